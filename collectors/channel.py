@@ -1,0 +1,69 @@
+"""A bounded, drop-oldest, counted channel between one producer side and one consumer task."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+DEFAULT_CAPACITY = 100_000
+
+
+class Channel(Generic[T]):
+    """Events for one sink. `put` never waits: over capacity the oldest event goes and is counted.
+
+    One event loop only: nothing here is thread-safe.
+    """
+
+    def __init__(self, name: str, capacity: int = DEFAULT_CAPACITY) -> None:
+        if capacity < 1:
+            raise ValueError(f"channel {name}: capacity must be at least 1, not {capacity}")
+        self.name = name
+        self.capacity = capacity
+        self.accepted = 0
+        self.dropped = 0
+        self._items: deque[T] = deque(maxlen=capacity)
+        self._ready = asyncio.Event()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, item: T) -> None:
+        """Add one item, dropping the oldest when full; after `close` it is dropped itself."""
+        if self._closed:
+            self.dropped += 1
+            return
+        if len(self._items) == self.capacity:
+            self.dropped += 1
+        self._items.append(item)
+        self.accepted += 1
+        self._ready.set()
+
+    def put_many(self, items: Iterable[T]) -> None:
+        """Add items in order."""
+        for item in items:
+            self.put(item)
+
+    def close(self) -> None:
+        """Accept nothing more; the consumer drains what is left and then sees the end."""
+        self._closed = True
+        self._ready.set()
+
+    @property
+    def finished(self) -> bool:
+        """Closed and drained."""
+        return self._closed and not self._items
+
+    def take(self, limit: int) -> list[T]:
+        """Up to `limit` items at once, oldest first, without waiting; may be empty."""
+        items = self._items
+        batch = [items.popleft() for _ in range(min(limit, len(items)))]
+        if not items and not self._closed:
+            self._ready.clear()
+        return batch
+
+    async def wait(self) -> None:
+        """Return when there is something to take, or the channel is closed."""
+        await self._ready.wait()

@@ -1,0 +1,21 @@
+#!/usr/bin/env python
+"""Django's command line for the arbitrage desk: `manage.py help` lists what it can do."""
+
+import os
+import sys
+
+
+def main() -> None:
+    """Run one management command."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "arbsite.settings")
+    try:
+        from django.core.management import execute_from_command_line
+    except ImportError as error:
+        raise SystemExit(
+            "Django is not installed for this Python. Run `make install`, then .venv/bin/python manage.py …"
+        ) from error
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()

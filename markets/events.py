@@ -1,0 +1,66 @@
+"""The values everything speaks: what a venue said, and when.
+
+Plain Python, no Django. Prices and sizes are float64 on the hot path; a codec built with
+`exact=True` (see `collectors.exchanges.base`) puts `decimal.Decimal` into the same fields.
+
+Two clocks on every event, plus one for ages:
+`exchange_ts_us`   the venue's own time, µs since the epoch, UTC, or None where it sends none;
+`received_ts_us`   our wall clock at the socket, µs since the epoch, UTC;
+`received_mono_ns` our monotonic clock at the socket, ns: the only one ages are computed from.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+Side = Literal["buy", "sell"]
+Liveness = Literal["up", "down", "gap"]
+
+
+class Quote(Struct, gc=False):
+    """Best bid and ask of one symbol on one venue; 0 < bid <= ask, sizes > 0 in base coin."""
+
+    exchange: str
+    symbol: str
+    bid: float
+    bid_size: float
+    ask: float
+    ask_size: float
+    exchange_ts_us: int | None = None
+    received_ts_us: int = 0
+    received_mono_ns: int = 0
+
+
+class Trade(Struct, gc=False):
+    """One public trade; `side` is the taker's, None where the venue does not say.
+
+    `is_history` marks trades a venue sends on subscribing that happened before it.
+    """
+
+    exchange: str
+    symbol: str
+    price: float
+    size: float
+    side: Side | None
+    trade_id: str | None
+    exchange_ts_us: int | None = None
+    received_ts_us: int = 0
+    received_mono_ns: int = 0
+    is_history: bool = False
+
+
+class StreamState(Struct):
+    """A connection came up, went down or lost something, for the symbols it carries.
+
+    It travels in the same channel as the quotes, so whoever reads them goes stale in order.
+    """
+
+    exchange: str
+    symbols: tuple[str, ...]
+    state: Liveness
+    reason: str
+    received_ts_us: int = 0
+    received_mono_ns: int = 0
+
+
+Event = Quote | Trade | StreamState
