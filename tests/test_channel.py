@@ -1,0 +1,23 @@
+"""The bounded channel: newest kept, every drop counted, drained before it ends."""
+
+from collectors.channel import Channel
+
+
+async def test_a_full_channel_drops_the_oldest_and_counts_it() -> None:
+    channel: Channel[int] = Channel("test", capacity=3)
+    channel.put_many(range(5))
+    assert channel.take(10) == [2, 3, 4]
+    assert (channel.accepted, channel.dropped) == (5, 2)
+
+
+async def test_a_closed_channel_is_drained_before_it_is_finished() -> None:
+    channel: Channel[int] = Channel("test", capacity=3)
+    channel.put(1)
+    channel.close()
+    await channel.wait()
+    assert not channel.finished
+    assert channel.take(10) == [1]
+    assert channel.finished
+    channel.put(2)
+    assert channel.take(10) == []
+    assert channel.dropped == 1
