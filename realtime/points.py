@@ -1,0 +1,51 @@
+"""The chart point: its columns, and what the engine hands on per chart.
+
+Plain Python, no Django: the engine writes these, the sink, the recent store and the hub read them.
+"""
+
+from typing import Final, Literal
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+Points = NDArray[np.float64]
+ChartState = Literal["live", "stale", "down"]
+
+POINT_COLUMNS: Final = (
+    "ts_us",  # wall clock of the quote that made the point, µs since the epoch, strictly increasing
+    "spread",  # (bid1 / bid2 - 1) * 100, percent
+    "upper",  # rolling 97 % quantile of the spread, percent
+    "lower",  # rolling 3 % quantile of the spread, percent
+    "edge12",  # sell on exchange1, buy on exchange2, after both taker fees, bps
+    "edge21",  # the other way
+    "size12",  # what both best levels can execute for edge12, quote currency
+    "size21",  # the other way
+    "age1_ms",  # age of exchange1's quote when the point was made
+    "age2_ms",  # age of exchange2's quote when the point was made
+)
+"""Column names of a points array, in order. float64 holds µs since the epoch exactly until 2255.
+
+A gap is a row whose values other than `ts_us` are NaN: the line is broken there.
+"""
+
+
+class ChartDelta(Struct, eq=False):
+    """What changed on one chart since the last collect.
+
+    `points` has shape (n, len(POINT_COLUMNS)), oldest first; n is 0 when only the state changed.
+    `reason` says in words which leg is not live and why; it is empty while the chart is live.
+    """
+
+    id: str
+    symbol: str
+    exchange1: str
+    exchange2: str
+    state: ChartState
+    reason: str
+    points: Points
+
+
+def no_points() -> Points:
+    """An empty points array."""
+    return np.empty((0, len(POINT_COLUMNS)))
