@@ -9,28 +9,30 @@ import os
 import secrets
 import shutil
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
+
+from arbsite import embedded
 
 
 def _start() -> None:
-    from arbsite import embedded
-
+    servers = ExitStack()
+    atexit.register(servers.close)
     home = Path(tempfile.mkdtemp(prefix="arbdesk-test-"))
-    os.environ["ARB_HOME"] = str(home)
-    os.environ["FEED"] = "live"
-    os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(50))
-    home.chmod(0o755)  # the embedded PostgreSQL may run as a user of its own
-    postgres = embedded.start_postgres(home)
-    redis = embedded.start_redis(home)
-    os.environ["DATABASE_URL"] = postgres.url
-    os.environ["REDIS_URL"] = redis.url
-
-    def stop() -> None:
-        redis.stop()
-        postgres.stop()
-        shutil.rmtree(home, ignore_errors=True)
-
-    atexit.register(stop)
+    servers.callback(shutil.rmtree, home, ignore_errors=True)
+    if os.geteuid() == 0:
+        home.chmod(0o711)  # PostgreSQL then runs as a user of its own
+    environment = {
+        "ARB_HOME": str(home),
+        "FEED": "live",
+        "HTTPS": "false",
+        "SECRET_KEY": secrets.token_urlsafe(50),
+        "DATABASE_URL": servers.enter_context(
+            embedded.running(embedded.postgres(home, durable=False), home / "postgres.log")
+        ),
+        "REDIS_URL": servers.enter_context(embedded.running(embedded.redis(home), home / "redis.log")),
+    }
+    os.environ.update(environment)
 
 
 _start()
