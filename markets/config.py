@@ -6,11 +6,39 @@ them with `diff` and touch only what changed.
 
 from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
+from urllib.parse import urlsplit
 from zlib import crc32
 
 from msgspec import Struct
 
 T = TypeVar("T", bound=Hashable)
+
+REST_SCHEMES = ("http", "https")
+WS_SCHEMES = ("ws", "wss")
+
+
+class InvalidConfig(Exception):
+    """The rows in the database make no usable configuration; the message names row, field and remedy."""
+
+
+def base_url_problem(url: str, schemes: tuple[str, ...]) -> str:
+    """What is wrong with a base URL override, in plain words; empty when it is usable.
+
+    A base URL is scheme://host[:port][/prefix]: the path of the venue's own URL is appended to it,
+    so a query or a fragment has no place in it.
+    """
+    wanted = f"{schemes[0]}://host:port"
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+        parts.port  # noqa: B018 - raises ValueError when it is no port number
+    except ValueError:
+        return f"{url!r} is no URL; write it like {wanted}"
+    if parts.scheme not in schemes or not host or any(char.isspace() for char in url):
+        return f"{url!r} must start with {' or '.join(f'{scheme}://' for scheme in schemes)} and name a host"
+    if parts.query or parts.fragment:
+        return f"{url!r} must end before ? and #; write it like {wanted}/prefix"
+    return ""
 
 
 class ExchangeConfig(Struct, frozen=True):
@@ -52,6 +80,25 @@ class Opportunity(Struct, frozen=True):
         return f"{self.symbol}|{self.exchange1}|{self.exchange2}"
 
 
+class FilterConfig(Struct, frozen=True):
+    """An enabled opportunity filter; `MarketConfig.filters` lists them in order, the default first.
+
+    Its criteria on symbols, pairs and volume decide at configuration time which opportunities list
+    its `id`. The two here depend on live prices: every selected opportunity keeps its chart, and a
+    chart is shown while it passes. None means the filter does not ask.
+    """
+
+    id: int
+    name: str
+    min_spread_pct: float | None = None
+    min_edge_bps: float | None = None
+
+    def passes(self, spread_pct: float, edge_bps: float) -> bool:
+        """Whether live values meet the filter; `edge_bps` is the better of the two directions."""
+        wide = self.min_spread_pct is None or abs(spread_pct) >= self.min_spread_pct
+        return wide and (self.min_edge_bps is None or edge_bps >= self.min_edge_bps)
+
+
 class MarketConfig(Struct, frozen=True):
     """Everything a collector needs to know.
 
@@ -63,6 +110,7 @@ class MarketConfig(Struct, frozen=True):
     exchanges: tuple[ExchangeConfig, ...]
     instruments: frozenset[InstrumentConfig]
     opportunities: tuple[Opportunity, ...]
+    filters: tuple[FilterConfig, ...] = ()
 
 
 class Diff(Struct, Generic[T], frozen=True):

@@ -1,0 +1,38 @@
+"""What a fresh desk starts with: `manage.py seed` writes it.
+
+Fees are what the venues charge an account without volume or token discounts on spot, in bps.
+"""
+
+from typing import NamedTuple
+
+
+class DefaultExchange(NamedTuple):
+    """An exchange, its base-tier fees in bps, and what joins base and quote in its native ids."""
+
+    key: str
+    name: str
+    taker_fee_bps: str
+    maker_fee_bps: str
+    joiner: str
+
+
+EXCHANGES = (
+    DefaultExchange("binance", "Binance", "10", "10", ""),
+    DefaultExchange("bybit", "Bybit", "10", "10", ""),
+    DefaultExchange("mexc", "MEXC", "5", "0", ""),
+    DefaultExchange("gate", "Gate", "10", "10", "_"),
+    DefaultExchange("kucoin", "KuCoin", "10", "10", "-"),
+    DefaultExchange("okx", "OKX", "10", "8", "-"),
+    DefaultExchange("bitget", "Bitget", "10", "10", ""),
+    DefaultExchange("bingx", "BingX", "10", "10", "-"),
+)
+
+QUOTE = "USDT"
+BASES = (
+    "BTC", "ETH", "SOL", "XRP", "DOGE", "ADA", "TRX", "LINK", "AVAX", "LTC",
+    "DOT", "BCH", "UNI", "AAVE", "NEAR", "APT", "ARB", "OP", "ATOM", "FIL",
+)  # fmt: skip
+
+FILTER_NAME = "Majors"
+FILTER_BASES = ("BTC", "ETH", "SOL", "XRP", "DOGE")
+FILTER_PAIRS = (("binance", "bybit"), ("mexc", "gate"), ("kucoin", "okx"), ("bitget", "bingx"))

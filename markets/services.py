@@ -1,0 +1,47 @@
+"""Writing: changes that are more than one row's save."""
+
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.db import transaction
+from django.db.models import Model, QuerySet
+
+from markets.config import REST_SCHEMES, base_url_problem
+from markets.models import Exchange
+from markets.revision import bump_revision
+
+__all__ = ["bump_revision", "set_base_urls", "set_enabled"]
+
+
+def set_enabled(rows: QuerySet[Model], enabled: bool, user_id: int) -> int:
+    """Switch the rows that are not so yet, write one log entry each, and return how many there were.
+
+    The revision moves once, and not at all when nothing changes.
+    """
+    with transaction.atomic():
+        changing = list(rows.exclude(enabled=enabled).order_by("pk"))
+        if changing:
+            keys = [row.pk for row in changing]
+            rows.model._default_manager.filter(pk__in=keys).update(enabled=enabled)
+            changed = rows.model._default_manager.filter(pk__in=keys)
+            message = "Enabled." if enabled else "Disabled."
+            LogEntry.objects.log_actions(user_id, changed, CHANGE, message)  # type: ignore[arg-type]
+    return len(changing)
+
+
+@transaction.atomic
+def set_base_urls(keys: list[str], base_url: str) -> int:
+    """Point exchanges at one server under a prefix each, `http://host:port/KEY`; returns how many moved.
+
+    Raises ValueError when `base_url` is no http(s) base URL.
+    """
+    if problem := base_url_problem(base_url, REST_SCHEMES):
+        raise ValueError(problem)
+    moved = []
+    for exchange in Exchange.objects.filter(key__in=keys):
+        rest = f"{base_url.rstrip('/')}/{exchange.key}"
+        urls = (rest, rest.replace("http", "ws", 1))
+        if (exchange.rest_url, exchange.ws_url) != urls:
+            exchange.rest_url, exchange.ws_url = urls
+            moved.append(exchange)
+    if moved:
+        Exchange.objects.bulk_update(moved, ["rest_url", "ws_url"])
+    return len(moved)

@@ -1,0 +1,49 @@
+"""`manage.py seed`: a fresh desk that shows charts at once."""
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from markets.models import Exchange, ExchangePair, OpportunityFilter, Symbol
+from markets.selectors import current_revision, load_config
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_fresh_desk_has_twenty_opportunities_over_all_eight_exchanges() -> None:
+    call_command("seed")
+
+    config = load_config()
+    counts = [model.objects.count() for model in (Exchange, Symbol, ExchangePair, OpportunityFilter)]
+    assert counts == [8, 20, 28, 1]
+    assert len(config.opportunities) == 20
+    legs = {o.exchange1 for o in config.opportunities} | {o.exchange2 for o in config.opportunities}
+    assert legs == {exchange.key for exchange in config.exchanges}
+    assert len(config.instruments) == 160
+
+
+def test_seeding_again_changes_nothing_not_even_what_the_operator_deleted() -> None:
+    call_command("seed")
+    Symbol.objects.filter(name="BTC/USDT").update(enabled=False)
+    ExchangePair.objects.filter(exchange1__key="okx").delete()
+    before = load_config()
+
+    call_command("seed")
+
+    assert load_config() == before
+
+
+def test_exchanges_follow_the_simulator_when_its_port_changes() -> None:
+    call_command("seed", simulator="http://127.0.0.1:9000")
+    call_command("seed", simulator="http://127.0.0.1:9001/")
+    moved_at = current_revision()
+    call_command("seed", simulator="http://127.0.0.1:9001")
+
+    okx = Exchange.objects.get(key="okx")
+    assert (okx.rest_url, okx.ws_url) == ("http://127.0.0.1:9001/okx", "ws://127.0.0.1:9001/okx")
+    assert current_revision() == moved_at
+
+
+def test_a_simulator_address_that_is_no_url_is_refused_in_words() -> None:
+    with pytest.raises(CommandError, match="--simulator: 'localhost:9000' must start with http://"):
+        call_command("seed", simulator="localhost:9000")
+    assert not Exchange.objects.exists()
