@@ -1,0 +1,67 @@
+"""Rolling quantile bands, updated one value at a time.
+
+The values are the same as `polars.Series.rolling_quantile(q, window_size=200, min_samples=1,
+interpolation="linear")`, at a cost that depends on neither the rate nor the length of history.
+"""
+
+from bisect import bisect_left, insort
+from math import floor
+from typing import Final
+
+WINDOW: Final = 200
+UPPER: Final = 0.97
+LOWER: Final = 0.03
+
+
+class RollingBands:
+    """The 97 % and 3 % quantile of the last 200 values; with fewer, of those there are.
+
+    One list remembers the order of arrival (as a ring), the other is kept sorted: a value leaves and
+    another enters by bisection, and a quantile is read between two neighbours.
+    """
+
+    __slots__ = ("_arrived", "_oldest", "_sorted")
+
+    def __init__(self) -> None:
+        self._arrived: list[float] = []
+        self._sorted: list[float] = []
+        self._oldest = 0
+
+    def __len__(self) -> int:
+        return len(self._arrived)
+
+    def push(self, value: float) -> tuple[float, float]:
+        """Add a finite value; returns the upper and the lower band with it included."""
+        arrived, ordered = self._arrived, self._sorted
+        if len(arrived) < WINDOW:
+            arrived.append(value)
+            insort(ordered, value)
+            return quantile(ordered, UPPER), quantile(ordered, LOWER)
+        oldest = self._oldest
+        del ordered[bisect_left(ordered, arrived[oldest])]
+        insort(ordered, value)
+        arrived[oldest] = value
+        self._oldest = oldest + 1 if oldest < WINDOW - 1 else 0
+        # `quantile` with the positions of a full window worked out: this runs for every quote.
+        upper, lower = ordered[_UPPER_AT], ordered[_LOWER_AT]
+        return (
+            upper + (ordered[_UPPER_AT + 1] - upper) * _UPPER_PART,
+            lower + (ordered[_LOWER_AT + 1] - lower) * _LOWER_PART,
+        )
+
+
+def quantile(ordered: list[float], q: float) -> float:
+    """The q-quantile of an ascending, non-empty list, linear between neighbours."""
+    at, part = _position(len(ordered), q)
+    below = ordered[at]
+    return below + (ordered[at + 1] - below) * part if part else below
+
+
+def _position(count: int, q: float) -> tuple[int, float]:
+    """Index below the q-quantile of `count` values, and the part of the way to the next one."""
+    exact = (count - 1) * q
+    return floor(exact), exact - floor(exact)
+
+
+_UPPER_AT, _UPPER_PART = _position(WINDOW, UPPER)
+_LOWER_AT, _LOWER_PART = _position(WINDOW, LOWER)

@@ -1,0 +1,373 @@
+"""The spread engine: quotes of one shard in, chart points and states out. The rules are in docs/engine.md.
+
+Pure: no sockets, no clock, no Django. It is fed in order of receipt, by one thread.
+"""
+
+from math import inf, nan
+from typing import Final
+
+import numpy as np
+from msgspec import Struct
+
+from markets.config import MarketConfig, Opportunity
+from markets.events import Quote, StreamState
+from realtime.bands import RollingBands
+from realtime.points import POINT_COLUMNS, ChartDelta, ChartState, Points, no_points
+from realtime.rings import PointRing
+from realtime.thinning import thin
+
+Point = tuple[float, ...]  # one value per column of POINT_COLUMNS
+Trouble = tuple[ChartState, str]
+
+WINDOW_POINTS: Final = 4096
+"""Default capacity of a chart's window: 15 minutes at 4.5 points a second, 180 kB."""
+
+PENDING_POINTS: Final = 256
+"""Points a chart may gather between two collects before they are thinned."""
+
+_GAP: Final = (nan,) * (len(POINT_COLUMNS) - 1)
+_NEVER_TOO_OLD: Final = 2**63
+_NS_PER_MS: Final = 1_000_000
+
+
+class Counters(Struct):
+    """What the engine did since it was made. `points`, `invalid` and `thinned` count per chart."""
+
+    quotes: int = 0  # taken over as an instrument's last quote
+    points: int = 0  # valid points made
+    invalid: int = 0  # quotes that made no point on a chart: a leg was missing, down or too old
+    ignored_old: int = 0  # quotes received before the one already held
+    unknown: int = 0  # quotes of instruments the configuration does not have
+    malformed: int = 0  # quotes that break 0 < bid <= ask < inf
+    thinned: int = 0  # points given up because collect() came too late
+
+
+class _Leg:
+    """One instrument: its last quote and whether that may be used."""
+
+    __slots__ = ("charts", "enabled", "exchange", "last_mono_ns", "lost", "quote", "up", "usable")
+
+    def __init__(self, exchange: str) -> None:
+        self.exchange = exchange
+        self.charts: list[_Chart] = []
+        self.enabled = True
+        self.up = True  # until a StreamState says otherwise: a quote proves that the stream lives
+        self.lost = ""  # why the stream is down or has a gap, in the connection's words
+        self.quote: Quote | None = None  # the last one since the stream was last interrupted
+        self.usable: Quote | None = None  # the same, or None while the stream is not up
+        self.last_mono_ns = 0
+
+    def enable(self, enabled: bool) -> None:
+        """Switch with the exchange. Either way nothing from before counts any more."""
+        if enabled == self.enabled:
+            return
+        self.enabled = self.up = enabled
+        self._forget("")
+
+    def turn(self, state: StreamState) -> None:
+        """Follow the stream. After an interruption only a quote received since then counts."""
+        if state.state == "up":
+            self.up = self.enabled
+            self.usable = self.quote if self.up else None
+            return
+        if state.state == "down":
+            self.up = False
+        self._forget(state.reason)
+
+    def _forget(self, reason: str) -> None:
+        self.lost = reason
+        self.quote = self.usable = None
+
+    def trouble(self) -> Trouble | None:
+        """Why there is no usable quote, in words that stay the same while the cause does."""
+        if not self.enabled:
+            return "down", f"{self.exchange}: exchange disabled"
+        if not self.up:
+            return "down", f"{self.exchange} connection down: {self.lost}"
+        if self.usable is None and self.lost:
+            return "stale", f"waiting for the next quote of {self.exchange} after: {self.lost}"
+        if self.usable is None:
+            return "stale", f"waiting for the first quote of {self.exchange}"
+        return None
+
+
+class _Chart:
+    """One opportunity: its two legs, its bands, and what `collect` has not fetched yet."""
+
+    __slots__ = (
+        "bands",
+        "dirty",
+        "factor12",
+        "factor21",
+        "last_ts_us",
+        "leg1",
+        "leg2",
+        "opportunity",
+        "pending",
+        "reason",
+        "reported",
+        "state",
+        "tolerance_ns",
+        "window",
+    )
+
+    def __init__(self, leg1: _Leg, leg2: _Leg, window: PointRing) -> None:
+        self.leg1 = leg1
+        self.leg2 = leg2
+        self.window = window
+        self.bands = RollingBands()
+        self.pending: list[Point] = []
+        self.last_ts_us = 0
+        self.state: ChartState = "stale"
+        self.reason = ""
+        self.reported: Trouble | None = None
+        self.dirty = False
+
+    def set_terms(self, opportunity: Opportunity, fee1: float, fee2: float) -> None:
+        """Take over tolerance and taker fees (as fractions); the points stay."""
+        self.opportunity = opportunity
+        tolerance_ms = opportunity.tolerance_ms
+        self.tolerance_ns = _NEVER_TOO_OLD if tolerance_ms is None else tolerance_ms * _NS_PER_MS
+        self.factor12 = (1 - fee1) / (1 + fee2) * 10_000
+        self.factor21 = (1 - fee2) / (1 + fee1) * 10_000
+
+    def assess(self, now_mono_ns: int) -> Trouble:
+        """State and reason as of now: the worst of both legs, and what is wrong with each."""
+        now_mono_ns = max(now_mono_ns, self.leg1.last_mono_ns, self.leg2.last_mono_ns)
+        found = [t for leg in (self.leg1, self.leg2) if (t := self._trouble(leg, now_mono_ns))]
+        if not found:
+            return "live", ""
+        state: ChartState = "down" if any(s == "down" for s, _ in found) else "stale"
+        return state, "; ".join(reason for _, reason in found)
+
+    def _trouble(self, leg: _Leg, now_mono_ns: int) -> Trouble | None:
+        quote = leg.usable
+        if quote is None:
+            return leg.trouble()
+        if now_mono_ns - quote.received_mono_ns <= self.tolerance_ns:
+            return None
+        return "stale", f"{leg.exchange} quote is older than the tolerance of {self.tolerance_ns / 1e9:g} s"
+
+    def is_due(self, now_mono_ns: int) -> bool:
+        """Whether a live chart's older leg has meanwhile passed the tolerance."""
+        quote1, quote2 = self.leg1.usable, self.leg2.usable
+        if quote1 is None or quote2 is None:
+            return True
+        oldest = min(quote1.received_mono_ns, quote2.received_mono_ns)
+        return now_mono_ns - oldest > self.tolerance_ns
+
+    def break_line(self, ts_us: int) -> None:
+        """Append a gap: the line ends here."""
+        self.last_ts_us = ts_us = max(ts_us, self.last_ts_us + 1)
+        self.pending.append((float(ts_us), *_GAP))
+
+    def has_news(self) -> bool:
+        """Whether there is anything to hand over; a state that came back before a collect is none."""
+        self.dirty = False
+        return bool(self.pending) or self.reported != (self.state, self.reason)
+
+    def take(self) -> ChartDelta:
+        """Hand over what changed; the points move into the window."""
+        points = np.array(self.pending) if self.pending else no_points()
+        self.pending.clear()
+        self.reported = (self.state, self.reason)
+        self.window.extend(points)
+        o = self.opportunity
+        return ChartDelta(o.id, o.symbol, o.exchange1, o.exchange2, self.state, self.reason, points)
+
+
+class SpreadEngine:
+    """Pairs quotes into points for every opportunity of a configuration.
+
+    Memory is bounded by the configuration: one quote per instrument, and per opportunity 200 band
+    values, a window of `window_points` and at most `pending_points` not yet collected.
+    """
+
+    def __init__(self, window_points: int = WINDOW_POINTS, pending_points: int = PENDING_POINTS) -> None:
+        self.counters = Counters()
+        self._window_points = window_points
+        self._pending_points = pending_points
+        self._legs: dict[tuple[str, str], _Leg] = {}
+        self._charts: dict[str, _Chart] = {}
+        self._dirty: list[_Chart] = []
+        self._removed: dict[str, None] = {}
+        self._now_mono_ns = 0
+        self._now_ts_us = 0
+
+    # --- configuration ---------------------------------------------------------------------------
+
+    def configure(self, config: MarketConfig) -> None:
+        """Follow a configuration; an opportunity that stays keeps its points and bands.
+
+        Raises ValueError, and changes nothing, when an opportunity or instrument names an exchange
+        that the configuration does not have.
+        """
+        self._check(config)
+        self._set_legs(config)
+        wanted = {o.id: o for o in config.opportunities}
+        for id in [id for id in self._charts if id not in wanted]:
+            self._charts.pop(id)
+            self._removed[id] = None
+        fees = {e.key: e.taker_fee_bps / 10_000 for e in config.exchanges}
+        for id, opportunity in wanted.items():
+            self._set_chart(id, opportunity, fees)
+        self._route()
+        self._dirty = [chart for chart in self._charts.values() if chart.dirty]
+
+    @staticmethod
+    def _check(config: MarketConfig) -> None:
+        known = {e.key for e in config.exchanges}
+        named = {i.exchange for i in config.instruments}
+        named.update(e for o in config.opportunities for e in (o.exchange1, o.exchange2))
+        if missing := sorted(named - known):
+            raise ValueError(
+                f"configuration revision {config.revision} uses exchanges it does not describe: "
+                f"{', '.join(missing)}; add them to `exchanges`"
+            )
+
+    def _set_legs(self, config: MarketConfig) -> None:
+        enabled = {e.key: e.enabled for e in config.exchanges}
+        wanted = {(i.exchange, i.symbol) for i in config.instruments}
+        wanted.update((e, o.symbol) for o in config.opportunities for e in (o.exchange1, o.exchange2))
+        self._legs = {key: self._legs.get(key) or _Leg(key[0]) for key in wanted}
+        for leg in self._legs.values():
+            leg.enable(enabled[leg.exchange])
+
+    def _set_chart(self, id: str, opportunity: Opportunity, fees: dict[str, float]) -> None:
+        first, second = opportunity.exchange1, opportunity.exchange2
+        chart = self._charts.get(id)
+        if chart is None:
+            self._removed.pop(id, None)
+            legs = self._legs[first, opportunity.symbol], self._legs[second, opportunity.symbol]
+            chart = self._charts[id] = _Chart(*legs, PointRing(self._window_points))
+        chart.set_terms(opportunity, fees[first], fees[second])
+        self._reassess(chart, self._now_mono_ns, self._now_ts_us)
+
+    def _route(self) -> None:
+        """Rebuild the index from an instrument to the charts its quotes touch."""
+        for leg in self._legs.values():
+            leg.charts = []
+        for chart in self._charts.values():
+            chart.leg1.charts.append(chart)
+            chart.leg2.charts.append(chart)
+
+    def take_removed(self) -> list[str]:
+        """Ids of the charts that configurations removed since the last call."""
+        removed = list(self._removed)
+        self._removed.clear()
+        return removed
+
+    # --- events ----------------------------------------------------------------------------------
+
+    def on_quote(self, quote: Quote) -> None:
+        """Pair one quote with the other side's last one, on every chart it touches."""
+        leg = self._legs.get((quote.exchange, quote.symbol))
+        counters = self.counters
+        if leg is None:
+            counters.unknown += 1
+            return
+        if not 0.0 < quote.bid <= quote.ask < inf:
+            counters.malformed += 1
+            return
+        mono_ns = quote.received_mono_ns
+        if mono_ns < leg.last_mono_ns:
+            counters.ignored_old += 1
+            return
+        leg.last_mono_ns = mono_ns
+        leg.quote = quote
+        if leg.up:
+            leg.usable = quote
+        counters.quotes += 1
+        for chart in leg.charts:
+            self._pair(chart, quote)
+
+    def _pair(self, chart: _Chart, quote: Quote) -> None:
+        """Add the point that `quote` makes, if it makes one; flat, as it runs per quote and chart."""
+        quote1, quote2 = chart.leg1.usable, chart.leg2.usable
+        if quote1 is None or quote2 is None:
+            self._refuse(chart, quote)
+            return
+        lead_ns = quote1.received_mono_ns - quote2.received_mono_ns
+        if lead_ns > chart.tolerance_ns or -lead_ns > chart.tolerance_ns:
+            self._refuse(chart, quote)
+            return
+        # The point is made when the later of its two quotes was received, so it never knows the future.
+        ts_us = quote1.received_ts_us if lead_ns >= 0 else quote2.received_ts_us
+        if ts_us <= chart.last_ts_us:
+            ts_us = chart.last_ts_us + 1
+        chart.last_ts_us = ts_us
+        bid1, ask1, bid_size1, ask_size1 = quote1.bid, quote1.ask, quote1.bid_size, quote1.ask_size
+        bid2, ask2, bid_size2, ask_size2 = quote2.bid, quote2.ask, quote2.bid_size, quote2.ask_size
+        spread = (bid1 / bid2 - 1) * 100
+        upper, lower = chart.bands.push(spread)
+        edge12 = bid1 / ask2 * chart.factor12 - 10_000
+        edge21 = bid2 / ask1 * chart.factor21 - 10_000
+        size12 = (bid_size1 if bid_size1 < ask_size2 else ask_size2) * ask2
+        size21 = (bid_size2 if bid_size2 < ask_size1 else ask_size1) * ask1
+        age1 = 0.0 if lead_ns >= 0 else -lead_ns / _NS_PER_MS
+        age2 = 0.0 if lead_ns <= 0 else lead_ns / _NS_PER_MS
+        self._append(chart, (ts_us, spread, upper, lower, edge12, edge21, size12, size21, age1, age2))
+
+    def _append(self, chart: _Chart, point: Point) -> None:
+        self.counters.points += 1
+        if len(chart.pending) >= self._pending_points:
+            self._thin(chart)
+        chart.pending.append(point)
+        if chart.state != "live":
+            chart.state, chart.reason = "live", ""
+        if not chart.dirty:
+            self._touch(chart)
+
+    def _refuse(self, chart: _Chart, quote: Quote) -> None:
+        self.counters.invalid += 1
+        self._reassess(chart, quote.received_mono_ns, quote.received_ts_us)
+
+    def on_state(self, state: StreamState) -> None:
+        """Follow a connection; symbols the configuration does not have are passed over."""
+        for symbol in state.symbols:
+            leg = self._legs.get((state.exchange, symbol))
+            if leg is None:
+                continue
+            leg.turn(state)
+            for chart in leg.charts:
+                self._reassess(chart, state.received_mono_ns, state.received_ts_us)
+
+    def expire(self, now_mono_ns: int, now_ts_us: int) -> None:
+        """Let live charts go stale because time passed; call it a few times a second."""
+        self._now_mono_ns, self._now_ts_us = now_mono_ns, now_ts_us
+        for chart in self._charts.values():
+            if chart.state == "live" and chart.is_due(now_mono_ns):
+                self._reassess(chart, now_mono_ns, now_ts_us)
+
+    def _reassess(self, chart: _Chart, mono_ns: int, ts_us: int) -> None:
+        """Take over the present state; leaving "live" breaks the line."""
+        state, reason = chart.assess(mono_ns)
+        if state == chart.state and reason == chart.reason:
+            return
+        if chart.state == "live":
+            chart.break_line(ts_us)
+        chart.state, chart.reason = state, reason
+        self._touch(chart)
+
+    # --- output ----------------------------------------------------------------------------------
+
+    def _touch(self, chart: _Chart) -> None:
+        if not chart.dirty:
+            chart.dirty = True
+            self._dirty.append(chart)
+
+    def _thin(self, chart: _Chart) -> None:
+        kept = thin(np.array(chart.pending), self._pending_points // 2).tolist()
+        self.counters.thinned += len(chart.pending) - len(kept)
+        chart.pending[:] = map(tuple, kept)
+
+    def collect(self) -> list[ChartDelta]:
+        """Charts with new points or another state since the last call, and only those."""
+        touched, self._dirty = self._dirty, []
+        return [chart.take() for chart in touched if chart.has_news()]
+
+    def points(self, id: str) -> Points:
+        """A chart's window with what is not collected yet, oldest first; KeyError for an unknown id."""
+        chart = self._charts[id]
+        recent = np.array(chart.pending) if chart.pending else no_points()
+        return np.concatenate((chart.window.array(), recent))
