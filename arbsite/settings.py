@@ -1,25 +1,42 @@
 """Settings: every value an operator may change comes from the environment or `.env` (see .env.example)."""
 
-import os
 from pathlib import Path
 
 import environ
 from celery.schedules import crontab
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.functional import SimpleLazyObject
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+from arbsite import environment
+from arbsite.environment import BASE_DIR
+from arbsite.logs import logging_config
 
-# Precedence: the process environment, then .env, then what a running `make run` left in
-# var/stack.env, so that `manage.py …` in a second terminal speaks to the running stack.
 env = environ.Env()
-env.read_env(BASE_DIR / ".env")
-if "ARB_HOME" not in os.environ:
-    env.read_env(BASE_DIR / "var" / "stack.env")
+env.ENVIRON = environment.read(environment.STACK_ENV, environment.DOTENV)
 
-HOME = Path(env.path("ARB_HOME", default=str(BASE_DIR / "var" / "live")))  # type: ignore[arg-type]
-FEED = env.str("FEED", default="live")  # "sim" puts the SIMULATED banner on every page
+
+def required_secret_key() -> str:
+    """The secret key, asked for only by what signs something, so that `help` or `decode` need none.
+
+    Raises:
+        ImproperlyConfigured: there is none; the message says how to get one.
+    """
+    if key := env.str("SECRET_KEY", default=""):
+        return str(key)
+    raise ImproperlyConfigured(
+        "SECRET_KEY is not set. `make run` makes one by itself; for your own deployment put a random one into "
+        "the environment or .env: python -c 'import secrets; print(secrets.token_urlsafe(50))'"
+    )
+
+
+# What this installation keeps: `make run` uses var/live or var/sim.
+HOME = Path(env.str("ARB_HOME", default=str(BASE_DIR / "var" / "live")))
+# "sim" puts the SIMULATED banner on every page. "auto" is a question only `make run` asks; it
+# answers it for its processes, and any other process is a production one, which never falls back.
+FEED = "sim" if env.str("FEED", default="live") == "sim" else "live"
 
 DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = env.str("SECRET_KEY", default="")
+SECRET_KEY = SimpleLazyObject(required_secret_key)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
@@ -65,13 +82,16 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "realtime.context.feed",
             ],
         },
     },
 ]
 
-DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres:///arbdesk")}
-DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+# No persistent connections: under ASGI every worker thread would keep one of its own for good.
+DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres://127.0.0.1/arbdesk")}
+DATABASES["default"]["CONN_MAX_AGE"] = 0
+DATABASES["default"].setdefault("OPTIONS", {})["connect_timeout"] = 5  # seconds; a page must not hang
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 CHANNEL_LAYERS = {
     "default": {
@@ -80,11 +100,22 @@ CHANNEL_LAYERS = {
     },
 }
 
-# Celery names a Unix socket differently from redis-py.
-CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
-CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_TIME_LIMIT = 600
+# Celery names a Unix socket and its database differently from redis-py.
+CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1).replace("?db=", "?virtual_host=", 1)
+# A task that a dying worker held comes back after this many seconds, longer than any may run.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 900}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_SOFT_TIME_LIMIT = 540
+CELERY_TASK_TIME_LIMIT = 600
+CELERY_WORKER_CONCURRENCY = env.int("CELERY_CONCURRENCY", default=2)
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 100  # returns the memory that a market catalogue takes
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 3  # seconds a task may finish in when the worker gets SIGQUIT
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE_FILENAME = str(HOME / "celerybeat-schedule")
+CELERY_BEAT_MAX_LOOP_INTERVAL = 60  # seconds; the schedule file's age is beat's sign of life
 CELERY_BEAT_SCHEDULE = {
     "sync-markets": {
         "task": "markets.tasks.sync_markets",
@@ -94,12 +125,29 @@ CELERY_BEAT_SCHEDULE = {
 }
 
 AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"
+SESSION_COOKIE_AGE = 7 * 24 * 3600
+# Browsers do not tell ports of one host apart: two desks on one machine must not log each other out.
+SESSION_COOKIE_NAME = f"arbdesk_session_{env.int('PORT', default=8000)}"
+
+# HTTPS everywhere unless told otherwise; `make run` on loopback says otherwise.
+HTTPS = env.bool("HTTPS", default=True)
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^api/health$"]  # probes ask the process itself, behind the proxy
+SESSION_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_SECURE = HTTPS
+SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=3600) if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("HSTS_INCLUDE_SUBDOMAINS", default=False)
+SECURE_HSTS_PRELOAD = env.bool("HSTS_PRELOAD", default=False)
+# Only behind a proxy that sets this header itself: anybody else could claim HTTPS with it.
+if env.bool("BEHIND_PROXY", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("ru", "Русский")]
@@ -110,7 +158,21 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [BASE_DIR / "static", ("vendor/uplot", BASE_DIR / "node_modules" / "uplot" / "dist")]
+# Images run `collectstatic` once and serve hashed names; a checkout serves the files where they lie.
+STATIC_COLLECTED = env.bool("STATIC_COLLECTED", default=False)
+WHITENOISE_USE_FINDERS = not STATIC_COLLECTED
+WHITENOISE_MAX_AGE = 3600 if STATIC_COLLECTED else 0
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "arbsite.storage.StaticStorage"
+        if STATIC_COLLECTED
+        else "django.contrib.staticfiles.storage.StaticFilesStorage",
+    },
+}
+
+LOGGING = logging_config(env.str("LOG_LEVEL", default="INFO").upper())
 
 # Each sink gets its own bounded channel (collectors.sinks.Sink), so a slow one starves nobody.
 COLLECTOR_SINKS = ["realtime.sink.RealtimeSink"]
