@@ -29,8 +29,8 @@ EXCHANGES = (
 
 QUOTE = "USDT"
 BASES = (
-    "BTC", "ETH", "SOL", "XRP", "DOGE", "ADA", "TRX", "LINK", "AVAX", "LTC",
-    "DOT", "BCH", "UNI", "AAVE", "NEAR", "APT", "ARB", "OP", "ATOM", "FIL",
+    "BTC", "ETH", "SOL", "XRP", "DOGE", "ADA", "AVAX", "LINK", "LTC", "DOT",
+    "TRX", "TON", "NEAR", "ATOM", "UNI", "ARB", "OP", "APT", "SUI", "PEPE",
 )  # fmt: skip
 
 FILTER_NAME = "Majors"
