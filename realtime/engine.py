@@ -28,6 +28,7 @@ PENDING_POINTS: Final = 256
 _GAP: Final = (nan,) * (len(POINT_COLUMNS) - 1)
 _NEVER_TOO_OLD: Final = 2**63
 _NS_PER_MS: Final = 1_000_000
+_NS_PER_US: Final = 1_000
 
 
 class Counters(Struct):
@@ -102,6 +103,7 @@ class _Chart:
         "last_ts_us",
         "leg1",
         "leg2",
+        "older",
         "opportunity",
         "pending",
         "reason",
@@ -118,6 +120,7 @@ class _Chart:
         self.bands = RollingBands()
         self.pending: list[Point] = []
         self.last_ts_us = 0
+        self.older: Quote | None = None  # while live: of the two quotes paired last, the one to expire first
         self.state: ChartState = "stale"
         self.reason = ""
         self.reported: Trouble | None = None
@@ -148,18 +151,25 @@ class _Chart:
             return None
         return "stale", f"{leg.exchange} quote is older than the tolerance of {self.tolerance_ns / 1e9:g} s"
 
-    def is_due(self, now_mono_ns: int) -> bool:
-        """Whether a live chart's older leg has meanwhile passed the tolerance."""
-        quote1, quote2 = self.leg1.usable, self.leg2.usable
-        if quote1 is None or quote2 is None:
-            return True
-        oldest = min(quote1.received_mono_ns, quote2.received_mono_ns)
-        return now_mono_ns - oldest > self.tolerance_ns
+    def is_over(self, now_mono_ns: int) -> bool:
+        """Whether this was a live chart until its older quote passed the tolerance."""
+        older = self.older
+        return older is not None and now_mono_ns - older.received_mono_ns > self.tolerance_ns
 
-    def break_line(self, ts_us: int) -> None:
-        """Append a gap: the line ends here."""
-        self.last_ts_us = ts_us = max(ts_us, self.last_ts_us + 1)
-        self.pending.append((float(ts_us), *_GAP))
+    def become(self, state: ChartState, reason: str, ts_us: int) -> None:
+        """Take over a state; leaving "live" breaks the line."""
+        if self.older is not None:
+            self._break_line(self.older, ts_us)
+        self.state, self.reason, self.older = state, reason, None
+        quote1, quote2 = self.leg1.usable, self.leg2.usable
+        if state == "live" and quote1 and quote2:
+            self.older = min(quote1, quote2, key=lambda quote: quote.received_mono_ns)
+
+    def _break_line(self, older: Quote, ts_us: int) -> None:
+        """Append a gap where the pairing ended: at its expiry, however late that was noticed."""
+        expiry_us = older.received_ts_us + self.tolerance_ns // _NS_PER_US
+        self.last_ts_us = max(min(ts_us, expiry_us), self.last_ts_us + 1)
+        self.pending.append((self.last_ts_us, *_GAP))
 
     def has_news(self) -> bool:
         """Whether there is anything to hand over; a state that came back before a collect is none."""
@@ -291,8 +301,13 @@ class SpreadEngine:
         if lead_ns > chart.tolerance_ns or -lead_ns > chart.tolerance_ns:
             self._refuse(chart, quote)
             return
+        if chart.is_over(quote.received_mono_ns):
+            chart.become("stale", "", quote.received_ts_us)
         # The point is made when the later of its two quotes was received, so it never knows the future.
-        ts_us = quote1.received_ts_us if lead_ns >= 0 else quote2.received_ts_us
+        if lead_ns >= 0:
+            ts_us, chart.older = quote1.received_ts_us, quote2
+        else:
+            ts_us, chart.older = quote2.received_ts_us, quote1
         if ts_us <= chart.last_ts_us:
             ts_us = chart.last_ts_us + 1
         chart.last_ts_us = ts_us
@@ -336,18 +351,15 @@ class SpreadEngine:
         """Let live charts go stale because time passed; call it a few times a second."""
         self._now_mono_ns, self._now_ts_us = now_mono_ns, now_ts_us
         for chart in self._charts.values():
-            if chart.state == "live" and chart.is_due(now_mono_ns):
+            if chart.is_over(now_mono_ns):
                 self._reassess(chart, now_mono_ns, now_ts_us)
 
     def _reassess(self, chart: _Chart, mono_ns: int, ts_us: int) -> None:
-        """Take over the present state; leaving "live" breaks the line."""
+        """Take over what the state is now."""
         state, reason = chart.assess(mono_ns)
-        if state == chart.state and reason == chart.reason:
-            return
-        if chart.state == "live":
-            chart.break_line(ts_us)
-        chart.state, chart.reason = state, reason
-        self._touch(chart)
+        if (state, reason) != (chart.state, chart.reason):
+            chart.become(state, reason, ts_us)
+            self._touch(chart)
 
     # --- output ----------------------------------------------------------------------------------
 
