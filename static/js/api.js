@@ -1,0 +1,13 @@
+/** The server's answer to which filters and charts there are. */
+
+/** `{outcome: ok | signed_out | unreachable, catalogue}` from GET /api/charts. */
+export async function loadCharts() {
+  try {
+    const response = await fetch("/api/charts", { headers: { Accept: "application/json" }, redirect: "manual" });
+    if (response.status === 401 || response.status === 403 || response.type === "opaqueredirect") return { outcome: "signed_out" };
+    if (!response.ok) return { outcome: "unreachable" };
+    return { outcome: "ok", catalogue: await response.json() };
+  } catch {
+    return { outcome: "unreachable" }; // the browser tells no more than that, and the socket retries
+  }
+}

@@ -1,0 +1,120 @@
+/** One opportunity on the page: its values in words and its plot. */
+
+import { SpreadPlot } from "./chart.js";
+import * as format from "./format.js";
+import { gettext, translate } from "./i18n.js";
+
+const STATES = {
+  live: gettext("live"),
+  quiet: gettext("quiet"),
+  waiting: gettext("waiting"),
+  stale: gettext("stale"),
+  down: gettext("down"),
+};
+const template = document.getElementById("card");
+
+export class Card {
+  constructor(chart, names, tag = "li") {
+    this.chart = chart;
+    this.element = document.createElement(tag);
+    this.element.className = "card";
+    this.element.dataset.id = chart.id;
+    this.element.append(template.content.cloneNode(true));
+    this.visible = false;
+    this.shown = new Map();
+    this.plot = null;
+    this.#label(names(chart.exchange1), names(chart.exchange2));
+  }
+
+  get button() {
+    return this.#part(".open");
+  }
+
+  #part(selector) {
+    let part = this.shown.get(selector);
+    if (!part) this.shown.set(selector, (part = { node: this.element.querySelector(selector), text: null }));
+    return part.node;
+  }
+
+  // Touching the page only where a text differs is most of what keeps the tab cheap.
+  #write(selector, text) {
+    this.#part(selector);
+    const part = this.shown.get(selector);
+    if (part.text !== text) part.node.textContent = part.text = text;
+  }
+
+  #mark(element, name, value) {
+    if (element.dataset[name] !== value) element.dataset[name] = value;
+  }
+
+  #label(first, second) {
+    this.names = [first, second];
+    this.currency = format.quoteCurrency(this.chart.symbol);
+    this.#write(".symbol", this.chart.symbol);
+    this.#write(".venues", `${first} / ${second}`);
+    this.#write(".edge12 dt", translate("buy %(buy)s → sell %(sell)s", { buy: second, sell: first }));
+    this.#write(".edge21 dt", translate("buy %(buy)s → sell %(sell)s", { buy: first, sell: second }));
+    this.#part(".value").title = translate("bid %(first)s / bid %(second)s − 1", { first, second });
+  }
+
+  /** Whether every word of the search is in the symbol or a venue's name. */
+  matches(search) {
+    const { symbol } = this.chart;
+    const words = `${symbol} ${symbol.replace("/", "")} ${this.names.join(" ")}`.toLowerCase();
+    return search.toLowerCase().split(/\s+/).every((word) => words.includes(word));
+  }
+
+  /** Write the newest values; `filter` decides the "passes" mark. */
+  write(now, filter) {
+    const { latest } = this.chart;
+    const state = this.chart.state(now);
+    this.#mark(this.element, "state", state);
+    this.#mark(this.#part(".state"), "state", state);
+    this.#write(".state .word", STATES[state] ?? state);
+    this.#write(".reason", this.#reason(state));
+    this.#write(".value", format.percent(latest.spread));
+    this.#writeEdge(".edge12", latest.edge12, latest.size12);
+    this.#writeEdge(".edge21", latest.edge21, latest.size21);
+    const passed = (now - latest.time) * 1000;
+    this.#write(".leg1", `${this.names[0]} ${format.age(latest.age1 === null ? null : latest.age1 + passed)}`);
+    this.#write(".leg2", `${this.names[1]} ${format.age(latest.age2 === null ? null : latest.age2 + passed)}`);
+    this.#mark(this.element, "passes", passes(this.chart, state, filter) ? "yes" : "no");
+  }
+
+  #reason(state) {
+    if (this.chart.reason) return this.chart.reason;
+    if (state === "waiting") return gettext("no point yet");
+    return state === "quiet" ? gettext("connected; nothing moves") : "";
+  }
+
+  #writeEdge(row, edge, size) {
+    this.#write(`${row} .bps`, format.bps(edge));
+    this.#write(`${row} .size`, format.amount(size, this.currency));
+    this.#part(`${row} .bps`).classList.toggle("gain", edge > 0);
+  }
+
+  /** Draw the plot; the first time, make it. */
+  draw(now, span, lost) {
+    this.plot ??= new SpreadPlot(this.#part(".plot"), (...under) => this.#hover(...under));
+    const state = this.chart.state(now);
+    this.plot.draw(this.chart.points, now, span, lost || state === "stale" || state === "down");
+  }
+
+  #hover(time, spread) {
+    this.#write(".hover", time === null ? "" : `${format.clock(time)}  ${format.percent(spread)}`);
+    this.#part(".hover").title = time === null ? "" : format.utc(time);
+  }
+
+  destroy() {
+    this.plot?.destroy();
+    this.element.remove();
+  }
+}
+
+/** Whether live values meet what the filter asks of them; false where it asks nothing. */
+function passes(chart, state, filter) {
+  const spread = filter?.min_spread_pct ?? null;
+  const edge = filter?.min_edge_bps ?? null;
+  if ((spread === null && edge === null) || chart.latest.spread === null || (state !== "live" && state !== "quiet")) return false;
+  return (spread === null || Math.abs(chart.latest.spread) >= spread) && (edge === null || chart.bestEdge >= edge);
+}

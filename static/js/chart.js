@@ -1,0 +1,128 @@
+/** One uPlot: spread line, shaded 97/3 band, zero line, downtime. */
+
+import uPlot from "../vendor/uplot/uPlot.esm.js";
+import { digitsFor, minute, clock, percent } from "./format.js";
+import { thin } from "./points.js";
+
+const FONT = "11px system-ui, sans-serif";
+const STEPS = Array.from({ length: 10 }, (_, power) => [1, 2, 5].map((factor) => factor * 10 ** (power - 6))).flat();
+const colours = {};
+
+/** Read the theme's colours; call it again when the theme changed. */
+export function readColours() {
+  const style = getComputedStyle(document.documentElement);
+  for (const name of ["line", "band", "zero", "hair", "quiet", "lost"]) colours[name] = style.getPropertyValue(`--${name}`);
+}
+
+export class SpreadPlot {
+  /** `hovered(seconds, percent)` hears what is under the cursor, on this chart or a synced one; nulls when it left. */
+  constructor(parent, hovered) {
+    this.parent = parent;
+    this.gaps = [];
+    this.plot = new uPlot(options(parent, this, hovered), [[], [], [], []], parent);
+  }
+
+  /** Draw `span` seconds up to `now`; without data since, the right end is shaded as downtime. */
+  draw(points, now, span, broken) {
+    const from = now - span;
+    const { data, gaps } = thin(points, from, now, this.plot.width);
+    if (broken && !gaps.some(([, to]) => to === null)) gaps.push([Math.max(from, points.last || from), null]);
+    this.gaps = gaps.map(([start, end]) => [Math.max(start, from), end ?? now]);
+    this.plot.batch(() => {
+      this.plot.setData(data, false);
+      this.plot.setScale("x", { min: from, max: now });
+    });
+  }
+
+  fit() {
+    const { clientWidth: width, clientHeight: height } = this.parent;
+    if (width && height && (width !== this.plot.width || height !== this.plot.height)) this.plot.setSize({ width, height });
+  }
+
+  restyle() {
+    this.plot.redraw(false, true);
+  }
+
+  destroy() {
+    this.plot.destroy();
+  }
+}
+
+function options(parent, chart, hovered) {
+  return {
+    width: parent.clientWidth || 320,
+    height: parent.clientHeight || 136,
+    padding: [8, 4, 0, 0],
+    pxAlign: false,
+    legend: { show: false },
+    select: { show: false },
+    cursor: {
+      y: false,
+      drag: { x: false, y: false, setScale: false },
+      points: { size: 6, stroke: () => colours.line, fill: () => colours.line },
+      sync: { key: "spreads", scales: ["x", null] },
+    },
+    scales: { x: { time: true, auto: false }, y: { range: calmRange } },
+    axes: [
+      axis({ size: 22, space: 72, values: (u, splits, _, __, step) => splits.map(step < 60 ? clock : minute), grid: { show: false } }),
+      axis({ size: 66, space: 28, incrs: STEPS, values: (u, splits, _, __, step) => splits.map((v) => percent(v, digitsFor(step))), grid: { stroke: () => colours.hair, width: 1 } }),
+    ],
+    series: [
+      {},
+      { stroke: () => colours.line, width: 1.25, points: { show: false } },
+      bandEdge,
+      bandEdge,
+    ],
+    bands: [{ series: [2, 3], fill: () => colours.band }],
+    hooks: {
+      drawClear: [(u) => shadeGaps(u, chart.gaps)],
+      drawAxes: [drawZero],
+      setCursor: [(u) => hovered(...under(u))],
+    },
+  };
+}
+
+const bandEdge = { width: 0, points: { show: false } };
+
+const axis = (more) => ({ font: FONT, stroke: () => colours.quiet, ticks: { show: false }, gap: 4, ...more });
+
+/** Zero always shows, and the ends move in steps of a nice size, so that the line does not breathe. */
+function calmRange(u, low, high) {
+  const bottom = Math.min(low ?? 0, 0);
+  const top = Math.max(high ?? 0, 0);
+  const step = niceStep((top - bottom || 0.01) / 4);
+  return [Math.floor(bottom / step - 0.2) * step, Math.ceil(top / step + 0.2) * step];
+}
+
+function niceStep(rough) {
+  const power = 10 ** Math.floor(Math.log10(rough));
+  return power * [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999);
+}
+
+function shadeGaps(u, gaps) {
+  const { ctx, bbox } = u;
+  ctx.fillStyle = colours.lost;
+  for (const [from, to] of gaps) {
+    const left = Math.max(u.valToPos(from, "x", true), bbox.left);
+    const right = Math.min(u.valToPos(to, "x", true), bbox.left + bbox.width);
+    if (right > left) ctx.fillRect(left, bbox.top, Math.max(right - left, 1), bbox.height);
+  }
+}
+
+function drawZero(u) {
+  const { ctx, bbox } = u;
+  const y = Math.round(u.valToPos(0, "y", true)) + 0.5;
+  if (y < bbox.top || y > bbox.top + bbox.height) return;
+  ctx.strokeStyle = colours.zero;
+  ctx.lineWidth = devicePixelRatio;
+  ctx.beginPath();
+  ctx.moveTo(bbox.left, y);
+  ctx.lineTo(bbox.left + bbox.width, y);
+  ctx.stroke();
+}
+
+function under(u) {
+  const { idx, left } = u.cursor;
+  if (idx === null || idx === undefined || left < 0) return [null, null];
+  return [u.data[0][idx], u.data[1][idx]];
+}

@@ -1,0 +1,6 @@
+/** Translations from Django's JavaScript catalogue (/jsi18n/). */
+
+export const gettext = (text) => window.gettext(text);
+
+/** `translate("in %(n)s s", {n: 3})`: a translated text with named values. */
+export const translate = (text, values) => window.interpolate(window.gettext(text), values, true);

@@ -1,0 +1,96 @@
+/** Empty and error states: what is the matter, and what to do next. */
+
+import { gettext, translate } from "./i18n.js";
+
+const box = document.getElementById("notice");
+const { login, admin } = document.getElementById("content").dataset;
+const FIRST_DATA_S = 5; // a collector that runs has sent something by then
+const started = performance.now();
+
+/** Show `{heading, text, actions: [[label, href or function], …]}`; null hides it. */
+export function notice(content) {
+  const key = content && content.heading + content.text;
+  if (box.dataset.key === (key ?? "")) return;
+  box.dataset.key = key ?? "";
+  box.hidden = !content;
+  box.replaceChildren(...(content ? [element("h2", content.heading), element("p", content.text), actions(content.actions)] : []));
+}
+
+function element(tag, text) {
+  const node = document.createElement(tag);
+  node.textContent = text;
+  return node;
+}
+
+function actions(list) {
+  const row = element("p", "");
+  row.className = "actions";
+  row.append(...list.map(([label, target]) => action(label, target)));
+  return row;
+}
+
+function action(label, target) {
+  const node = element(typeof target === "string" ? "a" : "button", label);
+  node.className = "button";
+  if (typeof target === "string") node.href = target;
+  else node.onclick = target;
+  return node;
+}
+
+/** What, if anything, keeps the charts from moving. */
+export function chooseNotice({ catalogue, store, grid, filter, search, now, connection }) {
+  if (connection.state === "signed_out") return signedOut();
+  if (!catalogue) return unreachable();
+  if (!catalogue.filters.length) return noFilter();
+  if (!store.charts.size) return emptyFilter(filter);
+  if (search && !grid.shown.length) return noMatch(search);
+  const waited = performance.now() - started > FIRST_DATA_S * 1000;
+  const silent = ![...store.charts.values()].some((chart) => ["live", "quiet"].includes(chart.state(now)));
+  return waited && silent && connection.state === "connected" ? noCollector() : null;
+}
+
+const inAdmin = (label, path) => (admin ? [[label, admin + path]] : []);
+const health = [gettext("Look at Health"), "/api/health"];
+
+const signedOut = () => ({
+  heading: gettext("You are signed out"),
+  text: gettext("The charts stopped. Sign in again to go on; this page comes back as it was."),
+  actions: [[gettext("Sign in"), `${login}?next=${encodeURIComponent(location.pathname)}`]],
+});
+
+const unreachable = () => ({
+  heading: gettext("The server does not answer"),
+  text: gettext("The page keeps trying. If it stays like this, look whether the web process runs (make run starts it)."),
+  actions: [[gettext("Reload"), () => location.reload()], health],
+});
+
+const noFilter = () => ({
+  heading: gettext("No filter yet"),
+  text: gettext("A filter chooses which symbols and pairs of exchanges get a chart. Add one and enable it; its charts appear here."),
+  actions: inAdmin(gettext("Add a filter"), "markets/opportunityfilter/add/"),
+});
+
+const emptyFilter = (filter) => ({
+  heading: translate("“%(name)s” selects nothing", { name: filter?.name ?? "" }),
+  text: gettext("No enabled symbol is listed on both exchanges of its pairs. Widen the filter, enable symbols or pairs, or load the catalogue with manage.py sync_markets."),
+  actions: [...inAdmin(gettext("Change the filter"), `markets/opportunityfilter/${filter?.id}/change/`), ...inAdmin(gettext("Symbols"), "markets/symbol/")],
+});
+
+const noMatch = (search) => ({
+  heading: translate("No chart matches “%(search)s”", { search }),
+  text: gettext("A search looks in symbols and exchange names; every word must match."),
+  actions: [[gettext("Clear the search"), clearSearch]],
+});
+
+function clearSearch() {
+  const input = document.getElementById("search");
+  input.value = "";
+  input.dispatchEvent(new Event("input"));
+  input.focus();
+}
+
+const noCollector = () => ({
+  heading: gettext("No chart is live"),
+  text: gettext("Either no collector runs (make run starts one; in production, manage.py collect), or every exchange is down or disabled. Each chart says what it waits for."),
+  actions: [health, ...inAdmin(gettext("Exchanges"), "markets/exchange/")],
+});

@@ -1,0 +1,119 @@
+/** The recent points of one chart in typed columns: bounded, appended in place, thinned for drawing. */
+
+export const WINDOW_S = 15 * 60;
+const MOST = 20_000; // 15 minutes at 20 points a second, and some
+
+export class Points {
+  constructor() {
+    this.clear();
+  }
+
+  clear() {
+    this.length = 0;
+    this.#allocate(512);
+  }
+
+  /** Seconds, percent. NaN or null `spread` marks a gap. Times that do not rise are ignored. */
+  push(time, spread, upper, lower) {
+    if (this.length && time <= this.time[this.length - 1]) return;
+    if (this.length === this.time.length) this.#makeRoom();
+    const i = this.length++;
+    this.time[i] = time;
+    this.spread[i] = spread ?? NaN;
+    this.upper[i] = upper ?? NaN;
+    this.lower[i] = lower ?? NaN;
+  }
+
+  get first() {
+    return this.length ? this.time[0] : NaN;
+  }
+
+  get last() {
+    return this.length ? this.time[this.length - 1] : NaN;
+  }
+
+  /** Index of the first point not before `time`. */
+  indexOf(time) {
+    let low = 0;
+    let high = this.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.time[middle] < time) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  #columns() {
+    return [this.time, this.spread, this.upper, this.lower];
+  }
+
+  // The columns are twice as long as what is kept, so that moving it to the front costs each point once.
+  #makeRoom() {
+    const expired = Math.max(this.indexOf(this.last - WINDOW_S), this.length - MOST);
+    if (expired >= this.length / 2) {
+      for (const column of this.#columns()) column.copyWithin(0, expired, this.length);
+      this.length -= expired;
+    } else this.#allocate(this.time.length * 2);
+  }
+
+  #allocate(size) {
+    const old = this.length ? this.#columns() : [];
+    this.time = new Float64Array(size);
+    this.spread = new Float32Array(size);
+    this.upper = new Float32Array(size);
+    this.lower = new Float32Array(size);
+    this.#columns().forEach((column, i) => old[i] && column.set(old[i]));
+  }
+}
+
+/**
+ * At most two points per pixel column (lowest and highest spread), as uPlot takes them.
+ *
+ * Returns `{data: [times, spreads, uppers, lowers], gaps: [[from, to], …]}`; the last gap may be open
+ * (`to` is null). Columns are cut at multiples of their width, so that a picture does not shimmer
+ * as it moves.
+ */
+export function thin(points, from, to, columns) {
+  const width = (to - from) / columns;
+  const data = [[], [], [], []];
+  const gaps = [];
+  let open = null;
+  let i = Math.max(0, points.indexOf(from) - 1);
+  while (i < points.length) {
+    if (Number.isNaN(points.spread[i])) {
+      open ??= points.time[i];
+      emit(data, points, i++);
+      continue;
+    }
+    if (open !== null) gaps.push([open, points.time[i]]);
+    open = null;
+    i = emitColumn(data, points, i, width);
+  }
+  if (open !== null) gaps.push([open, null]);
+  return { data, gaps };
+}
+
+function emitColumn(data, points, start, width) {
+  const { time, spread, length } = points;
+  const end = (Math.floor(time[start] / width) + 1) * width;
+  let low = start;
+  let high = start;
+  let i = start + 1;
+  for (; i < length && time[i] < end && spread[i] === spread[i]; i++) {
+    if (spread[i] < spread[low]) low = i;
+    else if (spread[i] > spread[high]) high = i;
+  }
+  emit(data, points, Math.min(low, high));
+  if (low !== high) emit(data, points, Math.max(low, high));
+  return i;
+}
+
+const orNull = (value) => (Number.isNaN(value) ? null : value);
+
+function emit([times, spreads, uppers, lowers], points, i) {
+  times.push(points.time[i]);
+  spreads.push(orNull(points.spread[i]));
+  uppers.push(orNull(points.upper[i]));
+  lowers.push(orNull(points.lower[i]));
+}

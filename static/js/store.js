@@ -1,0 +1,108 @@
+/** What the server told us: every watched chart's points, newest values and state. */
+
+import { Points, WINDOW_S } from "./points.js";
+
+const QUIET_AFTER_S = 5;
+const NOTHING = { time: NaN, spread: null, edge12: null, edge21: null, size12: null, size21: null, age1: null, age2: null };
+
+/** Charts start narrow and widen in these steps while data comes in. */
+const SPANS_S = [60, 120, 300, 600, WINDOW_S];
+
+export class Chart {
+  constructor({ id, symbol, exchange1, exchange2 }) {
+    Object.assign(this, { id, symbol, exchange1, exchange2 });
+    this.points = new Points();
+    this.latest = NOTHING;
+    this.serverState = "waiting";
+    this.reason = "";
+  }
+
+  take(message) {
+    this.serverState = message.state;
+    this.reason = message.reason;
+    const count = message.timestamps.length;
+    for (let i = 0; i < count; i++)
+      this.points.push(message.timestamps[i], message.spreads[i], message.upperBand[i], message.lowerBand[i]);
+    // A gap has no values: the last ones stay, greyed by the state, with their age growing.
+    const valued = message.spreads.findLastIndex((spread) => spread !== null);
+    if (valued >= 0) this.latest = newest(message, valued);
+  }
+
+  clear() {
+    this.points.clear();
+    this.latest = NOTHING;
+  }
+
+  /** `live`, `quiet` (connected, but nothing moved), `waiting` (no data yet), `stale` or `down`. */
+  state(now) {
+    if (this.serverState !== "live") return this.serverState;
+    if (!this.points.length) return "waiting";
+    return now - this.latest.time > QUIET_AFTER_S ? "quiet" : "live";
+  }
+
+  get bestEdge() {
+    const { edge12, edge21 } = this.latest;
+    return edge12 === null ? null : Math.max(edge12, edge21);
+  }
+}
+
+function newest(message, i) {
+  return {
+    time: message.timestamps[i],
+    spread: message.spreads[i],
+    edge12: message.edge12[i],
+    edge21: message.edge21[i],
+    size12: message.size12[i],
+    size21: message.size21[i],
+    age1: message.age1[i],
+    age2: message.age2[i],
+  };
+}
+
+export class Store {
+  constructor() {
+    this.charts = new Map();
+    this.seq = null;
+    this.arrived = 0;
+    this.newest = NaN;
+  }
+
+  /** Take a `snapshot` or `delta` (docs/messages.md). */
+  take(message) {
+    this.seq = message.seq;
+    this.arrived = performance.now();
+    for (const id of message.removed) this.charts.delete(id);
+    for (const entry of message.charts) {
+      const chart = this.chart(entry);
+      if (message.type === "snapshot") chart.clear();
+      chart.take(entry);
+      if (!(chart.points.last <= this.newest)) this.newest = chart.points.last || this.newest;
+    }
+  }
+
+  /** The chart with this id, made when it is new. */
+  chart(entry) {
+    let chart = this.charts.get(entry.id);
+    if (!chart) this.charts.set(entry.id, (chart = new Chart(entry)));
+    return chart;
+  }
+
+  clear() {
+    this.charts.clear();
+    this.seq = null;
+    this.newest = NaN;
+  }
+
+  /** The server's time in seconds: what its last message said plus what passed since. */
+  now() {
+    if (this.seq === null) return Date.now() / 1000;
+    return this.seq / 1e6 + (performance.now() - this.arrived) / 1000;
+  }
+
+  /** How many seconds the charts show: the same for all, so that cursors line up. */
+  span(now) {
+    let covered = 0;
+    for (const { points } of this.charts.values()) if (points.length) covered = Math.max(covered, now - points.first);
+    return SPANS_S.find((span) => span >= covered) ?? WINDOW_S;
+  }
+}
