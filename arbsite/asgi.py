@@ -6,4 +6,15 @@ from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "arbsite.settings")
 
-application = get_asgi_application()
+pages = get_asgi_application()
+
+# Only now that Django is set up may anything be imported that touches models.
+from channels.auth import AuthMiddlewareStack  # noqa: E402
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+
+import arbsite.daphne_close  # noqa: E402, F401
+from arbsite.auth import AllowedOrigin, TokenAuth  # noqa: E402
+from realtime.routing import websocket_urlpatterns  # noqa: E402
+
+sockets = AllowedOrigin(AuthMiddlewareStack(TokenAuth(URLRouter(websocket_urlpatterns))))
+application = ProtocolTypeRouter({"http": pages, "websocket": sockets})

@@ -17,8 +17,10 @@ def read(*files: Path) -> "ChainMap[str, str]":
     """The process environment over `files`, the first file over the next; missing files are empty.
 
     `os.environ` itself is left alone: what a file says must not pass for what the operator set.
+    An empty value counts as not set: that is how `.env` templates and Compose leave things out.
     """
-    return ChainMap(dict(os.environ), *map(_parse, files))
+    layers = (dict(os.environ), *map(_parse, files))
+    return ChainMap(*({name: value for name, value in layer.items() if value} for layer in layers))
 
 
 def _parse(path: Path) -> dict[str, str]:

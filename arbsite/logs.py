@@ -31,7 +31,10 @@ def logging_config(level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {
-            "terminal": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s", "datefmt": "%H:%M:%S"},
+            "terminal": {
+                "format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+                "datefmt": "%H:%M:%S",
+            },
             "json": {"()": "arbsite.logs.JsonFormatter"},
         },
         "handlers": {

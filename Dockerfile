@@ -1,0 +1,36 @@
+# One image for every process of the desk; docker-compose.yml says which command each one runs.
+# `make check-image` runs the same install steps without Docker.
+
+FROM node:24-slim AS javascript
+WORKDIR /app
+COPY package.json package-lock.json ./
+RUN npm ci --omit=dev --no-audit --no-fund
+
+FROM python:3.11-slim AS python
+WORKDIR /app
+RUN python -m venv /opt/venv
+COPY requirements.txt ./
+RUN /opt/venv/bin/pip install --no-cache-dir -r requirements.txt
+
+FROM python:3.11-slim
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    STATIC_COLLECTED=true \
+    ARB_HOME=/tmp/arbdesk
+RUN useradd --system --create-home --uid 10001 desk
+WORKDIR /app
+COPY --from=python /opt/venv /opt/venv
+COPY --from=javascript /app/node_modules ./node_modules
+COPY manage.py ./
+COPY arbsite arbsite
+COPY realtime realtime
+COPY collectors collectors
+COPY simulator simulator
+COPY markets markets
+COPY templates templates
+COPY static static
+RUN python manage.py collectstatic --noinput && mkdir -p /tmp/arbdesk && chown desk /tmp/arbdesk
+USER desk
+EXPOSE 8000
+CMD ["daphne", "-b", "0.0.0.0", "-p", "8000", "--no-server-name", "arbsite.asgi:application"]

