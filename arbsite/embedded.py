@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 START_S = 20.0
@@ -206,7 +207,7 @@ def _own_dir(path: Path, user: str | None) -> None:
         )
 
 
-def _as_user(user: str | None) -> dict[str, object]:
+def _as_user(user: str | None) -> dict[str, Any]:
     """Popen arguments that give up root for `user`."""
     return {} if user is None else {"user": user, "group": user, "extra_groups": []}
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import django_stubs_ext
 import environ
 from celery.schedules import crontab
 from csp.constants import NONE, SELF
@@ -11,6 +12,8 @@ from django.utils.functional import SimpleLazyObject
 from arbsite import environment
 from arbsite.environment import BASE_DIR
 from arbsite.logs import logging_config
+
+django_stubs_ext.monkeypatch()  # lets `ModelAdmin[Exchange]` be written, as the type checker wants it
 
 env = environ.Env()
 env.ENVIRON = environment.read(environment.STACK_ENV, environment.DOTENV)

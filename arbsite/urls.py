@@ -1,7 +1,5 @@
 """Which page lives where."""
 
-from importlib.util import find_spec
-
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
@@ -12,6 +10,5 @@ urlpatterns = [
     path("accounts/login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("jsi18n/", JavaScriptCatalog.as_view(), name="javascript-catalog"),
+    path("", include("realtime.urls")),
 ]
-if find_spec("realtime.urls"):
-    urlpatterns.append(path("", include("realtime.urls")))

@@ -1,7 +1,9 @@
 """The embedded servers: start, stop, start again with the data still there."""
 
 import os
+import shutil
 import signal
+import tempfile
 from pathlib import Path
 
 import psycopg
@@ -24,7 +26,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _select(url: str, statement: str) -> list[tuple[object, ...]]:
     socket_dir = url.removeprefix("postgres://postgres@/").removesuffix("/postgres").replace("%20", " ")
     with psycopg.connect(host=socket_dir, user="postgres", dbname="postgres", autocommit=True) as connection:
-        cursor = connection.execute(statement)  # type: ignore[arg-type]
+        cursor = connection.execute(statement)
         return cursor.fetchall() if cursor.description else []
 
 
@@ -80,7 +82,10 @@ def test_redis_forgets_everything_over_a_restart_and_takes_no_network_connection
 def test_a_server_that_cannot_start_says_so(home: Path) -> None:
     server = embedded.redis(home)
     broken = embedded.Server(**(vars(server) | {"command": ("false",)}))
-    with pytest.raises(embedded.EmbeddedServerError, match="Redis did not start"), embedded.running(broken, home / "log"):
+    with (
+        pytest.raises(embedded.EmbeddedServerError, match="Redis did not start"),
+        embedded.running(broken, home / "log"),
+    ):
         pass
 
 
@@ -92,7 +97,7 @@ def test_as_root_a_home_that_postgres_cannot_reach_stays_closed(
     home = private / "home"
     home.mkdir(parents=True)
     private.chmod(0o700)
-    reachable = Path(embedded.tempfile.mkdtemp(prefix="arbdesk-test-"))
+    reachable = Path(tempfile.mkdtemp(prefix="arbdesk-test-"))
     reachable.chmod(0o755)
     monkeypatch.setattr(embedded, "REACHABLE_PLACE", reachable)
     try:
@@ -102,4 +107,4 @@ def test_as_root_a_home_that_postgres_cannot_reach_stays_closed(
             assert _select(url, "SELECT 1") == [(1,)]
         assert private.stat().st_mode & 0o077 == 0
     finally:
-        embedded.shutil.rmtree(reachable)
+        shutil.rmtree(reachable)

@@ -4,6 +4,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, part: str, shard: str, url: str, **options: Any) -> None:
         """Say that all is well, or fail with the reason."""
-        reason = {
+        checks: dict[str, Callable[[], str | None]] = {
             "web": lambda: web_problem(url),
             "collector": lambda: collector_problem(shard),
             "worker": worker_problem,
             "beat": lambda: beat_problem(Path(settings.CELERY_BEAT_SCHEDULE_FILENAME)),
-        }[part]()
-        if reason:
+        }
+        if reason := checks[part]():
             raise CommandError(f"{part}: {reason}")
         self.stdout.write(f"{part}: well")
 
