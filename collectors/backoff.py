@@ -1,0 +1,51 @@
+"""How long to wait before trying again, and at which pace to send."""
+
+import asyncio
+import random
+from collections.abc import Iterator
+
+from collectors.timing import Timing
+
+
+def delays(first_s: float, ceiling_s: float) -> Iterator[float]:
+    """Waiting times in seconds: doubling up to the ceiling, each drawn from the upper half of its step.
+
+    The jitter keeps connections that fell together from returning together.
+    """
+    step = first_s
+    while True:
+        yield random.uniform(step / 2, step)  # noqa: S311 - spreads load, hides nothing
+        step = min(step * 2, ceiling_s)
+
+
+class Backoff:
+    """Waiting times that start anew only after a healthy period, not after a mere connect."""
+
+    def __init__(self, timing: Timing) -> None:
+        self._timing = timing
+        self._delays = self._fresh()
+
+    def after(self, healthy_s: float) -> float:
+        """The next waiting time in seconds, for something that ran `healthy_s` before it failed."""
+        if healthy_s >= self._timing.healthy_s:
+            self._delays = self._fresh()
+        return next(self._delays)
+
+    def _fresh(self) -> Iterator[float]:
+        return delays(self._timing.backoff_first_s, self._timing.backoff_ceiling_s)
+
+
+class Pace:
+    """Hands out turns at least `gap_s` seconds apart, in the order they were asked for."""
+
+    def __init__(self, gap_s: float) -> None:
+        self._gap_s = gap_s
+        self._next = 0.0
+
+    async def turn(self) -> None:
+        """Return when it is the caller's turn."""
+        now = asyncio.get_running_loop().time()
+        at = max(self._next, now)
+        self._next = at + self._gap_s
+        if at > now:
+            await asyncio.sleep(at - now)

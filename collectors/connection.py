@@ -1,0 +1,272 @@
+"""One socket's life, written once for all venues; codec and data sheet say what differs."""
+
+import asyncio
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Self
+
+from websockets.exceptions import ConnectionClosed
+
+from collectors.backoff import Pace
+from collectors.exchanges.base import Control, DataSheet, Topic
+from collectors.handshake import ConnectFailed, VenueSocket, address, open_socket
+from collectors.pending import Request, Requests
+from collectors.timing import Timing
+from collectors.venue import Venue
+from markets.events import Event, Quote, Trade
+
+logger = logging.getLogger(__name__)
+
+WATCH_S = 1.0
+
+
+class Connection:
+    """An open socket. `run` reads it until it ends; `subscribe` and `unsubscribe` work meanwhile.
+
+    `acked` are the topics the venue confirmed, `refused` those it did not take, with its reason.
+    `on_change` is called, without waiting, whenever one of these, `ended` or `retiring` changes:
+    in the order of the frames, so a state announced there is in order with the quotes.
+    """
+
+    def __init__(self, name: str, socket: VenueSocket, venue: Venue, on_change: Callable[[], None]) -> None:
+        self.name = name
+        self.acked: dict[Topic, str] = {}
+        self.refused: dict[Topic, str] = {}
+        self.ended = ""
+        self.counts: Counter[str] = Counter()
+        self._socket = socket
+        self._codec = venue.codec
+        self._sheet = venue.sheet
+        self._emit = venue.emit
+        self._timing = venue.timing
+        self._on_change = on_change
+        self._requests = Requests()
+        self._pace = Pace(1 / venue.sheet.requests_per_second)
+        self._retire_at = time.monotonic() + _life_s(venue.sheet)
+
+    @classmethod
+    async def open(cls, name: str, venue: Venue, on_change: Callable[[], None]) -> Self:
+        """Connect and, where the venue greets first, wait for its welcome. Raises ConnectFailed."""
+        url = await address(venue.sheet, venue.config, venue.timing)
+        socket = await open_socket(url, venue.timing)
+        if venue.sheet.token_path is not None:
+            await _welcome(socket, venue.timing)
+        return cls(name, socket, venue, on_change)
+
+    @property
+    def topics(self) -> set[Topic]:
+        """Everything asked for and answered."""
+        return self.acked.keys() | self.refused.keys()
+
+    @property
+    def retiring(self) -> bool:
+        """Whether a successor should take over: the venue will close this one, soon or some time."""
+        return time.monotonic() >= self._retire_at
+
+    def retire_in(self, seconds: float) -> None:
+        """Ask for the successor (again) after this time."""
+        self._retire_at = time.monotonic() + seconds
+
+    async def run(self) -> None:
+        """Read until the socket ends; `ended` then says why. Always leaves it closed."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                side = [
+                    tasks.create_task(self._watch(), name=f"{self.name} watch"),
+                    tasks.create_task(self._heartbeat(), name=f"{self.name} heartbeat"),
+                ]
+                await self._receive()
+                for task in side:
+                    task.cancel()
+        finally:
+            self._end("closed by us")
+            await self._socket.close()
+
+    async def close(self, reason: str) -> None:
+        """Say goodbye; `run` returns soon after."""
+        self._end(reason)
+        await self._socket.close()
+
+    async def subscribe(self, topics: Sequence[Topic]) -> None:
+        """Ask for topics; on return each is in `acked` or `refused`, or the connection has ended."""
+        async with asyncio.TaskGroup() as tasks:
+            for batch in self._codec.batches(topics):
+                tasks.create_task(self._subscribe(batch), name=f"{self.name} subscribe")
+
+    async def unsubscribe(self, topics: Sequence[Topic]) -> None:
+        """Ask for no more of these; what the venue answers changes nothing, so it is only counted."""
+        asked = [topic for topic in topics if topic in self.acked]
+        for topic in topics:
+            self.acked.pop(topic, None)
+            self.refused.pop(topic, None)
+        for batch in self._codec.batches(asked):
+            if await self._ask(self._codec.unsubscribe, batch):
+                self.counts["unsubscribe_failed"] += 1
+
+    def forget_refusals(self) -> None:
+        """Let refused topics be asked for again."""
+        self.refused.clear()
+
+    async def _subscribe(self, batch: Sequence[Topic]) -> None:
+        problem = await self._ask(self._codec.subscribe, batch, accepted=self._accept)
+        left = [topic for topic in batch if topic not in self.acked and topic not in self.refused]
+        if self.ended or not left:
+            return
+        if len(left) == 1:
+            self._refuse(left[0], problem)
+            return
+        # One bad topic may have failed all of them: halve until it stands alone.
+        middle = len(left) // 2
+        async with asyncio.TaskGroup() as halves:
+            halves.create_task(self._subscribe(left[:middle]))
+            halves.create_task(self._subscribe(left[middle:]))
+
+    async def _ask(
+        self,
+        text: Callable[[Sequence[Topic], int], str],
+        batch: Sequence[Topic],
+        accepted: Callable[[Iterable[Topic]], None] | None = None,
+    ) -> str:
+        """Send one request; returns "" once all of it is accepted, else why not."""
+        await self._pace.turn()
+        if self.ended:
+            return self.ended
+        self._count_request()
+        request_id, request = self._requests.next_id(), Request(batch, accepted)
+        self._requests.add(request_id, request)
+        try:
+            async with asyncio.timeout(self._timing.ack_s):
+                await self._socket.send(text(batch, request_id))
+                return await request.answer
+        except TimeoutError:
+            self.counts["unanswered"] += 1
+            return f"no answer within {self._timing.ack_s:g} s"
+        except ConnectionClosed:
+            return "connection closed"
+        finally:
+            self._requests.remove(request_id)
+
+    def _count_request(self) -> None:
+        """Ask for a successor, with an allowance of its own, before the hourly one is used up."""
+        self.counts["requests"] += 1
+        allowed = self._sheet.requests_per_hour
+        if allowed is not None and self.counts["requests"] == int(allowed * 0.9):
+            self.retire_in(0)
+
+    async def _receive(self) -> None:
+        decode, socket = self._codec.decode, self._socket
+        try:
+            while not self.ended:
+                frame = await socket.recv()
+                now_us, mono_ns = time.time_ns() // 1000, time.monotonic_ns()
+                events = decode(frame, now_us, mono_ns)
+                if events:
+                    await self._hand_on(events)
+        except ConnectionClosed as closed:
+            self._end(_close_reason(closed))
+
+    async def _hand_on(self, events: Sequence[Quote | Trade | Control]) -> None:
+        data: list[Event] = []
+        for event in events:
+            if isinstance(event, Control):
+                await self._answer(event)
+            elif isinstance(event, Trade) and event.is_history:
+                self.counts["history_trades"] += 1
+            else:
+                data.append(event)
+        if data and not self.ended:
+            self._emit(data)
+
+    async def _answer(self, control: Control) -> None:
+        if control.reply is not None:
+            await self._socket.send(control.reply)
+        if control.kind in {"ack", "error"}:
+            self._settle(control)
+        if control.reconnect:
+            self.retire_in(0)
+            self._on_change()
+
+    def _settle(self, control: Control) -> None:
+        problem = (control.message or "refused without a reason") if control.kind == "error" else ""
+        request = self._requests.answered_by(control)
+        if request is None:
+            self._stray(control)
+        elif not problem:
+            request.accept(control.topics)
+        elif len(control.topics) == 1:
+            for topic in request.reject(control.topics, problem):
+                self._refuse(topic, problem)
+        else:  # which of several was bad is not said: `_subscribe` halves what is left
+            request.reject(control.topics, problem)
+
+    def _stray(self, control: Control) -> None:
+        """An answer to nothing we wait for: late, or an error about the connection as such."""
+        kind = f"stray_{control.kind}"
+        self.counts[kind] += 1
+        if control.kind == "error" and self.counts[kind] == 1:
+            logger.warning("%s: the venue reports an error: %s", self.name, control.message)
+
+    def _accept(self, topics: Iterable[Topic]) -> None:
+        self.acked.update(dict.fromkeys(topics, ""))
+        self._on_change()
+
+    def _refuse(self, topic: Topic, reason: str) -> None:
+        self.refused[topic] = reason
+        logger.warning("%s: %s refused: %s", self.name, topic.name, reason)
+        self._on_change()
+
+    async def _watch(self) -> None:
+        """End a connection on which nothing arrives any more; call for a successor in time."""
+        silence_s = self._sheet.silence_s
+        while True:
+            await asyncio.sleep(min(WATCH_S, silence_s / 4))
+            if time.monotonic() - self._socket.heard_at > silence_s:
+                self._end(f"nothing received for {silence_s:g} s")
+                self._socket.transport.abort()  # nobody is there to shake hands with
+                return
+            if self.retiring:
+                self._on_change()
+
+    async def _heartbeat(self) -> None:
+        ping_s = self._sheet.ping_s
+        while ping_s is not None:
+            await asyncio.sleep(ping_s)
+            text = self._codec.ping(self._requests.next_id())
+            if text is None:
+                return
+            try:
+                await self._socket.send(text)
+            except ConnectionClosed:
+                return  # `_receive` sees it too, and says why
+
+    def _end(self, reason: str) -> None:
+        if self.ended:
+            return
+        self.ended = reason
+        self._requests.finish_all(reason)
+        self._on_change()
+
+
+def _life_s(sheet: DataSheet) -> float:
+    """How long until a successor takes over: before the venue's cut, and not all at the same time."""
+    life_s = sheet.life_s
+    return float("inf") if life_s is None else life_s * random.uniform(0.8, 0.95)  # noqa: S311
+
+
+async def _welcome(socket: VenueSocket, timing: Timing) -> None:
+    try:
+        async with asyncio.timeout(timing.open_s):
+            await socket.recv()
+    except (TimeoutError, ConnectionClosed) as error:
+        await socket.close()
+        raise ConnectFailed("no welcome after the handshake") from error
+
+
+def _close_reason(closed: ConnectionClosed) -> str:
+    frame = closed.rcvd
+    if frame is None:
+        return "connection lost"
+    return f"closed by the exchange ({frame.code}{' ' + frame.reason if frame.reason else ''})"

@@ -1,0 +1,124 @@
+"""One exchange: which instruments are wanted, and which line carries which."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+from collectors.exchanges.base import Codec
+from collectors.line import Line, stream_state
+from collectors.timing import Timing
+from collectors.venue import Emit, Venue
+from markets.config import ExchangeConfig, InstrumentConfig, diff
+from markets.events import StreamState
+
+NOT_SELECTED = "no longer collected"
+REFUSED_SHOWN = 50  # refused topics named in the status; all of them are counted
+
+
+class Feed:
+    """Keeps an exchange's wanted instruments on lines within its limits; moves none that stays.
+
+    `apply` may be called any time, before and while `run` runs. A `run` that crashed may be run again.
+    """
+
+    def __init__(self, codec_type: type[Codec], config: ExchangeConfig, emit: Emit, timing: Timing) -> None:
+        self.config = config
+        self.stopped = False
+        self._symbols: dict[str, str] = {}  # native id -> symbol
+        self._venue = Venue(config, codec_type(self._symbols), emit, timing)
+        self._wanted: frozenset[InstrumentConfig] = frozenset()
+        self._lines: dict[Line, asyncio.Task[None]] = {}
+        self._next_line = 1
+        self._past: Counter[str] = Counter()  # counters of lines that are gone
+        self._tasks: asyncio.TaskGroup | None = None
+        self._stop = asyncio.Event()
+
+    def apply(self, instruments: frozenset[InstrumentConfig]) -> None:
+        """Take over what is wanted now."""
+        self._wanted = instruments
+        if self._tasks is not None:
+            self._follow(self._tasks)
+
+    async def run(self) -> None:
+        """Collect until `stop`."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                self._follow(tasks)
+                await self._stop.wait()
+                for task in self._lines.values():
+                    task.cancel()
+        finally:
+            self._tasks = None
+            for line in list(self._lines):
+                self._forget(line, "collector error")
+
+    def stop(self, reason: str) -> None:
+        """Announce everything down, then let `run` close the connections and return."""
+        self.stopped = True
+        for line in self._lines:
+            line.stop(reason)
+        self._symbols.clear()  # whatever still arrives while sockets close is nobody's
+        self._stop.set()
+
+    def states(self) -> list[StreamState]:
+        """What is up and down now, for a reader that may have missed it."""
+        up = {symbol for line in self._lines for symbol in line.up}
+        down = {instrument.symbol for instrument in self._wanted} - up
+        reason = next((line.reason for line in self._lines if line.reason), "connecting")
+        key = self.config.key
+        both = [stream_state(key, up, "up", ""), stream_state(key, down, "down", reason)]
+        return [state for state in both if state.symbols]
+
+    def status(self) -> dict[str, Any]:
+        """What an operator should see of this exchange."""
+        lines = list(self._lines)
+        refused = {name: why for line in lines for name, why in line.refused.items()}
+        return {
+            "state": self._state(lines),
+            "reason": next((line.reason for line in lines if line.reason), ""),
+            "connections": sum(line.stats()["connections"] for line in lines),
+            "topics": sum(line.stats()["topics"] for line in lines),
+            "refused": len(refused),
+            "refused_topics": [f"{name}: {why}" for name, why in sorted(refused.items())[:REFUSED_SHOWN]],
+            "counts": dict(sum((line.counts for line in lines), self._venue.codec.counts + self._past)),
+        }
+
+    def _state(self, lines: list[Line]) -> str:
+        if self._venue.breaker.state != "closed":
+            return "breaker open"
+        states = {line.state for line in lines}
+        if not states:
+            return "idle"
+        return states.pop() if len(states) == 1 else "connecting"
+
+    def _follow(self, tasks: asyncio.TaskGroup) -> None:
+        carried = frozenset(instrument for line in self._lines for instrument in line.instruments)
+        change = diff(carried, self._wanted)
+        for line in list(self._lines):
+            line.retry_refused()
+            for instrument in change.stop & line.instruments:
+                self._symbols.pop(instrument.native_id, None)
+                line.remove(instrument, NOT_SELECTED)
+        for instrument in sorted(change.start, key=lambda instrument: instrument.symbol):
+            self._symbols[instrument.native_id] = instrument.symbol
+            self._line_with_room(tasks).add(instrument)
+        for line in [line for line in self._lines if not line.instruments]:
+            self._lines[line].cancel()
+            self._forget(line, NOT_SELECTED)
+
+    def _line_with_room(self, tasks: asyncio.TaskGroup) -> Line:
+        room = max(1, self._venue.sheet.topics_per_connection // 2)  # a quote and a trade topic each
+        for line in self._lines:
+            if len(line.instruments) < room:
+                return line
+        name = f"{self.config.key}-{self._next_line}"
+        self._next_line += 1
+        line = Line(name, self._venue)
+        self._lines[line] = tasks.create_task(line.run(), name=name)
+        return line
+
+    def _forget(self, line: Line, reason: str) -> None:
+        line.stop(reason)
+        self._past.update(line.counts)
+        del self._lines[line]

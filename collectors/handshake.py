@@ -1,0 +1,141 @@
+"""Opening a socket: where to, the token some venues want first, and what a refusal says."""
+
+import time
+import uuid
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlencode, urlsplit
+
+import aiohttp
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI, WebSocketException
+from websockets.protocol import Event
+
+from collectors.exchanges.base import DataSheet
+from collectors.timing import Timing
+from markets.config import ExchangeConfig
+
+MAX_FRAME_BYTES = 4 * 2**20
+MAX_FRAMES_WAITING = 1024  # per socket; beyond it the kernel's buffers fill and the venue waits
+MAX_TOKEN_REPLY_BYTES = 64 * 1024
+BUSY_STATUS = frozenset({418, 429, 503})  # 418: Binance's "you were told 429 and went on"
+MAX_RETRY_AFTER_S = 3 * 86400.0  # Binance's longest ban
+
+
+class ConnectFailed(Exception):
+    """No usable socket; `retry_after_s` is how long the venue asked us to stay away, None if it did not."""
+
+    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
+class VenueSocket(ClientConnection):
+    """A client connection that knows when anything last arrived, WebSocket pings included."""
+
+    heard_at = 0.0
+
+    def process_event(self, event: Event) -> None:
+        """Note the time of every frame, then go on as usual."""
+        self.heard_at = time.monotonic()
+        super().process_event(event)
+
+
+class _Server(msgspec.Struct):
+    endpoint: str
+
+
+class _Token(msgspec.Struct):
+    token: str
+    instance_servers: list[_Server] = msgspec.field(name="instanceServers")
+
+
+class _TokenReply(msgspec.Struct):
+    data: _Token
+
+
+def under(base: str, url: str) -> str:
+    """The venue's own `url`, moved to another base: `ws://host/binance` + its path and query."""
+    own = urlsplit(url)
+    query = f"?{own.query}" if own.query else ""
+    return base.rstrip("/") + own.path + query
+
+
+async def address(sheet: DataSheet, config: ExchangeConfig, timing: Timing) -> str:
+    """The URL to open now; asks for a fresh token where the venue wants one. Raises ConnectFailed."""
+    if sheet.token_path is None:
+        return under(config.ws_url, sheet.ws_url) if config.ws_url else sheet.ws_url
+    url = (config.rest_url or sheet.rest_url).rstrip("/") + sheet.token_path
+    token = await _token(url, timing)
+    query = urlencode({"token": token.token, "connectId": uuid.uuid4().hex})
+    return f"{token.instance_servers[0].endpoint}?{query}"
+
+
+async def open_socket(url: str, timing: Timing) -> VenueSocket:
+    """Connect. Raises ConnectFailed with the venue's reason and its Retry-After."""
+    try:
+        socket = await connect(
+            url,
+            create_connection=VenueSocket,
+            compression=None,  # frames are small: inflating each costs more than it saves
+            proxy=None,
+            open_timeout=timing.open_s,
+            close_timeout=timing.close_s,
+            ping_interval=None,  # some venues ignore WebSocket pings; silence is watched instead
+            max_size=MAX_FRAME_BYTES,
+            max_queue=MAX_FRAMES_WAITING,
+        )
+    except InvalidStatus as error:
+        status, headers = error.response.status_code, error.response.headers
+        raise ConnectFailed(f"HTTP {status}", retry_after(status, headers.get("Retry-After"))) from error
+    except TimeoutError as error:
+        raise ConnectFailed(f"no answer within {timing.open_s:g} s") from error
+    except (OSError, InvalidHandshake, InvalidURI, WebSocketException) as error:
+        raise ConnectFailed(str(error) or type(error).__name__) from error
+    assert isinstance(socket, VenueSocket)  # noqa: S101 - create_connection above
+    socket.heard_at = time.monotonic()
+    return socket
+
+
+def retry_after(status: int, value: str | None) -> float | None:
+    """Seconds to stay away, from a Retry-After header (seconds or an HTTP date); None if not asked to."""
+    if status not in BUSY_STATUS or not value:
+        return None
+    if value.strip().isdigit():
+        seconds = float(value)
+    else:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except ValueError:
+            return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
+
+
+async def _token(url: str, timing: Timing) -> _Token:
+    limit = aiohttp.ClientTimeout(total=timing.open_s)
+    try:
+        async with aiohttp.ClientSession(timeout=limit) as session, session.post(url) as reply:
+            if reply.status != 200:
+                wait_s = retry_after(reply.status, reply.headers.get("Retry-After"))
+                raise ConnectFailed(f"token request: HTTP {reply.status}", wait_s)
+            body = await _read(reply)
+    except TimeoutError as error:
+        raise ConnectFailed(f"token request: no answer within {timing.open_s:g} s") from error
+    except aiohttp.ClientError as error:
+        raise ConnectFailed(f"token request: {error}") from error
+    try:
+        token = msgspec.json.decode(body, type=_TokenReply).data
+    except msgspec.MsgspecError as error:
+        raise ConnectFailed(f"token request: not a token reply ({error})") from error
+    if not token.instance_servers:
+        raise ConnectFailed("token request: the reply names no server")
+    return token
+
+
+async def _read(reply: aiohttp.ClientResponse) -> bytes:
+    body = b""
+    async for chunk in reply.content.iter_any():
+        body += chunk
+        if len(body) > MAX_TOKEN_REPLY_BYTES:
+            raise ConnectFailed(f"token request: the reply is longer than {MAX_TOKEN_REPLY_BYTES} bytes")
+    return body

@@ -1,0 +1,208 @@
+"""One line to an exchange: keeps a socket up for the instruments it carries, whatever happens to sockets."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping, Set
+from typing import Literal
+
+from collectors.backoff import Backoff
+from collectors.connection import Connection
+from collectors.exchanges.base import Topic
+from collectors.handshake import ConnectFailed
+from collectors.venue import Venue
+from markets.config import InstrumentConfig
+from markets.events import Liveness, StreamState
+
+logger = logging.getLogger(__name__)
+
+LineState = Literal["connecting", "live", "down"]
+
+
+class Line:
+    """Carries instruments over one connection at a time, and over two while one replaces the other.
+
+    It says in the event stream which of its symbols are up and down: up once the quote topic is
+    acked on a living connection, down when there is none any more.
+    """
+
+    def __init__(self, name: str, venue: Venue) -> None:
+        self.name = name
+        self.up: set[str] = set()
+        self.counts: Counter[str] = Counter()
+        self.state: LineState = "connecting"
+        self.reason = ""
+        self._venue = venue
+        self._codec = venue.codec
+        self._breaker = venue.breaker
+        self._backoff = Backoff(venue.timing)
+        self.instruments: set[InstrumentConfig] = set()
+        self._wanted: dict[Topic, str] = {}  # -> symbol
+        self._said_refused: dict[str, str] = {}
+        self._connections: list[Connection] = []
+        self._wake = asyncio.Event()
+
+    @property
+    def symbols(self) -> set[str]:
+        """Every symbol this line carries, up or not."""
+        return {instrument.symbol for instrument in self.instruments}
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Topics the exchange does not take, with its reason."""
+        return {topic.name: why for link in self._connections for topic, why in link.refused.items()}
+
+    def stats(self) -> dict[str, int]:
+        """Sockets and acknowledged topics now."""
+        return {
+            "connections": len(self._connections),
+            "topics": max((len(link.acked) for link in self._connections), default=0),
+        }
+
+    def add(self, instrument: InstrumentConfig) -> None:
+        """Carry one more instrument; subscribed by `run`."""
+        self.instruments.add(instrument)
+        self._wanted.update(dict.fromkeys(self._codec.topics(instrument.native_id), instrument.symbol))
+        self._wake.set()
+
+    def remove(self, instrument: InstrumentConfig, reason: str) -> None:
+        """Carry one less: down at once, unsubscribed by `run`."""
+        self.instruments.discard(instrument)
+        for topic in self._codec.topics(instrument.native_id):
+            self._wanted.pop(topic, None)
+        self._announce("down", {instrument.symbol}, reason)
+        self._wake.set()
+
+    def retry_refused(self) -> None:
+        """Ask again for what was refused: the configuration has changed."""
+        for connection in self._connections:
+            connection.forget_refusals()
+        self._wake.set()
+
+    def stop(self, reason: str) -> None:
+        """Everything down, nothing more said; the owner cancels `run`."""
+        self._announce("down", self.symbols, reason)
+        self._wanted.clear()
+        self.instruments.clear()
+
+    async def run(self) -> None:
+        """Keep a socket up until cancelled."""
+        async with asyncio.TaskGroup() as sockets:
+            while True:
+                healthy_s = 0.0
+                if (connection := await self._open(sockets)) is not None:
+                    self._came_up()
+                    up_at = time.monotonic()
+                    connection = await self._tend(connection, sockets)
+                    healthy_s = time.monotonic() - up_at
+                    self.reason = connection.ended
+                    self._breaker.failure(self.reason)
+                self._fell(self.reason)
+                await asyncio.sleep(self._backoff.after(healthy_s))
+
+    async def _tend(self, connection: Connection, sockets: asyncio.TaskGroup) -> Connection:
+        """Carry changes and planned successors until the socket is lost; returns the last one."""
+        while not connection.ended:
+            if connection.retiring:
+                connection = await self._replace(connection, sockets)
+            await self._follow(connection)
+            await self._wake.wait()
+            self._wake.clear()
+        return connection
+
+    async def _open(self, sockets: asyncio.TaskGroup) -> Connection | None:
+        """A connection with everything subscribed, or None (then reported, counted and logged)."""
+        try:
+            async with self._breaker.attempt():
+                return await self._attempt(sockets)
+        except ConnectFailed as failed:
+            self.counts["failed_connects"] += 1
+            self._breaker.failure(str(failed), failed.retry_after_s)
+            self.reason = str(failed)
+            return None
+
+    async def _attempt(self, sockets: asyncio.TaskGroup) -> Connection:
+        await self._venue.connects.turn()
+        connection = await Connection.open(self.name, self._venue, self._settle)
+        self._connections.append(connection)
+        sockets.create_task(self._run(connection), name=f"{self.name} socket")
+        await connection.subscribe(list(self._wanted))
+        if connection.ended:
+            raise ConnectFailed(connection.ended)
+        self.counts["connects"] += 1
+        return connection
+
+    async def _run(self, connection: Connection) -> None:
+        try:
+            await connection.run()
+        finally:
+            self._connections.remove(connection)
+            self.counts.update(connection.counts)
+            self._settle()
+
+    async def _replace(self, old: Connection, sockets: asyncio.TaskGroup) -> Connection:
+        """A successor, up before the old one goes; the old one itself where none can be had yet."""
+        if self._breaker.state != "closed" or (new := await self._open(sockets)) is None:
+            old.retire_in(self._backoff.after(0))
+            return old
+        self.counts["planned_reconnects"] += 1
+        await old.close("replaced")
+        return new
+
+    async def _follow(self, connection: Connection) -> None:
+        """Subscribe and unsubscribe what has changed since this connection was told."""
+        gone = [topic for topic in connection.topics if topic not in self._wanted]
+        if gone:
+            await connection.unsubscribe(gone)
+        asked = connection.topics
+        new = [topic for topic in self._wanted if topic not in asked]
+        if new:
+            await connection.subscribe(new)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Announce what has come up or gone down since the last time; called whenever that may be."""
+        living = [connection for connection in self._connections if not connection.ended]
+        live = {symbol for link in living for symbol in self._quoted(link.acked)}
+        lost, new = self.up - live, live - self.up
+        if lost:
+            self._announce("down", lost, next((link.ended for link in self._connections if link.ended), ""))
+        self._announce("up", new, "")
+        refused = {symbol: why for link in living for symbol, why in self._quoted(link.refused).items()}
+        for symbol in refused.keys() - live - self._said_refused.keys():
+            self._announce("down", {symbol}, f"refused: {refused[symbol]}")
+        self._said_refused = refused
+        self._wake.set()
+
+    def _quoted(self, topics: Mapping[Topic, str]) -> dict[str, str]:
+        """The symbols whose quote topic is among these, with what the mapping says of it."""
+        wanted = self._wanted
+        return {wanted[t]: why for t, why in topics.items() if t.channel == "quote" and t in wanted}
+
+    def _announce(self, state: Liveness, symbols: Set[str], reason: str) -> None:
+        if state == "up":
+            self.up |= symbols
+        else:
+            self.up -= symbols
+        if symbols:
+            self._venue.emit([stream_state(self._venue.config.key, symbols, state, reason)])
+
+    def _came_up(self) -> None:
+        if self.state != "live":
+            logger.info("%s: up, %d symbols", self.name, len(self.up))
+        self.state, self.reason = "live", ""
+
+    def _fell(self, reason: str) -> None:
+        if self.state == "connecting":  # never up, so nobody has heard of these symbols yet
+            self._announce("down", self.symbols, reason)
+        if self.state != "down":
+            logger.warning("%s: down: %s", self.name, reason)
+        self.state, self.reason = "down", reason
+
+
+def stream_state(exchange: str, symbols: Set[str], state: Liveness, reason: str) -> StreamState:
+    """What happened to these symbols just now."""
+    return StreamState(
+        exchange, tuple(sorted(symbols)), state, reason, time.time_ns() // 1000, time.monotonic_ns()
+    )

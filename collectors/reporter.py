@@ -1,0 +1,64 @@
+"""Reports once a second what this collector does, for pages, health checks and alerts."""
+
+import asyncio
+import logging
+import os
+import socket
+import time
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from collectors.supervisor import Supervisor
+from collectors.watcher import Watcher
+from markets.runtime import CollectorStatus, report_status
+
+logger = logging.getLogger(__name__)
+
+REPORT_S = 1.0
+
+
+class Reporter:
+    """Stores a `CollectorStatus` in Redis every second; a Redis that is down is logged once."""
+
+    def __init__(self, supervisor: Supervisor, watcher: Watcher, redis_url: str) -> None:
+        self._supervisor = supervisor
+        self._watcher = watcher
+        self._redis_url = redis_url
+        self._started_us = time.time_ns() // 1000
+        self._failed = False
+
+    def status(self) -> CollectorStatus:
+        """This collector as it is now."""
+        supervisor = self._supervisor
+        errors = [self._watcher.error, *(outlet.error for outlet in supervisor.outlets)]
+        return CollectorStatus(
+            shard=str(supervisor.shard),
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            revision=self._watcher.revision or 0,
+            error="; ".join(error for error in errors if error),
+            started_ts_us=self._started_us,
+            reported_ts_us=time.time_ns() // 1000,
+            exchanges=supervisor.status(),
+            channels={outlet.name: outlet.status() for outlet in supervisor.outlets},
+        )
+
+    async def run(self) -> None:
+        """Report until cancelled."""
+        timeout = REPORT_S * 2
+        redis = Redis.from_url(self._redis_url, socket_timeout=timeout, socket_connect_timeout=timeout)
+        async with redis:
+            while True:
+                await self._report(redis)
+                await asyncio.sleep(REPORT_S)
+
+    async def _report(self, redis: Redis) -> None:
+        try:
+            await report_status(redis, self.status())
+        except (RedisError, OSError) as error:
+            if not self._failed:
+                logger.warning("status not reported, Redis does not answer: %s", error)
+            self._failed = True
+        else:
+            self._failed = False

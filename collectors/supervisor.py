@@ -1,0 +1,257 @@
+"""Desired state (the configuration) against actual (feeds and sinks): starts, stops, restarts, drains."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from collectors.backoff import Backoff
+from collectors.channel import Channel
+from collectors.exchanges.base import Codec
+from collectors.feed import Feed
+from collectors.line import stream_state
+from collectors.sinks import Sink
+from collectors.timing import Timing
+from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Shard
+from markets.events import Event
+
+logger = logging.getLogger(__name__)
+
+CLOSE_S = 2.0  # for sockets to say goodbye, and again for sinks to hand on what they have
+LOSS_CHECK_S = 1.0
+DEFAULT_TIMING = Timing()
+
+SinkType = Callable[[Channel[Event], Shard], Sink]
+
+
+class Outlet:
+    """One sink with its channel; a sink that crashed is built anew on the same channel."""
+
+    def __init__(
+        self, sink_type: Callable[[Channel[Event], Shard], Sink], shard: Shard, capacity: int
+    ) -> None:
+        self.name = getattr(sink_type, "__name__", str(sink_type))
+        self.channel: Channel[Event] = Channel(self.name, capacity)
+        self.error = ""
+        self._dropped = 0
+        self._build = lambda: sink_type(self.channel, shard)
+        self._config: MarketConfig | None = None
+        self.sink = self._build()
+
+    def configure(self, config: MarketConfig) -> None:
+        """Hand on a configuration; a sink that refuses it keeps its last one, and that is reported."""
+        self._config = config
+        try:
+            self.sink.configure(config)
+        except Exception as error:
+            logger.exception("sink %s did not take over revision %d", self.name, config.revision)
+            self.error = f"sink {self.name} did not take over revision {config.revision}: {error}"
+        else:
+            self.error = ""
+
+    async def run(self) -> None:
+        """Consume until the channel is finished."""
+        await self.sink.run()
+
+    def rebuild(self) -> None:
+        """Replace a crashed sink."""
+        self.sink = self._build()
+        if self._config is not None:
+            self.configure(self._config)
+
+    def lost(self) -> int:
+        """How many events were dropped since the last call."""
+        dropped, self._dropped = self.channel.dropped - self._dropped, self.channel.dropped
+        return dropped
+
+    def status(self) -> dict[str, int]:
+        """The channel's fill and counters."""
+        channel = self.channel
+        return {
+            "len": len(channel),
+            "capacity": channel.capacity,
+            "accepted": channel.accepted,
+            "dropped": channel.dropped,
+        }
+
+
+class Supervisor:
+    """Runs the feeds of the exchanges it was given (None: all) for one shard, into the sinks.
+
+    `apply` may be called any time on the event loop; only what changed is touched.
+    """
+
+    def __init__(
+        self,
+        codecs: Mapping[str, type[Codec]],
+        outlets: Sequence[Outlet],
+        shard: Shard,
+        *,
+        exchanges: frozenset[str] | None = None,
+        timing: Timing = DEFAULT_TIMING,
+    ) -> None:
+        self.outlets = outlets
+        self.feeds: dict[str, Feed] = {}
+        self.shard = shard
+        self._codecs = codecs
+        self._exchanges = exchanges
+        self._timing = timing
+        self._config: MarketConfig | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self._feed_tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    def apply(self, config: MarketConfig) -> None:
+        """Take over a configuration."""
+        if self._stopping:
+            return
+        before, self._config = self._config, config
+        for outlet in self.outlets:
+            outlet.configure(config)
+        wanted = {each.key: each for each in config.exchanges if each.enabled and self._is_ours(each)}
+        for key in self.feeds.keys() - wanted.keys():
+            self._stop_feed(key, "exchange disabled")
+        self._announce_disabled(config, before)
+        for key, exchange in wanted.items():
+            self._apply_to(exchange, self._instruments(config, key))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Collect until `stop` is set, then close sockets, drain the sinks and return."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            sinks = [tasks.create_task(self._keep_sink(outlet), name=outlet.name) for outlet in self.outlets]
+            losses = tasks.create_task(self._tell_losses(), name="losses")
+            for feed in self.feeds.values():
+                self._start(feed)
+            await stop.wait()
+            losses.cancel()
+            await self._shut_down(sinks)
+
+    def emit(self, events: Sequence[Event]) -> None:
+        """Hand events to every sink's channel."""
+        for outlet in self.outlets:
+            outlet.channel.put_many(events)
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """What an operator should see, per exchange."""
+        return {key: feed.status() for key, feed in sorted(self.feeds.items())}
+
+    def _is_ours(self, exchange: ExchangeConfig) -> bool:
+        return exchange.key in self._codecs and (self._exchanges is None or exchange.key in self._exchanges)
+
+    def _instruments(self, config: MarketConfig, key: str) -> frozenset[InstrumentConfig]:
+        owns = self.shard.owns
+        return frozenset(each for each in config.instruments if each.exchange == key and owns(each.symbol))
+
+    def _apply_to(self, exchange: ExchangeConfig, instruments: frozenset[InstrumentConfig]) -> None:
+        running = self.feeds.get(exchange.key)
+        if running is not None and _urls(running.config) != _urls(exchange):
+            self._stop_feed(exchange.key, "address changed")
+            running = None
+        if running is None:
+            running = Feed(self._codecs[exchange.key], exchange, self.emit, self._timing)
+            self.feeds[exchange.key] = running
+            self._start(running)
+        running.apply(instruments)
+
+    def _start(self, feed: Feed) -> None:
+        if self._tasks is None:  # `run` starts it
+            return
+        task = self._tasks.create_task(self._keep_feed(feed), name=f"feed {feed.config.key}")
+        self._feed_tasks.add(task)
+        task.add_done_callback(self._feed_tasks.discard)
+
+    def _stop_feed(self, key: str, reason: str) -> None:
+        self.feeds.pop(key).stop(reason)
+
+    def _announce_disabled(self, config: MarketConfig, before: MarketConfig | None) -> None:
+        """Say why the charts of exchanges that are disabled are down: no feed is there to say it."""
+        known = {each.key for each in before.exchanges if not each.enabled} if before else set()
+        for exchange in config.exchanges:
+            if exchange.enabled or exchange.key in known:
+                continue
+            symbols = {
+                chart.symbol
+                for chart in config.opportunities
+                if exchange.key in {chart.exchange1, chart.exchange2} and self.shard.owns(chart.symbol)
+            }
+            if symbols:
+                self.emit([stream_state(exchange.key, symbols, "down", "exchange disabled")])
+
+    async def _keep_feed(self, feed: Feed) -> None:
+        await self._keep(feed.run, lambda: feed.stopped, f"feed {feed.config.key}", lambda: None)
+
+    async def _keep_sink(self, outlet: Outlet) -> None:
+        def revive() -> None:
+            outlet.rebuild()
+            self._restate(outlet)
+
+        await self._keep(outlet.run, lambda: outlet.channel.finished, f"sink {outlet.name}", revive)
+
+    async def _keep(
+        self,
+        work: Callable[[], Awaitable[None]],
+        finished: Callable[[], bool],
+        name: str,
+        revive: Callable[[], None],
+    ) -> None:
+        """Run work until it is finished; what crashes is logged and started again, others go on."""
+        backoff = Backoff(self._timing)
+        while not finished():
+            started = time.monotonic()
+            try:
+                await work()
+            except Exception:
+                logger.exception("%s crashed; it will be restarted", name)
+            if finished():
+                return
+            await asyncio.sleep(backoff.after(time.monotonic() - started))
+            revive()
+
+    async def _tell_losses(self) -> None:
+        """Mark in a channel that dropped events: a gap everywhere, then what is up and down now."""
+        while True:
+            await asyncio.sleep(LOSS_CHECK_S)
+            for outlet in self.outlets:
+                if lost := outlet.lost():
+                    self._mark_gap(outlet, lost)
+
+    def _mark_gap(self, outlet: Outlet, lost: int) -> None:
+        reason = f"{lost} events dropped: {outlet.name} is too slow"
+        for key, feed in self.feeds.items():
+            symbols = {symbol for state in feed.states() for symbol in state.symbols}
+            if symbols:
+                outlet.channel.put(stream_state(key, symbols, "gap", reason))
+        self._restate(outlet)
+
+    def _restate(self, outlet: Outlet) -> None:
+        for feed in self.feeds.values():
+            outlet.channel.put_many(feed.states())
+
+    async def _shut_down(self, sinks: Iterable[asyncio.Task[None]]) -> None:
+        self._stopping = True
+        for key in list(self.feeds):
+            self._stop_feed(key, "collector stopped")
+        await _finish(self._feed_tasks, CLOSE_S)
+        for outlet in self.outlets:
+            outlet.channel.close()
+        await _finish(sinks, CLOSE_S)
+        for outlet in self.outlets:
+            if left := len(outlet.channel):
+                logger.warning("sink %s: %d events not handed on", outlet.name, left)
+
+
+def _urls(exchange: ExchangeConfig) -> tuple[str, str]:
+    return exchange.rest_url, exchange.ws_url
+
+
+async def _finish(tasks: Iterable[asyncio.Task[None]], seconds: float) -> None:
+    """Let tasks end by themselves; cancel those that take longer."""
+    tasks = set(tasks)
+    if not tasks:
+        return
+    _, late = await asyncio.wait(tasks, timeout=seconds)
+    for task in late:
+        logger.warning("%s did not finish within %g s", task.get_name(), seconds)
+        task.cancel()

@@ -1,0 +1,23 @@
+"""Every duration of a connection's life that is ours to choose; tests scale them down."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds; the venue's own times are in its data sheet.
+
+    `connect_gap_s` is the least time between two connection attempts to one exchange: several allow
+    only a few per second and address. `breaker_*`: see `collectors.breaker`.
+    """
+
+    open_s: float = 10.0
+    ack_s: float = 10.0
+    close_s: float = 1.0
+    connect_gap_s: float = 0.4
+    backoff_first_s: float = 0.5
+    backoff_ceiling_s: float = 60.0
+    healthy_s: float = 60.0
+    breaker_failures: int = 5
+    breaker_window_s: float = 60.0
+    breaker_cool_down_s: float = 30.0

@@ -1,0 +1,121 @@
+"""Follows the configuration: Redis nudges on commit, a poll as the safety net, the last good one kept."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from asgiref.sync import sync_to_async
+from django.db import DatabaseError, close_old_connections, connections
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from markets.config import InvalidConfig, MarketConfig
+from markets.runtime import REVISION_CHANNEL
+from markets.selectors import current_revision, load_config
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 5.0
+
+Apply = Callable[[MarketConfig], None]
+
+
+class Watcher:
+    """Calls `apply` with every new configuration, on the event loop.
+
+    `revision` is the one running, `error` why a newer one (or any) is not; empty when all is well.
+    A database or Redis that is down stops nothing: what runs keeps running.
+    """
+
+    def __init__(
+        self, apply: Callable[[MarketConfig], None], redis_url: str, *, poll_s: float = POLL_S
+    ) -> None:
+        self.revision: int | None = None
+        self.error = ""
+        self._apply = apply
+        self._redis_url = redis_url
+        self._poll_s = poll_s
+        self._nudged = asyncio.Event()
+        self._redis_down = False
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen(), name="configuration nudges")
+            tasks.create_task(self._poll(), name="configuration poll")
+
+    async def check(self) -> None:
+        """Compare the saved revision with the running one and take it over if it is another."""
+        try:
+            saved, config = await sync_to_async(_read)(self.revision)
+        except DatabaseError as error:
+            self._report(
+                f"cannot read the configuration: {_first_line(error)}; is the database of DATABASE_URL up, "
+                f"and is it migrated (manage.py migrate)? Trying again every {self._poll_s:g} s"
+            )
+        except InvalidConfig as error:
+            self._report(f"{error} (running revision {self.revision or 0})")
+        else:
+            if config is not None:
+                self._apply(config)
+                logger.info("configuration: revision %d", saved)
+                self.revision = config.revision
+            self._report("")
+
+    async def _poll(self) -> None:
+        while True:
+            self._nudged.clear()
+            await self.check()
+            try:
+                async with asyncio.timeout(self._poll_s):
+                    await self._nudged.wait()
+            except TimeoutError:
+                continue
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with (
+                    Redis.from_url(self._redis_url, socket_connect_timeout=self._poll_s) as redis,
+                    redis.pubsub(ignore_subscribe_messages=False) as nudges,
+                ):
+                    await nudges.subscribe(REVISION_CHANNEL)
+                    async for (
+                        _
+                    ) in nudges.listen():  # the confirmation counts too: a nudge may have been missed
+                        self._redis_is(down=False)
+                        self._nudged.set()
+            except (RedisError, OSError) as error:
+                self._redis_is(down=True, why=str(error))
+            await asyncio.sleep(self._poll_s)
+
+    def _redis_is(self, *, down: bool, why: str = "") -> None:
+        if down and not self._redis_down:
+            logger.warning("Redis of REDIS_URL does not answer (%s): configuration polled meanwhile", why)
+        if not down and self._redis_down:
+            logger.info("Redis is back")
+        self._redis_down = down
+
+    def _report(self, error: str) -> None:
+        if error and error != self.error:
+            logger.error("configuration: %s", error)
+        if self.error and not error:
+            logger.info("configuration: all well again")
+        self.error = error
+
+
+def _read(running: int | None) -> tuple[int, MarketConfig | None]:
+    """The saved revision, and the configuration if it is not the running one. Raises InvalidConfig."""
+    close_old_connections()
+    try:
+        saved = current_revision()
+        try:
+            return saved, (load_config() if saved != running else None)
+        except InvalidConfig as error:
+            raise InvalidConfig(f"saved revision {saved} cannot be used: {error}") from error
+    finally:
+        connections.close_all()  # nothing is left open between polls, so a database may restart
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
