@@ -356,6 +356,8 @@ class OpportunityFilter(ConfigModel):
 
     objects = ConfigQuerySet.as_manager()
 
+    selected_count: int  # what the admin's list counted for this row
+
     class Meta:
         verbose_name = _("opportunity filter")
         verbose_name_plural = _("opportunity filters")

@@ -100,15 +100,18 @@ def filter_counts(filters: Iterable[OpportunityFilter]) -> dict[int, int]:
     return {pk: len(charts) for pk, charts in select_all(filters, tradable_market(), enabled_pairs()).items()}
 
 
-def filter_row(row: OpportunityFilter, pair_ids: frozenset[int] | None = None) -> FilterRow:
-    """A filter as plain values; `pair_ids` replaces its saved pairs."""
-    if pair_ids is None:
-        pair_ids = frozenset(pair.pk for pair in row.pairs.all()) if row.pk else frozenset()
+def count_selected(row: FilterRow) -> int:
+    """How many opportunities a filter that need not be saved would select (two queries)."""
+    return sum(1 for _chart in select(row, tradable_market(), enabled_pairs()))
+
+
+def filter_row(row: OpportunityFilter) -> FilterRow:
+    """A saved filter as plain values."""
     return FilterRow(
-        id=row.pk or 0,
+        id=row.pk,
         symbols=row.symbols,
         quote=row.quote,
-        pairs=pair_ids,
+        pairs=frozenset(pair.pk for pair in row.pairs.all()),
         min_volume=_float(row.min_volume),
         max_volume=_float(row.max_volume),
     )

@@ -1,0 +1,363 @@
+"""The configuration pages: they render, stay cheap, log who did what and say whether collectors follow."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.conf import settings
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from markets.models import CatalogueSync, Exchange, ExchangePair, Instrument, OpportunityFilter, Symbol
+from markets.runtime import CollectorStatus, redis_client, report_status
+from markets.seed import seed
+from markets.selectors import current_revision, load_config
+
+pytestmark = pytest.mark.django_db
+
+MODELS = ("exchange", "symbol", "instrument", "exchangepair", "opportunityfilter")
+
+
+@pytest.fixture
+def operator() -> User:
+    return User.objects.create_superuser("operator")  # no password: hashing one is slow
+
+
+@pytest.fixture
+def pages(operator: User, client: Client) -> Client:
+    seed()
+    client.force_login(operator)
+    return client
+
+
+@pytest.fixture(autouse=True)
+def quiet_redis() -> Iterator[None]:
+    redis_client().flushdb()
+    yield
+    redis_client().flushdb()
+
+
+def changelist(model: str) -> str:
+    return reverse(f"admin:markets_{model}_changelist")
+
+
+def text(client: Client, url: str) -> str:
+    response = client.get(url)
+    assert response.status_code == 200, url
+    return response.content.decode()
+
+
+def act(client: Client, model: str, action: str, *keys: int) -> str:
+    data = {"action": action, "_selected_action": [str(key) for key in keys]}
+    return client.post(changelist(model), data, follow=True).content.decode()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_list_form_history_and_search_renders(pages: Client, model: str) -> None:
+    from django.apps import apps
+
+    row = apps.get_model("markets", model)._default_manager.first()
+    assert row is not None
+    text(pages, changelist(model) + "?q=b")
+    text(pages, reverse(f"admin:markets_{model}_change", args=[row.pk]))
+    text(pages, reverse(f"admin:markets_{model}_history", args=[row.pk]))
+    if model != "instrument":
+        text(pages, reverse(f"admin:markets_{model}_add"))
+        text(pages, reverse(f"admin:markets_{model}_delete", args=[row.pk]))
+
+
+@pytest.mark.parametrize(
+    ("model", "query"),
+    [
+        ("exchange", "enabled__exact=1"),
+        ("symbol", "instruments__exchange__id__exact={exchange}"),
+        ("instrument", "exchange__id__exact={exchange}&active__exact=1&delisted_at__isempty=1"),
+        ("exchangepair", "exchange1__id__exact={exchange}"),
+        ("opportunityfilter", "enabled__exact=1"),
+    ],
+)
+def test_lists_filter(pages: Client, model: str, query: str) -> None:
+    exchange = Exchange.objects.get(key="binance")
+
+    assert "paginator" in text(pages, f"{changelist(model)}?{query.format(exchange=exchange.pk)}")
+
+
+def grow() -> None:
+    """Twice as much of everything."""
+    venues = [
+        Exchange.objects.create(key=f"venue{i}", name=f"Venue {i}", taker_fee_bps=10, maker_fee_bps=10)
+        for i in range(8)
+    ]
+    for i, venue in enumerate(venues):
+        CatalogueSync.objects.create(exchange=venue, tried_at="2026-01-01T00:00Z", error="no answer")
+        symbol = Symbol.objects.create(name=f"X{i}/USDT", base=f"X{i}", quote="USDT", enabled=True)
+        Instrument.objects.create(exchange=venue, symbol=symbol, native_id=f"X{i}USDT")
+        pair = ExchangePair.objects.create(exchange1=Exchange.objects.get(key="okx"), exchange2=venue)
+        OpportunityFilter.objects.create(name=f"Filter {i}", symbols="X*").pairs.add(pair)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_lists_ask_as_many_queries_for_many_rows_as_for_few(pages: Client, model: str) -> None:
+    text(pages, changelist(model))
+    with CaptureQueriesContext(
+        connection,
+    ) as few:
+        text(pages, changelist(model))
+    grow()
+    with CaptureQueriesContext(connection) as many:
+        text(pages, changelist(model))
+
+    assert len(many) == len(few) <= 22
+
+
+def test_the_filter_form_asks_no_query_per_pair(pages: Client) -> None:
+    url = reverse("admin:markets_opportunityfilter_change", args=[OpportunityFilter.objects.get().pk])
+    text(pages, url)
+    with CaptureQueriesContext(connection) as few:
+        text(pages, url)
+    grow()
+    with CaptureQueriesContext(connection) as many:
+        text(pages, url)
+
+    assert len(many) == len(few)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_actions_switch_rows_log_who_and_move_the_revision_once(
+    pages: Client, operator: User, model: str
+) -> None:
+    from django.apps import apps
+
+    rows = list(apps.get_model("markets", model)._default_manager.all()[:3])
+    keys = [row.pk for row in rows]
+    before = current_revision()
+
+    page = act(pages, model, "disable", *keys)
+
+    assert f"{len(keys)} disabled." in page
+    assert not any(row.enabled for row in type(rows[0])._default_manager.filter(pk__in=keys))
+    assert current_revision() == before + 1
+    entries = LogEntry.objects.filter(user=operator, action_flag=CHANGE, change_message="Disabled.")
+    assert sorted(entries.values_list("object_id", flat=True)) == sorted(map(str, keys))
+
+    act(pages, model, "disable", *keys)
+    assert (current_revision(), entries.count()) == (before + 1, len(keys))  # nothing left to change
+    act(pages, model, "enable", *keys)
+    assert all(row.enabled for row in type(rows[0])._default_manager.filter(pk__in=keys))
+
+
+def test_deleting_selected_rows_is_logged_and_moves_the_revision(pages: Client, operator: User) -> None:
+    pair = ExchangePair.objects.get(exchange1__key="binance", exchange2__key="bybit")
+    before = current_revision()
+
+    pages.post(
+        changelist("exchangepair"),
+        {"action": "delete_selected", "_selected_action": [str(pair.pk)], "post": "yes"},
+    )
+
+    assert not ExchangePair.objects.filter(pk=pair.pk).exists()
+    assert current_revision() > before
+    assert LogEntry.objects.filter(user=operator, object_id=str(pair.pk), action_flag=3).exists()
+
+
+def test_a_symbol_that_is_listed_somewhere_cannot_be_deleted(pages: Client) -> None:
+    symbol = Symbol.objects.get(name="BTC/USDT")
+
+    page = text(pages, reverse("admin:markets_symbol_delete", args=[symbol.pk]))
+
+    assert "Cannot delete symbol" in page
+
+
+def test_an_exchange_can_be_deleted_with_its_instruments_and_pairs(pages: Client) -> None:
+    row = Exchange.objects.get(key="bingx")
+    url = reverse("admin:markets_exchange_delete", args=[row.pk])
+    assert "Are you sure" in text(pages, url)
+
+    pages.post(url, {"post": "yes"})
+
+    assert "bingx" not in {exchange.key for exchange in load_config().exchanges}
+    assert not Instrument.objects.filter(exchange_id=row.pk).exists()
+
+
+def exchange_form(**changes: str) -> dict[str, str]:
+    fields = {"name": "Binance", "enabled": "on", "taker_fee_bps": "7.5", "maker_fee_bps": "7.5",
+              "rest_url": "", "ws_url": "", "min_volume": "", "max_volume": ""}  # fmt: skip
+    return fields | changes
+
+
+def test_a_changed_fee_reaches_the_configuration_and_the_log(pages: Client, operator: User) -> None:
+    row = Exchange.objects.get(key="binance")
+
+    pages.post(reverse("admin:markets_exchange_change", args=[row.pk]), exchange_form())
+
+    [binance] = [exchange for exchange in load_config().exchanges if exchange.key == "binance"]
+    assert binance.taker_fee_bps == 7.5
+    entry = LogEntry.objects.get(user=operator, object_id=str(row.pk))
+    assert entry.get_change_message() == "Changed Taker fee, bps and Maker fee, bps."
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"ws_url": "http://x"}, "must start with ws:// or wss:// and name a host"),
+        ({"rest_url": "localhost:9000"}, "must start with http:// or https:// and name a host"),
+        ({"rest_url": "http://host:port"}, "is no URL; write it like http://host:port"),
+        ({"taker_fee_bps": "300"}, "less than or equal to 200"),
+        ({"min_volume": "10", "max_volume": "9"}, "The maximum (9) is below the minimum (10): raise it"),
+        ({"min_volume": "-1"}, "A volume cannot be negative"),
+    ],
+)
+def test_wrong_values_of_an_exchange_are_refused_in_words(
+    pages: Client, changes: dict[str, str], words: str
+) -> None:
+    row = Exchange.objects.get(key="binance")
+    before = current_revision()
+
+    page = pages.post(reverse("admin:markets_exchange_change", args=[row.pk]), exchange_form(**changes))
+
+    assert words in page.content.decode()
+    assert current_revision() == before
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "words"),
+    [
+        ("okx", "okx", "Exchange 2 is the same as exchange 1: choose a different one."),
+        ("bybit", "binance", "This pair exists already, maybe the other way round: edit that one instead."),
+    ],
+)
+def test_wrong_pairs_are_refused_in_words(pages: Client, one: str, two: str, words: str) -> None:
+    keys = dict(Exchange.objects.values_list("key", "pk"))
+
+    page = pages.post(
+        reverse("admin:markets_exchangepair_add"),
+        {"exchange1": keys[one], "exchange2": keys[two], "tolerance_ms": "1000", "enabled": "on"},
+    )
+
+    assert words in page.content.decode()
+
+
+def test_filters_say_how_many_opportunities_they_select_now(pages: Client) -> None:
+    row = OpportunityFilter.objects.get()
+    form = reverse("admin:markets_opportunityfilter_change", args=[row.pk])
+    assert "Selects 20 opportunities now." in text(pages, form)
+    assert '<td class="field-selects">20</td>' in text(pages, changelist("opportunityfilter"))
+
+    Symbol.objects.filter(name="BTC/USDT").update(enabled=False)
+
+    assert "Selects 16 opportunities now." in text(pages, form)
+    assert '<td class="field-selects">16</td>' in text(pages, changelist("opportunityfilter"))
+
+
+def filter_form(**changes: str) -> dict[str, str]:
+    fields = {"name": "New", "enabled": "on", "symbols": "btc/usdt, eth/*", "quote": "usdt",
+              "min_volume": "", "max_volume": "", "min_spread_pct": "", "min_edge_bps": ""}  # fmt: skip
+    return fields | changes
+
+
+def test_a_saved_filter_says_what_it_selects(pages: Client) -> None:
+    page = pages.post(reverse("admin:markets_opportunityfilter_add"), filter_form(), follow=True)
+
+    assert "Selects 56 opportunities now." in page.content.decode()
+    page = pages.post(
+        reverse("admin:markets_opportunityfilter_add"),
+        filter_form(name="Typo", symbols="BTCUSDT"),
+        follow=True,
+    )
+    assert "Selects no opportunity now: no enabled symbol it names" in page.content.decode()
+
+
+def test_a_filter_that_selects_too_much_is_refused_with_the_numbers(pages: Client) -> None:
+    page = pages.post(reverse("admin:markets_opportunityfilter_add"), filter_form(symbols="*"))
+
+    assert "This selects 560 opportunities and the limit is 500" in page.content.decode()
+    assert not OpportunityFilter.objects.filter(name="New").exists()
+
+
+def test_a_change_elsewhere_that_breaks_the_whole_is_said(pages: Client) -> None:
+    symbols = Symbol.objects.exclude(name="BTC/USDT")
+    symbols.update(enabled=False)
+    OpportunityFilter.objects.create(name="All", symbols="*")
+
+    page = act(pages, "symbol", "enable", *symbols.values_list("pk", flat=True))
+
+    assert "Saved, but collectors keep the last good configuration" in page
+    assert "Opportunity filter “All”: it selects 560 opportunities, the limit is 500" in page
+
+
+async def _report(*statuses: CollectorStatus) -> None:
+    from redis.asyncio import Redis
+
+    async with Redis.from_url(settings.REDIS_URL) as redis:
+        for status in statuses:
+            await report_status(redis, status)
+
+
+def report(*statuses: CollectorStatus) -> None:
+    import asyncio
+
+    asyncio.run(_report(*statuses))
+
+
+def test_pages_say_that_no_collector_is_running(pages: Client) -> None:
+    saved = current_revision()
+
+    assert f"Saved revision {saved}; no collector is running." in text(pages, changelist("symbol"))
+
+
+def test_pages_say_that_all_collectors_follow(pages: Client) -> None:
+    saved = current_revision()
+    report(CollectorStatus("1/2", revision=saved), CollectorStatus("2/2", revision=saved))
+
+    assert f"All 2 collectors run revision {saved}." in text(pages, changelist("exchange"))
+
+
+def test_pages_name_the_collector_that_lags_and_why(pages: Client) -> None:
+    saved = current_revision()
+    report(
+        CollectorStatus("1/2", host="alpha", revision=saved - 1, error="Exchange “okx”: rubbish"),
+        CollectorStatus("2/2", revision=saved),
+    )
+
+    page = text(pages, reverse("admin:markets_exchange_add"))
+    assert f"Saved revision {saved}, running {saved - 1} on shard 1/2." in page
+    assert "Shard 1/2 on alpha: Exchange “okx”: rubbish" in page
+
+
+def test_pages_name_a_shard_nobody_runs(pages: Client) -> None:
+    report(CollectorStatus("1/2", revision=current_revision()))
+
+    assert "Shard 2/2: no collector is running it." in text(pages, changelist("exchange"))
+
+
+def test_pages_and_saving_work_without_redis(
+    pages: Client, settings: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"  # type: ignore[attr-defined]
+    redis_client.cache_clear()
+    try:
+        row = Exchange.objects.get(key="binance")
+        assert "is unknown: Redis does not answer" in text(pages, changelist("exchange"))
+        page = pages.post(
+            reverse("admin:markets_exchange_change", args=[row.pk]), exchange_form(), follow=True
+        )
+        assert page.status_code == 200
+    finally:
+        redis_client.cache_clear()
+    row.refresh_from_db()
+    assert row.taker_fee_bps == 7.5
+
+
+def test_exchanges_show_their_last_sync_and_its_error(pages: Client) -> None:
+    CatalogueSync.objects.create(
+        exchange=Exchange.objects.get(key="gate"), tried_at="2026-01-02T00:00Z",
+        synced_at="2026-01-01T03:04Z", error="it does not answer",
+    )  # fmt: skip
+
+    page = text(pages, changelist("exchange"))
+    assert "Jan. 1, 2026, 3:04 a.m." in page
+    assert "it does not answer" in page
+    assert "never" in page
