@@ -1,0 +1,97 @@
+"""Puts quotes and trades on the wire, through whatever faults are active."""
+
+import random
+from collections.abc import Callable
+
+from simulator.catalogue import Listing
+from simulator.faults import Fault, FaultBoard
+from simulator.session import Channel, Frame
+from simulator.venues.base import Book, Deal, Venue
+
+FrameMaker = Callable[[str, str], Frame]
+
+
+class Delivery:
+    """Encodes an event once per topic name and variant, and hands the frame to every subscriber."""
+
+    def __init__(self, board: FaultBoard, seed: int) -> None:
+        self._board = board
+        self._rng = random.Random(f"{seed}/faults")  # noqa: S311 - fault dice, no secret
+        self._held: dict[tuple[str, str], Book] = {}
+
+    def quote(self, venue: Venue, listing: Listing, book: Book) -> None:
+        """Push a quote, broken as the active faults say."""
+        if listing.symbol in venue.delisted:
+            return
+        faults = self._board.active[venue.key]
+        if not faults:
+            self._push_book(venue, listing, book, faults)
+            return
+        for sent in self._in_order(venue, listing, self._spoilt(listing, book, faults), faults):
+            self._push_book(venue, listing, sent, faults)
+
+    def trade(self, venue: Venue, listing: Listing, deal: Deal) -> None:
+        """Push a trade, broken as the active faults say."""
+        if listing.symbol in venue.delisted:
+            return
+        faults = self._board.active[venue.key]
+        self._push(
+            venue,
+            listing,
+            "trade",
+            faults,
+            lambda name, variant: venue.deal_frame(name, variant, listing, deal),
+        )
+
+    def _push_book(self, venue: Venue, listing: Listing, book: Book, faults: tuple[Fault, ...]) -> None:
+        self._push(
+            venue,
+            listing,
+            "quote",
+            faults,
+            lambda name, variant: venue.book_frame(name, variant, listing, book),
+        )
+
+    def _push(
+        self, venue: Venue, listing: Listing, channel: Channel, faults: tuple[Fault, ...], make: FrameMaker
+    ) -> None:
+        variants = venue.subscribers.get((channel, listing.symbol))
+        if not variants or self._dice("silence", listing, faults):
+            return
+        venue.counts[f"{channel}s"] += 1
+        for (name, variant), sessions in variants.items():
+            frame = make(name, variant)
+            if faults and self._dice("malformed", listing, faults):
+                frame = frame[: len(frame) // 2]
+            twice = bool(faults) and self._dice("duplicate", listing, faults)
+            for session in tuple(sessions):
+                session.push(frame)
+                if twice:
+                    session.push(frame)
+
+    def _spoilt(self, listing: Listing, book: Book, faults: tuple[Fault, ...]) -> Book:
+        if self._dice("crossed", listing, faults):
+            return Book(book.ask, book.bid_size, book.bid, book.ask_size, book.ts_ms, book.n)
+        if self._dice("zero", listing, faults):
+            return Book("0", "0", book.ask, book.ask_size, book.ts_ms, book.n)
+        return book
+
+    def _in_order(self, venue: Venue, listing: Listing, book: Book, faults: tuple[Fault, ...]) -> list[Book]:
+        """Hold a book back until its successor has gone."""
+        key = (venue.key, listing.symbol)
+        held = self._held.pop(key, None)
+        if held is not None:
+            return [book, held]
+        if self._dice("out-of-order", listing, faults):
+            self._held[key] = book
+            return []
+        return [book]
+
+    def _dice(self, kind: str, listing: Listing, faults: tuple[Fault, ...]) -> bool:
+        """Whether an active fault of this kind strikes now; one without a share always does."""
+        return any(
+            fault.kind == kind
+            and fault.concerns(listing.symbol)
+            and self._rng.random() < (fault.value or 1.0)
+            for fault in faults
+        )

@@ -1,0 +1,139 @@
+"""Paces the seeded market: quotes and trades for every instrument somebody is subscribed to."""
+
+import asyncio
+import heapq
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from simulator.catalogue import Listing
+from simulator.market import Market
+from simulator.venues.base import Book, Deal, Venue
+
+TRADE_SHARE = 0.2
+BATCH = 500
+QuoteSink = Callable[[Venue, Listing, Book], None]
+TradeSink = Callable[[Venue, Listing, Deal], None]
+
+
+class Instrument:
+    """One listing on one venue: its row in the market, its own dice, its running number."""
+
+    def __init__(self, venue: Venue, listing: Listing, row: int, column: int, seed: int) -> None:
+        self.venue = venue
+        self.listing = listing
+        self.row = row
+        self.column = column
+        self.rng = random.Random(f"{seed}/{venue.key}/{listing.symbol}")  # noqa: S311 - market data, no secret
+        self.number = self.rng.randrange(10**9, 9 * 10**9)
+        self.running = False
+        self.book: Book | None = None
+
+
+class MarketFeed:
+    """A `Source` of invented quotes: `rate` per second and instrument, evenly jittered.
+
+    Spacing stays within half and one and a half of 1/rate, so a quote is never stale by chance.
+    """
+
+    def __init__(self, listings: Sequence[Listing], rate: float, seed: int) -> None:
+        self._listings = listings
+        self._interval = 1 / rate
+        self._seed = seed
+        self._instruments: dict[tuple[str, str], Instrument] = {}
+        self._due: list[tuple[float, int, Instrument]] = []
+        self._wake = asyncio.Event()
+        self._started = time.monotonic()
+        self.market: Market
+
+    def attach(self, venues: Mapping[str, Venue], quote: QuoteSink, trade: TradeSink) -> None:
+        """Take the venues to feed and where quotes and trades go."""
+        self._quote, self._trade = quote, trade
+        self.market = Market(list(venues), self._listings, self._seed)
+        for row, venue in enumerate(venues.values()):
+            for column, listing in enumerate(self._listings):
+                instrument = Instrument(venue, listing, row, column, self._seed)
+                self._instruments[venue.key, listing.symbol] = instrument
+
+    def wake(self, venue: Venue, symbol: str) -> None:
+        """Somebody subscribed: start the instrument if it rests."""
+        instrument = self._instruments[venue.key, symbol]
+        if not instrument.running:
+            instrument.running = True
+            first = time.monotonic() + instrument.rng.random() * self._interval
+            heapq.heappush(self._due, (first, id(instrument), instrument))
+            self._wake.set()
+
+    def latest(self, venue: Venue, listing: Listing) -> Book | None:
+        """What the venue quotes now."""
+        return self.snapshot(venue, listing)
+
+    def snapshot(self, venue: Venue, listing: Listing) -> Book:
+        """What the venue quotes now."""
+        instrument = self._instruments[venue.key, listing.symbol]
+        if instrument.book is None or not instrument.running:
+            self.market.advance(time.monotonic() - self._started)
+            instrument.book = self._book(instrument)
+        return instrument.book
+
+    async def run(self) -> None:
+        """Quote until cancelled; behind its pace it slows down instead of bursting."""
+        while True:
+            if not self._due:
+                self._wake.clear()
+                await self._wake.wait()
+            await asyncio.sleep(max(0.0, self._due[0][0] - time.monotonic()))
+            self.market.advance(time.monotonic() - self._started)
+            self._quote_due(time.monotonic())
+
+    def _quote_due(self, now: float) -> None:
+        for _ in range(BATCH):
+            if not self._due or self._due[0][0] > now:
+                return
+            due, order, instrument = heapq.heappop(self._due)
+            if not instrument.venue.wanted(instrument.listing.symbol):
+                instrument.running = False
+                continue
+            self._publish(instrument)
+            following = max(due + self._interval * instrument.rng.uniform(0.5, 1.5), now)
+            heapq.heappush(self._due, (following, order, instrument))
+
+    def _publish(self, instrument: Instrument) -> None:
+        venue, listing = instrument.venue, instrument.listing
+        instrument.book = book = self._book(instrument)
+        self._quote(venue, listing, book)
+        if instrument.rng.random() < TRADE_SHARE and ("trade", listing.symbol) in venue.subscribers:
+            self._trade(venue, listing, self._deal(instrument, book))
+
+    def _book(self, instrument: Instrument) -> Book:
+        """Half a spread around the venue's price, rounded outwards to the tick."""
+        venue, listing, rng = instrument.venue, instrument.listing, instrument.rng
+        price = self.market.shown[instrument.row][instrument.column]
+        half = price * 0.6e-4 * rng.uniform(0.5, 1.5)
+        bid = int((price - half) / listing.tick)
+        ask = max(bid + 1, int((price + half) / listing.tick))
+        instrument.number += 1
+        return Book(
+            bid=venue.number(bid * listing.tick, listing.price_decimals),
+            bid_size=self._size(instrument, price),
+            ask=venue.number(ask * listing.tick, listing.price_decimals),
+            ask_size=self._size(instrument, price),
+            ts_ms=venue.now_ms(),
+            n=instrument.number,
+        )
+
+    def _size(self, instrument: Instrument, price: float) -> str:
+        """Log-normal around a hundred-thousandth of the day's volume, 200 to 40,000 in quote currency."""
+        listing = instrument.listing
+        typical = min(40_000.0, max(200.0, listing.volume * 1e-5))
+        size = typical / price * instrument.rng.lognormvariate(0, 0.8)
+        return instrument.venue.number(max(size, 10.0**-listing.size_decimals), listing.size_decimals)
+
+    def _deal(self, instrument: Instrument, book: Book) -> Deal:
+        """A taker lifts the ask or hits the bid for part of what is there."""
+        rng, listing = instrument.rng, instrument.listing
+        side = "buy" if rng.random() < 0.5 else "sell"
+        price, there = (book.ask, book.ask_size) if side == "buy" else (book.bid, book.bid_size)
+        size = max(float(there) * rng.random(), 10.0**-listing.size_decimals)
+        text = instrument.venue.number(size, listing.size_decimals)
+        return Deal(price=price, size=text, side=side, ts_ms=book.ts_ms, n=instrument.number)

@@ -1,0 +1,148 @@
+"""`manage.py simulate`: eight exchanges on this machine, to demonstrate, load and break things with."""
+
+import argparse
+import asyncio
+import logging
+import signal
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from simulator.catalogue import EXCHANGES
+from simulator.faults import KINDS
+from simulator.server import Simulator
+
+_FAULTS = "\n".join(f"  {name:<13} {kind.text}" for name, kind in KINDS.items())
+
+_DESCRIPTION = """\
+Run the eight exchanges on this machine: REST and WebSocket, the same frames, heartbeats, limits and
+refusals as the real ones, with invented prices or a recording. No exchange is contacted, no money moves.
+"""
+
+_EPILOG = f"""\
+examples
+  manage.py simulate
+      all exchanges, 20 symbols, 5 quotes a second each, on http://127.0.0.1:8900
+  manage.py seed --simulator http://127.0.0.1:8900  &&  manage.py sync_markets  &&  manage.py collect
+      point the desk at it (in another terminal)
+  manage.py simulate --symbols 200 --rate 20
+      a load test: 200 symbols on 8 exchanges, up to 32,000 quotes a second when all are subscribed
+  manage.py simulate --replay ../shared/recordings/xex_perp_20250727 --speed 10
+      a recorded half hour of six exchanges in three minutes
+  manage.py simulate --faults "okx:silence@30+20,bybit:drop@60,mexc:malformed=0.01"
+      okx goes silent after 30 s for 20 s, bybit is cut after a minute, 1 % of mexc's frames are broken
+
+faults: exchange[/SYMBOL]:kind[=value][@start][+duration], several separated by commas
+  exchange is a key or `all`; start and duration are seconds; without a duration it lasts.
+{_FAULTS}
+  While it runs, from this machine:
+    curl -X POST  -d '{{"faults": "gate:slow=500ms+30"}}' http://127.0.0.1:8900/control/faults
+    curl -X DELETE http://127.0.0.1:8900/control/faults
+
+http://127.0.0.1:8900/ shows addresses, connections, subscriptions, counters and active faults.
+The same --seed gives the same price paths.
+"""
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Keeps the examples as they are written."""
+
+
+class Command(BaseCommand):
+    """Run the simulated exchanges until Ctrl-C."""
+
+    help = _DESCRIPTION
+    requires_system_checks: list[str] = []
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """Keep the line breaks of the help."""
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser.formatter_class = _Help
+        parser.description, parser.epilog = _DESCRIPTION, _EPILOG
+        return parser
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """What can be chosen."""
+        add = parser.add_argument
+        add("--exchanges", default=",".join(EXCHANGES), help="comma-separated keys (default: all eight)")
+        add("--symbols", type=int, default=20, metavar="N", help="how many symbols each lists (default 20)")
+        add("--rate", type=float, default=5.0, help="quotes per second and instrument (default 5)")
+        add("--seed", type=int, default=1, help="chooses the price paths (default 1)")
+        add("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+        add("--port", type=int, default=8900, help="port for everything, 0 picks a free one (default 8900)")
+        add(
+            "--replay",
+            type=Path,
+            metavar="DIR",
+            help="play the recordings below DIR instead of inventing prices",
+        )
+        add("--speed", type=float, default=1.0, help="replay this many times as fast (default 1)")
+        add("--loop", action="store_true", help="begin the replay again when it ends")
+        add(
+            "--replay-after",
+            type=int,
+            default=1,
+            metavar="N",
+            help="begin the replay when N quote topics are subscribed (default 1, 0 at once)",
+        )
+        add("--faults", default="", metavar="SPEC", help="what to break and when, see below")
+        add(
+            "--time-scale",
+            type=float,
+            default=1.0,
+            help="shrink heartbeats and lifetimes (0.1: ten times as fast)",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Check the options, then serve until SIGINT or SIGTERM."""
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+        try:
+            simulator = Simulator(
+                exchanges=[key.strip() for key in options["exchanges"].split(",") if key.strip()],
+                symbols=options["symbols"],
+                rate=options["rate"],
+                seed=options["seed"],
+                host=options["host"],
+                port=options["port"],
+                time_scale=options["time_scale"],
+                faults=options["faults"],
+                replay=options["replay"],
+                speed=options["speed"],
+                loop=options["loop"],
+                replay_after=options["replay_after"],
+            )
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        try:
+            asyncio.run(self._serve(simulator))
+        except OSError as error:
+            where = f"{options['host']}:{options['port']}"
+            raise CommandError(f"cannot listen on {where} ({error.strerror}); try another --port") from None
+
+    async def _serve(self, simulator: Simulator) -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with simulator:
+            self._announce(simulator)
+            await stop.wait()
+        self.stdout.write("stopped")
+
+    def _announce(self, simulator: Simulator) -> None:
+        lines = [f"Simulated exchanges on {simulator.url}", ""]
+        for key, venue in simulator.venues.items():
+            socket = simulator.ws_url(key) + venue.ws_paths[0]
+            lines.append(f"  {key:<8} {simulator.rest_url(key)}   {socket}   {len(venue.listings)} symbols")
+        lines += ["", "Point a collector at them:"]
+        lines += [
+            f"  manage.py seed --simulator {simulator.url}",
+            "  manage.py sync_markets",
+            "  manage.py collect",
+        ]
+        lines += [
+            "",
+            f"State: {simulator.url}/   Break something: {simulator.url}/control/faults   Stop: Ctrl-C",
+        ]
+        self.stdout.write("\n".join(lines))
+        self.stdout.flush()

@@ -1,0 +1,86 @@
+"""The seeded market behind the simulated exchanges: one price path per symbol, a basis per venue.
+
+Everything moves on a fixed grid of STEP_S, drawn from one generator in a fixed order, so the
+same seed gives the same paths whoever is subscribed to what.
+
+    log mid     a random walk with rare jumps, pulled weakly to the listing's price
+    log basis   per venue and symbol an Ornstein-Uhlenbeck process (2.5 bps wide, 8 s memory)
+                with rare shocks of 40-80 bps: larger than two taker fees, so arbitrage exists
+                until it decays
+    log shown   what a venue quotes: it follows mid + basis with the venue's own lag, and
+                now and then stands still for seconds
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.catalogue import Listing
+
+STEP_S = 0.1
+BPS = 1e-4
+
+WALK = 0.35 * BPS
+PULL = 2e-5
+JUMP_CHANCE = STEP_S / 240
+JUMP = 12 * BPS
+BASIS_DECAY = STEP_S / 8
+BASIS_NOISE = 2.5 * BPS * np.sqrt(2 * BASIS_DECAY)
+SHOCK_CHANCE = STEP_S / 1200
+SHOCK_MIN, SHOCK_MAX = 40 * BPS, 80 * BPS
+STALL_CHANCE = STEP_S / 600
+STALL_STEPS = 30
+CATCH_UP_STEPS = 6_000
+
+Floats = NDArray[np.float64]
+
+
+class Market:
+    """Price paths of `listings` on `venues`; `shown[v][s]` is venue v's middle price of symbol s."""
+
+    def __init__(self, venues: Sequence[str], listings: Sequence[Listing], seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+        self._shape = (len(venues), len(listings))
+        self._reference: Floats = np.log([listing.price for listing in listings])
+        self._mid = self._reference.copy()
+        self._basis: Floats = self._rng.standard_normal(self._shape) * 2.5 * BPS
+        self._lag: Floats = np.linspace(0.9, 0.25, len(venues))[:, None]
+        self._stall = np.zeros(self._shape, dtype=np.int64)
+        self._log_shown: Floats = self._mid + self._basis
+        self.step = 0
+        self.shown: list[list[float]] = np.exp(self._log_shown).tolist()
+
+    def advance(self, elapsed_s: float) -> None:
+        """Move to the grid point at `elapsed_s`; after a long pause it skips rather than races."""
+        target = int(elapsed_s / STEP_S)
+        if target - self.step > CATCH_UP_STEPS:
+            self.step = target - CATCH_UP_STEPS
+        if target <= self.step:
+            return
+        while self.step < target:
+            self._advance_once()
+        self.shown = np.exp(self._log_shown).tolist()
+
+    def _advance_once(self) -> None:
+        self._move_mid()
+        self._move_basis()
+        self._follow()
+        self.step += 1
+
+    def _move_mid(self) -> None:
+        rng, count = self._rng, self._shape[1]
+        jumps = (rng.random(count) < JUMP_CHANCE) * rng.standard_normal(count) * JUMP
+        self._mid += rng.standard_normal(count) * WALK + jumps + PULL * (self._reference - self._mid)
+
+    def _move_basis(self) -> None:
+        rng = self._rng
+        shock = rng.uniform(SHOCK_MIN, SHOCK_MAX, self._shape) * rng.choice((-1, 1), self._shape)
+        self._basis += rng.standard_normal(self._shape) * BASIS_NOISE - BASIS_DECAY * self._basis
+        self._basis += (rng.random(self._shape) < SHOCK_CHANCE) * shock
+
+    def _follow(self) -> None:
+        stalls = self._rng.random(self._shape) < STALL_CHANCE
+        self._stall = np.where(stalls, STALL_STEPS, np.maximum(self._stall - 1, 0))
+        step = self._lag * (self._mid + self._basis - self._log_shown)
+        self._log_shown += np.where(self._stall > 0, 0.0, step)

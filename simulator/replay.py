@@ -1,0 +1,234 @@
+"""Plays a recording of real markets on the simulated exchanges' wires.
+
+Two shapes of CSV (gzip or plain) are understood, one file per exchange and symbol, the file's name
+beginning with the exchange's key (`okx_ACEUSDT_perp.csv.gz`, `gate_perp_LUNC_USDT.csv.gz`):
+
+    timestamp (epoch ms), symbol (ACE/USDT:USDT), bid1_price, bid1_volume, ask1_price, ask1_volume
+    timestamp (ISO), symbol_base, symbol_quote, bid_price, bid_qty, ask_price, ask_qty
+
+Perpetuals are shown on the spot wires under their spot name. Prices, sizes and times are the file's.
+"""
+
+import asyncio
+import csv
+import gzip
+import heapq
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import TextIO
+
+from msgspec import Struct
+
+from simulator.catalogue import Listing
+from simulator.feed import QuoteSink, TradeSink
+from simulator.venues.base import Book, Venue
+
+logger = logging.getLogger(__name__)
+
+SAMPLE_ROWS = 2_000
+BATCH = 500
+PROGRESS_S = 10.0
+_NAMED = ("bid1_price", "bid1_volume", "ask1_price", "ask1_volume")
+_PLAIN = ("bid_price", "bid_qty", "ask_price", "ask_qty")
+
+
+class RecordingError(ValueError):
+    """A recording that cannot be played; the message names the file and the remedy."""
+
+
+class Row(Struct, gc=False):
+    """One recorded quote; `ts_us` is the recording's own time, numbers are the file's text."""
+
+    ts_us: int
+    exchange: str
+    symbol: str
+    bid: str
+    bid_size: str
+    ask: str
+    ask_size: str
+
+
+class Recording:
+    """A folder of recorded quotes of the given exchanges, read lazily and merged in time order."""
+
+    def __init__(self, folder: Path, exchanges: Sequence[str]) -> None:
+        if not folder.is_dir():
+            raise RecordingError(
+                f"--replay {folder}: no such folder; give one with *.csv.gz recordings in it"
+            )
+        files = sorted([*folder.rglob("*.csv.gz"), *folder.rglob("*.csv")])
+        self.files = [path for path in files if path.name.partition("_")[0] in exchanges]
+        if not self.files:
+            wanted = ", ".join(exchanges)
+            raise RecordingError(f"--replay {folder}: no <exchange>_*.csv.gz of {wanted} in it or below it")
+        listed: dict[str, dict[str, Listing]] = {key: {} for key in exchanges}
+        for path in self.files:
+            listing = _listing(path)
+            listed[path.name.partition("_")[0]][listing.symbol] = listing
+        self.listings: Mapping[str, Sequence[Listing]] = {k: tuple(v.values()) for k, v in listed.items()}
+
+    def rows(self) -> Iterator[Row]:
+        """Every row of every file in time order; of equal times the file first by name."""
+        return heapq.merge(*(_rows(path) for path in self.files), key=lambda row: row.ts_us)
+
+
+class ReplayFeed:
+    """A `Source` that plays a recording: its order, its spacing divided by `speed`, its timestamps.
+
+    It starts once `after` quote topics are subscribed, so a test or a demo loses nothing.
+    """
+
+    def __init__(self, recording: Recording, *, speed: float, loop: bool, after: int) -> None:
+        self._recording = recording
+        self._speed = speed
+        self._loop = loop
+        self._after = after
+        self._ready = asyncio.Event()
+        self._books: dict[tuple[str, str], Book] = {}
+        self._first = {(row.exchange, row.symbol): row for row in map(_first, recording.files)}
+        self.finished = asyncio.Event()
+        self.played = 0
+        self.position_us = 0
+
+    def attach(self, venues: Mapping[str, Venue], quote: QuoteSink, trade: TradeSink) -> None:
+        """Take the venues to feed and where quotes go; recordings hold no trades."""
+        self._venues, self._quote = venues, quote
+
+    def wake(self, venue: Venue, symbol: str) -> None:
+        """Somebody subscribed: start once enough have."""
+        quotes = (key for each in self._venues.values() for key in each.subscribers if key[0] == "quote")
+        if sum(1 for _ in quotes) >= self._after:
+            self._ready.set()
+
+    def latest(self, venue: Venue, listing: Listing) -> Book | None:
+        """The last book played, None before the first."""
+        return self._books.get((venue.key, listing.symbol))
+
+    def snapshot(self, venue: Venue, listing: Listing) -> Book:
+        """The last book played, before that the recording's first."""
+        key = (venue.key, listing.symbol)
+        return self._books.get(key) or _book(self._first[key], 0, 1)
+
+    async def run(self) -> None:
+        """Play to the end (or for ever with `loop`); then `finished` is set."""
+        if self._after:
+            await self._ready.wait()
+        await self._play()
+        while self._loop:
+            await self._play()
+        logger.info("replay finished: %d quotes played", self.played)
+        self.finished.set()
+
+    async def _play(self) -> None:
+        rows = self._recording.rows()
+        began, origin, told = time.monotonic(), 0, time.monotonic()
+        for number, row in enumerate(rows):
+            origin = origin or row.ts_us
+            wait = began + (row.ts_us - origin) / 1e6 / self._speed - time.monotonic()
+            if wait > 0 or number % BATCH == 0:
+                await asyncio.sleep(max(0.0, wait))
+            self._publish(row)
+            if time.monotonic() - told > PROGRESS_S:
+                told = time.monotonic()
+                moment = datetime.fromtimestamp(row.ts_us / 1e6, UTC)
+                logger.info("replay at %s UTC, %d quotes played", f"{moment:%Y-%m-%d %H:%M:%S}", self.played)
+
+    def _publish(self, row: Row) -> None:
+        venue = self._venues[row.exchange]
+        self.played += 1
+        self.position_us = row.ts_us
+        book = self._books[row.exchange, row.symbol] = _book(row, venue.skew_ms, self.played)
+        self._quote(venue, venue.listings[row.symbol], book)
+
+
+def _book(row: Row, skew_ms: int, number: int) -> Book:
+    return Book(row.bid, row.bid_size, row.ask, row.ask_size, row.ts_us // 1000 + skew_ms, number)
+
+
+def _open(path: Path) -> TextIO:
+    return gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="")
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    """The rows of one file; raises RecordingError naming file and line for one that cannot be read."""
+    exchange = path.name.partition("_")[0]
+    with _open(path) as lines:
+        reader = csv.reader(lines)
+        header = next(reader, [])
+        names = _NAMED if "bid1_price" in header else _PLAIN
+        missing = [name for name in ("timestamp", *names) if name not in header]
+        if missing:
+            raise RecordingError(f"{path}: no column {', '.join(missing)}; see the columns a recording has")
+        when = header.index("timestamp")
+        bid, bid_size, ask, ask_size = (header.index(name) for name in names)
+        symbol = _symbol(header)
+        for fields in reader:
+            try:
+                yield Row(
+                    _micros(fields[when]),
+                    exchange,
+                    symbol(fields),
+                    _plain(fields[bid]),
+                    _plain(fields[bid_size]),
+                    _plain(fields[ask]),
+                    _plain(fields[ask_size]),
+                )
+            except (ValueError, IndexError) as error:
+                raise RecordingError(f"{path}, line {reader.line_num}: cannot read it ({error})") from None
+
+
+class _symbol:  # noqa: N801 - a function with a memory of the header
+    """Reads the unified spot symbol of a row: `ACE/USDT:USDT` and `LUNC`, `USDT` become `…/USDT`."""
+
+    def __init__(self, header: list[str]) -> None:
+        self._unified = header.index("symbol") if "symbol" in header else None
+        self._parts = (
+            None if "symbol" in header else (header.index("symbol_base"), header.index("symbol_quote"))
+        )
+
+    def __call__(self, fields: list[str]) -> str:
+        if self._parts is None:
+            return fields[self._unified or 0].partition(":")[0]
+        return "/".join(fields[index] for index in self._parts)
+
+
+def _micros(text: str) -> int:
+    """Epoch milliseconds or an ISO time to microseconds since the epoch."""
+    if text.isdigit():
+        return int(text) * 1000
+    moment = datetime.fromisoformat(text)
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e6)
+
+
+def _plain(text: str) -> str:
+    """The file's text; an exponent (3.528e-05), which no venue prints, written out."""
+    if "e" not in text:
+        return text
+    mantissa, _, exponent = text.partition("e")
+    decimals = len(mantissa.partition(".")[2]) - int(exponent)
+    return f"{float(text):.{max(0, decimals)}f}"
+
+
+def _first(path: Path) -> Row:
+    row = next(_rows(path), None)
+    if row is None:
+        raise RecordingError(f"{path}: it holds no rows; leave the file out")
+    return row
+
+
+def _listing(path: Path) -> Listing:
+    """What the venue lists, told from the beginning of the file."""
+    sample = list(islice(_rows(path), SAMPLE_ROWS))
+    first = _first(path)
+    base, _, quote = first.symbol.partition("/")
+    price_decimals = max(_decimals(text) for row in sample for text in (row.bid, row.ask))
+    size_decimals = max(_decimals(text) for row in sample for text in (row.bid_size, row.ask_size))
+    return Listing(base, quote, float(first.bid), price_decimals, size_decimals, 20e6)
+
+
+def _decimals(text: str) -> int:
+    return len(text.partition(".")[2].rstrip("0"))

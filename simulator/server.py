@@ -1,0 +1,369 @@
+"""The simulator: every exchange's REST and WebSocket on one port, under `/<exchange>/...`.
+
+aiohttp serves both because KuCoin's handshake needs a POST on the same port.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import WSMsgType, web
+
+from simulator import catalogue
+from simulator.catalogue import EXCHANGES, Listing
+from simulator.delivery import Delivery
+from simulator.faults import Fault, FaultBoard, FaultError, parse
+from simulator.feed import MarketFeed
+from simulator.replay import Recording, ReplayFeed
+from simulator.session import Session
+from simulator.venues import VENUES
+from simulator.venues.base import RestCall, RestReply, Venue
+
+logger = logging.getLogger(__name__)
+
+
+class Simulator:
+    """The eight exchanges on loopback; use as an async context manager.
+
+    `symbols` is how many are listed; `rate` quotes per second and instrument; `time_scale` shrinks
+    every heartbeat and lifetime (0.001: seconds become milliseconds). `replay` plays a recording
+    instead of the seeded market, `speed` times as fast, from when `replay_after` quote topics are
+    subscribed (counted over all exchanges). Raises ValueError, FaultError or RecordingError with
+    the remedy for arguments that make no sense.
+    """
+
+    def __init__(
+        self,
+        *,
+        exchanges: Sequence[str] = EXCHANGES,
+        symbols: int = 20,
+        rate: float = 5.0,
+        seed: int = 1,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        time_scale: float = 1.0,
+        faults: str = "",
+        replay: Path | None = None,
+        speed: float = 1.0,
+        loop: bool = False,
+        replay_after: int = 0,
+    ) -> None:
+        _check(exchanges, symbols, rate, speed, time_scale)
+        self._host, self._port = host, port
+        self._time_scale = time_scale
+        self._faults = parse(faults)
+        self._seed = seed
+        listings = catalogue.listings(symbols)
+        self._listings: Mapping[str, Sequence[Listing]] = dict.fromkeys(exchanges, listings)
+        self.feed: MarketFeed | ReplayFeed
+        if replay is None:
+            self.feed = MarketFeed(listings, rate, seed)
+        else:
+            recording = Recording(replay, exchanges)
+            self._listings = recording.listings
+            self.feed = ReplayFeed(recording, speed=speed, loop=loop, after=replay_after)
+        self.venues: dict[str, Venue] = {
+            key: VENUES[key](self._listings[key], self.feed, time_scale) for key in exchanges
+        }
+        self.port = port
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: set[asyncio.TimerHandle] = set()
+
+    async def __aenter__(self) -> Self:
+        self.board = FaultBoard(self._fault_changed)
+        self._storms: dict[Fault, asyncio.Task[None]] = {}
+        delivery = Delivery(self.board, self._seed)
+        self.feed.attach(self.venues, delivery.quote, delivery.trade)
+        self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=0.5)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        self.port = int(self._runner.addresses[0][1])
+        self._spawn(self.feed.run(), "simulator feed")
+        self.board.add(self._faults)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.board.heal()
+        for timer in self._timers:
+            timer.cancel()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for venue in self.venues.values():
+            for session in list(venue.sessions):
+                session.abort()
+        await self._runner.cleanup()
+
+    # --- where it is -----------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """`http://127.0.0.1:PORT`: what `seed --simulator` takes."""
+        return f"http://{self._host}:{self.port}"
+
+    def rest_url(self, key: str) -> str:
+        """The REST base URL of one exchange."""
+        return f"{self.url}/{key}"
+
+    def ws_url(self, key: str) -> str:
+        """The WebSocket base URL of one exchange; the venue's own path follows it."""
+        return f"ws://{self._host}:{self.port}/{key}"
+
+    # --- what is going on ------------------------------------------------------------------------
+
+    def connections(self, key: str) -> int:
+        """How many clients are connected to an exchange now."""
+        return len(self.venues[key].sessions)
+
+    def subscriptions(self, key: str) -> dict[str, int]:
+        """Topic names on an exchange's wire and how many connections are subscribed to each."""
+        names: dict[str, int] = {}
+        for variants in self.venues[key].subscribers.values():
+            for (name, _), sessions in variants.items():
+                names[name] = names.get(name, 0) + len(sessions)
+        return names
+
+    def counts(self, key: str) -> Mapping[str, int]:
+        """Counters since the start: `opened`, `closed`, `subscribed`, `quotes`, `trades`, `frames_sent`,
+        `dropped_idle`, `cut_too_fast`, `rest_requests`."""
+        return self.venues[key].counts
+
+    # --- breaking it -----------------------------------------------------------------------------
+
+    def inject(self, spec: str) -> tuple[Fault, ...]:
+        """Break something, as `--faults` spells it; returns the faults, to be healed later."""
+        faults = parse(spec)
+        self.board.add(faults)
+        return faults
+
+    def heal(self, faults: Sequence[Fault] | None = None) -> None:
+        """End these faults, or all."""
+        self.board.heal(faults)
+
+    def _fault_changed(self, fault: Fault, began: bool) -> None:
+        logger.info("fault %s: %s", "begins" if began else "ends", fault.text)
+        for venue in self.venues.values():
+            if fault.hits(venue.key):
+                self._apply(venue, fault, began)
+
+    def _apply(self, venue: Venue, fault: Fault, began: bool) -> None:
+        active = self.board.active[venue.key]
+        venue.silent = self.board.find("silence", venue.key) is not None
+        venue.delay_s = sum(f.value for f in active if f.kind == "slow")
+        venue.skew_ms = int(sum(f.value for f in active if f.kind == "skew") * 1000)
+        venue.delisted = {f.symbol for f in active if f.kind == "delist" and f.symbol}
+        if began and fault.kind == "drop":
+            self._cut(venue)
+        elif began and fault.kind == "storm":
+            self._spawn(self._storm(venue, fault), f"simulator storm {venue.key}")
+        elif began and fault.kind == "maintenance":
+            self._maintain(venue, fault.value)
+
+    def _cut(self, venue: Venue) -> None:
+        for session in list(venue.sessions):
+            session.abort()
+
+    async def _storm(self, venue: Venue, fault: Fault) -> None:
+        while fault in self.board.active[venue.key]:
+            self._cut(venue)
+            await asyncio.sleep(fault.value)
+
+    def _maintain(self, venue: Venue, seconds: float) -> None:
+        for session in venue.sessions:
+            venue.announce_close(session)
+            self._later(seconds, session)
+
+    def _later(self, seconds: float, session: Session) -> None:
+        timer = asyncio.get_running_loop().call_later(seconds, session.close, 1001, "going away")
+        self._timers = {t for t in self._timers if not t.cancelled() and t.when() > time.monotonic()} | {
+            timer
+        }
+
+    # --- serving ---------------------------------------------------------------------------------
+
+    def _spawn(self, work: Any, name: str) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception():
+            logger.error("%s failed", task.get_name(), exc_info=task.exception())
+
+    def _application(self) -> web.Application:
+        application = web.Application()
+        application.router.add_get("/", self._front_page)
+        application.router.add_route("*", "/control/faults", self._control)
+        application.router.add_route("*", "/{exchange}{path:/.*|$}", self._serve)
+        return application
+
+    async def _front_page(self, request: web.Request) -> web.Response:
+        return web.json_response(
+            {
+                "simulator": self.url,
+                "point_a_collector_here": f"manage.py seed --simulator {self.url}",
+                "exchanges": {key: self._describe(key) for key in self.venues},
+                "faults": [fault.text for fault in self.board.all()],
+            },
+            dumps=_pretty,
+        )
+
+    def _describe(self, key: str) -> dict[str, Any]:
+        venue = self.venues[key]
+        return {
+            "rest": self.rest_url(key),
+            "websocket": self.ws_url(key) + venue.ws_paths[0],
+            "symbols": len(venue.listings),
+            "connections": self.connections(key),
+            "subscriptions": sum(self.subscriptions(key).values()),
+            "counts": dict(venue.counts),
+            "faults": [fault.text for fault in self.board.active[key]],
+        }
+
+    async def _control(self, request: web.Request) -> web.Response:
+        """`POST {"faults": "okx:silence+20"}` breaks, `DELETE` heals; from this machine, not from a web page."""
+        if request.remote not in ("127.0.0.1", "::1") or "Origin" in request.headers:
+            return _problem(403, "faults are given from this machine only, and not by a web page")
+        if request.method == "DELETE":
+            self.heal()
+        elif request.method == "POST":
+            try:
+                self.inject(_spec(await request.text()))
+            except FaultError as error:
+                return _problem(400, str(error))
+        elif request.method != "GET":
+            return _problem(405, "GET lists the faults, POST adds some, DELETE heals all")
+        return web.json_response({"faults": [fault.text for fault in self.board.all()]})
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        key = request.match_info["exchange"]
+        venue = self.venues.get(key)
+        if venue is None:
+            return _problem(404, f"no exchange {key!r} here; there are {', '.join(self.venues)}")
+        if refusal := self.board.find("refuse", key):
+            wait = str(max(1, round(self.board.remaining(refusal))))
+            return web.Response(status=int(refusal.value), headers={"Retry-After": wait})
+        path = request.match_info["path"].removeprefix("/")
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._socket(venue, request, "/" + path.rstrip("/"))
+        return self._rest(venue, RestCall(request.method, "/" + path, request.query, request.host))
+
+    def _rest(self, venue: Venue, call: RestCall) -> web.Response:
+        venue.counts["rest_requests"] += 1
+        handler = venue.routes().get(f"{call.method} {call.path.rstrip('/')}", venue.not_found)
+        answer = handler(call)
+        reply = answer if isinstance(answer, RestReply) else RestReply(answer)
+        return web.json_response(reply.body, status=reply.status, headers=dict(reply.headers))
+
+    async def _socket(self, venue: Venue, request: web.Request, path: str) -> web.StreamResponse:
+        if not any(path == known.rstrip("/") or path.startswith(known + "/") for known in venue.ws_paths):
+            if path != "/" or "" not in {known.rstrip("/") for known in venue.ws_paths}:
+                return _problem(404, f"{venue.key} has no socket at {path}; it is at {venue.ws_paths[0]}")
+        session = Session(venue, path, dict(request.query))
+        socket = await session.open(request)
+        if self.board.find("drop", venue.key):
+            session.abort()
+            return socket
+        await self._converse(venue, session, socket)
+        return socket
+
+    async def _converse(self, venue: Venue, session: Session, socket: web.WebSocketResponse) -> None:
+        venue.sessions.add(session)
+        venue.counts["opened"] += 1
+        tasks = [asyncio.create_task(session.write()), asyncio.create_task(self._watch(venue, session))]
+        try:
+            venue.welcome(session)
+            await self._listen(venue, session, socket)
+        finally:
+            venue.forget(session)
+            venue.counts["closed"] += 1
+            session.closed.set()
+            for task in tasks:
+                task.cancel()
+            for result in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(result, Exception) and not isinstance(result, ConnectionError):
+                    logger.error("a session of %s failed", venue.key, exc_info=result)
+
+    async def _listen(self, venue: Venue, session: Session, socket: web.WebSocketResponse) -> None:
+        async for message in socket:
+            session.hear()
+            if venue.too_fast(session):
+                venue.counts["cut_too_fast"] += 1
+                session.close(1008, "Too many requests")
+            if message.type == WSMsgType.TEXT and not venue.silent:
+                venue.receive(session, message.data)
+            elif message.type == WSMsgType.PING:
+                await session.pong(message.data)
+            elif message.type == WSMsgType.PONG:
+                venue.ponged(session, bytes(message.data))
+
+    async def _watch(self, venue: Venue, session: Session) -> None:
+        """The venue's heartbeat, and its patience with a client that does not keep up its own."""
+        ping, drop, life, unsubscribed = (_scaled(period, self._time_scale) for period in venue.rhythm)
+        next_ping = session.opened + ping
+        while not session.closed.is_set():
+            now = time.monotonic()
+            lonely = session.lonely_since + unsubscribed if not session.topics else float("inf")
+            if now >= min(session.opened + life, lonely):
+                session.close(1000, "connection lifetime over")
+                return
+            if now >= venue.alive(session) + drop:
+                venue.counts["dropped_idle"] += 1
+                venue.drop(session)
+                return
+            if now >= next_ping:
+                next_ping = now + ping
+                await venue.ping(session)
+            moments = (next_ping, venue.alive(session) + drop, session.opened + life, lonely)
+            wait = min(moments) - now
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(session.closed.wait(), min(wait, 3600.0, 30 * self._time_scale))
+
+
+def _scaled(period: float | None, scale: float) -> float:
+    return float("inf") if period is None else period * scale
+
+
+def _check(exchanges: Sequence[str], symbols: int, rate: float, speed: float, time_scale: float) -> None:
+    """Refuse arguments that make no sense, naming the remedy."""
+    unknown = sorted(set(exchanges) - set(EXCHANGES))
+    if unknown or not exchanges:
+        raise ValueError(f"no exchange {', '.join(unknown) or 'given'}; choose from {', '.join(EXCHANGES)}")
+    if not 1 <= symbols <= 5_000:
+        raise ValueError(f"symbols must be from 1 to 5000, not {symbols}")
+    for name, value in (("rate", rate), ("speed", speed), ("time_scale", time_scale)):
+        if not 0 < value <= 100_000:
+            raise ValueError(f"{name} must be above 0 and at most 100000, not {value}")
+
+
+def _problem(status: int, message: str) -> web.Response:
+    return web.json_response({"error": message}, status=status)
+
+
+def _pretty(value: Any) -> str:
+    return json.dumps(value, indent=2) + "\n"
+
+
+def _spec(text: str) -> str:
+    """The `faults` of a control request's JSON body."""
+    try:
+        body = json.loads(text)
+    except ValueError:
+        body = None
+    spec = body.get("faults") if isinstance(body, dict) else None
+    if not isinstance(spec, str) or not spec:
+        raise FaultError('send JSON like {"faults": "okx:silence+20"}')
+    return spec

@@ -1,0 +1,264 @@
+"""What every simulated exchange has in common: subscribers, limits, heartbeats, its REST table.
+
+A venue file adds the dialect. It shares no code with the collectors: two independent readings of
+the same protocol are what makes the simulator a test of the codecs.
+"""
+
+import json
+import time
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+from msgspec import Struct
+
+from simulator.catalogue import VOLUME_SHARE, Listing
+from simulator.session import Channel, Frame, Session, Topic
+
+
+class Book(Struct):
+    """Best bid and ask as the venue would print them; `ts_ms` on the venue's clock, `n` rises by one."""
+
+    bid: str
+    bid_size: str
+    ask: str
+    ask_size: str
+    ts_ms: int
+    n: int
+
+
+class Deal(Struct):
+    """One trade; `side` is the taker's, `ts_ms` on the venue's clock."""
+
+    price: str
+    size: str
+    side: str
+    ts_ms: int
+    n: int
+
+
+class Rhythm(NamedTuple):
+    """A venue's periods in seconds, before `time_scale`; None where it has none.
+
+    `ping`: how often the server pings; `drop`: a client silent (as `Venue.alive` defines it) this
+    long is dropped; `life`: every connection ends after this; `unsubscribed`: a connection that
+    is subscribed to nothing for this long ends.
+    """
+
+    ping: float | None = None
+    drop: float | None = None
+    life: float | None = None
+    unsubscribed: float | None = None
+
+
+class RestCall(NamedTuple):
+    """A REST request as a venue sees it; `base` is where the client reached the simulator (host:port)."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    base: str
+
+
+class RestReply(NamedTuple):
+    """What goes back: JSON body, status and headers."""
+
+    body: Any
+    status: int = 200
+    headers: Mapping[str, str] = {}
+
+
+class Source(Protocol):
+    """Where books come from: the seeded market or a recording.
+
+    `snapshot` always has an answer (for REST), `latest` only what has been quoted already.
+    """
+
+    def snapshot(self, venue: "Venue", listing: Listing) -> Book: ...
+
+    def latest(self, venue: "Venue", listing: Listing) -> Book | None: ...
+
+    def wake(self, venue: "Venue", symbol: str) -> None: ...
+
+
+RestHandler = Callable[[RestCall], Any]
+
+
+class Venue(ABC):
+    """One simulated exchange: its dialect and whoever is connected to it."""
+
+    key: ClassVar[str]
+    name: ClassVar[str]
+    ws_paths: ClassVar[tuple[str, ...]]
+    separator: ClassVar[str] = ""
+    padding: ClassVar[int | None] = None  # None: trailing zeros trimmed; 0: the step's decimals; 8: always 8
+    rhythm: ClassVar[Rhythm] = Rhythm()
+    messages_per_window: ClassVar[tuple[int, float] | None] = None  # more than these per seconds: cut
+
+    def __init__(self, listings: Sequence[Listing], source: Source, time_scale: float) -> None:
+        self.listings = {listing.symbol: listing for listing in listings}
+        self.by_native = {self.native(listing): listing for listing in listings}
+        self.source = source
+        self.time_scale = time_scale
+        self.sessions: set[Session] = set()
+        self.subscribers: dict[tuple[Channel, str], dict[tuple[str, str], set[Session]]] = {}
+        self.delisted: set[str] = set()
+        self.counts: Counter[str] = Counter()
+        self.skew_ms = 0
+        self.delay_s = 0.0
+        self.silent = False
+
+    # --- the dialect -----------------------------------------------------------------------------
+
+    @abstractmethod
+    def receive(self, session: Session, text: str) -> None:
+        """Answer one text frame from a client."""
+
+    @abstractmethod
+    def book_frame(self, topic: str, variant: str, listing: Listing, book: Book) -> Frame:
+        """The frame that pushes a quote."""
+
+    @abstractmethod
+    def deal_frame(self, topic: str, variant: str, listing: Listing, deal: Deal) -> Frame:
+        """The frame that pushes a trade."""
+
+    @abstractmethod
+    def routes(self) -> dict[str, RestHandler]:
+        """`GET /path` to handler; a handler returns a JSON value or a RestReply."""
+
+    @abstractmethod
+    def not_found(self, call: RestCall) -> RestReply:
+        """What the venue says to a path it does not have."""
+
+    def welcome(self, session: Session) -> None:
+        """What the venue does when a client has connected."""
+
+    async def ping(self, session: Session) -> None:
+        """The server's heartbeat, where there is one."""
+
+    def alive(self, session: Session) -> float:
+        """When (monotonic) the client last did what keeps this venue's connection open."""
+        return session.heard
+
+    def drop(self, session: Session) -> None:
+        """End a connection whose client did not keep it alive."""
+        session.close(1000, "connection idle")
+
+    def ponged(self, session: Session, payload: bytes) -> None:
+        """A WebSocket pong frame came from the client."""
+
+    def announce_close(self, session: Session) -> None:
+        """Say in the venue's own words that the connection will be closed soon."""
+
+    def encode(self, text: str) -> Frame:
+        """The venue's frame encoding."""
+        return text
+
+    # --- shared ----------------------------------------------------------------------------------
+
+    def native(self, listing: Listing) -> str:
+        """The venue's own name of a symbol."""
+        return f"{listing.base}{self.separator}{listing.quote}"
+
+    def find(self, native: str) -> Listing | None:
+        """The listing behind a native id, None for unknown and delisted ones."""
+        listing = self.by_native.get(native)
+        return None if listing is None or listing.symbol in self.delisted else listing
+
+    def number(self, value: float, decimals: int) -> str:
+        """A price or size as this venue prints it."""
+        text = f"{value:.{decimals}f}"
+        if self.padding is None:
+            return text.rstrip("0").rstrip(".") if "." in text else text
+        missing = self.padding - decimals
+        return text + ("." if decimals == 0 else "") + "0" * missing if missing > 0 else text
+
+    def now_ms(self) -> int:
+        """The venue's clock."""
+        return time.time_ns() // 1_000_000 + self.skew_ms
+
+    def subscribe(self, session: Session, topic: Topic) -> None:
+        """Let a session receive a topic."""
+        session.topics[topic.name] = topic
+        variants = self.subscribers.setdefault((topic.channel, topic.symbol), {})
+        variants.setdefault((topic.name, session.variant), set()).add(session)
+        self.counts["subscribed"] += 1
+        self.source.wake(self, topic.symbol)
+
+    def greet(self, session: Session, topic: Topic) -> None:
+        """Subscribe and, as snapshot channels do, push the current book at once."""
+        self.subscribe(session, topic)
+        listing = self.listings[topic.symbol]
+        book = self.source.latest(self, listing) if topic.channel == "quote" else None
+        if book is not None:
+            session.push(self.book_frame(topic.name, session.variant, listing, book))
+
+    def unsubscribe(self, session: Session, name: str) -> None:
+        """Stop a topic for a session; unknown names are ignored."""
+        topic = session.topics.pop(name, None)
+        if topic is None:
+            return
+        if not session.topics:
+            session.lonely_since = time.monotonic()
+        key = (topic.channel, topic.symbol)
+        variants = self.subscribers[key]
+        variants[name, session.variant].discard(session)
+        if not variants[name, session.variant]:
+            del variants[name, session.variant]
+        if not variants:
+            del self.subscribers[key]
+
+    def forget(self, session: Session) -> None:
+        """Remove a session that has ended."""
+        for name in list(session.topics):
+            self.unsubscribe(session, name)
+        self.sessions.discard(session)
+
+    def wanted(self, symbol: str) -> bool:
+        """Whether any client is subscribed to the symbol."""
+        return ("quote", symbol) in self.subscribers or ("trade", symbol) in self.subscribers
+
+    def sent(self, frames: int) -> None:
+        """Count frames that went out."""
+        self.counts["frames_sent"] += frames
+
+    def too_fast(self, session: Session) -> bool:
+        """Whether the client has sent more messages than the venue's limit allows."""
+        if self.messages_per_window is None:
+            return False
+        count, seconds = self.messages_per_window
+        now = time.monotonic()
+        session.recent.append(now)
+        since = now - seconds * self.time_scale
+        return sum(1 for moment in session.recent if moment > since) > count
+
+    def quote(self, listing: Listing) -> Book:
+        """The current book, for REST."""
+        return self.source.snapshot(self, listing)
+
+    def volume(self, listing: Listing) -> float:
+        """24 h volume in quote currency on this venue."""
+        return listing.volume * VOLUME_SHARE[self.key]
+
+    def rows(self) -> list[tuple[Listing, Book]]:
+        """Every listing with its book: what an all-tickers endpoint iterates over."""
+        return [(listing, self.quote(listing)) for listing in self.listings.values()]
+
+    def trading(self, listing: Listing) -> bool:
+        """Whether the listing can be traded."""
+        return listing.symbol not in self.delisted
+
+
+def read_json(text: str) -> dict[str, Any] | None:
+    """A client's JSON object, None for anything else."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def strings(value: object) -> list[str]:
+    """The strings of a JSON list, an empty list for anything else."""
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
