@@ -24,7 +24,7 @@ def read(*files: Path) -> "ChainMap[str, str]":
 
 
 def _parse(path: Path) -> dict[str, str]:
-    class File(environ.Env):
+    class File(environ.Env):  # type: ignore[misc]
         ENVIRON: ClassVar[dict[str, str]] = {}
 
     if path.is_file():

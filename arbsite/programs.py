@@ -85,7 +85,9 @@ def desk_programs(address: str, port: int, simulator_port: int | None) -> list[P
         Program("web", _python("daphne", *listen, "--no-server-name", "arbsite.asgi:application")),
         Program("collector", _manage("collect")),
         # QUIT gives tasks a few seconds to finish; TERM would wait for them without a limit.
-        Program("worker", _python("celery", "-A", "arbsite", "worker", "--loglevel", "INFO"), stop_signal="QUIT"),
+        Program(
+            "worker", _python("celery", "-A", "arbsite", "worker", "--loglevel", "INFO"), stop_signal="QUIT"
+        ),
         Program("beat", _python("celery", "-A", "arbsite", "beat", "--pidfile=", "--loglevel", "INFO")),
     ]
     if simulator_port is not None:
@@ -131,6 +133,10 @@ def _escaped(text: str) -> str:
 
 def _python(module: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", module, *arguments)
+
+
+def _celery(*arguments: str) -> tuple[str, ...]:
+    return _python("celery", "-A", "arbsite", *arguments, "--loglevel", "INFO")
 
 
 def _manage(*arguments: str) -> tuple[str, ...]:

@@ -196,9 +196,7 @@ class Stack:
         data += [f"PostgreSQL in {s.data}" for s in servers if not s.data.is_relative_to(self.home.path)]
         file = self.home.password_file
         password = (
-            f"{file.read_text().strip()}   (kept in {file})"
-            if file.exists()
-            else f"yours; new: {RESET}"
+            f"{file.read_text().strip()}   (kept in {file})" if file.exists() else f"yours; new: {RESET}"
         )
         rows = [
             ("Page", self._local_url()),

@@ -67,7 +67,7 @@ def test_data_of_another_major_version_is_refused_with_the_remedy(home: Path) ->
     data = home / "postgres"
     data.mkdir()
     (data / "PG_VERSION").write_text("12\n")
-    with pytest.raises(embedded.EmbeddedServerError, match="written by PostgreSQL 12.*move it away"):
+    with pytest.raises(embedded.EmbeddedServerError, match=r"written by PostgreSQL 12.*move it away"):
         embedded.postgres(home)
 
 

@@ -1,0 +1,127 @@
+"""What can be told about Makefile, image and Compose file where no Docker engine runs."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from django.core.management import CommandError, call_command, get_commands
+
+from arbsite.environment import BASE_DIR
+from arbsite.management.commands import healthcheck
+
+COMPOSE = yaml.safe_load((BASE_DIR / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+DOCKERFILE = (BASE_DIR / "Dockerfile").read_text()
+OURS = [name for name, service in SERVICES.items() if service.get("image") == "arbdesk"]
+SERVICE_KEYS = {
+    "build", "image", "restart", "init", "read_only", "tmpfs", "security_opt", "cap_drop", "environment",
+    "depends_on", "logging", "volumes", "shm_size", "healthcheck", "command", "ports", "stop_grace_period",
+    "stop_signal",
+}  # fmt: skip
+
+
+def _make(*arguments: str) -> str:
+    done = subprocess.run(["make", *arguments], cwd=BASE_DIR, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_make_alone_explains_every_target() -> None:
+    text = _make()
+    for target in ("run", "test", "lint", "help", "install", "pins"):
+        assert re.search(rf"^  {target} +\S", text, re.MULTILINE), f"{target} is not explained"
+
+
+def test_make_says_which_python_it_needs() -> None:
+    done = subprocess.run(
+        ["make", "PYTHON=python-that-is-not-there", "VENV=/nonexistent/.venv", "install"],
+        cwd=BASE_DIR, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "Install Python 3.11 or newer" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_requirements_are_exact_versions_and_nothing_of_one_machine(name: str) -> None:
+    lines = (BASE_DIR / name).read_text().splitlines()
+    pins = [line for line in lines if line and not line.lstrip().startswith("#")]
+    assert len(pins) > 50
+    assert [
+        line for line in pins if not re.fullmatch(r"[a-z0-9._-]+(\[[a-z,]+\])?==[0-9][\w.]*( ; .+)?", line)
+    ] == []
+
+
+def test_development_pins_agree_with_what_the_product_runs_on() -> None:
+    runtime, development = (
+        set(re.findall(r"^\S+==\S+", (BASE_DIR / name).read_text(), re.MULTILINE))
+        for name in ("requirements.txt", "requirements-dev.txt")
+    )
+    assert runtime - development == set()
+
+
+def test_compose_has_every_part_each_with_a_healthcheck() -> None:
+    assert set(SERVICES) == {
+        "postgres", "redis", "migrate", "web", "collector-1", "collector-2", "worker", "beat",
+    }  # fmt: skip
+    for name, service in SERVICES.items():
+        assert service["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}, name
+        assert set(service) <= SERVICE_KEYS, name
+
+
+def test_compose_refers_only_to_what_it_defines() -> None:
+    for name, service in SERVICES.items():
+        for other, condition in service.get("depends_on", {}).items():
+            assert other in SERVICES, name
+            assert condition["condition"] in {"service_healthy", "service_completed_successfully"}
+        for volume in service.get("volumes", []):
+            assert volume.split(":")[0] in COMPOSE["volumes"], name
+
+
+def test_compose_asks_for_secrets_and_holds_none() -> None:
+    text = (BASE_DIR / "docker-compose.yml").read_text()
+    assert "${SECRET_KEY:?" in text
+    assert "POSTGRES_PASSWORD: ${POSTGRES_PASSWORD:?" in text
+    variables = set(re.findall(r"\$\{([A-Z_]+)", text))
+    documented = set(re.findall(r"^([A-Z_]+)=", (BASE_DIR / ".env.example").read_text(), re.MULTILINE))
+    assert variables - documented == set()
+
+
+def test_the_two_collectors_share_all_symbols() -> None:
+    shards = [SERVICES[f"collector-{n}"]["command"][-1] for n in (1, 2)]
+    assert shards == ["1/2", "2/2"]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_command_of_a_service_exists(name: str) -> None:
+    service = SERVICES[name]
+    words = [" ".join(service["command"]), " ".join(service["healthcheck"]["test"])]
+    for command in re.findall(r"manage\.py (\w+)", " ".join(words)):
+        assert command in get_commands()
+    assert service["command"][0] in {"python", "daphne", "celery", "sh"}
+
+
+def test_the_image_runs_as_an_ordinary_user_and_gets_every_package_and_no_secret() -> None:
+    assert re.search(r"^USER desk$", DOCKERFILE, re.MULTILINE)
+    for package in ("arbsite", "realtime", "collectors", "simulator", "markets", "templates", "static"):
+        assert f"COPY {package} {package}" in DOCKERFILE
+    ignored = (BASE_DIR / ".dockerignore").read_text().splitlines()
+    assert "*" in ignored
+    assert "!.env" not in ignored
+
+
+def test_a_collector_that_does_not_report_is_not_well() -> None:
+    with pytest.raises(CommandError, match="collector: shard 7/9 does not report"):
+        call_command("healthcheck", "collector", "--shard", "7/9")
+
+
+def test_beat_is_well_while_its_schedule_is_young(tmp_path: Path) -> None:
+    schedule = tmp_path / "celerybeat-schedule"
+    assert healthcheck.beat_problem(schedule) is not None
+    (tmp_path / "celerybeat-schedule.db").touch()
+    assert healthcheck.beat_problem(schedule) is None
+
+
+def test_a_web_process_that_does_not_answer_is_not_well() -> None:
+    assert "does not answer" in str(healthcheck.web_problem("http://127.0.0.1:1/api/health"))

@@ -1,0 +1,91 @@
+"""Settings: what an operator gets wrong is named with its remedy, and production is safe by default."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from arbsite.environment import BASE_DIR, read
+
+PRODUCTION = {
+    "SECRET_KEY": "not-a-real-key-but-as-long-and-as-varied-as-one-0123456789",
+    "DATABASE_URL": "postgres://desk:x@db.example/desk",
+    "REDIS_URL": "redis://cache.example/0",
+    "ALLOWED_HOSTS": "desk.example",
+    "BEHIND_PROXY": "true",
+    "HSTS_SECONDS": "31536000",
+    "HSTS_INCLUDE_SUBDOMAINS": "true",
+    "HSTS_PRELOAD": "true",
+}
+
+
+def _manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`manage.py` in a process of its own, with nothing of ours in its environment but this."""
+    return subprocess.run(
+        [sys.executable, str(BASE_DIR / "manage.py"), *arguments],
+        env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_deployment_check_is_clean_with_a_production_environment() -> None:
+    done = _manage("check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
+    assert done.returncode == 0, done.stderr
+    assert "no issues" in done.stdout
+
+
+def test_without_a_secret_key_what_signs_says_how_to_get_one() -> None:
+    reads_it = "from django.conf import settings; bool(settings.SECRET_KEY)"
+    done = _manage("shell", "-c", reads_it, ARB_HOME="/nowhere", SECRET_KEY="")
+    assert done.returncode != 0
+    assert "SECRET_KEY is not set" in done.stderr
+    assert "secrets.token_urlsafe" in done.stderr
+
+
+def test_commands_that_sign_nothing_need_no_secret_key() -> None:
+    assert _manage("help").returncode == 0
+
+
+def test_a_secret_never_reaches_an_error_message() -> None:
+    done = _manage("migrate", **(PRODUCTION | {"DATABASE_URL": "postgres://desk:hunter2@127.0.0.1:1/desk"}))
+    assert done.returncode != 0
+    assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_the_environment_wins_over_files_and_an_empty_value_counts_as_not_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_text("ARB_A=first\nARB_B='first'\nARB_C=\n")
+    second.write_text("ARB_A=second\nARB_B=second\nARB_C=second\n")
+    monkeypatch.setenv("ARB_A", "process")
+    values = read(first, second, tmp_path / "missing")
+    assert (values["ARB_A"], values["ARB_B"], values["ARB_C"]) == ("process", "first", "second")
+    assert "ARB_B" not in os.environ
+
+
+def _variables_read() -> set[str]:
+    """The names of all variables that the composition root asks the environment for."""
+    sources = "\n".join(path.read_text() for path in (BASE_DIR / "arbsite").glob("*.py"))
+    asked = re.findall(r'\benv\.\w+\(\s*"([A-Z_]+)"', sources)
+    return {*asked, *re.findall(r'environment\.get\("([A-Z_]+)"', sources)}
+
+
+def test_every_variable_that_is_read_is_documented() -> None:
+    documented = set(re.findall(r"^([A-Z_]+)=", (BASE_DIR / ".env.example").read_text(), re.MULTILINE))
+    assert "DATABASE_URL" in _variables_read()  # else the pattern above has rotted
+    assert _variables_read() - documented == set()
+    elsewhere = {"POSTGRES_PASSWORD", "CHROME_BIN", "REQUIRE_BROWSER"}  # Compose, browser tests
+    assert documented - _variables_read() == elsewhere
+
+
+def test_the_example_file_itself_is_a_valid_environment(tmp_path: Path) -> None:
+    values = read(BASE_DIR / ".env.example")
+    example = {name: value for name, value in values.items() if name not in os.environ}
+    assert _manage("check", **example).returncode == 0
