@@ -1,0 +1,142 @@
+"""Binance spot.
+
+Facts: binance-spot-api-docs, web-socket-streams.md (2026-07). `bookTicker` is the true best bid/ask;
+it carries no time at all. Trades: `m` true means the buyer was the maker, so the taker sold.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct, ValidationError
+
+from collectors.exchanges.base import (
+    Codec,
+    Control,
+    DataSheet,
+    Price,
+    Topic,
+    compact,
+    request_id,
+)
+from markets.events import Quote, Side, Trade
+
+MICROSECONDS_FROM = 10**14  # as ms that is the year 5138: such a time came from `timeUnit=MICROSECOND`
+TAKER: dict[bool | None, Side | None] = {True: "sell", False: "buy", None: None}
+
+
+class _Data(Struct, gc=False):
+    """`bookTicker` (the only one without `e`) or `trade`; other streams share some of these keys."""
+
+    s: str
+    e: str = ""
+    b: Price = None
+    B: Price = None
+    a: Price = None
+    A: Price = None
+    p: Price = None
+    q: Price = None
+    t: int | str | None = None
+    T: int | None = None
+    m: bool | None = None
+
+
+class _Combined(Struct, gc=False):
+    """`/stream` wraps what `/ws` sends raw."""
+
+    data: _Data
+
+
+class _Kind(Struct):
+    e: str = ""
+    s: str = ""
+
+
+class _Error(Struct):
+    msg: str = ""
+
+
+class _Answer(_Kind):
+    id: int | str | None = None
+    error: _Error | None = None
+    code: int | str | None = None
+    msg: str = ""
+    result: Any = None
+    data: _Kind | list[Any] | None = None
+
+
+class Binance(Codec):
+    """Combined streams; raw frames decode too."""
+
+    sheet = DataSheet(
+        key="binance",
+        name="Binance",
+        ws_url="wss://stream.binance.com:9443/stream",
+        rest_url="https://api.binance.com",
+        topics_per_connection=1024,
+        topics_per_request=100,
+        requests_per_second=4,  # 5 messages a second, our pongs included; over it: disconnected
+        silence_s=60,  # the server pings every 20 s
+        life_s=24 * 3600,
+    )
+
+    def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
+        super().__init__(symbols, exact=exact)
+        self._combined = self.decoder(_Combined)
+        self._raw = self.decoder(_Data)
+        self._answer = self.decoder(_Answer)
+
+    def topics(self, native_id: str) -> tuple[Topic, Topic]:
+        """Stream names are lower-case."""
+        stream = native_id.lower()
+        return (
+            Topic("quote", native_id, f"{stream}@bookTicker"),
+            Topic("trade", native_id, f"{stream}@trade"),
+        )
+
+    def subscribe(self, topics: Sequence[Topic], request_id: int) -> str:
+        """All streams in one request, answered as a whole."""
+        return _request("SUBSCRIBE", topics, request_id)
+
+    def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:
+        """As `subscribe`."""
+        return _request("UNSUBSCRIBE", topics, request_id)
+
+    def push(
+        self, frame: bytes | str, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Quote | Trade | Control]:
+        """The wrapped form first: it is what the collector subscribes."""
+        try:
+            data = self._combined(frame).data
+        except ValidationError:
+            data = self._raw(frame)
+        if data.e == "":
+            return self.quote(
+                data.s, data.b, data.B, data.a, data.A, None, received_ts_us, received_mono_ns
+            )  # fmt: skip
+        if data.e == "trade":
+            return self.trade(
+                data.s, data.p, data.q, TAKER[data.m], data.t, _us(data.T), received_ts_us, received_mono_ns
+            )  # fmt: skip
+        return self.skip("unknown_kind")
+
+    def answer(self, frame: bytes | str) -> Sequence[Control]:
+        """Answers carry our `id`; `serverShutdown` comes before a restart of the server."""
+        answer = self._answer(frame)
+        kind = answer.data if isinstance(answer.data, _Kind) else answer
+        if kind.e == "serverShutdown":
+            return (Control("heartbeat", message="server shutdown announced", reconnect=True),)
+        if answer.error or answer.code is not None:
+            message = answer.error.msg if answer.error else answer.msg
+            return (Control("error", request_id(answer.id), message=message),)
+        if answer.id is not None:
+            return (Control("ack", request_id(answer.id)),)
+        ours = kind.s != "" and kind.e in ("", "trade")
+        return self.skip("malformed" if ours else "unknown_kind")
+
+
+def _request(method: str, topics: Sequence[Topic], request_id: int) -> str:
+    return compact({"method": method, "params": [topic.name for topic in topics], "id": request_id})
+
+
+def _us(time: int | None) -> int | None:
+    return time if time is None or time >= MICROSECONDS_FROM else time * 1000

@@ -1,0 +1,161 @@
+"""BingX spot.
+
+Facts: BingX api-ai-skills (2026-04) and live probes. Every server frame is gzipped JSON, numbers as
+numbers or text. In `bookTicker` lower case is the price and upper case the quantity (in `@ticker`
+it is the other way round). A frozen stream repeats a book that is minutes old under a fresh event
+time, so quotes with E - T over 5 s are dropped. The server pings; any spelling of it must be answered.
+"""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from collectors.exchanges.base import (
+    Codec,
+    Control,
+    DataSheet,
+    Millis,
+    Price,
+    Topic,
+    compact,
+    plain_text,
+    request_id,
+    us,
+)
+from collectors.exchanges.binance import TAKER
+from markets.events import Quote, Trade
+
+QUOTES, TRADES = "bookTicker", "trade"
+FROZEN_AFTER_MS = 5000
+GZIP_MAGIC = b"\x1f\x8b"
+GZIP_WINDOW = 31
+LARGEST_FRAME = 4 * 1024 * 1024  # inflated; a quote is 200 bytes
+
+
+class _Data(Struct, gc=False):
+    """The data of either of our channels, decoded in one go."""
+
+    e: str = ""
+    s: str = ""
+    E: Millis | None = None
+    T: Millis | None = None
+    b: Price = None
+    B: Price = None
+    a: Price = None
+    A: Price = None
+    p: Price = None
+    q: Price = None
+    m: bool | None = None
+    t: int | str | None = None
+
+
+class _Push(Struct, gc=False):
+    dataType: str
+    data: _Data | list[_Data]
+
+
+class _Answer(Struct):
+    id: int | str | None = None
+    code: int = 0
+    msg: str = ""
+    dataType: str = ""
+    data: Any = None
+    ping: Any = None
+    time: Any = None
+
+
+class BingX(Codec):
+    """One topic per request."""
+
+    sheet = DataSheet(
+        key="bingx",
+        name="BingX",
+        ws_url="wss://open-api-ws.bingx.com/market",
+        rest_url="https://open-api.bingx.com",
+        topics_per_connection=200,
+        topics_per_request=1,
+        requests_per_second=8,  # fewer than 10
+        silence_s=20,  # the server pings every 5 s
+    )
+
+    def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
+        super().__init__(symbols, exact=exact)
+        self._push = self.decoder(_Push)
+        self._answer = self.decoder(_Answer)
+
+    def topics(self, native_id: str) -> tuple[Topic, Topic]:
+        """`dataType` names."""
+        return (
+            Topic("quote", native_id, f"{native_id}@{QUOTES}"),
+            Topic("trade", native_id, f"{native_id}@{TRADES}"),
+        )
+
+    def subscribe(self, topics: Sequence[Topic], request_id: int) -> str:
+        """A batch is one topic."""
+        return compact({"id": str(request_id), "reqType": "sub", "dataType": topics[0].name})
+
+    def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:
+        """As `subscribe`."""
+        return compact({"id": str(request_id), "reqType": "unsub", "dataType": topics[0].name})
+
+    def push(
+        self, frame: bytes | str, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Quote | Trade | Control]:
+        """Spot sends one trade per frame, other markets a list; both are taken."""
+        push = self._push(inflated(frame))
+        native_id, _, kind = push.dataType.partition("@")
+        rows = push.data if isinstance(push.data, list) else (push.data,)
+        clocks = (received_ts_us, received_mono_ns)
+        if kind == QUOTES:
+            return [event for row in rows for event in self._best(native_id, row, clocks)]
+        if kind == TRADES:
+            return [
+                event
+                for row in rows
+                for event in self.trade(
+                    row.s or native_id, row.p, row.q, TAKER[row.m], row.t, us(row.T), *clocks
+                )
+            ]
+        return self.answer(frame)
+
+    def _best(self, native_id: str, row: _Data, clocks: tuple[int, int]) -> tuple[Quote, ...]:
+        if row.E is not None and row.T is not None and row.E - row.T > FROZEN_AFTER_MS:
+            return self.skip("frozen")
+        return self.quote(row.s or native_id, row.b, row.B, row.a, row.A, us(row.E), *clocks)
+
+    def answer(self, frame: bytes | str) -> Sequence[Control]:
+        """`Ping` in any case is answered `Pong`, a JSON ping by the same with pong."""
+        frame = inflated(frame)
+        if plain_text(frame).strip().lower() == "ping":
+            return (Control("ping", reply="Pong"),)
+        answer = self._answer(frame)
+        if answer.ping is not None:
+            return (Control("ping", reply=_pong(answer.ping, answer.time)),)
+        topics = (answer.dataType,) if answer.dataType else ()
+        if answer.code != 0:
+            message = answer.msg or f"code {answer.code}"
+            return (Control("error", request_id(answer.id), topics, message),)
+        if answer.id is not None and answer.data is None:
+            return (Control("ack", request_id(answer.id), topics),)
+        ours = answer.dataType.partition("@")[2] in (QUOTES, TRADES)
+        return self.skip("malformed" if ours else "unknown_kind")
+
+
+def inflated(frame: bytes | str) -> bytes | str:
+    """The text inside a gzip member; other frames as they are. Raises ValueError for a bad member."""
+    if isinstance(frame, str) or frame[:2] != GZIP_MAGIC:
+        return frame
+    member = zlib.decompressobj(GZIP_WINDOW)
+    try:
+        text = member.decompress(frame, LARGEST_FRAME)
+    except zlib.error as error:
+        raise ValueError(f"bad gzip: {error}") from error
+    if not member.eof:
+        raise ValueError("gzip member cut short or too large")
+    return text
+
+
+def _pong(ping: Any, time: Any) -> str:
+    return compact({"pong": ping} if time is None else {"pong": ping, "time": time})

@@ -1,0 +1,137 @@
+"""Bybit v5 spot.
+
+Facts: bybit-exchange/docs v5 (2026-07). `orderbook.1` is the best bid/ask (spot `tickers` has none):
+a snapshot every time today; in 2023 one-sided deltas existed, and those are dropped, never merged.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from collectors.exchanges.base import (
+    Codec,
+    Control,
+    DataSheet,
+    Level,
+    Millis,
+    Price,
+    Topic,
+    compact,
+    request_id,
+    taker_side,
+    us,
+)
+from markets.events import Quote, Trade
+
+QUOTES, TRADES = "orderbook.1.", "publicTrade."
+
+
+class _Book(Struct, gc=False):
+    s: str
+    b: list[Level] = []
+    a: list[Level] = []
+
+
+class _Trade(Struct, gc=False):
+    s: str
+    p: Price
+    v: Price
+    S: str = ""
+    i: int | str | None = None
+    T: Millis | None = None
+
+
+class _Push(Struct, gc=False):
+    topic: str
+    data: _Book | list[_Trade]
+    type: str = ""
+    ts: Millis | None = None
+    cts: Millis | None = None
+
+
+class _Answer(Struct):
+    topic: str = ""
+    op: str = ""
+    success: bool | None = None
+    ret_msg: str = ""
+    req_id: int | str | None = None
+    data: Any = None
+
+
+class Bybit(Codec):
+    """One socket per category; this is spot."""
+
+    sheet = DataSheet(
+        key="bybit",
+        name="Bybit",
+        ws_url="wss://stream.bybit.com/v5/public/spot",
+        rest_url="https://api.bybit.com",
+        topics_per_connection=600,  # of 35 characters each: 21,000 characters of args are allowed
+        topics_per_request=10,
+        requests_per_second=10,
+        silence_s=45,
+        ping_s=20,
+    )
+
+    def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
+        super().__init__(symbols, exact=exact)
+        self._push = self.decoder(_Push)
+        self._answer = self.decoder(_Answer)
+
+    def topics(self, native_id: str) -> tuple[Topic, Topic]:
+        """Level 1 of the book, and public trades."""
+        return Topic("quote", native_id, QUOTES + native_id), Topic("trade", native_id, TRADES + native_id)
+
+    def subscribe(self, topics: Sequence[Topic], request_id: int) -> str:
+        """One answer for the whole request."""
+        return _request("subscribe", topics, request_id)
+
+    def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:
+        """As `subscribe`."""
+        return _request("unsubscribe", topics, request_id)
+
+    def ping(self, request_id: int) -> str:
+        """Every 20 s."""
+        return compact({"req_id": str(request_id), "op": "ping"})
+
+    def push(
+        self, frame: bytes | str, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Quote | Trade | Control]:
+        """`cts` is the matching engine's time, `ts` the push; old frames have only `ts`."""
+        push = self._push(frame)
+        data, topic = push.data, push.topic
+        if isinstance(data, list):
+            if not topic.startswith(TRADES):
+                return self.skip("malformed" if topic.startswith(QUOTES) else "unknown_kind")
+            return [
+                event
+                for row in data
+                for event in self.trade(
+                    row.s, row.p, row.v, taker_side(row.S), row.i, us(row.T), received_ts_us, received_mono_ns
+                )
+            ]
+        if not topic.startswith(QUOTES):
+            return self.skip("malformed" if topic.startswith(TRADES) else "unknown_kind")
+        if not (len(data.b) == 1 == len(data.a)):
+            return self.skip("one_sided" if push.type == "delta" else "empty_side")
+        bid, ask = data.b[0], data.a[0]
+        return self.quote(
+            data.s, bid.price, bid.size, ask.price, ask.size,
+            us(push.ts if push.cts is None else push.cts), received_ts_us, received_mono_ns,
+        )  # fmt: skip
+
+    def answer(self, frame: bytes | str) -> Sequence[Control]:
+        """Public spot answers a ping with op "ping" and ret_msg "pong"."""
+        answer = self._answer(frame)
+        if answer.op == "pong" or answer.ret_msg == "pong":
+            return (Control("pong", request_id(answer.req_id)),)
+        if answer.success is not None:
+            asked = request_id(answer.req_id)
+            return (Control("ack" if answer.success else "error", asked, message=answer.ret_msg),)
+        ours = answer.topic.startswith((QUOTES, TRADES))
+        return self.skip("malformed" if ours else "unknown_kind")
+
+
+def _request(op: str, topics: Sequence[Topic], request_id: int) -> str:
+    return compact({"req_id": str(request_id), "op": op, "args": [topic.name for topic in topics]})

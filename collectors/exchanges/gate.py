@@ -1,0 +1,160 @@
+"""Gate v4 spot.
+
+Facts: Gate docs (2025 copy) and live probes. `spot.book_ticker` is the best bid/ask; one unknown pair
+makes a whole subscribe request fail. `create_time_ms` of a trade is text with up to six decimals.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from msgspec import Struct
+
+from collectors.exchanges.base import (
+    Codec,
+    Control,
+    DataSheet,
+    Millis,
+    Price,
+    Topic,
+    compact,
+    request_id,
+    taker_side,
+    us,
+)
+from markets.events import Quote, Trade
+
+QUOTES, TRADES = "spot.book_ticker", "spot.trades"
+TRADE_CHANNELS = (TRADES, "spot.trades_v2")
+NO_SUCH_MS = 10**15
+
+
+class _Result(Struct, gc=False):
+    """A result of any of our channels, decoded in one go."""
+
+    s: str = ""
+    t: Millis | None = None
+    b: Price = None
+    B: Price = None
+    a: Price = None
+    A: Price = None
+    currency_pair: str = ""
+    price: Price = None
+    amount: Price = None
+    side: str = ""
+    id: int | str | None = None
+    create_time_ms: Decimal | None = None
+
+
+class _Push(Struct, gc=False):
+    channel: str
+    event: str
+    result: _Result | list[_Result]
+
+
+class _Error(Struct):
+    message: str = ""
+
+
+class _Answer(Struct):
+    channel: str = ""
+    event: str | None = None
+    id: int | str | None = None
+    error: _Error | None = None
+    payload: list[str] | None = None
+    result: Any = None
+
+
+class Gate(Codec):
+    """A request carries one channel and many pairs."""
+
+    sheet = DataSheet(
+        key="gate",
+        name="Gate",
+        ws_url="wss://api.gateio.ws/ws/v4/",
+        rest_url="https://api.gateio.ws/api/v4",
+        topics_per_connection=400,  # not published
+        topics_per_request=50,
+        requests_per_second=10,
+        silence_s=45,
+        ping_s=10,
+        one_channel_per_request=True,
+    )
+
+    def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
+        super().__init__(symbols, exact=exact)
+        self._push = self.decoder(_Push)
+        self._answer = self.decoder(_Answer)
+
+    def topics(self, native_id: str) -> tuple[Topic, Topic]:
+        """Named `channel:pair`; on the wire they are two fields."""
+        return (
+            Topic("quote", native_id, f"{QUOTES}:{native_id}"),
+            Topic("trade", native_id, f"{TRADES}:{native_id}"),
+        )
+
+    def subscribe(self, topics: Sequence[Topic], request_id: int) -> str:
+        """One answer for the whole request."""
+        return _request("subscribe", topics, request_id)
+
+    def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:
+        """As `subscribe`."""
+        return _request("unsubscribe", topics, request_id)
+
+    def ping(self, request_id: int) -> str:
+        """Answered by `spot.pong`."""
+        return compact({"channel": "spot.ping"})
+
+    def push(
+        self, frame: bytes | str, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Quote | Trade | Control]:
+        """Older trade frames carry a list, newer ones a single object."""
+        push = self._push(frame)
+        if push.event != "update":
+            return self.answer(frame)
+        results = push.result if isinstance(push.result, list) else (push.result,)
+        clocks = (received_ts_us, received_mono_ns)
+        if push.channel == QUOTES:
+            return [
+                event
+                for row in results
+                for event in self.quote(row.s, row.b, row.B, row.a, row.A, us(row.t), *clocks)
+            ]
+        if push.channel in TRADE_CHANNELS:
+            return [event for row in results for event in self._traded(row, clocks)]
+        return self.answer(frame)
+
+    def _traded(self, row: _Result, clocks: tuple[int, int]) -> tuple[Trade, ...]:
+        return self.trade(
+            row.currency_pair, row.price, row.amount, taker_side(row.side), row.id,
+            _exact_us(row.create_time_ms), *clocks,
+        )  # fmt: skip
+
+    def answer(self, frame: bytes | str) -> Sequence[Control]:
+        """An error is about the whole request, whichever pair it names."""
+        answer = self._answer(frame)
+        if answer.error is not None:
+            return (Control("error", request_id(answer.id), message=answer.error.message),)
+        if answer.channel.endswith(".pong"):
+            return (Control("pong"),)
+        if answer.channel.endswith(".system"):
+            return (Control("heartbeat", message="service upgrade announced", reconnect=True),)
+        if answer.event in ("subscribe", "unsubscribe"):
+            return (Control("ack", request_id(answer.id)),)
+        ours = answer.channel in (QUOTES, *TRADE_CHANNELS)
+        return self.skip("malformed" if ours else "unknown_kind")
+
+
+def _request(event: str, topics: Sequence[Topic], request_id: int) -> str:
+    channel = topics[0].name.partition(":")[0]
+    pairs = [topic.native_id for topic in topics]
+    return compact({"id": request_id, "channel": channel, "event": event, "payload": pairs})
+
+
+def _exact_us(ms: Decimal | None) -> int | None:
+    """Fractional ms to µs, cut and never rounded; raises ValueError for a time that cannot be."""
+    if ms is None:
+        return None
+    if not 0 <= ms < NO_SUCH_MS:
+        raise ValueError(f"no such time: {ms} ms")
+    return int(ms * 1000)

@@ -1,0 +1,155 @@
+"""KuCoin classic spot.
+
+Facts: kucoin-api-docs (2023) and live probes. `/spotMarket/level1` is the best bid/ask, as flat
+`[price, size]` arrays; `/market/ticker` carries it too, every 100 ms. A token comes from a REST POST,
+and a welcome frame precedes the first request. Unknown symbols are acked and stay silent.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from collectors.exchanges.base import (
+    Codec,
+    Control,
+    DataSheet,
+    Level,
+    Price,
+    Topic,
+    compact,
+    request_id,
+    taker_side,
+    us,
+)
+from markets.events import Quote, Trade
+
+QUOTES, TICKERS, TRADES = "/spotMarket/level1", "/market/ticker", "/market/match"
+OURS = (QUOTES, TICKERS, TRADES)
+
+
+class _Data(Struct, gc=False):
+    """The data of any of our channels, decoded in one go; `time` is ms in tickers, ns in matches."""
+
+    timestamp: int | None = None
+    bids: Level | None = None
+    asks: Level | None = None
+    bestBid: Price = None
+    bestBidSize: Price = None
+    bestAsk: Price = None
+    bestAskSize: Price = None
+    symbol: str = ""
+    price: Price = None
+    size: Price = None
+    side: str = ""
+    time: int | None = None
+    tradeId: int | str | None = None
+
+
+class _Push(Struct, gc=False):
+    topic: str
+    data: _Data
+    subject: str = ""
+
+
+class _Answer(Struct):
+    type: str = ""
+    id: int | str | None = None
+    topic: str = ""
+    message: str = ""
+    reason: str = ""
+    result: bool | None = None
+    data: Any = None
+
+
+class KuCoin(Codec):
+    """A request carries one channel and up to 100 symbols."""
+
+    sheet = DataSheet(
+        key="kucoin",
+        name="KuCoin",
+        ws_url="wss://ws-api-spot.kucoin.com/",  # the real one comes with the token
+        rest_url="https://api.kucoin.com",
+        topics_per_connection=300,
+        topics_per_request=100,
+        requests_per_second=8,  # 100 messages per 10 s are allowed
+        silence_s=45,
+        ping_s=18,
+        life_s=24 * 3600,
+        token_path="/api/v1/bullet-public",  # noqa: S106
+        one_channel_per_request=True,
+    )
+
+    def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
+        super().__init__(symbols, exact=exact)
+        self._push = self.decoder(_Push)
+        self._answer = self.decoder(_Answer)
+
+    def topics(self, native_id: str) -> tuple[Topic, Topic]:
+        """Level 1 and matches."""
+        return (
+            Topic("quote", native_id, f"{QUOTES}:{native_id}"),
+            Topic("trade", native_id, f"{TRADES}:{native_id}"),
+        )
+
+    def subscribe(self, topics: Sequence[Topic], request_id: int) -> str:
+        """One answer for the whole request."""
+        return _request("subscribe", topics, request_id)
+
+    def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:
+        """As `subscribe`."""
+        return _request("unsubscribe", topics, request_id)
+
+    def ping(self, request_id: int) -> str:
+        """Every `pingInterval` of the token reply: 18 s."""
+        return compact({"id": str(request_id), "type": "ping"})
+
+    def push(
+        self, frame: bytes | str, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Quote | Trade | Control]:
+        """`/market/ticker:all` puts the symbol into `subject`."""
+        push = self._push(frame)
+        channel, _, native_id = push.topic.partition(":")
+        data, clocks = push.data, (received_ts_us, received_mono_ns)
+        if channel == QUOTES:
+            bid, ask = data.bids, data.asks
+            if bid is None or ask is None:
+                return self.skip("empty_side")
+            return self.quote(
+                native_id, bid.price, bid.size, ask.price, ask.size, us(data.timestamp), *clocks
+            )  # fmt: skip
+        if channel == TICKERS:
+            return self.quote(
+                push.subject if native_id == "all" else native_id,
+                data.bestBid, data.bestBidSize, data.bestAsk, data.bestAskSize, us(data.time), *clocks,
+            )  # fmt: skip
+        if channel == TRADES:
+            return self.trade(
+                data.symbol or native_id, data.price, data.size, taker_side(data.side), data.tradeId,
+                None if data.time is None else data.time // 1000, *clocks,
+            )  # fmt: skip
+        return self.skip("unknown_kind")
+
+    def answer(self, frame: bytes | str) -> Sequence[Control]:
+        """Answers carry our `id`; newer sockets say `result` instead of `type`."""
+        answer = self._answer(frame)
+        ours = request_id(answer.id)
+        if "welcome" in (answer.type, answer.message):
+            return (Control("heartbeat", message="welcome"),)
+        if answer.type == "pong":
+            return (Control("pong", ours),)
+        if answer.type == "ack" or answer.result is True:
+            return (Control("ack", ours),)
+        if answer.type == "error" or answer.result is False:
+            message = answer.reason or answer.message or str(answer.data)
+            return (Control("error", ours, message=message),)
+        known = answer.topic.partition(":")[0] in OURS
+        return self.skip("malformed" if known else "unknown_kind")
+
+
+def _request(kind: str, topics: Sequence[Topic], request_id: int) -> str:
+    channel = topics[0].name.partition(":")[0]
+    names = f"{channel}:{','.join(topic.native_id for topic in topics)}"
+    return compact(
+        {"id": str(request_id), "type": kind, "topic": names, "privateChannel": False, "response": True}
+    )

@@ -1,0 +1,151 @@
+"""MEXC spot v3: answers are text JSON, pushes are protobuf (`mexc.proto`).
+
+Facts: mexcdevelop/websocket-proto (2026-06), the official docs (2025 copy) and live probes (2026-09).
+`aggre.bookTicker` is the best bid/ask. Prices are text, an empty side is "". A refused subscription
+still says `code` 0: success can only be read from `msg`.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
+from msgspec import Struct
+
+from collectors.exchanges import mexc_pb2
+from collectors.exchanges.base import Codec, Control, DataSheet, Topic, compact
+from markets.events import Quote, Side, Trade
+
+QUOTES = "spot@public.aggre.bookTicker.v3.api.pb@100ms@"
+TRADES = "spot@public.aggre.deals.v3.api.pb@100ms@"
+QUOTE_BODIES = ("publicAggreBookTicker", "publicBookTicker")
+TRADE_BODIES = ("publicAggreDeals", "publicDeals")
+OURS = ("bookTicker", "deals")
+TAKER: dict[int, Side] = {1: "buy", 2: "sell"}
+
+_TOPIC = re.compile(r"spot@[^\s,\[\]]+")
+_REFUSED = re.compile(r"\[([^\]]*)\]")
+
+
+class _Answer(Struct):
+    msg: str | None = None
+    code: int = 0
+    channel: str = ""
+
+
+class Mexc(Codec):
+    """At most 30 topics per connection."""
+
+    sheet = DataSheet(
+        key="mexc",
+        name="MEXC",
+        ws_url="wss://wbs-api.mexc.com/ws",
+        rest_url="https://api.mexc.com",
+        topics_per_connection=30,
+        topics_per_request=30,
+        requests_per_second=20,  # 100 are allowed
+        silence_s=45,
+        ping_s=20,
+        life_s=24 * 3600,
+    )
+
+    def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
+        super().__init__(symbols, exact=exact)
+        self._answer = self.decoder(_Answer)
+
+    def topics(self, native_id: str) -> tuple[Topic, Topic]:
+        """The aggregated channels, every 100 ms."""
+        return Topic("quote", native_id, QUOTES + native_id), Topic("trade", native_id, TRADES + native_id)
+
+    def subscribe(self, topics: Sequence[Topic], request_id: int) -> str:
+        """Requests carry no id; the answer names the topics."""
+        return compact({"method": "SUBSCRIPTION", "params": [topic.name for topic in topics]})
+
+    def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:
+        """As `subscribe`."""
+        return compact({"method": "UNSUBSCRIPTION", "params": [topic.name for topic in topics]})
+
+    def ping(self, request_id: int) -> str:
+        """At least every 30 s."""
+        return compact({"method": "PING"})
+
+    def push(
+        self, frame: bytes | str, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Quote | Trade | Control]:
+        """Binary frames are protobuf; no push starts with a brace, which would be an old group tag."""
+        if isinstance(frame, str) or frame[:1] == b"{":
+            return self._text(frame, received_ts_us, received_mono_ns)
+        try:
+            push = mexc_pb2.Push.FromString(frame)
+        except DecodeError as error:
+            raise ValueError(f"bad protobuf: {error}") from error
+        return self._events(push, received_ts_us, received_mono_ns)
+
+    def _text(
+        self, frame: bytes | str, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Quote | Trade | Control]:
+        """An answer, or a push as MEXC's documentation and most logs print it: rendered as JSON."""
+        if not self._answer(frame).channel:
+            return self.answer(frame)
+        try:
+            push = json_format.Parse(frame, mexc_pb2.Push(), ignore_unknown_fields=True)
+        except json_format.ParseError as error:
+            raise ValueError(f"not a push: {error}") from error
+        return self._events(push, received_ts_us, received_mono_ns)
+
+    def _events(
+        self, push: mexc_pb2.Push, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Quote | Trade]:
+        body = push.WhichOneof("body")
+        native_id = push.symbol or push.channel.rpartition("@")[2]
+        clocks = (received_ts_us, received_mono_ns)
+        sent_us = push.sendTime * 1000 if push.HasField("sendTime") else None
+        if body in QUOTE_BODIES:
+            return self._best(native_id, getattr(push, body), sent_us, clocks)
+        if body in TRADE_BODIES:
+            return [
+                event for deal in getattr(push, body).deals for event in self._deal(native_id, deal, clocks)
+            ]
+        if body == "publicBookTickerBatch":
+            items = push.publicBookTickerBatch.items
+            return [event for item in items for event in self._best(native_id, item, sent_us, clocks)]
+        if not push.channel:
+            return self.skip("malformed")
+        ours = any(f".{name}." in push.channel for name in OURS)
+        return self.skip("no_body" if ours else "unknown_kind")
+
+    def _best(
+        self, native_id: str, item: mexc_pb2.BookTicker, sent_us: int | None, clocks: tuple[int, int]
+    ) -> tuple[Quote, ...]:
+        return self.quote(
+            native_id, self._number(item.bidPrice), self._number(item.bidQuantity),
+            self._number(item.askPrice), self._number(item.askQuantity), sent_us, *clocks,
+        )  # fmt: skip
+
+    def _deal(self, native_id: str, deal: mexc_pb2.Deal, clocks: tuple[int, int]) -> tuple[Trade, ...]:
+        return self.trade(
+            native_id, self._number(deal.price), self._number(deal.quantity), TAKER.get(deal.tradeType),
+            deal.tradeId, deal.time * 1000 or None, *clocks,
+        )  # fmt: skip
+
+    def _number(self, text: str) -> Any:
+        return text if self.exact or text == "" else float(text)
+
+    def answer(self, frame: bytes | str) -> Sequence[Control]:
+        """Channels in brackets were refused, the others taken."""
+        if isinstance(frame, bytes) and frame[:1] != b"{":
+            return self.skip("malformed")
+        answer = self._answer(frame)
+        if answer.msg is None:
+            ours = any(f".{name}." in answer.channel for name in OURS)
+            return self.skip("malformed" if ours else "unknown_kind")
+        message = answer.msg
+        if message == "PONG":
+            return (Control("pong"),)
+        refused = tuple(_TOPIC.findall(" ".join(_REFUSED.findall(message))))
+        taken = tuple(_TOPIC.findall(_REFUSED.sub("", message)))
+        controls = [Control("ack", topics=taken)] if taken and answer.code == 0 else []
+        if refused or not controls:
+            controls.append(Control("error", topics=refused or taken, message=message.strip()))
+        return controls

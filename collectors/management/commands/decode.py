@@ -1,0 +1,142 @@
+"""`manage.py decode`: what the collector makes of recorded frames."""
+
+import json
+import os
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, connection
+
+from collectors.display import GuessedSymbols
+from collectors.exchanges import CODECS
+from collectors.exchanges.base import Codec, Control
+from collectors.recorded import parse_line
+from markets.events import Quote, Trade
+
+CONNECT_TIMEOUT_S = 2
+MARKETS = ("spot",)
+EXAMPLE = """\
+example:
+  $ cat frames.jsonl
+  {"payload": {"u": 1, "s": "BTCUSDT", "b": "64000.10", "B": "0.5", "a": "64000.20", "A": "1.25"}}
+  $ manage.py decode binance frames.jsonl
+  {"type":"quote","exchange":"binance","symbol":"BTC/USDT","bid":"64000.10","bid_size":"0.5",
+   "ask":"64000.20","ask_size":"1.25","exchange_ts_us":null}            (one line, broken here)
+  binance: quote 1                                                      (on stderr)
+
+Input is one JSON object per line, {"dir": "recv", "channel": "…", "payload": …}; a payload is a JSON
+value, a string (the exact wire text: "Ping") or {"b64": "…"} (a binary frame). Lines we sent
+("dir": "sent") are skipped. Events go to stdout, one per line and in order; what emitted nothing is
+counted, with its reason, on stderr.
+
+Symbols are those of the database. For ids it does not know, and without a database, this tool guesses
+(BTC-USDT, BTC_USDT and BTCUSDT become BTC/USDT). Collectors never guess: they take the exchange's word.
+"""
+
+
+class Command(BaseCommand):
+    """Reads JSON lines, prints one JSON object per event; needs no database."""
+
+    help = "Print what the collector makes of recorded frames of one exchange."
+    requires_system_checks: list[str] = []  # noqa: RUF012 as Django declares it
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
+        """The example keeps its line breaks."""
+        return super().create_parser(
+            prog_name, subcommand, formatter_class=RawDescriptionHelpFormatter, epilog=EXAMPLE, **kwargs
+        )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """EXCHANGE [--market spot] [FILE|-]."""
+        parser.add_argument("exchange", metavar="EXCHANGE", help=f"one of {', '.join(CODECS)}")
+        parser.add_argument("file", metavar="FILE", nargs="?", default="-", help="JSON lines, - for stdin")
+        parser.add_argument("--market", default="spot", help="the only one so far: spot (default)")
+
+    def handle(self, *, exchange: str, file: str, market: str, **options: Any) -> None:
+        """Decode every line; bad ones are reported and passed over."""
+        if exchange not in CODECS:
+            raise CommandError(f"unknown exchange {exchange!r}: choose one of {', '.join(CODECS)}")
+        if market not in MARKETS:
+            raise CommandError(f"unknown market {market!r}: choose one of {', '.join(MARKETS)}")
+        codec = CODECS[exchange](GuessedSymbols(self._known_symbols(exchange)), exact=True)
+        counts: Counter[str] = Counter()
+        try:
+            with _opened(file) as lines:
+                self._decode(codec, lines, counts)
+            self.stdout.flush()
+        except BrokenPipeError:  # the reader (head, less) has seen enough; nothing more may be flushed there
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except KeyboardInterrupt:
+            self.stderr.write("stopped")
+        counts += codec.counts
+        found = ", ".join(f"{kind} {count}" for kind, count in counts.items())
+        self.stderr.write(f"{exchange}: {found or 'no lines'}")
+
+    def _decode(self, codec: Codec, lines: BinaryIO, counts: Counter[str]) -> None:
+        for number, text in enumerate(lines, start=1):
+            if not text.strip():
+                continue
+            try:
+                line = parse_line(text)
+                frame = line.frame()
+            except (ValueError, RecursionError) as error:
+                counts["bad lines"] += 1
+                self.stderr.write(f"line {number}: {error}")
+                continue
+            if line.dir == "sent":
+                counts["sent by us"] += 1
+                continue
+            for event in codec.decode(frame):
+                printable = as_printed(event)
+                counts[printable["type"]] += 1
+                self.stdout.write(json.dumps(printable, ensure_ascii=False, separators=(",", ":")))
+
+    def _known_symbols(self, exchange: str) -> Mapping[str, str]:
+        """Symbols by native id; none, and a word on stderr, where no database answers."""
+        from markets.models import Instrument, Kind
+
+        try:
+            connection.settings_dict.setdefault("OPTIONS", {})["connect_timeout"] = CONNECT_TIMEOUT_S
+            rows = Instrument.objects.filter(exchange__key=exchange, kind=Kind.SPOT)
+            return dict(rows.values_list("native_id", "symbol__name"))
+        except (DatabaseError, ImproperlyConfigured) as error:
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            self.stderr.write(f"no symbols from the database, guessing all of them ({reason[0]})")
+            return {}
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[BinaryIO]:
+    if file == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        with Path(file).open("rb") as lines:
+            yield lines
+    except OSError as error:
+        raise CommandError(f"cannot read {file}: {error.strerror}") from error
+
+
+def as_printed(event: Quote | Trade | Control) -> dict[str, Any]:
+    """An event as `decode` prints it: numbers as plain decimal text."""
+    if isinstance(event, Control):
+        return {"type": "control", "kind": event.kind}
+    head: dict[str, Any] = {"exchange": event.exchange, "symbol": event.symbol}
+    tail = {"exchange_ts_us": event.exchange_ts_us}
+    if isinstance(event, Quote):
+        sides = {name: _plain(getattr(event, name)) for name in ("bid", "bid_size", "ask", "ask_size")}
+        return {"type": "quote"} | head | sides | tail
+    deal = {"price": _plain(event.price), "size": _plain(event.size)}
+    return {"type": "trade"} | head | deal | {"side": event.side, "trade_id": event.trade_id} | tail
+
+
+def _plain(number: Any) -> str:
+    return format(Decimal(number), "f")

@@ -1,0 +1,43 @@
+"""Recorded frames: one JSON object per line, `{"dir": "recv", "channel": "…", "payload": …}`.
+
+A payload is a JSON value (the frame, parsed), a string (the exact wire text) or `{"b64": "…"}` (a
+binary frame). A JSON value is kept as its own text, so that no number is changed on the way.
+"""
+
+from base64 import b64decode
+from typing import Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+
+class Binary(Struct, forbid_unknown_fields=True):
+    """A binary frame in base64."""
+
+    b64: str
+
+
+class Line(Struct):
+    """One recorded frame; `channel`, `source` and the rest are for people."""
+
+    payload: Raw
+    dir: Literal["recv", "sent"] = "recv"
+
+    def frame(self) -> bytes | str:
+        """The frame as the socket gave it; raises ValueError for bad base64."""
+        text = bytes(self.payload)
+        if text.startswith(b'"'):
+            return msgspec.json.decode(text, type=str)
+        try:
+            binary = msgspec.json.decode(text, type=Binary)
+        except msgspec.ValidationError:
+            return text
+        return b64decode(binary.b64, validate=True)
+
+
+_decoder = msgspec.json.Decoder(Line)
+
+
+def parse_line(text: bytes) -> Line:
+    """Read one line; raises ValueError saying what is wrong with it."""
+    return _decoder.decode(text)
