@@ -1,10 +1,11 @@
 """What operators edit. Every change is logged with who and what, and moves the revision collectors follow."""
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth.models import User
 from django.db.models import Count, Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
@@ -37,7 +38,7 @@ class ConfigAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at 
         self._switch(request, queryset, False)
 
     def _switch(self, request: HttpRequest, queryset: QuerySet[Model], enabled: bool) -> None:
-        count = set_enabled(queryset, enabled, request.user.pk)
+        count = set_enabled(queryset, enabled, cast(User, request.user))
         if enabled:
             text = ngettext("%(count)d enabled.", "%(count)d enabled.", count)
         else:
@@ -134,7 +135,8 @@ class SymbolAdmin(ConfigAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Symbol]:
         """With the number of exchanges that trade it."""
         trading = Count("instruments", filter=Q(instruments__active=True), distinct=True)
-        return super().get_queryset(request).annotate(exchange_count=trading)
+        symbols: QuerySet[Symbol] = super().get_queryset(request)
+        return symbols.annotate(exchange_count=trading)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Symbol | None = None) -> tuple[str, ...]:
         """Names are chosen once: instruments and recordings refer to them."""
@@ -250,7 +252,7 @@ class OpportunityFilterAdmin(ConfigAdmin):
             row.selected_count = counts[row.pk]
         return page
 
-    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest | None, **kwargs: Any) -> Any:
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """A pair's name needs both exchanges: read them with it."""
         kwargs["queryset"] = ExchangePair.objects.select_related("exchange1", "exchange2")
         return super().formfield_for_manytomany(db_field, request, **kwargs)
@@ -268,7 +270,7 @@ class OpportunityFilterAdmin(ConfigAdmin):
     @admin.display(description=_("selects now"))
     def selects_now(self, row: OpportunityFilter) -> Any:
         """How many opportunities, in words, on the form."""
-        if row.pk is None:
+        if not row.pk:
             return _("Save to see how many opportunities it selects.")
         fresh = OpportunityFilter.objects.prefetch_related("pairs").get(pk=row.pk)
         count = filter_counts([fresh])[row.pk]

@@ -15,7 +15,7 @@ from django.dispatch import receiver
 from django.utils.translation import gettext_lazy as _
 
 from markets.config import REST_SCHEMES, WS_SCHEMES, base_url_problem
-from markets.revision import ConfigModel, ConfigQuerySet, ConfigRevision, bump_revision
+from markets.revision import ConfigManager, ConfigModel, ConfigRevision, bump_revision
 
 __all__ = [
     "CatalogueSync",
@@ -133,7 +133,7 @@ class Exchange(ConfigModel):
         _("max 24 h volume"), _("In quote currency. Instruments above it are not collected.")
     )
 
-    objects = ConfigQuerySet.as_manager()
+    objects = ConfigManager()
 
     class Meta:
         verbose_name = _("exchange")
@@ -173,7 +173,7 @@ class Symbol(ConfigModel):
                     "to thousands of symbols by itself. Enable the ones you want collected."),
     )  # fmt: skip
 
-    objects = ConfigQuerySet.as_manager()
+    objects = ConfigManager()
     catalogue = models.Manager()  # the sync's door: it moves the revision itself, when it matters
 
     class Meta:
@@ -231,7 +231,7 @@ class Instrument(ConfigModel):
     synced_at = models.DateTimeField(_("synced at"), null=True, blank=True)
     delisted_at = models.DateTimeField(_("delisted at"), null=True, blank=True)
 
-    objects = ConfigQuerySet.as_manager()
+    objects = ConfigManager()
     catalogue = models.Manager()  # the sync's door: it moves the revision itself, when it matters
 
     class Meta:
@@ -271,7 +271,7 @@ class ExchangePair(ConfigModel):
     )  # fmt: skip
     enabled = models.BooleanField(_("enabled"), default=True)
 
-    objects = ConfigQuerySet.as_manager()
+    objects = ConfigManager()
 
     class Meta:
         verbose_name = _("exchange pair")
@@ -302,7 +302,7 @@ class ExchangePair(ConfigModel):
     def clean(self) -> None:
         """Check that the two exchanges differ and are not paired yet in either order."""
         one, two = self.exchange1_id, self.exchange2_id
-        if one is None or two is None:
+        if not (one and two):  # the form names what is missing
             return
         if one == two:
             raise ValidationError(
@@ -354,7 +354,7 @@ class OpportunityFilter(ConfigModel):
                     "earns at least this. Negative is allowed. Empty: always."),
     )  # fmt: skip
 
-    objects = ConfigQuerySet.as_manager()
+    objects = ConfigManager()
 
     selected_count: int  # what the admin's list counted for this row
 

@@ -78,6 +78,14 @@ class ConfigQuerySet(models.QuerySet[M]):
     delete.queryset_only = True  # type: ignore[attr-defined]
 
 
+class ConfigManager(models.Manager[M]):
+    """The manager of every configuration model."""
+
+    def get_queryset(self) -> ConfigQuerySet[M]:
+        """Rows whose bulk writes move the revision."""
+        return ConfigQuerySet(self.model, using=self._db)
+
+
 class ConfigModel(models.Model):
     """A model collectors depend on: saving or deleting a row moves the revision in the same transaction."""
 

@@ -88,7 +88,7 @@ def collector_statuses() -> list[CollectorStatus]:
 
 async def acollector_statuses(redis: "AsyncRedis") -> list[CollectorStatus]:
     """`collector_statuses` for the event loop, over the caller's connection."""
-    shards = _shards(await redis.smembers(STATUS_INDEX))  # type: ignore[misc]
+    shards = _shards(await redis.smembers(STATUS_INDEX))
     return _decode(await redis.mget(_keys(shards)) if shards else [])
 
 

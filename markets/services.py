@@ -1,6 +1,7 @@
 """Writing: changes that are more than one row's save."""
 
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 from django.db.models import Model, QuerySet
 
@@ -11,7 +12,7 @@ from markets.revision import bump_revision
 __all__ = ["bump_revision", "set_base_urls", "set_enabled"]
 
 
-def set_enabled(rows: QuerySet[Model], enabled: bool, user_id: int) -> int:
+def set_enabled(rows: QuerySet[Model], enabled: bool, user: AbstractBaseUser) -> int:
     """Switch the rows that are not so yet, write one log entry each, and return how many there were.
 
     The revision moves once, and not at all when nothing changes.
@@ -23,7 +24,7 @@ def set_enabled(rows: QuerySet[Model], enabled: bool, user_id: int) -> int:
             rows.model._default_manager.filter(pk__in=keys).update(enabled=enabled)
             changed = rows.model._default_manager.filter(pk__in=keys)
             message = "Enabled." if enabled else "Disabled."
-            LogEntry.objects.log_actions(user_id, changed, CHANGE, message)  # type: ignore[arg-type]
+            LogEntry.objects.log_actions(user.pk, changed, CHANGE, message)
     return len(changing)
 
 
