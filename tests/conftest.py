@@ -1,8 +1,12 @@
 """What many tests share."""
 
+from collections.abc import Iterator
+
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
+from redis import Redis
 
 
 @pytest.fixture
@@ -17,3 +21,19 @@ def operator_client(operator: User) -> Client:
     client = Client()
     client.force_login(operator)
     return client
+
+
+@pytest.fixture
+def empty_redis() -> Iterator[Redis]:
+    """The suite's Redis with nothing in it."""
+    redis = Redis.from_url(settings.REDIS_URL)
+    redis.flushdb()
+    yield redis
+    redis.flushdb()
+    redis.close()
+
+
+@pytest.fixture
+def operator_cookie(operator_client: Client) -> str:
+    """The Cookie header of a browser in which the operator is signed in."""
+    return "; ".join(f"{name}={morsel.value}" for name, morsel in operator_client.cookies.items())

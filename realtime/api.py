@@ -1,0 +1,195 @@
+"""The JSON APIs of the realtime room. Errors are `{"error": "…"}`: which parameter, and what to do."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from functools import wraps
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+from asgiref.sync import sync_to_async
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.views.decorators.http import require_safe
+from redis.exceptions import RedisError
+
+from markets.config import FilterConfig, InvalidConfig, MarketConfig, Opportunity
+from markets.selectors import load_config
+from realtime import health, wire
+from realtime.hub import process_hub
+from realtime.points import no_points
+
+View = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
+CHARTS_A_READ: Final = 20
+
+
+class Refused(Exception):
+    """The request cannot be answered: an HTTP status and the words."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def signed_in(view: View) -> View:
+    """Only for signed-in users and tokens; refusals and failing servers become JSON errors."""
+
+    @wraps(view)
+    async def guarded(request: HttpRequest) -> HttpResponseBase:
+        try:
+            user = await request.auser()
+            if not user.is_authenticated:
+                raise Refused(
+                    401, "sign in, or send `Authorization: Bearer TOKEN` (manage.py api_token USER)"
+                )
+            response = await view(request)
+        except Refused as refused:
+            response = JsonResponse({"error": str(refused)}, status=refused.status)
+        except InvalidConfig as problem:
+            response = JsonResponse(
+                {"error": f"the saved configuration is not usable: {problem}"}, status=503
+            )
+        except (DatabaseError, RedisError, OSError, TimeoutError) as problem:
+            text = f"{type(problem).__name__}: a server is not reachable; see /api/health"
+            response = JsonResponse({"error": text}, status=503)
+        response["Cache-Control"] = "no-store"
+        return response
+
+    return guarded
+
+
+@require_safe
+@signed_in
+async def charts(request: HttpRequest) -> HttpResponse:
+    """`GET /api/charts?filter=ID`: the filters there are, and the charts of one of them."""
+    config = await sync_to_async(load_config)()
+    chosen = _filter(config, request.GET.get("filter"))
+    return JsonResponse(
+        {
+            "filter": None if chosen is None else {"id": chosen.id, "name": chosen.name},
+            "filters": [_filter_row(config, f) for f in config.filters],
+            "charts": [_chart_row(o) for o in _selected(config, chosen)],
+            "revision": config.revision,
+            "min_spread_pct": None if chosen is None else chosen.min_spread_pct,
+            "min_edge_bps": None if chosen is None else chosen.min_edge_bps,
+        }
+    )
+
+
+@require_safe
+@signed_in
+async def rolling_window_data(request: HttpRequest) -> StreamingHttpResponse:
+    """`GET /api/rolling_window_data`: the last 15 minutes, one chart object per line (NDJSON).
+
+    `symbol`, `exchange1` and `exchange2` each narrow the charts down; `filter` names another filter
+    than the first enabled one. With a symbol or an exchange all enabled filters are searched.
+    """
+    config = await sync_to_async(load_config)()
+    chosen = _wanted(config, request)
+    first = await _lines(chosen[:CHARTS_A_READ])  # before the answer begins: a failure is still a 503
+    lines = _stream(first, chosen[CHARTS_A_READ:])
+    return StreamingHttpResponse(lines, content_type="application/x-ndjson")
+
+
+@require_safe
+async def api_health(request: HttpRequest) -> HttpResponse:
+    """`GET /api/health`: status, version, time for everybody; the detail for who is signed in."""
+    found = await health.check()
+    about = {"status": found["status"], "version": _version(), "time": datetime.now(UTC).isoformat()}
+    # With the database gone nobody can be signed in, and asking would fail.
+    if found["database"] == "ok" and (await request.auser()).is_authenticated:
+        about = found | about
+    response = JsonResponse(about, status=503 if found["status"] == "down" else 200)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _version() -> str:
+    try:
+        return version("arbdesk")
+    except PackageNotFoundError:
+        return "0.1.0"
+
+
+# --- which charts --------------------------------------------------------------------------------
+
+
+def _filter(config: MarketConfig, text: str | None) -> FilterConfig | None:
+    """The filter a request names, the first one where it names none. Raises Refused."""
+    if not text:
+        return config.filters[0] if config.filters else None
+    for row in config.filters:
+        if str(row.id) == text:
+            return row
+    known = ", ".join(f"{row.id} ({row.name})" for row in config.filters) or "none; enable one in the admin"
+    raise Refused(404, f"filter: there is no enabled filter {text!r}; there are: {known}")
+
+
+def _wanted(config: MarketConfig, request: HttpRequest) -> list[Opportunity]:
+    """The charts a request asks for. Raises Refused naming the parameter and what exists."""
+    asked = {name: request.GET.get(name, "").strip() for name in ("symbol", "exchange1", "exchange2")}
+    if request.GET.get("filter") or not any(asked.values()):
+        found = _selected(config, _filter(config, request.GET.get("filter")))
+    else:
+        found = list(config.opportunities)
+    for name, text in asked.items():
+        if text:
+            found = _narrowed(found, name, text, asked)
+    return found
+
+
+def _narrowed(found: list[Opportunity], name: str, text: str, asked: dict[str, str]) -> list[Opportunity]:
+    matching = [o for o in found if _plain(getattr(o, name)) == _plain(text)]
+    if matching:
+        return matching
+    if name != "symbol" and any(
+        (o.exchange1, o.exchange2) == (asked["exchange2"].lower(), asked["exchange1"].lower()) for o in found
+    ):
+        turned = f"exchange1={asked['exchange2'].lower()}&exchange2={asked['exchange1'].lower()}"
+        raise Refused(404, f"{name}: this pair is kept the other way round: ask for {turned}")
+    there = ", ".join(sorted({getattr(o, name) for o in found})) or "none: no enabled filter selects a chart"
+    raise Refused(404, f"{name}: no chart has {text!r} here; there are: {there}")
+
+
+def _plain(name: str) -> str:
+    """`btc/usdt` and `BTCUSDT` are one symbol, `Binance` and `binance` one exchange."""
+    return name.replace("/", "").lower()
+
+
+def _selected(config: MarketConfig, chosen: FilterConfig | None) -> list[Opportunity]:
+    return [o for o in config.opportunities if chosen is not None and chosen.id in o.filters]
+
+
+def _filter_row(config: MarketConfig, row: FilterConfig) -> dict[str, Any]:
+    return {"id": row.id, "name": row.name, "charts": len(_selected(config, row))}
+
+
+def _chart_row(o: Opportunity) -> dict[str, Any]:
+    return {
+        "id": o.id,
+        "symbol": o.symbol,
+        "exchange1": o.exchange1,
+        "exchange2": o.exchange2,
+        "tolerance_ms": o.tolerance_ms,
+    }
+
+
+# --- their points --------------------------------------------------------------------------------
+
+
+async def _stream(first: bytes, rest: Sequence[Opportunity]) -> AsyncIterator[bytes]:
+    yield first
+    for start in range(0, len(rest), CHARTS_A_READ):
+        yield await _lines(rest[start : start + CHARTS_A_READ])
+
+
+async def _lines(chosen: Sequence[Opportunity]) -> bytes:
+    """These charts as NDJSON, with the state the hub gives them."""
+    hub = process_hub()
+    stored = await hub.stored([o.id for o in chosen])
+    found = []
+    for o in chosen:
+        known = stored.charts.get(o.id)
+        points = known.points() if known else no_points()
+        found.append(wire.chart_json(hub.chart(o.id, points)) + b"\n")
+    return b"".join(found)

@@ -1,0 +1,344 @@
+"""One hub per web process: hears every batch, and hands each chart to the sockets that watch it.
+
+It never waits for a socket. A shard that falls silent turns its charts stale; one batch of it
+brings them back.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final
+from weakref import WeakKeyDictionary
+
+import msgspec
+from channels.layers import get_channel_layer
+from django.conf import settings
+
+from markets.config import MarketConfig
+from realtime import recent, wire
+from realtime.points import ChartDelta, ChartState, Points, no_points
+from realtime.selection import Selection
+from realtime.viewer import Closed, Viewer
+
+log = logging.getLogger(__name__)
+
+SILENT_AFTER_S: Final = 3.0
+WATCH_EVERY_S: Final = 0.25
+RESTART_AFTER_S: Final = 1.0
+FUTURE_SLACK_US: Final = 5_000_000
+
+
+class ShardView:
+    """One collector shard as this process hears it."""
+
+    def __init__(self, name: str, heard_at: float, flush_ts_us: int) -> None:
+        self.name = name
+        self.heard_at = heard_at
+        self.flush_ts_us = flush_ts_us
+        self.silent = False
+
+    def fell_silent(self, now: float) -> bool:
+        """Whether it just passed the limit of silence."""
+        return not self.silent and now - self.heard_at > SILENT_AFTER_S
+
+
+class KnownChart(msgspec.Struct):
+    """A chart's newest state and the shard that said so."""
+
+    shard: str
+    state: ChartState
+    reason: str
+
+
+class Hub:
+    """Routes batches to viewers. All of it runs on one event loop, so nothing is locked."""
+
+    def __init__(self) -> None:
+        self.selection = Selection(self._configured)
+        self.counters: Counter[str] = Counter()
+        self._redis = recent.connect()
+        self._viewers: set[Viewer] = set()
+        self._watching: defaultdict[str, set[Viewer]] = defaultdict(set)
+        self._charts: dict[str, KnownChart] = {}
+        self._shards: dict[str, ShardView] = {}
+        self._listening = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # --- life ------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start listening; a part that fails is restarted until `stop`."""
+        for name, part in (
+            ("hub receive", self._receive),
+            ("hub watch", self._watch),
+            ("hub configuration", self.selection.follow),
+        ):
+            self._tasks.append(asyncio.create_task(self._supervise(name, part), name=name))
+
+    async def stop(self) -> None:
+        """Stop listening and release the connections."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._redis.aclose()
+
+    async def _supervise(self, name: str, part: Callable[[], Awaitable[None]]) -> None:
+        failing = ""
+        while True:
+            try:
+                await part()
+            except Exception as problem:
+                self.counters["restarts"] += 1
+                if str(problem) != failing:
+                    log.exception("%s failed and is restarted", name)
+                failing = str(problem)
+            await asyncio.sleep(RESTART_AFTER_S)
+
+    # --- batches ---------------------------------------------------------------------------------
+
+    async def _receive(self) -> None:
+        # This hub is the process's only user of the layer, so flushing it leaves nothing behind.
+        layer = get_channel_layer()
+        try:
+            channel = await layer.new_channel()
+            await layer.group_add(wire.GROUP, channel)
+            self._listening.set()
+            while True:
+                message = await layer.receive(channel)
+                self._take(message)
+        finally:
+            self._listening.clear()
+            await layer.flush()
+
+    def _take(self, message: dict[str, bytes]) -> None:
+        try:
+            batch = wire.decode_batch(message["data"])
+        except (KeyError, msgspec.MsgspecError) as problem:
+            self.counters["unreadable_batches"] += 1
+            if self.counters["unreadable_batches"] == 1:
+                log.error("a batch this version cannot read (a collector of another version?): %s", problem)
+            return
+        self.counters["batches"] += 1
+        self._heard(batch)
+        for packed in batch.charts:
+            self._changed(batch.shard, wire.unpack(packed))
+
+    def _heard(self, batch: wire.Batch) -> None:
+        shard = self._shards.get(batch.shard)
+        if shard is None:
+            shard = self._shards[batch.shard] = ShardView(batch.shard, 0, batch.previous_ts_us)
+        missed = batch.previous_ts_us > shard.flush_ts_us or not batch.previous_ts_us
+        last_seen_us = shard.flush_ts_us
+        shard.heard_at = time.monotonic()
+        shard.flush_ts_us = max(batch.flush_ts_us, shard.flush_ts_us)
+        returned, shard.silent = shard.silent, False
+        if not batch.previous_ts_us:
+            self._forget_states(shard)
+        if missed:
+            self._fetch_missed(shard, last_seen_us)
+        if returned:
+            log.info("collector %s is back", shard.name)
+            self._show_states(shard)
+
+    def _changed(self, shard: str, delta: wire.ChartMessage) -> None:
+        self._charts[delta.id] = KnownChart(shard, delta.state, delta.reason)
+        for viewer in self._watching.get(delta.id, ()):
+            viewer.push(delta)
+
+    def _forget_states(self, shard: ShardView) -> None:
+        """A new process speaks for the shard: what the old one said no longer holds."""
+        for known in self._charts.values():
+            if known.shard == shard.name:
+                known.state, known.reason = "stale", f"waiting for collector {shard.name}"
+
+    def _fetch_missed(self, shard: ShardView, last_seen_us: int) -> None:
+        self.counters["batches_missed"] += 1
+        for chart_id, viewers in self._watching.items():
+            known = self._charts.get(chart_id)
+            if known is None or known.shard != shard.name:
+                continue
+            for viewer in viewers:
+                viewer.catch_up([chart_id], last_seen_us)
+
+    # --- silence ---------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            now = time.monotonic()
+            for shard in list(self._shards.values()):
+                if shard.fell_silent(now):
+                    log.warning("no data from collector %s for %g s", shard.name, SILENT_AFTER_S)
+                    shard.silent = True
+                    self._show_states(shard)
+
+    def _show_states(self, shard: ShardView) -> None:
+        """Tell everybody who watches a chart of this shard what it is now."""
+        for chart_id, viewers in self._watching.items():
+            known = self._charts.get(chart_id)
+            if known is None or known.shard != shard.name:
+                continue
+            delta = self.chart(chart_id, no_points())
+            for viewer in viewers:
+                viewer.push(delta)
+
+    # --- what viewers ask (realtime.viewer.Source) -----------------------------------------------
+
+    def watermark(self, flushed: dict[str, int] | None = None) -> int:
+        """The flush (µs) up to which every live shard was heard; of the newest when none is live."""
+        stamps = {shard.name: shard.flush_ts_us for shard in self._shards.values()} | (flushed or {})
+        live = [stamp for name, stamp in stamps.items() if not self._is_silent(name)]
+        return min(live) if live else max(stamps.values(), default=0)
+
+    def chart(self, chart_id: str, points: Points) -> ChartDelta:
+        """A chart's present state, in words, with these points."""
+        symbol, exchange1, exchange2 = chart_id.split("|")
+        state, reason = self._state(chart_id)
+        return wire.ChartMessage(chart_id, symbol, exchange1, exchange2, state, reason, points)
+
+    async def stored(self, chart_ids: Sequence[str]) -> recent.Snapshot:
+        """Read the recent-points store, once batches are being heard, so that none falls between."""
+        async with asyncio.timeout(recent.REDIS_TIMEOUT_S):
+            await self._listening.wait()
+            snapshot = await recent.read(self._redis, chart_ids, time.time_ns() // 1000)
+        self._learn(snapshot)
+        return snapshot
+
+    def _learn(self, snapshot: recent.Snapshot) -> None:
+        """Take from the store what no batch has told this process yet."""
+        now, now_us = time.monotonic(), time.time_ns() // 1000
+        for name, stamp in snapshot.flushed.items():
+            if name not in self._shards:
+                self._shards[name] = ShardView(name, now - max(0, now_us - stamp) / 1e6, stamp)
+                self._shards[name].silent = self._shards[name].fell_silent(now)
+        for chart_id, stored in snapshot.charts.items():
+            tail = stored.tail
+            self._charts.setdefault(chart_id, KnownChart(tail.shard, tail.state, tail.reason))
+
+    def _state(self, chart_id: str) -> tuple[ChartState, str]:
+        known = self._charts.get(chart_id)
+        if known is None:
+            return "stale", "waiting for the collector"
+        if self._is_silent(known.shard):
+            return "stale", f"no data from collector {known.shard} for {SILENT_AFTER_S:g} s"
+        return known.state, known.reason
+
+    def _is_silent(self, shard: str) -> bool:
+        return shard not in self._shards or self._shards[shard].silent
+
+    # --- viewers ---------------------------------------------------------------------------------
+
+    def join(self, viewer: Viewer) -> None:
+        """Add a socket. Raises Closed when its user has too many."""
+        limit = settings.REALTIME_SOCKETS_PER_USER
+        if sum(other.user_id == viewer.user_id for other in self._viewers) >= limit:
+            raise Closed(wire.CLOSE_TOO_MANY, f"more than {limit} sockets of one user: close another tab")
+        self._viewers.add(viewer)
+
+    def leave(self, viewer: Viewer) -> None:
+        """Forget a socket."""
+        self._viewers.discard(viewer)
+        self._unindex(viewer, viewer.charts)
+        self.counters["points_thinned"] += viewer.pending.thinned
+        self.counters["messages_sent"] += viewer.sent
+
+    async def watch_filter(self, viewer: Viewer, filter_id: int | None, seen_seq: int = 0) -> None:
+        """Show a filter's charts (None: those of the first enabled one) instead of the present ones."""
+        config = await self.selection.current()
+        chosen = self.selection.default_filter() if filter_id is None else filter_id
+        if chosen is not None and all(f.id != chosen for f in config.filters):
+            await viewer.complain("unknown_filter", f"there is no enabled filter {chosen}; see /api/charts")
+            chosen = viewer.filter_id
+        viewer.filter_id = chosen
+        viewer.extra.clear()
+        viewer.unwanted.clear()
+        after = seen_seq if self._can_resume(seen_seq) else 0
+        if not after:
+            viewer.greet()
+        self._apply(viewer, after)
+        viewer.catch_up(viewer.charts, after)
+
+    async def watch_charts(self, viewer: Viewer, chart_ids: Sequence[str]) -> None:
+        """Show these charts too. Raises Closed when that is more than a socket may watch."""
+        await self.selection.current()
+        unknown = [chart_id for chart_id in chart_ids if chart_id not in self.selection.chart_ids]
+        if unknown:
+            await viewer.complain("unknown_chart", f"no enabled filter selects {', '.join(unknown[:5])}")
+        known = set(chart_ids).difference(unknown)
+        viewer.extra |= known
+        viewer.unwanted -= known
+        if len(viewer.charts | known) > wire.MAX_CHARTS:
+            raise Closed(wire.CLOSE_TOO_MANY, f"a socket watches at most {wire.MAX_CHARTS} charts")
+        self._apply(viewer)
+        viewer.catch_up(known, 0)
+
+    def unwatch(self, viewer: Viewer, chart_ids: Sequence[str]) -> None:
+        """Stop showing these charts."""
+        viewer.extra.difference_update(chart_ids)
+        viewer.unwanted.update(viewer.charts.intersection(chart_ids))
+        self._apply(viewer)
+
+    def _configured(self, config: MarketConfig) -> None:
+        """The configuration changed: every socket sees its filter's present charts."""
+        wanted = self.selection.chart_ids
+        self._charts = {id: known for id, known in self._charts.items() if id in wanted}
+        for viewer in self._viewers:
+            viewer.extra &= wanted
+            viewer.unwanted &= wanted
+            self._apply(viewer)
+
+    def _apply(self, viewer: Viewer, after_flush_us: int = 0) -> None:
+        """Bring the viewer's charts in line with what it asked for and what there is."""
+        selected = self.selection.charts_of(viewer.filter_id)
+        wanted = (selected | viewer.extra) - viewer.unwanted
+        gone, new = viewer.charts - wanted, wanted - viewer.charts
+        self._unindex(viewer, gone)
+        viewer.charts = wanted
+        for chart_id in new:
+            self._watching[chart_id].add(viewer)
+        if gone:
+            viewer.remove(sorted(gone))
+        if new:
+            viewer.catch_up(new, after_flush_us)
+
+    def _unindex(self, viewer: Viewer, chart_ids: Iterable[str]) -> None:
+        for chart_id in chart_ids:
+            viewers = self._watching[chart_id]
+            viewers.discard(viewer)
+            if not viewers:
+                del self._watching[chart_id]
+
+    @staticmethod
+    def _can_resume(seq: int) -> bool:
+        now_us = time.time_ns() // 1000
+        return now_us - recent.WINDOW_S * 1_000_000 < seq <= now_us + FUTURE_SLACK_US
+
+    def stats(self) -> dict[str, int]:
+        """Counters an operator can see, name -> value."""
+        return {
+            "sockets": len(self._viewers),
+            "charts_watched": len(self._watching),
+            "charts_known": len(self._charts),
+            "shards": len(self._shards),
+            "shards_silent": sum(shard.silent for shard in self._shards.values()),
+            "listening": int(self._listening.is_set()),
+        } | dict(self.counters)
+
+
+_hubs: "WeakKeyDictionary[asyncio.AbstractEventLoop, Hub]" = WeakKeyDictionary()
+
+
+def running_hub() -> Hub | None:
+    """This process's hub, if a socket has needed one yet."""
+    return _hubs.get(asyncio.get_running_loop())
+
+
+def process_hub() -> Hub:
+    """This process's hub, started with the first socket. (Per event loop: a web process has one.)"""
+    hub = running_hub()
+    if hub is None:
+        hub = _hubs[asyncio.get_running_loop()] = Hub()
+        hub.start()
+    return hub

@@ -1,0 +1,190 @@
+"""The last 15 minutes of every chart, in Redis: what a browser gets first, also after a web restart.
+
+| key | what |
+|---|---|
+| `rt:recent:{chart}` | list, one entry per closed second, oldest first, at most 900: raw float64 rows |
+| `rt:tails` | hash chart -> `Tail`: its newest state and the points of the second still open |
+| `rt:flushed` | hash shard -> µs of its newest flush |
+
+A row is a chart point plus one column: the flush that published it, so that a client that names
+the flush it has seen gets exactly the rest. A second keeps its first, lowest, highest and last
+point (and up to 4 gaps), so a chart takes at most 900 × 8 rows × 88 B, in practice half of it.
+Everything expires 15 minutes after the last write.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from django.conf import settings
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from realtime.points import POINT_COLUMNS, ChartDelta, ChartState, Points
+from realtime.thinning import second_extremes
+
+WINDOW_S: Final = 15 * 60
+EXPIRY_S: Final = WINDOW_S + 60
+TAILS: Final = "rt:tails"
+FLUSHED: Final = "rt:flushed"
+REDIS_TIMEOUT_S: Final = 2.0
+_WIDTH: Final = len(POINT_COLUMNS) + 1
+_STAMP: Final = len(POINT_COLUMNS)
+
+
+class Tail(Struct, array_like=True):
+    """A chart's newest state and the rows of its open second."""
+
+    symbol: str
+    exchange1: str
+    exchange2: str
+    state: ChartState
+    reason: str
+    shard: str
+    rows: bytes
+
+
+class Stored(Struct, eq=False):
+    """What the store knows of one chart; `rows` are points plus the flush stamp column."""
+
+    tail: Tail
+    rows: Points
+
+    def points(self, after_flush_us: int = 0) -> Points:
+        """The points that later flushes than this one brought (0: all)."""
+        return self.rows[self.rows[:, _STAMP] > after_flush_us, :_STAMP]
+
+
+class Snapshot(Struct, eq=False):
+    """One consistent read: charts by id, and every shard's newest flush, µs."""
+
+    charts: dict[str, Stored]
+    flushed: dict[str, int]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_tail_decoder = msgspec.msgpack.Decoder(Tail)
+
+
+def connect() -> "Redis":
+    """A Redis client that gives up after 2 s instead of hanging."""
+    return Redis.from_url(
+        settings.REDIS_URL, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
+    )
+
+
+def recent_key(chart_id: str) -> str:
+    """The list that holds a chart's closed seconds."""
+    return f"rt:recent:{chart_id}"
+
+
+class RecentWriter:
+    """Turns the deltas of one shard into store commands. Keeps only each chart's open second."""
+
+    def __init__(self, shard: str) -> None:
+        self._shard = shard
+        self._open: dict[str, Points] = {}
+        self._opening: dict[str, Points] = {}
+
+    def write(self, pipe: Any, deltas: Sequence[ChartDelta], flush_ts_us: int) -> None:
+        """Queue on the pipeline everything one flush changes; call `commit` once it is executed.
+
+        Without the commit the next write starts from where this one did.
+        """
+        self._opening = {}
+        tails = {}
+        for delta in deltas:
+            closed = self._take_over(delta, flush_ts_us)
+            if closed:
+                key = recent_key(delta.id)
+                pipe.rpush(key, *closed)
+                pipe.ltrim(key, -WINDOW_S, -1)
+                pipe.expire(key, EXPIRY_S)
+            tails[delta.id] = _encode(self._tail(delta))
+        if tails:
+            pipe.hset(TAILS, mapping=tails)
+        pipe.expire(TAILS, EXPIRY_S)
+        pipe.hset(FLUSHED, self._shard, flush_ts_us)
+        pipe.expire(FLUSHED, EXPIRY_S)
+
+    def commit(self) -> None:
+        """The pipeline was executed."""
+        self._open |= self._opening
+
+    def forget(self, pipe: Any, chart_ids: Iterable[str]) -> None:
+        """Queue the removal of charts."""
+        for chart_id in chart_ids:
+            self._open.pop(chart_id, None)
+            self._opening.pop(chart_id, None)
+            pipe.delete(recent_key(chart_id))
+            pipe.hdel(TAILS, chart_id)
+
+    def _take_over(self, delta: ChartDelta, flush_ts_us: int) -> list[bytes]:
+        """Add the delta's points to the open second; returns the seconds that closed."""
+        if not len(delta.points):
+            return []
+        rows = _stamped(delta.points, flush_ts_us)
+        if delta.id in self._open:
+            rows = np.concatenate([self._open[delta.id], rows])
+        starts = np.flatnonzero(np.diff(rows[:, 0] // 1_000_000)) + 1
+        *closed, still_open = np.split(rows, starts) if len(starts) else [rows]
+        self._opening[delta.id] = second_extremes(still_open)
+        return [second_extremes(second).tobytes() for second in closed]
+
+    def _tail(self, delta: ChartDelta) -> Tail:
+        rows = self._opening.get(delta.id, self._open.get(delta.id))
+        return Tail(
+            delta.symbol,
+            delta.exchange1,
+            delta.exchange2,
+            delta.state,
+            delta.reason,
+            self._shard,
+            b"" if rows is None else rows.tobytes(),
+        )
+
+
+async def read(redis: "Redis", chart_ids: Sequence[str], now_us: int) -> Snapshot:
+    """What the store holds of these charts, no point older than 15 minutes before `now_us`.
+
+    Charts it does not know are missing in the answer. Raises redis.RedisError.
+    """
+    async with redis.pipeline(transaction=True) as pipe:
+        pipe.hgetall(FLUSHED)
+        if chart_ids:
+            pipe.hmget(TAILS, chart_ids)
+        for chart_id in chart_ids:
+            pipe.lrange(recent_key(chart_id), 0, -1)
+        flushed, *answers = await pipe.execute()
+    tails, *seconds = answers or [[]]
+    oldest_us = now_us - WINDOW_S * 1_000_000
+    charts = {
+        chart_id: _stored(_tail_decoder.decode(tail), entries, oldest_us)
+        for chart_id, tail, entries in zip(chart_ids, tails, seconds, strict=True)
+        if tail is not None
+    }
+    stamps = {shard.decode(): int(stamp) for shard, stamp in flushed.items()}
+    return Snapshot(charts, {shard: stamp for shard, stamp in stamps.items() if stamp >= oldest_us})
+
+
+async def known_charts(redis: "Redis") -> list[str]:
+    """The ids of all charts in the store."""
+    return [key.decode() for key in await redis.hkeys(TAILS)]
+
+
+def _stamped(points: Points, flush_ts_us: int) -> Points:
+    stamps = np.full((len(points), 1), float(flush_ts_us))
+    return np.concatenate([points, stamps], axis=1)
+
+
+def _stored(tail: Tail, entries: list[bytes], oldest_us: int) -> Stored:
+    rows = np.frombuffer(b"".join([*entries, tail.rows])).reshape(-1, _WIDTH)
+    rows = rows[rows[:, 0] >= oldest_us]
+    return Stored(tail, rows[_rising(rows[:, 0])])
+
+
+def _rising(stamps: Points) -> "np.ndarray[Any, np.dtype[np.bool_]]":
+    """Which rows come after all before them: a write repeated after a lost reply is dropped."""
+    highest = np.maximum.accumulate(stamps) if len(stamps) else stamps
+    return np.concatenate([np.ones(min(1, len(stamps)), bool), stamps[1:] > highest[:-1]])

@@ -1,0 +1,109 @@
+"""What each filter selects now, as this web process knows it."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from channels.db import database_sync_to_async
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
+
+from markets.config import InvalidConfig, MarketConfig
+from markets.runtime import REVISION_CHANNEL
+from markets.selectors import current_revision, load_config
+from realtime import recent
+
+log = logging.getLogger(__name__)
+
+POLL_EVERY_S: Final = 5.0
+
+
+class Selection:
+    """Follows the operator's configuration: one load per revision and process, shared by all sockets.
+
+    A revision that makes no usable configuration leaves the last good one in place.
+    """
+
+    def __init__(self, on_change: Callable[[MarketConfig], None]) -> None:
+        self.config: MarketConfig | None = None
+        self.chart_ids: frozenset[str] = frozenset()
+        self._on_change = on_change
+        self._by_filter: dict[int, set[str]] = {}
+        self._refused_revision = -1
+        self._loading = asyncio.Lock()
+
+    async def current(self) -> MarketConfig:
+        """The configuration, loaded now if it was not before.
+
+        Raises InvalidConfig or a database error when there is none yet and it cannot be loaded.
+        """
+        async with self._loading:
+            if self.config is not None:
+                return self.config
+            config = await database_sync_to_async(load_config)()
+            self._take_over(config)
+            return config
+
+    def default_filter(self) -> int | None:
+        """The first enabled filter, or None where there is none."""
+        filters = self.config.filters if self.config else ()
+        return filters[0].id if filters else None
+
+    def charts_of(self, filter_id: int | None) -> set[str]:
+        """The chart ids a filter selects; none for a filter that is disabled or gone."""
+        return set() if filter_id is None else self._by_filter.get(filter_id, set())
+
+    async def follow(self) -> None:
+        """Reload when the revision moves: at once on a nudge through Redis, else within 5 s."""
+        redis = recent.connect()
+        try:
+            while True:
+                await self._follow_nudges(redis)
+                await self._reload_if_moved()
+                await asyncio.sleep(POLL_EVERY_S)
+        finally:
+            await redis.aclose()
+
+    async def _follow_nudges(self, redis: "Redis") -> None:
+        """Return when Redis fails; the caller polls until it is back."""
+        try:
+            async with redis.pubsub() as nudges:
+                await nudges.subscribe(REVISION_CHANNEL)
+                while True:
+                    await self._reload_if_moved()
+                    await _nudge_or_pause(nudges)
+        except (RedisError, OSError) as problem:
+            log.debug("no revision nudges: %s", problem)
+
+    async def _reload_if_moved(self) -> None:
+        async with self._loading:
+            revision = await database_sync_to_async(current_revision)()
+            if self.config is not None and revision in (self.config.revision, self._refused_revision):
+                return
+            try:
+                config = await database_sync_to_async(load_config)()
+            except InvalidConfig as problem:
+                self._refused_revision = revision
+                log.error("revision %d is not usable, the last good one stays: %s", revision, problem)
+            else:
+                self._take_over(config)
+
+    def _take_over(self, config: MarketConfig) -> None:
+        self.config = config
+        self._by_filter = {f.id: set() for f in config.filters}
+        for opportunity in config.opportunities:
+            for filter_id in opportunity.filters:
+                self._by_filter.setdefault(filter_id, set()).add(opportunity.id)
+        self.chart_ids = frozenset(o.id for o in config.opportunities)
+        self._on_change(config)
+
+
+async def _nudge_or_pause(nudges: "PubSub") -> None:
+    """Wait for a nudge, at most the poll interval (redis-py also returns None for a mere confirmation)."""
+    until = time.monotonic() + POLL_EVERY_S
+    while (left := until - time.monotonic()) > 0:
+        if await nudges.get_message(ignore_subscribe_messages=True, timeout=left):
+            return

@@ -1,0 +1,219 @@
+"""How messages look: between collector and web process (msgpack), and to the browser (JSON).
+
+The browser side is the contract of docs/messages.md.
+"""
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Meta, Raw, Struct
+
+from realtime.points import POINT_COLUMNS, ChartDelta, ChartState, Points
+
+GROUP: Final = "spreads"
+"""The one Channels group that carries batches."""
+
+MAX_MESSAGE_BYTES: Final = 64 * 1024
+MAX_CHARTS: Final = 500
+CLOSE_REASON_BYTES: Final = 123
+
+CLOSE_BAD_MESSAGE: Final = 4400
+CLOSE_NOT_SIGNED_IN: Final = 4401
+CLOSE_NO_ACK: Final = 4408
+CLOSE_TOO_MANY: Final = 4409
+CLOSE_TOO_LARGE: Final = 1009
+CLOSE_RESTART: Final = 1012
+
+
+# --- collector -> web process -------------------------------------------------------------------
+
+
+class PackedChart(Struct, array_like=True):
+    """A `ChartDelta` whose points are raw float64 rows."""
+
+    id: str
+    symbol: str
+    exchange1: str
+    exchange2: str
+    state: ChartState
+    reason: str
+    points: bytes
+
+
+class Batch(Struct, array_like=True):
+    """One flush of one collector shard; without charts it is a heartbeat.
+
+    `flush_ts_us` rises strictly within a shard. `previous_ts_us` is the flush before (0: this
+    process has not flushed before), so that who receives it knows when one is missing.
+    """
+
+    shard: str
+    flush_ts_us: int
+    previous_ts_us: int
+    charts: list[PackedChart]
+
+
+_batch_decoder = msgspec.msgpack.Decoder(Batch)
+encode_batch = msgspec.msgpack.Encoder().encode
+
+
+def decode_batch(data: bytes) -> Batch:
+    """Read one batch; raises msgspec.DecodeError when it is not one."""
+    return _batch_decoder.decode(data)
+
+
+def pack(delta: ChartDelta) -> PackedChart:
+    """Make a delta ready for the wire between processes."""
+    return PackedChart(
+        delta.id,
+        delta.symbol,
+        delta.exchange1,
+        delta.exchange2,
+        delta.state,
+        delta.reason,
+        np.ascontiguousarray(delta.points, dtype=np.float64).tobytes(),
+    )
+
+
+def unpack(chart: PackedChart) -> "ChartMessage":
+    """The delta back from the wire between processes."""
+    points = np.frombuffer(chart.points).reshape(-1, len(POINT_COLUMNS))
+    return ChartMessage(
+        chart.id, chart.symbol, chart.exchange1, chart.exchange2, chart.state, chart.reason, points
+    )
+
+
+# --- server -> browser --------------------------------------------------------------------------
+
+
+class ChartMessage(ChartDelta):
+    """A delta that keeps its JSON, so that a thousand sockets cost one encoding."""
+
+    encoded: bytes = b""
+
+
+class Chart(Struct):
+    """One chart of a `snapshot` or `delta`; the field names are the contract's."""
+
+    id: str
+    symbol: str
+    exchange1: str
+    exchange2: str
+    state: ChartState
+    reason: str
+    timestamps: list[float]
+    spreads: list[float]
+    upperBand: list[float]
+    lowerBand: list[float]
+    edge12: list[float]
+    edge21: list[float]
+    size12: list[float]
+    size21: list[float]
+    age1: list[float]
+    age2: list[float]
+
+
+class Update(Struct):
+    """A `snapshot` or a `delta`."""
+
+    type: Literal["snapshot", "delta"]
+    seq: int
+    removed: list[str]
+    charts: list[Raw]
+
+
+class Error(Struct, tag="error"):
+    """Understood, but not possible; the socket stays open."""
+
+    code: str
+    message: str
+
+
+_json = msgspec.json.Encoder()
+
+# Spreads and bands travel exact; nobody reads a millionth of a basis point or of a cent.
+_DECIMALS: Final = {"edge12": 6, "edge21": 6, "size12": 4, "size21": 4, "age1_ms": 3, "age2_ms": 3}
+
+
+def chart(delta: ChartDelta) -> Chart:
+    """One chart as the browser sees it: columns as lists, seconds, and null (NaN) in gaps."""
+    columns = delta.points.T
+    lists = [_column(name, values) for name, values in zip(POINT_COLUMNS, columns, strict=True)]
+    return Chart(delta.id, delta.symbol, delta.exchange1, delta.exchange2, delta.state, delta.reason, *lists)
+
+
+def _column(name: str, values: Points) -> list[float]:
+    if name == "ts_us":
+        return (values / 1e6).tolist()
+    decimals = _DECIMALS.get(name)
+    return values.tolist() if decimals is None else values.round(decimals).tolist()
+
+
+def chart_json(delta: ChartDelta) -> bytes:
+    """`chart` as JSON."""
+    if not isinstance(delta, ChartMessage):
+        return _json.encode(chart(delta))
+    if not delta.encoded:
+        delta.encoded = _json.encode(chart(delta))
+    return delta.encoded
+
+
+def update_json(
+    type: Literal["snapshot", "delta"], seq: int, charts: list[ChartDelta], removed: list[str]
+) -> str:
+    """A whole `snapshot` or `delta` message."""
+    return _json.encode(Update(type, seq, removed, [Raw(chart_json(c)) for c in charts])).decode()
+
+
+def error_json(code: str, message: str) -> str:
+    """A whole `error` message."""
+    return _json.encode(Error(code, message)).decode()
+
+
+# --- browser -> server --------------------------------------------------------------------------
+
+ChartIds = Annotated[list[Annotated[str, Meta(max_length=100)]], Meta(min_length=1, max_length=MAX_CHARTS)]
+
+
+class Ack(Struct, tag="ack", forbid_unknown_fields=True):
+    """Everything up to `seq` is drawn."""
+
+    seq: Annotated[int, Meta(ge=0)]
+
+
+class Subscribe(Struct, tag="subscribe", forbid_unknown_fields=True):
+    """Watch a filter's charts instead of the present ones, or these charts too: one of the two."""
+
+    filter: int | None = None
+    charts: ChartIds | None = None
+
+    def __post_init__(self) -> None:
+        if (self.filter is None) == (self.charts is None):
+            raise ValueError("subscribe takes either `filter` or `charts`")
+
+
+class Unsubscribe(Struct, tag="unsubscribe", forbid_unknown_fields=True):
+    """Stop watching these charts."""
+
+    charts: ChartIds
+
+
+ClientMessage = Ack | Subscribe | Unsubscribe
+_client_decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
+
+
+def decode_client_message(text: str) -> ClientMessage:
+    """Read what a browser sent.
+
+    Raises ValueError whose text says what is wrong and fits a close frame's reason.
+    """
+    try:
+        return _client_decoder.decode(text)
+    except (msgspec.DecodeError, UnicodeError) as problem:
+        raise ValueError(close_reason(f"{problem}; see docs/messages.md")) from problem
+
+
+def close_reason(text: str) -> str:
+    """The text cut to what a close frame can carry (123 bytes of UTF-8)."""
+    return text.encode()[:CLOSE_REASON_BYTES].decode(errors="ignore")

@@ -1,0 +1,218 @@
+"""The product's processes for tests: real Daphne subprocesses, a collector's sink, a browser's socket."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import websockets
+from django.conf import settings
+from django.db import connection
+
+from collectors.channel import Channel
+from markets.config import MarketConfig, Shard
+from markets.events import Event, Quote, StreamState
+from realtime.sink import RealtimeSink
+
+DEADLINE_S = 15.0
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def database_url() -> str:
+    """The URL of the test database, for processes of their own."""
+    base, _, _name = os.environ["DATABASE_URL"].partition("?")[0].rpartition("/")
+    return f"{base}/{connection.settings_dict['NAME']}"
+
+
+@dataclass
+class Web:
+    """A running Daphne."""
+
+    port: int
+    process: "subprocess.Popen[bytes]"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def socket_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/ws/realtime_charts"
+
+
+@contextmanager
+def daphne(port: int | None = None, **environment: str) -> Iterator[Web]:
+    """A real Daphne on the test database and Redis; needs a test with a transactional database."""
+    port = port or free_port()
+    command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "-v", "0"]
+    process = subprocess.Popen(
+        [*command, "arbsite.asgi:application"],
+        cwd=Path(settings.BASE_DIR),
+        env={**os.environ, "DATABASE_URL": database_url(), "PYTHONUNBUFFERED": "1", **environment},
+    )
+    try:
+        _wait_for_port(port, process)
+        yield Web(port, process)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.wait(15)
+
+
+def _wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"daphne ended with {process.returncode}")
+        with socket.socket() as probe:
+            probe.settimeout(0.2)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise RuntimeError("daphne does not listen")
+
+
+async def eventually(condition: Callable[[], Any], what: str, seconds: float = DEADLINE_S) -> Any:
+    """Wait until the condition holds and return its value; fails naming `what` after the deadline."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+# --- a collector without its exchanges -----------------------------------------------------------
+
+
+@dataclass
+class Desk:
+    """The realtime sink of one shard, fed by hand."""
+
+    channel: Channel[Event]
+    sink: RealtimeSink
+    task: "asyncio.Task[None]"
+
+    def quote(self, exchange: str, bid: float, symbol: str = "BTC/USDT", ask: float | None = None) -> None:
+        """A quote received now."""
+        self.channel.put(
+            Quote(
+                exchange,
+                symbol,
+                bid,
+                1.0,
+                ask or bid * 1.0001,
+                2.0,
+                None,
+                time.time_ns() // 1000,
+                time.monotonic_ns(),
+            )
+        )
+
+    def state(self, exchange: str, state: Any, reason: str, symbol: str = "BTC/USDT") -> None:
+        """A connection's state, now."""
+        now_us, now_ns = time.time_ns() // 1000, time.monotonic_ns()
+        self.channel.put(StreamState(exchange, (symbol,), state, reason, now_us, now_ns))
+
+    def kill(self) -> None:
+        """End at once and publish nothing more, as kill -9 does."""
+        self.task.cancel()
+
+
+@asynccontextmanager
+async def desk(config: MarketConfig, shard: Shard | None = None) -> AsyncIterator[Desk]:
+    """A running `RealtimeSink`."""
+    shard = shard or Shard()
+    channel: Channel[Event] = Channel("realtime")
+    sink = RealtimeSink(channel, shard)
+    sink.configure(config)
+    task = asyncio.create_task(sink.run())
+    try:
+        yield Desk(channel, sink, task)
+    finally:
+        channel.close()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+# --- a browser's socket --------------------------------------------------------------------------
+
+
+@dataclass
+class Browser:
+    """A client of the wire contract: keeps every chart's points as a page would."""
+
+    socket: websockets.ClientConnection
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    charts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seq: int = 0
+
+    async def next(self, ack: bool = True, seconds: float = DEADLINE_S) -> dict[str, Any]:
+        """The next message, taken over and (unless told otherwise) acked."""
+        async with asyncio.timeout(seconds):
+            message: dict[str, Any] = json.loads(await self.socket.recv())
+        self.messages.append(message)
+        if message["type"] in ("snapshot", "delta"):
+            self._take(message)
+            if ack:
+                await self.ack()
+        return message
+
+    async def until(self, condition: Callable[["Browser"], Any], what: str) -> None:
+        """Read on until the condition holds."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not condition(self):
+            assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {what}"
+            await self.next()
+
+    async def ack(self) -> None:
+        await self.send({"type": "ack", "seq": self.seq})
+
+    async def send(self, message: Any) -> None:
+        await self.socket.send(message if isinstance(message, str | bytes) else json.dumps(message))
+
+    def state(self, chart_id: str) -> str:
+        return str(self.charts.get(chart_id, {}).get("state"))
+
+    def spreads(self, chart_id: str) -> list[float | None]:
+        return list(self.charts.get(chart_id, {}).get("spreads", []))
+
+    def _take(self, message: dict[str, Any]) -> None:
+        assert message["seq"] > self.seq, "seq must rise"
+        self.seq = message["seq"]
+        for id in message["removed"]:
+            self.charts.pop(id, None)
+        for chart in message["charts"]:
+            old = self.charts.get(chart["id"])
+            if message["type"] == "delta" and old is not None:
+                merged = {key: old[key] + value for key, value in chart.items() if isinstance(value, list)}
+                chart = {**chart, **merged}
+            stamps = chart["timestamps"]
+            assert all(a < b for a, b in zip(stamps, stamps[1:], strict=False)), "timestamps must rise strictly"
+            self.charts[chart["id"]] = chart
+
+
+@asynccontextmanager
+async def browser(web: Web, token: str, query: str = "", **options: Any) -> AsyncIterator[Browser]:
+    """A connected socket with a valid Origin."""
+    async with websockets.connect(
+        f"{web.socket_url}{query}",
+        origin=options.pop("origin", web.url),
+        additional_headers={"Authorization": f"Bearer {token}"},
+        **options,
+    ) as socket_:
+        yield Browser(socket_)
