@@ -133,6 +133,15 @@ def test_an_enabled_exchange_returns_with_its_first_new_quote() -> None:
     assert points[:, 0].tolist() == [NOON_US + 21_000]
 
 
+def test_an_exchange_disabled_and_enabled_between_two_collects_is_no_news_to_a_chart_without_quotes() -> None:
+    desk = SpreadEngine()
+    desk.configure(config())
+    desk.collect()
+    desk.configure(config(disabled=[SECOND]))
+    desk.configure(config())
+    assert desk.collect() == []
+
+
 def test_one_instrument_feeds_all_its_charts_and_no_other() -> None:
     both = config(symbols=BOTH)
     okx = structs.replace(both.exchanges[0], key="okx", name="okx")

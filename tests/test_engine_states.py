@@ -78,6 +78,22 @@ def test_the_line_breaks_where_the_quote_expired_however_late_that_was_noticed()
     assert np.isnan(gap[1:]).all()
 
 
+def test_a_quote_that_expired_before_its_successor_came_leaves_a_gap_asked_or_not() -> None:
+    desk = live()
+    desk.on_quote(quote(SECOND, 100, 500 * MS))
+    points = feed(desk, [quote(FIRST, 100, 1400 * MS)])
+    assert points[:, 0].tolist() == [NOON_US + 500_000, NOON_US + 1_000_000, NOON_US + 1_400_000]
+    assert np.isnan(points[:, 1]).tolist() == [False, True, False]
+
+
+def test_a_quote_delivered_after_a_much_later_one_of_the_other_side_is_too_old_for_it() -> None:
+    desk = live()
+    points = feed(desk, [quote(FIRST, 100, 5 * S), quote(SECOND, 100, 2 * S)])
+    assert np.isnan(points[:, 1]).tolist() == [True]
+    desk.on_state(StreamState(FIRST, (SYMBOL,), "up", "", NOON_US + 2_000_000, 2 * S))
+    assert desk.collect() == []
+
+
 def test_staleness_is_told_once_and_its_words_do_not_count_along() -> None:
     desk = live()
     desk.on_quote(quote(FIRST, 100, 2 * S))
