@@ -26,7 +26,7 @@ class Feed:
         self.stopped = False
         self._symbols: dict[str, str] = {}  # native id -> symbol
         self._venue = Venue(config, codec_type(self._symbols), emit, timing)
-        self._wanted: frozenset[InstrumentConfig] = frozenset()
+        self.wanted: frozenset[InstrumentConfig] = frozenset()
         self._lines: dict[Line, asyncio.Task[None]] = {}
         self._next_line = 1
         self._past: Counter[str] = Counter()  # counters of lines that are gone
@@ -35,7 +35,7 @@ class Feed:
 
     def apply(self, instruments: frozenset[InstrumentConfig]) -> None:
         """Take over what is wanted now."""
-        self._wanted = instruments
+        self.wanted = instruments
         if self._tasks is not None:
             self._follow(self._tasks)
 
@@ -64,7 +64,7 @@ class Feed:
     def states(self) -> list[StreamState]:
         """What is up and down now, for a reader that may have missed it."""
         up = {symbol for line in self._lines for symbol in line.up}
-        down = {instrument.symbol for instrument in self._wanted} - up
+        down = {instrument.symbol for instrument in self.wanted} - up
         reason = next((line.reason for line in self._lines if line.reason), "connecting")
         key = self.config.key
         both = [stream_state(key, up, "up", ""), stream_state(key, down, "down", reason)]
@@ -94,7 +94,7 @@ class Feed:
 
     def _follow(self, tasks: asyncio.TaskGroup) -> None:
         carried = frozenset(instrument for line in self._lines for instrument in line.instruments)
-        change = diff(carried, self._wanted)
+        change = diff(carried, self.wanted)
         for line in list(self._lines):
             line.retry_refused()
             for instrument in change.stop & line.instruments:

@@ -124,7 +124,7 @@ class Line:
 
     async def _attempt(self, sockets: asyncio.TaskGroup) -> Connection:
         await self._venue.connects.turn()
-        connection = await Connection.open(self.name, self._venue, self._settle)
+        connection = await Connection.open(self.name, self._venue, self._changed)
         self._connections.append(connection)
         sockets.create_task(self._run(connection), name=f"{self.name} socket")
         await connection.subscribe(list(self._wanted))
@@ -139,7 +139,7 @@ class Line:
         finally:
             self._connections.remove(connection)
             self.counts.update(connection.counts)
-            self._settle()
+            self._changed()
 
     async def _replace(self, old: Connection, sockets: asyncio.TaskGroup) -> Connection:
         """A successor, up before the old one goes; the old one itself where none can be had yet."""
@@ -152,7 +152,7 @@ class Line:
 
     async def _follow(self, connection: Connection) -> None:
         """Subscribe and unsubscribe what has changed since this connection was told."""
-        gone = [topic for topic in connection.topics if topic not in self._wanted]
+        gone = sorted(connection.topics - self._wanted.keys())
         if gone:
             await connection.unsubscribe(gone)
         asked = connection.topics
@@ -161,8 +161,12 @@ class Line:
             await connection.subscribe(new)
         self._settle()
 
+    def _changed(self) -> None:
+        self._settle()
+        self._wake.set()
+
     def _settle(self) -> None:
-        """Announce what has come up or gone down since the last time; called whenever that may be."""
+        """Announce what has come up or gone down since the last time."""
         living = [connection for connection in self._connections if not connection.ended]
         live = {symbol for link in living for symbol in self._quoted(link.acked)}
         lost, new = self.up - live, live - self.up
@@ -173,7 +177,6 @@ class Line:
         for symbol in refused.keys() - live - self._said_refused.keys():
             self._announce("down", {symbol}, f"refused: {refused[symbol]}")
         self._said_refused = refused
-        self._wake.set()
 
     def _quoted(self, topics: Mapping[Topic, str]) -> dict[str, str]:
         """The symbols whose quote topic is among these, with what the mapping says of it."""

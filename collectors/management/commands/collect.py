@@ -47,7 +47,6 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Collect; raises CommandError when an option is wrong."""
         shard, exchanges = _shard(options["shard"]), _exchanges(options["exchanges"])
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         outlets = _outlets(shard)
         names = ", ".join(sorted(exchanges)) if exchanges else "all enabled exchanges"
         sinks = ", ".join(outlet.name for outlet in outlets)
