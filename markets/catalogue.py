@@ -4,6 +4,7 @@ Spot only for now. No database here: `markets.sync` stores what `fetch` returns.
 """
 
 import importlib
+import threading
 from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -16,6 +17,9 @@ REQUEST_TIMEOUT_MS = 20_000
 STATUS_FIELDS = ("status", "state", "trade_status", "symbolStatus")
 # kucoin would ask for all tickers once more, only to learn fees.
 OPTIONS = {"defaultType": "spot", "fetchMarkets": {"types": ["spot"], "fetchTickersFees": False}}
+
+
+_importing = threading.Lock()
 
 
 class CatalogueError(Exception):
@@ -58,8 +62,9 @@ def fetch(key: str, rest_url: str = "") -> list[ListedMarket]:
 
 def client(key: str, rest_url: str = "") -> Any:
     """A ccxt client for public spot data that asks no more than needed, at `rest_url` where given."""
-    try:  # one exchange's module; imported here, because Django's start should not wait for it
-        module = importlib.import_module(f"ccxt.{key}")
+    try:  # not at the top, because Django's start should not wait for ccxt
+        with _importing:  # importing ccxt's modules from several threads at once fails
+            module = importlib.import_module(f"ccxt.{key}")
     except ImportError as error:
         raise CatalogueError(f"ccxt has no exchange “{key}”: correct the exchange's key") from error
     exchange = getattr(module, key)({"timeout": REQUEST_TIMEOUT_MS, "options": OPTIONS})
