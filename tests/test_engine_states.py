@@ -88,9 +88,9 @@ def test_a_quote_that_expired_before_its_successor_came_leaves_a_gap_asked_or_no
 
 def test_a_quote_delivered_after_a_much_later_one_of_the_other_side_is_too_old_for_it() -> None:
     desk = live()
-    points = feed(desk, [quote(FIRST, 100, 5 * S), quote(SECOND, 100, 2 * S)])
-    assert np.isnan(points[:, 1]).tolist() == [True]
-    desk.on_state(StreamState(FIRST, (SYMBOL,), "up", "", NOON_US + 2_000_000, 2 * S))
+    desk.on_quote(quote(FIRST, 100, 5 * S))
+    assert only(desk).state == "stale"
+    desk.on_quote(quote(SECOND, 100, 2 * S))
     assert desk.collect() == []
 
 
