@@ -77,8 +77,8 @@ class Feed:
         return {
             "state": self._state(lines),
             "reason": next((line.reason for line in lines if line.reason), ""),
-            "connections": sum(line.stats()["connections"] for line in lines),
-            "topics": sum(line.stats()["topics"] for line in lines),
+            "connections": sum(line.connections for line in lines),
+            "topics": sum(line.topics for line in lines),
             "refused": len(refused),
             "refused_topics": [f"{name}: {why}" for name, why in sorted(refused.items())[:REFUSED_SHOWN]],
             "counts": dict(sum((line.counts for line in lines), self._venue.codec.counts + self._past)),

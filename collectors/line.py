@@ -30,7 +30,7 @@ class Line:
     def __init__(self, name: str, venue: Venue) -> None:
         self.name = name
         self.up: set[str] = set()
-        self.counts: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
         self.state: LineState = "connecting"
         self.reason = ""
         self._venue = venue
@@ -53,12 +53,20 @@ class Line:
         """Topics the exchange does not take, with its reason."""
         return {topic.name: why for link in self._connections for topic, why in link.refused.items()}
 
-    def stats(self) -> dict[str, int]:
-        """Sockets and acknowledged topics now."""
-        return {
-            "connections": len(self._connections),
-            "topics": max((len(link.acked) for link in self._connections), default=0),
-        }
+    @property
+    def connections(self) -> int:
+        """How many sockets it has: one, two while one replaces the other, none while down."""
+        return len(self._connections)
+
+    @property
+    def topics(self) -> int:
+        """How many topics the exchange has acknowledged."""
+        return max((len(link.acked) for link in self._connections), default=0)
+
+    @property
+    def counts(self) -> Counter[str]:
+        """What happened since the start, by kind."""
+        return sum((link.counts for link in self._connections), self._counts)
 
     def add(self, instrument: InstrumentConfig) -> None:
         """Carry one more instrument; subscribed by `run`."""
@@ -117,7 +125,7 @@ class Line:
             async with self._breaker.attempt():
                 return await self._attempt(sockets)
         except ConnectFailed as failed:
-            self.counts["failed_connects"] += 1
+            self._counts["failed_connects"] += 1
             self._breaker.failure(str(failed), failed.retry_after_s)
             self.reason = str(failed)
             return None
@@ -130,7 +138,7 @@ class Line:
         await connection.subscribe(list(self._wanted))
         if connection.ended:
             raise ConnectFailed(connection.ended)
-        self.counts["connects"] += 1
+        self._counts["connects"] += 1
         return connection
 
     async def _run(self, connection: Connection) -> None:
@@ -138,7 +146,7 @@ class Line:
             await connection.run()
         finally:
             self._connections.remove(connection)
-            self.counts.update(connection.counts)
+            self._counts.update(connection.counts)
             self._changed()
 
     async def _replace(self, old: Connection, sockets: asyncio.TaskGroup) -> Connection:
@@ -146,7 +154,7 @@ class Line:
         if self._breaker.state != "closed" or (new := await self._open(sockets)) is None:
             old.retire_in(self._backoff.after(0))
             return old
-        self.counts["planned_reconnects"] += 1
+        self._counts["planned_reconnects"] += 1
         await old.close("replaced")
         return new
 

@@ -26,7 +26,7 @@ class TestSubscribing:
     async def test_quotes_carry_both_receive_stamps(self, venue: TinyVenue) -> None:
         before_us, before_ns = time.time_ns() // 1000, time.monotonic_ns()
         async with Running(venue, "a") as running:
-            await until(lambda: running.recorder.up())
+            await until(running.recorder.up)
             await venue.quote("a", 5.0)
             await until(lambda: running.recorder.quotes)
         quote = running.recorder.quotes[0]
@@ -73,16 +73,16 @@ class TestSubscribing:
         self, venue: TinyVenue
     ) -> None:
         async with Running(venue, "a") as running:
-            await until(lambda: running.recorder.up())
+            await until(running.recorder.up)
             await venue.send({"t": "a", "history": True})
             await venue.send({"t": "a"})
             await until(lambda: running.recorder.trades)
-        assert [trade.is_history for trade in running.recorder.trades] == [False]
-        assert running.feed.status()["counts"]["history_trades"] == 1
+            assert [trade.is_history for trade in running.recorder.trades] == [False]
+            assert running.feed.status()["counts"]["history_trades"] == 1
 
     async def test_malformed_frames_are_counted_and_the_connection_stays(self, venue: TinyVenue) -> None:
         async with Running(venue, "a") as running:
-            await until(lambda: running.recorder.up())
+            await until(running.recorder.up)
             for nonsense in ("{", "[]]", "\x00"):
                 await venue.send(nonsense)
             await venue.quote("a", 5.0)
@@ -94,7 +94,7 @@ class TestSubscribing:
 class TestHeartbeat:
     async def test_a_venue_that_pings_is_answered_at_once(self, venue: TinyVenue) -> None:
         async with Running(venue, "a") as running:
-            await until(lambda: running.recorder.up())
+            await until(running.recorder.up)
             await venue.send({"ping": 7})
             await until(lambda: {"op": "pong", "n": 7} in venue.heard)
 
@@ -105,7 +105,7 @@ class TestHeartbeat:
 
     async def test_pings_of_the_websocket_protocol_count_as_signs_of_life(self, venue: TinyVenue) -> None:
         async with Running(venue, "a", silence_s=0.2) as running:
-            await until(lambda: running.recorder.up())
+            await until(running.recorder.up)
             for _ in range(10):
                 for socket in list(venue.sockets):
                     await socket.ping()
@@ -126,7 +126,7 @@ class TestLoss:
 
     async def test_the_reason_of_a_goodbye_is_kept(self, venue: TinyVenue) -> None:
         async with Running(venue, "a") as running:
-            await until(lambda: running.recorder.up())
+            await until(running.recorder.up)
             for socket in list(venue.sockets):
                 await socket.close(1012, "restart")
             await until(lambda: len(running.recorder.states) >= 2)
@@ -151,7 +151,7 @@ class TestLoss:
         async with Running(venue, "a") as running:
             await until(lambda: running.feed.status()["state"] == "breaker open")
             assert venue.connects == 1
-            await until(lambda: running.recorder.up())
+            await until(running.recorder.up)
         assert time.monotonic() - started >= 1.0
         assert venue.connects == 2
 
@@ -179,7 +179,7 @@ class TestPlannedReconnect:
 
     async def test_the_old_connection_stays_while_no_successor_can_be_had(self, venue: TinyVenue) -> None:
         async with Running(venue, "a") as running:
-            await until(lambda: running.recorder.up())
+            await until(running.recorder.up)
             venue.closed_for_all = True
             await venue.send({"leave": True})
             await until(lambda: venue.connects >= 3)
@@ -203,7 +203,7 @@ class TestBreaker:
             assert venue.connects == 3
             await until(lambda: venue.connects == 4)  # the trial, which fails
             venue.closed_for_all = False
-            await until(lambda: running.recorder.up())
+            await until(running.recorder.up)
             assert running.feed.status()["state"] == "live"
         changes = [record.message for record in caplog.records if "breaker" in record.message]
         assert len(changes) == 2

@@ -3,13 +3,14 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Self
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from collectors.exchanges.base import Codec, Control, DataSheet, Topic
@@ -130,7 +131,8 @@ class TinyVenue:
     async def send(self, message: object, *, to: ServerConnection | None = None) -> None:
         text = message if isinstance(message, str) else json.dumps(message)
         for socket in [to] if to else list(self.sockets):
-            await socket.send(text)
+            with suppress(ConnectionClosed):  # the client may be leaving just now
+                await socket.send(text)
 
     async def quote(self, native_id: str, bid: float) -> None:
         """Push a quote to whoever is subscribed to it."""
@@ -213,7 +215,7 @@ class Recorder:
 async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
     """Wait until the condition holds; fails the test when it does not in time."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - any condition, not only events
             await asyncio.sleep(0.005)
 
 
