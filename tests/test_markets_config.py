@@ -1,6 +1,7 @@
 """From rows to the configuration collectors run: constraints, the revision, and what a filter selects."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from markets.config import (
     FilterConfig,
     InvalidConfig,
     MarketConfig,
+    Shard,
     base_url_problem,
     diff,
 )
@@ -131,6 +133,28 @@ def test_a_change_that_is_rolled_back_leaves_the_revision(desk: None, how: str) 
     assert current_revision() == before
 
 
+@pytest.mark.django_db(transaction=True)
+def test_writers_on_two_connections_queue_and_lose_no_revision() -> None:
+    exchanges = [
+        Exchange.objects.create(key=key, name=key, taker_fee_bps=1, maker_fee_bps=1) for key in ("a", "b")
+    ]
+    before = current_revision()
+
+    def save_both_ways(order: list[Exchange]) -> None:
+        try:
+            for _ in range(20):
+                with transaction.atomic():
+                    for row in order:
+                        Exchange.objects.filter(pk=row.pk).update(name="renamed")
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as threads:  # opposite orders: would deadlock without one lock for all
+        list(threads.map(save_both_ways, [exchanges, exchanges[::-1]]))
+
+    assert current_revision() == before + 80
+
+
 def test_reading_leaves_the_revision(desk: None) -> None:
     before = current_revision()
 
@@ -140,20 +164,15 @@ def test_reading_leaves_the_revision(desk: None) -> None:
     assert current_revision() == before
 
 
-def next_message(subscriber: Any) -> bytes | None:
-    message = subscriber.get_message(timeout=2.0)
-    return message and message["data"]  # type: ignore[no-any-return]
-
-
 @pytest.mark.django_db(transaction=True)
 def test_collectors_are_nudged_after_the_commit_and_not_before() -> None:
-    with redis_client().pubsub(ignore_subscribe_messages=False) as subscriber:
+    with redis_client().pubsub() as subscriber:  # type: ignore[no-untyped-call]
         subscriber.subscribe(REVISION_CHANNEL)
-        assert next_message(subscriber) == 1  # subscribed
+        assert subscriber.get_message(timeout=2.0)["type"] == "subscribe"
         with transaction.atomic():
             Exchange.objects.create(key="x", name="X", taker_fee_bps=1, maker_fee_bps=1)
             assert subscriber.get_message(timeout=0.05) is None
-        assert next_message(subscriber) == str(current_revision()).encode()
+        assert subscriber.get_message(timeout=2.0)["data"] == str(current_revision()).encode()
 
 
 def test_a_redis_that_is_down_is_logged_once(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -415,3 +434,29 @@ def test_any_text_is_a_list_of_patterns(text: str) -> None:
     matcher(text)
 
     assert all(word == word.strip() and word for word in patterns(text))
+
+
+# --- what collectors compare and split ---
+
+
+@given(st.frozensets(st.integers()), st.frozensets(st.integers()))
+def test_a_diff_starts_stops_and_keeps_each_thing_once(
+    running: frozenset[int], wanted: frozenset[int]
+) -> None:
+    change = diff(running, wanted)
+
+    assert (running - change.stop) | change.start == wanted
+    assert change.keep == running & wanted
+    assert not change.start & running
+    assert change.stop <= running
+
+
+@given(st.text(), st.integers(1, 12))
+def test_every_symbol_belongs_to_exactly_one_shard(symbol: str, count: int) -> None:
+    assert sum(Shard(index, count).owns(symbol) for index in range(1, count + 1)) == 1
+
+
+@pytest.mark.parametrize("text", ["", "1", "0/2", "3/2", "a/b", "1/2/3", "-1/2"])
+def test_a_shard_that_makes_no_sense_is_refused_with_the_form(text: str) -> None:
+    with pytest.raises(ValueError, match="--shard takes i/n with 1 <= i <= n"):
+        Shard.parse(text)
