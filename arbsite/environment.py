@@ -3,14 +3,35 @@
 import os
 from collections import ChainMap
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DOTENV = BASE_DIR / ".env"
 # What a running `make run` leaves here, so that `manage.py …` in a second terminal speaks to it.
 STACK_ENV = BASE_DIR / "var" / "stack.env"
+
+
+class Settings(environ.Env):  # type: ignore[misc]
+    """django-environ, but a value that cannot be what it should be is named, not guessed at."""
+
+    BOOLEAN_FALSE_STRINGS = ("false", "off", "no", "n", "0")
+
+    def get_value(self, var: str, cast: Any = None, *arguments: Any, **options: Any) -> Any:
+        """The variable's value.
+
+        Raises:
+            ImproperlyConfigured: it is no number, or neither true nor false.
+        """
+        text = str(self.ENVIRON.get(var, "false")).strip().lower()
+        if cast is bool and text not in self.BOOLEAN_TRUE_STRINGS + self.BOOLEAN_FALSE_STRINGS:
+            raise ImproperlyConfigured(f"{var} is {text!r}; set it to true or false.")
+        try:
+            return super().get_value(var, cast, *arguments, **options)
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{var} is {text!r}; set it to a number.") from error
 
 
 def read(*files: Path) -> "ChainMap[str, str]":

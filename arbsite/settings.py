@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import django_stubs_ext
-import environ
 from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
@@ -15,7 +14,7 @@ from arbsite.logs import logging_config
 
 django_stubs_ext.monkeypatch()  # lets `ModelAdmin[Exchange]` be written, as the type checker wants it
 
-env = environ.Env()
+env = environment.Settings()
 env.ENVIRON = environment.read(environment.STACK_ENV, environment.DOTENV)
 
 
@@ -112,7 +111,6 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 900}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
-CELERY_TASK_SOFT_TIME_LIMIT = 540
 CELERY_TASK_TIME_LIMIT = 600
 CELERY_WORKER_CONCURRENCY = env.int("CELERY_CONCURRENCY", default=2)
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -177,10 +175,10 @@ USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static", ("vendor/uplot", BASE_DIR / "node_modules" / "uplot" / "dist")]
 # Images run `collectstatic` once and serve hashed names; a checkout serves the files where they lie.
 STATIC_COLLECTED = env.bool("STATIC_COLLECTED", default=False)
+STATIC_ROOT = BASE_DIR / "staticfiles" if STATIC_COLLECTED else None
 WHITENOISE_USE_FINDERS = not STATIC_COLLECTED
 WHITENOISE_MAX_AGE = 3600 if STATIC_COLLECTED else 0
 STORAGES = {

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from arbsite import embedded, home, probe, programs, supervision
@@ -176,7 +177,7 @@ class Stack:
             for program in supervisor.states():
                 if message := _change(before.get(program.name), program):
                     self.say(f"{time.strftime('%H:%M:%S')} {message}")
-                before[program.name] = program
+                before[program.name] = _remembered(before.get(program.name), program)
             time.sleep(WATCH_S)
         raise StackError(f"supervisord ended unexpectedly; see {self.home.logs}/supervisord.log")
 
@@ -218,6 +219,11 @@ def _change(before: ProgramState | None, now: ProgramState) -> str | None:
     if before and before.pid and now.pid not in {0, before.pid}:
         return f"{now.name} ended and was started again; see {now.log}"
     return None
+
+
+def _remembered(before: ProgramState | None, now: ProgramState) -> ProgramState:
+    """The state to compare the next one with: between two lives the old process id is kept."""
+    return replace(now, pid=before.pid) if before and not now.pid else now
 
 
 def _port(text: str) -> int:

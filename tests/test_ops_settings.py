@@ -48,6 +48,20 @@ def test_without_a_secret_key_what_signs_says_how_to_get_one() -> None:
     assert "secrets.token_urlsafe" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("HSTS_SECONDS", "a year", "HSTS_SECONDS is 'a year'; set it to a number."),
+        ("HTTPS", "ture", "HTTPS is 'ture'; set it to true or false."),
+    ],
+)
+def test_a_wrong_value_is_named_with_the_remedy_and_no_traceback(name: str, value: str, message: str) -> None:
+    done = _manage("check", **(PRODUCTION | {name: value}))
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_commands_that_sign_nothing_need_no_secret_key() -> None:
     assert _manage("help").returncode == 0
 

@@ -6,21 +6,22 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.management import CommandError, CommandParser, call_command
+from django.core.management import CommandParser, call_command
 from django.core.management.base import BaseCommand
 
 from arbsite.home import write_private
 from markets.models import Instrument
+from markets.tasks import sync_markets
 
 OPERATOR = "operator"
 
 
 class Command(BaseCommand):
-    """Migrate, load the defaults, fill the market catalogue, make sure that somebody can sign in."""
+    """Migrate, load the defaults, order the market catalogue, make sure that somebody can sign in."""
 
     help = (
-        "Migrate the database, load the default configuration, read the market catalogue if there is none, "
-        "and create the operator if nobody could sign in. Safe to repeat."
+        "Migrate the database, load the default configuration, have the worker read the market catalogue "
+        "if it never did, and create the operator if nobody could sign in. Safe to repeat."
     )
     requires_system_checks = ()  # `migrate` runs those that matter here
 
@@ -32,16 +33,10 @@ class Command(BaseCommand):
         """Do all of it, in order."""
         call_command("migrate", interactive=False, verbosity=0)
         call_command("seed", **({"simulator": simulator} if simulator else {}))
-        if not Instrument.objects.exists():
-            self._sync_markets()
+        if not Instrument.objects.filter(synced_at__isnull=False).exists():
+            # The worker's first job; eight catalogues take too long to keep the page waiting for them.
+            sync_markets.delay()
         self._ensure_operator(Path(settings.HOME) / "operator-password")
-
-    def _sync_markets(self) -> None:
-        self.stdout.write("Reading the exchanges' markets (first run only) …")
-        try:
-            call_command("sync_markets")
-        except CommandError as error:  # some exchanges may be out of reach; the hourly task tries again
-            self.stderr.write(f"Not every exchange answered: {error}")
 
     def _ensure_operator(self, password_file: Path) -> None:
         """Create the operator once; forget the kept password as soon as it is not the right one."""
