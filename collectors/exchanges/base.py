@@ -108,6 +108,7 @@ class Codec(ABC):
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         self.symbols = symbols
         self.exact = exact
+        self._key = self.sheet.key  # looked up per event
         self.counts: Counter[str] = Counter()
 
     @abstractmethod
@@ -205,7 +206,7 @@ class Codec(ABC):
             if 0.0 < bid <= ask < INFINITY and 0.0 < bid_size < INFINITY and 0.0 < ask_size < INFINITY:
                 return (
                     Quote(
-                        self.sheet.key, symbol, bid, bid_size, ask, ask_size,
+                        self._key, symbol, bid, bid_size, ask, ask_size,
                         exchange_ts_us, received_ts_us, received_mono_ns,
                     ),
                 )  # fmt: skip
@@ -238,7 +239,7 @@ class Codec(ABC):
             return self.skip("malformed")
         return (
             Trade(
-                self.sheet.key, symbol, price, size, side,
+                self._key, symbol, price, size, side,
                 None if trade_id in (None, "") else str(trade_id),
                 exchange_ts_us, received_ts_us, received_mono_ns, is_history,
             ),

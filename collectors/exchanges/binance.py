@@ -7,6 +7,7 @@ it carries no time at all. Trades: `m` true means the buyer was the maker, so th
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct, ValidationError
 
 from collectors.exchanges.base import (
@@ -64,6 +65,9 @@ class _Answer(_Kind):
     data: _Kind | list[Any] | None = None
 
 
+decode_answer = msgspec.json.Decoder(_Answer, strict=False).decode
+
+
 class Binance(Codec):
     """Combined streams; raw frames decode too."""
 
@@ -83,7 +87,6 @@ class Binance(Codec):
         super().__init__(symbols, exact=exact)
         self._combined = self.decoder(_Combined)
         self._raw = self.decoder(_Data)
-        self._answer = self.decoder(_Answer)
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Stream names are lower-case."""
@@ -121,7 +124,7 @@ class Binance(Codec):
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
         """Answers carry our `id`; `serverShutdown` comes before a restart of the server."""
-        answer = self._answer(frame)
+        answer = decode_answer(frame)
         kind = answer.data if isinstance(answer.data, _Kind) else answer
         if kind.e == "serverShutdown":
             return (Control("heartbeat", message="server shutdown announced", reconnect=True),)

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import (
@@ -66,6 +67,9 @@ class _Answer(Struct):
     time: Any = None
 
 
+decode_answer = msgspec.json.Decoder(_Answer, strict=False).decode
+
+
 class BingX(Codec):
     """One topic per request."""
 
@@ -83,7 +87,6 @@ class BingX(Codec):
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
         self._push = self.decoder(_Push)
-        self._answer = self.decoder(_Answer)
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """`dataType` names."""
@@ -130,7 +133,7 @@ class BingX(Codec):
         frame = inflated(frame)
         if plain_text(frame).strip().lower() == "ping":
             return (Control("ping", reply="Pong"),)
-        answer = self._answer(frame)
+        answer = decode_answer(frame)
         if answer.ping is not None:
             return (Control("ping", reply=_pong(answer.ping, answer.time)),)
         topics = (answer.dataType,) if answer.dataType else ()

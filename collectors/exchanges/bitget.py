@@ -7,6 +7,7 @@ Facts: bitget docs and live probes (2026-09). `books1` is the best bid/ask, a sn
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import (
@@ -66,6 +67,9 @@ class _Answer(Struct):
     data: Any = None
 
 
+decode_answer = msgspec.json.Decoder(_Answer, strict=False).decode
+
+
 class Bitget(Codec):
     """The classic public socket; the same ids exist for futures, so `instType` is checked."""
 
@@ -86,7 +90,6 @@ class Bitget(Codec):
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
         self._push = self.decoder(_Push)
-        self._answer = self.decoder(_Answer)
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Named `channel:instId`; on the wire they are objects."""
@@ -145,7 +148,7 @@ class Bitget(Codec):
         """Errors carry the argument they are about, or name it inside `msg`."""
         if plain_text(frame).strip() == "pong":
             return (Control("pong"),)
-        answer = self._answer(frame)
+        answer = decode_answer(frame)
         arg = answer.arg
         topics = (f"{arg.channel}:{arg.instId}",) if arg and arg.channel else ()
         if answer.event in ("subscribe", "unsubscribe"):

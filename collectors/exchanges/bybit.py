@@ -7,6 +7,7 @@ a snapshot every time today; in 2023 one-sided deltas existed, and those are dro
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import (
@@ -59,6 +60,9 @@ class _Answer(Struct):
     data: Any = None
 
 
+decode_answer = msgspec.json.Decoder(_Answer, strict=False).decode
+
+
 class Bybit(Codec):
     """One socket per category; this is spot."""
 
@@ -77,7 +81,6 @@ class Bybit(Codec):
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
         self._push = self.decoder(_Push)
-        self._answer = self.decoder(_Answer)
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Level 1 of the book, and public trades."""
@@ -123,7 +126,7 @@ class Bybit(Codec):
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
         """Public spot answers a ping with op "ping" and ret_msg "pong"."""
-        answer = self._answer(frame)
+        answer = decode_answer(frame)
         if answer.op == "pong" or answer.ret_msg == "pong":
             return (Control("pong", request_id(answer.req_id)),)
         if answer.success is not None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import (
@@ -65,6 +66,9 @@ class _Answer(Struct):
     result: Any = None
 
 
+decode_answer = msgspec.json.Decoder(_Answer, strict=False).decode
+
+
 class Gate(Codec):
     """A request carries one channel and many pairs."""
 
@@ -84,7 +88,6 @@ class Gate(Codec):
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
         self._push = self.decoder(_Push)
-        self._answer = self.decoder(_Answer)
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Named `channel:pair`; on the wire they are two fields."""
@@ -132,7 +135,7 @@ class Gate(Codec):
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
         """An error is about the whole request, whichever pair it names."""
-        answer = self._answer(frame)
+        answer = decode_answer(frame)
         if answer.error is not None:
             return (Control("error", request_id(answer.id), message=answer.error.message),)
         if answer.channel.endswith(".pong"):

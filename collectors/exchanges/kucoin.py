@@ -8,6 +8,7 @@ and a welcome frame precedes the first request. Unknown symbols are acked and st
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import (
@@ -62,6 +63,9 @@ class _Answer(Struct):
     data: Any = None
 
 
+decode_answer = msgspec.json.Decoder(_Answer, strict=False).decode
+
+
 class KuCoin(Codec):
     """A request carries one channel and up to 100 symbols."""
 
@@ -83,7 +87,6 @@ class KuCoin(Codec):
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
         self._push = self.decoder(_Push)
-        self._answer = self.decoder(_Answer)
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Level 1 and matches."""
@@ -132,7 +135,7 @@ class KuCoin(Codec):
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
         """Answers carry our `id`; newer sockets say `result` instead of `type`."""
-        answer = self._answer(frame)
+        answer = decode_answer(frame)
         ours = request_id(answer.id)
         if "welcome" in (answer.type, answer.message):
             return (Control("heartbeat", message="welcome"),)

@@ -6,9 +6,10 @@ still says `code` 0: success can only be read from `msg`.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from msgspec import Struct
@@ -34,6 +35,9 @@ class _Answer(Struct):
     channel: str = ""
 
 
+decode_answer = msgspec.json.Decoder(_Answer, strict=False).decode
+
+
 class Mexc(Codec):
     """At most 30 topics per connection."""
 
@@ -49,10 +53,6 @@ class Mexc(Codec):
         ping_s=20,
         life_s=24 * 3600,
     )
-
-    def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
-        super().__init__(symbols, exact=exact)
-        self._answer = self.decoder(_Answer)
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """The aggregated channels, every 100 ms."""
@@ -86,7 +86,7 @@ class Mexc(Codec):
         self, frame: bytes | str, received_ts_us: int, received_mono_ns: int
     ) -> Sequence[Quote | Trade | Control]:
         """An answer, or a push as MEXC's documentation and most logs print it: rendered as JSON."""
-        if not self._answer(frame).channel:
+        if not decode_answer(frame).channel:
             return self.answer(frame)
         try:
             push = json_format.Parse(frame, mexc_pb2.Push(), ignore_unknown_fields=True)
@@ -136,7 +136,7 @@ class Mexc(Codec):
         """Channels in brackets were refused, the others taken."""
         if isinstance(frame, bytes) and frame[:1] != b"{":
             return self.skip("malformed")
-        answer = self._answer(frame)
+        answer = decode_answer(frame)
         if answer.msg is None:
             ours = any(f".{name}." in answer.channel for name in OURS)
             return self.skip("malformed" if ours else "unknown_kind")

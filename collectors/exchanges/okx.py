@@ -7,6 +7,7 @@ carries it too, every 100 ms. Heartbeats are the plain texts `ping` and `pong`.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import (
@@ -67,6 +68,9 @@ class _Answer(Struct):
     data: Any = None
 
 
+decode_answer = msgspec.json.Decoder(_Answer, strict=False).decode
+
+
 class Okx(Codec):
     """The public socket; every argument of a request is answered by itself."""
 
@@ -87,7 +91,6 @@ class Okx(Codec):
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
         self._push = self.decoder(_Push)
-        self._answer = self.decoder(_Answer)
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Named `channel:instId`; on the wire they are objects."""
@@ -146,7 +149,7 @@ class Okx(Codec):
         """Errors name their topic only inside `msg`."""
         if plain_text(frame).strip() == "pong":
             return (Control("pong"),)
-        answer = self._answer(frame)
+        answer = decode_answer(frame)
         arg, ours = answer.arg, request_id(answer.id)
         if answer.event in ("subscribe", "unsubscribe"):
             topics = (f"{arg.channel}:{arg.instId}",) if arg else ()
