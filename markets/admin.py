@@ -6,10 +6,16 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Model, Q, QuerySet
+from django.forms.widgets import Script
 from django.http import HttpRequest, HttpResponse
+from django.urls import path, reverse
+from django.utils.decorators import method_decorator
+from django.utils.html import format_html
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
+from django.views.decorators.http import require_POST
 
 from markets.config import InvalidConfig
 from markets.following import following
@@ -187,20 +193,22 @@ class ExchangePairAdmin(ConfigAdmin):
 
 
 class OpportunityFilterForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
-    """Refuses a filter that would select more charts than allowed."""
+    """Counts what the filter as entered would select, and refuses more charts than allowed."""
+
+    selected: int | None = None  # None while a field that decides is wrong
 
     def clean(self) -> dict[str, Any] | None:
-        """Count what the filter as entered selects."""
+        """Count, and hold an enabled filter against the limit."""
         data = super().clean()
-        if self.errors or not self.cleaned_data["enabled"]:
+        if not self.cleaned_data.keys() >= {"symbols", "quote", "pairs", "min_volume", "max_volume"}:
             return data
-        count, limit = count_selected(self._row()), max_opportunities()
-        if count > limit:
+        self.selected, limit = count_selected(self._row()), max_opportunities()
+        if self.cleaned_data.get("enabled") and self.selected > limit:
             text = _(
                 "This selects %(count)d opportunities and the limit is %(limit)d: name fewer symbols or "
                 "pairs, or raise the min 24 h volume."
             )
-            self.add_error("symbols", text % {"count": count, "limit": limit})
+            self.add_error("symbols", text % {"count": self.selected, "limit": limit})
         return data
 
     def _row(self) -> FilterRow:
@@ -218,6 +226,9 @@ class OpportunityFilterForm(forms.ModelForm):  # type: ignore[type-arg]  # no ge
 @admin.register(OpportunityFilter)
 class OpportunityFilterAdmin(ConfigAdmin):
     """Which charts there are."""
+
+    class Media:
+        js = (Script("markets/filter_count.js", type="module"),)
 
     form = OpportunityFilterForm
     list_display = (
@@ -260,7 +271,7 @@ class OpportunityFilterAdmin(ConfigAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Save, then say how many opportunities the filter selects now."""
         super().save_related(request, form, formsets, change)
-        self.message_user(request, self.selects_now(form.instance), messages.INFO)
+        self.message_user(request, _selects_in_words(form.selected), messages.INFO)
 
     @admin.display(description=_("selects"))
     def selects(self, row: OpportunityFilter) -> int:
@@ -269,15 +280,33 @@ class OpportunityFilterAdmin(ConfigAdmin):
 
     @admin.display(description=_("selects now"))
     def selects_now(self, row: OpportunityFilter) -> Any:
-        """How many opportunities, in words, on the form."""
-        if not row.pk:
-            return _("Save to see how many opportunities it selects.")
-        fresh = OpportunityFilter.objects.prefetch_related("pairs").get(pk=row.pk)
-        count = filter_counts([fresh])[row.pk]
-        if not count:
-            return _(
-                "Selects no opportunity now: no enabled symbol it names trades on both exchanges of an "
-                "enabled pair within the volume limits."
-            )
-        text = ngettext("Selects %(count)d opportunity now.", "Selects %(count)d opportunities now.", count)
-        return text % {"count": count}
+        """How many opportunities, in words, on the form; the page's script keeps it current."""
+        text = _selects_in_words(filter_counts([row])[row.pk]) if row.pk else _("Name symbols to see.")
+        address = reverse("admin:markets_opportunityfilter_count")
+        return format_html('<output id="selects-now" data-count-url="{}">{}</output>', address, text)
+
+    def get_urls(self) -> list[Any]:
+        """With the address the form's script asks while somebody types."""
+        count = path("count/", self.admin_site.admin_view(self.count), name="markets_opportunityfilter_count")
+        return [count, *super().get_urls()]
+
+    @method_decorator(require_POST)
+    def count(self, request: HttpRequest) -> HttpResponse:
+        """What the posted form, saved or not, would select, as one line of text; nothing is stored."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        form = cast(OpportunityFilterForm, self.get_form(request)(request.POST))
+        form.is_valid()
+        if form.selected is None:
+            return HttpResponse(_("Correct the fields below to see."), content_type="text/plain")
+        return HttpResponse(_selects_in_words(form.selected), content_type="text/plain")
+
+
+def _selects_in_words(count: int) -> str:
+    if not count:
+        return gettext(
+            "Selects no opportunity now: no enabled symbol it names trades on both exchanges of an "
+            "enabled pair within the volume limits."
+        )
+    text = ngettext("Selects %(count)d opportunity now.", "Selects %(count)d opportunities now.", count)
+    return text % {"count": count}

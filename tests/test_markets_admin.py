@@ -271,6 +271,43 @@ def test_a_saved_filter_says_what_it_selects(pages: Client) -> None:
     assert "Selects no opportunity now: no enabled symbol it names" in page.content.decode()
 
 
+COUNT = "/admin/markets/opportunityfilter/count/"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"symbols": "btc/usdt"}, "Selects 28 opportunities now."),
+        ({"symbols": "btc/usdt", "name": "Majors"}, "Selects 28 opportunities now."),  # a name that is taken
+        ({"symbols": "*"}, "Selects 560 opportunities now."),
+        ({"symbols": "nothing"}, "Selects no opportunity now: no enabled symbol it names"),
+        ({"min_volume": "much"}, "Correct the fields below to see."),
+    ],
+)
+def test_a_filter_is_counted_while_it_is_edited_and_nothing_is_stored(
+    pages: Client, changes: dict[str, str], words: str
+) -> None:
+    before = current_revision()
+
+    assert words in pages.post(COUNT, filter_form(**changes)).content.decode()
+    assert current_revision() == before
+
+
+def test_a_filter_is_counted_with_the_pairs_that_are_chosen(pages: Client) -> None:
+    pairs = [pair.pk for pair in ExchangePair.objects.all()[:3]]
+
+    answer = pages.post(COUNT, filter_form() | {"pairs": pairs})
+
+    assert "Selects 6 opportunities now." in answer.content.decode()
+
+
+def test_counting_is_for_those_who_may_see_filters(client: Client) -> None:
+    client.force_login(User.objects.create_user("clerk", is_staff=True))
+
+    assert client.post(COUNT, filter_form()).status_code == 403
+    assert client.get(COUNT).status_code == 405
+
+
 def test_a_filter_that_selects_too_much_is_refused_with_the_numbers(pages: Client) -> None:
     page = pages.post(reverse("admin:markets_opportunityfilter_add"), filter_form(symbols="*"))
 
