@@ -1,6 +1,8 @@
 """Puts quotes and trades on the wire, through whatever faults are active."""
 
+import asyncio
 import random
+import time
 from collections.abc import Callable
 
 from simulator.catalogue import Listing
@@ -23,12 +25,22 @@ class Delivery:
         """Push a quote, broken as the active faults say."""
         if listing.symbol in venue.delisted:
             return
+        if venue.resend_s:
+            venue.quoted[listing.symbol] = (time.monotonic(), book)
         faults = self._board.active[venue.key]
         if not faults:
             self._push_book(venue, listing, book, faults)
             return
         for sent in self._in_order(venue, listing, self._spoilt(listing, book, faults), faults):
             self._push_book(venue, listing, sent, faults)
+
+    async def resend(self, venue: Venue, seconds: float) -> None:
+        """Send quotes again that have not changed for so long."""
+        while True:
+            await asyncio.sleep(seconds / 4)
+            for symbol, (moment, book) in list(venue.quoted.items()):
+                if time.monotonic() - moment >= seconds and ("quote", symbol) in venue.subscribers:
+                    self.quote(venue, venue.listings[symbol], book)
 
     def trade(self, venue: Venue, listing: Listing, deal: Deal) -> None:
         """Push a trade, broken as the active faults say."""
@@ -74,6 +86,12 @@ class Delivery:
             return Book(book.ask, book.bid_size, book.bid, book.ask_size, book.ts_ms, book.n)
         if self._dice("zero", listing, faults):
             return Book("0", "0", book.ask, book.ask_size, book.ts_ms, book.n)
+        if self._dice("one-sided", listing, faults):
+            return Book("", "", book.ask, book.ask_size, book.ts_ms, book.n)
+        for fault in faults:
+            if fault.kind == "frozen" and fault.concerns(listing.symbol):
+                lag = int(fault.value * 1000)
+                return Book(book.bid, book.bid_size, book.ask, book.ask_size, book.ts_ms - lag, book.n, lag)
         return book
 
     def _in_order(self, venue: Venue, listing: Listing, book: Book, faults: tuple[Fault, ...]) -> list[Book]:

@@ -34,6 +34,8 @@ KINDS: dict[str, Kind] = {
     "duplicate": Kind("share", None, "a share of the frames arrives twice"),
     "crossed": Kind("share", None, "a share of the quotes has its bid above its ask"),
     "zero": Kind("share", None, "a share of the quotes has a bid and a bid size of zero"),
+    "one-sided": Kind("share", None, "a share of the quotes has no bid"),
+    "frozen": Kind("s", 1320.0, "the book's own time is VALUE older than its push (no such time on binance)"),
     "skew": Kind("s", None, "the venue's clock is VALUE off, for example skew=-3s"),
     "delist": Kind("", None, "a symbol is gone: not tradable over REST, unknown on the socket"),
     "refuse": Kind("status", 429.0, "every HTTP request and handshake gets this status and Retry-After"),
@@ -125,7 +127,7 @@ def _value(name: str, text: str | None, whole: str) -> float:
         raise FaultError(f"fault {whole!r}: {name} takes a share above 0 up to 1, not {text}")
     if kind.unit == "status" and not 400 <= value <= 599:
         raise FaultError(f"fault {whole!r}: {name} takes an HTTP status from 400 to 599, not {text}")
-    if name in ("storm", "slow", "maintenance") and value <= 0:
+    if name in ("storm", "slow", "maintenance", "frozen") and value <= 0:
         raise FaultError(f"fault {whole!r}: {name} takes a time above 0, not {text}")
     return value
 

@@ -165,7 +165,7 @@ def _rows(path: Path) -> Iterator[Row]:
             raise RecordingError(f"{path}: no column {', '.join(missing)}; see the columns a recording has")
         when = header.index("timestamp")
         bid, bid_size, ask, ask_size = (header.index(name) for name in names)
-        symbol = _symbol(header)
+        symbol = _SymbolReader(header)
         for fields in reader:
             try:
                 yield Row(
@@ -181,7 +181,7 @@ def _rows(path: Path) -> Iterator[Row]:
                 raise RecordingError(f"{path}, line {reader.line_num}: cannot read it ({error})") from None
 
 
-class _symbol:  # noqa: N801 - a function with a memory of the header
+class _SymbolReader:
     """Reads the unified spot symbol of a row: `ACE/USDT:USDT` and `LUNC`, `USDT` become `…/USDT`."""
 
     def __init__(self, header: list[str]) -> None:

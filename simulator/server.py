@@ -4,7 +4,6 @@ aiohttp serves both because KuCoin's handshake needs a POST on the same port.
 """
 
 import asyncio
-import contextlib
 import json
 import logging
 import time
@@ -13,10 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from simulator import catalogue
 from simulator.catalogue import EXCHANGES, Listing
+from simulator.conversation import converse
 from simulator.delivery import Delivery
 from simulator.faults import Fault, FaultBoard, FaultError, parse
 from simulator.feed import MarketFeed
@@ -71,13 +71,13 @@ class Simulator:
         self.venues: dict[str, Venue] = {
             key: VENUES[key](self._listings[key], self.feed, time_scale) for key in exchanges
         }
+        self._routes = {key: venue.routes() for key, venue in self.venues.items()}
         self.port = port
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
 
     async def __aenter__(self) -> Self:
         self.board = FaultBoard(self._fault_changed)
-        self._storms: dict[Fault, asyncio.Task[None]] = {}
         delivery = Delivery(self.board, self._seed)
         self.feed.attach(self.venues, delivery.quote, delivery.trade)
         self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=0.5)
@@ -89,6 +89,9 @@ class Simulator:
             raise
         self.port = int(self._runner.addresses[0][1])
         self._spawn(self.feed.run(), "simulator feed")
+        for venue in self.venues.values():
+            if venue.resend_s:
+                self._spawn(delivery.resend(venue, venue.resend_s * self._time_scale), f"resend {venue.key}")
         self.board.add(self._faults)
         return self
 
@@ -234,7 +237,7 @@ class Simulator:
         }
 
     async def _control(self, request: web.Request) -> web.Response:
-        """`POST {"faults": "okx:silence+20"}` breaks, `DELETE` heals; from this machine, not from a web page."""
+        """`POST {"faults": "okx:silence+20"}` breaks, `DELETE` heals; this machine only, no web page."""
         if request.remote not in ("127.0.0.1", "::1") or "Origin" in request.headers:
             return _problem(403, "faults are given from this machine only, and not by a web page")
         if request.method == "DELETE":
@@ -263,78 +266,21 @@ class Simulator:
 
     def _rest(self, venue: Venue, call: RestCall) -> web.Response:
         venue.counts["rest_requests"] += 1
-        handler = venue.routes().get(f"{call.method} {call.path.rstrip('/')}", venue.not_found)
+        handler = self._routes[venue.key].get(f"{call.method} {call.path.rstrip('/')}") or venue.not_found
         answer = handler(call)
         reply = answer if isinstance(answer, RestReply) else RestReply(answer)
         return web.json_response(reply.body, status=reply.status, headers=dict(reply.headers))
 
     async def _socket(self, venue: Venue, request: web.Request, path: str) -> web.StreamResponse:
-        if not any(path == known.rstrip("/") or path.startswith(known + "/") for known in venue.ws_paths):
-            if path != "/" or "" not in {known.rstrip("/") for known in venue.ws_paths}:
-                return _problem(404, f"{venue.key} has no socket at {path}; it is at {venue.ws_paths[0]}")
+        if not venue.has_socket(path):
+            return _problem(404, f"{venue.key} has no socket at {path}; it is at {venue.ws_paths[0]}")
         session = Session(venue, path, dict(request.query))
         socket = await session.open(request)
         if self.board.find("drop", venue.key):
             session.abort()
             return socket
-        await self._converse(venue, session, socket)
+        await converse(venue, session, socket)
         return socket
-
-    async def _converse(self, venue: Venue, session: Session, socket: web.WebSocketResponse) -> None:
-        venue.sessions.add(session)
-        venue.counts["opened"] += 1
-        tasks = [asyncio.create_task(session.write()), asyncio.create_task(self._watch(venue, session))]
-        try:
-            venue.welcome(session)
-            await self._listen(venue, session, socket)
-        finally:
-            venue.forget(session)
-            venue.counts["closed"] += 1
-            session.closed.set()
-            for task in tasks:
-                task.cancel()
-            for result in await asyncio.gather(*tasks, return_exceptions=True):
-                if isinstance(result, Exception) and not isinstance(result, ConnectionError):
-                    logger.error("a session of %s failed", venue.key, exc_info=result)
-
-    async def _listen(self, venue: Venue, session: Session, socket: web.WebSocketResponse) -> None:
-        async for message in socket:
-            session.hear()
-            if venue.too_fast(session):
-                venue.counts["cut_too_fast"] += 1
-                session.close(1008, "Too many requests")
-            if message.type == WSMsgType.TEXT and not venue.silent:
-                venue.receive(session, message.data)
-            elif message.type == WSMsgType.PING:
-                await session.pong(message.data)
-            elif message.type == WSMsgType.PONG:
-                venue.ponged(session, bytes(message.data))
-
-    async def _watch(self, venue: Venue, session: Session) -> None:
-        """The venue's heartbeat, and its patience with a client that does not keep up its own."""
-        ping, drop, life, unsubscribed = (_scaled(period, self._time_scale) for period in venue.rhythm)
-        next_ping = session.opened + ping
-        while not session.closed.is_set():
-            now = time.monotonic()
-            lonely = session.lonely_since + unsubscribed if not session.topics else float("inf")
-            if now >= min(session.opened + life, lonely):
-                session.close(1000, "connection lifetime over")
-                return
-            if now >= venue.alive(session) + drop:
-                venue.counts["dropped_idle"] += 1
-                venue.drop(session)
-                return
-            if now >= next_ping:
-                next_ping = now + ping
-                await venue.ping(session)
-            moments = (next_ping, venue.alive(session) + drop, session.opened + life, lonely)
-            wait = min(moments) - now
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(session.closed.wait(), min(wait, 3600.0, 30 * self._time_scale))
-
-
-def _scaled(period: float | None, scale: float) -> float:
-    return float("inf") if period is None else period * scale
 
 
 def _check(exchanges: Sequence[str], symbols: int, rate: float, speed: float, time_scale: float) -> None:

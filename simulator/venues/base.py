@@ -18,7 +18,10 @@ from simulator.session import Channel, Frame, Session, Topic
 
 
 class Book(Struct):
-    """Best bid and ask as the venue would print them; `ts_ms` on the venue's clock, `n` rises by one."""
+    """Best bid and ask as the venue would print them; an empty text is an empty side.
+
+    `ts_ms` is the book's time on the venue's clock, `lag_ms` how much later it is pushed, `n` rises by one.
+    """
 
     bid: str
     bid_size: str
@@ -26,6 +29,7 @@ class Book(Struct):
     ask_size: str
     ts_ms: int
     n: int
+    lag_ms: int = 0
 
 
 class Deal(Struct):
@@ -94,6 +98,7 @@ class Venue(ABC):
     separator: ClassVar[str] = ""
     padding: ClassVar[int | None] = None  # None: trailing zeros trimmed; 0: the step's decimals; 8: always 8
     rhythm: ClassVar[Rhythm] = Rhythm()
+    resend_s: ClassVar[float | None] = None  # a quote unchanged this long is sent again
     messages_per_window: ClassVar[tuple[int, float] | None] = None  # more than these per seconds: cut
 
     def __init__(self, listings: Sequence[Listing], source: Source, time_scale: float) -> None:
@@ -104,6 +109,7 @@ class Venue(ABC):
         self.sessions: set[Session] = set()
         self.subscribers: dict[tuple[Channel, str], dict[tuple[str, str], set[Session]]] = {}
         self.delisted: set[str] = set()
+        self.quoted: dict[str, tuple[float, Book]] = {}
         self.counts: Counter[str] = Counter()
         self.skew_ms = 0
         self.delay_s = 0.0
@@ -131,10 +137,10 @@ class Venue(ABC):
     def not_found(self, call: RestCall) -> RestReply:
         """What the venue says to a path it does not have."""
 
-    def welcome(self, session: Session) -> None:
+    def welcome(self, session: Session) -> None:  # noqa: B027 - most venues have none
         """What the venue does when a client has connected."""
 
-    async def ping(self, session: Session) -> None:
+    async def ping(self, session: Session) -> None:  # noqa: B027 - most venues have none
         """The server's heartbeat, where there is one."""
 
     def alive(self, session: Session) -> float:
@@ -145,10 +151,14 @@ class Venue(ABC):
         """End a connection whose client did not keep it alive."""
         session.close(1000, "connection idle")
 
-    def ponged(self, session: Session, payload: bytes) -> None:
+    def ponged(self, session: Session, payload: bytes) -> None:  # noqa: B027 - most venues have none
         """A WebSocket pong frame came from the client."""
 
-    def announce_close(self, session: Session) -> None:
+    def has_socket(self, path: str) -> bool:
+        """Whether a WebSocket can be opened at this path (without a slash at its end)."""
+        return path in self.ws_paths
+
+    def announce_close(self, session: Session) -> None:  # noqa: B027 - most venues have none
         """Say in the venue's own words that the connection will be closed soon."""
 
     def encode(self, text: str) -> Frame:
@@ -248,6 +258,11 @@ class Venue(ABC):
     def trading(self, listing: Listing) -> bool:
         """Whether the listing can be traded."""
         return listing.symbol not in self.delisted
+
+
+def side(price: str, size: str) -> str:
+    """The levels of one side as JSON: one level, or none for an empty side."""
+    return f'[["{price}","{size}"]]' if price else "[]"
 
 
 def read_json(text: str) -> dict[str, Any] | None:

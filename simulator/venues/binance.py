@@ -33,6 +33,10 @@ class Binance(Venue):
     rhythm = Rhythm(ping=20, drop=60, life=24 * 3600)
     messages_per_window = (5, 1.0)
 
+    def has_socket(self, path: str) -> bool:
+        """Raw streams may be named in the path: `/ws/btcusdt@trade`."""
+        return path in self.ws_paths or path.startswith("/ws/")
+
     def welcome(self, session: Session) -> None:
         """Streams may be named in the URL: `/stream?streams=a/b` or `/ws/a/b`."""
         session.variant = "combined" if session.path.startswith("/stream") else "raw"
@@ -118,7 +122,8 @@ class Binance(Venue):
         return _wrap(
             topic,
             variant,
-            f'{{"e":"trade","E":{deal.ts_ms + 1},"s":"{self.native(listing)}","t":{deal.n},"p":"{deal.price}",'
+            f'{{"e":"trade","E":{deal.ts_ms + 1},"s":"{self.native(listing)}","t":{deal.n},'
+            f'"p":"{deal.price}",'
             f'"q":"{deal.size}","T":{deal.ts_ms},"m":{maker},"M":true}}',
         )
 

@@ -84,7 +84,8 @@ class Bingx(Venue):
     def book_frame(self, topic: str, variant: str, listing: Listing, book: Book) -> Frame:
         """Lower case is the price, upper case the quantity."""
         return self.encode(
-            f'{{"code":0,"dataType":"{topic}","data":{{"e":"bookTicker","u":{book.n},"E":{book.ts_ms},'
+            f'{{"code":0,"dataType":"{topic}","data":{{"e":"bookTicker","u":{book.n},'
+            f'"E":{book.ts_ms + book.lag_ms},'
             f'"T":{book.ts_ms},"s":"{self.native(listing)}","b":"{book.bid}","B":"{book.bid_size}",'
             f'"a":"{book.ask}","A":"{book.ask_size}"}},"success":true}}'
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from simulator.catalogue import Listing
 from simulator.session import Channel, Frame, Session, Topic
-from simulator.venues.base import Book, Deal, RestCall, RestHandler, RestReply, Rhythm, Venue, read_json
+from simulator.venues.base import Book, Deal, RestCall, RestHandler, RestReply, Rhythm, Venue, read_json, side
 
 REQUEST_BYTES = 4096
 CHANNELS_LIMIT = 1000
@@ -90,10 +90,10 @@ class Bitget(Venue):
         """books1 is a snapshot each time; the inner time is a string, the outer a number."""
         if topic.startswith("books1"):
             row = (
-                f'{{"asks":[["{book.ask}","{book.ask_size}"]],"bids":[["{book.bid}","{book.bid_size}"]],'
+                f'{{"asks":{side(book.ask, book.ask_size)},"bids":{side(book.bid, book.bid_size)},'
                 f'"ts":"{book.ts_ms}","seq":{book.n}}}'
             )
-            return self._message("snapshot", "books1", listing, row, book.ts_ms)
+            return self._message("snapshot", "books1", listing, row, book.ts_ms + book.lag_ms)
         row = (
             f'{{"instId":"{self.native(listing)}","lastPr":"{book.bid}","open24h":"{book.bid}","high24h":"{book.ask}",'
             f'"low24h":"{book.bid}","change24h":"0","bidPr":"{book.bid}","askPr":"{book.ask}","bidSz":"{book.bid_size}",'

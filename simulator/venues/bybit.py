@@ -16,6 +16,7 @@ from simulator.venues.base import (
     Rhythm,
     Venue,
     read_json,
+    side,
     strings,
 )
 
@@ -31,6 +32,7 @@ class Bybit(Venue):
     name = "Bybit"
     ws_paths = ("/v5/public/spot",)
     rhythm = Rhythm(drop=600)
+    resend_s = 3.0
 
     def receive(self, session: Session, text: str) -> None:
         """`op` subscribe, unsubscribe, ping; `req_id` comes back only when it was sent."""
@@ -79,10 +81,14 @@ class Bybit(Venue):
         return Topic("quote" if kind == "orderbook.1" else "trade", listing.symbol, name)
 
     def book_frame(self, topic: str, variant: str, listing: Listing, book: Book) -> Frame:
-        """Level 1 is always a snapshot; `cts` is the matching engine's time."""
+        """Level 1 is always a snapshot; `cts` is the matching engine's time.
+
+        The same book comes again, with the same `u`, when nothing changed for 3 s.
+        """
         return (
-            f'{{"topic":"{topic}","ts":{book.ts_ms + 2},"type":"snapshot","data":{{"s":"{self.native(listing)}",'
-            f'"b":[["{book.bid}","{book.bid_size}"]],"a":[["{book.ask}","{book.ask_size}"]],'
+            f'{{"topic":"{topic}","ts":{book.ts_ms + book.lag_ms + 2},"type":"snapshot",'
+            f'"data":{{"s":"{self.native(listing)}",'
+            f'"b":{side(book.bid, book.bid_size)},"a":{side(book.ask, book.ask_size)},'
             f'"u":{book.n},"seq":{book.n * 3}}},"cts":{book.ts_ms}}}'
         )
 

@@ -89,10 +89,10 @@ class Gate(Venue):
 
     def book_frame(self, topic: str, variant: str, listing: Listing, book: Book) -> Frame:
         """spot.book_ticker: `t` is the book's time, the envelope has the push time."""
-        push = book.ts_ms + 3
+        push = book.ts_ms + book.lag_ms + 3
         return (
-            f'{{"time":{push // 1000},"time_ms":{push},"channel":"spot.book_ticker","event":"update","result":'
-            f'{{"t":{book.ts_ms},"u":{book.n},"s":"{self.native(listing)}","b":"{book.bid}","B":"{book.bid_size}",'
+            f'{{"time":{push // 1000},"time_ms":{push},"channel":"spot.book_ticker","event":"update",'
+            f'"result":{{"t":{book.ts_ms},"u":{book.n},"s":"{self.native(listing)}","b":"{book.bid}","B":"{book.bid_size}",'
             f'"a":"{book.ask}","A":"{book.ask_size}"}}}}'
         )
 
@@ -101,7 +101,8 @@ class Gate(Venue):
         push = deal.ts_ms + 3
         return (
             f'{{"time":{push // 1000},"time_ms":{push},"channel":"spot.trades","event":"update","result":'
-            f'{{"id":{deal.n},"create_time":{deal.ts_ms // 1000},"create_time_ms":"{deal.ts_ms}.{deal.n % 10**4:04d}",'
+            f'{{"id":{deal.n},"create_time":{deal.ts_ms // 1000},'
+            f'"create_time_ms":"{deal.ts_ms}.{deal.n % 10**4:04d}",'
             f'"side":"{deal.side}","currency_pair":"{self.native(listing)}","amount":"{deal.size}",'
             f'"price":"{deal.price}","range":"{deal.n}-{deal.n}"}}}}'
         )

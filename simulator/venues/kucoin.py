@@ -96,7 +96,7 @@ class Kucoin(Venue):
         if topic.startswith("/spotMarket/level1"):
             return (
                 f'{{"topic":"{topic}","type":"message","subject":"level1","data":{{'
-                f'"asks":["{book.ask}","{book.ask_size}"],"bids":["{book.bid}","{book.bid_size}"],'
+                f'"asks":{_side(book.ask, book.ask_size)},"bids":{_side(book.bid, book.bid_size)},'
                 f'"timestamp":{book.ts_ms}}}}}'
             )
         return (
@@ -110,7 +110,8 @@ class Kucoin(Venue):
         return (
             f'{{"topic":"{topic}","type":"message","subject":"trade.l3match","data":{{'
             f'"symbol":"{self.native(listing)}","side":"{deal.side}","type":"match","makerOrderId":"{deal.n:024x}",'
-            f'"sequence":"{deal.n}","size":"{deal.size}","price":"{deal.price}","takerOrderId":"{deal.n + 1:024x}",'
+            f'"sequence":"{deal.n}","size":"{deal.size}","price":"{deal.price}",'
+            f'"takerOrderId":"{deal.n + 1:024x}",'
             f'"time":"{deal.ts_ms}000000","tradeId":"{deal.n}"}}}}'
         )
 
@@ -206,6 +207,11 @@ class Kucoin(Venue):
     def _currencies(self, call: RestCall) -> Any:
         names = {name: None for listing in self.listings.values() for name in (listing.base, listing.quote)}
         return _ok([{"currency": n, "name": n, "fullName": n, "precision": 8, "chains": []} for n in names])
+
+
+def _side(price: str, size: str) -> str:
+    """level1 has one flat level per side."""
+    return f'["{price}","{size}"]' if price else "[]"
 
 
 def _ok(data: Any) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class Mexc(Venue):
 
     def _topic(self, name: str) -> Topic | None:
         """`spot@public.aggre.deals.v3.api.pb@100ms@BTCUSDT`: symbols are upper-case."""
-        kind, interval, native = (name.rsplit("@", 2) + ["", ""])[:3]
+        kind, interval, native = [*name.rsplit("@", 2), "", ""][:3]
         listing = self.find(native)
         if kind not in (BOOK, DEALS) or interval not in INTERVALS or listing is None:
             return None
@@ -91,7 +91,7 @@ class Mexc(Venue):
         """publicAggreBookTicker is field 315 of the wrapper."""
         texts = (book.bid, book.bid_size, book.ask, book.ask_size, str(book.n))
         body = b"".join(_field(number, text) for number, text in enumerate(texts, start=1))
-        return self._wrap(topic, listing, book.ts_ms, 315, body + _field(6, book.ts_ms))
+        return self._wrap(topic, listing, book.ts_ms + book.lag_ms, 315, body + _field(6, book.ts_ms))
 
     def deal_frame(self, topic: str, variant: str, listing: Listing, deal: Deal) -> Frame:
         """publicAggreDeals is field 314; tradeType 1 is a taker's buy."""

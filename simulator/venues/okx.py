@@ -80,7 +80,7 @@ class Okx(Venue):
         """bbo-tbt: a snapshot each time; times are strings."""
         return (
             f'{{"arg":{{"channel":"bbo-tbt","instId":"{self.native(listing)}"}},"data":[{{'
-            f'"asks":[["{book.ask}","{book.ask_size}","0","3"]],"bids":[["{book.bid}","{book.bid_size}","0","2"]],'
+            f'"asks":{_side(book.ask, book.ask_size)},"bids":{_side(book.bid, book.bid_size)},'
             f'"ts":"{book.ts_ms}","seqId":{book.n}}}]}}'
         )
 
@@ -171,6 +171,11 @@ class Okx(Venue):
             }
             for listing, book in self.rows()
         ]
+
+
+def _side(price: str, size: str) -> str:
+    """One level with OKX's extra fields (a zero and the number of orders), or none."""
+    return f'[["{price}","{size}","0","3"]]' if price else "[]"
 
 
 def _request_id(request: dict[str, Any]) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class Command(BaseCommand):
     """Run the simulated exchanges until Ctrl-C."""
 
     help = _DESCRIPTION
-    requires_system_checks: list[str] = []
+    requires_system_checks = ()
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         """Keep the line breaks of the help."""
