@@ -178,10 +178,12 @@ class _Chart:
 
     def take(self) -> ChartDelta:
         """Hand over what changed; the points move into the window."""
-        points = np.array(self.pending) if self.pending else no_points()
-        self.pending.clear()
+        points = no_points()
+        if self.pending:
+            points = np.array(self.pending)
+            self.pending.clear()
+            self.window.extend(points)
         self.reported = (self.state, self.reason)
-        self.window.extend(points)
         o = self.opportunity
         return ChartDelta(o.id, o.symbol, o.exchange1, o.exchange2, self.state, self.reason, points)
 

@@ -43,7 +43,8 @@ class PointRing:
         newest = points[-self.capacity :]
         room = self.capacity - self._at
         self._write(self._at, newest[:room])
-        self._write(0, newest[room:])
+        if len(newest) > room:
+            self._write(0, newest[room:])
         self._at = (self._at + len(newest)) % self.capacity
         self._count = min(self._count + len(newest), self.capacity)
 

@@ -132,15 +132,14 @@ def test_spread_edges_and_sizes_follow_their_formulas(
     bid_size1, ask_size1, bid_size2, ask_size2 = sizes
     desk = SpreadEngine()
     desk.configure(config(fees_bps=(float(fee1), float(fee2))))
-    numbers1 = map(float, (bid1, bid_size1, ask1, ask_size1))
-    numbers2 = map(float, (bid2, bid_size2, ask2, ask_size2))
-    point = feed(
-        desk,
-        [
-            Quote(FIRST, SYMBOL, *numbers1, None, NOON_US, 0),
-            Quote(SECOND, SYMBOL, *numbers2, None, NOON_US, 0),
-        ],
-    )[0]
+    quotes = [
+        Quote(venue, SYMBOL, float(bid), float(bid_size), float(ask), float(ask_size), None, NOON_US)
+        for venue, bid, bid_size, ask, ask_size in (
+            (FIRST, bid1, bid_size1, ask1, ask_size1),
+            (SECOND, bid2, bid_size2, ask2, ask_size2),
+        )
+    ]
+    point = feed(desk, quotes)[0]
     share1, share2 = fee1 / 10_000, fee2 / 10_000
     exact = {
         "spread": (bid1 / bid2 - 1) * 100,
