@@ -196,5 +196,8 @@ LOGGING = logging_config(env.str("LOG_LEVEL", default="INFO").upper())
 COLLECTOR_SINKS = ["realtime.sink.RealtimeSink"]
 COLLECTOR_CHANNEL_CAPACITY = env.int("COLLECTOR_CHANNEL_CAPACITY", default=100_000)
 
+# More charts than this are no page; a filter over it is refused (see markets.selectors.check_cap).
+MAX_OPPORTUNITIES_PER_FILTER = env.int("MAX_OPPORTUNITIES_PER_FILTER", default=500)
+
 # A tab is a socket; the limit keeps one runaway script from taking the desk down.
 REALTIME_SOCKETS_PER_USER = env.int("REALTIME_SOCKETS_PER_USER", default=20)

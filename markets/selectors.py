@@ -35,7 +35,7 @@ def current_revision() -> int:
 
 def max_opportunities() -> int:
     """How many opportunities one filter may select (setting MAX_OPPORTUNITIES_PER_FILTER)."""
-    return int(getattr(settings, "MAX_OPPORTUNITIES_PER_FILTER", 500))
+    return int(settings.MAX_OPPORTUNITIES_PER_FILTER)
 
 
 def load_config() -> MarketConfig:
