@@ -12,3 +12,6 @@ urlpatterns = [
     path("jsi18n/", JavaScriptCatalog.as_view(), name="javascript-catalog"),
     path("", include("realtime.urls")),
 ]
+
+# The SIMULATED banner is on that page too.
+handler500 = "realtime.views.server_error"

@@ -1,15 +1,25 @@
 """The pages: the spread dashboard, and what is shown when a request fails."""
 
+import json
+from typing import Any
+
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.generic import TemplateView
+
+from markets.models import Exchange
 
 
 class Dashboard(LoginRequiredMixin, TemplateView):
     """The grid of spread charts; its content comes over the WebSocket."""
 
     template_name = "dashboard.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """`exchange_names`: what people call an exchange, by its key, as JSON."""
+        names = dict(Exchange.objects.values_list("key", "name"))
+        return super().get_context_data(exchange_names=json.dumps(names), **kwargs)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

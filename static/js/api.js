@@ -1,10 +1,11 @@
 /** The server's answer to which filters and charts there are. */
 
-/** `{outcome: ok | signed_out | unreachable, catalogue}` from GET /api/charts. */
-export async function loadCharts() {
+/** `{outcome: ok | unknown | signed_out | unreachable, catalogue}` of a filter from GET /api/charts. */
+export async function loadCharts(filter) {
   try {
-    const response = await fetch("/api/charts", { headers: { Accept: "application/json" }, redirect: "manual" });
+    const response = await fetch(`/api/charts?filter=${encodeURIComponent(filter)}`, { headers: { Accept: "application/json" }, redirect: "manual" });
     if (response.status === 401 || response.status === 403 || response.type === "opaqueredirect") return { outcome: "signed_out" };
+    if (response.status === 404) return { outcome: "unknown" };
     if (!response.ok) return { outcome: "unreachable" };
     return { outcome: "ok", catalogue: await response.json() };
   } catch {

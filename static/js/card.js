@@ -64,8 +64,8 @@ export class Card {
     return search.toLowerCase().split(/\s+/).every((word) => words.includes(word));
   }
 
-  /** Write the newest values; `filter` decides the "passes" mark. */
-  write(now, filter) {
+  /** Write the newest values; the filter's `thresholds` decide the "passes" mark. */
+  write(now, thresholds) {
     const { latest } = this.chart;
     const state = this.chart.state(now);
     this.#mark(this.element, "state", state);
@@ -78,7 +78,7 @@ export class Card {
     const passed = (now - latest.time) * 1000;
     this.#write(".leg1", `${this.names[0]} ${format.age(latest.age1 === null ? null : latest.age1 + passed)}`);
     this.#write(".leg2", `${this.names[1]} ${format.age(latest.age2 === null ? null : latest.age2 + passed)}`);
-    this.#mark(this.element, "passes", passes(this.chart, state, filter) ? "yes" : "no");
+    this.#mark(this.element, "passes", passes(this.chart, state, thresholds) ? "yes" : "no");
   }
 
   #reason(state) {
@@ -112,9 +112,10 @@ export class Card {
 }
 
 /** Whether live values meet what the filter asks of them; false where it asks nothing. */
-function passes(chart, state, filter) {
-  const spread = filter?.min_spread_pct ?? null;
-  const edge = filter?.min_edge_bps ?? null;
-  if ((spread === null && edge === null) || chart.latest.spread === null || (state !== "live" && state !== "quiet")) return false;
-  return (spread === null || Math.abs(chart.latest.spread) >= spread) && (edge === null || chart.bestEdge >= edge);
+function passes({ latest, bestEdge }, state, thresholds) {
+  const spread = thresholds?.min_spread_pct ?? null;
+  const edge = thresholds?.min_edge_bps ?? null;
+  if (spread === null && edge === null) return false;
+  if (latest.spread === null || (state !== "live" && state !== "quiet")) return false;
+  return (spread === null || Math.abs(latest.spread) >= spread) && (edge === null || bestEdge >= edge);
 }

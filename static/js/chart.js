@@ -5,7 +5,6 @@ import { digitsFor, minute, clock, percent } from "./format.js";
 import { thin } from "./points.js";
 
 const FONT = "11px system-ui, sans-serif";
-const STEPS = Array.from({ length: 10 }, (_, power) => [1, 2, 5].map((factor) => factor * 10 ** (power - 6))).flat();
 const colours = {};
 
 /** Read the theme's colours; call it again when the theme changed. */
@@ -65,7 +64,7 @@ function options(parent, chart, hovered) {
     scales: { x: { time: true, auto: false }, y: { range: calmRange } },
     axes: [
       axis({ size: 22, space: 72, values: (u, splits, _, __, step) => splits.map(step < 60 ? clock : minute), grid: { show: false } }),
-      axis({ size: 66, space: 28, incrs: STEPS, values: (u, splits, _, __, step) => splits.map((v) => percent(v, digitsFor(step))), grid: { stroke: () => colours.hair, width: 1 } }),
+      axis({ size: 66, splits: percentTicks, values: (u, splits) => splits.map((v) => percent(v, digitsFor(splits[1] - splits[0]))), grid: { stroke: () => colours.hair, width: 1 } }),
     ],
     series: [
       {},
@@ -92,6 +91,15 @@ function calmRange(u, low, high) {
   const top = Math.max(high ?? 0, 0);
   const step = niceStep((top - bottom || 0.01) / 4);
   return [Math.floor(bottom / step - 0.2) * step, Math.ceil(top / step + 0.2) * step];
+}
+
+/** A tick about every 36 px, on multiples of 1, 2 or 5: the signs and digits then tell the whole value. */
+function percentTicks(u, axis, low, high) {
+  const height = u.bbox.height / devicePixelRatio;
+  const step = niceStep(((high - low) * 36) / Math.max(height, 72));
+  const first = Math.ceil(low / step - 1e-6);
+  const last = Math.floor(high / step + 1e-6);
+  return Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step);
 }
 
 function niceStep(rough) {

@@ -39,7 +39,7 @@ export class Connection {
 
   tick(store, now) {
     this.#write();
-    const text = Number.isNaN(store.newest) ? "" : translate("newest data %(clock)s", { clock: clock(store.newest) });
+    const text = !store.newest ? "" : translate("newest data %(clock)s", { clock: clock(store.newest) });
     if (this.newest.textContent !== text) {
       this.newest.textContent = text;
       this.newest.title = text && `${utc(store.newest)} (${age((now - store.newest) * 1000)})`;

@@ -4,78 +4,88 @@ import { loadCharts } from "./api.js";
 import { readColours } from "./chart.js";
 import { Connection } from "./connection.js";
 import { Grid } from "./grid.js";
+import { translate } from "./i18n.js";
 import { listen } from "./keyboard.js";
 import { Large } from "./large.js";
 import { chooseNotice, notice } from "./notices.js";
 import { Feed } from "./socket.js";
 import { Store } from "./store.js";
-import { translate } from "./i18n.js";
 
 const TICK_MS = 200; // values change five times a second: as often as an eye can read them
-const DRAW_EVERY = 2; // ticks between two drawings of one plot
 const SORT_EVERY = 10;
 const HIDDEN_FOR_MS = 30_000; // then a hidden tab lets go of its socket
 
+const REFRESH_MS = 15_000; // filters and their thresholds change in the admin; charts tell it by themselves
+
 const tools = document.getElementById("tools").elements;
 const tally = document.getElementById("tally");
+const exchanges = JSON.parse(document.getElementById("content").dataset.exchanges);
 const store = new Store();
 const connection = new Connection();
 let catalogue = null;
+let questions = 0;
 let ticks = 0;
 let hiddenTimer = null;
 
-const names = (key) => catalogue?.exchanges[key] ?? key;
+const names = (key) => exchanges[key] ?? key;
 const grid = new Grid(document.getElementById("grid"), names);
 const large = new Large(grid, names);
-const feed = new Feed({ address, receive, isSignedIn, changed: (status) => connection.show(status) });
+const feed = new Feed({ address, receive, probe, changed: (status) => connection.show(status) });
 
 function address() {
   const url = new URL("/ws/realtime_charts", location.href.replace(/^http/, "ws"));
-  if (tools.filter.value) url.searchParams.set("filter", tools.filter.value);
+  if (catalogue?.filter) url.searchParams.set("filter", catalogue.filter.id);
   if (store.seq !== null) url.searchParams.set("seq", store.seq);
   return url;
 }
 
 function receive(message) {
-  if (message.type === "error") return notice({ heading: message.message, text: "", actions: [] });
-  store.take(message);
+  if (message.type === "error") console.warn(message.code, message.message);
+  else store.take(message);
 }
 
-async function isSignedIn() {
-  return (await refreshCatalogue()) !== "signed_out";
+async function probe() {
+  return (await loadCharts("")).outcome;
 }
 
-/** Ask which filters and charts there are; returns `ok`, `signed_out` or `unreachable`. */
-async function refreshCatalogue() {
-  const answer = await loadCharts();
-  if (answer.catalogue) {
-    catalogue = answer.catalogue;
-    fillFilters();
-  }
-  return answer.outcome;
+/** Ask which filters and charts there are, and watch the chosen filter if that is another one now. */
+async function refresh(chosen = tools.filter.value) {
+  const question = ++questions;
+  let answer = await loadCharts(chosen);
+  if (answer.outcome === "unknown") answer = await loadCharts("");
+  if (question !== questions) return; // another filter was chosen meanwhile
+  if (answer.outcome === "signed_out") return signOut();
+  if (!answer.catalogue) return;
+  const before = catalogue?.filter?.id;
+  catalogue = answer.catalogue;
+  fillFilters();
+  if (catalogue.filter?.id !== before) watch();
+}
+
+function signOut() {
+  feed.pause();
+  connection.show({ state: "signed_out", reason: "" });
 }
 
 function fillFilters() {
-  const chosen = tools.filter.value || localStorage.getItem("filter");
-  tools.filter.replaceChildren(...catalogue.filters.map(({ id, name }) => new Option(name, id)));
-  if (catalogue.filters.some(({ id }) => String(id) === chosen)) tools.filter.value = chosen;
-  tools.filter.disabled = !catalogue.filters.length;
+  const { filter, filters } = catalogue;
+  tools.filter.replaceChildren(...filters.map(({ id, name }) => new Option(name, id, false, id === filter.id)));
+  tools.filter.disabled = !filters.length;
 }
 
-const filter = () => catalogue?.filters.find(({ id }) => String(id) === tools.filter.value);
-
-function chooseFilter() {
-  localStorage.setItem("filter", tools.filter.value);
+/** Put the filter's charts on the page before their first point is there, and open the socket for them. */
+function watch() {
+  large.dialog.close();
   store.clear();
-  showCharts();
+  for (const chart of catalogue.charts) store.chart(chart);
+  grid.match(store.charts);
+  grid.sort(tools.sort.value, store.now());
   feed.open();
 }
 
-/** The chosen filter's charts are on the page before their first point is. */
-function showCharts() {
-  for (const chart of filter()?.charts ?? []) store.chart(chart);
-  grid.match(store.charts);
-  grid.sort(tools.sort.value, store.now());
+function chooseFilter() {
+  localStorage.setItem("filter", tools.filter.value);
+  refresh();
 }
 
 function tick() {
@@ -88,14 +98,15 @@ function tick() {
   requestAnimationFrame(() => paint(shown, now));
   connection.tick(store, now);
   tally.textContent = translate("%(shown)s of %(all)s charts", { shown: grid.shown.length, all: grid.cards.size });
-  notice(chooseNotice({ catalogue, store, grid, filter: filter(), search: tools.search.value, now, connection }));
+  notice(chooseNotice({ catalogue, store, grid, search: tools.search.value, now, connection }));
 }
 
 function paint(cards, now) {
   const span = store.span(now);
+  const drawEvery = span > 120 ? 5 : 2; // ticks; minutes move by less than a pixel a second
   cards.forEach((card, place) => {
-    card.write(now, filter());
-    if (!card.plot || (place + ticks) % DRAW_EVERY === 0) card.draw(now, span, connection.lost);
+    card.write(now, catalogue);
+    if (!card.plot || (place + ticks) % drawEvery === 0) card.draw(now, span, connection.lost);
   });
 }
 
@@ -127,10 +138,10 @@ async function start() {
   document.addEventListener("visibilitychange", visibilityChanged);
   new MutationObserver(restyle).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", restyle);
-  if ((await refreshCatalogue()) === "signed_out") return connection.show({ state: "signed_out", reason: "" });
-  showCharts();
-  feed.open();
+  await refresh(localStorage.getItem("filter") ?? "");
+  if (!catalogue) feed.open();
   setInterval(tick, TICK_MS);
+  setInterval(() => document.hidden || connection.state === "signed_out" || refresh(), REFRESH_MS);
 }
 
 start();

@@ -38,11 +38,12 @@ function action(label, target) {
 }
 
 /** What, if anything, keeps the charts from moving. */
-export function chooseNotice({ catalogue, store, grid, filter, search, now, connection }) {
+export function chooseNotice({ catalogue, store, grid, search, now, connection }) {
   if (connection.state === "signed_out") return signedOut();
-  if (!catalogue) return unreachable();
+  if (!catalogue || connection.status.trouble === "unreachable") return unreachable();
+  if (connection.status.trouble === "refused") return refused();
   if (!catalogue.filters.length) return noFilter();
-  if (!store.charts.size) return emptyFilter(filter);
+  if (!store.charts.size) return emptyFilter(catalogue.filter);
   if (search && !grid.shown.length) return noMatch(search);
   const waited = performance.now() - started > FIRST_DATA_S * 1000;
   const silent = ![...store.charts.values()].some((chart) => ["live", "quiet"].includes(chart.state(now)));
@@ -64,6 +65,12 @@ const unreachable = () => ({
   actions: [[gettext("Reload"), () => location.reload()], health],
 });
 
+const refused = () => ({
+  heading: gettext("The live connection is refused"),
+  text: translate("The server answers, but not on its WebSocket. Open the page under a host listed in ALLOWED_HOSTS (now %(host)s), and let any proxy pass WebSockets under /ws/.", { host: location.host }),
+  actions: [[gettext("Reload"), () => location.reload()], health],
+});
+
 const noFilter = () => ({
   heading: gettext("No filter yet"),
   text: gettext("A filter chooses which symbols and pairs of exchanges get a chart. Add one and enable it; its charts appear here."),
@@ -71,9 +78,9 @@ const noFilter = () => ({
 });
 
 const emptyFilter = (filter) => ({
-  heading: translate("“%(name)s” selects nothing", { name: filter?.name ?? "" }),
+  heading: translate("“%(name)s” selects nothing", { name: filter.name }),
   text: gettext("No enabled symbol is listed on both exchanges of its pairs. Widen the filter, enable symbols or pairs, or load the catalogue with manage.py sync_markets."),
-  actions: [...inAdmin(gettext("Change the filter"), `markets/opportunityfilter/${filter?.id}/change/`), ...inAdmin(gettext("Symbols"), "markets/symbol/")],
+  actions: [...inAdmin(gettext("Change the filter"), `markets/opportunityfilter/${filter.id}/change/`), ...inAdmin(gettext("Symbols"), "markets/symbol/")],
 });
 
 const noMatch = (search) => ({

@@ -62,22 +62,25 @@ function newest(message, i) {
 export class Store {
   constructor() {
     this.charts = new Map();
-    this.seq = null;
-    this.arrived = 0;
-    this.newest = NaN;
+    this.clear();
   }
 
   /** Take a `snapshot` or `delta` (docs/messages.md). */
   take(message) {
     this.seq = message.seq;
-    this.arrived = performance.now();
     for (const id of message.removed) this.charts.delete(id);
     for (const entry of message.charts) {
       const chart = this.chart(entry);
       if (message.type === "snapshot") chart.clear();
       chart.take(entry);
-      if (!(chart.points.last <= this.newest)) this.newest = chart.points.last || this.newest;
+      if (chart.points.last > this.newest) this.newest = chart.points.last;
     }
+    this.#setClock(Math.max(message.seq / 1e6, this.newest));
+  }
+
+  // The message that travelled fastest tells the server's time best; a merged one comes late.
+  #setClock(seconds) {
+    if (seconds > 0) this.offset = Math.max(this.offset, seconds - performance.now() / 1000);
   }
 
   /** The chart with this id, made when it is new. */
@@ -90,13 +93,13 @@ export class Store {
   clear() {
     this.charts.clear();
     this.seq = null;
-    this.newest = NaN;
+    this.newest = 0;
+    this.offset = -Infinity;
   }
 
-  /** The server's time in seconds: what its last message said plus what passed since. */
+  /** The server's time in seconds; the viewer's own until the server told. */
   now() {
-    if (this.seq === null) return Date.now() / 1000;
-    return this.seq / 1e6 + (performance.now() - this.arrived) / 1000;
+    return this.offset === -Infinity ? Date.now() / 1000 : performance.now() / 1000 + this.offset;
   }
 
   /** How many seconds the charts show: the same for all, so that cursors line up. */

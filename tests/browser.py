@@ -1,0 +1,75 @@
+"""A real Chromium for tests: any one on this machine, found through CHROME_BIN or PATH."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client
+from playwright.async_api import BrowserContext, Page, async_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+HOW_TO_GET_ONE = (
+    "no Chromium found: install one (Debian: apt-get install chromium) or point CHROME_BIN at its program"
+)
+QUIET = (
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+def chromium_program() -> str | None:
+    """The path of a Chromium, or None."""
+    found = os.environ.get("CHROME_BIN") or next(filter(None, map(shutil.which, NAMES)), None)
+    return shutil.which(found) if found else None
+
+
+def chromium_arguments() -> list[str]:
+    """Command line for a quiet Chromium; as root it cannot have its sandbox."""
+    return [*QUIET, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+
+
+def require_chromium() -> str:
+    """The path of a Chromium; without one the test is skipped, or fails where REQUIRE_BROWSER=1."""
+    program = chromium_program()
+    if program is None and os.environ.get("REQUIRE_BROWSER") == "1":
+        pytest.fail(f"REQUIRE_BROWSER=1, but {HOW_TO_GET_ONE}")
+    if program is None:
+        pytest.skip(HOW_TO_GET_ONE)
+    return program
+
+
+class Complaints(list[str]):
+    """What the page's console and its content security policy complained about."""
+
+    def watch(self, page: Page) -> None:
+        """Collect errors, warnings and uncaught exceptions of a page."""
+        page.on("console", lambda m: m.type in ("error", "warning") and self.append(m.text))
+        page.on("pageerror", lambda error: self.append(str(error)))
+
+
+@asynccontextmanager
+async def chromium(program: str, **options: object) -> AsyncIterator[BrowserContext]:
+    """A fresh browser profile; `options` are those of playwright's `new_context`."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=program, args=chromium_arguments())
+        try:
+            context = await browser.new_context(**options)  # type: ignore[arg-type]
+            context.set_default_timeout(15_000)
+            yield context
+        finally:
+            await browser.close()
+
+
+def session_cookies(user: User, url: str) -> list[dict[str, str]]:
+    """Cookies that sign the user in at `url`, as `add_cookies` takes them."""
+    client = Client()
+    client.force_login(user)
+    value = client.cookies[settings.SESSION_COOKIE_NAME].value
+    return [{"name": settings.SESSION_COOKIE_NAME, "value": value, "url": url}]
