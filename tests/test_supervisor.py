@@ -14,7 +14,6 @@ from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Oppor
 from markets.events import Event, Quote, StreamState, Trade
 from tests.tiny_venue import TIMING, TinyVenue, codec_type, symbol, symbols, until
 
-
 ALL = Shard()
 
 
