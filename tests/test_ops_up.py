@@ -51,7 +51,7 @@ class Desk:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         environment = {**kept, "ARB_HOME": str(self.home), "FEED": "sim", "PORT": str(self.port)}
         with self.output.open("wb") as output:
-            self.process = subprocess.Popen(
+            process = self.process = subprocess.Popen(
                 [sys.executable, "manage.py", "up"],
                 cwd=BASE_DIR,
                 env=environment,
@@ -59,7 +59,7 @@ class Desk:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        _until(lambda: RUNNING in self.text() or self.process.poll() is not None, 90, "the block")
+        _until(lambda: RUNNING in self.text() or process.poll() is not None, 90, "the block")
         assert RUNNING in self.text(), self.text()
         return time.monotonic() - began
 
