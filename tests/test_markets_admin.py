@@ -1,7 +1,5 @@
 """The configuration pages: they render, stay cheap, log who did what and say whether collectors follow."""
 
-from collections.abc import Iterator
-
 import pytest
 from django.conf import settings
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -16,7 +14,7 @@ from markets.runtime import CollectorStatus, redis_client, report_status
 from markets.seed import seed
 from markets.selectors import current_revision, load_config
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_redis")]
 
 MODELS = ("exchange", "symbol", "instrument", "exchangepair", "opportunityfilter")
 
@@ -31,13 +29,6 @@ def pages(operator: User, client: Client) -> Client:
     seed()
     client.force_login(operator)
     return client
-
-
-@pytest.fixture(autouse=True)
-def quiet_redis() -> Iterator[None]:
-    redis_client().flushdb()
-    yield
-    redis_client().flushdb()
 
 
 def changelist(model: str) -> str:
