@@ -84,7 +84,7 @@ class _Leg:
         if not self.enabled:
             return "down", f"{self.exchange}: exchange disabled"
         if not self.up:
-            return "down", f"{self.exchange} connection down: {self.lost}"
+            return "down", f"no stream from {self.exchange}: {self.lost}"
         if self.usable is None and self.lost:
             return "stale", f"waiting for the next quote of {self.exchange} after: {self.lost}"
         if self.usable is None:
@@ -350,7 +350,10 @@ class SpreadEngine:
                 self._reassess(chart, state.received_mono_ns, state.received_ts_us)
 
     def expire(self, now_mono_ns: int, now_ts_us: int) -> None:
-        """Let live charts go stale because time passed; call it a few times a second."""
+        """Let live charts go stale because time passed; call it a few times a second.
+
+        Everything received until then must have been fed: what still waits would come too late.
+        """
         self._now_mono_ns, self._now_ts_us = now_mono_ns, now_ts_us
         for chart in self._charts.values():
             if chart.is_over(now_mono_ns):

@@ -134,7 +134,7 @@ def test_a_connection_that_goes_down_takes_its_charts_down_with_its_own_words() 
     desk = live()
     turn(desk, SECOND, "down", 10 * MS, "no frame for 20 s")
     delta = only(desk)
-    assert (delta.state, delta.reason) == ("down", "bybit connection down: no frame for 20 s")
+    assert (delta.state, delta.reason) == ("down", "no stream from bybit: no frame for 20 s")
     assert delta.points[:, 0].tolist() == [NOON_US + 10_000]
     assert np.isnan(delta.points[0, 1:]).all()
 
@@ -192,7 +192,7 @@ def test_the_worse_leg_decides_the_state_and_both_are_named() -> None:
     delta = only(desk)
     assert delta.state == "down"
     assert delta.reason == (
-        "binance connection down: reset by peer; waiting for the next quote of bybit after: 12 events dropped"
+        "no stream from binance: reset by peer; waiting for the next quote of bybit after: 12 events dropped"
     )
 
 
