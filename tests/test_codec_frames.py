@@ -253,6 +253,8 @@ class TestMexc:
         frame = mexc_push("spot@public.aggre.bookTicker.v3.api.pb@100ms@BTCUSDT", symbol="BTCUSDT")
         assert decoded("mexc", frame) == ([], {"no_body": 1})
 
+        assert decoded("mexc", mexc_deals()) == ([], {"no_body": 1})
+
     def test_depth_and_klines_are_unknown_kinds(self) -> None:
         depth = mexc_push("spot@public.aggre.depth.v3.api.pb@100ms@BTCUSDT", symbol="BTCUSDT")
         assert decoded("mexc", depth) == ([], {"unknown_kind": 1})

@@ -22,6 +22,9 @@ Price = float | Literal[""] | None
 Millis = Annotated[int, msgspec.Meta(ge=0, lt=10**15)]
 """A venue's time in ms, number or text; the bound keeps nonsense out of our µs."""
 
+NOT_EMPTY = msgspec.Meta(min_length=1)
+"""A list of rows without one is a malformed frame: otherwise nothing would be emitted nor counted."""
+
 INFINITY = float("inf")
 LONGEST_REQUEST_ID = 10**12
 BAD_FRAME = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)

@@ -8,12 +8,13 @@ time, so quotes with E - T over 5 s are dropped. The server pings; any spelling 
 
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import (
+    NOT_EMPTY,
     Codec,
     Control,
     DataSheet,
@@ -54,7 +55,7 @@ class _Data(Struct, gc=False):
 
 class _Push(Struct, gc=False):
     dataType: str
-    data: _Data | list[_Data]
+    data: _Data | Annotated[list[_Data], NOT_EMPTY]
 
 
 class _Answer(Struct):

@@ -5,12 +5,13 @@ Facts: bitget docs and live probes (2026-09). `books1` is the best bid/ask, a sn
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import (
+    NOT_EMPTY,
     Codec,
     Control,
     DataSheet,
@@ -55,7 +56,7 @@ class _Row(Struct, gc=False):
 
 class _Push(Struct, gc=False):
     arg: _Arg
-    data: list[_Row]
+    data: Annotated[list[_Row], NOT_EMPTY]
     action: str = ""
 
 

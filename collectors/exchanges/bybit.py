@@ -5,12 +5,13 @@ a snapshot every time today; in 2023 one-sided deltas existed, and those are dro
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import (
+    NOT_EMPTY,
     Codec,
     Control,
     DataSheet,
@@ -45,7 +46,7 @@ class _Trade(Struct, gc=False):
 
 class _Push(Struct, gc=False):
     topic: str
-    data: _Book | list[_Trade]
+    data: _Book | Annotated[list[_Trade], NOT_EMPTY]
     type: str = ""
     ts: Millis | None = None
     cts: Millis | None = None

@@ -17,8 +17,10 @@ def exact_twin(wire_type: Any) -> Any:
     origin, arguments = get_origin(wire_type), get_args(wire_type)
     if wire_type is float or (origin in (Union, types.UnionType) and float in arguments):
         return Any
-    if origin is None or origin is Annotated or not any(exact_twin(arg) is not arg for arg in arguments):
+    if origin is None:
         return wire_type
+    if origin is Annotated:
+        return Annotated[(exact_twin(arguments[0]), *arguments[1:])]
     twins = tuple(map(exact_twin, arguments))
     return Union[twins] if origin in (Union, types.UnionType) else origin[twins]  # noqa: UP007
 

@@ -6,12 +6,13 @@ makes a whole subscribe request fail. `create_time_ms` of a trade is text with u
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import (
+    NOT_EMPTY,
     Codec,
     Control,
     DataSheet,
@@ -50,7 +51,7 @@ class _Result(Struct, gc=False):
 class _Push(Struct, gc=False):
     channel: str
     event: str
-    result: _Result | list[_Result]
+    result: _Result | Annotated[list[_Result], NOT_EMPTY]
 
 
 class _Error(Struct):

@@ -103,12 +103,9 @@ class Mexc(Codec):
         sent_us = push.sendTime * 1000 if push.HasField("sendTime") else None
         if body in QUOTE_BODIES:
             return self._best(native_id, getattr(push, body), sent_us, clocks)
-        if body in TRADE_BODIES:
-            return [
-                event for deal in getattr(push, body).deals for event in self._deal(native_id, deal, clocks)
-            ]
-        if body == "publicBookTickerBatch":
-            items = push.publicBookTickerBatch.items
+        if body in TRADE_BODIES and (deals := getattr(push, body).deals):
+            return [event for deal in deals for event in self._deal(native_id, deal, clocks)]
+        if body == "publicBookTickerBatch" and (items := push.publicBookTickerBatch.items):
             return [event for item in items for event in self._best(native_id, item, sent_us, clocks)]
         if not push.channel:
             return self.skip("malformed")

@@ -5,12 +5,13 @@ carries it too, every 100 ms. Heartbeats are the plain texts `ping` and `pong`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import (
+    NOT_EMPTY,
     Codec,
     Control,
     DataSheet,
@@ -56,7 +57,7 @@ class _Row(Struct, gc=False):
 
 class _Push(Struct, gc=False):
     arg: _Arg
-    data: list[_Row]
+    data: Annotated[list[_Row], NOT_EMPTY]
 
 
 class _Answer(Struct):
