@@ -1,5 +1,6 @@
 """What operators edit. Every change is logged with who and what, and moves the revision collectors follow."""
 
+from decimal import Decimal
 from typing import Any, cast
 
 from django import forms
@@ -159,8 +160,8 @@ class InstrumentAdmin(ConfigAdmin):
     """What exchanges list; the catalogue sync writes all of it but the operator's switch."""
 
     list_display = (
-        "native_id", "exchange", "symbol", "enabled", "active", "status", "tick_size", "lot_size",
-        "min_notional", "quote_volume_24h", "synced_at", "delisted_at",
+        "native_id", "exchange", "symbol", "enabled", "active", "status", "tick", "lot", "notional",
+        "volume", "synced_at", "delisted_at",
     )  # fmt: skip
     list_filter = (
         "exchange", "enabled", "active", ("delisted_at", admin.EmptyFieldListFilter), "symbol__enabled",
@@ -168,10 +169,31 @@ class InstrumentAdmin(ConfigAdmin):
     )  # fmt: skip
     list_select_related = ("exchange", "symbol")
     search_fields = ("native_id", "symbol__name")
-    readonly_fields = (
-        "exchange", "symbol", "kind", "native_id", "active", "status", "tick_size", "lot_size",
-        "min_notional", "quote_volume_24h", "synced_at", "delisted_at",
+    fields = (
+        "exchange", "symbol", "kind", "native_id", "enabled", "active", "status", "tick", "lot", "notional",
+        "volume", "synced_at", "delisted_at",
     )  # fmt: skip
+    readonly_fields = tuple(name for name in fields if name != "enabled")
+
+    @admin.display(description=_("tick size"), ordering="tick_size")
+    def tick(self, row: Instrument) -> str:
+        """The price step without trailing zeros."""
+        return _plain(row.tick_size)
+
+    @admin.display(description=_("lot size"), ordering="lot_size")
+    def lot(self, row: Instrument) -> str:
+        """The size step without trailing zeros."""
+        return _plain(row.lot_size)
+
+    @admin.display(description=_("min notional"), ordering="min_notional")
+    def notional(self, row: Instrument) -> str:
+        """The smallest order without trailing zeros."""
+        return _plain(row.min_notional)
+
+    @admin.display(description=_("24 h volume"), ordering="quote_volume_24h")
+    def volume(self, row: Instrument) -> str:
+        """In whole quote currency, with separators."""
+        return "–" if row.quote_volume_24h is None else f"{row.quote_volume_24h:,.0f} {row.symbol.quote}"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Only exchanges list instruments."""
@@ -300,6 +322,10 @@ class OpportunityFilterAdmin(ConfigAdmin):
         if form.selected is None:
             return HttpResponse(_("Correct the fields below to see."), content_type="text/plain")
         return HttpResponse(_selects_in_words(form.selected), content_type="text/plain")
+
+
+def _plain(number: Decimal | None) -> str:
+    return "–" if number is None else f"{number.normalize():f}"
 
 
 def _selects_in_words(count: int) -> str:

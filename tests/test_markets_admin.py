@@ -390,3 +390,25 @@ def test_exchanges_show_their_last_sync_and_its_error(pages: Client) -> None:
     assert "Jan. 1, 2026, 3:04 a.m." in page
     assert "it does not answer" in page
     assert "never" in page
+
+
+def test_instruments_show_steps_and_volume_as_people_write_them(pages: Client) -> None:
+    row = Instrument.objects.get(exchange__key="okx", symbol__name="PEPE/USDT")
+    Instrument.objects.filter(pk=row.pk).update(
+        tick_size="0.000000010000000000", lot_size="1000", quote_volume_24h="70000000.5"
+    )
+
+    page = text(pages, changelist("instrument") + "?q=PEPE-USDT")
+    for shown in ("0.00000001<", "1000<", "70,000,000 USDT<"):
+        assert shown in page
+
+
+def test_everything_about_an_instrument_but_its_switch_is_read_only(pages: Client) -> None:
+    row = Instrument.objects.get(exchange__key="okx", symbol__name="BTC/USDT")
+
+    pages.post(
+        reverse("admin:markets_instrument_change", args=[row.pk]), {"native_id": "X", "status": "mine"}
+    )
+
+    row.refresh_from_db()
+    assert (row.enabled, row.native_id, row.status) == (False, "BTC-USDT", "")
