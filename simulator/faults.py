@@ -42,7 +42,7 @@ KINDS: dict[str, Kind] = {
     "maintenance": Kind("s", 5.0, "announced in the venue's own words, connections close VALUE later"),
 }
 _SHAPE = re.compile(
-    r"(?P<exchange>[a-z]+)(/(?P<symbol>[^:]+))?:(?P<kind>[a-z-]+)(=(?P<value>[^@+]*|[+-][^@+]*))?"
+    r"(?P<exchange>[a-z]+)(/(?P<symbol>[^:]+))?:(?P<kind>[a-z-]+)(=(?P<value>[+-]?[^@+]+))?"
     r"(@(?P<start>[\d.]+)s?)?(\+(?P<duration>[\d.]+)s?)?"
 )
 

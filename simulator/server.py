@@ -143,6 +143,11 @@ class Simulator:
         `dropped_idle`, `cut_too_fast`, `rest_requests`."""
         return self.venues[key].counts
 
+    async def replay_finished(self) -> None:
+        """Wait until the recording has been played to its end; at once when there is none."""
+        if isinstance(self.feed, ReplayFeed):
+            await self.feed.finished.wait()
+
     # --- breaking it -----------------------------------------------------------------------------
 
     def inject(self, spec: str) -> tuple[Fault, ...]:

@@ -1,0 +1,105 @@
+"""The invented market: the same for the same seed, near one price everywhere, sometimes worth trading."""
+
+import asyncio
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from django.conf import settings
+
+from simulator import catalogue
+from simulator.catalogue import EXCHANGES
+from simulator.market import STEP_S, Market
+from simulator.server import Simulator
+
+LISTINGS = catalogue.listings(20)
+
+
+def path(market: Market, seconds: int) -> np.ndarray:
+    """What every venue shows for every symbol, once a second: (seconds, venues, symbols)."""
+    shown = []
+    for second in range(seconds):
+        market.advance(second)
+        shown.append(market.shown)
+    return np.array(shown)
+
+
+def test_the_same_seed_gives_the_same_paths_however_often_one_looks() -> None:
+    first = path(Market(EXCHANGES, LISTINGS, seed=7), 60)
+    looked_once = Market(EXCHANGES, LISTINGS, seed=7)
+    looked_once.advance(59)
+    assert np.array_equal(first[-1], looked_once.shown)
+    assert not np.array_equal(first[-1], path(Market(EXCHANGES, LISTINGS, seed=8), 60)[-1])
+
+
+def test_prices_move_and_stay_together() -> None:
+    shown = path(Market(EXCHANGES, LISTINGS, seed=1), 1200)
+    reference = np.array([listing.price for listing in LISTINGS])
+    assert np.all(np.abs(shown / reference - 1) < 0.05)
+    spread = shown.max(axis=1) / shown.min(axis=1) - 1
+    assert np.all(spread < 0.03)
+    assert np.all(shown.std(axis=0) > 0)
+
+
+def test_arbitrage_above_two_taker_fees_comes_every_minute_or_so_somewhere_and_goes_away() -> None:
+    shown = path(Market(EXCHANGES, LISTINGS, seed=1), 1200)
+    edge_bps = (shown.max(axis=1) / shown.min(axis=1) - 1) * 1e4 - 20 - 2  # two fees, one spread
+    open_now = edge_bps > 0
+    begins = np.sum(open_now[1:] & ~open_now[:-1])
+    assert 20 <= begins <= 600  # in twenty minutes over all symbols and exchanges
+    assert open_now.mean() < 0.15
+
+
+def test_a_long_pause_is_skipped_instead_of_caught_up() -> None:
+    market = Market(EXCHANGES, LISTINGS, seed=1)
+    market.advance(7 * 86_400)
+    assert market.step == round(7 * 86_400 / STEP_S)
+
+
+def test_more_symbols_than_are_known_are_invented_always_the_same() -> None:
+    many = catalogue.listings(300)
+    assert many == catalogue.listings(400)[:300]
+    assert len({listing.symbol for listing in many}) == 300
+    assert all(0 < listing.tick < listing.price for listing in many)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"exchanges": ["nope"]}, "no exchange nope; choose from binance"),
+        ({"symbols": 0}, "symbols must be from 1 to 5000"),
+        ({"speed": 0}, "speed must be above 0"),
+        ({"faults": "okx:nope"}, "no kind 'nope'"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_told(wrong: dict[str, object], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        Simulator(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_command_serves_until_it_is_stopped_and_says_where() -> None:
+    command = [sys.executable, "manage.py", "simulate", "--port", "0", "--symbols", "3"]
+    process = subprocess.Popen(command, cwd=settings.BASE_DIR, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        assert first.startswith("Simulated exchanges on http://127.0.0.1:")
+        process.terminate()
+        assert process.wait(10) == 0
+        rest = process.stdout.read()
+    finally:
+        process.kill()
+    assert "manage.py seed --simulator http://127.0.0.1:" in rest
+    assert rest.rstrip().endswith("stopped")
+
+
+async def test_a_port_in_use_is_told() -> None:
+    async with Simulator(exchanges=["okx"]) as sim:
+        command = [sys.executable, "manage.py", "simulate", "--port", str(sim.port), "--exchanges", "okx"]
+        process = await asyncio.create_subprocess_exec(
+            *command, cwd=settings.BASE_DIR, stderr=asyncio.subprocess.PIPE
+        )
+        _, errors = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 1
+    assert b"try another --port" in errors
