@@ -21,8 +21,9 @@ def delays(first_s: float, ceiling_s: float) -> Iterator[float]:
 class Backoff:
     """Waiting times that start anew only after a healthy period, not after a mere connect."""
 
-    def __init__(self, timing: Timing) -> None:
+    def __init__(self, timing: Timing, first_s: float | None = None) -> None:
         self._timing = timing
+        self._first_s = timing.backoff_first_s if first_s is None else first_s
         self._delays = self._fresh()
 
     def after(self, healthy_s: float) -> float:
@@ -32,7 +33,7 @@ class Backoff:
         return next(self._delays)
 
     def _fresh(self) -> Iterator[float]:
-        return delays(self._timing.backoff_first_s, self._timing.backoff_ceiling_s)
+        return delays(self._first_s, self._timing.backoff_ceiling_s)
 
 
 class Pace:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
+from collectors.backoff import Backoff
 from collectors.timing import Timing
 
 logger = logging.getLogger(__name__)
@@ -18,8 +19,9 @@ BreakerState = Literal["closed", "open", "half-open"]
 class Breaker:
     """Opens after `breaker_failures` failures within `breaker_window_s`, whichever connections had them.
 
-    Open: nobody connects for `breaker_cool_down_s`, or as long as the venue asked for with
-    Retry-After. Then half-open: one attempt, which closes it or opens it again.
+    Open: nobody connects for a while, from `breaker_cool_down_s` doubling up to the backoff's
+    ceiling, or as long as the venue asked for with Retry-After. Then half-open: one attempt, which
+    closes it or opens it again.
     """
 
     def __init__(self, name: str, timing: Timing) -> None:
@@ -27,8 +29,15 @@ class Breaker:
         self._name = name
         self._timing = timing
         self._failures: deque[float] = deque(maxlen=timing.breaker_failures)
+        self._cool_downs = Backoff(timing, timing.breaker_cool_down_s)
+        self._closed_at = time.monotonic()
         self._retry_at = 0.0
         self._changed = asyncio.Event()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether nobody may connect at present."""
+        return self.state == "open" and time.monotonic() < self._retry_at
 
     @asynccontextmanager
     async def attempt(self) -> AsyncIterator[None]:
@@ -43,7 +52,7 @@ class Breaker:
             if self.state == "half-open":  # the trial failed, or was called off
                 self._turn("open")
             raise
-        if self.state == "half-open":
+        if self.state != "closed":
             self._failures.clear()
             self._turn("closed")
 
@@ -53,11 +62,13 @@ class Breaker:
         self._failures.append(now)
         full = len(self._failures) == self._failures.maxlen
         repeated = full and now - self._failures[0] <= self._timing.breaker_window_s
-        if retry_after_s is None and not repeated and self.state == "closed":
-            return
-        wait_s = self._timing.breaker_cool_down_s if retry_after_s is None else retry_after_s
-        self._retry_at = max(self._retry_at, now + wait_s)
-        self._turn("open", reason)
+        if retry_after_s is not None:
+            self._retry_at = max(self._retry_at, now + retry_after_s)
+        elif now >= self._retry_at and (repeated or self.state != "closed"):
+            closed_s = now - self._closed_at if self.state == "closed" else 0.0
+            self._retry_at = now + self._cool_downs.after(closed_s)
+        if self._retry_at > now:
+            self._turn("open", reason)
 
     async def _permission(self) -> None:
         while self.state != "closed":
@@ -80,6 +91,7 @@ class Breaker:
         self._changed.set()
         self._changed = asyncio.Event()
         if state == "closed":
+            self._closed_at = time.monotonic()
             logger.info("%s: breaker closed, connections may open again", self._name)
         elif first:  # later trials that fail change nothing an operator can see
             wait_s = self._retry_at - time.monotonic()

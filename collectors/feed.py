@@ -85,7 +85,7 @@ class Feed:
         }
 
     def _state(self, lines: list[Line]) -> str:
-        if self._venue.breaker.state != "closed":
+        if self._venue.breaker.waiting:
             return "breaker open"
         states = {line.state for line in lines}
         if not states:

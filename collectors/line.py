@@ -31,7 +31,7 @@ class Line:
         self.name = name
         self.up: set[str] = set()
         self._counts: Counter[str] = Counter()
-        self.state: LineState = "connecting"
+        self._state: LineState = "connecting"
         self.reason = ""
         self._venue = venue
         self._codec = venue.codec
@@ -42,6 +42,11 @@ class Line:
         self._said_refused: dict[str, str] = {}
         self._connections: list[Connection] = []
         self._wake = asyncio.Event()
+
+    @property
+    def state(self) -> LineState:
+        """Live: everything subscribed. Connecting: not yet, or only part of it again."""
+        return "connecting" if self.up and self._state == "down" else self._state
 
     @property
     def symbols(self) -> set[str]:
@@ -105,7 +110,8 @@ class Line:
                     connection = await self._tend(connection, sockets)
                     healthy_s = time.monotonic() - up_at
                     self.reason = connection.ended
-                    self._breaker.failure(self.reason)
+                    if healthy_s < self._venue.timing.healthy_s:  # one cut in hours is nobody's fault
+                        self._breaker.failure(self.reason)
                 self._fell(self.reason)
                 await asyncio.sleep(self._backoff.after(healthy_s))
 
@@ -151,7 +157,7 @@ class Line:
 
     async def _replace(self, old: Connection, sockets: asyncio.TaskGroup) -> Connection:
         """A successor, up before the old one goes; the old one itself where none can be had yet."""
-        if self._breaker.state != "closed" or (new := await self._open(sockets)) is None:
+        if self._breaker.waiting or (new := await self._open(sockets)) is None:
             old.retire_in(self._backoff.after(0))
             return old
         self._counts["planned_reconnects"] += 1
@@ -200,16 +206,16 @@ class Line:
             self._venue.emit([stream_state(self._venue.config.key, symbols, state, reason)])
 
     def _came_up(self) -> None:
-        if self.state != "live":
+        if self._state != "live":
             logger.info("%s: up, %d symbols", self.name, len(self.up))
-        self.state, self.reason = "live", ""
+        self._state, self.reason = "live", ""
 
     def _fell(self, reason: str) -> None:
-        if self.state == "connecting":  # never up, so nobody has heard of these symbols yet
+        if self._state == "connecting":  # never up, so nobody has heard of these symbols yet
             self._announce("down", self.symbols, reason)
-        if self.state != "down":
+        if self._state != "down":
             logger.warning("%s: down: %s", self.name, reason)
-        self.state, self.reason = "down", reason
+        self._state, self.reason = "down", reason
 
 
 def stream_state(exchange: str, symbols: Set[str], state: Liveness, reason: str) -> StreamState:

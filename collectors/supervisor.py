@@ -35,9 +35,10 @@ class Outlet:
         self.channel: Channel[Event] = Channel(self.name, capacity)
         self.error = ""
         self._dropped = 0
-        self._build = lambda: sink_type(self.channel, shard)
+        self.sink = sink_type(self.channel, shard)
+        self._sink_type = sink_type
+        self._shard = shard
         self._config: MarketConfig | None = None
-        self.sink = self._build()
 
     def configure(self, config: MarketConfig) -> None:
         """Hand on a configuration; a sink that refuses it keeps its last one, and that is reported."""
@@ -56,7 +57,7 @@ class Outlet:
 
     def rebuild(self) -> None:
         """Replace a crashed sink."""
-        self.sink = self._build()
+        self.sink = self._sink_type(self.channel, self._shard)
         if self._config is not None:
             self.configure(self._config)
 

@@ -20,4 +20,4 @@ class Timing:
     healthy_s: float = 60.0
     breaker_failures: int = 5
     breaker_window_s: float = 60.0
-    breaker_cool_down_s: float = 30.0
+    breaker_cool_down_s: float = 5.0

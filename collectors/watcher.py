@@ -47,7 +47,7 @@ class Watcher:
     async def check(self) -> None:
         """Compare the saved revision with the running one and take it over if it is another."""
         try:
-            saved, config = await sync_to_async(_read)(self.revision)
+            await self._take_over()
         except DatabaseError as error:
             self._report(
                 f"cannot read the configuration: {_first_line(error)}; is the database of DATABASE_URL up, "
@@ -55,12 +55,18 @@ class Watcher:
             )
         except InvalidConfig as error:
             self._report(f"{error} (running revision {self.revision or 0})")
+        except Exception as error:  # a bug of ours: what runs must go on
+            if self._report(f"not taken over, running revision {self.revision or 0}: {error!r}"):
+                logger.exception("configuration: unexpected error")
         else:
-            if config is not None:
-                self._apply(config)
-                logger.info("configuration: revision %d", saved)
-                self.revision = config.revision
             self._report("")
+
+    async def _take_over(self) -> None:
+        saved, config = await sync_to_async(_read)(self.revision)
+        if config is not None:
+            self._apply(config)
+            self.revision = config.revision
+            logger.info("configuration: revision %d", saved)
 
     async def _poll(self) -> None:
         while True:
@@ -96,12 +102,16 @@ class Watcher:
             logger.info("Redis is back")
         self._redis_down = down
 
-    def _report(self, error: str) -> None:
-        if error and error != self.error:
+    def _report(self, error: str) -> bool:
+        """Log a change of the error; returns whether it is a new one."""
+        before, self.error = self.error, error
+        if error == before:
+            return False
+        if error:
             logger.error("configuration: %s", error)
-        if self.error and not error:
+        else:
             logger.info("configuration: all well again")
-        self.error = error
+        return bool(error)
 
 
 def _read(running: int | None) -> tuple[int, MarketConfig | None]:

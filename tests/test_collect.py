@@ -13,6 +13,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 from django.db import connection, connections
+from pytest_django import Settings
 
 from collectors.exchanges import CODECS
 from collectors.supervisor import Outlet, Supervisor
@@ -108,13 +109,14 @@ class TestFollowingTheAdmin:
             await until(lambda: kept(outlet).up() == everything("binance"), 2.0)
 
     async def test_an_unusable_configuration_leaves_the_last_good_one_running(
-        self, simulator: Simulator, settings: pytest.FixtureRequest
+        self, simulator: Simulator, settings: Settings
     ) -> None:
         async with collector() as (watcher, outlet):
             await until(lambda: kept(outlet).up() == everything("binance", "mexc"))
             good = watcher.revision
             assert good is not None
-            settings.MAX_OPPORTUNITIES_PER_FILTER = 1  # type: ignore[attr-defined]
+            limit = settings.MAX_OPPORTUNITIES_PER_FILTER
+            settings.MAX_OPPORTUNITIES_PER_FILTER = 1
             symbol = await Symbol.objects.aget(name="BTC/USDT")
             await enable(symbol, False)
             await until(lambda: watcher.error, 2.0)
@@ -122,10 +124,20 @@ class TestFollowingTheAdmin:
             assert f"running revision {good}" in watcher.error
             assert watcher.revision == good
             assert kept(outlet).up() == everything("binance", "mexc")
-            del settings.MAX_OPPORTUNITIES_PER_FILTER  # type: ignore[attr-defined]
+            settings.MAX_OPPORTUNITIES_PER_FILTER = limit
             await enable(symbol, True)
             await until(lambda: watcher.revision == good + 2, 2.0)
             assert watcher.error == ""
+
+    async def test_an_exchange_that_cannot_be_collected_stops_nothing(self, simulator: Simulator) -> None:
+        """An operator can add any exchange; without a codec there is just nothing to collect."""
+        async with collector() as (watcher, outlet):
+            await until(lambda: kept(outlet).up() == everything("binance", "mexc"))
+            await Exchange.objects.acreate(key="kraken", name="Kraken", taker_fee_bps=10, maker_fee_bps=10)
+            good = watcher.revision or 0
+            await until(lambda: (watcher.revision or 0) > good, 2.0)
+            assert watcher.error == ""
+        assert simulator.counts("binance")["opened"] == 1
 
     async def test_a_database_that_goes_away_stops_nothing(
         self, simulator: Simulator, unreachable: dict[str, str]
@@ -169,8 +181,8 @@ class TestOptions:
         with pytest.raises(CommandError, match=r"--exchanges: unknown kraken; known: binance, bybit"):
             call_command("collect", "--exchanges", "binance,kraken")
 
-    def test_a_sink_that_cannot_be_imported_names_the_setting(self, settings: pytest.FixtureRequest) -> None:
-        settings.COLLECTOR_SINKS = ["realtime.nothing.Here"]  # type: ignore[attr-defined]
+    def test_a_sink_that_cannot_be_imported_names_the_setting(self, settings: Settings) -> None:
+        settings.COLLECTOR_SINKS = ["realtime.nothing.Here"]
         with pytest.raises(CommandError, match="setting COLLECTOR_SINKS: No module named"):
             call_command("collect")
 

@@ -204,11 +204,20 @@ class TestBreaker:
             await until(lambda: venue.connects == 4)  # the trial, which fails
             venue.closed_for_all = False
             await until(running.recorder.up)
-            assert running.feed.status()["state"] == "live"
+            await until(lambda: running.feed.status()["state"] == "live")
         changes = [record.message for record in caplog.records if "breaker" in record.message]
         assert len(changes) == 2
         assert "tiny: breaker open" in changes[0]
         assert "closed" in changes[1]
+
+    async def test_connections_that_were_healthy_may_all_be_cut_at_once(self, venue: TinyVenue) -> None:
+        timing = replace(TIMING, breaker_failures=2, breaker_cool_down_s=60.0, healthy_s=0.1)
+        async with Running(venue, "abcd", timing, topics_per_connection=2) as running:
+            await until(lambda: running.feed.status()["state"] == "live")
+            await asyncio.sleep(timing.healthy_s)
+            await venue.drop()
+            await until(lambda: len(running.recorder.states) == 12)
+            assert running.recorder.up() == symbols("abcd")
 
     async def test_several_lines_share_it(self, venue: TinyVenue) -> None:
         venue.closed_for_all = True
