@@ -82,7 +82,7 @@ class Stack:
 
     def run(self) -> None:
         """Start, tell the user, watch, stop."""
-        if count := supervision.clear_leftovers(self.home.path):
+        if count := supervision.clear_leftovers(self.home.path, self.home.run):
             self.say(f"Stopped {count} processes that an earlier run left behind.")
         _check_port_free(self.address, self.port)
         servers = self._servers()
@@ -98,7 +98,7 @@ class Stack:
         finally:
             _ignore_signals()
             supervisor.stop()
-            supervision.clear_leftovers(self.home.path)
+            supervision.clear_leftovers(self.home.path, self.home.run)
         self.say("Stopped. Nothing is left running.")
 
     def _servers(self) -> list[Server]:

@@ -86,23 +86,33 @@ class Supervisor:
             return getattr(proxy.supervisor, method)(*arguments)
 
 
-def clear_leftovers(home: Path) -> int:
+def clear_leftovers(home: Path, run: Path) -> int:
     """Stop every process of a run in `home`; returns how many there were.
 
     supervisord goes first, so that it does not start again what we stop.
     """
-    found = list(_marked(home))
+    found = list(_of_run(home, run))
     supervisors = [process for process in found if _is_supervisor(process)]
     _end(supervisors, STOP_S)
-    _end(list(_marked(home)), KILL_S)
+    _end(list(_of_run(home, run)), KILL_S)
     return len(found)
 
 
-def _marked(home: Path) -> Iterator[psutil.Process]:
+def _of_run(home: Path, run: Path) -> Iterator[psutil.Process]:
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and process.environ().get(MARKER) == str(home):
+            if process.pid != os.getpid() and (_is_marked(process, home) or _is_redis(process, run)):
                 yield process
+
+
+def _is_marked(process: psutil.Process, home: Path) -> bool:
+    return bool(process.environ().get(MARKER) == str(home))
+
+
+def _is_redis(process: psutil.Process, run: Path) -> bool:
+    """Redis writes its title over its environment, mark and all; its socket is in the title."""
+    named = process.name() in {"redis-server", "valkey-server"}
+    return named and str(run / "redis.sock") in " ".join(process.cmdline())
 
 
 def _is_supervisor(process: psutil.Process) -> bool:

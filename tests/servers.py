@@ -8,6 +8,8 @@ import atexit
 import os
 import secrets
 import shutil
+import signal
+import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,9 +17,15 @@ from pathlib import Path
 from arbsite import embedded
 
 
+def _leave(_number: int, _frame: object) -> None:
+    """A suite that is told to stop must not leave its servers behind."""
+    sys.exit(143)
+
+
 def _start() -> None:
     servers = ExitStack()
     atexit.register(servers.close)
+    signal.signal(signal.SIGTERM, _leave)
     home = Path(tempfile.mkdtemp(prefix="arbdesk-test-"))
     servers.callback(shutil.rmtree, home, ignore_errors=True)
     if os.geteuid() == 0:

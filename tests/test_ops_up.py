@@ -142,7 +142,10 @@ def test_up_serves_restarts_what_dies_survives_its_own_death_and_leaves_nothing_
 
     assert desk.start() < 20  # 10 s is promised for a machine that does nothing else
     assert password in desk.text()
+    supervisor = desk.pid_of("supervisor.supervisord")
+    assert supervisor is not None
     assert desk.stop(signal.SIGKILL) < 5
+    os.kill(supervisor, signal.SIGKILL)
     assert desk.pid_of("collect") is not None  # nobody stopped the children …
     desk.start()  # … and the next run copes with them
     assert "an earlier run left behind" in desk.text()
