@@ -98,7 +98,7 @@ class Supervisor:
         self._codecs = codecs
         self._exchanges = exchanges
         self._timing = timing
-        self._config: MarketConfig | None = None
+        self._uncollected: dict[str, str] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._feed_tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -107,13 +107,12 @@ class Supervisor:
         """Take over a configuration."""
         if self._stopping:
             return
-        before, self._config = self._config, config
         for outlet in self.outlets:
             outlet.configure(config)
-        wanted = {each.key: each for each in config.exchanges if each.enabled and self._is_ours(each)}
+        wanted = {each.key: each for each in config.exchanges if not self._why_not(each)}
         for key in self.feeds.keys() - wanted.keys():
             self._stop_feed(key, "exchange disabled")
-        self._announce_disabled(config, before)
+        self._announce_uncollected(config)
         for key, exchange in wanted.items():
             self._apply_to(exchange, self._instruments(config, key))
 
@@ -137,9 +136,6 @@ class Supervisor:
     def status(self) -> dict[str, dict[str, Any]]:
         """What an operator should see, per exchange."""
         return {key: feed.status() for key, feed in sorted(self.feeds.items())}
-
-    def _is_ours(self, exchange: ExchangeConfig) -> bool:
-        return exchange.key in self._codecs and (self._exchanges is None or exchange.key in self._exchanges)
 
     def _instruments(self, config: MarketConfig, key: str) -> frozenset[InstrumentConfig]:
         owns = self.shard.owns
@@ -166,19 +162,29 @@ class Supervisor:
     def _stop_feed(self, key: str, reason: str) -> None:
         self.feeds.pop(key).stop(reason)
 
-    def _announce_disabled(self, config: MarketConfig, before: MarketConfig | None) -> None:
-        """Say why the charts of exchanges that are disabled are down: no feed is there to say it."""
-        known = {each.key for each in before.exchanges if not each.enabled} if before else set()
-        for exchange in config.exchanges:
-            if exchange.enabled or exchange.key in known:
-                continue
+    def _announce_uncollected(self, config: MarketConfig) -> None:
+        """Say once why the charts of exchanges without a feed are down: no feed is there to say it."""
+        reasons = {each.key: reason for each in config.exchanges if (reason := self._why_not(each))}
+        for key in reasons.keys() - self._uncollected.keys():
+            logger.info("%s: not collected: %s", key, reasons[key])
             symbols = {
                 chart.symbol
                 for chart in config.opportunities
-                if exchange.key in {chart.exchange1, chart.exchange2} and self.shard.owns(chart.symbol)
+                if key in {chart.exchange1, chart.exchange2} and self.shard.owns(chart.symbol)
             }
             if symbols:
-                self.emit([stream_state(exchange.key, symbols, "down", "exchange disabled")])
+                self.emit([stream_state(key, symbols, "down", reasons[key])])
+        self._uncollected = reasons
+
+    def _why_not(self, exchange: ExchangeConfig) -> str:
+        """Why this process does not collect an exchange; empty when it does."""
+        if not exchange.enabled:
+            return "exchange disabled"
+        if exchange.key not in self._codecs:
+            return "no connector for this exchange"
+        if self._exchanges is not None and exchange.key not in self._exchanges:
+            return "not among the exchanges of this collector"
+        return ""
 
     async def _keep_feed(self, feed: Feed) -> None:
         await self._keep(feed.run, lambda: feed.stopped, f"feed {feed.config.key}", lambda: None)

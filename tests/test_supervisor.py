@@ -161,6 +161,16 @@ class TestFollowing:
             supervisor.apply(config(venue, "tiny", "mini", disabled="mini"))
             await until(lambda: ("mini", "down", ("A/USDT",), "exchange disabled") in kept(out).states)
 
+    async def test_an_exchange_without_a_connector_says_so_and_stops_nothing(self, venue: TinyVenue) -> None:
+        out = outlet()
+        async with running(out) as supervisor:
+            listed = config(venue, "tiny", "unheard-of")
+            chart = Opportunity("A/USDT", "tiny", "unheard-of", 1000)
+            supervisor.apply(MarketConfig(1, listed.exchanges, listed.instruments, (chart,)))
+            await until(lambda: kept(out).up() == both("tiny"))
+            why = ("unheard-of", "down", ("A/USDT",), "no connector for this exchange")
+            assert why in kept(out).states
+
     async def test_another_address_restarts_that_exchange_only(self, venue: TinyVenue) -> None:
         out = outlet()
         async with TinyVenue() as elsewhere, running(out) as supervisor:
