@@ -195,11 +195,11 @@ class Codec(ABC):
         bid_size: Any,
         ask: Any,
         ask_size: Any,
-        exchange_ts_us: int | None,
+        exchange_ms: int | None,
         received_ts_us: int,
         received_mono_ns: int,
     ) -> tuple[Quote, ...]:
-        """One checked quote, or nothing and a count. The four numbers are `Price`."""
+        """One checked quote, or nothing and a count. The four numbers are `Price`; the time is in ms."""
         symbol = self.symbols.get(native_id)
         if symbol is None:
             return self.skip("unknown_symbol")
@@ -210,12 +210,29 @@ class Codec(ABC):
                 return (
                     Quote(
                         self._key, symbol, bid, bid_size, ask, ask_size,
-                        exchange_ts_us, received_ts_us, received_mono_ns,
+                        None if exchange_ms is None else exchange_ms * 1000, received_ts_us, received_mono_ns,
                     ),
                 )  # fmt: skip
             return self.skip("rejected_crossed" if INFINITY > bid > ask > 0.0 else "rejected_zero")
         except TypeError:  # "" or null
             return self.skip("empty_side")
+
+    def best(  # noqa: PLR0917
+        self,
+        native_id: str,
+        bids: Sequence[Level],
+        asks: Sequence[Level],
+        exchange_ms: int | None,
+        received_ts_us: int,
+        received_mono_ns: int,
+    ) -> tuple[Quote, ...]:
+        """`quote` of the first level of each side of a book snapshot."""
+        if not (bids and asks):
+            return self.skip("empty_side")
+        bid, ask = bids[0], asks[0]
+        return self.quote(
+            native_id, bid.price, bid.size, ask.price, ask.size, exchange_ms, received_ts_us, received_mono_ns
+        )
 
     def trade(  # noqa: PLR0917
         self,

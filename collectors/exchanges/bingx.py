@@ -88,6 +88,7 @@ class BingX(Codec):
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
         self._push = self.decoder(_Push)
+        self._readers = {QUOTES: self._quote, TRADES: self._trade}
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """`dataType` names."""
@@ -110,24 +111,31 @@ class BingX(Codec):
         """Spot sends one trade per frame, other markets a list; both are taken."""
         push = self._push(inflated(frame))
         native_id, _, kind = push.dataType.partition("@")
-        rows = push.data if isinstance(push.data, list) else (push.data,)
-        clocks = (received_ts_us, received_mono_ns)
-        if kind == QUOTES:
-            return [event for row in rows for event in self._best(native_id, row, clocks)]
-        if kind == TRADES:
-            return [
-                event
-                for row in rows
-                for event in self.trade(
-                    row.s or native_id, row.p, row.q, TAKER[row.m], row.t, us(row.T), *clocks
-                )
-            ]
-        return self.answer(frame)
+        read = self._readers.get(kind)
+        if read is None:
+            return self.answer(frame)
+        if not isinstance(push.data, list):
+            return read(native_id, push.data, received_ts_us, received_mono_ns)
+        events: list[Quote | Trade] = []
+        for row in push.data:
+            events += read(native_id, row, received_ts_us, received_mono_ns)
+        return events
 
-    def _best(self, native_id: str, row: _Data, clocks: tuple[int, int]) -> tuple[Quote, ...]:
+    def _quote(
+        self, native_id: str, row: _Data, received_ts_us: int, received_mono_ns: int
+    ) -> tuple[Quote, ...]:
         if row.E is not None and row.T is not None and row.E - row.T > FROZEN_AFTER_MS:
             return self.skip("frozen")
-        return self.quote(row.s or native_id, row.b, row.B, row.a, row.A, us(row.E), *clocks)
+        return self.quote(
+            row.s or native_id, row.b, row.B, row.a, row.A, row.E, received_ts_us, received_mono_ns
+        )
+
+    def _trade(
+        self, native_id: str, row: _Data, received_ts_us: int, received_mono_ns: int
+    ) -> tuple[Trade, ...]:
+        return self.trade(
+            row.s or native_id, row.p, row.q, TAKER[row.m], row.t, us(row.T), received_ts_us, received_mono_ns
+        )
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
         """`Ping` in any case is answered `Pong`, a JSON ping by the same with pong."""
@@ -143,7 +151,7 @@ class BingX(Codec):
             return (Control("error", request_id(answer.id), topics, message),)
         if answer.id is not None and answer.data is None:
             return (Control("ack", request_id(answer.id), topics),)
-        ours = answer.dataType.partition("@")[2] in (QUOTES, TRADES)
+        ours = answer.dataType.partition("@")[2] in self._readers
         return self.skip("malformed" if ours else "unknown_kind")
 
 

@@ -28,7 +28,6 @@ from collectors.exchanges.base import (
 from markets.events import Quote, Trade
 
 QUOTES, TICKERS, TRADES = "books1", "ticker", "trade"
-OURS = (QUOTES, TICKERS, TRADES)
 
 
 class _Arg(Struct, gc=False):
@@ -91,6 +90,7 @@ class Bitget(Codec):
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
         self._push = self.decoder(_Push)
+        self._readers = {QUOTES: self._book, TICKERS: self._ticker, TRADES: self._trade}
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Named `channel:instId`; on the wire they are objects."""
@@ -116,33 +116,36 @@ class Bitget(Codec):
     ) -> Sequence[Quote | Trade | Control]:
         """The inner `ts` is the engine's time; the first trades after subscribing are history."""
         push = self._push(frame)
-        arg, clocks = push.arg, (received_ts_us, received_mono_ns)
-        if arg.instType.upper() != "SPOT":
+        arg = push.arg
+        read = self._readers.get(arg.channel)
+        if read is None or arg.instType != "SPOT":
             return self.skip("unknown_kind")
-        if arg.channel == QUOTES:
-            return [event for row in push.data for event in self._best(arg.instId, row, clocks)]
-        if arg.channel == TICKERS:
-            return [
-                event
-                for row in push.data
-                for event in self.quote(
-                    row.instId or arg.instId, row.bidPr, row.bidSz, row.askPr, row.askSz, us(row.ts), *clocks
-                )
-            ]
-        if arg.channel == TRADES:
-            history = push.action == "snapshot"
-            return [event for row in push.data for event in self._traded(arg.instId, row, clocks, history)]
-        return self.skip("unknown_kind")
+        events: list[Quote | Trade] = []
+        for row in push.data:
+            events += read(row.instId or arg.instId, row, received_ts_us, received_mono_ns)
+        if push.action == "snapshot" and arg.channel == TRADES:
+            for event in events:
+                event.is_history = True  # type: ignore[union-attr]
+        return events
 
-    def _best(self, native_id: str, row: _Row, clocks: tuple[int, int]) -> tuple[Quote, ...]:
-        if not (row.bids and row.asks):
-            return self.skip("empty_side")
-        bid, ask = row.bids[0], row.asks[0]
-        return self.quote(native_id, bid.price, bid.size, ask.price, ask.size, us(row.ts), *clocks)
+    def _book(
+        self, native_id: str, row: _Row, received_ts_us: int, received_mono_ns: int
+    ) -> tuple[Quote, ...]:
+        return self.best(native_id, row.bids, row.asks, row.ts, received_ts_us, received_mono_ns)
 
-    def _traded(self, native_id: str, row: _Row, clocks: tuple[int, int], history: bool) -> tuple[Trade, ...]:
+    def _ticker(
+        self, native_id: str, row: _Row, received_ts_us: int, received_mono_ns: int
+    ) -> tuple[Quote, ...]:
+        return self.quote(
+            native_id, row.bidPr, row.bidSz, row.askPr, row.askSz, row.ts, received_ts_us, received_mono_ns
+        )
+
+    def _trade(
+        self, native_id: str, row: _Row, received_ts_us: int, received_mono_ns: int
+    ) -> tuple[Trade, ...]:
         return self.trade(
-            native_id, row.price, row.size, taker_side(row.side), row.tradeId, us(row.ts), *clocks, history
+            native_id, row.price, row.size, taker_side(row.side), row.tradeId, us(row.ts),
+            received_ts_us, received_mono_ns,
         )  # fmt: skip
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
@@ -156,7 +159,7 @@ class Bitget(Codec):
             return (Control("ack", topics=topics),)
         if answer.event == "error":
             return (Control("error", topics=topics or topics_in(answer.msg), message=answer.msg),)
-        return self.skip("malformed" if arg and arg.channel in OURS else "unknown_kind")
+        return self.skip("malformed" if arg and arg.channel in self._readers else "unknown_kind")
 
 
 def _request(op: str, topics: Sequence[Topic]) -> str:

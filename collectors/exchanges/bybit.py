@@ -108,22 +108,21 @@ class Bybit(Codec):
         if isinstance(data, list):
             if not topic.startswith(TRADES):
                 return self.skip("malformed" if topic.startswith(QUOTES) else "unknown_kind")
-            return [
-                event
-                for row in data
-                for event in self.trade(
-                    row.s, row.p, row.v, taker_side(row.S), row.i, us(row.T), received_ts_us, received_mono_ns
-                )
-            ]
+            return self._trades(data, received_ts_us, received_mono_ns)
         if not topic.startswith(QUOTES):
             return self.skip("malformed" if topic.startswith(TRADES) else "unknown_kind")
-        if not (len(data.b) == 1 == len(data.a)):
-            return self.skip("one_sided" if push.type == "delta" else "empty_side")
-        bid, ask = data.b[0], data.a[0]
-        return self.quote(
-            data.s, bid.price, bid.size, ask.price, ask.size,
-            us(push.ts if push.cts is None else push.cts), received_ts_us, received_mono_ns,
-        )  # fmt: skip
+        if push.type == "delta" and not (len(data.b) == 1 == len(data.a)):
+            return self.skip("one_sided")
+        time = push.ts if push.cts is None else push.cts
+        return self.best(data.s, data.b, data.a, time, received_ts_us, received_mono_ns)
+
+    def _trades(self, rows: list[_Trade], received_ts_us: int, received_mono_ns: int) -> list[Trade]:
+        events: list[Trade] = []
+        for row in rows:
+            events += self.trade(
+                row.s, row.p, row.v, taker_side(row.S), row.i, us(row.T), received_ts_us, received_mono_ns
+            )
+        return events
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
         """Public spot answers a ping with op "ping" and ret_msg "pong"."""

@@ -22,12 +22,11 @@ from collectors.exchanges.base import (
     compact,
     request_id,
     taker_side,
-    us,
 )
 from markets.events import Quote, Trade
 
 QUOTES, TRADES = "spot.book_ticker", "spot.trades"
-TRADE_CHANNELS = (TRADES, "spot.trades_v2")
+NEWER_TRADES = "spot.trades_v2"
 NO_SUCH_MS = 10**15
 
 
@@ -89,6 +88,7 @@ class Gate(Codec):
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
         self._push = self.decoder(_Push)
+        self._readers = {QUOTES: self._quote, TRADES: self._trade, NEWER_TRADES: self._trade}
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Named `channel:pair`; on the wire they are two fields."""
@@ -116,22 +116,23 @@ class Gate(Codec):
         push = self._push(frame)
         if push.event != "update":
             return self.answer(frame)
-        results = push.result if isinstance(push.result, list) else (push.result,)
-        clocks = (received_ts_us, received_mono_ns)
-        if push.channel == QUOTES:
-            return [
-                event
-                for row in results
-                for event in self.quote(row.s, row.b, row.B, row.a, row.A, us(row.t), *clocks)
-            ]
-        if push.channel in TRADE_CHANNELS:
-            return [event for row in results for event in self._traded(row, clocks)]
-        return self.answer(frame)
+        read = self._readers.get(push.channel)
+        if read is None:
+            return self.answer(frame)
+        if not isinstance(push.result, list):
+            return read(push.result, received_ts_us, received_mono_ns)
+        events: list[Quote | Trade] = []
+        for row in push.result:
+            events += read(row, received_ts_us, received_mono_ns)
+        return events
 
-    def _traded(self, row: _Result, clocks: tuple[int, int]) -> tuple[Trade, ...]:
+    def _quote(self, row: _Result, received_ts_us: int, received_mono_ns: int) -> tuple[Quote, ...]:
+        return self.quote(row.s, row.b, row.B, row.a, row.A, row.t, received_ts_us, received_mono_ns)
+
+    def _trade(self, row: _Result, received_ts_us: int, received_mono_ns: int) -> tuple[Trade, ...]:
         return self.trade(
             row.currency_pair, row.price, row.amount, taker_side(row.side), row.id,
-            _exact_us(row.create_time_ms), *clocks,
+            _exact_us(row.create_time_ms), received_ts_us, received_mono_ns,
         )  # fmt: skip
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
@@ -145,8 +146,7 @@ class Gate(Codec):
             return (Control("heartbeat", message="service upgrade announced", reconnect=True),)
         if answer.event in ("subscribe", "unsubscribe"):
             return (Control("ack", request_id(answer.id)),)
-        ours = answer.channel in (QUOTES, *TRADE_CHANNELS)
-        return self.skip("malformed" if ours else "unknown_kind")
+        return self.skip("malformed" if answer.channel in self._readers else "unknown_kind")
 
 
 def _request(event: str, topics: Sequence[Topic], request_id: int) -> str:

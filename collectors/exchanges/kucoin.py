@@ -21,7 +21,6 @@ from collectors.exchanges.base import (
     compact,
     request_id,
     taker_side,
-    us,
 )
 from markets.events import Quote, Trade
 
@@ -113,23 +112,25 @@ class KuCoin(Codec):
         """`/market/ticker:all` puts the symbol into `subject`."""
         push = self._push(frame)
         channel, _, native_id = push.topic.partition(":")
-        data, clocks = push.data, (received_ts_us, received_mono_ns)
+        data = push.data
         if channel == QUOTES:
             bid, ask = data.bids, data.asks
             if bid is None or ask is None:
                 return self.skip("empty_side")
             return self.quote(
-                native_id, bid.price, bid.size, ask.price, ask.size, us(data.timestamp), *clocks
+                native_id, bid.price, bid.size, ask.price, ask.size, data.timestamp,
+                received_ts_us, received_mono_ns,
             )  # fmt: skip
         if channel == TICKERS:
             return self.quote(
                 push.subject if native_id == "all" else native_id,
-                data.bestBid, data.bestBidSize, data.bestAsk, data.bestAskSize, us(data.time), *clocks,
+                data.bestBid, data.bestBidSize, data.bestAsk, data.bestAskSize, data.time,
+                received_ts_us, received_mono_ns,
             )  # fmt: skip
         if channel == TRADES:
             return self.trade(
                 data.symbol or native_id, data.price, data.size, taker_side(data.side), data.tradeId,
-                None if data.time is None else data.time // 1000, *clocks,
+                None if data.time is None else data.time // 1000, received_ts_us, received_mono_ns,
             )  # fmt: skip
         return self.skip("unknown_kind")
 

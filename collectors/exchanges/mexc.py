@@ -99,31 +99,43 @@ class Mexc(Codec):
     ) -> Sequence[Quote | Trade]:
         body = push.WhichOneof("body")
         native_id = push.symbol or push.channel.rpartition("@")[2]
-        clocks = (received_ts_us, received_mono_ns)
-        sent_us = push.sendTime * 1000 if push.HasField("sendTime") else None
+        sent_ms = push.sendTime if push.HasField("sendTime") else None
         if body in QUOTE_BODIES:
-            return self._best(native_id, getattr(push, body), sent_us, clocks)
+            return self._quote(native_id, getattr(push, body), sent_ms, received_ts_us, received_mono_ns)
+        events: list[Quote | Trade] = []
         if body in TRADE_BODIES and (deals := getattr(push, body).deals):
-            return [event for deal in deals for event in self._deal(native_id, deal, clocks)]
+            for deal in deals:
+                events += self._trade(native_id, deal, received_ts_us, received_mono_ns)
+            return events
         if body == "publicBookTickerBatch" and (items := push.publicBookTickerBatch.items):
-            return [event for item in items for event in self._best(native_id, item, sent_us, clocks)]
+            for item in items:
+                events += self._quote(native_id, item, sent_ms, received_ts_us, received_mono_ns)
+            return events
         if not push.channel:
             return self.skip("malformed")
         ours = any(f".{name}." in push.channel for name in OURS)
         return self.skip("no_body" if ours else "unknown_kind")
 
-    def _best(
-        self, native_id: str, item: mexc_pb2.BookTicker, sent_us: int | None, clocks: tuple[int, int]
+    def _quote(
+        self,
+        native_id: str,
+        item: mexc_pb2.BookTicker,
+        sent_ms: int | None,
+        received_ts_us: int,
+        received_mono_ns: int,
     ) -> tuple[Quote, ...]:
         return self.quote(
             native_id, self._number(item.bidPrice), self._number(item.bidQuantity),
-            self._number(item.askPrice), self._number(item.askQuantity), sent_us, *clocks,
+            self._number(item.askPrice), self._number(item.askQuantity),
+            sent_ms, received_ts_us, received_mono_ns,
         )  # fmt: skip
 
-    def _deal(self, native_id: str, deal: mexc_pb2.Deal, clocks: tuple[int, int]) -> tuple[Trade, ...]:
+    def _trade(
+        self, native_id: str, deal: mexc_pb2.Deal, received_ts_us: int, received_mono_ns: int
+    ) -> tuple[Trade, ...]:
         return self.trade(
             native_id, self._number(deal.price), self._number(deal.quantity), TAKER.get(deal.tradeType),
-            deal.tradeId, deal.time * 1000 or None, *clocks,
+            deal.tradeId, deal.time * 1000 or None, received_ts_us, received_mono_ns,
         )  # fmt: skip
 
     def _number(self, text: str) -> Any:

@@ -28,8 +28,7 @@ from collectors.exchanges.base import (
 )
 from markets.events import Quote, Trade
 
-QUOTES, TICKERS, TRADES = "bbo-tbt", "tickers", ("trades", "trades-all")
-OURS = (QUOTES, TICKERS, *TRADES)
+QUOTES, TICKERS, TRADES, ALL_TRADES = "bbo-tbt", "tickers", "trades", "trades-all"
 CLOSING_SOON = "64008"  # a notice about 60 s before a service upgrade
 
 
@@ -92,12 +91,18 @@ class Okx(Codec):
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
         self._push = self.decoder(_Push)
+        self._readers = {
+            QUOTES: self._book,
+            TICKERS: self._ticker,
+            TRADES: self._trade,
+            ALL_TRADES: self._trade,
+        }
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Named `channel:instId`; on the wire they are objects."""
         return (
             Topic("quote", native_id, f"{QUOTES}:{native_id}"),
-            Topic("trade", native_id, f"{TRADES[0]}:{native_id}"),
+            Topic("trade", native_id, f"{TRADES}:{native_id}"),
         )
 
     def subscribe(self, topics: Sequence[Topic], request_id: int) -> str:
@@ -117,33 +122,32 @@ class Okx(Codec):
     ) -> Sequence[Quote | Trade | Control]:
         """`ts` of a row is the venue's time in ms, as text."""
         push = self._push(frame)
-        arg, clocks = push.arg, (received_ts_us, received_mono_ns)
-        if arg.channel == QUOTES:
-            return [event for row in push.data for event in self._best(arg.instId, row, clocks)]
-        if arg.channel == TICKERS:
-            return [
-                event
-                for row in push.data
-                for event in self.quote(
-                    row.instId or arg.instId, row.bidPx, row.bidSz, row.askPx, row.askSz, us(row.ts), *clocks
-                )
-            ]
-        if arg.channel in TRADES:
-            return [
-                event for row in push.data for event in self._traded(row.instId or arg.instId, row, clocks)
-            ]
-        return self.skip("unknown_kind")
+        read = self._readers.get(push.arg.channel)
+        if read is None:
+            return self.skip("unknown_kind")
+        events: list[Quote | Trade] = []
+        for row in push.data:
+            events += read(row.instId or push.arg.instId, row, received_ts_us, received_mono_ns)
+        return events
 
-    def _best(self, native_id: str, row: _Row, clocks: tuple[int, int]) -> tuple[Quote, ...]:
-        if not (row.bids and row.asks):
-            return self.skip("empty_side")
-        bid, ask = row.bids[0], row.asks[0]
-        return self.quote(native_id, bid.price, bid.size, ask.price, ask.size, us(row.ts), *clocks)
+    def _book(
+        self, native_id: str, row: _Row, received_ts_us: int, received_mono_ns: int
+    ) -> tuple[Quote, ...]:
+        return self.best(native_id, row.bids, row.asks, row.ts, received_ts_us, received_mono_ns)
 
-    def _traded(self, native_id: str, row: _Row, clocks: tuple[int, int]) -> tuple[Trade, ...]:
+    def _ticker(
+        self, native_id: str, row: _Row, received_ts_us: int, received_mono_ns: int
+    ) -> tuple[Quote, ...]:
+        return self.quote(
+            native_id, row.bidPx, row.bidSz, row.askPx, row.askSz, row.ts, received_ts_us, received_mono_ns
+        )
+
+    def _trade(
+        self, native_id: str, row: _Row, received_ts_us: int, received_mono_ns: int
+    ) -> tuple[Trade, ...]:
         return self.trade(
-            row.instId or native_id, row.px, row.sz,
-            taker_side(row.side), row.tradeId, us(row.ts), *clocks,
+            native_id, row.px, row.sz, taker_side(row.side), row.tradeId, us(row.ts),
+            received_ts_us, received_mono_ns,
         )  # fmt: skip
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
@@ -160,7 +164,7 @@ class Okx(Codec):
         if answer.event == "notice":
             closing = str(answer.code) == CLOSING_SOON
             return (Control("heartbeat", message=answer.msg, reconnect=closing),)
-        return self.skip("malformed" if arg and arg.channel in OURS else "unknown_kind")
+        return self.skip("malformed" if arg and arg.channel in self._readers else "unknown_kind")
 
 
 def _request(op: str, topics: Sequence[Topic], request_id: int) -> str:
