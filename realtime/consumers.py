@@ -18,6 +18,8 @@ from realtime.viewer import Closed, Viewer
 log = logging.getLogger(__name__)
 
 MESSAGES_PER_S: Final = 100
+FAREWELL_S: Final = 0.05
+"""A server that shuts down cuts the connection as soon as we return: the close frame needs a moment."""
 
 
 class RealtimeCharts(AsyncWebsocketConsumer):  # type: ignore[misc]
@@ -143,6 +145,7 @@ class RealtimeCharts(AsyncWebsocketConsumer):  # type: ignore[misc]
             await super().__call__(scope, receive, send)
         except asyncio.CancelledError:
             await self.close(wire.CLOSE_RESTART, "the server restarts: connect again")
+            await asyncio.sleep(FAREWELL_S)
             raise
         finally:
             self._stop()

@@ -18,6 +18,7 @@ from django.conf import settings
 
 from markets.config import MarketConfig
 from realtime import recent, wire
+from realtime.backlog import Backlog
 from realtime.points import ChartDelta, ChartState, Points, no_points
 from realtime.selection import Selection
 from realtime.viewer import Closed, Viewer
@@ -45,11 +46,12 @@ class ShardView:
 
 
 class KnownChart(msgspec.Struct):
-    """A chart's newest state and the shard that said so."""
+    """A chart's newest state, the shard that said so, and its last seconds once batches brought some."""
 
     shard: str
     state: ChartState
     reason: str
+    backlog: Backlog | None = None
 
 
 class Hub:
@@ -123,7 +125,7 @@ class Hub:
         self.counters["batches"] += 1
         self._heard(batch)
         for packed in batch.charts:
-            self._changed(batch.shard, wire.unpack(packed))
+            self._changed(batch, wire.unpack(packed))
 
     def _heard(self, batch: wire.Batch) -> None:
         shard = self._shards.get(batch.shard)
@@ -142,8 +144,15 @@ class Hub:
             log.info("collector %s is back", shard.name)
             self._show_states(shard)
 
-    def _changed(self, shard: str, delta: wire.ChartMessage) -> None:
-        self._charts[delta.id] = KnownChart(shard, delta.state, delta.reason)
+    def _changed(self, batch: wire.Batch, delta: wire.ChartMessage) -> None:
+        known = self._charts.get(delta.id)
+        if known is None:
+            known = self._charts[delta.id] = KnownChart(batch.shard, delta.state, delta.reason)
+        known.shard, known.state, known.reason = batch.shard, delta.state, delta.reason
+        if known.backlog is None:
+            # A new process's first flush has none before it: what is older is in the store.
+            known.backlog = Backlog(batch.previous_ts_us or batch.flush_ts_us - 1)
+        known.backlog.add(batch.flush_ts_us, delta.points)
         for viewer in self._watching.get(delta.id, ()):
             viewer.push(delta)
 
@@ -154,12 +163,13 @@ class Hub:
                 known.state, known.reason = "stale", f"waiting for collector {shard.name}"
 
     def _fetch_missed(self, shard: ShardView, last_seen_us: int) -> None:
+        """Batches of this shard got lost: whoever watches its charts gets them from the store."""
         self.counters["batches_missed"] += 1
-        for chart_id, viewers in self._watching.items():
-            known = self._charts.get(chart_id)
-            if known is None or known.shard != shard.name:
+        for chart_id, known in self._charts.items():
+            if known.shard != shard.name:
                 continue
-            for viewer in viewers:
+            known.backlog = None
+            for viewer in self._watching.get(chart_id, ()):
                 viewer.catch_up([chart_id], last_seen_us)
 
     # --- silence ---------------------------------------------------------------------------------
@@ -186,11 +196,10 @@ class Hub:
 
     # --- what viewers ask (realtime.viewer.Source) -----------------------------------------------
 
-    def watermark(self, flushed: dict[str, int] | None = None) -> int:
+    def watermark(self) -> int:
         """The flush (µs) up to which every live shard was heard; of the newest when none is live."""
-        stamps = {shard.name: shard.flush_ts_us for shard in self._shards.values()} | (flushed or {})
-        live = [stamp for name, stamp in stamps.items() if not self._is_silent(name)]
-        return min(live) if live else max(stamps.values(), default=0)
+        live = [shard.flush_ts_us for shard in self._shards.values() if not shard.silent]
+        return min(live) if live else max((s.flush_ts_us for s in self._shards.values()), default=0)
 
     def chart(self, chart_id: str, points: Points) -> ChartDelta:
         """A chart's present state, in words, with these points."""
@@ -204,7 +213,19 @@ class Hub:
             await self._listening.wait()
             snapshot = await recent.read(self._redis, chart_ids, time.time_ns() // 1000)
         self._learn(snapshot)
+        for chart_id, stored in snapshot.charts.items():
+            self._refine(stored, self._charts[chart_id].backlog)
         return snapshot
+
+    def _refine(self, stored: recent.Stored, backlog: Backlog | None) -> None:
+        """Make it end with what this process has heard: later flushes reach viewers as batches."""
+        shard = self._shards.get(stored.tail.shard)
+        if shard is None or shard.silent:
+            return
+        if backlog is None:
+            stored.rows = stored.until(shard.flush_ts_us)
+        else:
+            backlog.refine(stored)
 
     def _learn(self, snapshot: recent.Snapshot) -> None:
         """Take from the store what no batch has told this process yet."""

@@ -1,10 +1,10 @@
 """Deltas that wait to go out: merged per chart, never a queue."""
 
+import math
 from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
-from msgspec import structs
 
 from realtime.points import ChartDelta, Points
 from realtime.thinning import thin
@@ -51,15 +51,20 @@ class Pending:
             self._parts.pop(id, None)
             self._counts.pop(id, None)
 
-    def take(self) -> list[ChartDelta]:
-        """Everything that waits, one delta per chart; nothing waits afterwards.
+    def take(self, most_points: float = math.inf) -> list[ChartDelta]:
+        """What waits, one delta per chart, those that wait longest first.
 
-        A chart with a single waiting delta comes back as that very object.
+        At most `most_points` points, but always one whole chart; what is left waits on. A chart
+        with a single waiting delta comes back as that very object.
         """
-        taken = [self._merged(delta) for delta in self._charts.values()]
-        self._charts.clear()
-        self._parts.clear()
-        self._counts.clear()
+        taken: list[ChartDelta] = []
+        count = 0
+        for id, newest in self._charts.items():
+            count += self._counts.get(id, 0)
+            if taken and count > most_points:
+                break
+            taken.append(self._merged(newest))
+        self.discard([delta.id for delta in taken])
         return taken
 
     def _merged(self, newest: ChartDelta) -> ChartDelta:
@@ -71,4 +76,6 @@ class Pending:
 
 def with_points(delta: ChartDelta, points: Points) -> ChartDelta:
     """The same chart and state with other points."""
-    return ChartDelta(**{**structs.asdict(delta), "points": points})
+    return ChartDelta(
+        delta.id, delta.symbol, delta.exchange1, delta.exchange2, delta.state, delta.reason, points
+    )

@@ -119,10 +119,13 @@ class Publisher:
 
     async def _take_over_store(self) -> set[str]:
         """What this shard's earlier process left: charts to go on with; the others are forgotten."""
-        stored = await recent.known_charts(self._redis)
-        ours = {chart_id for chart_id in stored if self.shard.owns(chart_id.split("|")[0])}
+        left = await recent.open_seconds(self._redis)
+        ours = {chart_id for chart_id in left if self.shard.owns(chart_id.split("|")[0])}
         self._forget |= ours - self._wanted
-        return ours & self._wanted
+        resumed = ours & self._wanted
+        for chart_id in resumed:
+            self._writer.adopt(chart_id, left[chart_id])
+        return resumed
 
     def _with_gap(self, delta: ChartDelta) -> ChartDelta:
         resumed = self._resumed or set()

@@ -55,6 +55,10 @@ class Stored(Struct, eq=False):
         """The points that later flushes than this one brought (0: all)."""
         return self.rows[self.rows[:, _STAMP] > after_flush_us, :_STAMP]
 
+    def until(self, flush_us: int) -> Points:
+        """The rows that this flush and earlier ones brought."""
+        return self.rows[self.rows[:, _STAMP] <= flush_us]
+
 
 class Snapshot(Struct, eq=False):
     """One consistent read: charts by id, and every shard's newest flush, µs."""
@@ -112,6 +116,11 @@ class RecentWriter:
         """The pipeline was executed."""
         self._open |= self._opening
 
+    def adopt(self, chart_id: str, rows: Points) -> None:
+        """Go on with the open second that an earlier process left."""
+        if len(rows):
+            self._open[chart_id] = rows
+
     def forget(self, pipe: Any, chart_ids: Iterable[str]) -> None:
         """Queue the removal of charts."""
         for chart_id in chart_ids:
@@ -124,7 +133,7 @@ class RecentWriter:
         """Add the delta's points to the open second; returns the seconds that closed."""
         if not len(delta.points):
             return []
-        rows = _stamped(delta.points, flush_ts_us)
+        rows = stamped(delta.points, flush_ts_us)
         if delta.id in self._open:
             rows = np.concatenate([self._open[delta.id], rows])
         starts = np.flatnonzero(np.diff(rows[:, 0] // 1_000_000)) + 1
@@ -168,20 +177,26 @@ async def read(redis: "Redis", chart_ids: Sequence[str], now_us: int) -> Snapsho
     return Snapshot(charts, {shard: stamp for shard, stamp in stamps.items() if stamp >= oldest_us})
 
 
-async def known_charts(redis: "Redis") -> list[str]:
-    """The ids of all charts in the store."""
-    return [key.decode() for key in await redis.hkeys(TAILS)]
+async def open_seconds(redis: "Redis") -> dict[str, Points]:
+    """The rows of the open second of every chart in the store."""
+    tails = await redis.hgetall(TAILS)
+    return {key.decode(): _rows(_tail_decoder.decode(tail).rows) for key, tail in tails.items()}
 
 
-def _stamped(points: Points, flush_ts_us: int) -> Points:
+def stamped(points: Points, flush_ts_us: int) -> Points:
+    """Points as the store's rows: with the flush that published them."""
     stamps = np.full((len(points), 1), float(flush_ts_us))
     return np.concatenate([points, stamps], axis=1)
 
 
 def _stored(tail: Tail, entries: list[bytes], oldest_us: int) -> Stored:
-    rows = np.frombuffer(b"".join([*entries, tail.rows])).reshape(-1, _WIDTH)
+    rows = _rows(b"".join([*entries, tail.rows]))
     rows = rows[rows[:, 0] >= oldest_us]
     return Stored(tail, rows[_rising(rows[:, 0])])
+
+
+def _rows(raw: bytes) -> Points:
+    return np.frombuffer(raw).reshape(-1, _WIDTH)
 
 
 def _rising(stamps: Points) -> "np.ndarray[Any, np.dtype[np.bool_]]":

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import islice
 from typing import Final, Literal, Protocol
 
 import numpy as np
@@ -19,6 +20,9 @@ NEVER_ACKED_EVERY_S: Final = 0.5
 STORE_RETRY_S: Final = 1.0
 SNAPSHOT_POINTS: Final = 1500
 """Points per chart in a snapshot: the newest 3 minutes at least as stored, older ones as extremes."""
+MESSAGE_POINTS: Final = 4000
+"""Points in one message, some 150 bytes each: Daphne sends no message above 1 MiB."""
+CHARTS_A_READ: Final = 50
 
 
 class Closed(Exception):
@@ -33,14 +37,14 @@ class Closed(Exception):
 class Source(Protocol):
     """What a viewer asks of the hub."""
 
-    def watermark(self, flushed: dict[str, int] | None = None) -> int:
-        """The flush (µs) up to which every live shard has been heard, or stored where given."""
+    def watermark(self) -> int:
+        """The flush (µs) up to which every live shard has been heard."""
 
     def chart(self, chart_id: str, points: Points) -> ChartDelta:
         """The chart's present state with these points."""
 
     async def stored(self, chart_ids: Sequence[str]) -> Snapshot:
-        """What the recent-points store holds. Raises RedisError, OSError or TimeoutError."""
+        """What the recent-points store and the hub hold. Raises RedisError, OSError or TimeoutError."""
 
 
 class Viewer:
@@ -115,7 +119,8 @@ class Viewer:
             if self.wants or self._greet:
                 await self._send_stored(source)
             else:
-                await self._update("delta", self.pending.take(), source.watermark())
+                charts = self.pending.take(MESSAGE_POINTS)
+                await self._update("delta", charts, 0 if self.pending else source.watermark())
 
     async def _until_there_is_something_to_send(self) -> None:
         while True:
@@ -144,26 +149,32 @@ class Viewer:
         """A snapshot of the charts that need one, else a delta with what the others missed."""
         whole = [chart_id for chart_id, after in self.wants.items() if not after]
         is_snapshot = bool(whole) or self._greet
-        asked = {chart_id: self.wants[chart_id] for chart_id in (whole if is_snapshot else self.wants)}
+        next_ones = islice(whole if is_snapshot else self.wants, CHARTS_A_READ)
+        asked = {chart_id: self.wants[chart_id] for chart_id in next_ones}
         try:
             stored = await source.stored(list(asked))
         except (RedisError, OSError, TimeoutError):
             await self._send_without_store(source, asked)
             return
         self._settle(asked)
-        charts = []
+        charts: list[ChartDelta] = []
+        room = MESSAGE_POINTS
         for chart_id, after in asked.items():
             if chart_id not in self.charts:
                 continue  # unwatched while the store was read
             known = stored.charts.get(chart_id)
-            points = no_points() if known is None else known.points(after)
+            points = thin(no_points() if known is None else known.points(after), SNAPSHOT_POINTS)
+            room -= len(points)
+            if charts and room < 0:
+                self.catch_up([chart_id], after)  # with the next message
+                continue
             if not after:
                 self._last_ts.pop(chart_id, None)
-            charts.append(source.chart(chart_id, thin(points, SNAPSHOT_POINTS)))
+            charts.append(source.chart(chart_id, points))
         kind: Literal["snapshot", "delta"] = "snapshot" if is_snapshot else "delta"
         # Of charts that were not read, older points may still wait: then the flush is not yet complete.
-        complete = asked.keys() >= self.charts
-        await self._update(kind, charts, source.watermark(stored.flushed) if complete else 0)
+        complete = {chart.id for chart in charts} >= self.charts
+        await self._update(kind, charts, source.watermark() if complete else 0)
 
     def _settle(self, asked: dict[str, int]) -> None:
         """What was asked for is at hand; keep what was wanted anew, from further back, meanwhile."""

@@ -17,6 +17,7 @@ from typing import Any
 import websockets
 from django.conf import settings
 from django.db import connection
+from msgspec import structs
 
 from collectors.channel import Channel
 from markets.config import MarketConfig, Shard
@@ -136,11 +137,12 @@ class Desk:
 
 @asynccontextmanager
 async def desk(config: MarketConfig, shard: Shard | None = None) -> AsyncIterator[Desk]:
-    """A running `RealtimeSink`."""
+    """A running `RealtimeSink`. Quotes never get too old, so that a slow machine changes no result."""
     shard = shard or Shard()
     channel: Channel[Event] = Channel("realtime")
     sink = RealtimeSink(channel, shard)
-    sink.configure(config)
+    patient = tuple(structs.replace(o, tolerance_ms=None) for o in config.opportunities)
+    sink.configure(structs.replace(config, opportunities=patient))
     task = asyncio.create_task(sink.run())
     try:
         yield Desk(channel, sink, task)
@@ -168,7 +170,7 @@ class Browser:
         self.messages.append(message)
         if message["type"] in ("snapshot", "delta"):
             self._take(message)
-            if ack:
+            if ack and self.socket.state is websockets.State.OPEN:
                 await self.ack()
         return message
 

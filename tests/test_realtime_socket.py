@@ -75,7 +75,7 @@ async def test_a_browser_gets_the_snapshot_at_once_and_then_deltas(stack: Stack)
             await page.until(lambda p: valid(p)[-1] > 0.0799, "the newest point")
 
     chart = page.charts[BTC]
-    assert len(valid(page)) >= 14, "4 points of the snapshot's second, and every one of five ticks"
+    assert len(valid(page)) >= 12, "the ends of the snapshot's second, and every point of five ticks"
     assert chart["spreads"][-1] == pytest.approx(0.08, abs=1e-9)
     assert (chart["exchange1"], chart["exchange2"], chart["symbol"]) == ("binance", "bybit", "BTC/USDT")
     assert page.messages[-1]["type"] == "delta"
@@ -109,28 +109,24 @@ async def test_an_acked_message_is_followed_by_the_next_at_once(stack: Stack) ->
 async def test_after_a_reconnect_with_seq_nothing_is_lost_and_nothing_comes_twice(stack: Stack) -> None:
     async with desk(stack.config) as running:
         async with browser(stack.web, stack.token) as page:
+            await page.next()
             await tick(running, 2)
             await page.until(lambda p: len(valid(p)) >= 3, "the first points")
         seen = page.charts[BTC]["timestamps"]
 
+        published = running.sink.stats()["batches_published"]
         await tick(running, 1)
-        await asyncio.sleep(0.15)  # those flushes happen while nobody is connected
+        await eventually(lambda: running.sink.stats()["batches_published"] > published, "a flush meanwhile")
         async with browser(stack.web, stack.token, f"?seq={page.seq}") as again:
             missed = await again.next()
             assert missed["type"] == "delta"
+            async with browser(stack.web, stack.token, "?seq=1000000") as ancient:
+                assert (await ancient.next())["type"] == "snapshot", "that seq is too long ago"
             await tick(running, 1)
             await again.until(lambda p: len(valid(p)) >= 4, "the missed and the new points")
 
-    stamps = again.charts[BTC]["timestamps"]
-    assert stamps[0] > seen[-1]
-    assert [round(s, 6) for s in valid(page) + valid(again)] == sorted(
-        [0.01, 0.01, 0.02, 0.02, 0.03, 0.03, 0.04][: len(valid(page) + valid(again))]
-    )
-
-
-async def test_a_seq_from_too_long_ago_gets_a_snapshot(stack: Stack) -> None:
-    async with browser(stack.web, stack.token, "?seq=1000000") as page:
-        assert (await page.next())["type"] == "snapshot"
+    assert again.charts[BTC]["timestamps"][0] > seen[-1]
+    assert [round(s, 6) for s in valid(page) + valid(again)] == [0.01, 0.01, 0.02, 0.02, 0.03, 0.03, 0.04]
 
 
 async def test_a_restarted_web_process_has_the_last_minutes_and_the_browser_loses_nothing(
@@ -139,6 +135,7 @@ async def test_a_restarted_web_process_has_the_last_minutes_and_the_browser_lose
     async with desk(seeded) as running:
         with daphne() as web:
             async with browser(web, token) as page:
+                await page.next()
                 await tick(running, 3)
                 await page.until(lambda p: len(valid(p)) >= 5, "the first points")
                 web.process.terminate()
@@ -204,11 +201,9 @@ async def test_what_a_browser_watches_can_change(stack: Stack) -> None:
         await page.send({"type": "subscribe", "filter": stack.config.filters[0].id})
         await page.until(lambda p: len(p.charts) == 20, "the whole filter")
         await page.send({"type": "subscribe", "charts": ["DOGE/USDT|mexc|kraken"]})
-        await page.until(lambda p: p.messages[-1]["type"] == "error", "an error")
-        assert page.messages[-1]["code"] == "unknown_chart"
+        await page.until(lambda p: p.messages[-1].get("code") == "unknown_chart", "an error")
         await page.send({"type": "subscribe", "filter": 999999})
-        await page.until(lambda p: p.messages[-1]["type"] == "error", "an error")
-        assert page.messages[-1]["code"] == "unknown_filter"
+        await page.until(lambda p: p.messages[-1].get("code") == "unknown_filter", "an error")
 
 
 async def test_a_changed_filter_reaches_open_sockets_without_a_reload(stack: Stack) -> None:
@@ -233,67 +228,69 @@ def _add_ada() -> None:
 # --- who may, and what may be said ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("origin", [None, "https://evil.example", "null", "http://[", "ws://127.0.0.1"])
-async def test_a_wrong_or_missing_origin_is_refused(stack: Stack, origin: str | None) -> None:
-    with pytest.raises(websockets.InvalidStatus) as refused:
-        async with browser(stack.web, stack.token, origin=origin):
-            pass
-    assert refused.value.response.status_code == 403
+async def test_a_wrong_or_missing_origin_is_refused(stack: Stack) -> None:
+    for origin in (None, "https://evil.example", "null", "http://[", "http://127.0.0.1.evil.example"):
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            async with browser(stack.web, stack.token, origin=origin):
+                pass
+        assert refused.value.response.status_code in (400, 403), origin
 
 
-@pytest.mark.parametrize("bad", ["", "no-token"])
-async def test_who_is_not_signed_in_is_told_so(stack: Stack, bad: str) -> None:
-    async with browser(stack.web, bad) as page:
-        with pytest.raises(websockets.ConnectionClosed) as closed:
-            await page.next()
-    assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == 4401
-    assert "log in" in closed.value.rcvd.reason
-
-
-async def test_a_session_cookie_signs_in(stack: Stack, operator_cookie: str) -> None:
-    headers = {"Cookie": operator_cookie}
+async def test_a_socket_opens_for_a_session_or_a_token_and_else_says_why_not(
+    stack: Stack, operator_cookie: str
+) -> None:
+    session = {"Cookie": operator_cookie}
     async with websockets.connect(
-        stack.web.socket_url, origin=stack.web.url, additional_headers=headers
+        stack.web.socket_url, origin=stack.web.url, additional_headers=session
     ) as socket:
         assert json.loads(await socket.recv())["type"] == "snapshot"
 
+    for bad in ("", "no-token", stack.token[:-1]):
+        async with browser(stack.web, bad) as page:
+            closed = await the_end(page)
+        assert (closed.code, "log in" in closed.reason) == (4401, True)
 
-@pytest.mark.parametrize(
-    ("message", "code", "reason"),
-    [
-        ("hello", 4400, "JSON is malformed"),
-        ('{"type": "order"}', 4400, "'order'"),
-        ('{"type": "ack"}', 4400, "`seq`"),
-        ('{"type": "ack", "seq": "1"}', 4400, "$.seq"),
-        ('{"type": "ack", "seq": 1, "extra": 2}', 4400, "extra"),
-        ('{"type": "subscribe"}', 4400, "either `filter` or `charts`"),
-        ('{"type": "unsubscribe", "charts": []}', 4400, "$.charts"),
-        ("[" * 50_000, 4400, "malformed"),
-        (b"\x00", 4400, "binary"),
-        ("x" * 70_000, 1009, "64 KiB"),
-    ],
-)
-async def test_a_message_outside_the_contract_closes_the_socket_saying_why(
-    stack: Stack, message: str | bytes, code: int, reason: str
-) -> None:
+    for query, name in (("?filter=btc", "filter"), ("?seq=-1", "seq")):
+        async with browser(stack.web, stack.token, query) as page:
+            closed = await the_end(page)
+        assert (closed.code, name in closed.reason) == (4400, True)
+
+
+OUTSIDE_THE_CONTRACT = [
+    ("hello", 4400, "JSON is malformed"),
+    ('{"type": "order"}', 4400, "'order'"),
+    ('{"type": "ack"}', 4400, "`seq`"),
+    ('{"type": "ack", "seq": "1"}', 4400, "$.seq"),
+    ('{"type": "ack", "seq": 1, "extra": 2}', 4400, "extra"),
+    ('{"type": "subscribe"}', 4400, "either `filter` or `charts`"),
+    ('{"type": "unsubscribe", "charts": []}', 4400, "$.charts"),
+    ("[" * 50_000, 4400, "object"),
+    (b"\x00", 4400, "binary"),
+    ("x" * 70_000, 1009, "64 KiB"),
+]
+
+
+async def test_a_message_outside_the_contract_closes_the_socket_saying_why(stack: Stack) -> None:
+    for message, code, reason in OUTSIDE_THE_CONTRACT:
+        async with browser(stack.web, stack.token, "?filter=none") as page:
+            await page.send(message)
+            closed = await the_end(page)
+        assert closed.code == code, message
+        assert reason in closed.reason
+
     async with browser(stack.web, stack.token, "?filter=none") as page:
-        await page.send(message)
-        with pytest.raises(websockets.ConnectionClosed) as closed:
-            while True:
-                await page.next()
-    assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == code
-    assert reason in closed.value.rcvd.reason
+        for _ in range(200):
+            await page.socket.send('{"type": "ack", "seq": 0}')
+        assert (await the_end(page)).code == 4409
 
 
-@pytest.mark.parametrize(("query", "reason"), [("?filter=btc", "filter"), ("?seq=-1", "seq")])
-async def test_a_bad_query_is_named(stack: Stack, query: str, reason: str) -> None:
-    async with browser(stack.web, stack.token, query) as page:
-        with pytest.raises(websockets.ConnectionClosed) as closed:
+async def the_end(page: Browser) -> websockets.frames.Close:
+    """Read until the server closes; its code and reason."""
+    with pytest.raises(websockets.ConnectionClosed) as closed:
+        while True:
             await page.next()
     assert closed.value.rcvd is not None
-    assert (closed.value.rcvd.code, reason in closed.value.rcvd.reason) == (4400, True)
+    return closed.value.rcvd
 
 
 async def test_a_user_has_a_limited_number_of_sockets(seeded: MarketConfig, token: str) -> None:
@@ -301,19 +298,4 @@ async def test_a_user_has_a_limited_number_of_sockets(seeded: MarketConfig, toke
         async with browser(web, token) as one, browser(web, token) as two:
             await asyncio.gather(one.next(), two.next())
             async with browser(web, token) as three:
-                with pytest.raises(websockets.ConnectionClosed) as closed:
-                    await three.next()
-    assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == 4409
-
-
-async def test_a_flood_of_messages_is_cut_off(stack: Stack) -> None:
-    async with browser(stack.web, stack.token, "?filter=none") as page:
-        with pytest.raises(websockets.ConnectionClosed) as closed:
-            for _ in range(500):
-                await page.send({"type": "ack", "seq": 0})
-            await eventually(lambda: page.socket.close_code, "the socket is closed")
-            await page.next()
-            await page.next()
-    assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == 4409
+                assert (await the_end(three)).code == 4409

@@ -1,0 +1,201 @@
+"""The JSON APIs and API tokens, asked over HTTP from a real Daphne."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from datetime import datetime
+from io import StringIO
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.test import Client
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+
+from arbsite.auth import InvalidToken, make_token, user_of_token
+from markets.config import MarketConfig
+from markets.models import Exchange
+from markets.runtime import CollectorStatus, report_status
+from markets.selectors import load_config
+from tests.live import Web, daphne, desk, eventually
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BTC = "BTC/USDT|binance|bybit"
+
+
+@pytest.fixture
+def seeded(transactional_db: None, empty_redis: Redis) -> MarketConfig:
+    call_command("seed")
+    return load_config()
+
+
+@pytest.fixture
+def web(seeded: MarketConfig) -> Iterator[Web]:
+    with daphne() as running:
+        yield running
+
+
+def get(url: str, token: str = "") -> tuple[int, str]:
+    """(status, body) of a GET."""
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+aget = sync_to_async(get, thread_sensitive=False)
+
+
+def lines(body: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in body.splitlines()]
+
+
+async def test_the_rolling_window_comes_one_chart_per_line_however_names_are_spelled(
+    web: Web, seeded: MarketConfig, operator: User
+) -> None:
+    token, url = make_token(operator, 1), f"{web.url}/api/rolling_window_data"
+    async with desk(seeded) as running:
+        running.quote("bybit", 100.0)
+        running.quote("binance", 100.2)
+        await eventually(lambda: running.sink.stats()["batches_published"] > 1, "the points are stored")
+        for query in (
+            "symbol=BTC/USDT&exchange1=binance&exchange2=bybit",
+            "symbol=btcusdt&exchange1=Binance&exchange2=BYBIT",
+        ):
+            status, body = await aget(f"{url}?{query}", token)
+            assert status == 200
+            (chart,) = lines(body)
+            assert (chart["id"], chart["state"]) == (BTC, "live")
+            assert chart["spreads"][-1] == pytest.approx(0.2)
+            assert len({len(values) for values in chart.values() if isinstance(values, list)}) == 1
+
+        status, body = await aget(url, token)
+        assert {chart["id"] for chart in lines(body)} == {o.id for o in seeded.opportunities}
+        status, body = await aget(f"{url}?symbol=ETHUSDT", token)
+        assert len(lines(body)) == 4
+
+
+def test_what_does_not_exist_is_a_404_that_names_the_parameter_and_what_there_is(
+    web: Web, operator: User
+) -> None:
+    token, url = make_token(operator, 1), f"{web.url}/api/rolling_window_data"
+    for query, words in (
+        ("symbol=NOPE", ["symbol", "'NOPE'", "BTC/USDT"]),
+        ("symbol=BTCUSDT&exchange1=kraken", ["exchange1", "'kraken'", "binance"]),
+        ("symbol=BTCUSDT&exchange1=bybit&exchange2=binance", ["exchange1=binance&exchange2=bybit"]),
+        ("filter=77", ["filter", "Majors"]),
+    ):
+        status, body = get(f"{url}?{query}", token)
+        assert status == 404, query
+        error = json.loads(body)["error"]
+        assert all(word in error for word in words), error
+
+    status, body = get(f"{web.url}/api/charts?filter=77", token)
+    assert (status, "Majors" in json.loads(body)["error"]) == (404, True)
+
+
+def test_without_a_valid_sign_in_the_apis_answer_401_in_json(web: Web, operator: User) -> None:
+    for path in ("rolling_window_data", "charts"):
+        for token, word in (("", "api_token"), ("nonsense", "not valid")):
+            status, body = get(f"{web.url}/api/{path}", token)
+            assert (status, word in json.loads(body)["error"]) == (401, True)
+
+
+def test_the_dashboard_learns_filters_and_charts(operator_client: Client, seeded: MarketConfig) -> None:
+    answer = operator_client.get("/api/charts").json()
+    (row,) = answer["filters"]
+    assert answer["filter"] == {"id": row["id"], "name": "Majors"}
+    assert (row["charts"], len(answer["charts"]), answer["revision"]) == (20, 20, seeded.revision)
+    assert answer["min_spread_pct"] is None
+    first = {"symbol": "BTC/USDT", "exchange1": "binance", "exchange2": "bybit", "id": BTC}
+    assert any(first.items() <= chart.items() for chart in answer["charts"])
+    assert operator_client.get(f"/api/charts?filter={row['id']}").json() == answer
+
+
+# --- health --------------------------------------------------------------------------------------
+
+
+async def test_health_tells_everybody_the_status_and_the_signed_in_the_rest(
+    web: Web, seeded: MarketConfig, operator: User
+) -> None:
+    token, url = make_token(operator, 1), f"{web.url}/api/health"
+    status, body = await aget(url)
+    assert status == 503, "no collector runs"
+    assert set(json.loads(body)) == {"status", "version", "time"}
+
+    async with AsyncRedis.from_url(_redis_url()) as redis:
+        running = CollectorStatus("1/1", revision=seeded.revision, exchanges={"binance": {"state": "live"}})
+        await report_status(redis, running)
+        status, body = await aget(url, token)
+        detail = json.loads(body)
+        assert (status, detail["status"], detail["saved_revision"]) == (200, "ok", seeded.revision)
+        assert detail["collectors"][0]["exchanges"] == {"binance": {"state": "live"}}
+        assert datetime.fromisoformat(detail["time"]).tzinfo is not None
+        assert "sockets" in detail["web"]
+
+        await database_sync_to_async(Exchange.objects.filter(key="okx").update)(enabled=False)
+        assert json.loads((await aget(url))[1])["status"] == "degraded", "the collector runs an older revision"
+
+
+def _redis_url() -> str:
+    from django.conf import settings
+
+    return str(settings.REDIS_URL)
+
+
+def test_health_answers_503_without_a_traceback_when_a_server_is_gone(seeded: MarketConfig) -> None:
+    gone = "unix:///nonexistent/redis.sock"
+    with daphne(REDIS_URL=gone) as web:
+        status, body = get(f"{web.url}/api/health")
+    assert (status, json.loads(body)["status"]) == (503, "down")
+
+    with daphne(DATABASE_URL="postgres://127.0.0.1:1/none") as web:
+        status, body = get(f"{web.url}/api/health")
+    assert (status, set(json.loads(body))) == (503, {"status", "version", "time"})
+
+
+# --- tokens --------------------------------------------------------------------------------------
+
+
+def printed_token(*args: str) -> str:
+    out = StringIO()
+    call_command("api_token", *args, stdout=out)
+    return out.getvalue().strip()
+
+
+def test_the_command_prints_a_token_that_speaks_for_its_user(operator: User) -> None:
+    token = printed_token("operator")
+    assert user_of_token(token) == operator
+    assert Client(headers={"Authorization": f"Bearer {token}"}).get("/api/charts").status_code == 200
+
+
+def test_a_new_password_a_deactivation_or_the_end_of_its_days_revokes_a_token(operator: User) -> None:
+    token = printed_token("operator", "--days", "1")
+    operator.set_password("another horse battery staple")
+    operator.save()
+    with pytest.raises(InvalidToken, match="new password"):
+        user_of_token(token)
+
+    token = printed_token("operator")
+    operator.is_active = False
+    operator.save()
+    with pytest.raises(InvalidToken, match="inactive"):
+        user_of_token(token)
+
+    with pytest.raises(InvalidToken, match="expired"):
+        user_of_token(make_token(operator, days=-1))
+
+
+def test_the_command_says_what_is_wrong(operator: User) -> None:
+    with pytest.raises(CommandError, match="no active user 'nobody'"):
+        call_command("api_token", "nobody")
+    with pytest.raises(CommandError, match="--days"):
+        call_command("api_token", "operator", "--days", "0")

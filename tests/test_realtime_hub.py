@@ -1,0 +1,204 @@
+"""The hub with several shards and browsers of every temper, on a real Redis and PostgreSQL."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from redis import Redis
+
+from markets.config import MarketConfig, Shard
+from markets.selectors import load_config
+from realtime import viewer as viewer_module
+from realtime.hub import Hub
+from realtime.viewer import Closed, Viewer
+from tests.live import desk, eventually
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BTC, SOL = "BTC/USDT|binance|bybit", "SOL/USDT|binance|bybit"
+
+
+@pytest.fixture
+def seeded(transactional_db: None, empty_redis: Redis) -> MarketConfig:
+    call_command("seed")
+    return load_config()
+
+
+@pytest.fixture
+async def hub(seeded: MarketConfig) -> AsyncIterator[Hub]:
+    hub = Hub()
+    hub.start()
+    yield hub
+    await hub.stop()
+
+
+class Page:
+    """A viewer whose messages land in a list; it acks only when told to."""
+
+    def __init__(self, hub: Hub, user_id: int = 1) -> None:
+        self.hub = hub
+        self.messages: list[dict[str, Any]] = []
+        self.viewer = Viewer(user_id, self._receive)
+
+    async def _receive(self, text: str) -> None:
+        self.messages.append(json.loads(text))
+
+    def ack(self) -> None:
+        self.viewer.acked(self.messages[-1]["seq"])
+
+    async def ack_all(self) -> None:
+        """Ack every message as it comes, for good."""
+        while True:
+            seen = len(self.messages)
+            if seen:
+                self.ack()
+            await eventually(lambda: len(self.messages) > seen, "another message", seconds=60)
+
+    def state(self, chart_id: str) -> tuple[str, str] | None:
+        """The newest (state, reason) that was sent of a chart."""
+        for message in reversed(self.messages):
+            for chart in message["charts"]:
+                if chart["id"] == chart_id:
+                    return chart["state"], chart["reason"]
+        return None
+
+    def points(self, chart_id: str) -> int:
+        return sum(
+            len(chart["timestamps"])
+            for message in self.messages
+            for chart in message["charts"]
+            if chart["id"] == chart_id
+        )
+
+
+@asynccontextmanager
+async def page(hub: Hub, acks: bool = True) -> AsyncIterator[Page]:
+    """A page that watches the default filter."""
+    opened = Page(hub)
+    hub.join(opened.viewer)
+    await hub.watch_filter(opened.viewer, None)
+    tasks = [asyncio.create_task(opened.viewer.run(hub))]
+    if acks:
+        tasks.append(asyncio.create_task(opened.ack_all()))
+    yield opened
+    hub.leave(opened.viewer)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def shard_of(symbol: str, count: int = 2) -> Shard:
+    return next(shard for i in range(count) if (shard := Shard(i + 1, count)).owns(symbol))
+
+
+async def test_the_charts_of_a_silent_shard_go_stale_and_the_others_do_not(
+    hub: Hub, seeded: MarketConfig
+) -> None:
+    symbols = sorted({o.symbol for o in seeded.opportunities})
+    one = next(s for s in symbols if shard_of(s) == Shard(1, 2))
+    two = next(s for s in symbols if shard_of(s) == Shard(2, 2))
+    chart1, chart2 = f"{one}|binance|bybit", f"{two}|binance|bybit"
+    async with page(hub) as shown, desk(seeded, Shard(1, 2)) as first:
+        async with desk(seeded, Shard(2, 2)) as second:
+            for running, symbol in ((first, one), (second, two)):
+                running.quote("bybit", 100.0, symbol)
+                running.quote("binance", 100.1, symbol)
+            for chart in (chart1, chart2):
+                await eventually(lambda chart=chart: shown.state(chart) == ("live", ""), f"{chart} live")
+            second.kill()
+            silent = ("stale", "no data from collector 2/2 for 3 s")
+            await eventually(lambda: shown.state(chart2) == silent, "stale, with the reason")
+            assert shown.state(chart1) == ("live", "")
+        async with desk(seeded, Shard(2, 2)):
+            back = ("stale", "waiting for the first quote of binance; waiting for the first quote of bybit")
+            await eventually(lambda: shown.state(chart2) == back, "the new process speaks for it")
+
+
+async def test_before_any_collector_charts_wait_in_words(hub: Hub) -> None:
+    async with page(hub) as shown:
+        await eventually(lambda: shown.messages, "the snapshot")
+        assert shown.messages[0]["type"] == "snapshot"
+        assert shown.state(BTC) == ("stale", "waiting for the collector")
+
+
+async def test_one_page_that_never_acks_slows_nobody_and_stays_small(hub: Hub, seeded: MarketConfig) -> None:
+    async with page(hub, acks=False) as stuck, page(hub) as quick, desk(seeded) as running:
+        await eventually(lambda: stuck.messages and quick.messages, "both snapshots")
+        stuck.ack()  # from now on one message may be unacked, and this page acks no more
+        for i in range(3000):
+            running.quote("bybit", 100.0)
+            running.quote("binance", 100.0 + i / 1000)
+            if i % 100 == 0:
+                await asyncio.sleep(0.02)
+        await eventually(lambda: quick.points(BTC) > 500, "points at the quick page")
+        await eventually(lambda: len(quick.messages) > 5, "many messages at the quick page")
+        assert len(stuck.messages) <= 3
+        assert len(stuck.viewer.pending) <= len(seeded.opportunities)
+
+
+async def test_a_page_that_stops_acking_is_closed(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(viewer_module, "ACK_TIMEOUT_S", 0.3)
+    shown = Page(hub)
+    hub.join(shown.viewer)
+    await hub.watch_filter(shown.viewer, None)
+    running = asyncio.create_task(shown.viewer.run(hub))
+    await eventually(lambda: shown.messages, "the snapshot")
+    shown.ack()
+    shown.viewer.greet()
+    with pytest.raises(Closed) as closed:
+        await asyncio.wait_for(running, 5)
+    assert closed.value.code == 4408
+    hub.leave(shown.viewer)
+    assert hub.stats()["sockets"] == hub.stats()["charts_watched"] == 0
+
+
+async def test_a_batch_that_got_lost_is_fetched_from_the_store(hub: Hub, seeded: MarketConfig) -> None:
+    async with page(hub) as shown, desk(seeded) as running:
+        running.quote("bybit", 100.0)
+        running.quote("binance", 100.1)
+        await eventually(lambda: shown.points(BTC) >= 1, "the first point")
+        hub._take = lambda message: None  # type: ignore[assignment]
+        published = running.sink.stats()["batches_published"]
+        running.quote("binance", 107.0)
+        await eventually(lambda: running.sink.stats()["batches_published"] > published, "a lost batch")
+        del hub._take  # type: ignore[attr-defined]
+        running.quote("binance", 100.2)
+        await eventually(lambda: shown.points(BTC) >= 3, "all three points")
+        spreads = [c["spreads"] for m in shown.messages for c in m["charts"] if c["id"] == BTC and c["spreads"]]
+        assert 7.0 in [pytest.approx(value) for values in spreads for value in values if value]
+        assert hub.counters["batches_missed"] >= 1
+
+
+async def test_the_hub_hears_on_after_redis_cut_its_connections(
+    hub: Hub, seeded: MarketConfig, empty_redis: Redis
+) -> None:
+    async with page(hub) as shown, desk(seeded) as running:
+        running.quote("bybit", 100.0)
+        running.quote("binance", 100.1)
+        await eventually(lambda: shown.points(BTC) >= 1, "the first point")
+        for kind in ("pubsub", "normal"):
+            empty_redis.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+
+        async def quotes() -> None:
+            for i in range(1000):
+                running.quote("binance", 100.0 + i / 100)
+                await asyncio.sleep(0.02)
+
+        feeding = asyncio.create_task(quotes())
+        before = shown.points(BTC)
+        await eventually(lambda: shown.points(BTC) > before + 10, "points after the cut")
+        feeding.cancel()
+
+
+async def test_a_user_may_have_only_so_many_sockets(hub: Hub, settings: Any) -> None:
+    settings.REALTIME_SOCKETS_PER_USER = 2
+    for _ in range(2):
+        hub.join(Page(hub).viewer)
+    with pytest.raises(Closed) as closed:
+        hub.join(Page(hub).viewer)
+    assert closed.value.code == 4409
+    hub.join(Page(hub, user_id=2).viewer)
