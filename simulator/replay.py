@@ -117,10 +117,13 @@ class ReplayFeed:
         """Play to the end (or for ever with `loop`); then `finished` is set."""
         if self._after:
             await self._ready.wait()
-        await self._play()
-        while self._loop:
+        try:
             await self._play()
-        logger.info("replay finished: %d quotes played", self.played)
+            while self._loop:
+                await self._play()
+            logger.info("replay finished: %d quotes played", self.played)
+        except RecordingError as error:
+            logger.error("replay stopped: %s", error)
         self.finished.set()
 
     async def _play(self) -> None:
@@ -155,6 +158,13 @@ def _open(path: Path) -> TextIO:
 
 def _rows(path: Path) -> Iterator[Row]:
     """The rows of one file; raises RecordingError naming file and line for one that cannot be read."""
+    try:
+        yield from _parsed(path)
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+        raise RecordingError(f"{path}: cannot read it ({error}); is it whole?") from None
+
+
+def _parsed(path: Path) -> Iterator[Row]:
     exchange = path.name.partition("_")[0]
     with _open(path) as lines:
         reader = csv.reader(lines)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
 
 import aiohttp
@@ -163,17 +163,21 @@ async def test_duplicates_come_twice_and_out_of_order_ones_after_their_successor
         assert min(later) == -1
 
 
+_BROKEN: dict[str, Callable[[dict[str, str]], bool]] = {
+    "gate:crossed=1": lambda row: float(row["b"]) > float(row["a"]),
+    "gate:zero=1": lambda row: (row["b"], row["B"]) == ("0", "0"),
+    "gate:one-sided=1": lambda row: (row["b"], row["B"]) == ("", ""),
+}
+
+
 async def test_crossed_zero_and_one_sided_quotes(sim: Simulator) -> None:
     async with connect(sim, "gate") as client:
         await subscribe_quotes(client, "gate")
         await raw_quotes(client, 2)
-        for spec, broken in {
-            "gate:crossed=1": lambda r: float(r["b"]) > float(r["a"]),
-            "gate:zero=1": lambda r: (r["b"], r["B"]) == ("0", "0"),
-            "gate:one-sided=1": lambda r: (r["b"], r["B"]) == ("", ""),
-        }.items():
+        for spec, broken in _BROKEN.items():
             faults = sim.inject(spec)
-            await client.until(lambda f, broken=broken: f["event"] == "update" and broken(f["result"]))
+            while not broken((await client.until(lambda f: f["event"] == "update"))["result"]):
+                pass
             sim.heal(faults)
     async with connect(sim, "okx") as client:
         sim.inject("okx:one-sided=1")

@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from simulator.replay import Recording, RecordingError
+from simulator.replay import Recording, RecordingError, ReplayFeed
 from simulator.server import Simulator
 from tests.simulator_client import Client, best, connect, subscribe_quotes
 
@@ -117,9 +117,22 @@ async def test_a_loop_begins_again(folder: Path) -> None:
         assert [quote[1] for quote in await numbers(gate, "gate", 4)] == [70.0, 71.0, 70.0, 71.0]
 
 
+async def test_a_recording_that_breaks_off_ends_the_replay(tmp_path: Path) -> None:
+    rows = "1000,,okx,A/USDT,1,1,1,1,2,1,2,1\n" * 3000 + "nonsense\n"
+    (tmp_path / "okx_A.csv").write_text(COLUMNS + rows)
+    async with Simulator(exchanges=["okx"], replay=tmp_path) as sim:
+        await asyncio.wait_for(sim.replay_finished(), 5)
+        assert isinstance(sim.feed, ReplayFeed)
+        assert sim.feed.played == 3000
+
+
 def write(text: str) -> Callable[[Path], None]:
     """Write one recording."""
-    return lambda folder: (folder / "okx_X.csv").write_text(text) and None
+
+    def prepare(folder: Path) -> None:
+        (folder / "okx_X.csv").write_text(text)
+
+    return prepare
 
 
 @pytest.mark.parametrize(
@@ -130,6 +143,7 @@ def write(text: str) -> Callable[[Path], None]:
         (write(COLUMNS), "it holds no rows"),
         (write(COLUMNS + "soon,,okx,A/USDT,1,1,1,1,1,1,1,1\n"), "line 2: cannot read it"),
         (write(COLUMNS + "1000,,okx\n"), "line 2: cannot read it"),
+        (lambda folder: (folder / "okx_X.csv.gz").write_bytes(b"not gzip"), "is it whole?"),
     ],
 )
 def test_a_recording_that_cannot_be_played_says_why(tmp_path: Path, prepare: Any, told: str) -> None:
@@ -155,16 +169,19 @@ class TestRealRecordings:
 
     async def test_six_exchanges_play_one_symbol_with_recorded_values(self) -> None:
         day = SHARED / "xex_perp_20250727"
-        async with Simulator(exchanges=["gate", "binance"], replay=day, speed=60, replay_after=2) as sim:
-            async with connect(sim, "gate") as gate, connect(sim, "binance") as binance:
-                await subscribe_quotes(binance, "binance", "ACE/USDT")
-                await subscribe_quotes(gate, "gate", "ACE/USDT")
-                frame = await gate.until(lambda f: f["event"] == "update")
-                assert frame["result"]["t"] == 1753599989000
-                assert [frame["result"][name] for name in "bBaA"] == ["0.5921", "1335.0", "0.5926", "198.0"]
-                times = [json.loads(await gate.text())["result"]["t"] for _ in range(20)]
-                assert times == sorted(times)
-                assert len(await numbers(binance, "binance", 5)) == 5
+        async with (
+            Simulator(exchanges=["gate", "binance"], replay=day, speed=60, replay_after=2) as sim,
+            connect(sim, "gate") as gate,
+            connect(sim, "binance") as binance,
+        ):
+            await subscribe_quotes(binance, "binance", "ACE/USDT")
+            await subscribe_quotes(gate, "gate", "ACE/USDT")
+            frame = await gate.until(lambda f: f["event"] == "update")
+            assert frame["result"]["t"] == 1753599989000
+            assert [frame["result"][name] for name in "bBaA"] == ["0.5921", "1335.0", "0.5926", "198.0"]
+            times = [json.loads(await gate.text())["result"]["t"] for _ in range(20)]
+            assert times == sorted(times)
+            assert len(await numbers(binance, "binance", 5)) == 5
 
     async def test_tiny_prices_keep_every_digit(self) -> None:
         async with (

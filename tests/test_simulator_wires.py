@@ -176,12 +176,12 @@ async def test_bybit_takes_ten_args_per_request_and_fails_the_whole_request(sim:
 
 
 async def test_bybit_repeats_an_unchanged_book_with_the_same_number() -> None:
-    async with Simulator(exchanges=["bybit"], rate=2, time_scale=0.02) as sim:  # repeats after 60 ms
-        async with connect(sim, "bybit") as client:
-            await subscribe_quotes(client, "bybit")
-            numbers = [(await client.until(lambda f: "data" in f))["data"]["u"] for _ in range(10)]
-            assert numbers == sorted(numbers)
-            assert 2 <= len(set(numbers)) <= 7
+    repeats_after_60_ms = Simulator(exchanges=["bybit"], rate=2, time_scale=0.02)
+    async with repeats_after_60_ms as sim, connect(sim, "bybit") as client:
+        await subscribe_quotes(client, "bybit")
+        numbers = [(await client.until(lambda f: "data" in f))["data"]["u"] for _ in range(10)]
+        assert numbers == sorted(numbers)
+        assert 2 <= len(set(numbers)) <= 7
 
 
 # --- MEXC --------------------------------------------------------------------------------------------
@@ -413,15 +413,19 @@ async def test_bingx_takes_two_hundred_topics(sim: Simulator) -> None:
 
 
 async def test_bingx_pings_and_cuts_a_client_that_does_not_pong() -> None:
-    async with Simulator(exchanges=["bingx"], time_scale=0.01) as sim:  # Ping every 50 ms, patience 305 ms
-        async with connect(sim, "bingx") as faithful, connect(sim, "bingx") as mute:
-            began = time.monotonic()
-            ends = asyncio.create_task(mute.end())
-            while time.monotonic() < began + 0.6:
-                assert await faithful.text() == "Ping"
-                await faithful.send("Pong")
-            assert (await ends).code == 1006
-            assert sim.counts("bingx")["dropped_idle"] == 1
+    ping_50_ms_patience_305_ms = Simulator(exchanges=["bingx"], time_scale=0.01)
+    async with (
+        ping_50_ms_patience_305_ms as sim,
+        connect(sim, "bingx") as faithful,
+        connect(sim, "bingx") as mute,
+    ):
+        began = time.monotonic()
+        ends = asyncio.create_task(mute.end())
+        while time.monotonic() < began + 0.6:
+            assert await faithful.text() == "Ping"
+            await faithful.send("Pong")
+        assert (await ends).code == 1006
+        assert sim.counts("bingx")["dropped_idle"] == 1
 
 
 # --- all ---------------------------------------------------------------------------------------------

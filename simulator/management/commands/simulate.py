@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import logging
 import signal
 from pathlib import Path
 from typing import Any
@@ -65,7 +64,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """What can be chosen."""
         add = parser.add_argument
-        add("--exchanges", default=",".join(EXCHANGES), help="comma-separated keys (default: all eight)")
+        add(
+            "--exchanges",
+            default=",".join(EXCHANGES),
+            metavar="KEYS",
+            help="comma-separated keys (default: all eight)",
+        )
         add("--symbols", type=int, default=20, metavar="N", help="how many symbols each lists (default 20)")
         add("--rate", type=float, default=5.0, help="quotes per second and instrument (default 5)")
         add("--seed", type=int, default=1, help="chooses the price paths (default 1)")
@@ -75,7 +79,7 @@ class Command(BaseCommand):
             "--replay",
             type=Path,
             metavar="DIR",
-            help="play the recordings below DIR instead of inventing prices",
+            help="play the recordings below DIR; --symbols, --rate and --seed then mean nothing",
         )
         add("--speed", type=float, default=1.0, help="replay this many times as fast (default 1)")
         add("--loop", action="store_true", help="begin the replay again when it ends")
@@ -96,7 +100,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Check the options, then serve until SIGINT or SIGTERM."""
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
         try:
             simulator = Simulator(
                 exchanges=[key.strip() for key in options["exchanges"].split(",") if key.strip()],
