@@ -12,6 +12,8 @@ Two clocks on every event, plus one for ages:
 from typing import Literal
 
 from msgspec import Struct
+from numpy import float64
+from numpy.typing import NDArray
 
 Side = Literal["buy", "sell"]
 Liveness = Literal["up", "down", "gap"]
@@ -63,4 +65,33 @@ class StreamState(Struct):
     received_mono_ns: int = 0
 
 
+class SpreadPoints(Struct, eq=False):
+    """Points the engine made of one chart: float64 of shape (n, 10), columns `realtime.points.POINT_COLUMNS`.
+
+    A gap in the line is a row whose values other than the time are NaN.
+    """
+
+    symbol: str
+    exchange1: str
+    exchange2: str
+    points: "NDArray[float64]"
+
+
+class OpportunityEvent(Struct):
+    """A chart began (`open`) or ceased (`close`) to pass a filter's live criteria."""
+
+    symbol: str
+    exchange1: str
+    exchange2: str
+    filter_id: int
+    event: Literal["open", "close"]
+    ts_us: int
+    spread: float
+    edge12: float
+    edge21: float
+    size12: float
+    size21: float
+
+
 Event = Quote | Trade | StreamState
+DerivedEvent = SpreadPoints | OpportunityEvent

@@ -1,0 +1,121 @@
+"""The lake: Delta tables of Parquet under one URL, local or object store."""
+
+import datetime
+import os
+from dataclasses import dataclass, field
+from typing import Final
+
+import pyarrow as pa
+from deltalake import (
+    ColumnProperties,
+    CommitProperties,
+    DeltaTable,
+    PostCommitHookProperties,
+    Transaction,
+    WriterProperties,
+    write_deltalake,
+)
+from deltalake.exceptions import TableNotFoundError
+from django.conf import settings
+
+from history.schema import CLOCK, PARTITIONS, SCHEMA_VERSION, SCHEMAS
+
+_TIME_COLUMNS: Final = {"exchange_ts_us", "received_ts_us", "ts_us"}
+_ROW_GROUP_ROWS: Final = 122_880
+_CONFIGURATION: Final = {
+    "delta.checkpointInterval": "100",
+    "delta.logRetentionDuration": "interval 1 days",
+}
+
+
+def writer_properties(table: str) -> WriterProperties:
+    """How a table's Parquet is encoded: zstd, times as deltas, the rest as dictionaries."""
+    deltas = {
+        name: ColumnProperties(dictionary_enabled=False, encoding="DELTA_BINARY_PACKED")
+        for name in SCHEMAS[table].names
+        if name in _TIME_COLUMNS
+    }
+    return WriterProperties(
+        compression="ZSTD",
+        compression_level=3,
+        max_row_group_size=_ROW_GROUP_ROWS,
+        column_properties=deltas,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Lake:
+    """Where the tables lie. `storage_options` are deltalake's, for object stores."""
+
+    url: str
+    storage_options: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_settings(cls) -> "Lake":
+        """The lake named by LAKE_URL, with the AWS_* variables of the environment for s3://."""
+        url = settings.LAKE_URL
+        options = {k: v for k, v in os.environ.items() if k.startswith("AWS_")} if "://" in url else {}
+        return cls(url.rstrip("/"), options)
+
+    def uri(self, table: str) -> str:
+        """The URI of a table; raises KeyError for a table the schema does not have."""
+        SCHEMAS[table]
+        return f"{self.url}/{table}"
+
+    def open(self, table: str) -> DeltaTable | None:
+        """The table at its newest version, None while nothing was ever written to it."""
+        try:
+            return DeltaTable(self.uri(table), storage_options=self.storage_options or None)
+        except TableNotFoundError:
+            return None
+
+    def ensure(self, table: str) -> DeltaTable:
+        """The table, created empty when missing; safe when two writers do it at once."""
+        if "://" not in self.url:
+            os.makedirs(self.uri(table), exist_ok=True)
+        DeltaTable.create(
+            self.uri(table),
+            SCHEMAS[table],
+            mode="ignore",
+            partition_by=list(PARTITIONS),
+            storage_options=self.storage_options or None,
+            configuration={
+                "delta.checkpointInterval": "100",
+                "delta.logRetentionDuration": "interval 1 days",
+            },
+            commit_properties=CommitProperties(custom_metadata={"schema_version": str(SCHEMA_VERSION)}),
+        )
+        opened = self.open(table)
+        if opened is None:
+            raise RuntimeError(f"the lake table {table} could not be created at {self.url}")
+        return opened
+
+    def append(self, delta: DeltaTable, table: str, rows: pa.Table, app_id: str, version: int) -> None:
+        """Commit rows once: an `app_id` whose transaction `version` is in the table already adds nothing.
+
+        Raises what deltalake raises when the store fails; the caller may retry with the same version.
+        """
+        delta.update_incremental()
+        if (done := delta.transaction_version(app_id)) is not None and done >= version:
+            return
+        write_deltalake(
+            delta,
+            rows,
+            mode="append",
+            writer_properties=writer_properties(table),
+            commit_properties=CommitProperties(app_transactions=[Transaction(app_id, version)]),
+            post_commithook_properties=PostCommitHookProperties(
+                create_checkpoint=True, cleanup_expired_logs=False
+            ),
+        )
+
+
+def partition_of(ts_us: int) -> tuple[str, int]:
+    """`date` and `hour` of a time in µs, UTC."""
+    moment = datetime.datetime.fromtimestamp(ts_us // 1_000_000, datetime.UTC)
+    return moment.strftime("%Y-%m-%d"), moment.hour
+
+
+def clock_of(table: str) -> str:
+    """The column a table's time ranges go by."""
+    return CLOCK[table]
