@@ -1,7 +1,9 @@
 """The dashboard in a real Chromium, on a real Daphne, fed through the real channel layer."""
 
 import asyncio
+import math
 import re
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,10 +16,11 @@ from playwright.async_api import BrowserContext, Page, expect
 from redis import Redis
 
 from markets.config import MarketConfig
+from markets.events import Quote
 from markets.models import OpportunityFilter
 from markets.selectors import load_config
 from tests.browser import Complaints, chromium, require_chromium, session_cookies
-from tests.live import Desk, Web, daphne, desk
+from tests.live import Desk, Web, daphne, desk, free_port
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -227,7 +230,9 @@ async def test_cursors_move_together_and_tell_the_time_in_utc_too(dashboard: Das
         await expect(other).not_to_have_css("transform", "none")
 
 
-async def test_the_theme_is_switched_and_remembered(dashboard: Dashboard) -> None:
+async def test_the_theme_is_switched_and_remembered_and_nothing_spills_over_the_side(
+    dashboard: Dashboard,
+) -> None:
     page = dashboard.page
     await page.emulate_media(color_scheme="light")
     await page.goto(dashboard.web.url)
@@ -239,10 +244,117 @@ async def test_the_theme_is_switched_and_remembered(dashboard: Dashboard) -> Non
     await page.reload()
     await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
 
+    await expect(page.locator(".card")).to_have_count(20)
+    for width in (375, 768, 1920):
+        await page.set_viewport_size({"width": width, "height": 800})
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
 
-@pytest.mark.parametrize("width", [375, 768, 1920])
-async def test_nothing_spills_over_the_side_of_the_page(dashboard: Dashboard, width: int) -> None:
-    await dashboard.page.set_viewport_size({"width": width, "height": 800})
-    await dashboard.page.goto(dashboard.web.url)
-    await expect(dashboard.page.locator(".card")).to_have_count(20)
-    assert await dashboard.page.evaluate("document.documentElement.scrollWidth") <= width
+
+async def test_without_filters_the_page_says_what_to_do_and_follows_when_it_is_done(
+    dashboard: Dashboard,
+) -> None:
+    await enable_filter(False)
+    page = dashboard.page
+    await page.clock.install()
+    await page.goto(dashboard.web.url)
+    await expect(page.locator("#notice h2")).to_have_text("No filter yet")
+    await expect(page.get_by_role("link", name="Add a filter")).to_have_attribute(
+        "href", "/admin/markets/opportunityfilter/add/"
+    )
+    await enable_filter(True)
+    await page.clock.fast_forward(20_000)
+    await expect(page.locator(".card")).to_have_count(20)
+
+
+@database_sync_to_async
+def enable_filter(enabled: bool) -> None:
+    chosen = OpportunityFilter.objects.get()
+    chosen.enabled = enabled
+    chosen.save()
+
+
+async def test_a_hidden_tab_lets_go_and_catches_up_when_it_is_looked_at(dashboard: Dashboard) -> None:
+    async with quoting(dashboard.config):
+        page = dashboard.page
+        await page.clock.install()
+        await page.goto(dashboard.web.url)
+        await dashboard.card().says(".state .word", "live")
+        await hide(page, True)
+        await page.clock.fast_forward(40_000)
+        await expect(page.locator("#connection")).to_have_text("paused while hidden")
+        await hide(page, False)
+        await expect(page.locator("#connection")).to_have_text("connected")
+        await dashboard.card().says(".state .word", "live")
+
+
+async def hide(page: Page, hidden: bool) -> None:
+    """What a browser does when another tab is brought to the front, or this one again."""
+    await page.evaluate(
+        """hidden => {
+            Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+            document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        hidden,
+    )
+
+
+async def test_signed_out_elsewhere_the_page_offers_the_way_back(dashboard: Dashboard) -> None:
+    page = dashboard.page
+    await page.goto(dashboard.web.url)
+    await expect(page.locator(".card")).to_have_count(20)
+    await dashboard.context.clear_cookies()
+    await page.get_by_role("combobox", name="Filter").dispatch_event("change")
+    await expect(page.locator("#connection")).to_have_text("signed out")
+    await expect(page.get_by_role("link", name="Sign in")).to_have_attribute(
+        "href", "/accounts/login/?next=%2F"
+    )
+    dashboard.complaints.forgive("401")
+
+
+async def test_a_web_process_that_restarts_is_found_again(
+    config: MarketConfig, operator: User, chromium_path: str
+) -> None:
+    cookies = database_sync_to_async(session_cookies)
+    port = free_port()
+    async with chromium(chromium_path) as context, quoting(config):
+        page = await context.new_page()
+        with daphne(port) as web:
+            await context.add_cookies(await cookies(operator, web.url))  # type: ignore[arg-type]
+            await page.goto(web.url)
+            await Card(page, BTC).says(".state .word", "live")
+        await expect(page.locator("#connection")).to_have_text(re.compile("reconnecting in \\d+ s"))
+        await expect(page.locator("body")).to_have_attribute("data-connection", "lost")
+        with daphne(port):
+            await expect(page.locator("#connection")).to_have_text("connected")
+            await Card(page, BTC).says(".state .word", "live")
+
+
+async def test_a_full_quarter_of_an_hour_of_every_chart_is_there_at_once(dashboard: Dashboard) -> None:
+    async with desk(dashboard.config) as running:
+        await past(running, dashboard.config, seconds=900)
+        await dashboard.page.goto(dashboard.web.url)
+        await dashboard.card().says(".value", re.compile(r"%$"))
+        await expect(dashboard.page.locator(".grid .value", has_text="–")).to_have_count(0)
+        ticks = await dashboard.page.locator(f'[data-id="{BTC}"] canvas').evaluate("node => node.width")
+        assert ticks > 0
+
+
+async def past(running: Desk, config: MarketConfig, seconds: int) -> None:
+    """Every chart had two quotes a second, until now."""
+    now_us, now_ns = time.time_ns() // 1000, time.monotonic_ns()
+    for ago in range(seconds * 2, 0, -1):
+        for place, o in enumerate(config.opportunities):
+            for exchange in (o.exchange1, o.exchange2):
+                bid = 100.0 + math.sin(ago / 50 + place) + (exchange == o.exchange1) * math.cos(ago / 9) / 100
+                stamps = (now_us - ago * 500_000, now_ns - ago * 500_000_000)
+                running.channel.put(Quote(exchange, o.symbol, bid, 1.0, bid * 1.0001, 2.0, None, *stamps))
+        if ago % 20 == 0:
+            await asyncio.sleep(0.01)
+
+
+async def test_the_admin_works_under_the_policy(dashboard: Dashboard) -> None:
+    page = dashboard.page
+    chosen = await OpportunityFilter.objects.aget()
+    for path in ("", "markets/exchange/", f"markets/opportunityfilter/{chosen.pk}/change/", "auth/user/add/"):
+        await page.goto(f"{dashboard.web.url}/admin/{path}")
+        await expect(page.locator("#site-name")).to_have_text("Arbdesk admin")

@@ -64,7 +64,7 @@ function options(parent, chart, hovered) {
     scales: { x: { time: true, auto: false }, y: { range: calmRange } },
     axes: [
       axis({ size: 22, space: 72, values: (u, splits, _, __, step) => splits.map(step < 60 ? clock : minute), grid: { show: false } }),
-      axis({ size: 66, splits: percentTicks, values: (u, splits) => splits.map((v) => percent(v, digitsFor(splits[1] - splits[0]))), grid: { stroke: () => colours.hair, width: 1 } }),
+      axis({ size: 66, splits: percentTicks, values: percentLabels, grid: { stroke: () => colours.hair, width: 1 } }),
     ],
     series: [
       {},
@@ -94,12 +94,22 @@ function calmRange(u, low, high) {
 }
 
 /** A tick about every 36 px, on multiples of 1, 2 or 5: the signs and digits then tell the whole value. */
-function percentTicks(u, axis, low, high) {
+function tickStep(u, low, high) {
   const height = u.bbox.height / devicePixelRatio;
-  const step = niceStep(((high - low) * 36) / Math.max(height, 72));
+  return niceStep(((high - low) * 36) / Math.max(height, 72));
+}
+
+function percentTicks(u, axis, low, high) {
+  const step = tickStep(u, low, high);
   const first = Math.ceil(low / step - 1e-6);
   const last = Math.floor(high / step + 1e-6);
   return Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step);
+}
+
+function percentLabels(u, ticks) {
+  const { min, max } = u.scales.y;
+  const digits = digitsFor(tickStep(u, min, max));
+  return ticks.map((tick) => percent(tick, digits));
 }
 
 function niceStep(rough) {

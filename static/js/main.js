@@ -13,6 +13,7 @@ import { Store } from "./store.js";
 
 const TICK_MS = 200; // values change five times a second: as often as an eye can read them
 const SORT_EVERY = 10;
+const UNSEEN_EVERY = 5; // cards out of sight keep their words, for finding in the page and for reading aloud
 const HIDDEN_FOR_MS = 30_000; // then a hidden tab lets go of its socket
 
 const REFRESH_MS = 15_000; // filters and their thresholds change in the admin; charts tell it by themselves
@@ -94,8 +95,8 @@ function tick() {
   const now = store.now();
   grid.match(store.charts);
   if (ticks % SORT_EVERY === 0) grid.sort(tools.sort.value, now, { gently: true });
-  const shown = large.dialog.open ? [large.card] : grid.visible;
-  requestAnimationFrame(() => paint(shown, now));
+  requestAnimationFrame(() => paint(large.dialog.open ? [large.card] : grid.visible, now));
+  if (ticks % UNSEEN_EVERY === 0) for (const card of grid.cards.values()) if (!card.visible) card.write(now, catalogue);
   connection.tick(store, now);
   tally.textContent = translate("%(shown)s of %(all)s charts", { shown: grid.shown.length, all: grid.cards.size });
   notice(chooseNotice({ catalogue, store, grid, search: tools.search.value, now, connection }));
