@@ -18,6 +18,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from collectors.exchanges import CODECS, mexc_pb2
+from collectors.exchanges.base import INFINITY
+from markets.events import Quote
 
 FRAMES_PER_TURN = 5_000
 TURNS = 15
@@ -92,12 +94,15 @@ def turn(work: Callable[[Frame], Any], frame: Frame) -> float:
     return (time.process_time() - started) / FRAMES_PER_TURN * 1e6
 
 
-def plain(pick: Pick, number: Callable[[str], Any]) -> Callable[[Frame], Any]:
-    """The usual route: json.loads, then four numbers; no checks, no event."""
+def plain(exchange: str, pick: Pick, number: Callable[[str], Any]) -> Callable[[Frame], Quote]:
+    """The usual route to the same checked quote: json.loads, then four numbers."""
 
-    def work(frame: Frame) -> list[Any]:
+    def work(frame: Frame) -> Quote:
         text = gzip.decompress(frame) if isinstance(frame, bytes) else frame
-        return [number(value) for value in pick(json.loads(text))]
+        bid, bid_size, ask, ask_size = map(number, pick(json.loads(text)))
+        if not (0 < bid <= ask < INFINITY and 0 < bid_size < INFINITY and 0 < ask_size < INFINITY):
+            raise ValueError(frame)
+        return Quote(exchange, "BTC/USDT", bid, bid_size, ask, ask_size)
 
     return work
 
@@ -110,7 +115,7 @@ def measure() -> dict[str, dict[str, float]]:
         assert codec.decode(frame), f"{exchange}: the frame gives no quote"
         routes.append((exchange, "ours", codec.decode))
         if exchange != "mexc":  # protobuf: no JSON route to compare with
-            routes += [(exchange, "float", plain(pick, float)), (exchange, "Decimal", plain(pick, Decimal))]
+            routes += [(exchange, n.__name__, plain(exchange, pick, n)) for n in (float, Decimal)]
     best: dict[str, dict[str, float]] = {exchange: {} for exchange in FRAMES}
     for _ in range(TURNS):
         for exchange, route, work in routes:
@@ -136,8 +141,7 @@ def main() -> None:
                 "value": round(ratio, 2), "target": TARGET_RATIO, "met": ratio >= TARGET_RATIO,
             }  # fmt: skip
     binance = figures["binance_us"]
-    binance |= {"target": TARGET_BINANCE_US, "met": binance["value"] <= TARGET_BINANCE_US}
-    figures["binance_us"] = binance
+    binance.update(target=TARGET_BINANCE_US, met=binance["value"] <= TARGET_BINANCE_US)
     print(json.dumps({"benchmark": "decode", "figures": figures}))
 
 

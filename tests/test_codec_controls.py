@@ -37,6 +37,11 @@ MEXC_NOPE = "spot@public.aggre.deals.v3.api.pb@100ms@NOPEUSDT"
             '{"success":false,"ret_msg":"error:handler not found","req_id":"3","op":"subscribe"}',
             Control("error", "3", message="error:handler not found"),
         ),
+        (
+            "bybit",
+            '{"retCode":10404,"retMsg":"op type not found","op":"x"}',
+            Control("error", message="op type not found"),
+        ),
         ("bybit", '{"success":true,"ret_msg":"pong","req_id":"3","op":"ping"}', Control("pong", "3")),
         ("bybit", '{"op":"pong","args":["1700000000123"]}', Control("pong")),
         (

@@ -201,8 +201,8 @@ class Ninth(Codec):
     def push(
         self, frame: bytes | str, received_ts_us: int, received_mono_ns: int
     ) -> Sequence[Quote | Trade | Control]:
-        row = json.loads(frame)["best"]
-        return self.quote(*row, None, received_ts_us, received_mono_ns)
+        native_id, bid, bid_size, ask, ask_size = json.loads(frame)["best"]
+        return self.quote(native_id, bid, bid_size, ask, ask_size, None, received_ts_us, received_mono_ns)
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
         return (Control("ack"),) if frame == "ok" else self.skip("malformed")

@@ -33,6 +33,9 @@ BAD_FRAME = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
 _SIDES: dict[str, Side] = {"buy": "buy", "sell": "sell", "Buy": "buy", "Sell": "sell"}
 _NAMED_TOPIC = re.compile(r"channel:([^\s,]+),\s*instId:([^\s,]+)")
 
+Reader = Callable[..., Sequence[Quote | Trade]]
+"""What turns one row of a channel into events."""
+
 T = TypeVar("T")
 
 

@@ -20,6 +20,7 @@ from collectors.exchanges.base import (
     DataSheet,
     Millis,
     Price,
+    Reader,
     Topic,
     compact,
     plain_text,
@@ -61,7 +62,7 @@ class _Push(Struct, gc=False):
 class _Answer(Struct):
     id: int | str | None = None
     code: int = 0
-    msg: str = ""
+    msg: str | None = None
     dataType: str = ""
     data: Any = None
     ping: Any = None
@@ -88,7 +89,7 @@ class BingX(Codec):
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
         self._push = self.decoder(_Push)
-        self._readers = {QUOTES: self._quote, TRADES: self._trade}
+        self._readers: dict[str, Reader] = {QUOTES: self._quote, TRADES: self._trade}
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """`dataType` names."""

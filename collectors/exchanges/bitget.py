@@ -18,6 +18,7 @@ from collectors.exchanges.base import (
     Level,
     Millis,
     Price,
+    Reader,
     Topic,
     compact,
     plain_text,
@@ -63,7 +64,7 @@ class _Answer(Struct):
     event: str = ""
     arg: _Arg | None = None
     code: int | str = ""
-    msg: str = ""
+    msg: str | None = None
     data: Any = None
 
 
@@ -90,7 +91,7 @@ class Bitget(Codec):
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
         self._push = self.decoder(_Push)
-        self._readers = {QUOTES: self._book, TICKERS: self._ticker, TRADES: self._trade}
+        self._readers: dict[str, Reader] = {QUOTES: self._book, TICKERS: self._ticker, TRADES: self._trade}
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Named `channel:instId`; on the wire they are objects."""
@@ -155,10 +156,11 @@ class Bitget(Codec):
         answer = decode_answer(frame)
         arg = answer.arg
         topics = (f"{arg.channel}:{arg.instId}",) if arg and arg.channel else ()
-        if answer.event in ("subscribe", "unsubscribe"):
+        if answer.event in ("subscribe", "unsubscribe", "login"):
             return (Control("ack", topics=topics),)
         if answer.event == "error":
-            return (Control("error", topics=topics or topics_in(answer.msg), message=answer.msg),)
+            message = answer.msg or f"code {answer.code}"
+            return (Control("error", topics=topics or topics_in(message), message=message),)
         return self.skip("malformed" if arg and arg.channel in self._readers else "unknown_kind")
 
 

@@ -56,7 +56,9 @@ class _Answer(Struct):
     topic: str = ""
     op: str = ""
     success: bool | None = None
-    ret_msg: str = ""
+    ret_msg: str | None = None
+    retCode: int | None = None  # newer refusals
+    retMsg: str | None = None
     req_id: int | str | None = None
     data: Any = None
 
@@ -129,9 +131,11 @@ class Bybit(Codec):
         answer = decode_answer(frame)
         if answer.op == "pong" or answer.ret_msg == "pong":
             return (Control("pong", request_id(answer.req_id)),)
-        if answer.success is not None:
-            asked = request_id(answer.req_id)
-            return (Control("ack" if answer.success else "error", asked, message=answer.ret_msg),)
+        message = answer.ret_msg or answer.retMsg or ""
+        if answer.success is False or answer.retCode:
+            return (Control("error", request_id(answer.req_id), message=message),)
+        if answer.success or answer.retCode == 0:
+            return (Control("ack", request_id(answer.req_id), message=message),)
         ours = answer.topic.startswith((QUOTES, TRADES))
         return self.skip("malformed" if ours else "unknown_kind")
 

@@ -18,6 +18,7 @@ from collectors.exchanges.base import (
     DataSheet,
     Millis,
     Price,
+    Reader,
     Topic,
     compact,
     request_id,
@@ -54,7 +55,7 @@ class _Push(Struct, gc=False):
 
 
 class _Error(Struct):
-    message: str = ""
+    message: str | None = None
 
 
 class _Answer(Struct):
@@ -62,7 +63,6 @@ class _Answer(Struct):
     event: str | None = None
     id: int | str | None = None
     error: _Error | None = None
-    payload: list[str] | None = None
     result: Any = None
 
 
@@ -88,7 +88,11 @@ class Gate(Codec):
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
         self._push = self.decoder(_Push)
-        self._readers = {QUOTES: self._quote, TRADES: self._trade, NEWER_TRADES: self._trade}
+        self._readers: dict[str, Reader] = {
+            QUOTES: self._quote,
+            TRADES: self._trade,
+            NEWER_TRADES: self._trade,
+        }
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Named `channel:pair`; on the wire they are two fields."""
@@ -139,7 +143,7 @@ class Gate(Codec):
         """An error is about the whole request, whichever pair it names."""
         answer = decode_answer(frame)
         if answer.error is not None:
-            return (Control("error", request_id(answer.id), message=answer.error.message),)
+            return (Control("error", request_id(answer.id), message=answer.error.message or "refused"),)
         if answer.channel.endswith(".pong"):
             return (Control("pong"),)
         if answer.channel.endswith(".system"):

@@ -6,7 +6,7 @@ still says `code` 0: success can only be read from `msg`.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -53,6 +53,10 @@ class Mexc(Codec):
         ping_s=20,
         life_s=24 * 3600,
     )
+
+    def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
+        super().__init__(symbols, exact=exact)
+        self._number: Callable[[str], Any] = str if exact else _float_or_empty
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """The aggregated channels, every 100 ms."""
@@ -124,10 +128,10 @@ class Mexc(Codec):
         received_ts_us: int,
         received_mono_ns: int,
     ) -> tuple[Quote, ...]:
+        bid, bid_size = self._number(item.bidPrice), self._number(item.bidQuantity)
+        ask, ask_size = self._number(item.askPrice), self._number(item.askQuantity)
         return self.quote(
-            native_id, self._number(item.bidPrice), self._number(item.bidQuantity),
-            self._number(item.askPrice), self._number(item.askQuantity),
-            sent_ms, received_ts_us, received_mono_ns,
+            native_id, bid, bid_size, ask, ask_size, sent_ms, received_ts_us, received_mono_ns
         )  # fmt: skip
 
     def _trade(
@@ -137,9 +141,6 @@ class Mexc(Codec):
             native_id, self._number(deal.price), self._number(deal.quantity), TAKER.get(deal.tradeType),
             deal.tradeId, deal.time * 1000 or None, received_ts_us, received_mono_ns,
         )  # fmt: skip
-
-    def _number(self, text: str) -> Any:
-        return text if self.exact or text == "" else float(text)
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
         """Channels in brackets were refused, the others taken."""
@@ -158,3 +159,7 @@ class Mexc(Codec):
         if refused or not controls:
             controls.append(Control("error", topics=refused or taken, message=message.strip()))
         return controls
+
+
+def _float_or_empty(text: str) -> float | str:
+    return float(text) if text else text

@@ -18,6 +18,7 @@ from collectors.exchanges.base import (
     Level,
     Millis,
     Price,
+    Reader,
     Topic,
     compact,
     plain_text,
@@ -91,7 +92,7 @@ class Okx(Codec):
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
         self._push = self.decoder(_Push)
-        self._readers = {
+        self._readers: dict[str, Reader] = {
             QUOTES: self._book,
             TICKERS: self._ticker,
             TRADES: self._trade,
@@ -156,7 +157,7 @@ class Okx(Codec):
             return (Control("pong"),)
         answer = decode_answer(frame)
         arg, ours = answer.arg, request_id(answer.id)
-        if answer.event in ("subscribe", "unsubscribe"):
+        if answer.event in ("subscribe", "unsubscribe", "login"):
             topics = (f"{arg.channel}:{arg.instId}",) if arg else ()
             return (Control("ack", ours, topics),)
         if answer.event == "error":
