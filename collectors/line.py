@@ -29,15 +29,15 @@ class Line:
 
     def __init__(self, name: str, venue: Venue) -> None:
         self.name = name
+        self.instruments: set[InstrumentConfig] = set()
         self.up: set[str] = set()
-        self._counts: Counter[str] = Counter()
-        self._state: LineState = "connecting"
         self.reason = ""
+        self._state: LineState = "connecting"
+        self._counts: Counter[str] = Counter()
         self._venue = venue
         self._codec = venue.codec
         self._breaker = venue.breaker
         self._backoff = Backoff(venue.timing)
-        self.instruments: set[InstrumentConfig] = set()
         self._wanted: dict[Topic, str] = {}  # -> symbol
         self._said_refused: dict[str, str] = {}
         self._connections: list[Connection] = []
@@ -161,6 +161,7 @@ class Line:
             old.retire_in(self._backoff.after(0))
             return old
         self._counts["planned_reconnects"] += 1
+        self._came_up()
         await old.close("replaced")
         return new
 
