@@ -51,7 +51,6 @@ class Session:
         self.topics: dict[str, Topic] = {}
         self.opened = self.heard = self.told = self.pinged = self.lonely_since = time.monotonic()
         self.ping_payload = b""
-        self.received = 0
         self.recent: deque[float] = deque(maxlen=256)
         self.closed = asyncio.Event()
         self._socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=256 * 1024)
@@ -77,7 +76,7 @@ class Session:
 
     def push(self, frame: Frame) -> None:
         """Queue an encoded frame; a client that does not read is cut, as real venues do."""
-        if self.host.silent or self._farewell:
+        if self.host.silent or self._farewell or self.closed.is_set():
             return
         if len(self._outbox) >= OUTBOX_LIMIT:
             logger.info("cutting a client that does not read: %d frames queued", OUTBOX_LIMIT)
@@ -101,14 +100,17 @@ class Session:
 
     async def write(self) -> None:
         """Send what is queued, in order, until closed."""
-        while not self.closed.is_set():
-            await self._wake.wait()
-            self._wake.clear()
-            await self._flush()
-            if self._farewell and not self.closed.is_set():
-                code, reason = self._farewell
-                await self._socket.close(code=code, message=reason.encode())
-                self.closed.set()
+        try:
+            while not self.closed.is_set():
+                await self._wake.wait()
+                self._wake.clear()
+                await self._flush()
+                if self._farewell and not self.closed.is_set():
+                    code, reason = self._farewell
+                    await self._socket.close(code=code, message=reason.encode())
+                    self.closed.set()
+        finally:
+            self.closed.set()
 
     async def _flush(self) -> None:
         sent = 0
@@ -121,8 +123,9 @@ class Session:
             else:
                 await self._socket.send_bytes(frame)
             sent += 1
-        self.told = time.monotonic()
-        self.host.sent(sent)
+        if sent:
+            self.told = time.monotonic()
+            self.host.sent(sent)
 
     async def ping(self, payload: bytes) -> None:
         """Send a WebSocket ping frame."""
@@ -140,4 +143,3 @@ class Session:
     def hear(self) -> None:
         """Note that the client said something."""
         self.heard = time.monotonic()
-        self.received += 1

@@ -1,9 +1,9 @@
 """The invented market: the same for the same seed, near one price everywhere, sometimes worth trading."""
 
 import asyncio
-import subprocess
 import sys
 
+import aiohttp
 import numpy as np
 import pytest
 from django.conf import settings
@@ -78,20 +78,30 @@ def test_arguments_that_make_no_sense_are_told(wrong: dict[str, object], told: s
         Simulator(**wrong)  # type: ignore[arg-type]
 
 
-def test_the_command_serves_until_it_is_stopped_and_says_where() -> None:
+async def test_the_command_says_where_it_serves_and_announces_its_end() -> None:
     command = [sys.executable, "manage.py", "simulate", "--port", "0", "--symbols", "3"]
-    process = subprocess.Popen(command, cwd=settings.BASE_DIR, stdout=subprocess.PIPE, text=True)
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=settings.BASE_DIR, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
-        first = process.stdout.readline()
-        assert first.startswith("Simulated exchanges on http://127.0.0.1:")
-        process.terminate()
-        assert process.wait(10) == 0
-        rest = process.stdout.read()
+        async with asyncio.timeout(20):
+            first = (await process.stdout.readline()).decode()
+            url = first.split()[-1]
+            assert first.startswith("Simulated exchanges on http://127.0.0.1:")
+            while (
+                line := await process.stdout.readline()
+            ).strip() != b"manage.py seed --simulator " + url.encode():
+                assert line
+            async with aiohttp.ClientSession() as http, http.ws_connect(f"{url}/binance/stream") as socket:
+                process.terminate()
+                assert (await socket.receive_json())["stream"] == "!serverShutdown"
+                assert (await socket.receive()).type == aiohttp.WSMsgType.CLOSE
+            assert (await process.stdout.read()).rstrip().endswith(b"stopped")
+            assert await process.wait() == 0
     finally:
-        process.kill()
-    assert "manage.py seed --simulator http://127.0.0.1:" in rest
-    assert rest.rstrip().endswith("stopped")
+        if process.returncode is None:
+            process.kill()
 
 
 async def test_a_port_in_use_is_told() -> None:

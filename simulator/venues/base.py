@@ -202,6 +202,7 @@ class Venue(ABC):
         listing = self.listings[topic.symbol]
         book = self.source.latest(self, listing) if topic.channel == "quote" else None
         if book is not None:
+            self.quoted[topic.symbol] = (time.monotonic(), book)
             session.push(self.book_frame(topic.name, session.variant, listing, book))
 
     def unsubscribe(self, session: Session, name: str) -> None:

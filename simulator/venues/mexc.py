@@ -61,8 +61,7 @@ class Mexc(Venue):
         for name in names:
             topic = self._topic(name)
             if topic is None:
-                reason = " Not Subscribed" if ".pb@" in name else "Blocked"
-                refused.setdefault(f"{reason.strip()}! ", []).append(name)
+                refused.setdefault("Not Subscribed! " if ".pb@" in name else "Blocked! ", []).append(name)
             elif len(session.topics) >= TOPICS_LIMIT and name not in session.topics:
                 refused.setdefault("The number of subscriptions exceeds the limit! ", []).append(name)
             else:

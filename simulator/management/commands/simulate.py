@@ -12,6 +12,7 @@ from simulator.catalogue import EXCHANGES
 from simulator.faults import KINDS
 from simulator.server import Simulator
 
+_NOTICE_S = 0.2
 _FAULTS = "\n".join(f"  {name:<13} {kind.text}" for name, kind in KINDS.items())
 
 _DESCRIPTION = """\
@@ -130,13 +131,15 @@ class Command(BaseCommand):
         async with simulator:
             self._announce(simulator)
             await stop.wait()
+            simulator.inject(f"all:maintenance={_NOTICE_S}s")  # as real venues do before they stop
+            await asyncio.sleep(2 * _NOTICE_S)
         self.stdout.write("stopped")
 
     def _announce(self, simulator: Simulator) -> None:
         lines = [f"Simulated exchanges on {simulator.url}", ""]
         for key, venue in simulator.venues.items():
-            socket = simulator.ws_url(key) + venue.ws_paths[0]
-            lines.append(f"  {key:<8} {simulator.rest_url(key)}   {socket}   {len(venue.listings)} symbols")
+            rest, socket = simulator.rest_url(key), simulator.ws_url(key) + venue.ws_paths[0]
+            lines.append(f"  {key:<8} {rest:<30}  {socket:<45}  {len(venue.listings)} symbols")
         lines += ["", "Point a collector at them:"]
         lines += [
             f"  manage.py seed --simulator {simulator.url}",
