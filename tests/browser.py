@@ -9,7 +9,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
-from playwright.async_api import BrowserContext, Page, async_playwright
+from playwright.async_api import BrowserContext, ConsoleMessage, Page, async_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HOW_TO_GET_ONE = (
@@ -50,8 +50,12 @@ class Complaints(list[str]):
 
     def watch(self, page: Page) -> None:
         """Collect errors, warnings and uncaught exceptions of a page."""
-        page.on("console", lambda m: m.type in ("error", "warning") and self.append(m.text))
+        page.on("console", self._said)
         page.on("pageerror", lambda error: self.append(str(error)))
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.append(message.text)
 
     def forgive(self, part: str) -> None:
         """Drop the complaints a test provoked on purpose; there must be one."""

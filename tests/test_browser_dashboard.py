@@ -76,7 +76,7 @@ async def dashboard(
     """The page, opened; whatever it complained about meanwhile fails the test."""
     cookies = await database_sync_to_async(session_cookies)(operator, web.url)
     async with chromium(chromium_path, viewport={"width": 1280, "height": 800}) as context:
-        await context.add_cookies(cookies)  # type: ignore[arg-type]
+        await context.add_cookies(cookies)
         shown = Dashboard(web, context, await context.new_page(), config)
         shown.complaints.watch(shown.page)
         yield shown
@@ -114,7 +114,9 @@ async def test_charts_move_and_say_what_they_show(dashboard: Dashboard) -> None:
         await card.says(".edge12 .bps", re.compile(r"^-\d+\.\d bps$"))
         await card.says(".edge12 .size", "100 USDT")
         await card.says(".leg2", re.compile(r"^Bybit \d+ ms$"))
-        await expect(dashboard.page.locator("#newest")).to_have_text(re.compile(r"newest data \d\d:\d\d:\d\d"))
+        await expect(dashboard.page.locator("#newest")).to_have_text(
+            re.compile(r"newest data \d\d:\d\d:\d\d")
+        )
         await moves(dashboard.page)
 
 
@@ -179,14 +181,13 @@ async def test_search_and_sort_narrow_and_order_the_grid(dashboard: Dashboard) -
 
 async def test_a_chart_passes_when_it_meets_its_filter(dashboard: Dashboard) -> None:
     async with quoting(dashboard.config, spread_pct=0.5):
-        await set_threshold(min_spread_pct="0.4")
+        await database_sync_to_async(set_threshold)(min_spread_pct="0.4")
         await dashboard.page.goto(dashboard.web.url)
         card = dashboard.page.locator(f'[data-id="{BTC}"]')
         await expect(card.locator(".passes")).to_be_visible()
         await expect(dashboard.page.locator(".passes:visible")).to_have_count(1)
 
 
-@database_sync_to_async
 def set_threshold(**values: str) -> None:
     chosen = OpportunityFilter.objects.get()
     for name, value in values.items():
@@ -253,7 +254,7 @@ async def test_the_theme_is_switched_and_remembered_and_nothing_spills_over_the_
 async def test_without_filters_the_page_says_what_to_do_and_follows_when_it_is_done(
     dashboard: Dashboard,
 ) -> None:
-    await enable_filter(False)
+    await database_sync_to_async(enable_filter)(False)
     page = dashboard.page
     await page.clock.install()
     await page.goto(dashboard.web.url)
@@ -261,12 +262,11 @@ async def test_without_filters_the_page_says_what_to_do_and_follows_when_it_is_d
     await expect(page.get_by_role("link", name="Add a filter")).to_have_attribute(
         "href", "/admin/markets/opportunityfilter/add/"
     )
-    await enable_filter(True)
+    await database_sync_to_async(enable_filter)(True)
     await page.clock.fast_forward(20_000)
     await expect(page.locator(".card")).to_have_count(20)
 
 
-@database_sync_to_async
 def enable_filter(enabled: bool) -> None:
     chosen = OpportunityFilter.objects.get()
     chosen.enabled = enabled
@@ -319,7 +319,7 @@ async def test_a_web_process_that_restarts_is_found_again(
     async with chromium(chromium_path) as context, quoting(config):
         page = await context.new_page()
         with daphne(port) as web:
-            await context.add_cookies(await cookies(operator, web.url))  # type: ignore[arg-type]
+            await context.add_cookies(await cookies(operator, web.url))
             await page.goto(web.url)
             await Card(page, BTC).says(".state .word", "live")
         await expect(page.locator("#connection")).to_have_text(re.compile("reconnecting in \\d+ s"))
