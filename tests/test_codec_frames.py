@@ -255,6 +255,11 @@ class TestMexc:
 
         assert decoded("mexc", mexc_deals()) == ([], {"no_body": 1})
 
+    @pytest.mark.parametrize("ms", [-1, 2**62])
+    def test_a_time_that_cannot_be_makes_a_frame_malformed(self, ms: int) -> None:
+        deal = mexc_pb2.Deal(price="5", quantity="6", tradeType=1, time=ms)
+        assert decoded("mexc", mexc_deals(deal)) == ([], {"malformed": 1})
+
     def test_depth_and_klines_are_unknown_kinds(self) -> None:
         depth = mexc_push("spot@public.aggre.depth.v3.api.pb@100ms@BTCUSDT", symbol="BTCUSDT")
         assert decoded("mexc", depth) == ([], {"unknown_kind": 1})

@@ -19,11 +19,15 @@ ControlKind = Literal["ack", "error", "ping", "pong", "heartbeat"]
 Price = float | Literal[""] | None
 """A price or size on the wire, number or text; some venues send "" or null for an empty side."""
 
-Millis = Annotated[int, msgspec.Meta(ge=0, lt=10**15)]
+NO_SUCH_MS = 10**15
+Millis = Annotated[int, msgspec.Meta(ge=0, lt=NO_SUCH_MS)]
 """A venue's time in ms, number or text; the bound keeps nonsense out of our µs."""
 
 NOT_EMPTY = msgspec.Meta(min_length=1)
 """A list of rows without one is a malformed frame: otherwise nothing would be emitted nor counted."""
+
+Instant = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A venue's time in µs or ns, number or text."""
 
 INFINITY = float("inf")
 LONGEST_REQUEST_ID = 10**12

@@ -14,6 +14,7 @@ from collectors.exchanges.base import (
     Codec,
     Control,
     DataSheet,
+    Instant,
     Price,
     Topic,
     compact,
@@ -37,7 +38,7 @@ class _Data(Struct, gc=False):
     p: Price = None
     q: Price = None
     t: int | str | None = None
-    T: int | None = None
+    T: Instant | None = None
     m: bool | None = None
 
 

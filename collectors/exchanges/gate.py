@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import (
+    NO_SUCH_MS,
     NOT_EMPTY,
     Codec,
     Control,
@@ -28,7 +29,6 @@ from markets.events import Quote, Trade
 
 QUOTES, TRADES = "spot.book_ticker", "spot.trades"
 NEWER_TRADES = "spot.trades_v2"
-NO_SUCH_MS = 10**15
 
 
 class _Result(Struct, gc=False):

@@ -15,7 +15,9 @@ from collectors.exchanges.base import (
     Codec,
     Control,
     DataSheet,
+    Instant,
     Level,
+    Millis,
     Price,
     Topic,
     compact,
@@ -31,7 +33,7 @@ OURS = (QUOTES, TICKERS, TRADES)
 class _Data(Struct, gc=False):
     """The data of any of our channels, decoded in one go; `time` is ms in tickers, ns in matches."""
 
-    timestamp: int | None = None
+    timestamp: Millis | None = None
     bids: Level | None = None
     asks: Level | None = None
     bestBid: Price = None
@@ -42,7 +44,7 @@ class _Data(Struct, gc=False):
     price: Price = None
     size: Price = None
     side: str = ""
-    time: int | None = None
+    time: Instant | None = None
     tradeId: int | str | None = None
 
 

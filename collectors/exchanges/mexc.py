@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from msgspec import Struct
 
 from collectors.exchanges import mexc_pb2
-from collectors.exchanges.base import Codec, Control, DataSheet, Topic, compact
+from collectors.exchanges.base import NO_SUCH_MS, Codec, Control, DataSheet, Topic, compact
 from markets.events import Quote, Side, Trade
 
 QUOTES = "spot@public.aggre.bookTicker.v3.api.pb@100ms@"
@@ -103,7 +103,7 @@ class Mexc(Codec):
     ) -> Sequence[Quote | Trade]:
         body = push.WhichOneof("body")
         native_id = push.symbol or push.channel.rpartition("@")[2]
-        sent_ms = push.sendTime if push.HasField("sendTime") else None
+        sent_ms = _possible(push.sendTime) if push.HasField("sendTime") else None
         if body in QUOTE_BODIES:
             return self._quote(native_id, getattr(push, body), sent_ms, received_ts_us, received_mono_ns)
         events: list[Quote | Trade] = []
@@ -139,7 +139,7 @@ class Mexc(Codec):
     ) -> tuple[Trade, ...]:
         return self.trade(
             native_id, self._number(deal.price), self._number(deal.quantity), TAKER.get(deal.tradeType),
-            deal.tradeId, deal.time * 1000 or None, received_ts_us, received_mono_ns,
+            deal.tradeId, _possible(deal.time) * 1000 or None, received_ts_us, received_mono_ns,
         )  # fmt: skip
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
@@ -159,6 +159,12 @@ class Mexc(Codec):
         if refused or not controls:
             controls.append(Control("error", topics=refused or taken, message=message.strip()))
         return controls
+
+
+def _possible(ms: int) -> int:
+    if not 0 <= ms < NO_SUCH_MS:
+        raise ValueError(f"no such time: {ms} ms")
+    return ms
 
 
 def _float_or_empty(text: str) -> float | str:
