@@ -124,7 +124,7 @@ class Bitget(Codec):
         events: list[Quote | Trade] = []
         for row in push.data:
             events += read(row.instId or arg.instId, row, received_ts_us, received_mono_ns)
-        if push.action == "snapshot" and arg.channel == TRADES:
+        if arg.channel == TRADES and push.action == "snapshot":
             for event in events:
                 event.is_history = True  # type: ignore[union-attr]
         return events
