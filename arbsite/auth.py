@@ -101,9 +101,10 @@ class TokenAuth:
     @staticmethod
     async def _user(token: str) -> AbstractBaseUser | AnonymousUser:
         try:
-            return await database_sync_to_async(user_of_token)(token)
+            user: AbstractBaseUser = await database_sync_to_async(user_of_token)(token)
         except InvalidToken:
             return AnonymousUser()
+        return user
 
 
 class AllowedOrigin:

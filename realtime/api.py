@@ -1,6 +1,6 @@
 """The JSON APIs of the realtime room. Errors are `{"error": "…"}`: which parameter, and what to do."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from functools import wraps
 from importlib.metadata import PackageNotFoundError, version
@@ -19,7 +19,7 @@ from realtime import health, wire
 from realtime.hub import process_hub
 from realtime.points import no_points
 
-View = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
+View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]
 CHARTS_A_READ: Final = 20
 
 

@@ -81,9 +81,11 @@ class Hub:
 
     async def stop(self) -> None:
         """Stop listening and release the connections."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        running = set(self._tasks)
+        while running:  # redis-py can lose a cancellation while it connects
+            for task in running:
+                task.cancel()
+            _, running = await asyncio.wait(running, timeout=0.2)
         await self._redis.aclose()
 
     async def _supervise(self, name: str, part: Callable[[], Awaitable[None]]) -> None:
@@ -259,7 +261,8 @@ class Hub:
         self._viewers.add(viewer)
 
     def leave(self, viewer: Viewer) -> None:
-        """Forget a socket."""
+        """Forget a socket; its writer ends."""
+        viewer.leave()
         self._viewers.discard(viewer)
         self._unindex(viewer, viewer.charts)
         self.counters["points_thinned"] += viewer.pending.thinned

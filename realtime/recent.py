@@ -179,7 +179,7 @@ async def read(redis: "Redis", chart_ids: Sequence[str], now_us: int) -> Snapsho
 
 async def open_seconds(redis: "Redis") -> dict[str, Points]:
     """The rows of the open second of every chart in the store."""
-    tails = await redis.hgetall(TAILS)
+    tails: dict[bytes, bytes] = await redis.hgetall(TAILS)  # type: ignore[assignment]
     return {key.decode(): _rows(_tail_decoder.decode(tail).rows) for key, tail in tails.items()}
 
 

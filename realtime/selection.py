@@ -43,7 +43,7 @@ class Selection:
         async with self._loading:
             if self.config is not None:
                 return self.config
-            config = await database_sync_to_async(load_config)()
+            config: MarketConfig = await database_sync_to_async(load_config)()
             self._take_over(config)
             return config
 

@@ -39,11 +39,9 @@ class RealtimeSink:
         """Consume until the channel is finished, then publish what is left."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                collecting = tasks.create_task(self._collect(), name="realtime collect")
-                publishing = tasks.create_task(self._publish(), name="realtime publish")
+                tasks.create_task(self._collect(), name="realtime collect")
+                tasks.create_task(self._publish(), name="realtime publish")
                 await self._consume()
-                collecting.cancel()
-                publishing.cancel()
             self._publisher.add(self._engine.collect())
             await self._publisher.flush()
         finally:
@@ -72,14 +70,16 @@ class RealtimeSink:
         elif isinstance(event, StreamState):
             self._engine.on_state(event)
 
+    # Both end by themselves, so that no flush is cut off in the middle.
+
     async def _collect(self) -> None:
-        while True:
+        while not self._channel.finished:
             await asyncio.sleep(FLUSH_EVERY_S)
             self._engine.expire(time.monotonic_ns(), time.time_ns() // 1000)
             self._publisher.add(self._engine.collect())
 
     async def _publish(self) -> None:
-        while True:
+        while not self._channel.finished:
             await asyncio.sleep(FLUSH_EVERY_S)
             if self._publisher.due:
                 await self._publisher.flush()

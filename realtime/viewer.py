@@ -65,6 +65,7 @@ class Viewer:
         self.sent = 0
         self._send = send
         self._greet = False
+        self._left = False
         self._removed: dict[str, None] = {}
         self._last_ts: dict[str, float] = {}
         self._seq = self._acked_seq = seen_seq
@@ -106,6 +107,11 @@ class Viewer:
         self._acked_at = time.monotonic()
         self._wake.set()
 
+    def leave(self) -> None:
+        """The socket is gone: send nothing more."""
+        self._left = True
+        self._wake.set()
+
     async def complain(self, code: str, message: str) -> None:
         """Send an `error`, at once: it needs no ack, and the socket stays open."""
         await self._send(error_json(code, message))
@@ -113,9 +119,11 @@ class Viewer:
     # --- sending ---------------------------------------------------------------------------------
 
     async def run(self, source: Source) -> None:
-        """Send until cancelled. Raises Closed when a browser that acked before stops acking."""
+        """Send until `leave`. Raises Closed when a browser that acked before stops acking."""
         while True:
             await self._until_there_is_something_to_send()
+            if self._left:
+                return
             if self.wants or self._greet:
                 await self._send_stored(source)
             else:
@@ -125,6 +133,8 @@ class Viewer:
     async def _until_there_is_something_to_send(self) -> None:
         while True:
             shut_s = self._shut_for_s()
+            if self._left:
+                return
             if not shut_s and (self.wants or self._greet or self.pending or self._removed):
                 return
             self._wake.clear()

@@ -145,9 +145,10 @@ def chart(delta: ChartDelta) -> Chart:
 
 def _column(name: str, values: Points) -> list[float]:
     if name == "ts_us":
-        return (values / 1e6).tolist()
-    decimals = _DECIMALS.get(name)
-    return values.tolist() if decimals is None else values.round(decimals).tolist()
+        values = values / 1e6
+    elif name in _DECIMALS:
+        values = values.round(_DECIMALS[name])
+    return list(values.tolist())
 
 
 def chart_json(delta: ChartDelta) -> bytes:

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def daphne(port: int | None = None, **environment: str) -> Iterator[Web]:
     process = subprocess.Popen(
         [*command, "arbsite.asgi:application"],
         cwd=Path(settings.BASE_DIR),
-        env={**os.environ, "DATABASE_URL": database_url(), "PYTHONUNBUFFERED": "1", **environment},
+        env={**os.environ, **_settings_of_this_process(), **environment},
     )
     try:
         _wait_for_port(port, process)
@@ -73,6 +74,11 @@ def daphne(port: int | None = None, **environment: str) -> Iterator[Web]:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         process.wait(15)
+
+
+def _settings_of_this_process() -> dict[str, str]:
+    """The test database, and this process's session cookie, whatever stack runs on the machine now."""
+    return {"DATABASE_URL": database_url(), "PORT": settings.SESSION_COOKIE_NAME.rpartition("_")[2]}
 
 
 def _wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> None:
@@ -204,7 +210,7 @@ class Browser:
                 merged = {key: old[key] + value for key, value in chart.items() if isinstance(value, list)}
                 chart = {**chart, **merged}
             stamps = chart["timestamps"]
-            assert all(a < b for a, b in zip(stamps, stamps[1:], strict=False)), "timestamps must rise strictly"
+            assert all(a < b for a, b in pairwise(stamps)), "timestamps must rise strictly"
             self.charts[chart["id"]] = chart
 
 

@@ -142,7 +142,9 @@ async def test_health_tells_everybody_the_status_and_the_signed_in_the_rest(
         assert "sockets" in detail["web"]
 
         await database_sync_to_async(Exchange.objects.filter(key="okx").update)(enabled=False)
-        assert json.loads((await aget(url))[1])["status"] == "degraded", "the collector runs an older revision"
+        assert json.loads((await aget(url))[1])["status"] == "degraded", (
+            "the collector runs an older revision"
+        )
 
 
 def _redis_url() -> str:

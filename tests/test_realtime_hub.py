@@ -37,26 +37,21 @@ async def hub(seeded: MarketConfig) -> AsyncIterator[Hub]:
 
 
 class Page:
-    """A viewer whose messages land in a list; it acks only when told to."""
+    """A viewer whose messages land in a list; it acks each at once, or only when told to."""
 
-    def __init__(self, hub: Hub, user_id: int = 1) -> None:
+    def __init__(self, hub: Hub, user_id: int = 1, acks: bool = False) -> None:
         self.hub = hub
+        self.acks = acks
         self.messages: list[dict[str, Any]] = []
         self.viewer = Viewer(user_id, self._receive)
 
     async def _receive(self, text: str) -> None:
         self.messages.append(json.loads(text))
+        if self.acks:
+            self.ack()
 
     def ack(self) -> None:
         self.viewer.acked(self.messages[-1]["seq"])
-
-    async def ack_all(self) -> None:
-        """Ack every message as it comes, for good."""
-        while True:
-            seen = len(self.messages)
-            if seen:
-                self.ack()
-            await eventually(lambda: len(self.messages) > seen, "another message", seconds=60)
 
     def state(self, chart_id: str) -> tuple[str, str] | None:
         """The newest (state, reason) that was sent of a chart."""
@@ -78,17 +73,13 @@ class Page:
 @asynccontextmanager
 async def page(hub: Hub, acks: bool = True) -> AsyncIterator[Page]:
     """A page that watches the default filter."""
-    opened = Page(hub)
+    opened = Page(hub, acks=acks)
     hub.join(opened.viewer)
     await hub.watch_filter(opened.viewer, None)
-    tasks = [asyncio.create_task(opened.viewer.run(hub))]
-    if acks:
-        tasks.append(asyncio.create_task(opened.ack_all()))
+    writing = asyncio.create_task(opened.viewer.run(hub))
     yield opened
     hub.leave(opened.viewer)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.wait_for(writing, 5)
 
 
 def shard_of(symbol: str, count: int = 2) -> Shard:
@@ -107,8 +98,8 @@ async def test_the_charts_of_a_silent_shard_go_stale_and_the_others_do_not(
             for running, symbol in ((first, one), (second, two)):
                 running.quote("bybit", 100.0, symbol)
                 running.quote("binance", 100.1, symbol)
-            for chart in (chart1, chart2):
-                await eventually(lambda chart=chart: shown.state(chart) == ("live", ""), f"{chart} live")
+            await eventually(lambda: shown.state(chart1) == ("live", ""), "the first shard's chart is live")
+            await eventually(lambda: shown.state(chart2) == ("live", ""), "the second shard's too")
             second.kill()
             silent = ("stale", "no data from collector 2/2 for 3 s")
             await eventually(lambda: shown.state(chart2) == silent, "stale, with the reason")
@@ -161,14 +152,16 @@ async def test_a_batch_that_got_lost_is_fetched_from_the_store(hub: Hub, seeded:
         running.quote("bybit", 100.0)
         running.quote("binance", 100.1)
         await eventually(lambda: shown.points(BTC) >= 1, "the first point")
-        hub._take = lambda message: None  # type: ignore[assignment]
+        hub._take = lambda message: None  # type: ignore[method-assign]
         published = running.sink.stats()["batches_published"]
         running.quote("binance", 107.0)
         await eventually(lambda: running.sink.stats()["batches_published"] > published, "a lost batch")
-        del hub._take  # type: ignore[attr-defined]
+        del hub._take
         running.quote("binance", 100.2)
         await eventually(lambda: shown.points(BTC) >= 3, "all three points")
-        spreads = [c["spreads"] for m in shown.messages for c in m["charts"] if c["id"] == BTC and c["spreads"]]
+        spreads = [
+            c["spreads"] for m in shown.messages for c in m["charts"] if c["id"] == BTC and c["spreads"]
+        ]
         assert 7.0 in [pytest.approx(value) for values in spreads for value in values if value]
         assert hub.counters["batches_missed"] >= 1
 
@@ -181,7 +174,7 @@ async def test_the_hub_hears_on_after_redis_cut_its_connections(
         running.quote("binance", 100.1)
         await eventually(lambda: shown.points(BTC) >= 1, "the first point")
         for kind in ("pubsub", "normal"):
-            empty_redis.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+            empty_redis.client_kill_filter(_type=kind, skipme=True)
 
         async def quotes() -> None:
             for i in range(1000):
