@@ -2,10 +2,10 @@
 
 import os
 import shutil
-import signal
 import tempfile
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 import redis
@@ -41,7 +41,10 @@ def test_postgres_keeps_its_data_over_a_restart(home: Path) -> None:
 def test_postgres_starts_after_it_was_killed(home: Path) -> None:
     server = embedded.postgres(home)
     with embedded.running(server, home / "log"):
-        os.kill(int((server.data / "postmaster.pid").read_text().splitlines()[0]), signal.SIGKILL)
+        postmaster = psutil.Process(int((server.data / "postmaster.pid").read_text().splitlines()[0]))
+        children = postmaster.children()
+        postmaster.kill()
+        psutil.wait_procs(children, 10)  # they notice by themselves, and must be gone first
     with embedded.running(embedded.postgres(home), home / "log") as url:
         assert _select(url, "SELECT 1") == [(1,)]
 
