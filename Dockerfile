@@ -17,20 +17,22 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     STATIC_COLLECTED=true \
-    ARB_HOME=/tmp/arbdesk
+    ARB_HOME=/tmp/arbdesk \
+    LAKE_URL=/lake
 RUN useradd --system --create-home --uid 10001 desk
 WORKDIR /app
 COPY --from=python /opt/venv /opt/venv
 COPY --from=javascript /app/node_modules ./node_modules
 COPY manage.py ./
 COPY arbsite arbsite
+COPY history history
 COPY realtime realtime
 COPY collectors collectors
 COPY simulator simulator
 COPY markets markets
 COPY templates templates
 COPY static static
-RUN python manage.py collectstatic --noinput && mkdir -p /tmp/arbdesk && chown desk /tmp/arbdesk
+RUN python manage.py collectstatic --noinput && mkdir -p /tmp/arbdesk /lake && chown desk /tmp/arbdesk /lake
 USER desk
 EXPOSE 8000
 CMD ["daphne", "-b", "0.0.0.0", "-p", "8000", "--no-server-name", "arbsite.asgi:application"]

@@ -58,6 +58,7 @@ INSTALLED_APPS = [
     "collectors",
     "simulator",
     "realtime",
+    "history",
 ]
 
 MIDDLEWARE = [
@@ -195,6 +196,10 @@ LOGGING = logging_config(env.str("LOG_LEVEL", default="INFO").upper())
 # Each sink gets its own bounded channel (collectors.sinks.Sink), so a slow one starves nobody.
 COLLECTOR_SINKS = ["realtime.sink.RealtimeSink"]
 COLLECTOR_CHANNEL_CAPACITY = env.int("COLLECTOR_CHANNEL_CAPACITY", default=100_000)
+
+# The Delta tables of what was seen: a directory, or s3://bucket/prefix with AWS_* in the environment.
+LAKE_URL = env.str("LAKE_URL", default=str(HOME / "lake"))
+LAKE_STORAGE_OPTIONS = {name: value for name, value in env.ENVIRON.items() if name.startswith("AWS_")}
 
 # More charts than this are no page; a filter over it is refused (see markets.selectors.check_cap).
 MAX_OPPORTUNITIES_PER_FILTER = env.int("MAX_OPPORTUNITIES_PER_FILTER", default=500)

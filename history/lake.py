@@ -54,8 +54,7 @@ class Lake:
     def from_settings(cls) -> "Lake":
         """The lake named by LAKE_URL, with the AWS_* variables of the environment for s3://."""
         url = settings.LAKE_URL
-        options = {k: v for k, v in os.environ.items() if k.startswith("AWS_")} if "://" in url else {}
-        return cls(url.rstrip("/"), options)
+        return cls(url.rstrip("/"), dict(settings.LAKE_STORAGE_OPTIONS) if "://" in url else {})
 
     def uri(self, table: str) -> str:
         """The URI of a table; raises KeyError for a table the schema does not have."""
