@@ -206,12 +206,16 @@ class Browser:
             self.charts.pop(id, None)
         for chart in message["charts"]:
             old = self.charts.get(chart["id"])
-            if message["type"] == "delta" and old is not None:
-                merged = {key: old[key] + value for key, value in chart.items() if isinstance(value, list)}
-                chart = {**chart, **merged}
-            stamps = chart["timestamps"]
+            self.charts[chart["id"]] = (
+                chart if message["type"] == "snapshot" or old is None else _joined(old, chart)
+            )
+            stamps = self.charts[chart["id"]]["timestamps"]
             assert all(a < b for a, b in pairwise(stamps)), "timestamps must rise strictly"
-            self.charts[chart["id"]] = chart
+
+
+def _joined(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """The chart with the new points appended."""
+    return new | {key: old[key] + value for key, value in new.items() if isinstance(value, list)}
 
 
 @asynccontextmanager

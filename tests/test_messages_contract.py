@@ -57,8 +57,12 @@ def test_every_documented_client_message_is_understood(kind: str) -> None:
 
 def test_the_contract_lists_every_client_message_and_close_code_there_is() -> None:
     tags = {kind.__struct_config__.tag for kind in wire.ClientMessage.__args__}
-    assert tags == set(re.findall(r'`\{"type": "(\w+)"', CONTRACT.split("## Client → server")[1].split("##")[0]))
-    codes = {value for name, value in vars(wire).items() if name.startswith("CLOSE_") and isinstance(value, int)}
+    assert tags == set(
+        re.findall(r'`\{"type": "(\w+)"', CONTRACT.split("## Client → server")[1].split("##")[0])
+    )
+    codes = {
+        value for name, value in vars(wire).items() if name.startswith("CLOSE_") and isinstance(value, int)
+    }
     codes.discard(wire.CLOSE_REASON_BYTES)
     assert codes == {int(code) for code in re.findall(r"^\| (\d{4}) \|", CONTRACT, re.MULTILINE)}
 

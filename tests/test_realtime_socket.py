@@ -91,6 +91,7 @@ async def test_without_acks_points_merge_and_at_most_two_messages_a_second_come(
             await page.next(ack=False)
         assert asyncio.get_running_loop().time() - started >= 1.4
         await feeding
+        await tick(running)
         await page.next(ack=False)
     assert len(valid(page)) > 300, "nothing is lost by merging"
 
