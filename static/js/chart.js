@@ -58,12 +58,12 @@ function options(parent, chart, hovered) {
     cursor: {
       y: false,
       drag: { x: false, y: false, setScale: false },
-      points: { size: 6, stroke: () => colours.line, fill: () => colours.line },
+      points: { size: (u, series) => (series === 1 ? 6 : 0), stroke: () => colours.line, fill: () => colours.line },
       sync: { key: "spreads", scales: ["x", null] },
     },
     scales: { x: { time: true, auto: false }, y: { range: calmRange } },
     axes: [
-      axis({ size: 22, space: 72, values: (u, splits, _, __, step) => splits.map(step < 60 ? clock : minute), grid: { show: false } }),
+      axis({ size: 22, space: 50, values: timeLabels, grid: { show: false } }),
       axis({ size: 66, splits: percentTicks, values: percentLabels, grid: { stroke: () => colours.hair, width: 1 } }),
     ],
     series: [
@@ -85,6 +85,13 @@ const bandEdge = { width: 0, points: { show: false } };
 
 const axis = (more) => ({ font: FONT, stroke: () => colours.quiet, ticks: { show: false }, gap: 4, ...more });
 
+/** Times in the viewer's zone; none so near an end that it would be cut or run into the other axis. */
+function timeLabels(u, ticks, axis, space, step) {
+  const margin = ((u.scales.x.max - u.scales.x.min) * 26) / (u.bbox.width / devicePixelRatio);
+  const format = step < 60 ? clock : minute;
+  return ticks.map((tick) => (tick - u.scales.x.min < margin || u.scales.x.max - tick < margin ? "" : format(tick)));
+}
+
 /** Zero always shows, and the ends move in steps of a nice size, so that the line does not breathe. */
 function calmRange(u, low, high) {
   const bottom = Math.min(low ?? 0, 0);
@@ -93,10 +100,10 @@ function calmRange(u, low, high) {
   return [Math.floor(bottom / step - 0.2) * step, Math.ceil(top / step + 0.2) * step];
 }
 
-/** A tick about every 36 px, on multiples of 1, 2 or 5: the signs and digits then tell the whole value. */
+/** A tick about every 30 px, on multiples of 1, 2 or 5: the signs and digits then tell the whole value. */
 function tickStep(u, low, high) {
   const height = u.bbox.height / devicePixelRatio;
-  return niceStep(((high - low) * 36) / Math.max(height, 72));
+  return niceStep(((high - low) * 30) / Math.max(height, 60));
 }
 
 function percentTicks(u, axis, low, high) {
