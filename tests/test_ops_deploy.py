@@ -110,7 +110,16 @@ def test_every_command_of_a_service_exists(name: str) -> None:
 
 def test_the_image_runs_as_an_ordinary_user_and_gets_every_package_and_no_secret() -> None:
     assert re.search(r"^USER desk$", DOCKERFILE, re.MULTILINE)
-    for package in ("arbsite", "history", "realtime", "collectors", "simulator", "markets", "templates", "static"):
+    for package in (
+        "arbsite",
+        "history",
+        "realtime",
+        "collectors",
+        "simulator",
+        "markets",
+        "templates",
+        "static",
+    ):
         assert f"COPY {package} {package}" in DOCKERFILE
     ignored = (BASE_DIR / ".dockerignore").read_text().splitlines()
     assert "*" in ignored

@@ -123,15 +123,15 @@ def test_up_serves_restarts_what_dies_survives_its_own_death_and_leaves_nothing_
     assert "SIMULATED" in block
     password = (desk.home / "operator-password").read_text().strip()
     assert re.search(rf"Password +{re.escape(password)}", block)
-    _until(lambda: _is_healthy(desk), 20, "good health")
+    _until(lambda: _is_healthy(desk), 60, "good health")
     for secret in ("operator-password", "secret-key", "supervisord.conf"):
         assert (desk.home / secret).stat().st_mode & 0o077 == 0
 
     collector = desk.pid_of("collect")
     assert collector is not None
     os.kill(collector, signal.SIGKILL)
-    _until(lambda: desk.pid_of("collect") not in {None, collector}, 10, "the collector's restart")
-    _until(lambda: "collector ended and was started again" in desk.text(), 10, "the message")
+    _until(lambda: desk.pid_of("collect") not in {None, collector}, 30, "the collector's restart")
+    _until(lambda: "collector ended and was started again" in desk.text(), 30, "the message")
 
     assert desk.stop(signal.SIGINT) < 10
     assert desk.processes() == []
