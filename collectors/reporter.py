@@ -42,6 +42,7 @@ class Reporter:
             reported_ts_us=time.time_ns() // 1000,
             exchanges=supervisor.status(),
             channels={outlet.name: outlet.status() for outlet in supervisor.outlets},
+            sinks={outlet.name: outlet.sink.stats() for outlet in supervisor.outlets},
         )
 
     async def run(self) -> None:

@@ -1,21 +1,27 @@
 """What a sink must be. Sinks are named in settings (`COLLECTOR_SINKS`), so collectors never import upward."""
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from collectors.channel import Channel
 from markets.config import MarketConfig, Shard
-from markets.events import Event
+from markets.events import DerivedEvent, SinkEvent
+
+EmitDerived = Callable[[DerivedEvent], None]
 
 
 class Sink(Protocol):
     """Consumes every event of one shard from its own channel.
 
-    Built as `SinkClass(channel, shard)`. `configure` is called on the event loop before `run`
-    starts and again at every configuration change; it must be quick. `run` returns once the channel
-    is finished and everything taken from it has been handed on.
+    Built as `SinkClass(channel, shard, emit)`. `emit(event)` hands what the sink makes of the events
+    to the sinks named after it; they find it in their channels among the rest, and one that has no
+    use for it passes it over. `configure` is called on the event loop before `run` starts and again
+    at every configuration change; it must be quick. `run` returns once the channel is finished and
+    everything taken from it has been handed on. Channels are finished in the order of the sinks, so
+    what a sink emits while it drains still reaches the next.
     """
 
-    def __init__(self, channel: Channel[Event], shard: Shard) -> None: ...
+    def __init__(self, channel: Channel[SinkEvent], shard: Shard, emit: EmitDerived) -> None: ...
 
     def configure(self, config: MarketConfig) -> None:
         """Take over a new configuration."""
@@ -23,5 +29,5 @@ class Sink(Protocol):
     async def run(self) -> None:
         """Consume until the channel is finished."""
 
-    def stats(self) -> dict[str, float]:
-        """Counters an operator can see, name -> value."""
+    def stats(self) -> dict[str, Any]:
+        """Counters an operator can see, name -> value; anything JSON can say."""

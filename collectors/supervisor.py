@@ -11,34 +11,47 @@ from collectors.channel import Channel
 from collectors.exchanges.base import Codec
 from collectors.feed import Feed
 from collectors.line import stream_state
-from collectors.sinks import Sink
+from collectors.sinks import EmitDerived, Sink
 from collectors.timing import Timing
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Shard
-from markets.events import Event
+from markets.events import DerivedEvent, Event, SinkEvent
 
 logger = logging.getLogger(__name__)
 
-CLOSE_S = 2.0  # for sockets to say goodbye, and again for sinks to hand on what they have
+CLOSE_S = 2.0  # for sockets to say goodbye
+DRAIN_S = 2.5  # then for all sinks together to hand on what they have
 LOSS_CHECK_S = 1.0
 DEFAULT_TIMING = Timing()
 
-SinkType = Callable[[Channel[Event], Shard], Sink]
+SinkType = Callable[[Channel[SinkEvent], Shard, EmitDerived], Sink]
 
 
 class Outlet:
-    """One sink with its channel; a sink that crashed is built anew on the same channel."""
+    """One sink with its channel; a sink that crashed is built anew on the same channel.
+
+    `later` are the outlets that get what the sink emits.
+    """
 
     def __init__(
-        self, sink_type: Callable[[Channel[Event], Shard], Sink], shard: Shard, capacity: int
+        self, sink_type: SinkType, shard: Shard, capacity: int, later: Sequence["Outlet"] = ()
     ) -> None:
         self.name = getattr(sink_type, "__name__", str(sink_type))
-        self.channel: Channel[Event] = Channel(self.name, capacity)
+        self.channel: Channel[SinkEvent] = Channel(self.name, capacity)
         self.error = ""
         self._dropped = 0
-        self.sink = sink_type(self.channel, shard)
+        self._later = later
+        self.sink = sink_type(self.channel, shard, self._emit)
         self._sink_type = sink_type
         self._shard = shard
         self._config: MarketConfig | None = None
+
+    @classmethod
+    def chain(cls, sink_types: Iterable[SinkType], shard: Shard, capacity: int) -> list["Outlet"]:
+        """An outlet per sink; each emits to those after it."""
+        outlets: list[Outlet] = []
+        for sink_type in reversed(list(sink_types)):
+            outlets.insert(0, cls(sink_type, shard, capacity, tuple(outlets)))
+        return outlets
 
     def configure(self, config: MarketConfig) -> None:
         """Hand on a configuration; a sink that refuses it keeps its last one, and that is reported."""
@@ -57,9 +70,13 @@ class Outlet:
 
     def rebuild(self) -> None:
         """Replace a crashed sink."""
-        self.sink = self._sink_type(self.channel, self._shard)
+        self.sink = self._sink_type(self.channel, self._shard, self._emit)
         if self._config is not None:
             self.configure(self._config)
+
+    def _emit(self, event: DerivedEvent) -> None:
+        for outlet in self._later:
+            outlet.channel.put(event)
 
     def lost(self) -> int:
         """How many events were dropped since the last call."""
@@ -236,15 +253,16 @@ class Supervisor:
         for feed in self.feeds.values():
             outlet.channel.put_many(feed.states())
 
-    async def _shut_down(self, sinks: Iterable[asyncio.Task[None]]) -> None:
+    async def _shut_down(self, sinks: Sequence[asyncio.Task[None]]) -> None:
         self._stopping = True
         for key in list(self.feeds):
             self._stop_feed(key, "collector stopped")
         await _finish(self._feed_tasks, CLOSE_S)
-        for outlet in self.outlets:
+        deadline = time.monotonic() + DRAIN_S
+        for number, (outlet, sink) in enumerate(zip(self.outlets, sinks, strict=True)):
             outlet.channel.close()
-        await _finish(sinks, CLOSE_S)
-        for outlet in self.outlets:
+            fair_share = (deadline - time.monotonic()) / (len(sinks) - number)
+            await _finish([sink], fair_share)
             if left := len(outlet.channel):
                 logger.warning("sink %s: %d events not handed on", outlet.name, left)
 

@@ -95,3 +95,4 @@ class OpportunityEvent(Struct):
 
 Event = Quote | Trade | StreamState
 DerivedEvent = SpreadPoints | OpportunityEvent
+SinkEvent = Event | DerivedEvent

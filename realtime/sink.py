@@ -7,9 +7,11 @@ from typing import Final
 from msgspec import structs
 
 from collectors.channel import Channel
+from collectors.sinks import EmitDerived
 from markets.config import MarketConfig, Shard
-from markets.events import Event, Quote, StreamState
+from markets.events import Quote, SinkEvent, SpreadPoints, StreamState
 from realtime.engine import SpreadEngine
+from realtime.passing import Passing
 from realtime.publisher import FLUSH_EVERY_S, Publisher
 
 EVENTS_PER_TURN: Final = 500
@@ -20,19 +22,25 @@ class RealtimeSink:
     """A `collectors.sinks.Sink` that feeds the spread engine and publishes what changes.
 
     Reading, collecting and publishing are three tasks, so a slow Redis delays neither the events
-    nor the growth-free merging of what waits for it.
+    nor the growth-free merging of what waits for it. The points and what passes the filters are
+    emitted, too: the sinks after this one may keep them.
     """
 
-    def __init__(self, channel: Channel[Event], shard: Shard) -> None:
+    def __init__(self, channel: Channel[SinkEvent], shard: Shard, emit: EmitDerived) -> None:
         self._channel = channel
         self._shard = shard
+        self._emit = emit
         self._engine = SpreadEngine()
+        self._passing = Passing()
         self._publisher = Publisher(shard)
 
     def configure(self, config: MarketConfig) -> None:
         """Take over the opportunities whose symbols this shard owns."""
         owned = tuple(o for o in config.opportunities if self._shard.owns(o.symbol))
-        self._engine.configure(structs.replace(config, opportunities=owned))
+        config = structs.replace(config, opportunities=owned)
+        self._engine.configure(config)
+        for event in self._passing.configure(config, time.time_ns() // 1000):
+            self._emit(event)
         self._publisher.keep_only(frozenset(o.id for o in owned))
 
     async def run(self) -> None:
@@ -42,7 +50,7 @@ class RealtimeSink:
                 tasks.create_task(self._collect(), name="realtime collect")
                 tasks.create_task(self._publish(), name="realtime publish")
                 await self._consume()
-            self._publisher.add(self._engine.collect())
+            self._hand_on()
             await self._publisher.flush()
         finally:
             await self._publisher.aclose()
@@ -64,11 +72,20 @@ class RealtimeSink:
                 self._handle(event)
             await asyncio.sleep(0)
 
-    def _handle(self, event: Event) -> None:
+    def _handle(self, event: SinkEvent) -> None:
         if isinstance(event, Quote):
             self._engine.on_quote(event)
         elif isinstance(event, StreamState):
             self._engine.on_state(event)
+
+    def _hand_on(self) -> None:
+        deltas = self._engine.collect()
+        self._publisher.add(deltas)
+        for delta in deltas:
+            if len(delta.points):
+                self._emit(SpreadPoints(delta.symbol, delta.exchange1, delta.exchange2, delta.points))
+        for event in self._passing.update(deltas, time.time_ns() // 1000):
+            self._emit(event)
 
     # Both end by themselves, so that no flush is cut off in the middle.
 
@@ -76,7 +93,7 @@ class RealtimeSink:
         while not self._channel.finished:
             await asyncio.sleep(FLUSH_EVERY_S)
             self._engine.expire(time.monotonic_ns(), time.time_ns() // 1000)
-            self._publisher.add(self._engine.collect())
+            self._hand_on()
 
     async def _publish(self) -> None:
         while not self._channel.finished:

@@ -22,7 +22,7 @@ from msgspec import structs
 
 from collectors.channel import Channel
 from markets.config import MarketConfig, Shard
-from markets.events import Event, Quote, StreamState
+from markets.events import DerivedEvent, Quote, SinkEvent, StreamState
 from realtime.sink import RealtimeSink
 
 DEADLINE_S = 15.0
@@ -111,9 +111,10 @@ async def eventually(condition: Callable[[], Any], what: str, seconds: float = D
 class Desk:
     """The realtime sink of one shard, fed by hand."""
 
-    channel: Channel[Event]
+    channel: Channel[SinkEvent]
     sink: RealtimeSink
     task: "asyncio.Task[None]"
+    emitted: list[DerivedEvent]
 
     def quote(self, exchange: str, bid: float, symbol: str = "BTC/USDT", ask: float | None = None) -> None:
         """A quote received now."""
@@ -145,13 +146,14 @@ class Desk:
 async def desk(config: MarketConfig, shard: Shard | None = None) -> AsyncIterator[Desk]:
     """A running `RealtimeSink`. Quotes never get too old, so that a slow machine changes no result."""
     shard = shard or Shard()
-    channel: Channel[Event] = Channel("realtime")
-    sink = RealtimeSink(channel, shard)
+    channel: Channel[SinkEvent] = Channel("realtime")
+    emitted: list[DerivedEvent] = []
+    sink = RealtimeSink(channel, shard, emitted.append)
     patient = tuple(structs.replace(o, tolerance_ms=None) for o in config.opportunities)
     sink.configure(structs.replace(config, opportunities=patient))
     task = asyncio.create_task(sink.run())
     try:
-        yield Desk(channel, sink, task)
+        yield Desk(channel, sink, task, emitted)
     finally:
         channel.close()
         await asyncio.gather(task, return_exceptions=True)

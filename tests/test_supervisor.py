@@ -2,16 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 
 from collectors.channel import Channel
 from collectors.exchanges.base import Codec
-from collectors.supervisor import Outlet, Supervisor
+from collectors.sinks import EmitDerived
+from collectors.supervisor import Outlet, SinkType, Supervisor
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Opportunity, Shard
-from markets.events import Event, Quote, StreamState, Trade
+from markets.events import OpportunityEvent, Quote, SinkEvent, StreamState, Trade
 from tests.tiny_venue import TIMING, TinyVenue, codec_type, symbol, symbols, until
 
 ALL = Shard()
@@ -20,9 +21,9 @@ ALL = Shard()
 class KeepingSink:
     """Keeps everything; may be told to crash, to refuse a configuration, or to wait."""
 
-    def __init__(self, channel: Channel[Event], shard: Shard) -> None:
+    def __init__(self, channel: Channel[SinkEvent], shard: Shard, emit: EmitDerived) -> None:
         self.channel = channel
-        self.events: list[Event] = []
+        self.events: list[SinkEvent] = []
         self.revisions: list[int] = []
         self.crash = False
         self.go = asyncio.Event()
@@ -55,6 +56,22 @@ class KeepingSink:
             told = {(exchange, name) for name in names}
             alive = alive | told if state == "up" else alive - told
         return alive
+
+
+class DerivingSink(KeepingSink):
+    """Makes one event, when everything else is done."""
+
+    def __init__(self, channel: Channel[SinkEvent], shard: Shard, emit: EmitDerived) -> None:
+        super().__init__(channel, shard, emit)
+        self.emit = emit
+
+    async def run(self) -> None:
+        await super().run()
+        self.emit(OpportunityEvent("LAST/WORDS", "tiny", "mini", 1, "close", 1, 0.0, 0.0, 0.0, 0.0, 0.0))
+
+
+def derived(sink: KeepingSink) -> list[OpportunityEvent]:
+    return [event for event in sink.events if isinstance(event, OpportunityEvent)]
 
 
 class OtherSink(KeepingSink):
@@ -119,9 +136,7 @@ async def running(*outlets: Outlet, shard: Shard = ALL) -> AsyncIterator[Supervi
             await task
 
 
-def outlet(
-    sink: Callable[[Channel[Event], Shard], KeepingSink] = KeepingSink, capacity: int = 1000
-) -> Outlet:
+def outlet(sink: SinkType = KeepingSink, capacity: int = 1000) -> Outlet:
     return Outlet(sink, Shard(), capacity)
 
 
@@ -269,6 +284,18 @@ class TestStopping:
             "collector stopped"
         }
         await until(lambda: not venue.sockets)
+
+    async def test_what_a_sink_makes_while_it_drains_reaches_the_sinks_after_it_and_no_other(
+        self, venue: TinyVenue
+    ) -> None:
+        first, second, third = Outlet.chain([KeepingSink, DerivingSink, OtherSink], Shard(), 1000)
+        async with running(first, second, third) as supervisor:
+            supervisor.apply(config(venue, "tiny"))
+            await until(lambda: kept(third).up() == both("tiny"))
+            kept(third).go.clear()
+            asyncio.get_running_loop().call_later(0.3, kept(third).go.set)
+        assert [event.symbol for event in derived(kept(third))] == ["LAST/WORDS"]
+        assert derived(kept(first)) == derived(kept(second)) == []
 
     async def test_a_sink_that_hangs_does_not_hold_the_process(self, venue: TinyVenue) -> None:
         out = outlet()

@@ -73,7 +73,7 @@ def _outlets(shard: Shard) -> list[Outlet]:
         sinks = [import_string(path) for path in settings.COLLECTOR_SINKS]
     except ImportError as error:
         raise CommandError(f"setting COLLECTOR_SINKS: {error}") from error
-    return [Outlet(sink, shard, settings.COLLECTOR_CHANNEL_CAPACITY) for sink in sinks]
+    return Outlet.chain(sinks, shard, settings.COLLECTOR_CHANNEL_CAPACITY)
 
 
 async def _collect(outlets: list[Outlet], shard: Shard, exchanges: frozenset[str] | None) -> None:
