@@ -202,7 +202,6 @@ class SpreadEngine:
         self._legs: dict[tuple[str, str], _Leg] = {}
         self._charts: dict[str, _Chart] = {}
         self._dirty: list[_Chart] = []
-        self._removed: dict[str, None] = {}
         self._now_mono_ns = 0
         self._now_ts_us = 0
 
@@ -217,9 +216,7 @@ class SpreadEngine:
         self._check(config)
         self._set_legs(config)
         wanted = {o.id: o for o in config.opportunities}
-        for id in [id for id in self._charts if id not in wanted]:
-            self._charts.pop(id)
-            self._removed[id] = None
+        self._charts = {id: chart for id, chart in self._charts.items() if id in wanted}
         fees = {e.key: e.taker_fee_bps / 10_000 for e in config.exchanges}
         for id, opportunity in wanted.items():
             self._set_chart(id, opportunity, fees)
@@ -249,7 +246,6 @@ class SpreadEngine:
         first, second = opportunity.exchange1, opportunity.exchange2
         chart = self._charts.get(id)
         if chart is None:
-            self._removed.pop(id, None)
             legs = self._legs[first, opportunity.symbol], self._legs[second, opportunity.symbol]
             chart = self._charts[id] = _Chart(*legs, PointRing(self._window_points))
         chart.set_terms(opportunity, fees[first], fees[second])
@@ -262,12 +258,6 @@ class SpreadEngine:
         for chart in self._charts.values():
             chart.leg1.charts.append(chart)
             chart.leg2.charts.append(chart)
-
-    def take_removed(self) -> list[str]:
-        """Ids of the charts that configurations removed since the last call."""
-        removed = list(self._removed)
-        self._removed.clear()
-        return removed
 
     # --- events ----------------------------------------------------------------------------------
 

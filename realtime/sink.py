@@ -33,6 +33,7 @@ class RealtimeSink:
         self._engine = SpreadEngine()
         self._passing = Passing()
         self._publisher = Publisher(shard)
+        self._handled: Quote | StreamState | None = None
 
     def configure(self, config: MarketConfig) -> None:
         """Take over the opportunities whose symbols this shard owns."""
@@ -75,8 +76,20 @@ class RealtimeSink:
     def _handle(self, event: SinkEvent) -> None:
         if isinstance(event, Quote):
             self._engine.on_quote(event)
+            self._handled = event
         elif isinstance(event, StreamState):
             self._engine.on_state(event)
+            self._handled = event
+
+    def _expire(self) -> None:
+        """Let charts age until now, or while events wait only until the last one that was handled.
+
+        Otherwise a backlog would make charts stale whose next quotes are at hand.
+        """
+        if not self._channel:
+            self._engine.expire(time.monotonic_ns(), time.time_ns() // 1000)
+        elif self._handled:
+            self._engine.expire(self._handled.received_mono_ns, self._handled.received_ts_us)
 
     def _hand_on(self) -> None:
         deltas = self._engine.collect()
@@ -92,7 +105,7 @@ class RealtimeSink:
     async def _collect(self) -> None:
         while not self._channel.finished:
             await asyncio.sleep(FLUSH_EVERY_S)
-            self._engine.expire(time.monotonic_ns(), time.time_ns() // 1000)
+            self._expire()
             self._hand_on()
 
     async def _publish(self) -> None:

@@ -39,7 +39,6 @@ def test_the_same_configuration_again_reports_nothing() -> None:
     desk = running()
     desk.configure(config(symbols=BOTH))
     assert desk.collect() == []
-    assert desk.take_removed() == []
 
 
 def test_changed_fees_apply_to_the_next_quote_and_the_window_stays() -> None:
@@ -64,11 +63,9 @@ def test_a_changed_tolerance_applies_at_once_both_ways() -> None:
     assert len(desk.points(CHART)) == 4  # three points and the gap
 
 
-def test_a_removed_chart_is_freed_and_told_once() -> None:
+def test_a_removed_chart_is_freed() -> None:
     desk = running()
     desk.configure(config(symbols=(ETH,)))
-    assert desk.take_removed() == [CHART]
-    assert desk.take_removed() == []
     with pytest.raises(KeyError):
         desk.points(CHART)
     desk.on_quote(quote(FIRST, 100.0, 10 * MS))
@@ -83,11 +80,10 @@ def test_a_chart_removed_before_it_was_collected_is_not_collected_any_more() -> 
     assert desk.collect() == []
 
 
-def test_a_chart_that_returns_starts_anew_and_is_not_told_as_removed() -> None:
+def test_a_chart_that_returns_starts_anew() -> None:
     desk = running()
     desk.configure(config(symbols=(ETH,)))
     desk.configure(config(symbols=BOTH))
-    assert desk.take_removed() == []
     (delta,) = desk.collect()
     assert (delta.id, delta.state, len(desk.points(CHART))) == (CHART, "stale", 0)
 
