@@ -20,7 +20,7 @@ from django.conf import settings
 
 from history.schema import CLOCK, PARTITIONS, SCHEMA_VERSION, SCHEMAS
 
-_TIME_COLUMNS: Final = {"exchange_ts_us", "received_ts_us", "ts_us"}
+_TIME_COLUMNS: Final = {"exchange_ts_us", "received_ts_us", "received_mono_ns", "ts_us"}
 _ROW_GROUP_ROWS: Final = 122_880
 _CONFIGURATION: Final = {
     "delta.checkpointInterval": "100",

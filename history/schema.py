@@ -9,6 +9,8 @@ from typing import Final
 
 import pyarrow as pa
 
+from markets.config import Shard
+
 SCHEMA_VERSION: Final = 1
 
 PARTITIONS: Final = ("date", "hour")
@@ -33,11 +35,12 @@ SCHEMAS: Final[dict[str, pa.Schema]] = {
         _required("exchange", pa.string()),
         _required("symbol", pa.string()),
         _required("bid", pa.float64()),
-        _required("bid_size", pa.float64()),
+        pa.field("bid_size", pa.float64()),  # null: not known (imported)
         _required("ask", pa.float64()),
-        _required("ask_size", pa.float64()),
+        pa.field("ask_size", pa.float64()),
         pa.field("exchange_ts_us", pa.int64()),
         _required("received_ts_us", pa.int64()),
+        pa.field("received_mono_ns", pa.int64()),  # ages come from it; null: not known (imported)
     ),
     "trades": _schema(
         _required("exchange", pa.string()),
@@ -51,12 +54,15 @@ SCHEMAS: Final[dict[str, pa.Schema]] = {
     ),
     # What was dropped or missed is a row: nobody should take a gap for a quiet market.
     "stream_states": _schema(
-        _required("exchange", pa.string()),  # empty: the collector itself, all exchanges
+        # Empty: the collector itself, all exchanges. As its first row, before any quote, a collector writes
+        # "up" with the reason `collector_started(shard)`: its engine begins anew there, and so does a replay.
+        _required("exchange", pa.string()),
         _required("symbol", pa.string()),  # empty: every symbol
         _required("state", pa.string()),  # up, down, gap
         _required("reason", pa.string()),
         _required("dropped", pa.int64()),  # rows lost, for a gap of our own making
         _required("received_ts_us", pa.int64()),
+        pa.field("received_mono_ns", pa.int64()),
     ),
     # The engine's points (realtime.points.POINT_COLUMNS); a gap row has nulls.
     "spreads": _schema(
@@ -89,6 +95,19 @@ SCHEMAS: Final[dict[str, pa.Schema]] = {
         pa.field("size21", pa.float64()),
     ),
 }
+
+_STARTED: Final = "collector started, shard "
+
+
+def collector_started(shard: Shard) -> str:
+    """The reason of the row a collector writes first."""
+    return f"{_STARTED}{shard}"
+
+
+def started_shard(reason: str) -> Shard | None:
+    """The shard whose collector started, None when the reason says something else."""
+    return Shard.parse(reason.removeprefix(_STARTED)) if reason.startswith(_STARTED) else None
+
 
 CLOCK: Final[dict[str, str]] = {
     "quotes": "received_ts_us",
