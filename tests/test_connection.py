@@ -39,7 +39,7 @@ class TestSubscribing:
         getattr(venue, fault).add("q:c")
         async with Running(venue, "abcd") as running:
             await until(lambda: running.recorder.up() == symbols("abd"))
-            await until(lambda: running.feed.status()["refused"])
+            await until(lambda: running.feed.status()["topics"] == 7 and running.feed.status()["refused"])
             status = running.feed.status()
         reason = "unknown pair" if fault == "refused" else "no answer within 0.15 s"
         assert status["refused_topics"] == [f"q:c: {reason}"]

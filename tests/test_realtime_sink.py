@@ -5,12 +5,12 @@ import time
 
 import numpy as np
 import pytest
-from redis import Redis
 
 from collectors.channel import Channel
 from markets.config import Shard
 from markets.events import DerivedEvent, Quote, SinkEvent, SpreadPoints
 from realtime.sink import EVENTS_PER_TURN, RealtimeSink
+from tests.live import eventually
 from tests.spread_oracle import FIRST, SECOND, SYMBOL, config
 
 MS = 1_000_000
@@ -30,8 +30,7 @@ async def test_a_backlog_makes_no_chart_stale_whose_next_quotes_wait() -> None:
         channel.put(Quote(exchange, SYMBOL, 100.0, 1.0, 100.1, 1.0, None, *stamps))
 
     running = asyncio.create_task(sink.run())
-    while channel:
-        await asyncio.sleep(0.01)
+    await eventually(lambda: not channel, "the backlog is worked off")
     channel.close()
     await asyncio.wait_for(running, 5)
 
