@@ -15,17 +15,21 @@ from deltalake import (
     WriterProperties,
     write_deltalake,
 )
-from deltalake.exceptions import TableNotFoundError
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from django.conf import settings
 
 from history.schema import CLOCK, PARTITIONS, SCHEMA_VERSION, SCHEMAS
 
-_TIME_COLUMNS: Final = {"exchange_ts_us", "received_ts_us", "received_mono_ns", "ts_us"}
+TIME_COLUMNS: Final = {"exchange_ts_us", "received_ts_us", "received_mono_ns", "ts_us"}
 _ROW_GROUP_ROWS: Final = 122_880
 _CONFIGURATION: Final = {
     "delta.checkpointInterval": "100",
-    "delta.logRetentionDuration": "interval 1 days",
+    # A commit per second leaves 3,600 log entries and as many removed files an hour: with the defaults
+    # (a month, a week) every checkpoint would carry millions. Readers need neither beyond their query.
+    "delta.logRetentionDuration": "interval 2 hours",
+    "delta.deletedFileRetentionDuration": "interval 2 hours",
 }
+_APPEND_ATTEMPTS: Final = 5
 
 
 def writer_properties(table: str) -> WriterProperties:
@@ -33,7 +37,7 @@ def writer_properties(table: str) -> WriterProperties:
     deltas = {
         name: ColumnProperties(dictionary_enabled=False, encoding="DELTA_BINARY_PACKED")
         for name in SCHEMAS[table].names
-        if name in _TIME_COLUMNS
+        if name in TIME_COLUMNS
     }
     return WriterProperties(
         compression="ZSTD",
@@ -78,10 +82,7 @@ class Lake:
             mode="ignore",
             partition_by=list(PARTITIONS),
             storage_options=self.storage_options or None,
-            configuration={
-                "delta.checkpointInterval": "100",
-                "delta.logRetentionDuration": "interval 1 days",
-            },
+            configuration=_CONFIGURATION,
             commit_properties=CommitProperties(custom_metadata={"schema_version": str(SCHEMA_VERSION)}),
         )
         opened = self.open(table)
@@ -94,19 +95,29 @@ class Lake:
 
         Raises what deltalake raises when the store fails; the caller may retry with the same version.
         """
-        delta.update_incremental()
-        if (done := delta.transaction_version(app_id)) is not None and done >= version:
-            return
-        write_deltalake(
-            delta,
-            rows,
-            mode="append",
-            writer_properties=writer_properties(table),
-            commit_properties=CommitProperties(app_transactions=[Transaction(app_id, version)]),
-            post_commithook_properties=PostCommitHookProperties(
-                create_checkpoint=True, cleanup_expired_logs=False
-            ),
-        )
+        for attempt in range(1, _APPEND_ATTEMPTS + 1):
+            delta.update_incremental()
+            if (done := delta.transaction_version(app_id)) is not None and done >= version:
+                return
+            try:
+                _write(delta, table, rows, Transaction(app_id, version))
+                return
+            except CommitFailedError:  # retention deleted old days meanwhile; nothing was written
+                if attempt == _APPEND_ATTEMPTS:
+                    raise
+
+
+def _write(delta: DeltaTable, table: str, rows: pa.Table, transaction: Transaction) -> None:
+    write_deltalake(
+        delta,
+        rows,
+        mode="append",
+        writer_properties=writer_properties(table),
+        commit_properties=CommitProperties(app_transactions=[transaction]),
+        post_commithook_properties=PostCommitHookProperties(
+            create_checkpoint=True, cleanup_expired_logs=False
+        ),
+    )
 
 
 def partition_of(ts_us: int) -> tuple[str, int]:
