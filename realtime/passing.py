@@ -1,12 +1,12 @@
 """Which charts pass which filters' live criteria: says when that begins and when it ends.
 
-Plain Python, no Django. It looks at what the engine collected, so an opportunity shorter than the
-time between two collects (50 ms) shows only if the newest point passes. There is no hysteresis and
-no minimum duration: a value that trembles about the limit opens and closes again and again.
+Plain Python, no Django. Every point is judged, so when they are collected changes nothing, and a
+replay tells what was told live. There is no hysteresis and no minimum duration: a value that
+trembles about the limit opens and closes again and again.
 """
 
 from collections.abc import Iterable
-from math import isnan, nan
+from math import nan
 from typing import Literal
 
 from markets.config import FilterConfig, MarketConfig
@@ -16,7 +16,7 @@ from realtime.points import POINT_COLUMNS, ChartDelta, Points
 Values = tuple[float, ...]  # of the columns `_VALUES`
 
 _VALUES = ("spread", "edge12", "edge21", "size12", "size21")
-_COLUMNS = [POINT_COLUMNS.index(name) for name in _VALUES]
+_COLUMNS = [POINT_COLUMNS.index(name) for name in ("ts_us", *_VALUES)]
 _UNKNOWN: Values = (nan,) * len(_VALUES)
 
 
@@ -37,33 +37,32 @@ class Passing:
             chart.id: [asking[id] for id in chart.filters if id in asking] for chart in config.opportunities
         }
         wanted = {(chart, f.id) for chart, filters in self._filters.items() for f in filters}
-        return [self._close(key, now_ts_us, None) for key in sorted(self._open.keys() - wanted)]
+        return [self._close(key, now_ts_us, _UNKNOWN) for key in sorted(self._open.keys() - wanted)]
 
-    def update(self, deltas: Iterable[ChartDelta], now_ts_us: int) -> list[OpportunityEvent]:
-        """What began and what ended, by the newest point of each chart or because it is not live."""
+    def update(self, deltas: Iterable[ChartDelta]) -> list[OpportunityEvent]:
+        """What began and what ended, point by point; the gap that ends a line ends what is open."""
         events: list[OpportunityEvent] = []
         for delta in deltas:
             if filters := self._filters.get(delta.id):
-                events.extend(self._follow(delta, filters, now_ts_us))
+                for row in delta.points[:, _COLUMNS].tolist():
+                    events.extend(self._follow(delta, filters, int(row[0]), tuple(row[1:])))
         return events
 
     def _follow(
-        self, delta: ChartDelta, filters: list[FilterConfig], now_ts_us: int
+        self, delta: ChartDelta, filters: list[FilterConfig], ts_us: int, values: Values
     ) -> Iterable[OpportunityEvent]:
-        ts_us = int(delta.points[-1, 0]) if len(delta.points) else now_ts_us
-        values = _newest(delta.points) if delta.state == "live" else None
-        if values is None and delta.state == "live":  # nothing new is known
-            return
+        """Judge one point; the values of a gap are NaN and meet no criterion."""
+        spread, edge12, edge21 = values[:3]
         for each in filters:
             key = delta.id, each.id
-            if values is not None and each.passes(values[0], max(values[1], values[2])):
+            if each.passes(spread, max(edge12, edge21)):
                 if key not in self._open:
                     self._open[key] = _event(delta, each.id, "open", ts_us, values)
                     yield self._open[key]
             elif key in self._open:
                 yield self._close(key, ts_us, values)
 
-    def _close(self, key: tuple[str, int], ts_us: int, values: Values | None) -> OpportunityEvent:
+    def _close(self, key: tuple[str, int], ts_us: int, values: Values) -> OpportunityEvent:
         opened = self._open.pop(key)
         return _event(opened, opened.filter_id, "close", max(ts_us, opened.ts_us), values)
 
@@ -72,21 +71,11 @@ def _asks(criteria: FilterConfig) -> bool:
     return criteria.min_spread_pct is not None or criteria.min_edge_bps is not None
 
 
-def _newest(points: Points) -> Values | None:
-    """The values of the newest point; None when there is none or it is a gap."""
-    if not len(points) or isnan(points[-1, 1]):
-        return None
-    return tuple(points[-1, _COLUMNS].tolist())
-
-
 def _event(
     chart: ChartDelta | OpportunityEvent,
     filter_id: int,
     event: Literal["open", "close"],
     ts_us: int,
-    values: Values | None,
+    values: Values,
 ) -> OpportunityEvent:
-    """Without values (the chart is not live any more) they are NaN."""
-    return OpportunityEvent(
-        chart.symbol, chart.exchange1, chart.exchange2, filter_id, event, ts_us, *(values or _UNKNOWN)
-    )
+    return OpportunityEvent(chart.symbol, chart.exchange1, chart.exchange2, filter_id, event, ts_us, *values)

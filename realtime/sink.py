@@ -97,7 +97,7 @@ class RealtimeSink:
         for delta in deltas:
             if len(delta.points):
                 self._emit(SpreadPoints(delta.symbol, delta.exchange1, delta.exchange2, delta.points))
-        for event in self._passing.update(deltas, time.time_ns() // 1000):
+        for event in self._passing.update(deltas):
             self._emit(event)
 
     # Both end by themselves, so that no flush is cut off in the middle.

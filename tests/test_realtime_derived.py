@@ -47,37 +47,44 @@ def told(events: list[OpportunityEvent]) -> list[tuple[int, str, int]]:
 
 
 class TestPassing:
-    def test_a_chart_opens_when_its_newest_point_passes_and_closes_when_it_does_not(self) -> None:
+    def test_a_chart_opens_at_the_first_point_that_passes_and_closes_at_the_first_that_does_not(self) -> None:
         following = passing(WIDE)
-        (opened,) = following.update([delta((1, 0.1, -20), (2, -0.6, -20))], 9)
+        (opened,) = following.update([delta((1, 0.1, -20), (2, -0.6, -20))])
         assert opened == OpportunityEvent("BTC/USDT", "binance", "bybit", 1, "open", 2, -0.6, -20, -99, 5, 6)
-        assert following.update([delta((3, 0.7, -20))], 9) == []
-        (closed,) = following.update([delta((4, 0.4, -20))], 9)
+        assert following.update([delta((3, 0.7, -20))]) == []
+        (closed,) = following.update([delta((4, 0.4, -20))])
         assert (closed.event, closed.ts_us, closed.spread) == ("close", 4, 0.4)
+
+    def test_when_points_are_collected_changes_nothing(self) -> None:
+        points = [(ts, 0.6 if ts % 3 else 0.4, 0.0) for ts in range(1, 20)]
+        at_once = passing(WIDE).update([delta(*points)])
+        one_by_one = passing(WIDE)
+        assert at_once == [event for point in points for event in one_by_one.update([delta(point)])]
+        assert told(at_once)[:3] == [(1, "open", 1), (1, "close", 3), (1, "open", 4)]
 
     def test_the_edge_counts_in_the_better_direction_and_each_filter_for_itself(self) -> None:
         following = passing(WIDE, PROFITABLE)
-        assert told(following.update([delta((1, 0.1, 12))], 9)) == [(2, "open", 1)]
-        assert told(following.update([delta((2, 0.9, 9))], 9)) == [(1, "open", 2), (2, "close", 2)]
+        assert told(following.update([delta((1, 0.1, 12))])) == [(2, "open", 1)]
+        assert told(following.update([delta((2, 0.9, 9))])) == [(1, "open", 2), (2, "close", 2)]
 
     def test_a_filter_that_asks_for_nothing_live_is_left_out(self) -> None:
-        assert passing(EVERYTHING).update([delta((1, 9.9, 999))], 9) == []
+        assert passing(EVERYTHING).update([delta((1, 9.9, 999))]) == []
 
     def test_a_chart_that_is_not_live_any_more_closes_and_the_values_are_not_known(self) -> None:
         following = passing(WIDE)
-        following.update([delta((1, 0.6, 0))], 9)
-        (closed,) = following.update([delta((5, nan, nan), state="stale")], 9)
+        following.update([delta((1, 0.6, 0))])
+        (closed,) = following.update([delta((5, nan, nan), state="stale")])
         assert (closed.event, closed.ts_us) == ("close", 5)
         assert isnan(closed.spread)
 
     def test_news_without_a_point_decides_nothing_while_the_chart_is_live(self) -> None:
         following = passing(WIDE)
-        following.update([delta((1, 0.6, 0))], 9)
-        assert following.update([delta()], 9) == []
+        following.update([delta((1, 0.6, 0))])
+        assert following.update([delta()]) == []
 
     def test_a_filter_or_chart_that_goes_closes_what_was_open(self) -> None:
         following = passing(WIDE, PROFITABLE)
-        following.update([delta((1, 0.6, 12))], 9)
+        following.update([delta((1, 0.6, 12))])
         assert told(following.configure(config(WIDE), 8)) == [(2, "close", 8)]
         assert told(following.configure(structs.replace(config(WIDE), opportunities=()), 9)) == [
             (1, "close", 9)
