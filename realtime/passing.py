@@ -11,7 +11,7 @@ from typing import Literal
 
 from markets.config import FilterConfig, MarketConfig
 from markets.events import OpportunityEvent
-from realtime.points import POINT_COLUMNS, ChartDelta, Points
+from realtime.points import POINT_COLUMNS, ChartDelta
 
 Values = tuple[float, ...]  # of the columns `_VALUES`
 
