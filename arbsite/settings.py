@@ -126,6 +126,22 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(minute=7),
         "options": {"expires": 3000},
     },
+    "compact-lake": {
+        "task": "history.tasks.compact",
+        "schedule": crontab(minute="*/10"),
+        "options": {"expires": 540},
+    },
+    "retain-lake": {
+        "task": "history.tasks.retain",
+        "schedule": crontab(hour=0, minute=25),  # a day is over, and its last hour compacted
+        "options": {"expires": 12 * 3600},
+    },
+    # Hourly: compaction doubles what lies on the disk until the files it replaced are gone.
+    "clean-lake": {
+        "task": "history.tasks.clean",
+        "schedule": crontab(minute=35),
+        "options": {"expires": 3000},
+    },
 }
 
 AUTH_PASSWORD_VALIDATORS = [

@@ -1,0 +1,94 @@
+"""Retention: whole days that are too old go, and then what no reader can need any more."""
+
+import datetime
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import polars as pl
+from deltalake import DeltaTable
+from django.utils.translation import gettext as _
+
+from history.compaction import fenced
+from history.inventory import by_day, data_files, files_of
+from history.lake import Lake
+from history.maintenance import Step
+from history.models import RetentionPolicy
+from history.schema import SCHEMAS
+
+DEFAULT_DAYS: Final[dict[str, int]] = {"quotes": 30, "trades": 30}
+_OTHER_TABLES_DAYS: Final = 90
+"""Stream states explain the gaps in spreads and opportunities, so they stay as long."""
+
+VACUUM_HOURS: Final = 2
+"""A reader keeps the version it opened; files that left the table stay for it this long."""
+
+
+def create_policies() -> None:
+    """A policy for every table that has none yet."""
+    there = set(RetentionPolicy.objects.values_list("table", flat=True))
+    RetentionPolicy.objects.bulk_create(
+        (
+            RetentionPolicy(table=table, days=DEFAULT_DAYS.get(table, _OTHER_TABLES_DAYS))
+            for table in SCHEMAS
+            if table not in there
+        ),
+        ignore_conflicts=True,
+    )
+
+
+def keeps_from(days: int, today: datetime.date) -> str:
+    """The first date (YYYY-MM-DD, UTC) that `days` whole days besides today keep."""
+    return (today - datetime.timedelta(days=days)).isoformat()
+
+
+def plan(lake: Lake, table: str, today: datetime.date) -> list[Step]:
+    """One step when the table has days its policy does not keep."""
+    days = RetentionPolicy.objects.get(table=table).days
+    if days is None:
+        return []
+    before = keeps_from(days, today)
+    old = by_day(files_of(lake, table)).filter(pl.col("date") < before)
+    if not len(old):
+        return []
+    label = _("%(days)d days before %(date)s") % {"days": len(old), "date": before}
+    return [Step(label, partial(_delete, lake, table, before))]
+
+
+def _delete(lake: Lake, table: str, before: str) -> int:
+    """Take the days before a date out of the table, whole partitions, no file is read; returns the rows.
+
+    Raises CommitFailedError when a row for one of those days arrived meanwhile; nothing is changed.
+    """
+    delta = lake.open(table)
+    if delta is None:
+        return 0
+    rows = data_files(delta, table).filter(pl.col("date") < before)["rows"].sum()
+    delta.delete(f"date < '{before}'", commit_properties=fenced(delta, "retain"))
+    return int(rows)
+
+
+def plan_cleaning(lake: Lake, table: str) -> list[Step]:
+    """Delete files and log entries that no reader needs any more."""
+    return [
+        Step(_("vacuum"), partial(_clean, lake, table, _vacuum)),
+        Step(_("checkpoint and log cleanup"), partial(_clean, lake, table, _shorten_log)),
+    ]
+
+
+def _clean(lake: Lake, table: str, work: Callable[[DeltaTable], None]) -> int:
+    delta = lake.open(table)
+    if delta is not None:
+        work(delta)
+    return 0
+
+
+def _vacuum(delta: DeltaTable) -> None:
+    """Files that left the table VACUUM_HOURS ago, and those of writers that died before they committed."""
+    delta.vacuum(retention_hours=VACUUM_HOURS, dry_run=False, enforce_retention_duration=False, full=True)
+
+
+def _shorten_log(delta: DeltaTable) -> None:
+    """The log before a new checkpoint, as far as it is older than the table keeps it."""
+    delta.create_checkpoint()
+    delta.cleanup_metadata()

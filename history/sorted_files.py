@@ -1,0 +1,69 @@
+"""Writing sorted rows as Parquet so that statistics prune."""
+
+import math
+from collections.abc import Iterable
+from typing import Final
+
+import polars as pl
+import pyarrow.parquet as pq
+from pyarrow.fs import FileSystem
+
+from history.parquet import delta_stats, encoding, file_schema
+from history.schema import SORT_ORDER
+
+ROW_GROUP_ROWS: Final = 122_880
+MIN_ROW_GROUP_ROWS: Final = 32_768
+
+
+class SortedFile:
+    """One Parquet file of a table being written, rows in the table's order."""
+
+    def __init__(self, table: str, filesystem: FileSystem, path: str) -> None:
+        self.path = path
+        self.rows = 0
+        self.bytes = 0
+        self.stats = ""  # as an `add` action has them; once closed
+        self._names = SORT_ORDER[table][:-1]
+        self._schema = file_schema(table)
+        self._metadata: list[pq.FileMetaData] = []
+        self._sink = filesystem.open_output_stream(path)
+        self._writer = pq.ParquetWriter(
+            self._sink, self._schema, metadata_collector=self._metadata, **encoding(self._schema)
+        )
+
+    def write(self, rows: pl.DataFrame) -> None:
+        """Add sorted rows; a row group ends with a name where that leaves it large enough."""
+        arrow = rows.select(self._schema.names).to_arrow().cast(self._schema)
+        start = 0
+        for length in row_groups(rows.select(pl.struct(self._names).rle().struct.field("len")).to_series()):
+            self._writer.write_table(arrow.slice(start, length), row_group_size=_even(length))
+            start += length
+        self.rows += len(rows)
+
+    def close(self) -> None:
+        """End the file; `bytes` and `stats` are known from then on."""
+        self._writer.close()
+        self.bytes = self._sink.tell()
+        self._sink.close()
+        self.stats = delta_stats(self._metadata[0])
+
+
+def row_groups(runs: Iterable[int]) -> list[int]:
+    """Rows of each row group, for `runs` of rows of one name each.
+
+    Groups end where a name ends, so that reading one name reads little else, unless that would make
+    them smaller than MIN_ROW_GROUP_ROWS, where compression suffers and footers grow.
+    """
+    groups = [0]
+    for run in runs:
+        if groups[-1] >= MIN_ROW_GROUP_ROWS:
+            groups.append(0)
+        groups[-1] += run
+    if len(groups) > 1 and groups[-1] < MIN_ROW_GROUP_ROWS:
+        groups[-2:] = [groups[-2] + groups[-1]]
+    return groups
+
+
+def _even(rows: int) -> int:
+    """The size of the fewest equal parts of at most ROW_GROUP_ROWS."""
+    return math.ceil(rows / max(1, math.ceil(rows / ROW_GROUP_ROWS)))

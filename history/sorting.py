@@ -1,0 +1,133 @@
+"""Sorting what does not fit into memory: rows of many Parquet files in order, a slice at a time.
+
+Files that hold more than one slice together are first turned into sorted runs on the local disk, as
+an external merge sort does; the statistics of a run then let every slice read its own part only, so
+that the work grows with the rows and not with their square.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+SLICE_ROWS: Final = 250_000
+"""What is sorted in memory at once; larger slices are no faster, and this one stays under 500 MB."""
+
+_RUN_ROW_GROUP: Final = 16_384
+_SECOND_US: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A Parquet file as polars names it, and its rows."""
+
+    uri: str
+    rows: int
+
+
+def sorted_slices(
+    sources: Sequence[Source],
+    order: Sequence[str],
+    options: dict[str, str] | None = None,
+    slice_rows: int = SLICE_ROWS,
+) -> Iterator[pl.DataFrame]:
+    """All rows of `sources`, in the order of the columns `order`, in frames of about `slice_rows`.
+
+    The last column of `order` is a time in µs; rows alike in all of `order` keep the order of the
+    sources. `options` are the object store's.
+    """
+    uris = [source.uri for source in sources]
+    if sum(source.rows for source in sources) <= slice_rows:
+        yield _sorted(_scan(uris, options), order)
+        return
+    with _sorted_runs(sources, order, options, slice_rows) as runs:
+        scan = _scan(runs, None)
+        for where in _ranges(scan, order, slice_rows):
+            yield _sorted(scan.filter(where), order)
+
+
+def _scan(uris: Sequence[str], options: dict[str, str] | None) -> pl.LazyFrame:
+    return pl.scan_parquet(list(uris), storage_options=options or None, hive_partitioning=False, glob=False)
+
+
+def _sorted(rows: pl.LazyFrame, order: Sequence[str]) -> pl.DataFrame:
+    """Rows in order, those of one moment as they were written, because a replay repeats it.
+
+    Names are compared as numbers of their alphabetical list, which is several times faster.
+    """
+    frame = rows.collect()
+    numbers = [pl.col(name).cast(pl.Enum(frame[name].unique().sort())).to_physical() for name in order[:-1]]
+    return frame.sort([*numbers, pl.col(order[-1])], maintain_order=True)
+
+
+@contextmanager
+def _sorted_runs(
+    sources: Sequence[Source], order: Sequence[str], options: dict[str, str] | None, slice_rows: int
+) -> Iterator[list[str]]:
+    with tempfile.TemporaryDirectory(prefix="arbdesk-sort-") as directory:
+        runs = []
+        for number, part in enumerate(_parts(sources, options, slice_rows)):
+            run = Path(directory) / f"{number}.parquet"
+            _sorted(part, order).write_parquet(
+                run, compression="lz4", row_group_size=_RUN_ROW_GROUP, statistics=True
+            )
+            runs.append(str(run))
+        yield runs
+
+
+def _parts(
+    sources: Sequence[Source], options: dict[str, str] | None, slice_rows: int
+) -> Iterator[pl.LazyFrame]:
+    """The sources in heaps of about one slice; a file that is larger than one is read piece by piece."""
+    heap: list[str] = []
+    rows = 0
+    for source in sources:
+        if source.rows > slice_rows:
+            scan = _scan([source.uri], options)
+            yield from (scan.slice(start, slice_rows) for start in range(0, source.rows, slice_rows))
+            continue
+        if rows + source.rows > slice_rows:
+            yield _scan(heap, options)
+            heap, rows = [], 0
+        heap.append(source.uri)
+        rows += source.rows
+    if heap:
+        yield _scan(heap, options)
+
+
+def _ranges(scan: pl.LazyFrame, order: Sequence[str], slice_rows: int) -> Iterator[pl.Expr]:
+    """Conditions that cut the rows into consecutive ranges of the sort order, each about one slice.
+
+    Values of the first column that are few go together; one that is too many by itself is cut by the
+    next column, at last by the second.
+    """
+    name, rest = order[0], order[1:]
+    value = pl.col(name) if rest else pl.col(name) // _SECOND_US
+    counts = scan.group_by(value.alias("value")).len("rows").sort("value").collect()
+    for first, last, rows in _packed(counts.iter_rows(), slice_rows):
+        if not rest:
+            yield pl.col(name).is_between(first * _SECOND_US, (last + 1) * _SECOND_US, closed="left")
+            continue
+        where = pl.col(name).is_between(pl.lit(first), pl.lit(last))
+        if rows > slice_rows:
+            yield from (where & inner for inner in _ranges(scan.filter(where), rest, slice_rows))
+        else:
+            yield where
+
+
+def _packed(counts: Iterator[tuple[Any, int]], slice_rows: int) -> Iterator[tuple[Any, Any, int]]:
+    """Neighbouring values joined until a slice is full: first value, last value, rows."""
+    first, last, total = None, None, 0
+    for value, rows in counts:
+        if total and total + rows > slice_rows:
+            yield first, last, total
+            total = 0
+        if not total:
+            first = value
+        last, total = value, total + rows
+    if total:
+        yield first, last, total
