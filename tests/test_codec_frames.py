@@ -167,6 +167,11 @@ class TestBinance:
         ((bought,), _) = decoded("binance", frame.replace('"m":true', '"m":false'))
         assert (sold.side, bought.side) == ("sell", "buy")
 
+    def test_a_book_ticker_may_name_its_kind(self) -> None:
+        frame = '{"e":"bookTicker","u":1,"E":1,"T":1,"s":"BTCUSDT","b":"1","B":"1","a":"2","A":"1","new":1}'
+        ((quote,), counts) = decoded("binance", frame)
+        assert (quote.bid, quote.ask, counts) == (1, 2, {})
+
     def test_times_in_microseconds_are_taken_as_they_are(self) -> None:
         frame = str(TRADES["binance"]).replace('"T":1700000000123', '"T":1700000000123456')
         ((trade,), _) = decoded("binance", frame)
@@ -176,13 +181,12 @@ class TestBinance:
         "frame",
         [
             '{"e":"24hrTicker","E":1,"s":"BTCUSDT","b":"1","B":"1","a":"2","A":"1"}',
-            '{"e":"bookTicker","u":1,"E":1,"T":1,"s":"BTCUSDT","b":"1","B":"1","a":"2","A":"1"}',
             '{"e":"aggTrade","E":1,"s":"BTCUSDT","a":1,"p":"1","q":"1","f":1,"l":1,"T":1,"m":true}',
             '{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":1,"u":2,"b":[["1","1"]],"a":[]}',
             '{"lastUpdateId":160,"bids":[["1","1"]],"asks":[["2","1"]]}',
             '{"e":"kline","E":1,"s":"BTCUSDT","k":{"t":1,"o":"1"}}',
         ],
-        ids=["24h ticker", "futures book ticker", "aggTrade", "depth", "depth5", "kline"],
+        ids=["24h ticker", "aggTrade", "depth", "depth5", "kline"],
     )
     @pytest.mark.parametrize("wrapped", [False, True])
     def test_other_streams_are_unknown_kinds(self, frame: str, wrapped: bool) -> None:

@@ -23,11 +23,12 @@ from collectors.exchanges.base import (
 from markets.events import Quote, Side, Trade
 
 MICROSECONDS_FROM = 10**14  # as ms that is the year 5138: such a time came from `timeUnit=MICROSECOND`
+QUOTES = ("", "bookTicker")  # spot sends no `e` here, other Binance markets do
 TAKER: dict[bool | None, Side | None] = {True: "sell", False: "buy", None: None}
 
 
 class _Data(Struct, gc=False):
-    """`bookTicker` (the only one without `e`) or `trade`; other streams share some of these keys."""
+    """`bookTicker` (the only one that may lack `e`) or `trade`; other streams share some of these keys."""
 
     s: str
     e: str = ""
@@ -113,7 +114,7 @@ class Binance(Codec):
             data = self._combined(frame).data
         except ValidationError:
             data = self._raw(frame)
-        if data.e == "":
+        if data.e in QUOTES:
             return self.quote(
                 data.s, data.b, data.B, data.a, data.A, None, received_ts_us, received_mono_ns
             )  # fmt: skip
@@ -134,7 +135,7 @@ class Binance(Codec):
             return (Control("error", request_id(answer.id), message=message),)
         if answer.id is not None:
             return (Control("ack", request_id(answer.id)),)
-        ours = kind.s != "" and kind.e in ("", "trade")
+        ours = kind.s != "" and kind.e in (*QUOTES, "trade")
         return self.skip("malformed" if ours else "unknown_kind")
 
 
