@@ -35,10 +35,22 @@ class SyncReport(Struct):
     added: list[str] = []
     delisted: list[str] = []
     relisted: list[str] = []
+    halted: list[str] = []
+    resumed: list[str] = []
     skipped: int = 0
     revision: int | None = None
     seconds: float = 0.0
     error: str = ""
+
+    def news(self) -> dict[str, list[str]]:
+        """What an operator must hear of, by word: charts come and go with it. Empty lists are left out."""
+        words = {
+            "delisted": self.delisted,
+            "relisted": self.relisted,
+            "no longer trading": self.halted,
+            "trading again": self.resumed,
+        }
+        return {word: names for word, names in words.items() if names}
 
 
 def sync_all(exchanges: Sequence[Exchange], *, allow_shrink: bool = False) -> Iterator[SyncReport]:
@@ -129,13 +141,20 @@ def _check_plausible(
 def _compare(
     exchange: Exchange, known: Mapping[str, Instrument], listed: Mapping[str, ListedMarket]
 ) -> SyncReport:
+    both = listed.keys() & known.keys()
     return SyncReport(
         exchange.key,
         listed=len(listed),
         added=sorted(listed.keys() - known.keys()),
         delisted=sorted(key for key, row in known.items() if key not in listed and not row.delisted_at),
-        relisted=sorted(key for key in listed.keys() & known.keys() if known[key].delisted_at),
+        relisted=sorted(key for key in both if known[key].delisted_at),
+        halted=sorted(key for key in both if known[key].active and not listed[key].active),
+        resumed=sorted(key for key in both if listed[key].active and _is_halted(known[key])),
     )
+
+
+def _is_halted(row: Instrument) -> bool:
+    return not row.active and row.delisted_at is None
 
 
 def _retire(known: Mapping[str, Instrument], listed: Mapping[str, ListedMarket], now: datetime) -> None:
@@ -198,9 +217,8 @@ def _log(report: SyncReport) -> None:
         report.exchange, report.listed, len(report.added), len(report.delisted), len(report.relisted),
         report.skipped,
     )  # fmt: skip
-    for word, names in (("delisted", report.delisted), ("relisted", report.relisted)):
-        if names:
-            logger.warning("%s %s: %s", report.exchange, word, in_words(names))
+    for word, names in report.news().items():
+        logger.warning("%s %s: %s", report.exchange, word, in_words(names))
 
 
 def in_words(names: Sequence[str], limit: int = 20) -> str:

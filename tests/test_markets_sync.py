@@ -101,11 +101,14 @@ def test_a_relisted_instrument_comes_back(okx: Exchange) -> None:
 
 
 def test_a_halted_instrument_is_inactive_with_the_exchanges_word_but_not_delisted(okx: Exchange) -> None:
+    store(okx, catalogue())
+
     report = store(okx, [*catalogue(BASES[1:]), listed("BTC", active=False, status="suspend")])
 
     row = Instrument.objects.get(exchange=okx, native_id="BTC-USDT")
     assert (row.active, row.status, row.delisted_at) == (False, "suspend", None)
-    assert "BTC-USDT" not in report.delisted
+    assert report.news() == {"no longer trading": ["BTC-USDT"]}
+    assert store(okx, catalogue()).news() == {"trading again": ["BTC-USDT"]}
 
 
 def test_a_listing_under_a_new_native_id_takes_over_its_symbol(okx: Exchange) -> None:

@@ -53,7 +53,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, exchange: list[list[str]], allow_shrink: bool, **options: Any) -> None:
         """Sync, one line per exchange as it is done."""
         rows = _chosen([key for keys in exchange for key in keys])
-        self.stdout.write(f"Asking {len(rows)} exchanges, all at once; a slow one takes up to a minute.")
+        self.stdout.write(f"Exchanges asked at once: {len(rows)}; a slow one takes up to a minute.")
         self.stdout.write(
             COLUMNS.format("exchange", "listed", "added", "delisted", "relisted", "seconds", "")
         )
@@ -74,9 +74,8 @@ class Command(BaseCommand):
             ]
             remark = "" if report.revision is None else f"collectors follow: revision {report.revision}"
         self.stdout.write(COLUMNS.format(report.exchange, *cells, f"{report.seconds:.1f}", remark).rstrip())
-        for word, names in (("delisted", report.delisted), ("relisted", report.relisted)):
-            if names:
-                self.stdout.write(f"           {word}: {in_words(names)}")
+        for word, names in report.news().items():
+            self.stdout.write(f"           {word}: {in_words(names)}")
         if report.skipped:
             self.stdout.write(f"           skipped: {report.skipped} whose names this desk cannot hold")
 
