@@ -209,8 +209,9 @@ STORAGES = {
 
 LOGGING = logging_config(env.str("LOG_LEVEL", default="INFO").upper())
 
-# Each sink gets its own bounded channel (collectors.sinks.Sink), so a slow one starves nobody.
-COLLECTOR_SINKS = ["realtime.sink.RealtimeSink"]
+# Each sink gets its own bounded channel (collectors.sinks.Sink), so a slow one starves nobody. In this
+# order they hand on what they make: the lake keeps the points and opportunities of the engine before it.
+COLLECTOR_SINKS = ["realtime.sink.RealtimeSink", "history.sink.LakeSink"]
 COLLECTOR_CHANNEL_CAPACITY = env.int("COLLECTOR_CHANNEL_CAPACITY", default=100_000)
 
 # The Delta tables of what was seen: a directory, or s3://bucket/prefix with AWS_* in the environment.

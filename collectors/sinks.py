@@ -30,4 +30,7 @@ class Sink(Protocol):
         """Consume until the channel is finished."""
 
     def stats(self) -> dict[str, Any]:
-        """Counters an operator can see, name -> value; anything JSON can say."""
+        """Counters an operator can see, name -> value; anything JSON can say.
+
+        `problem`, where there is one, says in words what does not work now, and makes health degraded.
+        """

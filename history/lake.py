@@ -3,7 +3,7 @@
 import datetime
 import os
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 import pyarrow as pa
 from deltalake import (
@@ -17,8 +17,12 @@ from deltalake import (
 )
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from django.conf import settings
+from obstore.store import LocalStore, ObjectStore, from_url
 
 from history.schema import CLOCK, PARTITIONS, SCHEMA_VERSION, SCHEMAS
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config
 
 TIME_COLUMNS: Final = {"exchange_ts_us", "received_ts_us", "received_mono_ns", "ts_us"}
 _ROW_GROUP_ROWS: Final = 122_880
@@ -30,6 +34,15 @@ _CONFIGURATION: Final = {
     "delta.deletedFileRetentionDuration": "interval 2 hours",
 }
 _APPEND_ATTEMPTS: Final = 5
+
+
+# An object store that is gone must be noticed within seconds, not after the libraries' three minutes.
+_TIMEOUT: Final = datetime.timedelta(seconds=10)
+_RETRIES: Final = 2
+
+
+class LakeError(Exception):
+    """A table cannot be written as it is; the message names it and says why."""
 
 
 def writer_properties(table: str) -> WriterProperties:
@@ -56,8 +69,12 @@ class Lake:
 
     @classmethod
     def from_settings(cls) -> "Lake":
-        """The lake named by LAKE_URL, with the AWS_* variables of the environment for s3://."""
-        url = settings.LAKE_URL
+        """The lake named by LAKE_URL."""
+        return cls.at(settings.LAKE_URL)
+
+    @classmethod
+    def at(cls, url: str) -> "Lake":
+        """The lake at a URL or path, with the AWS_* variables of the environment for s3://."""
         return cls(url.rstrip("/"), dict(settings.LAKE_STORAGE_OPTIONS) if "://" in url else {})
 
     def uri(self, table: str) -> str:
@@ -71,6 +88,18 @@ class Lake:
             return DeltaTable(self.uri(table), storage_options=self.storage_options or None)
         except TableNotFoundError:
             return None
+
+    def store(self, table: str) -> ObjectStore:
+        """A table's files; raises what obstore raises when they cannot be reached."""
+        if "://" not in self.url:
+            os.makedirs(self.uri(table), exist_ok=True)
+            return LocalStore(self.uri(table))
+        return from_url(
+            self.uri(table),
+            config=cast("S3Config", self.storage_options),
+            client_options={"timeout": _TIMEOUT, "connect_timeout": _TIMEOUT / 2},
+            retry_config={"max_retries": _RETRIES, "retry_timeout": _TIMEOUT},
+        )
 
     def ensure(self, table: str) -> DeltaTable:
         """The table, created empty when missing; safe when two writers do it at once."""

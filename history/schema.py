@@ -56,11 +56,15 @@ SCHEMAS: Final[dict[str, pa.Schema]] = {
     "stream_states": _schema(
         # Empty: the collector itself, all exchanges. As its first row, before any quote, a collector writes
         # "up" with the reason `collector_started(shard)`: its engine begins anew there, and so does a replay.
+        # Its gaps are what the lake does not have although the engine may have seen it, and what nobody saw.
         _required("exchange", pa.string()),
         _required("symbol", pa.string()),  # empty: every symbol
         _required("state", pa.string()),  # up, down, gap
         _required("reason", pa.string()),
-        _required("dropped", pa.int64()),  # rows lost, for a gap of our own making
+        # Events lost, for a gap of our own making: of all symbols together, in the row of each.
+        _required("dropped", pa.int64()),
+        # A gap lies between this and received_ts_us; null: at that moment, or since nobody knows when.
+        pa.field("since_us", pa.int64()),
         _required("received_ts_us", pa.int64()),
         pa.field("received_mono_ns", pa.int64()),
     ),

@@ -22,7 +22,7 @@ async def check() -> dict[str, Any]:
     """Everything an operator asks first; `status` is `ok`, `degraded` or `down`. Never hangs, never raises.
 
     `down`: the database, Redis or all collectors are gone. `degraded`: an exchange is not live or a
-    collector runs an older revision than the saved one.
+    collector runs an older revision than the saved one, or a sink has a problem.
     """
     ask_database = sync_to_async(_revision, thread_sensitive=False)
     (revision, database), (collectors, redis) = await asyncio.gather(
@@ -44,7 +44,8 @@ def _verdict(revision: int | None, collectors: list[CollectorStatus] | None) -> 
         return "down"
     behind = any(status.revision != revision or status.error for status in collectors)
     broken = any(e.get("state") != LIVE for status in collectors for e in status.exchanges.values())
-    return "degraded" if behind or broken else "ok"
+    failing = any(sink.get("problem") for status in collectors for sink in status.sinks.values())
+    return "degraded" if behind or broken or failing else "ok"
 
 
 async def _within(seconds: float, question: Awaitable[Any]) -> tuple[Any, str]:

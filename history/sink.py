@@ -1,0 +1,215 @@
+"""The collector's door to the lake: every event of one shard in, committed Parquet out."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import pyarrow as pa
+
+from collectors.backoff import delays
+from collectors.channel import Channel
+from collectors.sinks import EmitDerived
+from history.appending import STORE_ERRORS, Appender
+from history.buffer import Buffer, StateRow
+from history.lake import Lake
+from history.losses import Losses
+from history.schema import SCHEMAS, collector_started
+from history.threads import in_daemon_thread
+from markets.config import MarketConfig, Shard
+from markets.events import SinkEvent
+
+logger = logging.getLogger(__name__)
+
+FLUSH_S: Final = 1.0
+FLUSH_ROWS: Final = 50_000
+EVENTS_PER_TURN: Final = 1000
+"""Events handled before the loop gets its turn: about 1 ms of work."""
+
+RETRY_FIRST_S: Final = 0.25
+RETRY_CEILING_S: Final = 15.0
+
+T = TypeVar("T")
+
+
+class LakeSink:
+    """A `collectors.sinks.Sink` that keeps everything in the lake.
+
+    One flush is under way at a time, in a thread; meanwhile at most FLUSH_ROWS more wait here, and
+    then the channel fills and drops its oldest. A flush that fails is tried again until the store
+    takes it. What was lost, here or between two processes, becomes `gap` rows.
+    """
+
+    def __init__(self, channel: Channel[SinkEvent], shard: Shard, _emit: EmitDerived) -> None:
+        self._channel = channel
+        self._shard = shard
+        self._started = time.time_ns() // 1000, time.monotonic_ns()
+        self._symbols: frozenset[str] = frozenset()
+        self._buffer = Buffer()
+        self._losses = Losses(channel)
+        self._room = asyncio.Event()
+        self._due = asyncio.Event()
+        self._lake = Lake.from_settings()
+        self._app_id = f"sink-{uuid.uuid4()}"
+        self._mark = f"collector {shard}"  # its transaction number is when this shard last wrote
+        self._appenders: dict[str, Appender] = {}
+        self._sequence = 0
+        self._writing: dict[str, pa.Table] = {}
+        self._rows: Counter[str] = Counter()
+        self._rows_by_symbol: Counter[tuple[str, str]] = Counter()
+        self._failures = 0
+        self._flush_s = 0.0
+        self._problem = ""
+
+    def configure(self, config: MarketConfig) -> None:
+        """Take over which symbols there are: gaps are told, and rows counted, for each."""
+        symbols = {each.symbol for each in config.instruments} | {o.symbol for o in config.opportunities}
+        self._symbols = frozenset(filter(self._shard.owns, symbols))
+        for key in [key for key in self._rows_by_symbol if key[1] not in self._symbols]:
+            del self._rows_by_symbol[key]
+
+    async def run(self) -> None:
+        """Consume until the channel is finished and everything is in the lake."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._keep_flushing(), name="lake flush")
+                await self._consume()
+        finally:
+            if left := self._pending():
+                logger.error("lake: %d rows not written: %s", left, self._problem or "stopped in a flush")
+
+    def stats(self) -> dict[str, Any]:
+        """What was written, what waits, and what is wrong; `rows_by_symbol` is table -> symbol -> rows."""
+        by_symbol: dict[str, dict[str, int]] = {}
+        for (table, symbol), rows in sorted(self._rows_by_symbol.items()):
+            by_symbol.setdefault(table, {})[symbol] = rows
+        return {
+            "rows": dict(self._rows),
+            "rows_by_symbol": by_symbol,
+            "pending_rows": self._pending(),
+            "flushes": self._sequence,
+            "flush_s": round(self._flush_s, 4),
+            "failures": self._failures,
+            "problem": self._problem,
+            "events_lost": self._losses.total,
+        }
+
+    def _pending(self) -> int:
+        return self._buffer.rows + sum(map(len, self._writing.values()))
+
+    # --- channel to buffer -------------------------------------------------------------------------
+
+    async def _consume(self) -> None:
+        while not self._channel.finished:
+            await self._channel.wait()
+            await self._room_for_more()
+            self._buffer.add(self._losses.watch(self._channel.take(EVENTS_PER_TURN)))
+            await asyncio.sleep(0)
+        self._due.set()
+
+    async def _room_for_more(self) -> None:
+        while self._buffer.rows >= FLUSH_ROWS:
+            self._due.set()
+            self._room.clear()
+            await self._room.wait()
+
+    # --- buffer to lake ----------------------------------------------------------------------------
+
+    async def _keep_flushing(self) -> None:
+        while self._buffer.rows or not self._channel.finished:
+            await self._until_due()
+            if not self._buffer.rows:
+                continue
+            if not self._sequence:
+                last_alive_us = await self._last_alive()
+                self._buffer.add(_beginning(self._shard, self._symbols, self._started, last_alive_us))
+            self._buffer.add(self._losses.take(self._symbols))
+            self._writing = self._buffer.tables()
+            self._room.set()
+            await self._flush()
+
+    async def _until_due(self) -> None:
+        """A flush interval, less when there is enough for a flush or nothing more will come."""
+        self._due.clear()
+        if self._buffer.rows >= FLUSH_ROWS or self._channel.finished:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_S):
+                await self._due.wait()
+
+    async def _flush(self) -> None:
+        """Commit what is to be written, table by table."""
+        started = time.monotonic()
+        self._sequence += 1
+        for table, rows in list(self._writing.items()):
+            await self._until_it_works(partial(self._append, table, rows, self._sequence))
+            del self._writing[table]
+            self._count(table, rows)
+        self._flush_s = time.monotonic() - started
+
+    def _append(self, table: str, rows: pa.Table, sequence: int) -> None:
+        """In a thread."""
+        appender = self._appenders.get(table)
+        if appender is None:
+            appender = Appender(self._lake, table, self._app_id, mark=self._mark)
+            self._appenders[table] = appender
+        appender.append(rows, sequence)
+
+    def _count(self, table: str, rows: pa.Table) -> None:
+        self._rows[table] += len(rows)
+        for entry in rows["symbol"].value_counts().to_pylist():
+            if entry["values"] in self._symbols:
+                self._rows_by_symbol[table, entry["values"]] += entry["counts"]
+
+    async def _last_alive(self) -> int | None:
+        """When a collector of this shard last wrote something, µs since the epoch; None: never."""
+
+        def look() -> int | None:
+            tables = [table for name in SCHEMAS if (table := self._lake.open(name))]
+            return max(
+                (when for table in tables if (when := table.transaction_version(self._mark))), default=None
+            )
+
+        return await self._until_it_works(look)
+
+    async def _until_it_works(self, work: Callable[[], T]) -> T:
+        """Do it in a thread, again and again while the store fails; said once when that begins and ends."""
+        pauses = delays(RETRY_FIRST_S, RETRY_CEILING_S)
+        while True:
+            try:
+                result = await in_daemon_thread(work)
+            except STORE_ERRORS as error:
+                self._failed(error)
+                await asyncio.sleep(next(pauses))
+            else:
+                self._worked()
+                return result
+
+    def _failed(self, error: Exception) -> None:
+        self._failures += 1
+        if not self._problem:
+            logger.error("lake %s cannot be written, it will be tried again: %s", self._lake.url, error)
+        self._problem = str(error).partition("\n")[0] or type(error).__name__
+
+    def _worked(self) -> None:
+        if self._problem:
+            lost = self._losses.total
+            logger.warning("lake %s is written again; %d events lost so far", self._lake.url, lost)
+        self._problem = ""
+
+
+def _beginning(
+    shard: Shard, symbols: Iterable[str], started: tuple[int, int], last_alive_us: int | None
+) -> list[StateRow]:
+    """That a collector started, and per symbol the gap since one was last known to write."""
+    now_us, now_ns = started
+    rows = [StateRow("", "", "up", collector_started(shard), now_us, now_ns)]
+    if last_alive_us is not None:
+        reason = "no collector ran"
+        rows += [StateRow("", s, "gap", reason, now_us, now_ns, since_us=last_alive_us) for s in symbols]
+    return rows
