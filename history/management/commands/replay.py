@@ -1,0 +1,202 @@
+"""`manage.py replay`: recorded ticks through the engine, or onto the simulated exchanges' wires."""
+
+import os
+import sys
+from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from tqdm import tqdm
+
+from history.lake import Lake
+from history.pacing import Pace
+from history.reader import LakeReader
+from history.recorded import Recorded
+from history.replay import LEAD_IN_US, Replay, between
+from history.replay_output import Lines, Output, Store
+from history.times import parse_time, shown_time
+from markets.config import InvalidConfig, MarketConfig
+from markets.selectors import load_config
+
+INTERRUPTED = 130
+_SKIPPED_SHOWN = 10
+
+EXAMPLE = """\
+examples:
+  manage.py replay --from 2026-11-20T12:00 --to 2026-11-20T13:00 > hour.ndjson
+      an hour as fast as it goes, one JSON object per spread point and opportunity event
+  manage.py replay --symbols BTC/USDT,ETH/USDT --speed 10
+      everything recorded of two symbols, ten times as fast as it was
+  manage.py replay --from 2026-11-20 --to 2026-11-21 --store var/study
+      a day into the tables of another lake; run again it adds nothing
+  manage.py replay --from 2026-11-20T12:00 --to-simulator --port 8900
+      the recording on the simulated exchanges' wires, for a collector pointed there
+
+Times are UTC unless they say otherwise; --from is included, --to is not. Points are those of the
+current configuration (fees, tolerances, opportunities). docs/replay.md has the rest.
+"""
+
+
+class Command(BaseCommand):
+    """Replays the lake."""
+
+    help = "Feed what the lake recorded through the spread engine once more, or serve it as exchanges."
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """The examples keep their lines."""
+        return super().create_parser(
+            prog_name, subcommand, formatter_class=RawDescriptionHelpFormatter, epilog=EXAMPLE, **kwargs
+        )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the options."""
+        add = parser.add_argument
+        add("--from", dest="start_us", type=_time, metavar="TIME", help="default: the oldest quote")
+        add("--to", dest="end_us", type=_time, metavar="TIME", help="default: the newest quote")
+        add("--symbols", default="", metavar="NAMES", help="BTC/USDT or BTCUSDT, with commas (default: all)")
+        add(
+            "--speed", type=_speed, default="max", metavar="X",
+            help="1 as it was, 10 ten times as fast, max (default) without waiting",
+        )  # fmt: skip
+        target = parser.add_mutually_exclusive_group()
+        target.add_argument("-o", "--output", default="-", metavar="FILE", help="default: standard output")
+        target.add_argument("--store", metavar="URL", help="append to the tables of this lake instead")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Replay; the exit code is 130 when interrupted."""
+        lake, config = Lake.from_settings(), _config()
+        symbols = _symbols(config, options["symbols"])
+        recorded = Recorded(LakeReader(lake), symbols)
+        start_us, end_us = _range(recorded, lake, options["start_us"], options["end_us"])
+        replay = Replay(config, symbols)
+        name = f"{lake.url} {start_us} {end_us} {sorted(symbols)} {config.revision}"
+        with self._output(lake, name, options) as output:
+            self._run(replay, recorded, (start_us, end_us), Pace(options["speed"]), output)
+        self._report(replay, recorded)
+
+    def _run(
+        self, replay: Replay, recorded: Recorded, when: tuple[int, int], pace: Pace, output: Output
+    ) -> None:
+        start_us, end_us = when
+        events = recorded.events(start_us - LEAD_IN_US, end_us)
+        with _progress(end_us - start_us) as progress:
+            for results in replay.run(events, end_us):
+                if results.now_us >= start_us:
+                    pace.wait_for(results.now_us)
+                    output.add(between(results, start_us, end_us))
+                    progress.update((results.now_us - start_us) // 1_000_000 - int(progress.n))
+        output.close()
+
+    @contextmanager
+    def _output(self, lake: Lake, name: str, options: dict[str, Any]) -> Iterator[Output]:
+        """Where the results go, and what happens when that or the user ends it early."""
+        try:
+            if options["store"]:
+                yield Store(_other_lake(lake, options["store"]), name)
+                return
+            with _opened(options["output"]) as file:
+                yield Lines(file)
+        except BrokenPipeError:  # the reader (head, less) has seen enough; nothing more may be flushed there
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except KeyboardInterrupt:
+            raise CommandError("stopped; what was written so far stays", returncode=INTERRUPTED) from None
+
+    def _report(self, replay: Replay, recorded: Recorded) -> None:
+        counts = replay.counts
+        self.stderr.write(
+            f"{counts['quotes']} quotes made {counts['points']} points; "
+            + ", ".join(
+                f"{name} {counts[name]}" for name in ("invalid", "unknown", "ignored_old", "malformed")
+            )
+        )
+        if skipped := recorded.skipped:
+            shown = ", ".join(f"{symbol} {count}" for symbol, count in skipped.most_common(_SKIPPED_SHOWN))
+            self.stderr.write(
+                f"Skipped {skipped.total()} quotes of {len(skipped)} symbols that are not asked for "
+                f"or have no chart now: {shown}{', …' if len(skipped) > _SKIPPED_SHOWN else ''}"
+            )
+
+
+def _time(text: str) -> int:
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed < float("inf"):
+        raise ArgumentTypeError(f"{text!r} is neither a number above 0 nor max")
+    return speed
+
+
+def _config() -> MarketConfig:
+    try:
+        return load_config()
+    except InvalidConfig as error:
+        raise CommandError(str(error)) from error
+
+
+def _symbols(config: MarketConfig, asked: str) -> frozenset[str]:
+    """The symbols that have a chart now, or those of them that were asked for."""
+    charted = {opportunity.symbol for opportunity in config.opportunities}
+    if not charted:
+        raise CommandError("no enabled filter selects an opportunity, so there is nothing to compute")
+    by_letters = {symbol.replace("/", ""): symbol for symbol in charted}
+    names = [name.strip().upper() for name in asked.split(",") if name.strip()]
+    found = {name: by_letters.get(name.replace("/", "")) for name in names}
+    if missing := [name for name, symbol in found.items() if symbol is None]:
+        raise CommandError(
+            f"--symbols: no chart of {', '.join(missing)} in the current configuration; "
+            f"there are {', '.join(sorted(charted))}"
+        )
+    return frozenset(symbol for symbol in found.values() if symbol) or frozenset(charted)
+
+
+def _range(recorded: Recorded, lake: Lake, start_us: int | None, end_us: int | None) -> tuple[int, int]:
+    known = recorded.range()
+    if known is None:
+        raise CommandError(f"the lake at {lake.url} holds no quotes")
+    if start_us is not None and end_us is not None and start_us >= end_us:
+        raise CommandError(f"--from {shown_time(start_us)} is not before --to {shown_time(end_us)}")
+    start_us = known[0] if start_us is None else start_us
+    end_us = known[1] + 1 if end_us is None else end_us
+    if start_us > known[1] or end_us <= known[0]:
+        raise CommandError(
+            f"nothing was recorded between {shown_time(start_us)} and {shown_time(end_us)}; "
+            f"there are quotes from {shown_time(known[0])} to {shown_time(known[1])}"
+        )
+    return start_us, min(end_us, known[1] + 1)  # what became of the charts after that nobody saw
+
+
+def _other_lake(lake: Lake, url: str) -> Lake:
+    other = Lake.at(url)
+    if other.url == lake.url:
+        raise CommandError("--store: this is the lake that is replayed; its points would be there twice")
+    return other
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[BinaryIO]:
+    if path == "-":
+        yield sys.stdout.buffer
+        return
+    try:
+        with Path(path).open("wb") as file:
+            yield file
+    except OSError as error:
+        raise CommandError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _progress(total_us: int) -> "tqdm[Any]":
+    """Recorded seconds on stderr, where that is a terminal."""
+    return tqdm(total=total_us // 1_000_000, unit="s", unit_scale=True, disable=None, leave=False)

@@ -1,0 +1,68 @@
+"""What was received, as the events it was, in the order it was received."""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterator, Set
+from typing import Final
+
+import polars as pl
+
+from history.reader import LakeReader
+from markets.events import Quote, StreamState
+
+Received = Quote | StreamState
+
+_NS_PER_US: Final = 1_000
+_QUOTE: Final = Quote.__struct_fields__
+_STATE: Final = ("exchange", "symbol", "state", "reason", "received_ts_us", "received_mono_ns")
+
+
+class Recorded:
+    """The quotes and stream states of some symbols between two times.
+
+    States come one symbol at a time; a state of a collector or of a whole exchange has "" for a name.
+    Rows without a monotonic stamp (imported ones) get one made of the wall clock, sizes that are not
+    known are NaN. Both tables are read at the version they have when this is made.
+    """
+
+    def __init__(self, reader: LakeReader, symbols: Set[str]) -> None:
+        self.skipped: Counter[str] = Counter()
+        """Quotes of other symbols, by symbol."""
+        self._symbols = symbols
+        self._quotes = reader.snapshot("quotes")
+        self._states = reader.snapshot("stream_states")
+
+    def range(self) -> tuple[int, int] | None:
+        """Times of the first quote and of the last quote or state, µs; None where there is no quote."""
+        quotes, states = self._quotes.range(), self._states.range()
+        return quotes and (quotes[0], max(quotes[1], states[1] if states else 0))
+
+    def events(self, start_us: int, end_us: int) -> Iterator[Received]:
+        """In order of receipt, in constant memory; of one instant a state comes before a quote."""
+        return heapq.merge(
+            self._states_between(start_us, end_us), self._quotes_between(start_us, end_us), key=_stamp
+        )
+
+    def _quotes_between(self, start_us: int, end_us: int) -> Iterator[Quote]:
+        wanted = pl.col("symbol").is_in(list(self._symbols))
+        for frame in self._quotes.frames(start_us=start_us, end_us=end_us):
+            self.skipped.update(dict(frame.filter(~wanted)["symbol"].value_counts().iter_rows()))
+            sizes = pl.col("bid_size", "ask_size").fill_null(float("nan"))
+            for row in frame.filter(wanted).with_columns(sizes, _mono()).select(_QUOTE).iter_rows():
+                yield Quote(*row)
+
+    def _states_between(self, start_us: int, end_us: int) -> Iterator[StreamState]:
+        for frame in self._states.frames(start_us=start_us, end_us=end_us):
+            for exchange, symbol, state, reason, ts_us, mono_ns in (
+                frame.with_columns(_mono()).select(_STATE).iter_rows()
+            ):
+                if not symbol or symbol in self._symbols:
+                    yield StreamState(exchange, (symbol,), state, reason, ts_us, mono_ns)
+
+
+def _mono() -> pl.Expr:
+    return pl.col("received_mono_ns").fill_null(pl.col("received_ts_us") * _NS_PER_US)
+
+
+def _stamp(event: Received) -> tuple[int, int]:
+    return event.received_ts_us, event.received_mono_ns

@@ -1,0 +1,161 @@
+"""A replay makes the points and events that ran live, bit for bit, and the same again."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from msgspec import structs
+
+from history.lake import Lake
+from history.reader import LakeReader
+from history.recorded import Recorded
+from history.replay import LEAD_IN_US, Replay, between
+from markets.config import Shard
+from markets.events import OpportunityEvent, Quote, SpreadPoints, StreamState
+from realtime.points import Points
+from tests.lake_data import write_quotes, write_states
+from tests.recorded_session import NOON_US, SYMBOLS, VENUES, Session, config, live, session
+
+HOUR_US = 3_600_000_000
+END_US = NOON_US + 5 * HOUR_US
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(str(tmp_path / "lake"))
+
+
+def record(lake: Lake, *sessions: Session, commits: int = 3) -> None:
+    """Keep what was received, in several commits per table."""
+    for each in sessions:
+        for number in range(commits):
+            write_quotes(lake, each.quotes[number::commits])  # files overlap in time, as two shards' do
+        write_states(lake, each.states)
+
+
+def replayed(
+    lake: Lake, start_us: int = NOON_US, end_us: int = END_US, symbols: Iterable[str] = SYMBOLS
+) -> tuple[list[SpreadPoints], list[OpportunityEvent]]:
+    """Everything a replay makes of the range."""
+    recorded = Recorded(LakeReader(lake), frozenset(symbols))
+    replay = Replay(config(), symbols)
+    points, events = [], []
+    for results in replay.run(recorded.events(start_us - LEAD_IN_US, end_us), end_us):
+        shown = between(results, start_us, end_us)
+        points += shown.points
+        events += shown.events
+    return points, events
+
+
+def by_chart(found: Iterable[SpreadPoints]) -> dict[tuple[str, str, str], Points]:
+    """One array per chart."""
+    parts: dict[tuple[str, str, str], list[Points]] = {}
+    for each in found:
+        parts.setdefault((each.symbol, each.exchange1, each.exchange2), []).append(each.points)
+    return {chart: np.concatenate(rows) for chart, rows in parts.items()}
+
+
+def assert_same(found: Iterable[SpreadPoints], expected: Iterable[SpreadPoints]) -> None:
+    """The same charts, and every number the same to the last bit."""
+    charts, wanted = by_chart(found), by_chart(expected)
+    assert charts.keys() == wanted.keys()
+    for chart, rows in wanted.items():
+        np.testing.assert_array_equal(charts[chart], rows, err_msg=str(chart))
+
+
+def in_order(events: Iterable[OpportunityEvent]) -> list[str]:
+    return sorted(map(str, events))
+
+
+class TestEqualToLive:
+    @pytest.mark.parametrize("seed", range(3))
+    def test_points_and_events_are_those_that_ran_live(self, lake: Lake, seed: int) -> None:
+        received = session(3000, seed=seed)
+        record(lake, received)
+        ran = live(received, seed=seed)
+        points, events = replayed(lake)
+        assert_same(points, ran.points)
+        assert in_order(events) == in_order(ran.events)
+        assert sum(np.isnan(rows[:, 1]).sum() for rows in by_chart(points).values()) > 10
+        assert len(events) > 100
+
+    def test_a_collector_that_was_restarted_began_anew_and_so_does_the_replay(self, lake: Lake) -> None:
+        """After a reboot the monotonic clock starts from zero, too."""
+        before = session(500, seed=1)
+        after = session(500, seed=2, start_us=NOON_US + 600_000_000, boot_ns=9_000_000)
+        record(lake, before, after)
+        points, events = replayed(lake)
+        ran = live(before, after)
+        assert_same(points, ran.points)
+        assert in_order(events) == in_order(ran.events)
+
+    def test_a_killed_collector_leaves_no_gap_it_did_not_see(self, lake: Lake) -> None:
+        killed = Session(session(200, seed=1).received[:150])
+        after = session(300, seed=2, start_us=NOON_US + 600_000_000, boot_ns=9_000_000)
+        record(lake, killed, after)
+        assert_same(replayed(lake)[0], live(killed, after).points)
+
+    def test_a_part_is_what_live_stored_of_it(self, lake: Lake) -> None:
+        """The engine is fed from a quarter of an hour before, so bands and pairs are the same at once."""
+        received = session(30_000, seed=4)
+        record(lake, received)
+        start_us = NOON_US + 8 * 60_000_000
+        end_us = start_us + 60_000_000 + 123
+        wanted = [between_rows(each, start_us, end_us) for each in live(received).points]
+        assert sum(map(len, (each.points for each in wanted))) > 500
+        assert_same(replayed(lake, start_us, end_us)[0], [each for each in wanted if len(each.points)])
+
+    def test_a_restart_of_one_shard_leaves_the_other_alone(self, lake: Lake) -> None:
+        """Two machines, whose monotonic clocks have nothing to do with each other."""
+        btc, doge = SYMBOLS[:1], SYMBOLS[1:]
+        steady = session(2000, seed=1, shard=Shard(2, 2), symbols=btc)
+        first = session(500, seed=2, shard=Shard(1, 2), symbols=doge, boot_ns=10**15)
+        second = session(
+            500, seed=3, shard=Shard(1, 2), symbols=doge, boot_ns=7, start_us=NOON_US + 20_000_000
+        )
+        record(lake, steady, first, second)
+        points, _ = replayed(lake)
+        assert_same(points, [*live(steady).points, *live(first, second).points])
+
+    def test_what_a_collector_lost_is_a_gap_of_every_exchange(self, lake: Lake) -> None:
+        received = session(300, seed=1)
+        record(lake, received)
+        at = received.quotes[150]
+        stamps = at.received_ts_us + 1, at.received_mono_ns + 1
+        write_states(lake, [StreamState("", SYMBOLS, "gap", "disk full", *stamps)], dropped=12)
+        everywhere = [StreamState(key, SYMBOLS, "gap", "disk full", *stamps) for key in VENUES]
+        after = received.received.index(at) + 1
+        seen = Session([*received.received[:after], *everywhere, *received.received[after:]])
+        assert_same(replayed(lake)[0], live(seen).points)
+
+
+class TestWhatIsSkipped:
+    def test_quotes_of_symbols_that_are_not_fed_are_counted_by_symbol(self, lake: Lake) -> None:
+        received = session(300)
+        record(lake, received)
+        recorded = Recorded(LakeReader(lake), frozenset(SYMBOLS[:1]))
+        assert {event.symbol for event in recorded.events(NOON_US, END_US) if isinstance(event, Quote)} == {
+            SYMBOLS[0]
+        }
+        assert dict(recorded.skipped) == {
+            SYMBOLS[1]: sum(quote.symbol == SYMBOLS[1] for quote in received.quotes)
+        }
+
+    def test_quotes_without_sizes_and_monotonic_stamp_make_points_without_sizes(self, lake: Lake) -> None:
+        imported = [
+            structs.replace(quote, bid_size=None, ask_size=None, received_mono_ns=None)
+            for quote in session(300).quotes
+        ]
+        write_quotes(lake, imported)
+        found = by_chart(replayed(lake)[0])
+        valid = np.concatenate([rows[~np.isnan(rows[:, 1])] for rows in found.values()])
+        assert len(valid) > 200
+        assert np.isnan(valid[:, 6:8]).all()
+        assert not np.isnan(np.delete(valid, (6, 7), axis=1)).any()
+
+
+def between_rows(each: SpreadPoints, start_us: int, end_us: int) -> SpreadPoints:
+    times = each.points[:, 0]
+    rows = each.points[(times >= start_us) & (times < end_us)]
+    return SpreadPoints(each.symbol, each.exchange1, each.exchange2, rows)
