@@ -21,6 +21,7 @@ from realtime.points import no_points
 
 View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]
 CHARTS_A_READ: Final = 20
+NOT_SPELLED: Final = str.maketrans("", "", "/-_")
 
 
 class Refused(Exception):
@@ -132,28 +133,33 @@ def _wanted(config: MarketConfig, request: HttpRequest) -> list[Opportunity]:
         found = _selected(config, _filter(config, request.GET.get("filter")))
     else:
         found = list(config.opportunities)
+    _refuse_turned(found, asked["exchange1"], asked["exchange2"])
     for name, text in asked.items():
         if text:
-            found = _narrowed(found, name, text, asked)
+            found = _narrowed(found, name, text)
     return found
 
 
-def _narrowed(found: list[Opportunity], name: str, text: str, asked: dict[str, str]) -> list[Opportunity]:
+def _narrowed(found: list[Opportunity], name: str, text: str) -> list[Opportunity]:
     matching = [o for o in found if _plain(getattr(o, name)) == _plain(text)]
     if matching:
         return matching
-    if name != "symbol" and any(
-        (o.exchange1, o.exchange2) == (asked["exchange2"].lower(), asked["exchange1"].lower()) for o in found
-    ):
-        turned = f"exchange1={asked['exchange2'].lower()}&exchange2={asked['exchange1'].lower()}"
-        raise Refused(404, f"{name}: this pair is kept the other way round: ask for {turned}")
     there = ", ".join(sorted({getattr(o, name) for o in found})) or "none: no enabled filter selects a chart"
     raise Refused(404, f"{name}: no chart has {text!r} here; there are: {there}")
 
 
+def _refuse_turned(found: list[Opportunity], exchange1: str, exchange2: str) -> None:
+    """Say so when a pair is asked for the other way round: its numbers would have the other sign."""
+    pairs = {(o.exchange1, o.exchange2) for o in found}
+    one, two = exchange1.lower(), exchange2.lower()
+    if (one, two) not in pairs and (two, one) in pairs:
+        turned = f"exchange1={two}&exchange2={one}"
+        raise Refused(404, f"exchange1: this pair is kept the other way round: ask for {turned}")
+
+
 def _plain(name: str) -> str:
-    """`btc/usdt` and `BTCUSDT` are one symbol, `Binance` and `binance` one exchange."""
-    return name.replace("/", "").lower()
+    """`BTC/USDT`, `btc-usdt` and `BTCUSDT` are one symbol, `Binance` and `binance` one exchange."""
+    return name.translate(NOT_SPELLED).lower()
 
 
 def _selected(config: MarketConfig, chosen: FilterConfig | None) -> list[Opportunity]:

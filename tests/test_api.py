@@ -19,7 +19,7 @@ from redis.asyncio import Redis as AsyncRedis
 
 from arbsite.auth import InvalidToken, make_token, user_of_token
 from markets.config import MarketConfig
-from markets.models import Exchange
+from markets.models import Exchange, OpportunityFilter
 from markets.runtime import CollectorStatus, report_status
 from markets.selectors import load_config
 from tests.live import Web, daphne, desk, eventually
@@ -69,6 +69,7 @@ async def test_the_rolling_window_comes_one_chart_per_line_however_names_are_spe
         for query in (
             "symbol=BTC/USDT&exchange1=binance&exchange2=bybit",
             "symbol=btcusdt&exchange1=Binance&exchange2=BYBIT",
+            "symbol=BTC-USDT&exchange1=binance&exchange2=bybit",
         ):
             status, body = await aget(f"{url}?{query}", token)
             assert status == 200
@@ -81,6 +82,17 @@ async def test_the_rolling_window_comes_one_chart_per_line_however_names_are_spe
         assert {chart["id"] for chart in lines(body)} == {o.id for o in seeded.opportunities}
         status, body = await aget(f"{url}?symbol=ETHUSDT", token)
         assert len(lines(body)) == 4
+
+
+def test_a_pair_asked_for_the_other_way_round_is_named_among_other_pairs_too(
+    web: Web, seeded: MarketConfig, operator: User
+) -> None:
+    OpportunityFilter.objects.create(name="All pairs", symbols="BTC/USDT")  # bybit comes first in some
+
+    url = f"{web.url}/api/rolling_window_data?symbol=BTCUSDT&exchange1=bybit&exchange2=binance"
+    status, body = get(url, make_token(operator, 1))
+
+    assert (status, "exchange1=binance&exchange2=bybit" in json.loads(body)["error"]) == (404, True)
 
 
 def test_what_does_not_exist_is_a_404_that_names_the_parameter_and_what_there_is(
