@@ -191,10 +191,15 @@ class Symbol(ConfigModel):
         return self.name
 
     def clean(self) -> None:
-        """Check that base and quote are two coins."""
+        """Check that base and quote are two coins, and that the name is made of them."""
         if self.base and self.base == self.quote:
             raise ValidationError(
                 {"quote": _("Quote and base are the same coin: enter what the base is priced in.")}
+            )
+        unified = f"{self.base}/{self.quote}"
+        if self.name.partition(":")[0] != unified:
+            raise ValidationError(
+                {"name": _("The name of this base and quote is %(name)s: enter that.") % {"name": unified}}
             )
 
 

@@ -215,6 +215,24 @@ def test_wrong_values_of_an_exchange_are_refused_in_words(
 
 
 @pytest.mark.parametrize(
+    ("name", "base", "quote", "words"),
+    [
+        ("BTC/BTC", "BTC", "BTC", "Quote and base are the same coin"),
+        ("newusdt", "NEW", "USDT", "The name of this base and quote is NEW/USDT: enter that."),
+    ],
+)
+def test_wrong_symbols_are_refused_in_words(
+    pages: Client, name: str, base: str, quote: str, words: str
+) -> None:
+    fields = {"name": name, "base": base, "quote": quote, "kind": "spot"}
+
+    page = pages.post(reverse("admin:markets_symbol_add"), fields)
+
+    assert words in page.content.decode()
+    assert not Symbol.objects.filter(name=name).exists()
+
+
+@pytest.mark.parametrize(
     ("one", "two", "words"),
     [
         ("okx", "okx", "Exchange 2 is the same as exchange 1: choose a different one."),
