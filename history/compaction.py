@@ -26,7 +26,7 @@ from history.lake import Lake
 from history.maintenance import Step
 from history.schema import PARTITIONS, SORT_ORDER
 from history.sorted_files import SortedFile
-from history.sorting import Source, sorted_slices
+from history.sorting import SLICE_ROWS, Source, sorted_slices
 
 FENCE: Final = "maintenance"
 TARGET_BYTES: Final = 128 << 20
@@ -130,7 +130,7 @@ def _write(lake: Lake, table: str, heap: Heap) -> Iterator[SortedFile]:
     files = heap.files.sort("oldest_us", "newest_us").select("path", "rows")  # as they were written
     sources = [Source(f"{lake.uri(table)}/{path}", rows) for path, rows in files.iter_rows()]
     file = None
-    for rows in sorted_slices(sources, SORT_ORDER[table], lake.storage_options):
+    for rows in sorted_slices(sources, SORT_ORDER[table], lake.storage_options, SLICE_ROWS):
         if file is None:
             file = SortedFile(table, filesystem, f"{heap.directory}/{heap.prefix}{uuid.uuid4()}.parquet")
         file.write(rows)

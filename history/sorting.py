@@ -32,8 +32,8 @@ class Source:
 def sorted_slices(
     sources: Sequence[Source],
     order: Sequence[str],
-    options: dict[str, str] | None = None,
-    slice_rows: int = SLICE_ROWS,
+    options: dict[str, str] | None,
+    slice_rows: int,
 ) -> Iterator[pl.DataFrame]:
     """All rows of `sources`, in the order of the columns `order`, in frames of about `slice_rows`.
 

@@ -45,3 +45,6 @@ def _look_after(kind: Kind, table: str | None, wait_s: float) -> None:
             look_after(kind, lake, name, budget_s=left_s, wait_s=max(0.0, min(wait_s, left_s)))
         except TableBusyError as busy:
             logger.info("lake %s skipped: %s", kind, busy)
+
+
+TASKS: Final = {Kind.COMPACT: compact, Kind.RETAIN: retain, Kind.CLEAN: clean}

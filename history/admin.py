@@ -1,0 +1,266 @@
+"""The lake's tables as operators see them: how large, how old, how fast they grow, what was done to them."""
+
+import datetime
+import logging
+from typing import Any
+
+import polars as pl
+from deltalake.exceptions import DeltaError
+from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.template.defaultfilters import filesizeformat
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.timesince import timesince
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from kombu.exceptions import OperationalError
+
+from history.inventory import by_day, files_of, size_of
+from history.lake import Lake
+from history.models import Kind, MaintenanceRun, RetentionPolicy, State
+from history.tasks import TASKS
+
+logger = logging.getLogger(__name__)
+
+QUEUED_S = 600  # what no worker has begun by then is forgotten; ask again
+DAYS_SHOWN = 31
+RUNS_SHOWN = 10
+# A shape beside the word, so that state is never colour alone.
+SIGNS = {
+    State.RUNNING: "○",
+    State.DONE: "●",
+    State.STOPPED: "▲",
+    State.FAILED: "■",
+    State.DIED: "■",
+}
+
+
+@admin.register(RetentionPolicy)
+class LakeTableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
+    """One row per table of the lake; the days it keeps are edited in place."""
+
+    list_display = (
+        "table", "days", "size", "files", "rows", "oldest", "newest", "per_day", "compacted", "retained",
+        "cleaned",
+    )  # fmt: skip
+    list_editable = ("days",)
+    fields = ("table", "days", "each_day", "last_runs")
+    readonly_fields = ("table", "each_day", "last_runs")
+    actions = ("compact_now", "retain_now", "clean_now")
+
+    class Media:
+        css = {"all": ("history/admin.css",)}
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """The schema says which tables there are."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: RetentionPolicy | None = None) -> bool:
+        """The schema says which tables there are."""
+        return False
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """Look every listed table up once, and their last runs with one query."""
+        page = super().get_changelist_instance(request)
+        lake, today, runs = Lake.from_settings(), timezone.now().date(), _newest_runs()
+        for row in page.result_list:
+            files = self._files(request, lake, row.table)
+            row.measured = None if files is None else size_of(files, today)
+            row.runs = {kind: runs.get((row.table, kind)) for kind in Kind}
+        return page
+
+    def _files(self, request: HttpRequest, lake: Lake, table: str) -> pl.DataFrame | None:
+        try:
+            return files_of(lake, table)
+        except (DeltaError, OSError) as error:
+            logger.warning("the lake's table %s cannot be read: %s", table, error)
+            text = _("%(table)s cannot be read at %(url)s: %(error)s. Check LAKE_URL and the store.")
+            self.message_user(
+                request, text % {"table": table, "url": lake.url, "error": error}, messages.ERROR
+            )
+            return None
+
+    @admin.display(description=_("size"))
+    def size(self, row: Any) -> str:
+        """Bytes of the files that are in the table now."""
+        return _bytes(row.measured and row.measured.bytes)
+
+    @admin.display(description=_("files"))
+    def files(self, row: Any) -> str:
+        """Files that are in the table now."""
+        return _number(row.measured and row.measured.files)
+
+    @admin.display(description=_("rows"))
+    def rows(self, row: Any) -> str:
+        """Rows of the table."""
+        return _number(row.measured and row.measured.rows)
+
+    @admin.display(description=_("oldest row"))
+    def oldest(self, row: Any) -> datetime.datetime | None:
+        """By the table's clock."""
+        return _moment(row.measured and row.measured.oldest_us)
+
+    @admin.display(description=_("newest row"))
+    def newest(self, row: Any) -> datetime.datetime | None:
+        """By the table's clock."""
+        return _moment(row.measured and row.measured.newest_us)
+
+    @admin.display(description=_("growth per day"))
+    def per_day(self, row: Any) -> str:
+        """Mean of the last whole days."""
+        return _bytes(row.measured and row.measured.bytes_per_day)
+
+    @admin.display(description=_("compacted"))
+    def compacted(self, row: Any) -> str:
+        """How the last compaction stands."""
+        return _standing(row.runs[Kind.COMPACT])
+
+    @admin.display(description=_("old days deleted"))
+    def retained(self, row: Any) -> str:
+        """How the last retention stands."""
+        return _standing(row.runs[Kind.RETAIN])
+
+    @admin.display(description=_("cleaned"))
+    def cleaned(self, row: Any) -> str:
+        """How the last cleaning stands."""
+        return _standing(row.runs[Kind.CLEAN])
+
+    @admin.display(description=_("each day"))
+    def each_day(self, row: RetentionPolicy) -> str:
+        """Files, rows and bytes of the newest days."""
+        try:
+            days = by_day(files_of(Lake.from_settings(), row.table)).head(DAYS_SHOWN)
+        except (DeltaError, OSError) as error:
+            return gettext("The lake cannot be read: %(error)s") % {"error": error}
+        shown = [
+            (day["date"], *map(_number, (day["files"], day["rows"])), day["bytes"]) for day in days.to_dicts()
+        ]
+        return render_to_string("admin/history/days.html", {"days": shown})
+
+    @admin.display(description=_("last runs"))
+    def last_runs(self, row: RetentionPolicy) -> str:
+        """What was done to the table lately."""
+        runs = MaintenanceRun.objects.filter(table=row.table)[:RUNS_SHOWN]
+        return render_to_string(
+            "admin/history/runs.html", {"runs": [(run, _standing(run), _number(run.rows)) for run in runs]}
+        )
+
+    @admin.action(description=_("Compact now"), permissions=["change"])
+    def compact_now(self, request: HttpRequest, queryset: QuerySet[RetentionPolicy]) -> None:
+        """Queue a compaction of the selected tables."""
+        self._queue(request, queryset, Kind.COMPACT)
+
+    @admin.action(description=_("Delete old days now"), permissions=["change"])
+    def retain_now(self, request: HttpRequest, queryset: QuerySet[RetentionPolicy]) -> None:
+        """Queue the retention of the selected tables."""
+        self._queue(request, queryset, Kind.RETAIN)
+
+    @admin.action(description=_("Clean files and log now"), permissions=["change"])
+    def clean_now(self, request: HttpRequest, queryset: QuerySet[RetentionPolicy]) -> None:
+        """Queue a cleaning of the selected tables."""
+        self._queue(request, queryset, Kind.CLEAN)
+
+    def _queue(self, request: HttpRequest, queryset: QuerySet[RetentionPolicy], kind: Kind) -> None:
+        rows = list(queryset)
+        try:
+            for row in rows:
+                TASKS[kind].apply_async((row.table,), expires=QUEUED_S)
+                self.log_change(request, row, f"Queued: {kind.label}.")
+        except OperationalError as error:
+            text = _("Not queued, Redis does not answer: %(error)s") % {"error": error}
+            self.message_user(request, text, messages.ERROR)
+            return
+        text = _("Queued for a worker: %(what)s %(tables)s. Reload in a moment to see how it went.") % {
+            "what": kind.label,
+            "tables": ", ".join(row.table for row in rows),
+        }
+        self.message_user(request, text, messages.SUCCESS)
+
+
+@admin.register(MaintenanceRun)
+class MaintenanceRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
+    """What was done to the lake; only maintenance writes it."""
+
+    list_display = ("started", "kind", "table", "standing", "took", "rows_", "files", "size", "said")
+    list_filter = ("table", "kind", "state")
+    date_hierarchy = "started"
+
+    class Media:
+        css = {"all": ("history/admin.css",)}
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Runs record themselves."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: MaintenanceRun | None = None) -> bool:
+        """What happened, happened."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: MaintenanceRun | None = None) -> bool:
+        """Old ones go by themselves."""
+        return False
+
+    @admin.display(description=_("state"), ordering="state")
+    def standing(self, run: MaintenanceRun) -> str:
+        """The state as shape and word."""
+        return f"{SIGNS[State(run.state)]} {run.get_state_display()}"
+
+    @admin.display(description=_("took"))
+    def took(self, run: MaintenanceRun) -> str:
+        """Seconds from start to end."""
+        return "–" if run.ended is None else f"{(run.ended - run.started).total_seconds():,.1f} s"
+
+    @admin.display(description=_("rows"), ordering="rows")
+    def rows_(self, run: MaintenanceRun) -> str:
+        """With separators."""
+        return _number(run.rows)
+
+    @admin.display(description=_("files"))
+    def files(self, run: MaintenanceRun) -> str:
+        """Before and after."""
+        return f"{_number(run.files_before)} → {_number(run.files_after)}"
+
+    @admin.display(description=_("size"))
+    def size(self, run: MaintenanceRun) -> str:
+        """Before and after."""
+        return f"{_bytes(run.bytes_before)} → {_bytes(run.bytes_after)}"
+
+    @admin.display(description=_("remark"))
+    def said(self, run: MaintenanceRun) -> str:
+        """The error, if there was one."""
+        return run.error or run.remark
+
+
+def _newest_runs() -> dict[tuple[str, str], MaintenanceRun]:
+    newest = MaintenanceRun.objects.order_by("table", "kind", "-started").distinct("table", "kind")
+    return {(run.table, run.kind): run for run in newest}
+
+
+def _standing(run: MaintenanceRun | None) -> str:
+    if run is None:
+        return gettext("never")
+    words = {"sign": SIGNS[State(run.state)], "state": run.get_state_display()}
+    return format_html(
+        '<span title="{}">{sign} {state}</span> {}', run.error or run.remark, _ago(run), **words
+    )
+
+
+def _ago(run: MaintenanceRun) -> str:
+    return gettext("%(time)s ago") % {"time": timesince(run.ended or run.started, depth=1)}
+
+
+def _number(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
+
+
+def _bytes(value: int | None) -> str:
+    return "–" if value is None else filesizeformat(value)
+
+
+def _moment(ts_us: int | None) -> datetime.datetime | None:
+    """In whole seconds."""
+    return None if ts_us is None else datetime.datetime.fromtimestamp(ts_us // 1_000_000, datetime.UTC)
