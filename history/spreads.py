@@ -1,0 +1,173 @@
+"""A chart's points of any time: as the live engine stored them, or computed from the quotes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final, Literal
+
+import polars as pl
+
+from history.pairing import POINT_SCHEMA, Pairing, Terms
+from history.reader import HOUR_US, LakeReader, Where, polars_schema
+from history.schema import started_shard
+
+Source = Literal["stored", "computed"]
+
+LOOK_BACK_S: Final = (60, 600, 3600, 6 * 3600, 24 * 3600)
+"""How far back the points are sought that the first bands need, one after the other."""
+
+HOLE_US: Final = 600_000_000
+"""Where the collector stored nothing for longer, the points are computed."""
+
+_DAY_US: Final = 86_400_000_000
+_QUOTE_COLUMNS: Final = (
+    "exchange", "bid", "bid_size", "ask", "ask_size", "received_ts_us", "received_mono_ns",
+)  # fmt: skip
+_NO_QUOTES: Final = pl.DataFrame(schema={name: polars_schema("quotes")[name] for name in _QUOTE_COLUMNS})
+_STATE_COLUMNS: Final = ("exchange", "state", "reason", "received_ts_us", "received_mono_ns")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A range [start, end) in µs and where its points come from."""
+
+    source: Source
+    start_us: int
+    end_us: int
+
+
+def chart_points(
+    reader: LakeReader, terms: Terms, start_us: int, end_us: int
+) -> tuple[list[Source], Iterator[pl.DataFrame]]:
+    """A chart's points in [start, end), and where they come from.
+
+    The frames are oldest first, of an hour at most each; their columns are POINT_COLUMNS, null in gaps.
+    """
+    spans = find_spans(reader, terms, start_us, end_us)
+    return sorted({span.source for span in spans}), _points_of(reader, terms, spans)
+
+
+def _points_of(reader: LakeReader, terms: Terms, spans: list[Span]) -> Iterator[pl.DataFrame]:
+    for span in spans:
+        points = stored_points if span.source == "stored" else computed_points
+        yield from points(reader, terms, span.start_us, span.end_us)
+
+
+def stored_points(
+    reader: LakeReader, terms: Terms, start_us: int, end_us: int
+) -> Iterator[pl.DataFrame]:
+    """What the live engine made."""
+    spreads = reader.snapshot("spreads")
+    for frame in spreads.frames(start_us=start_us, end_us=end_us, **_chart(terms)):
+        yield frame.select(POINT_SCHEMA.keys())
+
+
+def computed_points(
+    reader: LakeReader, terms: Terms, start_us: int, end_us: int
+) -> Iterator[pl.DataFrame]:
+    """What the live engine would have made of the recorded quotes and stream states."""
+    ticks = _Ticks(reader, terms, start_us, end_us)
+    pairing = ticks.warmed_up(start_us)
+    inside = pl.col("ts_us").is_between(start_us, end_us, closed="left")
+    for frame in ticks.paired(pairing, start_us, end_us):
+        points = frame.filter(inside)
+        if len(points):
+            yield points
+
+
+def find_spans(reader: LakeReader, terms: Terms, start_us: int, end_us: int) -> list[Span]:
+    """Stretches with stored points, and the holes between, oldest first."""
+    ts = pl.col("ts_us")
+    scan = reader.scan("spreads", columns=["ts_us"], start_us=start_us, end_us=end_us, **_chart(terms))
+    hours = scan.group_by(hour=ts // HOUR_US).agg(ts.min(), last=ts.max()).sort("hour").collect()
+    spans: list[Span] = []
+    at = start_us
+    for first, last in hours.select("ts_us", "last").iter_rows():
+        if first - at > HOLE_US:
+            spans.append(Span("computed", at, first))
+            at = first
+        _extend(spans, Span("stored", at, last + 1))
+        at = last + 1
+    if not spans or end_us - at > HOLE_US:
+        spans.append(Span("computed", at, end_us))
+    else:
+        _extend(spans, Span("stored", at, end_us))
+    return spans
+
+
+def _extend(spans: list[Span], more: Span) -> None:
+    """Add a span, as one with the last where the source is the same."""
+    if spans and spans[-1].source == more.source:
+        more = Span(more.source, spans.pop().start_us, more.end_us)
+    spans.append(more)
+
+
+def _chart(terms: Terms) -> Where:
+    return {"symbol": terms.symbol, "exchange1": terms.exchange1, "exchange2": terms.exchange2}
+
+
+class _Ticks:
+    """What was recorded of a chart's two legs: one version of the quotes, and the stream states."""
+
+    def __init__(self, reader: LakeReader, terms: Terms, start_us: int, end_us: int) -> None:
+        self._terms = terms
+        legs = [terms.exchange1, terms.exchange2]
+        self._where: Where = {"symbol": terms.symbol, "exchange": legs}
+        self._quotes = reader.snapshot("quotes")
+        states = reader.scan(
+            "stream_states",
+            columns=_STATE_COLUMNS,
+            symbol=[terms.symbol, ""],
+            exchange=[*legs, ""],
+            start_us=start_us - _DAY_US,
+            end_us=end_us,
+        )
+        states = states.sort("received_ts_us", maintain_order=True).collect()
+        begins = [_begins(reason, terms.symbol) for reason in states["reason"]]
+        self._starts = frozenset(states.filter(pl.Series(begins, dtype=pl.Boolean))["received_ts_us"])
+        others = pl.Series([started_shard(reason) is None for reason in states["reason"]], dtype=pl.Boolean)
+        self._states = states.filter(others).drop("reason")
+
+    def warmed_up(self, at_us: int) -> Pairing:
+        """A pairing that knows what the engine knew then: last quotes, states, bands."""
+        began_us = max((start for start in self._starts if start < at_us), default=0)
+        pairing = Pairing(self._terms)
+        for seconds in LOOK_BACK_S:
+            from_us = max(at_us - seconds * 1_000_000, began_us)
+            pairing = Pairing(self._terms)
+            pairing.feed(_NO_QUOTES, self._states_between(began_us, from_us))
+            for _from_us, _to_us in self._stretches(from_us, at_us):
+                pairing.feed(*self._between(_from_us, _to_us))
+            if pairing.warm or from_us == began_us:
+                break
+        return pairing
+
+    def paired(self, pairing: Pairing, start_us: int, end_us: int) -> Iterator[pl.DataFrame]:
+        """The pairing's points, stretch by stretch; where a collector began, a new one takes over."""
+        for from_us, to_us in self._stretches(start_us, end_us):
+            if from_us in self._starts:
+                yield pairing.end(from_us, interrupted=True)
+                pairing = Pairing(self._terms)
+            yield pairing.feed(*self._between(from_us, to_us))
+        yield pairing.end(end_us)
+
+    def _stretches(self, start_us: int, end_us: int) -> Iterator[tuple[int, int]]:
+        """All of [start, end), cut by the slices of the quotes and by the starts of collectors."""
+        slices = self._quotes.slices(start_us=start_us, end_us=end_us, **self._where)
+        cuts = {cut for part in slices for cut in part} | {start_us, end_us}
+        cuts |= {start for start in self._starts if start_us <= start < end_us}
+        return pairwise(sorted(cuts))
+
+    def _between(self, start_us: int, end_us: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Quotes and states of [start, end)."""
+        scan = self._quotes.scan(_QUOTE_COLUMNS, start_us=start_us, end_us=end_us, **self._where)
+        return scan.collect(), self._states_between(start_us, end_us)
+
+    def _states_between(self, start_us: int, end_us: int) -> pl.DataFrame:
+        return self._states.filter(pl.col("received_ts_us").is_between(start_us, end_us, closed="left"))
+
+
+def _begins(reason: str, symbol: str) -> bool:
+    """Whether a state's reason says that the collector of this symbol began."""
+    shard = started_shard(reason)
+    return shard is not None and shard.owns(symbol)
