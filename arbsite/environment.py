@@ -9,9 +9,12 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-DOTENV = BASE_DIR / ".env"
+# ENV_FILE names the one file to read (/dev/null: none), for what must depend on nothing that lies around.
+ENV_FILE = os.environ.get("ENV_FILE")
+DOTENV = Path(ENV_FILE) if ENV_FILE else BASE_DIR / ".env"
 # What a running `make run` leaves here, so that `manage.py …` in a second terminal speaks to it.
 STACK_ENV = BASE_DIR / "var" / "stack.env"
+FILES = (DOTENV,) if ENV_FILE else (STACK_ENV, DOTENV)
 
 
 class Settings(environ.Env):  # type: ignore[misc]

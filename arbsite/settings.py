@@ -15,7 +15,7 @@ from arbsite.logs import logging_config
 django_stubs_ext.monkeypatch()  # lets `ModelAdmin[Exchange]` be written, as the type checker wants it
 
 env = environment.Settings()
-env.ENVIRON = environment.read(environment.STACK_ENV, environment.DOTENV)
+env.ENVIRON = environment.read(*environment.FILES)
 
 
 def required_secret_key() -> str:

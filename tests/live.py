@@ -65,7 +65,7 @@ def daphne(port: int | None = None, **environment: str) -> Iterator[Web]:
     process = subprocess.Popen(
         [*command, "arbsite.asgi:application"],
         cwd=Path(settings.BASE_DIR),
-        env={**os.environ, **_settings_of_this_process(), **environment},
+        env={**os.environ, "DATABASE_URL": database_url(), **environment},
     )
     try:
         _wait_for_port(port, process)
@@ -74,11 +74,6 @@ def daphne(port: int | None = None, **environment: str) -> Iterator[Web]:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         process.wait(15)
-
-
-def _settings_of_this_process() -> dict[str, str]:
-    """The test database, and this process's session cookie, whatever stack runs on the machine now."""
-    return {"DATABASE_URL": database_url(), "PORT": settings.SESSION_COOKIE_NAME.rpartition("_")[2]}
 
 
 def _wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> None:

@@ -23,6 +23,7 @@ from markets.models import Exchange, Symbol
 from markets.runtime import CollectorStatus, collector_statuses
 from markets.seed import seed
 from simulator.server import Simulator
+from tests.live import database_url
 from tests.test_supervisor import KeepingSink, kept
 from tests.tiny_venue import TIMING, until
 
@@ -225,11 +226,6 @@ class Process:
         assert self._process.stdout is not None
         async for line in self._process.stdout:
             self.output += line.decode()
-
-
-def database_url() -> str:
-    """The test database, as DATABASE_URL of another process."""
-    return os.environ["DATABASE_URL"].rpartition("/")[0] + "/" + str(connection.settings_dict["NAME"])
 
 
 class TestProcess:

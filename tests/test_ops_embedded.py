@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -14,13 +15,12 @@ from arbsite import embedded
 
 
 @pytest.fixture
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home() -> Iterator[Path]:
     """A home PostgreSQL's own user can reach."""
-    path = tmp_path_factory.mktemp("home")
-    if os.geteuid() == 0:
-        for directory in (path, path.parent, path.parent.parent):
-            directory.chmod(0o711)
-    return path
+    path = Path(tempfile.mkdtemp(prefix="arbdesk-test-"))
+    path.chmod(0o711)
+    yield path
+    shutil.rmtree(path)
 
 
 def _select(url: str, statement: str) -> list[tuple[object, ...]]:

@@ -26,7 +26,12 @@ def _manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
     """`manage.py` in a process of its own, with nothing of ours in its environment but this."""
     return subprocess.run(
         [sys.executable, str(BASE_DIR / "manage.py"), *arguments],
-        env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **environment},
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ.get("HOME", "/"),
+            "ENV_FILE": os.devnull,
+            **environment,
+        },
         capture_output=True,
         text=True,
         timeout=60,
@@ -60,6 +65,13 @@ def test_a_wrong_value_is_named_with_the_remedy_and_no_traceback(name: str, valu
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_file_named_in_the_environment_is_read_instead_of_the_ones_that_lie_here(tmp_path: Path) -> None:
+    chosen = tmp_path / "desk.env"
+    chosen.write_text("HTTPS=ture\n")
+    done = _manage("check", **(PRODUCTION | {"ENV_FILE": str(chosen)}))
+    assert "HTTPS is 'ture'" in done.stderr
 
 
 def test_commands_that_sign_nothing_need_no_secret_key() -> None:

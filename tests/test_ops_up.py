@@ -48,7 +48,7 @@ class Desk:
     def start(self) -> float:
         """Start and wait until the block is printed; returns the seconds that took."""
         began = time.monotonic()
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "ENV_FILE") if name in os.environ}
         environment = {**kept, "ARB_HOME": str(self.home), "FEED": "sim", "PORT": str(self.port)}
         with self.output.open("wb") as output:
             process = self.process = subprocess.Popen(
@@ -157,7 +157,7 @@ def _up(**environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "manage.py", "up"],
         cwd=BASE_DIR,
-        env={"PATH": os.environ["PATH"], **environment},
+        env={"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, **environment},
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
