@@ -29,9 +29,6 @@ STORE_ERRORS: Final = (LakeError, DeltaError, BaseError, OSError)
 CHECKPOINT_EVERY: Final = 100
 """Log entries between checkpoints, so that opening a table reads few of them."""
 
-LOOK_AGAIN_S: Final = 60.0
-"""How long the log's end may be guessed; far below its retention, after which a number is free again."""
-
 _WRITER_VERSION: Final = 2  # the protocol's, of what is written here
 
 
@@ -52,11 +49,10 @@ class Appender:
         self._mark = mark
         self._sequence = -1  # the last one that is in the table
         self._version = -1  # the newest of the log that is known
-        self._looked = float("-inf")
 
     def append(self, rows: pa.Table, sequence: int) -> None:
         """Commit rows (the table's columns without those of the partition) in one version."""
-        if time.monotonic() - self._looked > LOOK_AGAIN_S:
+        if not self._log_ends_there():
             self._look()
         if sequence <= self._sequence:
             return
@@ -65,6 +61,19 @@ class Appender:
         self.rows += len(rows)
         if version % CHECKPOINT_EVERY == 0:
             self._checkpoint()
+
+    def _log_ends_there(self) -> bool:
+        """Whether the newest entry known is still there: then a number after it is free or in use.
+
+        Without it, it might be neither: old entries are deleted, and so are directories by hand.
+        """
+        if self._version < 0:
+            return False
+        try:
+            self._store.head(_log_entry(self._version))
+        except FileNotFoundError:
+            return False
+        return True
 
     def _look(self) -> None:
         """Where the log ends, and what of ours is in it already."""
@@ -77,7 +86,6 @@ class Appender:
         self._version = delta.version()
         done = delta.transaction_version(self._app_id)
         self._sequence = max(self._sequence, -1 if done is None else done)
-        self._looked = time.monotonic()
 
     def _write(self, date: str, hour: int, rows: pa.Table, sequence: int) -> dict[str, Any]:
         """Store one file; a retry stores the same one again. Returns its `add` action."""
@@ -104,7 +112,7 @@ class Appender:
             if self._holds(version, sequence):
                 break
             version += 1
-        self._version, self._sequence, self._looked = version, sequence, time.monotonic()
+        self._version, self._sequence = version, sequence
         return version
 
     def _entry(self, files: list[dict[str, Any]], sequence: int) -> bytes:
@@ -139,7 +147,7 @@ class Appender:
             if action.get("txn", {}).get("appId") == self._app_id and action["txn"]["version"] == sequence:
                 return True
             if "metaData" in action or "protocol" in action:
-                self._looked = float("-inf")
+                self._version = -1
                 raise LakeError(f"{self._lake.uri(self.table)} was changed by another program")
         return False
 

@@ -2,8 +2,9 @@
 
 import datetime
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final
 
 import pyarrow as pa
 from deltalake import (
@@ -17,12 +18,10 @@ from deltalake import (
 )
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from django.conf import settings
-from obstore.store import LocalStore, ObjectStore, from_url
+from obstore.store import ObjectStore
 
 from history.schema import CLOCK, PARTITIONS, SCHEMA_VERSION, SCHEMAS
-
-if TYPE_CHECKING:
-    from obstore.store import S3Config
+from history.stores import store_at
 
 TIME_COLUMNS: Final = {"exchange_ts_us", "received_ts_us", "received_mono_ns", "ts_us"}
 _ROW_GROUP_ROWS: Final = 122_880
@@ -34,11 +33,6 @@ _CONFIGURATION: Final = {
     "delta.deletedFileRetentionDuration": "interval 2 hours",
 }
 _APPEND_ATTEMPTS: Final = 5
-
-
-# An object store that is gone must be noticed within seconds, not after the libraries' three minutes.
-_TIMEOUT: Final = datetime.timedelta(seconds=10)
-_RETRIES: Final = 2
 
 
 class LakeError(Exception):
@@ -90,16 +84,8 @@ class Lake:
             return None
 
     def store(self, table: str) -> ObjectStore:
-        """A table's files; raises what obstore raises when they cannot be reached."""
-        if "://" not in self.url:
-            os.makedirs(self.uri(table), exist_ok=True)
-            return LocalStore(self.uri(table))
-        return from_url(
-            self.uri(table),
-            config=cast("S3Config", self.storage_options),
-            client_options={"timeout": _TIMEOUT, "connect_timeout": _TIMEOUT / 2},
-            retry_config={"max_retries": _RETRIES, "retry_timeout": _TIMEOUT},
-        )
+        """A table's files. Raises OSError when there can be no such directory."""
+        return store_at(self.uri(table), self.storage_options)
 
     def ensure(self, table: str) -> DeltaTable:
         """The table, created empty when missing; safe when two writers do it at once."""
@@ -124,25 +110,30 @@ class Lake:
 
         Raises what deltalake raises when the store fails; the caller may retry with the same version.
         """
+        self.append_all(delta, table, rows, {app_id: version})
+
+    def append_all(self, delta: DeltaTable, table: str, rows: pa.Table, versions: Mapping[str, int]) -> None:
+        """As `append`, with several transactions; one commit has them all, so the first tells of the rest."""
+        app_id, version = next(iter(versions.items()))
         for attempt in range(1, _APPEND_ATTEMPTS + 1):
             delta.update_incremental()
             if (done := delta.transaction_version(app_id)) is not None and done >= version:
                 return
             try:
-                _write(delta, table, rows, Transaction(app_id, version))
+                _write(delta, table, rows, [Transaction(*each) for each in versions.items()])
                 return
             except CommitFailedError:  # retention deleted old days meanwhile; nothing was written
                 if attempt == _APPEND_ATTEMPTS:
                     raise
 
 
-def _write(delta: DeltaTable, table: str, rows: pa.Table, transaction: Transaction) -> None:
+def _write(delta: DeltaTable, table: str, rows: pa.Table, transactions: list[Transaction]) -> None:
     write_deltalake(
         delta,
         rows,
         mode="append",
         writer_properties=writer_properties(table),
-        commit_properties=CommitProperties(app_transactions=[transaction]),
+        commit_properties=CommitProperties(app_transactions=transactions),
         post_commithook_properties=PostCommitHookProperties(
             create_checkpoint=True, cleanup_expired_logs=False
         ),
