@@ -30,6 +30,9 @@ from history.sorting import SLICE_ROWS, Source, sorted_slices
 
 FENCE: Final = "maintenance"
 TARGET_BYTES: Final = 128 << 20
+COMMIT_RETRIES: Final = 100
+"""Each time a writer takes the next version number first; many collectors write every second."""
+
 GRACE: Final = datetime.timedelta(minutes=5)
 """How long after its end an hour still gets rows: flushes, and what an object store's outage held up."""
 
@@ -168,5 +171,7 @@ def fenced(delta: DeltaTable, kind: str) -> CommitProperties:
     """Lets the commit through only if no other maintenance committed since the version `delta` has."""
     number = (delta.transaction_version(FENCE) or 0) + 1
     return CommitProperties(
-        custom_metadata={"maintenance": kind}, app_transactions=[Transaction(FENCE, number)]
+        custom_metadata={"maintenance": kind},
+        max_commit_retries=COMMIT_RETRIES,
+        app_transactions=[Transaction(FENCE, number)],
     )

@@ -52,10 +52,10 @@ def plan(lake: Lake, table: str, today: datetime.date) -> list[Step]:
     if not len(old):
         return []
     label = _("%(days)d days before %(date)s") % {"days": len(old), "date": before}
-    return [Step(label, partial(_delete, lake, table, before))]
+    return [Step(label, partial(delete_before, lake, table, before))]
 
 
-def _delete(lake: Lake, table: str, before: str) -> int:
+def delete_before(lake: Lake, table: str, before: str) -> int:
     """Take the days before a date out of the table, whole partitions, no file is read; returns the rows.
 
     Raises CommitFailedError when a row for one of those days arrived meanwhile; nothing is changed.
