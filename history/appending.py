@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 from obstore.exceptions import AlreadyExistsError, BaseError
 
-from history.lake import Lake, LakeError
+from history.lake import Lake, LakeError, log_entry
 from history.parquet import delta_stats, encoding, file_schema
 from history.partitions import by_partition
 
@@ -70,7 +70,7 @@ class Appender:
         if self._version < 0:
             return False
         try:
-            self._store.head(_log_entry(self._version))
+            self._store.head(log_entry(self._version))
         except FileNotFoundError:
             return False
         return True
@@ -131,7 +131,7 @@ class Appender:
 
     def _put(self, version: int, entry: bytes) -> bool:
         try:
-            self._store.put(_log_entry(version), entry, mode="create", use_multipart=False)
+            self._store.put(log_entry(version), entry, mode="create", use_multipart=False)
         except AlreadyExistsError:
             return False
         return True
@@ -141,7 +141,7 @@ class Appender:
 
         Raises LakeError when it changed what the table is; the next append looks at it anew.
         """
-        content = bytes(self._store.get(_log_entry(version)).bytes())
+        content = bytes(self._store.get(log_entry(version)).bytes())
         for line in content.splitlines():
             action = msgspec.json.decode(line)
             if action.get("txn", {}).get("appId") == self._app_id and action["txn"]["version"] == sequence:
@@ -159,7 +159,3 @@ class Appender:
                 delta.create_checkpoint()
         except STORE_ERRORS as error:
             logger.warning("no checkpoint of the lake's %s: %s", self.table, error)
-
-
-def _log_entry(version: int) -> str:
-    return f"_delta_log/{version:020}.json"

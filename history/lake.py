@@ -1,9 +1,11 @@
 """The lake: Delta tables of Parquet under one URL, local or object store."""
 
 import datetime
-import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import pyarrow as pa
@@ -16,8 +18,9 @@ from deltalake import (
     WriterProperties,
     write_deltalake,
 )
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from django.conf import settings
+from obstore.exceptions import AlreadyExistsError
 from obstore.store import ObjectStore
 
 from history.schema import CLOCK, PARTITIONS, SCHEMA_VERSION, SCHEMAS
@@ -33,6 +36,7 @@ _CONFIGURATION: Final = {
     "delta.deletedFileRetentionDuration": "interval 2 hours",
 }
 _APPEND_ATTEMPTS: Final = 5
+_OPEN_ATTEMPTS: Final = 3
 
 
 class LakeError(Exception):
@@ -77,11 +81,19 @@ class Lake:
         return f"{self.url}/{table}"
 
     def open(self, table: str) -> DeltaTable | None:
-        """The table at its newest version, None while nothing was ever written to it."""
-        try:
-            return DeltaTable(self.uri(table), storage_options=self.storage_options or None)
-        except TableNotFoundError:
-            return None
+        """The table at its newest version, None while nothing was ever written to it.
+
+        Raises DeltaError or OSError when it cannot be read.
+        """
+        for attempt in range(1, _OPEN_ATTEMPTS + 1):
+            try:
+                return DeltaTable(self.uri(table), storage_options=self.storage_options or None)
+            except TableNotFoundError:
+                return None
+            except DeltaError:  # a directory listed during commits may show a later one and not an earlier
+                if attempt == _OPEN_ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")
 
     def store(self, table: str) -> ObjectStore:
         """A table's files. Raises OSError when there can be no such directory."""
@@ -89,20 +101,13 @@ class Lake:
 
     def ensure(self, table: str) -> DeltaTable:
         """The table, created empty when missing; safe when two writers do it at once."""
-        if "://" not in self.url:
-            os.makedirs(self.uri(table), exist_ok=True)
-        DeltaTable.create(
-            self.uri(table),
-            SCHEMAS[table],
-            mode="ignore",
-            partition_by=list(PARTITIONS),
-            storage_options=self.storage_options or None,
-            configuration=_CONFIGURATION,
-            commit_properties=CommitProperties(custom_metadata={"schema_version": str(SCHEMA_VERSION)}),
-        )
+        if (existing := self.open(table)) is not None:
+            return existing
+        with suppress(AlreadyExistsError):  # another writer was quicker
+            self.store(table).put(log_entry(0), _first_entry(table), mode="create", use_multipart=False)
         opened = self.open(table)
         if opened is None:
-            raise RuntimeError(f"the lake table {table} could not be created at {self.url}")
+            raise LakeError(f"the lake table {table} could not be created at {self.url}")
         return opened
 
     def append(self, delta: DeltaTable, table: str, rows: pa.Table, app_id: str, version: int) -> None:
@@ -138,6 +143,24 @@ def _write(delta: DeltaTable, table: str, rows: pa.Table, transactions: list[Tra
             create_checkpoint=True, cleanup_expired_logs=False
         ),
     )
+
+
+def log_entry(version: int) -> str:
+    """Where a version of a table is written down, relative to the table."""
+    return f"_delta_log/{version:020}.json"
+
+
+def _first_entry(table: str) -> bytes:
+    """What the log of an empty table says, made elsewhere: the library itself lets two writers both begin."""
+    with TemporaryDirectory() as elsewhere:
+        DeltaTable.create(
+            elsewhere,
+            SCHEMAS[table],
+            partition_by=list(PARTITIONS),
+            configuration=_CONFIGURATION,
+            commit_properties=CommitProperties(custom_metadata={"schema_version": str(SCHEMA_VERSION)}),
+        )
+        return Path(elsewhere, log_entry(0)).read_bytes()
 
 
 def partition_of(ts_us: int) -> tuple[str, int]:

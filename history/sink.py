@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 import uuid
 from collections import Counter
@@ -33,6 +34,9 @@ EVENTS_PER_TURN: Final = 1000
 
 RETRY_FIRST_S: Final = 0.25
 RETRY_CEILING_S: Final = 15.0
+
+PROBLEM_CHARS: Final = 300
+_COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")  # deltalake colours its errors
 
 T = TypeVar("T")
 
@@ -192,9 +196,10 @@ class LakeSink:
 
     def _failed(self, error: Exception) -> None:
         self._failures += 1
+        problem = " ".join(_COLOURS.sub("", str(error) or type(error).__name__).split())[:PROBLEM_CHARS]
         if not self._problem:
-            logger.error("lake %s cannot be written, it will be tried again: %s", self._lake.url, error)
-        self._problem = str(error).partition("\n")[0] or type(error).__name__
+            logger.error("lake %s cannot be written, trying again: %s", self._lake.url, problem)
+        self._problem = problem
 
     def _worked(self) -> None:
         if self._problem:

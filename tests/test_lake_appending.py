@@ -1,0 +1,177 @@
+"""Appends to a table of the lake: once each, whoever else writes, and in files that statistics can prune."""
+
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from obstore.store import LocalStore
+
+from history import appending
+from history.appending import CHECKPOINT_EVERY, Appender
+from history.buffer import Buffer
+from history.lake import Lake, LakeError
+from history.schema import SCHEMA_VERSION
+from tests.lake import bids, quote, rows
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(str(tmp_path / "lake"))
+
+
+def quotes(*numbers: int) -> pa.Table:
+    """One row per number, of two exchanges in turn."""
+    buffer = Buffer()
+    buffer.add(quote(number, exchange=("binance", "okx")[number % 2]) for number in numbers)
+    return buffer.tables()["quotes"]
+
+
+class TestOnce:
+    def test_the_same_sequence_number_appends_once(self, lake: Lake) -> None:
+        appender = Appender(lake, "quotes", "me")
+        for _ in range(2):
+            appender.append(quotes(1, 2), 1)
+        assert bids(lake) == [1, 2]
+
+    def test_neither_does_another_process_of_the_same_name_append_it_again(self, lake: Lake) -> None:
+        Appender(lake, "quotes", "import of a file").append(quotes(1), 7)
+        Appender(lake, "quotes", "import of a file").append(quotes(1), 7)
+        Appender(lake, "quotes", "import of a file").append(quotes(2), 8)
+        assert bids(lake) == [1, 2]
+
+    @pytest.mark.parametrize("lost", ["_delta_log/", "date="])
+    def test_a_retry_after_an_answer_that_was_lost_adds_nothing_twice(
+        self, lake: Lake, lost: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The store did what it was told, and then the connection broke."""
+        appender = Appender(lake, "quotes", "me")
+        appender.append(quotes(1), 1)
+        put = LocalStore.put
+
+        def put_and_break(store: LocalStore, path: str, *arguments: Any, **options: Any) -> None:
+            put(store, path, *arguments, **options)
+            if path.startswith(lost):
+                monkeypatch.undo()
+                raise OSError("connection reset")
+
+        monkeypatch.setattr(LocalStore, "put", put_and_break)
+        with pytest.raises(OSError, match="connection reset"):
+            appender.append(quotes(2), 2)
+        appender.append(quotes(2), 2)
+        appender.append(quotes(3), 3)
+        assert bids(lake) == [1, 2, 3]
+
+    def test_writers_at_once_lose_and_double_nothing(self, lake: Lake) -> None:
+        def write(writer: int) -> None:
+            appender = Appender(lake, "quotes", f"writer {writer}")
+            for turn in range(40):
+                appender.append(quotes(writer * 1000 + turn), turn)
+
+        threads = [threading.Thread(target=write, args=(writer,)) for writer in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert bids(lake) == [writer * 1000 + turn for writer in range(4) for turn in range(40)]
+
+    def test_it_goes_on_beside_writes_by_the_library(self, lake: Lake) -> None:
+        appender = Appender(lake, "quotes", "me")
+        appender.append(quotes(1), 1)
+        delta = lake.open("quotes")
+        assert delta is not None
+        partition = [pa.array(["2026-01-01"]), pa.array([0], pa.int32())]
+        for number in (2, 3):
+            table = quotes(number).append_column("date", partition[0]).append_column("hour", partition[1])
+            lake.append(delta, "quotes", table, "library", number)
+            appender.append(quotes(number + 10), number)
+        assert bids(lake) == [1, 2, 3, 12, 13]
+
+
+class TestTable:
+    def test_the_log_is_summed_up_now_and_then(self, lake: Lake) -> None:
+        appender = Appender(lake, "quotes", "me", mark="collector 1/1")
+        for number in range(1, CHECKPOINT_EVERY + 3):
+            appender.append(quotes(number), number)
+        log = Path(lake.uri("quotes")) / "_delta_log"
+        assert (log / f"{CHECKPOINT_EVERY:020}.checkpoint.parquet").exists()
+        delta = lake.open("quotes")
+        assert delta is not None
+        assert delta.transaction_version("me") == CHECKPOINT_EVERY + 2
+        assert len(bids(lake)) == CHECKPOINT_EVERY + 2
+
+    def test_a_log_whose_old_entries_were_deleted_is_continued(self, lake: Lake) -> None:
+        """After a long silence the newest entry known may be gone, and a number before the end free."""
+        quiet, busy = Appender(lake, "quotes", "quiet"), Appender(lake, "quotes", "busy")
+        quiet.append(quotes(1), 1)
+        for number in range(2, CHECKPOINT_EVERY + 3):
+            busy.append(quotes(number), number)
+        log = Path(lake.uri("quotes")) / "_delta_log"
+        for version in range(CHECKPOINT_EVERY):
+            (log / f"{version:020}.json").unlink()
+        quiet.append(quotes(1000), 2)
+        assert bids(lake) == [*range(1, CHECKPOINT_EVERY + 3), 1000]
+
+    def test_a_table_that_was_deleted_is_begun_anew(self, lake: Lake) -> None:
+        appender = Appender(lake, "quotes", "me")
+        appender.append(quotes(1), 1)
+        shutil.rmtree(lake.uri("quotes"))
+        appender.append(quotes(2), 2)
+        assert bids(lake) == [2]
+
+    def test_a_table_another_program_changed_is_looked_at_before_the_next_append(self, lake: Lake) -> None:
+        appender = Appender(lake, "quotes", "me")
+        appender.append(quotes(1), 1)
+        delta = lake.open("quotes")
+        assert delta is not None
+        delta.alter.set_table_properties({"delta.checkpointInterval": "50"})
+        with pytest.raises(LakeError, match="was changed by another program"):
+            appender.append(quotes(2), 2)
+        appender.append(quotes(2), 2)
+        assert bids(lake) == [1, 2]
+
+    def test_a_table_without_a_column_of_ours_is_refused_by_name(self, lake: Lake) -> None:
+        pl.DataFrame({"exchange": ["okx"]}).write_delta(lake.uri("quotes"))
+        with pytest.raises(LakeError, match="is of another version: no symbol, bid, "):
+            Appender(lake, "quotes", "me").append(quotes(1), 1)
+
+    def test_a_checkpoint_that_fails_costs_no_row(
+        self, lake: Lake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(appending, "CHECKPOINT_EVERY", 1)
+        appender = Appender(lake, "quotes", "me")
+        appender.append(quotes(1), 1)
+        (Path(lake.uri("quotes")) / "_delta_log" / "_last_checkpoint").write_text("{")
+        (Path(lake.uri("quotes")) / "_delta_log" / f"{2:020}.checkpoint.parquet").mkdir()
+        appender.append(quotes(2), 2)
+        assert "no checkpoint of the lake's quotes" in caplog.text
+
+
+class TestFiles:
+    def test_a_file_is_zstd_with_dictionaries_and_deltas_and_names_the_schema(self, lake: Lake) -> None:
+        Appender(lake, "quotes", "me").append(quotes(*range(1, 2001)), 1)
+        (path,) = Path(lake.uri("quotes")).glob("date=*/hour=*/*.parquet")
+        metadata = pq.read_metadata(path)
+        assert metadata.metadata[b"schema_version"] == str(SCHEMA_VERSION).encode()
+        columns = [metadata.row_group(0).column(i) for i in range(metadata.num_columns)]
+        encodings = {column.path_in_schema: set(column.encodings) for column in columns}
+        assert {column.compression for column in columns} == {"ZSTD"}
+        for name in ("exchange", "symbol", "bid", "ask_size"):
+            assert "RLE_DICTIONARY" in encodings[name], name
+        for name in ("received_ts_us", "exchange_ts_us", "received_mono_ns"):
+            assert "DELTA_BINARY_PACKED" in encodings[name], name
+
+    def test_the_log_says_between_which_values_a_file_lies(self, lake: Lake) -> None:
+        Appender(lake, "quotes", "me").append(quotes(3, 4, 5), 1)
+        delta = lake.open("quotes")
+        assert delta is not None
+        (file,) = pl.DataFrame(delta.get_add_actions(flatten=True)).to_dicts()
+        times = rows(lake, "quotes")["received_ts_us"]
+        assert file["num_records"] == 3
+        assert (file["min.exchange"], file["max.exchange"]) == ("binance", "okx")
+        assert (file["min.received_ts_us"], file["max.received_ts_us"]) == (times[0], times[2])
+        assert file["null_count.exchange_ts_us"] == 3
