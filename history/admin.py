@@ -21,6 +21,7 @@ from kombu.exceptions import OperationalError
 
 from history.inventory import by_day, files_of, size_of
 from history.lake import Lake
+from history.maintenance import in_short
 from history.models import Kind, MaintenanceRun, RetentionPolicy, State
 from history.tasks import TASKS
 
@@ -78,10 +79,9 @@ class LakeTableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic 
             return files_of(lake, table)
         except (DeltaError, OSError) as error:
             logger.warning("the lake's table %s cannot be read: %s", table, error)
-            text = _("%(table)s cannot be read at %(url)s: %(error)s. Check LAKE_URL and the store.")
-            self.message_user(
-                request, text % {"table": table, "url": lake.url, "error": error}, messages.ERROR
-            )
+            text = _("Table %(table)s cannot be read at %(url)s: %(error)s. Check LAKE_URL and the store.")
+            words = {"table": table, "url": lake.url, "error": in_short(error)}
+            self.message_user(request, text % words, messages.ERROR)
             return None
 
     @admin.display(description=_("size"))
@@ -135,7 +135,7 @@ class LakeTableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic 
         try:
             days = by_day(files_of(Lake.from_settings(), row.table)).head(DAYS_SHOWN)
         except (DeltaError, OSError) as error:
-            return gettext("The lake cannot be read: %(error)s") % {"error": error}
+            return gettext("The lake cannot be read: %(error)s") % {"error": in_short(error)}
         shown = [
             (day["date"], *map(_number, (day["files"], day["rows"])), day["bytes"]) for day in days.to_dicts()
         ]

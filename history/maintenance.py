@@ -71,7 +71,7 @@ def maintain(
             _work(run, plan(), time.monotonic() + budget_s, lock, progress)
             run.files_after, run.bytes_after = _size(lake, table)
         except Exception as error:
-            run.state, run.error = State.FAILED, f"{type(error).__name__}: {error}"
+            run.state, run.error = State.FAILED, f"{type(error).__name__}: {in_short(error)}"
             logger.exception("lake maintenance failed: %s %s", kind, table)
         except BaseException:  # Ctrl-C, or the worker is told to stop: on record, then on its way
             run.state, run.error = State.STOPPED, _("Interrupted.")
@@ -80,6 +80,11 @@ def maintain(
             run.ended = timezone.now()
             run.save()
     return run
+
+
+def in_short(error: Exception) -> str:
+    """What it says, without the backtrace that the Delta library appends."""
+    return str(error).partition("\n")[0]
 
 
 @contextmanager

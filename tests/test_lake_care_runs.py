@@ -311,12 +311,14 @@ def test_a_busy_table_is_skipped_by_the_schedule(lake: Lake, empty_redis: Redis)
 
 
 def test_the_schedule_forgets_a_task_before_its_next_turn_and_kills_it_before_its_lock_lapses() -> None:
+    schedule: dict[str, Any] = settings.CELERY_BEAT_SCHEDULE
     for name, period_s in (("compact", 600), ("retain", 86_400), ("clean", 3600)):
-        entry = settings.CELERY_BEAT_SCHEDULE[f"{name}-lake"]
+        entry = schedule[f"{name}-lake"]
         assert entry["task"] == f"history.tasks.{name}"
         assert entry["options"]["expires"] < period_s
     for task in tasks.TASKS.values():
-        assert tasks.BUDGET_S < task.time_limit < maintenance.LOCK_S
+        assert task.time_limit == tasks.TIME_LIMIT_S
+    assert tasks.BUDGET_S < tasks.TIME_LIMIT_S < maintenance.LOCK_S
 
 
 def command(name: str, *arguments: str) -> str:
