@@ -15,9 +15,7 @@ async def test_a_closed_channel_is_drained_before_it_is_finished() -> None:
     channel.put(1)
     channel.close()
     await channel.wait()
-    assert not channel.finished
-    assert channel.take(10) == [1]
-    assert channel.finished
+    assert (channel.finished, channel.take(10), channel.finished) == (False, [1], True)
     channel.put(2)
     assert channel.take(10) == []
     assert channel.dropped == 1
