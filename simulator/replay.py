@@ -1,7 +1,8 @@
 """Plays a recording of real markets on the simulated exchanges' wires.
 
-Two shapes of CSV (gzip or plain) are understood, one file per exchange and symbol, the file's name
-beginning with the exchange's key (`okx_ACEUSDT_perp.csv.gz`, `gate_perp_LUNC_USDT.csv.gz`):
+A recording is anything with the members of `Played`. The one here is a folder of CSV files (gzip or
+plain) of two shapes, one file per exchange and symbol, whose name begins with the exchange's key
+(`okx_ACEUSDT_perp.csv.gz`, `gate_perp_LUNC_USDT.csv.gz`):
 
     timestamp (epoch ms), symbol (ACE/USDT:USDT), bid1_price, bid1_volume, ask1_price, ask1_volume
     timestamp (ISO), symbol_base, symbol_quote, bid_price, bid_qty, ask_price, ask_qty
@@ -19,13 +20,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from msgspec import Struct
 
 from simulator.catalogue import Listing
 from simulator.feed import QuoteSink, TradeSink
-from simulator.venues.base import Book, Venue
+from simulator.venues.base import Book, Deal, Venue
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,10 @@ class RecordingError(ValueError):
 
 
 class Row(Struct, gc=False):
-    """One recorded quote; `ts_us` is the recording's own time, numbers are the file's text."""
+    """One recorded quote; `ts_us` is the recording's own time, numbers are the file's text.
+
+    `venue_ts_us` is the venue's time, where the recording has that as well.
+    """
 
     ts_us: int
     exchange: str
@@ -50,6 +54,30 @@ class Row(Struct, gc=False):
     bid_size: str
     ask: str
     ask_size: str
+    venue_ts_us: int | None = None
+
+
+class TradeRow(Struct, gc=False):
+    """One recorded trade; `side` is the taker's."""
+
+    ts_us: int
+    exchange: str
+    symbol: str
+    price: str
+    size: str
+    side: str
+    venue_ts_us: int | None = None
+
+
+class Played(Protocol):
+    """A recording: what each exchange lists, each instrument's first quote, everything in order of time."""
+
+    @property
+    def listings(self) -> Mapping[str, Sequence[Listing]]: ...
+
+    def first(self) -> Mapping[tuple[str, str], Row]: ...
+
+    def rows(self) -> Iterator[Row | TradeRow]: ...
 
 
 class Recording:
@@ -71,6 +99,10 @@ class Recording:
             listed[path.name.partition("_")[0]][listing.symbol] = listing
         self.listings: Mapping[str, Sequence[Listing]] = {k: tuple(v.values()) for k, v in listed.items()}
 
+    def first(self) -> Mapping[tuple[str, str], Row]:
+        """Each file's first row, by exchange and symbol."""
+        return {(row.exchange, row.symbol): row for row in map(_first, self.files)}
+
     def rows(self) -> Iterator[Row]:
         """Every row of every file in time order; of equal times the file first by name."""
         return heapq.merge(*(_rows(path) for path in self.files), key=lambda row: row.ts_us)
@@ -82,21 +114,21 @@ class ReplayFeed:
     It starts once `after` quote topics are subscribed, so a test or a demo loses nothing.
     """
 
-    def __init__(self, recording: Recording, *, speed: float, loop: bool, after: int) -> None:
+    def __init__(self, recording: Played, *, speed: float, loop: bool, after: int) -> None:
         self._recording = recording
         self._speed = speed
         self._loop = loop
         self._after = after
         self._ready = asyncio.Event()
         self._books: dict[tuple[str, str], Book] = {}
-        self._first = {(row.exchange, row.symbol): row for row in map(_first, recording.files)}
+        self._first = recording.first()
         self.finished = asyncio.Event()
         self.played = 0
         self.position_us = 0
 
     def attach(self, venues: Mapping[str, Venue], quote: QuoteSink, trade: TradeSink) -> None:
-        """Take the venues to feed and where quotes go; recordings hold no trades."""
-        self._venues, self._quote = venues, quote
+        """Take the venues to feed and where quotes and trades go."""
+        self._venues, self._quote, self._trade = venues, quote, trade
 
     def wake(self, venue: Venue, symbol: str) -> None:
         """Somebody subscribed: start once enough have."""
@@ -121,7 +153,7 @@ class ReplayFeed:
             await self._play()
             while self._loop:
                 await self._play()
-            logger.info("replay finished: %d quotes played", self.played)
+            logger.info("replay finished: %d rows played", self.played)
         except RecordingError as error:
             logger.error("replay stopped: %s", error)
         self.finished.set()
@@ -138,18 +170,27 @@ class ReplayFeed:
             if time.monotonic() - told > PROGRESS_S:
                 told = time.monotonic()
                 moment = datetime.fromtimestamp(row.ts_us / 1e6, UTC)
-                logger.info("replay at %s UTC, %d quotes played", f"{moment:%Y-%m-%d %H:%M:%S}", self.played)
+                logger.info("replay at %s UTC, %d rows played", f"{moment:%Y-%m-%d %H:%M:%S}", self.played)
 
-    def _publish(self, row: Row) -> None:
+    def _publish(self, row: Row | TradeRow) -> None:
         venue = self._venues[row.exchange]
+        listing = venue.listings[row.symbol]
         self.played += 1
         self.position_us = row.ts_us
+        if isinstance(row, TradeRow):
+            at_ms = _venue_ms(row, venue.skew_ms)
+            self._trade(venue, listing, Deal(row.price, row.size, row.side, at_ms, self.played))
+            return
         book = self._books[row.exchange, row.symbol] = _book(row, venue.skew_ms, self.played)
-        self._quote(venue, venue.listings[row.symbol], book)
+        self._quote(venue, listing, book)
 
 
 def _book(row: Row, skew_ms: int, number: int) -> Book:
-    return Book(row.bid, row.bid_size, row.ask, row.ask_size, row.ts_us // 1000 + skew_ms, number)
+    return Book(row.bid, row.bid_size, row.ask, row.ask_size, _venue_ms(row, skew_ms), number)
+
+
+def _venue_ms(row: Row | TradeRow, skew_ms: int) -> int:
+    return (row.ts_us if row.venue_ts_us is None else row.venue_ts_us) // 1000 + skew_ms
 
 
 def _open(path: Path) -> TextIO:
@@ -182,10 +223,10 @@ def _parsed(path: Path) -> Iterator[Row]:
                     _micros(fields[when]),
                     exchange,
                     symbol(fields),
-                    _plain(fields[bid]),
-                    _plain(fields[bid_size]),
-                    _plain(fields[ask]),
-                    _plain(fields[ask_size]),
+                    plain(fields[bid]),
+                    plain(fields[bid_size]),
+                    plain(fields[ask]),
+                    plain(fields[ask_size]),
                 )
             except (ValueError, IndexError) as error:
                 raise RecordingError(f"{path}, line {reader.line_num}: cannot read it ({error})") from None
@@ -214,8 +255,8 @@ def _micros(text: str) -> int:
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e6)
 
 
-def _plain(text: str) -> str:
-    """The file's text; an exponent (3.528e-05), which no venue prints, written out."""
+def plain(text: str) -> str:
+    """A number's text; an exponent (3.528e-05), which no venue prints, written out."""
     if "e" not in text:
         return text
     mantissa, _, exponent = text.partition("e")
@@ -232,8 +273,13 @@ def _first(path: Path) -> Row:
 
 def _listing(path: Path) -> Listing:
     """What the venue lists, told from the beginning of the file."""
-    sample = list(islice(_rows(path), SAMPLE_ROWS))
-    first = _first(path)
+    _first(path)  # refuses a file without rows
+    return listing_of(list(islice(_rows(path), SAMPLE_ROWS)))
+
+
+def listing_of(sample: Sequence[Row]) -> Listing:
+    """What a venue lists, told from some of its quotes, the first one first."""
+    first = sample[0]
     base, _, quote = first.symbol.partition("/")
     price_decimals = max(_decimals(text) for row in sample for text in (row.bid, row.ask))
     size_decimals = max(_decimals(text) for row in sample for text in (row.bid_size, row.ask_size))

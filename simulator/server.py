@@ -20,22 +20,24 @@ from simulator.conversation import converse
 from simulator.delivery import Delivery
 from simulator.faults import Fault, FaultBoard, FaultError, parse
 from simulator.feed import MarketFeed
-from simulator.replay import Recording, ReplayFeed
+from simulator.replay import Played, Recording, ReplayFeed
 from simulator.session import Session
 from simulator.venues import VENUES
 from simulator.venues.base import RestCall, RestReply, Venue
 
 logger = logging.getLogger(__name__)
 
+MAX_SPEED = 100_000
+
 
 class Simulator:
     """The eight exchanges on loopback; use as an async context manager.
 
     `symbols` is how many are listed; `rate` quotes per second and instrument; `time_scale` shrinks
-    every heartbeat and lifetime (0.001: seconds become milliseconds). `replay` plays a recording
-    instead of the seeded market, `speed` times as fast, from when `replay_after` quote topics are
-    subscribed (counted over all exchanges). Raises ValueError, FaultError or RecordingError with
-    the remedy for arguments that make no sense.
+    every heartbeat and lifetime (0.001: seconds become milliseconds). `replay` plays a recording (a
+    folder, or any `simulator.replay.Played`) instead of the seeded market, `speed` times as fast, from
+    when `replay_after` quote topics are subscribed (counted over all exchanges). Raises ValueError,
+    FaultError or RecordingError with the remedy for arguments that make no sense.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class Simulator:
         port: int = 0,
         time_scale: float = 1.0,
         faults: str = "",
-        replay: Path | None = None,
+        replay: Path | Played | None = None,
         speed: float = 1.0,
         loop: bool = False,
         replay_after: int = 0,
@@ -65,7 +67,7 @@ class Simulator:
         if replay is None:
             self.feed = MarketFeed(listings, rate, seed)
         else:
-            recording = Recording(replay, exchanges)
+            recording = Recording(replay, exchanges) if isinstance(replay, Path) else replay
             self._listings = recording.listings
             self.feed = ReplayFeed(recording, speed=speed, loop=loop, after=replay_after)
         self.venues: dict[str, Venue] = {
@@ -296,8 +298,8 @@ def _check(exchanges: Sequence[str], symbols: int, rate: float, speed: float, ti
     if not 1 <= symbols <= 5_000:
         raise ValueError(f"symbols must be from 1 to 5000, not {symbols}")
     for name, value in (("rate", rate), ("speed", speed), ("time_scale", time_scale)):
-        if not 0 < value <= 100_000:
-            raise ValueError(f"{name} must be above 0 and at most 100000, not {value}")
+        if not 0 < value <= MAX_SPEED:
+            raise ValueError(f"{name} must be above 0 and at most {MAX_SPEED}, not {value}")
 
 
 def _problem(status: int, message: str) -> web.Response:

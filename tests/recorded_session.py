@@ -24,7 +24,9 @@ def config(symbols: Sequence[str] = SYMBOLS) -> MarketConfig:
         revision=7,
         exchanges=tuple(ExchangeConfig(key, key, True, 10.0, 8.0) for key in VENUES),
         instruments=frozenset(
-            InstrumentConfig(key, s, s.replace("/", "")) for key in VENUES for s in symbols
+            InstrumentConfig(key, s, s.replace("/", "-" if key == "okx" else ""))
+            for key in VENUES
+            for s in symbols
         ),
         opportunities=tuple(Opportunity(s, *pair, TOLERANCE_MS, (1,)) for s in symbols for pair in PAIRS),
         filters=(FilterConfig(1, "wide", min_spread_pct=0.1),),

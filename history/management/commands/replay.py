@@ -1,5 +1,6 @@
 """`manage.py replay`: recorded ticks through the engine, or onto the simulated exchanges' wires."""
 
+import asyncio
 import os
 import sys
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
@@ -12,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 from history.lake import Lake
+from history.lake_market import LakeMarket
 from history.pacing import Pace
 from history.reader import LakeReader
 from history.recorded import Recorded
@@ -20,6 +22,8 @@ from history.replay_output import Lines, Output, Store
 from history.times import parse_time, shown_time
 from markets.config import InvalidConfig, MarketConfig
 from markets.selectors import load_config
+from simulator.server import MAX_SPEED, Simulator
+from simulator.serving import serve
 
 INTERRUPTED = 130
 _SKIPPED_SHOWN = 10
@@ -64,10 +68,22 @@ class Command(BaseCommand):
         target = parser.add_mutually_exclusive_group()
         target.add_argument("-o", "--output", default="-", metavar="FILE", help="default: standard output")
         target.add_argument("--store", metavar="URL", help="append to the tables of this lake instead")
+        target.add_argument(
+            "--to-simulator", action="store_true", help="serve the recording as the simulated exchanges would"
+        )
+        add("--port", type=int, default=8900, help="of --to-simulator (default 8900, 0 picks a free one)")
+        add(
+            "--replay-after", type=int, default=1, metavar="N",
+            help="with --to-simulator: begin when N quote topics are subscribed (default 1)",
+        )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Replay; the exit code is 130 when interrupted."""
-        lake, config = Lake.from_settings(), _config()
+        lake = Lake.from_settings()
+        if options["to_simulator"]:
+            self._simulate(lake, options)
+            return
+        config = _config()
         symbols = _symbols(config, options["symbols"])
         recorded = Recorded(LakeReader(lake), symbols)
         start_us, end_us = _range(recorded, lake, options["start_us"], options["end_us"])
@@ -103,6 +119,30 @@ class Command(BaseCommand):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except KeyboardInterrupt:
             raise CommandError("stopped; what was written so far stays", returncode=INTERRUPTED) from None
+
+    def _simulate(self, lake: Lake, options: dict[str, Any]) -> None:
+        """Serve until Ctrl-C; whatever was recorded is played, with a chart or without."""
+        reader = LakeReader(lake)
+        recorded = Recorded(reader, frozenset())
+        start_us, end_us = _range(recorded, lake, options["start_us"], options["end_us"])
+        market = LakeMarket(reader, start_us, end_us, _names(options["symbols"]) or None)
+        if not market.first():
+            raise CommandError("no quotes with sizes are there to be played; see --symbols, --from and --to")
+        speed = options["speed"] or MAX_SPEED
+        simulator = Simulator(
+            replay=market, speed=speed, port=options["port"], replay_after=options["replay_after"]
+        )
+        try:
+            asyncio.run(serve(simulator, self._say))
+        except OSError as error:
+            raise CommandError(
+                f"cannot listen on port {options['port']} ({error.strerror}); try another --port"
+            ) from None
+        self.stderr.write(f"left out, as no wire can show them: {dict(market.left_out)}")
+
+    def _say(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
 
     def _report(self, replay: Replay, recorded: Recorded) -> None:
         counts = replay.counts
@@ -152,7 +192,7 @@ def _symbols(config: MarketConfig, asked: str) -> frozenset[str]:
     if not charted:
         raise CommandError("no enabled filter selects an opportunity, so there is nothing to compute")
     by_letters = {symbol.replace("/", ""): symbol for symbol in charted}
-    names = [name.strip().upper() for name in asked.split(",") if name.strip()]
+    names = _names(asked)
     found = {name: by_letters.get(name.replace("/", "")) for name in names}
     if missing := [name for name, symbol in found.items() if symbol is None]:
         raise CommandError(
@@ -160,6 +200,10 @@ def _symbols(config: MarketConfig, asked: str) -> frozenset[str]:
             f"there are {', '.join(sorted(charted))}"
         )
     return frozenset(symbol for symbol in found.values() if symbol) or frozenset(charted)
+
+
+def _names(asked: str) -> list[str]:
+    return [name.strip().upper() for name in asked.split(",") if name.strip()]
 
 
 def _range(recorded: Recorded, lake: Lake, start_us: int | None, end_us: int | None) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from simulator.catalogue import EXCHANGES
 from simulator.faults import KINDS
 from simulator.server import Simulator
+from simulator.serving import serve
 
-_NOTICE_S = 0.2
 _FAULTS = "\n".join(f"  {name:<13} {kind.text}" for name, kind in KINDS.items())
 
 _DESCRIPTION = """\
@@ -119,36 +118,11 @@ class Command(BaseCommand):
         except ValueError as error:
             raise CommandError(str(error)) from None
         try:
-            asyncio.run(self._serve(simulator))
+            asyncio.run(serve(simulator, self._say))
         except OSError as error:
             where = f"{options['host']}:{options['port']}"
             raise CommandError(f"cannot listen on {where} ({error.strerror}); try another --port") from None
 
-    async def _serve(self, simulator: Simulator) -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        async with simulator:
-            self._announce(simulator)
-            await stop.wait()
-            simulator.inject(f"all:maintenance={_NOTICE_S}s")  # as real venues do before they stop
-            await asyncio.sleep(2 * _NOTICE_S)
-        self.stdout.write("stopped")
-
-    def _announce(self, simulator: Simulator) -> None:
-        lines = [f"Simulated exchanges on {simulator.url}", ""]
-        for key, venue in simulator.venues.items():
-            rest, socket = simulator.rest_url(key), simulator.ws_url(key) + venue.ws_paths[0]
-            lines.append(f"  {key:<8} {rest:<30}  {socket:<45}  {len(venue.listings)} symbols")
-        lines += ["", "Point a collector at them:"]
-        lines += [
-            f"  manage.py seed --simulator {simulator.url}",
-            "  manage.py sync_markets",
-            "  manage.py collect",
-        ]
-        lines += [
-            "",
-            f"State: {simulator.url}/   Break something: {simulator.url}/control/faults   Stop: Ctrl-C",
-        ]
-        self.stdout.write("\n".join(lines))
+    def _say(self, text: str) -> None:
+        self.stdout.write(text)
         self.stdout.flush()

@@ -1,0 +1,40 @@
+"""A simulator as a program: says where it is, serves until it is told to stop, and stops as venues do."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from typing import Final
+
+from simulator.server import Simulator
+
+_NOTICE_S: Final = 0.2
+
+
+async def serve(simulator: Simulator, say: Callable[[str], object]) -> None:
+    """Serve until SIGINT or SIGTERM; `say` tells users where. Raises OSError when it cannot have its port."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with simulator:
+        say("\n".join(_announcement(simulator)))
+        await stop.wait()
+        simulator.inject(f"all:maintenance={_NOTICE_S}s")  # as real venues do before they stop
+        await asyncio.sleep(2 * _NOTICE_S)
+    say("stopped")
+
+
+def _announcement(simulator: Simulator) -> list[str]:
+    lines = [f"Simulated exchanges on {simulator.url}", ""]
+    for key, venue in simulator.venues.items():
+        rest, socket = simulator.rest_url(key), simulator.ws_url(key) + venue.ws_paths[0]
+        lines.append(f"  {key:<8} {rest:<30}  {socket:<45}  {len(venue.listings)} symbols")
+    return [
+        *lines,
+        "",
+        "Point a collector at them:",
+        f"  manage.py seed --simulator {simulator.url}",
+        "  manage.py sync_markets",
+        "  manage.py collect",
+        "",
+        f"State: {simulator.url}/   Break something: {simulator.url}/control/faults   Stop: Ctrl-C",
+    ]
