@@ -3,6 +3,8 @@
 import { SpreadPlot } from "./chart.js";
 import * as format from "./format.js";
 import { gettext, translate } from "./i18n.js";
+import { Past } from "./past.js";
+import { momentWords } from "./words.js";
 
 const STATES = {
   live: gettext("live"),
@@ -10,12 +12,15 @@ const STATES = {
   waiting: gettext("waiting"),
   stale: gettext("stale"),
   down: gettext("down"),
+  removed: gettext("not watched"),
 };
 const template = document.getElementById("card");
 
 export class Card {
   constructor(chart, names, tag = "li") {
     this.chart = chart;
+    this.alone = tag !== "li";
+    this.past = new Past(chart);
     this.element = document.createElement(tag);
     this.element.className = "card";
     this.element.dataset.id = chart.id;
@@ -23,6 +28,7 @@ export class Card {
     this.visible = false;
     this.shown = new Map();
     this.plot = null;
+    this.hovered = "";
     this.#label(names(chart.exchange1), names(chart.exchange2));
   }
 
@@ -93,19 +99,26 @@ export class Card {
     this.#part(`${row} .bps`).classList.toggle("gain", edge > 0);
   }
 
-  /** Draw the plot; the first time, make it. */
-  draw(now, span, lost) {
-    this.plot ??= new SpreadPlot(this.#part(".plot"), (...under) => this.#hover(...under));
-    const state = this.chart.state(now);
-    this.plot.draw(this.chart.points, now, span, lost || state === "stale" || state === "down");
+  /** Draw a window of the plot; the first time, make it. */
+  draw(window, now, lost) {
+    this.plot ??= new SpreadPlot(this.#part(".plot"), (...under) => this.#hover(...under), !this.alone);
+    this.window = window;
+    const broken = lost || !["live", "quiet", "waiting"].includes(this.chart.state(now));
+    this.marks = this.past.marks(window, now, this.names);
+    this.plot.draw(window, this.past.pieces(window, now), this.marks, now, broken && window.to >= now);
+    this.#write(".note", this.hovered || this.past.words(window, now));
   }
 
   #hover(time, spread) {
-    this.#write(".hover", time === null ? "" : `${format.clock(time)}  ${format.percent(spread)}`);
+    const today = time !== null && new Date(time * 1000).toDateString() === new Date().toDateString();
+    this.#write(".hover", time === null ? "" : `${(today ? format.clock : format.moment)(time)}  ${format.percent(spread)}`);
     this.#part(".hover").title = time === null ? "" : format.utc(time);
+    this.hovered = time === null ? "" : momentWords(this, time);
+    if (this.hovered) this.#write(".note", this.hovered);
   }
 
   destroy() {
+    this.past.cancel();
     this.plot?.destroy();
     this.element.remove();
   }

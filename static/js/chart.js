@@ -1,7 +1,8 @@
-/** One uPlot: spread line, shaded 97/3 band, zero line, downtime. */
+/** One uPlot: spread line, shaded 97/3 band, zero line, downtime, and the marks of marks.js. */
 
 import uPlot from "../vendor/uplot/uPlot.esm.js";
-import { digitsFor, minute, clock, percent } from "./format.js";
+import { clock, day, digitsFor, minute, percent } from "./format.js";
+import { drawPassings, drawTrades, tradesHeight } from "./marks.js";
 import { thin } from "./points.js";
 
 const FONT = "11px system-ui, sans-serif";
@@ -10,26 +11,40 @@ const colours = {};
 /** Read the theme's colours; call it again when the theme changed. */
 export function readColours() {
   const style = getComputedStyle(document.documentElement);
-  for (const name of ["line", "band", "zero", "hair", "quiet", "lost"]) colours[name] = style.getPropertyValue(`--${name}`);
+  for (const name of ["line", "band", "zero", "hair", "quiet", "lost", "live", "down"]) colours[name] = style.getPropertyValue(`--${name}`);
 }
 
+const NO_MARKS = { downtime: [], passings: [], trades: null };
+
 export class SpreadPlot {
-  /** `hovered(seconds, percent)` hears what is under the cursor, on this chart or a synced one; nulls when it left. */
-  constructor(parent, hovered) {
+  /** `hovered(seconds, percent)` hears what is under the cursor, on this chart or, when `synced`, another one; nulls when it left. */
+  constructor(parent, hovered, synced = true) {
     this.parent = parent;
+    this.synced = synced;
     this.gaps = [];
+    this.marks = NO_MARKS;
     this.plot = new uPlot(options(parent, this, hovered), [[], [], [], []], parent);
   }
 
-  /** Draw `span` seconds up to `now`; without data since, the right end is shaded as downtime. */
-  draw(points, now, span, broken) {
-    const from = now - span;
-    const { data, gaps } = thin(points, from, now, this.plot.width);
-    if (broken && !gaps.some(([, to]) => to === null)) gaps.push([Math.max(from, points.last || from), null]);
-    this.gaps = gaps.map(([start, end]) => [Math.max(start, from), end ?? now]);
+  /** Where the pointer acts. */
+  get area() {
+    return this.plot.over;
+  }
+
+  /** Pixels between the left and the right end of the time shown. */
+  get width() {
+    return this.plot.bbox.width / devicePixelRatio;
+  }
+
+  /** Draw what lies in a window; `broken`: after the last point it is shaded as downtime, up to `now`. */
+  draw({ from, to }, pieces, marks, now, broken) {
+    const { data, gaps } = thin(pieces, from, to, this.width);
+    if (broken && !gaps.some(([, end]) => end === null)) gaps.push([data[0].at(-1) ?? from, null]);
+    this.gaps = united([...gaps, ...marks.downtime], from, to, now);
+    this.marks = marks;
     this.plot.batch(() => {
       this.plot.setData(data, false);
-      this.plot.setScale("x", { min: from, max: now });
+      this.plot.setScale("x", { min: from, max: to });
     });
   }
 
@@ -59,12 +74,12 @@ function options(parent, chart, hovered) {
       y: false,
       drag: { x: false, y: false, setScale: false },
       points: { size: (u, series) => (series === 1 ? 6 : 0), stroke: () => colours.line, fill: () => colours.line },
-      sync: { key: "spreads", scales: ["x", null] },
+      ...(chart.synced && { sync: { key: "spreads", scales: ["x", null] } }),
     },
-    scales: { x: { time: true, auto: false }, y: { range: calmRange } },
+    scales: { x: { time: true, auto: false }, y: { range: (u, low, high) => calmRange(low, high, freeBelow(chart)) } },
     axes: [
       axis({ size: 22, space: 50, values: timeLabels, grid: { show: false } }),
-      axis({ size: 66, splits: percentTicks, values: percentLabels, grid: { stroke: () => colours.hair, width: 1 } }),
+      axis({ size: 66, splits: (u, axis, low, high) => percentTicks(u, low + (high - low) * freeBelow(chart), high), values: percentLabels, grid: { stroke: () => colours.hair, width: 1 } }),
     ],
     series: [
       {},
@@ -76,10 +91,14 @@ function options(parent, chart, hovered) {
     hooks: {
       drawClear: [(u) => shadeGaps(u, chart.gaps)],
       drawAxes: [drawZero],
+      draw: [(u) => drawPassings(u, chart.marks.passings, colours), (u) => drawTrades(u, chart.marks.trades, colours, FONT)],
       setCursor: [(u) => hovered(...under(u))],
     },
   };
 }
+
+/** The share of the height that the trades take. */
+const freeBelow = ({ marks }) => (marks.trades ? tradesHeight : 0);
 
 const bandEdge = { width: 0, points: { show: false } };
 
@@ -88,16 +107,28 @@ const axis = (more) => ({ font: FONT, stroke: () => colours.quiet, ticks: { show
 /** Times in the viewer's zone; none so near an end that it would be cut or run into the other axis. */
 function timeLabels(u, ticks, axis, space, step) {
   const margin = ((u.scales.x.max - u.scales.x.min) * 26) / (u.bbox.width / devicePixelRatio);
-  const format = step < 60 ? clock : minute;
+  const format = step < 60 ? clock : step < 86_400 ? minute : day;
   return ticks.map((tick) => (tick - u.scales.x.min < margin || u.scales.x.max - tick < margin ? "" : format(tick)));
 }
 
-/** Zero always shows, and the ends move in steps of a nice size, so that the line does not breathe. */
-function calmRange(u, low, high) {
+/** Zero always shows, and the ends move in steps of a nice size, so that the line does not breathe; a share stays free below. */
+function calmRange(low, high, free) {
   const bottom = Math.min(low ?? 0, 0);
   const top = Math.max(high ?? 0, 0);
   const step = niceStep((top - bottom || 0.01) / 4);
-  return [Math.floor(bottom / step - 0.2) * step, Math.ceil(top / step + 0.2) * step];
+  const ends = [Math.floor(bottom / step - 0.2) * step, Math.ceil(top / step + 0.2) * step];
+  return [ends[0] - ((ends[1] - ends[0]) * free) / (1 - free), ends[1]];
+}
+
+/** Spans `[from, to]` cut to the window and joined where they meet, so that none is shaded twice; `to` null: until now. */
+function united(spans, from, to, now) {
+  const cut = spans.map(([start, end]) => [Math.max(start, from), Math.min(end ?? now, to)]);
+  const joined = [];
+  for (const [start, end] of cut.filter(([start, end]) => end >= start).sort((a, b) => a[0] - b[0])) {
+    if (start <= joined.at(-1)?.[1]) joined.at(-1)[1] = Math.max(joined.at(-1)[1], end);
+    else joined.push([start, end]);
+  }
+  return joined;
 }
 
 /** A tick about every 30 px, on multiples of 1, 2 or 5: the signs and digits then tell the whole value. */
@@ -106,7 +137,7 @@ function tickStep(u, low, high) {
   return niceStep(((high - low) * 30) / Math.max(height, 60));
 }
 
-function percentTicks(u, axis, low, high) {
+function percentTicks(u, low, high) {
   const step = tickStep(u, low, high);
   const first = Math.ceil(low / step - 1e-6);
   const last = Math.floor(high / step + 1e-6);
@@ -130,7 +161,7 @@ function shadeGaps(u, gaps) {
   for (const [from, to] of gaps) {
     const left = Math.max(u.valToPos(from, "x", true), bbox.left);
     const right = Math.min(u.valToPos(to, "x", true), bbox.left + bbox.width);
-    if (right > left) ctx.fillRect(left, bbox.top, Math.max(right - left, 1), bbox.height);
+    if (right >= left) ctx.fillRect(left, bbox.top, Math.max(right - left, devicePixelRatio), bbox.height);
   }
 }
 

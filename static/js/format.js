@@ -37,7 +37,13 @@ export function age(ms) {
 
 /** Time of day in the viewer's zone, from seconds since the epoch. */
 export const clock = (seconds) => clockFormat.format(seconds * 1000);
+const dayFormat = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
+const momentFormat = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+
 export const minute = (seconds) => minuteFormat.format(seconds * 1000);
+export const day = (seconds) => dayFormat.format(seconds * 1000);
+/** Day and time, for what is not of today. */
+export const moment = (seconds) => momentFormat.format(seconds * 1000);
 
 /** The same instant in UTC, `2026-11-20 09:03:04 UTC`. */
 export const utc = (seconds) => `${new Date(seconds * 1000).toISOString().slice(0, 19).replace("T", " ")} UTC`;

@@ -1,15 +1,29 @@
-/** One chart large, in a dialog: Esc closes, the arrow keys go to its neighbours. */
+/** One chart large, in a dialog, moved through time. Esc closes, the arrow keys go to its neighbours. */
 
 import { Card } from "./card.js";
+import { clock, day, moment } from "./format.js";
+import { gettext } from "./i18n.js";
+import { Navigator } from "./navigate.js";
+import { Chart } from "./store.js";
+
+const POINTS_PER_PX = 4; // the server gives five to a stretch: its first, lowest, highest, last and gap
+const STILL_MS = 120; // the past is asked for when the picture has stood still this long
+const MARGIN = 0.5; // and this much more on either side, for the next step
 
 export class Large {
-  constructor(grid, names) {
-    this.grid = grid;
-    this.names = names;
+  /** `now()` is the server's time, `range(now)` the window that all charts show; `changed()` hears when the link would be another. */
+  constructor(grid, names, { now, range, changed }) {
+    Object.assign(this, { grid, names, now, range, changed });
     this.card = null;
+    this.view = null;
+    this.movedAt = 0;
     this.dialog = document.getElementById("large");
     this.body = document.getElementById("large-body");
     this.title = document.getElementById("large-title");
+    this.shown = document.getElementById("large-window");
+    this.back = document.getElementById("large-reset");
+    this.trades = document.getElementById("large-trades");
+    this.navigator = new Navigator({ view: () => this.window(this.now()), now, move: (span, to) => this.#move({ span, to }) });
     this.#listen();
   }
 
@@ -17,11 +31,11 @@ export class Large {
     const go = { "large-previous": -1, "large-next": 1 };
     for (const [id, step] of Object.entries(go)) document.getElementById(id).onclick = () => this.step(step);
     document.getElementById("large-close").onclick = () => this.dialog.close();
+    this.back.onclick = () => this.#move(null);
+    this.trades.onchange = () => this.#toggleTrades();
     this.dialog.addEventListener("close", () => this.#closed());
     this.dialog.addEventListener("click", (event) => event.target === this.dialog && this.dialog.close());
-    this.dialog.addEventListener("keydown", ({ key }) => {
-      if (key === "ArrowLeft" || key === "ArrowRight") this.step(key === "ArrowLeft" ? -1 : 1);
-    });
+    this.dialog.addEventListener("keydown", (event) => this.#key(event));
     this.grid.element.addEventListener("click", ({ target }) => {
       const card = target.closest(".card");
       if (card) this.open(this.grid.cards.get(card.dataset.id).chart);
@@ -29,13 +43,39 @@ export class Large {
     new ResizeObserver(() => this.card?.plot?.fit()).observe(this.body);
   }
 
-  open(chart) {
+  // On the chart itself the arrows move through time; elsewhere they go to the neighbours.
+  #key(event) {
+    if (event.target.matches("input") || event.ctrlKey || event.metaKey || event.altKey) return;
+    const arrow = event.key === "ArrowLeft" || event.key === "ArrowRight";
+    if (arrow && !event.target.matches(".plot")) this.step(event.key === "ArrowLeft" ? -1 : 1);
+    else if (event.key === "0") this.#move(null);
+    else if (!this.navigator.key(event.key)) return;
+    event.preventDefault();
+  }
+
+  open(chart, view = this.dialog.open ? this.view : null) {
     this.card?.destroy();
     this.card = new Card(chart, this.names, "div");
+    this.card.past.trading = this.trades.checked;
     this.title.textContent = `${chart.symbol} · ${this.card.names.join(" / ")}`;
     this.body.replaceChildren(this.card.element);
     this.card.button.tabIndex = -1;
     if (!this.dialog.open) this.dialog.showModal();
+    this.#move(view);
+  }
+
+  /** Open a chart by its id, also one that is not watched: what was recorded of it is there all the same. */
+  openById(id, charts, view) {
+    const [symbol, exchange1, exchange2] = id.split("|");
+    if (exchange2) this.open(charts.get(id) ?? unwatched(new Chart({ id, symbol, exchange1, exchange2 })), view);
+  }
+
+  /** Keep to the chart of this id when it was taken away or came back. */
+  follow(charts) {
+    const shown = this.card.chart;
+    const watched = charts.get(shown.id);
+    if (!watched) unwatched(shown);
+    else if (watched !== shown) this.open(watched);
   }
 
   step(by) {
@@ -45,10 +85,69 @@ export class Large {
     if (next) this.open(next.chart);
   }
 
+  /** The time shown: where somebody moved to, else what all charts show. */
+  window(now) {
+    if (!this.view) return this.range(now);
+    const to = this.view.to ?? now;
+    return { from: to - this.view.span, to };
+  }
+
+  /** Show what all charts show again. */
+  reset() {
+    if (this.card) this.#move(null);
+  }
+
+  #move(view) {
+    this.view = view;
+    this.movedAt = performance.now();
+    this.back.disabled = !view;
+    this.changed();
+    this.paint();
+  }
+
+  paint(lost = this.lost) {
+    if (!this.card) return;
+    this.lost = lost;
+    const now = this.now();
+    const window = this.window(now);
+    const made = !this.card.plot;
+    this.card.draw(window, now, lost);
+    if (made) this.#makeMovable(this.card.plot.area);
+    if (performance.now() - this.movedAt > STILL_MS || made) this.card.past.want(window, this.card.plot.width * POINTS_PER_PX, now, this.view ? MARGIN : 0);
+    this.shown.textContent = `${moment(window.from)} – ${this.#endWords(window, now)}`;
+  }
+
+  #endWords({ from, to }, now) {
+    if (to === now) return gettext("now");
+    return day(from) === day(to) ? clock(to) : moment(to);
+  }
+
+  #makeMovable(area) {
+    const plot = area.closest(".plot");
+    plot.tabIndex = 0;
+    plot.setAttribute("role", "group");
+    plot.setAttribute("aria-label", gettext("The chart: arrow keys move through time, + and − zoom, 0 goes back"));
+    this.navigator.attach(area);
+  }
+
+  #toggleTrades() {
+    this.card.past.trading = this.trades.checked;
+    this.paint();
+  }
+
   #closed() {
     const { id } = this.card.chart;
     this.card.destroy();
     this.card = null;
+    this.view = null;
+    this.changed();
     this.grid.cards.get(id)?.button.focus();
   }
+}
+
+/** What its card then says of itself. */
+function unwatched(chart) {
+  chart.serverState = "removed";
+  chart.reason = gettext("The filter does not select it any more: nothing new comes in");
+  return chart;
 }

@@ -7,13 +7,16 @@ import { Grid } from "./grid.js";
 import { translate } from "./i18n.js";
 import { listen } from "./keyboard.js";
 import { Large } from "./large.js";
+import { readLink, writeLink } from "./link.js";
 import { chooseNotice, notice } from "./notices.js";
+import { RangeChooser, windowOf } from "./ranges.js";
 import { Feed } from "./socket.js";
 import { Store } from "./store.js";
 
 const TICK_MS = 200; // values change five times a second: as often as an eye can read them
 const SORT_EVERY = 10;
 const UNSEEN_EVERY = 5; // cards out of sight keep their words, for finding in the page and for reading aloud
+const POINTS_PER_PX = 2;
 const HIDDEN_FOR_MS = 30_000; // then a hidden tab lets go of its socket
 
 const REFRESH_MS = 15_000; // filters and their thresholds change in the admin; charts tell it by themselves
@@ -30,7 +33,10 @@ let hiddenTimer = null;
 
 const names = (key) => exchanges[key] ?? key;
 const grid = new Grid(document.getElementById("grid"), names);
-const large = new Large(grid, names);
+const choosers = [...document.querySelectorAll(".ranges")].map((element) => new RangeChooser(element, chooseRange));
+const asked = readLink();
+let range = asked.range;
+const large = new Large(grid, names, { now: () => store.now(), range: shownWindow, changed: tellLink });
 const feed = new Feed({ address, receive, probe, changed: (status) => connection.show(status) });
 
 function address() {
@@ -84,6 +90,24 @@ function watch() {
   feed.open();
 }
 
+/** The window that all charts show. */
+function shownWindow(now) {
+  return windowOf(range, now, store.span(now));
+}
+
+function chooseRange(chosen) {
+  range = chosen;
+  for (const card of grid.cards.values()) card.past.cancel();
+  large.reset();
+  tellLink();
+  if (!large.card) paint(grid.visible, store.now(), { all: true });
+}
+
+function tellLink() {
+  for (const chooser of choosers) chooser.show(large.view ? null : range);
+  writeLink({ range, filter: catalogue?.filter?.id, chart: large.card?.chart.id, view: large.view });
+}
+
 function chooseFilter() {
   localStorage.setItem("filter", tools.filter.value);
   refresh();
@@ -95,20 +119,31 @@ function tick() {
   const now = store.now();
   grid.match(store.charts);
   if (ticks % SORT_EVERY === 0) grid.sort(tools.sort.value, now, { gently: true });
-  requestAnimationFrame(() => paint(large.dialog.open ? [large.card] : grid.visible, now));
-  if (ticks % UNSEEN_EVERY === 0) for (const card of grid.cards.values()) if (!card.visible) card.write(now, catalogue);
+  requestAnimationFrame(() => (large.card ? paintLarge(now) : paint(grid.visible, now)));
+  if (ticks % UNSEEN_EVERY === 0) for (const card of grid.cards.values()) if (!card.visible || large.card) card.write(now, catalogue);
   connection.tick(store, now);
   tally.textContent = translate("%(shown)s of %(all)s charts", { shown: grid.shown.length, all: grid.cards.size });
   notice(chooseNotice({ catalogue, store, grid, search: tools.search.value, now, connection }));
 }
 
-function paint(cards, now) {
-  const span = store.span(now);
-  const drawEvery = span > 120 ? 5 : 2; // ticks; minutes move by less than a pixel a second
+function paint(cards, now, { all = false } = {}) {
+  const window = shownWindow(now);
+  const drawEvery = drawingPace(window.to - window.from);
   cards.forEach((card, place) => {
     card.write(now, catalogue);
-    if (!card.plot || (place + ticks) % drawEvery === 0) card.draw(now, span, connection.lost);
+    if (!all && card.plot && (place + ticks) % drawEvery !== 0) return;
+    card.draw(window, now, connection.lost);
+    if (!window.recent) card.past.want(window, card.plot.width * POINTS_PER_PX, now);
   });
+}
+
+/** Every how many ticks a picture is drawn: hours move by much less than a pixel a second. */
+const drawingPace = (span) => (span > 3600 ? 15 : span > 120 ? 5 : 2);
+
+function paintLarge(now) {
+  large.follow(store.charts);
+  large.card.write(now, catalogue);
+  large.paint(connection.lost);
 }
 
 function restyle() {
@@ -139,10 +174,14 @@ async function start() {
   document.addEventListener("visibilitychange", visibilityChanged);
   new MutationObserver(restyle).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", restyle);
-  await refresh(localStorage.getItem("filter") ?? "");
+  await refresh(asked.filter || (localStorage.getItem("filter") ?? ""));
   if (!catalogue) feed.open();
+  if (asked.chart && catalogue) large.openById(asked.chart, store.charts, asked.view);
+  tellLink();
   setInterval(tick, TICK_MS);
   setInterval(() => document.hidden || connection.state === "signed_out" || refresh(), REFRESH_MS);
 }
 
 start();
+
+export { grid, large }; // a test asks them what is drawn

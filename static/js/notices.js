@@ -56,7 +56,7 @@ const health = [gettext("Look at Health"), "/api/health"];
 const signedOut = () => ({
   heading: gettext("You are signed out"),
   text: gettext("The charts stopped. Sign in again to go on; this page comes back as it was."),
-  actions: [[gettext("Sign in"), `${login}?next=${encodeURIComponent(location.pathname)}`]],
+  actions: [[gettext("Sign in"), `${login}?next=${encodeURIComponent(location.pathname + location.search)}`]],
 });
 
 const unreachable = () => ({

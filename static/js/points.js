@@ -4,7 +4,9 @@ export const WINDOW_S = 15 * 60;
 const MOST = 20_000; // 15 minutes at 20 points a second, and some
 
 export class Points {
-  constructor() {
+  /** What is older than `keep_s` seconds before the newest point may go. */
+  constructor(keep_s = WINDOW_S) {
+    this.keep_s = keep_s;
     this.clear();
   }
 
@@ -50,7 +52,7 @@ export class Points {
 
   // The columns are twice as long as what is kept, so that moving it to the front costs each point once.
   #makeRoom() {
-    const expired = Math.max(this.indexOf(this.last - WINDOW_S), this.length - MOST);
+    const expired = Math.max(this.indexOf(this.last - this.keep_s), this.length - MOST);
     if (expired >= this.length / 2) {
       for (const column of this.#columns()) column.copyWithin(0, expired, this.length);
       this.length -= expired;
@@ -70,37 +72,44 @@ export class Points {
 /**
  * At most two points per pixel column (lowest and highest spread), as uPlot takes them.
  *
- * Returns `{data: [times, spreads, uppers, lowers], gaps: [[from, to], …]}`; the last gap may be open
- * (`to` is null). Columns are cut at multiples of their width, so that a picture does not shimmer
- * as it moves.
+ * `pieces` are `{points, until}`, one after the other: of each counts what comes before `until`. Returns
+ * `{data: [times, spreads, uppers, lowers], gaps: [[from, to], …]}`; the last gap may be open (`to` is
+ * null). Columns are cut at multiples of their width, so that a picture does not shimmer as it moves.
  */
-export function thin(points, from, to, columns) {
-  const width = (to - from) / columns;
-  const data = [[], [], [], []];
-  const gaps = [];
-  let open = null;
-  let i = Math.max(0, points.indexOf(from) - 1);
-  while (i < points.length) {
-    if (Number.isNaN(points.spread[i])) {
-      open ??= points.time[i];
-      emit(data, points, i++);
-      continue;
-    }
-    if (open !== null) gaps.push([open, points.time[i]]);
-    open = null;
-    i = emitColumn(data, points, i, width);
+export function thin(pieces, from, to, columns) {
+  const picture = { data: [[], [], [], []], gaps: [], open: null, width: (to - from) / columns };
+  for (const { points, until } of pieces) {
+    const beyond = Math.min(points.indexOf(to) + 1, points.length); // one point more, so that the line leaves the picture
+    const end = Math.min(beyond, points.indexOf(until));
+    const needed = points.first <= to || picture.data[0].at(-1) < to;
+    if (needed) thinPiece(picture, points, Math.max(0, points.indexOf(from) - 1), end);
   }
+  const { data, gaps, open } = picture;
   if (open !== null) gaps.push([open, null]);
   return { data, gaps };
 }
 
-function emitColumn(data, points, start, width) {
-  const { time, spread, length } = points;
+function thinPiece(picture, points, start, end) {
+  let i = start;
+  while (i < end) {
+    if (Number.isNaN(points.spread[i])) {
+      picture.open ??= points.time[i];
+      emit(picture.data, points, i++);
+      continue;
+    }
+    if (picture.open !== null) picture.gaps.push([picture.open, points.time[i]]);
+    picture.open = null;
+    i = emitColumn(picture.data, points, i, end, picture.width);
+  }
+}
+
+function emitColumn(data, points, start, stop, width) {
+  const { time, spread } = points;
   const end = (Math.floor(time[start] / width) + 1) * width;
   let low = start;
   let high = start;
   let i = start + 1;
-  for (; i < length && time[i] < end && spread[i] === spread[i]; i++) {
+  for (; i < stop && time[i] < end && spread[i] === spread[i]; i++) {
     if (spread[i] < spread[low]) low = i;
     else if (spread[i] > spread[high]) high = i;
   }

@@ -1,0 +1,18 @@
+/** The address bar says what is shown, so that it can be shared: range, large chart and where it was moved to. */
+
+import { LIVE, rangeOf } from "./ranges.js";
+
+/** `{range, filter, chart, view: {span, to} | null}`; a `to` of null follows the present. */
+export function readLink() {
+  const asked = new URLSearchParams(location.search);
+  const span = Number(asked.get("span"));
+  const view = span > 0 ? { span, to: Number(asked.get("to")) || null } : null;
+  return { range: rangeOf(asked.get("range") ?? LIVE), filter: asked.get("filter") ?? "", chart: asked.get("chart"), view };
+}
+
+export function writeLink({ range, filter, chart, view }) {
+  const parts = { range: range === LIVE ? "" : range, chart, filter: chart && filter, span: chart && view?.span.toFixed(0), to: chart && view?.to?.toFixed(0) };
+  const query = new URLSearchParams(Object.entries(parts).filter(([, value]) => value)).toString();
+  const address = location.pathname + (query && `?${query}`);
+  if (address !== location.pathname + location.search) history.replaceState(null, "", address);
+}
