@@ -11,6 +11,7 @@ urlpatterns = [
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("jsi18n/", JavaScriptCatalog.as_view(), name="javascript-catalog"),
     path("", include("realtime.urls")),
+    path("", include("history.urls")),
 ]
 
 # The SIMULATED banner is on that page too.

@@ -5,8 +5,9 @@ quote forward is the pairing. A `Pairing` remembers from slice to slice what the
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
 from markets.config import MarketConfig
@@ -152,9 +153,7 @@ class Pairing:
 
 def _quote_events(quotes: pl.DataFrame, terms: Terms) -> pl.DataFrame:
     """Quotes the engine would take, as events."""
-    sane = quotes.filter(
-        pl.col("bid") > 0, pl.col("ask") >= pl.col("bid"), pl.col("ask").is_finite()
-    )
+    sane = quotes.filter(pl.col("bid") > 0, pl.col("ask") >= pl.col("bid"), pl.col("ask").is_finite())
     return _events(sane, terms, state=pl.lit(None, pl.String))
 
 
@@ -200,8 +199,8 @@ def _same_boot(frame: pl.DataFrame, us: list[str], mono: list[str]) -> bool:
             for u, m in zip(us, mono, strict=True)
         ]
     )["distance"]
-    low, high = distances.min(), distances.max()
-    return not distances.null_count() and (high or 0) - (low or 0) < MAX_CLOCK_STEP_NS  # type: ignore[operator]
+    spread: Any = distances.drop_nulls().to_numpy()
+    return not distances.null_count() and (not len(spread) or int(np.ptp(spread)) < MAX_CLOCK_STEP_NS)
 
 
 def _filled(events: pl.DataFrame, epoch: int) -> pl.DataFrame:

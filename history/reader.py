@@ -26,7 +26,7 @@ _NAMES: Final = ("symbol", "exchange", "exchange1", "exchange2")
 
 
 class Where(TypedDict, total=False):
-    """Which rows: names as the lake spells them, one or several, and the half-open range [start, end) in µs."""
+    """Which rows: names as the lake spells them, one or several, and the range [start, end) in µs."""
 
     symbol: str | Sequence[str] | None
     exchange: str | Sequence[str] | None
@@ -103,7 +103,7 @@ class Snapshot:
 
     def _sorted(self, where: Where) -> Iterator[pl.DataFrame]:
         start_us, end_us = where["start_us"] or 0, where["end_us"] or 0
-        found = self._chosen(where)["rows"].sum()
+        found = int(self._chosen(where)["rows"].sum())
         if found > BATCH_ROWS:
             found = self.scan(**where).select(pl.len()).collect().item()
         if found > BATCH_ROWS and end_us - start_us > 1000:

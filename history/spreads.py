@@ -1,5 +1,6 @@
 """A chart's points of any time: as the live engine stored them, or computed from the quotes."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,8 +17,11 @@ Source = Literal["stored", "computed"]
 LOOK_BACK_S: Final = (60, 600, 3600, 6 * 3600, 24 * 3600)
 """How far back the points are sought that the first bands need, one after the other."""
 
-HOLE_US: Final = 600_000_000
-"""Where the collector stored nothing for longer, the points are computed."""
+HOLE_US: Final = 60_000_000
+"""Where the collector stored nothing for longer about a full hour, the points are computed."""
+
+_UNDERWAY_US: Final = 5_000_000
+"""Quotes as young may be on their way into the lake: that none is there yet breaks no line."""
 
 _DAY_US: Final = 86_400_000_000
 _QUOTE_COLUMNS: Final = (
@@ -53,18 +57,14 @@ def _points_of(reader: LakeReader, terms: Terms, spans: list[Span]) -> Iterator[
         yield from points(reader, terms, span.start_us, span.end_us)
 
 
-def stored_points(
-    reader: LakeReader, terms: Terms, start_us: int, end_us: int
-) -> Iterator[pl.DataFrame]:
+def stored_points(reader: LakeReader, terms: Terms, start_us: int, end_us: int) -> Iterator[pl.DataFrame]:
     """What the live engine made."""
     spreads = reader.snapshot("spreads")
-    for frame in spreads.frames(start_us=start_us, end_us=end_us, **_chart(terms)):
+    for frame in spreads.frames(**_chart(terms, start_us, end_us)):
         yield frame.select(POINT_SCHEMA.keys())
 
 
-def computed_points(
-    reader: LakeReader, terms: Terms, start_us: int, end_us: int
-) -> Iterator[pl.DataFrame]:
+def computed_points(reader: LakeReader, terms: Terms, start_us: int, end_us: int) -> Iterator[pl.DataFrame]:
     """What the live engine would have made of the recorded quotes and stream states."""
     ticks = _Ticks(reader, terms, start_us, end_us)
     pairing = ticks.warmed_up(start_us)
@@ -78,7 +78,7 @@ def computed_points(
 def find_spans(reader: LakeReader, terms: Terms, start_us: int, end_us: int) -> list[Span]:
     """Stretches with stored points, and the holes between, oldest first."""
     ts = pl.col("ts_us")
-    scan = reader.scan("spreads", columns=["ts_us"], start_us=start_us, end_us=end_us, **_chart(terms))
+    scan = reader.scan("spreads", columns=["ts_us"], **_chart(terms, start_us, end_us))
     hours = scan.group_by(hour=ts // HOUR_US).agg(ts.min(), last=ts.max()).sort("hour").collect()
     spans: list[Span] = []
     at = start_us
@@ -102,8 +102,14 @@ def _extend(spans: list[Span], more: Span) -> None:
     spans.append(more)
 
 
-def _chart(terms: Terms) -> Where:
-    return {"symbol": terms.symbol, "exchange1": terms.exchange1, "exchange2": terms.exchange2}
+def _chart(terms: Terms, start_us: int, end_us: int) -> Where:
+    return {
+        "symbol": terms.symbol,
+        "exchange1": terms.exchange1,
+        "exchange2": terms.exchange2,
+        "start_us": start_us,
+        "end_us": end_us,
+    }
 
 
 class _Ticks:
@@ -114,7 +120,7 @@ class _Ticks:
         legs = [terms.exchange1, terms.exchange2]
         self._where: Where = {"symbol": terms.symbol, "exchange": legs}
         self._quotes = reader.snapshot("quotes")
-        states = reader.scan(
+        scan = reader.scan(
             "stream_states",
             columns=_STATE_COLUMNS,
             symbol=[terms.symbol, ""],
@@ -122,7 +128,7 @@ class _Ticks:
             start_us=start_us - _DAY_US,
             end_us=end_us,
         )
-        states = states.sort("received_ts_us", maintain_order=True).collect()
+        states = scan.sort("received_ts_us", maintain_order=True).collect()
         begins = [_begins(reason, terms.symbol) for reason in states["reason"]]
         self._starts = frozenset(states.filter(pl.Series(begins, dtype=pl.Boolean))["received_ts_us"])
         others = pl.Series([started_shard(reason) is None for reason in states["reason"]], dtype=pl.Boolean)
@@ -149,19 +155,22 @@ class _Ticks:
                 yield pairing.end(from_us, interrupted=True)
                 pairing = Pairing(self._terms)
             yield pairing.feed(*self._between(from_us, to_us))
-        yield pairing.end(end_us)
+        yield pairing.end(min(end_us, time.time_ns() // 1000 - _UNDERWAY_US))
 
     def _stretches(self, start_us: int, end_us: int) -> Iterator[tuple[int, int]]:
         """All of [start, end), cut by the slices of the quotes and by the starts of collectors."""
-        slices = self._quotes.slices(start_us=start_us, end_us=end_us, **self._where)
+        slices = self._quotes.slices(**self._within(start_us, end_us))
         cuts = {cut for part in slices for cut in part} | {start_us, end_us}
         cuts |= {start for start in self._starts if start_us <= start < end_us}
         return pairwise(sorted(cuts))
 
     def _between(self, start_us: int, end_us: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Quotes and states of [start, end)."""
-        scan = self._quotes.scan(_QUOTE_COLUMNS, start_us=start_us, end_us=end_us, **self._where)
+        scan = self._quotes.scan(_QUOTE_COLUMNS, **self._within(start_us, end_us))
         return scan.collect(), self._states_between(start_us, end_us)
+
+    def _within(self, start_us: int, end_us: int) -> Where:
+        return self._where | {"start_us": start_us, "end_us": end_us}
 
     def _states_between(self, start_us: int, end_us: int) -> pl.DataFrame:
         return self._states.filter(pl.col("received_ts_us").is_between(start_us, end_us, closed="left"))

@@ -1,62 +1,22 @@
 """The JSON APIs of the realtime room. Errors are `{"error": "…"}`: which parameter, and what to do."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
-from functools import wraps
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from asgiref.sync import sync_to_async
-from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
-from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
-from redis.exceptions import RedisError
 
-from markets.config import FilterConfig, InvalidConfig, MarketConfig, Opportunity
+from markets.config import FilterConfig, MarketConfig, Opportunity
 from markets.selectors import load_config
 from realtime import health, wire
+from realtime.guard import Refused, plain, signed_in
 from realtime.hub import process_hub
 from realtime.points import no_points
 
-View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]
 CHARTS_A_READ: Final = 20
-NOT_SPELLED: Final = str.maketrans("", "", "/-_")
-
-
-class Refused(Exception):
-    """The request cannot be answered: an HTTP status and the words."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-def signed_in(view: View) -> View:
-    """Only for signed-in users and tokens; refusals and failing servers become JSON errors."""
-
-    @wraps(view)
-    async def guarded(request: HttpRequest) -> HttpResponseBase:
-        try:
-            user = await request.auser()
-            if not user.is_authenticated:
-                raise Refused(
-                    401, "sign in, or send `Authorization: Bearer TOKEN` (manage.py api_token USER)"
-                )
-            response = await view(request)
-        except Refused as refused:
-            response = JsonResponse({"error": str(refused)}, status=refused.status)
-        except InvalidConfig as problem:
-            response = JsonResponse(
-                {"error": f"the saved configuration is not usable: {problem}"}, status=503
-            )
-        except (DatabaseError, RedisError, OSError, TimeoutError) as problem:
-            text = f"{type(problem).__name__}: a server is not reachable; see /api/health"
-            response = JsonResponse({"error": text}, status=503)
-        response["Cache-Control"] = "no-store"
-        return response
-
-    return guarded
 
 
 @require_safe
@@ -64,12 +24,12 @@ def signed_in(view: View) -> View:
 async def charts(request: HttpRequest) -> HttpResponse:
     """`GET /api/charts?filter=ID`: the filters there are, and the charts of one of them."""
     config = await sync_to_async(load_config)()
-    chosen = _filter(config, request.GET.get("filter"))
+    chosen = named_filter(config, request.GET.get("filter"))
     return JsonResponse(
         {
             "filter": None if chosen is None else {"id": chosen.id, "name": chosen.name},
             "filters": [_filter_row(config, f) for f in config.filters],
-            "charts": [_chart_row(o) for o in _selected(config, chosen)],
+            "charts": [_chart_row(o) for o in charts_of(config, chosen)],
             "revision": config.revision,
             "min_spread_pct": None if chosen is None else chosen.min_spread_pct,
             "min_edge_bps": None if chosen is None else chosen.min_edge_bps,
@@ -115,7 +75,7 @@ def _version() -> str:
 # --- which charts --------------------------------------------------------------------------------
 
 
-def _filter(config: MarketConfig, text: str | None) -> FilterConfig | None:
+def named_filter(config: MarketConfig, text: str | None) -> FilterConfig | None:
     """The filter a request names, the first one where it names none. Raises Refused."""
     if not text:
         return config.filters[0] if config.filters else None
@@ -130,7 +90,7 @@ def _wanted(config: MarketConfig, request: HttpRequest) -> list[Opportunity]:
     """The charts a request asks for. Raises Refused naming the parameter and what exists."""
     asked = {name: request.GET.get(name, "").strip() for name in ("symbol", "exchange1", "exchange2")}
     if request.GET.get("filter") or not any(asked.values()):
-        found = _selected(config, _filter(config, request.GET.get("filter")))
+        found = charts_of(config, named_filter(config, request.GET.get("filter")))
     else:
         found = list(config.opportunities)
     _refuse_turned(found, asked["exchange1"], asked["exchange2"])
@@ -141,7 +101,7 @@ def _wanted(config: MarketConfig, request: HttpRequest) -> list[Opportunity]:
 
 
 def _narrowed(found: list[Opportunity], name: str, text: str) -> list[Opportunity]:
-    matching = [o for o in found if _plain(getattr(o, name)) == _plain(text)]
+    matching = [o for o in found if plain(getattr(o, name)) == plain(text)]
     if matching:
         return matching
     there = ", ".join(sorted({getattr(o, name) for o in found})) or "none: no enabled filter selects a chart"
@@ -157,17 +117,12 @@ def _refuse_turned(found: list[Opportunity], exchange1: str, exchange2: str) -> 
         raise Refused(404, f"exchange1: this pair is kept the other way round: ask for {turned}")
 
 
-def _plain(name: str) -> str:
-    """`BTC/USDT`, `btc-usdt` and `BTCUSDT` are one symbol, `Binance` and `binance` one exchange."""
-    return name.translate(NOT_SPELLED).lower()
-
-
-def _selected(config: MarketConfig, chosen: FilterConfig | None) -> list[Opportunity]:
+def charts_of(config: MarketConfig, chosen: FilterConfig | None) -> list[Opportunity]:
     return [o for o in config.opportunities if chosen is not None and chosen.id in o.filters]
 
 
 def _filter_row(config: MarketConfig, row: FilterConfig) -> dict[str, Any]:
-    return {"id": row.id, "name": row.name, "charts": len(_selected(config, row))}
+    return {"id": row.id, "name": row.name, "charts": len(charts_of(config, row))}
 
 
 def _chart_row(o: Opportunity) -> dict[str, Any]:

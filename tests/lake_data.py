@@ -35,7 +35,8 @@ def write(lake: Lake, table: str, rows: Mapping[str, Sequence[Any]] | pl.DataFra
 def write_quotes(lake: Lake, quotes: Iterable[Quote]) -> None:
     """Append quotes as the lake keeps them."""
     names = [name for name in SCHEMAS["quotes"].names if name not in ("date", "hour")]
-    write(lake, "quotes", {name: [getattr(q, name) for q in quotes] for name in names})
+    rows = list(quotes)
+    write(lake, "quotes", {name: [getattr(q, name) for q in rows] for name in names})
 
 
 def write_states(lake: Lake, states: Iterable[StreamState], dropped: int = 0) -> None:

@@ -1,0 +1,128 @@
+"""What a request or a command asks for: times, numbers and names in the spellings people use."""
+
+import math
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Final
+
+from django.conf import settings
+
+from history.reader import LakeReader
+from history.times import parse_time
+from markets.config import MarketConfig
+from realtime.guard import Refused, plain
+
+DEFAULT_RANGE_US: Final = 3_600_000_000
+MIN_POINTS: Final = 10
+MAX_POINTS: Final = 20_000
+LATEST_S: Final = 4_102_444_800  # the year 2100: larger numbers are no seconds
+NAMES_SHOWN: Final = 10
+_DAY_US: Final = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """[start_us, end_us), µs."""
+
+    start_us: int
+    end_us: int
+
+
+def asked_range(query: Mapping[str, str]) -> Range:
+    """`start` and `end` of a query, by default the last hour. Raises Refused naming the parameter."""
+    end_us = _time(query, "end")
+    end_us = time.time_ns() // 1000 if end_us is None else end_us
+    start_us = _time(query, "start")
+    start_us = end_us - DEFAULT_RANGE_US if start_us is None else start_us
+    if start_us >= end_us:
+        raise Refused(400, "start: it must be before end (which is now where it is not given)")
+    limit = settings.HISTORY_MAX_RANGE_HOURS
+    if end_us - start_us > limit * 3_600_000_000:
+        raise Refused(
+            400, f"start: the range is longer than the limit of {limit} h; ask for it in parts, "
+            "or use `manage.py export`"
+        )  # fmt: skip
+    return Range(start_us, end_us)
+
+
+def _time(query: Mapping[str, str], name: str) -> int | None:
+    text = query.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            return parse_time(text.replace(" ", "+") if "T" in text else text)  # a + not encoded in the URL
+        except ValueError as problem:
+            raise Refused(400, f"{name}: {problem}, or as seconds since 1970") from None
+    if not (math.isfinite(seconds) and 0 <= seconds < LATEST_S):
+        raise Refused(400, f"{name}: {text} is not seconds since 1970 (milliseconds, perhaps?)")
+    return round(seconds * 1e6)
+
+
+def asked_points(query: Mapping[str, str], default: int | None = None) -> int | None:
+    """`points` of a query. Raises Refused."""
+    text = query.get("points", "").strip()
+    if not text:
+        return default
+    if not text.isdecimal() or not MIN_POINTS <= int(text) <= MAX_POINTS:
+        raise Refused(400, f"points: {text!r} must be a whole number from {MIN_POINTS} to {MAX_POINTS}")
+    return int(text)
+
+
+def required(query: Mapping[str, str], *names: str) -> list[str]:
+    """The values of parameters that must be there. Raises Refused naming the first that is not."""
+    for name in names:
+        if not query.get(name, "").strip():
+            raise Refused(400, f"{name}: missing; this takes {', '.join(names)}")
+    return [query[name].strip() for name in names]
+
+
+def exchange_named(config: MarketConfig, text: str, parameter: str) -> str:
+    """The key of an exchange named in any spelling. Raises Refused (404) with those there are."""
+    for exchange in config.exchanges:
+        if plain(text) in (plain(exchange.key), plain(exchange.name)):
+            return exchange.key
+    there = ", ".join(exchange.key for exchange in config.exchanges) or "none; run `manage.py seed`"
+    raise Refused(404, f"{parameter}: there is no exchange {text!r}; there are: {there}")
+
+
+def symbol_named(config: MarketConfig, reader: LakeReader, text: str) -> str:
+    """A symbol named in any spelling, if it is configured or was recorded of late.
+
+    Raises Refused (404) with those that are near in name. Reads the lake for what is not configured.
+    """
+    configured = {i.symbol for i in config.instruments} | {o.symbol for o in config.opportunities}
+    if found := _spelled(text, configured):
+        return found
+    recorded = _recorded_of_late(reader)
+    if found := _spelled(text, recorded):
+        return found
+    raise Refused(404, f"symbol: nothing was recorded of {text!r}; {_near(text, configured | recorded)}")
+
+
+def _spelled(text: str, names: Iterable[str]) -> str | None:
+    return next((name for name in names if plain(name) == plain(text)), None)
+
+
+def _recorded_of_late(reader: LakeReader) -> set[str]:
+    """The symbols of the newest hour of quotes, and of its points."""
+    found: set[str] = set()
+    for table in ("quotes", "spreads", "trades"):
+        snapshot = reader.snapshot(table)
+        if newest_us := snapshot.files["max.clock"].max():
+            found.update(snapshot.symbols(start_us=int(newest_us) - DEFAULT_RANGE_US))  # type: ignore[arg-type]
+    return found
+
+
+def _near(text: str, names: Iterable[str]) -> str:
+    by_plain = {plain(name): name for name in names}
+    if not by_plain:
+        return "nothing was recorded at all yet"
+    near = get_close_matches(plain(text), by_plain, NAMES_SHOWN, cutoff=0.5)
+    near += [p for p in sorted(by_plain) if plain(text)[:3] == p[:3] and p not in near]
+    shown = [by_plain[p] for p in (near or sorted(by_plain))[:NAMES_SHOWN]]
+    return f"{'near in name' if near else 'there are'}: {', '.join(shown)}"
