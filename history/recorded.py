@@ -12,8 +12,9 @@ from markets.events import Quote, StreamState
 
 Received = Quote | StreamState
 
-_NS_PER_US: Final = 1_000
 _QUOTE: Final = Quote.__struct_fields__
+_SIZES: Final = pl.col("bid_size", "ask_size").fill_null(float("nan"))
+_MONO: Final = pl.col("received_mono_ns").fill_null(pl.col("received_ts_us") * 1_000)
 _STATE: Final = ("exchange", "symbol", "state", "reason", "received_ts_us", "received_mono_ns")
 
 
@@ -21,8 +22,9 @@ class Recorded:
     """The quotes and stream states of some symbols between two times.
 
     States come one symbol at a time; a state of a collector or of a whole exchange has "" for a name.
-    Rows without a monotonic stamp (imported ones) get one made of the wall clock, sizes that are not
-    known are NaN. Both tables are read at the version they have when this is made.
+    Quotes without a monotonic stamp (imported ones) get one made of the wall clock; states without one
+    get 0, which the engine takes for the time of the last quote. Sizes that are not known are NaN.
+    Both tables are read at the version they have when this is made.
     """
 
     def __init__(self, reader: LakeReader, symbols: Set[str]) -> None:
@@ -47,21 +49,15 @@ class Recorded:
         wanted = pl.col("symbol").is_in(list(self._symbols))
         for frame in self._quotes.frames(start_us=start_us, end_us=end_us):
             self.skipped.update(dict(frame.filter(~wanted)["symbol"].value_counts().iter_rows()))
-            sizes = pl.col("bid_size", "ask_size").fill_null(float("nan"))
-            for row in frame.filter(wanted).with_columns(sizes, _mono()).select(_QUOTE).iter_rows():
+            for row in frame.filter(wanted).with_columns(_SIZES, _MONO).select(_QUOTE).iter_rows():
                 yield Quote(*row)
 
     def _states_between(self, start_us: int, end_us: int) -> Iterator[StreamState]:
+        mono = pl.col("received_mono_ns").fill_null(0)
         for frame in self._states.frames(start_us=start_us, end_us=end_us):
-            for exchange, symbol, state, reason, ts_us, mono_ns in (
-                frame.with_columns(_mono()).select(_STATE).iter_rows()
-            ):
+            for exchange, symbol, *rest in frame.with_columns(mono).select(_STATE).iter_rows():
                 if not symbol or symbol in self._symbols:
-                    yield StreamState(exchange, (symbol,), state, reason, ts_us, mono_ns)
-
-
-def _mono() -> pl.Expr:
-    return pl.col("received_mono_ns").fill_null(pl.col("received_ts_us") * _NS_PER_US)
+                    yield StreamState(exchange, (symbol,), *rest)
 
 
 def _stamp(event: Received) -> tuple[int, int]:

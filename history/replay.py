@@ -48,19 +48,19 @@ class _Lane:
         self._engine.configure(config)
         self._passing = Passing()
         self._passing.configure(config, 0)
-        self._last: Received | None = None
+        self._last: Quote | None = None
 
     def feed(self, event: Received, symbol: str) -> None:
         """Take one event; a state that names no exchange is of all of them."""
-        self._last = event
         if isinstance(event, Quote):
+            self._last = event
             self._engine.on_quote(event)
             return
         for exchange in [event.exchange] if event.exchange else self._exchanges:
             self._engine.on_state(structs.replace(event, exchange=exchange, symbols=(symbol,)))
 
     def expire(self, now_us: int) -> None:
-        """Let charts go stale until a time that is not before the last event."""
+        """Let charts go stale until a time that is not before the last quote."""
         if self._last is not None:
             since_us = now_us - self._last.received_ts_us
             self._engine.expire(self._last.received_mono_ns + since_us * _NS_PER_US, now_us)

@@ -118,12 +118,16 @@ class TestEqualToLive:
         points, _ = replayed(lake)
         assert_same(points, [*live(steady).points, *live(first, second).points])
 
-    def test_what_a_collector_lost_is_a_gap_of_every_exchange(self, lake: Lake) -> None:
+    @pytest.mark.parametrize("stamped", [True, False])
+    def test_what_a_collector_lost_is_a_gap_of_every_exchange(self, lake: Lake, stamped: bool) -> None:
         received = session(300, seed=1)
         record(lake, received)
         at = received.quotes[150]
         stamps = at.received_ts_us + 1, at.received_mono_ns + 1
-        write_states(lake, [StreamState("", SYMBOLS, "gap", "disk full", *stamps)], dropped=12)
+        lost = StreamState("", SYMBOLS, "gap", "disk full", *stamps)
+        if not stamped:
+            lost.received_mono_ns = None  # type: ignore[assignment]
+        write_states(lake, [lost], dropped=12)
         everywhere = [StreamState(key, SYMBOLS, "gap", "disk full", *stamps) for key in VENUES]
         after = received.received.index(at) + 1
         seen = Session([*received.received[:after], *everywhere, *received.received[after:]])
