@@ -44,7 +44,11 @@ def describe(saved: int, statuses: Sequence[CollectorStatus]) -> Following:
     if not statuses:
         return Following("absent", _("Saved revision %(saved)d; no collector is running.") % {"saved": saved})
     behind = [status for status in statuses if status.revision < saved or status.error]
-    details = (*(_lagging(status) for status in behind), *_missing(statuses))
+    missing = [
+        _("Shard %(shard)s: no collector is running it.") % {"shard": shard}
+        for shard in missing_shards(statuses)
+    ]
+    details = (*map(_lagging, behind), *missing)
     if not behind:
         text = ngettext(
             "The collector runs revision %(saved)d.",
@@ -69,13 +73,9 @@ def _where(status: CollectorStatus) -> dict[str, Any]:
     return {"shard": status.shard, "host": status.host or _("an unnamed host")}
 
 
-def _missing(statuses: Sequence[CollectorStatus]) -> list[str]:
-    """Shards of the same split that nobody runs."""
-    shards = [Shard.parse(status.shard) for status in statuses]
-    count = max(shard.count for shard in shards)
-    there = {shard.index for shard in shards if shard.count == count}
-    return [
-        _("Shard %(index)d/%(count)d: no collector is running it.") % {"index": index, "count": count}
-        for index in range(1, count + 1)
-        if index not in there
-    ]
+def missing_shards(statuses: Sequence[CollectorStatus]) -> list[Shard]:
+    """Shards of the split that the reporting collectors belong to, which none of them runs."""
+    shards = {Shard.parse(status.shard) for status in statuses}
+    count = max((shard.count for shard in shards), default=0)
+    split = [Shard(index, count) for index in range(1, count + 1)]
+    return [shard for shard in split if shard not in shards]

@@ -9,20 +9,21 @@ from django.db import DatabaseError, connection
 from msgspec import to_builtins
 from redis.exceptions import RedisError
 
+from markets.following import missing_shards
 from markets.models import ConfigRevision
 from markets.runtime import CollectorStatus, acollector_statuses
 from realtime import recent
 from realtime.hub import running_hub
 
 TIMEOUT_S: Final = 2.0
-LIVE: Final = "live"
+WELL: Final = ("live", "idle")  # idle: no instrument of that exchange is wanted here
 
 
 async def check() -> dict[str, Any]:
     """Everything an operator asks first; `status` is `ok`, `degraded` or `down`. Never hangs, never raises.
 
-    `down`: the database, Redis or all collectors are gone. `degraded`: an exchange is not live or a
-    collector runs an older revision than the saved one, or a sink has a problem.
+    `down`: the database, Redis or all collectors are gone. `degraded`: an exchange is not live, a shard
+    has no collector, a collector runs an older revision than the saved one, or a sink has a problem.
     """
     ask_database = sync_to_async(_revision, thread_sensitive=False)
     (revision, database), (collectors, redis) = await asyncio.gather(
@@ -43,9 +44,9 @@ def _verdict(revision: int | None, collectors: list[CollectorStatus] | None) -> 
     if revision is None or not collectors:
         return "down"
     behind = any(status.revision != revision or status.error for status in collectors)
-    broken = any(e.get("state") != LIVE for status in collectors for e in status.exchanges.values())
+    broken = any(e.get("state") not in WELL for status in collectors for e in status.exchanges.values())
     failing = any(sink.get("problem") for status in collectors for sink in status.sinks.values())
-    return "degraded" if behind or broken or failing else "ok"
+    return "degraded" if behind or broken or failing or missing_shards(collectors) else "ok"
 
 
 async def _within(seconds: float, question: Awaitable[Any]) -> tuple[Any, str]:

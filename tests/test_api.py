@@ -153,6 +153,12 @@ async def test_health_tells_everybody_the_status_and_the_signed_in_the_rest(
         assert datetime.fromisoformat(detail["time"]).tzinfo is not None
         assert "sockets" in detail["web"]
 
+        await redis.flushdb()
+        await report_status(redis, CollectorStatus("1/2", revision=seeded.revision))
+        assert json.loads((await aget(url))[1])["status"] == "degraded", "nobody collects shard 2/2"
+        await report_status(redis, CollectorStatus("2/2", revision=seeded.revision))
+        assert json.loads((await aget(url))[1])["status"] == "ok"
+
         await database_sync_to_async(Exchange.objects.filter(key="okx").update)(enabled=False)
         assert json.loads((await aget(url))[1])["status"] == "degraded", (
             "the collector runs an older revision"
