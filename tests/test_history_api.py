@@ -1,10 +1,12 @@
 """The lake over HTTP: what a browser or a script gets, and what it is told when there is nothing."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import psutil
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from asgiref.testing import ApplicationCommunicator
@@ -20,7 +22,7 @@ from history.lake import Lake
 from history.reading import open_answers
 from markets.events import Quote, StreamState
 from tests.lake_data import write, write_quotes, write_states
-from tests.live import daphne, eventually
+from tests.live import Web, daphne, eventually
 from tests.test_api import aget, lines
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -291,3 +293,48 @@ async def test_a_cancelled_request_stops_reading(lake: Lake, operator: User) -> 
 def drained(site: Any) -> Iterator[dict[str, Any]]:
     while not site.output_queue.empty():
         yield site.output_queue.get_nowait()
+
+
+async def test_who_stops_reading_holds_a_piece_of_the_answer_not_all_of_it(
+    lake: Lake, operator: User, settings: Settings
+) -> None:
+    for hour in range(2):
+        write(lake, "spreads", many_points(hour, 200_000))
+    token = await sync_to_async(make_token)(operator, 1)
+    end = START + 7200
+    last = f'"timestamp":{end - 1}'.encode()
+    path = f"{DATA}?{BTC}&start={START}&end={end}"
+    with daphne(LAKE_URL=settings.LAKE_URL) as web:
+        status, text = await aget(f"{web.url}{path}", token)
+        assert (status, text.count("\n")) == (200, 400_000)
+        process = psutil.Process(web.process.pid)
+        before = process.memory_info().rss
+        stalled = [await asking(web, path, token) for _ in range(3)]
+        for reader, _writer in stalled:
+            await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(1.0)  # unpaced, three answers of 50 MB are made in this time
+        assert process.memory_info().rss - before < 75_000_000
+        reader, _writer = stalled[0]
+        async with asyncio.timeout(30):
+            while last not in (await reader.read(2**16)):
+                pass
+        for _reader, writer in stalled:
+            writer.close()
+
+
+async def asking(web: Web, path: str, token: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection that has sent its request and reads only when told."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", web.port, limit=2**16)
+    head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n\r\n"
+    writer.write(head.encode())
+    return reader, writer
+
+
+def many_points(hour: int, count: int) -> pl.DataFrame:
+    """Stored points of one hour."""
+    names = {"symbol": "BTC/USDT", "exchange1": "binance", "exchange2": "bybit"}
+    us = START_US + hour * 3_600_000_000 + pl.int_range(count, eager=True) * (3_600_000_000 // count)
+    values = ("spread", "upper", "lower", "edge12", "edge21", "size12", "size21", "age1_ms", "age2_ms")
+    value = (us % 1_000_003) / 1_000_003
+    frame = pl.DataFrame({"ts_us": us} | dict.fromkeys(values, value))
+    return frame.with_columns(**{name: pl.lit(text) for name, text in names.items()})

@@ -1,0 +1,101 @@
+"""Rows of the lake as files people open elsewhere: CSV, NDJSON, Parquet. Written as they are read."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol
+
+import polars as pl
+import pyarrow.parquet as pq
+
+
+class Writer(Protocol):
+    """Writes frames of the same columns to an open file."""
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Add rows."""
+
+    def close(self) -> None:
+        """Nothing more comes."""
+
+
+class CsvWriter:
+    """RFC 4180, UTF-8, a header; numbers with a point and without an exponent, nothing for null."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._begun = False
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Add rows."""
+        frame.write_csv(self._file, include_header=not self._begun, float_scientific=False)
+        self._begun = True
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+class NdjsonWriter:
+    """A JSON object per line."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Add rows."""
+        frame.write_ndjson(self._file)
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+class ParquetWriter:
+    """Parquet, zstd, a row group per frame."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._writer: pq.ParquetWriter | None = None
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Add rows."""
+        rows = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._file, rows.schema, compression="zstd")
+        self._writer.write_table(rows)
+
+    def close(self) -> None:
+        """Write the footer."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+FORMATS: Final[dict[str, type[CsvWriter] | type[NdjsonWriter] | type[ParquetWriter]]] = {
+    "csv": CsvWriter,
+    "ndjson": NdjsonWriter,
+    "parquet": ParquetWriter,
+}
+
+
+def write_all(frames: Iterable[pl.DataFrame], file: BinaryIO, format: str) -> Iterator[pl.DataFrame]:
+    """Write the frames to the file; yields each once it is written."""
+    writer: Writer = FORMATS[format](file)
+    for frame in frames:
+        writer.write(frame)
+        yield frame
+    writer.close()
+
+
+@contextmanager
+def finished_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that has its name only once it is complete: until then, or for good, it is `NAME.part`.
+
+    What fails takes the unfinished file away. Raises OSError.
+    """
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
