@@ -8,11 +8,13 @@ both commit either (`FENCE`), whatever became of the lock that keeps them apart.
 
 import datetime
 import math
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import polars as pl
@@ -23,10 +25,10 @@ from pyarrow.fs import PyFileSystem
 
 from history.inventory import data_files, files_of
 from history.lake import Lake
-from history.maintenance import Step
 from history.schema import PARTITIONS, SORT_ORDER
 from history.sorted_files import SortedFile
-from history.sorting import SLICE_ROWS, Source, sorted_slices
+from history.sorting import SCRATCH_PREFIX, SLICE_ROWS, Source, sorted_slices
+from history.steps import Step
 
 FENCE: Final = "maintenance"
 TARGET_BYTES: Final = 128 << 20
@@ -132,8 +134,8 @@ def _write(lake: Lake, table: str, heap: Heap) -> Iterator[SortedFile]:
     filesystem = PyFileSystem(DeltaStorageHandler(lake.uri(table), lake.storage_options or None))
     files = heap.files.sort("oldest_us", "newest_us").select("path", "rows")  # as they were written
     sources = [Source(f"{lake.uri(table)}/{path}", rows) for path, rows in files.iter_rows()]
-    file = None
-    for rows in sorted_slices(sources, SORT_ORDER[table], lake.storage_options, SLICE_ROWS):
+    scratch, file = _scratch(lake, table), None
+    for rows in sorted_slices(sources, SORT_ORDER[table], lake.storage_options, SLICE_ROWS, scratch):
         if file is None:
             file = SortedFile(table, filesystem, f"{heap.directory}/{heap.prefix}{uuid.uuid4()}.parquet")
         file.write(rows)
@@ -144,6 +146,15 @@ def _write(lake: Lake, table: str, heap: Heap) -> Iterator[SortedFile]:
     if file is not None:
         file.close()
         yield file
+
+
+def _scratch(lake: Lake, table: str) -> str | None:
+    """Where to sort: beside a table on the local disk, which has room where a container's /tmp may not."""
+    if "://" in lake.url:
+        return None
+    for left in Path(lake.uri(table)).glob(f"{SCRATCH_PREFIX}*"):  # by a compaction that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    return lake.uri(table)
 
 
 def _commit(delta: DeltaTable, heap: Heap, written: list[SortedFile]) -> None:

@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final
 
 from django.utils import timezone
@@ -16,6 +15,7 @@ from redis.lock import Lock
 from history.inventory import files_of
 from history.lake import Lake
 from history.models import Kind, MaintenanceRun, State
+from history.steps import Step
 from markets.runtime import redis_client
 
 logger = logging.getLogger(__name__)
@@ -31,14 +31,6 @@ LABELS_SHOWN: Final = 5
 
 class TableBusyError(Exception):
     """Other maintenance holds the table."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One commit's worth of work. `work` returns the rows it rewrote or deleted."""
-
-    label: str
-    work: Callable[[], int]
 
 
 Progress = Callable[[str, int, int], None]

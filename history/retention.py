@@ -12,9 +12,9 @@ from django.utils.translation import gettext as _
 from history.compaction import fenced
 from history.inventory import by_day, data_files, files_of
 from history.lake import Lake
-from history.maintenance import Step
 from history.models import RetentionPolicy
 from history.schema import SCHEMAS
+from history.steps import Step
 
 DEFAULT_DAYS: Final[dict[str, int]] = {"quotes": 30, "trades": 30}
 _OTHER_TABLES_DAYS: Final = 90

@@ -7,8 +7,9 @@ from django.utils import timezone
 
 from history import compaction, retention
 from history.lake import Lake
-from history.maintenance import Step, maintain
+from history.maintenance import maintain
 from history.models import Kind, MaintenanceRun
+from history.steps import Step
 
 
 def steps_of(kind: Kind, lake: Lake, table: str) -> list[Step]:

@@ -17,8 +17,11 @@ import polars as pl
 SLICE_ROWS: Final = 250_000
 """What is sorted in memory at once; larger slices are no faster, and this one stays under 500 MB."""
 
+SCRATCH_PREFIX: Final = "_sort-"  # what begins with an underscore is not a Delta table's
+
 _RUN_ROW_GROUP: Final = 16_384
 _SECOND_US: Final = 1_000_000
+_MAX_INT64: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +37,19 @@ def sorted_slices(
     order: Sequence[str],
     options: dict[str, str] | None,
     slice_rows: int,
+    scratch: str | None = None,
 ) -> Iterator[pl.DataFrame]:
     """All rows of `sources`, in the order of the columns `order`, in frames of about `slice_rows`.
 
     The last column of `order` is a time in µs; rows alike in all of `order` keep the order of the
-    sources. `options` are the object store's.
+    sources. `options` are the object store's. Runs lie in a directory below `scratch`, by default
+    the system's for temporary files, and take about as much room as the sources.
     """
     uris = [source.uri for source in sources]
     if sum(source.rows for source in sources) <= slice_rows:
         yield _sorted(_scan(uris, options), order)
         return
-    with _sorted_runs(sources, order, options, slice_rows) as runs:
+    with _sorted_runs(sources, order, options, slice_rows, scratch) as runs:
         scan = _scan(runs, None)
         for where in _ranges(scan, order, slice_rows):
             yield _sorted(scan.filter(where), order)
@@ -57,18 +62,34 @@ def _scan(uris: Sequence[str], options: dict[str, str] | None) -> pl.LazyFrame:
 def _sorted(rows: pl.LazyFrame, order: Sequence[str]) -> pl.DataFrame:
     """Rows in order, those of one moment as they were written, because a replay repeats it.
 
-    Names are compared as numbers of their alphabetical list, which is several times faster.
+    Sorted by one number made of all columns, which takes half as long as sorting by each.
+
+    Raises ValueError when names times microseconds are more than 64 bits can tell apart: no hour is.
     """
     frame = rows.collect()
-    numbers = [pl.col(name).cast(pl.Enum(frame[name].unique().sort())).to_physical() for name in order[:-1]]
-    return frame.sort([*numbers, pl.col(order[-1])], maintain_order=True)
+    if frame.is_empty():
+        return frame
+    key, different = pl.lit(0, dtype=pl.Int64), 1
+    for name in order[:-1]:
+        names = frame[name].unique().sort()
+        key = key * len(names) + pl.col(name).cast(pl.Enum(names)).to_physical().cast(pl.Int64)
+        different *= len(names)
+    first, last = frame.select(pl.min(order[-1]), pl.max(order[-1]).alias("last")).row(0)
+    span = last - first + 1
+    if different * span > _MAX_INT64:
+        raise ValueError(f"{different} names over {span} µs are too many to sort at once")
+    return frame.sort(key * span + (pl.col(order[-1]) - first), maintain_order=True)
 
 
 @contextmanager
 def _sorted_runs(
-    sources: Sequence[Source], order: Sequence[str], options: dict[str, str] | None, slice_rows: int
+    sources: Sequence[Source],
+    order: Sequence[str],
+    options: dict[str, str] | None,
+    slice_rows: int,
+    scratch: str | None,
 ) -> Iterator[list[str]]:
-    with tempfile.TemporaryDirectory(prefix="arbdesk-sort-") as directory:
+    with tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=scratch) as directory:
         runs = []
         for number, part in enumerate(_parts(sources, options, slice_rows)):
             run = Path(directory) / f"{number}.parquet"

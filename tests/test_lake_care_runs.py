@@ -20,11 +20,12 @@ from history import maintenance, tasks
 from history.compaction import GRACE
 from history.inventory import TableSize, files_of, size_of
 from history.lake import Lake
-from history.maintenance import RUNS_KEPT, Step, TableBusyError, maintain
+from history.maintenance import RUNS_KEPT, TableBusyError, maintain
 from history.models import Kind, MaintenanceRun, RetentionPolicy, State
 from history.retention import VACUUM_HOURS, keeps_from
 from history.schema import SCHEMAS
 from history.services import look_after, steps_of
+from history.steps import Step
 from tests.lake_data import write
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_redis")]
