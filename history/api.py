@@ -23,6 +23,7 @@ from history.reading import Answer, in_thread
 from history.spreads import chart_points
 from history.thinning import thinned
 from history.times import shown_time
+from history.volume import summed
 from markets.config import MarketConfig
 from markets.runtime import redis_client
 from markets.selectors import load_config
@@ -83,16 +84,14 @@ async def dashboard_data(request: HttpRequest) -> HttpResponseBase:
 @signed_in
 @limited
 async def trades(request: HttpRequest) -> HttpResponseBase:
-    """`GET /api/history/trades`: one exchange's trades of a symbol."""
+    """`GET /api/history/trades`: a symbol's trades; `points` sums them per side and stretch."""
     query = request.GET.dict()
     required(query, "symbol", "exchange")
     within, points = asked_range(query), asked_points(query)
     where = await _instrument(query, within)
     frames = _reader().snapshot("trades").frames(**where)
     if points:
-        frames = thinned(
-            frames, points, within.start_us, within.end_us, clock="received_ts_us", value="price"
-        )
+        frames = summed(frames, points, within.start_us, within.end_us)
     return await _streamed(ndjson.encoded(frames, ndjson.TRADES), {})
 
 
