@@ -174,6 +174,14 @@ def test_it_works_from_stdin_and_without_any_database() -> None:
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments", ["okx --market spot -", "okx - --market spot", "--market spot okx", "okx"]
+)
+def test_its_arguments_may_come_in_any_order(arguments: str) -> None:
+    done = run(*arguments.split(), stdin=line("pong").encode())
+    assert done.stdout == b'{"type":"control","kind":"pong"}\n', done.stderr
+
+
 def test_help_teaches_with_an_example() -> None:
     text = run("--help").stdout.decode()
     assert "manage.py decode binance frames.jsonl" in text

@@ -49,10 +49,12 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []  # noqa: RUF012 as Django declares it
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        """The example keeps its line breaks."""
-        return super().create_parser(
+        """The example keeps its line breaks, and FILE may come after --market."""
+        parser = super().create_parser(
             prog_name, subcommand, formatter_class=RawDescriptionHelpFormatter, epilog=EXAMPLE, **kwargs
         )
+        parser.parse_args = parser.parse_intermixed_args  # type: ignore[method-assign]
+        return parser
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """EXCHANGE [--market spot] [FILE|-]."""
