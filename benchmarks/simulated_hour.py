@@ -29,11 +29,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ["DJANGO_SETTINGS_MODULE"] = "arbsite.settings"
 os.environ["SECRET_KEY"] = "a benchmark signs nothing"
 
-import django
-
-django.setup()
-
-
 from history import compaction
 from history.appending import Appender
 from history.buffer import Buffer, StateRow
