@@ -19,6 +19,23 @@ def main() -> None:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         raise SystemExit(f"Wrong configuration: {error}") from error
+    except Exception as error:
+        if server := _unreachable(error):
+            reason = str(error).partition("\n")[0]
+            raise SystemExit(f"{server} does not answer, is it up? {reason}") from error
+        raise
+
+
+def _unreachable(error: Exception) -> str:
+    """Which server an error says is not there; empty for any other error."""
+    from django.db import OperationalError
+    from kombu.exceptions import OperationalError as BrokerError
+    from redis.exceptions import ConnectionError as RedisGone
+    from redis.exceptions import TimeoutError as RedisSilent
+
+    if isinstance(error, OperationalError):
+        return "PostgreSQL (DATABASE_URL)"
+    return "Redis (REDIS_URL)" if isinstance(error, BrokerError | RedisGone | RedisSilent) else ""
 
 
 if __name__ == "__main__":

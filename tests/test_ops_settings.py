@@ -45,6 +45,18 @@ def test_the_deployment_check_is_clean_with_a_production_environment() -> None:
     assert "no issues" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("command", "server"),
+    [(["sync_markets"], "PostgreSQL (DATABASE_URL)"), (["healthcheck", "collector"], "Redis (REDIS_URL)")],
+)
+def test_a_server_that_is_gone_is_named_without_a_traceback(command: list[str], server: str) -> None:
+    gone = {"DATABASE_URL": "postgres://127.0.0.1:1/none", "REDIS_URL": "redis://127.0.0.1:1/0"}
+    done = _manage(*command, **{**PRODUCTION, **gone})
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{server} does not answer")
+    assert "Traceback" not in done.stderr
+
+
 def test_without_a_secret_key_what_signs_says_how_to_get_one() -> None:
     reads_it = "from django.conf import settings; bool(settings.SECRET_KEY)"
     done = _manage("shell", "-c", reads_it, ARB_HOME="/nowhere", SECRET_KEY="")
