@@ -42,9 +42,15 @@ class Channel(Generic[T]):
         self._ready.set()
 
     def put_many(self, items: Iterable[T]) -> None:
-        """Add items in order."""
-        for item in items:
-            self.put(item)
+        """Add items in order, as `put` does each."""
+        items = list(items)
+        if self._closed:
+            self.dropped += len(items)
+        elif items:
+            self.dropped += max(0, len(self._items) + len(items) - self.capacity)
+            self._items.extend(items)
+            self.accepted += len(items)
+            self._ready.set()
 
     def close(self) -> None:
         """Accept nothing more; the consumer drains what is left and then sees the end."""
@@ -59,7 +65,11 @@ class Channel(Generic[T]):
     def take(self, limit: int) -> list[T]:
         """Up to `limit` items at once, oldest first, without waiting; may be empty."""
         items = self._items
-        batch = [items.popleft() for _ in range(min(limit, len(items)))]
+        if len(items) <= limit:
+            batch = list(items)
+            items.clear()
+        else:
+            batch = [items.popleft() for _ in range(limit)]
         if not items and not self._closed:
             self._ready.clear()
         return batch

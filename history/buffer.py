@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
+from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from history.parquet import file_schema
 from markets.events import OpportunityEvent, Quote, SinkEvent, SpreadPoints, StreamState, Trade
@@ -40,9 +41,10 @@ class Buffer:
 
     def add(self, events: Iterable[SinkEvent | StateRow]) -> None:
         """Take over events, in order."""
-        for event in events:
-            self._loose[type(event)].append(event)
-            self.rows += _rows_of(event)
+        for kind, run in groupby(events, type):
+            alike = list(run)
+            self._loose[kind].extend(alike)
+            self.rows += _rows_of(kind, alike)
         for kind in [kind for kind, waiting in self._loose.items() if len(waiting) >= PACK_EVENTS]:
             self._pack(kind)
 
@@ -58,19 +60,18 @@ class Buffer:
         self._packed[table].append(pack(table, self._loose.pop(kind)))
 
 
-def _rows_of(event: SinkEvent | StateRow) -> int:
-    if isinstance(event, SpreadPoints):
-        return len(event.points)
-    return len(event.symbols) if isinstance(event, StreamState) else 1
+def _rows_of(kind: type, events: Sequence[Any]) -> int:
+    if kind is SpreadPoints:
+        return sum(len(event.points) for event in events)
+    return sum(len(event.symbols) for event in events) if kind is StreamState else len(events)
 
 
 def _rows(table: str, events: Sequence[Any]) -> pa.RecordBatch:
-    """Events whose attributes are named as the table's columns. NaN is not a value: it becomes null."""
+    """Events whose fields are named as the table's columns. NaN is not a value: it becomes null."""
     schema = file_schema(table)
-    columns = [
-        pa.array(list(map(attrgetter(field.name), events)), field.type, from_pandas=True) for field in schema
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    columns = dict(zip(events[0].__struct_fields__, zip(*map(astuple, events), strict=True), strict=True))
+    arrays = [pa.array(columns[field.name], field.type, from_pandas=field.nullable) for field in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _state_rows(table: str, states: Sequence[StreamState]) -> pa.RecordBatch:

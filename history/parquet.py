@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from history.lake import TIME_COLUMNS
 from history.schema import PARTITIONS, SCHEMAS
 
 
+@cache
 def file_schema(table: str) -> pa.Schema:
     """A table's columns as they are in its files: without those of the partition."""
     schema = SCHEMAS[table]

@@ -15,7 +15,8 @@ from markets.models import Exchange, OpportunityFilter
 from markets.seed import seed
 from simulator.server import Simulator
 from tests.lake import rows
-from tests.test_collect import Process, database_url
+from tests.live import database_url
+from tests.test_collect import Process
 from tests.tiny_venue import until
 
 
