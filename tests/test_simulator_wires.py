@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from simulator.catalogue import EXCHANGES
 from simulator.server import Simulator
 from tests.simulator_client import Client, best, connect, protobuf, subscribe_quotes
+from tests.tiny_venue import until
 
 
 @pytest.fixture
@@ -18,14 +19,6 @@ async def sim() -> AsyncIterator[Simulator]:
     """Eight exchanges with 20 symbols, quoting fast."""
     async with Simulator(rate=50) as simulator:
         yield simulator
-
-
-async def eventually(true: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not come true"
-        await asyncio.sleep(0.005)
 
 
 async def quote(client: Client, key: str) -> tuple[float, float, float, float]:
@@ -54,7 +47,7 @@ async def test_nothing_is_generated_for_symbols_nobody_asked_for(sim: Simulator)
         await quote(client, "okx")
         assert list(sim.subscriptions("okx")) == ["bbo-tbt:BTC-USDT"]
         assert sim.connections("okx") == 1
-    await eventually(lambda: sim.connections("okx") == 0)
+    await until(lambda: sim.connections("okx") == 0)
     assert sim.subscriptions("okx") == {}
     sent = sim.counts("okx")["quotes"]
     async with connect(sim, "bybit") as other:
@@ -172,7 +165,7 @@ async def test_bybit_takes_ten_args_per_request_and_fails_the_whole_request(sim:
         assert "NOPEUSDT" in bad["ret_msg"]
         assert sim.subscriptions("bybit") == {}
         assert (await client.ask({"op": "subscribe", "args": names[:10]}))["success"] is True
-        await eventually(lambda: len(sim.subscriptions("bybit")) == 10)
+        await until(lambda: len(sim.subscriptions("bybit")) == 10)
 
 
 async def test_bybit_repeats_an_unchanged_book_with_the_same_number() -> None:
@@ -438,7 +431,7 @@ async def test_a_client_that_does_not_read_is_cut_instead_of_filling_memory() ->
             for listing in sim.venues["okx"].listings.values()
         ]
         await client.send({"op": "subscribe", "args": args})
-        await eventually(lambda: sim.counts("okx")["closed"] == 1, 30)
+        await until(lambda: sim.counts("okx")["closed"] == 1, 30)
 
 
 async def test_an_unknown_socket_path_is_refused_in_the_handshake(sim: Simulator) -> None:
