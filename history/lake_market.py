@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from history.reader import LakeReader, Snapshot
+from history.reader import LakeReader, Where
+from history.recorded import frames
 from simulator.catalogue import EXCHANGES, Listing
 from simulator.replay import Row, TradeRow, listing_of, plain
 
@@ -38,9 +39,8 @@ class LakeMarket:
         self, reader: LakeReader, start_us: int, end_us: int, symbols: Sequence[str] | None = None
     ) -> None:
         self.left_out: Counter[str] = Counter()
-        self._where: dict[str, Any] = {"start_us": start_us, "end_us": end_us, "symbol": symbols}
-        self._quotes = reader.snapshot("quotes")
-        self._trades = reader.snapshot("trades")
+        self._where: Where = {"start_us": start_us, "end_us": end_us, "symbol": symbols}
+        self._reader = reader
         samples = self._samples()
         self._first = {key: rows[0] for key, rows in samples.items()}
         self._listings: dict[str, tuple[Listing, ...]] = {key: () for key in EXCHANGES}
@@ -63,9 +63,10 @@ class LakeMarket:
     def _samples(self) -> dict[tuple[str, str], list[Row]]:
         """Some early quotes of each instrument, hour by hour until the end: new ones may come any time."""
         samples: dict[tuple[str, str], list[Row]] = {}
-        for start_us, end_us in self._quotes.slices(**self._where):
+        quotes = self._reader.snapshot("quotes")
+        for start_us, end_us in quotes.slices(**self._where):
             where = self._where | {"start_us": start_us, "end_us": end_us}
-            found = self._quotes.scan(_QUOTE, **where).filter(_SIZED).sort("received_ts_us")
+            found = quotes.scan(_QUOTE, **where).filter(_SIZED).sort("received_ts_us")
             for group in (
                 found.group_by("exchange", "symbol")
                 .head(_SAMPLE_ROWS)
@@ -78,19 +79,19 @@ class LakeMarket:
         return samples
 
     def _quote_rows(self) -> Iterator[Row]:
-        for frame in self._known(self._quotes, _SIZED, "quotes"):
+        for frame in self._known("quotes", _SIZED):
             yield from map(_row, frame.select(_QUOTE).iter_rows())
 
     def _trade_rows(self) -> Iterator[TradeRow]:
-        for frame in self._known(self._trades, pl.col("side").is_not_null(), "trades"):
+        for frame in self._known("trades", pl.col("side").is_not_null()):
             for ts_us, exchange, symbol, price, size, side, venue_ts_us in frame.select(_TRADE).iter_rows():
                 if (exchange, symbol) in self._first:
                     yield TradeRow(ts_us, exchange, symbol, _text(price), _text(size), side, venue_ts_us)
 
-    def _known(self, snapshot: Snapshot, complete: pl.Expr, what: str) -> Iterator[pl.DataFrame]:
-        for frame in snapshot.frames(**self._where):
+    def _known(self, table: str, complete: pl.Expr) -> Iterator[pl.DataFrame]:
+        for frame in frames(self._reader, table, **self._where):
             shown = frame.filter(complete & pl.col("exchange").is_in(EXCHANGES))
-            self.left_out[what] += len(frame) - len(shown)
+            self.left_out[table] += len(frame) - len(shown)
             yield shown
 
 

@@ -3,11 +3,11 @@
 import heapq
 from collections import Counter
 from collections.abc import Iterator, Set
-from typing import Final
+from typing import Final, Unpack
 
 import polars as pl
 
-from history.reader import LakeReader
+from history.reader import LakeReader, Where
 from markets.events import Quote, StreamState
 
 Received = Quote | StreamState
@@ -24,19 +24,17 @@ class Recorded:
     States come one symbol at a time; a state of a collector or of a whole exchange has "" for a name.
     Quotes without a monotonic stamp (imported ones) get one made of the wall clock; states without one
     get 0, which the engine takes for the time of the last quote. Sizes that are not known are NaN.
-    Both tables are read at the version they have when this is made.
     """
 
     def __init__(self, reader: LakeReader, symbols: Set[str]) -> None:
         self.skipped: Counter[str] = Counter()
         """Quotes of other symbols, by symbol."""
         self._symbols = symbols
-        self._quotes = reader.snapshot("quotes")
-        self._states = reader.snapshot("stream_states")
+        self._reader = reader
 
     def range(self) -> tuple[int, int] | None:
         """Times of the first quote and of the last quote or state, µs; None where there is no quote."""
-        quotes, states = self._quotes.range(), self._states.range()
+        quotes, states = self._reader.range("quotes"), self._reader.range("stream_states")
         return quotes and (quotes[0], max(quotes[1], states[1] if states else 0))
 
     def events(self, start_us: int, end_us: int) -> Iterator[Received]:
@@ -47,17 +45,27 @@ class Recorded:
 
     def _quotes_between(self, start_us: int, end_us: int) -> Iterator[Quote]:
         wanted = pl.col("symbol").is_in(list(self._symbols))
-        for frame in self._quotes.frames(start_us=start_us, end_us=end_us):
+        for frame in frames(self._reader, "quotes", start_us=start_us, end_us=end_us):
             self.skipped.update(dict(frame.filter(~wanted)["symbol"].value_counts().iter_rows()))
             for row in frame.filter(wanted).with_columns(_SIZES, _MONO).select(_QUOTE).iter_rows():
                 yield Quote(*row)
 
     def _states_between(self, start_us: int, end_us: int) -> Iterator[StreamState]:
         mono = pl.col("received_mono_ns").fill_null(0)
-        for frame in self._states.frames(start_us=start_us, end_us=end_us):
+        for frame in frames(self._reader, "stream_states", start_us=start_us, end_us=end_us):
             for exchange, symbol, *rest in frame.with_columns(mono).select(_STATE).iter_rows():
                 if not symbol or symbol in self._symbols:
                     yield StreamState(exchange, (symbol,), *rest)
+
+
+def frames(reader: LakeReader, table: str, **where: Unpack[Where]) -> Iterator[pl.DataFrame]:
+    """A table's rows in order of time, each hour at the version the table has when it is its turn.
+
+    At the speed of the clock an hour takes an hour, and files that a compaction replaced are deleted
+    two hours later.
+    """
+    for start_us, end_us in reader.snapshot(table).slices(**where):
+        yield from reader.snapshot(table).frames(**(where | {"start_us": start_us, "end_us": end_us}))
 
 
 def _stamp(event: Received) -> tuple[int, int]:
