@@ -106,7 +106,13 @@ export class Card {
     const broken = lost || !["live", "quiet", "waiting"].includes(this.chart.state(now));
     this.marks = this.past.marks(window, now, this.names);
     this.plot.draw(window, this.past.pieces(window, now), this.marks, now, broken && window.to >= now);
-    this.#write(".note", this.hovered || this.past.words(window, now));
+    this.past.changed = false;
+    this.tell(window, now);
+  }
+
+  /** Write what the picture cannot show. */
+  tell(window, now) {
+    this.#write(".note", this.hovered || this.past.words(window, now, { long: this.alone }));
   }
 
   #hover(time, spread) {

@@ -78,7 +78,7 @@ function options(parent, chart, hovered) {
     },
     scales: { x: { time: true, auto: false }, y: { range: (u, low, high) => calmRange(low, high, freeBelow(chart)) } },
     axes: [
-      axis({ size: 22, space: 50, values: timeLabels, grid: { show: false } }),
+      axis({ size: 22, space: timeSpace, values: timeLabels, grid: { show: false } }),
       axis({ size: 66, splits: (u, axis, low, high) => percentTicks(u, low + (high - low) * freeBelow(chart), high), values: percentLabels, grid: { stroke: () => colours.hair, width: 1 } }),
     ],
     series: [
@@ -103,6 +103,9 @@ const freeBelow = ({ marks }) => (marks.trades ? tradesHeight : 0);
 const bandEdge = { width: 0, points: { show: false } };
 
 const axis = (more) => ({ font: FONT, stroke: () => colours.quiet, ticks: { show: false }, gap: 4, ...more });
+
+/** Pixels from label to label: seconds need more of them. */
+const timeSpace = (u, axis, from, to, width) => ((to - from) * 50 < 60 * width ? 72 : 50);
 
 /** Times in the viewer's zone; none so near an end that it would be cut or run into the other axis. */
 function timeLabels(u, ticks, axis, space, step) {
@@ -157,24 +160,28 @@ function niceStep(rough) {
 
 function shadeGaps(u, gaps) {
   const { ctx, bbox } = u;
+  ctx.save(); // uPlot remembers what it set itself
   ctx.fillStyle = colours.lost;
   for (const [from, to] of gaps) {
     const left = Math.max(u.valToPos(from, "x", true), bbox.left);
     const right = Math.min(u.valToPos(to, "x", true), bbox.left + bbox.width);
     if (right >= left) ctx.fillRect(left, bbox.top, Math.max(right - left, devicePixelRatio), bbox.height);
   }
+  ctx.restore();
 }
 
 function drawZero(u) {
   const { ctx, bbox } = u;
   const y = Math.round(u.valToPos(0, "y", true)) + 0.5;
   if (y < bbox.top || y > bbox.top + bbox.height) return;
+  ctx.save();
   ctx.strokeStyle = colours.zero;
   ctx.lineWidth = devicePixelRatio;
   ctx.beginPath();
   ctx.moveTo(bbox.left, y);
   ctx.lineTo(bbox.left + bbox.width, y);
   ctx.stroke();
+  ctx.restore();
 }
 
 function under(u) {

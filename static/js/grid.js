@@ -31,6 +31,7 @@ export class Grid {
     for (const { target, isIntersecting } of entries) {
       const card = this.#cardOf(target);
       if (card) card.visible = isIntersecting;
+      if (!isIntersecting) card?.past.cancel();
     }
   }
 

@@ -23,7 +23,7 @@ export class Large {
     this.shown = document.getElementById("large-window");
     this.back = document.getElementById("large-reset");
     this.trades = document.getElementById("large-trades");
-    this.navigator = new Navigator({ view: () => this.window(this.now()), now, move: (span, to) => this.#move({ span, to }) });
+    this.navigator = new Navigator({ view: (then) => this.window(then), now, move: (span, to) => this.#move({ span, to }) });
     this.#listen();
   }
 
@@ -45,7 +45,7 @@ export class Large {
 
   // On the chart itself the arrows move through time; elsewhere they go to the neighbours.
   #key(event) {
-    if (event.target.matches("input") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.matches("input:not([type=checkbox])") || event.ctrlKey || event.metaKey || event.altKey) return;
     const arrow = event.key === "ArrowLeft" || event.key === "ArrowRight";
     if (arrow && !event.target.matches(".plot")) this.step(event.key === "ArrowLeft" ? -1 : 1);
     else if (event.key === "0") this.#move(null);
@@ -60,7 +60,10 @@ export class Large {
     this.title.textContent = `${chart.symbol} · ${this.card.names.join(" / ")}`;
     this.body.replaceChildren(this.card.element);
     this.card.button.tabIndex = -1;
-    if (!this.dialog.open) this.dialog.showModal();
+    if (!this.dialog.open) {
+      for (const { past } of this.grid.cards.values()) past.cancel(); // nobody waits for them now
+      this.dialog.showModal();
+    }
     this.#move(view);
   }
 

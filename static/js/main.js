@@ -131,7 +131,8 @@ function paint(cards, now, { all = false } = {}) {
   const drawEvery = drawingPace(window.to - window.from);
   cards.forEach((card, place) => {
     card.write(now, catalogue);
-    if (!all && card.plot && (place + ticks) % drawEvery !== 0) return;
+    card.tell(window, now);
+    if (!all && card.plot && !card.past.changed && (place + ticks) % drawEvery !== 0) return;
     card.draw(window, now, connection.lost);
     if (!window.recent) card.past.want(window, card.plot.width * POINTS_PER_PX, now);
   });

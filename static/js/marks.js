@@ -37,7 +37,7 @@ export function drawTrades(u, trades, colours, font) {
   if (!trades) return;
   const { ctx, bbox } = u;
   const rows = [trades.first, trades.second].map((list) => bars(u, list));
-  const most = Math.max(...rows.flatMap((row) => [...row.values()].flatMap(({ buy, sell }) => [buy, sell])), 1);
+  const most = Math.max(...rows.flatMap((row) => [...row.values()].flatMap(({ buy, sell, unknown }) => [buy + unknown, sell])), 1);
   const height = (bbox.height * tradesHeight) / rows.length;
   const scale = (height / 2 - 2) / Math.sqrt(most); // a root, or one large trade would flatten all others
   ctx.save();
@@ -62,7 +62,9 @@ function drawRow(ctx, bbox, row, middle, scale, colours) {
   const width = BAR * devicePixelRatio;
   ctx.fillStyle = colours.hair;
   ctx.fillRect(bbox.left, middle, bbox.width, 1);
-  for (const [column, { buy, sell }] of row) {
+  for (const [column, { buy, sell, unknown }] of row) {
+    ctx.fillStyle = colours.quiet; // under what was bought: the venue did not say which it was
+    ctx.fillRect(column * width, middle, width - 1, -Math.sqrt(buy + unknown) * scale);
     ctx.fillStyle = colours.live;
     ctx.fillRect(column * width, middle, width - 1, -Math.sqrt(buy) * scale);
     ctx.fillStyle = colours.down;
@@ -77,8 +79,8 @@ function bars(u, trades) {
   for (const { timestamp, price, size, side } of trades) {
     if (timestamp < min || timestamp > max) continue;
     const column = Math.floor(u.valToPos(timestamp, "x", true) / (BAR * devicePixelRatio));
-    const bar = columns.get(column) ?? { buy: 0, sell: 0 };
-    bar[side === "sell" ? "sell" : "buy"] += price * size;
+    const bar = columns.get(column) ?? { buy: 0, sell: 0, unknown: 0 };
+    bar[side ?? "unknown"] += price * size;
     columns.set(column, bar);
   }
   return columns;

@@ -5,7 +5,7 @@ const MOST_S = 3 * 24 * 3600; // with a margin on both sides still within what t
 const STEP = 0.2; // of the width, per key
 const KEYS = { ArrowLeft: [-STEP, 1], ArrowRight: [STEP, 1], "+": [0, 1 / 1.5], "=": [0, 1 / 1.5], "-": [0, 1.5] };
 
-/** `view()` gives the `{from, to}` shown, `now()` the present; `move(span, to)` hears where to go, `to` null for the present. */
+/** `now()` gives the present, `view(now)` the `{from, to}` shown then; `move(span, to)` hears where to go, `to` null for the present. */
 export class Navigator {
   constructor({ view, now, move }) {
     Object.assign(this, { view, now, move });
@@ -60,8 +60,8 @@ export class Navigator {
 
   /** Move by a share of the width, then zoom about a place (0 left, 1 right), else about the present or the middle. */
   #change(shift, zoom, place) {
-    const { from, to } = this.view();
     const now = this.now();
+    const { from, to } = this.view(now);
     const span = Math.min(Math.max((to - from) * zoom, LEAST_S), MOST_S);
     const about = place ?? (to >= now ? 1 : 0.5);
     const end = from + (shift + about) * (to - from) + (1 - about) * span;

@@ -15,9 +15,10 @@ export class Past {
   constructor(chart) {
     this.chart = chart;
     this.trading = false;
+    this.changed = false; // since it was last drawn
     const live = (now) => Math.max(chart.points.first || 0, now - WINDOW_S + OVERLAP_S);
     const late = (now, span) => now - Math.max(NEWS_S, span * NEWS_SHARE);
-    const track = (kind, subject, load, liveFrom) => new Track(`${kind} ${subject}`, (...wanted) => load(chart, ...wanted), liveFrom);
+    const track = (kind, subject, load, liveFrom) => new Track(`${kind} ${subject}`, (...wanted) => load(chart, ...wanted), liveFrom, () => (this.changed = true));
     this.spreads = track("spreads", chart.id, loadSpreads, live);
     this.states = track("states", chart.symbol, loadStates, late);
     this.opportunities = track("opportunities", chart.id, loadOpportunities, late);
@@ -31,6 +32,7 @@ export class Past {
   /** Have what a picture of this window with so many points shows; `margin` windows more on either side. */
   want(window, points, now, margin = 0) {
     if (!window.recent) this.spreads.want(window, points, now, margin);
+    if (this.spreads.request) return; // the lines of all charts first, then what is marked on them
     this.opportunities.want(window, points, now, margin);
     this.states.want(window, points, now, margin);
     if (this.trading) this.trades.want(window, points, now, margin);
@@ -61,19 +63,19 @@ export class Past {
   }
 
   /** What the picture cannot show: that it is being fetched, refused, or where nothing was recorded. */
-  words(window, now) {
+  words(window, now, { long = false } = {}) {
     if (window.recent) return "";
     const { loading, refused } = this.spreads;
     if (loading) return gettext("loading…");
     if (refused) return refused.words;
     const piece = this.spreads.best(window, now);
-    return piece && piece.from <= window.from ? this.#missing(window, piece.content, now) : "";
+    return piece && piece.from <= window.from ? this.#missing(window, piece.content, now, long) : "";
   }
 
-  #missing({ from, to }, { points, words }, now) {
+  #missing({ from, to }, { points, words }, now, long) {
     const first = Math.min(...[points, this.chart.points].filter(({ length }) => length).map(({ first }) => first));
     const end = Math.min(to, now);
-    if (!(first < end)) return words || gettext("nothing recorded in this time");
+    if (!(first < end)) return (long && words) || gettext("nothing recorded in this time");
     return first - from > (end - from) * NOTABLE ? translate("nothing recorded before %(time)s", { time: minute(first) }) : "";
   }
 }

@@ -57,10 +57,10 @@ const covers = (piece, from, until, resolution) =>
 
 const overlap = (piece, from, to) => Math.min(piece.to, to) - Math.max(piece.from, from);
 
-/** One kind of past of one chart. `load(wanted, signal)` fetches it, `liveFrom(now, span)` is from when on it need not. */
+/** One kind of past of one chart. `load(wanted, signal)` fetches it, `liveFrom(now, span)` is from when on it need not. `arrived()` hears of every answer. */
 export class Track {
-  constructor(key, load, liveFrom) {
-    Object.assign(this, { key, load, liveFrom });
+  constructor(key, load, liveFrom, arrived) {
+    Object.assign(this, { key, load, liveFrom, arrived });
     this.request = null;
     this.refused = null;
   }
@@ -95,6 +95,7 @@ export class Track {
       if (!abort.signal.aborted) this.refused = refusedBy(problem, span);
     } finally {
       if (this.request === request) this.request = null;
+      this.arrived();
     }
   }
 

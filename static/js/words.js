@@ -25,8 +25,10 @@ function tradeWords(trades, currency, time, near) {
   if (!trades) return [];
   return [trades.first, trades.second].flatMap((list, place) => {
     const there = list.filter(({ timestamp }) => Math.abs(timestamp - time) <= near);
-    const sum = (sold) => there.filter(({ side }) => (side === "sell") === sold).reduce((total, { price, size }) => total + price * size, 0);
+    const sum = (of) => there.filter(({ side }) => side === of).reduce((total, { price, size }) => total + price * size, 0);
     if (!there.length) return [];
-    return [translate("%(exchange)s: bought %(bought)s, sold %(sold)s", { exchange: trades.names[place], bought: amount(sum(false), currency), sold: amount(sum(true), currency) })];
+    const [bought, sold, unknown] = ["buy", "sell", null].map((side) => amount(sum(side), currency));
+    const known = translate("%(exchange)s: bought %(bought)s, sold %(sold)s", { exchange: trades.names[place], bought, sold });
+    return [sum(null) ? translate("%(known)s, either %(unknown)s", { known, unknown }) : known];
   });
 }
