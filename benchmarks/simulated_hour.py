@@ -125,13 +125,19 @@ def _ticks(
     bid = round(ticks * tick, decimals)
     ask = round(max(ticks + 1, int((price + half) / tick)) * tick, decimals)
     typical = listing.volume * 1e-5 / price
-    bid_size, ask_size = (round(typical * rng.lognormvariate(0, 0.8) + 1e-6, 6) for _ in "ba")
+    lot = 10.0**-listing.size_decimals
+    bid_size, ask_size = (
+        max(lot, round(typical * rng.lognormvariate(0, 0.8), listing.size_decimals)) for _ in "ba"
+    )
     ts_us, mono_ns = _stamps(rng, at)
     venue_us = (ts_us - rng.randrange(2_000, 40_000)) // 1000 * 1000
     yield Quote(key, symbol, bid, bid_size, ask, ask_size, venue_us, ts_us, mono_ns)
     if rng.random() < TRADE_SHARE:
         side: Side = "buy" if rng.random() < 0.5 else "sell"
-        taken, size = ask if side == "buy" else bid, max(bid_size * rng.random(), 1e-6)
+        taken, size = (
+            ask if side == "buy" else bid,
+            max(lot, round(bid_size * rng.random(), listing.size_decimals)),
+        )
         yield Trade(key, symbol, taken, size, side, str(mono_ns), venue_us, ts_us, mono_ns)
 
 
