@@ -28,6 +28,12 @@ from realtime.sink import RealtimeSink
 DEADLINE_S = 15.0
 
 
+def promised(seconds: float) -> float:
+    """How long something promised for a machine with nothing else to do may take on this one, now."""
+    waiting_per_core = os.getloadavg()[0] / (os.cpu_count() or 1)
+    return seconds * max(1.0, waiting_per_core)
+
+
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody listens on now."""
     with socket.socket() as probe:

@@ -284,6 +284,7 @@ async def test_a_hidden_tab_lets_go_and_catches_up_when_it_is_looked_at(dashboar
         await expect(page.locator("#connection")).to_have_text("paused while hidden")
         await hide(page, False)
         await expect(page.locator("#connection")).to_have_text("connected")
+        await moves(page)
         await dashboard.card().says(".state .word", "live")
 
 

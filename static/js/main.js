@@ -37,7 +37,13 @@ const choosers = [...document.querySelectorAll(".ranges")].map((element) => new 
 const asked = readLink();
 let range = asked.range;
 const large = new Large(grid, names, { now: () => store.now(), range: shownWindow, changed: tellLink });
-const feed = new Feed({ address, receive, probe, changed: (status) => connection.show(status) });
+const feed = new Feed({
+  address,
+  opened: () => store.reconnected(),
+  receive,
+  probe,
+  changed: (status) => connection.show(status),
+});
 
 function address() {
   const url = new URL("/ws/realtime_charts", location.href.replace(/^http/, "ws"));

@@ -8,14 +8,14 @@ const LASTING = 3; // failed attempts, then the page says what may be wrong
 const CLOSED = { notSignedIn: 4401, restart: 1012 };
 
 /**
- * `address()` gives the URL to open, `receive(message)` takes each message, `probe()` asks the
- * server after a failed handshake (a browser does not tell why one failed) and returns ok | signed_out |
- * unreachable. `changed(status)` hears `{state, reason, retryAt, trouble}`: state is connecting |
+ * `address()` gives the URL to open, `opened()` hears of every new connection, `receive(message)` takes
+ * each message, `probe()` asks the server after a failed handshake (a browser does not tell why one failed)
+ * and returns ok | signed_out | unreachable. `changed(status)` hears `{state, reason, retryAt, trouble}`: state is connecting |
  * connected | reconnecting | signed_out | paused, trouble is refused | unreachable when it lasts.
  */
 export class Feed {
-  constructor({ address, receive, probe, changed }) {
-    Object.assign(this, { address, receive, probe, changed });
+  constructor({ address, opened, receive, probe, changed }) {
+    Object.assign(this, { address, opened, receive, probe, changed });
     this.failures = 0;
     this.trouble = null;
     this.timer = null;
@@ -27,7 +27,10 @@ export class Feed {
     this.changed({ state: this.failures ? "reconnecting" : "connecting", reason: "", trouble: this.trouble });
     const socket = new WebSocket(this.address());
     let openedAt = null;
-    socket.onopen = () => (openedAt = performance.now());
+    socket.onopen = () => {
+      openedAt = performance.now();
+      this.opened();
+    };
     socket.onmessage = ({ data }) => this.#received(socket, JSON.parse(data));
     socket.onclose = ({ code, reason }) => this.#closed(code, reason, openedAt);
     this.socket = socket;

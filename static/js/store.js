@@ -78,9 +78,17 @@ export class Store {
     this.#setClock(Math.max(message.seq / 1e6, this.newest));
   }
 
+  /** A new connection: its first message tells the time anew, as a clock may have jumped (a machine slept). */
+  reconnected() {
+    this.clockMayHaveJumped = true;
+  }
+
   // The message that travelled fastest tells the server's time best; a merged one comes late.
   #setClock(seconds) {
-    if (seconds > 0) this.offset = Math.max(this.offset, seconds - performance.now() / 1000);
+    if (seconds <= 0) return;
+    const offset = seconds - performance.now() / 1000;
+    this.offset = this.clockMayHaveJumped ? offset : Math.max(this.offset, offset);
+    this.clockMayHaveJumped = false;
   }
 
   /** The chart with this id, made when it is new. */
@@ -95,6 +103,7 @@ export class Store {
     this.seq = null;
     this.newest = 0;
     this.offset = -Infinity;
+    this.clockMayHaveJumped = false;
   }
 
   /** The server's time in seconds; the viewer's own until the server told. */
