@@ -9,11 +9,12 @@ from deltalake.exceptions import DeltaError
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.template.loader import render_to_string
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.text import Truncator
 from django.utils.timesince import timesince
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 QUEUED_S = 600  # what no worker has begun by then is forgotten; ask again
 DAYS_SHOWN = 31
 RUNS_SHOWN = 10
+REMARK_CHARS = 60
 # A shape beside the word, so that state is never colour alone.
 SIGNS = {
     State.RUNNING: "○",
@@ -44,10 +46,7 @@ SIGNS = {
 class LakeTableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
     """One row per table of the lake; the days it keeps are edited in place."""
 
-    list_display = (
-        "table", "days", "size", "files", "rows", "oldest", "newest", "per_day", "compacted", "retained",
-        "cleaned",
-    )  # fmt: skip
+    list_display = ("table", "days", "size", "files", "rows", "oldest", "newest", "per_day", "maintained")
     list_editable = ("days",)
     fields = ("table", "days", "each_day", "last_runs")
     readonly_fields = ("table", "each_day", "last_runs")
@@ -63,6 +62,12 @@ class LakeTableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic 
     def has_delete_permission(self, request: HttpRequest, obj: RetentionPolicy | None = None) -> bool:
         """The schema says which tables there are."""
         return False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The list, called what it is."""
+        return super().changelist_view(request, {**(extra_context or {}), "title": _("Lake tables")})
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         """Look every listed table up once, and their last runs with one query."""
@@ -99,13 +104,13 @@ class LakeTableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic 
         """Rows of the table."""
         return _number(row.measured and row.measured.rows)
 
-    @admin.display(description=_("oldest row"))
-    def oldest(self, row: Any) -> datetime.datetime | None:
+    @admin.display(description=_("oldest row (UTC)"))
+    def oldest(self, row: Any) -> str:
         """By the table's clock."""
         return _moment(row.measured and row.measured.oldest_us)
 
-    @admin.display(description=_("newest row"))
-    def newest(self, row: Any) -> datetime.datetime | None:
+    @admin.display(description=_("newest row (UTC)"))
+    def newest(self, row: Any) -> str:
         """By the table's clock."""
         return _moment(row.measured and row.measured.newest_us)
 
@@ -114,20 +119,11 @@ class LakeTableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic 
         """Mean of the last whole days."""
         return _bytes(row.measured and row.measured.bytes_per_day)
 
-    @admin.display(description=_("compacted"))
-    def compacted(self, row: Any) -> str:
-        """How the last compaction stands."""
-        return _standing(row.runs[Kind.COMPACT])
-
-    @admin.display(description=_("old days deleted"))
-    def retained(self, row: Any) -> str:
-        """How the last retention stands."""
-        return _standing(row.runs[Kind.RETAIN])
-
-    @admin.display(description=_("cleaned"))
-    def cleaned(self, row: Any) -> str:
-        """How the last cleaning stands."""
-        return _standing(row.runs[Kind.CLEAN])
+    @admin.display(description=_("last maintenance"))
+    def maintained(self, row: Any) -> str:
+        """How the last run of each kind stands."""
+        lines = ((kind.label, _standing(row.runs[kind])) for kind in Kind)
+        return format_html_join("", "<span>{}: {}</span>", lines)
 
     @admin.display(description=_("each day"))
     def each_day(self, row: RetentionPolicy) -> str:
@@ -137,7 +133,8 @@ class LakeTableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic 
         except (DeltaError, OSError) as error:
             return gettext("The lake cannot be read: %(error)s") % {"error": in_short(error)}
         shown = [
-            (day["date"], *map(_number, (day["files"], day["rows"])), day["bytes"]) for day in days.to_dicts()
+            (date, _bytes(size), _number(files), _number(rows))
+            for date, files, rows, size in days.iter_rows()
         ]
         return render_to_string("admin/history/days.html", {"days": shown})
 
@@ -159,7 +156,7 @@ class LakeTableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic 
         """Queue the retention of the selected tables."""
         self._queue(request, queryset, Kind.RETAIN)
 
-    @admin.action(description=_("Clean files and log now"), permissions=["change"])
+    @admin.action(description=_("Clean up now"), permissions=["change"])
     def clean_now(self, request: HttpRequest, queryset: QuerySet[RetentionPolicy]) -> None:
         """Queue a cleaning of the selected tables."""
         self._queue(request, queryset, Kind.CLEAN)
@@ -185,7 +182,7 @@ class LakeTableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic 
 class MaintenanceRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
     """What was done to the lake; only maintenance writes it."""
 
-    list_display = ("started", "kind", "table", "standing", "took", "rows_", "files", "size", "said")
+    list_display = ("began", "kind", "table", "standing", "took", "rows_", "files", "said")
     list_filter = ("table", "kind", "state")
     date_hierarchy = "started"
 
@@ -204,6 +201,11 @@ class MaintenanceRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no gen
         """Old ones go by themselves."""
         return False
 
+    @admin.display(description=_("started (UTC)"), ordering="started")
+    def began(self, run: MaintenanceRun) -> str:
+        """To the second."""
+        return f"{run.started:%Y-%m-%d %H:%M:%S}"
+
     @admin.display(description=_("state"), ordering="state")
     def standing(self, run: MaintenanceRun) -> str:
         """The state as shape and word."""
@@ -221,18 +223,17 @@ class MaintenanceRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no gen
 
     @admin.display(description=_("files"))
     def files(self, run: MaintenanceRun) -> str:
-        """Before and after."""
-        return f"{_number(run.files_before)} → {_number(run.files_after)}"
-
-    @admin.display(description=_("size"))
-    def size(self, run: MaintenanceRun) -> str:
-        """Before and after."""
-        return f"{_bytes(run.bytes_before)} → {_bytes(run.bytes_after)}"
+        """Of the whole table, before and after."""
+        return format_html(
+            "{}, {}<br>→ {}, {}",
+            _number(run.files_before), _bytes(run.bytes_before),
+            _number(run.files_after), _bytes(run.bytes_after),
+        )  # fmt: skip
 
     @admin.display(description=_("remark"))
     def said(self, run: MaintenanceRun) -> str:
-        """The error, if there was one."""
-        return run.error or run.remark
+        """The error, if there was one; the run's own page has all of it."""
+        return Truncator(run.error or run.remark).chars(REMARK_CHARS)
 
 
 def _newest_runs() -> dict[tuple[str, str], MaintenanceRun]:
@@ -261,6 +262,8 @@ def _bytes(value: int | None) -> str:
     return "–" if value is None else filesizeformat(value)
 
 
-def _moment(ts_us: int | None) -> datetime.datetime | None:
-    """In whole seconds."""
-    return None if ts_us is None else datetime.datetime.fromtimestamp(ts_us // 1_000_000, datetime.UTC)
+def _moment(ts_us: int | None) -> str:
+    """To the minute."""
+    if ts_us is None:
+        return "–"
+    return f"{datetime.datetime.fromtimestamp(ts_us // 1_000_000, datetime.UTC):%Y-%m-%d %H:%M}"

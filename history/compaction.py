@@ -21,6 +21,7 @@ import polars as pl
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
 from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, RemoveAction
+from django.utils.translation import ngettext
 from pyarrow.fs import PyFileSystem
 
 from history.inventory import data_files, files_of
@@ -57,7 +58,11 @@ class Heap:
     @property
     def label(self) -> str:
         """The hour and how many files of it, for people."""
-        return f"{self.date} {self.hour:02}h ({len(self.files):,} files)"
+        count = len(self.files)
+        return ngettext("%(hour)s (%(count)d file)", "%(hour)s (%(count)d files)", count) % {
+            "hour": f"{self.date} {self.hour:02}h",
+            "count": count,
+        }
 
     @property
     def directory(self) -> str:

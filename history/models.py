@@ -42,8 +42,8 @@ class Kind(models.TextChoices):
     """What maintenance does."""
 
     COMPACT = "compact", _("compact")
-    RETAIN = "retain", _("delete what is too old")
-    CLEAN = "clean", _("clean files and log")
+    RETAIN = "retain", _("delete old days")
+    CLEAN = "clean", _("clean up")
 
 
 class State(models.TextChoices):

@@ -8,6 +8,7 @@ from typing import Final
 import polars as pl
 from deltalake import DeltaTable
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from history.compaction import fenced
 from history.inventory import by_day, data_files, files_of
@@ -51,7 +52,10 @@ def plan(lake: Lake, table: str, today: datetime.date) -> list[Step]:
     old = by_day(files_of(lake, table)).filter(pl.col("date") < before)
     if not len(old):
         return []
-    label = _("%(days)d days before %(date)s") % {"days": len(old), "date": before}
+    label = ngettext("%(days)d day before %(date)s", "%(days)d days before %(date)s", len(old)) % {
+        "days": len(old),
+        "date": before,
+    }
     return [Step(label, partial(delete_before, lake, table, before))]
 
 

@@ -188,7 +188,7 @@ def test_runs_are_shown_with_error_and_cannot_be_changed(pages: Client) -> None:
 
     assert "■ failed" in page
     assert "OSError: no space left" in page
-    assert "360 → –" in page
+    assert "360, 3.8\xa0MB<br>→ –, –" in page
     assert "12,345" in page
     change = reverse("admin:history_maintenancerun_change", args=[run.pk])
     assert 'name="_save"' not in text(pages, change)

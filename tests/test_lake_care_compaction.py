@@ -179,7 +179,7 @@ def test_the_oldest_hour_is_first_and_each_is_a_step_of_its_own(lake: Lake) -> N
 
     labels = [step.label for step in compaction.plan(lake, "quotes", OVER + 2 * HOUR)]
 
-    assert labels == [f"2026-03-01 {hour} (1 files)" for hour in ("09h", "10h", "11h")]
+    assert labels == [f"2026-03-01 {hour} (1 file)" for hour in ("09h", "10h", "11h")]
 
 
 def test_rows_appended_between_reading_and_committing_stay(lake: Lake) -> None:

@@ -348,7 +348,7 @@ def test_a_dry_run_does_nothing(lake: Lake) -> None:
     said = command("compact_lake", "--dry-run") + command("retain_lake", "--dry-run")
 
     assert "trades: would compact: 2" in said
-    assert f"1 days before {keeps_from(30, timezone.now().date())}" in said
+    assert f"1 day before {keeps_from(30, timezone.now().date())}" in said
     assert "quotes: would compact: nothing to do" in said
     assert not MaintenanceRun.objects.exists()
     assert len(files_of(lake, "trades")) == 2
