@@ -20,6 +20,9 @@ LOOK_BACK_S: Final = (60, 600, 3600, 6 * 3600, 24 * 3600)
 HOLE_US: Final = 60_000_000
 """Where the collector stored nothing for longer about a full hour, the points are computed."""
 
+STRETCH_ROWS: Final = 150_000
+"""Quotes paired at once, about: more would cost memory and no longer gain speed."""
+
 _UNDERWAY_US: Final = 5_000_000
 """Quotes as young may be on their way into the lake: that none is there yet breaks no line."""
 
@@ -142,27 +145,38 @@ class _Ticks:
             from_us = max(at_us - seconds * 1_000_000, began_us)
             pairing = Pairing(self._terms)
             pairing.feed(_NO_QUOTES, self._states_between(began_us, from_us))
-            for _from_us, _to_us in self._stretches(from_us, at_us):
-                pairing.feed(*self._between(_from_us, _to_us))
+            for quotes, before in self._stretches(from_us, at_us):
+                pairing.feed(quotes, before)
             if pairing.warm or from_us == began_us:
                 break
         return pairing
 
     def paired(self, pairing: Pairing, start_us: int, end_us: int) -> Iterator[pl.DataFrame]:
         """The pairing's points, stretch by stretch; where a collector began, a new one takes over."""
-        for from_us, to_us in self._stretches(start_us, end_us):
+        for from_us, to_us in self._lives(start_us, end_us):
             if from_us in self._starts:
                 yield pairing.end(from_us, interrupted=True)
                 pairing = Pairing(self._terms)
-            yield pairing.feed(*self._between(from_us, to_us))
+            for quotes, states in self._stretches(from_us, to_us):
+                yield pairing.feed(quotes, states)
         yield pairing.end(min(end_us, time.time_ns() // 1000 - _UNDERWAY_US))
 
-    def _stretches(self, start_us: int, end_us: int) -> Iterator[tuple[int, int]]:
-        """All of [start, end), cut by the slices of the quotes and by the starts of collectors."""
-        slices = self._quotes.slices(**self._within(start_us, end_us))
-        cuts = {cut for part in slices for cut in part} | {start_us, end_us}
-        cuts |= {start for start in self._starts if start_us <= start < end_us}
-        return pairwise(sorted(cuts))
+    def _lives(self, start_us: int, end_us: int) -> Iterator[tuple[int, int]]:
+        """All of [start, end), cut where a collector began."""
+        return pairwise([start_us, *sorted(s for s in self._starts if start_us < s < end_us), end_us])
+
+    def _stretches(self, start_us: int, end_us: int) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+        """Quotes and states of all of [start, end): of one slice of the table, then of ever more."""
+        cuts = [to_us for _from_us, to_us in self._quotes.slices(**self._within(start_us, end_us))]
+        at, slices = start_us, 1
+        while cuts:
+            *_, to_us = cuts[:slices]
+            del cuts[:slices]
+            quotes, states = self._between(at, to_us)
+            yield quotes, states
+            at = to_us
+            slices = slices * 2 if len(quotes) < STRETCH_ROWS else max(1, slices // 2)
+        yield _NO_QUOTES, self._states_between(at, end_us)
 
     def _between(self, start_us: int, end_us: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Quotes and states of [start, end)."""
