@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 from msgspec import Struct
 
 from history.lake import Lake
-from history.old_files import Content, OldFile, OldFileError, read
+from history.old_files import Content, OldFile, OldFileError, fingerprint, load, parse
 from history.old_names import Names
 from history.schema import CLOCK, SCHEMAS
 
@@ -55,7 +55,7 @@ class Importer:
         self._dry_run = dry_run
         self._tables: dict[str, DeltaTable | None] = {}
         self._taken: dict[str, int] = {}  # transactions of this run, committed or waiting
-        self._waiting: defaultdict[str, list[tuple[Outcome, Content]]] = defaultdict(list)
+        self._waiting: defaultdict[str, list[tuple[Outcome, pa.Table]]] = defaultdict(list)
 
     def run(self, files: Iterable[OldFile]) -> Iterator[Outcome]:
         """What became of each file, told once it is certain.
@@ -84,29 +84,34 @@ class Importer:
                 f"unknown symbol {file.symbol} on {exchange}: sync the markets, or add it in the admin",
             )
         try:
-            content = read(file, exchange, symbol)
+            content = load(file)
+            version = fingerprint(content)
+            if known := self._known(file, version):
+                return known
+            found = parse(file, content, exchange, symbol)
         except OldFileError as error:
             return Outcome(file, Fate.QUARANTINED, str(error))
-        return self._known(file, content)
+        self._wait(file, found, version)
+        return None
 
-    def _known(self, file: OldFile, content: Content) -> Outcome | None:
+    def _known(self, file: OldFile, version: int) -> Outcome | None:
+        """An outcome when the file was imported before, in this run or another one."""
         delta, app_id = self._table(file.table), _app_id(file)
         before = self._taken.get(app_id)
         if before is None and delta is not None:
             before = delta.transaction_version(app_id)
-        if before == content.fingerprint:
+        if before is None:
+            return None
+        if before == version:
             return Outcome(file, Fate.THERE)
-        if before is not None:
-            return Outcome(
-                file, Fate.QUARANTINED, "changed since it was imported; most of its rows would come twice"
-            )
-        oldest_us = pc.min(content.rows[CLOCK[file.table]]).as_py()
-        outcome = Outcome(
-            file, Fate.IMPORTED, rows=len(content.rows), left_out=content.left_out, oldest_us=oldest_us
-        )
-        self._taken[app_id] = content.fingerprint
-        self._waiting[file.table].append((outcome, content))
-        return None
+        changed = "changed since it was imported; most of its rows would come twice"
+        return Outcome(file, Fate.QUARANTINED, changed)
+
+    def _wait(self, file: OldFile, found: Content, version: int) -> None:
+        oldest_us = pc.min(found.rows[CLOCK[file.table]]).as_py()
+        outcome = Outcome(file, Fate.IMPORTED, "", len(found.rows), found.left_out, oldest_us)
+        self._taken[_app_id(file)] = version
+        self._waiting[file.table].append((outcome, found.rows))
 
     def _is_full(self, table: str) -> bool:
         waiting = self._waiting[table]
@@ -116,8 +121,9 @@ class Importer:
         waiting = self._waiting.pop(table)
         if not self._dry_run:
             delta = self._tables[table] = self._table(table) or self._lake.ensure(table)
-            rows = pa.concat_tables([content.rows for _, content in waiting])
-            versions = {_app_id(outcome.file): content.fingerprint for outcome, content in waiting}
+            rows = pa.concat_tables([rows for _, rows in waiting])
+            names = [_app_id(outcome.file) for outcome, _ in waiting]
+            versions = {app_id: self._taken[app_id] for app_id in names}
             self._lake.append_all(delta, table, _partitioned(rows, table), versions)
         for outcome, _ in waiting:
             yield outcome

@@ -60,7 +60,6 @@ class Content(Struct):
 
     rows: pa.Table
     left_out: int
-    fingerprint: int
 
 
 def find(folder: Path) -> tuple[list[OldFile], list[Path]]:
@@ -87,10 +86,22 @@ def _parquet_below(folder: Path) -> Iterator[Path]:
         yield from (Path(parent) / name for name in names if name.endswith(".parquet"))
 
 
-def read(file: OldFile, exchange: str, symbol: str) -> Content:
+def load(file: OldFile) -> bytes:
+    """All of a file. Raises OldFileError."""
+    try:
+        return file.path.read_bytes()
+    except OSError as error:
+        raise OldFileError(f"unreadable: {error.strerror}") from error
+
+
+def fingerprint(content: bytes) -> int:
+    """A number of 63 bits that another content does not have."""
+    return int.from_bytes(blake2b(content, digest_size=8).digest(), "big") >> 1
+
+
+def parse(file: OldFile, content: bytes, exchange: str, symbol: str) -> Content:
     """The rows of a file under our names of its exchange and symbol. Raises OldFileError."""
     try:
-        content = file.path.read_bytes()
         parquet = pq.ParquetFile(pa.BufferReader(content))
         _check(file, parquet.schema_arrow)
         old = parquet.read(columns=[*_columns(file.table), *_names_inside(parquet.schema_arrow)])
@@ -99,8 +110,7 @@ def read(file: OldFile, exchange: str, symbol: str) -> Content:
         raise OldFileError(f"unreadable or truncated: {reason}") from error
     _check_names(file, old)
     rows = _converted(old, file.table, exchange, symbol)
-    fingerprint = int.from_bytes(blake2b(content, digest_size=8).digest(), "big") >> 1
-    return Content(rows, len(old) - len(rows), fingerprint)
+    return Content(rows, len(old) - len(rows))
 
 
 def _columns(table: str) -> list[str]:
