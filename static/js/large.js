@@ -135,6 +135,7 @@ export class Large {
 
   #toggleTrades() {
     this.card.past.trading = this.trades.checked;
+    if (!this.trades.checked) this.card.past.trades.cancel();
     this.paint();
   }
 

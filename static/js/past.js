@@ -64,10 +64,10 @@ export class Past {
 
   /** What the picture cannot show: that it is being fetched, refused, or where nothing was recorded. */
   words(window, now, { long = false } = {}) {
-    if (window.recent) return "";
-    const { loading, refused } = this.spreads;
-    if (loading) return gettext("loading…");
+    const refused = this.tracks.map((track) => track.refused).find(Boolean);
     if (refused) return refused.words;
+    if (window.recent) return "";
+    if (this.spreads.loading) return gettext("loading…");
     const piece = this.spreads.best(window, now);
     return piece && piece.from <= window.from ? this.#missing(window, piece.content, now, long) : "";
   }
