@@ -21,15 +21,15 @@ class Pace:
         self.room = asyncio.Event()
         self.room.set()
 
-    def pauseProducing(self) -> None:  # noqa: N802 Twisted's name, as are the next two
+    def pauseProducing(self) -> None:
         """What was written is not read yet."""
         self.room.clear()
 
-    def resumeProducing(self) -> None:  # noqa: N802
+    def resumeProducing(self) -> None:
         """There is room again."""
         self.room.set()
 
-    def stopProducing(self) -> None:  # noqa: N802
+    def stopProducing(self) -> None:
         """The connection is gone: whoever waits finds out by itself."""
         self.room.set()
 

@@ -79,7 +79,7 @@ class Snapshot:
             start_us = max(first_us, where.get("start_us") or first_us)
             end_us = min(first_us + HOUR_US, where.get("end_us") or first_us + HOUR_US)
             step = ceil((end_us - start_us) / ceil(count / SLICE_FILES))
-            for at in range(start_us, end_us, step):
+            for at in range(start_us, end_us, max(step, 1)):
                 yield at, min(at + step, end_us)
 
     def batches(
