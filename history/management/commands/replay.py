@@ -91,7 +91,7 @@ class Command(BaseCommand):
         name = f"{lake.url} {start_us} {end_us} {sorted(symbols)} {config.revision}"
         with self._output(lake, name, options) as output:
             self._run(replay, recorded, (start_us, end_us), Pace(options["speed"]), output)
-        self._report(replay, recorded)
+            self._report(replay, recorded)
 
     def _run(
         self, replay: Replay, recorded: Recorded, when: tuple[int, int], pace: Pace, output: Output
