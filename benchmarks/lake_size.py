@@ -23,7 +23,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow.fs import LocalFileSystem
+from obstore.store import LocalStore
 
 from arbsite.environment import BASE_DIR
 from history.parquet import file_schema
@@ -88,7 +88,7 @@ def received(rows: pl.DataFrame) -> pl.DataFrame:
 
 def ours(rows: pl.DataFrame, path: str) -> None:
     """As a compaction writes it."""
-    file = SortedFile("quotes", LocalFileSystem(), path)
+    file = SortedFile("quotes", LocalStore(str(Path(path).parent)), Path(path).name)
     file.write(rows)
     file.close()
 

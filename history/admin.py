@@ -244,10 +244,7 @@ def _newest_runs() -> dict[tuple[str, str], MaintenanceRun]:
 def _standing(run: MaintenanceRun | None) -> str:
     if run is None:
         return gettext("never")
-    words = {"sign": SIGNS[State(run.state)], "state": run.get_state_display()}
-    return format_html(
-        '<span title="{}">{sign} {state}</span> {}', run.error or run.remark, _ago(run), **words
-    )
+    return f"{SIGNS[State(run.state)]} {run.get_state_display()} {_ago(run)}"
 
 
 def _ago(run: MaintenanceRun) -> str:

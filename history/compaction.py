@@ -19,10 +19,8 @@ from typing import Final
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
-from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, RemoveAction
 from django.utils.translation import ngettext
-from pyarrow.fs import PyFileSystem
 
 from history.inventory import data_files, files_of
 from history.lake import Lake
@@ -136,13 +134,13 @@ def compact(lake: Lake, delta: DeltaTable, table: str, heap: Heap) -> int:
 
 def _write(lake: Lake, table: str, heap: Heap) -> Iterator[SortedFile]:
     """The heap's rows in new files that no version of the table knows yet, closed one by one."""
-    filesystem = PyFileSystem(DeltaStorageHandler(lake.uri(table), lake.storage_options or None))
+    store = lake.store(table)
     files = heap.files.sort("oldest_us", "newest_us").select("path", "rows")  # as they were written
     sources = [Source(f"{lake.uri(table)}/{path}", rows) for path, rows in files.iter_rows()]
     scratch, file = _scratch(lake, table), None
     for rows in sorted_slices(sources, SORT_ORDER[table], lake.storage_options, SLICE_ROWS, scratch):
         if file is None:
-            file = SortedFile(table, filesystem, f"{heap.directory}/{heap.prefix}{uuid.uuid4()}.parquet")
+            file = SortedFile(table, store, f"{heap.directory}/{heap.prefix}{uuid.uuid4()}.parquet")
         file.write(rows)
         if file.rows >= heap.rows_per_file:
             file.close()

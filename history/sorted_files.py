@@ -1,12 +1,14 @@
 """Writing sorted rows as Parquet so that statistics prune."""
 
+import io
 import math
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 import pyarrow.parquet as pq
-from pyarrow.fs import FileSystem
+from obstore import open_writer
+from obstore.store import ObjectStore
 
 from history.parquet import delta_stats, encoding, file_schema
 from history.schema import SORT_ORDER
@@ -15,10 +17,31 @@ ROW_GROUP_ROWS: Final = 122_880
 MIN_ROW_GROUP_ROWS: Final = 32_768
 
 
+class _Output(io.RawIOBase):
+    """A new object of the store as the file that pyarrow writes to; it is there once closed."""
+
+    def __init__(self, store: ObjectStore, path: str) -> None:
+        self._writer = open_writer(store, path)
+        self.size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        count = self._writer.write(bytes(data))
+        self.size += count
+        return count
+
+    def close(self) -> None:
+        if not self.closed:
+            self._writer.close()
+        super().close()
+
+
 class SortedFile:
     """One Parquet file of a table being written, rows in the table's order."""
 
-    def __init__(self, table: str, filesystem: FileSystem, path: str) -> None:
+    def __init__(self, table: str, store: ObjectStore, path: str) -> None:
         self.path = path
         self.rows = 0
         self.bytes = 0
@@ -26,9 +49,9 @@ class SortedFile:
         self._names = SORT_ORDER[table][:-1]
         self._schema = file_schema(table)
         self._metadata: list[pq.FileMetaData] = []
-        self._sink = filesystem.open_output_stream(path)
+        self._output = _Output(store, path)
         self._writer = pq.ParquetWriter(
-            self._sink, self._schema, metadata_collector=self._metadata, **encoding(self._schema)
+            self._output, self._schema, metadata_collector=self._metadata, **encoding(self._schema)
         )
 
     def write(self, rows: pl.DataFrame) -> None:
@@ -43,8 +66,8 @@ class SortedFile:
     def close(self) -> None:
         """End the file; `bytes` and `stats` are known from then on."""
         self._writer.close()
-        self.bytes = self._sink.tell()
-        self._sink.close()
+        self._output.close()
+        self.bytes = self._output.size
         self.stats = delta_stats(self._metadata[0])
 
 
