@@ -3,12 +3,12 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
+from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 from msgspec import Struct
-from msgspec.structs import astuple
 
 from history.parquet import file_schema
 from markets.events import OpportunityEvent, Quote, SinkEvent, SpreadPoints, StreamState, Trade
@@ -69,8 +69,10 @@ def _rows_of(kind: type, events: Sequence[Any]) -> int:
 def _rows(table: str, events: Sequence[Any]) -> pa.RecordBatch:
     """Events whose fields are named as the table's columns. NaN is not a value: it becomes null."""
     schema = file_schema(table)
-    columns = dict(zip(events[0].__struct_fields__, zip(*map(astuple, events), strict=True), strict=True))
-    arrays = [pa.array(columns[field.name], field.type, from_pandas=field.nullable) for field in schema]
+    arrays = [
+        pa.array(list(map(attrgetter(field.name), events)), field.type, from_pandas=field.nullable)
+        for field in schema
+    ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
