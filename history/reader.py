@@ -16,8 +16,8 @@ from history.lake import Lake, partition_of
 from history.schema import CLOCK, PARTITIONS, SCHEMAS
 
 HOUR_US: Final = 3_600_000_000
-SLICE_FILES: Final = 400
-"""Files of one slice: about 0.1 s of opening them. The hour being written has one per flush."""
+SLICE_FILES: Final = 100
+"""Files of one slice: about 20 ms of opening them. The hour being written has one per flush."""
 
 BATCH_ROWS: Final = 500_000
 """Rows sorted in memory at once, at most (unless that many share one millisecond)."""

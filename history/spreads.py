@@ -1,6 +1,7 @@
 """A chart's points of any time: as the live engine stored them, or computed from the quotes."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -80,12 +81,9 @@ def computed_points(reader: LakeReader, terms: Terms, start_us: int, end_us: int
 
 def find_spans(reader: LakeReader, terms: Terms, start_us: int, end_us: int) -> list[Span]:
     """Stretches with stored points, and the holes between, oldest first."""
-    ts = pl.col("ts_us")
-    scan = reader.scan("spreads", columns=["ts_us"], **_chart(terms, start_us, end_us))
-    hours = scan.group_by(hour=ts // HOUR_US).agg(ts.min(), last=ts.max()).sort("hour").collect()
     spans: list[Span] = []
     at = start_us
-    for first, last in hours.select("ts_us", "last").iter_rows():
+    for first, last in _stored_hours(reader, terms, start_us, end_us):
         if first - at > HOLE_US:
             spans.append(Span("computed", at, first))
             at = first
@@ -96,6 +94,25 @@ def find_spans(reader: LakeReader, terms: Terms, start_us: int, end_us: int) -> 
     else:
         _extend(spans, Span("stored", at, end_us))
     return spans
+
+
+def _stored_hours(reader: LakeReader, terms: Terms, start_us: int, end_us: int) -> Iterator[tuple[int, int]]:
+    """First and last stored point of every hour that has any.
+
+    Hours still in many files are looked at from both their ends, so that not all are opened for this.
+    """
+    spreads = reader.snapshot("spreads")
+    hours = Counter(at // HOUR_US for at, _to in spreads.slices(**_chart(terms, start_us, end_us)))
+    crowded = [hour for hour, slices in hours.items() if slices > 1]
+    compact_end_us = max(start_us, min([end_us, *(hour * HOUR_US for hour in crowded)]))
+    ts = pl.col("ts_us")
+    scan = spreads.scan(["ts_us"], **_chart(terms, start_us, compact_end_us))
+    found = scan.group_by(hour=ts // HOUR_US).agg(ts.min(), last=ts.max()).sort("hour").collect()
+    yield from found.select("ts_us", "last").iter_rows()
+    for hour in sorted(hours):
+        within = max(hour * HOUR_US, start_us), min((hour + 1) * HOUR_US, end_us)
+        if within[1] > compact_end_us and (bounds := spreads.range(**_chart(terms, *within))):
+            yield bounds
 
 
 def _extend(spans: list[Span], more: Span) -> None:

@@ -104,6 +104,7 @@ def test_where_the_collector_stored_nothing_the_points_are_computed_from_the_quo
     store_points(lake, [7.0] * 60, first=540)
     response = operator_client.get(f"{DATA}?{BTC}&{within(500, 600)}")
     assert response["X-History-Source"] == "stored", "a quiet minute is no reason to compute"
+    response.close()
     response = operator_client.get(f"{DATA}?{BTC}&{within(0, 600)}")
     assert response["X-History-Source"] == "computed, stored"
     spreads = [line["spread"] for line in body(response)]
@@ -273,6 +274,7 @@ async def test_without_a_symbol_every_chart_of_the_filter_is_a_line_as_in_a_snap
 
 async def test_a_cancelled_request_stops_reading(lake: Lake, operator: User) -> None:
     token = await sync_to_async(make_token)(operator, 1)
+    await eventually(lambda: not open_answers(), "the readers of earlier requests are closed")
     site: Any = ApplicationCommunicator(  # type: ignore[no-untyped-call]
         ASGIHandler(),
         {

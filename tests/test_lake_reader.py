@@ -15,6 +15,7 @@ from history.reader import BATCH_ROWS, LakeReader
 from history.schema import SCHEMAS
 from tests.lake_data import write, write_quotes
 from tests.spread_oracle import quote
+from tests.test_lake_s3 import Store
 
 HOUR_US = 3_600_000_000
 START_US = 1_760_000_400_000_000 // HOUR_US * HOUR_US
@@ -110,6 +111,19 @@ def test_an_hour_too_large_for_memory_comes_in_several_batches(lake: Lake, reade
     frames = list(reader.snapshot("quotes").frames())
     assert max(map(len, frames)) <= BATCH_ROWS
     assert pl.concat(frames)["bid"].equals(frame["bid"])
+
+
+def test_an_object_store_is_read_the_same_way() -> None:
+    store = Store()
+    try:
+        lake = Lake("s3://bucket/desk", store.options | {"AWS_EXECUTION_ENV": "no option of a store"})
+        reader = LakeReader(lake)
+        write(lake, "quotes", quotes([1, HOUR_US]))
+        assert bids(reader.scan("quotes", start_us=START_US + 2)) == [HOUR_US]
+        assert sum(len(batch) for batch in reader.batches("quotes", symbol="BTC/USDT")) == 2
+        assert reader.range("quotes") == (START_US + 1, START_US + HOUR_US)
+    finally:
+        store.stop()
 
 
 # --- docs/lake.md --------------------------------------------------------------------------------
