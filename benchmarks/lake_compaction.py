@@ -165,8 +165,8 @@ def measure(home: Path) -> dict[str, float]:
 
 def main() -> None:
     """Measure, print and, as the last line, give the figures as JSON."""
+    django.setup()  # what a worker has loaded counts
     if sys.argv[1:2] == ["--compact"]:
-        django.setup()  # what a worker has loaded counts
         ours(Lake(sys.argv[2]))
         print(_high_water_mb())
         return

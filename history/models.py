@@ -42,7 +42,7 @@ class Kind(models.TextChoices):
     """What maintenance does."""
 
     COMPACT = "compact", _("compact")
-    RETAIN = "retain", _("delete old days")
+    RETAIN = "retain", _("retain")
     CLEAN = "clean", _("clean up")
 
 

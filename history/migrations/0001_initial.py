@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
             name='MaintenanceRun',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('compact', 'compact'), ('retain', 'delete old days'), ('clean', 'clean up')], max_length=16, verbose_name='what')),
+                ('kind', models.CharField(choices=[('compact', 'compact'), ('retain', 'retain'), ('clean', 'clean up')], max_length=16, verbose_name='what')),
                 ('table', models.CharField(max_length=32, verbose_name='table')),
                 ('state', models.CharField(choices=[('running', 'running'), ('done', 'done'), ('stopped', 'stopped'), ('failed', 'failed'), ('died', 'died')], default='running', max_length=16, verbose_name='state')),
                 ('started', models.DateTimeField(verbose_name='started')),
