@@ -130,6 +130,7 @@ class TestGaps:
         async with lake_sink() as writing:
             writing.quotes(1)
             await writing.until_written(1)
+            await writing.until(lambda stats: stats["pending_rows"] == 0)  # a flush writes several tables
             died_us = time.time_ns() // 1000
             writing.task.cancel()
         started_us = time.time_ns() // 1000
