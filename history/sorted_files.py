@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any, Final
 
 import polars as pl
@@ -56,12 +57,18 @@ class SortedFile:
 
     def write(self, rows: pl.DataFrame) -> None:
         """Add sorted rows; a row group ends with a name where that leaves it large enough."""
-        arrow = rows.select(self._schema.names).to_arrow().cast(self._schema)
         start = 0
-        for length in row_groups(rows.select(pl.struct(self._names).rle().struct.field("len")).to_series()):
-            self._writer.write_table(arrow.slice(start, length), row_group_size=_even(length))
+        for length in row_groups(self._runs(rows)):
+            group = rows.slice(start, length).select(self._schema.names).to_arrow().cast(self._schema)
+            self._writer.write_table(group, row_group_size=_even(length))
             start += length
         self.rows += len(rows)
+
+    def _runs(self, rows: pl.DataFrame) -> list[int]:
+        """Lengths of the stretches of one name each."""
+        begins = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in self._names)
+        starts = rows.select(begins.arg_true()).to_series().to_list()
+        return [end - start for start, end in pairwise([*starts, len(rows)])]
 
     def close(self) -> None:
         """End the file; `bytes` and `stats` are known from then on."""
