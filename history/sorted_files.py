@@ -57,10 +57,9 @@ class SortedFile:
 
     def write(self, rows: pl.DataFrame) -> None:
         """Add sorted rows; a row group ends with a name where that leaves it large enough."""
-        start = 0
+        arrow, start = rows.select(self._schema.names).to_arrow().cast(self._schema), 0
         for length in row_groups(self._runs(rows)):
-            group = rows.slice(start, length).select(self._schema.names).to_arrow().cast(self._schema)
-            self._writer.write_table(group, row_group_size=_even(length))
+            self._writer.write_table(arrow.slice(start, length), row_group_size=_even(length))
             start += length
         self.rows += len(rows)
 
