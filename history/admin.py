@@ -2,10 +2,8 @@
 
 import datetime
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
-from deltalake.exceptions import DeltaError
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
@@ -20,11 +18,15 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from kombu.exceptions import OperationalError
 
-from history.inventory import by_day, files_of, size_of
-from history.lake import Lake
 from history.maintenance import in_short
 from history.models import Kind, MaintenanceRun, RetentionPolicy, State
 from history.tasks import TASKS
+
+# The lake's libraries weigh 70 MB and every process loads the admin: they come with the first page of it.
+if TYPE_CHECKING:
+    import polars as pl
+
+    from history.lake import Lake
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +73,9 @@ class LakeTableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic 
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         """Look every listed table up once, and their last runs with one query."""
+        from history.inventory import size_of
+        from history.lake import Lake
+
         page = super().get_changelist_instance(request)
         lake, today, runs = Lake.from_settings(), timezone.now().date(), _newest_runs()
         for row in page.result_list:
@@ -79,7 +84,11 @@ class LakeTableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic 
             row.runs = {kind: runs.get((row.table, kind)) for kind in Kind}
         return page
 
-    def _files(self, request: HttpRequest, lake: Lake, table: str) -> pl.DataFrame | None:
+    def _files(self, request: HttpRequest, lake: "Lake", table: str) -> "pl.DataFrame | None":
+        from deltalake.exceptions import DeltaError
+
+        from history.inventory import files_of
+
         try:
             return files_of(lake, table)
         except (DeltaError, OSError) as error:
@@ -128,6 +137,11 @@ class LakeTableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic 
     @admin.display(description=_("each day"))
     def each_day(self, row: RetentionPolicy) -> str:
         """Files, rows and bytes of the newest days."""
+        from deltalake.exceptions import DeltaError
+
+        from history.inventory import by_day, files_of
+        from history.lake import Lake
+
         try:
             days = by_day(files_of(Lake.from_settings(), row.table)).head(DAYS_SHOWN)
         except (DeltaError, OSError) as error:

@@ -5,18 +5,19 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from redis.exceptions import LockError
 from redis.lock import Lock
 
-from history.inventory import files_of
-from history.lake import Lake
 from history.models import Kind, MaintenanceRun, State
 from history.steps import Step
 from markets.runtime import redis_client
+
+if TYPE_CHECKING:
+    from history.lake import Lake
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ Progress = Callable[[str, int, int], None]
 
 def maintain(
     kind: Kind,
-    lake: Lake,
+    lake: "Lake",
     table: str,
     plan: Callable[[], Sequence[Step]],
     *,
@@ -130,7 +131,9 @@ def _listed(labels: Sequence[str]) -> str:
     return shown if rest <= 0 else _("%(shown)s and %(rest)d more") % {"shown": shown, "rest": rest}
 
 
-def _size(lake: Lake, table: str) -> tuple[int, int]:
+def _size(lake: "Lake", table: str) -> tuple[int, int]:
     """Files and bytes."""
+    from history.inventory import files_of
+
     files = files_of(lake, table)
     return len(files), int(files["bytes"].sum())

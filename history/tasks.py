@@ -6,11 +6,8 @@ from typing import Final
 
 from celery import shared_task
 
-from history.lake import Lake
 from history.maintenance import TableBusyError
 from history.models import Kind
-from history.schema import SCHEMAS
-from history.services import look_after
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +35,11 @@ def clean(table: str | None = None) -> None:
 
 
 def _look_after(kind: Kind, table: str | None, wait_s: float) -> None:
+    # Here, because what only queues a task (web, beat) must not load what does it.
+    from history.lake import Lake
+    from history.schema import SCHEMAS
+    from history.services import look_after
+
     lake, until = Lake.from_settings(), time.monotonic() + BUDGET_S
     for name in [table] if table else list(SCHEMAS):
         left_s = until - time.monotonic()
