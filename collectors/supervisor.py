@@ -156,7 +156,7 @@ class Supervisor:
 
     def _instruments(self, config: MarketConfig, key: str) -> frozenset[InstrumentConfig]:
         owns = self.shard.owns
-        return frozenset(each for each in config.instruments if each.exchange == key and owns(each.symbol))
+        return frozenset(each for each in config.instruments if each.exchange == key and owns(each.shard_key))
 
     def _apply_to(self, exchange: ExchangeConfig, instruments: frozenset[InstrumentConfig]) -> None:
         running = self.feeds.get(exchange.key)

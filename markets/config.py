@@ -5,7 +5,7 @@ them with `diff` and touch only what changed.
 """
 
 from collections.abc import Hashable, Iterable
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 from urllib.parse import urlsplit
 from zlib import crc32
 
@@ -42,7 +42,12 @@ def base_url_problem(url: str, schemes: tuple[str, ...]) -> str:
 
 
 class ExchangeConfig(Struct, frozen=True):
-    """One venue. Empty URLs mean the venue's own; fees are in basis points."""
+    """One venue. Empty URLs mean the venue's own; fees are in basis points.
+
+    The fees are those of the account tier's schedule that is valid today. `fee_source` says in words
+    where they come from; `fees_known` is false where the tier has no schedule now, and the fees are
+    then the exchange row's own: good enough to look at, not to trade on.
+    """
 
     key: str
     name: str
@@ -51,14 +56,89 @@ class ExchangeConfig(Struct, frozen=True):
     maker_fee_bps: float
     rest_url: str = ""
     ws_url: str = ""
+    fees_known: bool = True
+    fee_source: str = ""
 
 
 class InstrumentConfig(Struct, frozen=True):
-    """One symbol to collect on one venue, under the venue's own name for it."""
+    """One symbol to collect on one venue, under the venue's own name for it.
+
+    `counts_as` is the symbol it is compared under, empty for its own: it decides the shard, so that
+    both legs of an alias meet in one process.
+    """
 
     exchange: str
     symbol: str
     native_id: str
+    counts_as: str = ""
+
+    @property
+    def shard_key(self) -> str:
+        """What the shard is chosen by."""
+        return self.counts_as or self.symbol
+
+
+class ListingConfig(Struct, frozen=True):
+    """What is known of an instrument that may be compared, collected now or not.
+
+    `symbol` is what its exchange's instrument is called in events, `counts_as` the symbol it is
+    compared under: another one only for an alias. One `counts_as` coin is `multiplier` times cheaper
+    than what is listed (1000PEPE counts as PEPE with 1000). `volume` is of 24 h in quote currency,
+    None where the exchange did not say. `status` is the exchange's own word.
+    """
+
+    exchange: str
+    symbol: str
+    native_id: str
+    base: str
+    quote: str
+    counts_as: str
+    multiplier: float = 1.0
+    volume: float | None = None
+    active: bool = True
+    status: str = ""
+    min_notional: float | None = None
+
+
+class PairConfig(Struct, frozen=True):
+    """An enabled exchange pair; `tolerance_ms` None means a leg is never too old while its line lives."""
+
+    exchange1: str
+    exchange2: str
+    tolerance_ms: int | None
+
+
+class NetworkConfig(Struct, frozen=True):
+    """Whether a coin can be moved over one network of one exchange; None: the exchange did not say."""
+
+    network: str
+    deposit: bool | None
+    withdraw: bool | None
+
+
+IdentityVerdict = Literal["confirmed", "different", "quarantined"]
+
+
+class IdentityConfig(Struct, frozen=True):
+    """Whether two exchanges mean the same coin by a symbol: a person's word, or in question."""
+
+    symbol: str  # what both count as
+    exchange1: str
+    exchange2: str
+    verdict: IdentityVerdict
+
+
+class GateTerms(Struct, frozen=True):
+    """The thresholds of the gates (realtime/gates.py), for every pair alike."""
+
+    silent_gaps: float = 20.0  # a leg is silent after this many of its usual gaps, while others talk
+    silent_floor_ms: float = 3_000.0  # … and never before this age
+    jump_pct: float = 10.0  # a mid this far from the last one is not believed until the next confirms it
+    identity_max_ratio: float = 1.5  # the same coin does not cost this many times as much elsewhere
+    identity_min_correlation: float = 0.1  # of returns, over enough samples in which both moved
+    min_size: float = 10.0  # executable at both best prices, quote currency
+    min_volume: float = 0.0  # 24 h, on both legs, quote currency; an unknown volume is unknown
+    peg_band_pct: float = 2.0  # how far a stablecoin's rate may be from 1
 
 
 class Opportunity(Struct, frozen=True):
@@ -84,14 +164,29 @@ class FilterConfig(Struct, frozen=True):
     """An enabled opportunity filter; `MarketConfig.filters` lists them in order, the default first.
 
     Its criteria on symbols, pairs and volume decide at configuration time which opportunities list
-    its `id`. The two here depend on live prices: every selected opportunity keeps its chart, and a
-    chart is shown while it passes. None means the filter does not ask.
+    its `id` (where it is `charted`), and which scanned pairs it follows. The two live ones depend on
+    prices: every selected opportunity keeps its chart, and a chart is shown while it passes. None
+    means the filter does not ask.
+
+    A filter with `min_edge_bps` opens episodes: an edge of at least that, in one direction, held for
+    `min_duration_ms`, with every gate passed and at least `min_size` executable; it closes below
+    `close_edge_bps` (None: the opening threshold itself).
     """
 
     id: int
     name: str
     min_spread_pct: float | None = None
     min_edge_bps: float | None = None
+    close_edge_bps: float | None = None
+    min_duration_ms: int = 0
+    min_size: float | None = None
+    wallets_open: bool = False  # require both wallets open, not merely not closed
+    charted: bool = True
+    symbols: str = ""  # names and patterns, see markets.selection.matcher
+    quote: str = ""
+    pairs: frozenset[tuple[str, str]] = frozenset()  # (exchange1, exchange2); empty: every enabled pair
+    min_volume: float | None = None
+    max_volume: float | None = None
 
     def passes(self, spread_pct: float, edge_bps: float) -> bool:
         """Whether live values meet the filter; `edge_bps` is the better of the two directions."""
@@ -104,6 +199,8 @@ class MarketConfig(Struct, frozen=True):
 
     `instruments` are those to collect: active, symbol and exchange enabled, volume in bounds.
     `opportunities` stay listed while one of their exchanges is disabled: the chart then says "down".
+    `listings` and `pairs` are what the scanner compares (markets.selection.scan_pairs); `wallets` are
+    by exchange and coin, coins of which nothing is known are absent.
     """
 
     revision: int
@@ -111,6 +208,11 @@ class MarketConfig(Struct, frozen=True):
     instruments: frozenset[InstrumentConfig]
     opportunities: tuple[Opportunity, ...]
     filters: tuple[FilterConfig, ...] = ()
+    listings: tuple[ListingConfig, ...] = ()
+    pairs: tuple[PairConfig, ...] = ()
+    wallets: dict[tuple[str, str], tuple[NetworkConfig, ...]] = {}
+    identities: tuple[IdentityConfig, ...] = ()
+    gates: GateTerms = GateTerms()
 
 
 class Diff(Struct, Generic[T], frozen=True):

@@ -93,6 +93,68 @@ class OpportunityEvent(Struct):
     size21: float
 
 
+class LegPrice(Struct, frozen=True, gc=False):
+    """One side of an opportunity at one moment: the whole best of book there, and how old it was."""
+
+    exchange: str
+    bid: float
+    bid_size: float
+    ask: float
+    ask_size: float
+    age_ms: float
+
+
+class Moment(Struct, frozen=True):
+    """An opportunity at one moment: edge after both taker fees, executable size in quote currency."""
+
+    ts_us: int
+    edge_bps: float
+    size: float
+    buy: LegPrice
+    sell: LegPrice
+
+
+EpisodePhase = Literal["open", "peak", "close"]
+
+
+class Episode(Struct):
+    """One opportunity of one filter in one direction, as of its opening, a new peak, or its close.
+
+    Every event carries the whole story so far, so a reader that missed one has lost nothing.
+    `started_us` is when the edge first reached the opening threshold, `closed_us` None while open.
+    `mean_edge_bps` is weighted by time. `reason` says why it closed, in words.
+    """
+
+    id: str  # 32 hex digits, unique
+    phase: EpisodePhase
+    filter_id: int
+    filter_name: str
+    symbol: str
+    exchange1: str  # the pair, as configured
+    exchange2: str
+    buy_on: str
+    sell_on: str
+    started_us: int
+    opened: Moment
+    peak: Moment
+    mean_edge_bps: float
+    gates: tuple[str, ...] = ()  # those that are not known to pass, as `wallets: unknown`
+    closed_us: int | None = None
+    closed: Moment | None = None  # None too where a leg was gone at the close
+    reason: str = ""
+
+
+class IdentityFinding(Struct, frozen=True):
+    """Evidence that two exchanges do not mean the same coin by a symbol."""
+
+    symbol: str
+    exchange1: str
+    exchange2: str
+    price_ratio: float
+    correlation: float | None
+    ts_us: int
+
+
 Event = Quote | Trade | StreamState
-DerivedEvent = SpreadPoints | OpportunityEvent
+DerivedEvent = SpreadPoints | OpportunityEvent | Episode | IdentityFinding
 SinkEvent = Event | DerivedEvent

@@ -5,6 +5,7 @@ Validation speaks to people (field and remedy); the database holds the same rule
 
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
@@ -22,10 +23,15 @@ __all__ = [
     "ConfigRevision",
     "Exchange",
     "ExchangePair",
+    "FeeSchedule",
+    "GateThresholds",
+    "IdentityCase",
     "Instrument",
     "Kind",
     "OpportunityFilter",
+    "PinnedChart",
     "Symbol",
+    "WalletStatus",
 ]
 
 TAKER_FEE_RANGE = (0, 200)  # bps; 2 % is beyond any retail tier, so more is a typing error
@@ -48,7 +54,7 @@ def validate_ws_url(url: str) -> None:
         raise ValidationError(_("WebSocket base URL: %(problem)s."), params={"problem": problem})
 
 
-def _range(low: int, high: int) -> list[Any]:
+def _range(low: float, high: float) -> list[Any]:
     return [MinValueValidator(low), MaxValueValidator(high)]
 
 
@@ -114,6 +120,11 @@ class Exchange(ConfigModel):
     maker_fee_bps = models.DecimalField(
         _("maker fee, bps"), max_digits=6, decimal_places=3, validators=_range(*MAKER_FEE_RANGE),
         help_text=_("Negative when the exchange pays you a rebate."),
+    )  # fmt: skip
+    account_tier = models.CharField(
+        _("account tier"), max_length=32, blank=True,
+        help_text=_("Your tier there, like “VIP 1”: its fee schedule that is valid today then decides. "
+                    "Empty: the two fees above hold."),
     )  # fmt: skip
     rest_url = models.CharField(
         _("REST base URL"), max_length=200, blank=True, validators=[validate_rest_url],
@@ -223,6 +234,15 @@ class Instrument(ConfigModel):
         _("active"), default=True, help_text=_("Whether the exchange says it is trading.")
     )
     status = models.CharField(_("status"), max_length=64, blank=True, help_text=_("The exchange's own word."))
+    counts_as = models.ForeignKey(
+        Symbol, models.SET_NULL, null=True, blank=True, related_name="aliases", verbose_name=_("counts as"),
+        help_text=_("The symbol it is compared under, when that is another one: 1000PEPE/USDT counts as "
+                    "PEPE/USDT. Empty: its own."),
+    )  # fmt: skip
+    multiplier = models.DecimalField(
+        _("multiplier"), max_digits=18, decimal_places=8, default=1,
+        help_text=_("How many coins of that symbol one of this is: 1000 for 1000PEPE."),
+    )  # fmt: skip
     tick_size = models.DecimalField(_("tick size"), max_digits=36, decimal_places=18, null=True, blank=True)
     lot_size = models.DecimalField(_("lot size"), max_digits=36, decimal_places=18, null=True, blank=True)
     min_notional = models.DecimalField(
@@ -253,6 +273,15 @@ class Instrument(ConfigModel):
                 name="instrument_one_active_per_symbol",
             ),
             models.CheckConstraint(condition=~Q(native_id=""), name="instrument_native_id_given"),
+            models.CheckConstraint(condition=Q(multiplier__gt=0), name="instrument_multiplier_positive"),
+            models.UniqueConstraint(
+                fields=["exchange", "counts_as"],
+                condition=Q(active=True, counts_as__isnull=False),
+                name="instrument_one_alias_per_symbol",
+                violation_error_message=_(
+                    "Another instrument of this exchange counts as that symbol already."
+                ),
+            ),
             models.CheckConstraint(
                 condition=Q(delisted_at__isnull=True) | Q(active=False),
                 name="instrument_delisted_is_inactive",
@@ -359,6 +388,32 @@ class OpportunityFilter(ConfigModel):
                     "earns at least this. Negative is allowed. Empty: always."),
     )  # fmt: skip
 
+    close_edge_bps = models.DecimalField(
+        _("close below, bps"), max_digits=8, decimal_places=3, null=True, blank=True,
+        help_text=_("An opportunity that opened at the min edge stays open until the edge falls below this, "
+                    "so that a trembling edge is one opportunity, not a hundred. "
+                    "Empty: the min edge itself."),
+    )  # fmt: skip
+    min_duration_ms = models.PositiveIntegerField(
+        _("min duration, ms"), default=0, validators=[MaxValueValidator(3_600_000)],
+        help_text=_("How long the edge must hold before an opportunity opens."),
+    )  # fmt: skip
+    min_size = models.DecimalField(
+        _("min size"), max_digits=18, decimal_places=2, null=True, blank=True,
+        validators=[MinValueValidator(0)],
+        help_text=_("Executable at both best prices, in quote currency. Empty: the gate's own minimum."),
+    )  # fmt: skip
+    wallets_open = models.BooleanField(
+        _("only with open wallets"), default=False,
+        help_text=_("On: both wallets must be known to be open. Off: a closed wallet is refused, an unknown "
+                    "one is not."),
+    )  # fmt: skip
+    charted = models.BooleanField(
+        _("show as charts"), default=True,
+        help_text=_("Off: it only finds opportunities, among as many symbols as you like, and draws no "
+                    "charts."),
+    )  # fmt: skip
+
     objects = ConfigManager()
 
     selected_count: int  # what the admin's list counted for this row
@@ -373,6 +428,10 @@ class OpportunityFilter(ConfigModel):
                 condition=Q(min_spread_pct__isnull=True) | Q(min_spread_pct__gte=0),
                 name="filter_min_spread_not_negative",
             ),
+            models.CheckConstraint(
+                condition=Q(close_edge_bps__isnull=True) | Q(close_edge_bps__lte=F("min_edge_bps")),
+                name="filter_close_edge_lte_min_edge",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -386,8 +445,211 @@ class OpportunityFilter(ConfigModel):
             errors["min_spread_pct"] = _(
                 "The sign does not count here: enter the size of the spread, 0 or more, or leave it empty."
             )
+        opens, closes = self.min_edge_bps, self.close_edge_bps
+        if closes is not None and opens is None:
+            errors["close_edge_bps"] = _("Enter the min edge too: it opens what this closes.")
+        elif closes is not None and opens is not None and closes > opens:
+            errors["close_edge_bps"] = _("It must not be above the min edge (%(edge)s): lower it.") % {
+                "edge": opens
+            }
         if errors:
             raise ValidationError(errors)
+
+
+class FeeSchedule(ConfigModel):
+    """What an account tier of an exchange pays, from a day on; the days are UTC."""
+
+    exchange = models.ForeignKey(
+        Exchange, models.CASCADE, related_name="fee_schedules", verbose_name=_("exchange")
+    )
+    tier = models.CharField(
+        _("account tier"), max_length=32, help_text=_("As the exchange calls it, like “VIP 1”.")
+    )
+    taker_fee_bps = models.DecimalField(
+        _("taker fee, bps"), max_digits=6, decimal_places=3, validators=_range(*TAKER_FEE_RANGE)
+    )
+    maker_fee_bps = models.DecimalField(
+        _("maker fee, bps"), max_digits=6, decimal_places=3, validators=_range(*MAKER_FEE_RANGE)
+    )
+    valid_from = models.DateField(_("valid from"))
+    valid_until = models.DateField(
+        _("valid until"), null=True, blank=True, help_text=_("The last day. Empty: until further notice.")
+    )
+
+    objects = ConfigManager()
+
+    class Meta:
+        verbose_name = _("fee schedule")
+        verbose_name_plural = _("fee schedules")
+        ordering = ["exchange__key", "tier", "-valid_from"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["exchange", "tier", "valid_from"], name="fees_one_per_tier_and_day"
+            ),
+            models.CheckConstraint(
+                condition=Q(valid_until__isnull=True) | Q(valid_until__gte=F("valid_from")),
+                name="fees_until_not_before_from",
+                violation_error_message=_(
+                    "It ends before it begins: choose a later last day, or leave it empty."
+                ),
+            ),
+            models.CheckConstraint(condition=Q(taker_fee_bps__range=TAKER_FEE_RANGE), name="fees_taker_sane"),
+            models.CheckConstraint(condition=Q(maker_fee_bps__range=MAKER_FEE_RANGE), name="fees_maker_sane"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.exchange} {self.tier}"
+
+
+class WalletStatus(models.Model):
+    """Whether an exchange takes in and pays out a coin over a network; written by the wallet sync only."""
+
+    exchange = models.ForeignKey(Exchange, models.CASCADE, related_name="wallets", verbose_name=_("exchange"))
+    coin = models.CharField(_("coin"), max_length=32)
+    network = models.CharField(_("network"), max_length=64)
+    deposit = models.BooleanField(_("deposits"), null=True, help_text=_("Empty: the exchange did not say."))
+    withdraw = models.BooleanField(
+        _("withdrawals"), null=True, help_text=_("Empty: the exchange did not say.")
+    )
+    fee = models.DecimalField(
+        _("withdrawal fee"),
+        max_digits=36,
+        decimal_places=18,
+        null=True,
+        blank=True,
+        help_text=_("In the coin."),
+    )
+    synced_at = models.DateTimeField(_("synced at"))
+
+    class Meta:
+        verbose_name = _("wallet status")
+        verbose_name_plural = _("wallet statuses")
+        ordering = ["exchange__key", "coin", "network"]
+        constraints = [
+            models.UniqueConstraint(fields=["exchange", "coin", "network"], name="wallet_unique_network"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.exchange} {self.coin} {self.network}"
+
+
+class IdentityCase(ConfigModel):
+    """Do two exchanges mean the same coin by a symbol? Opened by the collectors, decided by people."""
+
+    class Verdict(models.TextChoices):
+        """What is held of it now."""
+
+        QUARANTINED = "quarantined", _("in quarantine")
+        CONFIRMED = "confirmed", _("the same coin")
+        DIFFERENT = "different", _("different coins")
+
+    symbol = models.ForeignKey(
+        Symbol, models.CASCADE, related_name="identity_cases", verbose_name=_("symbol")
+    )
+    exchange1 = models.ForeignKey(Exchange, models.CASCADE, related_name="+", verbose_name=_("exchange 1"))
+    exchange2 = models.ForeignKey(Exchange, models.CASCADE, related_name="+", verbose_name=_("exchange 2"))
+    verdict = models.CharField(_("verdict"), max_length=16, choices=Verdict, default=Verdict.QUARANTINED)
+    price_ratio = models.FloatField(
+        _("price ratio"), null=True, blank=True, help_text=_("Price on exchange 1 over price on exchange 2.")
+    )
+    correlation = models.FloatField(_("correlation of returns"), null=True, blank=True)
+    found_at = models.DateTimeField(_("found at"))
+    seen_at = models.DateTimeField(_("last seen at"))
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+",
+        verbose_name=_("decided by"),
+    )  # fmt: skip
+    decided_at = models.DateTimeField(_("decided at"), null=True, blank=True)
+    note = models.TextField(_("note"), blank=True)
+
+    objects = ConfigManager()
+    findings = models.Manager()  # the collectors' door: fresh evidence moves no revision
+
+    class Meta:
+        verbose_name = _("coin identity")
+        verbose_name_plural = _("coin identities")
+        ordering = ["symbol__name", "exchange1__key", "exchange2__key"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["symbol", "exchange1", "exchange2"], name="identity_one_case_per_pair"
+            ),
+            models.CheckConstraint(
+                condition=~Q(exchange1=F("exchange2")), name="identity_distinct_exchanges"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.exchange1} – {self.exchange2}"
+
+
+class GateThresholds(ConfigModel):
+    """The thresholds of the gates, one row; fields as `markets.config.GateTerms`."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    silent_gaps = models.FloatField(
+        _("silent after, usual gaps"), default=20, validators=_range(2, 1000),
+        help_text=_("A leg is silent after this many of its own usual gaps, while its neighbours talk."),
+    )  # fmt: skip
+    silent_floor_ms = models.FloatField(
+        _("never silent before, ms"), default=3000, validators=_range(100, 600_000)
+    )
+    jump_pct = models.FloatField(
+        _("jump, %"), default=10, validators=_range(0.1, 1000),
+        help_text=_("A price this far from the last one is not believed until the next quote confirms it."),
+    )  # fmt: skip
+    identity_max_ratio = models.FloatField(
+        _("price ratio, at most"), default=1.5, validators=_range(1.001, 1000),
+        help_text=_("The same coin does not cost this many times as much elsewhere: beyond it, quarantine."),
+    )  # fmt: skip
+    identity_min_correlation = models.FloatField(
+        _("correlation of returns, at least"), default=0.1, validators=_range(-1, 1)
+    )
+    min_size = models.FloatField(
+        _("executable size, at least"), default=10, validators=[MinValueValidator(0)],
+        help_text=_("At both best prices, in quote currency."),
+    )  # fmt: skip
+    min_volume = models.FloatField(
+        _("24 h volume, at least"), default=0, validators=[MinValueValidator(0)],
+        help_text=_("On both exchanges, in quote currency."),
+    )  # fmt: skip
+    peg_band_pct = models.FloatField(
+        _("stablecoin rate within, %"), default=2, validators=_range(0.01, 50),
+        help_text=_("How far from 1 the rate between two quote currencies may be."),
+    )  # fmt: skip
+
+    objects = ConfigManager()
+
+    class Meta:
+        verbose_name = _("gate thresholds")
+        verbose_name_plural = _("gate thresholds")
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="one_gate_thresholds")]
+
+    def __str__(self) -> str:
+        return str(_("gate thresholds"))
+
+
+class PinnedChart(ConfigModel):
+    """A pair of a symbol that a user wants to see as a chart, whatever the filters select."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="pinned_charts", verbose_name=_("user")
+    )
+    symbol = models.ForeignKey(Symbol, models.CASCADE, related_name="+", verbose_name=_("symbol"))
+    pair = models.ForeignKey(ExchangePair, models.CASCADE, related_name="+", verbose_name=_("exchange pair"))
+    pinned_at = models.DateTimeField(_("pinned at"), auto_now_add=True)
+
+    objects = ConfigManager()
+
+    class Meta:
+        verbose_name = _("pinned chart")
+        verbose_name_plural = _("pinned charts")
+        ordering = ["pinned_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "symbol", "pair"], name="pinned_chart_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.pair}"
 
 
 class CatalogueSync(models.Model):

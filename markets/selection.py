@@ -1,12 +1,12 @@
 """Which symbols on which pairs a filter selects; plain Python over plain values, no database."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import translate
 
 from msgspec import Struct
 
-from markets.config import Opportunity
+from markets.config import FilterConfig, ListingConfig, MarketConfig, Opportunity, PairConfig
 
 
 class Listing(Struct, frozen=True):
@@ -17,6 +17,7 @@ class Listing(Struct, frozen=True):
     native_id: str
     quote: str
     volume: float
+    counts_as: str = ""  # the symbol it is compared under, when that is another one
 
 
 class PairRow(Struct, frozen=True):
@@ -71,15 +72,68 @@ def select(row: FilterRow, market: Market, pairs: Iterable[PairRow]) -> Iterator
                 yield symbol, pair
 
 
-def opportunities(selected: Mapping[int, Iterable[Chart]]) -> tuple[Opportunity, ...]:
-    """Charts of all filters merged: each once, with the filters that select it."""
-    merged: dict[Chart, list[int]] = {}
+def opportunities(
+    selected: Mapping[int, Iterable[Chart]], pinned: Iterable[Chart] = ()
+) -> tuple[Opportunity, ...]:
+    """Charts of all filters, and those pinned, merged: each once, with the filters that select it."""
+    merged: dict[Chart, list[int]] = {chart: [] for chart in pinned}
     for filter_id, charts in selected.items():
         for chart in charts:
             merged.setdefault(chart, []).append(filter_id)
     return tuple(
         Opportunity(symbol, pair.exchange1, pair.exchange2, pair.tolerance_ms, tuple(filters))
         for (symbol, pair), filters in merged.items()
+    )
+
+
+class ScanPair(Struct, frozen=True):
+    """A symbol on an enabled pair that both exchanges list: what the scanner compares, both directions.
+
+    `filters` are those with a minimum edge that follow it: they open and close its episodes.
+    """
+
+    symbol: str
+    pair: PairConfig
+    listing1: ListingConfig
+    listing2: ListingConfig
+    filters: tuple[FilterConfig, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """As a chart's: `BTC/USDT|binance|bybit`."""
+        return f"{self.symbol}|{self.pair.exchange1}|{self.pair.exchange2}"
+
+
+def listed(config: MarketConfig) -> dict[str, dict[str, ListingConfig]]:
+    """Symbol -> exchange -> what is compared under that symbol; a listing of that very name goes first."""
+    market: dict[str, dict[str, ListingConfig]] = {}
+    for listing in sorted(config.listings, key=lambda each: each.symbol == each.counts_as):
+        market.setdefault(listing.counts_as, {})[listing.exchange] = listing
+    return market
+
+
+def scan_pairs(config: MarketConfig, owns: Callable[[str], bool] = lambda symbol: True) -> list[ScanPair]:
+    """Every symbol (of those owned) on every enabled pair where both exchanges list it, in a fixed order."""
+    market = listed(config)
+    follow = [(row, matcher(row.symbols)) for row in config.filters if row.min_edge_bps is not None]
+    found = []
+    for symbol in sorted(symbol for symbol in market if owns(symbol)):
+        legs = market[symbol]
+        named = [row for row, names in follow if names.match(symbol)]
+        for pair in config.pairs:
+            one, two = legs.get(pair.exchange1), legs.get(pair.exchange2)
+            if one is not None and two is not None:
+                filters = tuple(row for row in named if _follows(row, pair, one, two))
+                found.append(ScanPair(symbol, pair, one, two, filters))
+    return found
+
+
+def _follows(row: FilterConfig, pair: PairConfig, *legs: ListingConfig) -> bool:
+    if row.pairs and (pair.exchange1, pair.exchange2) not in row.pairs:
+        return False
+    return all(
+        row.quote in ("", leg.quote) and in_bounds(leg.volume or 0, row.min_volume, row.max_volume)
+        for leg in legs
     )
 
 

@@ -1,21 +1,41 @@
 """Reading: the operator's rows as one immutable value, in a fixed number of queries."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime
+from typing import Any, cast
 
 from django.conf import settings
+from django.db.models import Q
 
 from markets.config import (
     REST_SCHEMES,
     WS_SCHEMES,
     ExchangeConfig,
     FilterConfig,
+    GateTerms,
+    IdentityConfig,
+    IdentityVerdict,
     InstrumentConfig,
     InvalidConfig,
+    ListingConfig,
     MarketConfig,
+    NetworkConfig,
+    PairConfig,
     base_url_problem,
 )
-from markets.models import ConfigRevision, Exchange, ExchangePair, Instrument, OpportunityFilter
+from markets.models import (
+    ConfigRevision,
+    Exchange,
+    ExchangePair,
+    FeeSchedule,
+    GateThresholds,
+    IdentityCase,
+    Instrument,
+    OpportunityFilter,
+    PinnedChart,
+    Symbol,
+    WalletStatus,
+)
 from markets.selection import (
     Chart,
     FilterRow,
@@ -26,6 +46,9 @@ from markets.selection import (
     opportunities,
     select,
 )
+
+WANTED = Q(enabled=True) & (Q(symbol__enabled=True) | Q(counts_as__enabled=True))
+PAIRS = ("pairs__exchange1", "pairs__exchange2")
 
 
 def current_revision() -> int:
@@ -39,7 +62,7 @@ def max_opportunities() -> int:
 
 
 def load_config() -> MarketConfig:
-    """The whole configuration, in six queries.
+    """The whole configuration, in a fixed number of queries.
 
     Raises InvalidConfig, naming row, field and remedy, when the rows make no usable configuration:
     whoever runs the last good one keeps it. The revision is read first, so rows changed meanwhile
@@ -47,18 +70,26 @@ def load_config() -> MarketConfig:
     """
     revision = current_revision()
     exchanges = list(Exchange.objects.order_by("key"))
+    fees = todays_fees(datetime.now(UTC).date())
     market = tradable_market()
-    filters = list(OpportunityFilter.objects.filter(enabled=True).prefetch_related("pairs").order_by("id"))
-    selected = select_all(filters, market, enabled_pairs())
+    pairs = enabled_pairs()
+    filters = list(OpportunityFilter.objects.filter(enabled=True).prefetch_related(*PAIRS).order_by("id"))
+    selected = select_all([row for row in filters if row.charted], market, pairs)
     for row in filters:
-        check_cap(row, len(selected[row.pk]))
+        if row.charted:
+            check_cap(row, len(selected[row.pk]))
     enabled = {exchange.key for exchange in exchanges if exchange.enabled}
     return MarketConfig(
         revision=revision,
-        exchanges=tuple(_exchange_config(exchange) for exchange in exchanges),
+        exchanges=tuple(_exchange_config(exchange, fees) for exchange in exchanges),
         instruments=frozenset(_to_collect(market, enabled)),
-        opportunities=opportunities(selected),
+        opportunities=opportunities(selected, pinned(market, pairs)),
         filters=tuple(_filter_config(row) for row in filters),
+        listings=tuple(listings()),
+        pairs=tuple(PairConfig(row.exchange1, row.exchange2, row.tolerance_ms) for row in pairs),
+        wallets=wallets(),
+        identities=identities(),
+        gates=gate_terms(),
     )
 
 
@@ -67,17 +98,89 @@ def tradable_market() -> Market:
 
     Exchanges that are disabled are included: their charts stay and say "down".
     """
-    rows = Instrument.objects.filter(active=True, enabled=True, symbol__enabled=True).values_list(
+    rows = Instrument.objects.filter(WANTED, active=True).values_list(
         "exchange__key", "symbol__name", "native_id", "symbol__quote", "quote_volume_24h",
-        "exchange__min_volume", "exchange__max_volume",
+        "exchange__min_volume", "exchange__max_volume", "counts_as__name",
     )  # fmt: skip
     market: dict[str, dict[str, Listing]] = {}
-    for exchange, symbol, native_id, quote, known_volume, low, high in rows.order_by():
+    for exchange, symbol, native_id, quote, known_volume, low, high, alias in rows.order_by():
         volume = float(known_volume or 0)
         if in_bounds(volume, _float(low), _float(high)):
-            listing = Listing(exchange, symbol, native_id, quote, volume)
-            market.setdefault(symbol, {})[exchange] = listing
+            listing = Listing(exchange, symbol, native_id, quote, volume, alias or "")
+            legs = market.setdefault(alias or symbol, {})
+            if not alias or exchange not in legs:  # a listing of that very name goes first
+                legs[exchange] = listing
     return market
+
+
+def listings() -> Iterator[ListingConfig]:
+    """What may be compared, trading or halted: instruments of enabled symbols, not delisted (one query).
+
+    Volume bounds of an exchange apply as they do to collecting: what is not collected is not compared.
+    """
+    rows = (
+        Instrument.objects.filter(WANTED, delisted_at=None, exchange__enabled=True)
+        .values_list(
+            "exchange__key", "symbol__name", "native_id", "symbol__base", "symbol__quote", "counts_as__name",
+            "multiplier", "quote_volume_24h", "active", "status", "min_notional",
+            "exchange__min_volume", "exchange__max_volume",
+        )
+        .order_by("exchange__key", "symbol__name")
+    )  # fmt: skip
+    for *names, alias, multiplier, volume, active, status, min_notional, low, high in rows:
+        if in_bounds(float(volume or 0), _float(low), _float(high)):
+            exchange, symbol, native_id, base, quote = names
+            yield ListingConfig(
+                exchange, symbol, native_id, base, quote, alias or symbol, float(multiplier),
+                _float(volume), active, status, _float(min_notional),
+            )  # fmt: skip
+
+
+def wallets() -> dict[tuple[str, str], tuple[NetworkConfig, ...]]:
+    """What is known of the wallets of coins that are compared, by exchange and coin (one query)."""
+    found: dict[tuple[str, str], list[NetworkConfig]] = {}
+    coins = Symbol.objects.filter(Q(enabled=True) | Q(aliases__isnull=False)).values("base")
+    rows = WalletStatus.objects.filter(coin__in=coins).values_list(
+        "exchange__key", "coin", "network", "deposit", "withdraw"
+    )
+    for exchange, coin, network, deposit, withdraw in rows:
+        found.setdefault((exchange, coin), []).append(NetworkConfig(network, deposit, withdraw))
+    return {key: tuple(networks) for key, networks in found.items()}
+
+
+def identities() -> tuple[IdentityConfig, ...]:
+    """Every verdict on a coin's identity, with the pair both ways round as it was found (one query)."""
+    rows = IdentityCase.objects.values_list(
+        "symbol__name", "exchange1__key", "exchange2__key", "verdict"
+    ).order_by("symbol__name", "exchange1__key", "exchange2__key")
+    return tuple(
+        IdentityConfig(symbol, one, two, cast(IdentityVerdict, verdict)) for symbol, one, two, verdict in rows
+    )
+
+
+def gate_terms() -> GateTerms:
+    """The thresholds of the gates: the operator's row, or the defaults (one query)."""
+    row = GateThresholds.objects.values(*GateTerms.__struct_fields__).first()
+    return GateTerms(**row) if row else GateTerms()
+
+
+def pinned(market: Market, pairs: list[PairRow]) -> list[Chart]:
+    """Charts that users pinned, of symbols and pairs that are compared now (one query)."""
+    by_key = {row.id: row for row in pairs}
+    rows = PinnedChart.objects.values_list("symbol__name", "pair_id").distinct().order_by()
+    return [
+        (symbol, pair)
+        for symbol, pair_id in rows
+        if (pair := by_key.get(pair_id)) and {pair.exchange1, pair.exchange2} <= market.get(symbol, {}).keys()
+    ]
+
+
+def todays_fees(today: date) -> dict[tuple[str, str], FeeSchedule]:
+    """The schedule that is valid on a day, by exchange key and account tier (one query)."""
+    valid = FeeSchedule.objects.filter(
+        Q(valid_until=None) | Q(valid_until__gte=today), valid_from__lte=today
+    ).select_related("exchange")
+    return {(row.exchange.key, row.tier): row for row in valid.order_by("valid_from")}
 
 
 def enabled_pairs() -> list[PairRow]:
@@ -127,33 +230,59 @@ def check_cap(row: OpportunityFilter, count: int) -> None:
         )
 
 
-def _exchange_config(row: Exchange) -> ExchangeConfig:
+def _exchange_config(row: Exchange, fees: dict[tuple[str, str], FeeSchedule]) -> ExchangeConfig:
     for field, url, schemes in (
         ("REST base URL", row.rest_url, REST_SCHEMES),
         ("WebSocket base URL", row.ws_url, WS_SCHEMES),
     ):
         if url and (problem := base_url_problem(url, schemes)):
             raise InvalidConfig(f"Exchange “{row.key}”, {field}: {problem}, or empty it.")
+    schedule = fees.get((row.key, row.account_tier)) if row.account_tier else None
     return ExchangeConfig(
         key=row.key,
         name=row.name,
         enabled=row.enabled,
-        taker_fee_bps=float(row.taker_fee_bps),
-        maker_fee_bps=float(row.maker_fee_bps),
+        taker_fee_bps=float((schedule or row).taker_fee_bps),
+        maker_fee_bps=float((schedule or row).maker_fee_bps),
         rest_url=row.rest_url,
         ws_url=row.ws_url,
+        fees_known=schedule is not None or not row.account_tier,
+        fee_source=_fee_source(row, schedule),
     )
 
 
+def _fee_source(row: Exchange, schedule: FeeSchedule | None) -> str:
+    if schedule is not None:
+        return f"tier {schedule.tier}, valid since {schedule.valid_from:%Y-%m-%d}"
+    if row.account_tier:
+        return f"no schedule of tier {row.account_tier} is valid today"
+    return "as entered for the exchange"
+
+
 def _filter_config(row: OpportunityFilter) -> FilterConfig:
-    return FilterConfig(row.pk, row.name, _float(row.min_spread_pct), _float(row.min_edge_bps))
+    return FilterConfig(
+        id=row.pk,
+        name=row.name,
+        min_spread_pct=_float(row.min_spread_pct),
+        min_edge_bps=_float(row.min_edge_bps),
+        close_edge_bps=_float(row.close_edge_bps),
+        min_duration_ms=row.min_duration_ms,
+        min_size=_float(row.min_size),
+        wallets_open=row.wallets_open,
+        charted=row.charted,
+        symbols=row.symbols,
+        quote=row.quote,
+        pairs=frozenset((pair.exchange1.key, pair.exchange2.key) for pair in row.pairs.all()),
+        min_volume=_float(row.min_volume),
+        max_volume=_float(row.max_volume),
+    )
 
 
 def _to_collect(market: Market, enabled: set[str]) -> Iterable[InstrumentConfig]:
     for listings in market.values():
         for listing in listings.values():
             if listing.exchange in enabled:
-                yield InstrumentConfig(listing.exchange, listing.symbol, listing.native_id)
+                yield InstrumentConfig(listing.exchange, listing.symbol, listing.native_id, listing.counts_as)
 
 
 def _float(value: Any) -> float | None:
