@@ -18,6 +18,11 @@ from realtime.deviation import (
 GAP = float("nan")
 
 
+def seconds(count: int, every_s: float = 1.0) -> Floats:
+    """Times, µs, so far apart."""
+    return np.arange(count, dtype=np.float64) * (every_s * 1e6)
+
+
 def of(
     *deviation_pct: float, every_s: float = 1.0, terms: DeviationTerms | None = None
 ) -> DeviationStatistics:
