@@ -205,15 +205,15 @@ def test_the_revision_row_is_made_when_it_is_missing() -> None:
 # --- what the rows mean ---
 
 
-def test_the_configuration_is_read_in_six_queries_however_many_rows(
+def test_the_configuration_is_read_in_fourteen_queries_however_many_rows(
     desk: None, django_assert_num_queries: Any
 ) -> None:
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(14):
         load_config()
     for number in range(10):
         row = OpportunityFilter.objects.create(name=f"Filter {number}", symbols="BTC/*")
         row.pairs.set(ExchangePair.objects.all()[:number])
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(14):
         load_config()
 
 
@@ -341,7 +341,8 @@ def test_live_criteria_come_with_the_filter_and_deselect_nothing(desk: None) -> 
 
     config = load_config()
 
-    assert config.filters == (FilterConfig(row.pk, "Majors", 0.25, -3.0),)
+    [majors] = config.filters
+    assert (majors.id, majors.min_spread_pct, majors.min_edge_bps) == (row.pk, 0.25, -3.0)
     assert len(config.opportunities) == 20
 
 
