@@ -4,8 +4,13 @@ Plain Python, no Django. The scanner writes legs, gates and lifecycle read them.
 """
 
 from math import nan
+from typing import TYPE_CHECKING
 
 from markets.config import ListingConfig
+from markets.events import Quote
+
+if TYPE_CHECKING:
+    from realtime.directions import Direction
 
 
 class Leg:
@@ -13,19 +18,23 @@ class Leg:
 
     Prices are those of one coin of the symbol it counts as, in that symbol's quote currency: what the
     exchange said, times `scale` (the stablecoin rate over the multiplier). Sizes are in that coin.
-    `bid` and `ask` are NaN while there is no usable quote: never seen, or not since the stream was
-    interrupted.
+    `bid` and `ask` are NaN while there is no usable quote: never seen, not since the stream was
+    interrupted, or no rate known (`scale` is NaN then).
+
+    `siblings` are all legs of the same symbol, itself included; `sells` and `buys` the directions that
+    sell and buy here.
     """
 
     __slots__ = (
-        "ask", "ask_size", "bid", "bid_size", "gap_ms", "jumped", "listing", "quotes", "reason",
-        "received_mono_ns", "received_ts_us", "scale", "up",
+        "ask", "ask_size", "bid", "bid_size", "buys", "changed", "gap_ms", "index", "jumped", "listing",
+        "quote", "quotes", "reason", "received_mono_ns", "received_ts_us", "scale", "sells", "siblings", "up",
     )  # fmt: skip
 
     def __init__(self, listing: ListingConfig) -> None:
         self.listing = listing
         self.scale = 1 / listing.multiplier
         self.bid = self.ask = self.bid_size = self.ask_size = nan
+        self.quote: Quote | None = None  # as the exchange said it, since the stream was last interrupted
         self.received_mono_ns = 0
         self.received_ts_us = 0
         self.gap_ms = nan  # its usual time between two quotes, a moving average
@@ -33,6 +42,11 @@ class Leg:
         self.jumped = False  # the last quote is far from the one before, and not confirmed yet
         self.up = True  # until a StreamState says otherwise
         self.reason = ""  # why it is not up, in the connection's words
+        self.index = 0  # its row in the frames
+        self.changed = False  # since the last frame
+        self.siblings: tuple[Leg, ...] = ()
+        self.sells: list[Direction] = []
+        self.buys: list[Direction] = []
 
     @property
     def exchange(self) -> str:
