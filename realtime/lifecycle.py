@@ -1,0 +1,412 @@
+"""From edges to episodes: when an opportunity opens, peaks and closes, once per excursion however noisy.
+
+Plain Python, no Django, no clock. The rules, and why a replay tells the same story, are in
+docs/opportunities.md.
+"""
+
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from heapq import heappop, heappush
+from itertools import count
+from math import isnan, nan
+from typing import Final, Literal, Protocol
+
+from msgspec import Struct
+
+from markets.config import FilterConfig, MarketConfig
+from markets.events import Episode, EpisodePhase, LegPrice, Moment, OpportunityEvent
+from realtime.directions import Direction
+from realtime.legs import Leg
+
+CHECK_NS: Final = 250_000_000
+"""How often the gates of what runs are asked, besides the moments at which it begins."""
+
+PEAK_NS: Final = 1_000_000_000
+"""A new peak is told once in this time at most."""
+
+SHORT_SIZE_NS: Final = 1_000_000_000
+"""How long too little may be executable before an open episode closes: sizes tremble more than prices."""
+
+NEVER_NS: Final = 2**63
+
+_NS_PER_MS: Final = 1_000_000
+_NS_PER_US: Final = 1_000
+
+
+class Gatekeeper(Protocol):
+    """What the gates say of a direction; the size has a rule of its own here."""
+
+    def blocked(self, direction: Direction, follows: FilterConfig, now_mono_ns: int) -> str:
+        """Which gate is closed, in words; empty when none is."""
+
+    def doubts(self, direction: Direction, now_mono_ns: int) -> tuple[str, ...]:
+        """The gates that are not known to pass, as `wallets: unknown`."""
+
+
+class Terms(Struct, frozen=True):
+    """A filter's terms of opening and closing, with nothing left to be looked up."""
+
+    open_bps: float
+    close_bps: float
+    hold_ns: int
+    min_size: float
+    wallets_open: bool
+
+    @classmethod
+    def of(cls, follows: FilterConfig, gate_min_size: float) -> "Terms":
+        """The terms of a filter that has a minimum edge."""
+        opens = nan if follows.min_edge_bps is None else follows.min_edge_bps
+        return cls(
+            open_bps=opens,
+            close_bps=opens if follows.close_edge_bps is None else follows.close_edge_bps,
+            hold_ns=follows.min_duration_ms * _NS_PER_MS,
+            min_size=gate_min_size if follows.min_size is None else follows.min_size,
+            wallets_open=follows.wallets_open,
+        )
+
+
+class _Run:
+    """One excursion of one direction above one filter's threshold: a candidate, then an episode.
+
+    `edge`, `size` and both stamps are of the last judgement; they hold until the next.
+    """
+
+    __slots__ = (
+        "direction", "edge", "follows", "gates", "opened", "over", "peak", "peak_edge", "peak_is_news",
+        "seen_ns", "seen_us", "short_since_ns", "size", "started_ns", "started_us", "terms", "told_ns",
+        "weighted",
+    )  # fmt: skip
+
+    def __init__(
+        self, direction: Direction, follows: FilterConfig, terms: Terms, now_us: int, now_mono_ns: int
+    ) -> None:
+        self.direction = direction
+        self.follows = follows
+        self.terms = terms
+        self.started_us = self.seen_us = now_us
+        self.started_ns = self.seen_ns = self.told_ns = now_mono_ns
+        self.edge = self.size = 0.0
+        self.weighted = 0.0  # edge × ns since the start
+        self.short_since_ns: int | None = None  # since when too little is executable
+        self.opened: Moment | None = None  # None: a candidate
+        self.peak: Moment | None = None
+        self.peak_edge = -NEVER_NS * 1.0
+        self.peak_is_news = False
+        self.gates: tuple[str, ...] = ()
+        self.over = False
+
+    def see(self, edge_bps: float, size: float, now_us: int, now_mono_ns: int) -> None:
+        """Take over what holds from now on."""
+        self.weighted += self.edge * (now_mono_ns - self.seen_ns)
+        self.edge, self.size = edge_bps, size
+        self.seen_us, self.seen_ns = now_us, now_mono_ns
+
+    def us_at(self, mono_ns: int) -> int:
+        """The wall clock at a moment since the last judgement, from what was stamped then."""
+        return self.seen_us + (mono_ns - self.seen_ns) // _NS_PER_US
+
+    def mean_at(self, mono_ns: int) -> float:
+        """The edge, weighted by time, from the start until a moment since the last judgement."""
+        lasted_ns = mono_ns - self.started_ns
+        if lasted_ns <= 0:
+            return self.peak_edge
+        return (self.weighted + self.edge * (mono_ns - self.seen_ns)) / lasted_ns
+
+
+class Lifecycle:
+    """Follows the directions of one shard. The scanner judges; `take` hands over what happened.
+
+    `judge` is called for a direction that reaches its trigger, or that runs, at every quote of either
+    leg and when a leg is lost (the edge is NaN then). Before a quote or state is taken over at or after
+    `due_ns`, `tick` must be called: what falls due before it is decided on what was known then. So when
+    ticks happen otherwise changes nothing.
+
+    Memory is bounded by the configuration: one run per direction and filter.
+    """
+
+    def __init__(self, gatekeeper: Gatekeeper) -> None:
+        self.due_ns = NEVER_NS
+        self.opened = 0
+        self.closed = 0
+        self._gatekeeper = gatekeeper
+        self._terms: dict[int, Terms] = {}
+        self._agenda: list[tuple[int, int, _Run]] = []
+        self._number = count()
+        self._told: list[Episode] = []
+
+    def configure(
+        self, directions: Iterable[Direction], config: MarketConfig, now_us: int, now_mono_ns: int
+    ) -> None:
+        """Take over filters and directions. What runs on goes on where both stay as they are."""
+        running = {_key(run): run for run in self._running()}
+        for run in running.values():
+            run.direction.running = ()
+        names = {(run.direction.pair.symbol, run.direction.buy.exchange) for run in running.values()}
+        filters = {row.id: row for row in config.filters if row.min_edge_bps is not None}
+        self._terms = {id: Terms.of(row, config.gates.min_size) for id, row in filters.items()}
+        for direction in directions if names else ():
+            if (direction.pair.symbol, direction.buy.exchange) not in names:
+                continue
+            for follows in direction.filters:
+                key = direction.pair.id, direction.buy.exchange, follows.id
+                if key in running and running[key].terms == self._terms[follows.id]:
+                    _move(running.pop(key), direction, follows)
+        for run in running.values():
+            self._end(run, self._why_gone(run), now_us, now_mono_ns)
+
+    def _why_gone(self, run: _Run) -> str:
+        terms = self._terms.get(run.follows.id)
+        if terms is None:
+            return "filter switched off"
+        return "filter changed" if terms != run.terms else "the filter does not follow this pair any more"
+
+    def judge(
+        self, direction: Direction, edge_bps: float, size: float, now_us: int, now_mono_ns: int
+    ) -> None:
+        """Take over what a direction's edge (bps) and executable size (quote currency) are from now on."""
+        if (direction.buy.jumped or direction.sell.jumped) and not isnan(edge_bps):
+            return  # not believed until the next quote confirms it; what was before holds
+        running = direction.running
+        for run in running:
+            self._follow(run, edge_bps, size, now_us, now_mono_ns)
+        if len(running) < len(direction.filters):
+            self._begin(direction, edge_bps, size, now_us, now_mono_ns)
+
+    def _follow(self, run: _Run, edge_bps: float, size: float, now_us: int, now_mono_ns: int) -> None:
+        """Flat, as it runs per quote of what is open."""
+        terms = run.terms
+        if run.opened is None:
+            if not (edge_bps >= terms.open_bps and size >= terms.min_size):
+                self._drop(run)
+                return
+            run.see(edge_bps, size, now_us, now_mono_ns)
+            return
+        if not edge_bps >= terms.close_bps:
+            if not isnan(edge_bps):
+                run.see(edge_bps, size, now_us, now_mono_ns)
+            self._end(run, _why_fallen(run, edge_bps), now_us, now_mono_ns)
+            return
+        run.see(edge_bps, size, now_us, now_mono_ns)
+        if size >= terms.min_size:
+            run.short_since_ns = None
+            if edge_bps > run.peak_edge:
+                self._rise(run)
+        elif run.short_since_ns is None:
+            run.short_since_ns = now_mono_ns
+
+    def _begin(
+        self, direction: Direction, edge_bps: float, size: float, now_us: int, now_mono_ns: int
+    ) -> None:
+        followed = {run.follows.id for run in direction.running}
+        for follows in direction.filters:
+            terms = self._terms[follows.id]
+            if not (edge_bps >= terms.open_bps and size >= terms.min_size) or follows.id in followed:
+                continue
+            if self._gatekeeper.blocked(direction, follows, now_mono_ns):
+                continue
+            run = _Run(direction, follows, terms, now_us, now_mono_ns)
+            run.see(edge_bps, size, now_us, now_mono_ns)
+            direction.running = (*direction.running, run)
+            direction.watch()
+            if terms.hold_ns == 0:
+                self._open(run, now_mono_ns)
+            self._plan(run, now_mono_ns)
+
+    # --- what falls due ----------------------------------------------------------------------------
+
+    def tick(self, now_mono_ns: int) -> None:
+        """Decide what is due until now: candidates that held, gates that closed, peaks not told yet."""
+        agenda = self._agenda
+        while agenda and agenda[0][0] <= now_mono_ns:
+            due_ns, _, run = heappop(agenda)
+            if not run.over:
+                self._check(run, due_ns)
+                if not run.over:
+                    self._plan(run, due_ns)
+        self.due_ns = agenda[0][0] if agenda else NEVER_NS
+
+    def _plan(self, run: _Run, now_mono_ns: int) -> None:
+        due_ns = now_mono_ns + CHECK_NS
+        if run.opened is None:
+            due_ns = min(due_ns, run.started_ns + run.terms.hold_ns)
+        heappush(self._agenda, (due_ns, next(self._number), run))
+        self.due_ns = self._agenda[0][0]
+
+    def _check(self, run: _Run, due_ns: int) -> None:
+        """What holds since the last judgement, looked at again because time passed."""
+        blocked = self._gatekeeper.blocked(run.direction, run.follows, due_ns)
+        if run.opened is None:
+            if blocked:
+                self._drop(run)
+            elif due_ns >= run.started_ns + run.terms.hold_ns:
+                self._open(run, due_ns)
+            return
+        short_ns = 0 if run.short_since_ns is None else due_ns - run.short_since_ns
+        if short_ns >= SHORT_SIZE_NS:
+            blocked = blocked or f"executable size below {run.terms.min_size:,.0f}"
+        if blocked:
+            self._end(run, blocked, run.us_at(due_ns), due_ns)
+        elif run.peak_is_news:
+            self._tell_peak(run, due_ns)
+
+    # --- episodes ----------------------------------------------------------------------------------
+
+    def _open(self, run: _Run, now_mono_ns: int) -> None:
+        """The candidate held: what it is at now is its first peak, too."""
+        run.opened = run.peak = _moment(run, run.us_at(now_mono_ns), now_mono_ns)
+        run.peak_edge = run.edge
+        run.told_ns = now_mono_ns
+        run.gates = self._gatekeeper.doubts(run.direction, now_mono_ns)
+        self.opened += 1
+        self._told.append(_episode(run, "open", now_mono_ns))
+
+    def _rise(self, run: _Run) -> None:
+        run.peak = _moment(run, run.seen_us, run.seen_ns)
+        run.peak_edge = run.edge
+        run.peak_is_news = True
+        self._tell_peak(run, run.seen_ns)
+
+    def _tell_peak(self, run: _Run, now_mono_ns: int) -> None:
+        if now_mono_ns - run.told_ns >= PEAK_NS:
+            run.told_ns = now_mono_ns
+            run.peak_is_news = False
+            self._told.append(_episode(run, "peak", now_mono_ns))
+
+    def _end(self, run: _Run, reason: str, now_us: int, now_mono_ns: int) -> None:
+        """Close an episode as of now, or forget a candidate."""
+        self._drop(run)
+        if run.opened is None:
+            return
+        episode = _episode(run, "close", now_mono_ns)
+        episode.closed_us = max(now_us, run.seen_us)
+        episode.closed = _moment(run, episode.closed_us, now_mono_ns) if _both_there(run.direction) else None
+        episode.reason = reason
+        self.closed += 1
+        self._told.append(episode)
+
+    def _drop(self, run: _Run) -> None:
+        run.over = True
+        direction = run.direction
+        direction.running = tuple(each for each in direction.running if each is not run)
+        direction.watch()
+
+    def stop(self, reason: str, now_us: int, now_mono_ns: int) -> None:
+        """Close everything that is open."""
+        for run in self._running():
+            self._end(run, reason, now_us, now_mono_ns)
+
+    def take(self) -> list[Episode]:
+        """What opened, peaked and closed since the last call, in order."""
+        told, self._told = self._told, []
+        return told
+
+    def _running(self) -> list[_Run]:
+        return [run for _, _, run in sorted(self._agenda) if not run.over]
+
+
+def _key(run: _Run) -> tuple[str, str, int]:
+    return run.direction.pair.id, run.direction.buy.exchange, run.follows.id
+
+
+def _move(run: _Run, direction: Direction, follows: FilterConfig) -> None:
+    """Go on as a direction of the new configuration."""
+    run.direction, run.follows = direction, follows
+    direction.running = (*direction.running, run)
+    direction.watch()
+
+
+def _both_there(direction: Direction) -> bool:
+    return not (isnan(direction.buy.ask) or isnan(direction.sell.bid))
+
+
+def _why_fallen(run: _Run, edge_bps: float) -> str:
+    """Why an edge is not at the closing threshold any more, in words."""
+    if not isnan(edge_bps):
+        return f"edge fell below {run.terms.close_bps:.1f} bps"
+    for leg in (run.direction.buy, run.direction.sell):
+        if not leg.up:
+            return f"{leg.exchange}: stream down: {leg.reason}"
+        if isnan(leg.bid):
+            return f"{leg.exchange}: no usable quote: {leg.reason or 'waiting for the next'}"
+    return "no edge"
+
+
+def _moment(run: _Run, ts_us: int, now_mono_ns: int) -> Moment:
+    direction = run.direction
+    return Moment(
+        ts_us, run.edge, run.size, _price(direction.buy, now_mono_ns), _price(direction.sell, now_mono_ns)
+    )
+
+
+def _price(leg: Leg, now_mono_ns: int) -> LegPrice:
+    age_ms = (now_mono_ns - leg.received_mono_ns) / _NS_PER_MS
+    return LegPrice(leg.exchange, leg.bid, leg.bid_size, leg.ask, leg.ask_size, age_ms)
+
+
+def _episode(run: _Run, phase: EpisodePhase, now_mono_ns: int) -> Episode:
+    """The story so far. Its id follows from what it is, so telling it twice makes no second one."""
+    assert run.opened is not None and run.peak is not None  # noqa: S101, PT018 - for the type checker
+    pair = run.direction.pair
+    named = f"{pair.id}|{run.direction.buy.exchange}|{run.follows.id}|{run.started_us}"
+    return Episode(
+        id=blake2b(named.encode(), digest_size=16).hexdigest(),
+        phase=phase,
+        filter_id=run.follows.id,
+        filter_name=run.follows.name,
+        symbol=pair.symbol,
+        exchange1=pair.pair.exchange1,
+        exchange2=pair.pair.exchange2,
+        buy_on=run.direction.buy.exchange,
+        sell_on=run.direction.sell.exchange,
+        started_us=run.started_us,
+        opened=run.opened,
+        peak=run.peak,
+        mean_edge_bps=run.mean_at(now_mono_ns),
+        gates=run.gates,
+    )
+
+
+def opportunity_events(
+    episodes: Iterable[Episode], taker_fees: Mapping[str, float]
+) -> list[OpportunityEvent]:
+    """What the lake keeps of episodes: both directions at the opening and at the close.
+
+    `taker_fees` are per exchange, as fractions. Where a leg was gone at the close nothing is known: NaN.
+    """
+    events = []
+    for each in episodes:
+        if each.phase == "open":
+            events.append(_event(each, "open", each.opened.ts_us, each.opened, taker_fees))
+        elif each.phase == "close" and each.closed_us is not None:
+            events.append(_event(each, "close", each.closed_us, each.closed, taker_fees))
+    return events
+
+
+def _event(
+    episode: Episode,
+    event: Literal["open", "close"],
+    ts_us: int,
+    moment: Moment | None,
+    taker_fees: Mapping[str, float],
+) -> OpportunityEvent:
+    values = (nan,) * 5
+    if moment is not None:
+        legs = {leg.exchange: leg for leg in (moment.buy, moment.sell)}
+        values = _values(legs[episode.exchange1], legs[episode.exchange2], taker_fees)
+    return OpportunityEvent(
+        episode.symbol, episode.exchange1, episode.exchange2, episode.filter_id, event, ts_us, *values
+    )
+
+
+def _values(
+    one: LegPrice, two: LegPrice, taker_fees: Mapping[str, float]
+) -> tuple[float, float, float, float, float]:
+    """Spread, both edges and both sizes, as a chart's points have them."""
+    fee1, fee2 = taker_fees[one.exchange], taker_fees[two.exchange]
+    return (
+        (one.bid / two.bid - 1) * 100,
+        one.bid / two.ask * ((1 - fee1) / (1 + fee2) * 10_000) - 10_000,
+        two.bid / one.ask * ((1 - fee2) / (1 + fee1) * 10_000) - 10_000,
+        min(one.bid_size, two.ask_size) * two.ask,
+        min(two.bid_size, one.ask_size) * one.ask,
+    )
