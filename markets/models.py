@@ -32,6 +32,7 @@ __all__ = [
     "PinnedChart",
     "Symbol",
     "WalletStatus",
+    "WalletSync",
 ]
 
 TAKER_FEE_RANGE = (0, 200)  # bps; 2 % is beyond any retail tier, so more is a typing error
@@ -235,9 +236,9 @@ class Instrument(ConfigModel):
     )
     status = models.CharField(_("status"), max_length=64, blank=True, help_text=_("The exchange's own word."))
     counts_as = models.ForeignKey(
-        Symbol, models.SET_NULL, null=True, blank=True, related_name="aliases", verbose_name=_("counts as"),
-        help_text=_("The symbol it is compared under, when that is another one: 1000PEPE/USDT counts as "
-                    "PEPE/USDT. Empty: its own."),
+        Symbol, models.PROTECT, null=True, blank=True, related_name="aliases", verbose_name=_("counts as"),
+        help_text=_("The symbol it is compared under, when that is another one (1000PEPE/USDT counts as "
+                    "PEPE/USDT), or its own one in another unit. Empty: its own, coin for coin."),
     )  # fmt: skip
     multiplier = models.DecimalField(
         _("multiplier"), max_digits=18, decimal_places=8, default=1,
@@ -274,13 +275,15 @@ class Instrument(ConfigModel):
             ),
             models.CheckConstraint(condition=~Q(native_id=""), name="instrument_native_id_given"),
             models.CheckConstraint(condition=Q(multiplier__gt=0), name="instrument_multiplier_positive"),
+            models.CheckConstraint(
+                condition=Q(multiplier=1) | Q(counts_as__isnull=False),
+                name="instrument_multiplier_of_something",
+            ),
+            # Trading or not: a listing that comes back must not break the sync that finds it.
             models.UniqueConstraint(
                 fields=["exchange", "counts_as"],
-                condition=Q(active=True, counts_as__isnull=False),
+                condition=Q(counts_as__isnull=False),
                 name="instrument_one_alias_per_symbol",
-                violation_error_message=_(
-                    "Another instrument of this exchange counts as that symbol already."
-                ),
             ),
             models.CheckConstraint(
                 condition=Q(delisted_at__isnull=True) | Q(active=False),
@@ -290,6 +293,37 @@ class Instrument(ConfigModel):
 
     def __str__(self) -> str:
         return self.native_id
+
+    def clean(self) -> None:
+        """Check that the alias leads somewhere, and that nothing else of this exchange is there already."""
+        if self.multiplier <= 0:
+            raise ValidationError({"multiplier": _("Enter more than 0: how many coins one of this is.")})
+        if self.counts_as is None:
+            if self.multiplier != 1:
+                raise ValidationError(
+                    {"counts_as": _("Name the symbol that the multiplier counts in, its own or another.")}
+                )
+        elif problem := self._alias_problem(self.counts_as):
+            raise ValidationError({"counts_as": problem})
+
+    def _alias_problem(self, target: Symbol) -> Any:
+        if target.pk == self.symbol_id and self.multiplier == 1:
+            return _("That is its own symbol: leave it empty, or enter a multiplier other than 1.")
+        if target.kind != self.kind:
+            return _("%(symbol)s is another kind of contract: choose one of the same kind.") % {
+                "symbol": target
+            }
+        others = Instrument.objects.filter(exchange=self.exchange_id).exclude(pk=self.pk)
+        if target.pk != self.symbol_id and others.filter(symbol=target, active=True).exists():
+            return _(
+                "%(exchange)s trades %(symbol)s itself, and that is what is compared: "
+                "nothing else can count as it."
+            ) % {"exchange": self.exchange, "symbol": target}
+        if taken := others.filter(counts_as=target).first():
+            return _("%(other)s of this exchange counts as %(symbol)s already: empty that one first.") % {
+                "other": taken, "symbol": target,
+            }  # fmt: skip
+        return ""
 
 
 class ExchangePair(ConfigModel):
@@ -473,8 +507,9 @@ class FeeSchedule(ConfigModel):
     )
     valid_from = models.DateField(_("valid from"))
     valid_until = models.DateField(
-        _("valid until"), null=True, blank=True, help_text=_("The last day. Empty: until further notice.")
-    )
+        _("valid until"), null=True, blank=True,
+        help_text=_("The last day. Empty: until further notice, or until the next schedule of this tier."),
+    )  # fmt: skip
 
     objects = ConfigManager()
 
@@ -500,6 +535,22 @@ class FeeSchedule(ConfigModel):
     def __str__(self) -> str:
         return f"{self.exchange} {self.tier}"
 
+    def clean(self) -> None:
+        """Check that no two schedules of a tier, both with a last day, hold on one day."""
+        if not (self.exchange_id and self.tier and self.valid_from and self.valid_until):
+            return
+        same_tier = FeeSchedule.objects.filter(exchange=self.exchange_id, tier=self.tier).exclude(pk=self.pk)
+        clash = same_tier.filter(valid_from__lte=self.valid_until, valid_until__gte=self.valid_from).first()
+        if clash is not None:
+            raise ValidationError(
+                {
+                    "valid_from": _(
+                        "Another schedule of this tier holds from %(start)s until %(end)s: choose other days."
+                    )
+                    % {"start": clash.valid_from, "end": clash.valid_until}
+                }
+            )
+
 
 class WalletStatus(models.Model):
     """Whether an exchange takes in and pays out a coin over a network; written by the wallet sync only."""
@@ -512,12 +563,7 @@ class WalletStatus(models.Model):
         _("withdrawals"), null=True, help_text=_("Empty: the exchange did not say.")
     )
     fee = models.DecimalField(
-        _("withdrawal fee"),
-        max_digits=36,
-        decimal_places=18,
-        null=True,
-        blank=True,
-        help_text=_("In the coin."),
+        _("withdrawal fee"), max_digits=36, decimal_places=18, null=True, help_text=_("In the coin.")
     )
     synced_at = models.DateTimeField(_("synced at"))
 
@@ -571,7 +617,14 @@ class IdentityCase(ConfigModel):
         ordering = ["symbol__name", "exchange1__key", "exchange2__key"]
         constraints = [
             models.UniqueConstraint(
-                fields=["symbol", "exchange1", "exchange2"], name="identity_one_case_per_pair"
+                "symbol",
+                Least("exchange1", "exchange2"),
+                Greatest("exchange1", "exchange2"),
+                name="identity_one_case_per_pair",
+            ),
+            models.CheckConstraint(
+                condition=Q(verdict__in=["quarantined", "confirmed", "different"]),
+                name="identity_verdict_known",
             ),
             models.CheckConstraint(
                 condition=~Q(exchange1=F("exchange2")), name="identity_distinct_exchanges"
@@ -669,6 +722,27 @@ class CatalogueSync(models.Model):
 
     def __str__(self) -> str:
         return self.error or f"{self.listed}"
+
+
+class WalletSync(models.Model):
+    """How the last look at an exchange's wallets went; written by the wallet sync, never by people."""
+
+    exchange = models.OneToOneField(
+        Exchange, models.CASCADE, related_name="wallet_sync", verbose_name=_("exchange")
+    )
+    tried_at = models.DateTimeField(_("tried at"))
+    synced_at = models.DateTimeField(_("synced at"), null=True, blank=True)
+    networks = models.PositiveIntegerField(
+        _("networks"), default=0, help_text=_("0: the exchange does not tell without a key.")
+    )
+    error = models.TextField(_("error"), blank=True)
+
+    class Meta:
+        verbose_name = _("wallet sync")
+        verbose_name_plural = _("wallet syncs")
+
+    def __str__(self) -> str:
+        return self.error or f"{self.networks}"
 
 
 @receiver(m2m_changed, sender=OpportunityFilter.pairs.through)

@@ -105,9 +105,10 @@ class ScanPair(Struct, frozen=True):
 
 
 def listed(config: MarketConfig) -> dict[str, dict[str, ListingConfig]]:
-    """Symbol -> exchange -> what is compared under that symbol; a listing of that very name goes first."""
+    """Symbol -> exchange -> what is compared under it: what trades before what is halted, and then a
+    listing of that very name before an alias, as what is collected."""
     market: dict[str, dict[str, ListingConfig]] = {}
-    for listing in sorted(config.listings, key=lambda each: each.symbol == each.counts_as):
+    for listing in sorted(config.listings, key=lambda each: (each.active, each.symbol == each.counts_as)):
         market.setdefault(listing.counts_as, {})[listing.exchange] = listing
     return market
 

@@ -108,7 +108,7 @@ def tradable_market() -> Market:
         if in_bounds(volume, _float(low), _float(high)):
             listing = Listing(exchange, symbol, native_id, quote, volume, alias or "")
             legs = market.setdefault(alias or symbol, {})
-            if not alias or exchange not in legs:  # a listing of that very name goes first
+            if alias in (None, symbol) or exchange not in legs:  # a listing of that very name goes first
                 legs[exchange] = listing
     return market
 
@@ -139,9 +139,12 @@ def listings() -> Iterator[ListingConfig]:
 def wallets() -> dict[tuple[str, str], tuple[NetworkConfig, ...]]:
     """What is known of the wallets of coins that are compared, by exchange and coin (one query)."""
     found: dict[tuple[str, str], list[NetworkConfig]] = {}
-    coins = Symbol.objects.filter(Q(enabled=True) | Q(aliases__isnull=False)).values("base")
-    rows = WalletStatus.objects.filter(coin__in=coins).values_list(
-        "exchange__key", "coin", "network", "deposit", "withdraw"
+    compared = Q(enabled=True) | Q(instruments__counts_as__enabled=True)
+    coins = Symbol.objects.filter(compared).values("base")
+    rows = (
+        WalletStatus.objects.filter(coin__in=coins)
+        .order_by("exchange__key", "coin", "network")
+        .values_list("exchange__key", "coin", "network", "deposit", "withdraw")
     )
     for exchange, coin, network, deposit, withdraw in rows:
         found.setdefault((exchange, coin), []).append(NetworkConfig(network, deposit, withdraw))
@@ -149,7 +152,7 @@ def wallets() -> dict[tuple[str, str], tuple[NetworkConfig, ...]]:
 
 
 def identities() -> tuple[IdentityConfig, ...]:
-    """Every verdict on a coin's identity, with the pair both ways round as it was found (one query)."""
+    """Every verdict on a coin's identity, the pair in the order it was found in (one query)."""
     rows = IdentityCase.objects.values_list(
         "symbol__name", "exchange1__key", "exchange2__key", "verdict"
     ).order_by("symbol__name", "exchange1__key", "exchange2__key")

@@ -6,10 +6,11 @@ from django.db import transaction
 from django.db.models import Model, QuerySet
 
 from markets.config import REST_SCHEMES, base_url_problem
+from markets.identity import record_findings
 from markets.models import Exchange
 from markets.revision import bump_revision
 
-__all__ = ["bump_revision", "set_base_urls", "set_enabled"]
+__all__ = ["bump_revision", "record_findings", "set_base_urls", "set_enabled"]
 
 
 def set_enabled(rows: QuerySet[Model], enabled: bool, user: AbstractBaseUser) -> int:
