@@ -3,11 +3,11 @@
 Plain Python, no Django. The scanner writes legs, gates and lifecycle read them.
 """
 
-from math import nan
+from math import isnan, nan
 from typing import TYPE_CHECKING
 
 from markets.config import ListingConfig
-from markets.events import Quote
+from markets.events import Quote, StreamState
 
 if TYPE_CHECKING:
     from realtime.directions import Direction
@@ -38,7 +38,7 @@ class Leg:
         self.received_mono_ns = 0
         self.received_ts_us = 0
         self.gap_ms = nan  # its usual time between two quotes, a moving average
-        self.quotes = 0
+        self.quotes = 0  # since the stream was last interrupted
         self.jumped = False  # the last quote is far from the one before, and not confirmed yet
         self.up = True  # until a StreamState says otherwise
         self.reason = ""  # why it is not up, in the connection's words
@@ -47,6 +47,34 @@ class Leg:
         self.siblings: tuple[Leg, ...] = ()
         self.sells: list[Direction] = []
         self.buys: list[Direction] = []
+
+    def follow(self, listing: ListingConfig) -> None:
+        """Take over a configuration; the quote stays, rate and directions are to be told anew."""
+        self.listing = listing
+        self.scale = 1 / listing.multiplier
+        self.sells, self.buys = [], []
+        self.price()
+
+    def price(self) -> None:
+        """Say the quote in the terms of the symbol it counts as; nothing while there is none to use."""
+        quote, multiplier = self.quote, self.listing.multiplier
+        if quote is None or not self.up or isnan(self.scale):
+            self.bid = self.ask = self.bid_size = self.ask_size = nan
+            return
+        self.bid, self.ask = quote.bid * self.scale, quote.ask * self.scale
+        self.bid_size, self.ask_size = quote.bid_size * multiplier, quote.ask_size * multiplier
+
+    def turn(self, state: StreamState) -> None:
+        """Follow the stream. After an interruption only a quote received since then counts."""
+        if state.state == "up":
+            self.up, self.reason = True, ""
+        else:
+            self.up = self.up and state.state != "down"
+            self.reason = state.reason
+            self.quote = None
+            self.quotes = 0
+            self.jumped = False
+        self.price()
 
     @property
     def exchange(self) -> str:

@@ -1,0 +1,251 @@
+"""The scanner: every symbol on every enabled pair, both ways, judged whenever a quote touches it.
+
+Pure: no sockets, no clock, no Django. It is fed in order of receipt, by one thread; the rules are in
+docs/engine.md.
+"""
+
+from collections.abc import Callable, Iterator
+from math import inf, isnan
+from typing import Final
+
+from msgspec import Struct
+
+from markets.config import ListingConfig, MarketConfig
+from markets.events import Quote, StreamState
+from markets.selection import ScanPair, scan_pairs
+from realtime.directions import Direction, fee_factor
+from realtime.legs import Leg
+from realtime.lifecycle import Lifecycle
+from realtime.rates import Conversion, Rates, conversion
+
+RHYTHM: Final = 1 / 16
+"""How much the newest gap between two quotes counts in a leg's usual gap."""
+
+RATES_EVERY_NS: Final = 1_000_000_000
+
+_NS_PER_MS: Final = 1_000_000
+
+Owns = Callable[[str], bool]
+
+
+class ScanCounters(Struct):
+    """What the scanner did since it was made."""
+
+    scanned_quotes: int = 0  # taken over as a leg's last quote
+    judged: int = 0  # directions whose edge reached a trigger, or that were watched
+    jumps: int = 0  # quotes too far from the one before to be believed at once
+    scan_ignored_old: int = 0  # received before the one already held
+    scan_malformed: int = 0  # break 0 < bid <= ask < inf
+
+
+class Scanner:
+    """Keeps the last quote of every leg and hands what reaches a trigger to the lifecycle.
+
+    Memory is bounded by the configuration: one leg per instrument, two directions per pair.
+    """
+
+    def __init__(self, lifecycle: Lifecycle) -> None:
+        self.counters = ScanCounters()
+        self.rates = Rates()
+        self.pairs: list[ScanPair] = []
+        self.legs: list[Leg] = []  # those of the pairs, in the order of their `index`
+        self.directions: list[Direction] = []  # two per pair: buy on exchange2, buy on exchange1
+        self.changed: list[Leg] = []  # since the last `take_changed`, each once
+        self._lifecycle = lifecycle
+        self._legs: dict[str, dict[str, Leg]] = {}  # exchange -> symbol there ->
+        self._converted: dict[Conversion, list[Leg]] = {}
+        self._jump = 0.0
+        self._rates_due_ns = 0
+
+    # --- configuration ---------------------------------------------------------------------------
+
+    def configure(self, config: MarketConfig, owns: Owns, now_us: int, now_mono_ns: int) -> None:
+        """Follow a configuration: legs that stay keep their quotes, what runs goes on where it may."""
+        self._jump = config.gates.jump_pct / 100
+        self.pairs = scan_pairs(config, owns)
+        self._set_legs(config, owns)
+        self._set_directions(config)
+        self._rescale(now_us)
+        self._lifecycle.configure(self.directions, config, now_us, now_mono_ns)
+
+    def _set_legs(self, config: MarketConfig, owns: Owns) -> None:
+        known = self._legs
+        self._legs, self.legs = {}, []
+        for pair in self.pairs:
+            for listing in (pair.listing1, pair.listing2):
+                if listing.symbol not in self._legs.setdefault(listing.exchange, {}):
+                    self.legs.append(self._take_leg(listing, known))
+        self._set_rates(config, owns, known)
+        for exchange in config.exchanges:
+            if not exchange.enabled:
+                self._disable(exchange.key)
+        self.changed.clear()
+        for index, leg in enumerate(self.legs):
+            leg.index, leg.changed = index, False
+            self._mark(leg)
+
+    def _take_leg(self, listing: ListingConfig, known: dict[str, dict[str, Leg]]) -> Leg:
+        leg = known.get(listing.exchange, {}).get(listing.symbol) or Leg(listing)
+        leg.follow(listing)
+        self._legs.setdefault(listing.exchange, {})[listing.symbol] = leg
+        return leg
+
+    def _set_rates(self, config: MarketConfig, owns: Owns, known: dict[str, dict[str, Leg]]) -> None:
+        """Which legs need a rate, and which say one: these need not be part of any pair."""
+        self._converted = {}
+        for leg in self.legs:
+            if needed := conversion(leg):
+                self._converted.setdefault(needed, []).append(leg)
+        symbols = self.rates.symbols(self._converted)
+        self.rates.legs = {}
+        for listing in config.listings:
+            if listing.symbol in symbols and listing.counts_as == listing.symbol and owns(listing.symbol):
+                said_by = self._legs.get(listing.exchange, {}).get(listing.symbol)
+                self.rates.legs.setdefault(listing.symbol, []).append(
+                    said_by or self._take_leg(listing, known)
+                )
+
+    def _disable(self, exchange: str) -> None:
+        """Nothing received before it is enabled again counts."""
+        for leg in self._legs.get(exchange, {}).values():
+            leg.turn(StreamState(exchange, (), "down", "exchange disabled"))
+
+    def _set_directions(self, config: MarketConfig) -> None:
+        fees = {e.key: e.taker_fee_bps / 10_000 for e in config.exchanges}
+        factors = {(buy, sell): fee_factor(fees[buy], fees[sell]) for buy in fees for sell in fees}
+        self.directions = []
+        for index, pair in enumerate(self.pairs):
+            leg1 = self._legs[pair.listing1.exchange][pair.listing1.symbol]
+            leg2 = self._legs[pair.listing2.exchange][pair.listing2.symbol]
+            for buy, sell in ((leg2, leg1), (leg1, leg2)):
+                direction = Direction(index, pair, buy, sell, factors[buy.exchange, sell.exchange])
+                self.directions.append(direction)
+                buy.buys.append(direction)
+                sell.sells.append(direction)
+        _set_siblings(self.legs)
+
+    # --- events ----------------------------------------------------------------------------------
+
+    def on_quote(self, quote: Quote) -> None:  # noqa: PLR0912
+        """Take over one quote and ask every direction it touches; flat, as it runs for each of them all.
+
+        The common answer costs a multiplication and a comparison: the edge is below the trigger.
+        """
+        try:
+            leg = self._legs[quote.exchange][quote.symbol]
+        except KeyError:
+            return  # it is on no pair
+        mono_ns, bid, ask = quote.received_mono_ns, quote.bid, quote.ask
+        if mono_ns >= self._lifecycle.due_ns:
+            self._lifecycle.tick(mono_ns)
+        if not 0.0 < bid <= ask < inf:
+            self.counters.scan_malformed += 1
+            return
+        gap_ns = mono_ns - leg.received_mono_ns
+        if gap_ns < 0:
+            self.counters.scan_ignored_old += 1
+            return
+        last = leg.quote
+        if last is not None:
+            gap_ms, usual_ms = gap_ns / _NS_PER_MS, leg.gap_ms
+            leg.gap_ms = usual_ms + (gap_ms - usual_ms) * RHYTHM if usual_ms >= 0.0 else gap_ms
+            before = last.bid + last.ask
+            limit = before * self._jump
+            if -limit <= bid + ask - before <= limit:
+                leg.jumped = False
+            else:
+                leg.jumped = True
+                self.counters.jumps += 1
+        leg.quote = quote
+        leg.quotes += 1
+        leg.received_mono_ns, leg.received_ts_us = mono_ns, quote.received_ts_us
+        if not leg.changed:
+            leg.changed = True
+            self.changed.append(leg)
+        self.counters.scanned_quotes += 1
+        scale = leg.scale
+        if scale == 1.0 and leg.up:
+            leg.bid, leg.ask, leg.bid_size, leg.ask_size = bid, ask, quote.bid_size, quote.ask_size
+        else:
+            leg.price()
+            bid, ask = leg.bid, leg.ask
+        # Nothing compares with NaN, so a leg without a usable quote answers no.
+        for direction in leg.sells:
+            if bid * direction.reach >= direction.buy.ask:
+                self._judge(direction, quote.received_ts_us, mono_ns)
+        for direction in leg.buys:
+            if direction.sell.bid * direction.reach >= ask:
+                self._judge(direction, quote.received_ts_us, mono_ns)
+
+    def _judge(self, direction: Direction, now_us: int, now_mono_ns: int) -> None:
+        self.counters.judged += 1
+        self._lifecycle.judge(direction, direction.edge_bps(), direction.size(), now_us, now_mono_ns)
+
+    def on_state(self, state: StreamState) -> None:
+        """Follow a connection; symbols that are on no pair are passed over."""
+        now_us, mono_ns = state.received_ts_us, state.received_mono_ns
+        if mono_ns >= self._lifecycle.due_ns:
+            self._lifecycle.tick(mono_ns)
+        legs = self._legs.get(state.exchange, {})
+        for symbol in state.symbols:
+            if leg := legs.get(symbol):
+                leg.turn(state)
+                self._look(leg, now_us, mono_ns)
+
+    def _look(self, leg: Leg, now_us: int, now_mono_ns: int) -> None:
+        """Its prices are others now, or none, without a quote that said so."""
+        self._mark(leg)
+        for direction in (*leg.sells, *leg.buys):
+            if direction.running or direction.sell.bid * direction.reach >= direction.buy.ask:
+                self._judge(direction, now_us, now_mono_ns)
+
+    def tick(self, now_us: int, now_mono_ns: int) -> None:
+        """What time alone brings: call it a few times a second, never ahead of events still to be fed."""
+        self._lifecycle.tick(now_mono_ns)
+        if now_mono_ns >= self._rates_due_ns:
+            self._rates_due_ns = now_mono_ns + RATES_EVERY_NS
+            for leg in self._rescale(now_us):
+                self._look(leg, now_us, now_mono_ns)
+
+    def _rescale(self, now_us: int) -> list[Leg]:
+        """Follow the stablecoin rates; returns the legs whose prices are others now."""
+        rescaled = []
+        for needed, legs in self._converted.items():
+            rate = self.rates.rate(needed, now_us)
+            for leg in legs:
+                scale = rate / leg.listing.multiplier
+                if scale != leg.scale and not (isnan(scale) and isnan(leg.scale)):
+                    leg.scale = scale
+                    leg.price()
+                    rescaled.append(leg)
+        return rescaled
+
+    # --- output ----------------------------------------------------------------------------------
+
+    def _mark(self, leg: Leg) -> None:
+        if not leg.changed:
+            leg.changed = True
+            self.changed.append(leg)
+
+    def take_changed(self) -> list[Leg]:
+        """The legs that changed since the last call."""
+        taken, self.changed = self.changed, []
+        for leg in taken:
+            leg.changed = False
+        return taken
+
+    def pair_legs(self) -> Iterator[tuple[int, int]]:
+        """The numbers of both legs of every pair, exchange1's first."""
+        for direction in self.directions[::2]:
+            yield direction.sell.index, direction.buy.index
+
+
+def _set_siblings(legs: list[Leg]) -> None:
+    """Tell every leg which others count as the same symbol."""
+    by_symbol: dict[str, list[Leg]] = {}
+    for leg in legs:
+        by_symbol.setdefault(leg.listing.counts_as, []).append(leg)
+    for same in by_symbol.values():
+        shared = tuple(same)
+        for leg in shared:
+            leg.siblings = shared
