@@ -60,7 +60,7 @@ class ExchangeConfig(Struct, frozen=True):
     fee_source: str = ""
 
 
-class InstrumentConfig(Struct, frozen=True):
+class InstrumentConfig(Struct, frozen=True, gc=False):
     """One symbol to collect on one venue, under the venue's own name for it.
 
     `counts_as` is the symbol it is compared under, empty for its own: it decides the shard, so that
@@ -78,7 +78,7 @@ class InstrumentConfig(Struct, frozen=True):
         return self.counts_as or self.symbol
 
 
-class ListingConfig(Struct, frozen=True):
+class ListingConfig(Struct, frozen=True, gc=False):
     """What is known of an instrument that may be compared, collected now or not.
 
     `symbol` is what its exchange's instrument is called in events, `counts_as` the symbol it is
@@ -108,7 +108,7 @@ class PairConfig(Struct, frozen=True):
     tolerance_ms: int | None
 
 
-class NetworkConfig(Struct, frozen=True):
+class NetworkConfig(Struct, frozen=True, gc=False):
     """Whether a coin can be moved over one network of one exchange; None: the exchange did not say."""
 
     network: str

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
+from sys import intern
 from typing import Any, cast
 
 from django.conf import settings
@@ -103,7 +104,8 @@ def tradable_market() -> Market:
         "exchange__min_volume", "exchange__max_volume", "counts_as__name",
     )  # fmt: skip
     market: dict[str, dict[str, Listing]] = {}
-    for exchange, symbol, native_id, quote, known_volume, low, high, alias in rows.order_by():
+    for *names, known_volume, low, high, alias in rows.order_by():
+        exchange, symbol, native_id, quote = map(intern, names)
         volume = float(known_volume or 0)
         if in_bounds(volume, _float(low), _float(high)):
             listing = Listing(exchange, symbol, native_id, quote, volume, alias or "")
@@ -129,10 +131,11 @@ def listings() -> Iterator[ListingConfig]:
     )  # fmt: skip
     for *names, alias, multiplier, volume, active, status, min_notional, low, high in rows:
         if in_bounds(float(volume or 0), _float(low), _float(high)):
-            exchange, symbol, native_id, base, quote = names
+            # The database makes every name anew for every row: one of each is a third of the memory.
+            exchange, symbol, native_id, base, quote = map(intern, names)
             yield ListingConfig(
-                exchange, symbol, native_id, base, quote, alias or symbol, float(multiplier),
-                _float(volume), active, status, _float(min_notional),
+                exchange, symbol, native_id, base, quote, intern(alias or symbol), float(multiplier),
+                _float(volume), active, intern(status), _float(min_notional),
             )  # fmt: skip
 
 
@@ -147,8 +150,10 @@ def wallets() -> dict[tuple[str, str], tuple[NetworkConfig, ...]]:
         .values_list("exchange__key", "coin", "network", "deposit", "withdraw")
     )
     for exchange, coin, network, deposit, withdraw in rows:
-        found.setdefault((exchange, coin), []).append(NetworkConfig(network, deposit, withdraw))
-    return {key: tuple(networks) for key, networks in found.items()}
+        config = NetworkConfig(intern(network), deposit, withdraw)
+        found.setdefault((intern(exchange), intern(coin)), []).append(config)
+    known: dict[tuple[NetworkConfig, ...], tuple[NetworkConfig, ...]] = {}  # most coins have the same few
+    return {key: known.setdefault(tuple(networks), tuple(networks)) for key, networks in found.items()}
 
 
 def identities() -> tuple[IdentityConfig, ...]:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from django.db import transaction
 from django.utils import timezone
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from markets.catalogue import CatalogueError, ListedMarket, fetch
 from markets.config import InvalidConfig, MarketConfig
@@ -39,6 +39,7 @@ class SyncReport(Struct):
     resumed: list[str] = []
     skipped: int = 0
     revision: int | None = None
+    volumes_moved: bool = False
     seconds: float = 0.0
     error: str = ""
 
@@ -54,23 +55,31 @@ class SyncReport(Struct):
 
 
 def sync_all(exchanges: Sequence[Exchange], *, allow_shrink: bool = False) -> Iterator[SyncReport]:
-    """Sync exchanges side by side; yields each one's report as it is done. None stops another."""
+    """Sync exchanges side by side; yields each one's report as it is done. None stops another.
+
+    Collectors take over the volumes of all of them at once, when the last is done.
+    """
     if not exchanges:
         return
     started = time.monotonic()
+    volumes_moved = False
     with ThreadPoolExecutor(len(exchanges), thread_name_prefix="catalogue") as threads:
         asked = {threads.submit(fetch, row.key, row.rest_url): row for row in exchanges}
         for answer in as_completed(asked):
             report = _store_answer(asked[answer], answer, allow_shrink)
             report.seconds = time.monotonic() - started
+            volumes_moved |= report.volumes_moved
             yield report
+    if volumes_moved:
+        bump_revision()
 
 
 def store(exchange: Exchange, markets: Sequence[ListedMarket], *, allow_shrink: bool = False) -> SyncReport:
     """Make an exchange's rows equal to what it lists, in one transaction; a second time changes nothing.
 
     What is no longer listed becomes inactive with the date. The revision moves only when collectors
-    have something to do. Raises CatalogueError when the list is empty or implausibly short, unless
+    have something to do; volumes that moved and decide nothing are no such thing, and the report says
+    so. Raises CatalogueError when the list is empty or implausibly short, unless
     `allow_shrink`: a venue's bad hour must not delist everything.
     """
     fitting = {market.native_id: market for market in markets if _fits(market)}
@@ -85,8 +94,10 @@ def store(exchange: Exchange, markets: Sequence[ListedMarket], *, allow_shrink: 
         _retire(known, fitting, now)
         _upsert(exchange, fitting, now)
         _remember(exchange, now, listed=report.listed)
-        if _config() != before:
+        after = _config()
+        if _without_volumes(after) != _without_volumes(before):
             report.revision = bump_revision()
+        report.volumes_moved = after != before and report.revision is None
     return report
 
 
@@ -110,6 +121,14 @@ def _config() -> MarketConfig | None:
         return load_config()
     except InvalidConfig:
         return None
+
+
+def _without_volumes(config: MarketConfig | None) -> MarketConfig | None:
+    """The configuration but for the numbers that move all day: what they decide is in it."""
+    if config is None:
+        return None
+    bare = tuple(structs.replace(listing, volume=None) for listing in config.listings)
+    return structs.replace(config, listings=bare)
 
 
 def _known(exchange: Exchange) -> Iterator[Instrument]:

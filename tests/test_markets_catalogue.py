@@ -13,6 +13,7 @@ from markets.catalogue import CatalogueError, fetch
 from markets.models import CatalogueSync, Exchange, Instrument, Symbol
 from markets.runtime import redis_client
 from markets.seed import seed
+from markets.selectors import current_revision, load_config
 from markets.tasks import LOCK, sync_markets
 from simulator.server import Simulator
 
@@ -120,6 +121,19 @@ def test_exchanges_can_be_named_even_disabled_ones(desk: None) -> None:
 
     synced = CatalogueSync.objects.values_list("exchange__key", flat=True)
     assert sorted(synced) == ["gate", "mexc", "okx"]
+
+
+@pytest.mark.django_db
+def test_volumes_that_moved_reach_collectors_once_for_all_exchanges(desk: None) -> None:
+    sync("--exchange", "okx", "gate")
+    Instrument.objects.update(quote_volume_24h=1)
+    before = current_revision()
+
+    sync("--exchange", "okx", "gate")
+
+    assert current_revision() == before + 1
+    volumes = {row.volume for row in load_config().listings if row.exchange in ("okx", "gate")}
+    assert 1 not in volumes
 
 
 @pytest.mark.django_db

@@ -164,6 +164,7 @@ def test_what_only_changes_numbers_does_not_disturb_collectors(okx: Exchange) ->
     report = store(okx, [listed(base, quote_volume_24h=Decimal(7), tick_size=Decimal(1)) for base in BASES])
 
     assert (report.revision, current_revision()) == (None, revision)
+    assert report.volumes_moved
 
 
 def test_a_volume_that_leaves_the_exchanges_bounds_reaches_collectors(okx: Exchange) -> None:
