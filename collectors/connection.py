@@ -8,15 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Self
 
-from websockets.exceptions import ConnectionClosed
-
 from collectors.backoff import Pace
 from collectors.exchanges.base import Control, DataSheet, Topic
-from collectors.handshake import ConnectFailed, VenueSocket, address, open_socket
+from collectors.handshake import ConnectFailed, address, open_socket
 from collectors.pending import Request, Requests
 from collectors.timing import Timing
 from collectors.venue import Venue
-from markets.events import Event, Quote, Trade
+from collectors.venue_socket import Message, VenueSocket
+from markets.events import Event, Trade
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +50,7 @@ class Connection:
     async def open(cls, name: str, venue: Venue, on_change: Callable[[], None]) -> Self:
         """Connect and, where the venue greets first, wait for its welcome. Raises ConnectFailed."""
         url = await address(venue.sheet, venue.config, venue.timing)
-        socket = await open_socket(url, venue.timing)
+        socket = await open_socket(url, venue.timing, venue.turns)
         if venue.sheet.token_path is not None:
             await _welcome(socket, venue.timing)
         return cls(name, socket, venue, on_change)
@@ -78,17 +77,18 @@ class Connection:
                     tasks.create_task(self._watch(), name=f"{self.name} watch"),
                     tasks.create_task(self._heartbeat(), name=f"{self.name} heartbeat"),
                 ]
-                await self._receive()
+                self._socket.receive(self._read, self._end)
+                await self._socket.wait_closed()
                 for task in side:
                     task.cancel()
         finally:
             self._end("closed by us")
-            await self._socket.close()
+            await self._socket.close(self._timing.close_s)
 
     async def close(self, reason: str) -> None:
         """Say goodbye; `run` returns soon after."""
         self._end(reason)
-        await self._socket.close()
+        await self._socket.close(self._timing.close_s)
 
     async def subscribe(self, topics: Sequence[Topic]) -> None:
         """Ask for topics; on return each is in `acked` or `refused`, or the connection has ended."""
@@ -139,13 +139,11 @@ class Connection:
         self._requests.add(request_id, request)
         try:
             async with asyncio.timeout(self._timing.ack_s):
-                await self._socket.send(text(batch, request_id))
+                self._socket.send(text(batch, request_id))
                 return await request.answer
         except TimeoutError:
             self.counts["unanswered"] += 1
             return f"no answer within {self._timing.ack_s:g} s"
-        except ConnectionClosed:
-            return "connection closed"
         finally:
             self._requests.remove(request_id)
 
@@ -156,33 +154,29 @@ class Connection:
         if allowed is not None and self.counts["requests"] == int(allowed * 0.9):
             self.retire_in(0)
 
-    async def _receive(self) -> None:
-        decode, socket = self._codec.decode, self._socket
-        try:
-            while not self.ended:
-                frame = await socket.recv()
-                now_us, mono_ns = time.time_ns() // 1000, time.monotonic_ns()
-                events = decode(frame, now_us, mono_ns)
-                if events:
-                    await self._hand_on(events)
-        except ConnectionClosed as closed:
-            self._end(_close_reason(closed))
-
-    async def _hand_on(self, events: Sequence[Quote | Trade | Control]) -> None:
+    def _read(self, messages: Sequence[Message], read_us: int, read_ns: int) -> None:
+        """Decode what was read together; it was received then, however long decoding takes."""
+        decode = self._codec.decode
         data: list[Event] = []
-        for event in events:
-            if isinstance(event, Control):
-                await self._answer(event)
-            elif isinstance(event, Trade) and event.is_history:
-                self.counts["history_trades"] += 1
-            else:
-                data.append(event)
+        for message in messages:
+            for event in decode(message, read_us, read_ns):
+                if isinstance(event, Control):
+                    self._hand_on(data)
+                    data = []
+                    self._answer(event)
+                elif isinstance(event, Trade) and event.is_history:
+                    self.counts["history_trades"] += 1
+                else:
+                    data.append(event)
+        self._hand_on(data)
+
+    def _hand_on(self, data: Sequence[Event]) -> None:
         if data and not self.ended:
             self._emit(data)
 
-    async def _answer(self, control: Control) -> None:
+    def _answer(self, control: Control) -> None:
         if control.reply is not None:
-            await self._socket.send(control.reply)
+            self._socket.send(control.reply)
         if control.kind in {"ack", "error"}:
             self._settle(control)
         if control.reconnect:
@@ -223,9 +217,9 @@ class Connection:
         silence_s = self._sheet.silence_s
         while True:
             await asyncio.sleep(min(WATCH_S, silence_s / 4))
-            if time.monotonic() - self._socket.heard_at > silence_s:
+            if time.monotonic_ns() - self._socket.heard_ns > silence_s * 1e9:
                 self._end(f"nothing received for {silence_s:g} s")
-                self._socket.transport.abort()  # nobody is there to shake hands with
+                self._socket.abort()
                 return
             if self.retiring:
                 self._on_change()
@@ -237,10 +231,7 @@ class Connection:
             text = self._codec.ping(self._requests.next_id())
             if text is None:
                 return
-            try:
-                await self._socket.send(text)
-            except ConnectionClosed:
-                return  # `_receive` sees it too, and says why
+            self._socket.send(text)
 
     def _end(self, reason: str) -> None:
         if self.ended:
@@ -259,14 +250,9 @@ def _life_s(sheet: DataSheet) -> float:
 async def _welcome(socket: VenueSocket, timing: Timing) -> None:
     try:
         async with asyncio.timeout(timing.open_s):
-            await socket.recv()
-    except (TimeoutError, ConnectionClosed) as error:
-        await socket.close()
-        raise ConnectFailed("no welcome after the handshake") from error
-
-
-def _close_reason(closed: ConnectionClosed) -> str:
-    frame = closed.rcvd
-    if frame is None:
-        return "connection lost"
-    return f"closed by the exchange ({frame.code}{' ' + frame.reason if frame.reason else ''})"
+            greeted = await socket.welcome()
+    except TimeoutError:
+        greeted = False
+    if not greeted:
+        await socket.close(timing.close_s)
+        raise ConnectFailed("no welcome after the handshake")

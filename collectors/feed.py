@@ -7,6 +7,7 @@ from typing import Any
 from collectors.exchanges.base import Codec
 from collectors.line import Line, stream_state
 from collectors.timing import Timing
+from collectors.turns import Turns
 from collectors.venue import Emit, Venue
 from markets.config import ExchangeConfig, InstrumentConfig, diff
 from markets.events import StreamState
@@ -21,11 +22,13 @@ class Feed:
     `apply` may be called any time, before and while `run` runs. A `run` that crashed may be run again.
     """
 
-    def __init__(self, codec_type: type[Codec], config: ExchangeConfig, emit: Emit, timing: Timing) -> None:
+    def __init__(
+        self, codec_type: type[Codec], config: ExchangeConfig, emit: Emit, timing: Timing, turns: Turns
+    ) -> None:
         self.config = config
         self.stopped = False
         self._symbols: dict[str, str] = {}  # native id -> symbol
-        self._venue = Venue(config, codec_type(self._symbols), emit, timing)
+        self._venue = Venue(config, codec_type(self._symbols), emit, timing, turns)
         self.wanted: frozenset[InstrumentConfig] = frozenset()
         self._lines: dict[Line, asyncio.Task[None]] = {}
         self._next_line = 1

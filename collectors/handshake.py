@@ -1,5 +1,7 @@
 """Opening a socket: where to, the token some venues want first, and what a refusal says."""
 
+import asyncio
+import logging
 import time
 import uuid
 from email.utils import parsedate_to_datetime
@@ -7,19 +9,20 @@ from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 import msgspec
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI, WebSocketException
-from websockets.protocol import Event
+from picows import WSError, WSInvalidStatusError, ws_connect
 
 from collectors.exchanges.base import DataSheet
 from collectors.timing import Timing
+from collectors.turns import Turns
+from collectors.venue_socket import MAX_MESSAGE_BYTES, VenueSocket
 from markets.config import ExchangeConfig
 
-MAX_FRAME_BYTES = 4 * 2**20
-MAX_FRAMES_WAITING = 1024  # per socket; beyond it the kernel's buffers fill and the venue waits
 MAX_TOKEN_REPLY_BYTES = 64 * 1024
 BUSY_STATUS = frozenset({418, 429, 503})  # 418: Binance's "you were told 429 and went on"
 MAX_RETRY_AFTER_S = 3 * 86400.0  # Binance's longest ban
+
+_log = logging.getLogger("picows")
+_log.setLevel(logging.CRITICAL)  # lines say once what happens to connections; picows would say it again
 
 
 class ConnectFailed(Exception):
@@ -28,17 +31,6 @@ class ConnectFailed(Exception):
     def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
         super().__init__(reason)
         self.retry_after_s = retry_after_s
-
-
-class VenueSocket(ClientConnection):
-    """A client connection that knows when anything last arrived, WebSocket pings included."""
-
-    heard_at = 0.0
-
-    def process_event(self, event: Event) -> None:
-        """Note the time of every frame, then go on as usual."""
-        self.heard_at = time.monotonic()
-        super().process_event(event)
 
 
 class _Server(msgspec.Struct):
@@ -71,30 +63,41 @@ async def address(sheet: DataSheet, config: ExchangeConfig, timing: Timing) -> s
     return f"{token.instance_servers[0].endpoint}?{query}"
 
 
-async def open_socket(url: str, timing: Timing) -> VenueSocket:
+async def open_socket(url: str, timing: Timing, turns: Turns) -> VenueSocket:
     """Connect. Raises ConnectFailed with the venue's reason and its Retry-After."""
+    socket = VenueSocket(turns)
     try:
-        socket = await connect(
-            url,
-            create_connection=VenueSocket,
-            compression=None,  # frames are small: inflating each costs more than it saves
-            proxy=None,
-            open_timeout=timing.open_s,
-            close_timeout=timing.close_s,
-            ping_interval=None,  # some venues ignore WebSocket pings; silence is watched instead
-            max_size=MAX_FRAME_BYTES,
-            max_queue=MAX_FRAMES_WAITING,
-        )
-    except InvalidStatus as error:
-        status, headers = error.response.status_code, error.response.headers
-        raise ConnectFailed(f"HTTP {status}", retry_after(status, headers.get("Retry-After"))) from error
+        async with asyncio.timeout(timing.open_s):
+            transport, _ = await ws_connect(
+                lambda: socket,
+                url,
+                websocket_handshake_timeout=timing.open_s,
+                enable_auto_pong=False,  # VenueSocket does it: a ping is a sign of life
+                max_frame_size=MAX_MESSAGE_BYTES,
+                logger_name=_log,
+            )
+    except WSInvalidStatusError as error:
+        raise _turned_away(error) from error
     except TimeoutError as error:
         raise ConnectFailed(f"no answer within {timing.open_s:g} s") from error
-    except (OSError, InvalidHandshake, InvalidURI, WebSocketException) as error:
+    except (OSError, ValueError, WSError) as error:
         raise ConnectFailed(str(error) or type(error).__name__) from error
-    assert isinstance(socket, VenueSocket)  # noqa: S101 - create_connection above
-    socket.heard_at = time.monotonic()
+    finally:
+        if not socket.is_open:
+            socket.abort()  # should the handshake still be under way, it ends with that
+    if not socket.is_open:
+        raise ConnectFailed(socket.ended or "connection closed during the handshake")
+    if "Sec-WebSocket-Extensions" in transport.response.headers:
+        socket.abort()
+        raise ConnectFailed("the venue wants a WebSocket extension we did not offer")
     return socket
+
+
+def _turned_away(error: WSInvalidStatusError) -> ConnectFailed:
+    if error.response is None:
+        return ConnectFailed(str(error))
+    status, headers = error.response.status, error.response.headers
+    return ConnectFailed(f"HTTP {status:d}", retry_after(status, headers.get("Retry-After")))
 
 
 def retry_after(status: int, value: str | None) -> float | None:

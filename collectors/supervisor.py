@@ -13,8 +13,9 @@ from collectors.feed import Feed
 from collectors.line import stream_state
 from collectors.sinks import EmitDerived, Sink
 from collectors.timing import Timing
+from collectors.turns import Turns
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Shard
-from markets.events import DerivedEvent, Event, SinkEvent
+from markets.events import DerivedEvent, Event, Quote, SinkEvent
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Outlet:
         self.name = getattr(sink_type, "__name__", str(sink_type))
         self.channel: Channel[SinkEvent] = Channel(self.name, capacity)
         self.error = ""
+        self.wants: frozenset[type] | None = getattr(sink_type, "wants", None)
         self._dropped = 0
         self._later = later
         self.sink = sink_type(self.channel, shard, self._emit)
@@ -74,9 +76,15 @@ class Outlet:
         if self._config is not None:
             self.configure(self._config)
 
+    @property
+    def wants_market(self) -> bool:
+        """Whether what exchanges say comes into the channel."""
+        return self.wants is None or Quote in self.wants
+
     def _emit(self, event: DerivedEvent) -> None:
         for outlet in self._later:
-            outlet.channel.put(event)
+            if outlet.wants is None or type(event) in outlet.wants:
+                outlet.channel.put(event)
 
     def lost(self) -> int:
         """How many events were dropped since the last call."""
@@ -115,6 +123,7 @@ class Supervisor:
         self._codecs = codecs
         self._exchanges = exchanges
         self._timing = timing
+        self._turns = Turns()
         self._uncollected: dict[str, str] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._feed_tasks: set[asyncio.Task[None]] = set()
@@ -164,7 +173,7 @@ class Supervisor:
             self._stop_feed(exchange.key, "address changed")
             running = None
         if running is None:
-            running = Feed(self._codecs[exchange.key], exchange, self.emit, self._timing)
+            running = Feed(self._codecs[exchange.key], exchange, self.emit, self._timing, self._turns)
             self.feeds[exchange.key] = running
             self._start(running)
         running.apply(instruments)

@@ -6,6 +6,7 @@ from collectors.backoff import Pace
 from collectors.breaker import Breaker
 from collectors.exchanges.base import Codec
 from collectors.timing import Timing
+from collectors.turns import Turns
 from markets.config import ExchangeConfig
 from markets.events import Event
 
@@ -15,11 +16,14 @@ Emit = Callable[[Sequence[Event]], None]
 class Venue:
     """An exchange as the operator configured it, its codec, and where its events go."""
 
-    def __init__(self, config: ExchangeConfig, codec: Codec, emit: Emit, timing: Timing) -> None:
+    def __init__(
+        self, config: ExchangeConfig, codec: Codec, emit: Emit, timing: Timing, turns: Turns
+    ) -> None:
         self.config = config
         self.codec = codec
         self.sheet = codec.sheet
         self.emit = emit
         self.timing = timing
+        self.turns = turns
         self.breaker = Breaker(config.key, timing)
         self.connects = Pace(timing.connect_gap_s)

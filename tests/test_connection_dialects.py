@@ -11,6 +11,7 @@ from collectors.exchanges import CODECS
 from collectors.exchanges.base import Codec
 from collectors.feed import Feed
 from collectors.timing import Timing
+from collectors.turns import Turns
 from markets.config import ExchangeConfig, InstrumentConfig
 from markets.defaults import EXCHANGES
 from simulator.server import Simulator
@@ -37,7 +38,7 @@ async def collecting(
     """A feed of one simulated exchange at work."""
     recorder = Recorder()
     config = ExchangeConfig(key, key, True, 10.0, 10.0, simulator.rest_url(key), simulator.ws_url(key))
-    feed = Feed(codec, config, recorder, Timing())
+    feed = Feed(codec, config, recorder, Timing(), Turns())
     feed.apply(frozenset(InstrumentConfig(key, name, name.replace("/", JOINERS[key])) for name in names))
     task = asyncio.create_task(feed.run())
     try:

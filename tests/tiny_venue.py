@@ -16,6 +16,7 @@ from websockets.http11 import Request, Response
 from collectors.exchanges.base import Codec, Control, DataSheet, Topic
 from collectors.feed import Feed
 from collectors.timing import Timing
+from collectors.turns import Turns
 from markets.config import ExchangeConfig, InstrumentConfig
 from markets.events import Event, Quote, StreamState, Trade
 
@@ -239,7 +240,7 @@ class Running:
         self, venue: TinyVenue, wanted: Iterable[str], timing: Timing = TIMING, **sheet: object
     ) -> None:
         self.recorder = Recorder()
-        self.feed = Feed(codec_type(**sheet), venue.config, self.recorder, timing)
+        self.feed = Feed(codec_type(**sheet), venue.config, self.recorder, timing, Turns())
         self.feed.apply(instruments(*wanted))
         self._task: asyncio.Task[None] | None = None
 

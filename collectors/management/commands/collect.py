@@ -6,6 +6,7 @@ import logging
 import signal
 from typing import Any
 
+import uvloop
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
@@ -51,7 +52,7 @@ class Command(BaseCommand):
         names = ", ".join(sorted(exchanges)) if exchanges else "all enabled exchanges"
         sinks = ", ".join(outlet.name for outlet in outlets)
         self.stderr.write(f"Collecting shard {shard} of {names} into {sinks}. Stop with Ctrl-C.")
-        asyncio.run(_collect(outlets, shard, exchanges))
+        uvloop.run(_collect(outlets, shard, exchanges))
 
 
 def _shard(text: str) -> Shard:
