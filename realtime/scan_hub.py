@@ -1,0 +1,285 @@
+"""One scanner per web process: follows the collectors' legs while somebody looks, and makes pages.
+
+It hears frames only while a scanner is open, and for a moment after, so that a reload is quick. The
+table is computed at most 4 times a second, rows change places at most once a second.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+from weakref import WeakKeyDictionary
+
+import msgspec
+from django.conf import settings
+from redis.asyncio import Redis
+
+from markets.config import MarketConfig
+from realtime import recent
+from realtime.hub import SILENT_AFTER_S, process_hub
+from realtime.scan_messages import Page, Show, make_page
+from realtime.scan_table import Match, Query, ScanTable, View
+from realtime.scan_viewer import ScanViewer
+from realtime.scan_wire import FRAMES, ShardScan, decode_frame, read_scan
+from realtime.viewer import Closed
+from realtime.wire import CLOSE_TOO_MANY
+
+log = logging.getLogger(__name__)
+
+TICK_S: Final = 0.25
+SORT_EVERY: Final = 4  # ticks
+READ_EVERY_S: Final = 10.0
+COUNT_EVERY_S: Final = 10.0
+RETRY_S: Final = 1.0
+LINGER_S: Final = 10
+READY_WITHIN_S: Final = 5.0
+GONE_AFTER_S: Final = 60.0
+NOTHING: Final = MarketConfig(0, (), frozenset(), ())
+
+
+class _Shard:
+    """A shard as it is followed, and where its rows go in the present table."""
+
+    def __init__(self, scan: ShardScan, match: Match) -> None:
+        self.scan = scan
+        self.match = match
+
+    def silent(self, now_s: float) -> bool:
+        """Whether nothing has been heard of it lately."""
+        return now_s - self.scan.heard_s > SILENT_AFTER_S
+
+
+class ScanHub:
+    """The process's table and its viewers. All of it runs on one event loop, so nothing is locked."""
+
+    def __init__(self) -> None:
+        self.counters: Counter[str] = Counter()
+        self.table = ScanTable(NOTHING)
+        self._views: dict[Query, View] = {}
+        self._pages: dict[Show, Page] = {}
+        self._shards: dict[str, _Shard] = {}
+        self._stale: set[str] = set()
+        self._viewers: set[ScanViewer] = set()
+        self._users = 0
+        self._running: asyncio.Task[None] | None = None
+        self._known = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._wall_us = time.time_ns() // 1000 - time.monotonic_ns() // 1000
+        self._now_s = time.monotonic()
+
+    # --- life ------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator["ScanHub"]:
+        """Keep the table fresh as long as this is held; it is ready on entry.
+
+        Raises InvalidConfig, a database error, RedisError or TimeoutError when it cannot be.
+        """
+        self._users += 1
+        try:
+            await process_hub().selection.current()
+            if self._running is None:
+                self._running = asyncio.create_task(self._run(), name="scanner")
+            async with asyncio.timeout(READY_WITHIN_S):
+                await self._ready.wait()
+            yield self
+        finally:
+            self._users -= 1
+
+    async def _run(self) -> None:
+        """Work until nobody has looked for a while."""
+        redis = recent.connect()
+        parts = [
+            asyncio.create_task(self._supervised(name, part), name=name)
+            for name, part in (
+                ("scanner frames", lambda: self._listen(redis)),
+                ("scanner states", lambda: self._read_states(redis)),
+                ("scanner table", self._tick),
+            )
+        ]
+        try:
+            unused_s = 0
+            while unused_s < LINGER_S:
+                await asyncio.sleep(1)
+                unused_s = 0 if self._users else unused_s + 1
+        finally:
+            self._running = None
+            self._ready.clear()
+            self._known.clear()
+            self._forget()
+            for part in parts:
+                part.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
+            await redis.aclose()
+
+    async def _supervised(self, name: str, part: Callable[[], Awaitable[None]]) -> None:
+        failing = ""
+        while True:
+            try:
+                await part()
+            except Exception as problem:
+                self.counters["restarts"] += 1
+                if str(problem) != failing:
+                    log.warning("%s failed and is restarted: %s", name, problem)
+                failing = str(problem)
+            await asyncio.sleep(RETRY_S)
+
+    def _forget(self) -> None:
+        self.table = ScanTable(NOTHING)
+        self._views.clear()
+        self._pages.clear()
+        self._shards.clear()
+
+    # --- what collectors say ---------------------------------------------------------------------
+
+    async def _listen(self, redis: "Redis") -> None:
+        async with redis.pubsub() as frames:
+            await frames.subscribe(FRAMES)
+            while True:
+                message = await frames.get_message(ignore_subscribe_messages=True, timeout=None)
+                if message is not None:
+                    self._take(message["data"])
+
+    def _take(self, data: bytes) -> None:
+        try:
+            frame = decode_frame(data)
+        except msgspec.MsgspecError as problem:
+            self.counters["unreadable_frames"] += 1
+            if self.counters["unreadable_frames"] == 1:
+                log.error("a frame this version cannot read (a collector of another version?): %s", problem)
+            return
+        shard = self._shards.get(frame.shard)
+        if shard is not None:
+            shard.scan.heard_s = time.monotonic()
+        if shard is None or not shard.scan.apply(frame, time.monotonic()):
+            self._stale.add(frame.shard)
+
+    async def _read_states(self, redis: "Redis") -> None:
+        """Everything now and then, for what no frame carries; a shard that frames were missed of at once."""
+        due = float("-inf")
+        while True:
+            if time.monotonic() >= due:
+                due = time.monotonic() + READ_EVERY_S
+                self._know(await read_scan(redis))
+                self._drop_gone()
+            elif self._stale:
+                stale, self._stale = self._stale, set()
+                self._know(await read_scan(redis, stale))
+            await asyncio.sleep(TICK_S)
+
+    def _know(self, scans: dict[str, ShardScan], anew: bool = False) -> None:
+        """Follow these shards from here; `anew`: the table is another one."""
+        for name, scan in scans.items():
+            old = self._shards.get(name)
+            # A state says nothing about how lately its writer lived: frames do.
+            age_s = max(0, time.time_ns() // 1000 - scan.ts_us) / 1e6
+            scan.heard_s = old.scan.heard_s if old else time.monotonic() - age_s
+            same = not anew and old is not None and old.scan.layout == scan.layout
+            match = old.match if old and same else self.table.match(scan)
+            self._shards[name] = _Shard(scan, match)
+            self.table.take_evidence(scan, match)
+        self._known.set()
+
+    def _drop_gone(self) -> None:
+        now_s = time.monotonic()
+        self._shards = {
+            name: shard for name, shard in self._shards.items() if now_s - shard.scan.heard_s < GONE_AFTER_S
+        }
+
+    # --- the table -------------------------------------------------------------------------------
+
+    async def _tick(self) -> None:
+        turn = 0
+        await self._known.wait()
+        while True:
+            await self._follow_configuration()
+            self._refresh()
+            if turn % SORT_EVERY == 0:
+                await self._sort()
+            turn += 1
+            self._ready.set()
+            for viewer in self._viewers:
+                viewer.refreshed()
+            await asyncio.sleep(TICK_S)
+
+    async def _follow_configuration(self) -> None:
+        config = await process_hub().selection.current()
+        if config is self.table.config:
+            return
+        table = await asyncio.to_thread(ScanTable, config)
+        self.table = table
+        self._views.clear()
+        self._know({name: shard.scan for name, shard in self._shards.items()}, anew=True)
+
+    def _refresh(self) -> None:
+        self._now_s = now_s = time.monotonic()
+        # A shard that lives goes over one that does not: the split may have changed.
+        for shard in sorted(self._shards.values(), key=lambda each: each.scan.heard_s):
+            self.table.take(shard.scan, shard.match, now_s, shard.silent(now_s))
+        self.table.refresh()
+        self._pages.clear()
+
+    async def _sort(self) -> None:
+        """Rows may change places now, in the views somebody looks at; the others are forgotten."""
+        wanted = {viewer.shows.query for viewer in self._viewers if viewer.shows}
+        self._views = {query: view for query, view in self._views.items() if query in wanted}
+        for view in list(self._views.values()):
+            view.sort()
+            await asyncio.sleep(0)
+
+    # --- viewers (realtime.scan_viewer.Pages) ----------------------------------------------------
+
+    def join(self, viewer: ScanViewer) -> None:
+        """Add a socket. Raises Closed when its user has too many."""
+        limit = settings.REALTIME_SOCKETS_PER_USER
+        if sum(other.user_id == viewer.user_id for other in self._viewers) >= limit:
+            raise Closed(CLOSE_TOO_MANY, f"more than {limit} sockets of one user: close another tab")
+        self._viewers.add(viewer)
+
+    def leave(self, viewer: ScanViewer) -> None:
+        """Forget a socket; its writer ends."""
+        viewer.leave()
+        self._viewers.discard(viewer)
+
+    def view(self, query: Query) -> View:
+        """The rows of a query in order, shared by all who ask the same."""
+        view = self._views.get(query)
+        if view is None:
+            view = self._views[query] = View(self.table, query)
+        return view
+
+    def page(self, show: Show) -> Page:
+        """The rows this asks for, as of the newest refresh."""
+        page = self._pages.get(show)
+        if page is None:
+            place = slice(show.offset, show.offset + show.limit)
+            page = make_page(self.view(show.query), place, self.collectors(), self.now_us())
+            self._pages[show] = page
+        return page
+
+    def now_us(self) -> int:
+        """The time of the newest refresh, by a clock that does not jump while the process lives."""
+        return self._wall_us + int(self._now_s * 1e6)
+
+    def collectors(self) -> int:
+        """How many collector shards are heard."""
+        return sum(not shard.silent(self._now_s) for shard in self._shards.values())
+
+    def stats(self) -> dict[str, int]:
+        """Counters an operator can see, name -> value."""
+        return {
+            "scanner_sockets": len(self._viewers),
+            "scanner_rows": len(self.table),
+            "scanner_views": len(self._views),
+        } | {f"scanner_{name}": count for name, count in self.counters.items()}
+
+
+_hubs: "WeakKeyDictionary[asyncio.AbstractEventLoop, ScanHub]" = WeakKeyDictionary()
+
+
+def process_scan_hub() -> ScanHub:
+    """This process's scanner. (Per event loop: a web process has one.)"""
+    return _hubs.setdefault(asyncio.get_running_loop(), ScanHub())

@@ -1,0 +1,330 @@
+"""Every symbol on every enabled pair as columns: edges, sizes, ages, and which rows a view shows.
+
+Pure: numpy over what the configuration says and what the collectors' legs are. One table serves all
+viewers of a process; a `View` keeps the order of one query's matches, shared by all who ask the same.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
+
+import numpy as np
+from msgspec import Meta, Struct
+from numpy.typing import NDArray
+
+from markets.config import MarketConfig
+from markets.selection import ScanPair, scan_pairs
+from realtime import freshness, gates
+from realtime.scan_wire import LEG_ROW, Rows, ShardScan
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+SortKey = Literal[
+    "symbol", "buy", "sell", "edge", "size", "spread", "age", "volume", "hour", "gates", "state"
+]
+
+MAX_TEXT: Final = 100
+
+STATES: Final = (*freshness.STATES, "waiting", "lost")
+"""Of a leg, from well to worst; a row is as its worse leg is.
+
+Beside those of `realtime.freshness`: `waiting`, no quote of it has come yet; `lost`, its collector says
+nothing any more.
+"""
+WAITING, LOST = STATES.index("waiting"), STATES.index("lost")
+
+
+class Query(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What rows to show, and in which order; None and empty mean: whatever.
+
+    `exchanges`: one names the pairs it is part of, several the pairs among them. `min_volume` is met
+    when both legs meet it. `passed` wants every gate passed in the row's direction. `filter` is the
+    primary key of an opportunity filter: the pairs it selects.
+    """
+
+    sort: SortKey = "edge"
+    descending: bool = True
+    search: Annotated[str, Meta(max_length=MAX_TEXT)] = ""
+    exchanges: Annotated[tuple[Annotated[str, Meta(max_length=MAX_TEXT)], ...], Meta(max_length=50)] = ()
+    quote: Annotated[str, Meta(max_length=MAX_TEXT)] = ""
+    min_edge: float | None = None
+    min_size: float | None = None
+    min_volume: float | None = None
+    passed: bool = False
+    filter: int | None = None
+
+
+class Match(Struct, frozen=True):
+    """Which rows of a shard's columns go where in the table's: legs, and pairs."""
+
+    legs_from: Ints
+    legs_to: Ints
+    pairs_from: Ints
+    pairs_to: Ints
+
+
+class ScanTable:
+    """All rows of one configuration. `refresh` computes them anew from the legs."""
+
+    def __init__(self, config: MarketConfig) -> None:
+        self.config = config
+        self.pairs: list[ScanPair] = scan_pairs(config)
+        self.ids = [pair.id for pair in self.pairs]
+        self.row = {id: row for row, id in enumerate(self.ids)}
+        listings = {(leg.exchange, leg.symbol): leg for p in self.pairs for leg in (p.listing1, p.listing2)}
+        self.listings = list(listings.values())
+        self._place = {key: place for place, key in enumerate(listings)}
+        self.leg1, self.leg2 = self._leg_places()
+        self.exchanges = sorted({leg.exchange for leg in self.listings})
+        self.exchange1, self.exchange2 = self._exchange_places()
+        self.volume1, self.volume2 = self._volumes()
+        self._costs = self._fee_factors()
+        self._beforehand = self._gates_beforehand()
+        self._multiplier = np.array([leg.multiplier for leg in self.listings], float)
+        self._converted = np.array(
+            [leg.quote != gates.quote_of(leg.counts_as) for leg in self.listings], bool
+        )
+        self.symbol_place = self._symbol_places()
+        self.hour = np.zeros(len(self.pairs), np.int64)
+        self.forget()
+        self.refresh()
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def _leg_places(self) -> tuple[Ints, Ints]:
+        place = self._place
+        return (
+            np.array([place[p.listing1.exchange, p.listing1.symbol] for p in self.pairs], np.int64),
+            np.array([place[p.listing2.exchange, p.listing2.symbol] for p in self.pairs], np.int64),
+        )
+
+    def _exchange_places(self) -> tuple[Ints, Ints]:
+        number = {key: place for place, key in enumerate(self.exchanges)}
+        of_leg = self._leg_exchange = np.array([number[leg.exchange] for leg in self.listings], np.int64)
+        return of_leg[self.leg1], of_leg[self.leg2]
+
+    def _volumes(self) -> tuple[Floats, Floats]:
+        of_leg = np.array([np.nan if leg.volume is None else leg.volume for leg in self.listings], float)
+        return of_leg[self.leg1], of_leg[self.leg2]
+
+    def _fee_factors(self) -> tuple[Floats, Floats]:
+        """Of every row: what 12 and 21 keep of sell bid / buy ask, in bps."""
+        fees = {row.key: row.taker_fee_bps / 10_000 for row in self.config.exchanges}
+        fee = np.array([fees.get(key, np.nan) for key in self.exchanges], float)
+        fee1, fee2 = fee[self.exchange1], fee[self.exchange2]
+        return (1 - fee1) / (1 + fee2) * 10_000, (1 - fee2) / (1 + fee1) * 10_000
+
+    def _gates_beforehand(self) -> tuple[gates.Bits, gates.Bits]:
+        """Of every row and direction: what no quote changes."""
+        facts = gates.Facts(self.config)
+        both = [(pair, pair.listing1, pair.listing2) for pair in self.pairs]
+        sell_first = [facts.beforehand(pair, buy=two, sell=one) for pair, one, two in both]
+        sell_second = [facts.beforehand(pair, buy=one, sell=two) for pair, one, two in both]
+        return np.array(sell_first, np.uint32), np.array(sell_second, np.uint32)
+
+    def _symbol_places(self) -> Ints:
+        places: dict[str, int] = {}
+        rows = np.array([places.setdefault(pair.symbol, len(places)) for pair in self.pairs], np.int64)
+        self._leg_symbol = np.array([places[leg.counts_as] for leg in self.listings], np.int64)
+        return rows
+
+    def forget(self) -> None:
+        """Nothing is known of any leg or pair."""
+        self.legs: Rows = np.zeros(len(self.listings), LEG_ROW)
+        for name in ("bid", "ask", "bid_size", "ask_size", "gap_ms", "age_ms", "scale"):
+            self.legs[name] = np.nan
+        self.legs["up"] = True
+        self.lost = np.zeros(len(self.listings), bool)
+        self.identity = np.zeros(len(self.pairs), np.uint8)  # codes of realtime.identity
+
+    # --- what the collectors say -----------------------------------------------------------------
+
+    def match(self, scan: ShardScan) -> Match:
+        """Find the shard's legs and pairs in this table; those of another configuration have no place."""
+        place = [self._place.get((leg.exchange, leg.symbol), -1) for leg in scan.directory.legs]
+        legs = np.array(place, np.int64)
+        ours = np.flatnonzero(legs >= 0)
+        known = {
+            pair: row for row, pair in enumerate(zip(self.leg1.tolist(), self.leg2.tolist(), strict=True))
+        }
+        pairs = legs[scan.pair_legs].reshape(-1, 2).tolist()
+        rows = np.array([known.get((one, two), -1) for one, two in pairs], np.int64)
+        paired = np.flatnonzero(rows >= 0)
+        return Match(ours, legs[ours], paired, rows[paired])
+
+    def take(self, scan: ShardScan, match: Match, now_s: float, silent: bool) -> None:
+        """Take over what a shard knows now (monotonic), or that nothing has been heard of it lately."""
+        for name in LEG_ROW.names or ():  # column by column: whole records are copied four times slower
+            self.legs[name][match.legs_to] = scan.legs[name][match.legs_from]
+        self.legs["age_ms"][match.legs_to] = scan.ages_ms(now_s)[match.legs_from]
+        self.lost[match.legs_to] = silent
+        if silent:  # what its prices were is no offer any more
+            for name in ("bid", "ask"):
+                self.legs[name][match.legs_to] = np.nan
+
+    def take_evidence(self, scan: ShardScan, match: Match) -> None:
+        """Take over what a shard holds of its pairs' identity; it changes seldom."""
+        self.identity[match.pairs_to] = scan.pairs["identity"][match.pairs_from]
+
+    # --- rows ------------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Compute every row from the legs as they are now."""
+        one, two = self.leg1, self.leg2
+        bid, ask, bid_size, ask_size, age = (
+            np.ascontiguousarray(self.legs[name]) for name in ("bid", "ask", "bid_size", "ask_size", "age_ms")
+        )
+        bid1, bid2, ask1, ask2 = bid[one], bid[two], ask[one], ask[two]
+        edge12 = bid1 / ask2 * self._costs[0] - 10_000
+        edge21 = bid2 / ask1 * self._costs[1] - 10_000
+        first = self.sell_first = ~(edge21 > edge12)
+        buy, sell = np.where(first, two, one), np.where(first, one, two)
+        self.edge = np.where(first, edge12, edge21)
+        self.size = np.minimum(bid_size[sell], ask_size[buy]) * ask[buy]
+        self.spread = (bid1 / bid2 - 1) * 100
+        self.age1, self.age2 = age[one], age[two]
+        states = self._leg_states(bid, age.astype(float))
+        self.state1, self.state2 = states[one], states[two]
+        self.state = np.maximum(self.state1, self.state2)
+        self.passed, self.failed, self.unknown = gates.counts(self._gate_bits(states, buy, sell))
+
+    def _gate_bits(self, states: Ints, buy: Ints, sell: Ints) -> gates.Bits:
+        """Every row's gates in its better direction."""
+        terms, legs = self.config.gates, self.legs
+        columns = gates.LegColumns(
+            state=states.astype(np.int8),
+            bid=legs["bid"],
+            ask=legs["ask"],
+            jumped=legs["jumped"],
+            rate=legs["scale"] * self._multiplier,
+            converted=self._converted,
+        )
+        before12, before21 = self._beforehand
+        return gates.table_bits(
+            np.where(self.sell_first, before12, before21),
+            columns.bits(terms),
+            buy=buy,
+            sell=sell,
+            identity=self.identity,
+            size=self.size,
+            minimum=terms.min_size,
+        )
+
+    def count_hour(self, counts: Mapping[tuple[str, str, str], int]) -> None:
+        """Opportunities of the last hour, by symbol and the pair's exchanges."""
+        self.hour[:] = 0
+        for (symbol, exchange1, exchange2), count in counts.items():
+            row = self.row.get(f"{symbol}|{exchange1}|{exchange2}")
+            if row is not None:
+                self.hour[row] = count
+
+    def _leg_states(self, bid: Floats, age_ms: Floats) -> Ints:
+        legs = self.legs
+        never = np.isnan(age_ms)
+        usable = legs["up"] & ~(np.isnan(bid) & (never | ~np.isnan(legs["scale"])))
+        states = freshness.states(
+            usable,
+            age_ms,
+            legs["gap_ms"].astype(float),
+            symbol=self._leg_symbol,
+            exchange=self._leg_exchange,
+            terms=self.config.gates,
+        ).astype(np.int64)
+        states[never & legs["up"]] = WAITING
+        states[self.lost] = LOST
+        return states
+
+
+class View:
+    """The rows of one query, in order. Everything that no price decides is decided once."""
+
+    def __init__(self, table: ScanTable, query: Query) -> None:
+        self.table = table
+        self.query = query
+        self._candidates = np.flatnonzero(_selected(table, query))
+        self.order = self._candidates
+        self.sort()
+
+    def sort(self) -> None:
+        """Put the rows that match now in order; equal ones stay by symbol and pair, unknown ones are last."""
+        rows = self._candidates[self._passing(self._candidates)]
+        keys = _sort_values(self.table, self.query.sort, rows)
+        self.order = rows[np.argsort(-keys if self.query.descending else keys, kind="stable")]
+
+    def _passing(self, rows: Ints) -> Bools:
+        table, query = self.table, self.query
+        passing = np.ones(len(rows), bool)
+        # A comparison with NaN is false: what is unknown passes no limit.
+        if query.min_edge is not None:
+            passing &= table.edge[rows] >= query.min_edge
+        if query.min_size is not None:
+            passing &= table.size[rows] >= query.min_size
+        if query.passed:
+            passing &= (table.failed[rows] == 0) & (table.unknown[rows] == 0)
+        return passing
+
+
+def _selected(table: ScanTable, query: Query) -> Bools:
+    selected = np.ones(len(table), bool)
+    if query.search or query.quote:
+        selected &= _symbols_named(table, query)
+    if query.exchanges:
+        wanted = [place for place, key in enumerate(table.exchanges) if key in query.exchanges]
+        one, two = np.isin(table.exchange1, wanted), np.isin(table.exchange2, wanted)
+        selected &= one & two if len(query.exchanges) > 1 else one | two
+    if query.min_volume is not None:
+        selected &= np.minimum(table.volume1, table.volume2) >= query.min_volume
+    if query.filter is not None:
+        selected &= _followed(table, query.filter)
+    return selected
+
+
+def _symbols_named(table: ScanTable, query: Query) -> Bools:
+    """Every word of the search is in the symbol; rows of one symbol stand together."""
+    words = query.search.upper().split()
+    named: dict[str, bool] = {}
+    for pair in table.pairs:
+        if pair.symbol not in named:
+            text = f"{pair.symbol} {pair.symbol.replace('/', '')}"
+            quoted = query.quote in ("", gates.quote_of(pair.symbol))
+            named[pair.symbol] = quoted and all(word in text for word in words)
+    return np.array([named[pair.symbol] for pair in table.pairs], bool)
+
+
+def _followed(table: ScanTable, filter_id: int) -> Bools:
+    """The pairs whose episodes a filter opens, and those it gives a chart."""
+    charted = {o.id for o in table.config.opportunities if filter_id in o.filters}
+    return np.array(
+        [p.id in charted or any(row.id == filter_id for row in p.filters) for p in table.pairs], bool
+    )
+
+
+def _sort_values(table: ScanTable, key: SortKey, rows: Ints) -> Floats:
+    first = table.sell_first[rows]
+    one, two = table.exchange1[rows], table.exchange2[rows]
+    match key:
+        case "symbol":
+            values = table.symbol_place[rows]
+        case "buy":
+            values = np.where(first, two, one)
+        case "sell":
+            values = np.where(first, one, two)
+        case "age":  # of the older leg
+            values = np.maximum(table.age1[rows], table.age2[rows])
+        case "volume":  # of the leg where less is traded
+            values = np.minimum(table.volume1[rows], table.volume2[rows])
+        case "gates":
+            values = -(table.failed[rows] * 100 + table.unknown[rows])
+        case "edge":
+            values = table.edge[rows]
+        case "size":
+            values = table.size[rows]
+        case "spread":
+            values = table.spread[rows]
+        case "hour":
+            values = table.hour[rows]
+        case "state":
+            values = table.state[rows]
+    return np.asarray(values, float)
