@@ -8,6 +8,9 @@ from django.utils.translation import gettext_lazy as _
 
 from markets.events import Moment
 from markets.models import OpportunityFilter
+from realtime.saved_view import SavedView
+
+__all__ = ["OpportunityEpisode", "SavedView"]
 
 
 class OpportunityEpisode(models.Model):
