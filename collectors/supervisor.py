@@ -118,6 +118,7 @@ class Supervisor:
         timing: Timing = DEFAULT_TIMING,
     ) -> None:
         self.outlets = outlets
+        self._fed = [outlet for outlet in outlets if outlet.wants_market]
         self.feeds: dict[str, Feed] = {}
         self.shard = shard
         self._codecs = codecs
@@ -155,8 +156,8 @@ class Supervisor:
             await self._shut_down(sinks)
 
     def emit(self, events: Sequence[Event]) -> None:
-        """Hand events to every sink's channel."""
-        for outlet in self.outlets:
+        """Hand events to the channel of every sink that wants them."""
+        for outlet in self._fed:
             outlet.channel.put_many(events)
 
     def status(self) -> dict[str, dict[str, Any]]:
@@ -251,6 +252,8 @@ class Supervisor:
                     self._mark_gap(outlet, lost)
 
     def _mark_gap(self, outlet: Outlet, lost: int) -> None:
+        if not outlet.wants_market:
+            return
         reason = f"{lost} events dropped: {outlet.name} is too slow"
         for key, feed in self.feeds.items():
             symbols = {symbol for state in feed.states() for symbol in state.symbols}
@@ -259,6 +262,8 @@ class Supervisor:
         self._restate(outlet)
 
     def _restate(self, outlet: Outlet) -> None:
+        if not outlet.wants_market:
+            return
         for feed in self.feeds.values():
             outlet.channel.put_many(feed.states())
 

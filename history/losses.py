@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Collection, Sequence
+from typing import cast
 
 from collectors.channel import Channel
 from history.buffer import StateRow
-from markets.events import OpportunityEvent, SinkEvent, SpreadPoints
+from markets.events import Event, OpportunityEvent, SinkEvent, SpreadPoints
 
 
 class Losses:
@@ -46,7 +47,7 @@ class Losses:
 
 
 def time_of(event: SinkEvent) -> int:
-    """When an event became known to the collector, µs since the epoch."""
+    """When an event the lake keeps became known to the collector, µs since the epoch."""
     if isinstance(event, SpreadPoints):
         return int(event.points[-1, 0])
-    return event.ts_us if isinstance(event, OpportunityEvent) else event.received_ts_us
+    return event.ts_us if isinstance(event, OpportunityEvent) else cast(Event, event).received_ts_us

@@ -16,14 +16,14 @@ import pyarrow as pa
 from collectors.backoff import delays
 from collectors.channel import Channel
 from collectors.sinks import EmitDerived
+from collectors.threads import in_daemon_thread
 from history.appending import STORE_ERRORS, Appender
 from history.buffer import Buffer, StateRow
 from history.lake import Lake
 from history.losses import Losses
 from history.schema import SCHEMAS, collector_started
-from history.threads import in_daemon_thread
 from markets.config import MarketConfig, Shard
-from markets.events import SinkEvent
+from markets.events import OpportunityEvent, Quote, SinkEvent, SpreadPoints, StreamState, Trade
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,8 @@ class LakeSink:
     then the channel fills and drops its oldest. A flush that fails is tried again until the store
     takes it. What was lost, here or between two processes, becomes `gap` rows.
     """
+
+    wants = frozenset({Quote, Trade, StreamState, SpreadPoints, OpportunityEvent})
 
     def __init__(self, channel: Channel[SinkEvent], shard: Shard, _emit: EmitDerived) -> None:
         # The other pools keep 35 MB more of what flushes had for a moment.
