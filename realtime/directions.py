@@ -54,6 +54,8 @@ class Direction:
     def watch(self) -> None:
         """Judge every change while something runs, and only what reaches the trigger while nothing does."""
         self.reach = inf if self.running else self.calm_reach
+        self.buy.set_reach()
+        self.sell.set_reach()
 
 
 def fee_factor(buy_fee: float, sell_fee: float) -> float:

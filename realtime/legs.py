@@ -3,7 +3,7 @@
 Plain Python, no Django. The scanner writes legs, gates and lifecycle read them.
 """
 
-from math import isnan, nan
+from math import inf, isnan, nan
 from typing import TYPE_CHECKING
 
 from markets.config import ListingConfig
@@ -21,13 +21,14 @@ class Leg:
     `bid` and `ask` are NaN while there is no usable quote: never seen, not since the stream was
     interrupted, or no rate known (`scale` is NaN then).
 
-    `siblings` are all legs of the same symbol, itself included; `sells` and `buys` the directions that
-    sell and buy here.
+    `market` is of all legs of the same symbol, itself included; `sells` and `buys` are the directions that
+    sell and buy here, `sell_reach` and `buy_reach` the longest of their reaches.
     """
 
     __slots__ = (
-        "ask", "ask_size", "bid", "bid_size", "buys", "changed", "gap_ms", "index", "jumped", "listing",
-        "quote", "quotes", "reason", "received_mono_ns", "received_ts_us", "scale", "sells", "siblings", "up",
+        "ask", "ask_size", "bid", "bid_size", "buy_reach", "buys", "changed", "gap_ms", "index", "jumped",
+        "listing", "market", "quote", "quotes", "reason", "received_mono_ns", "received_ts_us", "scale",
+        "sell_reach", "sells", "up",
     )  # fmt: skip
 
     def __init__(self, listing: ListingConfig) -> None:
@@ -44,9 +45,10 @@ class Leg:
         self.reason = ""  # why it is not up, in the connection's words
         self.index = 0  # its row in the frames
         self.changed = False  # since the last frame
-        self.siblings: tuple[Leg, ...] = ()
+        self.market = Market((self,))
         self.sells: list[Direction] = []
         self.buys: list[Direction] = []
+        self.sell_reach = self.buy_reach = 0.0
 
     def follow(self, listing: ListingConfig) -> None:
         """Take over a configuration; the quote stays, rate and directions are to be told anew."""
@@ -76,7 +78,40 @@ class Leg:
             self.jumped = False
         self.price()
 
+    def set_reach(self) -> None:
+        """Know how far the directions that sell and buy here reach."""
+        self.sell_reach = max((direction.reach for direction in self.sells), default=0.0)
+        self.buy_reach = max((direction.reach for direction in self.buys), default=0.0)
+
+    @property
+    def siblings(self) -> "tuple[Leg, ...]":
+        """All legs of the same symbol, itself included."""
+        return self.market.legs
+
     @property
     def exchange(self) -> str:
         """The venue's key."""
         return self.listing.exchange
+
+
+class Market:
+    """All legs of one symbol, with the best prices anywhere: what they do not reach, no pair reaches.
+
+    They spare most quotes the walk over the symbol's pairs. Infinite the wrong way while there is none.
+    """
+
+    __slots__ = ("high_bid", "legs", "low_ask")
+
+    def __init__(self, legs: tuple[Leg, ...]) -> None:
+        self.legs = legs
+        self.reckon()
+
+    def reckon(self) -> None:
+        """Find the best prices anew."""
+        high_bid, low_ask = -inf, inf
+        for leg in self.legs:  # NaN is neither above nor below; max() would cost twice as much
+            if leg.bid > high_bid:  # noqa: PLR1730
+                high_bid = leg.bid
+            if leg.ask < low_ask:  # noqa: PLR1730
+                low_ask = leg.ask
+        self.high_bid, self.low_ask = high_bid, low_ask

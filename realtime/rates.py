@@ -9,6 +9,7 @@ from math import isnan, nan
 from statistics import median
 from typing import Final
 
+from markets.config import ListingConfig
 from realtime.legs import Leg
 
 HEARD_FOR_US: Final = 10_000_000
@@ -22,23 +23,25 @@ def quote_currency(symbol: str) -> str:
     return symbol.partition("/")[2].partition(":")[0]
 
 
-def conversion(leg: Leg) -> Conversion | None:
-    """What a leg's prices must be converted by, if the symbol it counts as is quoted otherwise."""
-    wanted = quote_currency(leg.listing.counts_as)
-    return None if leg.listing.quote == wanted else (leg.listing.quote, wanted)
+def conversion(listing: ListingConfig) -> Conversion | None:
+    """What prices there must be converted by, if the symbol it counts as is quoted otherwise."""
+    wanted = quote_currency(listing.counts_as)
+    return None if listing.quote == wanted else (listing.quote, wanted)
 
 
 class Rates:
-    """The rates a configuration needs. `legs` are those that quote them in this shard, by symbol."""
+    """The rates a configuration needs, in any shard. `legs` quote them in this one, by symbol."""
 
     def __init__(self) -> None:
+        self.needed: set[Conversion] = set()
         self.legs: dict[str, list[Leg]] = {}
         self._heard: dict[str, tuple[float, int]] = {}
 
-    @staticmethod
-    def symbols(needed: Iterable[Conversion]) -> set[str]:
-        """The symbols that say a rate, either way round."""
-        return {symbol for one, other in needed for symbol in (f"{one}/{other}", f"{other}/{one}")}
+    def configure(self, listings: Iterable[ListingConfig]) -> None:
+        """Know what is needed; the legs are to be told anew."""
+        self.needed = {needed for listing in listings if (needed := conversion(listing))}
+        symbols = (symbol for a, b in self.needed for symbol in (f"{a}/{b}", f"{b}/{a}"))
+        self.legs = {symbol: [] for symbol in symbols}
 
     def hear(self, said: Mapping[str, tuple[float, int]]) -> None:
         """Take over what other shards say: symbol -> rate and when it held, µs."""

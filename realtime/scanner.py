@@ -14,7 +14,7 @@ from markets.config import ListingConfig, MarketConfig
 from markets.events import Quote, StreamState
 from markets.selection import ScanPair, scan_pairs
 from realtime.directions import Direction, fee_factor
-from realtime.legs import Leg
+from realtime.legs import Leg, Market
 from realtime.lifecycle import Lifecycle
 from realtime.rates import Conversion, Rates, conversion
 
@@ -66,6 +66,7 @@ class Scanner:
         self._set_legs(config, owns)
         self._set_directions(config)
         self._rescale(now_us)
+        _set_markets(self.legs)
         self._lifecycle.configure(self.directions, config, now_us, now_mono_ns)
 
     def _set_legs(self, config: MarketConfig, owns: Owns) -> None:
@@ -94,16 +95,14 @@ class Scanner:
         """Which legs need a rate, and which say one: these need not be part of any pair."""
         self._converted = {}
         for leg in self.legs:
-            if needed := conversion(leg):
+            if needed := conversion(leg.listing):
                 self._converted.setdefault(needed, []).append(leg)
-        symbols = self.rates.symbols(self._converted)
-        self.rates.legs = {}
+        self.rates.configure(config.listings)
         for listing in config.listings:
-            if listing.symbol in symbols and listing.counts_as == listing.symbol and owns(listing.symbol):
-                said_by = self._legs.get(listing.exchange, {}).get(listing.symbol)
-                self.rates.legs.setdefault(listing.symbol, []).append(
-                    said_by or self._take_leg(listing, known)
-                )
+            saying = self.rates.legs.get(listing.symbol)
+            if saying is not None and listing.counts_as == listing.symbol and owns(listing.symbol):
+                there = self._legs.get(listing.exchange, {}).get(listing.symbol)
+                saying.append(there or self._take_leg(listing, known))
 
     def _disable(self, exchange: str) -> None:
         """Nothing received before it is enabled again counts."""
@@ -122,14 +121,13 @@ class Scanner:
                 self.directions.append(direction)
                 buy.buys.append(direction)
                 sell.sells.append(direction)
-        _set_siblings(self.legs)
 
     # --- events ----------------------------------------------------------------------------------
 
     def on_quote(self, quote: Quote) -> None:  # noqa: PLR0912
-        """Take over one quote and ask every direction it touches; flat, as it runs for each of them all.
+        """Take over one quote and ask the directions it touches; flat, as it runs for each of them all.
 
-        The common answer costs a multiplication and a comparison: the edge is below the trigger.
+        Mostly none reaches its trigger, and two multiplications with the symbol's best prices say so.
         """
         try:
             leg = self._legs[quote.exchange][quote.symbol]
@@ -163,19 +161,29 @@ class Scanner:
             leg.changed = True
             self.changed.append(leg)
         self.counters.scanned_quotes += 1
-        scale = leg.scale
-        if scale == 1.0 and leg.up:
+        market, old_bid, old_ask = leg.market, leg.bid, leg.ask
+        if leg.scale == 1.0 and leg.up:
             leg.bid, leg.ask, leg.bid_size, leg.ask_size = bid, ask, quote.bid_size, quote.ask_size
         else:
             leg.price()
             bid, ask = leg.bid, leg.ask
+        if bid >= market.high_bid and ask <= market.low_ask:
+            market.high_bid, market.low_ask = bid, ask
+        elif old_bid == market.high_bid or old_ask == market.low_ask:
+            market.reckon()
+        elif bid > market.high_bid:
+            market.high_bid = bid
+        elif ask < market.low_ask:
+            market.low_ask = ask
         # Nothing compares with NaN, so a leg without a usable quote answers no.
-        for direction in leg.sells:
-            if bid * direction.reach >= direction.buy.ask:
-                self._judge(direction, quote.received_ts_us, mono_ns)
-        for direction in leg.buys:
-            if direction.sell.bid * direction.reach >= ask:
-                self._judge(direction, quote.received_ts_us, mono_ns)
+        if bid * leg.sell_reach >= market.low_ask:
+            for direction in leg.sells:
+                if bid * direction.reach >= direction.buy.ask:
+                    self._judge(direction, quote.received_ts_us, mono_ns)
+        if market.high_bid * leg.buy_reach >= ask:
+            for direction in leg.buys:
+                if direction.sell.bid * direction.reach >= ask:
+                    self._judge(direction, quote.received_ts_us, mono_ns)
 
     def _judge(self, direction: Direction, now_us: int, now_mono_ns: int) -> None:
         self.counters.judged += 1
@@ -195,6 +203,7 @@ class Scanner:
     def _look(self, leg: Leg, now_us: int, now_mono_ns: int) -> None:
         """Its prices are others now, or none, without a quote that said so."""
         self._mark(leg)
+        leg.market.reckon()
         for direction in (*leg.sells, *leg.buys):
             if direction.running or direction.sell.bid * direction.reach >= direction.buy.ask:
                 self._judge(direction, now_us, now_mono_ns)
@@ -240,12 +249,13 @@ class Scanner:
             yield direction.sell.index, direction.buy.index
 
 
-def _set_siblings(legs: list[Leg]) -> None:
-    """Tell every leg which others count as the same symbol."""
+def _set_markets(legs: list[Leg]) -> None:
+    """Tell every leg which others count as the same symbol, and how far its directions reach."""
     by_symbol: dict[str, list[Leg]] = {}
     for leg in legs:
         by_symbol.setdefault(leg.listing.counts_as, []).append(leg)
     for same in by_symbol.values():
-        shared = tuple(same)
-        for leg in shared:
-            leg.siblings = shared
+        market = Market(tuple(same))
+        for leg in same:
+            leg.market = market
+            leg.set_reach()
