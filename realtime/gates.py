@@ -1,11 +1,32 @@
 """Why a pair is, or is not, an opportunity: every condition with its value, its threshold and its verdict.
 
-Plain Python, no Django.
+Each gate has one verdict per direction. A gate blocks unless it passes: what is not known does not
+count as passed. Wallets are the one exception, because most exchanges tell nothing of them without
+keys: there unknown does not block, unless a filter asks for open ones. What each gate means, and what
+to do about it, is in docs/gates.md.
+
+Verdicts are kept as bits, so that a table of all pairs is judged as quickly as one direction: what is
+known beforehand (`Facts.beforehand`), what the two legs say (`leg_bits`), the size and the identity are
+simply or-ed; a gate that fails on one leg fails.
+
+Plain Python and numpy, no Django. The words are English; pages show the gates' names in the viewer's
+language.
 """
 
-from typing import Final, Literal
+from collections.abc import Mapping
+from functools import lru_cache
+from math import isnan
+from typing import Any, Final, Literal
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
+
+from markets.config import ExchangeConfig, GateTerms, ListingConfig, MarketConfig
+from markets.selection import ScanPair
+from realtime import freshness, wallets, wording
+from realtime.identity import FAIL, PASS
+from realtime.legs import Leg
 
 Verdict = Literal["pass", "fail", "unknown"]
 
@@ -13,6 +34,33 @@ GATES: Final = (
     "freshness", "status", "sanity", "identity", "fees", "size", "volume", "wallets", "rate",
 )  # fmt: skip
 """In the order they are shown. Each has one verdict per direction, `freshness` its two legs in one."""
+
+_COUNT: Final = len(GATES)
+FAILED: Final = (1 << _COUNT) - 1
+"""The bits of verdict "fail", one per gate in their order; those of "unknown" lie `_COUNT` above."""
+
+
+def bit(gate: str, verdict: Verdict) -> int:
+    """The bit that says so; nothing to say where it passes."""
+    if verdict == "pass":
+        return 0
+    place = 1 << GATES.index(gate)
+    return place if verdict == "fail" else place << _COUNT
+
+
+_TOLERATED: Final = bit("wallets", "unknown")
+_SIZE: Final = bit("size", "fail") | bit("size", "unknown")
+_DOWN: Final = bit("freshness", "fail")
+_NO_QUOTE: Final = bit("sanity", "unknown")
+_NONSENSE: Final = bit("sanity", "fail")
+_NO_RATE: Final = bit("rate", "unknown")
+_OFF_PEG: Final = bit("rate", "fail")
+_TOO_SMALL: Final = bit("size", "fail")
+_NO_SIZE: Final = bit("size", "unknown")
+IDENTITY: Final = (bit("identity", "unknown"), bit("identity", "pass"), bit("identity", "fail"))
+"""By the codes of `realtime.identity`: UNKNOWN, PASS, FAIL."""
+
+Bits = NDArray[np.uint32]
 
 
 class Gate(Struct, frozen=True):
@@ -23,3 +71,371 @@ class Gate(Struct, frozen=True):
     threshold: str
     verdict: Verdict
     words: str
+
+
+# --- verdicts as bits ----------------------------------------------------------------------------
+
+
+def verdict_of(bits: int, gate: str) -> Verdict:
+    """What the bits say of a gate."""
+    place = 1 << GATES.index(gate)
+    if bits & place:
+        return "fail"
+    return "unknown" if bits & place << _COUNT else "pass"
+
+
+def blocking(bits: Any, wallets_open: bool = False) -> Any:
+    """The bits, of one direction or of an array, that keep it from being an opportunity; 0: none."""
+    return bits if wallets_open else bits & ~_TOLERATED
+
+
+def first(bits: int) -> str:
+    """The first gate, in their order, that these bits name; there must be one."""
+    named = (bits | bits >> _COUNT) & FAILED
+    return GATES[(named & -named).bit_length() - 1]
+
+
+def without_size(bits: int) -> int:
+    """The bits but for those of the size, which whoever follows edges judges for himself."""
+    return bits & ~_SIZE
+
+
+def leg_bits(leg: Leg, state: int, rate: float | None, terms: GateTerms) -> int:
+    """What one leg says; `rate` is that of its quote currency, None where it needs none."""
+    bits = 0 if state <= freshness.QUIET else _DOWN
+    if isnan(leg.bid):
+        bits |= _NO_QUOTE
+    elif leg.jumped or not 0 < leg.bid <= leg.ask:
+        bits |= _NONSENSE
+    if rate is None:
+        return bits
+    if isnan(rate):
+        return bits | _NO_RATE
+    return bits if abs(rate - 1) * 100 <= terms.peg_band_pct else bits | _OFF_PEG
+
+
+def rate_of(leg: Leg, symbol: str) -> float | None:
+    """What one of its quote currency is worth in the symbol's; NaN: unknown, None: they are the same."""
+    return None if leg.listing.quote == quote_of(symbol) else leg.scale * leg.listing.multiplier
+
+
+def size_bits(size: float, minimum: float) -> int:
+    """What the executable size says."""
+    if isnan(size):
+        return _NO_SIZE
+    return 0 if size >= minimum else _TOO_SMALL
+
+
+class LegColumns(Struct):
+    """All legs: freshness states, scaled best prices, and the rates of their quote currencies.
+
+    `rate` is NaN where it is not known; it counts only where `converted`.
+    """
+
+    state: freshness.States
+    bid: NDArray[np.float64]
+    ask: NDArray[np.float64]
+    jumped: NDArray[np.bool_]
+    rate: NDArray[np.float64]
+    converted: NDArray[np.bool_]
+
+    def bits(self, terms: GateTerms) -> Bits:
+        """`leg_bits` of every leg."""
+        silent = self.state > freshness.QUIET
+        missing = np.isnan(self.bid)
+        nonsense = ~missing & (self.jumped | ~((self.bid > 0) & (self.bid <= self.ask)))
+        no_rate = self.converted & np.isnan(self.rate)
+        off_peg = self.converted & (np.abs(self.rate - 1) * 100 > terms.peg_band_pct)
+        return _bits(
+            (silent, _DOWN), (missing, _NO_QUOTE), (nonsense, _NONSENSE), (no_rate, _NO_RATE),
+            (off_peg, _OFF_PEG),
+        )  # fmt: skip
+
+
+def table_bits(
+    beforehand: Bits,
+    legs: Bits,
+    *,
+    buy: NDArray[Any],
+    sell: NDArray[Any],
+    identity: NDArray[Any],
+    size: NDArray[np.float64],
+    minimum: float,
+) -> Bits:
+    """The verdicts of many directions: `beforehand`, places of their legs, identity codes and sizes.
+
+    `legs` are the bits of `LegColumns.bits`; the arrays of directions are of one length, in one order.
+    """
+    sizes = _bits((size < minimum, _TOO_SMALL), (np.isnan(size), _NO_SIZE))
+    of_identity = np.array(IDENTITY, np.uint32)[identity]
+    return np.asarray(beforehand | legs[buy] | legs[sell] | of_identity | sizes)
+
+
+def counts(bits: Bits) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """How many gates passed, failed and are unknown."""
+    failed = bits & FAILED
+    unknown = (bits >> _COUNT) & ~failed
+    n_failed, n_unknown = np.bitwise_count(failed), np.bitwise_count(unknown)
+    return (_COUNT - n_failed - n_unknown).astype(np.uint8), n_failed, n_unknown
+
+
+def _bits(*parts: tuple[NDArray[np.bool_], int]) -> Bits:
+    found = np.zeros(len(parts[0][0]), np.uint32)
+    for flags, value in parts:
+        found |= flags.astype(np.uint32) * np.uint32(value)
+    return found
+
+
+# --- what is known beforehand --------------------------------------------------------------------
+
+
+class Facts:
+    """What a configuration says of every pair before any quote; made once per configuration."""
+
+    def __init__(self, config: MarketConfig) -> None:
+        self.terms = config.gates
+        self._exchanges: Mapping[str, ExchangeConfig] = {each.key: each for each in config.exchanges}
+        self._wallets = config.wallets
+        self._of_listing: dict[tuple[str, str], int] = {}
+        self._same: dict[int, int] = {}
+
+    def beforehand(self, pair: ScanPair, buy: ListingConfig, sell: ListingConfig) -> int:
+        """The bits of status, fees, volume and wallets of one direction; few different numbers in all."""
+        route = wallets.verdict(wallets.routes(self._wallets, pair.symbol, buy, sell))
+        bits = self._listing_bits(buy) | self._listing_bits(sell) | bit("wallets", route)
+        return self._same.setdefault(bits, bits)
+
+    def _listing_bits(self, listing: ListingConfig) -> int:
+        key = listing.exchange, listing.symbol
+        bits = self._of_listing.get(key)
+        if bits is None:
+            bits = bit("status", "pass" if listing.active else "fail")
+            bits |= bit("fees", "pass" if self._exchanges[listing.exchange].fees_known else "fail")
+            bits |= bit("volume", self._volume_verdict(listing))
+            self._of_listing[key] = bits
+        return bits
+
+    def _volume_verdict(self, listing: ListingConfig) -> Verdict:
+        if not self.terms.min_volume:
+            return "pass"
+        if listing.volume is None:
+            return "unknown"
+        return "pass" if listing.volume >= self.terms.min_volume else "fail"
+
+    # --- in words --------------------------------------------------------------------------------
+
+    def status(self, *legs: ListingConfig) -> Gate:
+        """Whether both exchanges trade it now."""
+        halted = [leg for leg in legs if not leg.active]
+        value = ", ".join(f"{leg.exchange} {'trading' if leg.active else 'halted'}" for leg in legs)
+        words = "; ".join(f"{leg.exchange} does not trade it now{_own_word(leg)}" for leg in halted)
+        words = words or "both exchanges trade it" + "".join(map(_own_word, legs))
+        return Gate("status", value, "trading on both", "fail" if halted else "pass", words)
+
+    def fees(self, *legs: ListingConfig) -> Gate:
+        """Whether the taker fees of both accounts are known for today."""
+        rows = [self._exchanges[leg.exchange] for leg in legs]
+        missing = [row for row in rows if not row.fees_known]
+        value = ", ".join(f"{row.key} {wording.share(row.taker_fee_bps)} bps" for row in rows)
+        words = "; ".join(f"{row.key}: {row.fee_source}, so its fee is a guess" for row in missing)
+        words = words or "taker fees: " + "; ".join(
+            f"{row.key} {wording.share(row.taker_fee_bps)} bps{f', {row.fee_source}' * bool(row.fee_source)}"
+            for row in rows
+        )
+        return Gate("fees", value, "known for today", "fail" if missing else "pass", words)
+
+    def volume(self, *legs: ListingConfig) -> Gate:
+        """Whether both markets are traded enough."""
+        verdict = _worst(*(self._volume_verdict(leg) for leg in legs))
+        value = ", ".join(
+            f"{leg.exchange} {'unknown' if leg.volume is None else wording.amount(leg.volume)} {leg.quote}"
+            for leg in legs
+        )
+        least = self.terms.min_volume
+        asked = f"at least {wording.amount(least)} on both" if least else "no minimum"
+        return Gate("volume", value, asked, verdict, f"24 h volume: {value}; {asked}")
+
+    def wallets(self, pair: ScanPair, buy: ListingConfig, sell: ListingConfig) -> Gate:
+        """Whether the coin can be taken from where it is bought to where it is sold."""
+        found = wallets.routes(self._wallets, pair.symbol, buy, sell)
+        verdict = wallets.verdict(found)
+        open_ = [route.network for route in found.common if route.open]
+        value = {"pass": f"open: {', '.join(open_)}", "fail": "closed", "unknown": "unknown"}[verdict]
+        threshold = "a common network, open on both ends"
+        return Gate("wallets", value, threshold, verdict, wallets.words(found, buy.exchange, sell.exchange))
+
+
+# --- one direction, in words ---------------------------------------------------------------------
+
+
+class LegSeen(Struct, frozen=True):
+    """One leg at a moment: how fresh it is, and what its neighbours do."""
+
+    leg: Leg
+    state: int
+    age_ms: float
+    talkers: int = 0  # other legs of the symbol that talk
+    mute: bool = False  # its exchange says nothing while others do
+
+    @property
+    def exchange(self) -> str:
+        """The venue's key."""
+        return self.leg.listing.exchange
+
+
+class Evidence(Struct, frozen=True):
+    """What is held of a pair's identity: the verdict's code, what speaks for it, and who decided."""
+
+    code: int
+    ratio: float
+    correlation: float
+    decided: str = ""  # a person's verdict, see markets.config.IdentityVerdict
+
+
+class Seen(Struct, frozen=True):
+    """All of a direction that changes with the quotes; `size` is executable, in quote currency."""
+
+    pair: ScanPair
+    buy: LegSeen
+    sell: LegSeen
+    size: float
+    identity: Evidence
+
+
+def bits_of(facts: Facts, seen: Seen) -> int:
+    """The verdicts of one direction."""
+    bits = facts.beforehand(seen.pair, seen.buy.leg.listing, seen.sell.leg.listing)
+    for side in (seen.buy, seen.sell):
+        bits |= leg_bits(side.leg, side.state, rate_of(side.leg, seen.pair.symbol), facts.terms)
+    return bits | IDENTITY[seen.identity.code] | size_bits(seen.size, facts.terms.min_size)
+
+
+def judge(facts: Facts, seen: Seen) -> list[Gate]:
+    """Every gate of one direction, in their order, in plain words."""
+    bits, terms, pair = bits_of(facts, seen), facts.terms, seen.pair
+    legs = seen.buy, seen.sell
+    buy, sell = seen.buy.leg.listing, seen.sell.leg.listing
+    return [
+        _freshness(legs, verdict_of(bits, "freshness"), terms),
+        facts.status(buy, sell),
+        _sanity(legs, verdict_of(bits, "sanity"), terms),
+        _identity(pair, seen.identity, terms),
+        facts.fees(buy, sell),
+        _size(pair, seen.size, verdict_of(bits, "size"), terms),
+        facts.volume(buy, sell),
+        facts.wallets(pair, buy, sell),
+        _rate(pair, legs, verdict_of(bits, "rate"), terms),
+    ]
+
+
+Legs = tuple[LegSeen, LegSeen]
+
+
+def _freshness(legs: Legs, verdict: Verdict, terms: GateTerms) -> Gate:
+    value = ", ".join(f"{leg.exchange} {freshness.STATES[leg.state]}" for leg in legs)
+    threshold = (
+        f"{wording.share(terms.silent_gaps)} usual gaps or {wording.age(terms.silent_floor_ms)}, "
+        "while others talk"
+    )
+    return Gate("freshness", value, threshold, verdict, "; ".join(map(_fresh_words, legs)))
+
+
+def _fresh_words(seen: LegSeen) -> str:
+    leg, state = seen.leg, freshness.STATES[seen.state]
+    if seen.state == freshness.DOWN:
+        return f"{seen.exchange}: {leg.reason or 'no quote yet'}: down"
+    rhythm = "rhythm not known yet" if isnan(leg.gap_ms) else f"usual gap {wording.age(leg.gap_ms)}"
+    return f"{seen.exchange} {wording.age(seen.age_ms)}, {rhythm}{_neighbours(seen)}: {state}"
+
+
+def _neighbours(seen: LegSeen) -> str:
+    if seen.state == freshness.QUIET:
+        return ", and others are as quiet"
+    if seen.state != freshness.SILENT:
+        return ""
+    if seen.talkers:
+        return f", while {seen.talkers} {'other talks' if seen.talkers == 1 else 'others talk'}"
+    return f", and nothing else of {seen.exchange} moves"
+
+
+def _sanity(legs: Legs, verdict: Verdict, terms: GateTerms) -> Gate:
+    wrong = [f"{seen.exchange}: {problem}" for seen in legs if (problem := _nonsense(seen.leg, terms))]
+    value = {"pass": "in order", "fail": "not believed", "unknown": "no quote"}[verdict]
+    threshold = f"bid ≤ ask, no jump over {wording.share(terms.jump_pct)} %"
+    return Gate("sanity", value, threshold, verdict, "; ".join(wrong) or "both quotes are in order")
+
+
+def _nonsense(leg: Leg, terms: GateTerms) -> str:
+    if isnan(leg.bid):
+        return "no usable quote"
+    if not 0 < leg.bid <= leg.ask:
+        return "bid and ask are crossed or zero"
+    if leg.jumped:
+        jump = wording.share(terms.jump_pct)
+        return f"the price jumped by more than {jump} %, not believed until the next quote confirms it"
+    return ""
+
+
+def _identity(pair: ScanPair, evidence: Evidence, terms: GateTerms) -> Gate:
+    verdict: Verdict = {PASS: "pass", FAIL: "fail"}.get(evidence.code, "unknown")  # type: ignore[assignment]
+    parts = [] if isnan(evidence.ratio) else [f"price ratio {evidence.ratio:,.4g}"]
+    if not isnan(evidence.correlation):
+        parts.append(f"correlation {evidence.correlation:.2f}")
+    value = ", ".join(parts) or "no evidence yet"
+    threshold = (
+        f"within {wording.share(terms.identity_max_ratio)} times, correlation at least "
+        f"{wording.share(terms.identity_min_correlation)}"
+    )
+    return Gate("identity", value, threshold, verdict, f"{_identity_words(pair, evidence)} ({value})")
+
+
+def _identity_words(pair: ScanPair, evidence: Evidence) -> str:
+    if evidence.decided == "confirmed":
+        return "confirmed by an operator as the same coin"
+    if evidence.decided == "different":
+        return "an operator decided that these are different coins"
+    if evidence.decided == "quarantined" or evidence.code == FAIL:
+        base = pair.symbol.partition("/")[0]
+        return (
+            f"in quarantine: {pair.pair.exchange1} and {pair.pair.exchange2} may not mean the same coin by "
+            f"{base}; decide it in the admin under coin identities"
+        )
+    return "nothing speaks against the same coin" if evidence.code == PASS else "not compared yet"
+
+
+def _size(pair: ScanPair, size: float, verdict: Verdict, terms: GateTerms) -> Gate:
+    quote = quote_of(pair.symbol)
+    value = "unknown" if isnan(size) else f"{wording.amount(size)} {quote}"
+    threshold = f"at least {wording.amount(terms.min_size)} {quote}"
+    return Gate("size", value, threshold, verdict, f"executable at both best prices: {value}; {threshold}")
+
+
+def _rate(pair: ScanPair, legs: Legs, verdict: Verdict, terms: GateTerms) -> Gate:
+    quote = quote_of(pair.symbol)
+    threshold = f"known, within {wording.share(terms.peg_band_pct)} % of 1"
+    rates = [
+        f"1 {seen.leg.listing.quote} = {_rate_words(rate)} {quote}"
+        for seen in legs
+        if (rate := rate_of(seen.leg, pair.symbol)) is not None
+    ]
+    if not rates:
+        return Gate("rate", "not needed", threshold, verdict, f"both are priced in {quote}")
+    return Gate("rate", ", ".join(rates), threshold, verdict, f"converted: {', '.join(rates)}; {threshold}")
+
+
+def _rate_words(rate: float) -> str:
+    return "an unknown number of" if isnan(rate) else f"{rate:.4f}"
+
+
+@lru_cache(maxsize=4096)
+def quote_of(symbol: str) -> str:
+    """The currency a symbol is priced in."""
+    return symbol.partition("/")[2].partition(":")[0]
+
+
+def _own_word(leg: ListingConfig) -> str:
+    return f" ({leg.exchange} says “{leg.status}”)" if leg.status else ""
+
+
+def _worst(*verdicts: Verdict) -> Verdict:
+    return "fail" if "fail" in verdicts else "unknown" if "unknown" in verdicts else "pass"

@@ -1,0 +1,108 @@
+"""The gates in a collector: asked for one direction at a time, at the moment its edge is worth asking.
+
+Plain Python and numpy, no Django, no clock.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from markets.config import FilterConfig, GateTerms, MarketConfig
+from realtime import freshness, gates
+from realtime.directions import Direction
+from realtime.identity import Compared, Identity
+from realtime.legs import Leg
+
+REASONS: Final = {
+    "status": "an exchange does not trade it now",
+    "sanity": "a quote is not believed",
+    "identity": "not known to be the same coin",
+    "fees": "not known for today",
+    "volume": "too low or unknown",
+    "wallets": "no common network is known to be open",
+    "rate": "the stablecoin's rate is unknown or off its peg",
+}
+
+
+class Gatekeeper:
+    """Says which gate is closed for a direction of one shard.
+
+    `configure` writes `Direction.context`: the verdicts that no quote changes.
+    """
+
+    def __init__(self) -> None:
+        self.identity = Identity()
+        self._terms = GateTerms()
+        self._legs: Collection[Leg] = ()
+        self._of_symbol: dict[str, list[Leg]] = {}
+        self._of_exchange: dict[str, list[Leg]] = {}
+
+    def configure(self, config: MarketConfig, directions: Sequence[Direction], legs: Collection[Leg]) -> None:
+        """Take over a configuration; `directions` are all those of the scanner, `legs` all of its legs."""
+        facts = gates.Facts(config)
+        self._terms = config.gates
+        self._legs = legs
+        self._of_symbol, self._of_exchange = defaultdict(list), defaultdict(list)
+        for leg in legs:
+            self._of_symbol[leg.listing.counts_as].append(leg)
+            self._of_exchange[leg.exchange].append(leg)
+        for direction in directions:
+            pair, buy, sell = direction.pair, direction.buy.listing, direction.sell.listing
+            direction.context = facts.beforehand(pair, buy, sell)
+        self.identity.configure(_compared(directions), config)
+
+    def tick(self, now_mono_ns: int, now_ts_us: int) -> None:
+        """Gather evidence; to be called a few times a second, a millisecond or two at a time."""
+        self.identity.tick(now_mono_ns, now_ts_us)
+
+    def blocked(self, direction: Direction, follows: FilterConfig, now_mono_ns: int) -> str:
+        """Which gate, other than the size, is closed for a filter, in words; empty when none is."""
+        bits = gates.blocking(self.bits(direction, now_mono_ns), follows.wallets_open)
+        if not bits:
+            return ""
+        gate = gates.first(bits)
+        reason = self._stale(direction, now_mono_ns) if gate == "freshness" else REASONS[gate]
+        return f"{gate}: {reason}"
+
+    def doubts(self, direction: Direction, now_mono_ns: int) -> tuple[str, ...]:
+        """The gates, other than the size, that are not known to pass, as `wallets: unknown`."""
+        bits = self.bits(direction, now_mono_ns)
+        found = ((gate, gates.verdict_of(bits, gate)) for gate in gates.GATES if bits)
+        return tuple(f"{gate}: {verdict}" for gate, verdict in found if verdict != "pass")
+
+    def bits(self, direction: Direction, now_mono_ns: int) -> int:
+        """Every verdict of a direction but that of the size."""
+        bits: int = direction.context
+        bits |= gates.IDENTITY[self.identity.verdict(direction.index)]
+        for leg in (direction.buy, direction.sell):
+            rate = gates.rate_of(leg, direction.pair.symbol)
+            bits |= gates.leg_bits(leg, self._state(leg, now_mono_ns), rate, self._terms)
+        return bits
+
+    def _state(self, leg: Leg, now_mono_ns: int) -> int:
+        overdue = freshness.is_overdue(freshness.age_ms(leg, now_mono_ns), leg.gap_ms, self._terms)
+        suspected = overdue and self._is_suspected(leg, now_mono_ns)
+        return freshness.state(freshness.is_usable(leg), overdue, suspected)
+
+    def _is_suspected(self, leg: Leg, now_mono_ns: int) -> bool:
+        terms = self._terms
+        if freshness.talkers(self._of_symbol[leg.listing.counts_as], leg, now_mono_ns, terms):
+            return True
+        return freshness.is_mute(self._of_exchange[leg.exchange], self._legs, now_mono_ns, terms)
+
+    def _stale(self, direction: Direction, now_mono_ns: int) -> str:
+        states = ((leg, self._state(leg, now_mono_ns)) for leg in (direction.buy, direction.sell))
+        return ", ".join(
+            f"{leg.exchange} is {freshness.STATES[state]}" for leg, state in states if state > freshness.QUIET
+        )
+
+
+def _compared(directions: Sequence[Direction]) -> list[Compared]:
+    """The pairs in the order of their directions' `index`, with their legs."""
+    found: dict[int, Compared] = {}
+    for direction in directions:
+        if direction.index not in found:
+            legs = direction.buy, direction.sell
+            one, two = legs if direction.buy.exchange == direction.pair.pair.exchange1 else legs[::-1]
+            found[direction.index] = Compared(direction.pair, one, two)
+    return [found[index] for index in range(len(found))]
