@@ -125,6 +125,17 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(minute=7),
         "options": {"expires": 3000},
     },
+    "sync-wallets": {
+        "task": "markets.tasks.sync_wallets",
+        "schedule": crontab(minute="2-59/15"),
+        "options": {"expires": 840},
+    },
+    # Hourly, although fees change at midnight only: the hour after makes up for a worker that was off.
+    "follow-fees": {
+        "task": "markets.tasks.follow_fees",
+        "schedule": crontab(minute=0),
+        "options": {"expires": 3000},
+    },
     "compact-lake": {
         "task": "history.tasks.compact",
         "schedule": crontab(minute="*/10"),
@@ -209,6 +220,13 @@ STORAGES = {
 }
 
 LOGGING = logging_config(env.str("LOG_LEVEL", default="INFO").upper())
+
+# Read-only API keys, by exchange: most exchanges tell nobody else whether their wallets are open.
+EXCHANGE_KEYS = {
+    name.removeprefix("EXCHANGE_KEYS_").lower(): value
+    for name, value in env.ENVIRON.items()
+    if name.startswith("EXCHANGE_KEYS_")
+}
 
 # Each sink gets its own bounded channel (collectors.sinks.Sink), so a slow one starves nobody. In this
 # order they hand on what they make: the lake keeps the points and opportunities of the engine before it.

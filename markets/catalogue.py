@@ -55,7 +55,7 @@ def fetch(key: str, rest_url: str = "") -> list[ListedMarket]:
         tickers = exchange.fetch_tickers(None, {"type": "spot"})
         return list(parse(markets, tickers))
     except ccxt.BaseError as error:
-        raise CatalogueError(_in_words(error)) from error
+        raise CatalogueError(in_words(error)) from error
     finally:
         exchange.session.close()
 
@@ -96,10 +96,10 @@ def parse(markets: Mapping[str, Any], tickers: Mapping[str, Any]) -> Iterator[Li
             quote=market["quote"],
             active=active,
             status=_status(market.get("info") or {}, active),
-            tick_size=_decimal(market["precision"].get("price")),
-            lot_size=_decimal(market["precision"].get("amount")),
-            min_notional=_decimal((market["limits"].get("cost") or {}).get("min")),
-            quote_volume_24h=_decimal((tickers.get(symbol) or {}).get("quoteVolume")),
+            tick_size=decimal(market["precision"].get("price")),
+            lot_size=decimal(market["precision"].get("amount")),
+            min_notional=decimal((market["limits"].get("cost") or {}).get("min")),
+            quote_volume_24h=decimal((tickers.get(symbol) or {}).get("quoteVolume")),
         )
 
 
@@ -108,7 +108,7 @@ def _status(info: Mapping[str, Any], active: bool) -> str:
     return next(words, "trading" if active else "not trading")[:64]
 
 
-def _decimal(value: Any) -> Decimal | None:
+def decimal(value: Any) -> Decimal | None:
     """A ccxt number as Decimal; None for what is missing, negative or beyond what the database keeps."""
     try:
         number = Decimal(str(value))
@@ -117,6 +117,6 @@ def _decimal(value: Any) -> Decimal | None:
     return number if number.is_finite() and 0 <= number < Decimal("1e18") else None
 
 
-def _in_words(error: Exception) -> str:
+def in_words(error: Exception) -> str:
     """The first line of an error, short enough for a table."""
     return (str(error).strip().splitlines() or [""])[0][:200] or type(error).__name__

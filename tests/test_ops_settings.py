@@ -120,8 +120,9 @@ def test_every_variable_that_is_read_is_documented() -> None:
     assert "DATABASE_URL" in _variables_read()  # else the pattern above has rotted
     assert _variables_read() - documented == set()
     elsewhere = {"POSTGRES_PASSWORD", "CHROME_BIN", "REQUIRE_BROWSER"}  # Compose, browser tests
-    object_store = {name for name in documented if name.startswith("AWS_")}  # read by their prefix
-    assert documented - _variables_read() == elsewhere | object_store
+    prefixes = ("AWS_", "EXCHANGE_KEYS_")
+    by_prefix = {name for name in documented if name.startswith(prefixes)}
+    assert documented - _variables_read() == elsewhere | by_prefix
 
 
 def test_the_example_file_itself_is_a_valid_environment(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from simulator.catalogue import Listing
 from simulator.session import Channel, Frame, Session, Topic
 from simulator.venues.base import Book, Deal, RestCall, RestHandler, RestReply, Rhythm, Venue, read_json, side
+from simulator.wallets import coins, networks
 
 REQUEST_BYTES = 4096
 CHANNELS_LIMIT = 1000
@@ -178,5 +179,31 @@ class Bitget(Venue):
         }
 
     def _coins(self, call: RestCall) -> Any:
-        names = {name: None for listing in self.listings.values() for name in (listing.base, listing.quote)}
-        return self._ok([{"coinId": name, "coin": name, "transfer": "true", "chains": []} for name in names])
+        return self._ok(
+            [
+                {
+                    "coinId": coin,
+                    "coin": coin,
+                    "transfer": "true",
+                    "chains": [
+                        {
+                            "chain": network.name,
+                            "needTag": "false",
+                            "withdrawable": _word(network.withdraw),
+                            "rechargeable": _word(network.deposit),
+                            "withdrawFee": network.fee,
+                            "minDepositAmount": "0.1",
+                            "minWithdrawAmount": "1",
+                            "withdrawMinScale": "8",
+                            "congestion": "normal",
+                        }
+                        for network in networks(self.key, coin)
+                    ],
+                }
+                for coin in coins(self.listings)
+            ]
+        )
+
+
+def _word(value: bool) -> str:
+    return "true" if value else "false"

@@ -20,8 +20,10 @@ from simulator.venues.base import (
     read_json,
     strings,
 )
+from simulator.wallets import coins, networks
 
 CHANNELS = ("spot.book_ticker", "spot.trades")
+CHAINS = {"ERC20": "ETH", "BEP20": "BSC", "TRC20": "TRX"}
 
 
 class Gate(Venue):
@@ -167,5 +169,22 @@ class Gate(Venue):
         ]
 
     def _currencies(self, call: RestCall) -> Any:
-        names = {name: None for listing in self.listings.values() for name in (listing.base, listing.quote)}
-        return [{"currency": name, "name": name, "delisted": False, "chains": []} for name in names]
+        return [
+            {
+                "currency": coin,
+                "name": coin,
+                "delisted": False,
+                "trade_disabled": False,
+                "chains": [
+                    {
+                        "name": CHAINS.get(network.name, network.name),
+                        "addr": "",
+                        "withdraw_disabled": not network.withdraw,
+                        "withdraw_delayed": False,
+                        "deposit_disabled": not network.deposit,
+                    }
+                    for network in networks(self.key, coin)
+                ],
+            }
+            for coin in coins(self.listings)
+        ]

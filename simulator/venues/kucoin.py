@@ -10,6 +10,7 @@ from typing import Any
 from simulator.catalogue import Listing
 from simulator.session import Channel, Frame, Session, Topic
 from simulator.venues.base import Book, Deal, RestCall, RestHandler, RestReply, Rhythm, Venue, read_json
+from simulator.wallets import coins, networks
 
 TOPICS_PER_REQUEST = 100
 TOPICS_LIMIT = 400
@@ -19,6 +20,7 @@ PREFIXES: dict[str, Channel] = {
     "/market/ticker": "quote",
     "/market/match": "trade",
 }
+CHAINS = {"ERC20": "eth", "BEP20": "bsc", "TRC20": "trx"}
 PING_INTERVAL_S = 18
 TOKEN_LIFE_S = 24 * 3600
 
@@ -205,8 +207,29 @@ class Kucoin(Venue):
         }
 
     def _currencies(self, call: RestCall) -> Any:
-        names = {name: None for listing in self.listings.values() for name in (listing.base, listing.quote)}
-        return _ok([{"currency": n, "name": n, "fullName": n, "precision": 8, "chains": []} for n in names])
+        return _ok(
+            [
+                {
+                    "currency": coin,
+                    "name": coin,
+                    "fullName": coin,
+                    "precision": 8,
+                    "chains": [
+                        {
+                            "chainName": network.name,
+                            "chainId": CHAINS.get(network.name, network.name.lower()),
+                            "withdrawalMinFee": network.fee,
+                            "withdrawalMinSize": "1",
+                            "withdrawPrecision": 8,
+                            "isWithdrawEnabled": network.withdraw,
+                            "isDepositEnabled": network.deposit,
+                        }
+                        for network in networks(self.key, coin)
+                    ],
+                }
+                for coin in coins(self.listings)
+            ]
+        )
 
 
 def _side(price: str, size: str) -> str:

@@ -52,7 +52,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, exchange: list[list[str]], allow_shrink: bool, **options: Any) -> None:
         """Sync, one line per exchange as it is done."""
-        rows = _chosen([key for keys in exchange for key in keys])
+        rows = chosen([key for keys in exchange for key in keys])
         self.stdout.write(f"Exchanges asked at once: {len(rows)}; a slow one takes up to a minute.")
         self.stdout.write(
             COLUMNS.format("exchange", "listed", "added", "delisted", "relisted", "seconds", "")
@@ -80,7 +80,8 @@ class Command(BaseCommand):
             self.stdout.write(f"           skipped: {report.skipped} whose names this desk cannot hold")
 
 
-def _chosen(keys: list[str]) -> list[Exchange]:
+def chosen(keys: list[str]) -> list[Exchange]:
+    """The exchanges named, or all that are enabled; raises CommandError naming what is not known."""
     if not keys:
         rows = list(Exchange.objects.filter(enabled=True))
         if not rows:

@@ -1,0 +1,44 @@
+"""Which networks the simulated exchanges move a coin over, and which of them are closed; always the same.
+
+Names are those most exchanges share (ERC20, BEP20 …); a venue's file spells them in its own way.
+"""
+
+from zlib import crc32
+
+from msgspec import Struct
+
+from simulator.catalogue import Listing
+
+OWN_CHAIN = frozenset(
+    ("BTC", "SOL", "XRP", "DOGE", "ADA", "AVAX", "LTC", "DOT", "TON", "NEAR", "ATOM", "APT", "SUI")
+)
+ELSEWHERE = {"ETH": ("ERC20", "BEP20"), "TRX": ("TRC20",), "USDT": ("ERC20", "TRC20", "BEP20")}
+TOKEN = ("ERC20", "BEP20")
+CLOSED_IN = 16  # one door in so many is closed
+
+
+class Network(Struct, frozen=True):
+    """A coin on one network of one venue; the fee of a withdrawal in the coin."""
+
+    name: str
+    deposit: bool
+    withdraw: bool
+    fee: str = "0.5"
+
+
+def coins(listings: dict[str, Listing]) -> list[str]:
+    """Every coin a venue lists, bases and quotes, each once."""
+    return list(dict.fromkeys(name for row in listings.values() for name in (row.base, row.quote)))
+
+
+def networks(venue: str, coin: str) -> list[Network]:
+    """The networks of a coin on a venue."""
+    names = (coin,) if coin in OWN_CHAIN else ELSEWHERE.get(coin, TOKEN)
+    return [
+        Network(name, _open(venue, coin, name, "deposit"), _open(venue, coin, name, "withdraw"))
+        for name in names
+    ]
+
+
+def _open(*door: str) -> bool:
+    return crc32("/".join(door).encode()) % CLOSED_IN != 0
