@@ -34,11 +34,10 @@ LONGEST_REQUEST_ID = 10**12
 BAD_FRAME = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
 """All that decoding bytes of somebody else can raise."""
 
-_SIDES: dict[str, Side] = {"buy": "buy", "sell": "sell", "Buy": "buy", "Sell": "sell"}
-_NAMED_TOPIC = re.compile(r"channel:([^\s,]+),\s*instId:([^\s,]+)")
+SIDES: dict[str, Side] = {"buy": "buy", "sell": "sell", "Buy": "buy", "Sell": "sell"}
+"""The taker's side by the venue's word for it."""
 
-Reader = Callable[..., Sequence[Quote | Trade]]
-"""What turns one row of a channel into events."""
+_NAMED_TOPIC = re.compile(r"channel:([^\s,]+),\s*instId:([^\s,]+)")
 
 T = TypeVar("T")
 
@@ -207,8 +206,9 @@ class Codec(ABC):
         received_mono_ns: int,
     ) -> tuple[Quote, ...]:
         """One checked quote, or nothing and a count. The four numbers are `Price`; the time is in ms."""
-        symbol = self.symbols.get(native_id)
-        if symbol is None:
+        try:
+            symbol = self.symbols[native_id]
+        except KeyError:
             return self.skip("unknown_symbol")
         if self.exact:
             bid, bid_size, ask, ask_size = map(_exact, (bid, bid_size, ask, ask_size))
@@ -254,8 +254,9 @@ class Codec(ABC):
         is_history: bool = False,
     ) -> tuple[Trade, ...]:
         """One checked trade, or nothing and a count. `price` and `size` are `Price`."""
-        symbol = self.symbols.get(native_id)
-        if symbol is None:
+        try:
+            symbol = self.symbols[native_id]
+        except KeyError:
             return self.skip("unknown_symbol")
         if self.exact:
             price, size = _exact(price), _exact(size)
@@ -267,7 +268,7 @@ class Codec(ABC):
         return (
             Trade(
                 self._key, symbol, price, size, side,
-                None if trade_id in (None, "") else str(trade_id),
+                str(trade_id) if trade_id or trade_id == 0 else None,
                 exchange_ts_us, received_ts_us, received_mono_ns, is_history,
             ),
         )  # fmt: skip
@@ -281,16 +282,6 @@ def _exact(value: Any) -> Any:
         raise ValueError(f"not a number: {value!r}")
     number = Decimal(value)
     return number if 0.0 < abs(float(number)) < INFINITY else 0.0
-
-
-def taker_side(word: str) -> Side | None:
-    """The taker's side from the venue's word for it."""
-    return _SIDES.get(word)
-
-
-def us(ms: int | None) -> int | None:
-    """Milliseconds to µs."""
-    return None if ms is None else ms * 1000
 
 
 def request_id(value: int | str | None) -> str | None:

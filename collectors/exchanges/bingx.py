@@ -20,17 +20,16 @@ from collectors.exchanges.base import (
     DataSheet,
     Millis,
     Price,
-    Reader,
     Topic,
     compact,
     plain_text,
     request_id,
-    us,
 )
 from collectors.exchanges.binance import TAKER
 from markets.events import Quote, Trade
 
 QUOTES, TRADES = "bookTicker", "trade"
+OURS = frozenset((QUOTES, TRADES))
 FROZEN_AFTER_MS = 5000
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_WINDOW = 31
@@ -89,7 +88,6 @@ class BingX(Codec):
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
         self._push = self.decoder(_Push)
-        self._readers: dict[str, Reader] = {QUOTES: self._quote, TRADES: self._trade}
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """`dataType` names."""
@@ -112,31 +110,29 @@ class BingX(Codec):
         """Spot sends one trade per frame, other markets a list; both are taken."""
         push = self._push(inflated(frame))
         native_id, _, kind = push.dataType.partition("@")
-        read = self._readers.get(kind)
-        if read is None:
+        data = push.data
+        if kind not in OURS:
             return self.answer(frame)
-        if not isinstance(push.data, list):
-            return read(native_id, push.data, received_ts_us, received_mono_ns)
+        if not isinstance(data, list):
+            return self._row(kind, native_id, data, received_ts_us, received_mono_ns)
         events: list[Quote | Trade] = []
-        for row in push.data:
-            events += read(native_id, row, received_ts_us, received_mono_ns)
+        for row in data:
+            events += self._row(kind, native_id, row, received_ts_us, received_mono_ns)
         return events
 
-    def _quote(
-        self, native_id: str, row: _Data, received_ts_us: int, received_mono_ns: int
-    ) -> tuple[Quote, ...]:
-        if row.E is not None and row.T is not None and row.E - row.T > FROZEN_AFTER_MS:
-            return self.skip("frozen")
-        return self.quote(
-            row.s or native_id, row.b, row.B, row.a, row.A, row.E, received_ts_us, received_mono_ns
-        )
-
-    def _trade(
-        self, native_id: str, row: _Data, received_ts_us: int, received_mono_ns: int
-    ) -> tuple[Trade, ...]:
+    def _row(
+        self, kind: str, native_id: str, row: _Data, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Quote | Trade]:
+        if kind == QUOTES:
+            if row.E is not None and row.T is not None and row.E - row.T > FROZEN_AFTER_MS:
+                return self.skip("frozen")
+            return self.quote(
+                row.s or native_id, row.b, row.B, row.a, row.A, row.E, received_ts_us, received_mono_ns
+            )
         return self.trade(
-            row.s or native_id, row.p, row.q, TAKER[row.m], row.t, us(row.T), received_ts_us, received_mono_ns
-        )
+            row.s or native_id, row.p, row.q, TAKER[row.m], row.t, None if row.T is None else row.T * 1000,
+            received_ts_us, received_mono_ns,
+        )  # fmt: skip
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
         """`Ping` in any case is answered `Pong`, a JSON ping by the same with pong."""
@@ -152,7 +148,7 @@ class BingX(Codec):
             return (Control("error", request_id(answer.id), topics, message),)
         if answer.id is not None and answer.data is None:
             return (Control("ack", request_id(answer.id), topics),)
-        ours = answer.dataType.partition("@")[2] in self._readers
+        ours = answer.dataType.partition("@")[2] in OURS
         return self.skip("malformed" if ours else "unknown_kind")
 
 

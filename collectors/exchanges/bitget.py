@@ -12,23 +12,22 @@ from msgspec import Struct
 
 from collectors.exchanges.base import (
     NOT_EMPTY,
+    SIDES,
     Codec,
     Control,
     DataSheet,
     Level,
     Millis,
     Price,
-    Reader,
     Topic,
     compact,
     plain_text,
-    taker_side,
     topics_in,
-    us,
 )
 from markets.events import Quote, Trade
 
 QUOTES, TICKERS, TRADES = "books1", "ticker", "trade"
+OURS = frozenset((QUOTES, TICKERS, TRADES))
 
 
 class _Arg(Struct, gc=False):
@@ -91,7 +90,6 @@ class Bitget(Codec):
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
         self._push = self.decoder(_Push)
-        self._readers: dict[str, Reader] = {QUOTES: self._book, TICKERS: self._ticker, TRADES: self._trade}
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Named `channel:instId`; on the wire they are objects."""
@@ -117,36 +115,34 @@ class Bitget(Codec):
     ) -> Sequence[Quote | Trade | Control]:
         """The inner `ts` is the engine's time; the first trades after subscribing are history."""
         push = self._push(frame)
-        arg = push.arg
-        read = self._readers.get(arg.channel)
-        if read is None or arg.instType != "SPOT":
+        arg, rows = push.arg, push.data
+        channel = arg.channel
+        if channel not in OURS or arg.instType != "SPOT":
             return self.skip("unknown_kind")
+        if len(rows) == 1 and channel != TRADES:  # nearly always
+            row = rows[0]
+            return self._row(channel, row.instId or arg.instId, row, received_ts_us, received_mono_ns)
         events: list[Quote | Trade] = []
-        for row in push.data:
-            events += read(row.instId or arg.instId, row, received_ts_us, received_mono_ns)
-        if arg.channel == TRADES and push.action == "snapshot":
+        for row in rows:
+            events += self._row(channel, row.instId or arg.instId, row, received_ts_us, received_mono_ns)
+        if channel == TRADES and push.action == "snapshot":
             for event in events:
                 event.is_history = True  # type: ignore[union-attr]
         return events
 
-    def _book(
-        self, native_id: str, row: _Row, received_ts_us: int, received_mono_ns: int
-    ) -> tuple[Quote, ...]:
-        return self.best(native_id, row.bids, row.asks, row.ts, received_ts_us, received_mono_ns)
-
-    def _ticker(
-        self, native_id: str, row: _Row, received_ts_us: int, received_mono_ns: int
-    ) -> tuple[Quote, ...]:
-        return self.quote(
-            native_id, row.bidPr, row.bidSz, row.askPr, row.askSz, row.ts, received_ts_us, received_mono_ns
-        )
-
-    def _trade(
-        self, native_id: str, row: _Row, received_ts_us: int, received_mono_ns: int
-    ) -> tuple[Trade, ...]:
+    def _row(
+        self, channel: str, native_id: str, row: _Row, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Quote | Trade]:
+        if channel == QUOTES:
+            return self.best(native_id, row.bids, row.asks, row.ts, received_ts_us, received_mono_ns)
+        if channel == TICKERS:
+            return self.quote(
+                native_id, row.bidPr, row.bidSz, row.askPr, row.askSz, row.ts,
+                received_ts_us, received_mono_ns,
+            )  # fmt: skip
         return self.trade(
-            native_id, row.price, row.size, taker_side(row.side), row.tradeId, us(row.ts),
-            received_ts_us, received_mono_ns,
+            native_id, row.price, row.size, SIDES.get(row.side), row.tradeId,
+            None if row.ts is None else row.ts * 1000, received_ts_us, received_mono_ns,
         )  # fmt: skip
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
@@ -161,7 +157,7 @@ class Bitget(Codec):
         if answer.event == "error":
             message = answer.msg or f"code {answer.code}"
             return (Control("error", topics=topics or topics_in(message), message=message),)
-        return self.skip("malformed" if arg and arg.channel in self._readers else "unknown_kind")
+        return self.skip("malformed" if arg and arg.channel in OURS else "unknown_kind")
 
 
 def _request(op: str, topics: Sequence[Topic]) -> str:

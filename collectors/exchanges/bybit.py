@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from collectors.exchanges.base import (
     NOT_EMPTY,
+    SIDES,
     Codec,
     Control,
     DataSheet,
@@ -21,8 +22,6 @@ from collectors.exchanges.base import (
     Topic,
     compact,
     request_id,
-    taker_side,
-    us,
 )
 from markets.events import Quote, Trade
 
@@ -122,8 +121,9 @@ class Bybit(Codec):
         events: list[Trade] = []
         for row in rows:
             events += self.trade(
-                row.s, row.p, row.v, taker_side(row.S), row.i, us(row.T), received_ts_us, received_mono_ns
-            )
+                row.s, row.p, row.v, SIDES.get(row.S), row.i, None if row.T is None else row.T * 1000,
+                received_ts_us, received_mono_ns,
+            )  # fmt: skip
         return events
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:

@@ -5,30 +5,29 @@ makes a whole subscribe request fail. `create_time_ms` of a trade is text with u
 """
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import (
-    NO_SUCH_MS,
     NOT_EMPTY,
+    SIDES,
     Codec,
     Control,
     DataSheet,
     Millis,
     Price,
-    Reader,
     Topic,
     compact,
     request_id,
-    taker_side,
 )
 from markets.events import Quote, Trade
 
 QUOTES, TRADES = "spot.book_ticker", "spot.trades"
 NEWER_TRADES = "spot.trades_v2"
+OURS = frozenset((QUOTES, TRADES, NEWER_TRADES))
+MS_DIGITS = 15  # more are no time (base.NO_SUCH_MS)
 
 
 class _Result(Struct, gc=False):
@@ -45,7 +44,7 @@ class _Result(Struct, gc=False):
     amount: Price = None
     side: str = ""
     id: int | str | None = None
-    create_time_ms: Decimal | None = None
+    create_time_ms: str | float | None = None
 
 
 class _Push(Struct, gc=False):
@@ -88,11 +87,6 @@ class Gate(Codec):
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
         self._push = self.decoder(_Push)
-        self._readers: dict[str, Reader] = {
-            QUOTES: self._quote,
-            TRADES: self._trade,
-            NEWER_TRADES: self._trade,
-        }
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Named `channel:pair`; on the wire they are two fields."""
@@ -118,24 +112,23 @@ class Gate(Codec):
     ) -> Sequence[Quote | Trade | Control]:
         """Older trade frames carry a list, newer ones a single object."""
         push = self._push(frame)
-        if push.event != "update":
+        channel, result = push.channel, push.result
+        if push.event != "update" or channel not in OURS:
             return self.answer(frame)
-        read = self._readers.get(push.channel)
-        if read is None:
-            return self.answer(frame)
-        if not isinstance(push.result, list):
-            return read(push.result, received_ts_us, received_mono_ns)
+        if not isinstance(result, list):
+            return self._row(channel, result, received_ts_us, received_mono_ns)
         events: list[Quote | Trade] = []
-        for row in push.result:
-            events += read(row, received_ts_us, received_mono_ns)
+        for row in result:
+            events += self._row(channel, row, received_ts_us, received_mono_ns)
         return events
 
-    def _quote(self, row: _Result, received_ts_us: int, received_mono_ns: int) -> tuple[Quote, ...]:
-        return self.quote(row.s, row.b, row.B, row.a, row.A, row.t, received_ts_us, received_mono_ns)
-
-    def _trade(self, row: _Result, received_ts_us: int, received_mono_ns: int) -> tuple[Trade, ...]:
+    def _row(
+        self, channel: str, row: _Result, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Quote | Trade]:
+        if channel == QUOTES:
+            return self.quote(row.s, row.b, row.B, row.a, row.A, row.t, received_ts_us, received_mono_ns)
         return self.trade(
-            row.currency_pair, row.price, row.amount, taker_side(row.side), row.id,
+            row.currency_pair, row.price, row.amount, SIDES.get(row.side), row.id,
             _exact_us(row.create_time_ms), received_ts_us, received_mono_ns,
         )  # fmt: skip
 
@@ -150,7 +143,7 @@ class Gate(Codec):
             return (Control("heartbeat", message="service upgrade announced", reconnect=True),)
         if answer.event in ("subscribe", "unsubscribe"):
             return (Control("ack", request_id(answer.id)),)
-        return self.skip("malformed" if answer.channel in self._readers else "unknown_kind")
+        return self.skip("malformed" if answer.channel in OURS else "unknown_kind")
 
 
 def _request(event: str, topics: Sequence[Topic], request_id: int) -> str:
@@ -159,10 +152,12 @@ def _request(event: str, topics: Sequence[Topic], request_id: int) -> str:
     return compact({"id": request_id, "channel": channel, "event": event, "payload": pairs})
 
 
-def _exact_us(ms: Decimal | None) -> int | None:
+def _exact_us(ms: str | float | None) -> int | None:
     """Fractional ms to µs, cut and never rounded; raises ValueError for a time that cannot be."""
     if ms is None:
         return None
-    if not 0 <= ms < NO_SUCH_MS:
+    whole, _, fraction = str(ms).partition(".")
+    digits = whole + (fraction + "000")[:3]
+    if len(whole) > MS_DIGITS or not digits.isdecimal():
         raise ValueError(f"no such time: {ms} ms")
-    return int(ms * 1000)
+    return int(digits)

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import (
+    SIDES,
     Codec,
     Control,
     DataSheet,
@@ -22,7 +23,6 @@ from collectors.exchanges.base import (
     Topic,
     compact,
     request_id,
-    taker_side,
 )
 from markets.events import Quote, Trade
 
@@ -131,7 +131,7 @@ class KuCoin(Codec):
             )  # fmt: skip
         if channel == TRADES:
             return self.trade(
-                data.symbol or native_id, data.price, data.size, taker_side(data.side), data.tradeId,
+                data.symbol or native_id, data.price, data.size, SIDES.get(data.side), data.tradeId,
                 None if data.time is None else data.time // 1000, received_ts_us, received_mono_ns,
             )  # fmt: skip
         return self.skip("unknown_kind")

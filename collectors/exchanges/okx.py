@@ -12,24 +12,23 @@ from msgspec import Struct
 
 from collectors.exchanges.base import (
     NOT_EMPTY,
+    SIDES,
     Codec,
     Control,
     DataSheet,
     Level,
     Millis,
     Price,
-    Reader,
     Topic,
     compact,
     plain_text,
     request_id,
-    taker_side,
     topics_in,
-    us,
 )
 from markets.events import Quote, Trade
 
 QUOTES, TICKERS, TRADES, ALL_TRADES = "bbo-tbt", "tickers", "trades", "trades-all"
+OURS = frozenset((QUOTES, TICKERS, TRADES, ALL_TRADES))
 CLOSING_SOON = "64008"  # a notice about 60 s before a service upgrade
 
 
@@ -92,12 +91,6 @@ class Okx(Codec):
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
         self._push = self.decoder(_Push)
-        self._readers: dict[str, Reader] = {
-            QUOTES: self._book,
-            TICKERS: self._ticker,
-            TRADES: self._trade,
-            ALL_TRADES: self._trade,
-        }
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Named `channel:instId`; on the wire they are objects."""
@@ -123,32 +116,31 @@ class Okx(Codec):
     ) -> Sequence[Quote | Trade | Control]:
         """`ts` of a row is the venue's time in ms, as text."""
         push = self._push(frame)
-        read = self._readers.get(push.arg.channel)
-        if read is None:
+        arg, rows = push.arg, push.data
+        channel = arg.channel
+        if channel not in OURS:
             return self.skip("unknown_kind")
+        if len(rows) == 1:  # nearly always
+            row = rows[0]
+            return self._row(channel, row.instId or arg.instId, row, received_ts_us, received_mono_ns)
         events: list[Quote | Trade] = []
-        for row in push.data:
-            events += read(row.instId or push.arg.instId, row, received_ts_us, received_mono_ns)
+        for row in rows:
+            events += self._row(channel, row.instId or arg.instId, row, received_ts_us, received_mono_ns)
         return events
 
-    def _book(
-        self, native_id: str, row: _Row, received_ts_us: int, received_mono_ns: int
-    ) -> tuple[Quote, ...]:
-        return self.best(native_id, row.bids, row.asks, row.ts, received_ts_us, received_mono_ns)
-
-    def _ticker(
-        self, native_id: str, row: _Row, received_ts_us: int, received_mono_ns: int
-    ) -> tuple[Quote, ...]:
-        return self.quote(
-            native_id, row.bidPx, row.bidSz, row.askPx, row.askSz, row.ts, received_ts_us, received_mono_ns
-        )
-
-    def _trade(
-        self, native_id: str, row: _Row, received_ts_us: int, received_mono_ns: int
-    ) -> tuple[Trade, ...]:
+    def _row(
+        self, channel: str, native_id: str, row: _Row, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Quote | Trade]:
+        if channel == QUOTES:
+            return self.best(native_id, row.bids, row.asks, row.ts, received_ts_us, received_mono_ns)
+        if channel == TICKERS:
+            return self.quote(
+                native_id, row.bidPx, row.bidSz, row.askPx, row.askSz, row.ts,
+                received_ts_us, received_mono_ns,
+            )  # fmt: skip
         return self.trade(
-            native_id, row.px, row.sz, taker_side(row.side), row.tradeId, us(row.ts),
-            received_ts_us, received_mono_ns,
+            native_id, row.px, row.sz, SIDES.get(row.side), row.tradeId,
+            None if row.ts is None else row.ts * 1000, received_ts_us, received_mono_ns,
         )  # fmt: skip
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
@@ -165,7 +157,7 @@ class Okx(Codec):
         if answer.event == "notice":
             closing = str(answer.code) == CLOSING_SOON
             return (Control("heartbeat", message=answer.msg, reconnect=closing),)
-        return self.skip("malformed" if arg and arg.channel in self._readers else "unknown_kind")
+        return self.skip("malformed" if arg and arg.channel in OURS else "unknown_kind")
 
 
 def _request(op: str, topics: Sequence[Topic], request_id: int) -> str:
