@@ -117,8 +117,10 @@ class ScanPublisher:
         return scan_wire.encode(State(directory.layout, self._seq, now_us, rows.tobytes()))
 
     def _evidence(self) -> scan_wire.Rows:
-        rows: scan_wire.Rows = np.zeros(len(self._scanner.pairs), scan_wire.PAIR_ROW)
-        rows["ratio"] = rows["correlation"] = np.nan
+        identity = self._scanner.gatekeeper.identity
+        rows: scan_wire.Rows = np.empty(len(self._scanner.pairs), scan_wire.PAIR_ROW)
+        rows["ratio"], rows["correlation"] = identity.ratio, identity.correlation
+        rows["identity"] = np.frombuffer(identity.codes, np.uint8)
         return rows
 
     async def _exchange_rates(self) -> None:

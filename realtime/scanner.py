@@ -14,6 +14,7 @@ from markets.config import ListingConfig, MarketConfig
 from markets.events import Quote, StreamState
 from markets.selection import ScanPair, scan_pairs
 from realtime.directions import Direction, fee_factor
+from realtime.gatekeeper import Gatekeeper
 from realtime.legs import Leg, Market
 from realtime.lifecycle import Lifecycle
 from realtime.rates import Conversion, Rates, conversion
@@ -44,14 +45,15 @@ class Scanner:
     Memory is bounded by the configuration: one leg per instrument, two directions per pair.
     """
 
-    def __init__(self, lifecycle: Lifecycle) -> None:
+    def __init__(self) -> None:
         self.counters = ScanCounters()
+        self.gatekeeper = Gatekeeper()
+        self.lifecycle = Lifecycle(self.gatekeeper)
         self.rates = Rates()
         self.pairs: list[ScanPair] = []
         self.legs: list[Leg] = []  # those of the pairs, in the order of their `index`
         self.directions: list[Direction] = []  # two per pair: buy on exchange2, buy on exchange1
         self.changed: list[Leg] = []  # since the last `take_changed`, each once
-        self._lifecycle = lifecycle
         self._legs: dict[str, dict[str, Leg]] = {}  # exchange -> symbol there ->
         self._converted: dict[Conversion, list[Leg]] = {}
         self._jump = 0.0
@@ -67,7 +69,8 @@ class Scanner:
         self._set_directions(config)
         self._rescale(now_us)
         _set_markets(self.legs)
-        self._lifecycle.configure(self.directions, config, now_us, now_mono_ns)
+        self.gatekeeper.configure(config, self.directions, self.legs)
+        self.lifecycle.configure(self.directions, config, now_us, now_mono_ns)
 
     def _set_legs(self, config: MarketConfig, owns: Owns) -> None:
         known = self._legs
@@ -134,8 +137,8 @@ class Scanner:
         except KeyError:
             return  # it is on no pair
         mono_ns, bid, ask = quote.received_mono_ns, quote.bid, quote.ask
-        if mono_ns >= self._lifecycle.due_ns:
-            self._lifecycle.tick(mono_ns)
+        if mono_ns >= self.lifecycle.due_ns:
+            self.lifecycle.tick(mono_ns)
         if not 0.0 < bid <= ask < inf:
             self.counters.scan_malformed += 1
             return
@@ -187,13 +190,13 @@ class Scanner:
 
     def _judge(self, direction: Direction, now_us: int, now_mono_ns: int) -> None:
         self.counters.judged += 1
-        self._lifecycle.judge(direction, direction.edge_bps(), direction.size(), now_us, now_mono_ns)
+        self.lifecycle.judge(direction, direction.edge_bps(), direction.size(), now_us, now_mono_ns)
 
     def on_state(self, state: StreamState) -> None:
         """Follow a connection; symbols that are on no pair are passed over."""
         now_us, mono_ns = state.received_ts_us, state.received_mono_ns
-        if mono_ns >= self._lifecycle.due_ns:
-            self._lifecycle.tick(mono_ns)
+        if mono_ns >= self.lifecycle.due_ns:
+            self.lifecycle.tick(mono_ns)
         legs = self._legs.get(state.exchange, {})
         for symbol in state.symbols:
             if leg := legs.get(symbol):
@@ -210,7 +213,8 @@ class Scanner:
 
     def tick(self, now_us: int, now_mono_ns: int) -> None:
         """What time alone brings: call it a few times a second, never ahead of events still to be fed."""
-        self._lifecycle.tick(now_mono_ns)
+        self.lifecycle.tick(now_mono_ns)
+        self.gatekeeper.tick(now_mono_ns, now_us)
         if now_mono_ns >= self._rates_due_ns:
             self._rates_due_ns = now_mono_ns + RATES_EVERY_NS
             for leg in self._rescale(now_us):

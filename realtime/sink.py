@@ -1,4 +1,4 @@
-"""The collector's door to realtime: quotes of one shard in, batches of chart deltas out."""
+"""The collector's door to realtime: quotes of one shard in; chart deltas, scanner frames and episodes out."""
 
 import asyncio
 import time
@@ -11,19 +11,23 @@ from collectors.sinks import EmitDerived
 from markets.config import MarketConfig, Shard
 from markets.events import Quote, SinkEvent, SpreadPoints, StreamState
 from realtime.engine import SpreadEngine
-from realtime.passing import Passing
+from realtime.lifecycle import opportunity_events
 from realtime.publisher import FLUSH_EVERY_S, Publisher
+from realtime.scan_publisher import FLUSH_EVERY_S as SCAN_EVERY_S
+from realtime.scan_publisher import ScanPublisher
+from realtime.scanner import Scanner
 
 EVENTS_PER_TURN: Final = 500
 """Events handled before the loop gets its turn: about 5 ms of work."""
 
 
 class RealtimeSink:
-    """A `collectors.sinks.Sink` that feeds the spread engine and publishes what changes.
+    """A `collectors.sinks.Sink` that feeds the spread engine and the scanner, and publishes what changes.
 
-    Reading, collecting and publishing are three tasks, so a slow Redis delays neither the events
-    nor the growth-free merging of what waits for it. The points and what passes the filters are
-    emitted, too: the sinks after this one may keep them.
+    The engine makes the points of the charts that are watched, the scanner follows every pair. Reading,
+    collecting and publishing are tasks of their own, so a slow Redis delays neither the events nor the
+    growth-free merging of what waits for it. Points, episodes and findings are emitted, too: the sinks
+    after this one may keep them.
     """
 
     def __init__(self, channel: Channel[SinkEvent], shard: Shard, emit: EmitDerived) -> None:
@@ -31,18 +35,21 @@ class RealtimeSink:
         self._shard = shard
         self._emit = emit
         self._engine = SpreadEngine()
-        self._passing = Passing()
+        self._scanner = Scanner()
+        self._fees: dict[str, float] = {}
         self._publisher = Publisher(shard)
+        self._scan_publisher = ScanPublisher(shard, self._scanner)
         self._handled: Quote | StreamState | None = None
 
     def configure(self, config: MarketConfig) -> None:
-        """Take over the opportunities whose symbols this shard owns."""
+        """Take over the opportunities and pairs whose symbols this shard owns."""
         owned = tuple(o for o in config.opportunities if self._shard.owns(o.symbol))
-        config = structs.replace(config, opportunities=owned)
-        self._engine.configure(config)
-        for event in self._passing.configure(config, time.time_ns() // 1000):
-            self._emit(event)
+        self._engine.configure(structs.replace(config, opportunities=owned))
+        self._scanner.configure(config, self._shard.owns, *_now())
+        self._emit_episodes()
+        self._fees = {e.key: e.taker_fee_bps / 10_000 for e in config.exchanges}
         self._publisher.keep_only(frozenset(o.id for o in owned))
+        self._scan_publisher.configure(config.revision)
 
     async def run(self) -> None:
         """Consume until the channel is finished, then publish what is left."""
@@ -50,21 +57,34 @@ class RealtimeSink:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._collect(), name="realtime collect")
                 tasks.create_task(self._publish(), name="realtime publish")
+                tasks.create_task(self._publish_scan(), name="realtime scan")
                 await self._consume()
             self._hand_on()
             await self._publisher.flush()
         finally:
+            self._scanner.lifecycle.stop("collector stopped", *_now())
+            self._emit_episodes()
             await self._publisher.aclose()
+            await self._scan_publisher.aclose()
 
     def stats(self) -> dict[str, float]:
-        """What the engine and the publisher did since the start."""
-        publisher = self._publisher
-        return structs.asdict(self._engine.counters) | {
-            "batches_published": publisher.published,
-            "flushes_failed": publisher.failed,
-            "broadcasts_lost": publisher.lost_broadcasts,
-            "points_thinned_waiting": publisher.thinned,
-        }
+        """What the engine, the scanner and the publishers did since the start."""
+        publisher, scanner = self._publisher, self._scanner
+        return (
+            structs.asdict(self._engine.counters)
+            | structs.asdict(scanner.counters)
+            | {
+                "pairs_scanned": len(scanner.pairs),
+                "episodes_opened": scanner.lifecycle.opened,
+                "episodes_closed": scanner.lifecycle.closed,
+                "scan_frames": self._scan_publisher.frames,
+                "scan_failed": self._scan_publisher.failed,
+                "batches_published": publisher.published,
+                "flushes_failed": publisher.failed,
+                "broadcasts_lost": publisher.lost_broadcasts,
+                "points_thinned_waiting": publisher.thinned,
+            }
+        )
 
     async def _consume(self) -> None:
         while not self._channel.finished:
@@ -76,20 +96,26 @@ class RealtimeSink:
     def _handle(self, event: SinkEvent) -> None:
         if isinstance(event, Quote):
             self._engine.on_quote(event)
+            self._scanner.on_quote(event)
             self._handled = event
         elif isinstance(event, StreamState):
             self._engine.on_state(event)
+            self._scanner.on_state(event)
             self._handled = event
 
     def _expire(self) -> None:
-        """Let charts age until now, or while events wait only until the last one that was handled.
+        """Let charts and legs age until now, or while events wait only until the last that was handled.
 
-        Otherwise a backlog would make charts stale whose next quotes are at hand.
+        Otherwise a backlog would make charts stale, and end episodes, whose next quotes are at hand.
         """
         if not self._channel:
-            self._engine.expire(time.monotonic_ns(), time.time_ns() // 1000)
+            now_us, now_mono_ns = _now()
         elif self._handled:
-            self._engine.expire(self._handled.received_mono_ns, self._handled.received_ts_us)
+            now_us, now_mono_ns = self._handled.received_ts_us, self._handled.received_mono_ns
+        else:
+            return
+        self._engine.expire(now_mono_ns, now_us)
+        self._scanner.tick(now_us, now_mono_ns)
 
     def _hand_on(self) -> None:
         deltas = self._engine.collect()
@@ -97,10 +123,18 @@ class RealtimeSink:
         for delta in deltas:
             if len(delta.points):
                 self._emit(SpreadPoints(delta.symbol, delta.exchange1, delta.exchange2, delta.points))
-        for event in self._passing.update(deltas):
-            self._emit(event)
+        self._emit_episodes()
 
-    # Both end by themselves, so that no flush is cut off in the middle.
+    def _emit_episodes(self) -> None:
+        episodes = self._scanner.lifecycle.take()
+        for event in opportunity_events(episodes, self._fees):
+            self._emit(event)
+        for episode in episodes:
+            self._emit(episode)
+        for finding in self._scanner.gatekeeper.identity.take_findings():
+            self._emit(finding)
+
+    # All end by themselves, so that no flush is cut off in the middle.
 
     async def _collect(self) -> None:
         while not self._channel.finished:
@@ -113,3 +147,13 @@ class RealtimeSink:
             await asyncio.sleep(FLUSH_EVERY_S)
             if self._publisher.due:
                 await self._publisher.flush()
+
+    async def _publish_scan(self) -> None:
+        while not self._channel.finished:
+            await asyncio.sleep(SCAN_EVERY_S)
+            await self._scan_publisher.flush()
+
+
+def _now() -> tuple[int, int]:
+    """The wall clock in µs and the monotonic one in ns."""
+    return time.time_ns() // 1000, time.monotonic_ns()
