@@ -146,6 +146,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(hour=0, minute=25),  # a day is over, and its last hour compacted
         "options": {"expires": 12 * 3600},
     },
+    "retain-episodes": {
+        "task": "realtime.tasks.retain_episodes",
+        "schedule": crontab(hour=0, minute=45),
+        "options": {"expires": 12 * 3600},
+    },
     # Hourly: compaction doubles what lies on the disk until the files it replaced are gone.
     "clean-lake": {
         "task": "history.tasks.clean",
@@ -229,13 +234,20 @@ EXCHANGE_KEYS = {
 }
 
 # Each sink gets its own bounded channel (collectors.sinks.Sink), so a slow one starves nobody. In this
-# order they hand on what they make: the lake keeps the points and opportunities of the engine before it.
-COLLECTOR_SINKS = ["realtime.sink.RealtimeSink", "history.sink.LakeSink"]
+# order they hand on what they make: PostgreSQL keeps the episodes, the lake the points and opportunities.
+COLLECTOR_SINKS = [
+    "realtime.sink.RealtimeSink",
+    "realtime.episode_sink.EpisodeSink",
+    "history.sink.LakeSink",
+]
 COLLECTOR_CHANNEL_CAPACITY = env.int("COLLECTOR_CHANNEL_CAPACITY", default=100_000)
 
 # The Delta tables of what was seen: a directory, or s3://bucket/prefix with AWS_* in the environment.
 LAKE_URL = env.str("LAKE_URL", default=str(HOME / "lake"))
 LAKE_STORAGE_OPTIONS = {name: value for name, value in env.ENVIRON.items() if name.startswith("AWS_")}
+
+# How many days the story of an opportunity is kept (docs/opportunities.md).
+EPISODE_DAYS = env.int("EPISODE_DAYS", default=180)
 
 # More charts than this are no page; a filter over it is refused (see markets.selectors.check_cap).
 MAX_OPPORTUNITIES_PER_FILTER = env.int("MAX_OPPORTUNITIES_PER_FILTER", default=500)
