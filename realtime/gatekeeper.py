@@ -34,7 +34,6 @@ class Gatekeeper:
         self.identity = Identity()
         self._terms = GateTerms()
         self._legs: Collection[Leg] = ()
-        self._of_symbol: dict[str, list[Leg]] = {}
         self._of_exchange: dict[str, list[Leg]] = {}
 
     def configure(self, config: MarketConfig, directions: Sequence[Direction], legs: Collection[Leg]) -> None:
@@ -42,9 +41,8 @@ class Gatekeeper:
         facts = gates.Facts(config)
         self._terms = config.gates
         self._legs = legs
-        self._of_symbol, self._of_exchange = defaultdict(list), defaultdict(list)
+        self._of_exchange = defaultdict(list)
         for leg in legs:
-            self._of_symbol[leg.listing.counts_as].append(leg)
             self._of_exchange[leg.exchange].append(leg)
         for direction in directions:
             pair, buy, sell = direction.pair, direction.buy.listing, direction.sell.listing
@@ -86,7 +84,7 @@ class Gatekeeper:
 
     def _is_suspected(self, leg: Leg, now_mono_ns: int) -> bool:
         terms = self._terms
-        if freshness.talkers(self._of_symbol[leg.listing.counts_as], leg, now_mono_ns, terms):
+        if freshness.talkers(leg.market.legs, leg, now_mono_ns, terms):
             return True
         return freshness.is_mute(self._of_exchange[leg.exchange], self._legs, now_mono_ns, terms)
 

@@ -95,6 +95,11 @@ def first(bits: int) -> str:
     return GATES[(named & -named).bit_length() - 1]
 
 
+def is_blocking(bits: int, gate: str) -> bool:
+    """Whether this gate keeps a direction from being an opportunity of a filter that asks no more."""
+    return bool(blocking(bits) & (bit(gate, "fail") | bit(gate, "unknown")))
+
+
 def without_size(bits: int) -> int:
     """The bits but for those of the size, which whoever follows edges judges for himself."""
     return bits & ~_SIZE
@@ -274,8 +279,7 @@ class LegSeen(Struct, frozen=True):
     leg: Leg
     state: int
     age_ms: float
-    talkers: int = 0  # other legs of the symbol that talk
-    mute: bool = False  # its exchange says nothing while others do
+    talkers: int = 0  # other legs of the symbol that talk; a silent leg without any has a mute exchange
 
     @property
     def exchange(self) -> str:
@@ -343,9 +347,15 @@ def _freshness(legs: Legs, verdict: Verdict, terms: GateTerms) -> Gate:
 def _fresh_words(seen: LegSeen) -> str:
     leg, state = seen.leg, freshness.STATES[seen.state]
     if seen.state == freshness.DOWN:
-        return f"{seen.exchange}: {leg.reason or 'no quote yet'}: down"
+        return f"{seen.exchange}: {leg.reason or _why_down(seen)}: down"
     rhythm = "rhythm not known yet" if isnan(leg.gap_ms) else f"usual gap {wording.age(leg.gap_ms)}"
     return f"{seen.exchange} {wording.age(seen.age_ms)}, {rhythm}{_neighbours(seen)}: {state}"
+
+
+def _why_down(seen: LegSeen) -> str:
+    if not seen.leg.up:
+        return "no stream"
+    return "no quote of it has come yet" if isnan(seen.age_ms) else "no quote since its stream broke"
 
 
 def _neighbours(seen: LegSeen) -> str:

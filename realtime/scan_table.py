@@ -5,7 +5,7 @@ viewers of a process; a `View` keeps the order of one query's matches, shared by
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from msgspec import Meta, Struct
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from markets.config import MarketConfig
 from markets.selection import ScanPair, scan_pairs
 from realtime import freshness, gates
-from realtime.scan_wire import LEG_ROW, Rows, ShardScan
+from realtime.scan_wire import LEG_ROW, PAIR_ROW, Rows, ShardScan
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -138,6 +138,8 @@ class ScanTable:
         self.legs["up"] = True
         self.lost = np.zeros(len(self.listings), bool)
         self.identity = np.zeros(len(self.pairs), np.uint8)  # codes of realtime.identity
+        self.ratio = np.full(len(self.pairs), np.nan)
+        self.correlation = np.full(len(self.pairs), np.nan)
 
     # --- what the collectors say -----------------------------------------------------------------
 
@@ -166,7 +168,8 @@ class ScanTable:
 
     def take_evidence(self, scan: ShardScan, match: Match) -> None:
         """Take over what a shard holds of its pairs' identity; it changes seldom."""
-        self.identity[match.pairs_to] = scan.pairs["identity"][match.pairs_from]
+        for name in PAIR_ROW.names or ():
+            getattr(self, name)[match.pairs_to] = scan.pairs[name][match.pairs_from]
 
     # --- rows ------------------------------------------------------------------------------------
 
@@ -186,6 +189,7 @@ class ScanTable:
         self.spread = (bid1 / bid2 - 1) * 100
         self.age1, self.age2 = age[one], age[two]
         states = self._leg_states(bid, age.astype(float))
+        self.leg_states = states
         self.state1, self.state2 = states[one], states[two]
         self.state = np.maximum(self.state1, self.state2)
         self.passed, self.failed, self.unknown = gates.counts(self._gate_bits(states, buy, sell))
@@ -304,6 +308,7 @@ def _followed(table: ScanTable, filter_id: int) -> Bools:
 def _sort_values(table: ScanTable, key: SortKey, rows: Ints) -> Floats:
     first = table.sell_first[rows]
     one, two = table.exchange1[rows], table.exchange2[rows]
+    values: NDArray[Any]
     match key:
         case "symbol":
             values = table.symbol_place[rows]
@@ -316,7 +321,7 @@ def _sort_values(table: ScanTable, key: SortKey, rows: Ints) -> Floats:
         case "volume":  # of the leg where less is traded
             values = np.minimum(table.volume1[rows], table.volume2[rows])
         case "gates":
-            values = -(table.failed[rows] * 100 + table.unknown[rows])
+            values = -(table.failed[rows] * 100.0 + table.unknown[rows])
         case "edge":
             values = table.edge[rows]
         case "size":

@@ -1,0 +1,233 @@
+"""Why a pair is, or is not, an opportunity now, both ways, from what the scanner's table knows of it.
+
+Plain Python and numpy, no Django.
+"""
+
+from math import inf, isfinite, isnan, nan
+
+import numpy as np
+from msgspec import Struct
+
+from markets.config import FilterConfig
+from realtime import freshness, gates, wording
+from realtime.directions import Direction, fee_factor
+from realtime.gates import Evidence, Facts, Gate, LegSeen, Seen
+from realtime.identity import decisions
+from realtime.legs import Leg, Market
+from realtime.scan_table import STATES, ScanTable
+
+
+class LegFacts(Struct, frozen=True):
+    """One side as it is now, in the symbol's terms; `state` is a word of the scanner's table."""
+
+    exchange: str
+    symbol: str
+    bid: float | None
+    ask: float | None
+    bid_size: float | None
+    ask_size: float | None
+    age_ms: float | None
+    gap_ms: float | None
+    state: str
+    volume_24h: float | None
+
+
+class FilterFacts(Struct, frozen=True):
+    """A filter that follows the pair: what it asks of this direction, and whether that is met now."""
+
+    id: int
+    name: str
+    min_edge_bps: float
+    min_size: float
+    min_duration_ms: int
+    wallets_open: bool
+    met: bool
+    words: str
+
+
+class DirectionFacts(Struct, frozen=True):
+    """One way through the pair. `verdict` is `pass` when no gate blocks, whatever the edge."""
+
+    buy_on: str
+    sell_on: str
+    edge_bps: float | None
+    size: float | None
+    verdict: str
+    opportunity: bool
+    gates: list[Gate]
+    filters: list[FilterFacts]
+    summary: str
+
+
+class Explanation(Struct, frozen=True):
+    """A pair explained: the way with the better edge first. Sizes and volumes are in `currency`."""
+
+    id: str
+    symbol: str
+    exchange1: str
+    exchange2: str
+    currency: str
+    spread_pct: float | None
+    legs: list[LegFacts]
+    directions: list[DirectionFacts]
+    summary: str
+
+
+def explain(table: ScanTable, row: int, now_mono_ns: int) -> Explanation:
+    """What keeps the pair in this row of the table from being an opportunity, as of its last refresh."""
+    pair, ways = table.pairs[row], _directions(table, row, now_mono_ns)
+    one, two = ways[0].sell, ways[0].buy
+    seen = {leg.exchange: _leg_seen(table, leg, now_mono_ns) for leg in (one, two)}
+    facts, evidence = Facts(table.config), _evidence(table, row)
+    explained = [
+        _direction_facts(
+            way, facts, Seen(pair, seen[way.buy.exchange], seen[way.sell.exchange], way.size(), evidence)
+        )
+        for way in ways
+    ]
+    explained.sort(key=_merit, reverse=True)
+    return Explanation(
+        id=pair.id,
+        symbol=pair.symbol,
+        exchange1=one.exchange,
+        exchange2=two.exchange,
+        currency=gates.quote_of(pair.symbol),
+        spread_pct=_known((one.bid / two.bid - 1) * 100),
+        legs=[_leg_facts(table, seen[leg.exchange]) for leg in (one, two)],
+        directions=explained,
+        summary=explained[0].summary,
+    )
+
+
+def _merit(way: DirectionFacts) -> tuple[bool, float]:
+    return way.opportunity, -inf if way.edge_bps is None else way.edge_bps
+
+
+# --- out of the table ----------------------------------------------------------------------------
+
+
+def _directions(table: ScanTable, row: int, now_mono_ns: int) -> list[Direction]:
+    """Buy on exchange2 and sell on exchange1, then the other way round; as the scanner makes them."""
+    pair = table.pairs[row]
+    market = {place: _leg(table, place, now_mono_ns) for place in _market(table, row)}
+    one, two = market[int(table.leg1[row])], market[int(table.leg2[row])]
+    for leg in market.values():
+        leg.market = Market(tuple(market.values()))
+    fees = {exchange.key: exchange.taker_fee_bps / 10_000 for exchange in table.config.exchanges}
+    return [
+        Direction(row, pair, buy, sell, fee_factor(fees[buy.exchange], fees[sell.exchange]))
+        for buy, sell in ((two, one), (one, two))
+    ]
+
+
+def _market(table: ScanTable, row: int) -> list[int]:
+    """The places of all legs of the row's symbol."""
+    rows = np.flatnonzero(table.symbol_place == table.symbol_place[row])
+    return np.union1d(table.leg1[rows], table.leg2[rows]).tolist()  # type: ignore[no-any-return]
+
+
+def _leg(table: ScanTable, place: int, now_mono_ns: int) -> Leg:
+    """A leg as the collector knows it."""
+    told, leg = table.legs[place], Leg(table.listings[place])
+    leg.index = place
+    leg.bid, leg.ask = float(told["bid"]), float(told["ask"])
+    leg.bid_size, leg.ask_size = float(told["bid_size"]), float(told["ask_size"])
+    leg.scale, leg.gap_ms = float(told["scale"]), float(told["gap_ms"])
+    leg.up, leg.jumped = bool(told["up"]) and not table.lost[place], bool(told["jumped"])
+    leg.reason = "its collector says nothing any more" if table.lost[place] else ""
+    age_ms = float(told["age_ms"])
+    if not isnan(age_ms):
+        leg.quotes, leg.received_mono_ns = 1, now_mono_ns - int(age_ms * 1e6)
+    return leg
+
+
+def _leg_seen(table: ScanTable, leg: Leg, now_mono_ns: int) -> LegSeen:
+    state = int(table.leg_states[leg.index])
+    talkers = freshness.talkers(leg.siblings, leg, now_mono_ns, table.config.gates)
+    age_ms = freshness.age_ms(leg, now_mono_ns) if leg.quotes else nan
+    return LegSeen(leg, min(state, freshness.DOWN), age_ms, talkers)
+
+
+def _evidence(table: ScanTable, row: int) -> Evidence:
+    decided = decisions(table.config).get(table.pairs[row].id, "")
+    ratio, correlation = float(table.ratio[row]), float(table.correlation[row])
+    return Evidence(int(table.identity[row]), ratio, correlation, decided)
+
+
+def _leg_facts(table: ScanTable, seen: LegSeen) -> LegFacts:
+    leg = seen.leg
+    return LegFacts(
+        exchange=leg.exchange,
+        symbol=leg.listing.symbol,
+        bid=_known(leg.bid),
+        ask=_known(leg.ask),
+        bid_size=_known(leg.bid_size),
+        ask_size=_known(leg.ask_size),
+        age_ms=_known(seen.age_ms),
+        gap_ms=_known(leg.gap_ms),
+        state=STATES[table.leg_states[leg.index]],
+        volume_24h=leg.listing.volume,
+    )
+
+
+def _known(value: float) -> float | None:
+    return float(value) if isfinite(value) else None
+
+
+# --- one direction -------------------------------------------------------------------------------
+
+
+def _direction_facts(way: Direction, facts: Facts, seen: Seen) -> DirectionFacts:
+    judged, bits = gates.judge(facts, seen), gates.bits_of(facts, seen)
+    edge_bps, size = way.edge_bps(), way.size()
+    filters = [_filter_facts(row, edge_bps, size, bits, facts) for row in way.filters]
+    blocked = [gate for gate in judged if gates.is_blocking(bits, gate.name)]
+    opportunity = any(row.met for row in filters)
+    return DirectionFacts(
+        buy_on=way.buy.exchange,
+        sell_on=way.sell.exchange,
+        edge_bps=_known(edge_bps),
+        size=_known(size),
+        verdict="fail" if blocked else "pass",
+        opportunity=opportunity,
+        gates=judged,
+        filters=filters,
+        summary=_summary(way, edge_bps, blocked, filters),
+    )
+
+
+def _filter_facts(row: FilterConfig, edge_bps: float, size: float, bits: int, facts: Facts) -> FilterFacts:
+    asked = inf if row.min_edge_bps is None else row.min_edge_bps
+    min_size = facts.terms.min_size if row.min_size is None else row.min_size
+    blocked = gates.blocking(gates.without_size(bits), row.wallets_open)
+    missing = [] if edge_bps >= asked else [f"{_bps(edge_bps)} is below its {asked:,.1f} bps"]
+    if not size >= min_size:
+        missing.append(f"the size is below its {wording.amount(min_size)}")
+    if blocked:
+        missing.append(f"gate {gates.first(blocked)} is closed")
+    words = "; ".join(missing) or f"met: {_bps(edge_bps)} of {asked:,.1f} bps"
+    return FilterFacts(
+        row.id, row.name, asked, min_size, row.min_duration_ms, row.wallets_open, not missing, words
+    )
+
+
+def _summary(way: Direction, edge_bps: float, blocked: list[Gate], filters: list[FilterFacts]) -> str:
+    """The verdict in a sentence: what stands in the way first."""
+    met = [row for row in filters if row.met]
+    road = f"buy on {way.buy.exchange}, sell on {way.sell.exchange}"
+    if met:
+        held = f", once it held for {wording.age(met[0].min_duration_ms)}" * bool(met[0].min_duration_ms)
+        return f"An opportunity: {road}, {_bps(edge_bps)} for “{met[0].name}”{held}."
+    reasons = [f"{gate.name}: {gate.words}" for gate in blocked]
+    if not filters:
+        reasons.append("no enabled filter with a min edge follows this pair")
+    elif all(edge_bps < row.min_edge_bps for row in filters):
+        least = min(filters, key=lambda row: row.min_edge_bps)
+        reasons.insert(0, f"{_bps(edge_bps)} is below the {least.min_edge_bps:,.1f} bps of “{least.name}”")
+    elif not blocked:
+        reasons.append(filters[0].words)
+    return f"Not an opportunity ({road}): {'; '.join(reasons)}."
+
+
+def _bps(edge_bps: float) -> str:
+    return "an edge of " + (f"{edge_bps:+,.1f} bps" if isfinite(edge_bps) else "nothing")
