@@ -68,8 +68,8 @@ def parse(currencies: Iterable[Mapping[str, Any]]) -> list[ListedNetwork]:
     found = {}
     for currency in currencies:
         coin = str(currency.get("code") or "")
-        for row in (currency.get("networks") or {}).values():
-            network = str(row.get("network") or row.get("id") or "").upper()
+        for name, row in (currency.get("networks") or {}).items():  # by ccxt's name, alike on every exchange
+            network = str(name).upper()
             if 0 < len(coin) <= COIN_LENGTH and 0 < len(network) <= NETWORK_LENGTH:
                 found[coin, network] = ListedNetwork(
                     coin, network, _told(row.get("deposit")), _told(row.get("withdraw")),
