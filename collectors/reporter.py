@@ -9,6 +9,7 @@ import time
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from collectors.memory import Memory
 from collectors.supervisor import Supervisor
 from collectors.watcher import Watcher
 from markets.runtime import CollectorStatus, report_status
@@ -21,9 +22,10 @@ REPORT_S = 1.0
 class Reporter:
     """Stores a `CollectorStatus` in Redis every second; a Redis that is down is logged once."""
 
-    def __init__(self, supervisor: Supervisor, watcher: Watcher, redis_url: str) -> None:
+    def __init__(self, supervisor: Supervisor, watcher: Watcher, memory: Memory, redis_url: str) -> None:
         self._supervisor = supervisor
         self._watcher = watcher
+        self._memory = memory
         self._redis_url = redis_url
         self._started_us = time.time_ns() // 1000
         self._failed = False
@@ -43,6 +45,7 @@ class Reporter:
             exchanges=supervisor.status(),
             channels={outlet.name: outlet.status() for outlet in supervisor.outlets},
             sinks={outlet.name: outlet.sink.stats() for outlet in supervisor.outlets},
+            memory=self._memory.stats(),
         )
 
     async def run(self) -> None:

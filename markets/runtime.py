@@ -28,7 +28,8 @@ class CollectorStatus(msgspec.Struct):
     `revision` is the configuration it runs; `error` says why it could not take over a newer one,
     empty when it did. `exchanges`: key -> {"state": "live" | "connecting" | "down" | "breaker open",
     "connections": int, "topics": int, "refused_topics": [...]}. `channels`: sink name ->
-    {"len", "capacity", "accepted", "dropped"}. `sinks`: sink name -> its own counters.
+    {"len", "capacity", "accepted", "dropped"}. `sinks`: sink name -> its own counters. `memory`: see
+    collectors.memory.
     """
 
     shard: str
@@ -41,6 +42,7 @@ class CollectorStatus(msgspec.Struct):
     exchanges: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     channels: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
     sinks: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
+    memory: dict[str, float] = msgspec.field(default_factory=dict)
 
 
 @cache

@@ -19,8 +19,8 @@ from realtime.thinning import thin
 Point = tuple[float, ...]  # one value per column of POINT_COLUMNS
 Trouble = tuple[ChartState, str]
 
-WINDOW_POINTS: Final = 4096
-"""Default capacity of a chart's window: 15 minutes at 4.5 points a second, 180 kB."""
+WINDOW_POINTS: Final = 1024
+"""Default capacity of a chart's window: 45 kB. Pages read the recent points from Redis (realtime.recent)."""
 
 PENDING_POINTS: Final = 256
 """Points a chart may gather between two collects before they are thinned."""

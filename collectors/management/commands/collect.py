@@ -1,7 +1,6 @@
 """`manage.py collect`: one collector process."""
 
 import asyncio
-import gc
 import logging
 import signal
 from typing import Any
@@ -12,10 +11,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
 from collectors.exchanges import CODECS
+from collectors.memory import Memory
 from collectors.reporter import Reporter
 from collectors.supervisor import Outlet, Supervisor
 from collectors.watcher import Watcher
-from markets.config import Shard
+from markets.config import MarketConfig, Shard
 
 logger = logging.getLogger(__name__)
 
@@ -83,10 +83,15 @@ async def _collect(outlets: list[Outlet], shard: Shard, exchanges: frozenset[str
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     supervisor = Supervisor(CODECS, outlets, shard, exchanges=exchanges)
-    watcher = Watcher(supervisor.apply, settings.REDIS_URL)
-    reporter = Reporter(supervisor, watcher, settings.REDIS_URL)
-    gc.collect()
-    gc.freeze()  # what is loaded by now stays; collections need not look at it again
+    memory = Memory()
+
+    def apply(config: MarketConfig) -> None:
+        supervisor.apply(config)
+        memory.settle()
+
+    watcher = Watcher(apply, settings.REDIS_URL)
+    reporter = Reporter(supervisor, watcher, memory, settings.REDIS_URL)
+    memory.watch()
     async with asyncio.TaskGroup() as tasks:
         side = [
             tasks.create_task(watcher.run(), name="watcher"),
