@@ -18,8 +18,8 @@ class SavedView(models.Model):
     class Meta:
         verbose_name = _("saved view")
         verbose_name_plural = _("saved views")
-        ordering = ["name"]
-        constraints = [models.UniqueConstraint(fields=["user", "name"], name="saved_view_once")]
+        ordering = ("name",)
+        constraints = (models.UniqueConstraint(fields=("user", "name"), name="saved_view_once"),)
 
     def __str__(self) -> str:
         return self.name

@@ -2,12 +2,16 @@
 
 from django.urls import path
 
-from realtime import api
-from realtime.views import Dashboard
+from realtime import api, scan_api
+from realtime.views import Dashboard, Scanner
 
 urlpatterns = [
     path("", Dashboard.as_view(), name="dashboard"),
     path("index.html", Dashboard.as_view()),
+    path("scanner", Scanner.as_view(), name="scanner"),
+    path("api/scanner.csv", scan_api.scanner_csv, name="api-scanner-csv"),
+    path("api/scanner/views", scan_api.saved_views, name="api-scanner-views"),
+    path("api/pins", scan_api.pinned, name="api-pins"),
     path("api/charts", api.charts, name="api-charts"),
     path("api/rolling_window_data", api.rolling_window_data, name="api-rolling-window-data"),
     path("api/health", api.api_health, name="api-health"),

@@ -26,6 +26,11 @@ export const bps = (value) => (known(value) ? `${signed[1].format(value)} bps` :
 export const amount = (value, currency) =>
   known(value) ? `${(Math.abs(value) < 100 ? cents : whole).format(value)} ${currency}` : UNKNOWN;
 
+const compactFormat = number({ notation: "compact", minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
+
+/** A large amount where there is little room, `1.23M`. */
+export const compact = (value) => (known(value) ? compactFormat.format(value) : UNKNOWN);
+
 /** An age given in milliseconds: `87 ms`, `2.4 s`, `3 min`, `5 h`. */
 export function age(ms) {
   if (!known(ms)) return UNKNOWN;
@@ -34,6 +39,9 @@ export function age(ms) {
   if (ms < 3_600_000) return `${Math.floor(ms / 60_000)} min`;
   return `${Math.floor(ms / 3_600_000)} h`;
 }
+
+/** How many there are, `28,000`. */
+export const count = (value) => whole.format(value);
 
 /** Time of day in the viewer's zone, from seconds since the epoch. */
 export const clock = (seconds) => clockFormat.format(seconds * 1000);

@@ -43,6 +43,11 @@ export class Feed {
     this.changed({ state: "paused", reason: "" });
   }
 
+  /** Say something; nothing while there is no connection, for `opened` says it again. */
+  send(message) {
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+  }
+
   #drop() {
     clearTimeout(this.timer);
     if (!this.socket) return;

@@ -1,0 +1,61 @@
+"""Pinned charts: pairs that a user wants on the dashboard, whatever the filters select."""
+
+from typing import Final
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from markets.models import ExchangePair, PinnedChart, Symbol
+from realtime.guard import Refused
+
+MAX_PINS: Final = 50
+_PLACES: Final = ("symbol__name", "pair__exchange1__key", "pair__exchange2__key")
+
+
+def pinned_ids(user: User) -> list[str]:
+    """The chart ids a user pinned, the first pinned first (one query)."""
+    return ["|".join(row) for row in PinnedChart.objects.filter(user=user).values_list(*_PLACES)]
+
+
+@transaction.atomic
+def pin(user: User, chart_id: str) -> None:
+    """Pin a chart; pinning it again changes nothing. Raises Refused."""
+    symbol, pair = _named(chart_id)
+    # Two clicks at once must not pass the limit together.
+    User.objects.select_for_update().get(pk=user.pk)
+    mine = PinnedChart.objects.filter(user=user)
+    if mine.filter(symbol=symbol, pair=pair).exists():
+        return
+    if mine.count() >= MAX_PINS:
+        raise Refused(409, f"{MAX_PINS} charts are pinned, which is the limit: unpin one first")
+    PinnedChart(user=user, symbol=symbol, pair=pair).save()
+
+
+def unpin(user: User, chart_id: str) -> None:
+    """Forget a pin; one that is not there is no error. Raises Refused."""
+    symbol, exchange1, exchange2 = _parts(chart_id)
+    found = PinnedChart.objects.filter(
+        user=user, **dict(zip(_PLACES, (symbol, exchange1, exchange2), strict=True))
+    )
+    for row in found:
+        row.delete()
+
+
+def _named(chart_id: str) -> tuple[Symbol, ExchangePair]:
+    name, exchange1, exchange2 = _parts(chart_id)
+    symbol = Symbol.objects.filter(name=name).first()
+    if symbol is None:
+        raise Refused(404, f"id: there is no symbol {name!r}")
+    pair = ExchangePair.objects.filter(
+        exchange1__key=exchange1, exchange2__key=exchange2, enabled=True
+    ).first()
+    if pair is None:
+        raise Refused(404, f"id: there is no enabled pair {exchange1} / {exchange2}")
+    return symbol, pair
+
+
+def _parts(chart_id: str) -> tuple[str, str, str]:
+    parts = chart_id.split("|")
+    if len(parts) != 3:
+        raise Refused(400, "id: takes a chart's id, BTC/USDT|binance|bybit")
+    return parts[0], parts[1], parts[2]

@@ -1,0 +1,194 @@
+"""What the scanner's page asks over HTTP: its rows as CSV, pinned charts, saved views."""
+
+import asyncio
+import csv
+import io
+from collections.abc import AsyncIterator, Iterable
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from channels.db import database_sync_to_async
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.views.decorators.http import require_http_methods, require_safe
+from msgspec import Struct
+
+from realtime import pins
+from realtime.gates import quote_of
+from realtime.guard import Refused, signed_in
+from realtime.models import SavedView
+from realtime.scan_hub import process_scan_hub
+from realtime.scan_messages import CELLS, Row, make_page
+from realtime.scan_table import Query, View
+
+CSV_ROWS: Final = 50_000
+ROWS_A_PIECE: Final = 1_000
+MAX_VIEWS: Final = 50
+MAX_BODY_BYTES: Final = 4_096
+COLUMNS: Final = (
+    "symbol", "buy_on", "sell_on", "edge_bps", "size", "quote_currency", "bid_spread_pct", "buy_quote_at",
+    "sell_quote_at", "buy_state", "sell_state", "buy_volume_24h", "sell_volume_24h", "opportunities_1h",
+    "gates_passed", "gates_failed", "gates_unknown",
+)  # fmt: skip
+
+
+T = TypeVar("T")
+
+
+# --- rows as CSV ---------------------------------------------------------------------------------
+
+
+@require_safe
+@signed_in
+async def scanner_csv(request: HttpRequest) -> HttpResponseBase:
+    """`GET /api/scanner.csv?sort=&descending=&search=…`: the rows of a view, as of now, in its order.
+
+    Numbers have a point and no thousands separators, times are UTC. At most 50,000 rows.
+    """
+    query = query_of(request.GET.dict())
+    async with process_scan_hub().open() as hub:
+        view, now_us = View(hub.table, query), hub.now_us()
+        # Made while the table stands still; what is streamed are finished rows.
+        lines = [_lines([COLUMNS])]
+        for start in range(0, min(len(view.order), CSV_ROWS), ROWS_A_PIECE):
+            page = make_page(view, slice(start, min(start + ROWS_A_PIECE, CSV_ROWS)), 0, now_us)
+            lines.append(_lines(map(_csv_row, page.rows.values())))
+    name = f"scanner-{datetime.fromtimestamp(now_us / 1e6, UTC):%Y%m%dT%H%M%SZ}.csv"
+    return StreamingHttpResponse(
+        _stream(lines),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+def query_of(given: dict[str, str]) -> Query:
+    """A view as an address says it. Raises Refused naming what is wrong."""
+    wanted: dict[str, Any] = {name: text for name, text in given.items() if text}
+    if "exchanges" in wanted:
+        wanted["exchanges"] = wanted["exchanges"].split(",")
+    try:
+        return msgspec.convert(wanted, Query, strict=False)
+    except msgspec.ValidationError as problem:
+        raise Refused(400, f"{problem}; docs/scanner.md lists what a view may ask") from None
+
+
+def _csv_row(row: Row) -> list[Any]:
+    cell = dict(zip(CELLS, row, strict=True))
+    sell, buy = (1, 2) if cell["sell"] == 1 else (2, 1)
+    return [
+        harmless(cell["symbol"]), cell[f"exchange{buy}"], cell[f"exchange{sell}"], cell["edge"], cell["size"],
+        harmless(quote_of(cell["symbol"])), cell["spread"], _utc(cell[f"at{buy}"]), _utc(cell[f"at{sell}"]),
+        cell[f"state{buy}"], cell[f"state{sell}"], cell[f"volume{buy}"], cell[f"volume{sell}"], cell["hour"],
+        cell["passed"], cell["failed"], cell["unknown"],
+    ]  # fmt: skip
+
+
+def harmless(text: str) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def _utc(at_ms: int | None) -> str:
+    if at_ms is None:
+        return ""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _lines(rows: Iterable[Iterable[Any]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+async def _stream(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+        await asyncio.sleep(0)
+
+
+# --- pinned charts -------------------------------------------------------------------------------
+
+
+class PinRequest(Struct, forbid_unknown_fields=True):
+    """The chart to pin."""
+
+    id: str
+
+
+@require_http_methods(["GET", "POST", "DELETE"])
+@signed_in
+async def pinned(request: HttpRequest) -> HttpResponse:
+    """`GET`, `POST {"id": …}` and `DELETE ?id=` of `/api/pins`: answered with all pins of the user."""
+    user: Any = await request.auser()
+    if request.method == "POST":
+        await database_sync_to_async(pins.pin)(user, _body(request, PinRequest).id)
+    elif request.method == "DELETE":
+        await database_sync_to_async(pins.unpin)(user, request.GET.get("id", ""))
+    return JsonResponse({"pins": await database_sync_to_async(pins.pinned_ids)(user), "limit": pins.MAX_PINS})
+
+
+# --- saved views ---------------------------------------------------------------------------------
+
+
+class ViewRequest(Struct, forbid_unknown_fields=True):
+    """A view to keep under a name, or one to rename: then `was` is its name so far."""
+
+    name: str
+    query: str = ""
+    was: str = ""
+
+
+@require_http_methods(["GET", "POST", "DELETE"])
+@signed_in
+async def saved_views(request: HttpRequest) -> HttpResponse:
+    """`GET`, `POST {"name", "query", "was"}` and `DELETE ?name=` of `/api/scanner/views`: what is kept."""
+    user: Any = await request.auser()
+    if request.method == "POST":
+        await database_sync_to_async(_keep_view)(user, _body(request, ViewRequest))
+    elif request.method == "DELETE":
+        await database_sync_to_async(_drop_view)(user, request.GET.get("name", ""))
+    return JsonResponse({"views": await database_sync_to_async(_views)(user)})
+
+
+def _views(user: User) -> list[dict[str, str]]:
+    rows = SavedView.objects.filter(user=user)
+    return [{"name": row.name, "query": row.query} for row in rows]
+
+
+def _keep_view(user: User, wanted: ViewRequest) -> None:
+    name = " ".join(wanted.name.split())
+    if not 1 <= len(name) <= 64:
+        raise Refused(400, "name: takes 1 to 64 characters")
+    mine = SavedView.objects.filter(user=user)
+    if wanted.was:
+        _rename(mine, wanted.was, name)
+        return
+    query_of(dict(parse_qsl(wanted.query)))
+    if not mine.filter(name=name).exists() and mine.count() >= MAX_VIEWS:
+        raise Refused(409, f"{MAX_VIEWS} views are kept, which is the limit: delete one first")
+    mine.update_or_create(user=user, name=name, defaults={"query": wanted.query})
+
+
+def _rename(mine: QuerySet[SavedView], was: str, name: str) -> None:
+    if was != name and mine.filter(name=name).exists():
+        raise Refused(409, f"name: there is a view {name!r} already")
+    if not mine.filter(name=was).update(name=name):
+        raise Refused(404, f"was: there is no view {was!r}")
+
+
+def _drop_view(user: User, name: str) -> None:
+    SavedView.objects.filter(user=user, name=name).delete()
+
+
+def _body(request: HttpRequest, kind: type[T]) -> T:
+    """The request's JSON. Raises Refused saying what is wrong with it."""
+    if len(request.body) > MAX_BODY_BYTES:
+        raise Refused(413, f"a request is at most {MAX_BODY_BYTES} bytes")
+    try:
+        return msgspec.json.decode(request.body, type=kind)
+    except msgspec.DecodeError as problem:
+        raise Refused(400, str(problem)) from None

@@ -1,0 +1,43 @@
+/** What the scanner shows: as the address bar, saved views and the CSV say it, and as the socket asks for it. */
+
+const NUMBERS = ["min_edge", "min_size", "min_volume", "filter"];
+const TEXTS = ["search", "quote"];
+const ASCENDING_FIRST = ["symbol", "buy", "sell", "age"];
+
+/** `{sort, descending, search, exchanges, quote, min_edge, min_size, min_volume, passed, filter}` of a query string. */
+export function readView(query) {
+  const given = new URLSearchParams(query);
+  const view = {
+    sort: given.get("sort") || "edge",
+    descending: given.get("descending") !== "false",
+    exchanges: (given.get("exchanges") ?? "").split(",").filter(Boolean),
+    passed: given.get("passed") === "true",
+  };
+  for (const name of TEXTS) view[name] = given.get(name) ?? "";
+  for (const name of NUMBERS) view[name] = toNumber(given.get(name));
+  return view;
+}
+
+/** An emptied or unreadable number field asks nothing. */
+export function toNumber(text) {
+  const value = text === null || text.trim() === "" ? NaN : Number(text);
+  return Number.isFinite(value) ? value : null;
+}
+
+/** The view as a query string; what is as usual is left out. */
+export function writeView(view) {
+  const parts = new URLSearchParams();
+  if (view.sort !== "edge") parts.set("sort", view.sort);
+  if (!view.descending) parts.set("descending", "false");
+  if (view.exchanges.length) parts.set("exchanges", view.exchanges.join(","));
+  for (const name of TEXTS) if (view[name]) parts.set(name, view[name]);
+  for (const name of NUMBERS) if (view[name] !== null) parts.set(name, view[name]);
+  if (view.passed) parts.set("passed", "true");
+  return parts.toString();
+}
+
+/** The view after a click on a column's header. */
+export function sortedBy(view, sort) {
+  const descending = view.sort === sort ? !view.descending : !ASCENDING_FIRST.includes(sort);
+  return { ...view, sort, descending };
+}
