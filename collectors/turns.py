@@ -4,8 +4,8 @@ import asyncio
 from collections import deque
 from typing import Final
 
-FRAMES_PER_PORTION: Final = 250
-"""About 2 ms of decoding. A sink handles 500 events per turn: twice this, so it keeps up with a flood."""
+FRAMES_PER_PORTION: Final = 200
+"""About 1 ms of reading and decoding."""
 
 
 class Turns:

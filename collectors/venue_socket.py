@@ -19,7 +19,7 @@ Lost = Callable[[str], None]
 
 MAX_MESSAGE_BYTES: Final = 4 * 2**20
 MAX_MESSAGES_WAITING: Final = 1024  # before anybody reads
-PLAIN_RECEIVE_BYTES: Final = 128 * 1024
+PLAIN_RECEIVE_BYTES: Final = 32 * 1024  # the kernel doubles it; some 300 quotes
 NO_CODE: Final = 1005  # how the protocol says that a goodbye gave no code
 _TEXT: Final = WSMsgType.TEXT
 _DATA: Final = (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION)

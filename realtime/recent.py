@@ -133,13 +133,10 @@ class RecentWriter:
         """Add the delta's points to the open second; returns the seconds that closed."""
         if not len(delta.points):
             return []
-        rows = stamped(delta.points, flush_ts_us)
-        if delta.id in self._open:
-            rows = np.concatenate([self._open[delta.id], rows])
-        starts = np.flatnonzero(np.diff(rows[:, 0] // 1_000_000)) + 1
-        *closed, still_open = np.split(rows, starts) if len(starts) else [rows]
-        self._opening[delta.id] = second_extremes(still_open)
-        return [second_extremes(second).tobytes() for second in closed]
+        rows = _joined(self._open.get(delta.id), delta.points, flush_ts_us)
+        seconds = [rows] if rows[0, 0] // 1e6 == rows[-1, 0] // 1e6 else _by_second(rows)
+        self._opening[delta.id] = second_extremes(seconds.pop())
+        return [second_extremes(second).tobytes() for second in seconds]
 
     def _tail(self, delta: ChartDelta) -> Tail:
         rows = self._opening.get(delta.id, self._open.get(delta.id))
@@ -185,8 +182,22 @@ async def open_seconds(redis: "Redis") -> dict[str, Points]:
 
 def stamped(points: Points, flush_ts_us: int) -> Points:
     """Points as the store's rows: with the flush that published them."""
-    stamps = np.full((len(points), 1), float(flush_ts_us))
-    return np.concatenate([points, stamps], axis=1)
+    return _joined(None, points, flush_ts_us)
+
+
+def _joined(rows: Points | None, points: Points, flush_ts_us: int) -> Points:
+    """Rows, if any, and behind them points with the flush that published them."""
+    before = 0 if rows is None else len(rows)
+    joined = np.empty((before + len(points), _WIDTH))
+    if rows is not None:
+        joined[:before] = rows
+    joined[before:, :_STAMP] = points
+    joined[before:, _STAMP] = flush_ts_us
+    return joined
+
+
+def _by_second(rows: Points) -> list[Points]:
+    return np.split(rows, np.flatnonzero(np.diff(rows[:, 0] // 1_000_000)) + 1)
 
 
 def _stored(tail: Tail, entries: list[bytes], oldest_us: int) -> Stored:

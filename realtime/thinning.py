@@ -15,6 +15,9 @@ def second_extremes(rows: Points) -> Points:
     if len(rows) <= 4:
         return rows
     spread = rows[:, SPREAD]
+    lowest = int(spread.argmin())
+    if spread[lowest] == spread[lowest]:  # no gap at all, as nearly always: NaN would have come out lowest
+        return rows[sorted({0, lowest, int(spread.argmax()), len(rows) - 1})]
     gaps = np.flatnonzero(np.isnan(spread))
     keep = {0, len(rows) - 1, *gaps[:GAPS_KEPT].tolist()}
     if len(gaps) < len(rows):
