@@ -50,22 +50,22 @@ export function chooseNotice({ catalogue, store, grid, search, now, connection }
   return waited && silent && connection.state === "connected" ? noCollector() : null;
 }
 
-const inAdmin = (label, path) => (admin ? [[label, admin + path]] : []);
-const health = [gettext("Look at Health"), "/api/health"];
+export const inAdmin = (label, path) => (admin ? [[label, admin + path]] : []);
+export const health = [gettext("Look at Health"), "/api/health"];
 
-const signedOut = () => ({
+export const signedOut = () => ({
   heading: gettext("You are signed out"),
   text: gettext("The charts stopped. Sign in again to go on; this page comes back as it was."),
   actions: [[gettext("Sign in"), `${login}?next=${encodeURIComponent(location.pathname + location.search)}`]],
 });
 
-const unreachable = () => ({
+export const unreachable = () => ({
   heading: gettext("The server does not answer"),
   text: gettext("The page keeps trying. If it stays like this, look whether the web process runs (make run starts it)."),
   actions: [[gettext("Reload"), () => location.reload()], health],
 });
 
-const refused = () => ({
+export const refused = () => ({
   heading: gettext("The live connection is refused"),
   text: translate("The server answers, but not on its WebSocket. Open the page under a host listed in ALLOWED_HOSTS (now %(host)s), and let any proxy pass WebSockets under /ws/.", { host: location.host }),
   actions: [[gettext("Reload"), () => location.reload()], health],

@@ -2,18 +2,20 @@
 
 const NUMBERS = ["min_edge", "min_size", "min_volume", "filter"];
 const TEXTS = ["search", "quote"];
+const SORTS = ["symbol", "buy", "sell", "edge", "size", "spread", "age", "volume", "hour", "gates", "state"];
+const MAX_TEXT = 100;
 const ASCENDING_FIRST = ["symbol", "buy", "sell", "age"];
 
 /** `{sort, descending, search, exchanges, quote, min_edge, min_size, min_volume, passed, filter}` of a query string. */
 export function readView(query) {
   const given = new URLSearchParams(query);
   const view = {
-    sort: given.get("sort") || "edge",
+    sort: SORTS.includes(given.get("sort")) ? given.get("sort") : "edge",
     descending: given.get("descending") !== "false",
     exchanges: (given.get("exchanges") ?? "").split(",").filter(Boolean),
     passed: given.get("passed") === "true",
   };
-  for (const name of TEXTS) view[name] = given.get(name) ?? "";
+  for (const name of TEXTS) view[name] = (given.get(name) ?? "").slice(0, MAX_TEXT);
   for (const name of NUMBERS) view[name] = toNumber(given.get(name));
   return view;
 }
