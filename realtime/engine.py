@@ -3,21 +3,25 @@
 Pure: no sockets, no clock, no Django. It is fed in order of receipt, by one thread.
 """
 
-from math import inf, nan
+from collections.abc import Mapping
+from math import inf, isnan, nan
 from typing import Final
 
 import numpy as np
 from msgspec import Struct
 
-from markets.config import MarketConfig, Opportunity
+from markets.config import ListingConfig, MarketConfig, Opportunity
 from markets.events import Quote, StreamState
+from markets.selection import listed
 from realtime.bands import RollingBands
 from realtime.points import POINT_COLUMNS, ChartDelta, ChartState, Points, no_points
+from realtime.rates import Conversion, conversion
 from realtime.rings import PointRing
 from realtime.thinning import thin
 
 Point = tuple[float, ...]  # one value per column of POINT_COLUMNS
 Trouble = tuple[ChartState, str]
+LegKey = tuple[str, str]  # exchange, symbol
 
 WINDOW_POINTS: Final = 1024
 """Default capacity of a chart's window: 45 kB. Pages read the recent points from Redis (realtime.recent)."""
@@ -40,17 +44,24 @@ class Counters(Struct):
     ignored_old: int = 0  # quotes received before the one already held
     unknown: int = 0  # quotes of instruments the configuration does not have
     malformed: int = 0  # quotes that break 0 < bid <= ask < inf
+    unpriced: int = 0  # quotes in a stablecoin whose rate is not known
     thinned: int = 0  # points given up because collect() came too late
 
 
 class _Leg:
     """One instrument: its last quote and whether that may be used."""
 
-    __slots__ = ("charts", "enabled", "exchange", "last_mono_ns", "lost", "quote", "up", "usable")
+    __slots__ = (
+        "charts", "enabled", "exchange", "last_mono_ns", "lost", "multiplier", "needs", "quote", "scale",
+        "up", "usable",
+    )  # fmt: skip
 
     def __init__(self, exchange: str) -> None:
         self.exchange = exchange
         self.charts: list[_Chart] = []
+        self.multiplier = 1.0  # of an alias, see markets.config.ListingConfig
+        self.needs: Conversion | None = None  # the stablecoin rate that makes it comparable
+        self.scale = 1.0  # makes a price that of one coin, in the quote currency of the charts
         self.enabled = True
         self.up = True  # until a StreamState says otherwise: a quote proves that the stream lives
         self.lost = ""  # why the stream is down or has a gap, in the connection's words
@@ -64,6 +75,31 @@ class _Leg:
             return
         self.enabled = self.up = enabled
         self._forget("")
+
+    def follow(self, listing: ListingConfig) -> None:
+        """Take over what it is compared as. What was quoted under other terms does not count any more."""
+        terms = listing.multiplier, conversion(listing)
+        if terms != (self.multiplier, self.needs):
+            self.multiplier, self.needs = terms
+            self.scale = nan if self.needs else 1 / self.multiplier
+            self._forget("")
+
+    def convert(self, rate: float) -> bool:
+        """Take over the rate of its quote currency, NaN: unknown. Says whether it lost its quote."""
+        self.scale = rate / self.multiplier
+        lost = self.quote is not None and isnan(rate)
+        if lost:
+            self._forget("")
+        return lost
+
+    def in_terms(self, quote: Quote) -> Quote:
+        """A quote in the terms of the symbol it counts as."""
+        return Quote(
+            quote.exchange, quote.symbol,
+            quote.bid * self.scale, quote.bid_size * self.multiplier,
+            quote.ask * self.scale, quote.ask_size * self.multiplier,
+            quote.exchange_ts_us, quote.received_ts_us, quote.received_mono_ns,
+        )  # fmt: skip
 
     def turn(self, state: StreamState) -> None:
         """Follow the stream. After an interruption only a quote received since then counts."""
@@ -85,6 +121,8 @@ class _Leg:
             return "down", f"{self.exchange}: exchange disabled"
         if not self.up:
             return "down", f"no stream from {self.exchange}: {self.lost}"
+        if self.needs and isnan(self.scale):
+            return "stale", f"waiting for the rate of {self.needs[0]} in {self.needs[1]}"
         if self.usable is None and self.lost:
             return "stale", f"waiting for the next quote of {self.exchange} after: {self.lost}"
         if self.usable is None:
@@ -113,9 +151,10 @@ class _Chart:
         "window",
     )
 
-    def __init__(self, leg1: _Leg, leg2: _Leg, window: PointRing) -> None:
-        self.leg1 = leg1
-        self.leg2 = leg2
+    leg1: _Leg
+    leg2: _Leg
+
+    def __init__(self, window: PointRing) -> None:
         self.window = window
         self.bands = RollingBands()
         self.pending: list[Point] = []
@@ -200,6 +239,7 @@ class SpreadEngine:
         self._window_points = window_points
         self._pending_points = pending_points
         self._legs: dict[tuple[str, str], _Leg] = {}
+        self._converted: list[_Leg] = []
         self._charts: dict[str, _Chart] = {}
         self._dirty: list[_Chart] = []
         self._now_mono_ns = 0
@@ -214,12 +254,14 @@ class SpreadEngine:
         that the configuration does not have.
         """
         self._check(config)
-        self._set_legs(config)
+        names = self._set_legs(config)
         wanted = {o.id: o for o in config.opportunities}
         self._charts = {id: chart for id, chart in self._charts.items() if id in wanted}
         fees = {e.key: e.taker_fee_bps / 10_000 for e in config.exchanges}
         for id, opportunity in wanted.items():
-            self._set_chart(id, opportunity, fees)
+            sides = opportunity.exchange1, opportunity.exchange2
+            legs = [self._legs[names[exchange, opportunity.symbol]] for exchange in sides]
+            self._set_chart(id, opportunity, legs, fees)
         self._route()
         self._dirty = [chart for chart in self._charts.values() if chart.dirty]
 
@@ -234,21 +276,32 @@ class SpreadEngine:
                 f"{', '.join(missing)}; add them to `exchanges`"
             )
 
-    def _set_legs(self, config: MarketConfig) -> None:
+    def _set_legs(self, config: MarketConfig) -> dict[LegKey, LegKey]:
+        """Returns under which instrument the leg of a chart, by exchange and symbol, is quoted."""
         enabled = {e.key: e.enabled for e in config.exchanges}
-        wanted = {(i.exchange, i.symbol) for i in config.instruments}
-        wanted.update((e, o.symbol) for o in config.opportunities for e in (o.exchange1, o.exchange2))
+        market = listed(config)
+        quoted = {
+            (exchange, o.symbol): market.get(o.symbol, {}).get(exchange)
+            for o in config.opportunities
+            for exchange in (o.exchange1, o.exchange2)
+        }
+        names = {key: (key[0], listing.symbol) if listing else key for key, listing in quoted.items()}
+        wanted = {(i.exchange, i.symbol) for i in config.instruments} | set(names.values())
         self._legs = {key: self._legs.get(key) or _Leg(key[0]) for key in wanted}
         for leg in self._legs.values():
             leg.enable(enabled[leg.exchange])
+        for key, listing in quoted.items():
+            if listing:
+                self._legs[names[key]].follow(listing)
+        self._converted = [leg for leg in self._legs.values() if leg.needs]
+        return names
 
-    def _set_chart(self, id: str, opportunity: Opportunity, fees: dict[str, float]) -> None:
-        first, second = opportunity.exchange1, opportunity.exchange2
+    def _set_chart(self, id: str, opportunity: Opportunity, legs: list[_Leg], fees: dict[str, float]) -> None:
         chart = self._charts.get(id)
         if chart is None:
-            legs = self._legs[first, opportunity.symbol], self._legs[second, opportunity.symbol]
-            chart = self._charts[id] = _Chart(*legs, PointRing(self._window_points))
-        chart.set_terms(opportunity, fees[first], fees[second])
+            chart = self._charts[id] = _Chart(PointRing(self._window_points))
+        chart.leg1, chart.leg2 = legs
+        chart.set_terms(opportunity, fees[opportunity.exchange1], fees[opportunity.exchange2])
         self._reassess(chart, self._now_mono_ns, self._now_ts_us)
 
     def _route(self) -> None:
@@ -276,6 +329,11 @@ class SpreadEngine:
             counters.ignored_old += 1
             return
         leg.last_mono_ns = mono_ns
+        if leg.scale != 1.0:
+            if isnan(leg.scale):
+                counters.unpriced += 1
+                return
+            quote = leg.in_terms(quote)
         leg.quote = quote
         if leg.up:
             leg.usable = quote
@@ -328,6 +386,13 @@ class SpreadEngine:
     def _refuse(self, chart: _Chart, quote: Quote) -> None:
         self.counters.invalid += 1
         self._reassess(chart, quote.received_mono_ns, quote.received_ts_us)
+
+    def set_rates(self, rates: Mapping[Conversion, float]) -> None:
+        """Take over what stablecoins are worth (NaN: unknown); it counts from the next quote on."""
+        for leg in self._converted:
+            if leg.needs and leg.convert(rates.get(leg.needs, nan)):
+                for chart in leg.charts:
+                    self._reassess(chart, self._now_mono_ns, self._now_ts_us)
 
     def on_state(self, state: StreamState) -> None:
         """Follow a connection; symbols the configuration does not have are passed over."""

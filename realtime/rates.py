@@ -35,6 +35,8 @@ class Rates:
     def __init__(self) -> None:
         self.needed: set[Conversion] = set()
         self.legs: dict[str, list[Leg]] = {}
+        self.current: dict[Conversion, float] = {}
+        """How much of the second currency one of the first is worth, as of `reckon`; NaN: nobody says."""
         self._heard: dict[str, tuple[float, int]] = {}
 
     def configure(self, listings: Iterable[ListingConfig]) -> None:
@@ -55,12 +57,16 @@ class Rates:
         }
         return {symbol: median(known) for symbol, known in mids.items() if known}
 
-    def rate(self, needed: Conversion, now_us: int) -> float:
-        """How much of the second currency one of the first is worth; NaN while nobody says."""
+    def reckon(self, now_us: int) -> None:
+        """Know every rate that is needed as of now; this shard's own quotes go before what others say."""
         known = {s: rate for s, (rate, ts_us) in self._heard.items() if now_us - ts_us <= HEARD_FOR_US}
         known |= self.own()
-        one, other = needed
-        if (direct := known.get(f"{one}/{other}")) is not None:
-            return direct
-        inverse = known.get(f"{other}/{one}")
-        return nan if inverse is None else 1 / inverse
+        self.current = {needed: _convert(needed, known) for needed in self.needed}
+
+
+def _convert(needed: Conversion, known: Mapping[str, float]) -> float:
+    one, other = needed
+    if (direct := known.get(f"{one}/{other}")) is not None:
+        return direct
+    inverse = known.get(f"{other}/{one}")
+    return nan if inverse is None else 1 / inverse

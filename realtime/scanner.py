@@ -222,11 +222,11 @@ class Scanner:
 
     def _rescale(self, now_us: int) -> list[Leg]:
         """Follow the stablecoin rates; returns the legs whose prices are others now."""
+        self.rates.reckon(now_us)
         rescaled = []
         for needed, legs in self._converted.items():
-            rate = self.rates.rate(needed, now_us)
             for leg in legs:
-                scale = rate / leg.listing.multiplier
+                scale = self.rates.current[needed] / leg.listing.multiplier
                 if scale != leg.scale and not (isnan(scale) and isnan(leg.scale)):
                     leg.scale = scale
                     leg.price()
