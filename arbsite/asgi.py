@@ -12,8 +12,8 @@ pages = get_asgi_application()
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 
-import arbsite.daphne_close  # noqa: E402
-import arbsite.daphne_pacing  # noqa: E402, F401
+import arbsite.daphne_pacing  # noqa: E402
+import arbsite.daphne_sockets  # noqa: E402, F401
 from arbsite.auth import AllowedOrigin, TokenAuth  # noqa: E402
 from realtime.routing import websocket_urlpatterns  # noqa: E402
 

@@ -4,7 +4,8 @@ Daphne sends close codes without their reason and refuses codes below 3000. And 
 within a second of any request, it fails over that request's record before it has told a single
 socket (`Server.kill_all_applications`, Daphne 4.2).
 
-Importing this module (arbsite.asgi does) is all that is needed, whoever starts Daphne.
+Importing arbsite.daphne_sockets, whose protocol builds on this one, is all that is needed, whoever starts
+Daphne.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from typing import Any, Final
 
 from autobahn.util import encode_truncate
 from daphne.server import Server
-from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
+from daphne.ws_protocol import WebSocketProtocol
 
 MAX_REASON_BYTES: Final = 123  # RFC 6455 section 5.5.1: a control frame holds 125 bytes, 2 are the code
 
@@ -41,5 +42,4 @@ def kill_every_application(server: Any) -> Any:
     return kill_all_applications(server)
 
 
-WebSocketFactory.protocol = ReasonedProtocol
 Server.kill_all_applications = kill_every_application

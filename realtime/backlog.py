@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from realtime.points import Points
+from realtime.points import Points, no_points
 from realtime.recent import Stored, stamped
 
 KEEP_US: Final = 15_000_000
@@ -34,6 +34,11 @@ class Backlog:
         ):
             self.from_us, dropped = self._flushes.popleft()
             self._count -= len(dropped)
+
+    def after(self, flush_us: int) -> Points:
+        """The points that later flushes than this one brought; `from_us` tells how far back it goes."""
+        parts = [points for stamp, points in self._flushes if stamp > flush_us]
+        return np.concatenate(parts) if parts else no_points()
 
     def refine(self, stored: Stored) -> None:
         """Put the exact points where the store has the same flushes thinned; later ones are left out."""

@@ -3,19 +3,23 @@
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import parse_qs
 
-from channels.consumer import get_handler_name
+from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import DatabaseError
 
 from markets.config import InvalidConfig
 from realtime import wire
 from realtime.hub import Hub, process_hub
+from realtime.pipe import EXTENSION, AsgiPipe, Pipe, ServerPipe
 from realtime.viewer import Closed, Viewer
 
 log = logging.getLogger(__name__)
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 MESSAGES_PER_S: Final = 100
 FAREWELL_S: Final = 0.05
@@ -23,28 +27,47 @@ FAREWELL_S: Final = 0.05
 
 
 class RealtimeCharts(AsyncWebsocketConsumer):  # type: ignore[misc]
-    """One browser's socket; the contract is docs/messages.md."""
+    """One browser's socket; the contract is docs/messages.md.
 
-    # The hub hears the batches once for all sockets: none of them needs a channel of its own.
-    channel_layer_alias = ""
+    It has no channel of its own: the hub hears the batches once for all sockets. And it dispatches
+    by itself: Channels' own loop makes two tasks for every message, and a hop to a thread that
+    closes old database connections, which together cost more than everything else an ack does.
+    The database is used only inside `database_sync_to_async`, which does that itself.
+    """
 
     viewer: Viewer | None = None
     hub: Hub
-    _writer: "asyncio.Task[None] | None" = None
+    _asgi_pipe: AsgiPipe | None = None
+    _closing: "asyncio.Task[None] | None" = None
     _second = 0.0
     _messages = 0
 
-    async def dispatch(self, message: dict[str, Any]) -> None:
-        """Hand a message to its handler.
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Any) -> None:
+        """Serve one socket. A server that shuts down says so, and nothing outlives the socket."""
+        self.scope, self.base_send = scope, send
+        try:
+            while True:
+                await self.dispatch(await receive())
+        except StopConsumer:
+            return
+        except asyncio.CancelledError:
+            await self.close(wire.CLOSE_RESTART, "the server restarts: connect again")
+            await asyncio.sleep(FAREWELL_S)
+            raise
+        finally:
+            self._stop()
 
-        Channels' own also closes old database connections, in a thread, for every message: more
-        than half of all CPU at high rates. This consumer uses the database only inside
-        `database_sync_to_async`, which does that itself.
-        """
-        handler = getattr(self, get_handler_name(message), None)
-        if handler is None:
-            raise ValueError(f"no handler for {message['type']}")
-        await handler(message)
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """Hand a message to its handler."""
+        match message["type"]:
+            case "websocket.receive":
+                await self.receive(message.get("text"), message.get("bytes"))
+            case "websocket.connect":
+                await self.connect()
+            case "websocket.disconnect":
+                raise StopConsumer
+            case unknown:
+                raise ValueError(f"no handler for {unknown}")
 
     async def connect(self) -> None:
         """Accept, say why when that cannot be, and start with the snapshot."""
@@ -64,23 +87,38 @@ class RealtimeCharts(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def _open(self, user_id: int) -> None:
         watch, filter_id, seen_seq = _parse_query(self.scope["query_string"])
         self.hub = process_hub()
-        viewer = Viewer(user_id, self.send, seen_seq)
+        viewer = Viewer(user_id, self._pipe(), self.hub, self._close_later, seen_seq)
         self.hub.join(viewer)
         self.viewer = viewer
         if watch:
             await self.hub.watch_filter(viewer, filter_id, seen_seq)
         else:
             viewer.greet()
-        self._writer = asyncio.create_task(self._write(viewer), name="viewer")
 
-    async def _write(self, viewer: Viewer) -> None:
-        try:
-            await viewer.run(self.hub)
-        except Closed as closed:
-            await self.close(closed.code, closed.reason)
-        except Exception:
-            log.exception("a socket's writer failed; its browser connects again")
-            await self.close(wire.CLOSE_RESTART, "internal error: connect again")
+    def _pipe(self) -> Pipe:
+        """The server's own way to the socket where it has one, else ASGI's."""
+        direct: ServerPipe | None = self.scope.get("extensions", {}).get(EXTENSION)
+        if direct is not None:
+            direct.heard = self._heard
+            return direct
+        self._asgi_pipe = AsgiPipe(self.base_send, self._advance)
+        return self._asgi_pipe
+
+    def _advance(self) -> None:
+        if self.viewer is not None:
+            self.viewer.advance()
+
+    def _heard(self, text: bytes) -> bool:
+        """Take an ack, which is nearly all that browsers send, in the same breath as it is read."""
+        seq = wire.acked_seq(text)
+        if seq is None or self.viewer is None or self._are_too_many():
+            return False
+        self.viewer.acked(seq)
+        return True
+
+    def _close_later(self, closed: Closed) -> None:
+        """Close, said by who cannot wait for it."""
+        self._closing = asyncio.create_task(self.close(closed.code, closed.reason), name="socket close")
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """One message of the browser."""
@@ -92,7 +130,8 @@ class RealtimeCharts(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self.close(closed.code, closed.reason)
 
     def _read(self, text: str | None, binary: bytes | None) -> wire.ClientMessage:
-        self._count()
+        if self._are_too_many():
+            raise Closed(wire.CLOSE_TOO_MANY, f"more than {MESSAGES_PER_S} messages in one second")
         size = len(text.encode(errors="replace")) if text is not None else len(binary or b"")
         if size > wire.MAX_MESSAGE_BYTES:
             raise Closed(wire.CLOSE_TOO_LARGE, f"a message is at most {wire.MAX_MESSAGE_BYTES // 1024} KiB")
@@ -103,14 +142,13 @@ class RealtimeCharts(AsyncWebsocketConsumer):  # type: ignore[misc]
         except ValueError as problem:
             raise Closed(wire.CLOSE_BAD_MESSAGE, str(problem)) from None
 
-    def _count(self) -> None:
+    def _are_too_many(self) -> bool:
         """At most 100 messages in a second: a browser needs 20 acks."""
         now = time.monotonic()
         if now - self._second > 1:
             self._second, self._messages = now, 0
         self._messages += 1
-        if self._messages > MESSAGES_PER_S:
-            raise Closed(wire.CLOSE_TOO_MANY, f"more than {MESSAGES_PER_S} messages in one second")
+        return self._messages > MESSAGES_PER_S
 
     async def _obey(self, viewer: Viewer, message: wire.ClientMessage) -> None:
         match message:
@@ -128,27 +166,12 @@ class RealtimeCharts(AsyncWebsocketConsumer):  # type: ignore[misc]
         self._stop()
         await super().close(code, reason and wire.close_reason(reason))
 
-    async def disconnect(self, code: int) -> None:
-        """The socket is gone."""
-        self._stop()
-
     def _stop(self) -> None:
+        if self._asgi_pipe is not None:
+            self._asgi_pipe.stop()
         if self.viewer is not None:
             self.hub.leave(self.viewer)
             self.viewer = None
-        if self._writer is not None and self._writer is not asyncio.current_task():
-            self._writer.cancel()
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """As Channels', but a server that shuts down says so, and nothing outlives the socket."""
-        try:
-            await super().__call__(scope, receive, send)
-        except asyncio.CancelledError:
-            await self.close(wire.CLOSE_RESTART, "the server restarts: connect again")
-            await asyncio.sleep(FAREWELL_S)
-            raise
-        finally:
-            self._stop()
 
 
 def _parse_query(query: bytes) -> tuple[bool, int | None, int]:

@@ -8,11 +8,12 @@ import asyncio
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 from weakref import WeakKeyDictionary
 
 import msgspec
+import numpy as np
 from channels.layers import get_channel_layer
 from django.conf import settings
 
@@ -21,7 +22,8 @@ from realtime import recent, wire
 from realtime.backlog import Backlog
 from realtime.points import ChartDelta, ChartState, Points, no_points
 from realtime.selection import Selection
-from realtime.viewer import Closed, Viewer
+from realtime.shared_reads import SharedReads
+from realtime.viewer import Closed, Fetched, Portion, Viewer
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,16 @@ class KnownChart(msgspec.Struct):
     state: ChartState
     reason: str
     backlog: Backlog | None = None
+    newest_us: float = 0.0
+
+
+class Audience:
+    """The viewers that watch exactly the same charts: what a batch brings is put together once for them."""
+
+    def __init__(self, charts: frozenset[str]) -> None:
+        self.charts = charts
+        self.viewers: set[Viewer] = set()
+        self.fresh: list[ChartDelta] = []
 
 
 class Hub:
@@ -62,9 +74,12 @@ class Hub:
         self.counters: Counter[str] = Counter()
         self._redis = recent.connect()
         self._viewers: set[Viewer] = set()
-        self._watching: defaultdict[str, set[Viewer]] = defaultdict(set)
+        self._audiences: dict[frozenset[str], Audience] = {}
+        self._watching: defaultdict[str, set[Audience]] = defaultdict(set)
         self._charts: dict[str, KnownChart] = {}
         self._shards: dict[str, ShardView] = {}
+        self._watermark = 0
+        self._reads = SharedReads(self)
         self._listening = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -126,8 +141,21 @@ class Hub:
             return
         self.counters["batches"] += 1
         self._heard(batch)
+        touched: dict[Audience, None] = {}
         for packed in batch.charts:
-            self._changed(batch, wire.unpack(packed))
+            delta = self._changed(batch, wire.unpack(packed))
+            for audience in self._watching.get(delta.id, ()):
+                audience.fresh.append(delta)
+                touched[audience] = None
+        self._deliver(touched)
+
+    @staticmethod
+    def _deliver(audiences: Iterable[Audience]) -> None:
+        """Hand what is fresh to everybody it concerns."""
+        for audience in audiences:
+            portion, audience.fresh = Portion(audience.fresh), []
+            for viewer in tuple(audience.viewers):
+                viewer.push(portion)
 
     def _heard(self, batch: wire.Batch) -> None:
         shard = self._shards.get(batch.shard)
@@ -138,6 +166,7 @@ class Hub:
         shard.heard_at = time.monotonic()
         shard.flush_ts_us = max(batch.flush_ts_us, shard.flush_ts_us)
         returned, shard.silent = shard.silent, False
+        self._move_watermark()
         if not batch.previous_ts_us:
             self._forget_states(shard)
         if missed:
@@ -146,7 +175,8 @@ class Hub:
             log.info("collector %s is back", shard.name)
             self._show_states(shard)
 
-    def _changed(self, batch: wire.Batch, delta: wire.ChartMessage) -> None:
+    def _changed(self, batch: wire.Batch, delta: wire.ChartMessage) -> wire.ChartMessage:
+        """Note what a chart is now; returns the delta, without points that do not rise."""
         known = self._charts.get(delta.id)
         if known is None:
             known = self._charts[delta.id] = KnownChart(batch.shard, delta.state, delta.reason)
@@ -154,9 +184,11 @@ class Hub:
         if known.backlog is None:
             # A new process's first flush has none before it: what is older is in the store.
             known.backlog = Backlog(batch.previous_ts_us or batch.flush_ts_us - 1)
+        if len(delta.points):
+            delta.points = delta.points[np.searchsorted(delta.points[:, 0], known.newest_us, side="right") :]
+            known.newest_us = max(known.newest_us, *delta.points[-1:, 0])
         known.backlog.add(batch.flush_ts_us, delta.points)
-        for viewer in self._watching.get(delta.id, ()):
-            viewer.push(delta)
+        return delta
 
     def _forget_states(self, shard: ShardView) -> None:
         """A new process speaks for the shard: what the old one said no longer holds."""
@@ -167,12 +199,13 @@ class Hub:
     def _fetch_missed(self, shard: ShardView, last_seen_us: int) -> None:
         """Batches of this shard got lost: whoever watches its charts gets them from the store."""
         self.counters["batches_missed"] += 1
-        for chart_id, known in self._charts.items():
-            if known.shard != shard.name:
-                continue
-            known.backlog = None
-            for viewer in self._watching.get(chart_id, ()):
-                viewer.catch_up([chart_id], last_seen_us)
+        self._reads.forget()
+        ours = {chart_id for chart_id, known in self._charts.items() if known.shard == shard.name}
+        for chart_id in ours:
+            self._charts[chart_id].backlog = None
+        for viewer in self._viewers:
+            if missed := viewer.charts & ours:
+                viewer.catch_up(missed, last_seen_us)
 
     # --- silence ---------------------------------------------------------------------------------
 
@@ -184,30 +217,73 @@ class Hub:
                 if shard.fell_silent(now):
                     log.warning("no data from collector %s for %g s", shard.name, SILENT_AFTER_S)
                     shard.silent = True
+                    self._move_watermark()
                     self._show_states(shard)
+            self._check_viewers()
+            self._reads.tidy()
+
+    def _check_viewers(self) -> None:
+        for viewer in list(self._viewers):
+            try:
+                viewer.check()
+            except Closed as closed:
+                self.counters["sockets_given_up"] += 1
+                viewer.close(closed)
 
     def _show_states(self, shard: ShardView) -> None:
         """Tell everybody who watches a chart of this shard what it is now."""
-        for chart_id, viewers in self._watching.items():
+        touched: dict[Audience, None] = {}
+        for chart_id, audiences in self._watching.items():
             known = self._charts.get(chart_id)
             if known is None or known.shard != shard.name:
                 continue
-            delta = self.chart(chart_id, no_points())
-            for viewer in viewers:
-                viewer.push(delta)
+            delta = self.chart(chart_id)
+            for audience in audiences:
+                audience.fresh.append(delta)
+                touched[audience] = None
+        self._deliver(touched)
 
     # --- what viewers ask (realtime.viewer.Source) -----------------------------------------------
 
     def watermark(self) -> int:
         """The flush (µs) up to which every live shard was heard; of the newest when none is live."""
-        live = [shard.flush_ts_us for shard in self._shards.values() if not shard.silent]
-        return min(live) if live else max((s.flush_ts_us for s in self._shards.values()), default=0)
+        return self._watermark
 
-    def chart(self, chart_id: str, points: Points) -> ChartDelta:
+    def _move_watermark(self) -> None:
+        live = [shard.flush_ts_us for shard in self._shards.values() if not shard.silent]
+        newest = max((shard.flush_ts_us for shard in self._shards.values()), default=0)
+        self._watermark = min(live, default=newest)
+
+    def is_current(self, chart_id: str, as_of: int) -> bool:
+        """Whether nothing was heard of the chart's shard since that flush."""
+        return (self.heard_until(chart_id) or 0) <= as_of
+
+    async def fetch(self, asked: Mapping[str, int]) -> dict[str, Fetched]:
+        """Charts with the points after these flushes. Raises RedisError, OSError or TimeoutError."""
+        return await self._reads.fetch(asked)
+
+    def heard_until(self, chart_id: str) -> int | None:
+        """The newest flush (µs) heard of the chart's shard; None while none was."""
+        known = self._charts.get(chart_id)
+        shard = None if known is None else self._shards.get(known.shard)
+        return None if shard is None else shard.flush_ts_us
+
+    def is_heard(self, chart_id: str) -> bool:
+        """Whether the chart's shard is being heard now."""
+        known = self._charts.get(chart_id)
+        return known is not None and not self._is_silent(known.shard)
+
+    def backlog(self, chart_id: str) -> Backlog | None:
+        """The chart's last seconds."""
+        known = self._charts.get(chart_id)
+        return None if known is None else known.backlog
+
+    def chart(self, chart_id: str, points: Points | None = None) -> ChartDelta:
         """A chart's present state, in words, with these points."""
         symbol, exchange1, exchange2 = chart_id.split("|")
         state, reason = self._state(chart_id)
-        return wire.ChartMessage(chart_id, symbol, exchange1, exchange2, state, reason, points)
+        rows = no_points() if points is None else points
+        return wire.ChartMessage(chart_id, symbol, exchange1, exchange2, state, reason, rows)
 
     async def stored(self, chart_ids: Sequence[str]) -> recent.Snapshot:
         """Read the recent-points store, once batches are being heard, so that none falls between."""
@@ -236,6 +312,7 @@ class Hub:
             if name not in self._shards:
                 self._shards[name] = ShardView(name, now - max(0, now_us - stamp) / 1e6, stamp)
                 self._shards[name].silent = self._shards[name].fell_silent(now)
+        self._move_watermark()
         for chart_id, stored in snapshot.charts.items():
             tail = stored.tail
             self._charts.setdefault(chart_id, KnownChart(tail.shard, tail.state, tail.reason))
@@ -264,7 +341,7 @@ class Hub:
         """Forget a socket; its writer ends."""
         viewer.leave()
         self._viewers.discard(viewer)
-        self._unindex(viewer, viewer.charts)
+        self._seat(viewer, frozenset())
         self.counters["points_thinned"] += viewer.pending.thinned
         self.counters["messages_sent"] += viewer.sent
 
@@ -273,7 +350,7 @@ class Hub:
         config = await self.selection.current()
         chosen = self.selection.default_filter() if filter_id is None else filter_id
         if chosen is not None and all(f.id != chosen for f in config.filters):
-            await viewer.complain("unknown_filter", f"there is no enabled filter {chosen}; see /api/charts")
+            viewer.complain("unknown_filter", f"there is no enabled filter {chosen}; see /api/charts")
             chosen = viewer.filter_id
         viewer.filter_id = chosen
         viewer.extra.clear()
@@ -289,7 +366,7 @@ class Hub:
         await self.selection.current()
         unknown = [chart_id for chart_id in chart_ids if chart_id not in self.selection.chart_ids]
         if unknown:
-            await viewer.complain("unknown_chart", f"no enabled filter selects {', '.join(unknown[:5])}")
+            viewer.complain("unknown_chart", f"no enabled filter selects {', '.join(unknown[:5])}")
         known = set(chart_ids).difference(unknown)
         viewer.extra |= known
         viewer.unwanted -= known
@@ -318,20 +395,36 @@ class Hub:
         selected = self.selection.charts_of(viewer.filter_id)
         wanted = (selected | viewer.extra) - viewer.unwanted
         gone, new = viewer.charts - wanted, wanted - viewer.charts
-        self._unindex(viewer, gone)
-        viewer.charts = wanted
-        for chart_id in new:
-            self._watching[chart_id].add(viewer)
+        self._seat(viewer, frozenset(wanted))
         if gone:
             viewer.remove(sorted(gone))
         if new:
             viewer.catch_up(new, after_flush_us)
 
-    def _unindex(self, viewer: Viewer, chart_ids: Iterable[str]) -> None:
-        for chart_id in chart_ids:
-            viewers = self._watching[chart_id]
-            viewers.discard(viewer)
-            if not viewers:
+    def _seat(self, viewer: Viewer, charts: frozenset[str]) -> None:
+        """Move a viewer to the audience of these charts (none: to no audience)."""
+        left = self._audiences.get(viewer.charts)
+        if left is not None:
+            left.viewers.discard(viewer)
+            if not left.viewers:
+                self._close_audience(left)
+        viewer.charts = charts
+        if charts:
+            audience = self._audiences.get(charts) or self._open_audience(charts)
+            audience.viewers.add(viewer)
+            viewer.charts = audience.charts
+
+    def _open_audience(self, charts: frozenset[str]) -> Audience:
+        audience = self._audiences[charts] = Audience(charts)
+        for chart_id in charts:
+            self._watching[chart_id].add(audience)
+        return audience
+
+    def _close_audience(self, audience: Audience) -> None:
+        del self._audiences[audience.charts]
+        for chart_id in audience.charts:
+            self._watching[chart_id].discard(audience)
+            if not self._watching[chart_id]:
                 del self._watching[chart_id]
 
     @staticmethod

@@ -10,20 +10,26 @@ from realtime.points import ChartDelta, Points
 from realtime.thinning import thin
 
 POINTS_CAP: Final = 1000
+FEWEST_POINTS: Final = 16
+"""What every chart may keep, however many charts wait."""
 
 
 class Pending:
-    """Per chart the newest state and at most `cap` points; `thinned` counts points given up.
+    """Per chart the newest state and its points; `thinned` counts points given up.
 
-    Bounded by the number of charts: a reader that stops costs this much and no more.
+    Every point is kept until a chart has more than `cap`, or all charts together more than
+    `cap_in_all`; then the older ones of that chart leave their extremes. Bounded by the number of
+    charts: a reader that stops costs this much and no more.
     """
 
-    def __init__(self, cap: int = POINTS_CAP) -> None:
+    def __init__(self, cap: int = POINTS_CAP, cap_in_all: float = math.inf) -> None:
         self.cap = cap
+        self.cap_in_all = cap_in_all
         self.thinned = 0
         self._charts: dict[str, ChartDelta] = {}
         self._parts: dict[str, list[Points]] = {}
         self._counts: dict[str, int] = {}
+        self._count = 0
 
     def __len__(self) -> int:
         return len(self._charts)
@@ -32,24 +38,36 @@ class Pending:
         """Merge one delta behind what already waits for its chart."""
         id = delta.id
         self._charts[id] = delta
-        if not len(delta.points):
+        added = len(delta.points)
+        if not added:
             return
-        parts = self._parts.setdefault(id, [])
-        parts.append(delta.points)
-        count = self._counts.get(id, 0) + len(delta.points)
-        if count > self.cap:
-            kept = thin(np.concatenate(parts), self.cap)
-            self.thinned += count - len(kept)
-            self._parts[id] = [kept]
-            count = len(kept)
-        self._counts[id] = count
+        self._parts.setdefault(id, []).append(delta.points)
+        self._counts[id] = self._counts.get(id, 0) + added
+        self._count += added
+        if self._counts[id] > self._room():
+            self._thin(id)
+
+    def _room(self) -> float:
+        """How many points a chart may keep now."""
+        if self._count <= self.cap_in_all:
+            return self.cap
+        return min(self.cap, max(FEWEST_POINTS, self.cap_in_all / len(self._parts)))
+
+    def _thin(self, id: str) -> None:
+        """Down to three quarters of the room, so that this is not to be done for every point."""
+        waiting = self._counts[id]
+        kept = thin(np.concatenate(self._parts[id]), int(self._room()) * 3 // 4)
+        self._parts[id] = [kept]
+        self._counts[id] = len(kept)
+        self._count -= waiting - len(kept)
+        self.thinned += waiting - len(kept)
 
     def discard(self, ids: Iterable[str]) -> None:
         """Forget these charts."""
         for id in ids:
             self._charts.pop(id, None)
             self._parts.pop(id, None)
-            self._counts.pop(id, None)
+            self._count -= self._counts.pop(id, 0)
 
     def take(self, most_points: float = math.inf) -> list[ChartDelta]:
         """What waits, one delta per chart, those that wait longest first.

@@ -1,28 +1,37 @@
-"""One browser's socket: what it watches, what waits for it, and its acks."""
+"""One browser's socket: what it watches, what waits for it, and its acks.
+
+Nothing here waits for the browser: a message goes out when there is something to say and the last
+one was acked, whatever happens first; until then what is new merges.
+"""
 
 import asyncio
+import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
+import msgspec
 import numpy as np
 from redis.exceptions import RedisError
 
 from realtime.pending import Pending, with_points
-from realtime.points import ChartDelta, Points, no_points
-from realtime.recent import Snapshot
-from realtime.thinning import thin
-from realtime.wire import CLOSE_NO_ACK, error_json, update_json
+from realtime.pipe import Pipe
+from realtime.points import ChartDelta, no_points
+from realtime.wire import CLOSE_NO_ACK, CLOSE_RESTART, error_json, update_json
+
+log = logging.getLogger(__name__)
 
 ACK_TIMEOUT_S: Final = 30.0
 NEVER_ACKED_EVERY_S: Final = 0.5
 STORE_RETRY_S: Final = 1.0
-SNAPSHOT_POINTS: Final = 1500
-"""Points per chart in a snapshot: the newest 3 minutes at least as stored, older ones as extremes."""
 MESSAGE_POINTS: Final = 4000
-"""Points in one message, some 150 bytes each: Daphne sends no message above 1 MiB."""
+"""Points in one message, some 150 bytes each: what a browser parses without a hitch."""
+WAITING_POINTS: Final = 5000
+"""Points that wait for one socket, 80 bytes each, over all its charts: what a dead browser costs."""
 CHARTS_A_READ: Final = 50
+COMPLAINTS_KEPT: Final = 10
 
 
 class Closed(Exception):
@@ -34,191 +43,279 @@ class Closed(Exception):
         self.reason = reason
 
 
+class Portion:
+    """What one batch brings for everybody who watches the same charts: encoded once for all of them."""
+
+    __slots__ = ("_message", "_seq", "charts")
+
+    def __init__(self, charts: list[ChartDelta]) -> None:
+        self.charts = charts
+        self._seq = -1
+        self._message = b""
+
+    def message(self, seq: int) -> bytes:
+        """The delta message with this seq; sockets that kept up have the same."""
+        if seq != self._seq:
+            self._seq, self._message = seq, update_json("delta", seq, self.charts, [])
+        return self._message
+
+
+class Fetched(msgspec.Struct, eq=False):
+    """A chart out of the store.
+
+    `as_of` is the flush (µs) up to which it is complete; `repeats` says that batches may yet bring
+    points it already has.
+    """
+
+    chart: ChartDelta
+    as_of: int
+    repeats: bool
+
+
 class Source(Protocol):
     """What a viewer asks of the hub."""
 
     def watermark(self) -> int:
         """The flush (µs) up to which every live shard has been heard."""
 
-    def chart(self, chart_id: str, points: Points) -> ChartDelta:
-        """The chart's present state with these points."""
+    def is_current(self, chart_id: str, as_of: int) -> bool:
+        """Whether nothing was heard of the chart's shard since that flush."""
 
-    async def stored(self, chart_ids: Sequence[str]) -> Snapshot:
-        """What the recent-points store and the hub hold. Raises RedisError, OSError or TimeoutError."""
+    def chart(self, chart_id: str) -> ChartDelta:
+        """The chart's present state, without points."""
+
+    async def fetch(self, asked: Mapping[str, int]) -> dict[str, Fetched]:
+        """Charts with the points after these flushes. Raises RedisError, OSError or TimeoutError."""
 
 
 class Viewer:
     """Sends one message at a time and the next only after its ack; meanwhile newer points merge.
 
     `wants` maps a chart to the flush after which its points are to be fetched from the store
-    (0: everything, as a snapshot). All that is kept here is bounded by the number of charts.
+    (0: everything, as a snapshot). All that is kept here is bounded.
     """
 
-    def __init__(self, user_id: int, send: Callable[[str], Awaitable[None]], seen_seq: int = 0) -> None:
+    def __init__(
+        self, user_id: int, pipe: Pipe, source: Source, close: Callable[[Closed], None], seen_seq: int = 0
+    ) -> None:
         self.user_id = user_id
-        self.charts: set[str] = set()
+        self.charts: frozenset[str] = frozenset()
         self.filter_id: int | None = None
         self.extra: set[str] = set()
         self.unwanted: set[str] = set()
         self.wants: dict[str, int] = {}
-        self.pending = Pending()
+        self.pending = Pending(cap_in_all=WAITING_POINTS)
         self.sent = 0
-        self._send = send
+        self._pipe = pipe
+        self._source = source
+        self.close = close
+        self._portion: Portion | None = None
         self._greet = False
         self._left = False
         self._removed: dict[str, None] = {}
-        self._last_ts: dict[str, float] = {}
+        self._floor: dict[str, float] = {}
+        self._complaints: deque[bytes] = deque(maxlen=COMPLAINTS_KEPT)
         self._seq = self._acked_seq = seen_seq
-        self._acked_at: float | None = None
+        self._has_acked = False
         self._sent_at = float("-inf")
-        self._wake = asyncio.Event()
+        self._fetching: asyncio.Task[None] | None = None
 
     # --- what the hub tells ----------------------------------------------------------------------
 
-    def push(self, delta: ChartDelta) -> None:
-        """A watched chart changed."""
-        self.pending.add(delta)
-        self._wake.set()
+    def push(self, portion: Portion) -> None:
+        """Watched charts changed."""
+        if self._portion is None and not self.pending and not self._floor:
+            self._portion = portion
+        else:
+            self._merge(portion)
+        self.advance()
 
     def catch_up(self, chart_ids: Iterable[str], after_flush_us: int) -> None:
         """Fetch these charts' points from the store, those of later flushes (0: a snapshot)."""
         for chart_id in chart_ids:
             self.wants[chart_id] = min(after_flush_us, self.wants.get(chart_id, after_flush_us))
             self._removed.pop(chart_id, None)
-        self._wake.set()
+        self.advance()
 
     def remove(self, chart_ids: Iterable[str]) -> None:
         """These charts are no longer watched."""
+        self._spread_out()
         for chart_id in chart_ids:
             self._removed[chart_id] = None
             self.wants.pop(chart_id, None)
-            self._last_ts.pop(chart_id, None)
+            self._floor.pop(chart_id, None)
             self.pending.discard([chart_id])
-        self._wake.set()
+        self.advance()
 
     def greet(self) -> None:
         """Send a snapshot next, even when there is no chart to show."""
         self._greet = True
-        self._wake.set()
+        self.advance()
 
     def acked(self, seq: int) -> None:
         """The browser has drawn everything up to `seq`."""
         self._acked_seq = max(self._acked_seq, min(seq, self._seq))
-        self._acked_at = time.monotonic()
-        self._wake.set()
+        self._has_acked = True
+        self.advance()
+
+    def complain(self, code: str, message: str) -> None:
+        """Send an `error`: it needs no ack, and the socket stays open."""
+        self._complaints.append(error_json(code, message))
+        self.advance()
 
     def leave(self) -> None:
         """The socket is gone: send nothing more."""
         self._left = True
-        self._wake.set()
+        if self._fetching is not None and self._fetching is not asyncio.current_task():
+            self._fetching.cancel()
 
-    async def complain(self, code: str, message: str) -> None:
-        """Send an `error`, at once: it needs no ack, and the socket stays open."""
-        await self._send(error_json(code, message))
+    def check(self) -> None:
+        """To be called a few times a second: time opens the window of who never acks, and ends patience.
+
+        Raises Closed when the browser stopped acking, or never read at all.
+        """
+        since_s = time.monotonic() - self._sent_at
+        if since_s >= ACK_TIMEOUT_S and self._acked_seq < self._seq:
+            if self._has_acked:
+                raise Closed(CLOSE_NO_ACK, f"no ack for {ACK_TIMEOUT_S:g} s")
+            if not self._pipe.ready:
+                raise Closed(CLOSE_NO_ACK, f"nothing was read for {ACK_TIMEOUT_S:g} s")
+        self.advance()
 
     # --- sending ---------------------------------------------------------------------------------
 
-    async def run(self, source: Source) -> None:
-        """Send until `leave`. Raises Closed when a browser that acked before stops acking."""
-        while True:
-            await self._until_there_is_something_to_send()
-            if self._left:
-                return
-            if self.wants or self._greet:
-                await self._send_stored(source)
-            else:
-                charts = self.pending.take(MESSAGE_POINTS)
-                await self._update("delta", charts, 0 if self.pending else source.watermark())
+    def advance(self) -> None:
+        """Send what waits, if a message may go out now."""
+        if self._left or not self._pipe.ready:
+            return
+        if self._complaints:
+            self._pipe.send(self._complaints.popleft())
+        elif self._fetching is None and self._may_send():
+            self._send_next()
 
-    async def _until_there_is_something_to_send(self) -> None:
-        while True:
-            shut_s = self._shut_for_s()
-            if self._left:
-                return
-            if not shut_s and (self.wants or self._greet or self.pending or self._removed):
-                return
-            self._wake.clear()
-            try:
-                async with asyncio.timeout(shut_s or None):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue  # the window opened, or `_shut_for_s` says that the browser is gone
-
-    def _shut_for_s(self) -> float:
-        """How long no further message may go out; 0 when one may."""
+    def _may_send(self) -> bool:
         if self._acked_seq >= self._seq:
-            return 0
-        since_s = time.monotonic() - self._sent_at
-        if self._acked_at is None:
-            return max(0, NEVER_ACKED_EVERY_S - since_s)
-        if since_s >= ACK_TIMEOUT_S:
-            raise Closed(CLOSE_NO_ACK, f"no ack for {ACK_TIMEOUT_S:g} s")
-        return ACK_TIMEOUT_S - since_s
+            return True
+        return not self._has_acked and time.monotonic() - self._sent_at >= NEVER_ACKED_EVERY_S
 
-    async def _send_stored(self, source: Source) -> None:
+    def _send_next(self) -> None:
+        if self.wants or self._greet:
+            self._fetching = asyncio.create_task(self._send_stored(), name="viewer fetch")
+        elif self._portion is not None and not self._removed:
+            portion, self._portion = self._portion, None
+            self._send(portion.message(self._next_seq(self._source.watermark())))
+        elif self._portion is not None or self.pending or self._removed:
+            self._spread_out()
+            charts = [self._only_new(chart) for chart in self.pending.take(MESSAGE_POINTS)]
+            seq = self._next_seq(0 if self.pending else self._source.watermark())
+            self._send(update_json("delta", seq, charts, self._take_removed()))
+
+    def _next_seq(self, watermark: int) -> int:
+        self._seq = max(self._seq + 1, watermark)
+        return self._seq
+
+    def _send(self, message: bytes) -> None:
+        self._sent_at = time.monotonic()
+        self.sent += 1
+        self._pipe.send(message)
+
+    def _take_removed(self) -> list[str]:
+        removed = list(self._removed)
+        self._removed.clear()
+        return removed
+
+    def _merge(self, portion: Portion) -> None:
+        self._spread_out()
+        for chart in portion.charts:
+            self.pending.add(chart)
+
+    def _spread_out(self) -> None:
+        """A portion that has to wait is merged chart by chart with what comes after it."""
+        if self._portion is not None:
+            portion, self._portion = self._portion, None
+            self._merge(portion)
+
+    # --- out of the store ------------------------------------------------------------------------
+
+    async def _send_stored(self) -> None:
+        try:
+            await self._fetch_and_send()
+        except Exception:
+            log.exception("a socket could not be served; its browser connects again")
+            self.close(Closed(CLOSE_RESTART, "internal error: connect again"))
+            return
+        self._fetching = None
+        self.advance()
+
+    async def _fetch_and_send(self) -> None:
         """A snapshot of the charts that need one, else a delta with what the others missed."""
         whole = [chart_id for chart_id, after in self.wants.items() if not after]
         is_snapshot = bool(whole) or self._greet
         next_ones = islice(whole if is_snapshot else self.wants, CHARTS_A_READ)
         asked = {chart_id: self.wants[chart_id] for chart_id in next_ones}
         try:
-            stored = await source.stored(list(asked))
+            fetched = await self._source.fetch(asked)
         except (RedisError, OSError, TimeoutError):
-            await self._send_without_store(source, asked)
+            await self._do_without_store(asked)
+            return
+        if self._left:
             return
         self._settle(asked)
+        self._spread_out()
+        charts = self._take_in(asked, fetched)
+        # Of charts that are not in it, older points may still wait: then the flush is not yet complete.
+        complete = not self.wants and {chart.id for chart in charts} >= self.charts
+        as_of = min((f.as_of for f in fetched.values()), default=self._source.watermark())
+        seq = self._next_seq(min(as_of, self._source.watermark()) if complete else 0)
+        kind: Final = "snapshot" if is_snapshot else "delta"
+        self._send(update_json(kind, seq, charts, self._take_removed()))
+        for chart in charts:
+            if not self._source.is_current(chart.id, fetched[chart.id].as_of):
+                self.wants.setdefault(chart.id, fetched[chart.id].as_of)
+
+    def _take_in(self, asked: Mapping[str, int], fetched: Mapping[str, Fetched]) -> list[ChartDelta]:
+        """The charts that fit into one message; the others are asked for again."""
         charts: list[ChartDelta] = []
         room = MESSAGE_POINTS
         for chart_id, after in asked.items():
             if chart_id not in self.charts:
                 continue  # unwatched while the store was read
-            known = stored.charts.get(chart_id)
-            points = thin(no_points() if known is None else known.points(after), SNAPSHOT_POINTS)
-            room -= len(points)
+            one = fetched[chart_id]
+            room -= len(one.chart.points)
             if charts and room < 0:
-                self.catch_up([chart_id], after)  # with the next message
+                self.wants.setdefault(chart_id, after)
                 continue
             if not after:
-                self._last_ts.pop(chart_id, None)
-            charts.append(source.chart(chart_id, points))
-        kind: Literal["snapshot", "delta"] = "snapshot" if is_snapshot else "delta"
-        # Of charts that were not read, older points may still wait: then the flush is not yet complete.
-        complete = {chart.id for chart in charts} >= self.charts
-        await self._update(kind, charts, source.watermark() if complete else 0)
+                self._floor.pop(chart_id, None)
+            chart = self._only_new(one.chart)
+            charts.append(chart)
+            self.pending.discard([chart_id])
+            if one.repeats and len(chart.points):
+                self._floor[chart_id] = float(chart.points[-1, 0])
+        return charts
 
-    def _settle(self, asked: dict[str, int]) -> None:
+    def _settle(self, asked: Mapping[str, int]) -> None:
         """What was asked for is at hand; keep what was wanted anew, from further back, meanwhile."""
         self._greet = False
         for chart_id, after in asked.items():
             if self.wants.get(chart_id, -1) >= after:
                 del self.wants[chart_id]
 
-    async def _send_without_store(self, source: Source, asked: dict[str, int]) -> None:
+    async def _do_without_store(self, asked: Sequence[str] | Mapping[str, int]) -> None:
         """The store does not answer: show the states at least, once, and ask again."""
         if self._greet:
             self._greet = False
-            charts = [source.chart(chart_id, no_points()) for chart_id in asked if chart_id in self.charts]
-            await self._update("snapshot", charts, 0)
+            charts = [self._source.chart(chart_id) for chart_id in asked if chart_id in self.charts]
+            self._send(update_json("snapshot", self._next_seq(0), charts, self._take_removed()))
         await asyncio.sleep(STORE_RETRY_S)
 
-    async def _update(
-        self, kind: Literal["snapshot", "delta"], charts: list[ChartDelta], watermark: int
-    ) -> None:
-        new = [self._only_new(chart) for chart in charts]
-        removed = list(self._removed)
-        self._removed.clear()
-        self._seq = max(self._seq + 1, watermark)
-        self._sent_at = time.monotonic()
-        self.sent += 1
-        await self._send(update_json(kind, self._seq, new, removed))
-
     def _only_new(self, delta: ChartDelta) -> ChartDelta:
-        """Without the points this browser already has; timestamps rise strictly per chart."""
-        points = delta.points
-        if not len(points):
+        """Without the points this browser already has from the store."""
+        floor = self._floor.get(delta.id)
+        if floor is None or not len(delta.points):
             return delta
-        last = self._last_ts.get(delta.id, float("-inf"))
-        self._last_ts[delta.id] = max(last, float(points[-1, 0]))
-        if points[0, 0] > last:
+        if delta.points[0, 0] > floor:
+            del self._floor[delta.id]
             return delta
-        return with_points(delta, points[np.searchsorted(points[:, 0], last, side="right") :])
+        first_new = int(np.searchsorted(delta.points[:, 0], floor, side="right"))
+        return with_points(delta, delta.points[first_new:] if first_new < len(delta.points) else no_points())

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Raw, Struct
 
-from realtime.points import POINT_COLUMNS, ChartDelta, ChartState, Points
+from realtime.points import POINT_COLUMNS, ChartDelta, ChartState
 
 GROUP: Final = "spreads"
 """The one Channels group that carries batches."""
@@ -134,21 +134,17 @@ _json = msgspec.json.Encoder()
 
 # Spreads and bands travel exact; nobody reads a millionth of a basis point or of a cent.
 _DECIMALS: Final = {"edge12": 6, "edge21": 6, "size12": 4, "size21": 4, "age1_ms": 3, "age2_ms": 3}
+_ROUNDED: Final = slice(POINT_COLUMNS.index("edge12"), None)
+_SCALES: Final = np.array([10.0 ** _DECIMALS[name] for name in POINT_COLUMNS[_ROUNDED]])
 
 
 def chart(delta: ChartDelta) -> Chart:
     """One chart as the browser sees it: columns as lists, seconds, and null (NaN) in gaps."""
-    columns = delta.points.T
-    lists = [_column(name, values) for name, values in zip(POINT_COLUMNS, columns, strict=True)]
+    points = delta.points.copy()
+    points[:, 0] /= 1e6
+    points[:, _ROUNDED] = np.rint(points[:, _ROUNDED] * _SCALES) / _SCALES
+    lists = points.T.tolist()
     return Chart(delta.id, delta.symbol, delta.exchange1, delta.exchange2, delta.state, delta.reason, *lists)
-
-
-def _column(name: str, values: Points) -> list[float]:
-    if name == "ts_us":
-        values = values / 1e6
-    elif name in _DECIMALS:
-        values = values.round(_DECIMALS[name])
-    return list(values.tolist())
 
 
 def chart_json(delta: ChartDelta) -> bytes:
@@ -162,14 +158,14 @@ def chart_json(delta: ChartDelta) -> bytes:
 
 def update_json(
     type: Literal["snapshot", "delta"], seq: int, charts: list[ChartDelta], removed: list[str]
-) -> str:
+) -> bytes:
     """A whole `snapshot` or `delta` message."""
-    return _json.encode(Update(type, seq, removed, [Raw(chart_json(c)) for c in charts])).decode()
+    return _json.encode(Update(type, seq, removed, [Raw(chart_json(c)) for c in charts]))
 
 
-def error_json(code: str, message: str) -> str:
+def error_json(code: str, message: str) -> bytes:
     """A whole `error` message."""
-    return _json.encode(Error(code, message)).decode()
+    return _json.encode(Error(code, message))
 
 
 # --- browser -> server --------------------------------------------------------------------------
@@ -202,6 +198,15 @@ class Unsubscribe(Struct, tag="unsubscribe", forbid_unknown_fields=True):
 
 ClientMessage = Ack | Subscribe | Unsubscribe
 _client_decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
+_ack_decoder: msgspec.json.Decoder[Ack] = msgspec.json.Decoder(Ack)
+
+
+def acked_seq(text: bytes) -> int | None:
+    """The seq of an ack; None when it is another message."""
+    try:
+        return _ack_decoder.decode(text).seq
+    except (msgspec.DecodeError, UnicodeError):
+        return None
 
 
 def decode_client_message(text: str) -> ClientMessage:

@@ -43,12 +43,15 @@ class Page:
         self.hub = hub
         self.acks = acks
         self.messages: list[dict[str, Any]] = []
-        self.viewer = Viewer(user_id, self._receive)
+        self.closed: list[Closed] = []
+        self.ready = True
+        self.viewer = Viewer(user_id, self, hub, self.closed.append)
 
-    async def _receive(self, text: str) -> None:
+    def send(self, text: bytes) -> None:
+        """As `realtime.pipe.Pipe`."""
         self.messages.append(json.loads(text))
         if self.acks:
-            self.ack()
+            asyncio.get_running_loop().call_soon(self.ack)
 
     def ack(self) -> None:
         self.viewer.acked(self.messages[-1]["seq"])
@@ -76,10 +79,8 @@ async def page(hub: Hub, acks: bool = True) -> AsyncIterator[Page]:
     opened = Page(hub, acks=acks)
     hub.join(opened.viewer)
     await hub.watch_filter(opened.viewer, None)
-    writing = asyncio.create_task(opened.viewer.run(hub))
     yield opened
     hub.leave(opened.viewer)
-    await asyncio.wait_for(writing, 5)
 
 
 def shard_of(symbol: str, count: int = 2) -> Shard:
@@ -136,13 +137,11 @@ async def test_a_page_that_stops_acking_is_closed(hub: Hub, monkeypatch: pytest.
     shown = Page(hub)
     hub.join(shown.viewer)
     await hub.watch_filter(shown.viewer, None)
-    running = asyncio.create_task(shown.viewer.run(hub))
     await eventually(lambda: shown.messages, "the snapshot")
     shown.ack()
     shown.viewer.greet()
-    with pytest.raises(Closed) as closed:
-        await asyncio.wait_for(running, 5)
-    assert closed.value.code == 4408
+    await eventually(lambda: shown.closed, "it is given up")
+    assert (shown.closed[0].code, str(shown.closed[0])) == (4408, "no ack for 0.3 s")
     hub.leave(shown.viewer)
     assert hub.stats()["sockets"] == hub.stats()["charts_watched"] == 0
 
