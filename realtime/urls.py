@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from realtime import api, scan_api
+from realtime import api, explain_views, scan_api
 from realtime.views import Dashboard, Scanner
 
 urlpatterns = [
@@ -12,6 +12,8 @@ urlpatterns = [
     path("api/scanner.csv", scan_api.scanner_csv, name="api-scanner-csv"),
     path("api/scanner/views", scan_api.saved_views, name="api-scanner-views"),
     path("api/pins", scan_api.pinned, name="api-pins"),
+    path("opportunities/explain", explain_views.explain_page, name="opportunity-explain"),
+    path("api/opportunities/explain", explain_views.explain_api, name="api-opportunity-explain"),
     path("api/charts", api.charts, name="api-charts"),
     path("api/rolling_window_data", api.rolling_window_data, name="api-rolling-window-data"),
     path("api/health", api.api_health, name="api-health"),

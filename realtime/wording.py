@@ -1,24 +1,42 @@
 """Numbers as people read them on the desk; the pages' JavaScript (static/js/format.js) says them alike."""
 
+from decimal import Decimal
 from math import isfinite
 
 
 def age(ms: float) -> str:
-    """`87 ms`, `2.4 s`, `3.2 min`; a dash where there is none."""
+    """`87 ms`, `2.4 s`, `3 min`, `5 h`; a dash where there is none."""
     if not isfinite(ms):
         return "–"
-    if ms < 1_000:
+    if ms < 999.5:
         return f"{ms:.0f} ms"
-    return f"{ms / 1_000:.1f} s" if ms < 120_000 else f"{ms / 60_000:.1f} min"
+    if ms < 59_950:
+        return f"{ms / 1_000:.1f} s"
+    return f"{ms // 60_000:.0f} min" if ms < 3_600_000 else f"{ms // 3_600_000:.0f} h"
 
 
 def amount(value: float) -> str:
-    """A size or volume with thousands separators, with cents below ten."""
+    """A size or volume with thousands separators; cents only where they matter."""
     if not isfinite(value):
         return "unknown"
-    return f"{value:,.2f}" if abs(value) < 10 else f"{value:,.0f}"
+    return f"{value:,.2f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
 def share(value: float) -> str:
     """A threshold as it was entered: `10`, `0.5`, `1.5`."""
-    return f"{value:g}"
+    return f"{value:,.10g}"
+
+
+def bps(value: float | None) -> str:
+    """An edge, `-18.7 bps`; a dash where there is none."""
+    return "–" if value is None else f"{value:+,.1f} bps"
+
+
+def percent(value: float | None) -> str:
+    """A spread, `+0.124 %`; a dash where there is none."""
+    return "–" if value is None else f"{value:+,.3f} %"
+
+
+def price(value: float | None) -> str:
+    """A price with the digits that tell one from the next, `64,210.5`, `0.00001234`."""
+    return "–" if value is None else f"{Decimal(f'{value:.8g}'):,f}"
