@@ -151,7 +151,8 @@ class EpisodeSink:
                 await self._ending.wait()
 
     def _work(self) -> Work:
-        vouch = bool(self._running) and time.monotonic() - self._vouched_s >= VOUCH_EVERY_S
+        due = time.monotonic() - self._vouched_s >= VOUCH_EVERY_S
+        vouch = due and bool(self._running) and not self._channel.finished
         return Work(
             dict(self._episodes), dict(self._findings), frozenset(self._running), vouch, self._orphaned
         )

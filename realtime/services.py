@@ -45,6 +45,7 @@ def _refused(episode: Episode) -> bool:
     return False
 
 
+@transaction.atomic
 def _upsert(episodes: Collection[Episode]) -> None:
     """A filter may have been deleted since: the row then has its name only."""
     filters = set(

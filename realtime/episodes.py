@@ -1,0 +1,113 @@
+"""Reading what the collectors found: lists, counts and distributions of opportunities."""
+
+import datetime
+from itertools import pairwise
+from typing import Any, Final
+
+from django.db.models import Count, Q, QuerySet
+from django.db.models.functions import ExtractHour
+from msgspec import Struct
+
+from realtime.models import OpportunityEpisode
+
+CONSIDERED: Final = 100_000
+"""Distributions are of this many of the newest that match, at most."""
+
+DURATION_EDGES_MS: Final = (
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 900_000, 3_600_000,
+)  # fmt: skip
+PEAK_EDGES_BPS: Final = (0, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 50, 100, 200)
+
+
+class Asked(Struct, frozen=True):
+    """Which opportunities somebody wants; what is None or empty does not matter.
+
+    `symbol` is a part of its name in any case. The period is of the start, its end excluded.
+    """
+
+    symbol: str = ""
+    exchange1: str = ""
+    exchange2: str = ""
+    filter_id: int | None = None
+    min_peak_bps: float | None = None
+    open_only: bool = False
+    since: datetime.datetime | None = None
+    until: datetime.datetime | None = None
+
+
+class Histogram(Struct, frozen=True):
+    """`counts[n]` are from `edges[n - 1]` to below `edges[n]`; the first and the last are open-ended."""
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+class Distributions(Struct, frozen=True):
+    """How long opportunities lasted, how high they peaked, and at which hour they began.
+
+    Of the newest CONSIDERED at most; `hours` are 24 counts. What is open has no duration yet.
+    """
+
+    considered: int
+    durations_ms: Histogram
+    peaks_bps: Histogram
+    hours: tuple[int, ...]
+
+
+def episodes(asked: Asked) -> QuerySet[OpportunityEpisode]:
+    """Those that match, newest first."""
+    wanted: dict[str, Any] = {
+        "symbol__icontains": asked.symbol,
+        "exchange1": asked.exchange1,
+        "exchange2": asked.exchange2,
+        "filter_id": asked.filter_id,
+        "peak_edge_bps__gte": asked.min_peak_bps,
+        "started_at__gte": asked.since,
+        "started_at__lt": asked.until,
+    }
+    found = OpportunityEpisode.objects.filter(
+        **{name: value for name, value in wanted.items() if value not in ("", None)}
+    )
+    return found.filter(closed_at=None) if asked.open_only else found
+
+
+def counts_per_pair(since: datetime.datetime) -> dict[str, int]:
+    """How many began on each pair since a time, by the pair's id (`BTC/USDT|binance|bybit`)."""
+    pairs = (
+        OpportunityEpisode.objects.filter(started_at__gte=since)
+        .order_by()
+        .values_list("symbol", "exchange1", "exchange2")
+        .annotate(Count("pk"))
+    )
+    return {f"{symbol}|{one}|{two}": count for symbol, one, two, count in pairs}
+
+
+def distributions(asked: Asked, zone: datetime.tzinfo = datetime.UTC) -> Distributions:
+    """Histograms of what matches; hours are those of `zone`."""
+    newest = episodes(asked).annotate(hour=ExtractHour("started_at", tzinfo=zone))[:CONSIDERED]
+    columns = newest.values("pk", "duration_ms", "peak_edge_bps", "hour")
+    found = columns.aggregate(
+        considered=Count("pk"),
+        **_buckets("duration_ms", DURATION_EDGES_MS),
+        **_buckets("peak_edge_bps", PEAK_EDGES_BPS),
+        **{f"hour_{hour}": Count("pk", filter=Q(hour=hour)) for hour in range(24)},
+    )
+    return Distributions(
+        considered=found["considered"],
+        durations_ms=_histogram(found, "duration_ms", DURATION_EDGES_MS),
+        peaks_bps=_histogram(found, "peak_edge_bps", PEAK_EDGES_BPS),
+        hours=tuple(found[f"hour_{hour}"] for hour in range(24)),
+    )
+
+
+def _buckets(column: str, edges: tuple[float, ...]) -> dict[str, Count]:
+    ranges = [
+        Q(**{f"{column}__lt": edges[0]}),
+        *(Q(**{f"{column}__gte": low, f"{column}__lt": high}) for low, high in pairwise(edges)),
+        Q(**{f"{column}__gte": edges[-1]}),
+    ]
+    return {f"{column}_{place}": Count("pk", filter=each) for place, each in enumerate(ranges)}
+
+
+def _histogram(found: dict[str, Any], column: str, edges: tuple[float, ...]) -> Histogram:
+    return Histogram(edges, tuple(found[f"{column}_{place}"] for place in range(len(edges) + 1)))
