@@ -144,10 +144,11 @@ async def sink() -> AsyncIterator[tuple[Channel[SinkEvent], EpisodeSink]]:
             await task
 
 
-async def rows(**wanted: Any) -> list[OpportunityEpisode]:
-    return await database_sync_to_async(
-        lambda: list(OpportunityEpisode.objects.filter(**wanted).order_by("id"))
+async def rows() -> list[OpportunityEpisode]:
+    found: list[OpportunityEpisode] = await database_sync_to_async(
+        lambda: list(OpportunityEpisode.objects.order_by("id"))
     )()
+    return found
 
 
 def works_again(monkeypatch: pytest.MonkeyPatch, after: int) -> Callable[..., int]:
