@@ -92,7 +92,9 @@ def desk_programs(address: str, port: int, simulator_port: int | None) -> list[P
     ]
     if simulator_port is not None:
         programs.append(
-            Program("simulator", _manage("simulate", "--port", str(simulator_port)), autostart=True)
+            Program(
+                "simulator", _manage("simulate", "--port", str(simulator_port), "--traps"), autostart=True
+            )
         )
     return programs
 

@@ -33,6 +33,16 @@ BASES = (
     "TRX", "TON", "NEAR", "ATOM", "UNI", "ARB", "OP", "APT", "SUI", "PEPE",
 )  # fmt: skip
 
+# What the simulator lists on top with --traps: CAT, which Binance sells by the thousand, and BEAM, which
+# is another coin on KuCoin (left to the collector to find out).
+TRAP_BASES = ("CAT", "BEAM")
+THOUSANDS = {("binance", "CAT"): "1000CAT"}
+
 FILTER_NAME = "Majors"
 FILTER_BASES = ("BTC", "ETH", "SOL", "XRP", "DOGE")
 FILTER_PAIRS = (("binance", "bybit"), ("mexc", "gate"), ("kucoin", "okx"), ("bitget", "bingx"))
+
+# Finds opportunities among all symbols and pairs, and draws no charts.
+FINDER_NAME = "Everything"
+FINDER_OPEN_BPS, FINDER_CLOSE_BPS = 5, 2
+FINDER_DURATION_MS = 200

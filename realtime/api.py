@@ -28,7 +28,7 @@ async def charts(request: HttpRequest) -> HttpResponse:
     return JsonResponse(
         {
             "filter": None if chosen is None else {"id": chosen.id, "name": chosen.name},
-            "filters": [_filter_row(config, f) for f in config.filters],
+            "filters": [_filter_row(config, f) for f in config.filters if f.charted],
             "charts": [_chart_row(o) for o in charts_of(config, chosen)],
             "revision": config.revision,
             "min_spread_pct": None if chosen is None else chosen.min_spread_pct,
@@ -76,9 +76,9 @@ def _version() -> str:
 
 
 def named_filter(config: MarketConfig, text: str | None) -> FilterConfig | None:
-    """The filter a request names, the first one where it names none. Raises Refused."""
+    """The filter a request names, the first one with charts where it names none. Raises Refused."""
     if not text:
-        return config.filters[0] if config.filters else None
+        return next((row for row in config.filters if row.charted), None)
     for row in config.filters:
         if str(row.id) == text:
             return row

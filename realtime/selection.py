@@ -48,9 +48,9 @@ class Selection:
             return config
 
     def default_filter(self) -> int | None:
-        """The first enabled filter, or None where there is none."""
+        """The first enabled filter that has charts, or None where there is none."""
         filters = self.config.filters if self.config else ()
-        return filters[0].id if filters else None
+        return next((row.id for row in filters if row.charted), None)
 
     def charts_of(self, filter_id: int | None) -> set[str]:
         """The chart ids a filter selects; none for a filter that is disabled or gone."""

@@ -1,7 +1,7 @@
 """Which symbols the simulated exchanges list, with realistic prices, steps and volumes."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
@@ -23,7 +23,8 @@ VOLUME_SHARE = {
 class Listing(Struct, frozen=True):
     """A symbol as the venues list it: reference price, decimals of price and size, limits.
 
-    `volume` is the 24 h volume in quote currency on the largest venue.
+    `volume` is the 24 h volume in quote currency on the largest venue. `unit` of another
+    listing, `of`, are one of this: its price follows that one's.
     """
 
     base: str
@@ -33,6 +34,8 @@ class Listing(Struct, frozen=True):
     size_decimals: int
     volume: float
     min_notional: str = "5"
+    of: "Listing | None" = None
+    unit: int = 1
 
     @property
     def symbol(self) -> str:
@@ -84,6 +87,17 @@ def listings(count: int) -> tuple[Listing, ...]:
     invented = _invented()
     known = _KNOWN[:count]
     return known + tuple(next(invented) for _ in range(count - len(known)))
+
+
+# What a desk must not fall for. CAT is sold by the thousand on one exchange; and of two coins that are
+# called BEAM, KuCoin lists the other one.
+_CAT = Listing("CAT", "USDT", 0.00000715, 8, 0, 9e6)
+_BEAM = Listing("BEAM", "USDT", 0.006842, 6, 0, 6e6)
+TRAPS: Mapping[str, tuple[Listing, ...]] = {
+    **dict.fromkeys(EXCHANGES, (_CAT, _BEAM)),
+    "binance": (Listing("1000CAT", "USDT", 0.00715, 5, 0, 9e6, of=_CAT, unit=1000), _BEAM),
+    "kucoin": (_CAT, Listing("BEAM", "USDT", 0.0412, 5, 0, 2e6)),
+}
 
 
 def _invented() -> Iterator[Listing]:

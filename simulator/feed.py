@@ -4,7 +4,7 @@ import asyncio
 import heapq
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from simulator.catalogue import Listing
 from simulator.market import Market
@@ -36,8 +36,7 @@ class MarketFeed:
     Spacing stays within half and one and a half of 1/rate, so a quote is never stale by chance.
     """
 
-    def __init__(self, listings: Sequence[Listing], rate: float, seed: int) -> None:
-        self._listings = listings
+    def __init__(self, rate: float, seed: int) -> None:
         self._interval = 1 / rate
         self._seed = seed
         self._instruments: dict[tuple[str, str], Instrument] = {}
@@ -49,10 +48,12 @@ class MarketFeed:
     def attach(self, venues: Mapping[str, Venue], quote: QuoteSink, trade: TradeSink) -> None:
         """Take the venues to feed and where quotes and trades go."""
         self._quote, self._trade = quote, trade
-        self.market = Market(list(venues), self._listings, self._seed)
+        listed = [listing for venue in venues.values() for listing in venue.listings.values()]
+        paths = {path: column for column, path in enumerate(dict.fromkeys(row.of or row for row in listed))}
+        self.market = Market(list(venues), list(paths), self._seed)
         for row, venue in enumerate(venues.values()):
-            for column, listing in enumerate(self._listings):
-                instrument = Instrument(venue, listing, row, column, self._seed)
+            for listing in venue.listings.values():
+                instrument = Instrument(venue, listing, row, paths[listing.of or listing], self._seed)
                 self._instruments[venue.key, listing.symbol] = instrument
 
     def wake(self, venue: Venue, symbol: str) -> None:
@@ -108,7 +109,7 @@ class MarketFeed:
     def _book(self, instrument: Instrument) -> Book:
         """Half a spread around the venue's price, rounded outwards to the tick."""
         venue, listing, rng = instrument.venue, instrument.listing, instrument.rng
-        price = self.market.shown[instrument.row][instrument.column]
+        price = self.market.shown[instrument.row][instrument.column] * listing.unit
         half = price * 0.6e-4 * rng.uniform(0.5, 1.5)
         bid = int((price - half) / listing.tick)
         ask = max(bid + 1, int((price + half) / listing.tick))

@@ -36,7 +36,8 @@ class Simulator:
     `symbols` is how many are listed; `rate` quotes per second and instrument; `time_scale` shrinks
     every heartbeat and lifetime (0.001: seconds become milliseconds). `replay` plays a recording (a
     folder, or any `simulator.replay.Played`) instead of the seeded market, `speed` times as fast, from
-    when `replay_after` quote topics are subscribed (counted over all exchanges). Raises ValueError,
+    when `replay_after` quote topics are subscribed (counted over all exchanges). `traps` lists some more
+    (`simulator.catalogue.TRAPS`). Raises ValueError,
     FaultError or RecordingError with the remedy for arguments that make no sense.
     """
 
@@ -55,6 +56,7 @@ class Simulator:
         speed: float = 1.0,
         loop: bool = False,
         replay_after: int = 0,
+        traps: bool = False,
     ) -> None:
         _check(exchanges, symbols, rate, speed, time_scale)
         self._host, self._port = host, port
@@ -62,10 +64,12 @@ class Simulator:
         self._faults = parse(faults)
         self._seed = seed
         listings = catalogue.listings(symbols)
-        self._listings: Mapping[str, Sequence[Listing]] = dict.fromkeys(exchanges, listings)
+        self._listings: Mapping[str, Sequence[Listing]] = {
+            key: (*listings, *(catalogue.TRAPS[key] if traps else ())) for key in exchanges
+        }
         self.feed: MarketFeed | ReplayFeed
         if replay is None:
-            self.feed = MarketFeed(listings, rate, seed)
+            self.feed = MarketFeed(rate, seed)
         else:
             recording = Recording(replay, exchanges) if isinstance(replay, Path) else replay
             self._listings = recording.listings

@@ -189,7 +189,7 @@ async def test_a_chart_passes_when_it_meets_its_filter(dashboard: Dashboard) -> 
 
 
 def set_threshold(**values: str) -> None:
-    chosen = OpportunityFilter.objects.get()
+    chosen = OpportunityFilter.objects.get(name="Majors")
     for name, value in values.items():
         setattr(chosen, name, value)
     chosen.save()
@@ -268,7 +268,7 @@ async def test_without_filters_the_page_says_what_to_do_and_follows_when_it_is_d
 
 
 def enable_filter(enabled: bool) -> None:
-    chosen = OpportunityFilter.objects.get()
+    chosen = OpportunityFilter.objects.get(name="Majors")
     chosen.enabled = enabled
     chosen.save()
 
@@ -355,7 +355,7 @@ async def past(running: Desk, config: MarketConfig, seconds: int) -> None:
 
 async def test_the_admin_works_under_the_policy(dashboard: Dashboard) -> None:
     page = dashboard.page
-    chosen = await OpportunityFilter.objects.aget()
+    chosen = await OpportunityFilter.objects.aget(name="Majors")
     for path in ("", "markets/exchange/", f"markets/opportunityfilter/{chosen.pk}/change/", "auth/user/add/"):
         await page.goto(f"{dashboard.web.url}/admin/{path}")
         await expect(page.locator("#site-name")).to_have_text("Arbdesk admin")

@@ -440,7 +440,7 @@ async def only(symbols: str) -> AsyncIterator[None]:
     """Meanwhile the filter selects these symbols only."""
 
     def select(text: str) -> None:
-        chosen = OpportunityFilter.objects.get()
+        chosen = OpportunityFilter.objects.get(name="Majors")
         chosen.symbols = text
         chosen.save()
 

@@ -107,9 +107,13 @@ CHANGES: dict[str, Callable[[], Any]] = {
     "bulk_update": lambda: ExchangePair.objects.bulk_update(ExchangePair.objects.all()[:2], ["enabled"]),
     "delete": lambda: ExchangePair.objects.latest("pk").delete(),
     "delete many": lambda: Instrument.objects.filter(exchange__key="okx").delete(),
-    "add a pair": lambda: OpportunityFilter.objects.get().pairs.add(ExchangePair.objects.latest("pk")),
-    "remove pairs": lambda: OpportunityFilter.objects.get().pairs.clear(),  # noqa: PLW0108
-    "set pairs": lambda: OpportunityFilter.objects.get().pairs.set(ExchangePair.objects.all()[:5]),
+    "add a pair": lambda: OpportunityFilter.objects.get(name="Majors").pairs.add(
+        ExchangePair.objects.latest("pk")
+    ),
+    "remove pairs": lambda: OpportunityFilter.objects.get(name="Majors").pairs.clear(),  # noqa: PLW0108
+    "set pairs": lambda: OpportunityFilter.objects.get(name="Majors").pairs.set(
+        ExchangePair.objects.all()[:5]
+    ),
 }
 
 
@@ -272,7 +276,7 @@ def test_a_disabled_filter_selects_nothing_and_is_not_listed(desk: None) -> None
 
 
 def test_filters_that_overlap_share_a_chart(desk: None) -> None:
-    first = OpportunityFilter.objects.get()
+    first = OpportunityFilter.objects.get(name="Majors")
     second = OpportunityFilter.objects.create(name="All bitcoin", symbols="btc/*")
 
     config = load_config()
@@ -336,12 +340,12 @@ def test_a_filter_takes_one_quote_currency_only(desk: None) -> None:
 
 
 def test_live_criteria_come_with_the_filter_and_deselect_nothing(desk: None) -> None:
-    OpportunityFilter.objects.update(min_spread_pct="0.25", min_edge_bps="-3")
-    row = OpportunityFilter.objects.get()
+    OpportunityFilter.objects.filter(name="Majors").update(min_spread_pct="0.25", min_edge_bps="-3")
+    row = OpportunityFilter.objects.get(name="Majors")
 
     config = load_config()
 
-    [majors] = config.filters
+    majors = config.filters[0]
     assert (majors.id, majors.min_spread_pct, majors.min_edge_bps) == (row.pk, 0.25, -3.0)
     assert len(config.opportunities) == 20
 

@@ -3,8 +3,11 @@
 import pytest
 from django.core.management import CommandError, call_command
 
+from markets.defaults import BASES
 from markets.models import Exchange, ExchangePair, OpportunityFilter, Symbol
+from markets.selection import scan_pairs
 from markets.selectors import current_revision, load_config
+from simulator.catalogue import TRAPS
 
 pytestmark = pytest.mark.django_db
 
@@ -14,11 +17,14 @@ def test_a_fresh_desk_has_twenty_opportunities_over_all_eight_exchanges() -> Non
 
     config = load_config()
     counts = [model.objects.count() for model in (Exchange, Symbol, ExchangePair, OpportunityFilter)]
-    assert counts == [8, 20, 28, 1]
+    assert counts == [8, 20, 28, 2]
     assert len(config.opportunities) == 20
     legs = {o.exchange1 for o in config.opportunities} | {o.exchange2 for o in config.opportunities}
     assert legs == {exchange.key for exchange in config.exchanges}
     assert len(config.instruments) == 160
+    scanned = scan_pairs(config)
+    assert len(scanned) == 20 * 28
+    assert {tuple(row.name for row in pair.filters) for pair in scanned} == {("Everything",)}
 
 
 def test_seeding_again_changes_nothing_not_even_what_the_operator_deleted() -> None:
@@ -41,6 +47,18 @@ def test_exchanges_follow_the_simulator_when_its_port_changes() -> None:
     okx = Exchange.objects.get(key="okx")
     assert (okx.rest_url, okx.ws_url) == ("http://127.0.0.1:9001/okx", "ws://127.0.0.1:9001/okx")
     assert current_revision() == moved_at
+
+
+def test_the_traps_of_the_simulator_are_listed_as_it_lists_them() -> None:
+    call_command("seed", traps=True)
+
+    seeded = {(row.exchange, row.symbol) for row in load_config().instruments}
+    traps = {(key, row.symbol) for key, rows in TRAPS.items() for row in rows}
+    assert traps == {(key, symbol) for key, symbol in seeded if symbol.split("/")[0] not in BASES}
+    pairs = {pair.id: pair for pair in scan_pairs(load_config())}
+    assert pairs["CAT/USDT|binance|bybit"].listing1.multiplier == 1000
+    assert pairs["CAT/USDT|binance|bybit"].listing1.native_id == "1000CATUSDT"
+    assert "BEAM/USDT|binance|kucoin" in pairs
 
 
 def test_a_simulator_address_that_is_no_url_is_refused_in_words() -> None:

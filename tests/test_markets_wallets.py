@@ -220,7 +220,7 @@ def test_the_command_says_what_is_open_and_what_is_unknown(desk: None) -> None:
 
     lines = {line.split()[0]: line for line in out.getvalue().splitlines() if line}
     assert lines["gate"].split()[1:3] == [
-        "21",
+        "20",
         str(WalletStatus.objects.filter(exchange__key="gate").count()),
     ]
     assert "unknown: it tells nobody without a key (EXCHANGE_KEYS_BINANCE)" in lines["binance"]

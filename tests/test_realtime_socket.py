@@ -217,7 +217,7 @@ def _disable_btc() -> None:
 
 
 def _add_ada() -> None:
-    row = OpportunityFilter.objects.get()
+    row = OpportunityFilter.objects.get(name="Majors")
     row.symbols += "\nADA/USDT"
     row.save()
 

@@ -48,7 +48,7 @@ def set_up() -> None:
     seed()
     OpportunityFilter.objects.update(symbols="BTC/USDT DOGE/USDT", min_spread_pct="0.1")
     wanted = ExchangePair.objects.filter(exchange1__key="binance", exchange2__key__in=("bybit", "okx"))
-    OpportunityFilter.objects.get().pairs.set(wanted)
+    OpportunityFilter.objects.get(name="Majors").pairs.set(wanted)
 
 
 def run(*arguments: str) -> str:

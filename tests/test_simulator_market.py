@@ -51,6 +51,18 @@ def test_arbitrage_above_two_taker_fees_comes_every_minute_or_so_somewhere_and_g
     assert open_now.mean() < 0.15
 
 
+async def test_the_traps_share_a_name_or_a_coin() -> None:
+    async with Simulator(traps=True, symbols=3) as sim, Simulator(symbols=3) as plain:
+        books = {key: {row.base: book for row, book in venue.rows()} for key, venue in sim.venues.items()}
+        plain_bases = [row.base for row, _book in plain.venues["okx"].rows()]
+
+    assert list(books["okx"]) == [*plain_bases, "CAT", "BEAM"]
+    assert float(books["binance"]["1000CAT"].bid) == pytest.approx(
+        1000 * float(books["okx"]["CAT"].bid), rel=0.02
+    )
+    assert float(books["kucoin"]["BEAM"].bid) == pytest.approx(6 * float(books["okx"]["BEAM"].bid), rel=0.1)
+
+
 def test_a_long_pause_is_skipped_instead_of_caught_up() -> None:
     market = Market(EXCHANGES, LISTINGS, seed=1)
     market.advance(7 * 86_400)

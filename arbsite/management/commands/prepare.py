@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand
 
 from arbsite.home import write_private
 from markets.models import Instrument
-from markets.tasks import sync_markets
+from markets.tasks import sync_markets, sync_wallets
 
 OPERATOR = "operator"
 
@@ -32,10 +32,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, simulator: str | None, **options: Any) -> None:
         """Do all of it, in order."""
         call_command("migrate", interactive=False, verbosity=0)
-        call_command("seed", **({"simulator": simulator} if simulator else {}))
+        call_command("seed", **({"simulator": simulator, "traps": True} if simulator else {}))
         if not Instrument.objects.filter(synced_at__isnull=False).exists():
-            # The worker's first job; eight catalogues take too long to keep the page waiting for them.
+            # The worker's first jobs; eight catalogues take too long to keep the page waiting for them.
             sync_markets.delay()
+            sync_wallets.delay()
         self._ensure_operator(Path(settings.HOME) / "operator-password")
 
     def _ensure_operator(self, password_file: Path) -> None:

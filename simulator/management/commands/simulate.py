@@ -79,7 +79,7 @@ class Command(BaseCommand):
             "--replay",
             type=Path,
             metavar="DIR",
-            help="play the recordings below DIR; --symbols, --rate and --seed then mean nothing",
+            help="play the recordings below DIR; --symbols, --rate, --seed and --traps then mean nothing",
         )
         add("--speed", type=float, default=1.0, help="replay this many times as fast (default 1)")
         add("--loop", action="store_true", help="begin the replay again when it ends")
@@ -89,6 +89,11 @@ class Command(BaseCommand):
             default=1,
             metavar="N",
             help="begin the replay when N quote topics are subscribed (default 1, 0 at once)",
+        )
+        add(
+            "--traps",
+            action="store_true",
+            help="also list CAT, sold by the thousand on Binance, and BEAM, another coin on KuCoin",
         )
         add("--faults", default="", metavar="SPEC", help="what to break and when, see below")
         add(
@@ -114,6 +119,7 @@ class Command(BaseCommand):
                 speed=options["speed"],
                 loop=options["loop"],
                 replay_after=options["replay_after"],
+                traps=options["traps"],
             )
         except ValueError as error:
             raise CommandError(str(error)) from None
