@@ -10,15 +10,19 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import Context
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from weakref import WeakKeyDictionary
 
 import msgspec
+from channels.db import database_sync_to_async
 from django.conf import settings
 from redis.asyncio import Redis
 
 from markets.config import MarketConfig
 from realtime import recent
+from realtime.episodes import counts_per_pair
 from realtime.hub import SILENT_AFTER_S, process_hub
 from realtime.scan_messages import Page, Show, make_page
 from realtime.scan_table import Match, Query, ScanTable, View
@@ -64,6 +68,7 @@ class ScanHub:
         self._stale: set[str] = set()
         self._viewers: set[ScanViewer] = set()
         self._users = 0
+        self._counts: dict[str, int] = {}
         self._running: asyncio.Task[None] | None = None
         self._known = asyncio.Event()
         self._ready = asyncio.Event()
@@ -80,14 +85,19 @@ class ScanHub:
         """
         self._users += 1
         try:
-            await process_hub().selection.current()
-            if self._running is None:
-                self._running = asyncio.create_task(self._run(), name="scanner")
-            async with asyncio.timeout(READY_WITHIN_S):
-                await self._ready.wait()
+            await self.ready()
             yield self
         finally:
             self._users -= 1
+
+    async def ready(self) -> None:
+        """Start if need be, and return once there is a table; raises as `open` does."""
+        await process_hub().selection.current()
+        if self._running is None:
+            # Of its own context: that of the request that happened to start it ends with that request.
+            self._running = asyncio.create_task(self._run(), name="scanner", context=Context())
+        async with asyncio.timeout(READY_WITHIN_S):
+            await self._ready.wait()
 
     async def _run(self) -> None:
         """Work until nobody has looked for a while."""
@@ -98,13 +108,14 @@ class ScanHub:
                 ("scanner frames", lambda: self._listen(redis)),
                 ("scanner states", lambda: self._read_states(redis)),
                 ("scanner table", self._tick),
+                ("scanner counts", self._count),
             )
         ]
         try:
             unused_s = 0
             while unused_s < LINGER_S:
                 await asyncio.sleep(1)
-                unused_s = 0 if self._users else unused_s + 1
+                unused_s = 0 if self._users or self._viewers else unused_s + 1
         finally:
             self._running = None
             self._ready.clear()
@@ -201,7 +212,7 @@ class ScanHub:
                 await self._sort()
             turn += 1
             self._ready.set()
-            for viewer in self._viewers:
+            for viewer in list(self._viewers):
                 viewer.refreshed()
             await asyncio.sleep(TICK_S)
 
@@ -210,6 +221,7 @@ class ScanHub:
         if config is self.table.config:
             return
         table = await asyncio.to_thread(ScanTable, config)
+        table.count_hour(self._counts)
         self.table = table
         self._views.clear()
         self._know({name: shard.scan for name, shard in self._shards.items()}, anew=True)
@@ -230,6 +242,13 @@ class ScanHub:
             view.sort()
             await asyncio.sleep(0)
 
+    async def _count(self) -> None:
+        while True:
+            since = datetime.now(UTC) - timedelta(hours=1)
+            self._counts = await database_sync_to_async(counts_per_pair)(since)
+            self.table.count_hour(self._counts)
+            await asyncio.sleep(COUNT_EVERY_S)
+
     # --- viewers (realtime.scan_viewer.Pages) ----------------------------------------------------
 
     def join(self, viewer: ScanViewer) -> None:
@@ -240,7 +259,7 @@ class ScanHub:
         self._viewers.add(viewer)
 
     def leave(self, viewer: ScanViewer) -> None:
-        """Forget a socket; its writer ends."""
+        """Forget a socket."""
         viewer.leave()
         self._viewers.discard(viewer)
 

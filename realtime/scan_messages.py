@@ -16,7 +16,7 @@ MAX_ROWS: Final = 200
 MAX_OFFSET: Final = 10_000_000
 CELLS: Final = (
     "symbol", "exchange1", "exchange2", "volume1", "volume2", "sell", "edge", "size", "spread", "at1", "at2",
-    "state1", "state2", "hour", "passed", "failed", "unknown",
+    "state1", "state2", "hour", "passed", "failed", "unknown", "blocked",
 )  # fmt: skip
 """What a row says, in the order of its tuple."""
 
@@ -110,9 +110,11 @@ def _fields(fields: dict[str, Any]) -> bytes:
     return _json.encode(fields)[1:]
 
 
-def message(kind: str, seq: int, time_us: int, fields: bytes) -> str:
+def message(kind: str, seq: int, time_us: int, fields: bytes) -> bytes:
     """A whole message for one socket; without fields a sign of life."""
-    return f'{{"type":"{kind}","seq":{seq},"time":{time_us / 1e6:.3f},' + (fields or b'"rows":[]}').decode()
+    return b'{"type":"%b","seq":%d,"time":%.3f,' % (kind.encode(), seq, time_us / 1e6) + (
+        fields or b'"rows":[]}'
+    )
 
 
 def make_page(view: View, place: slice, collectors: int, now_us: int) -> Page:
@@ -136,6 +138,7 @@ def make_page(view: View, place: slice, collectors: int, now_us: int) -> Page:
         table.passed[rows].tolist(),
         table.failed[rows].tolist(),
         table.unknown[rows].tolist(),
+        table.blocked[rows].tolist(),
     )
     head = Head(len(table), len(view.order), collectors)
     return Page(head, [table.ids[row] for row in rows], list(zip(*columns, strict=True)))

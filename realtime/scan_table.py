@@ -39,7 +39,7 @@ class Query(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What rows to show, and in which order; None and empty mean: whatever.
 
     `exchanges`: one names the pairs it is part of, several the pairs among them. `min_volume` is met
-    when both legs meet it. `passed` wants every gate passed in the row's direction. `filter` is the
+    when both legs meet it. `passed` wants no gate to block in the row's direction. `filter` is the
     primary key of an opportunity filter: the pairs it selects.
     """
 
@@ -192,7 +192,9 @@ class ScanTable:
         self.leg_states = states
         self.state1, self.state2 = states[one], states[two]
         self.state = np.maximum(self.state1, self.state2)
-        self.passed, self.failed, self.unknown = gates.counts(self._gate_bits(states, buy, sell))
+        bits = self._gate_bits(states, buy, sell)
+        self.passed, self.failed, self.unknown = gates.counts(bits)
+        self.blocked = gates.blocking(bits) != 0
 
     def _gate_bits(self, states: Ints, buy: Ints, sell: Ints) -> gates.Bits:
         """Every row's gates in its better direction."""
@@ -216,11 +218,11 @@ class ScanTable:
             minimum=terms.min_size,
         )
 
-    def count_hour(self, counts: Mapping[tuple[str, str, str], int]) -> None:
-        """Opportunities of the last hour, by symbol and the pair's exchanges."""
+    def count_hour(self, counts: Mapping[str, int]) -> None:
+        """Opportunities of the last hour, by the pair's id."""
         self.hour[:] = 0
-        for (symbol, exchange1, exchange2), count in counts.items():
-            row = self.row.get(f"{symbol}|{exchange1}|{exchange2}")
+        for pair_id, count in counts.items():
+            row = self.row.get(pair_id)
             if row is not None:
                 self.hour[row] = count
 
@@ -266,7 +268,7 @@ class View:
         if query.min_size is not None:
             passing &= table.size[rows] >= query.min_size
         if query.passed:
-            passing &= (table.failed[rows] == 0) & (table.unknown[rows] == 0)
+            passing &= ~table.blocked[rows]
         return passing
 
 
@@ -321,7 +323,7 @@ def _sort_values(table: ScanTable, key: SortKey, rows: Ints) -> Floats:
         case "volume":  # of the leg where less is traded
             values = np.minimum(table.volume1[rows], table.volume2[rows])
         case "gates":
-            values = -(table.failed[rows] * 100.0 + table.unknown[rows])
+            values = -(table.blocked[rows] * 10_000.0 + table.failed[rows] * 100.0 + table.unknown[rows])
         case "edge":
             values = table.edge[rows]
         case "size":

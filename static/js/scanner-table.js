@@ -74,8 +74,8 @@ class Row {
     this.pin(pinned(id));
   }
 
-  #writeGates({ passed, failed, unknown }) {
-    const verdict = failed ? "fail" : unknown ? "unknown" : "pass";
+  #writeGates({ passed, failed, unknown, blocked }) {
+    const verdict = !blocked ? "pass" : failed ? "fail" : "unknown";
     const sign = { fail: "✗", unknown: "?", pass: "✓" }[verdict];
     const words = translate("%(passed)s passed, %(failed)s failed, %(unknown)s unknown", { passed, failed, unknown });
     this.#mark(this.#part("td.gates").node, "verdict", verdict);
