@@ -9,6 +9,7 @@ import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextvars import Context
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -92,7 +93,9 @@ class Hub:
             ("hub watch", self._watch),
             ("hub configuration", self.selection.follow),
         ):
-            self._tasks.append(asyncio.create_task(self._supervise(name, part), name=name))
+            # A context of their own: that of a request that happened to come first ends with it.
+            task = asyncio.create_task(self._supervise(name, part), name=name, context=Context())
+            self._tasks.append(task)
 
     async def stop(self) -> None:
         """Stop listening and release the connections."""
