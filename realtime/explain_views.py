@@ -11,7 +11,7 @@ from django.db.models import CharField, F, Func, QuerySet, Value
 from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -200,7 +200,10 @@ def _gate_links(asked: Asked) -> dict[str, str]:
 
 
 def _admin(model: str, search: str) -> str:
-    address = reverse(f"admin:markets_{model}_changelist")
+    try:
+        address = reverse(f"admin:markets_{model}_changelist")
+    except NoReverseMatch:  # until all of them are in the admin
+        return reverse("admin:index")
     return f"{address}?{urlencode({'q': search})}" if search else address
 
 
