@@ -80,9 +80,6 @@ class Scanner:
                 if listing.symbol not in self._legs.setdefault(listing.exchange, {}):
                     self.legs.append(self._take_leg(listing, known))
         self._set_rates(config, owns, known)
-        for exchange in config.exchanges:
-            if not exchange.enabled:
-                self._disable(exchange.key)
         self.changed.clear()
         for index, leg in enumerate(self.legs):
             leg.index, leg.changed = index, False
@@ -106,11 +103,6 @@ class Scanner:
             if saying is not None and listing.counts_as == listing.symbol and owns(listing.symbol):
                 there = self._legs.get(listing.exchange, {}).get(listing.symbol)
                 saying.append(there or self._take_leg(listing, known))
-
-    def _disable(self, exchange: str) -> None:
-        """Nothing received before it is enabled again counts."""
-        for leg in self._legs.get(exchange, {}).values():
-            leg.turn(StreamState(exchange, (), "down", "exchange disabled"))
 
     def _set_directions(self, config: MarketConfig) -> None:
         fees = {e.key: e.taker_fee_bps / 10_000 for e in config.exchanges}
