@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -41,9 +41,8 @@ class Channel(Generic[T]):
         self.accepted += 1
         self._ready.set()
 
-    def put_many(self, items: Iterable[T]) -> None:
+    def put_many(self, items: Sequence[T]) -> None:
         """Add items in order, as `put` does each."""
-        items = list(items)
         if self._closed:
             self.dropped += len(items)
         elif items:

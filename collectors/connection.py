@@ -15,7 +15,7 @@ from collectors.pending import Request, Requests
 from collectors.timing import Timing
 from collectors.venue import Venue
 from collectors.venue_socket import Message, VenueSocket
-from markets.events import Event, Trade
+from markets.events import Event, Quote
 
 logger = logging.getLogger(__name__)
 
@@ -160,11 +160,13 @@ class Connection:
         data: list[Event] = []
         for message in messages:
             for event in decode(message, read_us, read_ns):
-                if isinstance(event, Control):
+                if isinstance(event, Quote):
+                    data.append(event)
+                elif isinstance(event, Control):
                     self._hand_on(data)
                     data = []
                     self._answer(event)
-                elif isinstance(event, Trade) and event.is_history:
+                elif event.is_history:
                     self.counts["history_trades"] += 1
                 else:
                     data.append(event)
