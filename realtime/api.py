@@ -14,22 +14,33 @@ from markets.selectors import load_config
 from realtime import health, wire
 from realtime.guard import Refused, plain, signed_in
 from realtime.hub import process_hub
+from realtime.pins import pinned_ids
 from realtime.points import no_points
 
 CHARTS_A_READ: Final = 20
+PINNED: Final = {"id": "pinned", "name": "pinned"}
+"""What stands for a filter where the user's pins are meant."""
 
 
 @require_safe
 @signed_in
 async def charts(request: HttpRequest) -> HttpResponse:
-    """`GET /api/charts?filter=ID`: the filters there are, and the charts of one of them."""
+    """`GET /api/charts?filter=ID`: the filters there are, and the charts of one of them.
+
+    `filter=pinned` names the charts that the user pinned.
+    """
     config = await sync_to_async(load_config)()
-    chosen = named_filter(config, request.GET.get("filter"))
+    pinned = set(await sync_to_async(pinned_ids)(await request.auser()))  # type: ignore[arg-type]
+    mine = [o for o in config.opportunities if o.id in pinned]
+    wants_mine = request.GET.get("filter") == PINNED["id"]
+    chosen = None if wants_mine else named_filter(config, request.GET.get("filter"))
+    named = None if chosen is None else {"id": chosen.id, "name": chosen.name}
     return JsonResponse(
         {
-            "filter": None if chosen is None else {"id": chosen.id, "name": chosen.name},
+            "filter": PINNED if wants_mine else named,
             "filters": [_filter_row(config, f) for f in config.filters if f.charted],
-            "charts": [_chart_row(o) for o in charts_of(config, chosen)],
+            "charts": [_chart_row(o) for o in (mine if wants_mine else charts_of(config, chosen))],
+            "pinned": len(mine),
             "revision": config.revision,
             "min_spread_pct": None if chosen is None else chosen.min_spread_pct,
             "min_edge_bps": None if chosen is None else chosen.min_edge_bps,

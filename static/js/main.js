@@ -39,7 +39,10 @@ let range = asked.range;
 const large = new Large(grid, names, { now: () => store.now(), range: shownWindow, changed: tellLink });
 const feed = new Feed({
   address,
-  opened: () => store.reconnected(),
+  opened: () => {
+    store.reconnected();
+    subscribePins();
+  },
   receive,
   probe,
   changed: (status) => connection.show(status),
@@ -47,13 +50,21 @@ const feed = new Feed({
 
 function address() {
   const url = new URL("/ws/realtime_charts", location.href.replace(/^http/, "ws"));
-  if (catalogue?.filter) url.searchParams.set("filter", catalogue.filter.id);
+  if (catalogue?.filter) url.searchParams.set("filter", showsPins() ? "none" : catalogue.filter.id);
   if (store.seq !== null) url.searchParams.set("seq", store.seq);
   return url;
 }
 
+const showsPins = () => catalogue?.filter?.id === "pinned";
+
+/** Pinned charts are no filter of the server's: the socket is told one by one. */
+function subscribePins() {
+  if (showsPins() && catalogue.charts.length) feed.send({ type: "subscribe", charts: catalogue.charts.map(({ id }) => id) });
+}
+
 function receive(message) {
-  if (message.type === "error") console.warn(message.code, message.message);
+  if (message.type === "error" && showsPins()) setTimeout(subscribePins, 2000); // pinned a moment ago
+  else if (message.type === "error") console.warn(message.code, message.message);
   else store.take(message);
 }
 
@@ -69,11 +80,14 @@ async function refresh(chosen = tools.filter.value) {
   if (question !== questions) return; // another filter was chosen meanwhile
   if (answer.outcome === "signed_out") return signOut();
   if (!answer.catalogue) return;
-  const before = catalogue?.filter?.id;
+  const before = watched();
   catalogue = answer.catalogue;
   fillFilters();
-  if (catalogue.filter?.id !== before) watch();
+  if (watched() !== before) watch();
 }
+
+/** What the socket was opened for; a filter's charts it follows by itself. */
+const watched = () => (showsPins() ? catalogue.charts.map(({ id }) => id).join() : catalogue?.filter?.id);
 
 function signOut() {
   feed.pause();
@@ -81,9 +95,11 @@ function signOut() {
 }
 
 function fillFilters() {
-  const { filter, filters } = catalogue;
-  tools.filter.replaceChildren(...filters.map(({ id, name }) => new Option(name, id, false, id === filter.id)));
-  tools.filter.disabled = !filters.length;
+  const { filter, filters, pinned } = catalogue;
+  const options = filters.map(({ id, name }) => new Option(name, id, false, id === filter?.id));
+  if (pinned || showsPins()) options.push(new Option(translate("★ Pinned (%(pinned)s)", { pinned }), "pinned", false, showsPins()));
+  tools.filter.replaceChildren(...options);
+  tools.filter.disabled = !options.length;
 }
 
 /** Put the filter's charts on the page before their first point is there, and open the socket for them. */

@@ -42,7 +42,8 @@ export function chooseNotice({ catalogue, store, grid, search, now, connection }
   if (connection.state === "signed_out") return signedOut();
   if (!catalogue || connection.status.trouble === "unreachable") return unreachable();
   if (connection.status.trouble === "refused") return refused();
-  if (!catalogue.filters.length) return noFilter();
+  if (catalogue.filter?.id === "pinned" && !catalogue.charts.length) return noPin();
+  if (!catalogue.filter) return noFilter();
   if (!store.charts.size) return emptyFilter(catalogue.filter);
   if (search && !grid.shown.length) return noMatch(search);
   const waited = performance.now() - started > FIRST_DATA_S * 1000;
@@ -75,6 +76,12 @@ const noFilter = () => ({
   heading: gettext("No filter yet"),
   text: gettext("A filter chooses which symbols and pairs of exchanges get a chart. Add one and enable it; its charts appear here."),
   actions: inAdmin(gettext("Add a filter"), "markets/opportunityfilter/add/"),
+});
+
+const noPin = () => ({
+  heading: gettext("Nothing is pinned"),
+  text: gettext("Pin a pair in the scanner, and its chart appears here. A pinned pair that is no longer compared is left out."),
+  actions: [[gettext("Open the scanner"), "/scanner"]],
 });
 
 const emptyFilter = (filter) => ({
