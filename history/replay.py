@@ -1,11 +1,12 @@
-"""The engine once more, over what was recorded: the same points and events, bit for bit.
+"""The engine and the scanner once more, over what was recorded: the same points and events, bit for bit.
 
-What makes that so is said in docs/replay.md.
+What makes that so, and where it is not, is said in docs/replay.md.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from statistics import median
+from typing import Final, TypeVar
 
 from msgspec import Struct, structs
 
@@ -13,8 +14,11 @@ from history.recorded import Received
 from history.schema import started_shard
 from markets.config import MarketConfig, Shard
 from markets.events import OpportunityEvent, Quote, SpreadPoints
+from markets.selection import scan_pairs
 from realtime.engine import SpreadEngine
-from realtime.passing import Passing
+from realtime.lifecycle import opportunity_events
+from realtime.rates import Rates
+from realtime.scanner import Scanner
 
 SLOT_US: Final = 50_000
 """Results are handed on once per this much recorded time, at any speed: their order is always the same."""
@@ -27,6 +31,8 @@ LEAD_IN_US: Final = 15 * 60 * 1_000_000
 
 _NS_PER_US: Final = 1_000
 
+T = TypeVar("T")
+
 
 class Results(Struct):
     """What the engine made of one slot, by the recorded time `now_us`."""
@@ -37,56 +43,108 @@ class Results(Struct):
 
 
 class _Lane:
-    """One symbol: no quote of another one can touch its charts, so it has an engine of its own.
+    """One symbol: no quote of another one can touch its charts and pairs, so it has engines of its own.
 
     Its collector may have been restarted, on another machine perhaps, while others went on.
     """
 
-    def __init__(self, config: MarketConfig) -> None:
+    def __init__(self, config: MarketConfig, symbol: str) -> None:
         self._exchanges = [exchange.key for exchange in config.exchanges]
+        self._names = {each.exchange: each.symbol for each in config.listings}
+        self._symbol = symbol
+        self._fees = {exchange.key: exchange.taker_fee_bps / 10_000 for exchange in config.exchanges}
         self._engine = SpreadEngine(window_points=1)  # nobody looks at the window
         self._engine.configure(config)
-        self._passing = Passing()
-        self._passing.configure(config, 0)
+        self._scanner = Scanner()
+        self._scanner.configure(config, symbol.__eq__, 0, 0)
         self._last: Quote | None = None
 
-    def feed(self, event: Received, symbol: str) -> None:
+    @property
+    def needs_rates(self) -> bool:
+        """Whether some of its prices are in another stablecoin."""
+        return bool(self._scanner.rates.needed)
+
+    def feed(self, event: Received) -> None:
         """Take one event; a state that names no exchange is of all of them."""
         if isinstance(event, Quote):
             self._last = event
             self._engine.on_quote(event)
+            self._scanner.on_quote(event)
             return
         for exchange in [event.exchange] if event.exchange else self._exchanges:
-            self._engine.on_state(structs.replace(event, exchange=exchange, symbols=(symbol,)))
+            name = self._names.get(exchange, self._symbol)
+            state = structs.replace(event, exchange=exchange, symbols=(name,))
+            self._engine.on_state(state)
+            self._scanner.on_state(state)
+
+    def hear(self, rates: dict[str, tuple[float, int]]) -> None:
+        """Take over what stablecoins are worth, by symbol, and since when."""
+        self._scanner.rates.hear(rates)
 
     def expire(self, now_us: int) -> None:
-        """Let charts go stale until a time that is not before the last quote."""
+        """Let charts and opportunities age until a time that is not before the last quote."""
         if self._last is not None:
             since_us = now_us - self._last.received_ts_us
-            self._engine.expire(self._last.received_mono_ns + since_us * _NS_PER_US, now_us)
+            self._age(self._last.received_mono_ns + since_us * _NS_PER_US, now_us)
+
+    def _age(self, now_mono_ns: int, now_us: int) -> None:
+        self._engine.expire(now_mono_ns, now_us)
+        self._scanner.tick(now_us, now_mono_ns)
+        self._engine.set_rates(self._scanner.rates.current)
 
     def collect(self) -> tuple[list[SpreadPoints], list[OpportunityEvent]]:
-        """What is new."""
+        """What is new as of the last quote."""
+        if self._last is not None:
+            self._age(self._last.received_mono_ns, self._last.received_ts_us)
         deltas = [delta for delta in self._engine.collect() if len(delta.points)]
         points = [SpreadPoints(d.symbol, d.exchange1, d.exchange2, d.points) for d in deltas]
-        return points, self._passing.update(deltas)
+        return points, opportunity_events(self._scanner.lifecycle.take(), self._fees)
 
     def counts(self) -> dict[str, int]:
         """What the engine did."""
         return structs.asdict(self._engine.counters)
 
 
+class _RateBoard:
+    """What stablecoins are worth, for every lane that needs it, whichever shard collected it."""
+
+    def __init__(self, config: MarketConfig) -> None:
+        rates = Rates()
+        rates.configure(config.listings)
+        self.symbols = frozenset(rates.legs)
+        self._mids: defaultdict[str, dict[str, float]] = defaultdict(dict)
+
+    def feed(self, event: Received, symbol: str) -> None:
+        """Take one event of a symbol that says a rate."""
+        if isinstance(event, Quote):
+            self._mids[symbol][event.exchange] = (event.bid + event.ask) / 2
+        elif event.state != "up":
+            for exchange in [event.exchange] if event.exchange else list(self._mids[symbol]):
+                self._mids[symbol].pop(exchange, None)
+
+    def said(self, now_us: int) -> dict[str, tuple[float, int]]:
+        """As shards tell each other: symbol -> rate and when it held."""
+        return {symbol: (median(mids.values()), now_us) for symbol, mids in self._mids.items() if mids}
+
+
 class Replay:
-    """Feeds recorded events to engines configured as now; symbols without a chart must not be fed."""
+    """Feeds recorded events to engines configured as now; `reads` are the symbols to be fed."""
 
     def __init__(self, config: MarketConfig, symbols: Iterable[str]) -> None:
         self.counts: Counter[str] = Counter()
         """What the engines did (`realtime.engine.Counters`), complete once `run` has ended."""
-        self._configs = {symbol: _only(config, symbol) for symbol in symbols}
-        self._lanes = {symbol: _Lane(only) for symbol, only in self._configs.items()}
+        self._configs = _one_each(config, symbols)
+        self._lanes = {symbol: _Lane(only, symbol) for symbol, only in self._configs.items()}
+        self._routes = _routes(self._configs)
+        self._rates = _RateBoard(config)
         self._touched: dict[str, None] = {}
         self._pending = Results(0, [], [])
         self._fed = 0
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The instruments' symbols that the lanes are made of, and those that say a rate."""
+        return frozenset(self._routes) | self._rates.symbols
 
     def run(self, events: Iterable[Received], end_us: int) -> Iterator[Results]:
         """Results slot by slot, the last one with what went stale until `end_us`."""
@@ -101,15 +159,28 @@ class Replay:
 
     def _feed(self, event: Received) -> None:
         self._fed += 1
+        for symbol in self._symbols_of(event):
+            if symbol in self._rates.symbols:
+                self._rates.feed(event, symbol)
+            for lane in self._lanes_of(event.exchange, symbol):
+                self._lanes[lane].feed(event)
+                self._touched[lane] = None
+
+    def _symbols_of(self, event: Received) -> Iterable[str]:
+        """An instrument's symbol, or all; a collector's beginning is of none."""
         if isinstance(event, Quote):
-            self._lanes[event.symbol].feed(event, event.symbol)
-            self._touched[event.symbol] = None
-        elif not event.exchange and (shard := started_shard(event.reason)):
+            return (event.symbol,)
+        if not event.exchange and (shard := started_shard(event.reason)):
             self._restart(shard)
-        else:
-            for symbol in self._lanes if event.symbols == ("",) else event.symbols:
-                self._lanes[symbol].feed(event, symbol)
-                self._touched[symbol] = None
+            return ()
+        return self.reads if event.symbols == ("",) else event.symbols
+
+    def _lanes_of(self, exchange: str, symbol: str) -> Iterable[str]:
+        """Those that compare an exchange's symbol, all exchanges' where none is named; mostly one."""
+        by_exchange = self._routes.get(symbol, {})
+        if exchange:
+            return (by_exchange[exchange],) if exchange in by_exchange else ()
+        return dict.fromkeys(by_exchange.values())
 
     def _restart(self, shard: Shard) -> None:
         """A collector began, with an engine that knows nothing; the one before saw the events until here."""
@@ -117,7 +188,7 @@ class Replay:
         self._end(owned, self._pending.now_us)
         self._gather(owned)
         for symbol in owned:
-            self._lanes[symbol] = _Lane(self._configs[symbol])
+            self._lanes[symbol] = _Lane(self._configs[symbol], symbol)
 
     def _end(self, symbols: Iterable[str], now_us: int) -> None:
         for symbol in symbols:
@@ -127,8 +198,12 @@ class Replay:
             self._touched[symbol] = None
 
     def _gather(self, symbols: Iterable[str]) -> None:
+        rates = self._rates.said(self._pending.now_us)
         for symbol in symbols:
-            points, events = self._lanes[symbol].collect()
+            lane = self._lanes[symbol]
+            if lane.needs_rates:
+                lane.hear(rates)
+            points, events = lane.collect()
             self._pending.points += points
             self._pending.events += events
 
@@ -140,12 +215,43 @@ class Replay:
         return done
 
 
-def _only(config: MarketConfig, symbol: str) -> MarketConfig:
-    return structs.replace(
-        config,
-        instruments=frozenset(each for each in config.instruments if each.symbol == symbol),
-        opportunities=tuple(each for each in config.opportunities if each.symbol == symbol),
-    )
+def computable(config: MarketConfig) -> frozenset[str]:
+    """The symbols of which there is something to compute: a chart, or a pair that a filter follows."""
+    charted = {opportunity.symbol for opportunity in config.opportunities}
+    return frozenset(charted | {pair.symbol for pair in scan_pairs(config) if pair.filters})
+
+
+def _one_each(config: MarketConfig, symbols: Iterable[str]) -> dict[str, MarketConfig]:
+    """A configuration per symbol, with nothing of the others."""
+    instruments = _by(config.instruments, lambda each: each.shard_key)
+    charts = _by(config.opportunities, lambda each: each.symbol)
+    listings = _by(config.listings, lambda each: each.counts_as)
+    return {
+        symbol: structs.replace(
+            config,
+            instruments=frozenset(instruments[symbol]),
+            opportunities=tuple(charts[symbol]),
+            listings=tuple(listings[symbol]),
+        )
+        for symbol in symbols
+    }
+
+
+def _by(rows: Iterable[T], name: Callable[[T], str]) -> defaultdict[str, list[T]]:
+    found: defaultdict[str, list[T]] = defaultdict(list)
+    for row in rows:
+        found[name(row)].append(row)
+    return found
+
+
+def _routes(configs: dict[str, MarketConfig]) -> dict[str, dict[str, str]]:
+    """An instrument's symbol -> exchange -> the symbol it is compared under."""
+    routes: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for symbol, config in configs.items():
+        aliases = {each.exchange: each.symbol for each in config.listings}
+        for exchange in config.exchanges:
+            routes[aliases.get(exchange.key, symbol)][exchange.key] = symbol
+    return dict(routes)
 
 
 def between(results: Results, start_us: int, end_us: int) -> Results:

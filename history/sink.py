@@ -76,8 +76,9 @@ class LakeSink:
 
     def configure(self, config: MarketConfig) -> None:
         """Take over which symbols there are: gaps are told, and rows counted, for each."""
-        symbols = {each.symbol for each in config.instruments} | {o.symbol for o in config.opportunities}
-        self._symbols = frozenset(filter(self._shard.owns, symbols))
+        owns = self._shard.owns
+        collected = {each.symbol for each in config.instruments if owns(each.shard_key)}
+        self._symbols = frozenset(collected | {o.symbol for o in config.opportunities if owns(o.symbol)})
         for key in [key for key in self._rows_by_symbol if key[1] not in self._symbols]:
             del self._rows_by_symbol[key]
 

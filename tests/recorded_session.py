@@ -6,10 +6,21 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from history.schema import collector_started
-from markets.config import ExchangeConfig, FilterConfig, InstrumentConfig, MarketConfig, Opportunity, Shard
+from markets.config import (
+    ExchangeConfig,
+    FilterConfig,
+    IdentityConfig,
+    InstrumentConfig,
+    ListingConfig,
+    MarketConfig,
+    Opportunity,
+    PairConfig,
+    Shard,
+)
 from markets.events import OpportunityEvent, Quote, SpreadPoints, StreamState
 from realtime.engine import SpreadEngine
-from realtime.passing import Passing
+from realtime.lifecycle import opportunity_events
+from realtime.scanner import Scanner
 
 NOON_US = 1_760_000_400_000_000  # 2025-10-09 09:00 UTC: an hour begins
 VENUES = ("binance", "bybit", "okx")
@@ -19,7 +30,10 @@ TOLERANCE_MS = 1000
 
 
 def config(symbols: Sequence[str] = SYMBOLS) -> MarketConfig:
-    """Three venues, two pairs, one filter with a live criterion."""
+    """Three venues, two pairs, and two filters that an edge trembles about.
+
+    The coins are confirmed to be the same, for what is invented here has nothing to do with each other.
+    """
     return MarketConfig(
         revision=7,
         exchanges=tuple(ExchangeConfig(key, key, True, 10.0, 8.0) for key in VENUES),
@@ -29,7 +43,17 @@ def config(symbols: Sequence[str] = SYMBOLS) -> MarketConfig:
             for s in symbols
         ),
         opportunities=tuple(Opportunity(s, *pair, TOLERANCE_MS, (1,)) for s in symbols for pair in PAIRS),
-        filters=(FilterConfig(1, "wide", min_spread_pct=0.1),),
+        filters=(
+            FilterConfig(1, "wide", min_edge_bps=-15.0, close_edge_bps=-25.0),
+            FilterConfig(2, "held", min_edge_bps=-18.0, min_duration_ms=30, charted=False),
+        ),
+        listings=tuple(
+            ListingConfig(key, s, s.replace("/", ""), *s.split("/"), counts_as=s)
+            for key in VENUES
+            for s in symbols
+        ),
+        pairs=tuple(PairConfig(*pair, TOLERANCE_MS) for pair in PAIRS),
+        identities=tuple(IdentityConfig(s, *pair, "confirmed") for s in symbols for pair in PAIRS),
     )
 
 
@@ -106,18 +130,22 @@ class Live:
         self._dice = random.Random(seed)
         self._engine = SpreadEngine()
         self._engine.configure(terms)
-        self._passing = Passing()
-        self._passing.configure(terms, 0)
+        self._scanner = Scanner()
+        self._scanner.configure(terms, lambda symbol: True, 0, 0)
+        self._fees = {exchange.key: exchange.taker_fee_bps / 10_000 for exchange in terms.exchanges}
 
     def run(self, received: Sequence[Quote | StreamState]) -> None:
         """Take everything, to the end."""
         for event, following in zip(received, [*received[1:], None], strict=True):
             if isinstance(event, Quote):
                 self._engine.on_quote(event)
+                self._scanner.on_quote(event)
             elif event.exchange:
                 self._engine.on_state(event)
+                self._scanner.on_state(event)
             for now_ns, now_us in self._moments(event, following):
                 self._engine.expire(now_ns, now_us)
+                self._scanner.tick(now_us, now_ns)
                 self._collect()
         self._collect()
 
@@ -132,7 +160,7 @@ class Live:
     def _collect(self) -> None:
         deltas = [delta for delta in self._engine.collect() if len(delta.points)]
         self.points += [SpreadPoints(d.symbol, d.exchange1, d.exchange2, d.points) for d in deltas]
-        self.events += self._passing.update(deltas)
+        self.events += opportunity_events(self._scanner.lifecycle.take(), self._fees)
 
 
 def live(*sessions: Session, terms: MarketConfig | None = None, seed: int = 1) -> Live:

@@ -17,7 +17,7 @@ from history.lake_market import LakeMarket
 from history.pacing import Pace
 from history.reader import LakeReader
 from history.recorded import Recorded
-from history.replay import LEAD_IN_US, Replay, between
+from history.replay import LEAD_IN_US, Replay, between, computable
 from history.replay_output import Lines, Output, Store
 from history.times import parse_time, shown_time
 from markets.config import InvalidConfig, MarketConfig
@@ -85,9 +85,9 @@ class Command(BaseCommand):
             return
         config = _config()
         symbols = _symbols(config, options["symbols"])
-        recorded = Recorded(LakeReader(lake), symbols)
-        start_us, end_us = _range(recorded, lake, options["start_us"], options["end_us"])
         replay = Replay(config, symbols)
+        recorded = Recorded(LakeReader(lake), replay.reads)
+        start_us, end_us = _range(recorded, lake, options["start_us"], options["end_us"])
         name = f"{lake.url} {start_us} {end_us} {sorted(symbols)} {config.revision}"
         with self._output(lake, name, options) as output:
             self._run(replay, recorded, (start_us, end_us), Pace(options["speed"]), output)
@@ -156,7 +156,7 @@ class Command(BaseCommand):
             shown = ", ".join(f"{symbol} {count}" for symbol, count in skipped.most_common(_SKIPPED_SHOWN))
             self.stderr.write(
                 f"Skipped {skipped.total()} quotes of {len(skipped)} symbols that are not asked for "
-                f"or have no chart now: {shown}{', …' if len(skipped) > _SKIPPED_SHOWN else ''}"
+                f"or that no filter selects now: {shown}{', …' if len(skipped) > _SKIPPED_SHOWN else ''}"
             )
 
 
@@ -187,19 +187,18 @@ def _config() -> MarketConfig:
 
 
 def _symbols(config: MarketConfig, asked: str) -> frozenset[str]:
-    """The symbols that have a chart now, or those of them that were asked for."""
-    charted = {opportunity.symbol for opportunity in config.opportunities}
-    if not charted:
+    """The symbols of which there is something to compute now, or those of them that were asked for."""
+    there = computable(config)
+    if not there:
         raise CommandError("no enabled filter selects an opportunity, so there is nothing to compute")
-    by_letters = {symbol.replace("/", ""): symbol for symbol in charted}
+    by_letters = {symbol.replace("/", ""): symbol for symbol in there}
     names = _names(asked)
     found = {name: by_letters.get(name.replace("/", "")) for name in names}
     if missing := [name for name, symbol in found.items() if symbol is None]:
         raise CommandError(
-            f"--symbols: no chart of {', '.join(missing)} in the current configuration; "
-            f"there are {', '.join(sorted(charted))}"
+            f"--symbols: no filter selects {', '.join(missing)} now; there are {', '.join(sorted(there))}"
         )
-    return frozenset(symbol for symbol in found.values() if symbol) or frozenset(charted)
+    return frozenset(symbol for symbol in found.values() if symbol) or there
 
 
 def _names(asked: str) -> list[str]:
