@@ -194,7 +194,7 @@ class ScanTable:
         self.state = np.maximum(self.state1, self.state2)
         bits = self._gate_bits(states, buy, sell)
         self.passed, self.failed, self.unknown = gates.counts(bits)
-        self.blocked = gates.blocking(bits) != 0
+        self.blocked = gates.blocking(bits.astype(np.int64)) != 0
 
     def _gate_bits(self, states: Ints, buy: Ints, sell: Ints) -> gates.Bits:
         """Every row's gates in its better direction."""

@@ -1,0 +1,73 @@
+"""A market of a few exchanges for the scanner's table, and what a collector would say of it."""
+
+import time
+from itertools import combinations
+
+import numpy as np
+
+from markets.config import ExchangeConfig, FilterConfig, ListingConfig, MarketConfig, Opportunity, PairConfig
+from realtime.identity import PASS
+from realtime.scan_wire import LEG_ROW, PAIR_ROW, Directory, LegName, ShardScan, State
+
+FEE_BPS = 10.0
+EXCHANGES = ("binance", "bybit", "okx")
+
+
+def listing(exchange: str, symbol: str, volume: float | None = 1e6) -> ListingConfig:
+    """A symbol as an exchange lists it, under its own name."""
+    base, _, quote = symbol.partition("/")
+    return ListingConfig(exchange, symbol, base + quote, base, quote, symbol, volume=volume)
+
+
+def market(
+    symbols: tuple[str, ...] = ("BTC/USDT", "ETH/USDT"),
+    exchanges: tuple[str, ...] = EXCHANGES,
+    listings: tuple[ListingConfig, ...] = (),
+    filters: tuple[FilterConfig, ...] = (),
+    charts: tuple[Opportunity, ...] = (),
+) -> MarketConfig:
+    """Every symbol on every exchange, all pairs enabled, the same fee everywhere."""
+    return MarketConfig(
+        revision=1,
+        exchanges=tuple(ExchangeConfig(key, key.title(), True, FEE_BPS, FEE_BPS) for key in exchanges),
+        instruments=frozenset(),
+        opportunities=charts,
+        filters=filters,
+        listings=listings or tuple(listing(key, symbol) for key in exchanges for symbol in symbols),
+        pairs=tuple(PairConfig(one, two, None) for one, two in combinations(sorted(exchanges), 2)),
+    )
+
+
+def told(
+    config: MarketConfig, prices: dict[tuple[str, str], float], shard: str = "1/1", **columns: object
+) -> ShardScan:
+    """What a collector says when these are the bids; asks are a bp higher, the rest as `columns` say."""
+    names = [LegName(leg.exchange, leg.symbol, leg.counts_as) for leg in config.listings]
+    rows = np.zeros(len(names), LEG_ROW)
+    rows["bid"] = [prices.get((name.exchange, name.symbol), np.nan) for name in names]
+    rows["ask"] = rows["bid"] * 1.0001
+    rows["bid_size"], rows["ask_size"], rows["scale"] = 2.0, 1.0, 1.0
+    rows["received_ts_us"], rows["age_ms"], rows["gap_ms"] = 1, 50.0, 100.0
+    rows["age_ms"][np.isnan(rows["bid"])] = np.nan
+    rows["up"] = True
+    for name, value in columns.items():
+        rows[name] = value
+    pairs = [
+        (one, two)
+        for pair in config.pairs
+        for one, first in enumerate(names)
+        for two, second in enumerate(names)
+        if (first.exchange, second.exchange) == (pair.exchange1, pair.exchange2)
+        and first.counts_as == second.counts_as
+    ]
+    evidence = np.zeros(len(pairs), PAIR_ROW)
+    evidence["identity"] = PASS
+    now_us = time.time_ns() // 1000
+    directory = Directory(shard, 1, config.revision, names, np.array(pairs, "<i4").tobytes())
+    return ShardScan(
+        directory,
+        State(1, 1, now_us, rows.tobytes()),
+        State(1, 1, now_us, evidence.tobytes()),
+        now_us,
+        time.monotonic(),
+    )
