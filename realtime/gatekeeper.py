@@ -74,10 +74,11 @@ class Gatekeeper:
         bits |= gates.IDENTITY[self.identity.verdict(direction.index)]
         for leg in (direction.buy, direction.sell):
             rate = gates.rate_of(leg, direction.pair.symbol)
-            bits |= gates.leg_bits(leg, self._state(leg, now_mono_ns), rate, self._terms)
+            bits |= gates.leg_bits(leg, self.state(leg, now_mono_ns), rate, self._terms)
         return bits
 
-    def _state(self, leg: Leg, now_mono_ns: int) -> int:
+    def state(self, leg: Leg, now_mono_ns: int) -> int:
+        """How fresh a leg is, one of `realtime.freshness`."""
         overdue = freshness.is_overdue(freshness.age_ms(leg, now_mono_ns), leg.gap_ms, self._terms)
         suspected = overdue and self._is_suspected(leg, now_mono_ns)
         return freshness.state(freshness.is_usable(leg), overdue, suspected)
@@ -89,7 +90,7 @@ class Gatekeeper:
         return freshness.is_mute(self._of_exchange[leg.exchange], self._legs, now_mono_ns, terms)
 
     def _stale(self, direction: Direction, now_mono_ns: int) -> str:
-        states = ((leg, self._state(leg, now_mono_ns)) for leg in (direction.buy, direction.sell))
+        states = ((leg, self.state(leg, now_mono_ns)) for leg in (direction.buy, direction.sell))
         return ", ".join(
             f"{leg.exchange} is {freshness.STATES[state]}" for leg, state in states if state > freshness.QUIET
         )
