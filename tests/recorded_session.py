@@ -48,7 +48,7 @@ def config(symbols: Sequence[str] = SYMBOLS) -> MarketConfig:
             FilterConfig(2, "held", min_edge_bps=-18.0, min_duration_ms=30, charted=False),
         ),
         listings=tuple(
-            ListingConfig(key, s, s.replace("/", ""), *s.split("/"), counts_as=s)
+            ListingConfig(key, s, s.replace("/", ""), s.partition("/")[0], "USDT", s)
             for key in VENUES
             for s in symbols
         ),

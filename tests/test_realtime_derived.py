@@ -1,103 +1,73 @@
-"""What the realtime sink hands to the sinks after it: every point it made, and what passes a filter."""
+"""What the realtime sink hands to the sinks after it: every point, every episode, and the lake's events."""
 
-from math import isnan, nan
+from typing import TypeVar
 
 import numpy as np
-from msgspec import structs
 
-from markets.config import ExchangeConfig, FilterConfig, InstrumentConfig, MarketConfig, Opportunity
-from markets.events import OpportunityEvent, SpreadPoints
-from realtime.passing import Passing
-from realtime.points import POINT_COLUMNS, ChartDelta, ChartState
+from markets.config import (
+    ExchangeConfig,
+    FilterConfig,
+    IdentityConfig,
+    InstrumentConfig,
+    ListingConfig,
+    MarketConfig,
+    Opportunity,
+    PairConfig,
+)
+from markets.events import DerivedEvent, Episode, OpportunityEvent, SpreadPoints
 from tests.live import desk, eventually
 
-WIDE = FilterConfig(1, "wide", min_spread_pct=0.5)
-PROFITABLE = FilterConfig(2, "profitable", min_edge_bps=10.0)
-EVERYTHING = FilterConfig(3, "everything")
-CHART = "BTC/USDT|binance|bybit"
+KEYS = ("binance", "bybit")
+WIDE = FilterConfig(1, "wide", min_edge_bps=50.0, close_edge_bps=10.0, min_size=1.0)
+
+E = TypeVar("E", bound=DerivedEvent)
 
 
-def config(*filters: FilterConfig) -> MarketConfig:
-    """One chart that every filter selects."""
-    keys = ("binance", "bybit")
+def config() -> MarketConfig:
+    """One pair, charted, that a filter follows."""
     return MarketConfig(
         revision=1,
-        exchanges=tuple(ExchangeConfig(key, key, True, 10.0, 10.0) for key in keys),
-        instruments=frozenset(InstrumentConfig(key, "BTC/USDT", "BTCUSDT") for key in keys),
-        opportunities=(Opportunity("BTC/USDT", *keys, None, tuple(f.id for f in filters)),),
-        filters=filters,
+        exchanges=tuple(ExchangeConfig(key, key, True, 10.0, 10.0) for key in KEYS),
+        instruments=frozenset(InstrumentConfig(key, "BTC/USDT", "BTCUSDT") for key in KEYS),
+        opportunities=(Opportunity("BTC/USDT", *KEYS, None, (1,)),),
+        filters=(WIDE,),
+        listings=tuple(
+            ListingConfig(key, "BTC/USDT", "BTCUSDT", "BTC", "USDT", "BTC/USDT", volume=1e9) for key in KEYS
+        ),
+        pairs=(PairConfig(*KEYS, None),),
+        identities=(IdentityConfig("BTC/USDT", *KEYS, "confirmed"),),
     )
 
 
-def passing(*filters: FilterConfig) -> Passing:
-    following = Passing()
-    assert following.configure(config(*filters), 0) == []
-    return following
+def of(kind: type[E], emitted: list[DerivedEvent]) -> list[E]:
+    return [event for event in emitted if isinstance(event, kind)]
 
 
-def delta(*points: tuple[int, float, float], state: ChartState = "live") -> ChartDelta:
-    """A chart's news: (time, spread, edge12) per point, edge21 out of reach, sizes 5 and 6."""
-    rows = [(ts, spread, 0, 0, edge12, -99, 5, 6, 0, 0) for ts, spread, edge12 in points]
-    array = np.array(rows, dtype=float).reshape(-1, len(POINT_COLUMNS))
-    return ChartDelta(CHART, "BTC/USDT", "binance", "bybit", state, "", array)
-
-
-def told(events: list[OpportunityEvent]) -> list[tuple[int, str, int]]:
-    return [(e.filter_id, e.event, e.ts_us) for e in events]
-
-
-class TestPassing:
-    def test_a_chart_opens_at_the_first_point_that_passes_and_closes_at_the_first_that_does_not(self) -> None:
-        following = passing(WIDE)
-        (opened,) = following.update([delta((1, 0.1, -20), (2, -0.6, -20))])
-        assert opened == OpportunityEvent("BTC/USDT", "binance", "bybit", 1, "open", 2, -0.6, -20, -99, 5, 6)
-        assert following.update([delta((3, 0.7, -20))]) == []
-        (closed,) = following.update([delta((4, 0.4, -20))])
-        assert (closed.event, closed.ts_us, closed.spread) == ("close", 4, 0.4)
-
-    def test_when_points_are_collected_changes_nothing(self) -> None:
-        points = [(ts, 0.6 if ts % 3 else 0.4, 0.0) for ts in range(1, 20)]
-        at_once = passing(WIDE).update([delta(*points)])
-        one_by_one = passing(WIDE)
-        assert at_once == [event for point in points for event in one_by_one.update([delta(point)])]
-        assert told(at_once)[:3] == [(1, "open", 1), (1, "close", 3), (1, "open", 4)]
-
-    def test_the_edge_counts_in_the_better_direction_and_each_filter_for_itself(self) -> None:
-        following = passing(WIDE, PROFITABLE)
-        assert told(following.update([delta((1, 0.1, 12))])) == [(2, "open", 1)]
-        assert told(following.update([delta((2, 0.9, 9))])) == [(1, "open", 2), (2, "close", 2)]
-
-    def test_a_filter_that_asks_for_nothing_live_is_left_out(self) -> None:
-        assert passing(EVERYTHING).update([delta((1, 9.9, 999))]) == []
-
-    def test_a_chart_that_is_not_live_any_more_closes_and_the_values_are_not_known(self) -> None:
-        following = passing(WIDE)
-        following.update([delta((1, 0.6, 0))])
-        (closed,) = following.update([delta((5, nan, nan), state="stale")])
-        assert (closed.event, closed.ts_us) == ("close", 5)
-        assert isnan(closed.spread)
-
-    def test_news_without_a_point_decides_nothing_while_the_chart_is_live(self) -> None:
-        following = passing(WIDE)
-        following.update([delta((1, 0.6, 0))])
-        assert following.update([delta()]) == []
-
-    def test_a_filter_or_chart_that_goes_closes_what_was_open(self) -> None:
-        following = passing(WIDE, PROFITABLE)
-        following.update([delta((1, 0.6, 12))])
-        assert told(following.configure(config(WIDE), 8)) == [(2, "close", 8)]
-        assert told(following.configure(structs.replace(config(WIDE), opportunities=()), 9)) == [
-            (1, "close", 9)
-        ]
-
-
-async def test_the_sink_emits_every_point_and_what_passes() -> None:
-    async with desk(config(WIDE)) as collector:
-        collector.quote("binance", 101.0)
+async def test_points_episodes_and_what_the_lake_keeps_of_them() -> None:
+    async with desk(config()) as collector:
         collector.quote("bybit", 100.0)
-        await eventually(lambda: len(collector.emitted) == 2, "a point and an opening")
-        collector.quote("bybit", 101.0)
-    points = np.concatenate([e.points for e in collector.emitted if isinstance(e, SpreadPoints)])
-    events = [e for e in collector.emitted if isinstance(e, OpportunityEvent)]
-    assert np.allclose(points[:, 1], [1.0, 0.0])
-    assert [(e.event, e.ts_us) for e in events] == [("open", points[0, 0]), ("close", points[1, 0])]
+        collector.quote("binance", 101.0)
+        await eventually(lambda: of(Episode, collector.emitted), "an opening")
+        collector.quote("binance", 100.2)  # less than the fees: it is over
+        await eventually(lambda: len(of(Episode, collector.emitted)) == 2, "a close")
+    points = np.concatenate([event.points for event in of(SpreadPoints, collector.emitted)])
+    assert np.allclose(points[:, 1], [1.0, 0.2])
+    opened, closed = of(Episode, collector.emitted)
+    assert (opened.phase, opened.buy_on, opened.sell_on) == ("open", "bybit", "binance")
+    assert (closed.phase, closed.id, closed.reason) == ("close", opened.id, "edge fell below 10.0 bps")
+    events = of(OpportunityEvent, collector.emitted)
+    assert [(each.event, each.ts_us) for each in events] == [("open", points[0, 0]), ("close", points[1, 0])]
+    assert np.allclose([each.spread for each in events], points[:, 1])
+    assert np.allclose([each.edge12 for each in events], points[:, 4])
+    assert np.allclose([each.size12 for each in events], points[:, 6])
+
+
+async def test_a_sink_that_ends_leaves_nothing_open() -> None:
+    async with desk(config()) as collector:
+        collector.quote("bybit", 100.0)
+        collector.quote("binance", 101.0)
+        await eventually(lambda: of(Episode, collector.emitted), "an opening")
+    assert [(each.phase, each.reason) for each in of(Episode, collector.emitted)] == [
+        ("open", ""),
+        ("close", "collector stopped"),
+    ]
