@@ -4,9 +4,10 @@
 
 Eight exchanges, 20 symbols, 5 quotes a second and instrument: 2.9 million quotes, with trades, an
 exchange that goes down and one that loses something. The clocks are the session's own, everything
-else is what a collector does: the engine, collected every 50 ms; the lake's buffer, committed once per
-second of the session. Then the hour is compacted, one chart is read, and all of it is replayed and
-compared with what was stored, to the last bit. Takes about five minutes; --lake keeps the tables.
+else is what a collector does: the engine and the scanner, collected every 50 ms; the lake's buffer,
+committed once per second of the session. Then the hour is compacted, one chart is read, and all of it
+is replayed and compared with what was stored, to the last bit. Takes about five minutes; --lake keeps
+the tables.
 """
 
 import argparse
@@ -38,21 +39,25 @@ from history.inventory import files_of
 from history.lake import Lake
 from history.reader import LakeReader
 from history.recorded import Recorded
-from history.replay import Replay
+from history.replay import Replay, computable
 from history.replay_output import Lines, Store
 from history.schema import SCHEMAS, collector_started
 from markets.config import (
     ExchangeConfig,
     FilterConfig,
+    IdentityConfig,
     InstrumentConfig,
+    ListingConfig,
     MarketConfig,
     Opportunity,
+    PairConfig,
     Shard,
 )
 from markets.defaults import FILTER_BASES, FILTER_PAIRS
 from markets.events import Liveness, Quote, Side, SpreadPoints, StreamState, Trade
 from realtime.engine import SpreadEngine
-from realtime.passing import Passing
+from realtime.lifecycle import opportunity_events
+from realtime.scanner import Scanner
 from simulator.catalogue import EXCHANGES, Listing, listings
 from simulator.market import Market
 
@@ -60,6 +65,8 @@ START_US: Final = 1_767_261_600_000_000  # 2026-01-01 10:00 UTC
 BOOT_NS: Final = 86_400_000_000_000
 RATE: Final = 5.0
 TRADE_SHARE: Final = 0.2
+OPEN_BPS: Final = -14.0  # the invented market is calm: after 20 bps of fees little is left
+CLOSE_BPS: Final = -17.0
 COLLECT_US: Final = 50_000
 SECOND_US: Final = 1_000_000
 
@@ -67,7 +74,7 @@ Received = Quote | Trade | StreamState
 
 
 def config(symbols: tuple[Listing, ...]) -> MarketConfig:
-    """The default desk's twenty charts, and a filter that asks for a spread."""
+    """The default desk's twenty charts, and a filter that follows all symbols; their coins are confirmed."""
     bases = [listing.symbol for listing in symbols if listing.base in FILTER_BASES]
     return MarketConfig(
         revision=1,
@@ -76,7 +83,15 @@ def config(symbols: tuple[Listing, ...]) -> MarketConfig:
             InstrumentConfig(key, each.symbol, each.base) for key, each in product(EXCHANGES, symbols)
         ),
         opportunities=tuple(Opportunity(s, *pair, 1000, (1,)) for s in bases for pair in FILTER_PAIRS),
-        filters=(FilterConfig(1, "wide", min_spread_pct=0.1),),
+        filters=(FilterConfig(1, "wide", min_edge_bps=OPEN_BPS, close_edge_bps=CLOSE_BPS),),
+        listings=tuple(
+            ListingConfig(key, each.symbol, each.base, each.base, each.quote, each.symbol, volume=each.volume)
+            for key, each in product(EXCHANGES, symbols)
+        ),
+        pairs=tuple(PairConfig(*pair, 1000) for pair in FILTER_PAIRS),
+        identities=tuple(
+            IdentityConfig(each.symbol, *pair, "confirmed") for each in symbols for pair in FILTER_PAIRS
+        ),
     )
 
 
@@ -149,8 +164,9 @@ class Collector:
     def __init__(self, lake: Lake, terms: MarketConfig) -> None:
         self._engine = SpreadEngine()
         self._engine.configure(terms)
-        self._passing = Passing()
-        self._passing.configure(terms, 0)
+        self._scanner = Scanner()
+        self._scanner.configure(terms, lambda symbol: True, START_US, BOOT_NS)
+        self._fees = {exchange.key: exchange.taker_fee_bps / 10_000 for exchange in terms.exchanges}
         self._buffer = Buffer()
         self._appenders = {table: Appender(lake, table, "sink-simulated-hour") for table in SCHEMAS}
         self._collected_us = self._flushed_us = START_US
@@ -168,19 +184,22 @@ class Collector:
                 self._flushed_us = event.received_ts_us
             if isinstance(event, Quote):
                 self._engine.on_quote(event)
+                self._scanner.on_quote(event)
             elif isinstance(event, StreamState):
                 self._engine.on_state(event)
+                self._scanner.on_state(event)
             self._buffer.add([event])
         self._collect(event)
         self._flush()
 
     def _collect(self, event: Received) -> None:
         self._engine.expire(event.received_mono_ns, event.received_ts_us)
+        self._scanner.tick(event.received_ts_us, event.received_mono_ns)
         deltas = self._engine.collect()
         self._buffer.add(
             SpreadPoints(d.symbol, d.exchange1, d.exchange2, d.points) for d in deltas if len(d.points)
         )
-        self._buffer.add(self._passing.update(deltas))
+        self._buffer.add(opportunity_events(self._scanner.lifecycle.take(), self._fees))
         self._collected_us = event.received_ts_us
 
     def _flush(self) -> None:
@@ -225,10 +244,9 @@ def query(lake: Lake) -> dict[str, Any]:
 
 def replayed(lake: Lake, terms: MarketConfig, output: Any) -> Replay:
     """Everything, as fast as it goes."""
-    symbols = frozenset(opportunity.symbol for opportunity in terms.opportunities)
-    recorded = Recorded(LakeReader(lake), symbols)
+    replay = Replay(terms, computable(terms))
+    recorded = Recorded(LakeReader(lake), replay.reads)
     low, high = recorded.range() or (0, 0)
-    replay = Replay(terms, symbols)
     for results in replay.run(recorded.events(low, high + 1), high + 1):
         output.add(results)
     output.close()
