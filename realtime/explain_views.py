@@ -11,7 +11,7 @@ from django.db.models import CharField, F, Func, QuerySet, Value
 from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -200,10 +200,7 @@ def _gate_links(asked: Asked) -> dict[str, str]:
 
 
 def _admin(model: str, search: str) -> str:
-    try:
-        address = reverse(f"admin:markets_{model}_changelist")
-    except NoReverseMatch:  # until all of them are in the admin
-        return reverse("admin:index")
+    address = reverse(f"admin:markets_{model}_changelist")
     return f"{address}?{urlencode({'q': search})}" if search else address
 
 

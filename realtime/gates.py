@@ -233,8 +233,8 @@ class Facts:
         """Whether both exchanges trade it now."""
         halted = [leg for leg in legs if not leg.active]
         value = ", ".join(f"{leg.exchange} {'trading' if leg.active else 'halted'}" for leg in legs)
-        words = "; ".join(f"{leg.exchange} does not trade it now{_own_word(leg)}" for leg in halted)
-        words = words or "both exchanges trade it" + "".join(map(_own_word, legs))
+        words = "; ".join(f"{leg.exchange} does not trade it now{_own_words(leg)}" for leg in halted)
+        words = words or "both exchanges trade it" + _own_words(*legs)
         return Gate("status", value, "trading on both", "fail" if halted else "pass", words)
 
     def fees(self, *legs: ListingConfig) -> Gate:
@@ -443,8 +443,9 @@ def quote_of(symbol: str) -> str:
     return symbol.partition("/")[2].partition(":")[0]
 
 
-def _own_word(leg: ListingConfig) -> str:
-    return f" ({leg.exchange} says “{leg.status}”)" if leg.status else ""
+def _own_words(*legs: ListingConfig) -> str:
+    said = ", ".join(f"{leg.exchange} says “{leg.status}”" for leg in legs if leg.status)
+    return said and f" ({said})"
 
 
 def _worst(*verdicts: Verdict) -> Verdict:
