@@ -44,9 +44,11 @@ def desk(db: None) -> None:
 
 
 def set_up() -> None:
-    """One filter with a live criterion for everything between Binance, Bybit and OKX."""
+    """Filters that an edge trembles about, for everything between Binance, Bybit and OKX."""
     seed()
-    OpportunityFilter.objects.update(symbols="BTC/USDT DOGE/USDT", min_spread_pct="0.1")
+    OpportunityFilter.objects.update(
+        symbols="BTC/USDT DOGE/USDT", min_edge_bps=-15, close_edge_bps=-25, min_duration_ms=0
+    )
     wanted = ExchangePair.objects.filter(exchange1__key="binance", exchange2__key__in=("bybit", "okx"))
     OpportunityFilter.objects.get(name="Majors").pairs.set(wanted)
 
@@ -137,7 +139,7 @@ class TestRefusals:
             (["--from", "2020-01-01", "--to", "2020-01-02"], "there are quotes from 2025-10-09T09:00:00"),
             (
                 ["--symbols", "NOPE/USDT"],
-                "no chart of NOPE/USDT in the current configuration; there are BTC/USDT",
+                "no filter selects NOPE/USDT now; there are BTC/USDT",
             ),
             (["--speed", "fast"], "'fast' is neither a number above 0 nor max"),
             (["-o", "/nonexistent/file"], "cannot write /nonexistent/file: No such file"),
