@@ -6,112 +6,95 @@ from typing import Any, cast
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
-from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Model, Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.forms.widgets import Script
 from django.http import HttpRequest, HttpResponse
 from django.urls import path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
+from django.utils.timesince import timesince
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
-from markets.config import InvalidConfig
-from markets.following import following
+from markets import gates_admin, identity_admin  # noqa: F401 - their pages are registered by this
+from markets.config_admin import SwitchAdmin
+from markets.gates_admin import FeeScheduleInline
 from markets.models import Exchange, ExchangePair, Instrument, OpportunityFilter, Symbol
 from markets.selection import FilterRow
-from markets.selectors import count_selected, filter_counts, load_config, max_opportunities
-from markets.services import set_enabled
-
-
-class ConfigAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
-    """A page of the configuration: says whether collectors follow, and warns when they cannot."""
-
-    actions = ("enable", "disable")
-
-    class Media:
-        css = {"all": ("markets/admin.css",)}
-
-    @admin.action(description=_("Enable selected %(verbose_name_plural)s"), permissions=["change"])
-    def enable(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
-        """Switch the selected rows on."""
-        self._switch(request, queryset, True)
-
-    @admin.action(description=_("Disable selected %(verbose_name_plural)s"), permissions=["change"])
-    def disable(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
-        """Switch the selected rows off."""
-        self._switch(request, queryset, False)
-
-    def _switch(self, request: HttpRequest, queryset: QuerySet[Model], enabled: bool) -> None:
-        count = set_enabled(queryset, enabled, cast(User, request.user))
-        if enabled:
-            text = ngettext("%(count)d enabled.", "%(count)d enabled.", count)
-        else:
-            text = ngettext("%(count)d disabled.", "%(count)d disabled.", count)
-        self.message_user(request, text % {"count": count}, messages.SUCCESS)
-        self._warn_if_unusable(request)
-
-    def _warn_if_unusable(self, request: HttpRequest) -> None:
-        try:
-            load_config()
-        except InvalidConfig as error:
-            text = _("Saved, but collectors keep the last good configuration: %(error)s") % {"error": error}
-            self.message_user(request, text, messages.WARNING)
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Save, then say when the whole has become unusable."""
-        super().save_related(request, form, formsets, change)
-        self._warn_if_unusable(request)
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """The list, with how collectors follow."""
-        return super().changelist_view(request, {**(extra_context or {}), "following": following()})
-
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        """The form, with how collectors follow."""
-        return super().render_change_form(request, {**context, "following": following()}, *args, **kwargs)
+from markets.selectors import (
+    count_selected,
+    fee_terms,
+    filter_counts,
+    max_opportunities,
+    todays_fees,
+)
 
 
 @admin.register(Exchange)
-class ExchangeAdmin(ConfigAdmin):
+class ExchangeAdmin(SwitchAdmin):
     """Venues, their fees and addresses, and how their last catalogue sync went."""
 
     list_display = (
         "name",
         "key",
         "enabled",
-        "taker_fee_bps",
-        "maker_fee_bps",
+        "fees_today",
+        "wallets",
         "address",
         "last_sync",
         "sync_error",
     )
     list_filter = ("enabled",)
-    list_select_related = ("catalogue_sync",)
+    list_select_related = ("catalogue_sync", "wallet_sync")
     search_fields = ("key", "name")
-    readonly_fields = ("last_sync", "sync_error")
+    readonly_fields = ("fees_today", "wallets", "last_sync", "sync_error")
     fieldsets = (
         (None, {"fields": ("key", "name", "enabled")}),
-        (_("Fees"), {"fields": ("taker_fee_bps", "maker_fee_bps")}),
+        (_("Fees"), {"fields": ("taker_fee_bps", "maker_fee_bps", "account_tier", "fees_today")}),
         (_("24 h volume"), {"fields": ("min_volume", "max_volume")}),
         (_("Address"), {"fields": ("rest_url", "ws_url")}),
-        (_("Catalogue"), {"fields": ("last_sync", "sync_error")}),
+        (_("Catalogue and wallets"), {"fields": ("last_sync", "sync_error", "wallets")}),
     )
+    inlines = (FeeScheduleInline,)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Exchange | None = None) -> tuple[str, ...]:
         """The key is chosen once: recordings and charts are named by it."""
         return (*self.readonly_fields, "key") if obj else self.readonly_fields
 
-    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Its instruments go with it, although nobody deletes them one by one."""
-        objects, counts, needed, protected = super().get_deleted_objects(objs, request)
-        return objects, counts, needed - {Instrument._meta.verbose_name}, protected
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """Read the schedules of all listed exchanges in one go."""
+        page = super().get_changelist_instance(request)
+        fees = todays_fees()
+        for row in page.result_list:
+            row.fee_terms = fee_terms(row, fees)
+        return page
+
+    @admin.display(description=_("fees today, taker / maker"))
+    def fees_today(self, row: Exchange) -> Any:
+        """What is reckoned with today, and where it comes from."""
+        if row._state.adding:
+            return "–"
+        terms = getattr(row, "fee_terms", None) or fee_terms(row, todays_fees())
+        sign = _("● known") if terms.known else _("○ unknown")
+        rates = f"{terms.taker_bps:g} / {terms.maker_bps:g}"
+        return format_html("{} bps<br>{}: {}", rates, sign, terms.source)
+
+    @admin.display(description=_("wallets"))
+    def wallets(self, row: Exchange) -> Any:
+        """What is known of its wallets, and since when."""
+        sync = getattr(row, "wallet_sync", None)
+        if sync is None:
+            return _("○ unknown: never asked")
+        if sync.error:
+            return _("■ failed: %(error)s") % {"error": sync.error}
+        if not sync.networks:
+            return _("○ unknown: it tells nobody without a key")
+        count = ngettext("● %(count)d network", "● %(count)d networks", sync.networks)
+        return _("%(networks)s, %(age)s ago") % {
+            "networks": count % {"count": sync.networks}, "age": timesince(sync.synced_at),
+        }  # fmt: skip
 
     @admin.display(description=_("address"))
     def address(self, row: Exchange) -> Any:
@@ -132,7 +115,7 @@ class ExchangeAdmin(ConfigAdmin):
 
 
 @admin.register(Symbol)
-class SymbolAdmin(ConfigAdmin):
+class SymbolAdmin(SwitchAdmin):
     """What can be collected; switch on what should be."""
 
     list_display = ("name", "base", "quote", "kind", "enabled", "exchanges")
@@ -156,24 +139,30 @@ class SymbolAdmin(ConfigAdmin):
 
 
 @admin.register(Instrument)
-class InstrumentAdmin(ConfigAdmin):
-    """What exchanges list; the catalogue sync writes all of it but the operator's switch."""
+class InstrumentAdmin(SwitchAdmin):
+    """What exchanges list; the catalogue sync writes all of it but the operator's switch and alias."""
 
     list_display = (
-        "native_id", "exchange", "symbol", "enabled", "active", "status", "tick", "lot", "notional",
+        "native_id", "exchange", "symbol", "alias", "enabled", "active", "status", "tick", "lot", "notional",
         "volume", "synced_at", "delisted_at",
     )  # fmt: skip
     list_filter = (
-        "exchange", "enabled", "active", ("delisted_at", admin.EmptyFieldListFilter), "symbol__enabled",
-        "kind",
+        "exchange", "enabled", "active", ("counts_as", admin.EmptyFieldListFilter),
+        ("delisted_at", admin.EmptyFieldListFilter), "symbol__enabled", "kind",
     )  # fmt: skip
-    list_select_related = ("exchange", "symbol")
+    list_select_related = ("exchange", "symbol", "counts_as")
+    autocomplete_fields = ("counts_as",)
     search_fields = ("native_id", "symbol__name")
     fields = (
-        "exchange", "symbol", "kind", "native_id", "enabled", "active", "status", "tick", "lot", "notional",
-        "volume", "synced_at", "delisted_at",
+        "exchange", "symbol", "kind", "native_id", "enabled", "counts_as", "multiplier", "active", "status",
+        "tick", "lot", "notional", "volume", "synced_at", "delisted_at",
     )  # fmt: skip
-    readonly_fields = tuple(name for name in fields if name != "enabled")
+    readonly_fields = tuple(name for name in fields if name not in ("enabled", "counts_as", "multiplier"))
+
+    @admin.display(description=_("counts as"), ordering="counts_as__name")
+    def alias(self, row: Instrument) -> str:
+        """The symbol and how many of its coins one is; empty for its own."""
+        return f"{row.counts_as} × {row.multiplier.normalize():f}" if row.counts_as else ""
 
     @admin.display(description=_("tick size"), ordering="tick_size")
     def tick(self, row: Instrument) -> str:
@@ -205,7 +194,7 @@ class InstrumentAdmin(ConfigAdmin):
 
 
 @admin.register(ExchangePair)
-class ExchangePairAdmin(ConfigAdmin):
+class ExchangePairAdmin(SwitchAdmin):
     """Which exchanges are compared."""
 
     list_display = ("__str__", "tolerance_ms", "enabled")
@@ -219,16 +208,23 @@ class OpportunityFilterForm(forms.ModelForm):  # type: ignore[type-arg]  # no ge
 
     selected: int | None = None  # None while a field that decides is wrong
 
+    def in_words(self) -> str:
+        """What it selects, or that this cannot be said yet."""
+        if self.selected is None:
+            return gettext("Correct the fields below to see.")
+        return _selects_in_words(self.selected, bool(self.cleaned_data.get("charted")))
+
     def clean(self) -> dict[str, Any] | None:
         """Count, and hold an enabled filter against the limit."""
         data = super().clean()
         if not self.cleaned_data.keys() >= {"symbols", "quote", "pairs", "min_volume", "max_volume"}:
             return data
         self.selected, limit = count_selected(self._row()), max_opportunities()
-        if self.cleaned_data.get("enabled") and self.selected > limit:
+        asked = self.cleaned_data
+        if asked.get("enabled") and asked.get("charted") and self.selected > limit:
             text = _(
                 "This selects %(count)d opportunities and the limit is %(limit)d: name fewer symbols or "
-                "pairs, or raise the min 24 h volume."
+                "pairs, raise the min 24 h volume, or show no charts."
             )
             self.add_error("symbols", text % {"count": self.selected, "limit": limit})
         return data
@@ -246,8 +242,10 @@ class OpportunityFilterForm(forms.ModelForm):  # type: ignore[type-arg]  # no ge
 
 
 @admin.register(OpportunityFilter)
-class OpportunityFilterAdmin(ConfigAdmin):
-    """Which charts there are."""
+class OpportunityFilterAdmin(SwitchAdmin):
+    """Which charts there are, and which opportunities are looked for."""
+
+    empty_text = _("Without a filter there are no charts and no opportunities: add one.")
 
     class Media:
         js = (Script("markets/filter_count.js", type="module"),)
@@ -257,21 +255,38 @@ class OpportunityFilterAdmin(ConfigAdmin):
         "name",
         "enabled",
         "selects",
+        "charted",
+        "min_edge_bps",
+        "close_edge_bps",
+        "min_duration_ms",
         "quote",
         "min_volume",
         "max_volume",
         "min_spread_pct",
-        "min_edge_bps",
     )
-    list_filter = ("enabled", "quote")
+    list_filter = ("enabled", "charted", "quote")
     search_fields = ("name", "symbols")
     filter_horizontal = ("pairs",)
     readonly_fields = ("selects_now",)
     fieldsets = (
         (None, {"fields": ("name", "enabled", "selects_now")}),
-        (_("Which opportunities"), {"fields": ("symbols", "quote", "pairs", "min_volume", "max_volume")}),
-        (_("Which of their charts are shown"), {"fields": ("min_spread_pct", "min_edge_bps")}),
-    )
+        (_("Which symbols and pairs"), {"fields": ("symbols", "quote", "pairs", "min_volume", "max_volume")}),
+        (
+            _("When an opportunity opens and closes"),
+            {
+                "fields": (
+                    "min_edge_bps", "close_edge_bps", "min_duration_ms", "min_size", "wallets_open",
+                ),
+                "description": _(
+                    "An opportunity opens when the edge in one direction, after both taker fees, has been at "
+                    "least the min edge for the min duration, with that size and every gate passed. It "
+                    "closes when the edge falls below “close below”, or a gate no longer passes. Without a "
+                    "min edge this filter only shows charts."
+                ),
+            },
+        ),
+        (_("Its charts"), {"fields": ("charted", "min_spread_pct")}),
+    )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[OpportunityFilter]:
         """With the chosen pairs, which counting needs."""
@@ -293,7 +308,7 @@ class OpportunityFilterAdmin(ConfigAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Save, then say how many opportunities the filter selects now."""
         super().save_related(request, form, formsets, change)
-        self.message_user(request, _selects_in_words(form.selected), messages.INFO)
+        self.message_user(request, form.in_words(), messages.INFO)
 
     @admin.display(description=_("selects"))
     def selects(self, row: OpportunityFilter) -> int:
@@ -303,7 +318,8 @@ class OpportunityFilterAdmin(ConfigAdmin):
     @admin.display(description=_("selects now"))
     def selects_now(self, row: OpportunityFilter) -> Any:
         """How many opportunities, in words, on the form; the page's script keeps it current."""
-        text = _selects_in_words(filter_counts([row])[row.pk]) if row.pk else _("Name symbols to see.")
+        count = filter_counts([row])[row.pk] if row.pk else None
+        text = _("Name symbols to see.") if count is None else _selects_in_words(count, row.charted)
         address = reverse("admin:markets_opportunityfilter_count")
         return format_html('<output id="selects-now" data-count-url="{}">{}</output>', address, text)
 
@@ -319,20 +335,21 @@ class OpportunityFilterAdmin(ConfigAdmin):
             raise PermissionDenied
         form = cast(OpportunityFilterForm, self.get_form(request)(request.POST))
         form.is_valid()
-        if form.selected is None:
-            return HttpResponse(_("Correct the fields below to see."), content_type="text/plain")
-        return HttpResponse(_selects_in_words(form.selected), content_type="text/plain")
+        return HttpResponse(form.in_words(), content_type="text/plain")
 
 
 def _plain(number: Decimal | None) -> str:
     return "–" if number is None else f"{number.normalize():f}"
 
 
-def _selects_in_words(count: int) -> str:
+def _selects_in_words(count: int, charted: bool) -> str:
     if not count:
         return gettext(
             "Selects no opportunity now: no enabled symbol it names trades on both exchanges of an "
             "enabled pair within the volume limits."
         )
-    text = ngettext("Selects %(count)d opportunity now.", "Selects %(count)d opportunities now.", count)
-    return text % {"count": count}
+    if charted:
+        text = ngettext("Selects %(count)s opportunity now.", "Selects %(count)s opportunities now.", count)
+    else:
+        text = ngettext("Looks at %(count)s pair now.", "Looks at %(count)s pairs now.", count)
+    return text % {"count": f"{count:,}"}

@@ -480,6 +480,10 @@ class OpportunityFilter(ConfigModel):
                 "The sign does not count here: enter the size of the spread, 0 or more, or leave it empty."
             )
         opens, closes = self.min_edge_bps, self.close_edge_bps
+        if not self.charted and opens is None:
+            errors["min_edge_bps"] = _(
+                "Without charts a filter is there to find opportunities: enter the edge at which one opens."
+            )
         if closes is not None and opens is None:
             errors["close_edge_bps"] = _("Enter the min edge too: it opens what this closes.")
         elif closes is not None and opens is not None and closes > opens:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from sys import intern
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from django.conf import settings
 from django.db.models import Q
@@ -71,7 +71,7 @@ def load_config() -> MarketConfig:
     """
     revision = current_revision()
     exchanges = list(Exchange.objects.order_by("key"))
-    fees = todays_fees(datetime.now(UTC).date())
+    fees = todays_fees()
     market = tradable_market()
     pairs = enabled_pairs()
     filters = list(OpportunityFilter.objects.filter(enabled=True).prefetch_related(*PAIRS).order_by("id"))
@@ -183,12 +183,34 @@ def pinned(market: Market, pairs: list[PairRow]) -> list[Chart]:
     ]
 
 
-def todays_fees(today: date) -> dict[tuple[str, str], FeeSchedule]:
-    """The schedule that is valid on a day, by exchange key and account tier (one query)."""
+def todays_fees(today: date | None = None) -> dict[tuple[str, str], FeeSchedule]:
+    """The schedule that is valid today (UTC) or on a day, by exchange key and account tier (one query)."""
+    today = today or datetime.now(UTC).date()
     valid = FeeSchedule.objects.filter(
         Q(valid_until=None) | Q(valid_until__gte=today), valid_from__lte=today
     ).select_related("exchange")
     return {(row.exchange.key, row.tier): row for row in valid.order_by("valid_from")}
+
+
+class FeeTerms(NamedTuple):
+    """What an exchange costs: in bps, whether that is known, and where it comes from in words."""
+
+    taker_bps: float
+    maker_bps: float
+    known: bool
+    source: str
+
+
+def fee_terms(row: Exchange, fees: dict[tuple[str, str], FeeSchedule]) -> FeeTerms:
+    """What an exchange costs by the schedules of a day (see `todays_fees`); no query."""
+    schedule = fees.get((row.key, row.account_tier)) if row.account_tier else None
+    if schedule is not None:
+        source = f"tier {schedule.tier}, valid since {schedule.valid_from:%Y-%m-%d}"
+        return FeeTerms(float(schedule.taker_fee_bps), float(schedule.maker_fee_bps), True, source)
+    as_entered = float(row.taker_fee_bps), float(row.maker_fee_bps)
+    if row.account_tier:
+        return FeeTerms(*as_entered, False, f"no schedule of tier {row.account_tier} is valid today")
+    return FeeTerms(*as_entered, True, "as entered for the exchange")
 
 
 def enabled_pairs() -> list[PairRow]:
@@ -245,26 +267,18 @@ def _exchange_config(row: Exchange, fees: dict[tuple[str, str], FeeSchedule]) ->
     ):
         if url and (problem := base_url_problem(url, schemes)):
             raise InvalidConfig(f"Exchange “{row.key}”, {field}: {problem}, or empty it.")
-    schedule = fees.get((row.key, row.account_tier)) if row.account_tier else None
+    terms = fee_terms(row, fees)
     return ExchangeConfig(
         key=row.key,
         name=row.name,
         enabled=row.enabled,
-        taker_fee_bps=float((schedule or row).taker_fee_bps),
-        maker_fee_bps=float((schedule or row).maker_fee_bps),
+        taker_fee_bps=terms.taker_bps,
+        maker_fee_bps=terms.maker_bps,
         rest_url=row.rest_url,
         ws_url=row.ws_url,
-        fees_known=schedule is not None or not row.account_tier,
-        fee_source=_fee_source(row, schedule),
+        fees_known=terms.known,
+        fee_source=terms.source,
     )
-
-
-def _fee_source(row: Exchange, schedule: FeeSchedule | None) -> str:
-    if schedule is not None:
-        return f"tier {schedule.tier}, valid since {schedule.valid_from:%Y-%m-%d}"
-    if row.account_tier:
-        return f"no schedule of tier {row.account_tier} is valid today"
-    return "as entered for the exchange"
 
 
 def _filter_config(row: OpportunityFilter) -> FilterConfig:

@@ -178,7 +178,8 @@ def test_an_exchange_can_be_deleted_with_its_instruments_and_pairs(pages: Client
 
 def exchange_form(**changes: str) -> dict[str, str]:
     fields = {"name": "Binance", "enabled": "on", "taker_fee_bps": "7.5", "maker_fee_bps": "7.5",
-              "rest_url": "", "ws_url": "", "min_volume": "", "max_volume": ""}  # fmt: skip
+              "rest_url": "", "ws_url": "", "min_volume": "", "max_volume": "", "account_tier": "",
+              "fee_schedules-TOTAL_FORMS": "0", "fee_schedules-INITIAL_FORMS": "0"}  # fmt: skip
     return fields | changes
 
 
@@ -266,7 +267,8 @@ def test_filters_say_how_many_opportunities_they_select_now(pages: Client) -> No
 
 def filter_form(**changes: str) -> dict[str, str]:
     fields = {"name": "New", "enabled": "on", "symbols": "btc/usdt, eth/*", "quote": "usdt",
-              "min_volume": "", "max_volume": "", "min_spread_pct": "", "min_edge_bps": ""}  # fmt: skip
+              "min_volume": "", "max_volume": "", "min_spread_pct": "", "min_edge_bps": "",
+              "min_duration_ms": "0", "charted": "on"}  # fmt: skip
     return fields | changes
 
 
@@ -423,11 +425,12 @@ def test_instruments_show_steps_and_volume_as_people_write_them(pages: Client) -
         assert shown in page
 
 
-def test_everything_about_an_instrument_but_its_switch_is_read_only(pages: Client) -> None:
+def test_everything_about_an_instrument_but_switch_and_alias_is_read_only(pages: Client) -> None:
     row = Instrument.objects.get(exchange__key="okx", symbol__name="BTC/USDT")
 
     pages.post(
-        reverse("admin:markets_instrument_change", args=[row.pk]), {"native_id": "X", "status": "mine"}
+        reverse("admin:markets_instrument_change", args=[row.pk]),
+        {"native_id": "X", "status": "mine", "multiplier": "1"},
     )
 
     row.refresh_from_db()

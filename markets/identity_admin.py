@@ -1,0 +1,240 @@
+"""The queue of coins in question: are they the same, another, or the same in another unit?"""
+
+from typing import Any, cast
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.widgets import AutocompleteSelect
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Case, IntegerField, QuerySet, Value, When
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from markets.config_admin import ConfigAdmin
+from markets.identity import (
+    Verdict,
+    alias,
+    decide,
+    listings_of,
+    ratio_with,
+    suggested_multiplier,
+)
+from markets.models import IdentityCase, Instrument, Symbol
+from markets.selectors import gate_terms
+
+SIGNS = {Verdict.QUARANTINED: "▲", Verdict.CONFIRMED: "●", Verdict.DIFFERENT: "■"}
+
+
+class ListingChoice(forms.ModelChoiceField):  # type: ignore[type-arg]  # no generic at run time
+    """Names each listing with its exchange and the multiplier that fits."""
+
+    case: IdentityCase
+
+    def label_from_instance(self, row: Any) -> str:
+        """Like “KuCoin PEPE-USDT: × 1000 brings the prices together”."""
+        multiplier = suggested_multiplier(self.case, row)
+        text = gettext("%(exchange)s %(listing)s: × %(multiplier)s brings the prices nearest")
+        return text % {"exchange": row.exchange, "listing": row, "multiplier": f"{multiplier.normalize():f}"}
+
+
+class AliasForm(forms.Form):
+    """Which listing counts as which symbol, how many coins of it to one."""
+
+    listing = ListingChoice(Instrument.objects.none(), widget=forms.RadioSelect, label=_("Which listing"))
+    symbol = forms.ModelChoiceField(
+        Symbol.objects.all(),
+        label=_("Counts as"),
+        help_text=_("The symbol it is compared under: this one, when it is the same coin in another unit; "
+                    "another one, when it is another coin."),
+    )  # fmt: skip
+    multiplier = forms.DecimalField(
+        label=_("Multiplier"), max_digits=18, decimal_places=8,
+        help_text=_("How many coins of that symbol one of this is: 1000 for 1000PEPE, 1 coin for coin."),
+    )  # fmt: skip
+
+    def __init__(self, case: IdentityCase, data: Any = None) -> None:
+        rows = listings_of(case)
+        super().__init__(data, initial=_suggestion(case, rows))
+        self.case = case
+        listing, symbol = cast(ListingChoice, self.fields["listing"]), cast(Any, self.fields["symbol"])
+        listing.case = case
+        listing.queryset = Instrument.objects.filter(pk__in=[row.pk for row in rows]).select_related(
+            "exchange"
+        )
+        named = Instrument._meta.get_field("counts_as")
+        symbol.widget = AutocompleteSelect(named, admin.site, choices=symbol.choices)
+
+    def clean(self) -> dict[str, Any] | None:
+        """Check the alias as the instrument's own page does, and that it brings the prices together."""
+        data = super().clean() or {}
+        if not data.keys() >= {"listing", "symbol", "multiplier"}:
+            return data
+        listing: Instrument = data["listing"]
+        apart = ratio_with(self.case, listing, data["multiplier"]) if data["multiplier"] > 0 else None
+        if data["symbol"] == self.case.symbol and apart and apart > gate_terms().identity_max_ratio:
+            text = _(
+                "Prices would still be %(times)s times apart: choose another multiplier, or another symbol."
+            )
+            self.add_error("multiplier", text % {"times": f"{apart:,.2f}"})
+        candidate = Instrument.objects.get(pk=listing.pk)
+        candidate.counts_as, candidate.multiplier = data["symbol"], data["multiplier"]
+        try:
+            candidate.clean()
+        except ValidationError as error:
+            for name, problems in error.message_dict.items():
+                self.add_error("symbol" if name == "counts_as" else name, problems)
+        return data
+
+
+def _suggestion(case: IdentityCase, rows: list[Instrument]) -> dict[str, Any]:
+    """The dearer listing, counted as so many of the other's coins."""
+    if not rows:
+        return {"symbol": case.symbol}
+    dearer = rows[-1] if (case.price_ratio or 1) < 1 else rows[0]
+    multiplier = suggested_multiplier(case, dearer)
+    return {"symbol": case.symbol, "listing": dearer, "multiplier": f"{multiplier.normalize():f}"}
+
+
+@admin.register(IdentityCase)
+class IdentityCaseAdmin(ConfigAdmin):
+    """Coins in question, those in quarantine first."""
+
+    empty_text = _(
+        "No coin is in question. Collectors put one here when the same ticker costs something else, or moves "
+        "on its own, on two exchanges; until somebody decides, it is never an opportunity."
+    )
+    list_display = (
+        "symbol", "exchanges", "ratio", "correlated", "found_at", "seen_at", "state", "decided",
+    )  # fmt: skip
+    list_filter = ("verdict", "exchange1", "exchange2")
+    list_select_related = ("symbol", "exchange1", "exchange2", "decided_by")
+    search_fields = ("symbol__name",)
+    actions = ("confirm", "split", "alias_selected", "reopen")
+    fields = (
+        "symbol", "exchanges", "ratio", "correlated", "found_at", "seen_at", "state", "decided", "note",
+    )  # fmt: skip
+    readonly_fields = tuple(name for name in fields if name != "note")
+    change_form_template = "admin/markets/identitycase/change_form.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[IdentityCase]:
+        """Undecided ones first, then the newest."""
+        rows: QuerySet[IdentityCase] = super().get_queryset(request)
+        waiting = Case(
+            When(verdict=Verdict.QUARANTINED, then=Value(0)), default=Value(1), output_field=IntegerField()
+        )
+        return rows.annotate(waiting=waiting).order_by("waiting", "-found_at", "pk")
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        """As the query set says, which a click on a column replaces."""
+        return ("waiting", "-found_at", "pk")
+
+    # --- columns ---------------------------------------------------------------------------------
+
+    @admin.display(description=_("pair"), ordering="exchange1__key")
+    def exchanges(self, row: IdentityCase) -> str:
+        """The two exchanges; the ratio is the first's price over the second's."""
+        return f"{row.exchange1} – {row.exchange2}"
+
+    @admin.display(description=_("price ratio"), ordering="price_ratio")
+    def ratio(self, row: IdentityCase) -> str:
+        """Six digits tell a thousand from a thousand and one."""
+        return "–" if row.price_ratio is None else f"{row.price_ratio:,.6g}"
+
+    @admin.display(description=_("correlation"), ordering="correlation")
+    def correlated(self, row: IdentityCase) -> Any:
+        """Of the two prices' returns."""
+        return _("not known yet") if row.correlation is None else f"{row.correlation:+.2f}"
+
+    @admin.display(description=_("verdict"), ordering="verdict")
+    def state(self, row: IdentityCase) -> str:
+        """A shape beside the word, so that state is never colour alone."""
+        return f"{SIGNS[Verdict(row.verdict)]} {row.get_verdict_display()}"
+
+    @admin.display(description=_("decided"), ordering="decided_at")
+    def decided(self, row: IdentityCase) -> str:
+        """By whom and when."""
+        if row.decided_at is None:
+            return "–"
+        return f"{row.decided_by or '–'}, {row.decided_at:%Y-%m-%d %H:%M} UTC"
+
+    # --- actions ---------------------------------------------------------------------------------
+
+    @admin.action(description=_("Confirm: the same coin"), permissions=["change"])
+    def confirm(self, request: HttpRequest, queryset: QuerySet[IdentityCase]) -> None:
+        """They are compared, whatever the evidence."""
+        self._decide(request, queryset, Verdict.CONFIRMED)
+
+    @admin.action(description=_("Split: different coins"), permissions=["change"])
+    def split(self, request: HttpRequest, queryset: QuerySet[IdentityCase]) -> None:
+        """They are never an opportunity."""
+        self._decide(request, queryset, Verdict.DIFFERENT)
+
+    @admin.action(description=_("Open again: nobody has decided"), permissions=["change"])
+    def reopen(self, request: HttpRequest, queryset: QuerySet[IdentityCase]) -> None:
+        """Back into quarantine."""
+        self._decide(request, queryset, Verdict.QUARANTINED)
+
+    @admin.action(description=_("Alias…: another unit or another symbol"), permissions=["change"])
+    def alias_selected(self, request: HttpRequest, queryset: QuerySet[IdentityCase]) -> HttpResponse | None:
+        """To the page that asks which listing counts as what."""
+        if queryset.count() != 1:
+            self.message_user(
+                request, _("Select one case: an alias is entered one by one."), messages.WARNING
+            )
+            return None
+        return HttpResponseRedirect(reverse("admin:markets_identitycase_alias", args=[queryset.get().pk]))
+
+    def _decide(self, request: HttpRequest, queryset: QuerySet[IdentityCase], verdict: Verdict) -> None:
+        chosen = IdentityCase.objects.filter(pk__in=queryset.values_list("pk", flat=True))
+        count = decide(chosen, verdict, cast(User, request.user))
+        text = ngettext("%(count)d case: %(verdict)s.", "%(count)d cases: %(verdict)s.", count)
+        self.message_user(request, text % {"count": count, "verdict": verdict.label}, messages.SUCCESS)
+        self._warn_if_unusable(request)
+
+    # --- the alias page --------------------------------------------------------------------------
+
+    def get_urls(self) -> list[Any]:
+        """With the page of one case's alias."""
+        page = path(
+            "<int:pk>/alias/", self.admin_site.admin_view(self.alias_page), name="markets_identitycase_alias"
+        )
+        return [page, *super().get_urls()]
+
+    def alias_page(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask which listing counts as what; posted, write it and close the case."""
+        case = get_object_or_404(
+            IdentityCase.objects.select_related("symbol", "exchange1", "exchange2"), pk=pk
+        )
+        if not self.has_change_permission(request, case):
+            raise PermissionDenied
+        form = AliasForm(case, request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            answer = form.cleaned_data
+            alias(case, answer["listing"], answer["symbol"], answer["multiplier"], cast(User, request.user))
+            self.message_user(request, _("The alias is saved and the case closed."), messages.SUCCESS)
+            self._warn_if_unusable(request)
+            return HttpResponseRedirect(reverse("admin:markets_identitycase_changelist"))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Alias of %(case)s") % {"case": case},
+            "opts": self.opts,
+            "case": case,
+            "ratio": self.ratio(case),
+            "correlation": self.correlated(case),
+            "form": form,
+            "media": self.media + form.media,
+        }
+        return TemplateResponse(request, "admin/markets/identitycase/alias.html", context)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Collectors open cases."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: IdentityCase | None = None) -> bool:
+        """A deleted case would come back: decide it instead."""
+        return False
