@@ -154,24 +154,29 @@ class Exchange:
         )
         return connection
 
-    def one_by_one(self, sockets: list[socket.socket], frames: list[bytes], rate: int, seconds: float) -> int:
+    def one_by_one(
+        self, sockets: list[socket.socket], frames: list[list[bytes]], rate: int, seconds: float
+    ) -> int:
         """Send isolated frames, evenly spaced, to one socket after the other; returns how many."""
-        turn, started = cycle(sockets), time.perf_counter()
-        total = int(rate * seconds)
-        for n, frame in enumerate(islice(cycle(frames), total)):
-            at = started + n / rate
+        turn = cycle(list(zip(sockets, map(cycle, frames), strict=True)))
+        total, started = int(rate * seconds), time.perf_counter()
+        for n in range(total):
+            each, own = next(turn)
+            frame, at = next(own), started + n / rate
             while time.perf_counter() < at:  # the core is ours, and sleeping is not exact enough
                 pass
-            next(turn).sendall(frame)
+            each.sendall(frame)
         return total
 
-    def firehose(self, sockets: list[socket.socket], frames: list[bytes], seconds: float) -> int:
+    def firehose(self, sockets: list[socket.socket], frames: list[list[bytes]], seconds: float) -> int:
         """Send as much as is taken; returns how many frames that was."""
-        per_chunk = len(frames) * max(1, FIREHOSE_CHUNK_BYTES // sum(map(len, frames)))
-        chunk = b"".join(islice(cycle(frames), per_chunk))
+        chunks = []
+        for own in frames:
+            per_chunk = len(own) * max(1, FIREHOSE_CHUNK_BYTES // sum(map(len, own)))
+            chunks.append((per_chunk, b"".join(islice(cycle(own), per_chunk))))
         until, sent = time.perf_counter() + seconds, 0
         while time.perf_counter() < until:
-            for each in sockets:
+            for each, (per_chunk, chunk) in zip(sockets, chunks, strict=True):
                 each.sendall(chunk)
                 sent += per_chunk
         return sent
@@ -186,9 +191,14 @@ class Exchange:
             each.close()
 
 
-def serve(frames: list[Frame], rate: int, seconds: float, pem: Path | None, connections: int) -> None:
-    """The server process, one run: says its port, serves one client, says how much it has sent."""
-    exchange, wire = Exchange(connections, pem), [on_the_wire(frame) for frame in frames]
+def serve(frames: list[list[Frame]], rate: int, seconds: float, pem: Path | None) -> None:
+    """The server process, one run: says its port, serves one client, says how much it has sent.
+
+    `frames` are those of the first connection, of the second one and so on.
+    """
+    os.nice(10)  # Redis, where there is one, shares this core and must not wait for us
+    exchange = Exchange(len(frames), pem)
+    wire = [[on_the_wire(frame) for frame in own] for own in frames]
     print(exchange.port, flush=True)
     sockets = exchange.accept()
     time.sleep(SETTLE_S)
@@ -216,22 +226,28 @@ class Counted:
 
 
 class Gauge:
-    """A 20 ms timer: how late it came, in ms, and the CPU time and clock when the last frame had come."""
+    """A 20 ms timer: how late it came, in ms, and the CPU time and clock when the last frame had come.
 
-    def __init__(self, counted: Counted) -> None:
-        self._counted = counted
+    `busy_max_ms` is the most CPU time between two of its calls: on a machine that others use, too, the part
+    of the lateness that is our own.
+    """
+
+    def __init__(self, count: Callable[[], int]) -> None:
+        self._count = count
         self._late_ms: list[float] = []
+        self._busy_ms: list[float] = []
         self._started = self._ended = (time.process_time(), time.perf_counter())
 
     async def run(self) -> None:
         """Ask to be called again and again until cancelled."""
         seen = 0
         while True:
-            due = time.perf_counter() + TIMER_S
+            due, cpu = time.perf_counter() + TIMER_S, time.process_time()
             await asyncio.sleep(TIMER_S)
             self._late_ms.append((time.perf_counter() - due) * 1e3)
-            if self._counted.frames != seen:
-                seen = self._counted.frames
+            self._busy_ms.append((time.process_time() - cpu) * 1e3)
+            if (count := self._count()) != seen:
+                seen = count
                 self._ended = (time.process_time(), time.perf_counter())
 
     def figures(self) -> dict[str, float]:
@@ -239,8 +255,9 @@ class Gauge:
         late = sorted(self._late_ms)
         cpu, clock = (ended - started for started, ended in zip(self._started, self._ended, strict=True))
         return {
-            "frames": self._counted.frames, "cpu_s": cpu, "seconds": clock - SETTLE_S,
+            "frames": self._count(), "cpu_s": cpu, "seconds": clock - SETTLE_S,
             "late_p99_ms": late[int(len(late) * 0.99)], "late_max_ms": late[-1],
+            "busy_max_ms": max(self._busy_ms),
         }  # fmt: skip
 
 
@@ -285,13 +302,13 @@ async def with_picows(url: str, tls: ssl.SSLContext | None, counted: Counted) ->
 CLIENTS: Final = {"websockets": with_websockets, "picows": with_picows}
 
 
-async def receive(library: str, port: int, pem: Path, connections: int) -> dict[str, float]:
+async def receive(library: str, port: int, pem: Path | None, connections: int) -> dict[str, float]:
     """One client run until the server says goodbye."""
-    tls = ssl.create_default_context(cafile=str(pem))
+    tls = ssl.create_default_context(cafile=str(pem)) if pem else None
+    url = f"{'wss' if tls else 'ws'}://localhost:{port}/"
     counted = Counted()
-    url = f"wss://localhost:{port}/"
     readers = [await CLIENTS[library](url, tls, counted) for _ in range(connections)]
-    gauge = Gauge(counted)
+    gauge = Gauge(lambda: counted.frames)
     timer = asyncio.create_task(gauge.run())
     await asyncio.gather(*(read() for read in readers))
     timer.cancel()
@@ -307,18 +324,18 @@ def pin(core: int) -> None:
         os.sched_setaffinity(0, {core})
 
 
-def one_run(library: str, loop: str, rate: int, seconds: float, pem: Path) -> dict[str, float]:
-    """A server and a client, each in a fresh process on its own core."""
-    me = [sys.executable, __file__, "--seconds", str(seconds), "--rate", str(rate), "--pem", str(pem)]
-    with subprocess.Popen([*me, "--serve"], stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        port = server.stdout.readline().strip()
-        client = [*me, "--client", library, "--loop", loop, "--port", port]
-        told = subprocess.run(client, capture_output=True, text=True, timeout=seconds * 10 + 20, check=False)
+def one_run(server: list[str], client: list[str], seconds: float) -> dict[str, float]:
+    """A server and a client, each in a fresh process on its own core; `client` gets the server's port."""
+    with subprocess.Popen(server, stdout=subprocess.PIPE, text=True) as serving:
+        assert serving.stdout is not None
+        port = serving.stdout.readline().strip()
+        told = subprocess.run(
+            [*client, "--port", port], capture_output=True, text=True, timeout=seconds * 10 + 20, check=False
+        )
         if told.returncode:
-            server.kill()
+            serving.kill()
             raise RuntimeError(told.stderr)
-        sent = int(server.stdout.readline())
+        sent = int(serving.stdout.readline())
     run: dict[str, float] = json.loads(told.stdout.splitlines()[-1])
     run["us"] = run["cpu_s"] / max(1, run["frames"]) * 1e6
     run["lost"] = sent - run["frames"]
@@ -333,7 +350,9 @@ def measure(seconds: float, rounds: int) -> dict[tuple[int, str, str], dict[str,
         pem = certificate(Path(folder))
         for _ in range(rounds):
             for rate, library, loop in _turns():
-                runs[rate, library, loop].append(one_run(library, loop, rate, seconds, pem))
+                me = [sys.executable, __file__, f"--seconds={seconds}", f"--rate={rate}", f"--pem={pem}"]
+                client = [*me, f"--client={library}", f"--loop={loop}"]
+                runs[rate, library, loop].append(one_run([*me, "--serve"], client, seconds))
     return {key: _summary(each) for key, each in runs.items()}
 
 
@@ -380,7 +399,7 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.serve:
         pin(1)
-        serve(recorded_frames(), asked.rate, asked.seconds, asked.pem, CONNECTIONS)
+        serve([recorded_frames()] * CONNECTIONS, asked.rate, asked.seconds, asked.pem)
         return
     if asked.client:
         pin(0)

@@ -18,7 +18,7 @@ Lost = Callable[[str], None]
 """Learns, in words, why there will be no more messages."""
 
 MAX_MESSAGE_BYTES: Final = 4 * 2**20
-MAX_MESSAGES_WAITING: Final = 1024  # before anybody reads
+MOST_WAITING: Final = 1024  # messages before anybody reads: venues greet at most, then wait for a request
 PLAIN_RECEIVE_BYTES: Final = 32 * 1024  # the kernel doubles it; some 300 quotes
 NO_CODE: Final = 1005  # how the protocol says that a goodbye gave no code
 _TEXT: Final = WSMsgType.TEXT
@@ -71,11 +71,9 @@ class VenueSocket(WSListener):
         self._on_read, self._on_lost = read, lost
         waiting, self._waiting = self._waiting, []
         for messages, read_us, read_ns in waiting:
-            read(messages, read_us, read_ns)
+            self._deliver(messages, read_us, read_ns)
         if self.ended:
             lost(self.ended)
-        elif self._transport is not None:
-            self._transport.underlying_transport.resume_reading()
 
     def send(self, text: str) -> None:
         """Send a text message; nothing happens when the connection is gone."""
@@ -93,6 +91,7 @@ class VenueSocket(WSListener):
                 await self._gone(transport)
         except TimeoutError:
             self.abort()
+            await self._gone(transport)
 
     def abort(self) -> None:
         """Cut the connection: nobody is there to shake hands with, or nobody wants it any more."""
@@ -184,8 +183,11 @@ class VenueSocket(WSListener):
         if not messages or self.ended or transport.is_close_frame_sent:
             return
         self._turns.took(len(messages))
+        self._deliver(messages, self._read_us, self._read_ns)
+
+    def _deliver(self, messages: list[Message], read_us: int, read_ns: int) -> None:
         try:
-            self._on_read(messages, self._read_us, self._read_ns)
+            self._on_read(messages, read_us, read_ns)
         except Exception as error:
             self._crash = error
             self.abort()
@@ -194,8 +196,8 @@ class VenueSocket(WSListener):
         """Let messages wait for `receive`."""
         self._waiting.append((messages, read_us, read_ns))
         self._arrived.set()
-        if self._transport is not None and len(self._waiting) >= MAX_MESSAGES_WAITING:
-            self._transport.underlying_transport.pause_reading()
+        if self._transport is not None and sum(len(each) for each, _, _ in self._waiting) > MOST_WAITING:
+            self._break_off(self._transport, WSCloseCode.POLICY_VIOLATION, "a flood nobody asked for")
 
     def _break_off(self, transport: WSTransport, code: WSCloseCode, what: str) -> None:
         self._hand_over(transport)
