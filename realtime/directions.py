@@ -3,6 +3,7 @@
 Plain Python, no Django. The scanner makes directions, gates and lifecycle read them.
 """
 
+from functools import cache
 from math import inf
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ class Direction:
     """
 
     __slots__ = (
-        "buy", "calm_reach", "context", "factor", "filters", "index", "pair", "reach", "running", "sell",
+        "buy", "context", "factor", "filters", "index", "pair", "reach", "running", "sell",
         "trigger",
     )  # fmt: skip
 
@@ -37,9 +38,7 @@ class Direction:
         self.filters: tuple[FilterConfig, ...] = pair.filters
         self.factor = factor
         self.trigger = min((f.min_edge_bps for f in pair.filters if f.min_edge_bps is not None), default=inf)
-        least = self.trigger + _BPS
-        self.calm_reach = factor / least * _ROUNDING if least > 0 else inf
-        self.reach = self.calm_reach  # bid * reach >= ask is the quick question; infinite while watched
+        self.reach = _calm_reach(factor, self.trigger)  # bid * reach >= ask is the quick question
         self.running: Any = ()
         self.context: Any = None
 
@@ -53,9 +52,16 @@ class Direction:
 
     def watch(self) -> None:
         """Judge every change while something runs, and only what reaches the trigger while nothing does."""
-        self.reach = inf if self.running else self.calm_reach
+        self.reach = inf if self.running else _calm_reach(self.factor, self.trigger)
         self.buy.set_reach()
         self.sell.set_reach()
+
+
+@cache
+def _calm_reach(factor: float, trigger: float) -> float:
+    """Few different ones in all: remembered, they take no memory per direction."""
+    least = trigger + _BPS
+    return factor / least * _ROUNDING if least > 0 else inf
 
 
 def fee_factor(buy_fee: float, sell_fee: float) -> float:

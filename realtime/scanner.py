@@ -32,7 +32,6 @@ Owns = Callable[[str], bool]
 class ScanCounters(Struct):
     """What the scanner did since it was made."""
 
-    scanned_quotes: int = 0  # taken over as a leg's last quote
     judged: int = 0  # directions whose edge reached a trigger, or that were watched
     jumps: int = 0  # quotes too far from the one before to be believed at once
     scan_ignored_old: int = 0  # received before the one already held
@@ -81,6 +80,9 @@ class Scanner:
                     self.legs.append(self._take_leg(listing, known))
         self._set_rates(config, owns, known)
         self.changed.clear()
+        for legs in self._legs.values():
+            for leg in legs.values():
+                leg.changed = True  # those on no pair, which only say a rate, are never told of
         for index, leg in enumerate(self.legs):
             leg.index, leg.changed = index, False
             self._mark(leg)
@@ -123,6 +125,7 @@ class Scanner:
         """Take over one quote and ask the directions it touches; flat, as it runs for each of them all.
 
         Mostly none reaches its trigger, and two multiplications with the symbol's best prices say so.
+        A leg without a usable quote is NaN, and every comparison with NaN says no.
         """
         try:
             leg = self._legs[quote.exchange][quote.symbol]
@@ -138,30 +141,26 @@ class Scanner:
         if gap_ns < 0:
             self.counters.scan_ignored_old += 1
             return
-        last = leg.quote
-        if last is not None:
+        if leg.quotes:
             gap_ms, usual_ms = gap_ns / _NS_PER_MS, leg.gap_ms
             leg.gap_ms = usual_ms + (gap_ms - usual_ms) * RHYTHM if usual_ms >= 0.0 else gap_ms
-            before = last.bid + last.ask
-            limit = before * self._jump
-            if -limit <= bid + ask - before <= limit:
-                leg.jumped = False
-            else:
-                leg.jumped = True
-                self.counters.jumps += 1
         leg.quote = quote
         leg.quotes += 1
         leg.received_mono_ns, leg.received_ts_us = mono_ns, quote.received_ts_us
         if not leg.changed:
             leg.changed = True
             self.changed.append(leg)
-        self.counters.scanned_quotes += 1
         market, old_bid, old_ask = leg.market, leg.bid, leg.ask
         if leg.scale == 1.0 and leg.up:
             leg.bid, leg.ask, leg.bid_size, leg.ask_size = bid, ask, quote.bid_size, quote.ask_size
         else:
             leg.price()
             bid, ask = leg.bid, leg.ask
+        before = old_bid + old_ask
+        limit = before * self._jump
+        leg.jumped = bid + ask - before > limit or before - bid - ask > limit
+        if leg.jumped:
+            self.counters.jumps += 1
         if bid >= market.high_bid and ask <= market.low_ask:
             market.high_bid, market.low_ask = bid, ask
         elif old_bid == market.high_bid or old_ask == market.low_ask:
@@ -170,7 +169,6 @@ class Scanner:
             market.high_bid = bid
         elif ask < market.low_ask:
             market.low_ask = ask
-        # Nothing compares with NaN, so a leg without a usable quote answers no.
         if bid * leg.sell_reach >= market.low_ask:
             for direction in leg.sells:
                 if bid * direction.reach >= direction.buy.ask:

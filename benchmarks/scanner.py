@@ -1,0 +1,221 @@
+"""What one quote costs the scanner when 1,000 symbols on 8 exchanges are compared: 28,000 pairs, both ways.
+
+    python benchmarks/scanner.py
+
+Beside it, in the same run: asking the quote's own pairs by a plain loop over dictionaries, and computing
+all 28,000 pairs anew with numpy. CPU time, medians of interleaved rounds. The quotes hop between symbols,
+so that most of what is touched is not in the processor's caches, as in a real collector. In the lively
+market one symbol in twenty has an open episode, whose quotes are all judged. Takes about 30 s.
+"""
+
+import json
+import random
+import sys
+import time
+import tracemalloc
+from collections import defaultdict
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+
+from markets.config import ExchangeConfig, FilterConfig, GateTerms, ListingConfig, MarketConfig, PairConfig
+from markets.events import Quote
+from realtime.scanner import Scanner
+
+EXCHANGES: Final = ("binance", "bybit", "mexc", "gate", "kucoin", "okx", "bitget", "bingx")
+SYMBOLS: Final = tuple(f"C{n}/USDT" for n in range(1_000))
+ROUNDS: Final = 15
+QUOTES_PER_ROUND: Final = 20_000
+NUMPY_QUOTES_PER_ROUND: Final = 10
+LIVELY_ONE_IN: Final = 20
+FEE: Final = 0.001
+TRIGGER_BPS: Final = 5.0
+TARGETS: Final = {
+    "us_per_quote": 2.5,
+    "us_per_quote_lively": 4.0,
+    "x_cheaper_than_loop": 2.0,
+    "x_cheaper_than_all_pairs": 50.0,
+    "configure_s": 0.5,
+    "bytes_per_pair": 700.0,
+}
+
+
+def configuration() -> MarketConfig:
+    """Everything listed everywhere, one filter that follows it all."""
+    return MarketConfig(
+        revision=1,
+        exchanges=tuple(ExchangeConfig(key, key, True, FEE * 1e4, FEE * 1e4) for key in EXCHANGES),
+        instruments=frozenset(),
+        opportunities=(),
+        filters=(FilterConfig(1, "all", min_edge_bps=TRIGGER_BPS, close_edge_bps=0.0),),
+        listings=tuple(
+            ListingConfig(key, symbol, symbol, symbol.partition("/")[0], "USDT", symbol)
+            for key in EXCHANGES
+            for symbol in SYMBOLS
+        ),
+        pairs=tuple(PairConfig(one, two, 1000) for one, two in combinations(EXCHANGES, 2)),
+        gates=GateTerms(),
+    )
+
+
+class Stream:
+    """Quotes of all instruments in random order; on `wide` symbols one exchange stays dearer."""
+
+    def __init__(self, wide: int = 0) -> None:
+        self._rng = random.Random(1)
+        self._now_ns = 10**12
+        self._wide = set(SYMBOLS[:wide])
+        self.taken = 0
+
+    def take(self, count: int) -> list[Quote]:
+        """The next quotes, 20,000 a second."""
+        rng, quotes = self._rng, []
+        self.taken += count
+        for _ in range(count):
+            self._now_ns += 50_000
+            symbol, exchange = rng.choice(SYMBOLS), rng.choice(EXCHANGES)
+            bid = 100 + rng.randint(-5, 5) / 100
+            if exchange == "okx" and symbol in self._wide:
+                bid += 0.6
+            quotes.append(
+                Quote(exchange, symbol, bid, 1.5, bid + 0.02, 0.7, None, self._now_ns // 1000, self._now_ns)
+            )
+        return quotes
+
+
+class Loop:
+    """The quote's own pairs, asked as one would write it first."""
+
+    def __init__(self) -> None:
+        self.quotes: dict[tuple[str, str], Quote] = {}
+        self.found = 0
+
+    def on_quote(self, quote: Quote) -> None:
+        """Keep it and ask each other exchange, both ways."""
+        self.quotes[quote.exchange, quote.symbol] = quote
+        for exchange in EXCHANGES:
+            other = self.quotes.get((exchange, quote.symbol))
+            if other is None or exchange == quote.exchange:
+                continue
+            for buy, sell in ((quote, other), (other, quote)):
+                edge = (sell.bid * (1 - FEE)) / (buy.ask * (1 + FEE)) * 1e4 - 1e4
+                if edge >= TRIGGER_BPS:
+                    self.found += 1
+
+
+class AllPairs:
+    """Everything computed anew with numpy after each quote."""
+
+    def __init__(self) -> None:
+        self._bid = np.full((len(SYMBOLS), len(EXCHANGES)), 100.0)
+        self._ask = self._bid + 0.02
+        sides = list(combinations(range(len(EXCHANGES)), 2))
+        self._sell, self._buy = np.array(sides + [(two, one) for one, two in sides]).T
+        self._symbol = {symbol: n for n, symbol in enumerate(SYMBOLS)}
+
+    def on_quote(self, quote: Quote) -> None:
+        """Keep it and compute."""
+        place = self._symbol[quote.symbol], EXCHANGES.index(quote.exchange)
+        self._bid[place], self._ask[place] = quote.bid, quote.ask
+        edges = self._bid[:, self._sell] / self._ask[:, self._buy] * ((1 - FEE) / (1 + FEE) * 1e4) - 1e4
+        self.found = np.flatnonzero(edges >= TRIGGER_BPS)
+
+
+def cpu_us(on_quote: Callable[[Quote], None], quotes: list[Quote]) -> float:
+    """CPU µs per quote."""
+    begin = time.process_time()
+    for quote in quotes:
+        on_quote(quote)
+    return (time.process_time() - begin) / len(quotes) * 1e6
+
+
+class Subject:
+    """A scanner fed as the sink does: ticks 20 times a second, frames taken 5 times."""
+
+    def __init__(self, config: MarketConfig, wide: int) -> None:
+        self.scanner = Scanner()
+        self.scanner.configure(config, lambda symbol: True, 0, 0)
+        self.stream = Stream(wide)
+        for quote in self.stream.take(4 * len(EXCHANGES) * len(SYMBOLS)):
+            self.scanner.on_quote(quote)
+
+    def round(self) -> float:
+        """CPU µs per quote."""
+        quotes = self.stream.take(QUOTES_PER_ROUND)
+        spent = cpu_us(self.scanner.on_quote, quotes)
+        self.scanner.tick(quotes[-1].received_ts_us, quotes[-1].received_mono_ns)
+        self.scanner.take_changed()
+        self.scanner.lifecycle.take()
+        return spent
+
+
+def measure(config: MarketConfig) -> dict[str, float]:
+    """Medians; every round measures all sides once, one after the other."""
+    calm, lively = Subject(config, 0), Subject(config, len(SYMBOLS) // LIVELY_ONE_IN)
+    loop, everything, stream = Loop(), AllPairs(), Stream()
+    for quote in stream.take(4 * len(EXCHANGES) * len(SYMBOLS)):
+        loop.on_quote(quote)
+    samples = defaultdict(list)
+    for _ in range(ROUNDS):
+        samples["calm"].append(calm.round())
+        samples["lively"].append(lively.round())
+        samples["loop"].append(cpu_us(loop.on_quote, stream.take(QUOTES_PER_ROUND)))
+        samples["all pairs"].append(cpu_us(everything.on_quote, stream.take(NUMPY_QUOTES_PER_ROUND)))
+        begin = time.process_time()
+        calm.scanner.configure(config, lambda symbol: True, 0, 0)
+        samples["configure"].append(time.process_time() - begin)
+    judged = lively.scanner.counters.judged / lively.stream.taken
+    print(f"{len(calm.scanner.pairs):,} pairs; lively: {judged:.2f} judgements per quote")
+    return {name: median(values) for name, values in samples.items()}
+
+
+def bytes_per_pair(config: MarketConfig) -> float:
+    """What a configured scanner with a quote in every leg takes, without the quotes' texts."""
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    scanner = Scanner()
+    scanner.configure(config, lambda symbol: True, 0, 0)
+    scanner.take_changed()
+    taken = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    return taken / len(scanner.pairs)
+
+
+def main() -> None:
+    """Measure, print a table and, as the last line, the figures as JSON."""
+    print(f"Python {sys.version.split()[0]}, numpy {np.__version__}; CPU, medians of {ROUNDS} rounds")
+    config = configuration()
+    found = measure(config)
+    values = {
+        "us_per_quote": found["calm"],
+        "us_per_quote_lively": found["lively"],
+        "x_cheaper_than_loop": found["loop"] / found["calm"],
+        "x_cheaper_than_all_pairs": found["all pairs"] / found["calm"],
+        "configure_s": found["configure"],
+        "bytes_per_pair": bytes_per_pair(config),
+    }
+    print(f"{'scanner, calm market':34}{found['calm']:10.2f} µs per quote")
+    print(f"{'scanner, lively market':34}{found['lively']:10.2f} µs per quote")
+    print(f"{'its own pairs by a plain loop':34}{found['loop']:10.2f} µs per quote")
+    print(f"{'all pairs anew with numpy':34}{found['all pairs']:10.2f} µs per quote")
+    print(f"{'configuring 28,000 pairs':34}{found['configure']:10.2f} s")
+    print(f"{'memory':34}{values['bytes_per_pair']:10.0f} bytes per pair, legs and evidence included")
+    figures = {
+        name: {
+            "value": round(value, 3),
+            "target": TARGETS[name],
+            "met": value >= TARGETS[name] if name.startswith("x_") else value <= TARGETS[name],
+        }
+        for name, value in values.items()
+    }
+    print(json.dumps({"benchmark": "scanner", "figures": figures}))
+
+
+if __name__ == "__main__":
+    main()
