@@ -7,7 +7,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Case, IntegerField, QuerySet, Value, When
+from django.db.models import Case, QuerySet, When
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -74,15 +74,15 @@ class AliasForm(forms.Form):
         data = super().clean() or {}
         if not data.keys() >= {"listing", "symbol", "multiplier"}:
             return data
-        listing: Instrument = data["listing"]
-        apart = ratio_with(self.case, listing, data["multiplier"]) if data["multiplier"] > 0 else None
-        if data["symbol"] == self.case.symbol and apart and apart > gate_terms().identity_max_ratio:
+        listing, symbol, multiplier = data["listing"], data["symbol"], data["multiplier"]
+        apart = ratio_with(self.case, listing, multiplier) if multiplier > 0 else None
+        if symbol == self.case.symbol and apart and apart > gate_terms().identity_max_ratio:
             text = _(
                 "Prices would still be %(times)s times apart: choose another multiplier, or another symbol."
             )
             self.add_error("multiplier", text % {"times": f"{apart:,.2f}"})
         candidate = Instrument.objects.get(pk=listing.pk)
-        candidate.counts_as, candidate.multiplier = data["symbol"], data["multiplier"]
+        candidate.counts_as, candidate.multiplier = symbol, multiplier
         try:
             candidate.clean()
         except ValidationError as error:
@@ -111,6 +111,7 @@ class IdentityCaseAdmin(ConfigAdmin):
     list_display = (
         "symbol", "exchanges", "ratio", "correlated", "found_at", "seen_at", "state", "decided",
     )  # fmt: skip
+    ordering = (Case(When(verdict=Verdict.QUARANTINED, then=0), default=1), "-found_at", "pk")
     list_filter = ("verdict", "exchange1", "exchange2")
     list_select_related = ("symbol", "exchange1", "exchange2", "decided_by")
     search_fields = ("symbol__name",)
@@ -120,18 +121,6 @@ class IdentityCaseAdmin(ConfigAdmin):
     )  # fmt: skip
     readonly_fields = tuple(name for name in fields if name != "note")
     change_form_template = "admin/markets/identitycase/change_form.html"
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[IdentityCase]:
-        """Undecided ones first, then the newest."""
-        rows: QuerySet[IdentityCase] = super().get_queryset(request)
-        waiting = Case(
-            When(verdict=Verdict.QUARANTINED, then=Value(0)), default=Value(1), output_field=IntegerField()
-        )
-        return rows.annotate(waiting=waiting).order_by("waiting", "-found_at", "pk")
-
-    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
-        """As the query set says, which a click on a column replaces."""
-        return ("waiting", "-found_at", "pk")
 
     # --- columns ---------------------------------------------------------------------------------
 
