@@ -2,20 +2,22 @@
 
 import asyncio
 import datetime
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from math import nan
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from msgspec import structs
+from psycopg import sql
 from pytest_django import Settings
 
 from collectors.channel import Channel
@@ -165,6 +167,20 @@ def works_again(monkeypatch: pytest.MonkeyPatch, after: int) -> Callable[..., in
     return save
 
 
+@contextmanager
+def nobody_may_connect() -> Iterator[None]:
+    """The test database refuses every new connection; this one is to another database."""
+    here = {**connection.get_connection_params(), "dbname": "postgres"}
+    with psycopg.connect(**here, autocommit=True) as server:
+        name = sql.Identifier(str(connection.settings_dict["NAME"]))
+        change = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+        server.execute(change.format(name, sql.SQL("false")))
+        try:
+            yield
+        finally:
+            server.execute(change.format(name, sql.SQL("true")))
+
+
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(episode_sink, "WRITE_EVERY_S", 0.02)
@@ -204,6 +220,21 @@ class TestSink:
         assert [message.partition(":")[0] for message in said] == [
             "episodes cannot be written, trying again", "episodes are written again; 0 lost so far",
         ]  # fmt: skip
+
+    async def test_a_database_that_takes_no_connections_for_a_while(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As while PostgreSQL is restarted."""
+        monkeypatch.setattr(episode_sink, "RETRY_FIRST_S", 0.02)
+        async with sink() as (channel, running):
+            channel.put(episode(1))
+            await eventually(lambda: running.stats()["written"] == 1, "the opening")
+            with nobody_may_connect():
+                channel.put_many([peaked(episode(1)), closed(peaked(episode(1)))])
+                await eventually(lambda: running.stats()["problem"], "the trouble")
+                assert "not currently accepting connections" in running.stats()["problem"]
+            await eventually(lambda: not running.stats()["problem"], "it works again")
+        assert [(row.is_open, row.peak_edge_bps) for row in await rows()] == [(False, 31.5)]
 
     async def test_what_waits_is_bounded_and_what_had_to_go_is_not_left_open(
         self, monkeypatch: pytest.MonkeyPatch

@@ -10,14 +10,15 @@ from msgspec import structs
 from history.lake import Lake
 from history.reader import LakeReader
 from history.recorded import Recorded
-from history.replay import LEAD_IN_US, Replay, between
-from markets.config import Shard
+from history.replay import LEAD_IN_US, Replay, between, computable
+from markets.config import MarketConfig, Shard
 from markets.events import OpportunityEvent, Quote, SpreadPoints, StreamState
 from realtime.points import Points
 from tests.lake_data import write_quotes, write_states
 from tests.recorded_session import NOON_US, SYMBOLS, VENUES, Session, config, live, session
 
 HOUR_US = 3_600_000_000
+THOUSAND = "1000DOGE/USDT"
 END_US = NOON_US + 5 * HOUR_US
 
 
@@ -35,17 +36,44 @@ def record(lake: Lake, *sessions: Session, commits: int = 3) -> None:
 
 
 def replayed(
-    lake: Lake, start_us: int = NOON_US, end_us: int = END_US, symbols: Iterable[str] = SYMBOLS
+    lake: Lake, start_us: int = NOON_US, end_us: int = END_US, terms: MarketConfig | None = None
 ) -> tuple[list[SpreadPoints], list[OpportunityEvent]]:
     """Everything a replay makes of the range."""
-    recorded = Recorded(LakeReader(lake), frozenset(symbols))
-    replay = Replay(config(), symbols)
+    replay = Replay(terms or config(), SYMBOLS)
+    recorded = Recorded(LakeReader(lake), replay.reads)
     points, events = [], []
     for results in replay.run(recorded.events(start_us - LEAD_IN_US, end_us), end_us):
         shown = between(results, start_us, end_us)
         points += shown.points
         events += shown.events
     return points, events
+
+
+def thousands(terms: MarketConfig) -> MarketConfig:
+    """What it is where OKX lists 1000DOGE instead of DOGE."""
+    listings = tuple(
+        structs.replace(each, symbol=THOUSAND, multiplier=1000.0)
+        if (each.exchange, each.symbol) == ("okx", "DOGE/USDT")
+        else each
+        for each in terms.listings
+    )
+    return structs.replace(terms, listings=listings)
+
+
+def in_thousands(event: Quote | StreamState) -> Quote | StreamState:
+    """As OKX says it then."""
+    if event.exchange != "okx":
+        return event
+    if isinstance(event, StreamState):
+        return structs.replace(
+            event, symbols=tuple(THOUSAND if each == "DOGE/USDT" else each for each in event.symbols)
+        )
+    if event.symbol != "DOGE/USDT":
+        return event
+    prices, sizes = (event.bid * 1000, event.ask * 1000), (event.bid_size / 1000, event.ask_size / 1000)
+    return structs.replace(
+        event, symbol=THOUSAND, bid=prices[0], ask=prices[1], bid_size=sizes[0], ask_size=sizes[1]
+    )
 
 
 def by_chart(found: Iterable[SpreadPoints]) -> dict[tuple[str, str, str], Points]:
@@ -132,6 +160,38 @@ class TestEqualToLive:
         after = received.received.index(at) + 1
         seen = Session([*received.received[:after], *everywhere, *received.received[after:]])
         assert_same(replayed(lake)[0], live(seen).points)
+
+    def test_an_alias_is_compared_under_the_symbol_it_counts_as(self, lake: Lake) -> None:
+        """OKX lists a thousand DOGE as one."""
+        terms = thousands(config())
+        received = session(1500, seed=5)
+        received = Session([in_thousands(event) for event in received.received])
+        record(lake, received)
+        ran = live(received, terms=terms)
+        points, events = replayed(lake, terms=terms)
+        assert_same(points, ran.points)
+        assert in_order(events) == in_order(ran.events)
+        of_alias = {
+            event.filter_id for event in events if (event.symbol, event.exchange2) == ("DOGE/USDT", "okx")
+        }
+        assert of_alias == {1, 2}
+
+
+class TestWhatToCompute:
+    def test_charts_and_what_a_filter_follows(self) -> None:
+        terms = config()
+        assert computable(terms) == frozenset(SYMBOLS)
+        uncharted = structs.replace(terms, opportunities=())
+        assert computable(uncharted) == frozenset(SYMBOLS)
+        assert computable(structs.replace(uncharted, filters=())) == frozenset()
+
+    def test_what_says_a_rate_is_read_too(self) -> None:
+        terms = config()
+        listings = tuple(
+            structs.replace(each, quote="USDC") if each.exchange == "okx" else each for each in terms.listings
+        )
+        replay = Replay(structs.replace(terms, listings=listings), SYMBOLS)
+        assert replay.reads == {*SYMBOLS, "USDC/USDT", "USDT/USDC"}
 
 
 class TestWhatIsSkipped:
