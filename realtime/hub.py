@@ -75,6 +75,7 @@ class Hub:
         self.counters: Counter[str] = Counter()
         self._redis = recent.connect()
         self._viewers: set[Viewer] = set()
+        self._sockets_of: Counter[int] = Counter()
         self._audiences: dict[frozenset[str], Audience] = {}
         self._watching: defaultdict[str, set[Audience]] = defaultdict(set)
         self._charts: dict[str, KnownChart] = {}
@@ -336,14 +337,20 @@ class Hub:
     def join(self, viewer: Viewer) -> None:
         """Add a socket. Raises Closed when its user has too many."""
         limit = settings.REALTIME_SOCKETS_PER_USER
-        if sum(other.user_id == viewer.user_id for other in self._viewers) >= limit:
+        if self._sockets_of[viewer.user_id] >= limit:
             raise Closed(wire.CLOSE_TOO_MANY, f"more than {limit} sockets of one user: close another tab")
         self._viewers.add(viewer)
+        self._sockets_of[viewer.user_id] += 1
 
     def leave(self, viewer: Viewer) -> None:
         """Forget a socket; its writer ends."""
         viewer.leave()
-        self._viewers.discard(viewer)
+        if viewer not in self._viewers:
+            return  # it was one too many
+        self._viewers.remove(viewer)
+        self._sockets_of[viewer.user_id] -= 1
+        if not self._sockets_of[viewer.user_id]:
+            del self._sockets_of[viewer.user_id]
         self._seat(viewer, frozenset())
         self.counters["points_thinned"] += viewer.pending.thinned
         self.counters["messages_sent"] += viewer.sent
