@@ -215,11 +215,11 @@ async def _tables(asked: Asked, found: Explanation) -> dict[str, Any]:
     """What the page shows, as it shows it; rows of both directions side by side."""
     names = {exchange.key: exchange.name for exchange in (asked.one, asked.two)}
     links = _gate_links(asked)
-    one, two = found.directions
+    one, two = sorted(found.directions, key=lambda way: way.buy_on != found.exchange1)  # columns stay put
     ways = [_way(way, names, found.currency) for way in (one, two)]
     return {
         "spread": wording.percent(found.spread_pct),
-        "opportunity": one.opportunity,
+        "opportunity": one.opportunity or two.opportunity,
         "legs": [_leg_row(leg, names, found.currency) for leg in found.legs],
         "ways": ways,
         "gates": [
