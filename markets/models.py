@@ -414,12 +414,13 @@ class OpportunityFilter(ConfigModel):
     min_spread_pct = models.DecimalField(
         _("min |spread|, %"), max_digits=8, decimal_places=4, null=True, blank=True,
         help_text=_("Live: a chart is shown only while its spread, either sign, is at least this. "
-                    "Empty: always."),
+                    "Empty: always. It opens no opportunity: nobody can trade a spread, only an edge."),
     )  # fmt: skip
     min_edge_bps = models.DecimalField(
         _("min edge, bps"), max_digits=8, decimal_places=3, null=True, blank=True,
-        help_text=_("Live: a chart is shown only while the better direction, after both taker fees, "
-                    "earns at least this. Negative is allowed. Empty: always."),
+        help_text=_("An opportunity opens where one direction, after both taker fees, earns at least this; "
+                    "a chart is shown only while the better one does. Negative is allowed. "
+                    "Empty: none opens, and every chart is shown."),
     )  # fmt: skip
 
     close_edge_bps = models.DecimalField(
