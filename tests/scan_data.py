@@ -2,6 +2,7 @@
 
 import time
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def market(
 
 
 def told(
-    config: MarketConfig, prices: dict[tuple[str, str], float], shard: str = "1/1", **columns: object
+    config: MarketConfig, prices: dict[tuple[str, str], float], shard: str = "1/1", **columns: Any
 ) -> ShardScan:
     """What a collector says when these are the bids; asks are a bp higher, the rest as `columns` say."""
     names = [LegName(leg.exchange, leg.symbol, leg.counts_as) for leg in config.listings]
@@ -52,13 +53,12 @@ def told(
     rows["up"] = True
     for name, value in columns.items():
         rows[name] = value
+    place = {(name.exchange, name.counts_as): number for number, name in enumerate(names)}
     pairs = [
-        (one, two)
+        (place[pair.exchange1, symbol], place[pair.exchange2, symbol])
+        for symbol in sorted({name.counts_as for name in names})
         for pair in config.pairs
-        for one, first in enumerate(names)
-        for two, second in enumerate(names)
-        if (first.exchange, second.exchange) == (pair.exchange1, pair.exchange2)
-        and first.counts_as == second.counts_as
+        if (pair.exchange1, symbol) in place and (pair.exchange2, symbol) in place
     ]
     evidence = np.zeros(len(pairs), PAIR_ROW)
     evidence["identity"] = PASS

@@ -6,8 +6,7 @@ import { request } from "./requests.js";
 import { STATES, sides } from "./scanner-table.js";
 
 const REFRESH_MS = 2000;
-const SIGNS = { pass: "✓", fail: "✗", unknown: "?" };
-const VERDICTS = { pass: gettext("passed"), fail: gettext("failed"), unknown: gettext("unknown") };
+const VERDICTS = { pass: gettext("✓ passed"), fail: gettext("✗ failed"), unknown: gettext("? unknown") };
 
 export class Drawer {
   constructor({ names, pins, closed }) {
@@ -89,13 +88,12 @@ export class Drawer {
 function gateItem({ name, verdict, words }) {
   const item = document.createElement("li");
   item.dataset.verdict = verdict;
-  for (const [kind, text] of [["sign", SIGNS[verdict]], ["name", gettext(name)], ["words", words]]) {
+  for (const [kind, text] of [["verdict", VERDICTS[verdict]], ["name", gettext(name)], ["words", words]]) {
     const part = document.createElement("span");
     part.className = kind;
     part.textContent = text;
     item.append(part);
   }
-  item.firstChild.title = VERDICTS[verdict];
   return item;
 }
 

@@ -195,6 +195,7 @@ function start() {
   if (!limit.value) limit.selectedIndex = 1;
   form.addEventListener("input", filterChanged);
   form.addEventListener("submit", (event) => event.preventDefault());
+  document.getElementById("more").addEventListener("click", ({ currentTarget }) => currentTarget.setAttribute("aria-expanded", form.classList.toggle("all")));
   limit.addEventListener("change", () => {
     localStorage.setItem("scanner-rows", limit.value);
     change(view, Math.floor(offset / Number(limit.value)) * Number(limit.value));

@@ -1,0 +1,275 @@
+"""What the scanner's page costs: 28,000 pairs, 4,000 of their 8,000 legs quoting 5 times a second.
+
+    python benchmarks/scanner_page.py [--seconds 15]
+
+Starts its own PostgreSQL, Redis and Daphne, and speaks for a collector: the whole state, then 5 frames
+a second with 4,000 changed legs each. First the table by itself (medians of its refresh, of a new view
+and of a page), then one socket that acks as a browser does, then the page in Chromium. The last line is
+the result as JSON.
+"""
+
+# ruff: noqa: E402 - the settings read DATABASE_URL, so the servers come first
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import django
+
+import tests.servers  # noqa: F401 - starts PostgreSQL and Redis, and tells the settings where
+
+django.setup()
+
+import numpy as np
+import websockets
+from django.contrib.auth.models import User
+from django.core.management import call_command
+
+from arbsite.auth import make_token
+from markets.config import MarketConfig
+from markets.models import Exchange, ExchangePair, Instrument, Symbol
+from markets.selectors import load_config
+from realtime import recent, scan_wire
+from realtime.scan_messages import make_page
+from realtime.scan_table import Query, ScanTable, View
+from tests.browser import chromium, chromium_program, session_cookies
+from tests.live import Web, daphne
+from tests.scan_data import told
+
+SYMBOLS = 1_000
+FRAMES_A_SECOND = 5
+CHANGED = 4_000
+TURNS = 50
+REFRESH_MS = 5.0
+TAB_PERCENT = 20.0
+
+
+def prepare() -> MarketConfig:
+    """A desk with every symbol on every exchange, and all pairs of exchanges."""
+    call_command("migrate", verbosity=0)
+    call_command("seed", verbosity=0)
+    Symbol.objects.bulk_create(
+        Symbol(name=f"C{n:04}/USDT", base=f"C{n:04}", quote="USDT", enabled=True)
+        for n in range(SYMBOLS - Symbol.objects.count())
+    )
+    exchanges = list(Exchange.objects.order_by("key"))
+    Instrument.objects.all().delete()
+    Instrument.objects.bulk_create(
+        Instrument(
+            exchange=exchange, symbol=symbol, native_id=f"{symbol.base}USDT", quote_volume_24h=1e6 + 1e3 * n
+        )
+        for exchange in exchanges
+        for n, symbol in enumerate(Symbol.objects.order_by("name"))
+    )
+    have = {(pair.exchange1_id, pair.exchange2_id) for pair in ExchangePair.objects.all()}
+    ExchangePair.objects.bulk_create(
+        ExchangePair(exchange1=one, exchange2=two)
+        for one, two in combinations(exchanges, 2)
+        if not {(one.pk, two.pk), (two.pk, one.pk)} & have
+    )
+    return load_config()
+
+
+class FakeCollector:
+    """Writes what a shard writes, with prices that wander."""
+
+    def __init__(self, config: MarketConfig) -> None:
+        self.random = np.random.default_rng(1)
+        count = len(config.listings)
+        base = {s: self.random.uniform(0.1, 100) for s in {leg.symbol for leg in config.listings}}
+        prices = {
+            (leg.exchange, leg.symbol): base[leg.symbol] * (1 + self.random.normal(0, 5e-4))
+            for leg in config.listings
+        }
+        self.scan = told(config, prices)
+        self.directory = self.scan.directory
+        self.rows = self.scan.legs
+        self.busy = self.random.permutation(count)[:CHANGED].astype("<u4")
+        self.seq = 1
+
+    def move(self) -> None:
+        """Every busy leg quotes anew."""
+        factor = 1 + self.random.normal(0, 1e-4, len(self.busy))
+        for name in ("bid", "ask"):
+            self.rows[name][self.busy] *= factor
+        self.rows["bid_size"][self.busy] = self.random.uniform(1, 1000, len(self.busy))
+        self.rows["age_ms"][self.busy] = self.random.uniform(0, 200, len(self.busy))
+
+    async def write_state(self, redis: "recent.Redis") -> None:
+        """The directory, all legs, and what is held of identities."""
+        layout, now_us = self.directory.layout, time.time_ns() // 1000
+        state = scan_wire.State(layout, self.seq, now_us, self.rows.tobytes())
+        evidence = scan_wire.State(layout, self.seq, now_us, self.scan.pairs.tobytes())
+        parts = {"directory": self.directory, "state": state, "evidence": evidence}
+        async with redis.pipeline() as pipe:
+            pipe.hset(scan_wire.SCANS, self.scan.shard, now_us)
+            pipe.hset(
+                scan_wire.state_key(self.scan.shard),
+                mapping={name: scan_wire.encode(part) for name, part in parts.items()},
+            )
+            await pipe.execute()
+
+    async def run(self) -> None:
+        """Frames without drift, and the state every 2 s."""
+        redis, due = recent.connect(), time.monotonic()
+        while True:
+            self.move()
+            self.seq += 1
+            frame = scan_wire.Frame(
+                self.scan.shard, self.directory.layout, self.seq, self.seq - 1, time.time_ns() // 1000,
+                self.busy.tobytes(), self.rows[self.busy].tobytes(),
+            )  # fmt: skip
+            await redis.publish(scan_wire.FRAMES, scan_wire.encode(frame))
+            if self.seq % (2 * FRAMES_A_SECOND) == 0:
+                await self.write_state(redis)
+            due += 1 / FRAMES_A_SECOND
+            await asyncio.sleep(max(0, due - time.monotonic()))
+
+
+def median_ms(work: Callable[[], object]) -> float:
+    """The median of some runs, ms of CPU: the machine may have other things to do."""
+    took = []
+    for _ in range(TURNS):
+        started = time.thread_time()
+        work()
+        took.append((time.thread_time() - started) * 1e3)
+    return statistics.median(took)
+
+
+def of_the_table(config: MarketConfig, collector: FakeCollector) -> dict[str, float]:
+    """What a web process computes, by itself."""
+    started = time.perf_counter()
+    table = ScanTable(config)
+    built_ms = (time.perf_counter() - started) * 1e3
+    match = table.match(collector.scan)
+
+    def refresh() -> None:
+        table.take(collector.scan, match, time.monotonic(), False)
+        table.refresh()
+
+    view = View(table, Query())
+    page = make_page(view, slice(0, 50), 1, 0)
+
+    def new_page() -> None:
+        make_page(view, slice(0, 50), 1, 0).changes(page)
+
+    return {
+        "pairs": len(table),
+        "table_build_ms": built_ms,
+        "table_refresh_ms": median_ms(refresh),
+        "new_view_ms": median_ms(lambda: View(table, Query(search="C0", min_edge=-30.0))),
+        "sort_again_ms": median_ms(view.sort),
+        "page_and_its_changes_ms": median_ms(new_page),
+    }
+
+
+async def of_a_socket(web: Web, token: str, seconds: float) -> dict[str, float]:
+    """What one viewer is sent, and what the web process spends on it."""
+    address = f"ws://127.0.0.1:{web.port}/ws/scanner"
+    headers = {"Authorization": f"Bearer {token}"}
+    async with websockets.connect(
+        address, origin=web.url, additional_headers=headers, max_size=None
+    ) as socket:  # type: ignore[arg-type]
+        await socket.send(json.dumps({"type": "view"}))
+        whole = json.loads(first := await socket.recv())
+        await socket.send(json.dumps({"type": "ack", "seq": whole["seq"]}))
+        sizes, cpu, started = [], cpu_seconds(web.process.pid), time.monotonic()
+        while time.monotonic() - started < seconds:
+            text = await socket.recv()
+            sizes.append(len(text))
+            await socket.send(json.dumps({"type": "ack", "seq": json.loads(text)["seq"]}))
+        took = time.monotonic() - started
+        return {
+            "page_bytes": len(first),
+            "changes_per_second": len(sizes) / took,
+            "changes_bytes_per_second": sum(sizes) / took,
+            "web_process_percent": (cpu_seconds(web.process.pid) - cpu) / took * 100,
+        }
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def of_a_tab(program: str, cookies: list[dict[str, str]], web: Web, seconds: float) -> dict[str, float]:
+    """The share of one core that the page's main thread takes, with 50 rows."""
+    async with chromium(program, viewport={"width": 1920, "height": 1080}) as context:
+        await context.add_cookies(cookies)  # type: ignore[arg-type]
+        page = await context.new_page()
+        await page.goto(f"{web.url}/scanner")
+        await page.wait_for_function("() => document.querySelectorAll('#rows tr').length === 50")
+        await asyncio.sleep(3)
+        session = await context.new_cdp_session(page)
+        await session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+        async def busy_s() -> float:
+            answer = await session.send("Performance.getMetrics")
+            return float(next(m["value"] for m in answer["metrics"] if m["name"] == "TaskDuration"))
+
+        before, started = await busy_s(), time.monotonic()
+        await asyncio.sleep(seconds)
+        share = (await busy_s() - before) / (time.monotonic() - started)
+        if shots := os.environ.get("SCREENSHOT"):
+            await page.screenshot(path=shots)
+        return {"tab_cpu_percent": share * 100}
+
+
+async def run(
+    config: MarketConfig, web: Web, token: str, cookies: list[dict[str, str]], program: str, seconds: float
+) -> dict[str, float]:
+    """The table first, then with a collector that speaks."""
+    collector = FakeCollector(config)
+    figures = of_the_table(config, collector)
+    redis = recent.connect()
+    await collector.write_state(redis)
+    await redis.aclose()
+    speaking = asyncio.create_task(collector.run())
+    try:
+        figures |= await of_a_socket(web, token, seconds)
+        figures |= await of_a_tab(program, cookies, web, seconds)
+    finally:
+        speaking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await speaking
+    return figures
+
+
+def main() -> None:
+    """Prepare the desk, measure, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=15.0)
+    seconds = parser.parse_args().seconds
+    program = chromium_program()
+    if program is None:
+        parser.error("no Chromium found: install one or set CHROME_BIN")
+    config = prepare()
+    user = User.objects.create_user("bench", password="bench")
+    with daphne() as web:
+        cookies = session_cookies(user, web.url)
+        figures = asyncio.run(run(config, web, make_token(user, 1), cookies, program, seconds))
+    for name, value in figures.items():
+        print(f"{name:28} {value:12,.2f}")
+    targets = {"table_refresh_ms": REFRESH_MS, "tab_cpu_percent": TAB_PERCENT}
+    judged = {
+        name: {"value": round(value, 2)}
+        | ({"target": targets[name], "met": value <= targets[name]} if name in targets else {})
+        for name, value in figures.items()
+    }
+    print(json.dumps({"benchmark": "scanner_page", "figures": judged}))
+
+
+if __name__ == "__main__":
+    main()
