@@ -15,6 +15,7 @@ import asyncio
 import json
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -38,7 +39,7 @@ from websockets.exceptions import ConnectionClosed
 from arbsite import embedded
 
 EXCHANGES: Final = ("binance", "bybit", "okx", "bitget")
-SYMBOLS: Final = 40
+SYMBOLS: Final = 12  # each on all four exchanges: six charts, three of which a quote touches
 CONNECTIONS: Final = 48
 VARIANTS: Final = 20  # frames per instrument; every one has other prices
 ROUNDS: Final = 5
@@ -85,13 +86,13 @@ def exchange_of(connection: int) -> str:
     return EXCHANGES[connection % len(EXCHANGES)]
 
 
-def frames() -> list[list[str | bytes]]:
+def frames(symbols: int) -> list[list[str | bytes]]:
     """What each connection carries: its share of its exchange's symbols, with prices that wander."""
     rng, own = random.Random(4), list[list[str | bytes]]()
     per_exchange = CONNECTIONS // len(EXCHANGES)
     for connection in range(CONNECTIONS):
         exchange, share = exchange_of(connection), connection // len(EXCHANGES)
-        mine = range(share, SYMBOLS, per_exchange)
+        mine = range(share, symbols, per_exchange)
         own.append([
             frame(exchange, n, 100 * (n + 1) + rng.uniform(-0.2, 0.2)) for _ in range(VARIANTS) for n in mine
         ])  # fmt: skip
@@ -101,14 +102,14 @@ def frames() -> list[list[str | bytes]]:
 # --- clients ------------------------------------------------------------------------------------------
 
 
-async def receive_alone(port: int) -> Run:
+async def receive_alone(port: int, symbols: int) -> Run:
     """The collector's library and loop; frames are counted and dropped."""
     counted = Counted()
     closed = [await with_picows(_url(port), None, counted) for _ in range(CONNECTIONS)]
     return await measured(lambda: counted.frames, [each() for each in closed])
 
 
-async def whole_way(port: int) -> Run:
+async def whole_way(port: int, count: int) -> Run:
     """The collector's own parts, from its sockets to Redis."""
     import django
 
@@ -124,7 +125,7 @@ async def whole_way(port: int) -> Run:
     from realtime.publisher import FLUSH_EVERY_S, Publisher
     from realtime.sink import RealtimeSink
 
-    symbols = [f"S{n:02}/USDT" for n in range(SYMBOLS)]
+    symbols = [f"S{n:02}/USDT" for n in range(count)]
     exchanges = tuple(ExchangeConfig(key, key, True, 10.0, 10.0, "", _url(port)) for key in EXCHANGES)
     outlets = Outlet.chain([RealtimeSink], Shard(), CHANNEL_CAPACITY)
     channel = outlets[0].channel
@@ -135,7 +136,7 @@ async def whole_way(port: int) -> Run:
             frozenset(
                 InstrumentConfig(key, symbols[n], native_id(key, n))
                 for key in EXCHANGES
-                for n in range(SYMBOLS)
+                for n in range(count)
             ),
             tuple(
                 Opportunity(symbol, *pair, 1000) for symbol in symbols for pair in combinations(EXCHANGES, 2)
@@ -163,7 +164,7 @@ async def whole_way(port: int) -> Run:
     sink, turns = asyncio.create_task(outlets[0].run()), Turns()
     venues = {
         each.key: Venue(
-            each, CODECS[each.key]({native_id(each.key, n): symbols[n] for n in range(SYMBOLS)}),
+            each, CODECS[each.key]({native_id(each.key, n): symbols[n] for n in range(count)}),
             emit, Timing(), turns,
         )
         for each in exchanges
@@ -192,7 +193,7 @@ async def whole_way(port: int) -> Run:
     }  # fmt: skip
 
 
-async def written_first(port: int) -> Run:
+async def written_first(port: int, symbols: int) -> Run:
     """`websockets`, json.loads, a dictionary, and a publish that is waited for per delta."""
     from realtime.bands import RollingBands
 
@@ -258,9 +259,10 @@ CLIENTS: Final = {"receive": receive_alone, "whole": whole_way, "plain": written
 # --- the run ------------------------------------------------------------------------------------------
 
 
-def measure(rounds: int, seconds: float) -> dict[tuple[str, int], list[Run]]:
+def measure(rounds: int, seconds: float, symbols: int) -> dict[tuple[str, int], list[Run]]:
     """All runs, by client and rate."""
     runs: dict[tuple[str, int], list[Run]] = defaultdict(list)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # Redis stops with us
     pin(1)
     with (
         tempfile.TemporaryDirectory(prefix="pipeline") as folder,
@@ -272,7 +274,13 @@ def measure(rounds: int, seconds: float) -> dict[tuple[str, int], list[Run]]:
         for _ in range(rounds):
             for client, rate in TURNS:
                 length = FIREHOSE_S if rate == FIREHOSE else seconds
-                me = [sys.executable, __file__, f"--seconds={length}", f"--rate={rate}"]
+                me = [
+                    sys.executable,
+                    __file__,
+                    f"--seconds={length}",
+                    f"--rate={rate}",
+                    f"--symbols={symbols}",
+                ]
                 runs[client, rate].append(one_run([*me, "--serve"], [*me, f"--client={client}"], length))
     return runs
 
@@ -304,20 +312,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What the whole way from a socket to Redis costs.")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="per run")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--symbols", type=int, default=SYMBOLS, help="at least 12; each makes six charts")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--client", choices=CLIENTS, help=argparse.SUPPRESS)
     parser.add_argument("--rate", type=int, default=FIREHOSE, help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.serve:
-        serve(frames(), asked.rate, asked.seconds, None)
+        serve(frames(asked.symbols), asked.rate, asked.seconds, None)
     elif asked.client:
         pin(0)
         factory = None if asked.client == "plain" else uvloop.new_event_loop
         with asyncio.Runner(loop_factory=factory) as runner:
-            print(json.dumps(runner.run(CLIENTS[asked.client](asked.port))))
+            print(json.dumps(runner.run(CLIENTS[asked.client](asked.port, asked.symbols))))
     else:
-        report(measure(asked.rounds, asked.seconds))
+        report(measure(asked.rounds, asked.seconds, asked.symbols))
 
 
 def report(runs: dict[tuple[str, int], list[Run]]) -> None:
