@@ -86,7 +86,7 @@ def opportunities(
     )
 
 
-class ScanPair(Struct, frozen=True):
+class ScanPair(Struct, frozen=True, gc=False):
     """A symbol on an enabled pair that both exchanges list: what the scanner compares, both directions.
 
     `filters` are those with a minimum edge that follow it: they open and close its episodes.
@@ -117,6 +117,7 @@ def scan_pairs(config: MarketConfig, owns: Callable[[str], bool] = lambda symbol
     """Every symbol (of those owned) on every enabled pair where both exchanges list it, in a fixed order."""
     market = listed(config)
     follow = [(row, matcher(row.symbols)) for row in config.filters if row.min_edge_bps is not None]
+    same: dict[tuple[int, ...], tuple[FilterConfig, ...]] = {}  # most pairs share theirs
     found = []
     for symbol in sorted(symbol for symbol in market if owns(symbol)):
         legs = market[symbol]
@@ -125,6 +126,7 @@ def scan_pairs(config: MarketConfig, owns: Callable[[str], bool] = lambda symbol
             one, two = legs.get(pair.exchange1), legs.get(pair.exchange2)
             if one is not None and two is not None:
                 filters = tuple(row for row in named if _follows(row, pair, one, two))
+                filters = same.setdefault(tuple(row.id for row in filters), filters)
                 found.append(ScanPair(symbol, pair, one, two, filters))
     return found
 

@@ -19,15 +19,13 @@ _ROUNDING: Final = 1 + 1e-12
 class Direction:
     """One way through a scanned pair: buy at one leg's ask, sell at the other's bid.
 
-    `factor` holds the taker fees, `trigger` is the lowest edge (bps) at which a filter may open an
-    episode, infinite where none asks. `running` belongs to the lifecycle: what it follows here now.
-    While there is any, every change of a leg is judged; otherwise only one that reaches the trigger.
-    `index` is the place of the pair in the scanner's list, `context` what the gates know of it beforehand.
+    `factor` holds the taker fees. `running` belongs to the lifecycle: what it follows here now. While
+    there is any, every change of a leg is judged; otherwise only one that reaches the trigger. `index` is
+    the place of the pair in the scanner's list, `context` what the gates know of it beforehand.
     """
 
     __slots__ = (
         "buy", "context", "factor", "filters", "index", "pair", "reach", "running", "sell",
-        "trigger",
     )  # fmt: skip
 
     def __init__(self, index: int, pair: ScanPair, buy: Leg, sell: Leg, factor: float) -> None:
@@ -37,10 +35,14 @@ class Direction:
         self.sell = sell
         self.filters: tuple[FilterConfig, ...] = pair.filters
         self.factor = factor
-        self.trigger = min((f.min_edge_bps for f in pair.filters if f.min_edge_bps is not None), default=inf)
         self.reach = _calm_reach(factor, self.trigger)  # bid * reach >= ask is the quick question
         self.running: Any = ()
         self.context: Any = None
+
+    @property
+    def trigger(self) -> float:
+        """The lowest edge (bps) at which a filter may open an episode; infinite where none asks."""
+        return min((f.min_edge_bps for f in self.filters if f.min_edge_bps is not None), default=inf)
 
     def edge_bps(self) -> float:
         """What is earned after both taker fees, NaN while a leg has no usable quote."""

@@ -49,7 +49,7 @@ FORCED: Final = {"": UNKNOWN, "confirmed": PASS, "different": FAIL, "quarantined
 """What a case makes of the evidence: nothing without one."""
 
 
-class Compared(Struct, frozen=True):
+class Compared(Struct, frozen=True, gc=False):
     """A scanned pair and its two legs, in the order of its exchanges."""
 
     pair: ScanPair
