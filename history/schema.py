@@ -84,7 +84,7 @@ SCHEMAS: Final[dict[str, pa.Schema]] = {
         pa.field("age1_ms", pa.float64()),
         pa.field("age2_ms", pa.float64()),
     ),
-    # A chart began (open) or ceased (close) to pass an enabled filter's live criteria.
+    # An episode of a filter opened or closed (docs/opportunities.md); null: a leg was gone at the close.
     "opportunities": _schema(
         _required("symbol", pa.string()),
         _required("exchange1", pa.string()),

@@ -78,7 +78,7 @@ class SpreadPoints(Struct, eq=False):
 
 
 class OpportunityEvent(Struct):
-    """A chart began (`open`) or ceased (`close`) to pass a filter's live criteria."""
+    """An episode of a filter opened or closed; what both directions were then, NaN where a leg was gone."""
 
     symbol: str
     exchange1: str

@@ -35,7 +35,8 @@ class OpportunityEpisodeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no
     """One row per episode, open ones first; only collectors write them."""
 
     list_display = (
-        "standing", "symbol", "way", "began", "took", "peak_edge", "mean_edge", "size", "filter_name", "why",
+        "standing", "symbol", "way", "began_s", "took", "peak_edge", "mean_edge", "size", "why",
+        "filter_name",
     )  # fmt: skip
     list_display_links = ("standing", "symbol")
     list_filter = (StandingFilter, "filter_name", "buy_on", "sell_on")
@@ -78,6 +79,11 @@ class OpportunityEpisodeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no
         return f"{row.buy_on} → {row.sell_on}"
 
     @admin.display(description=_("started (UTC)"), ordering="started_at")
+    def began_s(self, row: OpportunityEpisode) -> str:
+        """To the second: a list is narrow."""
+        return f"{row.started_at:%Y-%m-%d %H:%M:%S}"
+
+    @admin.display(description=_("started (UTC)"))
     def began(self, row: OpportunityEpisode) -> str:
         """To the millisecond."""
         return _moment(row.started_at)
