@@ -33,6 +33,8 @@ import numpy as np
 import websockets
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from redis.asyncio import Redis
+from websockets.typing import Origin
 
 from arbsite.auth import make_token
 from markets.config import MarketConfig
@@ -104,7 +106,7 @@ class FakeCollector:
         self.rows["bid_size"][self.busy] = self.random.uniform(1, 1000, len(self.busy))
         self.rows["age_ms"][self.busy] = self.random.uniform(0, 200, len(self.busy))
 
-    async def write_state(self, redis: "recent.Redis") -> None:
+    async def write_state(self, redis: "Redis") -> None:
         """The directory, all legs, and what is held of identities."""
         layout, now_us = self.directory.layout, time.time_ns() // 1000
         state = scan_wire.State(layout, self.seq, now_us, self.rows.tobytes())
@@ -177,7 +179,7 @@ async def of_a_socket(web: Web, token: str, seconds: float) -> dict[str, float]:
     address = f"ws://127.0.0.1:{web.port}/ws/scanner"
     headers = {"Authorization": f"Bearer {token}"}
     async with websockets.connect(
-        address, origin=web.url, additional_headers=headers, max_size=None
+        address, origin=Origin(web.url), additional_headers=headers, max_size=None
     ) as socket:  # type: ignore[arg-type]
         await socket.send(json.dumps({"type": "view"}))
         whole = json.loads(first := await socket.recv())
