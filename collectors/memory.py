@@ -4,8 +4,12 @@ Nearly everything a collector holds lives as long as its configuration: 28,000 p
 directions are half a million objects. Looking at them again and again would stop the event loop for a
 tenth of a second each time, so they are frozen once a configuration is taken over. Events hold no
 containers (`gc=False`) and go when the last reference does, so what is left to look at is little.
+
+glibc gives every thread that asks a heap of its own and keeps what was freed in each: with two, and what
+reading a configuration took given back, a collector of 28,000 pairs is 20 MB smaller.
 """
 
+import ctypes
 import gc
 import os
 import time
@@ -15,10 +19,17 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any, Final
 
-THRESHOLDS: Final = (5_000, 20, 20)
+THRESHOLDS: Final = (2_000, 10, 20)
 """New containers before the youngest are looked at (a fraction of a ms), and so on for the older ones."""
 
 PAUSES_KEPT: Final = 1_000
+
+CONNECTED_S: Final = 60
+"""By then what a configuration brings along (connections, topics, tasks) is there, and stays as well."""
+
+HEAPS: Final = 2
+
+_M_ARENA_MAX: Final = -8  # malloc.h
 
 _STATM: Final = Path("/proc/self/statm")  # Linux only
 
@@ -35,7 +46,9 @@ class Memory:
         self._settling = False
 
     def watch(self) -> None:
-        """Set the policy and count pauses from now on."""
+        """Set the policy and count pauses from now on; call it before there are threads."""
+        with suppress(AttributeError):  # another C library
+            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, HEAPS)
         gc.set_threshold(*THRESHOLDS)
         gc.callbacks.append(self._on_collection)
 
@@ -50,8 +63,14 @@ class Memory:
         gc.unfreeze()  # what the configuration before left behind can go
         gc.collect()
         gc.freeze()
+        with suppress(AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
         self._settling = False
         self.settled_ms = (time.perf_counter() - began) * 1000
+
+    def keep(self) -> None:
+        """What came since then stays, too: no pause, so garbage among it waits for the next `settle`."""
+        gc.freeze()
 
     def stats(self) -> dict[str, float]:
         """For the collector's status: MB of RSS where it can be known, pauses in ms."""

@@ -23,8 +23,8 @@ Point = tuple[float, ...]  # one value per column of POINT_COLUMNS
 Trouble = tuple[ChartState, str]
 LegKey = tuple[str, str]  # exchange, symbol
 
-WINDOW_POINTS: Final = 1024
-"""Default capacity of a chart's window: 45 kB. Pages read the recent points from Redis (realtime.recent)."""
+WINDOW_POINTS: Final = 256
+"""Default capacity of a chart's window: 11 kB. Pages read the recent points from Redis (realtime.recent)."""
 
 PENDING_POINTS: Final = 256
 """Points a chart may gather between two collects before they are thinned."""

@@ -25,7 +25,7 @@ class PointRing:
             raise ValueError(f"a point ring needs a capacity of at least 1, not {capacity}")
         self.capacity = capacity
         self.dropped = 0
-        self._rows = np.empty(capacity, _ROW)
+        self._rows = np.full(capacity, 0, _ROW)  # taken at once: what charts cost shows when they begin
         self._count = 0
         self._at = 0  # where the next point goes
 
@@ -34,7 +34,7 @@ class PointRing:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the point store; pages never written to cost no memory."""
+        """Bytes of the point store."""
         return self._rows.nbytes
 
     def extend(self, points: Points) -> None:

@@ -67,3 +67,13 @@ def test_the_pauses_kept_are_bounded(memory: Memory) -> None:
 
 def test_the_status_says_how_much_memory_is_taken(memory: Memory) -> None:
     assert memory.stats()["rss_mb"] == pytest.approx(resident_bytes() / 2**20, rel=0.1)
+
+
+def test_what_came_after_a_configuration_can_be_kept_without_a_pause(memory: Memory) -> None:
+    memory.settle()
+    connected = [Ring() for _ in range(100)]
+    before = memory.pauses
+    memory.keep()
+    assert memory.pauses == before
+    assert rings() == 0
+    assert len(connected) == 100

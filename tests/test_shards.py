@@ -1,4 +1,4 @@
-"""`collect --shard i/n`: every instrument in exactly one part, and everything compared with it in the same."""
+"""`collect --shard i/n`: every instrument in exactly one part, with everything it is compared with."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
 from collectors.exchanges import CODECS
-from collectors.memory import Memory
+from collectors.memory import CONNECTED_S, Memory
 from collectors.reporter import Reporter
 from collectors.supervisor import Outlet, Supervisor
 from collectors.watcher import Watcher
@@ -88,6 +88,7 @@ async def _collect(outlets: list[Outlet], shard: Shard, exchanges: frozenset[str
     def apply(config: MarketConfig) -> None:
         supervisor.apply(config)
         memory.settle()
+        loop.call_later(CONNECTED_S, memory.keep)
 
     watcher = Watcher(apply, settings.REDIS_URL)
     reporter = Reporter(supervisor, watcher, memory, settings.REDIS_URL)
