@@ -23,6 +23,7 @@ from typing import Final
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
+from msgspec import structs
 
 from markets.config import ExchangeConfig, FilterConfig, GateTerms, ListingConfig, MarketConfig, PairConfig
 from markets.events import Quote
@@ -162,11 +163,12 @@ def measure(config: MarketConfig) -> dict[str, float]:
     for quote in stream.take(4 * len(EXCHANGES) * len(SYMBOLS)):
         loop.on_quote(quote)
     samples = defaultdict(list)
-    for _ in range(ROUNDS):
+    for round in range(ROUNDS):
         samples["calm"].append(calm.round())
         samples["lively"].append(lively.round())
         samples["loop"].append(cpu_us(loop.on_quote, stream.take(QUOTES_PER_ROUND)))
         samples["all pairs"].append(cpu_us(everything.on_quote, stream.take(NUMPY_QUOTES_PER_ROUND)))
+        config = structs.replace(config, gates=GateTerms(min_size=float(round)))
         begin = time.process_time()
         calm.scanner.configure(config, lambda symbol: True, 0, 0)
         samples["configure"].append(time.process_time() - begin)

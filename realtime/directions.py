@@ -3,7 +3,7 @@
 Plain Python, no Django. The scanner makes directions, gates and lifecycle read them.
 """
 
-from functools import cache
+from functools import lru_cache
 from math import inf
 from typing import Any, Final
 
@@ -59,7 +59,7 @@ class Direction:
         self.sell.set_reach()
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _calm_reach(factor: float, trigger: float) -> float:
     """Few different ones in all: remembered, they take no memory per direction."""
     least = trigger + _BPS

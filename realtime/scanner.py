@@ -55,13 +55,24 @@ class Scanner:
         self.changed: list[Leg] = []  # since the last `take_changed`, each once
         self._legs: dict[str, dict[str, Leg]] = {}  # exchange -> symbol there ->
         self._converted: dict[Conversion, list[Leg]] = {}
+        self._terms: tuple[object, ...] = ()
         self._jump = 0.0
         self._rates_due_ns = 0
 
     # --- configuration ---------------------------------------------------------------------------
 
-    def configure(self, config: MarketConfig, owns: Owns, now_us: int, now_mono_ns: int) -> None:
-        """Follow a configuration: legs that stay keep their quotes, what runs goes on where it may."""
+    def configure(self, config: MarketConfig, owns: Owns, now_us: int, now_mono_ns: int) -> bool:
+        """Follow a configuration: legs that stay keep their quotes, what runs goes on where it may.
+
+        A change that concerns none of this, a pinned chart perhaps, costs nothing; says whether it did.
+        """
+        terms = (
+            config.exchanges, config.listings, config.pairs, config.filters, config.gates,
+            config.identities, config.wallets,
+        )  # fmt: skip
+        if terms == self._terms:
+            return False
+        self._terms = terms
         self._jump = config.gates.jump_pct / 100
         self.pairs = scan_pairs(config, owns)
         self._set_legs(config, owns)
@@ -70,6 +81,7 @@ class Scanner:
         _set_markets(self.legs)
         self.gatekeeper.configure(config, self.directions, self.legs)
         self.lifecycle.configure(self.directions, config, now_us, now_mono_ns)
+        return True
 
     def _set_legs(self, config: MarketConfig, owns: Owns) -> None:
         known = self._legs

@@ -50,11 +50,11 @@ class RealtimeSink:
         """Take over the opportunities and pairs whose symbols this shard owns."""
         owned = tuple(o for o in config.opportunities if self._shard.owns(o.symbol))
         self._engine.configure(structs.replace(config, opportunities=owned))
-        self._scanner.configure(config, self._shard.owns, *_now())
-        self._emit_episodes()
+        if self._scanner.configure(config, self._shard.owns, *_now()):
+            self._emit_episodes()
+            self._scan_publisher.configure(config.revision)
         self._fees = {e.key: e.taker_fee_bps / 10_000 for e in config.exchanges}
         self._publisher.keep_only(frozenset(o.id for o in owned))
-        self._scan_publisher.configure(config.revision)
 
     async def run(self) -> None:
         """Consume until the channel is finished, then publish what is left."""

@@ -231,10 +231,11 @@ async def test_a_shard_without_the_stablecoin_hears_its_rate_from_the_one_that_h
     market = config(
         [listing("binance", "BTC/USDC", counts_as=BTC), listing("okx", BTC), listing("gate", "USDC/USDT")]
     )
-    one, two = Desk(market), Desk(market)
+    one, two = Desk(config([])), Desk(config([]))
     one.scanner.configure(market, lambda symbol: symbol == BTC, 0, 0)
     two.scanner.configure(market, lambda symbol: symbol != BTC, 0, 0)
     two.quote("gate", "USDC/USDT", 0.5, 0.7)
+    assert ([leg.exchange for leg in one.scanner.legs], two.scanner.legs) == (["binance", "okx"], [])
     writing, reading = published(two, Shard(2, 2)), published(one, Shard(1, 2))
 
     await writing.flush()

@@ -3,12 +3,13 @@
 from itertools import combinations
 from math import inf, isnan, nan
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from markets.config import FilterConfig, GateTerms, MarketConfig
+from markets.config import FilterConfig, GateTerms, MarketConfig, Opportunity
 from tests.scan_market import ANY_EDGE, EXCHANGES, Desk, config, everywhere, listing
 
 BTC, ETH, PEPE = "BTC/USDT", "ETH/USDT", "PEPE/USDT"
@@ -317,6 +318,20 @@ def test_legs_that_stay_keep_their_quotes() -> None:
     assert desk.edge(BTC, "okx", "gate") == edge
     assert {pair.symbol for pair in desk.scanner.pairs} == {BTC, "SOL/USDT"}
     assert desk.quote("okx", ETH, 100.0, 100.02, at_ms=2) == []
+
+
+def test_a_change_that_concerns_no_pair_touches_nothing() -> None:
+    market = config(everywhere(BTC), FIVE_BPS)
+    desk = Desk(market)
+    directions = desk.scanner.directions
+
+    charted = msgspec.structs.replace(
+        market, revision=2, opportunities=(Opportunity(BTC, "okx", "gate", None),)
+    )
+    assert not desk.scanner.configure(charted, lambda symbol: True, 0, 0)
+    assert desk.scanner.directions is directions
+    fees = config(everywhere(BTC), FIVE_BPS, fees_bps=(0.0,) * 4)
+    assert desk.scanner.configure(fees, lambda symbol: True, 0, 0)
 
 
 def test_new_fees_count_at_once() -> None:
