@@ -388,7 +388,7 @@ def _nonsense(leg: Leg, terms: GateTerms) -> str:
 
 def _identity(pair: ScanPair, evidence: Evidence, terms: GateTerms) -> Gate:
     verdict: Verdict = {PASS: "pass", FAIL: "fail"}.get(evidence.code, "unknown")  # type: ignore[assignment]
-    parts = [] if isnan(evidence.ratio) else [f"price ratio {evidence.ratio:,.4g}"]
+    parts = [] if isnan(evidence.ratio) else [f"price ratio {wording.ratio(evidence.ratio)}"]
     if not isnan(evidence.correlation):
         parts.append(f"correlation {evidence.correlation:.2f}")
     value = ", ".join(parts) or "no evidence yet"

@@ -40,3 +40,8 @@ def percent(value: float | None) -> str:
 def price(value: float | None) -> str:
     """A price with the digits that tell one from the next, `64,210.5`, `0.00001234`."""
     return "–" if value is None else f"{Decimal(f'{value:.8g}'):,f}"
+
+
+def ratio(value: float) -> str:
+    """One price over another, `0.9998`, `14.29`."""
+    return f"{value:.4f}" if 0.1 <= value < 10 else f"{value:,.4g}"
