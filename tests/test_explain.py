@@ -182,7 +182,9 @@ def test_volume_bounds_and_aliases_are_named(rows: None) -> None:
 # --- over HTTP -----------------------------------------------------------------------------------
 
 
-def test_a_request_that_cannot_be_answered_says_what_to_change(operator_client: Client, rows: None) -> None:
+def test_a_request_that_cannot_be_answered_says_what_to_change(
+    seeded: MarketConfig, operator_client: Client
+) -> None:
     for query, status, words in (
         ("", 400, ["symbol:", "exchange1=binance"]),
         ("symbol=BTC/USDT&exchange1=binance", 400, ["exchange2:"]),
