@@ -10,6 +10,7 @@ from statistics import median
 from typing import Final
 
 from markets.config import ListingConfig
+from realtime.gates import quote_of
 from realtime.legs import Leg
 
 HEARD_FOR_US: Final = 10_000_000
@@ -18,14 +19,9 @@ HEARD_FOR_US: Final = 10_000_000
 Conversion = tuple[str, str]  # from a currency, to a currency
 
 
-def quote_currency(symbol: str) -> str:
-    """`USDT` of `BTC/USDT` and of `BTC/USDT:USDT`."""
-    return symbol.partition("/")[2].partition(":")[0]
-
-
 def conversion(listing: ListingConfig) -> Conversion | None:
     """What prices there must be converted by, if the symbol it counts as is quoted otherwise."""
-    wanted = quote_currency(listing.counts_as)
+    wanted = quote_of(listing.counts_as)
     return None if listing.quote == wanted else (listing.quote, wanted)
 
 
