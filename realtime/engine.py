@@ -4,6 +4,7 @@ Pure: no sockets, no clock, no Django. It is fed in order of receipt, by one thr
 """
 
 from collections.abc import Mapping
+from itertools import chain
 from math import inf, isnan, nan
 from typing import Final
 
@@ -219,12 +220,18 @@ class _Chart:
         """Hand over what changed; the points move into the window."""
         points = no_points()
         if self.pending:
-            points = np.array(self.pending)
+            points = _rows(self.pending)
             self.pending.clear()
             self.window.extend(points)
         self.reported = (self.state, self.reason)
         o = self.opportunity
         return ChartDelta(o.id, o.symbol, o.exchange1, o.exchange2, self.state, self.reason, points)
+
+
+def _rows(points: list[Point]) -> Points:
+    """Points as rows; `np.array` of tuples takes three times as long."""
+    values = np.fromiter(chain.from_iterable(points), np.float64, len(points) * len(POINT_COLUMNS))
+    return values.reshape(-1, len(POINT_COLUMNS))
 
 
 class SpreadEngine:
@@ -351,7 +358,8 @@ class SpreadEngine:
         if lead_ns > chart.tolerance_ns or -lead_ns > chart.tolerance_ns:
             self._refuse(chart, quote)
             return
-        if chart.is_over(quote.received_mono_ns):
+        older = chart.older
+        if older is not None and quote.received_mono_ns - older.received_mono_ns > chart.tolerance_ns:
             chart.become("stale", "", quote.received_ts_us)
         # The point is made when the later of its two quotes was received, so it never knows the future.
         if lead_ns >= 0:
@@ -371,13 +379,11 @@ class SpreadEngine:
         size21 = (bid_size2 if bid_size2 < ask_size1 else ask_size1) * ask1
         age1 = 0.0 if lead_ns >= 0 else -lead_ns / _NS_PER_MS
         age2 = 0.0 if lead_ns <= 0 else lead_ns / _NS_PER_MS
-        self._append(chart, (ts_us, spread, upper, lower, edge12, edge21, size12, size21, age1, age2))
-
-    def _append(self, chart: _Chart, point: Point) -> None:
-        self.counters.points += 1
-        if len(chart.pending) >= self._pending_points:
+        pending = chart.pending
+        if len(pending) >= self._pending_points:
             self._thin(chart)
-        chart.pending.append(point)
+        pending.append((ts_us, spread, upper, lower, edge12, edge21, size12, size21, age1, age2))
+        self.counters.points += 1
         if chart.state != "live":
             chart.state, chart.reason = "live", ""
         if not chart.dirty:
@@ -429,7 +435,7 @@ class SpreadEngine:
             self._dirty.append(chart)
 
     def _thin(self, chart: _Chart) -> None:
-        kept = thin(np.array(chart.pending), self._pending_points // 2).tolist()
+        kept = thin(_rows(chart.pending), self._pending_points // 2).tolist()
         self.counters.thinned += len(chart.pending) - len(kept)
         chart.pending[:] = map(tuple, kept)
 
@@ -441,5 +447,5 @@ class SpreadEngine:
     def points(self, id: str) -> Points:
         """A chart's window with what is not collected yet, oldest first; KeyError for an unknown id."""
         chart = self._charts[id]
-        recent = np.array(chart.pending) if chart.pending else no_points()
+        recent = _rows(chart.pending) if chart.pending else no_points()
         return np.concatenate((chart.window.array(), recent))
