@@ -71,6 +71,7 @@ async def test_what_the_collector_holds_of_every_pair_is_in_redis_for_web_proces
 
         scan = await asyncio.wait_for(seen(), 15)
         assert (scan.shard, len(scan.pairs)) == ("1/1", 6)
+        assert set(scan.pairs["identity"]) == {scan_wire.PASS}, "an operator confirmed them all"
         assert collector.sink.stats()["pairs_scanned"] == 6
 
 
