@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+os.environ["DJANGO_SETTINGS_MODULE"] = "arbsite.settings"
 import django
 
 import tests.servers  # noqa: F401 - starts PostgreSQL and Redis, and tells the settings where
 
-os.environ["DJANGO_SETTINGS_MODULE"] = "arbsite.settings"
 django.setup()
 
-from django.core.management import call_command
+from django.core.management import call_command  # noqa: E402
 
-from markets.defaults import EXCHANGES, FILTER_NAME, FILTER_PAIRS, QUOTE
-from markets.models import Exchange, Instrument, OpportunityFilter, Symbol
-from markets.seed import seed
-from simulator.catalogue import listings
-from tests.live import free_port
+from markets.defaults import EXCHANGES, FILTER_NAME, FILTER_PAIRS, QUOTE  # noqa: E402
+from markets.models import Exchange, Instrument, OpportunityFilter, Symbol  # noqa: E402
+from markets.seed import seed  # noqa: E402
+from simulator.catalogue import listings  # noqa: E402
+from tests.live import free_port  # noqa: E402
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
