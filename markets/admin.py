@@ -42,9 +42,9 @@ class ExchangeAdmin(SwitchAdmin):
         "enabled",
         "fees_today",
         "wallets",
-        "address",
         "last_sync",
         "sync_error",
+        "address",
     )
     list_filter = ("enabled",)
     list_select_related = ("catalogue_sync", "wallet_sync")
@@ -90,7 +90,7 @@ class ExchangeAdmin(SwitchAdmin):
         if sync.error:
             return _("■ failed: %(error)s") % {"error": sync.error}
         if not sync.networks:
-            return _("○ unknown: it tells nobody without a key")
+            return _("○ unknown without a key")
         count = ngettext("● %(count)d network", "● %(count)d networks", sync.networks)
         return _("%(networks)s, %(age)s ago") % {
             "networks": count % {"count": sync.networks}, "age": timesince(sync.synced_at),

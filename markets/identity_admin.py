@@ -1,5 +1,6 @@
 """The queue of coins in question: are they the same, another, or the same in another unit?"""
 
+from decimal import Decimal
 from typing import Any, cast
 
 from django import forms
@@ -12,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils.timesince import timesince
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -37,8 +39,11 @@ class ListingChoice(forms.ModelChoiceField):  # type: ignore[type-arg]  # no gen
 
     def label_from_instance(self, row: Any) -> str:
         """Like “KuCoin PEPE-USDT: × 1000 brings the prices together”."""
-        multiplier = suggested_multiplier(self.case, row)
-        text = gettext("%(exchange)s %(listing)s: × %(multiplier)s brings the prices nearest")
+        multiplier = fitting_multiplier(self.case, row)
+        if multiplier is None:
+            text = gettext("%(exchange)s %(listing)s: no power of ten brings the prices together")
+            return text % {"exchange": row.exchange, "listing": row}
+        text = gettext("%(exchange)s %(listing)s: × %(multiplier)s brings the prices together")
         return text % {"exchange": row.exchange, "listing": row, "multiplier": f"{multiplier.normalize():f}"}
 
 
@@ -92,12 +97,21 @@ class AliasForm(forms.Form):
 
 
 def _suggestion(case: IdentityCase, rows: list[Instrument]) -> dict[str, Any]:
-    """The dearer listing, counted as so many of the other's coins."""
+    """The dearer listing, counted as so many of the other's coins; nothing where that does not fit."""
     if not rows:
         return {"symbol": case.symbol}
     dearer = rows[-1] if (case.price_ratio or 1) < 1 else rows[0]
-    multiplier = suggested_multiplier(case, dearer)
+    multiplier = fitting_multiplier(case, dearer)
+    if multiplier is None:
+        return {"multiplier": f"{dearer.multiplier.normalize():f}"}
     return {"symbol": case.symbol, "listing": dearer, "multiplier": f"{multiplier.normalize():f}"}
+
+
+def fitting_multiplier(case: IdentityCase, listing: Instrument) -> Decimal | None:
+    """The suggested one, where it brings the prices inside the band in which coins may be the same."""
+    multiplier = suggested_multiplier(case, listing)
+    apart = ratio_with(case, listing, multiplier)
+    return None if apart is None or apart > gate_terms().identity_max_ratio else multiplier
 
 
 @admin.register(IdentityCase)
@@ -108,13 +122,11 @@ class IdentityCaseAdmin(ConfigAdmin):
         "No coin is in question. Collectors put one here when the same ticker costs something else, or moves "
         "on its own, on two exchanges; until somebody decides, it is never an opportunity."
     )
-    list_display = (
-        "symbol", "exchanges", "ratio", "correlated", "found_at", "seen_at", "state", "decided",
-    )  # fmt: skip
+    list_display = ("symbol", "state", "exchanges", "ratio", "correlated", "since", "seen", "decided")
     ordering = (Case(When(verdict=Verdict.QUARANTINED, then=0), default=1), "-found_at", "pk")
-    list_filter = ("verdict", "exchange1", "exchange2")
+    list_filter = ("verdict",)
     list_select_related = ("symbol", "exchange1", "exchange2", "decided_by")
-    search_fields = ("symbol__name",)
+    search_fields = ("symbol__name", "exchange1__name", "exchange2__name")
     actions = ("confirm", "split", "alias_selected", "reopen")
     fields = (
         "symbol", "exchanges", "ratio", "correlated", "found_at", "seen_at", "state", "decided", "note",
@@ -129,6 +141,16 @@ class IdentityCaseAdmin(ConfigAdmin):
         """The two exchanges; the ratio is the first's price over the second's."""
         return f"{row.exchange1} – {row.exchange2}"
 
+    @admin.display(description=_("since"), ordering="found_at")
+    def since(self, row: IdentityCase) -> str:
+        """How long it is in question."""
+        return timesince(row.found_at, depth=1)
+
+    @admin.display(description=_("last seen"), ordering="seen_at")
+    def seen(self, row: IdentityCase) -> Any:
+        """How long ago the evidence was last renewed."""
+        return _("%(age)s ago") % {"age": timesince(row.seen_at, depth=1)}
+
     @admin.display(description=_("price ratio"), ordering="price_ratio")
     def ratio(self, row: IdentityCase) -> str:
         """Six digits tell a thousand from a thousand and one."""
@@ -137,7 +159,7 @@ class IdentityCaseAdmin(ConfigAdmin):
     @admin.display(description=_("correlation"), ordering="correlation")
     def correlated(self, row: IdentityCase) -> Any:
         """Of the two prices' returns."""
-        return _("not known yet") if row.correlation is None else f"{row.correlation:+.2f}"
+        return _("unknown") if row.correlation is None else f"{row.correlation:+.2f}"
 
     @admin.display(description=_("verdict"), ordering="verdict")
     def state(self, row: IdentityCase) -> str:
@@ -145,11 +167,13 @@ class IdentityCaseAdmin(ConfigAdmin):
         return f"{SIGNS[Verdict(row.verdict)]} {row.get_verdict_display()}"
 
     @admin.display(description=_("decided"), ordering="decided_at")
-    def decided(self, row: IdentityCase) -> str:
+    def decided(self, row: IdentityCase) -> Any:
         """By whom and when."""
         if row.decided_at is None:
             return "–"
-        return f"{row.decided_by or '–'}, {row.decided_at:%Y-%m-%d %H:%M} UTC"
+        return _("%(user)s, %(age)s ago") % {
+            "user": row.decided_by or "–", "age": timesince(row.decided_at, depth=1),
+        }  # fmt: skip
 
     # --- actions ---------------------------------------------------------------------------------
 

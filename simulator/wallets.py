@@ -9,9 +9,7 @@ from msgspec import Struct
 
 from simulator.catalogue import Listing
 
-OWN_CHAIN = frozenset(
-    ("BTC", "SOL", "XRP", "DOGE", "ADA", "AVAX", "LTC", "DOT", "TON", "NEAR", "ATOM", "APT", "SUI")
-)
+OWN_CHAIN = frozenset(("BTC", "SOL", "XRP", "DOGE", "ADA", "LTC", "DOT", "TON", "NEAR", "ATOM", "APT", "SUI"))
 ELSEWHERE = {"ETH": ("ERC20", "BEP20"), "TRX": ("TRC20",), "USDT": ("ERC20", "TRC20", "BEP20")}
 TOKEN = ("ERC20", "BEP20")
 CLOSED_IN = 16  # one door in so many is closed

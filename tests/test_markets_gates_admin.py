@@ -184,7 +184,7 @@ def test_exchanges_say_what_is_known_of_their_wallets(pages: Client, operator: U
 
     for words in (
         "● 3 networks, 0\xa0minutes ago", "■ failed: it does not answer", "○ unknown: never asked",
-        "○ unknown: it tells nobody without a key",
+        "○ unknown without a key",
     ):  # fmt: skip
         assert words in page
 
@@ -327,7 +327,7 @@ def test_the_alias_page_suggests_and_writes_what_brings_prices_together(
     listing = Instrument.objects.get(exchange__key="binance", symbol__name="PEPE/USDT")
 
     page = act(pages, "alias_selected", row)
-    assert "Binance PEPEUSDT: × 1000 brings the prices nearest" in page
+    assert "Binance PEPEUSDT: × 1000 brings the prices together" in page
     assert f'value="{listing.pk}" required id="id_listing_0" checked' in page
     assert 'name="multiplier" value="1000"' in page
 
