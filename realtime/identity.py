@@ -4,7 +4,8 @@ The same coin costs about the same everywhere and moves together. So every 10 s 
 book is sampled, and two figures are kept of each pair:
 
 * the price ratio, a median over 5 minutes, so that a single odd tick decides nothing;
-* the correlation of 10 s returns over 10 minutes, of the samples in which both prices moved.
+* the correlation of 30 s returns over 10 minutes, of the samples in which both prices moved. (Over
+  10 s two honest books of one coin often correlate by no more than 0.3: each trembles by itself.)
 
 A ratio outside the band, or a correlation that is below the least by more than its own standard
 error, puts the pair into quarantine: the verdict fails at once in this process, and a finding goes to
@@ -34,7 +35,10 @@ UNKNOWN, PASS, FAIL = 0, 1, 2
 SAMPLE_NS: Final = 10_000_000_000
 RATIO_SAMPLES: Final = 30
 RETURN_SAMPLES: Final = 60
-MIN_MOVES: Final = 20
+RETURN_OVER: Final = 3
+"""Samples that a return spans."""
+
+MIN_MOVES: Final = 40
 """Samples in which both prices moved, before their correlation says anything."""
 
 SAMPLES_OF_A_FINDING: Final = 3
@@ -43,6 +47,9 @@ REPEAT_NS: Final = 600_000_000_000
 
 SLICE: Final = 1_000
 """Pairs assessed at once: about 1 ms."""
+
+_OVERLAP: Final = (2 * RETURN_OVER**2 + 1) / (3 * RETURN_OVER)
+"""How many overlapping returns say as much as one that stands alone."""
 
 Samples = NDArray[np.float32]
 FORCED: Final = {"": UNKNOWN, "confirmed": PASS, "different": FAIL, "quarantined": FAIL}
@@ -61,7 +68,7 @@ class Identity:
     """The verdicts of one shard's pairs, by their places in the list it was configured with.
 
     `ratio`, `correlation` (NaN: not known yet) and `codes` are columns of all pairs. Memory: 90 float32
-    per leg and 18 bytes per pair.
+    and 3 float64 per leg, and about 100 bytes per pair.
     """
 
     def __init__(self) -> None:
@@ -106,14 +113,14 @@ class Identity:
         if kept := [(places[key], place) for place, key in enumerate(old) if key in places]:
             new, before = np.array(kept).T
             self._logs[:, new], self._returns[:, new] = logs[:, before], returns[:, before]
-            self._last[new] = last[before]
+            self._last[:, new] = last[:, before]
         self._one = np.array([places[_key(each.one)] for each in compared], np.intp)
         self._two = np.array([places[_key(each.two)] for each in compared], np.intp)
 
     def _set_rings(self, legs: int) -> None:
         self._logs: Samples = np.full((RATIO_SAMPLES, legs), nan, np.float32)
         self._returns: Samples = np.full((RETURN_SAMPLES, legs), nan, np.float32)
-        self._last = np.full(legs, nan)
+        self._last = np.full((RETURN_OVER, legs), nan)
 
     def _set_decisions(self, compared: Sequence[Compared], config: MarketConfig) -> None:
         decided = decisions(config)
@@ -160,8 +167,9 @@ class Identity:
         mids = (nan if leg.jumped else leg.bid + leg.ask for leg in self._legs.values())
         logs = np.log(np.fromiter(mids, float, len(self._legs)) / 2)
         self._logs[self._samples % RATIO_SAMPLES] = logs
-        self._returns[self._samples % RETURN_SAMPLES] = logs - self._last
-        self._last = logs
+        before = self._last[self._samples % RETURN_OVER]
+        self._returns[self._samples % RETURN_SAMPLES] = logs - before
+        before[:] = logs
         self._samples += 1
 
     def _assess(self, chosen: slice) -> NDArray[np.bool_]:
@@ -173,7 +181,7 @@ class Identity:
         self.ratio[chosen][sampled] = np.exp(median[sampled])
         self.correlation[chosen] = correlation
         apart = np.abs(median) > log(terms.identity_max_ratio)
-        error = (1 - correlation**2) / np.sqrt(np.maximum(moves, 1))
+        error = (1 - correlation**2) * np.sqrt(_OVERLAP / np.maximum(moves, 1))
         astray = correlation + error < terms.identity_min_correlation
         codes, forced = np.frombuffer(self.codes, np.uint8)[chosen], self._forced[chosen]
         codes[sampled] = np.where(apart | astray, FAIL, PASS)[sampled]

@@ -13,6 +13,7 @@ from realtime.identity import (
     FAIL,
     MIN_MOVES,
     PASS,
+    RETURN_OVER,
     SAMPLE_NS,
     UNKNOWN,
     Compared,
@@ -133,7 +134,7 @@ def test_prices_that_move_together_pass_and_too_few_moves_say_nothing() -> None:
     market = Market()
     assert market.wander(MIN_MOVES, share=1) == []
     assert isnan(market.identity.correlation[market.places[PAIR]])
-    market.wander(10, share=1)
+    market.wander(RETURN_OVER, share=1)
     assert market.identity.correlation[market.places[PAIR]] == pytest.approx(1, abs=1e-3)
     assert market.verdict() == PASS
 
@@ -196,8 +197,8 @@ def test_correlations_equal_numpys_over_the_samples_in_which_both_moved() -> Non
     rng = default_rng(3)
     one, two = rng.normal(0, 0.001, (2, 60, 4)).astype(np.float32)
     two = (two + one * np.array([0, 1, 5, -1])).astype(np.float32)
-    one[rng.random(one.shape) < 0.2] = 0
-    two[rng.random(two.shape) < 0.2] = NOTHING
+    one[rng.random(one.shape) < 0.1] = 0
+    two[rng.random(two.shape) < 0.1] = NOTHING
     found, moves = correlations(one, two)
     for column in range(4):
         moved = (one[:, column] != 0) & ~np.isnan(two[:, column])
