@@ -180,7 +180,7 @@ async def of_a_socket(web: Web, token: str, seconds: float) -> dict[str, float]:
     headers = {"Authorization": f"Bearer {token}"}
     async with websockets.connect(
         address, origin=Origin(web.url), additional_headers=headers, max_size=None
-    ) as socket:  # type: ignore[arg-type]
+    ) as socket:
         await socket.send(json.dumps({"type": "view"}))
         whole = json.loads(first := await socket.recv())
         await socket.send(json.dumps({"type": "ack", "seq": whole["seq"]}))
