@@ -155,7 +155,11 @@ class Connection:
             self.retire_in(0)
 
     def _read(self, messages: Sequence[Message], read_us: int, read_ns: int) -> None:
-        """Decode what was read together; it was received then, however long decoding takes."""
+        """Decode what was read together; it was received then, however long decoding takes.
+
+        A control may make a state be told, which is stamped now: what follows must not look older than it,
+        or whoever sorts by time (a replay) would put it before the state.
+        """
         decode = self._codec.decode
         data: list[Event] = []
         for message in messages:
@@ -166,6 +170,7 @@ class Connection:
                     self._hand_on(data)
                     data = []
                     self._answer(event)
+                    read_us, read_ns = time.time_ns() // 1000, time.monotonic_ns()
                 elif event.is_history:
                     self.counts["history_trades"] += 1
                 else:
