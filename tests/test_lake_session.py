@@ -39,9 +39,9 @@ def lake(tmp_path: Path, settings: Settings, transactional_db: None) -> Lake:
 
 
 def _set_up(url: str) -> MarketConfig:
-    """The default desk pointed at a simulator; its filter asks for a spread that comes and goes."""
+    """The default desk pointed at a simulator; its filters follow edges that come and go."""
     seed(url)
-    OpportunityFilter.objects.update(min_spread_pct="0.03")
+    OpportunityFilter.objects.update(min_edge_bps=-18, close_edge_bps=-19)
     config = load_config()
     connections.close_all()
     return config
