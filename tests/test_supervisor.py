@@ -74,6 +74,12 @@ def derived(sink: KeepingSink) -> list[OpportunityEvent]:
     return [event for event in sink.events if isinstance(event, OpportunityEvent)]
 
 
+class PickySink(KeepingSink):
+    """Has no use for what exchanges say."""
+
+    wants = frozenset({OpportunityEvent})
+
+
 class OtherSink(KeepingSink):
     """A second sink with a name of its own."""
 
@@ -296,6 +302,14 @@ class TestStopping:
             asyncio.get_running_loop().call_later(0.3, kept(third).go.set)
         assert [event.symbol for event in derived(kept(third))] == ["LAST/WORDS"]
         assert derived(kept(first)) == derived(kept(second)) == []
+
+    async def test_a_sink_gets_what_it_wants_and_nothing_else(self, venue: TinyVenue) -> None:
+        first, second = Outlet.chain([DerivingSink, PickySink], Shard(), 1000)
+        async with running(first, second) as supervisor:
+            supervisor.apply(config(venue, "tiny"))
+            await until(lambda: kept(first).up() == both("tiny"))
+        assert [type(event) for event in kept(second).events] == [OpportunityEvent]
+        assert second.channel.accepted == 1
 
     async def test_a_sink_that_hangs_does_not_hold_the_process(self, venue: TinyVenue) -> None:
         out = outlet()
