@@ -3,8 +3,8 @@
 | where | what |
 |---|---|
 | `rt:scans` | hash shard -> µs of its newest write, so that nobody scans the keyspace |
-| `rt:scan:{shard}` | hash: `directory` (the legs and pairs there are), `state` (all legs), `evidence` (all pairs) |
-| `rt:scan:frames` | Redis channel: a `Frame` with the legs that changed, at most 5 a second, at least one |
+| `rt:scan:{shard}` | hash: `directory` (what there is), `state` (all legs), `evidence` (all pairs) |
+| `rt:scan:frames` | Redis channel: a `Frame` with the legs that changed, 1 to 5 a second |
 | `rt:rates` | hash `USDC/USDT` -> a `Rate`, for shards that do not collect that symbol |
 
 Numbers travel as raw rows of numpy records. `layout` ties state, evidence and frames to the directory
@@ -42,7 +42,7 @@ LEG_ROW: Final = np.dtype(
         ("scale", "<f8"),  # what the exchange's prices were multiplied with; NaN: the rate is unknown
         ("received_ts_us", "<i8"),  # wall clock of the collector; 0: never
         ("age_ms", "<f4"),  # of the quote, when the row was made; NaN: never received
-        ("gap_ms", "<f4"),  # its usual time between two quotes; NaN before the third
+        ("gap_ms", "<f4"),  # its usual time between two quotes; NaN before the second
         ("up", "?"),
         ("jumped", "?"),
     ]
