@@ -179,9 +179,8 @@ async def _found(asked: Asked) -> Explanation | NotScanned:
 def _not_scanned(asked: Asked) -> NotScanned:
     found = obstacles(asked.symbol, asked.one, asked.two)
     reasons = "; ".join(each.words for each in found) or _("the configuration changed a moment ago")
-    return NotScanned(
-        asked.ids[0], asked.symbol.name, asked.one.key, asked.two.key, found, f"Not compared: {reasons}."
-    )
+    summary = _("Not compared: %(reasons)s.") % {"reasons": reasons}
+    return NotScanned(asked.ids[0], asked.symbol.name, asked.one.key, asked.two.key, found, summary)
 
 
 # --- where it can be changed ---------------------------------------------------------------------
