@@ -14,6 +14,7 @@ from markets.models import ConfigRevision
 from markets.runtime import CollectorStatus, acollector_statuses
 from realtime import recent
 from realtime.hub import running_hub
+from realtime.scan_hub import process_scan_hub
 
 TIMEOUT_S: Final = 2.0
 WELL: Final = ("live", "idle")  # idle: no instrument of that exchange is wanted here
@@ -36,7 +37,7 @@ async def check() -> dict[str, Any]:
         "redis": redis,
         "saved_revision": revision,
         "collectors": [to_builtins(status) for status in collectors or []],
-        "web": hub.stats() if hub else {"sockets": 0},
+        "web": (hub.stats() if hub else {"sockets": 0}) | process_scan_hub().stats(),
     }
 
 
