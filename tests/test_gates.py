@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -258,6 +258,7 @@ pairs_as_they_may_be = st.fixed_dictionaries(
 )
 
 
+@settings(max_examples=50)
 @given(pairs_as_they_may_be)
 def test_words_bits_and_the_table_of_all_pairs_agree(told: dict[str, Any]) -> None:
     network = (told["network"],) if told["network"] else ()
