@@ -37,6 +37,7 @@ TICK_S: Final = 0.25
 SORT_EVERY: Final = 4  # ticks
 READ_EVERY_S: Final = 10.0
 COUNT_EVERY_S: Final = 10.0
+LISTEN_S: Final = 1.0  # shorter than the connection's own patience, which is for answers
 RETRY_S: Final = 1.0
 LINGER_S: Final = 10
 READY_WITHIN_S: Final = 5.0
@@ -121,9 +122,7 @@ class ScanHub:
             self._ready.clear()
             self._known.clear()
             self._forget()
-            for part in parts:
-                part.cancel()
-            await asyncio.gather(*parts, return_exceptions=True)
+            await _stop(parts)
             await redis.aclose()
 
     async def _supervised(self, name: str, part: Callable[[], Awaitable[None]]) -> None:
@@ -150,7 +149,7 @@ class ScanHub:
         async with redis.pubsub() as frames:
             await frames.subscribe(FRAMES)
             while True:
-                message = await frames.get_message(ignore_subscribe_messages=True, timeout=None)
+                message = await frames.get_message(ignore_subscribe_messages=True, timeout=LISTEN_S)
                 if message is not None:
                     self._take(message["data"])
 
@@ -296,9 +295,20 @@ class ScanHub:
         } | {f"scanner_{name}": count for name, count in self.counters.items()}
 
 
+async def _stop(parts: list[asyncio.Task[None]]) -> None:
+    running = set(parts)
+    while running:  # redis-py can lose a cancellation while it connects
+        for part in running:
+            part.cancel()
+        _, running = await asyncio.wait(running, timeout=0.2)
+
+
 _hubs: "WeakKeyDictionary[asyncio.AbstractEventLoop, ScanHub]" = WeakKeyDictionary()
 
 
 def process_scan_hub() -> ScanHub:
-    """This process's scanner. (Per event loop: a web process has one.)"""
-    return _hubs.setdefault(asyncio.get_running_loop(), ScanHub())
+    """This process's scanner, idle until somebody looks. (Per event loop: a web process has one.)"""
+    loop = asyncio.get_running_loop()
+    if loop not in _hubs:
+        _hubs[loop] = ScanHub()
+    return _hubs[loop]

@@ -10,6 +10,8 @@ from realtime.viewer import ACK_TIMEOUT_S, Closed
 from realtime.wire import CLOSE_NO_ACK
 
 SIGN_OF_LIFE_S: Final = 1.0
+PAGE_EVERY_S: Final = 0.2
+"""Who asks for other rows faster than that gets the last of them: each may cost an order of all rows."""
 
 
 class Pages(Protocol):
@@ -38,7 +40,7 @@ class ScanViewer:
         self._sees: Page | None = None
         self._left = False
         self._seq = self._acked_seq = 0
-        self._sent_at = float("-inf")
+        self._sent_at = self._paged_at = float("-inf")
 
     def show(self, show: Show) -> None:
         """Show other rows, from the next message on."""
@@ -66,11 +68,15 @@ class ScanViewer:
         """Send what differs now from what the browser sees, if a message may go out."""
         if self._left or self.shows is None or self._acked_seq < self._seq or not self._pipe.ready:
             return
-        page, seen = self._pages.page(self.shows), self._sees
+        now, seen = time.monotonic(), self._sees
+        if seen is None and now - self._paged_at < PAGE_EVERY_S:
+            return  # with the next refresh
+        page = self._pages.page(self.shows)
         kind, fields = ("page", page.whole()) if seen is None else ("changes", page.changes(seen))
-        if not fields and time.monotonic() - self._sent_at < SIGN_OF_LIFE_S:
+        if not fields and now - self._sent_at < SIGN_OF_LIFE_S:
             return
+        self._paged_at = now if seen is None else self._paged_at
         self._sees = page
         self._seq += 1
-        self._sent_at = time.monotonic()
+        self._sent_at = now
         self._pipe.send(message(kind, self._seq, self._pages.now_us(), fields))
