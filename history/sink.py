@@ -32,6 +32,9 @@ FLUSH_ROWS: Final = 50_000
 EVENTS_PER_TURN: Final = 1000
 """Events handled before the loop gets its turn: about 1 ms of work."""
 
+GATHER_S: Final = 0.02
+"""Events come one by one: to be woken by each would cost several times what it takes to keep it."""
+
 RETRY_FIRST_S: Final = 0.25
 RETRY_CEILING_S: Final = 15.0
 
@@ -118,7 +121,7 @@ class LakeSink:
             await self._channel.wait()
             await self._room_for_more()
             self._buffer.add(self._losses.watch(self._channel.take(EVENTS_PER_TURN)))
-            await asyncio.sleep(0)
+            await asyncio.sleep(0 if self._channel else GATHER_S)
         self._due.set()
 
     async def _room_for_more(self) -> None:
