@@ -101,7 +101,7 @@ class SharedReads:
             await self._read(unread)
         found = {}
         for id, after in asked.items():
-            found[id] = self._at_hand(id, after) or self._make(id, after)
+            found[id] = self._at_hand(id, after) or await self._make(id, after)
             await asyncio.sleep(0)  # thinning and encoding a chart takes milliseconds: others have their turn
         return found
 
@@ -109,7 +109,7 @@ class SharedReads:
         read = self._reads.get(chart_id)
         return read is not None and time.monotonic() - read.read_at <= FRESH_S
 
-    async def _read(self, chart_ids: Sequence[str]) -> None:
+    async def _read(self, chart_ids: Sequence[str]) -> dict[str, Read]:
         if time.monotonic() - self._failed_at < RETRY_S:
             raise RedisError("the store did not answer a moment ago")
         try:
@@ -118,12 +118,16 @@ class SharedReads:
             self._failed_at = time.monotonic()
             raise
         now = time.monotonic()
-        for id in chart_ids:
-            self._reads.pop(id, None)
-            as_of = self._book.heard_until(id)
-            self._reads[id] = Read(snapshot.charts.get(id), as_of or 0, not self._book.is_heard(id), now)
-        while len(self._reads) > max(CHARTS_KEPT, len(chart_ids)):
+        reads = {
+            id: Read(
+                snapshot.charts.get(id), self._book.heard_until(id) or 0, not self._book.is_heard(id), now
+            )
+            for id in chart_ids
+        }
+        self._reads = {id: read for id, read in self._reads.items() if id not in reads} | reads
+        while len(self._reads) > CHARTS_KEPT:
             del self._reads[next(iter(self._reads))]
+        return reads
 
     def _from_memory(self, chart_id: str, after: int) -> Points | None:
         """What was flushed since, when the hub's own memory goes back that far."""
@@ -132,12 +136,13 @@ class SharedReads:
             return None
         return backlog.after(after)
 
-    def _make(self, chart_id: str, after: int) -> Fetched:
+    async def _make(self, chart_id: str, after: int) -> Fetched:
         points = self._from_memory(chart_id, after)
         if points is not None:
             chart = self._book.chart(chart_id, points)
             return Fetched(chart, self._book.heard_until(chart_id) or 0, repeats=False)
-        read = self._reads[chart_id]
+        # What was read with the others may be forgotten since, where batches were missed meanwhile.
+        read = self._reads.get(chart_id) or (await self._read([chart_id]))[chart_id]
         known = no_points() if read.stored is None else read.stored.points(after)
         fetched = Fetched(self._book.chart(chart_id, thin(known, SNAPSHOT_POINTS)), read.as_of, read.repeats)
         self._keep((chart_id, after), fetched, read.read_at)

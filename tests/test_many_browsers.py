@@ -244,6 +244,17 @@ async def test_a_store_that_fails_is_asked_once_and_not_by_everybody_in_turn() -
     assert len(book.reads) == 1
 
 
+async def test_batches_missed_in_the_middle_of_a_read_cost_another_read_and_no_answer() -> None:
+    book = Book()
+    reads = SharedReads(book)
+    fetching = asyncio.create_task(reads.fetch({BTC: 0, ETH: 0}))
+    while BTC not in reads._reads:
+        await asyncio.sleep(0)
+    reads.forget()
+    assert set(await fetching) == {BTC, ETH}
+    assert book.reads[1:] in ([], [[ETH]], [[BTC], [ETH]])
+
+
 async def test_what_followed_a_shared_read_comes_out_of_memory() -> None:
     book = Book()
     reads = SharedReads(book)
