@@ -207,10 +207,8 @@ function start() {
   table.body.addEventListener("keydown", tableKey);
   document.addEventListener("keydown", pageKey);
   document.addEventListener("visibilitychange", visibilityChanged);
-  document.addEventListener("click", (event) => {
-    const choice = document.getElementById("exchanges");
-    if (!choice.contains(event.target)) choice.open = false;
-  });
+  const choice = document.getElementById("exchanges");
+  for (const kind of ["click", "focusin"]) document.addEventListener(kind, ({ target }) => choice.contains(target) || (choice.open = false));
   showView();
   pins.load();
   views.load();
