@@ -248,8 +248,7 @@ async def test_batches_missed_in_the_middle_of_a_read_cost_another_read_and_no_a
     book = Book()
     reads = SharedReads(book)
     fetching = asyncio.create_task(reads.fetch({BTC: 0, ETH: 0}))
-    while BTC not in reads._reads:
-        await asyncio.sleep(0)
+    await eventually(lambda: BTC in reads._reads, "the first read")
     reads.forget()
     assert set(await fetching) == {BTC, ETH}
     assert book.reads[1:] in ([], [[ETH]], [[BTC], [ETH]])
