@@ -58,6 +58,7 @@ INSTALLED_APPS = [
     "simulator",
     "realtime",
     "history",
+    "monitoring",
 ]
 
 MIDDLEWARE = [

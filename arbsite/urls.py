@@ -12,6 +12,7 @@ urlpatterns = [
     path("jsi18n/", JavaScriptCatalog.as_view(), name="javascript-catalog"),
     path("", include("realtime.urls")),
     path("", include("history.urls")),
+    path("", include("monitoring.urls")),
 ]
 
 # The SIMULATED banner is on that page too.
