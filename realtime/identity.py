@@ -7,8 +7,8 @@ book is sampled, and two figures are kept of each pair:
 * the correlation of 30 s returns over 10 minutes, of the samples in which both prices moved. (Over
   10 s two honest books of one coin often correlate by no more than 0.3: each trembles by itself.)
 
-A ratio outside the band, or a correlation that is below the least by more than its own standard
-error, puts the pair into quarantine: the verdict fails at once in this process, and a finding goes to
+A ratio outside the band, or a correlation that is below the least by more than twice its
+own standard error, puts the pair into quarantine: the verdict fails at once in this process, and a finding goes to
 the queue where a person decides. Before the first sample the first two quotes decide, so no pair is
 trusted before its prices were compared; one look alone makes no finding, three samples do. A person's
 word outweighs all evidence, and a case in the queue fails until somebody decided it.
@@ -182,7 +182,7 @@ class Identity:
         self.correlation[chosen] = correlation
         apart = np.abs(median) > log(terms.identity_max_ratio)
         error = (1 - correlation**2) * np.sqrt(_OVERLAP / np.maximum(moves, 1))
-        astray = correlation + error < terms.identity_min_correlation
+        astray = correlation + 2 * error < terms.identity_min_correlation
         codes, forced = np.frombuffer(self.codes, np.uint8)[chosen], self._forced[chosen]
         codes[sampled] = np.where(apart | astray, FAIL, PASS)[sampled]
         codes[forced != UNKNOWN] = forced[forced != UNKNOWN]
