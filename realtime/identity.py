@@ -7,11 +7,11 @@ book is sampled, and two figures are kept of each pair:
 * the correlation of 30 s returns over 10 minutes, of the samples in which both prices moved. (Over
   10 s two honest books of one coin often correlate by no more than 0.3: each trembles by itself.)
 
-A ratio outside the band, or a correlation that is below the least by more than twice its
-own standard error, puts the pair into quarantine: the verdict fails at once in this process, and a finding goes to
-the queue where a person decides. Before the first sample the first two quotes decide, so no pair is
-trusted before its prices were compared; one look alone makes no finding, three samples do. A person's
-word outweighs all evidence, and a case in the queue fails until somebody decided it.
+A ratio outside the band, or a correlation that is below the least by more than twice its own standard
+error, puts the pair into quarantine: the verdict fails at once in this process, and a finding goes to the
+queue where a person decides. Before the first sample the first two quotes decide, so no pair is trusted
+before its prices were compared; one look alone makes no finding, three samples do. A person's word
+outweighs all evidence, and a case in the queue fails until somebody decided it.
 
 Plain Python and numpy, no Django, no clock. The work is done in slices, so that it never holds an
 event loop for more than a few milliseconds.
