@@ -200,7 +200,7 @@ def test_a_request_that_cannot_be_answered_says_what_to_change(
         assert (page.status_code, "Nothing to explain" in page.content.decode()) == (status, True)
 
 
-def test_explanations_are_for_those_who_signed_in(client: Client, db: None) -> None:
+def test_explanations_are_for_those_who_signed_in(client: Client, transactional_db: None) -> None:
     assert client.get(f"/api/opportunities/explain?id={BTC}").status_code == 401
     assert client.get(f"/opportunities/explain?id={BTC}").status_code == 302
 
