@@ -126,7 +126,7 @@ async def opportunities(request: HttpRequest) -> HttpResponseBase:
 async def _one_chart(
     config: MarketConfig, query: dict[str, str], within: Range, points: int | None
 ) -> HttpResponseBase:
-    terms = await in_thread(lambda: _terms(config, query))
+    terms = await in_thread(lambda: pair_terms(config, query))
     reader = _reader()
     found = await in_thread(lambda: chart_points(reader, terms, within.start_us, within.end_us))
     sources, frames = found
@@ -138,7 +138,8 @@ async def _one_chart(
     return _response(answer, {"X-History-Source": ", ".join(sources)})
 
 
-def _terms(config: MarketConfig, query: dict[str, str]) -> Terms:
+def pair_terms(config: MarketConfig, query: dict[str, str]) -> Terms:
+    """The chart a query names. Raises Refused; reads the lake for what is not configured."""
     symbol, first, second = required(query, "symbol", "exchange1", "exchange2")
     exchange1 = exchange_named(config, first, "exchange1")
     exchange2 = exchange_named(config, second, "exchange2")

@@ -82,3 +82,61 @@ class MaintenanceRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.table} {self.started:%Y-%m-%d %H:%M}"
+
+
+def _share(most: float) -> list[MinValueValidator | MaxValueValidator]:
+    return [MinValueValidator(0), MaxValueValidator(most)]
+
+
+class VerdictThresholds(models.Model):
+    """What the verdict on a pair goes by, one row; fields as `realtime.deviation.DeviationTerms`."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    neutral_pct = models.FloatField(
+        _("neutral below, %"), default=0.1, validators=_share(100),
+        help_text=_("|Deviation| below this is the neutral zone, where a cycle begins and ends."),
+    )  # fmt: skip
+    cycle_pct = models.FloatField(
+        _("a cycle goes beyond, %"), default=0.4, validators=_share(100),
+        help_text=_("A cycle is complete when |deviation| went beyond this and came back to neutral."),
+    )  # fmt: skip
+    event_pct = models.FloatField(
+        _("an event is at least, %"), default=0.3, validators=_share(100),
+        help_text=_("An event is one stay of |deviation| at or above this; time above counts from here."),
+    )  # fmt: skip
+    trending_below_crossings_per_minute = models.FloatField(
+        _("trending below, crossings per minute"), default=1, validators=_share(10_000)
+    )
+    never_closes_above_time_pct = models.FloatField(
+        _("never closes above, % of the time"), default=50, validators=_share(100)
+    )
+    biased_above_asymmetry = models.FloatField(
+        _("biased above, |asymmetry|"), default=1, validators=_share(1_000),
+        help_text=_("Of the deviation, or of the spread itself: the former cannot pass 1."),
+    )  # fmt: skip
+    excellent_above_crossings_per_minute = models.FloatField(
+        _("excellent above, crossings per minute"), default=5, validators=_share(10_000)
+    )
+    excellent_above_events_per_hour = models.FloatField(
+        _("excellent above, events per hour"), default=100, validators=_share(1_000_000)
+    )
+    excellent_above_mean_peak_pct = models.FloatField(
+        _("excellent above, mean peak, %"), default=0.5, validators=_share(100)
+    )
+    excellent_above_big_peaks_pct = models.FloatField(
+        _("excellent above, % of peaks that are big"), default=20, validators=_share(100)
+    )
+    big_peak_pct = models.FloatField(_("a peak is big above, %"), default=0.5, validators=_share(100))
+
+    class Meta:
+        verbose_name = _("verdict thresholds")
+        verbose_name_plural = _("verdict thresholds")
+        constraints = [
+            models.CheckConstraint(condition=Q(id=1), name="one_verdict_thresholds"),
+            models.CheckConstraint(
+                condition=Q(neutral_pct__lt=models.F("cycle_pct")), name="verdict_neutral_below_cycle"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(_("verdict thresholds"))

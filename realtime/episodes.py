@@ -2,10 +2,11 @@
 
 import datetime
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 from django.db.models.functions import ExtractHour
+from django.utils import timezone
 from msgspec import Struct
 
 from realtime.models import OpportunityEpisode
@@ -16,20 +17,33 @@ CONSIDERED: Final = 100_000
 DURATION_EDGES_MS: Final = (
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 900_000, 3_600_000,
 )  # fmt: skip
+Sort = Literal["started", "duration", "symbol", "peak", "mean", "size"]
+
+_COLUMNS: Final[dict[str, str]] = {
+    "started": "started_at",
+    "duration": "duration_ms",
+    "symbol": "symbol",
+    "peak": "peak_edge_bps",
+    "mean": "mean_edge_bps",
+    "size": "peak_size",
+}
 PEAK_EDGES_BPS: Final = (0, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 50, 100, 200)
 
 
 class Asked(Struct, frozen=True):
     """Which opportunities somebody wants; what is None or empty does not matter.
 
-    `symbol` is a part of its name in any case. The period is of the start, its end excluded.
+    `symbol` is a part of its name in any case. One of `exchanges`: the pairs it is part of; several: the
+    pairs among them. What is open has lasted until now. The period is of the start, its end excluded.
     """
 
     symbol: str = ""
     exchange1: str = ""
     exchange2: str = ""
+    exchanges: tuple[str, ...] = ()
     filter_id: int | None = None
     min_peak_bps: float | None = None
+    min_duration_ms: float | None = None
     open_only: bool = False
     since: datetime.datetime | None = None
     until: datetime.datetime | None = None
@@ -68,7 +82,30 @@ def episodes(asked: Asked) -> QuerySet[OpportunityEpisode]:
     found = OpportunityEpisode.objects.filter(
         **{name: value for name, value in wanted.items() if value not in ("", None)}
     )
+    if asked.exchanges:
+        found = found.filter(_among(asked.exchanges))
+    if asked.min_duration_ms:
+        found = found.filter(_lasted(asked.min_duration_ms))
     return found.filter(closed_at=None) if asked.open_only else found
+
+
+def _among(exchanges: tuple[str, ...]) -> Q:
+    first, second = Q(exchange1__in=exchanges), Q(exchange2__in=exchanges)
+    return first & second if len(exchanges) > 1 else first | second
+
+
+def _lasted(at_least_ms: float) -> Q:
+    since = timezone.now() - datetime.timedelta(milliseconds=at_least_ms)
+    return Q(duration_ms__gte=at_least_ms) | Q(closed_at=None, started_at__lte=since)
+
+
+def in_order(
+    found: QuerySet[OpportunityEpisode], sort: Sort, descending: bool
+) -> QuerySet[OpportunityEpisode]:
+    """Sorted by a column, the newest first where that is the same; what is open lasts longest."""
+    column = F(_COLUMNS[sort])
+    order = column.desc(nulls_first=True) if descending else column.asc(nulls_last=True)
+    return found.order_by(order, "-started_at", "id")
 
 
 def counts_per_pair(since: datetime.datetime) -> dict[str, int]:

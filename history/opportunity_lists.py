@@ -1,0 +1,155 @@
+"""`GET /api/opportunities` and its distributions: what PostgreSQL keeps of the collectors' findings.
+
+The lake's libraries are not needed here, and not loaded.
+"""
+
+import datetime
+import time
+from typing import Annotated, Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from channels.db import database_sync_to_async
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+from msgspec import Meta, Struct
+
+from history.times import parse_time
+from realtime.episodes import Asked, Distributions, Sort, distributions, episodes, in_order
+from realtime.guard import Refused, signed_in
+from realtime.models import OpportunityEpisode
+
+COUNTED: Final = 100_000
+"""How many matches are counted, and can be paged through, at most."""
+
+_MS: Final = datetime.timedelta(milliseconds=1)
+_EPOCH: Final = datetime.datetime.fromtimestamp(0, datetime.UTC)
+_LATEST_S: Final = 4_102_444_800  # the year 2100: larger numbers are no seconds
+
+
+class EpisodeQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a request may ask; see docs/api.md. Times are texts, `min_duration` is in seconds."""
+
+    symbol: Annotated[str, Meta(max_length=100)] = ""
+    exchanges: tuple[str, ...] = ()
+    filter: int | None = None
+    min_peak: float | None = None
+    min_duration: Annotated[float, Meta(ge=0, le=1e9)] | None = None
+    open: bool = False
+    start: str = ""
+    end: str = ""
+    zone: str = "UTC"
+    sort: Sort = "started"
+    descending: bool = True
+    offset: Annotated[int, Meta(ge=0, le=COUNTED)] = 0
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+
+    def asked(self) -> Asked:
+        """As the selectors take it. Raises Refused naming a time that is none."""
+        return Asked(
+            symbol=self.symbol.strip(),
+            exchanges=self.exchanges,
+            filter_id=self.filter,
+            min_peak_bps=self.min_peak,
+            min_duration_ms=None if self.min_duration is None else self.min_duration * 1000,
+            open_only=self.open,
+            since=_moment("start", self.start),
+            until=_moment("end", self.end),
+        )
+
+
+@require_safe
+@signed_in
+async def listed(request: HttpRequest) -> HttpResponse:
+    """`GET /api/opportunities`: a page of episodes, and how many match."""
+    query = _query(request)
+    answer: dict[str, Any] = await database_sync_to_async(_page)(query)
+    return JsonResponse(answer)
+
+
+@require_safe
+@signed_in
+async def distributed(request: HttpRequest) -> HttpResponse:
+    """`GET /api/opportunities/distributions`: durations, peaks and hours of what matches."""
+    query = _query(request)
+    zone, asked = _zone(query.zone), query.asked()
+    found: Distributions = await database_sync_to_async(distributions)(asked, zone)
+    return JsonResponse(
+        {
+            "considered": found.considered,
+            "durations": {"edges_ms": found.durations_ms.edges, "counts": found.durations_ms.counts},
+            "peaks": {"edges_bps": found.peaks_bps.edges, "counts": found.peaks_bps.counts},
+            "hours": found.hours,
+            "zone": query.zone,
+        }
+    )
+
+
+def _query(request: HttpRequest) -> EpisodeQuery:
+    given: dict[str, Any] = {name: text for name, text in request.GET.dict().items() if text}
+    if "exchanges" in given:
+        given["exchanges"] = [key for key in given["exchanges"].split(",") if key]
+    try:
+        return msgspec.convert(given, EpisodeQuery, strict=False)
+    except msgspec.ValidationError as problem:
+        raise Refused(400, f"{problem}; docs/api.md lists what may be asked") from None
+
+
+def _moment(name: str, text: str) -> datetime.datetime | None:
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            seconds = parse_time(text.replace(" ", "+") if "T" in text else text) / 1e6
+        except ValueError as problem:
+            raise Refused(400, f"{name}: {problem}, or as seconds since 1970") from None
+    if not 0 <= seconds < _LATEST_S:
+        raise Refused(400, f"{name}: {text} is not seconds since 1970 (milliseconds, perhaps?)")
+    return _EPOCH + datetime.timedelta(seconds=seconds)
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise Refused(400, f"zone: there is no time zone {name!r}; one is Europe/Berlin") from None
+
+
+def _page(query: EpisodeQuery) -> dict[str, Any]:
+    found = episodes(query.asked())
+    rows = in_order(found, query.sort, query.descending)[query.offset : query.offset + query.limit]
+    matches = found.order_by()[: COUNTED + 1].count()
+    return {
+        "matches": min(matches, COUNTED),
+        "more": matches > COUNTED,
+        "episodes": [_row(row) for row in rows],
+        "time": time.time(),
+    }
+
+
+def _row(row: OpportunityEpisode) -> dict[str, Any]:
+    lasted = (timezone.now() - row.started_at) / _MS if row.duration_ms is None else row.duration_ms
+    return {
+        "id": str(row.id),
+        "symbol": row.symbol,
+        "exchange1": row.exchange1,
+        "exchange2": row.exchange2,
+        "buy_on": row.buy_on,
+        "sell_on": row.sell_on,
+        "filter": row.filter_name,
+        "filter_id": row.filter_id,
+        "open": row.is_open,
+        "started": row.started_at.timestamp(),
+        "closed": None if row.closed_at is None else row.closed_at.timestamp(),
+        "duration_ms": round(lasted),
+        "peak_edge_bps": row.peak_edge_bps,
+        "mean_edge_bps": row.mean_edge_bps,
+        "open_edge_bps": row.open_edge_bps,
+        "close_edge_bps": row.close_edge_bps,
+        "peak_size": row.peak_size,
+        "gates": row.gates,
+        "reason": row.reason,
+    }
