@@ -102,8 +102,8 @@ def measure(options: argparse.Namespace) -> tuple[list[float], CollectorStatus, 
 
 
 def quotes_of(status: CollectorStatus | None) -> float:
-    """Quotes the engine and the scanner took in."""
-    return status.sinks["RealtimeSink"]["scanned_quotes"] if status else 0.0
+    """Quotes the engine took in."""
+    return float(status.sinks["RealtimeSink"]["quotes"]) if status else 0.0
 
 
 def main() -> None:
