@@ -1,0 +1,424 @@
+"""When somebody is told, over which channel, what was told, and the outbox it leaves through.
+
+Rules and channels are the operator's; incidents and deliveries are written by the monitor only.
+See docs/alerts.md.
+"""
+
+import zoneinfo
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from markets.models import OpportunityFilter
+from monitoring.secrets import seal, unseal
+
+OPPORTUNITY = "opportunity"
+DAY_S = 24 * 3600
+
+
+def _up_to(most: float) -> list[Any]:
+    return [MinValueValidator(0), MaxValueValidator(most)]
+
+
+class ChannelKind(models.TextChoices):
+    """The protocols we speak."""
+
+    TELEGRAM = "telegram", _("Telegram")
+    SLACK = "slack", _("Slack-compatible webhook")
+    WEBHOOK = "webhook", _("JSON webhook, signed")
+    EMAIL = "email", _("e-mail")
+    PAGERDUTY = "pagerduty", _("PagerDuty")
+
+
+class Severity(models.TextChoices):
+    """How much it matters."""
+
+    INFO = "info", _("info")
+    WARNING = "warning", _("warning")
+    CRITICAL = "critical", _("critical")
+
+
+class What(models.TextChoices):
+    """What a rule looks at: opportunities, or one kind of finding (`monitoring.findings.KINDS`)."""
+
+    OPPORTUNITY = OPPORTUNITY, _("an opportunity")
+    EXCHANGE_SILENT = "exchange_silent", _("exchange silent or down")
+    SYMBOL_SILENT = "symbol_silent", _("symbol silent")
+    RECONNECTS = "reconnects", _("reconnects, per minute")
+    CLOCK_OFFSET = "clock_offset", _("clock offset")
+    LATENCY = "latency", _("latency")
+    BAD_FRAMES = "bad_frames", _("bad frames, per minute")
+    QUEUE_FULL = "queue_full", _("queue fills up")
+    DROPS = "drops", _("queue drops")
+    MEMORY = "memory", _("memory near its limit")
+    GC = "gc", _("full garbage collections, per minute")
+    LOOP_LAG = "loop_lag", _("event loop held up")
+    SOCKETS = "sockets", _("sockets of a web process")
+    PROCESS_MISSING = "process_missing", _("process missing")
+    CONFIGURATION = "configuration", _("configuration not taken over")
+    LAKE_WRITE = "lake_write", _("lake cannot be written")
+    MAINTENANCE_LATE = "maintenance_late", _("maintenance late or failing")
+    REDIS = "redis", _("Redis does not answer")
+    DATABASE = "database", _("PostgreSQL does not answer")
+    DISK = "disk", _("disk fills up")
+    ALERT_DELIVERY = "alert_delivery", _("alert channel does not take messages")
+
+
+class AlertChannel(models.Model):
+    """Where messages go. `settings` holds what everybody may see; the secret is apart, and sealed.
+
+    telegram   settings `chat_id`; secret: the bot's token
+    slack      secret: the webhook's URL
+    webhook    settings `url`; secret: the key it is signed with
+    email      settings `host`, `port`, `security` (starttls, ssl, none), `username`, `sender`,
+               `recipients` (a list); secret: the password
+    pagerduty  secret: the integration key
+    Telegram and PagerDuty take `base_url`, too, where they are reached through something else.
+    """
+
+    name = models.CharField(_("name"), max_length=64, unique=True)
+    kind = models.CharField(_("kind"), max_length=16, choices=ChannelKind)
+    enabled = models.BooleanField(
+        _("enabled"), default=True,
+        help_text=_("Off: nothing is sent, and what waits for it is given up."),
+    )  # fmt: skip
+    settings = models.JSONField(_("settings"), default=dict, blank=True)
+    sealed_secret = models.TextField(blank=True, editable=False)
+    per_second = models.FloatField(
+        _("messages per second"), default=1, validators=[MinValueValidator(0.01), MaxValueValidator(100)],
+        help_text=_("At most, on average. Telegram allows a chat about one."),
+    )  # fmt: skip
+    per_minute = models.PositiveIntegerField(
+        _("messages per minute"), default=20, validators=[MinValueValidator(1), MaxValueValidator(6000)],
+        help_text=_("At most; what comes above is put into one message. Telegram allows a group 20."),
+    )  # fmt: skip
+
+    class Meta:
+        verbose_name = _("alert channel")
+        verbose_name_plural = _("alert channels")
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(condition=Q(kind__in=ChannelKind.values), name="channel_kind_known"),
+            models.CheckConstraint(
+                condition=Q(per_second__gt=0, per_minute__gt=0), name="channel_budget_positive"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def secret(self) -> str:
+        """Token, URL, password or key, to send with and for nothing else; empty when there is none.
+
+        Raises:
+            monitoring.secrets.UnreadableSecret: SECRET_KEY has changed since it was entered.
+        """
+        return unseal(self.sealed_secret)
+
+    @secret.setter
+    def secret(self, text: str) -> None:
+        self.sealed_secret = seal(text)
+
+
+class AlertRule(models.Model):
+    """What makes an incident, and who is told of it when."""
+
+    name = models.CharField(_("name"), max_length=64, unique=True)
+    enabled = models.BooleanField(
+        _("enabled"), default=True, help_text=_("Off: what it has firing is resolved.")
+    )
+    what = models.CharField(_("what"), max_length=32, choices=What)
+    severity = models.CharField(_("severity"), max_length=8, choices=Severity, default=Severity.WARNING)
+
+    filter = models.ForeignKey(
+        OpportunityFilter, models.PROTECT, null=True, blank=True, related_name="alert_rules",
+        verbose_name=_("filter"), help_text=_("Whose opportunities. Empty: those of every filter."),
+    )  # fmt: skip
+    min_edge_bps = models.FloatField(
+        _("min edge, bps"), null=True, blank=True,
+        help_text=_("After both taker fees, at the peak so far. Empty: whatever the filter opens at."),
+    )  # fmt: skip
+    min_size = models.FloatField(
+        _("min size"), null=True, blank=True, validators=[MinValueValidator(0)],
+        help_text=_("Executable at the peak so far, in quote currency. Empty: whatever the filter asks."),
+    )  # fmt: skip
+
+    subject = models.CharField(
+        _("subject"), max_length=128, blank=True,
+        help_text=_("A pattern like okx, BTC/* on *, collector * or BTC/USDT *. Empty: any."),
+    )  # fmt: skip
+    threshold = models.FloatField(
+        _("threshold"), null=True, blank=True,
+        help_text=_("Fires at this value or above, in the unit the health page shows. "
+                    "Empty: as soon as the health page calls it ill."),
+    )  # fmt: skip
+    for_s = models.PositiveIntegerField(
+        _("for at least, s"), default=0, validators=_up_to(DAY_S),
+        help_text=_("How long it must last before it fires."),
+    )  # fmt: skip
+
+    clear_below = models.FloatField(
+        _("clears below"), null=True, blank=True,
+        help_text=_("Resolved only below this value. Empty: below the threshold."),
+    )  # fmt: skip
+    clear_after_s = models.PositiveIntegerField(
+        _("clears after, s"), default=0, validators=_up_to(DAY_S),
+        help_text=_("Resolved only when it has been well for so long."),
+    )  # fmt: skip
+    cool_down_s = models.PositiveIntegerField(
+        _("cool-down, s"), default=0, validators=_up_to(7 * DAY_S),
+        help_text=_("After it was resolved, the same thing does not fire again for so long."),
+    )  # fmt: skip
+
+    quiet_from = models.TimeField(
+        _("quiet from"), null=True, blank=True,
+        help_text=_("From here on nothing is sent; what is still ill at the end is sent then."),
+    )  # fmt: skip
+    quiet_until = models.TimeField(_("quiet until"), null=True, blank=True)
+    quiet_zone = models.CharField(
+        _("time zone"), max_length=64, default="UTC", help_text=_("Like Europe/Berlin.")
+    )
+    quiet_critical = models.BooleanField(
+        _("quiet for critical, too"), default=False,
+        help_text=_("Off: what is critical is sent at any hour."),
+    )  # fmt: skip
+    digest_minutes = models.PositiveIntegerField(
+        _("digest, minutes"), default=0, validators=_up_to(24 * 60),
+        help_text=_("Collects for so long and sends one message. 0: one message each, at once."),
+    )  # fmt: skip
+    remind_minutes = models.PositiveIntegerField(
+        _("remind every, minutes"), default=0, validators=_up_to(7 * 24 * 60),
+        help_text=_("While it lasts. 0: never."),
+    )  # fmt: skip
+    channels = models.ManyToManyField(
+        AlertChannel, blank=True, related_name="rules", verbose_name=_("channels"),
+        help_text=_("None: it is only shown, here and on the health page."),
+    )  # fmt: skip
+    changed_at = models.DateTimeField(_("changed"), auto_now=True)
+
+    class Meta:
+        verbose_name = _("alert rule")
+        verbose_name_plural = _("alert rules")
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(condition=Q(what__in=What.values), name="rule_what_known"),
+            models.CheckConstraint(condition=Q(severity__in=Severity.values), name="rule_severity_known"),
+            models.CheckConstraint(
+                condition=Q(quiet_from__isnull=True, quiet_until__isnull=True)
+                | Q(quiet_from__isnull=False, quiet_until__isnull=False),
+                name="rule_quiet_hours_whole",
+            ),
+            models.CheckConstraint(
+                condition=Q(clear_below__isnull=True)
+                | Q(threshold__isnull=False, clear_below__lte=F("threshold")),
+                name="rule_clears_below_threshold",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def of_opportunities(self) -> bool:
+        """Whether it looks at opportunities, not at the desk's health."""
+        return self.what == What.OPPORTUNITY
+
+    def clean(self) -> None:
+        """Check what belongs together."""
+        errors = {**self._other_side_errors(), **self._clearing_errors(), **self._quiet_errors()}
+        if errors:
+            raise ValidationError(errors)
+
+    def _other_side_errors(self) -> dict[str, Any]:
+        """What is only for opportunities, or only for health."""
+        if self.of_opportunities:
+            text = _("An opportunity ends when it closes: leave this empty.")
+            return {name: text for name in ("threshold", "clear_below") if getattr(self, name) is not None}
+        text = _("This is for opportunities: leave it empty.")
+        names = ("filter", "min_edge_bps", "min_size")
+        return {name: text for name in names if getattr(self, name) is not None}
+
+    def _clearing_errors(self) -> dict[str, Any]:
+        if self.of_opportunities or self.clear_below is None:
+            return {}
+        if self.threshold is None:
+            return {"threshold": _("Enter what it fires at, or empty “clears below”.")}
+        if self.clear_below > self.threshold:
+            return {"clear_below": _("It would clear above its threshold: enter less than %(threshold)s.")
+                    % {"threshold": self.threshold}}  # fmt: skip
+        return {}
+
+    def _quiet_errors(self) -> dict[str, Any]:
+        errors: dict[str, Any] = {}
+        if (self.quiet_from is None) != (self.quiet_until is None):
+            missing = "quiet_from" if self.quiet_from is None else "quiet_until"
+            errors[missing] = _("Enter both ends of the quiet hours, or neither.")
+        elif self.quiet_from is not None and self.quiet_from == self.quiet_until:
+            errors["quiet_until"] = _("Quiet hours of no length: enter another end, or empty both.")
+        if self.quiet_zone not in zoneinfo.available_timezones():
+            errors["quiet_zone"] = _("There is no such time zone: enter one like Europe/Berlin or UTC.")
+        return errors
+
+
+class Alert(models.Model):
+    """One incident of one rule: from the firing until it is resolved. Only the monitor writes it.
+
+    It names its rule in plain text, too, so that history survives what the operator deletes.
+    """
+
+    class State(models.TextChoices):
+        """Whether it goes on."""
+
+        FIRING = "firing", _("firing")
+        RESOLVED = "resolved", _("resolved")
+
+    class Told(models.TextChoices):
+        """What has been put into the outbox so far."""
+
+        NOTHING = "nothing", _("nothing yet")
+        FIRING = "firing", _("that it fires")
+        RESOLVED = "resolved", _("that it is resolved")
+        SILENT = "silent", _("nothing: it came and went unsent")
+
+    rule = models.ForeignKey(
+        AlertRule, models.SET_NULL, null=True, related_name="alerts", verbose_name=_("rule"),
+        help_text=_("Empty: the rule was deleted."),
+    )  # fmt: skip
+    rule_name = models.CharField(_("rule name"), max_length=64)
+    key = models.CharField(_("key"), max_length=255, help_text=_("What is ill, the same while it lasts."))
+    subject = models.CharField(_("subject"), max_length=200)
+    episode = models.UUIDField(_("opportunity"), null=True)
+    state = models.CharField(_("state"), max_length=8, choices=State, default=State.FIRING)
+    severity = models.CharField(_("severity"), max_length=8, choices=Severity)
+    since = models.DateTimeField(_("since"), help_text=_("When it became so."))
+    fired_at = models.DateTimeField(_("fired"), help_text=_("When it had lasted long enough."))
+    resolved_at = models.DateTimeField(_("resolved"), null=True)
+    title = models.CharField(_("title"), max_length=200)
+    words = models.TextField(_("what is wrong"))
+    remedy = models.TextField(_("what to do"), blank=True)
+    value = models.FloatField(_("value"), null=True)
+    limit = models.FloatField(_("limit"), null=True)
+    facts = models.JSONField(_("facts"), default=list)
+    path = models.CharField(_("page"), max_length=300, blank=True)
+    resolved_why = models.TextField(_("why it is resolved"), blank=True)
+    told = models.CharField(_("told"), max_length=8, choices=Told, default=Told.NOTHING)
+    told_at = models.DateTimeField(_("last told"), null=True)
+    reminders = models.PositiveIntegerField(_("reminders"), default=0)
+
+    class Meta:
+        verbose_name = _("incident")
+        verbose_name_plural = _("incidents")
+        ordering = ["-fired_at", "-id"]
+        indexes = [
+            models.Index(fields=["-fired_at"], name="alert_newest"),
+            models.Index(fields=["rule", "subject", "-resolved_at"], name="alert_last_of_subject"),
+            models.Index(fields=["rule"], condition=Q(state="firing"), name="alert_firing"),
+            models.Index(
+                fields=["fired_at"],
+                condition=Q(told="nothing") | Q(told="firing", state="resolved"),
+                name="alert_untold",
+            ),
+        ]
+        constraints = [
+            # Whatever is evaluated twice, after a crash or by two monitors, makes one incident.
+            models.UniqueConstraint(
+                fields=["rule", "key"], condition=Q(state="firing"), name="alert_one_firing_per_key"
+            ),
+            models.UniqueConstraint(
+                fields=["rule", "episode"], condition=Q(episode__isnull=False), name="alert_one_per_episode"
+            ),
+            models.CheckConstraint(
+                condition=Q(state="firing", resolved_at__isnull=True)
+                | Q(state="resolved", resolved_at__isnull=False),
+                name="alert_resolved_has_time",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Delivery(models.Model):
+    """One message to one channel: the outbox. Written with its incident in one transaction."""
+
+    class Kind(models.TextChoices):
+        """Why it is sent."""
+
+        FIRING = "firing", _("fires")
+        REMINDER = "reminder", _("goes on")
+        RESOLVED = "resolved", _("resolved")
+        DIGEST = "digest", _("digest")
+        TEST = "test", _("test")
+
+    class State(models.TextChoices):
+        """How far it came."""
+
+        QUEUED = "queued", _("waits")
+        SENDING = "sending", _("being sent")
+        SENT = "sent", _("sent")
+        GROUPED = "grouped", _("sent within another")
+        GIVEN_UP = "given_up", _("given up")
+
+    alert = models.ForeignKey(
+        Alert, models.CASCADE, null=True, related_name="deliveries", verbose_name=_("incident")
+    )
+    channel = models.ForeignKey(
+        AlertChannel, models.CASCADE, related_name="deliveries", verbose_name=_("channel")
+    )
+    kind = models.CharField(_("kind"), max_length=8, choices=Kind)
+    message = models.JSONField(_("message"), help_text=_("A monitoring.messages.Message."))
+    idempotency_key = models.CharField(_("idempotency key"), max_length=100, unique=True)
+    state = models.CharField(_("state"), max_length=8, choices=State, default=State.QUEUED)
+    created_at = models.DateTimeField(_("queued"), auto_now_add=True)
+    next_try_at = models.DateTimeField(_("next try"))
+    claimed_at = models.DateTimeField(_("claimed"), null=True)
+    sent_at = models.DateTimeField(_("sent"), null=True)
+    tries = models.PositiveIntegerField(_("tries"), default=0)
+    last_error = models.TextField(_("last error"), blank=True)
+    receipt = models.CharField(
+        _("receipt"), max_length=200, blank=True, help_text=_("What the channel calls it.")
+    )
+    grouped_into = models.ForeignKey("self", models.SET_NULL, null=True, related_name="grouped")
+
+    class Meta:
+        verbose_name = _("delivery")
+        verbose_name_plural = _("deliveries")
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            models.Index(fields=["-created_at"], name="delivery_newest"),
+            models.Index(fields=["channel", "-created_at"], name="delivery_of_channel"),
+            models.Index(
+                fields=["channel", "next_try_at"],
+                condition=Q(state__in=("queued", "sending")),
+                name="delivery_due",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} → {self.channel}"
+
+
+class DeliveryAttempt(models.Model):
+    """One try to hand a message over: when, how long it took, what the channel said."""
+
+    delivery = models.ForeignKey(
+        Delivery, models.CASCADE, related_name="attempts", verbose_name=_("delivery")
+    )
+    at = models.DateTimeField(_("at"))
+    took_ms = models.FloatField(_("took, ms"))
+    ok = models.BooleanField(_("accepted"))
+    code = models.IntegerField(_("answer code"), null=True)
+    words = models.TextField(_("answer"), blank=True)
+
+    class Meta:
+        verbose_name = _("attempt")
+        verbose_name_plural = _("attempts")
+        ordering = ["at", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.words}"
