@@ -20,7 +20,8 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 
 import arbsite.daphne_crowds  # noqa: E402
 import arbsite.daphne_pacing  # noqa: E402
-import arbsite.daphne_sockets  # noqa: E402, F401
+import arbsite.daphne_sockets  # noqa: E402
+import arbsite.web_vitals  # noqa: E402, F401
 from arbsite.auth import AllowedOrigin, TokenAuth  # noqa: E402
 from realtime.routing import websocket_urlpatterns  # noqa: E402
 

@@ -225,6 +225,9 @@ STORAGES = {
     },
 }
 
+# What one process may take at most. Unset: what its cgroup allows, or all the machine has.
+MEMORY_LIMIT_BYTES = env.int("MEMORY_LIMIT_MB", default=0) * 2**20 or None
+
 LOGGING = logging_config(env.str("LOG_LEVEL", default="INFO").upper())
 
 # Read-only API keys, by exchange: most exchanges tell nobody else whether their wallets are open.

@@ -25,12 +25,21 @@ class QueueFill(Struct, frozen=True):
     dropped: int = 0
 
 
+class Report(Struct, frozen=True):
+    """What only the process itself can say of its work; the rest of a heartbeat is measured from outside."""
+
+    revision: int | None = None
+    queues: dict[str, QueueFill] = field(default_factory=dict)
+    counters: dict[str, float] = field(default_factory=dict)
+
+
 class Heartbeat(Struct):
     """One process as it saw itself at `reported_ts_us` (wall clock, µs since the epoch, UTC).
 
     `name` is unique and stays the same over restarts where the process is the same part of the desk
     (`collector 1/2`, `beat`), and holds host and pid where many alike may run (`web host:4711`).
-    Averages and maxima are over the time since the beat before. None: it has no such thing.
+    Averages and maxima are over the time since the beat before, `gc_gen2_per_min` counts the last minute.
+    None: it has no such thing.
     """
 
     role: Role

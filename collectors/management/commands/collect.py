@@ -16,6 +16,8 @@ from collectors.reporter import Reporter
 from collectors.supervisor import Outlet, Supervisor
 from collectors.watcher import Watcher
 from markets.config import MarketConfig, Shard
+from markets.heartbeat import QueueFill, Report
+from markets.vitals import Vitals
 
 logger = logging.getLogger(__name__)
 
@@ -93,12 +95,26 @@ async def _collect(outlets: list[Outlet], shard: Shard, exchanges: frozenset[str
     watcher = Watcher(apply, settings.REDIS_URL)
     reporter = Reporter(supervisor, watcher, memory, settings.REDIS_URL)
     memory.watch()
-    async with asyncio.TaskGroup() as tasks:
-        side = [
-            tasks.create_task(watcher.run(), name="watcher"),
-            tasks.create_task(reporter.run(), name="reporter"),
-        ]
-        await supervisor.run(stop)
-        for task in side:
-            task.cancel()
+    vitals = Vitals(
+        "collector",
+        f"collector {shard}",
+        settings.REDIS_URL,
+        lambda: _report(supervisor, watcher),
+        memory_limit_bytes=settings.MEMORY_LIMIT_BYTES,
+    )
+    with vitals:
+        async with asyncio.TaskGroup() as tasks:
+            side = [
+                tasks.create_task(watcher.run(), name="watcher"),
+                tasks.create_task(reporter.run(), name="reporter"),
+            ]
+            await supervisor.run(stop)
+            for task in side:
+                task.cancel()
     logger.info("stopped")
+
+
+def _report(supervisor: Supervisor, watcher: Watcher) -> Report:
+    fills = {outlet.name: outlet.status() for outlet in supervisor.outlets}
+    queues = {name: QueueFill(fill["len"], fill["capacity"], fill["dropped"]) for name, fill in fills.items()}
+    return Report(revision=watcher.revision, queues=queues)

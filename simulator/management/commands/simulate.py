@@ -2,11 +2,15 @@
 
 import argparse
 import asyncio
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from markets.vitals import Vitals
 from simulator.catalogue import EXCHANGES
 from simulator.faults import KINDS
 from simulator.server import Simulator
@@ -124,7 +128,7 @@ class Command(BaseCommand):
         except ValueError as error:
             raise CommandError(str(error)) from None
         try:
-            asyncio.run(serve(simulator, self._say))
+            asyncio.run(_serve(simulator, self._say))
         except OSError as error:
             where = f"{options['host']}:{options['port']}"
             raise CommandError(f"cannot listen on {where} ({error.strerror}); try another --port") from None
@@ -132,3 +136,14 @@ class Command(BaseCommand):
     def _say(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
+
+
+async def _serve(simulator: Simulator, say: Callable[[str], None]) -> None:
+    """Serve; as a part of a simulated desk, with a heartbeat. By itself a simulator needs no Redis."""
+    with ExitStack() as parts:
+        if settings.FEED == "sim":
+            limit = settings.MEMORY_LIMIT_BYTES
+            parts.enter_context(
+                Vitals("simulator", "simulator", settings.REDIS_URL, memory_limit_bytes=limit)
+            )
+        await serve(simulator, say)

@@ -1,0 +1,33 @@
+"""The web process's heartbeat: begins once Daphne's loop turns, ends when Daphne stops.
+
+Importing this module (arbsite.asgi does) is all that is needed, whoever starts Daphne.
+"""
+
+import os
+import socket
+
+from django.conf import settings
+from twisted.internet import reactor
+
+from markets.heartbeat import Report
+from markets.vitals import Vitals
+from realtime.hub import running_hub
+from realtime.scan_hub import process_scan_hub
+
+
+def report() -> Report:
+    """What this web process does for its sockets. Call it on the event loop."""
+    hub = running_hub()
+    counters = (hub.stats() if hub else {}) | process_scan_hub().stats()
+    return Report(counters={name: float(value) for name, value in counters.items()})
+
+
+_vitals = Vitals(
+    "web",
+    f"web {socket.gethostname()}:{os.getpid()}",
+    settings.REDIS_URL,
+    report,
+    memory_limit_bytes=settings.MEMORY_LIMIT_BYTES,
+)
+reactor.callWhenRunning(_vitals.start)
+reactor.addSystemEventTrigger("after", "shutdown", _vitals.stop)  # type: ignore[arg-type]  # a stub without self
