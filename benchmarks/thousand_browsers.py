@@ -150,8 +150,8 @@ async def storm(headers: str, query: str, ids: list[str], history_s: float) -> d
         late_ms = percentile(collectors.late_s(), 0.99) * 1e3
         longest_ms = max(collectors.late_s()) * 1e3
         crowd.close()
-        publishing.cancel()
-        await asyncio.gather(publishing, return_exceptions=True)
+        collectors.feeding = False
+        await publishing
     await collectors.close()
     return {"up_s": up_s, "served_s": served_s, "late_p99_ms": late_ms, "late_max_ms": longest_ms}
 

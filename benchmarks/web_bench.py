@@ -179,6 +179,7 @@ class Collectors:
         self.published: dict[int, int] = {}
         """When each point (by its µs) was handed to the channel layer, µs."""
         self.updates = 0
+        self.feeding = False
         self.batches = 0
         self._shards = [Shard(i + 1, shards) for i in range(shards)]
         self._publishers = [Stamped(shard, self.published) for shard in self._shards]
@@ -206,6 +207,7 @@ class Collectors:
 
     async def at_random(self, updates_s: float, seconds: float) -> None:
         """Updates of random charts at random moments, flushed as the product does."""
+        self.feeding = True
         flushing = [asyncio.create_task(self._flush(p, n)) for n, p in enumerate(self._publishers)]
         due = time.monotonic()
         end = due + seconds
@@ -215,15 +217,15 @@ class Collectors:
             if ahead_s > 0.001 or self.updates % TURN_AFTER == 0:
                 await asyncio.sleep(max(0.0, ahead_s))
             self.update(self.rng.choice(self.chart_ids))
-        for task in flushing:
-            task.cancel()
-        await asyncio.gather(*flushing, return_exceptions=True)
+        self.feeding = False  # redis-py can lose a cancellation
+        await asyncio.gather(*flushing)
 
     async def in_step(self, batches_s: float, seconds: float) -> None:
         """Every chart gets one point in every batch."""
+        self.feeding = True
         due = time.monotonic()
         end = due + seconds
-        while due < end:
+        while due < end and self.feeding:
             for id in self.chart_ids:
                 self.update(id)
             for publisher in self._publishers:
@@ -249,7 +251,7 @@ class Collectors:
 
     async def _flush(self, publisher: Stamped, place: int) -> None:
         await asyncio.sleep(FLUSH_EVERY_S * place / len(self._publishers))
-        while True:
+        while self.feeding:
             await asyncio.sleep(FLUSH_EVERY_S)
             if publisher.due:
                 await publisher.flush()
