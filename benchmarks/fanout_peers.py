@@ -59,8 +59,7 @@ async def serve_floor(port: int, redis_url: str) -> None:
         group = charts[socket.request.path.partition("?")[2]]
         group.add(socket)
         try:
-            async for _message in socket:
-                pass
+            await socket.wait_closed()
         finally:
             group.discard(socket)
 
