@@ -1,0 +1,136 @@
+"""What the collectors know of their data, exchange by exchange and symbol by symbol, through Redis.
+
+| where | what |
+|---|---|
+| `quality:shards` | hash shard -> µs of its newest report, so that nobody scans the keyspace |
+| `quality:{shard}` | a `ShardReport`, every 2 s; gone 10 s after its collector fell silent |
+| `quality:names:{digest}` | which instruments the rows are of, in their order; written where it changes |
+| `quality:minute:{shard}:{minute}` | what every instrument did in that minute, `MINUTE_ROW`s; kept an hour |
+
+The meaning of every number is in docs/quality.md. Nothing here is configuration.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final, Literal
+
+import numpy as np
+from msgspec import Struct, field
+from numpy.typing import NDArray
+
+from monitoring.latency import Latency
+
+SymbolState = Literal["live", "quiet", "suspect", "stale", "down"]
+SYMBOL_STATES: Final[tuple[SymbolState, ...]] = ("live", "quiet", "suspect", "stale", "down")
+LIVE, QUIET, SUSPECT, STALE, DOWN = range(len(SYMBOL_STATES))
+
+Rows = NDArray[np.void]
+"""Records of `SYMBOL_ROW` or `MINUTE_ROW`; `rows["state"]` is a column."""
+
+SYMBOL_ROW: Final = np.dtype(
+    [
+        ("state", "u1"),  # index into SYMBOL_STATES
+        ("up", "?"),  # its subscription is confirmed and its connection lives
+        ("since_us", "<i8"),  # when it came into that state, wall clock
+        ("age_ms", "<f4"),  # of its last quote; NaN: none yet
+        ("gap_ms", "<f4"),  # its usual time between two quotes; NaN: not known yet
+        ("spread_bps", "<f4"),  # ask over bid, of a quote of the last minute; NaN: none
+        ("quotes_per_min", "<f4"),  # over the last minute
+        ("trades_per_min", "<f4"),
+        ("updates_per_hour", "<f4"),  # quotes over the last hour, or as much of it as was seen
+        ("crossed_per_min", "<f4"),  # quotes refused: bid above ask
+        ("zero_per_min", "<f4"),  # quotes and trades refused: zero, negative or not finite
+        ("gaps_per_hour", "<f4"),  # interruptions of its stream
+    ]
+)
+
+MINUTE_ROW: Final = np.dtype(
+    [
+        ("quotes", "<u2"),
+        ("spread", "<u2"),  # of the minute's last quote, tenths of a bps; 65,535: none
+        ("longest_gap", "<u2"),  # between two quotes, or since the last one; tenths of a second
+        ("rejected", "u1"),  # at most 255
+    ]
+)
+
+
+class ExchangeQuality(Struct, frozen=True):
+    """One exchange, over all collectors that serve it. Rates are of the last minute.
+
+    `state` is that of its connections, the worst there is: `down`, `breaker open`, `connecting`, `live`
+    or `idle` (nothing of it is wanted). `heard_ms` tells whether connections live, `age_ms` whether the
+    market moves. `clock_offset_ms` is by how much the exchange's clock is ahead of ours, less the
+    quickest way here: below zero by some ms where both are right.
+    """
+
+    exchange: str
+    state: str
+    since_us: int  # when it came into that state, wall clock
+    reason: str = ""  # why it is not live, in the connection's words
+    connections: int = 0
+    topics: int = 0
+    refused: int = 0  # topics the exchange does not take
+    symbols: dict[SymbolState, int] = field(default_factory=dict)  # how many in each state, all five
+    heard_ms: float | None = None  # since the last frame of any kind, heartbeats included; None: none yet
+    age_ms: float | None = None  # since the last quote or trade; None: none yet
+    quotes_per_min: float = 0.0
+    trades_per_min: float = 0.0
+    updates_per_hour: float = 0.0  # quotes over the last hour, or as much of it as was seen
+    latency: Latency | None = None  # of the last minute; None: nothing with a time of the exchange's own
+    clock_offset_ms: float | None = None  # of the last seconds
+    reconnects_per_min: float = 0.0  # connections lost, and attempts that failed
+    malformed_per_min: float = 0.0  # frames that are not what the exchange documents
+    unknown_per_min: float = 0.0  # frames of kinds or symbols nobody asked for
+    crossed_per_min: float = 0.0  # quotes refused: bid above ask
+    zero_per_min: float = 0.0  # quotes and trades refused: zero, negative or not finite
+    gaps_per_min: float = 0.0  # interruptions told to the sinks
+    latencies: bytes = b""  # int32 counts per bucket of monitoring.latency, to add up over shards
+
+    @property
+    def bad_frames_per_min(self) -> float:
+        """Everything an exchange sent that could not be used."""
+        return self.malformed_per_min + self.unknown_per_min + self.crossed_per_min + self.zero_per_min
+
+
+class SymbolQuality(Struct, frozen=True):
+    """One instrument; the numbers are those of `SYMBOL_ROW`, None for NaN."""
+
+    exchange: str
+    symbol: str
+    state: SymbolState
+    up: bool
+    since_us: int
+    age_ms: float | None
+    gap_ms: float | None
+    spread_bps: float | None
+    quotes_per_min: float
+    trades_per_min: float
+    updates_per_hour: float
+    crossed_per_min: float
+    zero_per_min: float
+    gaps_per_hour: float
+
+
+class Quality(Struct, frozen=True, eq=False):
+    """Everything all collectors know of their data. `names` and `rows` are in the same order."""
+
+    at_us: int = 0  # of the oldest report in it; 0: there is none
+    exchanges: tuple[ExchangeQuality, ...] = ()  # by key
+    names: tuple[tuple[str, str], ...] = ()  # exchange, symbol
+    rows: Rows = field(default_factory=lambda: np.zeros(0, SYMBOL_ROW))  # SYMBOL_ROW
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def symbol(self, index: int) -> SymbolQuality:
+        """One row as a value."""
+        exchange, symbol = self.names[index]
+        state, *values = self.rows[index].item()
+        numbers: list[Any] = [None if value != value else value for value in values]  # noqa: PLR0124 - NaN
+        return SymbolQuality(exchange, symbol, SYMBOL_STATES[state], *numbers)
+
+    def silent(self) -> Iterator[SymbolQuality]:
+        """The instruments that say nothing while others do, the longest silent first."""
+        states = self.rows["state"]
+        found = np.flatnonzero((states == SUSPECT) | (states == STALE))
+        for index in found[np.argsort(self.rows["since_us"][found])]:
+            yield self.symbol(int(index))
