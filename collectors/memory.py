@@ -50,6 +50,8 @@ class Memory:
         with suppress(AttributeError):  # another C library
             ctypes.CDLL(None).mallopt(_M_ARENA_MAX, HEAPS)
         gc.set_threshold(*THRESHOLDS)
+        gc.collect()
+        gc.freeze()  # the program itself
         gc.callbacks.append(self._on_collection)
 
     def unwatch(self) -> None:
@@ -71,6 +73,7 @@ class Memory:
     def keep(self) -> None:
         """What came since then stays, too: no pause, so garbage among it waits for the next `settle`."""
         gc.freeze()
+        self._newest.clear()  # from here on it runs; what starting took is in the longest
 
     def stats(self) -> dict[str, float]:
         """For the collector's status: MB of RSS where it can be known, pauses in ms."""
