@@ -61,6 +61,11 @@ class Connection:
         return self.acked.keys() | self.refused.keys()
 
     @property
+    def heard_ns(self) -> int:
+        """When anything last arrived, monotonic clock."""
+        return self._socket.heard_ns
+
+    @property
     def retiring(self) -> bool:
         """Whether a successor should take over: the venue will close this one, soon or some time."""
         return time.monotonic() >= self._retire_at

@@ -1,6 +1,7 @@
 """One exchange: which instruments are wanted, and which line carries which."""
 
 import asyncio
+import time
 from collections import Counter
 from typing import Any
 
@@ -10,7 +11,7 @@ from collectors.timing import Timing
 from collectors.turns import Turns
 from collectors.venue import Emit, Venue
 from markets.config import ExchangeConfig, InstrumentConfig, diff
-from markets.events import StreamState
+from markets.events import FeedReport, StreamState
 
 NOT_SELECTED = "no longer collected"
 REFUSED_SHOWN = 50  # refused topics named in the status; all of them are counted
@@ -84,8 +85,29 @@ class Feed:
             "topics": sum(line.topics for line in lines),
             "refused": len(refused),
             "refused_topics": [f"{name}: {why}" for name, why in sorted(refused.items())[:REFUSED_SHOWN]],
-            "counts": dict(sum((line.counts for line in lines), self._venue.codec.counts + self._past)),
+            "counts": self._counts(lines),
         }
+
+    def report(self) -> FeedReport:
+        """How its connections do now, for sinks."""
+        lines, codec = list(self._lines), self._venue.codec
+        return FeedReport(
+            exchange=self.config.key,
+            state=self._state(lines),
+            reason=next((line.reason for line in lines if line.reason), ""),
+            connections=sum(line.connections for line in lines),
+            topics=sum(line.topics for line in lines),
+            refused=sum(len(line.refused) for line in lines),
+            counts=self._counts(lines),
+            rejected=dict(codec.rejects),
+            heard_mono_ns=max((line.heard_ns for line in lines), default=0),
+            received_ts_us=time.time_ns() // 1000,
+            received_mono_ns=time.monotonic_ns(),
+        )
+
+    def _counts(self, lines: list[Line]) -> dict[str, int]:
+        """What happened since the start, by kind, on lines that are gone too."""
+        return dict(sum((line.counts for line in lines), self._venue.codec.counts + self._past))
 
     def _state(self, lines: list[Line]) -> str:
         if self._venue.breaker.waiting:

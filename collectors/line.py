@@ -64,6 +64,11 @@ class Line:
         return len(self._connections)
 
     @property
+    def heard_ns(self) -> int:
+        """When anything last arrived, monotonic clock; 0 while it has no socket."""
+        return max((link.heard_ns for link in self._connections), default=0)
+
+    @property
     def topics(self) -> int:
         """How many topics the exchange has acknowledged."""
         return max((len(link.acked) for link in self._connections), default=0)
@@ -110,6 +115,7 @@ class Line:
                     connection = await self._tend(connection, sockets)
                     healthy_s = time.monotonic() - up_at
                     self.reason = connection.ended
+                    self._counts["lost"] += 1
                     if healthy_s < self._venue.timing.healthy_s:  # one cut in hours is nobody's fault
                         self._breaker.failure(self.reason)
                 self._fell(self.reason)

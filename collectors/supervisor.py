@@ -15,13 +15,14 @@ from collectors.sinks import EmitDerived, Sink
 from collectors.timing import Timing
 from collectors.turns import Turns
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Shard
-from markets.events import DerivedEvent, Event, Quote, SinkEvent
+from markets.events import DerivedEvent, Event, FeedReport, Quote, SinkEvent
 
 logger = logging.getLogger(__name__)
 
 CLOSE_S = 2.0  # for sockets to say goodbye
 DRAIN_S = 2.5  # then for all sinks together to hand on what they have
 LOSS_CHECK_S = 1.0
+REPORT_S = 1.0
 DEFAULT_TIMING = Timing()
 
 SinkType = Callable[[Channel[SinkEvent], Shard, EmitDerived], Sink]
@@ -148,11 +149,15 @@ class Supervisor:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             sinks = [tasks.create_task(self._keep_sink(outlet), name=outlet.name) for outlet in self.outlets]
-            losses = tasks.create_task(self._tell_losses(), name="losses")
+            side = [
+                tasks.create_task(self._tell_losses(), name="losses"),
+                tasks.create_task(self._tell_reports(), name="reports"),
+            ]
             for feed in self.feeds.values():
                 self._start(feed)
             await stop.wait()
-            losses.cancel()
+            for task in side:
+                task.cancel()
             await self._shut_down(sinks)
 
     def emit(self, events: Sequence[Event]) -> None:
@@ -250,6 +255,15 @@ class Supervisor:
             for outlet in self.outlets:
                 if lost := outlet.lost():
                     self._mark_gap(outlet, lost)
+
+    async def _tell_reports(self) -> None:
+        """How every exchange's connections do, to the sinks that ask for it."""
+        asking = [outlet for outlet in self.outlets if outlet.wants and FeedReport in outlet.wants]
+        while asking:
+            await asyncio.sleep(REPORT_S)
+            reports = [feed.report() for feed in self.feeds.values()]
+            for outlet in asking:
+                outlet.channel.put_many(reports)
 
     def _mark_gap(self, outlet: Outlet, lost: int) -> None:
         if not outlet.wants_market:

@@ -65,6 +65,27 @@ class StreamState(Struct):
     received_mono_ns: int = 0
 
 
+class FeedReport(Struct):
+    """How one exchange's connections do, for the sinks that name it in `wants`; counters only ever rise.
+
+    `counts` is what happened since the start, by kind (collectors.exchanges.base.Codec and
+    collectors.line.Line say which there are), `rejected` what was refused of one symbol, by symbol and
+    kind. `heard_mono_ns` is when the last frame of any kind was read on a connection there is, 0 for none.
+    """
+
+    exchange: str
+    state: str
+    reason: str
+    connections: int
+    topics: int
+    refused: int  # topics the exchange does not take
+    counts: dict[str, int]
+    rejected: dict[tuple[str, str], int]
+    heard_mono_ns: int
+    received_ts_us: int = 0
+    received_mono_ns: int = 0
+
+
 class SpreadPoints(Struct, eq=False):
     """Points the engine made of one chart: float64 of shape (n, 10), columns `realtime.points.POINT_COLUMNS`.
 
@@ -157,4 +178,4 @@ class IdentityFinding(Struct, frozen=True):
 
 Event = Quote | Trade | StreamState
 DerivedEvent = SpreadPoints | OpportunityEvent | Episode | IdentityFinding
-SinkEvent = Event | DerivedEvent
+SinkEvent = Event | FeedReport | DerivedEvent

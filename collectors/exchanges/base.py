@@ -109,7 +109,7 @@ class Codec(ABC):
     `exact=True` decodes prices and sizes as Decimal of the venue's own text instead of float.
     `counts` counts what was not emitted, by kind: `malformed`, `unknown_kind`, `unknown_symbol`,
     `rejected_zero` (also negative or not finite), `rejected_crossed`, `empty_side`, `one_sided`,
-    `frozen`, `no_body`.
+    `frozen`, `no_body`. `rejects` counts the rejected ones again, by symbol and kind.
     """
 
     sheet: ClassVar[DataSheet]
@@ -119,6 +119,7 @@ class Codec(ABC):
         self.exact = exact
         self._key = self.sheet.key  # looked up per event
         self.counts: Counter[str] = Counter()
+        self.rejects: Counter[tuple[str, str]] = Counter()
 
     @abstractmethod
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
@@ -194,6 +195,11 @@ class Codec(ABC):
         self.counts[kind] += 1
         return ()
 
+    def reject(self, symbol: str, kind: str) -> tuple[()]:
+        """Count a quote or trade whose numbers cannot be."""
+        self.rejects[symbol, kind] += 1
+        return self.skip(kind)
+
     def quote(  # noqa: PLR0917 positional, because this is the hottest call there is
         self,
         native_id: str,
@@ -220,7 +226,7 @@ class Codec(ABC):
                         None if exchange_ms is None else exchange_ms * 1000, received_ts_us, received_mono_ns,
                     ),
                 )  # fmt: skip
-            return self.skip("rejected_crossed" if INFINITY > bid > ask > 0.0 else "rejected_zero")
+            return self.reject(symbol, "rejected_crossed" if INFINITY > bid > ask > 0.0 else "rejected_zero")
         except TypeError:  # "" or null
             return self.skip("empty_side")
 
@@ -262,7 +268,7 @@ class Codec(ABC):
             price, size = _exact(price), _exact(size)
         try:
             if not (0.0 < price < INFINITY and 0.0 < size < INFINITY):
-                return self.skip("rejected_zero")
+                return self.reject(symbol, "rejected_zero")
         except TypeError:  # a trade always has both
             return self.skip("malformed")
         return (
