@@ -5,13 +5,13 @@ import { clock, day, digitsFor, minute, percent } from "./format.js";
 import { drawPassings, drawTrades, tradesHeight } from "./marks.js";
 import { thin } from "./points.js";
 
-const FONT = "11px system-ui, sans-serif";
-const colours = {};
+export const FONT = "11px system-ui, sans-serif";
+export const colours = {};
 
 /** Read the theme's colours; call it again when the theme changed. */
 export function readColours() {
   const style = getComputedStyle(document.documentElement);
-  for (const name of ["line", "band", "zero", "hair", "quiet", "lost", "live", "down"]) colours[name] = style.getPropertyValue(`--${name}`);
+  for (const name of ["line", "band", "zero", "hair", "quiet", "lost", "live", "down", "stale", "text", "surface"]) colours[name] = style.getPropertyValue(`--${name}`);
 }
 
 const NO_MARKS = { downtime: [], passings: [], trades: null };
@@ -102,13 +102,13 @@ const freeBelow = ({ marks }) => (marks.trades ? tradesHeight : 0);
 
 const bandEdge = { width: 0, points: { show: false } };
 
-const axis = (more) => ({ font: FONT, stroke: () => colours.quiet, ticks: { show: false }, gap: 4, ...more });
+export const axis = (more) => ({ font: FONT, stroke: () => colours.quiet, ticks: { show: false }, gap: 4, ...more });
 
 /** Pixels from label to label: seconds need more of them. */
-const timeSpace = (u, axis, from, to, width) => ((to - from) * 50 < 60 * width ? 72 : 50);
+export const timeSpace = (u, axis, from, to, width) => ((to - from) * 50 < 60 * width ? 72 : 50);
 
 /** Times in the viewer's zone; none so near an end that it would be cut or run into the other axis. */
-function timeLabels(u, ticks, axis, space, step) {
+export function timeLabels(u, ticks, axis, space, step) {
   const margin = ((u.scales.x.max - u.scales.x.min) * 26) / (u.bbox.width / devicePixelRatio);
   const format = step < 60 ? clock : step < 86_400 ? minute : day;
   return ticks.map((tick) => (tick - u.scales.x.min < margin || u.scales.x.max - tick < margin ? "" : format(tick)));
@@ -153,12 +153,12 @@ function percentLabels(u, ticks) {
   return ticks.map((tick) => percent(tick, digits));
 }
 
-function niceStep(rough) {
+export function niceStep(rough) {
   const power = 10 ** Math.floor(Math.log10(rough));
   return power * [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999);
 }
 
-function shadeGaps(u, gaps) {
+export function shadeGaps(u, gaps) {
   const { ctx, bbox } = u;
   ctx.save(); // uPlot remembers what it set itself
   ctx.fillStyle = colours.lost;

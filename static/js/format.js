@@ -40,6 +40,18 @@ export function age(ms) {
   return `${Math.floor(ms / 3_600_000)} h`;
 }
 
+/** A length of time given in milliseconds, `2.4 s`, `3 min 20 s`, `5 h 12 min`. */
+export function length(ms) {
+  if (!known(ms) || ms < 59_950) return age(ms);
+  const minutes = Math.floor(ms / 60_000);
+  return minutes < 60 ? `${minutes} min ${Math.floor(ms / 1000) % 60} s` : `${whole.format(Math.floor(minutes / 60))} h ${minutes % 60} min`;
+}
+
+const plainFormat = number({ maximumSignificantDigits: 3 });
+
+/** A figure without a unit of its own, `0.43`, `1,240`. */
+export const figure = (value) => (known(value) ? (Math.abs(value) < 100 ? plainFormat : whole).format(value) : UNKNOWN);
+
 /** How many there are, `28,000`. */
 export const count = (value) => whole.format(value);
 

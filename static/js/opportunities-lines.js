@@ -1,0 +1,27 @@
+/** NDJSON of the opportunities' APIs, taken line by line as it comes. */
+
+import { gettext } from "./i18n.js";
+
+/** Hand each line's object to `take`; returns "" or, in words, why not. An aborted request says nothing. */
+export async function readLines(address, take, signal) {
+  try {
+    const response = await fetch(address, { headers: { Accept: "application/x-ndjson" }, redirect: "manual", signal });
+    if (response.type === "opaqueredirect" || response.status === 401) return gettext("You are signed out: sign in again to go on.");
+    if (!response.ok) return (await response.json().catch(() => ({}))).error ?? `HTTP ${response.status}`;
+    await each(response.body.pipeThrough(new TextDecoderStream()).getReader(), take);
+    return "";
+  } catch (problem) {
+    return problem.name === "AbortError" ? "" : gettext("The server does not answer.");
+  }
+}
+
+async function each(reader, take) {
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const lines = (rest + value).split("\n");
+    rest = lines.pop();
+    for (const line of lines) take(JSON.parse(line));
+  }
+}

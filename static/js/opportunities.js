@@ -1,0 +1,280 @@
+/** The history of opportunities: which to show goes to the server, its rows are written in place. */
+
+import * as format from "./format.js";
+import { gettext, translate } from "./i18n.js";
+import { health, inAdmin, notice, signedOut, unreachable } from "./notices.js";
+import { drawBars, histogramBars } from "./opportunities-bars.js";
+import { periodOf, readView, sortedBy, toLocal, writeView } from "./opportunities-view.js";
+import { request } from "./requests.js";
+
+const EVERY_MS = 3000;
+const DISTRIBUTIONS_EVERY_MS = 30_000;
+const TYPING_MS = 300;
+
+const content = document.getElementById("content");
+const form = document.getElementById("filters");
+const fields = form.elements;
+const body = document.getElementById("rows");
+const template = document.getElementById("row");
+const fresh = document.getElementById("fresh");
+const limit = document.getElementById("limit");
+const step = { previous: document.getElementById("previous"), next: document.getElementById("next") };
+const exchanges = JSON.parse(content.dataset.exchanges);
+const opening = JSON.parse(content.dataset.opening);
+const names = (key) => exchanges[key] ?? key;
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+
+let view = readView(location.search);
+let offset = Number(new URLSearchParams(location.search).get("offset")) || 0;
+let matches = 0;
+let asked = 0; // only the answer to the newest question counts
+let typing = null;
+let timer = null;
+let waiting = null; // an answer with rows that are not shown yet
+let drawnAt = -Infinity;
+
+// --- what to show ----------------------------------------------------------------------------
+
+function change(wanted, from = 0) {
+  view = wanted;
+  offset = Math.max(0, from);
+  drawnAt = -Infinity;
+  showView();
+  load(true);
+}
+
+function showView() {
+  for (const name of ["symbol", "filter", "min_peak", "min_duration", "period"]) {
+    const text = view[name] === null ? "" : String(view[name]);
+    if (fields[name] !== document.activeElement && fields[name].value !== text) fields[name].value = text;
+  }
+  for (const name of ["start", "end"]) if (fields[name] !== document.activeElement) fields[name].value = toLocal(view[name]);
+  document.getElementById("custom").hidden = view.period !== "custom";
+  fields.open.checked = view.open;
+  for (const box of form.querySelectorAll('[name="exchanges"]')) box.checked = view.exchanges.includes(box.value);
+  form.querySelector(".chosen").textContent = view.exchanges.map(names).join(", ") || gettext("all");
+  for (const button of document.querySelectorAll("[data-sort]")) {
+    const header = button.closest("th");
+    if (button.dataset.sort === view.sort) header.setAttribute("aria-sort", view.descending ? "descending" : "ascending");
+    else header.removeAttribute("aria-sort");
+  }
+  const address = [writeView(view), offset ? `offset=${offset}` : ""].filter(Boolean).join("&");
+  history.replaceState(null, "", location.pathname + (address && `?${address}`));
+}
+
+function readForm() {
+  const chosen = [...form.querySelectorAll('[name="exchanges"]:checked')].map((box) => box.value);
+  const numbers = Object.fromEntries(["min_peak", "min_duration", "filter"].map((name) => [name, fields[name].value === "" ? null : fields[name].valueAsNumber || Number(fields[name].value)]));
+  const times = Object.fromEntries(["start", "end"].map((name) => [name, fields[name].value ? new Date(fields[name].value).getTime() / 1000 : null]));
+  return { ...view, symbol: fields.symbol.value.trim(), exchanges: chosen, open: fields.open.checked, period: fields.period.value, ...numbers, ...times };
+}
+
+function filterChanged() {
+  clearTimeout(typing);
+  typing = setTimeout(() => change(readForm()), TYPING_MS);
+}
+
+function page(direction) {
+  const wanted = offset + direction * Number(limit.value);
+  if (wanted >= 0 && wanted < matches) change(view, wanted);
+}
+
+function question(more) {
+  const { start, end } = periodOf(view, Date.now() / 1000);
+  const parts = { symbol: view.symbol, exchanges: view.exchanges.join(","), filter: view.filter, min_peak: view.min_peak, min_duration: view.min_duration, open: view.open || "", start, end, ...more };
+  return new URLSearchParams(Object.entries(parts).filter(([, value]) => value !== null && value !== undefined && value !== ""));
+}
+
+// --- what comes ------------------------------------------------------------------------------
+
+async function load(now) {
+  clearTimeout(timer);
+  const mine = ++asked;
+  const wanted = question({ sort: view.sort, descending: view.descending, offset, limit: limit.value });
+  const { status, answer } = await request("GET", `/api/opportunities?${wanted}`);
+  if (mine !== asked) return;
+  timer = setTimeout(refresh, EVERY_MS);
+  if (status !== 200) return trouble(status, answer);
+  if (offset && offset >= answer.matches) return change(view, Math.floor(Math.max(0, answer.matches - 1) / Number(limit.value)) * Number(limit.value));
+  take(answer, now);
+  if (performance.now() - drawnAt > DISTRIBUTIONS_EVERY_MS) distributions();
+}
+
+/** Later pages and other orders are left alone while somebody reads them: only what is shown is brought up to date. */
+function refresh() {
+  if (document.hidden) timer = setTimeout(refresh, EVERY_MS);
+  else load(false);
+}
+
+function trouble(status, answer) {
+  if (status === 401) notice(signedOut());
+  else if (status === 400) notice({ heading: gettext("This cannot be asked"), text: answer.error, actions: [clearing()] });
+  else notice(status ? { heading: gettext("The list is not to be had now"), text: answer.error ?? `HTTP ${status}`, actions: [health] } : unreachable());
+}
+
+function take(answer, now) {
+  const shown = new Set([...body.rows].map((row) => row.dataset.id));
+  const added = answer.episodes.filter(({ id }) => !shown.has(id)).length;
+  const calm = !now && shown.size && added && (offset || view.sort !== "started" || busy());
+  waiting = calm ? answer : null;
+  fresh.hidden = !calm;
+  if (calm) fresh.textContent = translate("Show %(count)s new", { count: format.count(added) });
+  if (calm) for (const episode of answer.episodes) update(episode);
+  else place(answer.episodes);
+  matches = answer.matches;
+  showPlace(answer);
+  notice(matches ? null : nothing());
+  document.getElementById("distributions").hidden = document.getElementById("table").hidden = document.getElementById("pager").hidden = !matches;
+  document.getElementById("newest").textContent = translate("as of %(time)s", { time: format.clock(answer.time) });
+}
+
+/** Somebody points at the rows, or is among them by keyboard, or has scrolled to them. */
+const busy = () => body.matches(":hover") || body.contains(document.activeElement) || scrollY > 0 || document.getElementById("table").scrollTop > 0;
+
+function place(episodes) {
+  const rows = new Map([...body.rows].map((row) => [row.dataset.id, row]));
+  episodes.forEach((episode, at) => {
+    const row = rows.get(episode.id) ?? makeRow(episode);
+    rows.delete(episode.id);
+    if (body.rows[at] !== row) body.insertBefore(row, body.rows[at] ?? null);
+    write(row, episode);
+  });
+  for (const row of rows.values()) row.remove();
+}
+
+function update(episode) {
+  const row = [...body.rows].find(({ dataset }) => dataset.id === episode.id);
+  if (row) write(row, episode);
+}
+
+function makeRow({ id }) {
+  const row = document.createElement("tr");
+  row.append(template.content.cloneNode(true));
+  row.dataset.id = id;
+  row.querySelector("a").href = `/opportunities/${id}`;
+  return row;
+}
+
+function write(row, episode) {
+  const currency = format.quoteCurrency(episode.symbol);
+  const route = `${names(episode.buy_on)} → ${names(episode.sell_on)}`;
+  const time = row.querySelector("time");
+  text(time, format.moment(episode.started));
+  time.dateTime = new Date(episode.started * 1000).toISOString();
+  time.title = format.utc(episode.started);
+  row.dataset.standing = episode.open ? "open" : "closed";
+  text(row.querySelector(".word"), episode.open ? gettext("open") : "");
+  text(row.querySelector(".long"), format.length(episode.duration_ms));
+  text(row.querySelector(".name"), episode.symbol);
+  text(row.querySelector(".route"), route);
+  text(row.querySelector("td.way"), route);
+  text(row.querySelector("td.peak"), format.bps(episode.peak_edge_bps));
+  text(row.querySelector("td.mean"), format.bps(episode.mean_edge_bps));
+  text(row.querySelector("td.fits"), format.amount(episode.peak_size, currency));
+  text(row.querySelector("td.filter"), episode.filter);
+  text(row.querySelector("td.why"), episode.open ? gettext("goes on") : episode.reason);
+  row.querySelector("td.why").title = episode.reason;
+}
+
+function text(node, words) {
+  if (node.textContent !== words) node.textContent = words;
+}
+
+function showPlace({ more, episodes }) {
+  const last = offset + episodes.length;
+  const all = format.count(matches) + (more ? "+" : "");
+  text(document.getElementById("tally"), translate("%(count)s opportunities", { count: all }));
+  text(document.getElementById("place"), matches ? translate("%(first)s–%(last)s of %(matches)s", { first: format.count(offset + 1), last: format.count(last), matches: all }) : "");
+  step.previous.disabled = offset === 0;
+  step.next.disabled = last >= matches;
+}
+
+// --- their distributions ---------------------------------------------------------------------
+
+async function distributions() {
+  drawnAt = performance.now();
+  const mine = asked;
+  const { status, answer } = await request("GET", `/api/opportunities/distributions?${question({ zone })}`);
+  if (status !== 200 || mine !== asked) return;
+  const short = (ms) => (ms < 1000 ? `${ms} ms` : ms < 60_000 ? `${ms / 1000} s` : ms < 3_600_000 ? `${ms / 60_000} min` : `${ms / 3_600_000} h`);
+  drawBars(document.getElementById("durations"), histogramBars({ edges: answer.durations.edges_ms, counts: answer.durations.counts }, short));
+  drawBars(document.getElementById("peaks"), histogramBars({ edges: answer.peaks.edges_bps, counts: answer.peaks.counts }, String));
+  drawBars(document.getElementById("hours"), answer.hours.map((count, hour) => ({ label: hour % 6 ? "" : String(hour), words: `${hour}:00 – ${hour + 1}:00`, count })));
+  const of = answer.considered < matches ? translate("(the newest %(count)s)", { count: format.count(answer.considered) }) : translate("(%(count)s)", { count: format.count(answer.considered) });
+  for (const node of document.querySelectorAll(".of")) text(node, of);
+  text(document.getElementById("zone"), `(${zone})`);
+}
+
+// --- empty states ----------------------------------------------------------------------------
+
+const clearing = () => [gettext("Clear the filters"), () => change(readView(""))];
+
+function nothing() {
+  if (writeView(view).replace(/(sort|descending|period)=[^&]*&?/g, "")) return noMatch();
+  if (!opening.length) return noFilter();
+  return {
+    heading: gettext("No opportunity was open in this period"),
+    text: translate("Filters with a minimum edge open them: %(filters)s. The scanner shows what keeps each pair from it now.", { filters: opening.join(", ") }),
+    actions: [[gettext("Any time"), () => change({ ...view, period: "all" })], [gettext("Open the scanner"), "/scanner"], ...inAdmin(gettext("Filters"), "markets/opportunityfilter/")],
+  };
+}
+
+const noFilter = () => ({
+  heading: gettext("No filter opens opportunities"),
+  text: gettext("An opportunity opens where a filter with a minimum edge follows a pair, and none that is enabled has one. Give a filter a minimum edge; what it finds is listed here."),
+  actions: [...inAdmin(gettext("Filters"), "markets/opportunityfilter/"), [gettext("Open the scanner"), "/scanner"]],
+});
+
+const noMatch = () => ({
+  heading: gettext("No opportunity matches"),
+  text: gettext("None that began in this period meets these filters. Lower a minimum, widen the period, or clear the filters."),
+  actions: [clearing()],
+});
+
+// --- what people do --------------------------------------------------------------------------
+
+const KEYS = { ArrowUp: (row) => row.previousElementSibling, ArrowDown: (row) => row.nextElementSibling, Home: () => body.firstElementChild, End: () => body.lastElementChild };
+
+function tableKey(event) {
+  const row = event.target.closest("tr");
+  if (event.ctrlKey || event.metaKey || event.altKey || !row) return;
+  const next = KEYS[event.key]?.(row);
+  if (next) next.querySelector("a").focus();
+  else if (event.key === "ArrowRight") page(1);
+  else if (event.key === "ArrowLeft") page(-1);
+  else return;
+  event.preventDefault();
+}
+
+function pageKey(event) {
+  if (event.key !== "/" || event.target.matches("input, select, textarea")) return;
+  event.preventDefault();
+  fields.symbol.focus();
+}
+
+function start() {
+  limit.value = localStorage.getItem("opportunity-rows") ?? limit.value;
+  if (!limit.value) limit.selectedIndex = 1;
+  form.addEventListener("input", filterChanged);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  document.getElementById("more").addEventListener("click", ({ currentTarget }) => currentTarget.setAttribute("aria-expanded", form.classList.toggle("all")));
+  limit.addEventListener("change", () => {
+    localStorage.setItem("opportunity-rows", limit.value);
+    change(view, Math.floor(offset / Number(limit.value)) * Number(limit.value));
+  });
+  for (const button of document.querySelectorAll("[data-sort]")) button.addEventListener("click", () => change(sortedBy(view, button.dataset.sort)));
+  step.previous.addEventListener("click", () => page(-1));
+  step.next.addEventListener("click", () => page(1));
+  fresh.addEventListener("click", () => (offset || view.sort !== "started" ? change(view, offset) : waiting && take(waiting, true)));
+  body.addEventListener("click", ({ target }) => target.closest("a") ?? target.closest("tr")?.querySelector("a").click());
+  body.addEventListener("keydown", tableKey);
+  document.addEventListener("keydown", pageKey);
+  document.addEventListener("click", ({ target }) => {
+    const choice = document.getElementById("exchanges");
+    if (!choice.contains(target)) choice.open = false;
+  });
+  showView();
+  load(true);
+}
+
+start();
