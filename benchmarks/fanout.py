@@ -44,7 +44,7 @@ from web_bench import LOAD_CORE, Collectors, Server, daphne, machine, page, perc
 from realtime import wire
 
 CHARTS: Final = 100
-COLLECTORS: Final = 8
+COLLECTORS: Final = 4
 COMMON_RATE: Final = 3_000
 """Deliveries a second that all three servers manage."""
 LATENCY_RATE: Final = 20_000

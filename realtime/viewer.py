@@ -174,8 +174,7 @@ class Viewer:
 
         Raises Closed when the browser stopped acking, or never read at all.
         """
-        since_s = time.monotonic() - self._sent_at
-        if since_s >= ACK_TIMEOUT_S and self._acked_seq < self._seq:
+        if self._acked_seq < self._seq and time.monotonic() - self._sent_at >= ACK_TIMEOUT_S:
             if self._has_acked:
                 raise Closed(CLOSE_NO_ACK, f"no ack for {ACK_TIMEOUT_S:g} s")
             if not self._pipe.ready:
@@ -186,12 +185,18 @@ class Viewer:
 
     def advance(self) -> None:
         """Send what waits, if a message may go out now."""
-        if self._left or not self._pipe.ready:
+        if self._left or not self._is_waiting() or not self._pipe.ready:
             return
         if self._complaints:
             self._pipe.send(self._complaints.popleft())
         elif self._fetching is None and self._may_send():
             self._send_next()
+
+    def _is_waiting(self) -> bool:
+        """Whether there is anything to send."""
+        return bool(
+            self._portion or self.wants or self._complaints or self._greet or self._removed or self.pending
+        )
 
     def _may_send(self) -> bool:
         if self._acked_seq >= self._seq:
@@ -204,7 +209,7 @@ class Viewer:
         elif self._portion is not None and not self._removed:
             portion, self._portion = self._portion, None
             self._send(portion.message(self._next_seq(self._source.watermark())))
-        elif self._portion is not None or self.pending or self._removed:
+        else:
             self._spread_out()
             charts = [self._only_new(chart) for chart in self.pending.take(MESSAGE_POINTS)]
             seq = self._next_seq(0 if self.pending else self._source.watermark())
