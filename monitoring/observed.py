@@ -4,10 +4,11 @@ All times are wall clock, µs since the epoch, UTC. None: not known, because nob
 because it was never there; `missing` says in words what could not be asked.
 """
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from markets.heartbeat import Heartbeat
 from markets.runtime import CollectorStatus
+from monitoring.quality_wire import Quality
 
 
 class Answer(Struct, frozen=True):
@@ -59,8 +60,22 @@ class ChannelTrouble(Struct, frozen=True):
     waiting: int = 0
 
 
-class Observed(Struct, frozen=True):
-    """One look. Never partly filled without saying so in `missing`."""
+class Stores(Struct, frozen=True):
+    """What takes long to look up and changes slowly; the monitor does it for all, every 30 s."""
+
+    at_us: int
+    database_bytes: int | None = None
+    lake: tuple[LakeTable, ...] = ()
+    disk: Disk | None = None
+    runs: tuple[LastRun, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+class Observed(Struct, frozen=True, eq=False):
+    """One look. Never partly filled without saying so in `missing`.
+
+    Heartbeats are stamped by the observer's clock, however wrong the clocks of their hosts are.
+    """
 
     at_us: int
     redis: Answer
@@ -68,14 +83,17 @@ class Observed(Struct, frozen=True):
     simulated: bool = False
     saved_revision: int | None = None
     saved_us: int | None = None  # when it was first seen to be the saved one
+    heard_since_us: int | None = None  # since when Redis has answered this observer
     heartbeats: tuple[Heartbeat, ...] = ()
     collectors: tuple[CollectorStatus, ...] = ()
-    shards: int | None = None  # how many collectors the split wants; None: no collector is known
+    quality: Quality = field(default_factory=Quality)
+    drops_per_min: dict[str, int] = {}  # `collector 1/2 LakeSink` -> events dropped in the last minute
     redis_bytes: int | None = None
     redis_limit_bytes: int | None = None
     database_bytes: int | None = None
     lake: tuple[LakeTable, ...] = ()
     disk: Disk | None = None
+    measured_us: int | None = None  # when the sizes and runs were looked up
     runs: tuple[LastRun, ...] = ()
     channels: tuple[ChannelTrouble, ...] = ()
     missing: tuple[str, ...] = ()
@@ -85,7 +103,6 @@ class Limits(Struct, frozen=True):
     """Beyond these a thing is ill. An operator edits them in the admin; a rule may ask for more."""
 
     exchange_silent_s: float = 5.0
-    symbols_silent: int = 50  # findings named one by one; the rest is summed up
     reconnects_per_min: float = 10.0
     clock_offset_s: float = 1.0
     latency_p95_ms: float = 2_000.0

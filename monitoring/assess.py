@@ -1,0 +1,324 @@
+"""What of one look is ill: pure, one function per kind of trouble. Words are for operators.
+
+While Redis does not answer, nobody knows anything of processes and exchanges: only that is said then,
+because a page full of guesses would hide the one thing to mend.
+"""
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Final
+
+from markets.config import Shard
+from markets.heartbeat import MISSING_AFTER_S, Heartbeat, Role
+from markets.runtime import CollectorStatus
+from monitoring.assess_market import market_findings
+from monitoring.findings import Finding, Severity
+from monitoring.observed import LastRun, Limits, Observed
+
+GRACE_S: Final = 10.0
+"""A process that was never heard may still be starting so long after we began to listen."""
+
+CRITICAL_FILL_PCT: Final = 90.0
+CRITICAL_MEMORY_PCT: Final = 95.0
+CRITICAL_DISK_PCT: Final = 3.0
+
+EXPECTED: Final[dict[Role, Severity]] = {
+    "collector": "critical",
+    "web": "critical",
+    "monitor": "critical",
+    "worker": "warning",
+    "beat": "warning",
+}
+"""What every desk runs at least one of; the simulator too, where the exchanges are simulated."""
+
+RESTART: Final = "It is restarted by itself where a supervisor looks after it; if not, start it."
+WITHOUT: Final[dict[Role, str]] = {
+    "collector": "Nothing is collected for its symbols.",
+    "web": "Its pages and sockets are gone.",
+    "monitor": "Nobody is alerted.",
+    "worker": "Syncs and the lake's maintenance stop.",
+    "beat": "Nothing recurring is begun: syncs and maintenance stop.",
+    "simulator": "The simulated exchanges are gone.",
+}
+
+
+def assess(now: Observed, limits: Limits) -> list[Finding]:
+    """Everything that is ill, the worst first. `since_us` is `now` where the look cannot tell better."""
+    found = chain(_stores(now, limits), _of_processes(now, limits), _upkeep(now, limits))
+    by_key: dict[str, Finding] = {}
+    for finding in found:
+        by_key.setdefault(finding.key, finding)
+    return sorted(by_key.values(), key=lambda finding: (finding.severity != "critical", finding.key))
+
+
+def status(now: Observed, findings: list[Finding]) -> str:
+    """`ok`, `degraded` or `down`: the database, Redis or all collectors are gone."""
+    if not now.redis.well or not now.database.well or not now.collectors:
+        return "down"
+    return "degraded" if findings else "ok"
+
+
+# --- stores --------------------------------------------------------------------------------------
+
+
+def _stores(now: Observed, limits: Limits) -> Iterator[Finding]:
+    if not now.redis.well:
+        yield Finding(
+            "redis", "redis", "critical", now.at_us,
+            f"Redis does not answer: {now.redis.words}. Browsers get nothing new, collectors go on.",
+            "Look at the Redis of REDIS_URL: does it run, can it be reached, is its host full? "
+            "Everything comes back by itself once it answers.",
+        )  # fmt: skip
+    if not now.database.well:
+        yield Finding(
+            "database", "postgresql", "critical", now.at_us,
+            f"PostgreSQL does not answer: {now.database.words}. Nobody can sign in, nothing can be saved.",
+            "Look at the PostgreSQL of DATABASE_URL: does it run, is its disk full, are connections left?",
+        )  # fmt: skip
+    if now.redis_bytes is not None and now.redis_limit_bytes:
+        used_pct = 100 * now.redis_bytes / now.redis_limit_bytes
+        if used_pct > limits.memory_pct:
+            yield Finding(
+                "memory", "redis", _if(used_pct >= CRITICAL_MEMORY_PCT), now.at_us,
+                f"Redis uses {used_pct:.0f} % of its maxmemory ({_mb(now.redis_limit_bytes)} MB).",
+                "Raise maxmemory, or select fewer charts: the recent points of each take up to 0.6 MB.",
+                round(used_pct, 1), limits.memory_pct,
+            )  # fmt: skip
+    if now.disk is not None and now.disk.total_bytes:
+        free_pct = 100 * now.disk.free_bytes / now.disk.total_bytes
+        if free_pct < limits.disk_free_pct:
+            yield Finding(
+                "disk", "lake", _if(free_pct < CRITICAL_DISK_PCT), now.at_us,
+                f"The disk under the lake has {free_pct:.1f} % left ({_mb(now.disk.free_bytes):,} MB).",
+                "Keep fewer days of the large tables (admin, Lake tables), clean up, or get a larger disk.",
+                round(100 - free_pct, 1), 100 - limits.disk_free_pct,
+            )  # fmt: skip
+
+
+# --- processes -----------------------------------------------------------------------------------
+
+
+def _of_processes(now: Observed, limits: Limits) -> Iterator[Finding]:
+    if not now.redis.well:
+        return
+    yield from _missing_processes(now)
+    yield from _missing_shards(now)
+    for beat in now.heartbeats:
+        if not is_missing(beat, now.at_us):
+            yield from _of_process(beat, now, limits)
+    for collector in now.collectors:
+        yield from _configuration(collector, now, limits)
+        yield from _sinks(collector, now, limits)
+    yield from market_findings(now, limits)
+
+
+def is_missing(beat: Heartbeat, at_us: int) -> bool:
+    """Whether a process has not been heard for too long."""
+    return at_us - beat.reported_ts_us > MISSING_AFTER_S * 1e6
+
+
+def replaced(beats: tuple[Heartbeat, ...], at_us: int) -> set[str]:
+    """Missing processes whose place another has taken since: nobody misses those any more.
+
+    Where processes bear their pid in their name, a restarted one is a new name. Each one that began after
+    another of its role was last heard stands for one of those.
+    """
+    gone = sorted((b for b in beats if is_missing(b, at_us)), key=lambda b: b.reported_ts_us)
+    alive = sorted((b for b in beats if not is_missing(b, at_us)), key=lambda b: b.started_ts_us)
+    names = set()
+    for old in gone:
+        new = next((b for b in alive if b.role == old.role and b.started_ts_us >= old.reported_ts_us), None)
+        if new is not None and old.role != "collector":  # those have names that stay
+            alive.remove(new)
+            names.add(old.name)
+    return names
+
+
+def _missing_processes(now: Observed) -> Iterator[Finding]:
+    gone_for_good = replaced(now.heartbeats, now.at_us)
+    for beat in now.heartbeats:
+        if is_missing(beat, now.at_us) and beat.name not in gone_for_good:
+            silent_s = (now.at_us - beat.reported_ts_us) / 1e6
+            yield Finding(
+                "process_missing", beat.name, EXPECTED.get(beat.role, "critical"), beat.reported_ts_us,
+                f"{beat.name} (process {beat.pid} on {beat.host}) has not been heard for {silent_s:.0f} s. "
+                f"{WITHOUT[beat.role]}",
+                f"{RESTART} Its log says why it ended.",
+                round(silent_s, 1), MISSING_AFTER_S,
+            )  # fmt: skip
+    if now.heard_since_us is None or now.at_us - now.heard_since_us < GRACE_S * 1e6:
+        return
+    there = {beat.role for beat in now.heartbeats}
+    expected = EXPECTED | ({"simulator": "critical"} if now.simulated else {})
+    for role, severity in expected.items():
+        if role not in there:
+            yield Finding(
+                "process_missing", role, severity, now.at_us,
+                f"No {role} is running. {WITHOUT[role]}", f"Start one. {_HOW_TO_START}",
+            )  # fmt: skip
+
+
+_HOW_TO_START: Final = "`make run` and Docker Compose start every part; docs/operations.md names each."
+
+
+def _missing_shards(now: Observed) -> Iterator[Finding]:
+    """Parts of the split that no collector runs, as the others tell."""
+    running = {Shard.parse(status.shard) for status in now.collectors}
+    count = max((shard.count for shard in running), default=0)
+    for index in range(1, count + 1):
+        shard = Shard(index, count)
+        if shard not in running:
+            yield Finding(
+                "process_missing", f"collector {shard}", "critical", now.at_us,
+                f"No collector runs shard {shard}. {WITHOUT['collector']}",
+                f"{RESTART} (`manage.py collect --shard {shard}`) If it runs, it hangs: see its log.",
+            )  # fmt: skip
+
+
+def _of_process(beat: Heartbeat, now: Observed, limits: Limits) -> Iterator[Finding]:
+    if beat.memory_limit_bytes:
+        used_pct = 100 * beat.rss_bytes / beat.memory_limit_bytes
+        if used_pct > limits.memory_pct:
+            yield Finding(
+                "memory", beat.name, _if(used_pct >= CRITICAL_MEMORY_PCT), now.at_us,
+                f"{beat.name} uses {_mb(beat.rss_bytes):,} MB, {used_pct:.0f} % of what it may.",
+                "Restart it if it keeps growing; else raise its limit (MEMORY_LIMIT_MB, or the container's), "
+                "or give collectors fewer symbols each with another split.",
+                round(used_pct, 1), limits.memory_pct,
+            )  # fmt: skip
+    if beat.gc_gen2_per_min > limits.gc_gen2_per_min:
+        yield Finding(
+            "gc", beat.name, "warning", now.at_us,
+            f"{beat.name} made {beat.gc_gen2_per_min:.0f} full garbage collections in the last minute, "
+            f"the longest pause was {beat.gc_pause_ms:.0f} ms.",
+            "It holds events up. Restart it if it lasts, and report what it was doing.",
+            beat.gc_gen2_per_min, limits.gc_gen2_per_min,
+        )  # fmt: skip
+    if beat.loop_lag_ms is not None and beat.loop_lag_ms > limits.loop_lag_ms:
+        yield Finding(
+            "loop_lag", beat.name, "warning", now.at_us,
+            f"{beat.name} was held up for {beat.loop_lag_ms:,.0f} ms: what comes in waits so long.",
+            "Is the machine overloaded? Collectors: split the symbols among more of them. "
+            "Web: start another one behind the proxy.",
+            beat.loop_lag_ms, limits.loop_lag_ms,
+        )  # fmt: skip
+    if beat.role == "web" and beat.sockets > limits.sockets:
+        yield Finding(
+            "sockets", beat.name, "warning", now.at_us,
+            f"{beat.name} has {beat.sockets:,} sockets open.",
+            "Start another web process behind the proxy, or find who opens so many.",
+            float(beat.sockets), float(limits.sockets),
+        )  # fmt: skip
+    yield from _queues(beat, now, limits)
+
+
+def _queues(beat: Heartbeat, now: Observed, limits: Limits) -> Iterator[Finding]:
+    for name, queue in beat.queues.items():
+        subject = f"{beat.name} {name}"
+        fill_pct = 100 * queue.length / queue.capacity if queue.capacity else 0.0
+        if queue.length > limits.queue_length or fill_pct > limits.queue_fill_pct:
+            yield Finding(
+                "queue_full", subject, _if(fill_pct >= CRITICAL_FILL_PCT), now.at_us,
+                f"{queue.length:,} events wait in {name} of {beat.name}, {fill_pct:.0f} % of its room.",
+                "What it writes to is too slow, or down: see the other findings. Beyond its room it drops.",
+                float(queue.length), float(limits.queue_length),
+            )  # fmt: skip
+        if dropped := now.drops_per_min.get(subject, 0):
+            yield Finding(
+                "drops", subject, "critical", now.at_us,
+                f"{name} of {beat.name} dropped {dropped:,} events in the last minute.",
+                "Charts and the lake have gaps from it. See what it writes to; split the symbols further.",
+                float(dropped), 0.0,
+            )  # fmt: skip
+
+
+def _configuration(collector: CollectorStatus, now: Observed, limits: Limits) -> Iterator[Finding]:
+    subject = f"collector {collector.shard}"
+    if collector.error:
+        yield Finding(
+            "configuration", subject, "warning", now.at_us,
+            f"{subject} runs revision {collector.revision}: {collector.error}",
+            "Mend what it names in the admin; it takes over by itself within seconds.",
+        )  # fmt: skip
+    elif now.saved_revision is not None and collector.revision != now.saved_revision:
+        lag_s = (now.at_us - (now.saved_us or now.at_us)) / 1e6
+        if lag_s > limits.revision_lag_s:
+            yield Finding(
+                "configuration", subject, "warning", now.saved_us or now.at_us,
+                f"{subject} runs revision {collector.revision}, saved is {now.saved_revision}.",
+                "It looks every 5 s. Can it reach PostgreSQL? Its log says.",
+                round(lag_s, 1), limits.revision_lag_s,
+            )  # fmt: skip
+
+
+def _sinks(collector: CollectorStatus, now: Observed, limits: Limits) -> Iterator[Finding]:
+    subject = f"collector {collector.shard}"
+    for name, stats in collector.sinks.items():
+        if problem := stats.get("problem"):
+            kind = "lake_write" if name == "LakeSink" else "database"
+            yield Finding(
+                kind, f"{subject} {name}", "critical", now.at_us,
+                f"{name} of {subject} cannot write: {problem}",
+                "It tries again by itself; until then events wait in its queue, those without room are lost. "
+                + ("Look at LAKE_URL and its disk or store." if kind == "lake_write" else "See PostgreSQL."),
+            )  # fmt: skip
+        flush_s = float(stats.get("flush_s", 0.0))
+        if flush_s > limits.lake_flush_s:
+            yield Finding(
+                "lake_write", f"{subject} {name} slow", "warning", now.at_us,
+                f"Writing the lake takes {subject} {flush_s:.0f} s at a time.",
+                "The disk or object store under LAKE_URL is slow: is anything else busy on it?",
+                round(flush_s, 1), limits.lake_flush_s,
+            )  # fmt: skip
+
+
+# --- upkeep --------------------------------------------------------------------------------------
+
+
+def _upkeep(now: Observed, limits: Limits) -> Iterator[Finding]:
+    for run in now.runs:
+        late_s = _late_s(run, now.at_us)
+        limit_s = limits.maintenance_late_times * run.due_every_s
+        if run.state in ("failed", "died"):
+            yield Finding(
+                "maintenance_late", run.job, "warning", run.tried_us,
+                f"{run.job} failed: {run.error or 'the process ended before it did'}",
+                "It is tried again when it is next due. The admin shows every run and starts one at once.",
+                round(late_s, 0), limit_s,
+            )  # fmt: skip
+        elif late_s > limit_s:
+            yield Finding(
+                "maintenance_late", run.job, "warning", run.done_us or run.tried_us,
+                f"{run.job} was last done {_duration(late_s)} ago; it is due every "
+                f"{_duration(run.due_every_s)}.",
+                "Do worker and beat run? The admin shows every run and starts one at once.",
+                round(late_s, 0), limit_s,
+            )  # fmt: skip
+    for channel in now.channels:
+        yield Finding(
+            "alert_delivery", channel.channel, "warning", channel.since_us,
+            f"The alert channel {channel.channel} does not take messages ({channel.waiting} wait): "
+            f"{channel.words}",
+            "Its page in the admin shows every attempt; `Send test` there tells whether it is mended.",
+            float(channel.waiting),
+        )  # fmt: skip
+
+
+def _late_s(run: LastRun, at_us: int) -> float:
+    return (at_us - (run.done_us or run.tried_us)) / 1e6
+
+
+def _if(critical: bool) -> Severity:
+    return "critical" if critical else "warning"
+
+
+def _mb(size: int) -> int:
+    return round(size / 2**20)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 2 * 86_400 else f"{seconds / 86_400:.0f} days"

@@ -1,0 +1,143 @@
+"""What is ill with what exchanges send, by the collectors' own measurements (docs/quality.md)."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from monitoring.findings import Finding, Severity
+from monitoring.observed import Limits, Observed
+from monitoring.quality_wire import ExchangeQuality
+
+WELL: Final = ("live", "idle")  # idle: no instrument of that exchange is wanted here
+CONNECTING_S: Final = 10.0
+"""Connections that are not all there for so long are no start any more."""
+
+NAMED: Final = 20
+"""Silent symbols of one exchange named one by one; the rest are told as one number."""
+
+STORM: Final = 5
+"""So many times over the limit, reconnects are a storm: the exchange may lock us out."""
+
+
+def market_findings(now: Observed, limits: Limits) -> Iterator[Finding]:
+    """Exchanges and symbols that are ill."""
+    silent = set()
+    for exchange in now.quality.exchanges:
+        found = list(_silent_exchange(exchange, now, limits))
+        if found:
+            silent.add(exchange.exchange)
+        yield from found
+        yield from _poor_data(exchange, now, limits)
+    yield from _silent_symbols(now, silent)
+
+
+def _silent_exchange(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[Finding]:
+    for_s = (now.at_us - of.since_us) / 1e6
+    if of.state not in WELL:
+        if of.state == "connecting" and for_s < CONNECTING_S:
+            return
+        severity: Severity = "warning" if of.state == "connecting" else "critical"
+        yield Finding(
+            "exchange_silent", of.exchange, severity, of.since_us,
+            f"{of.exchange} is {of.state}: {of.reason or 'no reason was given'}.",
+            "It is tried again by itself. Is the exchange in maintenance, has it locked us out, "
+            "or does this host not get there? The collector's log has the first failure.",
+            round(for_s, 1), limits.exchange_silent_s,
+        )  # fmt: skip
+        return
+    states = of.symbols
+    talking = states.get("live", 0) + states.get("quiet", 0)
+    mute = states.get("suspect", 0) + states.get("stale", 0)
+    silent_s = (of.age_ms or 0.0) / 1000
+    if mute and not talking and silent_s > limits.exchange_silent_s:
+        alive = of.heard_ms is not None and of.heard_ms < 1000 * limits.exchange_silent_s
+        connections = "its connections are alive" if alive else "its connections say nothing either"
+        yield Finding(
+            "exchange_silent", of.exchange, "critical", now.at_us - int(silent_s * 1e6),
+            f"{of.exchange} has sent no quote or trade for {silent_s:.0f} s; {connections}.",
+            "Its opportunities are shut out meanwhile. Dead connections are cut and made anew by themselves; "
+            "if it lasts, look at the exchange's status page.",
+            round(silent_s, 1), limits.exchange_silent_s,
+        )  # fmt: skip
+
+
+def _poor_data(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[Finding]:
+    name = of.exchange
+    if of.reconnects_per_min > limits.reconnects_per_min:
+        storm = of.reconnects_per_min > STORM * limits.reconnects_per_min
+        yield Finding(
+            "reconnects", name, "critical" if storm else "warning", now.at_us,
+            f"Connections to {name} were lost {of.reconnects_per_min:.0f} times in the last minute. "
+            f"{of.reason}".rstrip(),
+            "Waiting times grow by themselves. Is the network sound, does another program use the same "
+            "address or limits? Disable the exchange in the admin before it locks us out.",
+            round(of.reconnects_per_min, 1), limits.reconnects_per_min,
+        )  # fmt: skip
+    offset_s = (of.clock_offset_ms or 0.0) / 1000
+    if abs(offset_s) > limits.clock_offset_s:
+        ahead = "ahead of" if offset_s > 0 else "behind"
+        yield Finding(
+            "clock_offset", name, "warning", now.at_us,
+            f"The clock of {name} is {abs(offset_s):.1f} s {ahead} ours.",
+            "If it is so with every exchange, our own clock is wrong: look at NTP on the collectors' hosts. "
+            "If with one, its time stamps are not to be trusted; ages here are by our own clock.",
+            round(abs(offset_s), 2), limits.clock_offset_s,
+        )  # fmt: skip
+    if of.latency is not None and of.latency.p95_ms > limits.latency_p95_ms:
+        yield Finding(
+            "latency", name, "warning", now.at_us,
+            f"Data of {name} comes {of.latency.p95_ms:,.0f} ms late (p95 of the last minute).",
+            "If every exchange is late, this host or its line is overloaded: see queues and loop lag. "
+            "If one is, it is the exchange or the way there.",
+            round(of.latency.p95_ms, 1), limits.latency_p95_ms,
+        )  # fmt: skip
+    if of.bad_frames_per_min > limits.bad_frames_per_min:
+        yield Finding(
+            "bad_frames", name, "warning", now.at_us,
+            f"{name} sent {of.bad_frames_per_min:,.0f} frames or quotes in the last minute that cannot be "
+            f"used: {_kinds(of)}.",
+            "They are refused and counted, nothing wrong is shown. If it lasts, the exchange has changed "
+            "something: report a recorded frame.",
+            round(of.bad_frames_per_min, 1), limits.bad_frames_per_min,
+        )  # fmt: skip
+
+
+def _kinds(of: ExchangeQuality) -> str:
+    rates = {
+        "malformed": of.malformed_per_min,
+        "unknown": of.unknown_per_min,
+        "crossed": of.crossed_per_min,
+        "zero or negative": of.zero_per_min,
+    }
+    return ", ".join(f"{rate:,.0f} {kind}" for kind, rate in rates.items() if rate >= 0.5)
+
+
+def _silent_symbols(now: Observed, silent_exchanges: set[str]) -> Iterator[Finding]:
+    """Those of exchanges that are silent as a whole are not told one by one."""
+    told: Counter[str] = Counter()
+    for symbol in now.quality.silent():
+        if symbol.exchange in silent_exchanges:
+            continue
+        told[symbol.exchange] += 1
+        if told[symbol.exchange] <= NAMED:
+            silent_s = (symbol.age_ms or 0.0) / 1000
+            usual = "" if symbol.gap_ms is None else f" (usually a quote every {_gap(symbol.gap_ms)})"
+            yield Finding(
+                "symbol_silent", f"{symbol.symbol} on {symbol.exchange}", "warning", symbol.since_us,
+                f"{symbol.symbol} on {symbol.exchange} is silent for {silent_s:.0f} s{usual}, others talk.",
+                "Gates keep it out of opportunities. Is it halted or delisted there? If only here it is "
+                "silent, disable and enable the symbol: it is subscribed anew.",
+                round(silent_s, 1),
+            )  # fmt: skip
+    for exchange, count in told.items():
+        if count > NAMED:
+            yield Finding(
+                "symbol_silent", f"others on {exchange}", "warning", now.at_us,
+                f"{count - NAMED:,} more symbols on {exchange} are silent while others talk.",
+                "So many at once are a trouble of the exchange or of one of its connections.",
+                float(count - NAMED),
+            )  # fmt: skip
+
+
+def _gap(gap_ms: float) -> str:
+    return f"{gap_ms:.0f} ms" if gap_ms < 1000 else f"{gap_ms / 1000:.0f} s"

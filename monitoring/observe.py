@@ -1,0 +1,220 @@
+"""Looks at everything that runs: what it says of itself, what it has not said, and whether stores answer.
+
+Every process may look; one look a second is made at most, and shared. A look never raises and never
+takes longer than `TIMEOUT_S`: what could not be asked is named in it.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Iterable, Iterator
+from contextlib import suppress
+from contextvars import Context
+from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import DatabaseError
+from msgspec import Struct, structs
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from markets.heartbeat import REMEMBERED_S, Heartbeat
+from markets.runtime import CollectorStatus, acollector_statuses
+from markets.vitals import read_heartbeats
+from monitoring.observed import Answer, Observed, Stores
+from monitoring.stores import read_stores, saved_revision
+
+LOOK_EVERY_S: Final = 1.0
+TIMEOUT_S: Final = 2.0
+MINUTE_S: Final = 60.0
+
+T = TypeVar("T")
+
+
+class FromRedis(Struct, frozen=True):
+    """What Redis has to say, itself and for others."""
+
+    heartbeats: list[Heartbeat]
+    collectors: list[CollectorStatus]
+    stores: Stores | None
+    used_bytes: int
+    limit_bytes: int | None
+
+
+class Observer:
+    """Looks again and again, and remembers what one look alone cannot tell."""
+
+    def __init__(self) -> None:
+        self._redis = Redis.from_url(
+            settings.REDIS_URL, socket_timeout=TIMEOUT_S / 2, socket_connect_timeout=TIMEOUT_S / 2
+        )
+        self._heard_since_us: int | None = None
+        self._saved: tuple[int, int] | None = None  # revision, when it was first seen
+        self._beats = _Beats()
+        self._drops: dict[str, deque[tuple[float, int]]] = {}
+        self._asking: asyncio.Task[int] | None = None
+        self._latest: tuple[float, Observed] | None = None
+        self._looking: asyncio.Task[Observed] | None = None
+
+    async def observe(self) -> Observed:
+        """The newest look, at most `LOOK_EVERY_S` old."""
+        if self._latest is not None and time.monotonic() - self._latest[0] < LOOK_EVERY_S:
+            return self._latest[1]
+        if self._looking is None:
+            # Of its own context: that of the request that happened to come first ends with it.
+            self._looking = asyncio.create_task(self._look_once(), name="look", context=Context())
+        return await asyncio.shield(self._looking)
+
+    async def look(self) -> Observed:
+        """Look now."""
+        (redis_said, redis), (revision, database) = await asyncio.gather(
+            _answered(self._ask_redis()), _answered(self._ask_database())
+        )
+        at_us = time.time_ns() // 1000
+        self._remember(at_us, redis_said, revision)
+        stores = None if redis_said is None else redis_said.stores
+        beats = () if redis_said is None else tuple(self._beats.heard(redis_said.heartbeats, at_us))
+        return Observed(
+            at_us=at_us,
+            redis=redis,
+            database=database,
+            simulated=settings.FEED == "sim",
+            saved_revision=revision,
+            saved_us=None if self._saved is None else self._saved[1],
+            heard_since_us=self._heard_since_us,
+            heartbeats=beats,
+            collectors=() if redis_said is None else tuple(redis_said.collectors),
+            drops_per_min=self._drops_per_min(beats),
+            redis_bytes=None if redis_said is None else redis_said.used_bytes,
+            redis_limit_bytes=None if redis_said is None else redis_said.limit_bytes,
+            database_bytes=None if stores is None else stores.database_bytes,
+            lake=() if stores is None else stores.lake,
+            disk=None if stores is None else stores.disk,
+            measured_us=None if stores is None else stores.at_us,
+            runs=() if stores is None else stores.runs,
+            missing=tuple(_missing(redis, stores)),
+        )
+
+    async def close(self) -> None:
+        """Release the connection."""
+        await self._redis.aclose()
+
+    async def _look_once(self) -> Observed:
+        try:
+            found = await self.look()
+            self._latest = time.monotonic(), found
+            return found
+        finally:
+            self._looking = None
+
+    async def _ask_redis(self) -> FromRedis:
+        memory: dict[str, Any] = await self._redis.info("memory")
+        return FromRedis(
+            heartbeats=await read_heartbeats(self._redis),
+            collectors=await acollector_statuses(self._redis),
+            stores=await read_stores(self._redis),
+            used_bytes=int(memory["used_memory"]),
+            limit_bytes=int(memory.get("maxmemory", 0)) or None,
+        )
+
+    async def _ask_database(self) -> int:
+        """One question at a time: a database that hangs must not collect threads that wait for it."""
+        if self._asking is None or self._asking.done():
+            ask = sync_to_async(saved_revision, thread_sensitive=False)
+            self._asking = asyncio.create_task(ask(), name="ask the database")
+            self._asking.add_done_callback(_seen)
+        return await asyncio.shield(self._asking)
+
+    def _remember(self, at_us: int, said: FromRedis | None, revision: int | None) -> None:
+        if said is None:
+            self._heard_since_us = None
+        elif self._heard_since_us is None:
+            self._heard_since_us = at_us
+        if revision is not None and (self._saved is None or self._saved[0] != revision):
+            self._saved = revision, at_us
+
+    def _drops_per_min(self, beats: Iterable[Heartbeat]) -> dict[str, int]:
+        now = time.monotonic()
+        rates = {}
+        for beat in beats:
+            for queue, fill in beat.queues.items():
+                name = f"{beat.name} {queue}"
+                seen = self._drops.setdefault(name, deque())
+                if seen and fill.dropped < seen[-1][1]:  # another process of that name
+                    seen.clear()
+                seen.append((now, fill.dropped))
+                while seen[0][0] < now - MINUTE_S:
+                    seen.popleft()
+                rates[name] = fill.dropped - seen[0][1]
+        return rates
+
+
+class _Beats:
+    """When each heartbeat was last a new one, by our own clock: hosts' clocks may be off."""
+
+    def __init__(self) -> None:
+        self._changed: dict[str, tuple[int, float]] = {}
+
+    def heard(self, beats: Iterable[Heartbeat], at_us: int) -> Iterator[Heartbeat]:
+        now = time.monotonic()
+        known, self._changed = self._changed, {}
+        for beat in beats:
+            before = known.get(beat.name)
+            if before is None:  # only its own clock can tell how old it is
+                before = beat.reported_ts_us, now - max(0, at_us - beat.reported_ts_us) / 1e6
+            elif before[0] != beat.reported_ts_us:
+                before = beat.reported_ts_us, now
+            self._changed[beat.name] = before
+            silent_s = now - before[1]
+            if silent_s < REMEMBERED_S:
+                yield structs.replace(beat, reported_ts_us=at_us - int(silent_s * 1e6))
+
+
+def _missing(redis: Answer, stores: Stores | None) -> Iterator[str]:
+    if not redis.well:
+        yield "processes, exchanges and symbols: Redis does not answer"
+    elif stores is None:
+        yield "sizes and maintenance runs: no monitor has measured them"
+    else:
+        yield from stores.missing
+
+
+async def _answered(question: Awaitable[T]) -> tuple[T | None, Answer]:
+    """(answer, well), or (None, what is wrong)."""
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            answer = await question
+    except TimeoutError:
+        return None, Answer(False, f"no answer within {TIMEOUT_S:g} s", TIMEOUT_S * 1000)
+    except (DatabaseError, RedisError, OSError) as problem:
+        return None, Answer(False, type(problem).__name__, _ms_since(began))
+    return answer, Answer(True, took_ms=_ms_since(began))
+
+
+def _ms_since(began: float) -> float:
+    return round((time.monotonic() - began) * 1000, 1)
+
+
+def _seen(task: "asyncio.Task[int]") -> None:
+    """Its failure is nobody's surprise, also when nobody waits for it any more."""
+    with suppress(asyncio.CancelledError):
+        task.exception()
+
+
+_observers: "WeakKeyDictionary[asyncio.AbstractEventLoop, Observer]" = WeakKeyDictionary()
+
+
+def process_observer() -> Observer:
+    """This process's observer. (Per event loop: a process has one.)"""
+    loop = asyncio.get_running_loop()
+    if loop not in _observers:
+        _observers[loop] = Observer()
+    return _observers[loop]
+
+
+async def observe() -> Observed:
+    """What this process sees, at most a second old. Never raises, never hangs."""
+    return await process_observer().observe()
