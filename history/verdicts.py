@@ -78,7 +78,7 @@ def _condition(value: float, threshold: float, what: str) -> str:
     met = value > threshold
     sign = "✓" if met else "✕"
     comparison = _("above") if met else _("not above")
-    return f"{sign} {_number(value)} {what}, {comparison} {share(threshold)}"
+    return f"{sign}\u00a0{_number(value)} {what}, {comparison} {share(threshold)}"
 
 
 def _number(value: float | None) -> str:

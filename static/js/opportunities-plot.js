@@ -24,7 +24,7 @@ export class LinePlot {
   }
 
   /**
-   * Draw `times` (s) and `values` (null: the line is broken) within a window. `levels`: `[{value, words, colour}]`,
+   * Draw `times` (s) and `values` (null: the line is broken) within a window. `levels`: `[{value, words, colour, below}]`, dashed but for zero,
    * `marks`: `[{time, value, words, shape, colour}]`, `span`: `[from, to]` that is emphasised.
    */
   draw({ from, to }, { times, values, levels = [], marks = [], span = null }) {
@@ -94,7 +94,9 @@ function yRange(low, high, { levels, marks }) {
 
 function labels(ticks, { label }) {
   const step = ticks.length > 1 ? ticks[1] - ticks[0] : niceStep(1);
-  return ticks.map((tick) => label(tick, digitsFor(step)));
+  const digits = digitsFor(step);
+  const exact = Math.abs(step - Number(step.toFixed(digits))) < step * 0.01; // 0.25 takes one more than 0.2
+  return ticks.map((tick) => label(tick, exact ? digits : digits + 1));
 }
 
 function gapsOf(times, values) {
@@ -116,19 +118,19 @@ function emphasise(u, span) {
   ctx.restore();
 }
 
-function drawLevel(u, { value, words, colour }) {
+function drawLevel(u, { value, words, colour, below }) {
   const { ctx, bbox } = u;
   const y = Math.round(u.valToPos(value, "y", true)) + 0.5;
   if (y < bbox.top || y > bbox.top + bbox.height) return;
   ctx.save();
   ctx.strokeStyle = ctx.fillStyle = colours[colour];
   ctx.lineWidth = devicePixelRatio;
-  if (words) ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
+  if (value) ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
   ctx.beginPath();
   ctx.moveTo(bbox.left, y);
   ctx.lineTo(bbox.left + bbox.width, y);
   ctx.stroke();
-  text(ctx, words, bbox.left + bbox.width - 4 * devicePixelRatio, y - 3 * devicePixelRatio, "right");
+  text(ctx, words, bbox.left + bbox.width - 4 * devicePixelRatio, y + (below ? 15 : -3) * devicePixelRatio, "right");
   ctx.restore();
 }
 

@@ -22,6 +22,12 @@ const VERDICTS = {
 };
 const ORDER = Object.keys(VERDICTS);
 
+const SOURCES = {
+  stored: gettext("as the collector stored it"),
+  computed: gettext("computed from recorded quotes, with the tolerance of now"),
+  both: gettext("as the collector stored it, and where it did not, computed from recorded quotes"),
+};
+
 const content = document.getElementById("content");
 const form = document.getElementById("choice");
 const body = document.getElementById("rows");
@@ -123,7 +129,7 @@ function showAnswer(answer) {
 }
 
 function sourceWords({ sources, statistics: { points, minutes }, start, end }) {
-  const whence = sources.includes("computed") ? gettext("computed from recorded quotes, with the tolerance of now") : gettext("as the collector stored it");
+  const whence = sources.length > 1 ? SOURCES.both : SOURCES[sources[0]];
   return translate("%(from)s – %(to)s: %(points)s points, %(minutes)s min observed without gaps, %(whence)s.", { from: format.moment(start), to: format.moment(end), points: format.count(points), minutes: format.figure(minutes), whence });
 }
 

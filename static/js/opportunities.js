@@ -27,6 +27,7 @@ const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 let view = readView(location.search);
 let offset = Number(new URLSearchParams(location.search).get("offset")) || 0;
 let matches = 0;
+let more = false; // there are more than are counted
 let asked = 0; // only the answer to the newest question counts
 let typing = null;
 let timer = null;
@@ -121,7 +122,7 @@ function take(answer, now) {
   if (calm) fresh.textContent = translate("Show %(count)s new", { count: format.count(added) });
   if (calm) for (const episode of answer.episodes) update(episode);
   else place(answer.episodes);
-  matches = answer.matches;
+  ({ matches, more } = answer);
   showPlace(answer);
   notice(matches ? null : nothing());
   document.getElementById("distributions").hidden = document.getElementById("table").hidden = document.getElementById("pager").hidden = !matches;
@@ -180,7 +181,7 @@ function text(node, words) {
   if (node.textContent !== words) node.textContent = words;
 }
 
-function showPlace({ more, episodes }) {
+function showPlace({ episodes }) {
   const last = offset + episodes.length;
   const all = format.count(matches) + (more ? "+" : "");
   text(document.getElementById("tally"), translate("%(count)s opportunities", { count: all }));
@@ -200,7 +201,7 @@ async function distributions() {
   drawBars(document.getElementById("durations"), histogramBars({ edges: answer.durations.edges_ms, counts: answer.durations.counts }, short));
   drawBars(document.getElementById("peaks"), histogramBars({ edges: answer.peaks.edges_bps, counts: answer.peaks.counts }, String));
   drawBars(document.getElementById("hours"), answer.hours.map((count, hour) => ({ label: hour % 6 ? "" : String(hour), words: `${hour}:00 – ${hour + 1}:00`, count })));
-  const of = answer.considered < matches ? translate("(the newest %(count)s)", { count: format.count(answer.considered) }) : translate("(%(count)s)", { count: format.count(answer.considered) });
+  const of = more || answer.considered < matches ? translate("(the newest %(count)s)", { count: format.count(answer.considered) }) : translate("(%(count)s)", { count: format.count(answer.considered) });
   for (const node of document.querySelectorAll(".of")) text(node, of);
   text(document.getElementById("zone"), `(${zone})`);
 }

@@ -75,6 +75,7 @@ function draw() {
   const { from, to } = shown();
   const span = [episode.started, episode.closed ?? to];
   plots.edge.draw({ from, to }, { times: ticks.timestamp, values: ticks.edge, levels: thresholds(), marks: marks(), span });
+  document.getElementById("edge").setAttribute("aria-label", [gettext("The edge, tick by tick"), ...marks().map(({ time, words }) => `${words} (${exact(time)})`)].join("; "));
   plots.spread.draw({ from, to }, { times: ticks.timestamp, values: ticks.spread, levels: [{ value: 0, words: "", colour: "zero" }], span });
 }
 
@@ -82,7 +83,7 @@ function thresholds() {
   const { opens_bps: opens, closes_bps: closes } = episode;
   const levels = [];
   if (opens !== null) levels.push({ value: opens, words: translate("opens at %(edge)s", { edge: format.bps(opens) }), colour: "live" });
-  if (closes !== null && closes !== opens) levels.push({ value: closes, words: translate("closes below %(edge)s", { edge: format.bps(closes) }), colour: "down" });
+  if (closes !== null && closes !== opens) levels.push({ value: closes, words: translate("closes below %(edge)s", { edge: format.bps(closes) }), colour: "down", below: closes < opens });
   return levels;
 }
 
