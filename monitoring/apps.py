@@ -9,3 +9,7 @@ class MonitoringConfig(AppConfig):
 
     name = "monitoring"
     verbose_name = _("Monitoring")
+
+    def ready(self) -> None:
+        """Pages of the admin that lie in modules of their own."""
+        from monitoring import limits_admin  # noqa: F401
