@@ -222,9 +222,11 @@ async def written_first(port: int, symbols: int) -> Run:
         for other in EXCHANGES:
             if other != exchange and (quote := book.get((other, symbol))):
                 spread = (bid / quote[0] - 1) * 100
-                upper, lower = bands[symbol, exchange, other].push(spread)
+                upper: list[float] = []
+                lower: list[float] = []
+                bands[symbol, exchange, other].push([spread], upper, lower)
                 delta = {"symbol": symbol, "pair": [exchange, other], "at": time.time(), "spread": spread,
-                         "upper": upper, "lower": lower, "edge": bid / quote[1] - 1}  # fmt: skip
+                         "upper": upper[0], "lower": lower[0], "edge": bid / quote[1] - 1}  # fmt: skip
                 await redis.publish("spreads", json.dumps(delta))
         counted.frames += 1
 

@@ -30,24 +30,27 @@ class RollingBands:
     def __len__(self) -> int:
         return len(self._arrived)
 
-    def push(self, value: float) -> tuple[float, float]:
-        """Add a finite value; returns the upper and the lower band with it included."""
+    def push(self, values: list[float], upper: list[float], lower: list[float]) -> None:
+        """Add finite values, and to `upper` and `lower` the bands with each of them included."""
         arrived, ordered = self._arrived, self._sorted
-        if len(arrived) < WINDOW:
+        growing = WINDOW - len(arrived)
+        for value in values[:growing]:
             arrived.append(value)
             insort(ordered, value)
-            return quantile(ordered, UPPER), quantile(ordered, LOWER)
-        oldest = self._oldest
-        del ordered[bisect_left(ordered, arrived[oldest])]
-        insort(ordered, value)
-        arrived[oldest] = value
-        self._oldest = oldest + 1 if oldest < WINDOW - 1 else 0
-        # `quantile` with the positions of a full window worked out: this runs for every quote.
-        upper, lower = ordered[_UPPER_AT], ordered[_LOWER_AT]
-        return (
-            upper + (ordered[_UPPER_AT + 1] - upper) * _UPPER_PART,
-            lower + (ordered[_LOWER_AT + 1] - lower) * _LOWER_PART,
-        )
+            upper.append(quantile(ordered, UPPER))
+            lower.append(quantile(ordered, LOWER))
+        at = self._oldest
+        # `quantile` with the positions of a full window worked out: this runs for every point.
+        for value in values[growing:]:
+            del ordered[bisect_left(ordered, arrived[at])]
+            insort(ordered, value)
+            arrived[at] = value
+            at = at + 1 if at < WINDOW - 1 else 0
+            below = ordered[_UPPER_AT]
+            upper.append(below + (ordered[_UPPER_AT + 1] - below) * _UPPER_PART)
+            below = ordered[_LOWER_AT]
+            lower.append(below + (ordered[_LOWER_AT + 1] - below) * _LOWER_PART)
+        self._oldest = at
 
 
 def quantile(ordered: list[float], q: float) -> float:

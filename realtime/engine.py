@@ -4,7 +4,6 @@ Pure: no sockets, no clock, no Django. It is fed in order of receipt, by one thr
 """
 
 from collections.abc import Mapping
-from itertools import chain
 from math import inf, isnan, nan
 from typing import Final
 
@@ -15,12 +14,12 @@ from markets.config import ListingConfig, MarketConfig, Opportunity
 from markets.events import Quote, StreamState
 from markets.selection import listed
 from realtime.bands import RollingBands
-from realtime.points import POINT_COLUMNS, ChartDelta, ChartState, Points, no_points
+from realtime.pairing import NEVER, Charts, Legs, Routes, pair
+from realtime.points import ChartDelta, ChartState, Points, no_points
 from realtime.rates import Conversion, conversion
 from realtime.rings import PointRing
 from realtime.thinning import thin
 
-Point = tuple[float, ...]  # one value per column of POINT_COLUMNS
 Trouble = tuple[ChartState, str]
 LegKey = tuple[str, str]  # exchange, symbol
 
@@ -30,14 +29,17 @@ WINDOW_POINTS: Final = 256
 PENDING_POINTS: Final = 256
 """Points a chart may gather between two collects before they are thinned."""
 
-_GAP: Final = (nan,) * (len(POINT_COLUMNS) - 1)
-_NEVER_TOO_OLD: Final = 2**63
+RUN_QUOTES: Final = 2_000
+"""Quotes kept to be paired together: what comes between two collects, within 3 ms of work."""
+
 _NS_PER_MS: Final = 1_000_000
-_NS_PER_US: Final = 1_000
 
 
 class Counters(Struct):
-    """What the engine did since it was made. `points`, `invalid` and `thinned` count per chart."""
+    """What the engine did since it was made. `points`, `invalid` and `thinned` count per chart.
+
+    What quotes made is counted once they are paired, at the next collect.
+    """
 
     quotes: int = 0  # taken over as an instrument's last quote
     points: int = 0  # valid points made
@@ -53,13 +55,14 @@ class _Leg:
     """One instrument: its last quote and whether that may be used."""
 
     __slots__ = (
-        "charts", "enabled", "exchange", "last_mono_ns", "lost", "multiplier", "needs", "quote", "scale",
-        "up", "usable",
+        "charts", "enabled", "exchange", "index", "last_mono_ns", "lost", "multiplier", "needs", "quote",
+        "scale", "up", "usable",
     )  # fmt: skip
 
     def __init__(self, exchange: str) -> None:
         self.exchange = exchange
         self.charts: list[_Chart] = []
+        self.index = -1  # among the legs of charts
         self.multiplier = 1.0  # of an alias, see markets.config.ListingConfig
         self.needs: Conversion | None = None  # the stablecoin rate that makes it comparable
         self.scale = 1.0  # makes a price that of one coin, in the quote currency of the charts
@@ -135,32 +138,19 @@ class _Chart:
     """One opportunity: its two legs, its bands, and what `collect` has not fetched yet."""
 
     __slots__ = (
-        "bands",
-        "dirty",
-        "factor12",
-        "factor21",
-        "last_ts_us",
-        "leg1",
-        "leg2",
-        "older",
-        "opportunity",
-        "pending",
-        "reason",
-        "reported",
-        "state",
-        "tolerance_ns",
-        "window",
-    )
+        "bands", "dirty", "factors", "index", "leg1", "leg2", "opportunity", "pending", "reason", "reported",
+        "state", "tolerance_ns", "waiting", "window",
+    )  # fmt: skip
 
     leg1: _Leg
     leg2: _Leg
 
     def __init__(self, window: PointRing) -> None:
         self.window = window
+        self.index = -1  # its row in the engine's `Charts`
         self.bands = RollingBands()
-        self.pending: list[Point] = []
-        self.last_ts_us = 0
-        self.older: Quote | None = None  # while live: of the two quotes paired last, the one to expire first
+        self.pending: list[Points] = []
+        self.waiting = 0  # how many points that is
         self.state: ChartState = "stale"
         self.reason = ""
         self.reported: Trouble | None = None
@@ -170,9 +160,8 @@ class _Chart:
         """Take over tolerance and taker fees (as fractions); the points stay."""
         self.opportunity = opportunity
         tolerance_ms = opportunity.tolerance_ms
-        self.tolerance_ns = _NEVER_TOO_OLD if tolerance_ms is None else tolerance_ms * _NS_PER_MS
-        self.factor12 = (1 - fee1) / (1 + fee2) * 10_000
-        self.factor21 = (1 - fee2) / (1 + fee1) * 10_000
+        self.tolerance_ns = NEVER if tolerance_ms is None else tolerance_ms * _NS_PER_MS
+        self.factors = (1 - fee1) / (1 + fee2) * 10_000, (1 - fee2) / (1 + fee1) * 10_000
 
     def assess(self, now_mono_ns: int) -> Trouble:
         """State and reason as of now: the worst of both legs, and what is wrong with each."""
@@ -191,25 +180,15 @@ class _Chart:
             return None
         return "stale", f"{leg.exchange} quote is older than the tolerance of {self.tolerance_ns / 1e9:g} s"
 
-    def is_over(self, now_mono_ns: int) -> bool:
-        """Whether this was a live chart until its older quote passed the tolerance."""
-        older = self.older
-        return older is not None and now_mono_ns - older.received_mono_ns > self.tolerance_ns
-
-    def become(self, state: ChartState, reason: str, ts_us: int) -> None:
-        """Take over a state; leaving "live" breaks the line."""
-        if self.older is not None:
-            self._break_line(self.older, ts_us)
-        self.state, self.reason, self.older = state, reason, None
-        quote1, quote2 = self.leg1.usable, self.leg2.usable
-        if state == "live" and quote1 and quote2:
-            self.older = min(quote1, quote2, key=lambda quote: quote.received_mono_ns)
-
-    def _break_line(self, older: Quote, ts_us: int) -> None:
-        """Append a gap where the pairing ended: at its expiry, however late that was noticed."""
-        expiry_us = older.received_ts_us + self.tolerance_ns // _NS_PER_US
-        self.last_ts_us = max(min(ts_us, expiry_us), self.last_ts_us + 1)
-        self.pending.append((self.last_ts_us, *_GAP))
+    def add(self, points: Points, cap: int) -> int:
+        """Let points wait to be collected, and thin them above `cap`; returns how many that cost."""
+        self.pending.append(points)
+        self.waiting += len(points)
+        if self.waiting <= cap:
+            return 0
+        kept = thin(np.concatenate(self.pending), cap // 2)
+        given_up, self.pending, self.waiting = self.waiting - len(kept), [kept], len(kept)
+        return given_up
 
     def has_news(self) -> bool:
         """Whether there is anything to hand over; a state that came back before a collect is none."""
@@ -220,24 +199,21 @@ class _Chart:
         """Hand over what changed; the points move into the window."""
         points = no_points()
         if self.pending:
-            points = _rows(self.pending)
-            self.pending.clear()
+            points = self.pending[0] if len(self.pending) == 1 else np.concatenate(self.pending)
+            self.pending, self.waiting = [], 0
             self.window.extend(points)
         self.reported = (self.state, self.reason)
         o = self.opportunity
         return ChartDelta(o.id, o.symbol, o.exchange1, o.exchange2, self.state, self.reason, points)
 
 
-def _rows(points: list[Point]) -> Points:
-    """Points as rows; `np.array` of tuples takes three times as long."""
-    values = np.fromiter(chain.from_iterable(points), np.float64, len(points) * len(POINT_COLUMNS))
-    return values.reshape(-1, len(POINT_COLUMNS))
-
-
 class SpreadEngine:
     """Pairs quotes into points for every opportunity of a configuration.
 
-    Memory is bounded by the configuration: one quote per instrument, and per opportunity 200 band
+    Quotes wait in a run, which is paired at once when somebody wants to know, or something other than
+    a quote happens.
+
+    Memory is bounded by the configuration: one run, one quote per instrument, and per opportunity 200 band
     values, a window of `window_points` and at most `pending_points` not yet collected.
     """
 
@@ -249,6 +225,12 @@ class SpreadEngine:
         self._converted: list[_Leg] = []
         self._charts: dict[str, _Chart] = {}
         self._dirty: list[_Chart] = []
+        self._run: list[Quote] = []  # usable quotes of legs that charts have, not yet paired
+        self._quoted: list[int] = []  # the indices of their legs
+        self._rows = Charts(0)
+        self._by_row: list[_Chart] = []
+        self._held = Legs(0)
+        self._routes = Routes(self._rows, 0)
         self._now_mono_ns = 0
         self._now_ts_us = 0
 
@@ -261,6 +243,7 @@ class SpreadEngine:
         that the configuration does not have.
         """
         self._check(config)
+        self._pair()
         names = self._set_legs(config)
         wanted = {o.id: o for o in config.opportunities}
         self._charts = {id: chart for id, chart in self._charts.items() if id in wanted}
@@ -270,6 +253,8 @@ class SpreadEngine:
             legs = [self._legs[names[exchange, opportunity.symbol]] for exchange in sides]
             self._set_chart(id, opportunity, legs, fees)
         self._route()
+        for chart in self._by_row:
+            self._reassess(chart, self._now_mono_ns, self._now_ts_us)
         self._dirty = [chart for chart in self._charts.values() if chart.dirty]
 
     @staticmethod
@@ -309,20 +294,34 @@ class SpreadEngine:
             chart = self._charts[id] = _Chart(PointRing(self._window_points))
         chart.leg1, chart.leg2 = legs
         chart.set_terms(opportunity, fees[opportunity.exchange1], fees[opportunity.exchange2])
-        self._reassess(chart, self._now_mono_ns, self._now_ts_us)
 
     def _route(self) -> None:
         """Rebuild the index from an instrument to the charts its quotes touch."""
         for leg in self._legs.values():
-            leg.charts = []
-        for chart in self._charts.values():
-            chart.leg1.charts.append(chart)
-            chart.leg2.charts.append(chart)
+            leg.charts, leg.index = [], -1
+        known, self._rows = self._rows, Charts(len(self._charts))
+        self._by_row = list(self._charts.values())
+        legs: list[_Leg] = []
+        for row, chart in enumerate(self._by_row):
+            if chart.index >= 0:
+                self._rows.adopt(row, known, chart.index)
+            chart.index = row
+            self._rows.tolerance_ns[row], self._rows.factors[:, row] = chart.tolerance_ns, chart.factors
+            for side, leg in enumerate((chart.leg1, chart.leg2)):
+                if leg.index < 0:
+                    leg.index = len(legs)
+                    legs.append(leg)
+                leg.charts.append(chart)
+                self._rows.legs[side, row] = leg.index
+        self._routes = Routes(self._rows, len(legs))
+        self._held = Legs(len(legs))
+        for leg in legs:
+            self._held.hold(leg.index, leg.usable)
 
     # --- events ----------------------------------------------------------------------------------
 
     def on_quote(self, quote: Quote) -> None:
-        """Pair one quote with the other side's last one, on every chart it touches."""
+        """Take over one quote; it is paired with the other side's last one, on every chart it touches."""
         leg = self._legs.get((quote.exchange, quote.symbol))
         counters = self.counters
         if leg is None:
@@ -335,6 +334,8 @@ class SpreadEngine:
         if mono_ns < leg.last_mono_ns:
             counters.ignored_old += 1
             return
+        if not leg.up:
+            self._pair()
         leg.last_mono_ns = mono_ns
         if leg.scale != 1.0:
             if isnan(leg.scale):
@@ -342,52 +343,42 @@ class SpreadEngine:
                 return
             quote = leg.in_terms(quote)
         leg.quote = quote
-        if leg.up:
-            leg.usable = quote
         counters.quotes += 1
-        for chart in leg.charts:
-            self._pair(chart, quote)
+        if not leg.up:
+            for chart in leg.charts:
+                self._refuse(chart, quote)
+            return
+        leg.usable = quote
+        if leg.charts:
+            self._run.append(quote)
+            self._quoted.append(leg.index)
+            if len(self._run) >= RUN_QUOTES:
+                self._pair()
 
-    def _pair(self, chart: _Chart, quote: Quote) -> None:
-        """Add the point that `quote` makes, if it makes one; flat, as it runs per quote and chart."""
-        quote1, quote2 = chart.leg1.usable, chart.leg2.usable
-        if quote1 is None or quote2 is None:
-            self._refuse(chart, quote)
+    def _pair(self) -> None:
+        """Make the points of the run."""
+        if not self._run:
             return
-        lead_ns = quote1.received_mono_ns - quote2.received_mono_ns
-        if lead_ns > chart.tolerance_ns or -lead_ns > chart.tolerance_ns:
-            self._refuse(chart, quote)
-            return
-        older = chart.older
-        if older is not None and quote.received_mono_ns - older.received_mono_ns > chart.tolerance_ns:
-            chart.become("stale", "", quote.received_ts_us)
-        # The point is made when the later of its two quotes was received, so it never knows the future.
-        if lead_ns >= 0:
-            ts_us, chart.older = quote1.received_ts_us, quote2
-        else:
-            ts_us, chart.older = quote2.received_ts_us, quote1
-        if ts_us <= chart.last_ts_us:
-            ts_us = chart.last_ts_us + 1
-        chart.last_ts_us = ts_us
-        bid1, ask1, bid_size1, ask_size1 = quote1.bid, quote1.ask, quote1.bid_size, quote1.ask_size
-        bid2, ask2, bid_size2, ask_size2 = quote2.bid, quote2.ask, quote2.bid_size, quote2.ask_size
-        spread = (bid1 / bid2 - 1) * 100
-        upper, lower = chart.bands.push(spread)
-        edge12 = bid1 / ask2 * chart.factor12 - 10_000
-        edge21 = bid2 / ask1 * chart.factor21 - 10_000
-        size12 = (bid_size1 if bid_size1 < ask_size2 else ask_size2) * ask2
-        size21 = (bid_size2 if bid_size2 < ask_size1 else ask_size1) * ask1
-        age1 = 0.0 if lead_ns >= 0 else -lead_ns / _NS_PER_MS
-        age2 = 0.0 if lead_ns <= 0 else lead_ns / _NS_PER_MS
-        pending = chart.pending
-        if len(pending) >= self._pending_points:
-            self._thin(chart)
-        pending.append((ts_us, spread, upper, lower, edge12, edge21, size12, size21, age1, age2))
-        self.counters.points += 1
-        if chart.state != "live":
-            chart.state, chart.reason = "live", ""
-        if not chart.dirty:
-            self._touch(chart)
+        run, self._run, quoted, self._quoted = self._run, [], self._quoted, []
+        paired = pair(self._rows, self._routes, self._held, run, quoted)
+        self.counters.points += len(paired.spreads)
+        self.counters.invalid += paired.invalid
+        charts = [self._by_row[row] for row in paired.charts]
+        upper: list[float] = []
+        lower: list[float] = []
+        for chart, start, stop in zip(charts, paired.point_bounds, paired.point_bounds[1:], strict=False):
+            chart.bands.push(paired.spreads[start:stop], upper, lower)
+        rows = paired.rows
+        rows[paired.point_rows, 2], rows[paired.point_rows, 3] = upper, lower
+        for chart, start, stop in zip(charts, paired.bounds, paired.bounds[1:], strict=False):
+            if start < stop:
+                self.counters.thinned += chart.add(rows[start:stop], self._pending_points)
+                self._touch(chart)
+        for chart, is_live, last in zip(charts, paired.is_live, paired.last, strict=True):
+            if is_live:
+                chart.state, chart.reason = "live", ""
+            else:
+                self._reassess(chart, run[last].received_mono_ns, run[last].received_ts_us)
 
     def _refuse(self, chart: _Chart, quote: Quote) -> None:
         self.counters.invalid += 1
@@ -395,20 +386,29 @@ class SpreadEngine:
 
     def set_rates(self, rates: Mapping[Conversion, float]) -> None:
         """Take over what stablecoins are worth (NaN: unknown); it counts from the next quote on."""
+        self._pair()
         for leg in self._converted:
             if leg.needs and leg.convert(rates.get(leg.needs, nan)):
+                self._hold(leg)
                 for chart in leg.charts:
                     self._reassess(chart, self._now_mono_ns, self._now_ts_us)
 
     def on_state(self, state: StreamState) -> None:
         """Follow a connection; symbols the configuration does not have are passed over."""
+        self._pair()
         for symbol in state.symbols:
             leg = self._legs.get((state.exchange, symbol))
             if leg is None:
                 continue
             leg.turn(state)
+            self._hold(leg)
             for chart in leg.charts:
                 self._reassess(chart, state.received_mono_ns, state.received_ts_us)
+
+    def _hold(self, leg: _Leg) -> None:
+        """Its usable quote is another one, or none, without a quote that said so."""
+        if leg.charts:
+            self._held.hold(leg.index, leg.usable)
 
     def expire(self, now_mono_ns: int, now_ts_us: int) -> None:
         """Let live charts go stale because time passed; call it a few times a second.
@@ -416,16 +416,26 @@ class SpreadEngine:
         Everything received until then must have been fed: what still waits would come too late.
         """
         self._now_mono_ns, self._now_ts_us = now_mono_ns, now_ts_us
-        for chart in self._charts.values():
-            if chart.is_over(now_mono_ns):
-                self._reassess(chart, now_mono_ns, now_ts_us)
+        self._pair()
+        for row in self._rows.over(now_mono_ns):
+            self._reassess(self._by_row[row], now_mono_ns, now_ts_us)
 
     def _reassess(self, chart: _Chart, mono_ns: int, ts_us: int) -> None:
         """Take over what the state is now."""
         state, reason = chart.assess(mono_ns)
         if (state, reason) != (chart.state, chart.reason):
-            chart.become(state, reason, ts_us)
+            self._become(chart, state, reason, ts_us)
             self._touch(chart)
+
+    def _become(self, chart: _Chart, state: ChartState, reason: str, ts_us: int) -> None:
+        """Take over a state; leaving "live" breaks the line."""
+        rows, row = self._rows, chart.index
+        if rows.is_live(row):
+            gap = rows.break_line(row, ts_us)
+            self.counters.thinned += chart.add(gap, self._pending_points)
+        chart.state, chart.reason = state, reason
+        if state == "live":
+            rows.join(row, self._held)
 
     # --- output ----------------------------------------------------------------------------------
 
@@ -434,18 +444,14 @@ class SpreadEngine:
             chart.dirty = True
             self._dirty.append(chart)
 
-    def _thin(self, chart: _Chart) -> None:
-        kept = thin(_rows(chart.pending), self._pending_points // 2).tolist()
-        self.counters.thinned += len(chart.pending) - len(kept)
-        chart.pending[:] = map(tuple, kept)
-
     def collect(self) -> list[ChartDelta]:
         """Charts with new points or another state since the last call, and only those."""
+        self._pair()
         touched, self._dirty = self._dirty, []
         return [chart.take() for chart in touched if chart.has_news()]
 
     def points(self, id: str) -> Points:
         """A chart's window with what is not collected yet, oldest first; KeyError for an unknown id."""
         chart = self._charts[id]
-        recent = _rows(chart.pending) if chart.pending else no_points()
-        return np.concatenate((chart.window.array(), recent))
+        self._pair()
+        return np.concatenate((chart.window.array(), *chart.pending))

@@ -1,0 +1,231 @@
+"""A run of quotes paired on all the charts it touches: the engine's arithmetic, column by column.
+
+Pure, and the same for one quote as for a thousand: what numpy is asked costs once per run, not once per
+point. The rules are in docs/engine.md.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from markets.events import Quote
+from realtime.points import POINT_COLUMNS, Points
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+NEVER: Final = 2**63 - 1
+"""As a tolerance: none. As a time of receipt: of no quote."""
+
+_NS_PER_MS: Final = 1_000_000
+_NS_PER_US: Final = 1_000
+
+
+class Legs:
+    """The last usable quote of every leg of a chart: a column each, NaN while there is none."""
+
+    def __init__(self, count: int) -> None:
+        self.prices: Floats = np.full((4, count), np.nan)  # bid, ask, bid size, ask size
+        self.received: Ints = np.zeros((2, count), np.int64)  # wall clock in µs, monotonic in ns
+
+    def hold(self, leg: int, quote: Quote | None) -> None:
+        """Take over a quote without pairing it; None: there is none to be used."""
+        if quote is None:
+            self.prices[:, leg] = np.nan
+            return
+        self.prices[:, leg] = quote.bid, quote.ask, quote.bid_size, quote.ask_size
+        self.received[:, leg] = quote.received_ts_us, quote.received_mono_ns
+
+
+class Charts:
+    """What pairing knows and remembers of every chart, a row each."""
+
+    def __init__(self, count: int) -> None:
+        self.legs: Ints = np.zeros((2, count), np.int64)
+        self.tolerance_ns: Ints = np.full(count, NEVER)
+        self.factors: Floats = np.ones((2, count))  # of edge12 and edge21
+        self.last_us: Ints = np.zeros(count, np.int64)  # the newest row's time
+        # While live: of the two quotes paired last, the one to expire first.
+        self.older_us: Ints = np.zeros(count, np.int64)
+        self.older_ns: Ints = np.full(count, NEVER)
+
+    def adopt(self, chart: int, known: "Charts", row: int) -> None:
+        """Go on where a chart was before."""
+        for mine, theirs in (
+            (self.last_us, known.last_us), (self.older_us, known.older_us), (self.older_ns, known.older_ns),
+        ):  # fmt: skip
+            mine[chart] = theirs[row]
+
+    def is_live(self, chart: int) -> bool:
+        """Whether its last quotes were paired and nothing has ended that since."""
+        return bool(self.older_ns[chart] != NEVER)
+
+    def join(self, chart: int, held: Legs) -> None:
+        """Its legs are both valid without a quote that said so."""
+        us, ns = held.received[:, self.legs[:, chart]]
+        older = int(ns[1] < ns[0])
+        self.older_us[chart], self.older_ns[chart] = us[older], ns[older]
+
+    def over(self, now_ns: int) -> list[int]:
+        """Live charts whose older quote has passed the tolerance."""
+        is_over = (self.older_ns != NEVER) & (now_ns - self.older_ns > self.tolerance_ns)
+        return np.flatnonzero(is_over).tolist()
+
+    def break_line(self, chart: int, ts_us: int) -> Points:
+        """End the pairing of a live chart; returns its gap."""
+        gap = np.full((1, len(POINT_COLUMNS)), np.nan)
+        expiry_us = int(self.older_us[chart]) + int(self.tolerance_ns[chart]) // _NS_PER_US
+        gap[0, 0] = self.last_us[chart] = max(min(ts_us, expiry_us), int(self.last_us[chart]) + 1)
+        self.older_ns[chart] = NEVER
+        return gap
+
+
+class Routes:
+    """Which charts a leg's quotes touch."""
+
+    def __init__(self, charts: Charts, legs: int) -> None:
+        by_leg = np.argsort(charts.legs.ravel(), kind="stable")
+        count = max(1, charts.legs.shape[1])
+        self._charts = (by_leg % count).astype(np.min_scalar_type(count))  # short ones are sorted by radix
+        self._degree = np.bincount(charts.legs.ravel(), minlength=legs)
+        self._first = np.cumsum(self._degree) - self._degree
+
+    def touched(self, legs: Ints) -> tuple[Ints, Ints]:
+        """Of quotes of these legs: one chart after the other, each as often as quotes touch it, and these."""
+        degree = self._degree[legs]
+        quotes = np.repeat(np.arange(len(legs)), degree)
+        within = np.arange(len(quotes)) - np.repeat(np.cumsum(degree) - degree, degree)
+        charts = self._charts[self._first[legs][quotes] + within]
+        by_chart = np.argsort(charts, kind="stable")
+        return charts[by_chart], quotes[by_chart]
+
+
+class Paired(Struct, eq=False):
+    """What a run made of the charts it touched, in the order of `charts`.
+
+    `rows` are points and gaps, a chart's between two of its `bounds`; `spreads` are those of the points
+    alone, between two `point_bounds`, and `point_rows` says where they stand. `upper` and `lower` are
+    left to the bands. `last` is each chart's last quote, `is_live` whether that made a point.
+    """
+
+    charts: list[int]
+    rows: Points
+    bounds: list[int]
+    point_rows: Ints
+    spreads: list[float]
+    point_bounds: list[int]
+    last: list[int]
+    is_live: list[bool]
+    invalid: int
+
+
+def pair(charts: Charts, routes: Routes, held: Legs, quotes: list[Quote], quoted: list[int]) -> Paired:
+    """Pair usable quotes of the legs `quoted`, in order of receipt, with the last one of the other side."""
+    legs = np.array(quoted)
+    prices, received = _with(held, quotes)
+    chart, quote = routes.touched(legs)
+    starts = np.flatnonzero(np.concatenate(([True], chart[1:] != chart[:-1])))
+    lengths = np.diff(starts, append=len(chart))
+    touched, last = chart[starts], starts + lengths - 1
+    began = np.repeat(starts, lengths)
+    column = quote + held.prices.shape[1]  # of the quote; those of the held ones come first
+    columns = _last_of_each(charts, chart, legs[quote], column, began)
+
+    bid1, ask1, bid_size1, ask_size1 = prices.take(columns[0], axis=1)
+    bid2, ask2, bid_size2, ask_size2 = prices.take(columns[1], axis=1)
+    (us1, ns1), (us2, ns2) = received.take(columns[0], axis=1), received.take(columns[1], axis=1)
+    lead_ns = ns1 - ns2
+    tolerance_ns = charts.tolerance_ns[chart]
+    valid = ~np.isnan(bid1 + bid2) & (np.abs(lead_ns) <= tolerance_ns)
+    first_is_later = lead_ns >= 0
+    # The point is made when the later of its two quotes was received, so it never knows the future.
+    ts_us, older_us = np.where(first_is_later, us1, us2), np.where(first_is_later, us2, us1)
+    older_ns = np.where(valid, np.minimum(ns1, ns2), NEVER)
+
+    before_us, before_ns = np.roll(older_us, 1), np.roll(older_ns, 1)
+    before_us[starts], before_ns[starts] = charts.older_us[touched], charts.older_ns[touched]
+    quote_us, quote_ns = received.take(column, axis=1)
+    broken = (before_ns != NEVER) & (~valid | (quote_ns - before_ns > tolerance_ns))
+
+    ends = np.cumsum(valid.astype(np.int64) + broken)
+    rows = np.full((int(ends[-1]), len(POINT_COLUMNS)), np.nan)
+    stamps = np.empty(len(rows), np.int64)
+    gap_rows = (ends - valid - 1)[broken]
+    stamps[gap_rows] = np.minimum(quote_us, before_us + tolerance_ns // _NS_PER_US)[broken]
+    point_rows = (ends - 1)[valid]
+    stamps[point_rows] = ts_us[valid]
+    bounds = np.concatenate(([0], ends[last]))
+    rows[:, 0] = _rising(stamps, bounds, charts.last_us[touched])
+
+    spread = (bid1 / bid2 - 1) * 100
+    factor12, factor21 = charts.factors.take(chart, axis=1)
+    values = (
+        spread, None, None,
+        bid1 / ask2 * factor12 - 10_000,
+        bid2 / ask1 * factor21 - 10_000,
+        np.minimum(bid_size1, ask_size2) * ask2,
+        np.minimum(bid_size2, ask_size1) * ask1,
+        np.maximum(-lead_ns, 0) / _NS_PER_MS,
+        np.maximum(lead_ns, 0) / _NS_PER_MS,
+    )  # fmt: skip
+    for at, value in enumerate(values, start=1):
+        if value is not None:
+            rows[point_rows, at] = value[valid]
+
+    charts.older_us[touched], charts.older_ns[touched] = older_us[last], older_ns[last]
+    held.prices[:, legs], held.received[:, legs] = prices[:, -len(legs) :], received[:, -len(legs) :]
+    valid_before = np.concatenate(([0], np.cumsum(valid)))
+    points = valid_before[-1]
+    is_filled = bounds[1:] > bounds[:-1]
+    charts.last_us[touched[is_filled]] = rows[bounds[1:][is_filled] - 1, 0]
+    return Paired(
+        touched.tolist(), rows, bounds.tolist(), point_rows, spread[valid].tolist(),
+        valid_before[np.append(starts, len(chart))].tolist(), quote[last].tolist(), valid[last].tolist(),
+        len(chart) - int(points),
+    )  # fmt: skip
+
+
+def _with(held: Legs, quotes: list[Quote]) -> tuple[Floats, Ints]:
+    """The columns of the quotes behind those of the held ones."""
+    known, count = held.prices.shape[1], len(quotes)
+    prices, received = np.empty((4, known + count)), np.empty((2, known + count), np.int64)
+    prices[:, :known], received[:, :known] = held.prices, held.received
+    new: tuple[tuple[Any, list[Any]], ...] = (
+        (prices[0], [quote.bid for quote in quotes]),
+        (prices[1], [quote.ask for quote in quotes]),
+        (prices[2], [quote.bid_size for quote in quotes]),
+        (prices[3], [quote.ask_size for quote in quotes]),
+        (received[0], [quote.received_ts_us for quote in quotes]),
+        (received[1], [quote.received_mono_ns for quote in quotes]),
+    )
+    for column, values in new:
+        column[known:] = np.fromiter(values, column.dtype, count)
+    return prices, received
+
+
+def _last_of_each(charts: Charts, chart: Ints, leg: Ints, column: Ints, began: Ints) -> list[Ints]:
+    """For every quote of a chart, the column of the last one of either leg, itself included."""
+    at = np.arange(len(chart))
+    columns = []
+    for legs in charts.legs:
+        own = legs[chart]
+        newest = np.maximum.accumulate(np.where(leg == own, at, -1))
+        columns.append(np.where(newest >= began, column[newest], own))
+    return columns
+
+
+def _rising(stamps: Ints, bounds: Ints, last_us: Ints) -> Ints:
+    """The times of each chart's rows, every one after the one before."""
+    before = np.roll(stamps, 1)
+    is_filled = bounds[1:] > bounds[:-1]
+    firsts = bounds[:-1][is_filled]
+    before[firsts] = last_us[is_filled]
+    late = np.flatnonzero(stamps <= before)
+    for chart in np.unique(np.searchsorted(bounds, late, side="right") - 1).tolist():
+        own = slice(bounds[chart], bounds[chart + 1])
+        steps = np.arange(1, bounds[chart + 1] - bounds[chart] + 1)
+        stamps[own] = np.maximum(np.maximum.accumulate(stamps[own] - steps), last_us[chart]) + steps
+    return stamps
