@@ -152,6 +152,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(hour=0, minute=45),
         "options": {"expires": 12 * 3600},
     },
+    "retain-alerts": {
+        "task": "monitoring.tasks.retain_alerts",
+        "schedule": crontab(hour=0, minute=50),
+        "options": {"expires": 12 * 3600},
+    },
     # Hourly: compaction doubles what lies on the disk until the files it replaced are gone.
     "clean-lake": {
         "task": "history.tasks.clean",
@@ -246,12 +251,21 @@ COLLECTOR_SINKS = [
 ]
 COLLECTOR_CHANNEL_CAPACITY = env.int("COLLECTOR_CHANNEL_CAPACITY", default=100_000)
 
+# What the monitor runs besides watching: coroutine functions `run(stop)`, each drained when it stops.
+MONITOR_PARTS: list[str] = []
+
 # The Delta tables of what was seen: a directory, or s3://bucket/prefix with AWS_* in the environment.
 LAKE_URL = env.str("LAKE_URL", default=str(HOME / "lake"))
 LAKE_STORAGE_OPTIONS = {name: value for name, value in env.ENVIRON.items() if name.startswith("AWS_")}
 
 # How many days the story of an opportunity is kept (docs/opportunities.md).
 EPISODE_DAYS = env.int("EPISODE_DAYS", default=180)
+
+# Where people reach this desk: what the links in alerts begin with (docs/alerts.md). And how many days
+# incidents and what was sent of them are kept.
+_OWN_URL = f"https://{ALLOWED_HOSTS[0]}" if HTTPS else f"http://127.0.0.1:{env.int('PORT', default=8000)}"
+PUBLIC_URL = env.str("PUBLIC_URL", default=_OWN_URL)
+ALERT_DAYS = env.int("ALERT_DAYS", default=90)
 
 # More charts than this are no page; a filter over it is refused (see markets.selectors.check_cap).
 MAX_OPPORTUNITIES_PER_FILTER = env.int("MAX_OPPORTUNITIES_PER_FILTER", default=500)

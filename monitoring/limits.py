@@ -76,7 +76,7 @@ class HealthLimits(models.Model):
     class Meta:
         verbose_name = _("health limits")
         verbose_name_plural = _("health limits")
-        constraints = [models.CheckConstraint(condition=models.Q(id=1), name="one_health_limits")]
+        constraints = [models.CheckConstraint(condition=models.Q(id=1), name="one_health_limits")]  # noqa: RUF012
 
     def __str__(self) -> str:
         return str(_("health limits"))

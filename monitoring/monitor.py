@@ -1,0 +1,195 @@
+"""The process that watches: looks every second, keeps what it found, and has alerts judged and delivered.
+
+Nothing here waits for a store: without Redis it sees and says that, without PostgreSQL it goes on looking.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.utils.module_loading import import_string
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from markets.vitals import forget_processes
+from monitoring.assess import assess, replaced
+from monitoring.evaluator import Evaluator
+from monitoring.findings import Finding
+from monitoring.lead import Lead
+from monitoring.limits import load_limits
+from monitoring.memory import LAST, Memory, Published, publish, read_published
+from monitoring.observe import Observer
+from monitoring.observed import Limits, Observed, Stores
+from monitoring.series import Steps, sample, write
+from monitoring.stores import MEASURE_EVERY_S, measure, publish_stores
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S: Final = 1.0
+LIMITS_EVERY_S: Final = 10.0
+RESTART_AFTER_S: Final = 1.0
+REDIS_TIMEOUT_S: Final = 1.0
+STOP_S: Final = 3.0
+
+Part = Callable[[], Awaitable[None]]
+
+
+class Monitor:
+    """Runs until told to stop; while another monitor leads, it stands by."""
+
+    def __init__(self) -> None:
+        self.leads = False
+        self.findings: list[Finding] = []
+        self._redis = Redis.from_url(
+            settings.REDIS_URL, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
+        )
+        self._observer = Observer()
+        self._limits = Limits()
+        self._stores: Stores | None = None
+        self._looked = asyncio.Event()
+        self._looked_us = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Lead whenever nobody else does, until `stop`."""
+        lead = Lead()
+        try:
+            while not stop.is_set():
+                self.leads = await lead.hold()
+                if self.leads:
+                    await self._lead(lead, stop)
+                await _pause(stop, LOOK_EVERY_S)
+        finally:
+            lead.release()
+            await self._observer.close()
+            await self._redis.aclose()
+
+    async def _lead(self, lead: Lead, stop: asyncio.Event) -> None:
+        """Do everything a monitor does, until told to stop or another one leads."""
+        evaluator, over = Evaluator(), asyncio.Event()
+        memory = Memory(await self._found_before())
+        parts: dict[str, Part] = {
+            "watch": lambda: self._watch(memory, evaluator),
+            "measure": self._measure,
+            "limits": self._follow_limits,
+            "opportunities": evaluator.follow_opportunities,
+            "delivery": lambda: delivery.run(over),
+        }
+        tasks = [
+            asyncio.create_task(_supervised(name, part, over), name=name) for name, part in parts.items()
+        ]
+        try:
+            while not stop.is_set() and (leads := await lead.hold()):
+                self.leads = leads
+                await _pause(stop, LOOK_EVERY_S)
+        finally:
+            over.set()
+            await _ended(tasks, drains)
+            evaluator.close()
+
+    # --- the parts -------------------------------------------------------------------------------
+
+    async def _watch(self, memory: Memory) -> None:
+        steps = Steps()
+        while True:
+            began = time.monotonic()
+            now = await self._observer.look()
+            self.findings = memory.keep(assess(now, self._limits), now)
+            self._looked_us = now.at_us
+            self._looked.set()
+            await self._publish(now, steps)
+            await asyncio.sleep(max(0.0, LOOK_EVERY_S - (time.monotonic() - began)))
+
+    async def _judge(self, evaluator: Evaluator) -> None:
+        """The rules see every look that the database lets them see; looking never waits for it."""
+        while True:
+            await self._looked.wait()
+            self._looked.clear()
+            await evaluator.judge(self.findings, self._looked_us)
+
+    async def _publish(self, now: Observed, steps: Steps) -> None:
+        """Tell the other processes; without Redis nobody can be told, and they see that by themselves."""
+        ended = steps.add(now.at_us / 1e6, sample(now))
+        if not now.redis.well:
+            return
+        try:
+            await publish(self._redis, Published(now.at_us, tuple(self.findings)))
+            if self._stores is not None:
+                await publish_stores(self._redis, self._stores)
+            if ended:
+                await write(self._redis, ended, now.at_us / 1e6)
+            await forget_processes(self._redis, replaced(now.heartbeats, now.at_us))
+        except (RedisError, OSError) as error:
+            logger.debug("findings not published: %s", error)  # the next look says that Redis is gone
+
+    async def _measure(self) -> None:
+        while True:
+            self._stores = await asyncio.to_thread(measure)
+            await asyncio.sleep(MEASURE_EVERY_S)
+
+    async def _follow_limits(self) -> None:
+        while True:
+            self._limits = await sync_to_async(_limits, thread_sensitive=False)(self._limits)
+            await asyncio.sleep(LIMITS_EVERY_S)
+
+    async def _found_before(self) -> tuple[Finding, ...]:
+        """What a monitor found last, so that a restart makes nothing new."""
+        try:
+            before = await read_published(self._redis, LAST)
+        except (RedisError, OSError):
+            return ()
+        return () if before is None else before.findings
+
+
+def _limits(before: Limits) -> Limits:
+    """The saved limits; those before while the database does not answer."""
+    try:
+        return load_limits()
+    except DatabaseError:
+        return before
+    finally:
+        connection.close()
+
+
+def _begin(name: str, part: Part, over: asyncio.Event) -> "asyncio.Task[None]":
+    return asyncio.create_task(_supervised(name, part, over), name=name)
+
+
+async def _supervised(name: str, part: Part, over: asyncio.Event) -> None:
+    """Run a part until it is over; one that fails is started again, and the same failure logged once."""
+    failing = ""
+    while not over.is_set():
+        try:
+            await part()
+        except Exception as problem:
+            if str(problem) != failing:
+                logger.exception("monitor: %s failed and is restarted", name)
+            failing = str(problem)
+        await _pause(over, RESTART_AFTER_S)
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    """Sleep, but not beyond the stop."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return
+
+
+async def _ended(tasks: list[asyncio.Task[None]], drains: list[asyncio.Task[None]]) -> None:
+    """Let those that have something to finish finish it, for a moment; end the rest."""
+    for task in tasks:
+        task.cancel()
+    if drains:
+        await asyncio.wait(drains, timeout=STOP_S)
+    running = {task for task in (*tasks, *drains) if not task.done()}
+    while running:  # redis-py can lose a cancellation while it connects
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=0.2)
