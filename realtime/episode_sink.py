@@ -17,6 +17,7 @@ from collectors.threads import in_daemon_thread
 from markets.config import MarketConfig, Shard
 from markets.events import Episode, IdentityFinding, SinkEvent
 from markets.services import record_findings
+from realtime.nudge import tell_written
 from realtime.services import close_orphans, save_episodes, vouch_for
 
 logger = logging.getLogger(__name__)
@@ -191,6 +192,8 @@ def _write(shard: Shard, work: Work) -> int:
             record_findings(work.findings.values())
         if work.vouch:
             vouch_for(work.running)
+        if running := sum(each.phase != "close" for each in work.episodes.values()):
+            tell_written(running)
         return refused
     finally:
         connections.close_all()  # nothing is left open between writes, so the database may restart

@@ -1,0 +1,285 @@
+"""Holds every look and every opportunity against the rules, and writes what follows: incident and outbox
+in one transaction. Both are safe to repeat: a monitor that is killed anywhere neither loses nor doubles.
+"""
+
+import asyncio
+import datetime
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, Final
+
+from django.db import Error, connection, transaction
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+from django.utils.translation import gettext
+from msgspec import Struct
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from monitoring import incidents
+from monitoring.findings import KINDS, Finding
+from monitoring.models import Alert, AlertRule
+from monitoring.rules import Reading, Watch, step
+from monitoring.selectors import enabled_rules, findings_for, terms_of, untold_opportunities
+from monitoring.telling import tell
+from realtime.models import OpportunityEpisode
+from realtime.nudge import EPISODES_WRITTEN
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S: Final = 1.0
+REFRESH_EVERY_US: Final = 10_000_000
+"""How often the words of what goes on firing are written again."""
+
+MAX_UNWRITTEN: Final = 1_000
+"""Changes that wait while the database is down; then the oldest are given up."""
+
+UNSEEN_WITHOUT: Final = {
+    "redis": frozenset(KINDS) - {"redis", "database", "disk"},
+    "database": frozenset({"maintenance_late", "configuration", "alert_delivery"}),
+}
+"""While a store does not answer, finding nothing of these kinds does not mean that they are well."""
+
+
+Watches = dict[tuple[int, str], Watch]
+"""How everything that is not simply well stands, by rule and key."""
+
+
+class Change(Struct, frozen=True):
+    """A thing began or ended to fire under a rule; `finding` is what was found of it then."""
+
+    rule: AlertRule
+    key: str
+    at_us: int
+    finding: Finding | None
+    now: Watch
+
+
+class HealthWatch:
+    """Findings against rules, look by look. Not thread-safe; blocks on the database.
+
+    Its memory is the incidents that fire or cool down and what is about to fire; it is read from the
+    database at the first look. While the database is down it goes on, and writes what happened when
+    the database is back.
+    """
+
+    def __init__(self) -> None:
+        self._rules: list[AlertRule] = []
+        self._watches: Watches | None = None
+        self._unwritten: list[Change] = []
+        self._refreshed_us = 0
+
+    def judge(self, findings: Sequence[Finding], now_us: int) -> None:
+        """Take over one look. Raises django.db.Error while the database does not work; nothing is lost."""
+        try:
+            self._rules = [rule for rule in enabled_rules() if not rule.of_opportunities]
+            if self._watches is None:
+                self._watches = _remembered()
+        finally:
+            if self._watches is not None:
+                self._watches = self._follow(self._watches, findings, now_us)
+        self._write(findings, now_us)
+
+    def _follow(self, before: Watches, findings: Sequence[Finding], now_us: int) -> Watches:
+        """One step of everything that is watched; what began or ended to fire is kept to be written."""
+        watches, sighted = {}, _sighted(findings)
+        for rule in self._rules:
+            terms = terms_of(rule)
+            found = {incidents.key_of(each): each for each in findings_for(rule, findings)}
+            for key in dict.fromkeys((*found, *(key for id, key in before if id == rule.pk))):
+                was = now = before.get((rule.pk, key), Watch())
+                if key in found or sighted(key):
+                    now = step(was, _reading(found.get(key)), terms, now_us)
+                if now.firing != was.firing:
+                    self._unwritten.append(Change(rule, key, now_us, found.get(key), now))
+                if not now.idle(terms, now_us):
+                    watches[rule.pk, key] = now
+        del self._unwritten[:-MAX_UNWRITTEN]
+        return watches
+
+    def _write(self, findings: Sequence[Finding], now_us: int) -> None:
+        now = incidents.moment(now_us)
+        with transaction.atomic():
+            rules = set(AlertRule.objects.values_list("pk", flat=True)) if self._unwritten else set()
+            for change in self._unwritten:
+                if change.rule.pk in rules:
+                    _save(change)
+            incidents.resolve_abandoned(now)
+            if now_us - self._refreshed_us >= REFRESH_EVERY_US:
+                self._refresh(findings)
+            tell(now)
+        self._unwritten.clear()
+        if now_us - self._refreshed_us >= REFRESH_EVERY_US:
+            self._refreshed_us = now_us
+
+    def _refresh(self, findings: Iterable[Finding]) -> None:
+        """What goes on says how it is now."""
+        newest = {incidents.key_of(each): each for each in findings}
+        firing = Alert.objects.filter(state=Alert.State.FIRING, key__in=newest, episode=None)
+        changed = []
+        for row in firing.select_for_update():
+            finding = newest[row.key]
+            if (row.words, row.value) != (finding.words, finding.value):
+                row.words, row.value, row.remedy = finding.words, finding.value, finding.remedy
+                changed.append(row)
+        Alert.objects.bulk_update(changed, ["words", "value", "remedy"])
+
+
+def _remembered() -> Watches:
+    """What fires, and what may still cool down, as the incidents have it."""
+    watches = {}
+    resolved = Alert.objects.filter(state=Alert.State.RESOLVED, rule__cool_down_s__gt=0, episode=None)
+    newest = resolved.order_by("rule", "key", "-resolved_at").distinct("rule", "key")
+    for row in newest:
+        if row.rule_id is not None and row.resolved_at is not None:
+            watches[row.rule_id, row.key] = Watch(resolved_us=_us(row.resolved_at))
+    firing = Alert.objects.filter(state=Alert.State.FIRING, rule__isnull=False, episode=None)
+    for rule, key, since in firing.values_list("rule", "key", "since"):
+        watches[rule, key] = Watch(firing=True, beyond_us=_us(since))
+    return watches
+
+
+def _sighted(findings: Iterable[Finding]) -> Callable[[str], bool]:
+    """Whether nothing found of a key means that it is well."""
+    found = {each.kind for each in findings}
+    unseen = frozenset[str]().union(*(kinds for store, kinds in UNSEEN_WITHOUT.items() if store in found))
+    return lambda key: key.partition(":")[0] not in unseen
+
+
+def _reading(finding: Finding | None) -> Reading | None:
+    return None if finding is None else Reading(finding.since_us, finding.value)
+
+
+def _save(change: Change) -> None:
+    rule, finding, at_us = change.rule, change.finding, change.at_us
+    if change.now.firing and finding is not None:
+        since_us = at_us if change.now.beyond_us is None else change.now.beyond_us
+        incidents.open_incident(incidents.of_finding(rule, finding, since_us, at_us))
+    else:
+        mine = Alert.objects.filter(rule=rule.pk, key=change.key)
+        incidents.resolve(mine, incidents.moment(at_us), gettext("It is well again."))
+
+
+# --- opportunities -----------------------------------------------------------------------------------
+
+
+def look_at_opportunities(now: datetime.datetime) -> None:
+    """Hold the episodes in PostgreSQL against the rules. Raises django.db.Error; then nothing is done."""
+    rules = [rule for rule in enabled_rules() if rule.of_opportunities]
+    with transaction.atomic():
+        _resolve_closed(now)
+        for rule in rules:
+            _fire(rule, now)
+        tell(now)
+
+
+def _resolve_closed(now: datetime.datetime) -> None:
+    firing = Alert.objects.filter(state=Alert.State.FIRING, episode__isnull=False)
+    rows = OpportunityEpisode.objects.filter(pk__in=firing.values("episode"))
+    for row in rows.filter(closed_at__isnull=False):
+        incidents.resolve(firing.filter(episode=row.pk), row.closed_at or now, incidents.why_closed(row))
+    recorded = OpportunityEpisode.objects.filter(pk=OuterRef("episode"))
+    incidents.resolve(firing.filter(~Exists(recorded)), now, gettext("Its record was deleted."))
+
+
+def _fire(rule: AlertRule, now: datetime.datetime) -> None:
+    """One incident per direction at a time, and none while it cools down."""
+    found = untold_opportunities(rule, now)
+    if not found:
+        return
+    subjects = [incidents.subject_of(row) for row in found]
+    busy = set(
+        Alert.objects.filter(rule=rule, subject__in=subjects, state=Alert.State.FIRING).values_list(
+            "subject", flat=True
+        )
+    )
+    cooling = _cooling(rule, subjects, now)
+    for row, subject in zip(found, subjects, strict=True):
+        if subject in busy or (subject in cooling and _within(row, cooling[subject], now)):
+            continue
+        incidents.open_incident(incidents.of_opportunity(rule, row, now))
+        busy.add(subject)
+
+
+def _cooling(rule: AlertRule, subjects: list[str], now: datetime.datetime) -> dict[str, datetime.datetime]:
+    """Until when each subject cools down."""
+    cool_down = datetime.timedelta(seconds=rule.cool_down_s)
+    resolved = Alert.objects.filter(rule=rule, subject__in=subjects, resolved_at__gt=now - cool_down)
+    rows = resolved.order_by("resolved_at").values_list("subject", "resolved_at")
+    return {subject: at + cool_down for subject, at in rows if at is not None}
+
+
+def _within(row: OpportunityEpisode, until: datetime.datetime, now: datetime.datetime) -> bool:
+    """Whether it is over within the cool-down, or the cool-down is not over."""
+    return now < until or (row.closed_at is not None and row.closed_at <= until)
+
+
+# --- in the monitor ----------------------------------------------------------------------------------
+
+
+class Evaluator:
+    """The rules at work in the monitor's event loop, over one database connection in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._health = HealthWatch()
+        self._thread = ThreadPoolExecutor(1, "alert rules")
+        self._failing = False
+
+    async def judge(self, findings: Sequence[Finding], now_us: int) -> None:
+        """Take over one look of the monitor. Never raises for the database: it goes on when that is back."""
+        await self._work(lambda: self._health.judge(findings, now_us))
+
+    async def follow_opportunities(self) -> None:
+        """Look at the episodes whenever a collector says that one opened, and every second. Runs for ever."""
+        nudged = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(listen(nudged), name="episode nudges")
+            while True:
+                nudged.clear()
+                await self._work(lambda: look_at_opportunities(timezone.now()))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_EVERY_S):
+                        await nudged.wait()
+
+    def close(self) -> None:
+        """Give up what has not begun."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _work(self, work: Callable[[], Any]) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._thread, work)
+        except Error as error:
+            await loop.run_in_executor(self._thread, connection.close)
+            if not self._failing:
+                logger.warning("alert rules: the database does not work, they wait for it: %s", error)
+            self._failing = True
+        else:
+            if self._failing:
+                logger.info("alert rules: the database works again")
+            self._failing = False
+
+
+async def listen(nudged: asyncio.Event) -> None:
+    """Set the event whenever an episode was written; without Redis it is only slower. Runs for ever."""
+    from realtime.recent import connect
+
+    while True:
+        redis: Redis = connect()
+        try:
+            async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+                await pubsub.subscribe(EPISODES_WRITTEN)
+                while True:
+                    if await pubsub.get_message(timeout=LOOK_EVERY_S) is not None:
+                        nudged.set()
+        except (RedisError, OSError):
+            await asyncio.sleep(LOOK_EVERY_S)
+        finally:
+            with suppress(RedisError, OSError):
+                await redis.aclose()
+
+
+def _us(at: datetime.datetime) -> int:
+    return (at - incidents.moment(0)) // datetime.timedelta(microseconds=1)

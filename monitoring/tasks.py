@@ -1,0 +1,20 @@
+"""What Celery runs for the alerts."""
+
+import datetime
+import logging
+
+from celery import shared_task
+from django.conf import settings
+from django.utils import timezone
+
+from monitoring.incidents import delete_alerts
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task(name="monitoring.tasks.retain_alerts", ignore_result=True)
+def retain_alerts() -> None:
+    """Delete the incidents and messages that are older than ALERT_DAYS."""
+    before = timezone.now() - datetime.timedelta(days=settings.ALERT_DAYS)
+    if deleted := delete_alerts(before):
+        logger.info("%d incidents from before %s deleted", deleted, before.date())
