@@ -74,15 +74,14 @@ class Monitor:
         evaluator, over = Evaluator(), asyncio.Event()
         memory = Memory(await self._found_before())
         parts: dict[str, Part] = {
-            "watch": lambda: self._watch(memory, evaluator),
+            "watch": lambda: self._watch(memory),
+            "rules": lambda: self._judge(evaluator),
             "measure": self._measure,
             "limits": self._follow_limits,
             "opportunities": evaluator.follow_opportunities,
-            "delivery": lambda: delivery.run(over),
         }
-        tasks = [
-            asyncio.create_task(_supervised(name, part, over), name=name) for name, part in parts.items()
-        ]
+        tasks = [_begin(name, part, over) for name, part in parts.items()]
+        drains = [_begin(name, partial(import_string(name), over), over) for name in settings.MONITOR_PARTS]
         try:
             while not stop.is_set() and (leads := await lead.hold()):
                 self.leads = leads
