@@ -252,7 +252,7 @@ COLLECTOR_SINKS = [
 COLLECTOR_CHANNEL_CAPACITY = env.int("COLLECTOR_CHANNEL_CAPACITY", default=100_000)
 
 # What the monitor runs besides watching: coroutine functions `run(stop)`, each drained when it stops.
-MONITOR_PARTS: list[str] = []
+MONITOR_PARTS = ["monitoring.delivery.run"]
 
 # The Delta tables of what was seen: a directory, or s3://bucket/prefix with AWS_* in the environment.
 LAKE_URL = env.str("LAKE_URL", default=str(HOME / "lake"))

@@ -1,0 +1,85 @@
+"""How much a channel may be sent, and when one that does not answer is asked again. Pure: no clock."""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+from collectors.backoff import delays
+from monitoring.channels.parcels import Answer
+
+MINUTE_S: Final = 60.0
+
+RETRY_FIRST_S: Final = 1.0
+RETRY_CEILING_S: Final = 60.0
+"""A channel that is back is found within a minute."""
+
+MEND_S: Final = 30.0
+"""Settings that cannot work are tried again after so long, should the fault be over there after all."""
+
+DEAD_AFTER: Final = 3
+"""So many failures in a row, and it is the channel, not the message: then all its messages wait."""
+
+
+class Budget:
+    """At most so many within a second, or within as many seconds as one takes, and within a minute.
+
+    Times in seconds on any clock that only goes forward.
+    """
+
+    def __init__(self, per_second: float, per_minute: int, sent: Iterable[float] = ()) -> None:
+        """`sent`: when what was sent in the last minute was sent, the oldest first."""
+        burst = max(1, int(per_second))
+        self._windows = ((burst, burst / per_second), (per_minute, MINUTE_S))
+        self._sent = deque(sent, maxlen=max(burst, per_minute))
+
+    def free(self, now_s: float) -> int:
+        """How many may be sent now."""
+        return max(0, min(most - self._within(length_s, now_s) for most, length_s in self._windows))
+
+    def wait_s(self, now_s: float) -> float:
+        """How long until one may be sent."""
+        waits = [self._sent[-most] + length_s - now_s for most, length_s in self._windows
+                 if len(self._sent) >= most]  # fmt: skip
+        return max(0.0, *waits) if waits else 0.0
+
+    def spend(self, now_s: float) -> None:
+        """One was sent."""
+        self._sent.append(now_s)
+
+    def _within(self, length_s: float, now_s: float) -> int:
+        return sum(1 for at in self._sent if at + length_s > now_s)
+
+
+class Patience:
+    """When a channel is tried again after it did not take a message."""
+
+    failures: int  # in a row
+    asked_again_s: float  # nothing is sent to it before
+
+    def __init__(self) -> None:
+        self.worked()
+
+    @property
+    def dead(self) -> bool:
+        """Whether its failures are its own, not the message's."""
+        return self.failures >= DEAD_AFTER
+
+    def failed(self, answer: Answer, now_s: float) -> float:
+        """In how many seconds that message is tried again.
+
+        The whole channel waits as long when it asked for it, when its settings cannot work, or when
+        it has failed several times in a row.
+        """
+        self.failures += 1
+        wait_s = max(next(self._delays), answer.retry_after_s or 0.0)
+        if answer.outcome == "broken":
+            wait_s = max(wait_s, MEND_S)
+        if answer.retry_after_s or answer.outcome == "broken" or self.dead:
+            self.asked_again_s = max(self.asked_again_s, now_s + wait_s)
+        return wait_s
+
+    def worked(self) -> None:
+        """It took a message, or said of one that it never will: it is alive."""
+        self.failures = 0
+        self.asked_again_s = 0.0
+        self._delays = delays(RETRY_FIRST_S, RETRY_CEILING_S)

@@ -1,0 +1,69 @@
+"""Telegram's Bot API: https://core.telegram.org/bots/api#sendmessage."""
+
+from html import escape
+from typing import Any, Final
+
+from monitoring.channels.parcels import Answer, Parcel, Reply, Request, Target, Unusable
+
+from monitoring.channels.parcels import by_status, json_request, object_of, wait  # isort: skip
+from monitoring.channels.wording import fitting, headline, length, shorten, when
+from monitoring.messages import Message
+
+API: Final = "https://api.telegram.org"
+MOST: Final = 4096  # UTF-16 units of what is shown, markup not counted
+TITLE: Final = 300
+FACTS: Final = 1500
+
+OURS: Final = ("can't parse entities", "message is too long", "message text is empty", "wrong http url")
+"""Of the 400s, those our text is to blame for; the others are about the chat."""
+
+
+def request(target: Target, parcel: Parcel) -> Request:
+    """Raises: Unusable."""
+    if not target.secret or any(c.isspace() or c in "/?#" for c in target.secret):
+        raise Unusable("enter the bot's token, like 123456:ABC-DEF")
+    chat = target.text("chat_id")
+    if not chat:
+        raise Unusable("enter the chat's id: a number, or @name of a public channel")
+    url = f"{target.text('base_url') or API}/bot{target.secret}/sendMessage"
+    body = {
+        "chat_id": chat,
+        "text": text(parcel.message),
+        "parse_mode": "HTML",
+        "link_preview_options": {"is_disabled": True},
+    }
+    return json_request(url, body)
+
+
+def text(message: Message) -> str:
+    """As HTML, of which Telegram understands a little; within its limit whatever the message holds."""
+    title = shorten(headline(message), TITLE)
+    facts = fitting([f"{label}: {value}" for label, value in message.facts], FACTS)
+    below = [*facts, when(message)]
+    link = "Open the desk" if message.url else ""
+    rest = sum(length(line) + 1 for line in (title, *below, link))
+    words = shorten(message.words, MOST - rest - 1)
+    lines = [f"<b>{escape(title)}</b>", escape(words), *(escape(line) for line in below)]
+    if link:
+        lines.append(f'<a href="{escape(message.url)}">{link}</a>')
+    return "\n".join(line for line in lines if line)
+
+
+def answer(reply: Reply) -> Answer:
+    """What the Bot API's `ok`, `description` and `parameters` mean for us."""
+    said = object_of(reply)
+    description = str(said.get("description", ""))
+    parameters: dict[str, Any] = said.get("parameters") or {}
+    if reply.status == 429:
+        asked = parameters.get("retry_after")
+        found = by_status(reply, description)
+        return found if asked is None else Answer("later", found.words, 429, retry_after_s=wait(float(asked)))
+    if 200 <= reply.status < 300:
+        if said.get("ok") is not True:
+            return Answer("broken", f"{reply.status}: this is not Telegram", reply.status)
+        return Answer("sent", str(reply.status), reply.status, f"message {said['result']['message_id']}")
+    if moved := parameters.get("migrate_to_chat_id"):
+        return Answer("broken", f"the group has moved: enter {moved} as the chat's id", reply.status)
+    if reply.status == 400 and not any(phrase in description.lower() for phrase in OURS):
+        return Answer("broken", by_status(reply, description).words, 400)
+    return by_status(reply, description)

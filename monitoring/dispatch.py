@@ -1,0 +1,231 @@
+"""Out of the outbox: which message goes next, and what became of it. Each step is one transaction.
+
+A message is claimed before it is sent, for `LEASE`: whoever claims and dies leaves it to the next one,
+who sends it under the same key. What was tried once is never put into a group, as that would have another.
+"""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from msgspec import Struct
+
+from monitoring.channels.parcels import Answer, Parcel, Target
+from monitoring.channels.sending import NEVER_GROUPED, SEND_TIMEOUT_S
+from monitoring.channels.wording import grouped
+from monitoring.messages import Message
+from monitoring.models import AlertChannel, Delivery, DeliveryAttempt
+from monitoring.observed import ChannelTrouble
+
+LEASE: Final = timedelta(seconds=3 * SEND_TIMEOUT_S)
+"""Longer than any sending takes; a claim that is older is a dead process's."""
+
+KEPT_FOR: Final = timedelta(hours=24)
+"""What was not taken for so long is given up: nobody needs to be told any more."""
+
+TEST_KEPT_FOR: Final = timedelta(minutes=1)
+"""Somebody waits for the result of a test."""
+
+TAKEN_AT_ONCE: Final = 500
+ATTEMPTS_KEPT: Final = 50
+LATE: Final = timedelta(minutes=2)
+"""What waits for longer is told, even when nothing failed: its channel is over its budget."""
+
+_Kind, _State = Delivery.Kind, Delivery.State
+OPEN: Final = (_State.QUEUED, _State.SENDING)
+
+
+class Destination(Struct, frozen=True):
+    """A channel something is due for, as its row is now."""
+
+    id: int
+    name: str
+    kind: str
+    settings: dict[str, Any]
+    sealed_secret: str
+    per_second: float
+    per_minute: int
+
+    def target(self) -> Target:
+        """Raises: monitoring.secrets.UnreadableSecret."""
+        return Target(self.kind, self.settings, AlertChannel(sealed_secret=self.sealed_secret).secret)
+
+
+class Taken(Struct, frozen=True):
+    """A message that is ours to send, until the lease of `claimed_at` is over."""
+
+    id: int
+    parcel: Parcel
+    tries: int
+    claimed_at: datetime
+    give_up_at: datetime
+
+
+# --- what is due ---------------------------------------------------------------------------------------
+
+
+def destinations(now: datetime) -> list[Destination]:
+    """The channels something is due for; what waits for one that is switched off is given up."""
+    _give_up_switched_off()
+    due = _due(now).filter(channel=OuterRef("pk"))
+    fields = Destination.__struct_fields__
+    return [Destination(**row) for row in AlertChannel.objects.filter(Exists(due)).values(*fields)]
+
+
+def recently_sent(channel: int, now: datetime) -> list[float]:
+    """How many seconds ago it was tried in the last minute, the longest ago first."""
+    tried = DeliveryAttempt.objects.filter(delivery__channel=channel, at__gt=now - timedelta(minutes=1))
+    times = tried.order_by("at").values_list("at", flat=True)
+    return [max(0.0, (now - at).total_seconds()) for at in times]
+
+
+def _give_up_switched_off() -> None:
+    waiting = Delivery.objects.filter(state=_State.QUEUED, channel__enabled=False)
+    waiting.update(state=_State.GIVEN_UP, last_error="its channel is switched off")
+
+
+def _due(now: datetime) -> QuerySet[Delivery]:
+    """Due, and not behind something of the same incident: that it is over never comes before that it is."""
+    abandoned = Q(state=_State.SENDING, claimed_at__lt=now - LEASE)
+    due = Q(state=_State.QUEUED, next_try_at__lte=now) | abandoned
+    not_yet_through = (
+        Q(state__in=OPEN) & (Q(tries__gt=0) | Q(next_try_at__gt=now))
+    ) | Q(state=_State.GROUPED, grouped_into__state__in=OPEN)  # fmt: skip
+    before = Delivery.objects.filter(
+        not_yet_through, alert=OuterRef("alert"), channel=OuterRef("channel"), pk__lt=OuterRef("pk")
+    )
+    return Delivery.objects.filter(due).exclude(Exists(before))
+
+
+# --- taking --------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def take(channel: Destination, now: datetime, free: int) -> Taken | None:
+    """Claim what is to be sent next: one message, or, when there are more than `free`, several in one.
+
+    None when nothing is due, or another monitor has just claimed it.
+    """
+    due = _due(now).filter(channel=channel.id).order_by("pk")
+    rows = list(due.select_for_update(skip_locked=True, of=("self",))[:TAKEN_AT_ONCE])
+    if not rows:
+        return None
+    fresh = [row for row in rows if _may_be_grouped(row)]
+    if channel.kind not in NEVER_GROUPED and len(fresh) > max(1, free) and rows[0] is fresh[0]:
+        return _claim(_grouped(channel.id, fresh, now), now, [_message(row) for row in fresh])
+    parts = Delivery.objects.filter(grouped_into=rows[0]).order_by("pk")
+    return _claim(rows[0], now, [_message(row) for row in parts])
+
+
+def _may_be_grouped(row: Delivery) -> bool:
+    return row.tries == 0 and row.kind != _Kind.TEST
+
+
+def _grouped(channel: int, rows: Sequence[Delivery], now: datetime) -> Delivery:
+    """A row for all of them, which they go with."""
+    message = grouped([_message(row) for row in rows])
+    group = Delivery.objects.create(
+        channel_id=channel,
+        kind=_Kind.DIGEST,
+        message=msgspec.to_builtins(message),
+        idempotency_key=f"group-{uuid.uuid4().hex}",
+        next_try_at=now,
+    )
+    Delivery.objects.filter(pk__in=[row.pk for row in rows]).update(state=_State.GROUPED, grouped_into=group)
+    return group
+
+
+def _claim(row: Delivery, now: datetime, parts: Sequence[Message]) -> Taken:
+    row.state, row.claimed_at, row.tries = _State.SENDING, now, row.tries + 1
+    row.save(update_fields=["state", "claimed_at", "tries"])
+    kept_for = TEST_KEPT_FOR if row.kind == _Kind.TEST else KEPT_FOR
+    parcel = Parcel(row.idempotency_key, _message(row), tuple(parts))
+    return Taken(row.pk, parcel, row.tries, now, row.created_at + kept_for)
+
+
+def _message(row: Delivery) -> Message:
+    return msgspec.convert(row.message, Message)
+
+
+# --- what became of it -----------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def settle(taken: Taken, answer: Answer, at: datetime, took_ms: float, next_try_at: datetime) -> None:
+    """Record the attempt, and what follows from it.
+
+    When the lease was over and somebody else has it, the attempt is recorded and the row left alone.
+    """
+    if not Delivery.objects.filter(pk=taken.id).exists():
+        return  # its channel was deleted meanwhile
+    DeliveryAttempt.objects.create(
+        delivery_id=taken.id,
+        at=at,
+        took_ms=took_ms,
+        ok=answer.outcome == "sent",
+        code=answer.code,
+        words=answer.words,
+    )
+    _forget_old_attempts(taken.id)
+    _ours(taken).update(**_outcome(taken, answer, at, next_try_at))
+
+
+def release(taken: Taken, now: datetime) -> None:
+    """Give back what could not be brought to an end: it is sent again, under the same key."""
+    _ours(taken).update(state=_State.QUEUED, next_try_at=now)
+
+
+def hurry(channel: int, now: datetime) -> None:
+    """The channel is back, or was mended: what was put off for its sake is due."""
+    waiting = Delivery.objects.filter(channel=channel, state=_State.QUEUED, next_try_at__gt=now)
+    waiting.update(next_try_at=now)
+
+
+def _ours(taken: Taken) -> QuerySet[Delivery]:
+    return Delivery.objects.filter(pk=taken.id, state=_State.SENDING, claimed_at=taken.claimed_at)
+
+
+def _outcome(taken: Taken, answer: Answer, at: datetime, next_try_at: datetime) -> dict[str, Any]:
+    if answer.outcome == "sent":
+        return {"state": _State.SENT, "sent_at": at, "receipt": answer.receipt, "last_error": ""}
+    if answer.outcome == "refused":
+        return {"state": _State.GIVEN_UP, "last_error": answer.words}
+    if next_try_at > taken.give_up_at:
+        return {"state": _State.GIVEN_UP, "last_error": f"not taken in time; at last: {answer.words}"}
+    return {"state": _State.QUEUED, "next_try_at": next_try_at, "last_error": answer.words}
+
+
+def _forget_old_attempts(delivery: int) -> None:
+    newest = DeliveryAttempt.objects.filter(delivery=delivery).order_by("-pk")
+    if oldest_kept := newest.values_list("pk", flat=True)[ATTEMPTS_KEPT - 1 : ATTEMPTS_KEPT].first():
+        DeliveryAttempt.objects.filter(delivery=delivery, pk__lt=oldest_kept).delete()
+
+
+# --- what is wrong ---------------------------------------------------------------------------------------
+
+
+def troubles(now: datetime) -> list[ChannelTrouble]:
+    """The channels that do not take messages: tried twice in vain, late, or given up at last."""
+    found = (_trouble(channel, now) for channel in AlertChannel.objects.filter(enabled=True))
+    return [trouble for trouble in found if trouble]
+
+
+def _trouble(channel: AlertChannel, now: datetime) -> ChannelTrouble | None:
+    waiting = Delivery.objects.filter(channel=channel, state__in=OPEN)
+    stuck = waiting.filter(Q(tries__gt=1) | Q(created_at__lt=now - LATE)).order_by("pk").first()
+    if stuck is not None:
+        words = stuck.last_error or "messages wait unsent"
+        return ChannelTrouble(channel.name, _us(stuck.created_at), words, waiting.count())
+    settled = Delivery.objects.filter(channel=channel, claimed_at__gt=now - KEPT_FOR)
+    last = settled.exclude(state__in=OPEN).exclude(kind=_Kind.TEST).order_by("-claimed_at").first()
+    if last is not None and last.state == _State.GIVEN_UP:
+        return ChannelTrouble(channel.name, _us(last.created_at), last.last_error)
+    return None
+
+
+def _us(at: datetime) -> int:
+    return int(at.timestamp() * 1_000_000)
