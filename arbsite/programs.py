@@ -79,7 +79,7 @@ def server_program(server: Server) -> Program:
 
 
 def desk_programs(address: str, port: int, simulator_port: int | None) -> list[Program]:
-    """What makes up the desk: web, collector, worker, beat, and the simulator where one is wanted."""
+    """What makes up the desk: web, collector, worker, beat, monitor, and a simulator where one is wanted."""
     listen = ("-b", address, "-p", str(port))
     programs = [
         Program("web", _python("daphne", *listen, "--no-server-name", "arbsite.asgi:application")),
@@ -89,6 +89,7 @@ def desk_programs(address: str, port: int, simulator_port: int | None) -> list[P
             "worker", _python("celery", "-A", "arbsite", "worker", "--loglevel", "INFO"), stop_signal="QUIT"
         ),
         Program("beat", _python("celery", "-A", "arbsite", "beat", "--pidfile=", "--loglevel", "INFO")),
+        Program("monitor", _manage("monitor")),
     ]
     if simulator_port is not None:
         programs.append(

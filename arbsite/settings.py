@@ -180,7 +180,8 @@ SESSION_COOKIE_NAME = f"arbdesk_session_{env.int('PORT', default=8000)}"
 # HTTPS everywhere unless told otherwise; `make run` on loopback says otherwise.
 HTTPS = env.bool("HTTPS", default=True)
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^api/health$"]  # probes ask the process itself, behind the proxy
+# Probes ask the process itself, behind the proxy.
+SECURE_REDIRECT_EXEMPT = [r"^api/health$", r"^health$", r"^healthz$", r"^readyz$"]
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=3600) if HTTPS else 0

@@ -141,7 +141,7 @@ class Stack:
         for server in servers:
             server.wait_ready(lambda: supervisor.alive and not supervisor.failed())
         self._prepare(supervisor, simulator_port)
-        self.say("Starting web, collector, worker and beat …")
+        self.say("Starting web, collector, worker, beat and monitor …")
         supervisor.start("desk")
         self._wait_until_served(supervisor)
         self.say(self._block(servers))

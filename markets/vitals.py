@@ -23,6 +23,7 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import RedisError
 
 from markets.heartbeat import BEAT_EVERY_S, Heartbeat, Report, Role
+from markets.runtime import redis_client
 from markets.sampling import GcWatch, LoopLag, Weight, memory_limit, open_sockets
 
 logger = logging.getLogger(__name__)
@@ -183,15 +184,23 @@ def process_vitals() -> Vitals | None:
 
 async def read_heartbeats(redis: "AsyncRedis") -> list[Heartbeat]:
     """The last heartbeat of every process that did not stop cleanly, by name. Raises RedisError."""
-    fields: dict[bytes, bytes] = await redis.hgetall(PROCESSES)  # type: ignore[assignment]
-    found = [beat for value in fields.values() if (beat := _decoded(value))]
-    return sorted(found, key=lambda beat: beat.name)
+    return _sorted(await redis.hgetall(PROCESSES))
+
+
+def heartbeats() -> list[Heartbeat]:
+    """`read_heartbeats` for where there is no event loop."""
+    return _sorted(redis_client().hgetall(PROCESSES))
 
 
 async def forget_processes(redis: "AsyncRedis", names: Iterable[str]) -> None:
     """Miss these no longer. Raises RedisError."""
     if gone := list(names):
         await redis.hdel(PROCESSES, *gone)
+
+
+def _sorted(fields: Any) -> list[Heartbeat]:
+    found = [beat for value in fields.values() if (beat := _decoded(value))]
+    return sorted(found, key=lambda beat: beat.name)
 
 
 def _decoded(value: Any) -> Heartbeat | None:

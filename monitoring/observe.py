@@ -23,7 +23,10 @@ from redis.exceptions import RedisError
 from markets.heartbeat import REMEMBERED_S, Heartbeat
 from markets.runtime import CollectorStatus, acollector_statuses
 from markets.vitals import read_heartbeats
-from monitoring.observed import Answer, Observed, Stores
+from monitoring.assess import assess
+from monitoring.findings import Finding
+from monitoring.memory import Published, read_published
+from monitoring.observed import Answer, Limits, Observed, Stores
 from monitoring.stores import read_stores, saved_revision
 
 LOOK_EVERY_S: Final = 1.0
@@ -39,6 +42,7 @@ class FromRedis(Struct, frozen=True):
     heartbeats: list[Heartbeat]
     collectors: list[CollectorStatus]
     stores: Stores | None
+    published: Published | None
     used_bytes: int
     limit_bytes: int | None
 
@@ -56,6 +60,7 @@ class Observer:
         self._drops: dict[str, deque[tuple[float, int]]] = {}
         self._asking: asyncio.Task[int] | None = None
         self._latest: tuple[float, Observed] | None = None
+        self._published: Published | None = None
         self._looking: asyncio.Task[Observed] | None = None
 
     async def observe(self) -> Observed:
@@ -74,6 +79,7 @@ class Observer:
         )
         at_us = time.time_ns() // 1000
         self._remember(at_us, redis_said, revision)
+        self._published = None if redis_said is None else redis_said.published
         stores = None if redis_said is None else redis_said.stores
         beats = () if redis_said is None else tuple(self._beats.heard(redis_said.heartbeats, at_us))
         return Observed(
@@ -97,6 +103,12 @@ class Observer:
             missing=tuple(_missing(redis, stores)),
         )
 
+    def findings_of(self, now: Observed) -> list[Finding]:
+        """What is ill in this look: as the monitor has it, which knows since when; else by our own eyes."""
+        if self._published is not None:
+            return list(self._published.findings)
+        return assess(now, Limits())
+
     async def close(self) -> None:
         """Release the connection."""
         await self._redis.aclose()
@@ -115,6 +127,7 @@ class Observer:
             heartbeats=await read_heartbeats(self._redis),
             collectors=await acollector_statuses(self._redis),
             stores=await read_stores(self._redis),
+            published=await read_published(self._redis),
             used_bytes=int(memory["used_memory"]),
             limit_bytes=int(memory.get("maxmemory", 0)) or None,
         )
@@ -218,3 +231,8 @@ def process_observer() -> Observer:
 async def observe() -> Observed:
     """What this process sees, at most a second old. Never raises, never hangs."""
     return await process_observer().observe()
+
+
+def findings_of(now: Observed) -> list[Finding]:
+    """What is ill in the newest look, the worst first."""
+    return process_observer().findings_of(now)

@@ -1,5 +1,12 @@
 """Pages, APIs and probes of the monitoring room."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from monitoring import api, probes
+
+urlpatterns = [
+    path("healthz", probes.healthz, name="healthz"),
+    path("readyz", probes.readyz, name="readyz"),
+    path("health", api.api_health, name="health-in-short"),
+    path("api/health", api.api_health, name="api-health"),
+]

@@ -1,8 +1,6 @@
 """The JSON APIs of the realtime room. Errors are `{"error": "…"}`: which parameter, and what to do."""
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from asgiref.sync import sync_to_async
@@ -11,7 +9,7 @@ from django.views.decorators.http import require_safe
 
 from markets.config import FilterConfig, MarketConfig, Opportunity
 from markets.selectors import load_config
-from realtime import health, wire
+from realtime import wire
 from realtime.guard import Refused, plain, signed_in
 from realtime.hub import process_hub
 from realtime.pins import pinned_ids
@@ -61,26 +59,6 @@ async def rolling_window_data(request: HttpRequest) -> StreamingHttpResponse:
     first = await _lines(chosen[:CHARTS_A_READ])  # before the answer begins: a failure is still a 503
     lines = _stream(first, chosen[CHARTS_A_READ:])
     return StreamingHttpResponse(lines, content_type="application/x-ndjson")
-
-
-@require_safe
-async def api_health(request: HttpRequest) -> HttpResponse:
-    """`GET /api/health`: status, version, time for everybody; the detail for who is signed in."""
-    found = await health.check()
-    about = {"status": found["status"], "version": _version(), "time": datetime.now(UTC).isoformat()}
-    # With the database gone nobody can be signed in, and asking would fail.
-    if found["database"] == "ok" and (await request.auser()).is_authenticated:
-        about = found | about
-    response = JsonResponse(about, status=503 if found["status"] == "down" else 200)
-    response["Cache-Control"] = "no-store"
-    return response
-
-
-def _version() -> str:
-    try:
-        return version("arbdesk")
-    except PackageNotFoundError:
-        return "0.1.0"
 
 
 # --- which charts --------------------------------------------------------------------------------

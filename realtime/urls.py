@@ -16,5 +16,4 @@ urlpatterns = [
     path("api/opportunities/explain", explain_views.explain_api, name="api-opportunity-explain"),
     path("api/charts", api.charts, name="api-charts"),
     path("api/rolling_window_data", api.rolling_window_data, name="api-rolling-window-data"),
-    path("api/health", api.api_health, name="api-health"),
 ]

@@ -12,7 +12,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from arbsite.celery import app
+from markets.heartbeat import MISSING_AFTER_S
 from markets.runtime import collector_statuses
+from markets.vitals import heartbeats
 
 ANSWER_S = 5.0
 # Beat writes its schedule at the latest every three minutes and one loop; older means that it hangs.
@@ -27,10 +29,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Which part, and which one of several."""
-        parser.add_argument("part", choices=["web", "collector", "worker", "beat"])
+        parser.add_argument("part", choices=["web", "collector", "worker", "beat", "monitor"])
         parser.add_argument("--shard", default="1/1", help="the collector's shard, as given to `collect`")
         parser.add_argument(
-            "--url", default="http://127.0.0.1:8000/api/health", help="the web process's health"
+            "--url", default="http://127.0.0.1:8000/healthz", help="the web process's sign of life"
         )
 
     def handle(self, *args: Any, part: str, shard: str, url: str, **options: Any) -> None:
@@ -40,6 +42,7 @@ class Command(BaseCommand):
             "collector": lambda: collector_problem(shard),
             "worker": worker_problem,
             "beat": lambda: beat_problem(Path(settings.CELERY_BEAT_SCHEDULE_FILENAME)),
+            "monitor": monitor_problem,
         }
         if reason := checks[part]():
             raise CommandError(f"{part}: {reason}")
@@ -47,13 +50,13 @@ class Command(BaseCommand):
 
 
 def web_problem(url: str) -> str | None:
-    """Why the web process is not well: no answer. A 503 is an answer; restarting it heals nobody else."""
+    """Why the web process is not alive: its event loop does not answer."""
     try:
         with urllib.request.urlopen(url, timeout=ANSWER_S):  # noqa: S310  # given by the operator
             return None
     except urllib.error.HTTPError as error:
         with error:
-            return None if error.code == 503 else f"{url} answers {error.code}"
+            return f"{url} answers {error.code}"
     except OSError as error:
         return f"{url} does not answer: {error}"
 
@@ -79,3 +82,12 @@ def beat_problem(schedule: Path) -> str | None:
     files = list(schedule.parent.glob(f"{schedule.name}*"))
     age_s = time.time() - max((file.stat().st_mtime for file in files), default=0)
     return None if age_s < BEAT_AGE_S else f"{schedule} has not been written for {BEAT_AGE_S} s"
+
+
+def monitor_problem() -> str | None:
+    """Why this host's monitor is not well: it has written no heartbeat lately."""
+    host, oldest_us = socket.gethostname(), time.time_ns() // 1000 - int(MISSING_AFTER_S * 1e6)
+    beats = [beat for beat in heartbeats() if beat.role == "monitor" and beat.host == host]
+    if any(beat.reported_ts_us > oldest_us for beat in beats):
+        return None
+    return f"no monitor on {host} has written a heartbeat for {MISSING_AFTER_S:g} s"

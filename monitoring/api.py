@@ -1,0 +1,72 @@
+"""The health of the desk over HTTP. Everybody learns one word and the time; who is signed in, the rest."""
+
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.http import require_safe
+from msgspec import to_builtins
+
+from markets.heartbeat import Heartbeat
+from monitoring.assess import is_missing, status
+from monitoring.findings import Finding
+from monitoring.observe import findings_of, observe
+from monitoring.observed import Answer, Observed
+from realtime.hub import running_hub
+from realtime.scan_hub import process_scan_hub
+
+FALLBACK_VERSION: Final = "0.1.0"
+
+
+@require_safe
+async def api_health(request: HttpRequest) -> HttpResponse:
+    """`GET /api/health` and `GET /health`: 200, or 503 while the desk is down."""
+    now = await observe()
+    findings = findings_of(now)
+    word = status(now, findings)
+    about = {"status": word, "version": _version(), "time": datetime.now(UTC).isoformat()}
+    # With the database gone nobody can be signed in, and asking would fail.
+    if now.database.well and (await request.auser()).is_authenticated:
+        about = _detail(now, findings) | about
+    response = JsonResponse(about, status=503 if word == "down" else 200)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _detail(now: Observed, findings: list[Finding]) -> dict[str, Any]:
+    hub = running_hub()
+    return {
+        "database": _word(now.database),
+        "redis": _word(now.redis),
+        "saved_revision": now.saved_revision,
+        "collectors": [to_builtins(status) for status in now.collectors],
+        "web": (hub.stats() if hub else {"sockets": 0}) | process_scan_hub().stats(),
+        "findings": [to_builtins(finding) | {"key": finding.key} for finding in findings],
+        "processes": [_process(beat, now.at_us) for beat in now.heartbeats],
+        "exchanges": [_exchange(each) for each in now.quality.exchanges],
+        "missing": list(now.missing),
+    }
+
+
+def _word(answer: Answer) -> str:
+    return "ok" if answer.well else answer.words
+
+
+def _process(beat: Heartbeat, at_us: int) -> dict[str, Any]:
+    state = "missing" if is_missing(beat, at_us) else "running"
+    said: dict[str, Any] = to_builtins(beat)
+    return said | {"state": state}
+
+
+def _exchange(of: Any) -> dict[str, Any]:
+    said: dict[str, Any] = to_builtins(of)
+    del said["latencies"]
+    return said
+
+
+def _version() -> str:
+    try:
+        return version("arbdesk")
+    except PackageNotFoundError:
+        return FALLBACK_VERSION
