@@ -187,7 +187,7 @@ class Line:
         return await self._sending.send(target, taken.parcel)
 
     def _judge(self, answer: Answer) -> datetime:
-        """When it is tried again, if it is. The log has a line when the channel dies, and one when it is back."""
+        """When it is tried again, if it is. The log tells when the channel dies, and when it is back."""
         was_dead, now = self._patience.dead, timezone.now()
         if answer.outcome in ("sent", "refused"):
             self._patience.worked()
