@@ -1,6 +1,8 @@
-"""How late an exchange's data comes, in bounded memory: counts per bucket over the last minute.
+"""How late an exchange's data comes, and how far its clock is off, in bounded memory.
 
-Buckets grow by 15 %, so a percentile is right to 7 %, whatever it is; the longest is kept as it was.
+Latencies are counted in buckets over the last minute. Buckets grow by 15 %, so a percentile is right to
+7 %, whatever it is; the longest is kept as it was. What comes before it was sent, by the exchange's
+clock, shows that this clock is ahead: of what was received together the quickest then counts as on time.
 Plain Python and numpy, no Django.
 """
 
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 Counts = NDArray[np.int32]
 Floats = NDArray[np.float64]
+Places = NDArray[np.intp]
 
 SHORTEST_MS: Final = 0.25
 LONGEST_MS: Final = 120_000.0
@@ -20,6 +23,15 @@ GROWTH: Final = 1.15
 BUCKETS: Final = ceil(log(LONGEST_MS / SHORTEST_MS) / log(GROWTH)) + 2
 EDGES_MS: Final = np.geomspace(SHORTEST_MS, SHORTEST_MS * GROWTH ** (BUCKETS - 2), BUCKETS - 1)
 """A latency belongs to the first bucket whose edge is not below it; the last bucket has none."""
+
+
+SLOTS: Final = 12
+SLOT_S: Final = 5.0
+CLOCK_SLOTS: Final = 5
+CLOCK_SLOT_S: Final = 2.0
+"""The quickest way here is that of the last 10 s: a clock that is put right shows so after them."""
+
+_NS_PER_S: Final = 1_000_000_000
 
 
 class Latency(Struct, frozen=True):
@@ -51,3 +63,66 @@ def _percentile(counts: Counts, events: int, share: float) -> float:
     if bucket == 0:
         return SHORTEST_MS / 2
     return float(EDGES_MS[min(bucket, BUCKETS - 2) - 1] * sqrt(GROWTH))
+
+
+class Latencies:
+    """The last minute of several exchanges, by their number."""
+
+    def __init__(self, exchanges: int, now_ns: int) -> None:
+        self.totals: Counts = np.zeros((exchanges, BUCKETS), np.int64)  # since the start
+        self._exchanges = exchanges
+        self._counts: Counts = np.zeros((SLOTS + 1, exchanges, BUCKETS), np.int32)
+        self._longest_ms = np.zeros((SLOTS + 1, exchanges))
+        self._quickest_ms = np.full((CLOCK_SLOTS + 1, exchanges), np.inf)
+        self._slot = _slot(now_ns, SLOT_S)
+        self._clock_slot = _slot(now_ns, CLOCK_SLOT_S)
+
+    def turn(self, now_ns: int) -> None:
+        """Go on to this moment."""
+        slot, clock_slot = _slot(now_ns, SLOT_S), _slot(now_ns, CLOCK_SLOT_S)
+        passed = _passed(self._slot, slot, SLOTS + 1)
+        self._counts[passed] = 0
+        self._longest_ms[passed] = 0.0
+        self._quickest_ms[_passed(self._clock_slot, clock_slot, CLOCK_SLOTS + 1)] = np.inf
+        self._slot, self._clock_slot = slot, clock_slot
+
+    def take(self, exchange: Places, delay_ms: Floats) -> None:
+        """Count events received together: ours is `delay_ms` after the exchange's own time, NaN unknown."""
+        timed = ~np.isnan(delay_ms)
+        if not timed.all():
+            exchange, delay_ms = exchange[timed], delay_ms[timed]
+        if not len(delay_ms):
+            return
+        quickest = np.full(self._exchanges, np.inf)
+        np.minimum.at(quickest, exchange, delay_ms)
+        known = self._quickest_ms[self._clock_slot % (CLOCK_SLOTS + 1)]
+        np.minimum(known, quickest, out=known)
+        latency_ms = delay_ms - np.minimum(quickest, 0.0)[exchange]
+        longest = self._longest_ms[self._slot % (SLOTS + 1)]
+        np.maximum.at(longest, exchange, latency_ms)
+        buckets = exchange * BUCKETS + bucket_of(latency_ms)
+        counts = np.bincount(buckets, minlength=self._exchanges * BUCKETS).reshape(-1, BUCKETS)
+        self._counts[self._slot % (SLOTS + 1)] += counts.astype(np.int32)
+        self.totals += counts
+
+    def counts(self) -> Counts:
+        """Per exchange and bucket, the last minute."""
+        return np.asarray(self._counts.sum(axis=0, dtype=np.int32))
+
+    def longest_ms(self) -> Floats:
+        """Per exchange, the last minute; 0 where there is nothing."""
+        return np.asarray(self._longest_ms.max(axis=0))
+
+    def clock_offset_ms(self) -> Floats:
+        """By how much each exchange's clock is ahead of ours, less the quickest way here; NaN: unknown."""
+        quickest = self._quickest_ms.min(axis=0)
+        return np.where(np.isinf(quickest), np.nan, -quickest)
+
+
+def _slot(now_ns: int, slot_s: float) -> int:
+    return now_ns // int(slot_s * _NS_PER_S)
+
+
+def _passed(slot: int, now: int, slots: int) -> list[int]:
+    """The places of a ring that are used anew when the slot of now begins."""
+    return [passed % slots for passed in range(max(slot + 1, now - slots + 1), now + 1)]

@@ -10,14 +10,24 @@
 The meaning of every number is in docs/quality.md. Nothing here is configuration.
 """
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any, Final, Literal
 
+import msgspec
 import numpy as np
 from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from monitoring.latency import Latency
+
+SHARDS: Final = "quality:shards"
+EVERY_S: Final = 2.0
+EXPIRY_S: Final = 10
+HOUR_MINUTES: Final = 60
+NAMES_EXPIRY_S: Final = 2 * 3600
+MINUTE_EXPIRY_S: Final = (HOUR_MINUTES + 2) * 60
+DIGEST_BYTES: Final = 8
 
 SymbolState = Literal["live", "quiet", "suspect", "stale", "down"]
 SYMBOL_STATES: Final[tuple[SymbolState, ...]] = ("live", "quiet", "suspect", "stale", "down")
@@ -43,10 +53,12 @@ SYMBOL_ROW: Final = np.dtype(
     ]
 )
 
+NO_SPREAD: Final = 65_535
+
 MINUTE_ROW: Final = np.dtype(
     [
         ("quotes", "<u2"),
-        ("spread", "<u2"),  # of the minute's last quote, tenths of a bps; 65,535: none
+        ("spread", "<u2"),  # of the minute's last quote, tenths of a bps, or NO_SPREAD
         ("longest_gap", "<u2"),  # between two quotes, or since the last one; tenths of a second
         ("rejected", "u1"),  # at most 255
     ]
@@ -134,3 +146,52 @@ class Quality(Struct, frozen=True, eq=False):
         found = np.flatnonzero((states == SUSPECT) | (states == STALE))
         for index in found[np.argsort(self.rows["since_us"][found])]:
             yield self.symbol(int(index))
+
+
+class ShardReport(Struct, array_like=True, frozen=True):
+    """What one collector says every 2 s; `names` is the digest of the list its rows are of."""
+
+    shard: str
+    at_us: int
+    names: str
+    exchanges: list[ExchangeQuality]
+    rows: bytes
+
+
+Name = tuple[str, str]
+"""Exchange and symbol."""
+
+encode: Final = msgspec.msgpack.Encoder().encode
+decode_report: Final = msgspec.msgpack.Decoder(ShardReport).decode
+decode_names: Final = msgspec.msgpack.Decoder(list[Name]).decode
+
+
+def report_key(shard: str) -> str:
+    """Where a shard's newest report lies."""
+    return f"quality:{shard}"
+
+
+def names_key(digest: str) -> str:
+    """Where the list of instruments of this digest lies."""
+    return f"quality:names:{digest}"
+
+
+def minute_key(shard: str, minute: int) -> str:
+    """Where a shard's minute lies; `minute` is of the wall clock, since the epoch."""
+    return f"quality:minute:{shard}:{minute}"
+
+
+def digest_of(names: bytes) -> str:
+    """A short name of an encoded list of instruments: the same list, after a restart too, has the same."""
+    return hashlib.blake2b(names, digest_size=DIGEST_BYTES).hexdigest()
+
+
+def minute_value(digest: str, rows: Rows) -> bytes:
+    """A minute as it is kept: whose rows it has, then the rows."""
+    return bytes.fromhex(digest) + rows.tobytes()
+
+
+def minute_row_range(index: int) -> tuple[int, int]:
+    """First and last byte of an instrument's row in a minute."""
+    begin = DIGEST_BYTES + index * MINUTE_ROW.itemsize
+    return begin, begin + MINUTE_ROW.itemsize - 1

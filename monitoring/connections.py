@@ -1,0 +1,52 @@
+"""How the connections to one exchange did over the last minute, from the reports of its feed.
+
+Plain Python, no Django.
+"""
+
+from collections import deque
+from typing import Final
+
+from markets.events import FeedReport
+
+WINDOW_NS: Final = 60 * 10**9
+LEAST_NS: Final = 5 * 10**9
+"""No rate is reckoned from less: three failures in the first second are not 180 a minute."""
+
+RECONNECTS: Final = ("lost", "failed_connects")
+MALFORMED: Final = ("malformed", "no_body")
+UNKNOWN: Final = ("unknown_kind", "unknown_symbol")
+CROSSED: Final = ("rejected_crossed",)
+ZERO: Final = ("rejected_zero",)
+
+
+class Connections:
+    """What a feed last reported, since when it is in that state, and how fast its counters rise."""
+
+    def __init__(self, first: FeedReport) -> None:
+        self.report = first
+        self.since_us = first.received_ts_us
+        self._past = deque([first])
+
+    def take(self, report: FeedReport) -> dict[tuple[str, str], int]:
+        """Take over the next report; returns what was rejected since the one before, by symbol and kind."""
+        before = self.report
+        if report.state != before.state:
+            self.since_us = report.received_ts_us
+        if any(report.counts.get(kind, 0) < count for kind, count in before.counts.items()):
+            self._past.clear()  # another feed: this one counts anew
+        self.report = report
+        self._past.append(report)
+        while report.received_mono_ns - self._past[0].received_mono_ns > WINDOW_NS:
+            self._past.popleft()
+        return {
+            each: more
+            for each, count in report.rejected.items()
+            if (more := count - before.rejected.get(each, 0)) > 0
+        }
+
+    def per_min(self, kinds: tuple[str, ...]) -> float:
+        """How often these happened over the last minute."""
+        oldest, newest = self._past[0], self._past[-1]
+        seen_ns = max(newest.received_mono_ns - oldest.received_mono_ns, LEAST_NS)
+        happened = sum(newest.counts.get(kind, 0) - oldest.counts.get(kind, 0) for kind in kinds)
+        return happened * WINDOW_NS / seen_ns

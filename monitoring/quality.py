@@ -1,0 +1,383 @@
+"""What a collector knows of its own data: rates, rhythm, latency and rejects, by symbol and exchange.
+
+Pure: no sockets, no clock, no Django. It takes events in batches, because counting with numpy what came
+together costs a fraction of counting one by one. What the numbers mean is in docs/quality.md.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from markets.config import GateTerms, InstrumentConfig, MarketConfig
+from markets.events import FeedReport, Quote, SinkEvent, StreamState, Trade
+from monitoring.connections import CROSSED, MALFORMED, RECONNECTS, UNKNOWN, ZERO, Connections
+from monitoring.latency import Latencies, latency
+from monitoring.quality_wire import (
+    DOWN,
+    MINUTE_ROW,
+    NO_SPREAD,
+    SYMBOL_ROW,
+    SYMBOL_STATES,
+    ExchangeQuality,
+    Rows,
+)
+from monitoring.symbol_states import states
+from monitoring.window import Window
+
+Places = NDArray[np.intp]
+Owns = Callable[[str], bool]
+
+RHYTHM: Final = 1 / 16
+"""How much the newest gap between two quotes counts in an instrument's usual gap, as in the scanner."""
+
+FORGOTTEN_S: Final = 10.0
+"""An exchange whose feed reports no more is no longer collected here."""
+
+_NS_PER_MS: Final = 1e6
+_MINUTE_S, _HOUR_S = 60.0, 3_600.0
+
+_INSTRUMENT: Final = np.dtype(
+    [
+        ("exchange", "<i4"),
+        ("symbol", "<i4"),  # number of what it counts as: its neighbours have the same
+        ("born_ns", "<i8"),  # since when it is watched
+        ("up", "?"),
+        ("up_ns", "<i8"),  # when it came up
+        ("broken_ns", "<i8"),  # when its stream was last interrupted; 0: never
+        ("quoted_ns", "<i8"),  # when its last quote was received; 0: never
+        ("gap_ms", "<f8"),
+        ("spread_bps", "<f4"),
+        ("state", "u1"),
+        ("since_us", "<i8"),
+        ("minute_quotes", "<u4"),
+        ("minute_longest_ms", "<f4"),
+        ("minute_rejected", "<u4"),
+    ]
+)
+
+
+class DataQuality:
+    """Every instrument and exchange of one shard. Memory is bounded by the configuration."""
+
+    def __init__(self, now_ns: int) -> None:
+        self.unknown = 0  # events of instruments that are not configured (any more)
+        self.layout = 0  # rises whenever `names` says something else
+        self.exchanges: list[str] = []
+        self.latencies = Latencies(0, now_ns)
+        self._instruments: list[InstrumentConfig] = []
+        self._places: dict[str, dict[str, int]] = {}  # exchange -> symbol ->
+        self._terms = GateTerms()
+        self._each: NDArray[np.void] = np.zeros(0, _INSTRUMENT)
+        self._newest: dict[int, Quote] = {}  # since the last report
+        self._connections: dict[str, Connections] = {}
+        self._spoke_ns = np.zeros(0, np.int64)  # by exchange: its last quote or trade
+        self._windows = _windows(0, now_ns)
+
+    # --- configuration ---------------------------------------------------------------------------
+
+    def configure(self, config: MarketConfig, owns: Owns, now_us: int, now_ns: int) -> None:
+        """Follow a configuration; what stays keeps all that is known of it."""
+        self._terms = config.gates
+        self._set_exchanges(sorted(each.key for each in config.exchanges), now_ns)
+        wanted = sorted(
+            (each for each in config.instruments if owns(each.shard_key)),
+            key=lambda each: (each.exchange, each.symbol),
+        )
+        if wanted != self._instruments:
+            self._set_instruments(wanted, now_us, now_ns)
+
+    def _set_exchanges(self, keys: list[str], now_ns: int) -> None:
+        if keys != self.exchanges:
+            self.exchanges = keys
+            self.latencies = Latencies(len(keys), now_ns)
+            self._spoke_ns = np.zeros(len(keys), np.int64)
+            self._instruments = []  # their exchanges' numbers are others now
+
+    def _set_instruments(self, wanted: list[InstrumentConfig], now_us: int, now_ns: int) -> None:
+        self._measure_spreads()
+        known = self._places
+        self._places = {}
+        for place, one in enumerate(wanted):
+            self._places.setdefault(one.exchange, {})[one.symbol] = place
+        old = np.array([known.get(one.exchange, {}).get(one.symbol, -1) for one in wanted], np.intp)
+        new = np.flatnonzero(old >= 0)
+        old = old[new]
+        each = np.zeros(len(wanted), _INSTRUMENT)
+        each["born_ns"], each["since_us"], each["state"] = now_ns, now_us, DOWN
+        each["gap_ms"] = each["spread_bps"] = np.nan
+        each[new] = self._each[old]
+        each["exchange"] = [self.exchanges.index(one.exchange) for one in wanted]
+        symbols = {symbol: n for n, symbol in enumerate({one.shard_key for one in wanted})}
+        each["symbol"] = [symbols[one.shard_key] for one in wanted]
+        self._each, self._instruments = each, wanted
+        self.layout += 1
+        self._windows = {name: window.moved(len(wanted), new, old) for name, window in self._windows.items()}
+
+    # --- events ----------------------------------------------------------------------------------
+
+    def take(self, events: Sequence[SinkEvent], now_ns: int) -> None:
+        """Count what was received together, in order."""
+        self.latencies.turn(now_ns)
+        for window in self._windows.values():
+            window.turn(now_ns)
+        quotes = [event for event in events if type(event) is Quote]
+        trades: list[Trade] = []
+        if len(quotes) < len(events):
+            trades = [event for event in events if type(event) is Trade]
+            if len(quotes) + len(trades) < len(events):
+                self._take_others(events)
+        if quotes:
+            self._take_quotes(*self._placed(quotes))
+        if trades:
+            self._take_trades(*self._placed(trades))
+
+    def _take_others(self, events: Iterable[SinkEvent]) -> None:
+        for event in events:
+            if isinstance(event, StreamState):
+                self._take_state(event)
+            elif isinstance(event, FeedReport):
+                self._take_report(event)
+
+    def _placed(self, events: list[Any]) -> tuple[list[Any], list[int]]:
+        """The events of known instruments, and their places."""
+        places = self._places
+        try:
+            return events, [places[event.exchange][event.symbol] for event in events]
+        except KeyError:
+            nowhere: dict[str, int] = {}
+            known = [event for event in events if event.symbol in places.get(event.exchange, nowhere)]
+            self.unknown += len(events) - len(known)
+            return known, [places[event.exchange][event.symbol] for event in known]
+
+    def _take_quotes(self, quotes: list[Quote], places: list[int]) -> None:
+        if not quotes:
+            return
+        self._newest.update(zip(places, quotes, strict=True))
+        place = np.array(places, np.intp)
+        mono_ns = np.array([quote.received_mono_ns for quote in quotes], np.int64)
+        counts = np.bincount(place, minlength=len(self._each))
+        here = np.flatnonzero(counts)
+        self._windows["quotes"].add(counts)
+        self._windows["hour"].add(counts)
+        each = self._each
+        each["minute_quotes"] += counts.astype(np.uint32)
+        before_ns = each["quoted_ns"][here]
+        each["quoted_ns"][place[::-1]] = mono_ns[::-1]
+        first_ns = each["quoted_ns"][here]
+        each["quoted_ns"][place] = mono_ns  # of several at one place the last is kept
+        self._follow_rhythm(here, counts[here], before_ns, first_ns)
+        self._hear(quotes, place, mono_ns)
+
+    def _follow_rhythm(
+        self, here: Places, counts: NDArray[np.intp], before_ns: NDArray[Any], first_ns: NDArray[Any]
+    ) -> None:
+        """Usual and longest gaps; one over an interruption is none."""
+        each = self._each
+        last_ns = each["quoted_ns"][here]
+        known = before_ns > each["broken_ns"][here]
+        gaps = np.where(known, counts, counts - 1)
+        span_ms = np.maximum(last_ns - np.where(known, before_ns, first_ns), 0) / _NS_PER_MS
+        mean_ms = span_ms / np.maximum(gaps, 1)
+        usual_ms = each["gap_ms"][here]
+        fresh = 1 - (1 - RHYTHM) ** gaps
+        usual_ms = np.where(np.isnan(usual_ms), mean_ms, usual_ms + (mean_ms - usual_ms) * fresh)
+        each["gap_ms"][here] = np.where(gaps > 0, usual_ms, each["gap_ms"][here])
+        to_first_ms = np.where(known, (first_ns - before_ns) / _NS_PER_MS, 0.0)
+        longest_ms = np.where(gaps > 0, np.maximum(mean_ms, to_first_ms), 0.0)
+        each["minute_longest_ms"][here] = np.maximum(each["minute_longest_ms"][here], longest_ms)
+
+    def _take_trades(self, trades: list[Trade], places: list[int]) -> None:
+        if trades:
+            place = np.array(places, np.intp)
+            self._windows["trades"].add(np.bincount(place, minlength=len(self._each)))
+            mono_ns = np.array([trade.received_mono_ns for trade in trades], np.int64)
+            self._hear(trades, place, mono_ns)
+
+    def _hear(self, events: list[Any], place: Places, mono_ns: NDArray[np.int64]) -> None:
+        """When exchanges last spoke, and how late they do."""
+        exchange = self._each["exchange"][place].astype(np.intp)
+        self._spoke_ns[exchange] = mono_ns
+        nan = float("nan")
+        delays_us = [
+            nan if event.exchange_ts_us is None else event.received_ts_us - event.exchange_ts_us
+            for event in events
+        ]
+        self.latencies.take(exchange, np.array(delays_us) / 1e3)
+
+    def _take_state(self, state: StreamState) -> None:
+        places = self._places.get(state.exchange, {})
+        here = [place for symbol in state.symbols if (place := places.get(symbol)) is not None]
+        each = self._each
+        if state.state == "up":
+            each["up"][here] = True
+            each["up_ns"][here] = state.received_mono_ns
+            return
+        if state.state == "down":
+            each["up"][here] = False
+        each["broken_ns"][here] = state.received_mono_ns
+        for place in here:
+            self._windows["gaps"].add_at(place, 1)
+            self._windows["gaps_hour"].add_at(place, 1)
+
+    def _take_report(self, report: FeedReport) -> None:
+        connections = self._connections.get(report.exchange)
+        if connections is None:
+            self._connections[report.exchange] = Connections(report)
+            self.layout += 1
+            return
+        places = self._places.get(report.exchange, {})
+        for (symbol, kind), count in connections.take(report).items():
+            if (place := places.get(symbol)) is not None:
+                self._windows["crossed" if kind in CROSSED else "zero"].add_at(place, count)
+                self._each["minute_rejected"][place] += count
+
+    # --- reports ---------------------------------------------------------------------------------
+
+    def assess(self, now_us: int, now_ns: int) -> None:
+        """Say of every instrument what its silence means now."""
+        self._measure_spreads()
+        self._forget_feeds(now_ns)
+        each = self._each
+        quoted = each["quoted_ns"] > each["broken_ns"]
+        silent_since_ns = np.where(quoted, each["quoted_ns"], each["up_ns"])
+        found = states(
+            each["up"], quoted, (now_ns - silent_since_ns) / _NS_PER_MS, each["gap_ms"],
+            each["symbol"].astype(np.intp), each["exchange"].astype(np.intp), self._terms,
+        )  # fmt: skip
+        each["since_us"][found != each["state"]] = now_us
+        each["state"] = found
+
+    def names(self) -> list[tuple[str, str]]:
+        """Exchange and symbol of every row: the instruments of exchanges that are collected here."""
+        here = self._connections
+        return [(each.exchange, each.symbol) for each in self._instruments if each.exchange in here]
+
+    def rows(self, now_ns: int) -> Rows:
+        """`SYMBOL_ROW`s, as of the last `assess`."""
+        each, windows = self._each, self._windows
+        rows = np.zeros(len(each), SYMBOL_ROW)
+        for name in ("state", "up", "since_us", "gap_ms", "spread_bps"):
+            rows[name] = each[name]
+        rows["age_ms"] = self._age_ms(now_ns)
+        born_ns = each["born_ns"]
+        rows["quotes_per_min"] = windows["quotes"].rate(_MINUTE_S, born_ns, now_ns)
+        rows["trades_per_min"] = windows["trades"].rate(_MINUTE_S, born_ns, now_ns)
+        rows["updates_per_hour"] = windows["hour"].rate(_HOUR_S, born_ns, now_ns)
+        rows["crossed_per_min"] = windows["crossed"].rate(_MINUTE_S, born_ns, now_ns)
+        rows["zero_per_min"] = windows["zero"].rate(_MINUTE_S, born_ns, now_ns)
+        rows["gaps_per_hour"] = windows["gaps_hour"].total()
+        return rows[self._collected()]
+
+    def take_minute(self, now_ns: int) -> Rows:
+        """`MINUTE_ROW`s of the time since the last call."""
+        each = self._each
+        longest_ms = np.fmax(each["minute_longest_ms"], self._age_ms(now_ns))
+        spread = np.clip(np.nan_to_num(each["spread_bps"], nan=np.inf) * 10, 0, NO_SPREAD)
+        rows = np.zeros(len(each), MINUTE_ROW)
+        rows["quotes"] = np.minimum(each["minute_quotes"], 65_535)
+        rows["spread"] = np.where(each["minute_quotes"] > 0, spread, NO_SPREAD)
+        rows["longest_gap"] = np.minimum(longest_ms / 100, 65_535)
+        rows["rejected"] = np.minimum(each["minute_rejected"], 255)
+        each["minute_quotes"] = each["minute_rejected"] = 0
+        each["minute_longest_ms"] = 0.0
+        return rows[self._collected()]
+
+    def exchange_rows(self, now_ns: int) -> list[ExchangeQuality]:
+        """Every exchange that is collected here, as of the last `assess`."""
+        counts, longest_ms = self.latencies.counts(), self.latencies.longest_ms()
+        offsets_ms = self.latencies.clock_offset_ms()
+        sums = self._sums(now_ns)
+        rows = []
+        for number, key in enumerate(self.exchanges):
+            connections = self._connections.get(key)
+            if connections is None:
+                continue
+            report, spoke_ns = connections.report, int(self._spoke_ns[number])
+            offset_ms = float(offsets_ms[number])
+            rows.append(
+                ExchangeQuality(
+                    exchange=key,
+                    state=report.state,
+                    since_us=connections.since_us,
+                    reason=report.reason,
+                    connections=report.connections,
+                    topics=report.topics,
+                    refused=report.refused,
+                    symbols=self._state_counts(number),
+                    heard_ms=_ms_since(report.heard_mono_ns, now_ns),
+                    age_ms=_ms_since(spoke_ns, now_ns),
+                    latency=latency(counts[number], float(longest_ms[number])),
+                    clock_offset_ms=None if offset_ms != offset_ms else offset_ms,  # noqa: PLR0124 - NaN
+                    reconnects_per_min=connections.per_min(RECONNECTS),
+                    malformed_per_min=connections.per_min(MALFORMED),
+                    unknown_per_min=connections.per_min(UNKNOWN),
+                    crossed_per_min=connections.per_min(CROSSED),
+                    zero_per_min=connections.per_min(ZERO),
+                    latencies=counts[number].tobytes(),
+                    **{name: float(values[number]) for name, values in sums.items()},
+                )
+            )
+        return rows
+
+    def _sums(self, now_ns: int) -> dict[str, NDArray[Any]]:
+        """The rates of all instruments of each exchange together."""
+        each, windows = self._each, self._windows
+        rates = {
+            "quotes_per_min": windows["quotes"].rate(_MINUTE_S, each["born_ns"], now_ns),
+            "trades_per_min": windows["trades"].rate(_MINUTE_S, each["born_ns"], now_ns),
+            "updates_per_hour": windows["hour"].rate(_HOUR_S, each["born_ns"], now_ns),
+            "gaps_per_min": windows["gaps"].total(),
+        }
+        many = len(self.exchanges)
+        return {
+            name: np.bincount(each["exchange"], weights=values, minlength=many)
+            for name, values in rates.items()
+        }
+
+    def _state_counts(self, exchange: int) -> dict[Any, int]:
+        here = self._each["state"][self._each["exchange"] == exchange]
+        counts = np.bincount(here, minlength=len(SYMBOL_STATES))
+        return {name: int(count) for name, count in zip(SYMBOL_STATES, counts, strict=True)}
+
+    def _forget_feeds(self, now_ns: int) -> None:
+        for key, connections in list(self._connections.items()):
+            if now_ns - connections.report.received_mono_ns > FORGOTTEN_S * 1e9:
+                del self._connections[key]
+                self.layout += 1
+
+    def _collected(self) -> NDArray[np.bool_]:
+        """Which instruments are of exchanges that are collected here."""
+        here = np.array([key in self._connections for key in self.exchanges], bool)
+        return np.asarray(here[self._each["exchange"]])
+
+    def _age_ms(self, now_ns: int) -> NDArray[np.float64]:
+        """Of every instrument's last quote; NaN where there was none."""
+        quoted_ns = self._each["quoted_ns"]
+        return np.where(quoted_ns > 0, np.maximum(now_ns - quoted_ns, 0) / _NS_PER_MS, np.nan)
+
+    def _measure_spreads(self) -> None:
+        if not self._newest:
+            return
+        bid = np.array([quote.bid for quote in self._newest.values()])
+        ask = np.array([quote.ask for quote in self._newest.values()])
+        self._each["spread_bps"][list(self._newest)] = (ask / bid - 1) * 1e4
+        self._newest.clear()
+
+
+def _windows(instruments: int, now_ns: int) -> dict[str, Window]:
+    minute, hour = (12, 5.0), (12, 300.0)
+    return {
+        "quotes": Window(instruments, *minute, np.uint32, now_ns),
+        "trades": Window(instruments, *minute, np.uint32, now_ns),
+        "hour": Window(instruments, *hour, np.uint32, now_ns),
+        "crossed": Window(instruments, *minute, np.uint16, now_ns),
+        "zero": Window(instruments, *minute, np.uint16, now_ns),
+        "gaps": Window(instruments, *minute, np.uint16, now_ns),
+        "gaps_hour": Window(instruments, *hour, np.uint16, now_ns),
+    }
+
+
+def _ms_since(then_ns: int, now_ns: int) -> float | None:
+    return max(0, now_ns - then_ns) / _NS_PER_MS if then_ns else None
