@@ -29,5 +29,6 @@ _vitals = Vitals(
     report,
     memory_limit_bytes=settings.MEMORY_LIMIT_BYTES,
 )
-reactor.callWhenRunning(_vitals.start)
+# One turn later: when Twisted calls itself running, the loop does not turn yet.
+reactor.callWhenRunning(reactor.callLater, 0, _vitals.start)
 reactor.addSystemEventTrigger("after", "shutdown", _vitals.stop)  # type: ignore[arg-type]  # a stub without self

@@ -19,6 +19,8 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any, Final
 
+from markets.sampling import GcWatch
+
 THRESHOLDS: Final = (2_000, 10, 20)
 """New containers before the youngest are looked at (a fraction of a ms), and so on for the older ones."""
 
@@ -63,7 +65,8 @@ class Memory:
         began = time.perf_counter()
         self._settling = True
         gc.unfreeze()  # what the configuration before left behind can go
-        gc.collect()
+        with GcWatch.on_purpose():
+            gc.collect()
         gc.freeze()
         with suppress(AttributeError):
             ctypes.CDLL(None).malloc_trim(0)

@@ -5,7 +5,8 @@ import gc
 import os
 import time
 from collections import deque
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,12 +55,27 @@ class LoopLag:
 
 
 class GcWatch:
-    """Full collections of the last minute, and the longest pause of any collection."""
+    """Full collections of the last minute, and the longest pause of any collection.
+
+    Those that a program asks for on purpose are no sign of anything: see `on_purpose`.
+    """
+
+    _on_purpose = False
 
     def __init__(self) -> None:
         self._began = 0.0
         self._longest_ms = 0.0
         self._full: deque[float] = deque()
+
+    @classmethod
+    @contextmanager
+    def on_purpose(cls) -> Iterator[None]:
+        """Collections within this are not counted."""
+        cls._on_purpose = True
+        try:
+            yield
+        finally:
+            cls._on_purpose = False
 
     def start(self) -> None:
         """Begin to count."""
@@ -84,7 +100,7 @@ class GcWatch:
 
     def _on_collection(self, phase: str, info: dict[str, Any]) -> None:
         now = time.monotonic()
-        if phase == "start":
+        if phase == "start" or self._on_purpose:
             self._began = now
             return
         self._longest_ms = max(self._longest_ms, (now - self._began) * 1000)
