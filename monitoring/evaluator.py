@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from django.db import Error, connection, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext
 from msgspec import Struct
@@ -19,10 +19,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from monitoring import incidents
-from monitoring.findings import KINDS, Finding
+from monitoring.findings import Finding
 from monitoring.models import Alert, AlertRule
 from monitoring.rules import Reading, Watch, step
-from monitoring.selectors import enabled_rules, findings_for, terms_of, untold_opportunities
+from monitoring.selectors import LATE, enabled_rules, findings_for, terms_of, untold_opportunities
 from monitoring.telling import tell
 from realtime.models import OpportunityEpisode
 from realtime.nudge import EPISODES_WRITTEN
@@ -35,12 +35,6 @@ REFRESH_EVERY_US: Final = 10_000_000
 
 MAX_UNWRITTEN: Final = 1_000
 """Changes that wait while the database is down; then the oldest are given up."""
-
-UNSEEN_WITHOUT: Final = {
-    "redis": frozenset(KINDS) - {"redis", "database", "disk"},
-    "database": frozenset({"maintenance_late", "configuration", "alert_delivery"}),
-}
-"""While a store does not answer, finding nothing of these kinds does not mean that they are well."""
 
 
 Watches = dict[tuple[int, str], Watch]
@@ -84,14 +78,13 @@ class HealthWatch:
 
     def _follow(self, before: Watches, findings: Sequence[Finding], now_us: int) -> Watches:
         """One step of everything that is watched; what began or ended to fire is kept to be written."""
-        watches, sighted = {}, _sighted(findings)
+        watches = {}
         for rule in self._rules:
             terms = terms_of(rule)
             found = {incidents.key_of(each): each for each in findings_for(rule, findings)}
             for key in dict.fromkeys((*found, *(key for id, key in before if id == rule.pk))):
-                was = now = before.get((rule.pk, key), Watch())
-                if key in found or sighted(key):
-                    now = step(was, _reading(found.get(key)), terms, now_us)
+                was = before.get((rule.pk, key), Watch())
+                now = step(was, _reading(found.get(key)), terms, now_us)
                 if now.firing != was.firing:
                     self._unwritten.append(Change(rule, key, now_us, found.get(key), now))
                 if not now.idle(terms, now_us):
@@ -131,7 +124,7 @@ def _remembered() -> Watches:
     """What fires, and what may still cool down, as the incidents have it."""
     watches = {}
     resolved = Alert.objects.filter(state=Alert.State.RESOLVED, rule__cool_down_s__gt=0, episode=None)
-    newest = resolved.order_by("rule", "key", "-resolved_at").distinct("rule", "key")
+    newest = resolved.order_by("rule_id", "key", "-resolved_at").distinct("rule_id", "key")
     for row in newest:
         if row.rule_id is not None and row.resolved_at is not None:
             watches[row.rule_id, row.key] = Watch(resolved_us=_us(row.resolved_at))
@@ -139,13 +132,6 @@ def _remembered() -> Watches:
     for rule, key, since in firing.values_list("rule", "key", "since"):
         watches[rule, key] = Watch(firing=True, beyond_us=_us(since))
     return watches
-
-
-def _sighted(findings: Iterable[Finding]) -> Callable[[str], bool]:
-    """Whether nothing found of a key means that it is well."""
-    found = {each.kind for each in findings}
-    unseen = frozenset[str]().union(*(kinds for store, kinds in UNSEEN_WITHOUT.items() if store in found))
-    return lambda key: key.partition(":")[0] not in unseen
 
 
 def _reading(finding: Finding | None) -> Reading | None:
@@ -189,31 +175,33 @@ def _fire(rule: AlertRule, now: datetime.datetime) -> None:
     found = untold_opportunities(rule, now)
     if not found:
         return
-    subjects = [incidents.subject_of(row) for row in found]
-    busy = set(
-        Alert.objects.filter(rule=rule, subject__in=subjects, state=Alert.State.FIRING).values_list(
-            "subject", flat=True
-        )
-    )
-    cooling = _cooling(rule, subjects, now)
-    for row, subject in zip(found, subjects, strict=True):
-        if subject in busy or (subject in cooling and _within(row, cooling[subject], now)):
+    cool_down = datetime.timedelta(seconds=rule.cool_down_s)
+    of_rule = Alert.objects.filter(rule=rule, subject__in={incidents.subject_of(row) for row in found})
+    busy = set(of_rule.filter(state=Alert.State.FIRING).values_list("subject", flat=True))
+    cooling = _cooling(of_rule, cool_down, now)
+    for row in found:
+        subject = incidents.subject_of(row)
+        if subject in busy or _cools_down(row, cooling.get(subject), now):
             continue
         incidents.open_incident(incidents.of_opportunity(rule, row, now))
-        busy.add(subject)
+        if row.closed_at is None:
+            busy.add(subject)
+        else:
+            cooling[subject] = row.closed_at + cool_down
 
 
-def _cooling(rule: AlertRule, subjects: list[str], now: datetime.datetime) -> dict[str, datetime.datetime]:
-    """Until when each subject cools down."""
-    cool_down = datetime.timedelta(seconds=rule.cool_down_s)
-    resolved = Alert.objects.filter(rule=rule, subject__in=subjects, resolved_at__gt=now - cool_down)
-    rows = resolved.order_by("resolved_at").values_list("subject", "resolved_at")
+def _cooling(
+    of_rule: QuerySet[Alert], cool_down: datetime.timedelta, now: datetime.datetime
+) -> dict[str, datetime.datetime]:
+    """Until when each subject cools down, or did lately."""
+    lately = of_rule.filter(resolved_at__gt=now - cool_down - LATE).order_by("resolved_at")
+    rows = lately.values_list("subject", "resolved_at")
     return {subject: at + cool_down for subject, at in rows if at is not None}
 
 
-def _within(row: OpportunityEpisode, until: datetime.datetime, now: datetime.datetime) -> bool:
-    """Whether it is over within the cool-down, or the cool-down is not over."""
-    return now < until or (row.closed_at is not None and row.closed_at <= until)
+def _cools_down(row: OpportunityEpisode, until: datetime.datetime | None, now: datetime.datetime) -> bool:
+    """Whether that is not over yet, or the opportunity was over before it was."""
+    return until is not None and (now < until or (row.closed_at is not None and row.closed_at <= until))
 
 
 # --- in the monitor ----------------------------------------------------------------------------------
