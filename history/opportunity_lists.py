@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
-from channels.db import database_sync_to_async
+from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -64,7 +64,7 @@ class EpisodeQuery(Struct, frozen=True, forbid_unknown_fields=True):
 async def listed(request: HttpRequest) -> HttpResponse:
     """`GET /api/opportunities`: a page of episodes, and how many match."""
     query = _query(request)
-    answer: dict[str, Any] = await database_sync_to_async(_page)(query)
+    answer: dict[str, Any] = await sync_to_async(_page)(query)
     return JsonResponse(answer)
 
 
@@ -74,7 +74,7 @@ async def distributed(request: HttpRequest) -> HttpResponse:
     """`GET /api/opportunities/distributions`: durations, peaks and hours of what matches."""
     query = _query(request)
     zone, asked = _zone(query.zone), query.asked()
-    found: Distributions = await database_sync_to_async(distributions)(asked, zone)
+    found: Distributions = await sync_to_async(distributions)(asked, zone)
     return JsonResponse(
         {
             "considered": found.considered,
