@@ -26,6 +26,8 @@ SortKey = Literal[
 
 MAX_TEXT: Final = 100
 
+_BEHIND_ALL: Final = 1e12
+
 STATES: Final = (*freshness.STATES, "waiting", "lost")
 """Of a leg, from well to worst; a row is as its worse leg is.
 
@@ -193,6 +195,7 @@ class ScanTable:
         self.state1, self.state2 = states[one], states[two]
         self.state = np.maximum(self.state1, self.state2)
         bits = self._gate_bits(states, buy, sell)
+        self.same_coin = (bits & gates.bit("identity", "fail")) == 0
         self.passed, self.failed, self.unknown = gates.counts(bits)
         self.blocked = gates.blocking(bits.astype(np.int64)) != 0
 
@@ -324,8 +327,8 @@ def _sort_values(table: ScanTable, key: SortKey, rows: Ints) -> Floats:
             values = np.minimum(table.volume1[rows], table.volume2[rows])
         case "gates":
             values = -(table.blocked[rows] * 10_000.0 + table.failed[rows] * 100.0 + table.unknown[rows])
-        case "edge":
-            values = table.edge[rows]
+        case "edge":  # between two coins that only share a name it is none: behind all others
+            values = np.where(table.same_coin[rows], table.edge[rows], table.edge[rows] - _BEHIND_ALL)
         case "size":
             values = table.size[rows]
         case "spread":

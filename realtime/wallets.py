@@ -78,6 +78,10 @@ def _shut(ways: Iterable[bool | None]) -> bool:
 
 def words(found: Routes, buy: str, sell: str) -> str:
     """The networks and which end is shut, in a sentence."""
+    if _shut(network.withdraw for network in found.buy):
+        return f"{buy} pays out no {found.coin}: withdrawals are closed on every network"
+    if _shut(network.deposit for network in found.sell):
+        return f"{sell} takes in no {found.coin}: deposits are closed on every network"
     for exchange, networks in ((buy, found.buy), (sell, found.sell)):
         if not networks:
             return f"{exchange} does not say whether {found.coin} can be moved"

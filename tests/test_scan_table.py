@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from markets.config import FilterConfig, MarketConfig, Opportunity
+from realtime.identity import FAIL
 from realtime.scan_messages import CELLS, make_page, message
 from realtime.scan_table import STATES, Query, ScanTable, View
 from realtime.scan_wire import ShardScan
@@ -87,6 +88,14 @@ def test_the_best_edge_comes_first_and_equal_rows_stay_by_symbol_and_pair() -> N
         "ETH/USDT|binance|okx",
     ]
     assert ids(table, sort="symbol", descending=False)[0] == BTC
+
+
+def test_between_different_coins_of_one_name_there_is_no_edge_to_come_first() -> None:
+    _config, table = priced()
+    first, *others = ids(table)
+    table.identity[table.row[first]] = FAIL
+    table.refresh()
+    assert ids(table) == [*others, first]
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ class Row {
     this.#write(".buy", names(buy.exchange));
     this.#write(".sell", names(sell.exchange));
     this.#write("td.edge", format.bps(cells.edge));
-    this.#part("td.edge").node.classList.toggle("gain", cells.edge > 0);
+    this.#part("td.edge").node.classList.toggle("gain", cells.edge > 0 && !cells.blocked);
     this.#write("td.size", format.amount(cells.size, currency));
     this.#write("td.spread", format.percent(cells.spread), translate("bid %(first)s / bid %(second)s − 1", { first: names(cells.exchange1), second: names(cells.exchange2) }));
     this.#write("td.volumes", `${format.compact(buy.volume)} / ${format.compact(sell.volume)}`);
