@@ -78,7 +78,7 @@ class Sender:
             async with asyncio.timeout(self._timeout_s):
                 answer = await self._send(target, parcel)
         except Unusable as error:
-            answer = Answer("broken", str(error))
+            return Answer("broken", str(error))  # our own words
         except (OSError, aiohttp.ClientError, aiosmtplib.SMTPException) as error:
             answer = trouble(error)
         except Exception as error:
