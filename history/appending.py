@@ -14,22 +14,21 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake.exceptions import DeltaError
 from obstore.exceptions import AlreadyExistsError, BaseError
 
+from history.first_entry import WRITER_VERSION
 from history.lake import Lake, LakeError, log_entry
+from history.logs import ensure, sum_up
 from history.parquet import delta_stats, encoding, file_schema
 from history.partitions import by_partition
 
 logger = logging.getLogger(__name__)
 
-STORE_ERRORS: Final = (LakeError, DeltaError, BaseError, OSError)
+STORE_ERRORS: Final = (LakeError, BaseError, OSError)
 """What a store that fails raises; anything else is a bug."""
 
 CHECKPOINT_EVERY: Final = 100
 """Log entries between checkpoints, so that opening a table reads few of them."""
-
-_WRITER_VERSION: Final = 2  # the protocol's, of what is written here
 
 
 class Appender:
@@ -77,15 +76,13 @@ class Appender:
 
     def _look(self) -> None:
         """Where the log ends, and what of ours is in it already."""
-        delta = self._lake.ensure(self.table)
-        if (needed := delta.protocol().min_writer_version) > _WRITER_VERSION:
+        log = ensure(self._lake, self.table, self._app_id)
+        if (needed := log.min_writer_version) > WRITER_VERSION:
             raise LakeError(f"{self._lake.uri(self.table)} needs writers of protocol version {needed}")
-        names = {field.name for field in delta.schema().fields}
-        if missing := [name for name in file_schema(self.table).names if name not in names]:
+        if missing := [name for name in file_schema(self.table).names if name not in log.columns]:
             raise LakeError(f"{self._lake.uri(self.table)} is of another version: no {', '.join(missing)}")
-        self._version = delta.version()
-        done = delta.transaction_version(self._app_id)
-        self._sequence = max(self._sequence, -1 if done is None else done)
+        self._version = log.version
+        self._sequence = max(self._sequence, log.transactions.get(self._app_id, -1))
 
     def _write(self, date: str, hour: int, rows: pa.Table, sequence: int) -> dict[str, Any]:
         """Store one file; a retry stores the same one again. Returns its `add` action."""
@@ -154,8 +151,6 @@ class Appender:
     def _checkpoint(self) -> None:
         """Sum the log up; a failure costs readers time until the next one, no row."""
         try:
-            delta = self._lake.open(self.table)
-            if delta is not None:
-                delta.create_checkpoint()
+            sum_up(self._lake, self.table)
         except STORE_ERRORS as error:
             logger.warning("no checkpoint of the lake's %s: %s", self.table, error)

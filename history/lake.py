@@ -4,37 +4,24 @@ import datetime
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
-from deltalake import (
-    ColumnProperties,
-    CommitProperties,
-    DeltaTable,
-    PostCommitHookProperties,
-    Transaction,
-    WriterProperties,
-    write_deltalake,
-)
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from django.conf import settings
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import ObjectStore
 
-from history.schema import CLOCK, PARTITIONS, SCHEMA_VERSION, SCHEMAS
+from history.first_entry import first_entry
+from history.schema import CLOCK, SCHEMAS, TIME_COLUMNS
 from history.stores import store_at
 
-TIME_COLUMNS: Final = {"exchange_ts_us", "received_ts_us", "received_mono_ns", "ts_us"}
+if TYPE_CHECKING:
+    from deltalake import DeltaTable, Transaction, WriterProperties
+
+# deltalake is imported where it is used: a collector appends without it (history.logs), and it takes 30 MB.
+
+LOG_FOLDER: Final = "_delta_log"
 _ROW_GROUP_ROWS: Final = 122_880
-_CONFIGURATION: Final = {
-    "delta.checkpointInterval": "100",
-    # A commit per second leaves 3,600 log entries and as many removed files an hour: with the defaults
-    # (a month, a week) every checkpoint would carry millions. Readers need neither beyond their query.
-    "delta.logRetentionDuration": "interval 2 hours",
-    "delta.deletedFileRetentionDuration": "interval 2 hours",
-}
 _APPEND_ATTEMPTS: Final = 5
 _OPEN_ATTEMPTS: Final = 3
 
@@ -43,8 +30,10 @@ class LakeError(Exception):
     """A table cannot be written as it is; the message names it and says why."""
 
 
-def writer_properties(table: str) -> WriterProperties:
+def writer_properties(table: str) -> "WriterProperties":
     """How a table's Parquet is encoded: zstd, times as deltas, the rest as dictionaries."""
+    from deltalake import ColumnProperties, WriterProperties
+
     deltas = {
         name: ColumnProperties(dictionary_enabled=False, encoding="DELTA_BINARY_PACKED")
         for name in SCHEMAS[table].names
@@ -80,11 +69,14 @@ class Lake:
         SCHEMAS[table]
         return f"{self.url}/{table}"
 
-    def open(self, table: str) -> DeltaTable | None:
+    def open(self, table: str) -> "DeltaTable | None":
         """The table at its newest version, None while nothing was ever written to it.
 
         Raises DeltaError or OSError when it cannot be read.
         """
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError, TableNotFoundError
+
         for attempt in range(1, _OPEN_ATTEMPTS + 1):
             try:
                 return DeltaTable(self.uri(table), storage_options=self.storage_options or None)
@@ -99,26 +91,31 @@ class Lake:
         """A table's files. Raises OSError when there can be no such directory."""
         return store_at(self.uri(table), self.storage_options)
 
-    def ensure(self, table: str) -> DeltaTable:
+    def ensure(self, table: str) -> "DeltaTable":
         """The table, created empty when missing; safe when two writers do it at once."""
         if (existing := self.open(table)) is not None:
             return existing
         with suppress(AlreadyExistsError):  # another writer was quicker
-            self.store(table).put(log_entry(0), _first_entry(table), mode="create", use_multipart=False)
+            self.store(table).put(log_entry(0), first_entry(table), mode="create", use_multipart=False)
         opened = self.open(table)
         if opened is None:
             raise LakeError(f"the lake table {table} could not be created at {self.url}")
         return opened
 
-    def append(self, delta: DeltaTable, table: str, rows: pa.Table, app_id: str, version: int) -> None:
+    def append(self, delta: "DeltaTable", table: str, rows: pa.Table, app_id: str, version: int) -> None:
         """Commit rows once: an `app_id` whose transaction `version` is in the table already adds nothing.
 
         Raises what deltalake raises when the store fails; the caller may retry with the same version.
         """
         self.append_all(delta, table, rows, {app_id: version})
 
-    def append_all(self, delta: DeltaTable, table: str, rows: pa.Table, versions: Mapping[str, int]) -> None:
+    def append_all(
+        self, delta: "DeltaTable", table: str, rows: pa.Table, versions: Mapping[str, int]
+    ) -> None:
         """As `append`, with several transactions; one commit has them all, so the first tells of the rest."""
+        from deltalake import Transaction
+        from deltalake.exceptions import CommitFailedError
+
         app_id, version = next(iter(versions.items()))
         for attempt in range(1, _APPEND_ATTEMPTS + 1):
             delta.update_incremental()
@@ -132,7 +129,9 @@ class Lake:
                     raise
 
 
-def _write(delta: DeltaTable, table: str, rows: pa.Table, transactions: list[Transaction]) -> None:
+def _write(delta: "DeltaTable", table: str, rows: pa.Table, transactions: list["Transaction"]) -> None:
+    from deltalake import CommitProperties, PostCommitHookProperties, write_deltalake
+
     write_deltalake(
         delta,
         rows,
@@ -147,20 +146,7 @@ def _write(delta: DeltaTable, table: str, rows: pa.Table, transactions: list[Tra
 
 def log_entry(version: int) -> str:
     """Where a version of a table is written down, relative to the table."""
-    return f"_delta_log/{version:020}.json"
-
-
-def _first_entry(table: str) -> bytes:
-    """What the log of an empty table says, made elsewhere: the library itself lets two writers both begin."""
-    with TemporaryDirectory() as elsewhere:
-        DeltaTable.create(
-            elsewhere,
-            SCHEMAS[table],
-            partition_by=list(PARTITIONS),
-            configuration=_CONFIGURATION,
-            commit_properties=CommitProperties(custom_metadata={"schema_version": str(SCHEMA_VERSION)}),
-        )
-        return Path(elsewhere, log_entry(0)).read_bytes()
+    return f"{LOG_FOLDER}/{version:020}.json"
 
 
 def partition_of(ts_us: int) -> tuple[str, int]:

@@ -8,8 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from history.lake import TIME_COLUMNS
-from history.schema import PARTITIONS, SCHEMAS
+from history.schema import PARTITIONS, SCHEMAS, TIME_COLUMNS
 
 
 @cache

@@ -122,6 +122,8 @@ CLOCK: Final[dict[str, str]] = {
 }
 """The column a table's partitions and time ranges go by."""
 
+TIME_COLUMNS: Final = {"exchange_ts_us", "received_ts_us", "received_mono_ns", "ts_us"}
+
 SORT_ORDER: Final[dict[str, tuple[str, ...]]] = {
     "quotes": ("symbol", "exchange", "received_ts_us"),
     "trades": ("symbol", "exchange", "received_ts_us"),

@@ -20,6 +20,7 @@ from collectors.threads import in_daemon_thread
 from history.appending import STORE_ERRORS, Appender
 from history.buffer import Buffer, StateRow
 from history.lake import Lake
+from history.logs import look as look_at
 from history.losses import Losses
 from history.schema import SCHEMAS, collector_started
 from markets.config import MarketConfig, Shard
@@ -182,10 +183,8 @@ class LakeSink:
         """When a collector of this shard last wrote something, µs since the epoch; None: never."""
 
         def look() -> int | None:
-            tables = [table for name in SCHEMAS if (table := self._lake.open(name))]
-            return max(
-                (when for table in tables if (when := table.transaction_version(self._mark))), default=None
-            )
+            logs = [log for table in SCHEMAS if (log := look_at(self._lake, table, self._mark))]
+            return max((when for log in logs if (when := log.transactions.get(self._mark))), default=None)
 
         return await self._until_it_works(look)
 

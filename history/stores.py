@@ -2,6 +2,7 @@
 
 import datetime
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, cast
 
 from obstore.store import LocalStore, ObjectStore, from_url
@@ -54,3 +55,12 @@ def store_at(uri: str, options: dict[str, str]) -> ObjectStore:
         },
         retry_config={"max_retries": _RETRIES, "retry_timeout": _TIMEOUT},
     )
+
+
+def anything_under(uri: str, options: dict[str, str], folder: str) -> bool:
+    """Whether there are files in a folder of a store; where there is no store, there are none."""
+    if "://" in uri:
+        return any(store_at(uri, options).list(folder, chunk_size=1))
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(os.path.join(uri, folder)) as entries:
+        return any(entries)
+    return False

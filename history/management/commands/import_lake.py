@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from deltalake.exceptions import DeltaError
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
@@ -72,7 +73,7 @@ class Command(BaseCommand):
             raise CommandError(
                 f"stopped after {done} files; run the same command again to go on", returncode=INTERRUPTED
             ) from None
-        except STORE_ERRORS as error:
+        except (*STORE_ERRORS, DeltaError) as error:
             raise CommandError(f"cannot write to the lake at {lake.url}: {error}") from error
         self._tell(outcomes, dry_run)
         self._warn_of_retention(outcomes)
