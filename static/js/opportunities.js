@@ -33,6 +33,7 @@ let typing = null;
 let timer = null;
 let waiting = null; // an answer with rows that are not shown yet
 let drawnAt = -Infinity;
+let drawn = 0; // how many the distributions are of
 
 // --- what to show ----------------------------------------------------------------------------
 
@@ -98,7 +99,7 @@ async function load(now) {
   if (status !== 200) return trouble(status, answer);
   if (offset && offset >= answer.matches) return change(view, Math.floor(Math.max(0, answer.matches - 1) / Number(limit.value)) * Number(limit.value));
   take(answer, now);
-  if (performance.now() - drawnAt > DISTRIBUTIONS_EVERY_MS) distributions();
+  if (performance.now() - drawnAt > DISTRIBUTIONS_EVERY_MS || (matches && !drawn)) distributions();
 }
 
 /** Later pages and other orders are left alone while somebody reads them: only what is shown is brought up to date. */
@@ -194,15 +195,16 @@ function showPlace({ episodes }) {
 
 async function distributions() {
   drawnAt = performance.now();
-  const mine = asked;
+  const of = view;
   const { status, answer } = await request("GET", `/api/opportunities/distributions?${question({ zone })}`);
-  if (status !== 200 || mine !== asked) return;
+  if (status !== 200 || of !== view) return;
+  drawn = answer.considered;
   const short = (ms) => (ms < 1000 ? `${ms} ms` : ms < 60_000 ? `${ms / 1000} s` : ms < 3_600_000 ? `${ms / 60_000} min` : `${ms / 3_600_000} h`);
   drawBars(document.getElementById("durations"), histogramBars({ edges: answer.durations.edges_ms, counts: answer.durations.counts }, short));
   drawBars(document.getElementById("peaks"), histogramBars({ edges: answer.peaks.edges_bps, counts: answer.peaks.counts }, String));
   drawBars(document.getElementById("hours"), answer.hours.map((count, hour) => ({ label: hour % 6 ? "" : String(hour), words: `${hour}:00 – ${hour + 1}:00`, count })));
-  const of = more || answer.considered < matches ? translate("(the newest %(count)s)", { count: format.count(answer.considered) }) : translate("(%(count)s)", { count: format.count(answer.considered) });
-  for (const node of document.querySelectorAll(".of")) text(node, of);
+  const words = more || answer.considered < matches ? translate("(the newest %(count)s)", { count: format.count(answer.considered) }) : translate("(%(count)s)", { count: format.count(answer.considered) });
+  for (const node of document.querySelectorAll(".of")) text(node, words);
   text(document.getElementById("zone"), `(${zone})`);
 }
 
