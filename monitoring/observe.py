@@ -5,6 +5,7 @@ takes longer than `TIMEOUT_S`: what could not be asked is named in it.
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Iterable, Iterator
@@ -13,6 +14,7 @@ from contextvars import Context
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
+import msgspec
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import DatabaseError
@@ -27,7 +29,11 @@ from monitoring.assess import assess
 from monitoring.findings import Finding
 from monitoring.memory import Published, read_published
 from monitoring.observed import Answer, Limits, Observed, Stores
+from monitoring.quality_store import read_quality
+from monitoring.quality_wire import Quality
 from monitoring.stores import read_stores, saved_revision
+
+logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 1.0
 TIMEOUT_S: Final = 2.0
@@ -36,11 +42,12 @@ MINUTE_S: Final = 60.0
 T = TypeVar("T")
 
 
-class FromRedis(Struct, frozen=True):
+class FromRedis(Struct, frozen=True, eq=False):
     """What Redis has to say, itself and for others."""
 
     heartbeats: list[Heartbeat]
     collectors: list[CollectorStatus]
+    quality: Quality
     stores: Stores | None
     published: Published | None
     used_bytes: int
@@ -92,6 +99,7 @@ class Observer:
             heard_since_us=self._heard_since_us,
             heartbeats=beats,
             collectors=() if redis_said is None else tuple(redis_said.collectors),
+            quality=Quality() if redis_said is None else redis_said.quality,
             drops_per_min=self._drops_per_min(beats),
             redis_bytes=None if redis_said is None else redis_said.used_bytes,
             redis_limit_bytes=None if redis_said is None else redis_said.limit_bytes,
@@ -126,11 +134,19 @@ class Observer:
         return FromRedis(
             heartbeats=await read_heartbeats(self._redis),
             collectors=await acollector_statuses(self._redis),
+            quality=await self._quality(),
             stores=await read_stores(self._redis),
             published=await read_published(self._redis),
             used_bytes=int(memory["used_memory"]),
             limit_bytes=int(memory.get("maxmemory", 0)) or None,
         )
+
+    async def _quality(self) -> Quality:
+        try:
+            return await read_quality(self._redis)
+        except (msgspec.MsgspecError, ValueError) as error:  # of another version, during an update
+            logger.debug("a collector's quality report cannot be read: %s", error)
+            return Quality()
 
     async def _ask_database(self) -> int:
         """One question at a time: a database that hangs must not collect threads that wait for it."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from django.core.management import CommandError, call_command, get_commands
+from redis import Redis
 
 from arbsite.environment import BASE_DIR
 from arbsite.management.commands import healthcheck
@@ -69,7 +70,7 @@ def test_development_pins_agree_with_what_the_product_runs_on() -> None:
 
 def test_compose_has_every_part_each_with_a_healthcheck() -> None:
     assert set(SERVICES) == {
-        "postgres", "redis", "migrate", "web", "collector-1", "collector-2", "worker", "beat",
+        "postgres", "redis", "migrate", "web", "collector-1", "collector-2", "worker", "beat", "monitor",
     }  # fmt: skip
     for name, service in SERVICES.items():
         assert service["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}, name
@@ -139,4 +140,9 @@ def test_beat_is_well_while_its_schedule_is_young(tmp_path: Path) -> None:
 
 
 def test_a_web_process_that_does_not_answer_is_not_well() -> None:
-    assert "does not answer" in str(healthcheck.web_problem("http://127.0.0.1:1/api/health"))
+    assert "does not answer" in str(healthcheck.web_problem("http://127.0.0.1:1/healthz"))
+
+
+def test_a_monitor_without_a_heartbeat_is_not_well(empty_redis: Redis) -> None:
+    with pytest.raises(CommandError, match=r"monitor: no monitor on .* has written a heartbeat for 8 s"):
+        call_command("healthcheck", "monitor")

@@ -1,0 +1,341 @@
+"""What is ill, and what is not: one look in, findings in words out."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from msgspec import structs
+
+from markets.heartbeat import Heartbeat, QueueFill
+from markets.runtime import CollectorStatus
+from monitoring.assess import assess, replaced, status
+from monitoring.findings import KINDS, Finding
+from monitoring.latency import Latency
+from monitoring.memory import Memory
+from monitoring.observed import Answer, ChannelTrouble, Disk, LastRun, Limits, Observed
+from monitoring.quality_wire import STALE, SUSPECT, SYMBOL_ROW, ExchangeQuality, Quality
+
+NOW = 1_800_000_000_000_000
+S = 1_000_000
+HOUR = 3600 * S
+LIMITS = Limits()
+
+
+def beat(role: Any, name: str = "", silent_s: float = 1.0, **other: Any) -> Heartbeat:
+    return Heartbeat(
+        role=role,
+        name=name or role,
+        host="desk",
+        pid=4711,
+        started_ts_us=other.pop("started_ts_us", NOW - HOUR),
+        reported_ts_us=NOW - int(silent_s * S),
+        **other,
+    )
+
+
+def exchange(**other: Any) -> ExchangeQuality:
+    about: dict[str, Any] = {
+        "exchange": "okx", "state": "live", "since_us": NOW - HOUR, "symbols": {"live": 20},
+        "heard_ms": 10.0, "age_ms": 10.0, "latency": Latency(20, 40, 60, 90, 1000), "clock_offset_ms": -5.0,
+    }  # fmt: skip
+    return ExchangeQuality(**about | other)
+
+
+def symbols(*states: int) -> Quality:
+    rows = np.zeros(len(states), SYMBOL_ROW)
+    rows["state"] = states
+    rows["since_us"] = NOW - 40 * S
+    rows["age_ms"], rows["gap_ms"] = 40_000, 200
+    names = tuple(("okx", f"C{number}/USDT") for number in range(len(states)))
+    return Quality(at_us=NOW, exchanges=(exchange(),), names=names, rows=rows)
+
+
+PROCESSES = (
+    beat("collector", "collector 1/1"),
+    beat("web", "web desk:1"),
+    beat("worker"),
+    beat("beat"),
+    beat("monitor"),
+)
+COLLECTOR = CollectorStatus("1/1", revision=7)
+WELL = Observed(
+    at_us=NOW,
+    redis=Answer(True),
+    database=Answer(True),
+    saved_revision=7,
+    saved_us=NOW - HOUR,
+    heard_since_us=NOW - HOUR,
+    heartbeats=PROCESSES,
+    collectors=(COLLECTOR,),
+    quality=Quality(at_us=NOW, exchanges=(exchange(),)),
+    redis_bytes=10 * 2**20,
+    redis_limit_bytes=512 * 2**20,
+    disk=Disk(100, 50),
+    runs=(LastRun("compact quotes", "done", NOW - 300 * S, NOW - 300 * S, 600.0),),
+)
+
+
+def look(**other: Any) -> Observed:
+    return structs.replace(WELL, **other)
+
+
+def with_collector(**other: Any) -> Observed:
+    return look(collectors=(structs.replace(COLLECTOR, **other),))
+
+
+def with_process(**other: Any) -> Observed:
+    return look(heartbeats=(beat("web", "web desk:1", **other), *PROCESSES[:1], *PROCESSES[2:]))
+
+
+def with_exchange(**other: Any) -> Observed:
+    return look(quality=Quality(at_us=NOW, exchanges=(exchange(**other),)))
+
+
+def found(now: Observed, limits: Limits = LIMITS) -> dict[str, Finding]:
+    return {finding.key: finding for finding in assess(now, limits)}
+
+
+def test_nothing_is_ill_on_a_desk_that_is_well() -> None:
+    assert found(WELL) == {}
+    assert status(WELL, []) == "ok"
+
+
+ILL: dict[str, tuple[Observed, str, str]] = {
+    "exchange_silent:okx": (
+        with_exchange(state="breaker open", since_us=NOW - 90 * S, reason="too many failed attempts"),
+        "critical",
+        "okx is breaker open: too many failed attempts",
+    ),
+    "symbol_silent:C1/USDT on okx": (
+        look(quality=symbols(0, STALE, 0)),
+        "warning",
+        "C1/USDT on okx is silent for 40 s (usually a quote every 200 ms)",
+    ),
+    "reconnects:okx": (with_exchange(reconnects_per_min=100.0), "critical", "were lost 100 times"),
+    "clock_offset:okx": (with_exchange(clock_offset_ms=3000.0), "warning", "3.0 s ahead of ours"),
+    "latency:okx": (
+        with_exchange(latency=Latency(900, 2500, 3000, 4000, 100)), "warning", "comes 2,500 ms late",
+    ),
+    "bad_frames:okx": (
+        with_exchange(malformed_per_min=40.0, crossed_per_min=2.0), "warning", "40 malformed, 2 crossed",
+    ),
+    "queue_full:web desk:1 LakeSink": (
+        with_process(queues={"LakeSink": QueueFill(10_001, 100_000)}), "warning", "10,001 events wait",
+    ),
+    "drops:web desk:1 LakeSink": (
+        structs.replace(
+            with_process(queues={"LakeSink": QueueFill(0, 100_000, 500)}),
+            drops_per_min={"web desk:1 LakeSink": 480},
+        ),
+        "critical",
+        "dropped 480 events in the last minute",
+    ),
+    "memory:web desk:1": (
+        with_process(rss_bytes=850 * 2**20, memory_limit_bytes=1000 * 2**20), "warning", "850 MB, 85 %",
+    ),
+    "memory:redis": (look(redis_bytes=500 * 2**20), "critical", "98 % of its maxmemory (512 MB)"),
+    "gc:web desk:1": (with_process(gc_gen2_per_min=11.0), "warning", "11 full garbage collections"),
+    "loop_lag:web desk:1": (with_process(loop_lag_ms=2500.0), "warning", "held up for 2,500 ms"),
+    "sockets:web desk:1": (with_process(sockets=1_001), "warning", "1,001 sockets open"),
+    "process_missing:worker": (
+        look(heartbeats=(*PROCESSES[:2], beat("worker", silent_s=30.0), *PROCESSES[3:])),
+        "warning",
+        "worker (process 4711 on desk) has not been heard for 30 s",
+    ),
+    "process_missing:beat": (
+        look(heartbeats=(*PROCESSES[:3], PROCESSES[4])), "warning", "No beat is running.",
+    ),
+    "process_missing:simulator": (look(simulated=True), "critical", "The simulated exchanges are gone."),
+    "process_missing:collector 2/2": (
+        with_collector(shard="1/2"), "critical", "No collector runs shard 2/2.",
+    ),
+    "configuration:collector 1/1": (
+        with_collector(error="saved revision 8 cannot be used: no fee"), "warning", "runs revision 7: saved",
+    ),
+    "lake_write:collector 1/1 LakeSink": (
+        with_collector(sinks={"LakeSink": {"problem": "disk full"}}), "critical", "cannot write: disk full",
+    ),
+    "lake_write:collector 1/1 LakeSink slow": (
+        with_collector(sinks={"LakeSink": {"flush_s": 12.0}}), "warning", "12 s at a time",
+    ),
+    "database:collector 1/1 EpisodeSink": (
+        with_collector(sinks={"EpisodeSink": {"problem": "no answer"}}), "critical", "EpisodeSink of",
+    ),
+    "maintenance_late:compact quotes": (
+        look(runs=(LastRun("compact quotes", "done", NOW - 2 * HOUR, NOW - 2 * HOUR, 600.0),)),
+        "warning",
+        "was last done 2 h ago; it is due every 10 min",
+    ),
+    "maintenance_late:market sync okx": (
+        look(runs=(LastRun("market sync okx", "failed", NOW, None, 3600.0, "403 Forbidden"),)),
+        "warning",
+        "market sync okx failed: 403 Forbidden",
+    ),
+    "redis:redis": (look(redis=Answer(False, "refused")), "critical", "Redis does not answer: refused"),
+    "database:postgresql": (
+        look(database=Answer(False, "OperationalError")), "critical", "does not answer: OperationalError",
+    ),
+    "disk:lake": (look(disk=Disk(1000, 20)), "critical", "2.0 % left"),
+    "alert_delivery:night shift": (
+        look(channels=(ChannelTrouble("night shift", NOW - 60 * S, "401 Unauthorized", 3),)),
+        "warning",
+        "night shift does not take messages (3 wait): 401 Unauthorized",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ILL)
+def test_what_is_ill_is_named_with_words_and_a_remedy(key: str) -> None:
+    now, severity, words = ILL[key]
+    finding = found(now)[key]
+    assert finding.severity == severity
+    assert words in finding.words
+    assert len(finding.remedy) > 20
+    assert finding.since_us <= NOW
+
+
+def test_every_kind_can_be_found() -> None:
+    assert {key.partition(":")[0] for key in ILL} == set(KINDS)
+
+
+@pytest.mark.parametrize("key", set(ILL) - {"redis:redis"})
+def test_one_ill_thing_is_one_finding(key: str) -> None:
+    assert set(found(ILL[key][0])) == {key}
+
+
+def test_while_redis_is_gone_only_that_is_said() -> None:
+    now = look(redis=Answer(False, "gone"), heartbeats=(), collectors=(), quality=Quality())
+    assert set(found(now)) == {"redis:redis"}
+    assert status(now, assess(now, LIMITS)) == "down"
+
+
+# --- exchanges and symbols -----------------------------------------------------------------------
+
+
+def test_an_exchange_without_quotes_is_silent_although_its_connections_live() -> None:
+    mute = with_exchange(symbols={"suspect": 3, "stale": 17}, age_ms=8_000.0)
+    finding = found(mute)["exchange_silent:okx"]
+    assert "its connections are alive" in finding.words
+    assert finding.value == 8.0
+    assert finding.since_us == NOW - 8 * S
+
+
+def test_an_exchange_is_not_silent_while_one_of_its_symbols_talks_or_its_market_sleeps() -> None:
+    assert not found(with_exchange(symbols={"live": 1, "stale": 19}, age_ms=100.0))
+    assert not found(with_exchange(symbols={"quiet": 20}, age_ms=60_000.0))
+
+
+def test_connections_that_are_being_made_are_no_trouble_until_it_takes_too_long() -> None:
+    assert not found(with_exchange(state="connecting", since_us=NOW - 5 * S))
+    assert found(with_exchange(state="connecting", since_us=NOW - 11 * S))["exchange_silent:okx"]
+
+
+def test_symbols_of_a_silent_exchange_are_not_told_one_by_one() -> None:
+    quality = symbols(STALE, STALE)
+    silent = exchange(symbols={"stale": 2}, age_ms=40_000.0)
+    assert set(found(look(quality=structs.replace(quality, exchanges=(silent,))))) == {"exchange_silent:okx"}
+
+
+def test_very_many_silent_symbols_are_summed_up() -> None:
+    keys = found(look(quality=symbols(*[SUSPECT] * 500)))
+    assert len(keys) == 21
+    assert "480 more symbols" in keys["symbol_silent:others on okx"].words
+
+
+# --- processes -----------------------------------------------------------------------------------
+
+
+def test_a_desk_that_just_starts_misses_nobody_yet() -> None:
+    assert not found(look(heartbeats=(), heard_since_us=NOW - 5 * S))
+
+
+def test_a_web_process_that_was_restarted_is_not_missed() -> None:
+    old = beat("web", "web desk:1", silent_s=60.0)
+    new = beat("web", "web desk:2", started_ts_us=NOW - 50 * S)
+    other = beat("web", "web desk:3")
+    beats = (old, other, *PROCESSES[:1], *PROCESSES[2:])
+    assert "process_missing:web desk:1" in found(look(heartbeats=beats))
+    assert replaced((*beats, new), NOW) == {"web desk:1"}
+    assert not found(look(heartbeats=(*beats, new)))
+
+
+def test_one_that_began_stands_for_one_that_is_gone() -> None:
+    gone = (beat("web", "web a:1", silent_s=60.0), beat("web", "web b:1", silent_s=60.0))
+    new = beat("web", "web a:2", started_ts_us=NOW - 50 * S)
+    assert len(replaced((*gone, new), NOW)) == 1
+
+
+def test_a_configuration_may_take_a_moment_to_be_taken_over() -> None:
+    behind = look(saved_revision=8, saved_us=NOW - 2 * S)
+    assert not found(behind)
+    assert "saved is 8" in found(structs.replace(behind, saved_us=NOW - 20 * S))[
+        "configuration:collector 1/1"
+    ].words  # fmt: skip
+
+
+def test_limits_are_the_operators() -> None:
+    now = with_process(gc_gen2_per_min=11.0)
+    assert not found(now, structs.replace(LIMITS, gc_gen2_per_min=12.0))
+
+
+def test_without_a_collector_the_desk_is_down_and_with_a_finding_degraded() -> None:
+    assert status(look(collectors=()), []) == "down"
+    assert status(WELL, [Finding("gc", "web", "warning", NOW, "", "")]) == "degraded"
+
+
+def test_the_worst_comes_first() -> None:
+    now = structs.replace(ILL["memory:web desk:1"][0], disk=Disk(1000, 20))
+    assert [finding.severity for finding in assess(now, LIMITS)] == ["critical", "warning"]
+
+
+# --- since when ----------------------------------------------------------------------------------
+
+
+def later(now: Observed, seconds: float) -> Observed:
+    return structs.replace(now, at_us=now.at_us + int(seconds * S))
+
+
+def keep(memory: Memory, now: Observed) -> dict[str, Finding]:
+    return {finding.key: finding for finding in memory.keep(assess(now, LIMITS), now)}
+
+
+def test_a_finding_keeps_the_time_it_began_until_it_ends() -> None:
+    memory, ill = Memory(), look(disk=Disk(1000, 20))
+    assert keep(memory, ill)["disk:lake"].since_us == NOW
+    assert keep(memory, later(ill, 5))["disk:lake"].since_us == NOW
+    assert not keep(memory, later(WELL, 6))
+    assert keep(memory, later(ill, 7))["disk:lake"].since_us == NOW + 7 * S
+
+
+def test_a_restarted_monitor_goes_on_from_what_was_found_before() -> None:
+    before = assess(look(disk=Disk(1000, 20)), LIMITS)
+    memory = Memory(before)
+    assert keep(memory, later(look(disk=Disk(1000, 20)), 60))["disk:lake"].since_us == NOW
+
+
+def blind(now: Observed) -> Observed:
+    return structs.replace(
+        now, redis=Answer(False, "gone"), heard_since_us=None, heartbeats=(), collectors=(), quality=Quality()
+    )
+
+
+def without_collector(now: Observed) -> Observed:
+    return structs.replace(now, collectors=(), quality=Quality(), heartbeats=PROCESSES[1:])
+
+
+@pytest.mark.parametrize("darkened", [blind, without_collector])
+def test_silence_of_who_would_know_is_no_recovery(darkened: Callable[[Observed], Observed]) -> None:
+    memory = Memory()
+    keep(memory, with_exchange(state="down", reason="refused"))
+    assert "exchange_silent:okx" in keep(memory, darkened(WELL))
+    assert not keep(memory, WELL)
+
+
+def test_after_redis_lost_everything_what_was_missing_stays_so_until_all_had_time_to_speak() -> None:
+    memory, missing = Memory(), ILL["process_missing:beat"][0]
+    keep(memory, missing)
+    keep(memory, blind(WELL))
+    empty = structs.replace(WELL, heartbeats=(), heard_since_us=NOW - 1 * S)
+    assert "process_missing:beat" in keep(memory, empty)
+    assert not keep(memory, structs.replace(WELL, heard_since_us=NOW - 11 * S))
