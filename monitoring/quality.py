@@ -265,8 +265,8 @@ class DataQuality:
         rows["quotes_per_min"] = windows["quotes"].rate(_MINUTE_S, born_ns, now_ns)
         rows["trades_per_min"] = windows["trades"].rate(_MINUTE_S, born_ns, now_ns)
         rows["updates_per_hour"] = windows["hour"].rate(_HOUR_S, born_ns, now_ns)
-        rows["crossed_per_min"] = windows["crossed"].rate(_MINUTE_S, born_ns, now_ns)
-        rows["zero_per_min"] = windows["zero"].rate(_MINUTE_S, born_ns, now_ns)
+        rows["crossed_per_min"] = windows["crossed"].total()
+        rows["zero_per_min"] = windows["zero"].total()
         rows["gaps_per_hour"] = windows["gaps_hour"].total()
         return rows[self._collected()]
 

@@ -12,6 +12,9 @@ Counts = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
 
+LEAST_NS: Final = 10_000_000_000
+"""No rate is reckoned up from less than 10 s."""
+
 _NS_PER_S: Final = 1_000_000_000
 
 
@@ -47,7 +50,7 @@ class Window:
         """How often in `per_s` seconds, by what was seen since `since_ns`, of each thing, if that is less."""
         before_ns = (len(self._counts) - 1) * self._slot_ns
         seen_ns = np.minimum(now_ns - since_ns, before_ns + now_ns % self._slot_ns)
-        return self.total() / np.maximum(seen_ns, self._slot_ns) * (per_s * _NS_PER_S)
+        return self.total() / np.maximum(seen_ns, LEAST_NS) * (per_s * _NS_PER_S)
 
     def moved(self, things: int, new: Places, old: Places) -> Self:
         """The window for other things: the `new` places are the `old` ones, the rest starts empty."""
