@@ -1,0 +1,236 @@
+"""Alert rules and the incidents they made."""
+
+import datetime
+from typing import Any, cast
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Q, QuerySet
+from django.forms.widgets import Script
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.html import format_html
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
+
+from monitoring import channel_admin  # noqa: F401 - its pages are registered by this
+from monitoring.channel_admin import LookOnlyAdmin, shown
+from monitoring.models import Alert, AlertRule, ChannelKind, Severity
+from monitoring.preview import in_words, would_fire
+from realtime import wording
+
+# A shape beside the word, so that state is never colour alone.
+SIGNS = {Severity.INFO: "○", Severity.WARNING: "▲", Severity.CRITICAL: "■"}
+
+
+class RuleForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
+    """A rule with its channels."""
+
+    class Meta:
+        model = AlertRule
+        fields = "__all__"  # noqa: DJ007 - the page names them
+
+    def clean(self) -> dict[str, Any]:
+        """What channels cannot do."""
+        data: dict[str, Any] = super().clean() or {}
+        pagers = [row.name for row in data.get("channels", ()) if row.kind == ChannelKind.PAGERDUTY]
+        if data.get("digest_minutes") and pagers:
+            text = _("%(channel)s opens and closes each incident by itself: leave this 0, or use two rules.")
+            self.add_error("digest_minutes", text % {"channel": pagers[0]})
+        return data
+
+
+@admin.register(AlertRule)
+class AlertRuleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
+    """What makes an incident, and who is told."""
+
+    form = RuleForm
+    list_display = ("name", "enabled", "level", "asks", "told", "now")
+    list_filter = ("enabled", "severity", "what", "channels")
+    search_fields = ("name", "subject")
+    list_select_related = ("filter",)
+    filter_horizontal = ("channels",)
+    readonly_fields = ("would_fire_now",)
+    actions = ("enable", "disable")
+    fieldsets = (
+        (None, {"fields": ("name", "enabled", "what", "severity", "would_fire_now")}),
+        (
+            _("Of opportunities"),
+            {"fields": ("filter", "min_edge_bps", "min_size"), "description": _("Empty for health rules.")},
+        ),
+        (
+            _("Of the desk's health"),
+            {"fields": ("subject", "threshold", "clear_below"), "description": _("Empty for opportunities.")},
+        ),
+        (_("When it fires, and is over"), {"fields": ("for_s", "clear_after_s", "cool_down_s")}),
+        (
+            _("Who is told, and when"),
+            {
+                "fields": (
+                    "channels", "digest_minutes", "remind_minutes", "quiet_from", "quiet_until",
+                    "quiet_zone", "quiet_critical",
+                )
+            },
+        ),
+    )  # fmt: skip
+
+    class Media:
+        css = {"all": ("monitoring/admin.css",)}
+        js = (Script("markets/filter_count.js", type="module"),)  # keeps “would fire now” current
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AlertRule]:
+        """With what fires, and who is told."""
+        rows: QuerySet[AlertRule] = super().get_queryset(request)
+        firing = Count("alerts", Q(alerts__state=Alert.State.FIRING), distinct=True)
+        return rows.prefetch_related("channels").annotate(firing=firing)
+
+    @admin.display(description=_("severity"), ordering="severity")
+    def level(self, row: AlertRule) -> str:
+        """As shape and word."""
+        return f"{SIGNS[Severity(row.severity)]} {row.get_severity_display()}"
+
+    @admin.display(description=_("fires on"), ordering="what")
+    def asks(self, row: AlertRule) -> str:
+        """What it asks, in a line."""
+        return in_words(row)
+
+    @admin.display(description=_("tells"))
+    def told(self, row: AlertRule) -> str:
+        """Its channels."""
+        return ", ".join(channel.name for channel in row.channels.all()) or gettext("nobody: only shown")
+
+    @admin.display(description=_("now"))
+    def now(self, row: Any) -> Any:
+        """What fires, with the way there."""
+        if not row.enabled:
+            return gettext("○ off")
+        if not row.firing:
+            return gettext("● all well") if not row.of_opportunities else gettext("○ nothing")
+        address = reverse("admin:monitoring_alert_changelist")
+        text = ngettext("%(count)s fires", "%(count)s fire", row.firing) % {"count": f"{row.firing:,}"}
+        sign = SIGNS[Severity(row.severity)]
+        return format_html(
+            '<a href="{}?rule__id__exact={}&amp;state__exact=firing">{} {}</a>', address, row.pk, sign, text
+        )
+
+    # --- what it would do ----------------------------------------------------------------------------
+
+    @admin.display(description=_("would fire now for"))
+    def would_fire_now(self, row: AlertRule) -> Any:
+        """On the form; the page's script keeps it current while somebody types."""
+        text = would_fire(row) if row.what else gettext("Choose what it looks at to see.")
+        address = reverse("admin:monitoring_alertrule_preview")
+        return format_html('<output id="selects-now" data-count-url="{}">{}</output>', address, text)
+
+    def get_urls(self) -> list[Any]:
+        """With the address the form's script asks."""
+        preview = path(
+            "preview/", self.admin_site.admin_view(self.preview), name="monitoring_alertrule_preview"
+        )
+        return [preview, *super().get_urls()]
+
+    @method_decorator(require_POST)
+    def preview(self, request: HttpRequest) -> HttpResponse:
+        """What the posted form, saved or not, would fire for, in a line; nothing is stored."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        form = cast(RuleForm, self.get_form(request)(request.POST))
+        form.errors.pop("name", None)  # taken by the rule that is being edited
+        text = would_fire(form.instance) if form.is_valid() else gettext("Correct the form to see.")
+        return HttpResponse(text, content_type="text/plain")
+
+    # --- switches ------------------------------------------------------------------------------------
+
+    @admin.action(description=_("Enable selected %(verbose_name_plural)s"), permissions=["change"])
+    def enable(self, request: HttpRequest, queryset: QuerySet[AlertRule]) -> None:
+        """Switch them on."""
+        self._switch(request, queryset, True)
+
+    @admin.action(description=_("Disable selected %(verbose_name_plural)s"), permissions=["change"])
+    def disable(self, request: HttpRequest, queryset: QuerySet[AlertRule]) -> None:
+        """Switch them off; what they have firing is resolved within a second."""
+        self._switch(request, queryset, False)
+
+    def _switch(self, request: HttpRequest, queryset: QuerySet[AlertRule], enabled: bool) -> None:
+        rows = [row for row in queryset if row.enabled != enabled]
+        ids = [row.pk for row in rows]
+        AlertRule.objects.filter(pk__in=ids).update(enabled=enabled, changed_at=timezone.now())
+        for row in rows:
+            self.log_change(request, row, "Enabled." if enabled else "Disabled.")
+        text = gettext("%(count)d enabled.") if enabled else gettext("%(count)d disabled.")
+        self.message_user(request, text % {"count": len(rows)}, messages.SUCCESS)
+
+
+@admin.register(Alert)
+class AlertAdmin(LookOnlyAdmin):
+    """What fires and what fired, with every message that was sent of it."""
+
+    list_display = ("standing", "level", "title", "began", "lasted", "rule_name", "told")
+    list_display_links = ("standing", "title")
+    list_filter = ("state", "severity", "rule")
+    search_fields = ("subject", "title")
+    date_hierarchy = "fired_at"
+    fieldsets = (
+        (None, {"fields": ("standing", "level", "title", "words", "remedy", "page", "known")}),
+        (_("When"), {"fields": ("began", "fired", "ended", "lasted", "resolved_why")}),
+        (_("Rule"), {"fields": ("rule", "rule_name", "key", "value", "limit")}),
+        (_("Messages"), {"fields": ("told", "reminders", "sent")}),
+    )
+
+    @admin.display(description=_("state"), ordering="state")
+    def standing(self, row: Alert) -> str:
+        """As shape and word."""
+        return f"{'●' if row.state == Alert.State.RESOLVED else '▲'} {row.get_state_display()}"
+
+    @admin.display(description=_("severity"), ordering="severity")
+    def level(self, row: Alert) -> str:
+        """As shape and word."""
+        return f"{SIGNS[Severity(row.severity)]} {row.get_severity_display()}"
+
+    @admin.display(description=_("since (UTC)"), ordering="since")
+    def began(self, row: Alert) -> str:
+        """When it became so."""
+        return _moment(row.since)
+
+    @admin.display(description=_("fired (UTC)"), ordering="fired_at")
+    def fired(self, row: Alert) -> str:
+        """When the rule fired."""
+        return _moment(row.fired_at)
+
+    @admin.display(description=_("resolved (UTC)"), ordering="resolved_at")
+    def ended(self, row: Alert) -> str:
+        """A dash while it goes on."""
+        return _moment(row.resolved_at)
+
+    @admin.display(description=_("lasted"))
+    def lasted(self, row: Alert) -> str:
+        """Until it was resolved, or until now."""
+        until = row.resolved_at or timezone.now()
+        return wording.age(max(0.0, (until - row.since) / datetime.timedelta(milliseconds=1)))
+
+    @admin.display(description=_("page"))
+    def page(self, row: Alert) -> Any:
+        """Where to look."""
+        return format_html('<a href="{}">{}</a>', row.path, row.path) if row.path else "–"
+
+    @admin.display(description=_("facts"))
+    def known(self, row: Alert) -> str:
+        """What was known when it fired."""
+        return render_to_string("admin/monitoring/facts.html", {"facts": row.facts}) if row.facts else "–"
+
+    @admin.display(description=_("messages"))
+    def sent(self, row: Alert) -> str:
+        """Each with its tries."""
+        rows = list(row.deliveries.select_related("channel").prefetch_related("attempts"))
+        if not rows:
+            return "–"
+        return render_to_string("admin/monitoring/deliveries.html", {"deliveries": shown(rows), "to": True})
+
+
+def _moment(at: datetime.datetime | None) -> str:
+    return "–" if at is None else f"{at:%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,85 @@
+"""Rules in words, and what they would fire for now."""
+
+import itertools
+from typing import Final
+
+import msgspec
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+from redis import RedisError
+
+from markets.runtime import redis_client
+from monitoring.findings import Finding
+from monitoring.incidents import subject_of
+from monitoring.memory import FRESH, Published
+from monitoring.models import AlertRule
+from monitoring.selectors import findings_for, opportunities_for
+from realtime import wording
+
+NAMED: Final = 5
+
+
+def in_words(rule: AlertRule) -> str:
+    """What a rule asks, in a line: `exchange silent or down: okx, for 5 min`."""
+    parts = _of_opportunities(rule) if rule.of_opportunities else _of_health(rule)
+    if rule.for_s:
+        parts.append(gettext("for %(time)s") % {"time": wording.age(rule.for_s * 1000)})
+    return ", ".join([str(rule.get_what_display()), *parts])
+
+
+def _of_opportunities(rule: AlertRule) -> list[str]:
+    parts = [] if rule.filter is None else [f"“{rule.filter}”"]
+    if rule.min_edge_bps is not None:
+        parts.append(f"≥ {wording.share(rule.min_edge_bps)} bps")
+    if rule.min_size is not None:
+        parts.append(gettext("size ≥ %(size)s") % {"size": wording.amount(rule.min_size)})
+    return parts
+
+
+def _of_health(rule: AlertRule) -> list[str]:
+    parts = [rule.subject] if rule.subject else []
+    return [*parts, f"≥ {wording.share(rule.threshold)}"] if rule.threshold is not None else parts
+
+
+def would_fire(rule: AlertRule) -> str:
+    """What the rule would fire for if it were saved now, in a sentence."""
+    if rule.of_opportunities:
+        found = opportunities_for(rule, timezone.now()).filter(closed_at=None)
+        return _named([subject_of(row) for row in found[: NAMED + 1]], found.count())
+    findings = current_findings()
+    if findings is None:
+        return gettext("Not known: no monitor tells what it finds. Is `manage.py monitor` running?")
+    lasting_us = timezone.now().timestamp() * 1_000_000 - rule.for_s * 1_000_000
+    beyond = [each for each in findings_for(rule, findings) if _beyond(rule, each)]
+    due = [each.subject for each in beyond if each.since_us <= lasting_us]
+    if not due and beyond:
+        return gettext("Nothing yet: %(what)s will, if it lasts.") % {"what": beyond[0].subject}
+    return _named(due, len(due))
+
+
+def _beyond(rule: AlertRule, finding: Finding) -> bool:
+    if rule.threshold is None:
+        return True
+    return finding.value is not None and finding.value >= rule.threshold
+
+
+def _named(subjects: list[str], count: int) -> str:
+    if not count:
+        return gettext("Nothing.")
+    names = ", ".join(itertools.islice(subjects, NAMED))
+    left = count - NAMED
+    if left <= 0:
+        return names
+    return names + ngettext(" and %(count)d more", " and %(count)d more", left) % {"count": left}
+
+
+def current_findings() -> tuple[Finding, ...] | None:
+    """What the monitor found within the last seconds; None when nobody knows."""
+    try:
+        value = redis_client().get(FRESH)
+    except RedisError:
+        return None
+    try:
+        return None if value is None else msgspec.json.decode(bytes(value), type=Published).findings  # type: ignore[arg-type]
+    except msgspec.MsgspecError:
+        return None
