@@ -25,6 +25,11 @@ class Unable(Exception):
     """This library does not decode frames of that kind."""
 
 
+def as_received(frame: bytes) -> bytes | str:
+    """A message as a client's socket hands it over: JSON as text, protobuf and gzip as bytes."""
+    return frame.decode() if frame[:1] == b"{" else frame
+
+
 class Ours:
     """Our codecs, and the last quote or trade of each symbol, as the engine keeps quotes."""
 
@@ -34,11 +39,12 @@ class Ours:
         from collectors.exchanges import CODECS
 
         decode = CODECS[kind["exchange"]](kind["symbols"]).decode
+        messages = [as_received(frame) for frame in frames]
         book: dict[str, Any] = {}
 
         async def once() -> None:
-            for frame in frames:
-                for event in decode(frame, 1, 1):
+            for message in messages:
+                for event in decode(message, 1, 1):
                     book[event.symbol] = event  # type: ignore[union-attr]
 
         asyncio.run(once())
@@ -118,12 +124,9 @@ class CcxtPro:
 
         exchange = getattr(ccxt.pro, kind["exchange"])()
         exchange.set_markets([self._market(exchange, *names) for names in kind["symbols"].items()])
-        binary = frames[0][:1] != b"{"
         messages = [
-            WSMessage(WSMsgType.BINARY, frame, None)
-            if binary
-            else WSMessage(WSMsgType.TEXT, frame.decode(), None)
-            for frame in frames
+            WSMessage(WSMsgType.TEXT if isinstance(message, str) else WSMsgType.BINARY, message, None)
+            for message in map(as_received, frames)
         ]
 
         async def client() -> Any:

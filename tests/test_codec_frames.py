@@ -50,6 +50,16 @@ def test_a_trade_has_the_takers_side_the_id_as_text_and_the_venues_time(exchange
     assert list(events) == [Trade(exchange, "BTC/USDT", 101.55, 0.25, "sell", "42", T_US, 5, 6)]
 
 
+@pytest.mark.parametrize("exchange", [name for name in CODECS if name != "mexc"])  # one way for protobuf
+@pytest.mark.parametrize("frames", [QUOTES, TRADES], ids=["quote", "trade"])
+def test_a_usual_frame_takes_the_short_way(
+    exchange: str, frames: dict[str, str | bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = codec(exchange)
+    monkeypatch.setattr(short, "push", lambda *_: pytest.fail("took the long way"))
+    assert list(short.decode(frames[exchange])) == decoded(exchange, frames[exchange])[0]
+
+
 @pytest.mark.parametrize("exchange", CODECS)
 @pytest.mark.parametrize("frames", [QUOTES, TRADES], ids=["quote", "trade"])
 def test_bytes_and_text_decode_alike(exchange: str, frames: dict[str, str | bytes]) -> None:

@@ -253,6 +253,14 @@ def test_every_frame_says_what_a_generic_reading_says(exchange: str, channel: st
     assert sum(codec.counts.values()) == (1 if (exchange, channel) == ("bitget", "ticker") else 0)
 
 
+@pytest.mark.parametrize(("exchange", "channel"), FIRST)
+def test_the_short_way_says_of_every_frame_what_the_long_way_says(exchange: str, channel: str) -> None:
+    codec, thorough = (CODECS[exchange](GuessedSymbols({})) for _ in range(2))
+    for frame in frames(exchange, channel):
+        assert list(codec.decode(frame)) == list(Codec.decode(thorough, frame))
+    assert codec.counts == thorough.counts
+
+
 def protobuf_fields(frame: bytes) -> Iterator[tuple[int, Any]]:
     """A plain walk over protobuf's wire format: (field number, varint or bytes)."""
     at = 0

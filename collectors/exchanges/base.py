@@ -1,6 +1,7 @@
 """What one exchange file provides: a data sheet and a pure codec. No sockets, no clock, no Django."""
 
 import re
+import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -30,9 +31,19 @@ Instant = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """A venue's time in µs or ns, number or text."""
 
 INFINITY = float("inf")
+
+Positive = Annotated[float, msgspec.Meta(gt=0.0, le=sys.float_info.max)]
+"""A price or size in a usual frame: checked while it is decoded, NaN fails too."""
+
+Mark = Any
+"""Text that only frames of one kind carry; where frames are bytes it raises TypeError: not usual."""
+
 LONGEST_REQUEST_ID = 10**12
 BAD_FRAME = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
 """All that decoding bytes of somebody else can raise."""
+
+UNUSUAL = (*BAD_FRAME, KeyError, TypeError)
+"""What the short way of `Codec.decode` raises for a frame it is not made for."""
 
 SIDES: dict[str, Side] = {"buy": "buy", "sell": "sell", "Buy": "buy", "Sell": "sell"}
 """The taker's side by the venue's word for it."""
@@ -47,6 +58,13 @@ class Level(Struct, array_like=True, gc=False):
 
     price: Price = None
     size: Price = None
+
+
+class UsualLevel(Struct, array_like=True, gc=False):
+    """A level in a usual frame."""
+
+    price: Positive
+    size: Positive
 
 
 class Topic(NamedTuple):
@@ -175,7 +193,11 @@ class Codec(ABC):
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
     ) -> Sequence[Quote | Trade | Control]:
-        """Decode one wire frame. Never raises on bad input: it counts in `counts` and returns nothing."""
+        """Decode one wire frame. Never raises on bad input: it counts in `counts` and returns nothing.
+
+        Codecs put a short way in front for the frames that nearly all are: one `Mark` looked for, one
+        strict wire type, one event. Whatever does not fit it comes here, and only here is anything counted.
+        """
         try:
             return self.push(frame, received_ts_us, received_mono_ns)
         except BAD_FRAME:
@@ -189,6 +211,12 @@ class Codec(ABC):
         if self.exact:
             wire_type = exact_twin(wire_type)
         return msgspec.json.Decoder(wire_type, strict=False, float_hook=Decimal).decode
+
+    def usual(self, wire_type: type[T]) -> Callable[[bytes | str], T]:
+        """A decoder for the short way, where numbers are `Positive`; for `exact` there is none."""
+        if self.exact:
+            return _no_frame
+        return msgspec.json.Decoder(wire_type, strict=False).decode
 
     def skip(self, kind: str) -> tuple[()]:
         """Count a frame or row that emits nothing."""
@@ -278,6 +306,10 @@ class Codec(ABC):
                 exchange_ts_us, received_ts_us, received_mono_ns, is_history,
             ),
         )  # fmt: skip
+
+
+def _no_frame(frame: bytes | str) -> Any:
+    raise ValueError("all frames go the long way")
 
 
 def _exact(value: Any) -> Any:

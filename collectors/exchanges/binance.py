@@ -5,16 +5,19 @@ it carries no time at all. Trades: `m` true means the buyer was the maker, so th
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Struct, ValidationError
 
 from collectors.exchanges.base import (
+    UNUSUAL,
     Codec,
     Control,
     DataSheet,
     Instant,
+    Mark,
+    Positive,
     Price,
     Topic,
     compact,
@@ -23,6 +26,8 @@ from collectors.exchanges.base import (
 from markets.events import Quote, Side, Trade
 
 MICROSECONDS_FROM = 10**14  # as ms that is the year 5138: such a time came from `timeUnit=MICROSECOND`
+QUOTE: Mark = '@bookTicker"'
+TRADE: Mark = '"data":{"e":"trade",'
 QUOTES = ("", "bookTicker")  # spot sends no `e` here, other Binance markets do
 TAKER: dict[bool | None, Side | None] = {True: "sell", False: "buy", None: None}
 
@@ -47,6 +52,32 @@ class _Combined(Struct, gc=False):
     """`/stream` wraps what `/ws` sends raw."""
 
     data: _Data
+
+
+class _Quote(Struct, gc=False):
+    s: str
+    b: Positive
+    B: Positive
+    a: Positive
+    A: Positive
+    e: Literal["bookTicker"] = "bookTicker"
+
+
+class _QuotePush(Struct, gc=False):
+    data: _Quote
+
+
+class _Trade(Struct, gc=False):
+    s: str
+    t: int
+    p: Positive
+    q: Positive
+    T: Annotated[int, msgspec.Meta(ge=0, lt=MICROSECONDS_FROM)]
+    m: bool
+
+
+class _TradePush(Struct, gc=False):
+    data: _Trade
 
 
 class _Kind(Struct):
@@ -89,6 +120,8 @@ class Binance(Codec):
         super().__init__(symbols, exact=exact)
         self._combined = self.decoder(_Combined)
         self._raw = self.decoder(_Data)
+        self._quote = self.usual(_QuotePush)
+        self._trade = self.usual(_TradePush)
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Stream names are lower-case."""
@@ -105,6 +138,32 @@ class Binance(Codec):
     def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:
         """As `subscribe`."""
         return _request("UNSUBSCRIBE", topics, request_id)
+
+    def decode(
+        self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
+    ) -> Sequence[Quote | Trade | Control]:
+        """The short way for usual frames."""
+        try:
+            if QUOTE in frame:
+                quote = self._quote(frame).data
+                if quote.b <= quote.a:
+                    return (
+                        Quote(
+                            self._key, self.symbols[quote.s], quote.b, quote.B, quote.a, quote.A, None,
+                            received_ts_us, received_mono_ns,
+                        ),
+                    )  # fmt: skip
+            elif TRADE in frame:
+                trade = self._trade(frame).data
+                return (
+                    Trade(
+                        self._key, self.symbols[trade.s], trade.p, trade.q, "sell" if trade.m else "buy",
+                        str(trade.t), trade.T * 1000, received_ts_us, received_mono_ns,
+                    ),
+                )  # fmt: skip
+        except UNUSUAL:
+            pass
+        return super().decode(frame, received_ts_us, received_mono_ns)
 
     def push(
         self, frame: bytes | str, received_ts_us: int, received_mono_ns: int

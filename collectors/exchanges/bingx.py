@@ -15,10 +15,13 @@ from msgspec import Struct
 
 from collectors.exchanges.base import (
     NOT_EMPTY,
+    UNUSUAL,
     Codec,
     Control,
     DataSheet,
+    Mark,
     Millis,
+    Positive,
     Price,
     Topic,
     compact,
@@ -30,6 +33,8 @@ from markets.events import Quote, Trade
 
 QUOTES, TRADES = "bookTicker", "trade"
 OURS = frozenset((QUOTES, TRADES))
+QUOTE: Mark = f'@{QUOTES}"'.encode()
+TRADE: Mark = f'@{TRADES}"'.encode()
 FROZEN_AFTER_MS = 5000
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_WINDOW = 31
@@ -56,6 +61,33 @@ class _Data(Struct, gc=False):
 class _Push(Struct, gc=False):
     dataType: str
     data: _Data | Annotated[list[_Data], NOT_EMPTY]
+
+
+class _Quote(Struct, gc=False):
+    E: Millis
+    s: str
+    b: Positive
+    B: Positive
+    a: Positive
+    A: Positive
+    T: Millis | None = None
+
+
+class _QuotePush(Struct, gc=False):
+    data: _Quote
+
+
+class _Trade(Struct, gc=False):
+    s: str
+    t: Annotated[str, NOT_EMPTY]
+    p: Positive
+    q: Positive
+    T: Millis
+    m: bool
+
+
+class _TradePush(Struct, gc=False):
+    data: _Trade
 
 
 class _Answer(Struct):
@@ -88,6 +120,8 @@ class BingX(Codec):
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
         self._push = self.decoder(_Push)
+        self._quote = self.usual(_QuotePush)
+        self._trade = self.usual(_TradePush)
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """`dataType` names."""
@@ -103,6 +137,34 @@ class BingX(Codec):
     def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:
         """As `subscribe`."""
         return compact({"id": str(request_id), "reqType": "unsub", "dataType": topics[0].name})
+
+    def decode(
+        self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
+    ) -> Sequence[Quote | Trade | Control]:
+        """The short way for usual frames."""
+        try:
+            text = inflated(frame)
+            if QUOTE in text:
+                quote = self._quote(text).data
+                is_fresh = quote.T is None or quote.E - quote.T <= FROZEN_AFTER_MS
+                if is_fresh and quote.b <= quote.a:
+                    return (
+                        Quote(
+                            self._key, self.symbols[quote.s], quote.b, quote.B, quote.a, quote.A,
+                            quote.E * 1000, received_ts_us, received_mono_ns,
+                        ),
+                    )  # fmt: skip
+            elif TRADE in text:
+                trade = self._trade(text).data
+                return (
+                    Trade(
+                        self._key, self.symbols[trade.s], trade.p, trade.q, "sell" if trade.m else "buy",
+                        trade.t, trade.T * 1000, received_ts_us, received_mono_ns,
+                    ),
+                )  # fmt: skip
+        except UNUSUAL:
+            pass
+        return super().decode(frame, received_ts_us, received_mono_ns)
 
     def push(
         self, frame: bytes | str, received_ts_us: int, received_mono_ns: int

@@ -5,7 +5,7 @@ Facts: bitget docs and live probes (2026-09). `books1` is the best bid/ask, a sn
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -13,21 +13,28 @@ from msgspec import Struct
 from collectors.exchanges.base import (
     NOT_EMPTY,
     SIDES,
+    UNUSUAL,
     Codec,
     Control,
     DataSheet,
     Level,
+    Mark,
     Millis,
+    Positive,
     Price,
     Topic,
+    UsualLevel,
     compact,
     plain_text,
     topics_in,
 )
-from markets.events import Quote, Trade
+from markets.events import Quote, Side, Trade
 
 QUOTES, TICKERS, TRADES = "books1", "ticker", "trade"
 OURS = frozenset((QUOTES, TICKERS, TRADES))
+QUOTE: Mark = f'"instType":"SPOT","channel":"{QUOTES}"'
+TICKER: Mark = f'"instType":"SPOT","channel":"{TICKERS}"'
+TRADE: Mark = f'"instType":"SPOT","channel":"{TRADES}"'
 
 
 class _Arg(Struct, gc=False):
@@ -57,6 +64,48 @@ class _Push(Struct, gc=False):
     arg: _Arg
     data: Annotated[list[_Row], NOT_EMPTY]
     action: str = ""
+
+
+class _Instrument(Struct, gc=False):
+    instId: str
+
+
+class _Book(Struct, gc=False):
+    asks: tuple[UsualLevel]
+    bids: tuple[UsualLevel]
+    ts: Millis
+
+
+class _QuotePush(Struct, gc=False):
+    arg: _Instrument
+    data: tuple[_Book]
+
+
+class _Ticker(Struct, gc=False):
+    instId: str
+    bidPr: Positive
+    askPr: Positive
+    bidSz: Positive
+    askSz: Positive
+    ts: Millis
+
+
+class _TickerPush(Struct, gc=False):
+    data: tuple[_Ticker]
+
+
+class _Trade(Struct, gc=False):
+    ts: Millis
+    price: Positive
+    size: Positive
+    side: Side
+    tradeId: Annotated[str, NOT_EMPTY]
+
+
+class _TradePush(Struct, gc=False):
+    action: Literal["snapshot", "update"]
+    arg: _Instrument
+    data: Annotated[list[_Trade], NOT_EMPTY]
 
 
 class _Answer(Struct):
@@ -90,6 +139,9 @@ class Bitget(Codec):
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
         self._push = self.decoder(_Push)
+        self._quote = self.usual(_QuotePush)
+        self._ticker = self.usual(_TickerPush)
+        self._trade = self.usual(_TradePush)
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Named `channel:instId`; on the wire they are objects."""
@@ -109,6 +161,46 @@ class Bitget(Codec):
     def ping(self, request_id: int) -> str:
         """Plain text, not JSON."""
         return "ping"
+
+    def decode(
+        self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
+    ) -> Sequence[Quote | Trade | Control]:
+        """The short way for usual frames."""
+        try:
+            if QUOTE in frame:
+                push = self._quote(frame)
+                (book,) = push.data
+                (bid,), (ask,) = book.bids, book.asks
+                if bid.price <= ask.price:
+                    return (
+                        Quote(
+                            self._key, self.symbols[push.arg.instId],
+                            bid.price, bid.size, ask.price, ask.size,
+                            book.ts * 1000, received_ts_us, received_mono_ns,
+                        ),
+                    )  # fmt: skip
+            elif TRADE in frame:
+                trades = self._trade(frame)
+                symbol, is_history = self.symbols[trades.arg.instId], trades.action == "snapshot"
+                return [
+                    Trade(
+                        self._key, symbol, row.price, row.size, row.side, row.tradeId,
+                        row.ts * 1000, received_ts_us, received_mono_ns, is_history,
+                    )
+                    for row in trades.data
+                ]  # fmt: skip
+            elif TICKER in frame:
+                (row,) = self._ticker(frame).data
+                if row.bidPr <= row.askPr:
+                    return (
+                        Quote(
+                            self._key, self.symbols[row.instId], row.bidPr, row.bidSz, row.askPr, row.askSz,
+                            row.ts * 1000, received_ts_us, received_mono_ns,
+                        ),
+                    )  # fmt: skip
+        except UNUSUAL:
+            pass
+        return super().decode(frame, received_ts_us, received_mono_ns)
 
     def push(
         self, frame: bytes | str, received_ts_us: int, received_mono_ns: int

@@ -13,19 +13,25 @@ from msgspec import Struct
 from collectors.exchanges.base import (
     NOT_EMPTY,
     SIDES,
+    UNUSUAL,
     Codec,
     Control,
     DataSheet,
     Level,
+    Mark,
     Millis,
+    Positive,
     Price,
     Topic,
+    UsualLevel,
     compact,
     request_id,
 )
 from markets.events import Quote, Trade
 
 QUOTES, TRADES = "orderbook.1.", "publicTrade."
+QUOTE: Mark = f'"topic":"{QUOTES}'
+TRADE: Mark = f'"topic":"{TRADES}'
 
 
 class _Book(Struct, gc=False):
@@ -49,6 +55,31 @@ class _Push(Struct, gc=False):
     type: str = ""
     ts: Millis | None = None
     cts: Millis | None = None
+
+
+class _UsualBook(Struct, gc=False):
+    s: str
+    b: tuple[UsualLevel]
+    a: tuple[UsualLevel]
+
+
+class _QuotePush(Struct, gc=False):
+    ts: Millis
+    data: _UsualBook
+    cts: Millis | None = None
+
+
+class _UsualTrade(Struct, gc=False):
+    i: Annotated[str, NOT_EMPTY]
+    T: Millis
+    p: Positive
+    v: Positive
+    S: str
+    s: str
+
+
+class _TradePush(Struct, gc=False):
+    data: Annotated[list[_UsualTrade], NOT_EMPTY]
 
 
 class _Answer(Struct):
@@ -83,6 +114,8 @@ class Bybit(Codec):
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
         self._push = self.decoder(_Push)
+        self._quote = self.usual(_QuotePush)
+        self._trade = self.usual(_TradePush)
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Level 1 of the book, and public trades."""
@@ -99,6 +132,35 @@ class Bybit(Codec):
     def ping(self, request_id: int) -> str:
         """Every 20 s."""
         return compact({"req_id": str(request_id), "op": "ping"})
+
+    def decode(
+        self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
+    ) -> Sequence[Quote | Trade | Control]:
+        """The short way for usual frames."""
+        try:
+            if QUOTE in frame:
+                push = self._quote(frame)
+                book = push.data
+                (bid,), (ask,) = book.b, book.a
+                time = push.ts if push.cts is None else push.cts
+                if bid.price <= ask.price:
+                    return (
+                        Quote(
+                            self._key, self.symbols[book.s], bid.price, bid.size, ask.price, ask.size,
+                            time * 1000, received_ts_us, received_mono_ns,
+                        ),
+                    )  # fmt: skip
+            elif TRADE in frame:
+                return [
+                    Trade(
+                        self._key, self.symbols[row.s], row.p, row.v, SIDES[row.S], row.i, row.T * 1000,
+                        received_ts_us, received_mono_ns,
+                    )
+                    for row in self._trade(frame).data
+                ]  # fmt: skip
+        except UNUSUAL:
+            pass
+        return super().decode(frame, received_ts_us, received_mono_ns)
 
     def push(
         self, frame: bytes | str, received_ts_us: int, received_mono_ns: int

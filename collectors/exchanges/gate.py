@@ -13,20 +13,25 @@ from msgspec import Struct
 from collectors.exchanges.base import (
     NOT_EMPTY,
     SIDES,
+    UNUSUAL,
     Codec,
     Control,
     DataSheet,
+    Mark,
     Millis,
+    Positive,
     Price,
     Topic,
     compact,
     request_id,
 )
-from markets.events import Quote, Trade
+from markets.events import Quote, Side, Trade
 
 QUOTES, TRADES = "spot.book_ticker", "spot.trades"
 NEWER_TRADES = "spot.trades_v2"
 OURS = frozenset((QUOTES, TRADES, NEWER_TRADES))
+QUOTE: Mark = f'"channel":"{QUOTES}","event":"update"'
+TRADE: Mark = f'"channel":"{TRADES}","event":"update"'
 MS_DIGITS = 15  # more are no time (base.NO_SUCH_MS)
 
 
@@ -51,6 +56,32 @@ class _Push(Struct, gc=False):
     channel: str
     event: str
     result: _Result | Annotated[list[_Result], NOT_EMPTY]
+
+
+class _Quote(Struct, gc=False):
+    t: Millis
+    s: str
+    b: Positive
+    B: Positive
+    a: Positive
+    A: Positive
+
+
+class _QuotePush(Struct, gc=False):
+    result: _Quote
+
+
+class _Trade(Struct, gc=False):
+    id: int
+    create_time_ms: str
+    side: Side
+    currency_pair: str
+    amount: Positive
+    price: Positive
+
+
+class _TradePush(Struct, gc=False):
+    result: _Trade
 
 
 class _Error(Struct):
@@ -87,6 +118,8 @@ class Gate(Codec):
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
         self._push = self.decoder(_Push)
+        self._quote = self.usual(_QuotePush)
+        self._trade = self.usual(_TradePush)
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Named `channel:pair`; on the wire they are two fields."""
@@ -106,6 +139,32 @@ class Gate(Codec):
     def ping(self, request_id: int) -> str:
         """Answered by `spot.pong`."""
         return compact({"channel": "spot.ping"})
+
+    def decode(
+        self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
+    ) -> Sequence[Quote | Trade | Control]:
+        """The short way for usual frames."""
+        try:
+            if QUOTE in frame:
+                quote = self._quote(frame).result
+                if quote.b <= quote.a:
+                    return (
+                        Quote(
+                            self._key, self.symbols[quote.s], quote.b, quote.B, quote.a, quote.A,
+                            quote.t * 1000, received_ts_us, received_mono_ns,
+                        ),
+                    )  # fmt: skip
+            elif TRADE in frame:
+                trade = self._trade(frame).result
+                return (
+                    Trade(
+                        self._key, self.symbols[trade.currency_pair], trade.price, trade.amount, trade.side,
+                        str(trade.id), _exact_us(trade.create_time_ms), received_ts_us, received_mono_ns,
+                    ),
+                )  # fmt: skip
+        except UNUSUAL:
+            pass
+        return super().decode(frame, received_ts_us, received_mono_ns)
 
     def push(
         self, frame: bytes | str, received_ts_us: int, received_mono_ns: int

@@ -6,28 +6,37 @@ and a welcome frame precedes the first request. Unknown symbols are acked and st
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import (
+    NOT_EMPTY,
     SIDES,
+    UNUSUAL,
     Codec,
     Control,
     DataSheet,
     Instant,
     Level,
+    Mark,
     Millis,
+    Positive,
     Price,
     Topic,
+    UsualLevel,
     compact,
     request_id,
 )
-from markets.events import Quote, Trade
+from markets.events import Quote, Side, Trade
 
 QUOTES, TICKERS, TRADES = "/spotMarket/level1", "/market/ticker", "/market/match"
 OURS = (QUOTES, TICKERS, TRADES)
+QUOTE: Mark = f'"topic":"{QUOTES}:'
+TICKER: Mark = f'"topic":"{TICKERS}:'
+TRADE: Mark = f'"topic":"{TRADES}:'
+QUOTE_ID, TICKER_ID = len(QUOTES) + 1, len(TICKERS) + 1  # where in a topic the native id begins
 
 
 class _Data(Struct, gc=False):
@@ -52,6 +61,43 @@ class _Push(Struct, gc=False):
     topic: str
     data: _Data
     subject: str = ""
+
+
+class _Book(Struct, gc=False):
+    asks: UsualLevel
+    bids: UsualLevel
+    timestamp: Millis
+
+
+class _QuotePush(Struct, gc=False):
+    topic: str
+    data: _Book
+
+
+class _Ticker(Struct, gc=False):
+    bestAsk: Positive
+    bestBidSize: Positive
+    bestAskSize: Positive
+    bestBid: Positive
+    time: Millis | None = None
+
+
+class _TickerPush(Struct, gc=False):
+    data: _Ticker
+    topic: str
+
+
+class _Trade(Struct, gc=False):
+    symbol: str
+    side: Side
+    size: Positive
+    price: Positive
+    time: Instant
+    tradeId: Annotated[str, NOT_EMPTY]
+
+
+class _TradePush(Struct, gc=False):
+    data: _Trade
 
 
 class _Answer(Struct):
@@ -88,6 +134,9 @@ class KuCoin(Codec):
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
         self._push = self.decoder(_Push)
+        self._quote = self.usual(_QuotePush)
+        self._ticker = self.usual(_TickerPush)
+        self._trade = self.usual(_TradePush)
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Level 1 and matches."""
@@ -107,6 +156,46 @@ class KuCoin(Codec):
     def ping(self, request_id: int) -> str:
         """Every `pingInterval` of the token reply: 18 s."""
         return compact({"id": str(request_id), "type": "ping"})
+
+    def decode(
+        self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
+    ) -> Sequence[Quote | Trade | Control]:
+        """The short way for usual frames."""
+        try:
+            if QUOTE in frame:
+                push = self._quote(frame)
+                book = push.data
+                bid, ask = book.bids, book.asks
+                if bid.price <= ask.price:
+                    return (
+                        Quote(
+                            self._key, self.symbols[push.topic[QUOTE_ID:]],
+                            bid.price, bid.size, ask.price, ask.size,
+                            book.timestamp * 1000, received_ts_us, received_mono_ns,
+                        ),
+                    )  # fmt: skip
+            elif TRADE in frame:
+                trade = self._trade(frame).data
+                return (
+                    Trade(
+                        self._key, self.symbols[trade.symbol], trade.price, trade.size, trade.side,
+                        trade.tradeId, trade.time // 1000, received_ts_us, received_mono_ns,
+                    ),
+                )  # fmt: skip
+            elif TICKER in frame:
+                ticker = self._ticker(frame)
+                row = ticker.data
+                if row.bestBid <= row.bestAsk:
+                    return (
+                        Quote(
+                            self._key, self.symbols[ticker.topic[TICKER_ID:]],
+                            row.bestBid, row.bestBidSize, row.bestAsk, row.bestAskSize,
+                            None if row.time is None else row.time * 1000, received_ts_us, received_mono_ns,
+                        ),
+                    )  # fmt: skip
+        except UNUSUAL:
+            pass
+        return super().decode(frame, received_ts_us, received_mono_ns)
 
     def push(
         self, frame: bytes | str, received_ts_us: int, received_mono_ns: int

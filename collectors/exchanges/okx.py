@@ -13,22 +13,29 @@ from msgspec import Struct
 from collectors.exchanges.base import (
     NOT_EMPTY,
     SIDES,
+    UNUSUAL,
     Codec,
     Control,
     DataSheet,
     Level,
+    Mark,
     Millis,
+    Positive,
     Price,
     Topic,
+    UsualLevel,
     compact,
     plain_text,
     request_id,
     topics_in,
 )
-from markets.events import Quote, Trade
+from markets.events import Quote, Side, Trade
 
 QUOTES, TICKERS, TRADES, ALL_TRADES = "bbo-tbt", "tickers", "trades", "trades-all"
 OURS = frozenset((QUOTES, TICKERS, TRADES, ALL_TRADES))
+QUOTE: Mark = f'"channel":"{QUOTES}"'
+TICKER: Mark = f'"channel":"{TICKERS}"'
+TRADE: Mark = f'"channel":"{TRADES}"'
 CLOSING_SOON = "64008"  # a notice about 60 s before a service upgrade
 
 
@@ -57,6 +64,47 @@ class _Row(Struct, gc=False):
 class _Push(Struct, gc=False):
     arg: _Arg
     data: Annotated[list[_Row], NOT_EMPTY]
+
+
+class _Instrument(Struct, gc=False):
+    instId: str
+
+
+class _Book(Struct, gc=False):
+    asks: tuple[UsualLevel]
+    bids: tuple[UsualLevel]
+    ts: Millis
+
+
+class _QuotePush(Struct, gc=False):
+    arg: _Instrument
+    data: tuple[_Book]
+
+
+class _Ticker(Struct, gc=False):
+    instId: str
+    askPx: Positive
+    askSz: Positive
+    bidPx: Positive
+    bidSz: Positive
+    ts: Millis
+
+
+class _TickerPush(Struct, gc=False):
+    data: tuple[_Ticker]
+
+
+class _Trade(Struct, gc=False):
+    instId: str
+    tradeId: Annotated[str, NOT_EMPTY]
+    px: Positive
+    sz: Positive
+    side: Side
+    ts: Millis
+
+
+class _TradePush(Struct, gc=False):
+    data: tuple[_Trade]
 
 
 class _Answer(Struct):
@@ -91,6 +139,9 @@ class Okx(Codec):
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
         self._push = self.decoder(_Push)
+        self._quote = self.usual(_QuotePush)
+        self._ticker = self.usual(_TickerPush)
+        self._trade = self.usual(_TradePush)
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Named `channel:instId`; on the wire they are objects."""
@@ -110,6 +161,44 @@ class Okx(Codec):
     def ping(self, request_id: int) -> str:
         """Plain text, not JSON."""
         return "ping"
+
+    def decode(
+        self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
+    ) -> Sequence[Quote | Trade | Control]:
+        """The short way for usual frames."""
+        try:
+            if QUOTE in frame:
+                push = self._quote(frame)
+                (book,) = push.data
+                (bid,), (ask,) = book.bids, book.asks
+                if bid.price <= ask.price:
+                    return (
+                        Quote(
+                            self._key, self.symbols[push.arg.instId],
+                            bid.price, bid.size, ask.price, ask.size,
+                            book.ts * 1000, received_ts_us, received_mono_ns,
+                        ),
+                    )  # fmt: skip
+            elif TRADE in frame:
+                (trade,) = self._trade(frame).data
+                return (
+                    Trade(
+                        self._key, self.symbols[trade.instId], trade.px, trade.sz, trade.side, trade.tradeId,
+                        trade.ts * 1000, received_ts_us, received_mono_ns,
+                    ),
+                )  # fmt: skip
+            elif TICKER in frame:
+                (row,) = self._ticker(frame).data
+                if row.bidPx <= row.askPx:
+                    return (
+                        Quote(
+                            self._key, self.symbols[row.instId], row.bidPx, row.bidSz, row.askPx, row.askSz,
+                            row.ts * 1000, received_ts_us, received_mono_ns,
+                        ),
+                    )  # fmt: skip
+        except UNUSUAL:
+            pass
+        return super().decode(frame, received_ts_us, received_mono_ns)
 
     def push(
         self, frame: bytes | str, received_ts_us: int, received_mono_ns: int
