@@ -18,8 +18,9 @@ from markets.models import OpportunityFilter
 from monitoring.findings import Finding
 from monitoring.memory import FRESH, Published
 from monitoring.messages import Message
-from monitoring.models import Alert, AlertChannel, AlertRule, Delivery, DeliveryAttempt
+from monitoring.models import Alert, AlertChannel, AlertRule, Delivery, DeliveryAttempt, What
 from monitoring.secrets import UnreadableSecret
+from monitoring.seed import RULES, seed_rules
 from realtime.services import save_episodes
 from tests.test_alert_rules_at_work import seen
 
@@ -264,6 +265,17 @@ def test_a_filter_that_a_rule_looks_at_cannot_be_deleted_unawares(pages: Client)
     shown = text(pages, reverse("admin:markets_opportunityfilter_delete", args=[row.pk]))
     assert "wide ones" in shown
     assert OpportunityFilter.objects.filter(pk=row.pk).exists()
+
+
+def test_a_new_desk_has_a_rule_for_every_kind_of_finding_and_keeps_what_the_operator_made_of_them(
+    pages: Client,
+) -> None:
+    assert seed_rules() == len(RULES)
+    assert {rule.what for rule in AlertRule.objects.all()} == set(What.values)
+    assert all(rule.enabled != rule.of_opportunities for rule in AlertRule.objects.all())
+    AlertRule.objects.exclude(what=What.REDIS).delete()
+    assert seed_rules() == 0
+    assert "Redis is down" in text(pages, page("alertrule_changelist"))
 
 
 # --- incidents ---------------------------------------------------------------------------------------

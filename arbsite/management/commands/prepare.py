@@ -33,6 +33,7 @@ class Command(BaseCommand):
         """Do all of it, in order."""
         call_command("migrate", interactive=False, verbosity=0)
         call_command("seed", **({"simulator": simulator, "traps": True} if simulator else {}))
+        call_command("seed_rules", verbosity=0)
         if not Instrument.objects.filter(synced_at__isnull=False).exists():
             # The worker's first jobs; eight catalogues take too long to keep the page waiting for them.
             sync_markets.delay()
