@@ -18,6 +18,9 @@ from monitoring.observed import LastRun, Limits, Observed
 GRACE_S: Final = 10.0
 """A process that was never heard may still be starting so long after we began to listen."""
 
+STARTING_S: Final = 30.0
+"""So long after its start a process may still load what it needs, and hold itself up with it."""
+
 CRITICAL_FILL_PCT: Final = 90.0
 CRITICAL_MEMORY_PCT: Final = 95.0
 CRITICAL_DISK_PCT: Final = 3.0
@@ -194,7 +197,8 @@ def _of_process(beat: Heartbeat, now: Observed, limits: Limits) -> Iterator[Find
             "It holds events up. Restart it if it lasts, and report what it was doing.",
             beat.gc_gen2_per_min, limits.gc_gen2_per_min,
         )  # fmt: skip
-    if beat.loop_lag_ms is not None and beat.loop_lag_ms > limits.loop_lag_ms:
+    young = now.at_us - beat.started_ts_us < STARTING_S * 1e6
+    if beat.loop_lag_ms is not None and beat.loop_lag_ms > limits.loop_lag_ms and not young:
         yield Finding(
             "loop_lag", beat.name, "warning", now.at_us,
             f"{beat.name} was held up for {beat.loop_lag_ms:,.0f} ms: what comes in waits so long.",

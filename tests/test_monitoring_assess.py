@@ -274,6 +274,10 @@ def test_a_configuration_may_take_a_moment_to_be_taken_over() -> None:
     ].words  # fmt: skip
 
 
+def test_a_process_that_starts_may_hold_itself_up() -> None:
+    assert not found(with_process(loop_lag_ms=2500.0, started_ts_us=NOW - 20 * S))
+
+
 def test_limits_are_the_operators() -> None:
     now = with_process(gc_gen2_per_min=11.0)
     assert not found(now, structs.replace(LIMITS, gc_gen2_per_min=12.0))
