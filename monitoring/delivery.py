@@ -107,20 +107,23 @@ class Line:
         self._sending = sending
         self._budget: Budget | None = None  # known once it was looked up what was sent lately
         self._patience = Patience()
+        self._hurry = False  # what was put off for the channel's sake is to be sent now
         self._due = asyncio.Event()
         self._stopping = asyncio.Event()
         self._task = asyncio.create_task(self._keep_going(), name=f"alerts to {destination.name}")
 
     def look(self, destination: Destination) -> None:
-        """Something is due for it; its row may have changed."""
+        """Something waits for it; its row may have changed."""
         was, self._to = self._to, destination
+        if (was.per_second, was.per_minute) != (destination.per_second, destination.per_minute):
+            self._budget = None
         if (was.kind, was.settings, was.sealed_secret) != (
             destination.kind, destination.settings, destination.sealed_secret,
         ):  # fmt: skip
-            self._patience.worked()  # it was mended, perhaps: it need not wait for its turn
-        if (was.per_second, was.per_minute) != (destination.per_second, destination.per_minute):
-            self._budget = None
-        self._due.set()
+            self._patience.worked()  # it was mended, perhaps
+            self._hurry = True
+        if destination.due or self._hurry:
+            self._due.set()
 
     async def close(self) -> None:
         """Bring to an end what is being sent."""
@@ -150,6 +153,9 @@ class Line:
             await self._pause(min(wait_s, LOOK_EVERY_S))
             self._due.set()
             return False
+        if self._hurry:
+            await _in_database(partial(dispatch.hurry, self._to.id, timezone.now()))
+            self._hurry = False
         free = budget.free(time.monotonic())
         taken = await _in_database(partial(dispatch.take, self._to, timezone.now(), free))
         if taken is None:
@@ -190,6 +196,7 @@ class Line:
         """When it is tried again, if it is. The log tells when the channel dies, and when it is back."""
         was_dead, now = self._patience.dead, timezone.now()
         if answer.outcome in ("sent", "refused"):
+            self._hurry = self._patience.failures > 0
             self._patience.worked()
             if was_dead:
                 logger.info("alert channel %s takes messages again", self._to.name)

@@ -40,7 +40,7 @@ OPEN: Final = (_State.QUEUED, _State.SENDING)
 
 
 class Destination(Struct, frozen=True):
-    """A channel something is due for, as its row is now."""
+    """A channel something waits for, as its row is now; `due`: and may be sent now."""
 
     id: int
     name: str
@@ -49,6 +49,7 @@ class Destination(Struct, frozen=True):
     sealed_secret: str
     per_second: float
     per_minute: int
+    due: bool
 
     def target(self) -> Target:
         """Raises: monitoring.secrets.UnreadableSecret."""
@@ -69,11 +70,12 @@ class Taken(Struct, frozen=True):
 
 
 def destinations(now: datetime) -> list[Destination]:
-    """The channels something is due for; what waits for one that is switched off is given up."""
+    """The channels something waits for; what waits for one that is switched off is given up."""
     _give_up_switched_off()
+    waiting = Delivery.objects.filter(channel=OuterRef("pk"), state__in=OPEN)
     due = _due(now).filter(channel=OuterRef("pk"))
-    fields = Destination.__struct_fields__
-    return [Destination(**row) for row in AlertChannel.objects.filter(Exists(due)).values(*fields)]
+    channels = AlertChannel.objects.filter(Exists(waiting)).annotate(due=Exists(due))
+    return [Destination(**row) for row in channels.values(*Destination.__struct_fields__)]
 
 
 def recently_sent(channel: int, now: datetime) -> list[float]:
