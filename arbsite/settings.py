@@ -249,6 +249,7 @@ COLLECTOR_SINKS = [
     "realtime.sink.RealtimeSink",
     "realtime.episode_sink.EpisodeSink",
     "history.sink.LakeSink",
+    "monitoring.quality_sink.QualitySink",
 ]
 COLLECTOR_CHANNEL_CAPACITY = env.int("COLLECTOR_CHANNEL_CAPACITY", default=100_000)
 

@@ -15,6 +15,7 @@ import time
 import tracemalloc
 from bisect import bisect_left
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -152,22 +153,17 @@ def measure() -> dict[str, float]:
     samples = defaultdict(list)
     report = b""
     for _ in range(ROUNDS):
-        turns, ends = [], []
-        for _ in range(TURNS_PER_ROUND):
-            turns.append(stream.turn())
-            ends.append(stream.now_ns)
-        events = TURNS_PER_ROUND * PER_TURN
-
-        def together(turns: list[Any] = turns, ends: list[int] = ends) -> None:
-            for turn, now_ns in zip(turns, ends, strict=True):
-                quality.take(turn, now_ns)
-
-        def each(turns: list[Any] = turns) -> None:
-            for turn in turns:
-                one_by_one.take(turn)
-
-        samples["together"].append(cpu(together) / events * 1e6)
-        samples["one by one"].append(cpu(each) / events * 1e6)
+        spent = {"together": 0.0, "one by one": 0.0}
+        for number in range(TURNS_PER_ROUND):
+            turn, now_ns = stream.turn(), stream.now_ns
+            work = {
+                "together": partial(quality.take, turn, now_ns),
+                "one by one": partial(one_by_one.take, turn),
+            }
+            for name in sorted(work, reverse=bool(number % 2)):  # who is first finds them less at hand
+                spent[name] += cpu(work[name])
+        for name, seconds in spent.items():
+            samples[name].append(seconds / (TURNS_PER_ROUND * PER_TURN) * 1e6)
         begin = time.process_time()
         now_ns = stream.now_ns
         quality.assess(now_ns // 1000, now_ns)

@@ -32,6 +32,8 @@ Owns = Callable[[str], bool]
 RHYTHM: Final = 1 / 16
 """How much the newest gap between two quotes counts in an instrument's usual gap, as in the scanner."""
 
+SPREAD_EVERY_NS: Final = 5_000_000_000
+
 FORGOTTEN_S: Final = 10.0
 """An exchange whose feed reports no more is no longer collected here."""
 
@@ -49,6 +51,7 @@ _INSTRUMENT: Final = np.dtype(
         ("quoted_ns", "<i8"),  # when its last quote was received; 0: never
         ("gap_ms", "<f8"),
         ("spread_bps", "<f4"),
+        ("spread_ns", "<i8"),  # when that was measured
         ("state", "u1"),
         ("since_us", "<i8"),
         ("minute_quotes", "<u4"),
@@ -70,7 +73,6 @@ class DataQuality:
         self._places: dict[str, dict[str, int]] = {}  # exchange -> symbol ->
         self._terms = GateTerms()
         self._each: NDArray[np.void] = np.zeros(0, _INSTRUMENT)
-        self._newest: dict[int, Quote] = {}  # since the last report
         self._connections: dict[str, Connections] = {}
         self._spoke_ns = np.zeros(0, np.int64)  # by exchange: its last quote or trade
         self._windows = _windows(0, now_ns)
@@ -96,7 +98,6 @@ class DataQuality:
             self._instruments = []  # their exchanges' numbers are others now
 
     def _set_instruments(self, wanted: list[InstrumentConfig], now_us: int, now_ns: int) -> None:
-        self._measure_spreads()
         known = self._places
         self._places = {}
         for place, one in enumerate(wanted):
@@ -154,7 +155,6 @@ class DataQuality:
     def _take_quotes(self, quotes: list[Quote], places: list[int]) -> None:
         if not quotes:
             return
-        self._newest.update(zip(places, quotes, strict=True))
         place = np.array(places, np.intp)
         mono_ns = np.array([quote.received_mono_ns for quote in quotes], np.int64)
         counts = np.bincount(place, minlength=len(self._each))
@@ -168,6 +168,7 @@ class DataQuality:
         first_ns = each["quoted_ns"][here]
         each["quoted_ns"][place] = mono_ns  # of several at one place the last is kept
         self._follow_rhythm(here, counts[here], before_ns, first_ns)
+        self._measure_spreads(quotes, place, here)
         self._hear(quotes, place, mono_ns)
 
     def _follow_rhythm(
@@ -199,12 +200,10 @@ class DataQuality:
         """When exchanges last spoke, and how late they do."""
         exchange = self._each["exchange"][place].astype(np.intp)
         self._spoke_ns[exchange] = mono_ns
-        nan = float("nan")
-        delays_us = [
-            nan if event.exchange_ts_us is None else event.received_ts_us - event.exchange_ts_us
-            for event in events
-        ]
-        self.latencies.take(exchange, np.array(delays_us) / 1e3)
+        newest = events[-1]
+        received_us = newest.received_ts_us + (mono_ns - newest.received_mono_ns) / 1e3
+        sent_us = np.array([event.exchange_ts_us for event in events], np.float64)  # None becomes NaN
+        self.latencies.take(exchange, (received_us - sent_us) / 1e3)
 
     def _take_state(self, state: StreamState) -> None:
         places = self._places.get(state.exchange, {})
@@ -237,7 +236,6 @@ class DataQuality:
 
     def assess(self, now_us: int, now_ns: int) -> None:
         """Say of every instrument what its silence means now."""
-        self._measure_spreads()
         self._forget_feeds(now_ns)
         each = self._each
         quoted = each["quoted_ns"] > each["broken_ns"]
@@ -357,13 +355,19 @@ class DataQuality:
         quoted_ns = self._each["quoted_ns"]
         return np.where(quoted_ns > 0, np.maximum(now_ns - quoted_ns, 0) / _NS_PER_MS, np.nan)
 
-    def _measure_spreads(self) -> None:
-        if not self._newest:
+    def _measure_spreads(self, quotes: list[Quote], place: Places, here: Places) -> None:
+        """Of the last quotes, where it is due: nobody needs it as often as the lively ones quote."""
+        each = self._each
+        now_ns = quotes[-1].received_mono_ns
+        due = here[now_ns - each["spread_ns"][here] >= SPREAD_EVERY_NS]
+        if not len(due):
             return
-        bid = np.array([quote.bid for quote in self._newest.values()])
-        ask = np.array([quote.ask for quote in self._newest.values()])
-        self._each["spread_bps"][list(self._newest)] = (ask / bid - 1) * 1e4
-        self._newest.clear()
+        last = np.zeros(len(each), np.intp)
+        last[place] = np.arange(len(place))
+        measured = [quotes[index] for index in last[due].tolist()]
+        bid, ask = np.array([quote.bid for quote in measured]), np.array([quote.ask for quote in measured])
+        each["spread_bps"][due] = (ask / bid - 1) * 1e4
+        each["spread_ns"][due] = now_ns
 
 
 def _windows(instruments: int, now_ns: int) -> dict[str, Window]:

@@ -43,7 +43,7 @@ SYMBOL_ROW: Final = np.dtype(
         ("since_us", "<i8"),  # when it came into that state, wall clock
         ("age_ms", "<f4"),  # of its last quote; NaN: none yet
         ("gap_ms", "<f4"),  # its usual time between two quotes; NaN: not known yet
-        ("spread_bps", "<f4"),  # ask over bid, of a quote of the last minute; NaN: none
+        ("spread_bps", "<f4"),  # ask over bid, of a quote of the last seconds it quoted; NaN: none
         ("quotes_per_min", "<f4"),  # over the last minute
         ("trades_per_min", "<f4"),
         ("updates_per_hour", "<f4"),  # quotes over the last hour, or as much of it as was seen
@@ -58,7 +58,7 @@ NO_SPREAD: Final = 65_535
 MINUTE_ROW: Final = np.dtype(
     [
         ("quotes", "<u2"),
-        ("spread", "<u2"),  # of the minute's last quote, tenths of a bps, or NO_SPREAD
+        ("spread", "<u2"),  # of one of the last quotes, tenths of a bps, or NO_SPREAD
         ("longest_gap", "<u2"),  # between two quotes, or since the last one; tenths of a second
         ("rejected", "u1"),  # at most 255
     ]
