@@ -8,24 +8,27 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import DatabaseError, connection
+from django.utils import timezone
 from django.utils.module_loading import import_string
+from msgspec import structs
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from markets.vitals import forget_processes
 from monitoring.assess import assess, replaced
+from monitoring.dispatch import troubles
 from monitoring.evaluator import Evaluator
 from monitoring.findings import Finding
 from monitoring.lead import Lead
 from monitoring.limits import load_limits
 from monitoring.memory import LAST, Memory, Published, publish, read_published
 from monitoring.observe import Observer
-from monitoring.observed import Limits, Observed, Stores
+from monitoring.observed import ChannelTrouble, Limits, Observed, Stores
 from monitoring.series import Steps, sample, write
 from monitoring.stores import MEASURE_EVERY_S, measure, publish_stores
 
@@ -33,10 +36,12 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 1.0
 LIMITS_EVERY_S: Final = 10.0
+CHANNELS_EVERY_S: Final = 2.0
 RESTART_AFTER_S: Final = 1.0
 REDIS_TIMEOUT_S: Final = 1.0
 STOP_S: Final = 3.0
 
+T = TypeVar("T")
 Part = Callable[[], Awaitable[None]]
 
 
@@ -52,6 +57,7 @@ class Monitor:
         self._observer = Observer()
         self._limits = Limits()
         self._stores: Stores | None = None
+        self._channels: tuple[ChannelTrouble, ...] = ()
         self._looked = asyncio.Event()
         self._looked_us = 0
 
@@ -78,6 +84,7 @@ class Monitor:
             "rules": lambda: self._judge(evaluator),
             "measure": self._measure,
             "limits": self._follow_limits,
+            "channels": self._follow_channels,
             "opportunities": evaluator.follow_opportunities,
         }
         tasks = [_begin(name, part, over) for name, part in parts.items()]
@@ -97,7 +104,7 @@ class Monitor:
         steps = Steps()
         while True:
             began = time.monotonic()
-            now = await self._observer.look()
+            now = structs.replace(await self._observer.look(), channels=self._channels)
             self.findings = memory.keep(assess(now, self._limits), now)
             self._looked_us = now.at_us
             self._looked.set()
@@ -133,8 +140,13 @@ class Monitor:
 
     async def _follow_limits(self) -> None:
         while True:
-            self._limits = await sync_to_async(_limits, thread_sensitive=False)(self._limits)
+            self._limits = await _from_database(load_limits, self._limits)
             await asyncio.sleep(LIMITS_EVERY_S)
+
+    async def _follow_channels(self) -> None:
+        while True:
+            self._channels = await _from_database(_troubles, self._channels)
+            await asyncio.sleep(CHANNELS_EVERY_S)
 
     async def _found_before(self) -> tuple[Finding, ...]:
         """What a monitor found last, so that a restart makes nothing new."""
@@ -145,14 +157,22 @@ class Monitor:
         return () if before is None else before.findings
 
 
-def _limits(before: Limits) -> Limits:
-    """The saved limits; those before while the database does not answer."""
-    try:
-        return load_limits()
-    except DatabaseError:
-        return before
-    finally:
-        connection.close()
+async def _from_database(question: Callable[[], T], before: T) -> T:
+    """The answer; the one before while the database does not answer."""
+
+    def ask() -> T:
+        try:
+            return question()
+        except DatabaseError:
+            return before
+        finally:
+            connection.close()
+
+    return await sync_to_async(ask, thread_sensitive=False)()
+
+
+def _troubles() -> tuple[ChannelTrouble, ...]:
+    return tuple(troubles(timezone.now()))
 
 
 def _begin(name: str, part: Part, over: asyncio.Event) -> "asyncio.Task[None]":
