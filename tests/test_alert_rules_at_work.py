@@ -11,7 +11,7 @@ from django.utils import timezone
 from msgspec import structs
 
 from markets.models import OpportunityFilter
-from monitoring import evaluator, outbox, telling
+from monitoring import evaluator, outbox
 from monitoring.evaluator import HealthWatch, look_at_opportunities
 from monitoring.findings import Finding
 from monitoring.incidents import delete_alerts, moment
@@ -167,16 +167,26 @@ class TestWhenItDies:
         assert [kind for kind, _ in sent()] == ["firing", "resolved"]
         assert Alert.objects.get().resolved_at == moment(T0 + 3 * S)
 
-    @pytest.mark.parametrize("step", ["put", "_mark_told"])
+    @pytest.mark.parametrize("step", ["delivery", "put", "tell"])
     def test_killed_between_incident_and_message_leaves_neither_and_both_come_later(
-        self, monkeypatch: pytest.MonkeyPatch, step: str
+        self, transactional_db: None, monkeypatch: pytest.MonkeyPatch, step: str
     ) -> None:
+        """PostgreSQL sees what it sees when a process is killed: the connection ends in the transaction."""
         rule(channels=(channel(),))
-        place = outbox if step == "put" else telling
-        with monkeypatch.context() as killed:
-            killed.setattr(place, step, _killed)
-            with pytest.raises(KeyboardInterrupt):
+        place = evaluator if step == "tell" else outbox
+        after = getattr(place, step)
+
+        def killed(*args: Any) -> Any:
+            done = after(*args)
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+            return done
+
+        with monkeypatch.context() as killing:
+            killing.setattr(place, step, killed)
+            with pytest.raises(OperationalError):
                 HealthWatch().judge([SILENT], T0)
+        connection.close()
         assert (states(), sent()) == ([], [])
         HealthWatch().judge([SILENT], T0 + S)
         assert (states(), len(sent())) == (["firing"], 1)
@@ -184,10 +194,6 @@ class TestWhenItDies:
 
 def _refused() -> list[AlertRule]:
     raise OperationalError("the database system is shutting down")
-
-
-def _killed(*_args: Any) -> None:
-    raise KeyboardInterrupt
 
 
 # --- opportunities -----------------------------------------------------------------------------------
