@@ -82,7 +82,8 @@ class Stream:
 
     def turn(self) -> list[SinkEvent]:
         """What 250 ms bring."""
-        rng, events = self._rng, []
+        rng = self._rng
+        events: list[SinkEvent] = []
         for _ in range(PER_TURN):
             self.now_ns += 1_000_000_000 // PER_S
             symbol, exchange = rng.choice(SYMBOLS), rng.choice(EXCHANGES)
