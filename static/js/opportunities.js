@@ -185,7 +185,7 @@ function text(node, words) {
 function showPlace({ episodes }) {
   const last = offset + episodes.length;
   const all = format.count(matches) + (more ? "+" : "");
-  text(document.getElementById("tally"), translate("%(count)s opportunities", { count: all }));
+  text(document.getElementById("tally"), translate("%(count)s found", { count: all }));
   text(document.getElementById("place"), matches ? translate("%(first)s–%(last)s of %(matches)s", { first: format.count(offset + 1), last: format.count(last), matches: all }) : "");
   step.previous.disabled = offset === 0;
   step.next.disabled = last >= matches;
