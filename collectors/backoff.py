@@ -37,16 +37,21 @@ class Backoff:
 
 
 class Pace:
-    """Hands out turns at least `gap_s` seconds apart, in the order they were asked for."""
+    """Hands out turns at least `gap_s` seconds apart, in the order they were asked for.
+
+    Also in a process that gets the processor late: turns that were missed are not made up for in a burst.
+    """
 
     def __init__(self, gap_s: float) -> None:
         self._gap_s = gap_s
         self._next = 0.0
+        self._queue = asyncio.Lock()
 
     async def turn(self) -> None:
         """Return when it is the caller's turn."""
-        now = asyncio.get_running_loop().time()
-        at = max(self._next, now)
-        self._next = at + self._gap_s
-        if at > now:
-            await asyncio.sleep(at - now)
+        loop = asyncio.get_running_loop()
+        async with self._queue:
+            wait_s = self._next - loop.time()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            self._next = loop.time() + self._gap_s

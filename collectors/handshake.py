@@ -4,14 +4,20 @@ import asyncio
 import logging
 import time
 import uuid
+from contextlib import closing
 from email.utils import parsedate_to_datetime
+from functools import partial
+from http import HTTPStatus
+from http.client import HTTPException
+from typing import Final
 from urllib.parse import urlencode, urlsplit
+from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, Request
 
-import aiohttp
 import msgspec
 from picows import WSError, WSInvalidStatusError, ws_connect
 
 from collectors.exchanges.base import DataSheet
+from collectors.threads import in_daemon_thread
 from collectors.timing import Timing
 from collectors.turns import Turns
 from collectors.venue_socket import MAX_MESSAGE_BYTES, VenueSocket
@@ -115,16 +121,12 @@ def retry_after(status: int, value: str | None) -> float | None:
 
 
 async def _token(url: str, timing: Timing) -> _Token:
-    limit = aiohttp.ClientTimeout(total=timing.open_s)
     try:
-        async with aiohttp.ClientSession(timeout=limit) as session, session.post(url) as reply:
-            if reply.status != 200:
-                wait_s = retry_after(reply.status, reply.headers.get("Retry-After"))
-                raise ConnectFailed(f"token request: HTTP {reply.status}", wait_s)
-            body = await _read(reply)
+        async with asyncio.timeout(timing.open_s):
+            body = await in_daemon_thread(partial(_post, url, timing.open_s * 2))
     except TimeoutError as error:
         raise ConnectFailed(f"token request: no answer within {timing.open_s:g} s") from error
-    except aiohttp.ClientError as error:
+    except (OSError, HTTPException, ValueError) as error:
         raise ConnectFailed(f"token request: {error}") from error
     try:
         token = msgspec.json.decode(body, type=_TokenReply).data
@@ -135,10 +137,25 @@ async def _token(url: str, timing: Timing) -> _Token:
     return token
 
 
-async def _read(reply: aiohttp.ClientResponse) -> bytes:
-    body = b""
-    async for chunk in reply.content.iter_any():
-        body += chunk
-        if len(body) > MAX_TOKEN_REPLY_BYTES:
-            raise ConnectFailed(f"token request: the reply is longer than {MAX_TOKEN_REPLY_BYTES} bytes")
+def _post(url: str, timeout_s: float) -> bytes:
+    """The body of the answer; blocks. Python's own client: another would stay in memory for a call a day."""
+    request = Request(url, data=b"", method="POST")  # noqa: S310 - _HTTP opens nothing else
+    with closing(_HTTP.open(request, timeout=timeout_s)) as reply:
+        if reply.status != HTTPStatus.OK:
+            wait_s = retry_after(reply.status, reply.headers.get("Retry-After"))
+            raise ConnectFailed(f"token request: HTTP {reply.status}", wait_s)
+        body: bytes = reply.read(MAX_TOKEN_REPLY_BYTES + 1)
+    if len(body) > MAX_TOKEN_REPLY_BYTES:
+        raise ConnectFailed(f"token request: the reply is longer than {MAX_TOKEN_REPLY_BYTES} bytes")
     return body
+
+
+def _http() -> OpenerDirector:
+    """HTTP and HTTPS, no proxies, no redirects; an answer of any status is an answer."""
+    opener = OpenerDirector()
+    opener.add_handler(HTTPHandler())
+    opener.add_handler(HTTPSHandler())
+    return opener
+
+
+_HTTP: Final = _http()

@@ -1,9 +1,10 @@
 """Waiting times between attempts: doubling, jittered, with a ceiling, and as long as the venue asks."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from email.utils import formatdate
-from itertools import islice
+from itertools import islice, pairwise
 
 import pytest
 
@@ -45,6 +46,23 @@ async def test_a_pace_keeps_turns_apart_but_lets_the_first_go_at_once() -> None:
     await pace.turn()
     await pace.turn()
     assert time.monotonic() - started >= 0.1
+
+
+async def test_turns_that_a_busy_process_missed_are_not_made_up_for_in_a_burst() -> None:
+    pace = Pace(0.02)
+    taken = []
+
+    async def take() -> None:
+        await pace.turn()
+        taken.append(time.monotonic())
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(5):
+            tasks.create_task(take())
+        await asyncio.sleep(0)
+        time.sleep(0.1)  # the event loop is held for as long as all of them should take
+    gaps = [after - before for before, after in pairwise(taken)]
+    assert min(gaps[1:]) >= 0.015
 
 
 class TestRetryAfter:
