@@ -125,7 +125,8 @@ def main() -> None:
         f"RSS {samples[0]:.1f} MB at first, {samples[-1]:.1f} at last, {rss:.1f} at most; drift {drift:.2f} %"
     )
     print(
-        f"garbage collector: {memory['gc_pauses']:,.0f} pauses, p99 {memory['gc_pause_p99_ms']:.2f} ms, "
+        f"garbage collector: {memory['gc_pauses']:,.0f} pauses, p99 {memory['gc_pause_p99_ms']:.2f} ms "
+        f"({memory['gc_pause_cpu_p99_ms']:.2f} ms of CPU), "
         f"longest {memory['gc_pause_longest_ms']:.2f} ms; "
         f"{memory['gc_settled_ms']:.0f} ms once per configuration"
     )

@@ -90,7 +90,8 @@ async def _collect(outlets: list[Outlet], shard: Shard, exchanges: frozenset[str
     def apply(config: MarketConfig) -> None:
         supervisor.apply(config)
         memory.settle()
-        loop.call_later(CONNECTED_S, memory.keep)
+        for after_s in range(1, CONNECTED_S + 1):
+            loop.call_later(after_s, memory.keep)
 
     watcher = Watcher(apply, settings.REDIS_URL)
     reporter = Reporter(supervisor, watcher, memory, settings.REDIS_URL)
