@@ -60,9 +60,9 @@ async def test_turns_that_a_busy_process_missed_are_not_made_up_for_in_a_burst()
         for _ in range(5):
             tasks.create_task(take())
         await asyncio.sleep(0)
-        time.sleep(0.1)  # the event loop is held for as long as all of them should take
+        time.sleep(0.1)  # noqa: ASYNC251 - the event loop is held for as long as all of them should take
     gaps = [after - before for before, after in pairwise(taken)]
-    assert min(gaps[1:]) >= 0.015
+    assert min(gaps) >= 0.015
 
 
 class TestRetryAfter:
