@@ -11,9 +11,9 @@ from collectors.channel import Channel
 from collectors.sinks import EmitDerived
 from markets.config import MarketConfig, Shard
 from markets.events import FeedReport, Quote, SinkEvent, StreamState, Trade
-from monitoring import quality_wire as wire
 from monitoring.quality import DataQuality
-from monitoring.quality_wire import ShardReport
+from monitoring.quality_wire import EVERY_S
+from monitoring.quality_writer import QualityWriter
 from realtime import recent
 
 logger = logging.getLogger(__name__)
@@ -23,8 +23,6 @@ GATHER_S: Final = 0.25
 
 EVENTS_PER_TURN: Final = 4_000
 """About 2 ms of work before the loop gets its turn."""
-
-_MINUTE_US: Final = 60_000_000
 
 
 class QualitySink:
@@ -41,10 +39,7 @@ class QualitySink:
         self._channel = channel
         self._shard = shard
         self._redis = recent.connect()
-        self._layout = -1
-        self._names = b""
-        self._digest = ""
-        self._minute = _now()[0] // _MINUTE_US
+        self._writer = QualityWriter(self._redis, shard, _now()[0])
         self._reports = 0
         self._failed = 0
         self._reachable = True
@@ -83,7 +78,7 @@ class QualitySink:
     async def _tell(self) -> None:
         while not self._ending.is_set():
             try:
-                async with asyncio.timeout(wire.EVERY_S):
+                async with asyncio.timeout(EVERY_S):
                     await self._ending.wait()
             except TimeoutError:
                 await self._try_to_tell()
@@ -91,7 +86,7 @@ class QualitySink:
     async def _try_to_tell(self) -> None:
         try:
             async with asyncio.timeout(recent.REDIS_TIMEOUT_S):
-                await self._write(*self._made())
+                await self._writer.write(self.quality, *_now())
         except (RedisError, OSError, TimeoutError) as problem:
             self._failed += 1
             if self._reachable:
@@ -100,39 +95,6 @@ class QualitySink:
         else:
             self._reports += 1
             self._reachable = True
-
-    def _made(self) -> tuple[ShardReport, tuple[str, bytes] | None]:
-        """The report of now and, where a minute has passed, what it brought."""
-        now_us, now_ns = _now()
-        quality = self.quality
-        quality.assess(now_us, now_ns)
-        if quality.layout != self._layout:
-            self._names = wire.encode(quality.names())
-            self._layout, self._digest = quality.layout, wire.digest_of(self._names)
-        minute = None
-        if now_us // _MINUTE_US != self._minute:
-            key = wire.minute_key(str(self._shard), self._minute)
-            minute = (key, wire.minute_value(self._digest, quality.take_minute(now_ns)))
-            self._minute = now_us // _MINUTE_US
-        report = ShardReport(
-            str(self._shard),
-            now_us,
-            self._digest,
-            quality.exchange_rows(now_ns),
-            quality.rows(now_ns).tobytes(),
-        )
-        return report, minute
-
-    async def _write(self, report: ShardReport, minute: tuple[str, bytes] | None) -> None:
-        names_key = wire.names_key(report.names)
-        async with self._redis.pipeline(transaction=True) as pipe:
-            if not await self._redis.expire(names_key, wire.NAMES_EXPIRY_S):
-                pipe.set(names_key, self._names, ex=wire.NAMES_EXPIRY_S)
-            if minute is not None:
-                pipe.set(*minute, ex=wire.MINUTE_EXPIRY_S)
-            pipe.set(wire.report_key(report.shard), wire.encode(report), ex=wire.EXPIRY_S)
-            pipe.hset(wire.SHARDS, report.shard, report.at_us)
-            await pipe.execute()
 
 
 def _now() -> tuple[int, int]:

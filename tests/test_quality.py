@@ -1,7 +1,7 @@
 """What a collector says of its data: rhythm, rates, lateness, clocks and rejects, from events alone."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -50,6 +50,11 @@ class Watched:
         self.counts: dict[str, dict[str, int]] = {key: {} for key in EXCHANGES}
         self.rejected: dict[str, dict[tuple[str, str], int]] = {key: {} for key in EXCHANGES}
         self.spoken: list[SinkEvent] = []
+
+    @classmethod
+    def of(cls, *symbols: str) -> Self:
+        """A shard of these symbols."""
+        return cls(config(*symbols))
 
     @property
     def now_us(self) -> int:
