@@ -7,6 +7,7 @@ from typing import Any
 from celery import Celery, signals
 from django.conf import settings
 
+from arbsite.log_context import TASK_ID
 from markets.heartbeat import Role
 from markets.vitals import Vitals, process_vitals
 
@@ -26,6 +27,16 @@ def _worker_lives(**_about: Any) -> None:
 @signals.beat_init.connect
 def _beat_lives(**_about: Any) -> None:
     _begin("beat", "beat")
+
+
+@signals.task_prerun.connect
+def _task_begins(task_id: str, **_about: Any) -> None:
+    TASK_ID.set(task_id)
+
+
+@signals.task_postrun.connect
+def _task_ended(**_about: Any) -> None:
+    TASK_ID.set("")
 
 
 @signals.worker_shutdown.connect

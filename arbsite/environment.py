@@ -2,8 +2,10 @@
 
 import os
 from collections import ChainMap
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import unquote, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -15,6 +17,9 @@ DOTENV = Path(ENV_FILE) if ENV_FILE else BASE_DIR / ".env"
 # What a running `make run` leaves here, so that `manage.py …` in a second terminal speaks to it.
 STACK_ENV = BASE_DIR / "var" / "stack.env"
 FILES = (DOTENV,) if ENV_FILE else (STACK_ENV, DOTENV)
+
+
+SECRET_WORDS = ("SECRET", "PASSWORD", "TOKEN")
 
 
 class Settings(environ.Env):  # type: ignore[misc]
@@ -54,3 +59,22 @@ def _parse(path: Path) -> dict[str, str]:
     if path.is_file():
         File.read_env(path)
     return File.ENVIRON
+
+
+def secrets(values: Mapping[str, str]) -> Iterator[str]:
+    """What of the environment must never be read in a log, passwords inside of URLs included."""
+    for name, value in values.items():
+        if any(word in name for word in SECRET_WORDS):
+            yield value
+        elif name.endswith("_URL") and (password := _password(value)):
+            yield password
+            yield unquote(password)
+        elif name.startswith("EXCHANGE_KEYS_"):
+            yield from value.split(":")
+
+
+def _password(url: str) -> str | None:
+    try:
+        return urlsplit(url).password
+    except ValueError:  # no URL: who uses it says so
+        return None

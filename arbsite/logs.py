@@ -1,15 +1,31 @@
-"""What the log looks like: readable on a terminal, one JSON object per line for everything else."""
+"""What the log looks like: readable on a terminal, one JSON object per line for everything else.
+
+Every line is free of secrets (markets.redaction), says on whose behalf it is, and the same line over and
+over is counted instead of repeated.
+"""
 
 import logging
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from arbsite.log_context import REQUEST_ID, TASK_ID
+from markets.redaction import keep_secret, redacted
+
+WINDOW_S: Final = 60.0
+SAME_LINES: Final = 3
+"""The same line so often within a minute, then only their number. Of tracebacks one is enough."""
+
+Key = tuple[str, int, str]
+
 
 class JsonFormatter(logging.Formatter):
-    """One line per record: time (UTC), level, logger, message, process, and the traceback if any."""
+    """One line per record: time (UTC), level, logger, message, process, ids, and the traceback if any."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a JSON object on one line."""
@@ -17,29 +33,105 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": redacted(record.getMessage()),
             "pid": record.process,
         }
+        line |= _ids()
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = redacted(self.formatException(record.exc_info))
         return msgspec.json.encode(line).decode()
 
 
-def logging_config(level: str) -> dict[str, Any]:
-    """Django's LOGGING: everything to stderr; containers and supervisors keep it from there."""
+class TerminalFormatter(logging.Formatter):
+    """Time, level, logger and message; the ids behind it."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as people read it."""
+        ids = "".join(f" [{name.removesuffix('_id')} {value}]" for name, value in _ids().items())
+        line, newline, rest = super().format(record).partition("\n")
+        return redacted(f"{line}{ids}{newline}{rest}")
+
+
+class CountingHandler(logging.StreamHandler):  # type: ignore[type-arg]  # no generic at run time
+    """Writes to a stream; of what is said over and over it says how often."""
+
+    def __init__(self, stream: Any = None) -> None:
+        super().__init__(stream)
+        self._repeats = Repeats(self._sum_up)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record, or count it."""
+        if self._repeats.is_news(record):
+            super().emit(record)
+
+    def _sum_up(self, record: logging.LogRecord, count: int) -> None:
+        text = f"{record.getMessage()} … {count} times more in the last minute"
+        again = logging.LogRecord(
+            record.name, record.levelno, record.pathname, record.lineno, text, None, None
+        )
+        with self.lock or threading.RLock():
+            super().emit(again)
+
+
+class Repeats:
+    """Which lines were said often enough. `sum_up` is told of the rest when their minute is over."""
+
+    def __init__(self, sum_up: Callable[[logging.LogRecord, int], None]) -> None:
+        self._sum_up = sum_up
+        self._said: dict[Key, list[float]] = {}
+        self._counted: dict[Key, tuple[logging.LogRecord, int]] = {}
+        self._timer: threading.Timer | None = None
+
+    def is_news(self, record: logging.LogRecord) -> bool:
+        """Whether to write it; else it is counted."""
+        key = (record.name, record.levelno, record.getMessage())
+        now = time.monotonic()
+        said = [at for at in self._said.get(key, ()) if now - at < WINDOW_S]
+        if len(said) < (1 if record.exc_info else SAME_LINES):
+            self._said[key] = [*said, now]
+            self._forget(now)
+            return True
+        first, count = self._counted.get(key, (record, 0))
+        self._counted[key] = first, count + 1
+        if self._timer is None:
+            self._timer = threading.Timer(WINDOW_S, self.flush)
+            self._timer.daemon = True
+            self._timer.start()
+        return False
+
+    def flush(self) -> None:
+        """Tell of everything that was counted."""
+        self._timer = None
+        counted, self._counted = self._counted, {}
+        for record, count in counted.values():
+            self._sum_up(record, count)
+
+    def _forget(self, now: float) -> None:
+        if len(self._said) > 1000:
+            self._said = {key: said for key, said in self._said.items() if now - said[-1] < WINDOW_S}
+
+
+def _ids() -> dict[str, str]:
+    ids = {"request_id": REQUEST_ID.get(), "task_id": TASK_ID.get()}
+    return {name: value for name, value in ids.items() if value}
+
+
+def logging_config(level: str, secrets: Iterable[str]) -> dict[str, Any]:
+    """Django's LOGGING: everything to stderr, without `secrets`; containers and supervisors keep it."""
+    keep_secret(*secrets)
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {
-            "terminal": {
-                "format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-                "datefmt": "%H:%M:%S",
-            },
+            "terminal": {"()": "arbsite.logs.TerminalFormatter"},
             "json": {"()": "arbsite.logs.JsonFormatter"},
         },
         "handlers": {
             "stderr": {
-                "class": "logging.StreamHandler",
+                "class": "arbsite.logs.CountingHandler",
                 "formatter": "terminal" if sys.stderr.isatty() else "json",
             },
         },

@@ -62,6 +62,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "arbsite.log_context.request_id_middleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -234,7 +235,7 @@ STORAGES = {
 # What one process may take at most. Unset: what its cgroup allows, or all the machine has.
 MEMORY_LIMIT_BYTES = env.int("MEMORY_LIMIT_MB", default=0) * 2**20 or None
 
-LOGGING = logging_config(env.str("LOG_LEVEL", default="INFO").upper())
+LOGGING = logging_config(env.str("LOG_LEVEL", default="INFO").upper(), environment.secrets(env.ENVIRON))
 
 # Read-only API keys, by exchange: most exchanges tell nobody else whether their wallets are open.
 EXCHANGE_KEYS = {

@@ -10,6 +10,8 @@ from typing import Final
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
+from markets.redaction import keep_secret
+
 _PURPOSE: Final = b"arbitrage desk: secrets of alert channels\0"
 
 
@@ -31,9 +33,11 @@ def unseal(sealed: str) -> str:
     if not sealed:
         return ""
     try:
-        return _box().decrypt(sealed.encode()).decode()
+        secret = _box().decrypt(sealed.encode()).decode()
     except InvalidToken:
         raise UnreadableSecret("its secret was sealed under another SECRET_KEY: enter it again") from None
+    keep_secret(secret)  # from here on it may get into an error, and must not get into the log
+    return secret
 
 
 def _box() -> MultiFernet:
