@@ -31,32 +31,33 @@ REQUIRED: Final[dict[str, tuple[str, ...]]] = {
 
 
 def _text(label: Any, help_text: Any = "") -> forms.CharField:
-    return forms.CharField(label=label, max_length=500, required=False, help_text=help_text)
+    wide = forms.TextInput(attrs={"class": "vTextField"})
+    return forms.CharField(label=label, max_length=500, required=False, help_text=help_text, widget=wide)
 
 
 class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
     """One form for all kinds; what is not of the chosen kind is left out of what is saved."""
 
-    chat_id = _text(_("chat"), _("Its number, or the @name of a public channel."))
+    chat_id = _text(_("Chat"), _("Its number, or the @name of a public channel."))
     url = _text(_("URL"), _("https://… It gets a POST, signed with the secret; see docs/alerts.md."))
     host = _text(_("SMTP server"))
     port = forms.IntegerField(
-        label=_("port"), required=False, min_value=1, max_value=65_535,
+        label=_("Port"), required=False, min_value=1, max_value=65_535,
         help_text=_("Empty: 587 with STARTTLS, 465 with TLS, 25 without."),
     )  # fmt: skip
     security = forms.ChoiceField(
-        label=_("security"), required=False,
+        label=_("Security"), required=False,
         choices=[("starttls", "STARTTLS"), ("ssl", "TLS"), ("none", _("none: only within your own network"))],
     )  # fmt: skip
-    username = _text(_("user name"), _("Empty: without signing in."))
-    sender = _text(_("from"))
+    username = _text(_("User name"), _("Empty: without signing in."))
+    sender = _text(_("From"))
     recipients = forms.CharField(
-        label=_("to"), required=False, widget=forms.Textarea(attrs={"rows": 3}),
+        label=_("To"), required=False, widget=forms.Textarea(attrs={"rows": 3}),
         help_text=_("Addresses, separated by commas or new lines."),
     )  # fmt: skip
-    base_url = _text(_("base URL"), _("Empty: the service itself."))
+    base_url = _text(_("Base URL"), _("Empty: the service itself."))
     secret = forms.CharField(
-        label=_("secret"), required=False, max_length=2000, strip=True,
+        label=_("Secret"), required=False, max_length=2000, strip=True,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "class": "vTextField"}),
     )  # fmt: skip
 

@@ -23,7 +23,7 @@ def in_words(rule: AlertRule) -> str:
     """What a rule asks, in a line: `exchange silent or down: okx, for 5 min`."""
     parts = _of_opportunities(rule) if rule.of_opportunities else _of_health(rule)
     if rule.for_s:
-        parts.append(gettext("for %(time)s") % {"time": wording.age(rule.for_s * 1000)})
+        parts.append(gettext("for %(time)s") % {"time": _span(rule.for_s)})
     return ", ".join([str(rule.get_what_display()), *parts])
 
 
@@ -39,6 +39,11 @@ def _of_opportunities(rule: AlertRule) -> list[str]:
 def _of_health(rule: AlertRule) -> list[str]:
     parts = [rule.subject] if rule.subject else []
     return [*parts, f"≥ {wording.share(rule.threshold)}"] if rule.threshold is not None else parts
+
+
+def _span(seconds: int) -> str:
+    """Exactly as entered: `90 s`, `5 min`."""
+    return f"{seconds} s" if seconds % 60 else f"{seconds // 60} min"
 
 
 def would_fire(rule: AlertRule) -> str:
