@@ -150,6 +150,7 @@ async def whole_way(port: int, count: int) -> Run:
     late_ms, took_ms = [0.0], list[float]()
     _watch_flushes(late_ms, took_ms)
     sink, turns = asyncio.create_task(outlets[0].run()), Turns()
+    channel.fetch_from(turns.hand_on)
     venues = {
         each.key: Venue(
             each, CODECS[each.key]({native_id(each.key, n): symbols[n] for n in range(count)}),

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -26,6 +26,7 @@ class Channel(Generic[T]):
         self._items: deque[T] = deque(maxlen=capacity)
         self._ready = asyncio.Event()
         self._closed = False
+        self._fetch: Callable[[], None] | None = None
 
     def __len__(self) -> int:
         return len(self._items)
@@ -50,6 +51,15 @@ class Channel(Generic[T]):
             self._items.extend(items)
             self.accepted += len(items)
             self._ready.set()
+
+    def fetch_from(self, fetch: Callable[[], None]) -> None:
+        """Have a producer that gathers items: `fetch` makes it put in what it has."""
+        self._fetch = fetch
+
+    def fetch(self) -> None:
+        """Get everything there is until now, and not a few ms later."""
+        if self._fetch is not None:
+            self._fetch()
 
     def close(self) -> None:
         """Accept nothing more; the consumer drains what is left and then sees the end."""

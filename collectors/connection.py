@@ -13,8 +13,9 @@ from collectors.exchanges.base import Control, DataSheet, Topic
 from collectors.handshake import ConnectFailed, address, open_socket
 from collectors.pending import Request, Requests
 from collectors.timing import Timing
+from collectors.turns import Message
 from collectors.venue import Venue
-from collectors.venue_socket import Message, VenueSocket
+from collectors.venue_socket import VenueSocket
 from markets.events import Event, Quote
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Connection:
         self._timing = venue.timing
         self._on_change = on_change
         self._requests = Requests()
+        self._told = (0, 0)  # when the last control was answered: wall clock in µs, monotonic in ns
         self._pace = Pace(1 / venue.sheet.requests_per_second)
         self._retire_at = time.monotonic() + _life_s(venue.sheet)
 
@@ -160,11 +162,13 @@ class Connection:
             self.retire_in(0)
 
     def _read(self, messages: Sequence[Message], read_us: int, read_ns: int) -> None:
-        """Decode what was read together; it was received then, however long decoding takes.
+        """Decode what was read together; it was received then, however long decoding waits or takes.
 
         A control may make a state be told, which is stamped now: what follows must not look older than it,
         or whoever sorts by time (a replay) would put it before the state.
         """
+        if read_ns < self._told[1]:
+            read_us, read_ns = self._told
         decode = self._codec.decode
         data: list[Event] = []
         for message in messages:
@@ -175,7 +179,7 @@ class Connection:
                     self._hand_on(data)
                     data = []
                     self._answer(event)
-                    read_us, read_ns = time.time_ns() // 1000, time.monotonic_ns()
+                    self._told = read_us, read_ns = time.time_ns() // 1000, time.monotonic_ns()
                 elif event.is_history:
                     self.counts["history_trades"] += 1
                 else:

@@ -126,6 +126,8 @@ class Supervisor:
         self._exchanges = exchanges
         self._timing = timing
         self._turns = Turns()
+        for outlet in self._fed:
+            outlet.channel.fetch_from(self._turns.hand_on)
         self._uncollected: dict[str, str] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._feed_tasks: set[asyncio.Task[None]] = set()

@@ -9,11 +9,8 @@ from typing import Any, Final
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
-from collectors.turns import Turns
+from collectors.turns import Message, Read, Turns
 
-Message = str | bytes
-Read = Callable[[list[Message], int, int], None]
-"""Takes messages, oldest first, that were read together, and when: wall clock in µs, monotonic in ns."""
 Lost = Callable[[str], None]
 """Learns, in words, why there will be no more messages."""
 
@@ -26,7 +23,7 @@ _DATA: Final = (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION)
 
 
 class VenueSocket(WSListener):
-    """Hands on what arrives from within the event loop's read, without a task or a queue in between.
+    """Hands on what arrives, gathered for a few ms with that of other sockets, without a task in between.
 
     It answers pings and close frames, puts fragments together, and knows when anything last arrived.
     Until `receive` is called a bounded number of messages waits.
@@ -182,8 +179,7 @@ class VenueSocket(WSListener):
         messages, self._messages = self._messages, []
         if not messages or self.ended or transport.is_close_frame_sent:
             return
-        self._turns.took(len(messages))
-        self._deliver(messages, self._read_us, self._read_ns)
+        self._turns.gather(self._deliver, messages, self._read_us, self._read_ns)
 
     def _deliver(self, messages: list[Message], read_us: int, read_ns: int) -> None:
         try:
@@ -207,6 +203,7 @@ class VenueSocket(WSListener):
 
     def _lose(self, reason: str) -> None:
         if not self.ended:
+            self._turns.hand_on()
             self.ended = reason
             self._arrived.set()
             self._on_lost(reason)

@@ -21,10 +21,6 @@ EVENTS_PER_TURN: Final = 1000
 """Events handled before the loop gets its turn: about 10 ms of work, and more than the sockets read in one
 (`collectors.turns`), so that a flood waits at the exchange and not here."""
 
-GATHER_S: Final = 0.005
-"""Quotes come one by one: to be woken by each would cost as much as to pair it. They are gathered this long,
-never past a flush."""
-
 
 class RealtimeSink:
     """A `collectors.sinks.Sink` that feeds the spread engine and the scanner, and publishes what changes.
@@ -96,7 +92,7 @@ class RealtimeSink:
         while not self._channel.finished:
             await self._channel.wait()
             self._handle_waiting()
-            await asyncio.sleep(0 if self._channel else GATHER_S)
+            await asyncio.sleep(0)
 
     def _handle_waiting(self) -> None:
         for event in self._channel.take(EVENTS_PER_TURN):
@@ -149,6 +145,7 @@ class RealtimeSink:
     async def _collect(self) -> None:
         while not self._channel.finished:
             await asyncio.sleep(FLUSH_EVERY_S)
+            self._channel.fetch()  # what time does to charts must not overtake a quote
             self._handle_waiting()
             self._expire()
             self._hand_on()

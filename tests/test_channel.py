@@ -19,3 +19,19 @@ async def test_a_closed_channel_is_drained_before_it_is_finished() -> None:
     channel.put(2)
     assert channel.take(10) == []
     assert channel.dropped == 1
+
+
+async def test_what_a_producer_gathers_can_be_fetched() -> None:
+    channel: Channel[int] = Channel("test", capacity=3)
+    channel.fetch()
+    assert channel.take(10) == []
+    gathered = [1, 2]
+
+    def hand_on() -> None:
+        channel.put_many(gathered)
+        gathered.clear()
+
+    channel.fetch_from(hand_on)
+    channel.fetch()
+    channel.fetch()
+    assert channel.take(10) == [1, 2]

@@ -9,8 +9,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from collectors.handshake import ConnectFailed, open_socket
-from collectors.turns import Turns
-from collectors.venue_socket import MAX_MESSAGE_BYTES, MOST_WAITING, Message, VenueSocket
+from collectors.turns import Message, Turns
+from collectors.venue_socket import MAX_MESSAGE_BYTES, MOST_WAITING, VenueSocket
 from tests.tiny_venue import TIMING, until
 
 Talk = Callable[[ServerConnection], Awaitable[None]]

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from collectors.turns import Turns
+from collectors.turns import Message, Turns
 
 
 class Socket(asyncio.ReadTransport):
@@ -31,11 +31,40 @@ def three(turns: Turns) -> tuple[list[Socket], list[str]]:
     return sockets, resumed
 
 
+def read(turns: Turns) -> None:
+    """One frame is read, and nobody minds what it says."""
+    turns.gather(lambda *_: None, ["frame"], 0, 0)
+
+
+async def test_what_is_read_is_handed_on_together_in_order_of_receipt() -> None:
+    turns, heard, all_heard = Turns(), list[tuple[list[Message], int, int]](), asyncio.Event()
+
+    def hear(messages: list[Message], read_us: int, read_ns: int) -> None:
+        heard.append((messages, read_us, read_ns))
+        if messages == ["last"]:
+            all_heard.set()
+
+    turns.gather(hear, ["a", "b"], 1, 1000)
+    turns.gather(hear, [b"c"], 2, 2000)
+    turns.gather(hear, ["last"], 3, 3000)
+    assert heard == []
+    async with asyncio.timeout(5):
+        await all_heard.wait()
+    assert heard == [(["a", "b"], 1, 1000), ([b"c"], 2, 2000), (["last"], 3, 3000)]
+
+
+async def test_who_has_something_to_say_after_it_hands_on_at_once() -> None:
+    turns, heard = Turns(), list[list[Message]]()
+    turns.gather(lambda messages, *_: heard.append(messages), ["a"], 1, 1000)
+    turns.hand_on()
+    assert heard == [["a"]]
+
+
 async def test_frames_that_come_turn_by_turn_never_pause_anybody() -> None:
     turns = Turns(portion=10)
     sockets, resumed = three(turns)
     for _ in range(100):
-        turns.took(1)
+        read(turns)
         await asyncio.sleep(0)
     assert all(socket.reads for socket in sockets)
     assert (turns.paused, resumed) == (0, [])
@@ -45,9 +74,9 @@ async def test_two_portions_within_one_turn_pause_everybody_until_the_next() -> 
     turns = Turns(portion=10)
     sockets, resumed = three(turns)
     for _ in range(19):
-        turns.took(1)
+        read(turns)
     assert all(socket.reads for socket in sockets)
-    turns.took(1)
+    read(turns)
     assert not any(socket.reads for socket in sockets)
     await asyncio.sleep(0)
     assert all(socket.reads for socket in sockets)
@@ -59,8 +88,8 @@ async def test_after_every_pause_another_socket_goes_first() -> None:
     turns = Turns(portion=1)
     _, resumed = three(turns)
     for _ in range(3):
-        turns.took(1)
-        turns.took(1)
+        read(turns)
+        read(turns)
         await asyncio.sleep(0)
     assert resumed[::3] == ["b", "c", "a"]
 
@@ -68,8 +97,8 @@ async def test_after_every_pause_another_socket_goes_first() -> None:
 async def test_a_socket_that_comes_during_a_pause_waits_with_the_others() -> None:
     turns = Turns(portion=1)
     three(turns)
-    turns.took(1)
-    turns.took(1)
+    read(turns)
+    read(turns)
     late = Socket("d", [])
     turns.join(late)
     assert not late.reads
@@ -81,8 +110,8 @@ async def test_a_closed_socket_is_told_nothing_more() -> None:
     turns = Turns(portion=1)
     (first, *_), resumed = three(turns)
     turns.leave(first)
-    turns.took(1)
-    turns.took(1)
+    read(turns)
+    read(turns)
     await asyncio.sleep(0)
     assert first.reads
     assert resumed == ["c", "b"]
