@@ -40,6 +40,7 @@ FEED = "sim" if env.str("FEED", default="live") == "sim" else "live"
 
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = SimpleLazyObject(required_secret_key)
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
