@@ -39,6 +39,8 @@ FROZEN_AFTER_MS = 5000
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_WINDOW = 31
 LARGEST_FRAME = 4 * 1024 * 1024  # inflated; a quote is 200 bytes
+USUAL_FRAME = 512
+SMALL_FRAME = LARGEST_FRAME // 1032  # deflate cannot do better than that
 
 
 class _Data(Struct, gc=False):
@@ -218,8 +220,10 @@ def inflated(frame: bytes | str) -> bytes | str:
     """The text inside a gzip member; other frames as they are. Raises ValueError for a bad member."""
     if isinstance(frame, str) or frame[:2] != GZIP_MAGIC:
         return frame
-    member = zlib.decompressobj(GZIP_WINDOW)
     try:
+        if len(frame) <= SMALL_FRAME:
+            return zlib.decompress(frame, GZIP_WINDOW, USUAL_FRAME)
+        member = zlib.decompressobj(GZIP_WINDOW)
         text = member.decompress(frame, LARGEST_FRAME)
     except zlib.error as error:
         raise ValueError(f"bad gzip: {error}") from error

@@ -182,13 +182,15 @@ class Bitget(Codec):
             elif TRADE in frame:
                 trades = self._trade(frame)
                 symbol, is_history = self.symbols[trades.arg.instId], trades.action == "snapshot"
-                return [
-                    Trade(
-                        self._key, symbol, row.price, row.size, row.side, row.tradeId,
-                        row.ts * 1000, received_ts_us, received_mono_ns, is_history,
-                    )
-                    for row in trades.data
-                ]  # fmt: skip
+                events: list[Trade] = []
+                for each in trades.data:
+                    events.append(  # most frames have one: a comprehension would cost more
+                        Trade(
+                            self._key, symbol, each.price, each.size, each.side, each.tradeId,
+                            each.ts * 1000, received_ts_us, received_mono_ns, is_history,
+                        )
+                    )  # fmt: skip
+                return events
             elif TICKER in frame:
                 (row,) = self._ticker(frame).data
                 if row.bidPr <= row.askPr:

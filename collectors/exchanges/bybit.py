@@ -151,9 +151,10 @@ class Bybit(Codec):
                         ),
                     )  # fmt: skip
             elif TRADE in frame:
+                key, symbols = self._key, self.symbols
                 return [
                     Trade(
-                        self._key, self.symbols[row.s], row.p, row.v, SIDES[row.S], row.i, row.T * 1000,
+                        key, symbols[row.s], row.p, row.v, SIDES[row.S], row.i, row.T * 1000,
                         received_ts_us, received_mono_ns,
                     )
                     for row in self._trade(frame).data

@@ -32,6 +32,7 @@ NEWER_TRADES = "spot.trades_v2"
 OURS = frozenset((QUOTES, TRADES, NEWER_TRADES))
 QUOTE: Mark = f'"channel":"{QUOTES}","event":"update"'
 TRADE: Mark = f'"channel":"{TRADES}","event":"update"'
+SIXTEEN_DIGITS = 10**15  # of µs: since 2001, and until 2286
 MS_DIGITS = 15  # more are no time (base.NO_SUCH_MS)
 
 
@@ -159,7 +160,7 @@ class Gate(Codec):
                 return (
                     Trade(
                         self._key, self.symbols[trade.currency_pair], trade.price, trade.amount, trade.side,
-                        str(trade.id), _exact_us(trade.create_time_ms), received_ts_us, received_mono_ns,
+                        str(trade.id), _usual_us(trade.create_time_ms), received_ts_us, received_mono_ns,
                     ),
                 )  # fmt: skip
         except UNUSUAL:
@@ -209,6 +210,14 @@ def _request(event: str, topics: Sequence[Topic], request_id: int) -> str:
     channel = topics[0].name.partition(":")[0]
     pairs = [topic.native_id for topic in topics]
     return compact({"id": request_id, "channel": channel, "event": event, "payload": pairs})
+
+
+def _usual_us(ms: str) -> int:
+    """`_exact_us` of 13 digits and a fraction, as nearly all times are."""
+    us = int((ms + "00").replace(".", "", 1)[:16])
+    if us >= SIXTEEN_DIGITS and ms[13] == ".":
+        return us
+    raise ValueError(f"an unusual time: {ms} ms")
 
 
 def _exact_us(ms: str | float | None) -> int | None:

@@ -18,7 +18,6 @@ from collectors.exchanges.base import (
     Control,
     DataSheet,
     Level,
-    Mark,
     Millis,
     Positive,
     Price,
@@ -33,9 +32,8 @@ from markets.events import Quote, Side, Trade
 
 QUOTES, TICKERS, TRADES, ALL_TRADES = "bbo-tbt", "tickers", "trades", "trades-all"
 OURS = frozenset((QUOTES, TICKERS, TRADES, ALL_TRADES))
-QUOTE: Mark = f'"channel":"{QUOTES}"'
-TICKER: Mark = f'"channel":"{TICKERS}"'
-TRADE: Mark = f'"channel":"{TRADES}"'
+CHANNEL = slice(19, 26)  # after `{"arg":{"channel":"`
+QUOTE, TICKER, TRADE = QUOTES, TICKERS, f'{TRADES}"'
 CLOSING_SOON = "64008"  # a notice about 60 s before a service upgrade
 
 
@@ -167,7 +165,8 @@ class Okx(Codec):
     ) -> Sequence[Quote | Trade | Control]:
         """The short way for usual frames."""
         try:
-            if QUOTE in frame:
+            channel = frame[CHANNEL]
+            if channel == QUOTE:
                 push = self._quote(frame)
                 (book,) = push.data
                 (bid,), (ask,) = book.bids, book.asks
@@ -179,7 +178,7 @@ class Okx(Codec):
                             book.ts * 1000, received_ts_us, received_mono_ns,
                         ),
                     )  # fmt: skip
-            elif TRADE in frame:
+            elif channel == TRADE:
                 (trade,) = self._trade(frame).data
                 return (
                     Trade(
@@ -187,7 +186,7 @@ class Okx(Codec):
                         trade.ts * 1000, received_ts_us, received_mono_ns,
                     ),
                 )  # fmt: skip
-            elif TICKER in frame:
+            elif channel == TICKER:
                 (row,) = self._ticker(frame).data
                 if row.bidPx <= row.askPx:
                     return (
