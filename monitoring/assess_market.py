@@ -113,10 +113,10 @@ def _kinds(of: ExchangeQuality) -> str:
 
 
 def _silent_symbols(now: Observed, silent_exchanges: set[str]) -> Iterator[Finding]:
-    """Those of exchanges that are silent as a whole are not told one by one."""
+    """Those of exchanges that are silent as a whole are not told one by one, a mere suspicion not at all."""
     told: Counter[str] = Counter()
     for symbol in now.quality.silent():
-        if symbol.exchange in silent_exchanges:
+        if symbol.state != "stale" or symbol.exchange in silent_exchanges:
             continue
         told[symbol.exchange] += 1
         if told[symbol.exchange] <= NAMED:

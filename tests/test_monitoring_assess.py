@@ -1,5 +1,6 @@
 """What is ill, and what is not: one look in, findings in words out."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from msgspec import structs
 
+from arbsite.environment import BASE_DIR
 from markets.heartbeat import Heartbeat, QueueFill
 from markets.runtime import CollectorStatus
 from monitoring.assess import assess, replaced, status
@@ -237,8 +239,12 @@ def test_symbols_of_a_silent_exchange_are_not_told_one_by_one() -> None:
     assert set(found(look(quality=structs.replace(quality, exchanges=(silent,))))) == {"exchange_silent:okx"}
 
 
+def test_a_symbol_that_is_only_suspect_is_not_told_yet() -> None:
+    assert not found(look(quality=symbols(0, SUSPECT)))
+
+
 def test_very_many_silent_symbols_are_summed_up() -> None:
-    keys = found(look(quality=symbols(*[SUSPECT] * 500)))
+    keys = found(look(quality=symbols(*[STALE] * 500)))
     assert len(keys) == 21
     assert "480 more symbols" in keys["symbol_silent:others on okx"].words
 
@@ -343,3 +349,8 @@ def test_after_redis_lost_everything_what_was_missing_stays_so_until_all_had_tim
     empty = structs.replace(WELL, heartbeats=(), heard_since_us=NOW - 1 * S)
     assert "process_missing:beat" in keep(memory, empty)
     assert not keep(memory, structs.replace(WELL, heard_since_us=NOW - 11 * S))
+
+
+def test_the_operators_guide_has_a_paragraph_for_every_kind() -> None:
+    guide = (BASE_DIR / "docs" / "operations.md").read_text()
+    assert re.findall(r"^### (\w+)$", guide, re.MULTILINE) == list(KINDS)
