@@ -15,7 +15,8 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 import psycopg
-from django.db import DatabaseError, connections
+from django.db import Error as DatabaseTrouble
+from django.db import connections
 from django.utils import timezone
 
 from collectors.backoff import delays
@@ -56,12 +57,17 @@ class Delivering:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; what is being sent then is brought to an end, within DRAIN_S."""
-        listening = asyncio.create_task(self._listen(), name="outbox listens")
-        looking = asyncio.create_task(self._keep_looking(), name="outbox looks")
+        tasks = [
+            asyncio.create_task(stop.wait(), name="outbox stop"),
+            asyncio.create_task(self._listen(), name="outbox listens"),
+            asyncio.create_task(self._keep_looking(), name="outbox looks"),
+        ]
         try:
-            await stop.wait()
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()  # a fault of ours is whoever's who runs us
         finally:
-            await _ended(listening, looking)
+            await _ended(*tasks)
             await asyncio.gather(*(line.close() for line in self._lines.values()))
 
     async def _keep_looking(self) -> None:
@@ -70,7 +76,7 @@ class Delivering:
             self._put_in.clear()
             try:
                 found = await _in_database(partial(dispatch.destinations, timezone.now()))
-            except (DatabaseError, OSError) as error:
+            except (DatabaseTrouble, OSError) as error:
                 trouble.began(error)
             else:
                 trouble.ended()
@@ -89,7 +95,7 @@ class Delivering:
         """Behind a pooler that shares connections nothing is heard: then it is looked once a second."""
         pauses = delays(1.0, 30.0)
         while True:
-            with suppress(psycopg.Error, DatabaseError, OSError):
+            with suppress(psycopg.Error, DatabaseTrouble, OSError):
                 parameters = await in_daemon_thread(_connection_parameters)
                 async with await psycopg.AsyncConnection.connect(**parameters, autocommit=True) as listener:
                     await listener.execute(f"LISTEN {OUTBOX}")
@@ -137,7 +143,7 @@ class Line:
             try:
                 if await self._until(self._due) and await self._send_next():
                     trouble.ended()
-            except (DatabaseError, OSError) as error:
+            except (DatabaseTrouble, OSError) as error:
                 trouble.began(error)
                 await self._pause(LOOK_EVERY_S)
             except Exception:
@@ -177,7 +183,7 @@ class Line:
         try:
             answer = await self._answer(taken)
         except asyncio.CancelledError:
-            with suppress(DatabaseError, OSError):
+            with suppress(DatabaseTrouble, OSError):
                 await _in_database(partial(dispatch.release, taken, timezone.now()))
             raise
         took_ms = (time.monotonic() - began) * 1000
@@ -246,7 +252,7 @@ class Trouble:
 async def _surely(work: Callable[[], None]) -> None:
     """In the database, again and again: a message that was sent and is not marked so is sent twice."""
     for pause_s in delays(0.1, 5.0):
-        with suppress(DatabaseError, OSError):
+        with suppress(DatabaseTrouble, OSError):
             return await _in_database(work)
         await asyncio.sleep(pause_s)
 

@@ -3,6 +3,8 @@
 from html import escape
 from typing import Any, Final
 
+from msgspec import structs
+
 from monitoring.channels.parcels import Answer, Parcel, Reply, Request, Target, Unusable
 
 from monitoring.channels.parcels import by_status, json_request, object_of, wait  # isort: skip
@@ -53,17 +55,23 @@ def answer(reply: Reply) -> Answer:
     """What the Bot API's `ok`, `description` and `parameters` mean for us."""
     said = object_of(reply)
     description = str(said.get("description", ""))
-    parameters: dict[str, Any] = said.get("parameters") or {}
+    parameters = _object(said, "parameters")
     if reply.status == 429:
-        asked = parameters.get("retry_after")
         found = by_status(reply, description)
-        return found if asked is None else Answer("later", found.words, 429, retry_after_s=wait(float(asked)))
+        asked = parameters.get("retry_after")
+        return structs.replace(found, retry_after_s=wait(asked)) if isinstance(asked, int) else found
     if 200 <= reply.status < 300:
         if said.get("ok") is not True:
             return Answer("broken", f"{reply.status}: this is not Telegram", reply.status)
-        return Answer("sent", str(reply.status), reply.status, f"message {said['result']['message_id']}")
+        number = _object(said, "result").get("message_id", "")
+        return Answer("sent", str(reply.status), reply.status, f"message {number}")
     if moved := parameters.get("migrate_to_chat_id"):
         return Answer("broken", f"the group has moved: enter {moved} as the chat's id", reply.status)
     if reply.status == 400 and not any(phrase in description.lower() for phrase in OURS):
         return Answer("broken", by_status(reply, description).words, 400)
     return by_status(reply, description)
+
+
+def _object(said: dict[str, Any], name: str) -> dict[str, Any]:
+    found = said.get(name)
+    return found if isinstance(found, dict) else {}

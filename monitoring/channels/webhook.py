@@ -1,4 +1,4 @@
-"""Our own JSON to any address, signed as https://www.standardwebhooks.com has it (docs/alerts.md)."""
+"""Our own JSON to any address, signed as https://www.standardwebhooks.com has it (docs/alert_channels.md)."""
 
 import base64
 import binascii
