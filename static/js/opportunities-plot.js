@@ -61,7 +61,7 @@ function options(chart, hovered, zoomed, key) {
       sync: { key, scales: ["x", null] },
       bind: { dblclick: () => () => zoomed(null, null) },
     },
-    scales: { x: { time: true, auto: false }, y: { range: (u, low, high) => yRange(low, high, chart) } },
+    scales: { x: { time: true, auto: false }, y: { range: (u, low, high) => yRange(u, low, high, chart) } },
     axes: [
       axis({ size: 22, space: timeSpace, values: timeLabels, grid: { show: false } }),
       axis({ size: 72, space: 28, values: (u, ticks) => labels(ticks, chart), grid: { stroke: () => colours.hair, width: 1 } }),
@@ -84,9 +84,11 @@ function selected(u, zoomed) {
   zoomed(u.posToVal(left, "x"), u.posToVal(left + width, "x"));
 }
 
-/** What is drawn fits in, level lines and marks too. */
-function yRange(low, high, { levels, marks }) {
-  const all = [low, high, ...levels.map(({ value }) => value), ...marks.map(({ value }) => value)].filter(Number.isFinite);
+/** What is drawn fits in, level lines and the marks of the time shown too. */
+function yRange(u, low, high, { levels, marks }) {
+  const { min, max } = u.scales.x;
+  const shown = marks.filter(({ time }) => min <= time && time <= max);
+  const all = [low, high, ...levels.map(({ value }) => value), ...shown.map(({ value }) => value)].filter(Number.isFinite);
   const [bottom, top] = all.length ? [Math.min(...all), Math.max(...all)] : [-1, 1];
   const room = (top - bottom || Math.abs(top) || 1) * ROOM;
   return [bottom - room, top + room];

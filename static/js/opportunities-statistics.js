@@ -92,6 +92,8 @@ async function showPair() {
   mark();
   if (!pair) return;
   panel.setAttribute("aria-busy", "true");
+  write("pair-title", `${pair.symbol} · ${route(pair)}`);
+  write("pair-words", gettext("looking into the lake…"));
   const { status, answer } = await request("GET", `/api/opportunities/statistics?${new URLSearchParams({ ...pair, ...range(), points: LINE_POINTS })}`);
   if (mine !== askedPair) return;
   panel.removeAttribute("aria-busy");

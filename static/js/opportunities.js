@@ -33,6 +33,7 @@ let typing = null;
 let timer = null;
 let waiting = null; // an answer with rows that are not shown yet
 let drawnAt = -Infinity;
+let keyed = false; // somebody turned the page from within the table, and stays in it
 let drawn = 0; // how many the distributions are of
 
 // --- what to show ----------------------------------------------------------------------------
@@ -78,7 +79,9 @@ function filterChanged() {
 
 function page(direction) {
   const wanted = offset + direction * Number(limit.value);
-  if (wanted >= 0 && wanted < matches) change(view, wanted);
+  if (wanted < 0 || wanted >= matches) return;
+  keyed = body.contains(document.activeElement);
+  change(view, wanted);
 }
 
 function question(more) {
@@ -123,6 +126,8 @@ function take(answer, now) {
   if (calm) fresh.textContent = translate("Show %(count)s new", { count: format.count(added) });
   if (calm) for (const episode of answer.episodes) update(episode);
   else place(answer.episodes);
+  if (keyed) body.querySelector("a")?.focus();
+  keyed = false;
   ({ matches, more } = answer);
   showPlace(answer);
   notice(matches ? null : nothing());

@@ -9,6 +9,7 @@ import { heldAt, LinePlot } from "./opportunities-plot.js";
 import { Pins } from "./pins.js";
 
 const EVERY_MS = 3000;
+const PAUSE = 10; // times as long as reading the ticks took
 const LATE_MS = 5000; // what has just closed may still be on its way into the lake
 const AROUND_S = 60;
 
@@ -30,6 +31,7 @@ let episode = readEpisode();
 let ticks = { timestamp: [], edge: [], spread: [], size: [] };
 let view = null; // where somebody zoomed in; null: all of it
 let loadedAt = 0;
+let took = 0; // ms
 
 function readEpisode() {
   return JSON.parse(document.getElementById("story").dataset.chart);
@@ -55,11 +57,13 @@ function zoom(wanted) {
 // --- the chart -------------------------------------------------------------------------------
 
 async function load() {
+  const began = performance.now();
   const fresh = { timestamp: [], edge: [], spread: [], size: [] };
   const refused = await readLines(`/api/opportunities/ticks?id=${episode.id}`, (row) => {
     for (const name of Object.keys(fresh)) fresh[name].push(row[name]);
   });
   loadedAt = Date.now();
+  took = performance.now() - began;
   if (!refused) ticks = fresh;
   words.textContent = refused || said();
   draw();
@@ -142,7 +146,7 @@ async function follow() {
       words.textContent = gettext("The server does not answer; asking again.");
     }
   }
-  setTimeout(follow, EVERY_MS);
+  setTimeout(follow, Math.max(EVERY_MS, took * PAUSE));
 }
 
 // --- what people do --------------------------------------------------------------------------
