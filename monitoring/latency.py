@@ -27,9 +27,10 @@ EDGES_MS: Final = np.geomspace(SHORTEST_MS, SHORTEST_MS * GROWTH ** (BUCKETS - 2
 
 SLOTS: Final = 12
 SLOT_S: Final = 5.0
-CLOCK_SLOTS: Final = 5
+CLOCK_SLOTS: Final = 2
 CLOCK_SLOT_S: Final = 2.0
-"""The quickest way here is that of the last 10 s: a clock that is put right shows so after them."""
+"""The quickest way here is that of the last 4 to 6 s: no longer, or a clock that falls behind, or is put
+right again, would show late."""
 
 _NS_PER_S: Final = 1_000_000_000
 

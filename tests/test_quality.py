@@ -250,16 +250,14 @@ class TestClocksAndLateness:
         assert found.max_ms == pytest.approx(5.0, abs=0.001)
 
     @pytest.mark.parametrize("ahead_ms", [3_000.0, -3_000.0])
-    def test_a_clock_that_is_off_shows_at_once_and_clears_after_10_s(
-        self, desk: Watched, ahead_ms: float
-    ) -> None:
-        for _ in range(48):
+    def test_a_clock_that_is_off_shows_and_clears_within_6_s(self, desk: Watched, ahead_ms: float) -> None:
+        for _ in range(25):
             desk.now_ns += S // 4
             desk.quote("okx", late_ms=5.0 - ahead_ms)
             desk.report()
             desk.heard()
         assert desk.exchange("okx").clock_offset_ms == pytest.approx(ahead_ms, abs=10)
-        desk.go_on(13)
+        desk.go_on(6.25)
         assert desk.exchange("okx").clock_offset_ms == pytest.approx(-5, abs=1)
 
     def test_a_clock_ahead_makes_no_latency_of_its_own(self, desk: Watched) -> None:
