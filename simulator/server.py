@@ -28,6 +28,8 @@ from simulator.venues.base import RestCall, RestReply, Venue
 logger = logging.getLogger(__name__)
 
 MAX_SPEED = 100_000
+TURN_S = 0.05
+LATE_S = 0.1
 
 
 class Simulator:
@@ -81,6 +83,7 @@ class Simulator:
         self.port = port
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
+        self._turn: asyncio.TimerHandle
 
     async def __aenter__(self) -> Self:
         self.board = FaultBoard(self._fault_changed)
@@ -94,6 +97,7 @@ class Simulator:
             await self._runner.cleanup()
             raise
         self.port = int(self._runner.addresses[0][1])
+        self._take_turn(time.monotonic())
         self._spawn(self.feed.run(), "simulator feed")
         for venue in self.venues.values():
             if venue.resend_s:
@@ -105,6 +109,7 @@ class Simulator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.board.heal()
+        self._turn.cancel()
         for timer in self._timers:
             timer.cancel()
         for task in list(self._tasks):
@@ -114,6 +119,14 @@ class Simulator:
             for session in list(venue.sessions):
                 session.abort()
         await self._runner.cleanup()
+
+    def _take_turn(self, due: float) -> None:
+        """Notice when this process gets the processor late: what it hears then was sent all the while."""
+        now = time.monotonic()
+        if now - due > LATE_S:
+            for venue in self.venues.values():
+                venue.late_at = now
+        self._turn = asyncio.get_running_loop().call_later(TURN_S, self._take_turn, now + TURN_S)
 
     # --- where it is -----------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from msgspec import Struct
@@ -114,6 +115,7 @@ class Venue(ABC):
         self.skew_ms = 0
         self.delay_s = 0.0
         self.silent = False
+        self.late_at = -inf  # when this process was last late, by the monotonic clock
 
     # --- the dialect -----------------------------------------------------------------------------
 
@@ -235,13 +237,18 @@ class Venue(ABC):
         self.counts["frames_sent"] += frames
 
     def too_fast(self, session: Session) -> bool:
-        """Whether the client has sent more messages than the venue's limit allows."""
+        """Whether the client has sent more messages than the venue's limit allows.
+
+        A process that was late itself cannot tell when they were sent, and counts anew.
+        """
         if self.messages_per_window is None:
             return False
         count, seconds = self.messages_per_window
         now = time.monotonic()
-        session.recent.append(now)
         since = now - seconds * self.time_scale
+        if self.late_at > since:
+            session.recent.clear()
+        session.recent.append(now)
         return sum(1 for moment in session.recent if moment > since) > count
 
     def quote(self, listing: Listing) -> Book:
