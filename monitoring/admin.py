@@ -175,10 +175,11 @@ class AlertAdmin(LookOnlyAdmin):
     list_filter = ("state", "severity", "rule")
     search_fields = ("subject", "title")
     date_hierarchy = "fired_at"
+    ordering = ("state", "-fired_at")  # what fires, then what was resolved
     fieldsets = (
         (None, {"fields": ("standing", "level", "title", "words", "remedy", "page", "known")}),
         (_("When"), {"fields": ("began", "fired", "ended", "lasted", "resolved_why")}),
-        (_("Rule"), {"fields": ("rule", "rule_name", "key", "value", "limit")}),
+        (_("Rule"), {"fields": ("rule", "rule_name", "key", "measured", "bound")}),
         (_("Messages"), {"fields": ("told", "reminders", "sent")}),
     )
 
@@ -213,6 +214,16 @@ class AlertAdmin(LookOnlyAdmin):
         until = row.resolved_at or timezone.now()
         return wording.age(max(0.0, (until - row.since) / datetime.timedelta(milliseconds=1)))
 
+    @admin.display(description=_("value"))
+    def measured(self, row: Alert) -> str:
+        """In the unit the words name."""
+        return _figure(row.value)
+
+    @admin.display(description=_("limit"))
+    def bound(self, row: Alert) -> str:
+        """What it is held against."""
+        return _figure(row.limit)
+
     @admin.display(description=_("page"))
     def page(self, row: Alert) -> Any:
         """Where to look."""
@@ -234,3 +245,7 @@ class AlertAdmin(LookOnlyAdmin):
 
 def _moment(at: datetime.datetime | None) -> str:
     return "–" if at is None else f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else wording.share(round(value, 2))

@@ -284,7 +284,7 @@ class Alert(models.Model):
         NOTHING = "nothing", _("nothing yet")
         FIRING = "firing", _("that it fires")
         RESOLVED = "resolved", _("that it is resolved")
-        SILENT = "silent", _("nothing: it came and went unsent")
+        SILENT = "silent", _("nobody")
 
     rule = models.ForeignKey(
         AlertRule, models.SET_NULL, null=True, related_name="alerts", verbose_name=_("rule"),

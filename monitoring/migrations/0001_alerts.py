@@ -86,7 +86,7 @@ class Migration(migrations.Migration):
                 ('facts', models.JSONField(default=list, verbose_name='facts')),
                 ('path', models.CharField(blank=True, max_length=300, verbose_name='page')),
                 ('resolved_why', models.TextField(blank=True, verbose_name='why it is resolved')),
-                ('told', models.CharField(choices=[('nothing', 'nothing yet'), ('firing', 'that it fires'), ('resolved', 'that it is resolved'), ('silent', 'nothing: it came and went unsent')], default='nothing', max_length=8, verbose_name='told')),
+                ('told', models.CharField(choices=[('nothing', 'nothing yet'), ('firing', 'that it fires'), ('resolved', 'that it is resolved'), ('silent', 'nobody')], default='nothing', max_length=8, verbose_name='told')),
                 ('told_at', models.DateTimeField(null=True, verbose_name='last told')),
                 ('reminders', models.PositiveIntegerField(default=0, verbose_name='reminders')),
                 ('rule', models.ForeignKey(help_text='Empty: the rule was deleted.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='alerts', to='monitoring.alertrule', verbose_name='rule')),
