@@ -44,12 +44,15 @@ class Channel(Generic[T]):
 
     def put_many(self, items: Sequence[T]) -> None:
         """Add items in order, as `put` does each."""
+        count = len(items)
         if self._closed:
-            self.dropped += len(items)
-        elif items:
-            self.dropped += max(0, len(self._items) + len(items) - self.capacity)
+            self.dropped += count
+        elif count:
+            over = len(self._items) + count - self.capacity
+            if over > 0:
+                self.dropped += over
             self._items.extend(items)
-            self.accepted += len(items)
+            self.accepted += count
             self._ready.set()
 
     def fetch_from(self, fetch: Callable[[], None]) -> None:

@@ -130,16 +130,14 @@ def pair(charts: Charts, routes: Routes, held: Legs, quotes: list[Quote], quoted
     starts = np.flatnonzero(np.concatenate(([True], chart[1:] != chart[:-1])))
     lengths = np.diff(starts, append=len(chart))
     touched, last = chart[starts], starts + lengths - 1
-    began = np.repeat(starts, lengths)
     column = quote + held.prices.shape[1]  # of the quote; those of the held ones come first
-    columns = _last_of_each(charts, chart, legs[quote], column, began)
+    columns = _last_of_each(charts, chart, legs[quote], column, np.repeat(starts, lengths))
+    prices1, prices2 = (prices.take(each, axis=1) for each in columns)
+    (us1, ns1), (us2, ns2) = (received.take(each, axis=1) for each in columns)
 
-    bid1, ask1, bid_size1, ask_size1 = prices.take(columns[0], axis=1)
-    bid2, ask2, bid_size2, ask_size2 = prices.take(columns[1], axis=1)
-    (us1, ns1), (us2, ns2) = received.take(columns[0], axis=1), received.take(columns[1], axis=1)
     lead_ns = ns1 - ns2
     tolerance_ns = charts.tolerance_ns[chart]
-    valid = ~np.isnan(bid1 + bid2) & (np.abs(lead_ns) <= tolerance_ns)
+    valid: Bools = ~np.isnan(prices1[0] + prices2[0]) & (np.abs(lead_ns) <= tolerance_ns)
     first_is_later = lead_ns >= 0
     # The point is made when the later of its two quotes was received, so it never knows the future.
     ts_us, older_us = np.where(first_is_later, us1, us2), np.where(first_is_later, us2, us1)
@@ -149,43 +147,42 @@ def pair(charts: Charts, routes: Routes, held: Legs, quotes: list[Quote], quoted
     before_us[starts], before_ns[starts] = charts.older_us[touched], charts.older_ns[touched]
     quote_us, quote_ns = received.take(column, axis=1)
     broken = (before_ns != NEVER) & (~valid | (quote_ns - before_ns > tolerance_ns))
+    gap_us = np.minimum(quote_us, before_us + tolerance_ns // _NS_PER_US)
 
     ends = np.cumsum(valid.astype(np.int64) + broken)
-    rows = np.full((int(ends[-1]), len(POINT_COLUMNS)), np.nan)
-    stamps = np.empty(len(rows), np.int64)
-    gap_rows = (ends - valid - 1)[broken]
-    stamps[gap_rows] = np.minimum(quote_us, before_us + tolerance_ns // _NS_PER_US)[broken]
-    point_rows = (ends - 1)[valid]
-    stamps[point_rows] = ts_us[valid]
     bounds = np.concatenate(([0], ends[last]))
-    rows[:, 0] = _rising(stamps, bounds, charts.last_us[touched])
+    point_rows, gap_rows = (ends - 1)[valid], (ends - valid - 1)[broken]
+    stamps = np.empty(int(ends[-1]), np.int64)
+    stamps[point_rows], stamps[gap_rows] = ts_us[valid], gap_us[broken]
+    stamps = _rising(stamps, bounds, charts.last_us[touched])
+    rows = np.full((len(stamps), len(POINT_COLUMNS)), np.nan)
+    rows[:, 0] = stamps
+    factors = charts.factors.take(chart[valid], axis=1)
+    spreads = _fill(rows, point_rows, (prices1[:, valid], prices2[:, valid]), lead_ns[valid], factors)
 
-    spread = (bid1 / bid2 - 1) * 100
-    factor12, factor21 = charts.factors.take(chart, axis=1)
-    values = (
-        spread, None, None,
-        bid1 / ask2 * factor12 - 10_000,
-        bid2 / ask1 * factor21 - 10_000,
-        np.minimum(bid_size1, ask_size2) * ask2,
-        np.minimum(bid_size2, ask_size1) * ask1,
-        np.maximum(-lead_ns, 0) / _NS_PER_MS,
-        np.maximum(lead_ns, 0) / _NS_PER_MS,
-    )  # fmt: skip
-    for at, value in enumerate(values, start=1):
-        if value is not None:
-            rows[point_rows, at] = value[valid]
-
+    has_rows = np.diff(bounds) > 0
+    charts.last_us[touched[has_rows]] = stamps[bounds[1:][has_rows] - 1]
     charts.older_us[touched], charts.older_ns[touched] = older_us[last], older_ns[last]
     held.prices[:, legs], held.received[:, legs] = prices[:, -len(legs) :], received[:, -len(legs) :]
-    valid_before = np.concatenate(([0], np.cumsum(valid)))
-    points = valid_before[-1]
-    is_filled = bounds[1:] > bounds[:-1]
-    charts.last_us[touched[is_filled]] = rows[bounds[1:][is_filled] - 1, 0]
+    point_bounds = np.concatenate(([0], np.cumsum(valid)[last]))
     return Paired(
-        touched.tolist(), rows, bounds.tolist(), point_rows, spread[valid].tolist(),
-        valid_before[np.append(starts, len(chart))].tolist(), quote[last].tolist(), valid[last].tolist(),
-        len(chart) - int(points),
+        touched.tolist(), rows, bounds.tolist(), point_rows, spreads.tolist(), point_bounds.tolist(),
+        quote[last].tolist(), valid[last].tolist(), len(chart) - len(spreads),
     )  # fmt: skip
+
+
+def _fill(rows: Points, at: Ints, prices: tuple[Floats, Floats], lead_ns: Ints, factors: Floats) -> Floats:
+    """Write what the points say into their rows, the bands apart; returns their spreads."""
+    (bid1, ask1, bid_size1, ask_size1), (bid2, ask2, bid_size2, ask_size2) = prices
+    spreads: Floats = (bid1 / bid2 - 1) * 100
+    rows[at, 1] = spreads
+    rows[at, 4] = bid1 / ask2 * factors[0] - 10_000
+    rows[at, 5] = bid2 / ask1 * factors[1] - 10_000
+    rows[at, 6] = np.minimum(bid_size1, ask_size2) * ask2
+    rows[at, 7] = np.minimum(bid_size2, ask_size1) * ask1
+    rows[at, 8] = np.maximum(-lead_ns, 0) / _NS_PER_MS
+    rows[at, 9] = np.maximum(lead_ns, 0) / _NS_PER_MS
+    return spreads
 
 
 def _with(held: Legs, quotes: list[Quote]) -> tuple[Floats, Ints]:
