@@ -23,7 +23,7 @@ class Connections:
     def __init__(self, first: FeedReport) -> None:
         self.report = first
         self.since_us = first.received_ts_us
-        self._past = deque([first])
+        self._past = deque([(first.received_mono_ns, first.counts)])
 
     def take(self, report: FeedReport) -> dict[tuple[str, str], int]:
         """Take over the next report; returns what was rejected since the one before, by symbol and kind."""
@@ -33,8 +33,8 @@ class Connections:
         if any(report.counts.get(kind, 0) < count for kind, count in before.counts.items()):
             self._past.clear()  # another feed: this one counts anew
         self.report = report
-        self._past.append(report)
-        while report.received_mono_ns - self._past[0].received_mono_ns > WINDOW_NS:
+        self._past.append((report.received_mono_ns, report.counts))
+        while report.received_mono_ns - self._past[0][0] > WINDOW_NS:
             self._past.popleft()
         return {
             each: more
@@ -44,5 +44,5 @@ class Connections:
 
     def per_min(self, kinds: tuple[str, ...]) -> int:
         """How often these happened in the last minute; not reckoned up from less, or one is already many."""
-        oldest, newest = self._past[0].counts, self._past[-1].counts
+        (_, oldest), (_, newest) = self._past[0], self._past[-1]
         return sum(newest.get(kind, 0) - oldest.get(kind, 0) for kind in kinds)

@@ -123,16 +123,33 @@ class DataQuality:
         self.latencies.turn(now_ns)
         for window in self._windows.values():
             window.turn(now_ns)
-        quotes = [event for event in events if type(event) is Quote]
-        trades: list[Trade] = []
-        if len(quotes) < len(events):
-            trades = [event for event in events if type(event) is Trade]
-            if len(quotes) + len(trades) < len(events):
-                self._take_others(events)
-        if quotes:
-            self._take_quotes(*self._placed(quotes))
-        if trades:
-            self._take_trades(*self._placed(trades))
+        said, places = self._placed(events)
+        if not said:
+            return
+        place = np.array(places, np.intp)
+        mono_ns = np.array([event.received_mono_ns for event in said], np.int64)
+        self._hear(said, place, mono_ns)
+        is_quote = np.array([type(event) is Quote for event in said])
+        quotes = np.flatnonzero(is_quote)
+        if len(quotes) < len(said):
+            self._windows["trades"].add(np.bincount(place[~is_quote], minlength=len(self._each)))
+            place, mono_ns = place[quotes], mono_ns[quotes]
+        if len(quotes):
+            here = self._count_quotes(place, mono_ns)
+            self._measure_spreads(said, quotes, place, here)
+
+    def _placed(self, events: Sequence[Any]) -> tuple[Sequence[Any], list[int]]:
+        """Quotes and trades of known instruments, and their places; mostly that is all there are."""
+        places = self._places
+        try:
+            return events, [places[event.exchange][event.symbol] for event in events]
+        except (KeyError, AttributeError):
+            said = [event for event in events if isinstance(event, Quote | Trade)]
+            self._take_others(events)
+            nowhere: dict[str, int] = {}
+            known = [event for event in said if event.symbol in places.get(event.exchange, nowhere)]
+            self.unknown += len(said) - len(known)
+            return known, [places[event.exchange][event.symbol] for event in known]
 
     def _take_others(self, events: Iterable[SinkEvent]) -> None:
         for event in events:
@@ -141,22 +158,8 @@ class DataQuality:
             elif isinstance(event, FeedReport):
                 self._take_report(event)
 
-    def _placed(self, events: list[Any]) -> tuple[list[Any], list[int]]:
-        """The events of known instruments, and their places."""
-        places = self._places
-        try:
-            return events, [places[event.exchange][event.symbol] for event in events]
-        except KeyError:
-            nowhere: dict[str, int] = {}
-            known = [event for event in events if event.symbol in places.get(event.exchange, nowhere)]
-            self.unknown += len(events) - len(known)
-            return known, [places[event.exchange][event.symbol] for event in known]
-
-    def _take_quotes(self, quotes: list[Quote], places: list[int]) -> None:
-        if not quotes:
-            return
-        place = np.array(places, np.intp)
-        mono_ns = np.array([quote.received_mono_ns for quote in quotes], np.int64)
+    def _count_quotes(self, place: Places, mono_ns: NDArray[np.int64]) -> Places:
+        """Returns the places that were quoted, each once."""
         counts = np.bincount(place, minlength=len(self._each))
         here = np.flatnonzero(counts)
         self._windows["quotes"].add(counts)
@@ -168,8 +171,7 @@ class DataQuality:
         first_ns = each["quoted_ns"][here]
         each["quoted_ns"][place] = mono_ns  # of several at one place the last is kept
         self._follow_rhythm(here, counts[here], before_ns, first_ns)
-        self._measure_spreads(quotes, place, here)
-        self._hear(quotes, place, mono_ns)
+        return here
 
     def _follow_rhythm(
         self, here: Places, counts: NDArray[np.intp], before_ns: NDArray[Any], first_ns: NDArray[Any]
@@ -189,14 +191,7 @@ class DataQuality:
         longest_ms = np.where(gaps > 0, np.maximum(mean_ms, to_first_ms), 0.0)
         each["minute_longest_ms"][here] = np.maximum(each["minute_longest_ms"][here], longest_ms)
 
-    def _take_trades(self, trades: list[Trade], places: list[int]) -> None:
-        if trades:
-            place = np.array(places, np.intp)
-            self._windows["trades"].add(np.bincount(place, minlength=len(self._each)))
-            mono_ns = np.array([trade.received_mono_ns for trade in trades], np.int64)
-            self._hear(trades, place, mono_ns)
-
-    def _hear(self, events: list[Any], place: Places, mono_ns: NDArray[np.int64]) -> None:
+    def _hear(self, events: Sequence[Any], place: Places, mono_ns: NDArray[np.int64]) -> None:
         """When exchanges last spoke, and how late they do."""
         exchange = self._each["exchange"][place].astype(np.intp)
         self._spoke_ns[exchange] = mono_ns
@@ -271,7 +266,8 @@ class DataQuality:
     def take_minute(self, now_ns: int) -> Rows:
         """`MINUTE_ROW`s of the time since the last call."""
         each = self._each
-        longest_ms = np.fmax(each["minute_longest_ms"], self._age_ms(now_ns))
+        silent_ms = np.nan_to_num(self._age_ms(now_ns), nan=_MINUTE_S * 1_000)
+        longest_ms = np.maximum(each["minute_longest_ms"], silent_ms)
         spread = np.clip(np.nan_to_num(each["spread_bps"], nan=np.inf) * 10, 0, NO_SPREAD)
         rows = np.zeros(len(each), MINUTE_ROW)
         rows["quotes"] = np.minimum(each["minute_quotes"], 65_535)
@@ -355,16 +351,19 @@ class DataQuality:
         quoted_ns = self._each["quoted_ns"]
         return np.where(quoted_ns > 0, np.maximum(now_ns - quoted_ns, 0) / _NS_PER_MS, np.nan)
 
-    def _measure_spreads(self, quotes: list[Quote], place: Places, here: Places) -> None:
-        """Of the last quotes, where it is due: nobody needs it as often as the lively ones quote."""
+    def _measure_spreads(self, said: Sequence[Any], quotes: Places, place: Places, here: Places) -> None:
+        """Of the last quotes, where it is due: nobody needs it as often as the lively ones quote.
+
+        `quotes` are those among what was `said`, `place` theirs.
+        """
         each = self._each
-        now_ns = quotes[-1].received_mono_ns
+        now_ns = said[quotes[-1]].received_mono_ns
         due = here[now_ns - each["spread_ns"][here] >= SPREAD_EVERY_NS]
         if not len(due):
             return
         last = np.zeros(len(each), np.intp)
-        last[place] = np.arange(len(place))
-        measured = [quotes[index] for index in last[due].tolist()]
+        last[place] = quotes
+        measured = [said[index] for index in last[due].tolist()]
         bid, ask = np.array([quote.bid for quote in measured]), np.array([quote.ask for quote in measured])
         each["spread_bps"][due] = (ask / bid - 1) * 1e4
         each["spread_ns"][due] = now_ns
