@@ -17,9 +17,9 @@ from realtime.deviation import DeviationStatistics, DeviationTerms, Floats, devi
 MAX_PAIRS: Final = 1_000
 """Pairs in a ranking: those with the most points."""
 
-FIRST_ROWS: Final = 200_000
-BATCH_ROWS: Final = 2_000_000
-"""Points judged at once: few at first, so that the first pairs show soon; then what fits into 100 MB."""
+FIRST_ROWS: Final = 100_000
+BATCH_ROWS: Final = 500_000
+"""Points judged at once: few at first, so that the first pairs show soon; then what takes about 100 MB."""
 
 _PAIR: Final = ["symbol", "exchange1", "exchange2"]
 
