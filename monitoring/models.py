@@ -14,7 +14,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from markets.models import OpportunityFilter
-from monitoring.limits import HealthLimits as HealthLimits  # a model of this app, in a module of its own
+from monitoring.limits import HealthLimits  # noqa: F401 - a model of this app, in a module of its own
 from monitoring.secrets import seal, unseal
 
 OPPORTUNITY = "opportunity"
