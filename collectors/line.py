@@ -14,6 +14,7 @@ from collectors.handshake import ConnectFailed
 from collectors.venue import Venue
 from markets.config import InstrumentConfig
 from markets.events import Liveness, StreamState
+from markets.outage import Outage
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class Line:
         self.up: set[str] = set()
         self.reason = ""
         self._state: LineState = "connecting"
+        self._outage = Outage(logger, logging.WARNING)
         self._counts: Counter[str] = Counter()
         self._venue = venue
         self._codec = venue.codec
@@ -214,14 +216,17 @@ class Line:
 
     def _came_up(self) -> None:
         if self._state != "live":
-            logger.info("%s: up, %d symbols", self.name, len(self.up))
+            if self._outage:
+                self._outage.ends("%s: up, %d symbols", self.name, len(self.up))
+            else:
+                logger.info("%s: up, %d symbols", self.name, len(self.up))
         self._state, self.reason = "live", ""
 
     def _fell(self, reason: str) -> None:
         if self._state == "connecting":  # never up, so nobody has heard of these symbols yet
             self._announce("down", self.symbols, reason)
         if self._state != "down":
-            logger.warning("%s: down: %s", self.name, reason)
+            self._outage.begins("%s: down: %s", self.name, reason)
         self._state, self.reason = "down", reason
 
 

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from collectors.memory import Memory
 from collectors.supervisor import Supervisor
 from collectors.watcher import Watcher
+from markets.outage import Outage
 from markets.runtime import CollectorStatus, report_status
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ class Reporter:
         self._memory = memory
         self._redis_url = redis_url
         self._started_us = time.time_ns() // 1000
-        self._failed = False
+        self._outage = Outage(logger, logging.WARNING)
 
     def status(self) -> CollectorStatus:
         """This collector as it is now."""
@@ -44,7 +45,7 @@ class Reporter:
             reported_ts_us=time.time_ns() // 1000,
             exchanges=supervisor.status(),
             channels={outlet.name: outlet.status() for outlet in supervisor.outlets},
-            sinks={outlet.name: outlet.sink.stats() for outlet in supervisor.outlets},
+            sinks={outlet.name: outlet.stats() for outlet in supervisor.outlets},
             memory=self._memory.stats(),
         )
 
@@ -61,8 +62,6 @@ class Reporter:
         try:
             await report_status(redis, self.status())
         except (RedisError, OSError) as error:
-            if not self._failed:
-                logger.warning("status not reported, Redis does not answer: %s", error)
-            self._failed = True
+            self._outage.begins("status not reported, Redis does not answer: %s", error)
         else:
-            self._failed = False
+            self._outage.ends("status reported again")

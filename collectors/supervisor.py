@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 CLOSE_S = 2.0  # for sockets to say goodbye
 DRAIN_S = 2.5  # then for all sinks together to hand on what they have
 LOSS_CHECK_S = 1.0
+CRASH_TOLD_S = 60.0
 REPORT_S = 1.0
 DEFAULT_TIMING = Timing()
 
@@ -42,6 +43,7 @@ class Outlet:
         self.error = ""
         self.wants: frozenset[type] | None = getattr(sink_type, "wants", None)
         self._dropped = 0
+        self._crash, self._crashed_at = "", 0.0
         self._later = later
         self.sink = sink_type(self.channel, shard, self._emit)
         self._sink_type = sink_type
@@ -69,7 +71,11 @@ class Outlet:
 
     async def run(self) -> None:
         """Consume until the channel is finished."""
-        await self.sink.run()
+        try:
+            await self.sink.run()
+        except Exception as error:
+            self._crash, self._crashed_at = f"crashed and was restarted: {error!r}", time.monotonic()
+            raise
 
     def rebuild(self) -> None:
         """Replace a crashed sink."""
@@ -86,6 +92,13 @@ class Outlet:
         for outlet in self._later:
             if outlet.wants is None or type(event) in outlet.wants:
                 outlet.channel.put(event)
+
+    def stats(self) -> dict[str, Any]:
+        """The sink's own counters; a crash of the last minute is its problem until it is over."""
+        stats = self.sink.stats()
+        if self._crash and time.monotonic() - self._crashed_at < CRASH_TOLD_S:
+            return stats | {"problem": stats.get("problem") or self._crash}
+        return stats
 
     def lost(self) -> int:
         """How many events were dropped since the last call."""

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from markets.config import InvalidConfig, MarketConfig
+from markets.outage import Outage
 from markets.runtime import REVISION_CHANNEL
 from markets.selectors import current_revision, load_config
 
@@ -36,7 +37,8 @@ class Watcher:
         self._redis_url = redis_url
         self._poll_s = poll_s
         self._nudged = asyncio.Event()
-        self._redis_down = False
+        self._redis_outage = Outage(logger, logging.WARNING)
+        self._outage = Outage(logger)
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -89,28 +91,25 @@ class Watcher:
                     async for (
                         _
                     ) in nudges.listen():  # the confirmation counts too: a nudge may have been missed
-                        self._redis_is(down=False)
+                        self._redis_outage.ends("Redis is back")
                         self._nudged.set()
             except (RedisError, OSError) as error:
-                self._redis_is(down=True, why=str(error))
+                self._redis_outage.begins(
+                    "Redis of REDIS_URL does not answer (%s): configuration polled meanwhile", error
+                )
             await asyncio.sleep(self._poll_s)
-
-    def _redis_is(self, *, down: bool, why: str = "") -> None:
-        if down and not self._redis_down:
-            logger.warning("Redis of REDIS_URL does not answer (%s): configuration polled meanwhile", why)
-        if not down and self._redis_down:
-            logger.info("Redis is back")
-        self._redis_down = down
 
     def _report(self, error: str) -> bool:
         """Log a change of the error; returns whether it is a new one."""
         before, self.error = self.error, error
         if error == before:
             return False
-        if error:
+        if before and error:  # another trouble than the one before
             logger.error("configuration: %s", error)
+        elif error:
+            self._outage.begins("configuration: %s", error)
         else:
-            logger.info("configuration: all well again")
+            self._outage.ends("configuration: all well again")
         return bool(error)
 
 

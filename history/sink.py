@@ -25,6 +25,7 @@ from history.losses import Losses
 from history.schema import SCHEMAS, collector_started
 from markets.config import MarketConfig, Shard
 from markets.events import OpportunityEvent, Quote, SinkEvent, SpreadPoints, StreamState, Trade
+from markets.outage import Outage
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,9 @@ class LakeSink:
         self._rows_by_symbol: Counter[tuple[str, str]] = Counter()
         self._failures = 0
         self._flush_s = 0.0
+        self._flushing_since: float | None = None
         self._problem = ""
+        self._outage = Outage(logger)
 
     def configure(self, config: MarketConfig) -> None:
         """Take over which symbols there are: gaps are told, and rows counted, for each."""
@@ -106,11 +109,16 @@ class LakeSink:
             "rows_by_symbol": by_symbol,
             "pending_rows": self._pending(),
             "flushes": self._sequence,
-            "flush_s": round(self._flush_s, 4),
+            "flush_s": round(self._slowest_flush_s(), 4),
             "failures": self._failures,
             "problem": self._problem,
             "events_lost": self._losses.total,
         }
+
+    def _slowest_flush_s(self) -> float:
+        """Of the last flush and the one under way: a store that hangs must not look quick."""
+        under_way_s = 0.0 if self._flushing_since is None else time.monotonic() - self._flushing_since
+        return max(self._flush_s, under_way_s)
 
     def _pending(self) -> int:
         return self._buffer.rows + sum(map(len, self._writing.values()))
@@ -157,13 +165,13 @@ class LakeSink:
 
     async def _flush(self) -> None:
         """Commit what is to be written, table by table."""
-        started = time.monotonic()
+        started = self._flushing_since = time.monotonic()
         self._sequence += 1
         for table, rows in list(self._writing.items()):
             await self._until_it_works(partial(self._append, table, rows, self._sequence))
             del self._writing[table]
             self._count(table, rows)
-        self._flush_s = time.monotonic() - started
+        self._flush_s, self._flushing_since = time.monotonic() - started, None
 
     def _append(self, table: str, rows: pa.Table, sequence: int) -> None:
         """In a thread."""
@@ -204,14 +212,12 @@ class LakeSink:
     def _failed(self, error: Exception) -> None:
         self._failures += 1
         problem = " ".join(_COLOURS.sub("", str(error) or type(error).__name__).split())[:PROBLEM_CHARS]
-        if not self._problem:
-            logger.error("lake %s cannot be written, trying again: %s", self._lake.url, problem)
+        self._outage.begins("lake %s cannot be written, trying again: %s", self._lake.url, problem)
         self._problem = problem
 
     def _worked(self) -> None:
-        if self._problem:
-            lost = self._losses.total
-            logger.warning("lake %s is written again; %d events lost so far", self._lake.url, lost)
+        lost = self._losses.total
+        self._outage.ends("lake %s is written again; %d events lost so far", self._lake.url, lost)
         self._problem = ""
 
 

@@ -23,6 +23,7 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import RedisError
 
 from markets.heartbeat import BEAT_EVERY_S, Heartbeat, Report, Role
+from markets.outage import Outage
 from markets.runtime import redis_client
 from markets.sampling import GcWatch, LoopLag, Weight, memory_limit, open_sockets
 
@@ -66,7 +67,7 @@ class Vitals:
         self._started_us = time.time_ns() // 1000
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
-        self._down_since: float | None = None
+        self._outage = Outage(logger, logging.WARNING)
 
     def start(self) -> None:
         """Begin to beat; on a running event loop, its lag and its tasks are told too."""
@@ -165,13 +166,9 @@ class Vitals:
         try:
             command()
         except (RedisError, OSError) as error:
-            if self._down_since is None:
-                self._down_since = time.monotonic()
-                logger.warning("heartbeat not written, Redis does not answer: %s", error)
+            self._outage.begins("heartbeat not written, Redis does not answer: %s", error)
         else:
-            if self._down_since is not None:
-                logger.info("heartbeat written again after %.0f s", time.monotonic() - self._down_since)
-            self._down_since = None
+            self._outage.ends("heartbeat written again")
 
 
 _running: list[Vitals] = []

@@ -259,12 +259,12 @@ def _sinks(collector: CollectorStatus, now: Observed, limits: Limits) -> Iterato
     subject = f"collector {collector.shard}"
     for name, stats in collector.sinks.items():
         if problem := stats.get("problem"):
-            kind = "lake_write" if name == "LakeSink" else "database"
+            kind = _SINK_KINDS.get(name, "drops")
             yield Finding(
                 kind, f"{subject} {name}", "critical", now.at_us,
                 f"{name} of {subject} cannot write: {problem}",
                 "It tries again by itself; until then events wait in its queue, those without room are lost. "
-                + ("Look at LAKE_URL and its disk or store." if kind == "lake_write" else "See PostgreSQL."),
+                + _LOOK_AT[kind],
             )  # fmt: skip
         flush_s = float(stats.get("flush_s", 0.0))
         if flush_s > limits.lake_flush_s:
@@ -274,6 +274,14 @@ def _sinks(collector: CollectorStatus, now: Observed, limits: Limits) -> Iterato
                 "The disk or object store under LAKE_URL is slow: is anything else busy on it?",
                 round(flush_s, 1), limits.lake_flush_s,
             )  # fmt: skip
+
+
+_SINK_KINDS: Final = {"LakeSink": "lake_write", "EpisodeSink": "database"}
+_LOOK_AT: Final = {
+    "lake_write": "Look at LAKE_URL and its disk or store.",
+    "database": "See PostgreSQL.",
+    "drops": "The collector's log says why.",
+}
 
 
 # --- upkeep --------------------------------------------------------------------------------------

@@ -15,6 +15,9 @@ CONNECTING_S: Final = 10.0
 NAMED: Final = 20
 """Silent symbols of one exchange named one by one; the rest are told as one number."""
 
+SUSPECTED_S: Final = 5.0
+"""A symbol that has been suspect for so long is told, before it is stale."""
+
 STORM: Final = 5
 """So many times over the limit, reconnects are a storm: the exchange may lock us out."""
 
@@ -113,10 +116,12 @@ def _kinds(of: ExchangeQuality) -> str:
 
 
 def _silent_symbols(now: Observed, silent_exchanges: set[str]) -> Iterator[Finding]:
-    """Those of exchanges that are silent as a whole are not told one by one, a mere suspicion not at all."""
+    """Those of exchanges that are silent as a whole are not told one by one, a passing suspicion not at all."""
     told: Counter[str] = Counter()
     for symbol in now.quality.silent():
-        if symbol.state != "stale" or symbol.exchange in silent_exchanges:
+        suspected_s = (now.at_us - symbol.since_us) / 1e6
+        lasts = symbol.state == "stale" or suspected_s >= SUSPECTED_S
+        if not lasts or symbol.exchange in silent_exchanges:
             continue
         told[symbol.exchange] += 1
         if told[symbol.exchange] <= NAMED:

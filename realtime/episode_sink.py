@@ -16,6 +16,7 @@ from collectors.sinks import EmitDerived
 from collectors.threads import in_daemon_thread
 from markets.config import MarketConfig, Shard
 from markets.events import Episode, IdentityFinding, SinkEvent
+from markets.outage import Outage
 from markets.services import record_findings
 from realtime.nudge import tell_written
 from realtime.services import close_orphans, save_episodes, vouch_for
@@ -71,6 +72,7 @@ class EpisodeSink:
         self._lost = 0
         self._failures = 0
         self._problem = ""
+        self._outage = Outage(logger)
 
     def configure(self, config: MarketConfig) -> None:
         """Whatever is configured, episodes are kept."""
@@ -161,14 +163,12 @@ class EpisodeSink:
     def _failed(self, error: Exception) -> None:
         self._failures += 1
         problem = str(error).partition("\n")[0]
-        if not self._problem:
-            logger.error("episodes cannot be written, trying again: %s", problem)
+        self._outage.begins("episodes cannot be written, trying again: %s", problem)
         self._problem = problem
 
     def _worked(self, work: Work) -> None:
         """Forget what was written, unless there is something newer of it."""
-        if self._problem:
-            logger.warning("episodes are written again; %d lost so far", self._lost)
+        self._outage.ends("episodes are written again; %d lost so far", self._lost)
         self._problem = ""
         self._written += len(work.episodes)
         for id, episode in work.episodes.items():

@@ -11,6 +11,7 @@ from channels.layers import get_channel_layer
 from redis.exceptions import RedisError
 
 from markets.config import Shard
+from markets.outage import Outage
 from realtime import recent
 from realtime.pending import Pending, with_points
 from realtime.points import POINT_COLUMNS, ChartDelta, Points
@@ -42,7 +43,7 @@ class Publisher:
         self._wanted: frozenset[str] = frozenset()
         self._forget: set[str] = set()
         self._resumed: set[str] | None = None
-        self._reachable = True
+        self._outage = Outage(log)
 
     @property
     def thinned(self) -> int:
@@ -138,14 +139,12 @@ class Publisher:
         self.failed += 1
         newer = self._pending.take()
         self.add([*deltas, *newer])
-        if self._reachable:
-            self._reachable = False
-            log.error("shard %s: Redis does not answer (%s); the newest points wait", self.shard, problem)
+        self._outage.begins(
+            "shard %s: Redis does not answer (%s); the newest points wait", self.shard, problem
+        )
 
     def _report_return(self) -> None:
-        if not self._reachable:
-            self._reachable = True
-            log.info("shard %s: Redis answers again", self.shard)
+        self._outage.ends("shard %s: Redis answers again", self.shard)
 
 
 def _gap_before(points: Points) -> Points:

@@ -9,6 +9,7 @@ import numpy as np
 from redis.exceptions import RedisError
 
 from markets.config import Shard
+from markets.outage import Outage
 from realtime import recent, scan_wire
 from realtime.scan_columns import LegColumns
 from realtime.scan_wire import Directory, Frame, LegName, Rate, State
@@ -42,7 +43,7 @@ class ScanPublisher:
         self._directory: Directory | None = None
         self._seq = 0
         self._sent_s = self._state_s = self._evidence_s = self._rates_s = _NEVER
-        self._reachable = True
+        self._outage = Outage(log)
 
     def configure(self, revision: int) -> None:
         """Take over what the scanner was configured to compare; everything is written anew."""
@@ -66,11 +67,9 @@ class ScanPublisher:
         except (RedisError, OSError, TimeoutError) as problem:
             self._state_s = self._evidence_s = _NEVER
             self.failed += 1
-            if self._reachable:
-                self._reachable = False
-                log.error("shard %s: Redis does not take the scanner's state: %s", self._shard, problem)
+            self._outage.begins("shard %s: Redis does not take the scanner's state: %s", self._shard, problem)
         else:
-            self._reachable = True
+            self._outage.ends("shard %s: Redis takes the scanner's state again", self._shard)
 
     async def aclose(self) -> None:
         """Release the connection."""

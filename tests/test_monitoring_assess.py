@@ -239,8 +239,11 @@ def test_symbols_of_a_silent_exchange_are_not_told_one_by_one() -> None:
     assert set(found(look(quality=structs.replace(quality, exchanges=(silent,))))) == {"exchange_silent:okx"}
 
 
-def test_a_symbol_that_is_only_suspect_is_not_told_yet() -> None:
-    assert not found(look(quality=symbols(0, SUSPECT)))
+def test_a_symbol_is_told_of_once_the_suspicion_lasts() -> None:
+    suspect = look(quality=symbols(0, SUSPECT))
+    since_us = NOW - 40 * S
+    assert not found(structs.replace(suspect, at_us=since_us + 4 * S, heartbeats=(), heard_since_us=None))
+    assert set(found(suspect)) == {"symbol_silent:C1/USDT on okx"}
 
 
 def test_very_many_silent_symbols_are_summed_up() -> None:

@@ -1,0 +1,38 @@
+"""Something that does not work for a while: said once when it begins, and once when it is over."""
+
+import logging
+import time
+
+
+class Outage:
+    """One thing that may fail again and again; `log` is the logger of who depends on it."""
+
+    def __init__(self, log: logging.Logger, level: int = logging.ERROR) -> None:
+        self._log = log
+        self._level = level
+        self._since: float | None = None
+
+    def __bool__(self) -> bool:
+        return self._since is not None
+
+    def begins(self, message: str, *words: object) -> None:
+        """It fails: logged unless it did already."""
+        if self._since is None:
+            self._since = time.monotonic()
+            self._log.log(self._level, message, *words)
+
+    def ends(self, message: str, *words: object) -> None:
+        """It works: logged, with how long it did not, if it had failed."""
+        if self._since is not None:
+            after_s, self._since = time.monotonic() - self._since, None
+            self._log.info(f"{message} (after %s)", *words, lasted(after_s))
+
+
+def lasted(seconds: float) -> str:
+    """A time as people say it: `4.2 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest_s = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest_s} s"
+    return f"{minutes // 60} h {minutes % 60} min"
