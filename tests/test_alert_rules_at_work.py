@@ -1,25 +1,32 @@
 """Rules at work on PostgreSQL: what is written when something fires, is told, ends or dies meanwhile."""
 
+import asyncio
 import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 import pytest
+from channels.db import database_sync_to_async
 from django.db import OperationalError, connection
 from django.utils import timezone
 from msgspec import structs
+from redis import Redis
 
+from markets.defaults import FILTER_NAME
 from markets.models import OpportunityFilter
+from markets.seed import seed
 from monitoring import evaluator, outbox
-from monitoring.evaluator import HealthWatch, look_at_opportunities
+from monitoring.evaluator import Evaluator, HealthWatch, look_at_opportunities
 from monitoring.findings import Finding
 from monitoring.incidents import delete_alerts, moment
 from monitoring.messages import Message
 from monitoring.models import Alert, AlertChannel, AlertRule, Delivery, Severity, What
 from monitoring.telling import tell
 from realtime.models import OpportunityEpisode
+from realtime.nudge import EPISODES_WRITTEN, tell_written
 from realtime.services import save_episodes
+from tests.live import eventually
 from tests.test_episodes import closed, episode
 
 pytestmark = pytest.mark.django_db
@@ -229,6 +236,14 @@ class TestOpportunities:
         assert facts["Gates"] == "wallets: unknown"
         assert "/opportunities/explain?symbol=BTC%2FUSDT&exchange1=binance&exchange2=bybit" in told.url
 
+    def test_its_link_leads_to_the_live_chart_where_a_filter_draws_one(self, traders: AlertChannel) -> None:
+        seed()
+        save_episodes([seen()])
+        look_at_opportunities(timezone.now())
+        drawn = OpportunityFilter.objects.get(name=FILTER_NAME)
+        told = message(Delivery.objects.get())
+        assert told.url.endswith(f"/?filter={drawn.pk}&chart=BTC%2FUSDT%7Cbinance%7Cbybit")
+
     def test_looking_twice_tells_once_and_its_close_ends_it(self, traders: AlertChannel) -> None:
         story = seen()
         save_episodes([story])
@@ -306,6 +321,32 @@ class TestOpportunities:
         OpportunityEpisode.objects.all().delete()
         look_at_opportunities(timezone.now())
         assert states() == ["resolved"]
+
+
+async def test_a_collector_that_wrote_an_episode_has_it_looked_at_at_once(
+    transactional_db: None, empty_redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without its word nobody would look again before the test gave up."""
+    monkeypatch.setattr(evaluator, "LOOK_EVERY_S", 60.0)
+
+    def prepare() -> None:
+        rule("all", what=What.OPPORTUNITY, channels=(channel(),))
+
+    await database_sync_to_async(prepare)()
+    working = Evaluator()
+    following = asyncio.create_task(working.follow_opportunities())
+    try:
+        await eventually(lambda: empty_redis.pubsub_numsub(EPISODES_WRITTEN)[0][1], "somebody listens")
+        await database_sync_to_async(save_episodes)([seen()])
+        tell_written(1)
+        count = database_sync_to_async(Delivery.objects.count)
+        async with asyncio.timeout(15):
+            while not await count():  # noqa: ASYNC110 - of a table there is no event
+                await asyncio.sleep(0.01)
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        working.close()
 
 
 # --- who is told when --------------------------------------------------------------------------------
