@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import psycopg
 from django.db import Error as DatabaseTrouble
@@ -25,6 +25,7 @@ from monitoring import dispatch
 from monitoring.budget import Budget, Patience
 from monitoring.channels.parcels import Answer
 from monitoring.channels.sending import Sender, sender
+from monitoring.database_thread import DatabaseThread
 from monitoring.dispatch import Destination, Taken
 from monitoring.outbox import OUTBOX
 from monitoring.secrets import UnreadableSecret
@@ -38,8 +39,6 @@ DRAIN_S: Final = 2.0
 ATTEMPTS: Final[Counter[tuple[str, str]]] = Counter()
 """Attempts of this process by channel and outcome, for the metrics."""
 
-T = TypeVar("T")
-
 
 async def run(stop: asyncio.Event) -> None:
     """Deliver until told to stop."""
@@ -52,6 +51,7 @@ class Delivering:
 
     def __init__(self, sending: Sender) -> None:
         self._sending = sending
+        self._database = DatabaseThread("outbox")
         self._lines: dict[int, Line] = {}
         self._put_in = asyncio.Event()
 
@@ -67,15 +67,18 @@ class Delivering:
             for task in ended:
                 task.result()  # a fault of ours is whoever's who runs us
         finally:
-            await _ended(*tasks)
-            await asyncio.gather(*(line.close() for line in self._lines.values()))
+            try:
+                await _ended(*tasks)
+                await asyncio.gather(*(line.close() for line in self._lines.values()))
+            finally:
+                self._database.close()
 
     async def _keep_looking(self) -> None:
         trouble = Trouble("the outbox")
         while True:
             self._put_in.clear()
             try:
-                found = await _in_database(partial(dispatch.destinations, timezone.now()))
+                found = await self._database.ask(partial(dispatch.destinations, timezone.now()))
             except (DatabaseTrouble, OSError) as error:
                 trouble.began(error)
             else:
@@ -88,7 +91,7 @@ class Delivering:
 
     def _line(self, destination: Destination) -> "Line":
         if destination.id not in self._lines:
-            self._lines[destination.id] = Line(destination, self._sending)
+            self._lines[destination.id] = Line(destination, self._sending, self._database)
         return self._lines[destination.id]
 
     async def _listen(self) -> None:
@@ -108,9 +111,10 @@ class Delivering:
 class Line:
     """The way to one channel: one message at a time, within its budget, with patience when it fails."""
 
-    def __init__(self, destination: Destination, sending: Sender) -> None:
+    def __init__(self, destination: Destination, sending: Sender, database: DatabaseThread) -> None:
         self._to = destination
         self._sending = sending
+        self._database = database
         self._budget: Budget | None = None  # known once it was looked up what was sent lately
         self._patience = Patience()
         self._hurry = False  # what was put off for the channel's sake is to be sent now
@@ -160,10 +164,10 @@ class Line:
             self._due.set()
             return False
         if self._hurry:
-            await _in_database(partial(dispatch.hurry, self._to.id, timezone.now()))
+            await self._database.ask(partial(dispatch.hurry, self._to.id, timezone.now()))
             self._hurry = False
         free = budget.free(time.monotonic())
-        taken = await _in_database(partial(dispatch.take, self._to, timezone.now(), free))
+        taken = await self._database.ask(partial(dispatch.take, self._to, timezone.now(), free))
         if taken is None:
             return False
         budget.spend(time.monotonic())
@@ -173,7 +177,7 @@ class Line:
 
     async def _known_budget(self) -> Budget:
         if self._budget is None:
-            ago_s = await _in_database(partial(dispatch.recently_sent, self._to.id, timezone.now()))
+            ago_s = await self._database.ask(partial(dispatch.recently_sent, self._to.id, timezone.now()))
             now_s = time.monotonic()
             self._budget = Budget(self._to.per_second, self._to.per_minute, [now_s - ago for ago in ago_s])
         return self._budget
@@ -184,12 +188,12 @@ class Line:
             answer = await self._answer(taken)
         except asyncio.CancelledError:
             with suppress(DatabaseTrouble, OSError):
-                await _in_database(partial(dispatch.release, taken, timezone.now()))
+                await self._database.ask(partial(dispatch.release, taken, timezone.now()))
             raise
         took_ms = (time.monotonic() - began) * 1000
         ATTEMPTS[self._to.name, answer.outcome] += 1
         next_try_at = self._judge(answer)
-        await _surely(partial(dispatch.settle, taken, answer, at, took_ms, next_try_at))
+        await self._surely(partial(dispatch.settle, taken, answer, at, took_ms, next_try_at))
 
     async def _answer(self, taken: Taken) -> Answer:
         try:
@@ -211,6 +215,13 @@ class Line:
         if self._patience.dead and not was_dead:
             logger.warning("alert channel %s takes no messages: %s", self._to.name, answer.words)
         return now + timedelta(seconds=wait_s)
+
+    async def _surely(self, work: Callable[[], None]) -> None:
+        """Again and again: a message that was sent and is not marked so is sent twice."""
+        for pause_s in delays(0.1, 5.0):
+            with suppress(DatabaseTrouble, OSError):
+                return await self._database.ask(work)
+            await asyncio.sleep(pause_s)
 
     async def _until(self, event: asyncio.Event) -> bool:
         """Whether it came before we were told to stop."""
@@ -247,26 +258,6 @@ class Trouble:
             lasted_s = time.monotonic() - self._since_s
             self._since_s = None
             logger.info("%s: the database answers again after %.0f s", self._what, lasted_s)
-
-
-async def _surely(work: Callable[[], None]) -> None:
-    """In the database, again and again: a message that was sent and is not marked so is sent twice."""
-    for pause_s in delays(0.1, 5.0):
-        with suppress(DatabaseTrouble, OSError):
-            return await _in_database(work)
-        await asyncio.sleep(pause_s)
-
-
-async def _in_database(work: Callable[[], T]) -> T:
-    """In a thread; no connection is left open, so the database may restart."""
-
-    def worked() -> T:
-        try:
-            return work()
-        finally:
-            connections.close_all()
-
-    return await in_daemon_thread(worked)
 
 
 def _connection_parameters() -> dict[str, Any]:
