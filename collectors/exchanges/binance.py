@@ -55,6 +55,8 @@ class _Combined(Struct, gc=False):
 
 
 class _Quote(Struct, gc=False):
+    """This and those down to `_Kind`: usual frames, their fields in the order of the wire."""
+
     s: str
     b: Positive
     B: Positive

@@ -66,6 +66,8 @@ class _Push(Struct, gc=False):
 
 
 class _Quote(Struct, gc=False):
+    """This and those down to `_Answer`: usual frames, their fields in the order of the wire."""
+
     E: Millis
     s: str
     b: Positive

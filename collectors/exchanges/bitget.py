@@ -67,6 +67,8 @@ class _Push(Struct, gc=False):
 
 
 class _Instrument(Struct, gc=False):
+    """This and those down to `_Answer`: usual frames, their fields in the order of the wire."""
+
     instId: str
 
 

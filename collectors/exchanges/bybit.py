@@ -58,6 +58,8 @@ class _Push(Struct, gc=False):
 
 
 class _UsualBook(Struct, gc=False):
+    """This and those down to `_Answer`: usual frames, their fields in the order of the wire."""
+
     s: str
     b: tuple[UsualLevel]
     a: tuple[UsualLevel]

@@ -5,7 +5,7 @@ makes a whole subscribe request fail. `create_time_ms` of a trade is text with u
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -30,8 +30,8 @@ from markets.events import Quote, Side, Trade
 QUOTES, TRADES = "spot.book_ticker", "spot.trades"
 NEWER_TRADES = "spot.trades_v2"
 OURS = frozenset((QUOTES, TRADES, NEWER_TRADES))
-QUOTE: Mark = f'"channel":"{QUOTES}","event":"update"'
-TRADE: Mark = f'"channel":"{TRADES}","event":"update"'
+QUOTE: Mark = f'"{QUOTES}"'
+TRADE: Mark = f'"{TRADES}"'
 SIXTEEN_DIGITS = 10**15  # of µs: since 2001, and until 2286
 MS_DIGITS = 15  # more are no time (base.NO_SUCH_MS)
 
@@ -60,6 +60,8 @@ class _Push(Struct, gc=False):
 
 
 class _Quote(Struct, gc=False):
+    """This and those down to `_Error`: usual frames, their fields in the order of the wire."""
+
     t: Millis
     s: str
     b: Positive
@@ -69,6 +71,7 @@ class _Quote(Struct, gc=False):
 
 
 class _QuotePush(Struct, gc=False):
+    event: Literal["update"]
     result: _Quote
 
 
@@ -82,6 +85,7 @@ class _Trade(Struct, gc=False):
 
 
 class _TradePush(Struct, gc=False):
+    event: Literal["update"]
     result: _Trade
 
 

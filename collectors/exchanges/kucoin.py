@@ -33,10 +33,10 @@ from markets.events import Quote, Side, Trade
 
 QUOTES, TICKERS, TRADES = "/spotMarket/level1", "/market/ticker", "/market/match"
 OURS = (QUOTES, TICKERS, TRADES)
-QUOTE: Mark = f'"topic":"{QUOTES}:'
-TICKER: Mark = f'"topic":"{TICKERS}:'
-TRADE: Mark = f'"topic":"{TRADES}:'
-QUOTE_ID, TICKER_ID = len(QUOTES) + 1, len(TICKERS) + 1  # where in a topic the native id begins
+QUOTE: Mark = f"{QUOTES}:"
+TICKER: Mark = f"{TICKERS}:"
+TRADE: Mark = f"{TRADES}:"
+QUOTE_ID, TICKER_ID = len(QUOTE), len(TICKER)  # where in a topic the native id begins
 
 
 class _Data(Struct, gc=False):
@@ -64,6 +64,8 @@ class _Push(Struct, gc=False):
 
 
 class _Book(Struct, gc=False):
+    """This and those down to `_Answer`: usual frames, their fields in the order of the wire."""
+
     asks: UsualLevel
     bids: UsualLevel
     timestamp: Millis
