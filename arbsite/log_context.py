@@ -40,9 +40,12 @@ def request_id_middleware(
         return identified
 
     def identified_sync(request: HttpRequest) -> HttpResponseBase:
-        REQUEST_ID.set(request_id_of(request.headers.get(HEADER, "")))
-        response: HttpResponseBase = get_response(request)
-        response[HEADER] = REQUEST_ID.get()
+        token = REQUEST_ID.set(request_id_of(request.headers.get(HEADER, "")))
+        try:
+            response: HttpResponseBase = get_response(request)
+            response[HEADER] = REQUEST_ID.get()
+        finally:
+            REQUEST_ID.reset(token)  # a thread serves many requests; an asynchronous one ends with its task
         return response
 
     return identified_sync

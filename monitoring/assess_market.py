@@ -116,7 +116,7 @@ def _kinds(of: ExchangeQuality) -> str:
 
 
 def _silent_symbols(now: Observed, silent_exchanges: set[str]) -> Iterator[Finding]:
-    """Those of exchanges that are silent as a whole are not told one by one, a passing suspicion not at all."""
+    """Those of silent exchanges are not told one by one, a passing suspicion not at all."""
     told: Counter[str] = Counter()
     for symbol in now.quality.silent():
         suspected_s = (now.at_us - symbol.since_us) / 1e6
