@@ -240,7 +240,8 @@ class Evaluator:
         try:
             await loop.run_in_executor(self._thread, work)
         except Error as error:
-            await loop.run_in_executor(self._thread, connection.close)
+            # Looked up there: a connection belongs to its thread.
+            await loop.run_in_executor(self._thread, lambda: connection.close())  # noqa: PLW0108
             if not self._failing:
                 logger.warning("alert rules: the database does not work, they wait for it: %s", error)
             self._failing = True

@@ -103,7 +103,7 @@ class Limits(Struct, frozen=True):
     """Beyond these a thing is ill. An operator edits them in the admin; a rule may ask for more."""
 
     exchange_silent_s: float = 5.0
-    reconnects_per_min: float = 10.0
+    reconnects_per_min: float = 4.0  # with our growing pauses a single connection makes 10 at most
     clock_offset_s: float = 1.0
     latency_p95_ms: float = 2_000.0
     bad_frames_per_min: float = 10.0
