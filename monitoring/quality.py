@@ -374,7 +374,7 @@ def _wall_clock_ns(events: Sequence[Any]) -> int:
     Of three, as a process may be held up between reading the one and the other.
     """
     some = (events[0], events[len(events) // 2], events[-1])
-    return max(event.received_ts_us * 1000 - event.received_mono_ns for event in some)
+    return max(int(event.received_ts_us * 1000 - event.received_mono_ns) for event in some)
 
 
 def _windows(instruments: int, now_ns: int) -> dict[str, Window]:
