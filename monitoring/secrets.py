@@ -5,12 +5,14 @@ Whoever changes SECRET_KEY keeps the old one in SECRET_KEY_FALLBACKS, or enters 
 
 import base64
 import hashlib
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
 from markets.redaction import keep_secret
+
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet  # 8 MB, which only who seals or opens a secret takes
 
 _PURPOSE: Final = b"arbitrage desk: secrets of alert channels\0"
 
@@ -32,6 +34,8 @@ def unseal(sealed: str) -> str:
     """
     if not sealed:
         return ""
+    from cryptography.fernet import InvalidToken
+
     try:
         secret = _box().decrypt(sealed.encode()).decode()
     except InvalidToken:
@@ -40,7 +44,9 @@ def unseal(sealed: str) -> str:
     return secret
 
 
-def _box() -> MultiFernet:
+def _box() -> "MultiFernet":
+    from cryptography.fernet import Fernet, MultiFernet
+
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     return MultiFernet([Fernet(_key(str(key))) for key in keys])
 
