@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from channels.db import database_sync_to_async
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.utils import timezone
 
 from monitoring import delivery, dispatch, outbox
@@ -360,6 +360,23 @@ def test_what_a_dead_process_had_claimed_is_sent_by_the_next_under_the_same_key(
     dispatch.settle(second, Answer("sent", "200"), later, 1.0, later)
     assert Delivery.objects.get().state == SENT
     assert DeliveryAttempt.objects.count() == 2
+
+
+@in_the_open
+async def test_a_database_that_goes_away_after_the_sending_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settle, outages = dispatch.settle, [OperationalError("the server is restarting")] * 3
+
+    def shaky(*asked: Any) -> None:
+        if outages:
+            raise outages.pop()
+        settle(*asked)
+
+    monkeypatch.setattr(dispatch, "settle", shaky)
+    async with serving(Slack()) as server, delivering():
+        row = await until(await db(put, await db(slack, server)), SENT)
+        assert (server.asked, row.tries, outages) == (1, 1, [])
 
 
 @in_the_open
