@@ -11,6 +11,7 @@ from collectors.channel import Channel
 from collectors.sinks import EmitDerived
 from markets.config import MarketConfig, Shard
 from markets.events import FeedReport, Quote, SinkEvent, StreamState, Trade
+from markets.outage import Outage
 from monitoring.quality import DataQuality
 from monitoring.quality_wire import EVERY_S
 from monitoring.quality_writer import QualityWriter
@@ -42,7 +43,7 @@ class QualitySink:
         self._writer = QualityWriter(self._redis, shard, _now()[0])
         self._reports = 0
         self._failed = 0
-        self._reachable = True
+        self._outage = Outage(logger)
         self._ending = asyncio.Event()
 
     def configure(self, config: MarketConfig) -> None:
@@ -89,12 +90,10 @@ class QualitySink:
                 await self._writer.write(self.quality, *_now())
         except (RedisError, OSError, TimeoutError) as problem:
             self._failed += 1
-            if self._reachable:
-                logger.warning("shard %s: Redis does not take the data's quality: %s", self._shard, problem)
-            self._reachable = False
+            self._outage.begins("shard %s: Redis does not take the data's quality: %s", self._shard, problem)
         else:
             self._reports += 1
-            self._reachable = True
+            self._outage.ends("shard %s: Redis takes the data's quality again", self._shard)
 
 
 def _now() -> tuple[int, int]:
