@@ -1,10 +1,10 @@
 """How much a channel may be sent, and when one that does not answer is asked again. Pure: no clock."""
 
+import random
 from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
-from collectors.backoff import delays
 from monitoring.channels.parcels import Answer
 
 MINUTE_S: Final = 60.0
@@ -64,14 +64,14 @@ class Patience:
         """Whether its failures are its own, not the message's."""
         return self.failures >= DEAD_AFTER
 
-    def failed(self, answer: Answer, now_s: float) -> float:
-        """In how many seconds that message is tried again.
+    def failed(self, answer: Answer, now_s: float, tries: int) -> float:
+        """In how many seconds a message that was tried so often is tried again.
 
         The whole channel waits as long when it asked for it, when its settings cannot work, or when
         it has failed several times in a row.
         """
         self.failures += 1
-        wait_s = max(next(self._delays), answer.retry_after_s or 0.0)
+        wait_s = max(_pause_s(max(tries, self.failures)), answer.retry_after_s or 0.0)
         if answer.outcome == "broken":
             wait_s = max(wait_s, MEND_S)
         if answer.retry_after_s or answer.outcome == "broken" or self.dead:
@@ -82,4 +82,9 @@ class Patience:
         """It took a message, or said of one that it never will: it is alive."""
         self.failures = 0
         self.asked_again_s = 0.0
-        self._delays = delays(RETRY_FIRST_S, RETRY_CEILING_S)
+
+
+def _pause_s(tries: int) -> float:
+    """Doubling up to the ceiling, drawn from the upper half: what failed together returns one by one."""
+    step_s = min(RETRY_FIRST_S * 2 ** min(tries - 1, 16), RETRY_CEILING_S)
+    return random.uniform(step_s / 2, step_s)  # noqa: S311 - spreads load, hides nothing

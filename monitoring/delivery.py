@@ -192,7 +192,7 @@ class Line:
             raise
         took_ms = (time.monotonic() - began) * 1000
         ATTEMPTS[self._to.name, answer.outcome] += 1
-        next_try_at = self._judge(answer)
+        next_try_at = self._judge(answer, taken.tries)
         await self._surely(partial(dispatch.settle, taken, answer, at, took_ms, next_try_at))
 
     async def _answer(self, taken: Taken) -> Answer:
@@ -202,16 +202,16 @@ class Line:
             return Answer("broken", str(error))
         return await self._sending.send(target, taken.parcel)
 
-    def _judge(self, answer: Answer) -> datetime:
+    def _judge(self, answer: Answer, tries: int) -> datetime:
         """When it is tried again, if it is. The log tells when the channel dies, and when it is back."""
         was_dead, now = self._patience.dead, timezone.now()
         if answer.outcome in ("sent", "refused"):
-            self._hurry = self._patience.failures > 0
+            self._hurry = self._patience.asked_again_s > 0
             self._patience.worked()
             if was_dead:
                 logger.info("alert channel %s takes messages again", self._to.name)
             return now
-        wait_s = self._patience.failed(answer, time.monotonic())
+        wait_s = self._patience.failed(answer, time.monotonic(), tries)
         if self._patience.dead and not was_dead:
             logger.warning("alert channel %s takes no messages: %s", self._to.name, answer.words)
         return now + timedelta(seconds=wait_s)

@@ -40,16 +40,16 @@ def test_what_was_sent_before_a_restart_counts() -> None:
 
 def test_what_a_channel_asks_for_holds_for_all_its_messages() -> None:
     patience = Patience()
-    assert patience.failed(Answer("later", "429", 429, retry_after_s=35), now_s=100) == 35
+    assert patience.failed(Answer("later", "429", 429, retry_after_s=35), now_s=100, tries=1) == 35
     assert patience.asked_again_s == 135
 
 
 def test_one_failure_is_the_message_s_and_several_are_the_channel_s() -> None:
     patience = Patience()
     for _ in range(DEAD_AFTER - 1):
-        patience.failed(LATER, now_s=100)
+        patience.failed(LATER, now_s=100, tries=1)
     assert (patience.asked_again_s, patience.dead) == (0, False)
-    wait_s = patience.failed(LATER, now_s=100)
+    wait_s = patience.failed(LATER, now_s=100, tries=1)
     assert (patience.asked_again_s, patience.dead) == (100 + wait_s, True)
     patience.worked()
     assert (patience.asked_again_s, patience.dead) == (0, False)
@@ -57,7 +57,7 @@ def test_one_failure_is_the_message_s_and_several_are_the_channel_s() -> None:
 
 def test_waits_double_up_to_a_minute() -> None:
     patience = Patience()
-    waits = [patience.failed(LATER, now_s=0) for _ in range(20)]
+    waits = [patience.failed(LATER, now_s=0, tries=1) for _ in range(20)]
     assert 0.5 <= waits[0] <= 1
     assert all(RETRY_CEILING_S / 2 <= wait <= RETRY_CEILING_S for wait in waits[7:])
     assert all(after >= before / 2 for before, after in pairwise(waits))
@@ -65,5 +65,14 @@ def test_waits_double_up_to_a_minute() -> None:
 
 def test_settings_that_cannot_work_are_tried_less_often() -> None:
     patience = Patience()
-    assert patience.failed(Answer("broken", "401"), now_s=100) == MEND_S
+    assert patience.failed(Answer("broken", "401"), now_s=100, tries=1) == MEND_S
     assert patience.asked_again_s == 100 + MEND_S
+
+
+def test_a_message_that_alone_fails_waits_longer_and_longer_while_others_go() -> None:
+    patience, waits = Patience(), []
+    for tries in range(1, 11):
+        waits.append(patience.failed(LATER, now_s=100, tries=tries))
+        assert patience.asked_again_s == 0
+        patience.worked()  # another one went
+    assert all(wait >= RETRY_CEILING_S / 2 for wait in waits[7:])
