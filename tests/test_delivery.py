@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from channels.db import database_sync_to_async
-from django.db import OperationalError, transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from monitoring import delivery, dispatch, outbox
@@ -377,6 +377,24 @@ async def test_a_database_that_goes_away_after_the_sending_is_waited_for(
     async with serving(Slack()) as server, delivering():
         row = await until(await db(put, await db(slack, server)), SENT)
         assert (server.asked, row.tries, outages) == (1, 1, [])
+
+
+@in_the_open
+async def test_a_database_that_restarts_costs_no_message() -> None:
+    async with serving(Slack()) as server, delivering():
+        to = await db(slack, server)
+        await until(await db(put, to), SENT)
+        assert await db(cut_all_others) >= 1
+        await until(await db(put, to, await db(incident, "bybit is silent")), SENT)
+        assert server.asked == 2
+
+
+def cut_all_others() -> int:
+    """As a restart does; returns how many connections were cut."""
+    others = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(pg_terminate_backend(pid)) {others}")
+        return int(cursor.fetchone()[0])
 
 
 @in_the_open
