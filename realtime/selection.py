@@ -1,6 +1,7 @@
 """What each filter selects now, as this web process knows it."""
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Callable
@@ -99,6 +100,7 @@ class Selection:
                 self._by_filter.setdefault(filter_id, set()).add(opportunity.id)
         self.chart_ids = frozenset(o.id for o in config.opportunities)
         self._on_change(config)
+        gc.freeze()  # it stays until the next one: no pause of the garbage collector looks at it again
 
 
 async def _nudge_or_pause(nudges: "PubSub") -> None:
