@@ -128,10 +128,10 @@ def pair(charts: Charts, routes: Routes, held: Legs, quotes: list[Quote], quoted
     prices, received = _with(held, quotes)
     chart, quote = routes.touched(legs)
     starts = np.flatnonzero(np.concatenate(([True], chart[1:] != chart[:-1])))
-    lengths = np.diff(starts, append=len(chart))
-    touched, last = chart[starts], starts + lengths - 1
+    stops = np.concatenate((starts[1:], [len(chart)]))
+    touched, last = chart[starts], stops - 1
     column = quote + held.prices.shape[1]  # of the quote; those of the held ones come first
-    columns = _last_of_each(charts, chart, legs[quote], column, np.repeat(starts, lengths))
+    columns = _last_of_each(charts, chart, legs[quote], column, np.repeat(starts, stops - starts))
     prices1, prices2 = (prices.take(each, axis=1) for each in columns)
     (us1, ns1), (us2, ns2) = (received.take(each, axis=1) for each in columns)
 
@@ -143,8 +143,8 @@ def pair(charts: Charts, routes: Routes, held: Legs, quotes: list[Quote], quoted
     ts_us, older_us = np.where(first_is_later, us1, us2), np.where(first_is_later, us2, us1)
     older_ns = np.where(valid, np.minimum(ns1, ns2), NEVER)
 
-    before_us, before_ns = np.roll(older_us, 1), np.roll(older_ns, 1)
-    before_us[starts], before_ns[starts] = charts.older_us[touched], charts.older_ns[touched]
+    before_us = _before(older_us, starts, charts.older_us[touched])
+    before_ns = _before(older_ns, starts, charts.older_ns[touched])
     quote_us, quote_ns = received.take(column, axis=1)
     broken = (before_ns != NEVER) & (~valid | (quote_ns - before_ns > tolerance_ns))
     gap_us = np.minimum(quote_us, before_us + tolerance_ns // _NS_PER_US)
@@ -160,7 +160,7 @@ def pair(charts: Charts, routes: Routes, held: Legs, quotes: list[Quote], quoted
     factors = charts.factors.take(chart[valid], axis=1)
     spreads = _fill(rows, point_rows, (prices1[:, valid], prices2[:, valid]), lead_ns[valid], factors)
 
-    has_rows = np.diff(bounds) > 0
+    has_rows = bounds[1:] > bounds[:-1]
     charts.last_us[touched[has_rows]] = stamps[bounds[1:][has_rows] - 1]
     charts.older_us[touched], charts.older_ns[touched] = older_us[last], older_ns[last]
     held.prices[:, legs], held.received[:, legs] = prices[:, -len(legs) :], received[:, -len(legs) :]
@@ -214,13 +214,20 @@ def _last_of_each(charts: Charts, chart: Ints, leg: Ints, column: Ints, began: I
     return columns
 
 
+def _before(values: Ints, starts: Ints, firsts: Ints) -> Ints:
+    """The value before each; of the first of a chart, what was before the run."""
+    before = np.empty_like(values)
+    before[1:] = values[:-1]
+    before[starts] = firsts
+    return before
+
+
 def _rising(stamps: Ints, bounds: Ints, last_us: Ints) -> Ints:
     """The times of each chart's rows, every one after the one before."""
-    before = np.roll(stamps, 1)
-    is_filled = bounds[1:] > bounds[:-1]
-    firsts = bounds[:-1][is_filled]
-    before[firsts] = last_us[is_filled]
-    late = np.flatnonzero(stamps <= before)
+    has_rows = bounds[1:] > bounds[:-1]
+    late = np.flatnonzero(stamps <= _before(stamps, bounds[:-1][has_rows], last_us[has_rows]))
+    if not len(late):
+        return stamps
     for chart in np.unique(np.searchsorted(bounds, late, side="right") - 1).tolist():
         own = slice(bounds[chart], bounds[chart + 1])
         steps = np.arange(1, bounds[chart + 1] - bounds[chart] + 1)
