@@ -199,7 +199,7 @@ class _Chart:
         """Hand over what changed; the points move into the window."""
         points = no_points()
         if self.pending:
-            points = self.pending[0] if len(self.pending) == 1 else np.concatenate(self.pending)
+            points = np.concatenate(self.pending)  # a copy: whoever keeps it does not keep the whole run
             self.pending, self.waiting = [], 0
             self.window.extend(points)
         self.reported = (self.state, self.reason)
