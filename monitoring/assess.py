@@ -149,6 +149,13 @@ def _missing_processes(now: Observed) -> Iterator[Finding]:
                 f"{RESTART} Its log says why it ended.",
                 round(silent_s, 1), MISSING_AFTER_S,
             )  # fmt: skip
+    for restart in now.restarts:
+        yield Finding(
+            "process_missing", restart.name, EXPECTED.get(restart.role, "critical"), restart.at_us,
+            f"{restart.name} ended unexpectedly and was started again "
+            f"{(now.at_us - restart.at_us) / 1e6:.0f} s ago. What came meanwhile it did not see.",
+            "Its log and the kernel's (out of memory?) say why it ended. This is told for a minute.",
+        )  # fmt: skip
     if now.heard_since_us is None or now.at_us - now.heard_since_us < GRACE_S * 1e6:
         return
     there = {beat.role for beat in now.heartbeats}

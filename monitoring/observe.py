@@ -25,10 +25,10 @@ from redis.exceptions import RedisError
 from markets.heartbeat import REMEMBERED_S, Heartbeat
 from markets.runtime import CollectorStatus, acollector_statuses
 from markets.vitals import read_heartbeats
-from monitoring.assess import assess
+from monitoring.assess import assess, replaced
 from monitoring.findings import Finding
 from monitoring.memory import Published, read_published
-from monitoring.observed import Answer, Limits, Observed, Stores
+from monitoring.observed import Answer, Limits, Observed, Restart, Stores
 from monitoring.quality_store import read_quality
 from monitoring.quality_wire import Quality
 from monitoring.stores import read_stores, saved_revision
@@ -88,6 +88,8 @@ class Observer:
         self._remember(at_us, redis_said, revision)
         self._published = None if redis_said is None else redis_said.published
         stores = None if redis_said is None else redis_said.stores
+        if redis_said is None:
+            self._beats = _Beats()  # who comes and goes meanwhile, nobody can know
         beats = () if redis_said is None else tuple(self._beats.heard(redis_said.heartbeats, at_us))
         return Observed(
             at_us=at_us,
@@ -98,6 +100,7 @@ class Observer:
             saved_us=None if self._saved is None else self._saved[1],
             heard_since_us=self._heard_since_us,
             heartbeats=beats,
+            restarts=tuple(self._beats.restarts(beats, at_us)),
             collectors=() if redis_said is None else tuple(redis_said.collectors),
             quality=Quality() if redis_said is None else redis_said.quality,
             drops_per_min=self._drops_per_min(beats),
@@ -185,6 +188,8 @@ class _Beats:
 
     def __init__(self) -> None:
         self._changed: dict[str, tuple[int, float]] = {}
+        self._started: dict[str, int] = {}
+        self._restarts: dict[str, Restart] = {}
 
     def heard(self, beats: Iterable[Heartbeat], at_us: int) -> Iterator[Heartbeat]:
         now = time.monotonic()
@@ -199,6 +204,20 @@ class _Beats:
             silent_s = now - before[1]
             if silent_s < REMEMBERED_S:
                 yield structs.replace(beat, reported_ts_us=at_us - int(silent_s * 1e6))
+
+    def restarts(self, beats: Iterable[Heartbeat], at_us: int) -> Iterator[Restart]:
+        """Those of the last minute: a new life under an old name, or a new name in place of an old one.
+
+        Who stops cleanly takes its heartbeat away first, so that its next life has none before it.
+        """
+        known, self._started = self._started, {beat.name: beat.started_ts_us for beat in beats}
+        places = replaced(tuple(beats), at_us)
+        for beat in beats:
+            if beat.name in places or known.get(beat.name, beat.started_ts_us) != beat.started_ts_us:
+                self._restarts[beat.name] = Restart(beat.name, beat.role, at_us)
+        recent_us = at_us - int(MINUTE_S * 1e6)
+        self._restarts = {name: each for name, each in self._restarts.items() if each.at_us > recent_us}
+        yield from self._restarts.values()
 
 
 def _missing(redis: Answer, stores: Stores | None) -> Iterator[str]:

@@ -6,7 +6,7 @@ because it was never there; `missing` says in words what could not be asked.
 
 from msgspec import Struct, field
 
-from markets.heartbeat import Heartbeat
+from markets.heartbeat import Heartbeat, Role
 from markets.runtime import CollectorStatus
 from monitoring.quality_wire import Quality
 
@@ -71,6 +71,14 @@ class Stores(Struct, frozen=True):
     missing: tuple[str, ...] = ()
 
 
+class Restart(Struct, frozen=True):
+    """A process that ended without saying goodbye, and whose place another took."""
+
+    name: str
+    role: Role
+    at_us: int
+
+
 class Observed(Struct, frozen=True, eq=False):
     """One look. Never partly filled without saying so in `missing`.
 
@@ -88,6 +96,7 @@ class Observed(Struct, frozen=True, eq=False):
     collectors: tuple[CollectorStatus, ...] = ()
     quality: Quality = field(default_factory=Quality)
     drops_per_min: dict[str, int] = {}  # `collector 1/2 LakeSink` -> events dropped in the last minute
+    restarts: tuple[Restart, ...] = ()  # of the last minute
     redis_bytes: int | None = None
     redis_limit_bytes: int | None = None
     database_bytes: int | None = None

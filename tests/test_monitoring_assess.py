@@ -15,7 +15,7 @@ from monitoring.assess import assess, replaced, status
 from monitoring.findings import KINDS, Finding
 from monitoring.latency import Latency
 from monitoring.memory import Memory
-from monitoring.observed import Answer, ChannelTrouble, Disk, LastRun, Limits, Observed
+from monitoring.observed import Answer, ChannelTrouble, Disk, LastRun, Limits, Observed, Restart
 from monitoring.quality_wire import STALE, SUSPECT, SYMBOL_ROW, ExchangeQuality, Quality
 
 NOW = 1_800_000_000_000_000
@@ -273,6 +273,12 @@ def test_one_that_began_stands_for_one_that_is_gone() -> None:
     gone = (beat("web", "web a:1", silent_s=60.0), beat("web", "web b:1", silent_s=60.0))
     new = beat("web", "web a:2", started_ts_us=NOW - 50 * S)
     assert len(replaced((*gone, new), NOW)) == 1
+
+
+def test_a_process_that_was_killed_is_told_of_although_it_is_back() -> None:
+    restarted = look(restarts=(Restart("collector 1/1", "collector", NOW - 3 * S),))
+    finding = found(restarted)["process_missing:collector 1/1"]
+    assert "collector 1/1 ended unexpectedly and was started again 3 s ago" in finding.words
 
 
 def test_a_configuration_may_take_a_moment_to_be_taken_over() -> None:

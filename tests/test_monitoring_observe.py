@@ -113,6 +113,25 @@ async def test_hosts_whose_clock_is_wrong_are_heard_all_the_same(empty_redis: Re
     assert now.at_us - now.heartbeats[0].reported_ts_us < 1_000_000
 
 
+async def test_who_was_killed_and_is_back_is_told_from_who_said_goodbye(empty_redis: Redis) -> None:
+    observer = Observer()
+
+    async def restarts(*beats: Heartbeat) -> list[str]:
+        empty_redis.delete(PROCESSES)
+        for beat in beats:
+            empty_redis.hset(PROCESSES, beat.name, _json(beat))
+        return [restart.name for restart in (await observer.look()).restarts]
+
+    def life(name: str, number: int) -> Heartbeat:
+        return Heartbeat("collector", name, "a", number, number, time.time_ns() // 1000)
+
+    assert await restarts(life("collector 1/2", 1), life("collector 2/2", 1)) == []
+    assert await restarts(life("collector 1/2", 1)) == [], "the second said goodbye"
+    assert await restarts(life("collector 1/2", 2), life("collector 2/2", 2)) == ["collector 1/2"]
+    assert await restarts(life("collector 1/2", 2), life("collector 2/2", 2)) == ["collector 1/2"]
+    await observer.close()
+
+
 async def test_drops_are_counted_over_a_minute_and_not_since_the_start(empty_redis: Redis) -> None:
     observer, rates = Observer(), []
     for dropped in (500, 520, 3):  # the third is another process of that name
