@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitoring.budget import DEAD_AFTER, MEND_S, RETRY_CEILING_S, Budget, Patience
@@ -13,6 +13,7 @@ LATER = Answer("later", "503")
 pauses = st.lists(st.floats(0, 90, allow_nan=False), min_size=1, max_size=80)
 
 
+@settings(max_examples=40)
 @given(pauses, st.floats(0.05, 20), st.integers(1, 40))
 def test_no_window_is_ever_overdrawn_and_waiting_is_always_enough(
     gaps: list[float], per_second: float, per_minute: int
