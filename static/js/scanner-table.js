@@ -2,6 +2,7 @@
 
 import * as format from "./format.js";
 import { gettext, translate } from "./i18n.js";
+import { KeyedRow, placeRows } from "./keyed.js";
 
 export const STATES = {
   live: gettext("live"),
@@ -24,53 +25,35 @@ export function sides(cells) {
 export const worstState = ({ state1, state2 }) => WORST[Math.max(WORST.indexOf(state1), WORST.indexOf(state2))];
 export const ageAt = (at, now) => (at === null ? null : now * 1000 - at);
 
-class Row {
+class Row extends KeyedRow {
   constructor() {
-    this.element = document.createElement("tr");
-    this.element.append(template.content.cloneNode(true));
-    this.parts = new Map();
+    super(template);
   }
 
   get button() {
-    return this.#part(".open").node;
-  }
-
-  #part(selector) {
-    let part = this.parts.get(selector);
-    if (!part) this.parts.set(selector, (part = { node: this.element.querySelector(selector), text: "", title: "" }));
-    return part;
-  }
-
-  #write(selector, text, title = "") {
-    const part = this.#part(selector);
-    if (part.text !== text) part.node.textContent = part.text = text;
-    if (part.title !== title) part.node.title = part.title = title;
-  }
-
-  #mark(node, name, value) {
-    if (node.dataset[name] !== value) node.dataset[name] = value;
+    return this.part(".open").node;
   }
 
   /** Write a pair's values; ages are left to `age`. */
-  write(id, cells, { names, pinned }) {
+  show(id, cells, { names, pinned }) {
     this.cells = cells;
-    this.#mark(this.element, "id", id);
+    this.mark(this.element, "id", id);
     const [buy, sell] = sides(cells);
     const currency = format.quoteCurrency(cells.symbol);
     const state = worstState(cells);
-    this.#mark(this.element, "state", state);
-    this.#write(".name", cells.symbol);
-    this.#write(".route", `${names(buy.exchange)} → ${names(sell.exchange)}`);
-    this.#write(".buy", names(buy.exchange));
-    this.#write(".sell", names(sell.exchange));
-    this.#write("td.edge", format.bps(cells.edge));
-    this.#part("td.edge").node.classList.toggle("gain", cells.edge > 0 && !cells.blocked);
-    this.#write("td.size", format.amount(cells.size, currency));
-    this.#write("td.spread", format.percent(cells.spread), translate("bid %(first)s / bid %(second)s − 1", { first: names(cells.exchange1), second: names(cells.exchange2) }));
-    this.#write("td.volumes", `${format.compact(buy.volume)} / ${format.compact(sell.volume)}`);
-    this.#write("td.hour", cells.hour ? String(cells.hour) : format.UNKNOWN);
+    this.mark(this.element, "state", state);
+    this.write(".name", cells.symbol);
+    this.write(".route", `${names(buy.exchange)} → ${names(sell.exchange)}`);
+    this.write(".buy", names(buy.exchange));
+    this.write(".sell", names(sell.exchange));
+    this.write("td.edge", format.bps(cells.edge));
+    this.part("td.edge").node.classList.toggle("gain", cells.edge > 0 && !cells.blocked);
+    this.write("td.size", format.amount(cells.size, currency));
+    this.write("td.spread", format.percent(cells.spread), translate("bid %(first)s / bid %(second)s − 1", { first: names(cells.exchange1), second: names(cells.exchange2) }));
+    this.write("td.volumes", `${format.compact(buy.volume)} / ${format.compact(sell.volume)}`);
+    this.write("td.hour", cells.hour ? String(cells.hour) : format.UNKNOWN);
     this.#writeGates(cells);
-    this.#write(".word", STATES[state], `${names(buy.exchange)}: ${STATES[buy.state]}, ${names(sell.exchange)}: ${STATES[sell.state]}`);
+    this.write(".word", STATES[state], `${names(buy.exchange)}: ${STATES[buy.state]}, ${names(sell.exchange)}: ${STATES[sell.state]}`);
     this.pin(pinned(id));
   }
 
@@ -78,18 +61,18 @@ class Row {
     const verdict = !blocked ? "pass" : failed ? "fail" : "unknown";
     const sign = { fail: "✗", unknown: "?", pass: "✓" }[verdict];
     const words = translate("%(passed)s passed, %(failed)s failed, %(unknown)s unknown", { passed, failed, unknown });
-    this.#mark(this.#part("td.gates").node, "verdict", verdict);
-    this.#write("td.gates", translate("%(sign)s %(passed)s of %(all)s", { sign, passed, all: passed + failed + unknown }), words);
+    this.mark(this.part("td.gates").node, "verdict", verdict);
+    this.write("td.gates", translate("%(sign)s %(passed)s of %(all)s", { sign, passed, all: passed + failed + unknown }), words);
   }
 
   pin(pinned) {
-    this.#write(".pin button", pinned ? gettext("★ pinned") : gettext("☆ pin"), pinned ? gettext("Take the chart off the dashboard") : gettext("Put the chart on the dashboard"));
-    this.#part(".pin button").node.setAttribute("aria-pressed", pinned);
+    this.write(".pin button", pinned ? gettext("★ pinned") : gettext("☆ pin"), pinned ? gettext("Take the chart off the dashboard") : gettext("Put the chart on the dashboard"));
+    this.part(".pin button").node.setAttribute("aria-pressed", pinned);
   }
 
   age(now) {
     const [buy, sell] = sides(this.cells);
-    this.#write("td.ages", `${format.age(ageAt(buy.at, now))} / ${format.age(ageAt(sell.at, now))}`);
+    this.write("td.ages", `${format.age(ageAt(buy.at, now))} / ${format.age(ageAt(sell.at, now))}`);
   }
 }
 
@@ -113,23 +96,9 @@ export class Table {
     for (const { id, ...cells } of message.rows) this.cells.set(id, { ...this.cells.get(id), ...cells });
     const shown = new Set(this.order);
     for (const id of this.cells.keys()) if (!shown.has(id)) this.cells.delete(id);
-    if (message.type === "page" || message.order) this.#place(shown);
+    if (message.type === "page" || message.order) placeRows(this.body, this.rows, this.order, () => new Row());
     const changed = message.type === "page" || message.order ? this.order : message.rows.map(({ id }) => id);
-    for (const id of changed) this.rows.get(id)?.write(id, this.cells.get(id), this.context);
-  }
-
-  /** Put rows in order; those of pairs that left are given to pairs that came. */
-  #place(shown) {
-    const free = [...this.rows].filter(([id]) => !shown.has(id));
-    for (const [id] of free) this.rows.delete(id);
-    const spare = free.map(([, row]) => row);
-    for (const id of this.order) if (!this.rows.has(id)) this.rows.set(id, spare.shift() ?? new Row());
-    for (const row of spare) row.element.remove();
-    this.order.forEach((id, place) => {
-      const { element } = this.rows.get(id);
-      const there = this.body.children[place];
-      if (there !== element) this.body.insertBefore(element, there ?? null);
-    });
+    for (const id of changed) this.rows.get(id)?.show(id, this.cells.get(id), this.context);
   }
 
   age(now) {

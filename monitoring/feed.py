@@ -1,0 +1,166 @@
+"""What the health page shows, made once per process for all who look at it.
+
+It looks every 2 s while somebody has the page open. A viewer is sent the sections that differ from what
+it has seen; sections, and pages of symbols that several viewers ask for, are made once.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextvars import Context
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from monitoring.observe import findings_of, observe
+from monitoring.observed import Observed
+from monitoring.page import sections
+from monitoring.symbol_page import Show, SymbolTable
+from realtime.pipe import Pipe
+from realtime.viewer import ACK_TIMEOUT_S, Closed
+from realtime.wire import CLOSE_NO_ACK
+
+log = logging.getLogger(__name__)
+
+EVERY_S: Final = 2.0
+LINGER_S: Final = 10.0
+
+
+class HealthFeed:
+    """The process's newest look as the page has it, and who looks. On one event loop, nothing is locked."""
+
+    def __init__(self) -> None:
+        self.made = 0  # how often sections were made
+        self._now: Observed | None = None
+        self._sections: dict[str, bytes] = {}
+        self._symbols: SymbolTable | None = None
+        self._pages: dict[Show, bytes] = {}
+        self._viewers: set[HealthViewer] = set()
+        self._running: asyncio.Task[None] | None = None
+
+    async def refresh(self) -> None:
+        """Look, unless that was done within the last second."""
+        now = await observe()
+        if now is self._now:
+            return
+        made = sections(now, findings_of(now))
+        before = self._sections
+        # The same object where nothing differs: that is how a viewer tells.
+        self._sections = {
+            name: before[name] if before.get(name) == text else text for name, text in made.items()
+        }
+        self._symbols, self._pages = SymbolTable(now.quality, self._symbols), {}
+        self._now = now
+        self.made += 1
+
+    def parts(self, show: Show) -> dict[str, bytes]:
+        """All sections as of the newest look, each as JSON."""
+        if self._symbols is None:
+            return self._sections
+        page = self._pages.get(show)
+        if page is None:
+            page = self._pages[show] = self._symbols.page(show)
+        return self._sections | {"symbols": page}
+
+    @property
+    def time_s(self) -> float:
+        """When that look was taken."""
+        return 0.0 if self._now is None else self._now.at_us / 1e6
+
+    def join(self, viewer: "HealthViewer") -> None:
+        """Tell this viewer from now on."""
+        self._viewers.add(viewer)
+        if self._running is None:
+            # Of its own context: that of the request that happened to start it ends with that request.
+            self._running = asyncio.create_task(self._run(), name="health page", context=Context())
+
+    def leave(self, viewer: "HealthViewer") -> None:
+        """Tell it nothing more."""
+        viewer.leave()
+        self._viewers.discard(viewer)
+
+    async def _run(self) -> None:
+        used_at = time.monotonic()
+        try:
+            while time.monotonic() - used_at < LINGER_S:
+                began = time.monotonic()
+                if self._viewers:
+                    used_at = began
+                    await self._tell()
+                await asyncio.sleep(max(0.0, EVERY_S - (time.monotonic() - began)))
+        finally:
+            self._running = None
+
+    async def _tell(self) -> None:
+        try:
+            await self.refresh()
+            for viewer in tuple(self._viewers):
+                viewer.refreshed()
+        except Exception:
+            log.exception("the health page could not be refreshed")
+
+
+class HealthViewer:
+    """One open page. It is sent a message at a time, and the next after its ack."""
+
+    def __init__(self, pipe: Pipe, feed: HealthFeed, close: Callable[[Closed], None]) -> None:
+        self._pipe = pipe
+        self._feed = feed
+        self._close = close
+        self._shows: Show | None = None
+        self._shown: Show | None = None
+        self._seen: dict[str, bytes] = {}
+        self._left = False
+        self._seq = self._acked_seq = 0
+        self._sent_at = float("-inf")
+
+    def show(self, show: Show) -> None:
+        """Show these symbols; the answer does not wait for the next look."""
+        self._shows = show
+        self.advance()
+
+    def acked(self, seq: int) -> None:
+        """The browser has drawn everything up to `seq`."""
+        self._acked_seq = max(self._acked_seq, min(seq, self._seq))
+        if self._shown is not self._shows:
+            self.advance()
+
+    def refreshed(self) -> None:
+        """There is a newer look; a browser that does not ack is closed."""
+        if self._acked_seq < self._seq and time.monotonic() - self._sent_at >= ACK_TIMEOUT_S:
+            self._close(Closed(CLOSE_NO_ACK, f"no ack for {ACK_TIMEOUT_S:g} s"))
+        else:
+            self.advance()
+
+    def leave(self) -> None:
+        """The socket is gone: send nothing more."""
+        self._left = True
+
+    def advance(self) -> None:
+        """Send what differs from what the browser sees, if a message may go out now."""
+        waits = self._acked_seq < self._seq or not self._pipe.ready
+        if self._left or self._shows is None or waits or not self._feed.time_s:
+            return
+        parts = self._feed.parts(self._shows)
+        changed = {name: text for name, text in parts.items() if self._seen.get(name) is not text}
+        self._seen, self._shown = parts, self._shows
+        self._seq += 1
+        self._sent_at = time.monotonic()
+        self._pipe.send(message(changed, self._feed.time_s, self._seq))
+
+
+def message(parts: dict[str, bytes], time_s: float, seq: int = 0) -> bytes:
+    """A whole message; without sections a sign of life."""
+    head = b'{"type":"health","seq":%d,"time":%.3f' % (seq, time_s)
+    return head + b"".join(b',"%b":%b' % (name.encode(), text) for name, text in parts.items()) + b"}"
+
+
+_feeds: "WeakKeyDictionary[asyncio.AbstractEventLoop, HealthFeed]" = WeakKeyDictionary()
+
+
+def process_feed() -> HealthFeed:
+    """This process's feed. (Per event loop: a process has one.)"""
+    loop = asyncio.get_running_loop()
+    if loop not in _feeds:
+        _feeds[loop] = HealthFeed()
+    return _feeds[loop]

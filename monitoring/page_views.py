@@ -1,0 +1,115 @@
+"""The health page, and what it asks over HTTP: itself while there is no socket, an hour, graphs."""
+
+import json
+from typing import Any, Final, TypeVar
+
+import msgspec
+from channels.db import database_sync_to_async
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
+from msgspec import Struct
+
+from markets.models import Exchange
+from monitoring.assess import status
+from monitoring.feed import message, process_feed
+from monitoring.graphs import Graph, Range, process_shelf
+from monitoring.observe import findings_of, observe
+from monitoring.page import worst
+from monitoring.quality_store import read_last_hour
+from monitoring.symbol_page import Show
+from realtime import recent
+from realtime.guard import Refused, signed_in
+
+WORDS: Final = {"ok": _("ok"), "degraded": _("degraded"), "down": _("down")}
+
+T = TypeVar("T")
+
+
+@require_safe
+async def health_page(request: HttpRequest) -> HttpResponse:
+    """`GET /health/`: everything for who is signed in; for others the word and the time, nothing else."""
+    now = await observe()
+    # With the database gone nobody can be signed in, and asking would fail.
+    user: Any = await request.auser() if now.database.well else AnonymousUser()
+    request.user = user
+    if user.is_authenticated:
+        names = await database_sync_to_async(_exchange_names)()
+        response = render(request, "health.html", {"names": names, "exchange_names": json.dumps(names)})
+    else:
+        word = status(now, findings_of(now))
+        about = {"status": word, "word": WORDS[word], "time": timezone.now()}
+        response = render(request, "health_public.html", about)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _exchange_names() -> dict[str, str]:
+    return dict(Exchange.objects.order_by("name").values_list("key", "name"))
+
+
+@require_safe
+@signed_in
+async def health_in_full(request: HttpRequest) -> HttpResponseBase:
+    """`GET /api/health/page?search=…`: one message as the socket sends it, whole."""
+    show = _asked(request, Show)
+    feed = process_feed()
+    await feed.refresh()
+    return _json(message(feed.parts(show), feed.time_s))
+
+
+@require_safe
+@signed_in
+async def worst_finding(_request: HttpRequest) -> HttpResponseBase:
+    """`GET /api/health/worst`: the desk in one line. 200 whatever it says: the page asks, no orchestrator."""
+    now = await observe()
+    return JsonResponse(worst(now, findings_of(now)))
+
+
+class Instrument(Struct, frozen=True):
+    """One symbol on one exchange."""
+
+    exchange: str
+    symbol: str
+
+
+@require_safe
+@signed_in
+async def last_hour(request: HttpRequest) -> HttpResponseBase:
+    """`GET /api/health/hour?exchange=&symbol=`: what it did, minute by minute."""
+    asked = _asked(request, Instrument)
+    async with recent.connect() as redis:
+        minutes = await read_last_hour(redis, asked.exchange, asked.symbol)
+    return _json(msgspec.json.encode({"minutes": minutes}))
+
+
+class AskedGraph(Struct, frozen=True):
+    """One of the graphs, over one of the ranges."""
+
+    graph: Graph
+    range: Range = "1h"
+
+
+@require_safe
+@signed_in
+async def graph(request: HttpRequest) -> HttpResponseBase:
+    """`GET /api/health/graph?graph=memory&range=1h`: lines through the same times."""
+    asked = _asked(request, AskedGraph)
+    return _json(await process_shelf().graph(asked.graph, asked.range))
+
+
+def _asked(request: HttpRequest, kind: type[T]) -> T:
+    """What the address asks. Raises Refused naming what is wrong."""
+    given = {name: text for name, text in request.GET.items() if text}
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as problem:
+        raise Refused(400, f"{problem}; docs/health.md lists what may be asked") from None
+
+
+def _json(text: bytes) -> HttpResponse:
+    return HttpResponse(text, content_type="application/json")

@@ -1,0 +1,7 @@
+"""Which WebSocket lives where."""
+
+from django.urls import path
+
+from monitoring.consumers import HealthSocket
+
+websocket_urlpatterns = [path("ws/health", HealthSocket.as_asgi())]

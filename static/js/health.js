@@ -1,0 +1,174 @@
+/** The health page: everything comes over the socket as it changes; without one, every 30 s by request. */
+
+import { Connection } from "./connection.js";
+import { count, length, UNKNOWN, utc } from "./format.js";
+import { Graphs } from "./health-graphs.js";
+import { HourDrawer } from "./health-hour.js";
+import { Rows, size } from "./health-rows.js";
+import { SymbolTable } from "./health-symbols.js";
+import { gettext, translate } from "./i18n.js";
+import { notice, signedOut, unreachable } from "./notices.js";
+import { request } from "./requests.js";
+import { Feed } from "./socket.js";
+
+const TICK_MS = 500;
+const FALLBACK_MS = 30_000;
+const HIDDEN_FOR_MS = 30_000; // then a hidden tab lets go of its socket
+const STATUS = { ok: gettext("ok"), degraded: gettext("degraded"), down: gettext("down") };
+
+const content = document.getElementById("content");
+const exchanges = JSON.parse(content.dataset.exchanges);
+const context = { names: (key) => exchanges[key] ?? key };
+const body = (id) => document.getElementById(id);
+
+const connection = new Connection();
+const rows = {
+  findings: new Rows(body("findings"), "finding", context, "li"),
+  exchanges: new Rows(body("exchanges"), "exchange", context),
+  processes: new Rows(body("processes"), "process", context),
+  queues: new Rows(body("queues"), "queue", context),
+  lake: new Rows(body("lake"), "lake", context),
+  runs: new Rows(body("runs"), "run", context),
+};
+const drawer = new HourDrawer({ names: context.names, closed: (id) => symbols.focus(id) });
+const symbols = new SymbolTable({ context, changed: ask, chosen: (cells) => drawer.open(cells) });
+const feed = new Feed({
+  address: () => new URL("/ws/health", location.href.replace(/^http/, "ws")),
+  opened: ask,
+  receive,
+  probe,
+  changed: (status) => connection.show(status),
+});
+new Graphs(context);
+
+let ahead = 0; // s by which the server's clock is ahead of this one
+let newest = 0;
+let hiddenTimer = null;
+const now = () => Date.now() / 1000 + ahead;
+
+function ask() {
+  feed.send({ type: "symbols", ...symbols.view });
+}
+
+async function probe() {
+  const { status } = await request("GET", "/api/health/worst");
+  return status === 0 ? "unreachable" : status === 401 ? "signed_out" : "ok";
+}
+
+/** Without a socket: the same, every 30 s. */
+async function refresh() {
+  if (document.hidden || !connection.lost || connection.state === "signed_out") return;
+  const asked = new URLSearchParams(Object.entries(symbols.view).filter(([, value]) => value !== ""));
+  const { status, answer } = await request("GET", `/api/health/page?${asked}`);
+  if (status === 200) receive(answer);
+}
+
+// --- what comes ------------------------------------------------------------------------------
+
+function receive(message) {
+  newest = message.time;
+  ahead = message.time - Date.now() / 1000;
+  if (message.head) showHead(message.head);
+  if (message.findings) rows.findings.take(message.findings, now());
+  if (message.exchanges) rows.exchanges.take(message.exchanges, now());
+  if (message.processes) showProcesses(message.processes);
+  if (message.stores) showStores(message.stores);
+  if (message.symbols) symbols.take(message.symbols, now());
+}
+
+let head = null;
+
+function showHead(said) {
+  head = said;
+  const overall = body("overall");
+  overall.dataset.tone = head.status;
+  write(overall.querySelector(".word"), STATUS[head.status]);
+  const missing = body("missing");
+  missing.hidden = !head.missing.length;
+  write(missing, translate("Not known now: %(what)s", { what: head.missing.join("; ") }));
+}
+
+function showSum() {
+  const ill = rows.findings.rows.size;
+  write(document.querySelector("#overall .sum"), ill ? translate("%(findings)s findings, %(critical)s of them critical", { findings: count(ill), critical: count(head.critical) }) : gettext("nothing is ill"));
+}
+
+function showProcesses(processes) {
+  rows.processes.take(processes, now());
+  const queues = processes.filter(({ state }) => state === "running").flatMap(({ id, queues: each }) => each.map((queue) => ({ ...queue, id: `${id} ${queue.name}`, process: id, pct: queue.capacity ? (100 * queue.length) / queue.capacity : 0 })));
+  rows.queues.take(queues.sort((a, b) => b.drops_per_min - a.drops_per_min || b.pct - a.pct || a.id.localeCompare(b.id)), now());
+}
+
+let stores = null;
+
+function showStores(said) {
+  stores = said;
+  const { disk } = stores;
+  const of = (part, whole) => (whole ? translate("%(part)s of %(whole)s", { part: size(part), whole: size(whole) }) : size(part));
+  fill(body("stores"), [
+    [gettext("PostgreSQL"), size(stores.database_bytes)],
+    [gettext("Redis"), of(stores.redis_bytes, stores.redis_limit_bytes)],
+    [gettext("Lake"), size(stores.lake.reduce((all, { bytes }) => all + bytes, 0))],
+    [gettext("Lake's disk, free"), disk ? of(disk.free_bytes, disk.total_bytes) : UNKNOWN],
+  ]);
+  rows.lake.take(stores.lake, now());
+  rows.runs.take(stores.runs, now());
+}
+
+function fill(list, pairs) {
+  const texts = pairs.flat();
+  const [terms] = pairs;
+  if (list.children.length !== pairs.length)
+    list.replaceChildren(...pairs.map(() => {
+      const group = document.createElement("div");
+      group.append(...terms.map((_, place) => document.createElement(place ? "dd" : "dt")));
+      return group;
+    }));
+  const nodes = list.querySelectorAll("dt, dd");
+  texts.forEach((text, place) => write(nodes[place], text));
+}
+
+function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+// --- time ------------------------------------------------------------------------------------
+
+function tick() {
+  if (document.hidden) return;
+  for (const each of Object.values(rows)) each.age(now());
+  symbols.age(now());
+  if (head) showSum();
+  connection.tick({ newest }, now());
+  const measured = stores?.measured;
+  write(body("measured"), measured ? translate("measured %(time)s ago", { time: length(Math.max(0, now() - measured) * 1000) }) : "");
+  body("measured").title = measured ? utc(measured) : "";
+  notice(trouble());
+}
+
+function trouble() {
+  if (connection.state === "signed_out") return signedOut();
+  if (connection.status.trouble === "unreachable") return unreachable();
+  if (connection.status.trouble === "refused")
+    return { heading: gettext("There is no live connection"), text: gettext("The page is refreshed every 30 s instead. Any proxy before the desk has to pass WebSockets under /ws/."), actions: [[gettext("Reload"), () => location.reload()]] };
+  return null;
+}
+
+function visibilityChanged() {
+  clearTimeout(hiddenTimer);
+  if (document.hidden) hiddenTimer = setTimeout(() => feed.pause(), HIDDEN_FOR_MS);
+  else if (connection.state === "paused") feed.open();
+}
+
+function pageKey(event) {
+  if (event.key === "Escape" && drawer.id) drawer.close();
+  if (event.key !== "/" || event.target.matches("input, select, textarea")) return;
+  event.preventDefault();
+  document.getElementById("search").focus();
+}
+
+document.addEventListener("visibilitychange", visibilityChanged);
+document.addEventListener("keydown", pageKey);
+feed.open();
+setInterval(tick, TICK_MS);
+setInterval(refresh, FALLBACK_MS);

@@ -1,0 +1,45 @@
+/** Rows that belong to a key while they are shown; only what differs is written. */
+
+export class KeyedRow {
+  constructor(template, tag = "tr") {
+    this.element = document.createElement(tag);
+    this.element.append(template.content.cloneNode(true));
+    this.parts = new Map();
+  }
+
+  part(selector) {
+    let part = this.parts.get(selector);
+    if (!part) this.parts.set(selector, (part = { node: this.element.querySelector(selector), text: "", title: "" }));
+    return part;
+  }
+
+  write(selector, text, title = "") {
+    const part = this.part(selector);
+    if (part.text !== text) part.node.textContent = part.text = text;
+    this.hint(selector, title);
+  }
+
+  hint(selector, title) {
+    const part = this.part(selector);
+    if (part.title !== title) part.node.title = part.title = title;
+  }
+
+  mark(node, name, value) {
+    if (node.dataset[name] !== String(value)) node.dataset[name] = value;
+  }
+}
+
+/** Put rows (`key -> row`) in this order; those of keys that left are given to keys that came. */
+export function placeRows(body, rows, order, make) {
+  const shown = new Set(order);
+  const free = [...rows].filter(([key]) => !shown.has(key));
+  for (const [key] of free) rows.delete(key);
+  const spare = free.map(([, row]) => row);
+  for (const key of order) if (!rows.has(key)) rows.set(key, spare.shift() ?? make());
+  for (const row of spare) row.element.remove();
+  order.forEach((key, place) => {
+    const { element } = rows.get(key);
+    const there = body.children[place];
+    if (there !== element) body.insertBefore(element, there ?? null);
+  });
+}
