@@ -1,6 +1,7 @@
 """What the health page shows of one look, section by section; pure. The messages are in docs/health.md.
 
-Times are seconds since the epoch (UTC), so that a browser can tell ages without being told again.
+Times are seconds since the epoch (UTC), so that a browser tells how long ago without being told again. Ages
+of data are as of the collectors' report: by the browser's clock nothing would be younger than that.
 """
 
 from collections.abc import Iterable
@@ -138,8 +139,8 @@ def _exchange(of: ExchangeQuality, now: Observed, findings: int) -> dict[str, An
         "symbols": of.symbols,
         "updates_per_hour": round(of.updates_per_hour),
         "quotes_per_min": round(of.quotes_per_min),
-        "heard": _ago(now.quality.at_us, of.heard_ms),
-        "quoted": _ago(now.quality.at_us, of.age_ms),
+        "heard_ms": of.heard_ms,
+        "quoted_ms": of.age_ms,
         "latency": None if late is None else [late.p50_ms, late.p95_ms, late.p99_ms, late.max_ms],
         "offset_ms": of.clock_offset_ms,
         "reconnects_per_min": of.reconnects_per_min,
@@ -195,10 +196,6 @@ def _run(run: LastRun) -> dict[str, Any]:
         "due_every_s": run.due_every_s,
         "error": run.error,
     }
-
-
-def _ago(at_us: int, ms: float | None) -> float | None:
-    return None if ms is None else round(at_us / 1e6 - ms / 1e3, 1)
 
 
 def _s(at_us: int) -> float:

@@ -84,7 +84,7 @@ class SymbolTable:
             "matches": len(order),
             "offset": show.offset,
             "states": dict(zip(SYMBOL_STATES, counts.tolist(), strict=True)),
-            "rows": [_row(self._quality.symbol(int(at)), self._quality.at_us) for at in rows],
+            "rows": [_row(self._quality.symbol(int(at))) for at in rows],
         })  # fmt: skip
 
     def _order(self, show: Show) -> NDArray[np.intp]:
@@ -115,8 +115,8 @@ class SymbolTable:
                 return [np.unique(self._names.exchanges, return_inverse=True)[1].reshape(-1)]
             case "rejected":
                 return [rows["crossed_per_min"] + rows["zero_per_min"]]
-            case "state":  # among those of one state the longest silent first
-                return [rows["age_ms"], rows["state"].astype(np.int16)]
+            case "state":  # among those of one state the longest in it first: that order stays
+                return [-rows["since_us"], rows["state"].astype(np.int16)]
             case _:
                 return [rows[_COLUMNS[sort]]]
 
@@ -126,14 +126,14 @@ def _toward(values: NDArray[Any], descending: bool) -> NDArray[Any]:
     return -values if descending else values
 
 
-def _row(of: SymbolQuality, at_us: int) -> dict[str, Any]:
+def _row(of: SymbolQuality) -> dict[str, Any]:
     return {
         "id": f"{of.symbol}|{of.exchange}",
         "symbol": of.symbol,
         "exchange": of.exchange,
         "state": of.state,
         "since": round(of.since_us / 1e6, 1),
-        "quoted": None if of.age_ms is None else round(at_us / 1e6 - of.age_ms / 1e3, 1),
+        "age_ms": None if of.age_ms is None else round(of.age_ms),
         "gap_ms": None if of.gap_ms is None else round(of.gap_ms),
         "spread_bps": None if of.spread_bps is None else round(of.spread_bps, 1),
         "quotes_per_min": round(of.quotes_per_min),

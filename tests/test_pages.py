@@ -52,7 +52,7 @@ def test_logging_out_needs_a_post_and_ends_the_session(operator_client: Client) 
 def test_the_header_leads_to_admin_and_health(operator_client: Client) -> None:
     page = operator_client.get("/").content.decode()
     assert 'href="/admin/"' in page
-    assert 'href="/api/health"' in page
+    assert 'href="/health/"' in page
     assert 'action="/accounts/logout/"' in page
 
 

@@ -39,7 +39,11 @@ export function size(bytes) {
 }
 
 /** `+2.4 s`, `-31 ms`: by how much a clock is ahead. */
-const offset = (value) => (known(value) ? `${value < 0 ? "−" : "+"}${ms(Math.abs(value))}` : format.UNKNOWN);
+function offset(value) {
+  if (!known(value)) return format.UNKNOWN;
+  const sign = Math.abs(value) < 0.5 ? "" : value < 0 ? "−" : "+";
+  return sign + ms(Math.abs(value));
+}
 
 class Row extends KeyedRow {
   take(cells) {
@@ -85,6 +89,7 @@ class Exchange extends Row {
     this.mark(this.part(".counts").node, "ill", symbols.suspect + symbols.stale + symbols.down > 0 ? "yes" : "no");
     this.write(".latency", latency ? latency.slice(0, 3).map(ms).join(" / ") : format.UNKNOWN, latency ? translate("longest %(time)s", { time: ms(latency[3]) }) : "");
     this.write(".clock", offset(cells.offset_ms));
+    this.write(".ages", `${ms(cells.heard_ms)} / ${ms(cells.quoted_ms)}`);
     this.write(".hour", count(cells.updates_per_hour), translate("%(count)s quotes in the last minute", { count: count(cells.quotes_per_min) }));
     this.write(".connections", count(cells.connections), shards.map(({ shard, state, connections }) => translate("collector %(shard)s: %(connections)s, %(state)s", { shard, connections, state: STATES[state] ?? state })).join("\n"));
     this.write(".reconnects", count(cells.reconnects_per_min));
@@ -92,9 +97,7 @@ class Exchange extends Row {
   }
 
   age(now) {
-    const { heard, quoted, since } = this.cells;
-    this.write(".ages", `${ms(agoMs(heard, now))} / ${ms(agoMs(quoted, now))}`);
-    this.hint("td.state", translate("for %(time)s", { time: ago(since, now) }));
+    this.hint("td.state", translate("for %(time)s", { time: ago(this.cells.since, now) }));
   }
 }
 
@@ -105,6 +108,7 @@ class Process extends Row {
     this.state(cells.state);
     const used = cells.rss_limit ? (100 * cells.rss) / cells.rss_limit : 0;
     this.meter(used);
+    this.part("meter").node.hidden = !cells.rss_limit;
     this.write(".memory", size(cells.rss), cells.rss_limit ? translate("%(pct)s % of %(limit)s", { pct: Math.round(used), limit: size(cells.rss_limit) }) : gettext("no limit"));
     this.write(".cpu", `${count(cells.cpu_pct)} %`);
     this.write(".lag", ms(cells.lag_ms));
@@ -126,7 +130,7 @@ class Queue extends Row {
     super.take(cells);
     this.write(".what", `${cells.process} · ${cells.name}`);
     this.meter(cells.pct);
-    this.write(".fill", `${Math.round(cells.pct)} %`);
+    this.write(".share", `${Math.round(cells.pct)} %`);
     this.write(".waiting", `${count(cells.length)} / ${count(cells.capacity)}`);
     this.write(".drops", count(cells.drops_per_min));
     this.mark(this.part(".drops").node, "ill", cells.drops_per_min ? "yes" : "no");
@@ -140,6 +144,7 @@ class SymbolOfExchange extends Row {
     this.write(".name", cells.symbol);
     this.write(".venue", this.context.names(cells.exchange));
     this.state(cells.state);
+    this.write(".age", ms(cells.age_ms));
     this.write(".gap", ms(cells.gap_ms));
     this.write(".spread", known(cells.spread_bps) ? `${format.figure(cells.spread_bps)} bps` : format.UNKNOWN);
     this.write(".trades", count(cells.trades_per_min));
@@ -150,7 +155,6 @@ class SymbolOfExchange extends Row {
   }
 
   age(now) {
-    this.write(".age", ms(agoMs(this.cells.quoted, now)), moment(this.cells.quoted));
     this.hint("td.state", translate("for %(time)s", { time: ago(this.cells.since, now) }));
   }
 }

@@ -52,7 +52,7 @@ export function chooseNotice({ catalogue, store, grid, search, now, connection }
 }
 
 export const inAdmin = (label, path) => (admin ? [[label, admin + path]] : []);
-export const health = [gettext("Look at Health"), "/api/health"];
+export const health = [gettext("Look at Health"), "/health/"];
 
 export const signedOut = () => ({
   heading: gettext("You are signed out"),
