@@ -18,6 +18,9 @@ from django.http import HttpRequest, JsonResponse
 from django.http.request import split_domain_port, validate_host
 from django.utils.deprecation import MiddlewareMixin
 
+from monitoring.metrics_page import holds_token
+from monitoring.traffic import traffic
+
 SALT: Final = "arbsite.auth.token"
 SECONDS_A_DAY: Final = 24 * 3600
 
@@ -68,7 +71,7 @@ class TokenMiddleware(MiddlewareMixin):
     def process_request(self, request: HttpRequest) -> JsonResponse | None:
         """Set the token's user, or refuse."""
         token = bearer_token(request.headers.get("Authorization", ""))
-        if token is None:
+        if token is None or holds_token(request):  # that one opens the metrics and nothing else
             return None
         try:
             user = user_of_token(token)
@@ -119,8 +122,10 @@ class AllowedOrigin:
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         if is_allowed_origin(_header(scope, b"origin")):
+            traffic.handshakes["accepted"] += 1
             await self.app(scope, receive, send)
         else:
+            traffic.handshakes["refused"] += 1
             await send({"type": "websocket.close", "code": 4403})
 
 

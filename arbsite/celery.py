@@ -2,16 +2,22 @@
 
 import os
 import socket
-from typing import Any
+import time
+from typing import Any, Final
 
+from billiard import current_process
 from celery import Celery, signals
 from django.conf import settings
 
 from arbsite.log_context import TASK_ID
 from markets.heartbeat import Role
 from markets.vitals import Vitals, process_vitals
+from monitoring import task_book
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "arbsite.settings")
+
+_OUTCOMES: Final[dict[str, task_book.Outcome]] = {"SUCCESS": "succeeded", "RETRY": "retried"}
+_began: dict[str, float] = {}
 
 app = Celery("arbsite")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -29,14 +35,45 @@ def _beat_lives(**_about: Any) -> None:
     _begin("beat", "beat")
 
 
+@signals.worker_init.connect
+def _worker_begins(sender: Any, **_about: Any) -> None:
+    """Before the first child is forked: all of them write the same book."""
+    tasks = (name for name in app.tasks if not name.startswith("celery."))
+    task_book.open_book(tasks, sender.concurrency or settings.CELERY_WORKER_CONCURRENCY)
+
+
 @signals.task_prerun.connect
 def _task_begins(task_id: str, **_about: Any) -> None:
     TASK_ID.set(task_id)
+    _began[task_id] = time.monotonic()
 
 
 @signals.task_postrun.connect
-def _task_ended(**_about: Any) -> None:
+def _task_ended(task_id: str, task: Any, state: str | None = None, **_about: Any) -> None:
     TASK_ID.set("")
+    began = _began.pop(task_id, None)
+    book = task_book.book()
+    if book is not None and began is not None:
+        outcome = _OUTCOMES.get(str(state), "failed")
+        book.ran(_place(), task.name, outcome, time.monotonic() - began)
+
+
+@signals.task_failure.connect
+def _task_failed(sender: Any, **_about: Any) -> None:
+    """Where a task fails it is counted when it ends; this is for those whose child is gone."""
+    book = task_book.book()
+    if book is not None and _place() < 0:
+        book.lost(sender.name)
+
+
+def _place() -> int:
+    """Which of the worker's children this is; -1: the worker itself."""
+    return int(getattr(current_process(), "index", -1))
+
+
+@signals.before_task_publish.connect
+def _task_queued(sender: str, **_about: Any) -> None:
+    task_book.queued[sender] += 1
 
 
 @signals.worker_shutdown.connect

@@ -1,5 +1,6 @@
 """The programs of `make run` and the supervisord configuration that keeps them up."""
 
+import json
 import shlex
 import sys
 from collections.abc import Mapping
@@ -53,6 +54,7 @@ stopsignal={stop_signal}
 stopwaitsecs={stop_s}
 killasgroup=true
 redirect_stderr=true
+{environment}
 stdout_logfile={logs}/{name}.log
 stdout_logfile_maxbytes=10MB
 stdout_logfile_backups=3
@@ -69,6 +71,7 @@ class Program:
     stop_signal: str = "TERM"
     user: str | None = None
     autostart: bool = False
+    metrics_port: int | None = None
 
 
 def server_program(server: Server) -> Program:
@@ -100,6 +103,18 @@ def desk_programs(address: str, port: int, simulator_port: int | None) -> list[P
     return programs
 
 
+def metrics_targets(desk: list[Program]) -> str:
+    """Where Prometheus finds these programs' metrics, as its file_sd_configs read it."""
+    return json.dumps(
+        [
+            {"targets": [f"127.0.0.1:{program.metrics_port}"], "labels": {"part": program.name}}
+            for program in desk
+            if program.metrics_port
+        ],
+        indent=2,
+    )
+
+
 def supervisor_config(
     servers: list[Program], desk: list[Program], *, logs: Path, run: Path, as_root: bool
 ) -> str:
@@ -126,6 +141,7 @@ def _section(program: Program, places: Mapping[str, str]) -> str:
         stop_signal=program.stop_signal,
         stop_s=STOP_S,
         user=f"user={program.user}" if program.user else "",
+        environment=f'environment=METRICS_PORT="{program.metrics_port}"' if program.metrics_port else "",
     )
 
 

@@ -64,6 +64,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "arbsite.log_context.request_id_middleware",
+    "monitoring.traffic.traffic_middleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -183,7 +184,7 @@ SESSION_COOKIE_NAME = f"arbdesk_session_{env.int('PORT', default=8000)}"
 HTTPS = env.bool("HTTPS", default=True)
 SECURE_SSL_REDIRECT = HTTPS
 # Probes ask the process itself, behind the proxy.
-SECURE_REDIRECT_EXEMPT = [r"^api/health$", r"^health$", r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^api/health$", r"^health$", r"^healthz$", r"^readyz$", r"^metrics$"]
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=3600) if HTTPS else 0
@@ -235,6 +236,13 @@ STORAGES = {
 
 # What one process may take at most. Unset: what its cgroup allows, or all the machine has.
 MEMORY_LIMIT_BYTES = env.int("MEMORY_LIMIT_MB", default=0) * 2**20 or None
+
+# Where this process answers Prometheus (docs/metrics.md); 0: nowhere. The web process answers it at
+# /metrics, too, for who knows the token. And of how many symbols metrics tell one by one.
+METRICS_PORT = env.int("METRICS_PORT", default=0)
+METRICS_HOST = env.str("METRICS_HOST", default="127.0.0.1")
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+METRICS_SYMBOLS = env.int("METRICS_SYMBOLS", default=0)
 
 LOGGING = logging_config(env.str("LOG_LEVEL", default="INFO").upper(), environment.secrets(env.ENVIRON))
 

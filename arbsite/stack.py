@@ -126,9 +126,13 @@ class Stack:
         }
 
     def _supervisor(self, servers: list[Server], simulator_port: int | None) -> Supervisor:
+        desk = programs.desk_programs(self.address, self.port, simulator_port)
+        if "METRICS_PORT" not in self.environment:  # one port cannot be for all of them
+            desk = [replace(program, metrics_port=_free_port()) for program in desk]
+        (self.home.path / "metrics-targets.json").write_text(programs.metrics_targets(desk))
         text = programs.supervisor_config(
             [programs.server_program(server) for server in servers],
-            programs.desk_programs(self.address, self.port, simulator_port),
+            desk,
             logs=self.home.logs,
             run=self.home.run,
             as_root=os.geteuid() == 0,

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 import pyarrow as pa
+from msgspec import structs
 
 from collectors.backoff import delays
 from collectors.channel import Channel
@@ -25,6 +26,7 @@ from history.losses import Losses
 from history.schema import SCHEMAS, collector_started
 from markets.config import MarketConfig, Shard
 from markets.events import OpportunityEvent, Quote, SinkEvent, SpreadPoints, StreamState, Trade
+from markets.histogram import Durations
 from markets.outage import Outage
 
 logger = logging.getLogger(__name__)
@@ -77,6 +79,7 @@ class LakeSink:
         self._rows_by_symbol: Counter[tuple[str, str]] = Counter()
         self._failures = 0
         self._flush_s = 0.0
+        self._flush_times = Durations()
         self._flushing_since: float | None = None
         self._problem = ""
         self._outage = Outage(logger)
@@ -110,6 +113,7 @@ class LakeSink:
             "pending_rows": self._pending(),
             "flushes": self._sequence,
             "flush_s": round(self._slowest_flush_s(), 4),
+            "flush_buckets": structs.asdict(self._flush_times.buckets()),
             "failures": self._failures,
             "problem": self._problem,
             "events_lost": self._losses.total,
@@ -172,6 +176,7 @@ class LakeSink:
             del self._writing[table]
             self._count(table, rows)
         self._flush_s, self._flushing_since = time.monotonic() - started, None
+        self._flush_times.add(self._flush_s)
 
     def _append(self, table: str, rows: pa.Table, sequence: int) -> None:
         """In a thread."""

@@ -74,8 +74,17 @@ class RevisionNudge:
 publish_revision = RevisionNudge().publish
 
 
+_own: list[CollectorStatus] = []
+
+
+def own_status() -> CollectorStatus | None:
+    """What this process last reported, whether or not Redis took it; None when it is no collector."""
+    return _own[0] if _own else None
+
+
 async def report_status(redis: "AsyncRedis", status: CollectorStatus) -> None:
     """Store a collector's status for `STATUS_TTL_S` seconds. Raises RedisError when Redis is down."""
+    _own[:] = [status]
     async with redis.pipeline(transaction=False) as pipe:
         pipe.set(STATUS_KEY.format(shard=status.shard), msgspec.json.encode(status), ex=STATUS_TTL_S)
         pipe.sadd(STATUS_INDEX, status.shard)

@@ -33,6 +33,10 @@ PROCESSES: Final = "processes"
 REDIS_TIMEOUT_S: Final = 1.0
 
 Reporter = Callable[[], Report]
+End = Callable[[], None]
+
+companions: Final[list[Callable[["Vitals"], End]]] = []
+"""What begins and ends with the heartbeat of a process; each returns how to end it."""
 
 
 class Vitals:
@@ -68,6 +72,7 @@ class Vitals:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._outage = Outage(logger, logging.WARNING)
+        self._ends: list[End] = []
 
     def start(self) -> None:
         """Begin to beat; on a running event loop, its lag and its tasks are told too."""
@@ -82,12 +87,15 @@ class Vitals:
         atexit.register(self.stop)
         _running.append(self)
         self._thread.start()
+        self._ends = [begin(self) for begin in companions]
 
     def stop(self) -> None:
         """Say goodbye: nobody will miss this process. Takes at most the timeout of Redis."""
         if self._stopped.is_set() or os.getpid() != self._pid:  # a forked child is not the process
             return
         self._stopped.set()
+        for end in self._ends:
+            end()
         self._gc.stop()
         if self._lag is not None:
             self._lag.stop()

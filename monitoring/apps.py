@@ -1,7 +1,12 @@
 """Who watches the desk itself: what is ill, since when, and who is told."""
 
+from collections.abc import Callable
+
 from django.apps import AppConfig
+from django.conf import settings
 from django.utils.translation import gettext_lazy as _
+
+from markets.vitals import Vitals, companions
 
 
 class MonitoringConfig(AppConfig):
@@ -11,5 +16,14 @@ class MonitoringConfig(AppConfig):
     verbose_name = _("Monitoring")
 
     def ready(self) -> None:
-        """Pages of the admin that lie in modules of their own."""
+        """Pages of the admin that lie in modules of their own; metrics where they are asked for."""
         from monitoring import limits_admin  # noqa: F401
+
+        if settings.METRICS_PORT:
+            companions.append(_serve_metrics)
+
+
+def _serve_metrics(vitals: Vitals) -> Callable[[], None]:
+    from monitoring import exporter  # its libraries are not loaded where nobody asks
+
+    return exporter.serve(vitals)

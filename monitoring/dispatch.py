@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from msgspec import Struct
 
+from monitoring.attempts import attempts
 from monitoring.channels.parcels import Answer, Parcel, Target
 from monitoring.channels.sending import NEVER_GROUPED, SEND_TIMEOUT_S
 from monitoring.channels.wording import grouped
@@ -162,8 +163,10 @@ def settle(taken: Taken, answer: Answer, at: datetime, took_ms: float, next_try_
 
     When the lease was over and somebody else has it, the attempt is recorded and the row left alone.
     """
-    if not Delivery.objects.filter(pk=taken.id).exists():
+    channel = Delivery.objects.filter(pk=taken.id).values_list("channel__name", flat=True).first()
+    if channel is None:
         return  # its channel was deleted meanwhile
+    attempts.add(channel, answer.outcome, took_ms / 1000)
     DeliveryAttempt.objects.create(
         delivery_id=taken.id,
         at=at,

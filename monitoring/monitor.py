@@ -51,6 +51,7 @@ class Monitor:
     def __init__(self) -> None:
         self.leads = False
         self.findings: list[Finding] = []
+        self.observed: Observed | None = None
         self._redis = Redis.from_url(
             settings.REDIS_URL, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
         )
@@ -106,6 +107,7 @@ class Monitor:
             began = time.monotonic()
             now = structs.replace(await self._observer.look(), channels=self._channels)
             self.findings = memory.keep(assess(now, self._limits), now)
+            self.observed = now
             self._looked_us = now.at_us
             self._looked.set()
             await self._publish(now, steps)

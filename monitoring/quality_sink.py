@@ -52,6 +52,7 @@ class QualitySink:
 
     async def run(self) -> None:
         """Consume until the channel is finished."""
+        _running[:] = [self]
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._tell(), name="quality tell")
@@ -94,6 +95,14 @@ class QualitySink:
         else:
             self._reports += 1
             self._outage.ends("shard %s: Redis takes the data's quality again", self._shard)
+
+
+_running: list[QualitySink] = []
+
+
+def running_quality() -> DataQuality | None:
+    """What this collector knows of its data; None in every other process."""
+    return _running[0].quality if _running else None
 
 
 def _now() -> tuple[int, int]:

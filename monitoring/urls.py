@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from monitoring import api, page_views, probes
+from monitoring import api, metrics_page, page_views, probes
 
 urlpatterns = [
+    path("metrics", metrics_page.metrics, name="metrics"),
     path("healthz", probes.healthz, name="healthz"),
     path("readyz", probes.readyz, name="readyz"),
     path("health", api.api_health, name="health-in-short"),

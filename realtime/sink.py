@@ -42,6 +42,7 @@ class RealtimeSink:
         self._scan_publisher = ScanPublisher(shard, self._scanner)
         self._handled: Quote | StreamState | None = None
         self._handed_on = asyncio.Event()
+        self._busy_s = 0.0
 
     def configure(self, config: MarketConfig) -> None:
         """Take over the opportunities and pairs whose symbols this shard owns."""
@@ -85,6 +86,7 @@ class RealtimeSink:
                 "flushes_failed": publisher.failed,
                 "broadcasts_lost": publisher.lost_broadcasts,
                 "points_thinned_waiting": publisher.thinned,
+                "busy_s": round(self._busy_s, 3),
             }
         )
 
@@ -95,8 +97,10 @@ class RealtimeSink:
             await asyncio.sleep(0)
 
     def _handle_waiting(self) -> None:
+        began = time.perf_counter()
         for event in self._channel.take(EVENTS_PER_TURN):
             self._handle(event)
+        self._busy_s += time.perf_counter() - began
 
     def _handle(self, event: SinkEvent) -> None:
         if isinstance(event, Quote):

@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand
 
 from markets.heartbeat import Report
 from markets.vitals import Vitals
+from monitoring import watching
 from monitoring.monitor import Monitor
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ async def _watch() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     monitor = Monitor()
+    watching.follow(monitor)
     vitals = Vitals(
         "monitor",
         f"monitor {socket.gethostname()}:{os.getpid()}",
