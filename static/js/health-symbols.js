@@ -104,7 +104,7 @@ export class SymbolTable {
     this.rows.take(page.rows, now);
     const { total, matches, offset, states } = page;
     const last = offset + page.rows.length;
-    const counts = Object.entries(states).filter(([, many]) => many).map(([state, many]) => `${count(many)} ${STATES[state]}`);
+    const counts = Object.entries(states).filter(([, many]) => many).reverse().map(([state, many]) => `${count(many)} ${STATES[state]}`);
     write(document.getElementById("tally"), [translate("%(total)s in all", { total: count(total) }), ...counts, ...(matches < total ? [translate("%(matches)s match", { matches: count(matches) })] : [])].join(" · "));
     write(document.getElementById("place"), matches ? translate("%(first)s–%(last)s of %(matches)s", { first: count(offset + 1), last: count(last), matches: count(matches) }) : "");
     this.steps[0].disabled = offset === 0;
