@@ -1,28 +1,24 @@
-"""The health page in a real Chromium: it is filled live, sorts worst first, and shows a symbol's last hour."""
+"""The health page in a real Chromium: filled live, worst first, and a symbol's last hour."""
 
 import asyncio
 import struct
 import time
 from collections.abc import AsyncIterator, Iterator
 
-import msgspec
-import numpy as np
 import pytest
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from msgspec import structs
 from playwright.async_api import Page, expect
 from redis import Redis
 
-from monitoring import quality_wire as wire
 from monitoring.findings import Finding
-from monitoring.memory import FRESH, Published
-from monitoring.quality_wire import DOWN, LIVE, MINUTE_ROW, STALE, Rows, ShardReport
+from monitoring.quality_wire import DOWN, LIVE, STALE
 from monitoring.series import NAMES
 from tests.browser import Complaints, chromium, require_chromium, session_cookies
+from tests.health_data import Reports
 from tests.live import Web, daphne
-from tests.test_monitoring_assess import exchange, symbols
+from tests.test_monitoring_assess import symbols
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -49,38 +45,10 @@ async def page(web: Web, operator: User) -> AsyncIterator[Page]:
         assert complaints == []
 
 
-class Reports:
-    """Speaks for a collector and a monitor."""
-
-    def __init__(self, redis: Redis, *states: int) -> None:
-        self._redis = redis
-        self._quality = symbols(*states)
-        self.rows: Rows = self._quality.rows
-
-    def tell(self, *findings: Finding) -> None:
-        """What is known of the symbols now, and what is ill."""
-        names, now_us = wire.encode(self._quality.names), time.time_ns() // 1000
-        digest = wire.digest_of(names)
-        at = structs.replace(exchange(), since_us=now_us, symbols=dict.fromkeys(wire.SYMBOL_STATES, 1))
-        report = ShardReport("1/1", now_us, digest, [at], self.rows.tobytes())
-        minute = np.zeros(len(self.rows), MINUTE_ROW)
-        minute["quotes"] = 321
-        self._redis.set(wire.names_key(digest), names)
-        self._redis.set(wire.report_key("1/1"), wire.encode(report))
-        self._redis.set(wire.minute_key("1/1", now_us // 60_000_000 - 1), wire.minute_value(digest, minute))
-        self._redis.hset(wire.SHARDS, "1/1", now_us)
-        since = [structs.replace(each, since_us=now_us - 90_000_000) for each in findings]
-        self._redis.set(FRESH, _published(now_us, since))
-
-
-def _published(now_us: int, findings: list[Finding]) -> bytes:
-    return msgspec.json.encode(Published(now_us, tuple(findings)))
-
-
 async def test_what_is_ill_is_seen_first_and_clears_by_itself(
     page: Page, web: Web, empty_redis: Redis
 ) -> None:
-    reports = Reports(empty_redis, LIVE, STALE, LIVE, DOWN)
+    reports = Reports(empty_redis, symbols(LIVE, STALE, LIVE, DOWN))
     reports.tell(ILL)
     empty_redis.rpush("series:10s:process|web|rss_mb", _point(100.0))
     empty_redis.zadd(NAMES, {"process|web|rss_mb": int(time.time())})

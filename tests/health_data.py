@@ -1,0 +1,47 @@
+"""Speaks for a collector and a monitor, so that the health page has something to show."""
+
+import time
+
+import msgspec
+import numpy as np
+from msgspec import structs
+from redis import Redis
+
+from monitoring import quality_wire as wire
+from monitoring.findings import Finding
+from monitoring.memory import FRESH, Published
+from monitoring.quality_wire import MINUTE_ROW, ExchangeQuality, Quality, Rows, ShardReport
+
+FOR_US = 90_000_000
+"""How long what is ill has been so."""
+
+
+class Reports:
+    """One shard, that knows these exchanges and symbols."""
+
+    def __init__(self, redis: Redis, quality: Quality) -> None:
+        self._redis = redis
+        self._exchanges = quality.exchanges
+        self._names = wire.encode(quality.names)
+        self.rows: Rows = quality.rows
+
+    def tell(self, *findings: Finding) -> None:
+        """What is known of the symbols now, and what is ill."""
+        now_us, digest = time.time_ns() // 1000, wire.digest_of(self._names)
+        told = ShardReport("1/1", now_us, digest, [_at(now_us, each) for each in self._exchanges],
+                           self.rows.tobytes())  # fmt: skip
+        minute = np.zeros(len(self.rows), MINUTE_ROW)
+        minute["quotes"] = 321
+        since = tuple(structs.replace(each, since_us=now_us - FOR_US) for each in findings)
+        with self._redis.pipeline() as pipe:
+            pipe.set(wire.names_key(digest), self._names)
+            pipe.set(wire.report_key("1/1"), wire.encode(told))
+            pipe.set(wire.minute_key("1/1", now_us // 60_000_000 - 1), wire.minute_value(digest, minute))
+            pipe.hset(wire.SHARDS, "1/1", now_us)
+            pipe.set(FRESH, msgspec.json.encode(Published(now_us, since)))
+            pipe.execute()
+
+
+def _at(now_us: int, exchange: ExchangeQuality) -> ExchangeQuality:
+    every = dict.fromkeys(wire.SYMBOL_STATES, 1)
+    return structs.replace(exchange, since_us=now_us - FOR_US, symbols=every)
