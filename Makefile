@@ -19,7 +19,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint format install install-dev pins check-image clean
+.PHONY: help run test lint check-metrics format install install-dev pins check-image clean
 
 help: ## Show this list
 	@echo "Usage: make <target>     e.g. make run FEED=sim PORT=8001"
@@ -37,6 +37,11 @@ lint: install-dev ## Check style, types and the direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
+
+check-metrics: ## Check what deploy/ has for Prometheus and Alertmanager (needs promtool and amtool)
+	promtool check config deploy/prometheus/prometheus.yml
+	promtool test rules deploy/prometheus/tests/*.yml
+	amtool check-config deploy/alertmanager/alertmanager.yml
 
 format: install-dev ## Bring the code into the one style
 	$(BIN)/ruff format .
