@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
+from contextvars import Context
 from typing import Any, Final, Literal
 from weakref import WeakKeyDictionary
 
@@ -92,16 +93,26 @@ class GraphShelf:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[Graph, Range], tuple[float, bytes]] = {}
-        self._lock = asyncio.Lock()
+        self._asking: dict[tuple[Graph, Range], asyncio.Task[bytes]] = {}
 
     async def graph(self, graph: Graph, window: Range) -> bytes:
-        """A graph, at most `KEPT_S` old. Raises RedisError."""
-        async with self._lock:
-            kept = self._kept.get((graph, window))
-            if kept is None or time.monotonic() - kept[0] > KEPT_S:
-                text = msgspec.json.encode(await _read(graph, window))
-                kept = self._kept[graph, window] = time.monotonic(), text
+        """A graph, at most `KEPT_S` old. Raises RedisError, for all who wait for the same."""
+        key = graph, window
+        kept = self._kept.get(key)
+        if kept is not None and time.monotonic() - kept[0] < KEPT_S:
             return kept[1]
+        if key not in self._asking:
+            # Of its own context: that of the request that happened to come first ends with it.
+            self._asking[key] = asyncio.create_task(self._ask(graph, window), name="graph", context=Context())
+        return await asyncio.shield(self._asking[key])
+
+    async def _ask(self, graph: Graph, window: Range) -> bytes:
+        try:
+            text = msgspec.json.encode(await _read(graph, window))
+            self._kept[graph, window] = time.monotonic(), text
+            return text
+        finally:
+            del self._asking[graph, window]
 
 
 async def _read(graph: Graph, window: Range) -> Lines:

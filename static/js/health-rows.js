@@ -85,7 +85,8 @@ class Exchange extends Row {
     const { symbols, latency, bad, shards } = cells;
     this.write(".what", this.context.names(cells.id), cells.findings ? translate("%(count)s findings", { count: cells.findings }) : "");
     this.state(cells.state, cells.reason);
-    this.write(".counts", Object.entries(symbols).filter(([, many]) => many).reverse().map(([state, many]) => `${count(many)} ${STATES[state]}`).join(" · ") || format.UNKNOWN);
+    const counts = Object.entries(symbols).filter(([, many]) => many).reverse().map(([state, many]) => `${count(many)} ${STATES[state]}`).join(" · ");
+    this.write(".counts", counts || format.UNKNOWN, counts);
     this.mark(this.part(".counts").node, "ill", symbols.suspect + symbols.stale + symbols.down > 0 ? "yes" : "no");
     this.write(".latency", latency ? latency.slice(0, 3).map(ms).join(" / ") : format.UNKNOWN, latency ? translate("longest %(time)s", { time: ms(latency[3]) }) : "");
     this.write(".clock", offset(cells.offset_ms));

@@ -74,6 +74,7 @@ function receive(message) {
   if (message.processes) showProcesses(message.processes);
   if (message.stores) showStores(message.stores);
   if (message.symbols) symbols.take(message.symbols, now());
+  write(document.querySelector("#overall .sum"), inSum());
 }
 
 let head = null;
@@ -88,9 +89,10 @@ function showHead(said) {
   write(missing, translate("Not known now: %(what)s", { what: head.missing.join("; ") }));
 }
 
-function showSum() {
+function inSum() {
   const ill = rows.findings.rows.size;
-  write(document.querySelector("#overall .sum"), ill ? translate("%(findings)s findings, %(critical)s of them critical", { findings: count(ill), critical: count(head.critical) }) : gettext("nothing is ill"));
+  if (ill) return translate("%(findings)s findings, %(critical)s of them critical", { findings: count(ill), critical: count(head.critical) });
+  return head.status === "ok" ? gettext("nothing is ill") : "";
 }
 
 function showProcesses(processes) {
@@ -138,7 +140,6 @@ function tick() {
   if (document.hidden) return;
   for (const each of Object.values(rows)) each.age(now());
   symbols.age(now());
-  if (head) showSum();
   connection.tick({ newest }, now());
   const measured = stores?.measured;
   write(body("measured"), measured ? translate("measured %(time)s ago", { time: length(Math.max(0, now() - measured) * 1000) }) : "");
