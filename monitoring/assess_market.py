@@ -15,8 +15,9 @@ CONNECTING_S: Final = 10.0
 NAMED: Final = 20
 """Silent symbols of one exchange named one by one; the rest are told as one number."""
 
-SUSPECTED_S: Final = 5.0
-"""A symbol that has been suspect for so long is told, before it is stale."""
+SUSPECTED_S: Final = 3.0
+"""A symbol that has been suspect for so long is told, before it is stale. Longer than it is between two
+reports: until the next one it may be its whole exchange that has fallen silent."""
 
 STORM: Final = 5
 """So many times over the limit, reconnects are a storm: the exchange may lock us out."""

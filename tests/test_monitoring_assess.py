@@ -242,7 +242,7 @@ def test_symbols_of_a_silent_exchange_are_not_told_one_by_one() -> None:
 def test_a_symbol_is_told_of_once_the_suspicion_lasts() -> None:
     suspect = look(quality=symbols(0, SUSPECT))
     since_us = NOW - 40 * S
-    assert not found(structs.replace(suspect, at_us=since_us + 4 * S, heartbeats=(), heard_since_us=None))
+    assert not found(structs.replace(suspect, at_us=since_us + 2 * S, heartbeats=(), heard_since_us=None))
     assert set(found(suspect)) == {"symbol_silent:C1/USDT on okx"}
 
 

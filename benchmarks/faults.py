@@ -1,0 +1,574 @@
+"""Every fault an operator must hear of: how soon it is seen, told, and over again. Everything real.
+
+    python benchmarks/faults.py [--only silent memory]
+
+`manage.py up` on simulated exchanges in a home of its own, its lake in an object store on loopback that can
+be made slow, and in this process the server a signed webhook goes to. Faults are made and undone; meanwhile
+
+    page       /api/health names it: the findings the health page shows
+    metrics    /metrics of the process that knows shows it
+    alert      the webhook has its message (rules fire at once, without a duration of their own)
+    gone       after the fault was undone: the finding is no longer there
+    resolved   after the fault was undone: the message that says so
+
+Faults of different exchanges and processes that do not touch each other are made at the same time. While
+PostgreSQL is away nobody can be signed in, so its page is the public word, and its alert leaves through it:
+that is counted from its return. Takes 7 minutes, 8 at most. The last line is a JSON object with every figure.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+from xmlrpc.client import ServerProxy
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import aiohttp
+import django
+from aiohttp import web
+from asgiref.sync import sync_to_async
+from supervisor.xmlrpc import SupervisorTransport
+
+from arbsite import embedded
+from arbsite.supervision import clear_leftovers
+from tests.live import free_port
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+RUNNING: Final = "The arbitrage desk is running"
+SERVED_S: Final = 90.0
+WELL_S: Final = 90.0
+WARM_UP_S: Final = 25.0
+GIVE_UP_S: Final = 60.0
+OVER_S: Final = 60.0 + 25.0
+"""What is counted over a minute is over a minute later; then it gives up."""
+WHOLE_S: Final = 8 * 60.0
+
+SEEN_S: Final = 10.0
+TOLD_S: Final = 15.0
+LAKE_FLUSH_S: Final = 3.0
+SLOW_STORE_S: Final = 4.0
+SMALL_MB: Final = 100
+
+When = float | None
+
+
+# --- the other ends ------------------------------------------------------------------------------
+
+
+class Webhook:
+    """Takes messages; keeps when each came, its title and its state."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[float, str, str]] = []
+
+    async def take(self, request: web.Request) -> web.Response:
+        """One message; several in one where they came faster than the channel takes them."""
+        said = await request.json()
+        for message in said["parts"] or [said["message"]]:
+            self.taken.append((time.monotonic(), message["title"], message["state"]))
+        return web.json_response({})
+
+
+@asynccontextmanager
+async def serving(webhook: Webhook) -> AsyncIterator[str]:
+    """The address messages are to be sent to."""
+    application = web.Application()
+    application.router.add_post("/alerts", webhook.take)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/alerts"
+    finally:
+        await runner.cleanup()
+
+
+class Store:
+    """An object store on loopback, and the way to it, on which every request can be made to wait."""
+
+    def __init__(self) -> None:
+        self.slow_s = 0.0
+        self._port = free_port()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[dict[str, str]]:
+        """The environment of a desk whose lake lies in it."""
+        server = _started("moto.server", "-H", "127.0.0.1", "-p", str(self._port))
+        way = await asyncio.start_server(self._carry, "127.0.0.1", 0)
+        address = f"http://127.0.0.1:{way.sockets[0].getsockname()[1]}"
+        try:
+            await self._make_bucket()
+            yield {
+                "LAKE_URL": "s3://bucket/desk", "AWS_ENDPOINT_URL": address, "AWS_ALLOW_HTTP": "true",
+                "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "desk", "AWS_SECRET_ACCESS_KEY": "none",
+            }  # fmt: skip
+        finally:
+            way.close()
+            server.terminate()
+            server.wait(10)
+
+    @asynccontextmanager
+    async def slow(self) -> AsyncIterator[None]:
+        """Every request waits."""
+        self.slow_s = SLOW_STORE_S
+        try:
+            yield
+        finally:
+            self.slow_s = 0.0
+
+    async def _make_bucket(self) -> None:
+        async with aiohttp.ClientSession() as http:
+            for _ in range(100):
+                with suppress(aiohttp.ClientError):
+                    async with http.put(f"http://127.0.0.1:{self._port}/bucket") as answer:
+                        answer.raise_for_status()
+                        return
+                await asyncio.sleep(0.2)
+        raise TimeoutError("the object store did not start")
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, to = await asyncio.open_connection("127.0.0.1", self._port)
+        back = asyncio.create_task(self._pump(there, writer, delayed=False))
+        self._tasks.add(back)
+        back.add_done_callback(self._tasks.discard)
+        await self._pump(reader, to, delayed=True)
+
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, delayed: bool
+    ) -> None:
+        with suppress(OSError):
+            while data := await reader.read(1 << 20):
+                if delayed and self.slow_s:
+                    await asyncio.sleep(self.slow_s)
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
+# --- the desk ------------------------------------------------------------------------------------
+
+
+class Desk:
+    """A run of `manage.py up`, and the hands that break it."""
+
+    def __init__(self, home: Path, store: Store, environment: dict[str, str]) -> None:
+        self.home = home
+        self.store = store
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self.output = home.parent / "output"
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        port = self.url.rpartition(":")[2]
+        self.environment = kept | environment | {
+            "ENV_FILE": os.devnull, "ARB_HOME": str(home), "FEED": "sim", "PORT": port,
+        }  # fmt: skip
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """From nothing to serving, and back to nothing."""
+        with self.output.open("wb") as output:
+            up = subprocess.Popen(
+                [sys.executable, "manage.py", "up"], cwd=ROOT, env=self.environment,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        try:
+            deadline = time.monotonic() + SERVED_S
+            while RUNNING not in self.output.read_text():
+                if up.poll() is not None or time.monotonic() > deadline:
+                    raise TimeoutError(f"the desk did not start:\n{self.output.read_text()}")
+                time.sleep(0.1)
+            yield
+        finally:
+            up.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                up.wait(30)
+            up.kill()
+            up.wait()
+            clear_leftovers(self.home, embedded.run_dir(self.home))
+
+    def join(self) -> None:
+        """Let this process speak to the desk's stores as `manage.py` in a second terminal does."""
+        os.environ |= self.environment | {
+            "DJANGO_SETTINGS_MODULE": "arbsite.settings",
+            "HTTPS": "false",
+            "DATABASE_URL": embedded.postgres(self.home).url,
+            "REDIS_URL": embedded.redis(self.home).url,
+            "SECRET_KEY": (self.home / "secret-key").read_text(),
+        }
+        django.setup()
+
+    @asynccontextmanager
+    async def simulated(self, fault: str, seconds: float) -> AsyncIterator[None]:
+        """A fault of the simulated exchanges that heals by itself after some seconds."""
+        over = time.monotonic() + seconds
+        port = re.search(r"simulate --port (\d+)", (self.home / "supervisord.conf").read_text())
+        assert port is not None
+        spec = {"faults": f"{fault}+{seconds}"}
+        async with (
+            aiohttp.ClientSession() as http,
+            http.post(f"http://127.0.0.1:{port[1]}/control/faults", json=spec) as answer,
+        ):
+            answer.raise_for_status()
+        yield
+        await asyncio.sleep(over - time.monotonic())
+
+    @asynccontextmanager
+    async def killed(self, name: str) -> AsyncIterator[None]:
+        """A process with all its children, as the kernel does it that has no memory left."""
+        os.killpg(self._states()[name]["pid"], signal.SIGKILL)
+        yield
+        await _until(lambda: self._states()[name]["statename"] == "RUNNING", time.monotonic())
+
+    @asynccontextmanager
+    async def stopped(self, name: str) -> AsyncIterator[None]:
+        """A server that is away until the block ends."""
+        await asyncio.to_thread(self._supervisor, "stopProcess", f"servers:{name}")
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(self._supervisor, "startProcess", f"servers:{name}")
+
+    @asynccontextmanager
+    async def small_web(self) -> AsyncIterator[None]:
+        """One more web process that may take less memory than it does."""
+        more = _started(
+            "daphne", "-p", str(free_port()), "arbsite.asgi:application", MEMORY_LIMIT_MB=str(SMALL_MB)
+        )
+        try:
+            yield
+        finally:
+            more.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(more.wait, 15)
+            more.kill()
+
+    def _states(self) -> dict[str, dict[str, Any]]:
+        return {each["name"]: each for each in self._supervisor("getAllProcessInfo")}
+
+    def _supervisor(self, method: str, *arguments: Any) -> Any:
+        socket = embedded.run_dir(self.home) / "supervisor.sock"
+        transport = SupervisorTransport(None, None, f"unix://{socket}")
+        with ServerProxy("http://localhost", transport=transport) as proxy:
+            return getattr(proxy.supervisor, method)(*arguments)
+
+
+def _started(module: str, *arguments: str, **environment: str) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments], cwd=ROOT, env=os.environ | environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def ask_for_alerts(address: str) -> str:
+    """Rules for every kind of finding that fire and clear at once; returns a token for the API."""
+    from django.contrib.auth import get_user_model
+
+    from arbsite.auth import make_token
+    from monitoring.findings import KINDS
+    from monitoring.limits import HealthLimits
+    from monitoring.models import AlertChannel, AlertRule
+
+    HealthLimits.objects.update_or_create(id=1, defaults={"lake_flush_s": LAKE_FLUSH_S})
+    channel = AlertChannel(
+        name="server", kind="webhook", settings={"url": address}, per_second=100, per_minute=6_000
+    )
+    channel.secret = "benchmark"
+    channel.save()
+    AlertRule.objects.all().delete()
+    for kind in KINDS:
+        AlertRule.objects.create(name=kind, what=kind).channels.add(channel)
+    return make_token(get_user_model()._default_manager.get(username="operator"), 1)
+
+
+# --- what can be seen ----------------------------------------------------------------------------
+
+
+class Eyes:
+    """Look at the desk from outside, again and again: its health, its metrics, its messages."""
+
+    def __init__(self, desk: Desk, token: str, webhook: Webhook) -> None:
+        self.word = ""
+        self.findings: frozenset[str] = frozenset()
+        self.webhook = webhook
+        self._desk = desk
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._metrics: dict[str, dict[str, float]] = {}
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Look until the block ends."""
+        targets = json.loads((self._desk.home / "metrics-targets.json").read_text())
+        timeout = aiohttp.ClientTimeout(total=5)
+        async with aiohttp.ClientSession(timeout=timeout) as http:
+            looks = [self._health(http), self._public_health(http)]
+            for target in targets:
+                if target["labels"]["part"] in ("monitor", "collector"):
+                    looks.append(self._scrape(http, target["labels"]["part"], target["targets"][0]))
+            tasks = [asyncio.create_task(look) for look in looks]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    def has(self, finding: str) -> bool:
+        """Whether a finding of this pattern is there now."""
+        return any(fnmatchcase(key, finding) for key in self.findings)
+
+    def got(self, title: str, state: str, since: float) -> bool:
+        """Whether a message of this pattern came since then."""
+        return any(
+            at >= since and said == state and fnmatchcase(name, title)
+            for at, name, said in self.webhook.taken
+        )
+
+    def metric(self, part: str, name: str, *labels: str) -> float:
+        """The sum of a process's samples of that name with all of these labels."""
+        samples = self._metrics.get(part, {}).items()
+        found = (
+            value
+            for sample, value in samples
+            if sample.partition("{")[0] == f"arbdesk_{name}" and all(label in sample for label in labels)
+        )
+        return sum(found)
+
+    async def _health(self, http: aiohttp.ClientSession) -> None:
+        while True:
+            with suppress(aiohttp.ClientError, TimeoutError, ValueError):
+                async with http.get(f"{self._desk.url}/api/health", headers=self._headers) as answer:
+                    said = await answer.json()
+                    if "findings" in said:
+                        self.findings = frozenset(finding["key"] for finding in said["findings"])
+            await asyncio.sleep(0.2)
+
+    async def _public_health(self, http: aiohttp.ClientSession) -> None:
+        while True:
+            with suppress(aiohttp.ClientError, TimeoutError, ValueError):
+                async with http.get(f"{self._desk.url}/api/health") as answer:
+                    self.word = (await answer.json())["status"]
+            await asyncio.sleep(0.2)
+
+    async def _scrape(self, http: aiohttp.ClientSession, part: str, target: str) -> None:
+        while True:
+            with suppress(aiohttp.ClientError, TimeoutError):
+                async with http.get(f"http://{target}/metrics") as answer:
+                    lines = (await answer.text()).splitlines()
+                samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+                self._metrics[part] = {sample: float(value) for sample, _, value in samples}
+            await asyncio.sleep(0.5)
+
+
+# --- the faults ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is broken, and by what it shows. `metric` is process, name and labels; `shows` (before, now)."""
+
+    name: str
+    finding: str  # a pattern of its key
+    breaks: Callable[[], AbstractAsyncContextManager[None]]
+    metric: tuple[str, ...]
+    shows: Callable[[float, float], bool]
+    of_database: bool = False
+
+
+@dataclass
+class Row:
+    """How one fault went, in seconds; None: not within the time it was given."""
+
+    fault: Fault
+    page: When = None
+    metrics: When = None
+    alert: When = None
+    gone: When = None
+    resolved: When = None
+
+
+def turns(desk: Desk) -> list[list[Fault]]:
+    """The faults of the issue; those of one turn are made together."""
+    sim = desk.simulated
+
+    def ill(kind: str) -> tuple[str, ...]:
+        return ("monitor", "findings", f'kind="{kind}"')
+
+    def more(before: float, now: float) -> bool:
+        return now > before
+
+    return [
+        [
+            Fault("one exchange silent", "exchange_silent:okx", partial(sim, "okx:silence", 20),
+                  ("monitor", "exchange_age_seconds", 'exchange="okx"'), lambda _was, now: now > 5),
+            Fault("one symbol silent", "symbol_silent:ETH/USDT on gate",
+                  partial(sim, "gate/ETH/USDT:silence", 25),
+                  ("monitor", "exchange_symbols", 'exchange="gate"', 'state="s'), more),
+            Fault("reconnect storm", "reconnects:bybit", partial(sim, "bybit:storm=0.6s", 30),
+                  ("collector", "exchange_reconnects_total", 'exchange="bybit"'),
+                  lambda was, now: now >= was + 4),
+            Fault("clock 3 s ahead", "clock_offset:kucoin", partial(sim, "kucoin:skew=3s", 15),
+                  ("monitor", "exchange_clock_offset_seconds", 'exchange="kucoin"'),
+                  lambda _was, now: now > 1),
+            Fault("malformed frames", "bad_frames:bitget", partial(sim, "bitget:malformed=0.3", 15),
+                  ("collector", "exchange_bad_frames_total", 'exchange="bitget"', 'kind="malformed"'),
+                  lambda was, now: now >= was + 10),
+            Fault("worker killed", "process_missing:worker*", partial(desk.killed, "worker"),
+                  ill("process_missing"), more),
+            Fault("memory over its limit", "memory:web *", desk.small_web, ill("memory"), more),
+        ],
+        [Fault("slow lake store", "lake_write:collector*", desk.store.slow,
+               ("collector", "lake_last_flush_seconds"), lambda _was, now: now > LAKE_FLUSH_S)],
+        [Fault("collector killed", "process_missing:collector*", partial(desk.killed, "collector"),
+               ill("process_missing"), more)],
+        [Fault("Redis restart", "redis:redis", partial(desk.stopped, "redis"),
+               ("monitor", "store_up", 'store="redis"'), lambda _was, now: now == 0)],
+        [Fault("PostgreSQL restart", "database:postgresql", partial(desk.stopped, "postgresql"),
+               ("monitor", "store_up", 'store="database"'), lambda _was, now: now == 0, of_database=True)],
+    ]  # fmt: skip
+
+
+async def run(row: Row, eyes: Eyes) -> None:
+    """Make the fault, watch, undo it, watch; what was seen is filled in as it comes."""
+    fault, before, began = row.fault, eyes.metric(*row.fault.metric), time.monotonic()
+    kind, _, subject = fault.finding.partition(":")
+    title = f"{subject}: {_label(kind)}"
+
+    async def shown() -> None:
+        row.metrics = await _until(lambda: fault.shows(before, eyes.metric(*fault.metric)), began)
+
+    async def seen() -> None:
+        word = "down" if fault.of_database else ""
+        row.page = await _until(lambda: eyes.has(fault.finding) or eyes.word == word, began)
+
+    async def told(since: float) -> None:
+        row.alert = await _until(lambda: eyes.got(title, "firing", began), since)
+
+    async def gone(since: float) -> None:
+        row.gone = await _until(
+            lambda: not eyes.has(fault.finding) and (not fault.of_database or eyes.word != "down"),
+            since, OVER_S,
+        )  # fmt: skip
+
+    async def resolved(since: float) -> None:
+        row.resolved = await _until(lambda: eyes.got(title, "resolved", began), since, OVER_S)
+
+    async with fault.breaks():
+        waits = [seen(), shown()] if fault.of_database else [seen(), shown(), told(began)]
+        await asyncio.gather(*waits)
+    undone = time.monotonic()
+    after = [gone(undone), resolved(undone)]
+    await asyncio.gather(*after, *([told(undone)] if fault.of_database else []))
+
+
+def _label(kind: str) -> str:
+    from monitoring.models import What
+
+    return str(What(kind).label)
+
+
+async def _until(condition: Callable[[], bool], since: float, patience_s: float = GIVE_UP_S) -> When:
+    """Seconds since then when it came true; None when it did not in time."""
+    while not condition():
+        if time.monotonic() - since > patience_s:
+            return None
+        await asyncio.sleep(0.05)
+    return time.monotonic() - since
+
+
+@contextmanager
+def home() -> Iterator[Path]:
+    """Where a desk can live; the database's own user passes through."""
+    with tempfile.TemporaryDirectory() as scratch:
+        Path(scratch).chmod(0o755)
+        yield Path(scratch) / "home"
+
+
+async def measure(only: list[str]) -> tuple[list[Row], list[str]]:
+    """Start everything, let it warm up, make the faults; also what else was told meanwhile."""
+    rows: list[Row] = []
+    webhook, store = Webhook(), Store()
+    with home() as place:
+        async with serving(webhook) as address, store.running() as environment:
+            desk = Desk(place, store, environment)
+            running = desk.running()
+            await asyncio.to_thread(running.__enter__)
+            try:
+                desk.join()
+                token = await sync_to_async(ask_for_alerts)(address)
+                eyes = Eyes(desk, token, webhook)
+                async with eyes.open():
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(WHOLE_S - (time.monotonic() - STARTED)):
+                            await _all(turns(desk), only, eyes, rows)
+            finally:
+                await asyncio.to_thread(running.__exit__, None, None, None)
+    told = [f"{title} ({state})" for _, title, state in webhook.taken]
+    return rows, told
+
+
+async def _all(all_turns: list[list[Fault]], only: list[str], eyes: Eyes, rows: list[Row]) -> None:
+    await asyncio.sleep(WARM_UP_S)
+    for turn in all_turns:
+        chosen = [Row(each) for each in turn if not only or any(word in each.name for word in only)]
+        if not chosen:
+            continue
+        if await _until(lambda: not eyes.findings, time.monotonic(), WELL_S) is None:
+            print("still ill before the next fault:", *sorted(eyes.findings))
+        rows.extend(chosen)
+        await asyncio.gather(*(run(row, eyes) for row in chosen))
+        for row in chosen:
+            print(_line(row), flush=True)
+
+
+# --- the table -----------------------------------------------------------------------------------
+
+
+def _line(row: Row) -> str:
+    times = (row.page, row.metrics, row.alert, row.gone, row.resolved)
+    told = " ".join(f"{'never':>9}" if each is None else f"{each:9.1f}" for each in times)
+    return f"{row.fault.name:24} {told}"
+
+
+def figures_of(rows: list[Row]) -> dict[str, Any]:
+    """Each fault's, and whether they are what was promised."""
+    figures: dict[str, Any] = {}
+    for row in rows:
+        name = row.fault.name.lower().replace(" ", "_")
+        for what, value, target in (("visible_s", row.page, SEEN_S), ("alert_s", row.alert, TOLD_S)):
+            met = value is not None and value <= target
+            rounded = None if value is None else round(value, 1)
+            figures[f"{name}_{what}"] = {"value": rounded, "target": target, "met": met}
+        clears = row.gone is not None and row.resolved is not None
+        figures[f"{name}_clears"] = {"value": clears, "target": True, "met": clears}
+    return figures
+
+
+STARTED: Final = time.monotonic()
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", default=[], help="faults whose name contains one of these words")
+    print(f"{'seconds':24} {'page':>9} {'metrics':>9} {'alert':>9} {'gone':>9} {'resolved':>9}", flush=True)
+    rows, told = asyncio.run(measure(parser.parse_args().only))
+    print("every message:", "; ".join(told))
+    print(json.dumps({"benchmark": "faults", "figures": figures_of(rows)}))
+
+
+if __name__ == "__main__":
+    main()
