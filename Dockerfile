@@ -36,4 +36,4 @@ COPY static static
 RUN python manage.py collectstatic --noinput && mkdir -p /tmp/arbdesk /lake && chown desk /tmp/arbdesk /lake
 USER desk
 EXPOSE 8000
-CMD ["daphne", "-b", "0.0.0.0", "-p", "8000", "--no-server-name", "arbsite.asgi:application"]
+CMD ["python", "-m", "arbsite.web", "-b", "0.0.0.0", "-p", "8000", "--no-server-name", "arbsite.asgi:application"]

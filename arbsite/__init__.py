@@ -1,3 +1,6 @@
-from arbsite.celery import app as celery_app
+"""What makes one desk of the packages: settings, programs, sign-in, and the web process."""
 
-__all__ = ["celery_app"]
+import os
+
+# Whoever takes anything of this package runs the desk by its settings, unless told otherwise.
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "arbsite.settings")

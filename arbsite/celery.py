@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from billiard import current_process
 from celery import Celery, signals
+from celery.schedules import crontab
 from django.conf import settings
 
 from arbsite.log_context import TASK_ID
@@ -22,6 +23,10 @@ _began: dict[str, float] = {}
 app = Celery("arbsite")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+_times: dict[str, dict[str, Any]] = settings.BEAT_SCHEDULE
+app.conf.beat_schedule = {
+    name: entry | {"schedule": crontab(**entry["schedule"])} for name, entry in _times.items()
+}
 
 
 @signals.worker_ready.connect

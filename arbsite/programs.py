@@ -85,7 +85,7 @@ def desk_programs(address: str, port: int, simulator_port: int | None) -> list[P
     """What makes up the desk: web, collector, worker, beat, monitor, and a simulator where one is wanted."""
     listen = ("-b", address, "-p", str(port))
     programs = [
-        Program("web", _python("daphne", *listen, "--no-server-name", "arbsite.asgi:application")),
+        Program("web", _python("arbsite.web", *listen, "--no-server-name", "arbsite.asgi:application")),
         Program("collector", _manage("collect")),
         # QUIT gives tasks a few seconds to finish; TERM would wait for them without a limit.
         Program(

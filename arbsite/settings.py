@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import django_stubs_ext
-from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import SimpleLazyObject
@@ -123,47 +122,50 @@ CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 3  # seconds a task may finish in when the
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(HOME / "celerybeat-schedule")
 CELERY_BEAT_MAX_LOOP_INTERVAL = 60  # seconds; the schedule file's age is beat's sign of life
-CELERY_BEAT_SCHEDULE = {
+# Where tasks are queued; whoever queues one imports it first, and no other process loads Celery.
+TASKS_APPLICATION = "arbsite.celery"
+# What beat queues and when, in the words of a crontab: arbsite.celery makes schedules of them.
+BEAT_SCHEDULE = {
     "sync-markets": {
         "task": "markets.tasks.sync_markets",
-        "schedule": crontab(minute=7),
+        "schedule": {"minute": 7},
         "options": {"expires": 3000},
     },
     "sync-wallets": {
         "task": "markets.tasks.sync_wallets",
-        "schedule": crontab(minute="2-59/15"),
+        "schedule": {"minute": "2-59/15"},
         "options": {"expires": 840},
     },
     # Hourly, although fees change at midnight only: the hour after makes up for a worker that was off.
     "follow-fees": {
         "task": "markets.tasks.follow_fees",
-        "schedule": crontab(minute=0),
+        "schedule": {"minute": 0},
         "options": {"expires": 3000},
     },
     "compact-lake": {
         "task": "history.tasks.compact",
-        "schedule": crontab(minute="*/10"),
+        "schedule": {"minute": "*/10"},
         "options": {"expires": 540},
     },
     "retain-lake": {
         "task": "history.tasks.retain",
-        "schedule": crontab(hour=0, minute=25),  # a day is over, and its last hour compacted
+        "schedule": {"hour": 0, "minute": 25},  # a day is over, and its last hour compacted
         "options": {"expires": 12 * 3600},
     },
     "retain-episodes": {
         "task": "realtime.tasks.retain_episodes",
-        "schedule": crontab(hour=0, minute=45),
+        "schedule": {"hour": 0, "minute": 45},
         "options": {"expires": 12 * 3600},
     },
     "retain-alerts": {
         "task": "monitoring.tasks.retain_alerts",
-        "schedule": crontab(hour=0, minute=50),
+        "schedule": {"hour": 0, "minute": 50},
         "options": {"expires": 12 * 3600},
     },
     # Hourly: compaction doubles what lies on the disk until the files it replaced are gone.
     "clean-lake": {
         "task": "history.tasks.clean",
-        "schedule": crontab(minute=35),
+        "schedule": {"minute": 35},
         "options": {"expires": 3000},
     },
 }

@@ -136,7 +136,7 @@ def wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
 def daphne(port: int | None = None, python: str = sys.executable) -> Any:
     """The product's web process, as `make run` starts it."""
     return server(
-        python, "-m", "daphne", "-b", "127.0.0.1", "-p", "{port}", "-v", "0", "--no-server-name",
+        python, "-m", "arbsite.web", "-b", "127.0.0.1", "-p", "{port}", "-v", "0", "--no-server-name",
         "arbsite.asgi:application", port=port, REALTIME_SOCKETS_PER_USER="100000",
     )  # fmt: skip
 

@@ -2,8 +2,10 @@
 
 import datetime
 import logging
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
@@ -16,12 +18,10 @@ from django.utils.text import Truncator
 from django.utils.timesince import timesince
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from kombu.exceptions import OperationalError
 
 from history import verdict_admin  # noqa: F401 - its page is registered by this
 from history.maintenance import in_short
 from history.models import Kind, MaintenanceRun, RetentionPolicy, State
-from history.tasks import TASKS
 
 # The lake's libraries weigh 70 MB and every process loads the admin: they come with the first page of it.
 if TYPE_CHECKING:
@@ -177,6 +177,12 @@ class LakeTableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic 
         self._queue(request, queryset, Kind.CLEAN)
 
     def _queue(self, request: HttpRequest, queryset: QuerySet[RetentionPolicy], kind: Kind) -> None:
+        # Here, because a web process that queues nothing needs no Celery.
+        import_module(settings.TASKS_APPLICATION)
+        from kombu.exceptions import OperationalError
+
+        from history.tasks import TASKS
+
         rows = list(queryset)
         try:
             for row in rows:

@@ -67,7 +67,7 @@ class Web:
 def daphne(port: int | None = None, **environment: str) -> Iterator[Web]:
     """A real Daphne on the test database and Redis; needs a test with a transactional database."""
     port = port or free_port()
-    command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "-v", "0"]
+    command = [sys.executable, "-m", "arbsite.web", "-b", "127.0.0.1", "-p", str(port), "-v", "0"]
     process = subprocess.Popen(
         [*command, "arbsite.asgi:application"],
         cwd=Path(settings.BASE_DIR),

@@ -312,7 +312,7 @@ def test_a_busy_table_is_skipped_by_the_schedule(lake: Lake, empty_redis: Redis)
 
 
 def test_the_schedule_forgets_a_task_before_its_next_turn_and_kills_it_before_its_lock_lapses() -> None:
-    schedule: dict[str, Any] = settings.CELERY_BEAT_SCHEDULE
+    schedule: dict[str, Any] = settings.BEAT_SCHEDULE
     for name, period_s in (("compact", 600), ("retain", 86_400), ("clean", 3600)):
         entry = schedule[f"{name}-lake"]
         assert entry["task"] == f"history.tasks.{name}"

@@ -109,7 +109,7 @@ def test_every_command_of_a_service_exists(name: str) -> None:
     words = [" ".join(service["command"]), " ".join(service["healthcheck"]["test"])]
     for command in re.findall(r"manage\.py (\w+)", " ".join(words)):
         assert command in get_commands()
-    assert service["command"][0] in {"python", "daphne", "celery", "sh"}
+    assert service["command"][0] in {"python", "celery", "sh"}
 
 
 def test_the_image_runs_as_an_ordinary_user_and_gets_every_package_and_no_secret() -> None:
