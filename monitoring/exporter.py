@@ -65,11 +65,13 @@ def _tell_vitals(to: Families) -> None:
 
 def _tell_collector(to: Families) -> None:
     status, quality = own_status(), running_quality()
-    if status is not None:
-        tell_collector(to, status, settings.METRICS_SYMBOLS)
-        if quality is not None:
-            latencies = quality.latencies
-            tell_delays(to, status.shard, quality.exchanges[: len(latencies.totals)], latencies.totals.copy())
+    if status is None:
+        return
+    tell_collector(to, status, settings.METRICS_SYMBOLS)
+    if quality is not None:
+        exchanges, totals = quality.exchanges, quality.latencies.totals.copy()
+        if len(exchanges) == len(totals):  # not while another configuration is taken over
+            tell_delays(to, status.shard, exchanges, totals)
 
 
 def _tell_traffic(to: Families) -> None:
