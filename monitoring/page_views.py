@@ -4,7 +4,7 @@ import json
 from typing import Any, Final, TypeVar
 
 import msgspec
-from channels.db import database_sync_to_async
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
@@ -38,7 +38,7 @@ async def health_page(request: HttpRequest) -> HttpResponse:
     user: Any = await request.auser() if now.database.well else AnonymousUser()
     request.user = user
     if user.is_authenticated:
-        names = await database_sync_to_async(_exchange_names)()
+        names = await sync_to_async(_exchange_names)()
         response = render(request, "health.html", {"names": names, "exchange_names": json.dumps(names)})
     else:
         word = status(now, findings_of(now))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from django.contrib.auth.models import User
-from django.test import AsyncClient
+from django.test import Client
 from msgspec import structs
 from redis import Redis
 
@@ -130,29 +130,27 @@ async def test_a_viewer_is_sent_everything_and_then_only_what_differs(empty_redi
 # --- over HTTP -----------------------------------------------------------------------------------
 
 
-@pytest.mark.django_db(transaction=True)
-async def test_strangers_learn_one_word_and_the_time(async_client: AsyncClient, empty_redis: Redis) -> None:
-    page = (await async_client.get("/health/")).content.decode()
+@pytest.mark.django_db
+def test_strangers_learn_one_word_and_the_time(client: Client, empty_redis: Redis) -> None:
+    page = client.get("/health/").content.decode()
     main = page[page.index("<main") : page.index("</main>")]
     assert "down" in main  # no collector runs
     assert "UTC" in main
     assert "Redis" not in page
     assert "collector" not in page
     for path in ("page", "worst", "hour?exchange=okx&symbol=BTC/USDT", "graph?graph=memory"):
-        assert (await async_client.get(f"/api/health/{path}")).status_code == 401
+        assert client.get(f"/api/health/{path}").status_code == 401
 
 
-@pytest.mark.django_db(transaction=True)
-async def test_who_is_signed_in_is_told_everything(
-    async_client: AsyncClient, operator: User, empty_redis: Redis
-) -> None:
-    await async_client.aforce_login(operator)
-    assert 'id="exchanges"' in (await async_client.get("/health/")).content.decode()
-    told = (await async_client.get("/api/health/page?state=ill&limit=10")).json()
+@pytest.mark.django_db
+def test_who_is_signed_in_is_told_everything(client: Client, operator: User, empty_redis: Redis) -> None:
+    client.force_login(operator)
+    assert 'id="exchanges"' in client.get("/health/").content.decode()
+    told = client.get("/api/health/page?state=ill&limit=10").json()
     assert (told["head"]["status"], told["symbols"]["rows"]) == ("down", [])
-    assert (await async_client.get("/api/health/worst")).json()["status"] == "down"
-    assert (await async_client.get("/api/health/graph?graph=memory&range=7d")).json()["lines"] == []
-    hour = await async_client.get("/api/health/hour?exchange=okx&symbol=BTC/USDT")
+    assert client.get("/api/health/worst").json()["status"] == "down"
+    assert client.get("/api/health/graph?graph=memory&range=7d").json()["lines"] == []
+    hour = client.get("/api/health/hour?exchange=okx&symbol=BTC/USDT")
     assert hour.json() == {"minutes": []}
-    refused = await async_client.get("/api/health/graph?graph=weather")
+    refused = client.get("/api/health/graph?graph=weather")
     assert (refused.status_code, "docs/health.md" in refused.json()["error"]) == (400, True)

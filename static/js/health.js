@@ -43,6 +43,8 @@ new Graphs(context);
 
 let ahead = 0; // s by which the server's clock is ahead of this one
 let newest = 0;
+let head = null;
+let findings = []; // the worst first
 let hiddenTimer = null;
 const now = () => Date.now() / 1000 + ahead;
 
@@ -69,15 +71,17 @@ function receive(message) {
   newest = message.time;
   ahead = message.time - Date.now() / 1000;
   if (message.head) showHead(message.head);
-  if (message.findings) rows.findings.take(message.findings, now());
+  if (message.findings) {
+    findings = message.findings;
+    rows.findings.take(findings, now());
+  }
   if (message.exchanges) rows.exchanges.take(message.exchanges, now());
   if (message.processes) showProcesses(message.processes);
   if (message.stores) showStores(message.stores);
   if (message.symbols) symbols.take(message.symbols, now());
   write(document.querySelector("#overall .sum"), inSum());
+  document.dispatchEvent(new CustomEvent("health", { detail: { status: head.status, worst: findings[0]?.words ?? "" } }));
 }
-
-let head = null;
 
 function showHead(said) {
   head = said;
@@ -90,8 +94,7 @@ function showHead(said) {
 }
 
 function inSum() {
-  const ill = rows.findings.rows.size;
-  if (ill) return translate("%(findings)s findings, %(critical)s of them critical", { findings: count(ill), critical: count(head.critical) });
+  if (findings.length) return translate("findings: %(findings)s, critical: %(critical)s", { findings: count(findings.length), critical: count(head.critical) });
   return head.status === "ok" ? gettext("nothing is ill") : "";
 }
 
