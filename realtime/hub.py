@@ -15,12 +15,12 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 import numpy as np
-from channels.layers import get_channel_layer
 from django.conf import settings
 
 from markets.config import MarketConfig
 from realtime import recent, wire
 from realtime.backlog import Backlog
+from realtime.layer import get_channel_layer
 from realtime.points import ChartDelta, ChartState, Points, no_points
 from realtime.selection import Selection
 from realtime.shared_reads import SharedReads
@@ -363,8 +363,8 @@ class Hub:
             viewer.complain("unknown_filter", f"there is no enabled filter {chosen}; see /api/charts")
             chosen = viewer.filter_id
         viewer.filter_id = chosen
-        viewer.extra.clear()
-        viewer.unwanted.clear()
+        viewer.extra = frozenset()
+        viewer.unwanted = frozenset()
         after = seen_seq if self._can_resume(seen_seq) else 0
         if not after:
             viewer.greet()
@@ -387,8 +387,8 @@ class Hub:
 
     def unwatch(self, viewer: Viewer, chart_ids: Sequence[str]) -> None:
         """Stop showing these charts."""
-        viewer.extra.difference_update(chart_ids)
-        viewer.unwanted.update(viewer.charts.intersection(chart_ids))
+        viewer.extra -= frozenset(chart_ids)
+        viewer.unwanted |= viewer.charts.intersection(chart_ids)
         self._apply(viewer)
 
     def _configured(self, config: MarketConfig) -> None:

@@ -68,6 +68,8 @@ class Pending:
             self._charts.pop(id, None)
             self._parts.pop(id, None)
             self._count -= self._counts.pop(id, 0)
+        if not self._charts:  # emptied ones keep their tables, 3 KB for twenty charts
+            self._charts, self._parts, self._counts = {}, {}, {}
 
     def take(self, most_points: float = math.inf) -> list[ChartDelta]:
         """What waits, one delta per chart, those that wait longest first.

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
-from channels.layers import get_channel_layer
 from redis.exceptions import RedisError
 
 from markets.config import Shard
 from markets.outage import Outage
 from realtime import recent
+from realtime.layer import get_channel_layer
 from realtime.pending import Pending, with_points
 from realtime.points import POINT_COLUMNS, ChartDelta, Points
 from realtime.wire import GROUP, Batch, encode_batch, pack

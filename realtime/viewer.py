@@ -7,7 +7,6 @@ one was acked, whatever happens first; until then what is new merges.
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Final, Protocol
@@ -101,8 +100,8 @@ class Viewer:
         self.user_id = user_id
         self.charts: frozenset[str] = frozenset()
         self.filter_id: int | None = None
-        self.extra: set[str] = set()
-        self.unwanted: set[str] = set()
+        self.extra: frozenset[str] = frozenset()
+        self.unwanted: frozenset[str] = frozenset()
         self.wants: dict[str, int] = {}
         self.pending = Pending(cap_in_all=WAITING_POINTS)
         self.sent = 0
@@ -114,7 +113,7 @@ class Viewer:
         self._left = False
         self._removed: dict[str, None] = {}
         self._floor: dict[str, float] = {}
-        self._complaints: deque[bytes] = deque(maxlen=COMPLAINTS_KEPT)
+        self._complaints: list[bytes] = []
         self._seq = self._acked_seq = seen_seq
         self._has_acked = False
         self._sent_at = float("-inf")
@@ -161,6 +160,7 @@ class Viewer:
     def complain(self, code: str, message: str) -> None:
         """Send an `error`: it needs no ack, and the socket stays open."""
         self._complaints.append(error_json(code, message))
+        del self._complaints[:-COMPLAINTS_KEPT]
         self.advance()
 
     def leave(self) -> None:
@@ -188,7 +188,7 @@ class Viewer:
         if self._left or not self._is_waiting() or not self._pipe.ready:
             return
         if self._complaints:
-            self._pipe.send(self._complaints.popleft())
+            self._pipe.send(self._complaints.pop(0))
         elif self._fetching is None and self._may_send():
             self._send_next()
 
@@ -305,6 +305,8 @@ class Viewer:
         for chart_id, after in asked.items():
             if self.wants.get(chart_id, -1) >= after:
                 del self.wants[chart_id]
+        if not self.wants:
+            self.wants = {}  # an emptied one keeps its table
 
     async def _do_without_store(self, asked: Sequence[str] | Mapping[str, int]) -> None:
         """The store does not answer: show the states at least, once, and ask again."""
