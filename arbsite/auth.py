@@ -14,9 +14,11 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core import signing
+from django.db import DatabaseError
 from django.http import HttpRequest, JsonResponse
 from django.http.request import split_domain_port, validate_host
 from django.utils.deprecation import MiddlewareMixin
+from django.utils.functional import SimpleLazyObject
 
 from monitoring.metrics_page import holds_token
 from monitoring.traffic import traffic
@@ -77,8 +79,24 @@ class TokenMiddleware(MiddlewareMixin):
             user = user_of_token(token)
         except InvalidToken as problem:
             return JsonResponse({"error": str(problem)}, status=401, headers={"WWW-Authenticate": "Bearer"})
+        except DatabaseError:
+            _nobody_knows_who(request)
+            return None
         _sign_in(request, user)
         return None
+
+
+def _nobody_knows_who(request: HttpRequest) -> None:
+    """The database is gone: that is said where nobody needs to know who asks, and fails elsewhere."""
+
+    def user() -> AbstractBaseUser:
+        raise DatabaseError("nobody can be signed in: PostgreSQL does not answer")
+
+    async def auser() -> AbstractBaseUser:
+        return user()
+
+    request.user = SimpleLazyObject(user)  # type: ignore[assignment]
+    request.auser = auser  # type: ignore[assignment]
 
 
 def _sign_in(request: HttpRequest, user: AbstractBaseUser) -> None:

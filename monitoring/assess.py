@@ -252,10 +252,11 @@ def _configuration(collector: CollectorStatus, now: Observed, limits: Limits) ->
             "Mend what it names in the admin; it takes over by itself within seconds.",
         )  # fmt: skip
     elif now.saved_revision is not None and collector.revision != now.saved_revision:
-        lag_s = (now.at_us - (now.saved_us or now.at_us)) / 1e6
+        since_us = max(now.saved_us or now.at_us, collector.started_ts_us)  # who starts has none yet
+        lag_s = (now.at_us - since_us) / 1e6
         if lag_s > limits.revision_lag_s:
             yield Finding(
-                "configuration", subject, "warning", now.saved_us or now.at_us,
+                "configuration", subject, "warning", since_us,
                 f"{subject} runs revision {collector.revision}, saved is {now.saved_revision}.",
                 "It looks every 5 s. Can it reach PostgreSQL? Its log says.",
                 round(lag_s, 1), limits.revision_lag_s,

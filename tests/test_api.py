@@ -179,7 +179,9 @@ def _redis_url() -> str:
     return str(settings.REDIS_URL)
 
 
-def test_health_answers_503_without_a_traceback_when_a_server_is_gone(seeded: MarketConfig) -> None:
+def test_health_answers_503_without_a_traceback_when_a_server_is_gone(
+    seeded: MarketConfig, operator: User
+) -> None:
     gone = "unix:///nonexistent/redis.sock"
     with daphne(REDIS_URL=gone) as web:
         status, body = get(f"{web.url}/api/health")
@@ -192,7 +194,9 @@ def test_health_answers_503_without_a_traceback_when_a_server_is_gone(seeded: Ma
     with daphne(DATABASE_URL="postgres://127.0.0.1:1/none") as web:
         status, body = get(f"{web.url}/api/health")
         unready, why = get(f"{web.url}/readyz")
+        known = get(f"{web.url}/api/health", make_token(operator, days=1))
     assert (status, set(json.loads(body))) == (503, {"status", "version", "time"})
+    assert (known[0], set(json.loads(known[1]))) == (503, {"status", "version", "time"})
     assert unready == 503
     assert "PostgreSQL" in why
 

@@ -289,6 +289,15 @@ def test_a_configuration_may_take_a_moment_to_be_taken_over() -> None:
     ].words  # fmt: skip
 
 
+def test_a_collector_that_starts_has_no_configuration_yet() -> None:
+    def started(ago_s: int) -> Observed:
+        collector = structs.replace(COLLECTOR, revision=0, started_ts_us=NOW - ago_s * S)
+        return look(saved_us=NOW - 3600 * S, collectors=(collector,))
+
+    assert not found(started(ago_s=3))
+    assert found(started(ago_s=16))
+
+
 def test_a_process_that_starts_may_hold_itself_up() -> None:
     assert not found(with_process(loop_lag_ms=2500.0, started_ts_us=NOW - 20 * S))
 
