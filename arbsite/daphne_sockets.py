@@ -72,6 +72,15 @@ class DirectProtocol(ReasonedProtocol):
             and self.state == self.STATE_OPEN
         )
 
+    def onOpen(self) -> None:
+        """As Daphne's; the HTTP request that became this socket, 5 KB, is let go.
+
+        Its channel stays registered as what produces for the transport, but has nothing to do any more.
+        """
+        if isinstance(self.transport, Connection):
+            self.transport.unregisterProducer()  # type: ignore[no-untyped-call]
+        super().onOpen()
+
     def connectionLost(self, reason: Any) -> None:
         """Nothing more is heard: the application's end of the pipe may go."""
         self.heard = None
