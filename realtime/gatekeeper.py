@@ -13,6 +13,8 @@ from realtime.directions import Direction
 from realtime.identity import Compared, Identity
 from realtime.legs import Leg
 
+MUTE_EVERY_NS: Final = 250_000_000
+
 REASONS: Final = {
     "status": "an exchange does not trade it now",
     "sanity": "a quote is not believed",
@@ -35,6 +37,8 @@ class Gatekeeper:
         self._terms = GateTerms()
         self._legs: Collection[Leg] = ()
         self._of_exchange: dict[str, list[Leg]] = {}
+        self._mute: frozenset[str] = frozenset()
+        self._mute_slot = -1
 
     def configure(self, config: MarketConfig, directions: Sequence[Direction], legs: Collection[Leg]) -> None:
         """Take over a configuration; `directions` are all those of the scanner, `legs` all of its legs."""
@@ -42,6 +46,7 @@ class Gatekeeper:
         self._terms = config.gates
         self._legs = legs
         self._of_exchange = defaultdict(list)
+        self._mute_slot = -1
         for leg in legs:
             self._of_exchange[leg.exchange].append(leg)
         for direction in directions:
@@ -84,10 +89,21 @@ class Gatekeeper:
         return freshness.state(freshness.is_usable(leg), overdue, suspected)
 
     def _is_suspected(self, leg: Leg, now_mono_ns: int) -> bool:
-        terms = self._terms
-        if freshness.talkers(leg.market.legs, leg, now_mono_ns, terms):
+        if freshness.talkers(leg.market.legs, leg, now_mono_ns, self._terms):
             return True
-        return freshness.is_mute(self._of_exchange[leg.exchange], self._legs, now_mono_ns, terms)
+        return leg.exchange in self._mute_exchanges(now_mono_ns)
+
+    def _mute_exchanges(self, now_mono_ns: int) -> frozenset[str]:
+        """Found once per `MUTE_EVERY_NS`: it asks every leg there is, and in an outage all that runs asks."""
+        slot = now_mono_ns // MUTE_EVERY_NS
+        if slot != self._mute_slot:
+            self._mute_slot = slot
+            self._mute = frozenset(
+                exchange
+                for exchange, legs in self._of_exchange.items()
+                if freshness.is_mute(legs, self._legs, now_mono_ns, self._terms)
+            )
+        return self._mute
 
     def _stale(self, direction: Direction, now_mono_ns: int) -> str:
         states = ((leg, self.state(leg, now_mono_ns)) for leg in (direction.buy, direction.sell))

@@ -21,6 +21,9 @@ from realtime.legs import Leg
 CHECK_NS: Final = 250_000_000
 """How often the gates of what runs are asked, besides the moments at which it begins."""
 
+STILL_NS: Final = 60_000_000_000
+"""When nothing was judged for so long, checks in the past are left out: they would all find the same."""
+
 PEAK_NS: Final = 1_000_000_000
 """A new peak is told once in this time at most."""
 
@@ -222,7 +225,9 @@ class Lifecycle:
             if not run.over:
                 self._check(run, due_ns)
                 if not run.over:
-                    self._plan(run, due_ns)
+                    # Who was stopped for an hour has not an hour of checks to make up for.
+                    stood_still = due_ns - run.seen_ns >= STILL_NS
+                    self._plan(run, max(due_ns, now_mono_ns) if stood_still else due_ns)
         self.due_ns = agenda[0][0] if agenda else NEVER_NS
 
     def _plan(self, run: _Run, now_mono_ns: int) -> None:

@@ -346,6 +346,15 @@ class TestGates:
             market.edge(ms, 6.0 + ms % 3)
         assert len(market.gates.asked) == 1 + 3
 
+    def test_a_collector_that_stood_still_for_an_hour_does_not_make_up_for_its_checks(self) -> None:
+        market = Market(WIDE)
+        market.edge(0, 600.0)
+        market.tick(3_600_000)
+        assert len(market.gates.asked) < 300  # a minute's, not an hour's 14,400
+        market.gates.closed = "identity"
+        market.tick(3_600_250)
+        assert market.phases() == ["open", "close"]
+
     def test_a_price_that_jumped_is_not_believed_until_it_is_confirmed(self) -> None:
         market = Market(WIDE)
         market.legs[0].jumped = True
