@@ -115,7 +115,8 @@ class Weight:
         self._process = psutil.Process()
         self._with_children = with_children
         self._cpu_s = 0.0
-        self._at = time.monotonic()
+        # All CPU until the first call was taken since the process began, not since a moment ago.
+        self._at = time.monotonic() - max(0.0, time.time() - self._process.create_time())
 
     def take(self) -> tuple[int, float]:
         """RSS in bytes, and CPU since the last call in % of one core."""

@@ -15,7 +15,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from markets.heartbeat import Heartbeat, QueueFill, Report
-from markets.sampling import GcWatch, memory_limit
+from markets.sampling import GcWatch, Weight, memory_limit
 from markets.vitals import PROCESSES, Vitals, heartbeats, process_vitals, read_heartbeats
 from tests.live import DEADLINE_S, eventually
 
@@ -33,6 +33,12 @@ async def _beat(redis: AsyncRedis, name: str, until: object = None) -> Heartbeat
                 return beat
         await asyncio.sleep(0.01)
     raise AssertionError(f"no such heartbeat of {name}")
+
+
+def test_the_first_figure_of_cpu_is_of_the_time_since_the_process_began() -> None:
+    cores = os.cpu_count() or 1
+    _rss, cpu_pct = Weight().take()
+    assert 0 <= cpu_pct <= 100 * cores
 
 
 async def test_a_process_tells_what_it_weighs_and_what_only_it_can_know(
