@@ -91,12 +91,27 @@ class SharedReads:
 
     def _at_hand(self, chart_id: str, after: int) -> Fetched | None:
         made_at, fetched = self._fetched.get((chart_id, after), (0.0, None))
-        if fetched is None or time.monotonic() - made_at > FRESH_S:
+        if (
+            fetched is None
+            or time.monotonic() - made_at > FRESH_S
+            or self._is_behind(chart_id, fetched.as_of, after)
+        ):
             return None
         return fetched
 
+    def _is_behind(self, chart_id: str, as_of: int, after: int) -> bool:
+        """Whether it holds nothing new for who has that flush, while something newer has been heard.
+
+        Otherwise a socket that asks for what came since would be given the same nothing again and again.
+        """
+        return as_of <= after and as_of < (self._book.heard_until(chart_id) or 0)
+
     async def _read_missing(self, asked: Mapping[str, int]) -> dict[str, Fetched]:
-        unread = [id for id in asked if self._from_memory(id, asked[id]) is None and not self._is_read(id)]
+        unread = [
+            id
+            for id, after in asked.items()
+            if self._from_memory(id, after) is None and not self._is_read(id, after)
+        ]
         if unread:
             await self._read(unread)
         found = {}
@@ -105,9 +120,11 @@ class SharedReads:
             await asyncio.sleep(0)  # thinning and encoding a chart takes milliseconds: others have their turn
         return found
 
-    def _is_read(self, chart_id: str) -> bool:
+    def _is_read(self, chart_id: str, after: int) -> bool:
         read = self._reads.get(chart_id)
-        return read is not None and time.monotonic() - read.read_at <= FRESH_S
+        if read is None or time.monotonic() - read.read_at > FRESH_S:
+            return False
+        return not self._is_behind(chart_id, read.as_of, after)
 
     async def _read(self, chart_ids: Sequence[str]) -> dict[str, Read]:
         if time.monotonic() - self._failed_at < RETRY_S:

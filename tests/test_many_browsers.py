@@ -227,6 +227,17 @@ async def test_a_storm_of_the_same_question_is_one_read_and_one_encoding() -> No
     assert len({id(answer[BTC].chart) for answer in answers}) == 1
 
 
+async def test_who_has_what_was_read_is_told_what_was_heard_since_and_not_the_same_nothing() -> None:
+    book = Book()
+    reads = SharedReads(book)
+    first = await reads.fetch({BTC: 0})
+    book.flush_us = 2000
+    again = await reads.fetch({BTC: first[BTC].as_of})
+    assert (again[BTC].as_of, len(book.reads)) == (2000, 2)
+    await asyncio.gather(*(reads.fetch({BTC: 2000}) for _ in range(50)))
+    assert len(book.reads) == 2, "who has the newest flush needs no read of its own"
+
+
 async def test_different_questions_about_a_chart_share_its_read() -> None:
     book = Book()
     reads = SharedReads(book)
