@@ -75,7 +75,7 @@ class DirectProtocol(ReasonedProtocol):
     def onOpen(self) -> None:
         """As Daphne's; the HTTP request that became this socket, 5 KB, is let go.
 
-        Its channel stays registered as what produces for the transport, but has nothing to do any more.
+        Its channel was still registered as what produces for the transport, and has nothing to do any more.
         """
         if isinstance(self.transport, Connection):
             self.transport.unregisterProducer()  # type: ignore[no-untyped-call]
