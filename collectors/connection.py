@@ -44,7 +44,7 @@ class Connection:
         self._timing = venue.timing
         self._on_change = on_change
         self._requests = Requests()
-        self._told = (0, 0)  # when the last control was answered: wall clock in µs, monotonic in ns
+        self._turns = venue.turns
         self._pace = Pace(1 / venue.sheet.requests_per_second)
         self._retire_at = time.monotonic() + _life_s(venue.sheet)
 
@@ -167,8 +167,6 @@ class Connection:
         A control may make a state be told, which is stamped now: what follows must not look older than it,
         or whoever sorts by time (a replay) would put it before the state.
         """
-        if read_ns < self._told[1]:
-            read_us, read_ns = self._told
         decode = self._codec.decode
         data: list[Event] = []
         for message in messages:
@@ -179,7 +177,7 @@ class Connection:
                     self._hand_on(data)
                     data = []
                     self._answer(event)
-                    self._told = read_us, read_ns = time.time_ns() // 1000, time.monotonic_ns()
+                    read_us, read_ns = self._turns.tell()
                 elif event.is_history:
                     self.counts["history_trades"] += 1
                 else:

@@ -212,7 +212,11 @@ class Line:
         else:
             self.up -= symbols
         if symbols:
-            self._venue.emit([stream_state(self._venue.config.key, symbols, state, reason)])
+            turns = self._venue.turns
+            turns.hand_on()  # what was read before goes before
+            told = stream_state(self._venue.config.key, symbols, state, reason)
+            turns.tell()
+            self._venue.emit([told])
 
     def _came_up(self) -> None:
         if self._state != "live":

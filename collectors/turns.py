@@ -1,6 +1,7 @@
 """What the sockets of one event loop read: gathered, handed on together, and never too much in a turn."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -32,6 +33,8 @@ class Turns:
         self._asked = False
         self._pausing = False
         self._timing = False
+        self._handing_on = False
+        self._told_ns = 0
         self._gathered: deque[tuple[Read, list[Message], int, int]] = deque()
         self._sockets: deque[asyncio.ReadTransport] = deque()
 
@@ -56,11 +59,30 @@ class Turns:
             self._portion_used()
 
     def hand_on(self) -> None:
-        """Hand on what was gathered, now: who gathered something is about to say what came after it."""
+        """Hand on what was gathered, now: somebody is about to say what came after it.
+
+        What it makes somebody say comes after the message that did, and before all that is left.
+        """
+        if self._handing_on:
+            return
+        self._handing_on = True
         gathered = self._gathered
-        while gathered:
-            read, messages, read_us, read_ns = gathered.popleft()
-            read(messages, read_us, read_ns)
+        try:
+            while gathered:
+                read, messages, read_us, read_ns = gathered.popleft()
+                if read_ns < self._told_ns:
+                    read_us, read_ns = self.tell()
+                read(messages, read_us, read_ns)
+        finally:
+            self._handing_on = False
+
+    def tell(self) -> tuple[int, int]:
+        """The stamps (µs wall clock, ns monotonic) of what is told now, not read; none after it is older.
+
+        A reader of the lake sorts by these stamps, and must find the order in which it was told here.
+        """
+        told_us, self._told_ns = time.time_ns() // 1000, time.monotonic_ns()
+        return told_us, self._told_ns
 
     def _due(self) -> None:
         self._timing = False
