@@ -206,6 +206,7 @@ class Collector:
         self._sequence += 1
         for table, rows in self._buffer.tables().items():
             self._appenders[table].append(rows, self._sequence)
+            self._appenders[table].checkpoint_if_due()
             self.rows[table] += len(rows)
 
 

@@ -34,14 +34,16 @@ CHECKPOINT_EVERY: Final = 100
 class Appender:
     """Appends rows to one table, each `sequence` number of an `app_id` once.
 
-    Everything blocks; call it in a thread. Raises one of STORE_ERRORS when the store fails; the same
-    call may then be made again, whatever became of the one before.
+    Everything blocks; call it in a thread. The log wants a checkpoint now and then: whoever appends calls
+    `checkpoint_if_due`, afterwards or beside what follows. Raises one of STORE_ERRORS when the store
+    fails; the same call may then be made again, whatever became of the one before.
     """
 
     def __init__(self, lake: Lake, table: str, app_id: str, mark: str = "") -> None:
         """`mark` names another transaction that every append sets to the wall clock, in µs."""
         self.table = table
         self.rows = 0
+        self.checkpoint_due = False
         self._lake = lake
         self._store = lake.store(table)
         self._app_id = app_id
@@ -59,7 +61,17 @@ class Appender:
         version = self._commit(files, sequence)
         self.rows += len(rows)
         if version % CHECKPOINT_EVERY == 0:
-            self._checkpoint()
+            self.checkpoint_due = True
+
+    def checkpoint_if_due(self) -> None:
+        """Sum the log up; may run beside appends. A failure costs readers time until the next, no row."""
+        if not self.checkpoint_due:
+            return
+        self.checkpoint_due = False
+        try:
+            sum_up(self._lake, self.table)
+        except STORE_ERRORS as error:
+            logger.warning("no checkpoint of the lake's %s: %s", self.table, error)
 
     def _log_ends_there(self) -> bool:
         """Whether the newest entry known is still there: then a number after it is free or in use.
@@ -147,10 +159,3 @@ class Appender:
                 self._version = -1
                 raise LakeError(f"{self._lake.uri(self.table)} was changed by another program")
         return False
-
-    def _checkpoint(self) -> None:
-        """Sum the log up; a failure costs readers time until the next one, no row."""
-        try:
-            sum_up(self._lake, self.table)
-        except STORE_ERRORS as error:
-            logger.warning("no checkpoint of the lake's %s: %s", self.table, error)

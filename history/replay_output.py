@@ -72,6 +72,7 @@ class Store:
     def _commit(self) -> None:
         for table, rows in self._buffer.tables().items():
             self._appenders[table].append(rows, self._sequence)
+            self._appenders[table].checkpoint_if_due()
         self._sequence += 1
 
 

@@ -51,9 +51,10 @@ T = TypeVar("T")
 class LakeSink:
     """A `collectors.sinks.Sink` that keeps everything in the lake.
 
-    One flush is under way at a time, in a thread; meanwhile at most FLUSH_ROWS more wait here, and
-    then the channel fills and drops its oldest. A flush that fails is tried again until the store
-    takes it. What was lost, here or between two processes, becomes `gap` rows.
+    One flush is under way at a time, in a thread, and beside it one checkpoint at most; meanwhile
+    FLUSH_ROWS more wait here at most, and then the channel fills and drops its oldest. A flush that
+    fails is tried again until the store takes it. What was lost, here or between two processes, becomes
+    `gap` rows.
     """
 
     wants = frozenset({Quote, Trade, StreamState, SpreadPoints, OpportunityEvent})
@@ -73,6 +74,7 @@ class LakeSink:
         self._app_id = f"sink-{uuid.uuid4()}"
         self._mark = f"collector {shard}"  # its transaction number is when this shard last wrote
         self._appenders: dict[str, Appender] = {}
+        self._checkpointing: asyncio.Task[None] | None = None
         self._sequence = 0
         self._writing: dict[str, pa.Table] = {}
         self._rows: Counter[str] = Counter()
@@ -96,7 +98,7 @@ class LakeSink:
         """Consume until the channel is finished and everything is in the lake."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._keep_flushing(), name="lake flush")
+                tasks.create_task(self._keep_flushing(tasks), name="lake flush")
                 await self._consume()
         finally:
             if left := self._pending():
@@ -145,7 +147,7 @@ class LakeSink:
 
     # --- buffer to lake ----------------------------------------------------------------------------
 
-    async def _keep_flushing(self) -> None:
+    async def _keep_flushing(self, tasks: asyncio.TaskGroup) -> None:
         while self._buffer.rows or not self._channel.finished:
             await self._until_due()
             if not self._buffer.rows:
@@ -157,6 +159,15 @@ class LakeSink:
             self._writing = self._buffer.tables()
             self._room.set()
             await self._flush()
+            self._checkpoint_beside(tasks)
+
+    def _checkpoint_beside(self, tasks: asyncio.TaskGroup) -> None:
+        """Let a log be summed up that wants it while flushes go on; one at a time, the others' turn comes."""
+        if self._checkpointing is not None and not self._checkpointing.done():
+            return
+        if due := next((each for each in self._appenders.values() if each.checkpoint_due), None):
+            work = in_daemon_thread(due.checkpoint_if_due)
+            self._checkpointing = tasks.create_task(work, name="lake checkpoint")
 
     async def _until_due(self) -> None:
         """A flush interval, less when there is enough for a flush or nothing more will come."""

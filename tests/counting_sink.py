@@ -21,6 +21,8 @@ TABLES = {Quote: "quotes", Trade: "trades", SpreadPoints: "spreads", Opportunity
 class CountingSink:
     """Leaves the rows that its events would make in the file COUNTS_FILE."""
 
+    wants = frozenset({StreamState, *TABLES})
+
     def __init__(self, channel: Channel[SinkEvent], shard: Shard, _emit: EmitDerived) -> None:
         self.channel = channel
         self.rows: Counter[str] = Counter()

@@ -15,6 +15,7 @@ from history import appending
 from history.appending import CHECKPOINT_EVERY, Appender
 from history.buffer import Buffer
 from history.lake import Lake, LakeError
+from history.logs import look
 from history.schema import SCHEMA_VERSION
 from tests.lake import bids, quote, rows
 
@@ -97,6 +98,7 @@ class TestTable:
         appender = Appender(lake, "quotes", "me", mark="collector 1/1")
         for number in range(1, CHECKPOINT_EVERY + 3):
             appender.append(quotes(number), number)
+            appender.checkpoint_if_due()
         log = Path(lake.uri("quotes")) / "_delta_log"
         assert (log / f"{CHECKPOINT_EVERY:020}.checkpoint.parquet").exists()
         delta = lake.open("quotes")
@@ -110,11 +112,48 @@ class TestTable:
         quiet.append(quotes(1), 1)
         for number in range(2, CHECKPOINT_EVERY + 3):
             busy.append(quotes(number), number)
+            busy.checkpoint_if_due()
         log = Path(lake.uri("quotes")) / "_delta_log"
         for version in range(CHECKPOINT_EVERY):
             (log / f"{version:020}.json").unlink()
         quiet.append(quotes(1000), 2)
         assert bids(lake) == [*range(1, CHECKPOINT_EVERY + 3), 1000]
+
+    @pytest.mark.parametrize("hint", ["kept", "lost", "broken"])
+    def test_a_new_writer_of_a_log_that_was_summed_up_knows_what_is_in_it(
+        self, lake: Lake, hint: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(appending, "CHECKPOINT_EVERY", 2)
+        appender = Appender(lake, "quotes", "me", mark="collector 1/1")
+        for number in range(1, 6):
+            appender.append(quotes(number), number)
+            if number < 5:
+                appender.checkpoint_if_due()
+        log = Path(lake.uri("quotes")) / "_delta_log"
+        for version in range(4):
+            (log / f"{version:020}.json").unlink()
+        if hint == "lost":
+            (log / "_last_checkpoint").unlink()
+        if hint == "broken":
+            (log / "_last_checkpoint").write_text("{")
+        found = look(lake, "quotes", "me", "collector 1/1", "nobody")
+        delta = lake.open("quotes")
+        assert found is not None
+        assert delta is not None
+        assert (found.version, delta.version()) == (5, 5)
+        assert found.columns == [field.name for field in delta.schema().fields]
+        assert found.min_writer_version == delta.protocol().min_writer_version
+        assert found.transactions == {
+            "me": 5, "collector 1/1": delta.transaction_version("collector 1/1")
+        }  # fmt: skip
+
+    def test_a_log_with_a_hole_is_not_continued(self, lake: Lake) -> None:
+        appender = Appender(lake, "quotes", "me")
+        for number in (1, 2, 3):
+            appender.append(quotes(number), number)
+        (Path(lake.uri("quotes")) / "_delta_log" / f"{2:020}.json").unlink()
+        with pytest.raises(FileNotFoundError):
+            Appender(lake, "quotes", "me too").append(quotes(4), 1)
 
     def test_a_table_that_was_deleted_is_begun_anew(self, lake: Lake) -> None:
         appender = Appender(lake, "quotes", "me")
@@ -148,6 +187,8 @@ class TestTable:
         (Path(lake.uri("quotes")) / "_delta_log" / "_last_checkpoint").write_text("{")
         (Path(lake.uri("quotes")) / "_delta_log" / f"{2:020}.checkpoint.parquet").mkdir()
         appender.append(quotes(2), 2)
+        appender.checkpoint_if_due()
+        assert bids(lake) == [1, 2]
         assert "no checkpoint of the lake's quotes" in caplog.text
 
 

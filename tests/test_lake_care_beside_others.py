@@ -72,6 +72,7 @@ class Desk:
             assert time.monotonic() < until, f"not enough came of it: {self.counts}"
             rows = trades(f"{name}.{number}", NOON)
             appender.append(rows, number)
+            appender.checkpoint_if_due()
             self.acknowledged |= set(rows["trade_id"].to_pylist())
             time.sleep(PAUSE_S)
 
@@ -86,6 +87,7 @@ class Desk:
         appender = Appender(self.lake, "trades", "import")
         for number in itertools.takewhile(lambda _: not self.over.is_set(), itertools.count()):
             appender.append(trades(f"old{number}", LONG_AGO), number)
+            appender.checkpoint_if_due()
             with self.lock:
                 deleted = retention.delete_before(self.lake, "trades", "2026-02-01")
             self.counts["deleted"] += deleted > 0

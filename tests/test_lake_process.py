@@ -22,7 +22,7 @@ from tests.tiny_venue import until
 
 @pytest.fixture
 async def simulator(transactional_db: None) -> AsyncIterator[Simulator]:
-    """Binance and Bybit on loopback, and a database set up for them whose filter asks for any spread."""
+    """Binance and Bybit on loopback, and a database set up for them whose filters ask for any edge."""
     async with Simulator(exchanges=("binance", "bybit"), rate=20.0) as simulator:
         await sync_to_async(_set_up)(simulator.url)
         yield simulator
@@ -31,7 +31,7 @@ async def simulator(transactional_db: None) -> AsyncIterator[Simulator]:
 def _set_up(url: str) -> None:
     seed(url)
     Exchange.objects.exclude(key__in=("binance", "bybit")).update(enabled=False)
-    OpportunityFilter.objects.update(min_spread_pct=0.0)
+    OpportunityFilter.objects.update(min_edge_bps=-1000, close_edge_bps=-1000, min_duration_ms=0)
     connections.close_all()
 
 

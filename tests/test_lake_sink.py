@@ -1,5 +1,6 @@
 """The lake sink: whatever a collector sees is in the lake a second later, and what it lost is said."""
 
+import threading
 import time
 from math import nan
 from pathlib import Path
@@ -9,11 +10,13 @@ import pytest
 from msgspec import structs
 from pytest_django import Settings
 
+from history import appending, sink
+from history.lake import Lake
 from history.schema import started_shard
 from history.sink import FLUSH_ROWS
 from markets.config import InstrumentConfig, Shard
 from markets.events import OpportunityEvent, SpreadPoints, StreamState, Trade
-from tests.lake import CONFIG, SYMBOLS, bids, lake_sink, quote, rows
+from tests.lake import CONFIG, DEADLINE_S, SYMBOLS, bids, lake_sink, quote, rows
 
 
 @pytest.fixture
@@ -68,6 +71,30 @@ class TestRows:
             await writing.until_written(1)
             assert bids(lake) == [1.0]
         assert time.monotonic() - started < 3
+
+    async def test_no_flush_waits_for_a_checkpoint_but_the_end_does_and_there_is_one_at_a_time(
+        self, lake: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun, may_end = [], threading.Event()
+
+        def sum_up(_lake: Lake, table: str) -> None:
+            begun.append(table)
+            may_end.wait(DEADLINE_S)
+
+        monkeypatch.setattr(appending, "CHECKPOINT_EVERY", 1)
+        monkeypatch.setattr(appending, "sum_up", sum_up)
+        monkeypatch.setattr(sink, "FLUSH_S", 0.01)
+        async with lake_sink() as writing:
+            for number in range(1, 4):
+                writing.quotes(1, number)
+                await writing.until_written(number)
+            assert len(begun) == 1
+            writing.channel.close()
+            await writing.until(lambda stats: stats["pending_rows"] == 0)
+            assert not writing.task.done()
+            may_end.set()
+            await writing.finish()
+        assert bids(lake) == [1.0, 2.0, 3.0]
 
     async def test_what_still_waits_when_the_collector_stops_is_written(self, lake: Path) -> None:
         count = 2 * FLUSH_ROWS + 1234
