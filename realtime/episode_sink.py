@@ -23,7 +23,7 @@ from realtime.services import close_orphans, save_episodes, vouch_for
 
 logger = logging.getLogger(__name__)
 
-WRITE_EVERY_S: Final = 0.5
+WRITE_EVERY_S: Final = 0.2
 VOUCH_EVERY_S: Final = 10.0
 """How often what is open is vouched for: a killed collector's episodes are closed as of then."""
 
