@@ -130,7 +130,7 @@ class EpisodeSink:
     # --- to the database -----------------------------------------------------------------------------
 
     async def _keep_writing(self) -> None:
-        """Every half a second; after a failure again and again until the database takes it."""
+        """Five times a second; after a failure again and again until the database takes it."""
         pauses = delays(RETRY_FIRST_S, RETRY_CEILING_S)
         while True:
             await self._until_due()
