@@ -36,6 +36,9 @@ from realtime.points import POINT_COLUMNS, ChartDelta, no_points
 CHART_POINTS: Final = 1000
 """Points of each chart when all of a filter are asked for."""
 
+POINT_VALUES: Final = ("spread", "edge12", "edge21")
+"""What of a chart's points keeps its extremes where they are thinned: what money hangs on."""
+
 _DAY_US: Final = 86_400_000_000
 
 
@@ -179,7 +182,7 @@ def _chart_lines(
 
 
 def _thin(frames: Iterator[pl.DataFrame], points: int, within: Range) -> Iterator[pl.DataFrame]:
-    return thinned(frames, points, within.start_us, within.end_us, clock="ts_us", value="spread")
+    return thinned(frames, points, within.start_us, within.end_us, clock="ts_us", values=POINT_VALUES)
 
 
 # --- what they share -----------------------------------------------------------------------------

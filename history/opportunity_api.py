@@ -90,7 +90,7 @@ async def ticks(request: HttpRequest) -> HttpResponseBase:
     end_us = int(((row.closed_at or timezone.now()) + AROUND).timestamp() * 1e6)
     end_us = min(end_us, start_us + MAX_TICKS_S * 1_000_000)
     frames = episode_ticks(_reader(), config, row, start_us, end_us)
-    thin = thinned(frames, TICKS, start_us, end_us, clock="ts_us", value="edge")
+    thin = thinned(frames, TICKS, start_us, end_us, clock="ts_us", values=("edge", "spread"))
     return await _streamed(ndjson.encoded(thin, _TICK))
 
 
@@ -124,7 +124,7 @@ def _line(found: Judged, points: int, within: Range) -> dict[str, list[Any]]:
     """The deviation thinned to what a chart shows: times in seconds, percent, null in gaps."""
     frame = pl.DataFrame({"ts_us": found.ts_us, "deviation": found.deviation}, nan_to_null=True)
     frame = frame.with_columns(pl.col("ts_us").cast(pl.Int64), pl.col("deviation").fill_nan(None))
-    frames = thinned([frame], points, within.start_us, within.end_us, clock="ts_us", value="deviation")
+    frames = thinned([frame], points, within.start_us, within.end_us, clock="ts_us", values=("deviation",))
     shown = pl.concat([frame.clear(), *frames])
     return {
         "timestamps": (shown["ts_us"] / 1e6).to_list(),

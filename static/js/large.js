@@ -6,7 +6,7 @@ import { gettext } from "./i18n.js";
 import { Navigator } from "./navigate.js";
 import { Chart } from "./store.js";
 
-const POINTS_PER_PX = 4; // the server gives five to a stretch: its first, lowest, highest, last and gap
+const POINTS_PER_PX = 5; // the server gives nine at most to a stretch, of which most coincide: first, last, extremes, gap
 const STILL_MS = 120; // the past is asked for when the picture has stood still this long
 const MARGIN = 0.5; // and this much more on either side, for the next step
 

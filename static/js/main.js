@@ -16,7 +16,7 @@ import { Store } from "./store.js";
 const TICK_MS = 200; // values change five times a second: as often as an eye can read them
 const SORT_EVERY = 10;
 const UNSEEN_EVERY = 5; // cards out of sight keep their words, for finding in the page and for reading aloud
-const POINTS_PER_PX = 2;
+const POINTS_PER_PX = 3;
 const HIDDEN_FOR_MS = 30_000; // then a hidden tab lets go of its socket
 
 const REFRESH_MS = 15_000; // filters and their thresholds change in the admin; charts tell it by themselves
