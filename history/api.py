@@ -11,7 +11,6 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.views.decorators.http import require_safe
 from msgspec import structs
 
 from history import ndjson
@@ -29,7 +28,7 @@ from markets.runtime import redis_client
 from markets.selectors import load_config
 from realtime import wire
 from realtime.api import charts_of, named_filter
-from realtime.guard import Refused, View, signed_in
+from realtime.guard import Refused, View, api
 from realtime.hub import process_hub
 from realtime.points import POINT_COLUMNS, ChartDelta, no_points
 
@@ -64,8 +63,7 @@ def _count(key: str) -> int:
         return int(pipe.execute()[0])
 
 
-@require_safe
-@signed_in
+@api("symbol", "exchange1", "exchange2", "filter", "start", "end", "points")
 @limited
 async def dashboard_data(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/dashboard_data`: points of one chart, or all charts of a filter, one per line."""
@@ -83,8 +81,7 @@ async def dashboard_data(request: HttpRequest) -> HttpResponseBase:
     return await _streamed(_chart_lines(config, charts, within, points or CHART_POINTS), {})
 
 
-@require_safe
-@signed_in
+@api("symbol", "exchange", "start", "end", "points")
 @limited
 async def trades(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/history/trades`: a symbol's trades; `points` sums them per side and stretch."""
@@ -98,8 +95,7 @@ async def trades(request: HttpRequest) -> HttpResponseBase:
     return await _streamed(ndjson.encoded(frames, ndjson.TRADES), {})
 
 
-@require_safe
-@signed_in
+@api("symbol", "exchange", "start", "end")
 @limited
 async def states(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/history/states`: what happened to the streams of a symbol, and how they stood before."""
@@ -111,8 +107,7 @@ async def states(request: HttpRequest) -> HttpResponseBase:
     return await _streamed(pieces, {})
 
 
-@require_safe
-@signed_in
+@api("symbol", "exchange1", "exchange2", "start", "end")
 @limited
 async def opportunities(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/history/opportunities`: when a chart began and ceased to pass a filter."""

@@ -11,7 +11,6 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
-from django.views.decorators.http import require_safe
 
 from history import ndjson
 from history.api import limited, pair_terms
@@ -26,7 +25,7 @@ from history.ticks import ticks as episode_ticks
 from history.verdicts import reasons
 from markets.selectors import load_config
 from realtime.deviation import PEAK_EDGES_PCT, DeviationTerms
-from realtime.guard import Refused, signed_in
+from realtime.guard import Refused, api
 from realtime.models import OpportunityEpisode
 
 MAX_HOURS: Final = 24
@@ -41,8 +40,7 @@ MAX_TICKS_S: Final = 6 * 3600
 _HOUR_US: Final = 3_600_000_000
 
 
-@require_safe
-@signed_in
+@api("symbol", "exchange1", "exchange2", "start", "end", "points")
 @limited
 async def statistics(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/opportunities/statistics`: one pair over one range; `points` asks for its line, too."""
@@ -69,8 +67,7 @@ async def statistics(request: HttpRequest) -> HttpResponseBase:
     )
 
 
-@require_safe
-@signed_in
+@api("start", "end")
 @limited
 async def ranking(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/opportunities/ranking`: a line that says how many pairs there are, then a line for each."""
@@ -79,8 +76,7 @@ async def ranking(request: HttpRequest) -> HttpResponseBase:
     return await _streamed(_ranking_lines(within, terms))
 
 
-@require_safe
-@signed_in
+@api("id")
 @limited
 async def ticks(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/opportunities/ticks?id=`: an episode's edge and spread, a minute before to a minute after."""

@@ -12,12 +12,11 @@ import msgspec
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
-from django.views.decorators.http import require_safe
 from msgspec import Meta, Struct
 
 from history.times import parse_time
 from realtime.episodes import Asked, Distributions, Sort, distributions, episodes, in_order
-from realtime.guard import Refused, signed_in
+from realtime.guard import Refused, api
 from realtime.models import OpportunityEpisode
 
 COUNTED: Final = 100_000
@@ -59,8 +58,7 @@ class EpisodeQuery(Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-@require_safe
-@signed_in
+@api(*EpisodeQuery.__struct_fields__)
 async def listed(request: HttpRequest) -> HttpResponse:
     """`GET /api/opportunities`: a page of episodes, and how many match."""
     query = _query(request)
@@ -68,8 +66,7 @@ async def listed(request: HttpRequest) -> HttpResponse:
     return JsonResponse(answer)
 
 
-@require_safe
-@signed_in
+@api(*EpisodeQuery.__struct_fields__)
 async def distributed(request: HttpRequest) -> HttpResponse:
     """`GET /api/opportunities/distributions`: durations, peaks and hours of what matches."""
     query = _query(request)

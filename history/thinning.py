@@ -14,7 +14,13 @@ import polars as pl
 
 
 def thinned(
-    frames: Iterable[pl.DataFrame], rows: int, start_us: int, end_us: int, *, clock: str, values: Sequence[str]
+    frames: Iterable[pl.DataFrame],
+    rows: int,
+    start_us: int,
+    end_us: int,
+    *,
+    clock: str,
+    values: Sequence[str],
 ) -> Iterator[pl.DataFrame]:
     """At most `rows` of the rows between the two times, in order; at least those of one stretch.
 

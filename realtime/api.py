@@ -5,12 +5,11 @@ from typing import Any, Final
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
-from django.views.decorators.http import require_safe
 
 from markets.config import FilterConfig, MarketConfig, Opportunity
 from markets.selectors import load_config
 from realtime import wire
-from realtime.guard import Refused, plain, signed_in
+from realtime.guard import Refused, api, plain
 from realtime.hub import process_hub
 from realtime.pins import pinned_ids
 from realtime.points import no_points
@@ -20,8 +19,7 @@ PINNED: Final = {"id": "pinned", "name": "pinned"}
 """What stands for a filter where the user's pins are meant."""
 
 
-@require_safe
-@signed_in
+@api("filter")
 async def charts(request: HttpRequest) -> HttpResponse:
     """`GET /api/charts?filter=ID`: the filters there are, and the charts of one of them.
 
@@ -46,8 +44,7 @@ async def charts(request: HttpRequest) -> HttpResponse:
     )
 
 
-@require_safe
-@signed_in
+@api("symbol", "exchange1", "exchange2", "filter")
 async def rolling_window_data(request: HttpRequest) -> StreamingHttpResponse:
     """`GET /api/rolling_window_data`: the last 15 minutes, one chart object per line (NDJSON).
 

@@ -23,7 +23,7 @@ from markets.models import Exchange, Symbol
 from realtime import wording
 from realtime.explain import DirectionFacts, Explanation, LegFacts, explain
 from realtime.gates import GATES, Gate
-from realtime.guard import Refused, plain, signed_in
+from realtime.guard import Refused, api, plain
 from realtime.hub import process_hub
 from realtime.obstacles import Obstacle, obstacles
 from realtime.scan_hub import process_scan_hub
@@ -82,8 +82,7 @@ class NotScanned(Struct, frozen=True):
     summary: str
 
 
-@require_safe
-@signed_in
+@api("id", "symbol", "exchange1", "exchange2")
 async def explain_api(request: HttpRequest) -> HttpResponse:
     """`GET /api/opportunities/explain?symbol=&exchange1=&exchange2=` or `?id=`."""
     asked = await database_sync_to_async(_asked)(request)

@@ -1,7 +1,9 @@
 """What the JSON APIs share: who may ask, how they refuse, and how names may be spelled."""
 
 from collections.abc import Callable, Coroutine
+from difflib import get_close_matches
 from functools import wraps
+from http import HTTPStatus
 from typing import Any, Final
 
 from django.db import DatabaseError
@@ -29,31 +31,59 @@ class Refused(Exception):
         return JsonResponse({"error": str(self)}, status=self.status, headers=after)
 
 
-def signed_in(view: View) -> View:
-    """Only for signed-in users and tokens; refusals and failing servers become JSON errors."""
+def api(*parameters: str, methods: tuple[str, ...] = ("GET",)) -> Callable[[View], View]:
+    """A JSON view for signed-in users and tokens that takes these query parameters and no others.
 
-    @wraps(view)
-    async def guarded(request: HttpRequest) -> HttpResponseBase:
-        try:
-            user = await request.auser()
-            if not user.is_authenticated:
-                raise Refused(
-                    401, "sign in, or send `Authorization: Bearer TOKEN` (manage.py api_token USER)"
-                )
-            response = await view(request)
-        except Refused as refused:
-            response = refused.response()
-        except InvalidConfig as problem:
-            response = JsonResponse(
-                {"error": f"the saved configuration is not usable: {problem}"}, status=503
-            )
-        except (DatabaseError, RedisError, OSError, TimeoutError) as problem:
-            text = f"{type(problem).__name__}: a server is not reachable; see /api/health"
-            response = JsonResponse({"error": text}, status=503)
-        response["Cache-Control"] = "no-store"
+    Every refusal is a JSON error in words: a method that is not allowed (405), nobody signed in (401), a
+    parameter that is unknown, or given twice (400), and servers that do not answer (503).
+    """
+    allowed = (*methods, "HEAD") if "GET" in methods else methods
+
+    def guard(view: View) -> View:
+        @wraps(view)
+        async def guarded(request: HttpRequest) -> HttpResponseBase:
+            response = await _answer(view, request, allowed, parameters)
+            response["Cache-Control"] = "no-store"
+            return response
+
+        return guarded
+
+    return guard
+
+
+async def _answer(
+    view: View, request: HttpRequest, allowed: tuple[str, ...], parameters: tuple[str, ...]
+) -> HttpResponseBase:
+    try:
+        if request.method not in allowed:
+            raise Refused(405, f"{request.method} is not possible here; this takes {', '.join(allowed)}")
+        user = await request.auser()
+        if not user.is_authenticated:
+            raise Refused(401, "sign in, or send `Authorization: Bearer TOKEN` (manage.py api_token USER)")
+        _check_parameters(request, parameters)
+        return await view(request)
+    except Refused as refused:
+        response = refused.response()
+        if refused.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            response["Allow"] = ", ".join(allowed)
         return response
+    except InvalidConfig as problem:
+        return JsonResponse({"error": f"the saved configuration is not usable: {problem}"}, status=503)
+    except (DatabaseError, RedisError, OSError, TimeoutError) as problem:
+        text = f"{type(problem).__name__}: a server is not reachable; see /api/health"
+        return JsonResponse({"error": text}, status=503)
 
-    return guarded
+
+def _check_parameters(request: HttpRequest, known: tuple[str, ...]) -> None:
+    """Raise Refused for a parameter that would be passed over: one misspelled, or all but the last of several."""
+    for name, values in request.GET.lists():
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            takes = f"this takes {', '.join(known)}" if known else "this takes none"
+            raise Refused(400, f"{name}: there is no such parameter; {meant}{takes}")
+        if len(values) > 1:
+            raise Refused(400, f"{name}: it is given {len(values)} times; give it once")
 
 
 def plain(name: str) -> str:

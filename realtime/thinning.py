@@ -46,7 +46,10 @@ def _extremes(rows: Points, gaps_kept: int) -> set[int]:
     if not np.isnan(values[lowest[0], 0]):  # no gap at all, as nearly always: NaN would have come out lowest
         return {*lowest.tolist(), *values.argmax(axis=0).tolist()}
     gaps = np.isnan(values)
-    lowest, highest = np.where(gaps, np.inf, values).argmin(axis=0), np.where(gaps, -np.inf, values).argmax(axis=0)
+    lowest, highest = (
+        np.where(gaps, np.inf, values).argmin(axis=0),
+        np.where(gaps, -np.inf, values).argmax(axis=0),
+    )
     broken = np.flatnonzero(gaps[:, 0])
     kept = set(broken[:gaps_kept].tolist())
     return kept if len(broken) == len(rows) else {*kept, *lowest.tolist(), *highest.tolist()}

@@ -79,7 +79,7 @@ class Command(BaseCommand):
         except BrokenPipeError:  # the reader (head, less) has seen enough; nothing more may be flushed there
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except OSError as problem:
-            raise CommandError(f"{problem.filename or 'output'}: {problem.strerror}") from problem
+            raise CommandError(f"{problem.filename or 'output'}: {problem.strerror or problem}") from problem
         else:
             self.stderr.write(f"{rows} rows of {table}")
 
