@@ -19,7 +19,7 @@ from history.lake import Lake
 from history.pairing import Terms
 from history.reader import LakeReader, Where
 from history.reading import Answer, in_thread
-from history.spreads import chart_points
+from history.spreads import chart_points, turned
 from history.thinning import thinned
 from history.times import shown_time
 from history.volume import summed
@@ -114,8 +114,7 @@ async def opportunities(request: HttpRequest) -> HttpResponseBase:
     query = request.GET.dict()
     required(query, "symbol", "exchange1", "exchange2")
     where = await _instrument(query, asked_range(query))
-    frames = _reader().snapshot("opportunities").frames(**where)
-    return await _streamed(ndjson.encoded(frames, ndjson.OPPORTUNITIES), {})
+    return await _streamed(ndjson.encoded(_events(_reader(), where), ndjson.OPPORTUNITIES), {})
 
 
 # --- one chart -----------------------------------------------------------------------------------
@@ -209,6 +208,15 @@ def _states(reader: LakeReader, where: Where, within: Range) -> Iterator[pl.Data
     standing = before.filter(pl.col("state") != "gap").sort("received_ts_us").group_by("exchange").last()
     yield standing.sort("received_ts_us").collect()
     yield from snapshot.frames(**(names | {"start_us": within.start_us, "end_us": within.end_us}))
+
+
+def _events(reader: LakeReader, where: Where) -> Iterator[pl.DataFrame]:
+    """A pair's events, whichever way round they were kept, in terms of the way round that is asked for."""
+    exchange1 = str(where["exchange1"])
+    pair = [exchange1, str(where["exchange2"])]
+    for rows in reader.snapshot("opportunities").frames(**(where | {"exchange1": pair, "exchange2": pair})):
+        others = turned(rows.filter(pl.col("exchange1") != exchange1))
+        yield pl.concat([rows.filter(exchange1=exchange1), others]).sort("ts_us", maintain_order=True)
 
 
 async def _streamed(pieces: Iterator[bytes], headers: dict[str, str]) -> StreamingHttpResponse:

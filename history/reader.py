@@ -30,8 +30,8 @@ class Where(TypedDict, total=False):
 
     symbol: str | Sequence[str] | None
     exchange: str | Sequence[str] | None
-    exchange1: str | None
-    exchange2: str | None
+    exchange1: str | Sequence[str] | None
+    exchange2: str | Sequence[str] | None
     start_us: int | None
     end_us: int | None
 

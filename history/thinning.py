@@ -25,7 +25,7 @@ def thinned(
     """At most `rows` of the rows between the two times, in order; at least those of one stretch.
 
     A stretch leaves up to two rows per value and three more (first, last, gap). Where the first of `values`
-    is null the line is broken. The frames come in order of `clock`, µs; of them no more is kept than one stretch.
+    is null the line is broken. Frames come in order of `clock`, µs; no more of them is kept than one stretch.
     """
     stretches = max(1, rows // (2 * len(values) + 3))
     width = -(-(end_us - start_us) // stretches)

@@ -75,7 +75,7 @@ async def _answer(
 
 
 def _check_parameters(request: HttpRequest, known: tuple[str, ...]) -> None:
-    """Raise Refused for a parameter that would be passed over: one misspelled, or all but the last of several."""
+    """Raise Refused for a parameter that would be passed over: unknown, or given more than once."""
     for name, values in request.GET.lists():
         if name not in known:
             near = get_close_matches(name, known, 1)

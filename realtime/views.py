@@ -71,7 +71,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
     """Answer a change that did not come from our own pages."""
     if _of_the_api(request):
-        words = f"{reason} Send the X-CSRFToken header with the cookie's value, or an API token instead of cookies."
+        words = f"{reason} Send the cookie's value as X-CSRFToken, or an API token instead of cookies."
         return JsonResponse({"error": words.strip()}, status=403)
     return csrf.csrf_failure(request, reason)
 

@@ -155,7 +155,7 @@ def _oldest(reader: LakeReader, table: str, names: Where) -> int:
     if table == "spreads":
         table, names = (
             "quotes",
-            {"symbol": names["symbol"], "exchange": [names["exchange1"] or "", names["exchange2"] or ""]},
+            {"symbol": names["symbol"], "exchange": [str(names["exchange1"]), str(names["exchange2"])]},
         )
     found = reader.range(table, **names)
     if found is None:
