@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from monitoring.findings import Finding, Severity
+from monitoring.latency import in_words
 from monitoring.observed import Limits, Observed
 from monitoring.quality_wire import ExchangeQuality
 
@@ -90,7 +91,7 @@ def _poor_data(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[F
     if of.latency is not None and of.latency.p95_ms > limits.latency_p95_ms:
         yield Finding(
             "latency", name, "warning", now.at_us,
-            f"Data of {name} comes {of.latency.p95_ms:,.0f} ms late (p95 of the last minute).",
+            f"Data of {name} comes {in_words(of.latency.p95_ms)} late (p95 of the last minute).",
             "If every exchange is late, this host or its line is overloaded: see queues and loop lag. "
             "If one is, it is the exchange or the way there.",
             round(of.latency.p95_ms, 1), limits.latency_p95_ms,

@@ -81,7 +81,8 @@ def live(market: MarketConfig, events: list[Quote], rates: Sequence[tuple[int, f
         engine.on_quote(event)
         parts += [delta.points for delta in engine.collect()]
     points: Points = np.concatenate(parts)
-    return points[~np.isnan(points[:, 1])]
+    made: Points = points[~np.isnan(points[:, 1])]
+    return made
 
 
 def computed(lake: Lake, market: MarketConfig, symbol: str, one: str, two: str, until_us: int) -> Points:
@@ -90,7 +91,8 @@ def computed(lake: Lake, market: MarketConfig, symbol: str, one: str, two: str, 
     sources, frames = chart_points(LakeReader(lake), terms, START_US, until_us)
     assert sources == ["computed"]
     points = np.concatenate([no_points(), *(f.select(POINT_COLUMNS).to_numpy() for f in frames)])
-    return points[~np.isnan(points[:, 1])]
+    made: Points = points[~np.isnan(points[:, 1])]
+    return made
 
 
 @pytest.fixture

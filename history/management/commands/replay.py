@@ -36,6 +36,8 @@ examples:
       everything recorded of two symbols, ten times as fast as it was
   manage.py replay --from 2026-11-20 --to 2026-11-21 --store var/study
       a day into the tables of another lake; run again it adds nothing
+  manage.py replay --symbols BTC/USDT --assume-size 1000
+      imported quotes, which have no sizes, as if 1,000 USDT could be executed at each price
   manage.py replay --from 2026-11-20T12:00 --to-simulator --port 8900
       the recording on the simulated exchanges' wires, for a collector pointed there
 
@@ -65,6 +67,11 @@ class Command(BaseCommand):
             "--speed", type=_speed, default="max", metavar="X",
             help="1 as it was, 10 ten times as fast, max (default) without waiting",
         )  # fmt: skip
+        add(
+            "--assume-size", type=_amount, metavar="AMOUNT",
+            help="take quotes without sizes (imported ones) for this much in quote currency at either price; "
+            "without it nothing opens on them",
+        )  # fmt: skip
         target = parser.add_mutually_exclusive_group()
         target.add_argument("-o", "--output", default="-", metavar="FILE", help="default: standard output")
         target.add_argument("--store", metavar="URL", help="append to the tables of this lake instead")
@@ -86,12 +93,14 @@ class Command(BaseCommand):
         config = _config()
         symbols = _symbols(config, options["symbols"])
         replay = Replay(config, symbols)
-        recorded = Recorded(LakeReader(lake), replay.reads)
+        assumed = options["assume_size"]
+        recorded = Recorded(LakeReader(lake), replay.reads, assumed)
         start_us, end_us = _range(recorded, lake, options["start_us"], options["end_us"])
         name = f"{lake.url} {start_us} {end_us} {sorted(symbols)} {config.revision}"
+        name += "" if assumed is None else f" {assumed}"
         with self._output(lake, name, options) as output:
             self._run(replay, recorded, (start_us, end_us), Pace(options["speed"]), output)
-            self._report(replay, recorded)
+            self._report(replay, recorded, assumed)
 
     def _run(
         self, replay: Replay, recorded: Recorded, when: tuple[int, int], pace: Pace, output: Output
@@ -144,7 +153,7 @@ class Command(BaseCommand):
         self.stdout.write(text)
         self.stdout.flush()
 
-    def _report(self, replay: Replay, recorded: Recorded) -> None:
+    def _report(self, replay: Replay, recorded: Recorded, assumed: float | None) -> None:
         counts = replay.counts
         self.stderr.write(
             f"{counts['quotes']} quotes made {counts['points']} points; "
@@ -152,6 +161,13 @@ class Command(BaseCommand):
                 f"{name} {counts[name]}" for name in ("invalid", "unknown", "ignored_old", "malformed")
             )
         )
+        if recorded.unsized and assumed is None:
+            self.stderr.write(
+                f"{recorded.unsized} quotes have no sizes (imported?): what is executable is unknown, so "
+                "nothing opens on them. --assume-size AMOUNT takes them for that much in quote currency."
+            )
+        elif recorded.unsized:
+            self.stderr.write(f"{recorded.unsized} quotes without sizes were taken for {assumed:g} each.")
         if skipped := recorded.skipped:
             shown = ", ".join(f"{symbol} {count}" for symbol, count in skipped.most_common(_SKIPPED_SHOWN))
             self.stderr.write(
@@ -177,6 +193,16 @@ def _speed(text: str) -> float | None:
     if not 0 < speed < float("inf"):
         raise ArgumentTypeError(f"{text!r} is neither a number above 0 nor max")
     return speed
+
+
+def _amount(text: str) -> float:
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = 0.0
+    if not 0 < amount < float("inf"):
+        raise ArgumentTypeError(f"{text!r} is no amount above 0")
+    return amount
 
 
 def _config() -> MarketConfig:
