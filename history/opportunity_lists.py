@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from msgspec import Meta, Struct
 
-from history.times import parse_time
+from history.times import asked_time
 from realtime.episodes import Asked, Distributions, Sort, distributions, episodes, in_order
 from realtime.guard import Refused, api
 from realtime.models import OpportunityEpisode
@@ -24,7 +24,6 @@ COUNTED: Final = 100_000
 
 _MS: Final = datetime.timedelta(milliseconds=1)
 _EPOCH: Final = datetime.datetime.fromtimestamp(0, datetime.UTC)
-_LATEST_S: Final = 4_102_444_800  # the year 2100: larger numbers are no seconds
 
 
 class EpisodeQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,15 +96,9 @@ def _moment(name: str, text: str) -> datetime.datetime | None:
     if not text:
         return None
     try:
-        seconds = float(text)
-    except ValueError:
-        try:
-            seconds = parse_time(text.replace(" ", "+") if "T" in text else text) / 1e6
-        except ValueError as problem:
-            raise Refused(400, f"{name}: {problem}, or as seconds since 1970") from None
-    if not 0 <= seconds < _LATEST_S:
-        raise Refused(400, f"{name}: {text} is not seconds since 1970 (milliseconds, perhaps?)")
-    return _EPOCH + datetime.timedelta(seconds=seconds)
+        return _EPOCH + datetime.timedelta(microseconds=asked_time(text))
+    except ValueError as problem:
+        raise Refused(400, f"{name}: {problem}") from None
 
 
 def _zone(name: str) -> ZoneInfo:

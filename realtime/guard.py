@@ -5,8 +5,9 @@ from difflib import get_close_matches
 from functools import wraps
 from http import HTTPStatus
 from typing import Any, Final
+from unicodedata import category
 
-from django.db import DatabaseError
+from django.db import DatabaseError, DataError
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from redis.exceptions import RedisError
@@ -69,6 +70,10 @@ async def _answer(
         return response
     except InvalidConfig as problem:
         return JsonResponse({"error": f"the saved configuration is not usable: {problem}"}, status=503)
+    except DataError:
+        return JsonResponse(
+            {"error": "a value that cannot be stored: too long, too large, or NUL"}, status=400
+        )
     except (DatabaseError, RedisError, OSError, TimeoutError) as problem:
         text = f"{type(problem).__name__}: a server is not reachable; see /api/health"
         return JsonResponse({"error": text}, status=503)
@@ -82,6 +87,8 @@ def _check_parameters(request: HttpRequest, known: tuple[str, ...]) -> None:
             meant = f"did you mean {near[0]}? " if near else ""
             takes = f"this takes {', '.join(known)}" if known else "this takes none"
             raise Refused(400, f"{name}: there is no such parameter; {meant}{takes}")
+        if any(category(character) == "Cc" for character in values[0]):
+            raise Refused(400, f"{name}: control characters have no place in it")
         if len(values) > 1:
             raise Refused(400, f"{name}: it is given {len(values)} times; give it once")
 

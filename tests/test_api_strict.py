@@ -159,3 +159,54 @@ def test_an_export_that_cannot_be_written_says_why(seeded: None, tmp_path: Path)
         call_command("export", "quotes", "-o", str(tmp_path / "missing" / "file.csv"))
     assert "None" not in str(refused.value)
     assert "No such file or directory" in str(refused.value)
+
+
+ODD = (
+    "\x00", "a\x00b", "9" * 400, "-1", "1e400", "nan", "inf", "٣", "0001-01-01", "9999-12-31T23:59:59.999999",
+    "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "253402300800", "../../etc/passwd", "💥", "%",
+    "BTC/USDT|binance|binance", "a|b|c|d", "Etc/\x00", "\u202eBTC", "' OR 1=1 --", "BTC" * 200,
+)  # fmt: skip
+PARAMETERS = {
+    "/api/dashboard_data": ("symbol", "exchange1", "exchange2", "filter", "start", "end", "points"),
+    "/api/history/trades": ("symbol", "exchange", "start", "end", "points"),
+    "/api/history/states": ("symbol", "exchange", "start", "end"),
+    "/api/history/opportunities": ("symbol", "exchange1", "exchange2", "start", "end"),
+    "/api/rolling_window_data": ("symbol", "exchange1", "exchange2", "filter"),
+    "/api/charts": ("filter",),
+    "/api/opportunities": ("symbol", "exchanges", "filter", "min_peak", "min_duration", "open", "start",
+                           "end", "zone", "sort", "descending", "offset", "limit"),
+    "/api/opportunities/distributions": ("symbol", "exchanges", "filter", "start", "end", "zone"),
+    "/api/opportunities/statistics": ("symbol", "exchange1", "exchange2", "start", "end", "points"),
+    "/api/opportunities/ranking": ("start", "end"),
+    "/api/opportunities/ticks": ("id",),
+    "/api/opportunities/explain": ("id", "symbol", "exchange1", "exchange2"),
+    "/api/pins": (),
+    "/api/health/hour": ("exchange", "symbol"),
+    "/api/health/graph": ("graph", "range"),
+}  # fmt: skip
+SOUND = {
+    "symbol": "BTCUSDT", "exchange": "okx", "exchange1": "binance", "exchange2": "bybit", "zone": "UTC",
+    "id": "BTC/USDT|binance|bybit", "graph": "memory",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PARAMETERS)
+def test_whatever_a_parameter_holds_the_answer_is_no_failure_of_the_server(
+    seeded: None, operator_client: Client, path: str
+) -> None:
+    names = PARAMETERS[path]
+    sound = {name: SOUND[name] for name in names if name in SOUND and (name != "id" or len(names) == 1)}
+    for name in names:
+        for odd in ODD:
+            query = sound | {name: odd}
+            response = operator_client.get(path, query)
+            assert response.status_code < 500, (query, response.content)
+            if response.status_code >= 400:
+                assert refusal(response, response.status_code)
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_whatever_is_to_be_pinned_the_answer_is_no_failure_of_the_server(program: Client, odd: str) -> None:
+    assert program.post(PINS, {"id": odd}, "application/json").status_code in (400, 404)
+    assert program.post(PINS, {"id": f"{odd}|binance|bybit"}, "application/json").status_code in (400, 404)
+    assert program.delete(PINS, query_params={"id": odd}).status_code in (200, 400, 404)

@@ -103,7 +103,7 @@ class TestLines:
     ) -> None:
         settings.LAKE_URL = str(tmp_path / "imported")
         wide = [("binance", 100.0, 100.01), ("bybit", 100.6, 100.61)] * 20
-        rows = {
+        rows: dict[str, Any] = {
             "exchange": [exchange for exchange, _, _ in wide], "symbol": ["BTC/USDT"] * 40,
             "bid": [bid for _, bid, _ in wide], "ask": [ask for _, _, ask in wide],
             "received_ts_us": [1_760_000_000_000_000 + i * 100_000 for i in range(40)],
