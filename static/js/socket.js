@@ -44,6 +44,7 @@ export class Feed {
   open({ again = this.failures > 0 } = {}) {
     this.#drop();
     const now = performance.now();
+    this.wallAhead = Date.now() - now;
     if (this.state === "paused") this.heardAt = now; // what was not asked for was not missed
     this.#become(again ? "reconnecting" : "connecting");
     const socket = new WebSocket(this.address());
@@ -115,6 +116,7 @@ export class Feed {
 
   /** Whether anything comes, by a clock that nobody sets; a socket does not tell that its other end is gone. */
   #watch() {
+    if (document.hidden) return; // it looks when somebody does
     const now = performance.now();
     const slept = Date.now() - now - this.wallAhead;
     this.wallAhead += slept;
