@@ -6,10 +6,9 @@ from typing import Final, Protocol
 
 from realtime.pipe import Pipe
 from realtime.scan_messages import Page, Show, message
-from realtime.viewer import ACK_TIMEOUT_S, Closed
+from realtime.viewer import ACK_TIMEOUT_S, SIGN_OF_LIFE_S, Closed
 from realtime.wire import CLOSE_NO_ACK
 
-SIGN_OF_LIFE_S: Final = 1.0
 PAGE_EVERY_S: Final = 0.2
 """Who asks for other rows faster than that gets the last of them: each may cost an order of all rows."""
 

@@ -9,8 +9,8 @@ const REFRESH_MS = 2000;
 const VERDICTS = { pass: gettext("✓ passed"), fail: gettext("✗ failed"), unknown: gettext("? unknown") };
 
 export class Drawer {
-  constructor({ names, pins, closed }) {
-    Object.assign(this, { names, pins, closed });
+  constructor({ names, pins, lost, closed }) {
+    Object.assign(this, { names, pins, lost, closed });
     this.id = null;
     this.element = document.getElementById("drawer");
     this.title = document.getElementById("drawer-title");
@@ -52,7 +52,7 @@ export class Drawer {
     const row = this.id && cells.get(this.id);
     if (!row) return;
     const currency = format.quoteCurrency(row.symbol);
-    const venue = (side) => `${this.names(side.exchange)} · ${STATES[side.state]} · ${translate("24 h %(volume)s", { volume: format.amount(side.volume, currency) })}`;
+    const venue = (side) => `${this.names(side.exchange)} · ${STATES[this.lost() ? "unknown" : side.state]} · ${translate("24 h %(volume)s", { volume: format.amount(side.volume, currency) })}`;
     const [buy, sell] = sides(row);
     fill(this.facts, [
       [gettext("Buy at"), venue(buy)],

@@ -19,6 +19,7 @@ export const STATES = {
   stopped: gettext("stopped"),
   failed: gettext("failed"),
   died: gettext("died"),
+  unknown: gettext("unknown"),
 };
 const SEVERITIES = { critical: gettext("critical"), warning: gettext("warning") };
 const BAD = { malformed: gettext("malformed"), unknown: gettext("unknown"), crossed: gettext("crossed"), zero: gettext("zero") };
@@ -55,7 +56,8 @@ class Row extends KeyedRow {
     this.mark(this.element, "id", cells.id);
   }
 
-  state(state, title = "") {
+  state(said, title = "") {
+    const state = this.context.lost() ? "unknown" : said;
     this.mark(this.element, "state", state);
     this.write(".word", STATES[state] ?? state, title);
   }
@@ -90,8 +92,9 @@ class Exchange extends Row {
     this.write(".what", this.context.names(cells.id), cells.findings ? translate("%(count)s findings", { count: cells.findings }) : "");
     this.state(cells.state, cells.reason);
     const counts = Object.entries(symbols).filter(([, many]) => many).reverse().map(([state, many]) => `${count(many)} ${STATES[state]}`).join(" · ");
-    this.write(".counts", counts || format.UNKNOWN, counts);
-    this.mark(this.part(".counts").node, "ill", symbols.suspect + symbols.stale + symbols.down > 0 ? "yes" : "no");
+    const holds = counts && !this.context.lost();
+    this.write(".counts", holds ? counts : format.UNKNOWN, counts);
+    this.mark(this.part(".counts").node, "ill", holds && symbols.suspect + symbols.stale + symbols.down > 0 ? "yes" : "no");
     this.write(".latency", latency ? latency.slice(0, 3).map(percentile).join(" / ") : format.UNKNOWN, latency ? translate("longest %(time)s", { time: ms(latency[3]) }) : "");
     this.write(".clock", offset(cells.offset_ms));
     this.write(".ages", `${ms(cells.heard_ms)} / ${ms(cells.quoted_ms)}`);
@@ -125,7 +128,7 @@ class Process extends Row {
 
   age(now) {
     const { heard, started } = this.cells;
-    if (heard) this.write(".word", translate("missing for %(time)s", { time: ago(heard, now) }), moment(heard));
+    if (heard && !this.context.lost()) this.write(".word", translate("missing for %(time)s", { time: ago(heard, now) }), moment(heard));
     this.write(".up", heard ? format.UNKNOWN : ago(started, now), moment(started));
   }
 }
@@ -196,7 +199,7 @@ class Run extends Row {
 
 const KINDS = { finding: Finding, exchange: Exchange, process: Process, queue: Queue, symbol: SymbolOfExchange, lake: LakeTable, run: Run };
 
-/** All rows of one kind; `context.names` tells what an exchange is called. */
+/** All rows of one kind; `context.names` tells what an exchange is called, `context.lost` whether the server is not heard. */
 export class Rows {
   constructor(body, kind, context, tag = "tr") {
     const template = document.getElementById(`${kind}-row`);
@@ -213,5 +216,11 @@ export class Rows {
 
   age(now) {
     for (const row of this.rows.values()) row.age(now);
+  }
+
+  /** Say the same again, as far as it is known to hold now. */
+  repaint(now) {
+    for (const row of this.rows.values()) row.take(row.cells);
+    this.age(now);
   }
 }

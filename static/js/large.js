@@ -12,8 +12,8 @@ const MARGIN = 0.5; // and this much more on either side, for the next step
 
 export class Large {
   /** `now()` is the server's time, `range(now)` the window that all charts show; `changed()` hears when the link would be another. */
-  constructor(grid, names, { now, range, changed }) {
-    Object.assign(this, { grid, names, now, range, changed });
+  constructor(grid, names, { now, range, changed, connection }) {
+    Object.assign(this, { grid, names, now, range, changed, connection });
     this.card = null;
     this.view = null;
     this.movedAt = 0;
@@ -70,7 +70,7 @@ export class Large {
   /** Open a chart by its id, also one that is not watched: what was recorded of it is there all the same. */
   openById(id, charts, view) {
     const [symbol, exchange1, exchange2] = id.split("|");
-    if (exchange2) this.open(charts.get(id) ?? unwatched(new Chart({ id, symbol, exchange1, exchange2 })), view);
+    if (exchange2) this.open(charts.get(id) ?? unwatched(new Chart({ id, symbol, exchange1, exchange2 }, this.connection)), view);
   }
 
   /** Keep to the chart of this id when it was taken away or came back. */
@@ -108,13 +108,12 @@ export class Large {
     this.paint();
   }
 
-  paint(lost = this.lost) {
+  paint() {
     if (!this.card) return;
-    this.lost = lost;
     const now = this.now();
     const window = this.window(now);
     const made = !this.card.plot;
-    this.card.draw(window, now, lost);
+    this.card.draw(window, now);
     if (made) this.#makeMovable(this.card.plot.area);
     if (performance.now() - this.movedAt > STILL_MS || made) this.card.past.want(window, this.card.plot.width * POINTS_PER_PX, now, this.view ? MARGIN : 0);
     this.shown.textContent = `${moment(window.from)} – ${this.#endWords(window, now)}`;

@@ -3,14 +3,16 @@
 import { Points, WINDOW_S } from "./points.js";
 
 const QUIET_AFTER_S = 5;
+const CLAIMS = ["live", "stale", "down"]; // what only a server that is heard can say
 const NOTHING = { time: NaN, spread: null, edge12: null, edge21: null, size12: null, size21: null, age1: null, age2: null };
 
 /** Charts start narrow and widen in these steps while data comes in. */
 const SPANS_S = [60, 120, 300, 600, WINDOW_S];
 
 export class Chart {
-  constructor({ id, symbol, exchange1, exchange2 }) {
-    Object.assign(this, { id, symbol, exchange1, exchange2 });
+  /** `connection.lost` says that what the server said last may no longer be so. */
+  constructor({ id, symbol, exchange1, exchange2 }, connection) {
+    Object.assign(this, { id, symbol, exchange1, exchange2, connection });
     this.points = new Points();
     this.latest = NOTHING;
     this.serverState = "waiting";
@@ -33,8 +35,9 @@ export class Chart {
     this.latest = NOTHING;
   }
 
-  /** `live`, `quiet` (connected, but nothing moved), `waiting` (no data yet), `stale` or `down`. */
+  /** `live`, `quiet` (connected, but nothing moved), `waiting` (no data yet), `stale`, `down` or `unknown` (the server is not heard). */
   state(now) {
+    if (this.connection.lost && CLAIMS.includes(this.serverState)) return "unknown";
     if (this.serverState !== "live") return this.serverState;
     if (!this.points.length) return "waiting";
     return now - this.latest.time > QUIET_AFTER_S ? "quiet" : "live";
@@ -60,7 +63,8 @@ function newest(message, i) {
 }
 
 export class Store {
-  constructor() {
+  constructor(connection) {
+    this.connection = connection;
     this.charts = new Map();
     this.clear();
   }
@@ -94,7 +98,7 @@ export class Store {
   /** The chart with this id, made when it is new. */
   chart(entry) {
     let chart = this.charts.get(entry.id);
-    if (!chart) this.charts.set(entry.id, (chart = new Chart(entry)));
+    if (!chart) this.charts.set(entry.id, (chart = new Chart(entry, this.connection)));
     return chart;
   }
 
