@@ -74,7 +74,7 @@ class ScanHub:
         self._known = asyncio.Event()
         self._ready = asyncio.Event()
         self._wall_us = time.time_ns() // 1000 - time.monotonic_ns() // 1000
-        self._now_s = time.monotonic()
+        self._now_s = 0.0  # whole µs, so that `now_us` less it is always the same
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -162,8 +162,6 @@ class ScanHub:
                 log.error("a frame this version cannot read (a collector of another version?): %s", problem)
             return
         shard = self._shards.get(frame.shard)
-        if shard is not None:
-            shard.scan.heard_s = time.monotonic()
         if shard is None or not shard.scan.apply(frame, time.monotonic()):
             self._stale.add(frame.shard)
 
@@ -180,24 +178,40 @@ class ScanHub:
                 self._know(await read_scan(redis, stale))
             await asyncio.sleep(TICK_S)
 
-    def _know(self, scans: dict[str, ShardScan], anew: bool = False) -> None:
-        """Follow these shards from here; `anew`: the table is another one."""
+    def _know(self, scans: dict[str, ShardScan]) -> None:
+        """Take over from states what no frame has said better."""
         for name, scan in scans.items():
-            old = self._shards.get(name)
-            # A state says nothing about how lately its writer lived: frames do.
-            age_s = max(0, time.time_ns() // 1000 - scan.ts_us) / 1e6
-            scan.heard_s = old.scan.heard_s if old else time.monotonic() - age_s
-            same = not anew and old is not None and old.scan.layout == scan.layout
-            match = old.match if old and same else self.table.match(scan)
-            self._shards[name] = _Shard(scan, match)
-            self.table.take_evidence(scan, match)
+            shard = self._shards.get(name)
+            if shard is None or shard.scan.layout != scan.layout:
+                shard = self._follow(name, scan, shard)
+            else:
+                shard.scan.merge(scan)
+            self.table.take_evidence(shard.scan, shard.match)
         self._known.set()
+
+    def _follow(self, name: str, scan: ShardScan, old: _Shard | None) -> _Shard:
+        """Follow a shard by this state's layout, unless that is an earlier one than what is heard now.
+
+        Layouts rise. One that does not is a collector's whose clock was set back while Redis was emptied:
+        it is followed as soon as the one before it says nothing any more.
+        """
+        now_s = time.monotonic()
+        if old is not None and scan.layout < old.scan.layout and not old.silent(now_s):
+            return old
+        # A state says nothing about how lately its writer lived: frames do.
+        scan.heard_s = now_s - max(0, time.time_ns() // 1000 - scan.ts_us) / 1e6
+        if old is not None:
+            scan.heard_s = max(scan.heard_s, old.scan.heard_s)
+            scan.succeed(old.scan)
+        shard = self._shards[name] = _Shard(scan, self.table.match(scan))
+        return shard
 
     def _drop_gone(self) -> None:
         now_s = time.monotonic()
-        self._shards = {
-            name: shard for name, shard in self._shards.items() if now_s - shard.scan.heard_s < GONE_AFTER_S
-        }
+        for name, shard in list(self._shards.items()):
+            if now_s - shard.scan.heard_s >= GONE_AFTER_S:
+                self.table.lose(shard.match)
+                del self._shards[name]
 
     # --- the table -------------------------------------------------------------------------------
 
@@ -223,11 +237,13 @@ class ScanHub:
         table.count_hour(self._counts)
         self.table = table
         self._views.clear()
-        self._know({name: shard.scan for name, shard in self._shards.items()}, anew=True)
+        for shard in self._shards.values():
+            shard.match = table.match(shard.scan)
+            table.take_evidence(shard.scan, shard.match)
 
     def _refresh(self) -> None:
-        self._now_s = now_s = time.monotonic()
-        # A shard that lives goes over one that does not: the split may have changed.
+        self._now_s = now_s = time.monotonic_ns() // 1000 / 1e6
+        # The split may have changed: a shard that lives goes over one that does not.
         for shard in sorted(self._shards.values(), key=lambda each: each.scan.heard_s):
             self.table.take(shard.scan, shard.match, now_s, shard.silent(now_s))
         self.table.refresh()
@@ -280,7 +296,7 @@ class ScanHub:
 
     def now_us(self) -> int:
         """The time of the newest refresh, by a clock that does not jump while the process lives."""
-        return self._wall_us + int(self._now_s * 1e6)
+        return self._wall_us + round(self._now_s * 1e6)
 
     def collectors(self) -> int:
         """How many collector shards are heard."""

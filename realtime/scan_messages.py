@@ -120,6 +120,7 @@ def message(kind: str, seq: int, time_us: int, fields: bytes) -> bytes:
 def make_page(view: View, place: slice, collectors: int, now_us: int) -> Page:
     """The rows at a place of a view's order; values rounded as they are shown."""
     table, rows = view.table, view.order[place]
+    start_us = round(now_us - table.now_s * 1e6)
     columns: Sequence[list[Any]] = (
         [table.pairs[row].symbol for row in rows],
         [table.pairs[row].pair.exchange1 for row in rows],
@@ -130,8 +131,8 @@ def make_page(view: View, place: slice, collectors: int, now_us: int) -> Page:
         _rounded(table.edge[rows], 1),
         _amounts(table.size[rows]),
         _rounded(table.spread[rows], 3),
-        _stamps(now_us, table.age1[rows]),
-        _stamps(now_us, table.age2[rows]),
+        _stamps(start_us, table.born1[rows]),
+        _stamps(start_us, table.born2[rows]),
         [STATES[state] for state in table.state1[rows]],
         [STATES[state] for state in table.state2[rows]],
         table.hour[rows].tolist(),
@@ -153,6 +154,6 @@ def _amounts(values: Floats) -> list[float | None]:
     return _rounded(np.where(values < 100, values.round(2), values.round()), 2)
 
 
-def _stamps(now_us: int, ages_ms: Floats) -> list[int | None]:
-    """When the quotes came, milliseconds since the epoch by this process's clock."""
-    return [None if isnan(age) else round(now_us / 1000 - age) for age in ages_ms.tolist()]
+def _stamps(start_us: int, born_s: Floats) -> list[int | None]:
+    """When the quotes came, ms since the epoch by this process's clock, which began at `start_us`."""
+    return [None if isnan(born) else round(start_us / 1000 + born * 1e3) for born in born_s.tolist()]

@@ -138,7 +138,10 @@ class ScanTable:
         for name in ("bid", "ask", "bid_size", "ask_size", "gap_ms", "age_ms", "scale"):
             self.legs[name] = np.nan
         self.legs["up"] = True
+        self.now_s = 0.0  # as of when, by the clock of `take`
+        self._born_s = np.full(len(self.listings), np.nan)
         self.lost = np.zeros(len(self.listings), bool)
+        self._said = np.zeros(len(self.listings), bool)  # by a shard that is heard, since the last refresh
         self.identity = np.zeros(len(self.pairs), np.uint8)  # codes of realtime.identity
         self.ratio = np.full(len(self.pairs), np.nan)
         self.correlation = np.full(len(self.pairs), np.nan)
@@ -159,14 +162,33 @@ class ScanTable:
         return Match(ours, legs[ours], paired, rows[paired])
 
     def take(self, scan: ShardScan, match: Match, now_s: float, silent: bool) -> None:
-        """Take over what a shard knows now (monotonic), or that nothing has been heard of it lately."""
+        """Take over what a shard knows now (monotonic), or that nothing has been heard of it lately.
+
+        Of a leg that two shards know, the newer quote stays, until `refresh`.
+        """
+        self.now_s = now_s
+        born = scan.born_s[match.legs_from]
+        there = self._born_s[match.legs_to]
+        taken = ~self._said[match.legs_to]
+        if not silent:
+            taken |= np.isnan(there) | (born >= there)
+        here, place = match.legs_from[taken], match.legs_to[taken]
         for name in LEG_ROW.names or ():  # column by column: whole records are copied four times slower
-            self.legs[name][match.legs_to] = scan.legs[name][match.legs_from]
-        self.legs["age_ms"][match.legs_to] = scan.ages_ms(now_s)[match.legs_from]
-        self.lost[match.legs_to] = silent
+            self.legs[name][place] = scan.legs[name][here]
+        self._born_s[place] = born[taken]
+        self.legs["age_ms"][place] = (now_s - born[taken]) * 1e3
+        self.lost[place] = silent
+        self._said[place] = not silent
         if silent:  # what its prices were is no offer any more
             for name in ("bid", "ask"):
-                self.legs[name][match.legs_to] = np.nan
+                self.legs[name][place] = np.nan
+
+    def lose(self, match: Match) -> None:
+        """A shard is gone: when its quotes came is not known any more, either."""
+        self.lost[match.legs_to] = True
+        for name in ("bid", "ask", "age_ms"):
+            self.legs[name][match.legs_to] = np.nan
+        self._born_s[match.legs_to] = np.nan
 
     def take_evidence(self, scan: ShardScan, match: Match) -> None:
         """Take over what a shard holds of its pairs' identity; it changes seldom."""
@@ -177,6 +199,7 @@ class ScanTable:
 
     def refresh(self) -> None:
         """Compute every row from the legs as they are now."""
+        self._said[:] = False
         one, two = self.leg1, self.leg2
         bid, ask, bid_size, ask_size, age = (
             np.ascontiguousarray(self.legs[name]) for name in ("bid", "ask", "bid_size", "ask_size", "age_ms")
@@ -189,7 +212,7 @@ class ScanTable:
         self.edge = np.where(first, edge12, edge21)
         self.size = np.minimum(bid_size[sell], ask_size[buy]) * ask[buy]
         self.spread = (bid1 / bid2 - 1) * 100
-        self.age1, self.age2 = age[one], age[two]
+        self.born1, self.born2 = self._born_s[one], self._born_s[two]
         states = self._leg_states(bid, age.astype(float))
         self.leg_states = states
         self.state1, self.state2 = states[one], states[two]
@@ -322,7 +345,7 @@ def _sort_values(table: ScanTable, key: SortKey, rows: Ints) -> Floats:
         case "sell":
             values = np.where(first, one, two)
         case "age":  # of the older leg
-            values = np.maximum(table.age1[rows], table.age2[rows])
+            values = -np.minimum(table.born1[rows], table.born2[rows])
         case "volume":  # of the leg where less is traded
             values = np.minimum(table.volume1[rows], table.volume2[rows])
         case "gates":

@@ -1,14 +1,15 @@
 /** The link to the health page says, on every page, how the desk is; it asks every 30 s, or is told by a `health` event. */
 
-import { request } from "./requests.js";
+import { Newest } from "./requests.js";
 
 const EVERY_MS = 30_000;
 const link = document.getElementById("health-link");
+const questions = new Newest();
 
 async function look() {
   if (document.hidden) return;
-  const { status, answer } = await request("GET", "/api/health/worst");
-  show(status === 200 ? answer : { status: "unknown", worst: "" });
+  const { status, answer, late } = await questions.request("GET", "/api/health/worst");
+  if (!late) show(status === 200 ? answer : { status: "unknown", worst: "" });
 }
 
 function show({ status, worst }) {
@@ -17,7 +18,10 @@ function show({ status, worst }) {
   link.title = worst;
 }
 
-document.addEventListener("health", ({ detail }) => show(detail));
+document.addEventListener("health", ({ detail }) => {
+  questions.overtake();
+  show(detail);
+});
 
 look();
 setInterval(look, EVERY_MS);

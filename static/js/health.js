@@ -8,7 +8,7 @@ import { Rows, size } from "./health-rows.js";
 import { SymbolTable } from "./health-symbols.js";
 import { gettext, translate } from "./i18n.js";
 import { notice, signedOut, unreachable } from "./notices.js";
-import { request } from "./requests.js";
+import { Newest, request } from "./requests.js";
 import { Feed } from "./socket.js";
 
 const TICK_MS = 500;
@@ -35,12 +35,16 @@ const symbols = new SymbolTable({ context, changed: ask, chosen: (cells) => draw
 const feed = new Feed({
   address: () => new URL("/ws/health", location.href.replace(/^http/, "ws")),
   opened: ask,
-  receive,
+  receive: (message) => {
+    questions.overtake();
+    receive(message);
+  },
   probe,
   changed: (status) => connection.show(status),
 });
 new Graphs(context);
 
+const questions = new Newest();
 let ahead = 0; // s by which the server's clock is ahead of this one
 let newest = 0;
 let head = null;
@@ -61,8 +65,8 @@ async function probe() {
 async function refresh() {
   if (document.hidden || !connection.lost || connection.state === "signed_out") return;
   const asked = new URLSearchParams(Object.entries(symbols.view).filter(([, value]) => value !== ""));
-  const { status, answer } = await request("GET", `/api/health/page?${asked}`);
-  if (status === 200) receive(answer);
+  const { status, answer, late } = await questions.request("GET", `/api/health/page?${asked}`);
+  if (status === 200 && !late) receive(answer);
 }
 
 // --- what comes ------------------------------------------------------------------------------
