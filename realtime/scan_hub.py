@@ -34,7 +34,7 @@ from realtime.wire import CLOSE_TOO_MANY
 log = logging.getLogger(__name__)
 
 TICK_S: Final = 0.25
-SORT_EVERY: Final = 4  # ticks
+SORT_EVERY_S: Final = 1.0
 READ_EVERY_S: Final = 10.0
 COUNT_EVERY_S: Final = 10.0
 LISTEN_S: Final = 1.0  # shorter than the connection's own patience, which is for answers
@@ -216,14 +216,11 @@ class ScanHub:
     # --- the table -------------------------------------------------------------------------------
 
     async def _tick(self) -> None:
-        turn = 0
         await self._known.wait()
         while True:
             await self._follow_configuration()
             self._refresh()
-            if turn % SORT_EVERY == 0:
-                await self._sort()
-            turn += 1
+            await self._sort()
             self._ready.set()
             for viewer in list(self._viewers):
                 viewer.refreshed()
@@ -243,6 +240,7 @@ class ScanHub:
 
     def _refresh(self) -> None:
         self._now_s = now_s = time.monotonic_ns() // 1000 / 1e6
+        self.table.now_s = now_s
         # The split may have changed: a shard that lives goes over one that does not.
         for shard in sorted(self._shards.values(), key=lambda each: each.scan.heard_s):
             self.table.take(shard.scan, shard.match, now_s, shard.silent(now_s))
@@ -254,8 +252,9 @@ class ScanHub:
         wanted = {viewer.shows.query for viewer in self._viewers if viewer.shows}
         self._views = {query: view for query, view in self._views.items() if query in wanted}
         for view in list(self._views.values()):
-            view.sort()
-            await asyncio.sleep(0)
+            if self._now_s - view.sorted_s >= SORT_EVERY_S:
+                view.sort()
+                await asyncio.sleep(0)
 
     async def _count(self) -> None:
         while True:

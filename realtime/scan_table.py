@@ -26,8 +26,6 @@ SortKey = Literal[
 
 MAX_TEXT: Final = 100
 
-_BEHIND_ALL: Final = 1e12
-
 STATES: Final = (*freshness.STATES, "waiting", "lost")
 """Of a leg, from well to worst; a row is as its worse leg is.
 
@@ -167,7 +165,7 @@ class ScanTable:
         Of a leg that two shards know, the newer quote stays, until `refresh`.
         """
         self.now_s = now_s
-        born = scan.born_s[match.legs_from]
+        born = scan.born_s[match.legs_from].round(3)  # as it is shown: rows of one ms are equal
         there = self._born_s[match.legs_to]
         taken = ~self._said[match.legs_to]
         if not silent:
@@ -269,21 +267,44 @@ class ScanTable:
         return states
 
 
+_WAY: Final = ("sell_first", "edge", "size", "spread", "passed", "failed", "unknown", "blocked")
+"""What is said of the better direction: figures of one row are of one moment."""
+
+_HELD: Final[dict[SortKey, tuple[str, ...]]] = {
+    "buy": _WAY, "sell": _WAY, "edge": _WAY, "size": _WAY, "spread": _WAY, "gates": _WAY,
+    "age": ("born1", "born2"), "state": ("state1", "state2"), "hour": ("hour",),
+}  # fmt: skip
+
+
 class View:
-    """The rows of one query, in order. Everything that no price decides is decided once."""
+    """The rows of one query, in order. Everything that no price decides is decided once.
+
+    What the order is made of is held as long as the order, so that what is shown is always sorted by
+    what is shown; everything else is as of the newest refresh.
+    """
 
     def __init__(self, table: ScanTable, query: Query) -> None:
         self.table = table
         self.query = query
         self._candidates = np.flatnonzero(_selected(table, query))
-        self.order = self._candidates
         self.sort()
 
     def sort(self) -> None:
         """Put the rows that match now in order; equal ones stay by symbol and pair, unknown ones are last."""
+        table, query = self.table, self.query
         rows = self._candidates[self._passing(self._candidates)]
-        keys = _sort_values(self.table, self.query.sort, rows)
-        self.order = rows[np.argsort(-keys if self.query.descending else keys, kind="stable")]
+        keys = _sort_values(table, query.sort, rows)
+        behind = np.isnan(keys).astype(np.int8)
+        if query.sort == "edge":  # between two coins that only share a name it is none
+            behind += ~table.same_coin[rows]
+        self.order = rows[np.lexsort((-keys if query.descending else keys, behind))]
+        self.sorted_s = table.now_s
+        self._held = {name: getattr(table, name)[self.order] for name in _HELD.get(query.sort, ())}
+
+    def column(self, name: str, place: slice) -> NDArray[Any]:
+        """What the rows at a place of the order say of themselves."""
+        held: NDArray[Any] | None = self._held.get(name)
+        return getattr(self.table, name)[self.order[place]] if held is None else held[place]
 
     def _passing(self, rows: Ints) -> Bools:
         table, query = self.table, self.query
@@ -333,7 +354,28 @@ def _followed(table: ScanTable, filter_id: int) -> Bools:
     )
 
 
+def as_edge(bps: Floats) -> Floats:
+    """Edges as they are shown, and sorted."""
+    return bps.round(1)
+
+
+def as_percent(percent: Floats) -> Floats:
+    """Spreads as they are shown, and sorted."""
+    return percent.round(3)
+
+
+def as_amount(amounts: Floats) -> Floats:
+    """Sizes as they are shown, and sorted: cents only where they matter."""
+    return np.where(amounts < 100, amounts.round(2), amounts.round())
+
+
+def as_volume(volumes: Floats) -> Floats:
+    """Volumes as they are shown, and sorted."""
+    return volumes.round()
+
+
 def _sort_values(table: ScanTable, key: SortKey, rows: Ints) -> Floats:
+    """What rows are sorted by: the values that are shown, NaN where there is none."""
     first = table.sell_first[rows]
     one, two = table.exchange1[rows], table.exchange2[rows]
     values: NDArray[Any]
@@ -347,15 +389,15 @@ def _sort_values(table: ScanTable, key: SortKey, rows: Ints) -> Floats:
         case "age":  # of the older leg
             values = -np.minimum(table.born1[rows], table.born2[rows])
         case "volume":  # of the leg where less is traded
-            values = np.minimum(table.volume1[rows], table.volume2[rows])
+            values = as_volume(np.minimum(table.volume1[rows], table.volume2[rows]))
         case "gates":
             values = -(table.blocked[rows] * 10_000.0 + table.failed[rows] * 100.0 + table.unknown[rows])
-        case "edge":  # between two coins that only share a name it is none: behind all others
-            values = np.where(table.same_coin[rows], table.edge[rows], table.edge[rows] - _BEHIND_ALL)
+        case "edge":
+            values = as_edge(table.edge[rows])
         case "size":
-            values = table.size[rows]
+            values = as_amount(table.size[rows])
         case "spread":
-            values = table.spread[rows]
+            values = as_percent(table.spread[rows])
         case "hour":
             values = table.hour[rows]
         case "state":

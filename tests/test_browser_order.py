@@ -121,7 +121,8 @@ async def test_the_newest_answer_counts_not_the_one_that_came_last(page: Page, w
       const { Newest } = await import("/static/js/requests.js");
       const questions = new Newest();
       for (const name of ["1", "2", "3", "4"]) {
-        questions.request("GET", `/ask/${name}`).then(({ late }) => { document.body.dataset[`late${name}`] = late; });
+        const note = ({ late }) => { document.body.dataset[`late${name}`] = late; };
+        questions.request("GET", `/ask/${name}`).then(note);
       }
     }"""
     )
