@@ -59,7 +59,10 @@ def _leg(config: MarketConfig, symbol: str, exchange: str, price: float) -> Leg:
 def ticks(
     reader: LakeReader, config: MarketConfig, row: OpportunityEpisode, start_us: int, end_us: int
 ) -> Iterator[pl.DataFrame]:
-    """`ts_us`, `edge` (bps), `spread` (percent), `size`; null in gaps. Fees are those of today."""
+    """`ts_us`, `edge` (bps), `spread` (percent) and `size` of the direction; null in gaps.
+
+    Fees are those of today.
+    """
     fees = {exchange.key: exchange.taker_fee_bps / 10_000 for exchange in config.exchanges}
     one, two = legs_of(config, row)
     terms = Terms(
@@ -71,8 +74,9 @@ def ticks(
     pairing = Pairing(terms)
     points = [pairing.feed(quotes, _states(reader, row.symbol, (one, two), start_us, end_us))]
     points.append(pairing.end(end_us))
+    spread = pl.col("spread") if way == "12" else (1 / (1 + pl.col("spread") / 100) - 1) * 100
     line = pl.concat(points, how="diagonal").select(
-        "ts_us", "spread", edge=pl.col(f"edge{way}"), size=pl.col(f"size{way}")
+        "ts_us", spread.alias("spread"), edge=pl.col(f"edge{way}"), size=pl.col(f"size{way}")
     )
     before = line.filter(pl.col("ts_us") < start_us).tail(1).with_columns(ts_us=pl.lit(start_us, pl.Int64))
     yield pl.concat([before, line.filter(pl.col("ts_us") >= start_us)])

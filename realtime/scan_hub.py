@@ -9,7 +9,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -37,6 +37,8 @@ TICK_S: Final = 0.25
 SORT_EVERY_S: Final = 1.0
 READ_EVERY_S: Final = 10.0
 COUNT_EVERY_S: Final = 10.0
+COUNT_PATIENCE_S: Final = 1.0
+"""How long the first page waits for the opportunities of the last hour, which are unknown until then."""
 LISTEN_S: Final = 1.0  # shorter than the connection's own patience, which is for answers
 RETRY_S: Final = 1.0
 LINGER_S: Final = 10
@@ -69,7 +71,8 @@ class ScanHub:
         self._stale: set[str] = set()
         self._viewers: set[ScanViewer] = set()
         self._users = 0
-        self._counts: dict[str, int] = {}
+        self._counts: dict[str, int] | None = None
+        self._counted = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self._known = asyncio.Event()
         self._ready = asyncio.Event()
@@ -121,6 +124,7 @@ class ScanHub:
             self._running = None
             self._ready.clear()
             self._known.clear()
+            self._counted.clear()
             self._forget()
             await _stop(parts)
             await redis.aclose()
@@ -139,6 +143,7 @@ class ScanHub:
 
     def _forget(self) -> None:
         self.table = ScanTable(NOTHING)
+        self._counts = None
         self._views.clear()
         self._pages.clear()
         self._shards.clear()
@@ -217,6 +222,9 @@ class ScanHub:
 
     async def _tick(self) -> None:
         await self._known.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(COUNT_PATIENCE_S):
+                await self._counted.wait()
         while True:
             await self._follow_configuration()
             self._refresh()
@@ -259,8 +267,13 @@ class ScanHub:
     async def _count(self) -> None:
         while True:
             since = datetime.now(UTC) - timedelta(hours=1)
-            self._counts = await database_sync_to_async(counts_per_pair)(since)
-            self.table.count_hour(self._counts)
+            counts = None
+            try:
+                counts = await database_sync_to_async(counts_per_pair)(since)
+                self._counted.set()
+            finally:  # what cannot be counted now is not what it was before
+                self._counts = counts
+                self.table.count_hour(counts)
             await asyncio.sleep(COUNT_EVERY_S)
 
     # --- viewers (realtime.scan_viewer.Pages) ----------------------------------------------------

@@ -139,7 +139,7 @@ def make_page(view: View, place: slice, collectors: int, now_us: int) -> Page:
         _stamps(start_us, column("born2")),
         [STATES[state] for state in column("state1")],
         [STATES[state] for state in column("state2")],
-        column("hour").tolist(),
+        _counts(column("hour")),
         column("passed").tolist(),
         column("failed").tolist(),
         column("unknown").tolist(),
@@ -151,6 +151,10 @@ def make_page(view: View, place: slice, collectors: int, now_us: int) -> Page:
 
 def _known(values: Floats) -> list[float | None]:
     return [None if isnan(value) else value for value in values.tolist()]
+
+
+def _counts(values: Floats) -> list[int | None]:
+    return [None if isnan(value) else int(value) for value in values.tolist()]
 
 
 def _stamps(start_us: int, born_s: Floats) -> list[int | None]:

@@ -86,7 +86,7 @@ class ScanTable:
             [leg.quote != gates.quote_of(leg.counts_as) for leg in self.listings], bool
         )
         self.symbol_place = self._symbol_places()
-        self.hour = np.zeros(len(self.pairs), np.int64)
+        self.hour = np.full(len(self.pairs), np.nan)
         self.forget()
         self.refresh()
 
@@ -209,7 +209,7 @@ class ScanTable:
         buy, sell = np.where(first, two, one), np.where(first, one, two)
         self.edge = np.where(first, edge12, edge21)
         self.size = np.minimum(bid_size[sell], ask_size[buy]) * ask[buy]
-        self.spread = (bid1 / bid2 - 1) * 100
+        self.spread = (bid[sell] / bid[buy] - 1) * 100
         self.born1, self.born2 = self._born_s[one], self._born_s[two]
         states = self._leg_states(bid, age.astype(float))
         self.leg_states = states
@@ -242,10 +242,10 @@ class ScanTable:
             minimum=terms.min_size,
         )
 
-    def count_hour(self, counts: Mapping[str, int]) -> None:
-        """Opportunities of the last hour, by the pair's id."""
-        self.hour[:] = 0
-        for pair_id, count in counts.items():
+    def count_hour(self, counts: Mapping[str, int] | None) -> None:
+        """Opportunities of the last hour, by the pair's id; None: not known now."""
+        self.hour[:] = np.nan if counts is None else 0
+        for pair_id, count in (counts or {}).items():
             row = self.row.get(pair_id)
             if row is not None:
                 self.hour[row] = count

@@ -1,4 +1,4 @@
-"""What the scanner shows is sorted by what it shows, in every message, and rows change places once a second."""
+"""What the scanner shows is sorted by what it shows, in every message; rows move once a second."""
 
 import json
 from typing import Any, get_args
@@ -64,7 +64,8 @@ def shown_key(row: dict[str, Any], sort: str) -> float | str | None:
         case "state":
             return float(max(STATES.index(row["state1"]), STATES.index(row["state2"])))
         case _:
-            return row[sort]  # type: ignore[no-any-return]
+            value: float | None = row[sort]
+            return value
 
 
 def assert_sorted(rows: list[dict[str, Any]], query: Query, places: dict[str, int]) -> None:
@@ -72,7 +73,7 @@ def assert_sorted(rows: list[dict[str, Any]], query: Query, places: dict[str, in
     keys = [shown_key(row, query.sort) for row in rows]
     known = [key for key in keys if key is not None]
     assert keys == known + [None] * (len(keys) - len(known)), "unknown values are last"
-    assert known == sorted(known, reverse=query.descending)  # type: ignore[type-var]
+    assert known == sorted(known, reverse=query.descending)
     for (key, row), (next_key, following) in zip(
         zip(keys, rows, strict=True), list(zip(keys, rows, strict=True))[1:], strict=False
     ):
@@ -109,7 +110,7 @@ async def test_every_message_is_sorted_by_what_it_shows(
         places = {id: place for place, id in enumerate(hub.table.ids)}
         prices = {(leg.exchange, leg.symbol): 100.0 for leg in config.listings}
         browser = Browser()
-        viewer = ScanViewer(1, browser, hub, lambda closed: None)  # type: ignore[arg-type]
+        viewer = ScanViewer(1, browser, hub, lambda closed: None)
         hub.join(viewer)
         scan = told(config, prices)
         scan.heard_s = clock.now_s

@@ -60,7 +60,7 @@ export class Drawer {
       [gettext("Sell at"), venue(sell)],
       [gettext("Edge"), `${format.bps(row.edge)} · ${format.amount(row.size, currency)}`],
       [gettext("Bid–bid"), format.percent(row.spread)],
-      [gettext("In 1 h"), translate("%(count)s opportunities", { count: row.hour })],
+      [gettext("In 1 h"), row.hour === null ? format.UNKNOWN : translate("%(count)s opportunities", { count: row.hour })],
     ]);
   }
 
