@@ -29,14 +29,18 @@ _STATE_COLUMNS: Final = ("exchange", "state", "reason", "received_ts_us", "recei
 def ticks(
     reader: LakeReader, config: MarketConfig, row: OpportunityEpisode, start_us: int, end_us: int
 ) -> Iterator[pl.DataFrame]:
-    """`ts_us`, `edge` (bps), `spread` (percent), `size`; null in gaps; fees and listings of today."""
+    """`ts_us`, `edge` (bps), `spread` (percent) and `size` of the direction; null in gaps.
+
+    Fees and listings are those of today.
+    """
     terms = Terms.of(config, row.symbol, row.exchange1, row.exchange2, any_age=True)
     way = "12" if row.sell_on == row.exchange1 else "21"
     pairing = Pairing(terms)
     points = [pairing.feed(*_recorded(reader, terms, row.opened, start_us - LOOK_BACK_US, end_us))]
     points.append(pairing.end(end_us))
+    spread = pl.col("spread") if way == "12" else (1 / (1 + pl.col("spread") / 100) - 1) * 100
     line = pl.concat(points, how="diagonal").select(
-        "ts_us", "spread", edge=pl.col(f"edge{way}"), size=pl.col(f"size{way}")
+        "ts_us", spread.alias("spread"), edge=pl.col(f"edge{way}"), size=pl.col(f"size{way}")
     )
     before = line.filter(pl.col("ts_us") < start_us).tail(1).with_columns(ts_us=pl.lit(start_us, pl.Int64))
     yield pl.concat([before, line.filter(pl.col("ts_us") >= start_us)])

@@ -51,6 +51,7 @@ class DirectionFacts(Struct, frozen=True):
     buy_on: str
     sell_on: str
     edge_bps: float | None
+    spread_pct: float | None  # bid where we sell over bid where we buy
     size: float | None
     verdict: str
     opportunity: bool
@@ -92,7 +93,7 @@ def explain(table: ScanTable, row: int, now_mono_ns: int) -> Explanation:
         exchange1=one.exchange,
         exchange2=two.exchange,
         currency=gates.quote_of(pair.symbol),
-        spread_pct=_known((one.bid / two.bid - 1) * 100),
+        spread_pct=_spread_pct(one, two),
         legs=[_leg_facts(table, seen[leg.exchange]) for leg in (one, two)],
         directions=explained,
         summary=explained[0].summary,
@@ -170,6 +171,10 @@ def _leg_facts(table: ScanTable, seen: LegSeen) -> LegFacts:
     )
 
 
+def _spread_pct(over: Leg, under: Leg) -> float | None:
+    return _known((over.bid / under.bid - 1) * 100)
+
+
 def _known(value: float) -> float | None:
     return float(value) if isfinite(value) else None
 
@@ -187,6 +192,7 @@ def _direction_facts(way: Direction, facts: Facts, seen: Seen) -> DirectionFacts
         buy_on=way.buy.exchange,
         sell_on=way.sell.exchange,
         edge_bps=_known(edge_bps),
+        spread_pct=_spread_pct(way.sell, way.buy),
         size=_known(size),
         verdict="fail" if blocked else "pass",
         opportunity=opportunity,

@@ -216,7 +216,6 @@ async def _tables(asked: Asked, found: Explanation) -> dict[str, Any]:
     one, two = sorted(found.directions, key=lambda way: way.buy_on != found.exchange1)  # columns stay put
     ways = [_way(way, names, found.currency) for way in (one, two)]
     return {
-        "spread": wording.percent(found.spread_pct),
         "opportunity": one.opportunity or two.opportunity,
         "legs": [_leg_row(leg, names, found.currency) for leg in found.legs],
         "ways": ways,
@@ -256,6 +255,7 @@ def _way(way: DirectionFacts, names: dict[str, str], currency: str) -> dict[str,
         "buy": names[way.buy_on],
         "sell": names[way.sell_on],
         "edge": wording.bps(way.edge_bps),
+        "spread": wording.percent(way.spread_pct),
         "gains": way.edge_bps is not None and way.edge_bps > 0,
         "size": "–" if way.size is None else f"{wording.amount(way.size)} {currency}",
         "opportunity": way.opportunity,

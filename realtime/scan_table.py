@@ -26,8 +26,6 @@ SortKey = Literal[
 
 MAX_TEXT: Final = 100
 
-_BEHIND_ALL: Final = 1e12
-
 STATES: Final = (*freshness.STATES, "waiting", "lost")
 """Of a leg, from well to worst; a row is as its worse leg is.
 
@@ -88,7 +86,7 @@ class ScanTable:
             [leg.quote != gates.quote_of(leg.counts_as) for leg in self.listings], bool
         )
         self.symbol_place = self._symbol_places()
-        self.hour = np.zeros(len(self.pairs), np.int64)
+        self.hour = np.full(len(self.pairs), np.nan)
         self.forget()
         self.refresh()
 
@@ -138,7 +136,10 @@ class ScanTable:
         for name in ("bid", "ask", "bid_size", "ask_size", "gap_ms", "age_ms", "scale"):
             self.legs[name] = np.nan
         self.legs["up"] = True
+        self.now_s = 0.0  # as of when, by the clock of `take`
+        self._born_s = np.full(len(self.listings), np.nan)
         self.lost = np.zeros(len(self.listings), bool)
+        self._said = np.zeros(len(self.listings), bool)  # by a shard that is heard, since the last refresh
         self.identity = np.zeros(len(self.pairs), np.uint8)  # codes of realtime.identity
         self.ratio = np.full(len(self.pairs), np.nan)
         self.correlation = np.full(len(self.pairs), np.nan)
@@ -159,14 +160,33 @@ class ScanTable:
         return Match(ours, legs[ours], paired, rows[paired])
 
     def take(self, scan: ShardScan, match: Match, now_s: float, silent: bool) -> None:
-        """Take over what a shard knows now (monotonic), or that nothing has been heard of it lately."""
+        """Take over what a shard knows now (monotonic), or that nothing has been heard of it lately.
+
+        Of a leg that two shards know, the newer quote stays, until `refresh`.
+        """
+        self.now_s = now_s
+        born = scan.born_s[match.legs_from].round(3)  # as it is shown: rows of one ms are equal
+        there = self._born_s[match.legs_to]
+        taken = ~self._said[match.legs_to]
+        if not silent:
+            taken |= np.isnan(there) | (born >= there)
+        here, place = match.legs_from[taken], match.legs_to[taken]
         for name in LEG_ROW.names or ():  # column by column: whole records are copied four times slower
-            self.legs[name][match.legs_to] = scan.legs[name][match.legs_from]
-        self.legs["age_ms"][match.legs_to] = scan.ages_ms(now_s)[match.legs_from]
-        self.lost[match.legs_to] = silent
+            self.legs[name][place] = scan.legs[name][here]
+        self._born_s[place] = born[taken]
+        self.legs["age_ms"][place] = (now_s - born[taken]) * 1e3
+        self.lost[place] = silent
+        self._said[place] = not silent
         if silent:  # what its prices were is no offer any more
             for name in ("bid", "ask"):
-                self.legs[name][match.legs_to] = np.nan
+                self.legs[name][place] = np.nan
+
+    def lose(self, match: Match) -> None:
+        """A shard is gone: when its quotes came is not known any more, either."""
+        self.lost[match.legs_to] = True
+        for name in ("bid", "ask", "age_ms"):
+            self.legs[name][match.legs_to] = np.nan
+        self._born_s[match.legs_to] = np.nan
 
     def take_evidence(self, scan: ShardScan, match: Match) -> None:
         """Take over what a shard holds of its pairs' identity; it changes seldom."""
@@ -177,6 +197,7 @@ class ScanTable:
 
     def refresh(self) -> None:
         """Compute every row from the legs as they are now."""
+        self._said[:] = False
         one, two = self.leg1, self.leg2
         bid, ask, bid_size, ask_size, age = (
             np.ascontiguousarray(self.legs[name]) for name in ("bid", "ask", "bid_size", "ask_size", "age_ms")
@@ -188,8 +209,8 @@ class ScanTable:
         buy, sell = np.where(first, two, one), np.where(first, one, two)
         self.edge = np.where(first, edge12, edge21)
         self.size = np.minimum(bid_size[sell], ask_size[buy]) * ask[buy]
-        self.spread = (bid1 / bid2 - 1) * 100
-        self.age1, self.age2 = age[one], age[two]
+        self.spread = (bid[sell] / bid[buy] - 1) * 100
+        self.born1, self.born2 = self._born_s[one], self._born_s[two]
         states = self._leg_states(bid, age.astype(float))
         self.leg_states = states
         self.state1, self.state2 = states[one], states[two]
@@ -221,10 +242,10 @@ class ScanTable:
             minimum=terms.min_size,
         )
 
-    def count_hour(self, counts: Mapping[str, int]) -> None:
-        """Opportunities of the last hour, by the pair's id."""
-        self.hour[:] = 0
-        for pair_id, count in counts.items():
+    def count_hour(self, counts: Mapping[str, int] | None) -> None:
+        """Opportunities of the last hour, by the pair's id; None: not known now."""
+        self.hour[:] = np.nan if counts is None else 0
+        for pair_id, count in (counts or {}).items():
             row = self.row.get(pair_id)
             if row is not None:
                 self.hour[row] = count
@@ -246,21 +267,44 @@ class ScanTable:
         return states
 
 
+_WAY: Final = ("sell_first", "edge", "size", "spread", "passed", "failed", "unknown", "blocked")
+"""What is said of the better direction: figures of one row are of one moment."""
+
+_HELD: Final[dict[SortKey, tuple[str, ...]]] = {
+    "buy": _WAY, "sell": _WAY, "edge": _WAY, "size": _WAY, "spread": _WAY, "gates": _WAY,
+    "age": ("born1", "born2"), "state": ("state1", "state2"), "hour": ("hour",),
+}  # fmt: skip
+
+
 class View:
-    """The rows of one query, in order. Everything that no price decides is decided once."""
+    """The rows of one query, in order. Everything that no price decides is decided once.
+
+    What the order is made of is held as long as the order, so that what is shown is always sorted by
+    what is shown; everything else is as of the newest refresh.
+    """
 
     def __init__(self, table: ScanTable, query: Query) -> None:
         self.table = table
         self.query = query
         self._candidates = np.flatnonzero(_selected(table, query))
-        self.order = self._candidates
         self.sort()
 
     def sort(self) -> None:
         """Put the rows that match now in order; equal ones stay by symbol and pair, unknown ones are last."""
+        table, query = self.table, self.query
         rows = self._candidates[self._passing(self._candidates)]
-        keys = _sort_values(self.table, self.query.sort, rows)
-        self.order = rows[np.argsort(-keys if self.query.descending else keys, kind="stable")]
+        keys = _sort_values(table, query.sort, rows)
+        behind = np.isnan(keys).astype(np.int8)
+        if query.sort == "edge":  # between two coins that only share a name it is none
+            behind += ~table.same_coin[rows]
+        self.order = rows[np.lexsort((-keys if query.descending else keys, behind))]
+        self.sorted_s = table.now_s
+        self._held = {name: getattr(table, name)[self.order] for name in _HELD.get(query.sort, ())}
+
+    def column(self, name: str, place: slice) -> NDArray[Any]:
+        """What the rows at a place of the order say of themselves."""
+        held: NDArray[Any] | None = self._held.get(name)
+        return getattr(self.table, name)[self.order[place]] if held is None else held[place]
 
     def _passing(self, rows: Ints) -> Bools:
         table, query = self.table, self.query
@@ -310,7 +354,28 @@ def _followed(table: ScanTable, filter_id: int) -> Bools:
     )
 
 
+def as_edge(bps: Floats) -> Floats:
+    """Edges as they are shown, and sorted."""
+    return bps.round(1)
+
+
+def as_percent(percent: Floats) -> Floats:
+    """Spreads as they are shown, and sorted."""
+    return percent.round(3)
+
+
+def as_amount(amounts: Floats) -> Floats:
+    """Sizes as they are shown, and sorted: cents only where they matter."""
+    return np.where(amounts < 100, amounts.round(2), amounts.round())
+
+
+def as_volume(volumes: Floats) -> Floats:
+    """Volumes as they are shown, and sorted."""
+    return volumes.round()
+
+
 def _sort_values(table: ScanTable, key: SortKey, rows: Ints) -> Floats:
+    """What rows are sorted by: the values that are shown, NaN where there is none."""
     first = table.sell_first[rows]
     one, two = table.exchange1[rows], table.exchange2[rows]
     values: NDArray[Any]
@@ -322,17 +387,17 @@ def _sort_values(table: ScanTable, key: SortKey, rows: Ints) -> Floats:
         case "sell":
             values = np.where(first, one, two)
         case "age":  # of the older leg
-            values = np.maximum(table.age1[rows], table.age2[rows])
+            values = -np.minimum(table.born1[rows], table.born2[rows])
         case "volume":  # of the leg where less is traded
-            values = np.minimum(table.volume1[rows], table.volume2[rows])
+            values = as_volume(np.minimum(table.volume1[rows], table.volume2[rows]))
         case "gates":
             values = -(table.blocked[rows] * 10_000.0 + table.failed[rows] * 100.0 + table.unknown[rows])
-        case "edge":  # between two coins that only share a name it is none: behind all others
-            values = np.where(table.same_coin[rows], table.edge[rows], table.edge[rows] - _BEHIND_ALL)
+        case "edge":
+            values = as_edge(table.edge[rows])
         case "size":
-            values = table.size[rows]
+            values = as_amount(table.size[rows])
         case "spread":
-            values = table.spread[rows]
+            values = as_percent(table.spread[rows])
         case "hour":
             values = table.hour[rows]
         case "state":

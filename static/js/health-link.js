@@ -4,7 +4,7 @@
  */
 
 import { Connection } from "./connection.js";
-import { answeredAt, request } from "./requests.js";
+import { answeredAt, Newest } from "./requests.js";
 import { SILENT_MS } from "./socket.js";
 
 const EVERY_MS = 30_000;
@@ -16,6 +16,7 @@ const UNKNOWN = { status: "unknown", worst: "" };
 const link = document.getElementById("health-link");
 const place = document.getElementById("connection");
 const connection = place && !("socket" in place.dataset) ? new Connection() : null;
+const questions = new Newest();
 let askedAt = -Infinity;
 let asking = 0;
 let signedOut = false;
@@ -23,10 +24,10 @@ let signedOut = false;
 async function look() {
   asking++;
   askedAt = performance.now();
-  const { status, answer } = await request("GET", "/api/health/worst");
+  const { status, answer, late } = await questions.request("GET", "/api/health/worst");
   asking--;
   signedOut = status === 401;
-  show(status === 200 ? answer : UNKNOWN);
+  if (!late) show(status === 200 ? answer : UNKNOWN);
 }
 
 function show({ status, worst }) {
@@ -49,7 +50,10 @@ function tick() {
   connection.beat();
 }
 
-document.addEventListener("health", ({ detail }) => show(detail));
+document.addEventListener("health", ({ detail }) => {
+  questions.overtake();
+  show(detail);
+});
 document.addEventListener("connection", ({ detail }) => (detail.lost ? show(UNKNOWN) : look()));
 for (const news of ["online", "pageshow"]) addEventListener(news, tick);
 document.addEventListener("visibilitychange", tick);

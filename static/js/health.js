@@ -8,7 +8,7 @@ import { Rows, size } from "./health-rows.js";
 import { SymbolTable } from "./health-symbols.js";
 import { gettext, translate } from "./i18n.js";
 import { notice, signedOut, unreachable } from "./notices.js";
-import { request } from "./requests.js";
+import { Newest, request } from "./requests.js";
 import { Feed } from "./socket.js";
 
 const TICK_MS = 500;
@@ -37,12 +37,16 @@ const feed = new Feed({
     fresh = true;
     ask();
   },
-  receive,
+  receive: (message) => {
+    questions.overtake();
+    receive(message);
+  },
   probe,
   changed: (status) => connection.show(status),
 });
 new Graphs(context);
 
+const questions = new Newest();
 let ahead = -Infinity; // s by which the server's clock is ahead of the page's own
 let fresh = true; // a clock may have jumped before this connection
 let newest = 0;
@@ -63,8 +67,8 @@ async function probe() {
 async function refresh() {
   if (document.hidden || ["connected", "signed_out", "paused"].includes(connection.state)) return;
   const asked = new URLSearchParams(Object.entries(symbols.view).filter(([, value]) => value !== ""));
-  const { status, answer } = await request("GET", `/api/health/page?${asked}`);
-  if (status !== 200 || connection.state === "connected") return;
+  const { status, answer, late } = await questions.request("GET", `/api/health/page?${asked}`);
+  if (status !== 200 || late || connection.state === "connected") return;
   feed.answered();
   receive(answer);
 }

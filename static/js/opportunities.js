@@ -210,9 +210,9 @@ function showPlace({ episodes }) {
 
 async function distributions() {
   drawnAt = performance.now();
-  const of = view;
+  const of = drawnAt;
   const { status, answer } = await request("GET", `/api/opportunities/distributions?${question({ zone })}`, { patience: LAKE_MS });
-  if (status !== 200 || of !== view) return;
+  if (status !== 200 || of !== drawnAt) return; // another view, or asked again since
   drawn = answer.considered;
   const short = (ms) => (ms < 1000 ? `${ms} ms` : ms < 60_000 ? `${ms / 1000} s` : ms < 3_600_000 ? `${ms / 60_000} min` : `${ms / 3_600_000} h`);
   drawBars(document.getElementById("durations"), histogramBars({ edges: answer.durations.edges_ms, counts: answer.durations.counts }, short));

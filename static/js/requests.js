@@ -57,3 +57,23 @@ export async function request(method, address, { body, token, patience } = {}) {
     return { status: 0, answer: {} };
   }
 }
+
+/** Questions that are asked again and again: an answer that comes after a newer one is `late`, and to be dropped. */
+export class Newest {
+  #asked = 0;
+  #shown = 0;
+
+  /** As `request`, and whether something newer is shown already. */
+  async request(...question) {
+    const mine = ++this.#asked;
+    const answer = await request(...question);
+    const late = mine < this.#shown;
+    if (!late) this.#shown = mine;
+    return { ...answer, late };
+  }
+
+  /** What is shown came another way just now: answers that are still under way are older. */
+  overtake() {
+    this.#shown = ++this.#asked;
+  }
+}

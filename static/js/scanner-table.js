@@ -50,9 +50,9 @@ class Row extends KeyedRow {
     this.write("td.edge", format.bps(cells.edge));
     this.part("td.edge").node.classList.toggle("gain", cells.edge > 0 && !cells.blocked && !lost());
     this.write("td.size", format.amount(cells.size, currency));
-    this.write("td.spread", format.percent(cells.spread), translate("bid %(first)s / bid %(second)s − 1", { first: names(cells.exchange1), second: names(cells.exchange2) }));
+    this.write("td.spread", format.percent(cells.spread), translate("bid %(first)s / bid %(second)s − 1", { first: names(sell.exchange), second: names(buy.exchange) }));
     this.write("td.volumes", `${format.compact(buy.volume)} / ${format.compact(sell.volume)}`);
-    this.write("td.hour", cells.hour ? String(cells.hour) : format.UNKNOWN);
+    this.write("td.hour", cells.hour === null ? format.UNKNOWN : String(cells.hour), cells.hour === null ? gettext("cannot be counted now") : "");
     this.#writeGates(cells, lost());
     this.write(".word", STATES[state], lost() ? gettext("nothing comes from the server") : `${names(buy.exchange)}: ${STATES[buy.state]}, ${names(sell.exchange)}: ${STATES[sell.state]}`);
     this.pin(pinned(id));

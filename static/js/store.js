@@ -27,7 +27,8 @@ export class Chart {
       this.points.push(message.timestamps[i], message.spreads[i], message.upperBand[i], message.lowerBand[i]);
     // A gap has no values: the last ones stay, greyed by the state, with their age growing.
     const valued = message.spreads.findLastIndex((spread) => spread !== null);
-    if (valued >= 0) this.latest = newest(message, valued);
+    // After a reconnect points may come once more: they are older than what is shown.
+    if (valued >= 0 && !(message.timestamps[valued] < this.latest.time)) this.latest = newest(message, valued);
   }
 
   clear() {
