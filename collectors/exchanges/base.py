@@ -15,7 +15,7 @@ from msgspec import Struct
 from collectors.exchanges.exact import exact_twin
 from markets.events import Quote, Side, Trade
 
-ControlKind = Literal["ack", "error", "ping", "pong", "heartbeat"]
+ControlKind = Literal["ack", "error", "unsubscribed", "ping", "pong", "heartbeat"]
 
 Price = float | Literal[""] | None
 """A price or size on the wire, number or text; some venues send "" or null for an empty side."""
@@ -79,8 +79,10 @@ class Control(Struct):
     """A frame that carries no market data.
 
     `request_id` and `topics` say which of our requests or topics an ack or error answers (whichever
-    the venue names; with `topics`, those and no others); `reply` is text to send back at once;
-    `reconnect` means the venue announced that it is about to close this connection.
+    the venue names; with `topics`, those and no others); `unsubscribed` is the answer to such a request
+    where it can be told from an ack, or the exchange's own doing, as when it delists; `reply` is
+    text to send back at once; `reconnect` means the venue announced that it is about to close this
+    connection.
     """
 
     kind: ControlKind
