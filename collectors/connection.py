@@ -253,16 +253,49 @@ class Connection:
         self._on_change()
 
     async def _watch(self) -> None:
-        """End a connection on which nothing arrives any more; call for a successor in time."""
+        """End a connection that is silent and does not answer either; call for a successor in time.
+
+        A market may be quieter than the data sheet thinks. So before the time of silence is over the
+        exchange is asked for a sign of life, and only when it gives none is the silence believed.
+        """
         silence_s = self._sheet.silence_s
+        patience_s = min(self._timing.ack_s, silence_s / 2)
         while True:
-            await asyncio.sleep(min(WATCH_S, silence_s / 4))
-            if time.monotonic_ns() - self._socket.heard_ns > silence_s * 1e9:
+            await asyncio.sleep(min(WATCH_S, silence_s / 8))
+            if self._silent_s() > silence_s - patience_s and not await self._lives(patience_s):
                 self._end(f"nothing received for {silence_s:g} s")
                 self._socket.abort()
                 return
             if self.retiring:
                 self._on_change()
+
+    def _silent_s(self) -> float:
+        return (time.monotonic_ns() - self._socket.heard_ns) / 1e9
+
+    async def _lives(self, within_s: float) -> bool:
+        """Ask for any frame, in the exchange's own words, and wait for one.
+
+        With its own ping; where the server pings, by subscribing again to a topic that is subscribed;
+        before there is one, with a ping of the WebSocket protocol, which some do not answer.
+        """
+        self.counts["silence_tests"] += 1
+        asked_ns, request_id = time.monotonic_ns(), self._requests.next_id()
+        topics = list(self.acked)[:1]
+        text = self._codec.ping(request_id)
+        if text is None and topics:
+            text = self._codec.subscribe(topics, request_id)
+            self._requests.add(request_id, Request(topics))
+        if text is None:
+            self._socket.ping()
+        else:
+            self._socket.send(text)
+        try:
+            end_ns = asked_ns + within_s * 1e9
+            while self._socket.heard_ns < asked_ns and time.monotonic_ns() < end_ns:  # noqa: ASYNC110
+                await asyncio.sleep(min(WATCH_S, within_s) / 8)
+        finally:
+            self._requests.remove(request_id)
+        return self._socket.heard_ns >= asked_ns
 
     async def _heartbeat(self) -> None:
         ping_s = self._sheet.ping_s
