@@ -64,7 +64,7 @@ class Connection:
     ) -> Self:
         """Connect and, where the venue greets first, wait for its welcome. Raises ConnectFailed."""
         url = await address(venue.sheet, venue.config, venue.timing)
-        socket = await open_socket(url, venue.timing, venue.turns)
+        socket = await open_socket(url, venue.timing, venue.turns, venue.config)
         if venue.sheet.token_path is not None:
             await _welcome(socket, venue.timing)
         return cls(name, socket, venue, on_change, refusals)

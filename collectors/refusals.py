@@ -11,6 +11,7 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from collectors.answers import plain
 from collectors.backoff import delays
 from collectors.exchanges.base import Topic
 from collectors.timing import Timing
@@ -59,7 +60,7 @@ class Refusals:
 
     def note(self, topic: Topic, reason: str) -> bool:
         """Remember a no; returns whether it is news: the first one, or another reason than the last."""
-        now, timing, reason = time.monotonic(), self._timing, reason[:LONGEST_REASON]
+        now, timing, reason = time.monotonic(), self._timing, plain(reason, LONGEST_REASON)
         refusal = self._all.get(topic)
         if refusal is None or _lasted(refusal, now, timing.healthy_s):
             pauses = delays(timing.refused_first_s, timing.refused_ceiling_s)

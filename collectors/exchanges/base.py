@@ -97,12 +97,12 @@ class Control(Struct):
 class DataSheet:
     """The facts of one venue's spot market-data socket; sources are in its file.
 
-    Times in seconds, sizes in bytes. `ping_s` is how often the client must ping with
-    `Codec.ping()` (None: the server pings); `silence_s` is after how long without any frame, and
-    without an answer to the test that precedes it, the connection counts as dead; `life_s` is when
-    the venue cuts every connection. `token_path` is the REST path (POST) that hands out a connection token, where there is one, and then a
-    welcome frame precedes the first request. `requests_per_hour` bounds subscribe and unsubscribe
-    requests of one connection; `one_channel_per_request` is for venues whose requests name a
+    Times in seconds, sizes in bytes. `ping_s` is how often the client must ping with `Codec.ping()`
+    (None: the server pings); `silence_s` is after how long without any frame, and without an answer to
+    the test that precedes it, the connection counts as dead; `life_s` is when the venue cuts every
+    connection. `token_path` is the REST path (POST) that hands out a connection token, where there is
+    one, and then a welcome frame precedes the first request. `requests_per_hour` bounds subscribe and
+    unsubscribe requests of one connection; `one_channel_per_request` is for venues whose requests name a
     channel once and then its instruments.
     """
 
