@@ -11,6 +11,8 @@ from zlib import crc32
 
 from msgspec import Struct
 
+from markets.proxies import shown
+
 T = TypeVar("T", bound=Hashable)
 
 REST_SCHEMES = ("http", "https")
@@ -46,7 +48,8 @@ class ExchangeConfig(Struct, frozen=True):
 
     The fees are those of the account tier's schedule that is valid today. `fee_source` says in words
     where they come from; `fees_known` is false where the tier has no schedule now, and the fees are
-    then the exchange row's own: good enough to look at, not to trade on.
+    then the exchange row's own: good enough to look at, not to trade on. `proxy` is the way out to it,
+    but for hosts of `no_proxy`: see markets.proxies.
     """
 
     key: str
@@ -58,6 +61,13 @@ class ExchangeConfig(Struct, frozen=True):
     ws_url: str = ""
     fees_known: bool = True
     fee_source: str = ""
+    proxy: str = ""
+    no_proxy: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Without the credentials of the proxy."""
+        fields = {name: getattr(self, name) for name in self.__struct_fields__} | {"proxy": shown(self.proxy)}
+        return f"ExchangeConfig({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
 
 
 class InstrumentConfig(Struct, frozen=True, gc=False):

@@ -15,7 +15,7 @@ from msgspec import Struct
 from collectors.exchanges.exact import exact_twin
 from markets.events import Quote, Side, Trade
 
-ControlKind = Literal["ack", "error", "ping", "pong", "heartbeat"]
+ControlKind = Literal["ack", "error", "unsubscribed", "ping", "pong", "heartbeat"]
 
 Price = float | Literal[""] | None
 """A price or size on the wire, number or text; some venues send "" or null for an empty side."""
@@ -79,8 +79,10 @@ class Control(Struct):
     """A frame that carries no market data.
 
     `request_id` and `topics` say which of our requests or topics an ack or error answers (whichever
-    the venue names; with `topics`, those and no others); `reply` is text to send back at once;
-    `reconnect` means the venue announced that it is about to close this connection.
+    the venue names; with `topics`, those and no others); `unsubscribed` is the answer to such a request
+    where it can be told from an ack, or the exchange's own doing, as when it delists; `reply` is
+    text to send back at once; `reconnect` means the venue announced that it is about to close this
+    connection.
     """
 
     kind: ControlKind
@@ -95,12 +97,12 @@ class Control(Struct):
 class DataSheet:
     """The facts of one venue's spot market-data socket; sources are in its file.
 
-    Times in seconds, sizes in bytes. `ping_s` is how often the client must ping with
-    `Codec.ping()` (None: the server pings); `silence_s` is after how long without any frame the
-    connection counts as dead; `life_s` is when the venue cuts every connection. `token_path` is
-    the REST path (POST) that hands out a connection token, where there is one, and then a
-    welcome frame precedes the first request. `requests_per_hour` bounds subscribe and unsubscribe
-    requests of one connection; `one_channel_per_request` is for venues whose requests name a
+    Times in seconds, sizes in bytes. `ping_s` is how often the client must ping with `Codec.ping()`
+    (None: the server pings); `silence_s` is after how long without any frame, and without an answer to
+    the test that precedes it, the connection counts as dead; `life_s` is when the venue cuts every
+    connection. `token_path` is the REST path (POST) that hands out a connection token, where there is
+    one, and then a welcome frame precedes the first request. `requests_per_hour` bounds subscribe and
+    unsubscribe requests of one connection; `one_channel_per_request` is for venues whose requests name a
     channel once and then its instruments.
     """
 

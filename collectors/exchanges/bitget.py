@@ -16,6 +16,7 @@ from collectors.exchanges.base import (
     UNUSUAL,
     Codec,
     Control,
+    ControlKind,
     DataSheet,
     Level,
     Mark,
@@ -249,7 +250,8 @@ class Bitget(Codec):
         arg = answer.arg
         topics = (f"{arg.channel}:{arg.instId}",) if arg and arg.channel else ()
         if answer.event in ("subscribe", "unsubscribe", "login"):
-            return (Control("ack", topics=topics),)
+            kind: ControlKind = "unsubscribed" if answer.event == "unsubscribe" else "ack"
+            return (Control(kind, topics=topics, message=answer.msg or ""),)
         if answer.event == "error":
             message = answer.msg or f"code {answer.code}"
             return (Control("error", topics=topics or topics_in(message), message=message),)

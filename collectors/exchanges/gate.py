@@ -99,6 +99,7 @@ class _Answer(Struct):
     id: int | str | None = None
     error: _Error | None = None
     result: Any = None
+    payload: list[Any] = []
 
 
 decode_answer = msgspec.json.Decoder(_Answer, strict=False).decode
@@ -205,8 +206,11 @@ class Gate(Codec):
             return (Control("pong"),)
         if answer.channel.endswith(".system"):
             return (Control("heartbeat", message="service upgrade announced", reconnect=True),)
-        if answer.event in ("subscribe", "unsubscribe"):
+        if answer.event == "subscribe":
             return (Control("ack", request_id(answer.id)),)
+        if answer.event == "unsubscribe":
+            topics = tuple(f"{answer.channel}:{pair}" for pair in answer.payload if isinstance(pair, str))
+            return (Control("unsubscribed", request_id(answer.id), topics),)
         return self.skip("malformed" if answer.channel in OURS else "unknown_kind")
 
 

@@ -16,6 +16,7 @@ from collectors.exchanges.base import (
     UNUSUAL,
     Codec,
     Control,
+    ControlKind,
     DataSheet,
     Level,
     Millis,
@@ -241,7 +242,8 @@ class Okx(Codec):
         arg, ours = answer.arg, request_id(answer.id)
         if answer.event in ("subscribe", "unsubscribe", "login"):
             topics = (f"{arg.channel}:{arg.instId}",) if arg else ()
-            return (Control("ack", ours, topics),)
+            kind: ControlKind = "unsubscribed" if answer.event == "unsubscribe" else "ack"
+            return (Control(kind, ours, topics, answer.msg),)
         if answer.event == "error":
             return (Control("error", ours, topics_in(answer.msg), answer.msg),)
         if answer.event == "notice":

@@ -11,6 +11,7 @@ export const STATES = {
   stale: gettext("stale"),
   down: gettext("down"),
   connecting: gettext("connecting"),
+  refused: gettext("refused"),
   idle: gettext("idle"),
   "breaker open": gettext("breaker open"),
   running: gettext("running"),
