@@ -10,6 +10,7 @@ from typing import Self
 
 from collectors.backoff import Pace
 from collectors.exchanges.base import Control, DataSheet, Topic
+from collectors.exchanges.order import Order
 from collectors.handshake import ConnectFailed, address, open_socket
 from collectors.pending import Request, Requests
 from collectors.refusals import Refusals, is_busy
@@ -17,7 +18,7 @@ from collectors.timing import Timing
 from collectors.turns import Message
 from collectors.venue import Venue
 from collectors.venue_socket import VenueSocket
-from markets.events import Event, Quote
+from markets.events import Event, Quote, StreamState, Trade
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ class Connection:
         self.counts: Counter[str] = Counter()
         self._socket = socket
         self._codec = venue.codec
+        self._order = Order()
+        self._trades = venue.trades
         self._sheet = venue.sheet
         self._emit = venue.emit
         self._timing = venue.timing
@@ -175,25 +178,46 @@ class Connection:
     def _read(self, messages: Sequence[Message], read_us: int, read_ns: int) -> None:
         """Decode what was read together; it was received then, however long decoding waits or takes.
 
-        A control may make a state be told, which is stamped now: what follows must not look older than it,
-        or whoever sorts by time (a replay) would put it before the state.
+        A state is stamped when it is published: what follows must not look older than it, or a reader that
+        sorts by time (a replay) would put it before the state.
         """
-        decode = self._codec.decode
-        data: list[Event] = []
+        codec, data = self._codec, list[Event]()
+        codec.order = self._order
+        if read_ns >= codec.lateness.due_ns:
+            codec.lateness.reckon(read_ns)
         for message in messages:
-            for event in decode(message, read_us, read_ns):
+            for event in codec.decode(message, read_us, read_ns):
                 if isinstance(event, Quote):
                     data.append(event)
-                elif isinstance(event, Control):
+                elif isinstance(event, Trade):
+                    if self._is_news(event):
+                        data.append(event)
+                else:
                     self._hand_on(data)
                     data = []
-                    self._answer(event)
+                    if isinstance(event, Control):
+                        self._answer(event)
+                    else:
+                        self._say(event)
                     read_us, read_ns = self._turns.tell()
-                elif event.is_history:
-                    self.counts["history_trades"] += 1
-                else:
-                    data.append(event)
         self._hand_on(data)
+
+    def _is_news(self, trade: Trade) -> bool:
+        """Whether a trade is one to emit: not from before the subscription, and not seen lately."""
+        if trade.is_history:
+            self.counts["history_trades"] += 1
+            return False
+        if not self._trades.is_new(trade.symbol, trade.trade_id):
+            self.counts["duplicate_trades"] += 1
+            return False
+        if trade.exchange_ts_us is not None:
+            self._codec.lateness.see(trade.symbol, trade.exchange_ts_us, trade.received_mono_ns)
+        return True
+
+    def _say(self, state: StreamState) -> None:
+        """Emit a state between what came before it and what comes after, in the order of stamps too."""
+        state.received_ts_us, state.received_mono_ns = self._turns.tell()
+        self._hand_on([state])
 
     def _hand_on(self, data: Sequence[Event]) -> None:
         if data and not self.ended:
