@@ -5,7 +5,7 @@ files are chosen before any is opened; inside a file Parquet's own statistics ch
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Final, TypedDict, Unpack
 
@@ -13,6 +13,8 @@ import polars as pl
 import pyarrow as pa
 
 from history.lake import Lake, partition_of
+from history.left_out import LeftOut
+from history.scanning import Source, scan
 from history.schema import CLOCK, PARTITIONS, SCHEMAS
 
 HOUR_US: Final = 3_600_000_000
@@ -47,6 +49,8 @@ class Snapshot:
     table: str
     files: pl.DataFrame
     storage_options: dict[str, str]
+    left_out: LeftOut = field(default_factory=LeftOut)
+    """The files that could not be read so far."""
 
     def scan(self, columns: Sequence[str] | None = None, **where: Unpack[Where]) -> pl.LazyFrame:
         """The rows as a polars LazyFrame, in no particular order.
@@ -54,17 +58,11 @@ class Snapshot:
         Raises KeyError for a column the table does not have.
         """
         schema = polars_schema(self.table)
-        uris = self._chosen(where)["uri"].to_list()
+        chosen = self._chosen(where).select("uri", "rows", "bytes")
+        sources = [Source(uri, rows or 0, size) for uri, rows, size in chosen.iter_rows()]
         frame = pl.LazyFrame(schema=schema)
-        if uris:
-            frame = pl.scan_parquet(
-                uris,
-                schema=schema,
-                storage_options=self.storage_options or None,
-                hive_partitioning=False,
-                glob=False,
-                missing_columns="insert",
-            )
+        if sources := self.left_out.passed_by(sources):
+            frame = scan(sources, schema, self.storage_options, self.left_out.add)
         wanted = frame.filter(_conditions(self.table, where))
         return wanted if columns is None else wanted.select([name for name in columns if schema[name]])
 
@@ -171,7 +169,7 @@ class LakeReader:
         adds = pl.DataFrame(opened.get_add_actions(flatten=True))
         adds = adds.with_columns(uri=f"{self.lake.uri(table)}/" + pl.col("path"))
         files = adds.select(_file_columns(table, adds.columns))
-        return Snapshot(table, files, self.lake.storage_options)
+        return Snapshot(table, files, self.lake.storage_options, LeftOut(self.lake, table))
 
     def scan(
         self, table: str, *, columns: Sequence[str] | None = None, **where: Unpack[Where]
@@ -250,7 +248,15 @@ def _hour_us(date: str, hour: int) -> int:
 def _files_schema(table: str) -> dict[str, Any]:
     names = {f"{end}.{name}": pl.String for name in _names_of(table) for end in ("min", "max")}
     clock = {"min.clock": pl.Int64, "max.clock": pl.Int64}
-    return {"uri": pl.String, "rows": pl.Int64, "date": pl.String, "hour": pl.Int32, **clock, **names}
+    return {
+        "uri": pl.String,
+        "rows": pl.Int64,
+        "bytes": pl.Int64,
+        "date": pl.String,
+        "hour": pl.Int32,
+        **clock,
+        **names,
+    }
 
 
 def _names_of(table: str) -> list[str]:
@@ -259,7 +265,12 @@ def _names_of(table: str) -> list[str]:
 
 def _file_columns(table: str, there: Sequence[str]) -> list[pl.Expr]:
     """The columns of `Snapshot.files` out of Delta's add actions; statistics nobody wrote are null."""
-    sources = {"rows": "num_records", "date": "partition.date", "hour": "partition.hour"}
+    sources = {
+        "rows": "num_records",
+        "bytes": "size_bytes",
+        "date": "partition.date",
+        "hour": "partition.hour",
+    }
     sources |= {f"{end}.clock": f"{end}.{CLOCK[table]}" for end in ("min", "max")}
     return [
         (pl.col(source) if source in there else pl.lit(None)).cast(kind).alias(name)
