@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from markets.config import MarketConfig
+from markets.fee_book import Fees
 from realtime.bands import LOWER, UPPER, WINDOW
 from realtime.points import POINT_COLUMNS
 
@@ -59,10 +60,11 @@ class Terms:
     @classmethod
     def of(cls, config: MarketConfig, symbol: str, exchange1: str, exchange2: str) -> "Terms":
         """Today's tolerance and taker fees of the configuration; KeyError for an exchange it lacks."""
-        fees = {e.key: e.taker_fee_bps / 10_000 for e in config.exchanges}
+        fees = Fees(config)
         tolerances = {(o.symbol, o.exchange1, o.exchange2): o.tolerance_ms for o in config.opportunities}
         tolerance = tolerances.get((symbol, exchange1, exchange2), DEFAULT_TOLERANCE_MS)
-        return cls(symbol, exchange1, exchange2, tolerance, fees[exchange1], fees[exchange2])
+        fee1, fee2 = fees.taker(exchange1, symbol), fees.taker(exchange2, symbol)
+        return cls(symbol, exchange1, exchange2, tolerance, fee1, fee2)
 
 
 class Pairing:

@@ -14,6 +14,8 @@ from history.pairing import Pairing, Terms
 from history.reader import LakeReader
 from history.schema import started_shard
 from markets.config import ListingConfig, MarketConfig
+from markets.fee_book import Fees
+from markets.selection import listed
 from realtime.gates import quote_of
 from realtime.models import OpportunityEpisode
 
@@ -48,9 +50,7 @@ def legs_of(config: MarketConfig, row: OpportunityEpisode) -> tuple[Leg, Leg]:
 
 
 def _leg(config: MarketConfig, symbol: str, exchange: str, price: float) -> Leg:
-    listing: ListingConfig | None = next(
-        (each for each in config.listings if (each.exchange, each.counts_as) == (exchange, symbol)), None
-    )
+    listing: ListingConfig | None = listed(config).get(symbol, {}).get(exchange)
     if listing is None:
         return Leg(exchange, symbol, 1.0, False, price)
     return Leg(exchange, listing.symbol, listing.multiplier, listing.quote != quote_of(symbol), price)
@@ -60,11 +60,12 @@ def ticks(
     reader: LakeReader, config: MarketConfig, row: OpportunityEpisode, start_us: int, end_us: int
 ) -> Iterator[pl.DataFrame]:
     """`ts_us`, `edge` (bps), `spread` (percent), `size`; null in gaps. Fees are those of today."""
-    fees = {exchange.key: exchange.taker_fee_bps / 10_000 for exchange in config.exchanges}
+    fees, known = Fees(config), {exchange.key for exchange in config.exchanges}
     one, two = legs_of(config, row)
-    terms = Terms(
-        row.symbol, row.exchange1, row.exchange2, None, fees.get(row.exchange1, 0), fees.get(row.exchange2, 0)
+    fee1, fee2 = (
+        fees.taker(key, row.symbol) if key in known else 0.0 for key in (row.exchange1, row.exchange2)
     )
+    terms = Terms(row.symbol, row.exchange1, row.exchange2, None, fee1, fee2)
     way = "12" if row.sell_on == row.exchange1 else "21"
     opened_us = row.opened.ts_us
     quotes = pl.concat([_quotes(reader, leg, opened_us, start_us, end_us) for leg in (one, two)])

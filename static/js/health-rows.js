@@ -18,6 +18,7 @@ export const STATES = {
   done: gettext("done"),
   stopped: gettext("stopped"),
   failed: gettext("failed"),
+  partial: gettext("in part"),
   died: gettext("died"),
 };
 const SEVERITIES = { critical: gettext("critical"), warning: gettext("warning") };
