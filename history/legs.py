@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import polars as pl
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from history.reader import LakeReader
 from markets.config import MarketConfig
@@ -44,7 +44,9 @@ class Leg(Struct, frozen=True):
 
 def leg_of(config: MarketConfig, symbol: str, exchange: str) -> Leg:
     """What an exchange lists of a symbol: under that very name, as an alias, or in another stablecoin."""
-    listing = listed(config).get(symbol, {}).get(exchange)
+    # Only these: ordering all that is listed for one leg would take as long as reading an hour of it.
+    own = tuple(each for each in config.listings if each.counts_as == symbol and each.exchange == exchange)
+    listing = listed(structs.replace(config, listings=own)).get(symbol, {}).get(exchange)
     if listing is None:
         return Leg(exchange, symbol)
     return Leg(exchange, listing.symbol, listing.multiplier, conversion(listing))

@@ -82,6 +82,9 @@ async def ticks(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/opportunities/ticks?id=`: an episode's edge and spread, a minute before to a minute after."""
     row = await sync_to_async(_episode)(request.GET.get("id", ""))
     config = await sync_to_async(load_config)()
+    known = {exchange.key for exchange in config.exchanges}
+    if missing := {row.exchange1, row.exchange2} - known:
+        raise Refused(404, f"id: {', '.join(sorted(missing))} is no exchange of this desk any more")
     start_us = int((row.started_at - AROUND).timestamp() * 1e6)
     end_us = int(((row.closed_at or timezone.now()) + AROUND).timestamp() * 1e6)
     end_us = min(end_us, start_us + MAX_TICKS_S * 1_000_000)

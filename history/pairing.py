@@ -12,6 +12,7 @@ import polars as pl
 
 from history.legs import Leg, leg_of
 from markets.config import MarketConfig
+from markets.fee_book import Fees
 from realtime.bands import LOWER, UPPER, WINDOW
 from realtime.points import POINT_COLUMNS
 
@@ -68,13 +69,13 @@ class Terms:
         The tolerance is that of the exchange pair, whichever way round, charted or not; with `any_age` a
         quote counts for as long as its line lives, as it does for the scanner.
         """
-        fees = {e.key: e.taker_fee_bps / 10_000 for e in config.exchanges}
+        fees = Fees(config)
         tolerances = {frozenset((pair.exchange1, pair.exchange2)): pair.tolerance_ms for pair in config.pairs}
         tolerance = tolerances.get(frozenset((exchange1, exchange2)), DEFAULT_TOLERANCE_MS)
         return cls(
             symbol, exchange1, exchange2,
             None if any_age else tolerance,
-            fees[exchange1], fees[exchange2],
+            fees.taker(exchange1, symbol), fees.taker(exchange2, symbol),
             leg_of(config, symbol, exchange1), leg_of(config, symbol, exchange2),
         )  # fmt: skip
 

@@ -70,6 +70,23 @@ class ExchangeConfig(Struct, frozen=True):
         return f"ExchangeConfig({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
 
 
+class FeeRule(Struct, frozen=True):
+    """Fees of some of an exchange's markets, valid today; `markets.fee_book` says which rule holds.
+
+    In basis points, or with `times` as multiples of what the exchange costs otherwise. `symbols` is a list
+    of names and patterns; of what the exchange itself `said`, the one market's symbol.
+    """
+
+    exchange: str
+    symbols: str
+    taker: float
+    maker: float
+    source: str
+    times: bool = False
+    said: bool = False
+    known: bool = True
+
+
 class InstrumentConfig(Struct, frozen=True, gc=False):
     """One symbol to collect on one venue, under the venue's own name for it.
 
@@ -192,7 +209,7 @@ class FilterConfig(Struct, frozen=True):
     min_size: float | None = None
     wallets_open: bool = False  # require both wallets open, not merely not closed
     charted: bool = True
-    symbols: str = ""  # names and patterns, see markets.selection.matcher
+    symbols: str = ""  # names and patterns, see markets.names
     quote: str = ""
     pairs: frozenset[tuple[str, str]] = frozenset()  # (exchange1, exchange2); empty: every enabled pair
     min_volume: float | None = None
@@ -223,6 +240,7 @@ class MarketConfig(Struct, frozen=True):
     wallets: dict[tuple[str, str], tuple[NetworkConfig, ...]] = {}
     identities: tuple[IdentityConfig, ...] = ()
     gates: GateTerms = GateTerms()
+    fee_rules: tuple[FeeRule, ...] = ()  # the one that goes first first; ask markets.fee_book.Fees
 
 
 class Diff(Struct, Generic[T], frozen=True):

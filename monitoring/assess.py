@@ -299,10 +299,11 @@ def _upkeep(now: Observed, limits: Limits) -> Iterator[Finding]:
     for run in now.runs:
         late_s = _late_s(run, now.at_us)
         limit_s = limits.maintenance_late_times * run.due_every_s
-        if run.state in ("failed", "died"):
+        if run.state in ("failed", "died", "partial"):
+            went = "was done in part" if run.state == "partial" else "failed"
             yield Finding(
                 "maintenance_late", run.job, "warning", run.tried_us,
-                f"{run.job} failed: {run.error or 'the process ended before it did'}",
+                f"{run.job} {went}: {run.error or 'the process ended before it did'}",
                 "It is tried again when it is next due. The admin shows every run and starts one at once.",
                 round(late_s, 0), limit_s,
             )  # fmt: skip

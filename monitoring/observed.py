@@ -44,7 +44,7 @@ class LastRun(Struct, frozen=True):
     """
 
     job: str
-    state: str  # running, done, stopped, failed, died
+    state: str  # running, done, partial, stopped, failed, died
     tried_us: int
     done_us: int | None
     due_every_s: float

@@ -122,7 +122,7 @@ def _maintenance(kind: Kind, job: str, table: str) -> LastRun:
 def _sync(job: str, sync: CatalogueSync | WalletSync, every_s: float) -> LastRun:
     return LastRun(
         job=job,
-        state="failed" if sync.error else "done",
+        state="partial" if sync.in_part else "failed" if sync.error else "done",
         tried_us=_us(sync.tried_at) or 0,
         done_us=_us(sync.synced_at),
         due_every_s=every_s,

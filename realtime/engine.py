@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from markets.config import ListingConfig, MarketConfig, Opportunity
 from markets.events import Quote, StreamState
+from markets.fee_book import Fees
 from markets.selection import listed
 from realtime.bands import RollingBands
 from realtime.pairing import NEVER, Charts, Legs, Routes, pair
@@ -247,7 +248,7 @@ class SpreadEngine:
         names = self._set_legs(config)
         wanted = {o.id: o for o in config.opportunities}
         self._charts = {id: chart for id, chart in self._charts.items() if id in wanted}
-        fees = {e.key: e.taker_fee_bps / 10_000 for e in config.exchanges}
+        fees = Fees(config)
         for id, opportunity in wanted.items():
             sides = opportunity.exchange1, opportunity.exchange2
             legs = [self._legs[names[exchange, opportunity.symbol]] for exchange in sides]
@@ -288,12 +289,15 @@ class SpreadEngine:
         self._converted = [leg for leg in self._legs.values() if leg.needs]
         return names
 
-    def _set_chart(self, id: str, opportunity: Opportunity, legs: list[_Leg], fees: dict[str, float]) -> None:
+    def _set_chart(self, id: str, opportunity: Opportunity, legs: list[_Leg], fees: Fees) -> None:
         chart = self._charts.get(id)
         if chart is None:
             chart = self._charts[id] = _Chart(PointRing(self._window_points))
         chart.leg1, chart.leg2 = legs
-        chart.set_terms(opportunity, fees[opportunity.exchange1], fees[opportunity.exchange2])
+        one, two = (
+            fees.taker(key, opportunity.symbol) for key in (opportunity.exchange1, opportunity.exchange2)
+        )
+        chart.set_terms(opportunity, one, two)
 
     def _route(self) -> None:
         """Rebuild the index from an instrument to the charts its quotes touch."""

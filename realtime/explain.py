@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import Struct
 
 from markets.config import FilterConfig
+from markets.fee_book import Fees
 from realtime import freshness, gates, wording
 from realtime.directions import Direction, fee_factor
 from realtime.gates import Evidence, Facts, Gate, LegSeen, Seen
@@ -114,9 +115,10 @@ def _directions(table: ScanTable, row: int, now_mono_ns: int) -> list[Direction]
     one, two = market[int(table.leg1[row])], market[int(table.leg2[row])]
     for leg in market.values():
         leg.market = Market(tuple(market.values()))
-    fees = {exchange.key: exchange.taker_fee_bps / 10_000 for exchange in table.config.exchanges}
+    fees = Fees(table.config)
+    taker = {leg.exchange: fees.taker(leg.exchange, leg.listing.symbol) for leg in (one, two)}
     return [
-        Direction(row, pair, buy, sell, fee_factor(fees[buy.exchange], fees[sell.exchange]))
+        Direction(row, pair, buy, sell, fee_factor(taker[buy.exchange], taker[sell.exchange]))
         for buy, sell in ((two, one), (one, two))
     ]
 

@@ -13,7 +13,6 @@ Plain Python and numpy, no Django. The words are English; pages show the gates' 
 language.
 """
 
-from collections.abc import Mapping
 from functools import lru_cache
 from math import isnan
 from typing import Any, Final, Literal
@@ -22,7 +21,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from markets.config import ExchangeConfig, GateTerms, ListingConfig, MarketConfig
+from markets.config import GateTerms, ListingConfig, MarketConfig
+from markets.fee_book import Fees
 from markets.selection import ScanPair
 from realtime import freshness, wallets, wording
 from realtime.identity import FAIL, PASS
@@ -199,7 +199,7 @@ class Facts:
 
     def __init__(self, config: MarketConfig) -> None:
         self.terms = config.gates
-        self._exchanges: Mapping[str, ExchangeConfig] = {each.key: each for each in config.exchanges}
+        self._fees = Fees(config)
         self._wallets = config.wallets
         self._of_listing: dict[tuple[str, str], int] = {}
         self._same: dict[int, int] = {}
@@ -215,7 +215,7 @@ class Facts:
         bits = self._of_listing.get(key)
         if bits is None:
             bits = bit("status", "pass" if listing.active else "fail")
-            bits |= bit("fees", "pass" if self._exchanges[listing.exchange].fees_known else "fail")
+            bits |= bit("fees", "pass" if self._fees.of(listing.exchange, listing.symbol).known else "fail")
             bits |= bit("volume", self._volume_verdict(listing))
             self._of_listing[key] = bits
         return bits
@@ -239,13 +239,13 @@ class Facts:
 
     def fees(self, *legs: ListingConfig) -> Gate:
         """Whether the taker fees of both accounts are known for today."""
-        rows = [self._exchanges[leg.exchange] for leg in legs]
-        missing = [row for row in rows if not row.fees_known]
-        value = ", ".join(f"{row.key} {wording.share(row.taker_fee_bps)} bps" for row in rows)
-        words = "; ".join(f"{row.key}: {row.fee_source}, so its fee is a guess" for row in missing)
+        rows = [(leg.exchange, self._fees.of(leg.exchange, leg.symbol)) for leg in legs]
+        missing = [(key, fee) for key, fee in rows if not fee.known]
+        value = ", ".join(f"{key} {wording.share(fee.taker_bps)} bps" for key, fee in rows)
+        words = "; ".join(f"{key}: {fee.source}, so its fee is a guess" for key, fee in missing)
         words = words or "taker fees: " + "; ".join(
-            f"{row.key} {wording.share(row.taker_fee_bps)} bps{f', {row.fee_source}' * bool(row.fee_source)}"
-            for row in rows
+            f"{key} {wording.share(fee.taker_bps)} bps{f', {fee.source}' * bool(fee.source)}"
+            for key, fee in rows
         )
         return Gate("fees", value, "known for today", "fail" if missing else "pass", words)
 

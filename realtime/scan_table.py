@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from markets.config import MarketConfig
+from markets.fee_book import Fees
 from markets.selection import ScanPair, scan_pairs
 from realtime import freshness, gates
 from realtime.scan_wire import LEG_ROW, PAIR_ROW, Rows, ShardScan
@@ -111,9 +112,15 @@ class ScanTable:
 
     def _fee_factors(self) -> tuple[Floats, Floats]:
         """Of every row: what 12 and 21 keep of sell bid / buy ask, in bps."""
-        fees = {row.key: row.taker_fee_bps / 10_000 for row in self.config.exchanges}
-        fee = np.array([fees.get(key, np.nan) for key in self.exchanges], float)
-        fee1, fee2 = fee[self.exchange1], fee[self.exchange2]
+        fees, known = Fees(self.config), {row.key for row in self.config.exchanges}
+        fee = np.array(
+            [
+                fees.taker(leg.exchange, leg.symbol) if leg.exchange in known else np.nan
+                for leg in self.listings
+            ],
+            float,
+        )
+        fee1, fee2 = fee[self.leg1], fee[self.leg2]
         return (1 - fee1) / (1 + fee2) * 10_000, (1 - fee2) / (1 + fee1) * 10_000
 
     def _gates_beforehand(self) -> tuple[gates.Bits, gates.Bits]:

@@ -10,6 +10,7 @@ from collectors.channel import Channel
 from collectors.sinks import EmitDerived
 from markets.config import MarketConfig, Shard
 from markets.events import Quote, SinkEvent, SpreadPoints, StreamState
+from markets.fee_book import Fees
 from realtime.engine import SpreadEngine
 from realtime.lifecycle import opportunity_events
 from realtime.publisher import FLUSH_EVERY_S, Publisher
@@ -37,7 +38,7 @@ class RealtimeSink:
         self._emit = emit
         self._engine = SpreadEngine()
         self._scanner = Scanner()
-        self._fees: dict[str, float] = {}
+        self._fees: Fees | None = None
         self._publisher = Publisher(shard)
         self._scan_publisher = ScanPublisher(shard, self._scanner)
         self._handled: Quote | StreamState | None = None
@@ -51,7 +52,7 @@ class RealtimeSink:
         if self._scanner.configure(config, self._shard.owns, *_now()):
             self._emit_episodes()
             self._scan_publisher.configure(config.revision)
-        self._fees = {e.key: e.taker_fee_bps / 10_000 for e in config.exchanges}
+        self._fees = Fees(config)
         self._publisher.keep_only(frozenset(o.id for o in owned))
 
     async def run(self) -> None:
@@ -137,7 +138,7 @@ class RealtimeSink:
 
     def _emit_episodes(self) -> None:
         episodes = self._scanner.lifecycle.take()
-        for event in opportunity_events(episodes, self._fees):
+        for event in opportunity_events(episodes, self._fees or {}):
             self._emit(event)
         for episode in episodes:
             self._emit(episode)

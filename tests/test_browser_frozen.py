@@ -179,7 +179,9 @@ async def test_the_health_page_claims_nothing_over_a_dead_link_and_comes_back(
         task.cancel()
 
 
-@pytest.mark.parametrize("path", ["/opportunities", "/opportunities/statistics", f"/opportunities/explain?id={BTC}"])
+@pytest.mark.parametrize(
+    "path", ["/opportunities", "/opportunities/statistics", f"/opportunities/explain?id={BTC}"]
+)
 async def test_a_page_without_a_socket_says_so_too(page: Page, wire: Link, path: str) -> None:
     await page.goto(wire.url + path)
     await words(page, "connected")

@@ -19,6 +19,7 @@ export const STATES = {
   done: gettext("done"),
   stopped: gettext("stopped"),
   failed: gettext("failed"),
+  partial: gettext("in part"),
   died: gettext("died"),
   unknown: gettext("unknown"),
 };
