@@ -22,6 +22,7 @@ from markets import gates_admin, identity_admin  # noqa: F401 - their pages are 
 from markets.config_admin import SwitchAdmin
 from markets.gates_admin import FeeScheduleInline
 from markets.models import Exchange, ExchangePair, Instrument, OpportunityFilter, Symbol
+from markets.names import hints
 from markets.selection import FilterRow
 from markets.selectors import (
     count_selected,
@@ -87,6 +88,8 @@ class ExchangeAdmin(SwitchAdmin):
         sync = getattr(row, "wallet_sync", None)
         if sync is None:
             return _("○ unknown: never asked")
+        if sync.in_part:
+            return _("▲ in part: %(error)s") % {"error": sync.error}
         if sync.error:
             return _("■ failed: %(error)s") % {"error": sync.error}
         if not sync.networks:
@@ -109,9 +112,12 @@ class ExchangeAdmin(SwitchAdmin):
 
     @admin.display(description=_("sync error"))
     def sync_error(self, row: Exchange) -> Any:
-        """Why the last try failed; empty when it did not."""
+        """Why the last try failed, what of the answer could not be had, which markets share a name."""
         sync = getattr(row, "catalogue_sync", None)
-        return sync.error if sync else ""
+        if sync is None:
+            return ""
+        error = gettext("in part: %(error)s") % {"error": sync.error} if sync.in_part else sync.error
+        return "; ".join(filter(None, (error, sync.remarks)))
 
 
 @admin.register(Symbol)
@@ -143,19 +149,20 @@ class InstrumentAdmin(SwitchAdmin):
     """What exchanges list; the catalogue sync writes all of it but the operator's switch and alias."""
 
     list_display = (
-        "native_id", "exchange", "symbol", "alias", "enabled", "active", "status", "tick", "lot", "notional",
-        "volume", "synced_at", "delisted_at",
+        "native_id", "exchange", "symbol", "alias", "enabled", "active", "state", "tick", "lot", "notional",
+        "volume", "own_fee", "synced_at", "delisted_at",
     )  # fmt: skip
     list_filter = (
         "exchange", "enabled", "active", ("counts_as", admin.EmptyFieldListFilter),
+        ("set_aside", admin.EmptyFieldListFilter), ("own_taker_fee", admin.EmptyFieldListFilter),
         ("delisted_at", admin.EmptyFieldListFilter), "symbol__enabled", "kind",
     )  # fmt: skip
     list_select_related = ("exchange", "symbol", "counts_as")
     autocomplete_fields = ("counts_as",)
     search_fields = ("native_id", "symbol__name")
     fields = (
-        "exchange", "symbol", "kind", "native_id", "enabled", "counts_as", "multiplier", "active", "status",
-        "tick", "lot", "notional", "volume", "synced_at", "delisted_at",
+        "exchange", "symbol", "kind", "native_id", "enabled", "counts_as", "multiplier", "active", "state",
+        "tick", "lot", "notional", "volume", "own_fee", "synced_at", "delisted_at",
     )  # fmt: skip
     readonly_fields = tuple(name for name in fields if name not in ("enabled", "counts_as", "multiplier"))
 
@@ -181,8 +188,28 @@ class InstrumentAdmin(SwitchAdmin):
 
     @admin.display(description=_("24 h volume"), ordering="quote_volume_24h")
     def volume(self, row: Instrument) -> str:
-        """In whole quote currency, with separators."""
-        return "–" if row.quote_volume_24h is None else f"{row.quote_volume_24h:,.0f} {row.symbol.quote}"
+        """In whole quote currency, with separators, and its age when the last sync did not say it."""
+        if row.quote_volume_24h is None:
+            return "–"
+        text = f"{row.quote_volume_24h:,.0f} {row.symbol.quote}"
+        if row.volume_at is None:
+            return text
+        return gettext("%(volume)s, %(age)s old") % {"volume": text, "age": timesince(row.volume_at, depth=1)}
+
+    @admin.display(description=_("status"), ordering="status")
+    def state(self, row: Instrument) -> str:
+        """The exchange's own word, and why it is not what is compared under its name."""
+        return "; ".join(filter(None, (row.status, row.set_aside)))
+
+    @admin.display(description=_("own fee"), ordering="own_taker_fee")
+    def own_fee(self, row: Instrument) -> str:
+        """What the exchange says this market costs, where that is not its usual fee, and since when."""
+        if row.own_taker_fee is None or row.own_maker_fee is None:
+            return "–"
+        rates = f"{row.own_taker_fee.normalize():f} / {row.own_maker_fee.normalize():f}"
+        text = gettext("%(rates)s × yours") if row.own_fee_times else gettext("%(rates)s bps")
+        since = f", {row.own_fee_since:%Y-%m-%d}" if row.own_fee_since else ""
+        return text % {"rates": rates} + since
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Only exchanges list instruments."""
@@ -234,7 +261,7 @@ class OpportunityFilterForm(forms.ModelForm):  # type: ignore[type-arg]  # no ge
         return FilterRow(
             id=self.instance.pk or 0,
             symbols=data["symbols"],
-            quote=data["quote"].strip().upper(),
+            quote=data["quote"].strip(),
             pairs=frozenset(pair.pk for pair in data["pairs"]),
             min_volume=data["min_volume"],
             max_volume=data["max_volume"],
@@ -308,7 +335,8 @@ class OpportunityFilterAdmin(SwitchAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Save, then say how many opportunities the filter selects now."""
         super().save_related(request, form, formsets, change)
-        self.message_user(request, form.in_words(), messages.INFO)
+        level = messages.INFO if form.selected else messages.WARNING
+        self.message_user(request, " ".join((form.in_words(), *hints(form.instance.symbols))), level)
 
     @admin.display(description=_("selects"))
     def selects(self, row: OpportunityFilter) -> int:
