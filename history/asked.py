@@ -11,7 +11,7 @@ from django.conf import settings
 from history.reader import LakeReader
 from history.times import asked_time
 from markets.config import MarketConfig
-from realtime.guard import Refused, plain
+from realtime.guard import Refused, exchange_of, plain, symbol_of
 
 DEFAULT_RANGE_US: Final = 3_600_000_000
 MIN_POINTS: Final = 10
@@ -75,29 +75,22 @@ def required(query: Mapping[str, str], *names: str) -> list[str]:
 
 def exchange_named(config: MarketConfig, text: str, parameter: str) -> str:
     """The key of an exchange named in any spelling. Raises Refused (404) with those there are."""
-    for exchange in config.exchanges:
-        if plain(text) in (plain(exchange.key), plain(exchange.name)):
-            return exchange.key
-    there = ", ".join(exchange.key for exchange in config.exchanges) or "none; run `manage.py seed`"
-    raise Refused(404, f"{parameter}: there is no exchange {text!r}; there are: {there}")
+    return exchange_of(((row.key, row.name) for row in config.exchanges), text, parameter)
 
 
 def symbol_named(config: MarketConfig, reader: LakeReader, text: str) -> str:
-    """A symbol named in any spelling, if it is configured or was recorded of late.
+    """A symbol named exactly, else in any spelling, if it is configured or was recorded of late.
 
-    Raises Refused (404) with those that are near in name. Reads the lake for what is not configured.
+    Raises Refused: 404 with those that are near in name, 400 where it may be several. Reads the lake for
+    what is not configured under exactly that name.
     """
     configured = {i.symbol for i in config.instruments} | {o.symbol for o in config.opportunities}
-    if found := _spelled(text, configured):
+    if text in configured or ("/" not in text and symbol_of(configured, text)):
+        return symbol_of(configured, text) or text
+    there = configured | _recorded_of_late(reader)
+    if found := symbol_of(there, text):
         return found
-    recorded = _recorded_of_late(reader)
-    if found := _spelled(text, recorded):
-        return found
-    raise Refused(404, f"symbol: nothing was recorded of {text!r}; {_near(text, configured | recorded)}")
-
-
-def _spelled(text: str, names: Iterable[str]) -> str | None:
-    return next((name for name in names if plain(name) == plain(text)), None)
+    raise Refused(404, f"symbol: nothing was recorded of {text!r}; {_near(text, there)}")
 
 
 def _recorded_of_late(reader: LakeReader) -> set[str]:

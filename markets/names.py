@@ -19,7 +19,7 @@ from msgspec import Struct
 _WORD = re.compile(r'(!?)(?:"((?:[^"]|"")*)"|([^\s,;"]+))')
 _ENTRY = re.compile(rf'(?P<between>[\s,;]*)(?P<word>{_WORD.pattern}(?=[\s,;]|$)|!?"[^\n]*|[^\s,;]+|$)')
 _GAP = re.compile(r"[,;]\s*[,;][\s,;]*")
-_ITEM = re.compile(r'"(?:[^"]|"")*"|[^,]+')
+_ITEM = re.compile(r'\s*"(?:[^"]|"")*"\s*|[^,]+')
 _WILD = re.compile(r"[*?\[]")
 _NOT_SPELLED = str.maketrans("", "", "/-_")
 
@@ -159,11 +159,18 @@ def _problem(name: str, exact: bool) -> str:
         return 'one “!” excludes; a name that begins with it stands in quotes: "!X/USDT"'
     if slashes > 1 or (slashes and (name[0] == "/" or name[-1] == "/")):
         return "no symbol is called that: one looks like BTC/USDT, a pattern like ETH/* or *3L/*"
-    if not slashes and not (wild and ("*" in name or _WILD.search(name[1:-1]))):
-        return f"a symbol has two parts: write {name}/USDT or {name}/*"
     if wild and "(?!)" in translate(folded(name)):
         return "nothing is between these brackets: write the letters it may be, like [0-9]"
     return ""
+
+
+def hints(text: str) -> list[str]:
+    """What of a list of names is most likely not meant, entry by entry, though it may be written."""
+    return [
+        f"“{word.written}”: a symbol has two parts, write {word.name}/USDT or {word.name}/*"
+        for word in words(text)
+        if not word.problem and not re.search(r"[/*?\[]", word.name)
+    ]
 
 
 def problems(text: str) -> list[str]:
@@ -253,7 +260,7 @@ def specificity(word: Word) -> int:
 
 def searcher(text: str) -> Callable[[str], bool]:
     """What a search box finds: every word is in the name in any case; a quoted one exactly as written."""
-    wanted = list(_searched(text))
+    wanted = list(searched(text))
 
     def finds(name: str) -> bool:
         exact, loosely = same_letters(name), f"{folded(name)} {folded(name.replace('/', ''))}"
@@ -262,6 +269,7 @@ def searcher(text: str) -> Callable[[str], bool]:
     return finds
 
 
-def _searched(text: str) -> Iterator[tuple[bool, str]]:
+def searched(text: str) -> Iterator[tuple[bool, str]]:
+    """The words of a search, each with whether it is literal; others are without upper and lower case."""
     for part in re.finditer(r'"([^"]*)"|(\S+)', text):
         yield (True, same_letters(part[1])) if part[1] else (False, folded(part[2] or ""))

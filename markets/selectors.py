@@ -241,14 +241,13 @@ def said_fees() -> list[FeeRule]:
     )  # fmt: skip
     believed_from = timezone.now() - SAID_BELIEVED
     rules = []
-    for exchange, symbol, taker, maker, times, since, synced_at in rows:
+    for exchange, symbol, said_taker, said_maker, times, since, synced_at in rows:
         fresh = synced_at is not None and synced_at >= believed_from
-        source = f"{taker.normalize():f} times" if times else "as the exchange says"
+        taker, maker = float(said_taker or 0), float(said_maker or 0)  # neither is null here
+        source = f"{taker:g} times" if times else "as the exchange says"
         source += f" since {since:%Y-%m-%d}" * (since is not None and not times)
         source += "" if fresh else f", last on {synced_at:%Y-%m-%d}"
-        rules.append(
-            FeeRule(intern(exchange), intern(symbol), float(taker), float(maker), source, times, True, fresh)
-        )
+        rules.append(FeeRule(intern(exchange), intern(symbol), taker, maker, source, times, True, fresh))
     return rules
 
 

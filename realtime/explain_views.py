@@ -7,8 +7,6 @@ from typing import Any, Final
 import msgspec
 from channels.db import database_sync_to_async
 from django.contrib.auth.decorators import login_required
-from django.db.models import CharField, F, Func, QuerySet, Value
-from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -23,7 +21,7 @@ from markets.models import Exchange, Symbol
 from realtime import wording
 from realtime.explain import DirectionFacts, Explanation, LegFacts, explain
 from realtime.gates import GATES, Gate
-from realtime.guard import Refused, api, plain
+from realtime.guard import Refused, api, exchange_of, symbol_of
 from realtime.hub import process_hub
 from realtime.obstacles import Obstacle, obstacles
 from realtime.scan_hub import process_scan_hub
@@ -141,28 +139,17 @@ def _asked(request: HttpRequest) -> Asked:
 
 
 def _exchange(name: str, text: str) -> Exchange:
-    rows = list(Exchange.objects.order_by("key"))
-    for row in rows:
-        if plain(text) in (plain(row.key), plain(row.name)):
-            return row
-    there = ", ".join(row.key for row in rows)
-    raise Refused(404, f"{name}: there is no exchange {text!r}; there are: {there}")
+    rows = {row.key: row for row in Exchange.objects.order_by("key")}
+    return rows[exchange_of(((row.key, row.name) for row in rows.values()), text, name)]
 
 
 def _symbol(text: str) -> Symbol:
-    named: QuerySet[Symbol] = Symbol.objects.filter(name=text.upper())
-    row = named.first() or _spelled_alike(text).order_by("-enabled", "name").first()
-    if row is None:
+    name = symbol_of(Symbol.objects.values_list("name", flat=True), text)
+    if name is None:
         raise Refused(
             404, f"symbol: no exchange lists {text!r}; write it like BTC/USDT, as the admin lists it"
         )
-    return row
-
-
-def _spelled_alike(text: str) -> QuerySet[Symbol]:
-    """The symbols that `realtime.guard.plain` makes the same of."""
-    spelled = Func(Lower(F("name")), Value("/-_"), Value(""), function="TRANSLATE", output_field=CharField())
-    return Symbol.objects.alias(plain=spelled).filter(plain=plain(text))
+    return Symbol.objects.get(name=name)
 
 
 async def _found(asked: Asked) -> Explanation | NotScanned:

@@ -1,10 +1,10 @@
 """What the JSON APIs share: who may ask, how they refuse, and how names may be spelled."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from difflib import get_close_matches
 from functools import wraps
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 from unicodedata import category
 
 from django.db import DatabaseError, DataError
@@ -13,9 +13,9 @@ from django.http.response import HttpResponseBase
 from redis.exceptions import RedisError
 
 from markets.config import InvalidConfig
+from markets.names import AmbiguousName, loose, resolve
 
 View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]
-_NOT_SPELLED: Final = str.maketrans("", "", "/-_")
 
 
 class Refused(Exception):
@@ -93,6 +93,28 @@ def _check_parameters(request: HttpRequest, known: tuple[str, ...]) -> None:
             raise Refused(400, f"{name}: it is given {len(values)} times; give it once")
 
 
-def plain(name: str) -> str:
-    """`BTC/USDT`, `btc-usdt` and `BTCUSDT` are one symbol, `Binance` and `binance` one exchange."""
-    return name.translate(_NOT_SPELLED).lower()
+plain = loose
+
+
+def symbol_of(names: Iterable[str], text: str, parameter: str = "symbol") -> str | None:
+    """The one of `names` a request means (markets.names), None when there is none so called.
+
+    Raises Refused when it may be several: none is chosen.
+    """
+    try:
+        return resolve(text, names)
+    except AmbiguousName as problem:
+        raise Refused(400, f"{parameter}: {problem}") from None
+
+
+def exchange_of(exchanges: Iterable[tuple[str, str]], text: str, parameter: str) -> str:
+    """The key of the exchange a request means in any spelling, of `exchanges` as key and name.
+
+    Raises Refused with those there are.
+    """
+    there = list(exchanges)
+    for key, name in there:
+        if plain(text) in (plain(key), plain(name)):
+            return key
+    known = ", ".join(key for key, _name in there) or "none; run `manage.py seed`"
+    raise Refused(404, f"{parameter}: there is no exchange {text!r}; there are: {known}")

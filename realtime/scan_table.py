@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from markets.config import MarketConfig
 from markets.fee_book import Fees
+from markets.names import folded, searcher
 from markets.selection import ScanPair, scan_pairs
 from realtime import freshness, gates
 from realtime.scan_wire import LEG_ROW, PAIR_ROW, Rows, ShardScan
@@ -343,13 +344,12 @@ def _selected(table: ScanTable, query: Query) -> Bools:
 
 def _symbols_named(table: ScanTable, query: Query) -> Bools:
     """Every word of the search is in the symbol; rows of one symbol stand together."""
-    words = query.search.upper().split()
+    finds, quote = searcher(query.search), folded(query.quote)
     named: dict[str, bool] = {}
     for pair in table.pairs:
         if pair.symbol not in named:
-            text = f"{pair.symbol} {pair.symbol.replace('/', '')}"
-            quoted = query.quote in ("", gates.quote_of(pair.symbol))
-            named[pair.symbol] = quoted and all(word in text for word in words)
+            quoted = quote in ("", folded(gates.quote_of(pair.symbol)))
+            named[pair.symbol] = quoted and finds(pair.symbol)
     return np.array([named[pair.symbol] for pair in table.pairs], bool)
 
 

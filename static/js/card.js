@@ -64,11 +64,12 @@ export class Card {
     this.#part(".value").title = translate("bid %(first)s / bid %(second)s − 1", { first, second });
   }
 
-  /** Whether every word of the search is in the symbol or a venue's name. */
+  /** Whether every word of the search is in the symbol or a venue's name; in quotes, in the symbol exactly as written. */
   matches(search) {
     const { symbol } = this.chart;
-    const words = `${symbol} ${symbol.replace("/", "")} ${this.names.join(" ")}`.toLowerCase();
-    return search.toLowerCase().split(/\s+/).every((word) => words.includes(word));
+    const words = `${symbol} ${symbol.replace("/", "")} ${this.names.join(" ")}`.normalize().toLowerCase();
+    const asked = search.normalize().match(/"[^"]*"|\S+/g) ?? [];
+    return asked.every((word) => (/^".+"$/.test(word) ? symbol.includes(word.slice(1, -1)) : words.includes(word.toLowerCase())));
   }
 
   /** Write the newest values; the filter's `thresholds` decide the "passes" mark. */

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,6 +21,7 @@ from history.replay import LEAD_IN_US, Replay, between, computable
 from history.replay_output import Lines, Output, Store
 from history.times import parse_time, shown_time
 from markets.config import InvalidConfig, MarketConfig
+from markets.names import AmbiguousName, Spellings, comma_separated
 from markets.selectors import load_config
 from simulator.server import MAX_SPEED, Simulator
 from simulator.serving import serve
@@ -134,7 +135,9 @@ class Command(BaseCommand):
         reader = LakeReader(lake)
         recorded = Recorded(reader, frozenset())
         start_us, end_us = _range(recorded, lake, options["start_us"], options["end_us"])
-        market = LakeMarket(reader, start_us, end_us, _names(options["symbols"]) or None)
+        market = LakeMarket(
+            reader, start_us, end_us, _recorded_names(reader, options["symbols"], start_us, end_us) or None
+        )
         if not market.first():
             raise CommandError("no quotes with sizes are there to be played; see --symbols, --from and --to")
         speed = options["speed"] or MAX_SPEED
@@ -217,18 +220,29 @@ def _symbols(config: MarketConfig, asked: str) -> frozenset[str]:
     there = computable(config)
     if not there:
         raise CommandError("no enabled filter selects an opportunity, so there is nothing to compute")
-    by_letters = {symbol.replace("/", ""): symbol for symbol in there}
-    names = _names(asked)
-    found = {name: by_letters.get(name.replace("/", "")) for name in names}
-    if missing := [name for name, symbol in found.items() if symbol is None]:
-        raise CommandError(
-            f"--symbols: no filter selects {', '.join(missing)} now; there are {', '.join(sorted(there))}"
-        )
-    return frozenset(symbol for symbol in found.values() if symbol) or there
+    return frozenset(_resolved(comma_separated(asked), there, "no filter selects %s now")) or there
 
 
-def _names(asked: str) -> list[str]:
-    return [name.strip().upper() for name in asked.split(",") if name.strip()]
+def _recorded_names(reader: LakeReader, asked: str, start_us: int, end_us: int) -> list[str]:
+    """The symbols asked for as they were recorded, in a fixed order; empty for all."""
+    names = comma_separated(asked)
+    if not names:
+        return []
+    there = reader.snapshot("quotes").symbols(start_us=start_us, end_us=end_us)
+    return sorted(_resolved(names, there, "nothing was recorded then of %s"))
+
+
+def _resolved(names: list[str], there: Collection[str], missing: str) -> set[str]:
+    """What the names mean. Raises CommandError for one that means nothing, or several."""
+    called = Spellings(there)
+    try:
+        found = {name: called.resolve(name) for name in names}
+    except AmbiguousName as problem:
+        raise CommandError(f"--symbols: {problem}") from None
+    if unknown := [name for name, symbol in found.items() if symbol is None]:
+        words = missing % ", ".join(unknown)
+        raise CommandError(f"--symbols: {words}; there are {', '.join(sorted(there))}")
+    return {symbol for symbol in found.values() if symbol}
 
 
 def _range(recorded: Recorded, lake: Lake, start_us: int | None, end_us: int | None) -> tuple[int, int]:
