@@ -427,6 +427,12 @@ def tables(value: Any) -> list[dict[str, Any]]:
     return [table(row) for row in value]
 
 
+def books(value: Any) -> list[dict[str, Any]]:
+    """The rows of a quote push; what is no row, and no rows at all, is a book without sides."""
+    rows = value if isinstance(value, list) and value else [None]
+    return [row if isinstance(row, dict) else {} for row in rows]
+
+
 def level(side: Any, depth: int = 0) -> tuple[Any, Any]:
     """Price and size of a level of a side as it came; both None where the side is empty."""
     row = side[depth] if isinstance(side, list) and len(side) > depth else None
