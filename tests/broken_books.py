@@ -80,6 +80,8 @@ def quote_with(exchange: str, **values: Any) -> str | bytes:
     for name, value in sorted(values.items(), key=lambda item: item[0] == "book"):  # the others are inside it
         if name in _PLACES[exchange]:
             put(frame, _PLACES[exchange][name], value)
+    if exchange == "bingx" and "time" in values and isinstance(frame["data"], dict):
+        del frame["data"]["T"]  # the book's own time: more than 5 s before the push it is frozen
     return wire(exchange, frame)
 
 
