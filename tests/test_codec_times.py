@@ -122,10 +122,14 @@ def test_mexc_takes_any_unit_too(ms: int) -> None:
 @pytest.mark.parametrize("name", ["sendTime", "version", "lastOrderCreateTime"])
 @pytest.mark.parametrize("value", ["abc", "", None, [], {}, True, -1, 1e30])
 def test_a_mexc_push_rendered_as_json_does_without_them(name: str, value: Any) -> None:
-    book = {"bidPrice": "101.5", "bidQuantity": "2", "askPrice": "101.6", "askQuantity": "3"}
-    push = {"channel": "spot@public.aggre.bookTicker.v3.api.pb@100ms@BTCUSDT", "symbol": "BTCUSDT"}
-    (push if name == "sendTime" else book)[name] = value  # type: ignore[assignment]
-    (quote,) = CODECS["mexc"](SYMBOLS).decode(json.dumps(push | {"publicAggreBookTicker": book}))
+    book: dict[str, Any] = {"bidPrice": "101.5", "bidQuantity": "2", "askPrice": "101.6", "askQuantity": "3"}
+    push: dict[str, Any] = {
+        "channel": "spot@public.aggre.bookTicker.v3.api.pb@100ms@BTCUSDT",
+        "symbol": "BTCUSDT",
+    }
+    holder: dict[str, Any] = push if name == "sendTime" else book
+    holder[name] = value
+    (quote,) = CODECS["mexc"](SYMBOLS).decode(json.dumps({**push, "publicAggreBookTicker": book}))
     assert (quote.bid, quote.ask) == (101.5, 101.6)  # type: ignore[union-attr]
 
 

@@ -410,7 +410,17 @@ def _text_id(value: Any) -> str | None:
     """A trade's id as text, None where there is none."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value) if abs(value) < LONGEST_TRADE_ID else None
-    return value if isinstance(value, str) and value.isprintable() and value else None
+    if not isinstance(value, str) or not value:
+        return None
+    return value if value.isascii() or _is_unicode(value) else None
+
+
+def _is_unicode(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which nothing can write
+        return False
+    return True
 
 
 def table(value: Any) -> dict[str, Any]:
