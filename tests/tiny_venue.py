@@ -14,7 +14,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from collectors.exchanges.base import Codec, Control, DataSheet, Topic
+from collectors.exchanges.base import Codec, Control, DataSheet, Decoded, Topic
 from collectors.feed import Feed
 from collectors.timing import Timing
 from collectors.turns import Turns
@@ -61,7 +61,7 @@ class TinyCodec(Codec):
     def ping(self, request_id: int) -> str | None:
         return json.dumps({"op": "ping"})
 
-    def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Quote | Trade]:
+    def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
         told = json.loads(frame)
         stamps = (told.get("ts"), received_ts_us, received_mono_ns)
         if "q" in told:

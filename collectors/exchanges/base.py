@@ -412,7 +412,17 @@ def _text_id(value: Any) -> str | None:
     """A trade's id as text, None where there is none."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value) if abs(value) < LONGEST_TRADE_ID else None
-    return value if isinstance(value, str) and value.isprintable() and value else None
+    if not isinstance(value, str) or not value:
+        return None
+    return value if value.isascii() or _is_unicode(value) else None
+
+
+def _is_unicode(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which nothing can write
+        return False
+    return True
 
 
 def table(value: Any) -> dict[str, Any]:
@@ -427,6 +437,12 @@ def tables(value: Any) -> list[dict[str, Any]]:
     if not isinstance(value, list) or not value:
         raise ValueError("no rows")
     return [table(row) for row in value]
+
+
+def books(value: Any) -> list[dict[str, Any]]:
+    """The rows of a quote push; what is no row, and no rows at all, is a book without sides."""
+    rows = value if isinstance(value, list) and value else [None]
+    return [row if isinstance(row, dict) else {} for row in rows]
 
 
 def level(side: Any, depth: int = 0) -> tuple[Any, Any]:

@@ -23,10 +23,10 @@ from collectors.exchanges.base import (
     Mark,
     Positive,
     Topic,
+    books,
     compact,
     plain_text,
     request_id,
-    table,
     tables,
     text,
 )
@@ -156,11 +156,12 @@ class BingX(Codec):
         """Spot sends one trade per frame, other markets a list; both are taken."""
         push = self.load(inflated(frame))
         name, _, kind = text(push.get("dataType")).partition("@")
-        if kind not in OURS:
-            return self.answer(frame)
         data = push.get("data")
+        if kind not in OURS or (not data and ("id" in push or push.get("code"))):
+            return self.answer(frame)
         events: list[Decoded] = []
-        for row in tables(data) if isinstance(data, list) else [table(data)]:
+        rows = data if isinstance(data, list) else [data]
+        for row in books(rows) if kind == QUOTES else tables(rows):
             native_id = self.known(row.get("s"), name)
             take = self._quote_of if kind == QUOTES else self._trade_of
             events += take(native_id, row, received_ts_us, received_mono_ns)

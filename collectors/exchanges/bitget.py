@@ -22,6 +22,7 @@ from collectors.exchanges.base import (
     Positive,
     Topic,
     UsualLevel,
+    books,
     compact,
     plain_text,
     table,
@@ -198,7 +199,8 @@ class Bitget(Codec):
             return self.skip("unknown_kind")
         is_history = push.get("action") == "snapshot"
         events: list[Decoded] = []
-        for row in tables(push.get("data")):
+        data = push.get("data")
+        for row in tables(data) if channel == TRADES else books(data):
             native_id = self.known(row.get("instId"), arg.get("instId"))
             events += self._row(channel, native_id, row, received_ts_us, received_mono_ns, is_history)
         return events

@@ -22,6 +22,7 @@ from collectors.exchanges.base import (
     Positive,
     Topic,
     UsualLevel,
+    books,
     compact,
     request_id,
     table,
@@ -182,7 +183,8 @@ class KuCoin(Codec):
         channel, _, native_id = text(push.get("topic")).partition(":")
         if channel not in OURS:
             return self.answer(frame)
-        data = table(push.get("data"))
+        data = push.get("data")
+        (data,) = [table(data)] if channel == TRADES else books([data])
         if channel == QUOTES:  # one level, which is not in a list
             bids, asks = [data.get("bids")], [data.get("asks")]
             return self.best(native_id, bids, asks, data.get("timestamp"), received_ts_us, received_mono_ns)

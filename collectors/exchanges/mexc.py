@@ -125,6 +125,9 @@ class Mexc(Codec):
             return events
         if not push.channel:
             return self.skip("malformed")
+        if ".bookTicker." in push.channel and native_id in self.symbols:
+            symbol = self.symbols[native_id]
+            return self.no_quote(symbol, "no_body", "its frame has no book", received_ts_us, received_mono_ns)
         ours = any(f".{name}." in push.channel for name in OURS)
         return self.skip("no_body" if ours else "unknown_kind")
 

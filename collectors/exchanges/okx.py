@@ -21,6 +21,7 @@ from collectors.exchanges.base import (
     Positive,
     Topic,
     UsualLevel,
+    books,
     compact,
     plain_text,
     request_id,
@@ -35,6 +36,7 @@ from markets.events import Quote, Side, Trade
 
 QUOTES, TICKERS, TRADES, ALL_TRADES = "bbo-tbt", "tickers", "trades", "trades-all"
 OURS = frozenset((QUOTES, TICKERS, TRADES, ALL_TRADES))
+TRADED = (TRADES, ALL_TRADES)
 CHANNEL = slice(19, 26)  # after `{"arg":{"channel":"`
 QUOTE, TICKER, TRADE = QUOTES, TICKERS, f'{TRADES}"'
 CLOSING_SOON = "64008"  # a notice about 60 s before a service upgrade
@@ -191,7 +193,8 @@ class Okx(Codec):
         if channel not in OURS or "event" in push:
             return self.answer(frame)
         events: list[Decoded] = []
-        for row in tables(push.get("data")):
+        data = push.get("data")
+        for row in tables(data) if channel in TRADED else books(data):
             native_id = self.known(row.get("instId"), arg.get("instId"))
             events += self._row(channel, native_id, row, received_ts_us, received_mono_ns)
         return events

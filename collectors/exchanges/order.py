@@ -7,6 +7,9 @@ RESTART: Final = 1
 
 REFUSED: Final = -1
 
+LARGEST: Final = 2**63
+"""No exchange counts so far: such an id is none."""
+
 RESYNC_AFTER: Final = 10
 """So many older ones in a row, none older than the one before, are a new beginning: ids or clocks start over,
 or the newest was nonsense. One that is merely late comes between newer ones."""
@@ -31,7 +34,7 @@ class Order:
 
         Told by the book's id (0: none), else by its time, else it is admitted.
         """
-        if update_id:
+        if 0 < update_id < LARGEST:
             newest, number = self.ids, update_id
         elif time_us is not None:
             newest, number = self.times, time_us
@@ -56,4 +59,4 @@ def update_id(value: object) -> int:
     """An update id on the wire, number or text; 0 for none, and for what is none."""
     if isinstance(value, str) and len(value) < 20 and value.isascii() and value.isdigit():
         value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63 else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < LARGEST else 0
