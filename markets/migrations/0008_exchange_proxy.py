@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('markets', '0004_filter_help'),
+        ('markets', '0005_catalogue_rows_and_fees_per_symbol'),
     ]
 
     operations = [
