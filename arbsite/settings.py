@@ -10,6 +10,7 @@ from django.utils.functional import SimpleLazyObject
 from arbsite import environment
 from arbsite.environment import BASE_DIR
 from arbsite.logs import logging_config
+from markets.proxies import proxy_problem
 
 django_stubs_ext.monkeypatch()  # lets `ModelAdmin[Exchange]` be written, as the type checker wants it
 
@@ -257,6 +258,12 @@ EXCHANGE_KEYS = {
     for name, value in env.ENVIRON.items()
     if name.startswith("EXCHANGE_KEYS_")
 }
+
+# The way out to exchanges, where it leads through a proxy (markets.proxies); an exchange may have its own.
+OUTBOUND_PROXY = env.str("OUTBOUND_PROXY", default="")
+OUTBOUND_NO_PROXY = tuple(env.list("OUTBOUND_NO_PROXY", default=[]))
+if OUTBOUND_PROXY and (problem := proxy_problem(OUTBOUND_PROXY)):
+    raise ImproperlyConfigured(f"OUTBOUND_PROXY: {problem}.")
 
 # Each sink gets its own bounded channel (collectors.sinks.Sink), so a slow one starves nobody. In this
 # order they hand on what they make: PostgreSQL keeps the episodes, the lake the points and opportunities.

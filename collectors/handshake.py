@@ -188,7 +188,7 @@ def _connection(url: str, config: ExchangeConfig, timeout_s: float) -> HTTPConne
     connection = make(parts.hostname, port, timeout=timeout_s)
     proxy = proxy_for(url, config.proxy, config.no_proxy)
     if proxy:
-        way_out = blocking_tunnel(proxy, parts.hostname, port, timeout_s * 0.45)  # before we stop waiting
+        way_out = blocking_tunnel(proxy, parts.hostname, port, timeout_s * 0.4)  # before we stop waiting
         way_out.settimeout(timeout_s)
         if secure:
             way_out = ssl.create_default_context().wrap_socket(way_out, server_hostname=parts.hostname)

@@ -23,6 +23,7 @@ from markets.config_admin import SwitchAdmin
 from markets.gates_admin import FeeScheduleInline
 from markets.models import Exchange, ExchangePair, Instrument, OpportunityFilter, Symbol
 from markets.names import hints
+from markets.proxies import HIDDEN, shown
 from markets.selection import FilterRow
 from markets.selectors import (
     count_selected,
@@ -31,6 +32,24 @@ from markets.selectors import (
     max_opportunities,
     todays_fees,
 )
+
+
+class ExchangeForm(forms.ModelForm):  # type: ignore[type-arg]
+    """An exchange; the credentials of its proxy are taken, and never shown again."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.proxy:
+            self.initial["proxy"] = shown(self.instance.proxy)
+
+    def clean_proxy(self) -> str:
+        """The stored address where what is shown was left as it is."""
+        text: str = self.cleaned_data["proxy"]
+        if self.instance.proxy and text == shown(self.instance.proxy):
+            return str(self.instance.proxy)
+        if HIDDEN in text:
+            raise forms.ValidationError(_("Enter the proxy's credentials again: they are not shown."))
+        return text
 
 
 @admin.register(Exchange)
@@ -55,9 +74,10 @@ class ExchangeAdmin(SwitchAdmin):
         (None, {"fields": ("key", "name", "enabled")}),
         (_("Fees"), {"fields": ("taker_fee_bps", "maker_fee_bps", "account_tier", "fees_today")}),
         (_("24 h volume"), {"fields": ("min_volume", "max_volume")}),
-        (_("Address"), {"fields": ("rest_url", "ws_url")}),
+        (_("Address"), {"fields": ("rest_url", "ws_url", "proxy")}),
         (_("Catalogue and wallets"), {"fields": ("last_sync", "sync_error", "wallets")}),
     )
+    form = ExchangeForm
     inlines = (FeeScheduleInline,)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Exchange | None = None) -> tuple[str, ...]:
@@ -101,8 +121,11 @@ class ExchangeAdmin(SwitchAdmin):
 
     @admin.display(description=_("address"))
     def address(self, row: Exchange) -> Any:
-        """Where it is reached."""
-        return row.ws_url or row.rest_url or _("its own")
+        """Where it is reached, and through which proxy of its own."""
+        where = row.ws_url or row.rest_url or _("its own")
+        if not row.proxy:
+            return where
+        return _("%(where)s, proxy %(proxy)s") % {"where": where, "proxy": shown(row.proxy)}
 
     @admin.display(description=_("last sync"), ordering="catalogue_sync__synced_at")
     def last_sync(self, row: Exchange) -> Any:

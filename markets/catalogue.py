@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from markets.rest_proxy import proxy_words, route
 from markets.rows import CatalogueError, Skipped, not_json, read
 from markets.rows import in_words as left_out
 
@@ -79,14 +80,14 @@ class Catalogue(list[ListedMarket]):
         self.skipped = list(skipped)
 
 
-def fetch(key: str, rest_url: str = "") -> Catalogue:
+def fetch(key: str, rest_url: str = "", proxy: str = "") -> Catalogue:
     """All spot markets of one exchange with their 24 h volume; blocks for some seconds.
 
     A row that cannot be read is left out and named. Without tickers the markets come all the same, their
     volumes unknown. Raises CatalogueError when the exchange is unknown, does not answer, or answers
     something of which no market can be made.
     """
-    exchange = client(key, rest_url)
+    exchange = client(key, rest_url, proxy)
     import ccxt
 
     try:
@@ -96,7 +97,7 @@ def fetch(key: str, rest_url: str = "") -> Catalogue:
         listed = list(parse(rows, tickers, key, skipped))
         return Catalogue(listed, [left_out(skipped, "markets"), problem], skipped)
     except (ccxt.BaseError, CatalogueError) as error:
-        raise CatalogueError(in_words(error)) from error
+        raise CatalogueError(proxy_words(error, exchange) or in_words(error)) from error
     finally:
         exchange.session.close()
 
@@ -126,8 +127,11 @@ def _tickers(exchange: Any, rows: Mapping[str, Any]) -> tuple[dict[str, Any], st
     return tickers, left_out(skipped, "tickers")
 
 
-def client(key: str, rest_url: str = "") -> Any:
-    """A ccxt client for public spot data that asks no more than needed, at `rest_url` where given."""
+def client(key: str, rest_url: str = "", proxy: str = "") -> Any:
+    """A ccxt client for public spot data that asks no more than needed, at `rest_url` where given.
+
+    It goes out through the exchange's own `proxy`, or the process's.
+    """
     try:  # not at the top, because Django's start should not wait for ccxt
         with _importing:  # importing ccxt's modules from several threads at once fails
             module = importlib.import_module(f"ccxt.{key}")
@@ -140,6 +144,7 @@ def client(key: str, rest_url: str = "") -> Any:
         exchange.fetch_markets = lambda params=None: spot_markets(params or {})
     if rest_url:
         exchange.urls["api"] = rebase(exchange.urls["api"], rest_url)
+    route(exchange, proxy)
     return exchange
 
 

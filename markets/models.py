@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from markets import names
 from markets.config import REST_SCHEMES, WS_SCHEMES, base_url_problem
+from markets.proxies import DIRECT, proxy_problem
 from markets.revision import ConfigManager, ConfigModel, ConfigRevision, bump_revision
 
 __all__ = [
@@ -54,6 +55,12 @@ def validate_ws_url(url: str) -> None:
     """Refuse what is no ws(s) base URL."""
     if problem := base_url_problem(url, WS_SCHEMES):
         raise ValidationError(_("WebSocket base URL: %(problem)s."), params={"problem": problem})
+
+
+def validate_proxy(url: str) -> None:
+    """Refuse what is no address of a proxy, without saying its credentials again."""
+    if url != DIRECT and (problem := proxy_problem(url)):
+        raise ValidationError(_("Proxy: %(problem)s."), params={"problem": problem})
 
 
 def _range(low: float, high: float) -> list[Any]:
@@ -137,6 +144,12 @@ class Exchange(ConfigModel):
         _("WebSocket base URL"), max_length=200, blank=True, validators=[validate_ws_url],
         help_text=_("Replaces the exchange's own scheme and host, like ws://127.0.0.1:9000/binance. "
                     "Empty: the exchange itself."),
+    )  # fmt: skip
+    proxy = models.CharField(
+        _("proxy"), max_length=300, blank=True, validators=[validate_proxy],
+        help_text=_("The way out to this exchange, for its sockets, tokens, catalogue and wallets: "
+                    "http://host:port or socks5://user:password@host:port. “direct”: none, whatever "
+                    "OUTBOUND_PROXY says. Empty: as OUTBOUND_PROXY says. Credentials are never shown again."),
     )  # fmt: skip
     min_volume = _volume(
         _("min 24 h volume"),

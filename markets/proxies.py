@@ -47,6 +47,11 @@ def shown(url: str) -> str:
     return f"{parts.scheme}://{user}{host}" + (f":{port}" if port else "")
 
 
+def with_remote_names(proxy: str) -> str:
+    """The address for libraries that look up names here with socks5, and at the proxy with socks5h."""
+    return f"socks5h{proxy.removeprefix('socks5')}" if proxy.startswith("socks5:") else proxy
+
+
 def secrets_of(url: str) -> list[str]:
     """What of a proxy's address no log may show."""
     try:

@@ -41,6 +41,8 @@ from markets.models import (
     WalletStatus,
 )
 from markets.names import literal_names, one_by_one, pinned_down, same_letters, specificity
+from markets.proxies import DIRECT, proxy_problem
+from markets.rest_proxy import way_out
 from markets.selection import (
     Chart,
     FilterRow,
@@ -346,6 +348,9 @@ def _exchange_config(row: Exchange, fees: dict[tuple[str, str], FeeSchedule]) ->
     ):
         if url and (problem := base_url_problem(url, schemes)):
             raise InvalidConfig(f"Exchange “{row.key}”, {field}: {problem}, or empty it.")
+    if row.proxy not in ("", DIRECT) and (problem := proxy_problem(row.proxy)):
+        raise InvalidConfig(f"Exchange “{row.key}”, proxy: {problem}, or empty it.")
+    proxy, no_proxy = way_out(row.proxy)
     terms = fee_terms(row, fees)
     return ExchangeConfig(
         key=row.key,
@@ -357,6 +362,8 @@ def _exchange_config(row: Exchange, fees: dict[tuple[str, str], FeeSchedule]) ->
         ws_url=row.ws_url,
         fees_known=terms.known,
         fee_source=terms.source,
+        proxy=proxy,
+        no_proxy=no_proxy,
     )
 
 

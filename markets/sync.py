@@ -74,7 +74,9 @@ def sync_all(exchanges: Sequence[Exchange], *, allow_shrink: bool = False) -> It
     started = time.monotonic()
     volumes_moved = False
     with ThreadPoolExecutor(len(exchanges), thread_name_prefix="catalogue") as threads:
-        asked = {threads.submit(fetch, row.key, row.rest_url): row for row in exchanges}
+        asked = {
+            threads.submit(fetch, row.key, row.rest_url, *filter(None, [row.proxy])): row for row in exchanges
+        }
         for answer in as_completed(asked):
             report = _store_answer(asked[answer], answer, allow_shrink)
             report.seconds = time.monotonic() - started

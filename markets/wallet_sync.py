@@ -45,7 +45,9 @@ def sync_all(exchanges: Sequence[Exchange]) -> Iterator[WalletReport]:
         return
     started = time.monotonic()
     with ThreadPoolExecutor(len(exchanges), thread_name_prefix="wallets") as threads:
-        asked = {threads.submit(fetch, row.key, row.rest_url): row for row in exchanges}
+        asked = {
+            threads.submit(fetch, row.key, row.rest_url, *filter(None, [row.proxy])): row for row in exchanges
+        }
         for answer in as_completed(asked):
             report = _store_answer(asked[answer], answer)
             report.seconds = time.monotonic() - started

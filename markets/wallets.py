@@ -15,6 +15,7 @@ from django.conf import settings
 from msgspec import Struct
 
 from markets.catalogue import CatalogueError, client, decimal, in_words
+from markets.rest_proxy import proxy_words
 from markets.rows import Skipped, read
 from markets.rows import in_words as left_out
 
@@ -46,14 +47,14 @@ class Told(list[ListedNetwork]):
         self.problem = left_out(self.skipped, "wallets")
 
 
-def fetch(key: str, rest_url: str = "") -> Told:
+def fetch(key: str, rest_url: str = "", proxy: str = "") -> Told:
     """Every coin's networks on one exchange; empty where it tells nobody without a key. Blocks for seconds.
 
     A row that cannot be read is left out and named: a network of a coin, or the coin. A key is only ever
     sent to the exchange's own address, never to a `rest_url`. Raises CatalogueError,
     without a word of the key, when the exchange is unknown, does not answer or refuses the key.
     """
-    exchange = client(key, rest_url)
+    exchange = client(key, rest_url, proxy)
     credentials = {} if rest_url else api_key(key)
     for name, value in credentials.items():
         setattr(exchange, name, value)
@@ -64,7 +65,7 @@ def fetch(key: str, rest_url: str = "") -> Told:
         found, skipped = read(exchange, names.ask, inside=True)
         return Told(parse((found or {}).values(), names), skipped)
     except (ccxt.BaseError, CatalogueError) as error:
-        safe = redacted(str(error), credentials.values())
+        safe = proxy_words(error, exchange) or redacted(str(error), credentials.values())
         raise CatalogueError(in_words(CatalogueError(safe))) from None
     finally:
         exchange.session.close()
