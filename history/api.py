@@ -89,10 +89,11 @@ async def trades(request: HttpRequest) -> HttpResponseBase:
     required(query, "symbol", "exchange")
     within, points = asked_range(query), asked_points(query)
     where = await _instrument(query, within)
-    frames = _reader().snapshot("trades").frames(**where)
+    reader = _reader()
+    frames = reader.snapshot("trades").frames(**where)
     if points:
         frames = summed(frames, points, within.start_us, within.end_us)
-    return await _streamed(ndjson.encoded(frames, ndjson.TRADES), {})
+    return await _streamed(ndjson.warned(ndjson.encoded(frames, ndjson.TRADES), reader), {})
 
 
 @api("symbol", "exchange", "start", "end")
@@ -103,8 +104,9 @@ async def states(request: HttpRequest) -> HttpResponseBase:
     required(query, "symbol")
     within = asked_range(query)
     where = await _instrument(query, within)
-    pieces = ndjson.encoded(_states(_reader(), where, within), ndjson.STATES)
-    return await _streamed(pieces, {})
+    reader = _reader()
+    pieces = ndjson.encoded(_states(reader, where, within), ndjson.STATES)
+    return await _streamed(ndjson.warned(pieces, reader), {})
 
 
 @api("symbol", "exchange1", "exchange2", "start", "end")
@@ -114,7 +116,9 @@ async def opportunities(request: HttpRequest) -> HttpResponseBase:
     query = request.GET.dict()
     required(query, "symbol", "exchange1", "exchange2")
     where = await _instrument(query, asked_range(query))
-    return await _streamed(ndjson.encoded(_events(_reader(), where), ndjson.OPPORTUNITIES), {})
+    reader = _reader()
+    pieces = ndjson.encoded(_events(reader, where), ndjson.OPPORTUNITIES)
+    return await _streamed(ndjson.warned(pieces, reader), {})
 
 
 # --- one chart -----------------------------------------------------------------------------------
@@ -129,7 +133,7 @@ async def _one_chart(
     sources, frames = found
     if points:
         frames = _thin(frames, points, within)
-    answer = Answer(ndjson.encoded(frames, ndjson.POINTS))
+    answer = Answer(ndjson.warned(ndjson.encoded(frames, ndjson.POINTS), reader))
     if not await answer.begins():
         raise Refused(404, await in_thread(lambda: _what_there_is(reader, terms, within)))
     return _response(answer, {"X-History-Source": ", ".join(sources)})
@@ -173,6 +177,7 @@ def _chart_lines(
         thin = _thin(frames, points, within)
         rows = [no_points(), *(f.select(POINT_COLUMNS).to_numpy() for f in thin)]
         yield wire.chart_json(structs.replace(chart, points=np.concatenate(rows))) + b"\n"
+    yield from ndjson.warned((), reader)
 
 
 def _thin(frames: Iterator[pl.DataFrame], points: int, within: Range) -> Iterator[pl.DataFrame]:

@@ -99,7 +99,7 @@ class Appender:
     def _look(self) -> None:
         """Where the log ends, and what of ours is in it already."""
         if not self._begun:
-            mend(self._lake, self.table)
+            mend(self._lake, self.table, begin=True)
         log = sound(self._lake, self.table, self._app_id)
         if (needed := log.min_writer_version) > WRITER_VERSION:
             raise LakeError(f"{self._lake.uri(self.table)} needs writers of protocol version {needed}")

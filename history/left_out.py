@@ -16,20 +16,19 @@ _noting: Final = threading.Lock()
 class LeftOut:
     """What one reader of a table left out."""
 
-    def __init__(self, lake: Lake | None = None, table: str = "") -> None:
-        self.files: dict[str, str] = {}  # path in the table -> what is wrong with it
+    def __init__(self, lake: Lake | None = None, table: str = "", said: dict[str, str] | None = None) -> None:
+        """`said` is where what is left out is named besides, as `table/path`."""
+        self.sources: list[Source] = []
         self._lake = lake
         self._table = table
-
-    def __bool__(self) -> bool:
-        return bool(self.files)
+        self._said = {} if said is None else said
 
     def add(self, source: Source, what: str) -> None:
         """A file that was left out."""
-        path = (
-            source.uri if self._lake is None else source.uri.removeprefix(f"{self._lake.uri(self._table)}/")
-        )
-        self.files[path] = what
+        root = "" if self._lake is None else f"{self._lake.uri(self._table)}/"
+        path = source.uri.removeprefix(root)
+        self.sources.append(source)
+        self._said[f"{self._table}/{path}"] = what
         with _noting:
             if (source.uri, what) in _noted or len(_noted) >= _NOTED_AT_MOST:
                 return
@@ -46,7 +45,3 @@ class LeftOut:
             else:
                 kept.append(source)
         return kept
-
-    def words(self) -> list[str]:
-        """For an answer: `quotes/date=…/x.parquet: it is missing`."""
-        return [f"{self._table}/{path}: {what}" for path, what in sorted(self.files.items())]

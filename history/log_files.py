@@ -100,12 +100,21 @@ class Listed(Struct):
 
 def hinted(store: ObjectStore) -> int:
     """The version of the checkpoint the hint names; -1 when there is none, or nothing the hint says."""
+    if (version := said_by_hint(store)) < 0:
+        return -1
     try:
-        version = int(msgspec.json.decode(bytes(store.get(HINT).bytes()))["version"])
         store.head(checkpoint_file(version))
+    except FileNotFoundError:
+        return -1
+    return version
+
+
+def said_by_hint(store: ObjectStore) -> int:
+    """The version the hint names, whether it is there or not; -1 when it names none."""
+    try:
+        return max(-1, int(msgspec.json.decode(bytes(store.get(HINT).bytes()))["version"]))
     except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError):
         return -1
-    return max(-1, version)
 
 
 def listed(store: ObjectStore, since: int = 0) -> Listed:
@@ -152,7 +161,7 @@ def checkpoint_at(
             for name in read.column_names
             for value in read[name].drop_null().to_pylist()
         ]
-    except (pa.ArrowException, OSError, msgspec.ValidationError) as error:
+    except (pa.ArrowException, OSError, ValueError, msgspec.ValidationError) as error:
         raise DamagedError(lake, table, path, _nature(content) or _first_line(error)) from error
 
 
@@ -162,12 +171,12 @@ def check_checkpoint(lake: Lake, table: str, store: ObjectStore, version: int) -
     content = _content(lake, table, store, path)
     try:
         read = pq.ParquetFile(pa.BufferReader(content)).read()
-        if any(kind in read.column_names and read[kind].null_count == len(read) for kind in _NEEDED):
+        if any(kind not in read.column_names or read[kind].null_count == len(read) for kind in _NEEDED):
             raise DamagedError(lake, table, path, "it does not say what kind of table it is")
         columns = [read[kind].combine_chunks().field("path") for kind in _FILES if kind in read.column_names]
-    except (pa.ArrowException, OSError, KeyError) as error:
+        return {name for column in columns for name in column.drop_null().to_pylist()}
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise DamagedError(lake, table, path, _nature(content) or _first_line(error)) from error
-    return {name for column in columns for name in column.drop_null().to_pylist()}
 
 
 _NEEDED: Final = ("protocol", "metaData")

@@ -34,9 +34,11 @@ from history.log_files import (
     Action,
     DamagedError,
     check_checkpoint,
+    checkpoint_file,
     entry_at,
     hinted,
     listed,
+    said_by_hint,
 )
 from history.logs import TableLog, ensure
 from history.parquet import file_schema
@@ -67,7 +69,7 @@ def sound(lake: Lake, table: str, *app_ids: str) -> TableLog:
     try:
         return ensure(lake, table, *app_ids)
     except (LakeError, FileNotFoundError):
-        if not mend(lake, table):
+        if not mend(lake, table, begin=True):
             raise
     return ensure(lake, table, *app_ids)
 
@@ -92,18 +94,18 @@ def looks_damaged(lake: Lake, table: str) -> bool:
     return any(entry.is_dir() or not entry.stat().st_size for entry in newer)
 
 
-def mend(lake: Lake, table: str) -> list[str]:
+def mend(lake: Lake, table: str, *, begin: bool = False) -> list[str]:
     """Set aside what is damaged in a table's log and add what was lost by it; names what it found.
 
-    Safe beside writers, readers and other menders. Raises LakeError when the log cannot be made whole,
-    OSError or obstore's when the store fails.
+    Safe beside writers, readers and other menders. A writer may `begin` a log of which nothing can be read
+    anew. Raises LakeError when the log cannot be made whole, OSError or obstore's when the store fails.
     """
     with _ours:
         notes = _displaced(lake, table)
         if not anything_under(lake.uri(table), lake.storage_options, LOG_FOLDER):
             return [note.file for note in notes]
         store = lake.store(table)
-        state, found = _log(lake, table, store)
+        state, found = _log(lake, table, store, begin=begin)
         notes += found + _hint(lake, table, store)
         notes += _recover(lake, table, store, state)
         _tell(lake, notes)
@@ -119,7 +121,11 @@ def _displaced(lake: Lake, table: str) -> list[Note]:
 
 def _hint(lake: Lake, table: str, store: ObjectStore) -> list[Note]:
     """A hint that leads nowhere; none at all is fine."""
-    return [] if hinted(store) >= 0 else _aside(lake, table, HINT, "it names no checkpoint")
+    if hinted(store) >= 0:
+        return []
+    version = said_by_hint(store)
+    what = "it names no checkpoint"
+    return _aside(lake, table, HINT, what if version < 0 else f"there is no {checkpoint_file(version)}")
 
 
 def _aside(lake: Lake, table: str, path: str, what: str, since_us: int | None = None) -> list[Note]:
@@ -130,7 +136,7 @@ def _aside(lake: Lake, table: str, path: str, what: str, since_us: int | None = 
 # --- the log -------------------------------------------------------------------------------------
 
 
-def _log(lake: Lake, table: str, store: ObjectStore) -> tuple[_State, list[Note]]:
+def _log(lake: Lake, table: str, store: ObjectStore, *, begin: bool) -> tuple[_State, list[Note]]:
     """Make the log whole, from its newest sound checkpoint on."""
     notes: list[Note] = []
     base, state = _base(lake, table, store, notes)
@@ -138,6 +144,8 @@ def _log(lake: Lake, table: str, store: ObjectStore) -> tuple[_State, list[Note]
     versions = sorted(version for version in there if version >= max(base, 0))
     if base < 0 and versions and versions[0] > 0:
         raise LakeError(f"{lake.uri(table)} has neither a checkpoint nor the entries before {versions[0]}")
+    if base < 0 and not begin and not any(_is_sound(lake, table, store, version) for version in versions):
+        raise LakeError(f"nothing of the log of {lake.uri(table)} can be read; a collector begins it anew")
     last = base
     seen_us: int | None = None
     for version in versions:
@@ -161,6 +169,14 @@ def _log(lake: Lake, table: str, store: ObjectStore) -> tuple[_State, list[Note]
         last = 0
     state.newest = last
     return state, notes
+
+
+def _is_sound(lake: Lake, table: str, store: ObjectStore, version: int) -> bool:
+    try:
+        entry_at(lake, table, store, version)
+    except (DamagedError, FileNotFoundError):
+        return False
+    return True
 
 
 def _base(lake: Lake, table: str, store: ObjectStore, notes: list[Note]) -> tuple[int, _State]:

@@ -88,9 +88,10 @@ async def ticks(request: HttpRequest) -> HttpResponseBase:
     start_us = int((row.started_at - AROUND).timestamp() * 1e6)
     end_us = int(((row.closed_at or timezone.now()) + AROUND).timestamp() * 1e6)
     end_us = min(end_us, start_us + MAX_TICKS_S * 1_000_000)
-    frames = episode_ticks(_reader(), config, row, start_us, end_us)
+    reader = _reader()
+    frames = episode_ticks(reader, config, row, start_us, end_us)
     thin = thinned(frames, TICKS, start_us, end_us, clock="ts_us", values=("edge", "spread"))
-    return await _streamed(ndjson.encoded(thin, _TICK))
+    return await _streamed(ndjson.warned(ndjson.encoded(thin, _TICK), reader))
 
 
 _TICK: Final[ndjson.Lines] = {

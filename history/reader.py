@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from history.lake import Lake, partition_of
 from history.left_out import LeftOut
-from history.scanning import Source, scan
+from history.scanning import Source, read, scan
 from history.schema import CLOCK, PARTITIONS, SCHEMAS
 
 HOUR_US: Final = 3_600_000_000
@@ -23,6 +23,8 @@ SLICE_FILES: Final = 100
 
 BATCH_ROWS: Final = 500_000
 """Rows sorted in memory at once, at most (unless that many share one millisecond)."""
+
+LEFT_OUT_NAMED: Final = 20
 
 _NAMES: Final = ("symbol", "exchange", "exchange1", "exchange2")
 
@@ -58,13 +60,17 @@ class Snapshot:
         Raises KeyError for a column the table does not have.
         """
         schema = polars_schema(self.table)
-        chosen = self._chosen(where).select("uri", "rows", "bytes")
-        sources = [Source(uri, rows or 0, size) for uri, rows, size in chosen.iter_rows()]
         frame = pl.LazyFrame(schema=schema)
-        if sources := self.left_out.passed_by(sources):
+        if sources := self._sources(where):
             frame = scan(sources, schema, self.storage_options, self.left_out.add)
         wanted = frame.filter(_conditions(self.table, where))
         return wanted if columns is None else wanted.select([name for name in columns if schema[name]])
+
+    def _sources(self, where: Where) -> list[Source]:
+        """The files to read, without those of which it can be seen that they are damaged."""
+        chosen = self._chosen(where).select("uri", "rows", "bytes", "min.clock", "max.clock")
+        sources = [Source(uri, rows or 0, *rest) for uri, rows, *rest in chosen.iter_rows()]
+        return self.left_out.passed_by(sources)
 
     def slices(self, **where: Unpack[Where]) -> Iterator[tuple[int, int]]:
         """Ranges [start, end) in µs that together hold every row asked for, oldest first.
@@ -109,9 +115,12 @@ class Snapshot:
             for at in range(start_us, end_us, step):
                 yield from self._sorted(where | {"start_us": at, "end_us": min(at + step, end_us)})
             return
-        frame = self.scan(**where).collect()
+        conditions = _conditions(self.table, where)
+        schema, options = polars_schema(self.table), self.storage_options
+        frame = read(self._sources(where), schema, options, conditions, self.left_out.add)
+        frame = frame.sort(order_of(self.table), maintain_order=True)
         if len(frame):
-            yield frame.sort(order_of(self.table), maintain_order=True)
+            yield frame
 
     def range(self, **where: Unpack[Where]) -> tuple[int, int] | None:
         """Times of the oldest and newest row, µs; None where there is no row."""
@@ -160,6 +169,14 @@ class LakeReader:
     """
 
     lake: Lake
+    left_out: dict[str, str] = field(default_factory=dict)
+    """`table/path` of the files that could not be read so far, and why; by whatever was asked."""
+
+    def left_out_words(self) -> list[str]:
+        """`table/path: why` of the files left out so far, not more than anybody reads."""
+        said = [f"{path}: {what}" for path, what in sorted(self.left_out.items())]
+        rest = len(said) - LEFT_OUT_NAMED
+        return said if rest <= 0 else [*said[:LEFT_OUT_NAMED], f"and {rest} more files"]
 
     def snapshot(self, table: str) -> Snapshot:
         """The newest version of a table, to be read several times alike; empty while it does not exist."""
@@ -169,7 +186,7 @@ class LakeReader:
         adds = pl.DataFrame(opened.get_add_actions(flatten=True))
         adds = adds.with_columns(uri=f"{self.lake.uri(table)}/" + pl.col("path"))
         files = adds.select(_file_columns(table, adds.columns))
-        return Snapshot(table, files, self.lake.storage_options, LeftOut(self.lake, table))
+        return Snapshot(table, files, self.lake.storage_options, LeftOut(self.lake, table, self.left_out))
 
     def scan(
         self, table: str, *, columns: Sequence[str] | None = None, **where: Unpack[Where]

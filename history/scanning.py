@@ -23,6 +23,8 @@ class Source(Struct, frozen=True):
     uri: str
     rows: int
     bytes: int
+    oldest_us: int | None = None
+    newest_us: int | None = None
 
 
 Report = Callable[[Source, str], None]
@@ -34,7 +36,7 @@ def scan(
 ) -> pl.LazyFrame:
     """The rows of the files, each with the columns of `schema`; null where a file lacks one."""
 
-    def read(
+    def frames(
         columns: list[str] | None, where: pl.Expr | None, n_rows: int | None, _batch: int | None
     ) -> Iterator[pl.DataFrame]:
         def rows_of(group: list[Source]) -> pl.DataFrame:
@@ -46,7 +48,19 @@ def scan(
             if n_rows == 0:
                 return
 
-    return register_io_source(read, schema=dict(schema))
+    return register_io_source(frames, schema=dict(schema))
+
+
+def read(
+    sources: list[Source],
+    schema: Mapping[str, pl.DataType],
+    options: dict[str, str],
+    where: pl.Expr,
+    report: Report,
+) -> pl.DataFrame:
+    """The rows of the files that meet a condition, as `scan` gives them, without a copy on the way."""
+    frames = list(_frames(sources, lambda group: read_group(group, schema, options, None, where), report))
+    return pl.concat(frames) if frames else pl.DataFrame(schema=dict(schema))
 
 
 def read_group(
@@ -92,13 +106,17 @@ def _one_by_one(
             continue
         read += 1
         yield frame
-    for source, error in failed:
+    for source, problem_met in failed:
         if problem := problem_of(source):
             report(source, problem)
         elif read or "://" not in source.uri:
-            report(source, (str(error).strip().splitlines() or [type(error).__name__])[0])
+            report(source, _first_line(problem_met))
         else:
-            raise error
+            raise problem_met
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _groups(sources: list[Source]) -> Iterator[list[Source]]:

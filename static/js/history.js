@@ -46,7 +46,11 @@ async function lines(path, parameters, signal) {
   const response = await answer(path, parameters, signal);
   if (response.status === 404) return { rows: [], words: await errorOf(response) };
   const text = await response.text();
-  return { rows: JSON.parse(`[${text.trim().replaceAll("\n", ",")}]`), words: "" };
+  const rows = JSON.parse(`[${text.trim().replaceAll("\n", ",")}]`);
+  const broken = rows.find((row) => row.error !== undefined); // it broke off half-way
+  if (broken) throw new Refusal(broken.error);
+  const left = rows.filter((row) => row.warning !== undefined);
+  return { rows: left.length ? rows.filter((row) => row.warning === undefined) : rows, words: left.map((row) => row.warning).join("; ") };
 }
 
 const pair = ({ symbol, exchange1, exchange2 }) => ({ symbol, exchange1, exchange2 });

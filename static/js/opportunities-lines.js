@@ -9,8 +9,13 @@ export async function readLines(address, take, signal) {
     const response = await ask(address, { headers: { Accept: "application/x-ndjson" }, signal }, LAKE_MS);
     if (response.type === "opaqueredirect" || response.status === 401) return gettext("You are signed out: sign in again to go on.");
     if (!response.ok) return (await response.json().catch(() => ({}))).error ?? `HTTP ${response.status}`;
-    await each(response.body.pipeThrough(new TextDecoderStream()).getReader(), take);
-    return "";
+    let words = "";
+    const row = (line) => {
+      if (line.error !== undefined || line.warning !== undefined) words = line.error ?? line.warning;
+      else take(line);
+    };
+    await each(response.body.pipeThrough(new TextDecoderStream()).getReader(), row);
+    return words;
   } catch (problem) {
     return problem.name === "AbortError" ? "" : gettext("The server does not answer.");
   }
