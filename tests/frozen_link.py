@@ -12,7 +12,7 @@ PIECE = 64 * 1024
 
 
 class Link:
-    """Connections through the proxy; those that were frozen once stay dead, as behind a NAT that forgot them."""
+    """Connections through the proxy; those frozen once stay dead, as behind a NAT that forgot them."""
 
     def __init__(self, port: int) -> None:
         self.url = ""
@@ -81,7 +81,7 @@ async def link(port: int) -> AsyncIterator[Link]:
         task.add_done_callback(tasks.discard)
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    made.url = "http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+    made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield made
     finally:

@@ -39,7 +39,8 @@ GREEN = """() => {
             const style = getComputedStyle(node, part);
             if (part && style.content === "none") continue;
             const edge = parseFloat(style.borderLeftWidth) > 0 ? style.borderLeftColor : "";
-            if ([style.color, style.backgroundColor, edge].some(green)) found.push(`${node.tagName}.${node.className}${part ?? ""}`);
+            const colours = [style.color, style.backgroundColor, edge];
+            if (colours.some(green)) found.push(`${node.tagName}.${node.className}${part ?? ""}`);
         }
     }
     return found;
@@ -179,7 +180,9 @@ async def test_the_health_page_claims_nothing_over_a_dead_link_and_comes_back(
         task.cancel()
 
 
-@pytest.mark.parametrize("path", ["/opportunities", "/opportunities/statistics", f"/opportunities/explain?id={BTC}"])
+@pytest.mark.parametrize(
+    "path", ["/opportunities", "/opportunities/statistics", f"/opportunities/explain?id={BTC}"]
+)
 async def test_a_page_without_a_socket_says_so_too(page: Page, wire: Link, path: str) -> None:
     await page.goto(wire.url + path)
     await words(page, "connected")
