@@ -196,8 +196,8 @@ class _Chart:
         self.dirty = False
         return bool(self.pending) or self.reported != (self.state, self.reason)
 
-    def take(self) -> ChartDelta:
-        """Hand over what changed; the points move into the window."""
+    def take(self, quoted_us: tuple[int, int]) -> ChartDelta:
+        """Hand over what changed, and when the legs last quoted; the points move into the window."""
         points = no_points()
         if self.pending:
             points = np.concatenate(self.pending)  # a copy: whoever keeps it does not keep the whole run
@@ -205,7 +205,9 @@ class _Chart:
             self.window.extend(points)
         self.reported = (self.state, self.reason)
         o = self.opportunity
-        return ChartDelta(o.id, o.symbol, o.exchange1, o.exchange2, self.state, self.reason, points)
+        return ChartDelta(
+            o.id, o.symbol, o.exchange1, o.exchange2, self.state, self.reason, points, *quoted_us
+        )
 
 
 class SpreadEngine:
@@ -452,7 +454,18 @@ class SpreadEngine:
         """Charts with new points or another state since the last call, and only those."""
         self._pair()
         touched, self._dirty = self._dirty, []
-        return [chart.take() for chart in touched if chart.has_news()]
+        return [chart.take(self._quoted_us(chart)) for chart in touched if chart.has_news()]
+
+    def leg_news(self) -> list[ChartDelta]:
+        """Charts that make no points while a leg quotes: only this says which of the two is silent."""
+        self._pair()
+        found = [self._by_row[row] for row in self._rows.unheard(self._held)]
+        return [chart.take(self._quoted_us(chart)) for chart in found]
+
+    def _quoted_us(self, chart: _Chart) -> tuple[int, int]:
+        """When its legs last quoted, of all quotes that were paired; 0: not known."""
+        first, second = self._held.received[0][self._rows.legs[:, chart.index]].tolist()
+        return first, second
 
     def points(self, id: str) -> Points:
         """A chart's window with what is not collected yet, oldest first; KeyError for an unknown id."""

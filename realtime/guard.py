@@ -1,21 +1,25 @@
 """What the JSON APIs share: who may ask, how they refuse, and how names may be spelled."""
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from difflib import get_close_matches
 from functools import wraps
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 from unicodedata import category
 
 from django.db import DatabaseError, DataError
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from redis.exceptions import RedisError
 
 from markets.config import InvalidConfig
 from markets.names import AmbiguousName, loose, resolve
+from realtime.rights import Credential, credential_of_request, process_rights
+from realtime.viewer import Closed
 
 View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]
+ABORT: Final = "realtime.abort"
+"""The name in an ASGI scope's `extensions` under which a server offers to cut a request's connection."""
 
 
 class Refused(Exception):
@@ -62,7 +66,10 @@ async def _answer(
         if not user.is_authenticated:
             raise Refused(401, "sign in, or send `Authorization: Bearer TOKEN` (manage.py api_token USER)")
         _check_parameters(request, parameters)
-        return await view(request)
+        response = await view(request)
+        if isinstance(response, StreamingHttpResponse) and response.is_async:
+            await _guard(request, response)
+        return response
     except Refused as refused:
         response = refused.response()
         if refused.status == HTTPStatus.METHOD_NOT_ALLOWED:
@@ -118,3 +125,34 @@ def exchange_of(exchanges: Iterable[tuple[str, str]], text: str, parameter: str)
             return key
     known = ", ".join(key for key, _name in there) or "none; run `manage.py seed`"
     raise Refused(404, f"{parameter}: there is no exchange {text!r}; there are: {known}")
+
+
+class RightsEnded(Exception):
+    """A long answer breaks off: who asked for it may not have the rest; the words say why."""
+
+
+async def _guard(request: HttpRequest, response: StreamingHttpResponse) -> None:
+    """Let an answer flow for as long as the one who asked may have it."""
+    pieces: AsyncIterator[bytes] = response.streaming_content  # type: ignore[assignment]
+    abort = getattr(request, "scope", {}).get("extensions", {}).get(ABORT)
+    response.streaming_content = _while_allowed(pieces, await credential_of_request(request), abort)
+
+
+async def _while_allowed(
+    pieces: AsyncIterator[bytes], credential: Credential, abort: Callable[[], None] | None
+) -> AsyncIterator[bytes]:
+    ended: list[Closed] = []
+
+    def end(closed: Closed) -> None:
+        ended.append(closed)
+        if abort is not None:
+            abort()  # a client that does not read would hold it for longer
+
+    forget = process_rights().watch(credential, end)
+    try:
+        async for piece in pieces:
+            if ended:
+                raise RightsEnded(ended[0].reason)
+            yield piece
+    finally:
+        forget()

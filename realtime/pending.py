@@ -101,5 +101,6 @@ class Pending:
 def with_points(delta: ChartDelta, points: Points) -> ChartDelta:
     """The same chart and state with other points."""
     return ChartDelta(
-        delta.id, delta.symbol, delta.exchange1, delta.exchange2, delta.state, delta.reason, points
-    )
+        delta.id, delta.symbol, delta.exchange1, delta.exchange2, delta.state, delta.reason, points,
+        delta.quoted1_us, delta.quoted2_us,
+    )  # fmt: skip

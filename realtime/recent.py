@@ -44,6 +44,8 @@ class Tail(Struct, array_like=True):
     reason: str
     shard: str
     rows: bytes
+    quoted1_us: int = 0
+    quoted2_us: int = 0
 
 
 class Stored(Struct, eq=False):
@@ -149,6 +151,8 @@ class RecentWriter:
             delta.reason,
             self._shard,
             b"" if rows is None else rows.tobytes(),
+            delta.quoted1_us,
+            delta.quoted2_us,
         )
 
 

@@ -23,6 +23,10 @@ EVENTS_PER_TURN: Final = 1000
 (`collectors.turns`), so that a flood waits at the exchange and not here."""
 
 
+LEGS_EVERY_S: Final = 1.0
+"""How often it is told when the legs of a chart that makes no points last quoted."""
+
+
 class RealtimeSink:
     """A `collectors.sinks.Sink` that feeds the spread engine and the scanner, and publishes what changes.
 
@@ -44,6 +48,7 @@ class RealtimeSink:
         self._handled: Quote | StreamState | None = None
         self._handed_on = asyncio.Event()
         self._busy_s = 0.0
+        self._legs_told_at = float("-inf")
 
     def configure(self, config: MarketConfig) -> None:
         """Take over the opportunities and pairs whose symbols this shard owns."""
@@ -131,6 +136,9 @@ class RealtimeSink:
     def _hand_on(self) -> None:
         deltas = self._engine.collect()
         self._publisher.add(deltas)
+        if time.monotonic() - self._legs_told_at >= LEGS_EVERY_S:
+            self._legs_told_at = time.monotonic()
+            self._publisher.add(self._engine.leg_news())
         for delta in deltas:
             if len(delta.points):
                 self._emit(SpreadPoints(delta.symbol, delta.exchange1, delta.exchange2, delta.points))

@@ -172,8 +172,8 @@ class Viewer:
             self._fetching.cancel()
 
     def check(self) -> None:
-        """To be called a few times a second: time opens the window of who never acks, asks for a sign of life,
-        and ends patience.
+        """To be called a few times a second: time opens the window of who never acks, asks for a sign of
+        life, and ends patience.
 
         Raises Closed when the browser stopped acking, or never read at all.
         """

@@ -12,7 +12,7 @@ PIECE = 64 * 1024
 
 
 class Link:
-    """Connections through the proxy; those that were frozen once stay dead, as behind a NAT that forgot them."""
+    """Connections through the proxy; those frozen once stay dead, as behind a NAT that forgot them."""
 
     def __init__(self, port: int) -> None:
         self.url = ""

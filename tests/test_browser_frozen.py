@@ -39,7 +39,8 @@ GREEN = """() => {
             const style = getComputedStyle(node, part);
             if (part && style.content === "none") continue;
             const edge = parseFloat(style.borderLeftWidth) > 0 ? style.borderLeftColor : "";
-            if ([style.color, style.backgroundColor, edge].some(green)) found.push(`${node.tagName}.${node.className}${part ?? ""}`);
+            const colours = [style.color, style.backgroundColor, edge];
+            if (colours.some(green)) found.push(`${node.tagName}.${node.className}${part ?? ""}`);
         }
     }
     return found;

@@ -84,9 +84,7 @@ export class Card {
     const holds = state === "live" || state === "quiet";
     this.#writeEdge(".edge12", latest.edge12, latest.size12, holds);
     this.#writeEdge(".edge21", latest.edge21, latest.size21, holds);
-    const passed = (now - latest.time) * 1000;
-    this.#write(".leg1", `${this.names[0]} ${format.age(latest.age1 === null ? null : latest.age1 + passed)}`);
-    this.#write(".leg2", `${this.names[1]} ${format.age(latest.age2 === null ? null : latest.age2 + passed)}`);
+    this.chart.quoted.forEach((at, leg) => this.#write(`.leg${leg + 1}`, `${this.names[leg]} ${format.age(at === null ? null : (now - at) * 1000)}`));
     this.#mark(this.element, "passes", passes(this.chart, state, thresholds) ? "yes" : "no");
   }
 

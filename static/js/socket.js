@@ -158,10 +158,17 @@ export class Feed {
 
   async #closed(code, reason) {
     this.socket = null;
-    if (code === CLOSED.notSignedIn) return this.signOut(reason);
+    if (code === CLOSED.notSignedIn) return this.#refused(reason);
     if (code === CLOSED.restart) reason ||= gettext("the server restarts");
     this.#retry(reason);
     if (this.openedAt === null) await this.#findOut();
+  }
+
+  /** A session may have been replaced by another one, as a change of the password does: asked once, then believed. */
+  async #refused(reason) {
+    const again = this.proven && (await this.probe()) === "ok";
+    if (again) this.open({ again });
+    else this.signOut(reason);
   }
 
   async #findOut() {

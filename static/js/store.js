@@ -15,6 +15,7 @@ export class Chart {
     Object.assign(this, { id, symbol, exchange1, exchange2, connection });
     this.points = new Points();
     this.latest = NOTHING;
+    this.quoted = [null, null]; // when each leg last quoted, s
     this.serverState = "waiting";
     this.reason = "";
   }
@@ -22,6 +23,7 @@ export class Chart {
   take(message) {
     this.serverState = message.state;
     this.reason = message.reason;
+    this.quoted = [message.quoted1, message.quoted2].map((at, leg) => at ?? this.quoted[leg]);
     const count = message.timestamps.length;
     for (let i = 0; i < count; i++)
       this.points.push(message.timestamps[i], message.spreads[i], message.upperBand[i], message.lowerBand[i]);
