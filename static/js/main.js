@@ -36,7 +36,7 @@ const grid = new Grid(document.getElementById("grid"), names);
 const choosers = [...document.querySelectorAll(".ranges")].map((element) => new RangeChooser(element, chooseRange));
 const asked = readLink();
 let range = asked.range;
-const large = new Large(grid, names, { now: () => store.now(), range: shownWindow, changed: tellLink });
+const large = new Large(grid, names, { now: () => store.now(), range: shownWindow, changed: tellLink, pinned: () => showsPins() });
 const feed = new Feed({
   address,
   opened: () => {
@@ -156,7 +156,7 @@ function paint(cards, now, { all = false } = {}) {
     card.tell(window, now);
     if (!all && card.plot && !card.past.changed && (place + ticks) % drawEvery !== 0) return;
     card.draw(window, now, connection.lost);
-    if (!window.recent) card.past.want(window, card.plot.width * POINTS_PER_PX, now);
+    card.past.want(window, card.plot.width * POINTS_PER_PX, now);
   });
 }
 

@@ -12,6 +12,7 @@ export class Chart {
   constructor({ id, symbol, exchange1, exchange2 }) {
     Object.assign(this, { id, symbol, exchange1, exchange2 });
     this.points = new Points();
+    this.recorded = Infinity; // since when there is a line from the lake
     this.latest = NOTHING;
     this.serverState = "waiting";
     this.reason = "";
@@ -115,7 +116,10 @@ export class Store {
   /** How many seconds the charts show: the same for all, so that cursors line up. */
   span(now) {
     let covered = 0;
-    for (const { points } of this.charts.values()) if (points.length) covered = Math.max(covered, now - points.first);
+    for (const { points, recorded } of this.charts.values()) {
+      const first = Math.min(points.length ? points.first : Infinity, recorded);
+      if (first < now) covered = Math.max(covered, now - first);
+    }
     return SPANS_S.find((span) => span >= covered) ?? WINDOW_S;
   }
 }
