@@ -17,6 +17,7 @@ from django.views.decorators.http import require_safe
 from msgspec import Struct
 from redis.exceptions import RedisError
 
+from markets.config import FilterConfig
 from markets.models import Exchange, Symbol
 from realtime import wording
 from realtime.explain import DirectionFacts, Explanation, LegFacts, explain
@@ -85,7 +86,8 @@ async def explain_api(request: HttpRequest) -> HttpResponse:
     """`GET /api/opportunities/explain?symbol=&exchange1=&exchange2=` or `?id=`."""
     asked = await database_sync_to_async(_asked)(request)
     found = await _found(asked)
-    answer = {"scanned": isinstance(found, Explanation), "time": _now().isoformat()}
+    answer: dict[str, Any] = {"scanned": isinstance(found, Explanation), "time": _now().isoformat()}
+    answer["charts"] = [{"id": row.id, "name": row.name} for row in await _drawing(found.id)]
     user: Any = await request.auser()
     if user.is_staff:
         answer["change"] = _gate_links(asked)
@@ -255,8 +257,14 @@ def _verdict(gate: Gate, way: dict[str, Any]) -> dict[str, Any]:
 
 async def _chart_link(chart_id: str) -> str:
     """Where the pair's chart is; empty when no enabled filter draws it."""
-    config = await process_hub().selection.current()
-    drawn = next((o for o in config.opportunities if o.id == chart_id and o.filters), None)
-    if drawn is None:
+    drawing = await _drawing(chart_id)
+    if not drawing:
         return ""
-    return f"{reverse('dashboard')}?{urlencode({'filter': str(drawn.filters[0]), 'chart': chart_id})}"
+    return f"{reverse('dashboard')}?{urlencode({'filter': str(drawing[0].id), 'chart': chart_id})}"
+
+
+async def _drawing(chart_id: str) -> list[FilterConfig]:
+    """The enabled filters that give the pair a chart."""
+    config = await process_hub().selection.current()
+    drawn = {id for o in config.opportunities if o.id == chart_id for id in o.filters}
+    return [row for row in config.filters if row.id in drawn]

@@ -21,7 +21,7 @@ export class Card {
   constructor(chart, names, tag = "li") {
     this.chart = chart;
     this.alone = tag !== "li";
-    this.past = new Past(chart);
+    this.past = new Past(chart, { alone: this.alone });
     this.element = document.createElement(tag);
     this.element.className = "card";
     this.element.dataset.id = chart.id;

@@ -34,7 +34,7 @@ const grid = new Grid(document.getElementById("grid"), names);
 const choosers = [...document.querySelectorAll(".ranges")].map((element) => new RangeChooser(element, chooseRange));
 const asked = readLink();
 let range = asked.range;
-const large = new Large(grid, names, { now: () => store.now(), range: shownWindow, changed: tellLink, connection });
+const large = new Large(grid, names, { now: () => store.now(), range: shownWindow, changed: tellLink, connection, pinned: () => showsPins() });
 const feed = new Feed({
   address,
   opened: () => {
@@ -149,7 +149,7 @@ function paint(cards, now, { all = false } = {}) {
     card.tell(window, now);
     if (!all && card.plot && !card.past.changed && (place + ticks) % drawEvery !== 0) return;
     card.draw(window, now);
-    if (!window.recent) card.past.want(window, card.plot.width * POINTS_PER_PX, now);
+    card.past.want(window, card.plot.width * POINTS_PER_PX, now);
   });
 }
 

@@ -14,6 +14,7 @@ export class Chart {
   constructor({ id, symbol, exchange1, exchange2 }, connection) {
     Object.assign(this, { id, symbol, exchange1, exchange2, connection });
     this.points = new Points();
+    this.recorded = Infinity; // since when there is a line from the lake
     this.latest = NOTHING;
     this.quoted = [null, null]; // when each leg last quoted, s
     this.serverState = "waiting";
@@ -121,7 +122,10 @@ export class Store {
   /** How many seconds the charts show: the same for all, so that cursors line up. */
   span(now) {
     let covered = 0;
-    for (const { points } of this.charts.values()) if (points.length) covered = Math.max(covered, now - points.first);
+    for (const { points, recorded } of this.charts.values()) {
+      const first = Math.min(points.length ? points.first : Infinity, recorded);
+      if (first < now) covered = Math.max(covered, now - first);
+    }
     return SPANS_S.find((span) => span >= covered) ?? WINDOW_S;
   }
 }
