@@ -18,7 +18,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 
 from history.first_entry import WRITER_VERSION
 from history.lake import Lake, LakeError, log_entry
-from history.logs import ensure, sum_up
+from history.logs import ensure, sum_up, widen
 from history.parquet import delta_stats, encoding, file_schema
 from history.partitions import by_partition
 
@@ -92,7 +92,8 @@ class Appender:
         if (needed := log.min_writer_version) > WRITER_VERSION:
             raise LakeError(f"{self._lake.uri(self.table)} needs writers of protocol version {needed}")
         if missing := [name for name in file_schema(self.table).names if name not in log.columns]:
-            raise LakeError(f"{self._lake.uri(self.table)} is of another version: no {', '.join(missing)}")
+            widen(self._lake, self.table, missing)
+            log = ensure(self._lake, self.table, self._app_id)
         self._version = log.version
         self._sequence = max(self._sequence, log.transactions.get(self._app_id, -1))
 

@@ -64,7 +64,7 @@ class Scanner:
     def configure(self, config: MarketConfig, owns: Owns, now_us: int, now_mono_ns: int) -> bool:
         """Follow a configuration: legs that stay keep their quotes, what runs goes on where it may.
 
-        A change that concerns none of this, a pinned chart perhaps, costs nothing; says whether it did.
+        Everything is judged again at once, as a fee, a rate or a threshold may be another one. A change that concerns none of this, a pinned chart perhaps, costs nothing; says whether it did.
         """
         terms = (
             config.exchanges, config.listings, config.pairs, config.filters, config.gates,
@@ -73,6 +73,7 @@ class Scanner:
         if terms == self._terms:
             return False
         self._terms = terms
+        self.lifecycle.settle(now_us, now_mono_ns)
         self._jump = config.gates.jump_pct / 100
         self.pairs = scan_pairs(config, owns)
         self._set_legs(config, owns)
@@ -81,6 +82,9 @@ class Scanner:
         _set_markets(self.legs)
         self.gatekeeper.configure(config, self.directions, self.legs)
         self.lifecycle.configure(self.directions, config, now_us, now_mono_ns)
+        for direction in self.directions:
+            self._ask(direction, now_us, now_mono_ns)
+        self.lifecycle.check(now_mono_ns)
         return True
 
     def _set_legs(self, config: MarketConfig, owns: Owns) -> None:
@@ -119,7 +123,10 @@ class Scanner:
                 saying.append(there or self._take_leg(listing, known))
 
     def _set_directions(self, config: MarketConfig) -> None:
-        fees = {e.key: e.taker_fee_bps / 10_000 for e in config.exchanges}
+        fees_bps = {e.key: e.taker_fee_bps for e in config.exchanges}
+        for leg in self.legs:
+            leg.taker_fee_bps = fees_bps[leg.exchange]
+        fees = {key: fee_bps / 10_000 for key, fee_bps in fees_bps.items()}
         factors = {(buy, sell): fee_factor(fees[buy], fees[sell]) for buy in fees for sell in fees}
         self.directions = []
         for index, pair in enumerate(self.pairs):
@@ -210,8 +217,12 @@ class Scanner:
         self._mark(leg)
         leg.market.reckon()
         for direction in (*leg.sells, *leg.buys):
-            if direction.running or direction.sell.bid * direction.reach >= direction.buy.ask:
-                self._judge(direction, now_us, now_mono_ns)
+            self._ask(direction, now_us, now_mono_ns)
+
+    def _ask(self, direction: Direction, now_us: int, now_mono_ns: int) -> None:
+        """Judge a direction if it runs or reaches its trigger, without a quote that said so."""
+        if direction.running or direction.sell.bid * direction.reach >= direction.buy.ask:
+            self._judge(direction, now_us, now_mono_ns)
 
     def tick(self, now_us: int, now_mono_ns: int) -> None:
         """What time alone brings: call it a few times a second, never ahead of events still to be fed."""
