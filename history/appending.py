@@ -16,7 +16,7 @@ from obstore.exceptions import BaseError
 from history.commits import commit, write_files
 from history.first_entry import WRITER_VERSION
 from history.lake import Lake, LakeError, log_entry
-from history.logs import sum_up
+from history.logs import sum_up, widen
 from history.mending import mend, sound
 from history.parquet import file_schema
 
@@ -104,7 +104,8 @@ class Appender:
         if (needed := log.min_writer_version) > WRITER_VERSION:
             raise LakeError(f"{self._lake.uri(self.table)} needs writers of protocol version {needed}")
         if missing := [name for name in file_schema(self.table).names if name not in log.columns]:
-            raise LakeError(f"{self._lake.uri(self.table)} is of another version: no {', '.join(missing)}")
+            widen(self._lake, self.table, missing)
+            log = sound(self._lake, self.table, self._app_id)
         self._begun = True
         self._version = log.version
         self._sequence = max(self._sequence, log.transactions.get(self._app_id, -1))

@@ -27,6 +27,7 @@ from history import durable
 from history.damaged_data import take_out
 from history.inventory import data_files, files_of
 from history.lake import Lake
+from history.reader import polars_schema
 from history.schema import PARTITIONS, SORT_ORDER
 from history.sorted_files import SortedFile
 from history.sorting import SCRATCH_PREFIX, SLICE_ROWS, Source, ahead, sorted_slices
@@ -148,7 +149,9 @@ def _write(lake: Lake, table: str, heap: Heap) -> Iterator[SortedFile]:
     files = heap.files.sort("oldest_us", "newest_us").select("path", "rows")  # as they were written
     sources = [Source(f"{lake.uri(table)}/{path}", rows) for path, rows in files.iter_rows()]
     scratch, file = _scratch(lake, table), None
-    slices = sorted_slices(sources, SORT_ORDER[table], lake.storage_options, SLICE_ROWS, scratch)
+    slices = sorted_slices(
+        sources, SORT_ORDER[table], lake.storage_options, SLICE_ROWS, scratch, polars_schema(table)
+    )
     for rows in ahead(slices):
         if file is None:
             file = SortedFile(table, store, f"{heap.directory}/{heap.prefix}{uuid.uuid4()}.parquet")

@@ -24,7 +24,7 @@ _CONFIGURATION: Final = {
     "delta.logRetentionDuration": "interval 2 hours",
     "delta.deletedFileRetentionDuration": "interval 2 hours",
 }
-_TYPES: Final = {pa.string(): "string", pa.float64(): "double", pa.int64(): "long", pa.int32(): "integer"}
+DELTA_TYPES: Final = {pa.string(): "string", pa.float64(): "double", pa.int64(): "long", pa.int32(): "integer"}
 
 
 def first_entry(table: str) -> bytes:
@@ -55,7 +55,7 @@ def first_entry(table: str) -> bytes:
 
 def _delta_schema(schema: pa.Schema) -> str:
     fields = [
-        {"name": field.name, "type": _TYPES[field.type], "nullable": field.nullable, "metadata": {}}
+        {"name": field.name, "type": DELTA_TYPES[field.type], "nullable": field.nullable, "metadata": {}}
         for field in schema
     ]
     return msgspec.json.encode({"type": "struct", "fields": fields}).decode()

@@ -13,7 +13,7 @@ from msgspec import Struct
 from obstore.exceptions import AlreadyExistsError
 
 from history import durable, log_child
-from history.first_entry import WRITER_VERSION, first_entry
+from history.first_entry import DELTA_TYPES, WRITER_VERSION, first_entry
 from history.lake import LOG_FOLDER, Lake, LakeError, log_entry
 from history.log_files import Action, checkpoint_at, entry_at, hinted, listed
 from history.schema import SCHEMAS
@@ -105,7 +105,23 @@ def _columns(schema: str) -> list[str]:
 
 def sum_up(lake: Lake, table: str) -> None:
     """Write a checkpoint, so that opening the table reads few entries. Raises LakeError."""
-    question = {"uri": lake.uri(table), "options": lake.storage_options}
+    _run_child(lake, table, {}, "summed up")
+
+
+def widen(lake: Lake, table: str, names: Iterable[str]) -> None:
+    """Give a table the columns of ours that it does not have yet; older rows have nulls there.
+
+    Raises LakeError when it cannot be done, and for a column that needs a value in every row.
+    """
+    schema = SCHEMAS[table]
+    if needed := [name for name in names if not schema.field(name).nullable]:
+        raise LakeError(f"{lake.uri(table)} is of another version: no {', '.join(needed)}")
+    columns = {name: DELTA_TYPES[schema.field(name).type] for name in names}
+    _run_child(lake, table, {"columns": columns}, "given new columns")
+
+
+def _run_child(lake: Lake, table: str, more: dict[str, Any], done_to: str) -> None:
+    question = {"uri": lake.uri(table), "options": lake.storage_options} | more
     command = [sys.executable, "-I", _PROGRAM]
     try:
         done = subprocess.run(
@@ -115,6 +131,6 @@ def sum_up(lake: Lake, table: str) -> None:
         raise LakeError(f"{lake.uri(table)} did not answer within {TIMEOUT_S} s") from None
     except subprocess.CalledProcessError as error:
         reason = error.stderr.decode(errors="replace").strip()
-        raise LakeError(f"{lake.uri(table)} could not be summed up: {reason[-200:]}") from error
+        raise LakeError(f"{lake.uri(table)} could not be {done_to}: {reason[-200:]}") from error
     if problem := done.stdout.decode(errors="replace"):
         raise LakeError(problem)

@@ -50,6 +50,8 @@ OPPORTUNITIES: Final[Lines] = {
     "timestamp": _seconds("ts_us"),
     "event": pl.col("event"),
     "filter": pl.col("filter_id"),
+    "buy_on": pl.col("buy_on"),
+    "sell_on": pl.col("sell_on"),
     "spread": pl.col("spread"),
     "edge12": pl.col("edge12").round(6),
     "edge21": pl.col("edge21").round(6),

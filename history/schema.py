@@ -97,6 +97,9 @@ SCHEMAS: Final[dict[str, pa.Schema]] = {
         pa.field("edge21", pa.float64()),
         pa.field("size12", pa.float64()),
         pa.field("size21", pa.float64()),
+        # The episode's own direction; null: written before these columns were.
+        pa.field("buy_on", pa.string()),
+        pa.field("sell_on", pa.string()),
     ),
 }
 

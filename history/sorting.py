@@ -6,7 +6,7 @@ that the work grows with the rows and not with their square.
 """
 
 import tempfile
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
+
+Schema = Mapping[str, pl.DataType]
+"""The columns of a table: `history.reader.polars_schema`."""
 
 SLICE_ROWS: Final = 200_000
 """What is sorted in memory at once; larger slices are no faster, and this one stays under 500 MB."""
@@ -40,18 +43,20 @@ def sorted_slices(
     options: dict[str, str] | None,
     slice_rows: int,
     scratch: str | None = None,
+    schema: Schema | None = None,
 ) -> Generator[pl.DataFrame, None, None]:
     """All rows of `sources`, in the order of the columns `order`, in frames of about `slice_rows`.
 
     The last column of `order` is a time in µs; rows alike in all of `order` keep the order of the
     sources. `options` are the object store's. Runs lie in a directory below `scratch`, by default
-    the system's for temporary files, and take about twice the room of the sources.
+    the system's for temporary files, and take about twice the room of the sources. With a `schema`, a
+    file that is older than one of its columns has nulls there.
     """
     uris = [source.uri for source in sources]
     if sum(source.rows for source in sources) <= slice_rows:
-        yield _sorted(_scan(uris, options), order)
+        yield _sorted(_scan(uris, options, schema), order)
         return
-    with _sorted_runs(sources, order, options, slice_rows, scratch) as runs:
+    with _sorted_runs(_parts(sources, options, slice_rows, schema), order, scratch) as runs:
         scan = _scan(runs, None)
         for where in _ranges(scan, order, slice_rows):
             yield _sorted(scan.filter(where), order)
@@ -66,8 +71,17 @@ def ahead(items: Generator[pl.DataFrame, None, None]) -> Iterator[pl.DataFrame]:
             yield item
 
 
-def _scan(uris: Sequence[str], options: dict[str, str] | None) -> pl.LazyFrame:
-    return pl.scan_parquet(list(uris), storage_options=options or None, hive_partitioning=False, glob=False)
+def _scan(
+    uris: Sequence[str], options: dict[str, str] | None, schema: Schema | None = None
+) -> pl.LazyFrame:
+    return pl.scan_parquet(
+        list(uris),
+        schema=schema,
+        missing_columns="raise" if schema is None else "insert",
+        storage_options=options or None,
+        hive_partitioning=False,
+        glob=False,
+    )
 
 
 def _sorted(rows: pl.LazyFrame, order: Sequence[str]) -> pl.DataFrame:
@@ -94,11 +108,7 @@ def _sorted(rows: pl.LazyFrame, order: Sequence[str]) -> pl.DataFrame:
 
 @contextmanager
 def _sorted_runs(
-    sources: Sequence[Source],
-    order: Sequence[str],
-    options: dict[str, str] | None,
-    slice_rows: int,
-    scratch: str | None,
+    parts: Iterable[pl.LazyFrame], order: Sequence[str], scratch: str | None
 ) -> Iterator[list[str]]:
     def run(number: int, part: pl.LazyFrame) -> str:
         path = Path(directory) / f"{number}.parquet"
@@ -107,32 +117,31 @@ def _sorted_runs(
         )
         return str(path)
 
-    parts = enumerate(_parts(sources, options, slice_rows))
     with (
         tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=scratch) as directory,
         ThreadPoolExecutor(_RUNS_AT_ONCE) as pool,
     ):
-        yield list(pool.map(lambda part: run(*part), parts))
+        yield list(pool.map(lambda part: run(*part), enumerate(parts)))
 
 
 def _parts(
-    sources: Sequence[Source], options: dict[str, str] | None, slice_rows: int
+    sources: Sequence[Source], options: dict[str, str] | None, slice_rows: int, schema: Schema | None
 ) -> Iterator[pl.LazyFrame]:
     """The sources in heaps of about one slice; a file that is larger than one is read piece by piece."""
     heap: list[str] = []
     rows = 0
     for source in sources:
         if source.rows > slice_rows:
-            scan = _scan([source.uri], options)
+            scan = _scan([source.uri], options, schema)
             yield from (scan.slice(start, slice_rows) for start in range(0, source.rows, slice_rows))
             continue
         if rows + source.rows > slice_rows:
-            yield _scan(heap, options)
+            yield _scan(heap, options, schema)
             heap, rows = [], 0
         heap.append(source.uri)
         rows += source.rows
     if heap:
-        yield _scan(heap, options)
+        yield _scan(heap, options, schema)
 
 
 def _ranges(scan: pl.LazyFrame, order: Sequence[str], slice_rows: int) -> Iterator[pl.Expr]:

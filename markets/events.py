@@ -99,7 +99,10 @@ class SpreadPoints(Struct, eq=False):
 
 
 class OpportunityEvent(Struct):
-    """An episode of a filter opened or closed; what both directions were then, NaN where a leg was gone."""
+    """An episode of a filter opened or closed; what both directions were then, NaN where a leg was gone.
+
+    `buy_on` and `sell_on` are the episode's own direction.
+    """
 
     symbol: str
     exchange1: str
@@ -112,10 +115,13 @@ class OpportunityEvent(Struct):
     edge21: float
     size12: float
     size21: float
+    buy_on: str | None = None
+    sell_on: str | None = None
 
 
 class LegPrice(Struct, frozen=True, gc=False):
-    """One side of an opportunity at one moment: the whole best of book there, and how old it was."""
+    """One side of an opportunity at one moment: the whole best of book there, how old it was, and the
+    taker fee of then (None in rows older than the field)."""
 
     exchange: str
     bid: float
@@ -123,6 +129,7 @@ class LegPrice(Struct, frozen=True, gc=False):
     ask: float
     ask_size: float
     age_ms: float
+    taker_fee_bps: float | None = None
 
 
 class Moment(Struct, frozen=True):

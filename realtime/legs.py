@@ -28,7 +28,7 @@ class Leg:
     __slots__ = (
         "ask", "ask_size", "bid", "bid_size", "buy_reach", "buys", "changed", "gap_ms", "index", "jumped",
         "listing", "market", "quote", "quotes", "reason", "received_mono_ns", "received_ts_us", "scale",
-        "sell_reach", "sells", "up",
+        "sell_reach", "sells", "taker_fee_bps", "up",
     )  # fmt: skip
 
     def __init__(self, listing: ListingConfig) -> None:
@@ -49,6 +49,7 @@ class Leg:
         self.sells: list[Direction] = []
         self.buys: list[Direction] = []
         self.sell_reach = self.buy_reach = 0.0
+        self.taker_fee_bps: float | None = None  # as configured
 
     def follow(self, listing: ListingConfig) -> None:
         """Take over a configuration; the quote stays, rate and directions are to be told anew."""

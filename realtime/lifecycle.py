@@ -72,13 +72,14 @@ class Terms(Struct, frozen=True):
 class _Run:
     """One excursion of one direction above one filter's threshold: a candidate, then an episode.
 
-    `edge`, `size` and both stamps are of the last judgement; they hold until the next.
+    `edge`, `size` and both stamps are of the last judgement; they hold until the next. Peak and mean are
+    of the same time: from the start, while enough was executable. So the mean is never above the peak.
     """
 
     __slots__ = (
-        "direction", "edge", "follows", "gates", "opened", "over", "peak", "peak_edge", "peak_is_news",
-        "seen_ns", "seen_us", "short_since_ns", "size", "started_ns", "started_us", "terms", "told_ns",
-        "weighted",
+        "direction", "edge", "ending", "follows", "gates", "opened", "over", "peak", "peak_edge",
+        "peak_is_news", "seen_ns", "seen_us", "short_since_ns", "size", "started_ns", "started_us", "terms",
+        "told_ns", "weighed_ns", "weighted",
     )  # fmt: skip
 
     def __init__(
@@ -90,20 +91,28 @@ class _Run:
         self.started_us = self.seen_us = now_us
         self.started_ns = self.seen_ns = self.told_ns = now_mono_ns
         self.edge = self.size = 0.0
-        self.weighted = 0.0  # edge × ns since the start
+        self.weighted = 0.0  # edge × ns since the start, while enough was executable
+        self.weighed_ns = 0  # how long that was
         self.short_since_ns: int | None = None  # since when too little is executable
         self.opened: Moment | None = None  # None: a candidate
         self.peak: Moment | None = None
         self.peak_edge = -NEVER_NS * 1.0
         self.peak_is_news = False
         self.gates: tuple[str, ...] = ()
+        self.ending: Moment | None = None  # how it stood before a new configuration changed its legs
         self.over = False
 
     def see(self, edge_bps: float, size: float, now_us: int, now_mono_ns: int) -> None:
-        """Take over what holds from now on."""
-        self.weighted += self.edge * (now_mono_ns - self.seen_ns)
+        """Take over what holds from now on. Neither clock goes back: quotes of two lines may cross."""
+        held_ns = now_mono_ns - self.seen_ns
+        if held_ns > 0:
+            if self.size >= self.terms.min_size:
+                self.weighted += self.edge * held_ns
+                self.weighed_ns += held_ns
+            self.seen_ns = now_mono_ns
+        if now_us > self.seen_us:
+            self.seen_us = now_us
         self.edge, self.size = edge_bps, size
-        self.seen_us, self.seen_ns = now_us, now_mono_ns
 
     def us_at(self, mono_ns: int) -> int:
         """The wall clock at a moment since the last judgement, from what was stamped then."""
@@ -111,10 +120,11 @@ class _Run:
 
     def mean_at(self, mono_ns: int) -> float:
         """The edge, weighted by time, from the start until a moment since the last judgement."""
-        lasted_ns = mono_ns - self.started_ns
-        if lasted_ns <= 0:
-            return self.peak_edge
-        return (self.weighted + self.edge * (mono_ns - self.seen_ns)) / lasted_ns
+        weighted, weighed_ns = self.weighted, self.weighed_ns
+        if mono_ns > self.seen_ns and self.size >= self.terms.min_size:
+            weighted += self.edge * (mono_ns - self.seen_ns)
+            weighed_ns += mono_ns - self.seen_ns
+        return min(weighted / weighed_ns, self.peak_edge) if weighed_ns else self.peak_edge
 
 
 class Lifecycle:
@@ -138,10 +148,22 @@ class Lifecycle:
         self._number = count()
         self._told: list[Episode] = []
 
+    def settle(self, now_us: int, now_mono_ns: int) -> None:
+        """Decide what is due, before a new configuration changes prices and fees under what runs.
+
+        What ends by that configuration ends as it stands now.
+        """
+        self.tick(now_mono_ns)
+        for run in self._running():
+            run.ending = _ending(run, now_us, now_mono_ns)
+
     def configure(
         self, directions: Iterable[Direction], config: MarketConfig, now_us: int, now_mono_ns: int
     ) -> None:
-        """Take over filters and directions. What runs on goes on where both stay as they are."""
+        """Take over filters and directions. What runs on goes on where both stay as they are.
+
+        Edges may be others now: everything is to be judged afterwards, and then `check`ed.
+        """
         running = {_key(run): run for run in self._running()}
         for run in running.values():
             run.direction.running = ()
@@ -157,6 +179,11 @@ class Lifecycle:
                     _move(running.pop(key), direction, follows)
         for run in running.values():
             self._end(run, self._why_gone(run), now_us, now_mono_ns)
+
+    def check(self, now_mono_ns: int) -> None:
+        """Ask the gates of everything that runs: their thresholds may be others now."""
+        for run in self._running():
+            self._check(run, now_mono_ns)
 
     def _why_gone(self, run: _Run) -> str:
         terms = self._terms.get(run.follows.id)
@@ -184,6 +211,8 @@ class Lifecycle:
                 self._drop(run)
                 return
             run.see(edge_bps, size, now_us, now_mono_ns)
+            if edge_bps > run.peak_edge:
+                _top(run)
             return
         if not edge_bps >= terms.close_bps:
             if not isnan(edge_bps):
@@ -210,6 +239,7 @@ class Lifecycle:
                 continue
             run = _Run(direction, follows, terms, now_us, now_mono_ns)
             run.see(edge_bps, size, now_us, now_mono_ns)
+            _top(run)
             direction.running = (*direction.running, run)
             direction.watch()
             if terms.hold_ns == 0:
@@ -258,17 +288,15 @@ class Lifecycle:
     # --- episodes ----------------------------------------------------------------------------------
 
     def _open(self, run: _Run, now_mono_ns: int) -> None:
-        """The candidate held: what it is at now is its first peak, too."""
-        run.opened = run.peak = _moment(run, run.us_at(now_mono_ns), now_mono_ns)
-        run.peak_edge = run.edge
+        """The candidate held."""
+        run.opened = _moment(run, run.us_at(now_mono_ns), now_mono_ns)
         run.told_ns = now_mono_ns
         run.gates = self._gatekeeper.doubts(run.direction, now_mono_ns)
         self.opened += 1
         self._told.append(_episode(run, "open", now_mono_ns))
 
     def _rise(self, run: _Run) -> None:
-        run.peak = _moment(run, run.seen_us, run.seen_ns)
-        run.peak_edge = run.edge
+        _top(run)
         run.peak_is_news = True
         self._tell_peak(run, run.seen_ns)
 
@@ -284,8 +312,8 @@ class Lifecycle:
         if run.opened is None:
             return
         episode = _episode(run, "close", now_mono_ns)
+        episode.closed = run.ending or _ending(run, now_us, now_mono_ns)
         episode.closed_us = max(now_us, run.seen_us)
-        episode.closed = _moment(run, episode.closed_us, now_mono_ns) if _both_there(run.direction) else None
         episode.reason = reason
         self.closed += 1
         self._told.append(episode)
@@ -316,13 +344,26 @@ def _key(run: _Run) -> tuple[str, str, int]:
 
 def _move(run: _Run, direction: Direction, follows: FilterConfig) -> None:
     """Go on as a direction of the new configuration."""
-    run.direction, run.follows = direction, follows
+    run.direction, run.follows, run.ending = direction, follows, None
     direction.running = (*direction.running, run)
     direction.watch()
 
 
-def _both_there(direction: Direction) -> bool:
-    return not (isnan(direction.buy.ask) or isnan(direction.sell.bid))
+def _top(run: _Run) -> None:
+    """What it is now is its peak."""
+    run.peak = _moment(run, run.seen_us, run.seen_ns)
+    run.peak_edge = run.edge
+
+
+def _ending(run: _Run, now_us: int, now_mono_ns: int) -> Moment | None:
+    """What there was to earn at the close; None where that is not known.
+
+    A side may be gone, or its price not believed yet; and what is above the peak was never executable.
+    """
+    buy, sell = run.direction.buy, run.direction.sell
+    if isnan(buy.ask) or isnan(sell.bid) or buy.jumped or sell.jumped or run.edge > run.peak_edge:
+        return None
+    return _moment(run, max(now_us, run.seen_us), now_mono_ns)
 
 
 def _why_fallen(run: _Run, edge_bps: float) -> str:
@@ -346,7 +387,7 @@ def _moment(run: _Run, ts_us: int, now_mono_ns: int) -> Moment:
 
 def _price(leg: Leg, now_mono_ns: int) -> LegPrice:
     age_ms = (now_mono_ns - leg.received_mono_ns) / _NS_PER_MS
-    return LegPrice(leg.exchange, leg.bid, leg.bid_size, leg.ask, leg.ask_size, age_ms)
+    return LegPrice(leg.exchange, leg.bid, leg.bid_size, leg.ask, leg.ask_size, age_ms, leg.taker_fee_bps)
 
 
 def _episode(run: _Run, phase: EpisodePhase, now_mono_ns: int) -> Episode:
@@ -377,8 +418,8 @@ def opportunity_events(
 ) -> list[OpportunityEvent]:
     """What the lake keeps of episodes: both directions at the opening and at the close.
 
-    `taker_fees` are a configuration's, or fractions per exchange.
-    Where a leg was gone at the close nothing is known: NaN.
+    Fees are those of the moment; `taker_fees` are a configuration's, or fractions per exchange, for a moment
+    that does not say them. Where a leg was gone at the close nothing is known: NaN.
     """
     events = []
     for each in episodes:
@@ -400,16 +441,18 @@ def _event(
     if moment is not None:
         legs = {leg.exchange: leg for leg in (moment.buy, moment.sell)}
         one, two = legs[episode.exchange1], legs[episode.exchange2]
-        fee1, fee2 = (
-            taker_fees.taker(leg.exchange, episode.symbol)
-            if isinstance(taker_fees, Fees)
-            else taker_fees[leg.exchange]
-            for leg in (one, two)
-        )
+        fee1, fee2 = (_taker_fee(leg, episode.symbol, taker_fees) for leg in (one, two))
         values = _values(one, two, fee1, fee2)
     return OpportunityEvent(
-        episode.symbol, episode.exchange1, episode.exchange2, episode.filter_id, event, ts_us, *values
-    )
+        episode.symbol, episode.exchange1, episode.exchange2, episode.filter_id, event, ts_us, *values,
+        episode.buy_on, episode.sell_on,
+    )  # fmt: skip
+
+
+def _taker_fee(leg: LegPrice, symbol: str, taker_fees: Fees | Mapping[str, float]) -> float:
+    if leg.taker_fee_bps is not None:
+        return leg.taker_fee_bps / 10_000
+    return taker_fees.taker(leg.exchange, symbol) if isinstance(taker_fees, Fees) else taker_fees[leg.exchange]
 
 
 def _values(

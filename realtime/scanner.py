@@ -65,7 +65,7 @@ class Scanner:
     def configure(self, config: MarketConfig, owns: Owns, now_us: int, now_mono_ns: int) -> bool:
         """Follow a configuration: legs that stay keep their quotes, what runs goes on where it may.
 
-        A change that concerns none of this, a pinned chart perhaps, costs nothing; says whether it did.
+        Everything is judged again at once, as a fee, a rate or a threshold may be another one. A change that concerns none of this, a pinned chart perhaps, costs nothing; says whether it did.
         """
         terms = (
             config.exchanges, config.listings, config.pairs, config.filters, config.gates,
@@ -74,6 +74,7 @@ class Scanner:
         if terms == self._terms:
             return False
         self._terms = terms
+        self.lifecycle.settle(now_us, now_mono_ns)
         self._jump = config.gates.jump_pct / 100
         self.pairs = scan_pairs(config, owns)
         self._set_legs(config, owns)
@@ -82,6 +83,9 @@ class Scanner:
         _set_markets(self.legs)
         self.gatekeeper.configure(config, self.directions, self.legs)
         self.lifecycle.configure(self.directions, config, now_us, now_mono_ns)
+        for direction in self.directions:
+            self._ask(direction, now_us, now_mono_ns)
+        self.lifecycle.check(now_mono_ns)
         return True
 
     def _set_legs(self, config: MarketConfig, owns: Owns) -> None:
@@ -121,6 +125,8 @@ class Scanner:
 
     def _set_directions(self, config: MarketConfig) -> None:
         fees = Fees(config)
+        for leg in self.legs:
+            leg.taker_fee_bps = fees.of(leg.exchange, leg.listing.symbol).taker_bps
         self.directions = []
         for index, pair in enumerate(self.pairs):
             leg1 = self._legs[pair.listing1.exchange][pair.listing1.symbol]
@@ -213,8 +219,12 @@ class Scanner:
         self._mark(leg)
         leg.market.reckon()
         for direction in (*leg.sells, *leg.buys):
-            if direction.running or direction.sell.bid * direction.reach >= direction.buy.ask:
-                self._judge(direction, now_us, now_mono_ns)
+            self._ask(direction, now_us, now_mono_ns)
+
+    def _ask(self, direction: Direction, now_us: int, now_mono_ns: int) -> None:
+        """Judge a direction if it runs or reaches its trigger, without a quote that said so."""
+        if direction.running or direction.sell.bid * direction.reach >= direction.buy.ask:
+            self._judge(direction, now_us, now_mono_ns)
 
     def tick(self, now_us: int, now_mono_ns: int) -> None:
         """What time alone brings: call it a few times a second, never ahead of events still to be fed."""

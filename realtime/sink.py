@@ -51,13 +51,15 @@ class RealtimeSink:
         self._legs_told_at = float("-inf")
 
     def configure(self, config: MarketConfig) -> None:
-        """Take over the opportunities and pairs whose symbols this shard owns."""
+        """Take over the opportunities and pairs whose symbols this shard owns, after what is at hand."""
+        self._channel.fetch()
+        self._handle_waiting()
         owned = tuple(o for o in config.opportunities if self._shard.owns(o.symbol))
         self._engine.configure(structs.replace(config, opportunities=owned))
-        if self._scanner.configure(config, self._shard.owns, *_now()):
+        self._fees = Fees(config)
+        if self._scanner.configure(config, self._shard.owns, *self._as_of()):
             self._emit_episodes()
             self._scan_publisher.configure(config.revision)
-        self._fees = Fees(config)
         self._publisher.keep_only(frozenset(o.id for o in owned))
 
     async def run(self) -> None:
@@ -118,17 +120,20 @@ class RealtimeSink:
             self._scanner.on_state(event)
             self._handled = event
 
-    def _expire(self) -> None:
-        """Let charts and legs age until now, or while events wait only until the last that was handled.
+    def _as_of(self) -> tuple[int, int]:
+        """Both clocks now, or while events wait only at the last that was handled.
 
         Otherwise a backlog would make charts stale, and end episodes, whose next quotes are at hand.
         """
-        if not self._channel:
-            now_us, now_mono_ns = _now()
-        elif self._handled:
-            now_us, now_mono_ns = self._handled.received_ts_us, self._handled.received_mono_ns
-        else:
+        if self._channel and self._handled:
+            return self._handled.received_ts_us, self._handled.received_mono_ns
+        return _now()
+
+    def _expire(self) -> None:
+        """Let charts and legs age."""
+        if self._channel and not self._handled:
             return
+        now_us, now_mono_ns = self._as_of()
         self._engine.expire(now_mono_ns, now_us)
         self._scanner.tick(now_us, now_mono_ns)
         self._engine.set_rates(self._scanner.rates.current)

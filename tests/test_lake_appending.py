@@ -1,5 +1,6 @@
 """Appends to a table of the lake: once each, whoever else writes, and in files that statistics can prune."""
 
+import datetime
 import shutil
 import threading
 from pathlib import Path
@@ -11,13 +12,19 @@ import pyarrow.parquet as pq
 import pytest
 from obstore.store import LocalStore
 
-from history import appending
+from history import appending, compaction
 from history.appending import CHECKPOINT_EVERY, Appender
 from history.buffer import Buffer
 from history.lake import Lake, LakeError
 from history.logs import look
-from history.schema import SCHEMA_VERSION
+from history.parquet import file_schema
+from history.reader import LakeReader
+from history.schema import SCHEMA_VERSION, SCHEMAS
+from markets.events import OpportunityEvent
 from tests.lake import bids, quote, rows
+
+
+MORNING_US = 1_772_357_400_000_000
 
 
 @pytest.fixture
@@ -216,3 +223,54 @@ class TestFiles:
         assert (file["min.exchange"], file["max.exchange"]) == ("binance", "okx")
         assert (file["min.received_ts_us"], file["max.received_ts_us"]) == (times[0], times[2])
         assert file["null_count.exchange_ts_us"] == 3
+
+
+class TestNewColumns:
+    """The lake of an older desk: its table of opportunities does not say the direction."""
+
+    @pytest.fixture
+    def older(self, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Lake:
+        """One event, written as the older version did."""
+        schema = SCHEMAS["opportunities"]
+        without = pa.schema([field for field in schema if field.name not in ("buy_on", "sell_on")])
+        with monkeypatch.context() as then:
+            then.setitem(SCHEMAS, "opportunities", without)
+            file_schema.cache_clear()
+            Appender(lake, "opportunities", "old").append(_events(1), 1)
+        file_schema.cache_clear()
+        return lake
+
+    def test_older_files_stay_readable_and_have_nulls(self, older: Lake) -> None:
+        found = LakeReader(older).scan("opportunities").collect()
+        assert found.select("ts_us", "buy_on", "sell_on").rows() == [(MORNING_US + 1, None, None)]
+        (batch,) = LakeReader(older).batches("opportunities", columns=["buy_on"])
+        assert batch.to_pylist() == [{"buy_on": None}]
+
+    def test_an_appender_widens_the_table_and_both_kinds_of_files_read_and_compact_together(
+        self, older: Lake
+    ) -> None:
+        writers = [Appender(older, "opportunities", name) for name in ("one", "other")]
+        for number, writer in enumerate(writers, 2):
+            writer.append(_events(number), number)
+        expected = [(None, None), ("okx", "gate"), ("okx", "gate")]
+
+        def directions() -> list[Any]:
+            scan = LakeReader(older).scan("opportunities").sort("ts_us")
+            return scan.select("buy_on", "sell_on").collect().rows()
+
+        assert directions() == expected
+        later = datetime.datetime.fromtimestamp(MORNING_US / 1e6 + 7200, datetime.UTC)
+        assert sum(step.work() for step in compaction.plan(older, "opportunities", later)) == 3
+        assert len(LakeReader(older).snapshot("opportunities").files) == 1
+        assert directions() == expected
+        delta = older.open("opportunities")
+        assert delta is not None
+        assert pl.DataFrame(delta.to_pyarrow_table()).sort("ts_us")["buy_on"].to_list() == [None, "okx", "okx"]
+
+
+def _events(number: int) -> pa.Table:
+    buffer = Buffer()
+    values = (0.1, 1.0, 2.0, 3.0, 4.0)
+    at_us = MORNING_US + number
+    buffer.add([OpportunityEvent("BTC/USDT", "gate", "okx", 3, "open", at_us, *values, "okx", "gate")])
+    return buffer.tables()["opportunities"]

@@ -147,7 +147,7 @@ def stories(steps: Steps, end: int, terms: FilterConfig) -> list[Story]:
         inside = stays[place:over]
         closed = inside[-1][1]
         mean = sum(edge * (until - since) for since, until, edge in inside) / (closed - start)
-        peak = max(edge for _, until, edge in inside if until >= start + hold)
+        peak = max(edge for _, _, edge in inside)
         found.append(Story(start, start + hold, closed, peak, round(mean, 6)))
         place = over
     return found

@@ -3,6 +3,8 @@
 from typing import TypeVar
 
 import numpy as np
+import pytest
+from msgspec import structs
 
 from markets.config import (
     ExchangeConfig,
@@ -71,3 +73,20 @@ async def test_a_sink_that_ends_leaves_nothing_open() -> None:
         ("open", ""),
         ("close", "collector stopped"),
     ]
+
+
+async def test_what_is_at_hand_is_judged_by_the_settings_it_came_under() -> None:
+    market = config()
+    async with desk(market) as collector:
+        collector.quote("bybit", 100.0)
+        collector.quote("binance", 101.0)
+        dear = tuple(structs.replace(each, taker_fee_bps=100.0) for each in market.exchanges)
+        collector.sink.configure(structs.replace(market, revision=2, exchanges=dear))
+        opened, closed = of(Episode, collector.emitted)
+        before, after = of(OpportunityEvent, collector.emitted)
+    assert (opened.phase, closed.phase, closed.reason) == ("open", "close", "edge fell below 10.0 bps")
+    assert before.edge12 == pytest.approx(opened.opened.edge_bps)
+    assert closed.closed is not None
+    assert after.edge12 == pytest.approx(closed.closed.edge_bps)
+    assert after.edge12 < before.edge12 - 150
+    assert (after.buy_on, after.sell_on) == ("bybit", "binance")
