@@ -24,7 +24,12 @@ _CONFIGURATION: Final = {
     "delta.logRetentionDuration": "interval 2 hours",
     "delta.deletedFileRetentionDuration": "interval 2 hours",
 }
-DELTA_TYPES: Final = {pa.string(): "string", pa.float64(): "double", pa.int64(): "long", pa.int32(): "integer"}
+DELTA_TYPES: Final = {
+    pa.string(): "string",
+    pa.float64(): "double",
+    pa.int64(): "long",
+    pa.int32(): "integer",
+}
 
 
 def first_entry(table: str) -> bytes:

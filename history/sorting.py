@@ -71,9 +71,7 @@ def ahead(items: Generator[pl.DataFrame, None, None]) -> Iterator[pl.DataFrame]:
             yield item
 
 
-def _scan(
-    uris: Sequence[str], options: dict[str, str] | None, schema: Schema | None = None
-) -> pl.LazyFrame:
+def _scan(uris: Sequence[str], options: dict[str, str] | None, schema: Schema | None = None) -> pl.LazyFrame:
     return pl.scan_parquet(
         list(uris),
         schema=schema,

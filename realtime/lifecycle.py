@@ -110,8 +110,7 @@ class _Run:
                 self.weighted += self.edge * held_ns
                 self.weighed_ns += held_ns
             self.seen_ns = now_mono_ns
-        if now_us > self.seen_us:
-            self.seen_us = now_us
+        self.seen_us = max(self.seen_us, now_us)
         self.edge, self.size = edge_bps, size
 
     def us_at(self, mono_ns: int) -> int:
@@ -452,7 +451,9 @@ def _event(
 def _taker_fee(leg: LegPrice, symbol: str, taker_fees: Fees | Mapping[str, float]) -> float:
     if leg.taker_fee_bps is not None:
         return leg.taker_fee_bps / 10_000
-    return taker_fees.taker(leg.exchange, symbol) if isinstance(taker_fees, Fees) else taker_fees[leg.exchange]
+    return (
+        taker_fees.taker(leg.exchange, symbol) if isinstance(taker_fees, Fees) else taker_fees[leg.exchange]
+    )
 
 
 def _values(

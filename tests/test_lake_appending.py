@@ -23,7 +23,6 @@ from history.schema import SCHEMA_VERSION, SCHEMAS
 from markets.events import OpportunityEvent
 from tests.lake import bids, quote, rows
 
-
 MORNING_US = 1_772_357_400_000_000
 
 
@@ -265,7 +264,11 @@ class TestNewColumns:
         assert directions() == expected
         delta = older.open("opportunities")
         assert delta is not None
-        assert pl.DataFrame(delta.to_pyarrow_table()).sort("ts_us")["buy_on"].to_list() == [None, "okx", "okx"]
+        assert pl.DataFrame(delta.to_pyarrow_table()).sort("ts_us")["buy_on"].to_list() == [
+            None,
+            "okx",
+            "okx",
+        ]
 
 
 def _events(number: int) -> pa.Table:
