@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import Struct
 
 from markets.config import FilterConfig
+from markets.funds import funds
 from realtime import freshness, gates, wording
 from realtime.directions import Direction, fee_factor
 from realtime.gates import Evidence, Facts, Gate, LegSeen, Seen
@@ -81,7 +82,9 @@ def explain(table: ScanTable, row: int, now_mono_ns: int) -> Explanation:
     facts, evidence = Facts(table.config), _evidence(table, row)
     explained = [
         _direction_facts(
-            way, facts, Seen(pair, seen[way.buy.exchange], seen[way.sell.exchange], way.size(), evidence)
+            way,
+            facts,
+            Seen(pair, seen[way.buy.exchange], seen[way.sell.exchange], way.size(), evidence, way.edge_bps()),
         )
         for way in ways
     ]
@@ -93,7 +96,10 @@ def explain(table: ScanTable, row: int, now_mono_ns: int) -> Explanation:
         exchange2=two.exchange,
         currency=gates.quote_of(pair.symbol),
         spread_pct=_known((one.bid / two.bid - 1) * 100),
-        legs=[_leg_facts(table, seen[leg.exchange]) for leg in (one, two)],
+        legs=[
+            _leg_facts(seen[leg.exchange], int(state[row]))
+            for leg, state in ((one, table.state1), (two, table.state2))
+        ],
         directions=explained,
         summary=explained[0].summary,
     )
@@ -145,16 +151,18 @@ def _leg_seen(table: ScanTable, leg: Leg, now_mono_ns: int) -> LegSeen:
     state = int(table.leg_states[leg.index])
     talkers = freshness.talkers(leg.siblings, leg, now_mono_ns, table.config.gates)
     age_ms = freshness.age_ms(leg, now_mono_ns) if leg.quotes else nan
-    return LegSeen(leg, min(state, freshness.DOWN), age_ms, talkers)
+    (moved_bps,) = table.moved_bps(np.array([leg.index])).tolist()
+    return LegSeen(leg, min(state, freshness.DOWN), age_ms, talkers, moved_bps)
 
 
 def _evidence(table: ScanTable, row: int) -> Evidence:
     decided = decisions(table.config).get(table.pairs[row].id, "")
     ratio, correlation = float(table.ratio[row]), float(table.correlation[row])
-    return Evidence(int(table.identity[row]), ratio, correlation, decided)
+    proven, fund = bool(table.proven[row]), funds(table.config).get(table.pairs[row].symbol, "")
+    return Evidence(int(table.identity[row]), ratio, correlation, decided, proven, fund)
 
 
-def _leg_facts(table: ScanTable, seen: LegSeen) -> LegFacts:
+def _leg_facts(seen: LegSeen, state: int) -> LegFacts:
     leg = seen.leg
     return LegFacts(
         exchange=leg.exchange,
@@ -165,7 +173,7 @@ def _leg_facts(table: ScanTable, seen: LegSeen) -> LegFacts:
         ask_size=_known(leg.ask_size),
         age_ms=_known(seen.age_ms),
         gap_ms=_known(leg.gap_ms),
-        state=STATES[table.leg_states[leg.index]],
+        state=STATES[state],
         volume_24h=leg.listing.volume,
     )
 
@@ -180,7 +188,7 @@ def _known(value: float) -> float | None:
 def _direction_facts(way: Direction, facts: Facts, seen: Seen) -> DirectionFacts:
     judged, bits = gates.judge(facts, seen), gates.bits_of(facts, seen)
     edge_bps, size = way.edge_bps(), way.size()
-    filters = [_filter_facts(row, edge_bps, size, bits, facts) for row in way.filters]
+    filters = [_filter_facts(row, edge_bps, size, seen, facts) for row in way.filters]
     blocked = [gate for gate in judged if gates.is_blocking(bits, gate.name)]
     opportunity = any(row.met for row in filters)
     return DirectionFacts(
@@ -196,10 +204,10 @@ def _direction_facts(way: Direction, facts: Facts, seen: Seen) -> DirectionFacts
     )
 
 
-def _filter_facts(row: FilterConfig, edge_bps: float, size: float, bits: int, facts: Facts) -> FilterFacts:
+def _filter_facts(row: FilterConfig, edge_bps: float, size: float, seen: Seen, facts: Facts) -> FilterFacts:
     asked = inf if row.min_edge_bps is None else row.min_edge_bps
     min_size = facts.terms.min_size if row.min_size is None else row.min_size
-    blocked = gates.blocking(gates.without_size(bits), row.wallets_open)
+    blocked = gates.blocking(gates.without_size(gates.bits_of(facts, seen, row)), row.wallets_open)
     missing = [] if edge_bps >= asked else [f"{_bps(edge_bps)} is below its {asked:,.1f} bps"]
     if not size >= min_size:
         missing.append(f"the size is below its {wording.amount(min_size)}")

@@ -15,14 +15,14 @@ language.
 
 from collections.abc import Mapping
 from functools import lru_cache
-from math import isnan
+from math import isnan, nan
 from typing import Any, Final, Literal
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from markets.config import ExchangeConfig, GateTerms, ListingConfig, MarketConfig
+from markets.config import ExchangeConfig, FilterConfig, GateTerms, ListingConfig, MarketConfig
 from markets.selection import ScanPair
 from realtime import freshness, wallets, wording
 from realtime.identity import FAIL, PASS
@@ -59,6 +59,9 @@ _TOO_SMALL: Final = bit("size", "fail")
 _NO_SIZE: Final = bit("size", "unknown")
 IDENTITY: Final = (bit("identity", "unknown"), bit("identity", "pass"), bit("identity", "fail"))
 """By the codes of `realtime.identity`: UNKNOWN, PASS, FAIL."""
+_UNPROVEN: Final = bit("identity", "unknown")
+STALE: Final = _DOWN
+"""What `freshness.is_doubtful` of a leg makes of a direction."""
 
 Bits = NDArray[np.uint32]
 
@@ -124,6 +127,13 @@ def rate_of(leg: Leg, symbol: str) -> float | None:
     return None if leg.listing.quote == quote_of(symbol) else leg.scale * leg.listing.multiplier
 
 
+def identity_bits(verdict: int, is_proven: bool, edge_bps: float, most_bps: float) -> int:
+    """What is held of the coins; a large edge between coins that only seem the same speaks against itself."""
+    if verdict == PASS and edge_bps > most_bps and not is_proven:
+        return _UNPROVEN
+    return IDENTITY[verdict]
+
+
 def size_bits(size: float, minimum: float) -> int:
     """What the executable size says."""
     if isnan(size):
@@ -166,14 +176,22 @@ def table_bits(
     identity: NDArray[Any],
     size: NDArray[np.float64],
     minimum: float,
+    unproven: NDArray[np.bool_] | None = None,
+    stale: NDArray[np.bool_] | None = None,
 ) -> Bits:
     """The verdicts of many directions: `beforehand`, places of their legs, identity codes and sizes.
 
     `legs` are the bits of `LegColumns.bits`; the arrays of directions are of one length, in one order.
+    `unproven` are those whose edge is too large for coins not proven the same, `stale` those with a leg
+    that is doubtful (`freshness.is_doubtful`).
     """
-    sizes = _bits((size < minimum, _TOO_SMALL), (np.isnan(size), _NO_SIZE))
+    of_edge = _bits((size < minimum, _TOO_SMALL), (np.isnan(size), _NO_SIZE))
+    if unproven is not None:
+        of_edge |= _bits((unproven & (identity == PASS), _UNPROVEN))
+    if stale is not None:
+        of_edge |= _bits((stale, STALE))
     of_identity = np.array(IDENTITY, np.uint32)[identity]
-    return np.asarray(beforehand | legs[buy] | legs[sell] | of_identity | sizes)
+    return np.asarray(beforehand | legs[buy] | legs[sell] | of_identity | of_edge)
 
 
 def counts(bits: Bits) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
@@ -280,6 +298,7 @@ class LegSeen(Struct, frozen=True):
     state: int
     age_ms: float
     talkers: int = 0  # other legs of the symbol that talk; a silent leg without any has a mute exchange
+    moved_bps: float = nan  # how far the others moved since its last quote
 
     @property
     def exchange(self) -> str:
@@ -294,6 +313,8 @@ class Evidence(Struct, frozen=True):
     ratio: float
     correlation: float
     decided: str = ""  # a person's verdict, see markets.config.IdentityVerdict
+    proven: bool = False
+    fund: str = ""  # the coin it follows, where it is a fund token
 
 
 class Seen(Struct, frozen=True):
@@ -304,14 +325,36 @@ class Seen(Struct, frozen=True):
     sell: LegSeen
     size: float
     identity: Evidence
+    edge_bps: float = nan
+
+    def is_doubtful(self, side: LegSeen, terms: GateTerms, follows: FilterConfig | None = None) -> bool:
+        """Whether this leg is too old for the edge, or was left behind."""
+        most_ms = most_age_ms(terms, self.pair, follows)
+        doubtful: bool = freshness.is_doubtful(side.age_ms, side.moved_bps, self.edge_bps, most_ms, terms)
+        return doubtful
 
 
-def bits_of(facts: Facts, seen: Seen) -> int:
-    """The verdicts of one direction."""
+def bits_of(facts: Facts, seen: Seen, follows: FilterConfig | None = None) -> int:
+    """The verdicts of one direction, for a filter that may have limits of its own."""
+    terms, evidence = facts.terms, seen.identity
     bits = facts.beforehand(seen.pair, seen.buy.leg.listing, seen.sell.leg.listing)
     for side in (seen.buy, seen.sell):
-        bits |= leg_bits(side.leg, side.state, rate_of(side.leg, seen.pair.symbol), facts.terms)
-    return bits | IDENTITY[seen.identity.code] | size_bits(seen.size, facts.terms.min_size)
+        bits |= leg_bits(side.leg, side.state, rate_of(side.leg, seen.pair.symbol), terms)
+        bits |= STALE if seen.is_doubtful(side, terms, follows) else 0
+    bits |= identity_bits(evidence.code, evidence.proven, seen.edge_bps, most_unproven_bps(terms, follows))
+    return bits | size_bits(seen.size, terms.min_size)
+
+
+def most_unproven_bps(terms: GateTerms, follows: FilterConfig | None) -> float:
+    """The largest edge that is believed between coins not proven the same."""
+    own = None if follows is None else follows.max_unproven_edge_bps
+    return terms.max_unproven_edge_bps if own is None else own
+
+
+def most_age_ms(terms: GateTerms, pair: ScanPair, follows: FilterConfig | None) -> float:
+    """How old a leg may be at most: as the filter says, or else the exchange pair, or else the gates."""
+    own = None if follows is None else follows.max_age_ms
+    return freshness.limit_ms(terms, own, pair.pair.max_age_ms)
 
 
 def judge(facts: Facts, seen: Seen) -> list[Gate]:
@@ -320,10 +363,10 @@ def judge(facts: Facts, seen: Seen) -> list[Gate]:
     legs = seen.buy, seen.sell
     buy, sell = seen.buy.leg.listing, seen.sell.leg.listing
     return [
-        _freshness(legs, verdict_of(bits, "freshness"), terms),
+        _freshness(seen, verdict_of(bits, "freshness"), terms),
         facts.status(buy, sell),
         _sanity(legs, verdict_of(bits, "sanity"), terms),
-        _identity(pair, seen.identity, terms),
+        _identity(seen, verdict_of(bits, "identity"), terms),
         facts.fees(buy, sell),
         _size(pair, seen.size, verdict_of(bits, "size"), terms),
         facts.volume(buy, sell),
@@ -335,13 +378,15 @@ def judge(facts: Facts, seen: Seen) -> list[Gate]:
 Legs = tuple[LegSeen, LegSeen]
 
 
-def _freshness(legs: Legs, verdict: Verdict, terms: GateTerms) -> Gate:
+def _freshness(seen: Seen, verdict: Verdict, terms: GateTerms) -> Gate:
+    legs = seen.buy, seen.sell
     value = ", ".join(f"{leg.exchange} {freshness.STATES[leg.state]}" for leg in legs)
     threshold = (
         f"{wording.share(terms.silent_gaps)} usual gaps or {wording.age(terms.silent_floor_ms)}, "
-        "while others talk"
+        f"while others talk; never more than {wording.seconds(most_age_ms(terms, seen.pair, None))}"
     )
-    return Gate("freshness", value, threshold, verdict, "; ".join(map(_fresh_words, legs)))
+    words = "; ".join(_fresh_words(leg) + _doubt_words(seen, leg, terms) for leg in legs)
+    return Gate("freshness", value, threshold, verdict, words)
 
 
 def _fresh_words(seen: LegSeen) -> str:
@@ -350,6 +395,19 @@ def _fresh_words(seen: LegSeen) -> str:
         return f"{seen.exchange}: {leg.reason or _why_down(seen)}: down"
     rhythm = "rhythm not known yet" if isnan(leg.gap_ms) else f"usual gap {wording.age(leg.gap_ms)}"
     return f"{seen.exchange} {wording.age(seen.age_ms)}, {rhythm}{_neighbours(seen)}: {state}"
+
+
+def _doubt_words(seen: Seen, side: LegSeen, terms: GateTerms) -> str:
+    if not seen.is_doubtful(side, terms):
+        return ""
+    most_ms = most_age_ms(terms, seen.pair, None)
+    if side.age_ms > most_ms:
+        age, most = wording.seconds(side.age_ms), wording.seconds(most_ms)
+        return f", but its last quote is {age} old and nothing over {most} is believed"
+    return (
+        f", but the others moved {side.moved_bps:,.1f} bps since its last quote, "
+        f"more than the edge of {seen.edge_bps:,.1f} bps"
+    )
 
 
 def _why_down(seen: LegSeen) -> str:
@@ -386,31 +444,69 @@ def _nonsense(leg: Leg, terms: GateTerms) -> str:
     return ""
 
 
-def _identity(pair: ScanPair, evidence: Evidence, terms: GateTerms) -> Gate:
-    verdict: Verdict = {PASS: "pass", FAIL: "fail"}.get(evidence.code, "unknown")  # type: ignore[assignment]
+def _identity(seen: Seen, verdict: Verdict, terms: GateTerms) -> Gate:
+    evidence = seen.identity
     parts = [] if isnan(evidence.ratio) else [f"price ratio {wording.ratio(evidence.ratio)}"]
     if not isnan(evidence.correlation):
         parts.append(f"correlation {evidence.correlation:.2f}")
     value = ", ".join(parts) or "no evidence yet"
     threshold = (
-        f"within {wording.share(terms.identity_max_ratio)} times, correlation at least "
-        f"{wording.share(terms.identity_min_correlation)}"
+        f"prices within {wording.share(terms.identity_near_pct)} %, or moves that agree; never beyond "
+        f"{wording.share(terms.identity_max_ratio)} times; correlation at least "
+        f"{wording.share(terms.identity_min_correlation)}; proven above an edge of "
+        f"{wording.share(terms.max_unproven_edge_bps)} bps"
     )
-    return Gate("identity", value, threshold, verdict, f"{_identity_words(pair, evidence)} ({value})")
+    words = _identity_words(seen.pair, evidence, terms)
+    if verdict == "unknown" and evidence.code == PASS:
+        words = (
+            f"an edge of {seen.edge_bps:,.1f} bps speaks against itself: above "
+            f"{wording.share(terms.max_unproven_edge_bps)} bps it must be proven that "
+            f"{_coins(seen.pair)} are the same: by enough moves that agree, or by an operator in the admin "
+            "under coin identities"
+        )
+    return Gate("identity", value, threshold, verdict, f"{words} ({value})")
 
 
-def _identity_words(pair: ScanPair, evidence: Evidence) -> str:
-    if evidence.decided == "confirmed":
-        return "confirmed by an operator as the same coin"
-    if evidence.decided == "different":
-        return "an operator decided that these are different coins"
+_DECIDED: Final = {
+    "confirmed": "confirmed by an operator as the same coin",
+    "different": "an operator decided that these are different coins",
+}
+
+
+def _identity_words(pair: ScanPair, evidence: Evidence, terms: GateTerms) -> str:
+    if evidence.decided in _DECIDED:
+        return _DECIDED[evidence.decided]
+    if evidence.fund and not evidence.decided:
+        return (
+            f"a fund token that follows {evidence.fund}: each exchange makes its own, and one is not the "
+            "other unless an operator confirms it in the admin under coin identities"
+        )
     if evidence.decided == "quarantined" or evidence.code == FAIL:
         base = pair.symbol.partition("/")[0]
         return (
             f"in quarantine: {pair.pair.exchange1} and {pair.pair.exchange2} may not mean the same coin by "
             f"{base}; decide it in the admin under coin identities"
         )
-    return "nothing speaks against the same coin" if evidence.code == PASS else "not compared yet"
+    if evidence.code == PASS:
+        return "proven by prices that meet and move alike" * evidence.proven or (
+            "nothing speaks against the same coin"
+        )
+    if isnan(evidence.ratio):
+        return "not compared yet"
+    apart = (max(evidence.ratio, 1 / evidence.ratio) - 1) * 100
+    near = f"{wording.share(terms.identity_near_pct)} %"
+    so_far = (
+        f"and beyond {near}" if apart > terms.identity_near_pct else f"but they were beyond {near}, where"
+    )
+    return (
+        f"not known: the prices of {_coins(pair)} are {apart:,.1f} % apart, {so_far} they are only taken for "
+        "those of one coin when they meet again and enough moves agree, or when an operator confirms it in "
+        "the admin under coin identities"
+    )
+
+
+def _coins(pair: ScanPair) -> str:
+    return f"{pair.symbol.partition('/')[0]} on {pair.pair.exchange1} and on {pair.pair.exchange2}"
 
 
 def _size(pair: ScanPair, size: float, verdict: Verdict, terms: GateTerms) -> Gate:

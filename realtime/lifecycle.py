@@ -13,9 +13,10 @@ from typing import Final, Literal, Protocol
 
 from msgspec import Struct
 
-from markets.config import FilterConfig, MarketConfig
+from markets.config import FilterConfig, GateTerms, MarketConfig
 from markets.events import Episode, EpisodePhase, LegPrice, Moment, OpportunityEvent
 from realtime.directions import Direction
+from realtime.gates import most_unproven_bps
 from realtime.legs import Leg
 
 CHECK_NS: Final = 250_000_000
@@ -54,17 +55,19 @@ class Terms(Struct, frozen=True):
     hold_ns: int
     min_size: float
     wallets_open: bool
+    doubted_bps: float  # above this edge the gates are asked at every quote
 
     @classmethod
-    def of(cls, follows: FilterConfig, gate_min_size: float) -> "Terms":
+    def of(cls, follows: FilterConfig, gates: GateTerms) -> "Terms":
         """The terms of a filter that has a minimum edge."""
         opens = nan if follows.min_edge_bps is None else follows.min_edge_bps
         return cls(
             open_bps=opens,
             close_bps=opens if follows.close_edge_bps is None else follows.close_edge_bps,
             hold_ns=follows.min_duration_ms * _NS_PER_MS,
-            min_size=gate_min_size if follows.min_size is None else follows.min_size,
+            min_size=gates.min_size if follows.min_size is None else follows.min_size,
             wallets_open=follows.wallets_open,
+            doubted_bps=most_unproven_bps(gates, follows),
         )
 
 
@@ -146,7 +149,7 @@ class Lifecycle:
             run.direction.running = ()
         names = {(run.direction.pair.symbol, run.direction.buy.exchange) for run in running.values()}
         filters = {row.id: row for row in config.filters if row.min_edge_bps is not None}
-        self._terms = {id: Terms.of(row, config.gates.min_size) for id, row in filters.items()}
+        self._terms = {id: Terms.of(row, config.gates) for id, row in filters.items()}
         for direction in directions if names else ():
             if (direction.pair.symbol, direction.buy.exchange) not in names:
                 continue
@@ -178,6 +181,11 @@ class Lifecycle:
     def _follow(self, run: _Run, edge_bps: float, size: float, now_us: int, now_mono_ns: int) -> None:
         """Flat, as it runs per quote of what is open."""
         terms = run.terms
+        if edge_bps > terms.doubted_bps and (
+            blocked := self._gatekeeper.blocked(run.direction, run.follows, now_mono_ns)
+        ):
+            self._end(run, blocked, now_us, now_mono_ns)
+            return
         if run.opened is None:
             if not (edge_bps >= terms.open_bps and size >= terms.min_size):
                 self._drop(run)

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from markets.config import Shard
 from markets.outage import Outage
 from realtime import recent, scan_wire
+from realtime.identity import SURE, VERDICTS
 from realtime.scan_columns import LegColumns
 from realtime.scan_wire import Directory, Frame, LegName, Rate, State
 from realtime.scanner import Scanner
@@ -119,7 +120,8 @@ class ScanPublisher:
         identity = self._scanner.gatekeeper.identity
         rows: scan_wire.Rows = np.empty(len(self._scanner.pairs), scan_wire.PAIR_ROW)
         rows["ratio"], rows["correlation"] = identity.ratio, identity.correlation
-        rows["identity"] = np.frombuffer(identity.codes, np.uint8)
+        codes = np.frombuffer(identity.codes, np.uint8)
+        rows["identity"], rows["proven"] = np.array(VERDICTS, np.uint8)[codes], codes == SURE
         return rows
 
     async def _exchange_rates(self) -> None:

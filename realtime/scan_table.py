@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from markets.config import MarketConfig
 from markets.selection import ScanPair, scan_pairs
 from realtime import freshness, gates
+from realtime.identity import medians
 from realtime.scan_wire import LEG_ROW, PAIR_ROW, Rows, ShardScan
 
 Floats = NDArray[np.float64]
@@ -88,6 +89,9 @@ class ScanTable:
             [leg.quote != gates.quote_of(leg.counts_as) for leg in self.listings], bool
         )
         self.symbol_place = self._symbol_places()
+        self.most_age_ms = np.array(
+            [gates.most_age_ms(config.gates, pair, None) for pair in self.pairs], float
+        )
         self.hour = np.zeros(len(self.pairs), np.int64)
         self.forget()
         self.refresh()
@@ -135,11 +139,12 @@ class ScanTable:
     def forget(self) -> None:
         """Nothing is known of any leg or pair."""
         self.legs: Rows = np.zeros(len(self.listings), LEG_ROW)
-        for name in ("bid", "ask", "bid_size", "ask_size", "gap_ms", "age_ms", "scale"):
+        for name in ("bid", "ask", "bid_size", "ask_size", "gap_ms", "age_ms", "scale", "mark"):
             self.legs[name] = np.nan
         self.legs["up"] = True
         self.lost = np.zeros(len(self.listings), bool)
         self.identity = np.zeros(len(self.pairs), np.uint8)  # codes of realtime.identity
+        self.proven = np.zeros(len(self.pairs), bool)
         self.ratio = np.full(len(self.pairs), np.nan)
         self.correlation = np.full(len(self.pairs), np.nan)
 
@@ -192,14 +197,39 @@ class ScanTable:
         self.age1, self.age2 = age[one], age[two]
         states = self._leg_states(bid, age.astype(float))
         self.leg_states = states
-        self.state1, self.state2 = states[one], states[two]
+        doubtful1, doubtful2 = self._doubtful()
+        self.state1 = np.maximum(states[one], np.where(doubtful1, freshness.SILENT, 0))
+        self.state2 = np.maximum(states[two], np.where(doubtful2, freshness.SILENT, 0))
         self.state = np.maximum(self.state1, self.state2)
-        bits = self._gate_bits(states, buy, sell)
-        self.same_coin = (bits & gates.bit("identity", "fail")) == 0
+        bits = self._gate_bits(states, buy, sell, doubtful1 | doubtful2)
+        self.same_coin = (bits & (gates.bit("identity", "fail") | gates.bit("identity", "unknown"))) == 0
         self.passed, self.failed, self.unknown = gates.counts(bits)
         self.blocked = gates.blocking(bits.astype(np.int64)) != 0
 
-    def _gate_bits(self, states: Ints, buy: Ints, sell: Ints) -> gates.Bits:
+    def moved_bps(self, legs: Ints) -> Floats:
+        """How far the others of its symbol moved since the last quote of each of these; NaN: not known."""
+        mids = np.full((int(self._leg_symbol.max(initial=-1)) + 1, len(self.exchanges)), np.nan)
+        symbol, exchange = self._leg_symbol, self._leg_exchange
+        mids[symbol, exchange] = self.legs["bid"] + self.legs["ask"]
+        others = mids[symbol[legs]]
+        others[np.arange(len(legs)), exchange[legs]] = np.nan
+        mark = self.legs["mark"][legs]
+        mark[mark == 0] = np.nan
+        moved: Floats = np.abs(medians(others.T)[0] / mark - 1) * 10_000
+        return moved
+
+    def _doubtful(self) -> tuple[Bools, Bools]:
+        """Which legs of the rows are too old for the better edge, or were left behind."""
+        terms = self.config.gates
+        found = []
+        for legs, age in ((self.leg1, self.age1), (self.leg2, self.age2)):
+            moved = np.full(len(legs), np.nan)
+            asked = np.flatnonzero((self.edge > 0) & (age > terms.silent_floor_ms))  # few: the rest is calm
+            moved[asked] = self.moved_bps(legs[asked])
+            found.append(freshness.is_doubtful(age, moved, self.edge, self.most_age_ms, terms))
+        return found[0], found[1]
+
+    def _gate_bits(self, states: Ints, buy: Ints, sell: Ints, stale: Bools) -> gates.Bits:
         """Every row's gates in its better direction."""
         terms, legs = self.config.gates, self.legs
         columns = gates.LegColumns(
@@ -219,6 +249,8 @@ class ScanTable:
             identity=self.identity,
             size=self.size,
             minimum=terms.min_size,
+            unproven=~self.proven & (self.edge > terms.max_unproven_edge_bps),
+            stale=stale,
         )
 
     def count_hour(self, counts: Mapping[str, int]) -> None:

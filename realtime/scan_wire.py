@@ -40,6 +40,7 @@ LEG_ROW: Final = np.dtype(
         ("bid_size", "<f8"),  # coins of that symbol
         ("ask_size", "<f8"),
         ("scale", "<f8"),  # what the exchange's prices were multiplied with; NaN: the rate is unknown
+        ("mark", "<f8"),  # twice the median price of the symbol's other legs when its quote came; or NaN
         ("received_ts_us", "<i8"),  # wall clock of the collector; 0: never
         ("age_ms", "<f4"),  # of the quote, when the row was made; NaN: never received
         ("gap_ms", "<f4"),  # its usual time between two quotes; NaN before the second
@@ -53,6 +54,7 @@ PAIR_ROW: Final = np.dtype(
         ("ratio", "<f4"),  # price on exchange1 / price on exchange2, median; NaN: not known yet
         ("correlation", "<f4"),  # of returns; NaN: too few samples
         ("identity", "u1"),  # UNKNOWN, PASS or FAIL
+        ("proven", "?"),  # known to be the same coin, see realtime.identity
     ]
 )
 

@@ -173,6 +173,8 @@ class Scanner:
         leg.jumped = bid + ask - before > limit or before - bid - ask > limit
         if leg.jumped:
             self.counters.jumps += 1
+        if mono_ns >= leg.marks_due_ns:
+            leg.note_others(mono_ns)
         if bid >= market.high_bid and ask <= market.low_ask:
             market.high_bid, market.low_ask = bid, ask
         elif old_bid == market.high_bid or old_ask == market.low_ask:
@@ -261,7 +263,9 @@ def _set_markets(legs: list[Leg]) -> None:
     for leg in legs:
         by_symbol.setdefault(leg.listing.counts_as, []).append(leg)
     for same in by_symbol.values():
-        market = Market(tuple(same))
-        for leg in same:
-            leg.market = market
+        market, was = Market(tuple(same)), same[0].market
+        for place, leg in enumerate(same):
+            if was.legs != market.legs:  # others are others now: what they did before is forgotten
+                leg.marks = market.mids()
+            leg.market, leg.place = market, place
             leg.set_reach()

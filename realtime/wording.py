@@ -15,6 +15,11 @@ def age(ms: float) -> str:
     return f"{ms // 60_000:.0f} min" if ms < 3_600_000 else f"{ms // 3_600_000:.0f} h"
 
 
+def seconds(ms: float) -> str:
+    """An age that is held against a limit, in one unit: `75 s`, `0.25 s`."""
+    return f"{round(ms / 1_000, 2):,.10g} s"
+
+
 def amount(value: float) -> str:
     """A size or volume with thousands separators; cents only where they matter."""
     if not isfinite(value):
