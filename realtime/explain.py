@@ -3,6 +3,7 @@
 Plain Python and numpy, no Django.
 """
 
+from collections.abc import Mapping
 from math import inf, isfinite, isnan, nan
 
 import numpy as np
@@ -74,8 +75,13 @@ class Explanation(Struct, frozen=True):
     summary: str
 
 
-def explain(table: ScanTable, row: int, now_mono_ns: int) -> Explanation:
-    """What keeps the pair in this row of the table from being an opportunity, as of its last refresh."""
+def explain(
+    table: ScanTable, row: int, now_mono_ns: int, rate_ages_ms: Mapping[str, float] | None = None
+) -> Explanation:
+    """What keeps the pair in this row of the table from being an opportunity, as of its last refresh.
+
+    `rate_ages_ms` are of what currencies' rates were last quoted, by symbol.
+    """
     pair, ways = table.pairs[row], _directions(table, row, now_mono_ns)
     one, two = ways[0].sell, ways[0].buy
     seen = {leg.exchange: _leg_seen(table, leg, now_mono_ns) for leg in (one, two)}
@@ -84,7 +90,15 @@ def explain(table: ScanTable, row: int, now_mono_ns: int) -> Explanation:
         _direction_facts(
             way,
             facts,
-            Seen(pair, seen[way.buy.exchange], seen[way.sell.exchange], way.size(), evidence, way.edge_bps()),
+            Seen(
+                pair,
+                seen[way.buy.exchange],
+                seen[way.sell.exchange],
+                way.size(),
+                evidence,
+                way.edge_bps(),
+                rate_ages_ms or {},
+            ),
         )
         for way in ways
     ]

@@ -130,10 +130,10 @@ class ScanPublisher:
         if not rates.needed or now_s - self._rates_s < RATES_EVERY_S:
             return
         self._rates_s = now_s
-        own, now_us = rates.own(), time.time_ns() // 1000
+        own, now_us = rates.quoted(), time.time_ns() // 1000
         if own:
             said: dict[Any, Any] = {
-                symbol: scan_wire.encode(Rate(rate, now_us)) for symbol, rate in own.items()
+                symbol: scan_wire.encode(Rate(rate, now_us, age_ms)) for symbol, (rate, age_ms) in own.items()
             }
             await self._redis.hset(scan_wire.RATES, mapping=said)
         heard = await scan_wire.read_rates(self._redis)

@@ -130,6 +130,10 @@ class ScanTable:
         sell_second = [facts.beforehand(pair, buy=one, sell=two) for pair, one, two in both]
         return np.array(sell_first, np.uint32), np.array(sell_second, np.uint32)
 
+    def is_converted(self, row: int) -> bool:
+        """Whether a side of this row is quoted in another currency than the other."""
+        return bool(self._converted[self.leg1[row]] or self._converted[self.leg2[row]])
+
     def _symbol_places(self) -> Ints:
         places: dict[str, int] = {}
         rows = np.array([places.setdefault(pair.symbol, len(places)) for pair in self.pairs], np.int64)

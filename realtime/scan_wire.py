@@ -102,10 +102,11 @@ class Frame(Struct, array_like=True):
 
 
 class Rate(Struct, array_like=True):
-    """A stablecoin's price in another, and when it was quoted, µs since the epoch."""
+    """A currency's price in another, when that was said, µs since the epoch, and how old it was then."""
 
     rate: float
     ts_us: int
+    age_ms: float = 0.0
 
 
 encode = msgspec.msgpack.Encoder().encode

@@ -77,7 +77,7 @@ class Scanner:
         self.pairs = scan_pairs(config, owns)
         self._set_legs(config, owns)
         self._set_directions(config)
-        self._rescale(now_us)
+        self._rescale(now_us, now_mono_ns)
         _set_markets(self.legs)
         self.gatekeeper.configure(config, self.directions, self.legs)
         self.lifecycle.configure(self.directions, config, now_us, now_mono_ns)
@@ -111,7 +111,7 @@ class Scanner:
         for leg in self.legs:
             if needed := conversion(leg.listing):
                 self._converted.setdefault(needed, []).append(leg)
-        self.rates.configure(config.listings)
+        self.rates.configure(config.listings, config.gates)
         for listing in config.listings:
             saying = self.rates.legs.get(listing.symbol)
             if saying is not None and listing.counts_as == listing.symbol and owns(listing.symbol):
@@ -206,6 +206,8 @@ class Scanner:
             if leg := legs.get(symbol):
                 leg.turn(state)
                 self._look(leg, now_us, mono_ns)
+                if symbol in self.rates.legs:
+                    self._follow_rates(now_us, mono_ns)
 
     def _look(self, leg: Leg, now_us: int, now_mono_ns: int) -> None:
         """Its prices are others now, or none, without a quote that said so."""
@@ -221,12 +223,15 @@ class Scanner:
         self.gatekeeper.tick(now_mono_ns, now_us)
         if now_mono_ns >= self._rates_due_ns:
             self._rates_due_ns = now_mono_ns + RATES_EVERY_NS
-            for leg in self._rescale(now_us):
-                self._look(leg, now_us, now_mono_ns)
+            self._follow_rates(now_us, now_mono_ns)
 
-    def _rescale(self, now_us: int) -> list[Leg]:
+    def _follow_rates(self, now_us: int, now_mono_ns: int) -> None:
+        for leg in self._rescale(now_us, now_mono_ns):
+            self._look(leg, now_us, now_mono_ns)
+
+    def _rescale(self, now_us: int, now_mono_ns: int) -> list[Leg]:
         """Follow the stablecoin rates; returns the legs whose prices are others now."""
-        self.rates.reckon(now_us)
+        self.rates.reckon(now_us, now_mono_ns)
         rescaled = []
         for needed, legs in self._converted.items():
             for leg in legs:
