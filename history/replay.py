@@ -61,8 +61,8 @@ class _Lane:
 
     @property
     def needs_rates(self) -> bool:
-        """Whether some of its prices are in another stablecoin."""
-        return bool(self._scanner.rates.needed)
+        """Whether some of its prices, or what its sizes are worth, are to be converted."""
+        return bool(self._scanner.rates.legs)
 
     def feed(self, event: Received) -> None:
         """Take one event; a state that names no exchange is of all of them."""

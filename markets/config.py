@@ -140,8 +140,8 @@ class GateTerms(Struct, frozen=True):
     identity_max_ratio: float = 1.5  # the same coin does not cost this many times as much elsewhere
     identity_min_correlation: float = 0.1  # of returns, over enough samples in which both moved
     max_unproven_edge_bps: float = 300.0  # above it the same coin must be proven
-    min_size: float = 10.0  # executable at both best prices, quote currency
-    min_volume: float = 0.0  # 24 h, on both legs, quote currency; an unknown volume is unknown
+    min_size: float = 10.0  # executable at both best prices, in USDT (markets.reference)
+    min_volume: float = 0.0  # 24 h, on both legs, in USDT; an unknown volume is unknown
     peg_band_pct: float = 2.0  # how far a stablecoin's rate may be from 1
 
 

@@ -441,7 +441,8 @@ class OpportunityFilter(ConfigModel):
     min_size = models.DecimalField(
         _("min size"), max_digits=18, decimal_places=2, null=True, blank=True,
         validators=[MinValueValidator(0)],
-        help_text=_("Executable at both best prices, in quote currency. Empty: the gate's own minimum."),
+        help_text=_("Executable at both best prices, worth so many USDT by the live rate of the quote "
+                    "currency. Empty: the gate's own minimum."),
     )  # fmt: skip
     wallets_open = models.BooleanField(
         _("only with open wallets"), default=False,
@@ -694,11 +695,11 @@ class GateThresholds(ConfigModel):
     )  # fmt: skip
     min_size = models.FloatField(
         _("executable size, at least"), default=10, validators=[MinValueValidator(0)],
-        help_text=_("At both best prices, in quote currency."),
+        help_text=_("At both best prices, worth so many USDT by the live rate of the quote currency."),
     )  # fmt: skip
     min_volume = models.FloatField(
         _("24 h volume, at least"), default=0, validators=[MinValueValidator(0)],
-        help_text=_("On both exchanges, in quote currency."),
+        help_text=_("On both exchanges, worth so many USDT by the live rate of the quote currency."),
     )  # fmt: skip
     peg_band_pct = models.FloatField(
         _("stablecoin rate within, %"), default=2, validators=_range(0.01, 50),

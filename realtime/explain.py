@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from markets.config import FilterConfig
 from markets.funds import funds
+from markets.reference import REFERENCE, is_dollar
 from realtime import freshness, gates, wording
 from realtime.directions import Direction, fee_factor
 from realtime.gates import Evidence, Facts, Gate, LegSeen, Seen
@@ -153,6 +154,8 @@ def _leg(table: ScanTable, place: int, now_mono_ns: int) -> Leg:
     leg.bid, leg.ask = float(told["bid"]), float(told["ask"])
     leg.bid_size, leg.ask_size = float(told["bid_size"]), float(told["ask_size"])
     leg.scale, leg.gap_ms = float(told["scale"]), float(told["gap_ms"])
+    worth = float(told["worth"])
+    leg.worth = 1.0 if is_dollar(gates.quote_of(leg.listing.counts_as)) else worth or nan
     leg.up, leg.jumped = bool(told["up"]) and not table.lost[place], bool(told["jumped"])
     leg.reason = "its collector says nothing any more" if table.lost[place] else ""
     age_ms = float(told["age_ms"])
@@ -223,13 +226,23 @@ def _filter_facts(row: FilterConfig, edge_bps: float, size: float, seen: Seen, f
     min_size = facts.terms.min_size if row.min_size is None else row.min_size
     blocked = gates.blocking(gates.without_size(gates.bits_of(facts, seen, row)), row.wallets_open)
     missing = [] if edge_bps >= asked else [f"{_bps(edge_bps)} is below its {asked:,.1f} bps"]
-    if not size >= min_size:
-        missing.append(f"the size is below its {wording.amount(min_size)}")
+    if gates.size_bits(seen.value if min_size > 0 else size, min_size):
+        missing.append(_too_little(seen, min_size))
     if blocked:
         missing.append(f"gate {gates.first(blocked)} is closed")
     words = "; ".join(missing) or f"met: {_bps(edge_bps)} of {asked:,.1f} bps"
     return FilterFacts(
         row.id, row.name, asked, min_size, row.min_duration_ms, row.wallets_open, not missing, words
+    )
+
+
+def _too_little(seen: Seen, min_size: float) -> str:
+    quote = gates.quote_of(seen.pair.symbol)
+    if isnan(seen.value):
+        return "the size is not known" if isnan(seen.size) else f"what a {quote} is worth is not known"
+    least = wording.amount(min_size)
+    return (
+        f"the size is below its {least}" if is_dollar(quote) else f"the size is below its {least} {REFERENCE}"
     )
 
 

@@ -172,7 +172,7 @@ async def _found(asked: Asked) -> Explanation | NotScanned:
         for id in asked.ids:
             row = hub.table.row.get(id)
             if row is not None:
-                ages_ms = await _rate_ages_ms() if hub.table.is_converted(row) else {}
+                ages_ms = await _rate_ages_ms() if hub.table.needs_rates(row) else {}
                 return explain(hub.table, row, time.monotonic_ns(), ages_ms)
     missing: NotScanned = await database_sync_to_async(_not_scanned)(asked)
     return missing

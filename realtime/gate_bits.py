@@ -7,7 +7,7 @@ Plain Python and numpy, no Django.
 """
 
 from functools import lru_cache
-from math import isnan
+from math import isnan, nan
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -112,8 +112,18 @@ def identity_bits(verdict: int, is_proven: bool, edge_bps: float, most_bps: floa
     return IDENTITY[verdict]
 
 
+def volume_bits(volume: float | None, worth: float, minimum: float) -> int:
+    """What a leg's 24 h volume says, in a currency of this worth in the reference."""
+    if not minimum:
+        return 0
+    value = nan if volume is None else volume * worth
+    if isnan(value):
+        return bit("volume", "unknown")
+    return 0 if value >= minimum else bit("volume", "fail")
+
+
 def size_bits(size: float, minimum: float) -> int:
-    """What the executable size says."""
+    """What the executable size says; both in the reference currency."""
     if isnan(size):
         return _NO_SIZE
     return 0 if size >= minimum else _TOO_SMALL

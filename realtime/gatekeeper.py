@@ -93,6 +93,7 @@ class Gatekeeper:
         for leg in (direction.buy, direction.sell):
             rate = gates.rate_of(leg, direction.pair.symbol)
             bits |= gates.leg_bits(leg, self.state(leg, now_mono_ns), rate, terms)
+            bits |= gates.volume_bits(leg.listing.volume, leg.worth, terms.min_volume)
             if self._is_doubtful(leg, edge_bps, most_ms, now_mono_ns):
                 bits |= gates.STALE
         return bits

@@ -19,6 +19,7 @@ from typing import Final
 from msgspec import Struct
 
 from markets.config import ExchangeConfig, FilterConfig, GateTerms, ListingConfig, MarketConfig
+from markets.reference import REFERENCE, is_dollar
 from markets.selection import ScanPair
 from realtime import freshness, wallets, wording
 from realtime.gate_bits import (
@@ -41,6 +42,7 @@ from realtime.gate_bits import (
     size_bits,
     table_bits,
     verdict_of,
+    volume_bits,
     without_size,
 )
 from realtime.identity import FAIL, PASS
@@ -76,6 +78,7 @@ __all__ = [
     "size_bits",
     "table_bits",
     "verdict_of",
+    "volume_bits",
     "without_size",
 ]
 
@@ -115,16 +118,10 @@ class Facts:
         if bits is None:
             bits = bit("status", "pass" if listing.active else "fail")
             bits |= bit("fees", "pass" if self._exchanges[listing.exchange].fees_known else "fail")
-            bits |= bit("volume", self._volume_verdict(listing))
+            if is_dollar(quote_of(listing.counts_as)):  # otherwise it changes with what that is worth
+                bits |= volume_bits(listing.volume, 1.0, self.terms.min_volume)
             self._of_listing[key] = bits
         return bits
-
-    def _volume_verdict(self, listing: ListingConfig) -> Verdict:
-        if not self.terms.min_volume:
-            return "pass"
-        if listing.volume is None:
-            return "unknown"
-        return "pass" if listing.volume >= self.terms.min_volume else "fail"
 
     # --- in words --------------------------------------------------------------------------------
 
@@ -148,15 +145,17 @@ class Facts:
         )
         return Gate("fees", value, "known for today", "fail" if missing else "pass", words)
 
-    def volume(self, *legs: ListingConfig) -> Gate:
+    def volume(self, seen: "Seen", verdict: Verdict) -> Gate:
         """Whether both markets are traded enough."""
-        verdict = _worst(*(self._volume_verdict(leg) for leg in legs))
+        legs = (seen.buy.leg, seen.sell.leg)
         value = ", ".join(
-            f"{leg.exchange} {'unknown' if leg.volume is None else wording.amount(leg.volume)} {leg.quote}"
+            f"{leg.exchange} unknown {leg.listing.quote}"
+            if leg.listing.volume is None
+            else f"{leg.exchange} {_money(leg.listing.volume, leg.listing.quote, leg.worth)}"
             for leg in legs
         )
         least = self.terms.min_volume
-        asked = f"at least {wording.amount(least)} on both" if least else "no minimum"
+        asked = f"at least {wording.amount(least)} {REFERENCE} on both" if least else "no minimum"
         return Gate("volume", value, asked, verdict, f"24 h volume: {value}; {asked}")
 
     def wallets(self, pair: ScanPair, buy: ListingConfig, sell: ListingConfig) -> Gate:
@@ -239,6 +238,11 @@ class Seen(Struct, frozen=True):
     edge_bps: float = nan
     rate_ages_ms: Mapping[str, float] = {}  # since what currencies are worth was last quoted, by symbol
 
+    @property
+    def value(self) -> float:
+        """What the size is worth in the reference currency; NaN: not known."""
+        return self.size * self.buy.leg.worth
+
     def is_doubtful(self, side: LegSeen, terms: GateTerms, follows: FilterConfig | None = None) -> bool:
         """Whether this leg is too old for the edge, or was left behind."""
         most_ms = most_age_ms(terms, self.pair, follows)
@@ -253,8 +257,9 @@ def bits_of(facts: Facts, seen: Seen, follows: FilterConfig | None = None) -> in
     for side in (seen.buy, seen.sell):
         bits |= leg_bits(side.leg, side.state, rate_of(side.leg, seen.pair.symbol), terms)
         bits |= STALE if seen.is_doubtful(side, terms, follows) else 0
+        bits |= volume_bits(side.leg.listing.volume, side.leg.worth, terms.min_volume)
     bits |= identity_bits(evidence.code, evidence.proven, seen.edge_bps, most_unproven_bps(terms, follows))
-    return bits | size_bits(seen.size, terms.min_size)
+    return bits | size_bits(seen.size if terms.min_size <= 0 else seen.value, terms.min_size)
 
 
 def most_unproven_bps(terms: GateTerms, follows: FilterConfig | None) -> float:
@@ -280,8 +285,8 @@ def judge(facts: Facts, seen: Seen) -> list[Gate]:
         _sanity(legs, verdict_of(bits, "sanity"), terms),
         _identity(seen, verdict_of(bits, "identity"), terms),
         facts.fees(buy, sell),
-        _size(pair, seen.size, verdict_of(bits, "size"), terms),
-        facts.volume(buy, sell),
+        _size(seen, verdict_of(bits, "size"), terms),
+        facts.volume(seen, verdict_of(bits, "volume")),
         facts.wallets(pair, buy, sell),
         facts.rate(seen, verdict_of(bits, "rate")),
     ]
@@ -421,11 +426,24 @@ def _coins(pair: ScanPair) -> str:
     return f"{pair.symbol.partition('/')[0]} on {pair.pair.exchange1} and on {pair.pair.exchange2}"
 
 
-def _size(pair: ScanPair, size: float, verdict: Verdict, terms: GateTerms) -> Gate:
-    quote = quote_of(pair.symbol)
-    value = "unknown" if isnan(size) else f"{wording.amount(size)} {quote}"
-    threshold = f"at least {wording.amount(terms.min_size)} {quote}"
-    return Gate("size", value, threshold, verdict, f"executable at both best prices: {value}; {threshold}")
+def _size(seen: Seen, verdict: Verdict, terms: GateTerms) -> Gate:
+    quote = quote_of(seen.pair.symbol)
+    value = "unknown" if isnan(seen.size) else _money(seen.size, quote, seen.buy.leg.worth)
+    threshold = f"at least {wording.amount(terms.min_size)} {REFERENCE}"
+    aged = "" if is_dollar(quote) else f", by a rate{_rate_age(seen, quote, REFERENCE)}"
+    words = f"executable at both best prices: {value}{aged}; {threshold}"
+    if verdict == "unknown" and not isnan(seen.size):
+        words += f": enable a market that says what a {quote} is worth, like {quote}/{REFERENCE}"
+    return Gate("size", value, threshold, verdict, words)
+
+
+def _money(amount: float, currency: str, worth: float) -> str:
+    """An amount, and what it is worth in the reference where that is another currency."""
+    said = f"{wording.amount(amount)} {currency}"
+    if is_dollar(currency):
+        return said
+    known = f"{wording.amount(amount * worth)} {REFERENCE}" if not isnan(worth) else "worth unknown"
+    return f"{said} ({known})"
 
 
 def _own_words(*legs: ListingConfig) -> str:

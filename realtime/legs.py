@@ -33,12 +33,13 @@ class Leg:
     __slots__ = (
         "ask", "ask_size", "bid", "bid_size", "buy_reach", "buys", "changed", "gap_ms", "index", "jumped",
         "listing", "market", "marks", "marks_due_ns", "place", "quote", "quotes", "reason",
-        "received_mono_ns", "received_ts_us", "scale", "sell_reach", "sells", "up",
+        "received_mono_ns", "received_ts_us", "scale", "sell_reach", "sells", "up", "worth",
     )  # fmt: skip
 
     def __init__(self, listing: ListingConfig) -> None:
         self.listing = listing
         self.scale = 1 / listing.multiplier
+        self.worth = 1.0  # of one of the symbol's quote currency, in the reference's; NaN: not known
         self.bid = self.ask = self.bid_size = self.ask_size = nan
         self.quote: Quote | None = None  # as the exchange said it, since the stream was last interrupted
         self.received_mono_ns = 0

@@ -16,7 +16,7 @@ from msgspec import Struct
 from markets.config import FilterConfig, GateTerms, MarketConfig
 from markets.events import Episode, EpisodePhase, LegPrice, Moment, OpportunityEvent
 from realtime.directions import Direction
-from realtime.gates import most_unproven_bps
+from realtime.gates import most_unproven_bps, quote_of
 from realtime.legs import Leg
 
 CHECK_NS: Final = 250_000_000
@@ -53,7 +53,7 @@ class Terms(Struct, frozen=True):
     open_bps: float
     close_bps: float
     hold_ns: int
-    min_size: float
+    min_size: float  # in the reference currency
     wallets_open: bool
     doubted_bps: float  # above this edge the gates are asked at every quote
 
@@ -69,6 +69,10 @@ class Terms(Struct, frozen=True):
             wallets_open=follows.wallets_open,
             doubted_bps=most_unproven_bps(gates, follows),
         )
+
+    def is_enough(self, direction: Direction, size: float) -> bool:
+        """Whether a size, in quote currency, is worth the least; unknown is not, unless nothing is asked."""
+        return size >= 0 if self.min_size <= 0 else direction.value(size) >= self.min_size
 
 
 class _Run:
@@ -187,7 +191,7 @@ class Lifecycle:
             self._end(run, blocked, now_us, now_mono_ns)
             return
         if run.opened is None:
-            if not (edge_bps >= terms.open_bps and size >= terms.min_size):
+            if not (edge_bps >= terms.open_bps and terms.is_enough(run.direction, size)):
                 self._drop(run)
                 return
             run.see(edge_bps, size, now_us, now_mono_ns)
@@ -198,7 +202,7 @@ class Lifecycle:
             self._end(run, _why_fallen(run, edge_bps), now_us, now_mono_ns)
             return
         run.see(edge_bps, size, now_us, now_mono_ns)
-        if size >= terms.min_size:
+        if terms.is_enough(run.direction, size):
             run.short_since_ns = None
             if edge_bps > run.peak_edge:
                 self._rise(run)
@@ -211,7 +215,10 @@ class Lifecycle:
         followed = {run.follows.id for run in direction.running}
         for follows in direction.filters:
             terms = self._terms[follows.id]
-            if not (edge_bps >= terms.open_bps and size >= terms.min_size) or follows.id in followed:
+            if (
+                not (edge_bps >= terms.open_bps and terms.is_enough(direction, size))
+                or follows.id in followed
+            ):
                 continue
             if self._gatekeeper.blocked(direction, follows, now_mono_ns):
                 continue
@@ -256,7 +263,7 @@ class Lifecycle:
             return
         short_ns = 0 if run.short_since_ns is None else due_ns - run.short_since_ns
         if short_ns >= SHORT_SIZE_NS:
-            blocked = blocked or f"executable size below {run.terms.min_size:,.0f}"
+            blocked = blocked or _too_little(run)
         if blocked:
             self._end(run, blocked, run.us_at(due_ns), due_ns)
         elif run.peak_is_news:
@@ -342,6 +349,12 @@ def _why_fallen(run: _Run, edge_bps: float) -> str:
         if isnan(leg.bid):
             return f"{leg.exchange}: no usable quote: {leg.reason or 'waiting for the next'}"
     return "no edge"
+
+
+def _too_little(run: _Run) -> str:
+    if isnan(run.direction.value(run.size)):
+        return f"executable size: nobody says what a {quote_of(run.direction.pair.symbol)} is worth"
+    return f"executable size below {run.terms.min_size:,.0f}"
 
 
 def _moment(run: _Run, ts_us: int, now_mono_ns: int) -> Moment:

@@ -13,6 +13,7 @@ from statistics import median
 from typing import Final
 
 from markets.config import GateTerms, ListingConfig
+from markets.reference import REFERENCE, is_dollar
 from realtime.gates import quote_of
 from realtime.legs import Leg
 
@@ -36,6 +37,8 @@ class Rates:
         self.legs: dict[str, list[Leg]] = {}
         self.current: dict[Conversion, float] = {}
         """How much of the second currency one of the first is worth, as of `reckon`; NaN: nobody says."""
+        self.worths: dict[str, float] = {}
+        """What one of each quote currency is worth in the reference currency; NaN: nobody says."""
         self._heard: dict[str, tuple[float, int]] = {}
         self._max_age_ns = 0.0
         self._now_ns = 0
@@ -43,8 +46,12 @@ class Rates:
     def configure(self, listings: Iterable[ListingConfig], terms: GateTerms) -> None:
         """Know what is needed, and how old it may be; the legs are to be told anew."""
         self._max_age_ns = terms.max_age_ms * 1e6
+        listings = list(listings)
         self.needed = {needed for listing in listings if (needed := conversion(listing))}
-        self.legs = {symbol: [] for needed in self.needed for symbol in symbols_of(needed)}
+        quotes = {quote_of(listing.counts_as) for listing in listings}
+        self.worths = {quote: nan for quote in quotes if not is_dollar(quote)}
+        asked = self.needed | {(quote, REFERENCE) for quote in self.worths}
+        self.legs = {symbol: [] for needed in asked for symbol in symbols_of(needed)}
 
     def hear(self, said: Mapping[str, tuple[float, int]]) -> None:
         """Take over what other shards say: symbol -> rate and when it held, µs."""
@@ -70,6 +77,7 @@ class Rates:
         known = {s: rate for s, (rate, ts_us) in self._heard.items() if abs(now_us - ts_us) <= HEARD_FOR_US}
         known |= self.own()
         self.current = {needed: _convert(needed, known) for needed in self.needed}
+        self.worths = {quote: _convert((quote, REFERENCE), known) for quote in self.worths}
 
 
 def symbols_of(needed: Conversion) -> tuple[str, str]:

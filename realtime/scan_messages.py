@@ -149,8 +149,12 @@ def _rounded(values: Floats, digits: int) -> list[float | None]:
 
 
 def _amounts(values: Floats) -> list[float | None]:
-    """Cents only where they matter, as the page shows them."""
-    return _rounded(np.where(values < 100, values.round(2), values.round()), 2)
+    """Cents only where they matter, and of less than one the digits, as the page shows them."""
+    rounded = _rounded(np.where(values < 100, values.round(2), values.round()), 2)
+    return [
+        float(f"{value:.3g}") if value < 1 else known
+        for value, known in zip(values.tolist(), rounded, strict=True)
+    ]
 
 
 def _stamps(now_us: int, ages_ms: Floats) -> list[int | None]:

@@ -127,7 +127,7 @@ class ScanPublisher:
     async def _exchange_rates(self) -> None:
         """Say what this shard's exchanges quote, and hear what others say."""
         rates, now_s = self._scanner.rates, time.monotonic()
-        if not rates.needed or now_s - self._rates_s < RATES_EVERY_S:
+        if not rates.legs or now_s - self._rates_s < RATES_EVERY_S:
             return
         self._rates_s = now_s
         own, now_us = rates.quoted(), time.time_ns() // 1000

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from markets.config import MarketConfig
+from markets.reference import is_dollar
 from markets.selection import ScanPair, scan_pairs
 from realtime import freshness, gates
 from realtime.identity import medians
@@ -41,6 +42,8 @@ WAITING, LOST = STATES.index("waiting"), STATES.index("lost")
 class Query(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What rows to show, and in which order; None and empty mean: whatever.
 
+    `min_size` and `min_volume` are in the reference currency (markets.reference), and sizes and volumes are
+    sorted by what they are worth in it.
     `exchanges`: one names the pairs it is part of, several the pairs among them. `min_volume` is met
     when both legs meet it. `passed` wants no gate to block in the row's direction. `filter` is the
     primary key of an opportunity filter: the pairs it selects.
@@ -92,6 +95,7 @@ class ScanTable:
         self.most_age_ms = np.array(
             [gates.most_age_ms(config.gates, pair, None) for pair in self.pairs], float
         )
+        self._in_dollars = np.array([is_dollar(gates.quote_of(pair.symbol)) for pair in self.pairs], bool)
         self.hour = np.zeros(len(self.pairs), np.int64)
         self.forget()
         self.refresh()
@@ -130,9 +134,10 @@ class ScanTable:
         sell_second = [facts.beforehand(pair, buy=one, sell=two) for pair, one, two in both]
         return np.array(sell_first, np.uint32), np.array(sell_second, np.uint32)
 
-    def is_converted(self, row: int) -> bool:
-        """Whether a side of this row is quoted in another currency than the other."""
-        return bool(self._converted[self.leg1[row]] or self._converted[self.leg2[row]])
+    def needs_rates(self, row: int) -> bool:
+        """Whether prices of this row are converted, or what its sizes are worth is."""
+        converted = self._converted[self.leg1[row]] or self._converted[self.leg2[row]]
+        return bool(converted or not self._in_dollars[row])
 
     def _symbol_places(self) -> Ints:
         places: dict[str, int] = {}
@@ -143,7 +148,7 @@ class ScanTable:
     def forget(self) -> None:
         """Nothing is known of any leg or pair."""
         self.legs: Rows = np.zeros(len(self.listings), LEG_ROW)
-        for name in ("bid", "ask", "bid_size", "ask_size", "gap_ms", "age_ms", "scale", "mark"):
+        for name in ("bid", "ask", "bid_size", "ask_size", "gap_ms", "age_ms", "scale", "mark", "worth"):
             self.legs[name] = np.nan
         self.legs["up"] = True
         self.lost = np.zeros(len(self.listings), bool)
@@ -197,6 +202,9 @@ class ScanTable:
         buy, sell = np.where(first, two, one), np.where(first, one, two)
         self.edge = np.where(first, edge12, edge21)
         self.size = np.minimum(bid_size[sell], ask_size[buy]) * ask[buy]
+        worth = self.legs["worth"][one]
+        self.worth = np.where(self._in_dollars, 1.0, np.where(worth > 0, worth, np.nan))
+        self.value = self.size * self.worth
         self.spread = (bid1 / bid2 - 1) * 100
         self.age1, self.age2 = age[one], age[two]
         states = self._leg_states(bid, age.astype(float))
@@ -246,16 +254,25 @@ class ScanTable:
         )
         before12, before21 = self._beforehand
         return gates.table_bits(
-            np.where(self.sell_first, before12, before21),
+            np.where(self.sell_first, before12, before21) | self._volume_bits(),
             columns.bits(terms),
             buy=buy,
             sell=sell,
             identity=self.identity,
-            size=self.size,
+            size=self.value if terms.min_size > 0 else self.size,
             minimum=terms.min_size,
             unproven=~self.proven & (self.edge > terms.max_unproven_edge_bps),
             stale=stale,
         )
+
+    def _volume_bits(self) -> gates.Bits:
+        """Of the volumes in currencies whose worth changes; the others are known beforehand."""
+        least, found = self.config.gates.min_volume, np.zeros(len(self), np.uint32)
+        if least:
+            value = np.where(self._in_dollars, np.inf, np.minimum(self.volume1, self.volume2) * self.worth)
+            found[value < least] = gates.bit("volume", "fail")
+            found[np.isnan(value)] = gates.bit("volume", "unknown")
+        return found
 
     def count_hour(self, counts: Mapping[str, int]) -> None:
         """Opportunities of the last hour, by the pair's id."""
@@ -305,7 +322,10 @@ class View:
         if query.min_edge is not None:
             passing &= table.edge[rows] >= query.min_edge
         if query.min_size is not None:
-            passing &= table.size[rows] >= query.min_size
+            passing &= table.value[rows] >= query.min_size
+        if query.min_volume is not None:
+            volume = np.minimum(table.volume1[rows], table.volume2[rows])
+            passing &= volume * table.worth[rows] >= query.min_volume
         if query.passed:
             passing &= ~table.blocked[rows]
         return passing
@@ -319,8 +339,6 @@ def _selected(table: ScanTable, query: Query) -> Bools:
         wanted = [place for place, key in enumerate(table.exchanges) if key in query.exchanges]
         one, two = np.isin(table.exchange1, wanted), np.isin(table.exchange2, wanted)
         selected &= one & two if len(query.exchanges) > 1 else one | two
-    if query.min_volume is not None:
-        selected &= np.minimum(table.volume1, table.volume2) >= query.min_volume
     if query.filter is not None:
         selected &= _followed(table, query.filter)
     return selected
@@ -360,13 +378,13 @@ def _sort_values(table: ScanTable, key: SortKey, rows: Ints) -> Floats:
         case "age":  # of the older leg
             values = np.maximum(table.age1[rows], table.age2[rows])
         case "volume":  # of the leg where less is traded
-            values = np.minimum(table.volume1[rows], table.volume2[rows])
+            values = np.minimum(table.volume1[rows], table.volume2[rows]) * table.worth[rows]
         case "gates":
             values = -(table.blocked[rows] * 10_000.0 + table.failed[rows] * 100.0 + table.unknown[rows])
         case "edge":  # between two coins that only share a name it is none: behind all others
             values = np.where(table.same_coin[rows], table.edge[rows], table.edge[rows] - _BEHIND_ALL)
         case "size":
-            values = table.size[rows]
+            values = table.value[rows]
         case "spread":
             values = table.spread[rows]
         case "hour":

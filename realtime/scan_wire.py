@@ -41,6 +41,7 @@ LEG_ROW: Final = np.dtype(
         ("ask_size", "<f8"),
         ("scale", "<f8"),  # what the exchange's prices were multiplied with; NaN: the rate is unknown
         ("mark", "<f8"),  # twice the median price of the symbol's other legs when its quote came; or NaN
+        ("worth", "<f8"),  # of the symbol's quote currency, see markets.reference; 0 and NaN: not known
         ("received_ts_us", "<i8"),  # wall clock of the collector; 0: never
         ("age_ms", "<f4"),  # of the quote, when the row was made; NaN: never received
         ("gap_ms", "<f4"),  # its usual time between two quotes; NaN before the second

@@ -12,9 +12,11 @@ from msgspec import Struct
 
 from markets.config import ListingConfig, MarketConfig
 from markets.events import Quote, StreamState
+from markets.reference import is_dollar
 from markets.selection import ScanPair, scan_pairs
 from realtime.directions import Direction, fee_factor
 from realtime.gatekeeper import Gatekeeper
+from realtime.gates import quote_of
 from realtime.legs import Leg, Market
 from realtime.lifecycle import Lifecycle
 from realtime.rates import Conversion, Rates, conversion
@@ -55,6 +57,7 @@ class Scanner:
         self.changed: list[Leg] = []  # since the last `take_changed`, each once
         self._legs: dict[str, dict[str, Leg]] = {}  # exchange -> symbol there ->
         self._converted: dict[Conversion, list[Leg]] = {}
+        self._priced_in: dict[str, list[Leg]] = {}  # those of symbols that no dollar is the quote of
         self._terms: tuple[object, ...] = ()
         self._jump = 0.0
         self._rates_due_ns = 0
@@ -107,8 +110,11 @@ class Scanner:
 
     def _set_rates(self, config: MarketConfig, owns: Owns, known: dict[str, dict[str, Leg]]) -> None:
         """Which legs need a rate, and which say one: these need not be part of any pair."""
-        self._converted = {}
+        self._converted, self._priced_in = {}, {}
         for leg in self.legs:
+            quote = quote_of(leg.listing.counts_as)
+            if not is_dollar(quote):
+                self._priced_in.setdefault(quote, []).append(leg)
             if needed := conversion(leg.listing):
                 self._converted.setdefault(needed, []).append(leg)
         self.rates.configure(config.listings, config.gates)
@@ -230,9 +236,17 @@ class Scanner:
             self._look(leg, now_us, now_mono_ns)
 
     def _rescale(self, now_us: int, now_mono_ns: int) -> list[Leg]:
-        """Follow the stablecoin rates; returns the legs whose prices are others now."""
+        """Follow the rates; returns the legs whose prices are others now, or whose worth is known now."""
         self.rates.reckon(now_us, now_mono_ns)
         rescaled = []
+        for quote, legs in self._priced_in.items():
+            worth = self.rates.worths[quote]
+            for leg in legs:
+                if isnan(leg.worth) and not isnan(worth):
+                    rescaled.append(leg)
+                elif worth != leg.worth:
+                    self._mark(leg)
+                leg.worth = worth
         for needed, legs in self._converted.items():
             for leg in legs:
                 scale = self.rates.current[needed] / leg.listing.multiplier

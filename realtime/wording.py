@@ -21,9 +21,11 @@ def seconds(ms: float) -> str:
 
 
 def amount(value: float) -> str:
-    """A size or volume with thousands separators; cents only where they matter."""
+    """A size or volume with thousands separators; cents only where they matter, and of less the digits."""
     if not isfinite(value):
         return "unknown"
+    if 0 < abs(value) < 1:
+        return f"{Decimal(f'{value:.3g}'):f}"
     return f"{value:,.2f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
