@@ -66,7 +66,7 @@ def secrets(values: Mapping[str, str]) -> Iterator[str]:
     for name, value in values.items():
         if any(word in name for word in SECRET_WORDS):
             yield value
-        elif name.endswith("_URL") and (password := _password(value)):
+        elif name.endswith(("_URL", "_PROXY")) and (password := _password(value)):
             yield password
             yield unquote(password)
         elif name.startswith("EXCHANGE_KEYS_"):

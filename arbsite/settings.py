@@ -10,6 +10,7 @@ from django.utils.functional import SimpleLazyObject
 from arbsite import environment
 from arbsite.environment import BASE_DIR
 from arbsite.logs import logging_config
+from markets.proxies import proxy_problem
 
 django_stubs_ext.monkeypatch()  # lets `ModelAdmin[Exchange]` be written, as the type checker wants it
 
@@ -36,6 +37,7 @@ HOME = Path(env.str("ARB_HOME", default=str(BASE_DIR / "var" / "live")))
 # "sim" puts the SIMULATED banner on every page. "auto" is a question only `make run` asks; it
 # answers it for its processes, and any other process is a production one, which never falls back.
 FEED = "sim" if env.str("FEED", default="live") == "sim" else "live"
+PORT = env.int("PORT", default=8000)  # where `make run` serves the desk
 
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = SimpleLazyObject(required_secret_key)
@@ -180,7 +182,7 @@ LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"
 SESSION_COOKIE_AGE = 7 * 24 * 3600
 # Browsers do not tell ports of one host apart: two desks on one machine must not log each other out.
-SESSION_COOKIE_NAME = f"arbdesk_session_{env.int('PORT', default=8000)}"
+SESSION_COOKIE_NAME = f"arbdesk_session_{PORT}"
 
 # HTTPS everywhere unless told otherwise; `make run` on loopback says otherwise.
 HTTPS = env.bool("HTTPS", default=True)
@@ -189,6 +191,7 @@ SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^api/health$", r"^health$", r"^healthz$", r"^readyz$", r"^metrics$"]
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
+CSRF_FAILURE_VIEW = "realtime.views.csrf_failure"
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=3600) if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("HSTS_INCLUDE_SUBDOMAINS", default=False)
 SECURE_HSTS_PRELOAD = env.bool("HSTS_PRELOAD", default=False)
@@ -214,7 +217,8 @@ CONTENT_SECURITY_POLICY = {
 }
 
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English"), ("ru", "Русский")]
+# A language joins when its catalogue is whole: half a page in each is worse than English.
+LANGUAGES = [("en", "English")]
 TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True
@@ -255,6 +259,12 @@ EXCHANGE_KEYS = {
     if name.startswith("EXCHANGE_KEYS_")
 }
 
+# The way out to exchanges, where it leads through a proxy (markets.proxies); an exchange may have its own.
+OUTBOUND_PROXY = env.str("OUTBOUND_PROXY", default="")
+OUTBOUND_NO_PROXY = tuple(env.list("OUTBOUND_NO_PROXY", default=[]))
+if OUTBOUND_PROXY and (problem := proxy_problem(OUTBOUND_PROXY)):
+    raise ImproperlyConfigured(f"OUTBOUND_PROXY: {problem}.")
+
 # Each sink gets its own bounded channel (collectors.sinks.Sink), so a slow one starves nobody. In this
 # order they hand on what they make: PostgreSQL keeps the episodes, the lake the points and opportunities.
 COLLECTOR_SINKS = [
@@ -277,7 +287,7 @@ EPISODE_DAYS = env.int("EPISODE_DAYS", default=180)
 
 # Where people reach this desk: what the links in alerts begin with (docs/alerts.md). And how many days
 # incidents and what was sent of them are kept.
-_OWN_URL = f"https://{ALLOWED_HOSTS[0]}" if HTTPS else f"http://127.0.0.1:{env.int('PORT', default=8000)}"
+_OWN_URL = f"https://{ALLOWED_HOSTS[0]}" if HTTPS else f"http://127.0.0.1:{PORT}"
 PUBLIC_URL = env.str("PUBLIC_URL", default=_OWN_URL)
 ALERT_DAYS = env.int("ALERT_DAYS", default=90)
 

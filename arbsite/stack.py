@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +30,9 @@ class StackError(Exception):
     """The desk cannot run; the message says why and what to do."""
 
 
-def choose_feed(wanted: str, ws_urls: list[str], say: Say) -> str:
+def choose_feed(
+    wanted: str, ws_urls: list[str], say: Say, proxy: str = "", no_proxy: Iterable[str] = ()
+) -> str:
     """`live` or `sim` for FEED=auto|live|sim.
 
     Raises:
@@ -41,7 +43,7 @@ def choose_feed(wanted: str, ws_urls: list[str], say: Say) -> str:
     if wanted != "auto":
         return wanted
     say("Looking for the exchanges …")
-    if asyncio.run(probe.any_answers(ws_urls)):
+    if asyncio.run(probe.any_answers(ws_urls, proxy=proxy, no_proxy=no_proxy)):
         return "live"
     say("No exchange answered: there is no way to them from this machine.")
     say("Starting the built-in SIMULATED exchanges instead (FEED=live insists on real ones).")
@@ -55,7 +57,10 @@ def run(environment: Mapping[str, str], ws_urls: list[str], say: Say) -> None:
         StackError: it cannot run, or a part it needs failed.
     """
     with _signals_interrupt():
-        feed = choose_feed(environment.get("FEED", "auto"), ws_urls, say)
+        feed = choose_feed(
+            environment.get("FEED", "auto"), ws_urls, say, environment.get("OUTBOUND_PROXY", ""),
+            environment.get("OUTBOUND_NO_PROXY", "").split(","),
+        )  # fmt: skip
         place = home.Home(Path(environment.get("ARB_HOME") or BASE_DIR / "var" / feed))
         try:
             with place.locked():

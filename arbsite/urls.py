@@ -15,5 +15,6 @@ urlpatterns = [
     path("", include("monitoring.urls")),
 ]
 
-# The SIMULATED banner is on that page too.
+handler400 = "realtime.views.bad_request"
+handler404 = "realtime.views.not_found"
 handler500 = "realtime.views.server_error"

@@ -12,13 +12,14 @@ from twisted.internet import reactor
 from markets.heartbeat import Report
 from markets.vitals import Vitals
 from realtime.hub import running_hub
+from realtime.rights import process_rights
 from realtime.scan_hub import process_scan_hub
 
 
 def report() -> Report:
     """What this web process does for its sockets. Call it on the event loop."""
     hub = running_hub()
-    counters = (hub.stats() if hub else {}) | process_scan_hub().stats()
+    counters = (hub.stats() if hub else {}) | process_scan_hub().stats() | process_rights().stats()
     return Report(counters={name: float(value) for name, value in counters.items()})
 
 

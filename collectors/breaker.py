@@ -39,6 +39,11 @@ class Breaker:
         """Whether nobody may connect at present."""
         return self.state == "open" and time.monotonic() < self._retry_at
 
+    @property
+    def next_try_s(self) -> float | None:
+        """Seconds until somebody may connect again; None while nobody has to wait."""
+        return round(self._retry_at - time.monotonic(), 1) if self.waiting else None
+
     @asynccontextmanager
     async def attempt(self) -> AsyncIterator[None]:
         """Wait until an attempt is allowed; a body that returns has succeeded, one that raises has not.
@@ -62,7 +67,7 @@ class Breaker:
         self._failures.append(now)
         full = len(self._failures) == self._failures.maxlen
         repeated = full and now - self._failures[0] <= self._timing.breaker_window_s
-        if retry_after_s is not None:
+        if retry_after_s:  # 0 asks for nothing
             self._retry_at = max(self._retry_at, now + retry_after_s)
         elif now >= self._retry_at and (repeated or self.state != "closed"):
             closed_s = now - self._closed_at if self.state == "closed" else 0.0

@@ -10,13 +10,15 @@ from typing import Self
 
 from collectors.backoff import Pace
 from collectors.exchanges.base import Control, DataSheet, Topic
+from collectors.exchanges.order import Order
 from collectors.handshake import ConnectFailed, address, open_socket
 from collectors.pending import Request, Requests
+from collectors.refusals import Refusals, is_busy
 from collectors.timing import Timing
 from collectors.turns import Message
 from collectors.venue import Venue
 from collectors.venue_socket import VenueSocket
-from markets.events import Event, Quote
+from markets.events import Event, Quote, StreamState, Trade
 
 logger = logging.getLogger(__name__)
 
@@ -26,12 +28,20 @@ WATCH_S = 1.0
 class Connection:
     """An open socket. `run` reads it until it ends; `subscribe` and `unsubscribe` work meanwhile.
 
-    `acked` are the topics the venue confirmed, `refused` those it did not take, with its reason.
+    `acked` are the topics the venue confirmed, `refused` those it did not take, with its reason;
+    `refusals` remembers these beyond this socket and says when to ask again.
     `on_change` is called, without waiting, whenever one of these, `ended` or `retiring` changes:
     in the order of the frames, so a state announced there is in order with the quotes.
     """
 
-    def __init__(self, name: str, socket: VenueSocket, venue: Venue, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        socket: VenueSocket,
+        venue: Venue,
+        on_change: Callable[[], None],
+        refusals: Refusals | None = None,
+    ) -> None:
         self.name = name
         self.acked: dict[Topic, str] = {}
         self.refused: dict[Topic, str] = {}
@@ -39,9 +49,12 @@ class Connection:
         self.counts: Counter[str] = Counter()
         self._socket = socket
         self._codec = venue.codec
+        self._order = Order()
+        self._trades = venue.trades
         self._sheet = venue.sheet
         self._emit = venue.emit
         self._timing = venue.timing
+        self._refusals = Refusals(venue.timing) if refusals is None else refusals
         self._on_change = on_change
         self._requests = Requests()
         self._turns = venue.turns
@@ -49,13 +62,15 @@ class Connection:
         self._retire_at = time.monotonic() + _life_s(venue.sheet)
 
     @classmethod
-    async def open(cls, name: str, venue: Venue, on_change: Callable[[], None]) -> Self:
+    async def open(
+        cls, name: str, venue: Venue, on_change: Callable[[], None], refusals: Refusals | None = None
+    ) -> Self:
         """Connect and, where the venue greets first, wait for its welcome. Raises ConnectFailed."""
         url = await address(venue.sheet, venue.config, venue.timing)
-        socket = await open_socket(url, venue.timing, venue.turns)
+        socket = await open_socket(url, venue.timing, venue.turns, venue.config)
         if venue.sheet.token_path is not None:
             await _welcome(socket, venue.timing)
-        return cls(name, socket, venue, on_change)
+        return cls(name, socket, venue, on_change, refusals)
 
     @property
     def topics(self) -> set[Topic]:
@@ -99,6 +114,8 @@ class Connection:
 
     async def subscribe(self, topics: Sequence[Topic]) -> None:
         """Ask for topics; on return each is in `acked` or `refused`, or the connection has ended."""
+        for topic in topics:
+            self.refused.pop(topic, None)
         async with asyncio.TaskGroup() as tasks:
             for batch in self._codec.batches(topics):
                 tasks.create_task(self._subscribe(batch), name=f"{self.name} subscribe")
@@ -113,17 +130,14 @@ class Connection:
             if await self._ask(self._codec.unsubscribe, batch):
                 self.counts["unsubscribe_failed"] += 1
 
-    def forget_refusals(self) -> None:
-        """Let refused topics be asked for again."""
-        self.refused.clear()
-
     async def _subscribe(self, batch: Sequence[Topic]) -> None:
         problem = await self._ask(self._codec.subscribe, batch, accepted=self._accept)
         left = [topic for topic in batch if topic not in self.acked and topic not in self.refused]
         if self.ended or not left:
             return
-        if len(left) == 1:
-            self._refuse(left[0], problem)
+        if len(left) == 1 or is_busy(problem):
+            for topic in left:
+                self._refuse(topic, problem)
             return
         # One bad topic may have failed all of them: halve until it stands alone.
         middle = len(left) // 2
@@ -164,25 +178,46 @@ class Connection:
     def _read(self, messages: Sequence[Message], read_us: int, read_ns: int) -> None:
         """Decode what was read together; it was received then, however long decoding waits or takes.
 
-        A control may make a state be told, which is stamped now: what follows must not look older than it,
-        or whoever sorts by time (a replay) would put it before the state.
+        A state is stamped when it is published: what follows must not look older than it, or a reader that
+        sorts by time (a replay) would put it before the state.
         """
-        decode = self._codec.decode
-        data: list[Event] = []
+        codec, data = self._codec, list[Event]()
+        codec.order = self._order
+        if read_ns >= codec.lateness.due_ns:
+            codec.lateness.reckon(read_ns)
         for message in messages:
-            for event in decode(message, read_us, read_ns):
+            for event in codec.decode(message, read_us, read_ns):
                 if isinstance(event, Quote):
                     data.append(event)
-                elif isinstance(event, Control):
+                elif isinstance(event, Trade):
+                    if self._is_news(event):
+                        data.append(event)
+                else:
                     self._hand_on(data)
                     data = []
-                    self._answer(event)
+                    if isinstance(event, Control):
+                        self._answer(event)
+                    else:
+                        self._say(event)
                     read_us, read_ns = self._turns.tell()
-                elif event.is_history:
-                    self.counts["history_trades"] += 1
-                else:
-                    data.append(event)
         self._hand_on(data)
+
+    def _is_news(self, trade: Trade) -> bool:
+        """Whether a trade is one to emit: not from before the subscription, and not seen lately."""
+        if trade.is_history:
+            self.counts["history_trades"] += 1
+            return False
+        if not self._trades.is_new(trade.symbol, trade.trade_id):
+            self.counts["duplicate_trades"] += 1
+            return False
+        if trade.exchange_ts_us is not None:
+            self._codec.lateness.see(trade.symbol, trade.exchange_ts_us, trade.received_mono_ns)
+        return True
+
+    def _say(self, state: StreamState) -> None:
+        """Emit a state between what came before it and what comes after, in the order of stamps too."""
+        state.received_ts_us, state.received_mono_ns = self._turns.tell()
+        self._hand_on([state])
 
     def _hand_on(self, data: Sequence[Event]) -> None:
         if data and not self.ended:
@@ -191,7 +226,7 @@ class Connection:
     def _answer(self, control: Control) -> None:
         if control.reply is not None:
             self._socket.send(control.reply)
-        if control.kind in {"ack", "error"}:
+        if control.kind in {"ack", "error", "unsubscribed"}:
             self._settle(control)
         if control.reconnect:
             self.retire_in(0)
@@ -206,37 +241,85 @@ class Connection:
             request.accept(control.topics)
         elif len(control.topics) == 1:
             for topic in request.reject(control.topics, problem):
-                self._refuse(topic, problem)
+                if request.subscribes:
+                    self._refuse(topic, problem)
         else:  # which of several was bad is not said: `_subscribe` halves what is left
             request.reject(control.topics, problem)
 
     def _stray(self, control: Control) -> None:
-        """An answer to nothing we wait for: late, or an error about the connection as such."""
+        """An answer to nothing we wait for: late, about the connection as such, or a subscription's end."""
         kind = f"stray_{control.kind}"
         self.counts[kind] += 1
+        if control.kind == "ack":
+            named = [topic for topic in self.refused if topic.name in control.topics]
+            if named:  # it did answer, only later than we waited
+                self._accept(named)
+            return
+        for topic in [topic for topic in self.acked if topic.name in control.topics]:
+            self.counts["ended_by_exchange"] += 1
+            del self.acked[topic]
+            self._refuse(topic, control.message or "the exchange has ended the subscription")
         if control.kind == "error" and self.counts[kind] == 1:
             logger.warning("%s: the venue reports an error: %s", self.name, control.message)
 
     def _accept(self, topics: Iterable[Topic]) -> None:
-        self.acked.update(dict.fromkeys(topics, ""))
+        topics = list(topics)
+        for topic in topics:
+            self.acked[topic] = ""
+            self.refused.pop(topic, None)
+        self._refusals.taken(topics)
         self._on_change()
 
     def _refuse(self, topic: Topic, reason: str) -> None:
         self.refused[topic] = reason
-        logger.warning("%s: %s refused: %s", self.name, topic.name, reason)
+        if self._refusals.note(topic, reason):
+            logger.warning("%s: %s refused: %s", self.name, topic.name, reason)
         self._on_change()
 
     async def _watch(self) -> None:
-        """End a connection on which nothing arrives any more; call for a successor in time."""
+        """End a connection that is silent and does not answer either; call for a successor in time.
+
+        A market may be quieter than the data sheet thinks. So before the time of silence is over the
+        exchange is asked for a sign of life, and only when it gives none is the silence believed.
+        """
         silence_s = self._sheet.silence_s
+        patience_s = min(self._timing.ack_s, silence_s / 2)
         while True:
-            await asyncio.sleep(min(WATCH_S, silence_s / 4))
-            if time.monotonic_ns() - self._socket.heard_ns > silence_s * 1e9:
+            await asyncio.sleep(min(WATCH_S, silence_s / 8))
+            if self._silent_s() > silence_s - patience_s and not await self._lives(patience_s):
                 self._end(f"nothing received for {silence_s:g} s")
                 self._socket.abort()
                 return
             if self.retiring:
                 self._on_change()
+
+    def _silent_s(self) -> float:
+        return (time.monotonic_ns() - self._socket.heard_ns) / 1e9
+
+    async def _lives(self, within_s: float) -> bool:
+        """Ask for any frame, in the exchange's own words, and wait for one.
+
+        With its own ping; where the server pings, by subscribing again to a topic that is subscribed;
+        before there is one, with a ping of the WebSocket protocol, which some do not answer.
+        """
+        self.counts["silence_tests"] += 1
+        asked_ns, request_id = time.monotonic_ns(), self._requests.next_id()
+        topics = list(self.acked)[:1]
+        text = self._codec.ping(request_id)
+        if text is None and topics:
+            text = self._codec.subscribe(topics, request_id)
+            self._requests.add(request_id, Request(topics))
+        if text is None:
+            self._socket.ping()
+        else:
+            self._socket.send(text)
+        try:
+            end_ns = asked_ns + within_s * 1e9
+            while self._socket.heard_ns < asked_ns and time.monotonic_ns() < end_ns:  # noqa: ASYNC110
+                await asyncio.sleep(min(WATCH_S, within_s) / 8)
+        finally:
+            self._requests.remove(request_id)
+        return self._socket.heard_ns >= asked_ns
 
     async def _heartbeat(self) -> None:
         ping_s = self._sheet.ping_s

@@ -68,11 +68,14 @@ class Feed:
     def states(self) -> list[StreamState]:
         """What is up and down now, for a reader that may have missed it."""
         up = {symbol for line in self._lines for symbol in line.up}
-        down = {instrument.symbol for instrument in self.wanted} - up
         reason = next((line.reason for line in self._lines if line.reason), "connecting")
+        refused = {symbol: why for line in self._lines for symbol, why in line.refused_symbols().items()}
+        down: dict[str, set[str]] = {}
+        for symbol in {instrument.symbol for instrument in self.wanted} - up:
+            down.setdefault(f"refused: {refused[symbol]}" if symbol in refused else reason, set()).add(symbol)
         key = self.config.key
-        both = [stream_state(key, up, "up", ""), stream_state(key, down, "down", reason)]
-        return [state for state in both if state.symbols]
+        states = [stream_state(key, up, "up", "")] if up else []
+        return states + [stream_state(key, symbols, "down", why) for why, symbols in sorted(down.items())]
 
     def status(self) -> dict[str, Any]:
         """What an operator should see of this exchange."""
@@ -85,6 +88,8 @@ class Feed:
             "topics": sum(line.topics for line in lines),
             "refused": len(refused),
             "refused_topics": [f"{name}: {why}" for name, why in sorted(refused.items())[:REFUSED_SHOWN]],
+            "refusals": self._refusals(lines),
+            "next_try_s": self._venue.breaker.next_try_s,
             "counts": self._counts(lines),
         }
 
@@ -115,7 +120,18 @@ class Feed:
         states = {line.state for line in lines}
         if not states:
             return "idle"
+        if len(states) > 1:
+            states.discard("refused")  # what others of its lines carry is there; findings name what is not
         return states.pop() if len(states) == 1 else "connecting"
+
+    def _refusals(self, lines: list[Line]) -> list[dict[str, Any]]:
+        """What the exchange does not take, the oldest first: with symbol, age and next try."""
+        every = [refusal for line in lines for refusal in line.refusals.status()]
+        every.sort(key=lambda refusal: (refusal["since_us"], refusal["topic"]))
+        return [
+            {"symbol": self._symbols.get(refusal["native_id"], refusal["native_id"]), **refusal}
+            for refusal in every[:REFUSED_SHOWN]
+        ]
 
     def _follow(self, tasks: asyncio.TaskGroup) -> None:
         carried = frozenset(instrument for line in self._lines for instrument in line.instruments)

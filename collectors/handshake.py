@@ -1,41 +1,49 @@
-"""Opening a socket: where to, the token some venues want first, and what a refusal says."""
+"""Opening a socket: where to, through which proxy, with which token, and what a refusal says."""
 
 import asyncio
 import logging
-import time
+import socket as sockets
+import ssl
 import uuid
 from contextlib import closing
-from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
 from typing import Final
 from urllib.parse import urlencode, urlsplit
-from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, Request
 
 import msgspec
-from picows import WSError, WSInvalidStatusError, ws_connect
+from picows import WSError, WSHandshakeError, WSParsedURL, ws_connect
 
+from collectors.answers import plain, read_answer, refusal, retry_after, said
 from collectors.exchanges.base import DataSheet
+from collectors.proxy import ProxyFailed, blocking_tunnel, tunnel
 from collectors.threads import in_daemon_thread
 from collectors.timing import Timing
 from collectors.turns import Turns
 from collectors.venue_socket import MAX_MESSAGE_BYTES, VenueSocket
 from markets.config import ExchangeConfig
+from markets.proxies import proxy_for
+from markets.redaction import redacted
+
+__all__ = ["ConnectFailed", "address", "open_socket", "retry_after", "under"]
 
 MAX_TOKEN_REPLY_BYTES = 64 * 1024
-BUSY_STATUS = frozenset({418, 429, 503})  # 418: Binance's "you were told 429 and went on"
-MAX_RETRY_AFTER_S = 3 * 86400.0  # Binance's longest ban
+LONGEST_REASON: Final = 400
+SOMEBODY: Final = "the exchange"
 
 _log = logging.getLogger("picows")
 _log.setLevel(logging.CRITICAL)  # lines say once what happens to connections; picows would say it again
 
 
 class ConnectFailed(Exception):
-    """No usable socket; `retry_after_s` is how long the venue asked us to stay away, None if it did not."""
+    """No usable socket; `retry_after_s` is how long the venue asked us to stay away, None if it did not.
+
+    The reason is one printable line without secrets: it is shown on charts.
+    """
 
     def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
-        super().__init__(reason)
+        super().__init__(plain(redacted(reason), LONGEST_REASON))
         self.retry_after_s = retry_after_s
 
 
@@ -64,14 +72,17 @@ async def address(sheet: DataSheet, config: ExchangeConfig, timing: Timing) -> s
     if sheet.token_path is None:
         return under(config.ws_url, sheet.ws_url) if config.ws_url else sheet.ws_url
     url = (config.rest_url or sheet.rest_url).rstrip("/") + sheet.token_path
-    token = await _token(url, timing)
+    token = await _token(url, config, timing)
     query = urlencode({"token": token.token, "connectId": uuid.uuid4().hex})
     return f"{token.instance_servers[0].endpoint}?{query}"
 
 
-async def open_socket(url: str, timing: Timing, turns: Turns) -> VenueSocket:
-    """Connect. Raises ConnectFailed with the venue's reason and its Retry-After."""
+async def open_socket(
+    url: str, timing: Timing, turns: Turns, config: ExchangeConfig | None = None
+) -> VenueSocket:
+    """Connect, through the proxy that `config` has. Raises ConnectFailed with the reason and Retry-After."""
     socket = VenueSocket(turns)
+    name = SOMEBODY if config is None else config.name
     try:
         async with asyncio.timeout(timing.open_s):
             transport, _ = await ws_connect(
@@ -81,9 +92,12 @@ async def open_socket(url: str, timing: Timing, turns: Turns) -> VenueSocket:
                 enable_auto_pong=False,  # VenueSocket does it: a ping is a sign of life
                 max_frame_size=MAX_MESSAGE_BYTES,
                 logger_name=_log,
+                socket_factory=None if config is None else partial(_way_out, config, timing),
             )
-    except WSInvalidStatusError as error:
-        raise _turned_away(error) from error
+    except WSHandshakeError as error:
+        raise _turned_away(name, error) from error
+    except ProxyFailed as error:
+        raise ConnectFailed(str(error)) from error
     except TimeoutError as error:
         raise ConnectFailed(f"no answer within {timing.open_s:g} s") from error
     except (OSError, ValueError, WSError) as error:
@@ -99,63 +113,84 @@ async def open_socket(url: str, timing: Timing, turns: Turns) -> VenueSocket:
     return socket
 
 
-def _turned_away(error: WSInvalidStatusError) -> ConnectFailed:
-    if error.response is None:
-        return ConnectFailed(str(error))
-    status, headers = error.response.status, error.response.headers
-    return ConnectFailed(f"HTTP {status:d}", retry_after(status, headers.get("Retry-After")))
-
-
-def retry_after(status: int, value: str | None) -> float | None:
-    """Seconds to stay away, from a Retry-After header (seconds or an HTTP date); None if not asked to."""
-    if status not in BUSY_STATUS or not value:
+async def _way_out(config: ExchangeConfig, timing: Timing, to: WSParsedURL) -> sockets.socket | None:
+    """A tunnel where there is a proxy; None: picows connects by itself."""
+    proxy = proxy_for(to.url, config.proxy, config.no_proxy)
+    if not proxy:
         return None
-    if value.strip().isdigit():
-        seconds = float(value)
-    else:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - time.time()
-        except ValueError:
-            return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
+    return await tunnel(proxy, to.host, to.port, timing.open_s * 0.9)  # so that the proxy is named, not we
 
 
-async def _token(url: str, timing: Timing) -> _Token:
+def _turned_away(name: str, error: WSHandshakeError) -> ConnectFailed:
+    if not error.raw_header:
+        return ConnectFailed(str(error))
+    try:
+        status, headers, body = read_answer(error.raw_header + b"\r\n\r\n" + (error.raw_body or b""))
+    except ValueError as unreadable:
+        return ConnectFailed(str(unreadable))
+    if status == HTTPStatus.SWITCHING_PROTOCOLS:  # taken, but not as the protocol has it
+        return ConnectFailed(str(error))
+    return ConnectFailed(refusal(name, status, body), retry_after(status, headers.get("Retry-After")))
+
+
+async def _token(url: str, config: ExchangeConfig, timing: Timing) -> _Token:
     try:
         async with asyncio.timeout(timing.open_s):
-            body = await in_daemon_thread(partial(_post, url, timing.open_s * 2))
+            body = await in_daemon_thread(partial(_post, url, config, timing.open_s * 2))
     except TimeoutError as error:
         raise ConnectFailed(f"token request: no answer within {timing.open_s:g} s") from error
-    except (OSError, HTTPException, ValueError) as error:
-        raise ConnectFailed(f"token request: {error}") from error
+    except (OSError, HTTPException, ValueError, ProxyFailed) as error:
+        raise ConnectFailed(f"token request: {error or type(error).__name__}") from error
     try:
         token = msgspec.json.decode(body, type=_TokenReply).data
-    except msgspec.MsgspecError as error:
-        raise ConnectFailed(f"token request: not a token reply ({error})") from error
+    except (msgspec.MsgspecError, ValueError) as error:  # an error with status 200, a page, nonsense
+        words = said(body)
+        reason = f"{config.name} gives none: {words}" if words else f"{config.name} answers nothing"
+        raise ConnectFailed(f"token request: {reason}") from error
     if not token.instance_servers:
         raise ConnectFailed("token request: the reply names no server")
     return token
 
 
-def _post(url: str, timeout_s: float) -> bytes:
+def _post(url: str, config: ExchangeConfig, timeout_s: float) -> bytes:
     """The body of the answer; blocks. Python's own client: another would stay in memory for a call a day."""
-    request = Request(url, data=b"", method="POST")  # noqa: S310 - _HTTP opens nothing else
-    with closing(_HTTP.open(request, timeout=timeout_s)) as reply:
-        if reply.status != HTTPStatus.OK:
-            wait_s = retry_after(reply.status, reply.headers.get("Retry-After"))
-            raise ConnectFailed(f"token request: HTTP {reply.status}", wait_s)
-        body: bytes = reply.read(MAX_TOKEN_REPLY_BYTES + 1)
+    with closing(_connection(url, config, timeout_s)) as connection:
+        parts = urlsplit(url)
+        connection.request("POST", parts.path or "/", b"", {"Accept": "application/json"})
+        reply = connection.getresponse()
+        body = _body(reply)
+    if reply.status != HTTPStatus.OK:
+        wait_s = retry_after(reply.status, reply.headers.get("Retry-After"))
+        raise ConnectFailed(f"token request: {refusal(config.name, reply.status, body)}", wait_s)
     if len(body) > MAX_TOKEN_REPLY_BYTES:
         raise ConnectFailed(f"token request: the reply is longer than {MAX_TOKEN_REPLY_BYTES} bytes")
     return body
 
 
-def _http() -> OpenerDirector:
-    """HTTP and HTTPS, no proxies, no redirects; an answer of any status is an answer."""
-    opener = OpenerDirector()
-    opener.add_handler(HTTPHandler())
-    opener.add_handler(HTTPSHandler())
-    return opener
+def _body(reply: HTTPResponse) -> bytes:
+    """All of a good answer; of a refusal as much as came."""
+    try:
+        return reply.read(MAX_TOKEN_REPLY_BYTES + 1)
+    except IncompleteRead as error:
+        if reply.status == HTTPStatus.OK:
+            raise
+        return error.partial
 
 
-_HTTP: Final = _http()
+def _connection(url: str, config: ExchangeConfig, timeout_s: float) -> HTTPConnection:
+    """To the URL's host, straight or through the proxy; no redirects. Raises ProxyFailed, ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"no address for a request: {url}")
+    secure = parts.scheme == "https"
+    port = parts.port or (443 if secure else 80)
+    make = HTTPSConnection if secure else HTTPConnection
+    connection = make(parts.hostname, port, timeout=timeout_s)
+    proxy = proxy_for(url, config.proxy, config.no_proxy)
+    if proxy:
+        way_out = blocking_tunnel(proxy, parts.hostname, port, timeout_s * 0.4)  # before we stop waiting
+        way_out.settimeout(timeout_s)
+        if secure:
+            way_out = ssl.create_default_context().wrap_socket(way_out, server_hostname=parts.hostname)
+        connection.sock = way_out
+    return connection

@@ -5,12 +5,14 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Set
+from contextlib import suppress
 from typing import Literal
 
 from collectors.backoff import Backoff
 from collectors.connection import Connection
 from collectors.exchanges.base import Topic
 from collectors.handshake import ConnectFailed
+from collectors.refusals import Refusals
 from collectors.venue import Venue
 from markets.config import InstrumentConfig
 from markets.events import Liveness, StreamState
@@ -18,7 +20,7 @@ from markets.outage import Outage
 
 logger = logging.getLogger(__name__)
 
-LineState = Literal["connecting", "live", "down"]
+LineState = Literal["connecting", "live", "refused", "down"]
 
 
 class Line:
@@ -32,7 +34,8 @@ class Line:
         self.name = name
         self.instruments: set[InstrumentConfig] = set()
         self.up: set[str] = set()
-        self.reason = ""
+        self.refusals = Refusals(venue.timing)
+        self._reason = ""
         self._state: LineState = "connecting"
         self._outage = Outage(logger, logging.WARNING)
         self._counts: Counter[str] = Counter()
@@ -41,14 +44,26 @@ class Line:
         self._breaker = venue.breaker
         self._backoff = Backoff(venue.timing)
         self._wanted: dict[Topic, str] = {}  # -> symbol
-        self._said_refused: dict[str, str] = {}
+        self._said_refused: dict[str, str] = {}  # symbol -> the reason its listeners have heard
         self._connections: list[Connection] = []
         self._wake = asyncio.Event()
 
     @property
     def state(self) -> LineState:
-        """Live: everything subscribed. Connecting: not yet, or only part of it again."""
+        """Live: connected and symbols are up. Connecting: not yet, or only part of it again.
+
+        Refused: connected, and the exchange takes none of its symbols.
+        """
+        if self._state == "live" and not self.up:
+            return "refused" if self.refusals else "connecting"
         return "connecting" if self.up and self._state == "down" else self._state
+
+    @property
+    def reason(self) -> str:
+        """Why it is not live; empty when it is."""
+        if self.state == "refused":
+            return next(iter(self.refusals.reasons().values()))
+        return self._reason
 
     @property
     def symbols(self) -> set[str]:
@@ -58,7 +73,11 @@ class Line:
     @property
     def refused(self) -> dict[str, str]:
         """Topics the exchange does not take, with its reason."""
-        return {topic.name: why for link in self._connections for topic, why in link.refused.items()}
+        return {topic.name: why for topic, why in self.refusals.reasons().items()}
+
+    def refused_symbols(self) -> dict[str, str]:
+        """Symbols whose quotes the exchange does not take, with its reason."""
+        return self._quoted(self.refusals.reasons())
 
     @property
     def connections(self) -> int:
@@ -91,13 +110,14 @@ class Line:
         self.instruments.discard(instrument)
         for topic in self._codec.topics(instrument.native_id):
             self._wanted.pop(topic, None)
+        self.refusals.keep(self._wanted)
+        self._said_refused.pop(instrument.symbol, None)
         self._announce("down", {instrument.symbol}, reason)
         self._wake.set()
 
     def retry_refused(self) -> None:
         """Ask again for what was refused: the configuration has changed."""
-        for connection in self._connections:
-            connection.forget_refusals()
+        self.refusals.ask_now()
         self._wake.set()
 
     def stop(self, reason: str) -> None:
@@ -116,11 +136,11 @@ class Line:
                     up_at = time.monotonic()
                     connection = await self._tend(connection, sockets)
                     healthy_s = time.monotonic() - up_at
-                    self.reason = connection.ended
+                    self._reason = connection.ended
                     self._counts["lost"] += 1
                     if healthy_s < self._venue.timing.healthy_s:  # one cut in hours is nobody's fault
-                        self._breaker.failure(self.reason)
-                self._fell(self.reason)
+                        self._breaker.failure(self._reason)
+                self._fell(self._reason)
                 await asyncio.sleep(self._backoff.after(healthy_s))
 
     async def _tend(self, connection: Connection, sockets: asyncio.TaskGroup) -> Connection:
@@ -129,7 +149,9 @@ class Line:
             if connection.retiring:
                 connection = await self._replace(connection, sockets)
             await self._follow(connection)
-            await self._wake.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.refusals.wait_s()):
+                    await self._wake.wait()
             self._wake.clear()
         return connection
 
@@ -141,15 +163,16 @@ class Line:
         except ConnectFailed as failed:
             self._counts["failed_connects"] += 1
             self._breaker.failure(str(failed), failed.retry_after_s)
-            self.reason = str(failed)
+            self._reason = str(failed)
             return None
 
     async def _attempt(self, sockets: asyncio.TaskGroup) -> Connection:
         await self._venue.connects.turn()
-        connection = await Connection.open(self.name, self._venue, self._changed)
+        connection = await Connection.open(self.name, self._venue, self._changed, self.refusals)
         self._connections.append(connection)
         sockets.create_task(self._run(connection), name=f"{self.name} socket")
-        await connection.subscribe(list(self._wanted))
+        holds_back = self.refusals.holds_back
+        await connection.subscribe([topic for topic in self._wanted if not holds_back(topic)])
         if connection.ended:
             raise ConnectFailed(connection.ended)
         self._counts["connects"] += 1
@@ -178,8 +201,10 @@ class Line:
         gone = sorted(connection.topics - self._wanted.keys())
         if gone:
             await connection.unsubscribe(gone)
-        asked = connection.topics
-        new = [topic for topic in self._wanted if topic not in asked]
+        self.refusals.keep(self._wanted)
+        acked, holds_back = connection.acked, self.refusals.holds_back
+        new = [topic for topic in self._wanted if topic not in acked and not holds_back(topic)]
+        new += self.refusals.due()
         if new:
             await connection.subscribe(new)
         self._settle()
@@ -192,14 +217,17 @@ class Line:
         """Announce what has come up or gone down since the last time."""
         living = [connection for connection in self._connections if not connection.ended]
         live = {symbol for link in living for symbol in self._quoted(link.acked)}
+        refused = self.refused_symbols()
         lost, new = self.up - live, live - self.up
-        if lost:
-            self._announce("down", lost, next((link.ended for link in self._connections if link.ended), ""))
+        if ended := lost - refused.keys():
+            self._announce("down", ended, next((link.ended for link in self._connections if link.ended), ""))
         self._announce("up", new, "")
-        refused = {symbol: why for link in living for symbol, why in self._quoted(link.refused).items()}
-        for symbol in refused.keys() - live - self._said_refused.keys():
-            self._announce("down", {symbol}, f"refused: {refused[symbol]}")
+        for symbol, why in refused.items():
+            if symbol not in live and (symbol in lost or self._said_refused.get(symbol) != why):
+                self._announce("down", {symbol}, f"refused: {why}")
         self._said_refused = refused
+        if self._outage and self.up and self._state == "live":
+            self._outage.ends("%s: up, %d symbols", self.name, len(self.up))
 
     def _quoted(self, topics: Mapping[Topic, str]) -> dict[str, str]:
         """The symbols whose quote topic is among these, with what the mapping says of it."""
@@ -219,19 +247,20 @@ class Line:
             self._venue.emit([told])
 
     def _came_up(self) -> None:
-        if self._state != "live":
-            if self._outage:
-                self._outage.ends("%s: up, %d symbols", self.name, len(self.up))
-            else:
-                logger.info("%s: up, %d symbols", self.name, len(self.up))
-        self._state, self.reason = "live", ""
+        was_live, self._state, self._reason = self._state == "live", "live", ""
+        if not self.up:
+            self._outage.begins("%s: connected, but nothing is subscribed: %s", self.name, self.reason)
+        elif self._outage:
+            self._outage.ends("%s: up, %d symbols", self.name, len(self.up))
+        elif not was_live:
+            logger.info("%s: up, %d symbols", self.name, len(self.up))
 
     def _fell(self, reason: str) -> None:
         if self._state == "connecting":  # never up, so nobody has heard of these symbols yet
             self._announce("down", self.symbols, reason)
         if self._state != "down":
             self._outage.begins("%s: down: %s", self.name, reason)
-        self._state, self.reason = "down", reason
+        self._state, self._reason = "down", reason
 
 
 def stream_state(exchange: str, symbols: Set[str], state: Liveness, reason: str) -> StreamState:

@@ -20,6 +20,11 @@ class Request:
         self._accepted = accepted
         self._problem = ""
 
+    @property
+    def subscribes(self) -> bool:
+        """Whether a no means that these topics are not taken."""
+        return self._accepted is not None
+
     def accept(self, names: Iterable[str]) -> None:
         """The venue took these topics, or all of them if it names none."""
         found = self._take(names)
@@ -72,14 +77,19 @@ class Requests:
         if control.request_id is not None and control.request_id in self._by_id:
             return self._by_id[control.request_id]
         if control.topics:
-            return self._first(lambda request: not request.open.keys().isdisjoint(control.topics))
-        return self._first(lambda request: True) if control.request_id is None else None
+            return self._first(control, lambda request: not request.open.keys().isdisjoint(control.topics))
+        return self._first(control, lambda request: True) if control.request_id is None else None
 
     def finish_all(self, problem: str) -> None:
         """Answer everything with the same problem: the socket is gone."""
         for request in self._by_id.values():
             request.finish(problem)
 
-    def _first(self, fits: Callable[[Request], bool]) -> Request | None:
-        waiting = (request for request in self._by_id.values() if not request.answer.done())
+    def _first(self, control: Control, fits: Callable[[Request], bool]) -> Request | None:
+        ended = control.kind == "unsubscribed"  # says nothing of a subscription still asked for
+        waiting = (
+            request
+            for request in self._by_id.values()
+            if not request.answer.done() and not (ended and request.subscribes)
+        )
         return next(filter(fits, waiting), None)

@@ -310,8 +310,8 @@ class Supervisor:
                 logger.warning("sink %s: %d events not handed on", outlet.name, left)
 
 
-def _urls(exchange: ExchangeConfig) -> tuple[str, str]:
-    return exchange.rest_url, exchange.ws_url
+def _urls(exchange: ExchangeConfig) -> tuple[Any, ...]:
+    return exchange.rest_url, exchange.ws_url, exchange.proxy, exchange.no_proxy
 
 
 async def _finish(tasks: Iterable[asyncio.Task[None]], seconds: float) -> None:

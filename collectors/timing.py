@@ -8,7 +8,8 @@ class Timing:
     """Seconds; the venue's own times are in its data sheet.
 
     `connect_gap_s` is the least time between two connection attempts to one exchange: several allow
-    only a few per second and address. `breaker_*`: see `collectors.breaker`.
+    only a few per second and address. `breaker_*`: see `collectors.breaker`; `refused_*`: see
+    `collectors.refusals`.
     """
 
     open_s: float = 10.0
@@ -21,3 +22,5 @@ class Timing:
     breaker_failures: int = 5
     breaker_window_s: float = 60.0
     breaker_cool_down_s: float = 5.0
+    refused_first_s: float = 2.0
+    refused_ceiling_s: float = 300.0

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from collectors.backoff import Pace
 from collectors.breaker import Breaker
 from collectors.exchanges.base import Codec
+from collectors.recent_trades import RecentTrades
 from collectors.timing import Timing
 from collectors.turns import Turns
 from markets.config import ExchangeConfig
@@ -25,5 +26,6 @@ class Venue:
         self.emit = emit
         self.timing = timing
         self.turns = turns
+        self.trades = RecentTrades()
         self.breaker = Breaker(config.key, timing)
         self.connects = Pace(timing.connect_gap_s)

@@ -77,6 +77,11 @@ class VenueSocket(WSListener):
         if self._transport is not None:
             self._transport.send(_TEXT, text.encode())
 
+    def ping(self) -> None:
+        """Send a ping of the WebSocket protocol; its answer is a sign of life."""
+        if self._transport is not None:
+            self._transport.send_ping()
+
     async def close(self, within_s: float) -> None:
         """Say goodbye and wait for the venue to do so, too; after `within_s` no longer."""
         transport = self._transport

@@ -88,11 +88,12 @@ class LakeTableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic 
     def _files(self, request: HttpRequest, lake: "Lake", table: str) -> "pl.DataFrame | None":
         from deltalake.exceptions import DeltaError
 
+        from history.appending import STORE_ERRORS
         from history.inventory import files_of
 
         try:
             return files_of(lake, table)
-        except (DeltaError, OSError) as error:
+        except (DeltaError, *STORE_ERRORS) as error:
             logger.warning("the lake's table %s cannot be read: %s", table, error)
             text = _("Table %(table)s cannot be read at %(url)s: %(error)s. Check LAKE_URL and the store.")
             words = {"table": table, "url": lake.url, "error": in_short(error)}
@@ -140,12 +141,13 @@ class LakeTableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic 
         """Files, rows and bytes of the newest days."""
         from deltalake.exceptions import DeltaError
 
+        from history.appending import STORE_ERRORS
         from history.inventory import by_day, files_of
         from history.lake import Lake
 
         try:
             days = by_day(files_of(Lake.from_settings(), row.table)).head(DAYS_SHOWN)
-        except (DeltaError, OSError) as error:
+        except (DeltaError, *STORE_ERRORS) as error:
             return gettext("The lake cannot be read: %(error)s") % {"error": in_short(error)}
         shown = [
             (date, _bytes(size), _number(files), _number(rows))

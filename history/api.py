@@ -11,7 +11,6 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.views.decorators.http import require_safe
 from msgspec import structs
 
 from history import ndjson
@@ -20,7 +19,7 @@ from history.lake import Lake
 from history.pairing import Terms
 from history.reader import LakeReader, Where
 from history.reading import Answer, in_thread
-from history.spreads import chart_points
+from history.spreads import chart_points, turned
 from history.thinning import thinned
 from history.times import shown_time
 from history.volume import summed
@@ -29,12 +28,15 @@ from markets.runtime import redis_client
 from markets.selectors import load_config
 from realtime import wire
 from realtime.api import charts_of, named_filter
-from realtime.guard import Refused, View, signed_in
+from realtime.guard import Refused, View, api
 from realtime.hub import process_hub
 from realtime.points import POINT_COLUMNS, ChartDelta, no_points
 
 CHART_POINTS: Final = 1000
 """Points of each chart when all of a filter are asked for."""
+
+POINT_VALUES: Final = ("spread", "edge12", "edge21")
+"""What of a chart's points keeps its extremes where they are thinned: what money hangs on."""
 
 _DAY_US: Final = 86_400_000_000
 
@@ -61,8 +63,7 @@ def _count(key: str) -> int:
         return int(pipe.execute()[0])
 
 
-@require_safe
-@signed_in
+@api("symbol", "exchange1", "exchange2", "filter", "start", "end", "points")
 @limited
 async def dashboard_data(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/dashboard_data`: points of one chart, or all charts of a filter, one per line."""
@@ -80,8 +81,7 @@ async def dashboard_data(request: HttpRequest) -> HttpResponseBase:
     return await _streamed(_chart_lines(config, charts, within, points or CHART_POINTS), {})
 
 
-@require_safe
-@signed_in
+@api("symbol", "exchange", "start", "end", "points")
 @limited
 async def trades(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/history/trades`: a symbol's trades; `points` sums them per side and stretch."""
@@ -89,14 +89,14 @@ async def trades(request: HttpRequest) -> HttpResponseBase:
     required(query, "symbol", "exchange")
     within, points = asked_range(query), asked_points(query)
     where = await _instrument(query, within)
-    frames = _reader().snapshot("trades").frames(**where)
+    reader = _reader()
+    frames = reader.snapshot("trades").frames(**where)
     if points:
         frames = summed(frames, points, within.start_us, within.end_us)
-    return await _streamed(ndjson.encoded(frames, ndjson.TRADES), {})
+    return await _streamed(ndjson.warned(ndjson.encoded(frames, ndjson.TRADES), reader), {})
 
 
-@require_safe
-@signed_in
+@api("symbol", "exchange", "start", "end")
 @limited
 async def states(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/history/states`: what happened to the streams of a symbol, and how they stood before."""
@@ -104,20 +104,21 @@ async def states(request: HttpRequest) -> HttpResponseBase:
     required(query, "symbol")
     within = asked_range(query)
     where = await _instrument(query, within)
-    pieces = ndjson.encoded(_states(_reader(), where, within), ndjson.STATES)
-    return await _streamed(pieces, {})
+    reader = _reader()
+    pieces = ndjson.encoded(_states(reader, where, within), ndjson.STATES)
+    return await _streamed(ndjson.warned(pieces, reader), {})
 
 
-@require_safe
-@signed_in
+@api("symbol", "exchange1", "exchange2", "start", "end")
 @limited
 async def opportunities(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/history/opportunities`: when a chart began and ceased to pass a filter."""
     query = request.GET.dict()
     required(query, "symbol", "exchange1", "exchange2")
     where = await _instrument(query, asked_range(query))
-    frames = _reader().snapshot("opportunities").frames(**where)
-    return await _streamed(ndjson.encoded(frames, ndjson.OPPORTUNITIES), {})
+    reader = _reader()
+    pieces = ndjson.encoded(_events(reader, where), ndjson.OPPORTUNITIES)
+    return await _streamed(ndjson.warned(pieces, reader), {})
 
 
 # --- one chart -----------------------------------------------------------------------------------
@@ -132,7 +133,7 @@ async def _one_chart(
     sources, frames = found
     if points:
         frames = _thin(frames, points, within)
-    answer = Answer(ndjson.encoded(frames, ndjson.POINTS))
+    answer = Answer(ndjson.warned(ndjson.encoded(frames, ndjson.POINTS), reader))
     if not await answer.begins():
         raise Refused(404, await in_thread(lambda: _what_there_is(reader, terms, within)))
     return _response(answer, {"X-History-Source": ", ".join(sources)})
@@ -176,10 +177,11 @@ def _chart_lines(
         thin = _thin(frames, points, within)
         rows = [no_points(), *(f.select(POINT_COLUMNS).to_numpy() for f in thin)]
         yield wire.chart_json(structs.replace(chart, points=np.concatenate(rows))) + b"\n"
+    yield from ndjson.warned((), reader)
 
 
 def _thin(frames: Iterator[pl.DataFrame], points: int, within: Range) -> Iterator[pl.DataFrame]:
-    return thinned(frames, points, within.start_us, within.end_us, clock="ts_us", value="spread")
+    return thinned(frames, points, within.start_us, within.end_us, clock="ts_us", values=POINT_VALUES)
 
 
 # --- what they share -----------------------------------------------------------------------------
@@ -211,6 +213,15 @@ def _states(reader: LakeReader, where: Where, within: Range) -> Iterator[pl.Data
     standing = before.filter(pl.col("state") != "gap").sort("received_ts_us").group_by("exchange").last()
     yield standing.sort("received_ts_us").collect()
     yield from snapshot.frames(**(names | {"start_us": within.start_us, "end_us": within.end_us}))
+
+
+def _events(reader: LakeReader, where: Where) -> Iterator[pl.DataFrame]:
+    """A pair's events, whichever way round they were kept, in terms of the way round that is asked for."""
+    exchange1 = str(where["exchange1"])
+    pair = [exchange1, str(where["exchange2"])]
+    for rows in reader.snapshot("opportunities").frames(**(where | {"exchange1": pair, "exchange2": pair})):
+        others = turned(rows.filter(pl.col("exchange1") != exchange1))
+        yield pl.concat([rows.filter(exchange1=exchange1), others]).sort("ts_us", maintain_order=True)
 
 
 async def _streamed(pieces: Iterator[bytes], headers: dict[str, str]) -> StreamingHttpResponse:

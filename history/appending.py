@@ -8,19 +8,17 @@ second. Everything else on the tables stays the library's: creating, checkpoints
 """
 
 import logging
-import time
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 import pyarrow as pa
-import pyarrow.parquet as pq
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import BaseError
 
+from history.commits import commit, write_files
 from history.first_entry import WRITER_VERSION
 from history.lake import Lake, LakeError, log_entry
-from history.logs import ensure, sum_up
-from history.parquet import delta_stats, encoding, file_schema
-from history.partitions import by_partition
+from history.logs import sum_up
+from history.mending import mend, sound
+from history.parquet import file_schema
 
 logger = logging.getLogger(__name__)
 
@@ -34,9 +32,10 @@ CHECKPOINT_EVERY: Final = 100
 class Appender:
     """Appends rows to one table, each `sequence` number of an `app_id` once.
 
-    Everything blocks; call it in a thread. The log wants a checkpoint now and then: whoever appends calls
-    `checkpoint_if_due`, afterwards or beside what follows. Raises one of STORE_ERRORS when the store
-    fails; the same call may then be made again, whatever became of the one before.
+    What is damaged in the table's log is set aside before the first append, and when it is met later
+    (`history.mending`). Everything blocks; call it in a thread. The log wants a checkpoint now and then:
+    whoever appends calls `checkpoint_if_due`, afterwards or beside what follows. Raises one of STORE_ERRORS
+    when the store fails; the same call may then be made again, whatever became of the one before.
     """
 
     def __init__(self, lake: Lake, table: str, app_id: str, mark: str = "") -> None:
@@ -50,6 +49,7 @@ class Appender:
         self._mark = mark
         self._sequence = -1  # the last one that is in the table
         self._version = -1  # the newest of the log that is known
+        self._begun = False
 
     def append(self, rows: pa.Table, sequence: int) -> None:
         """Commit rows (the table's columns without those of the partition) in one version."""
@@ -57,8 +57,13 @@ class Appender:
             self._look()
         if sequence <= self._sequence:
             return
-        files = [self._write(*part, sequence) for part in by_partition(rows, self.table)]
-        version = self._commit(files, sequence)
+        files = write_files(self._lake, self.table, rows, self._app_id, sequence)
+        try:
+            version = commit(self._lake, self.table, self._version, files, self._app_id, sequence, self._mark)
+        except LakeError:  # damaged, or changed by another program: looked at before the next try
+            self._version = -1
+            raise
+        self._version, self._sequence = version, sequence
         self.rows += len(rows)
         if version % CHECKPOINT_EVERY == 0:
             self.checkpoint_due = True
@@ -69,7 +74,12 @@ class Appender:
             return
         self.checkpoint_due = False
         try:
-            sum_up(self._lake, self.table)
+            try:
+                sum_up(self._lake, self.table)
+            except LakeError:  # it reads the whole log: what is damaged in it shows here first
+                if not mend(self._lake, self.table):
+                    raise
+                sum_up(self._lake, self.table)
         except STORE_ERRORS as error:
             logger.warning("no checkpoint of the lake's %s: %s", self.table, error)
 
@@ -88,74 +98,13 @@ class Appender:
 
     def _look(self) -> None:
         """Where the log ends, and what of ours is in it already."""
-        log = ensure(self._lake, self.table, self._app_id)
+        if not self._begun:
+            mend(self._lake, self.table, begin=True)
+        log = sound(self._lake, self.table, self._app_id)
         if (needed := log.min_writer_version) > WRITER_VERSION:
             raise LakeError(f"{self._lake.uri(self.table)} needs writers of protocol version {needed}")
         if missing := [name for name in file_schema(self.table).names if name not in log.columns]:
             raise LakeError(f"{self._lake.uri(self.table)} is of another version: no {', '.join(missing)}")
+        self._begun = True
         self._version = log.version
         self._sequence = max(self._sequence, log.transactions.get(self._app_id, -1))
-
-    def _write(self, date: str, hour: int, rows: pa.Table, sequence: int) -> dict[str, Any]:
-        """Store one file; a retry stores the same one again. Returns its `add` action."""
-        path = f"date={date}/hour={hour}/{self._app_id}-{sequence}.parquet"
-        metadata: list[pq.FileMetaData] = []
-        buffer = pa.BufferOutputStream()
-        pq.write_table(rows, buffer, metadata_collector=metadata, **encoding(rows.schema))
-        content = buffer.getvalue().to_pybytes()
-        self._store.put(path, content, use_multipart=False)
-        return {
-            "path": path,
-            "partitionValues": {"date": date, "hour": str(hour)},
-            "size": len(content),
-            "modificationTime": time.time_ns() // 1_000_000,
-            "dataChange": True,
-            "stats": delta_stats(metadata[0]),
-        }
-
-    def _commit(self, files: list[dict[str, Any]], sequence: int) -> int:
-        """Put the log entry under the next free number."""
-        entry = self._entry(files, sequence)
-        version = self._version + 1
-        while not self._put(version, entry):
-            if self._holds(version, sequence):
-                break
-            version += 1
-        self._version, self._sequence = version, sequence
-        return version
-
-    def _entry(self, files: list[dict[str, Any]], sequence: int) -> bytes:
-        now_ms = time.time_ns() // 1_000_000
-        transactions = {self._app_id: sequence}
-        if self._mark:
-            transactions[self._mark] = now_ms * 1000
-        info = {"timestamp": now_ms, "operation": "WRITE", "operationParameters": {"mode": "Append"}}
-        actions: list[dict[str, Any]] = [{"commitInfo": info | {"isBlindAppend": True}}]
-        actions += [
-            {"txn": {"appId": app, "version": number, "lastUpdated": now_ms}}
-            for app, number in transactions.items()
-        ]
-        actions += [{"add": file} for file in files]
-        return b"\n".join(map(msgspec.json.encode, actions))
-
-    def _put(self, version: int, entry: bytes) -> bool:
-        try:
-            self._store.put(log_entry(version), entry, mode="create", use_multipart=False)
-        except AlreadyExistsError:
-            return False
-        return True
-
-    def _holds(self, version: int, sequence: int) -> bool:
-        """Whether the entry is ours: written before a failure that did not say so.
-
-        Raises LakeError when it changed what the table is; the next append looks at it anew.
-        """
-        content = bytes(self._store.get(log_entry(version)).bytes())
-        for line in content.splitlines():
-            action = msgspec.json.decode(line)
-            if action.get("txn", {}).get("appId") == self._app_id and action["txn"]["version"] == sequence:
-                return True
-            if "metaData" in action or "protocol" in action:
-                self._version = -1
-                raise LakeError(f"{self._lake.uri(self.table)} was changed by another program")
-        return False

@@ -1,6 +1,5 @@
 """What a request or a command asks for: times, numbers and names in the spellings people use."""
 
-import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,14 +9,13 @@ from typing import Final
 from django.conf import settings
 
 from history.reader import LakeReader
-from history.times import parse_time
+from history.times import asked_time
 from markets.config import MarketConfig
-from realtime.guard import Refused, plain
+from realtime.guard import Refused, exchange_of, plain, symbol_of
 
 DEFAULT_RANGE_US: Final = 3_600_000_000
 MIN_POINTS: Final = 10
 MAX_POINTS: Final = 20_000
-LATEST_S: Final = 4_102_444_800  # the year 2100: larger numbers are no seconds
 NAMES_SHOWN: Final = 10
 _DAY_US: Final = 86_400_000_000
 
@@ -52,15 +50,9 @@ def _time(query: Mapping[str, str], name: str) -> int | None:
     if not text:
         return None
     try:
-        seconds = float(text)
-    except ValueError:
-        try:
-            return parse_time(text.replace(" ", "+") if "T" in text else text)  # a + not encoded in the URL
-        except ValueError as problem:
-            raise Refused(400, f"{name}: {problem}, or as seconds since 1970") from None
-    if not (math.isfinite(seconds) and 0 <= seconds < LATEST_S):
-        raise Refused(400, f"{name}: {text} is not seconds since 1970 (milliseconds, perhaps?)")
-    return round(seconds * 1e6)
+        return asked_time(text)
+    except ValueError as problem:
+        raise Refused(400, f"{name}: {problem}") from None
 
 
 def asked_points(query: Mapping[str, str], default: int | None = None) -> int | None:
@@ -68,7 +60,7 @@ def asked_points(query: Mapping[str, str], default: int | None = None) -> int | 
     text = query.get("points", "").strip()
     if not text:
         return default
-    if not text.isdecimal() or not MIN_POINTS <= int(text) <= MAX_POINTS:
+    if not (text.isascii() and text.isdecimal() and len(text) < 9 and MIN_POINTS <= int(text) <= MAX_POINTS):
         raise Refused(400, f"points: {text!r} must be a whole number from {MIN_POINTS} to {MAX_POINTS}")
     return int(text)
 
@@ -83,29 +75,22 @@ def required(query: Mapping[str, str], *names: str) -> list[str]:
 
 def exchange_named(config: MarketConfig, text: str, parameter: str) -> str:
     """The key of an exchange named in any spelling. Raises Refused (404) with those there are."""
-    for exchange in config.exchanges:
-        if plain(text) in (plain(exchange.key), plain(exchange.name)):
-            return exchange.key
-    there = ", ".join(exchange.key for exchange in config.exchanges) or "none; run `manage.py seed`"
-    raise Refused(404, f"{parameter}: there is no exchange {text!r}; there are: {there}")
+    return exchange_of(((row.key, row.name) for row in config.exchanges), text, parameter)
 
 
 def symbol_named(config: MarketConfig, reader: LakeReader, text: str) -> str:
-    """A symbol named in any spelling, if it is configured or was recorded of late.
+    """A symbol named exactly, else in any spelling, if it is configured or was recorded of late.
 
-    Raises Refused (404) with those that are near in name. Reads the lake for what is not configured.
+    Raises Refused: 404 with those that are near in name, 400 where it may be several. Reads the lake for
+    what is not configured under exactly that name.
     """
     configured = {i.symbol for i in config.instruments} | {o.symbol for o in config.opportunities}
-    if found := _spelled(text, configured):
+    if text in configured or ("/" not in text and symbol_of(configured, text)):
+        return symbol_of(configured, text) or text
+    there = configured | _recorded_of_late(reader)
+    if found := symbol_of(there, text):
         return found
-    recorded = _recorded_of_late(reader)
-    if found := _spelled(text, recorded):
-        return found
-    raise Refused(404, f"symbol: nothing was recorded of {text!r}; {_near(text, configured | recorded)}")
-
-
-def _spelled(text: str, names: Iterable[str]) -> str | None:
-    return next((name for name in names if plain(name) == plain(text)), None)
+    raise Refused(404, f"symbol: nothing was recorded of {text!r}; {_near(text, there)}")
 
 
 def _recorded_of_late(reader: LakeReader) -> set[str]:

@@ -1,7 +1,7 @@
 """Events on their way into the lake, column by column: a waiting row costs bytes, not an object."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final
@@ -48,12 +48,14 @@ class Buffer:
         for kind in [kind for kind, waiting in self._loose.items() if len(waiting) >= PACK_EVENTS]:
             self._pack(kind)
 
-    def tables(self) -> dict[str, pa.Table]:
-        """Everything, by table; the buffer is empty afterwards."""
+    def tables(self, besides: Collection[str] = ()) -> dict[str, pa.Table]:
+        """Everything, by table, besides the tables named; the buffer is empty of it afterwards."""
         for kind in list(self._loose):
             self._pack(kind)
-        packed, self._packed, self.rows = self._packed, defaultdict(list), 0
-        return {table: pa.Table.from_batches(batches).combine_chunks() for table, batches in packed.items()}
+        wanted = [table for table in self._packed if table not in besides]
+        taken = {table: self._packed.pop(table) for table in wanted}
+        self.rows -= sum(len(batch) for batches in taken.values() for batch in batches)
+        return {table: pa.Table.from_batches(batches).combine_chunks() for table, batches in taken.items()}
 
     def _pack(self, kind: type) -> None:
         table, pack = _KINDS[kind]

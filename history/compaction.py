@@ -21,7 +21,10 @@ import polars as pl
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
 from deltalake.transaction import AddAction, RemoveAction
 from django.utils.translation import ngettext
+from polars.exceptions import PolarsError
 
+from history import durable
+from history.damaged_data import take_out
 from history.inventory import data_files, files_of
 from history.lake import Lake
 from history.schema import PARTITIONS, SORT_ORDER
@@ -114,7 +117,12 @@ def _compact_hour(lake: Lake, table: str, date: str, hour: int, now: datetime.da
     if delta is None:
         return 0
     files = data_files(delta, table).filter(pl.col("date") == date, pl.col("hour") == hour)
-    return sum(compact(lake, delta, table, heap) for heap in heaps(files, now))
+    try:
+        return sum(compact(lake, delta, table, heap) for heap in heaps(files, now))
+    except (PolarsError, OSError, ValueError):  # a file that cannot be read costs itself, not its hour
+        if not take_out(lake, delta, table, files, fenced(delta, "damaged")):
+            raise
+    return _compact_hour(lake, table, date, hour, now)
 
 
 def compact(lake: Lake, delta: DeltaTable, table: str, heap: Heap) -> int:
@@ -128,6 +136,8 @@ def compact(lake: Lake, delta: DeltaTable, table: str, heap: Heap) -> int:
     rows, expected = sum(file.rows for file in written), heap.files["rows"].sum()
     if rows != expected:
         raise ValueError(f"{table} {heap.label}: {rows} rows in files that should hold {expected}")
+    for file in written:
+        durable.sync(lake, table, file.path)  # before the commit that lets go of what they replace
     _commit(delta, heap, written)
     return rows
 

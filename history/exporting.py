@@ -8,6 +8,8 @@ from typing import BinaryIO, Final, Protocol
 import polars as pl
 import pyarrow.parquet as pq
 
+from history.ndjson import ndjson
+
 
 class Writer(Protocol):
     """Writes frames of the same columns to an open file."""
@@ -28,7 +30,8 @@ class CsvWriter:
 
     def write(self, frame: pl.DataFrame) -> None:
         """Add rows."""
-        frame.write_csv(self._file, include_header=not self._begun, float_scientific=False)
+        text = frame.write_csv(include_header=not self._begun, float_scientific=False)
+        self._file.write(text.encode())  # polars itself would hide that a pipe is closed
         self._begun = True
 
     def close(self) -> None:
@@ -43,7 +46,7 @@ class NdjsonWriter:
 
     def write(self, frame: pl.DataFrame) -> None:
         """Add rows."""
-        frame.write_ndjson(self._file)
+        self._file.write(ndjson(frame))
 
     def close(self) -> None:
         """Nothing to end."""

@@ -16,6 +16,7 @@ from history.lake import Lake
 from history.old_files import Content, OldFile, OldFileError, fingerprint, load, parse
 from history.old_names import Names
 from history.schema import CLOCK, SCHEMAS
+from markets.names import AmbiguousName
 
 GROUP_ROWS: Final = 200_000
 GROUP_FILES: Final = 500
@@ -76,7 +77,10 @@ class Importer:
         exchange = self._names.exchange(file.exchange)
         if exchange is None:
             return Outcome(file, Fate.SKIPPED, f"unknown exchange {file.exchange}: add it in the admin")
-        symbol = self._names.symbol(exchange, file.symbol)
+        try:
+            symbol = self._names.symbol(exchange, file.symbol)
+        except AmbiguousName as problem:
+            return Outcome(file, Fate.SKIPPED, f"unknown symbol {file.symbol} on {exchange}: {problem}")
         if symbol is None:
             return Outcome(
                 file,

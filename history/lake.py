@@ -64,6 +64,11 @@ class Lake:
         """The lake at a URL or path, with the AWS_* variables of the environment for s3://."""
         return cls(url.rstrip("/"), dict(settings.LAKE_STORAGE_OPTIONS) if "://" in url else {})
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether it lies in an object store, and not in a directory."""
+        return "://" in self.url
+
     def uri(self, table: str) -> str:
         """The URI of a table; raises KeyError for a table the schema does not have."""
         SCHEMAS[table]
@@ -72,20 +77,31 @@ class Lake:
     def open(self, table: str) -> "DeltaTable | None":
         """The table at its newest version, None while nothing was ever written to it.
 
-        Raises DeltaError or OSError when it cannot be read.
+        A log that is damaged is mended first (history.mending). Raises DeltaError or OSError when it cannot
+        be read, LakeError when it cannot be mended.
         """
-        from deltalake import DeltaTable
-        from deltalake.exceptions import DeltaError, TableNotFoundError
+        from deltalake.exceptions import DeltaError
 
+        from history.mending import looks_damaged, mend
+
+        if looks_damaged(self, table):
+            mend(self, table)
         for attempt in range(1, _OPEN_ATTEMPTS + 1):
             try:
-                return DeltaTable(self.uri(table), storage_options=self.storage_options or None)
-            except TableNotFoundError:
-                return None
+                return self._opened(table)
             except DeltaError:  # a directory listed during commits may show a later one and not an earlier
-                if attempt == _OPEN_ATTEMPTS:
+                if attempt == _OPEN_ATTEMPTS and not mend(self, table):
                     raise
-        raise AssertionError("unreachable")
+        return self._opened(table)
+
+    def _opened(self, table: str) -> "DeltaTable | None":
+        from deltalake import DeltaTable
+        from deltalake.exceptions import TableNotFoundError
+
+        try:
+            return DeltaTable(self.uri(table), storage_options=self.storage_options or None)
+        except TableNotFoundError:
+            return None
 
     def store(self, table: str) -> ObjectStore:
         """A table's files. Raises OSError when there can be no such directory."""

@@ -1,34 +1,31 @@
 """What a collector needs of a table's Delta log, without loading the library that reads it."""
 
-import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 from msgspec import Struct
 from obstore.exceptions import AlreadyExistsError
-from obstore.store import ObjectStore
 
-from history import log_child
+from history import durable, log_child
 from history.first_entry import WRITER_VERSION, first_entry
 from history.lake import LOG_FOLDER, Lake, LakeError, log_entry
+from history.log_files import Action, checkpoint_at, entry_at, hinted, listed
 from history.schema import SCHEMAS
 from history.stores import anything_under
 
 TIMEOUT_S: Final = 30
 _TRIES: Final = 3
 _GETS_AT_ONCE: Final = 16
+_HOLE: Final = 1000
+"""Entries missing at most that are still asked for one by one: a listing may lag behind."""
+
 _PROGRAM: Final = str(Path(log_child.__file__))
-_HINT: Final = f"{LOG_FOLDER}/_last_checkpoint"
-_LOG_FILE: Final = re.compile(rf"{LOG_FOLDER}/(\d{{20}})\.(json|checkpoint\.parquet)")
-_ASKED: Final = ["txn.appId", "txn.version", "protocol.minWriterVersion", "metaData.schemaString"]
 
 
 class TableLog(Struct):
@@ -38,32 +35,6 @@ class TableLog(Struct):
     min_writer_version: int
     columns: list[str]
     transactions: dict[str, int]
-
-
-class _Transaction(Struct):
-    """The names here are the protocol's."""
-
-    appId: str
-    version: int
-
-
-class _Protocol(Struct):
-    minWriterVersion: int
-
-
-class _Metadata(Struct):
-    schemaString: str
-
-
-class _Action(Struct):
-    """One line of an entry, what does not matter here left out."""
-
-    txn: _Transaction | None = None
-    protocol: _Protocol | None = None
-    metaData: _Metadata | None = None
-
-
-_ACTION: Final = msgspec.json.Decoder(_Action)
 
 
 def look(lake: Lake, table: str, *app_ids: str) -> TableLog | None:
@@ -84,7 +55,7 @@ def ensure(lake: Lake, table: str, *app_ids: str) -> TableLog:
     if (there := look(lake, table, *app_ids)) is not None:
         return there
     try:
-        lake.store(table).put(log_entry(0), first_entry(table), mode="create", use_multipart=False)
+        durable.put(lake, table, log_entry(0), first_entry(table), create=True)
     except AlreadyExistsError:  # another writer was quicker
         if (there := look(lake, table, *app_ids)) is not None:
             return there
@@ -95,66 +66,41 @@ def ensure(lake: Lake, table: str, *app_ids: str) -> TableLog:
 def _read(lake: Lake, table: str, app_ids: Iterable[str]) -> TableLog | None:
     """From the newest checkpoint on; None when there is neither one nor any entry."""
     store = lake.store(table)
-    newest, checkpoint = _ends(store)
+    # Listed, not only taken from the hint: that may be older than entries deleted since.
+    there = listed(store, hinted(store))
+    checkpoint = max(there.checkpoints, default=-1)
+    newest = max(there.entries | {checkpoint}, default=-1)
     if newest < 0:
         return None
+    if newest - checkpoint > len(there.entries) + _HOLE:
+        raise FileNotFoundError(f"{lake.uri(table)} lacks entries of its log before {newest}")
     log = TableLog(newest, -1, [], {})
     if checkpoint >= 0:
-        _take_over(log, _summed_up(store, checkpoint), app_ids)
+        _take_over(log, checkpoint_at(lake, table, store, checkpoint), app_ids)
+    read = partial(entry_at, lake, table, store)
     with ThreadPoolExecutor(_GETS_AT_ONCE) as pool:  # an object store answers each after 20 ms
-        for actions in pool.map(partial(_said, store), range(checkpoint + 1, newest + 1)):
+        for actions in pool.map(read, range(checkpoint + 1, newest + 1)):
             _take_over(log, actions, app_ids)
     if log.min_writer_version < 0 or not log.columns:
         raise LakeError(f"{lake.uri(table)} does not say what kind of table it is")
     return log
 
 
-def _ends(store: ObjectStore) -> tuple[int, int]:
-    """The newest version listed, which a commit under way may exceed, and that of the newest checkpoint.
-
-    Both -1 for none. Listed, not only taken from the hint: that may be older than entries deleted since.
-    """
-    newest = checkpoint = -1
-    for page in store.list(LOG_FOLDER, offset=f"{LOG_FOLDER}/{_hinted(store):020}"):
-        for file in page:
-            if found := _LOG_FILE.fullmatch(file["path"]):
-                version = int(found[1])
-                newest = max(newest, version)
-                if found[2] != "json":
-                    checkpoint = max(checkpoint, version)
-    return newest, checkpoint
-
-
-def _hinted(store: ObjectStore) -> int:
-    """The version of a checkpoint, so that a long log is not listed from its beginning; 0 if unknown."""
-    try:
-        return max(0, int(msgspec.json.decode(bytes(store.get(_HINT).bytes()))["version"]))
-    except (FileNotFoundError, msgspec.DecodeError, KeyError, TypeError, ValueError):
-        return 0
-
-
-def _said(store: ObjectStore, version: int) -> list[_Action]:
-    content = bytes(store.get(log_entry(version)).bytes())
-    return [_ACTION.decode(line) for line in content.splitlines()]
-
-
-def _summed_up(store: ObjectStore, version: int) -> Iterator[_Action]:
-    content = store.get(f"{LOG_FOLDER}/{version:020}.checkpoint.parquet").bytes()
-    table = pq.ParquetFile(pa.BufferReader(pa.py_buffer(cast("Any", content)))).read(_ASKED)
-    for name in table.column_names:
-        for value in table[name].drop_null().to_pylist():
-            yield msgspec.convert({name: value}, _Action)
-
-
-def _take_over(log: TableLog, actions: Iterable[_Action], app_ids: Iterable[str]) -> None:
+def _take_over(log: TableLog, actions: Iterable[Action], app_ids: Iterable[str]) -> None:
     for action in actions:
         if (done := action.txn) is not None and done.appId in app_ids:
             log.transactions[done.appId] = done.version
         if action.protocol is not None:
             log.min_writer_version = action.protocol.minWriterVersion
         if action.metaData is not None:
-            fields = msgspec.json.decode(action.metaData.schemaString)["fields"]
-            log.columns = [field["name"] for field in fields]
+            log.columns = _columns(action.metaData.schemaString)
+
+
+def _columns(schema: str) -> list[str]:
+    try:
+        return [field["name"] for field in msgspec.json.decode(schema)["fields"]]
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return []
 
 
 def sum_up(lake: Lake, table: str) -> None:

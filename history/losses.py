@@ -33,6 +33,13 @@ class Losses:
             self._last_us = time_of(events[-1])
         return events
 
+    def add(self, lost: int, since_us: int, until_us: int) -> None:
+        """What was taken from the channel and given up later."""
+        self.total += lost
+        self._since_us = min(since_us, self._since_us or since_us) if self._lost else since_us
+        self._until_us = max(until_us, self._until_us) if self._lost else until_us
+        self._lost += lost
+
     def take(self, symbols: Collection[str]) -> list[StateRow]:
         """A `gap` row per symbol for what was lost since the last call; none where nothing was."""
         lost, self._lost = self._lost, 0

@@ -4,7 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO
 from typing import Final
 
+import msgspec
 import polars as pl
+
+from history.reader import LakeReader
 
 ROWS_A_PIECE: Final = 10_000
 """Rows encoded at once: a megabyte, a few milliseconds."""
@@ -62,6 +65,13 @@ def encoded(frames: Iterable[pl.DataFrame], lines: Lines) -> Iterator[bytes]:
         while at < len(shown):
             yield ndjson(shown.slice(at, size))
             at, size = at + size, ROWS_A_PIECE
+
+
+def warned(pieces: Iterable[bytes], reader: LakeReader) -> Iterator[bytes]:
+    """The pieces, and then a line per file that had to be left out: `{"warning": "…"}`."""
+    yield from pieces
+    for words in reader.left_out_words():
+        yield msgspec.json.encode({"warning": f"left out, because it is damaged: {words}"}) + b"\n"
 
 
 def ndjson(frame: pl.DataFrame) -> bytes:

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 
 from history.parquet import file_schema
+from markets.names import folded
 
 TABLES: Final = {"spreads": "quotes", "trades": "trades"}
 
@@ -147,7 +148,7 @@ def _check_names(file: OldFile, rows: pa.Table) -> None:
 
 def letters(name: str) -> str:
     """A name without what people write differently: `Gate.io`, `gateIo` -> `GATEIO`."""
-    return re.sub(r"[^A-Z0-9]", "", name.upper())
+    return "".join(letter for letter in folded(name).upper() if letter.isalnum())
 
 
 def _converted(old: pa.Table, table: str, exchange: str, symbol: str) -> pa.Table:

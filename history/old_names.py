@@ -6,11 +6,12 @@ from typing import Final
 
 from history.old_files import letters
 from markets.models import Exchange, Instrument, Kind, Symbol
+from markets.names import AmbiguousName, Spellings, folded, same_letters
 
 _ALIASES: Final = {"GATEIO": "gate", "OKEX": "okx", "MEXCGLOBAL": "mexc"}
 """Names the exchanges have or had besides those in the database."""
 
-_TWO_PARTS: Final = re.compile(r"([A-Z0-9]+)[-_/]([A-Z0-9]+)")
+_TWO_PARTS: Final = re.compile(r"([^-_/]+)[-_/]([^-_/]+)")
 
 
 class Names:
@@ -22,12 +23,16 @@ class Names:
             self._exchanges |= {letters(key): key, letters(name): key}
         self._keys = frozenset(Exchange.objects.values_list("key", flat=True))
         self._native: dict[tuple[str, str], str] = {}
+        self._in_any_case: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         self._spelled: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         rows = Instrument.objects.filter(kind=Kind.SPOT).order_by("active")  # of two, the active one is last
         for key, native_id, symbol in rows.values_list("exchange__key", "native_id", "symbol__name"):
-            self._native[key, native_id.upper()] = symbol
+            self._native[key, same_letters(native_id)] = symbol
+            self._in_any_case[key, folded(native_id)].add(symbol)
             self._spelled[key, letters(native_id)].add(symbol)
-        for symbol in Symbol.objects.filter(kind=Kind.SPOT).values_list("name", flat=True):
+        symbols = list(Symbol.objects.filter(kind=Kind.SPOT).values_list("name", flat=True))
+        self._called = Spellings(symbols)
+        for symbol in symbols:
             self._spelled["", letters(symbol)].add(symbol)
 
     def exchange(self, name: str) -> str | None:
@@ -38,13 +43,22 @@ class Names:
     def symbol(self, exchange: str, name: str) -> str | None:
         """The unified symbol: the exchange's own id for it, else its two coins, else its letters.
 
-        Letters are looked up among what the exchange lists, then among all symbols; None when they
-        are nobody's, or of more than one symbol.
+        What is written exactly so goes first. Letters are looked up among what the exchange lists, then
+        among all symbols; None when they are nobody's. Raises AmbiguousName when they are of several.
         """
-        name = name.strip().upper()
-        if symbol := self._native.get((exchange, name)):
+        name = name.strip()
+        if symbol := self._native.get((exchange, same_letters(name))):
             return symbol
+        if found := self._in_any_case.get((exchange, folded(name))):
+            return _only(name, found)
         if parts := _TWO_PARTS.fullmatch(name):
-            return "/".join(parts.groups())
-        found = self._spelled.get((exchange, letters(name))) or self._spelled.get(("", letters(name)), set())
-        return next(iter(found)) if len(found) == 1 else None
+            pair = "/".join(parts.groups())
+            return self._called.resolve(pair) or pair.upper()
+        found = self._spelled.get((exchange, letters(name))) or self._spelled.get(("", letters(name)))
+        return _only(name, found or set())
+
+
+def _only(name: str, found: set[str]) -> str | None:
+    if len(found) > 1:
+        raise AmbiguousName(name, sorted(found))
+    return next(iter(found), None)

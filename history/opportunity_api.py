@@ -11,7 +11,6 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
-from django.views.decorators.http import require_safe
 
 from history import ndjson
 from history.api import limited, pair_terms
@@ -26,7 +25,7 @@ from history.ticks import ticks as episode_ticks
 from history.verdicts import reasons
 from markets.selectors import load_config
 from realtime.deviation import PEAK_EDGES_PCT, DeviationTerms
-from realtime.guard import Refused, signed_in
+from realtime.guard import Refused, api
 from realtime.models import OpportunityEpisode
 
 MAX_HOURS: Final = 24
@@ -41,8 +40,7 @@ MAX_TICKS_S: Final = 6 * 3600
 _HOUR_US: Final = 3_600_000_000
 
 
-@require_safe
-@signed_in
+@api("symbol", "exchange1", "exchange2", "start", "end", "points")
 @limited
 async def statistics(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/opportunities/statistics`: one pair over one range; `points` asks for its line, too."""
@@ -69,8 +67,7 @@ async def statistics(request: HttpRequest) -> HttpResponseBase:
     )
 
 
-@require_safe
-@signed_in
+@api("start", "end")
 @limited
 async def ranking(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/opportunities/ranking`: a line that says how many pairs there are, then a line for each."""
@@ -79,19 +76,22 @@ async def ranking(request: HttpRequest) -> HttpResponseBase:
     return await _streamed(_ranking_lines(within, terms))
 
 
-@require_safe
-@signed_in
+@api("id")
 @limited
 async def ticks(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/opportunities/ticks?id=`: an episode's edge and spread, a minute before to a minute after."""
     row = await sync_to_async(_episode)(request.GET.get("id", ""))
     config = await sync_to_async(load_config)()
+    known = {exchange.key for exchange in config.exchanges}
+    if missing := {row.exchange1, row.exchange2} - known:
+        raise Refused(404, f"id: {', '.join(sorted(missing))} is no exchange of this desk any more")
     start_us = int((row.started_at - AROUND).timestamp() * 1e6)
     end_us = int(((row.closed_at or timezone.now()) + AROUND).timestamp() * 1e6)
     end_us = min(end_us, start_us + MAX_TICKS_S * 1_000_000)
-    frames = episode_ticks(_reader(), config, row, start_us, end_us)
-    thin = thinned(frames, TICKS, start_us, end_us, clock="ts_us", value="edge")
-    return await _streamed(ndjson.encoded(thin, _TICK))
+    reader = _reader()
+    frames = episode_ticks(reader, config, row, start_us, end_us)
+    thin = thinned(frames, TICKS, start_us, end_us, clock="ts_us", values=("edge", "spread"))
+    return await _streamed(ndjson.warned(ndjson.encoded(thin, _TICK), reader))
 
 
 _TICK: Final[ndjson.Lines] = {
@@ -124,7 +124,7 @@ def _line(found: Judged, points: int, within: Range) -> dict[str, list[Any]]:
     """The deviation thinned to what a chart shows: times in seconds, percent, null in gaps."""
     frame = pl.DataFrame({"ts_us": found.ts_us, "deviation": found.deviation}, nan_to_null=True)
     frame = frame.with_columns(pl.col("ts_us").cast(pl.Int64), pl.col("deviation").fill_nan(None))
-    frames = thinned([frame], points, within.start_us, within.end_us, clock="ts_us", value="deviation")
+    frames = thinned([frame], points, within.start_us, within.end_us, clock="ts_us", values=("deviation",))
     shown = pl.concat([frame.clear(), *frames])
     return {
         "timestamps": (shown["ts_us"] / 1e6).to_list(),

@@ -12,12 +12,11 @@ import msgspec
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
-from django.views.decorators.http import require_safe
 from msgspec import Meta, Struct
 
-from history.times import parse_time
+from history.times import asked_time
 from realtime.episodes import Asked, Distributions, Sort, distributions, episodes, in_order
-from realtime.guard import Refused, signed_in
+from realtime.guard import Refused, api
 from realtime.models import OpportunityEpisode
 
 COUNTED: Final = 100_000
@@ -25,7 +24,6 @@ COUNTED: Final = 100_000
 
 _MS: Final = datetime.timedelta(milliseconds=1)
 _EPOCH: Final = datetime.datetime.fromtimestamp(0, datetime.UTC)
-_LATEST_S: Final = 4_102_444_800  # the year 2100: larger numbers are no seconds
 
 
 class EpisodeQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,8 +57,7 @@ class EpisodeQuery(Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-@require_safe
-@signed_in
+@api(*EpisodeQuery.__struct_fields__)
 async def listed(request: HttpRequest) -> HttpResponse:
     """`GET /api/opportunities`: a page of episodes, and how many match."""
     query = _query(request)
@@ -68,8 +65,7 @@ async def listed(request: HttpRequest) -> HttpResponse:
     return JsonResponse(answer)
 
 
-@require_safe
-@signed_in
+@api(*EpisodeQuery.__struct_fields__)
 async def distributed(request: HttpRequest) -> HttpResponse:
     """`GET /api/opportunities/distributions`: durations, peaks and hours of what matches."""
     query = _query(request)
@@ -100,15 +96,9 @@ def _moment(name: str, text: str) -> datetime.datetime | None:
     if not text:
         return None
     try:
-        seconds = float(text)
-    except ValueError:
-        try:
-            seconds = parse_time(text.replace(" ", "+") if "T" in text else text) / 1e6
-        except ValueError as problem:
-            raise Refused(400, f"{name}: {problem}, or as seconds since 1970") from None
-    if not 0 <= seconds < _LATEST_S:
-        raise Refused(400, f"{name}: {text} is not seconds since 1970 (milliseconds, perhaps?)")
-    return _EPOCH + datetime.timedelta(seconds=seconds)
+        return _EPOCH + datetime.timedelta(microseconds=asked_time(text))
+    except ValueError as problem:
+        raise Refused(400, f"{name}: {problem}") from None
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -10,12 +10,14 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from history.legs import Leg, leg_of
 from markets.config import MarketConfig
+from markets.fee_book import Fees
 from realtime.bands import LOWER, UPPER, WINDOW
 from realtime.points import POINT_COLUMNS
 
 DEFAULT_TOLERANCE_MS: Final = 1000
-"""Of a chart that no enabled filter selects; the models' default for a pair."""
+"""Of two exchanges that are no enabled pair; the models' default for one."""
 
 MAX_CLOCK_STEP_NS: Final = 60_000_000_000
 """Monotonic stamps whose distance to the wall clock varies by more are of several machines or boots."""
@@ -55,14 +57,40 @@ class Terms:
     tolerance_ms: int | None = DEFAULT_TOLERANCE_MS
     fee1: float = 0.0
     fee2: float = 0.0
+    listed1: Leg | None = None  # None: under the symbol itself
+    listed2: Leg | None = None
 
     @classmethod
-    def of(cls, config: MarketConfig, symbol: str, exchange1: str, exchange2: str) -> "Terms":
-        """Today's tolerance and taker fees of the configuration; KeyError for an exchange it lacks."""
-        fees = {e.key: e.taker_fee_bps / 10_000 for e in config.exchanges}
-        tolerances = {(o.symbol, o.exchange1, o.exchange2): o.tolerance_ms for o in config.opportunities}
-        tolerance = tolerances.get((symbol, exchange1, exchange2), DEFAULT_TOLERANCE_MS)
-        return cls(symbol, exchange1, exchange2, tolerance, fees[exchange1], fees[exchange2])
+    def of(
+        cls, config: MarketConfig, symbol: str, exchange1: str, exchange2: str, *, any_age: bool = False
+    ) -> "Terms":
+        """Today's tolerance, taker fees and listings of the configuration; KeyError for an exchange it lacks.
+
+        The tolerance is that of the exchange pair, whichever way round, charted or not; with `any_age` a
+        quote counts for as long as its line lives, as it does for the scanner.
+        """
+        fees = Fees(config)
+        tolerances = {frozenset((pair.exchange1, pair.exchange2)): pair.tolerance_ms for pair in config.pairs}
+        tolerance = tolerances.get(frozenset((exchange1, exchange2)), DEFAULT_TOLERANCE_MS)
+        return cls(
+            symbol, exchange1, exchange2,
+            None if any_age else tolerance,
+            fees.taker(exchange1, symbol), fees.taker(exchange2, symbol),
+            leg_of(config, symbol, exchange1), leg_of(config, symbol, exchange2),
+        )  # fmt: skip
+
+    def turned(self) -> "Terms":
+        """The same pair the other way round."""
+        return Terms(
+            self.symbol, self.exchange2, self.exchange1, self.tolerance_ms, self.fee2, self.fee1,
+            self.listed2, self.listed1,
+        )  # fmt: skip
+
+    @property
+    def legs(self) -> tuple[Leg, Leg]:
+        """Where the quotes of both sides were recorded."""
+        one, two = self.listed1, self.listed2
+        return one or Leg(self.exchange1, self.symbol), two or Leg(self.exchange2, self.symbol)
 
 
 class Pairing:

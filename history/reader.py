@@ -5,7 +5,7 @@ files are chosen before any is opened; inside a file Parquet's own statistics ch
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Final, TypedDict, Unpack
 
@@ -13,6 +13,8 @@ import polars as pl
 import pyarrow as pa
 
 from history.lake import Lake, partition_of
+from history.left_out import LeftOut
+from history.scanning import Source, read, scan
 from history.schema import CLOCK, PARTITIONS, SCHEMAS
 
 HOUR_US: Final = 3_600_000_000
@@ -22,6 +24,8 @@ SLICE_FILES: Final = 100
 BATCH_ROWS: Final = 500_000
 """Rows sorted in memory at once, at most (unless that many share one millisecond)."""
 
+LEFT_OUT_NAMED: Final = 20
+
 _NAMES: Final = ("symbol", "exchange", "exchange1", "exchange2")
 
 
@@ -30,8 +34,8 @@ class Where(TypedDict, total=False):
 
     symbol: str | Sequence[str] | None
     exchange: str | Sequence[str] | None
-    exchange1: str | None
-    exchange2: str | None
+    exchange1: str | Sequence[str] | None
+    exchange2: str | Sequence[str] | None
     start_us: int | None
     end_us: int | None
 
@@ -47,6 +51,8 @@ class Snapshot:
     table: str
     files: pl.DataFrame
     storage_options: dict[str, str]
+    left_out: LeftOut = field(default_factory=LeftOut)
+    """The files that could not be read so far."""
 
     def scan(self, columns: Sequence[str] | None = None, **where: Unpack[Where]) -> pl.LazyFrame:
         """The rows as a polars LazyFrame, in no particular order.
@@ -54,19 +60,17 @@ class Snapshot:
         Raises KeyError for a column the table does not have.
         """
         schema = polars_schema(self.table)
-        uris = self._chosen(where)["uri"].to_list()
         frame = pl.LazyFrame(schema=schema)
-        if uris:
-            frame = pl.scan_parquet(
-                uris,
-                schema=schema,
-                storage_options=self.storage_options or None,
-                hive_partitioning=False,
-                glob=False,
-                missing_columns="insert",
-            )
+        if sources := self._sources(where):
+            frame = scan(sources, schema, self.storage_options, self.left_out.add)
         wanted = frame.filter(_conditions(self.table, where))
         return wanted if columns is None else wanted.select([name for name in columns if schema[name]])
+
+    def _sources(self, where: Where) -> list[Source]:
+        """The files to read, without those of which it can be seen that they are damaged."""
+        chosen = self._chosen(where).select("uri", "rows", "bytes", "min.clock", "max.clock")
+        sources = [Source(uri, rows or 0, *rest) for uri, rows, *rest in chosen.iter_rows()]
+        return self.left_out.passed_by(sources)
 
     def slices(self, **where: Unpack[Where]) -> Iterator[tuple[int, int]]:
         """Ranges [start, end) in µs that together hold every row asked for, oldest first.
@@ -111,9 +115,12 @@ class Snapshot:
             for at in range(start_us, end_us, step):
                 yield from self._sorted(where | {"start_us": at, "end_us": min(at + step, end_us)})
             return
-        frame = self.scan(**where).collect()
+        conditions = _conditions(self.table, where)
+        schema, options = polars_schema(self.table), self.storage_options
+        frame = read(self._sources(where), schema, options, conditions, self.left_out.add)
+        frame = frame.sort(order_of(self.table), maintain_order=True)
         if len(frame):
-            yield frame.sort(order_of(self.table), maintain_order=True)
+            yield frame
 
     def range(self, **where: Unpack[Where]) -> tuple[int, int] | None:
         """Times of the oldest and newest row, µs; None where there is no row."""
@@ -162,6 +169,14 @@ class LakeReader:
     """
 
     lake: Lake
+    left_out: dict[str, str] = field(default_factory=dict)
+    """`table/path` of the files that could not be read so far, and why; by whatever was asked."""
+
+    def left_out_words(self) -> list[str]:
+        """`table/path: why` of the files left out so far, not more than anybody reads."""
+        said = [f"{path}: {what}" for path, what in sorted(self.left_out.items())]
+        rest = len(said) - LEFT_OUT_NAMED
+        return said if rest <= 0 else [*said[:LEFT_OUT_NAMED], f"and {rest} more files"]
 
     def snapshot(self, table: str) -> Snapshot:
         """The newest version of a table, to be read several times alike; empty while it does not exist."""
@@ -171,7 +186,7 @@ class LakeReader:
         adds = pl.DataFrame(opened.get_add_actions(flatten=True))
         adds = adds.with_columns(uri=f"{self.lake.uri(table)}/" + pl.col("path"))
         files = adds.select(_file_columns(table, adds.columns))
-        return Snapshot(table, files, self.lake.storage_options)
+        return Snapshot(table, files, self.lake.storage_options, LeftOut(self.lake, table, self.left_out))
 
     def scan(
         self, table: str, *, columns: Sequence[str] | None = None, **where: Unpack[Where]
@@ -250,7 +265,15 @@ def _hour_us(date: str, hour: int) -> int:
 def _files_schema(table: str) -> dict[str, Any]:
     names = {f"{end}.{name}": pl.String for name in _names_of(table) for end in ("min", "max")}
     clock = {"min.clock": pl.Int64, "max.clock": pl.Int64}
-    return {"uri": pl.String, "rows": pl.Int64, "date": pl.String, "hour": pl.Int32, **clock, **names}
+    return {
+        "uri": pl.String,
+        "rows": pl.Int64,
+        "bytes": pl.Int64,
+        "date": pl.String,
+        "hour": pl.Int32,
+        **clock,
+        **names,
+    }
 
 
 def _names_of(table: str) -> list[str]:
@@ -259,7 +282,12 @@ def _names_of(table: str) -> list[str]:
 
 def _file_columns(table: str, there: Sequence[str]) -> list[pl.Expr]:
     """The columns of `Snapshot.files` out of Delta's add actions; statistics nobody wrote are null."""
-    sources = {"rows": "num_records", "date": "partition.date", "hour": "partition.hour"}
+    sources = {
+        "rows": "num_records",
+        "bytes": "size_bytes",
+        "date": "partition.date",
+        "hour": "partition.hour",
+    }
     sources |= {f"{end}.clock": f"{end}.{CLOCK[table]}" for end in ("min", "max")}
     return [
         (pl.col(source) if source in there else pl.lit(None)).cast(kind).alias(name)

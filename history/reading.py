@@ -12,10 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Self, TypeVar
 from weakref import WeakSet
 
+import msgspec
 from deltalake.exceptions import DeltaError
 from django.conf import settings
 from polars.exceptions import PolarsError
 
+from history.appending import STORE_ERRORS
 from realtime.guard import Refused
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ async def in_thread(read: Callable[[], T]) -> T:
     """What a blocking read returns. Raises what it raises; Refused (503) when the lake cannot be read."""
     try:
         return await asyncio.get_running_loop().run_in_executor(_threads, read)
-    except (DeltaError, PolarsError) as problem:
+    except (DeltaError, PolarsError, *STORE_ERRORS) as problem:
         log.error("the lake cannot be read: %s", problem)
         raise Refused(503, "the lake cannot be read now: try again, or see the server's log") from problem
 
@@ -74,7 +76,14 @@ class Answer(AsyncIterator[bytes]):
 
     async def __anext__(self) -> bytes:
         piece, self._waiting = self._waiting, b""
-        piece = piece or await in_thread(self._next)
+        try:
+            piece = piece or await in_thread(self._next)
+        except Exception as problem:  # the status is sent already: the last line says that it is not all
+            if not isinstance(problem, Refused):
+                log.exception("an answer from the lake broke off")
+            words = str(problem) if isinstance(problem, Refused) else "reading the lake failed"
+            self._pieces = iter(())
+            return msgspec.json.encode({"error": f"the answer ends here, unfinished: {words}"}) + b"\n"
         if not piece:
             self.close()
             raise StopAsyncIteration

@@ -13,7 +13,6 @@ from markets.events import Quote, StreamState
 Received = Quote | StreamState
 
 _QUOTE: Final = Quote.__struct_fields__
-_SIZES: Final = pl.col("bid_size", "ask_size").fill_null(float("nan"))
 _MONO: Final = pl.col("received_mono_ns").fill_null(pl.col("received_ts_us") * 1_000)
 _STATE: Final = ("exchange", "symbol", "state", "reason", "received_ts_us", "received_mono_ns")
 
@@ -23,10 +22,15 @@ class Recorded:
 
     States come one symbol at a time; a state of a collector or of a whole exchange has "" for a name.
     Quotes without a monotonic stamp (imported ones) get one made of the wall clock; states without one
-    get 0, which the engine takes for the time of the last quote. Sizes that are not known are NaN.
+    get 0, which the engine takes for the time of the last quote. Sizes that are not known are NaN, or
+    worth `assume_size` in quote currency.
     """
 
-    def __init__(self, reader: LakeReader, symbols: Set[str]) -> None:
+    def __init__(self, reader: LakeReader, symbols: Set[str], assume_size: float | None = None) -> None:
+        self.unsized = 0
+        """Quotes of the symbols that lack a size."""
+        assumed = float("nan") if assume_size is None else assume_size
+        self._sizes = [pl.col(f"{side}_size").fill_null(assumed / pl.col(side)) for side in ("bid", "ask")]
         self.skipped: Counter[str] = Counter()
         """Quotes of other symbols, by symbol."""
         self._symbols = symbols
@@ -47,7 +51,9 @@ class Recorded:
         wanted = pl.col("symbol").is_in(list(self._symbols))
         for frame in frames(self._reader, "quotes", start_us=start_us, end_us=end_us):
             self.skipped.update(dict(frame.filter(~wanted)["symbol"].value_counts().iter_rows()))
-            for row in frame.filter(wanted).with_columns(_SIZES, _MONO).select(_QUOTE).iter_rows():
+            ours = frame.filter(wanted)
+            self.unsized += len(ours.filter(pl.any_horizontal(pl.col("bid_size", "ask_size").is_null())))
+            for row in ours.with_columns(*self._sizes, _MONO).select(_QUOTE).iter_rows():
                 yield Quote(*row)
 
     def _states_between(self, start_us: int, end_us: int) -> Iterator[StreamState]:

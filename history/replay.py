@@ -14,6 +14,7 @@ from history.recorded import Received
 from history.schema import started_shard
 from markets.config import MarketConfig, Shard
 from markets.events import OpportunityEvent, Quote, SpreadPoints
+from markets.fee_book import Fees
 from markets.selection import scan_pairs
 from realtime.engine import SpreadEngine
 from realtime.lifecycle import opportunity_events
@@ -52,7 +53,7 @@ class _Lane:
         self._exchanges = [exchange.key for exchange in config.exchanges]
         self._names = {each.exchange: each.symbol for each in config.listings}
         self._symbol = symbol
-        self._fees = {exchange.key: exchange.taker_fee_bps / 10_000 for exchange in config.exchanges}
+        self._fees = Fees(config)
         self._engine = SpreadEngine(window_points=1)  # nobody looks at the window
         self._engine.configure(config)
         self._scanner = Scanner()
@@ -231,12 +232,16 @@ def _one_each(config: MarketConfig, symbols: Iterable[str]) -> dict[str, MarketC
     instruments = _by(config.instruments, lambda each: each.shard_key)
     charts = _by(config.opportunities, lambda each: each.symbol)
     listings = _by(config.listings, lambda each: each.counts_as)
+    said = _by((rule for rule in config.fee_rules if rule.said), lambda each: each.symbols)
+    patterns = tuple(rule for rule in config.fee_rules if not rule.said)
+    names = {symbol: {symbol} | {each.symbol for each in listings[symbol]} for symbol in symbols}
     return {
         symbol: structs.replace(
             config,
             instruments=frozenset(instruments[symbol]),
             opportunities=tuple(charts[symbol]),
             listings=tuple(listings[symbol]),
+            fee_rules=patterns + tuple(rule for name in sorted(names[symbol]) for rule in said[name]),
         )
         for symbol in symbols
     }

@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 from history.compaction import fenced
 from history.inventory import by_day, data_files, files_of
 from history.lake import Lake
+from history.mending import mend
 from history.models import RetentionPolicy
 from history.schema import SCHEMAS
 from history.steps import Step
@@ -81,6 +82,7 @@ def plan_cleaning(lake: Lake, table: str) -> list[Step]:
 
 
 def _clean(lake: Lake, table: str, work: Callable[[DeltaTable], None]) -> int:
+    mend(lake, table)  # before the vacuum takes what can still be added again
     delta = lake.open(table)
     if delta is not None:
         work(delta)

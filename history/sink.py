@@ -5,14 +5,15 @@ import logging
 import re
 import time
 import uuid
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import pyarrow as pa
-from msgspec import structs
+import pyarrow.compute as pc
+from msgspec import Struct, structs
 
 from collectors.backoff import delays
 from collectors.channel import Channel
@@ -20,10 +21,10 @@ from collectors.sinks import EmitDerived
 from collectors.threads import in_daemon_thread
 from history.appending import STORE_ERRORS, Appender
 from history.buffer import Buffer, StateRow
-from history.lake import Lake
+from history.lake import Lake, LakeError
 from history.logs import look as look_at
 from history.losses import Losses
-from history.schema import SCHEMAS, collector_started
+from history.schema import CLOCK, SCHEMAS, collector_started
 from markets.config import MarketConfig, Shard
 from markets.events import OpportunityEvent, Quote, SinkEvent, SpreadPoints, StreamState, Trade
 from markets.histogram import Durations
@@ -45,16 +46,22 @@ RETRY_CEILING_S: Final = 15.0
 PROBLEM_CHARS: Final = 300
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")  # deltalake colours its errors
 
-T = TypeVar("T")
+
+class Part(Struct):
+    """Rows of one flush for one table."""
+
+    rows: pa.Table
+    sequence: int
 
 
 class LakeSink:
     """A `collectors.sinks.Sink` that keeps everything in the lake.
 
     One flush is under way at a time, in a thread, and beside it one checkpoint at most; meanwhile
-    FLUSH_ROWS more wait here at most, and then the channel fills and drops its oldest. A flush that
-    fails is tried again until the store takes it. What was lost, here or between two processes, becomes
-    `gap` rows.
+    FLUSH_ROWS more wait here at most, and then the channel fills and drops its oldest. A table that
+    cannot be written is tried again until it can be, and holds up no other: while others are written, its
+    oldest rows give way once FLUSH_ROWS wait. What was lost, here or between two processes, becomes `gap`
+    rows.
     """
 
     wants = frozenset({Quote, Trade, StreamState, SpreadPoints, OpportunityEvent})
@@ -76,7 +83,8 @@ class LakeSink:
         self._appenders: dict[str, Appender] = {}
         self._checkpointing: asyncio.Task[None] | None = None
         self._sequence = 0
-        self._writing: dict[str, pa.Table] = {}
+        self._writing: defaultdict[str, deque[Part]] = defaultdict(deque)
+        self._pauses = delays(RETRY_FIRST_S, RETRY_CEILING_S)
         self._rows: Counter[str] = Counter()
         self._rows_by_symbol: Counter[tuple[str, str]] = Counter()
         self._failures = 0
@@ -127,7 +135,11 @@ class LakeSink:
         return max(self._flush_s, under_way_s)
 
     def _pending(self) -> int:
-        return self._buffer.rows + sum(map(len, self._writing.values()))
+        return self._buffer.rows + self._waiting()
+
+    def _waiting(self) -> int:
+        """Rows of flushes that were begun."""
+        return sum(len(part.rows) for parts in self._writing.values() for part in parts)
 
     # --- channel to buffer -------------------------------------------------------------------------
 
@@ -148,15 +160,19 @@ class LakeSink:
     # --- buffer to lake ----------------------------------------------------------------------------
 
     async def _keep_flushing(self, tasks: asyncio.TaskGroup) -> None:
-        while self._buffer.rows or not self._channel.finished:
-            await self._until_due()
-            if not self._buffer.rows:
+        while self._pending() or not self._channel.finished:
+            if not self._problem:
+                await self._until_due()
+            if not self._pending():
                 continue
             if not self._sequence:
                 last_alive_us = await self._last_alive()
                 self._buffer.add(_beginning(self._shard, self._symbols, self._started, last_alive_us))
             self._buffer.add(self._losses.take(self._symbols))
-            self._writing = self._buffer.tables()
+            full = self._writing if self._waiting() >= FLUSH_ROWS else ()
+            self._sequence += 1
+            for table, rows in self._buffer.tables(besides=full).items():
+                self._writing[table].append(Part(rows, self._sequence))
             self._room.set()
             await self._flush()
             self._checkpoint_beside(tasks)
@@ -179,15 +195,46 @@ class LakeSink:
                 await self._due.wait()
 
     async def _flush(self) -> None:
-        """Commit what is to be written, table by table."""
+        """Commit what is to be written, table by table; pauses when one could not be."""
         started = self._flushing_since = time.monotonic()
-        self._sequence += 1
-        for table, rows in list(self._writing.items()):
-            await self._until_it_works(partial(self._append, table, rows, self._sequence))
-            del self._writing[table]
+        failed: dict[str, Exception] = {}
+        written = 0
+        for table in list(self._writing):
+            try:
+                written += await self._write(table)
+            except STORE_ERRORS as error:
+                failed[table] = error
+        if not failed:
+            self._flush_s, self._flushing_since = time.monotonic() - started, None
+            self._flush_times.add(self._flush_s)
+            self._worked()
+            return
+        self._failed(failed)
+        if written:
+            self._give_way()
+        await asyncio.sleep(min(next(self._pauses), FLUSH_S) if written else next(self._pauses))
+
+    async def _write(self, table: str) -> int:
+        """Commit what waits for a table, in order; returns the rows."""
+        parts, written = self._writing[table], 0
+        while parts:
+            rows = parts[0].rows
+            await in_daemon_thread(partial(self._append, table, rows, parts[0].sequence))
+            parts.popleft()
+            written += len(rows)
             self._count(table, rows)
-        self._flush_s, self._flushing_since = time.monotonic() - started, None
-        self._flush_times.add(self._flush_s)
+        del self._writing[table]
+        return written
+
+    def _give_way(self) -> None:
+        """Let go of the oldest rows of tables that cannot be written, so that the others go on."""
+        while self._waiting() >= FLUSH_ROWS:
+            table = max(self._writing, key=lambda each: sum(len(part.rows) for part in self._writing[each]))
+            rows = self._writing[table].popleft().rows
+            if not self._writing[table]:
+                del self._writing[table]
+            times = rows[CLOCK[table]]
+            self._losses.add(len(rows), pc.min(times).as_py(), pc.max(times).as_py())
 
     def _append(self, table: str, rows: pa.Table, sequence: int) -> None:
         """In a thread."""
@@ -207,34 +254,45 @@ class LakeSink:
         """When a collector of this shard last wrote something, µs since the epoch; None: never."""
 
         def look() -> int | None:
-            logs = [log for table in SCHEMAS if (log := look_at(self._lake, table, self._mark))]
-            return max((when for log in logs if (when := log.transactions.get(self._mark))), default=None)
+            found, errors = [], {}
+            for table in SCHEMAS:
+                try:
+                    found.append(look_at(self._lake, table, self._mark))
+                except STORE_ERRORS as error:  # one that is damaged is mended when it is appended to
+                    errors[table] = error
+            if not any(found) and errors:
+                raise next(iter(errors.values()))
+            return max(
+                (when for log in found if log and (when := log.transactions.get(self._mark))), default=None
+            )
 
-        return await self._until_it_works(look)
-
-    async def _until_it_works(self, work: Callable[[], T]) -> T:
-        """Do it in a thread, again and again while the store fails; said once when that begins and ends."""
-        pauses = delays(RETRY_FIRST_S, RETRY_CEILING_S)
         while True:
             try:
-                result = await in_daemon_thread(work)
+                return await in_daemon_thread(look)
+            except LakeError:
+                return None
             except STORE_ERRORS as error:
-                self._failed(error)
-                await asyncio.sleep(next(pauses))
-            else:
-                self._worked()
-                return result
+                self._failed({"": error})
+                await asyncio.sleep(next(self._pauses))
 
-    def _failed(self, error: Exception) -> None:
-        self._failures += 1
-        problem = " ".join(_COLOURS.sub("", str(error) or type(error).__name__).split())[:PROBLEM_CHARS]
+    def _failed(self, errors: Mapping[str, Exception]) -> None:
+        """Said once when it begins, and once when it is over."""
+        self._failures += len(errors)
+        problem = "; ".join(
+            f"{table}: {_in_short(e)}" if table else _in_short(e) for table, e in errors.items()
+        )
         self._outage.begins("lake %s cannot be written, trying again: %s", self._lake.url, problem)
-        self._problem = problem
+        self._problem = problem[:PROBLEM_CHARS]
 
     def _worked(self) -> None:
         lost = self._losses.total
         self._outage.ends("lake %s is written again; %d events lost so far", self._lake.url, lost)
         self._problem = ""
+        self._pauses = delays(RETRY_FIRST_S, RETRY_CEILING_S)
+
+
+def _in_short(error: Exception) -> str:
+    return " ".join(_COLOURS.sub("", str(error) or type(error).__name__).split())
 
 
 def _beginning(

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 import polars as pl
 
+from history.legs import RecordedRates
 from history.pairing import POINT_SCHEMA, Pairing, Terms
 from history.reader import HOUR_US, LakeReader, Where, polars_schema
 from history.schema import started_shard
@@ -28,6 +29,10 @@ _UNDERWAY_US: Final = 5_000_000
 """Quotes as young may be on their way into the lake: that none is there yet breaks no line."""
 
 _DAY_US: Final = 86_400_000_000
+_OTHERS: Final = {
+    "edge12": "edge21", "edge21": "edge12", "size12": "size21", "size21": "size12",
+    "age1_ms": "age2_ms", "age2_ms": "age1_ms", "exchange1": "exchange2", "exchange2": "exchange1",
+}  # fmt: skip
 _QUOTE_COLUMNS: Final = (
     "exchange", "bid", "bid_size", "ask", "ask_size", "received_ts_us", "received_mono_ns",
 )  # fmt: skip
@@ -52,7 +57,17 @@ def chart_points(
     The frames are oldest first, of an hour at most each; their columns are POINT_COLUMNS, null in gaps.
     """
     spans = find_spans(reader, terms, start_us, end_us)
-    return sorted({span.source for span in spans}), _points_of(reader, terms, spans)
+    if any(span.source == "stored" for span in spans):
+        return _sources(spans), _points_of(reader, terms, spans)
+    # The collector keeps each pair one way round, whichever way round it is asked for.
+    other = find_spans(reader, terms.turned(), start_us, end_us)
+    if any(span.source == "stored" for span in other):
+        return _sources(other), map(turned, _points_of(reader, terms.turned(), other))
+    return _sources(spans), _points_of(reader, terms, spans)
+
+
+def _sources(spans: list[Span]) -> list[Source]:
+    return sorted({span.source for span in spans})
 
 
 def _points_of(reader: LakeReader, terms: Terms, spans: list[Span]) -> Iterator[pl.DataFrame]:
@@ -122,6 +137,18 @@ def _extend(spans: list[Span], more: Span) -> None:
     spans.append(more)
 
 
+def turned(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of a pair, points or events, as those of the pair the other way round.
+
+    A band becomes the other one; between two spreads its interpolation differs by less than their product.
+    """
+    swapped = {name: pl.col(other) for name, other in _OTHERS.items() if name in rows.columns}
+    for name, other in (("spread", "spread"), ("upper", "lower"), ("lower", "upper")):
+        if name in rows.columns:
+            swapped[name] = (1 / (1 + pl.col(other) / 100) - 1) * 100
+    return rows.with_columns(**swapped)
+
+
 def _chart(terms: Terms, start_us: int, end_us: int) -> Where:
     return {
         "symbol": terms.symbol,
@@ -137,18 +164,24 @@ class _Ticks:
 
     def __init__(self, reader: LakeReader, terms: Terms, start_us: int, end_us: int) -> None:
         self._terms = terms
-        legs = [terms.exchange1, terms.exchange2]
-        self._where: Where = {"symbol": terms.symbol, "exchange": legs}
+        exchanges = [terms.exchange1, terms.exchange2]
+        symbols = sorted({leg.symbol for leg in terms.legs})
+        self._where: Where = {"symbol": symbols, "exchange": exchanges}
         self._quotes = reader.snapshot("quotes")
+        self._rates = RecordedRates(reader, terms.legs, start_us - _DAY_US, end_us)
         scan = reader.scan(
             "stream_states",
             columns=_STATE_COLUMNS,
-            symbol=[terms.symbol, ""],
-            exchange=[*legs, ""],
+            symbol=[*symbols, ""],
+            exchange=[*exchanges, ""],
             start_us=start_us - _DAY_US,
             end_us=end_us,
         )
-        states = scan.sort("received_ts_us", maintain_order=True).collect()
+        gone = [self._rates.interruptions(leg) for leg in terms.legs]
+        states = pl.concat([scan.collect(), *gone], how="diagonal")
+        states = states.sort("received_ts_us", maintain_order=True).with_columns(
+            pl.col("reason").fill_null("")
+        )
         begins = [_begins(reason, terms.symbol) for reason in states["reason"]]
         self._starts = frozenset(states.filter(pl.Series(begins, dtype=pl.Boolean))["received_ts_us"])
         others = pl.Series([started_shard(reason) is None for reason in states["reason"]], dtype=pl.Boolean)
@@ -197,8 +230,8 @@ class _Ticks:
 
     def _between(self, start_us: int, end_us: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Quotes and states of [start, end)."""
-        scan = self._quotes.scan(_QUOTE_COLUMNS, **self._within(start_us, end_us))
-        return scan.collect(), self._states_between(start_us, end_us)
+        scan = self._quotes.scan(**self._within(start_us, end_us))
+        return self._rates.in_terms(scan, _QUOTE_COLUMNS), self._states_between(start_us, end_us)
 
     def _within(self, start_us: int, end_us: int) -> Where:
         return self._where | {"start_us": start_us, "end_us": end_us}

@@ -1,6 +1,11 @@
 """Times as people write them."""
 
 import datetime
+import math
+from typing import Final
+
+LATEST_S: Final = 4_102_444_800
+"""The year 2100: larger numbers are no seconds."""
 
 
 def parse_time(text: str) -> int:
@@ -17,6 +22,26 @@ def parse_time(text: str) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)
     return (moment - _EPOCH) // _US
+
+
+def asked_time(text: str) -> int:
+    """A time in a request, in seconds since 1970 or as `parse_time` reads it, as µs since the epoch.
+
+    Raises ValueError saying what is wrong; a time before 1970 or after 2100 is none that was recorded.
+    """
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            ts_us = parse_time(text.replace(" ", "+") if "T" in text else text)  # a + not encoded in the URL
+        except ValueError as problem:
+            raise ValueError(f"{problem}, or as seconds since 1970") from None
+        if not 0 <= ts_us < LATEST_S * 1_000_000:
+            raise ValueError(f"{text} is not between 1970 and 2100") from None
+        return ts_us
+    if not (math.isfinite(seconds) and 0 <= seconds < LATEST_S):
+        raise ValueError(f"{text} is not seconds since 1970 (milliseconds, perhaps?)")
+    return round(seconds * 1e6)
 
 
 def shown_time(ts_us: int) -> str:

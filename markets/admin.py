@@ -22,6 +22,8 @@ from markets import gates_admin, identity_admin  # noqa: F401 - their pages are 
 from markets.config_admin import SwitchAdmin
 from markets.gates_admin import FeeScheduleInline
 from markets.models import Exchange, ExchangePair, Instrument, OpportunityFilter, Symbol
+from markets.names import hints
+from markets.proxies import HIDDEN, shown
 from markets.selection import FilterRow
 from markets.selectors import (
     count_selected,
@@ -30,6 +32,24 @@ from markets.selectors import (
     max_opportunities,
     todays_fees,
 )
+
+
+class ExchangeForm(forms.ModelForm):  # type: ignore[type-arg]
+    """An exchange; the credentials of its proxy are taken, and never shown again."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.proxy:
+            self.initial["proxy"] = shown(self.instance.proxy)
+
+    def clean_proxy(self) -> str:
+        """The stored address where what is shown was left as it is."""
+        text: str = self.cleaned_data["proxy"]
+        if self.instance.proxy and text == shown(self.instance.proxy):
+            return str(self.instance.proxy)
+        if HIDDEN in text:
+            raise forms.ValidationError(_("Enter the proxy's credentials again: they are not shown."))
+        return text
 
 
 @admin.register(Exchange)
@@ -54,9 +74,10 @@ class ExchangeAdmin(SwitchAdmin):
         (None, {"fields": ("key", "name", "enabled")}),
         (_("Fees"), {"fields": ("taker_fee_bps", "maker_fee_bps", "account_tier", "fees_today")}),
         (_("24 h volume"), {"fields": ("min_volume", "max_volume")}),
-        (_("Address"), {"fields": ("rest_url", "ws_url")}),
+        (_("Address"), {"fields": ("rest_url", "ws_url", "proxy")}),
         (_("Catalogue and wallets"), {"fields": ("last_sync", "sync_error", "wallets")}),
     )
+    form = ExchangeForm
     inlines = (FeeScheduleInline,)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Exchange | None = None) -> tuple[str, ...]:
@@ -87,6 +108,8 @@ class ExchangeAdmin(SwitchAdmin):
         sync = getattr(row, "wallet_sync", None)
         if sync is None:
             return _("○ unknown: never asked")
+        if sync.in_part:
+            return _("▲ in part: %(error)s") % {"error": sync.error}
         if sync.error:
             return _("■ failed: %(error)s") % {"error": sync.error}
         if not sync.networks:
@@ -98,8 +121,11 @@ class ExchangeAdmin(SwitchAdmin):
 
     @admin.display(description=_("address"))
     def address(self, row: Exchange) -> Any:
-        """Where it is reached."""
-        return row.ws_url or row.rest_url or _("its own")
+        """Where it is reached, and through which proxy of its own."""
+        where = row.ws_url or row.rest_url or _("its own")
+        if not row.proxy:
+            return where
+        return _("%(where)s, proxy %(proxy)s") % {"where": where, "proxy": shown(row.proxy)}
 
     @admin.display(description=_("last sync"), ordering="catalogue_sync__synced_at")
     def last_sync(self, row: Exchange) -> Any:
@@ -109,9 +135,12 @@ class ExchangeAdmin(SwitchAdmin):
 
     @admin.display(description=_("sync error"))
     def sync_error(self, row: Exchange) -> Any:
-        """Why the last try failed; empty when it did not."""
+        """Why the last try failed, what of the answer could not be had, which markets share a name."""
         sync = getattr(row, "catalogue_sync", None)
-        return sync.error if sync else ""
+        if sync is None:
+            return ""
+        error = gettext("in part: %(error)s") % {"error": sync.error} if sync.in_part else sync.error
+        return "; ".join(filter(None, (error, sync.remarks)))
 
 
 @admin.register(Symbol)
@@ -143,19 +172,20 @@ class InstrumentAdmin(SwitchAdmin):
     """What exchanges list; the catalogue sync writes all of it but the operator's switch and alias."""
 
     list_display = (
-        "native_id", "exchange", "symbol", "alias", "enabled", "active", "status", "tick", "lot", "notional",
-        "volume", "synced_at", "delisted_at",
+        "native_id", "exchange", "symbol", "alias", "enabled", "active", "state", "tick", "lot", "notional",
+        "volume", "own_fee", "synced_at", "delisted_at",
     )  # fmt: skip
     list_filter = (
         "exchange", "enabled", "active", ("counts_as", admin.EmptyFieldListFilter),
+        ("set_aside", admin.EmptyFieldListFilter), ("own_taker_fee", admin.EmptyFieldListFilter),
         ("delisted_at", admin.EmptyFieldListFilter), "symbol__enabled", "kind",
     )  # fmt: skip
     list_select_related = ("exchange", "symbol", "counts_as")
     autocomplete_fields = ("counts_as",)
     search_fields = ("native_id", "symbol__name")
     fields = (
-        "exchange", "symbol", "kind", "native_id", "enabled", "counts_as", "multiplier", "active", "status",
-        "tick", "lot", "notional", "volume", "synced_at", "delisted_at",
+        "exchange", "symbol", "kind", "native_id", "enabled", "counts_as", "multiplier", "active", "state",
+        "tick", "lot", "notional", "volume", "own_fee", "synced_at", "delisted_at",
     )  # fmt: skip
     readonly_fields = tuple(name for name in fields if name not in ("enabled", "counts_as", "multiplier"))
 
@@ -181,8 +211,28 @@ class InstrumentAdmin(SwitchAdmin):
 
     @admin.display(description=_("24 h volume"), ordering="quote_volume_24h")
     def volume(self, row: Instrument) -> str:
-        """In whole quote currency, with separators."""
-        return "–" if row.quote_volume_24h is None else f"{row.quote_volume_24h:,.0f} {row.symbol.quote}"
+        """In whole quote currency, with separators, and its age when the last sync did not say it."""
+        if row.quote_volume_24h is None:
+            return "–"
+        text = f"{row.quote_volume_24h:,.0f} {row.symbol.quote}"
+        if row.volume_at is None:
+            return text
+        return gettext("%(volume)s, %(age)s old") % {"volume": text, "age": timesince(row.volume_at, depth=1)}
+
+    @admin.display(description=_("status"), ordering="status")
+    def state(self, row: Instrument) -> str:
+        """The exchange's own word, and why it is not what is compared under its name."""
+        return "; ".join(filter(None, (row.status, row.set_aside)))
+
+    @admin.display(description=_("own fee"), ordering="own_taker_fee")
+    def own_fee(self, row: Instrument) -> str:
+        """What the exchange says this market costs, where that is not its usual fee, and since when."""
+        if row.own_taker_fee is None or row.own_maker_fee is None:
+            return "–"
+        rates = f"{row.own_taker_fee.normalize():f} / {row.own_maker_fee.normalize():f}"
+        text = gettext("%(rates)s × yours") if row.own_fee_times else gettext("%(rates)s bps")
+        since = f", {row.own_fee_since:%Y-%m-%d}" if row.own_fee_since else ""
+        return text % {"rates": rates} + since
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Only exchanges list instruments."""
@@ -234,7 +284,7 @@ class OpportunityFilterForm(forms.ModelForm):  # type: ignore[type-arg]  # no ge
         return FilterRow(
             id=self.instance.pk or 0,
             symbols=data["symbols"],
-            quote=data["quote"].strip().upper(),
+            quote=data["quote"].strip(),
             pairs=frozenset(pair.pk for pair in data["pairs"]),
             min_volume=data["min_volume"],
             max_volume=data["max_volume"],
@@ -309,7 +359,8 @@ class OpportunityFilterAdmin(SwitchAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Save, then say how many opportunities the filter selects now."""
         super().save_related(request, form, formsets, change)
-        self.message_user(request, form.in_words(), messages.INFO)
+        level = messages.INFO if form.selected else messages.WARNING
+        self.message_user(request, " ".join((form.in_words(), *hints(form.instance.symbols))), level)
 
     @admin.display(description=_("selects"))
     def selects(self, row: OpportunityFilter) -> int:

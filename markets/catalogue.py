@@ -4,13 +4,20 @@ Spot only for now. No database here: `markets.sync` stores what `fetch` returns.
 """
 
 import importlib
+import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec import Struct
+
+from markets.rest_proxy import proxy_words, route
+from markets.rows import CatalogueError, Skipped, not_json, read
+from markets.rows import in_words as left_out
+
+__all__ = ["Catalogue", "CatalogueError", "ListedMarket", "client", "decimal", "fetch", "in_words", "parse"]
 
 REQUEST_TIMEOUT_MS = 20_000
 # Where the exchanges put their own word for "trading" in a market.
@@ -22,8 +29,22 @@ OPTIONS = {"defaultType": "spot", "fetchMarkets": {"types": ["spot"], "fetchTick
 _importing = threading.Lock()
 
 
-class CatalogueError(Exception):
-    """An exchange's catalogue could not be had; the message is for the operator."""
+# Where an exchange says a market's own taker and maker fee; the others' numbers in ccxt are ccxt's.
+FEE_FIELDS = {
+    "gate": ("fee", "maker_fee_rate"),
+    "mexc": ("takerCommission", "makerCommission"),
+    "bitget": ("takerFeeRate", "makerFeeRate"),
+}
+# Where it says by what the fees of an account are multiplied: KuCoin's classes A, B and C.
+FEE_FACTOR_FIELDS = {"kucoin": ("takerFeeCoefficient", "makerFeeCoefficient")}
+
+
+class MarketFees(Struct, frozen=True):
+    """What an exchange says one market costs: in basis points, or as `times` the account's own fees."""
+
+    taker: Decimal
+    maker: Decimal
+    times: bool = False
 
 
 class ListedMarket(Struct, frozen=True):
@@ -39,29 +60,78 @@ class ListedMarket(Struct, frozen=True):
     lot_size: Decimal | None
     min_notional: Decimal | None
     quote_volume_24h: Decimal | None
+    fees: MarketFees | None = None
 
 
-def fetch(key: str, rest_url: str = "") -> list[ListedMarket]:
+class Catalogue(list[ListedMarket]):
+    """The markets an exchange lists, with what of its answers could not be had, in words.
+
+    `skipped` are the rows of markets that could not be read: they may be listed all the same.
+    """
+
+    def __init__(
+        self,
+        markets: Iterable[ListedMarket] = (),
+        problems: Iterable[str] = (),
+        skipped: Iterable[Skipped] = (),
+    ) -> None:
+        super().__init__(markets)
+        self.problems = [problem for problem in problems if problem]
+        self.skipped = list(skipped)
+
+
+def fetch(key: str, rest_url: str = "", proxy: str = "") -> Catalogue:
     """All spot markets of one exchange with their 24 h volume; blocks for some seconds.
 
-    Raises CatalogueError when the exchange is unknown, does not answer or answers an error; ccxt lets
-    other exceptions through when an answer has no sense at all.
+    A row that cannot be read is left out and named. Without tickers the markets come all the same, their
+    volumes unknown. Raises CatalogueError when the exchange is unknown, does not answer, or answers
+    something of which no market can be made.
     """
-    exchange = client(key, rest_url)
+    exchange = client(key, rest_url, proxy)
     import ccxt
 
     try:
-        markets = exchange.load_markets()
-        tickers = exchange.fetch_tickers(None, {"type": "spot"})
-        return list(parse(markets, tickers))
-    except ccxt.BaseError as error:
-        raise CatalogueError(in_words(error)) from error
+        markets, skipped = read(exchange, exchange.fetch_markets)
+        rows = _by_native_id(markets)
+        tickers, problem = _tickers(exchange, rows)
+        listed = list(parse(rows, tickers, key, skipped))
+        return Catalogue(listed, [left_out(skipped, "markets"), problem], skipped)
+    except (ccxt.BaseError, CatalogueError) as error:
+        raise CatalogueError(proxy_words(error, exchange) or in_words(error)) from error
     finally:
         exchange.session.close()
 
 
-def client(key: str, rest_url: str = "") -> Any:
-    """A ccxt client for public spot data that asks no more than needed, at `rest_url` where given."""
+def _by_native_id(markets: Iterable[Any]) -> dict[str, Any]:
+    """ccxt's spot markets by the exchange's own name of each: unified names may be given twice.
+
+    Of two rows of one native id the one that trades counts, whatever their order.
+    """
+    rows: dict[str, Any] = {}
+    for market in sorted(markets, key=lambda row: (row.get("active") is False, repr(row.get("info")))):
+        if market.get("spot"):
+            rows.setdefault(str(market.get("id") or ""), market)
+    return rows
+
+
+def _tickers(exchange: Any, rows: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """ccxt's tickers by native id, and what is wrong with them in words."""
+    # By their own names: of two markets under one unified name ccxt would keep either's ticker.
+    exchange.set_markets([{**row, "symbol": name} for name, row in rows.items() if name])
+    try:
+        tickers, skipped = read(exchange, lambda: exchange.fetch_tickers(None, {"type": "spot"}))
+    except Exception as error:  # volumes are worth less than the catalogue
+        return {}, f"tickers: {in_words(error)}; volumes are not news"
+    if rows and not tickers:
+        return {}, "tickers: there are none in the answer; volumes are not news"
+    return tickers, left_out(skipped, "tickers")
+
+
+def client(key: str, rest_url: str = "", proxy: str = "") -> Any:
+    """A ccxt client for public spot data that asks no more than needed, at `rest_url` where given.
+
+    It goes out through the exchange's own `proxy`, or the process's.
+    """
     try:  # not at the top, because Django's start should not wait for ccxt
         with _importing:  # importing ccxt's modules from several threads at once fails
             module = importlib.import_module(f"ccxt.{key}")
@@ -70,9 +140,11 @@ def client(key: str, rest_url: str = "") -> Any:
     exchange = getattr(module, key)({"timeout": REQUEST_TIMEOUT_MS, "options": OPTIONS})
     exchange.has["fetchCurrencies"] = False
     if key in ("mexc", "bingx"):  # these two take no option and would load their swaps as well
-        exchange.fetch_markets = exchange.fetch_spot_markets
+        spot_markets = exchange.fetch_spot_markets
+        exchange.fetch_markets = lambda params=None: spot_markets(params or {})
     if rest_url:
         exchange.urls["api"] = rebase(exchange.urls["api"], rest_url)
+    route(exchange, proxy)
     return exchange
 
 
@@ -83,24 +155,67 @@ def rebase(urls: Any, rest_url: str) -> Any:
     return rest_url.rstrip("/") + urlsplit(urls).path if isinstance(urls, str) else urls
 
 
-def parse(markets: Mapping[str, Any], tickers: Mapping[str, Any]) -> Iterator[ListedMarket]:
-    """ccxt's markets and tickers, by unified symbol, as plain values; anything but spot is left out."""
-    for symbol, market in markets.items():
+def parse(
+    markets: Mapping[str, Any],
+    tickers: Mapping[str, Any],
+    exchange: str = "",
+    skipped: list[Skipped] | None = None,
+) -> Iterator[ListedMarket]:
+    """ccxt's markets and tickers, both by one name, as plain values; anything but spot is left out.
+
+    A market that makes no sense goes to `skipped`; without that it raises.
+    """
+    for name, market in markets.items():
         if not market.get("spot"):
             continue
-        active = market.get("active") is not False
-        yield ListedMarket(
-            native_id=market["id"],
-            symbol=symbol,
-            base=market["base"],
-            quote=market["quote"],
-            active=active,
-            status=_status(market.get("info") or {}, active),
-            tick_size=decimal(market["precision"].get("price")),
-            lot_size=decimal(market["precision"].get("amount")),
-            min_notional=decimal((market["limits"].get("cost") or {}).get("min")),
-            quote_volume_24h=decimal((tickers.get(symbol) or {}).get("quoteVolume")),
-        )
+        try:
+            yield _listed(name, market, tickers.get(name) or {}, exchange)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            if skipped is None:
+                raise
+            skipped.append(Skipped(name, f"{type(error).__name__}: {error}"))
+
+
+def _listed(name: str, market: Mapping[str, Any], ticker: Mapping[str, Any], exchange: str) -> ListedMarket:
+    active = market.get("active") is not False
+    for field in ("id", "base", "quote"):
+        if not isinstance(market[field], str):
+            raise ValueError(f"it has no {field}")
+    precision, limits = market.get("precision") or {}, market.get("limits") or {}
+    info = market.get("info") or {}
+    return ListedMarket(
+        native_id=market["id"],
+        symbol=market.get("symbol") or name,
+        base=market["base"],
+        quote=market["quote"],
+        active=active,
+        status=_status(info, active),
+        tick_size=decimal(precision.get("price")),
+        lot_size=decimal(precision.get("amount")),
+        min_notional=decimal((limits.get("cost") or {}).get("min")),
+        quote_volume_24h=decimal(ticker.get("quoteVolume")),
+        fees=_fees(exchange, market, info),
+    )
+
+
+def _fees(exchange: str, market: Mapping[str, Any], info: Mapping[str, Any]) -> MarketFees | None:
+    """What the exchange itself says of this market's fees; None where the numbers are ccxt's own."""
+    if factors := FEE_FACTOR_FIELDS.get(exchange):
+        taker, maker = (decimal(info.get(field)) for field in factors)
+        return None if taker is None else MarketFees(taker, taker if maker is None else maker, times=True)
+    taker_field, _maker_field = FEE_FIELDS.get(exchange, ("", ""))
+    if info.get(taker_field) in (None, ""):
+        return None
+    taker, maker = decimal(market.get("taker")), _signed(market.get("maker"))
+    if taker is None:
+        return None
+    return MarketFees(taker * 10_000, (taker if maker is None else maker) * 10_000)
+
+
+def _signed(value: Any) -> Decimal | None:
+    """As `decimal`, but a maker may be paid a rebate."""
+    number = decimal(abs(value)) if isinstance(value, int | float) else decimal(value)
+    return -number if number is not None and isinstance(value, int | float) and value < 0 else number
 
 
 def _status(info: Mapping[str, Any], active: bool) -> str:
@@ -118,5 +233,8 @@ def decimal(value: Any) -> Decimal | None:
 
 
 def in_words(error: Exception) -> str:
-    """The first line of an error, short enough for a table."""
-    return (str(error).strip().splitlines() or [""])[0][:200] or type(error).__name__
+    """An error in one line, short enough for a table; a page of HTML by its title."""
+    text = str(error).strip()
+    if page := re.search(r"(?is)<!doctype html|<html", text):
+        text = f"{text[: page.start()].strip()} {not_json(text[page.start() :])}".strip()
+    return (text.splitlines() or [""])[0][:300] or type(error).__name__

@@ -11,6 +11,8 @@ from zlib import crc32
 
 from msgspec import Struct
 
+from markets.proxies import shown
+
 T = TypeVar("T", bound=Hashable)
 
 REST_SCHEMES = ("http", "https")
@@ -46,7 +48,8 @@ class ExchangeConfig(Struct, frozen=True):
 
     The fees are those of the account tier's schedule that is valid today. `fee_source` says in words
     where they come from; `fees_known` is false where the tier has no schedule now, and the fees are
-    then the exchange row's own: good enough to look at, not to trade on.
+    then the exchange row's own: good enough to look at, not to trade on. `proxy` is the way out to it,
+    but for hosts of `no_proxy`: see markets.proxies.
     """
 
     key: str
@@ -58,6 +61,30 @@ class ExchangeConfig(Struct, frozen=True):
     ws_url: str = ""
     fees_known: bool = True
     fee_source: str = ""
+    proxy: str = ""
+    no_proxy: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Without the credentials of the proxy."""
+        fields = {name: getattr(self, name) for name in self.__struct_fields__} | {"proxy": shown(self.proxy)}
+        return f"ExchangeConfig({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
+
+
+class FeeRule(Struct, frozen=True):
+    """Fees of some of an exchange's markets, valid today; `markets.fee_book` says which rule holds.
+
+    In basis points, or with `times` as multiples of what the exchange costs otherwise. `symbols` is a list
+    of names and patterns; of what the exchange itself `said`, the one market's symbol.
+    """
+
+    exchange: str
+    symbols: str
+    taker: float
+    maker: float
+    source: str
+    times: bool = False
+    said: bool = False
+    known: bool = True
 
 
 class InstrumentConfig(Struct, frozen=True, gc=False):
@@ -189,7 +216,7 @@ class FilterConfig(Struct, frozen=True):
     max_unproven_edge_bps: float | None = None  # None: as the gates say, like the next
     max_age_ms: float | None = None
     charted: bool = True
-    symbols: str = ""  # names and patterns, see markets.selection.matcher
+    symbols: str = ""  # names and patterns, see markets.names
     quote: str = ""
     pairs: frozenset[tuple[str, str]] = frozenset()  # (exchange1, exchange2); empty: every enabled pair
     min_volume: float | None = None
@@ -220,6 +247,7 @@ class MarketConfig(Struct, frozen=True):
     wallets: dict[tuple[str, str], tuple[NetworkConfig, ...]] = {}
     identities: tuple[IdentityConfig, ...] = ()
     gates: GateTerms = GateTerms()
+    fee_rules: tuple[FeeRule, ...] = ()  # the one that goes first first; ask markets.fee_book.Fees
 
 
 class Diff(Struct, Generic[T], frozen=True):

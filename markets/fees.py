@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 
 from markets.models import FeeSchedule
 from markets.revision import bump_revision, lock_revision
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 def follow(now: datetime | None = None) -> int | None:
-    """Move the revision when a schedule of a tier in use began or ended since it last moved.
+    """Move the revision when a schedule in use began or ended since it last moved.
 
     Returns the new revision, None when there was nothing to do. Asks what happened since, not what
     happens today: a worker that was off at midnight makes up for it.
@@ -33,8 +33,8 @@ def follow(now: datetime | None = None) -> int | None:
 
 
 def _turns() -> Iterator[date]:
-    """The first days on which another schedule of a tier in use holds, or none."""
-    used = FeeSchedule.objects.filter(exchange__account_tier=F("tier"))
+    """The first days on which another schedule in use holds, or none."""
+    used = FeeSchedule.objects.filter(Q(exchange__account_tier=F("tier")) | Q(tier=""))
     for start, end in used.values_list("valid_from", "valid_until"):
         yield start
         if end is not None:

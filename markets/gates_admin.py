@@ -3,7 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from django import forms
 from django.contrib import admin
+from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -20,24 +22,26 @@ class FeeScheduleInline(admin.TabularInline):  # type: ignore[type-arg]  # no ge
 
     model = FeeSchedule
     extra = 0
-    fields = ("tier", "taker_fee_bps", "maker_fee_bps", "valid_from", "valid_until")
+    fields = ("tier", "symbols", "taker_fee_bps", "maker_fee_bps", "valid_from", "valid_until")
+    formfield_overrides = {models.TextField: {"widget": forms.Textarea(attrs={"rows": 1, "cols": 24})}}
 
 
 @admin.register(FeeSchedule)
 class FeeScheduleAdmin(ConfigAdmin):
-    """What each tier pays, and when."""
+    """What each tier pays, what some symbols cost, and when."""
 
     empty_text = _(
         "The fees entered for each exchange hold. Where you have a tier, or fees that change on a day, add a "
-        "schedule here and name the tier on the exchange's page."
+        "schedule here and name the tier on the exchange's page. Symbols with fees of their own, like a "
+        "promotion, need a schedule that names them."
     )
     list_display = (
-        "exchange", "tier", "holds", "taker_fee_bps", "maker_fee_bps", "valid_from", "valid_until",
+        "exchange", "tier", "symbols", "holds", "taker_fee_bps", "maker_fee_bps", "valid_from", "valid_until",
     )  # fmt: skip
-    list_display_links = ("exchange", "tier")
+    list_display_links = ("exchange", "tier", "symbols")
     list_filter = ("exchange", "tier")
     list_select_related = ("exchange",)
-    search_fields = ("tier", "exchange__name")
+    search_fields = ("tier", "symbols", "exchange__name")
 
     @admin.display(description=_("now"))
     def holds(self, row: FeeSchedule) -> Any:
@@ -47,7 +51,7 @@ class FeeScheduleAdmin(ConfigAdmin):
             return _("○ to come")
         if row.valid_until is not None and row.valid_until < today:
             return _("■ over")
-        return _("● valid") if row.exchange.account_tier == row.tier else _("○ valid, not your tier")
+        return _("● valid") if row.tier in ("", row.exchange.account_tier) else _("○ valid, not your tier")
 
 
 @admin.register(WalletStatus)

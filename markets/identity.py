@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from markets.events import IdentityFinding
+from markets.identity_groups import group_of
 from markets.models import Exchange, ExchangePair, IdentityCase, Instrument, Symbol
 from markets.revision import bump_revision, lock_revision
 
@@ -140,8 +141,10 @@ def alias(
     """Let a listing count as a symbol, and close the case.
 
     Under the case's own symbol it is then the same coin in another unit; under another, the two were
-    different coins.
+    different coins. So is every other case of that listing in the case's group.
     """
+    group = group_of(case)
+    closes = group.cases if group.exchange == listing.exchange.key else (case,)
     listing.counts_as = None if symbol.pk == listing.symbol_id and multiplier == 1 else symbol
     listing.multiplier = multiplier
     listing.save(update_fields=["counts_as", "multiplier"])
@@ -151,4 +154,4 @@ def alias(
     }  # fmt: skip
     LogEntry.objects.log_actions(user.pk, Instrument.objects.filter(pk=listing.pk), CHANGE, note)
     verdict = Verdict.CONFIRMED if symbol.pk == case.symbol_id else Verdict.DIFFERENT
-    decide(IdentityCase.objects.filter(pk=case.pk), verdict, user, note)
+    decide(IdentityCase.objects.filter(pk__in=[each.pk for each in closes]), verdict, user, note)

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -14,6 +15,8 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.safestring import mark_safe
 from django.utils.timesince import timesince
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -27,6 +30,7 @@ from markets.identity import (
     ratio_with,
     suggested_multiplier,
 )
+from markets.identity_groups import Group, group_of, groups
 from markets.models import IdentityCase, Instrument, Symbol
 from markets.selectors import gate_terms
 
@@ -97,6 +101,19 @@ class AliasForm(forms.Form):
         return data
 
 
+def _group(row: IdentityCase) -> Group:
+    """What a row of the queue stands for, as its page has read it."""
+    return getattr(row, "group", None) or group_of(row)
+
+
+def _digits(ratio: float | None) -> str:
+    return "–" if ratio is None else f"{ratio:,.6g}"
+
+
+def _signed(correlation: float | None) -> Any:
+    return _("unknown") if correlation is None else f"{correlation:+.2f}"
+
+
 def _suggestion(case: IdentityCase, rows: list[Instrument]) -> dict[str, Any]:
     """The dearer listing, counted as so many of the other's coins; nothing where that does not fit."""
     if not rows:
@@ -117,7 +134,7 @@ def fitting_multiplier(case: IdentityCase, listing: Instrument) -> Decimal | Non
 
 @admin.register(IdentityCase)
 class IdentityCaseAdmin(ConfigAdmin):
-    """Coins in question, those in quarantine first."""
+    """Coins in question, those in quarantine first; one row per listing, however many pairs it spoils."""
 
     empty_text = _(
         "No coin is in question. Collectors put one here when the same ticker costs something else, or moves "
@@ -131,18 +148,42 @@ class IdentityCaseAdmin(ConfigAdmin):
     search_fields = ("symbol__name", "exchange1__name", "exchange2__name")
     actions = ("confirm", "split", "alias_selected", "reopen")
     autocomplete_fields = ("symbol",)
+    show_full_result_count = False  # of pairs, and the rows are listings
     fields = (
-        "symbol", "exchanges", "ratio", "correlated", "found_at", "seen_at", "state", "decided", "note",
+        "symbol", "exchanges", "pairs", "ratio", "correlated", "found_at", "seen_at", "state", "decided",
+        "note",
     )  # fmt: skip
     readonly_fields = tuple(name for name in fields if name != "note")
     change_form_template = "admin/markets/identitycase/change_form.html"
 
     # --- columns ---------------------------------------------------------------------------------
 
-    @admin.display(description=_("pair"), ordering="exchange1__key")
-    def exchanges(self, row: IdentityCase) -> str:
-        """The two exchanges; the ratio is the first's price over the second's."""
-        return f"{row.exchange1} – {row.exchange2}"
+    @admin.display(description=_("listing"), ordering="exchange1__key")
+    def exchanges(self, row: IdentityCase) -> Any:
+        """Whose listing it is and whom it disagrees with; or the two exchanges, where either may be wrong.
+
+        The ratio is the first's price over the others'.
+        """
+        group = _group(row)
+        if not group.exchange:
+            return f"{row.exchange1} – {row.exchange2}"
+        text = ngettext("%(one)s – %(count)d other: %(others)s", "%(one)s – %(count)d others: %(others)s",
+                        len(group.cases))  # fmt: skip
+        return text % {
+            "one": group.listed_on, "count": len(group.cases), "others": ", ".join(group.others),
+        }  # fmt: skip
+
+    @admin.display(description=_("its pairs"))
+    def pairs(self, row: IdentityCase) -> Any:
+        """Every pair a decision is about, with its own evidence."""
+        return format_html_join(
+            mark_safe("<br>"),
+            "{} – {}: × {}, {}",
+            (
+                (case.exchange1, case.exchange2, _digits(case.price_ratio), _signed(case.correlation))
+                for case in _group(row).cases
+            ),
+        )
 
     @admin.display(description=_("since"), ordering="found_at")
     def since(self, row: IdentityCase) -> str:
@@ -152,17 +193,18 @@ class IdentityCaseAdmin(ConfigAdmin):
     @admin.display(description=_("last seen"), ordering="seen_at")
     def seen(self, row: IdentityCase) -> Any:
         """How long ago the evidence was last renewed."""
-        return _("%(age)s ago") % {"age": timesince(row.seen_at, depth=1)}
+        newest = max(case.seen_at for case in _group(row).cases)
+        return _("%(age)s ago") % {"age": timesince(newest, depth=1)}
 
     @admin.display(description=_("price ratio"), ordering="price_ratio")
     def ratio(self, row: IdentityCase) -> str:
         """Six digits tell a thousand from a thousand and one."""
-        return "–" if row.price_ratio is None else f"{row.price_ratio:,.6g}"
+        return _digits(_group(row).price_ratio)
 
     @admin.display(description=_("correlation"), ordering="correlation")
     def correlated(self, row: IdentityCase) -> Any:
         """Of the two prices' returns."""
-        return _("unknown") if row.correlation is None else f"{row.correlation:+.2f}"
+        return _signed(_group(row).correlation)
 
     @admin.display(description=_("verdict"), ordering="verdict")
     def state(self, row: IdentityCase) -> str:
@@ -206,11 +248,38 @@ class IdentityCaseAdmin(ConfigAdmin):
         return HttpResponseRedirect(reverse("admin:markets_identitycase_alias", args=[queryset.get().pk]))
 
     def _decide(self, request: HttpRequest, queryset: QuerySet[IdentityCase], verdict: Verdict) -> None:
-        chosen = IdentityCase.objects.filter(pk__in=queryset.values_list("pk", flat=True))
-        count = decide(chosen, verdict, cast(User, request.user))
+        selected = set(queryset.values_list("pk", flat=True))
+        chosen = [group for group in groups() if group.first.pk in selected]
+        pairs = [case.pk for group in chosen for case in group.cases]
+        decided = decide(IdentityCase.objects.filter(pk__in=pairs), verdict, cast(User, request.user))
+        count = min(decided, len(chosen))
         text = ngettext("%(count)d case: %(verdict)s.", "%(count)d cases: %(verdict)s.", count)
-        self.message_user(request, text % {"count": count, "verdict": verdict.label}, messages.SUCCESS)
+        words = text % {"count": count, "verdict": verdict.label}
+        if decided > count:
+            words += " " + ngettext("It is %(pairs)d pair.", "That is %(pairs)d pairs.", decided) % {
+                "pairs": decided
+            }
+        self.message_user(request, words, messages.SUCCESS)
         self._warn_if_unusable(request)
+
+    # --- one row per listing ---------------------------------------------------------------------
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[IdentityCase], search_term: str
+    ) -> tuple[QuerySet[IdentityCase], bool]:
+        """What is found, each by the case that stands for its listing."""
+        found, twice = super().get_search_results(request, queryset, search_term)
+        pks = set(found.values_list("pk", flat=True))
+        firsts = [group.first.pk for group in groups() if pks & {case.pk for case in group.cases}]
+        return queryset.filter(pk__in=firsts), twice
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """With what each row stands for, read in one go."""
+        page = super().get_changelist_instance(request)
+        by_first = {group.first.pk: group for group in groups()}
+        for row in page.result_list:
+            row.group = by_first.get(row.pk)
+        return page
 
     # --- the alias page --------------------------------------------------------------------------
 
@@ -240,8 +309,8 @@ class IdentityCaseAdmin(ConfigAdmin):
             "title": gettext("Alias of %(case)s") % {"case": case},
             "opts": self.opts,
             "case": case,
-            "ratio": self.ratio(case),
-            "correlation": self.correlated(case),
+            "ratio": _digits(case.price_ratio),
+            "correlation": _signed(case.correlation),
             "form": form,
             "media": self.media + form.media,
         }

@@ -15,7 +15,9 @@ from django.db.models.signals import m2m_changed
 from django.dispatch import receiver
 from django.utils.translation import gettext_lazy as _
 
+from markets import names
 from markets.config import REST_SCHEMES, WS_SCHEMES, base_url_problem
+from markets.proxies import DIRECT, proxy_problem
 from markets.revision import ConfigManager, ConfigModel, ConfigRevision, bump_revision
 
 __all__ = [
@@ -53,6 +55,12 @@ def validate_ws_url(url: str) -> None:
     """Refuse what is no ws(s) base URL."""
     if problem := base_url_problem(url, WS_SCHEMES):
         raise ValidationError(_("WebSocket base URL: %(problem)s."), params={"problem": problem})
+
+
+def validate_proxy(url: str) -> None:
+    """Refuse what is no address of a proxy, without saying its credentials again."""
+    if url != DIRECT and (problem := proxy_problem(url)):
+        raise ValidationError(_("Proxy: %(problem)s."), params={"problem": problem})
 
 
 def _range(low: float, high: float) -> list[Any]:
@@ -136,6 +144,12 @@ class Exchange(ConfigModel):
         _("WebSocket base URL"), max_length=200, blank=True, validators=[validate_ws_url],
         help_text=_("Replaces the exchange's own scheme and host, like ws://127.0.0.1:9000/binance. "
                     "Empty: the exchange itself."),
+    )  # fmt: skip
+    proxy = models.CharField(
+        _("proxy"), max_length=300, blank=True, validators=[validate_proxy],
+        help_text=_("The way out to this exchange, for its sockets, tokens, catalogue and wallets: "
+                    "http://host:port or socks5://user:password@host:port. “direct”: none, whatever "
+                    "OUTBOUND_PROXY says. Empty: as OUTBOUND_PROXY says. Credentials are never shown again."),
     )  # fmt: skip
     min_volume = _volume(
         _("min 24 h volume"),
@@ -254,6 +268,26 @@ class Instrument(ConfigModel):
         _("24 h volume"), max_digits=36, decimal_places=8, null=True, blank=True,
         help_text=_("In quote currency; empty when the exchange did not say."),
     )  # fmt: skip
+    volume_at = models.DateTimeField(
+        _("volume said at"),
+        null=True,
+        blank=True,
+        help_text=_("Empty: at the last sync."),
+    )
+    set_aside = models.CharField(
+        _("set aside"), max_length=255, blank=True,
+        help_text=_("Why it is not compared: another market of this exchange has the same name."),
+    )  # fmt: skip
+    own_taker_fee = models.DecimalField(
+        _("own taker fee"), max_digits=7, decimal_places=3, null=True, blank=True,
+        help_text=_("What the exchange says this market costs, where that is not its usual fee; in bps, or "
+                    "as a multiple of your own fee."),
+    )  # fmt: skip
+    own_maker_fee = models.DecimalField(
+        _("own maker fee"), max_digits=7, decimal_places=3, null=True, blank=True
+    )
+    own_fee_times = models.BooleanField(_("as a multiple"), default=False)
+    own_fee_since = models.DateTimeField(_("said since"), null=True, blank=True)
     synced_at = models.DateTimeField(_("synced at"), null=True, blank=True)
     delisted_at = models.DateTimeField(_("delisted at"), null=True, blank=True)
 
@@ -400,6 +434,9 @@ class OpportunityFilter(ConfigModel):
     symbols = models.TextField(
         _("symbols"), blank=True, max_length=10_000,
         help_text=_("Names or patterns separated by spaces, commas or new lines: BTC/USDT, ETH/*, *. "
+                    "“!” in front excludes: !*3L/* or !JUP/USDT; exclusions alone mean everything but. "
+                    "Upper and lower case do not count, unless a symbol is called exactly that. In quotes a "
+                    "name is taken literally: \"Jade Protocol/USDT\", \"omni/USDT\". "
                     "Empty: every enabled symbol."),
     )  # fmt: skip
     quote = models.CharField(
@@ -490,9 +527,11 @@ class OpportunityFilter(ConfigModel):
         return self.name
 
     def clean(self) -> None:
-        """Check the bounds; upper-case symbols and quote, as all names are."""
-        self.symbols, self.quote = self.symbols.upper(), self.quote.strip().upper()
+        """Check the list of symbols and the bounds."""
+        self.quote = self.quote.strip()
         errors = _volume_errors(self)
+        if wrong := self._symbol_problems():
+            errors["symbols"] = wrong
         if self.min_spread_pct is not None and self.min_spread_pct < 0:
             errors["min_spread_pct"] = _(
                 "The sign does not count here: enter the size of the spread, 0 or more, or leave it empty."
@@ -511,16 +550,33 @@ class OpportunityFilter(ConfigModel):
         if errors:
             raise ValidationError(errors)
 
+    def _symbol_problems(self) -> list[str]:
+        """What is wrong with the list of symbols, and which of its names are several symbols'."""
+        there = names.Spellings(Symbol.objects.values_list("name", flat=True))
+        wrong = names.problems(names.pinned_down(self.symbols, there))
+        for name in names.literal_names(self.symbols):
+            try:
+                there.resolve(name)
+            except names.AmbiguousName as problem:
+                wrong.append(str(problem))
+        return wrong
+
 
 class FeeSchedule(ConfigModel):
-    """What an account tier of an exchange pays, from a day on; the days are UTC."""
+    """What an account pays on an exchange from a day on: by its tier, by symbol or both; days are UTC."""
 
     exchange = models.ForeignKey(
         Exchange, models.CASCADE, related_name="fee_schedules", verbose_name=_("exchange")
     )
     tier = models.CharField(
-        _("account tier"), max_length=32, help_text=_("As the exchange calls it, like “VIP 1”.")
-    )
+        _("account tier"), max_length=32, blank=True,
+        help_text=_("As the exchange calls it, like “VIP 1”. Empty, with symbols: whatever the tier."),
+    )  # fmt: skip
+    symbols = models.TextField(
+        _("symbols"), blank=True, max_length=10_000,
+        help_text=_("Empty: all. Names or patterns as in a filter: BTC/USDT, */USDC, *3L/* !BTC3L/USDT. It "
+                    "goes before what the exchange says of a market, and the closest pattern before others."),
+    )  # fmt: skip
     taker_fee_bps = models.DecimalField(
         _("taker fee, bps"), max_digits=6, decimal_places=3, validators=_range(*TAKER_FEE_RANGE)
     )
@@ -538,10 +594,18 @@ class FeeSchedule(ConfigModel):
     class Meta:
         verbose_name = _("fee schedule")
         verbose_name_plural = _("fee schedules")
-        ordering = ["exchange__key", "tier", "-valid_from"]
+        ordering = ["exchange__key", "tier", "symbols", "-valid_from"]
         constraints = [
             models.UniqueConstraint(
-                fields=["exchange", "tier", "valid_from"], name="fees_one_per_tier_and_day"
+                fields=["exchange", "tier", "symbols", "valid_from"], name="fees_one_per_tier_and_day"
+            ),
+            models.CheckConstraint(
+                condition=~Q(tier="") | ~Q(symbols=""),
+                name="fees_of_a_tier_or_symbols",
+                violation_error_message=_(
+                    "Name the tier, the symbols or both: fees of all symbols without a tier stand on the "
+                    "exchange's page."
+                ),
             ),
             models.CheckConstraint(
                 condition=Q(valid_until__isnull=True) | Q(valid_until__gte=F("valid_from")),
@@ -555,13 +619,17 @@ class FeeSchedule(ConfigModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.exchange} {self.tier}"
+        return " ".join(filter(None, (str(self.exchange), self.tier, self.symbols)))
 
     def clean(self) -> None:
-        """Check that no two schedules of a tier, both with a last day, hold on one day."""
-        if not (self.exchange_id and self.tier and self.valid_from and self.valid_until):
+        """Check the symbols, and that no two schedules of the same, with a last day, hold on one day."""
+        self.symbols = self.symbols.strip()
+        if wrong := names.problems(self.symbols):
+            raise ValidationError({"symbols": wrong})
+        if not (self.exchange_id and self.valid_from and self.valid_until):
             return
-        same_tier = FeeSchedule.objects.filter(exchange=self.exchange_id, tier=self.tier).exclude(pk=self.pk)
+        same = FeeSchedule.objects.filter(exchange=self.exchange_id, tier=self.tier, symbols=self.symbols)
+        same_tier = same.exclude(pk=self.pk)
         clash = same_tier.filter(valid_from__lte=self.valid_until, valid_until__gte=self.valid_from).first()
         if clash is not None:
             raise ValidationError(
@@ -756,7 +824,13 @@ class CatalogueSync(models.Model):
     tried_at = models.DateTimeField(_("tried at"))
     synced_at = models.DateTimeField(_("synced at"), null=True, blank=True)
     listed = models.PositiveIntegerField(_("instruments listed"), default=0)
-    error = models.TextField(_("error"), blank=True)
+    error = models.TextField(
+        _("error"), blank=True,
+        help_text=_("Why the last try failed, or what of the answers could not be had."),
+    )  # fmt: skip
+    remarks = models.TextField(
+        _("remarks"), blank=True, help_text=_("Markets that share a name: which is compared.")
+    )
 
     class Meta:
         verbose_name = _("catalogue sync")
@@ -764,6 +838,11 @@ class CatalogueSync(models.Model):
 
     def __str__(self) -> str:
         return self.error or f"{self.listed}"
+
+    @property
+    def in_part(self) -> bool:
+        """Whether the last try stored what could be had of a damaged answer."""
+        return bool(self.error) and self.synced_at == self.tried_at
 
 
 class WalletSync(models.Model):
@@ -777,7 +856,13 @@ class WalletSync(models.Model):
     networks = models.PositiveIntegerField(
         _("networks"), default=0, help_text=_("0: the exchange does not tell without a key.")
     )
-    error = models.TextField(_("error"), blank=True)
+    error = models.TextField(
+        _("error"), blank=True,
+        help_text=_("Why the last try failed, or what of the answer could not be had."),
+    )  # fmt: skip
+    remarks = models.TextField(
+        _("remarks"), blank=True, help_text=_("Coins or networks that share a name: which is taken.")
+    )
 
     class Meta:
         verbose_name = _("wallet sync")
@@ -785,6 +870,11 @@ class WalletSync(models.Model):
 
     def __str__(self) -> str:
         return self.error or f"{self.networks}"
+
+    @property
+    def in_part(self) -> bool:
+        """Whether the last try stored what could be had of a damaged answer."""
+        return bool(self.error) and self.synced_at == self.tried_at
 
 
 @receiver(m2m_changed, sender=OpportunityFilter.pairs.through)

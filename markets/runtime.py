@@ -26,8 +26,10 @@ class CollectorStatus(msgspec.Struct):
     """One collector process as it saw itself at `reported_ts_us` (wall clock, µs since the epoch, UTC).
 
     `revision` is the configuration it runs; `error` says why it could not take over a newer one,
-    empty when it did. `exchanges`: key -> {"state": "live" | "connecting" | "down" | "breaker open",
-    "connections": int, "topics": int, "refused_topics": [...]}. `channels`: sink name ->
+    empty when it did. `exchanges`: key -> {"state": "live" | "connecting" | "refused" | "down" |
+    "breaker open" | "idle", "connections": int, "topics": int, "refused_topics": [...],
+    "refusals": [{"symbol", "channel", "reason", "since_us", "times", "next_try_s"}],
+    "next_try_s": float | None}. `channels`: sink name ->
     {"len", "capacity", "accepted", "dropped"}. `sinks`: sink name -> its own counters. `memory`: see
     collectors.memory.
     """

@@ -1,12 +1,16 @@
 """Which symbols on which pairs a filter selects; plain Python over plain values, no database."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from fnmatch import translate
 
 from msgspec import Struct
 
 from markets.config import FilterConfig, ListingConfig, MarketConfig, Opportunity, PairConfig
+from markets.names import folded, matcher, words
+
+__all__ = [
+    "Chart", "FilterRow", "Listing", "Market", "PairRow", "ScanPair", "in_bounds", "listed", "matcher",
+    "opportunities", "patterns", "scan_pairs", "select",
+]  # fmt: skip
 
 
 class Listing(Struct, frozen=True):
@@ -46,13 +50,8 @@ Chart = tuple[str, PairRow]
 
 
 def patterns(text: str) -> list[str]:
-    """The names and globs of a filter's `symbols` text, in upper case, as written."""
-    return [word for word in re.split(r"[\s,;]+", text.upper()) if word]
-
-
-def matcher(text: str) -> re.Pattern[str]:
-    """One expression that matches every symbol the text names; an empty text names all."""
-    return re.compile("|".join(translate(word) for word in patterns(text) or ["*"]))
+    """The names and patterns of a filter's `symbols` text, as written."""
+    return [word.written for word in words(text) if not word.problem]
 
 
 def in_bounds(volume: float, low: float | None, high: float | None) -> bool:
@@ -136,10 +135,14 @@ def _follows(row: FilterConfig, pair: PairConfig, *legs: ListingConfig) -> bool:
     if row.pairs and (pair.exchange1, pair.exchange2) not in row.pairs:
         return False
     return all(
-        row.quote in ("", leg.quote) and in_bounds(leg.volume or 0, row.min_volume, row.max_volume)
+        _in_quote(row.quote, leg.quote) and in_bounds(leg.volume or 0, row.min_volume, row.max_volume)
         for leg in legs
     )
 
 
 def _passes(row: FilterRow, listing: Listing) -> bool:
-    return row.quote in ("", listing.quote) and in_bounds(listing.volume, row.min_volume, row.max_volume)
+    return _in_quote(row.quote, listing.quote) and in_bounds(listing.volume, row.min_volume, row.max_volume)
+
+
+def _in_quote(wanted: str, quote: str) -> bool:
+    return wanted in ("", quote) or folded(wanted) == folded(quote)

@@ -1,17 +1,20 @@
 """Reading: the operator's rows as one immutable value, in a fixed number of queries."""
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from sys import intern
 from typing import Any, NamedTuple, cast
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Prefetch, Q
+from django.utils import timezone
+from msgspec import structs
 
 from markets.config import (
     REST_SCHEMES,
     WS_SCHEMES,
     ExchangeConfig,
+    FeeRule,
     FilterConfig,
     GateTerms,
     IdentityConfig,
@@ -37,6 +40,9 @@ from markets.models import (
     Symbol,
     WalletStatus,
 )
+from markets.names import literal_names, one_by_one, pinned_down, same_letters, specificity
+from markets.proxies import DIRECT, proxy_problem
+from markets.rest_proxy import way_out
 from markets.selection import (
     Chart,
     FilterRow,
@@ -49,7 +55,8 @@ from markets.selection import (
 )
 
 WANTED = Q(enabled=True) & (Q(symbol__enabled=True) | Q(counts_as__enabled=True))
-PAIRS = ("pairs__exchange1", "pairs__exchange2")
+SAID_BELIEVED = timedelta(days=3)  # a fee that an exchange said longer ago is a guess
+PAIRS = Prefetch("pairs", ExchangePair.objects.select_related("exchange1", "exchange2"))
 
 
 def current_revision() -> int:
@@ -71,10 +78,12 @@ def load_config() -> MarketConfig:
     """
     revision = current_revision()
     exchanges = list(Exchange.objects.order_by("key"))
-    fees = todays_fees()
+    schedules = todays_schedules()
+    fees = by_tier(schedules)
     market = tradable_market()
     pairs = enabled_pairs()
-    filters = list(OpportunityFilter.objects.filter(enabled=True).prefetch_related(*PAIRS).order_by("id"))
+    filters = list(OpportunityFilter.objects.filter(enabled=True).prefetch_related(PAIRS).order_by("id"))
+    _pin_down(filters)
     selected = select_all([row for row in filters if row.charted], market, pairs)
     for row in filters:
         if row.charted:
@@ -93,6 +102,7 @@ def load_config() -> MarketConfig:
         wallets=wallets(),
         identities=identities(),
         gates=gate_terms(),
+        fee_rules=(*fee_rules(exchanges, schedules), *said_fees()),
     )
 
 
@@ -123,7 +133,7 @@ def listings() -> Iterator[ListingConfig]:
     Volume bounds of an exchange apply as they do to collecting: what is not collected is not compared.
     """
     rows = (
-        Instrument.objects.filter(WANTED, delisted_at=None, exchange__enabled=True)
+        Instrument.objects.filter(WANTED, delisted_at=None, set_aside="", exchange__enabled=True)
         .values_list(
             "exchange__key", "symbol__name", "native_id", "symbol__base", "symbol__quote", "counts_as__name",
             "multiplier", "quote_volume_24h", "active", "status", "min_notional",
@@ -185,13 +195,64 @@ def pinned(market: Market, pairs: list[PairRow]) -> list[Chart]:
     ]
 
 
-def todays_fees(today: date | None = None) -> dict[tuple[str, str], FeeSchedule]:
-    """The schedule that is valid today (UTC) or on a day, by exchange key and account tier (one query)."""
+def todays_schedules(today: date | None = None) -> list[FeeSchedule]:
+    """The schedules that are valid today (UTC) or on a day, those that began later last (one query)."""
     today = today or datetime.now(UTC).date()
     valid = FeeSchedule.objects.filter(
         Q(valid_until=None) | Q(valid_until__gte=today), valid_from__lte=today
     ).select_related("exchange")
-    return {(row.exchange.key, row.tier): row for row in valid.order_by("valid_from")}
+    return list(valid.order_by("valid_from", "pk"))
+
+
+def by_tier(schedules: Iterable[FeeSchedule]) -> dict[tuple[str, str], FeeSchedule]:
+    """Of schedules for all symbols the one that holds, by exchange key and account tier."""
+    return {(row.exchange.key, row.tier): row for row in schedules if not row.symbols}
+
+
+def todays_fees(today: date | None = None) -> dict[tuple[str, str], FeeSchedule]:
+    """The schedules for all symbols, valid today (UTC) or on a day, by exchange key and tier (one query)."""
+    return by_tier(todays_schedules(today))
+
+
+def fee_rules(exchanges: Iterable[Exchange], schedules: Iterable[FeeSchedule]) -> list[FeeRule]:
+    """The operator's schedules by symbol that hold for the accounts there are, the closest pattern first.
+
+    Of patterns equally close one of the account's tier goes before one of any, and what began later first.
+    """
+    tiers = {row.key: row.account_tier for row in exchanges}
+    ranked = []
+    for row in schedules:
+        if row.symbols and row.tier in ("", tiers.get(row.exchange.key)):
+            source = f"schedule of {row.symbols}{f', tier {row.tier}' * bool(row.tier)}, valid since"
+            for word, text in one_by_one(row.symbols):
+                rule = FeeRule(
+                    row.exchange.key, text, float(row.taker_fee_bps), float(row.maker_fee_bps),
+                    f"{source} {row.valid_from:%Y-%m-%d}",
+                )  # fmt: skip
+                ranked.append(((specificity(word), bool(row.tier), row.valid_from.toordinal()), rule))
+    return [rule for _rank, rule in sorted(ranked, key=lambda each: each[0], reverse=True)]
+
+
+def said_fees() -> list[FeeRule]:
+    """Markets that cost something else than is usual, as their exchanges say (one query)."""
+    rows = (
+        Instrument.objects.filter(WANTED, delisted_at=None, set_aside="", own_taker_fee__isnull=False)
+        .values_list(
+            "exchange__key", "symbol__name", "own_taker_fee", "own_maker_fee", "own_fee_times",
+            "own_fee_since", "synced_at",
+        )
+        .order_by("exchange__key", "symbol__name")
+    )  # fmt: skip
+    believed_from = timezone.now() - SAID_BELIEVED
+    rules = []
+    for exchange, symbol, said_taker, said_maker, times, since, synced_at in rows:
+        fresh = synced_at is not None and synced_at >= believed_from
+        taker, maker = float(said_taker or 0), float(said_maker or 0)  # neither is null here
+        source = f"{taker:g} times" if times else "as the exchange says"
+        source += f" since {since:%Y-%m-%d}" * (since is not None and not times)
+        source += "" if fresh else f", last on {synced_at:%Y-%m-%d}"
+        rules.append(FeeRule(intern(exchange), intern(symbol), taker, maker, source, times, True, fresh))
+    return rules
 
 
 class FeeTerms(NamedTuple):
@@ -225,18 +286,38 @@ def enabled_pairs() -> list[PairRow]:
 def select_all(
     filters: Iterable[OpportunityFilter], market: Market, pairs: list[PairRow]
 ) -> dict[int, list[Chart]]:
-    """What each filter (with `pairs` prefetched) selects, by primary key; no query."""
+    """What each filter (with `pairs` prefetched, names pinned down) selects, by primary key; no query."""
     return {row.pk: list(select(filter_row(row), market, pairs)) for row in filters}
 
 
 def filter_counts(filters: Iterable[OpportunityFilter]) -> dict[int, int]:
-    """How many opportunities each filter selects now, enabled or not, by primary key (two queries)."""
-    return {pk: len(charts) for pk, charts in select_all(filters, tradable_market(), enabled_pairs()).items()}
+    """How many opportunities each filter selects now, enabled or not, by primary key (three queries)."""
+    rows = list(filters)
+    _pin_down(rows)
+    return {pk: len(charts) for pk, charts in select_all(rows, tradable_market(), enabled_pairs()).items()}
 
 
 def count_selected(row: FilterRow) -> int:
-    """How many opportunities a filter that need not be saved would select (two queries)."""
+    """How many opportunities a filter that need not be saved would select (three queries)."""
+    row = structs.replace(row, symbols=pinned_down(row.symbols, _called_so([row.symbols])))
     return sum(1 for _chart in select(row, tradable_market(), enabled_pairs()))
+
+
+def _pin_down(filters: Iterable[OpportunityFilter]) -> None:
+    """Let names that a symbol has exactly mean only that one, also where not all symbols are known.
+
+    On the rows as read, which nobody saves (one query).
+    """
+    rows = list(filters)
+    known = _called_so([row.symbols for row in rows])
+    for row in rows:
+        row.symbols = pinned_down(row.symbols, known)
+
+
+def _called_so(texts: Iterable[str]) -> frozenset[str]:
+    """Of the names in some lists those that are exactly a symbol's."""
+    asked = [name for text in texts for name in literal_names(text)]
+    return frozenset(Symbol.objects.filter(name__in=map(same_letters, asked)).values_list("name", flat=True))
 
 
 def filter_row(row: OpportunityFilter) -> FilterRow:
@@ -268,6 +349,9 @@ def _exchange_config(row: Exchange, fees: dict[tuple[str, str], FeeSchedule]) ->
     ):
         if url and (problem := base_url_problem(url, schemes)):
             raise InvalidConfig(f"Exchange “{row.key}”, {field}: {problem}, or empty it.")
+    if row.proxy not in ("", DIRECT) and (problem := proxy_problem(row.proxy)):
+        raise InvalidConfig(f"Exchange “{row.key}”, proxy: {problem}, or empty it.")
+    proxy, no_proxy = way_out(row.proxy)
     terms = fee_terms(row, fees)
     return ExchangeConfig(
         key=row.key,
@@ -279,6 +363,8 @@ def _exchange_config(row: Exchange, fees: dict[tuple[str, str], FeeSchedule]) ->
         ws_url=row.ws_url,
         fees_known=terms.known,
         fee_source=terms.source,
+        proxy=proxy,
+        no_proxy=no_proxy,
     )
 
 

@@ -4,13 +4,15 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 from msgspec import Struct, structs
 
-from markets.catalogue import CatalogueError, ListedMarket, fetch
+from markets.catalogue import Catalogue, CatalogueError, ListedMarket, MarketFees, fetch
+from markets.catalogue_choice import named_twice, own_fees
 from markets.config import InvalidConfig, MarketConfig
 from markets.models import CatalogueSync, Exchange, Instrument, Kind, Symbol
 from markets.revision import bump_revision, lock_revision
@@ -20,15 +22,21 @@ logger = logging.getLogger(__name__)
 
 BATCH = 1000  # rows per statement
 PLAUSIBLE_SHARE = 0.5  # a reply with less than this of the known active instruments is not believed
-NAME_LENGTH = 64
+NAME_LENGTH, COIN_LENGTH = 64, 32
+VOLUME_KEPT = timedelta(hours=24)  # a volume that is no longer said is known for as long as it spans
 SYNCED_FIELDS = (
-    "symbol", "active", "status", "tick_size", "lot_size", "min_notional", "quote_volume_24h", "synced_at",
+    "symbol", "active", "status", "set_aside", "tick_size", "lot_size", "min_notional", "quote_volume_24h",
+    "volume_at", "own_taker_fee", "own_maker_fee", "own_fee_times", "own_fee_since", "synced_at",
     "delisted_at",
 )  # fmt: skip
 
 
 class SyncReport(Struct):
-    """What one exchange's sync did: native ids of what came and went, or the error."""
+    """What one exchange's sync did: native ids of what came and went, or the error.
+
+    `problems` are what of its answers could not be had: the rest is stored. `twice` are names that more
+    than one market has, in words.
+    """
 
     exchange: str
     listed: int = 0
@@ -42,6 +50,8 @@ class SyncReport(Struct):
     volumes_moved: bool = False
     seconds: float = 0.0
     error: str = ""
+    problems: list[str] = []
+    twice: list[str] = []
 
     def news(self) -> dict[str, list[str]]:
         """What an operator must hear of, by word: charts come and go with it. Empty lists are left out."""
@@ -64,7 +74,9 @@ def sync_all(exchanges: Sequence[Exchange], *, allow_shrink: bool = False) -> It
     started = time.monotonic()
     volumes_moved = False
     with ThreadPoolExecutor(len(exchanges), thread_name_prefix="catalogue") as threads:
-        asked = {threads.submit(fetch, row.key, row.rest_url): row for row in exchanges}
+        asked = {
+            threads.submit(fetch, row.key, row.rest_url, *filter(None, [row.proxy])): row for row in exchanges
+        }
         for answer in as_completed(asked):
             report = _store_answer(asked[answer], answer, allow_shrink)
             report.seconds = time.monotonic() - started
@@ -77,23 +89,30 @@ def sync_all(exchanges: Sequence[Exchange], *, allow_shrink: bool = False) -> It
 def store(exchange: Exchange, markets: Sequence[ListedMarket], *, allow_shrink: bool = False) -> SyncReport:
     """Make an exchange's rows equal to what it lists, in one transaction; a second time changes nothing.
 
-    What is no longer listed becomes inactive with the date. The revision moves only when collectors
-    have something to do; volumes that moved and decide nothing are no such thing, and the report says
-    so. Raises CatalogueError when the list is empty or implausibly short, unless
-    `allow_shrink`: a venue's bad hour must not delist everything.
+    What is no longer listed becomes inactive with the date, unless its row may be one that could not be
+    read. The revision moves only when collectors have something to do; volumes that moved and decide
+    nothing are no such thing, and the report says so. Raises CatalogueError when the list is empty or
+    implausibly short, unless `allow_shrink`: a venue's bad hour must not delist everything.
     """
-    fitting = {market.native_id: market for market in markets if _fits(market)}
+    answer = markets if isinstance(markets, Catalogue) else Catalogue(markets)
+    fitting = {market.native_id: market for market in answer if _fits(market)}
     now = timezone.now()
     with transaction.atomic():
         lock_revision()
         before = _config()
         known = {row.native_id: row for row in _known(exchange)}
+        aside = named_twice(fitting, known)
+        for name in aside:
+            fitting[name] = structs.replace(fitting[name], active=False)
         _check_plausible(known, fitting, allow_shrink)
-        report = _compare(exchange, known, fitting)
-        report.skipped = len(markets) - len(fitting)
-        _retire(known, fitting, now)
-        _upsert(exchange, fitting, now)
-        _remember(exchange, now, listed=report.listed)
+        unread = _perhaps_listed(answer, known)
+        report = _compare(exchange, known, fitting, unread)
+        report.skipped = len(answer) - len(fitting)
+        report.problems = answer.problems
+        report.twice = [f"{fitting[name].symbol}: {name} is set aside, {why}" for name, why in aside.items()]
+        _retire(known, fitting, unread, now)
+        _upsert(exchange, fitting, known, aside, now)
+        _remember(exchange, now, report)
         after = _config()
         if _without_volumes(after) != _without_volumes(before):
             report.revision = bump_revision()
@@ -101,7 +120,7 @@ def store(exchange: Exchange, markets: Sequence[ListedMarket], *, allow_shrink: 
     return report
 
 
-def _store_answer(exchange: Exchange, answer: "Future[list[ListedMarket]]", allow_shrink: bool) -> SyncReport:
+def _store_answer(exchange: Exchange, answer: "Future[Catalogue]", allow_shrink: bool) -> SyncReport:
     try:
         report = store(exchange, answer.result(), allow_shrink=allow_shrink)
     except Exception as error:  # whatever one exchange's answer breaks must not stop the others
@@ -109,7 +128,7 @@ def _store_answer(exchange: Exchange, answer: "Future[list[ListedMarket]]", allo
         words = str(error) if expected else f"unexpected {type(error).__name__}: {error}"
         logger.warning("catalogue of %s not synced: %s", exchange.key, words, exc_info=not expected)
         report = SyncReport(exchange.key, error=words.strip())
-        _remember(exchange, timezone.now(), error=report.error)
+        _remember(exchange, timezone.now(), report)
     else:
         _log(report)
     return report
@@ -139,7 +158,16 @@ def _known(exchange: Exchange) -> Iterator[Instrument]:
 def _fits(market: ListedMarket) -> bool:
     """Whether the names fit our columns and name two coins; test listings sometimes do not."""
     names = (market.native_id, market.symbol, market.base, market.quote)
-    return all(0 < len(name or "") <= NAME_LENGTH for name in names) and market.base != market.quote
+    if not all(0 < len(name or "") <= NAME_LENGTH and "\0" not in name for name in names):
+        return False
+    coins = (market.base, market.quote)
+    return market.base != market.quote and all(len(coin) <= COIN_LENGTH for coin in coins)
+
+
+def _perhaps_listed(answer: Catalogue, known: Mapping[str, Instrument]) -> set[str]:
+    """Native ids whose rows could not be read; all of them when such a row does not say its name."""
+    names = {row.name for row in answer.skipped}
+    return set(known) if "" in names else names & known.keys()
 
 
 def _check_plausible(
@@ -158,14 +186,15 @@ def _check_plausible(
 
 
 def _compare(
-    exchange: Exchange, known: Mapping[str, Instrument], listed: Mapping[str, ListedMarket]
+    exchange: Exchange, known: Mapping[str, Instrument], listed: Mapping[str, ListedMarket], unread: set[str]
 ) -> SyncReport:
+    gone = known.keys() - listed.keys() - unread
     both = listed.keys() & known.keys()
     return SyncReport(
         exchange.key,
         listed=len(listed),
         added=sorted(listed.keys() - known.keys()),
-        delisted=sorted(key for key, row in known.items() if key not in listed and not row.delisted_at),
+        delisted=sorted(key for key in gone if not known[key].delisted_at),
         relisted=sorted(key for key in both if known[key].delisted_at),
         halted=sorted(key for key in both if known[key].active and not listed[key].active),
         resumed=sorted(key for key in both if listed[key].active and _is_halted(known[key])),
@@ -176,26 +205,81 @@ def _is_halted(row: Instrument) -> bool:
     return not row.active and row.delisted_at is None
 
 
-def _retire(known: Mapping[str, Instrument], listed: Mapping[str, ListedMarket], now: datetime) -> None:
-    """Switch off what is gone, and what now carries another symbol, so that its old symbol is free."""
-    gone = [row.pk for key, row in known.items() if key not in listed and not row.delisted_at]
-    Instrument.catalogue.filter(pk__in=gone).update(active=False, status="delisted", delisted_at=now)
-    renamed = [
-        row.pk for key, row in known.items() if key in listed and listed[key].symbol != row.symbol.name
+def _retire(
+    known: Mapping[str, Instrument], listed: Mapping[str, ListedMarket], unread: set[str], now: datetime
+) -> None:
+    """Switch off what is gone, and what leaves its symbol, so that another one may have it."""
+    gone = [
+        row.pk for key, row in known.items() if key not in (listed.keys() | unread) and not row.delisted_at
     ]
-    Instrument.catalogue.filter(pk__in=renamed).update(active=False)
+    Instrument.catalogue.filter(pk__in=gone).update(
+        active=False, status="delisted", set_aside="", delisted_at=now
+    )
+    taken = {market.symbol for market in listed.values() if market.active}
+    leaving = [
+        row.pk
+        for key, row in known.items()
+        if row.active
+        and (
+            (key in listed and (listed[key].symbol != row.symbol.name or not listed[key].active))
+            or (key in unread and row.symbol.name in taken)
+        )
+    ]
+    Instrument.catalogue.filter(pk__in=leaving).update(active=False)
 
 
-def _upsert(exchange: Exchange, listed: Mapping[str, ListedMarket], now: datetime) -> None:
+def _upsert(
+    exchange: Exchange,
+    listed: Mapping[str, ListedMarket],
+    known: Mapping[str, Instrument],
+    aside: Mapping[str, str],
+    now: datetime,
+) -> None:
     """Write every listed row; what is not in SYNCED_FIELDS, the operator's switch above all, stays."""
     symbols = _symbol_ids(listed)
+    fees = own_fees(listed.values(), exchange.taker_fee_bps)
     Instrument.catalogue.bulk_create(
-        [_instrument(exchange, symbols[market.symbol], market, now) for market in listed.values()],
+        [
+            Instrument(
+                exchange=exchange,
+                symbol_id=symbols[market.symbol],
+                native_id=name,
+                active=market.active,
+                status=market.status.replace("\0", ""),
+                set_aside=aside.get(name, ""),
+                tick_size=market.tick_size,
+                lot_size=market.lot_size,
+                min_notional=market.min_notional,
+                synced_at=now,
+                **_volume(market, known.get(name), now),
+                **_own_fees(fees.get(name), known.get(name), now),
+            )
+            for name, market in listed.items()
+        ],
         batch_size=BATCH,
         update_conflicts=True,
         unique_fields=["exchange", "kind", "native_id"],
         update_fields=SYNCED_FIELDS,
     )
+
+
+def _volume(market: ListedMarket, known: Instrument | None, now: datetime) -> dict[str, Any]:
+    """What is traded in 24 h, and when that was said if not now: the last word counts for a day."""
+    if market.quote_volume_24h is not None:
+        return {"quote_volume_24h": market.quote_volume_24h, "volume_at": None}
+    said_at = None if known is None else known.volume_at or known.synced_at
+    if known is None or said_at is None or known.quote_volume_24h is None or now - said_at > VOLUME_KEPT:
+        return {"quote_volume_24h": None, "volume_at": None}
+    return {"quote_volume_24h": known.quote_volume_24h, "volume_at": said_at}
+
+
+def _own_fees(fees: MarketFees | None, known: Instrument | None, now: datetime) -> dict[str, Any]:
+    """Fees that differ from the exchange's usual ones, and since when it says so."""
+    if fees is None:
+        return {"own_taker_fee": None, "own_maker_fee": None, "own_fee_times": False, "own_fee_since": None}
+    said = {"own_taker_fee": fees.taker, "own_maker_fee": fees.maker, "own_fee_times": fees.times}
+    same = known is not None and all(getattr(known, name) == value for name, value in said.items())
+    return said | {"own_fee_since": known.own_fee_since if known is not None and same else now}
 
 
 def _symbol_ids(listed: Mapping[str, ListedMarket]) -> dict[str, int]:
@@ -210,23 +294,12 @@ def _symbol_ids(listed: Mapping[str, ListedMarket]) -> dict[str, int]:
     return dict(Symbol.catalogue.filter(name__in=list(markets)).values_list("name", "pk"))
 
 
-def _instrument(exchange: Exchange, symbol_id: int, market: ListedMarket, now: datetime) -> Instrument:
-    return Instrument(
-        exchange=exchange,
-        symbol_id=symbol_id,
-        native_id=market.native_id,
-        active=market.active,
-        status=market.status,
-        tick_size=market.tick_size,
-        lot_size=market.lot_size,
-        min_notional=market.min_notional,
-        quote_volume_24h=market.quote_volume_24h,
-        synced_at=now,
-    )
-
-
-def _remember(exchange: Exchange, now: datetime, *, listed: int | None = None, error: str = "") -> None:
-    outcome = {"error": error} if error else {"error": "", "synced_at": now, "listed": listed}
+def _remember(exchange: Exchange, now: datetime, report: SyncReport) -> None:
+    """How it went; what of an answer could not be had stands as the error beside the time of success."""
+    outcome: dict[str, Any] = {"error": report.error}
+    if not report.error:
+        outcome = {"error": "; ".join(report.problems), "synced_at": now, "listed": report.listed}
+        outcome["remarks"] = "; ".join(report.twice)
     CatalogueSync.objects.update_or_create(exchange=exchange, defaults={"tried_at": now, **outcome})
 
 
@@ -236,6 +309,8 @@ def _log(report: SyncReport) -> None:
         report.exchange, report.listed, len(report.added), len(report.delisted), len(report.relisted),
         report.skipped,
     )  # fmt: skip
+    for problem in report.problems:
+        logger.warning("catalogue of %s in part: %s", report.exchange, problem)
     for word, names in report.news().items():
         logger.warning("%s %s: %s", report.exchange, word, in_words(names))
 

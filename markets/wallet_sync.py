@@ -11,15 +11,17 @@ from django.utils import timezone
 from msgspec import Struct
 
 from markets.catalogue import CatalogueError
-from markets.models import Exchange, Symbol, WalletStatus, WalletSync
+from markets.models import Exchange, Instrument, Symbol, WalletStatus, WalletSync
 from markets.revision import bump_revision, lock_revision
 from markets.selectors import wallets
-from markets.wallets import ListedNetwork, fetch
+from markets.wallet_choice import unmistaken
+from markets.wallets import ListedNetwork, Told, fetch
 
 logger = logging.getLogger(__name__)
 
 BATCH = 1000  # rows per statement
 BELIEVED = timedelta(hours=1)  # what an exchange that no longer answers said longer ago is not known now
+PLAUSIBLE_SHARE, TELLING = 0.5, 10  # so many known networks do not go to less than this share at once
 
 
 class WalletReport(Struct):
@@ -33,6 +35,8 @@ class WalletReport(Struct):
     revision: int | None = None
     seconds: float = 0.0
     error: str = ""
+    problem: str = ""  # what of the answer could not be read; the rest is stored
+    remarks: list[str] = []  # coins and networks that share a name
 
 
 def sync_all(exchanges: Sequence[Exchange]) -> Iterator[WalletReport]:
@@ -41,7 +45,9 @@ def sync_all(exchanges: Sequence[Exchange]) -> Iterator[WalletReport]:
         return
     started = time.monotonic()
     with ThreadPoolExecutor(len(exchanges), thread_name_prefix="wallets") as threads:
-        asked = {threads.submit(fetch, row.key, row.rest_url): row for row in exchanges}
+        asked = {
+            threads.submit(fetch, row.key, row.rest_url, *filter(None, [row.proxy])): row for row in exchanges
+        }
         for answer in as_completed(asked):
             report = _store_answer(asked[answer], answer)
             report.seconds = time.monotonic() - started
@@ -53,24 +59,45 @@ def store(exchange: Exchange, told: Sequence[ListedNetwork]) -> WalletReport:
     """Make an exchange's rows equal to what it told, of the coins that anybody lists.
 
     What it no longer tells of goes: unknown. The revision moves only when a wallet of a coin that is
-    compared opened, closed, or became known or unknown.
+    compared opened, closed, or became known or unknown. Raises CatalogueError, and changes nothing, when
+    most of what was known is gone at once: an exchange's bad hour, after which it is not known.
     """
     lock_revision()
     before = wallets()
     coins = set(Symbol.objects.values_list("base", flat=True))
-    listed = {(row.coin, row.network): row for row in told if row.coin in coins}
+    rows, remarks = unmistaken((row for row in told if row.coin in coins), _traded(exchange))
+    listed = {(row.coin, row.network): row for row in rows}
+    known = WalletStatus.objects.filter(exchange=exchange).count()
+    if known >= TELLING and len(listed) < PLAUSIBLE_SHARE * known:
+        raise CatalogueError(
+            f"it tells of {len(listed)} networks where {known} were known; nothing was changed"
+        )
+    answer = told if isinstance(told, Told) else Told(told)
     report = WalletReport(
         exchange.key, len(listed), len({coin for coin, _network in listed}),
         sum(not (row.deposit and row.withdraw) for row in listed.values()), _write(exchange, listed),
+        problem=answer.problem, remarks=remarks,
     )  # fmt: skip
     now = timezone.now()
     WalletSync.objects.update_or_create(
         exchange=exchange,
-        defaults={"tried_at": now, "synced_at": now, "networks": report.networks, "error": ""},
-    )
+        defaults={
+            "tried_at": now, "synced_at": now, "networks": report.networks, "error": report.problem,
+            "remarks": "; ".join(remarks),
+        },
+    )  # fmt: skip
     if wallets() != before:
         report.revision = bump_revision()
     return report
+
+
+def _traded(exchange: Exchange) -> dict[str, set[str]]:
+    """What the exchange trades, native ids by coin."""
+    rows = Instrument.objects.filter(exchange=exchange, active=True).values_list("symbol__base", "native_id")
+    found: dict[str, set[str]] = {}
+    for coin, native_id in rows:
+        found.setdefault(coin, set()).add(native_id)
+    return found
 
 
 def _write(exchange: Exchange, listed: dict[tuple[str, str], ListedNetwork]) -> list[str]:
@@ -119,7 +146,7 @@ def _change(old: WalletStatus | None, new: ListedNetwork) -> str:
     return f"{new.coin} {new.network} {', '.join(parts)}" if parts else ""
 
 
-def _store_answer(exchange: Exchange, answer: "Future[list[ListedNetwork]]") -> WalletReport:
+def _store_answer(exchange: Exchange, answer: "Future[Told]") -> WalletReport:
     try:
         report = store(exchange, answer.result())
     except Exception as error:  # whatever one exchange's answer breaks must not stop the others
@@ -128,6 +155,8 @@ def _store_answer(exchange: Exchange, answer: "Future[list[ListedNetwork]]") -> 
         words = str(error) if expected else f"unexpected {type(error).__name__}"
         logger.warning("wallets of %s not synced: %s", exchange.key, words)
         return WalletReport(exchange.key, error=words, revision=_fail(exchange, words))
+    if report.problem:
+        logger.warning("wallets of %s in part: %s", exchange.key, report.problem)
     logger.info("wallets of %s: %d networks, %d changed", exchange.key, report.networks, len(report.changed))
     return report
 

@@ -6,6 +6,7 @@ No database here: `markets.wallet_sync` stores what `fetch` returns.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -14,37 +15,57 @@ from django.conf import settings
 from msgspec import Struct
 
 from markets.catalogue import CatalogueError, client, decimal, in_words
+from markets.rest_proxy import proxy_words
+from markets.rows import Skipped, read
+from markets.rows import in_words as left_out
 
 CREDENTIALS = ("apiKey", "secret", "password")
 COIN_LENGTH, NETWORK_LENGTH = 32, 64
 
 
 class ListedNetwork(Struct, frozen=True):
-    """A coin on one network of one exchange; None where the exchange did not say. `fee` in the coin."""
+    """A coin on one network of one exchange; None where the exchange did not say. `fee` in the coin.
+
+    The ids are the exchange's own names: two of its coins or networks may share a unified one.
+    """
 
     coin: str
     network: str
     deposit: bool | None
     withdraw: bool | None
     fee: Decimal | None
+    coin_id: str = ""
+    network_id: str = ""
 
 
-def fetch(key: str, rest_url: str = "") -> list[ListedNetwork]:
+class Told(list[ListedNetwork]):
+    """What an exchange tells of its networks, and what of the answer could not be read, in words."""
+
+    def __init__(self, rows: Iterable[ListedNetwork] = (), skipped: Iterable[Skipped] = ()) -> None:
+        super().__init__(rows)
+        self.skipped = list(skipped)
+        self.problem = left_out(self.skipped, "wallets")
+
+
+def fetch(key: str, rest_url: str = "", proxy: str = "") -> Told:
     """Every coin's networks on one exchange; empty where it tells nobody without a key. Blocks for seconds.
 
-    A key is only ever sent to the exchange's own address, never to a `rest_url`. Raises CatalogueError,
+    A row that cannot be read is left out and named: a network of a coin, or the coin. A key is only ever
+    sent to the exchange's own address, never to a `rest_url`. Raises CatalogueError,
     without a word of the key, when the exchange is unknown, does not answer or refuses the key.
     """
-    exchange = client(key, rest_url)
+    exchange = client(key, rest_url, proxy)
     credentials = {} if rest_url else api_key(key)
     for name, value in credentials.items():
         setattr(exchange, name, value)
     import ccxt
 
     try:
-        return parse((exchange.fetch_currencies() or {}).values())
-    except ccxt.BaseError as error:
-        safe = redacted(str(error), credentials.values())
+        names = _OwnNames(exchange)
+        found, skipped = read(exchange, names.ask, inside=True)
+        return Told(parse((found or {}).values(), names), skipped)
+    except (ccxt.BaseError, CatalogueError) as error:
+        safe = proxy_words(error, exchange) or redacted(str(error), credentials.values())
         raise CatalogueError(in_words(CatalogueError(safe))) from None
     finally:
         exchange.session.close()
@@ -63,19 +84,60 @@ def api_key(exchange: str) -> dict[str, str]:
     return dict(zip(CREDENTIALS, parts, strict=False)) if text else {}
 
 
-def parse(currencies: Iterable[Mapping[str, Any]]) -> list[ListedNetwork]:
+class _OwnNames:
+    """Lets a ccxt client name coins and networks by the exchange's own ids, as none is given twice.
+
+    ccxt puts both into dictionaries by unified name, where the later of two hides the other.
+    """
+
+    def __init__(self, exchange: Any) -> None:
+        self._exchange = exchange
+        self.coin, self.network = exchange.safe_currency_code, exchange.network_id_to_code
+        self._coins: Counter[str] = Counter()
+        self._networks: Counter[str] = Counter()
+
+    def ask(self) -> Any:
+        """`fetch_currencies`, by own ids."""
+        self._coins.clear()
+        self._exchange.safe_currency_code = self._coin
+        self._exchange.network_id_to_code = self._network
+        return self._exchange.fetch_currencies()
+
+    def _coin(self, id: str | None, currency: Any = None) -> str | None:
+        self._networks.clear()
+        return _once(id, self._coins)
+
+    def _network(self, id: str | None = None, coin: str | None = None) -> str | None:
+        return _once(id, self._networks)
+
+
+def _once(id: str | None, seen: "Counter[str]") -> str | None:
+    """A name given for the second time gets a mark that `parse` takes off."""
+    if id is None:
+        return None
+    seen[id] += 1
+    return id if seen[id] == 1 else f"{id}\0{seen[id]}"
+
+
+def parse(currencies: Iterable[Mapping[str, Any]], names: _OwnNames | None = None) -> list[ListedNetwork]:
     """ccxt's currencies as plain values; names that no coin or network has are left out."""
-    found = {}
+    found = []
     for currency in currencies:
-        coin = str(currency.get("code") or "")
-        for name, row in (currency.get("networks") or {}).items():  # by ccxt's name, alike on every exchange
-            network = str(name).upper()
-            if 0 < len(coin) <= COIN_LENGTH and 0 < len(network) <= NETWORK_LENGTH:
-                found[coin, network] = ListedNetwork(
+        coin_id = str(currency.get("code") or "").partition("\0")[0]
+        coin = str(names.coin(coin_id) if names and coin_id else coin_id)
+        for name, row in (currency.get("networks") or {}).items():
+            network_id = str(name).partition("\0")[0]
+            network = str(names.network(network_id, coin) if names else network_id).upper()
+            if _fits(coin, COIN_LENGTH) and _fits(network, NETWORK_LENGTH):
+                found.append(ListedNetwork(
                     coin, network, _told(row.get("deposit")), _told(row.get("withdraw")),
-                    decimal(row.get("fee")),
-                )  # fmt: skip
-    return list(found.values())
+                    decimal(row.get("fee")), coin_id if names else "", network_id if names else "",
+                ))  # fmt: skip
+    return found
+
+
+def _fits(name: str, length: int) -> bool:
+    return 0 < len(name) <= length and "\0" not in name
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:

@@ -14,6 +14,7 @@ from monitoring.findings import Finding
 from monitoring.observe import findings_of, observe
 from monitoring.observed import Answer, Observed
 from realtime.hub import running_hub
+from realtime.rights import process_rights
 from realtime.scan_hub import process_scan_hub
 
 FALLBACK_VERSION: Final = "0.1.0"
@@ -41,7 +42,9 @@ def _detail(now: Observed, findings: list[Finding]) -> dict[str, Any]:
         "redis": _word(now.redis),
         "saved_revision": now.saved_revision,
         "collectors": [to_builtins(status) for status in now.collectors],
-        "web": (hub.stats() if hub else {"sockets": 0}) | process_scan_hub().stats(),
+        "web": (hub.stats() if hub else {"sockets": 0})
+        | process_scan_hub().stats()
+        | process_rights().stats(),
         "findings": [to_builtins(finding) | {"key": finding.key} for finding in findings],
         "processes": [_process(beat, now.at_us) for beat in now.heartbeats],
         "exchanges": [_exchange(each) for each in now.quality.exchanges],

@@ -24,6 +24,7 @@ STARTING_S: Final = 30.0
 CRITICAL_FILL_PCT: Final = 90.0
 CRITICAL_MEMORY_PCT: Final = 95.0
 CRITICAL_DISK_PCT: Final = 3.0
+FILES_SHOWN: Final = 3
 
 EXPECTED: Final[dict[Role, Severity]] = {
     "collector": "critical",
@@ -95,6 +96,17 @@ def _stores(now: Observed, limits: Limits) -> Iterator[Finding]:
                 f"The disk under the lake has {free_pct:.1f} % left ({_mb(now.disk.free_bytes):,} MB).",
                 "Keep fewer days of the large tables (admin, Lake tables), clean up, or get a larger disk.",
                 round(100 - free_pct, 1), 100 - limits.disk_free_pct,
+            )  # fmt: skip
+    for table in now.lake:
+        if table.damaged:
+            shown = "; ".join(table.damaged[:FILES_SHOWN])
+            rest = len(table.damaged) - FILES_SHOWN
+            yield Finding(
+                "lake_write", f"lake {table.table} damaged", "warning", table.damaged_us,
+                f"Files of the lake's {table.table} are damaged and left out: {shown}"
+                + (f"; and {rest} more." if rest > 0 else "."),
+                f"See docs/lake_care.md, Damage; this stays until {table.table}/_quarantine is moved away.",
+                len(table.damaged), 0,
             )  # fmt: skip
 
 
@@ -299,10 +311,11 @@ def _upkeep(now: Observed, limits: Limits) -> Iterator[Finding]:
     for run in now.runs:
         late_s = _late_s(run, now.at_us)
         limit_s = limits.maintenance_late_times * run.due_every_s
-        if run.state in ("failed", "died"):
+        if run.state in ("failed", "died", "partial"):
+            went = "was done in part" if run.state == "partial" else "failed"
             yield Finding(
                 "maintenance_late", run.job, "warning", run.tried_us,
-                f"{run.job} failed: {run.error or 'the process ended before it did'}",
+                f"{run.job} {went}: {run.error or 'the process ended before it did'}",
                 "It is tried again when it is next due. The admin shows every run and starts one at once.",
                 round(late_s, 0), limit_s,
             )  # fmt: skip

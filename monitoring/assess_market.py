@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
+from markets.outage import lasted
 from monitoring.findings import Finding, Severity
+from monitoring.latency import in_words
 from monitoring.observed import Limits, Observed
 from monitoring.quality_wire import ExchangeQuality
 
@@ -33,6 +35,7 @@ def market_findings(now: Observed, limits: Limits) -> Iterator[Finding]:
         yield from found
         yield from _poor_data(exchange, now, limits)
     yield from _silent_symbols(now, silent)
+    yield from _refused_symbols(now)
 
 
 def _silent_exchange(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[Finding]:
@@ -43,9 +46,10 @@ def _silent_exchange(of: ExchangeQuality, now: Observed, limits: Limits) -> Iter
         severity: Severity = "warning" if of.state == "connecting" else "critical"
         yield Finding(
             "exchange_silent", of.exchange, severity, of.since_us,
-            f"{of.exchange} is {of.state}: {of.reason or 'no reason was given'}.",
-            "It is tried again by itself. Is the exchange in maintenance, has it locked us out, "
-            "or does this host not get there? The collector's log has the first failure.",
+            f"{of.exchange} {_does(of.state)}: {of.reason or 'no reason was given'}.",
+            f"It is tried again by itself{_next_try(of.exchange, now)}. Is the exchange in maintenance, "
+            "has it locked us out, or does this host not get there? "
+            "The collector's log has the first failure.",
             round(for_s, 1), limits.exchange_silent_s,
         )  # fmt: skip
         return
@@ -63,6 +67,16 @@ def _silent_exchange(of: ExchangeQuality, now: Observed, limits: Limits) -> Iter
             "if it lasts, look at the exchange's status page.",
             round(silent_s, 1), limits.exchange_silent_s,
         )  # fmt: skip
+
+
+def _does(state: str) -> str:
+    return "takes no subscription" if state == "refused" else f"is {state}"
+
+
+def _next_try(exchange: str, now: Observed) -> str:
+    feeds = (collector.exchanges.get(exchange, {}) for collector in now.collectors)
+    waits = [feed["next_try_s"] for feed in feeds if feed.get("next_try_s") is not None]
+    return f", next in {lasted(max(0.0, min(waits)))}" if waits else ""
 
 
 def _poor_data(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[Finding]:
@@ -90,7 +104,7 @@ def _poor_data(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[F
     if of.latency is not None and of.latency.p95_ms > limits.latency_p95_ms:
         yield Finding(
             "latency", name, "warning", now.at_us,
-            f"Data of {name} comes {of.latency.p95_ms:,.0f} ms late (p95 of the last minute).",
+            f"Data of {name} comes {in_words(of.latency.p95_ms)} late (p95 of the last minute).",
             "If every exchange is late, this host or its line is overloaded: see queues and loop lag. "
             "If one is, it is the exchange or the way there.",
             round(of.latency.p95_ms, 1), limits.latency_p95_ms,
@@ -143,6 +157,43 @@ def _silent_symbols(now: Observed, silent_exchanges: set[str]) -> Iterator[Findi
                 "So many at once are a trouble of the exchange or of one of its connections.",
                 float(count - NAMED),
             )  # fmt: skip
+
+
+def _refused_symbols(now: Observed) -> Iterator[Finding]:
+    """What exchanges do not take, with the age of the refusal and when it is asked for again."""
+    for exchange, refusals in _refusals(now).items():
+        for (symbol, channel), refusal in list(refusals.items())[:NAMED]:
+            age_s = max(0.0, (now.at_us - refusal["since_us"]) / 1e6)
+            what = symbol if channel == "quote" else f"trades of {symbol}"
+            yield Finding(
+                "symbol_refused", f"{what} on {exchange}", "warning", refusal["since_us"],
+                f"{exchange} refuses {what} for {lasted(age_s)}: {refusal['reason']}. "
+                f"Asked {refusal['times']} times, next in {lasted(max(0.0, refusal['next_try_s']))}.",
+                "It is asked again by itself, at growing pauses of at most 5 minutes; nothing of it is shown "
+                "as live meanwhile. Is it halted or delisted there? Then disable it, or sync the markets.",
+                round(age_s, 1),
+            )  # fmt: skip
+        if len(refusals) > NAMED:
+            yield Finding(
+                "symbol_refused", f"others on {exchange}", "warning", now.at_us,
+                f"{exchange} refuses {len(refusals) - NAMED:,} more subscriptions.",
+                "So many at once are a limit of the exchange or a trouble of it: its reasons are in the "
+                "collector's log.",
+                float(len(refusals) - NAMED),
+            )  # fmt: skip
+
+
+def _refusals(now: Observed) -> dict[str, dict[tuple[str, str], dict[str, Any]]]:
+    """Refusals by exchange, then by symbol and channel; trades only where the quotes are taken."""
+    found: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
+    for collector in now.collectors:
+        for exchange, feed in collector.exchanges.items():
+            refusals = feed.get("refusals", ())
+            quotes = {each["symbol"] for each in refusals if each["channel"] == "quote"}
+            for each in refusals:
+                if each["channel"] == "quote" or each["symbol"] not in quotes:
+                    found.setdefault(exchange, {})[each["symbol"], each["channel"]] = each
+    return found
 
 
 def _gap(gap_ms: float) -> str:

@@ -1,7 +1,8 @@
 """What the health page shows, made once per process for all who look at it.
 
 It looks every 2 s while somebody has the page open. A viewer is sent the sections that differ from what
-it has seen; sections, and pages of symbols that several viewers ask for, are made once.
+it has seen, and between two looks a sign of life; sections, and pages of symbols that several viewers ask
+for, are made once.
 """
 
 import asyncio
@@ -23,6 +24,8 @@ from realtime.wire import CLOSE_NO_ACK
 log = logging.getLogger(__name__)
 
 EVERY_S: Final = 2.0
+BEAT_S: Final = 0.9
+"""A browser hears something at least once a second; a look that hangs leaves it out."""
 LINGER_S: Final = 10.0
 
 
@@ -81,19 +84,23 @@ class HealthFeed:
 
     async def _run(self) -> None:
         used_at = time.monotonic()
+        looked_at = float("-inf")
         try:
             while time.monotonic() - used_at < LINGER_S:
                 began = time.monotonic()
                 if self._viewers:
                     used_at = began
-                    await self._tell()
-                await asyncio.sleep(max(0.0, EVERY_S - (time.monotonic() - began)))
+                    is_due = began - looked_at >= EVERY_S - BEAT_S / 2
+                    looked_at = began if is_due else looked_at
+                    await self._tell(is_due)
+                await asyncio.sleep(max(0.0, BEAT_S - (time.monotonic() - began)))
         finally:
             self._running = None
 
-    async def _tell(self) -> None:
+    async def _tell(self, is_due: bool) -> None:
         try:
-            await self.refresh()
+            if is_due:
+                await self.refresh()
             for viewer in tuple(self._viewers):
                 viewer.refreshed()
         except Exception:
@@ -126,7 +133,7 @@ class HealthViewer:
             self.advance()
 
     def refreshed(self) -> None:
-        """There is a newer look; a browser that does not ack is closed."""
+        """There may be a newer look; a browser that does not ack is closed."""
         if self._acked_seq < self._seq and time.monotonic() - self._sent_at >= ACK_TIMEOUT_S:
             self._close(Closed(CLOSE_NO_ACK, f"no ack for {ACK_TIMEOUT_S:g} s"))
         else:

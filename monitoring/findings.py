@@ -12,6 +12,7 @@ Severity = Literal["warning", "critical"]
 KINDS: Final = (
     "exchange_silent",  # nothing of an exchange arrives, or its connections are down
     "symbol_silent",  # one instrument is silent while its neighbours talk
+    "symbol_refused",  # an exchange does not take the subscription of an instrument
     "reconnects",  # connections of an exchange come and go
     "clock_offset",  # an exchange's clock and ours disagree
     "latency",  # an exchange's data comes late

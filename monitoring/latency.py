@@ -21,7 +21,9 @@ SHORTEST_MS: Final = 0.25
 LONGEST_MS: Final = 120_000.0
 GROWTH: Final = 1.15
 BUCKETS: Final = ceil(log(LONGEST_MS / SHORTEST_MS) / log(GROWTH)) + 2
-EDGES_MS: Final = np.geomspace(SHORTEST_MS, SHORTEST_MS * GROWTH ** (BUCKETS - 2), BUCKETS - 1)
+EDGES_MS: Final = np.append(
+    np.geomspace(SHORTEST_MS, SHORTEST_MS * GROWTH ** (BUCKETS - 3), BUCKETS - 2), LONGEST_MS
+)
 """A latency belongs to the first bucket whose edge is not below it; the last bucket has none."""
 
 
@@ -36,13 +38,23 @@ _NS_PER_S: Final = 1_000_000_000
 
 
 class Latency(Struct, frozen=True):
-    """Percentiles of one exchange over a minute, ms, and of how many events."""
+    """Percentiles of one exchange over a minute, ms, and of how many events.
+
+    A percentile of LONGEST_MS means that or more (`in_words`).
+    """
 
     p50_ms: float
     p95_ms: float
     p99_ms: float
     max_ms: float
     events: int
+
+
+def in_words(latency_ms: float) -> str:
+    """A percentile as it may be said: where the buckets end it is only known to be longer."""
+    if latency_ms >= LONGEST_MS:
+        return f"more than {LONGEST_MS / 1000:.0f} s"
+    return f"{latency_ms:,.0f} ms"
 
 
 def bucket_of(latency_ms: Floats) -> NDArray[np.intp]:
@@ -63,7 +75,9 @@ def _percentile(counts: Counts, events: int, share: float) -> float:
     bucket = int(np.searchsorted(np.cumsum(counts), ceil(events * share)))
     if bucket == 0:
         return SHORTEST_MS / 2
-    return float(EDGES_MS[min(bucket, BUCKETS - 2) - 1] * sqrt(GROWTH))
+    if bucket == BUCKETS - 1:  # beyond the last edge nothing is known but that it was longer
+        return LONGEST_MS
+    return float(EDGES_MS[bucket - 1] * sqrt(GROWTH))
 
 
 class Latencies:

@@ -25,7 +25,15 @@ FRESH_S: Final = 5
 
 OF_STORES: Final = frozenset({"redis", "database"})
 OF_MARKETS: Final = frozenset(
-    {"exchange_silent", "symbol_silent", "reconnects", "clock_offset", "latency", "bad_frames"}
+    {
+        "exchange_silent",
+        "symbol_silent",
+        "symbol_refused",
+        "reconnects",
+        "clock_offset",
+        "latency",
+        "bad_frames",
+    }
 )
 
 

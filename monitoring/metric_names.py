@@ -128,6 +128,12 @@ OF_WEB: Final = (
     _metric("web_messages_sent_total", "", "Messages sent to sockets of charts, counted when these end."),
     _metric("web_points_thinned_total", "", "Points not sent because a browser was slow."),
     _metric("web_sockets_given_up_total", "", "Sockets closed because they took nothing any more."),
+    _metric(
+        "web_rights_ended_total", "", "Sockets and long answers ended because their user may not have them."
+    ),
+    _metric(
+        "web_rights_unanswered_total", "", "Checks of who may still be here that PostgreSQL did not answer."
+    ),
     _metric("web_hub_restarts_total", "page", "Times the hub of the sockets had to begin again."),
     _metric("scanner_rows", "", "Rows of the scanner's table."),
 )

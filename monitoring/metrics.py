@@ -193,6 +193,8 @@ def _tell_web(to: Families, counters: Mapping[str, float]) -> None:
     to.add("web_messages_sent_total", said("messages_sent", 0))
     to.add("web_points_thinned_total", said("points_thinned", 0))
     to.add("web_sockets_given_up_total", said("sockets_given_up", 0))
+    to.add("web_rights_ended_total", said("rights_ended", 0))
+    to.add("web_rights_unanswered_total", said("rights_unanswered", 0))
     to.add("web_hub_restarts_total", said("restarts", 0), "charts")
     to.add("web_hub_restarts_total", said("scanner_restarts", 0), "scanner")
     to.add("scanner_rows", said("scanner_rows", 0))

@@ -49,6 +49,7 @@ class What(models.TextChoices):
     OPPORTUNITY = OPPORTUNITY, _("an opportunity")
     EXCHANGE_SILENT = "exchange_silent", _("exchange silent or down")
     SYMBOL_SILENT = "symbol_silent", _("symbol silent")
+    SYMBOL_REFUSED = "symbol_refused", _("symbol refused by its exchange")
     RECONNECTS = "reconnects", _("reconnects, per minute")
     CLOCK_OFFSET = "clock_offset", _("clock offset")
     LATENCY = "latency", _("latency")

@@ -28,6 +28,8 @@ class LakeTable(Struct, frozen=True):
     bytes: int
     newest_us: int | None = None
     bytes_per_day: int | None = None
+    damaged: tuple[str, ...] = ()  # `_delta_log/…7.json: it is empty`, the newest first
+    damaged_us: int = 0  # when the newest was found
 
 
 class Disk(Struct, frozen=True):
@@ -44,7 +46,7 @@ class LastRun(Struct, frozen=True):
     """
 
     job: str
-    state: str  # running, done, stopped, failed, died
+    state: str  # running, done, partial, stopped, failed, died
     tried_us: int
     done_us: int | None
     due_every_s: float

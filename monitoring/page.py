@@ -184,7 +184,7 @@ def _stores(now: Observed) -> dict[str, Any]:
 
 
 def _run_order(run: LastRun) -> tuple[bool, str]:
-    return run.state not in ("failed", "died"), run.job
+    return run.state not in ("failed", "died", "partial"), run.job
 
 
 def _run(run: LastRun) -> dict[str, Any]:

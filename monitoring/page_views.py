@@ -23,7 +23,7 @@ from monitoring.page import worst
 from monitoring.quality_store import read_last_hour
 from monitoring.symbol_page import Show
 from realtime import recent
-from realtime.guard import Refused, signed_in
+from realtime.guard import Refused, api
 
 WORDS: Final = {"ok": _("ok"), "degraded": _("degraded"), "down": _("down")}
 
@@ -52,8 +52,7 @@ def _exchange_names() -> dict[str, str]:
     return dict(Exchange.objects.order_by("name").values_list("key", "name"))
 
 
-@require_safe
-@signed_in
+@api(*Show.__struct_fields__)
 async def health_in_full(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/health/page?search=…`: one message as the socket sends it, whole."""
     show = _asked(request, Show)
@@ -62,8 +61,7 @@ async def health_in_full(request: HttpRequest) -> HttpResponseBase:
     return _json(message(feed.parts(show), feed.time_s))
 
 
-@require_safe
-@signed_in
+@api()
 async def worst_finding(_request: HttpRequest) -> HttpResponseBase:
     """`GET /api/health/worst`: the desk in one line. 200 whatever it says: the page asks, no orchestrator."""
     now = await observe()
@@ -77,8 +75,7 @@ class Instrument(Struct, frozen=True):
     symbol: str
 
 
-@require_safe
-@signed_in
+@api(*Instrument.__struct_fields__)
 async def last_hour(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/health/hour?exchange=&symbol=`: what it did, minute by minute."""
     asked = _asked(request, Instrument)
@@ -94,8 +91,7 @@ class AskedGraph(Struct, frozen=True):
     range: Range = "1h"
 
 
-@require_safe
-@signed_in
+@api(*AskedGraph.__struct_fields__)
 async def graph(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/health/graph?graph=memory&range=1h`: lines through the same times."""
     asked = _asked(request, AskedGraph)

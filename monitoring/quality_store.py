@@ -12,7 +12,7 @@ from monitoring import quality_wire as wire
 from monitoring.latency import latency
 from monitoring.quality_wire import ExchangeQuality, Name, Quality, ShardReport
 
-WORST_FIRST: Final = ("down", "breaker open", "connecting", "live", "idle")
+WORST_FIRST: Final = ("down", "breaker open", "refused", "connecting", "live", "idle")
 """How an exchange does that several collectors serve: as where it does worst."""
 
 NAMES_KEPT: Final = 64
@@ -122,7 +122,11 @@ def _together(rows: list[ExchangeQuality]) -> ExchangeQuality:
     """One exchange as several collectors see it: counts add up, ages are of the last that was heard."""
     if len(rows) == 1:
         return rows[0]
-    worst = min(rows, key=lambda row: (WORST_FIRST.index(row.state), row.since_us))
+    lives = any(row.state == "live" for row in rows)  # what it refuses to others is a finding of its own
+    worst = min(
+        (row for row in rows if not (lives and row.state == "refused")),
+        key=lambda row: (WORST_FIRST.index(row.state), row.since_us),
+    )
     each = [np.frombuffer(row.latencies, np.int32) for row in rows]
     counts = np.array(each).sum(axis=0, dtype=np.int32)
     longest_ms = max((row.latency.max_ms for row in rows if row.latency), default=0.0)

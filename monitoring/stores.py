@@ -122,7 +122,7 @@ def _maintenance(kind: Kind, job: str, table: str) -> LastRun:
 def _sync(job: str, sync: CatalogueSync | WalletSync, every_s: float) -> LastRun:
     return LastRun(
         job=job,
-        state="failed" if sync.error else "done",
+        state="partial" if sync.in_part else "failed" if sync.error else "done",
         tried_us=_us(sync.tried_at) or 0,
         done_us=_us(sync.synced_at),
         due_every_s=every_s,
@@ -141,18 +141,30 @@ def _lake(missing: list[str]) -> Iterator[LakeTable]:
     # The lake's libraries weigh 70 MB: only the process that measures loads them.
     from deltalake.exceptions import DeltaError
 
+    from history.appending import STORE_ERRORS
     from history.inventory import files_of, size_of
     from history.lake import Lake
+    from history.quarantine import notes
     from history.schema import SCHEMAS
 
     lake, today = Lake.from_settings(), timezone.now().date()
     for table in SCHEMAS:
         try:
             size = size_of(files_of(lake, table), today)
-        except (DeltaError, OSError) as error:
-            missing.append(f"lake table {table}: {type(error).__name__}")
+            found = notes(lake, table)
+        except (DeltaError, *STORE_ERRORS) as error:
+            missing.append(f"lake table {table}: {type(error).__name__}: {str(error).partition(chr(10))[0]}")
             continue
-        yield LakeTable(table, size.files, size.rows, size.bytes, size.newest_us, size.bytes_per_day)
+        yield LakeTable(
+            table,
+            size.files,
+            size.rows,
+            size.bytes,
+            size.newest_us,
+            size.bytes_per_day,
+            damaged=tuple(f"{note.file}: {note.what}" for note in found),
+            damaged_us=found[0].at_us if found else 0,
+        )
 
 
 def _disk(missing: list[str]) -> Disk | None:

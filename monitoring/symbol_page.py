@@ -8,6 +8,7 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
+from markets.names import folded, same_letters, searched
 from monitoring.quality_wire import QUIET, SYMBOL_STATES, Name, Quality, SymbolQuality
 from realtime.wire import Ack, close_reason
 
@@ -58,8 +59,9 @@ class _Names:
 
     def __init__(self, names: Sequence[Name]) -> None:
         self.texts: NDArray[Any] = np.array(
-            [f"{symbol} {exchange}".lower() for exchange, symbol in names], str
+            [folded(f"{symbol} {symbol.replace('/', '')} {exchange}") for exchange, symbol in names], str
         )
+        self.symbols: NDArray[Any] = np.array([same_letters(symbol) for _exchange, symbol in names], str)
         self.exchanges: NDArray[Any] = np.array([exchange for exchange, _ in names], str)
         self.rank = np.zeros(len(names), np.intp)
         self.rank[sorted(range(len(names)), key=lambda at: names[at][::-1])] = np.arange(len(names))
@@ -90,8 +92,9 @@ class SymbolTable:
     def _order(self, show: Show) -> NDArray[np.intp]:
         rows = self._quality.rows
         chosen = np.ones(len(rows), bool)
-        for word in show.search.lower().split():
-            chosen &= np.char.find(self._names.texts, word) >= 0
+        for literally, word in searched(show.search):
+            texts = self._names.symbols if literally else self._names.texts
+            chosen &= np.char.find(texts, word) >= 0
         if show.exchange:
             chosen &= self._names.exchanges == show.exchange
         if show.state == "ill":

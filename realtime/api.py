@@ -5,12 +5,11 @@ from typing import Any, Final
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
-from django.views.decorators.http import require_safe
 
 from markets.config import FilterConfig, MarketConfig, Opportunity
 from markets.selectors import load_config
 from realtime import wire
-from realtime.guard import Refused, plain, signed_in
+from realtime.guard import Refused, api, plain, symbol_of
 from realtime.hub import process_hub
 from realtime.pins import pinned_ids
 from realtime.points import no_points
@@ -20,8 +19,7 @@ PINNED: Final = {"id": "pinned", "name": "pinned"}
 """What stands for a filter where the user's pins are meant."""
 
 
-@require_safe
-@signed_in
+@api("filter")
 async def charts(request: HttpRequest) -> HttpResponse:
     """`GET /api/charts?filter=ID`: the filters there are, and the charts of one of them.
 
@@ -46,8 +44,7 @@ async def charts(request: HttpRequest) -> HttpResponse:
     )
 
 
-@require_safe
-@signed_in
+@api("symbol", "exchange1", "exchange2", "filter")
 async def rolling_window_data(request: HttpRequest) -> StreamingHttpResponse:
     """`GET /api/rolling_window_data`: the last 15 minutes, one chart object per line (NDJSON).
 
@@ -90,9 +87,10 @@ def _wanted(config: MarketConfig, request: HttpRequest) -> list[Opportunity]:
 
 
 def _narrowed(found: list[Opportunity], name: str, text: str) -> list[Opportunity]:
-    matching = [o for o in found if plain(getattr(o, name)) == plain(text)]
-    if matching:
-        return matching
+    named = {getattr(o, name) for o in found}
+    meant = symbol_of(named, text, name)
+    if meant is not None:
+        return [o for o in found if getattr(o, name) == meant]
     there = ", ".join(sorted({getattr(o, name) for o in found})) or "none: no enabled filter selects a chart"
     raise Refused(404, f"{name}: no chart has {text!r} here; there are: {there}")
 
@@ -100,7 +98,7 @@ def _narrowed(found: list[Opportunity], name: str, text: str) -> list[Opportunit
 def _refuse_turned(found: list[Opportunity], exchange1: str, exchange2: str) -> None:
     """Say so when a pair is asked for the other way round: its numbers would have the other sign."""
     pairs = {(o.exchange1, o.exchange2) for o in found}
-    one, two = exchange1.lower(), exchange2.lower()
+    one, two = plain(exchange1), plain(exchange2)
     if (one, two) not in pairs and (two, one) in pairs:
         turned = f"exchange1={two}&exchange2={one}"
         raise Refused(404, f"exchange1: this pair is kept the other way round: ask for {turned}")

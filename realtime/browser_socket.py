@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from markets.config import InvalidConfig
 from realtime import wire
 from realtime.pipe import EXTENSION, AsgiPipe, Pipe, ServerPipe
+from realtime.rights import credential_of_scope, process_rights
 from realtime.viewer import Closed
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class BrowserSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
     viewer: SocketViewer | None = None
     _asgi_pipe: AsgiPipe | None = None
     _closing: "asyncio.Task[None] | None" = None
+    _forget_rights: Callable[[], None] | None = None
     _second = 0.0
     _messages = 0
 
@@ -100,6 +102,7 @@ class BrowserSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         if user is None or not user.is_authenticated:
             await self.close(wire.CLOSE_NOT_SIGNED_IN, "not signed in: log in, or send a valid API token")
             return
+        self._forget_rights = process_rights().watch(credential_of_scope(self.scope), self._close_later)
         try:
             await self._open(user.pk)
         except Closed as closed:
@@ -169,6 +172,8 @@ class BrowserSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         await super().close(code, reason and wire.close_reason(reason))
 
     def _stop(self) -> None:
+        if self._forget_rights is not None:
+            self._forget_rights()
         if self._asgi_pipe is not None:
             self._asgi_pipe.stop()
         if self.viewer is not None:

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from markets.config import ListingConfig, MarketConfig, Opportunity
 from markets.events import Quote, StreamState
+from markets.fee_book import Fees
 from markets.selection import listed
 from realtime.bands import RollingBands
 from realtime.pairing import NEVER, Charts, Legs, Routes, pair
@@ -195,8 +196,8 @@ class _Chart:
         self.dirty = False
         return bool(self.pending) or self.reported != (self.state, self.reason)
 
-    def take(self) -> ChartDelta:
-        """Hand over what changed; the points move into the window."""
+    def take(self, quoted_us: tuple[int, int]) -> ChartDelta:
+        """Hand over what changed, and when the legs last quoted; the points move into the window."""
         points = no_points()
         if self.pending:
             points = np.concatenate(self.pending)  # a copy: whoever keeps it does not keep the whole run
@@ -204,7 +205,9 @@ class _Chart:
             self.window.extend(points)
         self.reported = (self.state, self.reason)
         o = self.opportunity
-        return ChartDelta(o.id, o.symbol, o.exchange1, o.exchange2, self.state, self.reason, points)
+        return ChartDelta(
+            o.id, o.symbol, o.exchange1, o.exchange2, self.state, self.reason, points, *quoted_us
+        )
 
 
 class SpreadEngine:
@@ -247,7 +250,7 @@ class SpreadEngine:
         names = self._set_legs(config)
         wanted = {o.id: o for o in config.opportunities}
         self._charts = {id: chart for id, chart in self._charts.items() if id in wanted}
-        fees = {e.key: e.taker_fee_bps / 10_000 for e in config.exchanges}
+        fees = Fees(config)
         for id, opportunity in wanted.items():
             sides = opportunity.exchange1, opportunity.exchange2
             legs = [self._legs[names[exchange, opportunity.symbol]] for exchange in sides]
@@ -288,12 +291,15 @@ class SpreadEngine:
         self._converted = [leg for leg in self._legs.values() if leg.needs]
         return names
 
-    def _set_chart(self, id: str, opportunity: Opportunity, legs: list[_Leg], fees: dict[str, float]) -> None:
+    def _set_chart(self, id: str, opportunity: Opportunity, legs: list[_Leg], fees: Fees) -> None:
         chart = self._charts.get(id)
         if chart is None:
             chart = self._charts[id] = _Chart(PointRing(self._window_points))
         chart.leg1, chart.leg2 = legs
-        chart.set_terms(opportunity, fees[opportunity.exchange1], fees[opportunity.exchange2])
+        one, two = (
+            fees.taker(key, opportunity.symbol) for key in (opportunity.exchange1, opportunity.exchange2)
+        )
+        chart.set_terms(opportunity, one, two)
 
     def _route(self) -> None:
         """Rebuild the index from an instrument to the charts its quotes touch."""
@@ -448,7 +454,18 @@ class SpreadEngine:
         """Charts with new points or another state since the last call, and only those."""
         self._pair()
         touched, self._dirty = self._dirty, []
-        return [chart.take() for chart in touched if chart.has_news()]
+        return [chart.take(self._quoted_us(chart)) for chart in touched if chart.has_news()]
+
+    def leg_news(self) -> list[ChartDelta]:
+        """Charts that make no points while a leg quotes: only this says which of the two is silent."""
+        self._pair()
+        found = [self._by_row[row] for row in self._rows.unheard(self._held)]
+        return [chart.take(self._quoted_us(chart)) for chart in found]
+
+    def _quoted_us(self, chart: _Chart) -> tuple[int, int]:
+        """When its legs last quoted, of all quotes that were paired; 0: not known."""
+        first, second = self._held.received[0][self._rows.legs[:, chart.index]].tolist()
+        return first, second
 
     def points(self, id: str) -> Points:
         """A chart's window with what is not collected yet, oldest first; KeyError for an unknown id."""

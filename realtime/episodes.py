@@ -9,6 +9,7 @@ from django.db.models.functions import ExtractHour
 from django.utils import timezone
 from msgspec import Struct
 
+from markets.names import searched
 from realtime.models import OpportunityEpisode
 
 CONSIDERED: Final = 100_000
@@ -33,8 +34,9 @@ PEAK_EDGES_BPS: Final = (0, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 50, 100, 200)
 class Asked(Struct, frozen=True):
     """Which opportunities somebody wants; what is None or empty does not matter.
 
-    `symbol` is a part of its name in any case. One of `exchanges`: the pairs it is part of; several: the
-    pairs among them. What is open has lasted until now. The period is of the start, its end excluded.
+    `symbol` is a part of its name in any case, in quotes exactly as written. One of `exchanges`: the pairs
+    it is part of; several: the pairs among them. What is open has lasted until now. The period is of the
+    start, its end excluded.
     """
 
     symbol: str = ""
@@ -71,7 +73,6 @@ class Distributions(Struct, frozen=True):
 def episodes(asked: Asked) -> QuerySet[OpportunityEpisode]:
     """Those that match, newest first."""
     wanted: dict[str, Any] = {
-        "symbol__icontains": asked.symbol,
         "exchange1": asked.exchange1,
         "exchange2": asked.exchange2,
         "filter_id": asked.filter_id,
@@ -82,6 +83,8 @@ def episodes(asked: Asked) -> QuerySet[OpportunityEpisode]:
     found = OpportunityEpisode.objects.filter(
         **{name: value for name, value in wanted.items() if value not in ("", None)}
     )
+    for literally, word in searched(asked.symbol):
+        found = found.filter(**{f"symbol__{'contains' if literally else 'icontains'}": word})
     if asked.exchanges:
         found = found.filter(_among(asked.exchanges))
     if asked.min_duration_ms:

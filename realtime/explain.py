@@ -10,6 +10,7 @@ import numpy as np
 from msgspec import Struct
 
 from markets.config import FilterConfig
+from markets.fee_book import Fees
 from markets.funds import funds
 from markets.reference import REFERENCE, is_dollar
 from realtime import freshness, gates, wording
@@ -54,6 +55,7 @@ class DirectionFacts(Struct, frozen=True):
     buy_on: str
     sell_on: str
     edge_bps: float | None
+    spread_pct: float | None  # bid where we sell over bid where we buy
     size: float | None
     verdict: str
     opportunity: bool
@@ -110,7 +112,7 @@ def explain(
         exchange1=one.exchange,
         exchange2=two.exchange,
         currency=gates.quote_of(pair.symbol),
-        spread_pct=_known((one.bid / two.bid - 1) * 100),
+        spread_pct=_spread_pct(one, two),
         legs=[
             _leg_facts(seen[leg.exchange], int(state[row]))
             for leg, state in ((one, table.state1), (two, table.state2))
@@ -134,9 +136,10 @@ def _directions(table: ScanTable, row: int, now_mono_ns: int) -> list[Direction]
     one, two = market[int(table.leg1[row])], market[int(table.leg2[row])]
     for leg in market.values():
         leg.market = Market(tuple(market.values()))
-    fees = {exchange.key: exchange.taker_fee_bps / 10_000 for exchange in table.config.exchanges}
+    fees = Fees(table.config)
+    taker = {leg.exchange: fees.taker(leg.exchange, leg.listing.symbol) for leg in (one, two)}
     return [
-        Direction(row, pair, buy, sell, fee_factor(fees[buy.exchange], fees[sell.exchange]))
+        Direction(row, pair, buy, sell, fee_factor(taker[buy.exchange], taker[sell.exchange]))
         for buy, sell in ((two, one), (one, two))
     ]
 
@@ -195,6 +198,10 @@ def _leg_facts(seen: LegSeen, state: int) -> LegFacts:
     )
 
 
+def _spread_pct(over: Leg, under: Leg) -> float | None:
+    return _known((over.bid / under.bid - 1) * 100)
+
+
 def _known(value: float) -> float | None:
     return float(value) if isfinite(value) else None
 
@@ -212,6 +219,7 @@ def _direction_facts(way: Direction, facts: Facts, seen: Seen) -> DirectionFacts
         buy_on=way.buy.exchange,
         sell_on=way.sell.exchange,
         edge_bps=_known(edge_bps),
+        spread_pct=_spread_pct(way.sell, way.buy),
         size=_known(size),
         verdict="fail" if blocked else "pass",
         opportunity=opportunity,

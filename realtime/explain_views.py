@@ -7,8 +7,6 @@ from typing import Any, Final
 import msgspec
 from channels.db import database_sync_to_async
 from django.contrib.auth.decorators import login_required
-from django.db.models import CharField, F, Func, QuerySet, Value
-from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -19,11 +17,12 @@ from django.views.decorators.http import require_safe
 from msgspec import Struct
 from redis.exceptions import RedisError
 
+from markets.config import FilterConfig
 from markets.models import Exchange, Symbol
 from realtime import recent, wording
 from realtime.explain import DirectionFacts, Explanation, LegFacts, explain
 from realtime.gates import GATES, Gate
-from realtime.guard import Refused, plain, signed_in
+from realtime.guard import Refused, api, exchange_of, symbol_of
 from realtime.hub import process_hub
 from realtime.obstacles import Obstacle, obstacles
 from realtime.scan_hub import process_scan_hub
@@ -83,13 +82,13 @@ class NotScanned(Struct, frozen=True):
     summary: str
 
 
-@require_safe
-@signed_in
+@api("id", "symbol", "exchange1", "exchange2")
 async def explain_api(request: HttpRequest) -> HttpResponse:
     """`GET /api/opportunities/explain?symbol=&exchange1=&exchange2=` or `?id=`."""
     asked = await database_sync_to_async(_asked)(request)
     found = await _found(asked)
-    answer = {"scanned": isinstance(found, Explanation), "time": _now().isoformat()}
+    answer: dict[str, Any] = {"scanned": isinstance(found, Explanation), "time": _now().isoformat()}
+    answer["charts"] = [{"id": row.id, "name": row.name} for row in await _drawing(found.id)]
     user: Any = await request.auser()
     if user.is_staff:
         answer["change"] = _gate_links(asked)
@@ -143,28 +142,17 @@ def _asked(request: HttpRequest) -> Asked:
 
 
 def _exchange(name: str, text: str) -> Exchange:
-    rows = list(Exchange.objects.order_by("key"))
-    for row in rows:
-        if plain(text) in (plain(row.key), plain(row.name)):
-            return row
-    there = ", ".join(row.key for row in rows)
-    raise Refused(404, f"{name}: there is no exchange {text!r}; there are: {there}")
+    rows = {row.key: row for row in Exchange.objects.order_by("key")}
+    return rows[exchange_of(((row.key, row.name) for row in rows.values()), text, name)]
 
 
 def _symbol(text: str) -> Symbol:
-    named: QuerySet[Symbol] = Symbol.objects.filter(name=text.upper())
-    row = named.first() or _spelled_alike(text).order_by("-enabled", "name").first()
-    if row is None:
+    name = symbol_of(Symbol.objects.values_list("name", flat=True), text)
+    if name is None:
         raise Refused(
             404, f"symbol: no exchange lists {text!r}; write it like BTC/USDT, as the admin lists it"
         )
-    return row
-
-
-def _spelled_alike(text: str) -> QuerySet[Symbol]:
-    """The symbols that `realtime.guard.plain` makes the same of."""
-    spelled = Func(Lower(F("name")), Value("/-_"), Value(""), function="TRANSLATE", output_field=CharField())
-    return Symbol.objects.alias(plain=spelled).filter(plain=plain(text))
+    return Symbol.objects.get(name=name)
 
 
 async def _found(asked: Asked) -> Explanation | NotScanned:
@@ -227,7 +215,6 @@ async def _tables(asked: Asked, found: Explanation) -> dict[str, Any]:
     one, two = sorted(found.directions, key=lambda way: way.buy_on != found.exchange1)  # columns stay put
     ways = [_way(way, names, found.currency) for way in (one, two)]
     return {
-        "spread": wording.percent(found.spread_pct),
         "opportunity": one.opportunity or two.opportunity,
         "legs": [_leg_row(leg, names, found.currency) for leg in found.legs],
         "ways": ways,
@@ -267,6 +254,7 @@ def _way(way: DirectionFacts, names: dict[str, str], currency: str) -> dict[str,
         "buy": names[way.buy_on],
         "sell": names[way.sell_on],
         "edge": wording.bps(way.edge_bps),
+        "spread": wording.percent(way.spread_pct),
         "gains": way.edge_bps is not None and way.edge_bps > 0,
         "size": "–" if way.size is None else f"{wording.amount(way.size)} {currency}",
         "opportunity": way.opportunity,
@@ -279,8 +267,14 @@ def _verdict(gate: Gate, way: dict[str, Any]) -> dict[str, Any]:
 
 async def _chart_link(chart_id: str) -> str:
     """Where the pair's chart is; empty when no enabled filter draws it."""
-    config = await process_hub().selection.current()
-    drawn = next((o for o in config.opportunities if o.id == chart_id and o.filters), None)
-    if drawn is None:
+    drawing = await _drawing(chart_id)
+    if not drawing:
         return ""
-    return f"{reverse('dashboard')}?{urlencode({'filter': str(drawn.filters[0]), 'chart': chart_id})}"
+    return f"{reverse('dashboard')}?{urlencode({'filter': str(drawing[0].id), 'chart': chart_id})}"
+
+
+async def _drawing(chart_id: str) -> list[FilterConfig]:
+    """The enabled filters that give the pair a chart."""
+    config = await process_hub().selection.current()
+    drawn = {id for o in config.opportunities if o.id == chart_id for id in o.filters}
+    return [row for row in config.filters if row.id in drawn]

@@ -18,7 +18,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from markets.config import ExchangeConfig, FilterConfig, GateTerms, ListingConfig, MarketConfig
+from markets.config import FilterConfig, GateTerms, ListingConfig, MarketConfig
+from markets.fee_book import Fees
 from markets.reference import REFERENCE, is_dollar
 from markets.selection import ScanPair
 from realtime import freshness, wallets, wording
@@ -101,7 +102,7 @@ class Facts:
 
     def __init__(self, config: MarketConfig) -> None:
         self.terms = config.gates
-        self._exchanges: Mapping[str, ExchangeConfig] = {each.key: each for each in config.exchanges}
+        self._fees = Fees(config)
         self._wallets = config.wallets
         self._of_listing: dict[tuple[str, str], int] = {}
         self._same: dict[int, int] = {}
@@ -117,7 +118,7 @@ class Facts:
         bits = self._of_listing.get(key)
         if bits is None:
             bits = bit("status", "pass" if listing.active else "fail")
-            bits |= bit("fees", "pass" if self._exchanges[listing.exchange].fees_known else "fail")
+            bits |= bit("fees", "pass" if self._fees.of(listing.exchange, listing.symbol).known else "fail")
             if is_dollar(quote_of(listing.counts_as)):  # otherwise it changes with what that is worth
                 bits |= volume_bits(listing.volume, 1.0, self.terms.min_volume)
             self._of_listing[key] = bits
@@ -135,13 +136,13 @@ class Facts:
 
     def fees(self, *legs: ListingConfig) -> Gate:
         """Whether the taker fees of both accounts are known for today."""
-        rows = [self._exchanges[leg.exchange] for leg in legs]
-        missing = [row for row in rows if not row.fees_known]
-        value = ", ".join(f"{row.key} {wording.share(row.taker_fee_bps)} bps" for row in rows)
-        words = "; ".join(f"{row.key}: {row.fee_source}, so its fee is a guess" for row in missing)
+        rows = [(leg.exchange, self._fees.of(leg.exchange, leg.symbol)) for leg in legs]
+        missing = [(key, fee) for key, fee in rows if not fee.known]
+        value = ", ".join(f"{key} {wording.share(fee.taker_bps)} bps" for key, fee in rows)
+        words = "; ".join(f"{key}: {fee.source}, so its fee is a guess" for key, fee in missing)
         words = words or "taker fees: " + "; ".join(
-            f"{row.key} {wording.share(row.taker_fee_bps)} bps{f', {row.fee_source}' * bool(row.fee_source)}"
-            for row in rows
+            f"{key} {wording.share(fee.taker_bps)} bps{f', {fee.source}' * bool(fee.source)}"
+            for key, fee in rows
         )
         return Gate("fees", value, "known for today", "fail" if missing else "pass", words)
 
@@ -185,8 +186,9 @@ class Facts:
             for leg, rate in rates.items()
         )
         costs = ", ".join(
-            f"{wording.share(self._exchanges[leg.exchange].taker_fee_bps)} bps of taker fee on {leg.exchange}"
+            f"{wording.share(fee.taker_bps)} bps of taker fee on {leg.exchange}"
             for leg in rates
+            if (fee := self._fees.of(leg.exchange, leg.symbol))
         )
         words = f"converted: {value}; the edge is before what converting costs: {costs}, and half a spread"
         return Gate("rate", value, threshold, verdict, f"{words}; {threshold}")

@@ -1,18 +1,25 @@
 """What the JSON APIs share: who may ask, how they refuse, and how names may be spelled."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from difflib import get_close_matches
 from functools import wraps
+from http import HTTPStatus
 from typing import Any, Final
+from unicodedata import category
 
-from django.db import DatabaseError
-from django.http import HttpRequest, JsonResponse
+from django.db import DatabaseError, DataError
+from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from redis.exceptions import RedisError
 
 from markets.config import InvalidConfig
+from markets.names import AmbiguousName, loose, resolve
+from realtime.rights import Credential, credential_of_request, process_rights
+from realtime.viewer import Closed
 
 View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]
-_NOT_SPELLED: Final = str.maketrans("", "", "/-_")
+ABORT: Final = "realtime.abort"
+"""The name in an ASGI scope's `extensions` under which a server offers to cut a request's connection."""
 
 
 class Refused(Exception):
@@ -29,33 +36,123 @@ class Refused(Exception):
         return JsonResponse({"error": str(self)}, status=self.status, headers=after)
 
 
-def signed_in(view: View) -> View:
-    """Only for signed-in users and tokens; refusals and failing servers become JSON errors."""
+def api(*parameters: str, methods: tuple[str, ...] = ("GET",)) -> Callable[[View], View]:
+    """A JSON view for signed-in users and tokens that takes these query parameters and no others.
 
-    @wraps(view)
-    async def guarded(request: HttpRequest) -> HttpResponseBase:
-        try:
-            user = await request.auser()
-            if not user.is_authenticated:
-                raise Refused(
-                    401, "sign in, or send `Authorization: Bearer TOKEN` (manage.py api_token USER)"
-                )
-            response = await view(request)
-        except Refused as refused:
-            response = refused.response()
-        except InvalidConfig as problem:
-            response = JsonResponse(
-                {"error": f"the saved configuration is not usable: {problem}"}, status=503
-            )
-        except (DatabaseError, RedisError, OSError, TimeoutError) as problem:
-            text = f"{type(problem).__name__}: a server is not reachable; see /api/health"
-            response = JsonResponse({"error": text}, status=503)
-        response["Cache-Control"] = "no-store"
+    Every refusal is a JSON error in words: a method that is not allowed (405), nobody signed in (401), a
+    parameter that is unknown, or given twice (400), and servers that do not answer (503).
+    """
+    allowed = (*methods, "HEAD") if "GET" in methods else methods
+
+    def guard(view: View) -> View:
+        @wraps(view)
+        async def guarded(request: HttpRequest) -> HttpResponseBase:
+            response = await _answer(view, request, allowed, parameters)
+            response["Cache-Control"] = "no-store"
+            return response
+
+        return guarded
+
+    return guard
+
+
+async def _answer(
+    view: View, request: HttpRequest, allowed: tuple[str, ...], parameters: tuple[str, ...]
+) -> HttpResponseBase:
+    try:
+        if request.method not in allowed:
+            raise Refused(405, f"{request.method} is not possible here; this takes {', '.join(allowed)}")
+        user = await request.auser()
+        if not user.is_authenticated:
+            raise Refused(401, "sign in, or send `Authorization: Bearer TOKEN` (manage.py api_token USER)")
+        _check_parameters(request, parameters)
+        response = await view(request)
+        if isinstance(response, StreamingHttpResponse) and response.is_async:
+            await _guard(request, response)
         return response
+    except Refused as refused:
+        response = refused.response()
+        if refused.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            response["Allow"] = ", ".join(allowed)
+        return response
+    except InvalidConfig as problem:
+        return JsonResponse({"error": f"the saved configuration is not usable: {problem}"}, status=503)
+    except DataError:
+        return JsonResponse(
+            {"error": "a value that cannot be stored: too long, too large, or NUL"}, status=400
+        )
+    except (DatabaseError, RedisError, OSError, TimeoutError) as problem:
+        text = f"{type(problem).__name__}: a server is not reachable; see /api/health"
+        return JsonResponse({"error": text}, status=503)
 
-    return guarded
+
+def _check_parameters(request: HttpRequest, known: tuple[str, ...]) -> None:
+    """Raise Refused for a parameter that would be passed over: unknown, or given more than once."""
+    for name, values in request.GET.lists():
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            takes = f"this takes {', '.join(known)}" if known else "this takes none"
+            raise Refused(400, f"{name}: there is no such parameter; {meant}{takes}")
+        if any(category(character) == "Cc" for character in values[0]):
+            raise Refused(400, f"{name}: control characters have no place in it")
+        if len(values) > 1:
+            raise Refused(400, f"{name}: it is given {len(values)} times; give it once")
 
 
-def plain(name: str) -> str:
-    """`BTC/USDT`, `btc-usdt` and `BTCUSDT` are one symbol, `Binance` and `binance` one exchange."""
-    return name.translate(_NOT_SPELLED).lower()
+plain = loose
+
+
+def symbol_of(names: Iterable[str], text: str, parameter: str = "symbol") -> str | None:
+    """The one of `names` a request means (markets.names), None when there is none so called.
+
+    Raises Refused when it may be several: none is chosen.
+    """
+    try:
+        return resolve(text, names)
+    except AmbiguousName as problem:
+        raise Refused(400, f"{parameter}: {problem}") from None
+
+
+def exchange_of(exchanges: Iterable[tuple[str, str]], text: str, parameter: str) -> str:
+    """The key of the exchange a request means in any spelling, of `exchanges` as key and name.
+
+    Raises Refused with those there are.
+    """
+    there = list(exchanges)
+    for key, name in there:
+        if plain(text) in (plain(key), plain(name)):
+            return key
+    known = ", ".join(key for key, _name in there) or "none; run `manage.py seed`"
+    raise Refused(404, f"{parameter}: there is no exchange {text!r}; there are: {known}")
+
+
+class RightsEnded(Exception):
+    """A long answer breaks off: who asked for it may not have the rest; the words say why."""
+
+
+async def _guard(request: HttpRequest, response: StreamingHttpResponse) -> None:
+    """Let an answer flow for as long as the one who asked may have it."""
+    pieces: AsyncIterator[bytes] = response.streaming_content  # type: ignore[assignment]
+    abort = getattr(request, "scope", {}).get("extensions", {}).get(ABORT)
+    response.streaming_content = _while_allowed(pieces, await credential_of_request(request), abort)
+
+
+async def _while_allowed(
+    pieces: AsyncIterator[bytes], credential: Credential, abort: Callable[[], None] | None
+) -> AsyncIterator[bytes]:
+    ended: list[Closed] = []
+
+    def end(closed: Closed) -> None:
+        ended.append(closed)
+        if abort is not None:
+            abort()  # a client that does not read would hold it for longer
+
+    forget = process_rights().watch(credential, end)
+    try:
+        async for piece in pieces:
+            if ended:
+                raise RightsEnded(ended[0].reason)
+            yield piece
+    finally:
+        forget()

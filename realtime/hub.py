@@ -56,6 +56,8 @@ class KnownChart(msgspec.Struct):
     reason: str
     backlog: Backlog | None = None
     newest_us: float = 0.0
+    quoted1_us: int = 0
+    quoted2_us: int = 0
 
 
 class Audience:
@@ -185,6 +187,8 @@ class Hub:
         if known is None:
             known = self._charts[delta.id] = KnownChart(batch.shard, delta.state, delta.reason)
         known.shard, known.state, known.reason = batch.shard, delta.state, delta.reason
+        known.quoted1_us = max(known.quoted1_us, delta.quoted1_us)
+        known.quoted2_us = max(known.quoted2_us, delta.quoted2_us)
         if known.backlog is None:
             # A new process's first flush has none before it: what is older is in the store.
             known.backlog = Backlog(batch.previous_ts_us or batch.flush_ts_us - 1)
@@ -287,7 +291,9 @@ class Hub:
         symbol, exchange1, exchange2 = chart_id.split("|")
         state, reason = self._state(chart_id)
         rows = no_points() if points is None else points
-        return wire.ChartMessage(chart_id, symbol, exchange1, exchange2, state, reason, rows)
+        known = self._charts.get(chart_id)
+        quoted = (known.quoted1_us, known.quoted2_us) if known else (0, 0)
+        return wire.ChartMessage(chart_id, symbol, exchange1, exchange2, state, reason, rows, *quoted)
 
     async def stored(self, chart_ids: Sequence[str]) -> recent.Snapshot:
         """Read the recent-points store, once batches are being heard, so that none falls between."""
@@ -319,7 +325,9 @@ class Hub:
         self._move_watermark()
         for chart_id, stored in snapshot.charts.items():
             tail = stored.tail
-            self._charts.setdefault(chart_id, KnownChart(tail.shard, tail.state, tail.reason))
+            known = KnownChart(tail.shard, tail.state, tail.reason)
+            known.quoted1_us, known.quoted2_us = tail.quoted1_us, tail.quoted2_us
+            self._charts.setdefault(chart_id, known)
 
     def _state(self, chart_id: str) -> tuple[ChartState, str]:
         known = self._charts.get(chart_id)

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from markets.config import FilterConfig, GateTerms, MarketConfig
 from markets.events import Episode, EpisodePhase, LegPrice, Moment, OpportunityEvent
+from markets.fee_book import Fees
 from realtime.directions import Direction
 from realtime.gates import most_unproven_bps, quote_of
 from realtime.legs import Leg
@@ -393,11 +394,12 @@ def _episode(run: _Run, phase: EpisodePhase, now_mono_ns: int) -> Episode:
 
 
 def opportunity_events(
-    episodes: Iterable[Episode], taker_fees: Mapping[str, float]
+    episodes: Iterable[Episode], taker_fees: Fees | Mapping[str, float]
 ) -> list[OpportunityEvent]:
     """What the lake keeps of episodes: both directions at the opening and at the close.
 
-    `taker_fees` are per exchange, as fractions. Where a leg was gone at the close nothing is known: NaN.
+    `taker_fees` are a configuration's, or fractions per exchange.
+    Where a leg was gone at the close nothing is known: NaN.
     """
     events = []
     for each in episodes:
@@ -413,22 +415,28 @@ def _event(
     event: Literal["open", "close"],
     ts_us: int,
     moment: Moment | None,
-    taker_fees: Mapping[str, float],
+    taker_fees: Fees | Mapping[str, float],
 ) -> OpportunityEvent:
     values = (nan,) * 5
     if moment is not None:
         legs = {leg.exchange: leg for leg in (moment.buy, moment.sell)}
-        values = _values(legs[episode.exchange1], legs[episode.exchange2], taker_fees)
+        one, two = legs[episode.exchange1], legs[episode.exchange2]
+        fee1, fee2 = (
+            taker_fees.taker(leg.exchange, episode.symbol)
+            if isinstance(taker_fees, Fees)
+            else taker_fees[leg.exchange]
+            for leg in (one, two)
+        )
+        values = _values(one, two, fee1, fee2)
     return OpportunityEvent(
         episode.symbol, episode.exchange1, episode.exchange2, episode.filter_id, event, ts_us, *values
     )
 
 
 def _values(
-    one: LegPrice, two: LegPrice, taker_fees: Mapping[str, float]
+    one: LegPrice, two: LegPrice, fee1: float, fee2: float
 ) -> tuple[float, float, float, float, float]:
     """Spread, both edges and both sizes, as a chart's points have them."""
-    fee1, fee2 = taker_fees[one.exchange], taker_fees[two.exchange]
     return (
         (one.bid / two.bid - 1) * 100,
         one.bid / two.ask * ((1 - fee1) / (1 + fee2) * 10_000) - 10_000,

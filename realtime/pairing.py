@@ -47,6 +47,7 @@ class Charts:
         self.legs: Ints = np.zeros((2, count), np.int64)
         self.tolerance_ns: Ints = np.full(count, NEVER)
         self.factors: Floats = np.ones((2, count))  # of edge12 and edge21
+        self.told_us: Ints = np.zeros((2, count), np.int64)  # of each leg's last quote, as it was last told
         self.last_us: Ints = np.zeros(count, np.int64)  # the newest row's time
         # While live: of the two quotes paired last, the one to expire first.
         self.older_us: Ints = np.zeros(count, np.int64)
@@ -68,6 +69,13 @@ class Charts:
         us, ns = held.received[:, self.legs[:, chart]]
         older = int(ns[1] < ns[0])
         self.older_us[chart], self.older_ns[chart] = us[older], ns[older]
+
+    def unheard(self, held: Legs) -> list[int]:
+        """Charts without a line whose legs quoted since that was last told; it counts as told now."""
+        quoted_us = held.received[0][self.legs]
+        news = (self.older_ns == NEVER) & (quoted_us != self.told_us).any(axis=0)
+        self.told_us[:, news] = quoted_us[:, news]
+        return np.flatnonzero(news).tolist()
 
     def over(self, now_ns: int) -> list[int]:
         """Live charts whose older quote has passed the tolerance."""

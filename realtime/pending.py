@@ -1,7 +1,7 @@
 """Deltas that wait to go out: merged per chart, never a queue."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
@@ -33,6 +33,10 @@ class Pending:
 
     def __len__(self) -> int:
         return len(self._charts)
+
+    def __iter__(self) -> Iterator[str]:
+        """The charts that have something waiting."""
+        return iter(self._charts)
 
     def add(self, delta: ChartDelta) -> None:
         """Merge one delta behind what already waits for its chart."""
@@ -97,5 +101,6 @@ class Pending:
 def with_points(delta: ChartDelta, points: Points) -> ChartDelta:
     """The same chart and state with other points."""
     return ChartDelta(
-        delta.id, delta.symbol, delta.exchange1, delta.exchange2, delta.state, delta.reason, points
-    )
+        delta.id, delta.symbol, delta.exchange1, delta.exchange2, delta.state, delta.reason, points,
+        delta.quoted1_us, delta.quoted2_us,
+    )  # fmt: skip

@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from markets.models import ExchangePair, PinnedChart, Symbol
-from realtime.guard import Refused
+from realtime.guard import Refused, symbol_of
 
 MAX_PINS: Final = 50
 _PLACES: Final = ("symbol__name", "pair__exchange1__key", "pair__exchange2__key")
@@ -33,17 +33,17 @@ def pin(user: User, chart_id: str) -> None:
 
 def unpin(user: User, chart_id: str) -> None:
     """Forget a pin; one that is not there is no error. Raises Refused."""
-    symbol, exchange1, exchange2 = _parts(chart_id)
-    found = PinnedChart.objects.filter(
-        user=user, **dict(zip(_PLACES, (symbol, exchange1, exchange2), strict=True))
-    )
-    for row in found:
+    parts = _parts(chart_id)
+    mine = PinnedChart.objects.filter(user=user)
+    symbol = symbol_of(mine.values_list("symbol__name", flat=True), parts[0], "id")
+    for row in mine.filter(**dict(zip(_PLACES, (symbol, *parts[1:]), strict=True))):
         row.delete()
 
 
 def _named(chart_id: str) -> tuple[Symbol, ExchangePair]:
     name, exchange1, exchange2 = _parts(chart_id)
-    symbol = Symbol.objects.filter(name=name).first()
+    meant = symbol_of(Symbol.objects.values_list("name", flat=True), name, "id")
+    symbol = Symbol.objects.filter(name=meant).first()
     if symbol is None:
         raise Refused(404, f"id: there is no symbol {name!r}")
     pair = ExchangePair.objects.filter(
@@ -58,4 +58,4 @@ def _parts(chart_id: str) -> tuple[str, str, str]:
     parts = chart_id.split("|")
     if len(parts) != 3:
         raise Refused(400, "id: takes a chart's id, BTC/USDT|binance|bybit")
-    return parts[0], parts[1], parts[2]
+    return parts[0], parts[1].lower(), parts[2].lower()

@@ -7,8 +7,9 @@
 | `rt:flushed` | hash shard -> µs of its newest flush |
 
 A row is a chart point plus one column: the flush that published it, so that a client that names
-the flush it has seen gets exactly the rest. A second keeps its first, lowest, highest and last
-point (and up to 4 gaps), so a chart takes at most 900 × 8 rows × 88 B, in practice half of it.
+the flush it has seen gets exactly the rest. A second keeps its first and last point, the lowest and
+highest of spread and both edges (and up to 4 gaps), so a chart takes at most 900 × 12 rows × 88 B, in
+practice half of it.
 Everything expires 15 minutes after the last write.
 """
 
@@ -43,6 +44,8 @@ class Tail(Struct, array_like=True):
     reason: str
     shard: str
     rows: bytes
+    quoted1_us: int = 0
+    quoted2_us: int = 0
 
 
 class Stored(Struct, eq=False):
@@ -148,6 +151,8 @@ class RecentWriter:
             delta.reason,
             self._shard,
             b"" if rows is None else rows.tobytes(),
+            delta.quoted1_us,
+            delta.quoted2_us,
         )
 
 

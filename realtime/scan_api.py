@@ -14,12 +14,11 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.views.decorators.http import require_http_methods, require_safe
 from msgspec import Struct
 
 from realtime import pins
 from realtime.gates import quote_of
-from realtime.guard import Refused, signed_in
+from realtime.guard import Refused, api
 from realtime.models import SavedView
 from realtime.scan_hub import process_scan_hub
 from realtime.scan_messages import CELLS, Row, make_page
@@ -42,8 +41,7 @@ T = TypeVar("T")
 # --- rows as CSV ---------------------------------------------------------------------------------
 
 
-@require_safe
-@signed_in
+@api(*Query.__struct_fields__)
 async def scanner_csv(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/scanner.csv?sort=&descending=&search=…`: the rows of a view, as of now, in its order.
 
@@ -119,8 +117,7 @@ class PinRequest(Struct, forbid_unknown_fields=True):
     id: str
 
 
-@require_http_methods(["GET", "POST", "DELETE"])
-@signed_in
+@api("id", methods=("GET", "POST", "DELETE"))
 async def pinned(request: HttpRequest) -> HttpResponse:
     """`GET`, `POST {"id": …}` and `DELETE ?id=` of `/api/pins`: answered with all pins of the user."""
     user: Any = await request.auser()
@@ -142,8 +139,7 @@ class ViewRequest(Struct, forbid_unknown_fields=True):
     was: str = ""
 
 
-@require_http_methods(["GET", "POST", "DELETE"])
-@signed_in
+@api("name", methods=("GET", "POST", "DELETE"))
 async def saved_views(request: HttpRequest) -> HttpResponse:
     """`GET`, `POST {"name", "query", "was"}` and `DELETE ?name=` of `/api/scanner/views`: what is kept."""
     user: Any = await request.auser()

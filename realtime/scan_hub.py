@@ -9,7 +9,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -34,9 +34,11 @@ from realtime.wire import CLOSE_TOO_MANY
 log = logging.getLogger(__name__)
 
 TICK_S: Final = 0.25
-SORT_EVERY: Final = 4  # ticks
+SORT_EVERY_S: Final = 1.0
 READ_EVERY_S: Final = 10.0
 COUNT_EVERY_S: Final = 10.0
+COUNT_PATIENCE_S: Final = 1.0
+"""How long the first page waits for the opportunities of the last hour, which are unknown until then."""
 LISTEN_S: Final = 1.0  # shorter than the connection's own patience, which is for answers
 RETRY_S: Final = 1.0
 LINGER_S: Final = 10
@@ -69,12 +71,13 @@ class ScanHub:
         self._stale: set[str] = set()
         self._viewers: set[ScanViewer] = set()
         self._users = 0
-        self._counts: dict[str, int] = {}
+        self._counts: dict[str, int] | None = None
+        self._counted = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self._known = asyncio.Event()
         self._ready = asyncio.Event()
         self._wall_us = time.time_ns() // 1000 - time.monotonic_ns() // 1000
-        self._now_s = time.monotonic()
+        self._now_s = 0.0  # whole µs, so that `now_us` less it is always the same
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -121,6 +124,7 @@ class ScanHub:
             self._running = None
             self._ready.clear()
             self._known.clear()
+            self._counted.clear()
             self._forget()
             await _stop(parts)
             await redis.aclose()
@@ -139,6 +143,7 @@ class ScanHub:
 
     def _forget(self) -> None:
         self.table = ScanTable(NOTHING)
+        self._counts = None
         self._views.clear()
         self._pages.clear()
         self._shards.clear()
@@ -162,8 +167,6 @@ class ScanHub:
                 log.error("a frame this version cannot read (a collector of another version?): %s", problem)
             return
         shard = self._shards.get(frame.shard)
-        if shard is not None:
-            shard.scan.heard_s = time.monotonic()
         if shard is None or not shard.scan.apply(frame, time.monotonic()):
             self._stale.add(frame.shard)
 
@@ -180,36 +183,52 @@ class ScanHub:
                 self._know(await read_scan(redis, stale))
             await asyncio.sleep(TICK_S)
 
-    def _know(self, scans: dict[str, ShardScan], anew: bool = False) -> None:
-        """Follow these shards from here; `anew`: the table is another one."""
+    def _know(self, scans: dict[str, ShardScan]) -> None:
+        """Take over from states what no frame has said better."""
         for name, scan in scans.items():
-            old = self._shards.get(name)
-            # A state says nothing about how lately its writer lived: frames do.
-            age_s = max(0, time.time_ns() // 1000 - scan.ts_us) / 1e6
-            scan.heard_s = old.scan.heard_s if old else time.monotonic() - age_s
-            same = not anew and old is not None and old.scan.layout == scan.layout
-            match = old.match if old and same else self.table.match(scan)
-            self._shards[name] = _Shard(scan, match)
-            self.table.take_evidence(scan, match)
+            shard = self._shards.get(name)
+            if shard is None or shard.scan.layout != scan.layout:
+                shard = self._follow(name, scan, shard)
+            else:
+                shard.scan.merge(scan)
+            self.table.take_evidence(shard.scan, shard.match)
         self._known.set()
+
+    def _follow(self, name: str, scan: ShardScan, old: _Shard | None) -> _Shard:
+        """Follow a shard by this state's layout, unless that is an earlier one than what is heard now.
+
+        Layouts rise. One that does not is a collector's whose clock was set back while Redis was emptied:
+        it is followed as soon as the one before it says nothing any more.
+        """
+        now_s = time.monotonic()
+        if old is not None and scan.layout < old.scan.layout and not old.silent(now_s):
+            return old
+        # A state says nothing about how lately its writer lived: frames do.
+        scan.heard_s = now_s - max(0, time.time_ns() // 1000 - scan.ts_us) / 1e6
+        if old is not None:
+            scan.heard_s = max(scan.heard_s, old.scan.heard_s)
+            scan.succeed(old.scan)
+        shard = self._shards[name] = _Shard(scan, self.table.match(scan))
+        return shard
 
     def _drop_gone(self) -> None:
         now_s = time.monotonic()
-        self._shards = {
-            name: shard for name, shard in self._shards.items() if now_s - shard.scan.heard_s < GONE_AFTER_S
-        }
+        for name, shard in list(self._shards.items()):
+            if now_s - shard.scan.heard_s >= GONE_AFTER_S:
+                self.table.lose(shard.match)
+                del self._shards[name]
 
     # --- the table -------------------------------------------------------------------------------
 
     async def _tick(self) -> None:
-        turn = 0
         await self._known.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(COUNT_PATIENCE_S):
+                await self._counted.wait()
         while True:
             await self._follow_configuration()
             self._refresh()
-            if turn % SORT_EVERY == 0:
-                await self._sort()
-            turn += 1
+            await self._sort()
             self._ready.set()
             for viewer in list(self._viewers):
                 viewer.refreshed()
@@ -223,11 +242,14 @@ class ScanHub:
         table.count_hour(self._counts)
         self.table = table
         self._views.clear()
-        self._know({name: shard.scan for name, shard in self._shards.items()}, anew=True)
+        for shard in self._shards.values():
+            shard.match = table.match(shard.scan)
+            table.take_evidence(shard.scan, shard.match)
 
     def _refresh(self) -> None:
-        self._now_s = now_s = time.monotonic()
-        # A shard that lives goes over one that does not: the split may have changed.
+        self._now_s = now_s = time.monotonic_ns() // 1000 / 1e6
+        self.table.now_s = now_s
+        # The split may have changed: a shard that lives goes over one that does not.
         for shard in sorted(self._shards.values(), key=lambda each: each.scan.heard_s):
             self.table.take(shard.scan, shard.match, now_s, shard.silent(now_s))
         self.table.refresh()
@@ -238,14 +260,20 @@ class ScanHub:
         wanted = {viewer.shows.query for viewer in self._viewers if viewer.shows}
         self._views = {query: view for query, view in self._views.items() if query in wanted}
         for view in list(self._views.values()):
-            view.sort()
-            await asyncio.sleep(0)
+            if self._now_s - view.sorted_s >= SORT_EVERY_S:
+                view.sort()
+                await asyncio.sleep(0)
 
     async def _count(self) -> None:
         while True:
             since = datetime.now(UTC) - timedelta(hours=1)
-            self._counts = await database_sync_to_async(counts_per_pair)(since)
-            self.table.count_hour(self._counts)
+            counts = None
+            try:
+                counts = await database_sync_to_async(counts_per_pair)(since)
+                self._counted.set()
+            finally:  # what cannot be counted now is not what it was before
+                self._counts = counts
+                self.table.count_hour(counts)
             await asyncio.sleep(COUNT_EVERY_S)
 
     # --- viewers (realtime.scan_viewer.Pages) ----------------------------------------------------
@@ -280,7 +308,7 @@ class ScanHub:
 
     def now_us(self) -> int:
         """The time of the newest refresh, by a clock that does not jump while the process lives."""
-        return self._wall_us + int(self._now_s * 1e6)
+        return self._wall_us + round(self._now_s * 1e6)
 
     def collectors(self) -> int:
         """How many collector shards are heard."""

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Struct, structs
 
-from realtime.scan_table import STATES, Floats, Query, View
+from realtime.scan_table import STATES, Floats, Query, View, as_amount, as_edge, as_percent, as_volume
 from realtime.wire import Ack, close_reason
 
 MAX_ROWS: Final = 200
@@ -120,43 +120,43 @@ def message(kind: str, seq: int, time_us: int, fields: bytes) -> bytes:
 def make_page(view: View, place: slice, collectors: int, now_us: int) -> Page:
     """The rows at a place of a view's order; values rounded as they are shown."""
     table, rows = view.table, view.order[place]
+    start_us = round(now_us - table.now_s * 1e6)
+
+    def column(name: str) -> Any:
+        return view.column(name, place)
+
     columns: Sequence[list[Any]] = (
         [table.pairs[row].symbol for row in rows],
         [table.pairs[row].pair.exchange1 for row in rows],
         [table.pairs[row].pair.exchange2 for row in rows],
-        _rounded(table.volume1[rows], 0),
-        _rounded(table.volume2[rows], 0),
-        np.where(table.sell_first[rows], 1, 2).tolist(),
-        _rounded(table.edge[rows], 1),
-        _amounts(table.size[rows]),
-        _rounded(table.spread[rows], 3),
-        _stamps(now_us, table.age1[rows]),
-        _stamps(now_us, table.age2[rows]),
-        [STATES[state] for state in table.state1[rows]],
-        [STATES[state] for state in table.state2[rows]],
-        table.hour[rows].tolist(),
-        table.passed[rows].tolist(),
-        table.failed[rows].tolist(),
-        table.unknown[rows].tolist(),
-        table.blocked[rows].tolist(),
+        _known(as_volume(column("volume1"))),
+        _known(as_volume(column("volume2"))),
+        np.where(column("sell_first"), 1, 2).tolist(),
+        _known(as_edge(column("edge"))),
+        _known(as_amount(column("size"))),
+        _known(as_percent(column("spread"))),
+        _stamps(start_us, column("born1")),
+        _stamps(start_us, column("born2")),
+        [STATES[state] for state in column("state1")],
+        [STATES[state] for state in column("state2")],
+        _counts(column("hour")),
+        column("passed").tolist(),
+        column("failed").tolist(),
+        column("unknown").tolist(),
+        column("blocked").tolist(),
     )
     head = Head(len(table), len(view.order), collectors)
     return Page(head, [table.ids[row] for row in rows], list(zip(*columns, strict=True)))
 
 
-def _rounded(values: Floats, digits: int) -> list[float | None]:
-    return [None if isnan(value) else value for value in values.round(digits).tolist()]
+def _known(values: Floats) -> list[float | None]:
+    return [None if isnan(value) else value for value in values.tolist()]
 
 
-def _amounts(values: Floats) -> list[float | None]:
-    """Cents only where they matter, and of less than one the digits, as the page shows them."""
-    rounded = _rounded(np.where(values < 100, values.round(2), values.round()), 2)
-    return [
-        float(f"{value:.3g}") if value < 1 else known
-        for value, known in zip(values.tolist(), rounded, strict=True)
-    ]
+def _counts(values: Floats) -> list[int | None]:
+    return [None if isnan(value) else int(value) for value in values.tolist()]
 
 
-def _stamps(now_us: int, ages_ms: Floats) -> list[int | None]:
-    """When the quotes came, milliseconds since the epoch by this process's clock."""
-    return [None if isnan(age) else round(now_us / 1000 - age) for age in ages_ms.tolist()]
+def _stamps(start_us: int, born_s: Floats) -> list[int | None]:
+    """When the quotes came, ms since the epoch by this process's clock, which began at `start_us`."""
+    return [None if isnan(born) else round(start_us / 1000 + born * 1e3) for born in born_s.tolist()]

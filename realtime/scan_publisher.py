@@ -43,18 +43,19 @@ class ScanPublisher:
         self._columns = LegColumns(())
         self._directory: Directory | None = None
         self._seq = 0
+        self._knows_earlier = False
         self._sent_s = self._state_s = self._evidence_s = self._rates_s = _NEVER
         self._outage = Outage(log)
 
     def configure(self, revision: int) -> None:
         """Take over what the scanner was configured to compare; everything is written anew."""
         scanner = self._scanner
-        layout = time.time_ns() // 1000
+        layout = max(time.time_ns() // 1000, self._seq + 1)  # rises, whatever the wall clock does
         self._columns = LegColumns(scanner.legs)
         names = [LegName(leg.exchange, leg.listing.symbol, leg.listing.counts_as) for leg in scanner.legs]
         pairs = np.fromiter(scanner.pair_legs(), np.dtype(("<i4", 2)), len(scanner.pairs))
         self._directory = Directory(self._shard, layout, revision, names, pairs.tobytes())
-        self._seq = max(self._seq, layout)  # rises across restarts, too
+        self._seq = layout
         self._state_s = self._evidence_s = _NEVER
 
     async def flush(self) -> None:
@@ -64,6 +65,7 @@ class ScanPublisher:
         try:
             async with asyncio.timeout(recent.REDIS_TIMEOUT_S):
                 await self._exchange_rates()
+                await self._go_on_from_earlier()
                 await self._write(self._directory)
         except (RedisError, OSError, TimeoutError) as problem:
             self._state_s = self._evidence_s = _NEVER
@@ -75,6 +77,16 @@ class ScanPublisher:
     async def aclose(self) -> None:
         """Release the connection."""
         await self._redis.aclose()
+
+    async def _go_on_from_earlier(self) -> None:
+        """What this process writes is newer than an earlier one's, even if the clock was set back since."""
+        if self._knows_earlier or self._directory is None:
+            return
+        seq = await scan_wire.read_seq(self._redis, self._shard)
+        self._knows_earlier = True
+        if seq >= self._directory.layout:
+            self._seq = seq
+            self.configure(self._directory.revision)
 
     async def _write(self, directory: Directory) -> None:
         ((_, listeners),) = await self._redis.pubsub_numsub(scan_wire.FRAMES)

@@ -12,6 +12,8 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from markets.config import MarketConfig
+from markets.fee_book import Fees
+from markets.names import folded, searcher
 from markets.reference import is_dollar
 from markets.selection import ScanPair, scan_pairs
 from realtime import freshness, gates
@@ -27,8 +29,6 @@ SortKey = Literal[
 ]
 
 MAX_TEXT: Final = 100
-
-_BEHIND_ALL: Final = 1e12
 
 STATES: Final = (*freshness.STATES, "waiting", "lost")
 """Of a leg, from well to worst; a row is as its worse leg is.
@@ -96,7 +96,7 @@ class ScanTable:
             [gates.most_age_ms(config.gates, pair, None) for pair in self.pairs], float
         )
         self._in_dollars = np.array([is_dollar(gates.quote_of(pair.symbol)) for pair in self.pairs], bool)
-        self.hour = np.zeros(len(self.pairs), np.int64)
+        self.hour = np.full(len(self.pairs), np.nan)
         self.forget()
         self.refresh()
 
@@ -121,9 +121,15 @@ class ScanTable:
 
     def _fee_factors(self) -> tuple[Floats, Floats]:
         """Of every row: what 12 and 21 keep of sell bid / buy ask, in bps."""
-        fees = {row.key: row.taker_fee_bps / 10_000 for row in self.config.exchanges}
-        fee = np.array([fees.get(key, np.nan) for key in self.exchanges], float)
-        fee1, fee2 = fee[self.exchange1], fee[self.exchange2]
+        fees, known = Fees(self.config), {row.key for row in self.config.exchanges}
+        fee = np.array(
+            [
+                fees.taker(leg.exchange, leg.symbol) if leg.exchange in known else np.nan
+                for leg in self.listings
+            ],
+            float,
+        )
+        fee1, fee2 = fee[self.leg1], fee[self.leg2]
         return (1 - fee1) / (1 + fee2) * 10_000, (1 - fee2) / (1 + fee1) * 10_000
 
     def _gates_beforehand(self) -> tuple[gates.Bits, gates.Bits]:
@@ -151,7 +157,10 @@ class ScanTable:
         for name in ("bid", "ask", "bid_size", "ask_size", "gap_ms", "age_ms", "scale", "mark", "worth"):
             self.legs[name] = np.nan
         self.legs["up"] = True
+        self.now_s = 0.0  # as of when, by the clock of `take`
+        self._born_s = np.full(len(self.listings), np.nan)
         self.lost = np.zeros(len(self.listings), bool)
+        self._said = np.zeros(len(self.listings), bool)  # by a shard that is heard, since the last refresh
         self.identity = np.zeros(len(self.pairs), np.uint8)  # codes of realtime.identity
         self.proven = np.zeros(len(self.pairs), bool)
         self.ratio = np.full(len(self.pairs), np.nan)
@@ -173,14 +182,33 @@ class ScanTable:
         return Match(ours, legs[ours], paired, rows[paired])
 
     def take(self, scan: ShardScan, match: Match, now_s: float, silent: bool) -> None:
-        """Take over what a shard knows now (monotonic), or that nothing has been heard of it lately."""
+        """Take over what a shard knows now (monotonic), or that nothing has been heard of it lately.
+
+        Of a leg that two shards know, the newer quote stays, until `refresh`.
+        """
+        self.now_s = now_s
+        born = scan.born_s[match.legs_from].round(3)  # as it is shown: rows of one ms are equal
+        there = self._born_s[match.legs_to]
+        taken = ~self._said[match.legs_to]
+        if not silent:
+            taken |= np.isnan(there) | (born >= there)
+        here, place = match.legs_from[taken], match.legs_to[taken]
         for name in LEG_ROW.names or ():  # column by column: whole records are copied four times slower
-            self.legs[name][match.legs_to] = scan.legs[name][match.legs_from]
-        self.legs["age_ms"][match.legs_to] = scan.ages_ms(now_s)[match.legs_from]
-        self.lost[match.legs_to] = silent
+            self.legs[name][place] = scan.legs[name][here]
+        self._born_s[place] = born[taken]
+        self.legs["age_ms"][place] = (now_s - born[taken]) * 1e3
+        self.lost[place] = silent
+        self._said[place] = not silent
         if silent:  # what its prices were is no offer any more
             for name in ("bid", "ask"):
-                self.legs[name][match.legs_to] = np.nan
+                self.legs[name][place] = np.nan
+
+    def lose(self, match: Match) -> None:
+        """A shard is gone: when its quotes came is not known any more, either."""
+        self.lost[match.legs_to] = True
+        for name in ("bid", "ask", "age_ms"):
+            self.legs[name][match.legs_to] = np.nan
+        self._born_s[match.legs_to] = np.nan
 
     def take_evidence(self, scan: ShardScan, match: Match) -> None:
         """Take over what a shard holds of its pairs' identity; it changes seldom."""
@@ -191,6 +219,7 @@ class ScanTable:
 
     def refresh(self) -> None:
         """Compute every row from the legs as they are now."""
+        self._said[:] = False
         one, two = self.leg1, self.leg2
         bid, ask, bid_size, ask_size, age = (
             np.ascontiguousarray(self.legs[name]) for name in ("bid", "ask", "bid_size", "ask_size", "age_ms")
@@ -205,11 +234,11 @@ class ScanTable:
         worth = self.legs["worth"][one]
         self.worth = np.where(self._in_dollars, 1.0, np.where(worth > 0, worth, np.nan))
         self.value = self.size * self.worth
-        self.spread = (bid1 / bid2 - 1) * 100
-        self.age1, self.age2 = age[one], age[two]
+        self.spread = (bid[sell] / bid[buy] - 1) * 100
+        self.born1, self.born2 = self._born_s[one], self._born_s[two]
         states = self._leg_states(bid, age.astype(float))
         self.leg_states = states
-        doubtful1, doubtful2 = self._doubtful()
+        doubtful1, doubtful2 = self._doubtful(age.astype(float))
         self.state1 = np.maximum(states[one], np.where(doubtful1, freshness.SILENT, 0))
         self.state2 = np.maximum(states[two], np.where(doubtful2, freshness.SILENT, 0))
         self.state = np.maximum(self.state1, self.state2)
@@ -230,12 +259,12 @@ class ScanTable:
         moved: Floats = np.abs(medians(others.T)[0] / mark - 1) * 10_000
         return moved
 
-    def _doubtful(self) -> tuple[Bools, Bools]:
+    def _doubtful(self, age_ms: Floats) -> tuple[Bools, Bools]:
         """Which legs of the rows are too old for the better edge, or were left behind."""
         terms = self.config.gates
         found = []
-        for legs, age in ((self.leg1, self.age1), (self.leg2, self.age2)):
-            moved = np.full(len(legs), np.nan)
+        for legs in (self.leg1, self.leg2):
+            age, moved = age_ms[legs], np.full(len(legs), np.nan)
             asked = np.flatnonzero((self.edge > 0) & (age > terms.silent_floor_ms))  # few: the rest is calm
             moved[asked] = self.moved_bps(legs[asked])
             found.append(freshness.is_doubtful(age, moved, self.edge, self.most_age_ms, terms))
@@ -274,10 +303,10 @@ class ScanTable:
             found[np.isnan(value)] = gates.bit("volume", "unknown")
         return found
 
-    def count_hour(self, counts: Mapping[str, int]) -> None:
-        """Opportunities of the last hour, by the pair's id."""
-        self.hour[:] = 0
-        for pair_id, count in counts.items():
+    def count_hour(self, counts: Mapping[str, int] | None) -> None:
+        """Opportunities of the last hour, by the pair's id; None: not known now."""
+        self.hour[:] = np.nan if counts is None else 0
+        for pair_id, count in (counts or {}).items():
             row = self.row.get(pair_id)
             if row is not None:
                 self.hour[row] = count
@@ -299,21 +328,44 @@ class ScanTable:
         return states
 
 
+_WAY: Final = ("sell_first", "edge", "size", "spread", "passed", "failed", "unknown", "blocked")
+"""What is said of the better direction: figures of one row are of one moment."""
+
+_HELD: Final[dict[SortKey, tuple[str, ...]]] = {
+    "buy": _WAY, "sell": _WAY, "edge": _WAY, "size": _WAY, "spread": _WAY, "gates": _WAY,
+    "age": ("born1", "born2"), "state": ("state1", "state2"), "hour": ("hour",),
+}  # fmt: skip
+
+
 class View:
-    """The rows of one query, in order. Everything that no price decides is decided once."""
+    """The rows of one query, in order. Everything that no price decides is decided once.
+
+    What the order is made of is held as long as the order, so that what is shown is always sorted by
+    what is shown; everything else is as of the newest refresh.
+    """
 
     def __init__(self, table: ScanTable, query: Query) -> None:
         self.table = table
         self.query = query
         self._candidates = np.flatnonzero(_selected(table, query))
-        self.order = self._candidates
         self.sort()
 
     def sort(self) -> None:
         """Put the rows that match now in order; equal ones stay by symbol and pair, unknown ones are last."""
+        table, query = self.table, self.query
         rows = self._candidates[self._passing(self._candidates)]
-        keys = _sort_values(self.table, self.query.sort, rows)
-        self.order = rows[np.argsort(-keys if self.query.descending else keys, kind="stable")]
+        keys = _sort_values(table, query.sort, rows)
+        behind = np.isnan(keys).astype(np.int8)
+        if query.sort == "edge":  # between two coins that only share a name it is none
+            behind += ~table.same_coin[rows]
+        self.order = rows[np.lexsort((-keys if query.descending else keys, behind))]
+        self.sorted_s = table.now_s
+        self._held = {name: getattr(table, name)[self.order] for name in _HELD.get(query.sort, ())}
+
+    def column(self, name: str, place: slice) -> NDArray[Any]:
+        """What the rows at a place of the order say of themselves."""
+        held: NDArray[Any] | None = self._held.get(name)
+        return getattr(self.table, name)[self.order[place]] if held is None else held[place]
 
     def _passing(self, rows: Ints) -> Bools:
         table, query = self.table, self.query
@@ -346,13 +398,12 @@ def _selected(table: ScanTable, query: Query) -> Bools:
 
 def _symbols_named(table: ScanTable, query: Query) -> Bools:
     """Every word of the search is in the symbol; rows of one symbol stand together."""
-    words = query.search.upper().split()
+    finds, quote = searcher(query.search), folded(query.quote)
     named: dict[str, bool] = {}
     for pair in table.pairs:
         if pair.symbol not in named:
-            text = f"{pair.symbol} {pair.symbol.replace('/', '')}"
-            quoted = query.quote in ("", gates.quote_of(pair.symbol))
-            named[pair.symbol] = quoted and all(word in text for word in words)
+            quoted = quote in ("", folded(gates.quote_of(pair.symbol)))
+            named[pair.symbol] = quoted and finds(pair.symbol)
     return np.array([named[pair.symbol] for pair in table.pairs], bool)
 
 
@@ -364,7 +415,31 @@ def _followed(table: ScanTable, filter_id: int) -> Bools:
     )
 
 
+def as_edge(bps: Floats) -> Floats:
+    """Edges as they are shown, and sorted."""
+    return bps.round(1)
+
+
+def as_percent(percent: Floats) -> Floats:
+    """Spreads as they are shown, and sorted."""
+    return percent.round(3)
+
+
+def as_amount(amounts: Floats) -> Floats:
+    """Sizes as they are shown, and sorted: cents only where they matter, and of less than one the digits."""
+    small = (amounts != 0) & (np.abs(amounts) < 1)
+    digits = 10.0 ** (2 - np.floor(np.log10(np.where(small, np.abs(amounts), 1.0))))
+    shown = np.where(amounts < 100, amounts.round(2), amounts.round())
+    return np.where(small, (amounts * digits).round() / digits, shown)
+
+
+def as_volume(volumes: Floats) -> Floats:
+    """Volumes as they are shown, and sorted."""
+    return volumes.round()
+
+
 def _sort_values(table: ScanTable, key: SortKey, rows: Ints) -> Floats:
+    """What rows are sorted by: the values that are shown, amounts by their worth; NaN where there is none."""
     first = table.sell_first[rows]
     one, two = table.exchange1[rows], table.exchange2[rows]
     values: NDArray[Any]
@@ -376,17 +451,17 @@ def _sort_values(table: ScanTable, key: SortKey, rows: Ints) -> Floats:
         case "sell":
             values = np.where(first, one, two)
         case "age":  # of the older leg
-            values = np.maximum(table.age1[rows], table.age2[rows])
+            values = -np.minimum(table.born1[rows], table.born2[rows])
         case "volume":  # of the leg where less is traded
-            values = np.minimum(table.volume1[rows], table.volume2[rows]) * table.worth[rows]
+            values = as_volume(np.minimum(table.volume1[rows], table.volume2[rows])) * table.worth[rows]
         case "gates":
             values = -(table.blocked[rows] * 10_000.0 + table.failed[rows] * 100.0 + table.unknown[rows])
-        case "edge":  # between two coins that only share a name it is none: behind all others
-            values = np.where(table.same_coin[rows], table.edge[rows], table.edge[rows] - _BEHIND_ALL)
+        case "edge":
+            values = as_edge(table.edge[rows])
         case "size":
-            values = table.value[rows]
+            values = as_amount(table.size[rows]) * table.worth[rows]
         case "spread":
-            values = table.spread[rows]
+            values = as_percent(table.spread[rows])
         case "hour":
             values = table.hour[rows]
         case "state":

@@ -6,10 +6,10 @@ from typing import Final, Protocol
 
 from realtime.pipe import Pipe
 from realtime.scan_messages import Page, Show, message
-from realtime.viewer import ACK_TIMEOUT_S, Closed
+from realtime.viewer import ACK_TIMEOUT_S, SIGN_OF_LIFE_S, Closed
 from realtime.wire import CLOSE_NO_ACK
 
-SIGN_OF_LIFE_S: Final = 1.0
+MOVE_EVERY_US: Final = 1_000_000
 PAGE_EVERY_S: Final = 0.2
 """Who asks for other rows faster than that gets the last of them: each may cost an order of all rows."""
 
@@ -39,7 +39,7 @@ class ScanViewer:
         self._close = close
         self._sees: Page | None = None
         self._left = False
-        self._seq = self._acked_seq = 0
+        self._seq = self._acked_seq = self._moved_us = 0
         self._sent_at = self._paged_at = float("-inf")
 
     def show(self, show: Show) -> None:
@@ -71,12 +71,16 @@ class ScanViewer:
         now, seen = time.monotonic(), self._sees
         if seen is None and now - self._paged_at < PAGE_EVERY_S:
             return  # with the next refresh
-        page = self._pages.page(self.shows)
+        page, now_us = self._pages.page(self.shows), self._pages.now_us()
+        moves = seen is None or page.ids != seen.ids
+        if seen is not None and moves and now_us - self._moved_us < MOVE_EVERY_US:
+            return  # it acked late: its rows, too, keep their places for a second
         kind, fields = ("page", page.whole()) if seen is None else ("changes", page.changes(seen))
         if not fields and now - self._sent_at < SIGN_OF_LIFE_S:
             return
         self._paged_at = now if seen is None else self._paged_at
+        self._moved_us = now_us if moves else self._moved_us
         self._sees = page
         self._seq += 1
         self._sent_at = now
-        self._pipe.send(message(kind, self._seq, self._pages.now_us(), fields))
+        self._pipe.send(message(kind, self._seq, now_us, fields))

@@ -22,6 +22,8 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from redis.asyncio import Redis
 
+from realtime.births import Births
+
 SCANS: Final = "rt:scans"
 FRAMES: Final = "rt:scan:frames"
 RATES: Final = "rt:rates"
@@ -72,7 +74,7 @@ class Directory(Struct, array_like=True):
     """Which legs and pairs the rows are of, in their order; pairs as int32 numbers of their two legs."""
 
     shard: str
-    layout: int  # µs since the epoch when it was made: rises
+    layout: int  # µs since the epoch when it was made, or one more than the last: rises
     revision: int  # of the configuration
     legs: list[LegName]
     pairs: bytes
@@ -90,7 +92,8 @@ class State(Struct, array_like=True):
 class Frame(Struct, array_like=True):
     """What changed since `previous`; without rows a sign of life.
 
-    `seq` rises with every frame and every state, and a state holds all that frames up to its `seq` said.
+    `seq` rises with every frame and every state, and a state holds all that frames up to its `seq` said. A
+    frame's rows are whole: whatever was missed before it, they are the newest of their legs.
     """
 
     shard: str
@@ -128,8 +131,9 @@ def decode_frame(data: bytes) -> Frame:
 
 
 class ShardScan:
-    """One shard's legs as a reader follows them: the newest state, then frame by frame.
+    """One shard's legs as a reader follows them: of each leg the newest row that a state or a frame brought.
 
+    States and frames come by two ways, so either may be late: `seq` says of every row which is newer.
     `legs` and `pairs` are columns of `LEG_ROW` and `PAIR_ROW`, `pair_legs` int32 of shape (n, 2).
     Ages count on by the reader's own monotonic clock, so they hold whatever the wall clocks say.
     """
@@ -147,29 +151,77 @@ class ShardScan:
         self.legs: Rows = np.frombuffer(state.rows, LEG_ROW).copy()
         self.pairs: Rows = np.zeros(len(self.pair_legs), PAIR_ROW)
         self.pairs["ratio"] = self.pairs["correlation"] = np.nan
+        self._evidence_seq = 0
         if evidence is not None and evidence.layout == directory.layout:
-            self.pairs = np.frombuffer(evidence.rows, PAIR_ROW)
+            self.pairs, self._evidence_seq = np.frombuffer(evidence.rows, PAIR_ROW), evidence.seq
+        self._seqs = np.full(len(self.legs), state.seq)
+        self._gap = (state.seq, state.seq)  # frames after the one, up to the other, may be missing
+        self._births = Births(len(self.legs))
         on_the_way_s = max(0, now_us - state.ts_us) / 1e6
-        self._born_s = now_s - on_the_way_s - self.legs["age_ms"].astype(float) / 1e3
+        self._births.note(slice(None), self.legs, state.ts_us, now_s - on_the_way_s)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a frame is missing that no state has made up for yet."""
+        return self._gap[0] < self._gap[1]
 
     def apply(self, frame: Frame, now_s: float) -> bool:
-        """Take over a frame heard at `now_s` (monotonic); false when one is missing: read anew."""
-        if frame.layout != self.layout or frame.previous > self.seq:
+        """Take over a frame heard at `now_s` (monotonic); false when one is missing: read a state."""
+        if frame.layout != self.layout:
             return False
         self.heard_s = max(self.heard_s, now_s)
-        if frame.seq <= self.seq:
-            return True  # the state had it already
+        if frame.previous > self.seq:
+            self._gap = (self._gap[0] if self.is_behind else self.seq, frame.previous)
+        elif frame.previous <= self._gap[0]:
+            self._has_until(frame.seq)
+        if frame.seq > self.seq:
+            self.seq, self.ts_us = frame.seq, frame.ts_us
         indices = np.frombuffer(frame.indices, "<u4")
         rows = np.frombuffer(frame.rows, LEG_ROW)
-        self.legs[indices] = rows
-        self._born_s[indices] = now_s - rows["age_ms"].astype(float) / 1e3
-        self.seq, self.ts_us = frame.seq, frame.ts_us
-        return True
+        newer = self._seqs[indices] < frame.seq
+        self._put(indices[newer], rows[newer], frame.seq)
+        self._births.note(indices[newer], rows[newer], frame.ts_us, now_s)
+        return not self.is_behind
+
+    def merge(self, read: "ShardScan") -> None:
+        """Take over what a state of the same layout knows better, and nothing that frames said since."""
+        older = np.flatnonzero(self._seqs < read.seq)
+        self._put(older, read.legs[older], read.seq)
+        self._births.succeed(older, read._births, older)
+        if read.seq > self.seq:
+            self.seq, self.ts_us = read.seq, read.ts_us
+        self._has_until(read.seq)
+        if read._evidence_seq > self._evidence_seq:
+            self.pairs, self._evidence_seq = read.pairs, read._evidence_seq
+
+    def succeed(self, earlier: "ShardScan") -> None:
+        """Go on from another layout of this shard: no quote of a leg is older than the one shown so far."""
+        place = {(leg.exchange, leg.symbol): number for number, leg in enumerate(earlier.directory.legs)}
+        places = [place.get((leg.exchange, leg.symbol), -1) for leg in self.directory.legs]
+        before = np.array(places, np.int64)
+        here = np.flatnonzero(before >= 0)
+        births = Births(len(self.legs))
+        births.copy(here, earlier._births, before[here])
+        births.succeed(slice(None), self._births, slice(None))
+        self._births = births
+
+    @property
+    def born_s(self) -> NDArray[np.float64]:
+        """When every leg's quote came, s of the reader's monotonic clock; NaN: never."""
+        return self._births.born_s
 
     def ages_ms(self, now_s: float) -> NDArray[np.float64]:
         """The age of every leg's quote at a moment of the reader's monotonic clock, s; NaN: never."""
-        ages: NDArray[np.float64] = (now_s - self._born_s) * 1e3
+        ages: NDArray[np.float64] = (now_s - self.born_s) * 1e3
         return ages
+
+    def _put(self, where: NDArray[Any], rows: Rows, seq: int) -> None:
+        self.legs[where] = rows
+        self._seqs[where] = seq
+
+    def _has_until(self, seq: int) -> None:
+        """Nothing is missing of what was said up to `seq`."""
+        self._gap = (max(self._gap[0], seq), self._gap[1])
 
 
 async def read_scan(redis: "Redis", shards: Iterable[str] | None = None) -> dict[str, ShardScan]:
@@ -187,6 +239,12 @@ async def read_scan(redis: "Redis", shards: Iterable[str] | None = None) -> dict
         answers = await pipe.execute()
     found = {shard: _shard_scan(fields) for shard, fields in zip(shards, answers, strict=True)}
     return {shard: scan for shard, scan in found.items() if scan is not None}
+
+
+async def read_seq(redis: "Redis", shard: str) -> int:
+    """The newest `seq` a shard's state in Redis has; 0 when there is none. Raises redis.RedisError."""
+    data: bytes | None = await redis.hget(state_key(shard), "state")  # type: ignore[assignment]
+    return 0 if data is None else _state.decode(data).seq
 
 
 def _shard_scan(fields: dict[bytes, bytes]) -> ShardScan | None:

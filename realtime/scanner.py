@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from markets.config import ListingConfig, MarketConfig
 from markets.events import Quote, StreamState
+from markets.fee_book import Fees
 from markets.reference import is_dollar
 from markets.selection import ScanPair, scan_pairs
 from realtime.directions import Direction, fee_factor
@@ -125,14 +126,16 @@ class Scanner:
                 saying.append(there or self._take_leg(listing, known))
 
     def _set_directions(self, config: MarketConfig) -> None:
-        fees = {e.key: e.taker_fee_bps / 10_000 for e in config.exchanges}
-        factors = {(buy, sell): fee_factor(fees[buy], fees[sell]) for buy in fees for sell in fees}
+        fees = Fees(config)
         self.directions = []
         for index, pair in enumerate(self.pairs):
             leg1 = self._legs[pair.listing1.exchange][pair.listing1.symbol]
             leg2 = self._legs[pair.listing2.exchange][pair.listing2.symbol]
-            for buy, sell in ((leg2, leg1), (leg1, leg2)):
-                direction = Direction(index, pair, buy, sell, factors[buy.exchange, sell.exchange])
+            fee1, fee2 = (fees.taker(leg.exchange, leg.listing.symbol) for leg in (leg1, leg2))
+            for buy, sell, factor in (
+                (leg2, leg1, fee_factor(fee2, fee1)), (leg1, leg2, fee_factor(fee1, fee2)),
+            ):  # fmt: skip
+                direction = Direction(index, pair, buy, sell, factor)
                 self.directions.append(direction)
                 buy.buys.append(direction)
                 sell.sells.append(direction)

@@ -20,6 +20,7 @@ from realtime import recent
 log = logging.getLogger(__name__)
 
 POLL_EVERY_S: Final = 5.0
+REFUSED_AGAIN_S: Final = 30.0  # an unusable revision may become usable: fees begin to hold, rows are mended
 
 
 class Selection:
@@ -34,6 +35,7 @@ class Selection:
         self._on_change = on_change
         self._by_filter: dict[int, set[str]] = {}
         self._refused_revision = -1
+        self._refused_until = 0.0
         self._loading = asyncio.Lock()
 
     async def current(self) -> MarketConfig:
@@ -82,15 +84,19 @@ class Selection:
     async def _reload_if_moved(self) -> None:
         async with self._loading:
             revision = await database_sync_to_async(current_revision)()
-            if self.config is not None and revision in (self.config.revision, self._refused_revision):
+            if self.config is not None and (revision == self.config.revision or self._waits(revision)):
                 return
             try:
                 config = await database_sync_to_async(load_config)()
             except InvalidConfig as problem:
-                self._refused_revision = revision
-                log.error("revision %d is not usable, the last good one stays: %s", revision, problem)
+                if revision != self._refused_revision:
+                    log.error("revision %d is not usable, the last good one stays: %s", revision, problem)
+                self._refused_revision, self._refused_until = revision, time.monotonic() + REFUSED_AGAIN_S
             else:
                 self._take_over(config)
+
+    def _waits(self, revision: int) -> bool:
+        return revision == self._refused_revision and time.monotonic() < self._refused_until
 
     def _take_over(self, config: MarketConfig) -> None:
         self.config = config

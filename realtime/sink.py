@@ -10,6 +10,7 @@ from collectors.channel import Channel
 from collectors.sinks import EmitDerived
 from markets.config import MarketConfig, Shard
 from markets.events import Quote, SinkEvent, SpreadPoints, StreamState
+from markets.fee_book import Fees
 from realtime.engine import SpreadEngine
 from realtime.lifecycle import opportunity_events
 from realtime.publisher import FLUSH_EVERY_S, Publisher
@@ -20,6 +21,10 @@ from realtime.scanner import Scanner
 EVENTS_PER_TURN: Final = 1000
 """Events handled before the loop gets its turn: about 10 ms of work, and more than the sockets read in one
 (`collectors.turns`), so that a flood waits at the exchange and not here."""
+
+
+LEGS_EVERY_S: Final = 1.0
+"""How often it is told when the legs of a chart that makes no points last quoted."""
 
 
 class RealtimeSink:
@@ -37,12 +42,13 @@ class RealtimeSink:
         self._emit = emit
         self._engine = SpreadEngine()
         self._scanner = Scanner()
-        self._fees: dict[str, float] = {}
+        self._fees: Fees | None = None
         self._publisher = Publisher(shard)
         self._scan_publisher = ScanPublisher(shard, self._scanner)
         self._handled: Quote | StreamState | None = None
         self._handed_on = asyncio.Event()
         self._busy_s = 0.0
+        self._legs_told_at = float("-inf")
 
     def configure(self, config: MarketConfig) -> None:
         """Take over the opportunities and pairs whose symbols this shard owns."""
@@ -51,7 +57,7 @@ class RealtimeSink:
         if self._scanner.configure(config, self._shard.owns, *_now()):
             self._emit_episodes()
             self._scan_publisher.configure(config.revision)
-        self._fees = {e.key: e.taker_fee_bps / 10_000 for e in config.exchanges}
+        self._fees = Fees(config)
         self._publisher.keep_only(frozenset(o.id for o in owned))
 
     async def run(self) -> None:
@@ -130,6 +136,9 @@ class RealtimeSink:
     def _hand_on(self) -> None:
         deltas = self._engine.collect()
         self._publisher.add(deltas)
+        if time.monotonic() - self._legs_told_at >= LEGS_EVERY_S:
+            self._legs_told_at = time.monotonic()
+            self._publisher.add(self._engine.leg_news())
         for delta in deltas:
             if len(delta.points):
                 self._emit(SpreadPoints(delta.symbol, delta.exchange1, delta.exchange2, delta.points))
@@ -137,7 +146,7 @@ class RealtimeSink:
 
     def _emit_episodes(self) -> None:
         episodes = self._scanner.lifecycle.take()
-        for event in opportunity_events(episodes, self._fees):
+        for event in opportunity_events(episodes, self._fees or {}):
             self._emit(event)
         for episode in episodes:
             self._emit(episode)

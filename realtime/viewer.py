@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 ACK_TIMEOUT_S: Final = 30.0
 NEVER_ACKED_EVERY_S: Final = 0.5
+SIGN_OF_LIFE_S: Final = 0.75
+"""A socket with nothing to say says that, so that a browser hears something at least once a second."""
 STORE_RETRY_S: Final = 1.0
 MESSAGE_POINTS: Final = 4000
 """Points in one message, some 150 bytes each: what a browser parses without a hitch."""
@@ -170,7 +172,8 @@ class Viewer:
             self._fetching.cancel()
 
     def check(self) -> None:
-        """To be called a few times a second: time opens the window of who never acks, and ends patience.
+        """To be called a few times a second: time opens the window of who never acks, asks for a sign of
+        life, and ends patience.
 
         Raises Closed when the browser stopped acking, or never read at all.
         """
@@ -180,6 +183,8 @@ class Viewer:
             if not self._pipe.ready:
                 raise Closed(CLOSE_NO_ACK, f"nothing was read for {ACK_TIMEOUT_S:g} s")
         self.advance()
+        if not self._is_waiting() and self._fetching is None:
+            self._live(self._source.watermark())
 
     # --- sending ---------------------------------------------------------------------------------
 
@@ -223,6 +228,12 @@ class Viewer:
         self._sent_at = time.monotonic()
         self.sent += 1
         self._pipe.send(message)
+
+    def _live(self, watermark: int, charts: Sequence[ChartDelta] = ()) -> None:
+        """Send a sign of life, where none was for a while and a message may go out."""
+        is_due = time.monotonic() - self._sent_at >= SIGN_OF_LIFE_S
+        if is_due and not self._left and self._pipe.ready and self._may_send():
+            self._send(update_json("delta", self._next_seq(watermark), list(charts), []))
 
     def _take_removed(self) -> list[str]:
         removed = list(self._removed)
@@ -309,11 +320,14 @@ class Viewer:
             self.wants = {}  # an emptied one keeps its table
 
     async def _do_without_store(self, asked: Sequence[str] | Mapping[str, int]) -> None:
-        """The store does not answer: show the states at least, once, and ask again."""
+        """The store does not answer: show the states at least, then what becomes of them, and ask again."""
         if self._greet:
             self._greet = False
             charts = [self._source.chart(chart_id) for chart_id in asked if chart_id in self.charts]
             self._send(update_json("snapshot", self._next_seq(0), charts, self._take_removed()))
+        else:
+            self._spread_out()
+            self._live(0, [self._source.chart(chart_id) for chart_id in self.pending])
         await asyncio.sleep(STORE_RETRY_S)
 
     def _only_new(self, delta: ChartDelta) -> ChartDelta:

@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 from django.contrib.auth.mixins import LoginRequiredMixin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
+from django.views import csrf, defaults
 from django.views.generic import TemplateView
 
 from markets.models import Exchange, OpportunityFilter, Symbol
@@ -41,6 +42,39 @@ class Scanner(LoginRequiredMixin, TemplateView):
         )
 
 
+# --- when a request fails: programs read JSON, people a page --------------------------------------
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's own renders without a context, and would leave out the SIMULATED banner."""
+    """Answer what failed here. (Django's own renders without a context: no SIMULATED banner.)"""
+    if _of_the_api(request):
+        return JsonResponse({"error": "this failed on the server; its log says why"}, status=500)
     return render(request, "500.html", status=500)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """Answer an address that does not exist."""
+    if _of_the_api(request):
+        return JsonResponse(
+            {"error": f"there is no {request.path}; docs/api.md lists what there is"}, status=404
+        )
+    return defaults.page_not_found(request, exception)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """Answer a request that Django refused to read."""
+    if _of_the_api(request):
+        return JsonResponse({"error": f"the request cannot be read: {exception}"}, status=400)
+    return defaults.bad_request(request, exception)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
+    """Answer a change that did not come from our own pages."""
+    if _of_the_api(request):
+        words = f"{reason} Send the cookie's value as X-CSRFToken, or an API token instead of cookies."
+        return JsonResponse({"error": words.strip()}, status=403)
+    return csrf.csrf_failure(request, reason)
+
+
+def _of_the_api(request: HttpRequest) -> bool:
+    return request.path_info.startswith("/api/")

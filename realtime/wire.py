@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Raw, Struct
 
-from realtime.points import POINT_COLUMNS, ChartDelta, ChartState
+from realtime.points import POINT_COLUMNS, ChartDelta, ChartState, Points
 
 GROUP: Final = "spreads"
 """The one Channels group that carries batches."""
@@ -39,6 +39,8 @@ class PackedChart(Struct, array_like=True):
     state: ChartState
     reason: str
     points: bytes
+    quoted1_us: int = 0
+    quoted2_us: int = 0
 
 
 class Batch(Struct, array_like=True):
@@ -73,6 +75,8 @@ def pack(delta: ChartDelta) -> PackedChart:
         delta.state,
         delta.reason,
         np.ascontiguousarray(delta.points, dtype=np.float64).tobytes(),
+        delta.quoted1_us,
+        delta.quoted2_us,
     )
 
 
@@ -80,8 +84,9 @@ def unpack(chart: PackedChart) -> "ChartMessage":
     """The delta back from the wire between processes."""
     points = np.frombuffer(chart.points).reshape(-1, len(POINT_COLUMNS))
     return ChartMessage(
-        chart.id, chart.symbol, chart.exchange1, chart.exchange2, chart.state, chart.reason, points
-    )
+        chart.id, chart.symbol, chart.exchange1, chart.exchange2, chart.state, chart.reason, points,
+        chart.quoted1_us, chart.quoted2_us,
+    )  # fmt: skip
 
 
 # --- server -> browser --------------------------------------------------------------------------
@@ -112,6 +117,8 @@ class Chart(Struct):
     size21: list[float]
     age1: list[float]
     age2: list[float]
+    quoted1: float | None = None
+    quoted2: float | None = None
 
 
 class Update(Struct):
@@ -134,6 +141,7 @@ _json = msgspec.json.Encoder()
 
 # Spreads and bands travel exact; nobody reads a millionth of a basis point or of a cent.
 _DECIMALS: Final = {"edge12": 6, "edge21": 6, "size12": 4, "size21": 4, "age1_ms": 3, "age2_ms": 3}
+_AGE1: Final = POINT_COLUMNS.index("age1_ms")
 _ROUNDED: Final = slice(POINT_COLUMNS.index("edge12"), None)
 _SCALES: Final = np.array([10.0 ** _DECIMALS[name] for name in POINT_COLUMNS[_ROUNDED]])
 
@@ -144,7 +152,17 @@ def chart(delta: ChartDelta) -> Chart:
     points[:, 0] /= 1e6
     points[:, _ROUNDED] = np.rint(points[:, _ROUNDED] * _SCALES) / _SCALES
     lists = points.T.tolist()
-    return Chart(delta.id, delta.symbol, delta.exchange1, delta.exchange2, delta.state, delta.reason, *lists)
+    quoted = (_quoted(delta.quoted1_us, points, _AGE1), _quoted(delta.quoted2_us, points, _AGE1 + 1))
+    names = (delta.id, delta.symbol, delta.exchange1, delta.exchange2, delta.state, delta.reason)
+    return Chart(*names, *lists, *quoted)
+
+
+def _quoted(at_us: int, points: Points, age: int) -> float | None:
+    """When a leg last quoted, seconds; as the newest point has it where nothing else is known."""
+    if at_us:
+        return at_us / 1e6
+    valued = np.flatnonzero(points[:, 1] == points[:, 1])
+    return float(points[valued[-1], 0] - points[valued[-1], age] / 1e3) if len(valued) else None
 
 
 def chart_json(delta: ChartDelta) -> bytes:

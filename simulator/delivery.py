@@ -68,7 +68,7 @@ class Delivery:
         self, venue: Venue, listing: Listing, channel: Channel, faults: tuple[Fault, ...], make: FrameMaker
     ) -> None:
         variants = venue.subscribers.get((channel, listing.symbol))
-        if not variants or self._dice("silence", listing, faults):
+        if not variants or venue.quiet or self._dice("silence", listing, faults):
             return
         venue.counts[f"{channel}s"] += 1
         for (name, variant), sessions in variants.items():

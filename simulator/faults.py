@@ -28,6 +28,7 @@ KINDS: dict[str, Kind] = {
     "drop": Kind("", None, "connections are cut without a close frame, new ones too while it lasts"),
     "storm": Kind("s", 1.0, "connections are cut again and again, every VALUE seconds"),
     "silence": Kind("", None, "sockets stay open, nothing is sent, heartbeats are not answered"),
+    "quiet": Kind("", None, "nothing is sent unasked, neither data nor heartbeats; requests are answered"),
     "slow": Kind("s", None, "every frame leaves VALUE late, for example slow=500ms"),
     "malformed": Kind("share", None, "a share of the market-data frames is cut in half, malformed=0.01"),
     "out-of-order": Kind("share", None, "a share of the quotes arrives after its successor"),
@@ -109,7 +110,7 @@ def _exchange(name: str, text: str) -> str | None:
 def _symbol(symbol: str | None, kind: str, text: str) -> str | None:
     if kind == "delist" and symbol is None:
         raise FaultError(f"fault {text!r}: delist needs a symbol, for example gate/BTC/USDT:delist")
-    if symbol is not None and kind in ("drop", "storm", "slow", "skew", "refuse", "maintenance"):
+    if symbol is not None and kind in ("drop", "storm", "quiet", "slow", "skew", "refuse", "maintenance"):
         raise FaultError(f"fault {text!r}: {kind} breaks a whole exchange; leave out {'/' + symbol!r}")
     return symbol
 

@@ -188,6 +188,7 @@ class Simulator:
     def _apply(self, venue: Venue, fault: Fault, began: bool) -> None:
         active = self.board.active[venue.key]
         venue.silent = self.board.find("silence", venue.key) is not None
+        venue.quiet = self.board.find("quiet", venue.key) is not None
         venue.delay_s = sum(f.value for f in active if f.kind == "slow")
         venue.skew_ms = int(sum(f.value for f in active if f.kind == "skew") * 1000)
         venue.delisted = {f.symbol for f in active if f.kind == "delist" and f.symbol}

@@ -226,13 +226,13 @@ class TestBybit:
     def test_every_trade_of_a_frame_is_an_event_and_none_is_history(self) -> None:
         frame = (
             '{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":1,"data":['
-            '{"T":1,"s":"BTCUSDT","S":"Buy","v":"1","p":"2","i":"a"},'
-            '{"T":2,"s":"BTCUSDT","S":"Sell","v":"3","p":"4","i":"b"}]}'
+            '{"T":1700000000001,"s":"BTCUSDT","S":"Buy","v":"1","p":"2","i":"a"},'
+            '{"T":1700000000002,"s":"BTCUSDT","S":"Sell","v":"3","p":"4","i":"b"}]}'
         )
         events, _ = decoded("bybit", frame)
         assert [(event.side, event.trade_id, event.price, event.exchange_ts_us) for event in events] == [
-            ("buy", "a", 2.0, 1000),
-            ("sell", "b", 4.0, 2000),
+            ("buy", "a", 2.0, 1_700_000_000_001_000),
+            ("sell", "b", 4.0, 1_700_000_000_002_000),
         ]
         assert not any(event.is_history for event in events)
 
@@ -270,9 +270,10 @@ class TestMexc:
         assert decoded("mexc", mexc_deals()) == ([], {"no_body": 1})
 
     @pytest.mark.parametrize("ms", [-1, 2**62])
-    def test_a_time_that_cannot_be_makes_a_frame_malformed(self, ms: int) -> None:
+    def test_a_time_that_cannot_be_costs_a_trade_its_time_only(self, ms: int) -> None:
         deal = mexc_pb2.Deal(price="5", quantity="6", tradeType=1, time=ms)
-        assert decoded("mexc", mexc_deals(deal)) == ([], {"malformed": 1})
+        ((trade,), counts) = decoded("mexc", mexc_deals(deal))
+        assert (trade.price, trade.exchange_ts_us, counts) == (5.0, None, {"bad_time": 1})
 
     def test_depth_and_klines_are_unknown_kinds(self) -> None:
         depth = mexc_push("spot@public.aggre.depth.v3.api.pb@100ms@BTCUSDT", symbol="BTCUSDT")

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from collectors.exchanges import CODECS
 from collectors.exchanges.base import Codec, Control
 from collectors.exchanges.bingx import inflated
+from collectors.exchanges.order import Order
 from collectors.management.commands.decode import as_printed
-from markets.events import Quote
+from markets.events import Quote, StreamState, Trade
 from tests.codec_frames import QUOTES, SYMBOLS, TRADES, gzipped
 
 CASES = [(exchange, exact) for exchange in CODECS for exact in (False, True)]
@@ -44,7 +45,7 @@ def check(codec: Codec, frame: bytes | str) -> None:
             assert event.bid_size > 0
             assert event.ask_size > 0
         else:
-            assert isinstance(event, Control) or (event.price > 0 and event.size > 0)
+            assert isinstance(event, Control) or (isinstance(event, Trade) and event.price > 0 < event.size)
 
 
 @pytest.mark.parametrize(("exchange", "exact"), CASES)
@@ -81,6 +82,28 @@ def test_frames_with_any_value_replaced_by_any_other_never_raise(
     holder[key] = data.draw(JSON_VALUES)
     text = json.dumps(message)
     check(CODECS[exchange](SYMBOLS, exact=exact), gzipped(text) if exchange == "bingx" else text)
+
+
+@pytest.mark.parametrize("exchange", [name for name in CODECS if name != "mexc"])
+@SETTINGS
+@given(data=st.data())
+def test_whatever_a_connection_brings_a_gap_comes_only_after_a_quote(
+    exchange: str, data: st.DataObject
+) -> None:
+    codec = CODECS[exchange](SYMBOLS)
+    codec.order = Order()
+    believed = False
+    for number in range(data.draw(st.integers(1, 6))):
+        message = json.loads(inflated(QUOTES[exchange]))
+        if data.draw(st.booleans()):
+            holder, key = data.draw(st.sampled_from(list(places(message))))
+            holder[key] = data.draw(JSON_VALUES)
+        text = json.dumps(message)
+        for event in codec.decode(gzipped(text) if exchange == "bingx" else text, 1, number * 10**9):
+            if isinstance(event, StreamState):
+                assert believed
+            if isinstance(event, Quote | StreamState):
+                believed = isinstance(event, Quote)
 
 
 def places(value: Any) -> Any:

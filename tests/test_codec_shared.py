@@ -12,9 +12,9 @@ from django.conf import settings
 
 from collectors.display import GuessedSymbols, guessed_symbol
 from collectors.exchanges import CODECS
-from collectors.exchanges.base import Codec, Control
+from collectors.exchanges.base import Codec, Control, Decoded
 from collectors.recorded import parse_line
-from markets.events import Quote, Trade
+from markets.events import Quote, StreamState
 
 VISIBLE = Path(settings.BASE_DIR).parent / "shared" / "wire" / "visible"
 
@@ -57,7 +57,7 @@ def exact(exchange: str) -> Codec:
     return CODECS[exchange](GuessedSymbols({}), exact=True)
 
 
-def plain(event: Quote | Trade | Control) -> Best | Deal | str:
+def plain(event: Decoded) -> Best | Deal | str:
     """An event with its numbers as text."""
     if isinstance(event, Control):
         return event.kind
@@ -65,6 +65,7 @@ def plain(event: Quote | Trade | Control) -> Best | Deal | str:
         numbers = (event.bid, event.bid_size, event.ask, event.ask_size)
         bid, bid_size, ask, ask_size = (format(number, "f") for number in numbers)
         return Best(event.symbol, bid, bid_size, ask, ask_size, event.exchange_ts_us)
+    assert not isinstance(event, StreamState)
     price, size = format(event.price, "f"), format(event.size, "f")
     return Deal(event.symbol, price, size, event.side or "", event.trade_id, event.exchange_ts_us)
 

@@ -134,7 +134,10 @@ class TestLoss:
 
     async def test_a_silent_connection_is_closed_and_reopened(self, venue: TinyVenue) -> None:
         async with Running(venue, "a", silence_s=0.2) as running:
+            await until(running.recorder.up)
+            venue.silent = True
             await until(lambda: venue.connects >= 2)
+            venue.silent = False
             await until(lambda: len(running.recorder.states) >= 3)
         assert running.recorder.states[1] == ("down", ("A/USDT",), "nothing received for 0.2 s")
         assert running.recorder.states[2][0] == "up"

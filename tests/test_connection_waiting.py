@@ -66,7 +66,7 @@ async def test_turns_that_a_busy_process_missed_are_not_made_up_for_in_a_burst()
 
 
 class TestRetryAfter:
-    @pytest.mark.parametrize("status", [418, 429, 503])
+    @pytest.mark.parametrize("status", [403, 418, 429, 503])
     def test_seconds(self, status: int) -> None:
         assert retry_after(status, "17") == 17.0
 
@@ -81,7 +81,7 @@ class TestRetryAfter:
     def test_no_ban_is_longer_than_three_days(self) -> None:
         assert retry_after(418, "99999999") == 3 * 86400.0
 
-    @pytest.mark.parametrize(("status", "value"), [(429, None), (429, "soon"), (500, "17"), (403, "17")])
+    @pytest.mark.parametrize(("status", "value"), [(429, None), (429, "soon"), (500, "17"), (404, "17")])
     def test_anything_else_is_left_to_the_backoff(self, status: int, value: str | None) -> None:
         assert retry_after(status, value) is None
 

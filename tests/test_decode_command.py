@@ -16,10 +16,10 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from collectors.display import guessed_symbol
-from collectors.exchanges import CODECS
+from collectors.exchanges import CODECS, base
 from collectors.exchanges.base import Codec, Control, DataSheet, Topic, compact
-from markets.events import Quote, Trade
 from markets.models import Exchange, Instrument, Symbol
+from tests.broken_books import ABSENT, WITHDRAWN, dispensable, has, message, put, quote_with, wire
 from tests.codec_frames import QUOTES, TRADES, gzipped
 
 pytestmark = pytest.mark.django_db
@@ -35,11 +35,11 @@ def line(payload: Any, **more: Any) -> str:
 class Decoded:
     """What the command printed."""
 
-    def __init__(self, exchange: str, lines: Sequence[str], tmp_path: Path) -> None:
+    def __init__(self, exchange: str, lines: Sequence[str], tmp_path: Path, *options: str) -> None:
         file = tmp_path / "frames.jsonl"
         file.write_text("\n".join(lines) + "\n")
         out, err = StringIO(), StringIO()
-        call_command("decode", exchange, str(file), stdout=out, stderr=err)
+        call_command("decode", exchange, str(file), *options, stdout=out, stderr=err)
         self.lines = out.getvalue().splitlines()
         self.err = err.getvalue()
 
@@ -66,6 +66,58 @@ def test_quotes_trades_and_control_frames_are_printed_in_order(exchange: str, tm
          "side": "sell", "trade_id": "42", "exchange_ts_us": 1700000000123000},
     ]  # fmt: skip
     assert f"{exchange}: quote 1, control 1, trade 1" in decoded.err
+
+
+def numbers(event: dict[str, Any]) -> dict[str, Any]:
+    """A printed event whose numbers are floats, as they are when they run live."""
+    names = ("bid", "bid_size", "ask", "ask_size", "price", "size")
+    return event | {name: float(event[name]) for name in names if name in event}
+
+
+def both_ways(exchange: str, lines: Sequence[str], tmp_path: Path) -> list[dict[str, Any]]:
+    """What both ways print, after it is seen that they agree."""
+    exact, fast = (Decoded(exchange, lines, tmp_path, *way) for way in ((), ("--as-collector",)))
+    assert list(map(numbers, exact.events)) == list(map(numbers, fast.events))
+    assert exact.err == fast.err, "the same is counted"
+    return fast.events
+
+
+@pytest.mark.parametrize("exchange", CODECS)
+def test_as_collector_agrees_with_the_exact_way_on_every_kind_of_frame(exchange: str, tmp_path: Path) -> None:
+    broken = [
+        quote_with(exchange, **changes(exchange))
+        for changes in WITHDRAWN.values()
+        if all(has(exchange, place) for place in changes(exchange))
+    ]
+    frames = [QUOTES[exchange], *broken, TRADES[exchange], QUOTES[exchange], QUOTES[exchange][:-2]]
+    if exchange != "mexc":
+        for path in dispensable(exchange):
+            frames += [
+                wire(exchange, put(message(exchange), path, value)) for value in ("abc", None, -1, ABSENT)
+            ]
+
+    events = both_ways(exchange, [line(frame) for frame in frames], tmp_path)
+
+    assert sum(event["type"] == "quote" for event in events) >= 2
+    assert all(event["type"] != "state" for event in events), "lines are judged one by one"
+
+
+def test_as_collector_takes_the_fast_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CODECS["okx"], "push", lambda *_: pytest.fail("took the long way"))
+    (quote,) = Decoded("okx", [line(QUOTES["okx"])], tmp_path, "--as-collector").events
+    assert (quote["bid"], quote["ask"]) == ("101.5", "101.6")
+
+
+VISIBLE = Path(settings.BASE_DIR).parent / "shared" / "wire" / "visible"
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not VISIBLE.is_dir(), reason=f"no recorded frames: {VISIBLE} is missing")
+@pytest.mark.parametrize("exchange", CODECS)
+def test_as_collector_agrees_on_every_real_frame(exchange: str, tmp_path: Path) -> None:
+    files = [path for part in ("spot", "common") for path in (VISIBLE / exchange / part).glob("*.jsonl")]
+    lines = [each for path in files if "rest_" not in path.name for each in path.read_text().splitlines()]
+    assert both_ways(exchange, lines, tmp_path)
 
 
 def test_json_payloads_keep_the_text_of_their_numbers(tmp_path: Path) -> None:
@@ -206,9 +258,7 @@ class Ninth(Codec):
     def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:
         return compact({"unsub": [topic.name for topic in topics], "id": request_id})
 
-    def push(
-        self, frame: bytes | str, received_ts_us: int, received_mono_ns: int
-    ) -> Sequence[Quote | Trade | Control]:
+    def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[base.Decoded]:
         native_id, bid, bid_size, ask, ask_size = json.loads(frame)["best"]
         return self.quote(native_id, bid, bid_size, ask, ask_size, None, received_ts_us, received_mono_ns)
 

@@ -21,7 +21,7 @@ trades = st.lists(
 ).map(lambda rows: sorted(rows, key=lambda row: row[0]))
 
 
-@given(rows=trades, cut=st.integers(0, 60), points=st.integers(3, 200))
+@given(rows=trades, cut=st.integers(0, 60), points=st.integers(6, 200))
 def test_sides_keep_their_size_and_value_however_the_rows_arrive(
     rows: list[tuple[int, float, float, str | None]], cut: int, points: int
 ) -> None:
@@ -34,3 +34,8 @@ def test_sides_keep_their_size_and_value_however_the_rows_arrive(
         summed_up = [(row["price"], row["size"]) for row in found if row["side"] == side]
         assert sum(size for _, size in summed_up) == pytest.approx(sum(size for _, size in sizes))
         assert sum(p * s for p, s in summed_up) == pytest.approx(sum(p * s for p, s in sizes))
+        assert all(size >= 0 for _, size in summed_up)
+        extremes = [
+            {f(price for price, _ in of) for f in (min, max)} if of else set() for of in (summed_up, sizes)
+        ]
+        assert extremes[0] == extremes[1], "the lowest and the highest price stay"

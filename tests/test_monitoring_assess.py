@@ -103,6 +103,11 @@ def test_nothing_is_ill_on_a_desk_that_is_well() -> None:
     assert status(WELL, []) == "ok"
 
 
+REFUSAL = {
+    "symbol": "C1/USDT", "channel": "quote", "reason": "request too many", "since_us": NOW - 90 * S,
+    "times": 4, "next_try_s": 12.0,
+}  # fmt: skip
+
 ILL: dict[str, tuple[Observed, str, str]] = {
     "exchange_silent:okx": (
         with_exchange(state="breaker open", since_us=NOW - 90 * S, reason="too many failed attempts"),
@@ -113,6 +118,11 @@ ILL: dict[str, tuple[Observed, str, str]] = {
         look(quality=symbols(0, STALE, 0)),
         "warning",
         "C1/USDT on okx is silent for 40 s (usually a quote every 200 ms)",
+    ),
+    "symbol_refused:C1/USDT on okx": (
+        with_collector(exchanges={"okx": {"refusals": [REFUSAL]}}),
+        "warning",
+        "okx refuses C1/USDT for 1 min 30 s: request too many. Asked 4 times, next in 12.0 s.",
     ),
     "reconnects:okx": (with_exchange(reconnects_per_min=100.0), "critical", "were lost 100 times"),
     "clock_offset:okx": (with_exchange(clock_offset_ms=3000.0), "warning", "3.0 s ahead of ours"),
@@ -367,6 +377,40 @@ def test_after_redis_lost_everything_what_was_missing_stays_so_until_all_had_tim
     empty = structs.replace(WELL, heartbeats=(), heard_since_us=NOW - 1 * S)
     assert "process_missing:beat" in keep(memory, empty)
     assert not keep(memory, structs.replace(WELL, heard_since_us=NOW - 11 * S))
+
+
+def test_an_exchange_that_takes_nothing_is_ill_at_once_and_says_when_it_is_asked_again() -> None:
+    empty = structs.replace(
+        with_exchange(state="refused", since_us=NOW - 1 * S, reason="request too many"),
+        collectors=with_collector(exchanges={"okx": {"refusals": [REFUSAL]}}).collectors,
+    )
+    keys = found(empty)
+    assert keys["exchange_silent:okx"].severity == "critical"
+    assert keys["exchange_silent:okx"].words == "okx takes no subscription: request too many."
+    assert "symbol_refused:C1/USDT on okx" in keys
+
+
+def test_a_closed_breaker_says_when_the_next_try_is() -> None:
+    shut = structs.replace(
+        with_exchange(state="breaker open", reason="HTTP 429"),
+        collectors=with_collector(exchanges={"okx": {"next_try_s": 125.0}}).collectors,
+    )
+    assert "next in 2 min 5 s" in found(shut)["exchange_silent:okx"].remedy
+
+
+def test_trades_that_are_refused_are_told_where_the_quotes_are_not_and_many_are_summed_up() -> None:
+    both = [REFUSAL, {**REFUSAL, "channel": "trade"}]
+    assert set(found(with_collector(exchanges={"okx": {"refusals": both}}))) == {
+        "symbol_refused:C1/USDT on okx"
+    }
+    trades = [{**REFUSAL, "channel": "trade"}]
+    assert set(found(with_collector(exchanges={"okx": {"refusals": trades}}))) == {
+        "symbol_refused:trades of C1/USDT on okx"
+    }
+    many = [{**REFUSAL, "symbol": f"C{number}/USDT"} for number in range(50)]
+    keys = found(with_collector(exchanges={"okx": {"refusals": many}}))
+    assert len(keys) == 21
+    assert "30 more" in keys["symbol_refused:others on okx"].words
 
 
 def test_the_operators_guide_has_a_paragraph_for_every_kind() -> None:

@@ -300,6 +300,14 @@ def test_an_episodes_ticks_are_its_edge_out_of_both_legs_quotes(lake: Lake, oper
     assert found[3]["edge"] is None, "a side was down"
 
 
+def test_an_episodes_spread_has_the_sign_of_its_direction(lake: Lake, operator_client: Client) -> None:
+    save_episodes([closed(episode(buy_on="binance", sell_on="bybit"))])
+    write_quotes(lake, [quote("binance", 0, 100.0, 100.1), quote("bybit", 0, 101.0, 101.1)])
+    found = told("/ticks", operator_client, id=OpportunityEpisode.objects.get().pk)
+    (spread,) = {row["spread"] for row in found if row["spread"] is not None}
+    assert spread == pytest.approx((101 / 100 - 1) * 100, abs=1e-5), "the place to sell is dearer"
+
+
 def scaled(lake: Lake, listing: ListingConfig, bid: float) -> list[float]:
     """Edges of an episode that sells on Gate what is listed there as `listing`, at this recorded bid."""
     pair: dict[str, Any] = {"symbol": listing.counts_as, "exchange1": "gate", "exchange2": "bybit"}

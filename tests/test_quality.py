@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig
 from markets.events import FeedReport, Quote, SinkEvent, StreamState, Trade
-from monitoring.latency import BUCKETS, bucket_of, latency
+from monitoring.latency import BUCKETS, bucket_of, in_words, latency
 from monitoring.quality import DataQuality
 from monitoring.quality_wire import (
     MINUTE_ROW,
@@ -259,6 +259,14 @@ class TestClocksAndLateness:
         assert desk.exchange("okx").clock_offset_ms == pytest.approx(ahead_ms, abs=10)
         desk.go_on(6.25)
         assert desk.exchange("okx").clock_offset_ms == pytest.approx(-5, abs=1)
+
+    def test_where_the_buckets_end_a_percentile_is_only_known_to_be_longer(self) -> None:
+        delays_ms = np.array([118_000.0, 119_999.0, 200_000.0, 400_000.0])
+        found = latency(np.bincount(bucket_of(delays_ms), minlength=BUCKETS).astype(np.int32), 400_000.0)
+        assert found is not None
+        assert found.p50_ms == pytest.approx(115_000, rel=0.07)
+        assert (found.p95_ms, in_words(found.p95_ms)) == (120_000.0, "more than 120 s")
+        assert in_words(1234.5) == "1,234 ms"
 
     def test_a_clock_ahead_makes_no_latency_of_its_own(self, desk: Watched) -> None:
         for _ in range(300):

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from redis import Redis
+from redis.exceptions import RedisError
 
 from markets.config import MarketConfig, Shard
 from markets.selectors import load_config
 from realtime import viewer as viewer_module
 from realtime.hub import Hub
 from realtime.viewer import Closed, Viewer
-from tests.live import desk, eventually
+from tests.live import desk, eventually, promised
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -194,3 +195,47 @@ async def test_a_user_may_have_only_so_many_sockets(hub: Hub, settings: Any) -> 
         hub.join(Page(hub).viewer)
     assert closed.value.code == 4409
     hub.join(Page(hub, user_id=2).viewer)
+
+
+async def test_a_page_hears_something_every_second_however_quiet_the_market_is(
+    hub: Hub, seeded: MarketConfig
+) -> None:
+    async with page(hub) as shown, desk(seeded):
+        await eventually(lambda: shown.messages, "the snapshot")
+        heard = len(shown.messages)
+        began = asyncio.get_running_loop().time()
+        await eventually(lambda: len(shown.messages) >= heard + 3, "three signs of life")
+        assert asyncio.get_running_loop().time() - began < promised(4)
+        last = shown.messages[-1]
+        assert (last["type"], last["charts"], last["removed"]) == ("delta", [], [])
+        assert [m["seq"] for m in shown.messages] == sorted({m["seq"] for m in shown.messages})
+
+
+async def test_a_page_that_does_not_ack_is_sent_no_signs_of_life(hub: Hub) -> None:
+    async with page(hub, acks=False) as stuck, page(hub) as quick:
+        await eventually(lambda: stuck.messages and quick.messages, "both snapshots")
+        stuck.ack()
+        await eventually(lambda: len(stuck.messages) == 2, "the first sign of life")
+        await eventually(lambda: len(quick.messages) > 4, "signs of life elsewhere")
+        assert len(stuck.messages) == 2
+
+
+async def test_while_the_store_does_not_answer_states_are_sent_all_the_same(
+    hub: Hub, seeded: MarketConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(*_asked: object) -> None:
+        raise RedisError("gone")
+
+    async with desk(seeded) as running, page(hub) as before:
+        running.quote("bybit", 100.0)
+        running.quote("binance", 100.1)
+        await eventually(lambda: before.state(BTC) == ("live", ""), "the chart is live")
+        monkeypatch.setattr(hub, "stored", gone)
+        hub._reads.forget()
+        async with page(hub) as shown:
+            await eventually(lambda: shown.state(BTC) == ("live", ""), "its state, without points")
+            running.kill()
+            silent = ("stale", "no data from collector 1/1 for 3 s")
+            await eventually(lambda: shown.state(BTC) == silent, "what became of it")
+            heard = len(shown.messages)
+            await eventually(lambda: len(shown.messages) > heard + 1, "signs of life")

@@ -10,8 +10,7 @@ from markets.config import FilterConfig, GateTerms, MarketConfig
 from realtime import gates, wording
 from realtime.gates import Evidence, Facts, LegSeen, Seen
 from realtime.identity import PASS
-from realtime.scan_messages import _amounts
-from realtime.scan_table import Query, View
+from realtime.scan_table import Query, View, as_amount
 from tests.scan_market import Desk, config, everywhere
 from tests.test_old_quotes import Slow
 
@@ -174,5 +173,5 @@ class _Told:
 )  # fmt: skip
 def test_an_amount_has_the_digits_that_tell_it_from_nothing(value: float, text: str) -> None:
     assert wording.amount(value) == text
-    (sent,) = _amounts(np.array([value]))
-    assert wording.amount(nan if sent is None else sent) == text
+    (shown,) = as_amount(np.array([value])).tolist()
+    assert wording.amount(shown) == text

@@ -23,6 +23,7 @@ from history.reader import LakeReader
 from history.times import parse_time, shown_time
 from markets.models import ExchangePair, OpportunityFilter
 from markets.seed import seed
+from tests.lake_data import write
 from tests.live import database_url
 from tests.recorded_session import NOON_US, session
 from tests.test_replay import record
@@ -97,6 +98,28 @@ class TestLines:
         skipped = LakeReader(lake).scan("quotes", symbol="DOGE/USDT").collect()
         assert f"Skipped {len(skipped)} quotes of 1 symbols" in said
 
+    def test_quotes_without_sizes_open_nothing_and_say_so_unless_a_size_is_assumed(
+        self, tmp_path: Path, settings: Settings
+    ) -> None:
+        settings.LAKE_URL = str(tmp_path / "imported")
+        wide = [("binance", 100.0, 100.01), ("bybit", 100.6, 100.61)] * 20
+        rows: dict[str, Any] = {
+            "exchange": [exchange for exchange, _, _ in wide], "symbol": ["BTC/USDT"] * 40,
+            "bid": [bid for _, bid, _ in wide], "ask": [ask for _, _, ask in wide],
+            "received_ts_us": [1_760_000_000_000_000 + i * 100_000 for i in range(40)],
+        }  # fmt: skip
+        write(Lake(settings.LAKE_URL), "quotes", rows)
+        said = run("-o", str(tmp_path / "without"))
+        assert "40 quotes have no sizes" in said
+        assert "--assume-size" in said
+        assert not [line for line in lines(tmp_path / "without") if line["type"] == "opportunity"]
+
+        said = run("--assume-size", "1000", "-o", str(tmp_path / "with"))
+        assert "40 quotes without sizes were taken for 1000 each" in said
+        events = [line for line in lines(tmp_path / "with") if line["type"] == "opportunity"]
+        assert events[0]["event"] == "open"
+        assert events[0]["size21"] == pytest.approx(1000 * 100.01 / 100.6)
+
     def test_a_range_is_half_open(self, lake: Lake, tmp_path: Path) -> None:
         start_us, end_us = NOON_US + 3_000_000, NOON_US + 5_000_000
         run("--from", shown_time(start_us), "--to", shown_time(end_us), "-o", str(tmp_path / "out"))
@@ -142,6 +165,7 @@ class TestRefusals:
                 "no filter selects NOPE/USDT now; there are BTC/USDT",
             ),
             (["--speed", "fast"], "'fast' is neither a number above 0 nor max"),
+            (["--assume-size", "0"], "'0' is no amount above 0"),
             (["-o", "/nonexistent/file"], "cannot write /nonexistent/file: No such file"),
         ],
     )

@@ -51,8 +51,8 @@ def test_a_row_is_the_better_direction_of_its_pair(bids: dict[tuple[str, str], f
         edge21 = two / (one * 1.0001) * KEEP * 1e4 - 1e4
         assert table.edge[row] == pytest.approx(max(edge12, edge21), abs=1e-6)
         assert bool(table.sell_first[row]) is (edge12 >= edge21)
-        assert table.spread[row] == pytest.approx((one / two - 1) * 100, abs=1e-9)
-        buy = two if edge12 >= edge21 else one
+        sell, buy = (one, two) if edge12 >= edge21 else (two, one)
+        assert table.spread[row] == pytest.approx((sell / buy - 1) * 100, abs=1e-9)
         assert table.size[row] == pytest.approx(1.0 * buy * 1.0001), "the smaller of both best sizes"
 
 
@@ -174,6 +174,16 @@ def test_legs_of_another_configuration_have_no_row() -> None:
 def test_a_market_of_nothing_has_an_empty_page() -> None:
     table = ScanTable(MarketConfig(0, (), frozenset(), ()))
     assert json.loads(b"{" + page_of(table).whole())["rows"] == []
+
+
+def test_opportunities_that_cannot_be_counted_are_unknown_and_last() -> None:
+    _config, table = priced()
+    hour = CELLS.index("hour")
+    assert {row[hour] for row in page_of(table, sort="hour").rows.values()} == {None}
+    table.count_hour({BTC: 2})
+    assert [row[hour] for row in page_of(table, sort="hour").rows.values()] == [2, 0, 0, 0]
+    table.count_hour(None)
+    assert {row[hour] for row in page_of(table, sort="hour", descending=False).rows.values()} == {None}
 
 
 # --- pages ---------------------------------------------------------------------------------------

@@ -201,6 +201,33 @@ async def test_a_new_configuration_is_written_whole_at_once(redis: AsyncRedis) -
     await publisher.aclose()
 
 
+@pytest.mark.parametrize("ahead_s", [3600, -3600])
+async def test_a_collector_that_starts_again_is_newer_than_the_one_before_whatever_their_clocks(
+    redis: AsyncRedis, monkeypatch: pytest.MonkeyPatch, ahead_s: int
+) -> None:
+    now_ns = time.time_ns()
+    before, after = Desk(config(everywhere(BTC))), Desk(config(everywhere(BTC)))
+    with monkeypatch.context() as earlier:
+        earlier.setattr("realtime.scan_publisher.time.time_ns", lambda: now_ns + ahead_s * 10**9)
+        first = published(before)
+        for at_ms in range(3):
+            before.quote("okx", BTC, 100.0, 102.0, at_ms=at_ms)
+            await first.flush()
+    (old,) = (await scan_wire.read_scan(redis)).values()
+    await first.aclose()
+
+    second = published(after)
+    await second.flush()
+    (new,) = (await scan_wire.read_scan(redis)).values()
+    assert (new.layout > old.layout, new.seq > old.seq) == (True, True)
+    assert new.layout <= new.seq
+    second.configure(revision=4)
+    await second.flush()
+    (newest,) = (await scan_wire.read_scan(redis)).values()
+    assert newest.layout > new.seq
+    await second.aclose()
+
+
 async def test_a_redis_that_comes_back_gets_everything_anew(
     settings: object, tmp_path_factory: pytest.TempPathFactory, caplog: pytest.LogCaptureFixture
 ) -> None:

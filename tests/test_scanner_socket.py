@@ -1,6 +1,8 @@
 """`/ws/scanner` and what goes with it: a real Daphne, a real Redis, and a shard that speaks through it."""
 
 import asyncio
+import csv
+import io
 import json
 import time
 import urllib.error
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 import websockets
+from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client
@@ -22,11 +25,14 @@ from markets.models import PinnedChart
 from markets.selectors import load_config
 from realtime import pins, scan_wire
 from realtime.scan_api import harmless
+from realtime.services import save_episodes
 from tests.live import DEADLINE_S, Web, daphne
 from tests.scan_shard import Shard
+from tests.test_episodes import episode
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+PAIR = {"binance", "bybit"}
 BTC = "BTC/USDT|binance|bybit"
 
 
@@ -134,6 +140,49 @@ async def test_a_scanner_gets_its_page_at_once_then_what_changes_and_one_message
         assert watcher.messages[-1]["collectors"] == 0
         shard.frame([])
         await watcher.until(lambda w: w.rows[BTC]["state1"] != "lost", "it speaks again")
+
+
+async def test_the_first_answer_knows_the_opportunities_of_the_last_hour(
+    web: Web, token: str, config: MarketConfig, empty_redis: Redis
+) -> None:
+    now_us = time.time_ns() // 1000
+    began = [episode(n, started_us=now_us - 60_000_000 * n) for n in (10, 50, 70)]
+    await database_sync_to_async(save_episodes)(began)
+    Shard(empty_redis, config)
+    text = (await fetch(web, token, "/api/scanner.csv?search=BTC")).decode()
+    rows = [row for row in csv.DictReader(io.StringIO(text)) if {row["buy_on"], row["sell_on"]} == PAIR]
+    assert [row["opportunities_1h"] for row in rows] == ["2"], "the third began earlier"
+    async with scanner(web, token) as watcher:
+        await watcher.view(search="BTC", sort="hour")
+        assert (await watcher.next())["rows"][0]["hour"] == 2
+
+
+async def test_the_spread_has_the_sign_of_the_rows_direction(
+    web: Web, token: str, config: MarketConfig, empty_redis: Redis
+) -> None:
+    shard = Shard(empty_redis, config)
+    shard.quote("kucoin", 99.0)
+    async with scanner(web, token) as watcher:
+        await watcher.view(search="BTC", limit=50)
+        await watcher.next()
+        shard.frame([])
+        await watcher.until(lambda w: w.rows["BTC/USDT|kucoin|okx"]["spread"], "KuCoin is cheapest")
+        cheap = [row for id, row in watcher.rows.items() if "kucoin" in id]
+        assert len(cheap) == 7
+        for row in cheap:  # on whichever side of the pair it is
+            assert row[f"exchange{3 - row['sell']}"] == "kucoin"
+            assert row["spread"] == pytest.approx((100 / 99 - 1) * 100, abs=1e-3)
+    text = (await fetch(web, token, "/api/scanner.csv?search=BTC")).decode()
+    spreads = [
+        float(row["bid_spread_pct"]) for row in csv.DictReader(io.StringIO(text)) if row["buy_on"] == "kucoin"
+    ]
+    assert spreads == pytest.approx([1.01] * 7, abs=1e-3)
+    for one, two in (("kucoin", "mexc"), ("bybit", "kucoin")):
+        path = f"/api/opportunities/explain?id=BTC/USDT|{one}|{two}".replace("|", "%7C")
+        found = json.loads(await fetch(web, token, path))
+        ways = [(way["buy_on"], way["spread_pct"]) for way in found["directions"]]
+        other = one if two == "kucoin" else two
+        assert ways == [("kucoin", pytest.approx(1.0101, abs=1e-4)), (other, pytest.approx(-1.0, abs=1e-4))]
 
 
 async def test_what_is_not_in_the_contract_is_refused_in_words(

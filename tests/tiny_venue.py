@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
@@ -13,7 +14,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from collectors.exchanges.base import Codec, Control, DataSheet, Topic
+from collectors.exchanges.base import Codec, Control, DataSheet, Decoded, Topic
 from collectors.feed import Feed
 from collectors.timing import Timing
 from collectors.turns import Turns
@@ -60,7 +61,7 @@ class TinyCodec(Codec):
     def ping(self, request_id: int) -> str | None:
         return json.dumps({"op": "ping"})
 
-    def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Quote | Trade]:
+    def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
         told = json.loads(frame)
         stamps = (told.get("ts"), received_ts_us, received_mono_ns)
         if "q" in told:
@@ -76,6 +77,8 @@ class TinyCodec(Codec):
             return [Control("ack", request_id=str(told["ack"]), topics=topics)]
         if "error" in told:
             return [Control("error", request_id=told["error"], topics=topics, message=told["why"])]
+        if "gone" in told:
+            return [Control("unsubscribed", topics=tuple(told["gone"]), message=told.get("why", ""))]
         if "ping" in told:
             return [Control("ping", reply=json.dumps({"op": "pong", "n": told["ping"]}))]
         if "leave" in told:
@@ -91,11 +94,16 @@ def codec_type(**sheet: object) -> type[TinyCodec]:
 
 
 class TinyVenue:
-    """The server. Topics in `refused` fail their whole request, those in `ignored` get no answer."""
+    """The server. Topics in `refused` fail their whole request, those in `ignored` get no answer.
+
+    `passing` are refused, each by itself and by its name, so many times and then taken; `why` is the reason.
+    """
 
     def __init__(self) -> None:
         self.refused: set[str] = set()
         self.ignored: set[str] = set()
+        self.passing: Counter[str] = Counter()
+        self.why = "unknown pair"
         self.turn_away: list[tuple[int, dict[str, str]]] = []
         self.closed_for_all = False
         self.silent = False
@@ -175,7 +183,15 @@ class TinyVenue:
         if request["op"] == "unsub":
             self.sockets[socket] -= topics
         elif topics & self.refused:
-            await self.send({"error": str(number), "why": "unknown pair"}, to=socket)
+            await self.send({"error": str(number), "why": self.why}, to=socket)
+            return
+        elif passing := sorted(topics & (+self.passing).keys()):
+            self.passing.subtract(passing)
+            for topic in passing:
+                await self.send({"error": None, "topics": [topic], "why": self.why}, to=socket)
+            if taken := sorted(topics - set(passing)):
+                self.sockets[socket] |= set(taken)
+                await self.send({"ack": number, "topics": taken}, to=socket)
             return
         elif topics & self.ignored:
             return

@@ -1,5 +1,6 @@
 """What one exchange file provides: a data sheet and a pure codec. No sockets, no clock, no Django."""
 
+import json
 import re
 import sys
 from abc import ABC, abstractmethod
@@ -12,23 +13,14 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 import msgspec
 from msgspec import Struct
 
-from collectors.exchanges.exact import exact_twin
-from markets.events import Quote, Side, Trade
+from collectors.exchanges.lateness import NEVER, Lateness
+from collectors.exchanges.order import REFUSED, Order, update_id
+from collectors.exchanges.times import moment_us
+from markets.events import Quote, Side, StreamState, Trade
 
-ControlKind = Literal["ack", "error", "ping", "pong", "heartbeat"]
-
-Price = float | Literal[""] | None
-"""A price or size on the wire, number or text; some venues send "" or null for an empty side."""
-
-NO_SUCH_MS = 10**15
-Millis = Annotated[int, msgspec.Meta(ge=0, lt=NO_SUCH_MS)]
-"""A venue's time in ms, number or text; the bound keeps nonsense out of our µs."""
+ControlKind = Literal["ack", "error", "unsubscribed", "ping", "pong", "heartbeat"]
 
 NOT_EMPTY = msgspec.Meta(min_length=1)
-"""A list of rows without one is a malformed frame: otherwise nothing would be emitted nor counted."""
-
-Instant = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-"""A venue's time in µs or ns, number or text."""
 
 INFINITY = float("inf")
 
@@ -39,6 +31,7 @@ Mark = Any
 """Text that only frames of one kind carry; where frames are bytes it raises TypeError: not usual."""
 
 LONGEST_REQUEST_ID = 10**12
+LONGEST_TRADE_ID = 10**40
 BAD_FRAME = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
 """All that decoding bytes of somebody else can raise."""
 
@@ -51,13 +44,6 @@ SIDES: dict[str, Side] = {"buy": "buy", "sell": "sell", "Buy": "buy", "Sell": "s
 _NAMED_TOPIC = re.compile(r"channel:([^\s,]+),\s*instId:([^\s,]+)")
 
 T = TypeVar("T")
-
-
-class Level(Struct, array_like=True, gc=False):
-    """One `[price, size, …]` of a book; what follows is ignored, an empty array is an empty side."""
-
-    price: Price = None
-    size: Price = None
 
 
 class UsualLevel(Struct, array_like=True, gc=False):
@@ -79,8 +65,10 @@ class Control(Struct):
     """A frame that carries no market data.
 
     `request_id` and `topics` say which of our requests or topics an ack or error answers (whichever
-    the venue names; with `topics`, those and no others); `reply` is text to send back at once;
-    `reconnect` means the venue announced that it is about to close this connection.
+    the venue names; with `topics`, those and no others); `unsubscribed` is the answer to such a request
+    where it can be told from an ack, or the exchange's own doing, as when it delists; `reply` is
+    text to send back at once; `reconnect` means the venue announced that it is about to close this
+    connection.
     """
 
     kind: ControlKind
@@ -91,16 +79,20 @@ class Control(Struct):
     reconnect: bool = False
 
 
+Decoded = Quote | Trade | StreamState | Control
+"""What a frame says; a StreamState, always a "gap", ends the belief in a symbol's last quote."""
+
+
 @dataclass(frozen=True, slots=True)
 class DataSheet:
     """The facts of one venue's spot market-data socket; sources are in its file.
 
-    Times in seconds, sizes in bytes. `ping_s` is how often the client must ping with
-    `Codec.ping()` (None: the server pings); `silence_s` is after how long without any frame the
-    connection counts as dead; `life_s` is when the venue cuts every connection. `token_path` is
-    the REST path (POST) that hands out a connection token, where there is one, and then a
-    welcome frame precedes the first request. `requests_per_hour` bounds subscribe and unsubscribe
-    requests of one connection; `one_channel_per_request` is for venues whose requests name a
+    Times in seconds, sizes in bytes. `ping_s` is how often the client must ping with `Codec.ping()`
+    (None: the server pings); `silence_s` is after how long without any frame, and without an answer to
+    the test that precedes it, the connection counts as dead; `life_s` is when the venue cuts every
+    connection. `token_path` is the REST path (POST) that hands out a connection token, where there is
+    one, and then a welcome frame precedes the first request. `requests_per_hour` bounds subscribe and
+    unsubscribe requests of one connection; `one_channel_per_request` is for venues whose requests name a
     channel once and then its instruments.
     """
 
@@ -127,7 +119,12 @@ class Codec(ABC):
     `exact=True` decodes prices and sizes as Decimal of the venue's own text instead of float.
     `counts` counts what was not emitted, by kind: `malformed`, `unknown_kind`, `unknown_symbol`,
     `rejected_zero` (also negative or not finite), `rejected_crossed`, `empty_side`, `one_sided`,
-    `frozen`, `no_body`. `rejects` counts the rejected ones again, by symbol and kind.
+    `frozen` (a book from too long ago), `out_of_order`, `no_body`; and `bad_time`, which costs a quote or
+    trade only its time. `rejects` counts what was refused of a symbol again, by symbol and kind.
+
+    `order` is that of the connection whose frames are being decoded. With one, a quote frame that no whole
+    quote can be made of ends the belief in the last one: a "gap" is emitted, once. A recording's frames need
+    not be of one connection: without an order each is judged by itself.
     """
 
     sheet: ClassVar[DataSheet]
@@ -138,6 +135,10 @@ class Codec(ABC):
         self._key = self.sheet.key  # looked up per event
         self.counts: Counter[str] = Counter()
         self.rejects: Counter[tuple[str, str]] = Counter()
+        self.order: Order | None = None
+        self.lateness = Lateness()
+        self._believed: set[str] = set()  # symbols of which a quote was emitted last
+        self._load = msgspec.json.Decoder(float_hook=Decimal if exact else None).decode
 
     @abstractmethod
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
@@ -152,9 +153,7 @@ class Codec(ABC):
         """The request text that unsubscribes one batch."""
 
     @abstractmethod
-    def push(
-        self, frame: bytes | str, received_ts_us: int, received_mono_ns: int
-    ) -> Sequence[Quote | Trade | Control]:
+    def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
         """Decode a frame that carries market data; raises one of BAD_FRAME for any other."""
 
     @abstractmethod
@@ -192,7 +191,7 @@ class Codec(ABC):
 
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
-    ) -> Sequence[Quote | Trade | Control]:
+    ) -> Sequence[Decoded]:
         """Decode one wire frame. Never raises on bad input: it counts in `counts` and returns nothing.
 
         Codecs put a short way in front for the frames that nearly all are: one `Mark` looked for, one
@@ -206,11 +205,14 @@ class Codec(ABC):
             except BAD_FRAME:
                 return self.skip("malformed")
 
-    def decoder(self, wire_type: type[T]) -> Callable[[bytes | str], T]:
-        """A JSON decoder of a wire type: text becomes numbers, Decimals of the text if `exact`."""
-        if self.exact:
-            wire_type = exact_twin(wire_type)
-        return msgspec.json.Decoder(wire_type, strict=False, float_hook=Decimal).decode
+    def load(self, frame: bytes | str) -> dict[str, Any]:
+        """A JSON object of which nothing is checked yet; raises one of BAD_FRAME where it is none."""
+        try:
+            message = self._load(frame)
+        except msgspec.DecodeError:  # NaN, Infinity and 1e999 are no JSON, and come all the same
+            number: Any = Decimal if self.exact else float
+            message = json.loads(frame, parse_float=number, parse_constant=number)
+        return table(message)
 
     def usual(self, wire_type: type[T]) -> Callable[[bytes | str], T]:
         """A decoder for the short way, where numbers are `Positive`; for `exact` there is none."""
@@ -228,82 +230,160 @@ class Codec(ABC):
         self.rejects[symbol, kind] += 1
         return self.skip(kind)
 
-    def quote(  # noqa: PLR0917 positional, because this is the hottest call there is
+    def known(self, *names: Any) -> Any:
+        """The first of these native ids that is one of ours, or just the first there is."""
+        ours = [name for name in names if isinstance(name, str) and name in self.symbols]
+        return ours[0] if ours else next((name for name in names if name), None)
+
+    def take(
+        self, quote: Quote, update_id: int = 0, book_us: int | None = None
+    ) -> tuple[Quote | StreamState, ...]:
+        """Hand out a whole quote, unless it is an older one of its connection or later than is usual.
+
+        `update_id` is the exchange's own number of the book, 0 for none; `book_us` when the book was so,
+        where that is not the quote's time. The first book of a connection may be from any time, and so may
+        one that is said again: it has not changed since.
+        """
+        order, symbol = self.order, quote.symbol
+        if order is not None:
+            time_us = quote.exchange_ts_us
+            before = order.admit(symbol, update_id, time_us)
+            if before == REFUSED:
+                return self.reject(symbol, "out_of_order")
+            if time_us is not None:
+                late = self.lateness
+                delay_us = quote.received_mono_ns // 1000 - (book_us or time_us)
+                if delay_us < late.lows.get(symbol, NEVER):
+                    late.lows[symbol] = delay_us
+                elif delay_us > late.late_us and before:
+                    again = before == update_id and symbol in self._believed
+                    if not again:
+                        return self._late(quote, delay_us)
+        self._believed.add(symbol)
+        return (quote,)
+
+    def _late(self, quote: Quote, delay_us: int) -> tuple[StreamState, ...]:
+        late_s = self.lateness.beyond_usual_s(delay_us)
+        return self.no_quote(
+            quote.symbol,
+            "frozen",
+            f"its book is {late_s:.0f} s late",
+            quote.received_ts_us,
+            quote.received_mono_ns,
+        )
+
+    def no_quote(
+        self, symbol: str, kind: str, reason: str, received_ts_us: int, received_mono_ns: int
+    ) -> tuple[StreamState, ...]:
+        """End the belief in the last quote of a symbol, once, and count why."""
+        self.reject(symbol, kind)
+        if self.order is None or symbol not in self._believed:
+            return ()
+        self._believed.discard(symbol)
+        return (StreamState(self._key, (symbol,), "gap", reason, received_ts_us, received_mono_ns),)
+
+    def quote(  # noqa: PLR0917 positional, as `trade`
         self,
-        native_id: str,
+        native_id: Any,
         bid: Any,
         bid_size: Any,
         ask: Any,
         ask_size: Any,
-        exchange_ms: int | None,
+        time: Any,
         received_ts_us: int,
         received_mono_ns: int,
-    ) -> tuple[Quote, ...]:
-        """One checked quote, or nothing and a count. The four numbers are `Price`; the time is in ms."""
-        try:
-            symbol = self.symbols[native_id]
-        except KeyError:
+        update: Any = None,
+        book_us: int | None = None,
+    ) -> tuple[Quote | StreamState, ...]:
+        """One checked quote, or else the end of the belief in the last one, and a count.
+
+        Everything is as it came; only the id and the four numbers can cost the quote.
+        """
+        symbol = self.symbols.get(native_id) if isinstance(native_id, str) else None
+        if symbol is None:
             return self.skip("unknown_symbol")
-        if self.exact:
-            bid, bid_size, ask, ask_size = map(_exact, (bid, bid_size, ask, ask_size))
+        number, time_us = update_id(update), moment_us(time)
+        kind, reason = "", ""
         try:
-            if 0.0 < bid <= ask < INFINITY and 0.0 < bid_size < INFINITY and 0.0 < ask_size < INFINITY:
-                return (
-                    Quote(
-                        self._key, symbol, bid, bid_size, ask, ask_size,
-                        None if exchange_ms is None else exchange_ms * 1000, received_ts_us, received_mono_ns,
-                    ),
-                )  # fmt: skip
-            return self.reject(symbol, "rejected_crossed" if INFINITY > bid > ask > 0.0 else "rejected_zero")
-        except TypeError:  # "" or null
-            return self.skip("empty_side")
+            bid, bid_size, ask, ask_size = map(self._number, (bid, bid_size, ask, ask_size))
+            kind, reason = _wrong(bid, bid_size, ask, ask_size)
+        except (ValueError, ArithmeticError):
+            kind, reason = "malformed", "a price or size in its book is no number"
+        if kind:
+            if self.order is not None and self.order.admit(symbol, number, time_us) == REFUSED:
+                return self.reject(symbol, "out_of_order")
+            return self.no_quote(symbol, kind, reason, received_ts_us, received_mono_ns)
+        self._count_time(time, time_us)
+        return self.take(
+            Quote(
+                self._key, symbol, bid, bid_size, ask, ask_size, time_us, received_ts_us, received_mono_ns
+            ),
+            number, book_us,
+        )  # fmt: skip
 
     def best(  # noqa: PLR0917
         self,
-        native_id: str,
-        bids: Sequence[Level],
-        asks: Sequence[Level],
-        exchange_ms: int | None,
+        native_id: Any,
+        bids: Any,
+        asks: Any,
+        time: Any,
         received_ts_us: int,
         received_mono_ns: int,
-    ) -> tuple[Quote, ...]:
+        update: Any = None,
+    ) -> tuple[Quote | StreamState, ...]:
         """`quote` of the first level of each side of a book snapshot."""
-        if not (bids and asks):
-            return self.skip("empty_side")
-        bid, ask = bids[0], asks[0]
         return self.quote(
-            native_id, bid.price, bid.size, ask.price, ask.size, exchange_ms, received_ts_us, received_mono_ns
+            native_id, *level(bids), *level(asks), time, received_ts_us, received_mono_ns, update
         )
+
+    def _count_time(self, time: Any, time_us: int | None) -> None:
+        if time_us is None and time is not None:
+            self.skip("bad_time")
+
+    def _number(self, value: Any) -> Any:
+        """A price or size as it came: float, Decimal if `exact`, None for an empty one. Raises ValueError."""
+        if value is None or value == "":
+            return None
+        if isinstance(value, str):
+            if not value.isascii() or "_" in value:
+                raise ValueError(f"not a number: {value!r}")
+        elif isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+            raise ValueError(f"not a number: {value!r}")
+        if not self.exact:
+            return float(value)
+        number = Decimal(value)
+        return number if 0.0 < abs(float(number)) < INFINITY else 0.0  # what no float can hold
 
     def trade(  # noqa: PLR0917
         self,
-        native_id: str,
+        native_id: Any,
         price: Any,
         size: Any,
         side: Side | None,
-        trade_id: int | str | None,
-        exchange_ts_us: int | None,
+        trade_id: Any,
+        time: Any,
         received_ts_us: int,
         received_mono_ns: int,
         is_history: bool = False,
     ) -> tuple[Trade, ...]:
-        """One checked trade, or nothing and a count. `price` and `size` are `Price`."""
-        try:
-            symbol = self.symbols[native_id]
-        except KeyError:
+        """One checked trade, or nothing and a count. Only the id and the two numbers can cost it."""
+        symbol = self.symbols.get(native_id) if isinstance(native_id, str) else None
+        if symbol is None:
             return self.skip("unknown_symbol")
-        if self.exact:
-            price, size = _exact(price), _exact(size)
         try:
-            if not (0.0 < price < INFINITY and 0.0 < size < INFINITY):
-                return self.reject(symbol, "rejected_zero")
-        except TypeError:  # a trade always has both
+            price, size = self._number(price), self._number(size)
+        except (ValueError, ArithmeticError):
             return self.skip("malformed")
+        if price is None or size is None:  # a trade always has both
+            return self.skip("malformed")
+        if not (0.0 < price < INFINITY and 0.0 < size < INFINITY):
+            return self.reject(symbol, "rejected_zero")
+        time_us = moment_us(time)
+        self._count_time(time, time_us)
         return (
             Trade(
-                self._key, symbol, price, size, side,
-                str(trade_id) if trade_id or trade_id == 0 else None,
-                exchange_ts_us, received_ts_us, received_mono_ns, is_history,
+                self._key, symbol, price, size, side, _text_id(trade_id), time_us,
+                received_ts_us, received_mono_ns, is_history,
             ),
         )  # fmt: skip
 
@@ -312,14 +392,73 @@ def _no_frame(frame: bytes | str) -> Any:
     raise ValueError("all frames go the long way")
 
 
-def _exact(value: Any) -> Any:
-    """The Decimal of a wire number; "" and null stay, and what no float can hold becomes 0: rejected too."""
-    if value is None or value == "":
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
-        raise ValueError(f"not a number: {value!r}")
-    number = Decimal(value)
-    return number if 0.0 < abs(float(number)) < INFINITY else 0.0
+def _wrong(bid: Any, bid_size: Any, ask: Any, ask_size: Any) -> tuple[str, str]:
+    """Why four numbers are no quote, as a count and in words; two empty texts where they are one."""
+    sides = {"bid": (bid, bid_size), "ask": (ask, ask_size)}
+    if None in (bid, bid_size, ask, ask_size):
+        return (
+            "empty_side",
+            f"its book has no {' and no '.join(side for side in sides if None in sides[side])}",
+        )
+    if 0.0 < bid <= ask < INFINITY and 0.0 < bid_size < INFINITY and 0.0 < ask_size < INFINITY:
+        return "", ""
+    if INFINITY > bid > ask > 0.0:
+        return "rejected_crossed", "its bid is above its ask"
+    none = [side for side, pair in sides.items() if not all(0.0 < number < INFINITY for number in pair)]
+    return "rejected_zero", f"its book has no {' and no '.join(none)}"
+
+
+def _text_id(value: Any) -> str | None:
+    """A trade's id as text, None where there is none."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value) if abs(value) < LONGEST_TRADE_ID else None
+    if not isinstance(value, str) or not value:
+        return None
+    return value if value.isascii() or _is_unicode(value) else None
+
+
+def _is_unicode(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which nothing can write
+        return False
+    return True
+
+
+def table(value: Any) -> dict[str, Any]:
+    """A JSON object; raises ValueError where it is none."""
+    if not isinstance(value, dict):
+        raise ValueError("no JSON object where there should be one")
+    return value
+
+
+def tables(value: Any) -> list[dict[str, Any]]:
+    """The rows of a push, of which there is at least one; raises ValueError where there is none."""
+    if not isinstance(value, list) or not value:
+        raise ValueError("no rows")
+    return [table(row) for row in value]
+
+
+def books(value: Any) -> list[dict[str, Any]]:
+    """The rows of a quote push; what is no row, and no rows at all, is a book without sides."""
+    rows = value if isinstance(value, list) and value else [None]
+    return [row if isinstance(row, dict) else {} for row in rows]
+
+
+def level(side: Any, depth: int = 0) -> tuple[Any, Any]:
+    """Price and size of a level of a side as it came; both None where the side is empty."""
+    row = side[depth] if isinstance(side, list) and len(side) > depth else None
+    return (row[0], row[1]) if isinstance(row, list) and len(row) > 1 else (None, None)
+
+
+def text(value: Any) -> str:
+    """A text, empty where it is none."""
+    return value if isinstance(value, str) else ""
+
+
+def taker(value: Any) -> Side | None:
+    """The taker's side by the exchange's word for it."""
+    return SIDES.get(value) if isinstance(value, str) else None
 
 
 def request_id(value: int | str | None) -> str | None:

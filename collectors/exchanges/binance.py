@@ -5,53 +5,30 @@ it carries no time at all. Trades: `m` true means the buyer was the maker, so th
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct, ValidationError
+from msgspec import Struct
 
 from collectors.exchanges.base import (
     UNUSUAL,
     Codec,
     Control,
     DataSheet,
-    Instant,
+    Decoded,
     Mark,
     Positive,
-    Price,
     Topic,
     compact,
     request_id,
+    text,
 )
+from collectors.exchanges.times import Millis
 from markets.events import Quote, Side, Trade
 
-MICROSECONDS_FROM = 10**14  # as ms that is the year 5138: such a time came from `timeUnit=MICROSECOND`
 QUOTE: Mark = '@bookTicker"'
 TRADE: Mark = '"data":{"e":"trade",'
 QUOTES = ("", "bookTicker")  # spot sends no `e` here, other Binance markets do
-TAKER: dict[bool | None, Side | None] = {True: "sell", False: "buy", None: None}
-
-
-class _Data(Struct, gc=False):
-    """`bookTicker` (the only one that may lack `e`) or `trade`; other streams share some of these keys."""
-
-    s: str
-    e: str = ""
-    b: Price = None
-    B: Price = None
-    a: Price = None
-    A: Price = None
-    p: Price = None
-    q: Price = None
-    t: int | str | None = None
-    T: Instant | None = None
-    m: bool | None = None
-
-
-class _Combined(Struct, gc=False):
-    """`/stream` wraps what `/ws` sends raw."""
-
-    data: _Data
 
 
 class _Quote(Struct, gc=False):
@@ -62,6 +39,7 @@ class _Quote(Struct, gc=False):
     B: Positive
     a: Positive
     A: Positive
+    u: int = 0
     e: Literal["bookTicker"] = "bookTicker"
 
 
@@ -74,7 +52,7 @@ class _Trade(Struct, gc=False):
     t: int
     p: Positive
     q: Positive
-    T: Annotated[int, msgspec.Meta(ge=0, lt=MICROSECONDS_FROM)]
+    T: Millis
     m: bool
 
 
@@ -120,8 +98,6 @@ class Binance(Codec):
 
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
-        self._combined = self.decoder(_Combined)
-        self._raw = self.decoder(_Data)
         self._quote = self.usual(_QuotePush)
         self._trade = self.usual(_TradePush)
 
@@ -143,17 +119,18 @@ class Binance(Codec):
 
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
-    ) -> Sequence[Quote | Trade | Control]:
+    ) -> Sequence[Decoded]:
         """The short way for usual frames."""
         try:
             if QUOTE in frame:
                 quote = self._quote(frame).data
                 if quote.b <= quote.a:
-                    return (
+                    return self.take(
                         Quote(
                             self._key, self.symbols[quote.s], quote.b, quote.B, quote.a, quote.A, None,
                             received_ts_us, received_mono_ns,
                         ),
+                        quote.u,
                     )  # fmt: skip
             elif TRADE in frame:
                 trade = self._trade(frame).data
@@ -167,21 +144,22 @@ class Binance(Codec):
             pass
         return super().decode(frame, received_ts_us, received_mono_ns)
 
-    def push(
-        self, frame: bytes | str, received_ts_us: int, received_mono_ns: int
-    ) -> Sequence[Quote | Trade | Control]:
-        """The wrapped form first: it is what the collector subscribes."""
-        try:
-            data = self._combined(frame).data
-        except ValidationError:
-            data = self._raw(frame)
-        if data.e in QUOTES:
+    def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
+        """`/stream` wraps what `/ws` sends raw. Only `bookTicker` may lack `e`, and it carries no time."""
+        message = self.load(frame)
+        data = message["data"] if isinstance(message.get("data"), dict) else message
+        kind, native_id = text(data.get("e")), data.get("s")
+        if not isinstance(native_id, str):
+            return self.answer(frame)
+        if kind in QUOTES:
             return self.quote(
-                data.s, data.b, data.B, data.a, data.A, None, received_ts_us, received_mono_ns
+                native_id, data.get("b"), data.get("B"), data.get("a"), data.get("A"), None,
+                received_ts_us, received_mono_ns, data.get("u"),
             )  # fmt: skip
-        if data.e == "trade":
+        if kind == "trade":
             return self.trade(
-                data.s, data.p, data.q, TAKER[data.m], data.t, _us(data.T), received_ts_us, received_mono_ns
+                native_id, data.get("p"), data.get("q"), taker_by_maker(data.get("m")), data.get("t"),
+                data.get("T"), received_ts_us, received_mono_ns,
             )  # fmt: skip
         return self.skip("unknown_kind")
 
@@ -204,5 +182,8 @@ def _request(method: str, topics: Sequence[Topic], request_id: int) -> str:
     return compact({"method": method, "params": [topic.name for topic in topics], "id": request_id})
 
 
-def _us(time: int | None) -> int | None:
-    return time if time is None or time >= MICROSECONDS_FROM else time * 1000
+def taker_by_maker(buyer_was_maker: Any) -> Side | None:
+    """The taker's side by who was the maker: true means that the taker sold."""
+    if buyer_was_maker in (True, "true"):
+        return "sell"
+    return "buy" if buyer_was_maker in (False, "false") else None

@@ -19,16 +19,19 @@ from collectors.exchanges.base import (
     Codec,
     Control,
     DataSheet,
+    Decoded,
     Mark,
-    Millis,
     Positive,
-    Price,
     Topic,
+    books,
     compact,
     plain_text,
     request_id,
+    tables,
+    text,
 )
-from collectors.exchanges.binance import TAKER
+from collectors.exchanges.binance import taker_by_maker
+from collectors.exchanges.times import Millis, moment_us
 from markets.events import Quote, Trade
 
 QUOTES, TRADES = "bookTicker", "trade"
@@ -43,28 +46,6 @@ USUAL_FRAME = 512
 SMALL_FRAME = LARGEST_FRAME // 1032  # deflate cannot do better than that
 
 
-class _Data(Struct, gc=False):
-    """The data of either of our channels, decoded in one go."""
-
-    e: str = ""
-    s: str = ""
-    E: Millis | None = None
-    T: Millis | None = None
-    b: Price = None
-    B: Price = None
-    a: Price = None
-    A: Price = None
-    p: Price = None
-    q: Price = None
-    m: bool | None = None
-    t: int | str | None = None
-
-
-class _Push(Struct, gc=False):
-    dataType: str
-    data: _Data | Annotated[list[_Data], NOT_EMPTY]
-
-
 class _Quote(Struct, gc=False):
     """This and those down to `_Answer`: usual frames, their fields in the order of the wire."""
 
@@ -75,6 +56,7 @@ class _Quote(Struct, gc=False):
     a: Positive
     A: Positive
     T: Millis | None = None
+    u: int = 0
 
 
 class _QuotePush(Struct, gc=False):
@@ -123,7 +105,6 @@ class BingX(Codec):
 
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
-        self._push = self.decoder(_Push)
         self._quote = self.usual(_QuotePush)
         self._trade = self.usual(_TradePush)
 
@@ -144,7 +125,7 @@ class BingX(Codec):
 
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
-    ) -> Sequence[Quote | Trade | Control]:
+    ) -> Sequence[Decoded]:
         """The short way for usual frames."""
         try:
             text = inflated(frame)
@@ -152,11 +133,12 @@ class BingX(Codec):
                 quote = self._quote(text).data
                 is_fresh = quote.T is None or quote.E - quote.T <= FROZEN_AFTER_MS
                 if is_fresh and quote.b <= quote.a:
-                    return (
+                    return self.take(
                         Quote(
                             self._key, self.symbols[quote.s], quote.b, quote.B, quote.a, quote.A,
                             quote.E * 1000, received_ts_us, received_mono_ns,
                         ),
+                        quote.u,
                     )  # fmt: skip
             elif TRADE in text:
                 trade = self._trade(text).data
@@ -170,33 +152,43 @@ class BingX(Codec):
             pass
         return super().decode(frame, received_ts_us, received_mono_ns)
 
-    def push(
-        self, frame: bytes | str, received_ts_us: int, received_mono_ns: int
-    ) -> Sequence[Quote | Trade | Control]:
+    def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
         """Spot sends one trade per frame, other markets a list; both are taken."""
-        push = self._push(inflated(frame))
-        native_id, _, kind = push.dataType.partition("@")
-        data = push.data
-        if kind not in OURS:
+        push = self.load(inflated(frame))
+        name, _, kind = text(push.get("dataType")).partition("@")
+        data = push.get("data")
+        if kind not in OURS or (not data and ("id" in push or push.get("code"))):
             return self.answer(frame)
-        if not isinstance(data, list):
-            return self._row(kind, native_id, data, received_ts_us, received_mono_ns)
-        events: list[Quote | Trade] = []
-        for row in data:
-            events += self._row(kind, native_id, row, received_ts_us, received_mono_ns)
+        events: list[Decoded] = []
+        rows = data if isinstance(data, list) else [data]
+        for row in books(rows) if kind == QUOTES else tables(rows):
+            native_id = self.known(row.get("s"), name)
+            take = self._quote_of if kind == QUOTES else self._trade_of
+            events += take(native_id, row, received_ts_us, received_mono_ns)
         return events
 
-    def _row(
-        self, kind: str, native_id: str, row: _Data, received_ts_us: int, received_mono_ns: int
-    ) -> Sequence[Quote | Trade]:
-        if kind == QUOTES:
-            if row.E is not None and row.T is not None and row.E - row.T > FROZEN_AFTER_MS:
-                return self.skip("frozen")
-            return self.quote(
-                row.s or native_id, row.b, row.B, row.a, row.A, row.E, received_ts_us, received_mono_ns
-            )
+    def _quote_of(
+        self, native_id: Any, row: dict[str, Any], received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Decoded]:
+        pushed_us, book_us = moment_us(row.get("E")), moment_us(row.get("T"))
+        if (
+            pushed_us
+            and book_us
+            and pushed_us - book_us > FROZEN_AFTER_MS * 1000
+            and native_id in self.symbols
+        ):
+            behind = f"its book is {((pushed_us or 0) - (book_us or 0)) / 1e6:.0f} s old"
+            return self.no_quote(self.symbols[native_id], "frozen", behind, received_ts_us, received_mono_ns)
+        return self.quote(
+            native_id, row.get("b"), row.get("B"), row.get("a"), row.get("A"), row.get("E"),
+            received_ts_us, received_mono_ns, row.get("u"),
+        )  # fmt: skip
+
+    def _trade_of(
+        self, native_id: Any, row: dict[str, Any], received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Decoded]:
         return self.trade(
-            row.s or native_id, row.p, row.q, TAKER[row.m], row.t, None if row.T is None else row.T * 1000,
+            native_id, row.get("p"), row.get("q"), taker_by_maker(row.get("m")), row.get("t"), row.get("T"),
             received_ts_us, received_mono_ns,
         )  # fmt: skip
 

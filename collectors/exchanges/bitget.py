@@ -12,22 +12,26 @@ from msgspec import Struct
 
 from collectors.exchanges.base import (
     NOT_EMPTY,
-    SIDES,
     UNUSUAL,
     Codec,
     Control,
+    ControlKind,
     DataSheet,
-    Level,
+    Decoded,
     Mark,
-    Millis,
     Positive,
-    Price,
     Topic,
     UsualLevel,
+    books,
     compact,
     plain_text,
+    table,
+    tables,
+    taker,
+    text,
     topics_in,
 )
+from collectors.exchanges.times import Millis
 from markets.events import Quote, Side, Trade
 
 QUOTES, TICKERS, TRADES = "books1", "ticker", "trade"
@@ -43,29 +47,6 @@ class _Arg(Struct, gc=False):
     instId: str = ""
 
 
-class _Row(Struct, gc=False):
-    """A row of any of our channels, decoded in one go."""
-
-    ts: Millis | None = None
-    instId: str = ""
-    asks: list[Level] = []
-    bids: list[Level] = []
-    bidPr: Price = None
-    bidSz: Price = None
-    askPr: Price = None
-    askSz: Price = None
-    price: Price = None
-    size: Price = None
-    side: str = ""
-    tradeId: int | str | None = None
-
-
-class _Push(Struct, gc=False):
-    arg: _Arg
-    data: Annotated[list[_Row], NOT_EMPTY]
-    action: str = ""
-
-
 class _Instrument(Struct, gc=False):
     """This and those down to `_Answer`: usual frames, their fields in the order of the wire."""
 
@@ -76,6 +57,7 @@ class _Book(Struct, gc=False):
     asks: tuple[UsualLevel]
     bids: tuple[UsualLevel]
     ts: Millis
+    seq: int = 0
 
 
 class _QuotePush(Struct, gc=False):
@@ -140,7 +122,6 @@ class Bitget(Codec):
 
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
-        self._push = self.decoder(_Push)
         self._quote = self.usual(_QuotePush)
         self._ticker = self.usual(_TickerPush)
         self._trade = self.usual(_TradePush)
@@ -166,7 +147,7 @@ class Bitget(Codec):
 
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
-    ) -> Sequence[Quote | Trade | Control]:
+    ) -> Sequence[Decoded]:
         """The short way for usual frames."""
         try:
             if QUOTE in frame:
@@ -174,12 +155,13 @@ class Bitget(Codec):
                 (book,) = push.data
                 (bid,), (ask,) = book.bids, book.asks
                 if bid.price <= ask.price:
-                    return (
+                    return self.take(
                         Quote(
                             self._key, self.symbols[push.arg.instId],
                             bid.price, bid.size, ask.price, ask.size,
                             book.ts * 1000, received_ts_us, received_mono_ns,
                         ),
+                        book.seq,
                     )  # fmt: skip
             elif TRADE in frame:
                 trades = self._trade(frame)
@@ -196,7 +178,7 @@ class Bitget(Codec):
             elif TICKER in frame:
                 (row,) = self._ticker(frame).data
                 if row.bidPr <= row.askPr:
-                    return (
+                    return self.take(
                         Quote(
                             self._key, self.symbols[row.instId], row.bidPr, row.bidSz, row.askPr, row.askSz,
                             row.ts * 1000, received_ts_us, received_mono_ns,
@@ -206,39 +188,45 @@ class Bitget(Codec):
             pass
         return super().decode(frame, received_ts_us, received_mono_ns)
 
-    def push(
-        self, frame: bytes | str, received_ts_us: int, received_mono_ns: int
-    ) -> Sequence[Quote | Trade | Control]:
+    def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
         """The inner `ts` is the engine's time; the first trades after subscribing are history."""
-        push = self._push(frame)
-        arg, rows = push.arg, push.data
-        channel = arg.channel
-        if channel not in OURS or arg.instType != "SPOT":
+        push = self.load(frame)
+        arg = table(push.get("arg"))
+        channel = text(arg.get("channel"))
+        if channel not in OURS or "event" in push:
+            return self.answer(frame)
+        if arg.get("instType") != "SPOT":
             return self.skip("unknown_kind")
-        if len(rows) == 1 and channel != TRADES:  # nearly always
-            row = rows[0]
-            return self._row(channel, row.instId or arg.instId, row, received_ts_us, received_mono_ns)
-        events: list[Quote | Trade] = []
-        for row in rows:
-            events += self._row(channel, row.instId or arg.instId, row, received_ts_us, received_mono_ns)
-        if channel == TRADES and push.action == "snapshot":
-            for event in events:
-                event.is_history = True  # type: ignore[union-attr]
+        is_history = push.get("action") == "snapshot"
+        events: list[Decoded] = []
+        data = push.get("data")
+        for row in tables(data) if channel == TRADES else books(data):
+            native_id = self.known(row.get("instId"), arg.get("instId"))
+            events += self._row(channel, native_id, row, received_ts_us, received_mono_ns, is_history)
         return events
 
-    def _row(
-        self, channel: str, native_id: str, row: _Row, received_ts_us: int, received_mono_ns: int
-    ) -> Sequence[Quote | Trade]:
+    def _row(  # noqa: PLR0917
+        self,
+        channel: str,
+        native_id: Any,
+        row: dict[str, Any],
+        received_ts_us: int,
+        received_mono_ns: int,
+        is_history: bool,
+    ) -> Sequence[Decoded]:
         if channel == QUOTES:
-            return self.best(native_id, row.bids, row.asks, row.ts, received_ts_us, received_mono_ns)
+            return self.best(
+                native_id, row.get("bids"), row.get("asks"), row.get("ts"),
+                received_ts_us, received_mono_ns, row.get("seq"),
+            )  # fmt: skip
         if channel == TICKERS:
             return self.quote(
-                native_id, row.bidPr, row.bidSz, row.askPr, row.askSz, row.ts,
-                received_ts_us, received_mono_ns,
+                native_id, row.get("bidPr"), row.get("bidSz"), row.get("askPr"), row.get("askSz"),
+                row.get("ts"), received_ts_us, received_mono_ns,
             )  # fmt: skip
         return self.trade(
-            native_id, row.price, row.size, SIDES.get(row.side), row.tradeId,
-            None if row.ts is None else row.ts * 1000, received_ts_us, received_mono_ns,
+            native_id, row.get("price"), row.get("size"), taker(row.get("side")), row.get("tradeId"),
+            row.get("ts"), received_ts_us, received_mono_ns, is_history,
         )  # fmt: skip
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
@@ -249,7 +237,8 @@ class Bitget(Codec):
         arg = answer.arg
         topics = (f"{arg.channel}:{arg.instId}",) if arg and arg.channel else ()
         if answer.event in ("subscribe", "unsubscribe", "login"):
-            return (Control("ack", topics=topics),)
+            kind: ControlKind = "unsubscribed" if answer.event == "unsubscribe" else "ack"
+            return (Control(kind, topics=topics, message=answer.msg or ""),)
         if answer.event == "error":
             message = answer.msg or f"code {answer.code}"
             return (Control("error", topics=topics or topics_in(message), message=message),)

@@ -1,7 +1,8 @@
 """Bybit v5 spot.
 
 Facts: bybit-exchange/docs v5 (2026-07). `orderbook.1` is the best bid/ask (spot `tickers` has none):
-a snapshot every time today; in 2023 one-sided deltas existed, and those are dropped, never merged.
+a snapshot every time today; in 2023 one-sided deltas existed, and those are dropped, never merged. A delta's
+absent side is unchanged, a size of 0 in it means that the level is gone. `u` is 1 after a restart of theirs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,44 +18,24 @@ from collectors.exchanges.base import (
     Codec,
     Control,
     DataSheet,
-    Level,
+    Decoded,
     Mark,
-    Millis,
     Positive,
-    Price,
     Topic,
     UsualLevel,
     compact,
+    level,
     request_id,
+    tables,
+    taker,
+    text,
 )
+from collectors.exchanges.times import Millis, moment_us
 from markets.events import Quote, Trade
 
 QUOTES, TRADES = "orderbook.1.", "publicTrade."
 QUOTE: Mark = f'"topic":"{QUOTES}'
 TRADE: Mark = f'"topic":"{TRADES}'
-
-
-class _Book(Struct, gc=False):
-    s: str
-    b: list[Level] = []
-    a: list[Level] = []
-
-
-class _Trade(Struct, gc=False):
-    s: str
-    p: Price
-    v: Price
-    S: str = ""
-    i: int | str | None = None
-    T: Millis | None = None
-
-
-class _Push(Struct, gc=False):
-    topic: str
-    data: _Book | Annotated[list[_Trade], NOT_EMPTY]
-    type: str = ""
-    ts: Millis | None = None
-    cts: Millis | None = None
 
 
 class _UsualBook(Struct, gc=False):
@@ -63,6 +44,7 @@ class _UsualBook(Struct, gc=False):
     s: str
     b: tuple[UsualLevel]
     a: tuple[UsualLevel]
+    u: int = 0
 
 
 class _QuotePush(Struct, gc=False):
@@ -115,7 +97,6 @@ class Bybit(Codec):
 
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
-        self._push = self.decoder(_Push)
         self._quote = self.usual(_QuotePush)
         self._trade = self.usual(_TradePush)
 
@@ -137,7 +118,7 @@ class Bybit(Codec):
 
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
-    ) -> Sequence[Quote | Trade | Control]:
+    ) -> Sequence[Decoded]:
         """The short way for usual frames."""
         try:
             if QUOTE in frame:
@@ -146,11 +127,12 @@ class Bybit(Codec):
                 (bid,), (ask,) = book.b, book.a
                 time = push.ts if push.cts is None else push.cts
                 if bid.price <= ask.price:
-                    return (
+                    return self.take(
                         Quote(
                             self._key, self.symbols[book.s], bid.price, bid.size, ask.price, ask.size,
                             time * 1000, received_ts_us, received_mono_ns,
                         ),
+                        book.u,
                     )  # fmt: skip
             elif TRADE in frame:
                 key, symbols = self._key, self.symbols
@@ -165,31 +147,47 @@ class Bybit(Codec):
             pass
         return super().decode(frame, received_ts_us, received_mono_ns)
 
-    def push(
-        self, frame: bytes | str, received_ts_us: int, received_mono_ns: int
-    ) -> Sequence[Quote | Trade | Control]:
+    def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
         """`cts` is the matching engine's time, `ts` the push; old frames have only `ts`."""
-        push = self._push(frame)
-        data, topic = push.data, push.topic
-        if isinstance(data, list):
-            if not topic.startswith(TRADES):
-                return self.skip("malformed" if topic.startswith(QUOTES) else "unknown_kind")
-            return self._trades(data, received_ts_us, received_mono_ns)
+        push = self.load(frame)
+        topic = text(push.get("topic"))
+        if topic.startswith(TRADES):
+            rows = tables(push.get("data"))
+            return [
+                event
+                for row in rows
+                for event in self._trade_of(row, topic, received_ts_us, received_mono_ns)
+            ]
         if not topic.startswith(QUOTES):
-            return self.skip("malformed" if topic.startswith(TRADES) else "unknown_kind")
-        if push.type == "delta" and not (len(data.b) == 1 == len(data.a)):
-            return self.skip("one_sided")
-        time = push.ts if push.cts is None else push.cts
-        return self.best(data.s, data.b, data.a, time, received_ts_us, received_mono_ns)
+            return self.answer(frame)
+        data: Any = push.get("data") if isinstance(push.get("data"), dict) else {}
+        native_id = self.known(data.get("s"), topic.removeprefix(QUOTES))
+        bids, asks = data.get("b"), data.get("a")
+        if push.get("type") == "delta" and not (_one_level(bids) and _one_level(asks)):
+            return self._one_sided(native_id, bids, asks, received_ts_us, received_mono_ns)
+        time = next(
+            (t for t in (push.get("cts"), push.get("ts")) if moment_us(t) is not None), push.get("cts")
+        )
+        return self.best(native_id, bids, asks, time, received_ts_us, received_mono_ns, data.get("u"))
 
-    def _trades(self, rows: list[_Trade], received_ts_us: int, received_mono_ns: int) -> list[Trade]:
-        events: list[Trade] = []
-        for row in rows:
-            events += self.trade(
-                row.s, row.p, row.v, SIDES.get(row.S), row.i, None if row.T is None else row.T * 1000,
-                received_ts_us, received_mono_ns,
-            )  # fmt: skip
-        return events
+    def _one_sided(
+        self, native_id: Any, bids: Any, asks: Any, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Decoded]:
+        """What is not there is unchanged; a level whose size became 0 was the best one, and is gone."""
+        gone = [side for side, levels in (("bid", bids), ("ask", asks)) if _has_gone(levels)]
+        if native_id not in self.symbols or not gone:
+            return self.skip("one_sided")
+        reason = f"its best {' and '.join(gone)} is gone"
+        return self.no_quote(self.symbols[native_id], "one_sided", reason, received_ts_us, received_mono_ns)
+
+    def _trade_of(
+        self, row: dict[str, Any], topic: str, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Trade]:
+        native_id = self.known(row.get("s"), topic.removeprefix(TRADES))
+        return self.trade(
+            native_id, row.get("p"), row.get("v"), taker(row.get("S")), row.get("i"), row.get("T"),
+            received_ts_us, received_mono_ns,
+        )  # fmt: skip
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
         """Public spot answers a ping with op "ping" and ret_msg "pong"."""
@@ -207,3 +205,12 @@ class Bybit(Codec):
 
 def _request(op: str, topics: Sequence[Topic], request_id: int) -> str:
     return compact({"req_id": str(request_id), "op": op, "args": [topic.name for topic in topics]})
+
+
+def _one_level(side: Any) -> bool:
+    return isinstance(side, list) and len(side) == 1
+
+
+def _has_gone(side: Any) -> bool:
+    levels = range(len(side)) if isinstance(side, list) else ()
+    return any(str(level(side, depth)[1]).strip("0") in ("", ".") for depth in levels)

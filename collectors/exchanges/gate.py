@@ -5,26 +5,28 @@ makes a whole subscribe request fail. `create_time_ms` of a trade is text with u
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import (
-    NOT_EMPTY,
-    SIDES,
     UNUSUAL,
     Codec,
     Control,
     DataSheet,
+    Decoded,
     Mark,
-    Millis,
     Positive,
-    Price,
     Topic,
     compact,
     request_id,
+    table,
+    tables,
+    taker,
+    text,
 )
+from collectors.exchanges.times import FIRST_S, LAST_S, Millis
 from markets.events import Quote, Side, Trade
 
 QUOTES, TRADES = "spot.book_ticker", "spot.trades"
@@ -32,31 +34,6 @@ NEWER_TRADES = "spot.trades_v2"
 OURS = frozenset((QUOTES, TRADES, NEWER_TRADES))
 QUOTE: Mark = f'"{QUOTES}"'
 TRADE: Mark = f'"{TRADES}"'
-SIXTEEN_DIGITS = 10**15  # of µs: since 2001, and until 2286
-MS_DIGITS = 15  # more are no time (base.NO_SUCH_MS)
-
-
-class _Result(Struct, gc=False):
-    """A result of any of our channels, decoded in one go."""
-
-    s: str = ""
-    t: Millis | None = None
-    b: Price = None
-    B: Price = None
-    a: Price = None
-    A: Price = None
-    currency_pair: str = ""
-    price: Price = None
-    amount: Price = None
-    side: str = ""
-    id: int | str | None = None
-    create_time_ms: str | float | None = None
-
-
-class _Push(Struct, gc=False):
-    channel: str
-    event: str
-    result: _Result | Annotated[list[_Result], NOT_EMPTY]
 
 
 class _Quote(Struct, gc=False):
@@ -68,6 +45,7 @@ class _Quote(Struct, gc=False):
     B: Positive
     a: Positive
     A: Positive
+    u: int = 0
 
 
 class _QuotePush(Struct, gc=False):
@@ -99,6 +77,7 @@ class _Answer(Struct):
     id: int | str | None = None
     error: _Error | None = None
     result: Any = None
+    payload: list[Any] = []
 
 
 decode_answer = msgspec.json.Decoder(_Answer, strict=False).decode
@@ -122,7 +101,6 @@ class Gate(Codec):
 
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
-        self._push = self.decoder(_Push)
         self._quote = self.usual(_QuotePush)
         self._trade = self.usual(_TradePush)
 
@@ -147,17 +125,18 @@ class Gate(Codec):
 
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
-    ) -> Sequence[Quote | Trade | Control]:
+    ) -> Sequence[Decoded]:
         """The short way for usual frames."""
         try:
             if QUOTE in frame:
                 quote = self._quote(frame).result
                 if quote.b <= quote.a:
-                    return (
+                    return self.take(
                         Quote(
                             self._key, self.symbols[quote.s], quote.b, quote.B, quote.a, quote.A,
                             quote.t * 1000, received_ts_us, received_mono_ns,
                         ),
+                        quote.u,
                     )  # fmt: skip
             elif TRADE in frame:
                 trade = self._trade(frame).result
@@ -171,29 +150,27 @@ class Gate(Codec):
             pass
         return super().decode(frame, received_ts_us, received_mono_ns)
 
-    def push(
-        self, frame: bytes | str, received_ts_us: int, received_mono_ns: int
-    ) -> Sequence[Quote | Trade | Control]:
+    def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
         """Older trade frames carry a list, newer ones a single object."""
-        push = self._push(frame)
-        channel, result = push.channel, push.result
-        if push.event != "update" or channel not in OURS:
+        push = self.load(frame)
+        channel, result = text(push.get("channel")), push.get("result")
+        if push.get("event") != "update" or channel not in OURS:
             return self.answer(frame)
-        if not isinstance(result, list):
-            return self._row(channel, result, received_ts_us, received_mono_ns)
-        events: list[Quote | Trade] = []
-        for row in result:
-            events += self._row(channel, row, received_ts_us, received_mono_ns)
-        return events
+        rows = tables(result) if isinstance(result, list) else [table(result)]
+        take = self._quote_of if channel == QUOTES else self._trade_of
+        return [event for row in rows for event in take(row, received_ts_us, received_mono_ns)]
 
-    def _row(
-        self, channel: str, row: _Result, received_ts_us: int, received_mono_ns: int
-    ) -> Sequence[Quote | Trade]:
-        if channel == QUOTES:
-            return self.quote(row.s, row.b, row.B, row.a, row.A, row.t, received_ts_us, received_mono_ns)
+    def _quote_of(self, row: dict[str, Any], received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
+        return self.quote(
+            row.get("s"), row.get("b"), row.get("B"), row.get("a"), row.get("A"), row.get("t"),
+            received_ts_us, received_mono_ns, row.get("u"),
+        )  # fmt: skip
+
+    def _trade_of(self, row: dict[str, Any], received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
+        time = row.get("create_time_ms")
         return self.trade(
-            row.currency_pair, row.price, row.amount, SIDES.get(row.side), row.id,
-            _exact_us(row.create_time_ms), received_ts_us, received_mono_ns,
+            row.get("currency_pair"), row.get("price"), row.get("amount"), taker(row.get("side")),
+            row.get("id"), row.get("create_time") if time is None else time, received_ts_us, received_mono_ns,
         )  # fmt: skip
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
@@ -205,8 +182,11 @@ class Gate(Codec):
             return (Control("pong"),)
         if answer.channel.endswith(".system"):
             return (Control("heartbeat", message="service upgrade announced", reconnect=True),)
-        if answer.event in ("subscribe", "unsubscribe"):
+        if answer.event == "subscribe":
             return (Control("ack", request_id(answer.id)),)
+        if answer.event == "unsubscribe":
+            topics = tuple(f"{answer.channel}:{pair}" for pair in answer.payload if isinstance(pair, str))
+            return (Control("unsubscribed", request_id(answer.id), topics),)
         return self.skip("malformed" if answer.channel in OURS else "unknown_kind")
 
 
@@ -217,19 +197,8 @@ def _request(event: str, topics: Sequence[Topic], request_id: int) -> str:
 
 
 def _usual_us(ms: str) -> int:
-    """`_exact_us` of 13 digits and a fraction, as nearly all times are."""
+    """`moment_us` of 13 digits and a fraction, as nearly all times are."""
     us = int((ms + "00").replace(".", "", 1)[:16])
-    if us >= SIXTEEN_DIGITS and ms[13] == ".":
+    if FIRST_S * 10**6 <= us < LAST_S * 10**6 and ms[13] == "." and ms[14:].isdecimal() and ms.isascii():
         return us
     raise ValueError(f"an unusual time: {ms} ms")
-
-
-def _exact_us(ms: str | float | None) -> int | None:
-    """Fractional ms to µs, cut and never rounded; raises ValueError for a time that cannot be."""
-    if ms is None:
-        return None
-    whole, _, fraction = str(ms).partition(".")
-    digits = whole + (fraction + "000")[:3]
-    if len(whole) > MS_DIGITS or not digits.isdecimal():
-        raise ValueError(f"no such time: {ms} ms")
-    return int(digits)

@@ -13,22 +13,23 @@ from msgspec import Struct
 
 from collectors.exchanges.base import (
     NOT_EMPTY,
-    SIDES,
     UNUSUAL,
     Codec,
     Control,
     DataSheet,
-    Instant,
-    Level,
+    Decoded,
     Mark,
-    Millis,
     Positive,
-    Price,
     Topic,
     UsualLevel,
+    books,
     compact,
     request_id,
+    table,
+    taker,
+    text,
 )
+from collectors.exchanges.times import Millis, Nanos
 from markets.events import Quote, Side, Trade
 
 QUOTES, TICKERS, TRADES = "/spotMarket/level1", "/market/ticker", "/market/match"
@@ -37,30 +38,6 @@ QUOTE: Mark = f"{QUOTES}:"
 TICKER: Mark = f"{TICKERS}:"
 TRADE: Mark = f"{TRADES}:"
 QUOTE_ID, TICKER_ID = len(QUOTE), len(TICKER)  # where in a topic the native id begins
-
-
-class _Data(Struct, gc=False):
-    """The data of any of our channels, decoded in one go; `time` is ms in tickers, ns in matches."""
-
-    timestamp: Millis | None = None
-    bids: Level | None = None
-    asks: Level | None = None
-    bestBid: Price = None
-    bestBidSize: Price = None
-    bestAsk: Price = None
-    bestAskSize: Price = None
-    symbol: str = ""
-    price: Price = None
-    size: Price = None
-    side: str = ""
-    time: Instant | None = None
-    tradeId: int | str | None = None
-
-
-class _Push(Struct, gc=False):
-    topic: str
-    data: _Data
-    subject: str = ""
 
 
 class _Book(Struct, gc=False):
@@ -82,6 +59,7 @@ class _Ticker(Struct, gc=False):
     bestAskSize: Positive
     bestBid: Positive
     time: Millis | None = None
+    sequence: int = 0
 
 
 class _TickerPush(Struct, gc=False):
@@ -94,7 +72,7 @@ class _Trade(Struct, gc=False):
     side: Side
     size: Positive
     price: Positive
-    time: Instant
+    time: Nanos
     tradeId: Annotated[str, NOT_EMPTY]
 
 
@@ -135,7 +113,6 @@ class KuCoin(Codec):
 
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
-        self._push = self.decoder(_Push)
         self._quote = self.usual(_QuotePush)
         self._ticker = self.usual(_TickerPush)
         self._trade = self.usual(_TradePush)
@@ -161,7 +138,7 @@ class KuCoin(Codec):
 
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
-    ) -> Sequence[Quote | Trade | Control]:
+    ) -> Sequence[Decoded]:
         """The short way for usual frames."""
         try:
             if QUOTE in frame:
@@ -169,7 +146,7 @@ class KuCoin(Codec):
                 book = push.data
                 bid, ask = book.bids, book.asks
                 if bid.price <= ask.price:
-                    return (
+                    return self.take(
                         Quote(
                             self._key, self.symbols[push.topic[QUOTE_ID:]],
                             bid.price, bid.size, ask.price, ask.size,
@@ -188,44 +165,39 @@ class KuCoin(Codec):
                 ticker = self._ticker(frame)
                 row = ticker.data
                 if row.bestBid <= row.bestAsk:
-                    return (
+                    return self.take(
                         Quote(
                             self._key, self.symbols[ticker.topic[TICKER_ID:]],
                             row.bestBid, row.bestBidSize, row.bestAsk, row.bestAskSize,
                             None if row.time is None else row.time * 1000, received_ts_us, received_mono_ns,
                         ),
+                        row.sequence,
                     )  # fmt: skip
         except UNUSUAL:
             pass
         return super().decode(frame, received_ts_us, received_mono_ns)
 
-    def push(
-        self, frame: bytes | str, received_ts_us: int, received_mono_ns: int
-    ) -> Sequence[Quote | Trade | Control]:
+    def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
         """`/market/ticker:all` puts the symbol into `subject`."""
-        push = self._push(frame)
-        channel, _, native_id = push.topic.partition(":")
-        data = push.data
-        if channel == QUOTES:
-            bid, ask = data.bids, data.asks
-            if bid is None or ask is None:
-                return self.skip("empty_side")
-            return self.quote(
-                native_id, bid.price, bid.size, ask.price, ask.size, data.timestamp,
-                received_ts_us, received_mono_ns,
-            )  # fmt: skip
+        push = self.load(frame)
+        channel, _, native_id = text(push.get("topic")).partition(":")
+        if channel not in OURS:
+            return self.answer(frame)
+        data = push.get("data")
+        (data,) = [table(data)] if channel == TRADES else books([data])
+        if channel == QUOTES:  # one level, which is not in a list
+            bids, asks = [data.get("bids")], [data.get("asks")]
+            return self.best(native_id, bids, asks, data.get("timestamp"), received_ts_us, received_mono_ns)
         if channel == TICKERS:
             return self.quote(
-                push.subject if native_id == "all" else native_id,
-                data.bestBid, data.bestBidSize, data.bestAsk, data.bestAskSize, data.time,
-                received_ts_us, received_mono_ns,
+                push.get("subject") if native_id == "all" else native_id,
+                data.get("bestBid"), data.get("bestBidSize"), data.get("bestAsk"), data.get("bestAskSize"),
+                data.get("time"), received_ts_us, received_mono_ns, data.get("sequence"),
             )  # fmt: skip
-        if channel == TRADES:
-            return self.trade(
-                data.symbol or native_id, data.price, data.size, SIDES.get(data.side), data.tradeId,
-                None if data.time is None else data.time // 1000, received_ts_us, received_mono_ns,
-            )  # fmt: skip
-        return self.skip("unknown_kind")
+        return self.trade(
+            self.known(data.get("symbol"), native_id), data.get("price"), data.get("size"),
+            taker(data.get("side")), data.get("tradeId"), data.get("time"), received_ts_us, received_mono_ns,
+        )  # fmt: skip
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
         """Answers carry our `id`; newer sockets say `result` instead of `type`."""

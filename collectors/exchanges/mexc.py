@@ -1,12 +1,13 @@
 """MEXC spot v3: answers are text JSON, pushes are protobuf (`mexc.proto`).
 
 Facts: mexcdevelop/websocket-proto (2026-06), the official docs (2025 copy) and live probes (2026-09).
-`aggre.bookTicker` is the best bid/ask. Prices are text, an empty side is "". A refused subscription
-still says `code` 0: success can only be read from `msg`.
+`aggre.bookTicker` is the best bid/ask: `sendTime` is when it was pushed, `lastOrderCreateTime` how new the
+book is. Prices are text, an empty side is "". A refused subscription still says `code` 0: success can only be
+read from `msg`.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -15,14 +16,26 @@ from google.protobuf.message import DecodeError
 from msgspec import Struct
 
 from collectors.exchanges import mexc_pb2
-from collectors.exchanges.base import NO_SUCH_MS, Codec, Control, DataSheet, Topic, compact
-from markets.events import Quote, Side, Trade
+from collectors.exchanges.base import (
+    INFINITY,
+    UNUSUAL,
+    Codec,
+    Control,
+    DataSheet,
+    Decoded,
+    Topic,
+    compact,
+)
+from collectors.exchanges.order import update_id
+from collectors.exchanges.times import moment_us
+from markets.events import Quote, Side
 
 QUOTES = "spot@public.aggre.bookTicker.v3.api.pb@100ms@"
 TRADES = "spot@public.aggre.deals.v3.api.pb@100ms@"
 QUOTE_BODIES = ("publicAggreBookTicker", "publicBookTicker")
 TRADE_BODIES = ("publicAggreDeals", "publicDeals")
 OURS = ("bookTicker", "deals")
+DISPENSABLE = ("symbol", "sendTime", "version", "lastOrderCreateTime", "tradeType", "time", "tradeId")
 TAKER: dict[int, Side] = {1: "buy", 2: "sell"}
 
 _TOPIC = re.compile(r"spot@[^\s,\[\]]+")
@@ -54,10 +67,6 @@ class Mexc(Codec):
         life_s=24 * 3600,
     )
 
-    def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
-        super().__init__(symbols, exact=exact)
-        self._number: Callable[[str], Any] = str if exact else _float_or_empty
-
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """The aggregated channels, every 100 ms."""
         return Topic("quote", native_id, QUOTES + native_id), Topic("trade", native_id, TRADES + native_id)
@@ -74,9 +83,7 @@ class Mexc(Codec):
         """At least every 30 s."""
         return compact({"method": "PING"})
 
-    def push(
-        self, frame: bytes | str, received_ts_us: int, received_mono_ns: int
-    ) -> Sequence[Quote | Trade | Control]:
+    def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
         """Binary frames are protobuf; no push starts with a brace, which would be an old group tag."""
         if isinstance(frame, str) or frame[:1] == b"{":
             return self._text(frame, received_ts_us, received_mono_ns)
@@ -86,37 +93,41 @@ class Mexc(Codec):
             raise ValueError(f"bad protobuf: {error}") from error
         return self._events(push, received_ts_us, received_mono_ns)
 
-    def _text(
-        self, frame: bytes | str, received_ts_us: int, received_mono_ns: int
-    ) -> Sequence[Quote | Trade | Control]:
+    def _text(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
         """An answer, or a push as MEXC's documentation and most logs print it: rendered as JSON."""
         if not decode_answer(frame).channel:
             return self.answer(frame)
         try:
-            push = json_format.Parse(frame, mexc_pb2.Push(), ignore_unknown_fields=True)
+            push = _parsed(self.load(frame))
         except json_format.ParseError as error:
             raise ValueError(f"not a push: {error}") from error
         return self._events(push, received_ts_us, received_mono_ns)
 
-    def _events(
-        self, push: mexc_pb2.Push, received_ts_us: int, received_mono_ns: int
-    ) -> Sequence[Quote | Trade]:
+    def _events(self, push: mexc_pb2.Push, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
         body = push.WhichOneof("body")
-        native_id = push.symbol or push.channel.rpartition("@")[2]
-        sent_ms = _possible(push.sendTime) if push.HasField("sendTime") else None
+        native_id = push.symbol
+        if native_id not in self.symbols:
+            native_id = push.channel.rpartition("@")[2] or native_id
+        sent = push.sendTime if push.HasField("sendTime") else None
         if body in QUOTE_BODIES:
-            return self._quote(native_id, getattr(push, body), sent_ms, received_ts_us, received_mono_ns)
-        events: list[Quote | Trade] = []
+            return self._quote(native_id, getattr(push, body), sent, received_ts_us, received_mono_ns)
+        events: list[Decoded] = []
         if body in TRADE_BODIES and (deals := getattr(push, body).deals):
             for deal in deals:
-                events += self._trade(native_id, deal, received_ts_us, received_mono_ns)
+                events += self.trade(
+                    native_id, deal.price, deal.quantity, TAKER.get(deal.tradeType), deal.tradeId,
+                    deal.time or None, received_ts_us, received_mono_ns,
+                )  # fmt: skip
             return events
         if body == "publicBookTickerBatch" and (items := push.publicBookTickerBatch.items):
             for item in items:
-                events += self._quote(native_id, item, sent_ms, received_ts_us, received_mono_ns)
+                events += self._quote(native_id, item, sent, received_ts_us, received_mono_ns)
             return events
         if not push.channel:
             return self.skip("malformed")
+        if ".bookTicker." in push.channel and native_id in self.symbols:
+            symbol = self.symbols[native_id]
+            return self.no_quote(symbol, "no_body", "its frame has no book", received_ts_us, received_mono_ns)
         ours = any(f".{name}." in push.channel for name in OURS)
         return self.skip("no_body" if ours else "unknown_kind")
 
@@ -124,23 +135,31 @@ class Mexc(Codec):
         self,
         native_id: str,
         item: mexc_pb2.BookTicker,
-        sent_ms: int | None,
+        sent: int | None,
         received_ts_us: int,
         received_mono_ns: int,
-    ) -> tuple[Quote, ...]:
-        bid, bid_size = self._number(item.bidPrice), self._number(item.bidQuantity)
-        ask, ask_size = self._number(item.askPrice), self._number(item.askQuantity)
+    ) -> Sequence[Decoded]:
+        bid, bid_size, ask, ask_size = item.bidPrice, item.bidQuantity, item.askPrice, item.askQuantity
+        book, number = item.lastOrderCreateTime, update_id(item.version)
+        book_us, sent_us = moment_us(book) if book else None, moment_us(sent)
+        if not self.exact and sent_us is not None and "_" not in bid + bid_size + ask + ask_size:
+            try:  # the short way, which nearly all take
+                quote = Quote(
+                    self._key, self.symbols[native_id], float(bid), float(bid_size),
+                    float(ask), float(ask_size), sent_us, received_ts_us, received_mono_ns,
+                )  # fmt: skip
+            except UNUSUAL:
+                pass
+            else:
+                if (
+                    0.0 < quote.bid <= quote.ask < INFINITY
+                    and 0.0 < quote.bid_size < INFINITY
+                    and 0.0 < quote.ask_size < INFINITY
+                ):
+                    return self.take(quote, number, book_us)
         return self.quote(
-            native_id, bid, bid_size, ask, ask_size, sent_ms, received_ts_us, received_mono_ns
-        )  # fmt: skip
-
-    def _trade(
-        self, native_id: str, deal: mexc_pb2.Deal, received_ts_us: int, received_mono_ns: int
-    ) -> tuple[Trade, ...]:
-        return self.trade(
-            native_id, self._number(deal.price), self._number(deal.quantity), TAKER.get(deal.tradeType),
-            deal.tradeId, _possible(deal.time) * 1000 or None, received_ts_us, received_mono_ns,
-        )  # fmt: skip
+            native_id, bid, bid_size, ask, ask_size, sent, received_ts_us, received_mono_ns, number, book_us
+        )
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
         """Channels in brackets were refused, the others taken."""
@@ -161,11 +180,17 @@ class Mexc(Codec):
         return controls
 
 
-def _possible(ms: int) -> int:
-    if not 0 <= ms < NO_SUCH_MS:
-        raise ValueError(f"no such time: {ms} ms")
-    return ms
+def _parsed(message: dict[str, Any]) -> mexc_pb2.Push:
+    """A push rendered as JSON; what a quote or trade can do without is left out where it is nonsense."""
+    try:
+        return json_format.ParseDict(message, mexc_pb2.Push(), ignore_unknown_fields=True)
+    except json_format.ParseError:
+        return json_format.ParseDict(_bare(message), mexc_pb2.Push(), ignore_unknown_fields=True)
 
 
-def _float_or_empty(text: str) -> float | str:
-    return float(text) if text else text
+def _bare(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_bare(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _bare(each) for name, each in value.items() if name not in DISPENSABLE}
+    return value

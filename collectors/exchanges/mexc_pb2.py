@@ -24,21 +24,21 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63ollectors/exchanges/mexc.proto\x12\x0f\x63ollectors.mexc\"Z\n\nBookTicker\x12\x10\n\x08\x62idPrice\x18\x01 \x01(\t\x12\x13\n\x0b\x62idQuantity\x18\x02 \x01(\t\x12\x10\n\x08\x61skPrice\x18\x03 \x01(\t\x12\x13\n\x0b\x61skQuantity\x18\x04 \x01(\t\"=\n\x0f\x42ookTickerBatch\x12*\n\x05items\x18\x01 \x03(\x0b\x32\x1b.collectors.mexc.BookTicker\"Y\n\x04\x44\x65\x61l\x12\r\n\x05price\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\t\x12\x11\n\ttradeType\x18\x03 \x01(\x05\x12\x0c\n\x04time\x18\x04 \x01(\x03\x12\x0f\n\x07tradeId\x18\x05 \x01(\t\"-\n\x05\x44\x65\x61ls\x12$\n\x05\x64\x65\x61ls\x18\x01 \x03(\x0b\x32\x15.collectors.mexc.Deal\"\x85\x03\n\x04Push\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x13\n\x06symbol\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x15\n\x08sendTime\x18\x06 \x01(\x03H\x02\x88\x01\x01\x12.\n\x0bpublicDeals\x18\xad\x02 \x01(\x0b\x32\x16.collectors.mexc.DealsH\x00\x12\x38\n\x10publicBookTicker\x18\xb1\x02 \x01(\x0b\x32\x1b.collectors.mexc.BookTickerH\x00\x12\x42\n\x15publicBookTickerBatch\x18\xb7\x02 \x01(\x0b\x32 .collectors.mexc.BookTickerBatchH\x00\x12\x33\n\x10publicAggreDeals\x18\xba\x02 \x01(\x0b\x32\x16.collectors.mexc.DealsH\x00\x12=\n\x15publicAggreBookTicker\x18\xbb\x02 \x01(\x0b\x32\x1b.collectors.mexc.BookTickerH\x00\x42\x06\n\x04\x62odyB\t\n\x07_symbolB\x0b\n\t_sendTimeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63ollectors/exchanges/mexc.proto\x12\x0f\x63ollectors.mexc\"\x88\x01\n\nBookTicker\x12\x10\n\x08\x62idPrice\x18\x01 \x01(\t\x12\x13\n\x0b\x62idQuantity\x18\x02 \x01(\t\x12\x10\n\x08\x61skPrice\x18\x03 \x01(\t\x12\x13\n\x0b\x61skQuantity\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\x12\x1b\n\x13lastOrderCreateTime\x18\x06 \x01(\x03\"=\n\x0f\x42ookTickerBatch\x12*\n\x05items\x18\x01 \x03(\x0b\x32\x1b.collectors.mexc.BookTicker\"Y\n\x04\x44\x65\x61l\x12\r\n\x05price\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\t\x12\x11\n\ttradeType\x18\x03 \x01(\x05\x12\x0c\n\x04time\x18\x04 \x01(\x03\x12\x0f\n\x07tradeId\x18\x05 \x01(\t\"-\n\x05\x44\x65\x61ls\x12$\n\x05\x64\x65\x61ls\x18\x01 \x03(\x0b\x32\x15.collectors.mexc.Deal\"\x85\x03\n\x04Push\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x13\n\x06symbol\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x15\n\x08sendTime\x18\x06 \x01(\x03H\x02\x88\x01\x01\x12.\n\x0bpublicDeals\x18\xad\x02 \x01(\x0b\x32\x16.collectors.mexc.DealsH\x00\x12\x38\n\x10publicBookTicker\x18\xb1\x02 \x01(\x0b\x32\x1b.collectors.mexc.BookTickerH\x00\x12\x42\n\x15publicBookTickerBatch\x18\xb7\x02 \x01(\x0b\x32 .collectors.mexc.BookTickerBatchH\x00\x12\x33\n\x10publicAggreDeals\x18\xba\x02 \x01(\x0b\x32\x16.collectors.mexc.DealsH\x00\x12=\n\x15publicAggreBookTicker\x18\xbb\x02 \x01(\x0b\x32\x1b.collectors.mexc.BookTickerH\x00\x42\x06\n\x04\x62odyB\t\n\x07_symbolB\x0b\n\t_sendTimeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'collectors.exchanges.mexc_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BOOKTICKER']._serialized_start=52
-  _globals['_BOOKTICKER']._serialized_end=142
-  _globals['_BOOKTICKERBATCH']._serialized_start=144
-  _globals['_BOOKTICKERBATCH']._serialized_end=205
-  _globals['_DEAL']._serialized_start=207
-  _globals['_DEAL']._serialized_end=296
-  _globals['_DEALS']._serialized_start=298
-  _globals['_DEALS']._serialized_end=343
-  _globals['_PUSH']._serialized_start=346
-  _globals['_PUSH']._serialized_end=735
+  _globals['_BOOKTICKER']._serialized_start=53
+  _globals['_BOOKTICKER']._serialized_end=189
+  _globals['_BOOKTICKERBATCH']._serialized_start=191
+  _globals['_BOOKTICKERBATCH']._serialized_end=252
+  _globals['_DEAL']._serialized_start=254
+  _globals['_DEAL']._serialized_end=343
+  _globals['_DEALS']._serialized_start=345
+  _globals['_DEALS']._serialized_end=390
+  _globals['_PUSH']._serialized_start=393
+  _globals['_PUSH']._serialized_end=782
 # @@protoc_insertion_point(module_scope)

@@ -7,16 +7,20 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class BookTicker(_message.Message):
-    __slots__ = ("bidPrice", "bidQuantity", "askPrice", "askQuantity")
+    __slots__ = ("bidPrice", "bidQuantity", "askPrice", "askQuantity", "version", "lastOrderCreateTime")
     BIDPRICE_FIELD_NUMBER: _ClassVar[int]
     BIDQUANTITY_FIELD_NUMBER: _ClassVar[int]
     ASKPRICE_FIELD_NUMBER: _ClassVar[int]
     ASKQUANTITY_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    LASTORDERCREATETIME_FIELD_NUMBER: _ClassVar[int]
     bidPrice: str
     bidQuantity: str
     askPrice: str
     askQuantity: str
-    def __init__(self, bidPrice: _Optional[str] = ..., bidQuantity: _Optional[str] = ..., askPrice: _Optional[str] = ..., askQuantity: _Optional[str] = ...) -> None: ...
+    version: str
+    lastOrderCreateTime: int
+    def __init__(self, bidPrice: _Optional[str] = ..., bidQuantity: _Optional[str] = ..., askPrice: _Optional[str] = ..., askQuantity: _Optional[str] = ..., version: _Optional[str] = ..., lastOrderCreateTime: _Optional[int] = ...) -> None: ...
 
 class BookTickerBatch(_message.Message):
     __slots__ = ("items",)

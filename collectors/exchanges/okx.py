@@ -12,26 +12,31 @@ from msgspec import Struct
 
 from collectors.exchanges.base import (
     NOT_EMPTY,
-    SIDES,
     UNUSUAL,
     Codec,
     Control,
+    ControlKind,
     DataSheet,
-    Level,
-    Millis,
+    Decoded,
     Positive,
-    Price,
     Topic,
     UsualLevel,
+    books,
     compact,
     plain_text,
     request_id,
+    table,
+    tables,
+    taker,
+    text,
     topics_in,
 )
+from collectors.exchanges.times import Millis
 from markets.events import Quote, Side, Trade
 
 QUOTES, TICKERS, TRADES, ALL_TRADES = "bbo-tbt", "tickers", "trades", "trades-all"
 OURS = frozenset((QUOTES, TICKERS, TRADES, ALL_TRADES))
+TRADED = (TRADES, ALL_TRADES)
 CHANNEL = slice(19, 26)  # after `{"arg":{"channel":"`
 QUOTE, TICKER, TRADE = QUOTES, TICKERS, f'{TRADES}"'
 CLOSING_SOON = "64008"  # a notice about 60 s before a service upgrade
@@ -40,28 +45,6 @@ CLOSING_SOON = "64008"  # a notice about 60 s before a service upgrade
 class _Arg(Struct, gc=False):
     channel: str
     instId: str = ""
-
-
-class _Row(Struct, gc=False):
-    """A row of any of our channels, decoded in one go."""
-
-    ts: Millis | None = None
-    instId: str = ""
-    asks: list[Level] = []
-    bids: list[Level] = []
-    bidPx: Price = None
-    bidSz: Price = None
-    askPx: Price = None
-    askSz: Price = None
-    px: Price = None
-    sz: Price = None
-    side: str = ""
-    tradeId: int | str | None = None
-
-
-class _Push(Struct, gc=False):
-    arg: _Arg
-    data: Annotated[list[_Row], NOT_EMPTY]
 
 
 class _Instrument(Struct, gc=False):
@@ -74,6 +57,7 @@ class _Book(Struct, gc=False):
     asks: tuple[UsualLevel]
     bids: tuple[UsualLevel]
     ts: Millis
+    seqId: int = 0
 
 
 class _QuotePush(Struct, gc=False):
@@ -138,7 +122,6 @@ class Okx(Codec):
 
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
-        self._push = self.decoder(_Push)
         self._quote = self.usual(_QuotePush)
         self._ticker = self.usual(_TickerPush)
         self._trade = self.usual(_TradePush)
@@ -164,7 +147,7 @@ class Okx(Codec):
 
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
-    ) -> Sequence[Quote | Trade | Control]:
+    ) -> Sequence[Decoded]:
         """The short way for usual frames."""
         try:
             channel = frame[CHANNEL]
@@ -173,12 +156,13 @@ class Okx(Codec):
                 (book,) = push.data
                 (bid,), (ask,) = book.bids, book.asks
                 if bid.price <= ask.price:
-                    return (
+                    return self.take(
                         Quote(
                             self._key, self.symbols[push.arg.instId],
                             bid.price, bid.size, ask.price, ask.size,
                             book.ts * 1000, received_ts_us, received_mono_ns,
                         ),
+                        book.seqId,
                     )  # fmt: skip
             elif channel == TRADE:
                 (trade,) = self._trade(frame).data
@@ -191,7 +175,7 @@ class Okx(Codec):
             elif channel == TICKER:
                 (row,) = self._ticker(frame).data
                 if row.bidPx <= row.askPx:
-                    return (
+                    return self.take(
                         Quote(
                             self._key, self.symbols[row.instId], row.bidPx, row.bidSz, row.askPx, row.askSz,
                             row.ts * 1000, received_ts_us, received_mono_ns,
@@ -201,36 +185,36 @@ class Okx(Codec):
             pass
         return super().decode(frame, received_ts_us, received_mono_ns)
 
-    def push(
-        self, frame: bytes | str, received_ts_us: int, received_mono_ns: int
-    ) -> Sequence[Quote | Trade | Control]:
-        """`ts` of a row is the venue's time in ms, as text."""
-        push = self._push(frame)
-        arg, rows = push.arg, push.data
-        channel = arg.channel
-        if channel not in OURS:
-            return self.skip("unknown_kind")
-        if len(rows) == 1:  # nearly always
-            row = rows[0]
-            return self._row(channel, row.instId or arg.instId, row, received_ts_us, received_mono_ns)
-        events: list[Quote | Trade] = []
-        for row in rows:
-            events += self._row(channel, row.instId or arg.instId, row, received_ts_us, received_mono_ns)
+    def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
+        """`ts` of a row is the exchange's time in ms, as text."""
+        push = self.load(frame)
+        arg = table(push.get("arg"))
+        channel = text(arg.get("channel"))
+        if channel not in OURS or "event" in push:
+            return self.answer(frame)
+        events: list[Decoded] = []
+        data = push.get("data")
+        for row in tables(data) if channel in TRADED else books(data):
+            native_id = self.known(row.get("instId"), arg.get("instId"))
+            events += self._row(channel, native_id, row, received_ts_us, received_mono_ns)
         return events
 
     def _row(
-        self, channel: str, native_id: str, row: _Row, received_ts_us: int, received_mono_ns: int
-    ) -> Sequence[Quote | Trade]:
+        self, channel: str, native_id: Any, row: dict[str, Any], received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Decoded]:
         if channel == QUOTES:
-            return self.best(native_id, row.bids, row.asks, row.ts, received_ts_us, received_mono_ns)
+            return self.best(
+                native_id, row.get("bids"), row.get("asks"), row.get("ts"),
+                received_ts_us, received_mono_ns, row.get("seqId"),
+            )  # fmt: skip
         if channel == TICKERS:
             return self.quote(
-                native_id, row.bidPx, row.bidSz, row.askPx, row.askSz, row.ts,
-                received_ts_us, received_mono_ns,
+                native_id, row.get("bidPx"), row.get("bidSz"), row.get("askPx"), row.get("askSz"),
+                row.get("ts"), received_ts_us, received_mono_ns,
             )  # fmt: skip
         return self.trade(
-            native_id, row.px, row.sz, SIDES.get(row.side), row.tradeId,
-            None if row.ts is None else row.ts * 1000, received_ts_us, received_mono_ns,
+            native_id, row.get("px"), row.get("sz"), taker(row.get("side")), row.get("tradeId"),
+            row.get("ts"), received_ts_us, received_mono_ns,
         )  # fmt: skip
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
@@ -241,7 +225,8 @@ class Okx(Codec):
         arg, ours = answer.arg, request_id(answer.id)
         if answer.event in ("subscribe", "unsubscribe", "login"):
             topics = (f"{arg.channel}:{arg.instId}",) if arg else ()
-            return (Control("ack", ours, topics),)
+            kind: ControlKind = "unsubscribed" if answer.event == "unsubscribe" else "ack"
+            return (Control(kind, ours, topics, answer.msg),)
         if answer.event == "error":
             return (Control("error", ours, topics_in(answer.msg), answer.msg),)
         if answer.event == "notice":

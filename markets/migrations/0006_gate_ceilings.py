@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('markets', '0004_filter_help'),
+        ('markets', '0008_exchange_proxy'),
     ]
 
     operations = [

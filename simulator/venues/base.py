@@ -115,6 +115,7 @@ class Venue(ABC):
         self.skew_ms = 0
         self.delay_s = 0.0
         self.silent = False
+        self.quiet = False
         self.late_at = -inf  # when this process was last late, by the monotonic clock
 
     # --- the dialect -----------------------------------------------------------------------------
@@ -203,7 +204,7 @@ class Venue(ABC):
         self.subscribe(session, topic)
         listing = self.listings[topic.symbol]
         book = self.source.latest(self, listing) if topic.channel == "quote" else None
-        if book is not None:
+        if book is not None and not self.quiet:
             self.quoted[topic.symbol] = (time.monotonic(), book)
             session.push(self.book_frame(topic.name, session.variant, listing, book))
 

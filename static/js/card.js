@@ -12,6 +12,7 @@ const STATES = {
   waiting: gettext("waiting"),
   stale: gettext("stale"),
   down: gettext("down"),
+  unknown: gettext("unknown"),
   removed: gettext("not watched"),
 };
 const template = document.getElementById("card");
@@ -20,7 +21,7 @@ export class Card {
   constructor(chart, names, tag = "li") {
     this.chart = chart;
     this.alone = tag !== "li";
-    this.past = new Past(chart);
+    this.past = new Past(chart, { alone: this.alone });
     this.element = document.createElement(tag);
     this.element.className = "card";
     this.element.dataset.id = chart.id;
@@ -63,11 +64,12 @@ export class Card {
     this.#part(".value").title = translate("bid %(first)s / bid %(second)s − 1", { first, second });
   }
 
-  /** Whether every word of the search is in the symbol or a venue's name. */
+  /** Whether every word of the search is in the symbol or a venue's name; in quotes, in the symbol exactly as written. */
   matches(search) {
     const { symbol } = this.chart;
-    const words = `${symbol} ${symbol.replace("/", "")} ${this.names.join(" ")}`.toLowerCase();
-    return search.toLowerCase().split(/\s+/).every((word) => words.includes(word));
+    const words = `${symbol} ${symbol.replace("/", "")} ${this.names.join(" ")}`.normalize().toLowerCase();
+    const asked = search.normalize().match(/"[^"]*"|\S+/g) ?? [];
+    return asked.every((word) => (/^".+"$/.test(word) ? symbol.includes(word.slice(1, -1)) : words.includes(word.toLowerCase())));
   }
 
   /** Write the newest values; the filter's `thresholds` decide the "passes" mark. */
@@ -79,32 +81,34 @@ export class Card {
     this.#write(".state .word", STATES[state] ?? state);
     this.#write(".reason", this.#reason(state));
     this.#write(".value", format.percent(latest.spread));
-    this.#writeEdge(".edge12", latest.edge12, latest.size12);
-    this.#writeEdge(".edge21", latest.edge21, latest.size21);
-    const passed = (now - latest.time) * 1000;
-    this.#write(".leg1", `${this.names[0]} ${format.age(latest.age1 === null ? null : latest.age1 + passed)}`);
-    this.#write(".leg2", `${this.names[1]} ${format.age(latest.age2 === null ? null : latest.age2 + passed)}`);
+    const holds = state === "live" || state === "quiet";
+    this.#writeEdge(".edge12", latest.edge12, latest.size12, holds);
+    this.#writeEdge(".edge21", latest.edge21, latest.size21, holds);
+    this.chart.quoted.forEach((at, leg) => this.#write(`.leg${leg + 1}`, `${this.names[leg]} ${format.age(at === null ? null : (now - at) * 1000)}`));
     this.#mark(this.element, "passes", passes(this.chart, state, thresholds) ? "yes" : "no");
   }
 
   #reason(state) {
+    if (state === "unknown") return gettext("nothing comes from the server");
     if (this.chart.reason) return this.chart.reason;
     if (state === "waiting") return gettext("no point yet");
     return state === "quiet" ? gettext("connected; nothing moves") : "";
   }
 
-  #writeEdge(row, edge, size) {
+  #writeEdge(row, edge, size, holds) {
     this.#write(`${row} .bps`, format.bps(edge));
     this.#write(`${row} .size`, format.amount(size, this.currency));
-    this.#part(`${row} .bps`).classList.toggle("gain", edge > 0);
+    this.#part(`${row} .bps`).classList.toggle("gain", holds && edge > 0);
   }
 
   /** Draw a window of the plot; the first time, make it. */
-  draw(window, now, lost) {
+  draw(window, now) {
     this.plot ??= new SpreadPlot(this.#part(".plot"), (...under) => this.#hover(...under), !this.alone);
     this.window = window;
-    const broken = lost || !["live", "quiet", "waiting"].includes(this.chart.state(now));
-    this.marks = this.past.marks(window, now, this.names);
+    const state = this.chart.state(now);
+    const broken = !["live", "quiet", "waiting"].includes(state);
+    const known = state === "unknown" ? Math.min(now, this.chart.points.last || now) : now; // nothing is marked beyond
+    this.marks = this.past.marks(window, known, this.names);
     this.plot.draw(window, this.past.pieces(window, now), this.marks, now, broken && window.to >= now);
     this.past.changed = false;
     this.tell(window, now);

@@ -10,7 +10,7 @@ export const colours = {};
 
 /** Read the theme's colours; call it again when the theme changed. */
 export function readColours() {
-  const style = getComputedStyle(document.documentElement);
+  const style = getComputedStyle(document.body); // where the colours of what is known to hold are greyed
   for (const name of ["line", "band", "zero", "hair", "quiet", "lost", "live", "down", "stale", "text", "surface"]) colours[name] = style.getPropertyValue(`--${name}`);
 }
 

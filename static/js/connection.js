@@ -1,22 +1,26 @@
-/** The connection in words at the top of the page, and when the newest data came. */
+/** Whether the server is heard, in words at the top of the page, and when the newest data came. */
 
-import { age, clock, utc } from "./format.js";
+import { age, clock, length, utc } from "./format.js";
 import { gettext, translate } from "./i18n.js";
+import { SILENT_MS } from "./socket.js";
 
 const WORDS = {
   connecting: gettext("connecting"),
   connected: gettext("connected"),
+  asked: gettext("refreshed by request"),
   reconnecting: gettext("reconnecting"),
   paused: gettext("paused while hidden"),
   signed_out: gettext("signed out"),
 };
 
+/** `turned()` hears when what the page shows is no longer known to hold, and when it is again. */
 export class Connection {
-  constructor() {
+  constructor(turned = () => {}) {
+    this.turned = turned;
     this.element = document.getElementById("connection");
     this.words = this.element.querySelector(".words");
     this.newest = document.getElementById("newest");
-    this.status = { state: "connecting", reason: "" };
+    this.status = { state: "connecting", reason: "", heardAt: performance.now() };
   }
 
   get state() {
@@ -25,25 +29,35 @@ export class Connection {
 
   /** Whether what the page shows may no longer be so. */
   get lost() {
-    return this.state !== "connected";
+    return this.state !== "connected" && this.state !== "asked";
   }
 
   show(status) {
-    if (status.state === this.state && status.state === "connected") return;
+    const { lost } = this;
+    const same = status.state === this.state && status.state === "connected";
     this.status = status;
+    if (same) return;
     this.element.dataset.state = status.state;
     this.element.title = status.reason;
     document.body.dataset.connection = this.lost ? "lost" : "good";
     this.#write();
+    if (this.lost === lost) return;
+    this.turned();
+    document.dispatchEvent(new CustomEvent("connection", { detail: { lost: this.lost } }));
   }
 
   tick(store, now) {
-    this.#write();
+    this.beat();
     const text = !store.newest ? "" : translate("newest data %(clock)s", { clock: clock(store.newest) });
     if (this.newest.textContent !== text) {
       this.newest.textContent = text;
       this.newest.title = text && `${utc(store.newest)} (${age((now - store.newest) * 1000)})`;
     }
+  }
+
+  /** Bring the words up to date: seconds pass. */
+  beat() {
+    this.#write();
   }
 
   #write() {
@@ -52,9 +66,16 @@ export class Connection {
   }
 
   #inWords() {
-    const { state, retryAt } = this.status;
-    const seconds = Math.ceil((retryAt - performance.now()) / 1000);
-    if (state === "reconnecting" && seconds > 0) return translate("reconnecting in %(seconds)s s", { seconds });
-    return WORDS[state];
+    const { state, retryAt, heardAt } = this.status;
+    const now = performance.now();
+    const seconds = Math.ceil((retryAt - now) / 1000);
+    const waiting = state === "reconnecting" && seconds > 0;
+    if ((state === "connecting" || state === "reconnecting") && now - heardAt >= SILENT_MS) {
+      const time = silence(now - heardAt);
+      return waiting ? translate("no data for %(time)s, reconnecting in %(seconds)s s", { time, seconds }) : translate("no data for %(time)s", { time });
+    }
+    return waiting ? translate("reconnecting in %(seconds)s s", { seconds }) : WORDS[state];
   }
 }
+
+const silence = (ms) => (ms < 60_000 ? `${Math.floor(ms / 1000)} s` : length(ms));

@@ -2,16 +2,17 @@
 
 import * as format from "./format.js";
 import { gettext, translate } from "./i18n.js";
-import { request } from "./requests.js";
+import { Newest } from "./requests.js";
 import { STATES, sides } from "./scanner-table.js";
 
 const REFRESH_MS = 2000;
 const VERDICTS = { pass: gettext("✓ passed"), fail: gettext("✗ failed"), unknown: gettext("? unknown") };
 
 export class Drawer {
-  constructor({ names, pins, closed }) {
-    Object.assign(this, { names, pins, closed });
+  constructor({ names, pins, lost, closed }) {
+    Object.assign(this, { names, pins, lost, closed });
     this.id = null;
+    this.questions = new Newest();
     this.element = document.getElementById("drawer");
     this.title = document.getElementById("drawer-title");
     this.facts = document.getElementById("drawer-facts");
@@ -52,21 +53,21 @@ export class Drawer {
     const row = this.id && cells.get(this.id);
     if (!row) return;
     const currency = format.quoteCurrency(row.symbol);
-    const venue = (side) => `${this.names(side.exchange)} · ${STATES[side.state]} · ${translate("24 h %(volume)s", { volume: format.amount(side.volume, currency) })}`;
+    const venue = (side) => `${this.names(side.exchange)} · ${STATES[this.lost() ? "unknown" : side.state]} · ${translate("24 h %(volume)s", { volume: format.amount(side.volume, currency) })}`;
     const [buy, sell] = sides(row);
     fill(this.facts, [
       [gettext("Buy at"), venue(buy)],
       [gettext("Sell at"), venue(sell)],
       [gettext("Edge"), `${format.bps(row.edge)} · ${format.amount(row.size, currency)}`],
       [gettext("Bid–bid"), format.percent(row.spread)],
-      [gettext("In 1 h"), translate("%(count)s opportunities", { count: row.hour })],
+      [gettext("In 1 h"), row.hour === null ? format.UNKNOWN : translate("%(count)s opportunities", { count: row.hour })],
     ]);
   }
 
   async #explain() {
     const { id } = this;
-    const { status, answer } = await request("GET", `/api/opportunities/explain?id=${encodeURIComponent(id)}`);
-    if (id !== this.id) return; // another row was chosen meanwhile
+    const { status, answer, late } = await this.questions.request("GET", `/api/opportunities/explain?id=${encodeURIComponent(id)}`);
+    if (late || id !== this.id) return; // another row was chosen meanwhile
     if (status !== 200) this.body.replaceChildren(paragraph(answer.error ?? gettext("The server does not answer.")));
     else this.body.replaceChildren(paragraph(answer.summary), ...answer.directions.flatMap((way) => this.#direction(way, answer.currency)));
   }

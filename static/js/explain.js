@@ -2,7 +2,8 @@
 
 import { become } from "./become.js";
 import { clock, utc } from "./format.js";
-import { translate } from "./i18n.js";
+import { gettext } from "./i18n.js";
+import { ask } from "./requests.js";
 
 const EVERY_MS = 2000;
 const taken = document.getElementById("taken");
@@ -16,7 +17,7 @@ function localTime() {
 }
 
 async function refresh() {
-  const response = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "manual" });
+  const response = await ask(location.href, { headers: { Accept: "text/html" } });
   if (response.type === "opaqueredirect") location.reload(); // signed out: the server asks to sign in
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   const [main, time] = [page.querySelector("main"), page.getElementById("taken")];
@@ -31,12 +32,22 @@ async function follow() {
     try {
       await refresh();
     } catch {
-      taken.dataset.state = "waiting";
-      taken.title = translate("no answer from the server; it is asked again every %(n)s s", { n: EVERY_MS / 1000 });
+      // the header says that nothing comes, and since when
     }
   }
   setTimeout(follow, EVERY_MS);
 }
+
+/** Nothing comes: what the sides were doing is not known any more; the next answer writes it anew. */
+document.addEventListener("connection", ({ detail }) => {
+  if (!detail.lost) return;
+  for (const leg of document.querySelectorAll(".legs-now dl")) {
+    leg.dataset.state = "unknown";
+    leg.querySelector(".state").lastChild.data = ` ${gettext("unknown")}`;
+  }
+  for (const node of document.querySelectorAll("[data-verdict]")) node.dataset.verdict = "unknown";
+  for (const words of document.querySelectorAll(".verdict-word, .summary")) words.lastChild.data = ` ${gettext("unknown")}`;
+});
 
 localTime();
 setTimeout(follow, EVERY_MS);

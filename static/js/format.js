@@ -72,7 +72,7 @@ export const moment = (seconds) => momentFormat.format(seconds * 1000);
 export const utc = (seconds) => `${new Date(seconds * 1000).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 
 /** What the symbol is priced in: `BTC/USDT:USDT` -> `USDT`. */
-export const quoteCurrency = (symbol) => symbol.split("/")[1].split(":")[0];
+export const quoteCurrency = (symbol) => symbol.split(/[/:]/)[1] ?? "";
 
 /** Digits after the point that tell apart values `step` from each other. */
 export const digitsFor = (step) => Math.max(0, Math.min(6, Math.ceil(-Math.log10(step) - 1e-9)));

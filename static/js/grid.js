@@ -2,7 +2,7 @@
 
 import { Card } from "./card.js";
 
-const RANK = { down: 0, stale: 1, waiting: 2, quiet: 3, live: 4 };
+const RANK = { down: 0, stale: 1, unknown: 1, waiting: 2, quiet: 3, live: 4 };
 const descending = (value) => (a, b) => (value(b) ?? -Infinity) - (value(a) ?? -Infinity);
 const bySymbol = (a, b) => a.id.localeCompare(b.id);
 

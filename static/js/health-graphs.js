@@ -4,7 +4,7 @@ import uPlot from "../vendor/uplot/uPlot.esm.js";
 import { axis, colours, readColours, timeLabels, timeSpace } from "./chart.js";
 import { age, compact, figure, UNKNOWN } from "./format.js";
 import { gettext, translate } from "./i18n.js";
-import { request } from "./requests.js";
+import { Newest } from "./requests.js";
 
 const megabytes = (value) => `${figure(value)} MB`;
 const GRAPHS = [
@@ -23,7 +23,7 @@ const DASHES = [[], [6, 4], [2, 3]]; // a hue comes again with another dash
 
 class Graph {
   constructor(key, title, label, names) {
-    Object.assign(this, { key, label, names, plot: null, drawn: "", lines: [] });
+    Object.assign(this, { key, label, names, plot: null, drawn: "", lines: [], questions: new Newest() });
     this.element = document.createElement("figure");
     this.area = document.createElement("div");
     this.area.className = "line";
@@ -37,7 +37,8 @@ class Graph {
   }
 
   async load(range) {
-    const { status, answer } = await request("GET", `/api/health/graph?graph=${this.key}&range=${range}`);
+    const { status, answer, late } = await this.questions.request("GET", `/api/health/graph?graph=${this.key}&range=${range}`);
+    if (late) return ""; // of a range that was chosen before
     if (status !== 200) return answer.error ?? gettext("The server does not answer.");
     this.#draw(answer);
     return "";

@@ -3,7 +3,7 @@
 import { age, figure } from "./format.js";
 import { gettext, translate } from "./i18n.js";
 import { LinePlot } from "./opportunities-plot.js";
-import { request } from "./requests.js";
+import { Newest } from "./requests.js";
 
 const REFRESH_MS = 30_000;
 const MINUTE_S = 60;
@@ -16,7 +16,7 @@ const LINES = {
 
 export class HourDrawer {
   constructor({ names, closed }) {
-    Object.assign(this, { names, closed, id: null, plots: null });
+    Object.assign(this, { names, closed, id: null, plots: null, questions: new Newest() });
     this.element = document.getElementById("drawer");
     this.words = document.getElementById("drawer-words");
     document.getElementById("drawer-close").addEventListener("click", () => this.close());
@@ -43,8 +43,8 @@ export class HourDrawer {
 
   async #load() {
     const { id } = this;
-    const { status, answer } = await request("GET", `/api/health/hour?${this.asked}`);
-    if (id !== this.id) return; // another row was chosen meanwhile
+    const { status, answer, late } = await this.questions.request("GET", `/api/health/hour?${this.asked}`);
+    if (late || id !== this.id) return; // another row was chosen meanwhile
     if (status !== 200) return (this.words.textContent = answer.error ?? gettext("The server does not answer."));
     this.words.textContent = answer.minutes.length ? translate("%(count)s minutes are known", { count: answer.minutes.length }) : gettext("No minute is known yet: the first is told when it has passed.");
     this.#draw(answer.minutes);

@@ -1,14 +1,33 @@
-/** The link to the health page says, on every page, how the desk is; it asks every 30 s, or is told by a `health` event. */
+/**
+ * The link to the health page says, on every page, how the desk is: it asks every 30 s, or is told by a `health` event.
+ * A page without a socket shows through it whether the server is heard: where nothing else was answered it asks often.
+ */
 
-import { request } from "./requests.js";
+import { Connection } from "./connection.js";
+import { answeredAt, Newest } from "./requests.js";
+import { SILENT_MS } from "./socket.js";
 
 const EVERY_MS = 30_000;
+const BEAT_MS = 2500;
+const LOST_BEAT_MS = 1500; // dead connections that the browser keeps for later are used up one by one
+const TICK_MS = 500;
+const UNKNOWN = { status: "unknown", worst: "" };
+
 const link = document.getElementById("health-link");
+const place = document.getElementById("connection");
+const connection = place && !("socket" in place.dataset) ? new Connection() : null;
+const questions = new Newest();
+let askedAt = -Infinity;
+let asking = 0;
+let signedOut = false;
 
 async function look() {
-  if (document.hidden) return;
-  const { status, answer } = await request("GET", "/api/health/worst");
-  show(status === 200 ? answer : { status: "unknown", worst: "" });
+  asking++;
+  askedAt = performance.now();
+  const { status, answer, late } = await questions.request("GET", "/api/health/worst");
+  asking--;
+  signedOut = status === 401;
+  if (!late) show(status === 200 ? answer : UNKNOWN);
 }
 
 function show({ status, worst }) {
@@ -17,7 +36,27 @@ function show({ status, worst }) {
   link.title = worst;
 }
 
-document.addEventListener("health", ({ detail }) => show(detail));
+function tick() {
+  if (document.hidden) return;
+  const now = performance.now();
+  const heardAt = answeredAt();
+  const silent = now - heardAt >= SILENT_MS;
+  if (!asking && now - askedAt >= EVERY_MS) look();
+  if (!connection) return;
+  const quiet = now - Math.max(heardAt, askedAt);
+  if (silent ? quiet >= LOST_BEAT_MS : !asking && quiet >= BEAT_MS) look();
+  const state = signedOut ? "signed_out" : silent ? "reconnecting" : "connected";
+  connection.show({ state, reason: "", heardAt });
+  connection.beat();
+}
 
-look();
-setInterval(look, EVERY_MS);
+document.addEventListener("health", ({ detail }) => {
+  questions.overtake();
+  show(detail);
+});
+document.addEventListener("connection", ({ detail }) => (detail.lost ? show(UNKNOWN) : look()));
+for (const news of ["online", "pageshow"]) addEventListener(news, tick);
+document.addEventListener("visibilitychange", tick);
+
+tick();
+setInterval(tick, TICK_MS);

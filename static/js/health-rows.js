@@ -11,6 +11,7 @@ export const STATES = {
   stale: gettext("stale"),
   down: gettext("down"),
   connecting: gettext("connecting"),
+  refused: gettext("refused"),
   idle: gettext("idle"),
   "breaker open": gettext("breaker open"),
   running: gettext("running"),
@@ -18,13 +19,16 @@ export const STATES = {
   done: gettext("done"),
   stopped: gettext("stopped"),
   failed: gettext("failed"),
+  partial: gettext("in part"),
   died: gettext("died"),
+  unknown: gettext("unknown"),
 };
 const SEVERITIES = { critical: gettext("critical"), warning: gettext("warning") };
 const BAD = { malformed: gettext("malformed"), unknown: gettext("unknown"), crossed: gettext("crossed"), zero: gettext("zero") };
 
 const known = (value) => value !== null && value !== undefined;
 const count = (value) => (known(value) ? format.count(value) : format.UNKNOWN);
+const LONGEST_MS = 120_000; // monitoring/latency.py
 const ms = (value) => format.age(value);
 const agoMs = (at, now) => (known(at) ? Math.max(0, (now - at) * 1000) : null);
 const ago = (at, now) => format.length(agoMs(at, now));
@@ -37,6 +41,9 @@ export function size(bytes) {
   const power = bytes < 1 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log(bytes) / Math.log(1000)));
   return `${format.figure(bytes / 1000 ** power)} ${UNITS[power]}`;
 }
+
+/** A percentile of latencies; the server's buckets end at two minutes. */
+const percentile = (value) => (value >= LONGEST_MS ? `> ${ms(LONGEST_MS)}` : ms(value));
 
 /** `+2.4 s`, `-31 ms`: by how much a clock is ahead. */
 function offset(value) {
@@ -51,7 +58,8 @@ class Row extends KeyedRow {
     this.mark(this.element, "id", cells.id);
   }
 
-  state(state, title = "") {
+  state(said, title = "") {
+    const state = this.context.lost() ? "unknown" : said;
     this.mark(this.element, "state", state);
     this.write(".word", STATES[state] ?? state, title);
   }
@@ -86,9 +94,10 @@ class Exchange extends Row {
     this.write(".what", this.context.names(cells.id), cells.findings ? translate("%(count)s findings", { count: cells.findings }) : "");
     this.state(cells.state, cells.reason);
     const counts = Object.entries(symbols).filter(([, many]) => many).reverse().map(([state, many]) => `${count(many)} ${STATES[state]}`).join(" · ");
-    this.write(".counts", counts || format.UNKNOWN, counts);
-    this.mark(this.part(".counts").node, "ill", symbols.suspect + symbols.stale + symbols.down > 0 ? "yes" : "no");
-    this.write(".latency", latency ? latency.slice(0, 3).map(ms).join(" / ") : format.UNKNOWN, latency ? translate("longest %(time)s", { time: ms(latency[3]) }) : "");
+    const holds = counts && !this.context.lost();
+    this.write(".counts", holds ? counts : format.UNKNOWN, counts);
+    this.mark(this.part(".counts").node, "ill", holds && symbols.suspect + symbols.stale + symbols.down > 0 ? "yes" : "no");
+    this.write(".latency", latency ? latency.slice(0, 3).map(percentile).join(" / ") : format.UNKNOWN, latency ? translate("longest %(time)s", { time: ms(latency[3]) }) : "");
     this.write(".clock", offset(cells.offset_ms));
     this.write(".ages", `${ms(cells.heard_ms)} / ${ms(cells.quoted_ms)}`);
     this.write(".hour", count(cells.updates_per_hour), translate("%(count)s quotes in the last minute", { count: count(cells.quotes_per_min) }));
@@ -121,7 +130,7 @@ class Process extends Row {
 
   age(now) {
     const { heard, started } = this.cells;
-    if (heard) this.write(".word", translate("missing for %(time)s", { time: ago(heard, now) }), moment(heard));
+    if (heard && !this.context.lost()) this.write(".word", translate("missing for %(time)s", { time: ago(heard, now) }), moment(heard));
     this.write(".up", heard ? format.UNKNOWN : ago(started, now), moment(started));
   }
 }
@@ -192,7 +201,7 @@ class Run extends Row {
 
 const KINDS = { finding: Finding, exchange: Exchange, process: Process, queue: Queue, symbol: SymbolOfExchange, lake: LakeTable, run: Run };
 
-/** All rows of one kind; `context.names` tells what an exchange is called. */
+/** All rows of one kind; `context.names` tells what an exchange is called, `context.lost` whether the server is not heard. */
 export class Rows {
   constructor(body, kind, context, tag = "tr") {
     const template = document.getElementById(`${kind}-row`);
@@ -209,5 +218,11 @@ export class Rows {
 
   age(now) {
     for (const row of this.rows.values()) row.age(now);
+  }
+
+  /** Say the same again, as far as it is known to hold now. */
+  repaint(now) {
+    for (const row of this.rows.values()) row.take(row.cells);
+    this.age(now);
   }
 }

@@ -14,7 +14,7 @@ const write = (node, text) => node.textContent !== text && (node.textContent = t
 export class SymbolTable {
   /** `changed()` hears that another view is wanted, `chosen(cells)` that somebody opened a row. */
   constructor({ context, changed, chosen }) {
-    Object.assign(this, { changed, chosen, typing: null, page: null });
+    Object.assign(this, { context, changed, chosen, typing: null, page: null });
     this.form = document.getElementById("filters");
     this.limit = document.getElementById("limit");
     this.rows = new Rows(document.getElementById("rows"), "symbol", context);
@@ -104,11 +104,15 @@ export class SymbolTable {
     this.rows.take(page.rows, now);
     const { total, matches, offset, states } = page;
     const last = offset + page.rows.length;
-    const counts = Object.entries(states).filter(([, many]) => many).reverse().map(([state, many]) => `${count(many)} ${STATES[state]}`);
+    const counts = this.context.lost() ? [] : Object.entries(states).filter(([, many]) => many).reverse().map(([state, many]) => `${count(many)} ${STATES[state]}`);
     write(document.getElementById("tally"), [translate("%(total)s in all", { total: count(total) }), ...counts, ...(matches < total ? [translate("%(matches)s match", { matches: count(matches) })] : [])].join(" · "));
     write(document.getElementById("place"), matches ? translate("%(first)s–%(last)s of %(matches)s", { first: count(offset + 1), last: count(last), matches: count(matches) }) : "");
     this.steps[0].disabled = offset === 0;
     this.steps[1].disabled = last >= matches;
+  }
+
+  repaint(now) {
+    if (this.page) this.take(this.page, now);
   }
 
   age(now) {

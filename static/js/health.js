@@ -1,4 +1,4 @@
-/** The health page: everything comes over the socket as it changes; without one, every 30 s by request. */
+/** The health page: everything comes over the socket as it changes; without one, every 4 s by request. */
 
 import { Connection } from "./connection.js";
 import { count, length, UNKNOWN, utc } from "./format.js";
@@ -8,20 +8,19 @@ import { Rows, size } from "./health-rows.js";
 import { SymbolTable } from "./health-symbols.js";
 import { gettext, translate } from "./i18n.js";
 import { notice, signedOut, unreachable } from "./notices.js";
-import { request } from "./requests.js";
+import { Newest, request } from "./requests.js";
 import { Feed } from "./socket.js";
 
 const TICK_MS = 500;
-const FALLBACK_MS = 30_000;
-const HIDDEN_FOR_MS = 30_000; // then a hidden tab lets go of its socket
-const STATUS = { ok: gettext("ok"), degraded: gettext("degraded"), down: gettext("down") };
+const FALLBACK_MS = 4000;
+const STATUS = { ok: gettext("ok"), degraded: gettext("degraded"), down: gettext("down"), unknown: gettext("unknown") };
 
 const content = document.getElementById("content");
 const exchanges = JSON.parse(content.dataset.exchanges);
-const context = { names: (key) => exchanges[key] ?? key };
+const connection = new Connection(repaint);
+const context = { names: (key) => exchanges[key] ?? key, lost: () => connection.lost };
 const body = (id) => document.getElementById(id);
 
-const connection = new Connection();
 const rows = {
   findings: new Rows(body("findings"), "finding", context, "li"),
   exchanges: new Rows(body("exchanges"), "exchange", context),
@@ -34,19 +33,26 @@ const drawer = new HourDrawer({ names: context.names, closed: (id) => symbols.fo
 const symbols = new SymbolTable({ context, changed: ask, chosen: (cells) => drawer.open(cells) });
 const feed = new Feed({
   address: () => new URL("/ws/health", location.href.replace(/^http/, "ws")),
-  opened: ask,
-  receive,
+  opened: () => {
+    fresh = true;
+    ask();
+  },
+  receive: (message) => {
+    questions.overtake();
+    receive(message);
+  },
   probe,
   changed: (status) => connection.show(status),
 });
 new Graphs(context);
 
-let ahead = 0; // s by which the server's clock is ahead of this one
+const questions = new Newest();
+let ahead = -Infinity; // s by which the server's clock is ahead of the page's own
+let fresh = true; // a clock may have jumped before this connection
 let newest = 0;
 let head = null;
 let findings = []; // the worst first
-let hiddenTimer = null;
-const now = () => Date.now() / 1000 + ahead;
+const now = () => performance.now() / 1000 + ahead;
 
 function ask() {
   feed.send({ type: "symbols", ...symbols.view });
@@ -57,19 +63,23 @@ async function probe() {
   return status === 0 ? "unreachable" : status === 401 ? "signed_out" : "ok";
 }
 
-/** Without a socket: the same, every 30 s. */
+/** Without a socket: the same, by request. */
 async function refresh() {
-  if (document.hidden || !connection.lost || connection.state === "signed_out") return;
+  if (document.hidden || ["connected", "signed_out", "paused"].includes(connection.state)) return;
   const asked = new URLSearchParams(Object.entries(symbols.view).filter(([, value]) => value !== ""));
-  const { status, answer } = await request("GET", `/api/health/page?${asked}`);
-  if (status === 200) receive(answer);
+  const { status, answer, late } = await questions.request("GET", `/api/health/page?${asked}`);
+  if (status !== 200 || late || connection.state === "connected") return;
+  feed.answered();
+  receive(answer);
 }
 
 // --- what comes ------------------------------------------------------------------------------
 
 function receive(message) {
   newest = message.time;
-  ahead = message.time - Date.now() / 1000;
+  const told = message.time - performance.now() / 1000; // what travelled fastest tells the time best
+  ahead = fresh ? told : Math.max(ahead, told);
+  fresh = false;
   if (message.head) showHead(message.head);
   if (message.findings) {
     findings = message.findings;
@@ -79,18 +89,30 @@ function receive(message) {
   if (message.processes) showProcesses(message.processes);
   if (message.stores) showStores(message.stores);
   if (message.symbols) symbols.take(message.symbols, now());
-  write(document.querySelector("#overall .sum"), inSum());
+  showOverall();
   document.dispatchEvent(new CustomEvent("health", { detail: { status: head.status, worst: findings[0]?.words ?? "" } }));
 }
 
 function showHead(said) {
   head = said;
-  const overall = body("overall");
-  overall.dataset.tone = head.status;
-  write(overall.querySelector(".word"), STATUS[head.status]);
   const missing = body("missing");
   missing.hidden = !head.missing.length;
   write(missing, translate("Not known now: %(what)s", { what: head.missing.join("; ") }));
+}
+
+function showOverall() {
+  const overall = body("overall");
+  const status = connection.lost ? "unknown" : head.status;
+  overall.dataset.tone = status;
+  write(overall.querySelector(".word"), STATUS[status]);
+  write(overall.querySelector(".sum"), connection.lost ? gettext("nothing comes from the server") : inSum());
+}
+
+/** The server is not heard any more, or is again: every row says another state. */
+function repaint() {
+  if (!head) return;
+  showOverall();
+  for (const each of [...Object.values(rows), symbols]) each.repaint(now());
 }
 
 function inSum() {
@@ -141,27 +163,22 @@ function write(node, text) {
 
 function tick() {
   if (document.hidden) return;
+  connection.tick({ newest }, now());
+  notice(trouble());
+  if (!head) return;
   for (const each of Object.values(rows)) each.age(now());
   symbols.age(now());
-  connection.tick({ newest }, now());
   const measured = stores?.measured;
   write(body("measured"), measured ? translate("measured %(time)s ago", { time: length(Math.max(0, now() - measured) * 1000) }) : "");
   body("measured").title = measured ? utc(measured) : "";
-  notice(trouble());
 }
 
 function trouble() {
   if (connection.state === "signed_out") return signedOut();
   if (connection.status.trouble === "unreachable") return unreachable();
   if (connection.status.trouble === "refused")
-    return { heading: gettext("There is no live connection"), text: gettext("The page is refreshed every 30 s instead. Any proxy before the desk has to pass WebSockets under /ws/."), actions: [[gettext("Reload"), () => location.reload()]] };
+    return { heading: gettext("There is no live connection"), text: gettext("The page is refreshed every 4 s instead. Any proxy before the desk has to pass WebSockets under /ws/."), actions: [[gettext("Reload"), () => location.reload()]] };
   return null;
-}
-
-function visibilityChanged() {
-  clearTimeout(hiddenTimer);
-  if (document.hidden) hiddenTimer = setTimeout(() => feed.pause(), HIDDEN_FOR_MS);
-  else if (connection.state === "paused") feed.open();
 }
 
 function pageKey(event) {
@@ -171,7 +188,6 @@ function pageKey(event) {
   document.getElementById("search").focus();
 }
 
-document.addEventListener("visibilitychange", visibilityChanged);
 document.addEventListener("keydown", pageKey);
 feed.open();
 setInterval(tick, TICK_MS);

@@ -2,6 +2,7 @@
 
 import { gettext } from "./i18n.js";
 import { Points } from "./points.js";
+import { ask, LAKE_MS } from "./requests.js";
 
 const RETRY_S = 10;
 
@@ -13,11 +14,11 @@ export class Refusal extends Error {
   }
 }
 
-async function ask(path, parameters, signal) {
+async function answer(path, parameters, signal) {
   const url = `${path}?${new URLSearchParams(parameters)}`;
   let response;
   try {
-    response = await fetch(url, { headers: { Accept: "application/x-ndjson" }, redirect: "manual", signal });
+    response = await ask(url, { headers: { Accept: "application/x-ndjson" }, signal }, LAKE_MS);
   } catch (problem) {
     if (signal.aborted) throw problem;
     throw new Refusal(gettext("The server does not answer; asking again."));
@@ -42,10 +43,14 @@ async function errorOf(response) {
 
 /** `{rows, words}`; nothing recorded is no failure: `words` then say what there is. */
 async function lines(path, parameters, signal) {
-  const response = await ask(path, parameters, signal);
+  const response = await answer(path, parameters, signal);
   if (response.status === 404) return { rows: [], words: await errorOf(response) };
   const text = await response.text();
-  return { rows: JSON.parse(`[${text.trim().replaceAll("\n", ",")}]`), words: "" };
+  const rows = JSON.parse(`[${text.trim().replaceAll("\n", ",")}]`);
+  const broken = rows.find((row) => row.error !== undefined); // it broke off half-way
+  if (broken) throw new Refusal(broken.error);
+  const left = rows.filter((row) => row.warning !== undefined);
+  return { rows: left.length ? rows.filter((row) => row.warning === undefined) : rows, words: left.map((row) => row.warning).join("; ") };
 }
 
 const pair = ({ symbol, exchange1, exchange2 }) => ({ symbol, exchange1, exchange2 });

@@ -5,15 +5,16 @@ import { clock, day, moment } from "./format.js";
 import { gettext } from "./i18n.js";
 import { Navigator } from "./navigate.js";
 import { Chart } from "./store.js";
+import { whyUnwatched } from "./unwatched.js";
 
-const POINTS_PER_PX = 4; // the server gives five to a stretch: its first, lowest, highest, last and gap
+const POINTS_PER_PX = 5; // the server gives nine at most to a stretch, of which most coincide: first, last, extremes, gap
 const STILL_MS = 120; // the past is asked for when the picture has stood still this long
 const MARGIN = 0.5; // and this much more on either side, for the next step
 
 export class Large {
-  /** `now()` is the server's time, `range(now)` the window that all charts show; `changed()` hears when the link would be another. */
-  constructor(grid, names, { now, range, changed }) {
-    Object.assign(this, { grid, names, now, range, changed });
+  /** `now()` is the server's time, `range(now)` the window that all charts show; `changed()` hears when the link would be another; `pinned()`: pins are shown. */
+  constructor(grid, names, { now, range, changed, connection, pinned }) {
+    Object.assign(this, { grid, names, now, range, changed, connection, pinned });
     this.card = null;
     this.view = null;
     this.movedAt = 0;
@@ -69,15 +70,29 @@ export class Large {
 
   /** Open a chart by its id, also one that is not watched: what was recorded of it is there all the same. */
   openById(id, charts, view) {
-    const [symbol, exchange1, exchange2] = id.split("|");
-    if (exchange2) this.open(charts.get(id) ?? unwatched(new Chart({ id, symbol, exchange1, exchange2 })), view);
+    const watched = charts.get(id) ?? charts.get(turned(id));
+    this.open(watched ?? this.#unwatched(new Chart(named(id), this.connection), { charts, view }), view);
+  }
+
+  /** The chart with what its card then says of itself; a pair that is spelled otherwise is opened as it is. */
+  #unwatched(chart, { taken = false, charts, view }) {
+    chart.serverState = "removed";
+    chart.reason = gettext("Not watched; asking why…");
+    whyUnwatched(chart.id, { taken, pinned: this.pinned() }).then(({ id, words }) => {
+      chart.reason = words;
+      if (id === chart.id || this.card?.chart !== chart) return;
+      const known = charts.get(id) ?? Object.assign(new Chart(named(id), this.connection), { serverState: "removed", reason: words });
+      this.open(known, view);
+    });
+    return chart;
   }
 
   /** Keep to the chart of this id when it was taken away or came back. */
   follow(charts) {
     const shown = this.card.chart;
     const watched = charts.get(shown.id);
-    if (!watched) unwatched(shown);
+    if (!watched && shown.serverState !== "removed") this.#unwatched(shown, { taken: true, charts });
+    else if (!watched) return;
     else if (watched !== shown) this.open(watched);
   }
 
@@ -108,13 +123,12 @@ export class Large {
     this.paint();
   }
 
-  paint(lost = this.lost) {
+  paint() {
     if (!this.card) return;
-    this.lost = lost;
     const now = this.now();
     const window = this.window(now);
     const made = !this.card.plot;
-    this.card.draw(window, now, lost);
+    this.card.draw(window, now);
     if (made) this.#makeMovable(this.card.plot.area);
     if (performance.now() - this.movedAt > STILL_MS || made) this.card.past.want(window, this.card.plot.width * POINTS_PER_PX, now, this.view ? MARGIN : 0);
     this.shown.textContent = `${moment(window.from)} – ${this.#endWords(window, now)}`;
@@ -149,9 +163,9 @@ export class Large {
   }
 }
 
-/** What its card then says of itself. */
-function unwatched(chart) {
-  chart.serverState = "removed";
-  chart.reason = gettext("The filter does not select it any more: nothing new comes in");
-  return chart;
+const turned = (id) => [id.split("|")[0], ...id.split("|").slice(1).reverse()].join("|");
+
+function named(id) {
+  const [symbol, exchange1 = "", exchange2 = ""] = id.split("|");
+  return { id, symbol, exchange1, exchange2 };
 }

@@ -16,27 +16,25 @@ import { Store } from "./store.js";
 const TICK_MS = 200; // values change five times a second: as often as an eye can read them
 const SORT_EVERY = 10;
 const UNSEEN_EVERY = 5; // cards out of sight keep their words, for finding in the page and for reading aloud
-const POINTS_PER_PX = 2;
-const HIDDEN_FOR_MS = 30_000; // then a hidden tab lets go of its socket
+const POINTS_PER_PX = 3;
 
 const REFRESH_MS = 15_000; // filters and their thresholds change in the admin; charts tell it by themselves
 
 const tools = document.getElementById("tools").elements;
 const tally = document.getElementById("tally");
 const exchanges = JSON.parse(document.getElementById("content").dataset.exchanges);
-const store = new Store();
-const connection = new Connection();
+const connection = new Connection(restyle);
+const store = new Store(connection);
 let catalogue = null;
 let questions = 0;
 let ticks = 0;
-let hiddenTimer = null;
 
 const names = (key) => exchanges[key] ?? key;
 const grid = new Grid(document.getElementById("grid"), names);
 const choosers = [...document.querySelectorAll(".ranges")].map((element) => new RangeChooser(element, chooseRange));
 const asked = readLink();
 let range = asked.range;
-const large = new Large(grid, names, { now: () => store.now(), range: shownWindow, changed: tellLink });
+const large = new Large(grid, names, { now: () => store.now(), range: shownWindow, changed: tellLink, connection, pinned: () => showsPins() });
 const feed = new Feed({
   address,
   opened: () => {
@@ -78,7 +76,7 @@ async function refresh(chosen = tools.filter.value) {
   let answer = await loadCharts(chosen);
   if (answer.outcome === "unknown") answer = await loadCharts("");
   if (question !== questions) return; // another filter was chosen meanwhile
-  if (answer.outcome === "signed_out") return signOut();
+  if (answer.outcome === "signed_out") return feed.signOut();
   if (!answer.catalogue) return;
   const before = watched();
   catalogue = answer.catalogue;
@@ -88,11 +86,6 @@ async function refresh(chosen = tools.filter.value) {
 
 /** What the socket was opened for; a filter's charts it follows by itself. */
 const watched = () => (showsPins() ? catalogue.charts.map(({ id }) => id).join() : catalogue?.filter?.id);
-
-function signOut() {
-  feed.pause();
-  connection.show({ state: "signed_out", reason: "" });
-}
 
 function fillFilters() {
   const { filter, filters, pinned } = catalogue;
@@ -155,8 +148,8 @@ function paint(cards, now, { all = false } = {}) {
     card.write(now, catalogue);
     card.tell(window, now);
     if (!all && card.plot && !card.past.changed && (place + ticks) % drawEvery !== 0) return;
-    card.draw(window, now, connection.lost);
-    if (!window.recent) card.past.want(window, card.plot.width * POINTS_PER_PX, now);
+    card.draw(window, now);
+    card.past.want(window, card.plot.width * POINTS_PER_PX, now);
   });
 }
 
@@ -166,18 +159,12 @@ const drawingPace = (span) => (span > 3600 ? 15 : span > 120 ? 5 : 2);
 function paintLarge(now) {
   large.follow(store.charts);
   large.card.write(now, catalogue);
-  large.paint(connection.lost);
+  large.paint();
 }
 
 function restyle() {
   readColours();
   for (const card of [...grid.cards.values(), large.card]) card?.plot?.restyle();
-}
-
-function visibilityChanged() {
-  clearTimeout(hiddenTimer);
-  if (document.hidden) hiddenTimer = setTimeout(() => feed.pause(), HIDDEN_FOR_MS);
-  else if (connection.state === "paused") feed.open();
 }
 
 function remember(select) {
@@ -194,7 +181,6 @@ async function start() {
   tools.sort.addEventListener("change", () => grid.sort(tools.sort.value, store.now()));
   tools.search.addEventListener("input", () => grid.find(tools.search.value.trim()));
   document.getElementById("tools").addEventListener("submit", (event) => event.preventDefault());
-  document.addEventListener("visibilitychange", visibilityChanged);
   new MutationObserver(restyle).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", restyle);
   await refresh(asked.filter || (localStorage.getItem("filter") ?? ""));

@@ -1,15 +1,21 @@
 /** NDJSON of the opportunities' APIs, taken line by line as it comes. */
 
 import { gettext } from "./i18n.js";
+import { ask, LAKE_MS } from "./requests.js";
 
 /** Hand each line's object to `take`; returns "" or, in words, why not. An aborted request says nothing. */
 export async function readLines(address, take, signal) {
   try {
-    const response = await fetch(address, { headers: { Accept: "application/x-ndjson" }, redirect: "manual", signal });
+    const response = await ask(address, { headers: { Accept: "application/x-ndjson" }, signal }, LAKE_MS);
     if (response.type === "opaqueredirect" || response.status === 401) return gettext("You are signed out: sign in again to go on.");
     if (!response.ok) return (await response.json().catch(() => ({}))).error ?? `HTTP ${response.status}`;
-    await each(response.body.pipeThrough(new TextDecoderStream()).getReader(), take);
-    return "";
+    let words = "";
+    const row = (line) => {
+      if (line.error !== undefined || line.warning !== undefined) words = line.error ?? line.warning;
+      else take(line);
+    };
+    await each(response.body.pipeThrough(new TextDecoderStream()).getReader(), row);
+    return words;
   } catch (problem) {
     return problem.name === "AbortError" ? "" : gettext("The server does not answer.");
   }

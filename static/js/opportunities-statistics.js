@@ -6,7 +6,7 @@ import { notice } from "./notices.js";
 import { drawBars } from "./opportunities-bars.js";
 import { readLines } from "./opportunities-lines.js";
 import { heldAt, LinePlot } from "./opportunities-plot.js";
-import { request } from "./requests.js";
+import { LAKE_MS, request } from "./requests.js";
 
 const SPANS_S = { "1h": 3600, "6h": 6 * 3600, "24h": 24 * 3600 };
 const LINE_POINTS = 3000;
@@ -94,7 +94,7 @@ async function showPair() {
   panel.setAttribute("aria-busy", "true");
   write("pair-title", `${pair.symbol} · ${route(pair)}`);
   write("pair-words", gettext("looking into the lake…"));
-  const { status, answer } = await request("GET", `/api/opportunities/statistics?${new URLSearchParams({ ...pair, ...range(), points: LINE_POINTS })}`);
+  const { status, answer } = await request("GET", `/api/opportunities/statistics?${new URLSearchParams({ ...pair, ...range(), points: LINE_POINTS })}`, { patience: LAKE_MS });
   if (mine !== askedPair) return;
   panel.removeAttribute("aria-busy");
   panel.hidden = status !== 200;

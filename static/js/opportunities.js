@@ -5,7 +5,7 @@ import { gettext, translate } from "./i18n.js";
 import { health, inAdmin, notice, signedOut, unreachable } from "./notices.js";
 import { drawBars, histogramBars } from "./opportunities-bars.js";
 import { periodOf, readView, sortedBy, toLocal, writeView } from "./opportunities-view.js";
-import { request } from "./requests.js";
+import { LAKE_MS, request } from "./requests.js";
 
 const EVERY_MS = 3000;
 const DISTRIBUTIONS_EVERY_MS = 30_000;
@@ -149,6 +149,16 @@ function place(episodes) {
   for (const row of rows.values()) row.remove();
 }
 
+/** Nothing comes: whether they go on is not known any more; the next answer writes it anew. */
+document.addEventListener("connection", ({ detail }) => {
+  if (!detail.lost) return;
+  for (const row of body.querySelectorAll('[data-standing="open"]')) {
+    row.dataset.standing = "unknown";
+    text(row.querySelector(".word"), gettext("unknown"));
+    text(row.querySelector("td.why"), gettext("nothing comes from the server"));
+  }
+});
+
 function update(episode) {
   const row = [...body.rows].find(({ dataset }) => dataset.id === episode.id);
   if (row) write(row, episode);
@@ -200,9 +210,9 @@ function showPlace({ episodes }) {
 
 async function distributions() {
   drawnAt = performance.now();
-  const of = view;
-  const { status, answer } = await request("GET", `/api/opportunities/distributions?${question({ zone })}`);
-  if (status !== 200 || of !== view) return;
+  const of = drawnAt;
+  const { status, answer } = await request("GET", `/api/opportunities/distributions?${question({ zone })}`, { patience: LAKE_MS });
+  if (status !== 200 || of !== drawnAt) return; // another view, or asked again since
   drawn = answer.considered;
   const short = (ms) => (ms < 1000 ? `${ms} ms` : ms < 60_000 ? `${ms / 1000} s` : ms < 3_600_000 ? `${ms / 60_000} min` : `${ms / 3_600_000} h`);
   drawBars(document.getElementById("durations"), histogramBars({ edges: answer.durations.edges_ms, counts: answer.durations.counts }, short));

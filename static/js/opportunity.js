@@ -7,6 +7,7 @@ import { Navigator } from "./navigate.js";
 import { readLines } from "./opportunities-lines.js";
 import { heldAt, LinePlot } from "./opportunities-plot.js";
 import { Pins } from "./pins.js";
+import { ask } from "./requests.js";
 
 const EVERY_MS = 3000;
 const PAUSE = 10; // times as long as reading the ticks took
@@ -123,7 +124,7 @@ function localTimes() {
 }
 
 async function refresh() {
-  const response = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "manual" });
+  const response = await ask(location.href, { headers: { Accept: "text/html" } });
   if (response.type === "opaqueredirect") return location.reload(); // signed out: the server asks to sign in
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   for (const id of ["story", "sides"]) {
@@ -135,6 +136,13 @@ async function refresh() {
   localTimes();
   showPin();
 }
+
+/** Nothing comes: whether it goes on is not known any more; the next answer writes it anew. */
+document.addEventListener("connection", ({ detail }) => {
+  if (!detail.lost || !isOpen()) return;
+  document.getElementById("story").dataset.standing = "unknown";
+  document.querySelector("#story .standing").lastChild.data = ` ${gettext("unknown: nothing comes from the server")}`;
+});
 
 async function follow() {
   const news = isOpen() || episode.closed * 1000 + AROUND_S * 1000 + LATE_MS > loadedAt;

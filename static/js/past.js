@@ -6,18 +6,20 @@ import { gettext, translate } from "./i18n.js";
 import { WINDOW_S } from "./points.js";
 import { Track } from "./track.js";
 
+const UNRECORDED_S = 6; // what is newer than this may not be in the lake yet
 const OVERLAP_S = 60; // the past is asked for anew before the socket's points no longer reach it
 const NEWS_S = 30; // what does not come over the socket may be this late,
 const NEWS_SHARE = 0.02; // or as much as the last few pixels show
 const NOTABLE = 0.04; // of the width: a shorter empty start needs no words
 
 export class Past {
-  constructor(chart) {
+  constructor(chart, { alone = false } = {}) {
     this.chart = chart;
+    this.alone = alone; // the large chart also marks what happened in its last 15 minutes
     this.trading = false;
     this.changed = false; // since it was last drawn
-    const live = (now) => Math.max(chart.points.first || 0, now - WINDOW_S + OVERLAP_S);
     const late = (now, span) => now - Math.max(NEWS_S, span * NEWS_SHARE);
+    const live = (now, span) => (chart.points.length ? Math.max(chart.points.first, now - WINDOW_S + OVERLAP_S) : late(now, span));
     const track = (kind, subject, load, liveFrom) => new Track(`${kind} ${subject}`, (...wanted) => load(chart, ...wanted), liveFrom, () => (this.changed = true));
     this.spreads = track("spreads", chart.id, loadSpreads, live);
     this.states = track("states", chart.symbol, loadStates, late);
@@ -31,11 +33,23 @@ export class Past {
 
   /** Have what a picture of this window with so many points shows; `margin` windows more on either side. */
   want(window, points, now, margin = 0) {
-    if (!window.recent) this.spreads.want(window, points, now, margin);
+    if (window.recent) this.#wantBeginning(points, now);
+    else this.spreads.want(window, points, now, margin);
+    if (window.recent && !this.alone) return;
     if (this.spreads.request) return; // the lines of all charts first, then what is marked on them
     this.opportunities.want(window, points, now, margin);
     this.states.want(window, points, now, margin);
     if (this.trading) this.trades.want(window, points, now, margin);
+  }
+
+  /** What was recorded of the last 15 minutes before the socket's points begin: a chart that was pinned just now has none. */
+  #wantBeginning(points, now) {
+    const { first } = this.chart.points;
+    const from = now - WINDOW_S;
+    if (first < from + OVERLAP_S) return;
+    this.early ??= now - UNRECORDED_S; // asked for at once, and again when the lake has the rest
+    const to = first < now - UNRECORDED_S ? first : this.early;
+    if (to > from) this.spreads.want({ from, to }, Math.ceil((points * (to - from)) / WINDOW_S), now);
   }
 
   cancel() {
@@ -46,6 +60,7 @@ export class Past {
   pieces(window, now) {
     const live = this.chart.points;
     const recorded = this.spreads.best(window, now)?.content.points;
+    if (recorded?.length) this.chart.recorded = recorded.first;
     return [...(recorded ? [{ points: recorded, until: live.first || Infinity }] : []), { points: live, until: Infinity }];
   }
 
@@ -66,10 +81,19 @@ export class Past {
   words(window, now, { long = false } = {}) {
     const refused = this.tracks.map((track) => track.refused).find(Boolean);
     if (refused) return refused.words;
-    if (window.recent) return "";
     if (this.spreads.loading) return gettext("loading…");
+    if (window.recent) return this.#missingOfRecent(now);
     const piece = this.spreads.best(window, now);
     return piece && piece.from <= window.from ? this.#missing(window, piece.content, now, long) : "";
+  }
+
+  /** The live window begins where data do, so that it says nothing itself of what is missing before. */
+  #missingOfRecent(now) {
+    const { points, recorded = Infinity } = this.chart;
+    const first = Math.min(points.first || Infinity, recorded);
+    const looked = this.spreads.best({ from: now - WINDOW_S, to: now }, now);
+    if (!looked || !(first < now) || first < now - WINDOW_S * (1 - NOTABLE)) return "";
+    return translate("nothing recorded before %(time)s", { time: minute(first) });
   }
 
   #missing({ from, to }, { points, words }, now, long) {

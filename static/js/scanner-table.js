@@ -11,6 +11,7 @@ export const STATES = {
   down: gettext("down"),
   waiting: gettext("waiting"),
   lost: gettext("no collector"),
+  unknown: gettext("unknown"),
 };
 const WORST = Object.keys(STATES);
 const template = document.getElementById("row");
@@ -35,30 +36,30 @@ class Row extends KeyedRow {
   }
 
   /** Write a pair's values; ages are left to `age`. */
-  show(id, cells, { names, pinned }) {
+  show(id, cells, { names, pinned, lost }) {
     this.cells = cells;
     this.mark(this.element, "id", id);
     const [buy, sell] = sides(cells);
     const currency = format.quoteCurrency(cells.symbol);
-    const state = worstState(cells);
+    const state = lost() ? "unknown" : worstState(cells);
     this.mark(this.element, "state", state);
     this.write(".name", cells.symbol);
     this.write(".route", `${names(buy.exchange)} → ${names(sell.exchange)}`);
     this.write(".buy", names(buy.exchange));
     this.write(".sell", names(sell.exchange));
     this.write("td.edge", format.bps(cells.edge));
-    this.part("td.edge").node.classList.toggle("gain", cells.edge > 0 && !cells.blocked);
+    this.part("td.edge").node.classList.toggle("gain", cells.edge > 0 && !cells.blocked && !lost());
     this.write("td.size", format.amount(cells.size, currency));
-    this.write("td.spread", format.percent(cells.spread), translate("bid %(first)s / bid %(second)s − 1", { first: names(cells.exchange1), second: names(cells.exchange2) }));
+    this.write("td.spread", format.percent(cells.spread), translate("bid %(first)s / bid %(second)s − 1", { first: names(sell.exchange), second: names(buy.exchange) }));
     this.write("td.volumes", `${format.compact(buy.volume)} / ${format.compact(sell.volume)}`);
-    this.write("td.hour", cells.hour ? String(cells.hour) : format.UNKNOWN);
-    this.#writeGates(cells);
-    this.write(".word", STATES[state], `${names(buy.exchange)}: ${STATES[buy.state]}, ${names(sell.exchange)}: ${STATES[sell.state]}`);
+    this.write("td.hour", cells.hour === null ? format.UNKNOWN : String(cells.hour), cells.hour === null ? gettext("cannot be counted now") : "");
+    this.#writeGates(cells, lost());
+    this.write(".word", STATES[state], lost() ? gettext("nothing comes from the server") : `${names(buy.exchange)}: ${STATES[buy.state]}, ${names(sell.exchange)}: ${STATES[sell.state]}`);
     this.pin(pinned(id));
   }
 
-  #writeGates({ passed, failed, unknown, blocked }) {
-    const verdict = !blocked ? "pass" : failed ? "fail" : "unknown";
+  #writeGates({ passed, failed, unknown, blocked }, lost) {
+    const verdict = lost ? "unknown" : !blocked ? "pass" : failed ? "fail" : "unknown";
     const sign = { fail: "✗", unknown: "?", pass: "✓" }[verdict];
     const words = translate("%(passed)s passed, %(failed)s failed, %(unknown)s unknown", { passed, failed, unknown });
     this.mark(this.part("td.gates").node, "verdict", verdict);
@@ -103,6 +104,10 @@ export class Table {
 
   age(now) {
     for (const row of this.rows.values()) row.age(now);
+  }
+
+  repaint() {
+    for (const [id, row] of this.rows) row.show(id, this.cells.get(id), this.context);
   }
 
   repin() {

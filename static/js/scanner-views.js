@@ -1,7 +1,7 @@
 /** The views a user keeps under a name. */
 
 import { gettext, translate } from "./i18n.js";
-import { request } from "./requests.js";
+import { Newest } from "./requests.js";
 import { toast } from "./toast.js";
 
 const ADDRESS = "/api/scanner/views";
@@ -13,6 +13,7 @@ export class Views {
     Object.assign(this, { token, current });
     this.views = [];
     this.query = "";
+    this.questions = new Newest();
     this.select = document.getElementById("views");
     this.buttons = { rename: document.getElementById("rename"), delete: document.getElementById("delete") };
     this.select.addEventListener("change", () => choose(this.select.selectedOptions[0].dataset.query));
@@ -22,8 +23,8 @@ export class Views {
   }
 
   async load() {
-    const { status, answer } = await request("GET", ADDRESS);
-    if (status === 200) this.#take(answer.views);
+    const { status, answer, late } = await this.questions.request("GET", ADDRESS);
+    if (status === 200 && !late) this.#take(answer.views);
   }
 
   /** The page shows this query now. */
@@ -67,9 +68,9 @@ export class Views {
   }
 
   async #change(method, address, more, words) {
-    const { status, answer } = await request(method, address, { ...more, token: this.token });
+    const { status, answer, late } = await this.questions.request(method, address, { ...more, token: this.token });
     if (status !== 200) return toast(answer.error ?? gettext("The view could not be saved: the server does not answer."));
-    this.#take(answer.views);
+    if (!late) this.#take(answer.views);
     toast(words);
   }
 }

@@ -14,7 +14,6 @@ import { Feed } from "./socket.js";
 
 const TICK_MS = 250;
 const TYPING_MS = 300;
-const HIDDEN_FOR_MS = 30_000; // then a hidden tab lets go of its socket
 
 const content = document.getElementById("content");
 const form = document.getElementById("filters");
@@ -26,10 +25,11 @@ const place = document.getElementById("place");
 const step = { previous: document.getElementById("previous"), next: document.getElementById("next") };
 const names = (key) => exchanges[key] ?? key;
 
-const connection = new Connection();
+const connection = new Connection(turned);
+const lost = () => connection.lost;
 const pins = new Pins({ token: content.dataset.token, dashboard: content.dataset.dashboard, changed: pinsChanged });
-const table = new Table(document.getElementById("rows"), { names, pinned: (id) => pins.has(id) });
-const drawer = new Drawer({ names, pins, closed: (id) => focusRow(id) });
+const table = new Table(document.getElementById("rows"), { names, pinned: (id) => pins.has(id), lost });
+const drawer = new Drawer({ names, pins, lost, closed: (id) => focusRow(id) });
 const views = new Views({ token: content.dataset.token, current: () => writeView(view), choose: (query) => change(readView(query)) });
 const feed = new Feed({
   address: () => new URL("/ws/scanner", location.href.replace(/^http/, "ws")),
@@ -48,7 +48,6 @@ let offset = Number(new URLSearchParams(location.search).get("offset")) || 0;
 let head = null; // total, matches, collectors of the newest message
 let newest = 0;
 let typing = null;
-let hiddenTimer = null;
 
 // --- what to show ----------------------------------------------------------------------------
 
@@ -118,6 +117,12 @@ function receive(message) {
   showPlace();
 }
 
+/** The server is not heard any more, or is again: every row says another state. */
+function turned() {
+  table.repaint();
+  drawer.take(table.cells);
+}
+
 function showPlace() {
   const { total, matches } = head;
   const last = Math.min(offset + Number(limit.value), matches);
@@ -184,12 +189,6 @@ function pageKey(event) {
   fields.search.focus();
 }
 
-function visibilityChanged() {
-  clearTimeout(hiddenTimer);
-  if (document.hidden) hiddenTimer = setTimeout(() => feed.pause(), HIDDEN_FOR_MS);
-  else if (connection.state === "paused") feed.open();
-}
-
 function start() {
   limit.value = localStorage.getItem("scanner-rows") ?? limit.value;
   if (!limit.value) limit.selectedIndex = 1;
@@ -206,7 +205,6 @@ function start() {
   table.body.addEventListener("click", clicked);
   table.body.addEventListener("keydown", tableKey);
   document.addEventListener("keydown", pageKey);
-  document.addEventListener("visibilitychange", visibilityChanged);
   const choice = document.getElementById("exchanges");
   for (const kind of ["click", "focusin"]) document.addEventListener(kind, ({ target }) => choice.contains(target) || (choice.open = false));
   showView();

@@ -1,38 +1,64 @@
-/** The WebSocket's life: open, ack, and open again with growing patience. */
+/** The WebSocket's life: open, ack, notice when nothing comes any more, and open again with growing patience. */
 
 import { gettext } from "./i18n.js";
 
+/** The server says something at least once a second: after so long without a message nothing shown is known to hold. */
+export const SILENT_MS = 5000;
+const WATCH_MS = 250;
+const DOUBT_MS = 2000; // woken up or seen again, a page believes a silence of this length
+const SLEPT_MS = 2000; // the wall clock ran ahead of the page's own by this much: the machine slept
+const ATTEMPTS_MS = [5000, 10_000]; // how long a connection may take; a server that a crowd comes back to needs more
+const FIRST_MESSAGE_MS = 15_000; // it may be a large one, on a slow line
 const WAITS_S = [1, 2, 4, 8, 15];
 const HEALTHY_MS = 20_000; // only a connection that lasted this long starts the patience anew
+const HIDDEN_FOR_MS = 30_000; // then a hidden tab lets go of its socket
 const LASTING = 3; // failed attempts, then the page says what may be wrong
 const CLOSED = { notSignedIn: 4401, restart: 1012 };
 
 /**
  * `address()` gives the URL to open, `opened()` hears of every new connection, `receive(message)` takes
  * each message, `probe()` asks the server after a failed handshake (a browser does not tell why one failed)
- * and returns ok | signed_out | unreachable. `changed(status)` hears `{state, reason, retryAt, trouble}`: state is connecting |
- * connected | reconnecting | signed_out | paused, trouble is refused | unreachable when it lasts.
+ * and returns ok | signed_out | unreachable. `changed(status)` hears `{state, reason, retryAt, trouble, heardAt}`: state
+ * is connecting | connected | asked | reconnecting | signed_out | paused, trouble is refused | unreachable when it
+ * lasts, heardAt when something last came, by `performance.now()`.
  */
 export class Feed {
   constructor({ address, opened, receive, probe, changed }) {
     Object.assign(this, { address, opened, receive, probe, changed });
+    this.state = "unused";
     this.failures = 0;
     this.trouble = null;
     this.timer = null;
+    this.hiddenTimer = null;
     this.socket = null;
+    this.heardAt = performance.now();
+    this.asked = false; // what was heard last came by request
+    this.wallAhead = Date.now() - performance.now();
+    setInterval(() => this.#watch(), WATCH_MS);
+    addEventListener("online", () => this.#wake());
+    addEventListener("pageshow", () => this.#wake());
+    document.addEventListener("visibilitychange", () => this.#visibilityChanged());
   }
 
-  open() {
+  /** Connect; `again` where a connection was, or should be. */
+  open({ again = this.failures > 0 } = {}) {
     this.#drop();
-    this.changed({ state: this.failures ? "reconnecting" : "connecting", reason: "", trouble: this.trouble });
+    const now = performance.now();
+    this.wallAhead = Date.now() - now;
+    if (this.state === "paused") this.heardAt = now; // what was not asked for was not missed
+    this.#become(again ? "reconnecting" : "connecting");
     const socket = new WebSocket(this.address());
-    let openedAt = null;
+    this.openedAt = null;
+    this.begunAt = now;
+    this.proven = false; // that this socket brings anything
+    this.deadline = now + ATTEMPTS_MS[Math.min(this.failures, ATTEMPTS_MS.length - 1)];
     socket.onopen = () => {
-      openedAt = performance.now();
+      this.openedAt = performance.now();
+      this.deadline = this.openedAt + FIRST_MESSAGE_MS;
       this.opened();
     };
     socket.onmessage = ({ data }) => this.#received(socket, JSON.parse(data));
-    socket.onclose = ({ code, reason }) => this.#closed(code, reason, openedAt);
+    socket.onclose = ({ code, reason }) => this.#closed(code, reason);
     this.socket = socket;
   }
 
@@ -40,7 +66,13 @@ export class Feed {
   pause() {
     this.#drop();
     this.failures = 0;
-    this.changed({ state: "paused", reason: "" });
+    this.#become("paused");
+  }
+
+  /** Nothing more is to be had until somebody signs in. */
+  signOut(reason = "") {
+    this.#drop();
+    this.#become("signed_out", { reason });
   }
 
   /** Say something; nothing while there is no connection, for `opened` says it again. */
@@ -48,8 +80,22 @@ export class Feed {
     if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
   }
 
+  /** The same as a message came by request: what is shown holds for a while without a connection. */
+  answered() {
+    this.heardAt = performance.now();
+    this.asked = true;
+    if (this.state === "reconnecting") this.#become("reconnecting", this.status);
+  }
+
+  #become(state, { reason = "", retryAt = 0 } = {}) {
+    this.state = state;
+    this.status = { reason, retryAt, trouble: this.trouble, heardAt: this.heardAt };
+    this.changed({ ...this.status, state: state === "reconnecting" && this.asked ? "asked" : state });
+  }
+
   #drop() {
     clearTimeout(this.timer);
+    this.timer = null;
     if (!this.socket) return;
     this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
     this.socket.close();
@@ -57,33 +103,84 @@ export class Feed {
   }
 
   #received(socket, message) {
+    const now = performance.now();
+    this.heardAt = now;
+    this.proven = true;
+    this.asked = false;
     this.trouble = null;
+    if (now - this.openedAt > HEALTHY_MS) this.failures = 0;
     this.receive(message);
     if (message.seq !== undefined) socket.send(JSON.stringify({ type: "ack", seq: message.seq }));
-    this.changed({ state: "connected", reason: "" });
+    if (this.socket === socket) this.#become("connected");
   }
 
-  async #closed(code, reason, openedAt) {
+  /** Whether anything comes, by a clock that nobody sets; a socket does not tell that its other end is gone. */
+  #watch() {
+    if (document.hidden) return; // it looks when somebody does
+    const now = performance.now();
+    const slept = Date.now() - now - this.wallAhead;
+    this.wallAhead += slept;
+    if (this.asked && now - this.heardAt >= SILENT_MS) {
+      this.asked = false;
+      if (this.state === "reconnecting") this.#become("reconnecting", this.status);
+    }
+    if (!this.#tries) return;
+    if (slept > SLEPT_MS) this.open({ again: true });
+    else if (!this.socket) return; // the timer has it
+    else if (this.proven && now - this.heardAt >= SILENT_MS) this.open({ again: true });
+    else if (!this.proven && now >= this.deadline) this.#unanswered();
+  }
+
+  get #tries() {
+    return ["connecting", "connected", "reconnecting"].includes(this.state);
+  }
+
+  /** The network is back, or the page is seen again: neither wait for a pause to end nor believe a silence for long. */
+  #wake() {
+    if (document.hidden) return;
+    if (this.state === "paused") return this.open();
+    const quiet = performance.now() - Math.max(this.heardAt, this.begunAt ?? 0);
+    if (this.#tries && (!this.socket || quiet >= DOUBT_MS)) this.open({ again: true });
+  }
+
+  #visibilityChanged() {
+    clearTimeout(this.hiddenTimer);
+    if (!document.hidden) this.#wake();
+    else this.hiddenTimer = setTimeout(() => this.#tries && this.pause(), HIDDEN_FOR_MS);
+  }
+
+  #unanswered() {
+    const { openedAt } = this;
+    this.#drop();
+    this.openedAt = openedAt;
+    this.#closed(0, gettext("the server does not answer"));
+  }
+
+  async #closed(code, reason) {
     this.socket = null;
-    if (code === CLOSED.notSignedIn) return this.changed({ state: "signed_out", reason });
-    if (openedAt !== null && performance.now() - openedAt > HEALTHY_MS) this.failures = 0;
+    if (code === CLOSED.notSignedIn) return this.#refused(reason);
     if (code === CLOSED.restart) reason ||= gettext("the server restarts");
     this.#retry(reason);
-    if (openedAt === null) await this.#findOut();
+    if (this.openedAt === null) await this.#findOut();
+  }
+
+  /** A session may have been replaced by another one, as a change of the password does: asked once, then believed. */
+  async #refused(reason) {
+    const again = this.proven && (await this.probe()) === "ok";
+    if (again) this.open({ again });
+    else this.signOut(reason);
   }
 
   async #findOut() {
     const outcome = await this.probe();
-    if (outcome === "signed_out") {
-      this.#drop();
-      this.changed({ state: "signed_out", reason: "" });
-    } else if (this.failures >= LASTING) this.trouble = outcome === "unreachable" ? "unreachable" : "refused";
+    if (outcome === "signed_out") this.signOut();
+    else if (this.failures >= LASTING) this.trouble = outcome === "unreachable" ? "unreachable" : "refused";
   }
 
   #retry(reason) {
     const longest = WAITS_S[Math.min(this.failures++, WAITS_S.length - 1)] * 1000;
     const wait = longest * (0.75 + Math.random() / 2);
-    this.changed({ state: "reconnecting", reason, retryAt: performance.now() + wait, trouble: this.trouble });
+    this.#become("reconnecting", { reason, retryAt: performance.now() + wait });
     this.timer = setTimeout(() => this.open(), wait);
   }
 }

@@ -3,16 +3,20 @@
 import { Points, WINDOW_S } from "./points.js";
 
 const QUIET_AFTER_S = 5;
+const CLAIMS = ["live", "stale", "down"]; // what only a server that is heard can say
 const NOTHING = { time: NaN, spread: null, edge12: null, edge21: null, size12: null, size21: null, age1: null, age2: null };
 
 /** Charts start narrow and widen in these steps while data comes in. */
 const SPANS_S = [60, 120, 300, 600, WINDOW_S];
 
 export class Chart {
-  constructor({ id, symbol, exchange1, exchange2 }) {
-    Object.assign(this, { id, symbol, exchange1, exchange2 });
+  /** `connection.lost` says that what the server said last may no longer be so. */
+  constructor({ id, symbol, exchange1, exchange2 }, connection) {
+    Object.assign(this, { id, symbol, exchange1, exchange2, connection });
     this.points = new Points();
+    this.recorded = Infinity; // since when there is a line from the lake
     this.latest = NOTHING;
+    this.quoted = [null, null]; // when each leg last quoted, s
     this.serverState = "waiting";
     this.reason = "";
   }
@@ -20,12 +24,14 @@ export class Chart {
   take(message) {
     this.serverState = message.state;
     this.reason = message.reason;
+    this.quoted = [message.quoted1, message.quoted2].map((at, leg) => at ?? this.quoted[leg]);
     const count = message.timestamps.length;
     for (let i = 0; i < count; i++)
       this.points.push(message.timestamps[i], message.spreads[i], message.upperBand[i], message.lowerBand[i]);
     // A gap has no values: the last ones stay, greyed by the state, with their age growing.
     const valued = message.spreads.findLastIndex((spread) => spread !== null);
-    if (valued >= 0) this.latest = newest(message, valued);
+    // After a reconnect points may come once more: they are older than what is shown.
+    if (valued >= 0 && !(message.timestamps[valued] < this.latest.time)) this.latest = newest(message, valued);
   }
 
   clear() {
@@ -33,8 +39,9 @@ export class Chart {
     this.latest = NOTHING;
   }
 
-  /** `live`, `quiet` (connected, but nothing moved), `waiting` (no data yet), `stale` or `down`. */
+  /** `live`, `quiet` (connected, but nothing moved), `waiting` (no data yet), `stale`, `down` or `unknown` (the server is not heard). */
   state(now) {
+    if (this.connection.lost && CLAIMS.includes(this.serverState)) return "unknown";
     if (this.serverState !== "live") return this.serverState;
     if (!this.points.length) return "waiting";
     return now - this.latest.time > QUIET_AFTER_S ? "quiet" : "live";
@@ -60,7 +67,8 @@ function newest(message, i) {
 }
 
 export class Store {
-  constructor() {
+  constructor(connection) {
+    this.connection = connection;
     this.charts = new Map();
     this.clear();
   }
@@ -94,7 +102,7 @@ export class Store {
   /** The chart with this id, made when it is new. */
   chart(entry) {
     let chart = this.charts.get(entry.id);
-    if (!chart) this.charts.set(entry.id, (chart = new Chart(entry)));
+    if (!chart) this.charts.set(entry.id, (chart = new Chart(entry, this.connection)));
     return chart;
   }
 
@@ -114,7 +122,10 @@ export class Store {
   /** How many seconds the charts show: the same for all, so that cursors line up. */
   span(now) {
     let covered = 0;
-    for (const { points } of this.charts.values()) if (points.length) covered = Math.max(covered, now - points.first);
+    for (const { points, recorded } of this.charts.values()) {
+      const first = Math.min(points.length ? points.first : Infinity, recorded);
+      if (first < now) covered = Math.max(covered, now - first);
+    }
     return SPANS_S.find((span) => span >= covered) ?? WINDOW_S;
   }
 }

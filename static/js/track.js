@@ -8,6 +8,7 @@ const AT_ONCE = 2;
 const KEYS = 100; // 20 charts with their four kinds, and some
 const PIECES = 6; // per key: a few steps back in zooming and panning
 const FINE_ENOUGH = 1.25;
+const MOST_POINTS = 20_000; // of one request, docs/api.md
 
 /** Requests wait here for their turn: two at a time. */
 class Turns {
@@ -73,7 +74,7 @@ export class Track {
     if (this.request && covers(this.request, from, until, resolution)) return;
     if (this.refused && performance.now() < this.refused.until && sameSpan(this.refused, from, to)) return;
     const more = (to - from) * margin;
-    const wanted = { from: from - more, to: Math.min(to + more, now), resolution, points: Math.ceil(points * (1 + 2 * margin)) };
+    const wanted = { from: from - more, to: Math.min(to + more, now), resolution, points: Math.min(Math.ceil(points * (1 + 2 * margin)), MOST_POINTS) };
     this.#ask(wanted, now, to - from);
   }
 

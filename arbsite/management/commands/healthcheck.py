@@ -32,8 +32,9 @@ class Command(BaseCommand):
         parser.add_argument("part", choices=["web", "collector", "worker", "beat", "monitor"])
         parser.add_argument("--shard", default="1/1", help="the collector's shard, as given to `collect`")
         parser.add_argument(
-            "--url", default="http://127.0.0.1:8000/healthz", help="the web process's sign of life"
-        )
+            "--url", default=f"http://127.0.0.1:{settings.PORT}/healthz",
+            help="the web process's sign of life (default: %(default)s, by the setting PORT)",
+        )  # fmt: skip
 
     def handle(self, *args: Any, part: str, shard: str, url: str, **options: Any) -> None:
         """Say that all is well, or fail with the reason."""

@@ -17,9 +17,9 @@ from django.db import DatabaseError, connection
 
 from collectors.display import GuessedSymbols
 from collectors.exchanges import CODECS
-from collectors.exchanges.base import Codec, Control
+from collectors.exchanges.base import Codec, Control, Decoded
 from collectors.recorded import parse_line
-from markets.events import Quote, Trade
+from markets.events import Quote, StreamState
 
 CONNECT_TIMEOUT_S = 2
 MARKETS = ("spot",)
@@ -36,6 +36,9 @@ Input is one JSON object per line, {"dir": "recv", "channel": "…", "payload": 
 value, a string (the exact wire text: "Ping") or {"b64": "…"} (a binary frame). Lines we sent
 ("dir": "sent") are skipped. Events go to stdout, one per line and in order; what emitted nothing is
 counted, with its reason, on stderr.
+
+Every line is judged by itself: lines of a file need not come from one connection, so none is out of order or
+late here. --as-collector takes the fast path that runs live, with numbers as float64, and prints the same.
 
 Symbols are those of the database. For ids it does not know, and without a database, this tool guesses
 (BTC-USDT, BTC_USDT and BTCUSDT become BTC/USDT). Collectors never guess: they take the exchange's word.
@@ -61,14 +64,19 @@ class Command(BaseCommand):
         parser.add_argument("exchange", metavar="EXCHANGE", help=f"one of {', '.join(CODECS)}")
         parser.add_argument("file", metavar="FILE", nargs="?", default="-", help="JSON lines, - for stdin")
         parser.add_argument("--market", default="spot", help="the only one so far: spot (default)")
+        parser.add_argument(
+            "--as-collector",
+            action="store_true",
+            help="decode as a running collector does: the fast path where there is one, numbers as float64",
+        )
 
-    def handle(self, *, exchange: str, file: str, market: str, **options: Any) -> None:
+    def handle(self, *, exchange: str, file: str, market: str, as_collector: bool, **options: Any) -> None:
         """Decode every line; bad ones are reported and passed over."""
         if exchange not in CODECS:
             raise CommandError(f"unknown exchange {exchange!r}: choose one of {', '.join(CODECS)}")
         if market not in MARKETS:
             raise CommandError(f"unknown market {market!r}: choose one of {', '.join(MARKETS)}")
-        codec = CODECS[exchange](GuessedSymbols(self._known_symbols(exchange)), exact=True)
+        codec = CODECS[exchange](GuessedSymbols(self._known_symbols(exchange)), exact=not as_collector)
         counts: Counter[str] = Counter()
         try:
             with _opened(file) as lines:
@@ -127,10 +135,14 @@ def _opened(file: str) -> Iterator[BinaryIO]:
         raise CommandError(f"cannot read {file}: {error.strerror}") from error
 
 
-def as_printed(event: Quote | Trade | Control) -> dict[str, Any]:
-    """An event as `decode` prints it: numbers as plain decimal text."""
+def as_printed(event: Decoded) -> dict[str, Any]:
+    """An event as `decode` prints it: numbers as plain decimal text, floats by their shortest."""
     if isinstance(event, Control):
         return {"type": "control", "kind": event.kind}
+    if isinstance(event, StreamState):
+        (symbol,) = event.symbols
+        return {"type": "state", "exchange": event.exchange, "symbol": symbol, "state": event.state,
+                "reason": event.reason}  # fmt: skip
     head: dict[str, Any] = {"exchange": event.exchange, "symbol": event.symbol}
     tail = {"exchange_ts_us": event.exchange_ts_us}
     if isinstance(event, Quote):
@@ -141,4 +153,4 @@ def as_printed(event: Quote | Trade | Control) -> dict[str, Any]:
 
 
 def _plain(number: Any) -> str:
-    return format(Decimal(number), "f")
+    return format(Decimal(repr(number) if isinstance(number, float) else number), "f")

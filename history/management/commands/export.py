@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from history.asked import exchange_named, symbol_named
 from history.exporting import FORMATS, finished_file, write_all
-from history.lake import Lake
+from history.lake import Lake, LakeError
 from history.pairing import Terms
 from history.reader import LakeReader, Where
 from history.schema import CLOCK
@@ -74,12 +74,12 @@ class Command(BaseCommand):
             raise CommandError(str(refused)) from None
         except (DatabaseError, InvalidConfig) as problem:
             raise CommandError(f"exchanges and symbols are not known: {problem}") from problem
-        except (DeltaError, PolarsError) as problem:
+        except (DeltaError, PolarsError, LakeError) as problem:
             raise CommandError(f"the lake cannot be read: {problem}") from problem
         except BrokenPipeError:  # the reader (head, less) has seen enough; nothing more may be flushed there
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except OSError as problem:
-            raise CommandError(f"{problem.filename or 'output'}: {problem.strerror}") from problem
+            raise CommandError(f"{problem.filename or 'output'}: {problem.strerror or problem}") from problem
         else:
             self.stderr.write(f"{rows} rows of {table}")
 
@@ -104,6 +104,8 @@ class Command(BaseCommand):
                 newest_us = frame[CLOCK[table]][-1]
                 bar.set_postfix(rows=rows)
                 bar.update((newest_us - start_us) // 1_000_000 - bar.n)
+            for words in reader.left_out_words():
+                self.stderr.write(f"left out, because it is damaged: {words}")
             if not rows:
                 raise CommandError(
                     f"nothing is recorded between {shown_time(start_us)} and {shown_time(end_us)}"
@@ -155,7 +157,7 @@ def _oldest(reader: LakeReader, table: str, names: Where) -> int:
     if table == "spreads":
         table, names = (
             "quotes",
-            {"symbol": names["symbol"], "exchange": [names["exchange1"] or "", names["exchange2"] or ""]},
+            {"symbol": names["symbol"], "exchange": [str(names["exchange1"]), str(names["exchange2"])]},
         )
     found = reader.range(table, **names)
     if found is None:

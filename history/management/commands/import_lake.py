@@ -103,6 +103,11 @@ class Command(BaseCommand):
             if left_out:
                 rest.append(f"{left_out} rows left out, without a time or price that can be")
             self.stdout.write("; ".join([line, *rest]))
+            if table == "quotes" and rows:
+                self.stdout.write(
+                    "They have no sizes: charts are complete, but a replay opens no opportunity on "
+                    "them unless it is given --assume-size AMOUNT."
+                )
 
     def _warn_of_retention(self, outcomes: list[Outcome]) -> None:
         """Old rows may be older than what is kept: they would be gone tomorrow."""

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,6 +21,7 @@ from history.replay import LEAD_IN_US, Replay, between, computable
 from history.replay_output import Lines, Output, Store
 from history.times import parse_time, shown_time
 from markets.config import InvalidConfig, MarketConfig
+from markets.names import AmbiguousName, Spellings, comma_separated
 from markets.selectors import load_config
 from simulator.server import MAX_SPEED, Simulator
 from simulator.serving import serve
@@ -36,6 +37,8 @@ examples:
       everything recorded of two symbols, ten times as fast as it was
   manage.py replay --from 2026-11-20 --to 2026-11-21 --store var/study
       a day into the tables of another lake; run again it adds nothing
+  manage.py replay --symbols BTC/USDT --assume-size 1000
+      imported quotes, which have no sizes, as if 1,000 USDT could be executed at each price
   manage.py replay --from 2026-11-20T12:00 --to-simulator --port 8900
       the recording on the simulated exchanges' wires, for a collector pointed there
 
@@ -65,6 +68,11 @@ class Command(BaseCommand):
             "--speed", type=_speed, default="max", metavar="X",
             help="1 as it was, 10 ten times as fast, max (default) without waiting",
         )  # fmt: skip
+        add(
+            "--assume-size", type=_amount, metavar="AMOUNT",
+            help="take quotes without sizes (imported ones) for this much in quote currency at either price; "
+            "without it nothing opens on them",
+        )  # fmt: skip
         target = parser.add_mutually_exclusive_group()
         target.add_argument("-o", "--output", default="-", metavar="FILE", help="default: standard output")
         target.add_argument("--store", metavar="URL", help="append to the tables of this lake instead")
@@ -86,12 +94,14 @@ class Command(BaseCommand):
         config = _config()
         symbols = _symbols(config, options["symbols"])
         replay = Replay(config, symbols)
-        recorded = Recorded(LakeReader(lake), replay.reads)
+        assumed = options["assume_size"]
+        recorded = Recorded(LakeReader(lake), replay.reads, assumed)
         start_us, end_us = _range(recorded, lake, options["start_us"], options["end_us"])
         name = f"{lake.url} {start_us} {end_us} {sorted(symbols)} {config.revision}"
+        name += "" if assumed is None else f" {assumed}"
         with self._output(lake, name, options) as output:
             self._run(replay, recorded, (start_us, end_us), Pace(options["speed"]), output)
-            self._report(replay, recorded)
+            self._report(replay, recorded, assumed)
 
     def _run(
         self, replay: Replay, recorded: Recorded, when: tuple[int, int], pace: Pace, output: Output
@@ -125,7 +135,9 @@ class Command(BaseCommand):
         reader = LakeReader(lake)
         recorded = Recorded(reader, frozenset())
         start_us, end_us = _range(recorded, lake, options["start_us"], options["end_us"])
-        market = LakeMarket(reader, start_us, end_us, _names(options["symbols"]) or None)
+        market = LakeMarket(
+            reader, start_us, end_us, _recorded_names(reader, options["symbols"], start_us, end_us) or None
+        )
         if not market.first():
             raise CommandError("no quotes with sizes are there to be played; see --symbols, --from and --to")
         speed = options["speed"] or MAX_SPEED
@@ -144,7 +156,7 @@ class Command(BaseCommand):
         self.stdout.write(text)
         self.stdout.flush()
 
-    def _report(self, replay: Replay, recorded: Recorded) -> None:
+    def _report(self, replay: Replay, recorded: Recorded, assumed: float | None) -> None:
         counts = replay.counts
         self.stderr.write(
             f"{counts['quotes']} quotes made {counts['points']} points; "
@@ -152,6 +164,13 @@ class Command(BaseCommand):
                 f"{name} {counts[name]}" for name in ("invalid", "unknown", "ignored_old", "malformed")
             )
         )
+        if recorded.unsized and assumed is None:
+            self.stderr.write(
+                f"{recorded.unsized} quotes have no sizes (imported?): what is executable is unknown, so "
+                "nothing opens on them. --assume-size AMOUNT takes them for that much in quote currency."
+            )
+        elif recorded.unsized:
+            self.stderr.write(f"{recorded.unsized} quotes without sizes were taken for {assumed:g} each.")
         if skipped := recorded.skipped:
             shown = ", ".join(f"{symbol} {count}" for symbol, count in skipped.most_common(_SKIPPED_SHOWN))
             self.stderr.write(
@@ -179,6 +198,16 @@ def _speed(text: str) -> float | None:
     return speed
 
 
+def _amount(text: str) -> float:
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = 0.0
+    if not 0 < amount < float("inf"):
+        raise ArgumentTypeError(f"{text!r} is no amount above 0")
+    return amount
+
+
 def _config() -> MarketConfig:
     try:
         return load_config()
@@ -191,18 +220,29 @@ def _symbols(config: MarketConfig, asked: str) -> frozenset[str]:
     there = computable(config)
     if not there:
         raise CommandError("no enabled filter selects an opportunity, so there is nothing to compute")
-    by_letters = {symbol.replace("/", ""): symbol for symbol in there}
-    names = _names(asked)
-    found = {name: by_letters.get(name.replace("/", "")) for name in names}
-    if missing := [name for name, symbol in found.items() if symbol is None]:
-        raise CommandError(
-            f"--symbols: no filter selects {', '.join(missing)} now; there are {', '.join(sorted(there))}"
-        )
-    return frozenset(symbol for symbol in found.values() if symbol) or there
+    return frozenset(_resolved(comma_separated(asked), there, "no filter selects %s now")) or there
 
 
-def _names(asked: str) -> list[str]:
-    return [name.strip().upper() for name in asked.split(",") if name.strip()]
+def _recorded_names(reader: LakeReader, asked: str, start_us: int, end_us: int) -> list[str]:
+    """The symbols asked for as they were recorded, in a fixed order; empty for all."""
+    names = comma_separated(asked)
+    if not names:
+        return []
+    there = reader.snapshot("quotes").symbols(start_us=start_us, end_us=end_us)
+    return sorted(_resolved(names, there, "nothing was recorded then of %s"))
+
+
+def _resolved(names: list[str], there: Collection[str], missing: str) -> set[str]:
+    """What the names mean. Raises CommandError for one that means nothing, or several."""
+    called = Spellings(there)
+    try:
+        found = {name: called.resolve(name) for name in names}
+    except AmbiguousName as problem:
+        raise CommandError(f"--symbols: {problem}") from None
+    if unknown := [name for name, symbol in found.items() if symbol is None]:
+        words = missing % ", ".join(unknown)
+        raise CommandError(f"--symbols: {words}; there are {', '.join(sorted(there))}")
+    return {symbol for symbol in found.values() if symbol}
 
 
 def _range(recorded: Recorded, lake: Lake, start_us: int | None, end_us: int | None) -> tuple[int, int]:

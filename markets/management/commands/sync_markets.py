@@ -76,6 +76,10 @@ class Command(BaseCommand):
         self.stdout.write(COLUMNS.format(report.exchange, *cells, f"{report.seconds:.1f}", remark).rstrip())
         for word, names in report.news().items():
             self.stdout.write(f"           {word}: {in_words(names)}")
+        for problem in report.problems:
+            self.stdout.write(self.style.WARNING(f"           in part: {problem}"))
+        if report.twice:
+            self.stdout.write(f"           of one name: {in_words(report.twice)}")
         if report.skipped:
             self.stdout.write(f"           skipped: {report.skipped} whose names this desk cannot hold")
 

@@ -73,3 +73,7 @@ class Command(BaseCommand):
         self.stdout.write(COLUMNS.format(report.exchange, *cells, f"{report.seconds:.1f}", remark).rstrip())
         if report.changed:
             self.stdout.write(f"           {in_words(report.changed)}")
+        if report.problem:
+            self.stdout.write(self.style.WARNING(f"           in part: {report.problem}"))
+        if report.remarks:
+            self.stdout.write(f"           of one name: {in_words(report.remarks)}")

@@ -1,0 +1,74 @@
+"""An exchange's time, in whatever unit and form it comes: the unit is told by the magnitude.
+
+Between 2009 and 2050 seconds, milliseconds, microseconds and nanoseconds do not overlap, so a number says
+its own unit, and what is in none of the four ranges (0, -1, 1e30) is no time.
+"""
+
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Final
+
+import msgspec
+
+FIRST_S: Final = 1_230_768_000
+"""2009: no exchange is older."""
+
+LAST_S: Final = 2_524_608_000
+"""2050."""
+
+Millis = Annotated[int, msgspec.Meta(ge=FIRST_S * 10**3, lt=LAST_S * 10**3)]
+"""A usual time in ms, number or text: checked while it is decoded."""
+
+Nanos = Annotated[int, msgspec.Meta(ge=FIRST_S * 10**9, lt=LAST_S * 10**9)]
+"""A usual time in ns."""
+
+DIGITS: Final = 40
+"""A text longer than this is no time."""
+
+_DIVISORS: Final = (10**6, 10**3, 1, Decimal("0.001"))
+"""From µs to each unit: ns last."""
+
+
+def moment_us(value: Any) -> int | None:
+    """µs since the epoch, cut and never rounded; None for what is no time between 2009 and 2050.
+
+    Takes numbers and numeric text of any of the four units, with a fraction or without, and ISO 8601 text
+    with `Z` or an offset.
+    """
+    if type(value) is int and FIRST_S * 1000 <= value < LAST_S * 1000:  # as nearly all are
+        return value * 1000
+    number = _number(value)
+    if number is None:
+        return _iso_us(value) if isinstance(value, str) else None
+    for factor in _DIVISORS:
+        us = number * factor
+        if FIRST_S * 10**6 <= us < LAST_S * 10**6:
+            return int(us)
+    return None
+
+
+def _number(value: Any) -> Decimal | None:
+    if isinstance(value, float):
+        value = repr(value)
+    if isinstance(value, str):
+        if len(value) > DIGITS or not value.isascii() or "_" in value:
+            return None
+    elif isinstance(value, bool) or not isinstance(value, int | Decimal):
+        return None
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() and number.adjusted() < DIGITS else None
+
+
+def _iso_us(text: str) -> int | None:
+    if len(text) > DIGITS:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None or not FIRST_S <= moment.timestamp() < LAST_S:
+        return None
+    return int(moment.replace(microsecond=0).timestamp()) * 10**6 + moment.microsecond

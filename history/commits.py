@@ -1,0 +1,106 @@
+"""Data files and log entries of appends: one file per partition, then one entry that adds them."""
+
+import time
+from collections.abc import Iterable, Mapping
+from io import BytesIO
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from obstore.exceptions import AlreadyExistsError
+
+from history import durable
+from history.lake import Lake, LakeError, log_entry
+from history.log_files import Action, entry_at
+from history.parquet import delta_stats, encoding
+from history.partitions import by_partition
+
+File = dict[str, Any]
+"""A data file as the `add` action of the Delta protocol has it."""
+
+
+def write_files(lake: Lake, table: str, rows: pa.Table, app_id: str, sequence: int) -> list[File]:
+    """Store rows, a file per hour; a retry stores the same files again."""
+    return [
+        _write(lake, table, f"date={date}/hour={hour}/{app_id}-{sequence}.parquet", part)
+        for date, hour, part in by_partition(rows, table)
+    ]
+
+
+def _write(lake: Lake, table: str, path: str, rows: pa.Table) -> File:
+    metadata: list[pq.FileMetaData] = []
+    buffer = BytesIO()
+    pq.write_table(rows, buffer, metadata_collector=metadata, **encoding(rows.schema))
+    content = buffer.getvalue()
+    durable.put(lake, table, path, content)
+    return added(path, len(content), metadata[0])
+
+
+def added(path: str, size: int, metadata: pq.FileMetaData) -> File:
+    """The action that adds a file; its partition is that of its path."""
+    date, hour, _name = path.split("/")
+    return {
+        "path": path,
+        "partitionValues": {"date": date.removeprefix("date="), "hour": hour.removeprefix("hour=")},
+        "size": size,
+        "modificationTime": time.time_ns() // 1_000_000,
+        "dataChange": True,
+        "stats": delta_stats(metadata),
+    }
+
+
+def commit(  # noqa: PLR0917
+    lake: Lake, table: str, after: int, files: list[File], app_id: str, sequence: int, mark: str = ""
+) -> int:
+    """Put an entry that adds files under the next free number after one known; returns the number.
+
+    Files that an entry of the same transaction added meanwhile are not added again. `mark` is another
+    transaction, set to the wall clock in µs. Raises LakeError when the table was changed meanwhile.
+    """
+    marks = {mark: time.time_ns() // 1000} if mark else {}
+    version = after + 1
+    while True:
+        entry = _entry(files, {app_id: sequence} | marks)
+        try:
+            durable.put(lake, table, log_entry(version), entry, create=True)
+        except AlreadyExistsError:
+            there = _committed(lake, table, version, app_id, sequence)
+            files = [file for file in files if there is None or file["path"] not in there]
+            if there is not None and not files:
+                return version
+            version += 1
+        else:
+            return version
+
+
+def _committed(lake: Lake, table: str, version: int, app_id: str, sequence: int) -> set[str] | None:
+    """The files an entry of our transaction added: written before a failure that did not say so."""
+    actions = entry_at(lake, table, lake.store(table), version)
+    if any(action.metaData is not None or action.protocol is not None for action in actions):
+        raise LakeError(f"{lake.uri(table)} was changed by another program")
+    if _has(actions, app_id, sequence):
+        return {action.add.path for action in actions if action.add is not None}
+    return None
+
+
+def _has(actions: Iterable[Action], app_id: str, sequence: int) -> bool:
+    done = [action.txn for action in actions if action.txn is not None]
+    return any(txn.appId == app_id and txn.version == sequence for txn in done)
+
+
+def _entry(files: list[File], transactions: Mapping[str, int]) -> bytes:
+    actions = [information("WRITE", {"mode": "Append"})]
+    actions += [
+        {"txn": {"appId": app, "version": number, "lastUpdated": time.time_ns() // 1_000_000}}
+        for app, number in transactions.items()
+    ]
+    actions += [{"add": file} for file in files]
+    return b"\n".join(map(msgspec.json.encode, actions))
+
+
+def information(operation: str, parameters: Mapping[str, str]) -> dict[str, Any]:
+    """The line an entry begins with: when it was written, and what for."""
+    now_ms = time.time_ns() // 1_000_000
+    info = {"timestamp": now_ms, "operation": operation, "operationParameters": parameters}
+    return {"commitInfo": info | {"isBlindAppend": True}}

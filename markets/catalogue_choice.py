@@ -1,0 +1,74 @@
+"""What a catalogue leaves open: which of two markets has their name, and which fees are a market's own."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+from markets.catalogue import ListedMarket, MarketFees
+from markets.models import Instrument
+from markets.names import loose
+
+FEE_RANGE_BPS = (Decimal(0), Decimal(200))
+MAX_TIMES = Decimal(20)
+
+
+def named_twice(listed: Mapping[str, ListedMarket], known: Mapping[str, Instrument]) -> dict[str, str]:
+    """Of markets that share a unified name all but one, by native id, with the reason in words.
+
+    One that trades goes before one that does not, then one the operator has not switched off, then the
+    one that has the name now, then one whose own name is spelled like it, then the alphabet: whatever
+    order they come in, and the same at the next sync.
+    """
+    by_symbol: defaultdict[str, list[ListedMarket]] = defaultdict(list)
+    for market in listed.values():
+        by_symbol[market.symbol].append(market)
+    aside = {}
+    for same in by_symbol.values():
+        first, *others = sorted(same, key=lambda market: _rank(market, known.get(market.native_id)))
+        for market in others:
+            aside[market.native_id] = _why(first, market, known)
+    return aside
+
+
+def _rank(market: ListedMarket, row: Instrument | None) -> tuple[bool, bool, bool, bool, str]:
+    return (
+        not market.active,
+        row is not None and not row.enabled,
+        not _has_it(market, row),
+        loose(market.native_id) != loose(f"{market.base}{market.quote}"),
+        market.native_id,
+    )
+
+
+def _has_it(market: ListedMarket, row: Instrument | None) -> bool:
+    return row is not None and row.active and row.symbol.name == market.symbol
+
+
+def _why(first: ListedMarket, other: ListedMarket, known: Mapping[str, Instrument]) -> str:
+    row = known.get(other.native_id)
+    if first.active and not other.active:
+        why = "trades and this one does not"
+    elif row is not None and not row.enabled:
+        why = "is not switched off"
+    elif _has_it(first, known.get(first.native_id)):
+        why = "had the name before"
+    else:
+        why = "comes first by its own name"
+    return f"{first.native_id} has the same name and {why}"
+
+
+def own_fees(markets: Iterable[ListedMarket], entered_bps: Decimal) -> dict[str, MarketFees]:
+    """Fees that are not the exchange's usual ones, by native id.
+
+    The usual ones, which most markets have, stand for what the operator entered or has by tier: a list
+    says them for an account without any tier.
+    """
+    said = {each.native_id: each.fees for each in markets if each.fees is not None and _sane(each.fees)}
+    counts = Counter(fees.taker for fees in said.values() if not fees.times)
+    usual = max(counts, key=lambda taker: (counts[taker], -abs(taker - entered_bps), taker), default=None)
+    return {name: fees for name, fees in said.items() if fees.taker != (1 if fees.times else usual)}
+
+
+def _sane(fees: MarketFees) -> bool:
+    low, high = (Decimal(0), MAX_TIMES) if fees.times else FEE_RANGE_BPS
+    return low <= fees.taker <= high and abs(fees.maker) <= high

@@ -1,0 +1,59 @@
+"""The proxy this process uses for an exchange, ccxt's requests through it, and what to say when it fails.
+
+No database here.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.conf import settings
+
+from markets.proxies import DIRECT, proxy_for, secrets_of, shown, with_remote_names
+from markets.redaction import keep_secret
+
+_PROXY_SAYS: Final = re.compile(
+    r"Tunnel connection failed: [^'\")]+|SOCKS[^'\")]+|Connection refused|timed out"
+)
+
+
+def way_out(own: str) -> tuple[str, tuple[str, ...]]:
+    """The proxy of an exchange with this setting, empty for none, and the hosts it is not used for.
+
+    Its credentials are kept out of this process's log from now on.
+    """
+    proxy = own or settings.OUTBOUND_PROXY
+    keep_secret(*secrets_of(proxy))
+    return ("" if proxy == DIRECT else proxy), (() if own else settings.OUTBOUND_NO_PROXY)
+
+
+def route(exchange: Any, own: str) -> None:
+    """Let a ccxt client go out through its exchange's proxy, or the process's, as markets.proxies says."""
+    proxy, no_proxy = way_out(own)
+    address = exchange.implode_hostname(_first(exchange.urls["api"]))
+    if chosen := proxy_for(address, proxy, no_proxy):
+        url = with_remote_names(chosen)
+        exchange.session.proxies = {"http": url, "https": url}
+
+
+def proxy_words(error: BaseException, exchange: Any) -> str:
+    """What is wrong with the proxy, naming it; empty where something else is to blame."""
+    from requests.exceptions import ProxyError
+
+    cause: BaseException | None = error
+    for _ in range(10):
+        if cause is None:
+            return ""
+        text = str(cause)
+        if isinstance(cause, ProxyError) or "SOCKS" in text:
+            said = _PROXY_SAYS.search(text)
+            proxy = shown(exchange.session.proxies.get("https", ""))
+            return f"proxy {proxy}: {said[0].strip() if said else 'it gives no way out'}"
+        cause = cause.__cause__ or cause.__context__
+    return ""
+
+
+def _first(urls: Any) -> str:
+    while isinstance(urls, Mapping):
+        urls = next(iter(urls.values()), "")
+    return str(urls)

@@ -1,0 +1,101 @@
+"""An exchange's public REST on loopback that answers whatever a test says, for real ccxt clients."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+CHALLENGE = "<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>checking</body></html>"
+
+
+class Reply:
+    """Something else than JSON with 200."""
+
+    def __init__(self, text: str, status: int = 200) -> None:
+        self.text, self.status = text, status
+
+
+HTML = Reply(CHALLENGE)
+
+
+@contextmanager
+def serving(answers: dict[str, Any]) -> Iterator[str]:
+    """Serve `answers` by path, each JSON or a `Reply`; what is not there is 404. Yields the base URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer = answers.get(urlsplit(self.path).path, Reply("{}", 404))
+            reply = answer if isinstance(answer, Reply) else Reply(json.dumps(answer))
+            body = reply.text.encode()
+            self.send_response(reply.status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_arguments: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join(10)
+        server.server_close()
+
+
+# --- Gate ----------------------------------------------------------------------------------------
+
+
+def pair(name: str, **changes: Any) -> dict[str, Any]:
+    """A row of Gate's currency pairs."""
+    base, _, quote = name.partition("_")
+    return {
+        "id": name, "base": base, "quote": quote, "fee": "0.2", "min_base_amount": "0.001",
+        "min_quote_amount": "3", "amount_precision": 4, "precision": 3, "trade_status": "tradable",
+        "sell_start": 0, "buy_start": 0,
+    } | changes  # fmt: skip
+
+
+def ticker(name: str, volume: str = "5000") -> dict[str, Any]:
+    """A row of Gate's tickers."""
+    return {
+        "currency_pair": name, "last": "2", "lowest_ask": "2.1", "highest_bid": "1.9", "base_volume": "1",
+        "quote_volume": volume, "high_24h": "2.1", "low_24h": "1.9", "change_percentage": "0",
+    }  # fmt: skip
+
+
+def gate(pairs: Any, tickers: Any = None, currencies: Any = None) -> dict[str, Any]:
+    """Gate's answers: rows, or a reply instead of them."""
+    if tickers is None:
+        tickers = [ticker(row["id"]) for row in pairs]
+    return {
+        "/api/v4/spot/currency_pairs": pairs,
+        "/api/v4/spot/tickers": tickers,
+        "/api/v4/spot/currencies": currencies if currencies is not None else [],
+        "/api/v4/margin/currency_pairs": [],
+    }
+
+
+def coin(name: str, *chains: Any) -> dict[str, Any]:
+    """A row of Gate's currencies."""
+    return {
+        "currency": name,
+        "name": name,
+        "delisted": False,
+        "trade_disabled": False,
+        "chains": list(chains),
+    }
+
+
+def chain(name: str, deposit: bool = True, withdraw: bool = True) -> dict[str, Any]:
+    """A network of it."""
+    return {
+        "name": name, "addr": "", "withdraw_disabled": not withdraw, "withdraw_delayed": False,
+        "deposit_disabled": not deposit,
+    }  # fmt: skip

@@ -1,0 +1,166 @@
+"""Late books under a living stream: what is later than usual does not speak for the present."""
+
+import random
+
+import pytest
+
+from collectors.exchanges import CODECS
+from collectors.exchanges.base import Codec
+from collectors.exchanges.lateness import TOLERATED_US, WINDOW_NS, Lateness
+from collectors.exchanges.order import RESYNC_AFTER, Order
+from markets.events import Quote, StreamState
+from tests.broken_books import has, quote_with
+from tests.codec_frames import SYMBOLS
+
+START_MS = 1_700_000_000_000
+TIMED = [name for name in CODECS if has(name, "time")]
+COINS = [f"COIN{n}/USDT" for n in range(20)]
+
+
+class Stream:
+    """One exchange's quotes of BTC, each `late_s` late, on a clock that is `ahead_s` of ours."""
+
+    def __init__(self, exchange: str, ahead_s: float = 0.0) -> None:
+        self.exchange = exchange
+        self.ahead_s = ahead_s
+        self.codec: Codec = CODECS[exchange](SYMBOLS)
+        self.codec.order = Order()
+        self.now_s = 1000.0  # our monotonic clock
+        self.id = 5
+
+    def say(self, late_s: float = 0.02, again: bool = False) -> list[Quote | StreamState]:
+        """One quote; `again` says the same book."""
+        if not again:
+            self.id += 1
+            self.time_ms = START_MS + round((self.now_s - late_s + self.ahead_s) * 1000)
+        self.now_s += 0.1
+        now_ns = round(self.now_s * 1e9)
+        if now_ns >= self.codec.lateness.due_ns:
+            self.codec.lateness.reckon(now_ns)
+        frame = quote_with(self.exchange, time=self.time_ms, id=self.id)
+        return list(self.codec.decode(frame, 1, now_ns))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("exchange", TIMED)
+@pytest.mark.parametrize("ahead_s", [0, -300, 300])
+def test_a_book_that_is_minutes_late_is_no_quote_whatever_the_clocks(exchange: str, ahead_s: float) -> None:
+    stream = Stream(exchange, ahead_s)
+    for _ in range(50):
+        (quote,) = stream.say()
+        assert isinstance(quote, Quote), "a constant offset is no lateness"
+
+    first = [
+        event for _ in range(1 if has(exchange, "id") else RESYNC_AFTER) for event in stream.say(late_s=1320)
+    ]
+
+    (gap,) = first
+    assert isinstance(gap, StreamState)
+    assert gap.reason == "its book is 1320 s late"
+    assert not any(stream.say(late_s=1320) for _ in range(300)), "said once"
+    refused = stream.codec.counts
+    assert set(refused) <= {"frozen", "out_of_order"}, "older by its time, where there is no id to say so"
+    assert refused["frozen"] >= 301
+    (quote,) = stream.say()
+    assert isinstance(quote, Quote)
+
+
+@pytest.mark.parametrize("exchange", TIMED)
+def test_a_jam_within_what_is_tolerated_costs_nothing(exchange: str) -> None:
+    stream = Stream(exchange)
+    late = [0.02] * 20 + [n * 0.09 for n in range(54)]
+    assert all(isinstance(stream.say(late_s)[0], Quote) for late_s in late)
+
+
+@pytest.mark.parametrize("exchange", TIMED)
+def test_the_first_book_of_a_connection_may_be_from_any_time(exchange: str) -> None:
+    stream = Stream(exchange)
+    for _ in range(20):
+        stream.say()
+    stream.codec.order = Order()  # another connection; nothing has changed in the book for an hour
+    (quote,) = stream.say(late_s=3600)
+    assert isinstance(quote, Quote)
+
+
+def test_bybit_says_a_quiet_book_again_and_that_is_no_lateness() -> None:
+    stream = Stream("bybit")
+    assert all(isinstance(stream.say(again=n % 100 != 0)[0], Quote) for n in range(1000))
+
+
+def test_a_late_book_that_is_said_again_is_not_believed_for_that() -> None:
+    stream = Stream("bybit")
+    for _ in range(20):
+        stream.say()
+    stream.say(late_s=1320)
+    assert not stream.say(again=True)
+
+
+class Desk:
+    """Delays of many coins of one exchange over time."""
+
+    def __init__(self) -> None:
+        self.lateness = Lateness()
+        self.now_ns = 10**12
+        self.random = random.Random(7)
+
+    def run(self, seconds: float, delays_s: dict[str, float]) -> None:
+        """So long, every coin of these once a second with its delay and some jitter."""
+        for _ in range(round(seconds)):
+            self.now_ns += 10**9
+            for symbol, delay_s in delays_s.items():
+                jitter_us = self.random.randrange(50_000)
+                self.lateness.see(symbol, self.now_ns // 1000 - round(delay_s * 1e6) - jitter_us, self.now_ns)
+            self.lateness.reckon(self.now_ns)
+
+    @property
+    def usual_s(self) -> float:
+        return (self.lateness.late_us - TOLERATED_US) / 1e6
+
+
+ALL = dict.fromkeys(COINS, 0.02)
+
+
+def test_one_frozen_coin_among_many_is_not_the_usual_for_ever() -> None:
+    desk = Desk()
+    desk.run(10, ALL)
+    desk.run(600, ALL | {COINS[3]: 1320})
+    assert desk.usual_s == pytest.approx(0.02, abs=0.05)
+
+
+def test_books_that_stand_still_beside_trades_that_do_not_stay_late() -> None:
+    desk = Desk()
+    desk.run(10, ALL)
+    for _ in range(60):  # see() is of both kinds
+        desk.run(5, dict.fromkeys(COINS, 1320.0))
+        desk.run(5, dict.fromkeys(COINS[:4], 0.02))
+    assert desk.usual_s == pytest.approx(0.02, abs=0.05)
+
+
+def test_a_clock_that_jumps_back_is_believed_when_all_agree_for_two_minutes() -> None:
+    desk = Desk()
+    desk.run(90, ALL)
+    desk.run(30, dict.fromkeys(COINS, 60.0))
+    assert desk.usual_s < 1
+    desk.run(2 * WINDOW_NS / 1e9, dict.fromkeys(COINS, 60.0))
+    assert desk.usual_s == pytest.approx(60, abs=0.1)
+
+
+def test_a_clock_that_jumps_ahead_is_believed_at_once() -> None:
+    desk = Desk()
+    desk.run(10, ALL)
+    desk.run(1, dict.fromkeys(COINS, -300.0))
+    assert desk.usual_s == pytest.approx(-300, abs=0.1)
+
+
+def test_one_nonsense_time_makes_nothing_late() -> None:
+    desk = Desk()
+    desk.run(10, ALL)
+    desk.run(1, {COINS[0]: -86_400.0})
+    assert desk.usual_s == pytest.approx(0.02, abs=0.05)
+
+
+def test_while_nothing_comes_the_usual_stays() -> None:
+    desk = Desk()
+    desk.run(90, ALL)
+    desk.run(600, {})
+    desk.run(2, {COINS[0]: 1320})
+    assert desk.usual_s == pytest.approx(0.02, abs=0.05)

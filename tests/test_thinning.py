@@ -1,0 +1,90 @@
+"""Thinned lines keep what money hangs on: the extremes of the spread and of both edges, as whole points."""
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from history.api import POINT_VALUES
+from history.thinning import thinned
+from realtime.points import POINT_COLUMNS, Points
+from realtime.thinning import MIN_CAP, second_extremes, thin
+
+COLUMNS = [POINT_COLUMNS.index(name) for name in POINT_VALUES]
+SECOND_US = 1_000_000
+
+finite = st.floats(-1e4, 1e4, allow_nan=False)
+# A gap, or spread and both edges: the edges go their own ways, as they do when a market is wide on one side.
+lines = st.lists(st.one_of(st.none(), st.tuples(finite, finite, finite)), min_size=1, max_size=300)
+
+
+def points(line: list[tuple[float, float, float] | None]) -> Points:
+    rows = np.full((len(line), len(POINT_COLUMNS)), np.nan)
+    rows[:, 0] = np.arange(len(line)) * SECOND_US // 10
+    for row, values in zip(rows, line, strict=True):
+        if values:
+            row[1:] = 0.0
+            row[COLUMNS] = values
+            row[6:8] = values[1] + 1, values[2] + 1  # sizes, told by their edges
+    return rows
+
+
+def assert_kept(kept: Points, rows: Points) -> None:
+    """Whole rows, in order, with every extreme among them."""
+    assert np.all(np.diff(kept[:, 0]) > 0)
+    whole = rows[np.isin(rows[:, 0], kept[:, 0])]
+    np.testing.assert_array_equal(kept, whole)
+    if not np.isnan(rows[:, 1]).all():
+        for column in COLUMNS:
+            assert np.nanmax(kept[:, column]) == np.nanmax(rows[:, column]), POINT_COLUMNS[column]
+            assert np.nanmin(kept[:, column]) == np.nanmin(rows[:, column]), POINT_COLUMNS[column]
+    assert np.isnan(kept[:, 1]).any() == np.isnan(rows[:, 1]).any(), "a broken line stays broken"
+
+
+@given(line=lines)
+def test_a_second_of_the_snapshot_keeps_the_best_edge(line: list[tuple[float, float, float] | None]) -> None:
+    rows = points(line)
+    kept = second_extremes(rows)
+    assert_kept(kept, rows)
+    assert len(kept) <= 12
+    assert (kept[0, 0], kept[-1, 0]) == (rows[0, 0], rows[-1, 0])
+
+
+@given(line=lines, cap=st.integers(MIN_CAP, 200))
+def test_what_waits_for_a_slow_reader_keeps_the_best_edge(
+    line: list[tuple[float, float, float] | None], cap: int
+) -> None:
+    rows = points(line)
+    kept = thin(rows, cap)
+    assert_kept(kept, rows)
+    assert len(kept) <= cap
+    np.testing.assert_array_equal(kept[-(cap // 3) :], rows[-(cap // 3) :])
+
+
+@given(line=lines, cut=st.integers(0, 300), count=st.integers(10, 200))
+def test_thinned_history_keeps_the_best_edge_with_its_size_however_the_rows_come(
+    line: list[tuple[float, float, float] | None], cut: int, count: int
+) -> None:
+    rows = points(line)
+    frame = pl.DataFrame(rows, schema=list(POINT_COLUMNS), nan_to_null=True)
+    frame = frame.with_columns(pl.all().fill_nan(None)).with_columns(pl.col("ts_us").cast(pl.Int64))
+    parts = [frame[:cut], frame[cut:]]
+    end_us = len(line) * SECOND_US // 10
+    found = list(thinned(parts, count, 0, end_us, clock="ts_us", values=POINT_VALUES))
+    kept = pl.concat([frame.clear(), *found])
+    assert len(kept) <= count
+    assert_kept(kept.to_numpy().astype(float), rows)
+
+
+def test_an_edge_that_the_spread_does_not_show_is_kept() -> None:
+    """15.4 bps were shown as 8.5: the ask moved, so the spread of the bids stood still."""
+    line: list[tuple[float, float, float] | None] = [(0.1, 8.5, -20.0)] * 1000
+    line[437] = (0.1, 15.4, -20.0)
+    rows = points(line)
+    assert thin(rows, 100)[:, 4].max() == 15.4
+    assert second_extremes(rows)[:, 4].max() == 15.4
+    frame = pl.DataFrame(rows, schema=list(POINT_COLUMNS)).with_columns(pl.col("ts_us").cast(pl.Int64))
+    shown = pl.concat(list(thinned([frame], 50, 0, 100 * SECOND_US, clock="ts_us", values=POINT_VALUES)))
+    best = shown.row(int(shown["edge12"].arg_max() or 0), named=True)
+    assert (best["edge12"], best["size12"]) == (15.4, pytest.approx(16.4))
