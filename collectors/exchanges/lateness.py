@@ -55,7 +55,7 @@ class Lateness:
             self._rotate_ns = now_ns + WINDOW_NS
 
     def see(self, symbol: str, delay_us: int) -> None:
-        """Take one event's delay, our monotonic clock less the exchange's time; beside others it says something.
+        """Take one event's delay: our monotonic clock less the exchange's time, which only compares.
 
         Not every event need be seen: of those that are read together one is enough.
         """
