@@ -9,6 +9,7 @@ import { listen } from "./keyboard.js";
 import { Large } from "./large.js";
 import { readLink, writeLink } from "./link.js";
 import { chooseNotice, notice } from "./notices.js";
+import { socketPlace } from "./place.js";
 import { RangeChooser, windowOf } from "./ranges.js";
 import { Feed } from "./socket.js";
 import { Store } from "./store.js";
@@ -47,7 +48,7 @@ const feed = new Feed({
 });
 
 function address() {
-  const url = new URL("/ws/realtime_charts", location.href.replace(/^http/, "ws"));
+  const url = socketPlace("/ws/realtime_charts");
   if (catalogue?.filter) url.searchParams.set("filter", showsPins() ? "none" : catalogue.filter.id);
   if (store.seq !== null) url.searchParams.set("seq", store.seq);
   return url;
