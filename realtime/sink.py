@@ -135,10 +135,10 @@ class RealtimeSink:
 
     def _hand_on(self) -> None:
         deltas = self._engine.collect()
-        self._publisher.add(deltas)
         if time.monotonic() - self._legs_told_at >= LEGS_EVERY_S:
             self._legs_told_at = time.monotonic()
-            self._publisher.add(self._engine.leg_news())
+            deltas += self._engine.leg_news()
+        self._publisher.add(deltas)
         for delta in deltas:
             if len(delta.points):
                 self._emit(SpreadPoints(delta.symbol, delta.exchange1, delta.exchange2, delta.points))

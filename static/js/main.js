@@ -136,7 +136,7 @@ function tick() {
   grid.match(store.charts);
   if (ticks % SORT_EVERY === 0) grid.sort(tools.sort.value, now, { gently: true });
   requestAnimationFrame(() => (large.card ? paintLarge(now) : paint(grid.visible, now)));
-  if (ticks % UNSEEN_EVERY === 0) for (const card of grid.cards.values()) if (!card.visible || large.card) card.write(now, catalogue);
+  if (ticks % UNSEEN_EVERY === 0) for (const card of grid.cards.values()) if (!card.visible || large.card) card.write(now, catalogue, shownWindow(now));
   connection.tick(store, now);
   tally.textContent = translate("%(shown)s of %(all)s charts", { shown: grid.shown.length, all: grid.cards.size });
   notice(chooseNotice({ catalogue, store, grid, search: tools.search.value, now, connection }));
@@ -146,7 +146,7 @@ function paint(cards, now, { all = false } = {}) {
   const window = shownWindow(now);
   const drawEvery = drawingPace(window.to - window.from);
   cards.forEach((card, place) => {
-    card.write(now, catalogue);
+    card.write(now, catalogue, window);
     card.tell(window, now);
     if (!all && card.plot && !card.past.changed && (place + ticks) % drawEvery !== 0) return;
     card.draw(window, now);
@@ -159,7 +159,7 @@ const drawingPace = (span) => (span > 3600 ? 15 : span > 120 ? 5 : 2);
 
 function paintLarge(now) {
   large.follow(store.charts);
-  large.card.write(now, catalogue);
+  large.card.write(now, catalogue, large.window(now));
   large.paint();
 }
 

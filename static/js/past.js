@@ -1,9 +1,10 @@
 /** The past of one chart, as one view of it (a card, the large chart) needs it. */
 
 import { minute } from "./format.js";
-import { loadOpportunities, loadSpreads, loadStates, loadTrades } from "./history.js";
+import { FIGURES, loadOpportunities, loadSpreads, loadStates, loadTrades } from "./history.js";
 import { gettext, translate } from "./i18n.js";
 import { WINDOW_S } from "./points.js";
+import { NOTHING } from "./store.js";
 import { Track } from "./track.js";
 
 const UNRECORDED_S = 6; // what is newer than this may not be in the lake yet
@@ -62,6 +63,17 @@ export class Past {
     const recorded = this.spreads.best(window, now)?.content.points;
     if (recorded?.length) this.chart.recorded = recorded.first;
     return [...(recorded ? [{ points: recorded, until: live.first || Infinity }] : []), { points: live, until: Infinity }];
+  }
+
+  /** What was said last before the window ended: `{time, spread, edge12, edge21, size12, size21}`, or null. */
+  figures(window, now) {
+    const recorded = this.spreads.best(window, now)?.content.figures;
+    const at = recorded ? recorded.timestamp.findLastIndex((time) => time <= window.to) : -1;
+    const live = this.chart.points.lastValued(window.to);
+    const time = Math.max(at < 0 ? -Infinity : recorded.timestamp[at], live.time);
+    if (!(time >= window.from)) return null;
+    if (time === live.time) return { ...NOTHING, ...live };
+    return { time, ...Object.fromEntries(FIGURES.map((name) => [name, recorded[name][at]])) };
   }
 
   /** What is drawn upon the line: `{downtime: [[from, to, reason]], passings: [{from, to, …}], trades}`. */

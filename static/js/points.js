@@ -46,6 +46,14 @@ export class Points {
     return low;
   }
 
+  /** The last point with a value not after `time`: `{time, spread}`; `-Infinity` where there is none. */
+  lastValued(time) {
+    let i = this.indexOf(time);
+    if (i === this.length || this.time[i] > time) i--;
+    while (i >= 0 && Number.isNaN(this.spread[i])) i--;
+    return i < 0 ? { time: -Infinity, spread: null } : { time: this.time[i], spread: this.spread[i] };
+  }
+
   #columns() {
     return [this.time, this.spread, this.upper, this.lower];
   }

@@ -4,7 +4,8 @@ import { Points, WINDOW_S } from "./points.js";
 
 const QUIET_AFTER_S = 5;
 const CLAIMS = ["live", "stale", "down"]; // what only a server that is heard can say
-const NOTHING = { time: NaN, spread: null, edge12: null, edge21: null, size12: null, size21: null, age1: null, age2: null };
+/** A chart of which no value is known. */
+export const NOTHING = { time: NaN, spread: null, edge12: null, edge21: null, size12: null, size21: null, age1: null, age2: null };
 
 /** Charts start narrow and widen in these steps while data comes in. */
 const SPANS_S = [60, 120, 300, 600, WINDOW_S];
@@ -47,10 +48,6 @@ export class Chart {
     return now - this.latest.time > QUIET_AFTER_S ? "quiet" : "live";
   }
 
-  get bestEdge() {
-    const { edge12, edge21 } = this.latest;
-    return edge12 === null ? null : Math.max(edge12, edge21);
-  }
 }
 
 function newest(message, i) {
