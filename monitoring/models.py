@@ -73,7 +73,8 @@ class What(models.TextChoices):
 class AlertChannel(models.Model):
     """Where messages go. `settings` holds what everybody may see; the secret is apart, and sealed.
 
-    telegram   settings `chat_id`; secret: the bot's token
+    telegram   settings `chat_id`, `message_thread_id` (a topic); `moved_from` is what the chat was before
+               Telegram moved it, and it was followed; secret: the bot's token
     slack      secret: the webhook's URL
     webhook    settings `url`; secret: the key it is signed with
     email      settings `host`, `port`, `security` (starttls, ssl, none), `username`, `sender`,

@@ -35,7 +35,7 @@ const grid = new Grid(document.getElementById("grid"), names);
 const choosers = [...document.querySelectorAll(".ranges")].map((element) => new RangeChooser(element, chooseRange));
 const asked = readLink();
 let range = asked.range;
-const large = new Large(grid, names, { now: () => store.now(), range: shownWindow, changed: tellLink, connection, pinned: () => showsPins() });
+const large = new Large(grid, names, { now: () => store.now(), range: shownWindow, changed: tellLink, connection, pinned: () => showsPins(), fresh: (chart) => isFresh(chart) });
 const feed = new Feed({
   address,
   opened: () => {
@@ -54,6 +54,7 @@ function address() {
   return url;
 }
 
+const isFresh = (chart) => showsPins() || store.isFresh(chart);
 const showsPins = () => catalogue?.filter?.id === "pinned";
 
 /** Pinned charts are no filter of the server's: the socket is told one by one. */
@@ -150,7 +151,7 @@ function paint(cards, now, { all = false } = {}) {
     card.tell(window, now);
     if (!all && card.plot && !card.past.changed && (place + ticks) % drawEvery !== 0) return;
     card.draw(window, now);
-    card.past.want(window, card.plot.width * POINTS_PER_PX, now);
+    card.past.want(window, card.plot.width * POINTS_PER_PX, now, { fresh: isFresh(card.chart) });
   });
 }
 

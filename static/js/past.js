@@ -32,11 +32,11 @@ export class Past {
     return [this.spreads, this.opportunities, this.states, this.trades];
   }
 
-  /** Have what a picture of this window with so many points shows; `margin` windows more on either side. */
-  want(window, points, now, margin = 0) {
-    if (window.recent) this.#wantBeginning(points, now);
-    else this.spreads.want(window, points, now, margin);
+  /** Have what a picture of this window with so many points shows; `margin` windows more on either side. `fresh`: its points began just now. */
+  want(window, points, now, { margin = 0, fresh = false } = {}) {
+    if (window.recent && fresh) this.#wantBeginning(points, now);
     if (window.recent && !this.alone) return;
+    if (!window.recent) this.spreads.want(window, points, now, margin);
     if (this.spreads.request) return; // the lines of all charts first, then what is marked on them
     this.opportunities.want(window, points, now, margin);
     this.states.want(window, points, now, margin);

@@ -3,6 +3,7 @@
 import { Points, WINDOW_S } from "./points.js";
 
 const QUIET_AFTER_S = 5;
+const FRESH_S = 60;
 const CLAIMS = ["live", "stale", "down"]; // what only a server that is heard can say
 /** A chart of which no value is known. */
 export const NOTHING = { time: NaN, spread: null, edge12: null, edge21: null, size12: null, size21: null, age1: null, age2: null };
@@ -114,6 +115,14 @@ export class Store {
   /** The server's time in seconds; the viewer's own until the server told. */
   now() {
     return this.offset === -Infinity ? Date.now() / 1000 : performance.now() / 1000 + this.offset;
+  }
+
+  /** Whether it began after the others, so that of its last 15 minutes only the lake may know. */
+  isFresh({ serverState, points }) {
+    if (serverState === "removed") return true;
+    let oldest = Infinity;
+    for (const chart of this.charts.values()) if (chart.points.first < oldest) oldest = chart.points.first;
+    return points.first > oldest + FRESH_S;
   }
 
   /** How many seconds the charts show: the same for all, so that cursors line up. */
