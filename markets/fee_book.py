@@ -29,6 +29,7 @@ class Fees:
         self._exchanges = {row.key: _of_exchange(row) for row in config.exchanges}
         self._patterns: defaultdict[str, list[tuple[NameList, MarketFee]]] = defaultdict(list)
         self._said: dict[tuple[str, str], MarketFee] = {}
+        self._found: dict[tuple[str, str], MarketFee] = {}
         self._own_name = _own_names(config) if config.fee_rules else {}
         for rule in config.fee_rules:
             fee = self._by_rule(rule)
@@ -58,11 +59,12 @@ class Fees:
         patterns = self._patterns.get(exchange, ())
         if not patterns and not self._said:
             return usual
-        name = self._own_name.get((exchange, symbol), symbol)
-        for names, fee in patterns:
-            if names.match(name):
-                return fee
-        return self._said.get((exchange, name), usual)
+        key = exchange, symbol
+        if key not in self._found:  # each is asked for once per pair it is part of
+            name = self._own_name.get(key, symbol)
+            holds = (fee for names, fee in patterns if names.match(name))
+            self._found[key] = next(holds, None) or self._said.get((exchange, name), usual)
+        return self._found[key]
 
     def taker(self, exchange: str, symbol: str) -> float:
         """The taker fee as a fraction."""
