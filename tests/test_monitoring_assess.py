@@ -184,6 +184,11 @@ ILL: dict[str, tuple[Observed, str, str]] = {
         "warning",
         "market sync okx failed: 403 Forbidden",
     ),
+    "maintenance_late:market sync gate": (
+        look(runs=(LastRun("market sync gate", "partial", NOW, NOW, 3600.0, "tickers: HTML"),)),
+        "warning",
+        "market sync gate was done in part: tickers: HTML",
+    ),
     "redis:redis": (look(redis=Answer(False, "refused")), "critical", "Redis does not answer: refused"),
     "database:postgresql": (
         look(database=Answer(False, "OperationalError")), "critical", "does not answer: OperationalError",
