@@ -173,3 +173,24 @@ def test_what_happened_to_the_clocks(passed_s: float, wall_s: float, jumped_s: f
     assert (tick.jumped_s, tick.stood_s) == (jumped_s, stood_s)
     fake.pass_s(1.0)
     assert (clocks.tick().jumped_s, clocks.last.stood_s) == (0.0, 0.0)
+
+
+class ReadySink(KeepingSink):
+    """Takes everything from the start."""
+
+
+async def test_a_collector_that_stood_still_says_so_at_the_last_moment_it_saw(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(supervisor_module, "CLOCK_CHECK_S", 0.05)
+    fake = Fake()
+    monkeypatch.setattr(supervisor_module, "Clocks", lambda _every_s: fake.clocks())
+    async with TinyVenue() as venue, desk(venue, symbols(2)) as (running, sinks):
+        await until(lambda: len(sinks[0].up()) == 2, "both are up")
+        seen_us = fake.wall // 1000
+        fake.pass_s(90.0)
+        await until(lambda: any(state == "gap" for _, state, _, _ in sinks[0].states), "a gap is said")
+        gap = next(e for e in sinks[0].events if isinstance(e, StreamState) and e.state == "gap")
+        assert "stood still for 90.0 s" in gap.reason
+        assert gap.received_ts_us == seen_us
+        assert len(sinks[0].up()) == 2, "what is up is said again"
