@@ -52,6 +52,7 @@ class What(models.TextChoices):
     SYMBOL_REFUSED = "symbol_refused", _("symbol refused by its exchange")
     RECONNECTS = "reconnects", _("reconnects, per minute")
     CLOCK_OFFSET = "clock_offset", _("clock offset")
+    CLOCK_JUMP = "clock_jump", _("wall clock was set")
     LATENCY = "latency", _("latency")
     BAD_FRAMES = "bad_frames", _("bad frames, per minute")
     QUEUE_FULL = "queue_full", _("queue fills up")

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec import structs
@@ -13,6 +14,7 @@ from markets.events import Quote, SinkEvent, SpreadPoints, StreamState
 from markets.fee_book import Fees
 from realtime.engine import SpreadEngine
 from realtime.lifecycle import opportunity_events
+from realtime.points import ChartDelta
 from realtime.publisher import FLUSH_EVERY_S, Publisher
 from realtime.scan_publisher import FLUSH_EVERY_S as SCAN_EVERY_S
 from realtime.scan_publisher import ScanPublisher
@@ -53,7 +55,9 @@ class RealtimeSink:
     def configure(self, config: MarketConfig) -> None:
         """Take over the opportunities and pairs whose symbols this shard owns."""
         owned = tuple(o for o in config.opportunities if self._shard.owns(o.symbol))
+        self._expire()
         self._engine.configure(structs.replace(config, opportunities=owned))
+        self._keep(self._engine.take_ended())
         if self._scanner.configure(config, self._shard.owns, *_now()):
             self._emit_episodes()
             self._scan_publisher.configure(config.revision)
@@ -139,10 +143,13 @@ class RealtimeSink:
             self._legs_told_at = time.monotonic()
             deltas += self._engine.leg_news()
         self._publisher.add(deltas)
+        self._keep(deltas)
+        self._emit_episodes()
+
+    def _keep(self, deltas: Iterable[ChartDelta]) -> None:
         for delta in deltas:
             if len(delta.points):
                 self._emit(SpreadPoints(delta.symbol, delta.exchange1, delta.exchange2, delta.points))
-        self._emit_episodes()
 
     def _emit_episodes(self) -> None:
         episodes = self._scanner.lifecycle.take()

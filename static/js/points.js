@@ -26,6 +26,11 @@ export class Points {
     this.lower[i] = lower ?? NaN;
   }
 
+  /** Forget what is not before `time`: the clock it was measured by was ahead. */
+  cut(time) {
+    this.length = this.indexOf(time);
+  }
+
   get first() {
     return this.length ? this.time[0] : NaN;
   }
