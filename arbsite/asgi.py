@@ -24,11 +24,12 @@ import arbsite.daphne_pacing  # noqa: E402
 import arbsite.daphne_sockets  # noqa: E402
 import arbsite.web_vitals  # noqa: E402, F401
 from arbsite.auth import AllowedOrigin, TokenAuth  # noqa: E402
+from arbsite.prefix import under  # noqa: E402
 from monitoring.routing import websocket_urlpatterns as of_health  # noqa: E402
 from realtime.routing import websocket_urlpatterns as of_prices  # noqa: E402
 
 sockets = AllowedOrigin(AuthMiddlewareStack(TokenAuth(URLRouter([*of_prices, *of_health]))))
-application = ProtocolTypeRouter({"http": pages, "websocket": sockets})
+application = under(settings.URL_PREFIX, ProtocolTypeRouter({"http": pages, "websocket": sockets}))
 
 # The program itself stays: looking at it again and again would stop all sockets for 50 ms each time.
 gc.collect()

@@ -1,5 +1,6 @@
 """Settings: every value an operator may change comes from the environment or `.env` (see .env.example)."""
 
+import re
 from pathlib import Path
 
 import django_stubs_ext
@@ -10,6 +11,7 @@ from django.utils.functional import SimpleLazyObject
 from arbsite import environment
 from arbsite.environment import BASE_DIR
 from arbsite.logs import logging_config
+from arbsite.prefix import prefix_of
 from markets.proxies import proxy_problem
 
 django_stubs_ext.monkeypatch()  # lets `ModelAdmin[Exchange]` be written, as the type checker wants it
@@ -44,6 +46,12 @@ SECRET_KEY = SimpleLazyObject(required_secret_key)
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+# The path everything is under, where another web server has the rest of the host (docs/operations.md).
+try:
+    URL_PREFIX = prefix_of(env.str("URL_PREFIX", default=""))
+except ValueError as error:
+    raise ImproperlyConfigured(str(error)) from error
+FORCE_SCRIPT_NAME = URL_PREFIX or None
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -178,9 +186,10 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 LOGIN_URL = "login"
-LOGIN_REDIRECT_URL = "/"
+LOGIN_REDIRECT_URL = f"{URL_PREFIX}/"
 LOGOUT_REDIRECT_URL = "login"
 SESSION_COOKIE_AGE = 7 * 24 * 3600
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = LANGUAGE_COOKIE_PATH = f"{URL_PREFIX}/"  # no neighbour's business
 # Browsers do not tell ports of one host apart: two desks on one machine must not log each other out.
 SESSION_COOKIE_NAME = f"arbdesk_session_{PORT}"
 
@@ -188,7 +197,10 @@ SESSION_COOKIE_NAME = f"arbdesk_session_{PORT}"
 HTTPS = env.bool("HTTPS", default=True)
 SECURE_SSL_REDIRECT = HTTPS
 # Probes ask the process itself, behind the proxy.
-SECURE_REDIRECT_EXEMPT = [r"^api/health$", r"^health$", r"^healthz$", r"^readyz$", r"^metrics$"]
+SECURE_REDIRECT_EXEMPT = [
+    rf"^{re.escape(URL_PREFIX.removeprefix('/') + '/' if URL_PREFIX else '')}{path}$"
+    for path in ("api/health", "health", "healthz", "readyz", "metrics")
+]
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 CSRF_FAILURE_VIEW = "realtime.views.csrf_failure"
@@ -224,7 +236,7 @@ USE_I18N = True
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-STATIC_URL = "static/"
+STATIC_URL = f"{URL_PREFIX}/static/"
 STATICFILES_DIRS = [BASE_DIR / "static", ("vendor/uplot", BASE_DIR / "node_modules" / "uplot" / "dist")]
 # Images run `collectstatic` once and serve hashed names; a checkout serves the files where they lie.
 STATIC_COLLECTED = env.bool("STATIC_COLLECTED", default=False)
@@ -288,7 +300,7 @@ EPISODE_DAYS = env.int("EPISODE_DAYS", default=180)
 # Where people reach this desk: what the links in alerts begin with (docs/alerts.md). And how many days
 # incidents and what was sent of them are kept.
 _OWN_URL = f"https://{ALLOWED_HOSTS[0]}" if HTTPS else f"http://127.0.0.1:{PORT}"
-PUBLIC_URL = env.str("PUBLIC_URL", default=_OWN_URL)
+PUBLIC_URL = env.str("PUBLIC_URL", default=_OWN_URL + URL_PREFIX)
 ALERT_DAYS = env.int("ALERT_DAYS", default=90)
 
 # More charts than this are no page; a filter over it is refused (see markets.selectors.check_cap).

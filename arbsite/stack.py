@@ -17,6 +17,7 @@ from pathlib import Path
 from arbsite import embedded, home, probe, programs, supervision
 from arbsite.embedded import Server
 from arbsite.environment import BASE_DIR
+from arbsite.prefix import prefix_of
 from arbsite.supervision import MARKER, ProgramState, Supervisor
 
 SERVE_S = 60.0
@@ -83,6 +84,7 @@ class Stack:
         self.say = say
         self.address = environment.get("ADDRESS", "127.0.0.1")
         self.port = _port(environment.get("PORT", "8000"))
+        self.prefix = prefix_of(environment.get("URL_PREFIX", ""))
         self.environment = dict(environment)
 
     def run(self) -> None:
@@ -197,7 +199,7 @@ class Stack:
 
     def _local_url(self) -> str:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.address, self.address)  # noqa: S104
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{self.prefix}/"
 
     def _block(self, servers: list[Server]) -> str:
         """What the user needs to know, once."""

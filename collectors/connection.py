@@ -200,6 +200,8 @@ class Connection:
                     else:
                         self._say(event)
                     read_us, read_ns = self._turns.tell()
+        if data and isinstance(data[-1], Quote):
+            self._see(data[-1])
         self._hand_on(data)
 
     def _is_news(self, trade: Trade) -> bool:
@@ -210,9 +212,13 @@ class Connection:
         if not self._trades.is_new(trade.symbol, trade.trade_id):
             self.counts["duplicate_trades"] += 1
             return False
-        if trade.exchange_ts_us is not None:
-            self._codec.lateness.see(trade.symbol, trade.exchange_ts_us, trade.received_mono_ns)
+        self._see(trade)
         return True
+
+    def _see(self, event: Quote | Trade) -> None:
+        if event.exchange_ts_us is not None:
+            delay_us = event.received_mono_ns // 1000 - event.exchange_ts_us
+            self._codec.lateness.see(event.symbol, delay_us)
 
     def _say(self, state: StreamState) -> None:
         """Emit a state between what came before it and what comes after, in the order of stamps too."""

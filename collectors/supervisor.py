@@ -14,8 +14,9 @@ from collectors.line import stream_state
 from collectors.sinks import EmitDerived, Sink
 from collectors.timing import Timing
 from collectors.turns import Turns
+from markets.clocks import Clocks, Tick, jump_in_words
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Shard
-from markets.events import DerivedEvent, Event, FeedReport, Quote, SinkEvent
+from markets.events import DerivedEvent, Event, FeedReport, Quote, SinkEvent, StreamState
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ DRAIN_S = 2.5  # then for all sinks together to hand on what they have
 LOSS_CHECK_S = 1.0
 CRASH_TOLD_S = 60.0
 REPORT_S = 1.0
+CLOCK_CHECK_S = 1.0
 DEFAULT_TIMING = Timing()
 
 SinkType = Callable[[Channel[SinkEvent], Shard, EmitDerived], Sink]
@@ -167,6 +169,7 @@ class Supervisor:
             side = [
                 tasks.create_task(self._tell_losses(), name="losses"),
                 tasks.create_task(self._tell_reports(), name="reports"),
+                tasks.create_task(self._watch_clocks(), name="clocks"),
             ]
             for feed in self.feeds.values():
                 self._start(feed)
@@ -270,6 +273,31 @@ class Supervisor:
             for outlet in self.outlets:
                 if lost := outlet.lost():
                     self._mark_gap(outlet, lost)
+
+    async def _watch_clocks(self) -> None:
+        """Mark what this process did not see: while it stood still, and where its wall clock was set.
+
+        The gap lies at the last moment that was seen, so that no line leads over what came after it.
+        """
+        clocks = Clocks(CLOCK_CHECK_S)
+        while True:
+            seen = clocks.last
+            await asyncio.sleep(CLOCK_CHECK_S)
+            now = clocks.tick()
+            if now.stood_s:
+                self._unseen(seen, f"the collector stood still for {now.stood_s:.1f} s")
+            elif now.jumped_s:
+                self._unseen(seen, f"the wall clock was set {jump_in_words(now.jumped_s)}")
+
+    def _unseen(self, since: Tick, reason: str) -> None:
+        logger.warning("%s", reason)
+        for key, feed in self.feeds.items():
+            symbols = {symbol for state in feed.states() for symbol in state.symbols}
+            if symbols:
+                names = tuple(sorted(symbols))
+                self.emit([StreamState(key, names, "gap", reason, since.wall_us, since.mono_ns)])
+        for outlet in self._fed:
+            self._restate(outlet)
 
     async def _tell_reports(self) -> None:
         """How every exchange's connections do, to the sinks that ask for it."""

@@ -62,8 +62,8 @@ class _Lane:
 
     @property
     def needs_rates(self) -> bool:
-        """Whether some of its prices are in another stablecoin."""
-        return bool(self._scanner.rates.needed)
+        """Whether some of its prices, or what its sizes are worth, are to be converted."""
+        return bool(self._scanner.rates.legs)
 
     def feed(self, event: Received) -> None:
         """Take one event; a state that names no exchange is of all of them."""
@@ -111,21 +111,26 @@ class _RateBoard:
 
     def __init__(self, config: MarketConfig) -> None:
         rates = Rates()
-        rates.configure(config.listings)
+        rates.configure(config.listings, config.gates)
         self.symbols = frozenset(rates.legs)
-        self._mids: defaultdict[str, dict[str, float]] = defaultdict(dict)
+        self._max_age_us = config.gates.max_age_ms * 1_000
+        self._mids: defaultdict[str, dict[str, tuple[float, int]]] = defaultdict(dict)
 
     def feed(self, event: Received, symbol: str) -> None:
         """Take one event of a symbol that says a rate."""
         if isinstance(event, Quote):
-            self._mids[symbol][event.exchange] = (event.bid + event.ask) / 2
+            self._mids[symbol][event.exchange] = (event.bid + event.ask) / 2, event.received_ts_us
         elif event.state != "up":
             for exchange in [event.exchange] if event.exchange else list(self._mids[symbol]):
                 self._mids[symbol].pop(exchange, None)
 
     def said(self, now_us: int) -> dict[str, tuple[float, int]]:
-        """As shards tell each other: symbol -> rate and when it held."""
-        return {symbol: (median(mids.values()), now_us) for symbol, mids in self._mids.items() if mids}
+        """As shards tell each other: symbol -> rate and when it held; what is too old is not told."""
+        fresh = {
+            symbol: [mid for mid, ts_us in quoted.values() if now_us - ts_us <= self._max_age_us]
+            for symbol, quoted in self._mids.items()
+        }
+        return {symbol: (median(mids), now_us) for symbol, mids in fresh.items() if mids}
 
 
 class Replay:

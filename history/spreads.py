@@ -13,6 +13,7 @@ from history.legs import RecordedRates
 from history.pairing import POINT_SCHEMA, Pairing, Terms
 from history.reader import HOUR_US, LakeReader, Where, polars_schema
 from history.schema import started_shard
+from history.unseen import broken, unseen
 
 Source = Literal["stored", "computed"]
 
@@ -71,9 +72,13 @@ def _sources(spans: list[Span]) -> list[Source]:
 
 
 def _points_of(reader: LakeReader, terms: Terms, spans: list[Span]) -> Iterator[pl.DataFrame]:
-    for span in spans:
-        points = stored_points if span.source == "stored" else computed_points
-        yield from points(reader, terms, span.start_us, span.end_us)
+    def points() -> Iterator[pl.DataFrame]:
+        for span in spans:
+            of = stored_points if span.source == "stored" else computed_points
+            yield from of(reader, terms, span.start_us, span.end_us)
+
+    stretches = unseen(reader, terms, spans[0].start_us, spans[-1].end_us) if spans else []
+    yield from broken(points(), stretches)
 
 
 def stored_points(reader: LakeReader, terms: Terms, start_us: int, end_us: int) -> Iterator[pl.DataFrame]:

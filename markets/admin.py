@@ -247,7 +247,7 @@ class InstrumentAdmin(SwitchAdmin):
 class ExchangePairAdmin(SwitchAdmin):
     """Which exchanges are compared."""
 
-    list_display = ("__str__", "tolerance_ms", "enabled")
+    list_display = ("__str__", "tolerance_ms", "max_age_ms", "enabled")
     list_filter = ("enabled", "exchange1", "exchange2")
     list_select_related = ("exchange1", "exchange2")
     search_fields = ("exchange1__key", "exchange1__name", "exchange2__key", "exchange2__name")
@@ -325,7 +325,8 @@ class OpportunityFilterAdmin(SwitchAdmin):
             _("When an opportunity opens and closes"),
             {
                 "fields": (
-                    "min_edge_bps", "close_edge_bps", "min_duration_ms", "min_size", "wallets_open",
+                    "min_edge_bps", "close_edge_bps", "min_duration_ms", "min_size", "max_age_ms",
+                    "max_unproven_edge_bps", "wallets_open",
                 ),
                 "description": _(
                     "An opportunity opens when the edge in one direction, after both taker fees, has been at "

@@ -133,6 +133,7 @@ class PairConfig(Struct, frozen=True):
     exchange1: str
     exchange2: str
     tolerance_ms: int | None
+    max_age_ms: int | None = None  # how old a leg may be for an opportunity; None: as the gates say
 
 
 class NetworkConfig(Struct, frozen=True, gc=False):
@@ -160,11 +161,14 @@ class GateTerms(Struct, frozen=True):
 
     silent_gaps: float = 20.0  # a leg is silent after this many of its usual gaps, while others talk
     silent_floor_ms: float = 3_000.0  # … and never before this age
+    max_age_ms: float = 60_000.0  # no leg and no rate older than this is believed, whatever its rhythm
     jump_pct: float = 10.0  # a mid this far from the last one is not believed until the next confirms it
+    identity_near_pct: float = 1.0  # prices further apart are of one coin only when that is proven
     identity_max_ratio: float = 1.5  # the same coin does not cost this many times as much elsewhere
     identity_min_correlation: float = 0.1  # of returns, over enough samples in which both moved
-    min_size: float = 10.0  # executable at both best prices, quote currency
-    min_volume: float = 0.0  # 24 h, on both legs, quote currency; an unknown volume is unknown
+    max_unproven_edge_bps: float = 300.0  # above it the same coin must be proven
+    min_size: float = 10.0  # executable at both best prices, in USDT (markets.reference)
+    min_volume: float = 0.0  # 24 h, on both legs, in USDT; an unknown volume is unknown
     peg_band_pct: float = 2.0  # how far a stablecoin's rate may be from 1
 
 
@@ -197,7 +201,8 @@ class FilterConfig(Struct, frozen=True):
 
     A filter with `min_edge_bps` opens episodes: an edge of at least that, in one direction, held for
     `min_duration_ms`, with every gate passed and at least `min_size` executable; it closes below
-    `close_edge_bps` (None: the opening threshold itself).
+    `close_edge_bps` (None: the opening threshold itself). No leg may be older than `max_age_ms`, and above
+    `max_unproven_edge_bps` it must be proven that both exchanges mean the same coin.
     """
 
     id: int
@@ -208,6 +213,8 @@ class FilterConfig(Struct, frozen=True):
     min_duration_ms: int = 0
     min_size: float | None = None
     wallets_open: bool = False  # require both wallets open, not merely not closed
+    max_unproven_edge_bps: float | None = None  # None: as the gates say, like the next
+    max_age_ms: float | None = None
     charted: bool = True
     symbols: str = ""  # names and patterns, see markets.names
     quote: str = ""

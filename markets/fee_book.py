@@ -6,7 +6,7 @@ account tier's schedule, the exchange's row. Plain Python, no Django; made once 
 
 from collections import defaultdict
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from markets.config import ExchangeConfig, FeeRule, MarketConfig
 from markets.names import NameList, matcher
@@ -29,12 +29,8 @@ class Fees:
         self._exchanges = {row.key: _of_exchange(row) for row in config.exchanges}
         self._patterns: defaultdict[str, list[tuple[NameList, MarketFee]]] = defaultdict(list)
         self._said: dict[tuple[str, str], MarketFee] = {}
-        self._own_name = {
-            (exchange, symbol): listing.symbol
-            for symbol, legs in (listed(config).items() if config.fee_rules else ())
-            for exchange, listing in legs.items()
-            if listing.symbol != symbol
-        }
+        self._found: dict[tuple[str, str], MarketFee] = {}
+        self._own_name = _own_names(config) if config.fee_rules else {}
         for rule in config.fee_rules:
             fee = self._by_rule(rule)
             if fee is not None and rule.said:
@@ -63,15 +59,28 @@ class Fees:
         patterns = self._patterns.get(exchange, ())
         if not patterns and not self._said:
             return usual
-        name = self._own_name.get((exchange, symbol), symbol)
-        for names, fee in patterns:
-            if names.match(name):
-                return fee
-        return self._said.get((exchange, name), usual)
+        key = exchange, symbol
+        if key not in self._found:  # each is asked for once per pair it is part of
+            name = self._own_name.get(key, symbol)
+            holds = (fee for names, fee in patterns if names.match(name))
+            self._found[key] = next(holds, None) or self._said.get((exchange, name), usual)
+        return self._found[key]
 
     def taker(self, exchange: str, symbol: str) -> float:
         """The taker fee as a fraction."""
         return self.of(exchange, symbol).taker_bps / 10_000
+
+
+def _own_names(config: MarketConfig) -> dict[tuple[str, str], str]:
+    """What the listings that are compared under another symbol are called, by exchange and that symbol."""
+    aliased = {(each.exchange, each.counts_as) for each in config.listings if each.symbol != each.counts_as}
+    # Only these: ordering all listings would take longer than what the fees are asked for.
+    rivals = tuple(each for each in config.listings if (each.exchange, each.counts_as) in aliased)
+    return {
+        (exchange, symbol): listing.symbol
+        for symbol, legs in listed(structs.replace(config, listings=rivals)).items()
+        for exchange, listing in legs.items()
+    }
 
 
 def _of_exchange(row: ExchangeConfig) -> MarketFee:

@@ -107,11 +107,19 @@ class GateThresholdsAdmin(ConfigAdmin):
     """The one row of thresholds."""
 
     fieldsets = (
-        (_("Freshness"), {"fields": ("silent_gaps", "silent_floor_ms")}),
+        (_("Freshness"), {"fields": ("silent_gaps", "silent_floor_ms", "max_age_ms")}),
         (_("Quotes"), {"fields": ("jump_pct", "min_size", "min_volume")}),
-        (_("Identity of the coin"), {"fields": ("identity_max_ratio", "identity_min_correlation")}),
+        (
+            _("Identity of the coin"),
+            {
+                "fields": (
+                    "identity_near_pct", "identity_max_ratio", "identity_min_correlation",
+                    "max_unproven_edge_bps",
+                )
+            },
+        ),
         (_("Stablecoins"), {"fields": ("peg_band_pct",)}),
-    )
+    )  # fmt: skip
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

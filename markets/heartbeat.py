@@ -57,5 +57,7 @@ class Heartbeat(Struct):
     gc_pause_ms: float = 0.0  # the longest collection
     tasks: int = 0  # asyncio tasks, or threads where there is no loop
     sockets: int = 0  # open network sockets
+    clock_jumped_s: float = 0.0  # by how much its wall clock was set last, negative: back
+    clock_jumped_us: int | None = None  # when it saw that, by the clock as it was then set
     queues: dict[str, QueueFill] = field(default_factory=dict)
     counters: dict[str, float] = field(default_factory=dict)  # what else it counts, since its start

@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import mark_safe
 from django.utils.timesince import timesince
@@ -137,7 +138,8 @@ class IdentityCaseAdmin(ConfigAdmin):
 
     empty_text = _(
         "No coin is in question. Collectors put one here when the same ticker costs something else, or moves "
-        "on its own, on two exchanges; until somebody decides, it is never an opportunity."
+        "on its own, on two exchanges; until somebody decides, it is never an opportunity. Add one "
+        "yourself to confirm or split a pair that is only unknown."
     )
     list_display = ("symbol", "state", "exchanges", "ratio", "correlated", "since", "seen", "decided")
     ordering = (Case(When(verdict=Verdict.QUARANTINED, then=0), default=1), "-found_at", "pk")
@@ -145,6 +147,7 @@ class IdentityCaseAdmin(ConfigAdmin):
     list_select_related = ("symbol", "exchange1", "exchange2", "decided_by")
     search_fields = ("symbol__name", "exchange1__name", "exchange2__name")
     actions = ("confirm", "split", "alias_selected", "reopen")
+    autocomplete_fields = ("symbol",)
     show_full_result_count = False  # of pairs, and the rows are listings
     fields = (
         "symbol", "exchanges", "pairs", "ratio", "correlated", "found_at", "seen_at", "state", "decided",
@@ -313,9 +316,21 @@ class IdentityCaseAdmin(ConfigAdmin):
         }
         return TemplateResponse(request, "admin/markets/identitycase/alias.html", context)
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Collectors open cases."""
-        return False
+    # --- a person's own case ---------------------------------------------------------------------
+
+    def get_fields(self, request: HttpRequest, obj: IdentityCase | None = None) -> Any:
+        """Of a new case, what it is about; what prices say comes from collectors."""
+        return super().get_fields(request, obj) if obj else ("symbol", "exchange1", "exchange2", "note")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: IdentityCase | None = None) -> Any:
+        """A new case is written by hand: collectors make none of a pair whose prices are only apart."""
+        return super().get_readonly_fields(request, obj) if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: IdentityCase, form: Any, change: bool) -> None:
+        """Begin in quarantine: the list decides it."""
+        if not change:
+            obj.found_at = obj.seen_at = timezone.now()
+        super().save_model(request, obj, form, change)
 
     def has_delete_permission(self, request: HttpRequest, obj: IdentityCase | None = None) -> bool:
         """A deleted case would come back: decide it instead."""

@@ -371,6 +371,11 @@ class ExchangePair(ConfigModel):
         help_text=_("A leg older than this makes the spread stale. Empty: a leg is never too old while "
                     "its connection lives (a quiet book that has not changed is not stale)."),
     )  # fmt: skip
+    max_age_ms = models.PositiveIntegerField(
+        _("max age, ms"), null=True, blank=True,
+        validators=[MinValueValidator(1, _("Enter at least 1 ms, or leave it empty for the gates' own."))],
+        help_text=_("No opportunity opens on a quote older than this. Empty: as the gate thresholds say."),
+    )  # fmt: skip
     enabled = models.BooleanField(_("enabled"), default=True)
 
     objects = ConfigManager()
@@ -473,12 +478,24 @@ class OpportunityFilter(ConfigModel):
     min_size = models.DecimalField(
         _("min size"), max_digits=18, decimal_places=2, null=True, blank=True,
         validators=[MinValueValidator(0)],
-        help_text=_("Executable at both best prices, in quote currency. Empty: the gate's own minimum."),
+        help_text=_("Executable at both best prices, worth so many USDT by the live rate of the quote "
+                    "currency. Empty: the gate's own minimum."),
     )  # fmt: skip
     wallets_open = models.BooleanField(
         _("only with open wallets"), default=False,
         help_text=_("On: both wallets must be known to be open. Off: a closed wallet is refused, an unknown "
                     "one is not."),
+    )  # fmt: skip
+    max_unproven_edge_bps = models.DecimalField(
+        _("max unproven edge, bps"), max_digits=8, decimal_places=3, null=True, blank=True,
+        validators=[MinValueValidator(0)],
+        help_text=_("Above this edge it must be proven that both exchanges mean the same coin: by enough "
+                    "moves that agree, or by an operator. Empty: as the gate thresholds say."),
+    )  # fmt: skip
+    max_age_ms = models.PositiveIntegerField(
+        _("max age, ms"), null=True, blank=True, validators=[MinValueValidator(1)],
+        help_text=_("No opportunity opens on a quote older than this. Empty: as the exchange pair says, or "
+                    "the gate thresholds."),
     )  # fmt: skip
     charted = models.BooleanField(
         _("show as charts"), default=True,
@@ -719,9 +736,18 @@ class GateThresholds(ConfigModel):
     silent_floor_ms = models.FloatField(
         _("never silent before, ms"), default=3000, validators=_range(100, 600_000)
     )
+    max_age_ms = models.FloatField(
+        _("never older than, ms"), default=60_000, blank=True, validators=_range(100, 86_400_000),
+        help_text=_("No quote, and no stablecoin's rate, older than this is believed, whatever its rhythm; "
+                    "an exchange pair or a filter may say otherwise."),
+    )  # fmt: skip
     jump_pct = models.FloatField(
         _("jump, %"), default=10, validators=_range(0.1, 1000),
         help_text=_("A price this far from the last one is not believed until the next quote confirms it."),
+    )  # fmt: skip
+    identity_near_pct = models.FloatField(
+        _("prices near, within %"), default=1, blank=True, validators=_range(0.01, 50),
+        help_text=_("Prices further apart are not those of one coin before they meet and move alike."),
     )  # fmt: skip
     identity_max_ratio = models.FloatField(
         _("price ratio, at most"), default=1.5, validators=_range(1.001, 1000),
@@ -730,13 +756,18 @@ class GateThresholds(ConfigModel):
     identity_min_correlation = models.FloatField(
         _("correlation of returns, at least"), default=0.1, validators=_range(-1, 1)
     )
+    max_unproven_edge_bps = models.FloatField(
+        _("unproven edge, at most, bps"), default=300, blank=True, validators=[MinValueValidator(0)],
+        help_text=_("A larger edge speaks against itself: it counts only where both exchanges are proven to "
+                    "mean the same coin, by statistics or by an operator. A filter may have its own."),
+    )  # fmt: skip
     min_size = models.FloatField(
         _("executable size, at least"), default=10, validators=[MinValueValidator(0)],
-        help_text=_("At both best prices, in quote currency."),
+        help_text=_("At both best prices, worth so many USDT by the live rate of the quote currency."),
     )  # fmt: skip
     min_volume = models.FloatField(
         _("24 h volume, at least"), default=0, validators=[MinValueValidator(0)],
-        help_text=_("On both exchanges, in quote currency."),
+        help_text=_("On both exchanges, worth so many USDT by the live rate of the quote currency."),
     )  # fmt: skip
     peg_band_pct = models.FloatField(
         _("stablecoin rate within, %"), default=2, validators=_range(0.01, 50),
@@ -752,6 +783,12 @@ class GateThresholds(ConfigModel):
 
     def __str__(self) -> str:
         return str(_("gate thresholds"))
+
+    def clean(self) -> None:
+        """Put the default where a field that may be empty is."""
+        for field in self._meta.fields:
+            if field.blank and getattr(self, field.name) is None:
+                setattr(self, field.name, field.get_default())
 
 
 class PinnedChart(ConfigModel):

@@ -117,7 +117,7 @@ class _Answers:
 
 
 def _rows(node: Any, path: Path, deeper: int) -> Iterator[Path]:
-    if isinstance(node, list) and any(isinstance(row, dict) for row in node):
+    if isinstance(node, list):
         yield from ((*path, place) for place in range(len(node)))
     elif isinstance(node, dict) and deeper:
         for key, child in node.items():

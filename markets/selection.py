@@ -31,6 +31,7 @@ class PairRow(Struct, frozen=True):
     exchange1: str
     exchange2: str
     tolerance_ms: int | None
+    max_age_ms: int | None = None
 
 
 class FilterRow(Struct, frozen=True):

@@ -96,7 +96,9 @@ def load_config() -> MarketConfig:
         opportunities=opportunities(selected, pinned(market, pairs)),
         filters=tuple(_filter_config(row) for row in filters),
         listings=tuple(listings()),
-        pairs=tuple(PairConfig(row.exchange1, row.exchange2, row.tolerance_ms) for row in pairs),
+        pairs=tuple(
+            PairConfig(row.exchange1, row.exchange2, row.tolerance_ms, row.max_age_ms) for row in pairs
+        ),
         wallets=wallets(),
         identities=identities(),
         gates=gate_terms(),
@@ -277,9 +279,8 @@ def fee_terms(row: Exchange, fees: dict[tuple[str, str], FeeSchedule]) -> FeeTer
 def enabled_pairs() -> list[PairRow]:
     """The enabled pairs, by their exchanges' keys (one query)."""
     rows = ExchangePair.objects.filter(enabled=True).order_by("exchange1__key", "exchange2__key")
-    return [
-        PairRow(*row) for row in rows.values_list("pk", "exchange1__key", "exchange2__key", "tolerance_ms")
-    ]
+    fields = "pk", "exchange1__key", "exchange2__key", "tolerance_ms", "max_age_ms"
+    return [PairRow(*row) for row in rows.values_list(*fields)]
 
 
 def select_all(
@@ -377,6 +378,8 @@ def _filter_config(row: OpportunityFilter) -> FilterConfig:
         min_duration_ms=row.min_duration_ms,
         min_size=_float(row.min_size),
         wallets_open=row.wallets_open,
+        max_unproven_edge_bps=_float(row.max_unproven_edge_bps),
+        max_age_ms=_float(row.max_age_ms),
         charted=row.charted,
         symbols=row.symbols,
         quote=row.quote,

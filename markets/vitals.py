@@ -22,6 +22,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import RedisError
 
+from markets.clocks import Clocks, Tick, jump_in_words
 from markets.heartbeat import BEAT_EVERY_S, Heartbeat, Report, Role
 from markets.outage import Outage
 from markets.runtime import redis_client
@@ -73,6 +74,8 @@ class Vitals:
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._outage = Outage(logger, logging.WARNING)
         self._ends: list[End] = []
+        self._clocks = Clocks(BEAT_EVERY_S)
+        self._jump: Tick | None = None
 
     def start(self) -> None:
         """Begin to beat; on a running event loop, its lag and its tasks are told too."""
@@ -133,6 +136,9 @@ class Vitals:
         self._ask()
         rss, cpu_pct = self._weight.take()
         said = self._said
+        if (tick := self._clocks.tick()).jumped_s:
+            self._jump = tick
+            logger.warning("the wall clock was set %s", jump_in_words(tick.jumped_s))
         return Heartbeat(
             role=self._role,
             name=self._name,
@@ -149,6 +155,8 @@ class Vitals:
             gc_pause_ms=round(self._gc.take_longest_ms(), 2),
             tasks=threading.active_count() if self._loop is None else len(asyncio.all_tasks(self._loop)),
             sockets=open_sockets(),
+            clock_jumped_s=0.0 if self._jump is None else self._jump.jumped_s,
+            clock_jumped_us=None if self._jump is None else self._jump.wall_us,
             queues=said.queues,
             counters=said.counters,
         )

@@ -10,9 +10,11 @@ from msgspec import to_builtins
 
 from markets.heartbeat import Heartbeat
 from monitoring.assess import is_missing, status
+from monitoring.assess_market import standing
 from monitoring.findings import Finding
 from monitoring.observe import findings_of, observe
 from monitoring.observed import Answer, Observed
+from monitoring.quality_wire import ExchangeQuality
 from realtime.hub import running_hub
 from realtime.rights import process_rights
 from realtime.scan_hub import process_scan_hub
@@ -47,7 +49,7 @@ def _detail(now: Observed, findings: list[Finding]) -> dict[str, Any]:
         | process_rights().stats(),
         "findings": [to_builtins(finding) | {"key": finding.key} for finding in findings],
         "processes": [_process(beat, now.at_us) for beat in now.heartbeats],
-        "exchanges": [_exchange(each) for each in now.quality.exchanges],
+        "exchanges": [_exchange(each, now.at_us) for each in now.quality.exchanges],
         "missing": list(now.missing),
     }
 
@@ -62,9 +64,10 @@ def _process(beat: Heartbeat, at_us: int) -> dict[str, Any]:
     return said | {"state": state}
 
 
-def _exchange(of: Any) -> dict[str, Any]:
+def _exchange(of: ExchangeQuality, at_us: int) -> dict[str, Any]:
     said: dict[str, Any] = to_builtins(of)
     del said["latencies"]
+    said["standing"] = standing(of, at_us).word
     return said
 
 

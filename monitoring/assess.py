@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Final
 
+from markets.clocks import JUMP_S, jump_in_words
 from markets.config import Shard
 from markets.heartbeat import MISSING_AFTER_S, Heartbeat, Role
 from markets.runtime import CollectorStatus
@@ -24,6 +25,14 @@ STARTING_S: Final = 30.0
 CRITICAL_FILL_PCT: Final = 90.0
 CRITICAL_MEMORY_PCT: Final = 95.0
 CRITICAL_DISK_PCT: Final = 3.0
+JUMP_TOLD_S: Final = 300.0
+AHEAD_S: Final = 5.0
+"""A heartbeat from so far in the future was written by another clock than ours."""
+
+CLOCK_REMEDY: Final = (
+    "Lines are broken there and go on with the new clock. Let the clock be slewed (chrony, ntpd), not set; "
+    "rows of the time that came twice lie among each other in the lake."
+)
 FILES_SHOWN: Final = 3
 
 EXPECTED: Final[dict[Role, Severity]] = {
@@ -208,6 +217,20 @@ def _of_process(beat: Heartbeat, now: Observed, limits: Limits) -> Iterator[Find
                 "or give collectors fewer symbols each with another split.",
                 round(used_pct, 1), limits.memory_pct,
             )  # fmt: skip
+    jumped_us, ahead_s = beat.clock_jumped_us, (beat.reported_ts_us - now.at_us) / 1e6
+    if jumped_us is not None and abs(now.at_us - jumped_us) < JUMP_TOLD_S * 1e6:
+        yield Finding(
+            "clock_jump", beat.name, "warning", min(jumped_us, now.at_us),
+            f"The wall clock of {beat.name} was set {jump_in_words(beat.clock_jumped_s)}.",
+            CLOCK_REMEDY, beat.clock_jumped_s, JUMP_S,
+        )  # fmt: skip
+    elif ahead_s > AHEAD_S:
+        yield Finding(
+            "clock_jump", beat.name, "warning", now.at_us,
+            f"What {beat.name} wrote last is {ahead_s:,.1f} s ahead of now: a clock was set back, "
+            "or two machines disagree.",
+            CLOCK_REMEDY, round(ahead_s, 1), AHEAD_S,
+        )  # fmt: skip
     if beat.gc_gen2_per_min > limits.gc_gen2_per_min:
         yield Finding(
             "gc", beat.name, "warning", now.at_us,

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
+from msgspec import Struct
+
 from markets.outage import lasted
 from monitoring.findings import Finding, Severity
 from monitoring.latency import in_words
@@ -38,6 +40,30 @@ def market_findings(now: Observed, limits: Limits) -> Iterator[Finding]:
     yield from _refused_symbols(now)
 
 
+class Standing(Struct, frozen=True):
+    """How an exchange does, in the one word that is shown and judged by, since when (µs), and why."""
+
+    word: str
+    since_us: int
+    reason: str
+
+
+def standing(of: ExchangeQuality, at_us: int) -> Standing:
+    """The state of its connections where they are not well, else what most of its symbols do.
+
+    Connections that live prove nothing of a market: an exchange most of whose symbols say nothing while
+    others talk is `stale` (`suspect` until that is sure), whatever its heartbeats say.
+    """
+    states = of.symbols
+    talking = states.get("live", 0) + states.get("quiet", 0)
+    stale, suspect = states.get("stale", 0), states.get("suspect", 0)
+    if of.state != "live" or stale + suspect <= talking:
+        return Standing(of.state, of.since_us, of.reason)
+    silent_us = int((of.age_ms or 0.0) * 1000)
+    words = f"{stale + suspect} of {stale + suspect + talking} symbols say nothing"
+    return Standing("stale" if stale >= suspect else "suspect", at_us - silent_us, words)
+
+
 def _silent_exchange(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[Finding]:
     for_s = (now.at_us - of.since_us) / 1e6
     if of.state not in WELL:
@@ -53,11 +79,9 @@ def _silent_exchange(of: ExchangeQuality, now: Observed, limits: Limits) -> Iter
             round(for_s, 1), limits.exchange_silent_s,
         )  # fmt: skip
         return
-    states = of.symbols
-    talking = states.get("live", 0) + states.get("quiet", 0)
-    mute = states.get("suspect", 0) + states.get("stale", 0)
+    is_mute = standing(of, now.at_us).word in ("stale", "suspect")
     silent_s = (of.age_ms or 0.0) / 1000
-    if mute and not talking and silent_s > limits.exchange_silent_s:
+    if is_mute and silent_s > limits.exchange_silent_s:
         alive = of.heard_ms is not None and of.heard_ms < 1000 * limits.exchange_silent_s
         connections = "its connections are alive" if alive else "its connections say nothing either"
         yield Finding(

@@ -54,6 +54,7 @@ class Patience:
     """When a channel is tried again after it did not take a message."""
 
     failures: int  # in a row
+    messages: set[int | None]  # that failed in this row, some of them
     asked_again_s: float  # nothing is sent to it before
 
     def __init__(self) -> None:
@@ -61,16 +62,18 @@ class Patience:
 
     @property
     def dead(self) -> bool:
-        """Whether its failures are its own, not the message's."""
-        return self.failures >= DEAD_AFTER
+        """Whether its failures are its own, not those of a single message that it cannot take."""
+        return self.failures >= DEAD_AFTER and (len(self.messages) > 1 or None in self.messages)
 
-    def failed(self, answer: Answer, now_s: float, tries: int) -> float:
-        """In how many seconds a message that was tried so often is tried again.
+    def failed(self, answer: Answer, now_s: float, tries: int, message: int | None = None) -> float:
+        """In how many seconds a message that was tried so often is tried again; None: it may be any.
 
         The whole channel waits as long when it asked for it, when its settings cannot work, or when
         it has failed several times in a row.
         """
         self.failures += 1
+        if len(self.messages) < DEAD_AFTER:
+            self.messages.add(message)
         wait_s = max(_pause_s(max(tries, self.failures)), answer.retry_after_s or 0.0)
         if answer.outcome == "broken":
             wait_s = max(wait_s, MEND_S)
@@ -81,6 +84,7 @@ class Patience:
     def worked(self) -> None:
         """It took a message, or said of one that it never will: it is alive."""
         self.failures = 0
+        self.messages = set()
         self.asked_again_s = 0.0
 
 

@@ -11,7 +11,7 @@ from monitoring.models import AlertChannel, ChannelKind
 from monitoring.secrets import UnreadableSecret
 
 OF_KIND: Final[dict[str, tuple[str, ...]]] = {
-    ChannelKind.TELEGRAM: ("chat_id", "base_url"),
+    ChannelKind.TELEGRAM: ("chat_id", "message_thread_id", "base_url"),
     ChannelKind.SLACK: (),
     ChannelKind.WEBHOOK: ("url",),
     ChannelKind.EMAIL: ("host", "port", "security", "username", "sender", "recipients"),
@@ -39,6 +39,10 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
     """One form for all kinds; what is not of the chosen kind is left out of what is saved."""
 
     chat_id = _text(_("Chat"), _("Its number, or the @name of a public channel."))
+    message_thread_id = _text(
+        _("Topic"),
+        _("Of a group with topics: the number of one (message_thread_id). Empty: the general one."),
+    )
     url = _text(_("URL"), _("https://… It gets a POST, signed with the secret; see docs/alerts.md."))
     host = _text(_("SMTP server"))
     port = forms.IntegerField(

@@ -191,8 +191,10 @@ class Line:
                 await self._database.ask(partial(dispatch.release, taken, timezone.now()))
             raise
         took_ms = (time.monotonic() - began) * 1000
+        if answer.moved_to:
+            answer = await self._follow(answer)
         ATTEMPTS[self._to.name, answer.outcome] += 1
-        next_try_at = self._judge(answer, taken.tries)
+        next_try_at = self._judge(answer, taken)
         await self._surely(partial(dispatch.settle, taken, answer, at, took_ms, next_try_at))
 
     async def _answer(self, taken: Taken) -> Answer:
@@ -202,7 +204,17 @@ class Line:
             return Answer("broken", str(error))
         return await self._sending.send(target, taken.parcel)
 
-    def _judge(self, answer: Answer, tries: int) -> datetime:
+    async def _follow(self, answer: Answer) -> Answer:
+        """Go where the chat has moved, once; the attempt and the log say so."""
+        followed = await self._database.ask(partial(dispatch.follow, self._to, answer.moved_to))
+        if followed is None:
+            return answer
+        self._to = followed
+        words = f"the group has moved: its chat is {answer.moved_to} from now on"
+        logger.warning("alert channel %s: %s", self._to.name, words)
+        return Answer("later", words, answer.code)
+
+    def _judge(self, answer: Answer, taken: Taken) -> datetime:
         """When it is tried again, if it is. The log tells when the channel dies, and when it is back."""
         was_dead, now = self._patience.dead, timezone.now()
         if answer.outcome in ("sent", "refused"):
@@ -211,7 +223,7 @@ class Line:
             if was_dead:
                 logger.info("alert channel %s takes messages again", self._to.name)
             return now
-        wait_s = self._patience.failed(answer, time.monotonic(), tries)
+        wait_s = self._patience.failed(answer, time.monotonic(), taken.tries, taken.id)
         if self._patience.dead and not was_dead:
             logger.warning("alert channel %s takes no messages: %s", self._to.name, answer.words)
         return now + timedelta(seconds=wait_s)

@@ -11,10 +11,11 @@ from typing import Any, Final
 
 import msgspec
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
-from msgspec import Struct
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, When
+from msgspec import Struct, structs
 
 from monitoring.attempts import attempts
+from monitoring.budget import DEAD_AFTER
 from monitoring.channels.parcels import Answer, Parcel, Target
 from monitoring.channels.sending import NEVER_GROUPED, SEND_TIMEOUT_S
 from monitoring.channels.wording import grouped
@@ -113,7 +114,9 @@ def take(channel: Destination, now: datetime, free: int) -> Taken | None:
 
     None when nothing is due, or another monitor has just claimed it.
     """
-    due = _due(now).filter(channel=channel.id).order_by("pk")
+    # One that fails again and again goes behind those that may fare better.
+    failing = Case(When(tries__gte=DEAD_AFTER, then="tries"), default=0)
+    due = _due(now).filter(channel=channel.id).order_by(failing, "pk")
     rows = list(due.select_for_update(skip_locked=True, of=("self",))[:TAKEN_AT_ONCE])
     if not rows:
         return None
@@ -176,7 +179,36 @@ def settle(taken: Taken, answer: Answer, at: datetime, took_ms: float, next_try_
         words=answer.words,
     )
     _forget_old_attempts(taken.id)
-    _ours(taken).update(**_outcome(taken, answer, at, next_try_at))
+    ours = _ours(taken).update(**_outcome(taken, answer, at, next_try_at))
+    if ours and answer.outcome == "refused":
+        _take_apart(taken, answer, at)
+
+
+def _take_apart(group: Taken, answer: Answer, at: datetime) -> None:
+    """Of several in one that are refused, each is sent by itself: one of them is to blame, not all."""
+    parts = Delivery.objects.filter(grouped_into=group.id, state=_State.GROUPED)
+    parts.update(
+        state=_State.QUEUED,
+        grouped_into=None,
+        tries=1,
+        next_try_at=at,
+        last_error=f"in a group: {answer.words}",
+    )
+
+
+@transaction.atomic
+def follow(channel: Destination, moved_to: str) -> Destination | None:
+    """Keep where a channel's chat has moved to; None when it was followed before, or is another by now.
+
+    The chat it had stays in its settings, until an operator saves the channel.
+    """
+    row = AlertChannel.objects.select_for_update().filter(pk=channel.id).first()
+    was = str((row.settings if row else {}).get("chat_id", ""))
+    if row is None or was != str(channel.settings.get("chat_id", "")) or "moved_from" in row.settings:
+        return None
+    row.settings = row.settings | {"chat_id": moved_to, "moved_from": was}
+    row.save(update_fields=["settings"])
+    return structs.replace(channel, settings=row.settings)
 
 
 def release(taken: Taken, now: datetime) -> None:

@@ -15,6 +15,7 @@ KINDS: Final = (
     "symbol_refused",  # an exchange does not take the subscription of an instrument
     "reconnects",  # connections of an exchange come and go
     "clock_offset",  # an exchange's clock and ours disagree
+    "clock_jump",  # a wall clock was set
     "latency",  # an exchange's data comes late
     "bad_frames",  # malformed or rejected frames
     "queue_full",  # a queue fills up

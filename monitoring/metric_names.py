@@ -56,7 +56,8 @@ OF_COLLECTORS: Final = (
     _metric(
         "exchange_bad_frames_total",
         "shard exchange kind",
-        "What could not be used: malformed, unknown, crossed or zero.",
+        "What was refused: malformed, unknown, crossed, zero, empty_side, frozen (late), out_of_order, "
+        "duplicate_trade; bad_time costs only the time.",
     ),
     _metric(
         "exchange_delay_seconds",

@@ -22,7 +22,17 @@ from monitoring.traffic import Traffic
 US: Final = 1e6
 MS: Final = 1e3
 
-BAD_FRAMES: Final = {"malformed": MALFORMED, "unknown": UNKNOWN, "crossed": CROSSED, "zero": ZERO}
+BAD_FRAMES: Final = {
+    "malformed": MALFORMED,
+    "unknown": UNKNOWN,
+    "crossed": CROSSED,
+    "zero": ZERO,
+    "empty_side": ("empty_side", "one_sided"),
+    "frozen": ("frozen",),
+    "out_of_order": ("out_of_order",),
+    "bad_time": ("bad_time",),
+    "duplicate_trade": ("duplicate_trades",),
+}
 
 _DELAY_STEP: Final = 7
 """Every seventh edge: 2.66 times the one before, 14 buckets instead of 95."""

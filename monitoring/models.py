@@ -52,6 +52,7 @@ class What(models.TextChoices):
     SYMBOL_REFUSED = "symbol_refused", _("symbol refused by its exchange")
     RECONNECTS = "reconnects", _("reconnects, per minute")
     CLOCK_OFFSET = "clock_offset", _("clock offset")
+    CLOCK_JUMP = "clock_jump", _("wall clock was set")
     LATENCY = "latency", _("latency")
     BAD_FRAMES = "bad_frames", _("bad frames, per minute")
     QUEUE_FULL = "queue_full", _("queue fills up")
@@ -73,7 +74,8 @@ class What(models.TextChoices):
 class AlertChannel(models.Model):
     """Where messages go. `settings` holds what everybody may see; the secret is apart, and sealed.
 
-    telegram   settings `chat_id`; secret: the bot's token
+    telegram   settings `chat_id`, `message_thread_id` (a topic); `moved_from` is what the chat was before
+               Telegram moved it, and it was followed; secret: the bot's token
     slack      secret: the webhook's URL
     webhook    settings `url`; secret: the key it is signed with
     email      settings `host`, `port`, `security` (starttls, ssl, none), `username`, `sender`,

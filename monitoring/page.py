@@ -11,6 +11,7 @@ import msgspec
 
 from markets.heartbeat import Heartbeat
 from monitoring.assess import is_missing, status
+from monitoring.assess_market import standing
 from monitoring.findings import Finding
 from monitoring.observed import Answer, LastRun, Observed
 from monitoring.quality_store import WORST_FIRST
@@ -124,12 +125,12 @@ def _count_of(exchange: str, subjects: Iterable[str]) -> int:
 
 
 def _exchange(of: ExchangeQuality, now: Observed, findings: int) -> dict[str, Any]:
-    late = of.latency
+    late, stands = of.latency, standing(of, now.at_us)
     return {
         "id": of.exchange,
-        "state": of.state,
-        "since": _s(of.since_us),
-        "reason": of.reason,
+        "state": stands.word,
+        "since": _s(stands.since_us),
+        "reason": stands.reason,
         "findings": findings,
         "connections": of.connections,
         "shards": [_connections(collector.shard, told) for collector in now.collectors

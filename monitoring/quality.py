@@ -223,7 +223,8 @@ class DataQuality:
         places = self._places.get(report.exchange, {})
         for (symbol, kind), count in connections.take(report).items():
             if (place := places.get(symbol)) is not None:
-                self._windows["crossed" if kind in CROSSED else "zero"].add_at(place, count)
+                if kind in (*CROSSED, *ZERO):
+                    self._windows["crossed" if kind in CROSSED else "zero"].add_at(place, count)
                 self._each["minute_rejected"][place] += count
 
     # --- reports ---------------------------------------------------------------------------------
@@ -233,7 +234,7 @@ class DataQuality:
         self._forget_feeds(now_ns)
         each = self._each
         quoted = each["quoted_ns"] > each["broken_ns"]
-        silent_since_ns = np.where(quoted, each["quoted_ns"], each["up_ns"])
+        silent_since_ns = np.maximum(each["quoted_ns"], np.where(quoted, 0, each["up_ns"]))
         found = states(
             each["up"], quoted, (now_ns - silent_since_ns) / _NS_PER_MS, each["gap_ms"],
             each["symbol"].astype(np.intp), each["exchange"].astype(np.intp), self._terms,

@@ -12,8 +12,8 @@ from monitoring import quality_wire as wire
 from monitoring.latency import latency
 from monitoring.quality_wire import ExchangeQuality, Name, Quality, ShardReport
 
-WORST_FIRST: Final = ("down", "breaker open", "refused", "connecting", "live", "idle")
-"""How an exchange does that several collectors serve: as where it does worst."""
+WORST_FIRST: Final = ("down", "breaker open", "refused", "stale", "connecting", "suspect", "live", "idle")
+"""How an exchange does that several collectors serve: as where it does worst. Rows have this order."""
 
 NAMES_KEPT: Final = 64
 """Lists of instruments remembered, which are read once: one a shard, and those of an hour ago."""

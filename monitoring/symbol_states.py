@@ -37,7 +37,7 @@ def states(  # noqa: PLR0917
     """The state of every instrument; `symbol` and `exchange` number what each belongs to.
 
     `quoted`: since its stream was last interrupted. `silent_ms` is since its last quote or, where it has
-    not `quoted`, since it came up.
+    not `quoted`, since it came up if that is later.
     """
     usable, unheard = up & quoted, up & ~quoted
     found = freshness.states(usable, silent_ms, gap_ms, symbol=symbol, exchange=exchange, terms=terms)

@@ -4,6 +4,6 @@ from django.conf import settings
 from django.http import HttpRequest
 
 
-def feed(request: HttpRequest) -> dict[str, bool]:
-    """`simulated`: whether the prices are invented, so that the page says so."""
-    return {"simulated": settings.FEED == "sim"}
+def feed(request: HttpRequest) -> dict[str, bool | str]:
+    """`simulated`: whether the prices are invented, so that the page says so; `url_prefix`: of all paths."""
+    return {"simulated": settings.FEED == "sim", "url_prefix": settings.URL_PREFIX}

@@ -52,6 +52,10 @@ class Direction:
         """What both best levels can take, at the buying price, in quote currency."""
         return min(self.sell.bid_size, self.buy.ask_size) * self.buy.ask
 
+    def value(self, size: float) -> float:
+        """What a size is worth in the reference currency, in which least sizes are; NaN: not known."""
+        return size * self.buy.worth
+
     def watch(self) -> None:
         """Judge every change while something runs, and only what reaches the trigger while nothing does."""
         self.reach = inf if self.running else _calm_reach(self.factor, self.trigger)

@@ -236,6 +236,7 @@ class SpreadEngine:
         self._routes = Routes(self._rows, 0)
         self._now_mono_ns = 0
         self._now_ts_us = 0
+        self._ended: list[ChartDelta] = []  # of charts that were switched off
 
     # --- configuration ---------------------------------------------------------------------------
 
@@ -249,7 +250,8 @@ class SpreadEngine:
         self._pair()
         names = self._set_legs(config)
         wanted = {o.id: o for o in config.opportunities}
-        self._charts = {id: chart for id, chart in self._charts.items() if id in wanted}
+        for id in self._charts.keys() - wanted.keys():
+            self._end(self._charts.pop(id))
         fees = Fees(config)
         for id, opportunity in wanted.items():
             sides = opportunity.exchange1, opportunity.exchange2
@@ -259,6 +261,18 @@ class SpreadEngine:
         for chart in self._by_row:
             self._reassess(chart, self._now_mono_ns, self._now_ts_us)
         self._dirty = [chart for chart in self._charts.values() if chart.dirty]
+
+    def _end(self, chart: _Chart) -> None:
+        """Break the line of a chart that is no longer wanted: what comes later was not seen from here on."""
+        if self._rows.is_live(chart.index):
+            chart.add(self._rows.break_line(chart.index, self._now_ts_us), self._pending_points)
+        if chart.pending:
+            self._ended.append(chart.take())
+
+    def take_ended(self) -> list[ChartDelta]:
+        """The last points of charts that were switched off since the last call, to be kept and not shown."""
+        ended, self._ended = self._ended, []
+        return ended
 
     @staticmethod
     def _check(config: MarketConfig) -> None:

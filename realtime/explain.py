@@ -3,6 +3,7 @@
 Plain Python and numpy, no Django.
 """
 
+from collections.abc import Mapping
 from math import inf, isfinite, isnan, nan
 
 import numpy as np
@@ -10,6 +11,8 @@ from msgspec import Struct
 
 from markets.config import FilterConfig
 from markets.fee_book import Fees
+from markets.funds import funds
+from markets.reference import REFERENCE, is_dollar
 from realtime import freshness, gates, wording
 from realtime.directions import Direction, fee_factor
 from realtime.gates import Evidence, Facts, Gate, LegSeen, Seen
@@ -75,15 +78,30 @@ class Explanation(Struct, frozen=True):
     summary: str
 
 
-def explain(table: ScanTable, row: int, now_mono_ns: int) -> Explanation:
-    """What keeps the pair in this row of the table from being an opportunity, as of its last refresh."""
+def explain(
+    table: ScanTable, row: int, now_mono_ns: int, rate_ages_ms: Mapping[str, float] | None = None
+) -> Explanation:
+    """What keeps the pair in this row of the table from being an opportunity, as of its last refresh.
+
+    `rate_ages_ms` are of what currencies' rates were last quoted, by symbol.
+    """
     pair, ways = table.pairs[row], _directions(table, row, now_mono_ns)
     one, two = ways[0].sell, ways[0].buy
     seen = {leg.exchange: _leg_seen(table, leg, now_mono_ns) for leg in (one, two)}
     facts, evidence = Facts(table.config), _evidence(table, row)
     explained = [
         _direction_facts(
-            way, facts, Seen(pair, seen[way.buy.exchange], seen[way.sell.exchange], way.size(), evidence)
+            way,
+            facts,
+            Seen(
+                pair,
+                seen[way.buy.exchange],
+                seen[way.sell.exchange],
+                way.size(),
+                evidence,
+                way.edge_bps(),
+                rate_ages_ms or {},
+            ),
         )
         for way in ways
     ]
@@ -95,7 +113,10 @@ def explain(table: ScanTable, row: int, now_mono_ns: int) -> Explanation:
         exchange2=two.exchange,
         currency=gates.quote_of(pair.symbol),
         spread_pct=_spread_pct(one, two),
-        legs=[_leg_facts(table, seen[leg.exchange]) for leg in (one, two)],
+        legs=[
+            _leg_facts(seen[leg.exchange], int(state[row]))
+            for leg, state in ((one, table.state1), (two, table.state2))
+        ],
         directions=explained,
         summary=explained[0].summary,
     )
@@ -136,6 +157,8 @@ def _leg(table: ScanTable, place: int, now_mono_ns: int) -> Leg:
     leg.bid, leg.ask = float(told["bid"]), float(told["ask"])
     leg.bid_size, leg.ask_size = float(told["bid_size"]), float(told["ask_size"])
     leg.scale, leg.gap_ms = float(told["scale"]), float(told["gap_ms"])
+    worth = float(told["worth"])
+    leg.worth = 1.0 if is_dollar(gates.quote_of(leg.listing.counts_as)) else worth or nan
     leg.up, leg.jumped = bool(told["up"]) and not table.lost[place], bool(told["jumped"])
     leg.reason = "its collector says nothing any more" if table.lost[place] else ""
     age_ms = float(told["age_ms"])
@@ -148,16 +171,18 @@ def _leg_seen(table: ScanTable, leg: Leg, now_mono_ns: int) -> LegSeen:
     state = int(table.leg_states[leg.index])
     talkers = freshness.talkers(leg.siblings, leg, now_mono_ns, table.config.gates)
     age_ms = freshness.age_ms(leg, now_mono_ns) if leg.quotes else nan
-    return LegSeen(leg, min(state, freshness.DOWN), age_ms, talkers)
+    (moved_bps,) = table.moved_bps(np.array([leg.index])).tolist()
+    return LegSeen(leg, min(state, freshness.DOWN), age_ms, talkers, moved_bps)
 
 
 def _evidence(table: ScanTable, row: int) -> Evidence:
     decided = decisions(table.config).get(table.pairs[row].id, "")
     ratio, correlation = float(table.ratio[row]), float(table.correlation[row])
-    return Evidence(int(table.identity[row]), ratio, correlation, decided)
+    proven, fund = bool(table.proven[row]), funds(table.config).get(table.pairs[row].symbol, "")
+    return Evidence(int(table.identity[row]), ratio, correlation, decided, proven, fund)
 
 
-def _leg_facts(table: ScanTable, seen: LegSeen) -> LegFacts:
+def _leg_facts(seen: LegSeen, state: int) -> LegFacts:
     leg = seen.leg
     return LegFacts(
         exchange=leg.exchange,
@@ -168,7 +193,7 @@ def _leg_facts(table: ScanTable, seen: LegSeen) -> LegFacts:
         ask_size=_known(leg.ask_size),
         age_ms=_known(seen.age_ms),
         gap_ms=_known(leg.gap_ms),
-        state=STATES[table.leg_states[leg.index]],
+        state=STATES[state],
         volume_24h=leg.listing.volume,
     )
 
@@ -187,7 +212,7 @@ def _known(value: float) -> float | None:
 def _direction_facts(way: Direction, facts: Facts, seen: Seen) -> DirectionFacts:
     judged, bits = gates.judge(facts, seen), gates.bits_of(facts, seen)
     edge_bps, size = way.edge_bps(), way.size()
-    filters = [_filter_facts(row, edge_bps, size, bits, facts) for row in way.filters]
+    filters = [_filter_facts(row, edge_bps, size, seen, facts) for row in way.filters]
     blocked = [gate for gate in judged if gates.is_blocking(bits, gate.name)]
     opportunity = any(row.met for row in filters)
     return DirectionFacts(
@@ -204,18 +229,28 @@ def _direction_facts(way: Direction, facts: Facts, seen: Seen) -> DirectionFacts
     )
 
 
-def _filter_facts(row: FilterConfig, edge_bps: float, size: float, bits: int, facts: Facts) -> FilterFacts:
+def _filter_facts(row: FilterConfig, edge_bps: float, size: float, seen: Seen, facts: Facts) -> FilterFacts:
     asked = inf if row.min_edge_bps is None else row.min_edge_bps
     min_size = facts.terms.min_size if row.min_size is None else row.min_size
-    blocked = gates.blocking(gates.without_size(bits), row.wallets_open)
+    blocked = gates.blocking(gates.without_size(gates.bits_of(facts, seen, row)), row.wallets_open)
     missing = [] if edge_bps >= asked else [f"{_bps(edge_bps)} is below its {asked:,.1f} bps"]
-    if not size >= min_size:
-        missing.append(f"the size is below its {wording.amount(min_size)}")
+    if gates.size_bits(seen.value if min_size > 0 else size, min_size):
+        missing.append(_too_little(seen, min_size))
     if blocked:
         missing.append(f"gate {gates.first(blocked)} is closed")
     words = "; ".join(missing) or f"met: {_bps(edge_bps)} of {asked:,.1f} bps"
     return FilterFacts(
         row.id, row.name, asked, min_size, row.min_duration_ms, row.wallets_open, not missing, words
+    )
+
+
+def _too_little(seen: Seen, min_size: float) -> str:
+    quote = gates.quote_of(seen.pair.symbol)
+    if isnan(seen.value):
+        return "the size is not known" if isnan(seen.size) else f"what a {quote} is worth is not known"
+    least = wording.amount(min_size)
+    return (
+        f"the size is below its {least}" if is_dollar(quote) else f"the size is below its {least} {REFERENCE}"
     )
 
 

@@ -19,13 +19,14 @@ from redis.exceptions import RedisError
 
 from markets.config import FilterConfig
 from markets.models import Exchange, Symbol
-from realtime import wording
+from realtime import recent, wording
 from realtime.explain import DirectionFacts, Explanation, LegFacts, explain
 from realtime.gates import GATES, Gate
 from realtime.guard import Refused, api, exchange_of, symbol_of
 from realtime.hub import process_hub
 from realtime.obstacles import Obstacle, obstacles
 from realtime.scan_hub import process_scan_hub
+from realtime.scan_wire import read_rates
 
 NAMES: Final = {
     "freshness": gettext_lazy("freshness"),
@@ -159,9 +160,18 @@ async def _found(asked: Asked) -> Explanation | NotScanned:
         for id in asked.ids:
             row = hub.table.row.get(id)
             if row is not None:
-                return explain(hub.table, row, time.monotonic_ns())
+                ages_ms = await _rate_ages_ms() if hub.table.needs_rates(row) else {}
+                return explain(hub.table, row, time.monotonic_ns(), ages_ms)
     missing: NotScanned = await database_sync_to_async(_not_scanned)(asked)
     return missing
+
+
+async def _rate_ages_ms() -> dict[str, float]:
+    """How long ago each rate was last quoted, by symbol, as collectors said."""
+    async with recent.connect() as redis:
+        said = await read_rates(redis)
+    now_us = time.time_ns() // 1000
+    return {symbol: max(0.0, now_us - each.ts_us) / 1e3 + each.age_ms for symbol, each in said.items()}
 
 
 def _not_scanned(asked: Asked) -> NotScanned:

@@ -12,6 +12,10 @@ is stale for that. So a leg is measured against its own usual gap, and a pause a
 A leg whose rhythm is not known yet (one quote) is judged by the floor alone. Live and quiet legs may
 be traded on, silent and down ones not.
 
+That is what a leg is by itself. An edge asks more of its two legs, see `is_doubtful`: a book's rhythm
+explains an old price no longer when it is older than anybody wants to trade on, or when everybody else
+moved away since.
+
 Plain Python and numpy, no Django. The collector asks leg by leg, the web process for a table of all;
 both get the same answer.
 """
@@ -63,6 +67,21 @@ def state(usable: bool, overdue: bool, suspected: bool) -> int:
     if not overdue:
         return LIVE
     return SILENT if suspected else QUIET
+
+
+def limit_ms(terms: GateTerms, *asked: float | None) -> float:
+    """How old a leg may be at most: the first limit that is given, or else the gates'."""
+    return next((limit for limit in asked if limit is not None), terms.max_age_ms)
+
+
+def is_doubtful(age_ms: Any, moved_bps: Any, edge_bps: Any, limit_ms: Any, terms: GateTerms) -> Any:
+    """Whether a leg is too old for an edge, or was left behind; of floats or of arrays.
+
+    It was left behind when the symbol's other legs moved by more than the whole edge since its last quote
+    (NaN: not known), which is then what the edge is made of; as ever not before the floor.
+    """
+    left_behind = (age_ms > terms.silent_floor_ms) & (moved_bps > edge_bps) & (edge_bps > 0)
+    return (age_ms > limit_ms) | left_behind
 
 
 def talkers(legs: Iterable[Leg], leg: Leg, now_mono_ns: int, terms: GateTerms) -> int:

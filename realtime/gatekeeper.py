@@ -8,9 +8,9 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from markets.config import FilterConfig, GateTerms, MarketConfig
-from realtime import freshness, gates
+from realtime import freshness, gates, wording
 from realtime.directions import Direction
-from realtime.identity import Compared, Identity
+from realtime.identity import PASS, Compared, Identity
 from realtime.legs import Leg
 
 MUTE_EVERY_NS: Final = 250_000_000
@@ -60,11 +60,19 @@ class Gatekeeper:
 
     def blocked(self, direction: Direction, follows: FilterConfig, now_mono_ns: int) -> str:
         """Which gate, other than the size, is closed for a filter, in words; empty when none is."""
-        bits = gates.blocking(self.bits(direction, now_mono_ns), follows.wallets_open)
+        bits = gates.blocking(self.bits(direction, now_mono_ns, follows), follows.wallets_open)
         if not bits:
             return ""
         gate = gates.first(bits)
-        reason = self._stale(direction, now_mono_ns) if gate == "freshness" else REASONS[gate]
+        if gate == "freshness":
+            reason = self._stale(direction, now_mono_ns, follows)
+        elif gate == "identity" and self.identity.verdict(direction.index) == PASS:
+            reason = (
+                f"an edge of {direction.edge_bps():,.1f} bps is not believed before it is proven to be the "
+                "same coin"
+            )
+        else:
+            reason = REASONS[gate]
         return f"{gate}: {reason}"
 
     def doubts(self, direction: Direction, now_mono_ns: int) -> tuple[str, ...]:
@@ -73,14 +81,29 @@ class Gatekeeper:
         found = ((gate, gates.verdict_of(bits, gate)) for gate in gates.GATES if bits)
         return tuple(f"{gate}: {verdict}" for gate, verdict in found if verdict != "pass")
 
-    def bits(self, direction: Direction, now_mono_ns: int) -> int:
-        """Every verdict of a direction but that of the size."""
+    def bits(self, direction: Direction, now_mono_ns: int, follows: FilterConfig | None = None) -> int:
+        """Every verdict of a direction but that of the size, for a filter that may have limits of its own."""
         bits: int = direction.context
-        bits |= gates.IDENTITY[self.identity.verdict(direction.index)]
+        edge_bps, terms, place = direction.edge_bps(), self._terms, direction.index
+        most_bps = gates.most_unproven_bps(terms, follows)
+        bits |= gates.identity_bits(
+            self.identity.verdict(place), self.identity.is_proven(place), edge_bps, most_bps
+        )
+        most_ms = gates.most_age_ms(terms, direction.pair, follows)
         for leg in (direction.buy, direction.sell):
             rate = gates.rate_of(leg, direction.pair.symbol)
-            bits |= gates.leg_bits(leg, self.state(leg, now_mono_ns), rate, self._terms)
+            bits |= gates.leg_bits(leg, self.state(leg, now_mono_ns), rate, terms)
+            bits |= gates.volume_bits(leg.listing.volume, leg.worth, terms.min_volume)
+            if self._is_doubtful(leg, edge_bps, most_ms, now_mono_ns):
+                bits |= gates.STALE
         return bits
+
+    def _is_doubtful(self, leg: Leg, edge_bps: float, most_ms: float, now_mono_ns: int) -> bool:
+        age_ms, terms = freshness.age_ms(leg, now_mono_ns), self._terms
+        if age_ms <= terms.silent_floor_ms and age_ms <= most_ms:
+            return False  # as most are: what the others did need not be looked at
+        doubtful: bool = freshness.is_doubtful(age_ms, leg.moved_bps(), edge_bps, most_ms, terms)
+        return doubtful
 
     def state(self, leg: Leg, now_mono_ns: int) -> int:
         """How fresh a leg is, one of `realtime.freshness`."""
@@ -105,11 +128,21 @@ class Gatekeeper:
             )
         return self._mute
 
-    def _stale(self, direction: Direction, now_mono_ns: int) -> str:
-        states = ((leg, self.state(leg, now_mono_ns)) for leg in (direction.buy, direction.sell))
-        return ", ".join(
-            f"{leg.exchange} is {freshness.STATES[state]}" for leg, state in states if state > freshness.QUIET
-        )
+    def _stale(self, direction: Direction, now_mono_ns: int, follows: FilterConfig) -> str:
+        edge_bps = direction.edge_bps()
+        most_ms = gates.most_age_ms(self._terms, direction.pair, follows)
+        words = []
+        for leg in (direction.buy, direction.sell):
+            state, age_ms = self.state(leg, now_mono_ns), freshness.age_ms(leg, now_mono_ns)
+            if state > freshness.QUIET:
+                words.append(f"{leg.exchange} is {freshness.STATES[state]}")
+            elif age_ms > most_ms:
+                words.append(f"{leg.exchange} is {wording.seconds(age_ms)} old")
+            elif self._is_doubtful(leg, edge_bps, most_ms, now_mono_ns):
+                words.append(
+                    f"{leg.exchange} did not follow when the others moved {leg.moved_bps():,.1f} bps"
+                )
+        return ", ".join(words)
 
 
 def _compared(directions: Sequence[Direction]) -> list[Compared]:

@@ -5,62 +5,83 @@ count as passed. Wallets are the one exception, because most exchanges tell noth
 keys: there unknown does not block, unless a filter asks for open ones. What each gate means, and what
 to do about it, is in docs/gates.md.
 
-Verdicts are kept as bits, so that a table of all pairs is judged as quickly as one direction: what is
-known beforehand (`Facts.beforehand`), what the two legs say (`leg_bits`), the size and the identity are
-simply or-ed; a gate that fails on one leg fails.
+Verdicts are kept as bits (`realtime.gate_bits`); here are what a configuration says of every pair before any
+quote (`Facts`), and the words.
 
 Plain Python and numpy, no Django. The words are English; pages show the gates' names in the viewer's
 language.
 """
 
-from functools import lru_cache
-from math import isnan
-from typing import Any, Final, Literal
+from collections.abc import Mapping
+from math import isnan, nan
+from typing import Final
 
-import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
-from markets.config import GateTerms, ListingConfig, MarketConfig
+from markets.config import FilterConfig, GateTerms, ListingConfig, MarketConfig
 from markets.fee_book import Fees
+from markets.reference import REFERENCE, is_dollar
 from markets.selection import ScanPair
 from realtime import freshness, wallets, wording
+from realtime.gate_bits import (
+    FAILED,
+    GATES,
+    IDENTITY,
+    STALE,
+    Bits,
+    LegColumns,
+    Verdict,
+    bit,
+    blocking,
+    counts,
+    first,
+    identity_bits,
+    is_blocking,
+    leg_bits,
+    quote_of,
+    rate_of,
+    size_bits,
+    table_bits,
+    verdict_of,
+    volume_bits,
+    without_size,
+)
 from realtime.identity import FAIL, PASS
 from realtime.legs import Leg
 
-Verdict = Literal["pass", "fail", "unknown"]
-
-GATES: Final = (
-    "freshness", "status", "sanity", "identity", "fees", "size", "volume", "wallets", "rate",
-)  # fmt: skip
-"""In the order they are shown. Each has one verdict per direction, `freshness` its two legs in one."""
-
-_COUNT: Final = len(GATES)
-FAILED: Final = (1 << _COUNT) - 1
-"""The bits of verdict "fail", one per gate in their order; those of "unknown" lie `_COUNT` above."""
-
-
-def bit(gate: str, verdict: Verdict) -> int:
-    """The bit that says so; nothing to say where it passes."""
-    if verdict == "pass":
-        return 0
-    place = 1 << GATES.index(gate)
-    return place if verdict == "fail" else place << _COUNT
-
-
-_TOLERATED: Final = bit("wallets", "unknown")
-_SIZE: Final = bit("size", "fail") | bit("size", "unknown")
-_DOWN: Final = bit("freshness", "fail")
-_NO_QUOTE: Final = bit("sanity", "unknown")
-_NONSENSE: Final = bit("sanity", "fail")
-_NO_RATE: Final = bit("rate", "unknown")
-_OFF_PEG: Final = bit("rate", "fail")
-_TOO_SMALL: Final = bit("size", "fail")
-_NO_SIZE: Final = bit("size", "unknown")
-IDENTITY: Final = (bit("identity", "unknown"), bit("identity", "pass"), bit("identity", "fail"))
-"""By the codes of `realtime.identity`: UNKNOWN, PASS, FAIL."""
-
-Bits = NDArray[np.uint32]
+__all__ = [
+    "FAILED",
+    "GATES",
+    "IDENTITY",
+    "STALE",
+    "Bits",
+    "Evidence",
+    "Facts",
+    "Gate",
+    "LegColumns",
+    "LegSeen",
+    "Legs",
+    "Seen",
+    "Verdict",
+    "bit",
+    "bits_of",
+    "blocking",
+    "counts",
+    "first",
+    "identity_bits",
+    "is_blocking",
+    "judge",
+    "leg_bits",
+    "most_age_ms",
+    "most_unproven_bps",
+    "quote_of",
+    "rate_of",
+    "size_bits",
+    "table_bits",
+    "verdict_of",
+    "volume_bits",
+    "without_size",
+]
 
 
 class Gate(Struct, frozen=True):
@@ -71,124 +92,6 @@ class Gate(Struct, frozen=True):
     threshold: str
     verdict: Verdict
     words: str
-
-
-# --- verdicts as bits ----------------------------------------------------------------------------
-
-
-def verdict_of(bits: int, gate: str) -> Verdict:
-    """What the bits say of a gate."""
-    place = 1 << GATES.index(gate)
-    if bits & place:
-        return "fail"
-    return "unknown" if bits & place << _COUNT else "pass"
-
-
-def blocking(bits: Any, wallets_open: bool = False) -> Any:
-    """The bits, of one direction or of an array, that keep it from being an opportunity; 0: none."""
-    return bits if wallets_open else bits & ~_TOLERATED
-
-
-def first(bits: int) -> str:
-    """The first gate, in their order, that these bits name; there must be one."""
-    named = (bits | bits >> _COUNT) & FAILED
-    return GATES[(named & -named).bit_length() - 1]
-
-
-def is_blocking(bits: int, gate: str) -> bool:
-    """Whether this gate keeps a direction from being an opportunity of a filter that asks no more."""
-    return bool(blocking(bits) & (bit(gate, "fail") | bit(gate, "unknown")))
-
-
-def without_size(bits: int) -> int:
-    """The bits but for those of the size, which whoever follows edges judges for himself."""
-    return bits & ~_SIZE
-
-
-def leg_bits(leg: Leg, state: int, rate: float | None, terms: GateTerms) -> int:
-    """What one leg says; `rate` is that of its quote currency, None where it needs none."""
-    bits = 0 if state <= freshness.QUIET else _DOWN
-    if isnan(leg.bid):
-        bits |= _NO_QUOTE
-    elif leg.jumped or not 0 < leg.bid <= leg.ask:
-        bits |= _NONSENSE
-    if rate is None:
-        return bits
-    if isnan(rate):
-        return bits | _NO_RATE
-    return bits if abs(rate - 1) * 100 <= terms.peg_band_pct else bits | _OFF_PEG
-
-
-def rate_of(leg: Leg, symbol: str) -> float | None:
-    """What one of its quote currency is worth in the symbol's; NaN: unknown, None: they are the same."""
-    return None if leg.listing.quote == quote_of(symbol) else leg.scale * leg.listing.multiplier
-
-
-def size_bits(size: float, minimum: float) -> int:
-    """What the executable size says."""
-    if isnan(size):
-        return _NO_SIZE
-    return 0 if size >= minimum else _TOO_SMALL
-
-
-class LegColumns(Struct):
-    """All legs: freshness states, scaled best prices, and the rates of their quote currencies.
-
-    `rate` is NaN where it is not known; it counts only where `converted`.
-    """
-
-    state: freshness.States
-    bid: NDArray[np.float64]
-    ask: NDArray[np.float64]
-    jumped: NDArray[np.bool_]
-    rate: NDArray[np.float64]
-    converted: NDArray[np.bool_]
-
-    def bits(self, terms: GateTerms) -> Bits:
-        """`leg_bits` of every leg."""
-        silent = self.state > freshness.QUIET
-        missing = np.isnan(self.bid)
-        nonsense = ~missing & (self.jumped | ~((self.bid > 0) & (self.bid <= self.ask)))
-        no_rate = self.converted & np.isnan(self.rate)
-        off_peg = self.converted & (np.abs(self.rate - 1) * 100 > terms.peg_band_pct)
-        return _bits(
-            (silent, _DOWN), (missing, _NO_QUOTE), (nonsense, _NONSENSE), (no_rate, _NO_RATE),
-            (off_peg, _OFF_PEG),
-        )  # fmt: skip
-
-
-def table_bits(
-    beforehand: Bits,
-    legs: Bits,
-    *,
-    buy: NDArray[Any],
-    sell: NDArray[Any],
-    identity: NDArray[Any],
-    size: NDArray[np.float64],
-    minimum: float,
-) -> Bits:
-    """The verdicts of many directions: `beforehand`, places of their legs, identity codes and sizes.
-
-    `legs` are the bits of `LegColumns.bits`; the arrays of directions are of one length, in one order.
-    """
-    sizes = _bits((size < minimum, _TOO_SMALL), (np.isnan(size), _NO_SIZE))
-    of_identity = np.array(IDENTITY, np.uint32)[identity]
-    return np.asarray(beforehand | legs[buy] | legs[sell] | of_identity | sizes)
-
-
-def counts(bits: Bits) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-    """How many gates passed, failed and are unknown."""
-    failed = bits & FAILED
-    unknown = (bits >> _COUNT) & ~failed
-    n_failed, n_unknown = np.bitwise_count(failed), np.bitwise_count(unknown)
-    return (_COUNT - n_failed - n_unknown).astype(np.uint8), n_failed, n_unknown
-
-
-def _bits(*parts: tuple[NDArray[np.bool_], int]) -> Bits:
-    found = np.zeros(len(parts[0][0]), np.uint32)
-    for flags, value in parts:
-        found |= flags.astype(np.uint32) * np.uint32(value)
-    return found
 
 
 # --- what is known beforehand --------------------------------------------------------------------
@@ -216,16 +119,10 @@ class Facts:
         if bits is None:
             bits = bit("status", "pass" if listing.active else "fail")
             bits |= bit("fees", "pass" if self._fees.of(listing.exchange, listing.symbol).known else "fail")
-            bits |= bit("volume", self._volume_verdict(listing))
+            if is_dollar(quote_of(listing.counts_as)):  # otherwise it changes with what that is worth
+                bits |= volume_bits(listing.volume, 1.0, self.terms.min_volume)
             self._of_listing[key] = bits
         return bits
-
-    def _volume_verdict(self, listing: ListingConfig) -> Verdict:
-        if not self.terms.min_volume:
-            return "pass"
-        if listing.volume is None:
-            return "unknown"
-        return "pass" if listing.volume >= self.terms.min_volume else "fail"
 
     # --- in words --------------------------------------------------------------------------------
 
@@ -249,15 +146,17 @@ class Facts:
         )
         return Gate("fees", value, "known for today", "fail" if missing else "pass", words)
 
-    def volume(self, *legs: ListingConfig) -> Gate:
+    def volume(self, seen: "Seen", verdict: Verdict) -> Gate:
         """Whether both markets are traded enough."""
-        verdict = _worst(*(self._volume_verdict(leg) for leg in legs))
+        legs = (seen.buy.leg, seen.sell.leg)
         value = ", ".join(
-            f"{leg.exchange} {'unknown' if leg.volume is None else wording.amount(leg.volume)} {leg.quote}"
+            f"{leg.exchange} unknown {leg.listing.quote}"
+            if leg.listing.volume is None
+            else f"{leg.exchange} {_money(leg.listing.volume, leg.listing.quote, leg.worth)}"
             for leg in legs
         )
         least = self.terms.min_volume
-        asked = f"at least {wording.amount(least)} on both" if least else "no minimum"
+        asked = f"at least {wording.amount(least)} {REFERENCE} on both" if least else "no minimum"
         return Gate("volume", value, asked, verdict, f"24 h volume: {value}; {asked}")
 
     def wallets(self, pair: ScanPair, buy: ListingConfig, sell: ListingConfig) -> Gate:
@@ -268,6 +167,37 @@ class Facts:
         value = {"pass": f"open: {', '.join(open_)}", "fail": "closed", "unknown": "unknown"}[verdict]
         threshold = "a common network, open on both ends"
         return Gate("wallets", value, threshold, verdict, wallets.words(found, buy.exchange, sell.exchange))
+
+    def rate(self, seen: "Seen", verdict: Verdict) -> Gate:
+        """What a currency is worth in another, how old that is, and what the edge leaves out."""
+        quote, terms = quote_of(seen.pair.symbol), self.terms
+        most = wording.seconds(terms.max_age_ms)
+        threshold = f"known, within {wording.share(terms.peg_band_pct)} % of 1, no older than {most}"
+        rates = {
+            side.leg.listing: rate
+            for side in (seen.buy, seen.sell)
+            if (rate := rate_of(side.leg, seen.pair.symbol)) is not None
+        }
+        if not rates:
+            return Gate("rate", "not needed", threshold, verdict, f"both are priced in {quote}")
+        value = ", ".join(
+            f"1 {leg.quote} = {'an unknown number of' if isnan(rate) else f'{rate:.4f}'} {quote}"
+            + _rate_age(seen, leg.quote, quote)
+            for leg, rate in rates.items()
+        )
+        costs = ", ".join(
+            f"{wording.share(fee.taker_bps)} bps of taker fee on {leg.exchange}"
+            for leg in rates
+            if (fee := self._fees.of(leg.exchange, leg.symbol))
+        )
+        words = f"converted: {value}; the edge is before what converting costs: {costs}, and half a spread"
+        return Gate("rate", value, threshold, verdict, f"{words}; {threshold}")
+
+
+def _rate_age(seen: "Seen", one: str, other: str) -> str:
+    ages = (seen.rate_ages_ms.get(symbol) for symbol in (f"{one}/{other}", f"{other}/{one}"))
+    age_ms = min((age for age in ages if age is not None), default=None)
+    return " (never quoted)" if age_ms is None else f" (quoted {wording.age(age_ms)} ago)"
 
 
 # --- one direction, in words ---------------------------------------------------------------------
@@ -280,6 +210,7 @@ class LegSeen(Struct, frozen=True):
     state: int
     age_ms: float
     talkers: int = 0  # other legs of the symbol that talk; a silent leg without any has a mute exchange
+    moved_bps: float = nan  # how far the others moved since its last quote
 
     @property
     def exchange(self) -> str:
@@ -294,6 +225,8 @@ class Evidence(Struct, frozen=True):
     ratio: float
     correlation: float
     decided: str = ""  # a person's verdict, see markets.config.IdentityVerdict
+    proven: bool = False
+    fund: str = ""  # the coin it follows, where it is a fund token
 
 
 class Seen(Struct, frozen=True):
@@ -304,14 +237,43 @@ class Seen(Struct, frozen=True):
     sell: LegSeen
     size: float
     identity: Evidence
+    edge_bps: float = nan
+    rate_ages_ms: Mapping[str, float] = {}  # since what currencies are worth was last quoted, by symbol
+
+    @property
+    def value(self) -> float:
+        """What the size is worth in the reference currency; NaN: not known."""
+        return self.size * self.buy.leg.worth
+
+    def is_doubtful(self, side: LegSeen, terms: GateTerms, follows: FilterConfig | None = None) -> bool:
+        """Whether this leg is too old for the edge, or was left behind."""
+        most_ms = most_age_ms(terms, self.pair, follows)
+        doubtful: bool = freshness.is_doubtful(side.age_ms, side.moved_bps, self.edge_bps, most_ms, terms)
+        return doubtful
 
 
-def bits_of(facts: Facts, seen: Seen) -> int:
-    """The verdicts of one direction."""
+def bits_of(facts: Facts, seen: Seen, follows: FilterConfig | None = None) -> int:
+    """The verdicts of one direction, for a filter that may have limits of its own."""
+    terms, evidence = facts.terms, seen.identity
     bits = facts.beforehand(seen.pair, seen.buy.leg.listing, seen.sell.leg.listing)
     for side in (seen.buy, seen.sell):
-        bits |= leg_bits(side.leg, side.state, rate_of(side.leg, seen.pair.symbol), facts.terms)
-    return bits | IDENTITY[seen.identity.code] | size_bits(seen.size, facts.terms.min_size)
+        bits |= leg_bits(side.leg, side.state, rate_of(side.leg, seen.pair.symbol), terms)
+        bits |= STALE if seen.is_doubtful(side, terms, follows) else 0
+        bits |= volume_bits(side.leg.listing.volume, side.leg.worth, terms.min_volume)
+    bits |= identity_bits(evidence.code, evidence.proven, seen.edge_bps, most_unproven_bps(terms, follows))
+    return bits | size_bits(seen.size if terms.min_size <= 0 else seen.value, terms.min_size)
+
+
+def most_unproven_bps(terms: GateTerms, follows: FilterConfig | None) -> float:
+    """The largest edge that is believed between coins not proven the same."""
+    own = None if follows is None else follows.max_unproven_edge_bps
+    return terms.max_unproven_edge_bps if own is None else own
+
+
+def most_age_ms(terms: GateTerms, pair: ScanPair, follows: FilterConfig | None) -> float:
+    """How old a leg may be at most: as the filter says, or else the exchange pair, or else the gates."""
+    own = None if follows is None else follows.max_age_ms
+    return freshness.limit_ms(terms, own, pair.pair.max_age_ms)
 
 
 def judge(facts: Facts, seen: Seen) -> list[Gate]:
@@ -320,28 +282,30 @@ def judge(facts: Facts, seen: Seen) -> list[Gate]:
     legs = seen.buy, seen.sell
     buy, sell = seen.buy.leg.listing, seen.sell.leg.listing
     return [
-        _freshness(legs, verdict_of(bits, "freshness"), terms),
+        _freshness(seen, verdict_of(bits, "freshness"), terms),
         facts.status(buy, sell),
         _sanity(legs, verdict_of(bits, "sanity"), terms),
-        _identity(pair, seen.identity, terms),
+        _identity(seen, verdict_of(bits, "identity"), terms),
         facts.fees(buy, sell),
-        _size(pair, seen.size, verdict_of(bits, "size"), terms),
-        facts.volume(buy, sell),
+        _size(seen, verdict_of(bits, "size"), terms),
+        facts.volume(seen, verdict_of(bits, "volume")),
         facts.wallets(pair, buy, sell),
-        _rate(pair, legs, verdict_of(bits, "rate"), terms),
+        facts.rate(seen, verdict_of(bits, "rate")),
     ]
 
 
 Legs = tuple[LegSeen, LegSeen]
 
 
-def _freshness(legs: Legs, verdict: Verdict, terms: GateTerms) -> Gate:
+def _freshness(seen: Seen, verdict: Verdict, terms: GateTerms) -> Gate:
+    legs = seen.buy, seen.sell
     value = ", ".join(f"{leg.exchange} {freshness.STATES[leg.state]}" for leg in legs)
     threshold = (
         f"{wording.share(terms.silent_gaps)} usual gaps or {wording.age(terms.silent_floor_ms)}, "
-        "while others talk"
+        f"while others talk; never more than {wording.seconds(most_age_ms(terms, seen.pair, None))}"
     )
-    return Gate("freshness", value, threshold, verdict, "; ".join(map(_fresh_words, legs)))
+    words = "; ".join(_fresh_words(leg) + _doubt_words(seen, leg, terms) for leg in legs)
+    return Gate("freshness", value, threshold, verdict, words)
 
 
 def _fresh_words(seen: LegSeen) -> str:
@@ -350,6 +314,19 @@ def _fresh_words(seen: LegSeen) -> str:
         return f"{seen.exchange}: {leg.reason or _why_down(seen)}: down"
     rhythm = "rhythm not known yet" if isnan(leg.gap_ms) else f"usual gap {wording.age(leg.gap_ms)}"
     return f"{seen.exchange} {wording.age(seen.age_ms)}, {rhythm}{_neighbours(seen)}: {state}"
+
+
+def _doubt_words(seen: Seen, side: LegSeen, terms: GateTerms) -> str:
+    if not seen.is_doubtful(side, terms):
+        return ""
+    most_ms = most_age_ms(terms, seen.pair, None)
+    if side.age_ms > most_ms:
+        age, most = wording.seconds(side.age_ms), wording.seconds(most_ms)
+        return f", but its last quote is {age} old and nothing over {most} is believed"
+    return (
+        f", but the others moved {side.moved_bps:,.1f} bps since its last quote, "
+        f"more than the edge of {seen.edge_bps:,.1f} bps"
+    )
 
 
 def _why_down(seen: LegSeen) -> str:
@@ -386,61 +363,89 @@ def _nonsense(leg: Leg, terms: GateTerms) -> str:
     return ""
 
 
-def _identity(pair: ScanPair, evidence: Evidence, terms: GateTerms) -> Gate:
-    verdict: Verdict = {PASS: "pass", FAIL: "fail"}.get(evidence.code, "unknown")  # type: ignore[assignment]
+def _identity(seen: Seen, verdict: Verdict, terms: GateTerms) -> Gate:
+    evidence = seen.identity
     parts = [] if isnan(evidence.ratio) else [f"price ratio {wording.ratio(evidence.ratio)}"]
     if not isnan(evidence.correlation):
         parts.append(f"correlation {evidence.correlation:.2f}")
     value = ", ".join(parts) or "no evidence yet"
     threshold = (
-        f"within {wording.share(terms.identity_max_ratio)} times, correlation at least "
-        f"{wording.share(terms.identity_min_correlation)}"
+        f"prices within {wording.share(terms.identity_near_pct)} %, or moves that agree; never beyond "
+        f"{wording.share(terms.identity_max_ratio)} times; correlation at least "
+        f"{wording.share(terms.identity_min_correlation)}; proven above an edge of "
+        f"{wording.share(terms.max_unproven_edge_bps)} bps"
     )
-    return Gate("identity", value, threshold, verdict, f"{_identity_words(pair, evidence)} ({value})")
+    words = _identity_words(seen.pair, evidence, terms)
+    if verdict == "unknown" and evidence.code == PASS:
+        words = (
+            f"an edge of {seen.edge_bps:,.1f} bps speaks against itself: above "
+            f"{wording.share(terms.max_unproven_edge_bps)} bps it must be proven that "
+            f"{_coins(seen.pair)} are the same: by enough moves that agree, or by an operator in the admin "
+            "under coin identities"
+        )
+    return Gate("identity", value, threshold, verdict, f"{words} ({value})")
 
 
-def _identity_words(pair: ScanPair, evidence: Evidence) -> str:
-    if evidence.decided == "confirmed":
-        return "confirmed by an operator as the same coin"
-    if evidence.decided == "different":
-        return "an operator decided that these are different coins"
+_DECIDED: Final = {
+    "confirmed": "confirmed by an operator as the same coin",
+    "different": "an operator decided that these are different coins",
+}
+
+
+def _identity_words(pair: ScanPair, evidence: Evidence, terms: GateTerms) -> str:
+    if evidence.decided in _DECIDED:
+        return _DECIDED[evidence.decided]
+    if evidence.fund and not evidence.decided:
+        return (
+            f"a fund token that follows {evidence.fund}: each exchange makes its own, and one is not the "
+            "other unless an operator confirms it in the admin under coin identities"
+        )
     if evidence.decided == "quarantined" or evidence.code == FAIL:
         base = pair.symbol.partition("/")[0]
         return (
             f"in quarantine: {pair.pair.exchange1} and {pair.pair.exchange2} may not mean the same coin by "
             f"{base}; decide it in the admin under coin identities"
         )
-    return "nothing speaks against the same coin" if evidence.code == PASS else "not compared yet"
+    if evidence.code == PASS:
+        return "proven by prices that meet and move alike" * evidence.proven or (
+            "nothing speaks against the same coin"
+        )
+    if isnan(evidence.ratio):
+        return "not compared yet"
+    apart = (max(evidence.ratio, 1 / evidence.ratio) - 1) * 100
+    near = f"{wording.share(terms.identity_near_pct)} %"
+    so_far = (
+        f"and beyond {near}" if apart > terms.identity_near_pct else f"but they were beyond {near}, where"
+    )
+    return (
+        f"not known: the prices of {_coins(pair)} are {apart:,.1f} % apart, {so_far} they are only taken for "
+        "those of one coin when they meet again and enough moves agree, or when an operator confirms it in "
+        "the admin under coin identities"
+    )
 
 
-def _size(pair: ScanPair, size: float, verdict: Verdict, terms: GateTerms) -> Gate:
-    quote = quote_of(pair.symbol)
-    value = "unknown" if isnan(size) else f"{wording.amount(size)} {quote}"
-    threshold = f"at least {wording.amount(terms.min_size)} {quote}"
-    return Gate("size", value, threshold, verdict, f"executable at both best prices: {value}; {threshold}")
+def _coins(pair: ScanPair) -> str:
+    return f"{pair.symbol.partition('/')[0]} on {pair.pair.exchange1} and on {pair.pair.exchange2}"
 
 
-def _rate(pair: ScanPair, legs: Legs, verdict: Verdict, terms: GateTerms) -> Gate:
-    quote = quote_of(pair.symbol)
-    threshold = f"known, within {wording.share(terms.peg_band_pct)} % of 1"
-    rates = [
-        f"1 {seen.leg.listing.quote} = {_rate_words(rate)} {quote}"
-        for seen in legs
-        if (rate := rate_of(seen.leg, pair.symbol)) is not None
-    ]
-    if not rates:
-        return Gate("rate", "not needed", threshold, verdict, f"both are priced in {quote}")
-    return Gate("rate", ", ".join(rates), threshold, verdict, f"converted: {', '.join(rates)}; {threshold}")
+def _size(seen: Seen, verdict: Verdict, terms: GateTerms) -> Gate:
+    quote = quote_of(seen.pair.symbol)
+    value = "unknown" if isnan(seen.size) else _money(seen.size, quote, seen.buy.leg.worth)
+    threshold = f"at least {wording.amount(terms.min_size)} {REFERENCE}"
+    aged = "" if is_dollar(quote) else f", by a rate{_rate_age(seen, quote, REFERENCE)}"
+    words = f"executable at both best prices: {value}{aged}; {threshold}"
+    if verdict == "unknown" and not isnan(seen.size):
+        words += f": enable a market that says what a {quote} is worth, like {quote}/{REFERENCE}"
+    return Gate("size", value, threshold, verdict, words)
 
 
-def _rate_words(rate: float) -> str:
-    return "an unknown number of" if isnan(rate) else f"{rate:.4f}"
-
-
-@lru_cache(maxsize=4096)
-def quote_of(symbol: str) -> str:
-    """The currency a symbol is priced in."""
-    return symbol.partition("/")[2].partition(":")[0]
+def _money(amount: float, currency: str, worth: float) -> str:
+    """An amount, and what it is worth in the reference where that is another currency."""
+    said = f"{wording.amount(amount)} {currency}"
+    if is_dollar(currency):
+        return said
+    known = f"{wording.amount(amount * worth)} {REFERENCE}" if not isnan(worth) else "worth unknown"
+    return f"{said} ({known})"
 
 
 def _own_words(*legs: ListingConfig) -> str:

@@ -3,14 +3,19 @@
 Plain Python, no Django. The scanner writes legs, gates and lifecycle read them.
 """
 
+from collections.abc import Sequence
 from math import inf, isnan, nan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from markets.config import ListingConfig
 from markets.events import Quote, StreamState
 
 if TYPE_CHECKING:
     from realtime.directions import Direction
+
+
+MARKS_NS: Final = 1_000_000_000
+"""How often a leg that quotes often takes note of what the others cost; that list is shared as long."""
 
 
 class Leg:
@@ -27,13 +32,14 @@ class Leg:
 
     __slots__ = (
         "ask", "ask_size", "bid", "bid_size", "buy_reach", "buys", "changed", "gap_ms", "index", "jumped",
-        "listing", "market", "quote", "quotes", "reason", "received_mono_ns", "received_ts_us", "scale",
-        "sell_reach", "sells", "taker_fee_bps", "up",
+        "listing", "market", "marks", "marks_due_ns", "place", "quote", "quotes", "reason",
+        "received_mono_ns", "received_ts_us", "scale", "sell_reach", "sells", "taker_fee_bps", "up", "worth",
     )  # fmt: skip
 
     def __init__(self, listing: ListingConfig) -> None:
         self.listing = listing
         self.scale = 1 / listing.multiplier
+        self.worth = 1.0  # of one of the symbol's quote currency, in the reference's; NaN: not known
         self.bid = self.ask = self.bid_size = self.ask_size = nan
         self.quote: Quote | None = None  # as the exchange said it, since the stream was last interrupted
         self.received_mono_ns = 0
@@ -45,7 +51,10 @@ class Leg:
         self.reason = ""  # why it is not up, in the connection's words
         self.index = 0  # its row in the frames
         self.changed = False  # since the last frame
+        self.place = 0  # among the legs of its market
         self.market = Market((self,))
+        self.marks: list[float] = []  # what all legs of its market cost when its quote came, about
+        self.marks_due_ns = 0
         self.sells: list[Direction] = []
         self.buys: list[Direction] = []
         self.sell_reach = self.buy_reach = 0.0
@@ -79,6 +88,23 @@ class Leg:
             self.jumped = False
         self.price()
 
+    def note_others(self, now_mono_ns: int) -> None:
+        """Take note of what the symbol's legs cost: exactly, where this one quotes seldom."""
+        market = self.market
+        self.marks_due_ns = now_mono_ns + MARKS_NS
+        if now_mono_ns - market.marked_ns >= MARKS_NS or not self.gap_ms * 1e6 < MARKS_NS:
+            market.marks, market.marked_ns = market.mids(), now_mono_ns
+        self.marks = market.marks
+
+    def mark(self) -> float:
+        """Twice the middle price of the symbol's other legs when its quote came; NaN: there was none."""
+        return _middle(self.marks, self.place)
+
+    def moved_bps(self) -> float:
+        """How far the others moved since its quote came, by their median; NaN: not known."""
+        mark = self.mark()
+        return abs(_middle(self.market.mids(), self.place) / mark - 1) * 10_000 if mark else nan
+
     def set_reach(self) -> None:
         """Know how far the directions that sell and buy here reach."""
         self.sell_reach = max((direction.reach for direction in self.sells), default=0.0)
@@ -99,13 +125,20 @@ class Market:
     """All legs of one symbol, with the best prices anywhere: what they do not reach, no pair reaches.
 
     They spare most quotes the walk over the symbol's pairs. Infinite the wrong way while there is none.
+    `marks` are what `mids` was at `marked_ns`.
     """
 
-    __slots__ = ("high_bid", "legs", "low_ask")
+    __slots__ = ("high_bid", "legs", "low_ask", "marked_ns", "marks")
 
     def __init__(self, legs: tuple[Leg, ...]) -> None:
         self.legs = legs
+        self.marks: list[float] = []
+        self.marked_ns = -MARKS_NS
         self.reckon()
+
+    def mids(self) -> list[float]:
+        """Twice the middle price of each leg; NaN where there is no usable quote."""
+        return [leg.bid + leg.ask for leg in self.legs]
 
     def reckon(self) -> None:
         """Find the best prices anew."""
@@ -116,3 +149,10 @@ class Market:
             if leg.ask < low_ask:  # noqa: PLR1730
                 low_ask = leg.ask
         self.high_bid, self.low_ask = high_bid, low_ask
+
+
+def _middle(mids: Sequence[float], own: int) -> float:
+    """The median of all but one's own, NaN left out; NaN where there is no other."""
+    others = sorted(mid for place, mid in enumerate(mids) if place != own and mid == mid)  # noqa: PLR0124
+    count = len(others)
+    return (others[(count - 1) // 2] + others[count // 2]) / 2 if count else nan

@@ -13,10 +13,11 @@ from typing import Final, Literal, Protocol
 
 from msgspec import Struct
 
-from markets.config import FilterConfig, MarketConfig
+from markets.config import FilterConfig, GateTerms, MarketConfig
 from markets.events import Episode, EpisodePhase, LegPrice, Moment, OpportunityEvent
 from markets.fee_book import Fees
 from realtime.directions import Direction
+from realtime.gates import most_unproven_bps, quote_of
 from realtime.legs import Leg
 
 CHECK_NS: Final = 250_000_000
@@ -53,20 +54,26 @@ class Terms(Struct, frozen=True):
     open_bps: float
     close_bps: float
     hold_ns: int
-    min_size: float
+    min_size: float  # in the reference currency
     wallets_open: bool
+    doubted_bps: float  # above this edge the gates are asked at every quote
 
     @classmethod
-    def of(cls, follows: FilterConfig, gate_min_size: float) -> "Terms":
+    def of(cls, follows: FilterConfig, gates: GateTerms) -> "Terms":
         """The terms of a filter that has a minimum edge."""
         opens = nan if follows.min_edge_bps is None else follows.min_edge_bps
         return cls(
             open_bps=opens,
             close_bps=opens if follows.close_edge_bps is None else follows.close_edge_bps,
             hold_ns=follows.min_duration_ms * _NS_PER_MS,
-            min_size=gate_min_size if follows.min_size is None else follows.min_size,
+            min_size=gates.min_size if follows.min_size is None else follows.min_size,
             wallets_open=follows.wallets_open,
+            doubted_bps=most_unproven_bps(gates, follows),
         )
+
+    def is_enough(self, direction: Direction, size: float) -> bool:
+        """Whether a size, in quote currency, is worth the least; unknown is not, unless nothing is asked."""
+        return size >= 0 if self.min_size <= 0 else direction.value(size) >= self.min_size
 
 
 class _Run:
@@ -168,7 +175,7 @@ class Lifecycle:
             run.direction.running = ()
         names = {(run.direction.pair.symbol, run.direction.buy.exchange) for run in running.values()}
         filters = {row.id: row for row in config.filters if row.min_edge_bps is not None}
-        self._terms = {id: Terms.of(row, config.gates.min_size) for id, row in filters.items()}
+        self._terms = {id: Terms.of(row, config.gates) for id, row in filters.items()}
         for direction in directions if names else ():
             if (direction.pair.symbol, direction.buy.exchange) not in names:
                 continue
@@ -205,8 +212,13 @@ class Lifecycle:
     def _follow(self, run: _Run, edge_bps: float, size: float, now_us: int, now_mono_ns: int) -> None:
         """Flat, as it runs per quote of what is open."""
         terms = run.terms
+        if edge_bps > terms.doubted_bps and (
+            blocked := self._gatekeeper.blocked(run.direction, run.follows, now_mono_ns)
+        ):
+            self._end(run, blocked, now_us, now_mono_ns)
+            return
         if run.opened is None:
-            if not (edge_bps >= terms.open_bps and size >= terms.min_size):
+            if not (edge_bps >= terms.open_bps and terms.is_enough(run.direction, size)):
                 self._drop(run)
                 return
             run.see(edge_bps, size, now_us, now_mono_ns)
@@ -219,7 +231,7 @@ class Lifecycle:
             self._end(run, _why_fallen(run, edge_bps), now_us, now_mono_ns)
             return
         run.see(edge_bps, size, now_us, now_mono_ns)
-        if size >= terms.min_size:
+        if terms.is_enough(run.direction, size):
             run.short_since_ns = None
             if edge_bps > run.peak_edge:
                 self._rise(run)
@@ -232,7 +244,10 @@ class Lifecycle:
         followed = {run.follows.id for run in direction.running}
         for follows in direction.filters:
             terms = self._terms[follows.id]
-            if not (edge_bps >= terms.open_bps and size >= terms.min_size) or follows.id in followed:
+            if (
+                not (edge_bps >= terms.open_bps and terms.is_enough(direction, size))
+                or follows.id in followed
+            ):
                 continue
             if self._gatekeeper.blocked(direction, follows, now_mono_ns):
                 continue
@@ -278,7 +293,7 @@ class Lifecycle:
             return
         short_ns = 0 if run.short_since_ns is None else due_ns - run.short_since_ns
         if short_ns >= SHORT_SIZE_NS:
-            blocked = blocked or f"executable size below {run.terms.min_size:,.0f}"
+            blocked = blocked or _too_little(run)
         if blocked:
             self._end(run, blocked, run.us_at(due_ns), due_ns)
         elif run.peak_is_news:
@@ -375,6 +390,12 @@ def _why_fallen(run: _Run, edge_bps: float) -> str:
         if isnan(leg.bid):
             return f"{leg.exchange}: no usable quote: {leg.reason or 'waiting for the next'}"
     return "no edge"
+
+
+def _too_little(run: _Run) -> str:
+    if isnan(run.direction.value(run.size)):
+        return f"executable size: nobody says what a {quote_of(run.direction.pair.symbol)} is worth"
+    return f"executable size below {run.terms.min_size:,.0f}"
 
 
 def _moment(run: _Run, ts_us: int, now_mono_ns: int) -> Moment:

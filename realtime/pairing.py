@@ -40,6 +40,11 @@ class Legs:
         self.received[:, leg] = quote.received_ts_us, quote.received_mono_ns
 
 
+SET_BACK_US: Final = 1_000_000
+"""A line that begins again so much before its newest row: the wall clock was set back. Held at the newest, it
+would stand still for as long as the clock was set back by."""
+
+
 class Charts:
     """What pairing knows and remembers of every chart, a row each."""
 
@@ -70,12 +75,23 @@ class Charts:
         older = int(ns[1] < ns[0])
         self.older_us[chart], self.older_ns[chart] = us[older], ns[older]
 
+<<<<<<< HEAD
     def unheard(self, held: Legs) -> list[int]:
         """Charts without a line whose legs quoted since that was last told; it counts as told now."""
         quoted_us = held.received[0][self.legs]
         news = (self.older_ns == NEVER) & (quoted_us != self.told_us).any(axis=0)
         self.told_us[:, news] = quoted_us[:, news]
         return np.flatnonzero(news).tolist()
+=======
+    def begin_after(self, touched: Ints, bounds: Ints, stamps: Ints) -> Ints:
+        """After which time the new rows of charts come: a broken line may go on with a clock that was set back."""
+        last_us = self.last_us[touched]
+        if not len(stamps):
+            return last_us
+        first_us = stamps[np.minimum(bounds[:-1], len(stamps) - 1)]
+        is_broken = self.older_ns[touched] == NEVER
+        return np.where(is_broken & (first_us < last_us - SET_BACK_US), 0, last_us)
+>>>>>>> lake
 
     def over(self, now_ns: int) -> list[int]:
         """Live charts whose older quote has passed the tolerance."""
@@ -162,7 +178,7 @@ def pair(charts: Charts, routes: Routes, held: Legs, quotes: list[Quote], quoted
     point_rows, gap_rows = (ends - 1)[valid], (ends - valid - 1)[broken]
     stamps = np.empty(int(ends[-1]), np.int64)
     stamps[point_rows], stamps[gap_rows] = ts_us[valid], gap_us[broken]
-    stamps = _rising(stamps, bounds, charts.last_us[touched])
+    stamps = _rising(stamps, bounds, charts.begin_after(touched, bounds, stamps))
     rows = np.full((len(stamps), len(POINT_COLUMNS)), np.nan)
     rows[:, 0] = stamps
     factors = charts.factors.take(chart[valid], axis=1)

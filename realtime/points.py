@@ -35,8 +35,8 @@ class ChartDelta(Struct, eq=False):
 
     `points` has shape (n, len(POINT_COLUMNS)), oldest first; n is 0 when only the state changed.
     `reason` says in words which leg is not live and why; it is empty while the chart is live.
-    `quoted1_us` and `quoted2_us` are when each leg last quoted (wall clock; 0: not known): a leg that is silent
-    makes no points, and neither does the other one with it.
+    `quoted1_us` and `quoted2_us` are when each leg last quoted (wall clock; 0: not known): a leg that is
+    silent makes no points, and neither does the other one with it.
     """
 
     id: str

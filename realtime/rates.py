@@ -1,7 +1,10 @@
-"""What one stablecoin is worth in another, so that BTC/USDC and BTC/USDT can be compared.
+"""What one currency is worth in another: so that BTC/USDC and BTC/USDT can be compared, and so that a least
+size means the same money everywhere.
 
-Plain Python, no Django. A rate is the median mid of a symbol such as USDC/USDT over the exchanges
-that quote it in this shard, or what the shard that owns that symbol said lately.
+Plain Python, no Django. A rate is the median mid of a symbol such as USDC/USDT over the exchanges that quote
+it in this shard, or what the shard that owns that symbol said lately. It ages like a leg: a quote older than
+`max_age_ms` says no rate, nor does one of an interrupted stream or one that is not believed. A rate is as old
+as the newest of its quotes, and without one it is unknown.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,12 +12,13 @@ from math import isnan, nan
 from statistics import median
 from typing import Final
 
-from markets.config import ListingConfig
+from markets.config import GateTerms, ListingConfig
+from markets.reference import REFERENCE, is_dollar
 from realtime.gates import quote_of
 from realtime.legs import Leg
 
 HEARD_FOR_US: Final = 10_000_000
-"""How long a rate of another shard holds."""
+"""How long another shard's word holds: it only says what is fresh there."""
 
 Conversion = tuple[str, str]  # from a currency, to a currency
 
@@ -33,36 +37,61 @@ class Rates:
         self.legs: dict[str, list[Leg]] = {}
         self.current: dict[Conversion, float] = {}
         """How much of the second currency one of the first is worth, as of `reckon`; NaN: nobody says."""
+        self.worths: dict[str, float] = {}
+        """What one of each quote currency is worth in the reference currency; NaN: nobody says."""
         self._heard: dict[str, tuple[float, int]] = {}
+        self._max_age_ns = 0.0
+        self._now_ns = 0
 
-    def configure(self, listings: Iterable[ListingConfig]) -> None:
-        """Know what is needed; the legs are to be told anew."""
+    def configure(self, listings: Iterable[ListingConfig], terms: GateTerms) -> None:
+        """Know what is needed, and how old it may be; the legs are to be told anew."""
+        self._max_age_ns = terms.max_age_ms * 1e6
+        listings = list(listings)
         self.needed = {needed for listing in listings if (needed := conversion(listing))}
-        symbols = (symbol for a, b in self.needed for symbol in (f"{a}/{b}", f"{b}/{a}"))
-        self.legs = {symbol: [] for symbol in symbols}
+        quotes = {quote_of(listing.counts_as) for listing in listings}
+        self.worths = {quote: nan for quote in quotes if not is_dollar(quote)}
+        asked = self.needed | {(quote, REFERENCE) for quote in self.worths}
+        self.legs = {symbol: [] for needed in asked for symbol in symbols_of(needed)}
 
     def hear(self, said: Mapping[str, tuple[float, int]]) -> None:
         """Take over what other shards say: symbol -> rate and when it held, µs."""
         self._heard = dict(said)
 
     def own(self) -> dict[str, float]:
-        """What this shard's exchanges quote now, by symbol."""
-        mids = {
-            symbol: [(leg.bid + leg.ask) / 2 for leg in legs if not (isnan(leg.bid) or leg.jumped)]
-            for symbol, legs in self.legs.items()
-        }
-        return {symbol: median(known) for symbol, known in mids.items() if known}
+        """What this shard's exchanges quote, by symbol, as of the last `reckon`."""
+        return {symbol: rate for symbol, (rate, _) in self.quoted().items()}
 
-    def reckon(self, now_us: int) -> None:
+    def quoted(self) -> dict[str, tuple[float, float]]:
+        """The same, with the age of the newest quote, ms."""
+        found = {}
+        for symbol, legs in self.legs.items():
+            ages = {leg: max(0, self._now_ns - leg.received_mono_ns) for leg in legs if _says(leg)}
+            mids = [(leg.bid + leg.ask) / 2 for leg, age in ages.items() if age <= self._max_age_ns]
+            if mids:
+                found[symbol] = median(mids), min(ages.values()) / 1e6
+        return found
+
+    def reckon(self, now_us: int, now_mono_ns: int) -> None:
         """Know every rate that is needed as of now; this shard's own quotes go before what others say."""
-        known = {s: rate for s, (rate, ts_us) in self._heard.items() if now_us - ts_us <= HEARD_FOR_US}
+        self._now_ns = now_mono_ns
+        known = {s: rate for s, (rate, ts_us) in self._heard.items() if abs(now_us - ts_us) <= HEARD_FOR_US}
         known |= self.own()
         self.current = {needed: _convert(needed, known) for needed in self.needed}
+        self.worths = {quote: _convert((quote, REFERENCE), known) for quote in self.worths}
+
+
+def symbols_of(needed: Conversion) -> tuple[str, str]:
+    """The symbols that say a rate: the straight one, and the one the other way round."""
+    one, other = needed
+    return f"{one}/{other}", f"{other}/{one}"
+
+
+def _says(leg: Leg) -> bool:
+    return not (isnan(leg.bid) or leg.jumped)
 
 
 def _convert(needed: Conversion, known: Mapping[str, float]) -> float:
-    one, other = needed
-    if (direct := known.get(f"{one}/{other}")) is not None:
-        return direct
-    inverse = known.get(f"{other}/{one}")
+    straight, inverse = (known.get(symbol) for symbol in symbols_of(needed))
+    if straight is not None:
+        return straight
     return nan if inverse is None else 1 / inverse

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from realtime.legs import Leg
 from realtime.scan_wire import LEG_ROW, Rows
 
-_ROW: Final = Layout("<5dq2f2?")  # as LEG_ROW: packing one leg at a time is cheaper than by numpy
+_ROW: Final = Layout("<7dq2f2?")  # as LEG_ROW: packing one leg at a time is cheaper than by numpy
 
 Indices = NDArray[np.uint32]
 
@@ -34,8 +34,9 @@ class LegColumns:
             received_ns = leg.received_mono_ns
             pack(
                 buffer, leg.index * size,
-                leg.bid, leg.ask, leg.bid_size, leg.ask_size, leg.scale, leg.received_ts_us,
-                (now_mono_ns - received_ns) / 1e6 if received_ns else nan, leg.gap_ms, leg.up, leg.jumped,
+                leg.bid, leg.ask, leg.bid_size, leg.ask_size, leg.scale, leg.mark(), leg.worth,
+                leg.received_ts_us, (now_mono_ns - received_ns) / 1e6 if received_ns else nan,
+                leg.gap_ms, leg.up, leg.jumped,
             )  # fmt: skip
         indices = np.fromiter((leg.index for leg in changed), np.uint32, len(changed))
         self._made_ns[indices] = now_mono_ns

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from markets.config import Shard
 from markets.outage import Outage
 from realtime import recent, scan_wire
+from realtime.identity import SURE, VERDICTS
 from realtime.scan_columns import LegColumns
 from realtime.scan_wire import Directory, Frame, LegName, Rate, State
 from realtime.scanner import Scanner
@@ -131,19 +132,20 @@ class ScanPublisher:
         identity = self._scanner.gatekeeper.identity
         rows: scan_wire.Rows = np.empty(len(self._scanner.pairs), scan_wire.PAIR_ROW)
         rows["ratio"], rows["correlation"] = identity.ratio, identity.correlation
-        rows["identity"] = np.frombuffer(identity.codes, np.uint8)
+        codes = np.frombuffer(identity.codes, np.uint8)
+        rows["identity"], rows["proven"] = np.array(VERDICTS, np.uint8)[codes], codes == SURE
         return rows
 
     async def _exchange_rates(self) -> None:
         """Say what this shard's exchanges quote, and hear what others say."""
         rates, now_s = self._scanner.rates, time.monotonic()
-        if not rates.needed or now_s - self._rates_s < RATES_EVERY_S:
+        if not rates.legs or now_s - self._rates_s < RATES_EVERY_S:
             return
         self._rates_s = now_s
-        own, now_us = rates.own(), time.time_ns() // 1000
+        own, now_us = rates.quoted(), time.time_ns() // 1000
         if own:
             said: dict[Any, Any] = {
-                symbol: scan_wire.encode(Rate(rate, now_us)) for symbol, rate in own.items()
+                symbol: scan_wire.encode(Rate(rate, now_us, age_ms)) for symbol, (rate, age_ms) in own.items()
             }
             await self._redis.hset(scan_wire.RATES, mapping=said)
         heard = await scan_wire.read_rates(self._redis)

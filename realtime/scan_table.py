@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from markets.config import MarketConfig
 from markets.fee_book import Fees
 from markets.names import folded, searcher
+from markets.reference import is_dollar
 from markets.selection import ScanPair, scan_pairs
 from realtime import freshness, gates
+from realtime.identity import medians
 from realtime.scan_wire import LEG_ROW, PAIR_ROW, Rows, ShardScan
 
 Floats = NDArray[np.float64]
@@ -40,6 +42,8 @@ WAITING, LOST = STATES.index("waiting"), STATES.index("lost")
 class Query(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What rows to show, and in which order; None and empty mean: whatever.
 
+    `min_size` and `min_volume` are in the reference currency (markets.reference), and sizes and volumes are
+    sorted by what they are worth in it.
     `exchanges`: one names the pairs it is part of, several the pairs among them. `min_volume` is met
     when both legs meet it. `passed` wants no gate to block in the row's direction. `filter` is the
     primary key of an opportunity filter: the pairs it selects.
@@ -88,6 +92,10 @@ class ScanTable:
             [leg.quote != gates.quote_of(leg.counts_as) for leg in self.listings], bool
         )
         self.symbol_place = self._symbol_places()
+        self.most_age_ms = np.array(
+            [gates.most_age_ms(config.gates, pair, None) for pair in self.pairs], float
+        )
+        self._in_dollars = np.array([is_dollar(gates.quote_of(pair.symbol)) for pair in self.pairs], bool)
         self.hour = np.full(len(self.pairs), np.nan)
         self.forget()
         self.refresh()
@@ -132,6 +140,11 @@ class ScanTable:
         sell_second = [facts.beforehand(pair, buy=one, sell=two) for pair, one, two in both]
         return np.array(sell_first, np.uint32), np.array(sell_second, np.uint32)
 
+    def needs_rates(self, row: int) -> bool:
+        """Whether prices of this row are converted, or what its sizes are worth is."""
+        converted = self._converted[self.leg1[row]] or self._converted[self.leg2[row]]
+        return bool(converted or not self._in_dollars[row])
+
     def _symbol_places(self) -> Ints:
         places: dict[str, int] = {}
         rows = np.array([places.setdefault(pair.symbol, len(places)) for pair in self.pairs], np.int64)
@@ -141,7 +154,7 @@ class ScanTable:
     def forget(self) -> None:
         """Nothing is known of any leg or pair."""
         self.legs: Rows = np.zeros(len(self.listings), LEG_ROW)
-        for name in ("bid", "ask", "bid_size", "ask_size", "gap_ms", "age_ms", "scale"):
+        for name in ("bid", "ask", "bid_size", "ask_size", "gap_ms", "age_ms", "scale", "mark", "worth"):
             self.legs[name] = np.nan
         self.legs["up"] = True
         self.now_s = 0.0  # as of when, by the clock of `take`
@@ -149,6 +162,7 @@ class ScanTable:
         self.lost = np.zeros(len(self.listings), bool)
         self._said = np.zeros(len(self.listings), bool)  # by a shard that is heard, since the last refresh
         self.identity = np.zeros(len(self.pairs), np.uint8)  # codes of realtime.identity
+        self.proven = np.zeros(len(self.pairs), bool)
         self.ratio = np.full(len(self.pairs), np.nan)
         self.correlation = np.full(len(self.pairs), np.nan)
 
@@ -217,18 +231,46 @@ class ScanTable:
         buy, sell = np.where(first, two, one), np.where(first, one, two)
         self.edge = np.where(first, edge12, edge21)
         self.size = np.minimum(bid_size[sell], ask_size[buy]) * ask[buy]
+        worth = self.legs["worth"][one]
+        self.worth = np.where(self._in_dollars, 1.0, np.where(worth > 0, worth, np.nan))
+        self.value = self.size * self.worth
         self.spread = (bid[sell] / bid[buy] - 1) * 100
         self.born1, self.born2 = self._born_s[one], self._born_s[two]
         states = self._leg_states(bid, age.astype(float))
         self.leg_states = states
-        self.state1, self.state2 = states[one], states[two]
+        doubtful1, doubtful2 = self._doubtful(age.astype(float))
+        self.state1 = np.maximum(states[one], np.where(doubtful1, freshness.SILENT, 0))
+        self.state2 = np.maximum(states[two], np.where(doubtful2, freshness.SILENT, 0))
         self.state = np.maximum(self.state1, self.state2)
-        bits = self._gate_bits(states, buy, sell)
-        self.same_coin = (bits & gates.bit("identity", "fail")) == 0
+        bits = self._gate_bits(states, buy, sell, doubtful1 | doubtful2)
+        self.same_coin = (bits & (gates.bit("identity", "fail") | gates.bit("identity", "unknown"))) == 0
         self.passed, self.failed, self.unknown = gates.counts(bits)
         self.blocked = gates.blocking(bits.astype(np.int64)) != 0
 
-    def _gate_bits(self, states: Ints, buy: Ints, sell: Ints) -> gates.Bits:
+    def moved_bps(self, legs: Ints) -> Floats:
+        """How far the others of its symbol moved since the last quote of each of these; NaN: not known."""
+        mids = np.full((int(self._leg_symbol.max(initial=-1)) + 1, len(self.exchanges)), np.nan)
+        symbol, exchange = self._leg_symbol, self._leg_exchange
+        mids[symbol, exchange] = self.legs["bid"] + self.legs["ask"]
+        others = mids[symbol[legs]]
+        others[np.arange(len(legs)), exchange[legs]] = np.nan
+        mark = self.legs["mark"][legs]
+        mark[mark == 0] = np.nan
+        moved: Floats = np.abs(medians(others.T)[0] / mark - 1) * 10_000
+        return moved
+
+    def _doubtful(self, age_ms: Floats) -> tuple[Bools, Bools]:
+        """Which legs of the rows are too old for the better edge, or were left behind."""
+        terms = self.config.gates
+        found = []
+        for legs in (self.leg1, self.leg2):
+            age, moved = age_ms[legs], np.full(len(legs), np.nan)
+            asked = np.flatnonzero((self.edge > 0) & (age > terms.silent_floor_ms))  # few: the rest is calm
+            moved[asked] = self.moved_bps(legs[asked])
+            found.append(freshness.is_doubtful(age, moved, self.edge, self.most_age_ms, terms))
+        return found[0], found[1]
+
+    def _gate_bits(self, states: Ints, buy: Ints, sell: Ints, stale: Bools) -> gates.Bits:
         """Every row's gates in its better direction."""
         terms, legs = self.config.gates, self.legs
         columns = gates.LegColumns(
@@ -241,14 +283,25 @@ class ScanTable:
         )
         before12, before21 = self._beforehand
         return gates.table_bits(
-            np.where(self.sell_first, before12, before21),
+            np.where(self.sell_first, before12, before21) | self._volume_bits(),
             columns.bits(terms),
             buy=buy,
             sell=sell,
             identity=self.identity,
-            size=self.size,
+            size=self.value if terms.min_size > 0 else self.size,
             minimum=terms.min_size,
+            unproven=~self.proven & (self.edge > terms.max_unproven_edge_bps),
+            stale=stale,
         )
+
+    def _volume_bits(self) -> gates.Bits:
+        """Of the volumes in currencies whose worth changes; the others are known beforehand."""
+        least, found = self.config.gates.min_volume, np.zeros(len(self), np.uint32)
+        if least:
+            value = np.where(self._in_dollars, np.inf, np.minimum(self.volume1, self.volume2) * self.worth)
+            found[value < least] = gates.bit("volume", "fail")
+            found[np.isnan(value)] = gates.bit("volume", "unknown")
+        return found
 
     def count_hour(self, counts: Mapping[str, int] | None) -> None:
         """Opportunities of the last hour, by the pair's id; None: not known now."""
@@ -321,7 +374,10 @@ class View:
         if query.min_edge is not None:
             passing &= table.edge[rows] >= query.min_edge
         if query.min_size is not None:
-            passing &= table.size[rows] >= query.min_size
+            passing &= table.value[rows] >= query.min_size
+        if query.min_volume is not None:
+            volume = np.minimum(table.volume1[rows], table.volume2[rows])
+            passing &= volume * table.worth[rows] >= query.min_volume
         if query.passed:
             passing &= ~table.blocked[rows]
         return passing
@@ -335,8 +391,6 @@ def _selected(table: ScanTable, query: Query) -> Bools:
         wanted = [place for place, key in enumerate(table.exchanges) if key in query.exchanges]
         one, two = np.isin(table.exchange1, wanted), np.isin(table.exchange2, wanted)
         selected &= one & two if len(query.exchanges) > 1 else one | two
-    if query.min_volume is not None:
-        selected &= np.minimum(table.volume1, table.volume2) >= query.min_volume
     if query.filter is not None:
         selected &= _followed(table, query.filter)
     return selected
@@ -372,8 +426,11 @@ def as_percent(percent: Floats) -> Floats:
 
 
 def as_amount(amounts: Floats) -> Floats:
-    """Sizes as they are shown, and sorted: cents only where they matter."""
-    return np.where(amounts < 100, amounts.round(2), amounts.round())
+    """Sizes as they are shown, and sorted: cents only where they matter, and of less than one the digits."""
+    small = (amounts != 0) & (np.abs(amounts) < 1)
+    digits = 10.0 ** (2 - np.floor(np.log10(np.where(small, np.abs(amounts), 1.0))))
+    shown = np.where(amounts < 100, amounts.round(2), amounts.round())
+    return np.where(small, (amounts * digits).round() / digits, shown)
 
 
 def as_volume(volumes: Floats) -> Floats:
@@ -382,7 +439,7 @@ def as_volume(volumes: Floats) -> Floats:
 
 
 def _sort_values(table: ScanTable, key: SortKey, rows: Ints) -> Floats:
-    """What rows are sorted by: the values that are shown, NaN where there is none."""
+    """What rows are sorted by: the values that are shown, amounts by their worth; NaN where there is none."""
     first = table.sell_first[rows]
     one, two = table.exchange1[rows], table.exchange2[rows]
     values: NDArray[Any]
@@ -396,13 +453,13 @@ def _sort_values(table: ScanTable, key: SortKey, rows: Ints) -> Floats:
         case "age":  # of the older leg
             values = -np.minimum(table.born1[rows], table.born2[rows])
         case "volume":  # of the leg where less is traded
-            values = as_volume(np.minimum(table.volume1[rows], table.volume2[rows]))
+            values = as_volume(np.minimum(table.volume1[rows], table.volume2[rows])) * table.worth[rows]
         case "gates":
             values = -(table.blocked[rows] * 10_000.0 + table.failed[rows] * 100.0 + table.unknown[rows])
         case "edge":
             values = as_edge(table.edge[rows])
         case "size":
-            values = as_amount(table.size[rows])
+            values = as_amount(table.size[rows]) * table.worth[rows]
         case "spread":
             values = as_percent(table.spread[rows])
         case "hour":

@@ -42,6 +42,8 @@ LEG_ROW: Final = np.dtype(
         ("bid_size", "<f8"),  # coins of that symbol
         ("ask_size", "<f8"),
         ("scale", "<f8"),  # what the exchange's prices were multiplied with; NaN: the rate is unknown
+        ("mark", "<f8"),  # twice the median price of the symbol's other legs when its quote came; or NaN
+        ("worth", "<f8"),  # of the symbol's quote currency, see markets.reference; 0 and NaN: not known
         ("received_ts_us", "<i8"),  # wall clock of the collector; 0: never
         ("age_ms", "<f4"),  # of the quote, when the row was made; NaN: never received
         ("gap_ms", "<f4"),  # its usual time between two quotes; NaN before the second
@@ -55,6 +57,7 @@ PAIR_ROW: Final = np.dtype(
         ("ratio", "<f4"),  # price on exchange1 / price on exchange2, median; NaN: not known yet
         ("correlation", "<f4"),  # of returns; NaN: too few samples
         ("identity", "u1"),  # UNKNOWN, PASS or FAIL
+        ("proven", "?"),  # known to be the same coin, see realtime.identity
     ]
 )
 
@@ -103,10 +106,11 @@ class Frame(Struct, array_like=True):
 
 
 class Rate(Struct, array_like=True):
-    """A stablecoin's price in another, and when it was quoted, µs since the epoch."""
+    """A currency's price in another, when that was said, µs since the epoch, and how old it was then."""
 
     rate: float
     ts_us: int
+    age_ms: float = 0.0
 
 
 encode = msgspec.msgpack.Encoder().encode

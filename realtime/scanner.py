@@ -13,9 +13,11 @@ from msgspec import Struct
 from markets.config import ListingConfig, MarketConfig
 from markets.events import Quote, StreamState
 from markets.fee_book import Fees
+from markets.reference import is_dollar
 from markets.selection import ScanPair, scan_pairs
 from realtime.directions import Direction, fee_factor
 from realtime.gatekeeper import Gatekeeper
+from realtime.gates import quote_of
 from realtime.legs import Leg, Market
 from realtime.lifecycle import Lifecycle
 from realtime.rates import Conversion, Rates, conversion
@@ -56,6 +58,7 @@ class Scanner:
         self.changed: list[Leg] = []  # since the last `take_changed`, each once
         self._legs: dict[str, dict[str, Leg]] = {}  # exchange -> symbol there ->
         self._converted: dict[Conversion, list[Leg]] = {}
+        self._priced_in: dict[str, list[Leg]] = {}  # those of symbols that no dollar is the quote of
         self._terms: tuple[object, ...] = ()
         self._jump = 0.0
         self._rates_due_ns = 0
@@ -79,7 +82,7 @@ class Scanner:
         self.pairs = scan_pairs(config, owns)
         self._set_legs(config, owns)
         self._set_directions(config)
-        self._rescale(now_us)
+        self._rescale(now_us, now_mono_ns)
         _set_markets(self.legs)
         self.gatekeeper.configure(config, self.directions, self.legs)
         self.lifecycle.configure(self.directions, config, now_us, now_mono_ns)
@@ -112,11 +115,14 @@ class Scanner:
 
     def _set_rates(self, config: MarketConfig, owns: Owns, known: dict[str, dict[str, Leg]]) -> None:
         """Which legs need a rate, and which say one: these need not be part of any pair."""
-        self._converted = {}
+        self._converted, self._priced_in = {}, {}
         for leg in self.legs:
+            quote = quote_of(leg.listing.counts_as)
+            if not is_dollar(quote):
+                self._priced_in.setdefault(quote, []).append(leg)
             if needed := conversion(leg.listing):
                 self._converted.setdefault(needed, []).append(leg)
-        self.rates.configure(config.listings)
+        self.rates.configure(config.listings, config.gates)
         for listing in config.listings:
             saying = self.rates.legs.get(listing.symbol)
             if saying is not None and listing.counts_as == listing.symbol and owns(listing.symbol):
@@ -182,6 +188,8 @@ class Scanner:
         leg.jumped = bid + ask - before > limit or before - bid - ask > limit
         if leg.jumped:
             self.counters.jumps += 1
+        if mono_ns >= leg.marks_due_ns:
+            leg.note_others(mono_ns)
         if bid >= market.high_bid and ask <= market.low_ask:
             market.high_bid, market.low_ask = bid, ask
         elif old_bid == market.high_bid or old_ask == market.low_ask:
@@ -213,6 +221,8 @@ class Scanner:
             if leg := legs.get(symbol):
                 leg.turn(state)
                 self._look(leg, now_us, mono_ns)
+                if symbol in self.rates.legs:
+                    self._follow_rates(now_us, mono_ns)
 
     def _look(self, leg: Leg, now_us: int, now_mono_ns: int) -> None:
         """Its prices are others now, or none, without a quote that said so."""
@@ -232,13 +242,24 @@ class Scanner:
         self.gatekeeper.tick(now_mono_ns, now_us)
         if now_mono_ns >= self._rates_due_ns:
             self._rates_due_ns = now_mono_ns + RATES_EVERY_NS
-            for leg in self._rescale(now_us):
-                self._look(leg, now_us, now_mono_ns)
+            self._follow_rates(now_us, now_mono_ns)
 
-    def _rescale(self, now_us: int) -> list[Leg]:
-        """Follow the stablecoin rates; returns the legs whose prices are others now."""
-        self.rates.reckon(now_us)
+    def _follow_rates(self, now_us: int, now_mono_ns: int) -> None:
+        for leg in self._rescale(now_us, now_mono_ns):
+            self._look(leg, now_us, now_mono_ns)
+
+    def _rescale(self, now_us: int, now_mono_ns: int) -> list[Leg]:
+        """Follow the rates; returns the legs whose prices are others now, or whose worth is known now."""
+        self.rates.reckon(now_us, now_mono_ns)
         rescaled = []
+        for quote, legs in self._priced_in.items():
+            worth = self.rates.worths[quote]
+            for leg in legs:
+                if isnan(leg.worth) and not isnan(worth):
+                    rescaled.append(leg)
+                elif worth != leg.worth:
+                    self._mark(leg)
+                leg.worth = worth
         for needed, legs in self._converted.items():
             for leg in legs:
                 scale = self.rates.current[needed] / leg.listing.multiplier
@@ -274,7 +295,9 @@ def _set_markets(legs: list[Leg]) -> None:
     for leg in legs:
         by_symbol.setdefault(leg.listing.counts_as, []).append(leg)
     for same in by_symbol.values():
-        market = Market(tuple(same))
-        for leg in same:
-            leg.market = market
+        market, was = Market(tuple(same)), same[0].market
+        for place, leg in enumerate(same):
+            if was.legs != market.legs:  # others are others now: what they did before is forgotten
+                leg.marks = market.mids()
+            leg.market, leg.place = market, place
             leg.set_reach()

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec import structs
@@ -13,6 +14,7 @@ from markets.events import Quote, SinkEvent, SpreadPoints, StreamState
 from markets.fee_book import Fees
 from realtime.engine import SpreadEngine
 from realtime.lifecycle import opportunity_events
+from realtime.points import ChartDelta
 from realtime.publisher import FLUSH_EVERY_S, Publisher
 from realtime.scan_publisher import FLUSH_EVERY_S as SCAN_EVERY_S
 from realtime.scan_publisher import ScanPublisher
@@ -55,8 +57,10 @@ class RealtimeSink:
         self._channel.fetch()
         self._handle_waiting()
         owned = tuple(o for o in config.opportunities if self._shard.owns(o.symbol))
+        self._expire()
         self._engine.configure(structs.replace(config, opportunities=owned))
         self._fees = Fees(config)
+        self._keep(self._engine.take_ended())
         if self._scanner.configure(config, self._shard.owns, *self._as_of()):
             self._emit_episodes()
             self._scan_publisher.configure(config.revision)
@@ -140,14 +144,17 @@ class RealtimeSink:
 
     def _hand_on(self) -> None:
         deltas = self._engine.collect()
-        self._publisher.add(deltas)
         if time.monotonic() - self._legs_told_at >= LEGS_EVERY_S:
             self._legs_told_at = time.monotonic()
-            self._publisher.add(self._engine.leg_news())
+            deltas += self._engine.leg_news()
+        self._publisher.add(deltas)
+        self._keep(deltas)
+        self._emit_episodes()
+
+    def _keep(self, deltas: Iterable[ChartDelta]) -> None:
         for delta in deltas:
             if len(delta.points):
                 self._emit(SpreadPoints(delta.symbol, delta.exchange1, delta.exchange2, delta.points))
-        self._emit_episodes()
 
     def _emit_episodes(self) -> None:
         episodes = self._scanner.lifecycle.take()

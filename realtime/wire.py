@@ -152,9 +152,10 @@ def chart(delta: ChartDelta) -> Chart:
     points[:, 0] /= 1e6
     points[:, _ROUNDED] = np.rint(points[:, _ROUNDED] * _SCALES) / _SCALES
     lists = points.T.tolist()
-    quoted = (_quoted(delta.quoted1_us, points, _AGE1), _quoted(delta.quoted2_us, points, _AGE1 + 1))
-    names = (delta.id, delta.symbol, delta.exchange1, delta.exchange2, delta.state, delta.reason)
-    return Chart(*names, *lists, *quoted)
+    made = Chart(delta.id, delta.symbol, delta.exchange1, delta.exchange2, delta.state, delta.reason, *lists)
+    made.quoted1 = _quoted(delta.quoted1_us, points, _AGE1)
+    made.quoted2 = _quoted(delta.quoted2_us, points, _AGE1 + 1)
+    return made
 
 
 def _quoted(at_us: int, points: Points, age: int) -> float | None:

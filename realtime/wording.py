@@ -15,10 +15,17 @@ def age(ms: float) -> str:
     return f"{ms // 60_000:.0f} min" if ms < 3_600_000 else f"{ms // 3_600_000:.0f} h"
 
 
+def seconds(ms: float) -> str:
+    """An age that is held against a limit, in one unit: `75 s`, `0.25 s`."""
+    return f"{round(ms / 1_000, 2):,.10g} s"
+
+
 def amount(value: float) -> str:
-    """A size or volume with thousands separators; cents only where they matter."""
+    """A size or volume with thousands separators; cents only where they matter, and of less the digits."""
     if not isfinite(value):
         return "unknown"
+    if 0 < abs(value) < 1:
+        return f"{Decimal(f'{value:.3g}'):f}"
     return f"{value:,.2f}" if abs(value) < 100 else f"{value:,.0f}"
 
 

@@ -118,6 +118,11 @@ class Telegram(HttpServer):
 
     token = "123456:ABC-DEF1234ghIkl-zyx57W2v1u123ew11"
     chat = "-1001234567890"
+    topic = 17
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.moved: dict[str, int] = {}  # chat -> where it is now
 
     def answer(self, request: web.Request, body: bytes) -> web.Response:
         called = re.fullmatch(r"/bot(\d+:[\w-]+)/sendMessage", request.path)
@@ -126,8 +131,13 @@ class Telegram(HttpServer):
         if called[1] != self.token:
             return self._no(401, "Unauthorized")
         asked = json.loads(body)
+        if asked["chat_id"] in self.moved:
+            words = "Bad Request: group chat was upgraded to a supergroup chat"
+            return self._no(400, words, {"migrate_to_chat_id": self.moved[asked["chat_id"]]})
         if asked["chat_id"] != self.chat:
             return self._no(400, "Bad Request: chat not found")
+        if asked.get("message_thread_id", self.topic) != self.topic:
+            return self._no(400, "Bad Request: message thread not found")
         try:
             text = shown(asked["text"])
         except ValueError as problem:

@@ -2,11 +2,13 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 CHALLENGE = "<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>checking</body></html>"
 
@@ -25,10 +27,35 @@ HTML = Reply(CHALLENGE)
 def serving(answers: dict[str, Any]) -> Iterator[str]:
     """Serve `answers` by path, each JSON or a `Reply`; what is not there is 404. Yields the base URL."""
 
+    def answer(path: str) -> Reply:
+        found = answers.get(urlsplit(path).path, Reply("{}", 404))
+        return found if isinstance(found, Reply) else Reply(json.dumps(found))
+
+    with _listening(answer) as url:
+        yield url
+
+
+@contextmanager
+def tampering(upstream: str, change: Callable[[str, Any], Any]) -> Iterator[str]:
+    """Serve what `upstream` answers after `change(path, answer)`, which may return a `Reply`."""
+
+    def answer(path: str) -> Reply:
+        try:
+            with urlopen(upstream + path, timeout=10) as response:
+                found = change(path, json.load(response))
+        except HTTPError as error:
+            return Reply(error.read().decode(), error.code)
+        return found if isinstance(found, Reply) else Reply(json.dumps(found))
+
+    with _listening(answer) as url:
+        yield url
+
+
+@contextmanager
+def _listening(answer: Callable[[str], Reply]) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            answer = answers.get(urlsplit(self.path).path, Reply("{}", 404))
-            reply = answer if isinstance(answer, Reply) else Reply(json.dumps(answer))
+            reply = answer(self.path)
             body = reply.text.encode()
             self.send_response(reply.status)
             self.send_header("Content-Length", str(len(body)))
@@ -47,6 +74,21 @@ def serving(answers: dict[str, Any]) -> Iterator[str]:
         server.shutdown()
         thread.join(10)
         server.server_close()
+
+
+def with_rows(answer: Any, *rows: Any) -> Any:
+    """An answer with more rows in front of its longest list, wherever that is."""
+    longest: list[Any] = max(_lists(answer), key=len, default=[])
+    longest[:0] = rows
+    return answer
+
+
+def _lists(node: Any) -> Iterator[list[Any]]:
+    if isinstance(node, list):
+        yield node
+    elif isinstance(node, dict):
+        for child in node.values():
+            yield from _lists(child)
 
 
 # --- Gate ----------------------------------------------------------------------------------------

@@ -144,13 +144,15 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(config: MarketConfig, shard: Shard | None = None) -> AsyncIterator[Desk]:
+async def desk(
+    config: MarketConfig, shard: Shard | None = None, tolerance_ms: int | None = None
+) -> AsyncIterator[Desk]:
     """A running `RealtimeSink`. Quotes never get too old, so that a slow machine changes no result."""
     shard = shard or Shard()
     channel: Channel[SinkEvent] = Channel("realtime")
     emitted: list[DerivedEvent] = []
     sink = RealtimeSink(channel, shard, emitted.append)
-    patient = tuple(structs.replace(o, tolerance_ms=None) for o in config.opportunities)
+    patient = tuple(structs.replace(o, tolerance_ms=tolerance_ms) for o in config.opportunities)
     sink.configure(structs.replace(config, opportunities=patient))
     task = asyncio.create_task(sink.run())
     try:

@@ -359,3 +359,44 @@ async def test_the_admin_works_under_the_policy(dashboard: Dashboard) -> None:
     for path in ("", "markets/exchange/", f"markets/opportunityfilter/{chosen.pk}/change/", "auth/user/add/"):
         await page.goto(f"{dashboard.web.url}/admin/{path}")
         await expect(page.locator("#site-name")).to_have_text("Arbdesk admin")
+
+
+async def test_a_silent_leg_ages_alone_and_alone_is_named(dashboard: Dashboard) -> None:
+    async with desk(dashboard.config, tolerance_ms=1000) as running:
+
+        async def quote() -> None:
+            while True:
+                running.quote("binance", 100.1)
+                await asyncio.sleep(0.1)
+
+        running.quote("bybit", 100.0)
+        task = asyncio.create_task(quote())
+        try:
+            await dashboard.page.goto(dashboard.web.url)
+            card = dashboard.card()
+            await card.says(".state .word", "stale")
+            await card.says(".reason", "bybit quote is older than the tolerance of 1 s")
+            await card.says(".leg2", re.compile(r"^Bybit ([4-9]|\d\d)\.\d s$"))
+            await card.says(".leg1", re.compile(r"^Binance (\d+ ms|1\.\d s)$"))
+            await dashboard.page.reload()  # out of the store
+            await card.says(".leg1", re.compile(r"^Binance (\d+ ms|1\.\d s)$"))
+            await card.says(".leg2", re.compile(r"^Bybit \d+\.\d s$"))
+        finally:
+            task.cancel()
+
+
+async def test_a_past_day_is_never_live_nor_has_it_the_figures_of_today(dashboard: Dashboard) -> None:
+    async with quoting(dashboard.config, spread_pct=0.5):
+        page = dashboard.page
+        await page.goto(dashboard.web.url)
+        card = dashboard.card()
+        await card.says(".value", "+0.500 %")
+        await page.goto(f"{dashboard.web.url}/?range=2020-02-03")
+        await card.says(".state .word", "past")
+        await card.says(".value", "–")
+        await card.says(".edge12 .bps", "–")
+        await card.says(".leg1", "Binance –")
+        await expect(page.locator(".card .word", has_text=re.compile("live|quiet"))).to_have_count(0)
+        await expect(page.locator(".passes:visible")).to_have_count(0)
+        await page.goto(f"{dashboard.web.url}/?range=15m")
+        await card.says(".state .word", "live")

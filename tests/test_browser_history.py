@@ -550,3 +550,23 @@ async def test_a_link_that_spells_a_watched_pair_otherwise_opens_it(tab: Tab, li
     await tab.page.goto(f"{tab.url}/?chart={link.replace('|', '%7C')}")
     await expect(tab.page.locator(".large .state .word")).to_have_text("live")
     await expect(tab.page).to_have_url(re.compile(r"chart=BTC%2FUSDT%7Cbinance%7Cbybit"))
+
+
+async def test_what_a_chart_says_of_the_past_is_of_the_past(tab: Tab, running: Desk) -> None:
+    await tab.open(f"?chart={BTC}")
+    large = tab.page.locator("#large")
+    await expect(large.locator(".state .word")).to_have_text("live")
+    await tab.page.locator("#large .plot").focus()
+    for _ in range(3):
+        await tab.page.keyboard.press("-")
+    for _ in range(4):
+        await tab.page.keyboard.press("ArrowLeft")
+    await expect(large.locator(".state .word")).to_have_text("past")
+    await expect(large.locator(".reason")).to_have_text(re.compile("^as of "))
+    await expect(large.locator(".value")).to_have_text(re.compile(r"%$"))
+    await expect(large.locator(".edge12 .bps")).to_have_text(re.compile(r"bps$"))
+    said = await large.locator(".value").inner_text()
+    await asyncio.sleep(2)
+    assert await large.locator(".value").inner_text() == said, "it stands still while the market moves on"
+    await tab.page.keyboard.press("0")
+    await expect(large.locator(".state .word")).to_have_text("live")

@@ -112,6 +112,36 @@ async def test_points_that_come_again_do_not_take_a_cards_figures_back(page: Pag
     assert await page.evaluate(MESSAGES) == [[3, 3], [5, 5], [5, 5], [5, 6], [7, 7], [3, 3]]
 
 
+SET_BACK = """async () => {
+  const { Store } = await import("/static/js/store.js");
+  const store = new Store();
+  const told = (type, seq_s, times) => store.take({ type, seq: seq_s * 1e6, removed: [], charts: [{
+    id: "A|b|c", symbol: "A", exchange1: "b", exchange2: "c", state: "live", reason: "", timestamps: times,
+    spreads: times, upperBand: times, lowerBand: times, edge12: times, edge21: times, size12: times,
+    size21: times, age1: times, age2: times }] });
+  const seen = [];
+  const note = () => {
+    const { latest, points } = store.charts.get("A|b|c");
+    seen.push([latest.time, points.last, points.length, Math.round(store.now())]);
+  };
+  told("snapshot", 9003, [9000, 9001, 9002, 9003]); note();
+  told("delta", 9003.1, [5404, 5405]); note();
+  told("delta", 9004.1, [5406]); note();
+  told("delta", 9005.1, [5426]); note();
+  told("delta", 9006.1, [5407]); note();
+  return seen;
+}"""
+
+
+async def test_a_clock_that_is_set_back_takes_the_charts_with_it(page: Page, web: Web) -> None:
+    """By an hour, and by the 20 s that it was ahead: no point of the future keeps out those of now."""
+    await page.goto(f"{web.url}/scanner")
+    assert await page.evaluate(SET_BACK) == [
+        [9003, 9003, 4, 9003], [5405, 5405, 3, 5405], [5406, 5406, 4, 5406], [5426, 5426, 5, 5426],
+        [5407, 5407, 6, 5407],
+    ]  # fmt: skip
+
+
 async def test_the_newest_answer_counts_not_the_one_that_came_last(page: Page, web: Web) -> None:
     waiting: dict[str, asyncio.Future[Route]] = {name: asyncio.Future() for name in "1234"}
     await page.route("**/ask/*", lambda route: waiting[route.request.url[-1]].set_result(route))

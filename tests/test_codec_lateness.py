@@ -38,7 +38,11 @@ class Stream:
         if now_ns >= self.codec.lateness.due_ns:
             self.codec.lateness.reckon(now_ns)
         frame = quote_with(self.exchange, time=self.time_ms, id=self.id)
-        return list(self.codec.decode(frame, 1, now_ns))  # type: ignore[arg-type]
+        events = list(self.codec.decode(frame, 1, now_ns))
+        for event in events:
+            if isinstance(event, Quote) and event.exchange_ts_us is not None:
+                self.codec.lateness.see(event.symbol, now_ns // 1000 - event.exchange_ts_us)
+        return events  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("exchange", TIMED)
@@ -108,7 +112,7 @@ class Desk:
             self.now_ns += 10**9
             for symbol, delay_s in delays_s.items():
                 jitter_us = self.random.randrange(50_000)
-                self.lateness.see(symbol, self.now_ns // 1000 - round(delay_s * 1e6) - jitter_us, self.now_ns)
+                self.lateness.see(symbol, round(delay_s * 1e6) + jitter_us)
             self.lateness.reckon(self.now_ns)
 
     @property

@@ -133,7 +133,7 @@ def test_a_mexc_push_rendered_as_json_does_without_them(name: str, value: Any) -
     assert (quote.bid, quote.ask) == (101.5, 101.6)  # type: ignore[union-attr]
 
 
-TRADE_FIELDS = {
+TRADE_FIELDS: dict[str, list[tuple[Any, ...]]] = {
     "binance": [("data", "t"), ("data", "T"), ("data", "m"), ("data", "E"), ("data", "M")],
     "bybit": [("data", 0, "T"), ("data", 0, "S"), ("data", 0, "i"), ("ts",), ("data", 0, "s")],
     "gate": [("result", "id"), ("result", "create_time_ms"), ("result", "side"), ("result", "range")],

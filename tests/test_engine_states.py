@@ -4,6 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from markets.events import Liveness, StreamState
 from realtime.engine import SpreadEngine
@@ -240,3 +241,46 @@ def test_memory_does_not_grow_once_a_window_is_full() -> None:
         rounds.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
     assert rounds[3] - rounds[1] < 4096
+
+
+@pytest.mark.parametrize("back_s", [2, 20, 3600, 86_400])
+def test_a_wall_clock_set_back_breaks_the_line_and_goes_on_with_the_new_clock(back_s: int) -> None:
+    """Not "the newest + 1 µs" for as long as it was set back by."""
+    desk = live()
+    back = back_s * 1_000_000
+    desk.on_state(
+        StreamState(FIRST, (SYMBOL,), "gap", "the wall clock was set back", NOON_US + 1000, 1_000_000)
+    )
+    gap = only(desk).points
+    assert np.isnan(gap[-1, 1])
+    times: list[float] = []
+    for step in range(1, 30):
+        at_ns = step * 100_000_000
+        for exchange in (FIRST, SECOND):
+            one = quote(exchange, 100 + step, at_ns)
+            desk.on_quote(structs.replace(one, received_ts_us=one.received_ts_us - back))
+        times += [at for delta in desk.collect() for at in delta.points[:, 0]]
+    assert times == sorted(set(times))
+    assert times[0] < NOON_US - back + 1_000_000
+    assert times[-1] - (NOON_US - back + 2_900_000) in {0, 1}
+
+
+def test_a_clock_that_was_ahead_and_is_put_right_does_not_hold_back_what_follows() -> None:
+    desk = live()
+    for exchange in (FIRST, SECOND):
+        one = quote(exchange, 101, 100_000_000)
+        desk.on_quote(structs.replace(one, received_ts_us=one.received_ts_us + 20_000_000))
+    assert only(desk).points[-1, 0] > NOON_US + 20_000_000
+    turn(desk, FIRST, "gap", 150 * MS, "the wall clock was set back")
+    for exchange in (FIRST, SECOND):
+        desk.on_quote(quote(exchange, 102, 200_000_000))
+    assert only(desk).points[-1, 0] - (NOON_US + 200_000) in {0, 1}
+
+
+def test_a_few_microseconds_back_are_no_set_clock() -> None:
+    desk = live()
+    for step, at in ((1, 500_000), (2, 100_000)):
+        one = quote(FIRST, 100 + step, step * 100_000_000)
+        desk.on_quote(structs.replace(one, received_ts_us=NOON_US + at))
+    times = only(desk).points[:, 0]
+    assert list(times) == sorted(set(times))

@@ -10,11 +10,13 @@ from django.test import Client
 from msgspec import structs
 from redis import Redis
 
+from monitoring.assess import assess
 from monitoring.feed import HealthFeed, HealthViewer
 from monitoring.findings import Finding
 from monitoring.graphs import thinned
+from monitoring.observed import Limits
 from monitoring.page import sections
-from monitoring.quality_wire import DOWN, LIVE, QUIET, STALE, SUSPECT, Quality
+from monitoring.quality_wire import DOWN, LIVE, QUIET, STALE, SUSPECT, SYMBOL_STATES, Quality, SymbolState
 from monitoring.symbol_page import Show, SymbolTable, decode_health_message
 from tests.test_monitoring_assess import NOW, WELL, exchange, symbols
 
@@ -154,3 +156,32 @@ def test_who_is_signed_in_is_told_everything(client: Client, operator: User, emp
     assert hour.json() == {"minutes": []}
     refused = client.get("/api/health/graph?graph=weather")
     assert (refused.status_code, "docs/health.md" in refused.json()["error"]) == (400, True)
+
+
+# --- one word per exchange -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "counts", "word"),
+    [
+        ("live", {"live": 3, "quiet": 1, "stale": 1}, "live"),
+        ("live", {"stale": 22}, "stale"),
+        ("live", {"stale": 22, "quiet": 2}, "stale"),
+        ("live", {"suspect": 5}, "suspect"),
+        ("live", {"suspect": 2, "stale": 3}, "stale"),
+        ("live", {}, "live"),
+        ("down", {"stale": 22}, "down"),
+        ("breaker open", {"live": 3}, "breaker open"),
+        ("idle", {}, "idle"),
+    ],
+)
+def test_an_exchange_has_one_word_wherever_it_is_spoken_of(
+    state: str, counts: dict[SymbolState, int], word: str
+) -> None:
+    row = exchange(state=state, symbols=dict.fromkeys(SYMBOL_STATES, 0) | counts, age_ms=60_000.0)
+    now = structs.replace(WELL, quality=Quality(at_us=NOW, exchanges=(row,)))
+    findings = assess(now, Limits())
+    (told,) = json.loads(sections(now, findings)["exchanges"])
+    assert told["state"] == word
+    silent = [finding for finding in findings if finding.kind == "exchange_silent"]
+    assert bool(silent) == (word not in ("live", "idle"))

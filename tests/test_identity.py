@@ -78,8 +78,14 @@ def test_a_pair_is_unknown_until_both_were_quoted_and_then_decided_at_once() -> 
     assert market.verdict() == PASS
 
 
-@pytest.mark.parametrize(("price", "verdict"), [(149.9, PASS), (150.1, FAIL), (66.8, PASS), (66.5, FAIL)])
-def test_prices_too_far_apart_are_not_of_one_coin(price: float, verdict: int) -> None:
+@pytest.mark.parametrize(
+    ("price", "verdict"),
+    [
+        (100.9, PASS), (99.1, PASS), (101.1, UNKNOWN), (98.9, UNKNOWN), (149.9, UNKNOWN), (66.8, UNKNOWN),
+        (150.1, FAIL), (66.5, FAIL),
+    ],
+)  # fmt: skip
+def test_only_near_prices_pass_and_those_far_apart_are_not_of_one_coin(price: float, verdict: int) -> None:
     market = Market()
     market.floor.quote_all(100.0)
     market.floor.quote(market.leg("okx"), price)

@@ -383,3 +383,34 @@ def test_an_instruments_alias_is_edited_on_its_page(pages: Client) -> None:
 
     page = pages.post(form, {"enabled": "on", "counts_as": "", "multiplier": "10"})
     assert "Name the symbol that the multiplier counts in" in page.content.decode()
+
+
+def test_a_person_may_open_a_case_of_a_pair_that_is_only_unknown_and_confirm_it(pages: Client) -> None:
+    one, two = Exchange.objects.order_by("key")[:2]
+    symbol = Symbol.objects.first()
+    assert symbol is not None
+    fields = {"symbol": symbol.pk, "exchange1": one.pk, "exchange2": two.pk, "note": "asked them"}
+    page = pages.post(reverse("admin:markets_identitycase_add"), fields)
+    assert page.status_code == 302
+    case = IdentityCase.objects.get()
+    assert (case.verdict, case.note) == ("quarantined", "asked them")
+    pages.post(changelist("identitycase"), {"action": "confirm", "_selected_action": [case.pk]})
+    (decided,) = load_config().identities
+    assert (decided.symbol, decided.verdict) == (symbol.name, "confirmed")
+    again = pages.post(reverse("admin:markets_identitycase_add"), fields)
+    assert again.status_code == 200, "one case a pair"
+
+
+def test_ceilings_and_ages_reach_collectors_and_an_empty_field_is_the_default(pages: Client) -> None:
+    fields = {"silent_gaps": "20", "silent_floor_ms": "3000", "jump_pct": "10", "identity_max_ratio": "1.5",
+              "identity_min_correlation": "0.1", "min_size": "10", "min_volume": "0", "peg_band_pct": "2",
+              "max_age_ms": "30000", "identity_near_pct": "", "max_unproven_edge_bps": "200"}  # fmt: skip
+    page = pages.post(reverse("admin:markets_gatethresholds_add"), fields)
+    assert page.status_code == 302
+    gates = load_config().gates
+    assert (gates.max_age_ms, gates.identity_near_pct, gates.max_unproven_edge_bps) == (30_000, 1.0, 200)
+    ExchangePair.objects.update(max_age_ms=7_000)
+    OpportunityFilter.objects.update(max_age_ms=5_000, max_unproven_edge_bps=450)
+    config = load_config()
+    assert {pair.max_age_ms for pair in config.pairs} == {7_000}
+    assert {(row.max_age_ms, row.max_unproven_edge_bps) for row in config.filters} == {(5_000, 450)}

@@ -158,6 +158,9 @@ ILL: dict[str, tuple[Observed, str, str]] = {
     "process_missing:beat": (
         look(heartbeats=(*PROCESSES[:3], PROCESSES[4])), "warning", "No beat is running.",
     ),
+    "clock_jump:web desk:1": (
+        with_process(clock_jumped_s=-3600.0, clock_jumped_us=NOW - 1_000_000), "warning", "back by 3,600.0 s",
+    ),
     "process_missing:simulator": (look(simulated=True), "critical", "The simulated exchanges are gone."),
     "process_missing:collector 2/2": (
         with_collector(shard="1/2"), "critical", "No collector runs shard 2/2.",
@@ -183,6 +186,11 @@ ILL: dict[str, tuple[Observed, str, str]] = {
         look(runs=(LastRun("market sync okx", "failed", NOW, None, 3600.0, "403 Forbidden"),)),
         "warning",
         "market sync okx failed: 403 Forbidden",
+    ),
+    "maintenance_late:market sync gate": (
+        look(runs=(LastRun("market sync gate", "partial", NOW, NOW, 3600.0, "tickers: HTML"),)),
+        "warning",
+        "market sync gate was done in part: tickers: HTML",
     ),
     "redis:redis": (look(redis=Answer(False, "refused")), "critical", "Redis does not answer: refused"),
     "database:postgresql": (
@@ -416,3 +424,19 @@ def test_trades_that_are_refused_are_told_where_the_quotes_are_not_and_many_are_
 def test_the_operators_guide_has_a_paragraph_for_every_kind() -> None:
     guide = (BASE_DIR / "docs" / "operations.md").read_text()
     assert re.findall(r"^### (\w+)$", guide, re.MULTILINE) == list(KINDS)
+
+
+def test_a_clock_that_was_set_is_told_with_direction_and_size_for_a_while() -> None:
+    jumped = with_process(clock_jumped_s=20.0, clock_jumped_us=NOW - 10_000_000)
+    assert "set forward by 20.0 s" in found(jumped)["clock_jump:web desk:1"].words
+    assert "clock_jump:web desk:1" not in found(with_process(clock_jumped_s=20.0, clock_jumped_us=NOW - HOUR))
+
+
+def test_a_process_whose_stored_times_are_ahead_of_now_is_a_clock_jump() -> None:
+    def ahead(by_us: int) -> dict[str, Finding]:
+        return found(
+            look(heartbeats=tuple(structs.replace(b, reported_ts_us=NOW + by_us) for b in PROCESSES))
+        )
+
+    assert "3,600.0 s ahead of now" in ahead(HOUR)["clock_jump:web desk:1"].words
+    assert "clock_jump:web desk:1" not in ahead(2_000_000)

@@ -182,6 +182,15 @@ class TestStates:
         assert desk.symbol("okx").state == "live"
         assert desk.symbol("okx").gaps_per_hour == 1
 
+    def test_a_symbol_without_a_side_for_long_is_suspect_and_then_stale(self, desk: Watched) -> None:
+        desk.state("okx", "gap")
+        desk.go_on(50, without="okx BTC/USDT", every_s=1)
+        assert desk.symbol("okx").state == "quiet"
+        desk.go_on(20, without="okx BTC/USDT", every_s=1)
+        assert desk.symbol("okx").state == "suspect"
+        desk.go_on(120, without="okx BTC/USDT", every_s=1)
+        assert desk.symbol("okx").state == "stale", "which is a finding"
+
     def test_an_interruption_does_not_count_as_a_gap_between_quotes(self, desk: Watched) -> None:
         desk.state("okx", "gap")
         desk.heard()

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 import msgspec
 from msgspec import Struct
 
-from collectors.exchanges.lateness import NEVER, Lateness
+from collectors.exchanges.lateness import Lateness
 from collectors.exchanges.order import REFUSED, Order, update_id
 from collectors.exchanges.times import moment_us
 from markets.events import Quote, Side, StreamState, Trade
@@ -251,11 +251,8 @@ class Codec(ABC):
             if before == REFUSED:
                 return self.reject(symbol, "out_of_order")
             if time_us is not None:
-                late = self.lateness
                 delay_us = quote.received_mono_ns // 1000 - (book_us or time_us)
-                if delay_us < late.lows.get(symbol, NEVER):
-                    late.lows[symbol] = delay_us
-                elif delay_us > late.late_us and before:
+                if delay_us > self.lateness.late_us and before:
                     again = before == update_id and symbol in self._believed
                     if not again:
                         return self._late(quote, delay_us)
@@ -263,6 +260,7 @@ class Codec(ABC):
         return (quote,)
 
     def _late(self, quote: Quote, delay_us: int) -> tuple[StreamState, ...]:
+        self.lateness.see(quote.symbol, delay_us)
         late_s = self.lateness.beyond_usual_s(delay_us)
         return self.no_quote(
             quote.symbol,

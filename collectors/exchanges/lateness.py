@@ -54,12 +54,13 @@ class Lateness:
             self._before, self.lows = lows, {}
             self._rotate_ns = now_ns + WINDOW_NS
 
-    def see(self, symbol: str, time_us: int, received_mono_ns: int) -> int:
-        """Take one event's time; returns its delay in µs, of no meaning but beside others."""
-        delay_us = received_mono_ns // 1000 - time_us
+    def see(self, symbol: str, delay_us: int) -> None:
+        """Take one event's delay: our monotonic clock less the exchange's time, which only compares.
+
+        Not every event need be seen: of those that are read together one is enough.
+        """
         if delay_us < self.lows.get(symbol, NEVER):
             self.lows[symbol] = delay_us
-        return delay_us
 
     def beyond_usual_s(self, delay_us: int) -> float:
         """How much longer than usual a delay is, seconds."""

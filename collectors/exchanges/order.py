@@ -40,7 +40,10 @@ class Order:
             newest, number = self.times, time_us
         else:
             return 0
-        before = newest.get(symbol, 0)
+        try:
+            before = newest[symbol]
+        except KeyError:
+            before = 0
         if number < before and not self._begins_again(symbol, number):
             return REFUSED
         newest[symbol] = number

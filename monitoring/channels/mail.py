@@ -18,8 +18,8 @@ from monitoring.messages import Message
 
 PORTS: Final = {"starttls": 587, "ssl": 465, "none": 25}
 SUBJECT: Final = 200
-AT_HOME: Final = frozenset({530, 534, 535, 538, 550, 553, 554})
-"""Final answers to who we are or where it goes, not to what we say: settings have to be mended."""
+TOO_BIG: Final = 552
+"""A letter may be refused for its size before its text is sent."""
 
 
 class Mailbox:
@@ -122,7 +122,8 @@ async def send(target: Target, parcel: Parcel, timeout_s: float) -> Answer:
     except aiosmtplib.SMTPRecipientsRefused as error:
         return nobody(error)
     except aiosmtplib.SMTPResponseException as error:
-        return answer(error.code, error.message)
+        whole = isinstance(error, aiosmtplib.SMTPDataError)
+        return answer(error.code, error.message, about_letter=whole or error.code == TOO_BIG)
     except aiosmtplib.SMTPNotSupported:
         return Answer(
             "broken", f"the server offers no {'log-in' if mailbox.username else 'encryption'} we know"
@@ -141,17 +142,17 @@ def taken(said: str, refused: dict[str, SMTPResponse]) -> Answer:
 
 
 def nobody(error: aiosmtplib.SMTPRecipientsRefused) -> Answer:
-    """It takes it for none of the recipients: the first one's answer stands for all."""
-    first = error.recipients[0]
-    return answer(first.code, first.message)
+    """It takes it for none of the recipients, some of them perhaps only now: then it is asked again."""
+    first = next((each for each in error.recipients if each.code < 500), error.recipients[0])
+    return answer(first.code, first.message, about_letter=first.code == TOO_BIG)
 
 
-def answer(code: int, words: str) -> Answer:
-    """4xx is for now; 5xx is for ever: over our settings, or over this letter."""
+def answer(code: int, words: str, *, about_letter: bool) -> Answer:
+    """4xx is for now; 5xx is for ever: over this letter once its text was sent, over our settings before."""
     said = _short(f"{code} {words}")
     if 400 <= code < 500 or code < 0:
         return Answer("later", said, code)
-    return Answer("broken" if code in AT_HOME else "refused", said, code)
+    return Answer("refused" if about_letter else "broken", said, code)
 
 
 def _short(text: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from monitoring.channels.parcels import Answer, Parcel, Reply, Request, Target, Unusable
 
-from monitoring.channels.parcels import by_status, json_request, object_of  # isort: skip
+from monitoring.channels.parcels import by_status, json_request, object_of, stranger  # isort: skip
 from monitoring.channels.wording import shorten
 from monitoring.messages import Message
 
@@ -54,8 +54,12 @@ def _details(message: Message) -> dict[str, Any]:
 
 
 def answer(reply: Reply) -> Answer:
-    """202 is taken. 400 is final: our event is at fault, or the integration key."""
+    """202 with `success` is taken. 400 is final: our event is at fault, or the integration key."""
     said = object_of(reply)
+    if reply.status in (400, 415, 422) and not isinstance(said.get("status"), str):
+        return stranger(reply, "PagerDuty")
+    if 200 <= reply.status < 300 and said.get("status") != "success":
+        return stranger(reply, "PagerDuty")
     errors = said.get("errors")
     listed = [str(error) for error in errors] if isinstance(errors, list) else []
     words = "; ".join(listed) or str(said.get("message", ""))

@@ -58,13 +58,17 @@ class Parcel(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """What became of a parcel, in a channel's own code and in words; `receipt` is its name over there."""
+    """What became of a parcel, in a channel's own code and in words; `receipt` is its name over there.
+
+    `moved_to` is where the other side says that the chat is now.
+    """
 
     outcome: Outcome
     words: str
     code: int | None = None
     receipt: str = ""
     retry_after_s: float | None = None
+    moved_to: str = ""
 
 
 class Request(Struct, frozen=True):
@@ -129,6 +133,15 @@ def by_status(reply: Reply, words: str = "") -> Answer:
     if status in (400, 413, 415, 422):
         return Answer("refused", said, status)
     return Answer("broken", said, status)
+
+
+def stranger(reply: Reply, name: str) -> Answer:
+    """An answer that is not the service's: a proxy's or a hotel's page says nothing of the message."""
+    if reply.status >= 400:
+        found = by_status(reply)
+        if found.outcome != "refused" or reply.status == 413:
+            return found
+    return Answer("broken", f"{reply.status}: this is not {name}", reply.status)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -81,9 +81,11 @@ class Sender:
             return Answer("broken", str(error))  # our own words
         except (OSError, aiohttp.ClientError, aiosmtplib.SMTPException) as error:
             answer = trouble(error)
-        except Exception as error:
+        except (
+            Exception
+        ) as error:  # this message or its answer is more than we can handle; others may be fine
             logger.error("an alert for %s could not be sent: %s", target.kind, type(error).__name__)
-            answer = Answer("later", f"our own fault: {type(error).__name__}")
+            answer = Answer("refused", f"our own fault: {type(error).__name__}")
         return without_secret(answer, target.secret)
 
     async def _send(self, target: Target, parcel: Parcel) -> Answer:

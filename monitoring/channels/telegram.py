@@ -7,7 +7,7 @@ from msgspec import structs
 
 from monitoring.channels.parcels import Answer, Parcel, Reply, Request, Target, Unusable
 
-from monitoring.channels.parcels import by_status, json_request, object_of, wait  # isort: skip
+from monitoring.channels.parcels import by_status, json_request, object_of, stranger, wait  # isort: skip
 from monitoring.channels.wording import fitting, headline, length, shorten, when
 from monitoring.messages import Message
 
@@ -16,8 +16,14 @@ MOST: Final = 4096  # UTF-16 units of what is shown, markup not counted
 TITLE: Final = 300
 FACTS: Final = 1500
 
-OURS: Final = ("can't parse entities", "message is too long", "message text is empty", "wrong http url")
-"""Of the 400s, those our text is to blame for; the others are about the chat."""
+THEIRS: Final = (
+    "chat not found", "chat_id", "peer_id", "group chat was", "chat was upgraded", "chat was deactivated",
+    "thread not found", "topic", "rights", "not a member", "kicked", "blocked", "deactivated",
+    "channel_private",
+    "chat_write_forbidden", "chat_restricted", "chat_admin_required", "chat_forbidden", "user not found",
+    "administrator",
+)  # fmt: skip
+"""Of the 400s, those the chat is to blame for, whatever we say; the others are about the message."""
 
 
 def request(target: Target, parcel: Parcel) -> Request:
@@ -28,12 +34,16 @@ def request(target: Target, parcel: Parcel) -> Request:
     if not chat:
         raise Unusable("enter the chat's id: a number, or @name of a public channel")
     url = f"{target.text('base_url') or API}/bot{target.secret}/sendMessage"
-    body = {
+    body: dict[str, Any] = {
         "chat_id": chat,
         "text": text(parcel.message),
         "parse_mode": "HTML",
         "link_preview_options": {"is_disabled": True},
     }
+    if topic := target.text("message_thread_id"):
+        if not topic.isascii() or not topic.isdigit():
+            raise Unusable("its topic must be a number, the message_thread_id")
+        body["message_thread_id"] = int(topic)
     return json_request(url, body)
 
 
@@ -60,14 +70,16 @@ def answer(reply: Reply) -> Answer:
         found = by_status(reply, description)
         asked = parameters.get("retry_after")
         return structs.replace(found, retry_after_s=wait(asked)) if isinstance(asked, int) else found
+    if said.get("ok") is not (200 <= reply.status < 300):
+        return stranger(reply, "Telegram")
     if 200 <= reply.status < 300:
-        if said.get("ok") is not True:
-            return Answer("broken", f"{reply.status}: this is not Telegram", reply.status)
         number = _object(said, "result").get("message_id", "")
         return Answer("sent", str(reply.status), reply.status, f"message {number}")
-    if moved := parameters.get("migrate_to_chat_id"):
-        return Answer("broken", f"the group has moved: enter {moved} as the chat's id", reply.status)
-    if reply.status == 400 and not any(phrase in description.lower() for phrase in OURS):
+    moved = parameters.get("migrate_to_chat_id")
+    if isinstance(moved, int) and not isinstance(moved, bool):
+        words = f"the group has moved: enter {moved} as the chat's id"
+        return Answer("broken", words, reply.status, moved_to=str(moved))
+    if reply.status == 400 and any(phrase in description.lower() for phrase in THEIRS):
         return Answer("broken", by_status(reply, description).words, 400)
     return by_status(reply, description)
 

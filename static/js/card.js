@@ -4,6 +4,7 @@ import { SpreadPlot } from "./chart.js";
 import * as format from "./format.js";
 import { gettext, translate } from "./i18n.js";
 import { Past } from "./past.js";
+import { NOTHING } from "./store.js";
 import { momentWords } from "./words.js";
 
 const STATES = {
@@ -13,6 +14,7 @@ const STATES = {
   stale: gettext("stale"),
   down: gettext("down"),
   unknown: gettext("unknown"),
+  past: gettext("past"),
   removed: gettext("not watched"),
 };
 const template = document.getElementById("card");
@@ -30,6 +32,7 @@ export class Card {
     this.shown = new Map();
     this.plot = null;
     this.hovered = "";
+    this.values = NOTHING; // what it shows
     this.#label(names(chart.exchange1), names(chart.exchange2));
   }
 
@@ -72,20 +75,26 @@ export class Card {
     return asked.every((word) => (/^".+"$/.test(word) ? symbol.includes(word.slice(1, -1)) : words.includes(word.toLowerCase())));
   }
 
-  /** Write the newest values; the filter's `thresholds` decide the "passes" mark. */
-  write(now, thresholds) {
-    const { latest } = this.chart;
-    const state = this.chart.state(now);
+  /** Write the values at the end of the window, which are the newest ones; the filter's `thresholds` decide the "passes" mark. */
+  write(now, thresholds, window) {
+    const past = window.to < now;
+    const latest = past ? (this.past.figures(window, now) ?? NOTHING) : this.chart.latest;
+    const state = past ? "past" : this.chart.state(now);
+    this.values = latest;
     this.#mark(this.element, "state", state);
     this.#mark(this.#part(".state"), "state", state);
     this.#write(".state .word", STATES[state] ?? state);
-    this.#write(".reason", this.#reason(state));
+    this.#write(".reason", past ? this.#asOf(latest) : this.#reason(state));
     this.#write(".value", format.percent(latest.spread));
     const holds = state === "live" || state === "quiet";
     this.#writeEdge(".edge12", latest.edge12, latest.size12, holds);
     this.#writeEdge(".edge21", latest.edge21, latest.size21, holds);
-    this.chart.quoted.forEach((at, leg) => this.#write(`.leg${leg + 1}`, `${this.names[leg]} ${format.age(at === null ? null : (now - at) * 1000)}`));
-    this.#mark(this.element, "passes", passes(this.chart, state, thresholds) ? "yes" : "no");
+    this.chart.quoted.forEach((at, leg) => this.#write(`.leg${leg + 1}`, `${this.names[leg]} ${format.age(past || at === null ? null : (now - at) * 1000)}`));
+    this.#mark(this.element, "passes", passes(latest, state, thresholds) ? "yes" : "no");
+  }
+
+  #asOf({ time }) {
+    return Number.isNaN(time) ? "" : translate("as of %(time)s", { time: format.moment(time) });
   }
 
   #reason(state) {
@@ -134,11 +143,14 @@ export class Card {
   }
 }
 
+/** The better of a pair's two edges; null while unknown. */
+export const bestEdge = ({ edge12, edge21 }) => (edge12 === null ? null : Math.max(edge12, edge21));
+
 /** Whether live values meet what the filter asks of them; false where it asks nothing. */
-function passes({ latest, bestEdge }, state, thresholds) {
+function passes(latest, state, thresholds) {
   const spread = thresholds?.min_spread_pct ?? null;
   const edge = thresholds?.min_edge_bps ?? null;
   if (spread === null && edge === null) return false;
   if (latest.spread === null || (state !== "live" && state !== "quiet")) return false;
-  return (spread === null || Math.abs(latest.spread) >= spread) && (edge === null || bestEdge >= edge);
+  return (spread === null || Math.abs(latest.spread) >= spread) && (edge === null || bestEdge(latest) >= edge);
 }

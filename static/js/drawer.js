@@ -2,6 +2,7 @@
 
 import * as format from "./format.js";
 import { gettext, translate } from "./i18n.js";
+import { prefixed } from "./place.js";
 import { Newest } from "./requests.js";
 import { STATES, sides } from "./scanner-table.js";
 
@@ -27,7 +28,7 @@ export class Drawer {
     this.id = id;
     const [symbol, first, second] = id.split("|");
     this.title.textContent = `${symbol} · ${this.names(first)} / ${this.names(second)}`;
-    document.getElementById("drawer-page").href = `/opportunities/explain?id=${encodeURIComponent(id)}`;
+    document.getElementById("drawer-page").href = prefixed(`/opportunities/explain?id=${encodeURIComponent(id)}`);
     this.body.replaceChildren(paragraph(gettext("asking why…")));
     this.facts.replaceChildren();
     this.element.hidden = false;

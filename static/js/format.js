@@ -22,9 +22,12 @@ export const percent = (value, digits = 3) =>
 /** An edge: basis points with one decimal, `-18.7 bps`. */
 export const bps = (value) => (known(value) ? `${signed[1].format(value)} bps` : UNKNOWN);
 
-/** An amount of quote currency, `1,520 USDT`; cents only where they matter. */
+const small = number({ maximumSignificantDigits: 3 });
+const money = (value) => (value !== 0 && Math.abs(value) < 1 ? small : Math.abs(value) < 100 ? cents : whole);
+
+/** An amount of quote currency, `1,520 USDT`; cents only where they matter, and of less than one the digits. */
 export const amount = (value, currency) =>
-  known(value) ? `${(Math.abs(value) < 100 ? cents : whole).format(value)} ${currency}` : UNKNOWN;
+  known(value) ? `${money(value).format(value)} ${currency}` : UNKNOWN;
 
 const compactFormat = number({ notation: "compact", minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
 

@@ -1,15 +1,15 @@
 /** The cards on the page: which are shown, in what order, and when each is drawn. */
 
-import { Card } from "./card.js";
+import { bestEdge, Card } from "./card.js";
 
 const RANK = { down: 0, stale: 1, unknown: 1, waiting: 2, quiet: 3, live: 4 };
 const descending = (value) => (a, b) => (value(b) ?? -Infinity) - (value(a) ?? -Infinity);
-const bySymbol = (a, b) => a.id.localeCompare(b.id);
+const bySymbol = (a, b) => a.chart.id.localeCompare(b.chart.id);
 
 function ordering(sort, now) {
-  if (sort === "spread") return descending((chart) => chart.latest.spread === null ? null : Math.abs(chart.latest.spread));
-  if (sort === "edge") return descending((chart) => chart.bestEdge);
-  if (sort === "state") return (a, b) => RANK[a.state(now)] - RANK[b.state(now)] || bySymbol(a, b);
+  if (sort === "spread") return descending(({ values }) => (values.spread === null ? null : Math.abs(values.spread)));
+  if (sort === "edge") return descending(({ values }) => bestEdge(values));
+  if (sort === "state") return (a, b) => RANK[a.chart.state(now)] - RANK[b.chart.state(now)] || bySymbol(a, b);
   return bySymbol;
 }
 
@@ -73,7 +73,7 @@ export class Grid {
   sort(by, now, { gently = false } = {}) {
     if (gently && this.element.matches(":hover, :focus-within")) return;
     const order = ordering(by, now);
-    const wanted = [...this.cards.values()].sort((a, b) => order(a.chart, b.chart));
+    const wanted = [...this.cards.values()].sort((a, b) => order(a, b));
     wanted.forEach((card, place) => {
       const there = this.element.children[place];
       if (there !== card.element) this.element.insertBefore(card.element, there);

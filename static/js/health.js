@@ -8,6 +8,7 @@ import { Rows, size } from "./health-rows.js";
 import { SymbolTable } from "./health-symbols.js";
 import { gettext, translate } from "./i18n.js";
 import { notice, signedOut, unreachable } from "./notices.js";
+import { socketPlace } from "./place.js";
 import { Newest, request } from "./requests.js";
 import { Feed } from "./socket.js";
 
@@ -32,7 +33,7 @@ const rows = {
 const drawer = new HourDrawer({ names: context.names, closed: (id) => symbols.focus(id) });
 const symbols = new SymbolTable({ context, changed: ask, chosen: (cells) => drawer.open(cells) });
 const feed = new Feed({
-  address: () => new URL("/ws/health", location.href.replace(/^http/, "ws")),
+  address: () => socketPlace("/ws/health"),
   opened: () => {
     fresh = true;
     ask();

@@ -56,12 +56,20 @@ async function lines(path, parameters, signal) {
 const pair = ({ symbol, exchange1, exchange2 }) => ({ symbol, exchange1, exchange2 });
 const bounds = ({ from, to }) => ({ start: from.toFixed(6), end: to.toFixed(6) });
 
-/** The spread line of a chart: `{points, words}`. */
+/** What a chart says in figures of a point. */
+export const FIGURES = ["spread", "edge12", "edge21", "size12", "size21"];
+
+function figuresOf(rows) {
+  const valued = rows.filter(({ spread }) => spread !== null);
+  return Object.fromEntries(["timestamp", ...FIGURES].map((name) => [name, Float64Array.from(valued, (row) => row[name] ?? NaN)]));
+}
+
+/** The spread line of a chart: `{points, figures, words}`; `figures` are what stood beside each point with a value. */
 export async function loadSpreads(chart, wanted, signal) {
   const { rows, words } = await lines("/api/dashboard_data", { ...pair(chart), ...bounds(wanted), points: wanted.points }, signal);
   const points = new Points(Infinity);
   for (const row of rows) points.push(row.timestamp, row.spread, row.upperBand, row.lowerBand);
-  return { points, words };
+  return { points, figures: figuresOf(rows), words };
 }
 
 /** Both exchanges' trades: `{first, second}`, each rows of `{timestamp, price, size, side}` in order of time. */

@@ -12,9 +12,9 @@ const STILL_MS = 120; // the past is asked for when the picture has stood still 
 const MARGIN = 0.5; // and this much more on either side, for the next step
 
 export class Large {
-  /** `now()` is the server's time, `range(now)` the window that all charts show; `changed()` hears when the link would be another; `pinned()`: pins are shown. */
-  constructor(grid, names, { now, range, changed, connection, pinned }) {
-    Object.assign(this, { grid, names, now, range, changed, connection, pinned });
+  /** `now()` is the server's time, `range(now)` the window that all charts show; `changed()` hears when the link would be another; `pinned()`: pins are shown; `fresh(chart)`: it began just now. */
+  constructor(grid, names, { now, range, changed, connection, pinned, fresh }) {
+    Object.assign(this, { grid, names, now, range, changed, connection, pinned, fresh });
     this.card = null;
     this.view = null;
     this.movedAt = 0;
@@ -130,7 +130,7 @@ export class Large {
     const made = !this.card.plot;
     this.card.draw(window, now);
     if (made) this.#makeMovable(this.card.plot.area);
-    if (performance.now() - this.movedAt > STILL_MS || made) this.card.past.want(window, this.card.plot.width * POINTS_PER_PX, now, this.view ? MARGIN : 0);
+    if (performance.now() - this.movedAt > STILL_MS || made) this.card.past.want(window, this.card.plot.width * POINTS_PER_PX, now, { margin: this.view ? MARGIN : 0, fresh: this.fresh(this.card.chart) });
     this.shown.textContent = `${moment(window.from)} – ${this.#endWords(window, now)}`;
   }
 

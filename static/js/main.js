@@ -9,6 +9,7 @@ import { listen } from "./keyboard.js";
 import { Large } from "./large.js";
 import { readLink, writeLink } from "./link.js";
 import { chooseNotice, notice } from "./notices.js";
+import { socketPlace } from "./place.js";
 import { RangeChooser, windowOf } from "./ranges.js";
 import { Feed } from "./socket.js";
 import { Store } from "./store.js";
@@ -34,7 +35,7 @@ const grid = new Grid(document.getElementById("grid"), names);
 const choosers = [...document.querySelectorAll(".ranges")].map((element) => new RangeChooser(element, chooseRange));
 const asked = readLink();
 let range = asked.range;
-const large = new Large(grid, names, { now: () => store.now(), range: shownWindow, changed: tellLink, connection, pinned: () => showsPins() });
+const large = new Large(grid, names, { now: () => store.now(), range: shownWindow, changed: tellLink, connection, pinned: () => showsPins(), fresh: (chart) => isFresh(chart) });
 const feed = new Feed({
   address,
   opened: () => {
@@ -47,12 +48,13 @@ const feed = new Feed({
 });
 
 function address() {
-  const url = new URL("/ws/realtime_charts", location.href.replace(/^http/, "ws"));
+  const url = socketPlace("/ws/realtime_charts");
   if (catalogue?.filter) url.searchParams.set("filter", showsPins() ? "none" : catalogue.filter.id);
   if (store.seq !== null) url.searchParams.set("seq", store.seq);
   return url;
 }
 
+const isFresh = (chart) => showsPins() || store.isFresh(chart);
 const showsPins = () => catalogue?.filter?.id === "pinned";
 
 /** Pinned charts are no filter of the server's: the socket is told one by one. */
@@ -135,7 +137,7 @@ function tick() {
   grid.match(store.charts);
   if (ticks % SORT_EVERY === 0) grid.sort(tools.sort.value, now, { gently: true });
   requestAnimationFrame(() => (large.card ? paintLarge(now) : paint(grid.visible, now)));
-  if (ticks % UNSEEN_EVERY === 0) for (const card of grid.cards.values()) if (!card.visible || large.card) card.write(now, catalogue);
+  if (ticks % UNSEEN_EVERY === 0) for (const card of grid.cards.values()) if (!card.visible || large.card) card.write(now, catalogue, shownWindow(now));
   connection.tick(store, now);
   tally.textContent = translate("%(shown)s of %(all)s charts", { shown: grid.shown.length, all: grid.cards.size });
   notice(chooseNotice({ catalogue, store, grid, search: tools.search.value, now, connection }));
@@ -145,11 +147,11 @@ function paint(cards, now, { all = false } = {}) {
   const window = shownWindow(now);
   const drawEvery = drawingPace(window.to - window.from);
   cards.forEach((card, place) => {
-    card.write(now, catalogue);
+    card.write(now, catalogue, window);
     card.tell(window, now);
     if (!all && card.plot && !card.past.changed && (place + ticks) % drawEvery !== 0) return;
     card.draw(window, now);
-    card.past.want(window, card.plot.width * POINTS_PER_PX, now);
+    card.past.want(window, card.plot.width * POINTS_PER_PX, now, { fresh: isFresh(card.chart) });
   });
 }
 
@@ -158,7 +160,7 @@ const drawingPace = (span) => (span > 3600 ? 15 : span > 120 ? 5 : 2);
 
 function paintLarge(now) {
   large.follow(store.charts);
-  large.card.write(now, catalogue);
+  large.card.write(now, catalogue, large.window(now));
   large.paint();
 }
 

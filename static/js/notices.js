@@ -1,6 +1,7 @@
 /** Empty and error states: what is the matter, and what to do next. */
 
 import { gettext, translate } from "./i18n.js";
+import { prefixed } from "./place.js";
 
 const box = document.getElementById("notice");
 const { login, admin } = document.getElementById("content").dataset;
@@ -52,7 +53,7 @@ export function chooseNotice({ catalogue, store, grid, search, now, connection }
 }
 
 export const inAdmin = (label, path) => (admin ? [[label, admin + path]] : []);
-export const health = [gettext("Look at Health"), "/health/"];
+export const health = [gettext("Look at Health"), prefixed("/health/")];
 
 export const signedOut = () => ({
   heading: gettext("You are signed out"),
@@ -81,7 +82,7 @@ const noFilter = () => ({
 const noPin = () => ({
   heading: gettext("Nothing is pinned"),
   text: gettext("Pin a pair in the scanner, and its chart appears here. A pinned pair that is no longer compared is left out."),
-  actions: [[gettext("Open the scanner"), "/scanner"]],
+  actions: [[gettext("Open the scanner"), prefixed("/scanner")]],
 });
 
 const emptyFilter = (filter) => ({

@@ -6,6 +6,7 @@ import { notice } from "./notices.js";
 import { drawBars } from "./opportunities-bars.js";
 import { readLines } from "./opportunities-lines.js";
 import { heldAt, LinePlot } from "./opportunities-plot.js";
+import { prefixed } from "./place.js";
 import { LAKE_MS, request } from "./requests.js";
 
 const SPANS_S = { "1h": 3600, "6h": 6 * 3600, "24h": 24 * 3600 };
@@ -112,7 +113,7 @@ const refused = (status, answer) => ({
 const nothing = (pair) => ({
   heading: translate("Nothing was recorded of %(symbol)s on %(pair)s in this time", { symbol: pair.symbol, pair: route(pair) }),
   text: gettext("Choose a longer range, or pin the pair as a chart in the scanner to collect its spread from now on."),
-  actions: [[gettext("Open the scanner"), `/scanner?search=${encodeURIComponent(pair.symbol)}`]],
+  actions: [[gettext("Open the scanner"), prefixed(`/scanner?search=${encodeURIComponent(pair.symbol)}`)]],
 });
 
 function showAnswer(answer) {
@@ -124,9 +125,9 @@ function showAnswer(answer) {
   drawBars(document.getElementById("peaks"), found.peaks.map((many, at) => ({ label: edges[at + 1] === undefined ? `${edges[at]}+` : `${edges[at]}–${edges[at + 1]}`, words: edges[at + 1] === undefined ? `≥ ${edges[at]} %` : `${edges[at]} – ${edges[at + 1]} %`, count: many })));
   write("pair-words", sourceWords(answer));
   const pair = { symbol: answer.symbol, exchange1: answer.exchange1, exchange2: answer.exchange2 };
-  document.getElementById("pair-episodes").href = `/opportunities?${new URLSearchParams({ symbol: pair.symbol, exchanges: `${pair.exchange1},${pair.exchange2}` })}`;
-  document.getElementById("pair-explain").href = `/opportunities/explain?${new URLSearchParams({ id: idOf(pair) })}`;
-  document.getElementById("pair-chart").href = `/?${new URLSearchParams({ range: form.elements.range.value, chart: idOf(pair) })}`;
+  document.getElementById("pair-episodes").href = prefixed(`/opportunities?${new URLSearchParams({ symbol: pair.symbol, exchanges: `${pair.exchange1},${pair.exchange2}` })}`);
+  document.getElementById("pair-explain").href = prefixed(`/opportunities/explain?${new URLSearchParams({ id: idOf(pair) })}`);
+  document.getElementById("pair-chart").href = prefixed(`/?${new URLSearchParams({ range: form.elements.range.value, chart: idOf(pair) })}`);
   drawLine(answer, terms);
 }
 

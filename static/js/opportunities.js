@@ -5,6 +5,7 @@ import { gettext, translate } from "./i18n.js";
 import { health, inAdmin, notice, signedOut, unreachable } from "./notices.js";
 import { drawBars, histogramBars } from "./opportunities-bars.js";
 import { periodOf, readView, sortedBy, toLocal, writeView } from "./opportunities-view.js";
+import { prefixed } from "./place.js";
 import { LAKE_MS, request } from "./requests.js";
 
 const EVERY_MS = 3000;
@@ -168,7 +169,7 @@ function makeRow({ id }) {
   const row = document.createElement("tr");
   row.append(template.content.cloneNode(true));
   row.dataset.id = id;
-  row.querySelector("a").href = `/opportunities/${id}`;
+  row.querySelector("a").href = prefixed(`/opportunities/${id}`);
   return row;
 }
 
@@ -233,14 +234,14 @@ function nothing() {
   return {
     heading: gettext("No opportunity was open in this period"),
     text: translate("Filters with a minimum edge open them: %(filters)s. The scanner shows what keeps each pair from it now.", { filters: opening.join(", ") }),
-    actions: [[gettext("Any time"), () => change({ ...view, period: "all" })], [gettext("Open the scanner"), "/scanner"], ...inAdmin(gettext("Filters"), "markets/opportunityfilter/")],
+    actions: [[gettext("Any time"), () => change({ ...view, period: "all" })], [gettext("Open the scanner"), prefixed("/scanner")], ...inAdmin(gettext("Filters"), "markets/opportunityfilter/")],
   };
 }
 
 const noFilter = () => ({
   heading: gettext("No filter opens opportunities"),
   text: gettext("An opportunity opens where a filter with a minimum edge follows a pair, and none that is enabled has one. Give a filter a minimum edge; what it finds is listed here."),
-  actions: [...inAdmin(gettext("Filters"), "markets/opportunityfilter/"), [gettext("Open the scanner"), "/scanner"]],
+  actions: [...inAdmin(gettext("Filters"), "markets/opportunityfilter/"), [gettext("Open the scanner"), prefixed("/scanner")]],
 });
 
 const noMatch = () => ({

@@ -1,9 +1,10 @@
 /** The past of one chart, as one view of it (a card, the large chart) needs it. */
 
 import { minute } from "./format.js";
-import { loadOpportunities, loadSpreads, loadStates, loadTrades } from "./history.js";
+import { FIGURES, loadOpportunities, loadSpreads, loadStates, loadTrades } from "./history.js";
 import { gettext, translate } from "./i18n.js";
 import { WINDOW_S } from "./points.js";
+import { NOTHING } from "./store.js";
 import { Track } from "./track.js";
 
 const UNRECORDED_S = 6; // what is newer than this may not be in the lake yet
@@ -31,11 +32,11 @@ export class Past {
     return [this.spreads, this.opportunities, this.states, this.trades];
   }
 
-  /** Have what a picture of this window with so many points shows; `margin` windows more on either side. */
-  want(window, points, now, margin = 0) {
-    if (window.recent) this.#wantBeginning(points, now);
-    else this.spreads.want(window, points, now, margin);
+  /** Have what a picture of this window with so many points shows; `margin` windows more on either side. `fresh`: its points began just now. */
+  want(window, points, now, { margin = 0, fresh = false } = {}) {
+    if (window.recent && fresh) this.#wantBeginning(points, now);
     if (window.recent && !this.alone) return;
+    if (!window.recent) this.spreads.want(window, points, now, margin);
     if (this.spreads.request) return; // the lines of all charts first, then what is marked on them
     this.opportunities.want(window, points, now, margin);
     this.states.want(window, points, now, margin);
@@ -62,6 +63,17 @@ export class Past {
     const recorded = this.spreads.best(window, now)?.content.points;
     if (recorded?.length) this.chart.recorded = recorded.first;
     return [...(recorded ? [{ points: recorded, until: live.first || Infinity }] : []), { points: live, until: Infinity }];
+  }
+
+  /** What was said last before the window ended: `{time, spread, edge12, edge21, size12, size21}`, or null. */
+  figures(window, now) {
+    const recorded = this.spreads.best(window, now)?.content.figures;
+    const at = recorded ? recorded.timestamp.findLastIndex((time) => time <= window.to) : -1;
+    const live = this.chart.points.lastValued(window.to);
+    const time = Math.max(at < 0 ? -Infinity : recorded.timestamp[at], live.time);
+    if (!(time >= window.from)) return null;
+    if (time === live.time) return { ...NOTHING, ...live };
+    return { time, ...Object.fromEntries(FIGURES.map((name) => [name, recorded[name][at]])) };
   }
 
   /** What is drawn upon the line: `{downtime: [[from, to, reason]], passings: [{from, to, …}], trades}`. */

@@ -26,6 +26,11 @@ export class Points {
     this.lower[i] = lower ?? NaN;
   }
 
+  /** Forget what is not before `time`: the clock it was measured by was ahead. */
+  cut(time) {
+    this.length = this.indexOf(time);
+  }
+
   get first() {
     return this.length ? this.time[0] : NaN;
   }
@@ -44,6 +49,14 @@ export class Points {
       else high = middle;
     }
     return low;
+  }
+
+  /** The last point with a value not after `time`: `{time, spread}`; `-Infinity` where there is none. */
+  lastValued(time) {
+    let i = this.indexOf(time);
+    if (i === this.length || this.time[i] > time) i--;
+    while (i >= 0 && Number.isNaN(this.spread[i])) i--;
+    return i < 0 ? { time: -Infinity, spread: null } : { time: this.time[i], spread: this.spread[i] };
   }
 
   #columns() {

@@ -1,5 +1,7 @@
 /** Questions to the server. None waits for ever: a link that swallows everything gives no error of its own. */
 
+import { prefixed } from "./place.js";
+
 const ANSWER_MS = 5000;
 /** What is worked out from the lake may take this long. */
 export const LAKE_MS = 60_000;
@@ -19,7 +21,7 @@ export async function ask(address, { signal, ...options } = {}, patience = ANSWE
   wait();
   try {
     const signals = signal ? [limit.signal, signal] : [limit.signal];
-    const response = await fetch(address, { redirect: "manual", ...options, signal: AbortSignal.any(signals) });
+    const response = await fetch(prefixed(address), { redirect: "manual", ...options, signal: AbortSignal.any(signals) });
     if (response.status < 500) answered = performance.now(); // not a proxy that says nobody is behind it
     if (!response.body) return response;
     wait();

@@ -6,6 +6,7 @@ import { count } from "./format.js";
 import { gettext, translate } from "./i18n.js";
 import { notice } from "./notices.js";
 import { Pins } from "./pins.js";
+import { socketPlace } from "./place.js";
 import { scannerNotice } from "./scanner-notices.js";
 import { Table } from "./scanner-table.js";
 import { readView, sortedBy, toNumber, writeView } from "./scanner-view.js";
@@ -32,7 +33,7 @@ const table = new Table(document.getElementById("rows"), { names, pinned: (id) =
 const drawer = new Drawer({ names, pins, lost, closed: (id) => focusRow(id) });
 const views = new Views({ token: content.dataset.token, current: () => writeView(view), choose: (query) => change(readView(query)) });
 const feed = new Feed({
-  address: () => new URL("/ws/scanner", location.href.replace(/^http/, "ws")),
+  address: () => socketPlace("/ws/scanner"),
   opened: () => {
     clock.mayHaveJumped = true;
     ask();

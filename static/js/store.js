@@ -3,8 +3,14 @@
 import { Points, WINDOW_S } from "./points.js";
 
 const QUIET_AFTER_S = 5;
+<<<<<<< HEAD
+const FRESH_S = 60;
+=======
+const SET_BACK_S = 1; // points that end so much before what is shown: the desk's clock was set back
+>>>>>>> lake
 const CLAIMS = ["live", "stale", "down"]; // what only a server that is heard can say
-const NOTHING = { time: NaN, spread: null, edge12: null, edge21: null, size12: null, size21: null, age1: null, age2: null };
+/** A chart of which no value is known. */
+export const NOTHING = { time: NaN, spread: null, edge12: null, edge21: null, size12: null, size21: null, age1: null, age2: null };
 
 /** Charts start narrow and widen in these steps while data comes in. */
 const SPANS_S = [60, 120, 300, 600, WINDOW_S];
@@ -26,12 +32,22 @@ export class Chart {
     this.reason = message.reason;
     this.quoted = [message.quoted1, message.quoted2].map((at, leg) => at ?? this.quoted[leg]);
     const count = message.timestamps.length;
+    const isSetBack = message.timestamps[count - 1] < this.points.last - SET_BACK_S;
+    if (isSetBack) this.#begin(message.timestamps[0]);
     for (let i = 0; i < count; i++)
       this.points.push(message.timestamps[i], message.spreads[i], message.upperBand[i], message.lowerBand[i]);
     // A gap has no values: the last ones stay, greyed by the state, with their age growing.
     const valued = message.spreads.findLastIndex((spread) => spread !== null);
     // After a reconnect points may come once more: they are older than what is shown.
     if (valued >= 0 && !(message.timestamps[valued] < this.latest.time)) this.latest = newest(message, valued);
+    return isSetBack;
+  }
+
+  /** Go on by a clock that was set back: what lies after its new time goes, and the line is broken there. */
+  #begin(time) {
+    this.points.cut(time - 1e-6);
+    this.points.push(time - 1e-6, null, null, null);
+    this.latest = NOTHING;
   }
 
   clear() {
@@ -47,10 +63,6 @@ export class Chart {
     return now - this.latest.time > QUIET_AFTER_S ? "quiet" : "live";
   }
 
-  get bestEdge() {
-    const { edge12, edge21 } = this.latest;
-    return edge12 === null ? null : Math.max(edge12, edge21);
-  }
 }
 
 function newest(message, i) {
@@ -80,14 +92,21 @@ export class Store {
     for (const entry of message.charts) {
       const chart = this.chart(entry);
       if (message.type === "snapshot") chart.clear();
-      chart.take(entry);
+      if (chart.take(entry)) this.#clockWasSetBack(message.seq / 1e6, chart.points.last);
       if (chart.points.last > this.newest) this.newest = chart.points.last;
     }
-    this.#setClock(Math.max(message.seq / 1e6, this.newest));
+    this.#setClock(Math.max(message.seq / 1e6 - this.ahead, this.newest));
   }
 
   /** A new connection: its first message tells the time anew, as a clock may have jumped (a machine slept). */
   reconnected() {
+    this.clockMayHaveJumped = true;
+  }
+
+  // Messages are numbered by the clock as well, and never count down: they stay ahead of it.
+  #clockWasSetBack(seq, newest) {
+    this.newest = newest;
+    this.ahead = Math.max(0, seq - newest);
     this.clockMayHaveJumped = true;
   }
 
@@ -110,6 +129,7 @@ export class Store {
     this.charts.clear();
     this.seq = null;
     this.newest = 0;
+    this.ahead = 0;
     this.offset = -Infinity;
     this.clockMayHaveJumped = false;
   }
@@ -117,6 +137,14 @@ export class Store {
   /** The server's time in seconds; the viewer's own until the server told. */
   now() {
     return this.offset === -Infinity ? Date.now() / 1000 : performance.now() / 1000 + this.offset;
+  }
+
+  /** Whether it began after the others, so that of its last 15 minutes only the lake may know. */
+  isFresh({ serverState, points }) {
+    if (serverState === "removed") return true;
+    let oldest = Infinity;
+    for (const chart of this.charts.values()) if (chart.points.first < oldest) oldest = chart.points.first;
+    return points.first > oldest + FRESH_S;
   }
 
   /** How many seconds the charts show: the same for all, so that cursors line up. */

@@ -1,0 +1,37 @@
+"""The desk under a path of another web server: `/desk/scanner` is `/scanner` here.
+
+Django is told by FORCE_SCRIPT_NAME, and makes its own links with it. It wants to see the whole path of every
+request; Channels wants to see none of the prefix. Both get theirs, whether the proxy in front passes the
+prefix on or takes it off, as those do who ask the process itself.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+Scope = dict[str, Any]
+Application = Callable[[Scope, Any, Any], Awaitable[None]]
+
+
+def prefix_of(text: str) -> str:
+    """URL_PREFIX as `/desk`, empty for none. Raises ValueError, with words, for what is no path."""
+    path = "/" + text.strip().strip("/") if text.strip().strip("/") else ""
+    if path and not re.fullmatch(r"(/[A-Za-z0-9][A-Za-z0-9._~-]*)+", path):
+        raise ValueError(f"URL_PREFIX is {text!r}; write a path like /desk, of letters, digits and - . _ ~")
+    return path
+
+
+def under(prefix: str, application: Application) -> Application:
+    """The application with its pages and sockets below this prefix."""
+    if not prefix:
+        return application
+
+    async def moved(scope: Scope, receive: Any, send: Any) -> None:
+        if scope["type"] in ("http", "websocket"):
+            path = scope["path"]
+            inside = path == prefix or path.startswith(prefix + "/")
+            own = path[len(prefix) :] or "/" if inside else path
+            scope = {**scope, "path": own if scope["type"] == "websocket" else prefix + own}
+        await application(scope, receive, send)
+
+    return moved

@@ -1,0 +1,68 @@
+"""What happened to a process's clocks between two ticks: a wall clock set, a process that stood still.
+
+The clock that counts since the boot also counts a machine's sleep, and nobody sets it. What the wall clock
+did besides is a jump; ticks that came much later than they were due are a standstill (SIGSTOP, a sleep).
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+
+JUMP_S: Final = 1.0
+"""A wall clock that went by so much more or less than time did was set. An NTP daemon slews far slower."""
+
+STANDSTILL_S: Final = 3.0
+"""A tick so late means that nothing was read meanwhile."""
+
+
+class Tick(Struct, frozen=True):
+    """One look at the clocks. `jumped_s` is 0.0 unless the wall clock was set, negative: back."""
+
+    wall_us: int
+    mono_ns: int
+    jumped_s: float = 0.0
+    stood_s: float = 0.0
+
+
+def boot_ns() -> int:
+    """Nanoseconds since the boot, a sleep of the machine included where the system counts it."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime_ns(clock)
+
+
+class Clocks:
+    """Compares the clocks from tick to tick; ticks are due every `every_s` seconds."""
+
+    def __init__(
+        self,
+        every_s: float,
+        wall_ns: Callable[[], int] = time.time_ns,
+        since_boot_ns: Callable[[], int] = boot_ns,
+        mono_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._every_s = every_s
+        self._wall_ns, self._boot_ns, self._mono_ns = wall_ns, since_boot_ns, mono_ns
+        self._wall, self._boot = wall_ns(), since_boot_ns()
+        self.last = Tick(self._wall // 1000, mono_ns())
+
+    def tick(self) -> Tick:
+        """What happened since the last tick; that one is `last` until this returns."""
+        wall, boot = self._wall_ns(), self._boot_ns()
+        passed_s = (boot - self._boot) / 1e9
+        jumped_s = (wall - self._wall) / 1e9 - passed_s
+        late_s = passed_s - self._every_s
+        self._wall, self._boot = wall, boot
+        self.last = Tick(
+            wall // 1000,
+            self._mono_ns(),
+            round(jumped_s, 1) if abs(jumped_s) > JUMP_S else 0.0,
+            round(passed_s, 1) if late_s > STANDSTILL_S else 0.0,
+        )
+        return self.last
+
+
+def jump_in_words(jumped_s: float) -> str:
+    """`back by 3,600.0 s`."""
+    return f"{'back' if jumped_s < 0 else 'forward'} by {abs(jumped_s):,.1f} s"
