@@ -75,23 +75,21 @@ class Charts:
         older = int(ns[1] < ns[0])
         self.older_us[chart], self.older_ns[chart] = us[older], ns[older]
 
-<<<<<<< HEAD
     def unheard(self, held: Legs) -> list[int]:
         """Charts without a line whose legs quoted since that was last told; it counts as told now."""
         quoted_us = held.received[0][self.legs]
         news = (self.older_ns == NEVER) & (quoted_us != self.told_us).any(axis=0)
         self.told_us[:, news] = quoted_us[:, news]
         return np.flatnonzero(news).tolist()
-=======
+
     def begin_after(self, touched: Ints, bounds: Ints, stamps: Ints) -> Ints:
-        """After which time the new rows of charts come: a broken line may go on with a clock that was set back."""
+        """After which time charts' new rows come: a broken line may go on with a clock that was set back."""
         last_us = self.last_us[touched]
         if not len(stamps):
             return last_us
         first_us = stamps[np.minimum(bounds[:-1], len(stamps) - 1)]
         is_broken = self.older_ns[touched] == NEVER
         return np.where(is_broken & (first_us < last_us - SET_BACK_US), 0, last_us)
->>>>>>> lake
 
     def over(self, now_ns: int) -> list[int]:
         """Live charts whose older quote has passed the tolerance."""

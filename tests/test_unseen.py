@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from collectors import supervisor as supervisor_module
 from history.lake import Lake
 from history.pairing import POINT_SCHEMA, Terms
 from history.reader import LakeReader
@@ -15,8 +16,11 @@ from history.spreads import chart_points
 from history.unseen import broken
 from markets.clocks import Clocks
 from markets.config import Shard
+from markets.events import StreamState
+from tests import test_supervisor as collecting
 from tests.lake_data import write
 from tests.spread_oracle import FIRST, NOON_US, SECOND, SYMBOL, config, engine, feed, quote
+from tests.tiny_venue import TinyVenue, until
 
 S = 1_000_000
 TERMS = Terms("BTC/USDT", "binance", "bybit")
@@ -175,22 +179,21 @@ def test_what_happened_to_the_clocks(passed_s: float, wall_s: float, jumped_s: f
     assert (clocks.tick().jumped_s, clocks.last.stood_s) == (0.0, 0.0)
 
 
-class ReadySink(KeepingSink):
-    """Takes everything from the start."""
-
-
 async def test_a_collector_that_stood_still_says_so_at_the_last_moment_it_saw(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(supervisor_module, "CLOCK_CHECK_S", 0.05)
     fake = Fake()
+    monkeypatch.setattr(supervisor_module, "CLOCK_CHECK_S", 0.05)
     monkeypatch.setattr(supervisor_module, "Clocks", lambda _every_s: fake.clocks())
-    async with TinyVenue() as venue, desk(venue, symbols(2)) as (running, sinks):
-        await until(lambda: len(sinks[0].up()) == 2, "both are up")
+    out = collecting.outlet()
+    async with TinyVenue() as venue, collecting.running(out) as supervisor:
+        supervisor.apply(collecting.config(venue, "tiny"))
+        sink = collecting.kept(out)
+        await until(lambda: sink.up() == collecting.both("tiny"))
         seen_us = fake.wall // 1000
         fake.pass_s(90.0)
-        await until(lambda: any(state == "gap" for _, state, _, _ in sinks[0].states), "a gap is said")
-        gap = next(e for e in sinks[0].events if isinstance(e, StreamState) and e.state == "gap")
+        await until(lambda: any(state == "gap" for _, state, _, _ in sink.states))
+        gap = next(e for e in sink.events if isinstance(e, StreamState) and e.state == "gap")
         assert "stood still for 90.0 s" in gap.reason
         assert gap.received_ts_us == seen_us
-        assert len(sinks[0].up()) == 2, "what is up is said again"
+        assert set(gap.symbols) == {name for _, name in collecting.both("tiny")}

@@ -3,11 +3,8 @@
 import { Points, WINDOW_S } from "./points.js";
 
 const QUIET_AFTER_S = 5;
-<<<<<<< HEAD
 const FRESH_S = 60;
-=======
 const SET_BACK_S = 1; // points that end so much before what is shown: the desk's clock was set back
->>>>>>> lake
 const CLAIMS = ["live", "stale", "down"]; // what only a server that is heard can say
 /** A chart of which no value is known. */
 export const NOTHING = { time: NaN, spread: null, edge12: null, edge21: null, size12: null, size21: null, age1: null, age2: null };
