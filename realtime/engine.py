@@ -267,7 +267,7 @@ class SpreadEngine:
         if self._rows.is_live(chart.index):
             chart.add(self._rows.break_line(chart.index, self._now_ts_us), self._pending_points)
         if chart.pending:
-            self._ended.append(chart.take())
+            self._ended.append(chart.take(self._quoted_us(chart)))
 
     def take_ended(self) -> list[ChartDelta]:
         """The last points of charts that were switched off since the last call, to be kept and not shown."""
