@@ -191,7 +191,7 @@ def _refused_symbols(now: Observed) -> Iterator[Finding]:
             what = symbol if channel == "quote" else f"trades of {symbol}"
             yield Finding(
                 "symbol_refused", f"{what} on {exchange}", "warning", refusal["since_us"],
-                f"{exchange} refuses {what} for {lasted(age_s)}: {refusal['reason']}. "
+                f"{exchange} refuses {what} for {lasted(age_s)}: {refusal['reason'].rstrip('.')}. "
                 f"Asked {refusal['times']} times, next in {lasted(max(0.0, refusal['next_try_s']))}.",
                 "It is asked again by itself, at growing pauses of at most 5 minutes; nothing of it is shown "
                 "as live meanwhile. Is it halted or delisted there? Then disable it, or sync the markets.",

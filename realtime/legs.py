@@ -92,7 +92,7 @@ class Leg:
         """Take note of what the symbol's legs cost: exactly, where this one quotes seldom."""
         market = self.market
         self.marks_due_ns = now_mono_ns + MARKS_NS
-        if now_mono_ns - market.marked_ns >= MARKS_NS or not self.gap_ms * 1e6 < MARKS_NS:
+        if now_mono_ns - market.marked_ns >= MARKS_NS or self.gap_ms * 1e6 >= MARKS_NS:
             market.marks, market.marked_ns = market.mids(), now_mono_ns
         self.marks = market.marks
 

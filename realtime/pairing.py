@@ -83,7 +83,7 @@ class Charts:
         return np.flatnonzero(news).tolist()
 
     def begin_after(self, touched: Ints, bounds: Ints, stamps: Ints) -> Ints:
-        """After which time charts' new rows come: a broken line may go on with a clock that was set back."""
+        """After which time the new rows come: a broken line may go on with a clock that was set back."""
         last_us = self.last_us[touched]
         if not len(stamps):
             return last_us

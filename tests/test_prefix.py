@@ -83,7 +83,7 @@ def test_no_script_names_an_address_of_the_desk_without_its_prefix() -> None:
         r"""["'`]/(?:ws/|api/|health|accounts|admin|opportunities|scanner|history|metrics|\?)"""
     )
     through = re.compile(
-        r"""(?:(?:prefixed|socketPlace|ask|lines|readLines)\(\s*|equest\((?:"[A-Z]+"|method),\s*|ADDRESS = |^\s+)$"""
+        r"""(?:(?:prefixed|socketPlace|ask|lines|readLines)\(\s*|equest\((?:"[A-Z]+"|method),\s*|ADDRESS = |^\s+)$"""  # noqa: E501
     )
     found = []
     for script in sorted((settings.BASE_DIR / "static" / "js").glob("*.js")):

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('markets', '0005_catalogue_rows_and_fees_per_symbol'),
-        ('monitoring', '0008_symbol_refused'),
+        ('monitoring', '0003_symbol_refused'),
     ]
 
     operations = [

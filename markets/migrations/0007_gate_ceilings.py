@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('markets', '0008_exchange_proxy'),
+        ('markets', '0006_exchange_proxy'),
     ]
 
     operations = [
