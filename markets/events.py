@@ -170,6 +170,9 @@ class Episode(Struct):
     closed_us: int | None = None
     closed: Moment | None = None  # None too where a leg was gone at the close
     reason: str = ""
+    move: str = ""  # 32 hex digits: what it opened together with; empty where that is not known
+    moved_on: str = ""  # the exchange that moved, empty while that is not known
+    moved_side: Literal["buy", "sell", ""] = ""  # whether one buys or sells there
 
 
 class IdentityFinding(Struct, frozen=True):

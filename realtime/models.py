@@ -53,6 +53,18 @@ class OpportunityEpisode(models.Model):
         _("unproven gates"), default=list, help_text=_("Gates that were not known to pass at the opening.")
     )
     reason = models.TextField(_("why it closed"), blank=True)
+    move = models.UUIDField(
+        _("move"),
+        null=True,
+        help_text=_("What opened together, on one side of one exchange. Empty: not known."),
+    )
+    moved_on = models.CharField(
+        _("moved on"), max_length=32, blank=True, help_text=_("The exchange that moved. Empty: not known.")
+    )
+    moved_side = models.CharField(
+        _("side that moved"), max_length=4, blank=True, choices=[("buy", _("buy")), ("sell", _("sell"))],
+        help_text=_("Whether one buys or sells there."),
+    )  # fmt: skip
 
     class Meta:
         verbose_name = _("opportunity")
@@ -66,6 +78,7 @@ class OpportunityEpisode(models.Model):
             models.Index(fields=["symbol", "exchange1", "exchange2", "-started_at"], name="episode_of_pair"),
             # PostgreSQL sorts nulls first here: what is open, then what closed last.
             models.Index(fields=["-closed_at", "-started_at"], name="episode_open_first"),
+            models.Index(fields=["move", "-started_at"], name="episode_of_move"),
         ]
         constraints = [
             models.CheckConstraint(

@@ -86,6 +86,9 @@ def _row(episode: Episode, now: datetime.datetime, filter_id: int | None) -> Opp
         at_close=None if closed is None else _json(closed),
         gates=list(episode.gates),
         reason=episode.reason,
+        move=episode.move or None,
+        moved_on=episode.moved_on,
+        moved_side=episode.moved_side,
     )
 
 
