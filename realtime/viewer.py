@@ -183,7 +183,8 @@ class Viewer:
             if not self._pipe.ready:
                 raise Closed(CLOSE_NO_ACK, f"nothing was read for {ACK_TIMEOUT_S:g} s")
         self.advance()
-        if not self._is_waiting() and self._fetching is None:
+        # What comes first says what is watched: no sign of life goes before it.
+        if self.sent and not self._is_waiting() and self._fetching is None:
             self._live(self._source.watermark())
 
     # --- sending ---------------------------------------------------------------------------------

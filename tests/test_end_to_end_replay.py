@@ -67,14 +67,15 @@ def _set_up(url: str, native_ids: Mapping[str, str], symbol: str) -> str:
 
 
 async def _watch(page: Browser, simulator: Simulator) -> None:
-    """Take over what comes until the recording has ended and nothing more comes."""
+    """Take over what comes until the recording has ended and nothing but signs of life comes any more."""
     ending = asyncio.create_task(simulator.replay_finished())
-    is_over = False
-    while not is_over:
-        is_over = ending.done()
+    quiet = 0
+    while quiet < 3:
         with suppress(TimeoutError):
-            while await page.next(seconds=1):
-                pass
+            message = await page.next(seconds=1)
+            if any(chart["timestamps"] for chart in message["charts"]):
+                quiet = -1
+        quiet = quiet + 1 if ending.done() else 0
 
 
 def before_each_pause(points: list[tuple[float, float]]) -> list[float]:
