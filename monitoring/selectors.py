@@ -116,7 +116,7 @@ def _best(moves: Collection[UUID], lately: Q) -> list[OpportunityEpisode]:
         return []
     over = ExpressionWrapper(Q(closed_at__isnull=False), output_field=BooleanField())
     rows = OpportunityEpisode.objects.filter(Q(closed_at=None) | lately, move__in=moves).annotate(over=over)
-    each = ("move", "filter", "symbol", "buy_on", "sell_on", "over")
+    each = ("move", "filter_id", "filter_name", "symbol", "buy_on", "sell_on", "over")
     best = rows.order_by(*each, "-peak_edge_bps", "pk").distinct(*each)
     return list(best.defer("at_open", "at_close"))
 
