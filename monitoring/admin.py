@@ -20,7 +20,7 @@ from django.views.decorators.http import require_POST
 
 from monitoring import channel_admin  # noqa: F401 - its pages are registered by this
 from monitoring.channel_admin import LookOnlyAdmin, shown
-from monitoring.models import Alert, AlertRule, ChannelKind, Severity
+from monitoring.models import Alert, AlertRule, Severity
 from monitoring.preview import in_words, would_fire
 from realtime import wording
 
@@ -38,7 +38,7 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run 
     def clean(self) -> dict[str, Any]:
         """What channels cannot do."""
         data: dict[str, Any] = super().clean() or {}
-        pagers = [row.name for row in data.get("channels", ()) if row.kind == ChannelKind.PAGERDUTY]
+        pagers = [row.name for row in data.get("channels", ()) if row.keeps_incidents]
         if data.get("digest_minutes") and pagers:
             text = _("%(channel)s opens and closes each incident by itself: leave this 0, or use two rules.")
             self.add_error("digest_minutes", text % {"channel": pagers[0]})
@@ -72,8 +72,8 @@ class AlertRuleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic 
             _("Who is told, and when"),
             {
                 "fields": (
-                    "channels", "digest_minutes", "remind_minutes", "quiet_from", "quiet_until",
-                    "quiet_zone", "quiet_critical",
+                    "channels", "tell_resolved", "digest_minutes", "remind_minutes", "quiet_from",
+                    "quiet_until", "quiet_zone", "quiet_critical",
                 )
             },
         ),

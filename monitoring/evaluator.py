@@ -5,13 +5,14 @@ in one transaction. Both are safe to repeat: a monitor that is killed anywhere n
 import asyncio
 import datetime
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from django.db import Error, connection, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext
 from msgspec import Struct
@@ -22,7 +23,17 @@ from monitoring import incidents
 from monitoring.findings import Finding
 from monitoring.models import Alert, AlertRule
 from monitoring.rules import Reading, Watch, step
-from monitoring.selectors import LATE, enabled_rules, findings_for, terms_of, untold_opportunities
+from monitoring.selectors import (
+    LATE,
+    enabled_rules,
+    findings_for,
+    last_of_move,
+    routes_lately,
+    routes_of_firing,
+    terms_of,
+    untold_opportunities,
+    watched,
+)  # fmt: skip
 from monitoring.telling import tell
 from realtime.models import OpportunityEpisode
 from realtime.nudge import EPISODES_WRITTEN
@@ -36,6 +47,7 @@ REFRESH_EVERY_US: Final = 10_000_000
 MAX_UNWRITTEN: Final = 1_000
 """Changes that wait while the database is down; then the oldest are given up."""
 
+FOREVER: Final = datetime.datetime.max.replace(tzinfo=datetime.UTC)
 
 Watches = dict[tuple[int, str], Watch]
 """How everything that is not simply well stands, by rule and key."""
@@ -155,14 +167,41 @@ def look_at_opportunities(now: datetime.datetime) -> None:
     """Hold the episodes in PostgreSQL against the rules. Raises django.db.Error; then nothing is done."""
     rules = [rule for rule in enabled_rules() if rule.of_opportunities]
     with transaction.atomic():
+        _follow_moves(now)
         _resolve_closed(now)
         for rule in rules:
             _fire(rule, now)
         tell(now)
 
 
+def _follow_moves(now: datetime.datetime) -> None:
+    """What fires says which routes its move has now, and ends when all of them are closed."""
+    firing = Alert.objects.filter(state=Alert.State.FIRING, move__isnull=False, rule__isnull=False)
+    alerts = list(firing.select_related("rule").select_for_update(of=("self",)))
+    routes = _by_move(routes_of_firing(alerts))
+    changed = []
+    for alert in alerts:
+        rule = cast(AlertRule, alert.rule)
+        mine = watched(rule, routes[alert.move])
+        if not any(row.is_open for row in mine):
+            _end(alert, rule, now)
+        elif incidents.describe(alert, rule, mine):
+            changed.append(alert)
+    Alert.objects.bulk_update(changed, incidents.DESCRIBED)
+
+
+def _end(alert: Alert, rule: AlertRule, now: datetime.datetime) -> None:
+    last = None if alert.move is None else last_of_move(rule, alert.move)
+    if last is None:
+        why, at = gettext("Its record was deleted, or its rule was changed."), now
+    else:
+        why, at = incidents.why_closed(last), last.closed_at or now
+    incidents.resolve(Alert.objects.filter(pk=alert.pk), at, why)
+
+
 def _resolve_closed(now: datetime.datetime) -> None:
-    firing = Alert.objects.filter(state=Alert.State.FIRING, episode__isnull=False)
+    """End the incidents of opportunities that belong to no move."""
+    firing = Alert.objects.filter(state=Alert.State.FIRING, episode__isnull=False, move=None)
     rows = OpportunityEpisode.objects.filter(pk__in=firing.values("episode"))
     for row in rows.filter(closed_at__isnull=False):
         incidents.resolve(firing.filter(episode=row.pk), row.closed_at or now, incidents.why_closed(row))
@@ -171,37 +210,47 @@ def _resolve_closed(now: datetime.datetime) -> None:
 
 
 def _fire(rule: AlertRule, now: datetime.datetime) -> None:
-    """One incident per direction at a time, and none while it cools down."""
+    """One incident per move, and within a cool-down one per coin: of what is open if anything is."""
     found = untold_opportunities(rule, now)
     if not found:
         return
-    cool_down = datetime.timedelta(seconds=rule.cool_down_s)
-    of_rule = Alert.objects.filter(rule=rule, subject__in={incidents.subject_of(row) for row in found})
-    busy = set(of_rule.filter(state=Alert.State.FIRING).values_list("subject", flat=True))
-    cooling = _cooling(of_rule, cool_down, now)
-    for row in found:
-        subject = incidents.subject_of(row)
-        if subject in busy or _cools_down(row, cooling.get(subject), now):
+    routes = _by_move(routes_lately({row.move for row in found if row.move is not None}, now))
+    spoken_for = _spoken_for(rule, found, now)
+    fired: set[Any] = set()  # moves, and coins that cool down
+    for row in sorted(found, key=lambda row: (not row.is_open, -row.peak_edge_bps)):
+        coin, subject, over_at = incidents.coin_of(row), incidents.subject_of(row), row.closed_at or FOREVER
+        if coin in fired or row.move in fired:
             continue
-        incidents.open_incident(incidents.of_opportunity(rule, row, now))
-        if row.closed_at is None:
-            busy.add(subject)
+        if row.move is None and over_at <= spoken_for.get(subject, incidents.moment(0)):
+            continue
+        rows = [row] if row.move is None else watched(rule, routes[row.move])
+        incidents.open_incident(incidents.of_opportunity(rule, rows, now))
+        if row.move is None:
+            spoken_for[subject] = over_at
         else:
-            cooling[subject] = row.closed_at + cool_down
+            fired.add(row.move)
+        if rule.cools_down_s:
+            fired.add(coin)
 
 
-def _cooling(
-    of_rule: QuerySet[Alert], cool_down: datetime.timedelta, now: datetime.datetime
+def _by_move(rows: Iterable[OpportunityEpisode]) -> dict[Any, list[OpportunityEpisode]]:
+    of_move = defaultdict(list)
+    for row in rows:
+        of_move[row.move].append(row)
+    return of_move
+
+
+def _spoken_for(
+    rule: AlertRule, found: Iterable[OpportunityEpisode], now: datetime.datetime
 ) -> dict[str, datetime.datetime]:
-    """Until when each subject cools down, or did lately."""
-    lately = of_rule.filter(resolved_at__gt=now - cool_down - LATE).order_by("resolved_at")
-    rows = lately.values_list("subject", "resolved_at")
-    return {subject: at + cool_down for subject, at in rows if at is not None}
-
-
-def _cools_down(row: OpportunityEpisode, until: datetime.datetime | None, now: datetime.datetime) -> bool:
-    """Whether that is not over yet, or the opportunity was over before it was."""
-    return until is not None and (now < until or (row.closed_at is not None and row.closed_at <= until))
+    """Until when each direction has its incident, of opportunities without a move: rows of older versions."""
+    subjects = {incidents.subject_of(row) for row in found if row.move is None}
+    of_rule = Alert.objects.filter(rule=rule, move=None, subject__in=subjects)
+    lately = of_rule.filter(Q(state=Alert.State.FIRING) | Q(resolved_at__gt=now - LATE))
+    until: dict[str, datetime.datetime] = {}
+    for subject, resolved_at in lately.values_list("subject", "resolved_at"):
+        until[subject] = max(until.get(subject, incidents.moment(0)), resolved_at or FOREVER)
+    return until
 
 
 # --- in the monitor ----------------------------------------------------------------------------------

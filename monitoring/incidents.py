@@ -4,11 +4,12 @@ Each function may be called again after a crash in the middle: what is there alr
 """
 
 import datetime
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from django.db.models import Q
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 
 from monitoring.findings import Finding
 from monitoring.links import chart_path
@@ -19,6 +20,8 @@ from realtime.models import OpportunityEpisode
 _EPOCH: Final = datetime.datetime.fromtimestamp(0, datetime.UTC)
 DELETE_AT_ONCE: Final = 1_000
 KEY_CHARS, SUBJECT_CHARS, TITLE_CHARS = 255, 200, 200
+LISTED: Final = 5
+"""Routes and filters an incident names; the rest is counted."""
 
 
 def moment(ts_us: int) -> datetime.datetime:
@@ -51,34 +54,83 @@ def of_finding(rule: AlertRule, finding: Finding, since_us: int, now_us: int) ->
 
 
 def subject_of(row: OpportunityEpisode) -> str:
-    """The direction of a pair: one incident per rule and direction at a time."""
+    """A route: buy a symbol here, sell it there."""
     return f"{row.symbol} {row.buy_on} → {row.sell_on}"
 
 
-def of_opportunity(rule: AlertRule, row: OpportunityEpisode, now: datetime.datetime) -> Alert:
-    """The incident an opportunity makes, not saved yet; resolved already where it is over."""
-    subject = subject_of(row)
-    edge = wording.bps(row.peak_edge_bps)
-    return Alert(
+def coin_of(row: OpportunityEpisode) -> str:
+    """What cools down: the base of its symbol."""
+    return row.symbol.partition("/")[0]
+
+
+def of_opportunity(rule: AlertRule, rows: Sequence[OpportunityEpisode], now: datetime.datetime) -> Alert:
+    """The incident a move makes, or an opportunity of none; not saved yet, resolved already where it is over.
+
+    `rows` are the move's under the rule's filter, at least one.
+    """
+    best = ranked(rule, rows)[0]
+    alert = Alert(
         rule=rule,
         rule_name=rule.name,
-        key=f"opportunity:{subject}"[:KEY_CHARS],
-        subject=subject[:SUBJECT_CHARS],
-        episode=row.pk,
-        state=Alert.State.FIRING if row.is_open else Alert.State.RESOLVED,
+        key=f"opportunity:{subject_of(best) if best.move is None else best.move}"[:KEY_CHARS],
+        episode=best.pk,
+        move=best.move,
+        coin=coin_of(best),
         severity=rule.severity,
-        since=row.started_at,
+        since=min(row.started_at for row in rows),
         fired_at=now,
-        resolved_at=row.closed_at,
-        resolved_why="" if row.is_open else why_closed(row),
-        title=f"{row.symbol}: {edge}, {row.buy_on} → {row.sell_on}"[:TITLE_CHARS],
-        words=gettext("Buy on %(buy)s, sell on %(sell)s: %(edge)s after both taker fees.")
-        % {"buy": row.buy_on, "sell": row.sell_on, "edge": edge},
-        value=row.peak_edge_bps,
         limit=rule.min_edge_bps,
-        facts=_facts(row),
-        path=chart_path(row) or _explain_path(row),
     )
+    describe(alert, rule, rows)
+    if not any(row.is_open for row in rows):
+        last = max(rows, key=lambda row: row.closed_at or now)
+        alert.state, alert.resolved_at = Alert.State.RESOLVED, last.closed_at
+        alert.resolved_why = why_closed(last)
+    return alert
+
+
+DESCRIBED: Final = ("subject", "title", "words", "value", "facts", "path")
+
+
+def describe(alert: Alert, rule: AlertRule, rows: Sequence[OpportunityEpisode]) -> bool:
+    """Say in an incident how its routes are now, best first; returns whether anything is new."""
+    best, *others = ranked(rule, rows)
+    edge = wording.bps(best.peak_edge_bps)
+    words = gettext("Buy on %(buy)s, sell on %(sell)s: %(edge)s after both taker fees.")
+    now = {
+        "subject": subject_of(best)[:SUBJECT_CHARS],
+        "title": f"{best.symbol}: {edge}, {best.buy_on} → {best.sell_on}{more_routes(len(others))}"[
+            :TITLE_CHARS
+        ],
+        "words": words % {"buy": best.buy_on, "sell": best.sell_on, "edge": edge},
+        "value": best.peak_edge_bps,
+        "facts": [list(fact) for fact in _facts(best, others, rows)],
+        "path": chart_path(best) or _explain_path(best),
+    }
+    new = any(getattr(alert, name) != now[name] for name in DESCRIBED)
+    for name in DESCRIBED:
+        setattr(alert, name, now[name])
+    return new
+
+
+def more_routes(count: int) -> str:
+    """How many a move has besides the one that is named: ` (+6 routes)`, nothing where there are none."""
+    if not count:
+        return ""
+    return ngettext(" (+%(count)d route)", " (+%(count)d routes)", count) % {"count": count}
+
+
+def ranked(rule: AlertRule, rows: Iterable[OpportunityEpisode]) -> list[OpportunityEpisode]:
+    """Each route once, at its highest edge; the best first, and before all what the rule asks for."""
+
+    def rank(row: OpportunityEpisode) -> tuple[bool, float, bool]:
+        meant = row.peak_size >= (rule.min_size or 0)
+        return meant, row.peak_edge_bps, row.is_open
+
+    best: dict[str, OpportunityEpisode] = {}
+    for row in sorted(rows, key=rank, reverse=True):
+        best.setdefault(subject_of(row), row)
+    return list(best.values())
 
 
 def why_closed(row: OpportunityEpisode) -> str:
@@ -86,11 +138,14 @@ def why_closed(row: OpportunityEpisode) -> str:
     return gettext("Over: %(reason)s.") % {"reason": row.reason or gettext("it closed")}
 
 
-def _facts(row: OpportunityEpisode) -> list[tuple[str, str]]:
+def _facts(
+    row: OpportunityEpisode, others: Sequence[OpportunityEpisode], rows: Iterable[OpportunityEpisode]
+) -> list[tuple[str, str]]:
     """What a trader decides by, as of the peak so far."""
     peak, currency = row.peak, row.symbol.partition(":")[0].rpartition("/")[2]
     buy, sell = peak.buy, peak.sell
     gates = ", ".join(row.gates) or gettext("all pass")
+    filters = sorted({each.filter_name for each in rows})
     return [
         (gettext("Symbol"), row.symbol),
         (gettext("Buy"), f"{buy.exchange} {wording.price(buy.ask)} × {wording.amount(buy.ask_size)}"),
@@ -100,8 +155,34 @@ def _facts(row: OpportunityEpisode) -> list[tuple[str, str]]:
         (gettext("Quote ages"), f"{buy.exchange} {wording.age(buy.age_ms)}, "
                                 f"{sell.exchange} {wording.age(sell.age_ms)}"),
         (gettext("Gates"), gates),
-        (gettext("Filter"), row.filter_name),
+        *_move_facts(row, others),
+        (gettext("Filter"), _listed(filters, ", ")),
     ]  # fmt: skip
+
+
+def _move_facts(row: OpportunityEpisode, others: Sequence[OpportunityEpisode]) -> Iterator[tuple[str, str]]:
+    """Which exchange moved, as far as that is known, and what else opened by it."""
+    if row.moved_on:
+        there = gettext("buy there") if row.moved_side == "buy" else gettext("sell there")
+        yield gettext("Moved"), f"{row.moved_on}, {there}"
+    elif row.move is not None:
+        yield gettext("Moved"), gettext("not known yet")
+    if others:
+        names = [f"{_route(each, row)} {wording.bps(each.peak_edge_bps)}" for each in others]
+        yield gettext("Other routes"), _listed(names, "; ")
+
+
+def _route(row: OpportunityEpisode, best: OpportunityEpisode) -> str:
+    """With its symbol only where that is another one."""
+    return subject_of(row) if row.symbol != best.symbol else f"{row.buy_on} → {row.sell_on}"
+
+
+def _listed(names: Sequence[str], joint: str) -> str:
+    """A handful, and how many there are besides."""
+    first, left = joint.join(names[:LISTED]), len(names) - LISTED
+    if left <= 0:
+        return first
+    return first + ngettext(" and %(count)d more", " and %(count)d more", left) % {"count": left}
 
 
 def _explain_path(row: OpportunityEpisode) -> str:

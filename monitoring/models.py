@@ -19,6 +19,8 @@ from monitoring.secrets import seal, unseal
 
 OPPORTUNITY = "opportunity"
 DAY_S = 24 * 3600
+OPPORTUNITY_COOL_DOWN_S = 300
+"""Of a rule on opportunities that names none."""
 
 
 def _up_to(most: float) -> list[Any]:
@@ -116,6 +118,11 @@ class AlertChannel(models.Model):
         return self.name
 
     @property
+    def keeps_incidents(self) -> bool:
+        """Whether an incident stays open there until “resolved” is sent; such a channel takes no digests."""
+        return self.kind == ChannelKind.PAGERDUTY
+
+    @property
     def secret(self) -> str:
         """Token, URL, password or key, to send with and for nothing else; empty when there is none.
 
@@ -175,8 +182,10 @@ class AlertRule(models.Model):
         help_text=_("Resolved only when it has been well for so long."),
     )  # fmt: skip
     cool_down_s = models.PositiveIntegerField(
-        _("cool-down, s"), default=0, validators=_up_to(7 * DAY_S),
-        help_text=_("After it was resolved, the same thing does not fire again for so long."),
+        _("cool-down, s"), null=True, blank=True, validators=_up_to(7 * DAY_S),
+        help_text=_("Of opportunities: at most one incident per coin in so long, counted from when it fired. "
+                    "Of health: after it was resolved, the same subject does not fire again for so long. "
+                    "0: none. Empty: 300 for opportunities, none for health."),
     )  # fmt: skip
 
     quiet_from = models.TimeField(
@@ -194,6 +203,12 @@ class AlertRule(models.Model):
     digest_minutes = models.PositiveIntegerField(
         _("digest, minutes"), default=0, validators=_up_to(24 * 60),
         help_text=_("Collects for so long and sends one message. 0: one message each, at once."),
+    )  # fmt: skip
+    tell_resolved = models.BooleanField(
+        _("send “resolved”"), null=True, blank=True, choices=((True, _("yes")), (False, _("no"))),
+        help_text=_("Whether a message is sent, too, when it is over. "
+                    "Empty: of health yes, of opportunities no. "
+                    "PagerDuty always gets it: it would keep its incident open for ever."),
     )  # fmt: skip
     remind_minutes = models.PositiveIntegerField(
         _("remind every, minutes"), default=0, validators=_up_to(7 * 24 * 60),
@@ -231,6 +246,18 @@ class AlertRule(models.Model):
     def of_opportunities(self) -> bool:
         """Whether it looks at opportunities, not at the desk's health."""
         return self.what == What.OPPORTUNITY
+
+    @property
+    def cools_down_s(self) -> int:
+        """The cool-down in s: what was entered, or what is usual for what it looks at."""
+        if self.cool_down_s is not None:
+            return self.cool_down_s
+        return OPPORTUNITY_COOL_DOWN_S if self.of_opportunities else 0
+
+    @property
+    def tells_resolved(self) -> bool:
+        """Whether people get a message when it is over: as entered, or as is usual for what it looks at."""
+        return not self.of_opportunities if self.tell_resolved is None else self.tell_resolved
 
     def clean(self) -> None:
         """Check what belongs together."""
@@ -287,6 +314,7 @@ class Alert(models.Model):
         NOTHING = "nothing", _("nothing yet")
         FIRING = "firing", _("that it fires")
         RESOLVED = "resolved", _("that it is resolved")
+        FIRED = "fired", _("that it fired, not that it is over")
         SILENT = "silent", _("nobody")
 
     rule = models.ForeignKey(
@@ -296,7 +324,9 @@ class Alert(models.Model):
     rule_name = models.CharField(_("rule name"), max_length=64)
     key = models.CharField(_("key"), max_length=255, help_text=_("What is ill, the same while it lasts."))
     subject = models.CharField(_("subject"), max_length=200)
-    episode = models.UUIDField(_("opportunity"), null=True)
+    episode = models.UUIDField(_("opportunity"), null=True, help_text=_("The route it fired for."))
+    move = models.UUIDField(_("move"), null=True, help_text=_("Whose routes it counts. Empty: one route's."))
+    coin = models.CharField(_("coin"), max_length=64, blank=True, help_text=_("What cools down."))
     state = models.CharField(_("state"), max_length=8, choices=State, default=State.FIRING)
     severity = models.CharField(_("severity"), max_length=8, choices=Severity)
     since = models.DateTimeField(_("since"), help_text=_("When it became so."))
@@ -320,7 +350,8 @@ class Alert(models.Model):
         ordering = ["-fired_at", "-id"]
         indexes = [
             models.Index(fields=["-fired_at"], name="alert_newest"),
-            models.Index(fields=["rule", "subject", "-resolved_at"], name="alert_last_of_subject"),
+            models.Index(fields=["rule", "coin", "-fired_at"], name="alert_last_of_coin"),
+            models.Index(fields=["rule", "move"], name="alert_of_move"),
             models.Index(fields=["rule"], condition=Q(state="firing"), name="alert_firing"),
             models.Index(
                 fields=["fired_at"],

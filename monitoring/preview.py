@@ -1,7 +1,8 @@
 """Rules in words, and what they would fire for now."""
 
 import itertools
-from typing import Final
+from collections import defaultdict
+from typing import Any, Final
 
 import msgspec
 from django.utils import timezone
@@ -10,11 +11,12 @@ from redis import RedisError
 
 from markets.runtime import redis_client
 from monitoring.findings import Finding
-from monitoring.incidents import subject_of
+from monitoring.incidents import more_routes, ranked, subject_of
 from monitoring.memory import FRESH, Published
 from monitoring.models import AlertRule
 from monitoring.selectors import findings_for, opportunities_for
 from realtime import wording
+from realtime.models import OpportunityEpisode
 
 NAMED: Final = 5
 
@@ -49,8 +51,8 @@ def _span(seconds: int) -> str:
 def would_fire(rule: AlertRule) -> str:
     """What the rule would fire for if it were saved now, in a sentence."""
     if rule.of_opportunities:
-        found = opportunities_for(rule, timezone.now()).filter(closed_at=None)
-        return _named([subject_of(row) for row in found[: NAMED + 1]], found.count())
+        moves = _moves_of(rule)
+        return _named(moves, len(moves))
     findings = current_findings()
     if findings is None:
         return gettext("Not known: no monitor tells what it finds. Is `manage.py monitor` running?")
@@ -60,6 +62,19 @@ def would_fire(rule: AlertRule) -> str:
     if not due and beyond:
         return gettext("Nothing yet: %(what)s will, if it lasts.") % {"what": beyond[0].subject}
     return _named(due, len(due))
+
+
+def _moves_of(rule: AlertRule) -> list[str]:
+    """The moves whose routes meet the rule now, the oldest first, each by its best route."""
+    found = opportunities_for(rule, timezone.now()).filter(closed_at=None)
+    routes: dict[Any, list[OpportunityEpisode]] = defaultdict(list)
+    for row in found.defer("at_open", "at_peak"):
+        routes[row.move or subject_of(row)].append(row)
+    return [_by_best(ranked(rule, rows)) for rows in routes.values()]
+
+
+def _by_best(ranked_routes: list[OpportunityEpisode]) -> str:
+    return subject_of(ranked_routes[0]) + more_routes(len(ranked_routes) - 1)
 
 
 def _beyond(rule: AlertRule, finding: Finding) -> bool:

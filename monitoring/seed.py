@@ -39,7 +39,7 @@ RULES: Final[tuple[dict[str, Any], ...]] = (
     {"name": "Alert channel does not work", "what": What.ALERT_DELIVERY, "for_s": 30},
     # Off: how much is worth a message is the trader's to say.
     {"name": "Opportunities of 20 bps", "what": What.OPPORTUNITY, "severity": Severity.INFO,
-     "min_edge_bps": 20, "cool_down_s": 300, "enabled": False},
+     "min_edge_bps": 20, "enabled": False},
 )  # fmt: skip
 
 

@@ -52,17 +52,17 @@ def _tell_of_rule(rule: AlertRule, now: datetime.datetime) -> None:
     else:
         news = list(_locked(_news(rule)))
         if not rule.digest_minutes:
-            _tell_each(news, channels, now)
-        elif news and _digest_full(rule, news, now):
+            _tell_each(news, channels, rule.tells_resolved, now)
+        else:
             _tell_together(rule, news, channels, now)
         _remind(rule, channels, now)
 
 
 def _tell_of_deleted_rules(now: datetime.datetime) -> None:
-    """Whoever was told that it fires is told that it is over; nobody else is left to be told."""
+    """Who got that it fires gets that it is over, as is usual for what it was; nobody else is left."""
     for alert in _locked(_news(None)):
         told = AlertChannel.objects.filter(deliveries__alert=alert, enabled=True).distinct()
-        _tell_each([alert], list(told), now)
+        _tell_each([alert], list(told), alert.episode is None, now)
 
 
 def _news(rule: AlertRule | None) -> QuerySet[Alert]:
@@ -81,24 +81,41 @@ def _mark(alerts: QuerySet[Alert], told: Alert.Told, now: datetime.datetime) -> 
 # --- one message each --------------------------------------------------------------------------------
 
 
-def _tell_each(alerts: list[Alert], channels: list[AlertChannel], now: datetime.datetime) -> None:
-    outbox.put(row for alert in alerts for channel in channels for row in _deliveries(alert, channel, now))
-    _mark_told(alerts, now)
+def _tell_each(
+    alerts: list[Alert], channels: list[AlertChannel], tells_resolved: bool, now: datetime.datetime
+) -> None:
+    outbox.put(
+        row
+        for alert in alerts
+        for channel in channels
+        for row in _deliveries(alert, channel, tells_resolved or channel.keeps_incidents, now)
+    )
+    _mark_told(alerts, tells_resolved or any(channel.keeps_incidents for channel in channels), now)
 
 
-def _deliveries(alert: Alert, channel: AlertChannel, now: datetime.datetime) -> Iterator[Delivery]:
-    """An opportunity that is over already is told of once: nobody can take it any more."""
-    over = alert.state == _RESOLVED
-    if alert.told == Alert.Told.NOTHING and not (over and alert.episode):
+def _deliveries(
+    alert: Alert, channel: AlertChannel, tells_resolved: bool, now: datetime.datetime
+) -> Iterator[Delivery]:
+    """What is over before anything was sent is one message, as over, where no other is to follow it.
+
+    An opportunity is so in any case: nobody can take it any more.
+    """
+    over, first = alert.state == _RESOLVED, alert.told == Alert.Told.NOTHING
+    if first and not (over and (alert.episode or not tells_resolved)):
         yield outbox.delivery(channel, Delivery.Kind.FIRING, rendering.firing(alert), now, alert)
-    if over:
+    if over and (first or tells_resolved):
         yield outbox.delivery(channel, Delivery.Kind.RESOLVED, rendering.resolved(alert), now, alert)
 
 
-def _mark_told(alerts: Iterable[Alert], now: datetime.datetime) -> None:
-    for state, rows in groupby(sorted(alerts, key=lambda row: row.state), key=lambda row: row.state):
-        told = Alert.Told.FIRING if state == _FIRING else Alert.Told.RESOLVED
-        _mark(Alert.objects.filter(pk__in=[row.pk for row in rows]), told, now)
+def _mark_told(alerts: Iterable[Alert], tells_resolved: bool, now: datetime.datetime) -> None:
+    def told(alert: Alert) -> Alert.Told:
+        if alert.state == _FIRING:
+            return Alert.Told.FIRING
+        first = alert.told == Alert.Told.NOTHING
+        return Alert.Told.RESOLVED if first or tells_resolved else Alert.Told.FIRED
+
+    for state, rows in groupby(sorted(alerts, key=told), key=told):
+        _mark(Alert.objects.filter(pk__in=[row.pk for row in rows]), state, now)
 
 
 # --- several in one, and again -----------------------------------------------------------------------
@@ -113,9 +130,14 @@ def _digest_full(rule: AlertRule, news: list[Alert], now: datetime.datetime) -> 
 def _tell_together(
     rule: AlertRule, news: list[Alert], channels: list[AlertChannel], now: datetime.datetime
 ) -> None:
+    if not rule.tells_resolved:
+        _mark_told([alert for alert in news if alert.told == Alert.Told.FIRING], False, now)
+        news = [alert for alert in news if alert.told == Alert.Told.NOTHING]
+    if not news or not _digest_full(rule, news, now):
+        return
     message = rendering.digest(rule.name, news, now)
     outbox.put(outbox.delivery(channel, Delivery.Kind.DIGEST, message, now) for channel in channels)
-    _mark_told(news, now)
+    _mark_told(news, True, now)
 
 
 def _remind(rule: AlertRule, channels: list[AlertChannel], now: datetime.datetime) -> None:

@@ -245,6 +245,7 @@ class TestOpportunities:
         assert told.url.endswith(f"/?filter={drawn.pk}&chart=BTC%2FUSDT%7Cbinance%7Cbybit")
 
     def test_looking_twice_tells_once_and_its_close_ends_it(self, traders: AlertChannel) -> None:
+        AlertRule.objects.update(tell_resolved=True)
         story = seen()
         save_episodes([story])
         look_at_opportunities(timezone.now())
