@@ -160,7 +160,7 @@ def _move(move: dict[str, Any], routes: list[OpportunityEpisode]) -> dict[str, A
         "started": move["started"].timestamp(),
         "closed": None if going else move["last_close"].timestamp(),
         "duration_ms": round(lasted / _MS),
-        "peak_edge_bps": move["peak"],
+        "peak_edge_bps": move["highest"],
         "profit": best.peak_edge_bps / 1e4 * best.peak_size,
         "best": _row(best),
         "route_count": len(routes),

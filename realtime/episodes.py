@@ -131,18 +131,18 @@ def in_order(
     return found.order_by(order, "-started_at", "id")
 
 
-def moves(asked: Asked) -> QuerySet[OpportunityEpisode, dict[str, Any]]:
+def moves(asked: Asked) -> QuerySet[Any, Any]:
     """The moves with a route that matches, of the routes that match, as dictionaries in no order.
 
     `of` is the move, or the episode where its move is not known. It goes from its earliest start to its
     latest close, and is open while any route is; `routes` counts a route under two filters once.
     """
-    grouped = episodes(asked).order_by().annotate(of=_MOVE).values("of")
+    grouped: QuerySet[Any, Any] = episodes(asked).order_by().annotate(of=_MOVE).values("of")
     return grouped.annotate(
         started=Min("started_at"),
         last_close=Max("closed_at"),
         going=Count("pk", filter=Q(closed_at=None)),
-        peak=Max("peak_edge_bps"),
+        highest=Max("peak_edge_bps"),
         routes=Count(Concat("symbol", "buy_on", "sell_on"), distinct=True),
     ).annotate(
         lasted=Case(
@@ -152,12 +152,10 @@ def moves(asked: Asked) -> QuerySet[OpportunityEpisode, dict[str, Any]]:
     )
 
 
-def moves_in_order(
-    asked: Asked, sort: Sort, descending: bool
-) -> QuerySet[OpportunityEpisode, dict[str, Any]]:
+def moves_in_order(asked: Asked, sort: Sort, descending: bool) -> QuerySet[Any, Any]:
     """Sorted like `in_order`; mean and size are those of the best route, which is what is shown of it."""
     found = moves(asked)
-    columns = {"started": "started", "duration": "lasted", "peak": "peak"}
+    columns = {"started": "started", "duration": "lasted", "peak": "highest"}
     if sort == "symbol":
         found = found.annotate(by=Min("symbol"))
     elif sort not in columns:
@@ -168,7 +166,7 @@ def moves_in_order(
 
 
 def _of_the_best(column: str) -> Func:
-    return Func(ArrayAgg(column, ordering=_BEST), template="(%(expressions)s)[1]", output_field=FloatField())
+    return Func(ArrayAgg(column, order_by=_BEST), template="(%(expressions)s)[1]", output_field=FloatField())
 
 
 def routes_of(asked: Asked, wanted: list[UUID]) -> dict[UUID, list[OpportunityEpisode]]:
@@ -193,7 +191,7 @@ def counts_per_pair(since: datetime.datetime) -> dict[str, int]:
         OpportunityEpisode.objects.filter(started_at__gte=since)
         .order_by()
         .values_list("symbol", "exchange1", "exchange2")
-        .annotate(Count(_MOVE, distinct=True))
+        .annotate(count=Count(_MOVE, distinct=True))
     )
     return {f"{symbol}|{one}|{two}": count for symbol, one, two, count in pairs}
 
@@ -206,14 +204,14 @@ def distributions(asked: Asked, zone: datetime.tzinfo = datetime.UTC) -> Distrib
         considered=Count("of"),
         of_routes=Sum("routes", default=0),
         **_buckets("lasted", durations),
-        **_buckets("peak", PEAK_EDGES_BPS),
+        **_buckets("highest", PEAK_EDGES_BPS),
         **{f"hour_{hour}": Count("of", filter=Q(hour=hour)) for hour in range(24)},
     )
     return Distributions(
         considered=found["considered"],
         routes=found["of_routes"],
         durations_ms=_histogram(found, "lasted", DURATION_EDGES_MS),
-        peaks_bps=_histogram(found, "peak", PEAK_EDGES_BPS),
+        peaks_bps=_histogram(found, "highest", PEAK_EDGES_BPS),
         hours=tuple(found[f"hour_{hour}"] for hour in range(24)),
     )
 
