@@ -138,7 +138,7 @@ def moves(asked: Asked) -> QuerySet[Any, Any]:
     latest close, and is open while any route is; `routes` counts a route under two filters once.
     """
     grouped: QuerySet[Any, Any] = episodes(asked).order_by().annotate(of=_MOVE).values("of")
-    return grouped.annotate(
+    found: QuerySet[Any, Any] = grouped.annotate(
         started=Min("started_at"),
         last_close=Max("closed_at"),
         going=Count("pk", filter=Q(closed_at=None)),
@@ -150,6 +150,7 @@ def moves(asked: Asked) -> QuerySet[Any, Any]:
             output_field=DurationField(),
         )
     )
+    return found
 
 
 def moves_in_order(asked: Asked, sort: Sort, descending: bool) -> QuerySet[Any, Any]:
