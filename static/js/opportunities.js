@@ -206,7 +206,7 @@ function write(row, episode) {
   row.dataset.standing = episode.open ? "open" : "closed";
   text(row.querySelector(".word"), episode.open ? gettext("open") : "");
   text(row.querySelector(".long"), format.length(episode.duration_ms));
-  text(row.querySelector(".name"), episode.symbol);
+  text(row.querySelector(".name"), episode.below ? `↳ ${episode.symbol}` : episode.symbol);
   text(row.querySelector(".route"), route);
   text(row.querySelector("td.way"), route);
   text(row.querySelector(".moved"), episode.move === true ? movedOn(episode) : "");
