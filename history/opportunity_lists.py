@@ -5,7 +5,7 @@ The lake's libraries are not needed here, and not loaded.
 
 import datetime
 import time
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -15,7 +15,17 @@ from django.utils import timezone
 from msgspec import Meta, Struct
 
 from history.times import asked_time
-from realtime.episodes import Asked, Distributions, Sort, distributions, episodes, in_order
+from realtime.episodes import (
+    Asked,
+    Distributions,
+    Sort,
+    counted,
+    distributions,
+    episodes,
+    in_order,
+    moves_in_order,
+    routes_of,
+)  # fmt: skip
 from realtime.guard import Refused, api
 from realtime.models import OpportunityEpisode
 
@@ -38,6 +48,7 @@ class EpisodeQuery(Struct, frozen=True, forbid_unknown_fields=True):
     start: str = ""
     end: str = ""
     zone: str = "UTC"
+    group: Literal["", "move"] = ""
     sort: Sort = "started"
     descending: bool = True
     offset: Annotated[int, Meta(ge=0, le=COUNTED)] = 0
@@ -59,9 +70,9 @@ class EpisodeQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 @api(*EpisodeQuery.__struct_fields__)
 async def listed(request: HttpRequest) -> HttpResponse:
-    """`GET /api/opportunities`: a page of episodes, and how many match."""
+    """`GET /api/opportunities`: a page of episodes, or of moves (`group=move`), and how many match."""
     query = _query(request)
-    answer: dict[str, Any] = await sync_to_async(_page)(query)
+    answer: dict[str, Any] = await sync_to_async(_page_of_moves if query.group else _page)(query)
     return JsonResponse(answer)
 
 
@@ -74,6 +85,7 @@ async def distributed(request: HttpRequest) -> HttpResponse:
     return JsonResponse(
         {
             "considered": found.considered,
+            "routes": found.routes,
             "durations": {"edges_ms": found.durations_ms.edges, "counts": found.durations_ms.counts},
             "peaks": {"edges_bps": found.peaks_bps.edges, "counts": found.peaks_bps.counts},
             "hours": found.hours,
@@ -120,6 +132,42 @@ def _page(query: EpisodeQuery) -> dict[str, Any]:
     }
 
 
+def _page_of_moves(query: EpisodeQuery) -> dict[str, Any]:
+    asked = query.asked()
+    ordered = moves_in_order(asked, query.sort, query.descending)
+    found = list(ordered[query.offset : query.offset + query.limit])
+    routes = routes_of(asked, [move["of"] for move in found])
+    matches, of_routes = counted(asked, COUNTED + 1)
+    return {
+        "matches": min(matches, COUNTED),
+        "routes": min(of_routes, COUNTED),
+        "more": max(matches, of_routes) > COUNTED,
+        "moves": [_move(move, routes[move["of"]]) for move in found if move["of"] in routes],
+        "time": time.time(),
+    }
+
+
+def _move(move: dict[str, Any], routes: list[OpportunityEpisode]) -> dict[str, Any]:
+    """A move as its best route; the routes share one book level, so that profits are never added up."""
+    best, going = routes[0], move["going"] > 0
+    lasted = timezone.now() - move["started"] if going else move["lasted"]
+    return {
+        "id": str(move["of"]),
+        "symbol": best.symbol,
+        "moved_on": best.moved_on,
+        "moved_side": best.moved_side,
+        "open": going,
+        "started": move["started"].timestamp(),
+        "closed": None if going else move["last_close"].timestamp(),
+        "duration_ms": round(lasted / _MS),
+        "peak_edge_bps": move["highest"],
+        "profit": best.peak_edge_bps / 1e4 * best.peak_size,
+        "best": _row(best),
+        "route_count": len(routes),
+        "routes": [_row(row) for row in routes],
+    }
+
+
 def _row(row: OpportunityEpisode) -> dict[str, Any]:
     lasted = (timezone.now() - row.started_at) / _MS if row.duration_ms is None else row.duration_ms
     return {
@@ -142,4 +190,7 @@ def _row(row: OpportunityEpisode) -> dict[str, Any]:
         "peak_size": row.peak_size,
         "gates": row.gates,
         "reason": row.reason,
+        "move": None if row.move is None else str(row.move),
+        "moved_on": row.moved_on,
+        "moved_side": row.moved_side,
     }

@@ -18,6 +18,7 @@ from django.views.generic import TemplateView
 from markets.events import LegPrice, Moment
 from markets.models import Exchange, ExchangePair, OpportunityFilter, Symbol
 from realtime import wording
+from realtime.episodes import Asked, routes_of
 from realtime.gates import quote_of
 from realtime.models import OpportunityEpisode
 
@@ -74,8 +75,10 @@ def episode_page(request: HttpRequest, id: UUID) -> HttpResponse:
     """`/opportunities/<id>`: one episode, its facts and its chart."""
     row = get_object_or_404(OpportunityEpisode.objects.select_related("filter"), pk=id)
     names = dict(Exchange.objects.values_list("key", "name"))
-    names = {key: names.get(key, key) for key in (row.exchange1, row.exchange2)}
-    page = render(request, "opportunity.html", _episode(row, names))
+    routes = [] if row.move is None else routes_of(Asked(), [row.move]).get(row.move, [])
+    keys = {key for each in (row, *routes) for key in (each.exchange1, each.exchange2, each.moved_on) if key}
+    names = {key: names.get(key, key) for key in keys}
+    page = render(request, "opportunity.html", _episode(row, names) | _move(row, routes, names))
     page["Cache-Control"] = "no-store"
     return page
 
@@ -104,6 +107,23 @@ def _episode(row: OpportunityEpisode, names: dict[str, str]) -> dict[str, Any]:
         "statistics": f"{reverse('opportunity-statistics')}?{urlencode(pair)}",
         "explain": f"{reverse('opportunity-explain')}?{urlencode({'id': row.pair_id})}",
         "others": f"{reverse('opportunities')}?{urlencode(others)}",
+    }
+
+
+def _move(row: OpportunityEpisode, routes: list[OpportunityEpisode], names: dict[str, str]) -> dict[str, Any]:
+    """What moved, and the other routes that opened with it, best first."""
+    own = (row.symbol, row.buy_on, row.sell_on)
+    others = [each for each in routes if (each.symbol, each.buy_on, each.sell_on) != own]
+    return {
+        "moved": names.get(row.moved_on, ""),
+        "siblings": [
+            {
+                "url": reverse("opportunity", args=[each.id]),
+                "words": f"{names[each.buy_on]} → {names[each.sell_on]}",
+                "peak": wording.bps(each.peak_edge_bps),
+            }
+            for each in others
+        ],
     }
 
 

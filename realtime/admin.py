@@ -40,14 +40,15 @@ class OpportunityEpisodeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no
     )  # fmt: skip
     list_display_links = ("standing", "symbol")
     list_filter = (StandingFilter, "filter_name", "buy_on", "sell_on")
-    search_fields = ("symbol", "=id")
-    search_help_text = _("A symbol or a part of it, like BTC/USDT, or an episode's id.")
+    search_fields = ("symbol", "=id", "=move")
+    search_help_text = _("A symbol or a part of it, like BTC/USDT, or the id of an episode or a move.")
     date_hierarchy = "started_at"
     ordering = ("-closed_at", "-started_at")  # PostgreSQL sorts nulls first here: what is open
     show_full_result_count = False
     list_per_page = 50
     fieldsets = (
         (None, {"fields": ("standing", "symbol", "way", "filter_name", "filter", "id")}),
+        (_("Move"), {"fields": ("move", "moved_on", "moved_side")}),
         (_("When"), {"fields": ("began", "ended", "took", "seen", "why")}),
         (_("Edge"), {"fields": ("open_edge", "peak_edge", "mean_edge", "close_edge", "size", "unproven")}),
         (_("Both sides"), {"fields": ("sides",)}),

@@ -3,9 +3,25 @@
 import datetime
 from itertools import pairwise
 from typing import Any, Final, Literal
+from uuid import UUID
 
-from django.db.models import Count, F, Q, QuerySet
-from django.db.models.functions import ExtractHour
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.db.models import (
+    Case,
+    Count,
+    DurationField,
+    ExpressionWrapper,
+    F,
+    FloatField,
+    Func,
+    Max,
+    Min,
+    Q,
+    QuerySet,
+    Sum,
+    When,
+)  # fmt: skip
+from django.db.models.functions import Coalesce, Concat, ExtractHour
 from django.utils import timezone
 from msgspec import Struct
 
@@ -28,6 +44,8 @@ _COLUMNS: Final[dict[str, str]] = {
     "mean": "mean_edge_bps",
     "size": "peak_size",
 }
+_BEST: Final = ("-peak_edge_bps", "started_at", "id")
+_MOVE: Final = Coalesce("move", "id")
 PEAK_EDGES_BPS: Final = (0, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 50, 100, 200)
 
 
@@ -59,12 +77,14 @@ class Histogram(Struct, frozen=True):
 
 
 class Distributions(Struct, frozen=True):
-    """How long opportunities lasted, how high they peaked, and at which hour they began.
+    """How long moves lasted, how high they peaked, and at which hour they began.
 
-    Of the newest CONSIDERED at most; `hours` are 24 counts. What is open has no duration yet.
+    Of the newest CONSIDERED at most; `hours` are 24 counts. What is open has no duration yet. `routes` are
+    those of the moves considered, which have one and the same book level in common.
     """
 
     considered: int
+    routes: int
     durations_ms: Histogram
     peaks_bps: Histogram
     hours: tuple[int, ...]
@@ -111,42 +131,99 @@ def in_order(
     return found.order_by(order, "-started_at", "id")
 
 
+def moves(asked: Asked) -> QuerySet[Any, Any]:
+    """The moves with a route that matches, of the routes that match, as dictionaries in no order.
+
+    `of` is the move, or the episode where its move is not known. It goes from its earliest start to its
+    latest close, and is open while any route is; `routes` counts a route under two filters once.
+    """
+    grouped: QuerySet[Any, Any] = episodes(asked).order_by().annotate(of=_MOVE).values("of")
+    found: QuerySet[Any, Any] = grouped.annotate(
+        started=Min("started_at"),
+        last_close=Max("closed_at"),
+        going=Count("pk", filter=Q(closed_at=None)),
+        highest=Max("peak_edge_bps"),
+        routes=Count(Concat("symbol", "buy_on", "sell_on"), distinct=True),
+    ).annotate(
+        lasted=Case(
+            When(going=0, then=ExpressionWrapper(F("last_close") - F("started"), DurationField())),
+            output_field=DurationField(),
+        )
+    )
+    return found
+
+
+def moves_in_order(asked: Asked, sort: Sort, descending: bool) -> QuerySet[Any, Any]:
+    """Sorted like `in_order`; mean and size are those of the best route, which is what is shown of it."""
+    found = moves(asked)
+    columns = {"started": "started", "duration": "lasted", "peak": "highest"}
+    if sort == "symbol":
+        found = found.annotate(by=Min("symbol"))
+    elif sort not in columns:
+        found = found.annotate(by=_of_the_best(_COLUMNS[sort]))
+    column = F(columns.get(sort, "by"))
+    order = column.desc(nulls_first=True) if descending else column.asc(nulls_last=True)
+    return found.order_by(order, "-started", "of")
+
+
+def _of_the_best(column: str) -> Func:
+    return Func(ArrayAgg(column, order_by=_BEST), template="(%(expressions)s)[1]", output_field=FloatField())
+
+
+def routes_of(asked: Asked, wanted: list[UUID]) -> dict[UUID, list[OpportunityEpisode]]:
+    """The routes that match of some moves, by the move, best first; a route under two filters once."""
+    rows = episodes(asked).filter(Q(move__in=wanted) | Q(move=None, pk__in=wanted)).order_by(*_BEST)
+    found: dict[UUID, dict[tuple[str, str, str], OpportunityEpisode]] = {}
+    for row in rows:
+        found.setdefault(row.move or row.id, {}).setdefault((row.symbol, row.buy_on, row.sell_on), row)
+    return {move: list(routes.values()) for move, routes in found.items()}
+
+
+def counted(asked: Asked, at_most: int) -> tuple[int, int]:
+    """How many moves, and routes of moves, match; counting ends at `at_most`."""
+    found = episodes(asked).order_by().annotate(of=_MOVE)
+    routes = found.values("of", "symbol", "buy_on", "sell_on").distinct()
+    return found.values("of").distinct()[:at_most].count(), routes[:at_most].count()
+
+
 def counts_per_pair(since: datetime.datetime) -> dict[str, int]:
-    """How many began on each pair since a time, by the pair's id (`BTC/USDT|binance|bybit`)."""
+    """How many moves began on each pair since a time, by the pair's id (`BTC/USDT|binance|bybit`)."""
     pairs = (
         OpportunityEpisode.objects.filter(started_at__gte=since)
         .order_by()
         .values_list("symbol", "exchange1", "exchange2")
-        .annotate(Count("pk"))
+        .annotate(count=Count(_MOVE, distinct=True))
     )
     return {f"{symbol}|{one}|{two}": count for symbol, one, two, count in pairs}
 
 
 def distributions(asked: Asked, zone: datetime.tzinfo = datetime.UTC) -> Distributions:
-    """Histograms of what matches; hours are those of `zone`."""
-    newest = episodes(asked).annotate(hour=ExtractHour("started_at", tzinfo=zone))[:CONSIDERED]
-    columns = newest.values("pk", "duration_ms", "peak_edge_bps", "hour")
-    found = columns.aggregate(
-        considered=Count("pk"),
-        **_buckets("duration_ms", DURATION_EDGES_MS),
-        **_buckets("peak_edge_bps", PEAK_EDGES_BPS),
-        **{f"hour_{hour}": Count("pk", filter=Q(hour=hour)) for hour in range(24)},
+    """Histograms of the moves that match; hours are those of `zone`."""
+    newest = moves(asked).annotate(hour=ExtractHour("started", tzinfo=zone)).order_by("-started", "of")
+    durations = tuple(datetime.timedelta(milliseconds=edge) for edge in DURATION_EDGES_MS)
+    found = newest[:CONSIDERED].aggregate(
+        considered=Count("of"),
+        of_routes=Sum("routes", default=0),
+        **_buckets("lasted", durations),
+        **_buckets("highest", PEAK_EDGES_BPS),
+        **{f"hour_{hour}": Count("of", filter=Q(hour=hour)) for hour in range(24)},
     )
     return Distributions(
         considered=found["considered"],
-        durations_ms=_histogram(found, "duration_ms", DURATION_EDGES_MS),
-        peaks_bps=_histogram(found, "peak_edge_bps", PEAK_EDGES_BPS),
+        routes=found["of_routes"],
+        durations_ms=_histogram(found, "lasted", DURATION_EDGES_MS),
+        peaks_bps=_histogram(found, "highest", PEAK_EDGES_BPS),
         hours=tuple(found[f"hour_{hour}"] for hour in range(24)),
     )
 
 
-def _buckets(column: str, edges: tuple[float, ...]) -> dict[str, Count]:
+def _buckets(column: str, edges: tuple[Any, ...]) -> dict[str, Count]:
     ranges = [
         Q(**{f"{column}__lt": edges[0]}),
         *(Q(**{f"{column}__gte": low, f"{column}__lt": high}) for low, high in pairwise(edges)),
         Q(**{f"{column}__gte": edges[-1]}),
     ]
-    return {f"{column}_{place}": Count("pk", filter=each) for place, each in enumerate(ranges)}
+    return {f"{column}_{place}": Count("of", filter=each) for place, each in enumerate(ranges)}
 
 
 def _histogram(found: dict[str, Any], column: str, edges: tuple[float, ...]) -> Histogram:

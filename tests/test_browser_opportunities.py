@@ -161,3 +161,42 @@ async def test_an_opportunity_appears_and_leads_to_its_chart_and_to_what_its_pai
     await page.locator("[name=_save]").click()
     await page.goto(f"{web.url}/opportunities/statistics")
     await expect(page.locator("#rows td.verdict")).to_contain_text("ordinary")
+
+
+async def test_a_move_is_one_row_that_opens_to_its_routes(page: Page, web: Web) -> None:
+    began_us = now_us() - BEGAN_US
+    of_move = {"move": f"{7:032x}", "moved_on": "kucoin", "moved_side": "buy", "buy_on": "kucoin"}
+    routes = [
+        structs.replace(
+            found(began_us), id=f"{number:032x}", exchange1="kucoin", exchange2=key, sell_on=key,
+            peak=structs.replace(found(began_us).peak, edge_bps=20.0 + number), **of_move,
+        )
+        for number, key in enumerate(("bybit", "okx", "gate"), 1)
+    ]  # fmt: skip
+    alone = structs.replace(found(began_us - 1_000_000), id=f"{9:032x}")
+    await database_sync_to_async(save_episodes)([*routes, alone])
+    await page.goto(f"{web.url}/opportunities")
+    rows = page.locator("#rows tr")
+    await expect(rows).to_have_count(2)
+    await expect(page.locator("#tally")).to_have_text("2 moves, 4 routes")
+    await expect(rows.nth(0)).to_contain_text("KuCoin moved")
+    await expect(rows.nth(0).locator("td.way")).to_contain_text("KuCoin → Gate")
+    await expect(rows.nth(1).locator(".moved")).to_have_text("–")
+    button = rows.nth(0).get_by_role("button", name="+2 routes")
+    await expect(button).to_have_attribute("aria-expanded", "false")
+    await button.focus()
+    await page.keyboard.press("Enter")
+    await expect(button).to_have_attribute("aria-expanded", "true")
+    await expect(rows).to_have_count(5)
+    await expect(rows.locator("td.way")).to_have_text(
+        ["KuCoin → Gate", "KuCoin → Gate", "KuCoin → OKX", "KuCoin → Bybit", "Bybit → Binance"]
+    )
+    await page.get_by_label("every route").check()
+    await expect(rows).to_have_count(4)
+    await expect(page).to_have_url(re.compile("every=true"))
+    await page.get_by_label("every route").uncheck()
+    await expect(rows).to_have_count(5)
+    await rows.nth(2).locator("td.why").click()
+    await expect(page.locator("h1")).to_contain_text("buy on KuCoin, sell on OKX")
+    await expect(page.locator("#move")).to_contain_text("KuCoin moved")
+    await expect(page.locator("#siblings a")).to_have_text(["KuCoin → Gate", "KuCoin → Bybit"])

@@ -5,13 +5,14 @@ const PERIODS_S = { "1h": 3600, "24h": 86_400, "7d": 7 * 86_400, "30d": 30 * 86_
 const NUMBERS = ["filter", "min_peak", "min_duration", "start", "end"];
 const MAX_TEXT = 100;
 
-/** `{symbol, exchanges, filter, min_peak, min_duration, open, period, start, end, sort, descending}` of a query string. */
+/** `{symbol, exchanges, filter, min_peak, min_duration, open, every, period, start, end, sort, descending}` of a query string. */
 export function readView(query) {
   const given = new URLSearchParams(query);
   const view = {
     symbol: (given.get("symbol") ?? "").slice(0, MAX_TEXT),
     exchanges: (given.get("exchanges") ?? "").split(",").filter(Boolean),
     open: given.get("open") === "true",
+    every: given.get("every") === "true", // a row per route, not per move
     period: given.get("period") in PERIODS_S ? given.get("period") : "24h",
     sort: SORTS.includes(given.get("sort")) ? given.get("sort") : "started",
     descending: given.get("descending") !== "false",
@@ -31,6 +32,7 @@ export function writeView(view) {
   if (view.symbol) parts.set("symbol", view.symbol);
   if (view.exchanges.length) parts.set("exchanges", view.exchanges.join(","));
   if (view.open) parts.set("open", "true");
+  if (view.every) parts.set("every", "true");
   if (view.period !== "24h") parts.set("period", view.period);
   for (const name of NUMBERS) {
     const ofPeriod = name === "start" || name === "end";

@@ -35,6 +35,8 @@ let timer = null;
 let waiting = null; // an answer with rows that are not shown yet
 let drawnAt = -Infinity;
 let keyed = false; // somebody turned the page from within the table, and stays in it
+let placed = null; // the answer whose rows are shown
+const expanded = new Set(); // the moves whose routes are shown
 let drawn = 0; // how many the distributions are of
 
 // --- what to show ----------------------------------------------------------------------------
@@ -55,6 +57,7 @@ function showView() {
   for (const name of ["start", "end"]) if (fields[name] !== document.activeElement) fields[name].value = toLocal(view[name]);
   document.getElementById("custom").hidden = view.period !== "custom";
   fields.open.checked = view.open;
+  fields.every.checked = view.every;
   for (const box of form.querySelectorAll('[name="exchanges"]')) box.checked = view.exchanges.includes(box.value);
   form.querySelector(".chosen").textContent = view.exchanges.map(names).join(", ") || gettext("all");
   for (const button of document.querySelectorAll("[data-sort]")) {
@@ -70,7 +73,7 @@ function readForm() {
   const chosen = [...form.querySelectorAll('[name="exchanges"]:checked')].map((box) => box.value);
   const numbers = Object.fromEntries(["min_peak", "min_duration", "filter"].map((name) => [name, fields[name].value === "" ? null : fields[name].valueAsNumber || Number(fields[name].value)]));
   const times = Object.fromEntries(["start", "end"].map((name) => [name, fields[name].value ? new Date(fields[name].value).getTime() / 1000 : null]));
-  return { ...view, symbol: fields.symbol.value.trim(), exchanges: chosen, open: fields.open.checked, period: fields.period.value, ...numbers, ...times };
+  return { ...view, symbol: fields.symbol.value.trim(), exchanges: chosen, open: fields.open.checked, every: fields.every.checked, period: fields.period.value, ...numbers, ...times };
 }
 
 function filterChanged() {
@@ -96,7 +99,7 @@ function question(more) {
 async function load(now) {
   clearTimeout(timer);
   const mine = ++asked;
-  const wanted = question({ sort: view.sort, descending: view.descending, offset, limit: limit.value });
+  const wanted = question({ group: view.every ? "" : "move", sort: view.sort, descending: view.descending, offset, limit: limit.value });
   const { status, answer } = await request("GET", `/api/opportunities?${wanted}`);
   if (mine !== asked) return;
   timer = setTimeout(refresh, EVERY_MS);
@@ -120,13 +123,13 @@ function trouble(status, answer) {
 
 function take(answer, now) {
   const shown = new Set([...body.rows].map((row) => row.dataset.id));
-  const added = answer.episodes.filter(({ id }) => !shown.has(id)).length;
+  const added = (answer.moves ?? answer.episodes).filter(({ id }) => !shown.has(id)).length;
   const calm = !now && shown.size && added && (offset || view.sort !== "started" || busy());
   waiting = calm ? answer : null;
   fresh.hidden = !calm;
   if (calm) fresh.textContent = translate("Show %(count)s new", { count: format.count(added) });
-  if (calm) for (const episode of answer.episodes) update(episode);
-  else place(answer.episodes);
+  if (calm) for (const line of linesOf(answer)) update(line);
+  else place(answer);
   if (keyed) body.querySelector("a")?.focus();
   keyed = false;
   ({ matches, more } = answer);
@@ -139,13 +142,31 @@ function take(answer, now) {
 /** Somebody points at the rows, or is among them by keyboard, or has scrolled to them. */
 const busy = () => body.matches(":hover") || body.contains(document.activeElement) || scrollY > 0 || document.getElementById("table").scrollTop > 0;
 
-function place(episodes) {
+/** A row per move, headed by its best route, with its routes below it where it is expanded; or a row per route. */
+function linesOf(answer) {
+  if (!answer.moves) return answer.episodes.map((episode) => ({ ...episode, key: episode.id }));
+  return answer.moves.flatMap((move) => {
+    const { open, started, duration_ms, moved_on, routes } = move;
+    const more = routes.length - 1;
+    const below = more && expanded.has(move.id) ? routes.map((route) => ({ ...route, key: `${move.id}/${route.id}`, below: true })) : [];
+    return [{ ...move.best, key: move.id, open, started, duration_ms, moved_on, more, move: true }, ...below];
+  });
+}
+
+function expand(row) {
+  const { id } = row.dataset;
+  if (!expanded.delete(id)) expanded.add(id);
+  place(placed);
+}
+
+function place(answer) {
+  placed = answer;
   const rows = new Map([...body.rows].map((row) => [row.dataset.id, row]));
-  episodes.forEach((episode, at) => {
-    const row = rows.get(episode.id) ?? makeRow(episode);
-    rows.delete(episode.id);
+  linesOf(answer).forEach((line, at) => {
+    const row = rows.get(line.key) ?? makeRow(line);
+    rows.delete(line.key);
     if (body.rows[at] !== row) body.insertBefore(row, body.rows[at] ?? null);
-    write(row, episode);
+    write(row, line);
   });
   for (const row of rows.values()) row.remove();
 }
@@ -160,22 +181,24 @@ document.addEventListener("connection", ({ detail }) => {
   }
 });
 
-function update(episode) {
-  const row = [...body.rows].find(({ dataset }) => dataset.id === episode.id);
-  if (row) write(row, episode);
+function update(line) {
+  const row = [...body.rows].find(({ dataset }) => dataset.id === line.key);
+  if (row) write(row, line);
 }
 
-function makeRow({ id }) {
+function makeRow({ key, below }) {
   const row = document.createElement("tr");
   row.append(template.content.cloneNode(true));
-  row.dataset.id = id;
-  row.querySelector("a").href = prefixed(`/opportunities/${id}`);
+  row.dataset.id = key;
+  row.classList.toggle("below", Boolean(below));
   return row;
 }
 
 function write(row, episode) {
   const currency = format.quoteCurrency(episode.symbol);
   const route = `${names(episode.buy_on)} → ${names(episode.sell_on)}`;
+  const href = prefixed(`/opportunities/${episode.id}`);
+  if (row.querySelector("a").getAttribute("href") !== href) row.querySelector("a").href = href;
   const time = row.querySelector("time");
   text(time, format.moment(episode.started));
   time.dateTime = new Date(episode.started * 1000).toISOString();
@@ -183,9 +206,11 @@ function write(row, episode) {
   row.dataset.standing = episode.open ? "open" : "closed";
   text(row.querySelector(".word"), episode.open ? gettext("open") : "");
   text(row.querySelector(".long"), format.length(episode.duration_ms));
-  text(row.querySelector(".name"), episode.symbol);
+  text(row.querySelector(".name"), episode.below ? `↳ ${episode.symbol}` : episode.symbol);
   text(row.querySelector(".route"), route);
   text(row.querySelector("td.way"), route);
+  text(row.querySelector(".moved"), episode.move === true ? movedOn(episode) : "");
+  writeButton(row.querySelector(".routes"), episode);
   text(row.querySelector("td.peak"), format.bps(episode.peak_edge_bps));
   text(row.querySelector("td.mean"), format.bps(episode.mean_edge_bps));
   text(row.querySelector("td.fits"), format.amount(episode.peak_size, currency));
@@ -194,14 +219,29 @@ function write(row, episode) {
   row.querySelector("td.why").title = episode.reason;
 }
 
+const movedOn = ({ moved_on: key }) => (key ? translate("%(exchange)s moved", { exchange: names(key) }) : "–");
+
+function writeButton(button, { key, more: others = 0 }) {
+  button.hidden = !others;
+  button.setAttribute("aria-expanded", String(expanded.has(key)));
+  text(button, others === 1 ? gettext("+1 route") : translate("+%(count)s routes", { count: format.count(others) }));
+}
+
 function text(node, words) {
   if (node.textContent !== words) node.textContent = words;
 }
 
-function showPlace({ episodes }) {
-  const last = offset + episodes.length;
-  const all = format.count(matches) + (more ? "+" : "");
-  text(document.getElementById("tally"), translate("%(count)s found", { count: all }));
+function found(answer, all) {
+  if (!answer.moves) return translate("%(count)s found", { count: all });
+  const moves = all === "1" ? gettext("1 move") : translate("%(count)s moves", { count: all });
+  const routes = answer.routes === 1 ? gettext("1 route") : translate("%(count)s routes", { count: format.count(answer.routes) });
+  return `${moves}, ${routes}${more ? "+" : ""}`;
+}
+
+function showPlace(answer) {
+  const last = offset + (answer.moves ?? answer.episodes).length;
+  const all = format.count(matches) + (more && matches >= 100_000 ? "+" : "");
+  text(document.getElementById("tally"), found(answer, all));
   text(document.getElementById("place"), matches ? translate("%(first)s–%(last)s of %(matches)s", { first: format.count(offset + 1), last: format.count(last), matches: all }) : "");
   step.previous.disabled = offset === 0;
   step.next.disabled = last >= matches;
@@ -219,7 +259,7 @@ async function distributions() {
   drawBars(document.getElementById("durations"), histogramBars({ edges: answer.durations.edges_ms, counts: answer.durations.counts }, short));
   drawBars(document.getElementById("peaks"), histogramBars({ edges: answer.peaks.edges_bps, counts: answer.peaks.counts }, String));
   drawBars(document.getElementById("hours"), answer.hours.map((count, hour) => ({ label: hour % 6 ? "" : String(hour), words: `${hour}:00 – ${hour + 1}:00`, count })));
-  const words = more || answer.considered < matches ? translate("(the newest %(count)s)", { count: format.count(answer.considered) }) : translate("(%(count)s)", { count: format.count(answer.considered) });
+  const words = more || (!view.every && answer.considered < matches) ? translate("(the newest %(count)s)", { count: format.count(answer.considered) }) : translate("(%(count)s)", { count: format.count(answer.considered) });
   for (const node of document.querySelectorAll(".of")) text(node, words);
   text(document.getElementById("zone"), `(${zone})`);
 }
@@ -229,7 +269,7 @@ async function distributions() {
 const clearing = () => [gettext("Clear the filters"), () => change(readView(""))];
 
 function nothing() {
-  if (writeView(view).replace(/(sort|descending|period)=[^&]*&?/g, "")) return noMatch();
+  if (writeView(view).replace(/(sort|descending|period|every)=[^&]*&?/g, "")) return noMatch();
   if (!opening.length) return noFilter();
   return {
     heading: gettext("No opportunity was open in this period"),
@@ -285,7 +325,7 @@ function start() {
   step.previous.addEventListener("click", () => page(-1));
   step.next.addEventListener("click", () => page(1));
   fresh.addEventListener("click", () => (offset || view.sort !== "started" ? change(view, offset) : waiting && take(waiting, true)));
-  body.addEventListener("click", ({ target }) => target.closest("a") ?? target.closest("tr")?.querySelector("a").click());
+  body.addEventListener("click", ({ target }) => target.closest("button") ? expand(target.closest("tr")) : target.closest("a") ?? target.closest("tr")?.querySelector("a").click());
   body.addEventListener("keydown", tableKey);
   document.addEventListener("keydown", pageKey);
   document.addEventListener("click", ({ target }) => {
