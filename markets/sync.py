@@ -26,8 +26,8 @@ NAME_LENGTH, COIN_LENGTH = 64, 32
 VOLUME_KEPT = timedelta(hours=24)  # a volume that is no longer said is known for as long as it spans
 SYNCED_FIELDS = (
     "symbol", "active", "status", "set_aside", "tick_size", "lot_size", "min_notional", "quote_volume_24h",
-    "volume_at", "last_price", "price_at", "own_taker_fee", "own_maker_fee", "own_fee_times", "own_fee_since", "synced_at",
-    "delisted_at",
+    "volume_at", "last_price", "price_at", "own_taker_fee", "own_maker_fee", "own_fee_times", "own_fee_since",
+    "synced_at", "delisted_at",
 )  # fmt: skip
 
 
