@@ -214,7 +214,7 @@ class InstrumentAdmin(SwitchAdmin):
         """In whole quote currency, with separators, and its age when the last sync did not say it."""
         if row.quote_volume_24h is None:
             return "–"
-        text = f"{row.quote_volume_24h:,.0f} {row.symbol.quote}"
+        text = f"{_amount(row.quote_volume_24h)} {row.symbol.quote}"
         if row.volume_at is None:
             return text
         return gettext("%(volume)s, %(age)s old") % {"volume": text, "age": timesince(row.volume_at, depth=1)}
@@ -388,6 +388,11 @@ class OpportunityFilterAdmin(SwitchAdmin):
         form = cast(OpportunityFilterForm, self.get_form(request)(request.POST))
         form.is_valid()
         return HttpResponse(form.in_words(), content_type="text/plain")
+
+
+def _amount(value: Decimal) -> str:
+    """Whole units with separators; of less than a hundred the digits that say something."""
+    return f"{value:,.0f}" if value >= 100 or not value else f"{Decimal(f'{float(value):.3g}'):f}"
 
 
 def _plain(number: Decimal | None) -> str:

@@ -61,6 +61,7 @@ class ListedMarket(Struct, frozen=True):
     min_notional: Decimal | None
     quote_volume_24h: Decimal | None
     fees: MarketFees | None = None
+    last_price: Decimal | None = None
 
 
 class Catalogue(list[ListedMarket]):
@@ -195,6 +196,7 @@ def _listed(name: str, market: Mapping[str, Any], ticker: Mapping[str, Any], exc
         min_notional=decimal((limits.get("cost") or {}).get("min")),
         quote_volume_24h=decimal(ticker.get("quoteVolume")),
         fees=_fees(exchange, market, info),
+        last_price=decimal(ticker.get("last")),
     )
 
 

@@ -247,6 +247,7 @@ class MarketConfig(Struct, frozen=True):
     wallets: dict[tuple[str, str], tuple[NetworkConfig, ...]] = {}
     identities: tuple[IdentityConfig, ...] = ()
     gates: GateTerms = GateTerms()
+    worths: dict[str, float] = {}  # of quote currencies in USDT as the catalogue knows them; absent: unknown
     fee_rules: tuple[FeeRule, ...] = ()  # the one that goes first first; ask markets.fee_book.Fees
 
 

@@ -153,10 +153,13 @@ class Exchange(ConfigModel):
     )  # fmt: skip
     min_volume = _volume(
         _("min 24 h volume"),
-        _("In quote currency. Instruments below it are not collected; an unknown volume counts as 0."),
+        _(
+            "Worth so many USDT by the catalogue's last prices. Instruments below it are not collected; an "
+            "unknown volume, or one in a currency without a price, counts as 0."
+        ),
     )
     max_volume = _volume(
-        _("max 24 h volume"), _("In quote currency. Instruments above it are not collected.")
+        _("max 24 h volume"), _("Worth so many USDT. Instruments above it are not collected.")
     )
 
     objects = ConfigManager()
@@ -273,6 +276,13 @@ class Instrument(ConfigModel):
         null=True,
         blank=True,
         help_text=_("Empty: at the last sync."),
+    )
+    last_price = models.DecimalField(
+        _("last price"), max_digits=36, decimal_places=18, null=True, blank=True,
+        help_text=_("As its ticker said; from it volumes in other currencies are converted to USDT."),
+    )  # fmt: skip
+    price_at = models.DateTimeField(
+        _("price said at"), null=True, blank=True, help_text=_("Empty: at the last sync.")
     )
     set_aside = models.CharField(
         _("set aside"), max_length=255, blank=True,
@@ -448,10 +458,13 @@ class OpportunityFilter(ConfigModel):
     )  # fmt: skip
     min_volume = _volume(
         _("min 24 h volume"),
-        _("In quote currency, required of both legs; an unknown volume counts as 0. Empty: no limit."),
+        _(
+            "Worth so many USDT by the catalogue's last prices, required of both legs; an unknown volume, or "
+            "one in a currency without a price, counts as 0. Empty: no limit."
+        ),
     )
     max_volume = _volume(
-        _("max 24 h volume"), _("In quote currency, required of both legs. Empty: no limit.")
+        _("max 24 h volume"), _("Worth so many USDT, required of both legs. Empty: no limit.")
     )
     min_spread_pct = models.DecimalField(
         _("min |spread|, %"), max_digits=8, decimal_places=4, null=True, blank=True,

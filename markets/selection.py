@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from markets.config import FilterConfig, ListingConfig, MarketConfig, Opportunity, PairConfig
 from markets.names import folded, matcher, words
+from markets.reference import is_dollar
 
 __all__ = [
     "Chart", "FilterRow", "Listing", "Market", "PairRow", "ScanPair", "in_bounds", "listed", "matcher",
@@ -14,7 +15,7 @@ __all__ = [
 
 
 class Listing(Struct, frozen=True):
-    """A tradable instrument. `volume` is of 24 h in quote currency; unknown counts as 0."""
+    """A tradable instrument. `volume` is of 24 h, worth so many USDT; unknown counts as 0."""
 
     exchange: str
     symbol: str
@@ -125,19 +126,24 @@ def scan_pairs(config: MarketConfig, owns: Callable[[str], bool] = lambda symbol
         for pair in config.pairs:
             one, two = legs.get(pair.exchange1), legs.get(pair.exchange2)
             if one is not None and two is not None:
-                filters = tuple(row for row in named if _follows(row, pair, one, two))
+                filters = tuple(row for row in named if _follows(row, config.worths, pair, one, two))
                 filters = same.setdefault(tuple(row.id for row in filters), filters)
                 found.append(ScanPair(symbol, pair, one, two, filters))
     return found
 
 
-def _follows(row: FilterConfig, pair: PairConfig, *legs: ListingConfig) -> bool:
+def _follows(row: FilterConfig, worths: Mapping[str, float], pair: PairConfig, *legs: ListingConfig) -> bool:
     if row.pairs and (pair.exchange1, pair.exchange2) not in row.pairs:
         return False
     return all(
-        _in_quote(row.quote, leg.quote) and in_bounds(leg.volume or 0, row.min_volume, row.max_volume)
+        _in_quote(row.quote, leg.quote) and in_bounds(_worth(leg, worths), row.min_volume, row.max_volume)
         for leg in legs
     )
+
+
+def _worth(leg: ListingConfig, worths: Mapping[str, float]) -> float:
+    """Its volume in the reference currency; what is unknown counts as 0."""
+    return (leg.volume or 0) * (1.0 if is_dollar(leg.quote) else worths.get(leg.quote, 0.0))
 
 
 def _passes(row: FilterRow, listing: Listing) -> bool:

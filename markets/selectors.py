@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from math import isnan
 from sys import intern
 from typing import Any, NamedTuple, cast
 
@@ -42,6 +43,7 @@ from markets.models import (
 )
 from markets.names import literal_names, one_by_one, pinned_down, same_letters, specificity
 from markets.proxies import DIRECT, proxy_problem
+from markets.reference import is_dollar
 from markets.rest_proxy import way_out
 from markets.selection import (
     Chart,
@@ -53,6 +55,7 @@ from markets.selection import (
     opportunities,
     select,
 )
+from markets.worths import Worths
 
 WANTED = Q(enabled=True) & (Q(symbol__enabled=True) | Q(counts_as__enabled=True))
 SAID_BELIEVED = timedelta(days=3)  # a fee that an exchange said longer ago is a guess
@@ -80,7 +83,8 @@ def load_config() -> MarketConfig:
     exchanges = list(Exchange.objects.order_by("key"))
     schedules = todays_schedules()
     fees = by_tier(schedules)
-    market = tradable_market()
+    worths = Worths()
+    market = tradable_market(worths)
     pairs = enabled_pairs()
     filters = list(OpportunityFilter.objects.filter(enabled=True).prefetch_related(PAIRS).order_by("id"))
     _pin_down(filters)
@@ -89,13 +93,15 @@ def load_config() -> MarketConfig:
         if row.charted:
             check_cap(row, len(selected[row.pk]))
     enabled = {exchange.key for exchange in exchanges if exchange.enabled}
+    compared = tuple(listings(worths))
     return MarketConfig(
         revision=revision,
         exchanges=tuple(_exchange_config(exchange, fees) for exchange in exchanges),
         instruments=frozenset(_to_collect(market, enabled)),
         opportunities=opportunities(selected, pinned(market, pairs)),
         filters=tuple(_filter_config(row) for row in filters),
-        listings=tuple(listings()),
+        listings=compared,
+        worths=_worths_of(compared, worths),
         pairs=tuple(
             PairConfig(row.exchange1, row.exchange2, row.tolerance_ms, row.max_age_ms) for row in pairs
         ),
@@ -106,11 +112,13 @@ def load_config() -> MarketConfig:
     )
 
 
-def tradable_market() -> Market:
+def tradable_market(worths: Worths | None = None) -> Market:
     """Every active instrument of an enabled symbol within its exchange's volume bounds (one query).
 
-    Exchanges that are disabled are included: their charts stay and say "down".
+    Volumes are in USDT (one more query where one is in no dollar). Exchanges that are disabled are included:
+    their charts stay and say "down".
     """
+    worths = worths or Worths()
     rows = Instrument.objects.filter(WANTED, active=True).values_list(
         "exchange__key", "symbol__name", "native_id", "symbol__quote", "quote_volume_24h",
         "exchange__min_volume", "exchange__max_volume", "counts_as__name",
@@ -118,7 +126,7 @@ def tradable_market() -> Market:
     market: dict[str, dict[str, Listing]] = {}
     for *names, known_volume, low, high, alias in rows.order_by():
         exchange, symbol, native_id, quote = map(intern, names)
-        volume = float(known_volume or 0)
+        volume = worths.volume(_float(known_volume), quote)
         if in_bounds(volume, _float(low), _float(high)):
             listing = Listing(exchange, symbol, native_id, quote, volume, alias or "")
             legs = market.setdefault(alias or symbol, {})
@@ -127,7 +135,7 @@ def tradable_market() -> Market:
     return market
 
 
-def listings() -> Iterator[ListingConfig]:
+def listings(worths: Worths) -> Iterator[ListingConfig]:
     """What may be compared, trading or halted: instruments of enabled symbols, not delisted (one query).
 
     Volume bounds of an exchange apply as they do to collecting: what is not collected is not compared.
@@ -142,13 +150,20 @@ def listings() -> Iterator[ListingConfig]:
         .order_by("exchange__key", "symbol__name")
     )  # fmt: skip
     for *names, alias, multiplier, volume, active, status, min_notional, low, high in rows:
-        if in_bounds(float(volume or 0), _float(low), _float(high)):
+        if in_bounds(worths.volume(_float(volume), names[4]), _float(low), _float(high)):
             # The database makes every name anew for every row: one of each is a third of the memory.
             exchange, symbol, native_id, base, quote = map(intern, names)
             yield ListingConfig(
                 exchange, symbol, native_id, base, quote, intern(alias or symbol), float(multiplier),
                 _float(volume), active, intern(status), _float(min_notional),
             )  # fmt: skip
+
+
+def _worths_of(compared: Iterable[ListingConfig], worths: Worths) -> dict[str, float]:
+    """What the catalogue knows of currencies that are no dollars."""
+    quotes = {listing.quote for listing in compared}
+    known = {quote: worths.of(quote) for quote in sorted(quotes) if not is_dollar(quote)}
+    return {quote: worth for quote, worth in known.items() if not isnan(worth)}
 
 
 def wallets() -> dict[tuple[str, str], tuple[NetworkConfig, ...]]:

@@ -26,8 +26,8 @@ NAME_LENGTH, COIN_LENGTH = 64, 32
 VOLUME_KEPT = timedelta(hours=24)  # a volume that is no longer said is known for as long as it spans
 SYNCED_FIELDS = (
     "symbol", "active", "status", "set_aside", "tick_size", "lot_size", "min_notional", "quote_volume_24h",
-    "volume_at", "own_taker_fee", "own_maker_fee", "own_fee_times", "own_fee_since", "synced_at",
-    "delisted_at",
+    "volume_at", "last_price", "price_at", "own_taker_fee", "own_maker_fee", "own_fee_times", "own_fee_since",
+    "synced_at", "delisted_at",
 )  # fmt: skip
 
 
@@ -147,7 +147,7 @@ def _without_volumes(config: MarketConfig | None) -> MarketConfig | None:
     if config is None:
         return None
     bare = tuple(structs.replace(listing, volume=None) for listing in config.listings)
-    return structs.replace(config, listings=bare)
+    return structs.replace(config, listings=bare, worths={})
 
 
 def _known(exchange: Exchange) -> Iterator[Instrument]:
@@ -252,6 +252,7 @@ def _upsert(
                 min_notional=market.min_notional,
                 synced_at=now,
                 **_volume(market, known.get(name), now),
+                **_price(market, known.get(name)),
                 **_own_fees(fees.get(name), known.get(name), now),
             )
             for name, market in listed.items()
@@ -271,6 +272,15 @@ def _volume(market: ListedMarket, known: Instrument | None, now: datetime) -> di
     if known is None or said_at is None or known.quote_volume_24h is None or now - said_at > VOLUME_KEPT:
         return {"quote_volume_24h": None, "volume_at": None}
     return {"quote_volume_24h": known.quote_volume_24h, "volume_at": said_at}
+
+
+def _price(market: ListedMarket, known: Instrument | None) -> dict[str, Any]:
+    """The last price, and when it was said if not now; `markets.worths` decides how long it holds."""
+    if market.last_price is not None:
+        return {"last_price": market.last_price, "price_at": None}
+    if known is None or known.last_price is None:
+        return {"last_price": None, "price_at": None}
+    return {"last_price": known.last_price, "price_at": known.price_at or known.synced_at}
 
 
 def _own_fees(fees: MarketFees | None, known: Instrument | None, now: datetime) -> dict[str, Any]:

@@ -156,7 +156,8 @@ class AlertRule(models.Model):
     )  # fmt: skip
     min_size = models.FloatField(
         _("min size"), null=True, blank=True, validators=[MinValueValidator(0)],
-        help_text=_("Executable at the peak so far, in quote currency. Empty: whatever the filter asks."),
+        help_text=_("Executable at the peak so far, worth so many USDT by the catalogue's last prices. "
+                    "Empty: whatever the filter asks."),
     )  # fmt: skip
 
     subject = models.CharField(

@@ -16,6 +16,8 @@ from msgspec import Struct
 from markets.config import FilterConfig, GateTerms, MarketConfig
 from markets.events import Episode, EpisodePhase, LegPrice, Moment, OpportunityEvent
 from markets.fee_book import Fees
+from markets.reference import REFERENCE
+from realtime import wording
 from realtime.directions import Direction
 from realtime.gates import most_unproven_bps, quote_of
 from realtime.legs import Leg
@@ -415,7 +417,7 @@ def _why_fallen(run: _Run, edge_bps: float) -> str:
 def _too_little(run: _Run) -> str:
     if isnan(run.direction.value(run.size)):
         return f"executable size: nobody says what a {quote_of(run.direction.pair.symbol)} is worth"
-    return f"executable size below {run.terms.min_size:,.0f}"
+    return f"executable size below {wording.amount(run.terms.min_size)} {REFERENCE}"
 
 
 def _moment(run: _Run, ts_us: int, now_mono_ns: int) -> Moment:

@@ -7,6 +7,9 @@ from django.utils.translation import gettext as _
 from msgspec import Struct
 
 from markets.models import Exchange, ExchangePair, Instrument, Symbol
+from markets.reference import REFERENCE
+from markets.worths import Worths
+from realtime import wording
 
 
 class Obstacle(Struct, frozen=True):
@@ -61,15 +64,16 @@ def _problem(row: Instrument, symbol: Symbol) -> str:
         return _("the instrument is switched off")
     if row.counts_as and row.counts_as != symbol:
         return _("the instrument counts as %(other)s") % {"other": row.counts_as}
-    volume, exchange = row.quote_volume_24h or 0, row.exchange
-    if exchange.min_volume is not None and volume < exchange.min_volume:
+    exchange, volume = row.exchange, row.quote_volume_24h
+    worth = Worths().volume(None if volume is None else float(volume), row.symbol.quote)
+    if exchange.min_volume is not None and worth < exchange.min_volume:
         return _("its 24 h volume of %(volume)s is below the exchange's minimum of %(limit)s") % {
-            "volume": f"{volume:,.0f}",
-            "limit": f"{exchange.min_volume:,.0f}",
+            "volume": f"{wording.amount(worth)} {REFERENCE}",
+            "limit": f"{wording.amount(float(exchange.min_volume))} {REFERENCE}",
         }
-    if exchange.max_volume is not None and volume > exchange.max_volume:
+    if exchange.max_volume is not None and worth > exchange.max_volume:
         return _("its 24 h volume of %(volume)s is above the exchange's maximum of %(limit)s") % {
-            "volume": f"{volume:,.0f}",
-            "limit": f"{exchange.max_volume:,.0f}",
+            "volume": f"{wording.amount(worth)} {REFERENCE}",
+            "limit": f"{wording.amount(float(exchange.max_volume))} {REFERENCE}",
         }
     return ""
