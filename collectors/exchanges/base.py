@@ -238,7 +238,7 @@ class Codec(ABC):
     def take(
         self, quote: Quote, update_id: int = 0, book_us: int | None = None
     ) -> tuple[Quote | StreamState, ...]:
-        """Hand out a whole quote, as old as it is, unless it is an older one of its connection or far too late.
+        """Hand out a whole quote, unless it is an older one of its connection or far later than is usual.
 
         `update_id` is the exchange's own number of the book, 0 for none; `book_us` when the book was so,
         where that is not the quote's time. The first book of a connection may be from any time, and so may
