@@ -125,11 +125,9 @@ class Pairing:
         events = _filled(events, self._epoch)
         points = self._paired(events, clock)
         too_old = points.filter("too_old")["now_us"]
-        breaks = [
-            us for us in (events.filter("interruption")["us"].first(), too_old.first()) if us is not None
-        ]
+        broken_us: Any = pl.concat([events.filter("interruption")["us"].head(1), too_old.head(1)]).min()
         self._legs, self._epoch = _legs(events), events["epoch"][-1] + len(too_old)
-        return self._line(points.filter(~pl.col("too_old")).drop("too_old"), min(breaks, default=None))
+        return self._line(points.filter(~pl.col("too_old")).drop("too_old"), broken_us)
 
     def end(self, until_us: int, interrupted: bool = False) -> pl.DataFrame:
         """The gap after the last point when it lies before `until_us`, or there if interrupted then."""
