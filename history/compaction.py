@@ -150,7 +150,7 @@ def _write(lake: Lake, table: str, heap: Heap) -> Iterator[SortedFile]:
     sources = [Source(f"{lake.uri(table)}/{path}", rows) for path, rows in files.iter_rows()]
     scratch, file = _scratch(lake, table), None
     slices = sorted_slices(
-        sources, SORT_ORDER[table], lake.storage_options, SLICE_ROWS, scratch, polars_schema(table)
+        sources, SORT_ORDER[table], lake.storage_options, SLICE_ROWS, scratch, schema=polars_schema(table)
     )
     for rows in ahead(slices):
         if file is None:

@@ -14,11 +14,12 @@ def problem(uri: str, options: dict[str, str], columns: dict[str, str] | None = 
     """Add nullable columns to a table, or sum up its log; why it could not be done, empty when it was."""
     from deltalake import DeltaTable, Field
     from deltalake.exceptions import DeltaError
+    from deltalake.schema import PrimitiveType
 
     try:
         table = DeltaTable(uri, storage_options=options or None)
         if columns:
-            table.alter.add_columns([Field(name, kind) for name, kind in columns.items()])
+            table.alter.add_columns([Field(name, PrimitiveType(kind)) for name, kind in columns.items()])
         else:
             table.create_checkpoint()
     except (DeltaError, OSError) as error:

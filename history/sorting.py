@@ -43,6 +43,7 @@ def sorted_slices(
     options: dict[str, str] | None,
     slice_rows: int,
     scratch: str | None = None,
+    *,
     schema: Schema | None = None,
 ) -> Generator[pl.DataFrame, None, None]:
     """All rows of `sources`, in the order of the columns `order`, in frames of about `slice_rows`.

@@ -19,6 +19,7 @@ from markets.fee_book import Fees
 from realtime.directions import Direction
 from realtime.gates import most_unproven_bps, quote_of
 from realtime.legs import Leg
+from realtime.moves import Move, Moves, Opening
 
 CHECK_NS: Final = 250_000_000
 """How often the gates of what runs are asked, besides the moments at which it begins."""
@@ -84,9 +85,9 @@ class _Run:
     """
 
     __slots__ = (
-        "direction", "edge", "ending", "follows", "gates", "opened", "over", "peak", "peak_edge",
+        "direction", "edge", "ending", "follows", "gates", "move", "opened", "over", "peak", "peak_edge",
         "peak_is_news", "seen_ns", "seen_us", "short_since_ns", "size", "started_ns", "started_us", "terms",
-        "told_ns", "weighed_ns", "weighted",
+        "told_ns", "trigger", "weighed_ns", "weighted",
     )  # fmt: skip
 
     def __init__(
@@ -108,6 +109,8 @@ class _Run:
         self.gates: tuple[str, ...] = ()
         self.ending: Moment | None = None  # how it stood before a new configuration changed its legs
         self.over = False
+        self.move: Move | None = None  # what it opened together with
+        self.trigger = _newest_side(direction)  # whose quote made it a candidate
 
     def see(self, edge_bps: float, size: float, now_us: int, now_mono_ns: int) -> None:
         """Take over what holds from now on. Neither clock goes back: quotes of two lines may cross."""
@@ -153,6 +156,7 @@ class Lifecycle:
         self._agenda: list[tuple[int, int, _Run]] = []
         self._number = count()
         self._told: list[Episode] = []
+        self._moves = Moves()
 
     def settle(self, now_us: int, now_mono_ns: int) -> None:
         """Decide what is due, before a new configuration changes prices and fees under what runs.
@@ -182,7 +186,7 @@ class Lifecycle:
             for follows in direction.filters:
                 key = direction.pair.id, direction.buy.exchange, follows.id
                 if key in running and running[key].terms == self._terms[follows.id]:
-                    _move(running.pop(key), direction, follows)
+                    _carry_on(running.pop(key), direction, follows)
         for run in running.values():
             self._end(run, self._why_gone(run), now_us, now_mono_ns)
 
@@ -306,8 +310,22 @@ class Lifecycle:
         run.opened = _moment(run, run.us_at(now_mono_ns), now_mono_ns)
         run.told_ns = now_mono_ns
         run.gates = self._gatekeeper.doubts(run.direction, now_mono_ns)
+        self._join_move(run, now_mono_ns)
         self.opened += 1
         self._told.append(_episode(run, "open", now_mono_ns))
+
+    def _join_move(self, run: _Run, now_mono_ns: int) -> None:
+        """Open as a part of what moved; when that shows now who moved, the routes before learn it, too."""
+        direction = run.direction
+        coin = direction.pair.symbol.partition("/")[0]
+        opening = Opening(_id_of(run), coin, direction.buy.exchange, direction.sell.exchange, run.trigger)
+        move = self._moves.join(opening, now_mono_ns)
+        if move.mover != move.told:
+            move.told = move.mover
+            for other in move.runs:
+                other.peak_is_news = True
+        move.runs.append(run)
+        run.move = move
 
     def _rise(self, run: _Run) -> None:
         _top(run)
@@ -331,6 +349,8 @@ class Lifecycle:
         episode.reason = reason
         self.closed += 1
         self._told.append(episode)
+        if run.move is not None:
+            run.move.runs.remove(run)
 
     def _drop(self, run: _Run) -> None:
         run.over = True
@@ -356,7 +376,7 @@ def _key(run: _Run) -> tuple[str, str, int]:
     return run.direction.pair.id, run.direction.buy.exchange, run.follows.id
 
 
-def _move(run: _Run, direction: Direction, follows: FilterConfig) -> None:
+def _carry_on(run: _Run, direction: Direction, follows: FilterConfig) -> None:
     """Go on as a direction of the new configuration."""
     run.direction, run.follows, run.ending = direction, follows, None
     direction.running = (*direction.running, run)
@@ -414,9 +434,9 @@ def _episode(run: _Run, phase: EpisodePhase, now_mono_ns: int) -> Episode:
     """The story so far. Its id follows from what it is, so telling it twice makes no second one."""
     assert run.opened is not None and run.peak is not None  # noqa: S101, PT018 - for the type checker
     pair = run.direction.pair
-    named = f"{pair.id}|{run.direction.buy.exchange}|{run.follows.id}|{run.started_us}"
+    moved_on, moved_side = (run.move.mover if run.move else None) or ("", "")
     return Episode(
-        id=blake2b(named.encode(), digest_size=16).hexdigest(),
+        id=_id_of(run),
         phase=phase,
         filter_id=run.follows.id,
         filter_name=run.follows.name,
@@ -430,7 +450,21 @@ def _episode(run: _Run, phase: EpisodePhase, now_mono_ns: int) -> Episode:
         peak=run.peak,
         mean_edge_bps=run.mean_at(now_mono_ns),
         gates=run.gates,
+        move=run.move.id if run.move else "",
+        moved_on=moved_on,
+        moved_side=moved_side,
     )
+
+
+def _id_of(run: _Run) -> str:
+    named = f"{run.direction.pair.id}|{run.direction.buy.exchange}|{run.follows.id}|{run.started_us}"
+    return blake2b(named.encode(), digest_size=16).hexdigest()
+
+
+def _newest_side(direction: Direction) -> Literal["buy", "sell"] | None:
+    """The side whose quote came last; None: both at once."""
+    ahead_ns = direction.buy.received_mono_ns - direction.sell.received_mono_ns
+    return None if ahead_ns == 0 else "buy" if ahead_ns > 0 else "sell"
 
 
 def opportunity_events(

@@ -68,11 +68,12 @@ class Scanner:
     def configure(self, config: MarketConfig, owns: Owns, now_us: int, now_mono_ns: int) -> bool:
         """Follow a configuration: legs that stay keep their quotes, what runs goes on where it may.
 
-        Everything is judged again at once, as a fee, a rate or a threshold may be another one. A change that concerns none of this, a pinned chart perhaps, costs nothing; says whether it did.
+        Everything is judged again at once, as a fee, a rate or a threshold may be another one. Says whether
+        it did: a change that concerns none of this, a pinned chart perhaps, costs nothing.
         """
         terms = (
             config.exchanges, config.listings, config.pairs, config.filters, config.gates,
-            config.identities, config.wallets,
+            config.identities, config.wallets, config.fee_rules,
         )  # fmt: skip
         if terms == self._terms:
             return False

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct, structs
 
-from markets.config import FilterConfig, GateTerms, IdentityConfig, ListingConfig, MarketConfig
+from markets.config import FeeRule, FilterConfig, GateTerms, IdentityConfig, ListingConfig, MarketConfig
 from markets.events import Episode, Moment
 from realtime.lifecycle import opportunity_events
 from tests.scan_market import NOON_US, Desk, config, listing
@@ -224,7 +224,8 @@ def test_a_price_that_is_not_believed_is_no_close() -> None:
     quote(desk, 0, 6.0)
     quote(desk, 100, 900.0)
     (closed,) = finish(desk, 200)
-    assert (closed.closed, closed.peak.edge_bps) == (None, pytest.approx(6.0, abs=1e-6))
+    assert closed.closed is None
+    assert closed.peak.edge_bps == pytest.approx(6.0, abs=1e-6)
 
 
 def test_a_wall_clock_that_steps_back_ends_nothing_before_it_began() -> None:
@@ -256,11 +257,21 @@ def test_what_is_open_is_judged_by_the_fees_of_now_and_says_so() -> None:
     desk.tick(100)
     desk.configure(market(fee_bps=10.0), at_ms=150)
     opened, closed = desk.scanner.lifecycle.take()
-    assert (opened.opened.edge_bps, closed.closed_us) == (pytest.approx(6.0, abs=1e-6), NOON_US + 150_000)
+    assert opened.opened.edge_bps == pytest.approx(6.0, abs=1e-6)
+    assert closed.closed_us == NOON_US + 150_000
     assert closed.closed is not None
     assert closed.closed.edge_bps == pytest.approx(-14.0, abs=0.1)
     assert closed.closed.buy.taker_fee_bps == 10.0
     check_figures(closed)
+
+
+def test_a_fee_of_one_symbol_is_judged_at_once_as_well() -> None:
+    desk = started()
+    quote(desk, 0, 6.0)
+    desk.tick(100)
+    fee = FeeRule(BUY, BTC, 20.0, 20.0, "a schedule")
+    desk.configure(structs.replace(market(), fee_rules=(fee,)), at_ms=150)
+    assert phases(desk) == ["open", "close"]
 
 
 def test_what_other_fees_make_worth_it_begins_at_once() -> None:

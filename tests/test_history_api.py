@@ -250,8 +250,9 @@ def test_trades_states_and_opportunities_of_a_range(lake: Lake, operator_client:
     write(lake, "opportunities", pl.DataFrame([event]))
     path = f"/api/history/opportunities?{BTC}&{within(0, 60)}"
     assert body(operator_client.get(path)) == [
-        {"timestamp": START, "event": "open", "filter": 1, "spread": None, "edge12": 5.0, "edge21": -9.0}
-    ]
+        {"timestamp": START, "event": "open", "filter": 1, "buy_on": None, "sell_on": None, "spread": None,
+         "edge12": 5.0, "edge21": -9.0}
+    ]  # fmt: skip
 
 
 async def test_without_a_symbol_every_chart_of_the_filter_is_a_line_as_in_a_snapshot(
