@@ -29,6 +29,7 @@ _EVENT: Final = {
     "state": pl.String,  # null: a quote
     "us": pl.Int64,
     "mono": pl.Int64,
+    "late": pl.Int64,  # µs
     "bid": pl.Float64,
     "bid_size": pl.Float64,
     "ask": pl.Float64,
@@ -40,7 +41,7 @@ _KEPT: Final = {
     "ts_us": pl.Int64,
     "now_us": pl.Int64,
     "now_mono": pl.Int64,
-    "older_us": pl.Int64,
+    "older_us": pl.Int64,  # set back by its lateness, as the next
     "older_mono": pl.Int64,
     "broken_us": pl.Int64,  # when a leg was interrupted first after the point, if it was
     "epoch": pl.Int64,  # how many interruptions there were before the point
@@ -123,8 +124,10 @@ class Pairing:
         events = events.sort(pl.when(~pl.col("carried")).then(clock), maintain_order=True)
         events = _filled(events, self._epoch)
         points = self._paired(events, clock)
-        self._legs, self._epoch = _legs(events), events["epoch"][-1]
-        return self._line(points, events)
+        too_old = points.filter("too_old")["now_us"]
+        broken_us: Any = pl.concat([events.filter("interruption")["us"].head(1), too_old.head(1)]).min()
+        self._legs, self._epoch = _legs(events), events["epoch"][-1] + len(too_old)
+        return self._line(points.filter(~pl.col("too_old")).drop("too_old"), broken_us)
 
     def end(self, until_us: int, interrupted: bool = False) -> pl.DataFrame:
         """The gap after the last point when it lies before `until_us`, or there if interrupted then."""
@@ -139,20 +142,31 @@ class Pairing:
         return pl.concat([pl.DataFrame(schema=POINT_SCHEMA), gap], how="diagonal")
 
     def _paired(self, events: pl.DataFrame, clock: pl.Expr) -> pl.DataFrame:
-        """One row per valid point: both quotes' columns, and when the line broke after it."""
+        """One row per pair of quotes: the point's columns, and when the line broke after it.
+
+        One that is `too_old` makes no point and breaks the line.
+        """
         rows = events.filter("usable", pl.col("state").is_null(), ~pl.col("carried"))
-        quotes = events.select("us", "mono", "bid", "bid_size", "ask", "ask_size", at_ns=clock)
+        quotes = events.select("us", "mono", "late", "bid", "bid_size", "ask", "ask_size", at_ns=clock)
         both = [quotes[rows[f"row{leg}"]].select(pl.all().name.suffix(f"{leg}")) for leg in (1, 2)]
         points = pl.concat([*both, rows.select("broken_us", "epoch")], how="horizontal")
-        lead = pl.col("at_ns1") - pl.col("at_ns2")
+        now = pl.max_horizontal("at_ns1", "at_ns2")
+        ages = [now - pl.col(f"at_ns{leg}") + pl.col(f"late{leg}") * 1000 for leg in (1, 2)]
+        too_old = pl.lit(False)
         if self._tolerance_us is not None:
-            points = points.filter(lead.abs() <= self._tolerance_us * 1000)
-        return points.select("broken_us", "epoch", *_values(self._terms, lead), *_moments(lead))
+            too_old = pl.max_horizontal(*ages) > self._tolerance_us * 1000
+        points = points.select(
+            "broken_us", "epoch", *_values(self._terms, ages), *_moments(ages), too_old=too_old
+        )
+        next_too_old = pl.when("too_old").then("now_us").backward_fill()
+        return points.with_columns(
+            broken_us=pl.min_horizontal("broken_us", next_too_old),
+            epoch=pl.col("epoch") + pl.col("too_old").cum_sum().cast(pl.Int64),
+        )
 
-    def _line(self, points: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+    def _line(self, points: pl.DataFrame, interrupted: int | None) -> pl.DataFrame:
         """The points with their bands, and the gaps between them."""
         old = len(self._points)
-        interrupted = events.filter("interruption")["us"].first()
         kept = self._points.with_columns(pl.col("broken_us").fill_null(pl.lit(interrupted, pl.Int64)))
         line = pl.concat([kept, points], how="diagonal")
         line = line.with_columns(
@@ -199,6 +213,9 @@ def _events(frame: pl.DataFrame, terms: Terms, state: pl.Expr) -> pl.DataFrame:
         state.alias("state"),
         pl.col("received_ts_us").alias("us"),
         pl.col("received_mono_ns").cast(pl.Int64).alias("mono"),
+        (pl.col("late_us").fill_null(0) if "late_us" in frame.columns else pl.lit(0))
+        .cast(pl.Int64)
+        .alias("late"),
         "bid",
         "bid_size",
         "ask",
@@ -268,7 +285,7 @@ def _legs(events: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(kept).select(_EVENT.keys()).with_columns(carried=pl.lit(True))
 
 
-def _values(terms: Terms, lead: pl.Expr) -> list[pl.Expr]:
+def _values(terms: Terms, ages_ns: list[pl.Expr]) -> list[pl.Expr]:
     """The formulas of docs/engine.md, in the engine's own order of operations."""
     bid1, ask1, bid2, ask2 = map(pl.col, ("bid1", "ask1", "bid2", "ask2"))
     factor12 = (1 - terms.fee1) / (1 + terms.fee2) * 10_000
@@ -283,19 +300,30 @@ def _values(terms: Terms, lead: pl.Expr) -> list[pl.Expr]:
         (bid2 / ask1 * factor21 - 10_000).alias("edge21"),
         pl.when(known12).then(size12 * ask2).alias("size12"),
         pl.when(known21).then(size21 * ask1).alias("size21"),
-        ((-lead).clip(0) / 1_000_000).alias("age1_ms"),
-        (lead.clip(0) / 1_000_000).alias("age2_ms"),
+        *((age / 1_000_000).alias(f"age{leg}_ms") for leg, age in zip((1, 2), ages_ns, strict=True)),
     ]
 
 
-def _moments(lead: pl.Expr) -> list[pl.Expr]:
-    """When the point was made, and when its older quote was received, on both clocks."""
-    first_is_later = lead >= 0
-    return [
-        pl.when(first_is_later == is_now).then(f"{unit}1").otherwise(f"{unit}2").alias(f"{moment}_{unit}")
-        for moment, is_now in (("now", True), ("older", False))
+def _moments(ages_ns: list[pl.Expr]) -> list[pl.Expr]:
+    """When the point was made, and of when its older quote is, on both clocks."""
+    first_is_later, first_is_older = pl.col("at_ns1") >= pl.col("at_ns2"), ages_ns[0] > ages_ns[1]
+    now = [
+        pl.when(first_is_later).then(f"{unit}1").otherwise(f"{unit}2").alias(f"now_{unit}")
         for unit in ("us", "mono")
     ]
+    older = [
+        pl.when(first_is_older).then(as_of(1)).otherwise(as_of(2)).alias(f"older_{unit}")
+        for unit, as_of in (("us", _as_of_us), ("mono", _as_of_ns))
+    ]
+    return [*now, *older]
+
+
+def _as_of_us(leg: int) -> pl.Expr:
+    return pl.col(f"us{leg}") - pl.col(f"late{leg}")
+
+
+def _as_of_ns(leg: int) -> pl.Expr:
+    return pl.col(f"mono{leg}") - pl.col(f"late{leg}") * 1000
 
 
 def _band(quantile: float) -> pl.Expr:

@@ -14,6 +14,7 @@ Received = Quote | StreamState
 
 _QUOTE: Final = Quote.__struct_fields__
 _MONO: Final = pl.col("received_mono_ns").fill_null(pl.col("received_ts_us") * 1_000)
+_LATE: Final = pl.col("late_us").fill_null(0)
 _STATE: Final = ("exchange", "symbol", "state", "reason", "received_ts_us", "received_mono_ns")
 
 
@@ -53,7 +54,7 @@ class Recorded:
             self.skipped.update(dict(frame.filter(~wanted)["symbol"].value_counts().iter_rows()))
             ours = frame.filter(wanted)
             self.unsized += len(ours.filter(pl.any_horizontal(pl.col("bid_size", "ask_size").is_null())))
-            for row in ours.with_columns(*self._sizes, _MONO).select(_QUOTE).iter_rows():
+            for row in ours.with_columns(*self._sizes, _MONO, _LATE).select(_QUOTE).iter_rows():
                 yield Quote(*row)
 
     def _states_between(self, start_us: int, end_us: int) -> Iterator[StreamState]:

@@ -119,7 +119,10 @@ class _RateBoard:
     def feed(self, event: Received, symbol: str) -> None:
         """Take one event of a symbol that says a rate."""
         if isinstance(event, Quote):
-            self._mids[symbol][event.exchange] = (event.bid + event.ask) / 2, event.received_ts_us
+            self._mids[symbol][event.exchange] = (
+                (event.bid + event.ask) / 2,
+                event.received_ts_us - event.late_us,
+            )
         elif event.state != "up":
             for exchange in [event.exchange] if event.exchange else list(self._mids[symbol]):
                 self._mids[symbol].pop(exchange, None)

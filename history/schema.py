@@ -41,6 +41,7 @@ SCHEMAS: Final[dict[str, pa.Schema]] = {
         pa.field("exchange_ts_us", pa.int64()),
         _required("received_ts_us", pa.int64()),
         pa.field("received_mono_ns", pa.int64()),  # ages come from it; null: not known (imported)
+        pa.field("late_us", pa.int64()),  # its age when it came (markets.events); null: not known
     ),
     "trades": _schema(
         _required("exchange", pa.string()),

@@ -35,7 +35,7 @@ _OTHERS: Final = {
     "age1_ms": "age2_ms", "age2_ms": "age1_ms", "exchange1": "exchange2", "exchange2": "exchange1",
 }  # fmt: skip
 _QUOTE_COLUMNS: Final = (
-    "exchange", "bid", "bid_size", "ask", "ask_size", "received_ts_us", "received_mono_ns",
+    "exchange", "bid", "bid_size", "ask", "ask_size", "received_ts_us", "received_mono_ns", "late_us",
 )  # fmt: skip
 _NO_QUOTES: Final = pl.DataFrame(schema={name: polars_schema("quotes")[name] for name in _QUOTE_COLUMNS})
 _STATE_COLUMNS: Final = ("exchange", "state", "reason", "received_ts_us", "received_mono_ns")

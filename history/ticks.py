@@ -21,7 +21,7 @@ LOOK_BACK_US: Final = 300_000_000
 """How far back each leg's last quote before the range is sought."""
 
 _QUOTE_COLUMNS: Final = (
-    "exchange", "bid", "bid_size", "ask", "ask_size", "received_ts_us", "received_mono_ns",
+    "exchange", "bid", "bid_size", "ask", "ask_size", "received_ts_us", "received_mono_ns", "late_us",
 )  # fmt: skip
 _STATE_COLUMNS: Final = ("exchange", "state", "reason", "received_ts_us", "received_mono_ns")
 

@@ -6,7 +6,8 @@ Plain Python, no Django. Prices and sizes are float64 on the hot path; a codec b
 Two clocks on every event, plus one for ages:
 `exchange_ts_us`   the venue's own time, µs since the epoch, UTC, or None where it sends none;
 `received_ts_us`   our wall clock at the socket, µs since the epoch, UTC;
-`received_mono_ns` our monotonic clock at the socket, ns: the only one ages are computed from.
+`received_mono_ns` our monotonic clock at the socket, ns: the only one ages are computed from, and events
+                   ordered by.
 """
 
 from typing import Literal
@@ -20,7 +21,10 @@ Liveness = Literal["up", "down", "gap"]
 
 
 class Quote(Struct, gc=False):
-    """Best bid and ask of one symbol on one venue; 0 < bid <= ask, sizes > 0 in base coin."""
+    """Best bid and ask of one symbol on one venue; 0 < bid <= ask, sizes > 0 in base coin.
+
+    `late_us` is by how much longer than is usual at its exchange it took to get here: its age when it came.
+    """
 
     exchange: str
     symbol: str
@@ -31,6 +35,12 @@ class Quote(Struct, gc=False):
     exchange_ts_us: int | None = None
     received_ts_us: int = 0
     received_mono_ns: int = 0
+    late_us: int = 0
+
+    @property
+    def as_of_ns(self) -> int:
+        """What ages are counted from: when it would have been received, had it come as usual."""
+        return self.received_mono_ns - self.late_us * 1000
 
 
 class Trade(Struct, gc=False):

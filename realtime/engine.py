@@ -103,7 +103,7 @@ class _Leg:
             quote.exchange, quote.symbol,
             quote.bid * self.scale, quote.bid_size * self.multiplier,
             quote.ask * self.scale, quote.ask_size * self.multiplier,
-            quote.exchange_ts_us, quote.received_ts_us, quote.received_mono_ns,
+            quote.exchange_ts_us, quote.received_ts_us, quote.received_mono_ns, quote.late_us,
         )  # fmt: skip
 
     def turn(self, state: StreamState) -> None:
@@ -177,7 +177,7 @@ class _Chart:
         quote = leg.usable
         if quote is None:
             return leg.trouble()
-        if now_mono_ns - quote.received_mono_ns <= self.tolerance_ns:
+        if now_mono_ns - quote.as_of_ns <= self.tolerance_ns:
             return None
         return "stale", f"{leg.exchange} quote is older than the tolerance of {self.tolerance_ns / 1e9:g} s"
 

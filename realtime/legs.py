@@ -32,7 +32,7 @@ class Leg:
 
     __slots__ = (
         "ask", "ask_size", "bid", "bid_size", "buy_reach", "buys", "changed", "gap_ms", "index", "jumped",
-        "listing", "market", "marks", "marks_due_ns", "place", "quote", "quotes", "reason",
+        "late_ns", "listing", "market", "marks", "marks_due_ns", "place", "quote", "quotes", "reason",
         "received_mono_ns", "received_ts_us", "scale", "sell_reach", "sells", "taker_fee_bps", "up", "worth",
     )  # fmt: skip
 
@@ -42,7 +42,8 @@ class Leg:
         self.worth = 1.0  # of one of the symbol's quote currency, in the reference's; NaN: not known
         self.bid = self.ask = self.bid_size = self.ask_size = nan
         self.quote: Quote | None = None  # as the exchange said it, since the stream was last interrupted
-        self.received_mono_ns = 0
+        self.received_mono_ns = 0  # set back by `late_ns`, so ages count from here
+        self.late_ns = 0  # by how much longer than usual its quote was on the way
         self.received_ts_us = 0
         self.gap_ms = nan  # its usual time between two quotes, a moving average
         self.quotes = 0  # since the stream was last interrupted

@@ -29,7 +29,7 @@ class Legs:
 
     def __init__(self, count: int) -> None:
         self.prices: Floats = np.full((4, count), np.nan)  # bid, ask, bid size, ask size
-        self.received: Ints = np.zeros((2, count), np.int64)  # wall clock in µs, monotonic in ns
+        self.received: Ints = np.zeros((3, count), np.int64)  # wall clock in µs, monotonic in ns, late by µs
 
     def hold(self, leg: int, quote: Quote | None) -> None:
         """Take over a quote without pairing it; None: there is none to be used."""
@@ -37,7 +37,7 @@ class Legs:
             self.prices[:, leg] = np.nan
             return
         self.prices[:, leg] = quote.bid, quote.ask, quote.bid_size, quote.ask_size
-        self.received[:, leg] = quote.received_ts_us, quote.received_mono_ns
+        self.received[:, leg] = quote.received_ts_us, quote.received_mono_ns, quote.late_us
 
 
 SET_BACK_US: Final = 1_000_000
@@ -71,7 +71,7 @@ class Charts:
 
     def join(self, chart: int, held: Legs) -> None:
         """Its legs are both valid without a quote that said so."""
-        us, ns = held.received[:, self.legs[:, chart]]
+        us, ns = _as_of(*held.received[:, self.legs[:, chart]])
         older = int(ns[1] < ns[0])
         self.older_us[chart], self.older_ns[chart] = us[older], ns[older]
 
@@ -155,19 +155,20 @@ def pair(charts: Charts, routes: Routes, held: Legs, quotes: list[Quote], quoted
     column = quote + held.prices.shape[1]  # of the quote; those of the held ones come first
     columns = _last_of_each(charts, chart, legs[quote], column, np.repeat(starts, stops - starts))
     prices1, prices2 = (prices.take(each, axis=1) for each in columns)
-    (us1, ns1), (us2, ns2) = (received.take(each, axis=1) for each in columns)
+    (us1, ns1, late1), (us2, ns2, late2) = (received.take(each, axis=1) for each in columns)
 
-    lead_ns = ns1 - ns2
-    tolerance_ns = charts.tolerance_ns[chart]
-    valid: Bools = ~np.isnan(prices1[0] + prices2[0]) & (np.abs(lead_ns) <= tolerance_ns)
-    first_is_later = lead_ns >= 0
     # The point is made when the later of its two quotes was received, so it never knows the future.
-    ts_us, older_us = np.where(first_is_later, us1, us2), np.where(first_is_later, us2, us1)
+    ts_us, now_ns = np.where(ns1 >= ns2, us1, us2), np.maximum(ns1, ns2)
+    (us1, ns1), (us2, ns2) = _as_of(us1, ns1, late1), _as_of(us2, ns2, late2)
+    ages_ns = now_ns - ns1, now_ns - ns2
+    tolerance_ns = charts.tolerance_ns[chart]
+    valid: Bools = ~np.isnan(prices1[0] + prices2[0]) & (np.maximum(*ages_ns) <= tolerance_ns)
+    older_us = np.where(ns1 >= ns2, us2, us1)
     older_ns = np.where(valid, np.minimum(ns1, ns2), NEVER)
 
     before_us = _before(older_us, starts, charts.older_us[touched])
     before_ns = _before(older_ns, starts, charts.older_ns[touched])
-    quote_us, quote_ns = received.take(column, axis=1)
+    quote_us, quote_ns, _ = received.take(column, axis=1)
     broken = (before_ns != NEVER) & (~valid | (quote_ns - before_ns > tolerance_ns))
     gap_us = np.minimum(quote_us, before_us + tolerance_ns // _NS_PER_US)
 
@@ -180,7 +181,8 @@ def pair(charts: Charts, routes: Routes, held: Legs, quotes: list[Quote], quoted
     rows = np.full((len(stamps), len(POINT_COLUMNS)), np.nan)
     rows[:, 0] = stamps
     factors = charts.factors.take(chart[valid], axis=1)
-    spreads = _fill(rows, point_rows, (prices1[:, valid], prices2[:, valid]), lead_ns[valid], factors)
+    ages = ages_ns[0][valid], ages_ns[1][valid]
+    spreads = _fill(rows, point_rows, (prices1[:, valid], prices2[:, valid]), ages, factors)
 
     has_rows = bounds[1:] > bounds[:-1]
     charts.last_us[touched[has_rows]] = stamps[bounds[1:][has_rows] - 1]
@@ -193,7 +195,14 @@ def pair(charts: Charts, routes: Routes, held: Legs, quotes: list[Quote], quoted
     )  # fmt: skip
 
 
-def _fill(rows: Points, at: Ints, prices: tuple[Floats, Floats], lead_ns: Ints, factors: Floats) -> Floats:
+def _as_of(us: Ints, ns: Ints, late_us: Ints) -> tuple[Ints, Ints]:
+    """What ages count from: when quotes would have been received, had they come as usual."""
+    return us - late_us, ns - late_us * _NS_PER_US
+
+
+def _fill(
+    rows: Points, at: Ints, prices: tuple[Floats, Floats], ages_ns: tuple[Ints, Ints], factors: Floats
+) -> Floats:
     """Write what the points say into their rows, the bands apart; returns their spreads."""
     (bid1, ask1, bid_size1, ask_size1), (bid2, ask2, bid_size2, ask_size2) = prices
     spreads: Floats = (bid1 / bid2 - 1) * 100
@@ -202,15 +211,14 @@ def _fill(rows: Points, at: Ints, prices: tuple[Floats, Floats], lead_ns: Ints, 
     rows[at, 5] = bid2 / ask1 * factors[1] - 10_000
     rows[at, 6] = np.minimum(bid_size1, ask_size2) * ask2
     rows[at, 7] = np.minimum(bid_size2, ask_size1) * ask1
-    rows[at, 8] = np.maximum(-lead_ns, 0) / _NS_PER_MS
-    rows[at, 9] = np.maximum(lead_ns, 0) / _NS_PER_MS
+    rows[at, 8], rows[at, 9] = ages_ns[0] / _NS_PER_MS, ages_ns[1] / _NS_PER_MS
     return spreads
 
 
 def _with(held: Legs, quotes: list[Quote]) -> tuple[Floats, Ints]:
     """The columns of the quotes behind those of the held ones."""
     known, count = held.prices.shape[1], len(quotes)
-    prices, received = np.empty((4, known + count)), np.empty((2, known + count), np.int64)
+    prices, received = np.empty((4, known + count)), np.empty((3, known + count), np.int64)
     prices[:, :known], received[:, :known] = held.prices, held.received
     new: tuple[tuple[Any, list[Any]], ...] = (
         (prices[0], [quote.bid for quote in quotes]),
@@ -219,6 +227,7 @@ def _with(held: Legs, quotes: list[Quote]) -> tuple[Floats, Ints]:
         (prices[3], [quote.ask_size for quote in quotes]),
         (received[0], [quote.received_ts_us for quote in quotes]),
         (received[1], [quote.received_mono_ns for quote in quotes]),
+        (received[2], [quote.late_us for quote in quotes]),
     )
     for column, values in new:
         column[known:] = np.fromiter(values, column.dtype, count)

@@ -165,7 +165,7 @@ class Scanner:
         if not 0.0 < bid <= ask < inf:
             self.counters.scan_malformed += 1
             return
-        gap_ns = mono_ns - leg.received_mono_ns
+        gap_ns = mono_ns - leg.received_mono_ns - leg.late_ns
         if gap_ns < 0:
             self.counters.scan_ignored_old += 1
             return
@@ -174,7 +174,8 @@ class Scanner:
             leg.gap_ms = usual_ms + (gap_ms - usual_ms) * RHYTHM if usual_ms >= 0.0 else gap_ms
         leg.quote = quote
         leg.quotes += 1
-        leg.received_mono_ns, leg.received_ts_us = mono_ns, quote.received_ts_us
+        leg.late_ns = late_ns = quote.late_us * 1000
+        leg.received_mono_ns, leg.received_ts_us = mono_ns - late_ns, quote.received_ts_us
         if not leg.changed:
             leg.changed = True
             self.changed.append(leg)

@@ -100,9 +100,19 @@ def session(
         bid = 100 * (1 + dice.gauss(0, 0.0006))
         sizes = dice.uniform(0.1, 5), dice.uniform(0.1, 5)
         ask = bid * (1 + dice.uniform(0, 0.0003))
-        stamps = clock.tick(pause_ms)
+        stamps, late_us = clock.tick(pause_ms), dice.choice((0, 0, 0, 0, 0, 0, 300_000, 2_000_000))
         received.append(
-            Quote(dice.choice(VENUES), dice.choice(symbols), bid, sizes[0], ask, sizes[1], None, *stamps)
+            Quote(
+                dice.choice(VENUES),
+                dice.choice(symbols),
+                bid,
+                sizes[0],
+                ask,
+                sizes[1],
+                None,
+                *stamps,
+                late_us,
+            )
         )
     received += [StreamState(key, symbols, "down", "collector stopped", *clock.tick(0.1)) for key in VENUES]
     return Session(received)

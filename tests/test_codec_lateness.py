@@ -6,7 +6,7 @@ import pytest
 
 from collectors.exchanges import CODECS
 from collectors.exchanges.base import Codec
-from collectors.exchanges.lateness import TOLERATED_US, WINDOW_NS, Lateness
+from collectors.exchanges.lateness import ALLOWED_US, WINDOW_NS, Lateness
 from collectors.exchanges.order import RESYNC_AFTER, Order
 from markets.events import Quote, StreamState
 from tests.broken_books import has, quote_with
@@ -76,6 +76,32 @@ def test_a_jam_within_what_is_tolerated_costs_nothing(exchange: str) -> None:
 
 
 @pytest.mark.parametrize("exchange", TIMED)
+@pytest.mark.parametrize("ahead_s", [0, -300, 300])
+@pytest.mark.parametrize("late_s", [0.5, 2, 4.5])
+def test_a_late_book_is_as_old_as_it_is_late_whatever_the_clocks(
+    exchange: str, ahead_s: float, late_s: float
+) -> None:
+    stream = Stream(exchange, ahead_s)
+    quotes = [stream.say()[0] for _ in range(50)]
+    assert {quote.late_us for quote in quotes if isinstance(quote, Quote)} == {0}
+    for step in range(1, 51):  # time does not run back: the jam builds up
+        (quote,) = stream.say(0.02 + late_s * step / 50)
+    assert isinstance(quote, Quote)
+    assert quote.late_us == pytest.approx(late_s * 1e6, abs=2000)
+    assert quote.received_mono_ns - quote.as_of_ns == quote.late_us * 1000
+    (quote,) = stream.say()
+    assert isinstance(quote, Quote)
+    assert quote.late_us == 0
+
+
+@pytest.mark.parametrize("exchange", TIMED)
+def test_delays_that_vary_a_little_make_no_quote_older(exchange: str) -> None:
+    stream = Stream(exchange)
+    quotes = [stream.say(0.02 + n % 20 * 0.01)[0] for n in range(200)]
+    assert {quote.late_us for quote in quotes if isinstance(quote, Quote)} == {0}
+
+
+@pytest.mark.parametrize("exchange", TIMED)
 def test_the_first_book_of_a_connection_may_be_from_any_time(exchange: str) -> None:
     stream = Stream(exchange)
     for _ in range(20):
@@ -117,7 +143,7 @@ class Desk:
 
     @property
     def usual_s(self) -> float:
-        return (self.lateness.late_us - TOLERATED_US) / 1e6
+        return (self.lateness.late_us - ALLOWED_US) / 1e6
 
 
 ALL = dict.fromkeys(COINS, 0.02)

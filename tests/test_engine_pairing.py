@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from markets.events import Quote
 from realtime.engine import SpreadEngine
@@ -236,3 +237,26 @@ def test_the_window_shows_what_was_made_collected_or_not() -> None:
     np.testing.assert_allclose(window[0], collected[0], rtol=1e-7)
     with pytest.raises(KeyError, match="nothing"):
         desk.points("nothing")
+
+
+def test_a_late_quote_is_older_by_that_and_its_point_is_made_when_it_came() -> None:
+    watching = engine(1000)
+    ms = 1_000_000
+    late = structs.replace(quote(SECOND, 101.0, 10_100 * ms), late_us=600_000)
+    (point,) = feed(watching, [quote(FIRST, 100.0, 10_000 * ms), late])
+    assert point[0] == NOON_US + 10_100_000
+    assert point[8:].tolist() == [100.0, 600.0]
+    watching.expire(10_501 * ms, NOON_US + 10_501_000)
+    (delta,) = watching.collect()
+    assert delta.points[0, 0] == NOON_US + 10_500_000
+    assert delta.reason == f"{SECOND} quote is older than the tolerance of 1 s"
+
+
+def test_a_quote_that_is_later_than_the_tolerance_breaks_the_line_when_it_comes() -> None:
+    watching = engine(1000)
+    ms = 1_000_000
+    late = structs.replace(quote(SECOND, 101.0, 10_100 * ms), late_us=2_000_000)
+    live = [quote(FIRST, 100.0, 10_000 * ms), quote(SECOND, 100.0, 10_050 * ms)]
+    points = feed(watching, [*live, late, quote(FIRST, 100.0, 10_200 * ms)])
+    assert np.isnan(points[:, 1]).tolist() == [False, True]
+    assert points[1, 0] == NOON_US + 10_100_000

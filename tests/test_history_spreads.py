@@ -27,13 +27,16 @@ AFTER_US = 50_000
 Ticks = Sequence[Quote | StreamState]
 
 
+LATE_US = (0, 0, 0, 0, 0, 0, 90_000, 600_000, 3_000_000)
+
+
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake(str(tmp_path / "lake"))
 
 
 def random_ticks(seed: int, count: int, states: bool) -> list[Quote | StreamState]:
-    """Two venues' quotes and interruptions, some at the same instant, over about 20 s."""
+    """Two exchanges' quotes, a third of them late, and interruptions, some at the same instant, over 20 s."""
     rng = random.Random(seed)
     us = START_US
     ticks: list[Quote | StreamState] = []
@@ -47,8 +50,9 @@ def random_ticks(seed: int, count: int, states: bool) -> list[Quote | StreamStat
             ticks.append(StreamState(exchange, (oracle.SYMBOL,), state, "test", us, mono))
             continue
         bid = round(100 + rng.gauss(0, 0.2), 2)
+        sizes, late_us = (rng.random(), rng.random()), rng.choice(LATE_US)
         ticks.append(
-            Quote(exchange, oracle.SYMBOL, bid, rng.random(), bid + 0.01, rng.random(), None, us, mono)
+            Quote(exchange, oracle.SYMBOL, bid, sizes[0], bid + 0.01, sizes[1], None, us, mono, late_us)
         )
     return ticks
 

@@ -74,8 +74,19 @@ class TestRows:
         said, _ = run(old)
         assert "quotes: 2 rows of 1 files imported" in said
         assert rows().rows() == [
-            ("bybit", "BTC/USDT", 64000.1, None, 64000.2, None, None, MORNING_US, None),
-            ("bybit", "BTC/USDT", 5.21e-6, None, 1234567.8901234567, None, None, MORNING_US + 100_000, None),
+            ("bybit", "BTC/USDT", 64000.1, None, 64000.2, None, None, MORNING_US, None, None),
+            (
+                "bybit",
+                "BTC/USDT",
+                5.21e-6,
+                None,
+                1234567.8901234567,
+                None,
+                None,
+                MORNING_US + 100_000,
+                None,
+                None,
+            ),
         ]
         partitions = pl.DataFrame(Lake.from_settings().open("quotes").get_add_actions(flatten=True))  # type: ignore[union-attr]
         assert partitions.select("partition.date", "partition.hour").row(0) == ("2025-03-01", 9)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -109,6 +110,7 @@ class TinyVenue:
         self.silent = False
         self.connects = 0
         self.heard: list[dict[str, object]] = []
+        self.heard_at: list[float] = []  # when each came, monotonic, s
         self.sockets: dict[ServerConnection, set[str]] = {}
         self._stack = AsyncExitStack()
         self._server: Server
@@ -169,6 +171,7 @@ class TinyVenue:
             async for text in socket:
                 request = json.loads(text)
                 self.heard.append(request)
+                self.heard_at.append(time.monotonic())
                 if not self.silent:
                     await self._answer(socket, request)
         finally:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 import msgspec
 from msgspec import Struct
 
-from collectors.exchanges.lateness import Lateness
+from collectors.exchanges.lateness import TOLERATED_US, Lateness
 from collectors.exchanges.order import REFUSED, Order, update_id
 from collectors.exchanges.times import moment_us
 from markets.events import Quote, Side, StreamState, Trade
@@ -238,11 +238,12 @@ class Codec(ABC):
     def take(
         self, quote: Quote, update_id: int = 0, book_us: int | None = None
     ) -> tuple[Quote | StreamState, ...]:
-        """Hand out a whole quote, unless it is an older one of its connection or later than is usual.
+        """Hand out a whole quote, unless it is an older one of its connection or far later than is usual.
 
         `update_id` is the exchange's own number of the book, 0 for none; `book_us` when the book was so,
         where that is not the quote's time. The first book of a connection may be from any time, and so may
-        one that is said again: it has not changed since.
+        one that is said again: it has not changed since. Any other that is later than is usual is by so much
+        older, and of another time than this if it is by far.
         """
         order, symbol = self.order, quote.symbol
         if order is not None:
@@ -259,13 +260,19 @@ class Codec(ABC):
         self._believed.add(symbol)
         return (quote,)
 
-    def _late(self, quote: Quote, delay_us: int) -> tuple[StreamState, ...]:
+    def _late(self, quote: Quote, delay_us: int) -> tuple[Quote | StreamState, ...]:
+        """`delay_us` is the book's; the quote is as old as what it says of itself, which may be younger."""
+        late_us = self.lateness.beyond_usual_us(delay_us)
+        if late_us <= TOLERATED_US:
+            sent_us = quote.received_mono_ns // 1000 - (quote.exchange_ts_us or 0)
+            quote.late_us = max(0, min(late_us, self.lateness.beyond_usual_us(sent_us)))
+            self._believed.add(quote.symbol)
+            return (quote,)
         self.lateness.see(quote.symbol, delay_us)
-        late_s = self.lateness.beyond_usual_s(delay_us)
         return self.no_quote(
             quote.symbol,
             "frozen",
-            f"its book is {late_s:.0f} s late",
+            f"its book is {late_us / 1e6:.0f} s late",
             quote.received_ts_us,
             quote.received_mono_ns,
         )

@@ -6,6 +6,9 @@ constant difference between them says nothing: what counts is the delay beyond t
 
 from typing import Final
 
+ALLOWED_US: Final = 250_000
+"""Delays vary: one that is longer than usual by no more than this makes no quote older."""
+
 TOLERATED_US: Final = 5_000_000
 """A book that is later than this beyond the usual delay does not speak for the present."""
 
@@ -49,7 +52,7 @@ class Lateness:
         known = {symbol: min(low, self._before.get(symbol, low)) for symbol, low in lows.items()}
         ordered = sorted((self._before | known).values())
         place = 0 if len(ordered) < AGREEING else max(1, len(ordered) // 10)
-        self.late_us = ordered[place] + TOLERATED_US
+        self.late_us = ordered[place] + ALLOWED_US
         if now_ns >= self._rotate_ns and len(lows) >= min(AGREEING, len(self._before)):
             self._before, self.lows = lows, {}
             self._rotate_ns = now_ns + WINDOW_NS
@@ -62,6 +65,6 @@ class Lateness:
         if delay_us < self.lows.get(symbol, NEVER):
             self.lows[symbol] = delay_us
 
-    def beyond_usual_s(self, delay_us: int) -> float:
-        """How much longer than usual a delay is, seconds."""
-        return (delay_us - self.late_us + TOLERATED_US) / 1e6
+    def beyond_usual_us(self, delay_us: int) -> int:
+        """How much longer than usual a delay is, µs."""
+        return delay_us - self.late_us + ALLOWED_US
