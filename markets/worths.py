@@ -51,9 +51,10 @@ def _read(now: datetime) -> dict[str, float]:
         .values_list("symbol__base", "symbol__quote", "last_price")
         .order_by()
     )
-    for base, quote, price in rows:
+    for base, quote, last_price in rows:
+        price = float(last_price or 0)
         if quote == REFERENCE:
-            said.setdefault(base, []).append(float(price))
+            said.setdefault(base, []).append(price)
         else:
-            said.setdefault(quote, []).append(1 / float(price))
+            said.setdefault(quote, []).append(1 / price)
     return {currency: median(prices) for currency, prices in said.items()}

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('monitoring', '0004_clock_jump'),
+        ('monitoring', '0005_moves'),
     ]
 
     operations = [
