@@ -87,7 +87,7 @@ async def test_rows_move_in_place_and_say_what_can_be_traded(
         await expect(row.locator("td.state")).to_have_text(re.compile("live"))
         before = await row.locator("td.edge").inner_text()
         await row.evaluate("row => { row.sameNode = true; }")
-        shard.quote("okx", 104.0)
+        shard.quote("okx", 102.5)
         await expect(row.locator("td.edge")).not_to_have_text(before)
         assert await row.evaluate("row => row.sameNode"), "the row was written to, not made anew"
 
@@ -102,7 +102,7 @@ async def test_rows_move_in_place_and_say_what_can_be_traded(
         rows = list(csv.DictReader(io.StringIO(text)))
         assert (len(rows), {line["symbol"] for line in rows}) == (28, {"BTC/USDT"})
         best = next(line for line in rows if (line["buy_on"], line["sell_on"]) == ("bybit", "okx"))
-        assert float(best["edge_bps"]) > 300
+        assert float(best["edge_bps"]) > 200
         assert best["buy_quote_at"].endswith("Z")
 
         await page.fill("#search", "nothing like it")

@@ -48,7 +48,7 @@ def test_quotes_as_csv_have_plain_numbers_and_a_header(lake: Lake, tmp_path: Pat
     assert row == {
         "exchange": "okx", "symbol": "BTC/USDT", "bid": "0.0000000125", "bid_size": "",
         "ask": "10000000000000000000000", "ask_size": "", "exchange_ts_us": "",
-        "received_ts_us": str(START_US), "received_mono_ns": "",
+        "received_ts_us": str(START_US), "received_mono_ns": "", "late_us": "",
     }  # fmt: skip
 
 

@@ -393,7 +393,7 @@ class TestSize:
         market.edge(100, 6.0, size=1.0)
         market.tick(3000)
         (closed,) = market.episodes("close")
-        assert (ms_of(closed.closed_us), closed.reason) == (1250, "executable size below 10")
+        assert (ms_of(closed.closed_us), closed.reason) == (1250, "executable size below 10.00 USDT")
 
 
 class TestEndings:
