@@ -31,9 +31,10 @@ class Leg:
     """
 
     __slots__ = (
-        "ask", "ask_size", "bid", "bid_size", "buy_reach", "buys", "changed", "gap_ms", "index", "jumped",
-        "late_ns", "listing", "market", "marks", "marks_due_ns", "place", "quote", "quotes", "reason",
-        "received_mono_ns", "received_ts_us", "scale", "sell_reach", "sells", "taker_fee_bps", "up", "worth",
+        "ask", "ask_size", "bid", "bid_size", "buy_reach", "buys", "changed", "gap_ms", "index", "jump",
+        "jumped", "late_ns", "listing", "market", "marks", "marks_due_ns", "place", "quote", "quotes",
+        "reason", "received_mono_ns", "received_ts_us", "scale", "sell_reach", "sells", "taker_fee_bps", "up",
+        "worth",
     )  # fmt: skip
 
     def __init__(self, listing: ListingConfig) -> None:
@@ -48,6 +49,7 @@ class Leg:
         self.gap_ms = nan  # its usual time between two quotes, a moving average
         self.quotes = 0  # since the stream was last interrupted
         self.jumped = False  # the last quote is far from the one before, and not confirmed yet
+        self.jump = 0.0  # how far, as a share of the one before
         self.up = True  # until a StreamState says otherwise
         self.reason = ""  # why it is not up, in the connection's words
         self.index = 0  # its row in the frames

@@ -11,17 +11,16 @@ from itertools import count
 from math import isnan, nan
 from typing import Final, Literal, Protocol
 
-from msgspec import Struct
-
-from markets.config import FilterConfig, GateTerms, MarketConfig
+from markets.config import FilterConfig, MarketConfig
 from markets.events import Episode, EpisodePhase, LegPrice, Moment, OpportunityEvent
 from markets.fee_book import Fees
 from markets.reference import REFERENCE
 from realtime import wording
 from realtime.directions import Direction
-from realtime.gates import most_unproven_bps, quote_of
+from realtime.gates import quote_of
 from realtime.legs import Leg
 from realtime.moves import Move, Moves, Opening
+from realtime.terms import Terms
 
 CHECK_NS: Final = 250_000_000
 """How often the gates of what runs are asked, besides the moments at which it begins."""
@@ -51,34 +50,6 @@ class Gatekeeper(Protocol):
         """The gates that are not known to pass, as `wallets: unknown`."""
 
 
-class Terms(Struct, frozen=True):
-    """A filter's terms of opening and closing, with nothing left to be looked up."""
-
-    open_bps: float
-    close_bps: float
-    hold_ns: int
-    min_size: float  # in the reference currency
-    wallets_open: bool
-    doubted_bps: float  # above this edge the gates are asked at every quote
-
-    @classmethod
-    def of(cls, follows: FilterConfig, gates: GateTerms) -> "Terms":
-        """The terms of a filter that has a minimum edge."""
-        opens = nan if follows.min_edge_bps is None else follows.min_edge_bps
-        return cls(
-            open_bps=opens,
-            close_bps=opens if follows.close_edge_bps is None else follows.close_edge_bps,
-            hold_ns=follows.min_duration_ms * _NS_PER_MS,
-            min_size=gates.min_size if follows.min_size is None else follows.min_size,
-            wallets_open=follows.wallets_open,
-            doubted_bps=most_unproven_bps(gates, follows),
-        )
-
-    def is_enough(self, direction: Direction, size: float) -> bool:
-        """Whether a size, in quote currency, is worth the least; unknown is not, unless nothing is asked."""
-        return size >= 0 if self.min_size <= 0 else direction.value(size) >= self.min_size
-
-
 class _Run:
     """One excursion of one direction above one filter's threshold: a candidate, then an episode.
 
@@ -87,9 +58,9 @@ class _Run:
     """
 
     __slots__ = (
-        "direction", "edge", "ending", "follows", "gates", "move", "opened", "over", "peak", "peak_edge",
-        "peak_is_news", "seen_ns", "seen_us", "short_since_ns", "size", "started_ns", "started_us", "terms",
-        "told_ns", "trigger", "weighed_ns", "weighted",
+        "direction", "edge", "ending", "enough", "follows", "gates", "move", "opened", "over", "peak",
+        "peak_edge", "peak_is_news", "seen_ns", "seen_us", "short_since_ns", "size", "started_ns",
+        "started_us", "terms", "told_ns", "trigger", "weighed_ns", "weighted",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +72,7 @@ class _Run:
         self.started_us = self.seen_us = now_us
         self.started_ns = self.seen_ns = self.told_ns = now_mono_ns
         self.edge = self.size = 0.0
+        self.enough = False  # whether that size is worth the least
         self.weighted = 0.0  # edge × ns since the start, while enough was executable
         self.weighed_ns = 0  # how long that was
         self.short_since_ns: int | None = None  # since when too little is executable
@@ -118,12 +90,13 @@ class _Run:
         """Take over what holds from now on. Neither clock goes back: quotes of two lines may cross."""
         held_ns = now_mono_ns - self.seen_ns
         if held_ns > 0:
-            if self.size >= self.terms.min_size:
+            if self.enough:
                 self.weighted += self.edge * held_ns
                 self.weighed_ns += held_ns
             self.seen_ns = now_mono_ns
         self.seen_us = max(self.seen_us, now_us)
         self.edge, self.size = edge_bps, size
+        self.enough = self.terms.is_enough(self.direction, size)
 
     def us_at(self, mono_ns: int) -> int:
         """The wall clock at a moment since the last judgement, from what was stamped then."""
@@ -132,7 +105,7 @@ class _Run:
     def mean_at(self, mono_ns: int) -> float:
         """The edge, weighted by time, from the start until a moment since the last judgement."""
         weighted, weighed_ns = self.weighted, self.weighed_ns
-        if mono_ns > self.seen_ns and self.size >= self.terms.min_size:
+        if self.enough and mono_ns > self.seen_ns:
             weighted += self.edge * (mono_ns - self.seen_ns)
             weighed_ns += mono_ns - self.seen_ns
         return min(weighted / weighed_ns, self.peak_edge) if weighed_ns else self.peak_edge
@@ -237,7 +210,7 @@ class Lifecycle:
             self._end(run, _why_fallen(run, edge_bps), now_us, now_mono_ns)
             return
         run.see(edge_bps, size, now_us, now_mono_ns)
-        if terms.is_enough(run.direction, size):
+        if run.enough:
             run.short_since_ns = None
             if edge_bps > run.peak_edge:
                 self._rise(run)

@@ -106,6 +106,7 @@ class Scanner:
                 leg.changed = True  # those on no pair, which only say a rate, are never told of
         for index, leg in enumerate(self.legs):
             leg.index, leg.changed = index, False
+            leg.jumped = leg.jumped and leg.jump > self._jump
             self._mark(leg)
 
     def _take_leg(self, listing: ListingConfig, known: dict[str, dict[str, Leg]]) -> Leg:
@@ -190,6 +191,7 @@ class Scanner:
         leg.jumped = bid + ask - before > limit or before - bid - ask > limit
         if leg.jumped:
             self.counters.jumps += 1
+            leg.jump = abs(bid + ask - before) / before
         if mono_ns >= leg.marks_due_ns:
             leg.note_others(mono_ns)
         if bid >= market.high_bid and ask <= market.low_ask:

@@ -114,7 +114,7 @@ def close_orphans(shard: Shard, running: Collection[str]) -> int:
     left = OpportunityEpisode.objects.filter(closed_at=None).exclude(pk__in=running).select_for_update()
     orphans = [row for row in left if shard.owns(row.symbol)]
     for row in orphans:
-        row.closed_at = max(row.seen_at, row.started_at)
+        row.closed_at = max(row.seen_at, row.started_at, _time(max(row.opened.ts_us, row.peak.ts_us)))
         row.duration_ms = (row.closed_at - row.started_at) // datetime.timedelta(milliseconds=1)
         row.reason = KILLED
     OpportunityEpisode.objects.bulk_update(orphans, ["closed_at", "duration_ms", "reason"], batch_size=1000)

@@ -17,6 +17,7 @@ from tests.scan_market import NOON_US, Desk, config, listing
 BTC = "BTC/USDT"
 BUY, SELL = "okx", "binance"
 HELD = FilterConfig(1, "held", min_edge_bps=5.0, close_edge_bps=2.0, min_duration_ms=50)
+AT_ONCE = structs.replace(HELD, min_duration_ms=0)
 SIZE = 50.0
 """What a filter here asks to be executable."""
 
@@ -28,8 +29,7 @@ def market(follows: FilterConfig = HELD, *, fee_bps: float = 0.0, **more: Any) -
         structs.replace(follows, min_size=SIZE),
         fees_bps=(fee_bps,) * 4,
         pairs=[(SELL, BUY)],
-        identities=[IdentityConfig(BTC, SELL, BUY, "confirmed")],
-        **more,
+        **{"identities": [IdentityConfig(BTC, SELL, BUY, "confirmed")]} | more,
     )
 
 
@@ -210,6 +210,21 @@ def test_time_in_which_too_little_was_executable_counts_neither_for_the_peak_nor
     assert closed.mean_edge_bps == pytest.approx(7.0, abs=1e-6)
 
 
+def test_the_mean_in_another_currency_is_of_the_time_in_which_enough_was_executable() -> None:
+    """The least size is 50 USDT; a thousandth of a BTC is worth 60."""
+    listed = (listing(SELL, "ETH/BTC"), listing(BUY, "ETH/BTC"))
+    desk = Desk(
+        market(AT_ONCE, listings=listed, identities=[IdentityConfig("ETH/BTC", SELL, BUY, "confirmed")])
+    )
+    desk.scanner.rates.hear({"BTC/USDT": (60_000.0, NOON_US)})
+    desk.tick(0)
+    desk.quote(BUY, "ETH/BTC", 0.04, 0.05, sizes=(1.0, 0.02))
+    for at_ms, edge, size in ((0, 6.0, 0.02), (100, 8.0, 0.02), (200, 90.0, 0.01), (300, 0.0, 0.02)):
+        desk.quote(SELL, "ETH/BTC", 0.05 * (1 + edge / 1e4), 0.06, at_ms=at_ms, sizes=(size, 1.0))
+    _, closed = desk.scanner.lifecycle.take()
+    assert (closed.peak.edge_bps, closed.mean_edge_bps) == pytest.approx((8.0, 7.0), abs=1e-6)
+
+
 def test_a_close_above_anything_that_was_executable_is_not_known() -> None:
     desk = started(structs.replace(HELD, min_duration_ms=0))
     quote(desk, 0, 6.0)
@@ -284,9 +299,6 @@ def test_what_other_fees_make_worth_it_begins_at_once() -> None:
     assert opened.opened.edge_bps == pytest.approx(6.0, abs=1e-6)
 
 
-AT_ONCE = structs.replace(HELD, min_duration_ms=0)
-
-
 @pytest.mark.parametrize(
     ("after", "told"),
     [
@@ -323,6 +335,17 @@ def test_whatever_a_setting_enters_is_judged_when_it_changes(after: MarketConfig
     for each in changed:
         if each.phase == "close":
             check_figures(each)
+
+
+def test_a_jump_that_the_new_threshold_allows_is_believed_at_once() -> None:
+    desk = started(AT_ONCE, gates=GateTerms(jump_pct=1.0))
+    quote(desk, 0, 0.0)
+    desk.quote(SELL, BTC, 104.0, 130.0, at_ms=10)
+    assert phases(desk) == []
+    desk.configure(market(AT_ONCE, gates=GateTerms(jump_pct=1.2)), at_ms=15)
+    assert phases(desk) == []
+    desk.configure(market(AT_ONCE, gates=GateTerms(jump_pct=10.0)), at_ms=20)
+    assert phases(desk) == ["open"]
 
 
 def test_what_ends_by_a_new_configuration_ends_as_it_was_before() -> None:

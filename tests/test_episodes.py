@@ -123,6 +123,14 @@ class TestOrphans:
         assert (row.closed_at, row.duration_ms, row.reason) == (seen, 7 * 60_000, "collector was killed")
         assert OpportunityEpisode.objects.get(closed_at=None).pk == UUID(int=2)
 
+    def test_one_whose_peak_is_later_than_it_was_seen_closes_at_its_peak(self) -> None:
+        """The clocks of two machines, or one that was set back."""
+        save_episodes([peaked(episode())])
+        OpportunityEpisode.objects.update(seen_at=START)
+        close_orphans(Shard(), running=[])
+        row = OpportunityEpisode.objects.get()
+        assert (row.closed_at, row.duration_ms) == (START + datetime.timedelta(milliseconds=900), 900)
+
     def test_a_shard_leaves_the_others_alone(self) -> None:
         save_episodes([episode(1, symbol="BTC/USDT"), episode(2, symbol="DOGE/USDT")])
         close_orphans(Shard(1, 2), running=[])
