@@ -105,7 +105,7 @@ def _columns(schema: str) -> list[str]:
 
 def sum_up(lake: Lake, table: str) -> None:
     """Write a checkpoint, so that opening the table reads few entries. Raises LakeError."""
-    _run_child(lake, table, {}, "summed up")
+    _run_child(lake, table, {}, "checkpointed")
 
 
 def widen(lake: Lake, table: str, names: Iterable[str]) -> None:
