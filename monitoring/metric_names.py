@@ -132,9 +132,7 @@ OF_WEB: Final = (
     _metric(
         "web_rights_ended_total", "", "Sockets and long answers ended because their user may not have them."
     ),
-    _metric(
-        "web_rights_unanswered_total", "", "Checks of users' rights that PostgreSQL did not answer."
-    ),
+    _metric("web_rights_unanswered_total", "", "Checks of users' rights that PostgreSQL did not answer."),
     _metric("web_hub_restarts_total", "page", "Times the hub of the sockets had to begin again."),
     _metric("scanner_rows", "", "Rows of the scanner's table."),
 )
