@@ -217,8 +217,10 @@ class Connection:
 
     def _see(self, event: Quote | Trade) -> None:
         if event.exchange_ts_us is not None:
-            delay_us = event.received_mono_ns // 1000 - event.exchange_ts_us
-            self._codec.lateness.see(event.symbol, delay_us)
+            now_ns, traded = event.received_mono_ns, isinstance(event, Trade)
+            self._codec.lateness.see(
+                event.symbol, now_ns // 1000 - event.exchange_ts_us, now_ns, traded=traded
+            )
 
     def _say(self, state: StreamState) -> None:
         """Emit a state between what came before it and what comes after, in the order of stamps too."""

@@ -35,6 +35,20 @@ class Line(Struct):
         return b64decode(binary.b64, validate=True)
 
 
+def as_received(frame: bytes | str, *, binary: bool) -> bytes | str:
+    """A recorded frame in the form the socket would give it: compact, and text where pushes are text.
+
+    White space and the type are all that changes; what is no JSON stays as it is.
+    """
+    try:
+        compact = msgspec.json.format(frame, indent=-1)
+    except (msgspec.MsgspecError, ValueError):
+        return frame
+    if binary:
+        return compact if isinstance(compact, bytes) else compact.encode()
+    return compact if isinstance(compact, str) else compact.decode()
+
+
 _decoder = msgspec.json.Decoder(Line)
 
 

@@ -57,7 +57,7 @@ OF_COLLECTORS: Final = (
         "exchange_bad_frames_total",
         "shard exchange kind",
         "What was refused: malformed, unknown, crossed, zero, empty_side, frozen (late), out_of_order, "
-        "duplicate_trade; bad_time costs only the time.",
+        "duplicate_trade. What costs no quote: bad_time (only the time), late (made older).",
     ),
     _metric(
         "exchange_delay_seconds",

@@ -31,6 +31,7 @@ BAD_FRAMES: Final = {
     "frozen": ("frozen",),
     "out_of_order": ("out_of_order",),
     "bad_time": ("bad_time",),
+    "late": ("late",),
     "duplicate_trade": ("duplicate_trades",),
 }
 

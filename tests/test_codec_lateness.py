@@ -138,7 +138,7 @@ class Desk:
             self.now_ns += 10**9
             for symbol, delay_s in delays_s.items():
                 jitter_us = self.random.randrange(50_000)
-                self.lateness.see(symbol, round(delay_s * 1e6) + jitter_us)
+                self.lateness.see(symbol, round(delay_s * 1e6) + jitter_us, self.now_ns)
             self.lateness.reckon(self.now_ns)
 
     @property
@@ -194,3 +194,86 @@ def test_while_nothing_comes_the_usual_stays() -> None:
     desk.run(600, {})
     desk.run(2, {COINS[0]: 1320})
     assert desk.usual_s == pytest.approx(0.02, abs=0.05)
+
+
+def test_a_few_nonsense_times_of_a_desk_with_one_coin_make_nothing_late() -> None:
+    desk = Desk()
+    one = {COINS[0]: 0.02}
+    desk.run(10, one)
+    for _ in range(10):
+        desk.run(1, {COINS[0]: -86_400.0})
+        desk.run(5, one)
+    assert desk.usual_s == pytest.approx(0.02, abs=0.05)
+
+
+def test_a_nonsense_time_at_the_very_start_makes_nothing_late() -> None:
+    desk = Desk()
+    desk.run(1, {COINS[0]: -86_400.0})
+    desk.run(5, {COINS[0]: 0.02})
+    assert desk.usual_s == pytest.approx(0.02, abs=0.05)
+
+
+def trade_s(desk: Desk, seconds: int, delays_s: dict[str, float]) -> None:
+    """So long, a trade of every coin of these once a second, with quotes between."""
+    for _ in range(seconds):
+        for symbol, delay_s in delays_s.items():
+            desk.lateness.see(symbol, round(delay_s * 1e6), desk.now_ns, traded=True)
+        desk.run(1, delays_s)
+
+
+@pytest.mark.parametrize("back_s", [3, 60, 3600, 86_400])
+def test_a_clock_that_is_set_back_is_believed_after_seconds_where_trades_show_it(back_s: float) -> None:
+    desk = Desk()
+    trade_s(desk, 10, ALL)
+    trade_s(desk, 4, dict.fromkeys(COINS, back_s + 0.02))
+    assert desk.usual_s == pytest.approx(0.02, abs=0.05)
+    trade_s(desk, 3, dict.fromkeys(COINS, back_s + 0.02))
+    assert desk.usual_s == pytest.approx(back_s, abs=0.1)
+
+
+@pytest.mark.parametrize("jam_s", [3, 6, 60])
+def test_a_jam_is_no_clock_though_trades_are_in_it(jam_s: int) -> None:
+    desk = Desk()
+    trade_s(desk, 10, ALL)
+    desk.now_ns += jam_s * 10**9  # nothing comes through for so long, then all of it so late
+    trade_s(desk, 20, dict.fromkeys(COINS, jam_s + 0.02))
+    assert desk.usual_s == pytest.approx(0.02, abs=0.05)
+
+
+def test_trades_of_the_past_beside_punctual_books_are_no_clock() -> None:
+    desk = Desk()
+    trade_s(desk, 10, ALL)
+    for _ in range(20):
+        trade_s(desk, 1, dict.fromkeys(COINS[:6], 60.0))
+        desk.run(1, {COINS[9]: 0.02})
+    assert desk.usual_s == pytest.approx(0.02, abs=0.05)
+
+
+def test_old_trades_said_again_are_no_clock_their_delays_differ() -> None:
+    desk = Desk()
+    trade_s(desk, 10, ALL)
+    trade_s(desk, 20, {coin: 60.0 + 5 * n for n, coin in enumerate(COINS)})
+    assert desk.usual_s == pytest.approx(0.02, abs=0.05)
+
+
+@pytest.mark.parametrize("exchange", [name for name in TIMED if has(name, "id")])
+def test_a_late_book_without_an_id_is_late_too(exchange: str) -> None:
+    stream = Stream(exchange)
+    for _ in range(20):
+        stream.say()
+    stream.now_s += 0.1
+    time_ms = START_MS + round((stream.now_s - 1320) * 1000)
+    frame = quote_with(exchange, time=time_ms, id="abc")
+    (gap,) = stream.codec.decode(frame, 1, round(stream.now_s * 1e9))
+    assert isinstance(gap, StreamState)
+
+
+@pytest.mark.parametrize("exchange", TIMED)
+def test_late_quotes_are_counted(exchange: str) -> None:
+    stream = Stream(exchange)
+    for _ in range(20):
+        stream.say()
+    quotes = [stream.say(0.02 + 0.09 * step)[0] for step in range(1, 31)]
+    late = [quote for quote in quotes if isinstance(quote, Quote) and quote.late_us]
+    assert stream.codec.counts == {"late": len(late)}
+    assert len(late) == 28  # beyond 0.25 s

@@ -105,3 +105,39 @@ def test_what_is_admitted_never_falls_but_at_a_beginning(books: list[tuple[int, 
 def test_an_id_is_a_number_above_zero_or_none(value: Any) -> None:
     assert 0 <= update_id(value) < 2**63
     assert update_id("17") == update_id(17) == 17
+
+
+@pytest.mark.parametrize("exchange", ["kucoin", "mexc"])
+@pytest.mark.parametrize(("fine", "coarse"), [(MS + 123, MS // 1000), (MS * 1000 + 123_456, MS + 123)])
+def test_a_time_in_a_coarser_unit_is_not_older_for_that(exchange: str, fine: int, coarse: int) -> None:
+    codec = connected(exchange)
+    frames = [{"bid": "101.5", "id": 0, "time": fine}, {"bid": "101.4", "id": 0, "time": coarse}]
+    assert bids(codec, exchange, *frames) == [101.5, 101.4]
+    assert bids(codec, exchange, {"id": 0, "time": MS - 1}) == [], "what is older is older"
+
+
+def test_a_slow_book_begins_again_after_seconds_not_after_ten_quotes() -> None:
+    order = Order()
+    assert order.admit("BTC/USDT", 2**62, None, now_ns=0) == 0
+    assert order.admit("BTC/USDT", 5, None, now_ns=10**9) == REFUSED
+    assert order.admit("BTC/USDT", 6, None, now_ns=5 * 10**9) == REFUSED
+    assert order.admit("BTC/USDT", 7, None, now_ns=6 * 10**9) == 2**62
+    assert order.admit("BTC/USDT", 8, None, now_ns=7 * 10**9) == 7
+
+
+def test_older_ones_that_come_between_newer_ones_never_begin_again() -> None:
+    order = Order()
+    for n in range(1, 60):
+        assert order.admit("BTC/USDT", 100 + n, None, now_ns=n * 10**9) != REFUSED
+        assert order.admit("BTC/USDT", n + 1, None, now_ns=n * 10**9) == REFUSED
+
+
+def test_one_time_of_the_future_costs_no_quote_once_the_usual_delay_is_known() -> None:
+    codec = connected("kucoin")
+    for n in range(3):
+        codec.lateness.see("BTC/USDT", -MS * 1000 + n)
+    codec.lateness.reckon(0)
+    times = [MS, MS + 10**9, MS + 1, MS + 2]
+    frames = [{"time": MS + ms, "bid": f"100.{n}"} for n, ms in enumerate((0, 10**9, 1, 2))]
+    assert bids(codec, "kucoin", *frames) == [100.0, 100.1, 100.2, 100.3]
+    assert codec.counts == {}

@@ -102,10 +102,19 @@ def test_as_collector_agrees_with_the_exact_way_on_every_kind_of_frame(exchange:
     assert all(event["type"] != "state" for event in events), "lines are judged one by one"
 
 
-def test_as_collector_takes_the_fast_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(CODECS["okx"], "push", lambda *_: pytest.fail("took the long way"))
-    (quote,) = Decoded("okx", [line(QUOTES["okx"])], tmp_path, "--as-collector").events
-    assert (quote["bid"], quote["ask"]) == ("101.5", "101.6")
+@pytest.mark.parametrize("exchange", [exchange for exchange in CODECS if exchange != "mexc"])
+def test_as_collector_takes_the_fast_path_however_the_frame_was_recorded(
+    exchange: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CODECS[exchange], "push", lambda *_: pytest.fail("took the long way"))
+    value = message(exchange)
+    forms = [
+        QUOTES[exchange],
+        value,
+        json.dumps(value),
+    ]  # as it was on the wire, parsed, as a text with spaces
+    quotes = Decoded(exchange, [line(form) for form in forms], tmp_path, "--as-collector").events
+    assert [(quote["bid"], quote["ask"]) for quote in quotes] == [("101.5", "101.6")] * 3
 
 
 VISIBLE = Path(settings.BASE_DIR).parent / "shared" / "wire" / "visible"

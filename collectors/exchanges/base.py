@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.lateness import TOLERATED_US, Lateness
-from collectors.exchanges.order import REFUSED, Order, update_id
+from collectors.exchanges.order import LARGEST, REFUSED, Order, update_id
 from collectors.exchanges.times import moment_us
 from markets.events import Quote, Side, StreamState, Trade
 
@@ -31,7 +31,10 @@ Mark = Any
 """Text that only frames of one kind carry; where frames are bytes it raises TypeError: not usual."""
 
 LONGEST_REQUEST_ID = 10**12
-LONGEST_TRADE_ID = 10**40
+LARGEST_TRADE_ID = 10**40
+LONGEST_TRADE_ID = 80
+"""Characters: an id that is longer is none, it would be kept to know the trade again."""
+
 BAD_FRAME = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
 """All that decoding bytes of somebody else can raise."""
 
@@ -42,6 +45,12 @@ SIDES: dict[str, Side] = {"buy": "buy", "sell": "sell", "Buy": "buy", "Sell": "s
 """The taker's side by the venue's word for it."""
 
 _NAMED_TOPIC = re.compile(r"channel:([^\s,]+),\s*instId:([^\s,]+)")
+
+UsualNumber = Annotated[int, msgspec.Meta(ge=1, le=LARGEST - 1)]
+"""A trade's id in a usual frame where it is a number."""
+
+UsualText = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_TRADE_ID)]
+"""The same where it is text."""
 
 T = TypeVar("T")
 
@@ -93,7 +102,7 @@ class DataSheet:
     connection. `token_path` is the REST path (POST) that hands out a connection token, where there is
     one, and then a welcome frame precedes the first request. `requests_per_hour` bounds subscribe and
     unsubscribe requests of one connection; `one_channel_per_request` is for venues whose requests name a
-    channel once and then its instruments.
+    channel once and then its instruments. `binary` is for those whose pushes are binary frames.
     """
 
     key: str
@@ -110,6 +119,7 @@ class DataSheet:
     token_path: str | None = None
     requests_per_hour: int | None = None
     one_channel_per_request: bool = False
+    binary: bool = False
 
 
 class Codec(ABC):
@@ -119,8 +129,8 @@ class Codec(ABC):
     `exact=True` decodes prices and sizes as Decimal of the venue's own text instead of float.
     `counts` counts what was not emitted, by kind: `malformed`, `unknown_kind`, `unknown_symbol`,
     `rejected_zero` (also negative or not finite), `rejected_crossed`, `empty_side`, `one_sided`,
-    `frozen` (a book from too long ago), `out_of_order`, `no_body`; and `bad_time`, which costs a quote or
-    trade only its time. `rejects` counts what was refused of a symbol again, by symbol and kind.
+    `frozen` (a book from too long ago), `out_of_order`, `no_body`; and what costs no quote: `bad_time` its
+    time, and `late`, which makes it older. `rejects` counts what was refused of a symbol again, by symbol and kind.
 
     `order` is that of the connection whose frames are being decoded. With one, a quote frame that no whole
     quote can be made of ends the belief in the last one: a "gap" is emitted, once. A recording's frames need
@@ -245,20 +255,43 @@ class Codec(ABC):
         one that is said again: it has not changed since. Any other that is later than is usual is by so much
         older, and of another time than this if it is by far.
         """
-        order, symbol = self.order, quote.symbol
-        if order is not None:
-            time_us = quote.exchange_ts_us
+        order = self.order
+        if order is None:
+            return (quote,)
+        symbol, time_us, newest = quote.symbol, quote.exchange_ts_us, order.newest.get(quote.symbol)
+        if newest is None:
             before = order.admit(symbol, update_id, time_us)
+        elif 0 < newest.id < update_id < LARGEST:  # as nearly all are
+            before, newest.id = newest.id, update_id
+        elif not update_id and time_us is not None and 0 < newest.time_us < time_us:
+            before, newest.time_us = newest.time_us, time_us
+        else:
+            before = self._admit(order, symbol, update_id, time_us, quote.received_mono_ns)
             if before == REFUSED:
                 return self.reject(symbol, "out_of_order")
-            if time_us is not None:
-                delay_us = quote.received_mono_ns // 1000 - (book_us or time_us)
-                if delay_us > self.lateness.late_us and before:
-                    again = before == update_id and symbol in self._believed
-                    if not again:
-                        return self._late(quote, delay_us)
-        self._believed.add(symbol)
+        if time_us is not None:
+            delay_us = quote.received_mono_ns // 1000 - (book_us or time_us)
+            if delay_us > self.lateness.late_us and not self._is_first(order, symbol, before, update_id):
+                return self._late(quote, delay_us)
+        if symbol not in self._believed:
+            self._believed.add(symbol)
         return (quote,)
+
+    def _is_first(self, order: Order, symbol: str, before: int, update_id: int) -> bool:
+        """Whether a book may be from any time: the first of a connection, or one that is said again."""
+        if not before:
+            newest = order.newest[symbol]
+            return not (newest.id and newest.time_us)  # both: it is the first by one of them only
+        return before == update_id and symbol in self._believed
+
+    def _admit(self, order: Order, symbol: str, update_id: int, time_us: int | None, mono_ns: int) -> int:
+        """What was the newest on this connection, or REFUSED; a newest time of the future is forgotten."""
+        before = order.admit(symbol, update_id, time_us, mono_ns)
+        if before == REFUSED and not update_id and time_us is not None:
+            newest = order.newest[symbol]
+            if self.lateness.is_ahead(newest.time_us, mono_ns):
+                before = newest.time_us = time_us
+        return before
 
     def _late(self, quote: Quote, delay_us: int) -> tuple[Quote | StreamState, ...]:
         """`delay_us` is the book's; the quote is as old as what it says of itself, which may be younger."""
@@ -266,6 +299,7 @@ class Codec(ABC):
         if late_us <= TOLERATED_US:
             sent_us = quote.received_mono_ns // 1000 - (quote.exchange_ts_us or 0)
             quote.late_us = max(0, min(late_us, self.lateness.beyond_usual_us(sent_us)))
+            self.counts["late"] += 1
             self._believed.add(quote.symbol)
             return (quote,)
         self.lateness.see(quote.symbol, delay_us)
@@ -315,7 +349,10 @@ class Codec(ABC):
         except (ValueError, ArithmeticError):
             kind, reason = "malformed", "a price or size in its book is no number"
         if kind:
-            if self.order is not None and self.order.admit(symbol, number, time_us) == REFUSED:
+            if (
+                self.order is not None
+                and self._admit(self.order, symbol, number, time_us, received_mono_ns) == REFUSED
+            ):
                 return self.reject(symbol, "out_of_order")
             return self.no_quote(symbol, kind, reason, received_ts_us, received_mono_ns)
         self._count_time(time, time_us)
@@ -355,7 +392,10 @@ class Codec(ABC):
         elif isinstance(value, bool) or not isinstance(value, int | float | Decimal):
             raise ValueError(f"not a number: {value!r}")
         if not self.exact:
-            return float(value)
+            try:
+                return float(value)
+            except OverflowError:  # a whole number that no float can hold
+                return INFINITY
         number = Decimal(value)
         return number if 0.0 < abs(float(number)) < INFINITY else 0.0  # what no float can hold
 
@@ -415,9 +455,11 @@ def _wrong(bid: Any, bid_size: Any, ask: Any, ask_size: Any) -> tuple[str, str]:
 
 def _text_id(value: Any) -> str | None:
     """A trade's id as text, None where there is none."""
+    if isinstance(value, float | Decimal) and abs(float(value)) < LARGEST_TRADE_ID and value == int(value):
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(value) if abs(value) < LONGEST_TRADE_ID else None
-    if not isinstance(value, str) or not value:
+        return str(value) if abs(value) < LARGEST_TRADE_ID else None
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_TRADE_ID:
         return None
     return value if value.isascii() or _is_unicode(value) else None
 
@@ -428,6 +470,12 @@ def _is_unicode(value: str) -> bool:
     except UnicodeEncodeError:  # half a surrogate pair, which nothing can write
         return False
     return True
+
+
+def readable(*times: Any) -> Any:
+    """The first of these times that is one, or else the first that was sent at all."""
+    sent = [time for time in times if time is not None]
+    return next((time for time in sent if moment_us(time) is not None), sent[0] if sent else None)
 
 
 def table(value: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from collectors.exchanges.base import (
     Mark,
     Positive,
     Topic,
+    UsualNumber,
     compact,
     request_id,
     text,
@@ -49,7 +50,7 @@ class _QuotePush(Struct, gc=False):
 
 class _Trade(Struct, gc=False):
     s: str
-    t: int
+    t: UsualNumber
     p: Positive
     q: Positive
     T: Millis
@@ -184,6 +185,7 @@ def _request(method: str, topics: Sequence[Topic], request_id: int) -> str:
 
 def taker_by_maker(buyer_was_maker: Any) -> Side | None:
     """The taker's side by who was the maker: true means that the taker sold."""
-    if buyer_was_maker in (True, "true"):
+    word = buyer_was_maker.lower() if isinstance(buyer_was_maker, str) else buyer_was_maker
+    if word in (True, "true", "1"):
         return "sell"
-    return "buy" if buyer_was_maker in (False, "false") else None
+    return "buy" if word in (False, "false", "0") else None

@@ -8,13 +8,12 @@ time, so quotes with E - T over 5 s are dropped. The server pings; any spelling 
 
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import (
-    NOT_EMPTY,
     UNUSUAL,
     Codec,
     Control,
@@ -23,6 +22,7 @@ from collectors.exchanges.base import (
     Mark,
     Positive,
     Topic,
+    UsualText,
     books,
     compact,
     plain_text,
@@ -65,7 +65,7 @@ class _QuotePush(Struct, gc=False):
 
 class _Trade(Struct, gc=False):
     s: str
-    t: Annotated[str, NOT_EMPTY]
+    t: UsualText
     p: Positive
     q: Positive
     T: Millis
@@ -101,6 +101,7 @@ class BingX(Codec):
         topics_per_request=1,
         requests_per_second=8,  # fewer than 10
         silence_s=20,  # the server pings every 5 s
+        binary=True,
     )
 
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
@@ -177,7 +178,7 @@ class BingX(Codec):
             and pushed_us - book_us > FROZEN_AFTER_MS * 1000
             and native_id in self.symbols
         ):
-            behind = f"its book is {((pushed_us or 0) - (book_us or 0)) / 1e6:.0f} s old"
+            behind = f"its book is {(pushed_us - book_us) / 1e6:.0f} s old"
             return self.no_quote(self.symbols[native_id], "frozen", behind, received_ts_us, received_mono_ns)
         return self.quote(
             native_id, row.get("b"), row.get("B"), row.get("a"), row.get("A"), row.get("E"),

@@ -22,6 +22,7 @@ from collectors.exchanges.base import (
     Positive,
     Topic,
     UsualLevel,
+    UsualText,
     books,
     compact,
     plain_text,
@@ -83,7 +84,7 @@ class _Trade(Struct, gc=False):
     price: Positive
     size: Positive
     side: Side
-    tradeId: Annotated[str, NOT_EMPTY]
+    tradeId: UsualText
 
 
 class _TradePush(Struct, gc=False):

@@ -23,14 +23,16 @@ from collectors.exchanges.base import (
     Positive,
     Topic,
     UsualLevel,
+    UsualText,
     compact,
     level,
+    readable,
     request_id,
     tables,
     taker,
     text,
 )
-from collectors.exchanges.times import Millis, moment_us
+from collectors.exchanges.times import Millis
 from markets.events import Quote, Trade
 
 QUOTES, TRADES = "orderbook.1.", "publicTrade."
@@ -54,7 +56,7 @@ class _QuotePush(Struct, gc=False):
 
 
 class _UsualTrade(Struct, gc=False):
-    i: Annotated[str, NOT_EMPTY]
+    i: UsualText
     T: Millis
     p: Positive
     v: Positive
@@ -165,9 +167,7 @@ class Bybit(Codec):
         bids, asks = data.get("b"), data.get("a")
         if push.get("type") == "delta" and not (_one_level(bids) and _one_level(asks)):
             return self._one_sided(native_id, bids, asks, received_ts_us, received_mono_ns)
-        time = next(
-            (t for t in (push.get("cts"), push.get("ts")) if moment_us(t) is not None), push.get("cts")
-        )
+        time = readable(push.get("cts"), push.get("ts"))
         return self.best(native_id, bids, asks, time, received_ts_us, received_mono_ns, data.get("u"))
 
     def _one_sided(

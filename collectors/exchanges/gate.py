@@ -19,7 +19,9 @@ from collectors.exchanges.base import (
     Mark,
     Positive,
     Topic,
+    UsualNumber,
     compact,
+    readable,
     request_id,
     table,
     tables,
@@ -54,7 +56,7 @@ class _QuotePush(Struct, gc=False):
 
 
 class _Trade(Struct, gc=False):
-    id: int
+    id: UsualNumber
     create_time_ms: str
     side: Side
     currency_pair: str
@@ -167,10 +169,10 @@ class Gate(Codec):
         )  # fmt: skip
 
     def _trade_of(self, row: dict[str, Any], received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
-        time = row.get("create_time_ms")
+        time = readable(row.get("create_time_ms"), row.get("create_time"))
         return self.trade(
             row.get("currency_pair"), row.get("price"), row.get("amount"), taker(row.get("side")),
-            row.get("id"), row.get("create_time") if time is None else time, received_ts_us, received_mono_ns,
+            row.get("id"), time, received_ts_us, received_mono_ns,
         )  # fmt: skip
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:

@@ -6,13 +6,12 @@ and a welcome frame precedes the first request. Unknown symbols are acked and st
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import (
-    NOT_EMPTY,
     UNUSUAL,
     Codec,
     Control,
@@ -22,6 +21,7 @@ from collectors.exchanges.base import (
     Positive,
     Topic,
     UsualLevel,
+    UsualText,
     books,
     compact,
     request_id,
@@ -73,7 +73,7 @@ class _Trade(Struct, gc=False):
     size: Positive
     price: Positive
     time: Nanos
-    tradeId: Annotated[str, NOT_EMPTY]
+    tradeId: UsualText
 
 
 class _TradePush(Struct, gc=False):

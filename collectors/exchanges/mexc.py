@@ -8,6 +8,7 @@ read from `msg`.
 
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -35,7 +36,10 @@ TRADES = "spot@public.aggre.deals.v3.api.pb@100ms@"
 QUOTE_BODIES = ("publicAggreBookTicker", "publicBookTicker")
 TRADE_BODIES = ("publicAggreDeals", "publicDeals")
 OURS = ("bookTicker", "deals")
-DISPENSABLE = ("symbol", "sendTime", "version", "lastOrderCreateTime", "tradeType", "time", "tradeId")
+TIMES = ("sendTime", "lastOrderCreateTime", "time")
+CODES = ("tradeType",)
+DISPENSABLE = ("symbol", "version", "tradeId")
+TEXTS = (*DISPENSABLE, "bidPrice", "bidQuantity", "askPrice", "askQuantity", "price", "quantity")
 TAKER: dict[int, Side] = {1: "buy", 2: "sell"}
 
 _TOPIC = re.compile(r"spot@[^\s,\[\]]+")
@@ -65,6 +69,7 @@ class Mexc(Codec):
         silence_s=45,
         ping_s=20,
         life_s=24 * 3600,
+        binary=True,
     )
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
@@ -108,7 +113,7 @@ class Mexc(Codec):
         native_id = push.symbol
         if native_id not in self.symbols:
             native_id = push.channel.rpartition("@")[2] or native_id
-        sent = push.sendTime if push.HasField("sendTime") else None
+        sent = push.sendTime or (0 if push.HasField("sendTime") else None)
         if body in QUOTE_BODIES:
             return self._quote(native_id, getattr(push, body), sent, received_ts_us, received_mono_ns)
         events: list[Decoded] = []
@@ -140,9 +145,11 @@ class Mexc(Codec):
         received_mono_ns: int,
     ) -> Sequence[Decoded]:
         bid, bid_size, ask, ask_size = item.bidPrice, item.bidQuantity, item.askPrice, item.askQuantity
-        book, number = item.lastOrderCreateTime, update_id(item.version)
-        book_us, sent_us = moment_us(book) if book else None, moment_us(sent)
-        if not self.exact and sent_us is not None and "_" not in bid + bid_size + ask + ask_size:
+        book, version = item.lastOrderCreateTime, item.version
+        book_us, number = moment_us(book) if book else None, update_id(version) if version else 0
+        numbers = bid + bid_size + ask + ask_size
+        sent_us = moment_us(sent)
+        if not self.exact and sent_us is not None and numbers.isascii() and "_" not in numbers:
             try:  # the short way, which nearly all take
                 quote = Quote(
                     self._key, self.symbols[native_id], float(bid), float(bid_size),
@@ -189,8 +196,22 @@ def _parsed(message: dict[str, Any]) -> mexc_pb2.Push:
 
 
 def _bare(value: Any) -> Any:
+    """The same without what cannot be in such a place, and numbers as the text that they are on the wire."""
     if isinstance(value, list):
         return [_bare(each) for each in value]
     if isinstance(value, dict):
-        return {name: _bare(each) for name, each in value.items() if name not in DISPENSABLE}
+        kept = {name: _field(name, each) for name, each in value.items()}
+        return {name: each for name, each in kept.items() if each is not None}
     return value
+
+
+def _field(name: str, value: Any) -> Any:
+    if name in TIMES:
+        return moment_us(value)
+    if name in CODES:
+        return value if isinstance(value, int) and value in TAKER else None
+    if name in TEXTS and isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        return str(value)
+    if name in DISPENSABLE:
+        return value if isinstance(value, str) else None
+    return _bare(value)

@@ -5,13 +5,12 @@ carries it too, every 100 ms. Heartbeats are the plain texts `ping` and `pong`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import (
-    NOT_EMPTY,
     UNUSUAL,
     Codec,
     Control,
@@ -21,6 +20,7 @@ from collectors.exchanges.base import (
     Positive,
     Topic,
     UsualLevel,
+    UsualText,
     books,
     compact,
     plain_text,
@@ -80,7 +80,7 @@ class _TickerPush(Struct, gc=False):
 
 class _Trade(Struct, gc=False):
     instId: str
-    tradeId: Annotated[str, NOT_EMPTY]
+    tradeId: UsualText
     px: Positive
     sz: Positive
     side: Side

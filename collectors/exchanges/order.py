@@ -14,6 +14,28 @@ RESYNC_AFTER: Final = 10
 """So many older ones in a row, none older than the one before, are a new beginning: ids or clocks start over,
 or the newest was nonsense. One that is merely late comes between newer ones."""
 
+RESYNC_NS: Final = 5 * 10**9
+"""So are fewer that go on for so long: the next ones of a slow book."""
+
+_COARSE_US: Final = (10**6, 10**3)
+
+
+class Newest:
+    """The newest book of a symbol by its id and by its time, µs, 0 for none; and the row of refused ones.
+
+    `behind` is the newest they were older than: another one has broken the row.
+    """
+
+    __slots__ = ("behind", "id", "refused", "since_ns", "time_us", "times")
+
+    def __init__(self) -> None:
+        self.id = 0
+        self.time_us = 0
+        self.behind = 0
+        self.refused = 0
+        self.times = 0
+        self.since_ns = 0
+
 
 class Order:
     """The newest update id and the newest time of every symbol a connection brought; ids go before times.
@@ -22,40 +44,49 @@ class Order:
     by the symbols of the connection.
     """
 
-    __slots__ = ("_refused", "ids", "times")
+    __slots__ = ("newest",)
 
     def __init__(self) -> None:
-        self.ids: dict[str, int] = {}
-        self.times: dict[str, int] = {}
-        self._refused: dict[str, tuple[int, int]] = {}  # symbol -> last one refused, and how many in a row
+        self.newest: dict[str, Newest] = {}
 
-    def admit(self, symbol: str, update_id: int, time_us: int | None) -> int:
+    def admit(self, symbol: str, update_id: int, time_us: int | None, now_ns: int = 0) -> int:
         """What was the newest, 0 for none, or REFUSED where this is older than that.
 
-        Told by the book's id (0: none), else by its time, else it is admitted.
+        Told by the book's id (0: none), else by its time, else it is admitted. `now_ns` is our monotonic
+        clock.
         """
+        newest = self.newest.get(symbol)
+        if newest is None:
+            newest = self.newest[symbol] = Newest()
         if 0 < update_id < LARGEST:
-            newest, number = self.ids, update_id
-        elif time_us is not None:
-            newest, number = self.times, time_us
-        else:
+            before = newest.id
+            if update_id < before and not _begins_again(newest, before, update_id, now_ns):
+                return REFUSED
+            newest.id = update_id
+            return before
+        if time_us is None:
             return 0
-        try:
-            before = newest[symbol]
-        except KeyError:
-            before = 0
-        if number < before and not self._begins_again(symbol, number):
-            return REFUSED
-        newest[symbol] = number
-        if self._refused:
-            self._refused.pop(symbol, None)
+        before = newest.time_us
+        if time_us < before:
+            if _may_be_equal(time_us, before):
+                return before
+            if not _begins_again(newest, before, time_us, now_ns):
+                return REFUSED
+        newest.time_us = time_us
         return before
 
-    def _begins_again(self, symbol: str, number: int) -> bool:
-        last, times = self._refused.get(symbol, (0, 0))
-        times = times + 1 if number >= last else 1
-        self._refused[symbol] = number, times
-        return number == RESTART or times >= RESYNC_AFTER
+
+def _begins_again(newest: Newest, before: int, number: int, now_ns: int) -> bool:
+    if newest.behind != before or number < newest.refused:
+        newest.behind, newest.times, newest.since_ns = before, 0, now_ns
+    newest.refused = number
+    newest.times += 1
+    return number == RESTART or newest.times >= RESYNC_AFTER or now_ns - newest.since_ns >= RESYNC_NS
+
+
+def _may_be_equal(time_us: int, before_us: int) -> bool:
+    """Whether a time in whole seconds or milliseconds is the other's, only coarser: it is not older then."""
+    return any(time_us % unit == 0 and time_us // unit == before_us // unit for unit in _COARSE_US)
 
 
 def update_id(value: object) -> int:

@@ -16,7 +16,10 @@ FIRST_S: Final = 1_230_768_000
 LAST_S: Final = 2_524_608_000
 """2050."""
 
-Millis = Annotated[int, msgspec.Meta(ge=FIRST_S * 10**3, lt=LAST_S * 10**3)]
+FIRST_MS: Final = FIRST_S * 10**3
+LAST_MS: Final = LAST_S * 10**3
+
+Millis = Annotated[int, msgspec.Meta(ge=FIRST_MS, lt=LAST_MS)]
 """A usual time in ms, number or text: checked while it is decoded."""
 
 Nanos = Annotated[int, msgspec.Meta(ge=FIRST_S * 10**9, lt=LAST_S * 10**9)]
@@ -35,7 +38,7 @@ def moment_us(value: Any) -> int | None:
     Takes numbers and numeric text of any of the four units, with a fraction or without, and ISO 8601 text
     with `Z` or an offset.
     """
-    if type(value) is int and FIRST_S * 1000 <= value < LAST_S * 1000:  # as nearly all are
+    if type(value) is int and FIRST_MS <= value < LAST_MS:  # as nearly all are
         return value * 1000
     number = _number(value)
     if number is None:

@@ -18,7 +18,7 @@ from django.db import DatabaseError, connection
 from collectors.display import GuessedSymbols
 from collectors.exchanges import CODECS
 from collectors.exchanges.base import Codec, Control, Decoded
-from collectors.recorded import parse_line
+from collectors.recorded import as_received, parse_line
 from markets.events import Quote, StreamState
 
 CONNECT_TIMEOUT_S = 2
@@ -80,7 +80,7 @@ class Command(BaseCommand):
         counts: Counter[str] = Counter()
         try:
             with _opened(file) as lines:
-                self._decode(codec, lines, counts)
+                self._decode(codec, lines, counts, as_collector)
             self.stdout.flush()
         except BrokenPipeError:  # the reader (head, less) has seen enough; nothing more may be flushed there
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -90,7 +90,7 @@ class Command(BaseCommand):
         found = ", ".join(f"{kind} {count}" for kind, count in counts.items())
         self.stderr.write(f"{exchange}: {found or 'no lines'}")
 
-    def _decode(self, codec: Codec, lines: BinaryIO, counts: Counter[str]) -> None:
+    def _decode(self, codec: Codec, lines: BinaryIO, counts: Counter[str], as_collector: bool) -> None:
         for number, text in enumerate(lines, start=1):
             if not text.strip():
                 continue
@@ -104,6 +104,8 @@ class Command(BaseCommand):
             if line.dir == "sent":
                 counts["sent by us"] += 1
                 continue
+            if as_collector:
+                frame = as_received(frame, binary=codec.sheet.binary)
             for event in codec.decode(frame):
                 printable = as_printed(event)
                 counts[printable["type"]] += 1
