@@ -49,6 +49,7 @@ _INSTRUMENT: Final = np.dtype(
         ("up_ns", "<i8"),  # when it came up
         ("broken_ns", "<i8"),  # when its stream was last interrupted; 0: never
         ("quoted_ns", "<i8"),  # when its last quote was received; 0: never
+        ("late_ns", "<i8"),  # how old that was when it came
         ("gap_ms", "<f8"),
         ("spread_bps", "<f4"),
         ("spread_ns", "<i8"),  # when that was measured
@@ -136,7 +137,10 @@ class DataQuality:
             place, mono_ns = place[quotes], mono_ns[quotes]
         if len(quotes):
             here = self._count_quotes(place, mono_ns)
-            self._measure_spreads(said, quotes, place, here)
+            last = np.zeros(len(self._each), np.intp)
+            last[place] = quotes
+            self._each["late_ns"][here] = [said[n].late_us * 1000 for n in last[here].tolist()]
+            self._measure_spreads(said, last, here, int(mono_ns[-1]))
 
     def _placed(self, events: Sequence[Any]) -> tuple[Sequence[Any], list[int]]:
         """Quotes and trades of known instruments, and their places; mostly that is all there are."""
@@ -223,8 +227,8 @@ class DataQuality:
         places = self._places.get(report.exchange, {})
         for (symbol, kind), count in connections.take(report).items():
             if (place := places.get(symbol)) is not None:
-                if kind in (*CROSSED, *ZERO):
-                    self._windows["crossed" if kind in CROSSED else "zero"].add_at(place, count)
+                window = "crossed" if kind in CROSSED else "zero" if kind in ZERO else "refused"
+                self._windows[window].add_at(place, count)
                 self._each["minute_rejected"][place] += count
 
     # --- reports ---------------------------------------------------------------------------------
@@ -233,10 +237,10 @@ class DataQuality:
         """Say of every instrument what its silence means now."""
         self._forget_feeds(now_ns)
         each = self._each
-        quoted = each["quoted_ns"] > each["broken_ns"]
-        silent_since_ns = np.maximum(each["quoted_ns"], np.where(quoted, 0, each["up_ns"]))
+        quoted, ended = each["quoted_ns"] > each["broken_ns"], each["broken_ns"] > each["up_ns"]
+        silent_since_ns = np.maximum(each["quoted_ns"] - each["late_ns"], np.where(quoted, 0, each["up_ns"]))
         found = states(
-            each["up"], quoted, (now_ns - silent_since_ns) / _NS_PER_MS, each["gap_ms"],
+            each["up"], quoted, ended, (now_ns - silent_since_ns) / _NS_PER_MS, each["gap_ms"],
             each["symbol"].astype(np.intp), each["exchange"].astype(np.intp), self._terms,
         )  # fmt: skip
         each["since_us"][found != each["state"]] = now_us
@@ -260,6 +264,7 @@ class DataQuality:
         rows["updates_per_hour"] = windows["hour"].rate(_HOUR_S, born_ns, now_ns)
         rows["crossed_per_min"] = windows["crossed"].total()
         rows["zero_per_min"] = windows["zero"].total()
+        rows["refused_per_min"] = windows["refused"].total()
         rows["gaps_per_hour"] = windows["gaps_hour"].total()
         return rows[self._collected()]
 
@@ -349,20 +354,18 @@ class DataQuality:
     def _age_ms(self, now_ns: int) -> NDArray[np.float64]:
         """Of every instrument's last quote; NaN where there was none."""
         quoted_ns = self._each["quoted_ns"]
-        return np.where(quoted_ns > 0, np.maximum(now_ns - quoted_ns, 0) / _NS_PER_MS, np.nan)
+        age_ms = np.maximum(now_ns - quoted_ns + self._each["late_ns"], 0) / _NS_PER_MS
+        return np.where(quoted_ns > 0, age_ms, np.nan)
 
-    def _measure_spreads(self, said: Sequence[Any], quotes: Places, place: Places, here: Places) -> None:
+    def _measure_spreads(self, said: Sequence[Any], last: Places, here: Places, now_ns: int) -> None:
         """Of the last quotes, where it is due: nobody needs it as often as the lively ones quote.
 
-        `quotes` are those among what was `said`, `place` theirs.
+        `last` is where in what was `said` the last quote of a place is, for those that are `here`.
         """
         each = self._each
-        now_ns = said[quotes[-1]].received_mono_ns
         due = here[now_ns - each["spread_ns"][here] >= SPREAD_EVERY_NS]
         if not len(due):
             return
-        last = np.zeros(len(each), np.intp)
-        last[place] = quotes
         measured = [said[index] for index in last[due].tolist()]
         bid, ask = np.array([quote.bid for quote in measured]), np.array([quote.ask for quote in measured])
         each["spread_bps"][due] = (ask / bid - 1) * 1e4
@@ -386,6 +389,7 @@ def _windows(instruments: int, now_ns: int) -> dict[str, Window]:
         "hour": Window(instruments, *hour, np.uint32, now_ns),
         "crossed": Window(instruments, *minute, np.uint16, now_ns),
         "zero": Window(instruments, *minute, np.uint16, now_ns),
+        "refused": Window(instruments, *minute, np.uint16, now_ns),
         "gaps": Window(instruments, *minute, np.uint16, now_ns),
         "gaps_hour": Window(instruments, *hour, np.uint16, now_ns),
     }

@@ -49,6 +49,7 @@ SYMBOL_ROW: Final = np.dtype(
         ("updates_per_hour", "<f4"),  # quotes over the last hour, or as much of it as was seen
         ("crossed_per_min", "<f4"),  # quotes refused: bid above ask
         ("zero_per_min", "<f4"),  # quotes and trades refused: zero, negative or not finite
+        ("refused_per_min", "<f4"),  # frames refused for any other reason: a side is gone, late, out of order
         ("gaps_per_hour", "<f4"),  # interruptions of its stream
     ]
 )
@@ -119,6 +120,7 @@ class SymbolQuality(Struct, frozen=True):
     updates_per_hour: float
     crossed_per_min: float
     zero_per_min: float
+    refused_per_min: float
     gaps_per_hour: float
 
 

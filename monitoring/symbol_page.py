@@ -117,7 +117,7 @@ class SymbolTable:
             case "exchange":
                 return [np.unique(self._names.exchanges, return_inverse=True)[1].reshape(-1)]
             case "rejected":
-                return [rows["crossed_per_min"] + rows["zero_per_min"]]
+                return [rows["crossed_per_min"] + rows["zero_per_min"] + rows["refused_per_min"]]
             case "state":  # among those of one state the longest in it first: that order stays
                 return [-rows["since_us"], rows["state"].astype(np.int16)]
             case _:
@@ -142,6 +142,6 @@ def _row(of: SymbolQuality) -> dict[str, Any]:
         "quotes_per_min": round(of.quotes_per_min),
         "trades_per_min": round(of.trades_per_min),
         "updates_per_hour": round(of.updates_per_hour),
-        "rejected_per_min": round(of.crossed_per_min + of.zero_per_min),
+        "rejected_per_min": round(of.crossed_per_min + of.zero_per_min + of.refused_per_min),
         "gaps_per_hour": round(of.gaps_per_hour),
     }

@@ -2,7 +2,8 @@
 
 It is the rule of realtime/freshness.py, which the gates ask, with two differences: silence that lasts
 becomes `stale`, and an instrument that is subscribed and has not quoted yet is given time before anything
-is made of that, because many exchanges say nothing until the book changes.
+is made of that, because many exchanges say nothing until the book changes. One whose last quote is not
+believed any more has no rhythm that explains it.
 
 Plain Python and numpy, no Django.
 """
@@ -31,17 +32,18 @@ _OURS: Final = np.array([LIVE, QUIET, SUSPECT, DOWN], np.uint8)
 
 
 def states(  # noqa: PLR0917
-    up: Flags, quoted: Flags, silent_ms: Floats, gap_ms: Floats, symbol: Places, exchange: Places,
-    terms: GateTerms,
+    up: Flags, quoted: Flags, ended: Flags, silent_ms: Floats, gap_ms: Floats, symbol: Places,
+    exchange: Places, terms: GateTerms,
 ) -> NDArray[np.uint8]:  # fmt: skip
     """The state of every instrument; `symbol` and `exchange` number what each belongs to.
 
-    `quoted`: since its stream was last interrupted. `silent_ms` is since its last quote or, where it has
-    not `quoted`, since it came up if that is later.
+    `quoted`: since its stream was last interrupted. `ended`: that was since it came up, so its exchange has
+    quoted it and withdrew that. `silent_ms` is since its last quote or, where it has not `quoted`, since it
+    came up if that is later.
     """
     usable, unheard = up & quoted, up & ~quoted
     found = freshness.states(usable, silent_ms, gap_ms, symbol=symbol, exchange=exchange, terms=terms)
-    rhythm_ms = np.where(unheard, np.fmax(gap_ms, UNHEARD_GAP_MS), gap_ms)
+    rhythm_ms = np.where(unheard, np.where(ended, np.nan, np.fmax(gap_ms, UNHEARD_GAP_MS)), gap_ms)
     if unheard.any():
         talks = np.bincount(symbol, weights=usable & freshness.talks(silent_ms, terms)) > 0
         suspected = freshness.is_overdue(silent_ms, rhythm_ms, terms) & talks[symbol]

@@ -137,7 +137,6 @@ def test_one_time_of_the_future_costs_no_quote_once_the_usual_delay_is_known() -
     for n in range(3):
         codec.lateness.see("BTC/USDT", -MS * 1000 + n)
     codec.lateness.reckon(0)
-    times = [MS, MS + 10**9, MS + 1, MS + 2]
     frames = [{"time": MS + ms, "bid": f"100.{n}"} for n, ms in enumerate((0, 10**9, 1, 2))]
     assert bids(codec, "kucoin", *frames) == [100.0, 100.1, 100.2, 100.3]
     assert codec.counts == {}

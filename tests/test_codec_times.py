@@ -8,7 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from collectors.exchanges import CODECS
+from collectors.exchanges.bingx import inflated
 from collectors.exchanges.times import moment_us
+from markets.events import Trade
 from tests.broken_books import ABSENT, JSON_EXCHANGES, dispensable, has, message, put, quote_with, wire
 from tests.codec_frames import QUOTES, SYMBOLS, TRADES, gzipped
 
@@ -171,3 +173,52 @@ def test_the_usual_frames_have_nothing_to_count() -> None:
         codec = CODECS[exchange](SYMBOLS)
         assert len(codec.decode(frame)) == 1
         assert not codec.counts
+
+
+@pytest.mark.parametrize(
+    ("time", "us"),
+    [
+        ("1700000000.5", 1_700_000_000_500_000),
+        ("2023-11-14T22:13:20Z", 1_700_000_000_000_000),
+        (1_700_000_000_123_456, 1_700_000_000_123_456),
+        ("", None),
+        ("abc", None),
+    ],
+)
+def test_a_mexc_trade_rendered_as_json_keeps_all_but_a_bad_time(time: Any, us: int | None) -> None:
+    deal = {"price": "101.55", "quantity": 0.25, "tradeType": 2, "time": time, "tradeId": 42}
+    channel = "spot@public.aggre.deals.v3.api.pb@100ms@BTCUSDT"
+    push = {"channel": channel, "symbol": "BTCUSDT", "publicAggreDeals": {"deals": [deal]}}
+    (trade,) = CODECS["mexc"](SYMBOLS).decode(json.dumps(push))
+    assert isinstance(trade, Trade)
+    assert (trade.price, trade.size, trade.side, trade.trade_id) == (101.55, 0.25, "sell", "42")
+    assert trade.exchange_ts_us == us
+
+
+def test_gates_trade_has_the_time_in_seconds_where_the_finer_one_is_none() -> None:
+    trade = json.loads(TRADES["gate"])
+    trade["result"]["create_time_ms"] = ""
+    codec = CODECS["gate"](SYMBOLS)
+    (event,) = codec.decode(json.dumps(trade, separators=(",", ":")))
+    assert event.exchange_ts_us == 1_700_000_000_000_000  # type: ignore[union-attr]
+    assert not codec.counts
+
+
+ID_OF_A_TRADE = {
+    "binance": ("data", "t"), "bybit": ("data", 0, "i"), "gate": ("result", "id"), "bingx": ("data", "t"),
+    "kucoin": ("data", "tradeId"), "okx": ("data", 0, "tradeId"), "bitget": ("data", 0, "tradeId"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("exchange", JSON_EXCHANGES)
+@pytest.mark.parametrize(("id", "kept"), [("9" * 5000, None), (10**60, None), (42.0, "42"), ("", None)])
+def test_an_id_nobody_can_mean_costs_no_trade_and_no_memory(
+    exchange: str, id: Any, kept: str | None, exact: bool
+) -> None:
+    frame = json.dumps(
+        put(json.loads(inflated(TRADES[exchange])), ID_OF_A_TRADE[exchange], id), separators=(",", ":")
+    )
+    wire_form = gzipped(frame) if exchange == "bingx" else frame
+    (trade,) = CODECS[exchange](SYMBOLS, exact=exact).decode(wire_form)
+    assert trade.trade_id == kept  # type: ignore[union-attr]

@@ -182,14 +182,35 @@ class TestStates:
         assert desk.symbol("okx").state == "live"
         assert desk.symbol("okx").gaps_per_hour == 1
 
-    def test_a_symbol_without_a_side_for_long_is_suspect_and_then_stale(self, desk: Watched) -> None:
+    def test_a_symbol_whose_quote_was_withdrawn_is_no_quiet_market(self, desk: Watched) -> None:
         desk.state("okx", "gap")
-        desk.go_on(50, without="okx BTC/USDT", every_s=1)
-        assert desk.symbol("okx").state == "quiet"
-        desk.go_on(20, without="okx BTC/USDT", every_s=1)
+        desk.go_on(4, without="okx BTC/USDT", every_s=1)
         assert desk.symbol("okx").state == "suspect"
-        desk.go_on(120, without="okx BTC/USDT", every_s=1)
+        desk.go_on(6, without="okx BTC/USDT", every_s=1)
         assert desk.symbol("okx").state == "stale", "which is a finding"
+        desk.go_on(1)
+        assert desk.symbol("okx").state == "live"
+
+    def test_the_rhythm_of_a_slow_book_explains_no_withdrawn_quote(self, desk: Watched) -> None:
+        for _ in range(20):
+            desk.go_on(9, without="okx BTC/USDT")
+            desk.quote("okx")
+        desk.state("okx", "gap", "BTC/USDT")
+        desk.go_on(4, without="okx BTC/USDT")
+        assert (desk.symbol("okx").state, desk.symbol("okx", "ETH/USDT").state) == ("suspect", "live")
+
+    @pytest.mark.parametrize("late_ms", [0, 900, 4_900])
+    def test_age_counts_from_when_a_quote_would_have_come(self, desk: Watched, late_ms: int) -> None:
+        desk.go_on(1, without="okx BTC/USDT")
+        desk.quote("okx")
+        desk.spoken[-1].late_us = late_ms * 1000  # type: ignore[union-attr]
+        desk.heard()
+        assert desk.symbol("okx").age_ms == late_ms
+        desk.go_on(1.25, without="okx BTC/USDT")
+        assert desk.symbol("okx").state == ("suspect" if late_ms > 4_000 else "live")
+        desk.go_on(0.5)
+        assert desk.symbol("okx").age_ms == 0
+        assert desk.symbol("okx").state == "live"
 
     def test_an_interruption_does_not_count_as_a_gap_between_quotes(self, desk: Watched) -> None:
         desk.state("okx", "gap")
@@ -320,12 +341,16 @@ class TestWhatCannotBeUsed:
         assert desk.exchange("okx").bad_frames_per_min == desk.exchange("okx").reconnects_per_min == 0
 
     def test_rejected_quotes_are_told_by_symbol(self, desk: Watched) -> None:
-        desk.rejected["okx"] = {("BTC/USDT", "rejected_crossed"): 5, ("ETH/USDT", "rejected_zero"): 2}
+        desk.rejected["okx"] = {
+            ("BTC/USDT", "rejected_crossed"): 5, ("ETH/USDT", "rejected_zero"): 2,
+            ("ETH/USDT", "empty_side"): 3, ("ETH/USDT", "frozen"): 4, ("ETH/USDT", "out_of_order"): 1,
+        }  # fmt: skip
         desk.report()
         desk.heard()
         btc, eth = desk.symbol("okx"), desk.symbol("okx", "ETH/USDT")
         assert (btc.crossed_per_min, btc.zero_per_min) == (5, 0)
         assert (eth.crossed_per_min, eth.zero_per_min) == (0, 2)
+        assert (btc.refused_per_min, eth.refused_per_min) == (0, 8)
 
     def test_a_feed_that_counts_anew_is_no_negative_rate(self, desk: Watched) -> None:
         desk.counts["okx"] = {"malformed": 30}

@@ -130,7 +130,8 @@ class Codec(ABC):
     `counts` counts what was not emitted, by kind: `malformed`, `unknown_kind`, `unknown_symbol`,
     `rejected_zero` (also negative or not finite), `rejected_crossed`, `empty_side`, `one_sided`,
     `frozen` (a book from too long ago), `out_of_order`, `no_body`; and what costs no quote: `bad_time` its
-    time, and `late`, which makes it older. `rejects` counts what was refused of a symbol again, by symbol and kind.
+    time, and `late`, which makes it older. `rejects` counts what was refused of a symbol again, by symbol
+    and kind.
 
     `order` is that of the connection whose frames are being decoded. With one, a quote frame that no whole
     quote can be made of ends the belief in the last one: a "gap" is emitted, once. A recording's frames need
