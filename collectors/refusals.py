@@ -22,7 +22,8 @@ ASKED_AT_ONCE: Final = 50
 LONGEST_REASON: Final = 300
 _BUSY: Final = re.compile(
     r"too (many|much) (request|visit|message)|request too many|too (frequent|fast)|rate.?limit|\bbusy\b"
-    r"|try again|frequency",
+    r"|try again|frequency|permits per|per second|over.?limit|limit exceeded|throttl|slow down|overload"
+    r"|temporar",
     re.IGNORECASE,
 )
 

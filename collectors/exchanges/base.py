@@ -515,9 +515,40 @@ def taker(value: Any) -> Side | None:
     return SIDES.get(value) if isinstance(value, str) else None
 
 
-def request_id(value: int | str | None) -> str | None:
+def request_id(value: Any) -> str | None:
     """The id of our request as text; venues that were sent none answer "" or nothing."""
-    return None if value in (None, "") else str(value)
+    return str(value) if isinstance(value, int | str) and value != "" else None
+
+
+def is_no(code: Any) -> bool:
+    """Whether a code in an answer is a refusal: any but 0, or none at all."""
+    return isinstance(code, int | float | str) and code not in ("", 0, "0", "00000")
+
+
+def why(code: Any, *said: Any) -> str:
+    """Why an exchange refuses, in its own words: the first that are any, or else its code.
+
+    Words come as text, or in an object that has them; of any other object all there is is said.
+    """
+    for value in said:
+        words = value
+        if isinstance(value, dict):
+            words = why(value.get("code"), value.get("msg"), value.get("message")) or (
+                value and compact(value)
+            )
+        elif isinstance(value, list) and value:
+            words = compact(value)
+        if isinstance(words, str) and words.strip():
+            return words
+    return f"code {code}" if is_no(code) else ""
+
+
+def topic_of(arg: Any) -> tuple[str, ...]:
+    """The topic that the argument of an answer of OKX or Bitget names, as `channel:instId`."""
+    channel, native_id = (
+        text(arg.get(name)) if isinstance(arg, dict) else "" for name in ("channel", "instId")
+    )
+    return (f"{channel}:{native_id}",) if channel else ()
 
 
 def topics_in(message: str) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from collectors.exchanges.base import (
     compact,
     request_id,
     text,
+    why,
 )
 from collectors.exchanges.times import Millis
 from markets.events import Quote, Side, Trade
@@ -66,15 +67,11 @@ class _Kind(Struct):
     s: str = ""
 
 
-class _Error(Struct):
-    msg: str = ""
-
-
 class _Answer(_Kind):
-    id: int | str | None = None
-    error: _Error | None = None
-    code: int | str | None = None
-    msg: str = ""
+    id: Any = None
+    error: Any = None
+    code: Any = None
+    msg: Any = None
     result: Any = None
     data: _Kind | list[Any] | None = None
 
@@ -171,8 +168,8 @@ class Binance(Codec):
         if kind.e == "serverShutdown":
             return (Control("heartbeat", message="server shutdown announced", reconnect=True),)
         if answer.error or answer.code is not None:
-            message = answer.error.msg if answer.error else answer.msg
-            return (Control("error", request_id(answer.id), message=message),)
+            code = answer.error.get("code") if isinstance(answer.error, dict) else answer.code
+            return (Control("error", request_id(answer.id), message=why(code, answer.error, answer.msg)),)
         if answer.id is not None:
             return (Control("ack", request_id(answer.id)),)
         ours = kind.s != "" and kind.e in (*QUOTES, "trade")

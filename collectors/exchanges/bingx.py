@@ -25,10 +25,12 @@ from collectors.exchanges.base import (
     UsualText,
     books,
     compact,
+    is_no,
     plain_text,
     request_id,
     tables,
     text,
+    why,
 )
 from collectors.exchanges.binance import taker_by_maker
 from collectors.exchanges.times import Millis, moment_us
@@ -77,10 +79,11 @@ class _TradePush(Struct, gc=False):
 
 
 class _Answer(Struct):
-    id: int | str | None = None
-    code: int = 0
-    msg: str | None = None
-    dataType: str = ""
+    id: Any = None
+    code: Any = None
+    msg: Any = None
+    success: Any = None
+    dataType: str | None = None
     data: Any = None
     ping: Any = None
     time: Any = None
@@ -158,7 +161,7 @@ class BingX(Codec):
         push = self.load(inflated(frame))
         name, _, kind = text(push.get("dataType")).partition("@")
         data = push.get("data")
-        if kind not in OURS or (not data and ("id" in push or push.get("code"))):
+        if kind not in OURS or (not data and ("id" in push or is_no(push.get("code")))):
             return self.answer(frame)
         events: list[Decoded] = []
         rows = data if isinstance(data, list) else [data]
@@ -202,12 +205,11 @@ class BingX(Codec):
         if answer.ping is not None:
             return (Control("ping", reply=_pong(answer.ping, answer.time)),)
         topics = (answer.dataType,) if answer.dataType else ()
-        if answer.code != 0:
-            message = answer.msg or f"code {answer.code}"
-            return (Control("error", request_id(answer.id), topics, message),)
-        if answer.id is not None and answer.data is None:
+        if is_no(answer.code) or answer.success is False:
+            return (Control("error", request_id(answer.id), topics, why(answer.code, answer.msg)),)
+        if answer.id is not None and not answer.data:
             return (Control("ack", request_id(answer.id), topics),)
-        ours = answer.dataType.partition("@")[2] in OURS
+        ours = (answer.dataType or "").partition("@")[2] in OURS
         return self.skip("malformed" if ours else "unknown_kind")
 
 

@@ -25,12 +25,15 @@ from collectors.exchanges.base import (
     UsualText,
     books,
     compact,
+    is_no,
     plain_text,
     table,
     tables,
     taker,
     text,
+    topic_of,
     topics_in,
+    why,
 )
 from collectors.exchanges.times import Millis
 from markets.events import Quote, Side, Trade
@@ -40,12 +43,6 @@ OURS = frozenset((QUOTES, TICKERS, TRADES))
 QUOTE: Mark = f'"instType":"SPOT","channel":"{QUOTES}"'
 TICKER: Mark = f'"instType":"SPOT","channel":"{TICKERS}"'
 TRADE: Mark = f'"instType":"SPOT","channel":"{TRADES}"'
-
-
-class _Arg(Struct, gc=False):
-    instType: str = ""
-    channel: str = ""
-    instId: str = ""
 
 
 class _Instrument(Struct, gc=False):
@@ -95,9 +92,9 @@ class _TradePush(Struct, gc=False):
 
 class _Answer(Struct):
     event: str = ""
-    arg: _Arg | None = None
-    code: int | str = ""
-    msg: str | None = None
+    arg: Any = None
+    code: Any = None
+    msg: Any = None
     data: Any = None
 
 
@@ -235,15 +232,14 @@ class Bitget(Codec):
         if plain_text(frame).strip() == "pong":
             return (Control("pong"),)
         answer = decode_answer(frame)
-        arg = answer.arg
-        topics = (f"{arg.channel}:{arg.instId}",) if arg and arg.channel else ()
+        topics, message = topic_of(answer.arg), why(answer.code, answer.msg)
+        if answer.event.endswith("error") or is_no(answer.code):
+            return (Control("error", topics=topics or topics_in(message), message=message or answer.event),)
         if answer.event in ("subscribe", "unsubscribe", "login"):
             kind: ControlKind = "unsubscribed" if answer.event == "unsubscribe" else "ack"
-            return (Control(kind, topics=topics, message=answer.msg or ""),)
-        if answer.event == "error":
-            message = answer.msg or f"code {answer.code}"
-            return (Control("error", topics=topics or topics_in(message), message=message),)
-        return self.skip("malformed" if arg and arg.channel in OURS else "unknown_kind")
+            return (Control(kind, topics=topics, message=message),)
+        known = any(topic.partition(":")[0] in OURS for topic in topics)
+        return self.skip("malformed" if known else "unknown_kind")
 
 
 def _request(op: str, topics: Sequence[Topic]) -> str:

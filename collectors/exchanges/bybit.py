@@ -25,12 +25,14 @@ from collectors.exchanges.base import (
     UsualLevel,
     UsualText,
     compact,
+    is_no,
     level,
     readable,
     request_id,
     tables,
     taker,
     text,
+    why,
 )
 from collectors.exchanges.times import Millis
 from markets.events import Quote, Trade
@@ -72,10 +74,12 @@ class _Answer(Struct):
     topic: str = ""
     op: str = ""
     success: bool | None = None
-    ret_msg: str | None = None
-    retCode: int | None = None  # newer refusals
-    retMsg: str | None = None
-    req_id: int | str | None = None
+    ret_msg: Any = None
+    ret_code: Any = None
+    retCode: Any = None  # newer refusals
+    retMsg: Any = None
+    req_id: Any = None
+    reqId: Any = None
     data: Any = None
 
 
@@ -192,19 +196,33 @@ class Bybit(Codec):
     def answer(self, frame: bytes | str) -> Sequence[Control]:
         """Public spot answers a ping with op "ping" and ret_msg "pong"."""
         answer = decode_answer(frame)
+        ours_id = request_id(answer.req_id) or request_id(answer.reqId)
         if answer.op == "pong" or answer.ret_msg == "pong":
-            return (Control("pong", request_id(answer.req_id)),)
-        message = answer.ret_msg or answer.retMsg or ""
-        if answer.success is False or answer.retCode:
-            return (Control("error", request_id(answer.req_id), message=message),)
-        if answer.success or answer.retCode == 0:
-            return (Control("ack", request_id(answer.req_id), message=message),)
+            return (Control("pong", ours_id),)
+        code = answer.retCode if answer.ret_code is None else answer.ret_code
+        message = why(code, answer.ret_msg, answer.retMsg)
+        if answer.success is False or is_no(code):
+            return (Control("error", ours_id, message=message),)
+        if answer.success or code is not None:
+            ack = Control("ack", ours_id, message=message)
+            failed = _failed_topics(answer.data)
+            return (
+                (Control("error", ours_id, failed, message or "among its failTopics"), ack)
+                if failed
+                else (ack,)
+            )
         ours = answer.topic.startswith((QUOTES, TRADES))
         return self.skip("malformed" if ours else "unknown_kind")
 
 
 def _request(op: str, topics: Sequence[Topic], request_id: int) -> str:
     return compact({"req_id": str(request_id), "op": op, "args": [topic.name for topic in topics]})
+
+
+def _failed_topics(data: Any) -> tuple[str, ...]:
+    """What an answer that is a yes as a whole says was not taken."""
+    failed = data.get("failTopics") if isinstance(data, dict) else None
+    return tuple(topic for topic in failed if isinstance(topic, str)) if isinstance(failed, list) else ()
 
 
 def _one_level(side: Any) -> bool:

@@ -27,6 +27,7 @@ from collectors.exchanges.base import (
     tables,
     taker,
     text,
+    why,
 )
 from collectors.exchanges.times import FIRST_S, LAST_S, Millis
 from markets.events import Quote, Side, Trade
@@ -34,12 +35,13 @@ from markets.events import Quote, Side, Trade
 QUOTES, TRADES = "spot.book_ticker", "spot.trades"
 NEWER_TRADES = "spot.trades_v2"
 OURS = frozenset((QUOTES, TRADES, NEWER_TRADES))
+FAILED = ("fail", "failed", "failure", "error")
 QUOTE: Mark = f'"{QUOTES}"'
 TRADE: Mark = f'"{TRADES}"'
 
 
 class _Quote(Struct, gc=False):
-    """This and those down to `_Error`: usual frames, their fields in the order of the wire."""
+    """This and those down to `_Answer`: usual frames, their fields in the order of the wire."""
 
     t: Millis
     s: str
@@ -69,17 +71,16 @@ class _TradePush(Struct, gc=False):
     result: _Trade
 
 
-class _Error(Struct):
-    message: str | None = None
-
-
 class _Answer(Struct):
     channel: str = ""
     event: str | None = None
-    id: int | str | None = None
-    error: _Error | None = None
+    id: Any = None
+    error: Any = None
     result: Any = None
-    payload: list[Any] = []
+    payload: Any = None
+    label: Any = None  # this and those below: how its HTTP answers refuse
+    message: Any = None
+    data: Any = None
 
 
 decode_answer = msgspec.json.Decoder(_Answer, strict=False).decode
@@ -178,8 +179,12 @@ class Gate(Codec):
     def answer(self, frame: bytes | str) -> Sequence[Control]:
         """An error is about the whole request, whichever pair it names."""
         answer = decode_answer(frame)
-        if answer.error is not None:
-            return (Control("error", request_id(answer.id), message=answer.error.message or "refused"),)
+        status = answer.result.get("status") if isinstance(answer.result, dict) else None
+        errors = answer.data.get("errs") if isinstance(answer.data, dict) else None
+        if answer.error is not None or answer.label or errors or status in FAILED:
+            code = answer.error.get("code") if isinstance(answer.error, dict) else answer.label or status
+            said = (answer.error, errors, answer.message)
+            return (Control("error", request_id(answer.id), message=why(code, *said) or "refused"),)
         if answer.channel.endswith(".pong"):
             return (Control("pong"),)
         if answer.channel.endswith(".system"):
@@ -187,7 +192,8 @@ class Gate(Codec):
         if answer.event == "subscribe":
             return (Control("ack", request_id(answer.id)),)
         if answer.event == "unsubscribe":
-            topics = tuple(f"{answer.channel}:{pair}" for pair in answer.payload if isinstance(pair, str))
+            pairs = answer.payload if isinstance(answer.payload, list) else []
+            topics = tuple(f"{answer.channel}:{pair}" for pair in pairs if isinstance(pair, str))
             return (Control("unsubscribed", request_id(answer.id), topics),)
         return self.skip("malformed" if answer.channel in OURS else "unknown_kind")
 

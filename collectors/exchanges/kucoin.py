@@ -24,10 +24,12 @@ from collectors.exchanges.base import (
     UsualText,
     books,
     compact,
+    is_no,
     request_id,
     table,
     taker,
     text,
+    why,
 )
 from collectors.exchanges.times import Millis, Nanos
 from markets.events import Quote, Side, Trade
@@ -82,12 +84,14 @@ class _TradePush(Struct, gc=False):
 
 class _Answer(Struct):
     type: str = ""
-    id: int | str | None = None
+    id: Any = None
     topic: str = ""
-    message: str = ""
-    reason: str = ""
-    result: bool | None = None
+    message: Any = None
+    reason: Any = None
+    result: Any = None
     data: Any = None
+    code: Any = None
+    msg: Any = None
 
 
 decode_answer = msgspec.json.Decoder(_Answer, strict=False).decode
@@ -209,8 +213,8 @@ class KuCoin(Codec):
             return (Control("pong", ours),)
         if answer.type == "ack" or answer.result is True:
             return (Control("ack", ours),)
-        if answer.type == "error" or answer.result is False:
-            message = answer.reason or answer.message or str(answer.data)
+        if answer.type == "error" or answer.result is False or (not answer.type and is_no(answer.code)):
+            message = why(answer.code, answer.reason, answer.message, answer.msg, answer.data)
             return (Control("error", ours, message=message),)
         known = answer.topic.partition(":")[0] in OURS
         return self.skip("malformed" if known else "unknown_kind")

@@ -26,6 +26,8 @@ from collectors.exchanges.base import (
     Decoded,
     Topic,
     compact,
+    is_no,
+    why,
 )
 from collectors.exchanges.order import update_id
 from collectors.exchanges.times import moment_us
@@ -47,8 +49,8 @@ _REFUSED = re.compile(r"\[([^\]]*)\]")
 
 
 class _Answer(Struct):
-    msg: str | None = None
-    code: int = 0
+    msg: Any = None
+    code: Any = 0
     channel: str = ""
 
 
@@ -173,15 +175,15 @@ class Mexc(Codec):
         if isinstance(frame, bytes) and frame[:1] != b"{":
             return self.skip("malformed")
         answer = decode_answer(frame)
-        if answer.msg is None:
+        if answer.msg is None and not is_no(answer.code):
             ours = any(f".{name}." in answer.channel for name in OURS)
             return self.skip("malformed" if ours else "unknown_kind")
-        message = answer.msg
+        message = why(answer.code, answer.msg)
         if message == "PONG":
             return (Control("pong"),)
         refused = tuple(_TOPIC.findall(" ".join(_REFUSED.findall(message))))
         taken = tuple(_TOPIC.findall(_REFUSED.sub("", message)))
-        controls = [Control("ack", topics=taken)] if taken and answer.code == 0 else []
+        controls = [Control("ack", topics=taken)] if taken and not is_no(answer.code) else []
         if refused or not controls:
             controls.append(Control("error", topics=refused or taken, message=message.strip()))
         return controls

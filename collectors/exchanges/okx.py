@@ -23,13 +23,16 @@ from collectors.exchanges.base import (
     UsualText,
     books,
     compact,
+    is_no,
     plain_text,
     request_id,
     table,
     tables,
     taker,
     text,
+    topic_of,
     topics_in,
+    why,
 )
 from collectors.exchanges.times import Millis
 from markets.events import Quote, Side, Trade
@@ -40,11 +43,6 @@ TRADED = (TRADES, ALL_TRADES)
 CHANNEL = slice(19, 26)  # after `{"arg":{"channel":"`
 QUOTE, TICKER, TRADE = QUOTES, TICKERS, f'{TRADES}"'
 CLOSING_SOON = "64008"  # a notice about 60 s before a service upgrade
-
-
-class _Arg(Struct, gc=False):
-    channel: str
-    instId: str = ""
 
 
 class _Instrument(Struct, gc=False):
@@ -93,10 +91,10 @@ class _TradePush(Struct, gc=False):
 
 class _Answer(Struct):
     event: str = ""
-    arg: _Arg | None = None
-    id: int | str | None = None
-    code: int | str = ""
-    msg: str = ""
+    arg: Any = None
+    id: Any = None
+    code: Any = None
+    msg: Any = None
     data: Any = None
 
 
@@ -222,17 +220,17 @@ class Okx(Codec):
         if plain_text(frame).strip() == "pong":
             return (Control("pong"),)
         answer = decode_answer(frame)
-        arg, ours = answer.arg, request_id(answer.id)
-        if answer.event in ("subscribe", "unsubscribe", "login"):
-            topics = (f"{arg.channel}:{arg.instId}",) if arg else ()
-            kind: ControlKind = "unsubscribed" if answer.event == "unsubscribe" else "ack"
-            return (Control(kind, ours, topics, answer.msg),)
-        if answer.event == "error":
-            return (Control("error", ours, topics_in(answer.msg), answer.msg),)
+        ours, topics, message = request_id(answer.id), topic_of(answer.arg), why(answer.code, answer.msg)
         if answer.event == "notice":
             closing = str(answer.code) == CLOSING_SOON
-            return (Control("heartbeat", message=answer.msg, reconnect=closing),)
-        return self.skip("malformed" if arg and arg.channel in OURS else "unknown_kind")
+            return (Control("heartbeat", message=message, reconnect=closing),)
+        if answer.event.endswith("error") or is_no(answer.code):  # channel-conn-count-error, too
+            return (Control("error", ours, topics or topics_in(message), message or answer.event),)
+        if answer.event in ("subscribe", "unsubscribe", "login"):
+            kind: ControlKind = "unsubscribed" if answer.event == "unsubscribe" else "ack"
+            return (Control(kind, ours, topics, message),)
+        known = any(topic.partition(":")[0] in OURS for topic in topics)
+        return self.skip("malformed" if known else "unknown_kind")
 
 
 def _request(op: str, topics: Sequence[Topic], request_id: int) -> str:
