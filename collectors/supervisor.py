@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from collectors.backoff import Backoff
+from collectors.backoff import Backoff, delays
 from collectors.channel import Channel
 from collectors.exchanges.base import Codec
 from collectors.feed import Feed
@@ -25,6 +25,7 @@ DRAIN_S = 2.5  # then for all sinks together to hand on what they have
 LOSS_CHECK_S = 1.0
 CRASH_TOLD_S = 60.0
 REPORT_S = 1.0
+OFFER_FIRST_S, OFFER_CEILING_S = 2.0, 60.0  # pauses before a sink is offered again what it refused
 CLOCK_CHECK_S = 1.0
 DEFAULT_TIMING = Timing()
 
@@ -51,6 +52,8 @@ class Outlet:
         self._sink_type = sink_type
         self._shard = shard
         self._config: MarketConfig | None = None
+        self._pauses = delays(OFFER_FIRST_S, OFFER_CEILING_S)
+        self._offered_again_at = 0.0
 
     @classmethod
     def chain(cls, sink_types: Iterable[SinkType], shard: Shard, capacity: int) -> list["Outlet"]:
@@ -62,14 +65,28 @@ class Outlet:
 
     def configure(self, config: MarketConfig) -> None:
         """Hand on a configuration; a sink that refuses it keeps its last one, and that is reported."""
+        if config is not self._config:
+            self._pauses = delays(OFFER_FIRST_S, OFFER_CEILING_S)
         self._config = config
         try:
             self.sink.configure(config)
         except Exception as error:
-            logger.exception("sink %s did not take over revision %d", self.name, config.revision)
-            self.error = f"sink {self.name} did not take over revision {config.revision}: {error}"
+            refusal = f"sink {self.name} did not take over revision {config.revision}: {error}"
+            if refusal != self.error:
+                logger.exception("sink %s did not take over revision %d", self.name, config.revision)
+            self.error = refusal
+            self._offered_again_at = time.monotonic() + next(self._pauses)
         else:
             self.error = ""
+
+    def offer_again(self) -> bool:
+        """Hand on what was refused once more, where it is time to; returns whether it was taken now."""
+        if not self.error or self._config is None or time.monotonic() < self._offered_again_at:
+            return False
+        self.configure(self._config)
+        if not self.error:
+            logger.info("sink %s has taken over revision %d now", self.name, self._config.revision)
+        return not self.error
 
     async def run(self) -> None:
         """Consume until the channel is finished."""
@@ -168,6 +185,7 @@ class Supervisor:
             sinks = [tasks.create_task(self._keep_sink(outlet), name=outlet.name) for outlet in self.outlets]
             side = [
                 tasks.create_task(self._tell_losses(), name="losses"),
+                tasks.create_task(self._offer_again(), name="refused configurations"),
                 tasks.create_task(self._tell_reports(), name="reports"),
                 tasks.create_task(self._watch_clocks(), name="clocks"),
             ]
@@ -273,6 +291,14 @@ class Supervisor:
             for outlet in self.outlets:
                 if lost := outlet.lost():
                     self._mark_gap(outlet, lost)
+
+    async def _offer_again(self) -> None:
+        """Offer sinks again what they refused: most often what they write to was away for a moment."""
+        while True:
+            await asyncio.sleep(LOSS_CHECK_S)
+            for outlet in self.outlets:
+                if outlet.offer_again():
+                    self._restate(outlet)
 
     async def _watch_clocks(self) -> None:
         """Mark what this process did not see: while it stood still, and where its wall clock was set.

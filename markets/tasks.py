@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from celery import shared_task
 
@@ -13,26 +14,43 @@ from markets.runtime import redis_client
 logger = logging.getLogger(__name__)
 
 TIME_LIMIT_S = 300
+AGAIN_AFTER_S = (60, 120, 240)
 LOCK = "markets.sync"
 WALLETS_LOCK = "markets.wallets"
 
 
 @shared_task(name="markets.tasks.sync_markets", time_limit=TIME_LIMIT_S, ignore_result=True)
-def sync_markets() -> None:
-    """Sync the catalogue of every enabled exchange, unless another worker is at it."""
+def sync_markets(keys: list[str] | None = None, tried: int = 0) -> None:
+    """Sync the catalogue of every enabled exchange, or of these, unless another worker is at it.
+
+    Those that failed are asked again in a few minutes; `tried` is how often that was done.
+    """
     with _alone(LOCK) as alone:
         if alone:
-            for _report in sync.sync_all(list(Exchange.objects.filter(enabled=True))):
-                pass  # each report is logged and stored as it comes
+            failed = [report.exchange for report in sync.sync_all(_enabled(keys)) if report.error]
+            _ask_again(sync_markets, failed, tried)
 
 
 @shared_task(name="markets.tasks.sync_wallets", time_limit=TIME_LIMIT_S, ignore_result=True)
-def sync_wallets() -> None:
-    """Ask every enabled exchange which wallets are open, unless another worker is at it."""
+def sync_wallets(keys: list[str] | None = None, tried: int = 0) -> None:
+    """Ask every enabled exchange, or these, which wallets are open; as `sync_markets`."""
     with _alone(WALLETS_LOCK) as alone:
         if alone:
-            for _report in wallet_sync.sync_all(list(Exchange.objects.filter(enabled=True))):
-                pass  # each report is logged and stored as it comes
+            failed = [report.exchange for report in wallet_sync.sync_all(_enabled(keys)) if report.error]
+            _ask_again(sync_wallets, failed, tried)
+
+
+def _enabled(keys: list[str] | None) -> list[Exchange]:
+    enabled = Exchange.objects.filter(enabled=True)
+    return list(enabled if keys is None else enabled.filter(key__in=keys))
+
+
+def _ask_again(task: Any, failed: list[str], tried: int) -> None:
+    """What failed has most often failed passingly: the schedule's next time may be an hour away."""
+    if failed and tried < len(AGAIN_AFTER_S):
+        pause_s = AGAIN_AFTER_S[tried]
+        logger.info("%s failed for %s: again in %d s", task.name, ", ".join(sorted(failed)), pause_s)
+        task.apply_async((sorted(failed), tried + 1), countdown=pause_s, expires=pause_s + TIME_LIMIT_S)
 
 
 @shared_task(name="markets.tasks.follow_fees", time_limit=TIME_LIMIT_S, ignore_result=True)

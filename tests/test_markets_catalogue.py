@@ -14,6 +14,7 @@ from markets.models import CatalogueSync, Exchange, Instrument, Symbol
 from markets.runtime import redis_client
 from markets.seed import seed
 from markets.selectors import current_revision, load_config
+from markets.sync import SyncReport
 from markets.tasks import LOCK, sync_markets
 from simulator.server import Simulator
 
@@ -169,3 +170,29 @@ def test_the_hourly_task_leaves_the_field_to_one_that_runs(desk: None) -> None:
         sync_markets()
 
     assert not CatalogueSync.objects.exists()
+
+
+@pytest.mark.django_db
+def test_exchanges_that_fail_are_asked_again_soon_at_growing_pauses_and_not_for_ever(
+    desk: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued: list[tuple[tuple[list[str], int], int]] = []
+    asked: list[set[str]] = []
+
+    def fail(exchanges: list[Exchange]) -> list[SyncReport]:
+        asked.append({exchange.key for exchange in exchanges})
+        return [
+            SyncReport(each.key, error="503" if each.key in ("okx", "gate") else "") for each in exchanges
+        ]
+
+    monkeypatch.setattr("markets.sync.sync_all", fail)
+    monkeypatch.setattr(
+        sync_markets, "apply_async", lambda args, countdown, expires: queued.append((args, countdown))
+    )
+    sync_markets()
+    for _ in range(4):
+        sync_markets(*queued[-1][0])
+
+    assert len(asked[0]) == 8
+    assert asked[1:] == [{"okx", "gate"}] * 4
+    assert queued == [((["gate", "okx"], 1), 60), ((["gate", "okx"], 2), 120), ((["gate", "okx"], 3), 240)]

@@ -26,12 +26,16 @@ class KeepingSink:
         self.events: list[SinkEvent] = []
         self.revisions: list[int] = []
         self.crash = False
+        self.troubles = 0  # so many configurations are refused whatever they are
         self.go = asyncio.Event()
         self.go.set()
 
     def configure(self, config: MarketConfig) -> None:
         if config.revision == 13:
             raise ValueError("thirteen is unlucky")
+        if self.troubles:
+            self.troubles -= 1
+            raise OSError("not today")
         self.revisions.append(config.revision)
 
     async def run(self) -> None:
@@ -268,6 +272,23 @@ class TestTrouble:
             supervisor.apply(config(venue, "tiny", revision=14))
             assert out.error == ""
         assert kept(out).revisions == [12, 14]
+
+    async def test_a_configuration_a_sink_refuses_for_a_moment_is_offered_again(
+        self, venue: TinyVenue, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr("collectors.supervisor.LOSS_CHECK_S", 0.02)
+        monkeypatch.setattr("collectors.supervisor.OFFER_FIRST_S", 0.05)
+        out = outlet()
+        async with running(out) as supervisor:
+            kept(out).troubles = 3
+            supervisor.apply(config(venue, "tiny", revision=12))
+            assert "not today" in out.error
+            await until(lambda: out.error == "")
+            assert kept(out).revisions == [12]
+            await until(lambda: kept(out).up() == both("tiny"))
+            await asyncio.sleep(0.2)
+            assert kept(out).revisions == [12], "what is taken over is not offered again"
+        assert len([record for record in caplog.records if "did not take over" in record.message]) == 1
 
 
 class TestStopping:
