@@ -30,7 +30,7 @@ _MEANING: Final = {
 }
 _CODES: Final = ("code", "retCode", "ret_code", "errorCode", "error_code", "label")
 _MESSAGES: Final = ("msg", "message", "retMsg", "ret_msg", "errorMsg", "error", "detail", "reason")
-_SECONDS: Final = re.compile(r"[+-]?(\d{1,15}(\.\d{0,9})?|\.\d{1,9})", re.ASCII)
+_SECONDS: Final = re.compile(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})", re.ASCII)
 _HTML: Final = re.compile(r"<!doctype html|<html|<head|<title|<body", re.IGNORECASE)
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
 _NO_WORDS: Final = re.compile(r"<!--.*?-->|<(script|style)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)

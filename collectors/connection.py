@@ -57,6 +57,7 @@ class Connection:
         self._refusals = Refusals(venue.timing) if refusals is None else refusals
         self._on_change = on_change
         self._requests = Requests()
+        self._test_id = 0  # of the last test of a silence
         self._turns = venue.turns
         self._pace = Pace(1 / venue.sheet.requests_per_second)
         self._retire_at = time.monotonic() + _life_s(venue.sheet)
@@ -311,22 +312,21 @@ class Connection:
         before there is one, with a ping of the WebSocket protocol, which some do not answer.
         """
         self.counts["silence_tests"] += 1
+        self._requests.remove(self._test_id)
         asked_ns, request_id = time.monotonic_ns(), self._requests.next_id()
         topics = list(self.acked)[:1]
         text = self._codec.ping(request_id)
         if text is None and topics:
             text = self._codec.subscribe(topics, request_id)
-            self._requests.add(request_id, Request(topics))
+            self._requests.add(request_id, Request(topics))  # until the next test: its answer is no refusal
+            self._test_id = request_id
         if text is None:
             self._socket.ping()
         else:
             self._socket.send(text)
-        try:
-            end_ns = asked_ns + within_s * 1e9
-            while self._socket.heard_ns < asked_ns and time.monotonic_ns() < end_ns:  # noqa: ASYNC110
-                await asyncio.sleep(min(WATCH_S, within_s) / 8)
-        finally:
-            self._requests.remove(request_id)
+        end_ns = asked_ns + within_s * 1e9
+        while self._socket.heard_ns < asked_ns and time.monotonic_ns() < end_ns:  # noqa: ASYNC110
+            await asyncio.sleep(min(WATCH_S, within_s) / 8)
         return self._socket.heard_ns >= asked_ns
 
     async def _heartbeat(self) -> None:

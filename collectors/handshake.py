@@ -136,7 +136,7 @@ def _turned_away(name: str, error: WSHandshakeError) -> ConnectFailed:
 async def _token(url: str, config: ExchangeConfig, timing: Timing) -> _Token:
     try:
         async with asyncio.timeout(timing.open_s):
-            body = await in_daemon_thread(partial(_post, url, config, timing.open_s * 2))
+            body, wait_s = await in_daemon_thread(partial(_post, url, config, timing.open_s * 2))
     except TimeoutError as error:
         raise ConnectFailed(f"token request: no answer within {timing.open_s:g} s") from error
     except (OSError, HTTPException, ValueError, ProxyFailed) as error:
@@ -146,25 +146,29 @@ async def _token(url: str, config: ExchangeConfig, timing: Timing) -> _Token:
     except (msgspec.MsgspecError, ValueError) as error:  # an error with status 200, a page, nonsense
         words = said(body)
         reason = f"{config.name} gives none: {words}" if words else f"{config.name} answers nothing"
-        raise ConnectFailed(f"token request: {reason}") from error
+        raise ConnectFailed(f"token request: {reason}", wait_s) from error
     if not token.instance_servers:
         raise ConnectFailed("token request: the reply names no server")
     return token
 
 
-def _post(url: str, config: ExchangeConfig, timeout_s: float) -> bytes:
-    """The body of the answer; blocks. Python's own client: another would stay in memory for a call a day."""
+def _post(url: str, config: ExchangeConfig, timeout_s: float) -> tuple[bytes, float | None]:
+    """The body of a good answer and its Retry-After, should the body say no; blocks.
+
+    Python's own client: another would stay in memory for a call a day.
+    """
     with closing(_connection(url, config, timeout_s)) as connection:
         parts = urlsplit(url)
         connection.request("POST", parts.path or "/", b"", {"Accept": "application/json"})
         reply = connection.getresponse()
         body = _body(reply)
+    asked = reply.headers.get("Retry-After")
     if reply.status != HTTPStatus.OK:
-        wait_s = retry_after(reply.status, reply.headers.get("Retry-After"))
+        wait_s = retry_after(reply.status, asked)
         raise ConnectFailed(f"token request: {refusal(config.name, reply.status, body)}", wait_s)
     if len(body) > MAX_TOKEN_REPLY_BYTES:
         raise ConnectFailed(f"token request: the reply is longer than {MAX_TOKEN_REPLY_BYTES} bytes")
-    return body
+    return body, retry_after(HTTPStatus.TOO_MANY_REQUESTS, asked)
 
 
 def _body(reply: HTTPResponse) -> bytes:

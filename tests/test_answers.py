@@ -274,3 +274,14 @@ class TestWords:
 
     def test_deeply_nested_json_is_text(self) -> None:
         assert said(b"[" * 50_000).startswith("[[[")
+
+
+@pytest.mark.parametrize("value", ["9" * 20, "9" * 30, "1" + "0" * 28 + ".5"])
+def test_a_huge_retry_after_is_the_longest_there_is(value: str) -> None:
+    assert retry_after(429, value) == MAX_RETRY_AFTER_S
+
+
+async def test_a_token_refused_with_status_200_keeps_its_retry_after() -> None:
+    body = b'{"code":"429000","msg":"Too many requests"}'
+    failed = await token(http("200 OK", body, "Retry-After: 12.5"))
+    assert failed.retry_after_s == 12.5

@@ -64,6 +64,24 @@ class TestTinyVenue:
             assert running.feed.status()["refused"] == 0
         assert venue.connects == 1
 
+    @pytest.mark.parametrize("named", [True, False])
+    async def test_a_no_that_comes_after_another_sign_of_life_changes_nothing_either(
+        self, venue: TinyVenue, monkeypatch: pytest.MonkeyPatch, named: bool
+    ) -> None:
+        monkeypatch.setattr(TinyCodec, "ping", lambda *_: None)
+        async with Running(venue, "a", silence_s=SILENCE_S) as running:
+            await until(running.recorder.up)
+            venue.ignored = {"q:a"}
+            await until(lambda: len(venue.asked("sub")) == 2)
+            await venue.quote("a", 1.0)
+            await until(lambda: running.recorder.quotes)
+            asked_id = str(venue.heard[-1]["id"]) if named else None
+            await venue.send({"error": asked_id, "topics": ["q:a"], "why": "subscribed already"})
+            await venue.quote("a", 2.0)
+            await until(lambda: len(running.recorder.quotes) == 2)
+            assert running.feed.status()["refused"] == 0
+            assert [state for state, _, _ in running.recorder.states] == ["up"]
+
     async def test_before_anything_is_subscribed_the_protocol_itself_pings(
         self, venue: TinyVenue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
