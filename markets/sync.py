@@ -294,7 +294,7 @@ def _question_identities(
             logger.warning("what was decided about a coin is open again: %s", note)
             cases = IdentityCase.findings.filter(Q(exchange1=exchange) | Q(exchange2=exchange))
             cases.filter(symbol__name=symbol).exclude(verdict=QUARANTINED).update(
-                verdict=QUARANTINED, decided_by=None, decided_at=None, note=note
+                verdict=QUARANTINED, follows="", decided_by=None, decided_at=None, note=note
             )
 
 
