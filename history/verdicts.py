@@ -4,7 +4,7 @@ from django.utils.translation import gettext as _
 from msgspec import Struct
 
 from realtime.deviation import LEAST_MINUTES, LEAST_POINTS, DeviationStatistics, DeviationTerms, Verdict
-from realtime.wording import share
+from realtime.wording import figures, share
 
 
 class Reason(Struct, frozen=True):
@@ -82,4 +82,4 @@ def _condition(value: float, threshold: float, what: str) -> str:
 
 
 def _number(value: float | None) -> str:
-    return f"{value or 0.0:,.3g}" if abs(value or 0.0) < 100 else f"{value:,.0f}"
+    return figures(value or 0.0, 3) if abs(value or 0.0) < 100 else f"{value:,.0f}"

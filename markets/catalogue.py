@@ -24,6 +24,12 @@ REQUEST_TIMEOUT_MS = 20_000
 STATUS_FIELDS = ("status", "state", "trade_status", "symbolStatus")
 # kucoin would ask for all tickers once more, only to learn fees.
 OPTIONS = {"defaultType": "spot", "fetchMarkets": {"types": ["spot"], "fetchTickersFees": False}}
+# What ccxt asks besides, and what it gets instead: margin trading is no business of a spot catalogue. One
+# answer less that can fail, and Gate's would count a pair as trading that only its margin market trades.
+NOT_ASKED: dict[str, dict[str, Any]] = {
+    "gate": {"publicMarginGetCurrencyPairs": []},
+    "bitget": {"publicMarginGetV2MarginCurrencies": {}},
+}
 
 
 _importing = threading.Lock()
@@ -92,7 +98,7 @@ def fetch(key: str, rest_url: str = "", proxy: str = "") -> Catalogue:
     import ccxt
 
     try:
-        markets, skipped = read(exchange, exchange.fetch_markets)
+        markets, skipped = read(exchange, exchange.fetch_markets, named=_native_ids)
         rows = _by_native_id(markets)
         tickers, problem = _tickers(exchange, rows)
         listed = list(parse(rows, tickers, key, skipped))
@@ -103,6 +109,10 @@ def fetch(key: str, rest_url: str = "", proxy: str = "") -> Catalogue:
         exchange.session.close()
 
 
+def _native_ids(markets: Iterable[Any]) -> set[str]:
+    return {str(market["id"]) for market in markets if market.get("id")}
+
+
 def _by_native_id(markets: Iterable[Any]) -> dict[str, Any]:
     """ccxt's spot markets by the exchange's own name of each: unified names may be given twice.
 
@@ -110,22 +120,25 @@ def _by_native_id(markets: Iterable[Any]) -> dict[str, Any]:
     """
     rows: dict[str, Any] = {}
     for market in sorted(markets, key=lambda row: (row.get("active") is False, repr(row.get("info")))):
-        if market.get("spot"):
-            rows.setdefault(str(market.get("id") or ""), market)
+        if market.get("spot") and market.get("id"):  # `read` names those without
+            rows.setdefault(str(market["id"]), market)
     return rows
 
 
 def _tickers(exchange: Any, rows: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """ccxt's tickers by native id, and what is wrong with them in words."""
     # By their own names: of two markets under one unified name ccxt would keep either's ticker.
-    exchange.set_markets([{**row, "symbol": name} for name, row in rows.items() if name])
+    exchange.set_markets([{**row, "symbol": name} for name, row in rows.items()])
     try:
         tickers, skipped = read(exchange, lambda: exchange.fetch_tickers(None, {"type": "spot"}))
     except Exception as error:  # volumes are worth less than the catalogue
         return {}, f"tickers: {in_words(error)}; volumes are not news"
-    if rows and not tickers:
+    ours = {name: ticker for name, ticker in tickers.items() if name in rows}
+    if rows and not ours:
         return {}, "tickers: there are none in the answer; volumes are not news"
-    return tickers, left_out(skipped, "tickers")
+    if rows and all(decimal(ticker.get("quoteVolume")) is None for ticker in ours.values()):
+        return ours, "tickers: there are no volumes in the answer"
+    return ours, left_out(skipped, "tickers")
 
 
 def client(key: str, rest_url: str = "", proxy: str = "") -> Any:
@@ -143,6 +156,8 @@ def client(key: str, rest_url: str = "", proxy: str = "") -> Any:
     if key in ("mexc", "bingx"):  # these two take no option and would load their swaps as well
         spot_markets = exchange.fetch_spot_markets
         exchange.fetch_markets = lambda params=None: spot_markets(params or {})
+    for name, answer in NOT_ASKED.get(key, {}).items():
+        setattr(exchange, name, lambda params=None, answer=answer: answer)
     if rest_url:
         exchange.urls["api"] = rebase(exchange.urls["api"], rest_url)
     route(exchange, proxy)
@@ -221,8 +236,10 @@ def _signed(value: Any) -> Decimal | None:
 
 
 def _status(info: Mapping[str, Any], active: bool) -> str:
-    words = (str(info[field]) for field in STATUS_FIELDS if info.get(field) not in (None, ""))
-    return next(words, "trading" if active else "not trading")[:64]
+    said = next((info[field] for field in STATUS_FIELDS if info.get(field) not in (None, "")), None)
+    if isinstance(said, dict | list):  # nobody knows what it means: that is not "not trading"
+        raise ValueError(f"its status is no word: {said}")
+    return ("trading" if active else "not trading") if said is None else str(said)[:64]
 
 
 def decimal(value: Any) -> Decimal | None:
@@ -234,9 +251,23 @@ def decimal(value: Any) -> Decimal | None:
     return number if number.is_finite() and 0 <= number < Decimal("1e18") else None
 
 
+# Why a request failed, by the name of the error below ccxt's, which says only what was asked.
+REASONS = {
+    "ConnectTimeout": "it cannot be reached in time",
+    "ReadTimeout": "it does not answer in time",
+    "ContentDecodingError": "its answer cannot be unpacked",
+    "ChunkedEncodingError": "its answer breaks off",
+    "SSLError": "its certificate is not accepted",
+    "TooManyRedirects": "it redirects in a circle",
+    "ConnectionError": "it cannot be reached",
+}
+
+
 def in_words(error: Exception) -> str:
     """An error in one line, short enough for a table; a page of HTML by its title."""
     text = str(error).strip()
+    if reason := REASONS.get(type(error.__cause__).__name__):
+        text = f"{text}: {reason}"
     if page := re.search(r"(?is)<!doctype html|<html", text):
         text = f"{text[: page.start()].strip()} {not_json(text[page.start() :])}".strip()
     return (text.splitlines() or [""])[0][:300] or type(error).__name__

@@ -1,7 +1,7 @@
 """What a catalogue leaves open: which of two markets has their name, and which fees are a market's own."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from decimal import Decimal
 
 from markets.catalogue import ListedMarket, MarketFees
@@ -12,18 +12,26 @@ FEE_RANGE_BPS = (Decimal(0), Decimal(200))
 MAX_TIMES = Decimal(20)
 
 
-def named_twice(listed: Mapping[str, ListedMarket], known: Mapping[str, Instrument]) -> dict[str, str]:
+def named_twice(
+    listed: Mapping[str, ListedMarket], known: Mapping[str, Instrument], unread: Set[str] = frozenset()
+) -> dict[str, str]:
     """Of markets that share a unified name all but one, by native id, with the reason in words.
 
     One that trades goes before one that does not, then one the operator has not switched off, then the
     one that has the name now, then one whose own name is spelled like it, then the alphabet: whatever
-    order they come in, and the same at the next sync.
+    order they come in, and the same at the next sync. One that has the name keeps it while its row cannot
+    be read (`unread`): a damaged answer lets nobody take over.
     """
     by_symbol: defaultdict[str, list[ListedMarket]] = defaultdict(list)
     for market in listed.values():
         by_symbol[market.symbol].append(market)
+    kept = {known[name].symbol.name: name for name in unread if known[name].active}
     aside = {}
-    for same in by_symbol.values():
+    for symbol, same in by_symbol.items():
+        if symbol in kept:
+            why = f"{kept[symbol]} has the same name and keeps it while its row cannot be read"
+            aside.update(dict.fromkeys((market.native_id for market in same), why))
+            continue
         first, *others = sorted(same, key=lambda market: _rank(market, known.get(market.native_id)))
         for market in others:
             aside[market.native_id] = _why(first, market, known)

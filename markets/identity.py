@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from markets.events import IdentityFinding
+from markets.identity_carry import carry_over
 from markets.identity_groups import group_of
 from markets.models import Exchange, ExchangePair, IdentityCase, Instrument, Symbol
 from markets.revision import bump_revision, lock_revision
@@ -24,13 +25,14 @@ Verdict = IdentityCase.Verdict
 def record_findings(findings: Iterable[IdentityFinding]) -> int:
     """Keep the evidence; returns how many findings named no symbol or exchange of ours and were left out.
 
-    A pair without a case gets one, in quarantine and with its exchanges in the pair's own order; that
-    moves the revision, once. A known case gets the fresh evidence, whatever its verdict, which stays.
+    A pair without a case gets one, with its exchanges in the pair's own order: in quarantine, or as it was
+    decided about one of its listings (`markets.identity_carry`). That moves the revision, once. A known
+    case gets the fresh evidence, whatever its verdict, which stays.
     """
     lock_revision()  # before its rows, like every writer of configuration
     symbols = dict(Symbol.objects.values_list("name", "pk"))
     exchanges = dict(Exchange.objects.values_list("key", "pk"))
-    opened = unknown = 0
+    opened, unknown = [], 0
     for finding in findings:
         symbol, one, two = (
             symbols.get(finding.symbol), exchanges.get(finding.exchange1), exchanges.get(finding.exchange2),
@@ -38,9 +40,9 @@ def record_findings(findings: Iterable[IdentityFinding]) -> int:
         if symbol is None or one is None or two is None:
             unknown += 1
         elif not _refresh(finding, symbol, one, two):
-            _open(finding, symbol, one, two)
-            opened += 1
+            opened += _open(finding, symbol, one, two)
     if opened:
+        carry_over(opened)
         bump_revision()
     return unknown
 
@@ -57,9 +59,10 @@ def _refresh(finding: IdentityFinding, symbol: int, one: int, two: int) -> bool:
     )
 
 
-def _open(finding: IdentityFinding, symbol: int, one: int, two: int) -> None:
+def _open(finding: IdentityFinding, symbol: int, one: int, two: int) -> list[int]:
+    """Open a case; its primary key."""
     swapped = ExchangePair.objects.filter(exchange1=two, exchange2=one).exists()
-    IdentityCase.findings.bulk_create(
+    made = IdentityCase.findings.bulk_create(
         [
             IdentityCase(
                 symbol_id=symbol,
@@ -71,8 +74,8 @@ def _open(finding: IdentityFinding, symbol: int, one: int, two: int) -> None:
                 seen_at=_seen(finding),
             )
         ],
-        ignore_conflicts=True,  # another shard's process found it at the same moment
-    )
+    )  # nobody else opens it meanwhile: the revision is locked
+    return [case.pk for case in made]
 
 
 def _seen(finding: IdentityFinding) -> datetime:
@@ -95,6 +98,7 @@ def decide(
         rows = IdentityCase.objects.filter(pk__in=[case.pk for case in changing])
         rows.update(
             verdict=verdict,
+            follows="",
             decided_by=None if open_again else user,
             decided_at=None if open_again else timezone.now(),
             note=note,

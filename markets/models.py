@@ -709,6 +709,10 @@ class IdentityCase(ConfigModel):
         verbose_name=_("decided by"),
     )  # fmt: skip
     decided_at = models.DateTimeField(_("decided at"), null=True, blank=True)
+    follows = models.CharField(
+        _("follows"), max_length=32, blank=True, editable=False,
+        help_text=_("Key of the exchange whose listing was decided, where this pair only follows that."),
+    )  # fmt: skip
     note = models.TextField(_("note"), blank=True)
 
     objects = ConfigManager()

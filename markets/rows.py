@@ -4,9 +4,11 @@ ccxt parses an answer as a whole and fails with it. So the HTTP answers are kept
 they are parsed again without the rows that break it, which are found by halving. No Django.
 """
 
+import json
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
 from html import unescape
 from typing import Any, TypeVar
 
@@ -23,6 +25,8 @@ NAME_FIELDS = (
     "chainId", "chainName", "s",
 )  # fmt: skip
 SHOWN_CHARS = 200
+# What ccxt falls over where an answer is not what it expects.
+_UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class CatalogueError(Exception):
@@ -36,22 +40,41 @@ class Skipped(Struct, frozen=True):
     reason: str
 
 
-def read(exchange: Any, ask: Callable[[], T], *, inside: bool = False) -> tuple[T, list[Skipped]]:
+def read(
+    exchange: Any,
+    ask: Callable[[], T],
+    *,
+    inside: bool = False,
+    named: Callable[[T], Collection[str]] | None = None,
+) -> tuple[T, list[Skipped]]:
     """What a ccxt client answers to `ask`, and the rows left out because they cannot be read.
 
     With `inside`, rows within a row are left out before the row is: a coin stays without its one broken
-    network. Raises CatalogueError for an answer that is no JSON, or of which hardly anything can be read,
-    and whatever ccxt raises where no row is to blame.
+    network. With `named`, which says what the things found are called, rows that ccxt passed over without a
+    word are left out, too. Raises CatalogueError for an answer that is no JSON, is of another kind, or of
+    which hardly anything can be read, and ccxt's errors where no row is to blame.
     """
     answers = _Answers(exchange)
+    try:
+        found, skipped = _read(answers, ask, inside)
+    finally:
+        answers.close()
+    if named is not None:
+        skipped += answers.passed_over(named(found), [row.name for row in skipped])
+    return found, skipped
+
+
+def _read(answers: "_Answers", ask: Callable[[], T], inside: bool) -> tuple[T, list[Skipped]]:
     try:
         return ask(), []
     except Exception as error:
         if answers.failed or not answers.kept:
             raise
-        return _without_broken(answers, ask, error, inside)
-    finally:
-        answers.close()
+        try:
+            return _without_broken(answers, ask, error, inside)
+        except _UNREADABLE as unread:
+            said = _line(json.dumps(answers.kept[-1], ensure_ascii=False))
+            raise CatalogueError(f"its answer is of another kind than usual: “{said}”") from unread
 
 
 def not_json(text: str) -> str:
@@ -92,6 +115,9 @@ class _Answers:
             answer = self._fetch(url, *arguments, **named)
             if isinstance(answer, str):
                 raise CatalogueError(not_json(answer))
+        except UnicodeDecodeError as error:
+            self.failed = True
+            raise CatalogueError("bytes that are no text instead of JSON") from error
         except Exception:
             self.failed = True
             raise
@@ -101,6 +127,15 @@ class _Answers:
     def rows(self) -> list[Path]:
         """Where the rows of all answers are."""
         return [path for number, answer in enumerate(self.kept) for path in _rows(answer, (number,), DEEPEST)]
+
+    def passed_over(self, names: Collection[str], known: Collection[str]) -> list[Skipped]:
+        """Rows of lists with `names` that have another name, or none, but for those that are known."""
+        beside: defaultdict[Path, list[str]] = defaultdict(list)
+        for path in self.rows():
+            beside[path[:-1]].append(_name(_at(self.kept, path)))
+        lists = [rows for rows in beside.values() if any(row in names for row in rows)]
+        lost = (row for rows in lists for row in rows if row not in names and row not in known)
+        return [Skipped(row, "it lacks what a market needs") for row in lost]
 
     def again(self, ask: Callable[[], T], dropped: frozenset[Path]) -> T:
         """Ask as if the rows had never been there."""

@@ -2,19 +2,20 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from msgspec import Struct, structs
 
 from markets.catalogue import Catalogue, CatalogueError, ListedMarket, MarketFees, fetch
 from markets.catalogue_choice import named_twice, own_fees
 from markets.config import InvalidConfig, MarketConfig
-from markets.models import CatalogueSync, Exchange, Instrument, Kind, Symbol
+from markets.models import CatalogueSync, Exchange, IdentityCase, Instrument, Kind, Symbol
 from markets.revision import bump_revision, lock_revision
 from markets.selectors import load_config
 
@@ -24,6 +25,8 @@ BATCH = 1000  # rows per statement
 PLAUSIBLE_SHARE = 0.5  # a reply with less than this of the known active instruments is not believed
 NAME_LENGTH, COIN_LENGTH = 64, 32
 VOLUME_KEPT = timedelta(hours=24)  # a volume that is no longer said is known for as long as it spans
+NEVER = datetime.min.replace(tzinfo=UTC)
+QUARANTINED = IdentityCase.Verdict.QUARANTINED
 SYNCED_FIELDS = (
     "symbol", "active", "status", "set_aside", "tick_size", "lot_size", "min_notional", "quote_volume_24h",
     "volume_at", "last_price", "price_at", "own_taker_fee", "own_maker_fee", "own_fee_times", "own_fee_since",
@@ -35,7 +38,8 @@ class SyncReport(Struct):
     """What one exchange's sync did: native ids of what came and went, or the error.
 
     `problems` are what of its answers could not be had: the rest is stored. `twice` are names that more
-    than one market has, in words.
+    than one market has, in words; `taken_over` and `put_aside` are markets that got such a name, or lost it
+    though they trade.
     """
 
     exchange: str
@@ -45,6 +49,8 @@ class SyncReport(Struct):
     relisted: list[str] = []
     halted: list[str] = []
     resumed: list[str] = []
+    taken_over: list[str] = []
+    put_aside: list[str] = []
     skipped: int = 0
     revision: int | None = None
     volumes_moved: bool = False
@@ -60,6 +66,8 @@ class SyncReport(Struct):
             "relisted": self.relisted,
             "no longer trading": self.halted,
             "trading again": self.resumed,
+            "compared from now on": self.taken_over,
+            "set aside": self.put_aside,
         }
         return {word: names for word, names in words.items() if names}
 
@@ -96,22 +104,24 @@ def store(exchange: Exchange, markets: Sequence[ListedMarket], *, allow_shrink: 
     """
     answer = markets if isinstance(markets, Catalogue) else Catalogue(markets)
     fitting = {market.native_id: market for market in answer if _fits(market)}
+    trading = {name for name, market in fitting.items() if market.active}
     now = timezone.now()
     with transaction.atomic():
         lock_revision()
         before = _config()
         known = {row.native_id: row for row in _known(exchange)}
-        aside = named_twice(fitting, known)
+        unread = _perhaps_listed(answer, known) - fitting.keys()
+        aside = named_twice(fitting, known, unread)
         for name in aside:
             fitting[name] = structs.replace(fitting[name], active=False)
         _check_plausible(known, fitting, allow_shrink)
-        unread = _perhaps_listed(answer, known)
-        report = _compare(exchange, known, fitting, unread)
+        report = _compare(exchange, known, fitting, unread, trading)
         report.skipped = len(answer) - len(fitting)
         report.problems = answer.problems
         report.twice = [f"{fitting[name].symbol}: {name} is set aside, {why}" for name, why in aside.items()]
         _retire(known, fitting, unread, now)
         _upsert(exchange, fitting, known, aside, now)
+        _question_identities(exchange, known, fitting.keys() - aside.keys(), fitting)
         _remember(exchange, now, report)
         after = _config()
         if _without_volumes(after) != _without_volumes(before):
@@ -167,6 +177,7 @@ def _fits(market: ListedMarket) -> bool:
 def _perhaps_listed(answer: Catalogue, known: Mapping[str, Instrument]) -> set[str]:
     """Native ids whose rows could not be read; all of them when such a row does not say its name."""
     names = {row.name for row in answer.skipped}
+    names |= {market.native_id or "" for market in answer if not _fits(market)}
     return set(known) if "" in names else names & known.keys()
 
 
@@ -186,8 +197,13 @@ def _check_plausible(
 
 
 def _compare(
-    exchange: Exchange, known: Mapping[str, Instrument], listed: Mapping[str, ListedMarket], unread: set[str]
+    exchange: Exchange,
+    known: Mapping[str, Instrument],
+    listed: Mapping[str, ListedMarket],
+    unread: set[str],
+    trading: set[str],
 ) -> SyncReport:
+    """What came and went; `trading` also names those that are set aside though they trade."""
     gone = known.keys() - listed.keys() - unread
     both = listed.keys() & known.keys()
     return SyncReport(
@@ -196,8 +212,12 @@ def _compare(
         added=sorted(listed.keys() - known.keys()),
         delisted=sorted(key for key in gone if not known[key].delisted_at),
         relisted=sorted(key for key in both if known[key].delisted_at),
-        halted=sorted(key for key in both if known[key].active and not listed[key].active),
-        resumed=sorted(key for key in both if listed[key].active and _is_halted(known[key])),
+        halted=sorted(key for key in both - trading if known[key].active),
+        resumed=sorted(
+            key for key in both if listed[key].active and _is_halted(known[key]) and not known[key].set_aside
+        ),
+        taken_over=sorted(key for key in both if listed[key].active and known[key].set_aside),
+        put_aside=sorted(key for key in both & trading if known[key].active and not listed[key].active),
     )
 
 
@@ -209,21 +229,15 @@ def _retire(
     known: Mapping[str, Instrument], listed: Mapping[str, ListedMarket], unread: set[str], now: datetime
 ) -> None:
     """Switch off what is gone, and what leaves its symbol, so that another one may have it."""
-    gone = [
-        row.pk for key, row in known.items() if key not in (listed.keys() | unread) and not row.delisted_at
-    ]
+    there = listed.keys() | unread
+    gone = [row.pk for key, row in known.items() if key not in there and not row.delisted_at]
     Instrument.catalogue.filter(pk__in=gone).update(
         active=False, status="delisted", set_aside="", delisted_at=now
     )
-    taken = {market.symbol for market in listed.values() if market.active}
     leaving = [
         row.pk
         for key, row in known.items()
-        if row.active
-        and (
-            (key in listed and (listed[key].symbol != row.symbol.name or not listed[key].active))
-            or (key in unread and row.symbol.name in taken)
-        )
+        if row.active and key in listed and (listed[key].symbol != row.symbol.name or not listed[key].active)
     ]
     Instrument.catalogue.filter(pk__in=leaving).update(active=False)
 
@@ -262,6 +276,26 @@ def _upsert(
         unique_fields=["exchange", "kind", "native_id"],
         update_fields=SYNCED_FIELDS,
     )
+
+
+def _question_identities(
+    exchange: Exchange,
+    known: Mapping[str, Instrument],
+    compared: Set[str],
+    listed: Mapping[str, ListedMarket],
+) -> None:
+    """Open what was decided of a name's coin again where another market of the exchange has the name now."""
+    in_time = sorted(known.items(), key=lambda item: (item[1].active, item[1].synced_at or NEVER))
+    had_it = {row.symbol.name: key for key, row in in_time if not row.set_aside}
+    for name in compared:
+        symbol = listed[name].symbol
+        if had_it.get(symbol, name) != name:
+            note = f"{exchange} compares {name} under this name now, no longer {had_it[symbol]}."
+            logger.warning("what was decided about a coin is open again: %s", note)
+            cases = IdentityCase.findings.filter(Q(exchange1=exchange) | Q(exchange2=exchange))
+            cases.filter(symbol__name=symbol).exclude(verdict=QUARANTINED).update(
+                verdict=QUARANTINED, follows="", decided_by=None, decided_at=None, note=note
+            )
 
 
 def _volume(market: ListedMarket, known: Instrument | None, now: datetime) -> dict[str, Any]:

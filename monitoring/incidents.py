@@ -11,10 +11,12 @@ from urllib.parse import urlencode
 from django.db.models import Q
 from django.utils.translation import gettext, ngettext
 
+from markets.worths import Worths
 from monitoring.findings import Finding
 from monitoring.links import chart_path
 from monitoring.models import Alert, AlertRule, Delivery, What
 from realtime import wording
+from realtime.gates import quote_of
 from realtime.models import OpportunityEpisode
 
 _EPOCH: Final = datetime.datetime.fromtimestamp(0, datetime.UTC)
@@ -122,9 +124,10 @@ def more_routes(count: int) -> str:
 
 def ranked(rule: AlertRule, rows: Iterable[OpportunityEpisode]) -> list[OpportunityEpisode]:
     """Each route once, at its highest edge; the best first, and before all what the rule asks for."""
+    worths, least = Worths(), rule.min_size or 0
 
     def rank(row: OpportunityEpisode) -> tuple[bool, float, bool]:
-        meant = row.peak_size >= (rule.min_size or 0)
+        meant = not least or worths.volume(row.peak_size, quote_of(row.symbol)) >= least
         return meant, row.peak_edge_bps, row.is_open
 
     best: dict[str, OpportunityEpisode] = {}
@@ -142,7 +145,7 @@ def _facts(
     row: OpportunityEpisode, others: Sequence[OpportunityEpisode], rows: Iterable[OpportunityEpisode]
 ) -> list[tuple[str, str]]:
     """What a trader decides by, as of the peak so far."""
-    peak, currency = row.peak, row.symbol.partition(":")[0].rpartition("/")[2]
+    peak, currency = row.peak, quote_of(row.symbol)
     buy, sell = peak.buy, peak.sell
     gates = ", ".join(row.gates) or gettext("all pass")
     filters = sorted({each.filter_name for each in rows})

@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from redis import RedisError
 
+from markets.reference import REFERENCE
 from markets.runtime import redis_client
 from monitoring.findings import Finding
 from monitoring.incidents import more_routes, ranked, subject_of
@@ -34,7 +35,7 @@ def _of_opportunities(rule: AlertRule) -> list[str]:
     if rule.min_edge_bps is not None:
         parts.append(f"≥ {wording.share(rule.min_edge_bps)} bps")
     if rule.min_size is not None:
-        parts.append(gettext("size ≥ %(size)s") % {"size": wording.amount(rule.min_size)})
+        parts.append(gettext("size ≥ %(size)s") % {"size": f"{wording.amount(rule.min_size)} {REFERENCE}"})
     return parts
 
 

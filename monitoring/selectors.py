@@ -19,11 +19,10 @@ from django.db.models import (
 )
 from django.db.models.functions import Least
 
-from markets.worths import Worths
 from monitoring.findings import Finding
 from monitoring.models import Alert, AlertRule
 from monitoring.rules import Terms, matches
-from realtime.gates import quote_of
+from realtime.episodes import peak_worth
 from realtime.models import OpportunityEpisode
 
 US: Final = 1_000_000
@@ -62,20 +61,9 @@ def opportunities_for(rule: AlertRule, now: datetime.datetime) -> QuerySet[Oppor
         found = found.filter(filter=rule.filter_id)
     if rule.min_edge_bps is not None:
         found = found.filter(peak_edge_bps__gte=rule.min_edge_bps)
-    if rule.min_size is not None:
-        found = found.filter(_worth_at_least(rule.min_size, found))
+    if rule.min_size:  # in USDT; what nobody knows the worth of is not enough
+        found = found.alias(worth=peak_worth()).filter(worth__gte=rule.min_size)
     return found.order_by("started_at", "pk")
-
-
-def _worth_at_least(least: float, found: QuerySet[OpportunityEpisode]) -> Q:
-    """What is executable in each quote currency, worth so many USDT; unknown is not enough."""
-    symbols, worths = found.order_by().values_list("symbol", flat=True).distinct(), Worths()
-    enough = Q(pk__in=[])
-    for currency in {quote_of(symbol) for symbol in symbols}:
-        if (worth := worths.of(currency)) > 0 or least <= 0:
-            priced = Q(symbol__endswith=f"/{currency}")
-            enough |= priced & Q(peak_size__gte=least / worth if least > 0 else 0)
-    return enough
 
 
 def untold_opportunities(rule: AlertRule, now: datetime.datetime) -> list[OpportunityEpisode]:

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from markets.events import LegPrice, Moment
 from realtime import wording
+from realtime.gates import quote_of
 from realtime.models import OpportunityEpisode
 
 
@@ -127,7 +128,7 @@ class OpportunityEpisodeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no
     @admin.display(description=_("size at peak"), ordering="peak_size")
     def size(self, row: OpportunityEpisode) -> str:
         """Executable, in quote currency."""
-        return wording.amount(row.peak_size)
+        return f"{wording.amount(row.peak_size)} {quote_of(row.symbol)}"
 
     @admin.display(description=_("why it closed"))
     def why(self, row: OpportunityEpisode) -> str:

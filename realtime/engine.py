@@ -56,14 +56,15 @@ class _Leg:
     """One instrument: its last quote and whether that may be used."""
 
     __slots__ = (
-        "charts", "enabled", "exchange", "index", "last_mono_ns", "lost", "multiplier", "needs", "quote",
-        "scale", "up", "usable",
+        "charts", "enabled", "exchange", "index", "last_mono_ns", "lost", "multiplier", "native_id", "needs",
+        "quote", "scale", "up", "usable",
     )  # fmt: skip
 
     def __init__(self, exchange: str) -> None:
         self.exchange = exchange
         self.charts: list[_Chart] = []
         self.index = -1  # among the legs of charts
+        self.native_id = ""  # of the market that is compared
         self.multiplier = 1.0  # of an alias, see markets.config.ListingConfig
         self.needs: Conversion | None = None  # the stablecoin rate that makes it comparable
         self.scale = 1.0  # makes a price that of one coin, in the quote currency of the charts
@@ -83,9 +84,9 @@ class _Leg:
 
     def follow(self, listing: ListingConfig) -> None:
         """Take over what it is compared as. What was quoted under other terms does not count any more."""
-        terms = listing.multiplier, conversion(listing)
-        if terms != (self.multiplier, self.needs):
-            self.multiplier, self.needs = terms
+        terms = listing.native_id, listing.multiplier, conversion(listing)
+        if terms != (self.native_id, self.multiplier, self.needs):
+            self.native_id, self.multiplier, self.needs = terms
             self.scale = nan if self.needs else 1 / self.multiplier
             self._forget("")
 

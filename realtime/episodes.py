@@ -2,6 +2,7 @@
 
 import datetime
 from itertools import pairwise
+from math import isnan
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -19,13 +20,20 @@ from django.db.models import (
     Q,
     QuerySet,
     Sum,
+    TextField,
+    Value,
     When,
 )  # fmt: skip
+from django.db.models.expressions import OrderBy
 from django.db.models.functions import Coalesce, Concat, ExtractHour
+from django.db.models.lookups import Exact, In
 from django.utils import timezone
 from msgspec import Struct
 
+from markets.models import Symbol
 from markets.names import searched
+from markets.reference import DOLLARS
+from markets.worths import Worths
 from realtime.models import OpportunityEpisode
 
 CONSIDERED: Final = 100_000
@@ -42,8 +50,11 @@ _COLUMNS: Final[dict[str, str]] = {
     "symbol": "symbol",
     "peak": "peak_edge_bps",
     "mean": "mean_edge_bps",
-    "size": "peak_size",
 }
+_QUOTE: Final = Func(
+    Func(F("symbol"), Value("/"), Value(2), function="split_part", output_field=TextField()),
+    Value(":"), Value(1), function="split_part", output_field=TextField(),
+)  # fmt: skip
 _BEST: Final = ("-peak_edge_bps", "started_at", "id")
 _MOVE: Final = Coalesce("move", "id")
 PEAK_EDGES_BPS: Final = (0, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 50, 100, 200)
@@ -122,13 +133,40 @@ def _lasted(at_least_ms: float) -> Q:
     return Q(duration_ms__gte=at_least_ms) | Q(closed_at=None, started_at__lte=since)
 
 
+def peak_worth() -> Case:
+    """What was executable at the peak in USDT, by the catalogue's last prices; null where nobody says."""
+    worths, quotes = Worths(), Symbol.objects.order_by().values_list("quote", flat=True).distinct()
+    known = {quote: worths.of(quote) for quote in quotes}
+    return Case(
+        When(In(_QUOTE, sorted(DOLLARS)), then=F("peak_size")),
+        *(
+            When(Exact(_QUOTE, Value(quote)), then=F("peak_size") * worth)
+            for quote, worth in known.items()
+            if not (quote in DOLLARS or isnan(worth))
+        ),
+        default=None,
+        output_field=FloatField(),
+    )
+
+
 def in_order(
     found: QuerySet[OpportunityEpisode], sort: Sort, descending: bool
 ) -> QuerySet[OpportunityEpisode]:
-    """Sorted by a column, the newest first where that is the same; what is open lasts longest."""
-    column = F(_COLUMNS[sort])
-    order = column.desc(nulls_first=True) if descending else column.asc(nulls_last=True)
+    """Sorted by a column, the newest first where that is the same; what is open lasts longest.
+
+    Sizes by their worth, since a thousand is much of one currency and little of another; unknown ones last.
+    """
+    if sort == "size":
+        found = found.alias(by=peak_worth())
+    order = _order(F(_COLUMNS.get(sort, "by")), descending, open_first=sort != "size")
     return found.order_by(order, "-started_at", "id")
+
+
+def _order(column: F, descending: bool, open_first: bool) -> OrderBy:
+    """What is null, because it is open or because it is not known, stands at one end or always last."""
+    if not descending:
+        return column.asc(nulls_last=True)
+    return column.desc(nulls_first=True) if open_first else column.desc(nulls_last=True)
 
 
 def moves(asked: Asked) -> QuerySet[Any, Any]:
@@ -160,13 +198,12 @@ def moves_in_order(asked: Asked, sort: Sort, descending: bool) -> QuerySet[Any, 
     if sort == "symbol":
         found = found.annotate(by=Min("symbol"))
     elif sort not in columns:
-        found = found.annotate(by=_of_the_best(_COLUMNS[sort]))
-    column = F(columns.get(sort, "by"))
-    order = column.desc(nulls_first=True) if descending else column.asc(nulls_last=True)
+        found = found.annotate(by=_of_the_best(peak_worth() if sort == "size" else F(_COLUMNS[sort])))
+    order = _order(F(columns.get(sort, "by")), descending, open_first=sort != "size")
     return found.order_by(order, "-started", "of")
 
 
-def _of_the_best(column: str) -> Func:
+def _of_the_best(column: F | Case) -> Func:
     return Func(ArrayAgg(column, order_by=_BEST), template="(%(expressions)s)[1]", output_field=FloatField())
 
 

@@ -107,7 +107,7 @@ class Identity:
         self.correlation: Samples = np.zeros(0, np.float32)
         self._terms = GateTerms()
         self._compared: Sequence[Compared] = ()
-        self._legs: dict[tuple[str, str, str, float], Leg] = {}
+        self._legs: dict[tuple[str, str, str, str, float], Leg] = {}
         self._one = self._two = np.zeros(0, np.intp)
         self._forced = np.zeros(0, np.uint8)
         self._wary = np.zeros(0, bool)  # their prices were apart, and nothing has cleared that since
@@ -344,7 +344,7 @@ def _sums(one: Samples, two: Samples) -> Any:
     return np.einsum("ij,ij->j", one, two)
 
 
-def _key(leg: Leg) -> tuple[str, str, str, float]:
+def _key(leg: Leg) -> tuple[str, str, str, str, float]:
     """What makes samples comparable: an instrument under the same terms."""
     listing = leg.listing
-    return listing.exchange, listing.symbol, listing.counts_as, listing.multiplier
+    return listing.exchange, listing.symbol, listing.native_id, listing.counts_as, listing.multiplier

@@ -64,7 +64,12 @@ class Leg:
         self.taker_fee_bps: float | None = None  # as configured
 
     def follow(self, listing: ListingConfig) -> None:
-        """Take over a configuration; the quote stays, rate and directions are to be told anew."""
+        """Take over a configuration; rate and directions have to be set again.
+
+        The quote stays, unless it is another market's that the exchange had under the same name.
+        """
+        if listing.native_id != self.listing.native_id:
+            self._forget()
         self.listing = listing
         self.scale = 1 / listing.multiplier
         self.sells, self.buys = [], []
@@ -86,10 +91,14 @@ class Leg:
         else:
             self.up = self.up and state.state != "down"
             self.reason = state.reason
-            self.quote = None
-            self.quotes = 0
-            self.jumped = False
+            self._forget()
         self.price()
+
+    def _forget(self) -> None:
+        """No longer believe the last quote."""
+        self.quote = None
+        self.quotes = 0
+        self.jumped = False
 
     def note_others(self, now_mono_ns: int) -> None:
         """Take note of what the symbol's legs cost: exactly, where this one quotes seldom."""

@@ -5,6 +5,7 @@ import csv
 import io
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
@@ -77,12 +78,13 @@ def query_of(given: dict[str, str]) -> Query:
 def _csv_row(row: Row) -> list[Any]:
     cell = dict(zip(CELLS, row, strict=True))
     sell, buy = (1, 2) if cell["sell"] == 1 else (2, 1)
-    return [
+    plain = (
         harmless(cell["symbol"]), cell[f"exchange{buy}"], cell[f"exchange{sell}"], cell["edge"], cell["size"],
         harmless(quote_of(cell["symbol"])), cell["spread"], _utc(cell[f"at{buy}"]), _utc(cell[f"at{sell}"]),
         cell[f"state{buy}"], cell[f"state{sell}"], cell[f"volume{buy}"], cell[f"volume{sell}"], cell["hour"],
         cell["passed"], cell["failed"], cell["unknown"],
-    ]  # fmt: skip
+    )  # fmt: skip
+    return [f"{Decimal(repr(each)):f}" if isinstance(each, float) else each for each in plain]
 
 
 def harmless(text: str) -> str:

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Struct, structs
 
-from realtime.scan_table import STATES, Floats, Query, View, as_amount, as_edge, as_percent, as_volume
+from realtime.scan_table import STATES, Floats, Query, View, as_amount, as_edge, as_percent
 from realtime.wire import Ack, close_reason
 
 MAX_ROWS: Final = 200
@@ -129,8 +129,8 @@ def make_page(view: View, place: slice, collectors: int, now_us: int) -> Page:
         [table.pairs[row].symbol for row in rows],
         [table.pairs[row].pair.exchange1 for row in rows],
         [table.pairs[row].pair.exchange2 for row in rows],
-        _known(as_volume(column("volume1"))),
-        _known(as_volume(column("volume2"))),
+        _known(as_amount(column("volume1"))),
+        _known(as_amount(column("volume2"))),
         np.where(column("sell_first"), 1, 2).tolist(),
         _known(as_edge(column("edge"))),
         _known(as_amount(column("size"))),

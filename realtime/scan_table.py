@@ -426,16 +426,11 @@ def as_percent(percent: Floats) -> Floats:
 
 
 def as_amount(amounts: Floats) -> Floats:
-    """Sizes as they are shown, and sorted: cents only where they matter, and of less than one the digits."""
+    """Sizes and volumes as they are shown, and sorted: cents only where they matter, of less the digits."""
     small = (amounts != 0) & (np.abs(amounts) < 1)
     digits = 10.0 ** (2 - np.floor(np.log10(np.where(small, np.abs(amounts), 1.0))))
     shown = np.where(amounts < 100, amounts.round(2), amounts.round())
     return np.where(small, (amounts * digits).round() / digits, shown)
-
-
-def as_volume(volumes: Floats) -> Floats:
-    """Volumes as they are shown, and sorted."""
-    return volumes.round()
 
 
 def _sort_values(table: ScanTable, key: SortKey, rows: Ints) -> Floats:
@@ -453,7 +448,7 @@ def _sort_values(table: ScanTable, key: SortKey, rows: Ints) -> Floats:
         case "age":  # of the older leg
             values = -np.minimum(table.born1[rows], table.born2[rows])
         case "volume":  # of the leg where less is traded
-            values = as_volume(np.minimum(table.volume1[rows], table.volume2[rows])) * table.worth[rows]
+            values = as_amount(np.minimum(table.volume1[rows], table.volume2[rows])) * table.worth[rows]
         case "gates":
             values = -(table.blocked[rows] * 10_000.0 + table.failed[rows] * 100.0 + table.unknown[rows])
         case "edge":

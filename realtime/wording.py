@@ -25,13 +25,18 @@ def amount(value: float) -> str:
     if not isfinite(value):
         return "unknown"
     if 0 < abs(value) < 1:
-        return f"{Decimal(f'{value:.3g}'):f}"
+        return figures(value, 3)
     return f"{value:,.2f}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def figures(value: float, significant: int) -> str:
+    """A number with so many significant figures and thousands separators, never with an exponent."""
+    return f"{Decimal(f'{value:.{significant}g}'):,f}" if isfinite(value) else "–"
 
 
 def share(value: float) -> str:
     """A threshold as it was entered: `10`, `0.5`, `1.5`."""
-    return f"{value:,.10g}"
+    return figures(value, 10)
 
 
 def bps(value: float | None) -> str:
@@ -45,10 +50,10 @@ def percent(value: float | None) -> str:
 
 
 def price(value: float | None) -> str:
-    """A price with the digits that tell one from the next, `64,210.5`, `0.00001234`."""
-    return "–" if value is None else f"{Decimal(f'{value:.8g}'):,f}"
+    """A price with the digits that tell one from the next, `64,210.5`, `0.00001234`, all of a large one."""
+    return "–" if value is None else figures(value, max(8, len(f"{abs(value):.0f}")))
 
 
 def ratio(value: float) -> str:
     """One price over another, `0.9998`, `14.29`."""
-    return f"{value:.4f}" if 0.1 <= value < 10 else f"{value:,.4g}"
+    return f"{value:.4f}" if 0.1 <= value < 10 else figures(value, 4)

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -16,8 +16,11 @@ CHALLENGE = "<!DOCTYPE html><html><head><title>Just a moment...</title></head><b
 class Reply:
     """Something else than JSON with 200."""
 
-    def __init__(self, text: str, status: int = 200) -> None:
-        self.text, self.status = text, status
+    def __init__(
+        self, text: str | bytes, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> None:
+        self.body = text.encode() if isinstance(text, str) else text
+        self.status, self.headers = status, {"Content-Length": str(len(self.body))} | dict(headers or {})
 
 
 HTML = Reply(CHALLENGE)
@@ -56,11 +59,11 @@ def _listening(answer: Callable[[str], Reply]) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             reply = answer(self.path)
-            body = reply.text.encode()
             self.send_response(reply.status)
-            self.send_header("Content-Length", str(len(body)))
+            for name, value in reply.headers.items():
+                self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(reply.body)
 
         def log_message(self, *_arguments: Any) -> None:
             pass
@@ -78,17 +81,17 @@ def _listening(answer: Callable[[str], Reply]) -> Iterator[str]:
 
 def with_rows(answer: Any, *rows: Any) -> Any:
     """An answer with more rows in front of its longest list, wherever that is."""
-    longest: list[Any] = max(_lists(answer), key=len, default=[])
+    longest: list[Any] = max(lists(answer), key=len, default=[])
     longest[:0] = rows
     return answer
 
 
-def _lists(node: Any) -> Iterator[list[Any]]:
+def lists(node: Any) -> Iterator[list[Any]]:
     if isinstance(node, list):
         yield node
     elif isinstance(node, dict):
         for child in node.values():
-            yield from _lists(child)
+            yield from lists(child)
 
 
 # --- Gate ----------------------------------------------------------------------------------------

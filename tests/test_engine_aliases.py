@@ -71,6 +71,18 @@ def test_an_alias_that_begins_or_ends_starts_from_its_next_quote() -> None:
     assert news(made)[-1, 1] == pytest.approx(0.0)
 
 
+def test_another_market_under_the_same_name_starts_from_its_next_quote() -> None:
+    made = engine(PLAIN)
+    made.on_quote(quote("okx", 1.0, 0, symbol=PEPE))
+    made.on_quote(quote("binance", 1.01, MS, symbol=PEPE))
+    news(made)
+
+    made.configure(charted(PEPE, structs.replace(listing("binance", PEPE), native_id="PEPE2USDT"),
+                           listing("okx", PEPE)))  # fmt: skip
+    made.on_quote(quote("okx", 1.0, 2 * MS, symbol=PEPE))
+    assert np.isnan([spread for _, spread, *_ in news(made)]).all()
+
+
 def test_another_stablecoin_waits_for_its_rate() -> None:
     made = engine(OTHER_COIN)
     made.on_quote(quote("okx", 100.0, 0))

@@ -193,6 +193,17 @@ def test_a_new_multiplier_begins_anew() -> None:
     assert market.verdict() == PASS
 
 
+def test_another_market_under_the_same_name_begins_anew() -> None:
+    market = Market()
+    for _ in range(5):
+        market.sample(binance=100.0, bybit=100.0, okx=100_000.0)
+    leg = market.leg("okx")
+    leg.listing = structs.replace(leg.listing, native_id="ANOTHER")
+    market.floor.quote(leg, 100.0)
+    market.take_over(market.floor.config)
+    assert market.verdict() == PASS
+
+
 def test_medians_leave_out_what_is_missing() -> None:
     samples = np.array([[1, NOTHING], [5, 2], [2, NOTHING], [NOTHING, NOTHING]], np.float32)
     found, count = medians(samples)

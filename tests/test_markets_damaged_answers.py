@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from markets import wallet_sync, wallets
 from markets.catalogue import CatalogueError, fetch
-from markets.models import CatalogueSync, Exchange, Instrument, Symbol, WalletStatus, WalletSync
+from markets.models import CatalogueSync, Exchange, IdentityCase, Instrument, Symbol, WalletStatus, WalletSync
 from markets.seed import seed
 from markets.selectors import load_config
 from markets.sync import SyncReport, sync_all
@@ -143,6 +143,55 @@ def test_a_native_id_listed_twice_is_one_instrument_that_trades(desk: Exchange) 
         assert instrument("BOX_USDT").active
 
 
+def test_a_damaged_row_lets_no_other_market_take_over_the_name(desk: Exchange) -> None:
+    synced(desk, gate(pairs(LIVING, DEAD)))
+    rival = pair("DEFIBOX_USDT")
+
+    for damaged in (
+        pair("BOX_USDT", amount_precision={"no": 1}),
+        pair("BOX_USDT", trade_status={"no": "word"}),
+        {"amount_precision": {"no": 1}},
+    ):
+        report = synced(desk, gate(pairs(damaged, rival), []))
+        assert report.news() == {}
+        assert instrument("BOX_USDT").active
+        assert "BOX_USDT has the same name" in instrument("DEFIBOX_USDT").set_aside
+
+    synced(desk, gate(pairs(LIVING, rival)))
+    assert instrument("BOX_USDT").active
+
+
+def test_who_takes_over_a_name_is_said_as_that(desk: Exchange) -> None:
+    both = pairs(pair("BOX_USDT"), pair("DEFIBOX_USDT"))
+    synced(desk, gate(both))
+
+    report = synced(desk, gate(pairs(pair("BOX_USDT"))))
+    assert report.news() == {"delisted": ["DEFIBOX_USDT"], "compared from now on": ["BOX_USDT"]}
+
+    Instrument.objects.filter(native_id="BOX_USDT").update(enabled=False)
+    report = synced(desk, gate(both))
+    assert report.news() == {"relisted": ["DEFIBOX_USDT"], "set aside": ["BOX_USDT"]}
+
+
+def test_a_decision_about_a_coin_does_not_outlive_the_market_it_was_about(desk: Exchange) -> None:
+    synced(desk, gate(pairs(LIVING, DEAD)))
+    symbol, okx = Symbol.objects.get(name="DEFIBOX/USDT"), Exchange.objects.get(key="okx")
+    now = timezone.now()
+    decided = IdentityCase.objects.create(
+        symbol=symbol, exchange1=desk, exchange2=okx, verdict="confirmed", found_at=now, seen_at=now
+    )
+
+    synced(desk, gate(pairs(LIVING, DEAD)))
+    decided.refresh_from_db()
+    assert decided.verdict == "confirmed"
+
+    report = synced(desk, gate(pairs(pair("DEFIBOX_USDT"))))
+    decided.refresh_from_db()
+    assert (decided.verdict, decided.decided_at) == ("quarantined", None)
+    assert decided.note == "Gate compares DEFIBOX_USDT under this name now, no longer BOX_USDT."
+    assert report.revision is not None
+
+
 # --- answers that are broken ---------------------------------------------------------------------
 
 
@@ -169,6 +218,32 @@ def test_without_tickers_the_markets_are_synced_and_their_volumes_unknown(
     assert words in row.error
     assert row.in_part
     assert {each.quote_volume_24h for each in Instrument.objects.filter(exchange=desk)} == {None}
+
+
+@pytest.mark.parametrize(
+    "tickers", [{"msg": "busy"}, [ticker("OTHER_USDT")], [{"currency_pair": name} for name in NAMES]]
+)
+def test_tickers_without_any_volume_of_ours_are_said(desk: Exchange, tickers: Any) -> None:
+    report = synced(desk, gate(pairs(), tickers))
+
+    assert report.error == ""
+    assert "tickers: there are no" in sync_row().error
+
+
+@pytest.mark.parametrize("margin", [HTML, Reply(""), Reply("no", 500), {"label": "BUSY"}])
+def test_what_is_not_spot_is_not_asked_for(desk: Exchange, margin: Any) -> None:
+    answers = gate(pairs(pair("HALTED_USDT", trade_status="untradable")))
+    report = synced(desk, answers | {"/api/v4/margin/currency_pairs": margin})
+
+    assert (report.error, report.problems, report.listed) == ("", [], 6)
+
+
+def test_a_pair_that_only_margin_trades_is_not_trading(desk: Exchange) -> None:
+    margin = [{"id": "HALTED_USDT", "base": "HALTED", "quote": "USDT", "leverage": 3, "status": 1}]
+    answers = gate(pairs(pair("HALTED_USDT", trade_status="untradable")))
+    synced(desk, answers | {"/api/v4/margin/currency_pairs": margin})
+
+    assert not instrument("HALTED_USDT").active
 
 
 def test_a_volume_that_is_no_longer_said_is_kept_for_a_day_with_its_age(desk: Exchange) -> None:
@@ -248,6 +323,13 @@ def test_an_instrument_whose_row_cannot_be_read_is_not_delisted(desk: Exchange) 
         (HTML, "HTML instead of JSON: “Just a moment...”"),
         (Reply("<html><title>403 Forbidden</title></html>", 403), "HTML instead of JSON: “403 Forbidden”"),
         ([], "it lists no spot market at all; nothing was changed"),
+        ({"code": 5, "msg": "busy"}, 'its answer is of another kind than usual: “{"code": 5'),
+        (Reply(b"\x1f\x8b\x08\0"), "bytes that are no text instead of JSON"),
+        (
+            Reply(b"\x1f\x8b\x08garbage", headers={"Content-Encoding": "gzip"}),
+            "its answer cannot be unpacked",
+        ),
+        (Reply("[", headers={"Content-Length": "9"}), "its answer breaks off"),
         ([{"id": "x"}] * 4, "most of its 4 rows cannot be read"),
         ([pair("BTC_USDT")], "1 spot markets are trading where 5 were"),
     ],

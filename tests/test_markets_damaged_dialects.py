@@ -7,7 +7,7 @@ import pytest
 
 from markets import wallets
 from markets.catalogue import fetch
-from tests.exchange_rest import HTML, tampering, with_rows
+from tests.exchange_rest import HTML, Reply, lists, tampering, with_rows
 from tests.test_markets_catalogue import Running
 
 EIGHT = ("binance", "bybit", "mexc", "gate", "kucoin", "okx", "bitget", "bingx")
@@ -37,6 +37,39 @@ def test_an_odd_row_in_any_answer_costs_only_itself(simulated: Running, key: str
 
     assert len(catalogue) == 25
     assert all((market.quote_volume_24h or 0) > 0 for market in catalogue)
+
+
+@pytest.mark.parametrize("key", EIGHT)
+def test_a_market_without_its_own_name_is_not_passed_over_in_silence(simulated: Running, key: str) -> None:
+    def nameless(path: str, answer: Any) -> Any:
+        if "icker" not in path:
+            row = max(lists(answer), key=len)[3]
+            for name in ("symbol", "instId", "id"):
+                row.pop(name, None)
+        return answer
+
+    with tampering(simulated.simulator.rest_url(key), nameless) as url:
+        catalogue = fetch(key, url)
+
+    assert [row.name for row in catalogue.skipped] in ([""], ["XRP-USDT"])  # KuCoin names it twice
+    assert "markets: 1 not readable" in catalogue.problems[0]
+
+
+@pytest.mark.parametrize("key", EIGHT)
+@pytest.mark.parametrize("reply", [HTML, Reply(""), Reply(b"\x1f\x8b", headers={"Content-Encoding": "gzip"})])
+def test_a_catalogue_needs_no_answer_but_its_markets(simulated: Running, key: str, reply: Reply) -> None:
+    asked = []
+
+    def only_markets(path: str, answer: Any) -> Any:
+        asked.append(path)
+        return answer if len(max(lists(answer), key=len, default=())) == 25 and "icker" not in path else reply
+
+    with tampering(simulated.simulator.rest_url(key), only_markets) as url:
+        catalogue = fetch(key, url)
+
+    assert len(catalogue) == 25
+    assert len(asked) == 2
+    assert len(catalogue.problems) == 1
 
 
 @pytest.mark.parametrize("key", EIGHT)

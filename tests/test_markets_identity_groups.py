@@ -141,3 +141,138 @@ def test_an_alias_of_another_listing_closes_only_that_pair(operator: User) -> No
 
     assert IdentityCase.objects.filter(verdict="different").count() == 1
     assert len(group_of(IdentityCase.objects.get(exchange2__key="okx")).cases) == 6
+
+
+# --- a pair that appears after the decision ------------------------------------------------------
+
+
+def found(one: str, two: str, ratio: float = 140.0, symbol: str = "PEPE/USDT") -> IdentityCase:
+    """Collectors find a pair to disagree; its case."""
+    us = time.time_ns() // 1000
+    record_findings([IdentityFinding(symbol, one, two, ratio, 0.02, us)])
+    return case_of(one, two, symbol)
+
+
+def case_of(one: str, two: str, symbol: str = "PEPE/USDT") -> IdentityCase:
+    """The case of two exchanges, in either order."""
+    keys = [one, two]
+    rows = IdentityCase.objects.filter(symbol__name=symbol, exchange1__key__in=keys, exchange2__key__in=keys)
+    return rows.get()
+
+
+def decided_listing(operator: User, verdict: Verdict, ratio: float = 140.0) -> None:
+    """KuCoin's listing disagrees with five others, and somebody decided."""
+    for other in (*KEYS[:4], "okx"):
+        found("kucoin", other, ratio)
+    decide(IdentityCase.objects.all(), verdict, operator, "looked at")
+
+
+@pytest.mark.parametrize("verdict", [Verdict.DIFFERENT, Verdict.CONFIRMED])
+@pytest.mark.parametrize(("one", "two", "ratio"), [("kucoin", "bingx", 139.0), ("bingx", "kucoin", 1 / 150)])
+def test_a_new_pair_of_a_decided_listing_follows_the_decision(
+    operator: User, verdict: Verdict, one: str, two: str, ratio: float
+) -> None:
+    decided_listing(operator, verdict)
+    before = current_revision()
+
+    case = found(one, two, ratio)
+
+    assert (case.verdict, case.follows, case.decided_by) == (verdict, "kucoin", operator)
+    assert case.note == f"As decided about the listing of KuCoin: {verdict.label}."
+    assert [(group.exchange, len(group.cases)) for group in groups()] == [("kucoin", 6)]
+    assert current_revision() == before + 1
+    assert verdict in {
+        each.verdict for each in load_config().identities if "bingx" in (each.exchange1, each.exchange2)
+    }
+
+
+def test_all_that_follow_are_decided_with_the_listing(operator: User) -> None:
+    decided_listing(operator, Verdict.DIFFERENT)
+    found("kucoin", "bingx")
+
+    decide(
+        IdentityCase.objects.filter(pk__in=[each.pk for each in groups()[0].cases]),
+        Verdict.QUARANTINED,
+        operator,
+    )
+    assert {(each.verdict, each.follows) for each in IdentityCase.objects.all()} == {("quarantined", "")}
+
+
+@pytest.mark.parametrize(
+    ("prepare", "words"),
+    [
+        (lambda: None, "But prices are × 2 here, × 140 there."),
+        (lambda: found("bingx", "binance", 3.0), "But prices are × 2 here"),
+    ],
+)
+def test_other_evidence_than_was_decided_waits_and_says_so(operator: User, prepare: Any, words: str) -> None:
+    decided_listing(operator, Verdict.DIFFERENT)
+    prepare()
+
+    case = found("kucoin", "bingx", 2.0)
+
+    assert (case.verdict, case.follows) == ("quarantined", "")
+    assert words in case.note
+
+
+def test_an_impostor_is_not_confirmed_because_the_other_listing_was(operator: User) -> None:
+    decided_listing(operator, Verdict.CONFIRMED, ratio=1.0)
+    us = time.time_ns() // 1000
+    record_findings(
+        [IdentityFinding("PEPE/USDT", "bingx", other, 1.2, 0.0, us) for other in ("kucoin", "binance", "okx")]
+    )
+
+    case = case_of("bingx", "kucoin")
+    assert case.verdict == "quarantined"
+    assert "But BingX disagrees with others, too." in case.note
+    assert {group.exchange for group in groups() if group.first.verdict == "quarantined"} == {"bingx"}
+
+
+def test_what_followed_goes_back_when_the_other_exchange_turns_out_to_disagree_with_all(
+    operator: User,
+) -> None:
+    decided_listing(operator, Verdict.CONFIRMED, ratio=1.0)
+    assert found("bingx", "kucoin", 1.2).verdict == "confirmed"
+
+    found("bingx", "binance", 1.2)
+
+    case = case_of("bingx", "kucoin")
+    assert (case.verdict, case.follows, case.decided_at) == ("quarantined", "", None)
+    assert case.note == "BingX disagrees with others, too."
+    assert {
+        each.verdict
+        for each in IdentityCase.objects.filter(exchange1__key="binance")
+        if "bingx" not in str(each).lower()
+    } == {"confirmed"}
+
+
+@pytest.mark.parametrize(("verdict", "follows"), [(Verdict.DIFFERENT, True), (Verdict.CONFIRMED, False)])
+def test_a_word_about_one_pair_keeps_closed_but_opens_nothing(
+    operator: User, verdict: Verdict, follows: bool
+) -> None:
+    decide(IdentityCase.objects.filter(pk=found("kucoin", "binance").pk), verdict, operator)
+
+    case = found("kucoin", "okx")
+
+    assert case.verdict == (verdict if follows else "quarantined")
+    assert "KuCoin" in case.note
+
+
+def test_pairs_of_one_listing_decided_differently_decide_no_other(operator: User) -> None:
+    for other in ("binance", "bybit", "okx", "gate"):
+        found("kucoin", other)
+    half = IdentityCase.objects.filter(pk__in=[case_of("kucoin", key).pk for key in ("binance", "bybit")])
+    decide(half, Verdict.CONFIRMED, operator)
+    decide(IdentityCase.objects.exclude(pk__in=half), Verdict.DIFFERENT, operator)
+
+    case = found("kucoin", "bingx")
+
+    assert case.verdict == "quarantined"
+    assert case.note == "What was decided about its listings differs: it says nothing of this pair."
+
+
+def test_another_symbols_decision_says_nothing(operator: User) -> None:
+    decided_listing(operator, Verdict.DIFFERENT)
+
+    case = found("kucoin", "bingx", symbol="BTC/USDT")
+    assert (case.verdict, case.note) == ("quarantined", "")

@@ -15,6 +15,22 @@ from tests.scan_market import ANY_EDGE, EXCHANGES, Desk, config, everywhere, lis
 BTC, ETH, PEPE = "BTC/USDT", "ETH/USDT", "PEPE/USDT"
 FIVE_BPS = FilterConfig(1, "five", min_edge_bps=5.0)
 
+
+def test_the_quote_of_another_market_under_the_same_name_is_not_believed() -> None:
+    desk = Desk(config(everywhere(BTC)))
+    desk.quote("binance", BTC, 100.0, 101.0)
+    desk.quote("okx", BTC, 110.0, 111.0)
+    listed = [
+        msgspec.structs.replace(each, native_id="BTC2") if each.exchange == "okx" else each
+        for each in everywhere(BTC)
+    ]
+
+    desk.configure(config(listed))
+    assert isnan(desk.edge(BTC, "binance", "okx"))
+    desk.quote("okx", BTC, 100.0, 101.0)
+    assert desk.edge(BTC, "binance", "okx") < 0
+
+
 # --- against all pairs computed anew after every quote -------------------------------------------
 
 Steps = list[tuple[int, float, float, float, float]]
