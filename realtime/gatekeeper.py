@@ -12,6 +12,7 @@ from realtime import freshness, gates, wording
 from realtime.directions import Direction
 from realtime.identity import PASS, Compared, Identity
 from realtime.legs import Leg
+from realtime.returns import MarketMoves
 
 MUTE_EVERY_NS: Final = 250_000_000
 
@@ -32,8 +33,8 @@ class Gatekeeper:
     `configure` writes `Direction.context`: the verdicts that no quote changes.
     """
 
-    def __init__(self) -> None:
-        self.identity = Identity()
+    def __init__(self, market: MarketMoves | None = None) -> None:
+        self.identity = Identity(market)
         self._terms = GateTerms()
         self._legs: Collection[Leg] = ()
         self._of_exchange: dict[str, list[Leg]] = {}

@@ -129,6 +129,7 @@ class Lifecycle:
         self._gatekeeper = gatekeeper
         self._terms: dict[int, Terms] = {}
         self._agenda: list[tuple[int, int, _Run]] = []
+        self._alarm_ns = NEVER_NS
         self._number = count()
         self._told: list[Episode] = []
         self._moves = Moves()
@@ -252,14 +253,22 @@ class Lifecycle:
                     # Who was stopped for an hour has not an hour of checks to make up for.
                     stood_still = due_ns - run.seen_ns >= STILL_NS
                     self._plan(run, max(due_ns, now_mono_ns) if stood_still else due_ns)
-        self.due_ns = agenda[0][0] if agenda else NEVER_NS
+        self._know_due()
+
+    def wake(self, alarm_ns: int) -> None:
+        """Let `due_ns` be no later than this: whoever compares it looks at one number only."""
+        self._alarm_ns = alarm_ns
+        self._know_due()
+
+    def _know_due(self) -> None:
+        self.due_ns = min(self._agenda[0][0], self._alarm_ns) if self._agenda else self._alarm_ns
 
     def _plan(self, run: _Run, now_mono_ns: int) -> None:
         due_ns = now_mono_ns + CHECK_NS
         if run.opened is None:
             due_ns = min(due_ns, run.started_ns + run.terms.hold_ns)
         heappush(self._agenda, (due_ns, next(self._number), run))
-        self.due_ns = self._agenda[0][0]
+        self._know_due()
 
     def _check(self, run: _Run, due_ns: int) -> None:
         """What holds since the last judgement, looked at again because time passed."""
