@@ -244,11 +244,12 @@ class _Process:
     def follow_rates(self, event: StreamState) -> None:
         """A stream that says a rate broke: that counts at once."""
         needing = [lane for lane in self.lanes.values() if lane.needs_rates]
-        now_us, now_mono_ns = event.received_ts_us, event.received_mono_ns
-        said = self._rates.said(now_us) if needing else {}
+        now_us, said = event.received_ts_us, self._rates.said(event.received_ts_us) if needing else {}
         for lane in needing:
+            clock = lane.clock_at(now_us, event.received_mono_ns)
+            lane.tick(now_us, clock)
             lane.hear(said)
-            lane.follow_rates(now_us, lane.clock_at(now_us, now_mono_ns))
+            lane.follow_rates(now_us, clock)
 
 
 class Replay:

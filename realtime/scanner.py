@@ -36,7 +36,8 @@ _NS_PER_US: Final = 1_000
 _NS_PER_MS: Final = 1_000_000
 
 Owns = Callable[[str], bool]
-TellRates = Callable[[Mapping[Conversion, float]], None]
+TellRates = Callable[[Mapping[Conversion, float], int, int], None]
+"""Called with what currencies are worth, and when: monotonic ns, wall clock µs."""
 
 
 class ScanCounters(Struct):
@@ -316,7 +317,7 @@ class Scanner:
                     leg.price()
                     rescaled.append(leg)
         if self._tell_rates is not None:
-            self._tell_rates(self.rates.current)
+            self._tell_rates(self.rates.current, now_mono_ns, now_us)
         return rescaled
 
     # --- output ----------------------------------------------------------------------------------
