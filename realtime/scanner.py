@@ -105,10 +105,7 @@ class Scanner:
         for direction in self.directions:
             self._ask(direction, now_us, now_mono_ns)
         self.lifecycle.check(now_mono_ns)
-        if self._round_ns == NEVER_NS:
-            self.start(now_mono_ns)
-        else:
-            self._plan_round(now_mono_ns)
+        self.start(now_mono_ns)
         return True
 
     def _set_legs(self, config: MarketConfig, owns: Owns) -> None:
@@ -352,9 +349,13 @@ def _set_markets(legs: list[Leg]) -> None:
     for leg in legs:
         by_symbol.setdefault(leg.listing.counts_as, []).append(leg)
     for same in by_symbol.values():
-        market, was = Market(tuple(same)), same[0].market
-        for place, leg in enumerate(same):
-            if was.legs != market.legs:  # others are others now: what they did before is forgotten
-                leg.marks = market.mids()
-            leg.market, leg.place = market, place
+        market = Market(tuple(same))
+        is_new = (
+            same[0].market.legs != market.legs
+        )  # others are others now: what they did before is forgotten
+        market.marks = market.mids() if is_new else same[0].market.marks
+        for leg in same:
+            if is_new:
+                leg.marks = market.marks
+            leg.market = market
             leg.set_reach()
