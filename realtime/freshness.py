@@ -76,7 +76,10 @@ def state(usable: bool, overdue: bool, suspected: bool) -> int:
 
 def limit_ms(terms: GateTerms, *asked: float | None) -> float:
     """How old a leg may be at most: the first limit that is given, or else the gates'."""
-    return next((limit for limit in asked if limit is not None), terms.max_age_ms)
+    for limit in asked:
+        if limit is not None:
+            return limit
+    return terms.max_age_ms
 
 
 def is_doubtful(age_ms: Any, moved_bps: Any, edge_bps: Any, limit_ms: Any, terms: GateTerms) -> Any:

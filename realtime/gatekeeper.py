@@ -10,7 +10,7 @@ from typing import Final
 from markets.config import FilterConfig, GateTerms, MarketConfig
 from realtime import freshness, gates, wording
 from realtime.directions import Direction
-from realtime.identity import PASS, Compared, Identity
+from realtime.identity import PASS, SURE, Compared, Identity
 from realtime.legs import Leg
 from realtime.returns import MarketMoves
 
@@ -86,25 +86,25 @@ class Gatekeeper:
         """Every verdict of a direction but that of the size, for a filter that may have limits of its own."""
         bits: int = direction.context
         edge_bps, terms, place = direction.edge_bps(), self.terms, direction.index
-        most_bps = gates.most_unproven_bps(terms, follows)
-        bits |= gates.identity_bits(
-            self.identity.verdict(place), self.identity.is_proven(place), edge_bps, most_bps
-        )
+        if self.identity.codes[place] != SURE:
+            most_bps = gates.most_unproven_bps(terms, follows)
+            bits |= gates.identity_bits(self.identity.verdict(place), False, edge_bps, most_bps)
         most_ms = gates.most_age_ms(terms, direction.pair, follows)
+        calm_since_ns = now_mono_ns - int(min(most_ms, terms.silent_floor_ms) * 1e6)
         for leg in (direction.buy, direction.sell):
+            is_calm = leg.received_mono_ns >= calm_since_ns and leg.up and not leg.jumped
+            if is_calm and leg.is_plain and leg.bid <= leg.ask:
+                continue  # as most are: there is nothing to ask of it
             rate = gates.rate_of(leg, direction.pair.symbol)
             bits |= gates.leg_bits(leg, self.state(leg, now_mono_ns), rate, terms)
             bits |= gates.volume_bits(leg.listing.volume, leg.worth, terms.min_volume)
-            if self._is_doubtful(leg, edge_bps, most_ms, now_mono_ns):
+            if not is_calm and self._is_doubtful(leg, edge_bps, most_ms, now_mono_ns):
                 bits |= gates.STALE
         return bits
 
     def _is_doubtful(self, leg: Leg, edge_bps: float, most_ms: float, now_mono_ns: int) -> bool:
-        age_ms, terms = freshness.age_ms(leg, now_mono_ns), self.terms
-        if age_ms <= terms.silent_floor_ms and age_ms <= most_ms:
-            return False  # as most are: what the others did need not be looked at
-        moved_bps = self._moved_bps(leg, now_mono_ns)
-        doubtful: bool = freshness.is_doubtful(age_ms, moved_bps, edge_bps, most_ms, terms)
+        age_ms, moved_bps = freshness.age_ms(leg, now_mono_ns), self._moved_bps(leg, now_mono_ns)
+        doubtful: bool = freshness.is_doubtful(age_ms, moved_bps, edge_bps, most_ms, self.terms)
         return doubtful
 
     def _moved_bps(self, leg: Leg, now_mono_ns: int) -> float:

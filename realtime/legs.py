@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from markets.config import ListingConfig
 from markets.events import Quote, StreamState
+from markets.reference import is_dollar
 
 if TYPE_CHECKING:
     from realtime.directions import Direction
@@ -30,14 +31,15 @@ class Leg:
     """
 
     __slots__ = (
-        "ask", "ask_size", "bid", "bid_size", "buy_reach", "buys", "changed", "gap_ms", "index", "jump",
-        "jumped", "late_ns", "listing", "market", "marks", "marks_due_ns", "moved_told", "quote", "quotes",
-        "reason", "received_mono_ns", "received_ts_us", "scale", "sell_reach", "sells", "taker_fee_bps", "up",
-        "worth",
+        "ask", "ask_size", "bid", "bid_size", "buy_reach", "buys", "changed", "gap_ms", "index", "is_plain",
+        "jump", "jumped", "late_ns", "listing", "market", "marks", "marks_due_ns", "moved_told", "quote",
+        "quotes", "reason", "received_mono_ns", "received_ts_us", "scale", "sell_reach", "sells",
+        "taker_fee_bps", "up", "worth",
     )  # fmt: skip
 
     def __init__(self, listing: ListingConfig) -> None:
         self.listing = listing
+        self.is_plain = _is_plain(listing)
         self.scale = 1 / listing.multiplier
         self.worth = 1.0  # of one of the symbol's quote currency, in the reference's; NaN: not known
         self.bid = self.ask = self.bid_size = self.ask_size = nan
@@ -65,6 +67,7 @@ class Leg:
     def follow(self, listing: ListingConfig) -> None:
         """Take over a configuration; the quote stays, rate and directions are to be told anew."""
         self.listing = listing
+        self.is_plain = _is_plain(listing)
         self.scale = 1 / listing.multiplier
         self.sells, self.buys = [], []
         self.price()
@@ -129,6 +132,12 @@ class Leg:
     def exchange(self) -> str:
         """The venue's key."""
         return self.listing.exchange
+
+
+def _is_plain(listing: ListingConfig) -> bool:
+    """Whether no rate enters: neither a conversion, nor what its amounts are worth."""
+    quote = listing.counts_as.partition("/")[2].partition(":")[0]
+    return listing.quote == quote and is_dollar(quote)
 
 
 class Market:

@@ -149,13 +149,15 @@ class Scanner:
 
     def _set_directions(self, config: MarketConfig) -> None:
         fees = Fees(config)
+        taker: dict[Leg, float] = {}
         for leg in self.legs:
-            leg.taker_fee_bps = fees.of(leg.exchange, leg.listing.symbol).taker_bps
+            fee = fees.of(leg.exchange, leg.listing.symbol)
+            leg.taker_fee_bps, taker[leg] = fee.taker_bps, fee.taker_bps / 10_000
         self.directions = []
         for index, pair in enumerate(self.pairs):
             leg1 = self._legs[pair.listing1.exchange][pair.listing1.symbol]
             leg2 = self._legs[pair.listing2.exchange][pair.listing2.symbol]
-            fee1, fee2 = (fees.taker(leg.exchange, leg.listing.symbol) for leg in (leg1, leg2))
+            fee1, fee2 = taker[leg1], taker[leg2]
             for buy, sell, factor in (
                 (leg2, leg1, fee_factor(fee2, fee1)), (leg1, leg2, fee_factor(fee1, fee2)),
             ):  # fmt: skip
