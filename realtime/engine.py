@@ -405,14 +405,21 @@ class SpreadEngine:
         self.counters.invalid += 1
         self._reassess(chart, quote.received_mono_ns, quote.received_ts_us)
 
-    def set_rates(self, rates: Mapping[Conversion, float]) -> None:
-        """Take over what stablecoins are worth (NaN: unknown); it counts from the next quote on."""
+    def set_rates(
+        self, rates: Mapping[Conversion, float], now_mono_ns: int | None = None, now_ts_us: int | None = None
+    ) -> None:
+        """Take over what stablecoins are worth (NaN: unknown); it counts from the next quote on.
+
+        The line of a chart whose rate is lost breaks now, or at the engine's newest time where none is given.
+        """
         self._pair()
+        mono_ns = self._now_mono_ns if now_mono_ns is None else now_mono_ns
+        ts_us = self._now_ts_us if now_ts_us is None else now_ts_us
         for leg in self._converted:
             if leg.needs and leg.convert(rates.get(leg.needs, nan)):
                 self._hold(leg)
                 for chart in leg.charts:
-                    self._reassess(chart, self._now_mono_ns, self._now_ts_us)
+                    self._reassess(chart, mono_ns, ts_us)
 
     def on_state(self, state: StreamState) -> None:
         """Follow a connection; symbols the configuration does not have are passed over."""

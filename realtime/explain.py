@@ -171,7 +171,7 @@ def _leg_seen(table: ScanTable, leg: Leg, now_mono_ns: int) -> LegSeen:
     state = int(table.leg_states[leg.index])
     talkers = freshness.talkers(leg.siblings, leg, now_mono_ns, table.config.gates)
     age_ms = freshness.age_ms(leg, now_mono_ns) if leg.quotes else nan
-    (moved_bps,) = table.moved_bps(np.array([leg.index])).tolist()
+    moved_bps = float(table.legs["moved_bps"][leg.index])
     return LegSeen(leg, min(state, freshness.DOWN), age_ms, talkers, moved_bps)
 
 

@@ -60,6 +60,11 @@ def talks(age_ms: Any, terms: GateTerms) -> Any:
     return age_ms <= terms.silent_floor_ms
 
 
+def heard_since(now_mono_ns: int, terms: GateTerms) -> int:
+    """Since when a leg must have quoted to talk now."""
+    return now_mono_ns - int(terms.silent_floor_ms * 1e6)
+
+
 def state(usable: bool, overdue: bool, suspected: bool) -> int:
     """One leg's state; it is suspected when its neighbours talk, or when its exchange alone is mute."""
     if not usable:
@@ -71,14 +76,17 @@ def state(usable: bool, overdue: bool, suspected: bool) -> int:
 
 def limit_ms(terms: GateTerms, *asked: float | None) -> float:
     """How old a leg may be at most: the first limit that is given, or else the gates'."""
-    return next((limit for limit in asked if limit is not None), terms.max_age_ms)
+    for limit in asked:
+        if limit is not None:
+            return limit
+    return terms.max_age_ms
 
 
 def is_doubtful(age_ms: Any, moved_bps: Any, edge_bps: Any, limit_ms: Any, terms: GateTerms) -> Any:
     """Whether a leg is too old for an edge, or was left behind; of floats or of arrays.
 
     It was left behind when the symbol's other legs moved by more than the whole edge since its last quote
-    (NaN: not known), which is then what the edge is made of; as ever not before the floor.
+    (`Leg.moved_bps`, NaN: not known), which is then what the edge is made of; as ever not before the floor.
     """
     left_behind = (age_ms > terms.silent_floor_ms) & (moved_bps > edge_bps) & (edge_bps > 0)
     return (age_ms > limit_ms) | left_behind

@@ -10,8 +10,9 @@ from typing import Final
 from markets.config import FilterConfig, GateTerms, MarketConfig
 from realtime import freshness, gates, wording
 from realtime.directions import Direction
-from realtime.identity import PASS, Compared, Identity
+from realtime.identity import PASS, SURE, Compared, Identity
 from realtime.legs import Leg
+from realtime.returns import MarketMoves
 
 MUTE_EVERY_NS: Final = 250_000_000
 
@@ -32,9 +33,9 @@ class Gatekeeper:
     `configure` writes `Direction.context`: the verdicts that no quote changes.
     """
 
-    def __init__(self) -> None:
-        self.identity = Identity()
-        self._terms = GateTerms()
+    def __init__(self, market: MarketMoves | None = None) -> None:
+        self.identity = Identity(market)
+        self.terms = GateTerms()
         self._legs: Collection[Leg] = ()
         self._of_exchange: dict[str, list[Leg]] = {}
         self._mute: frozenset[str] = frozenset()
@@ -43,7 +44,7 @@ class Gatekeeper:
     def configure(self, config: MarketConfig, directions: Sequence[Direction], legs: Collection[Leg]) -> None:
         """Take over a configuration; `directions` are all those of the scanner, `legs` all of its legs."""
         facts = gates.Facts(config)
-        self._terms = config.gates
+        self.terms = config.gates
         self._legs = legs
         self._of_exchange = defaultdict(list)
         self._mute_slot = -1
@@ -84,35 +85,39 @@ class Gatekeeper:
     def bits(self, direction: Direction, now_mono_ns: int, follows: FilterConfig | None = None) -> int:
         """Every verdict of a direction but that of the size, for a filter that may have limits of its own."""
         bits: int = direction.context
-        edge_bps, terms, place = direction.edge_bps(), self._terms, direction.index
-        most_bps = gates.most_unproven_bps(terms, follows)
-        bits |= gates.identity_bits(
-            self.identity.verdict(place), self.identity.is_proven(place), edge_bps, most_bps
-        )
+        edge_bps, terms, place = direction.edge_bps(), self.terms, direction.index
+        if self.identity.codes[place] != SURE:
+            most_bps = gates.most_unproven_bps(terms, follows)
+            bits |= gates.identity_bits(self.identity.verdict(place), False, edge_bps, most_bps)
         most_ms = gates.most_age_ms(terms, direction.pair, follows)
+        calm_since_ns = now_mono_ns - int(min(most_ms, terms.silent_floor_ms) * 1e6)
         for leg in (direction.buy, direction.sell):
+            is_calm = leg.received_mono_ns >= calm_since_ns and leg.up and not leg.jumped
+            if is_calm and leg.is_plain and leg.bid <= leg.ask:
+                continue  # as most are: there is nothing to ask of it
             rate = gates.rate_of(leg, direction.pair.symbol)
             bits |= gates.leg_bits(leg, self.state(leg, now_mono_ns), rate, terms)
             bits |= gates.volume_bits(leg.listing.volume, leg.worth, terms.min_volume)
-            if self._is_doubtful(leg, edge_bps, most_ms, now_mono_ns):
+            if not is_calm and self._is_doubtful(leg, edge_bps, most_ms, now_mono_ns):
                 bits |= gates.STALE
         return bits
 
     def _is_doubtful(self, leg: Leg, edge_bps: float, most_ms: float, now_mono_ns: int) -> bool:
-        age_ms, terms = freshness.age_ms(leg, now_mono_ns), self._terms
-        if age_ms <= terms.silent_floor_ms and age_ms <= most_ms:
-            return False  # as most are: what the others did need not be looked at
-        doubtful: bool = freshness.is_doubtful(age_ms, leg.moved_bps(), edge_bps, most_ms, terms)
+        age_ms, moved_bps = freshness.age_ms(leg, now_mono_ns), self._moved_bps(leg, now_mono_ns)
+        doubtful: bool = freshness.is_doubtful(age_ms, moved_bps, edge_bps, most_ms, self.terms)
         return doubtful
+
+    def _moved_bps(self, leg: Leg, now_mono_ns: int) -> float:
+        return leg.moved_bps(freshness.heard_since(now_mono_ns, self.terms))
 
     def state(self, leg: Leg, now_mono_ns: int) -> int:
         """How fresh a leg is, one of `realtime.freshness`."""
-        overdue = freshness.is_overdue(freshness.age_ms(leg, now_mono_ns), leg.gap_ms, self._terms)
+        overdue = freshness.is_overdue(freshness.age_ms(leg, now_mono_ns), leg.gap_ms, self.terms)
         suspected = overdue and self._is_suspected(leg, now_mono_ns)
         return freshness.state(freshness.is_usable(leg), overdue, suspected)
 
     def _is_suspected(self, leg: Leg, now_mono_ns: int) -> bool:
-        if freshness.talkers(leg.market.legs, leg, now_mono_ns, self._terms):
+        if freshness.talkers(leg.market.legs, leg, now_mono_ns, self.terms):
             return True
         return leg.exchange in self._mute_exchanges(now_mono_ns)
 
@@ -124,13 +129,13 @@ class Gatekeeper:
             self._mute = frozenset(
                 exchange
                 for exchange, legs in self._of_exchange.items()
-                if freshness.is_mute(legs, self._legs, now_mono_ns, self._terms)
+                if freshness.is_mute(legs, self._legs, now_mono_ns, self.terms)
             )
         return self._mute
 
     def _stale(self, direction: Direction, now_mono_ns: int, follows: FilterConfig) -> str:
         edge_bps = direction.edge_bps()
-        most_ms = gates.most_age_ms(self._terms, direction.pair, follows)
+        most_ms = gates.most_age_ms(self.terms, direction.pair, follows)
         words = []
         for leg in (direction.buy, direction.sell):
             state, age_ms = self.state(leg, now_mono_ns), freshness.age_ms(leg, now_mono_ns)
@@ -139,9 +144,8 @@ class Gatekeeper:
             elif age_ms > most_ms:
                 words.append(f"{leg.exchange} is {wording.seconds(age_ms)} old")
             elif self._is_doubtful(leg, edge_bps, most_ms, now_mono_ns):
-                words.append(
-                    f"{leg.exchange} did not follow when the others moved {leg.moved_bps():,.1f} bps"
-                )
+                moved = f"{self._moved_bps(leg, now_mono_ns):,.1f} bps"
+                words.append(f"{leg.exchange} did not follow when the others moved {moved}")
         return ", ".join(words)
 
 

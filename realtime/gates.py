@@ -46,7 +46,7 @@ from realtime.gate_bits import (
     volume_bits,
     without_size,
 )
-from realtime.identity import FAIL, PASS
+from realtime.identity import FAIL, PASS, PREMIUM
 from realtime.legs import Leg
 
 __all__ = [
@@ -407,20 +407,18 @@ def _identity_words(pair: ScanPair, evidence: Evidence, terms: GateTerms) -> str
             f"{base}; decide it in the admin under coin identities"
         )
     if evidence.code == PASS:
-        return "proven by prices that meet and move alike" * evidence.proven or (
-            "nothing speaks against the same coin"
-        )
+        return "proven by moves that agree" * evidence.proven or ("nothing speaks against the same coin")
     if isnan(evidence.ratio):
         return "not compared yet"
-    apart = (max(evidence.ratio, 1 / evidence.ratio) - 1) * 100
+    apart = max(evidence.ratio, 1 / evidence.ratio) - 1
     near = f"{wording.share(terms.identity_near_pct)} %"
-    so_far = (
-        f"and beyond {near}" if apart > terms.identity_near_pct else f"but they were beyond {near}, where"
-    )
+    is_near = apart * 100 <= terms.identity_near_pct
+    so_far = f"but they were beyond {near}, where" if is_near else f"and beyond {near}"
+    meet = "they meet again and " if apart > PREMIUM else ""
     return (
-        f"not known: the prices of {_coins(pair)} are {apart:,.1f} % apart, {so_far} they are only taken for "
-        "those of one coin when they meet again and enough moves agree, or when an operator confirms it in "
-        "the admin under coin identities"
+        f"not known: the prices of {_coins(pair)} are {apart * 100:,.1f} % apart, {so_far} they are only "
+        f"taken for those of one coin when {meet}enough moves agree, or when an operator confirms it in the "
+        "admin under coin identities"
     )
 
 

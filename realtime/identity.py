@@ -7,17 +7,18 @@ book is sampled, and kept of each pair are
 * the correlation of 30 s returns over 10 minutes, of the samples in which both prices moved. (Over
   10 s two honest books of one coin often correlate by no more than 0.3: each trembles by itself.)
 * how often both moved the same way once what the whole market did is taken out of each: two coins that
-  follow Bitcoin move together, but only one coin moves together by itself.
+  follow Bitcoin move together, but only one coin moves together by itself. Moves that are no larger than
+  what is uncertain about the market say nothing.
 
 A pair is
 
 `FAIL`     when the ratio is outside the wide band, or the correlation below the least by more than twice
            its own standard error: another coin;
-`SURE`     when the prices are near each other, or were a moment ago, and enough moves beyond the market's
-           agree: the same coin. A person's word makes it so, too;
+`SURE`     when enough moves beyond the market's agree, and the prices are no further apart than a premium
+           explains, or were near each other a moment ago: the same coin. A person's word makes it so, too;
 `PASS`     when the prices are near each other: nothing speaks against it. If they were apart before, that
            is not enough: where the moves cannot be judged they must have been near for the whole 5 minutes;
-`APART`    otherwise: nobody knows. A gap that stays while prices move is itself evidence;
+`APART`    otherwise: nobody knows. A wide gap that stays while prices move is itself evidence;
 `UNKNOWN`  before anything was compared.
 
 A FAIL counts at once in this process, and a finding goes to the queue where a person decides. Before the
@@ -25,8 +26,7 @@ first sample the first two quotes decide, so no pair is trusted before its price
 alone makes no finding, three samples do. A person's word outweighs all evidence, a case in the queue fails
 until somebody decided it, and a fund token fails unless somebody confirmed it (`markets.funds`).
 
-What the market does is only known among enough coins: a process that follows few, like a replay of one, is
-never SURE by statistics.
+What the market does is only known among enough coins: a process that follows few is never SURE by statistics.
 
 Plain Python and numpy, no Django, no clock. The work is done in slices, so that it never holds an
 event loop for more than a few milliseconds.
@@ -34,7 +34,7 @@ event loop for more than a few milliseconds.
 
 from collections.abc import Sequence
 from math import isnan, log, log1p, nan
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from msgspec import Struct
@@ -45,6 +45,37 @@ from markets.events import IdentityFinding
 from markets.funds import funds
 from markets.selection import ScanPair
 from realtime.legs import Leg
+from realtime.returns import (
+    MIN_MOVES,
+    OVERLAP,
+    RETURN_OVER,
+    RETURN_SAMPLES,
+    MarketMoves,
+    Samples,
+    Signs,
+    agreement,
+    correlations,
+    medians,
+    own_moves,
+)
+
+__all__ = [
+    "APART",
+    "FAIL",
+    "MIN_MOVES",
+    "PASS",
+    "PREMIUM",
+    "RETURN_OVER",
+    "SAMPLE_NS",
+    "SURE",
+    "UNKNOWN",
+    "VERDICTS",
+    "Compared",
+    "Identity",
+    "correlations",
+    "decisions",
+    "medians",
+]
 
 UNKNOWN, PASS, FAIL, SURE, APART = range(5)
 VERDICTS: Final = (UNKNOWN, PASS, FAIL, PASS, UNKNOWN)
@@ -52,24 +83,18 @@ VERDICTS: Final = (UNKNOWN, PASS, FAIL, PASS, UNKNOWN)
 
 SAMPLE_NS: Final = 10_000_000_000
 RATIO_SAMPLES: Final = 30
-RETURN_SAMPLES: Final = 60
-RETURN_OVER: Final = 3
-"""Samples that a return spans."""
+PREMIUM: Final = 0.1
+"""How far apart prices of one coin may stay, as a share: closed wallets make a premium, and moves prove it. A
+gap beyond that stays between a token and its wrapped, staked or leveraged form, whose moves agree as well."""
 
-MIN_MOVES: Final = 40
-"""Samples in which both prices moved, before their correlation says anything."""
+AGREEING: Final = 0.75
+"""Share of own moves that must have the same sign, with twice its standard error to spare."""
 
-LEAST_COINS: Final = 10
-"""Symbols that make a market: among fewer, what all do cannot be told from what one does."""
-
-AGREEING: Final = 0.6
-"""Share of moves beyond the market's that must have the same sign, with twice its standard error to spare."""
-
-LEAP: Final = 5
-"""A move so many times the market's usual one is a coin's own, and says nothing of how it follows."""
+STILL_AGREEING: Final = 0.6
+"""Coins that were proven stay so until less of their moves agree; a quiet hour takes nothing back."""
 
 MEETINGS: Final = 3
-"""Samples of the window in which prices that are apart now were near each other: the gap opens and closes."""
+"""Samples of the window in which prices further apart than a premium were near each other."""
 
 SAMPLES_OF_A_FINDING: Final = 3
 REPEAT_NS: Final = 600_000_000_000
@@ -78,10 +103,6 @@ REPEAT_NS: Final = 600_000_000_000
 SLICE: Final = 1_000
 """Pairs assessed at once: about 1 ms."""
 
-_OVERLAP: Final = (2 * RETURN_OVER**2 + 1) / (3 * RETURN_OVER)
-"""How many overlapping returns say as much as one that stands alone."""
-
-Samples = NDArray[np.float32]
 FORCED: Final = {"": UNKNOWN, "confirmed": SURE, "different": FAIL, "quarantined": FAIL}
 """What a case makes of the evidence: nothing without one."""
 
@@ -97,11 +118,12 @@ class Compared(Struct, frozen=True, gc=False):
 class Identity:
     """The verdicts of one shard's pairs, by their places in the list it was configured with.
 
+    With a `market` of several, each samples when that took what all did; otherwise when it is time.
     `ratio`, `correlation` (NaN: not known yet) and `codes` are columns of all pairs. Memory: 90 float32
     and 3 float64 per leg, and about 100 bytes per pair.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, market: MarketMoves | None = None) -> None:
         self.codes = bytearray()
         self.ratio: Samples = np.zeros(0, np.float32)
         self.correlation: Samples = np.zeros(0, np.float32)
@@ -111,10 +133,12 @@ class Identity:
         self._one = self._two = np.zeros(0, np.intp)
         self._forced = np.zeros(0, np.uint8)
         self._wary = np.zeros(0, bool)  # their prices were apart, and nothing has cleared that since
+        self._sure = np.zeros(0, bool)  # their moves agree
         self._settled: frozenset[str] = frozenset()
-        self._market: Samples = np.full((RETURN_SAMPLES, 1), nan, np.float32)
+        self._market = market or MarketMoves()
+        self._is_market = market is None
+        self._coins = np.zeros(0, np.intp)
         self._set_rings(0)
-        self._has_market = False
         self._samples = 0
         self._next_ns = 0
         self._next_pair = 0
@@ -125,7 +149,6 @@ class Identity:
 
     def configure(self, compared: Sequence[Compared], config: MarketConfig) -> None:
         """Take over pairs and decisions; legs that stay as they are keep their samples."""
-        wary = {each.pair.id for each, flag in zip(self._compared, self._wary, strict=True) if flag}
         self._terms = config.gates
         self._compared = compared
         self._set_legs(compared)
@@ -133,7 +156,6 @@ class Identity:
         self.ratio = np.full(len(compared), nan, np.float32)
         self.correlation = np.full(len(compared), nan, np.float32)
         self.codes = bytearray(len(compared))
-        self._wary = np.fromiter((each.pair.id in wary for each in compared), bool, len(compared))
         ids = {each.pair.id for each in compared} if self._told_ns else set()
         self._told_ns = {id: ns for id, ns in self._told_ns.items() if id in ids}
         for start in range(0, len(compared), SLICE):
@@ -141,22 +163,31 @@ class Identity:
         self._next_pair = len(compared)
 
     def _set_legs(self, compared: Sequence[Compared]) -> None:
-        old, logs, returns, last = self._legs, self._logs, self._returns, self._last
-        self._legs = {_key(leg): leg for each in compared for leg in (each.one, each.two)}
-        self._set_rings(len(self._legs))
+        """Give every leg its column, and every pair what was known of it, where both its legs stay."""
+        before, self._legs = self._legs, {_key(leg): leg for each in compared for leg in (each.one, each.two)}
         places = {key: place for place, key in enumerate(self._legs)}
-        if kept := [(places[key], place) for place, key in enumerate(old) if key in places]:
-            new, before = np.array(kept).T
-            self._logs[:, new], self._returns[:, new] = logs[:, before], returns[:, before]
-            self._last[:, new] = last[:, before]
-        self._has_market = len({leg.listing.counts_as for leg in self._legs.values()}) >= LEAST_COINS
-        self._one = np.array([places[_key(each.one)] for each in compared], np.intp)
-        self._two = np.array([places[_key(each.two)] for each in compared], np.intp)
+        columns = np.fromiter((places.get(key, -1) for key in before), np.intp, len(before))
+        old = self._logs, self._returns, self._last, self._signs
+        self._set_rings(len(self._legs))
+        stay = np.flatnonzero(columns >= 0)
+        for ring, was in zip((self._logs, self._returns, self._last, self._signs), old, strict=True):
+            ring[:, columns[stay]] = was[:, stay]
+        one, two = self._one, self._two
+        self._one = np.fromiter((places[_key(each.one)] for each in compared), np.intp, len(compared))
+        self._two = np.fromiter((places[_key(each.two)] for each in compared), np.intp, len(compared))
+        was_pairs, pairs = (columns[one], columns[two]), (self._one, self._two)
+        self._wary, self._sure = (
+            _carried(flags, was_pairs, pairs, len(self._legs)) for flags in (self._wary, self._sure)
+        )
+        symbols = [leg.listing.counts_as for leg in self._legs.values()]
+        numbers = {symbol: number for number, symbol in enumerate(sorted(set(symbols)))}
+        self._coins = np.array([numbers[symbol] for symbol in symbols], np.intp)
 
     def _set_rings(self, legs: int) -> None:
         self._logs: Samples = np.full((RATIO_SAMPLES, legs), nan, np.float32)
         self._returns: Samples = np.full((RETURN_SAMPLES, legs), nan, np.float32)
         self._last = np.full((RETURN_OVER, legs), nan)
+        self._signs: Signs = np.zeros((RETURN_SAMPLES, legs), np.int8)
 
     def _set_decisions(self, compared: Sequence[Compared], config: MarketConfig) -> None:
         decided = decisions(config)
@@ -201,10 +232,17 @@ class Identity:
 
     # --- evidence --------------------------------------------------------------------------------
 
+    def begin(self, now_mono_ns: int) -> None:
+        """Sample from the next multiple of `SAMPLE_NS` on: whoever sees the same quotes samples the same."""
+        if self._next_ns == 0:
+            self._next_ns = (now_mono_ns // SAMPLE_NS + 1) * SAMPLE_NS
+
     def tick(self, now_mono_ns: int, now_ts_us: int) -> None:
         """Sample when it is time, and assess the next slice of pairs; to be called a few times a second."""
-        if now_mono_ns >= self._next_ns:
-            self._next_ns = now_mono_ns + SAMPLE_NS
+        if self._is_market and now_mono_ns >= self._next_ns:
+            self._next_ns = (now_mono_ns // SAMPLE_NS + 1) * SAMPLE_NS
+            self._market.take(self.moves(), self._coins)
+        if self._market.taken > self._samples:
             self._sample()
             self._next_pair = 0
         if self._next_pair < len(self._compared):
@@ -212,21 +250,22 @@ class Identity:
             self._next_pair += SLICE
             self._report(chosen, self._assess(chosen), now_mono_ns, now_ts_us)
 
-    def _sample(self) -> None:
+    def moves(self) -> NDArray[np.float64]:
+        """The return of every leg up to now, as the next sample will take it."""
         mids = (nan if leg.jumped else leg.bid + leg.ask for leg in self._legs.values())
-        logs = np.log(np.fromiter(mids, float, len(self._legs)) / 2)
-        self._logs[self._samples % RATIO_SAMPLES] = logs
-        before = self._last[self._samples % RETURN_OVER]
-        returns = logs - before
-        self._returns[self._samples % RETURN_SAMPLES] = returns
-        self._market[self._samples % RETURN_SAMPLES] = self._market_return(returns)
-        before[:] = logs
-        self._samples += 1
+        self._newest = np.log(np.fromiter(mids, float, len(self._legs)) / 2)
+        moves: NDArray[np.float64] = self._newest - self._last[self._samples % RETURN_OVER]
+        return moves
 
-    def _market_return(self, returns: NDArray[np.float64]) -> float:
-        """What the middle one of those that moved did; NaN among too few coins."""
-        moved = returns[(returns != 0) & ~np.isnan(returns)]
-        return float(np.median(moved)) if self._has_market and len(moved) else nan
+    def _sample(self) -> None:
+        returns = self.moves()
+        self._logs[self._samples % RATIO_SAMPLES] = self._newest
+        self._returns[self._samples % RETURN_SAMPLES] = returns
+        self._last[self._samples % RETURN_OVER] = self._newest
+        for start in range(0, len(self._coins), SLICE):
+            chosen = slice(start, start + SLICE)
+            self._signs[:, chosen] = own_moves(self._returns[:, chosen], self._market)
+        self._samples += 1
 
     def _assess(self, chosen: slice) -> NDArray[np.bool_]:
         """Set figures and verdicts of these pairs; answers which ones a person should look at."""
@@ -239,13 +278,15 @@ class Identity:
         self.ratio[chosen][sampled] = np.exp(median[sampled])
         self.correlation[chosen] = correlation
         apart = np.abs(median) > log(terms.identity_max_ratio)
-        error = (1 - correlation**2) * np.sqrt(_OVERLAP / np.maximum(moves, 1))
+        error = (1 - correlation**2) * np.sqrt(OVERLAP / np.maximum(moves, 1))
         astray = correlation + 2 * error < terms.identity_min_correlation
         codes, forced = np.frombuffer(self.codes, np.uint8)[chosen], self._forced[chosen]
         near = np.abs(median) <= _near(terms)
         meetings = np.count_nonzero(np.abs(logs) <= _near(terms), axis=0)
-        agreed = agreement(returns1, returns2, self._market)
-        sure = (near | (meetings >= MEETINGS)) & (agreed >= AGREEING)
+        agreed = agreement(self._signs[:, one], self._signs[:, two])
+        agrees = (agreed >= AGREEING) | (self._sure[chosen] & ~(agreed < STILL_AGREEING))
+        sure = ((np.abs(median) <= log1p(PREMIUM)) | (meetings >= MEETINGS)) & agrees
+        self._sure[chosen] = sure
         wary = self._wary[chosen]
         wary[sampled & ~near] = True
         wary[sure | (np.isnan(agreed) & (meetings == RATIO_SAMPLES))] = False
@@ -282,66 +323,20 @@ def decisions(config: MarketConfig) -> dict[str, IdentityVerdict]:
     }
 
 
-def medians(samples: Samples) -> tuple[Samples, NDArray[np.intp]]:
-    """Median and number of each column's values, NaN left out."""
-    ordered = np.sort(samples, axis=0)  # NaN last
-    count = np.count_nonzero(~np.isnan(samples), axis=0)
-    columns = np.arange(samples.shape[1])
-    lower = ordered[np.maximum(count - 1, 0) // 2, columns]
-    upper = ordered[count // 2, columns]
-    return (lower + upper) / 2, count
+Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
-def correlations(one: Samples, two: Samples) -> tuple[Samples, NDArray[np.intp]]:
-    """Correlation of each pair of columns over the samples in which both moved, and their number.
-
-    NaN where fewer than MIN_MOVES did.
-    """
-    product = one * two
-    moved = (product != 0) & ~np.isnan(product)
-    x, y = np.where(moved, one, 0), np.where(moved, two, 0)
-    n = np.count_nonzero(moved, axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        covariance = _sums(x, y) - x.sum(axis=0) * y.sum(axis=0) / n
-        spread = np.sqrt(_variance(x, n) * _variance(y, n))
-        return np.where(n >= MIN_MOVES, covariance / spread, nan).astype(np.float32), n
-
-
-def agreement(one: Samples, two: Samples, market: Samples) -> Samples:
-    """Share of each pair of columns' moves that go the same way beyond what the market's explain.
-
-    It is less twice its own standard error, and NaN where fewer than MIN_MOVES say anything. Signs are
-    counted, not sizes, so that one leap of one price, as every opportunity begins with, decides nothing.
-    """
-    same = np.sign(_beyond(one, market)) * np.sign(_beyond(two, market))
-    n = np.count_nonzero(same, axis=0)
-    share = np.count_nonzero(same > 0, axis=0) / np.maximum(n, 1)
-    error = np.sqrt(share * (1 - share) * _OVERLAP / np.maximum(n, 1))
-    return np.where(n >= MIN_MOVES, share - 2 * error, nan)
-
-
-def _beyond(returns: Samples, market: Samples) -> Samples:
-    """What of each column's moves the market's do not explain, by least squares; 0 where it did not move."""
-    moved = (returns != 0) & ~np.isnan(returns) & ~np.isnan(market)
-    own, common = np.where(moved, returns, 0), np.where(moved, market, 0)
-    calm = np.abs(own) <= (LEAP * np.nanmean(np.abs(market)) if np.any(~np.isnan(market)) else 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = _sums(own * calm, common) / _sums(common * calm, common)
-    beyond: Samples = own - np.nan_to_num(share) * common
-    return beyond
+def _carried(flags: NDArray[np.bool_], before: Pairs, now: Pairs, legs: int) -> NDArray[np.bool_]:
+    """The flags of pairs, by their legs' columns of now, from those they had; -1 is a leg that is gone."""
+    one, two = before
+    raised = flags & (one >= 0) & (two >= 0)
+    found: NDArray[np.bool_] = np.isin(now[0] * legs + now[1], (one * legs + two)[raised])
+    return found
 
 
 def _near(terms: GateTerms) -> float:
     """How far apart two logarithms of near prices are at most; float32 keeps a tenth of a basis point."""
     return log1p(terms.identity_near_pct / 100) + 1e-5
-
-
-def _variance(values: Samples, n: NDArray[np.intp]) -> Any:
-    return _sums(values, values) - values.sum(axis=0) ** 2 / n
-
-
-def _sums(one: Samples, two: Samples) -> Any:
-    return np.einsum("ij,ij->j", one, two)
 
 
 def _key(leg: Leg) -> tuple[str, str, str, str, float]:

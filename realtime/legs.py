@@ -3,12 +3,12 @@
 Plain Python, no Django. The scanner writes legs, gates and lifecycle read them.
 """
 
-from collections.abc import Sequence
 from math import inf, isnan, nan
 from typing import TYPE_CHECKING, Final
 
 from markets.config import ListingConfig
 from markets.events import Quote, StreamState
+from markets.reference import is_dollar
 
 if TYPE_CHECKING:
     from realtime.directions import Direction
@@ -31,14 +31,15 @@ class Leg:
     """
 
     __slots__ = (
-        "ask", "ask_size", "bid", "bid_size", "buy_reach", "buys", "changed", "gap_ms", "index", "jump",
-        "jumped", "late_ns", "listing", "market", "marks", "marks_due_ns", "place", "quote", "quotes",
-        "reason", "received_mono_ns", "received_ts_us", "scale", "sell_reach", "sells", "taker_fee_bps", "up",
-        "worth",
+        "ask", "ask_size", "bid", "bid_size", "buy_reach", "buys", "changed", "gap_ms", "index", "is_plain",
+        "jump", "jumped", "late_ns", "listing", "market", "marks", "marks_due_ns", "moved_told", "quote",
+        "quotes", "reason", "received_mono_ns", "received_ts_us", "scale", "sell_reach", "sells",
+        "taker_fee_bps", "up", "worth",
     )  # fmt: skip
 
     def __init__(self, listing: ListingConfig) -> None:
         self.listing = listing
+        self.is_plain = _is_plain(listing)
         self.scale = 1 / listing.multiplier
         self.worth = 1.0  # of one of the symbol's quote currency, in the reference's; NaN: not known
         self.bid = self.ask = self.bid_size = self.ask_size = nan
@@ -54,10 +55,10 @@ class Leg:
         self.reason = ""  # why it is not up, in the connection's words
         self.index = 0  # its row in the frames
         self.changed = False  # since the last frame
-        self.place = 0  # among the legs of its market
         self.market = Market((self,))
         self.marks: list[float] = []  # what all legs of its market cost when its quote came, about
         self.marks_due_ns = 0
+        self.moved_told = nan  # `moved_bps` as of its row in the last frame
         self.sells: list[Direction] = []
         self.buys: list[Direction] = []
         self.sell_reach = self.buy_reach = 0.0
@@ -71,6 +72,7 @@ class Leg:
         if listing.native_id != self.listing.native_id:
             self._forget()
         self.listing = listing
+        self.is_plain = _is_plain(listing)
         self.scale = 1 / listing.multiplier
         self.sells, self.buys = [], []
         self.price()
@@ -108,14 +110,22 @@ class Leg:
             market.marks, market.marked_ns = market.mids(), now_mono_ns
         self.marks = market.marks
 
-    def mark(self) -> float:
-        """Twice the middle price of the symbol's other legs when its quote came; NaN: there was none."""
-        return _middle(self.marks, self.place)
+    def moved_bps(self, since_mono_ns: int) -> float:
+        """How far the others moved since its quote came, as most of those say that were heard since a moment.
 
-    def moved_bps(self) -> float:
-        """How far the others moved since its quote came, by their median; NaN: not known."""
-        mark = self.mark()
-        return abs(_middle(self.market.mids(), self.place) / mark - 1) * 10_000 if mark else nan
+        Each is compared with itself, so it does not matter who else came or went. Who was silent that long
+        vouches for nothing. Of two only what both moved counts. NaN: nobody was heard.
+        """
+        moves = sorted(
+            move
+            for other, mark in zip(self.market.legs, self.marks, strict=False)
+            if other.received_mono_ns >= since_mono_ns and other is not self and not other.jumped
+            if (move := (other.bid + other.ask) / mark - 1) == move
+        )
+        if not moves:
+            return nan
+        low, high = moves[(len(moves) - 1) // 2], moves[len(moves) // 2]
+        return min(abs(low), abs(high)) * 10_000 if low * high > 0 else 0.0
 
     def set_reach(self) -> None:
         """Know how far the directions that sell and buy here reach."""
@@ -131,6 +141,12 @@ class Leg:
     def exchange(self) -> str:
         """The venue's key."""
         return self.listing.exchange
+
+
+def _is_plain(listing: ListingConfig) -> bool:
+    """Whether no rate enters: neither a conversion, nor what its amounts are worth."""
+    quote = listing.counts_as.partition("/")[2].partition(":")[0]
+    return listing.quote == quote and is_dollar(quote)
 
 
 class Market:
@@ -161,10 +177,3 @@ class Market:
             if leg.ask < low_ask:  # noqa: PLR1730
                 low_ask = leg.ask
         self.high_bid, self.low_ask = high_bid, low_ask
-
-
-def _middle(mids: Sequence[float], own: int) -> float:
-    """The median of all but one's own, NaN left out; NaN where there is no other."""
-    others = sorted(mid for place, mid in enumerate(mids) if place != own and mid == mid)  # noqa: PLR0124
-    count = len(others)
-    return (others[(count - 1) // 2] + others[count // 2]) / 2 if count else nan

@@ -5,21 +5,20 @@ docs/opportunities.md.
 """
 
 from collections.abc import Iterable, Mapping
-from hashlib import blake2b
 from heapq import heappop, heappush
 from itertools import count
 from math import isnan, nan
 from typing import Final, Literal, Protocol
 
 from markets.config import FilterConfig, MarketConfig
-from markets.events import Episode, EpisodePhase, LegPrice, Moment, OpportunityEvent
+from markets.events import Episode, LegPrice, Moment, OpportunityEvent
 from markets.fee_book import Fees
 from markets.reference import REFERENCE
 from realtime import wording
 from realtime.directions import Direction
 from realtime.gates import quote_of
-from realtime.legs import Leg
-from realtime.moves import Move, Moves, Opening
+from realtime.moves import Moves, Opening
+from realtime.runs import NEVER_NS, Run, ending_of, episode_of, id_of, moment_of, top
 from realtime.terms import Terms
 
 CHECK_NS: Final = 250_000_000
@@ -34,11 +33,6 @@ PEAK_NS: Final = 1_000_000_000
 SHORT_SIZE_NS: Final = 1_000_000_000
 """How long too little may be executable before an open episode closes: sizes tremble more than prices."""
 
-NEVER_NS: Final = 2**63
-
-_NS_PER_MS: Final = 1_000_000
-_NS_PER_US: Final = 1_000
-
 
 class Gatekeeper(Protocol):
     """What the gates say of a direction; the size has a rule of its own here."""
@@ -48,67 +42,6 @@ class Gatekeeper(Protocol):
 
     def doubts(self, direction: Direction, now_mono_ns: int) -> tuple[str, ...]:
         """The gates that are not known to pass, as `wallets: unknown`."""
-
-
-class _Run:
-    """One excursion of one direction above one filter's threshold: a candidate, then an episode.
-
-    `edge`, `size` and both stamps are of the last judgement; they hold until the next. Peak and mean are
-    of the same time: from the start, while enough was executable. So the mean is never above the peak.
-    """
-
-    __slots__ = (
-        "direction", "edge", "ending", "enough", "follows", "gates", "move", "opened", "over", "peak",
-        "peak_edge", "peak_is_news", "seen_ns", "seen_us", "short_since_ns", "size", "started_ns",
-        "started_us", "terms", "told_ns", "trigger", "weighed_ns", "weighted",
-    )  # fmt: skip
-
-    def __init__(
-        self, direction: Direction, follows: FilterConfig, terms: Terms, now_us: int, now_mono_ns: int
-    ) -> None:
-        self.direction = direction
-        self.follows = follows
-        self.terms = terms
-        self.started_us = self.seen_us = now_us
-        self.started_ns = self.seen_ns = self.told_ns = now_mono_ns
-        self.edge = self.size = 0.0
-        self.enough = False  # whether that size is worth the least
-        self.weighted = 0.0  # edge × ns since the start, while enough was executable
-        self.weighed_ns = 0  # how long that was
-        self.short_since_ns: int | None = None  # since when too little is executable
-        self.opened: Moment | None = None  # None: a candidate
-        self.peak: Moment | None = None
-        self.peak_edge = -NEVER_NS * 1.0
-        self.peak_is_news = False
-        self.gates: tuple[str, ...] = ()
-        self.ending: Moment | None = None  # how it stood before a new configuration changed its legs
-        self.over = False
-        self.move: Move | None = None  # what it opened together with
-        self.trigger = _newest_side(direction)  # whose quote made it a candidate
-
-    def see(self, edge_bps: float, size: float, now_us: int, now_mono_ns: int) -> None:
-        """Take over what holds from now on. Neither clock goes back: quotes of two lines may cross."""
-        held_ns = now_mono_ns - self.seen_ns
-        if held_ns > 0:
-            if self.enough:
-                self.weighted += self.edge * held_ns
-                self.weighed_ns += held_ns
-            self.seen_ns = now_mono_ns
-        self.seen_us = max(self.seen_us, now_us)
-        self.edge, self.size = edge_bps, size
-        self.enough = self.terms.is_enough(self.direction, size)
-
-    def us_at(self, mono_ns: int) -> int:
-        """The wall clock at a moment since the last judgement, from what was stamped then."""
-        return self.seen_us + (mono_ns - self.seen_ns) // _NS_PER_US
-
-    def mean_at(self, mono_ns: int) -> float:
-        """The edge, weighted by time, from the start until a moment since the last judgement."""
-        weighted, weighed_ns = self.weighted, self.weighed_ns
-        if self.enough and mono_ns > self.seen_ns:
-            weighted += self.edge * (mono_ns - self.seen_ns)
-            weighed_ns += mono_ns - self.seen_ns
-        return min(weighted / weighed_ns, self.peak_edge) if weighed_ns else self.peak_edge
 
 
 class Lifecycle:
@@ -128,7 +61,8 @@ class Lifecycle:
         self.closed = 0
         self._gatekeeper = gatekeeper
         self._terms: dict[int, Terms] = {}
-        self._agenda: list[tuple[int, int, _Run]] = []
+        self._agenda: list[tuple[int, int, Run]] = []
+        self._alarm_ns = NEVER_NS
         self._number = count()
         self._told: list[Episode] = []
         self._moves = Moves()
@@ -140,7 +74,7 @@ class Lifecycle:
         """
         self.tick(now_mono_ns)
         for run in self._running():
-            run.ending = _ending(run, now_us, now_mono_ns)
+            run.ending = ending_of(run, now_us, now_mono_ns)
 
     def configure(
         self, directions: Iterable[Direction], config: MarketConfig, now_us: int, now_mono_ns: int
@@ -170,7 +104,7 @@ class Lifecycle:
         for run in self._running():
             self._check(run, now_mono_ns)
 
-    def _why_gone(self, run: _Run) -> str:
+    def _why_gone(self, run: Run) -> str:
         terms = self._terms.get(run.follows.id)
         if terms is None:
             return "filter switched off"
@@ -188,12 +122,13 @@ class Lifecycle:
         if len(running) < len(direction.filters):
             self._begin(direction, edge_bps, size, now_us, now_mono_ns)
 
-    def _follow(self, run: _Run, edge_bps: float, size: float, now_us: int, now_mono_ns: int) -> None:
+    def _follow(self, run: Run, edge_bps: float, size: float, now_us: int, now_mono_ns: int) -> None:
         """Flat, as it runs per quote of what is open."""
         terms = run.terms
         if edge_bps > terms.doubted_bps and (
             blocked := self._gatekeeper.blocked(run.direction, run.follows, now_mono_ns)
         ):
+            run.see(edge_bps, size, now_us, now_mono_ns)
             self._end(run, blocked, now_us, now_mono_ns)
             return
         if run.opened is None:
@@ -202,7 +137,7 @@ class Lifecycle:
                 return
             run.see(edge_bps, size, now_us, now_mono_ns)
             if edge_bps > run.peak_edge:
-                _top(run)
+                top(run)
             return
         if not edge_bps >= terms.close_bps:
             if not isnan(edge_bps):
@@ -230,9 +165,9 @@ class Lifecycle:
                 continue
             if self._gatekeeper.blocked(direction, follows, now_mono_ns):
                 continue
-            run = _Run(direction, follows, terms, now_us, now_mono_ns)
+            run = Run(direction, follows, terms, now_us, now_mono_ns)
             run.see(edge_bps, size, now_us, now_mono_ns)
-            _top(run)
+            top(run)
             direction.running = (*direction.running, run)
             direction.watch()
             if terms.hold_ns == 0:
@@ -252,16 +187,25 @@ class Lifecycle:
                     # Who was stopped for an hour has not an hour of checks to make up for.
                     stood_still = due_ns - run.seen_ns >= STILL_NS
                     self._plan(run, max(due_ns, now_mono_ns) if stood_still else due_ns)
-        self.due_ns = agenda[0][0] if agenda else NEVER_NS
+        self._know_due()
 
-    def _plan(self, run: _Run, now_mono_ns: int) -> None:
+    def wake(self, alarm_ns: int) -> None:
+        """Let `due_ns` be no later than this: whoever compares it looks at one number only."""
+        self._alarm_ns = alarm_ns
+        self._know_due()
+
+    def _know_due(self) -> None:
+        self.due_ns = min(self._agenda[0][0], self._alarm_ns) if self._agenda else self._alarm_ns
+
+    def _plan(self, run: Run, now_mono_ns: int) -> None:
         due_ns = now_mono_ns + CHECK_NS
         if run.opened is None:
             due_ns = min(due_ns, run.started_ns + run.terms.hold_ns)
         heappush(self._agenda, (due_ns, next(self._number), run))
-        self.due_ns = self._agenda[0][0]
+        if due_ns < self.due_ns:  # noqa: PLR1730
+            self.due_ns = due_ns
 
-    def _check(self, run: _Run, due_ns: int) -> None:
+    def _check(self, run: Run, due_ns: int) -> None:
         """What holds since the last judgement, looked at again because time passed."""
         blocked = self._gatekeeper.blocked(run.direction, run.follows, due_ns)
         if run.opened is None:
@@ -280,20 +224,20 @@ class Lifecycle:
 
     # --- episodes ----------------------------------------------------------------------------------
 
-    def _open(self, run: _Run, now_mono_ns: int) -> None:
+    def _open(self, run: Run, now_mono_ns: int) -> None:
         """The candidate held."""
-        run.opened = _moment(run, run.us_at(now_mono_ns), now_mono_ns)
+        run.opened = moment_of(run, run.us_at(now_mono_ns), now_mono_ns)
         run.told_ns = now_mono_ns
         run.gates = self._gatekeeper.doubts(run.direction, now_mono_ns)
         self._join_move(run, now_mono_ns)
         self.opened += 1
-        self._told.append(_episode(run, "open", now_mono_ns))
+        self._told.append(episode_of(run, "open", now_mono_ns))
 
-    def _join_move(self, run: _Run, now_mono_ns: int) -> None:
+    def _join_move(self, run: Run, now_mono_ns: int) -> None:
         """Open as a part of what moved; when that shows now who moved, the routes before learn it, too."""
         direction = run.direction
         coin = direction.pair.symbol.partition("/")[0]
-        opening = Opening(_id_of(run), coin, direction.buy.exchange, direction.sell.exchange, run.trigger)
+        opening = Opening(id_of(run), coin, direction.buy.exchange, direction.sell.exchange, run.trigger)
         move = self._moves.join(opening, now_mono_ns)
         if move.mover != move.told:
             move.told = move.mover
@@ -302,24 +246,24 @@ class Lifecycle:
         move.runs.append(run)
         run.move = move
 
-    def _rise(self, run: _Run) -> None:
-        _top(run)
+    def _rise(self, run: Run) -> None:
+        top(run)
         run.peak_is_news = True
         self._tell_peak(run, run.seen_ns)
 
-    def _tell_peak(self, run: _Run, now_mono_ns: int) -> None:
+    def _tell_peak(self, run: Run, now_mono_ns: int) -> None:
         if now_mono_ns - run.told_ns >= PEAK_NS:
             run.told_ns = now_mono_ns
             run.peak_is_news = False
-            self._told.append(_episode(run, "peak", now_mono_ns))
+            self._told.append(episode_of(run, "peak", now_mono_ns))
 
-    def _end(self, run: _Run, reason: str, now_us: int, now_mono_ns: int) -> None:
+    def _end(self, run: Run, reason: str, now_us: int, now_mono_ns: int) -> None:
         """Close an episode as of now, or forget a candidate."""
         self._drop(run)
         if run.opened is None:
             return
-        episode = _episode(run, "close", now_mono_ns)
-        episode.closed = run.ending or _ending(run, now_us, now_mono_ns)
+        episode = episode_of(run, "close", now_mono_ns)
+        episode.closed = run.ending or ending_of(run, now_us, now_mono_ns)
         episode.closed_us = max(now_us, run.seen_us)
         episode.reason = reason
         self.closed += 1
@@ -327,7 +271,7 @@ class Lifecycle:
         if run.move is not None:
             run.move.runs.remove(run)
 
-    def _drop(self, run: _Run) -> None:
+    def _drop(self, run: Run) -> None:
         run.over = True
         direction = run.direction
         direction.running = tuple(each for each in direction.running if each is not run)
@@ -343,39 +287,22 @@ class Lifecycle:
         told, self._told = self._told, []
         return told
 
-    def _running(self) -> list[_Run]:
+    def _running(self) -> list[Run]:
         return [run for _, _, run in sorted(self._agenda) if not run.over]
 
 
-def _key(run: _Run) -> tuple[str, str, int]:
+def _key(run: Run) -> tuple[str, str, int]:
     return run.direction.pair.id, run.direction.buy.exchange, run.follows.id
 
 
-def _carry_on(run: _Run, direction: Direction, follows: FilterConfig) -> None:
+def _carry_on(run: Run, direction: Direction, follows: FilterConfig) -> None:
     """Go on as a direction of the new configuration."""
     run.direction, run.follows, run.ending = direction, follows, None
     direction.running = (*direction.running, run)
     direction.watch()
 
 
-def _top(run: _Run) -> None:
-    """What it is now is its peak."""
-    run.peak = _moment(run, run.seen_us, run.seen_ns)
-    run.peak_edge = run.edge
-
-
-def _ending(run: _Run, now_us: int, now_mono_ns: int) -> Moment | None:
-    """What there was to earn at the close; None where that is not known.
-
-    A side may be gone, or its price not believed yet; and what is above the peak was never executable.
-    """
-    buy, sell = run.direction.buy, run.direction.sell
-    if isnan(buy.ask) or isnan(sell.bid) or buy.jumped or sell.jumped or run.edge > run.peak_edge:
-        return None
-    return _moment(run, max(now_us, run.seen_us), now_mono_ns)
-
-
-def _why_fallen(run: _Run, edge_bps: float) -> str:
+def _why_fallen(run: Run, edge_bps: float) -> str:
     """Why an edge is not at the closing threshold any more, in words."""
     if not isnan(edge_bps):
         return f"edge fell below {run.terms.close_bps:.1f} bps"
@@ -387,59 +314,10 @@ def _why_fallen(run: _Run, edge_bps: float) -> str:
     return "no edge"
 
 
-def _too_little(run: _Run) -> str:
+def _too_little(run: Run) -> str:
     if isnan(run.direction.value(run.size)):
         return f"executable size: nobody says what a {quote_of(run.direction.pair.symbol)} is worth"
     return f"executable size below {wording.amount(run.terms.min_size)} {REFERENCE}"
-
-
-def _moment(run: _Run, ts_us: int, now_mono_ns: int) -> Moment:
-    direction = run.direction
-    return Moment(
-        ts_us, run.edge, run.size, _price(direction.buy, now_mono_ns), _price(direction.sell, now_mono_ns)
-    )
-
-
-def _price(leg: Leg, now_mono_ns: int) -> LegPrice:
-    age_ms = (now_mono_ns - leg.received_mono_ns) / _NS_PER_MS
-    return LegPrice(leg.exchange, leg.bid, leg.bid_size, leg.ask, leg.ask_size, age_ms, leg.taker_fee_bps)
-
-
-def _episode(run: _Run, phase: EpisodePhase, now_mono_ns: int) -> Episode:
-    """The story so far. Its id follows from what it is, so telling it twice makes no second one."""
-    assert run.opened is not None and run.peak is not None  # noqa: S101, PT018 - for the type checker
-    pair = run.direction.pair
-    moved_on, moved_side = (run.move.mover if run.move else None) or ("", "")
-    return Episode(
-        id=_id_of(run),
-        phase=phase,
-        filter_id=run.follows.id,
-        filter_name=run.follows.name,
-        symbol=pair.symbol,
-        exchange1=pair.pair.exchange1,
-        exchange2=pair.pair.exchange2,
-        buy_on=run.direction.buy.exchange,
-        sell_on=run.direction.sell.exchange,
-        started_us=run.started_us,
-        opened=run.opened,
-        peak=run.peak,
-        mean_edge_bps=run.mean_at(now_mono_ns),
-        gates=run.gates,
-        move=run.move.id if run.move else "",
-        moved_on=moved_on,
-        moved_side=moved_side,
-    )
-
-
-def _id_of(run: _Run) -> str:
-    named = f"{run.direction.pair.id}|{run.direction.buy.exchange}|{run.follows.id}|{run.started_us}"
-    return blake2b(named.encode(), digest_size=16).hexdigest()
-
-
-def _newest_side(direction: Direction) -> Literal["buy", "sell"] | None:
-    """The side whose quote came last; None: both at once."""
-    ahead_ns = direction.buy.received_mono_ns - direction.sell.received_mono_ns
-    return None if ahead_ns == 0 else "buy" if ahead_ns > 0 else "sell"
 
 
 def opportunity_events(

@@ -51,7 +51,7 @@ class ScanPublisher:
         """Take over what the scanner was configured to compare; everything is written anew."""
         scanner = self._scanner
         layout = max(time.time_ns() // 1000, self._seq + 1)  # rises, whatever the wall clock does
-        self._columns = LegColumns(scanner.legs)
+        self._columns = LegColumns(scanner.legs, scanner.gatekeeper.terms)
         names = [LegName(leg.exchange, leg.listing.symbol, leg.listing.counts_as) for leg in scanner.legs]
         pairs = np.fromiter(scanner.pair_legs(), np.dtype(("<i4", 2)), len(scanner.pairs))
         self._directory = Directory(self._shard, layout, revision, names, pairs.tobytes())

@@ -17,7 +17,6 @@ from markets.names import folded, searcher
 from markets.reference import is_dollar
 from markets.selection import ScanPair, scan_pairs
 from realtime import freshness, gates
-from realtime.identity import medians
 from realtime.scan_wire import LEG_ROW, PAIR_ROW, Rows, ShardScan
 
 Floats = NDArray[np.float64]
@@ -154,7 +153,7 @@ class ScanTable:
     def forget(self) -> None:
         """Nothing is known of any leg or pair."""
         self.legs: Rows = np.zeros(len(self.listings), LEG_ROW)
-        for name in ("bid", "ask", "bid_size", "ask_size", "gap_ms", "age_ms", "scale", "mark", "worth"):
+        for name in ("bid", "ask", "bid_size", "ask_size", "gap_ms", "age_ms", "scale", "moved_bps", "worth"):
             self.legs[name] = np.nan
         self.legs["up"] = True
         self.now_s = 0.0  # as of when, by the clock of `take`
@@ -247,27 +246,13 @@ class ScanTable:
         self.passed, self.failed, self.unknown = gates.counts(bits)
         self.blocked = gates.blocking(bits.astype(np.int64)) != 0
 
-    def moved_bps(self, legs: Ints) -> Floats:
-        """How far the others of its symbol moved since the last quote of each of these; NaN: not known."""
-        mids = np.full((int(self._leg_symbol.max(initial=-1)) + 1, len(self.exchanges)), np.nan)
-        symbol, exchange = self._leg_symbol, self._leg_exchange
-        mids[symbol, exchange] = self.legs["bid"] + self.legs["ask"]
-        others = mids[symbol[legs]]
-        others[np.arange(len(legs)), exchange[legs]] = np.nan
-        mark = self.legs["mark"][legs]
-        mark[mark == 0] = np.nan
-        moved: Floats = np.abs(medians(others.T)[0] / mark - 1) * 10_000
-        return moved
-
     def _doubtful(self, age_ms: Floats) -> tuple[Bools, Bools]:
         """Which legs of the rows are too old for the better edge, or were left behind."""
         terms = self.config.gates
         found = []
         for legs in (self.leg1, self.leg2):
-            age, moved = age_ms[legs], np.full(len(legs), np.nan)
-            asked = np.flatnonzero((self.edge > 0) & (age > terms.silent_floor_ms))  # few: the rest is calm
-            moved[asked] = self.moved_bps(legs[asked])
-            found.append(freshness.is_doubtful(age, moved, self.edge, self.most_age_ms, terms))
+            moved_bps = self.legs["moved_bps"][legs]
+            found.append(freshness.is_doubtful(age_ms[legs], moved_bps, self.edge, self.most_age_ms, terms))
         return found[0], found[1]
 
     def _gate_bits(self, states: Ints, buy: Ints, sell: Ints, stale: Bools) -> gates.Bits:

@@ -42,7 +42,7 @@ LEG_ROW: Final = np.dtype(
         ("bid_size", "<f8"),  # coins of that symbol
         ("ask_size", "<f8"),
         ("scale", "<f8"),  # what the exchange's prices were multiplied with; NaN: the rate is unknown
-        ("mark", "<f8"),  # twice the median price of the symbol's other legs when its quote came; or NaN
+        ("moved_bps", "<f8"),  # how far the symbol's other legs moved since its quote came; NaN: not known
         ("worth", "<f8"),  # of the symbol's quote currency, see markets.reference; 0 and NaN: not known
         ("received_ts_us", "<i8"),  # wall clock of the collector; 0: never
         ("age_ms", "<f4"),  # of the quote, when the row was made; NaN: never received

@@ -4,7 +4,7 @@ Pure: no sockets, no clock, no Django. It is fed in order of receipt, by one thr
 docs/engine.md.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from math import inf, isnan
 from typing import Final
 
@@ -18,18 +18,26 @@ from markets.selection import ScanPair, scan_pairs
 from realtime.directions import Direction, fee_factor
 from realtime.gatekeeper import Gatekeeper
 from realtime.gates import quote_of
+from realtime.identity import SAMPLE_NS
 from realtime.legs import Leg, Market
-from realtime.lifecycle import Lifecycle
+from realtime.lifecycle import NEVER_NS, Lifecycle
 from realtime.rates import Conversion, Rates, conversion
+from realtime.returns import MarketMoves
 
 RHYTHM: Final = 1 / 16
 """How much the newest gap between two quotes counts in a leg's usual gap."""
 
 RATES_EVERY_NS: Final = 1_000_000_000
 
+MOST_BEHIND_NS: Final = 900_000_000_000
+"""What time alone brings is made up for so far back, not for a night in which nothing was received."""
+
+_NS_PER_US: Final = 1_000
 _NS_PER_MS: Final = 1_000_000
 
 Owns = Callable[[str], bool]
+TellRates = Callable[[Mapping[Conversion, float], int, int], None]
+"""Called with what currencies are worth, and when: monotonic ns, wall clock µs."""
 
 
 class ScanCounters(Struct):
@@ -44,12 +52,16 @@ class ScanCounters(Struct):
 class Scanner:
     """Keeps the last quote of every leg and hands what reaches a trigger to the lifecycle.
 
+    What time brings (what falls due in the lifecycle, rates, samples of prices) happens at its own time of
+    the monotonic clock, before anything received later counts: when `tick` is called changes nothing.
+    `tell_rates` is called with what currencies are worth whenever that was reckoned.
+
     Memory is bounded by the configuration: one leg per instrument, two directions per pair.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tell_rates: TellRates | None = None, market: MarketMoves | None = None) -> None:
         self.counters = ScanCounters()
-        self.gatekeeper = Gatekeeper()
+        self.gatekeeper = Gatekeeper(market)
         self.lifecycle = Lifecycle(self.gatekeeper)
         self.rates = Rates()
         self.pairs: list[ScanPair] = []
@@ -61,7 +73,8 @@ class Scanner:
         self._priced_in: dict[str, list[Leg]] = {}  # those of symbols that no dollar is the quote of
         self._terms: tuple[object, ...] = ()
         self._jump = 0.0
-        self._rates_due_ns = 0
+        self._tell_rates = tell_rates
+        self._round_ns = NEVER_NS
 
     # --- configuration ---------------------------------------------------------------------------
 
@@ -78,6 +91,7 @@ class Scanner:
         if terms == self._terms:
             return False
         self._terms = terms
+        self._advance(now_us, now_mono_ns)
         self.lifecycle.settle(now_us, now_mono_ns)
         self._jump = config.gates.jump_pct / 100
         self.pairs = scan_pairs(config, owns)
@@ -86,10 +100,12 @@ class Scanner:
         self._rescale(now_us, now_mono_ns)
         _set_markets(self.legs)
         self.gatekeeper.configure(config, self.directions, self.legs)
+        self.gatekeeper.identity.begin(now_mono_ns)
         self.lifecycle.configure(self.directions, config, now_us, now_mono_ns)
         for direction in self.directions:
             self._ask(direction, now_us, now_mono_ns)
         self.lifecycle.check(now_mono_ns)
+        self.start(now_mono_ns)
         return True
 
     def _set_legs(self, config: MarketConfig, owns: Owns) -> None:
@@ -133,13 +149,15 @@ class Scanner:
 
     def _set_directions(self, config: MarketConfig) -> None:
         fees = Fees(config)
+        taker: dict[Leg, float] = {}
         for leg in self.legs:
-            leg.taker_fee_bps = fees.of(leg.exchange, leg.listing.symbol).taker_bps
+            fee = fees.of(leg.exchange, leg.listing.symbol)
+            leg.taker_fee_bps, taker[leg] = fee.taker_bps, fee.taker_bps / 10_000
         self.directions = []
         for index, pair in enumerate(self.pairs):
             leg1 = self._legs[pair.listing1.exchange][pair.listing1.symbol]
             leg2 = self._legs[pair.listing2.exchange][pair.listing2.symbol]
-            fee1, fee2 = (fees.taker(leg.exchange, leg.listing.symbol) for leg in (leg1, leg2))
+            fee1, fee2 = taker[leg1], taker[leg2]
             for buy, sell, factor in (
                 (leg2, leg1, fee_factor(fee2, fee1)), (leg1, leg2, fee_factor(fee1, fee2)),
             ):  # fmt: skip
@@ -162,7 +180,7 @@ class Scanner:
             return  # it is on no pair
         mono_ns, bid, ask = quote.received_mono_ns, quote.bid, quote.ask
         if mono_ns >= self.lifecycle.due_ns:
-            self.lifecycle.tick(mono_ns)
+            self._advance(quote.received_ts_us, mono_ns)
         if not 0.0 < bid <= ask < inf:
             self.counters.scan_malformed += 1
             return
@@ -219,17 +237,17 @@ class Scanner:
         """Follow a connection; symbols that are on no pair are passed over."""
         now_us, mono_ns = state.received_ts_us, state.received_mono_ns
         if mono_ns >= self.lifecycle.due_ns:
-            self.lifecycle.tick(mono_ns)
+            self._advance(now_us, mono_ns)
         legs = self._legs.get(state.exchange, {})
         for symbol in state.symbols:
             if leg := legs.get(symbol):
                 leg.turn(state)
                 self._look(leg, now_us, mono_ns)
                 if symbol in self.rates.legs:
-                    self._follow_rates(now_us, mono_ns)
+                    self.follow_rates(now_us, mono_ns)
 
     def _look(self, leg: Leg, now_us: int, now_mono_ns: int) -> None:
-        """Its prices are others now, or none, without a quote that said so."""
+        """Its prices are none any more, or others again, as its stream says."""
         self._mark(leg)
         leg.market.reckon()
         for direction in (*leg.sells, *leg.buys):
@@ -242,15 +260,41 @@ class Scanner:
 
     def tick(self, now_us: int, now_mono_ns: int) -> None:
         """What time alone brings: call it a few times a second, never ahead of events still to be fed."""
-        self.lifecycle.tick(now_mono_ns)
+        self._advance(now_us, now_mono_ns)
         self.gatekeeper.tick(now_mono_ns, now_us)
-        if now_mono_ns >= self._rates_due_ns:
-            self._rates_due_ns = now_mono_ns + RATES_EVERY_NS
-            self._follow_rates(now_us, now_mono_ns)
 
-    def _follow_rates(self, now_us: int, now_mono_ns: int) -> None:
+    def _advance(self, now_us: int, now_mono_ns: int) -> None:
+        """Decide everything that falls due until now, in the order in which it does."""
+        while (due_ns := self._round_ns) <= now_mono_ns:
+            if now_mono_ns - due_ns > MOST_BEHIND_NS:
+                self._plan_round(now_mono_ns - MOST_BEHIND_NS)
+                continue
+            self.lifecycle.tick(due_ns)
+            due_us = now_us - (now_mono_ns - due_ns) // _NS_PER_US
+            if self.rates.legs:
+                self.follow_rates(due_us, due_ns)
+            self.gatekeeper.tick(due_ns, due_us)
+            self._plan_round(due_ns)
+        self.lifecycle.tick(now_mono_ns)
+
+    def start(self, now_mono_ns: int) -> None:
+        """Let nothing fall due before now; a replay does not know the clock when it configures."""
+        self._round_ns = now_mono_ns
+        self.lifecycle.wake(now_mono_ns)
+
+    def _plan_round(self, now_mono_ns: int) -> None:
+        """Rates are followed at every full second of the monotonic clock, prices sampled at every tenth."""
+        every_ns = RATES_EVERY_NS if self.rates.legs else SAMPLE_NS
+        self._round_ns = (now_mono_ns // every_ns + 1) * every_ns
+        self.lifecycle.wake(self._round_ns)
+
+    def follow_rates(self, now_us: int, now_mono_ns: int) -> None:
+        """Reckon what currencies are worth, and judge what has other prices by it."""
         for leg in self._rescale(now_us, now_mono_ns):
-            self._look(leg, now_us, now_mono_ns)
+            self._mark(leg)
+            leg.market.reckon()
+            for direction in (*leg.sells, *leg.buys):
+                self._ask(direction, _us_at(direction, now_mono_ns), now_mono_ns)
 
     def _rescale(self, now_us: int, now_mono_ns: int) -> list[Leg]:
         """Follow the rates; returns the legs whose prices are others now, or whose worth is known now."""
@@ -271,6 +315,8 @@ class Scanner:
                     leg.scale = scale
                     leg.price()
                     rescaled.append(leg)
+        if self._tell_rates is not None:
+            self._tell_rates(self.rates.current, now_mono_ns, now_us)
         return rescaled
 
     # --- output ----------------------------------------------------------------------------------
@@ -293,15 +339,25 @@ class Scanner:
             yield direction.sell.index, direction.buy.index
 
 
+def _us_at(direction: Direction, mono_ns: int) -> int:
+    """The wall clock at a moment, from what was stamped with the newer of the direction's quotes."""
+    newest = max(direction.buy, direction.sell, key=lambda leg: leg.received_mono_ns + leg.late_ns)
+    return newest.received_ts_us + (mono_ns - newest.received_mono_ns - newest.late_ns) // _NS_PER_US
+
+
 def _set_markets(legs: list[Leg]) -> None:
     """Tell every leg which others count as the same symbol, and how far its directions reach."""
     by_symbol: dict[str, list[Leg]] = {}
     for leg in legs:
         by_symbol.setdefault(leg.listing.counts_as, []).append(leg)
     for same in by_symbol.values():
-        market, was = Market(tuple(same)), same[0].market
-        for place, leg in enumerate(same):
-            if was.legs != market.legs:  # others are others now: what they did before is forgotten
-                leg.marks = market.mids()
-            leg.market, leg.place = market, place
+        market = Market(tuple(same))
+        is_new = (
+            same[0].market.legs != market.legs
+        )  # others are others now: what they did before is forgotten
+        market.marks = market.mids() if is_new else same[0].market.marks
+        for leg in same:
+            if is_new:
+                leg.marks = market.marks
+            leg.market = market
             leg.set_reach()

@@ -43,7 +43,7 @@ class RealtimeSink:
         self._shard = shard
         self._emit = emit
         self._engine = SpreadEngine()
-        self._scanner = Scanner()
+        self._scanner = Scanner(self._engine.set_rates)
         self._fees: Fees | None = None
         self._publisher = Publisher(shard)
         self._scan_publisher = ScanPublisher(shard, self._scanner)
@@ -116,12 +116,12 @@ class RealtimeSink:
 
     def _handle(self, event: SinkEvent) -> None:
         if isinstance(event, Quote):
+            self._scanner.on_quote(event)  # first, for it says what currencies are worth until then
             self._engine.on_quote(event)
-            self._scanner.on_quote(event)
             self._handled = event
         elif isinstance(event, StreamState):
-            self._engine.on_state(event)
             self._scanner.on_state(event)
+            self._engine.on_state(event)
             self._handled = event
 
     def _as_of(self) -> tuple[int, int]:
@@ -138,9 +138,8 @@ class RealtimeSink:
         if self._channel and not self._handled:
             return
         now_us, now_mono_ns = self._as_of()
-        self._engine.expire(now_mono_ns, now_us)
         self._scanner.tick(now_us, now_mono_ns)
-        self._engine.set_rates(self._scanner.rates.current)
+        self._engine.expire(now_mono_ns, now_us)
 
     def _hand_on(self) -> None:
         deltas = self._engine.collect()

@@ -202,3 +202,79 @@ def test_the_table_and_the_explanation_agree_with_the_gatekeeper(
     assert gate.verdict == "fail"
     assert "never more than 60 s" in gate.threshold
     assert next(leg.state for leg in found.legs if leg.exchange == SLOW) == "silent"
+
+
+# --- whom to believe when others disagree --------------------------------------------------------
+
+
+def slow_episodes(desk: Slow) -> list[Episode]:
+    return [each for each in desk.episodes() if SLOW in (each.exchange1, each.exchange2)]
+
+
+def listed(*exchanges: str) -> MarketConfig:
+    market = configured()
+    return structs.replace(
+        market, listings=tuple(each for each in market.listings if each.exchange in exchanges)
+    )
+
+
+def test_a_third_book_that_is_as_slow_vouches_for_nothing() -> None:
+    """Both slow books still say what was true before the one that is quick moved by 1 %."""
+    desk = Slow(listed(SLOW, "okx", "binance"), gap_s=20, times=1)
+    desk.run(19, {"binance": 100.0})
+    desk.quote_at("okx", 100.0)
+    desk.run(5, {"binance": 100.0})
+    desk.run(10, {"binance": 101.0})
+    assert desk.episodes() == []
+    desk.quote_at(SLOW, 100.0)  # says so after the move: now it is an opportunity
+    desk.run(1, {"binance": 101.0})
+    assert [each.phase for each in slow_episodes(desk)] == ["open"]
+
+
+def test_a_sibling_that_is_wrong_suspects_nobody() -> None:
+    """Gate dropped by itself a moment ago; Binance goes mad, OKX stays."""
+    desk = Slow(listed(SLOW, "okx", "binance"), gap_s=20)
+    desk.quote_at(SLOW, 99.5)
+    desk.run(5, {"binance": 100.0, "okx": 100.0})
+    assert {each.phase for each in slow_episodes(desk)} == {"open"}
+    desk.run(10, {"binance": 104.0, "okx": 100.0})
+    closed = [each for each in slow_episodes(desk) if each.phase == "close"]
+    assert "okx" not in {each.sell_on for each in closed}
+
+
+def test_a_sibling_that_goes_away_is_no_move_of_the_others() -> None:
+    """OKX stands 1 % above all others; when its line breaks, nothing has moved."""
+    desk = Slow(configured(), gap_s=20)
+    desk.run(5, {"binance": 100.0, "bybit": 100.0, "okx": 101.0})
+    desk.quote_at(SLOW, 99.5)
+    desk.run(5, {"binance": 100.0, "bybit": 100.0, "okx": 101.0})
+    desk.episodes()
+    desk.state("okx", "down", BTC, at_ms=desk.now_s * 1000)
+    desk.run(5, {"binance": 100.0, "bybit": 100.0})
+    assert {each.reason for each in slow_episodes(desk)} == {"okx: stream down: no frame"}
+
+
+@pytest.mark.parametrize("siblings", [1, 2, 3])
+def test_however_many_siblings_there_are_the_book_that_did_not_follow_them_is_left_behind(
+    siblings: int,
+) -> None:
+    fast = FAST[:siblings]
+    desk = Slow(listed(SLOW, *fast), gap_s=20)
+    desk.run(5, dict.fromkeys(fast, 100.0))
+    desk.run(10, dict.fromkeys(fast, 101.0))
+    assert desk.episodes() == []
+
+
+def test_a_frame_says_that_a_silent_leg_is_left_behind_though_it_said_nothing() -> None:
+    desk = Slow(configured(), gap_s=20)
+    columns = LegColumns(desk.scanner.legs)
+    desk.run(5, dict.fromkeys(FAST, 100.0))
+    columns.update(desk.scanner.take_changed(), BOOT_NS + desk.now_s * 1000 * MS)
+    slow = desk.leg(SLOW).index
+    for mid, told in ((101.0, [100.0]), (101.0, []), (101.5, [150.0])):
+        desk.run(1, dict.fromkeys(FAST, mid))
+        indices, rows = columns.update(desk.scanner.take_changed(), BOOT_NS + desk.now_s * 1000 * MS)
+        assert rows["moved_bps"][indices == slow].tolist() == pytest.approx(told)
+    desk.now_s += 10
+    every = columns.all(BOOT_NS + desk.now_s * 1000 * MS)
+    assert np.isnan(every["moved_bps"]).all(), "nobody talks any more"
