@@ -2,6 +2,7 @@
 
 import gc
 import os
+from typing import Any, cast
 
 from django.conf import settings
 from django.core.asgi import get_asgi_application
@@ -16,19 +17,21 @@ settings.DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 pages = get_asgi_application()
 
 # Only now that Django is set up may anything be imported that touches models.
-from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from channels.sessions import CookieMiddleware  # noqa: E402
+from django.urls import re_path  # noqa: E402
 
 import arbsite.daphne_crowds  # noqa: E402
 import arbsite.daphne_pacing  # noqa: E402
 import arbsite.daphne_sockets  # noqa: E402
 import arbsite.web_vitals  # noqa: E402, F401
-from arbsite.auth import AllowedOrigin, TokenAuth  # noqa: E402
+from arbsite.auth import AllowedOrigin, SocketAuth, no_such_socket  # noqa: E402
 from arbsite.prefix import under  # noqa: E402
 from monitoring.routing import websocket_urlpatterns as of_health  # noqa: E402
 from realtime.routing import websocket_urlpatterns as of_prices  # noqa: E402
 
-sockets = AllowedOrigin(AuthMiddlewareStack(TokenAuth(URLRouter([*of_prices, *of_health]))))
+addresses = URLRouter([*of_prices, *of_health, re_path("", cast(Any, no_such_socket))])
+sockets = AllowedOrigin(CookieMiddleware(SocketAuth(addresses)))
 application = under(settings.URL_PREFIX, ProtocolTypeRouter({"http": pages, "websocket": sockets}))
 
 # The program itself stays: looking at it again and again would stop all sockets for 50 ms each time.

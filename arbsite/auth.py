@@ -4,27 +4,46 @@ A token is signed, not stored. It names a user and carries a fingerprint of the 
 changing the password or deactivating the user revokes every token of that user.
 """
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from channels.db import database_sync_to_async
 from django.conf import settings
-from django.contrib.auth import get_user_model
+from django.contrib.auth import (
+    BACKEND_SESSION_KEY,
+    HASH_SESSION_KEY,
+    SESSION_KEY,
+    get_user_model,
+    load_backend,
+)
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.sessions.backends.base import SessionBase
 from django.core import signing
 from django.db import DatabaseError
 from django.http import HttpRequest, JsonResponse
 from django.http.request import split_domain_port, validate_host
+from django.utils.crypto import constant_time_compare
 from django.utils.deprecation import MiddlewareMixin
 from django.utils.functional import SimpleLazyObject
 
 from monitoring.metrics_page import holds_token
 from monitoring.traffic import traffic
-from realtime.rights import Credential, fingerprint
+from realtime.rights import Credential, fingerprint, former_fingerprints
+
+log = logging.getLogger(__name__)
 
 SALT: Final = "arbsite.auth.token"
 SECONDS_A_DAY: Final = 24 * 3600
+
+ANSWER_WITHIN_S: Final = 5.0
+"""A browser gives a connection up after so long."""
+
+_ASKING: Final = ThreadPoolExecutor(4, "whose socket")
 
 Scope = dict[str, Any]
 AsgiApp = Callable[[Scope, Any, Any], Awaitable[None]]
@@ -49,7 +68,7 @@ def user_of_token(token: str) -> AbstractBaseUser:
     except (signing.BadSignature, KeyError, TypeError, ValueError):
         raise InvalidToken("the API token is not valid: `manage.py api_token USER` prints one") from None
     user = get_user_model()._default_manager.filter(pk=claims["user"], is_active=True).first()
-    if user is None or fingerprint(user) != claims["key"]:
+    if user is None or claims["key"] not in (fingerprint(user), *former_fingerprints(user)):
         raise InvalidToken("the API token was revoked: its user is inactive or has a new password")
     return user
 
@@ -114,26 +133,67 @@ def _sign_in(request: HttpRequest, user: AbstractBaseUser) -> None:
         request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
 
 
-class TokenAuth:
-    """The same for WebSockets: goes inside channels' AuthMiddlewareStack."""
+class SocketAuth:
+    """Who opens a WebSocket: `scope["user"]`, or None where PostgreSQL does not say within ANSWER_WITHIN_S.
+
+    Goes inside channels' CookieMiddleware. Channels' own AuthMiddleware knows no SECRET_KEY_FALLBACKS, and
+    asks in one thread for all sockets: a database that hangs held up every handshake in turn.
+    """
 
     def __init__(self, app: AsgiApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
-        token = bearer_token(_header(scope, b"authorization"))
-        if token is not None:
-            user, credential = await self._user(token)
-            scope = {**scope, "user": user, "credential": credential}
-        await self.app(scope, receive, send)
-
-    @staticmethod
-    async def _user(token: str) -> tuple[AbstractBaseUser | AnonymousUser, Credential | None]:
+        ask = database_sync_to_async(_who_opens, thread_sensitive=False, executor=_ASKING)
         try:
-            user: AbstractBaseUser = await database_sync_to_async(user_of_token)(token)
-        except InvalidToken:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                user, credential = await ask(_header(scope, b"authorization"), scope["cookies"])
+        except (DatabaseError, TimeoutError) as problem:
+            log.warning("a socket is refused, nobody knows whose it is: %s", problem or "PostgreSQL hangs")
+            user, credential = None, None
+        await self.app({**scope, "user": user, "credential": credential}, receive, send)
+
+
+def _who_opens(
+    authorization: str, cookies: dict[str, str]
+) -> tuple[AbstractBaseUser | AnonymousUser, Credential | None]:
+    """Of a token, if there is one, else of the session. Raises DatabaseError."""
+    token = bearer_token(authorization)
+    if token is None:
+        session = _sessions().SessionStore(cookies.get(settings.SESSION_COOKIE_NAME))
+        user = user_of_session(session)
+        if user is None:
             return AnonymousUser(), None
-        return user, credential_of(token, user)
+        return user, Credential(user.pk, fingerprint(user), session_key=session.session_key)
+    try:
+        user = user_of_token(token)
+    except InvalidToken:
+        return AnonymousUser(), None
+    return user, credential_of(token, user)
+
+
+def _sessions() -> Any:
+    return import_module(settings.SESSION_ENGINE)
+
+
+def user_of_session(session: SessionBase) -> AbstractBaseUser | None:
+    """As django.contrib.auth.get_user, but the session stays as it is: no answer carries its cookie."""
+    try:
+        user_id = get_user_model()._meta.pk.to_python(session[SESSION_KEY])
+        backend = session[BACKEND_SESSION_KEY]
+    except KeyError:
+        return None
+    user = load_backend(backend).get_user(user_id) if backend in settings.AUTHENTICATION_BACKENDS else None
+    if user is None:
+        return None
+    proof = session.get(HASH_SESSION_KEY, "")
+    good = (user.get_session_auth_hash(), *user.get_session_auth_fallback_hash())
+    return user if any(constant_time_compare(proof, each) for each in good) else None
+
+
+async def no_such_socket(scope: Scope, receive: Any, send: Any) -> None:
+    """Refuse a handshake (403) at an address that has no socket."""
+    await send({"type": "websocket.close", "code": 4404})
 
 
 class AllowedOrigin:

@@ -108,7 +108,12 @@ TEMPLATES = [
 # No persistent connections: under ASGI every worker thread would keep one of its own for good.
 DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres://127.0.0.1/arbdesk")}
 DATABASES["default"]["CONN_MAX_AGE"] = 0
-DATABASES["default"].setdefault("OPTIONS", {})["connect_timeout"] = 5  # seconds; a page must not hang
+DATABASES["default"].setdefault("OPTIONS", {}).update(
+    connect_timeout=5,  # seconds; a page must not hang
+    # Nor may it over TCP, where a firewall forgets a connection: what is not taken for so long is given up.
+    tcp_user_timeout=10_000,  # ms
+    keepalives_idle=10, keepalives_interval=5, keepalives_count=3,  # s, s
+)  # fmt: skip
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 CHANNEL_LAYERS = {
     "default": {

@@ -2,8 +2,10 @@
 
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
-from django.urls import include, path
+from django.urls import include, path, reverse_lazy
 from django.views.i18n import JavaScriptCatalog
+
+admin.site.site_url = reverse_lazy("dashboard")  # "/" would lose the slash behind URL_PREFIX
 
 urlpatterns = [
     path("admin/", admin.site.urls),

@@ -4,6 +4,7 @@ import datetime
 from typing import Any, cast
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, QuerySet
@@ -227,7 +228,9 @@ class AlertAdmin(LookOnlyAdmin):
     @admin.display(description=_("page"))
     def page(self, row: Alert) -> Any:
         """Where to look."""
-        return format_html('<a href="{}">{}</a>', row.path, row.path) if row.path else "–"
+        if not row.path:
+            return "–"
+        return format_html('<a href="{}{}">{}</a>', settings.URL_PREFIX, row.path, row.path)
 
     @admin.display(description=_("facts"))
     def known(self, row: Alert) -> str:

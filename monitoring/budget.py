@@ -16,6 +16,9 @@ RETRY_CEILING_S: Final = 60.0
 MEND_S: Final = 30.0
 """Settings that cannot work are tried again after so long, should the fault be over there after all."""
 
+FLOODED: Final = 429
+"""The answer that is about how much is sent, never about what."""
+
 DEAD_AFTER: Final = 3
 """So many failures in a row, and it is the channel, not the message: then all its messages wait."""
 
@@ -50,42 +53,74 @@ class Budget:
         return sum(1 for at in self._sent if at + length_s > now_s)
 
 
+MOST_REMEMBERED: Final = 500
+"""Messages of which it is remembered that others went while they failed."""
+
+
 class Patience:
-    """When a channel is tried again after it did not take a message."""
+    """When a channel is tried again after it did not take a message.
+
+    Whose fault a failure is shows by what becomes of other messages: those that went while one failed say
+    that it is that one's own, and from then on it makes nobody wait.
+    """
 
     failures: int  # in a row
     messages: set[int | None]  # that failed in this row, some of them
     asked_again_s: float  # nothing is sent to it before
+    named: bool  # the channel itself named that time
 
     def __init__(self) -> None:
-        self.worked()
+        self._own_fault: dict[int | None, None] = {}  # in the order in which it showed
+        self._forget()
+
+    def _forget(self) -> None:
+        self.failures = 0
+        self.messages = set()
+        self.asked_again_s = 0.0
+        self.named = False
 
     @property
     def dead(self) -> bool:
         """Whether its failures are its own, not those of a single message that it cannot take."""
-        return self.failures >= DEAD_AFTER and (len(self.messages) > 1 or None in self.messages)
+        return self.failures >= DEAD_AFTER and self._several
+
+    @property
+    def _several(self) -> bool:
+        return len(self.messages) > 1 or None in self.messages
+
+    def is_own_fault(self, message: int) -> bool:
+        """Whether others went while this message failed."""
+        return message in self._own_fault
 
     def failed(self, answer: Answer, now_s: float, tries: int, message: int | None = None) -> float:
         """In how many seconds a message that was tried so often is tried again; None: it may be any.
 
         The whole channel waits as long when it asked for it, when its settings cannot work, or when
-        it has failed several times in a row.
+        it has failed several times in a row; never for a message that is to blame itself.
         """
+        wait_s = max(_pause_s(max(tries, self.failures + 1)), answer.retry_after_s or 0.0)
+        if answer.outcome == "broken":
+            wait_s = max(wait_s, MEND_S)
+        asked = answer.retry_after_s is not None
+        if message in self._own_fault and not (asked and answer.code == FLOODED):
+            return wait_s
         self.failures += 1
         if len(self.messages) < DEAD_AFTER:
             self.messages.add(message)
-        wait_s = max(_pause_s(max(tries, self.failures)), answer.retry_after_s or 0.0)
-        if answer.outcome == "broken":
-            wait_s = max(wait_s, MEND_S)
-        if answer.retry_after_s or answer.outcome == "broken" or self.dead:
+        # An answer without a code is about the settings: no message was shown to anybody.
+        useless = answer.outcome == "broken" and (answer.code is None or self._several)
+        if asked or useless or self.dead:
             self.asked_again_s = max(self.asked_again_s, now_s + wait_s)
+            self.named = asked
         return wait_s
 
-    def worked(self) -> None:
-        """It took a message, or said of one that it never will: it is alive."""
-        self.failures = 0
-        self.messages = set()
-        self.asked_again_s = 0.0
+    def worked(self, message: int | None = None) -> None:
+        """It took a message, or said of one that it never will, so it lives: what failed is to blame."""
+        self._own_fault |= dict.fromkeys(self.messages - {None})
+        self._own_fault.pop(message, None)
+        while len(self._own_fault) > MOST_REMEMBERED:
+            del self._own_fault[next(iter(self._own_fault))]
+        self._forget()
 
 
 def _pause_s(tries: int) -> float:

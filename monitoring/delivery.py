@@ -18,6 +18,7 @@ import psycopg
 from django.db import Error as DatabaseTrouble
 from django.db import connections
 from django.utils import timezone
+from msgspec import structs
 
 from collectors.backoff import delays
 from collectors.threads import in_daemon_thread
@@ -130,7 +131,7 @@ class Line:
         if (was.kind, was.settings, was.sealed_secret) != (
             destination.kind, destination.settings, destination.sealed_secret,
         ):  # fmt: skip
-            self._patience.worked()  # it was mended, perhaps
+            self._patience = Patience()  # it was mended, perhaps
             self._hurry = True
         if destination.due or self._hurry:
             self._due.set()
@@ -158,22 +159,30 @@ class Line:
         """Send one when there is one and may be; False when there is nothing to do."""
         self._due.clear()
         budget = await self._known_budget()
-        wait_s = max(budget.wait_s(time.monotonic()), self._patience.asked_again_s - time.monotonic())
-        if wait_s > 0:
+        waits_s = self._patience.asked_again_s - time.monotonic()
+        test = waits_s > 0 and self._to.test_due and not self._patience.named
+        if (wait_s := max(budget.wait_s(time.monotonic()), 0.0 if test else waits_s)) > 0:
             await self._pause(min(wait_s, LOOK_EVERY_S))
             self._due.set()
             return False
         if self._hurry:
             await self._database.ask(partial(dispatch.hurry, self._to.id, timezone.now()))
             self._hurry = False
-        free = budget.free(time.monotonic())
-        taken = await self._database.ask(partial(dispatch.take, self._to, timezone.now(), free))
+        taken = await self._take(budget.free(time.monotonic()), test)
         if taken is None:
             return False
         budget.spend(time.monotonic())
         await self._deliver(taken)
         self._due.set()  # there may be more
         return True
+
+    async def _take(self, free: int, test: bool) -> Taken | None:
+        """What goes next. After a wait it is what was tried least: what failed before it may do so again."""
+        if test:
+            self._to = structs.replace(self._to, test_due=False)
+        least = self._patience.asked_again_s > 0
+        way = partial(dispatch.take, self._to, timezone.now(), free, least_tried=least, only_tests=test)
+        return await self._database.ask(way)
 
     async def _known_budget(self) -> Budget:
         if self._budget is None:
@@ -193,8 +202,11 @@ class Line:
         took_ms = (time.monotonic() - began) * 1000
         if answer.moved_to:
             answer = await self._follow(answer)
-        ATTEMPTS[self._to.name, answer.outcome] += 1
         next_try_at = self._judge(answer, taken)
+        unsent = answer.outcome in ("later", "broken")
+        if unsent and taken.parcel.parts and self._patience.is_own_fault(taken.id):
+            answer = structs.replace(answer, outcome="refused")  # others go: one of its parts is to blame
+        ATTEMPTS[self._to.name, answer.outcome] += 1
         await self._surely(partial(dispatch.settle, taken, answer, at, took_ms, next_try_at))
 
     async def _answer(self, taken: Taken) -> Answer:
@@ -219,7 +231,7 @@ class Line:
         was_dead, now = self._patience.dead, timezone.now()
         if answer.outcome in ("sent", "refused"):
             self._hurry = self._patience.asked_again_s > 0
-            self._patience.worked()
+            self._patience.worked(taken.id)
             if was_dead:
                 logger.info("alert channel %s takes messages again", self._to.name)
             return now

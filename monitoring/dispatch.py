@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 from django.db import transaction
-from django.db.models import Case, Exists, OuterRef, Q, QuerySet, When
+from django.db.models import Case, Exists, IntegerField, OuterRef, Q, QuerySet, When
 from msgspec import Struct, structs
 
 from monitoring.attempts import attempts
@@ -42,7 +42,7 @@ OPEN: Final = (_State.QUEUED, _State.SENDING)
 
 
 class Destination(Struct, frozen=True):
-    """A channel something waits for, as its row is now; `due`: and may be sent now."""
+    """A channel something waits for, as its row is now; `due`, `test_due`: anything, a test may be sent."""
 
     id: int
     name: str
@@ -52,6 +52,7 @@ class Destination(Struct, frozen=True):
     per_second: float
     per_minute: int
     due: bool
+    test_due: bool = False
 
     def target(self) -> Target:
         """Raises: monitoring.secrets.UnreadableSecret."""
@@ -76,7 +77,8 @@ def destinations(now: datetime) -> list[Destination]:
     _give_up_switched_off()
     waiting = Delivery.objects.filter(channel=OuterRef("pk"), state__in=OPEN)
     due = _due(now).filter(channel=OuterRef("pk"))
-    channels = AlertChannel.objects.filter(Exists(waiting)).annotate(due=Exists(due))
+    test = Exists(due.filter(kind=_Kind.TEST))
+    channels = AlertChannel.objects.filter(Exists(waiting)).annotate(due=Exists(due), test_due=test)
     return [Destination(**row) for row in channels.values(*Destination.__struct_fields__)]
 
 
@@ -109,14 +111,20 @@ def _due(now: datetime) -> QuerySet[Delivery]:
 
 
 @transaction.atomic
-def take(channel: Destination, now: datetime, free: int) -> Taken | None:
+def take(
+    channel: Destination, now: datetime, free: int, *, least_tried: bool = False, only_tests: bool = False
+) -> Taken | None:
     """Claim what is to be sent next: one message, or, when there are more than `free`, several in one.
 
+    Tests go first, as somebody waits for them; then the oldest, or with `least_tried` what was tried least.
     None when nothing is due, or another monitor has just claimed it.
     """
     # One that fails again and again goes behind those that may fare better.
-    failing = Case(When(tries__gte=DEAD_AFTER, then="tries"), default=0)
-    due = _due(now).filter(channel=channel.id).order_by(failing, "pk")
+    failing = When(tries__gte=0 if least_tried else DEAD_AFTER, then="tries")
+    often = Case(When(kind=_Kind.TEST, then=-1), failing, default=0, output_field=IntegerField())
+    due = _due(now).filter(channel=channel.id).order_by(often, "pk")
+    if only_tests:
+        due = due.filter(kind=_Kind.TEST)
     rows = list(due.select_for_update(skip_locked=True, of=("self",))[:TAKEN_AT_ONCE])
     if not rows:
         return None

@@ -45,6 +45,7 @@ def quiet_hours(rule: AlertRule) -> QuietHours | None:
 def _tell_of_rule(rule: AlertRule, now: datetime.datetime) -> None:
     channels = [channel for channel in rule.channels.all() if channel.enabled]
     quiet = quiet_hours(rule)
+    _close_where_it_was_opened(rule, channels, now)
     if not channels:
         _mark(_news(rule), Alert.Told.SILENT, now)
     elif quiet is not None and quiet.hold(cast(AlertSeverity, rule.severity), now):
@@ -56,6 +57,21 @@ def _tell_of_rule(rule: AlertRule, now: datetime.datetime) -> None:
         else:
             _tell_together(rule, news, channels, now)
         _remind(rule, channels, now)
+
+
+def _close_where_it_was_opened(rule: AlertRule, channels: list[AlertChannel], now: datetime.datetime) -> None:
+    """An incident is closed, too, where it was opened before its channel was taken off the rule.
+
+    At any hour: that it is over wakes nobody. What is queued already is not queued again.
+    """
+    over = Delivery.objects.filter(alert__rule=rule, alert__state=_RESOLVED, alert__told=Alert.Told.FIRING)
+    elsewhere = over.filter(channel__enabled=True).exclude(channel__in=channels)
+    opened = elsewhere.filter(kind=Delivery.Kind.FIRING).select_related("alert", "channel")[:TOLD_AT_ONCE]
+    outbox.put(
+        outbox.delivery(row.channel, Delivery.Kind.RESOLVED, rendering.resolved(row.alert), now, row.alert)
+        for row in opened
+        if row.alert is not None and row.channel.keeps_incidents
+    )
 
 
 def _tell_of_deleted_rules(now: datetime.datetime) -> None:

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from markets.config import InvalidConfig
 from realtime import wire
 from realtime.pipe import EXTENSION, AsgiPipe, Pipe, ServerPipe
-from realtime.rights import credential_of_scope, process_rights
+from realtime.rights import process_rights
 from realtime.viewer import Closed
 
 log = logging.getLogger(__name__)
@@ -99,10 +99,13 @@ class BrowserSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         """Accept, say why when that cannot be, and begin to show."""
         await self.accept()
         user = self.scope.get("user")
-        if user is None or not user.is_authenticated:
+        if user is None:
+            await self.close(wire.CLOSE_RESTART, "PostgreSQL does not say who you are: connect again")
+            return
+        if not user.is_authenticated:
             await self.close(wire.CLOSE_NOT_SIGNED_IN, "not signed in: log in, or send a valid API token")
             return
-        self._forget_rights = process_rights().watch(credential_of_scope(self.scope), self._close_later)
+        self._forget_rights = process_rights().watch(self.scope["credential"], self._close_later)
         try:
             await self._open(user.pk)
         except Closed as closed:

@@ -18,6 +18,7 @@ from realtime.rights import Credential, credential_of_request, process_rights
 from realtime.viewer import Closed
 
 View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]
+SIGN_IN: Final = "sign in, or send `Authorization: Bearer TOKEN` (manage.py api_token USER)"
 ABORT: Final = "realtime.abort"
 """The name in an ASGI scope's `extensions` under which a server offers to cut a request's connection."""
 
@@ -51,9 +52,17 @@ def api(*parameters: str, methods: tuple[str, ...] = ("GET",)) -> Callable[[View
             response["Cache-Control"] = "no-store"
             return response
 
+        guarded.methods = allowed  # type: ignore[attr-defined]
         return guarded
 
     return guard
+
+
+def not_possible(method: str | None, allowed: tuple[str, ...]) -> JsonResponse:
+    """The answer to a method that an address does not take."""
+    names = ", ".join(allowed)
+    words = f"{method} is not possible here; this takes {names}"
+    return JsonResponse({"error": words}, status=HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": names})
 
 
 async def _answer(
@@ -61,20 +70,17 @@ async def _answer(
 ) -> HttpResponseBase:
     try:
         if request.method not in allowed:
-            raise Refused(405, f"{request.method} is not possible here; this takes {', '.join(allowed)}")
+            return not_possible(request.method, allowed)
         user = await request.auser()
         if not user.is_authenticated:
-            raise Refused(401, "sign in, or send `Authorization: Bearer TOKEN` (manage.py api_token USER)")
+            raise Refused(401, SIGN_IN)
         _check_parameters(request, parameters)
         response = await view(request)
         if isinstance(response, StreamingHttpResponse) and response.is_async:
             await _guard(request, response)
         return response
     except Refused as refused:
-        response = refused.response()
-        if refused.status == HTTPStatus.METHOD_NOT_ALLOWED:
-            response["Allow"] = ", ".join(allowed)
-        return response
+        return refused.response()
     except InvalidConfig as problem:
         return JsonResponse({"error": f"the saved configuration is not usable: {problem}"}, status=503)
     except DataError:

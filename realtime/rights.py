@@ -51,21 +51,25 @@ class Credential(Struct, frozen=True):
 
 def fingerprint(user: AbstractBaseUser) -> str:
     """Differs once the user has another password."""
-    return hashlib.sha256(user.get_session_auth_hash().encode()).hexdigest()[:16]
+    return _digest(user.get_session_auth_hash())
 
 
-def credential_of_scope(scope: dict[str, Any]) -> Credential:
-    """What opened a WebSocket; its user is signed in."""
-    return scope.get("credential") or _of_session(scope["user"], scope.get("session"))
+def former_fingerprints(user: AbstractBaseUser) -> list[str]:
+    """The same as they were under the keys that are still valid (SECRET_KEY_FALLBACKS)."""
+    return [_digest(each) for each in user.get_session_auth_fallback_hash()]
+
+
+def _digest(auth_hash: str) -> str:
+    return hashlib.sha256(auth_hash.encode()).hexdigest()[:16]
 
 
 async def credential_of_request(request: HttpRequest) -> Credential:
     """What a request came with; its user is signed in."""
     given: Credential | None = getattr(request, "credential", None)
-    return given or _of_session(await request.auser(), getattr(request, "session", None))
-
-
-def _of_session(user: Any, session: Any) -> Credential:
+    if given is not None:
+        return given
+    user: Any = await request.auser()
+    session = getattr(request, "session", None)
     return Credential(user.pk, fingerprint(user), session_key=session.session_key if session else None)
 
 

@@ -4,12 +4,21 @@ import json
 from typing import Any
 
 from django.contrib.auth.mixins import LoginRequiredMixin
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.db import DatabaseError
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponsePermanentRedirect,
+    JsonResponse,
+)
 from django.shortcuts import render
+from django.urls import is_valid_path
 from django.views import csrf, defaults
 from django.views.generic import TemplateView
 
 from markets.models import Exchange, OpportunityFilter, Symbol
+from realtime.guard import SIGN_IN, not_possible
 
 
 class Dashboard(LoginRequiredMixin, TemplateView):
@@ -58,6 +67,9 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
         return JsonResponse(
             {"error": f"there is no {request.path}; docs/api.md lists what there is"}, status=404
         )
+    if _is_a_page_with_a_slash_too_many(request):
+        query = request.META.get("QUERY_STRING", "")
+        return HttpResponsePermanentRedirect(request.path.rstrip("/") + (f"?{query}" if query else ""))
     return defaults.page_not_found(request, exception)
 
 
@@ -71,10 +83,30 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
     """Answer a change that did not come from our own pages."""
     if _of_the_api(request):
+        if (refused := _refused_before(request)) is not None:
+            return refused
         words = f"{reason} Send the cookie's value as X-CSRFToken, or an API token instead of cookies."
         return JsonResponse({"error": words.strip()}, status=403)
     return csrf.csrf_failure(request, reason)
 
 
+def _refused_before(request: HttpRequest) -> JsonResponse | None:
+    """What an API says of a request before it looks at where it comes from, as `realtime.guard.api` does."""
+    match = request.resolver_match
+    methods = getattr(match.func, "methods", ()) if match else ()
+    if methods and request.method not in methods:
+        return not_possible(request.method, methods)
+    try:
+        known = request.user.is_authenticated
+    except DatabaseError:
+        return JsonResponse({"error": "PostgreSQL does not answer; see /api/health"}, status=503)
+    return None if known else JsonResponse({"error": SIGN_IN}, status=401)
+
+
+def _is_a_page_with_a_slash_too_many(request: HttpRequest) -> bool:
+    path = request.path_info
+    return request.method in ("GET", "HEAD") and path.endswith("/") and is_valid_path(path.rstrip("/"))
+
+
 def _of_the_api(request: HttpRequest) -> bool:
-    return request.path_info.startswith("/api/")
+    return request.path_info == "/api" or request.path_info.startswith("/api/")

@@ -301,10 +301,13 @@ class MailServer:
 
 @asynccontextmanager
 async def mail_server(
-    certificate: Path | None = None, *, from_the_first_byte: bool = False
+    certificate: Path | None = None,
+    *,
+    from_the_first_byte: bool = False,
+    kind: type[MailServer] = MailServer,
 ) -> AsyncIterator[MailServer]:
     """One that offers STARTTLS, or speaks TLS at once, with the certificate; in the clear without one."""
-    mail = MailServer()
+    mail = kind()
     context = None
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

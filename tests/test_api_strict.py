@@ -86,7 +86,7 @@ def test_a_method_that_is_not_possible_is_refused_in_json(
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/nothing", "/api/charts/", "/api/", "/api/history/quotes?symbol=BTCUSDT"]
+    "path", ["/api", "/api/nothing", "/api/charts/", "/api/", "/api/history/quotes?symbol=BTCUSDT"]
 )
 def test_an_address_that_does_not_exist_is_refused_in_json(
     seeded: None, operator_client: Client, path: str
@@ -210,3 +210,22 @@ def test_whatever_is_to_be_pinned_the_answer_is_no_failure_of_the_server(program
     assert program.post(PINS, {"id": odd}, "application/json").status_code in (400, 404)
     assert program.post(PINS, {"id": f"{odd}|binance|bybit"}, "application/json").status_code in (400, 404)
     assert program.delete(PINS, query_params={"id": odd}).status_code in (200, 400, 404)
+
+
+@pytest.mark.parametrize("signed_in", [False, True])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_a_method_that_is_not_taken_is_said_before_where_it_comes_from(
+    seeded: None, operator: User, method: str, signed_in: bool
+) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    if signed_in:
+        browser.force_login(operator)
+    response = browser.generic(method, "/api/charts")
+    assert "GET" in refusal(response, 405)
+    assert response["Allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Token x"}, {"Authorization": "Basic eDp5"}])
+def test_a_change_by_nobody_asks_for_a_sign_in(seeded: None, headers: dict[str, str]) -> None:
+    browser = Client(enforce_csrf_checks=True, headers=headers)
+    assert "Bearer" in refusal(browser.post(PINS, {"id": "x"}, "application/json"), 401)

@@ -278,7 +278,7 @@ def test_after_a_day_it_is_given_up_and_a_test_after_a_minute() -> None:
     now = timezone.now()
     Delivery.objects.filter(pk=old.pk).update(created_at=now - datetime.timedelta(hours=24))
     Delivery.objects.filter(pk=test.pk).update(created_at=now - datetime.timedelta(seconds=50))
-    for row in (old, test):
+    for row in (test, old):
         taken = dispatch.take(destination(to), now, free=9)
         assert taken is not None
         assert taken.id == row.pk

@@ -79,7 +79,8 @@ def answer(reply: Reply) -> Answer:
     if isinstance(moved, int) and not isinstance(moved, bool):
         words = f"the group has moved: enter {moved} as the chat's id"
         return Answer("broken", words, reply.status, moved_to=str(moved))
-    if reply.status == 400 and any(phrase in description.lower() for phrase in THEIRS):
+    quotes = "can't parse" in description.lower()  # then it repeats pieces of our text
+    if reply.status == 400 and not quotes and any(phrase in description.lower() for phrase in THEIRS):
         return Answer("broken", by_status(reply, description).words, 400)
     return by_status(reply, description)
 
