@@ -8,12 +8,16 @@ import numpy as np
 from msgspec import Struct, structs
 from redis.asyncio import Redis
 
+from markets.moments import AHEAD_S
 from monitoring import quality_wire as wire
 from monitoring.latency import latency
 from monitoring.quality_wire import ExchangeQuality, Name, Quality, ShardReport
 
 WORST_FIRST: Final = ("down", "breaker open", "refused", "stale", "connecting", "suspect", "live", "idle")
 """How an exchange does that several collectors serve: as where it does worst. Rows have this order."""
+
+SKEWED_US: Final = (wire.EXPIRY_S + AHEAD_S) * 1e6
+"""A report that says it is so old was stamped by another clock: it would be gone."""
 
 NAMES_KEPT: Final = 64
 """Lists of instruments remembered, which are read once: one a shard, and those of an hour ago."""
@@ -38,7 +42,8 @@ async def read_quality(redis: "Redis") -> Quality:
     """
     shards = await _shards(redis)
     answers: list[Any] = await redis.mget([wire.report_key(shard) for shard in shards]) if shards else []
-    reports = [wire.decode_report(answer) for answer in answers if answer is not None]
+    now_us = time.time_ns() // 1000
+    reports = [_by_our_clock(wire.decode_report(answer), now_us) for answer in answers if answer is not None]
     names = await _names_of(redis, {report.names for report in reports})
     reports = [report for report in reports if report.names in names]
     if not reports:
@@ -75,6 +80,17 @@ async def read_last_hour(redis: "Redis", exchange: str, symbol: str) -> list[Min
         (_minute(minute, row) for ((_, minute), _), row in zip(found, rows, strict=True) if row),
         key=lambda minute: minute.start_us,
     )
+
+
+def _by_our_clock(report: ShardReport, now_us: int) -> ShardReport:
+    """A report of a collector whose clock is not ours: it is gone 10 s after it was made, so this tells."""
+    ahead_us = report.at_us - now_us
+    if -SKEWED_US < ahead_us <= AHEAD_S * 1e6:
+        return report
+    rows = np.frombuffer(report.rows, wire.SYMBOL_ROW).copy()
+    rows["since_us"] -= ahead_us
+    exchanges = [structs.replace(row, since_us=row.since_us - ahead_us) for row in report.exchanges]
+    return ShardReport(report.shard, now_us, report.names, exchanges, rows.tobytes())
 
 
 async def _shards(redis: "Redis") -> list[str]:
