@@ -10,7 +10,7 @@ from markets.moments import AHEAD_S
 logger = logging.getLogger(__name__)
 
 
-class Scheduler(PersistentScheduler):  # type: ignore[misc]  # celery has no types
+class Scheduler(PersistentScheduler):
     """Runs nothing later for a wall clock that was set back.
 
     Celery plans from when a task last ran. Where that lies ahead of now, nothing would run until the clock

@@ -98,6 +98,7 @@ export class Store {
   /** A new connection: its first message tells the time anew, as a clock may have jumped (a machine slept). */
   reconnected() {
     this.clockMayHaveJumped = true;
+    this.ahead = 0; // a socket of its own is numbered by the clock as it is
   }
 
   // Messages are numbered by the clock as well, and never count down: they stay ahead of it.
