@@ -7,8 +7,8 @@ takes longer than `TIMEOUT_S`: what could not be asked is named in it.
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
 from typing import Any, Final, TypeVar
@@ -24,14 +24,16 @@ from redis.exceptions import RedisError
 
 from markets.heartbeat import REMEMBERED_S, Heartbeat
 from markets.moments import Ages, is_over
-from markets.runtime import CollectorStatus, acollector_statuses
+from markets.runtime import STATUS_TTL_S, CollectorStatus, acollector_statuses
 from markets.vitals import read_heartbeats
 from monitoring.assess import assess, replaced
 from monitoring.findings import Finding
-from monitoring.memory import Published, read_published
+from monitoring.memory import FRESH_S, Published, read_published
 from monitoring.observed import Answer, Limits, Observed, Restart, Stores
 from monitoring.quality_store import read_quality
+from monitoring.quality_wire import EXPIRY_S as QUALITY_KEPT_S
 from monitoring.quality_wire import Quality
+from monitoring.stores import KEPT_S as STORES_KEPT_S
 from monitoring.stores import read_stores, saved_revision
 
 logger = logging.getLogger(__name__)
@@ -65,6 +67,7 @@ class Observer:
         self._heard_since_s: float | None = None  # by the monotonic clock, as the next
         self._saved: tuple[int, float] | None = None  # revision, when it was first seen
         self._beats = _Beats()
+        self._kept = _Kept()
         self._drops: dict[str, deque[tuple[float, int]]] = {}
         self._asking: asyncio.Task[int] | None = None
         self._latest: tuple[float, Observed] | None = None
@@ -92,6 +95,7 @@ class Observer:
         stores = None if redis_said is None else redis_said.stores
         if redis_said is None:
             self._beats = _Beats()  # who comes and goes meanwhile, nobody can know
+            self._kept = _Kept()
         beats = () if redis_said is None else tuple(self._beats.heard(redis_said.heartbeats, at_us))
         return Observed(
             at_us=at_us,
@@ -137,22 +141,30 @@ class Observer:
 
     async def _ask_redis(self) -> FromRedis:
         memory: dict[str, Any] = await self._redis.info("memory")
+        statuses = await acollector_statuses(self._redis)
+        reported = self._kept.fresh("status", {s.shard: s.reported_ts_us for s in statuses}, STATUS_TTL_S)
+        stores, published = await read_stores(self._redis), await read_published(self._redis)
         return FromRedis(
             heartbeats=await read_heartbeats(self._redis),
-            collectors=await acollector_statuses(self._redis),
+            collectors=[status for status in statuses if status.shard in reported],
             quality=await self._quality(),
-            stores=await read_stores(self._redis),
-            published=await read_published(self._redis),
+            stores=stores if stores and self._is_fresh("stores", stores.at_us, STORES_KEPT_S) else None,
+            published=published if published and self._is_fresh("found", published.at_us, FRESH_S) else None,
             used_bytes=int(memory["used_memory"]),
             limit_bytes=int(memory.get("maxmemory", 0)) or None,
         )
 
     async def _quality(self) -> Quality:
         try:
-            return await read_quality(self._redis)
+            return await read_quality(
+                self._redis, lambda made_us: self._kept.fresh("quality", made_us, QUALITY_KEPT_S)
+            )
         except (msgspec.MsgspecError, ValueError) as error:  # of another version, during an update
             logger.debug("a collector's quality report cannot be read: %s", error)
             return Quality()
+
+    def _is_fresh(self, kind: str, made_us: int, most_s: float) -> bool:
+        return kind in self._kept.fresh(kind, {kind: made_us}, most_s)
 
     async def _ask_database(self) -> int:
         """One question at a time: a database that hangs must not collect threads that wait for it."""
@@ -184,6 +196,18 @@ class Observer:
                     seen.popleft()
                 rates[name] = fill.dropped - seen[0][1]
         return rates
+
+
+class _Kept:
+    """What Redis has still although it ought to be gone: its clock was set back, and with it every expiry."""
+
+    def __init__(self) -> None:
+        self._ages: defaultdict[str, Ages] = defaultdict(Ages)
+
+    def fresh(self, kind: str, made_us: Mapping[str, int], most_s: float) -> set[str]:
+        """Which of these are no older than they are kept; those first seen are."""
+        old_s = self._ages[kind].take(made_us, None, time.monotonic())
+        return {name for name in made_us if old_s[name] <= most_s + LOOK_EVERY_S}
 
 
 class _Beats:

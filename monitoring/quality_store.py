@@ -1,7 +1,7 @@
 """Reads what the collectors know of their data out of Redis; the layout is in quality_wire."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -35,15 +35,22 @@ class Minute(Struct, frozen=True):
     spread_bps: float | None
 
 
-async def read_quality(redis: "Redis") -> Quality:
+Fresh = Callable[[Mapping[str, int]], Container[str]]
+"""Of shards and when each made its report, µs: whose are not too old."""
+
+
+async def read_quality(redis: "Redis", fresh: Fresh = lambda made_us: made_us) -> Quality:
     """What the collectors last said, all of them together; those silent for 10 s are missing.
 
-    Raises redis.RedisError.
+    Who reads again and again can tell that better than Redis, whose clock may be set back: it says which
+    are `fresh`. Raises redis.RedisError.
     """
     shards = await _shards(redis)
     answers: list[Any] = await redis.mget([wire.report_key(shard) for shard in shards]) if shards else []
     now_us = time.time_ns() // 1000
-    reports = [_by_our_clock(wire.decode_report(answer), now_us) for answer in answers if answer is not None]
+    made = [wire.decode_report(answer) for answer in answers if answer is not None]
+    kept = fresh({report.shard: report.at_us for report in made})
+    reports = [_by_our_clock(report, now_us) for report in made if report.shard in kept]
     names = await _names_of(redis, {report.names for report in reports})
     reports = [report for report in reports if report.names in names]
     if not reports:

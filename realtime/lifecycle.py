@@ -11,6 +11,7 @@ from itertools import count
 from math import isnan, nan
 from typing import Final, Literal, Protocol
 
+from markets.clocks import ended_us, steady_us
 from markets.config import FilterConfig, MarketConfig
 from markets.events import Episode, EpisodePhase, LegPrice, Moment, OpportunityEvent
 from markets.fee_book import Fees
@@ -94,7 +95,7 @@ class _Run:
                 self.weighted += self.edge * held_ns
                 self.weighed_ns += held_ns
             self.seen_ns = now_mono_ns
-        self.seen_us = max(self.seen_us, now_us)
+        self.seen_us = steady_us(self.seen_us, now_us, held_ns)
         self.edge, self.size = edge_bps, size
         self.enough = self.terms.is_enough(self.direction, size)
 
@@ -320,7 +321,7 @@ class Lifecycle:
             return
         episode = _episode(run, "close", now_mono_ns)
         episode.closed = run.ending or _ending(run, now_us, now_mono_ns)
-        episode.closed_us = max(now_us, run.seen_us)
+        episode.closed_us = ended_us(run.seen_us, now_us, now_mono_ns - run.seen_ns)
         episode.reason = reason
         self.closed += 1
         self._told.append(episode)
@@ -372,7 +373,7 @@ def _ending(run: _Run, now_us: int, now_mono_ns: int) -> Moment | None:
     buy, sell = run.direction.buy, run.direction.sell
     if isnan(buy.ask) or isnan(sell.bid) or buy.jumped or sell.jumped or run.edge > run.peak_edge:
         return None
-    return _moment(run, max(now_us, run.seen_us), now_mono_ns)
+    return _moment(run, ended_us(run.seen_us, now_us, now_mono_ns - run.seen_ns), now_mono_ns)
 
 
 def _why_fallen(run: _Run, edge_bps: float) -> str:

@@ -9,6 +9,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from markets.clocks import JUMP_S
+
 Points = NDArray[np.float64]
 ChartState = Literal["live", "stale", "down"]
 
@@ -30,7 +32,7 @@ A gap is a row whose values other than `ts_us` are NaN: the line is broken there
 """
 
 
-SET_BACK_US: Final = 1_000_000
+SET_BACK_US: Final = int(JUMP_S * 1e6)
 """What is so much earlier than what was made before it was stamped by a clock that was set back. It goes on
 from there: held at the newest time, a line would stand still for as long as the clock was set back by."""
 

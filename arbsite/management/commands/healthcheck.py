@@ -64,10 +64,15 @@ def web_problem(url: str) -> str | None:
 
 
 def collector_problem(shard: str) -> str | None:
-    """Why the collector of a shard is not well: its status in Redis is missing (it expires in seconds)."""
-    reporting = [status.shard for status in collector_statuses()]
-    if shard in reporting:
+    """Why the collector of a shard is not well: its status in Redis is missing (it expires in seconds), or is
+    there for no other reason than that the clock was set back.
+    """
+    statuses = {status.shard: status for status in collector_statuses()}
+    if (status := statuses.get(shard)) is not None:
+        if age_s(time.time() - status.reported_ts_us / 1e6) is None:
+            return f"shard {shard} has not reported since the clock was set back"
         return None
+    reporting = list(statuses)
     return f"shard {shard} does not report (reporting: {', '.join(reporting) or 'none'})"
 
 
