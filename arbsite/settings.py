@@ -136,6 +136,7 @@ CELERY_WORKER_MAX_TASKS_PER_CHILD = 100  # returns the memory that a market cata
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 3  # seconds a task may finish in when the worker gets SIGQUIT
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(HOME / "celerybeat-schedule")
+CELERY_BEAT_SCHEDULER = "arbsite.beat:Scheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 60  # seconds; the schedule file's age is beat's sign of life
 # Where tasks are queued; whoever queues one imports it first, and no other process loads Celery.
 TASKS_APPLICATION = "arbsite.celery"

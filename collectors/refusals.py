@@ -111,7 +111,9 @@ class Refusals:
 
     def status(self) -> list[dict[str, Any]]:
         """What an operator should see of each: topic, reason, age, how often, when it is asked next."""
-        now = time.monotonic()
+        now, now_us = time.monotonic(), time.time_ns() // 1000
+        for _, refusal in self._open():
+            refusal.since_us = min(refusal.since_us, now_us)  # the clock was set back: it counts from now on
         return [
             {
                 "topic": topic.name,

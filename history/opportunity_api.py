@@ -87,7 +87,7 @@ async def ticks(request: HttpRequest) -> HttpResponseBase:
         raise Refused(404, f"id: {', '.join(sorted(missing))} is no exchange of this desk any more")
     start_us = int((row.started_at - AROUND).timestamp() * 1e6)
     end_us = int(((row.closed_at or timezone.now()) + AROUND).timestamp() * 1e6)
-    end_us = min(end_us, start_us + MAX_TICKS_S * 1_000_000)
+    end_us = min(max(end_us, start_us + 1), start_us + MAX_TICKS_S * 1_000_000)
     reader = _reader()
     frames = episode_ticks(reader, config, row, start_us, end_us)
     thin = thinned(frames, TICKS, start_us, end_us, clock="ts_us", values=("edge", "spread"))

@@ -15,6 +15,7 @@ from django.utils import timezone
 from msgspec import Meta, Struct
 
 from history.times import asked_time
+from markets.moments import age_s
 from realtime.episodes import (
     Asked,
     Distributions,
@@ -150,7 +151,6 @@ def _page_of_moves(query: EpisodeQuery) -> dict[str, Any]:
 def _move(move: dict[str, Any], routes: list[OpportunityEpisode]) -> dict[str, Any]:
     """A move as its best route; the routes share one book level, so that profits are never added up."""
     best, going = routes[0], move["going"] > 0
-    lasted = timezone.now() - move["started"] if going else move["lasted"]
     return {
         "id": str(move["of"]),
         "symbol": best.symbol,
@@ -159,7 +159,7 @@ def _move(move: dict[str, Any], routes: list[OpportunityEpisode]) -> dict[str, A
         "open": going,
         "started": move["started"].timestamp(),
         "closed": None if going else move["last_close"].timestamp(),
-        "duration_ms": round(lasted / _MS),
+        "duration_ms": _so_far_ms(move["started"]) if going else round(move["lasted"] / _MS),
         "peak_edge_bps": move["highest"],
         "profit": best.peak_edge_bps / 1e4 * best.peak_size,
         "best": _row(best),
@@ -169,7 +169,6 @@ def _move(move: dict[str, Any], routes: list[OpportunityEpisode]) -> dict[str, A
 
 
 def _row(row: OpportunityEpisode) -> dict[str, Any]:
-    lasted = (timezone.now() - row.started_at) / _MS if row.duration_ms is None else row.duration_ms
     return {
         "id": str(row.id),
         "symbol": row.symbol,
@@ -182,7 +181,7 @@ def _row(row: OpportunityEpisode) -> dict[str, Any]:
         "open": row.is_open,
         "started": row.started_at.timestamp(),
         "closed": None if row.closed_at is None else row.closed_at.timestamp(),
-        "duration_ms": round(lasted),
+        "duration_ms": _so_far_ms(row.started_at) if row.duration_ms is None else row.duration_ms,
         "peak_edge_bps": row.peak_edge_bps,
         "mean_edge_bps": row.mean_edge_bps,
         "open_edge_bps": row.open_edge_bps,
@@ -194,3 +193,9 @@ def _row(row: OpportunityEpisode) -> dict[str, Any]:
         "moved_on": row.moved_on,
         "moved_side": row.moved_side,
     }
+
+
+def _so_far_ms(started_at: datetime.datetime) -> int | None:
+    """How long what is open has lasted; None: it began by a clock that was ahead of now."""
+    old_s = age_s((timezone.now() - started_at).total_seconds())
+    return None if old_s is None else round(old_s * 1e3)

@@ -39,7 +39,8 @@ def unseen(reader: LakeReader, terms: Terms, start_us: int, end_us: int) -> list
         if shard is not None and shard.owns(terms.symbol):
             starts.add(until_us)
         elif state == "gap" and since_us is not None:
-            found.append((since_us, until_us))
+            # Last alive later than the next one began, by a clock set back since: only the end is known.
+            found.append((since_us if since_us <= until_us else 0, until_us))
     found += [(0, until_us) for until_us in starts - {until_us for _, until_us in found}]
     return sorted(found)
 

@@ -63,6 +63,22 @@ class Clocks:
         return self.last
 
 
+def steady_us(before_us: int, now_us: int, passed_ns: int) -> int:
+    """The wall clock's time `now_us`, never before an earlier one; where the clock was set since, the earlier
+    one and what passed by the monotonic clock: what lasts, lasts no longer or shorter for it.
+    """
+    passed_us = passed_ns // 1000
+    ahead_us, most_us = now_us - before_us, JUMP_S * 1e6
+    if passed_us >= 0 and (ahead_us < -most_us or ahead_us - passed_us > most_us):
+        return before_us + passed_us
+    return max(before_us, now_us)
+
+
+def ended_us(seen_us: int, now_us: int, passed_ns: int) -> int:
+    """When what was last seen at `seen_us` ended: now; when it was seen, where the clock was set back since."""
+    return min(max(seen_us, now_us), steady_us(seen_us, now_us, passed_ns))
+
+
 def jump_in_words(jumped_s: float) -> str:
     """`back by 3,600.0 s`."""
     return f"{'back' if jumped_s < 0 else 'forward'} by {abs(jumped_s):,.1f} s"

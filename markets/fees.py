@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from markets.models import FeeSchedule
+from markets.moments import age_s
 from markets.revision import bump_revision, lock_revision
 
 logger = logging.getLogger(__name__)
@@ -17,7 +18,8 @@ def follow(now: datetime | None = None) -> int | None:
     """Move the revision when a schedule in use began or ended since it last moved.
 
     Returns the new revision, None when there was nothing to do. Asks what happened since, not what
-    happens today: a worker that was off at midnight makes up for it.
+    happens today: a worker that was off at midnight makes up for it. Where the revision moved later than
+    now, by a clock that was ahead, what it took over is not known: it moves again.
     """
     now = now or datetime.now(UTC)
     turns = [day for day in _turns() if day <= now.date()]
@@ -25,7 +27,8 @@ def follow(now: datetime | None = None) -> int | None:
         return None
     turned_at = datetime.combine(max(turns), time.min, UTC)
     with transaction.atomic():
-        if lock_revision().changed_at >= turned_at:
+        changed_at = lock_revision().changed_at
+        if changed_at >= turned_at and age_s((now - changed_at).total_seconds()) is not None:
             return None
         revision = bump_revision()
     logger.info("fees of %s hold now: revision %d", turned_at.date(), revision)

@@ -41,6 +41,7 @@ from markets.models import (
     Symbol,
     WalletStatus,
 )
+from markets.moments import is_near
 from markets.names import literal_names, one_by_one, pinned_down, same_letters, specificity
 from markets.proxies import DIRECT, proxy_problem
 from markets.reference import is_dollar
@@ -258,10 +259,10 @@ def said_fees() -> list[FeeRule]:
         )
         .order_by("exchange__key", "symbol__name")
     )  # fmt: skip
-    believed_from = timezone.now() - SAID_BELIEVED
+    now, believed_s = timezone.now(), SAID_BELIEVED.total_seconds()
     rules = []
     for exchange, symbol, said_taker, said_maker, times, since, synced_at in rows:
-        fresh = synced_at is not None and synced_at >= believed_from
+        fresh = synced_at is not None and is_near((now - synced_at).total_seconds(), believed_s)
         taker, maker = float(said_taker or 0), float(said_maker or 0)  # neither is null here
         source = f"{taker:g} times" if times else "as the exchange says"
         source += f" since {since:%Y-%m-%d}" * (since is not None and not times)

@@ -303,7 +303,7 @@ def _volume(market: ListedMarket, known: Instrument | None, now: datetime) -> di
     if market.quote_volume_24h is not None:
         return {"quote_volume_24h": market.quote_volume_24h, "volume_at": None}
     said_at = None if known is None else known.volume_at or known.synced_at
-    if known is None or said_at is None or known.quote_volume_24h is None or now - said_at > VOLUME_KEPT:
+    if known is None or said_at is None or known.quote_volume_24h is None or abs(now - said_at) > VOLUME_KEPT:
         return {"quote_volume_24h": None, "volume_at": None}
     return {"quote_volume_24h": known.quote_volume_24h, "volume_at": said_at}
 

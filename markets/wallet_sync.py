@@ -167,5 +167,6 @@ def _fail(exchange: Exchange, words: str) -> int | None:
     lock_revision()
     now = timezone.now()
     WalletSync.objects.update_or_create(exchange=exchange, defaults={"tried_at": now, "error": words})
-    stale = WalletStatus.objects.filter(exchange=exchange, synced_at__lt=now - BELIEVED)
+    believed = now - BELIEVED, now + BELIEVED
+    stale = WalletStatus.objects.filter(exchange=exchange).exclude(synced_at__range=believed)
     return bump_revision() if stale.delete()[0] else None

@@ -47,7 +47,7 @@ def _read(now: datetime) -> dict[str, float]:
     rows = (
         Instrument.objects.filter(_OF_PRICES, kind=Kind.SPOT, active=True, set_aside="", last_price__gt=0)
         .alias(said_at=Coalesce("price_at", "synced_at"))
-        .filter(said_at__gte=now - PRICE_KEPT)
+        .filter(said_at__range=(now - PRICE_KEPT, now + PRICE_KEPT))
         .values_list("symbol__base", "symbol__quote", "last_price")
         .order_by()
     )

@@ -11,10 +11,11 @@ from typing import Final
 from markets.clocks import JUMP_S, jump_in_words
 from markets.config import Shard
 from markets.heartbeat import MISSING_AFTER_S, Heartbeat, Role
+from markets.moments import AHEAD_S, age_s, is_over
 from markets.runtime import CollectorStatus
 from monitoring.assess_market import market_findings
 from monitoring.findings import Finding, Severity
-from monitoring.observed import LastRun, Limits, Observed
+from monitoring.observed import Limits, Observed
 
 GRACE_S: Final = 10.0
 """A process that was never heard may still be starting so long after we began to listen."""
@@ -26,9 +27,6 @@ CRITICAL_FILL_PCT: Final = 90.0
 CRITICAL_MEMORY_PCT: Final = 95.0
 CRITICAL_DISK_PCT: Final = 3.0
 JUMP_TOLD_S: Final = 300.0
-AHEAD_S: Final = 5.0
-"""A heartbeat from so far in the future was written by another clock than ours."""
-
 CLOCK_REMEDY: Final = (
     "Lines are broken there and go on with the new clock. Let the clock be slewed (chrony, ntpd), not set; "
     "rows of the time that came twice lie among each other in the lake."
@@ -177,7 +175,7 @@ def _missing_processes(now: Observed) -> Iterator[Finding]:
             f"{(now.at_us - restart.at_us) / 1e6:.0f} s ago. What came meanwhile it did not see.",
             "Its log and the kernel's (out of memory?) say why it ended. This is told for a minute.",
         )  # fmt: skip
-    if now.heard_since_us is None or now.at_us - now.heard_since_us < GRACE_S * 1e6:
+    if now.heard_since_us is None or not is_over((now.at_us - now.heard_since_us) / 1e6, GRACE_S):
         return
     there = {beat.role for beat in now.heartbeats}
     expected = EXPECTED | ({"simulator": "critical"} if now.simulated else {})
@@ -217,20 +215,7 @@ def _of_process(beat: Heartbeat, now: Observed, limits: Limits) -> Iterator[Find
                 "or give collectors fewer symbols each with another split.",
                 round(used_pct, 1), limits.memory_pct,
             )  # fmt: skip
-    jumped_us, ahead_s = beat.clock_jumped_us, (beat.reported_ts_us - now.at_us) / 1e6
-    if jumped_us is not None and abs(now.at_us - jumped_us) < JUMP_TOLD_S * 1e6:
-        yield Finding(
-            "clock_jump", beat.name, "warning", min(jumped_us, now.at_us),
-            f"The wall clock of {beat.name} was set {jump_in_words(beat.clock_jumped_s)}.",
-            CLOCK_REMEDY, beat.clock_jumped_s, JUMP_S,
-        )  # fmt: skip
-    elif ahead_s > AHEAD_S:
-        yield Finding(
-            "clock_jump", beat.name, "warning", now.at_us,
-            f"What {beat.name} wrote last is {ahead_s:,.1f} s ahead of now: a clock was set back, "
-            "or two machines disagree.",
-            CLOCK_REMEDY, round(ahead_s, 1), AHEAD_S,
-        )  # fmt: skip
+    yield from _clock(beat, now)
     if beat.gc_gen2_per_min > limits.gc_gen2_per_min:
         yield Finding(
             "gc", beat.name, "warning", now.at_us,
@@ -239,7 +224,7 @@ def _of_process(beat: Heartbeat, now: Observed, limits: Limits) -> Iterator[Find
             "It holds events up. Restart it if it lasts, and report what it was doing.",
             beat.gc_gen2_per_min, limits.gc_gen2_per_min,
         )  # fmt: skip
-    young = now.at_us - beat.started_ts_us < STARTING_S * 1e6
+    young = not is_over((now.at_us - beat.started_ts_us) / 1e6, STARTING_S)
     if beat.loop_lag_ms is not None and beat.loop_lag_ms > limits.loop_lag_ms and not young:
         yield Finding(
             "loop_lag", beat.name, "warning", now.at_us,
@@ -256,6 +241,26 @@ def _of_process(beat: Heartbeat, now: Observed, limits: Limits) -> Iterator[Find
             float(beat.sockets), float(limits.sockets),
         )  # fmt: skip
     yield from _queues(beat, now, limits)
+
+
+def _clock(beat: Heartbeat, now: Observed) -> Iterator[Finding]:
+    """A clock that was set a moment ago, or that is not ours."""
+    jumped_us = beat.clock_jumped_us
+    ahead_s = now.ahead_s.get(beat.name, max(0.0, (beat.reported_ts_us - now.at_us) / 1e6))
+    if jumped_us is not None and abs(now.at_us - jumped_us) < JUMP_TOLD_S * 1e6:
+        yield Finding(
+            "clock_jump", beat.name, "warning", min(jumped_us, now.at_us),
+            f"The wall clock of {beat.name} was set {jump_in_words(beat.clock_jumped_s)}.",
+            CLOCK_REMEDY, beat.clock_jumped_s, JUMP_S,
+        )  # fmt: skip
+    elif abs(ahead_s) > AHEAD_S:
+        where = "ahead of" if ahead_s > 0 else "behind"
+        yield Finding(
+            "clock_jump", beat.name, "warning", now.at_us,
+            f"What {beat.name} wrote last is {abs(ahead_s):,.1f} s {where} now: a clock was set, "
+            "or two machines disagree.",
+            CLOCK_REMEDY, round(ahead_s, 1), AHEAD_S,
+        )  # fmt: skip
 
 
 def _queues(beat: Heartbeat, now: Observed, limits: Limits) -> Iterator[Finding]:
@@ -287,7 +292,8 @@ def _configuration(collector: CollectorStatus, now: Observed, limits: Limits) ->
             "Mend what it names in the admin; it takes over by itself within seconds.",
         )  # fmt: skip
     elif now.saved_revision is not None and collector.revision != now.saved_revision:
-        since_us = max(now.saved_us or now.at_us, collector.started_ts_us)  # who starts has none yet
+        started_us = collector.started_ts_us if collector.started_ts_us <= now.at_us else 0
+        since_us = max(now.saved_us or now.at_us, started_us)  # who starts has none yet
         lag_s = (now.at_us - since_us) / 1e6
         if lag_s > limits.revision_lag_s:
             yield Finding(
@@ -332,7 +338,7 @@ _LOOK_AT: Final = {
 
 def _upkeep(now: Observed, limits: Limits) -> Iterator[Finding]:
     for run in now.runs:
-        late_s = _late_s(run, now.at_us)
+        late_s = age_s((now.at_us - (run.done_us or run.tried_us)) / 1e6)
         limit_s = limits.maintenance_late_times * run.due_every_s
         if run.state in ("failed", "died", "partial"):
             went = "was done in part" if run.state == "partial" else "failed"
@@ -340,7 +346,15 @@ def _upkeep(now: Observed, limits: Limits) -> Iterator[Finding]:
                 "maintenance_late", run.job, "warning", run.tried_us,
                 f"{run.job} {went}: {run.error or 'the process ended before it did'}",
                 "It is tried again when it is next due. The admin shows every run and starts one at once.",
-                round(late_s, 0), limit_s,
+                round(late_s or 0.0, 0), limit_s,
+            )  # fmt: skip
+        elif late_s is None:
+            yield Finding(
+                "maintenance_late", run.job, "warning", now.at_us,
+                f"{run.job} was last done at a time that lies ahead: a clock was set back, and nobody can "
+                "tell whether it is late.",
+                "This is over with its next run. The admin starts one at once.",
+                0.0, limit_s,
             )  # fmt: skip
         elif late_s > limit_s:
             yield Finding(
@@ -358,10 +372,6 @@ def _upkeep(now: Observed, limits: Limits) -> Iterator[Finding]:
             "Its page in the admin shows every attempt; `Send test` there tells whether it is mended.",
             float(channel.waiting),
         )  # fmt: skip
-
-
-def _late_s(run: LastRun, at_us: int) -> float:
-    return (at_us - (run.done_us or run.tried_us)) / 1e6
 
 
 def _if(critical: bool) -> Severity:

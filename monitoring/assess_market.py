@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from markets.moments import is_over
 from markets.outage import lasted
 from monitoring.findings import Finding, Severity
 from monitoring.latency import in_words
@@ -67,7 +68,7 @@ def standing(of: ExchangeQuality, at_us: int) -> Standing:
 def _silent_exchange(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[Finding]:
     for_s = (now.at_us - of.since_us) / 1e6
     if of.state not in WELL:
-        if of.state == "connecting" and for_s < CONNECTING_S:
+        if of.state == "connecting" and not is_over(for_s, CONNECTING_S):
             return
         severity: Severity = "warning" if of.state == "connecting" else "critical"
         yield Finding(
@@ -76,7 +77,7 @@ def _silent_exchange(of: ExchangeQuality, now: Observed, limits: Limits) -> Iter
             f"It is tried again by itself{_next_try(of.exchange, now)}. Is the exchange in maintenance, "
             "has it locked us out, or does this host not get there? "
             "The collector's log has the first failure.",
-            round(for_s, 1), limits.exchange_silent_s,
+            round(max(0.0, for_s), 1), limits.exchange_silent_s,
         )  # fmt: skip
         return
     is_mute = standing(of, now.at_us).word in ("stale", "suspect")
@@ -159,7 +160,7 @@ def _silent_symbols(now: Observed, silent_exchanges: set[str]) -> Iterator[Findi
     told: Counter[str] = Counter()
     for symbol in now.quality.silent():
         suspected_s = (now.at_us - symbol.since_us) / 1e6
-        lasts = symbol.state == "stale" or suspected_s >= SUSPECTED_S
+        lasts = symbol.state == "stale" or is_over(suspected_s, SUSPECTED_S)
         if not lasts or symbol.exchange in silent_exchanges:
             continue
         told[symbol.exchange] += 1

@@ -28,7 +28,7 @@ class Connections:
     def take(self, report: FeedReport) -> dict[tuple[str, str], int]:
         """Take over the next report; returns what was rejected since the one before, by symbol and kind."""
         before = self.report
-        if report.state != before.state:
+        if report.state != before.state or self.since_us > report.received_ts_us:  # the clock was set back
             self.since_us = report.received_ts_us
         if any(report.counts.get(kind, 0) < count for kind, count in before.counts.items()):
             self._past.clear()  # another feed: this one counts anew

@@ -14,9 +14,10 @@ from django.db import transaction
 from django.db.models import Case, Exists, IntegerField, OuterRef, Q, QuerySet, When
 from msgspec import Struct, structs
 
+from markets.moments import AHEAD_S, lately
 from monitoring.attempts import attempts
 from monitoring.budget import DEAD_AFTER
-from monitoring.channels.parcels import Answer, Parcel, Target
+from monitoring.channels.parcels import LONGEST_WAIT_S, Answer, Parcel, Target
 from monitoring.channels.sending import NEVER_GROUPED, SEND_TIMEOUT_S
 from monitoring.channels.wording import grouped
 from monitoring.messages import Message
@@ -84,7 +85,8 @@ def destinations(now: datetime) -> list[Destination]:
 
 def recently_sent(channel: int, now: datetime) -> list[float]:
     """How many seconds ago it was tried in the last minute, the longest ago first."""
-    tried = DeliveryAttempt.objects.filter(delivery__channel=channel, at__gt=now - timedelta(minutes=1))
+    last_minute = lately(now, timedelta(minutes=1))
+    tried = DeliveryAttempt.objects.filter(delivery__channel=channel, at__range=last_minute)
     times = tried.order_by("at").values_list("at", flat=True)
     return [max(0.0, (now - at).total_seconds()) for at in times]
 
@@ -96,15 +98,25 @@ def _give_up_switched_off() -> None:
 
 def _due(now: datetime) -> QuerySet[Delivery]:
     """Due, and not behind something of the same incident: that it is over never comes before that it is."""
-    abandoned = Q(state=_State.SENDING, claimed_at__lt=now - LEASE)
-    due = Q(state=_State.QUEUED, next_try_at__lte=now) | abandoned
+    abandoned = Q(state=_State.SENDING) & ~Q(claimed_at__range=lately(now, LEASE))
+    due = (Q(state=_State.QUEUED) & ~_put_off(now)) | abandoned
     not_yet_through = (
-        Q(state__in=OPEN) & (Q(tries__gt=0) | Q(next_try_at__gt=now))
+        Q(state__in=OPEN) & (Q(tries__gt=0) | _put_off(now))
     ) | Q(state=_State.GROUPED, grouped_into__state__in=OPEN)  # fmt: skip
     before = Delivery.objects.filter(
         not_yet_through, alert=OuterRef("alert"), channel=OuterRef("channel"), pk__lt=OuterRef("pk")
     )
     return Delivery.objects.filter(due).exclude(Exists(before))
+
+
+def _put_off(now: datetime) -> Q:
+    """What was tried in vain and has its next try ahead of it, as planned by the clock as it is now.
+
+    What was claimed later than now was put off before the clock was set back: it is due.
+    """
+    ahead = now + timedelta(seconds=AHEAD_S)
+    planned = Q(next_try_at__gt=now, next_try_at__lte=ahead + timedelta(seconds=LONGEST_WAIT_S))
+    return Q(tries__gt=0) & planned & (Q(claimed_at=None) | Q(claimed_at__lte=ahead))
 
 
 # --- taking --------------------------------------------------------------------------------------------
@@ -261,15 +273,25 @@ def troubles(now: datetime) -> list[ChannelTrouble]:
 
 def _trouble(channel: AlertChannel, now: datetime) -> ChannelTrouble | None:
     waiting = Delivery.objects.filter(channel=channel, state__in=OPEN)
-    stuck = waiting.filter(Q(tries__gt=1) | Q(created_at__lt=now - LATE)).order_by("pk").first()
+    late = ~Q(created_at__range=lately(now, LATE))
+    stuck = waiting.filter(Q(tries__gt=1) | late).order_by("pk").first()
     if stuck is not None:
         words = stuck.last_error or "messages wait unsent"
         return ChannelTrouble(channel.name, _us(stuck.created_at), words, waiting.count())
-    settled = Delivery.objects.filter(channel=channel, claimed_at__gt=now - KEPT_FOR)
-    last = settled.exclude(state__in=OPEN).exclude(kind=_Kind.TEST).order_by("-claimed_at").first()
-    if last is not None and last.state == _State.GIVEN_UP:
-        return ChannelTrouble(channel.name, _us(last.created_at), last.last_error)
-    return None
+    last = _last_settled(channel)
+    if last is None or last.state != _State.GIVEN_UP or last.claimed_at is None:
+        return None
+    # What lies ahead of now is told as well: silence would say that the channel works.
+    if last.claimed_at <= now - KEPT_FOR:
+        return None
+    return ChannelTrouble(channel.name, _us(last.created_at), last.last_error)
+
+
+def _last_settled(channel: AlertChannel) -> Delivery | None:
+    """What was tried last and is over, tests apart: by the order of the attempts, not by their times."""
+    settled = DeliveryAttempt.objects.filter(delivery__channel=channel).exclude(delivery__state__in=OPEN)
+    last = settled.exclude(delivery__kind=_Kind.TEST).select_related("delivery").order_by("-pk").first()
+    return None if last is None else last.delivery
 
 
 def _us(at: datetime) -> int:

@@ -19,6 +19,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from markets.moments import is_over, lately
 from monitoring import incidents
 from monitoring.findings import Finding
 from monitoring.models import Alert, AlertRule
@@ -41,7 +42,7 @@ from realtime.nudge import EPISODES_WRITTEN
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 1.0
-REFRESH_EVERY_US: Final = 10_000_000
+REFRESH_EVERY_S: Final = 10.0
 """How often the words of what goes on firing are written again."""
 
 MAX_UNWRITTEN: Final = 1_000
@@ -112,11 +113,12 @@ class HealthWatch:
                 if change.rule.pk in rules:
                     _save(change)
             incidents.resolve_abandoned(now)
-            if now_us - self._refreshed_us >= REFRESH_EVERY_US:
+            is_stale = is_over((now_us - self._refreshed_us) / 1e6, REFRESH_EVERY_S)
+            if is_stale:
                 self._refresh(findings)
             tell(now)
         self._unwritten.clear()
-        if now_us - self._refreshed_us >= REFRESH_EVERY_US:
+        if is_stale:
             self._refreshed_us = now_us
 
     def _refresh(self, findings: Iterable[Finding]) -> None:
@@ -136,7 +138,7 @@ def _remembered() -> Watches:
     """What fires, and what may still cool down, as the incidents have it."""
     watches = {}
     resolved = Alert.objects.filter(state=Alert.State.RESOLVED, rule__cool_down_s__gt=0, episode=None)
-    newest = resolved.order_by("rule_id", "key", "-resolved_at").distinct("rule_id", "key")
+    newest = resolved.order_by("rule_id", "key", "-pk").distinct("rule_id", "key")
     for row in newest:
         if row.rule_id is not None and row.resolved_at is not None:
             watches[row.rule_id, row.key] = Watch(resolved_us=_us(row.resolved_at))
@@ -246,9 +248,9 @@ def _spoken_for(
     """Until when each direction has its incident, of opportunities without a move: rows of older versions."""
     subjects = {incidents.subject_of(row) for row in found if row.move is None}
     of_rule = Alert.objects.filter(rule=rule, move=None, subject__in=subjects)
-    lately = of_rule.filter(Q(state=Alert.State.FIRING) | Q(resolved_at__gt=now - LATE))
+    told = of_rule.filter(Q(state=Alert.State.FIRING) | Q(resolved_at__range=lately(now, LATE)))
     until: dict[str, datetime.datetime] = {}
-    for subject, resolved_at in lately.values_list("subject", "resolved_at"):
+    for subject, resolved_at in told.values_list("subject", "resolved_at"):
         until[subject] = max(until.get(subject, incidents.moment(0)), resolved_at or FOREVER)
     return until
 

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct, structs
 from redis.asyncio import Redis
 
+from markets.moments import is_over
 from monitoring.assess import GRACE_S
 from monitoring.findings import Finding
 from monitoring.observed import Observed
@@ -72,7 +73,7 @@ def _unknown(finding: Finding, now: Observed) -> bool:
     """Whether this look cannot tell that it is over: silence of who would say so is no recovery."""
     if finding.kind in OF_STORES:
         return False
-    if now.heard_since_us is None or now.at_us - now.heard_since_us < GRACE_S * 1e6:
+    if now.heard_since_us is None or not is_over((now.at_us - now.heard_since_us) / 1e6, GRACE_S):
         return True
     return finding.kind in OF_MARKETS and not now.collectors
 

@@ -7,8 +7,8 @@ takes longer than `TIMEOUT_S`: what could not be asked is named in it.
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import Awaitable, Iterable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
 from typing import Any, Final, TypeVar
@@ -23,14 +23,17 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from markets.heartbeat import REMEMBERED_S, Heartbeat
-from markets.runtime import CollectorStatus, acollector_statuses
+from markets.moments import Ages, is_over
+from markets.runtime import STATUS_TTL_S, CollectorStatus, acollector_statuses
 from markets.vitals import read_heartbeats
 from monitoring.assess import assess, replaced
 from monitoring.findings import Finding
-from monitoring.memory import Published, read_published
+from monitoring.memory import FRESH_S, Published, read_published
 from monitoring.observed import Answer, Limits, Observed, Restart, Stores
 from monitoring.quality_store import read_quality
+from monitoring.quality_wire import EXPIRY_S as QUALITY_KEPT_S
 from monitoring.quality_wire import Quality
+from monitoring.stores import KEPT_S as STORES_KEPT_S
 from monitoring.stores import read_stores, saved_revision
 
 logger = logging.getLogger(__name__)
@@ -61,9 +64,10 @@ class Observer:
         self._redis = Redis.from_url(
             settings.REDIS_URL, socket_timeout=TIMEOUT_S / 2, socket_connect_timeout=TIMEOUT_S / 2
         )
-        self._heard_since_us: int | None = None
-        self._saved: tuple[int, int] | None = None  # revision, when it was first seen
+        self._heard_since_s: float | None = None  # by the monotonic clock, as the next
+        self._saved: tuple[int, float] | None = None  # revision, when it was first seen
         self._beats = _Beats()
+        self._kept = _Kept()
         self._drops: dict[str, deque[tuple[float, int]]] = {}
         self._asking: asyncio.Task[int] | None = None
         self._latest: tuple[float, Observed] | None = None
@@ -85,11 +89,13 @@ class Observer:
             _answered(self._ask_redis()), _answered(self._ask_database())
         )
         at_us = time.time_ns() // 1000
-        self._remember(at_us, redis_said, revision)
+        now_s = time.monotonic()
+        self._remember(now_s, redis_said, revision)
         self._published = None if redis_said is None else redis_said.published
         stores = None if redis_said is None else redis_said.stores
         if redis_said is None:
             self._beats = _Beats()  # who comes and goes meanwhile, nobody can know
+            self._kept = _Kept()
         beats = () if redis_said is None else tuple(self._beats.heard(redis_said.heartbeats, at_us))
         return Observed(
             at_us=at_us,
@@ -97,9 +103,10 @@ class Observer:
             database=database,
             simulated=settings.FEED == "sim",
             saved_revision=revision,
-            saved_us=None if self._saved is None else self._saved[1],
-            heard_since_us=self._heard_since_us,
+            saved_us=None if self._saved is None else at_us - _us(now_s - self._saved[1]),
+            heard_since_us=None if self._heard_since_s is None else at_us - _us(now_s - self._heard_since_s),
             heartbeats=beats,
+            ahead_s=self._beats.ahead_s,
             restarts=tuple(self._beats.restarts(beats, at_us)),
             collectors=() if redis_said is None else tuple(redis_said.collectors),
             quality=Quality() if redis_said is None else redis_said.quality,
@@ -134,22 +141,30 @@ class Observer:
 
     async def _ask_redis(self) -> FromRedis:
         memory: dict[str, Any] = await self._redis.info("memory")
+        statuses = await acollector_statuses(self._redis)
+        reported = self._kept.fresh("status", {s.shard: s.reported_ts_us for s in statuses}, STATUS_TTL_S)
+        stores, published = await read_stores(self._redis), await read_published(self._redis)
         return FromRedis(
             heartbeats=await read_heartbeats(self._redis),
-            collectors=await acollector_statuses(self._redis),
+            collectors=[status for status in statuses if status.shard in reported],
             quality=await self._quality(),
-            stores=await read_stores(self._redis),
-            published=await read_published(self._redis),
+            stores=stores if stores and self._is_fresh("stores", stores.at_us, STORES_KEPT_S) else None,
+            published=published if published and self._is_fresh("found", published.at_us, FRESH_S) else None,
             used_bytes=int(memory["used_memory"]),
             limit_bytes=int(memory.get("maxmemory", 0)) or None,
         )
 
     async def _quality(self) -> Quality:
         try:
-            return await read_quality(self._redis)
+            return await read_quality(
+                self._redis, lambda made_us: self._kept.fresh("quality", made_us, QUALITY_KEPT_S)
+            )
         except (msgspec.MsgspecError, ValueError) as error:  # of another version, during an update
             logger.debug("a collector's quality report cannot be read: %s", error)
             return Quality()
+
+    def _is_fresh(self, kind: str, made_us: int, most_s: float) -> bool:
+        return kind in self._kept.fresh(kind, {kind: made_us}, most_s)
 
     async def _ask_database(self) -> int:
         """One question at a time: a database that hangs must not collect threads that wait for it."""
@@ -159,13 +174,13 @@ class Observer:
             self._asking.add_done_callback(_seen)
         return await asyncio.shield(self._asking)
 
-    def _remember(self, at_us: int, said: FromRedis | None, revision: int | None) -> None:
+    def _remember(self, now_s: float, said: FromRedis | None, revision: int | None) -> None:
         if said is None:
-            self._heard_since_us = None
-        elif self._heard_since_us is None:
-            self._heard_since_us = at_us
+            self._heard_since_s = None
+        elif self._heard_since_s is None:
+            self._heard_since_s = now_s
         if revision is not None and (self._saved is None or self._saved[0] != revision):
-            self._saved = revision, at_us
+            self._saved = revision, now_s
 
     def _drops_per_min(self, beats: Iterable[Heartbeat]) -> dict[str, int]:
         now = time.monotonic()
@@ -183,41 +198,64 @@ class Observer:
         return rates
 
 
+class _Kept:
+    """What Redis has still although it ought to be gone: its clock was set back, and with it every expiry."""
+
+    def __init__(self) -> None:
+        self._ages: defaultdict[str, Ages] = defaultdict(Ages)
+
+    def fresh(self, kind: str, made_us: Mapping[str, int], most_s: float) -> set[str]:
+        """Which of these are no older than they are kept; those first seen are."""
+        old_s = self._ages[kind].take(made_us, None, time.monotonic())
+        return {name for name in made_us if old_s[name] <= most_s + LOOK_EVERY_S}
+
+
 class _Beats:
     """When each heartbeat was last a new one, by our own clock: hosts' clocks may be off."""
 
     def __init__(self) -> None:
-        self._changed: dict[str, tuple[int, float]] = {}
+        self.ahead_s: dict[str, float] = {}
+        """By how much the clock of each process is ahead of ours, as far as two looks tell."""
+        self._silent = Ages()
+        self._up = Ages()
         self._started: dict[str, int] = {}
+        self._reborn: set[str] = set()  # another life under the same name, since the look before
         self._restarts: dict[str, Restart] = {}
 
-    def heard(self, beats: Iterable[Heartbeat], at_us: int) -> Iterator[Heartbeat]:
-        now = time.monotonic()
-        known, self._changed = self._changed, {}
+    def heard(self, beats: Sequence[Heartbeat], at_us: int) -> Iterator[Heartbeat]:
+        """Those not silent for too long, with their times as our clock would have stamped them."""
+        now_s = time.monotonic()
+        silent_s = self._silent.take({beat.name: beat.reported_ts_us for beat in beats}, at_us, now_s)
+        known, self._started = self._started, {beat.name: beat.started_ts_us for beat in beats}
+        up_s = self._up.take(self._started, at_us, now_s)
+        self._reborn = {name for name, us in self._started.items() if known.get(name, us) != us}
+        self.ahead_s = {}
         for beat in beats:
-            before = known.get(beat.name)
-            if before is None:  # only its own clock can tell how old it is
-                before = beat.reported_ts_us, now - max(0, at_us - beat.reported_ts_us) / 1e6
-            elif before[0] != beat.reported_ts_us:
-                before = beat.reported_ts_us, now
-            self._changed[beat.name] = before
-            silent_s = now - before[1]
-            if silent_s < REMEMBERED_S:
-                yield structs.replace(beat, reported_ts_us=at_us - int(silent_s * 1e6))
+            reported_us = at_us - _us(silent_s[beat.name])
+            if silent_s[beat.name] < REMEMBERED_S:
+                self.ahead_s[beat.name] = (beat.reported_ts_us - reported_us) / 1e6
+                started_us = beat.started_ts_us
+                if started_us > at_us:  # before a clock was set back
+                    started_us = at_us - _us(up_s[beat.name])
+                yield structs.replace(beat, reported_ts_us=reported_us, started_ts_us=started_us)
 
     def restarts(self, beats: Iterable[Heartbeat], at_us: int) -> Iterator[Restart]:
         """Those of the last minute: a new life under an old name, or a new name in place of an old one.
 
         Who stops cleanly takes its heartbeat away first, so that its next life has none before it.
         """
-        known, self._started = self._started, {beat.name: beat.started_ts_us for beat in beats}
         places = replaced(tuple(beats), at_us)
         for beat in beats:
-            if beat.name in places or known.get(beat.name, beat.started_ts_us) != beat.started_ts_us:
+            if beat.name in places or beat.name in self._reborn:
                 self._restarts[beat.name] = Restart(beat.name, beat.role, at_us)
-        recent_us = at_us - int(MINUTE_S * 1e6)
-        self._restarts = {name: each for name, each in self._restarts.items() if each.at_us > recent_us}
+        for each in list(self._restarts.values()):
+            if is_over((at_us - each.at_us) / 1e6, MINUTE_S):
+                del self._restarts[each.name]
         yield from self._restarts.values()
+
+
+def _us(seconds: float) -> int:
+    return int(seconds * 1e6)
 
 
 def _missing(redis: Answer, stores: Stores | None) -> Iterator[str]:

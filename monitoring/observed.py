@@ -95,6 +95,7 @@ class Observed(Struct, frozen=True, eq=False):
     saved_us: int | None = None  # when it was first seen to be the saved one
     heard_since_us: int | None = None  # since when Redis has answered this observer
     heartbeats: tuple[Heartbeat, ...] = ()
+    ahead_s: dict[str, float] = {}  # by name, how much the clock of a process is ahead of the observer's
     collectors: tuple[CollectorStatus, ...] = ()
     quality: Quality = field(default_factory=Quality)
     drops_per_min: dict[str, int] = {}  # `collector 1/2 LakeSink` -> events dropped in the last minute

@@ -243,7 +243,7 @@ class DataQuality:
             each["up"], quoted, ended, (now_ns - silent_since_ns) / _NS_PER_MS, each["gap_ms"],
             each["symbol"].astype(np.intp), each["exchange"].astype(np.intp), self._terms,
         )  # fmt: skip
-        each["since_us"][found != each["state"]] = now_us
+        each["since_us"][(found != each["state"]) | (each["since_us"] > now_us)] = now_us
         each["state"] = found
 
     def names(self) -> list[tuple[str, str]]:

@@ -1,19 +1,23 @@
 """Reads what the collectors know of their data out of Redis; the layout is in quality_wire."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 from msgspec import Struct, structs
 from redis.asyncio import Redis
 
+from markets.moments import AHEAD_S
 from monitoring import quality_wire as wire
 from monitoring.latency import latency
 from monitoring.quality_wire import ExchangeQuality, Name, Quality, ShardReport
 
 WORST_FIRST: Final = ("down", "breaker open", "refused", "stale", "connecting", "suspect", "live", "idle")
 """How an exchange does that several collectors serve: as where it does worst. Rows have this order."""
+
+SKEWED_US: Final = (wire.EXPIRY_S + AHEAD_S) * 1e6
+"""A report that says it is so old was stamped by another clock: it would be gone."""
 
 NAMES_KEPT: Final = 64
 """Lists of instruments remembered, which are read once: one a shard, and those of an hour ago."""
@@ -31,14 +35,22 @@ class Minute(Struct, frozen=True):
     spread_bps: float | None
 
 
-async def read_quality(redis: "Redis") -> Quality:
+Fresh = Callable[[Mapping[str, int]], Container[str]]
+"""Of shards and when each made its report, µs: whose are not too old."""
+
+
+async def read_quality(redis: "Redis", fresh: Fresh = lambda made_us: made_us) -> Quality:
     """What the collectors last said, all of them together; those silent for 10 s are missing.
 
-    Raises redis.RedisError.
+    Who reads again and again can tell that better than Redis, whose clock may be set back: it says which
+    are `fresh`. Raises redis.RedisError.
     """
     shards = await _shards(redis)
     answers: list[Any] = await redis.mget([wire.report_key(shard) for shard in shards]) if shards else []
-    reports = [wire.decode_report(answer) for answer in answers if answer is not None]
+    now_us = time.time_ns() // 1000
+    made = [wire.decode_report(answer) for answer in answers if answer is not None]
+    kept = fresh({report.shard: report.at_us for report in made})
+    reports = [_by_our_clock(report, now_us) for report in made if report.shard in kept]
     names = await _names_of(redis, {report.names for report in reports})
     reports = [report for report in reports if report.names in names]
     if not reports:
@@ -75,6 +87,17 @@ async def read_last_hour(redis: "Redis", exchange: str, symbol: str) -> list[Min
         (_minute(minute, row) for ((_, minute), _), row in zip(found, rows, strict=True) if row),
         key=lambda minute: minute.start_us,
     )
+
+
+def _by_our_clock(report: ShardReport, now_us: int) -> ShardReport:
+    """A report of a collector whose clock is not ours: it is gone 10 s after it was made, so this tells."""
+    ahead_us = report.at_us - now_us
+    if -SKEWED_US < ahead_us <= AHEAD_S * 1e6:
+        return report
+    rows = np.frombuffer(report.rows, wire.SYMBOL_ROW).copy()
+    rows["since_us"] -= ahead_us
+    exchanges = [structs.replace(row, since_us=row.since_us - ahead_us) for row in report.exchanges]
+    return ShardReport(report.shard, now_us, report.names, exchanges, rows.tobytes())
 
 
 async def _shards(redis: "Redis") -> list[str]:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 from msgspec.structs import replace
 
+from markets.moments import is_over
 from monitoring.messages import AlertSeverity
 
 
@@ -43,16 +44,24 @@ class Watch(Struct, frozen=True):
 
     def idle(self, terms: Terms, now_us: int) -> bool:
         """Whether nothing is left to remember of it."""
-        cooling = self.resolved_us is not None and now_us - self.resolved_us < terms.cool_down_us
-        return not self.firing and self.beyond_us is None and not cooling
+        return not self.firing and self.beyond_us is None and not self.cools_down(terms, now_us)
+
+    def cools_down(self, terms: Terms, now_us: int) -> bool:
+        """Whether it was resolved too lately to fire again."""
+        if self.resolved_us is None:
+            return False
+        return not is_over((now_us - self.resolved_us) / 1e6, terms.cool_down_us / 1e6)
 
 
 def step(was: Watch, reading: Reading | None, terms: Terms, now_us: int) -> Watch:
-    """How it stands after one more look; `reading` is None where nothing was found."""
+    """How it stands after one more look; `reading` is None where nothing was found.
+
+    What began later than now did so before the clock was set back: it counts from now on.
+    """
     now = replace(
         was,
         beyond_us=_beyond_since(was, reading, terms, now_us),
-        well_us=(now_us if was.well_us is None else was.well_us) if _is_well(reading, terms) else None,
+        well_us=_no_later(was.well_us, now_us) if _is_well(reading, terms) else None,
     )
     if was.firing:
         over = now.well_us is not None and now_us - now.well_us >= terms.clear_after_us
@@ -63,7 +72,7 @@ def step(was: Watch, reading: Reading | None, terms: Terms, now_us: int) -> Watc
 def _fires(now: Watch, terms: Terms, now_us: int) -> bool:
     if now.beyond_us is None or now_us - now.beyond_us < terms.for_us:
         return False
-    return now.resolved_us is None or now_us - now.resolved_us >= terms.cool_down_us
+    return not now.cools_down(terms, now_us)
 
 
 def _beyond_since(was: Watch, reading: Reading | None, terms: Terms, now_us: int) -> int | None:
@@ -71,10 +80,15 @@ def _beyond_since(was: Watch, reading: Reading | None, terms: Terms, now_us: int
     if reading is None:
         return None
     if terms.threshold is None:
-        return min(reading.since_us, now_us)
+        return reading.since_us if reading.since_us <= now_us else _no_later(was.beyond_us, now_us)
     if reading.value is None or reading.value < terms.threshold:
         return None
-    return now_us if was.beyond_us is None else was.beyond_us
+    return _no_later(was.beyond_us, now_us)
+
+
+def _no_later(since_us: int | None, now_us: int) -> int:
+    """Since when; from now on where that is not known, or lies ahead."""
+    return now_us if since_us is None else min(since_us, now_us)
 
 
 def _is_well(reading: Reading | None, terms: Terms) -> bool:

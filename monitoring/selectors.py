@@ -19,6 +19,7 @@ from django.db.models import (
 )
 from django.db.models.functions import Least
 
+from markets.moments import lately
 from monitoring.findings import Finding
 from monitoring.models import Alert, AlertRule
 from monitoring.rules import Terms, matches
@@ -51,10 +52,14 @@ def findings_for(rule: AlertRule, findings: Iterable[Finding]) -> list[Finding]:
 
 
 def opportunities_for(rule: AlertRule, now: datetime.datetime) -> QuerySet[OpportunityEpisode]:
-    """The opportunities that meet a rule: those that are open, and those that were over just now."""
-    lasting = datetime.timedelta(seconds=rule.for_s)
-    open_ones = Q(closed_at=None, started_at__lte=now - lasting)
-    since = now - LATE if rule.changed_at is None else max(now - LATE, rule.changed_at)
+    """The opportunities that meet a rule: those that are open, and those that were over just now.
+
+    Where an open one began later than now nobody can tell how long it has lasted: it is told.
+    """
+    young = Q(started_at__range=lately(now, datetime.timedelta(seconds=rule.for_s)))
+    open_ones = Q(closed_at=None) & (~young if rule.for_s else Q())
+    changed_at = rule.changed_at
+    since = now - LATE if changed_at is None or changed_at > now else max(now - LATE, changed_at)
     over = Q(closed_at__gt=since, duration_ms__gte=rule.for_s * 1000)
     found = OpportunityEpisode.objects.filter(open_ones | over)
     if rule.filter_id is not None:

@@ -13,10 +13,12 @@ import msgspec
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
+from msgspec import structs
 from redis.asyncio import Redis
 
 from history.models import Kind, MaintenanceRun
 from markets.models import CatalogueSync, ConfigRevision, WalletSync
+from markets.moments import Ages
 from monitoring.observed import Disk, LakeTable, LastRun, Stores
 
 MEASURE_EVERY_S: Final = 30.0
@@ -72,6 +74,19 @@ def measure() -> Stores:
     )
 
 
+def by_our_clock(stores: Stores, ages: Ages, now_s: float) -> Stores:
+    """The runs as old as the monotonic clock has it, where the wall clock says otherwise: it was set."""
+    done_us = {run.job: run.done_us or run.tried_us for run in stores.runs}
+    old_s = ages.take(done_us, stores.at_us, now_s)
+    runs = tuple(
+        structs.replace(run, done_us=stores.at_us - int(old_s[run.job] * 1e6))
+        if run.done_us and abs((stores.at_us - run.done_us) / 1e6 - old_s[run.job]) > 2 * MEASURE_EVERY_S
+        else run
+        for run in stores.runs
+    )
+    return structs.replace(stores, runs=runs)
+
+
 async def publish_stores(redis: "Redis", stores: Stores) -> None:
     """Let every process know. Raises RedisError."""
     await redis.set(KEY, msgspec.json.encode(stores), ex=KEPT_S)
@@ -97,7 +112,8 @@ def _database_bytes() -> int:
 
 def _runs() -> Iterator[LastRun]:
     for kind, job in JOBS.items():
-        for table in MaintenanceRun.objects.filter(kind=kind).values_list("table", flat=True).distinct():
+        tables = MaintenanceRun.objects.filter(kind=kind).order_by().values_list("table", flat=True)
+        for table in tables.distinct():
             yield _maintenance(kind, f"{job} {table}", table)
     for markets in CatalogueSync.objects.select_related("exchange").filter(exchange__enabled=True):
         yield _sync(f"market sync {markets.exchange.key}", markets, MARKETS_EVERY_S)
@@ -106,7 +122,7 @@ def _runs() -> Iterator[LastRun]:
 
 
 def _maintenance(kind: Kind, job: str, table: str) -> LastRun:
-    runs = MaintenanceRun.objects.filter(kind=kind, table=table)
+    runs = MaintenanceRun.objects.filter(kind=kind, table=table).order_by("-pk")
     last = runs[0]
     good = runs.filter(state__in=("done", "stopped"), ended__isnull=False).first()
     return LastRun(

@@ -7,6 +7,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from markets.keeping import may_delete
 from monitoring.incidents import delete_alerts
 
 logger = logging.getLogger(__name__)
@@ -15,6 +16,8 @@ logger = logging.getLogger(__name__)
 @shared_task(name="monitoring.tasks.retain_alerts", ignore_result=True)
 def retain_alerts() -> None:
     """Delete the incidents and messages that are older than ALERT_DAYS."""
+    if not may_delete("incidents"):
+        return
     before = timezone.now() - datetime.timedelta(days=settings.ALERT_DAYS)
     if deleted := delete_alerts(before):
         logger.info("%d incidents from before %s deleted", deleted, before.date())

@@ -11,6 +11,7 @@ from typing import Final, cast
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
+from markets.moments import is_over, lately
 from monitoring import outbox, rendering
 from monitoring.messages import AlertSeverity
 from monitoring.models import Alert, AlertChannel, AlertRule, Delivery
@@ -140,7 +141,7 @@ def _mark_told(alerts: Iterable[Alert], tells_resolved: bool, now: datetime.date
 def _digest_full(rule: AlertRule, news: list[Alert], now: datetime.datetime) -> bool:
     """Whether the oldest has waited for as long as the rule collects."""
     oldest = min(row.fired_at if row.told == Alert.Told.NOTHING else row.resolved_at or now for row in news)
-    return now - oldest >= datetime.timedelta(minutes=rule.digest_minutes)
+    return is_over((now - oldest).total_seconds(), 60 * rule.digest_minutes)
 
 
 def _tell_together(
@@ -159,9 +160,9 @@ def _tell_together(
 def _remind(rule: AlertRule, channels: list[AlertChannel], now: datetime.datetime) -> None:
     if not rule.remind_minutes:
         return
-    before = now - datetime.timedelta(minutes=rule.remind_minutes)
-    due = Alert.objects.filter(rule=rule, state=_FIRING, told=Alert.Told.FIRING, told_at__lte=before)
-    alerts = list(_locked(due))
+    reminded = lately(now, datetime.timedelta(minutes=rule.remind_minutes))
+    told_of = Alert.objects.filter(rule=rule, state=_FIRING, told=Alert.Told.FIRING, told_at__isnull=False)
+    alerts = list(_locked(told_of.exclude(told_at__range=reminded)))
     outbox.put(
         outbox.delivery(channel, Delivery.Kind.REMINDER, rendering.reminder(alert, now), now, alert)
         for alert in alerts

@@ -16,7 +16,7 @@ from markets.fee_book import Fees
 from markets.selection import listed
 from realtime.bands import RollingBands
 from realtime.pairing import NEVER, Charts, Legs, Routes, pair
-from realtime.points import ChartDelta, ChartState, Points, no_points
+from realtime.points import SET_BACK_US, ChartDelta, ChartState, Points, no_points
 from realtime.rates import Conversion, conversion
 from realtime.rings import PointRing
 from realtime.thinning import thin
@@ -486,8 +486,15 @@ class SpreadEngine:
 
     def _quoted_us(self, chart: _Chart) -> tuple[int, int]:
         """When its legs last quoted, of all quotes that were paired; 0: not known."""
-        first, second = self._held.received[0][self._rows.legs[:, chart.index]].tolist()
+        stamps = self._held.received.take(self._rows.legs[:, chart.index], axis=1).tolist()
+        first, second = (self._by_this_clock(us, ns) for us, ns in zip(*stamps[:2], strict=True))
         return first, second
+
+    def _by_this_clock(self, ts_us: int, mono_ns: int) -> int:
+        """When something was received; before the clock was set back, as it would have stamped it now."""
+        if not self._now_ts_us or ts_us <= self._now_ts_us + SET_BACK_US:
+            return ts_us
+        return self._now_ts_us - (self._now_mono_ns - mono_ns) // 1000
 
     def points(self, id: str) -> Points:
         """A chart's window with what is not collected yet, oldest first; KeyError for an unknown id."""

@@ -31,6 +31,7 @@ from django.utils import timezone
 from msgspec import Struct
 
 from markets.models import Symbol
+from markets.moments import lately
 from markets.names import searched
 from markets.reference import DOLLARS
 from markets.worths import Worths
@@ -129,8 +130,9 @@ def _among(exchanges: tuple[str, ...]) -> Q:
 
 
 def _lasted(at_least_ms: float) -> Q:
-    since = timezone.now() - datetime.timedelta(milliseconds=at_least_ms)
-    return Q(duration_ms__gte=at_least_ms) | Q(closed_at=None, started_at__lte=since)
+    """Of what is open and began ahead of now nobody can tell: it is among them."""
+    young = Q(started_at__range=lately(timezone.now(), datetime.timedelta(milliseconds=at_least_ms)))
+    return Q(duration_ms__gte=at_least_ms) | Q(closed_at=None) & ~young
 
 
 def peak_worth() -> Case:

@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from math import nan
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +20,7 @@ from redis.exceptions import RedisError
 
 from markets.config import FilterConfig
 from markets.models import Exchange, Symbol
+from markets.moments import age_s
 from realtime import recent, wording
 from realtime.explain import DirectionFacts, Explanation, LegFacts, explain
 from realtime.gates import GATES, Gate
@@ -167,11 +169,15 @@ async def _found(asked: Asked) -> Explanation | NotScanned:
 
 
 async def _rate_ages_ms() -> dict[str, float]:
-    """How long ago each rate was last quoted, by symbol, as collectors said."""
+    """How long ago each rate was last quoted, by symbol, as collectors said; NaN: by a clock ahead."""
     async with recent.connect() as redis:
         said = await read_rates(redis)
     now_us = time.time_ns() // 1000
-    return {symbol: max(0.0, now_us - each.ts_us) / 1e3 + each.age_ms for symbol, each in said.items()}
+    ages_s = {symbol: age_s((now_us - each.ts_us) / 1e6) for symbol, each in said.items()}
+    return {
+        symbol: nan if (old_s := ages_s[symbol]) is None else old_s * 1e3 + each.age_ms
+        for symbol, each in said.items()
+    }
 
 
 def _not_scanned(asked: Asked) -> NotScanned:

@@ -197,7 +197,9 @@ class Facts:
 def _rate_age(seen: "Seen", one: str, other: str) -> str:
     ages = (seen.rate_ages_ms.get(symbol) for symbol in (f"{one}/{other}", f"{other}/{one}"))
     age_ms = min((age for age in ages if age is not None), default=None)
-    return " (never quoted)" if age_ms is None else f" (quoted {wording.age(age_ms)} ago)"
+    if age_ms is None:
+        return " (never quoted)"
+    return " (quoted by a clock ahead of ours)" if isnan(age_ms) else f" (quoted {wording.age(age_ms)} ago)"
 
 
 # --- one direction, in words ---------------------------------------------------------------------

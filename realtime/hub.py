@@ -21,7 +21,7 @@ from markets.config import MarketConfig
 from realtime import recent, wire
 from realtime.backlog import Backlog
 from realtime.layer import get_channel_layer
-from realtime.points import ChartDelta, ChartState, Points, no_points
+from realtime.points import SET_BACK_US, ChartDelta, ChartState, Points, later_us, no_points
 from realtime.selection import Selection
 from realtime.shared_reads import SharedReads
 from realtime.viewer import Closed, Fetched, Portion, Viewer
@@ -32,6 +32,7 @@ SILENT_AFTER_S: Final = 3.0
 WATCH_EVERY_S: Final = 0.25
 RESTART_AFTER_S: Final = 1.0
 FUTURE_SLACK_US: Final = 5_000_000
+SEQ_SLACK_US: Final = 100_000  # messages between two flushes count on from what was heard
 
 
 class ShardView:
@@ -168,18 +169,29 @@ class Hub:
         if shard is None:
             shard = self._shards[batch.shard] = ShardView(batch.shard, 0, batch.previous_ts_us)
         missed = batch.previous_ts_us > shard.flush_ts_us or not batch.previous_ts_us
+        set_back = batch.flush_ts_us < shard.flush_ts_us - SET_BACK_US
         last_seen_us = shard.flush_ts_us
         shard.heard_at = time.monotonic()
-        shard.flush_ts_us = max(batch.flush_ts_us, shard.flush_ts_us)
+        shard.flush_ts_us = batch.flush_ts_us if set_back else max(batch.flush_ts_us, shard.flush_ts_us)
         returned, shard.silent = shard.silent, False
         self._move_watermark()
         if not batch.previous_ts_us:
             self._forget_states(shard)
-        if missed:
+        if set_back:
+            self._begin_again(shard)
+        elif missed:
             self._fetch_missed(shard, last_seen_us)
         if returned:
             log.info("collector %s is back", shard.name)
             self._show_states(shard)
+
+    def _begin_again(self, shard: ShardView) -> None:
+        """The shard's clock was set back: what later flushes brought is no measure of what comes now."""
+        log.warning("the clock of collector %s was set back", shard.name)
+        ours = self._forget_flushes(shard)
+        for viewer in self._viewers:
+            if wanted := ours.intersection(viewer.wants):
+                viewer.catch_up(wanted, 0)
 
     def _changed(self, batch: wire.Batch, delta: wire.ChartMessage) -> wire.ChartMessage:
         """Note what a chart is now; returns the delta, without points that do not rise."""
@@ -187,12 +199,14 @@ class Hub:
         if known is None:
             known = self._charts[delta.id] = KnownChart(batch.shard, delta.state, delta.reason)
         known.shard, known.state, known.reason = batch.shard, delta.state, delta.reason
-        known.quoted1_us = max(known.quoted1_us, delta.quoted1_us)
-        known.quoted2_us = max(known.quoted2_us, delta.quoted2_us)
+        known.quoted1_us = later_us(known.quoted1_us, delta.quoted1_us)
+        known.quoted2_us = later_us(known.quoted2_us, delta.quoted2_us)
         if known.backlog is None:
             # A new process's first flush has none before it: what is older is in the store.
-            known.backlog = Backlog(batch.previous_ts_us or batch.flush_ts_us - 1)
+            known.backlog = Backlog(min(batch.previous_ts_us or batch.flush_ts_us, batch.flush_ts_us - 1))
         if len(delta.points):
+            if delta.points[-1, 0] < known.newest_us - SET_BACK_US:
+                known.newest_us = 0.0
             delta.points = delta.points[np.searchsorted(delta.points[:, 0], known.newest_us, side="right") :]
             known.newest_us = max(known.newest_us, *delta.points[-1:, 0])
         known.backlog.add(batch.flush_ts_us, delta.points)
@@ -207,13 +221,18 @@ class Hub:
     def _fetch_missed(self, shard: ShardView, last_seen_us: int) -> None:
         """Batches of this shard got lost: whoever watches its charts gets them from the store."""
         self.counters["batches_missed"] += 1
+        ours = self._forget_flushes(shard)
+        for viewer in self._viewers:
+            if missed := viewer.charts & ours:
+                viewer.catch_up(missed, last_seen_us)
+
+    def _forget_flushes(self, shard: ShardView) -> set[str]:
+        """What its flushes brought does not go on with what follows; returns its charts."""
         self._reads.forget()
         ours = {chart_id for chart_id, known in self._charts.items() if known.shard == shard.name}
         for chart_id in ours:
             self._charts[chart_id].backlog = None
-        for viewer in self._viewers:
-            if missed := viewer.charts & ours:
-                viewer.catch_up(missed, last_seen_us)
+        return ours
 
     # --- silence ---------------------------------------------------------------------------------
 
@@ -375,6 +394,7 @@ class Hub:
         viewer.unwanted = frozenset()
         after = seen_seq if self._can_resume(seen_seq) else 0
         if not after:
+            viewer.number_from(min(seen_seq, self._watermark))
             viewer.greet()
         self._apply(viewer, after)
         viewer.catch_up(viewer.charts, after)
@@ -445,10 +465,11 @@ class Hub:
             if not self._watching[chart_id]:
                 del self._watching[chart_id]
 
-    @staticmethod
-    def _can_resume(seq: int) -> bool:
+    def _can_resume(self, seq: int) -> bool:
+        """Whether what came after it can be told from what came before: not beyond what has been heard."""
         now_us = time.time_ns() // 1000
-        return now_us - recent.WINDOW_S * 1_000_000 < seq <= now_us + FUTURE_SLACK_US
+        latest_us = self._watermark + SEQ_SLACK_US if self._watermark else now_us + FUTURE_SLACK_US
+        return min(now_us, latest_us) - recent.WINDOW_S * 1_000_000 < seq <= latest_us
 
     def stats(self) -> dict[str, int]:
         """Counters an operator can see, name -> value."""

@@ -10,6 +10,7 @@ from itertools import count
 from math import isnan, nan
 from typing import Final, Literal, Protocol
 
+from markets.clocks import ended_us
 from markets.config import FilterConfig, MarketConfig
 from markets.events import Episode, LegPrice, Moment, OpportunityEvent
 from markets.fee_book import Fees
@@ -264,7 +265,7 @@ class Lifecycle:
             return
         episode = episode_of(run, "close", now_mono_ns)
         episode.closed = run.ending or ending_of(run, now_us, now_mono_ns)
-        episode.closed_us = max(now_us, run.seen_us)
+        episode.closed_us = ended_us(run.seen_us, now_us, now_mono_ns - run.seen_ns)
         episode.reason = reason
         self.closed += 1
         self._told.append(episode)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from markets.events import Quote
-from realtime.points import POINT_COLUMNS, Points
+from realtime.points import POINT_COLUMNS, SET_BACK_US, Points
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -38,11 +38,6 @@ class Legs:
             return
         self.prices[:, leg] = quote.bid, quote.ask, quote.bid_size, quote.ask_size
         self.received[:, leg] = quote.received_ts_us, quote.received_mono_ns, quote.late_us
-
-
-SET_BACK_US: Final = 1_000_000
-"""A line that begins again so much before its newest row: the wall clock was set back. Held at the newest, it
-would stand still for as long as the clock was set back by."""
 
 
 class Charts:

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from realtime.points import ChartDelta, Points
+from realtime.points import ChartDelta, Points, going_on
 from realtime.thinning import thin
 
 POINTS_CAP: Final = 1000
@@ -41,6 +41,8 @@ class Pending:
     def add(self, delta: ChartDelta) -> None:
         """Merge one delta behind what already waits for its chart."""
         id = delta.id
+        if len(delta.points) and delta.points[-1, 0] < delta.points[0, 0]:  # the clock was set back within it
+            delta = with_points(delta, going_on(delta.points))
         self._charts[id] = delta
         added = len(delta.points)
         if not added:
@@ -60,7 +62,7 @@ class Pending:
     def _thin(self, id: str) -> None:
         """Down to three quarters of the room, so that this is not to be done for every point."""
         waiting = self._counts[id]
-        kept = thin(np.concatenate(self._parts[id]), int(self._room()) * 3 // 4)
+        kept = thin(going_on(np.concatenate(self._parts[id])), int(self._room()) * 3 // 4)
         self._parts[id] = [kept]
         self._counts[id] = len(kept)
         self._count -= waiting - len(kept)
@@ -95,7 +97,7 @@ class Pending:
         parts = self._parts.get(newest.id)
         if parts is None or (len(parts) == 1 and parts[0] is newest.points):
             return newest
-        return with_points(newest, np.concatenate(parts))
+        return with_points(newest, going_on(np.concatenate(parts)))
 
 
 def with_points(delta: ChartDelta, points: Points) -> ChartDelta:

@@ -9,6 +9,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from markets.clocks import JUMP_S
+
 Points = NDArray[np.float64]
 ChartState = Literal["live", "stale", "down"]
 
@@ -28,6 +30,11 @@ POINT_COLUMNS: Final = (
 
 A gap is a row whose values other than `ts_us` are NaN: the line is broken there.
 """
+
+
+SET_BACK_US: Final = int(JUMP_S * 1e6)
+"""What is so much earlier than what was made before it was stamped by a clock that was set back. It goes on
+from there: held at the newest time, a line would stand still for as long as the clock was set back by."""
 
 
 class ChartDelta(Struct, eq=False):
@@ -53,3 +60,31 @@ class ChartDelta(Struct, eq=False):
 def no_points() -> Points:
     """An empty points array."""
     return np.empty((0, len(POINT_COLUMNS)))
+
+
+def later_us(known_us: int, said_us: int) -> int:
+    """The later of two times, or the one said now by a clock that was set back; 0: nothing is said."""
+    return said_us if 0 < said_us < known_us - SET_BACK_US else max(known_us, said_us)
+
+
+def going_on(rows: Points) -> Points:
+    """A line in the order it was made, as it goes on: what lies after the new time of a clock set back goes.
+
+    The line is broken there, unless the same rows merely come again. The first column is the time; the last
+    ones of rows that are longer than a point stay as they are.
+    """
+    times = rows[:, 0]
+    begins = np.flatnonzero(times[1:] < times[:-1] - SET_BACK_US) + 1
+    if not len(begins):
+        return rows
+    kept = rows[: begins[0]]
+    for part in np.split(rows, begins)[1:]:
+        first_us = part[0, 0]
+        comes_again = bool(np.any(kept[:, 0] == first_us))
+        kept = kept[kept[:, 0] < first_us - 1]
+        if len(kept) and not comes_again:
+            gap = part[:1].copy()
+            gap[0, 0], gap[0, 1 : len(POINT_COLUMNS)] = first_us - 1, np.nan
+            kept = np.concatenate((kept, gap))
+        kept = np.concatenate((kept, part))
+    return kept

@@ -14,7 +14,7 @@ from markets.outage import Outage
 from realtime import recent
 from realtime.layer import get_channel_layer
 from realtime.pending import Pending, with_points
-from realtime.points import POINT_COLUMNS, ChartDelta, Points
+from realtime.points import POINT_COLUMNS, SET_BACK_US, ChartDelta, Points
 from realtime.wire import GROUP, Batch, encode_batch, pack
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,9 @@ class Publisher:
         await self._redis.aclose()
 
     async def _store(self, deltas: list[ChartDelta]) -> int:
-        flush_us = max(time.time_ns() // 1000, self._previous_us + 1)
+        flush_us = time.time_ns() // 1000
+        if flush_us > self._previous_us - SET_BACK_US:  # else it goes on from there, with the points
+            flush_us = max(flush_us, self._previous_us + 1)
         forget = frozenset(self._forget)
         async with self._redis.pipeline(transaction=True) as pipe:
             self._writer.write(pipe, deltas, flush_us)

@@ -8,17 +8,19 @@ as the newest of its quotes, and without one it is unknown.
 """
 
 from collections.abc import Iterable, Mapping
-from math import isnan, nan
+from math import inf, isnan, nan
 from statistics import median
 from typing import Final
 
 from markets.config import GateTerms, ListingConfig
+from markets.moments import Ages
 from markets.reference import REFERENCE, is_dollar
 from realtime.gates import quote_of
 from realtime.legs import Leg
 
-HEARD_FOR_US: Final = 10_000_000
-"""How long another shard's word holds: it only says what is fresh there."""
+HEARD_FOR_S: Final = 10.0
+"""How long another shard's word holds: it only says what is fresh there, every second. By our own clock, as
+that shard's may be another; a word from ahead of now is believed when the next one follows it."""
 
 Conversion = tuple[str, str]  # from a currency, to a currency
 
@@ -40,6 +42,7 @@ class Rates:
         self.worths: dict[str, float] = {}
         """What one of each quote currency is worth in the reference currency; NaN: nobody says."""
         self._heard: dict[str, tuple[float, int]] = {}
+        self._ages = Ages(unknown_s=inf)
         self._max_age_ns = 0.0
         self._now_ns = 0
 
@@ -74,7 +77,9 @@ class Rates:
     def reckon(self, now_us: int, now_mono_ns: int) -> None:
         """Know every rate that is needed as of now; this shard's own quotes go before what others say."""
         self._now_ns = now_mono_ns
-        known = {s: rate for s, (rate, ts_us) in self._heard.items() if abs(now_us - ts_us) <= HEARD_FOR_US}
+        stamps_us = {symbol: ts_us for symbol, (_, ts_us) in self._heard.items()}
+        ages_s = self._ages.take(stamps_us, now_us, now_mono_ns / 1e9)
+        known = {s: rate for s, (rate, _) in self._heard.items() if ages_s[s] <= HEARD_FOR_S}
         known |= self.own()
         self.current = {needed: _convert(needed, known) for needed in self.needed}
         self.worths = {quote: _convert((quote, REFERENCE), known) for quote in self.worths}

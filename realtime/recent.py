@@ -22,7 +22,7 @@ from django.conf import settings
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from realtime.points import POINT_COLUMNS, ChartDelta, ChartState, Points
+from realtime.points import POINT_COLUMNS, ChartDelta, ChartState, Points, going_on
 from realtime.thinning import second_extremes
 
 WINDOW_S: Final = 15 * 60
@@ -159,7 +159,8 @@ class RecentWriter:
 async def read(redis: "Redis", chart_ids: Sequence[str], now_us: int) -> Snapshot:
     """What the store holds of these charts, no point older than 15 minutes before `now_us`.
 
-    Charts it does not know are missing in the answer. Raises redis.RedisError.
+    A chart whose newest point is older than the store keeps anything was made by a clock that is behind: then
+    its own newest time counts. Charts it does not know are missing in the answer. Raises redis.RedisError.
     """
     async with redis.pipeline(transaction=True) as pipe:
         pipe.hgetall(FLUSHED)
@@ -169,13 +170,13 @@ async def read(redis: "Redis", chart_ids: Sequence[str], now_us: int) -> Snapsho
             pipe.lrange(recent_key(chart_id), 0, -1)
         flushed, *answers = await pipe.execute()
     tails, *seconds = answers or [[]]
-    oldest_us = now_us - WINDOW_S * 1_000_000
     charts = {
-        chart_id: _stored(_tail_decoder.decode(tail), entries, oldest_us)
+        chart_id: _stored(_tail_decoder.decode(tail), entries, now_us)
         for chart_id, tail, entries in zip(chart_ids, tails, seconds, strict=True)
         if tail is not None
     }
     stamps = {shard.decode(): int(stamp) for shard, stamp in flushed.items()}
+    oldest_us = now_us - WINDOW_S * 1_000_000
     return Snapshot(charts, {shard: stamp for shard, stamp in stamps.items() if stamp >= oldest_us})
 
 
@@ -205,9 +206,11 @@ def _by_second(rows: Points) -> list[Points]:
     return np.split(rows, np.flatnonzero(np.diff(rows[:, 0] // 1_000_000)) + 1)
 
 
-def _stored(tail: Tail, entries: list[bytes], oldest_us: int) -> Stored:
-    rows = _rows(b"".join([*entries, tail.rows]))
-    rows = rows[rows[:, 0] >= oldest_us]
+def _stored(tail: Tail, entries: list[bytes], now_us: int) -> Stored:
+    rows = going_on(_rows(b"".join([*entries, tail.rows])))
+    if len(rows) and rows[-1, 0] < now_us - EXPIRY_S * 1_000_000:
+        now_us = int(rows[-1, 0])
+    rows = rows[rows[:, 0] >= now_us - WINDOW_S * 1_000_000]
     return Stored(tail, rows[_rising(rows[:, 0])])
 
 

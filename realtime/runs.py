@@ -7,6 +7,7 @@ from hashlib import blake2b
 from math import isnan
 from typing import Final, Literal
 
+from markets.clocks import JUMP_S, ended_us, steady_us
 from markets.config import FilterConfig
 from markets.events import Episode, EpisodePhase, LegPrice, Moment
 from realtime.directions import Direction
@@ -19,6 +20,8 @@ NEVER_NS: Final = 2**63
 
 _NS_PER_MS: Final = 1_000_000
 _NS_PER_US: Final = 1_000
+_AS_USUAL_US: Final = int(JUMP_S * 1e6)
+"""A wall clock that is ahead of the last judgement by no more than this was not set."""
 
 
 class Run:
@@ -67,8 +70,10 @@ class Run:
             else:
                 self.idle_ns += held_ns
             self.seen_ns = now_mono_ns
-        if now_us > self.seen_us:  # noqa: PLR1730 - max() would cost a fifth of all this
+        if 0 <= now_us - self.seen_us <= _AS_USUAL_US:  # the question alone would cost a fifth of all this
             self.seen_us = now_us
+        else:
+            self.seen_us = steady_us(self.seen_us, now_us, held_ns)
         self.edge = edge_bps
         self.size = size
         self.enough = size * self.direction.buy.worth >= self.least if self.least > 0 else size >= 0
@@ -100,7 +105,7 @@ def ending_of(run: Run, now_us: int, now_mono_ns: int) -> Moment | None:
     buy, sell = run.direction.buy, run.direction.sell
     if isnan(buy.ask) or isnan(sell.bid) or buy.jumped or sell.jumped or run.edge > run.peak_edge:
         return None
-    return moment_of(run, max(now_us, run.seen_us), now_mono_ns)
+    return moment_of(run, ended_us(run.seen_us, now_us, now_mono_ns - run.seen_ns), now_mono_ns)
 
 
 def moment_of(run: Run, ts_us: int, now_mono_ns: int) -> Moment:

@@ -20,6 +20,7 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 from redis.asyncio import Redis
 
+from markets.clocks import JUMP_S
 from markets.config import MarketConfig
 from realtime import recent
 from realtime.episodes import counts_per_pair
@@ -27,7 +28,7 @@ from realtime.hub import SILENT_AFTER_S, process_hub
 from realtime.scan_messages import Page, Show, make_page
 from realtime.scan_table import Match, Query, ScanTable, View
 from realtime.scan_viewer import ScanViewer
-from realtime.scan_wire import FRAMES, ShardScan, decode_frame, read_scan
+from realtime.scan_wire import FRAMES, ShardScan, decode_frame, on_the_way_s, read_scan
 from realtime.viewer import Closed
 from realtime.wire import CLOSE_TOO_MANY
 
@@ -59,6 +60,11 @@ class _Shard:
         return now_s - self.scan.heard_s > SILENT_AFTER_S
 
 
+def _wall_us() -> int:
+    """By how much the wall clock is ahead of the monotonic one, µs."""
+    return time.time_ns() // 1000 - time.monotonic_ns() // 1000
+
+
 class ScanHub:
     """The process's table and its viewers. All of it runs on one event loop, so nothing is locked."""
 
@@ -76,7 +82,7 @@ class ScanHub:
         self._running: asyncio.Task[None] | None = None
         self._known = asyncio.Event()
         self._ready = asyncio.Event()
-        self._wall_us = time.time_ns() // 1000 - time.monotonic_ns() // 1000
+        self._wall_us = _wall_us()
         self._now_s = 0.0  # whole µs, so that `now_us` less it is always the same
 
     # --- life ------------------------------------------------------------------------------------
@@ -204,7 +210,7 @@ class ScanHub:
         if old is not None and scan.layout < old.scan.layout and not old.silent(now_s):
             return old
         # A state says nothing about how lately its writer lived: frames do.
-        scan.heard_s = now_s - max(0, time.time_ns() // 1000 - scan.ts_us) / 1e6
+        scan.heard_s = now_s - on_the_way_s(scan.ts_us, time.time_ns() // 1000)
         if old is not None:
             scan.heard_s = max(scan.heard_s, old.scan.heard_s)
             scan.succeed(old.scan)
@@ -248,6 +254,8 @@ class ScanHub:
 
     def _refresh(self) -> None:
         self._now_s = now_s = time.monotonic_ns() // 1000 / 1e6
+        if abs((wall_us := _wall_us()) - self._wall_us) > JUMP_S * 1e6:  # it was set; all rows go along
+            self._wall_us = wall_us
         self.table.now_s = now_s
         # The split may have changed: a shard that lives goes over one that does not.
         for shard in sorted(self._shards.values(), key=lambda each: each.scan.heard_s):
@@ -307,7 +315,7 @@ class ScanHub:
         return page
 
     def now_us(self) -> int:
-        """The time of the newest refresh, by a clock that does not jump while the process lives."""
+        """The time of the newest refresh, by a clock that jumps only where the wall clock was set."""
         return self._wall_us + round(self._now_s * 1e6)
 
     def collectors(self) -> int:

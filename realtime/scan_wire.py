@@ -22,6 +22,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from redis.asyncio import Redis
 
+from markets.moments import AHEAD_S
 from realtime.births import Births
 
 SCANS: Final = "rt:scans"
@@ -157,8 +158,7 @@ class ShardScan:
         self._seqs = np.full(len(self.legs), state.seq)
         self._gap = (state.seq, state.seq)  # frames after the one, up to the other, may be missing
         self._births = Births(len(self.legs))
-        on_the_way_s = max(0, now_us - state.ts_us) / 1e6
-        self._births.note(slice(None), self.legs, state.ts_us, now_s - on_the_way_s)
+        self._births.note(slice(None), self.legs, state.ts_us, now_s - on_the_way_s(state.ts_us, now_us))
 
     @property
     def is_behind(self) -> bool:
@@ -222,6 +222,12 @@ class ShardScan:
     def _has_until(self, seq: int) -> None:
         """Nothing is missing of what was said up to `seq`."""
         self._gap = (max(self._gap[0], seq), self._gap[1])
+
+
+def on_the_way_s(ts_us: int, now_us: int) -> float:
+    """How long ago a state was made; 0 where another clock stamped it: one so old is not there any more."""
+    passed_s = max(0, now_us - ts_us) / 1e6
+    return passed_s if passed_s <= EXPIRY_S + AHEAD_S else 0.0
 
 
 async def read_scan(redis: "Redis", shards: Iterable[str] | None = None) -> dict[str, ShardScan]:

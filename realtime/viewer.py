@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from realtime.pending import Pending, with_points
 from realtime.pipe import Pipe
-from realtime.points import ChartDelta, no_points
+from realtime.points import SET_BACK_US, ChartDelta, no_points
 from realtime.wire import CLOSE_NO_ACK, CLOSE_RESTART, error_json, update_json
 
 log = logging.getLogger(__name__)
@@ -152,6 +152,11 @@ class Viewer:
         """Send a snapshot next, even when there is no chart to show."""
         self._greet = True
         self.advance()
+
+    def number_from(self, seq: int) -> None:
+        """Number the messages from here on: what another socket had seen does not go on in this one."""
+        if not self.sent:
+            self._seq = self._acked_seq = seq
 
     def acked(self, seq: int) -> None:
         """The browser has drawn everything up to `seq`."""
@@ -336,7 +341,7 @@ class Viewer:
         floor = self._floor.get(delta.id)
         if floor is None or not len(delta.points):
             return delta
-        if delta.points[0, 0] > floor:
+        if delta.points[0, 0] > floor or delta.points[-1, 0] < floor - SET_BACK_US:
             del self._floor[delta.id]
             return delta
         first_new = int(np.searchsorted(delta.points[:, 0], floor, side="right"))

@@ -142,6 +142,28 @@ async def test_a_clock_that_is_set_back_takes_the_charts_with_it(page: Page, web
     ]  # fmt: skip
 
 
+DESK_CLOCK = """async () => {
+  const { DeskClock, SET_BACK_S } = await import("/static/js/desk-clock.js");
+  const times = (clock, ...said) => said.map((seconds) => {
+    if (seconds === null) return void clock.reconnected();
+    clock.tell(seconds);
+    return Math.round(clock.now() - said[0]);
+  });
+  return [
+    times(new DeskClock(SET_BACK_S), 9000, 8997, 9001), times(new DeskClock(SET_BACK_S), 9000, 5400, 5401),
+    times(new DeskClock(), 9000, 5400, 9001), times(new DeskClock(), 9000, null, 5400),
+  ];
+}"""
+
+
+async def test_the_desks_time_is_the_latest_told_unless_its_clock_was_set_back(page: Page, web: Web) -> None:
+    """A message that merely came late is not so late; and one that tells no time of its own sets nothing."""
+    await page.goto(f"{web.url}/scanner")
+    assert await page.evaluate(DESK_CLOCK) == [
+        [0, 0, 1], [0, -3600, -3599], [0, 0, 1], [0, None, -3600],
+    ]  # fmt: skip
+
+
 async def test_the_newest_answer_counts_not_the_one_that_came_last(page: Page, web: Web) -> None:
     waiting: dict[str, asyncio.Future[Route]] = {name: asyncio.Future() for name in "1234"}
     await page.route("**/ask/*", lambda route: waiting[route.request.url[-1]].set_result(route))

@@ -1,6 +1,7 @@
 /** The health page: everything comes over the socket as it changes; without one, every 4 s by request. */
 
 import { Connection } from "./connection.js";
+import { DeskClock, SET_BACK_S } from "./desk-clock.js";
 import { count, length, UNKNOWN, utc } from "./format.js";
 import { Graphs } from "./health-graphs.js";
 import { HourDrawer } from "./health-hour.js";
@@ -35,7 +36,7 @@ const symbols = new SymbolTable({ context, changed: ask, chosen: (cells) => draw
 const feed = new Feed({
   address: () => socketPlace("/ws/health"),
   opened: () => {
-    fresh = true;
+    clock.reconnected();
     ask();
   },
   receive: (message) => {
@@ -48,12 +49,11 @@ const feed = new Feed({
 new Graphs(context);
 
 const questions = new Newest();
-let ahead = -Infinity; // s by which the server's clock is ahead of the page's own
-let fresh = true; // a clock may have jumped before this connection
+const clock = new DeskClock(SET_BACK_S);
 let newest = 0;
 let head = null;
 let findings = []; // the worst first
-const now = () => performance.now() / 1000 + ahead;
+const now = () => clock.now();
 
 function ask() {
   feed.send({ type: "symbols", ...symbols.view });
@@ -78,9 +78,7 @@ async function refresh() {
 
 function receive(message) {
   newest = message.time;
-  const told = message.time - performance.now() / 1000; // what travelled fastest tells the time best
-  ahead = fresh ? told : Math.max(ahead, told);
-  fresh = false;
+  clock.tell(message.time);
   if (message.head) showHead(message.head);
   if (message.findings) {
     findings = message.findings;

@@ -1,6 +1,7 @@
 /** The scanner: which rows to show goes to the server, what they say comes back and is written in place. */
 
 import { Connection } from "./connection.js";
+import { DeskClock, SET_BACK_S } from "./desk-clock.js";
 import { Drawer } from "./drawer.js";
 import { count } from "./format.js";
 import { gettext, translate } from "./i18n.js";
@@ -35,14 +36,14 @@ const views = new Views({ token: content.dataset.token, current: () => writeView
 const feed = new Feed({
   address: () => socketPlace("/ws/scanner"),
   opened: () => {
-    clock.mayHaveJumped = true;
+    clock.reconnected();
     ask();
   },
   receive,
   probe,
   changed: (status) => connection.show(status),
 });
-const clock = { offset: -Infinity, mayHaveJumped: false, now: () => (clock.offset === -Infinity ? Date.now() : performance.now() + clock.offset * 1000) / 1000 };
+const clock = new DeskClock(SET_BACK_S);
 
 let view = readView(location.search);
 let offset = Number(new URLSearchParams(location.search).get("offset")) || 0;
@@ -105,9 +106,7 @@ function page(direction) {
 // --- what comes ------------------------------------------------------------------------------
 
 function receive(message) {
-  const told = message.time - performance.now() / 1000;
-  clock.offset = clock.mayHaveJumped ? told : Math.max(clock.offset, told);
-  clock.mayHaveJumped = false;
+  clock.tell(message.time);
   newest = message.time;
   if (message.total !== undefined) head = { total: message.total, matches: message.matches, collectors: message.collectors };
   table.take(message);

@@ -1,5 +1,6 @@
 /** What the server told us: every watched chart's points, newest values and state. */
 
+import { DeskClock } from "./desk-clock.js";
 import { Points, WINDOW_S } from "./points.js";
 
 const QUIET_AFTER_S = 5;
@@ -79,6 +80,7 @@ export class Store {
   constructor(connection) {
     this.connection = connection;
     this.charts = new Map();
+    this.clock = new DeskClock();
     this.clear();
   }
 
@@ -92,27 +94,21 @@ export class Store {
       if (chart.take(entry)) this.#clockWasSetBack(message.seq / 1e6, chart.points.last);
       if (chart.points.last > this.newest) this.newest = chart.points.last;
     }
-    this.#setClock(Math.max(message.seq / 1e6 - this.ahead, this.newest));
+    const told = Math.max(message.seq / 1e6 - this.ahead, this.newest);
+    if (told > 0) this.clock.tell(told);
   }
 
   /** A new connection: its first message tells the time anew, as a clock may have jumped (a machine slept). */
   reconnected() {
-    this.clockMayHaveJumped = true;
+    this.clock.reconnected();
+    this.ahead = 0; // a socket of its own is numbered by the clock as it is
   }
 
   // Messages are numbered by the clock as well, and never count down: they stay ahead of it.
   #clockWasSetBack(seq, newest) {
     this.newest = newest;
     this.ahead = Math.max(0, seq - newest);
-    this.clockMayHaveJumped = true;
-  }
-
-  // The message that travelled fastest tells the server's time best; a merged one comes late.
-  #setClock(seconds) {
-    if (seconds <= 0) return;
-    const offset = seconds - performance.now() / 1000;
-    this.offset = this.clockMayHaveJumped ? offset : Math.max(this.offset, offset);
-    this.clockMayHaveJumped = false;
+    this.clock.reconnected();
   }
 
   /** The chart with this id, made when it is new. */
@@ -127,13 +123,12 @@ export class Store {
     this.seq = null;
     this.newest = 0;
     this.ahead = 0;
-    this.offset = -Infinity;
-    this.clockMayHaveJumped = false;
+    this.clock.forget();
   }
 
   /** The server's time in seconds; the viewer's own until the server told. */
   now() {
-    return this.offset === -Infinity ? Date.now() / 1000 : performance.now() / 1000 + this.offset;
+    return this.clock.now();
   }
 
   /** Whether it began after the others, so that of its last 15 minutes only the lake may know. */

@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from arbsite.celery import app
 from markets.heartbeat import MISSING_AFTER_S
+from markets.moments import age_s
 from markets.runtime import collector_statuses
 from markets.vitals import heartbeats
 
@@ -63,10 +64,15 @@ def web_problem(url: str) -> str | None:
 
 
 def collector_problem(shard: str) -> str | None:
-    """Why the collector of a shard is not well: its status in Redis is missing (it expires in seconds)."""
-    reporting = [status.shard for status in collector_statuses()]
-    if shard in reporting:
+    """Why the collector of a shard is not well: its status in Redis is missing (it expires in seconds), or is
+    there for no other reason than that the clock was set back.
+    """
+    statuses = {status.shard: status for status in collector_statuses()}
+    if (status := statuses.get(shard)) is not None:
+        if age_s(time.time() - status.reported_ts_us / 1e6) is None:
+            return f"shard {shard} has not reported since the clock was set back"
         return None
+    reporting = list(statuses)
     return f"shard {shard} does not report (reporting: {', '.join(reporting) or 'none'})"
 
 
@@ -81,14 +87,23 @@ def worker_problem() -> str | None:
 def beat_problem(schedule: Path) -> str | None:
     """Why beat is not well: its schedule file is missing or old (some dbm kinds add an ending)."""
     files = list(schedule.parent.glob(f"{schedule.name}*"))
-    age_s = time.time() - max((file.stat().st_mtime for file in files), default=0)
-    return None if age_s < BEAT_AGE_S else f"{schedule} has not been written for {BEAT_AGE_S} s"
+    written_s = max((file.stat().st_mtime for file in files), default=0)
+    return _too_old(time.time() - written_s, BEAT_AGE_S, f"{schedule} has not been written")
 
 
 def monitor_problem() -> str | None:
     """Why this host's monitor is not well: it has written no heartbeat lately."""
-    host, oldest_us = socket.gethostname(), time.time_ns() // 1000 - int(MISSING_AFTER_S * 1e6)
+    host, now_s = socket.gethostname(), time.time()
     beats = [beat for beat in heartbeats() if beat.role == "monitor" and beat.host == host]
-    if any(beat.reported_ts_us > oldest_us for beat in beats):
-        return None
-    return f"no monitor on {host} has written a heartbeat for {MISSING_AFTER_S:g} s"
+    what = f"no monitor on {host} has written a heartbeat"
+    found = [_too_old(now_s - beat.reported_ts_us / 1e6, MISSING_AFTER_S, what) for beat in beats]
+    return None if None in found else next(iter(found), f"{what} for {MISSING_AFTER_S:g} s")
+
+
+def _too_old(ago_s: float, most_s: float, what: str) -> str | None:
+    """Why a sign of life is none. One from ahead of now would hide a hang until its time has come: who lives
+    gives another, by the clock as it is now.
+    """
+    if (old_s := age_s(ago_s)) is None:
+        return f"{what} since the clock was set back"
+    return None if old_s < most_s else f"{what} for {most_s:g} s"
