@@ -142,6 +142,25 @@ async def test_a_clock_that_is_set_back_takes_the_charts_with_it(page: Page, web
     ]  # fmt: skip
 
 
+CLOCK = """async () => {
+  const { ServerClock } = await import("/static/js/clock.js");
+  const clock = new ServerClock();
+  const told = (stamp, seconds) => {
+    clock.take(stamp, performance.now() - seconds * 1000);
+    return Math.round(clock.now());
+  };
+  return [told(9000, 0), told(8996, 5), told(9020, 1), told(9017, 4), told(5420, 1), told(5421, 1)];
+}"""
+
+
+async def test_a_late_message_does_not_set_the_clock_back_but_the_servers_own_clock_does(
+    page: Page, web: Web
+) -> None:
+    """A message may be as late as its question is old; what is older still was stamped by another clock."""
+    await page.goto(f"{web.url}/scanner")
+    assert await page.evaluate(CLOCK) == [9000, 9000, 9020, 9020, 5420, 5421]
+
+
 async def test_the_newest_answer_counts_not_the_one_that_came_last(page: Page, web: Web) -> None:
     waiting: dict[str, asyncio.Future[Route]] = {name: asyncio.Future() for name in "1234"}
     await page.route("**/ask/*", lambda route: waiting[route.request.url[-1]].set_result(route))

@@ -34,10 +34,7 @@ const drawer = new HourDrawer({ names: context.names, closed: (id) => symbols.fo
 const symbols = new SymbolTable({ context, changed: ask, chosen: (cells) => drawer.open(cells) });
 const feed = new Feed({
   address: () => socketPlace("/ws/health"),
-  opened: () => {
-    fresh = true;
-    ask();
-  },
+  opened: ask,
   receive: (message) => {
     questions.overtake();
     receive(message);
@@ -48,12 +45,10 @@ const feed = new Feed({
 new Graphs(context);
 
 const questions = new Newest();
-let ahead = -Infinity; // s by which the server's clock is ahead of the page's own
-let fresh = true; // a clock may have jumped before this connection
 let newest = 0;
 let head = null;
 let findings = []; // the worst first
-const now = () => performance.now() / 1000 + ahead;
+const now = () => feed.clock.now();
 
 function ask() {
   feed.send({ type: "symbols", ...symbols.view });
@@ -66,11 +61,13 @@ async function probe() {
 
 /** Without a socket: the same, by request. */
 async function refresh() {
-  if (document.hidden || ["connected", "signed_out", "paused"].includes(connection.state)) return;
+  if (document.hidden || ["connected", "late", "signed_out", "paused"].includes(connection.state)) return;
   const asked = new URLSearchParams(Object.entries(symbols.view).filter(([, value]) => value !== ""));
+  const askedAt = performance.now();
   const { status, answer, late } = await questions.request("GET", `/api/health/page?${asked}`);
   if (status !== 200 || late || connection.state === "connected") return;
   feed.answered();
+  feed.clock.take(answer.time, askedAt);
   receive(answer);
 }
 
@@ -78,9 +75,6 @@ async function refresh() {
 
 function receive(message) {
   newest = message.time;
-  const told = message.time - performance.now() / 1000; // what travelled fastest tells the time best
-  ahead = fresh ? told : Math.max(ahead, told);
-  fresh = false;
   if (message.head) showHead(message.head);
   if (message.findings) {
     findings = message.findings;

@@ -34,15 +34,11 @@ const drawer = new Drawer({ names, pins, lost, closed: (id) => focusRow(id) });
 const views = new Views({ token: content.dataset.token, current: () => writeView(view), choose: (query) => change(readView(query)) });
 const feed = new Feed({
   address: () => socketPlace("/ws/scanner"),
-  opened: () => {
-    clock.mayHaveJumped = true;
-    ask();
-  },
+  opened: ask,
   receive,
   probe,
   changed: (status) => connection.show(status),
 });
-const clock = { offset: -Infinity, mayHaveJumped: false, now: () => (clock.offset === -Infinity ? Date.now() : performance.now() + clock.offset * 1000) / 1000 };
 
 let view = readView(location.search);
 let offset = Number(new URLSearchParams(location.search).get("offset")) || 0;
@@ -105,13 +101,10 @@ function page(direction) {
 // --- what comes ------------------------------------------------------------------------------
 
 function receive(message) {
-  const told = message.time - performance.now() / 1000;
-  clock.offset = clock.mayHaveJumped ? told : Math.max(clock.offset, told);
-  clock.mayHaveJumped = false;
   newest = message.time;
   if (message.total !== undefined) head = { total: message.total, matches: message.matches, collectors: message.collectors };
   table.take(message);
-  table.age(clock.now());
+  table.age(feed.clock.now());
   table.mark(drawer.id);
   drawer.take(table.cells);
   if (head.matches && offset >= head.matches) change(view, Math.floor((head.matches - 1) / Number(limit.value)) * Number(limit.value));
@@ -143,7 +136,7 @@ async function probe() {
 
 function tick() {
   if (document.hidden) return;
-  const now = clock.now();
+  const now = feed.clock.now();
   table.age(now);
   connection.tick({ newest }, now);
   notice(scannerNotice({ connection, head, view, clear: () => change(readView("")) }));
