@@ -3,6 +3,7 @@
 The browser side is the contract of docs/messages.md.
 """
 
+import time
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -126,6 +127,7 @@ class Update(Struct):
 
     type: Literal["snapshot", "delta"]
     seq: int
+    time: float  # when it was made, seconds by the server's clock
     removed: list[str]
     charts: list[Raw]
 
@@ -178,8 +180,10 @@ def chart_json(delta: ChartDelta) -> bytes:
 def update_json(
     type: Literal["snapshot", "delta"], seq: int, charts: list[ChartDelta], removed: list[str]
 ) -> bytes:
-    """A whole `snapshot` or `delta` message."""
-    return _json.encode(Update(type, seq, removed, [Raw(chart_json(c)) for c in charts]))
+    """A whole `snapshot` or `delta` message, made now."""
+    return _json.encode(
+        Update(type, seq, round(time.time(), 3), removed, [Raw(chart_json(c)) for c in charts])
+    )
 
 
 def error_json(code: str, message: str) -> bytes:

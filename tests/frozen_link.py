@@ -17,6 +17,7 @@ class Link:
     def __init__(self, port: int) -> None:
         self.url = ""
         self.accepted = 0  # connections, frozen or not
+        self.slow_s = 0.0  # by how much what the server says comes late
         self._upstream = port
         self._open = asyncio.Event()
         self._open.set()
@@ -43,30 +44,38 @@ class Link:
         there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._upstream)
         self._writers.add(there_writer)
         ways = [
-            asyncio.create_task(_pump(reader, there_writer, dead)),
-            asyncio.create_task(_pump(there_reader, writer, dead)),
+            asyncio.create_task(self._pump(reader, there_writer, dead)),
+            asyncio.create_task(self._pump(there_reader, writer, dead, is_answer=True)),
         ]
         await asyncio.gather(*ways, return_exceptions=True)
         for each in (writer, there_writer):
             each.close()
 
+    async def _pump(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        dead: asyncio.Event,
+        *,
+        is_answer: bool = False,
+    ) -> None:
+        while True:
+            piece = await reader.read(PIECE)
+            if is_answer and self.slow_s:
+                await asyncio.sleep(self.slow_s)
+            if dead.is_set():
+                await asyncio.Event().wait()
+            if not piece:
+                break
+            writer.write(piece)
+            await writer.drain()
+        with suppress(OSError):
+            writer.write_eof()
+
     async def close(self) -> None:
         """Cut everything."""
         for writer in self._writers:
             writer.transport.abort()
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dead: asyncio.Event) -> None:
-    while True:
-        piece = await reader.read(PIECE)
-        if dead.is_set():
-            await asyncio.Event().wait()
-        if not piece:
-            break
-        writer.write(piece)
-        await writer.drain()
-    with suppress(OSError):
-        writer.write_eof()
 
 
 @asynccontextmanager

@@ -125,6 +125,47 @@ async def test_the_dashboard_claims_nothing_over_a_dead_link_and_comes_back(
         await card.says(".state .word", "live")
 
 
+LISTEN = """() => {
+    window.said = new Set();
+    const note = () => document.querySelectorAll(".card .word").forEach((node) => said.add(node.textContent));
+    const every = { subtree: true, childList: true, characterData: true };
+    new MutationObserver(note).observe(document.body, every);
+}"""
+
+
+async def test_a_dead_link_never_reads_as_a_quiet_market(
+    page: Page, wire: Link, config: MarketConfig
+) -> None:
+    """Its silence is as long as that of a market where nothing moves, and means something else."""
+    async with quoting(config):
+        await page.goto(wire.url)
+        await Card(page, BTC).says(".state .word", "live")
+        await page.evaluate(LISTEN)
+        wire.freeze()
+        await words(page, NO_DATA, seconds=7)
+        await Card(page, BTC).says(".state .word", "unknown")
+        assert "quiet" not in await page.evaluate("[...said]")
+
+
+@pytest.mark.parametrize("path", ["/", "/scanner"])
+async def test_what_comes_too_late_over_a_slow_link_is_not_shown_as_live(
+    page: Page, wire: Link, config: MarketConfig, empty_redis: Redis, path: str
+) -> None:
+    """Messages come every 3 s and are 3 s old: what they say is up to 6 s old when the next one comes."""
+    async with quoting(config), speaking(empty_redis, config):
+        await page.goto(wire.url + path)
+        await words(page, "connected")
+        await expect(page.locator(".state .word", has_text="live").first).to_be_visible()
+        wire.slow_s = 3.0
+        await words(page, NO_DATA, seconds=10)
+        assert not await page.locator(".state .word", has_text=re.compile("live|quiet")).count()
+        assert await settled(page) == []
+        await page.wait_for_timeout(7000)
+        assert await settled(page) == [], "two messages came meanwhile, both too old"
+        wire.slow_s = 0.0
+        await words(page, "connected", seconds=10)
+
+
 async def test_the_scanner_claims_nothing_over_a_dead_link_and_comes_back(
     page: Page, wire: Link, config: MarketConfig, empty_redis: Redis
 ) -> None:

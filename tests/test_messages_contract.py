@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,8 @@ def test_the_documented_delta_is_exactly_what_is_sent() -> None:
     assert block is not None
     documented = json.loads(block[1])
     sent = json.loads(wire.update_json("delta", 1763640000123456, [a_delta(POINT)], []))
+    assert abs(sent.pop("time") - time.time()) < 60
+    assert isinstance(documented.pop("time"), float)
     assert sent == documented
 
 

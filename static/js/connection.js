@@ -7,11 +7,14 @@ import { SILENT_MS } from "./socket.js";
 const WORDS = {
   connecting: gettext("connecting"),
   connected: gettext("connected"),
+  late: gettext("catching up"),
   asked: gettext("refreshed by request"),
   reconnecting: gettext("reconnecting"),
   paused: gettext("paused while hidden"),
   signed_out: gettext("signed out"),
 };
+
+const UNHEARD = ["connecting", "late", "reconnecting"];
 
 /** `turned()` hears when what the page shows is no longer known to hold, and when it is again. */
 export class Connection {
@@ -70,7 +73,7 @@ export class Connection {
     const now = performance.now();
     const seconds = Math.ceil((retryAt - now) / 1000);
     const waiting = state === "reconnecting" && seconds > 0;
-    if ((state === "connecting" || state === "reconnecting") && now - heardAt >= SILENT_MS) {
+    if (UNHEARD.includes(state) && now - heardAt >= SILENT_MS) {
       const time = silence(now - heardAt);
       return waiting ? translate("no data for %(time)s, reconnecting in %(seconds)s s", { time, seconds }) : translate("no data for %(time)s", { time });
     }

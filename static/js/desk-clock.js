@@ -1,12 +1,7 @@
-/** The desk's time as its messages tell it, counted on by the page's own steady clock. */
-
-/** No message of a connection that lives comes so late: the desk's clock was set back. */
-export const SET_BACK_S = 5;
+/** The desk's time as charts' messages tell it, counted on by the page's own steady clock. (`ServerClock` has stamps.) */
 
 export class DeskClock {
-  /** A time so much before the one told last is believed at once; messages that tell no time of their own never are. */
-  constructor(setBack_s = Infinity) {
-    this.setBack_s = setBack_s;
+  constructor() {
     this.forget();
   }
 
@@ -23,8 +18,7 @@ export class DeskClock {
   /** A message says what time it is. The one that travelled fastest tells it best; a merged one comes late. */
   tell(seconds) {
     const told = seconds - performance.now() / 1000;
-    const isAnew = this.mayHaveJumped || told < this.ahead - this.setBack_s;
-    this.ahead = isAnew ? told : Math.max(this.ahead, told);
+    this.ahead = this.mayHaveJumped ? told : Math.max(this.ahead, told);
     this.mayHaveJumped = false;
   }
 

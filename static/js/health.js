@@ -1,7 +1,6 @@
 /** The health page: everything comes over the socket as it changes; without one, every 4 s by request. */
 
 import { Connection } from "./connection.js";
-import { DeskClock, SET_BACK_S } from "./desk-clock.js";
 import { count, length, UNKNOWN, utc } from "./format.js";
 import { Graphs } from "./health-graphs.js";
 import { HourDrawer } from "./health-hour.js";
@@ -35,10 +34,7 @@ const drawer = new HourDrawer({ names: context.names, closed: (id) => symbols.fo
 const symbols = new SymbolTable({ context, changed: ask, chosen: (cells) => drawer.open(cells) });
 const feed = new Feed({
   address: () => socketPlace("/ws/health"),
-  opened: () => {
-    clock.reconnected();
-    ask();
-  },
+  opened: ask,
   receive: (message) => {
     questions.overtake();
     receive(message);
@@ -49,11 +45,10 @@ const feed = new Feed({
 new Graphs(context);
 
 const questions = new Newest();
-const clock = new DeskClock(SET_BACK_S);
 let newest = 0;
 let head = null;
 let findings = []; // the worst first
-const now = () => clock.now();
+const now = () => feed.clock.now();
 
 function ask() {
   feed.send({ type: "symbols", ...symbols.view });
@@ -66,11 +61,13 @@ async function probe() {
 
 /** Without a socket: the same, by request. */
 async function refresh() {
-  if (document.hidden || ["connected", "signed_out", "paused"].includes(connection.state)) return;
+  if (document.hidden || ["connected", "late", "signed_out", "paused"].includes(connection.state)) return;
   const asked = new URLSearchParams(Object.entries(symbols.view).filter(([, value]) => value !== ""));
+  const askedAt = performance.now();
   const { status, answer, late } = await questions.request("GET", `/api/health/page?${asked}`);
   if (status !== 200 || late || connection.state === "connected") return;
   feed.answered();
+  feed.clock.take(answer.time, askedAt);
   receive(answer);
 }
 
@@ -78,7 +75,6 @@ async function refresh() {
 
 function receive(message) {
   newest = message.time;
-  clock.tell(message.time);
   if (message.head) showHead(message.head);
   if (message.findings) {
     findings = message.findings;

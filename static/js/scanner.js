@@ -1,7 +1,6 @@
 /** The scanner: which rows to show goes to the server, what they say comes back and is written in place. */
 
 import { Connection } from "./connection.js";
-import { DeskClock, SET_BACK_S } from "./desk-clock.js";
 import { Drawer } from "./drawer.js";
 import { count } from "./format.js";
 import { gettext, translate } from "./i18n.js";
@@ -35,15 +34,11 @@ const drawer = new Drawer({ names, pins, lost, closed: (id) => focusRow(id) });
 const views = new Views({ token: content.dataset.token, current: () => writeView(view), choose: (query) => change(readView(query)) });
 const feed = new Feed({
   address: () => socketPlace("/ws/scanner"),
-  opened: () => {
-    clock.reconnected();
-    ask();
-  },
+  opened: ask,
   receive,
   probe,
   changed: (status) => connection.show(status),
 });
-const clock = new DeskClock(SET_BACK_S);
 
 let view = readView(location.search);
 let offset = Number(new URLSearchParams(location.search).get("offset")) || 0;
@@ -106,11 +101,10 @@ function page(direction) {
 // --- what comes ------------------------------------------------------------------------------
 
 function receive(message) {
-  clock.tell(message.time);
   newest = message.time;
   if (message.total !== undefined) head = { total: message.total, matches: message.matches, collectors: message.collectors };
   table.take(message);
-  table.age(clock.now());
+  table.age(feed.clock.now());
   table.mark(drawer.id);
   drawer.take(table.cells);
   if (head.matches && offset >= head.matches) change(view, Math.floor((head.matches - 1) / Number(limit.value)) * Number(limit.value));
@@ -142,7 +136,7 @@ async function probe() {
 
 function tick() {
   if (document.hidden) return;
-  const now = clock.now();
+  const now = feed.clock.now();
   table.age(now);
   connection.tick({ newest }, now);
   notice(scannerNotice({ connection, head, view, clear: () => change(readView("")) }));

@@ -1,9 +1,11 @@
 /** The WebSocket's life: open, ack, notice when nothing comes any more, and open again with growing patience. */
 
+import { ServerClock } from "./clock.js";
 import { gettext } from "./i18n.js";
 
 /** The server says something at least once a second: after so long without a message nothing shown is known to hold. */
 export const SILENT_MS = 5000;
+const CAUGHT_UP_MS = 2500; // what was late is so until what comes is no older than this
 const WATCH_MS = 250;
 const DOUBT_MS = 2000; // woken up or seen again, a page believes a silence of this length
 const SLEPT_MS = 2000; // the wall clock ran ahead of the page's own by this much: the machine slept
@@ -19,8 +21,9 @@ const CLOSED = { notSignedIn: 4401, restart: 1012 };
  * `address()` gives the URL to open, `opened()` hears of every new connection, `receive(message)` takes
  * each message, `probe()` asks the server after a failed handshake (a browser does not tell why one failed)
  * and returns ok | signed_out | unreachable. `changed(status)` hears `{state, reason, retryAt, trouble, heardAt}`: state
- * is connecting | connected | asked | reconnecting | signed_out | paused, trouble is refused | unreachable when it
- * lasts, heardAt when something last came, by `performance.now()`.
+ * is connecting | connected | late | asked | reconnecting | signed_out | paused, trouble is refused | unreachable when it
+ * lasts, heardAt when the server said what came last, by `performance.now()`. A slow link is `late`: messages come, but
+ * what they say is too old to hold.
  */
 export class Feed {
   constructor({ address, opened, receive, probe, changed }) {
@@ -31,7 +34,9 @@ export class Feed {
     this.timer = null;
     this.hiddenTimer = null;
     this.socket = null;
-    this.heardAt = performance.now();
+    this.clock = new ServerClock();
+    this.heardAt = this.cameAt = performance.now(); // what came last was said, and came
+    this.askedAt = 0; // when the server was last told that it may say more
     this.asked = false; // what was heard last came by request
     this.wallAhead = Date.now() - performance.now();
     setInterval(() => this.#watch(), WATCH_MS);
@@ -45,11 +50,11 @@ export class Feed {
     this.#drop();
     const now = performance.now();
     this.wallAhead = Date.now() - now;
-    if (this.state === "paused") this.heardAt = now; // what was not asked for was not missed
+    if (this.state === "paused") this.heardAt = this.cameAt = now; // what was not asked for was not missed
     this.#become(again ? "reconnecting" : "connecting");
     const socket = new WebSocket(this.address());
     this.openedAt = null;
-    this.begunAt = now;
+    this.begunAt = this.askedAt = now;
     this.proven = false; // that this socket brings anything
     this.deadline = now + ATTEMPTS_MS[Math.min(this.failures, ATTEMPTS_MS.length - 1)];
     socket.onopen = () => {
@@ -82,7 +87,7 @@ export class Feed {
 
   /** The same as a message came by request: what is shown holds for a while without a connection. */
   answered() {
-    this.heardAt = performance.now();
+    this.heardAt = this.cameAt = performance.now();
     this.asked = true;
     if (this.state === "reconnecting") this.#become("reconnecting", this.status);
   }
@@ -104,14 +109,27 @@ export class Feed {
 
   #received(socket, message) {
     const now = performance.now();
-    this.heardAt = now;
+    this.cameAt = now;
+    this.heardAt = this.#saidAt(message.time, now);
     this.proven = true;
     this.asked = false;
     this.trouble = null;
     if (now - this.openedAt > HEALTHY_MS) this.failures = 0;
     this.receive(message);
-    if (message.seq !== undefined) socket.send(JSON.stringify({ type: "ack", seq: message.seq }));
-    if (this.socket === socket) this.#become("connected");
+    if (message.seq !== undefined) {
+      socket.send(JSON.stringify({ type: "ack", seq: message.seq }));
+      this.askedAt = performance.now();
+    }
+    if (this.socket !== socket) return;
+    const limit = this.state === "late" ? CAUGHT_UP_MS : SILENT_MS;
+    this.#become(now - this.heardAt < limit ? "connected" : "late");
+  }
+
+  /** When a message was said, by the page's clock: over a slow link that is well before it comes. */
+  #saidAt(time, now) {
+    if (time === undefined) return now;
+    this.clock.take(time, this.askedAt);
+    return Math.min(now, this.clock.local(time));
   }
 
   /** Whether anything comes, by a clock that nobody sets; a socket does not tell that its other end is gone. */
@@ -127,19 +145,20 @@ export class Feed {
     if (!this.#tries) return;
     if (slept > SLEPT_MS) this.open({ again: true });
     else if (!this.socket) return; // the timer has it
-    else if (this.proven && now - this.heardAt >= SILENT_MS) this.open({ again: true });
+    else if (this.proven && now - this.cameAt >= SILENT_MS) this.open({ again: true });
+    else if (this.state === "connected" && now - this.heardAt >= SILENT_MS) this.#become("late");
     else if (!this.proven && now >= this.deadline) this.#unanswered();
   }
 
   get #tries() {
-    return ["connecting", "connected", "reconnecting"].includes(this.state);
+    return ["connecting", "connected", "late", "reconnecting"].includes(this.state);
   }
 
   /** The network is back, or the page is seen again: neither wait for a pause to end nor believe a silence for long. */
   #wake() {
     if (document.hidden) return;
     if (this.state === "paused") return this.open();
-    const quiet = performance.now() - Math.max(this.heardAt, this.begunAt ?? 0);
+    const quiet = performance.now() - Math.max(this.cameAt, this.begunAt ?? 0);
     if (this.#tries && (!this.socket || quiet >= DOUBT_MS)) this.open({ again: true });
   }
 

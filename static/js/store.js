@@ -6,7 +6,8 @@ import { Points, WINDOW_S } from "./points.js";
 const QUIET_AFTER_S = 5;
 const FRESH_S = 60;
 const SET_BACK_S = 1; // points that end so much before what is shown: the desk's clock was set back
-const CLAIMS = ["live", "stale", "down"]; // what only a server that is heard can say
+const TROUBLED = ["stale", "down"];
+const CLAIMS = ["live", ...TROUBLED]; // what only a server that is heard can say
 /** A chart of which no value is known. */
 export const NOTHING = { time: NaN, spread: null, edge12: null, edge21: null, size12: null, size21: null, age1: null, age2: null };
 
@@ -14,18 +15,21 @@ export const NOTHING = { time: NaN, spread: null, edge12: null, edge21: null, si
 const SPANS_S = [60, 120, 300, 600, WINDOW_S];
 
 export class Chart {
-  /** `connection.lost` says that what the server said last may no longer be so. */
-  constructor({ id, symbol, exchange1, exchange2 }, connection) {
-    Object.assign(this, { id, symbol, exchange1, exchange2, connection });
+  /** `connection.lost` says that what the server said last may no longer be so; `store` is where it is watched. */
+  constructor({ id, symbol, exchange1, exchange2 }, connection, store) {
+    Object.assign(this, { id, symbol, exchange1, exchange2, connection, store });
     this.points = new Points();
     this.recorded = Infinity; // since when there is a line from the lake
     this.latest = NOTHING;
     this.quoted = [null, null]; // when each leg last quoted, s
     this.serverState = "waiting";
+    this.liveSince = -Infinity; // after a trouble, s: what was not seen meanwhile was no calm
     this.reason = "";
   }
 
-  take(message) {
+  /** Take what a message that says everything until `heard` (s) has of it; true when the clock was set back. */
+  take(message, heard) {
+    if (message.state === "live" && TROUBLED.includes(this.serverState)) this.liveSince = heard;
     this.serverState = message.state;
     this.reason = message.reason;
     this.quoted = [message.quoted1, message.quoted2].map((at, leg) => at ?? this.quoted[leg]);
@@ -58,7 +62,8 @@ export class Chart {
     if (this.connection.lost && CLAIMS.includes(this.serverState)) return "unknown";
     if (this.serverState !== "live") return this.serverState;
     if (!this.points.length) return "waiting";
-    return now - this.latest.time > QUIET_AFTER_S ? "quiet" : "live";
+    // Measured by what was heard, not by what the clock says: a link that says nothing is no calm market.
+    return this.store.heardUntil - Math.max(this.latest.time, this.liveSince) > QUIET_AFTER_S ? "quiet" : "live";
   }
 
 }
@@ -87,15 +92,16 @@ export class Store {
   /** Take a `snapshot` or `delta` (docs/messages.md). */
   take(message) {
     this.seq = message.seq;
+    const heard = () => message.seq / 1e6 - this.ahead;
     for (const id of message.removed) this.charts.delete(id);
     for (const entry of message.charts) {
       const chart = this.chart(entry);
       if (message.type === "snapshot") chart.clear();
-      if (chart.take(entry)) this.#clockWasSetBack(message.seq / 1e6, chart.points.last);
+      if (chart.take(entry, heard())) this.#clockWasSetBack(message.seq / 1e6, chart.points.last);
       if (chart.points.last > this.newest) this.newest = chart.points.last;
     }
-    const told = Math.max(message.seq / 1e6 - this.ahead, this.newest);
-    if (told > 0) this.clock.tell(told);
+    this.heardUntil = Math.max(heard(), this.newest);
+    if (this.heardUntil > 0) this.clock.tell(this.heardUntil);
   }
 
   /** A new connection: its first message tells the time anew, as a clock may have jumped (a machine slept). */
@@ -114,7 +120,7 @@ export class Store {
   /** The chart with this id, made when it is new. */
   chart(entry) {
     let chart = this.charts.get(entry.id);
-    if (!chart) this.charts.set(entry.id, (chart = new Chart(entry, this.connection)));
+    if (!chart) this.charts.set(entry.id, (chart = new Chart(entry, this.connection, this)));
     return chart;
   }
 
@@ -122,6 +128,7 @@ export class Store {
     this.charts.clear();
     this.seq = null;
     this.newest = 0;
+    this.heardUntil = 0; // s, by the clock of the points
     this.ahead = 0;
     this.clock.forget();
   }
