@@ -16,7 +16,7 @@ from obstore.exceptions import BaseError
 from history.commits import commit, write_files
 from history.first_entry import WRITER_VERSION
 from history.lake import Lake, LakeError, log_entry
-from history.logs import sum_up, widen
+from history.logs import look, sum_up, widen
 from history.mending import mend, sound
 from history.parquet import file_schema
 
@@ -57,11 +57,11 @@ class Appender:
             self._look()
         if sequence <= self._sequence:
             return
-        files = write_files(self._lake, self.table, rows, self._app_id, sequence)
         try:
+            files = write_files(self._lake, self.table, rows, self._app_id, sequence)
             version = commit(self._lake, self.table, self._version, files, self._app_id, sequence, self._mark)
-        except LakeError:  # damaged, or changed by another program: looked at before the next try
-            self._version = -1
+        except STORE_ERRORS:  # damaged, perhaps, or changed by another program: looked at before the next try
+            self._version, self._begun = -1, False
             raise
         self._version, self._sequence = version, sequence
         self.rows += len(rows)
@@ -75,8 +75,9 @@ class Appender:
         self.checkpoint_due = False
         try:
             try:
+                look(self._lake, self.table)  # stricter than the library: what is damaged is not summed up
                 sum_up(self._lake, self.table)
-            except LakeError:  # it reads the whole log: what is damaged in it shows here first
+            except LakeError:
                 if not mend(self._lake, self.table):
                     raise
                 sum_up(self._lake, self.table)
@@ -93,6 +94,7 @@ class Appender:
         try:
             self._store.head(log_entry(self._version))
         except FileNotFoundError:
+            self._begun = False  # what else is gone, nobody knows
             return False
         return True
 

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping
 from io import BytesIO
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from obstore.exceptions import AlreadyExistsError
 
 from history import durable
+from history.entries import sealed
 from history.lake import Lake, LakeError, log_entry
 from history.log_files import Action, entry_at
 from history.parquet import delta_stats, encoding
@@ -61,9 +61,9 @@ def commit(  # noqa: PLR0917
     marks = {mark: time.time_ns() // 1000} if mark else {}
     version = after + 1
     while True:
-        entry = _entry(files, {app_id: sequence} | marks)
+        content = _entry(files, {app_id: sequence} | marks)
         try:
-            durable.put(lake, table, log_entry(version), entry, create=True)
+            durable.put(lake, table, log_entry(version), content, create=True)
         except AlreadyExistsError:
             there = _committed(lake, table, version, app_id, sequence)
             files = [file for file in files if there is None or file["path"] not in there]
@@ -90,17 +90,10 @@ def _has(actions: Iterable[Action], app_id: str, sequence: int) -> bool:
 
 
 def _entry(files: list[File], transactions: Mapping[str, int]) -> bytes:
-    actions = [information("WRITE", {"mode": "Append"})]
-    actions += [
+    actions: list[dict[str, Any]] = [
         {"txn": {"appId": app, "version": number, "lastUpdated": time.time_ns() // 1_000_000}}
         for app, number in transactions.items()
     ]
     actions += [{"add": file} for file in files]
-    return b"\n".join(map(msgspec.json.encode, actions))
-
-
-def information(operation: str, parameters: Mapping[str, str]) -> dict[str, Any]:
-    """The line an entry begins with: when it was written, and what for."""
-    now_ms = time.time_ns() // 1_000_000
-    info = {"timestamp": now_ms, "operation": operation, "operationParameters": parameters}
-    return {"commitInfo": info | {"isBlindAppend": True}}
+    about = {"operation": "WRITE", "operationParameters": {"mode": "Append"}, "isBlindAppend": True}
+    return sealed(about, actions)

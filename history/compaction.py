@@ -21,13 +21,14 @@ import polars as pl
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
 from deltalake.transaction import AddAction, RemoveAction
 from django.utils.translation import ngettext
-from polars.exceptions import PolarsError
 
 from history import durable
 from history.damaged_data import take_out
 from history.inventory import data_files, files_of
 from history.lake import Lake
+from history.parquet import damage
 from history.reader import polars_schema
+from history.scanning import UNREADABLE
 from history.schema import PARTITIONS, SORT_ORDER
 from history.sorted_files import SortedFile
 from history.sorting import SCRATCH_PREFIX, SLICE_ROWS, Source, ahead, sorted_slices
@@ -120,7 +121,7 @@ def _compact_hour(lake: Lake, table: str, date: str, hour: int, now: datetime.da
     files = data_files(delta, table).filter(pl.col("date") == date, pl.col("hour") == hour)
     try:
         return sum(compact(lake, delta, table, heap) for heap in heaps(files, now))
-    except (PolarsError, OSError, ValueError):  # a file that cannot be read costs itself, not its hour
+    except (*UNREADABLE, ValueError):  # a file that cannot be read costs itself, not its hour
         if not take_out(lake, delta, table, files, fenced(delta, "damaged")):
             raise
     return _compact_hour(lake, table, date, hour, now)
@@ -131,8 +132,9 @@ def compact(lake: Lake, delta: DeltaTable, table: str, heap: Heap) -> int:
 
     Raises:
         CommitFailedError: other maintenance of the table got in between; nothing is changed.
-        ValueError: the files hold other rows than the log says; nothing is changed.
+        ValueError: the files are damaged or hold other rows than the log says; nothing is changed.
     """
+    _check(lake, table, heap)
     written = list(_write(lake, table, heap))
     rows, expected = sum(file.rows for file in written), heap.files["rows"].sum()
     if rows != expected:
@@ -141,6 +143,15 @@ def compact(lake: Lake, delta: DeltaTable, table: str, heap: Heap) -> int:
         durable.sync(lake, table, file.path)  # before the commit that lets go of what they replace
     _commit(delta, heap, written)
     return rows
+
+
+def _check(lake: Lake, table: str, heap: Heap) -> None:
+    """Raise ValueError when the checksums of a local file do not agree: sorted, it would be believed."""
+    if lake.is_remote:
+        return
+    for path in heap.files["path"]:
+        if problem := damage(f"{lake.uri(table)}/{path}"):
+            raise ValueError(f"{path}: {problem}")
 
 
 def _write(lake: Lake, table: str, heap: Heap) -> Iterator[SortedFile]:

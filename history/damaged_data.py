@@ -6,13 +6,13 @@ from typing import Any
 import polars as pl
 from deltalake import CommitProperties, DeltaTable
 from deltalake.transaction import RemoveAction
-from polars.exceptions import PolarsError
 
 from history.lake import Lake
 from history.mending import append_gaps, gap_row
+from history.parquet import damage
 from history.quarantine import Note, now_us, say, set_aside
 from history.reader import polars_schema
-from history.scanning import Source, problem_of, read_group
+from history.scanning import UNREADABLE, Source, problem_of, read_group
 from history.schema import PARTITIONS
 
 
@@ -43,6 +43,8 @@ def damage_of(lake: Lake, table: str, source: Source) -> str:
     """What is wrong with a data file, all of which is read; empty when nothing is."""
     if problem := problem_of(source):
         return problem
+    if not lake.is_remote and (problem := damage(source.uri)):
+        return problem
     schema = polars_schema(table)
     rows = 0
     try:
@@ -50,7 +52,7 @@ def damage_of(lake: Lake, table: str, source: Source) -> str:
             rows = len(read_group([source], schema, lake.storage_options, [name]))
     except FileNotFoundError:
         return "it is missing"
-    except PolarsError as error:
+    except UNREADABLE as error:
         return (str(error).strip().splitlines() or [type(error).__name__])[0]
     return "" if rows == source.rows else f"it has {rows} rows where the log says {source.rows}"
 

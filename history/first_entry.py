@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 
+from history.entries import sealed
 from history.schema import PARTITIONS, SCHEMA_VERSION, SCHEMAS
 
 WRITER_VERSION: Final = 2
@@ -36,13 +37,6 @@ def first_entry(table: str) -> bytes:
     """The log entry that makes an empty table."""
     now_ms = time.time_ns() // 1_000_000
     actions: list[dict[str, Any]] = [
-        {
-            "commitInfo": {
-                "timestamp": now_ms,
-                "operation": "CREATE TABLE",
-                "schema_version": str(SCHEMA_VERSION),
-            }
-        },
         {"protocol": {"minReaderVersion": _READER_VERSION, "minWriterVersion": WRITER_VERSION}},
         {
             "metaData": {
@@ -55,7 +49,7 @@ def first_entry(table: str) -> bytes:
             }
         },
     ]
-    return b"\n".join(map(msgspec.json.encode, actions))
+    return sealed({"operation": "CREATE TABLE", "schema_version": str(SCHEMA_VERSION)}, actions)
 
 
 def _delta_schema(schema: pa.Schema) -> str:

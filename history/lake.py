@@ -1,6 +1,7 @@
 """The lake: Delta tables of Parquet under one URL, local or object store."""
 
 import datetime
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 LOG_FOLDER: Final = "_delta_log"
 _ROW_GROUP_ROWS: Final = 122_880
 _APPEND_ATTEMPTS: Final = 5
-_OPEN_ATTEMPTS: Final = 3
+_OPEN_ATTEMPTS: Final = 4
+_OPEN_PAUSE_S: Final = 0.02
 
 
 class LakeError(Exception):
@@ -86,12 +88,15 @@ class Lake:
 
         if looks_damaged(self, table):
             mend(self, table)
-        for attempt in range(1, _OPEN_ATTEMPTS + 1):
+        for attempt in range(_OPEN_ATTEMPTS):
             try:
                 return self._opened(table)
-            except DeltaError:  # a directory listed during commits may show a later one and not an earlier
-                if attempt == _OPEN_ATTEMPTS and not mend(self, table):
-                    raise
+            except (DeltaError, OSError) as error:
+                # A directory listed during commits may show a later one and not an earlier, and while
+                # another process mends, a hint and not the checkpoint.
+                time.sleep(_OPEN_PAUSE_S)
+                if attempt:
+                    mend(self, table, refused=str(error).partition("\n")[0])
         return self._opened(table)
 
     def _opened(self, table: str) -> "DeltaTable | None":

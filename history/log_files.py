@@ -1,12 +1,15 @@
 """The files of a table's Delta log, read without the library: entries, checkpoints and the hint at one.
 
-What cannot be read is a `DamagedError` that names the file; what is not there is a FileNotFoundError.
+What cannot be read is a `DamagedError` that names the file; what is not there is a FileNotFoundError. An
+entry of ours carries a checksum (`history.entries`); what the library would refuse or misread in any is
+refused here first.
 """
 
 import os
 import re
 from collections.abc import Iterable
 from typing import Any, Final, cast
+from urllib.parse import unquote
 
 import msgspec
 import pyarrow as pa
@@ -14,7 +17,9 @@ import pyarrow.parquet as pq
 from msgspec import UNSET, Struct, UnsetType
 from obstore.store import ObjectStore
 
+from history.entries import checksum
 from history.lake import LOG_FOLDER, Lake, LakeError, log_entry
+from history.schema import PARTITIONS
 
 HINT: Final = f"{LOG_FOLDER}/_last_checkpoint"
 _LOG_FILE: Final = re.compile(rf"{LOG_FOLDER}/(\d{{20}})\.(json|checkpoint\.parquet)")
@@ -50,9 +55,20 @@ class Metadata(Struct):
 
 
 class CommitInfo(Struct):
-    """When an entry was written, ms since the epoch."""
+    """When an entry was written, ms since the epoch; `crc32` is that of the lines after this one."""
 
     timestamp: int | None = None
+    crc32: int | None = None
+
+
+class Statistics(Struct, forbid_unknown_fields=True):
+    """What an entry says of a data file's content; Delta's names."""
+
+    numRecords: int
+    minValues: dict[str, Any] = {}
+    maxValues: dict[str, Any] = {}
+    nullCount: dict[str, Any] = {}
+    tightBounds: bool = True
 
 
 class Add(Struct):
@@ -63,6 +79,15 @@ class Add(Struct):
     size: int
     modificationTime: int
     dataChange: bool
+    stats: str | None = None
+
+    def check(self) -> None:
+        """Raise ValueError for what contradicts itself."""
+        said = {f"{name}={value}" for name, value in self.partitionValues.items()}
+        if self.path.startswith(f"{PARTITIONS[0]}=") and said != set(unquote(self.path).split("/")[:-1]):
+            raise ValueError(f"{self.path} is not of the partition {self.partitionValues}")
+        if self.stats:
+            msgspec.json.decode(self.stats, type=Statistics)
 
 
 class Remove(Struct):
@@ -80,11 +105,13 @@ class Action(Struct):
     commitInfo: CommitInfo | UnsetType | None = UNSET
     add: Add | None = None
     remove: Remove | None = None
+    cdc: Any = None
+    domainMetadata: Any = None
 
     @property
     def known(self) -> bool:
         """Whether it is any of these."""
-        rest = (self.txn, self.protocol, self.metaData, self.add, self.remove)
+        rest = (self.txn, self.protocol, self.metaData, self.add, self.remove, self.cdc, self.domainMetadata)
         return self.commitInfo is not UNSET or any(each is not None for each in rest)
 
 
@@ -140,11 +167,24 @@ def entry_at(lake: Lake, table: str, store: ObjectStore, version: int) -> list[A
     """What an entry says."""
     content = _content(lake, table, store, log_entry(version))
     try:
-        actions = [_ACTION.decode(line) for line in content.splitlines() if line]
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _actions(content)
+    except (ValueError, msgspec.DecodeError) as error:
         raise DamagedError(lake, table, log_entry(version), _nature(content) or str(error)) from error
-    if not any(action.known for action in actions):
-        raise DamagedError(lake, table, log_entry(version), _nature(content) or "it says nothing")
+
+
+def _actions(content: bytes) -> list[Action]:
+    """What the lines of an entry say. Raises ValueError."""
+    content.decode()  # the library refuses what is not UTF-8 anywhere
+    lines = [line for line in content.split(b"\n") if line]
+    actions = [_ACTION.decode(line) for line in lines]
+    if not actions or not all(action.known for action in actions):
+        raise ValueError("it says nothing that Delta knows")
+    for action in actions:
+        if action.add is not None:
+            action.add.check()
+    info = actions[0].commitInfo
+    if isinstance(info, CommitInfo) and info.crc32 not in {None, checksum(lines[1:])}:
+        raise ValueError("its checksum is another")
     return actions
 
 
@@ -171,6 +211,7 @@ def check_checkpoint(lake: Lake, table: str, store: ObjectStore, version: int) -
     content = _content(lake, table, store, path)
     try:
         read = pq.ParquetFile(pa.BufferReader(content)).read()
+        read.validate(full=True)
         if any(kind not in read.column_names or read[kind].null_count == len(read) for kind in _NEEDED):
             raise DamagedError(lake, table, path, "it does not say what kind of table it is")
         columns = [read[kind].combine_chunks().field("path") for kind in _FILES if kind in read.column_names]
@@ -187,9 +228,10 @@ def _content(lake: Lake, table: str, store: ObjectStore, path: str) -> bytes:
     try:
         return bytes(store.get(path).bytes())
     except FileNotFoundError:
-        if not lake.is_remote and os.path.isdir(f"{lake.uri(table)}/{path}"):
-            raise DamagedError(lake, table, path, "it is a directory") from None
-        raise
+        if lake.is_remote or not os.path.lexists(where := f"{lake.uri(table)}/{path}"):
+            raise
+        what = "it is a directory" if os.path.isdir(where) else "it is a link that leads nowhere"
+        raise DamagedError(lake, table, path, what) from None
 
 
 def _nature(content: bytes) -> str:

@@ -14,11 +14,10 @@ import re
 import threading
 import uuid
 from collections.abc import Iterable, Sequence
-from itertools import groupby
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
-import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import Struct
@@ -26,7 +25,8 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import ObjectStore
 
 from history import durable
-from history.commits import File, added, commit, information, write_files
+from history.commits import File, added, commit, write_files
+from history.entries import sealed
 from history.first_entry import first_entry
 from history.lake import LOG_FOLDER, Lake, LakeError, log_entry
 from history.log_files import (
@@ -41,7 +41,7 @@ from history.log_files import (
     said_by_hint,
 )
 from history.logs import TableLog, ensure
-from history.parquet import file_schema
+from history.parquet import damage, file_schema
 from history.quarantine import Note, now_us, say, set_aside
 from history.stores import anything_under
 
@@ -52,7 +52,10 @@ HOLE: Final = 1000
 
 # A checkpoint forgets files that left the table longer ago than this: see first_entry's configuration.
 _REMEMBERED_S: Final = 7200 - 600
-_APPENDED: Final = re.compile(r"date=\d{4}-\d\d-\d\d/hour=\d+/(?P<app>.+)-(?P<sequence>\d+)\.parquet")
+_COMPACTED: Final = re.compile(r"date=\d{4}-\d\d-\d\d/hour=\d+/(sorted|merged)-[^/]+\.parquet")
+_APPENDED: Final = re.compile(
+    r"date=\d{4}-\d\d-\d\d/hour=\d+/(?!sorted-|merged-)(?P<app>[^/]+)-(?P<sequence>\d+)\.parquet"
+)
 _ours: Final = threading.RLock()
 
 
@@ -75,7 +78,7 @@ def sound(lake: Lake, table: str, *app_ids: str) -> TableLog:
 
 
 def looks_damaged(lake: Lake, table: str) -> bool:
-    """Whether the log has what its readers pass over in silence: an entry that is empty or a directory.
+    """Whether the log has what its readers pass over in silence: an entry that is empty, or no file.
 
     Asked before each opening, so only of a local table, whose files alone are cut by a dying host, and only
     of the entries since the newest checkpoint.
@@ -91,32 +94,58 @@ def looks_damaged(lake: Lake, table: str) -> bool:
         return True
     summed_up = max((name[:20] for name in files if name.endswith(".checkpoint.parquet")), default="")
     newer = [entry for name, entry in files.items() if name.endswith(".json") and name[:20] > summed_up]
-    return any(entry.is_dir() or not entry.stat().st_size for entry in newer)
+    return any(not os.path.isfile(entry) or not entry.stat().st_size for entry in newer)
 
 
-def mend(lake: Lake, table: str, *, begin: bool = False) -> list[str]:
+def mend(lake: Lake, table: str, *, begin: bool = False, refused: str = "") -> list[str]:
     """Set aside what is damaged in a table's log and add what was lost by it; names what it found.
 
     Safe beside writers, readers and other menders. A writer may `begin` a log of which nothing can be read
-    anew. Raises LakeError when the log cannot be made whole, OSError or obstore's when the store fails.
+    anew. `refused` is why the library does not read a log in which everything seems whole: then the newest
+    checkpoint goes as well, where the log says the same without it. Raises LakeError when the log cannot be
+    made whole, OSError or obstore's when the store fails.
     """
     with _ours:
         notes = _displaced(lake, table)
-        if not anything_under(lake.uri(table), lake.storage_options, LOG_FOLDER):
+        if not anything_under(lake.uri(table), lake.storage_options, LOG_FOLDER if not begin else ""):
             return [note.file for note in notes]
         store = lake.store(table)
         state, found = _log(lake, table, store, begin=begin)
-        notes += found + _hint(lake, table, store)
+        notes += found
+        if refused and not notes:
+            notes += _distrusted(lake, table, store, refused)
+        notes += _hint(lake, table, store)
         notes += _recover(lake, table, store, state)
         _tell(lake, notes)
     return [note.file for note in notes]
 
 
-def _displaced(lake: Lake, table: str) -> list[Note]:
-    """Something that is no directory where the log belongs."""
-    if lake.is_remote or not os.path.isfile(f"{lake.uri(table)}/{LOG_FOLDER}"):
+def _distrusted(lake: Lake, table: str, store: ObjectStore, what: str) -> list[Note]:
+    """The newest checkpoint, if another one and every entry since say the same."""
+    there = listed(store)
+    *earlier, newest = sorted(there.checkpoints) or [-1]
+    base = max(earlier, default=-1)
+    if newest < 0 or not set(range(base + 1, newest + 1)) <= there.entries:
         return []
-    return _aside(lake, table, LOG_FOLDER, "it is a file where the log's directory belongs")
+    return _aside(lake, table, checkpoint_file(newest), what)
+
+
+def _displaced(lake: Lake, table: str) -> list[Note]:
+    """What is no directory where one belongs (the log's, a day's, an hour's), and dead links in the log."""
+    if lake.is_remote:
+        return []
+    root = Path(lake.uri(table))
+    places = [root / LOG_FOLDER, *root.glob("date=*"), *root.glob("date=*/hour=*")]
+    wrong = {
+        place: "it is no directory, and one belongs there"
+        for place in places
+        if os.path.lexists(place) and not os.path.isdir(place)
+    }
+    links = [entry for entry in root.glob(f"{LOG_FOLDER}/*") if not os.path.exists(entry)]
+    wrong |= dict.fromkeys(links, "it is a link that leads nowhere")
+    return [
+        n for place, what in wrong.items() for n in _aside(lake, table, str(place.relative_to(root)), what)
+    ]
 
 
 def _hint(lake: Lake, table: str, store: ObjectStore) -> list[Note]:
@@ -167,8 +196,16 @@ def _log(lake: Lake, table: str, store: ObjectStore, *, begin: bool) -> tuple[_S
     if last < 0:
         _put(lake, table, 0)
         last = 0
+        notes += _unknown(lake, table, store)
     state.newest = last
     return state, notes
+
+
+def _unknown(lake: Lake, table: str, store: ObjectStore) -> list[Note]:
+    """Compacted files of a log begun anew, kept apart: what they replaced may still lie beside them."""
+    paths = [file["path"] for page in store.list() for file in page if _COMPACTED.fullmatch(file["path"])]
+    what = "nothing is left of the log that knew it"
+    return [note for path in paths for note in _aside(lake, table, path, what)]
 
 
 def _is_sound(lake: Lake, table: str, store: ObjectStore, version: int) -> bool:
@@ -196,11 +233,14 @@ def _base(lake: Lake, table: str, store: ObjectStore, notes: list[Note]) -> tupl
 
 
 def _directories(lake: Lake, table: str) -> set[int]:
-    """Versions in whose place lies a directory, which an object store does not list."""
+    """Versions in whose place lies a directory or a dead link, which an object store does not list."""
     if lake.is_remote:
         return set()
-    with os.scandir(f"{lake.uri(table)}/{LOG_FOLDER}") as entries:
-        names = [entry.name for entry in entries if entry.name.endswith(".json") and entry.is_dir()]
+    try:
+        with os.scandir(f"{lake.uri(table)}/{LOG_FOLDER}") as entries:
+            names = [entry.name for entry in entries if not os.path.isfile(entry)]
+    except FileNotFoundError:
+        return set()
     return {int(name[:20]) for name in names if re.fullmatch(r"\d{20}\.json", name)}
 
 
@@ -219,9 +259,9 @@ def _fill(
 
 
 def _put(lake: Lake, table: str, version: int) -> None:
-    empty = msgspec.json.encode(information("MEND", {}))
+    content = sealed({"operation": "MEND", "operationParameters": {}}) if version else first_entry(table)
     try:
-        durable.put(lake, table, log_entry(version), empty if version else first_entry(table), create=True)
+        durable.put(lake, table, log_entry(version), content, create=True)
     except AlreadyExistsError:
         return
 
@@ -241,30 +281,48 @@ def _paths(actions: Iterable[Action]) -> set[str]:
 
 def _recover(lake: Lake, table: str, store: ObjectStore, state: _State) -> list[Note]:
     """Add the files of appends that no entry knows, each append in one entry."""
-    orphans = []
-    for page in store.list():
-        for file in page:
-            named = _APPENDED.fullmatch(file["path"])
-            if (
-                named
-                and file["path"] not in state.files
-                and file["last_modified"].timestamp() > state.since_s
-            ):
-                orphans.append(((named["app"], int(named["sequence"])), file["path"]))
+    sizes = {file["path"]: file["size"] for page in store.list() for file in page}
     notes: list[Note] = []
-    for (app, sequence), group in groupby(sorted(orphans), key=lambda orphan: orphan[0]):
+    for (app, sequence), paths in _appends(store, state).items():
         files: list[File] = []
-        for _, path in group:
+        for path in paths:
             try:
-                files.append(_whole(store, table, path))
+                file = _whole(store, table, path)
             except FileNotFoundError:
                 continue
             except (pa.ArrowException, OSError, ValueError) as error:
                 notes += _aside(lake, table, path, (str(error).splitlines() or ["unreadable"])[0])
+                continue
+            if twin := _twin(store, path, state.files, sizes):
+                notes += _aside(lake, table, path, f"it is a copy of {twin}")
+            else:
+                files.append(file)
         if files:
             state.newest = commit(lake, table, state.newest, files, app, sequence)
             logger.warning("lake %s: rows of %s-%d are in the table again", table, app, sequence)
     return notes
+
+
+def _appends(store: ObjectStore, state: _State) -> dict[tuple[str, int], list[str]]:
+    """The data files no entry knows, by the append they are of."""
+    found: dict[tuple[str, int], list[str]] = {}
+    for page in store.list():
+        for file in page:
+            named = _APPENDED.fullmatch(file["path"])
+            if not named or file["path"] in state.files:
+                continue
+            if file["last_modified"].timestamp() > state.since_s:
+                found.setdefault((named["app"], int(named["sequence"])), []).append(file["path"])
+    return dict(sorted(found.items()))
+
+
+def _twin(store: ObjectStore, path: str, files: set[str], sizes: dict[str, int]) -> str:
+    """A file that the table knows, in the same partition and with the same content; empty: none."""
+    folder = path.rpartition("/")[0]
+    alike = [each for each in files & sizes.keys() if each.rpartition("/")[0] == folder]
+    alike = [each for each in alike if sizes[each] == sizes.get(path)]
+    content = bytes(store.get(path).bytes()) if alike else b""
+    return next((each for each in alike if bytes(store.get(each).bytes()) == content), "")
 
 
 def _whole(store: ObjectStore, table: str, path: str) -> File:
@@ -273,7 +331,8 @@ def _whole(store: ObjectStore, table: str, path: str) -> File:
     parquet = pq.ParquetFile(pa.BufferReader(content))
     if not parquet.schema_arrow.equals(file_schema(table)):
         raise ValueError(f"its columns are not those of {table}")
-    parquet.read()
+    if what := damage(pa.BufferReader(content)):
+        raise ValueError(what)
     return added(path, len(content), parquet.metadata)
 
 

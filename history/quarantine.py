@@ -7,13 +7,14 @@ notes are what an operator sees (finding `lake_damage`) until the directory is c
 import logging
 import os
 import posixpath
+import shutil
 import time
-from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 from obstore.exceptions import BaseError
+from obstore.store import ObjectStore
 
 from history import durable
 from history.lake import Lake
@@ -46,13 +47,21 @@ def set_aside(lake: Lake, note: Note) -> bool:
             store.rename(note.file, f"{FOLDER}/{name}")
         else:
             root = lake.uri(note.table)
-            os.makedirs(f"{root}/{FOLDER}", exist_ok=True)
-            os.rename(f"{root}/{note.file}", f"{root}/{FOLDER}/{name}")
+            shutil.move(f"{root}/{note.file}", f"{_folder(root, note.at_us)}/{name}")
             durable.sync(lake, note.table, posixpath.dirname(note.file) or ".")
     except FileNotFoundError:
         return False
     say(lake, note)
     return True
+
+
+def _folder(root: str, at_us: int) -> str:
+    """The folder, made if it has to be; what else lies under its name is put beside it."""
+    folder = f"{root}/{FOLDER}"
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        os.rename(folder, f"{folder}-{at_us}")
+    os.makedirs(folder, exist_ok=True)
+    return folder
 
 
 def say(lake: Lake, note: Note) -> None:
@@ -72,15 +81,17 @@ def notes(lake: Lake, table: str) -> list[Note]:
     store = lake.store(table)
     paths = [file["path"] for page in store.list(FOLDER) for file in page]
     wanted = sorted((path for path in paths if path.endswith(_NOTE)), reverse=True)[:NOTES_READ]
-    return list(_read(store.get(path).bytes() for path in wanted))
+    return [_read(store, table, path) for path in wanted]
 
 
-def _read(contents: Iterator[object]) -> Iterator[Note]:
-    for content in contents:
-        try:
-            yield msgspec.json.decode(bytes(content), type=Note)  # type: ignore[call-overload]
-        except (msgspec.DecodeError, UnicodeDecodeError):  # a note can be damaged as well
-            continue
+def _read(store: ObjectStore, table: str, path: str) -> Note:
+    """A note; of one that is damaged itself, that it is there."""
+    try:
+        return msgspec.json.decode(bytes(store.get(path).bytes()), type=Note)
+    except (msgspec.DecodeError, UnicodeDecodeError, BaseError, OSError):
+        name = posixpath.basename(path)
+        at_us = name.partition("-")[0]
+        return Note(table, name, "the note of it cannot be read", int(at_us) if at_us.isdecimal() else 0)
 
 
 def now_us() -> int:

@@ -1,18 +1,20 @@
 """Retention: whole days that are too old go, and then what no reader can need any more."""
 
 import datetime
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 import polars as pl
-from deltalake import DeltaTable
+from deltalake import DeltaTable, PostCommitHookProperties
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from history.compaction import fenced
 from history.inventory import by_day, data_files, files_of
-from history.lake import Lake
+from history.lake import Lake, log_entry
+from history.log_files import checkpoint_file, listed
 from history.mending import mend
 from history.models import RetentionPolicy
 from history.schema import SCHEMAS
@@ -24,6 +26,10 @@ _OTHER_TABLES_DAYS: Final = 90
 
 VACUUM_HOURS: Final = 2
 """A reader keeps the version it opened; files that left the table stay for it this long."""
+
+
+LOG_HOURS: Final = 2
+"""Entries of the log stay at least this long: a reader that opened an older version still needs them."""
 
 
 def create_policies() -> None:
@@ -69,7 +75,13 @@ def delete_before(lake: Lake, table: str, before: str) -> int:
     if delta is None:
         return 0
     rows = data_files(delta, table).filter(pl.col("date") < before)["rows"].sum()
-    delta.delete(f"date < '{before}'", commit_properties=fenced(delta, "retain"))
+    delta.delete(
+        f"date < '{before}'",
+        commit_properties=fenced(delta, "retain"),
+        post_commithook_properties=PostCommitHookProperties(
+            create_checkpoint=True, cleanup_expired_logs=False
+        ),
+    )
     return int(rows)
 
 
@@ -81,20 +93,31 @@ def plan_cleaning(lake: Lake, table: str) -> list[Step]:
     ]
 
 
-def _clean(lake: Lake, table: str, work: Callable[[DeltaTable], None]) -> int:
+def _clean(lake: Lake, table: str, work: Callable[[Lake, str, DeltaTable], None]) -> int:
     mend(lake, table)  # before the vacuum takes what can still be added again
     delta = lake.open(table)
     if delta is not None:
-        work(delta)
+        work(lake, table, delta)
     return 0
 
 
-def _vacuum(delta: DeltaTable) -> None:
+def _vacuum(_lake: Lake, _table: str, delta: DeltaTable) -> None:
     """Files that left the table VACUUM_HOURS ago, and those of writers that died before they committed."""
     delta.vacuum(retention_hours=VACUUM_HOURS, dry_run=False, enforce_retention_duration=False, full=True)
 
 
-def _shorten_log(delta: DeltaTable) -> None:
-    """The log before a new checkpoint, as far as it is older than the table keeps it."""
+def _shorten_log(lake: Lake, table: str, delta: DeltaTable) -> None:
+    """Delete the log before a checkpoint that is older than the table keeps the log, if there is a newer one.
+
+    The library would keep a single checkpoint of a table that rests, and with that file lose the table.
+    """
     delta.create_checkpoint()
-    delta.cleanup_metadata()
+    store = lake.store(table)
+    there = listed(store)
+    *earlier, _newest = sorted(there.checkpoints)
+    before_s = time.time() - LOG_HOURS * 3600
+    base = max((version for version in earlier if there.checkpoints[version] < before_s), default=0)
+    entries = [log_entry(version) for version in there.entries if version < base]
+    checkpoints = [checkpoint_file(version) for version in earlier if version < base]
+    if entries or checkpoints:
+        store.delete([*entries, *checkpoints])

@@ -10,11 +10,15 @@ from typing import Final
 
 import polars as pl
 from msgspec import Struct
-from polars.exceptions import PolarsError
+from polars.exceptions import PanicException, PolarsError
 from polars.io.plugins import register_io_source
 
 GROUP_ROWS: Final = 4_000_000
 """Rows of the files that are read at once, about; columns and rows that are not asked for are not read."""
+
+
+UNREADABLE: Final = (PolarsError, PanicException, OSError)
+"""What polars raises for a damaged file; for some bits of its footer it panics, which is no Exception."""
 
 
 class Source(Struct, frozen=True):
@@ -89,7 +93,7 @@ def _frames(
     for group in _groups(sources):
         try:
             yield rows_of(group)
-        except (PolarsError, OSError):
+        except UNREADABLE:
             yield from _one_by_one(group, rows_of, report)
 
 
@@ -101,7 +105,7 @@ def _one_by_one(
     for source in group:
         try:
             frame = rows_of([source])
-        except (PolarsError, OSError) as error:
+        except UNREADABLE as error:
             failed.append((source, error))
             continue
         read += 1
@@ -115,7 +119,7 @@ def _one_by_one(
             raise problem_met
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
@@ -140,6 +144,8 @@ def problem_of(source: Source) -> str:
         found = os.stat(source.uri)
     except FileNotFoundError:
         return "it is missing"
+    except OSError as error:
+        return error.strerror or type(error).__name__
     if not os.path.isfile(source.uri):
         return "it is a directory"
     if found.st_size != source.bytes:
