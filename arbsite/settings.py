@@ -73,6 +73,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "arbsite.log_context.request_id_middleware",
+    "arbsite.connections.release_middleware",
     "monitoring.traffic.traffic_middleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -313,3 +314,4 @@ REALTIME_SOCKETS_PER_USER = env.int("REALTIME_SOCKETS_PER_USER", default=20)
 HISTORY_MAX_RANGE_HOURS = env.int("HISTORY_MAX_RANGE_HOURS", default=7 * 24)
 HISTORY_REQUESTS_PER_MINUTE = env.int("HISTORY_REQUESTS_PER_MINUTE", default=600)
 HISTORY_READS_AT_ONCE = env.int("HISTORY_READS_AT_ONCE", default=32)
+HISTORY_READS_PER_USER = env.int("HISTORY_READS_PER_USER", default=8)
