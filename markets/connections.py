@@ -10,10 +10,11 @@ from django.db import connections
 
 async def release_connections() -> None:
     """Give the connections of this request back to the pool; the next question takes another one."""
-    await sync_to_async(_release)()
+    await sync_to_async(release)()
 
 
-def _release() -> None:
+def release() -> None:
+    """As `release_connections`, for code that runs in the request's thread."""
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:
             connection.close_if_unusable_or_obsolete()
