@@ -2,14 +2,16 @@
 
 Daphne's `send` never waits: an answer that is made faster than its client reads it piles up in the
 server's memory. Here a streamed answer goes on only when its connection has room, as Twisted tells
-every push producer, so a client that stops reading holds one piece, and for a minute: then its connection
-is cut. A request can be cut by its application, too (`realtime.guard.ABORT`).
+every push producer, so a client that stops reading holds one piece. Who reads too slowly, or for too long
+altogether, is cut: an answer holds a reader of the lake and its place. A request can be cut by its
+application, too (`realtime.guard.ABORT`).
 
 Importing this module (arbsite.asgi does) is all that is needed, whoever starts Daphne.
 """
 
 import asyncio
 import logging
+import time
 from typing import Any, Final
 
 from daphne.http_protocol import WebRequest
@@ -19,15 +21,36 @@ from realtime.guard import ABORT
 
 log = logging.getLogger(__name__)
 
-READ_WITHIN_S: Final = 60.0
+FIRST_S: Final = 10.0
+"""A client may stand still for so long, once or in several pauses; beyond that it is to read on."""
+
+SLOWEST_BYTES_PER_S: Final = 16_000
+"""What a client has to read on average of the time that its answer waits for it."""
+
+ANSWER_S: Final = 15 * 60.0
+"""An answer lasts no longer, however fast it is read."""
 
 
 class Pace:
-    """A Twisted push producer that knows whether its connection takes more."""
+    """A Twisted push producer that knows whether its connection takes more, and how fast it was read."""
 
     def __init__(self) -> None:
         self.room = asyncio.Event()
         self.room.set()
+        self.written = 0
+        self._began = time.monotonic()
+        self._waited_s = 0.0
+
+    async def wait(self) -> None:
+        """Wait for room. Raises TimeoutError when the client is too slow, or the answer too long."""
+        asked = time.monotonic()
+        left_s = self._began + ANSWER_S - asked
+        if left_s <= 0:
+            raise TimeoutError
+        patience_s = FIRST_S + self.written / SLOWEST_BYTES_PER_S - self._waited_s
+        async with asyncio.timeout(min(patience_s, left_s)):
+            await self.room.wait()
+        self._waited_s += time.monotonic() - asked
 
     def pauseProducing(self) -> None:
         """What was written is not read yet."""
@@ -58,11 +81,11 @@ async def handle_paced_reply(server: Any, protocol: Any, message: dict[str, Any]
         protocol.unregisterProducer()
     await handle_reply(server, protocol, message)
     if pace is not None:
+        pace.written += len(message.get("body", b""))
         try:
-            async with asyncio.timeout(READ_WITHIN_S):
-                await pace.room.wait()
+            await pace.wait()
         except TimeoutError:
-            log.warning("nothing of an answer was read for %g s: its connection is cut", READ_WITHIN_S)
+            log.warning("an answer is read too slowly or for too long: its connection is cut")
             abort(protocol)
 
 

@@ -137,5 +137,8 @@ def logging_config(level: str, secrets: Iterable[str]) -> dict[str, Any]:
         },
         "root": {"handlers": ["stderr"], "level": level},
         # Django's own handlers would print every server error a second time, in another shape.
-        "loggers": {"django": {"handlers": [], "propagate": True, "level": "INFO"}},
+        "loggers": {
+            "django": {"handlers": [], "propagate": True, "level": "INFO"},
+            "axes": {"level": "CRITICAL"},  # arbsite.signing_in logs the same in fewer words
+        },
     }

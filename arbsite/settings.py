@@ -1,6 +1,7 @@
 """Settings: every value an operator may change comes from the environment or `.env` (see .env.example)."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import django_stubs_ext
@@ -62,6 +63,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "channels",
     "csp",
+    "axes",
     "arbsite",
     "markets",
     "collectors",
@@ -73,6 +75,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "arbsite.log_context.request_id_middleware",
+    "arbsite.connections.release_middleware",
     "monitoring.traffic.traffic_middleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -85,6 +88,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "arbsite.urls"
@@ -186,6 +190,19 @@ BEAT_SCHEDULE = {
     },
 }
 
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "arbsite.signing_in.PatientBackend"]
+# Failures of one name from one address, and of one address (arbsite.signing_in), lock out for so long.
+AXES_FAILURE_LIMIT = env.int("SIGN_IN_FAILURES", default=5)
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address"]
+AXES_HANDLER = "arbsite.signing_in.Handler"
+AXES_CLIENT_IP_CALLABLE = "arbsite.signing_in.client_address"
+AXES_USERNAME_CALLABLE = "arbsite.signing_in.name_of"
+AXES_LOCKOUT_CALLABLE = "arbsite.signing_in.locked_out"
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # whoever goes on trying does not lock out the others
+AXES_VERBOSE = False
+
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
@@ -216,7 +233,8 @@ SECURE_HSTS_PRELOAD = env.bool("HSTS_PRELOAD", default=False)
 # Both bind the operator's whole domain, not just this desk: theirs to opt into, no fault to leave.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 # Only behind a proxy that sets this header itself: anybody else could claim HTTPS with it.
-if env.bool("BEHIND_PROXY", default=False):
+BEHIND_PROXY = env.bool("BEHIND_PROXY", default=False)
+if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 # Everything comes from here and nothing is inline, the admin included. 'self' covers our WebSocket too.
@@ -319,3 +337,4 @@ REALTIME_SOCKETS_PER_USER = env.int("REALTIME_SOCKETS_PER_USER", default=20)
 HISTORY_MAX_RANGE_HOURS = env.int("HISTORY_MAX_RANGE_HOURS", default=7 * 24)
 HISTORY_REQUESTS_PER_MINUTE = env.int("HISTORY_REQUESTS_PER_MINUTE", default=600)
 HISTORY_READS_AT_ONCE = env.int("HISTORY_READS_AT_ONCE", default=32)
+HISTORY_READS_PER_USER = env.int("HISTORY_READS_PER_USER", default=8)

@@ -1,15 +1,18 @@
 """Which page lives where."""
 
 from django.contrib import admin
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import LogoutView
 from django.urls import include, path, reverse_lazy
 from django.views.i18n import JavaScriptCatalog
+
+from arbsite.signing_in import SignIn
 
 admin.site.site_url = reverse_lazy("dashboard")  # "/" would lose the slash behind URL_PREFIX
 
 urlpatterns = [
+    path("admin/login/", SignIn.as_view()),  # one door; who is signed in and may not go in is told so there
     path("admin/", admin.site.urls),
-    path("accounts/login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("accounts/login/", SignIn.as_view(redirect_authenticated_user=True), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("jsi18n/", JavaScriptCatalog.as_view(), name="javascript-catalog"),
     path("", include("realtime.urls")),

@@ -17,6 +17,7 @@ from history import ndjson
 from history.asked import Range, asked_points, asked_range, exchange_named, required, symbol_named
 from history.lake import Lake
 from history.pairing import Terms
+from history.places import process_places
 from history.reader import LakeReader, Where
 from history.reading import Answer, in_thread
 from history.spreads import chart_points, turned
@@ -42,7 +43,7 @@ _DAY_US: Final = 86_400_000_000
 
 
 def limited(view: View) -> View:
-    """So many requests a minute and user (setting HISTORY_REQUESTS_PER_MINUTE), else 429."""
+    """So many requests a minute of a user (HISTORY_REQUESTS_PER_MINUTE), and a few at once; else 429."""
 
     @wraps(view)
     async def counted(request: HttpRequest) -> HttpResponseBase:
@@ -51,7 +52,17 @@ def limited(view: View) -> View:
         limit = settings.HISTORY_REQUESTS_PER_MINUTE
         if await in_thread(lambda: _count(f"history:asked:{user.pk}:{int(now // 60)}")) > limit:
             raise Refused(429, f"more than {limit} requests in a minute", 60 - int(now % 60))
-        return await view(request)
+        place = await process_places().take(int(user.pk or 0))
+        try:
+            response = await view(request)
+        except BaseException:
+            place.leave()
+            raise
+        if response.streaming:
+            response._resource_closers.append(place.leave)  # type: ignore[attr-defined]  # as of a file
+        else:
+            place.leave()
+        return response
 
     return counted
 

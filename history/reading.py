@@ -14,10 +14,10 @@ from weakref import WeakSet
 
 import msgspec
 from deltalake.exceptions import DeltaError
-from django.conf import settings
 from polars.exceptions import PolarsError
 
 from history.appending import STORE_ERRORS
+from markets.connections import release_connections
 from realtime.guard import Refused
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,15 @@ def open_answers() -> int:
 
 
 async def in_thread(read: Callable[[], T]) -> T:
-    """What a blocking read returns. Raises what it raises; Refused (503) when the lake cannot be read."""
+    """What a blocking read returns. Raises what it raises; Refused (503) when the lake cannot be read.
+
+    It may take long, so the request's database connection is given back before.
+    """
+    await release_connections()
+    return await _in_thread(read)
+
+
+async def _in_thread(read: Callable[[], T]) -> T:
     try:
         return await asyncio.get_running_loop().run_in_executor(_threads, read)
     except (DeltaError, PolarsError, *STORE_ERRORS) as problem:
@@ -46,18 +54,13 @@ async def in_thread(read: Callable[[], T]) -> T:
 
 
 class Answer(AsyncIterator[bytes]):
-    """The pieces of one answer, read as they are asked for; `close` ends the reading.
-
-    Raises Refused (503) when too many answers are open in this process.
-    """
+    """The pieces of one answer, read as they are asked for; `close` ends the reading."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
         self._waiting = b""  # a piece read ahead
         self._reading = threading.Lock()
         with _counting:
-            if len(_open) >= settings.HISTORY_READS_AT_ONCE:
-                raise Refused(503, f"{len(_open)} histories are being read already: try again", 1)
             _open.add(self)
 
     async def begins(self) -> bool:
@@ -77,7 +80,7 @@ class Answer(AsyncIterator[bytes]):
     async def __anext__(self) -> bytes:
         piece, self._waiting = self._waiting, b""
         try:
-            piece = piece or await in_thread(self._next)
+            piece = piece or await _in_thread(self._next)
         except Exception as problem:  # the status is sent already: the last line says that it is not all
             if not isinstance(problem, Refused):
                 log.exception("an answer from the lake broke off")

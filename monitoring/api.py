@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 from msgspec import to_builtins
 
+from history.places import process_places
 from markets.heartbeat import Heartbeat
 from monitoring.assess import is_missing, status
 from monitoring.assess_market import standing
@@ -46,7 +47,8 @@ def _detail(now: Observed, findings: list[Finding]) -> dict[str, Any]:
         "collectors": [to_builtins(status) for status in now.collectors],
         "web": (hub.stats() if hub else {"sockets": 0})
         | process_scan_hub().stats()
-        | process_rights().stats(),
+        | process_rights().stats()
+        | process_places().stats(),
         "findings": [to_builtins(finding) | {"key": finding.key} for finding in findings],
         "processes": [_process(beat, now.at_us) for beat in now.heartbeats],
         "exchanges": [_exchange(each, now.at_us) for each in now.quality.exchanges],

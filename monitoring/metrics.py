@@ -187,6 +187,8 @@ def tell_traffic(to: Families, traffic: Traffic) -> None:
         to.add_buckets("http_request_seconds", durations.buckets(), route)
     for outcome in ("accepted", "refused"):
         to.add("websocket_handshakes_total", traffic.handshakes[outcome], outcome)
+    for outcome in ("accepted", "refused", "locked_out", "busy"):
+        to.add("sign_ins_total", traffic.sign_ins[outcome], outcome)
 
 
 def _tell_web(to: Families, counters: Mapping[str, float]) -> None:

@@ -23,6 +23,7 @@ class Traffic:
         self.requests: Counter[tuple[str, str, int]] = Counter()  # method, route, status
         self.durations: dict[str, Durations] = {}  # by route
         self.handshakes: Counter[str] = Counter()  # accepted, refused
+        self.sign_ins: Counter[str] = Counter()  # accepted, refused, locked_out, busy
 
     def answered(self, request: HttpRequest, status: int, seconds: float) -> None:
         """A request was answered; streaming goes on after that."""

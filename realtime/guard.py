@@ -13,6 +13,7 @@ from django.http.response import HttpResponseBase
 from redis.exceptions import RedisError
 
 from markets.config import InvalidConfig
+from markets.connections import release_connections
 from markets.names import AmbiguousName, loose, resolve
 from realtime.rights import Credential, credential_of_request, process_rights
 from realtime.viewer import Closed
@@ -75,6 +76,7 @@ async def _answer(
         if not user.is_authenticated:
             raise Refused(401, SIGN_IN)
         _check_parameters(request, parameters)
+        await release_connections()  # what the view waits for need not be the database
         response = await view(request)
         if isinstance(response, StreamingHttpResponse) and response.is_async:
             await _guard(request, response)

@@ -208,12 +208,6 @@ def test_too_many_requests_a_minute_are_429_for_this_user_only(
     assert other.get(f"{DATA}?{BTC}&points=1").status_code == 400
 
 
-def test_too_many_answers_at_once_are_503(lake: Lake, operator_client: Client, settings: Settings) -> None:
-    settings.HISTORY_READS_AT_ONCE = 0
-    response = operator_client.get(f"{DATA}?{BTC}&{within(0, 60)}")
-    assert (response.status_code, response["Retry-After"]) == (503, "1")
-
-
 # --- the layers of a chart -----------------------------------------------------------------------
 
 

@@ -1,0 +1,188 @@
+"""Signing in: too many failures lock out for a while, hashing waits its turn, and every try leaves a trace.
+
+django-axes counts failures and locks out; this module says by what, and what a password's hash may cost.
+"""
+
+import ipaddress
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Any, Final
+
+from axes.handlers.database import AxesDatabaseHandler
+from axes.signals import user_locked_out
+from django.conf import settings
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+from django.contrib.auth.views import LoginView
+from django.db.models import Sum
+from django.dispatch import receiver
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+
+from markets.connections import release
+from monitoring.traffic import traffic
+
+log = logging.getLogger(__name__)
+
+HASHED_AT_ONCE: Final = 2
+"""A hash is a third of a second of a core: so many at once leave the rest of the desk its share."""
+
+WAITING: Final = 40
+"""Tries that wait for their hash; beyond that they are asked to come again."""
+
+FAILURES_OF_A_NAME: Final = settings.AXES_FAILURE_LIMIT
+FAILURES_OF_AN_ADDRESS: Final = 4 * FAILURES_OF_A_NAME
+"""Several people may share an address, so it is locked out later than one name at it."""
+
+BUSY_S: Final = 10
+LONGEST_NAME: Final = 255
+
+
+class Busy(Exception):
+    """Too many try to sign in at once."""
+
+
+class _Turns:
+    """Hashes in turn, with a bound on who waits."""
+
+    def __init__(self) -> None:
+        self._turn = threading.BoundedSemaphore(HASHED_AT_ONCE)
+        self._counting = threading.Lock()
+        self._there = 0
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        """Wait for a turn. Raises Busy when too many wait already."""
+        with self._counting:
+            if self._there >= HASHED_AT_ONCE + WAITING:
+                raise Busy
+            self._there += 1
+        try:
+            with self._turn:
+                yield
+        finally:
+            with self._counting:
+                self._there -= 1
+
+
+_turns: Final = _Turns()
+
+
+class PatientBackend(ModelBackend):
+    """Django's own, but no database connection is held while a password is hashed."""
+
+    def authenticate(
+        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **_: Any
+    ) -> User | None:
+        """The active user of that name and password, else None; either takes the same time. Raises Busy."""
+        if username is None or password is None:
+            return None
+        user = User.objects.filter(username=username).first()
+        release()
+        with _turns.take():
+            if user is None:
+                User().set_password(password)
+                return None
+            right = user.check_password(password)
+        return user if right and self.user_can_authenticate(user) else None
+
+
+class Handler(AxesDatabaseHandler):  # type: ignore[misc]
+    """Failures counted by name and address together, and by address alone, which has its own limit."""
+
+    def get_failures(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> int:
+        """As counted against AXES_FAILURE_LIMIT."""
+        of_name, of_address = (
+            int(attempts.aggregate(n=Sum("failures_since_start"))["n"] or 0)
+            for attempts in self.get_user_attempts(request, credentials)
+        )
+        counted: int = max(of_name, of_address * FAILURES_OF_A_NAME // FAILURES_OF_AN_ADDRESS)
+        return counted
+
+
+def client_address(request: HttpRequest) -> str | None:
+    """Where a request comes from: of IPv6 the /64, which one customer has to themselves.
+
+    Behind a proxy (BEHIND_PROXY) it is what that proxy appended to X-Forwarded-For; what stands before that
+    anybody can make up.
+    """
+    given = request.META.get("REMOTE_ADDR") or ""
+    if settings.BEHIND_PROXY:
+        given = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip() or given
+    try:
+        address = ipaddress.ip_address(given)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((address, 64), strict=False).network_address)
+    return str(address)
+
+
+class SignIn(LoginView):
+    """The sign-in page, which says so when too many try at once."""
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Sign in, or show why not."""
+        try:
+            return super().post(request, *args, **kwargs)
+        except Busy:
+            traffic.sign_ins["busy"] += 1
+            words = _("Too many sign-ins are being checked just now. Try again in a few seconds.")
+            return _refusal(request, words, HTTPStatus.SERVICE_UNAVAILABLE, BUSY_S)
+
+
+def name_of(request: HttpRequest, credentials: dict[str, Any] | None) -> str:
+    """The name that is tried, as much of it as is kept (AXES_USERNAME_CALLABLE)."""
+    given = (credentials or {}).get("username") or request.POST.get("username") or ""
+    return str(given)[:LONGEST_NAME]
+
+
+def locked_out(request: HttpRequest, _credentials: object) -> HttpResponse:
+    """What somebody who has tried too often sees (AXES_LOCKOUT_CALLABLE)."""
+    wait_s = int(settings.AXES_COOLOFF_TIME.total_seconds())
+    words = _(
+        "Too many sign-ins have failed from here. Try again in {minutes} minutes, or ask an administrator."
+    )
+    return _refusal(request, words.format(minutes=wait_s // 60), HTTPStatus.TOO_MANY_REQUESTS, wait_s)
+
+
+def _refusal(request: HttpRequest, words: str, status: HTTPStatus, after_s: int) -> HttpResponse:
+    response = render(request, "registration/refused.html", {"words": words}, status=status)
+    response["Retry-After"] = str(after_s)
+    return response
+
+
+# --- traces --------------------------------------------------------------------------------------
+
+
+@receiver(user_logged_in)
+def _signed_in(request: HttpRequest, user: AbstractBaseUser, **_: Any) -> None:
+    traffic.sign_ins["accepted"] += 1
+    log.info("%s signed in from %s", user.get_username(), client_address(request))
+
+
+@receiver(user_logged_out)
+def _signed_out(request: HttpRequest, user: AbstractBaseUser | None, **_: Any) -> None:
+    if user is not None:
+        log.info("%s signed out from %s", user.get_username(), client_address(request))
+
+
+@receiver(user_login_failed)
+def _refused(request: HttpRequest | None, **_: Any) -> None:
+    """The name is not logged: people type passwords there, too. The admin's access attempts have it."""
+    traffic.sign_ins["refused"] += 1
+    log.warning("a sign-in from %s was refused", client_address(request) if request else "a program")
+
+
+@receiver(user_locked_out)
+def _locked_out(request: HttpRequest, **_: Any) -> None:
+    traffic.sign_ins["locked_out"] += 1
+    log.warning("sign-ins from %s are locked out for a while", client_address(request))
