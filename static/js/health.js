@@ -112,7 +112,7 @@ function repaint() {
 
 function inSum() {
   if (findings.length) return translate("findings: %(findings)s, critical: %(critical)s", { findings: count(findings.length), critical: count(head.critical) });
-  return head.status === "ok" ? gettext("nothing is ill") : "";
+  return head.status === "ok" ? gettext("no findings") : "";
 }
 
 function showProcesses(processes) {
