@@ -11,7 +11,7 @@ from markets.outage import lasted
 from monitoring.findings import Finding, Severity
 from monitoring.latency import in_words
 from monitoring.observed import Limits, Observed
-from monitoring.quality_wire import ExchangeQuality
+from monitoring.quality_wire import ExchangeQuality, SymbolQuality
 
 WELL: Final = ("live", "idle")  # idle: no instrument of that exchange is wanted here
 CONNECTING_S: Final = 10.0
@@ -165,15 +165,7 @@ def _silent_symbols(now: Observed, silent_exchanges: set[str]) -> Iterator[Findi
             continue
         told[symbol.exchange] += 1
         if told[symbol.exchange] <= NAMED:
-            silent_s = (symbol.age_ms or 0.0) / 1000
-            usual = "" if symbol.gap_ms is None else f" (usually a quote every {_gap(symbol.gap_ms)})"
-            yield Finding(
-                "symbol_silent", f"{symbol.symbol} on {symbol.exchange}", "warning", symbol.since_us,
-                f"{symbol.symbol} on {symbol.exchange} is silent for {silent_s:.0f} s{usual}, others talk.",
-                "Gates keep it out of opportunities. Is it halted or delisted there? If only here it is "
-                "silent, disable and enable the symbol: it is subscribed anew.",
-                round(silent_s, 1),
-            )  # fmt: skip
+            yield _silent_symbol(symbol)
     for exchange, count in told.items():
         if count > NAMED:
             yield Finding(
@@ -182,6 +174,27 @@ def _silent_symbols(now: Observed, silent_exchanges: set[str]) -> Iterator[Findi
                 "So many at once are a trouble of the exchange or of one of its connections.",
                 float(count - NAMED),
             )  # fmt: skip
+
+
+def _silent_symbol(symbol: SymbolQuality) -> Finding:
+    silent_s = (symbol.age_ms or 0.0) / 1000
+    usual = "" if symbol.gap_ms is None else f" (usually a quote every {_gap(symbol.gap_ms)})"
+    words = f"is silent for {silent_s:.0f} s{usual}, others talk."
+    remedy = (
+        "Is it halted or delisted there? If only here it is silent, disable and enable the symbol: it is "
+        "subscribed anew."
+    )
+    if symbol.rejected_per_min >= 1:
+        words = f"has had no whole quote of the present for {silent_s:.0f} s{usual}, others have."
+        remedy = (
+            f"{symbol.rejected_per_min:,.0f} frames of it were refused in the last minute: no side, late "
+            "or nonsense. The exchange's own page shows whether it is traded."
+        )
+    return Finding(
+        "symbol_silent", f"{symbol.symbol} on {symbol.exchange}", "warning", symbol.since_us,
+        f"{symbol.symbol} on {symbol.exchange} {words}", f"Gates keep it out of opportunities. {remedy}",
+        round(silent_s, 1),
+    )  # fmt: skip
 
 
 def _refused_symbols(now: Observed) -> Iterator[Finding]:

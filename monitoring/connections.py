@@ -15,6 +15,9 @@ MALFORMED: Final = ("malformed", "no_body")
 UNKNOWN: Final = ("unknown_kind", "unknown_symbol")
 CROSSED: Final = ("rejected_crossed",)
 ZERO: Final = ("rejected_zero",)
+EMPTY: Final = ("empty_side", "one_sided")
+LATE: Final = ("late", "frozen")
+OUT_OF_ORDER: Final = ("out_of_order",)
 
 
 class Connections:

@@ -151,6 +151,9 @@ def _exchange(of: ExchangeQuality, now: Observed, findings: int) -> dict[str, An
             "unknown": of.unknown_per_min,
             "crossed": of.crossed_per_min,
             "zero": of.zero_per_min,
+            "empty": of.empty_per_min,
+            "late": of.late_per_min,
+            "out_of_order": of.out_of_order_per_min,
         },
     }  # fmt: skip
 

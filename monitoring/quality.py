@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 
 from markets.config import GateTerms, InstrumentConfig, MarketConfig
 from markets.events import FeedReport, Quote, SinkEvent, StreamState, Trade
-from monitoring.connections import CROSSED, MALFORMED, RECONNECTS, UNKNOWN, ZERO, Connections
+from monitoring.connections import (
+    CROSSED,
+    EMPTY,
+    LATE,
+    MALFORMED,
+    OUT_OF_ORDER,
+    RECONNECTS,
+    UNKNOWN,
+    ZERO,
+    Connections,
+)
 from monitoring.latency import Latencies, latency
 from monitoring.quality_wire import (
     DOWN,
@@ -314,6 +324,9 @@ class DataQuality:
                     unknown_per_min=connections.per_min(UNKNOWN),
                     crossed_per_min=connections.per_min(CROSSED),
                     zero_per_min=connections.per_min(ZERO),
+                    empty_per_min=connections.per_min(EMPTY),
+                    late_per_min=connections.per_min(LATE),
+                    out_of_order_per_min=connections.per_min(OUT_OF_ORDER),
                     latencies=counts[number].tobytes(),
                     **{name: float(values[number]) for name, values in sums.items()},
                 )

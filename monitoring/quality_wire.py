@@ -95,12 +95,15 @@ class ExchangeQuality(Struct, frozen=True):
     unknown_per_min: float = 0.0  # frames of kinds or symbols nobody asked for
     crossed_per_min: float = 0.0  # quotes refused: bid above ask
     zero_per_min: float = 0.0  # quotes and trades refused: zero, negative or not finite
+    empty_per_min: float = 0.0  # quotes without a side; they and those below are in no finding of their own
+    late_per_min: float = 0.0  # quotes later than usual: made older, or refused
+    out_of_order_per_min: float = 0.0  # quotes refused: older than one that came before
     gaps_per_min: float = 0.0  # interruptions told to the sinks
     latencies: bytes = b""  # int32 counts per bucket of monitoring.latency, to add up over shards
 
     @property
     def bad_frames_per_min(self) -> float:
-        """Everything an exchange sent that could not be used."""
+        """Everything an exchange sent that is not what it documents."""
         return self.malformed_per_min + self.unknown_per_min + self.crossed_per_min + self.zero_per_min
 
 
@@ -122,6 +125,11 @@ class SymbolQuality(Struct, frozen=True):
     zero_per_min: float
     refused_per_min: float
     gaps_per_hour: float
+
+    @property
+    def rejected_per_min(self) -> float:
+        """Everything of it that was refused."""
+        return self.crossed_per_min + self.zero_per_min + self.refused_per_min
 
 
 class Quality(Struct, frozen=True, eq=False):

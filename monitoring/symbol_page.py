@@ -142,6 +142,6 @@ def _row(of: SymbolQuality) -> dict[str, Any]:
         "quotes_per_min": round(of.quotes_per_min),
         "trades_per_min": round(of.trades_per_min),
         "updates_per_hour": round(of.updates_per_hour),
-        "rejected_per_min": round(of.crossed_per_min + of.zero_per_min + of.refused_per_min),
+        "rejected_per_min": round(of.rejected_per_min),
         "gaps_per_hour": round(of.gaps_per_hour),
     }

@@ -264,6 +264,14 @@ def test_a_symbol_is_told_of_once_the_suspicion_lasts() -> None:
     assert set(found(suspect)) == {"symbol_silent:C1/USDT on okx"}
 
 
+def test_a_symbol_whose_frames_are_refused_is_not_called_silent() -> None:
+    quality = symbols(0, STALE)
+    quality.rows["refused_per_min"][1] = 31
+    finding = found(look(quality=quality))["symbol_silent:C1/USDT on okx"]
+    assert "has had no whole quote of the present for 40 s" in finding.words
+    assert "31 frames of it were refused in the last minute" in finding.remedy
+
+
 def test_very_many_silent_symbols_are_summed_up() -> None:
     keys = found(look(quality=symbols(*[STALE] * 500)))
     assert len(keys) == 21

@@ -328,13 +328,17 @@ class TestClocksAndLateness:
 
 class TestWhatCannotBeUsed:
     def test_frames_and_reconnects_are_counted_per_minute_and_forgotten(self, desk: Watched) -> None:
-        desk.counts["okx"] = {"malformed": 30, "unknown_kind": 3, "lost": 8, "failed_connects": 4}
+        desk.counts["okx"] = {
+            "malformed": 30, "unknown_kind": 3, "lost": 8, "failed_connects": 4,
+            "empty_side": 1, "one_sided": 1, "late": 2, "frozen": 3, "out_of_order": 7,
+        }  # fmt: skip
         desk.now_ns += 1 * S
         desk.report()
         desk.heard()
         row = desk.exchange("okx")
         assert (row.malformed_per_min, row.unknown_per_min) == (30, 3)
         assert row.reconnects_per_min == 12
+        assert (row.empty_per_min, row.late_per_min, row.out_of_order_per_min) == (2, 5, 7)
         assert row.bad_frames_per_min == 33
         assert desk.exchange("bybit").bad_frames_per_min == 0
         desk.wait(62)

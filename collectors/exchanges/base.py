@@ -49,6 +49,9 @@ _NAMED_TOPIC = re.compile(r"channel:([^\s,]+),\s*instId:([^\s,]+)")
 UsualNumber = Annotated[int, msgspec.Meta(ge=1, le=LARGEST - 1)]
 """A trade's id in a usual frame where it is a number."""
 
+UsualId = Annotated[int, msgspec.Meta(ge=0, le=LARGEST - 1)]
+"""A book's id in a usual frame, 0 for none."""
+
 UsualText = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_TRADE_ID)]
 """The same where it is text."""
 
@@ -251,21 +254,25 @@ class Codec(ABC):
     ) -> tuple[Quote | StreamState, ...]:
         """Hand out a whole quote, unless it is an older one of its connection or far later than is usual.
 
-        `update_id` is the exchange's own number of the book, 0 for none; `book_us` when the book was so,
-        where that is not the quote's time. The first book of a connection may be from any time, and so may
-        one that is said again: it has not changed since. Any other that is later than is usual is by so much
-        older, and of another time than this if it is by far.
+        `update_id` is the exchange's own number of the book, below 2^63, 0 for none; `book_us` when the book
+        was so, where that is not the quote's time. The first book of a connection may be from any time, and
+        so may one that is said again: it has not changed since. Any other that is later than is usual is by
+        so much older, and of another time than this if it is by far.
         """
         order = self.order
         if order is None:
             return (quote,)
-        symbol, time_us, newest = quote.symbol, quote.exchange_ts_us, order.newest.get(quote.symbol)
+        symbol = quote.symbol
+        time_us = quote.exchange_ts_us
+        newest = order.newest.get(symbol)
         if newest is None:
             before = order.admit(symbol, update_id, time_us)
-        elif 0 < newest.id < update_id < LARGEST:  # as nearly all are
-            before, newest.id = newest.id, update_id
-        elif not update_id and time_us is not None and 0 < newest.time_us < time_us:
-            before, newest.time_us = newest.time_us, time_us
+        elif newest.id < update_id:  # as nearly all are
+            before = newest.id
+            newest.id = update_id
+        elif not update_id and time_us is not None and newest.time_us < time_us:
+            before = newest.time_us
+            newest.time_us = time_us
         else:
             before = self._admit(order, symbol, update_id, time_us, quote.received_mono_ns)
             if before == REFUSED:

@@ -19,6 +19,7 @@ from collectors.exchanges.base import (
     Mark,
     Positive,
     Topic,
+    UsualId,
     UsualNumber,
     compact,
     request_id,
@@ -41,7 +42,7 @@ class _Quote(Struct, gc=False):
     B: Positive
     a: Positive
     A: Positive
-    u: int = 0
+    u: UsualId = 0
     e: Literal["bookTicker"] = "bookTicker"
 
 

@@ -22,6 +22,7 @@ from collectors.exchanges.base import (
     Mark,
     Positive,
     Topic,
+    UsualId,
     UsualText,
     books,
     compact,
@@ -58,7 +59,7 @@ class _Quote(Struct, gc=False):
     a: Positive
     A: Positive
     T: Millis | None = None
-    u: int = 0
+    u: UsualId = 0
 
 
 class _QuotePush(Struct, gc=False):

@@ -21,6 +21,7 @@ from collectors.exchanges.base import (
     Mark,
     Positive,
     Topic,
+    UsualId,
     UsualLevel,
     UsualText,
     books,
@@ -55,7 +56,7 @@ class _Book(Struct, gc=False):
     asks: tuple[UsualLevel]
     bids: tuple[UsualLevel]
     ts: Millis
-    seq: int = 0
+    seq: UsualId = 0
 
 
 class _QuotePush(Struct, gc=False):

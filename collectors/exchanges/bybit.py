@@ -22,6 +22,7 @@ from collectors.exchanges.base import (
     Mark,
     Positive,
     Topic,
+    UsualId,
     UsualLevel,
     UsualText,
     compact,
@@ -48,7 +49,7 @@ class _UsualBook(Struct, gc=False):
     s: str
     b: tuple[UsualLevel]
     a: tuple[UsualLevel]
-    u: int = 0
+    u: UsualId = 0
 
 
 class _QuotePush(Struct, gc=False):

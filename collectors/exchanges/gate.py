@@ -19,6 +19,7 @@ from collectors.exchanges.base import (
     Mark,
     Positive,
     Topic,
+    UsualId,
     UsualNumber,
     compact,
     readable,
@@ -49,7 +50,7 @@ class _Quote(Struct, gc=False):
     B: Positive
     a: Positive
     A: Positive
-    u: int = 0
+    u: UsualId = 0
 
 
 class _QuotePush(Struct, gc=False):

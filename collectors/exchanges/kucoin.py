@@ -20,6 +20,7 @@ from collectors.exchanges.base import (
     Mark,
     Positive,
     Topic,
+    UsualId,
     UsualLevel,
     UsualText,
     books,
@@ -61,7 +62,7 @@ class _Ticker(Struct, gc=False):
     bestAskSize: Positive
     bestBid: Positive
     time: Millis | None = None
-    sequence: int = 0
+    sequence: UsualId = 0
 
 
 class _TickerPush(Struct, gc=False):

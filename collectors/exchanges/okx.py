@@ -19,6 +19,7 @@ from collectors.exchanges.base import (
     Decoded,
     Positive,
     Topic,
+    UsualId,
     UsualLevel,
     UsualText,
     books,
@@ -55,7 +56,7 @@ class _Book(Struct, gc=False):
     asks: tuple[UsualLevel]
     bids: tuple[UsualLevel]
     ts: Millis
-    seqId: int = 0
+    seqId: UsualId = 0
 
 
 class _QuotePush(Struct, gc=False):

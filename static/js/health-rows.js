@@ -24,7 +24,8 @@ export const STATES = {
   unknown: gettext("unknown"),
 };
 const SEVERITIES = { critical: gettext("critical"), warning: gettext("warning") };
-const BAD = { malformed: gettext("malformed"), unknown: gettext("unknown"), crossed: gettext("crossed"), zero: gettext("zero") };
+const BAD = { malformed: gettext("malformed"), unknown: gettext("unknown"), crossed: gettext("crossed"), zero: gettext("zero"),
+  empty: gettext("without a side"), late: gettext("late"), out_of_order: gettext("out of order") };
 
 const known = (value) => value !== null && value !== undefined;
 const count = (value) => (known(value) ? format.count(value) : format.UNKNOWN);
