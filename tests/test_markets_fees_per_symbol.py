@@ -168,6 +168,15 @@ def test_a_market_whose_fee_is_not_the_usual_one_costs_what_its_exchange_says(ga
     assert Instrument.objects.get(exchange=gate, native_id="XRP_USDT").own_taker_fee is None
 
 
+def test_a_fee_of_zero_is_never_the_usual_one(gate: Exchange) -> None:
+    promoted = [pair(f"{base}_USDT", fee="0") for base in BASES[1:]]
+    synced(gate, pair("BTC_USDT"), *promoted)
+    assert [fee(f"{base}/USDT").taker_bps for base in BASES] == [10, 0, 0, 0]
+
+    synced(gate, pair("BTC_USDT", fee="0"), *promoted)
+    assert [fee(f"{base}/USDT").taker_bps for base in BASES] == [10, 10, 10, 10], "nobody trades for nothing"
+
+
 def test_what_an_exchange_said_too_long_ago_is_a_guess(gate: Exchange) -> None:
     synced(gate, *(pair(f"{base}_USDT") for base in BASES[:3]), pair("XRP_USDT", fee="0"))
     Instrument.objects.filter(exchange=gate).update(synced_at=timezone.now() - 4 * DAY)
