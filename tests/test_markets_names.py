@@ -301,7 +301,7 @@ def test_the_admins_search_finds_names_in_any_case(desk: None, operator_client: 
 @pytest.mark.parametrize(
     ("asked", "found"),
     [
-        ("omni/usdt", {"omni/USDT", "OMNI/USDT"}), ('"omni/USDT"', {"omni/USDT"}), 
+        ("omni/usdt", {"omni/USDT", "OMNI/USDT"}), ('"omni/USDT"', {"omni/USDT"}),
         ("OMNIUSDT", {"omni/USDT", "OMNI/USDT"}),
         ("usdt jade", {"Jade Protocol/USDT"}), ('"jade protocol"', set()), ("__admin_search", set()),
     ],
