@@ -20,6 +20,7 @@ from django.views.decorators.http import require_POST
 
 from markets import gates_admin, identity_admin  # noqa: F401 - their pages are registered by this
 from markets.config_admin import SwitchAdmin
+from markets.fee_schedules import fee_terms, todays_fees
 from markets.gates_admin import FeeScheduleInline
 from markets.models import Exchange, ExchangePair, Instrument, OpportunityFilter, Symbol
 from markets.names import hints, searcher
@@ -27,10 +28,8 @@ from markets.proxies import HIDDEN, shown
 from markets.selection import FilterRow
 from markets.selectors import (
     count_selected,
-    fee_terms,
     filter_counts,
     max_opportunities,
-    todays_fees,
 )
 
 
