@@ -4,11 +4,13 @@ Quotes and stream states of both legs go into one frame in order of receipt; fil
 quote forward is the pairing. A `Pairing` remembers from slice to slice what the engine would.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import polars as pl
+from msgspec import structs
 
 from history.legs import Leg, leg_of
 from markets.config import MarketConfig
@@ -60,24 +62,33 @@ class Terms:
     fee2: float = 0.0
     listed1: Leg | None = None  # None: under the symbol itself
     listed2: Leg | None = None
+    past_fees: tuple[tuple[int, int, float, float], ...] = ()  # [start, end) in µs with other fees than now
 
     @classmethod
     def of(
         cls, config: MarketConfig, symbol: str, exchange1: str, exchange2: str, *, any_age: bool = False
     ) -> "Terms":
-        """Today's tolerance, taker fees and listings of the configuration; KeyError for an exchange it lacks.
+        """Tolerance and listings of now, taker fees of each day; KeyError for an exchange it lacks.
 
         The tolerance is that of the exchange pair, whichever way round, charted or not; with `any_age` a
         quote counts for as long as its line lives, as it does for the scanner.
         """
-        fees = Fees(config)
+        fees = _takers(config, symbol, exchange1, exchange2)
+        past = (
+            (each.start_us, each.end_us, *_takers(
+                structs.replace(config, exchanges=each.exchanges, fee_rules=each.fee_rules),
+                symbol, exchange1, exchange2,
+            ))
+            for each in config.past_fees
+        )  # fmt: skip
         tolerances = {frozenset((pair.exchange1, pair.exchange2)): pair.tolerance_ms for pair in config.pairs}
         tolerance = tolerances.get(frozenset((exchange1, exchange2)), DEFAULT_TOLERANCE_MS)
         return cls(
             symbol, exchange1, exchange2,
             None if any_age else tolerance,
-            fees.taker(exchange1, symbol), fees.taker(exchange2, symbol),
+            *fees,
             leg_of(config, symbol, exchange1), leg_of(config, symbol, exchange2),
+            tuple(row for row in past if row[2:] != fees),
         )  # fmt: skip
 
     def turned(self) -> "Terms":
@@ -85,6 +96,7 @@ class Terms:
         return Terms(
             self.symbol, self.exchange2, self.exchange1, self.tolerance_ms, self.fee2, self.fee1,
             self.listed2, self.listed1,
+            tuple((start, end, fee2, fee1) for start, end, fee1, fee2 in self.past_fees),
         )  # fmt: skip
 
     @property
@@ -92,6 +104,13 @@ class Terms:
         """Where the quotes of both sides were recorded."""
         one, two = self.listed1, self.listed2
         return one or Leg(self.exchange1, self.symbol), two or Leg(self.exchange2, self.symbol)
+
+
+def _takers(config: MarketConfig, symbol: str, exchange1: str, exchange2: str) -> tuple[float, float]:
+    """Both taker fees by a configuration, as fractions."""
+    listings = tuple(each for each in config.listings if each.counts_as == symbol)
+    fees = Fees(structs.replace(config, listings=listings))
+    return fees.taker(exchange1, symbol), fees.taker(exchange2, symbol)
 
 
 class Pairing:
@@ -288,8 +307,8 @@ def _legs(events: pl.DataFrame) -> pl.DataFrame:
 def _values(terms: Terms, ages_ns: list[pl.Expr]) -> list[pl.Expr]:
     """The formulas of docs/engine.md, in the engine's own order of operations."""
     bid1, ask1, bid2, ask2 = map(pl.col, ("bid1", "ask1", "bid2", "ask2"))
-    factor12 = (1 - terms.fee1) / (1 + terms.fee2) * 10_000
-    factor21 = (1 - terms.fee2) / (1 + terms.fee1) * 10_000
+    factor12 = _of_then(terms, lambda fee1, fee2: (1 - fee1) / (1 + fee2) * 10_000)
+    factor21 = _of_then(terms, lambda fee1, fee2: (1 - fee2) / (1 + fee1) * 10_000)
     size12 = pl.min_horizontal("bid_size1", "ask_size2")
     size21 = pl.min_horizontal("bid_size2", "ask_size1")
     known12 = pl.col("bid_size1").is_not_null() & pl.col("ask_size2").is_not_null()
@@ -302,6 +321,15 @@ def _values(terms: Terms, ages_ns: list[pl.Expr]) -> list[pl.Expr]:
         pl.when(known21).then(size21 * ask1).alias("size21"),
         *((age / 1_000_000).alias(f"age{leg}_ms") for leg, age in zip((1, 2), ages_ns, strict=True)),
     ]
+
+
+def _of_then(terms: Terms, factor: Callable[[float, float], float]) -> pl.Expr:
+    """What the fees make of a ratio of prices, by the fees of the point's day."""
+    found, now = pl.lit(factor(terms.fee1, terms.fee2)), pl.max_horizontal("us1", "us2")
+    for start_us, end_us, fee1, fee2 in terms.past_fees:
+        then = now.is_between(start_us, end_us, closed="left")
+        found = pl.when(then).then(factor(fee1, fee2)).otherwise(found)
+    return found
 
 
 def _moments(ages_ns: list[pl.Expr]) -> list[pl.Expr]:

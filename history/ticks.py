@@ -31,7 +31,7 @@ def ticks(
 ) -> Iterator[pl.DataFrame]:
     """`ts_us`, `edge` (bps), `spread` (percent) and `size` of the direction; null in gaps.
 
-    Fees and listings are those of today.
+    Fees are those of the day (`markets.fee_schedules`), listings those of today.
     """
     terms = Terms.of(config, row.symbol, row.exchange1, row.exchange2, any_age=True)
     way = "12" if row.sell_on == row.exchange1 else "21"

@@ -20,18 +20,24 @@ from django.views.decorators.http import require_POST
 
 from markets import gates_admin, identity_admin  # noqa: F401 - their pages are registered by this
 from markets.config_admin import SwitchAdmin
+from markets.fee_schedules import fee_terms, todays_fees
 from markets.gates_admin import FeeScheduleInline
 from markets.models import Exchange, ExchangePair, Instrument, OpportunityFilter, Symbol
-from markets.names import hints
+from markets.names import hints, searcher
 from markets.proxies import HIDDEN, shown
 from markets.selection import FilterRow
 from markets.selectors import (
     count_selected,
-    fee_terms,
     filter_counts,
     max_opportunities,
-    todays_fees,
 )
+
+
+def _of_symbols(search_term: str) -> Q:
+    """Symbols that a search finds, by `markets.names` as everywhere."""
+    finds = searcher(search_term)
+    named = Symbol.objects.order_by().values_list("pk", "name")
+    return Q(pk__in=[pk for pk, name in named if finds(name)])
 
 
 class ExchangeForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -151,6 +157,12 @@ class SymbolAdmin(SwitchAdmin):
     list_filter = ("enabled", "kind", "instruments__exchange")
     search_fields = ("name",)
 
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Symbol], search_term: str
+    ) -> tuple[QuerySet[Symbol], bool]:
+        """As every search of names."""
+        return (queryset.filter(_of_symbols(search_term)) if search_term.strip() else queryset), False
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Symbol]:
         """With the number of exchanges that trade it."""
         trading = Count("instruments", filter=Q(instruments__active=True), distinct=True)
@@ -188,6 +200,17 @@ class InstrumentAdmin(SwitchAdmin):
         "tick", "lot", "notional", "volume", "own_fee", "synced_at", "delisted_at",
     )  # fmt: skip
     readonly_fields = tuple(name for name in fields if name not in ("enabled", "counts_as", "multiplier"))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Instrument], search_term: str
+    ) -> tuple[QuerySet[Instrument], bool]:
+        """By the symbol's name as every search, or a part of the exchange's own name."""
+        if not search_term.strip():
+            return queryset, False
+        symbols = Symbol.objects.filter(_of_symbols(search_term))
+        anyhow = "" if '"' in search_term else "i"
+        own_name = Q(**{f"native_id__{anyhow}contains": search_term.strip().strip('"')})
+        return queryset.filter(Q(symbol__in=symbols) | own_name), False
 
     @admin.display(description=_("counts as"), ordering="counts_as__name")
     def alias(self, row: Instrument) -> str:

@@ -69,10 +69,13 @@ def own_fees(markets: Iterable[ListedMarket], entered_bps: Decimal) -> dict[str,
     """Fees that are not the exchange's usual ones, by native id.
 
     The usual ones, which most markets have, stand for what the operator entered or has by tier: a list
-    says them for an account without any tier.
+    says them for an account without any tier. A fee of zero is never usual, however many promotions there
+    are; where no market says another, zeros are no news but damage.
     """
     said = {each.native_id: each.fees for each in markets if each.fees is not None and _sane(each.fees)}
     counts = Counter(fees.taker for fees in said.values() if not fees.times)
+    if counts.keys() != {0}:
+        counts.pop(Decimal(0), None)
     usual = max(counts, key=lambda taker: (counts[taker], -abs(taker - entered_bps), taker), default=None)
     return {name: fees for name, fees in said.items() if fees.taker != (1 if fees.times else usual)}
 

@@ -87,6 +87,15 @@ class FeeRule(Struct, frozen=True):
     known: bool = True
 
 
+class PastFees(Struct, frozen=True):
+    """What exchanges cost in [start, end) by the schedules of then; fields as of a MarketConfig."""
+
+    start_us: int
+    end_us: int
+    exchanges: tuple[ExchangeConfig, ...]
+    fee_rules: tuple[FeeRule, ...]
+
+
 class InstrumentConfig(Struct, frozen=True, gc=False):
     """One symbol to collect on one venue, under the venue's own name for it.
 
@@ -249,6 +258,7 @@ class MarketConfig(Struct, frozen=True):
     gates: GateTerms = GateTerms()
     worths: dict[str, float] = {}  # of quote currencies in USDT as the catalogue knows them; absent: unknown
     fee_rules: tuple[FeeRule, ...] = ()  # the one that goes first first; ask markets.fee_book.Fees
+    past_fees: tuple[PastFees, ...] = ()  # of days that are over, the oldest first
 
 
 class Diff(Struct, Generic[T], frozen=True):

@@ -1,21 +1,19 @@
 """Reading: the operator's rows as one immutable value, in a fixed number of queries."""
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from math import isnan
 from sys import intern
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from django.conf import settings
 from django.db.models import Prefetch, Q
-from django.utils import timezone
 from msgspec import structs
 
 from markets.config import (
     REST_SCHEMES,
     WS_SCHEMES,
     ExchangeConfig,
-    FeeRule,
     FilterConfig,
     GateTerms,
     IdentityConfig,
@@ -27,6 +25,17 @@ from markets.config import (
     NetworkConfig,
     PairConfig,
     base_url_problem,
+)
+from markets.fee_schedules import (
+    WANTED,
+    begun_schedules,
+    by_tier,
+    fee_rules,
+    fee_terms,
+    past_fees,
+    said_fees,
+    todays_fees,  # noqa: F401 - read from here, too
+    valid_on,
 )
 from markets.models import (
     ConfigRevision,
@@ -41,8 +50,7 @@ from markets.models import (
     Symbol,
     WalletStatus,
 )
-from markets.moments import is_near
-from markets.names import literal_names, one_by_one, pinned_down, same_letters, specificity
+from markets.names import literal_names, pinned_down, same_letters
 from markets.proxies import DIRECT, proxy_problem
 from markets.reference import is_dollar
 from markets.rest_proxy import way_out
@@ -58,8 +66,6 @@ from markets.selection import (
 )
 from markets.worths import Worths
 
-WANTED = Q(enabled=True) & (Q(symbol__enabled=True) | Q(counts_as__enabled=True))
-SAID_BELIEVED = timedelta(days=3)  # a fee that an exchange said longer ago is a guess
 PAIRS = Prefetch("pairs", ExchangePair.objects.select_related("exchange1", "exchange2"))
 
 
@@ -82,8 +88,10 @@ def load_config() -> MarketConfig:
     """
     revision = current_revision()
     exchanges = list(Exchange.objects.order_by("key"))
-    schedules = todays_schedules()
+    begun, today = begun_schedules(), datetime.now(UTC).date()
+    schedules = valid_on(begun, today)
     fees = by_tier(schedules)
+    said = said_fees()
     worths = Worths()
     market = tradable_market(worths)
     pairs = enabled_pairs()
@@ -95,9 +103,10 @@ def load_config() -> MarketConfig:
             check_cap(row, len(selected[row.pk]))
     enabled = {exchange.key for exchange in exchanges if exchange.enabled}
     compared = tuple(listings(worths))
+    configured = tuple(_exchange_config(exchange, fees) for exchange in exchanges)
     return MarketConfig(
         revision=revision,
-        exchanges=tuple(_exchange_config(exchange, fees) for exchange in exchanges),
+        exchanges=configured,
         instruments=frozenset(_to_collect(market, enabled)),
         opportunities=opportunities(selected, pinned(market, pairs)),
         filters=tuple(_filter_config(row) for row in filters),
@@ -109,7 +118,8 @@ def load_config() -> MarketConfig:
         wallets=wallets(),
         identities=identities(),
         gates=gate_terms(),
-        fee_rules=(*fee_rules(exchanges, schedules), *said_fees()),
+        fee_rules=(*fee_rules(exchanges, schedules), *said),
+        past_fees=past_fees(exchanges, configured, begun, said, today),
     )
 
 
@@ -209,87 +219,6 @@ def pinned(market: Market, pairs: list[PairRow]) -> list[Chart]:
         for symbol, pair_id in rows
         if (pair := by_key.get(pair_id)) and {pair.exchange1, pair.exchange2} <= market.get(symbol, {}).keys()
     ]
-
-
-def todays_schedules(today: date | None = None) -> list[FeeSchedule]:
-    """The schedules that are valid today (UTC) or on a day, those that began later last (one query)."""
-    today = today or datetime.now(UTC).date()
-    valid = FeeSchedule.objects.filter(
-        Q(valid_until=None) | Q(valid_until__gte=today), valid_from__lte=today
-    ).select_related("exchange")
-    return list(valid.order_by("valid_from", "pk"))
-
-
-def by_tier(schedules: Iterable[FeeSchedule]) -> dict[tuple[str, str], FeeSchedule]:
-    """Of schedules for all symbols the one that holds, by exchange key and account tier."""
-    return {(row.exchange.key, row.tier): row for row in schedules if not row.symbols}
-
-
-def todays_fees(today: date | None = None) -> dict[tuple[str, str], FeeSchedule]:
-    """The schedules for all symbols, valid today (UTC) or on a day, by exchange key and tier (one query)."""
-    return by_tier(todays_schedules(today))
-
-
-def fee_rules(exchanges: Iterable[Exchange], schedules: Iterable[FeeSchedule]) -> list[FeeRule]:
-    """The operator's schedules by symbol that hold for the accounts there are, the closest pattern first.
-
-    Of patterns equally close one of the account's tier goes before one of any, and what began later first.
-    """
-    tiers = {row.key: row.account_tier for row in exchanges}
-    ranked = []
-    for row in schedules:
-        if row.symbols and row.tier in ("", tiers.get(row.exchange.key)):
-            source = f"schedule of {row.symbols}{f', tier {row.tier}' * bool(row.tier)}, valid since"
-            for word, text in one_by_one(row.symbols):
-                rule = FeeRule(
-                    row.exchange.key, text, float(row.taker_fee_bps), float(row.maker_fee_bps),
-                    f"{source} {row.valid_from:%Y-%m-%d}",
-                )  # fmt: skip
-                ranked.append(((specificity(word), bool(row.tier), row.valid_from.toordinal()), rule))
-    return [rule for _rank, rule in sorted(ranked, key=lambda each: each[0], reverse=True)]
-
-
-def said_fees() -> list[FeeRule]:
-    """Markets that cost something else than is usual, as their exchanges say (one query)."""
-    rows = (
-        Instrument.objects.filter(WANTED, delisted_at=None, set_aside="", own_taker_fee__isnull=False)
-        .values_list(
-            "exchange__key", "symbol__name", "own_taker_fee", "own_maker_fee", "own_fee_times",
-            "own_fee_since", "synced_at",
-        )
-        .order_by("exchange__key", "symbol__name")
-    )  # fmt: skip
-    now, believed_s = timezone.now(), SAID_BELIEVED.total_seconds()
-    rules = []
-    for exchange, symbol, said_taker, said_maker, times, since, synced_at in rows:
-        fresh = synced_at is not None and is_near((now - synced_at).total_seconds(), believed_s)
-        taker, maker = float(said_taker or 0), float(said_maker or 0)  # neither is null here
-        source = f"{taker:g} times" if times else "as the exchange says"
-        source += f" since {since:%Y-%m-%d}" * (since is not None and not times)
-        source += "" if fresh else f", last on {synced_at:%Y-%m-%d}"
-        rules.append(FeeRule(intern(exchange), intern(symbol), taker, maker, source, times, True, fresh))
-    return rules
-
-
-class FeeTerms(NamedTuple):
-    """What an exchange costs: in bps, whether that is known, and where it comes from in words."""
-
-    taker_bps: float
-    maker_bps: float
-    known: bool
-    source: str
-
-
-def fee_terms(row: Exchange, fees: dict[tuple[str, str], FeeSchedule]) -> FeeTerms:
-    """What an exchange costs by the schedules of a day (see `todays_fees`); no query."""
-    schedule = fees.get((row.key, row.account_tier)) if row.account_tier else None
-    if schedule is not None:
-        source = f"tier {schedule.tier}, valid since {schedule.valid_from:%Y-%m-%d}"
-        return FeeTerms(float(schedule.taker_fee_bps), float(schedule.maker_fee_bps), True, source)
-    as_entered = float(row.taker_fee_bps), float(row.maker_fee_bps)
-    if row.account_tier:
-        return FeeTerms(*as_entered, False, f"no schedule of tier {row.account_tier} is valid today")
-    return FeeTerms(*as_entered, True, "as entered for the exchange")
 
 
 def enabled_pairs() -> list[PairRow]:

@@ -4,6 +4,7 @@ from typing import Final
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Q
 
 from markets.models import ExchangePair, PinnedChart, Symbol
 from realtime.guard import Refused, symbol_of
@@ -36,7 +37,7 @@ def unpin(user: User, chart_id: str) -> None:
     parts = _parts(chart_id)
     mine = PinnedChart.objects.filter(user=user)
     symbol = symbol_of(mine.values_list("symbol__name", flat=True), parts[0], "id")
-    for row in mine.filter(**dict(zip(_PLACES, (symbol, *parts[1:]), strict=True))):
+    for row in mine.filter(_either_way("pair__", *parts[1:]), symbol__name=symbol):
         row.delete()
 
 
@@ -46,12 +47,16 @@ def _named(chart_id: str) -> tuple[Symbol, ExchangePair]:
     symbol = Symbol.objects.filter(name=meant).first()
     if symbol is None:
         raise Refused(404, f"id: there is no symbol {name!r}")
-    pair = ExchangePair.objects.filter(
-        exchange1__key=exchange1, exchange2__key=exchange2, enabled=True
-    ).first()
+    pair = ExchangePair.objects.filter(_either_way("", exchange1, exchange2), enabled=True).first()
     if pair is None:
         raise Refused(404, f"id: there is no enabled pair {exchange1} / {exchange2}")
     return symbol, pair
+
+
+def _either_way(prefix: str, one: str, two: str) -> Q:
+    """A pair of exchanges, whichever way round it is named."""
+    first, second = f"{prefix}exchange1__key", f"{prefix}exchange2__key"
+    return Q(**{first: one, second: two}) | Q(**{first: two, second: one})
 
 
 def _parts(chart_id: str) -> tuple[str, str, str]:

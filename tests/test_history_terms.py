@@ -17,7 +17,14 @@ from history.lake import Lake
 from history.pairing import Terms
 from history.reader import LakeReader
 from history.spreads import chart_points, turned
-from markets.config import InstrumentConfig, ListingConfig, MarketConfig, Opportunity, PairConfig
+from markets.config import (
+    InstrumentConfig,
+    ListingConfig,
+    MarketConfig,
+    Opportunity,
+    PairConfig,
+    PastFees,
+)
 from markets.events import Quote, StreamState
 from markets.models import ExchangePair
 from realtime.engine import SpreadEngine
@@ -137,6 +144,29 @@ def test_without_a_rate_there_is_no_point_and_a_rate_that_ends_breaks_the_line(l
     found = computed(lake, any_age, BTC_USDT, "binance", "okx", until_us)
     assert len(found) > 10
     assert found[-1, 0] < gone_us, "a rate nobody quotes any more makes no point"
+
+
+def test_the_edges_have_the_fees_of_their_day(lake: Lake) -> None:
+    market = charted(BTC_USDT, listing("binance", BTC_USDT), listing("okx", BTC_USDT))
+    events = walk(7, market)
+    ended_us, free = START_US + 60 * SECOND_US, tuple(
+        structs.replace(each, taker_fee_bps=0.0) for each in market.exchanges
+    )  # fmt: skip
+    promoted = structs.replace(market, past_fees=(PastFees(0, ended_us, free, ()),))
+    write_quotes(lake, events)
+    until_us = events[-1].received_ts_us + SECOND_US
+
+    now = computed(lake, market, BTC_USDT, "binance", "okx", until_us)
+    then = computed(lake, structs.replace(market, exchanges=free), BTC_USDT, "binance", "okx", until_us)
+    dated = computed(lake, promoted, BTC_USDT, "binance", "okx", until_us)
+    turned_round = computed(lake, promoted, BTC_USDT, "okx", "binance", until_us)
+
+    early = dated[:, 0] < ended_us
+    assert 0 < early.sum() < len(dated)
+    np.testing.assert_allclose(dated[early], then[early])
+    np.testing.assert_allclose(dated[~early], now[~early])
+    edge12, edge21 = POINT_COLUMNS.index("edge12"), POINT_COLUMNS.index("edge21")
+    np.testing.assert_allclose(turned_round[:, edge12], dated[:, edge21])
 
 
 def test_the_pair_may_be_asked_for_either_way_round(lake: Lake) -> None:

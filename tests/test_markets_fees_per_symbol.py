@@ -121,6 +121,39 @@ def test_a_promotion_begins_and_ends_at_midnight_without_an_edit(gate: Exchange)
         assert follow(datetime.combine(midnight, time(0, 0, 1), UTC)) == before + 1
 
 
+def past_takers(symbol: str = "BTC/USDT") -> list[tuple[int, int, float]]:
+    """Gate's taker fee on days that are over where it was another than today: from, to (days ago), bps."""
+    terms = Terms.of(load_config(), symbol, "gate", "okx")
+    midnight = round(datetime.combine(TODAY, time.min, UTC).timestamp())
+
+    def ago(us: int) -> int:
+        return (midnight - us // 1_000_000) // 86_400 if us else 9999
+
+    return [(ago(start), ago(end), round(fee1 * 10_000, 6)) for start, end, fee1, _fee2 in terms.past_fees]
+
+
+def test_days_that_are_over_keep_the_fees_of_then(gate: Exchange) -> None:
+    assert past_takers() == []
+    schedule(gate, "BTC/USDT", "0", valid_from=TODAY - 5 * DAY, valid_until=TODAY - 3 * DAY)
+    schedule(gate, "*/USDT", "4", valid_from=TODAY - 4 * DAY, valid_until=TODAY - 1 * DAY)
+    schedule(gate, "BTC/USDT", "3", valid_from=TODAY + DAY)
+
+    assert fee("BTC/USDT").taker_bps == 10
+    assert past_takers() == [(5, 4, 0), (4, 2, 0), (2, 0, 4)]
+    assert past_takers("ETH/USDT") == [(4, 2, 4), (2, 0, 4)]
+    assert past_takers("ETH/BTC") == []
+
+
+def test_days_before_a_tiers_first_schedule_count_as_its_first(gate: Exchange) -> None:
+    Exchange.objects.filter(pk=gate.pk).update(account_tier="VIP 1")
+    schedule(gate, "", "7", tier="VIP 1", valid_from=TODAY - 3 * DAY, valid_until=TODAY - DAY)
+    schedule(gate, "", "5", tier="VIP 1")
+    schedule(gate, "", "1", tier="VIP 9", valid_from=TODAY - 9 * DAY)
+
+    assert fee("BTC/USDT").taker_bps == 5
+    assert past_takers() == [(9999, 9, 7), (9, 3, 7), (3, 0, 7)]
+
+
 def test_a_schedule_names_a_tier_or_symbols_and_not_the_same_days_twice(gate: Exchange) -> None:
     fields: dict[str, Any] = {"exchange": gate, "taker_fee_bps": 1, "maker_fee_bps": 1, "valid_from": TODAY}
     with pytest.raises(ValidationError, match="Name the tier, the symbols or both"):
@@ -166,6 +199,15 @@ def test_a_market_whose_fee_is_not_the_usual_one_costs_what_its_exchange_says(ga
     synced(gate, *rows)
     assert fee("XRP/USDT").taker_bps == 10
     assert Instrument.objects.get(exchange=gate, native_id="XRP_USDT").own_taker_fee is None
+
+
+def test_a_fee_of_zero_is_never_the_usual_one(gate: Exchange) -> None:
+    promoted = [pair(f"{base}_USDT", fee="0") for base in BASES[1:]]
+    synced(gate, pair("BTC_USDT"), *promoted)
+    assert [fee(f"{base}/USDT").taker_bps for base in BASES] == [10, 0, 0, 0]
+
+    synced(gate, pair("BTC_USDT", fee="0"), *promoted)
+    assert [fee(f"{base}/USDT").taker_bps for base in BASES] == [10, 10, 10, 10], "nobody trades for nothing"
 
 
 def test_what_an_exchange_said_too_long_ago_is_a_guess(gate: Exchange) -> None:

@@ -298,6 +298,31 @@ def test_the_admins_search_finds_names_in_any_case(desk: None, operator_client: 
     assert ("Jade Protocol/USDT" if "ade" in asked else "omni/USDT") in page
 
 
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("omni/usdt", {"omni/USDT", "OMNI/USDT"}), ('"omni/USDT"', {"omni/USDT"}),
+        ("OMNIUSDT", {"omni/USDT", "OMNI/USDT"}),
+        ("usdt jade", {"Jade Protocol/USDT"}), ('"jade protocol"', set()), ("__admin_search", set()),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("page", ["symbol", "instrument"])
+def test_the_admins_search_finds_what_every_search_finds(
+    desk: None, operator_client: Client, page: str, asked: str, found: set[str]
+) -> None:
+    Instrument.objects.exclude(symbol__base__in=["omni", "OMNI", "Jade Protocol"]).delete()
+    answer = operator_client.get(reverse(f"admin:markets_{page}_changelist"), {"q": asked})
+
+    assert {str(getattr(row, "symbol", row)) for row in answer.context["cl"].result_list} == found
+
+
+def test_the_admins_search_of_instruments_finds_native_ids(desk: None, operator_client: Client) -> None:
+    row = Instrument.objects.get(symbol__name="omni/USDT", exchange__key="bybit")
+    answer = operator_client.get(reverse("admin:markets_instrument_changelist"), {"q": row.native_id.upper()})
+
+    assert row in answer.context["cl"].result_list
+
+
 def test_fee_schedules_refuse_what_names_nothing(desk: None) -> None:
     row = FeeSchedule(exchange=Exchange.objects.first(), symbols="!!!", taker_fee_bps=1, maker_fee_bps=1)
     with pytest.raises(ValidationError, match="it names nothing"):
@@ -321,7 +346,10 @@ def test_pins_take_any_spelling_that_means_one(desk: None, operator_client: Clie
     names = PinnedChart.objects.order_by("pk").values_list("symbol__name", flat=True)
     assert list(names) == ["omni/USDT", "Jade Protocol/USDT"]
 
-    operator_client.delete("/api/pins?id=JADE PROTOCOL/USDT|binance|bybit")
+    assert pin("omni/USDT|bybit|binance")[1] == {
+        "pins": ["omni/USDT|binance|bybit", "Jade Protocol/USDT|binance|bybit"], "limit": 50,
+    }  # fmt: skip
+    operator_client.delete("/api/pins?id=JADE PROTOCOL/USDT|bybit|binance")
     assert list(names.all()) == ["omni/USDT"]
 
 
