@@ -117,6 +117,8 @@ def test_a_route_that_opens_again_and_again_in_a_move_is_one_at_its_best(reader:
     save_episodes(told)
     with CaptureQueriesContext(connection) as asked_of:
         (move,) = asked(reader, group="move")["moves"]
-    assert [each["peak_edge_bps"] for each in move["routes"]] == [12.0 - place / 100 for place in range(7)]
+    assert [each["peak_edge_bps"] for each in move["routes"]] == pytest.approx(
+        [12.0 - place / 100 for place in range(7)]
+    )
     assert move["best"]["peak_edge_bps"] == move["peak_edge_bps"] == 12.0
     assert not any("at_peak" in query["sql"] for query in asked_of.captured_queries)
