@@ -80,7 +80,8 @@ def ask_for_alerts(address: str, edge_bps: float) -> None:
     )
     channel.secret = "benchmark"
     channel.save()
-    rule = AlertRule.objects.create(name="all", what=What.OPPORTUNITY, severity=Severity.INFO)
+    # Without the default cool-down: of every move, not of the first one of each coin in five minutes.
+    rule = AlertRule.objects.create(name="all", what=What.OPPORTUNITY, severity=Severity.INFO, cool_down_s=0)
     rule.channels.add(channel)
 
 

@@ -210,12 +210,16 @@ def _of_the_best(column: F | Case) -> Func:
 
 
 def routes_of(asked: Asked, wanted: list[UUID]) -> dict[UUID, list[OpportunityEpisode]]:
-    """The routes that match of some moves, by the move, best first; a route under two filters once."""
-    rows = episodes(asked).filter(Q(move__in=wanted) | Q(move=None, pk__in=wanted)).order_by(*_BEST)
-    found: dict[UUID, dict[tuple[str, str, str], OpportunityEpisode]] = {}
-    for row in rows:
-        found.setdefault(row.move or row.id, {}).setdefault((row.symbol, row.buy_on, row.sell_on), row)
-    return {move: list(routes.values()) for move, routes in found.items()}
+    """The routes that match of some moves, by the move, best first; a route that opened several times, or
+    under several filters, once, at its best. The prices of both sides are left out.
+    """
+    route = ("of", "symbol", "buy_on", "sell_on")
+    of_moves = episodes(asked).filter(Q(move__in=wanted) | Q(move=None, pk__in=wanted)).annotate(of=_MOVE)
+    rows = of_moves.order_by(*route, *_BEST).distinct(*route).defer("at_open", "at_peak", "at_close")
+    found: dict[UUID, list[OpportunityEpisode]] = {}
+    for row in sorted(rows, key=lambda row: (-row.peak_edge_bps, row.started_at, row.id)):
+        found.setdefault(row.move or row.id, []).append(row)
+    return found
 
 
 def counted(asked: Asked, at_most: int) -> tuple[int, int]:

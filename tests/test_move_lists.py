@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from msgspec import structs
 
 from markets.events import Moment
@@ -107,3 +109,16 @@ def test_another_grouping_is_refused_by_name(reader: Client) -> None:
     answer = reader.get("/api/opportunities", {"group": "coin"})
     assert answer.status_code == 400
     assert "group" in answer.json()["error"]
+
+
+def test_a_route_that_opens_again_and_again_in_a_move_is_one_at_its_best(reader: Client) -> None:
+    """And is read as one: a move that trembles for an hour has thousands of rows."""
+    told = [route(number, 1, key, 5.0 + number / 100) for number, key in enumerate(EXCHANGES * 100, 1)]
+    save_episodes(told)
+    with CaptureQueriesContext(connection) as asked_of:
+        (move,) = asked(reader, group="move")["moves"]
+    assert [each["peak_edge_bps"] for each in move["routes"]] == pytest.approx(
+        [12.0 - place / 100 for place in range(7)]
+    )
+    assert move["best"]["peak_edge_bps"] == move["peak_edge_bps"] == 12.0
+    assert not any("at_peak" in query["sql"] for query in asked_of.captured_queries)
