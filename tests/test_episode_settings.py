@@ -107,6 +107,7 @@ class World:
             exchange, symbol = names[dice % len(names)]
             desk.state(exchange, what, symbol, at_ms=now_ms)
         elif what == "stop":
+            desk.tick(now_ms)
             now = NOON_US + round(now_ms * 1000), 5_000_000_000 + round(now_ms * 1e6)
             desk.scanner.lifecycle.stop("over", *now)
         desk.tick(now_ms)
