@@ -188,7 +188,7 @@ class Facts:
         costs = ", ".join(
             f"{wording.share(fee.taker_bps)} bps of taker fee on {leg.exchange}"
             for leg in rates
-            if (fee := self._fees.of(leg.exchange, leg.symbol))
+            if (fee := self._fees.of(leg.exchange, f"{leg.quote}/{quote}"))
         )
         words = f"converted: {value}; the edge is before what converting costs: {costs}, and half a spread"
         return Gate("rate", value, threshold, verdict, f"{words}; {threshold}")

@@ -35,6 +35,10 @@ SHORT_SIZE_NS: Final = 1_000_000_000
 """How long too little may be executable before an open episode closes: sizes tremble more than prices."""
 
 
+Key = tuple[str, str, int]
+"""A pair, the exchange where one buys, and the filter that follows it."""
+
+
 class Gatekeeper(Protocol):
     """What the gates say of a direction; the size has a rule of its own here."""
 
@@ -67,6 +71,7 @@ class Lifecycle:
         self._number = count()
         self._told: list[Episode] = []
         self._moves = Moves()
+        self._at_once: set[tuple[Key, int]] = set()  # what ended in the very instant in which it began
 
     def settle(self, now_us: int, now_mono_ns: int) -> None:
         """Decide what is due, before a new configuration changes prices and fees under what runs.
@@ -84,7 +89,7 @@ class Lifecycle:
 
         Edges may be others now: everything is to be judged afterwards, and then `check`ed.
         """
-        running = {_key(run): run for run in self._running()}
+        running = {_key_of(run.direction, run.follows): run for run in self._running()}
         for run in running.values():
             run.direction.running = ()
         names = {(run.direction.pair.symbol, run.direction.buy.exchange) for run in running.values()}
@@ -94,7 +99,7 @@ class Lifecycle:
             if (direction.pair.symbol, direction.buy.exchange) not in names:
                 continue
             for follows in direction.filters:
-                key = direction.pair.id, direction.buy.exchange, follows.id
+                key = _key_of(direction, follows)
                 if key in running and running[key].terms == self._terms[follows.id]:
                     _carry_on(running.pop(key), direction, follows)
         for run in running.values():
@@ -166,7 +171,8 @@ class Lifecycle:
                 continue
             if self._gatekeeper.blocked(direction, follows, now_mono_ns):
                 continue
-            run = Run(direction, follows, terms, now_us, now_mono_ns)
+            started_us = self._start_of(_key_of(direction, follows), now_us)
+            run = Run(direction, follows, terms, started_us, now_mono_ns)
             run.see(edge_bps, size, now_us, now_mono_ns)
             top(run)
             direction.running = (*direction.running, run)
@@ -174,6 +180,12 @@ class Lifecycle:
             if terms.hold_ns == 0:
                 self._open(run, now_mono_ns)
             self._plan(run, now_mono_ns)
+
+    def _start_of(self, key: Key, now_us: int) -> int:
+        """When a run begins: an id follows from that, so two of one instant, as around a setting, differ."""
+        while (key, now_us) in self._at_once:
+            now_us += 1
+        return now_us
 
     # --- what falls due ----------------------------------------------------------------------------
 
@@ -267,6 +279,9 @@ class Lifecycle:
         episode.closed = run.ending or ending_of(run, now_us, now_mono_ns)
         episode.closed_us = ended_us(run.seen_us, now_us, now_mono_ns - run.seen_ns)
         episode.reason = reason
+        if run.started_us >= now_us:
+            self._at_once = {each for each in self._at_once if each[1] >= now_us}
+            self._at_once.add((_key_of(run.direction, run.follows), run.started_us))
         self.closed += 1
         self._told.append(episode)
         if run.move is not None:
@@ -292,8 +307,8 @@ class Lifecycle:
         return [run for _, _, run in sorted(self._agenda) if not run.over]
 
 
-def _key(run: Run) -> tuple[str, str, int]:
-    return run.direction.pair.id, run.direction.buy.exchange, run.follows.id
+def _key_of(direction: Direction, follows: FilterConfig) -> Key:
+    return direction.pair.id, direction.buy.exchange, follows.id
 
 
 def _carry_on(run: Run, direction: Direction, follows: FilterConfig) -> None:

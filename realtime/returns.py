@@ -115,7 +115,8 @@ def own_moves(returns: Samples, market: MarketMoves) -> Signs:
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.nan_to_num(_sums(own * calm, common) / _sums(common * calm, common))
     beyond = np.where(own != 0, own - share * common, 0)
-    return (np.sign(beyond) * (np.abs(beyond) > UNCERTAIN * np.abs(share) * error)).astype(np.int8)
+    signs: Signs = (np.sign(beyond) * (np.abs(beyond) > UNCERTAIN * np.abs(share) * error)).astype(np.int8)
+    return signs
 
 
 def agreement(one: Signs, two: Signs) -> NDArray[np.float64]:

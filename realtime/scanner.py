@@ -20,9 +20,10 @@ from realtime.gatekeeper import Gatekeeper
 from realtime.gates import quote_of
 from realtime.identity import SAMPLE_NS
 from realtime.legs import Leg, Market
-from realtime.lifecycle import NEVER_NS, Lifecycle
+from realtime.lifecycle import Lifecycle
 from realtime.rates import Conversion, Rates, conversion
 from realtime.returns import MarketMoves
+from realtime.runs import NEVER_NS
 
 RHYTHM: Final = 1 / 16
 """How much the newest gap between two quotes counts in a leg's usual gap."""

@@ -6,7 +6,7 @@ import pytest
 from msgspec import structs
 
 from history.replay import Replay
-from markets.config import FilterConfig, GateTerms, MarketConfig, Opportunity
+from markets.config import FeeRule, FilterConfig, GateTerms, MarketConfig, Opportunity
 from markets.events import Quote, StreamState
 from realtime import gates
 from realtime.engine import SpreadEngine
@@ -173,3 +173,16 @@ def test_the_gate_says_value_age_limit_and_what_converting_costs(
     assert words in gate.words
     assert "before what converting costs: 10 bps of taker fee on binance, and half a spread" in gate.words
     assert "no older than 60 s" in gate.threshold
+
+
+def test_what_converting_costs_is_the_fee_of_the_market_that_converts() -> None:
+    """Binance takes nothing for USDC/USDT, and 10 bps for everything else."""
+    market = structs.replace(configured(), fee_rules=(FeeRule("binance", USDC, 0.0, 0.0, "a promotion"),))
+    desk = Market(market)
+    desk.rate(0, 1.0)
+    desk.btc(0)
+    way = next(each for each in desk.scanner.directions if each.buy.exchange == "binance")
+    sides = LegSeen(way.buy, 0, 0), LegSeen(way.sell, 0, 0)
+    seen = Seen(way.pair, *sides, 100.0, Evidence(PASS, 1.0, 0.9), 50.0, {USDC: 100.0})
+    (gate,) = [each for each in gates.judge(Facts(market), seen) if each.name == "rate"]
+    assert "before what converting costs: 0 bps of taker fee on binance, and half a spread" in gate.words

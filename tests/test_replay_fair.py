@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -99,7 +100,8 @@ def with_rates() -> MarketConfig:
 
 def walk(seed: int, minutes: float = 6) -> list[Received]:
     """Rates that wander, jump, pause for more than a minute, break off and come back; edges that tremble."""
-    dice, ms, received = random.Random(seed), 1.0, [started()]
+    dice, ms = random.Random(seed), 1.0
+    received: list[Received] = [started()]
     usdc, quiet_until = 1.0, {"gate": 0.0, "bybit": 0.0}
     while ms < minutes * 60_000:
         ms += dice.choice((0.3, 20, 90, 300, 900))
@@ -114,7 +116,7 @@ def walk(seed: int, minutes: float = 6) -> list[Received]:
             quiet_until[dice.choice(("gate", "bybit"))] = ms + 80_000
         elif what < 0.28:
             exchange = dice.choice(("gate", "bybit"))
-            state = dice.choice(("down", "gap", "up"))
+            state: Literal["up", "down", "gap"] = dice.choice(("down", "gap", "up"))
             received.append(StreamState(exchange, ("USDC/USDT",), state, "no frame", *at(ms)))
         elif what < 0.75:
             exchange, symbol = dice.choice((("binance", "BTC/USDC"), ("okx", "BTC/USDT")))
@@ -140,7 +142,7 @@ def test_rates_are_followed_as_they_were_live_to_the_last_bit(seed: int) -> None
 
 
 def test_what_ends_because_its_rate_got_old_ends_then_though_nothing_is_quoted() -> None:
-    received = [
+    received: list[Received] = [
         started(), quote(10, "gate", "USDC/USDT", 1.0), quote(1100, "okx", "BTC/USDT", 100.6),
         quote(1200, "binance", "BTC/USDC", 100.0), quote(58_000, "binance", "BTC/USDC", 100.0),
         quote(58_100, "okx", "BTC/USDT", 100.6), quote(115_000, "binance", "BTC/USDC", 100.0),
@@ -161,7 +163,8 @@ X = "X/USDT"
 
 def coins(seed: int, ratio: float, share: float, beta: float, minutes: int = 16) -> list[Received]:
     """A dozen coins with the market, and X, whose two sides share this much of what is its own."""
-    dice, received = np.random.default_rng(seed), [started()]
+    dice = np.random.default_rng(seed)
+    received: list[Received] = [started()]
     prices, one, two = np.full(len(OTHERS), 100.0), 100.0 * ratio, 100.0
     for step in range(minutes * 30):
         common, own, other = dice.normal(0, 1e-3), dice.normal(0, 4e-4), dice.normal(0, 4e-4)
