@@ -75,7 +75,7 @@ def steady_us(before_us: int, now_us: int, passed_ns: int) -> int:
 
 
 def ended_us(seen_us: int, now_us: int, passed_ns: int) -> int:
-    """When what was last seen at `seen_us` ended: now; when it was seen, where the clock was set back since."""
+    """When what was last seen at `seen_us` ended: now; then, where the clock was set back since."""
     return min(max(seen_us, now_us), steady_us(seen_us, now_us, passed_ns))
 
 
