@@ -1,6 +1,7 @@
 """What beat goes by: Celery's persistent schedule, with last runs that may lie ahead of now."""
 
 import logging
+from datetime import datetime
 from typing import Any
 
 from celery.beat import PersistentScheduler
@@ -23,9 +24,11 @@ class Scheduler(PersistentScheduler):
         return float(super().tick(*args, **kwargs))
 
     def _go_by_this_clock(self) -> None:
-        now = self.app.now()
+        now: datetime = self.app.now()
         ahead = [
-            entry for entry in self.schedule.values() if (entry.last_run_at - now).total_seconds() > AHEAD_S
+            entry
+            for entry in self.schedule.values()
+            if entry.last_run_at is not None and (entry.last_run_at - now).total_seconds() > AHEAD_S
         ]
         if not ahead:
             return

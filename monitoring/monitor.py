@@ -19,7 +19,6 @@ from msgspec import structs
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from markets.moments import Ages
 from markets.vitals import forget_processes
 from monitoring.assess import assess, replaced
 from monitoring.dispatch import troubles
@@ -31,7 +30,7 @@ from monitoring.memory import LAST, Memory, Published, publish, read_published
 from monitoring.observe import Observer
 from monitoring.observed import ChannelTrouble, Limits, Observed, Stores
 from monitoring.series import Steps, sample, write
-from monitoring.stores import MEASURE_EVERY_S, by_our_clock, measure, publish_stores
+from monitoring.stores import MEASURE_EVERY_S, measure, publish_stores
 
 logger = logging.getLogger(__name__)
 
@@ -137,9 +136,8 @@ class Monitor:
             logger.debug("findings not published: %s", error)  # the next look says that Redis is gone
 
     async def _measure(self) -> None:
-        ages = Ages()
         while True:
-            self._stores = by_our_clock(await asyncio.to_thread(measure), ages, time.monotonic())
+            self._stores = await asyncio.to_thread(measure)
             await asyncio.sleep(MEASURE_EVERY_S)
 
     async def _follow_limits(self) -> None:

@@ -34,7 +34,7 @@ from monitoring.quality_store import read_quality
 from monitoring.quality_wire import EXPIRY_S as QUALITY_KEPT_S
 from monitoring.quality_wire import Quality
 from monitoring.stores import KEPT_S as STORES_KEPT_S
-from monitoring.stores import read_stores, saved_revision
+from monitoring.stores import by_our_clock, read_stores, saved_revision
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +68,7 @@ class Observer:
         self._saved: tuple[int, float] | None = None  # revision, when it was first seen
         self._beats = _Beats()
         self._kept = _Kept()
+        self._runs = Ages()
         self._drops: dict[str, deque[tuple[float, int]]] = {}
         self._asking: asyncio.Task[int] | None = None
         self._latest: tuple[float, Observed] | None = None
@@ -117,7 +118,7 @@ class Observer:
             lake=() if stores is None else stores.lake,
             disk=None if stores is None else stores.disk,
             measured_us=None if stores is None else stores.at_us,
-            runs=() if stores is None else stores.runs,
+            runs=() if stores is None else tuple(by_our_clock(stores.runs, self._runs, at_us, now_s)),
             missing=tuple(_missing(redis, stores)),
         )
 

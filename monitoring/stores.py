@@ -6,7 +6,7 @@
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -74,17 +74,13 @@ def measure() -> Stores:
     )
 
 
-def by_our_clock(stores: Stores, ages: Ages, now_s: float) -> Stores:
+def by_our_clock(runs: Sequence[LastRun], ages: Ages, at_us: int, now_s: float) -> Iterator[LastRun]:
     """The runs as old as the monotonic clock has it, where the wall clock says otherwise: it was set."""
-    done_us = {run.job: run.done_us or run.tried_us for run in stores.runs}
-    old_s = ages.take(done_us, stores.at_us, now_s)
-    runs = tuple(
-        structs.replace(run, done_us=stores.at_us - int(old_s[run.job] * 1e6))
-        if run.done_us and abs((stores.at_us - run.done_us) / 1e6 - old_s[run.job]) > 2 * MEASURE_EVERY_S
-        else run
-        for run in stores.runs
-    )
-    return structs.replace(stores, runs=runs)
+    old_s = ages.take({run.job: run.done_us or run.tried_us for run in runs}, at_us, now_s)
+    for run in runs:
+        done_us = at_us - int(old_s[run.job] * 1e6)
+        was_set = run.done_us is not None and abs(done_us - run.done_us) > 2 * MEASURE_EVERY_S * 1e6
+        yield structs.replace(run, done_us=done_us) if was_set else run
 
 
 async def publish_stores(redis: "Redis", stores: Stores) -> None:

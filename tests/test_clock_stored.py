@@ -28,9 +28,10 @@ from realtime.models import OpportunityEpisode
 from realtime.scan_wire import EXPIRY_S, on_the_way_s
 from realtime.services import save_episodes
 from realtime.tasks import retain_episodes
+from tests.scan_market import NOON_US
 from tests.test_episode_figures import HELD, quote, started
 from tests.test_episodes import episode
-from tests.test_rates import HOUR_S, NOON_US, USDC, Market, configured
+from tests.test_rates import HOUR_S, USDC, Market, configured
 from tests.test_unseen import STARTED, lake, line, store_points, store_states
 
 __all__ = ["lake"]
@@ -105,7 +106,7 @@ class TestOpportunities:
         retain_episodes()
         set_to = timezone.now() + ahead
         monkeypatch.setattr("realtime.tasks.timezone.now", lambda: set_to)
-        monkeypatch.setattr(keeping.time, "time", set_to.timestamp)
+        monkeypatch.setattr("markets.keeping.time.time", set_to.timestamp)
         retain_episodes()
         assert OpportunityEpisode.objects.exists(), "it was set, perhaps"
         retain_episodes()
@@ -115,7 +116,7 @@ class TestOpportunities:
         self, empty_redis: Redis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as ahead:
-            ahead.setattr(keeping.time, "time", lambda: 2_200_000_000.0)
+            ahead.setattr("markets.keeping.time.time", lambda: 2_200_000_000.0)
             keeping.may_delete("incidents")
         assert [keeping.may_delete("incidents") for _ in range(3)] == [False, True, True]
 
@@ -197,10 +198,9 @@ def test_what_an_exchange_said_is_believed_as_long_on_either_side_of_now(
     db: None, ahead: datetime.timedelta, known: bool
 ) -> None:
     call_command("seed")
-    row = Instrument.objects.filter(enabled=True, exchange__key="gate").first()
-    assert row is not None
+    row = Instrument.objects.filter(exchange__key="gate")[0]
     Instrument.objects.filter(pk=row.pk).update(
-        own_taker_fee=1, own_maker_fee=1, synced_at=timezone.now() + ahead
+        enabled=True, own_taker_fee=1, own_maker_fee=1, synced_at=timezone.now() + ahead
     )
     (rule,) = said_fees()
     assert rule.known is known

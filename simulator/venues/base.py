@@ -17,6 +17,8 @@ from msgspec import Struct
 from simulator.catalogue import VOLUME_SHARE, Listing
 from simulator.session import Channel, Frame, Session, Topic
 
+_STARTED_NS = time.time_ns() - time.monotonic_ns()
+
 
 class Book(Struct):
     """Best bid and ask as the venue would print them; an empty text is an empty side.
@@ -188,8 +190,8 @@ class Venue(ABC):
         return text + ("." if decimals == 0 else "") + "0" * missing if missing > 0 else text
 
     def now_ms(self) -> int:
-        """The venue's clock."""
-        return time.time_ns() // 1_000_000 + self.skew_ms
+        """The venue's clock. Nobody sets it with this host's: that is another machine's."""
+        return (_STARTED_NS + time.monotonic_ns()) // 1_000_000 + self.skew_ms
 
     def subscribe(self, session: Session, topic: Topic) -> None:
         """Let a session receive a topic."""
