@@ -60,9 +60,20 @@ def standing(of: ExchangeQuality, at_us: int) -> Standing:
     stale, suspect = states.get("stale", 0), states.get("suspect", 0)
     if of.state != "live" or stale + suspect <= talking:
         return Standing(of.state, of.since_us, of.reason)
-    silent_us = int((of.age_ms or 0.0) * 1000)
-    words = f"{stale + suspect} of {stale + suspect + talking} symbols say nothing"
+    silent_us = int((_silent_ms(of) or 0.0) * 1000)
+    does = "send nothing usable" if _sends_nothing_usable(of) else "say nothing"
+    words = f"{stale + suspect} of {stale + suspect + talking} symbols {does}"
     return Standing("stale" if stale >= suspect else "suspect", at_us - silent_us, words)
+
+
+def _sends_nothing_usable(of: ExchangeQuality) -> bool:
+    """Whether most symbols that are stale or suspect are so because what comes of them cannot be used."""
+    return 2 * of.unusable > of.symbols.get("stale", 0) + of.symbols.get("suspect", 0)
+
+
+def _silent_ms(of: ExchangeQuality) -> float | None:
+    """Since something came that could be used: trades say nothing of a book that cannot be."""
+    return of.quote_age_ms if _sends_nothing_usable(of) else of.age_ms
 
 
 def _silent_exchange(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[Finding]:
@@ -81,13 +92,16 @@ def _silent_exchange(of: ExchangeQuality, now: Observed, limits: Limits) -> Iter
         )  # fmt: skip
         return
     is_mute = standing(of, now.at_us).word in ("stale", "suspect")
-    silent_s = (of.age_ms or 0.0) / 1000
+    silent_s = (_silent_ms(of) or 0.0) / 1000
     if is_mute and silent_s > limits.exchange_silent_s:
         alive = of.heard_ms is not None and of.heard_ms < 1000 * limits.exchange_silent_s
         connections = "its connections are alive" if alive else "its connections say nothing either"
+        words = f"{of.exchange} has sent no quote or trade for {silent_s:.0f} s; {connections}."
+        if _sends_nothing_usable(of):
+            words = f"{of.exchange} has sent no usable quote for {silent_s:.0f} s: {of.unusable_reason}."
         yield Finding(
             "exchange_silent", of.exchange, "critical", now.at_us - int(silent_s * 1e6),
-            f"{of.exchange} has sent no quote or trade for {silent_s:.0f} s; {connections}.",
+            words,
             "Its opportunities are shut out meanwhile. Dead connections are cut and made anew by themselves; "
             "if it lasts, look at the exchange's status page.",
             round(silent_s, 1), limits.exchange_silent_s,
@@ -160,7 +174,8 @@ def _silent_symbols(now: Observed, silent_exchanges: set[str]) -> Iterator[Findi
     told: Counter[str] = Counter()
     for symbol in now.quality.silent():
         suspected_s = (now.at_us - symbol.since_us) / 1e6
-        lasts = symbol.state == "stale" or is_over(suspected_s, SUSPECTED_S)
+        silent_s = (symbol.age_ms or 0.0) / 1000
+        lasts = symbol.state == "stale" or is_over(min(suspected_s, silent_s), SUSPECTED_S)
         if not lasts or symbol.exchange in silent_exchanges:
             continue
         told[symbol.exchange] += 1

@@ -86,6 +86,7 @@ class DataQuality:
         self._each: NDArray[np.void] = np.zeros(0, _INSTRUMENT)
         self._connections: dict[str, Connections] = {}
         self._spoke_ns = np.zeros(0, np.int64)  # by exchange: its last quote or trade
+        self._refusals: dict[str, str] = {}  # by exchange: why a quote of it could not be used, the newest
         self._windows = _windows(0, now_ns)
 
     # --- configuration ---------------------------------------------------------------------------
@@ -223,6 +224,8 @@ class DataQuality:
             return
         if state.state == "down":
             each["up"][here] = False
+        else:
+            self._refusals[state.exchange] = state.reason
         each["broken_ns"][here] = state.received_mono_ns
         for place in here:
             self._windows["gaps"].add_at(place, 1)
@@ -255,6 +258,12 @@ class DataQuality:
         )  # fmt: skip
         each["since_us"][(found != each["state"]) | (each["since_us"] > now_us)] = now_us
         each["state"] = found
+
+    def _unusable(self) -> NDArray[np.bool_]:
+        """Of which instruments the last thing to come was nothing usable, since they came up."""
+        each = self._each
+        broken_ns = each["broken_ns"]
+        return np.asarray(each["up"] & (broken_ns > each["up_ns"]) & (broken_ns >= each["quoted_ns"]))
 
     def names(self) -> list[tuple[str, str]]:
         """Exchange and symbol of every row: the instruments of exchanges that are collected here."""
@@ -297,6 +306,7 @@ class DataQuality:
         """Every exchange that is collected here, as of the last `assess`."""
         counts, longest_ms = self.latencies.counts(), self.latencies.longest_ms()
         offsets_ms = self.latencies.clock_offset_ms()
+        unusable, age_ms = self._unusable(), self._age_ms(now_ns)
         sums = self._sums(now_ns)
         rows = []
         for number, key in enumerate(self.exchanges):
@@ -305,6 +315,7 @@ class DataQuality:
                 continue
             report, spoke_ns = connections.report, int(self._spoke_ns[number])
             offset_ms = float(offsets_ms[number])
+            here = self._each["exchange"] == number
             rows.append(
                 ExchangeQuality(
                     exchange=key,
@@ -317,6 +328,9 @@ class DataQuality:
                     symbols=self._state_counts(number),
                     heard_ms=_ms_since(report.heard_mono_ns, now_ns),
                     age_ms=_ms_since(spoke_ns, now_ns),
+                    quote_age_ms=_least(age_ms[here]),
+                    unusable=int(unusable[here].sum()),
+                    unusable_reason=self._refusals.get(key, "") if unusable[here].any() else "",
                     latency=latency(counts[number], float(longest_ms[number])),
                     clock_offset_ms=None if offset_ms != offset_ms else offset_ms,  # noqa: PLR0124 - NaN
                     reconnects_per_min=connections.per_min(RECONNECTS),
@@ -406,6 +420,11 @@ def _windows(instruments: int, now_ns: int) -> dict[str, Window]:
         "gaps": Window(instruments, *minute, np.uint16, now_ns),
         "gaps_hour": Window(instruments, *hour, np.uint16, now_ns),
     }
+
+
+def _least(ages_ms: NDArray[np.float64]) -> float | None:
+    known = ages_ms[~np.isnan(ages_ms)]
+    return float(known.min()) if len(known) else None
 
 
 def _ms_since(then_ns: int, now_ns: int) -> float | None:

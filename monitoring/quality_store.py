@@ -159,6 +159,8 @@ def _together(rows: list[ExchangeQuality]) -> ExchangeQuality:
         symbols={state: sum(row.symbols[state] for row in rows) for state in wire.SYMBOL_STATES},
         heard_ms=_least(row.heard_ms for row in rows),
         age_ms=_least(row.age_ms for row in rows),
+        quote_age_ms=_least(row.quote_age_ms for row in rows),
+        unusable_reason=next((row.unusable_reason for row in rows if row.unusable), ""),
         latency=latency(counts, longest_ms),
         latencies=counts.tobytes(),
         clock_offset_ms=max(offsets_ms, default=None),  # of the quickest way here
@@ -167,7 +169,7 @@ def _together(rows: list[ExchangeQuality]) -> ExchangeQuality:
 
 
 _ADDED: Final = (
-    "connections", "topics", "refused", "quotes_per_min", "trades_per_min", "updates_per_hour",
+    "connections", "topics", "refused", "unusable", "quotes_per_min", "trades_per_min", "updates_per_hour",
     "reconnects_per_min", "malformed_per_min", "unknown_per_min", "crossed_per_min", "zero_per_min",
     "empty_per_min", "late_per_min", "out_of_order_per_min", "gaps_per_min",
 )  # fmt: skip

@@ -85,6 +85,9 @@ class ExchangeQuality(Struct, frozen=True):
     symbols: dict[SymbolState, int] = field(default_factory=dict)  # how many in each state, all five
     heard_ms: float | None = None  # since the last frame of any kind, heartbeats included; None: none yet
     age_ms: float | None = None  # since the last quote or trade; None: none yet
+    quote_age_ms: float | None = None  # since the last quote that could be used; None: none yet
+    unusable: int = 0  # symbols whose last quote was ended by something that could not be used
+    unusable_reason: str = ""  # why, of the newest
     quotes_per_min: float = 0.0
     trades_per_min: float = 0.0
     updates_per_hour: float = 0.0  # quotes over the last hour, or as much of it as was seen

@@ -334,7 +334,11 @@ def _doubt_words(seen: Seen, side: LegSeen, terms: GateTerms) -> str:
 def _why_down(seen: LegSeen) -> str:
     if not seen.leg.up:
         return "no stream"
-    return "no quote of it has come yet" if isnan(seen.age_ms) else "no quote since its stream broke"
+    return (
+        "no quote of it has come yet"
+        if isnan(seen.age_ms)
+        else "no quote since its stream broke or its book could not be used"
+    )
 
 
 def _neighbours(seen: LegSeen) -> str:

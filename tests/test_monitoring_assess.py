@@ -12,6 +12,7 @@ from arbsite.environment import BASE_DIR
 from markets.heartbeat import Heartbeat, QueueFill
 from markets.runtime import CollectorStatus
 from monitoring.assess import assess, replaced, status
+from monitoring.assess_market import standing
 from monitoring.findings import KINDS, Finding
 from monitoring.latency import Latency
 from monitoring.memory import Memory
@@ -448,3 +449,15 @@ def test_a_process_whose_stored_times_are_ahead_of_now_is_a_clock_jump() -> None
 
     assert "3,600.0 s ahead of now" in ahead(HOUR)["clock_jump:web desk:1"].words
     assert "clock_jump:web desk:1" not in ahead(2_000_000)
+
+
+def test_an_exchange_whose_books_cannot_be_used_is_not_live_though_its_trades_come() -> None:
+    sends = exchange(
+        symbols={"live": 2, "suspect": 18}, age_ms=20.0, quote_age_ms=11_000.0, unusable=18,
+        unusable_reason="its book is 1320 s late",
+    )  # fmt: skip
+    assert standing(sends, NOW).word == "suspect"
+    finding = found(look(quality=Quality(at_us=NOW, exchanges=(sends,))))["exchange_silent:okx"]
+    assert finding.severity == "critical"
+    assert finding.words == "okx has sent no usable quote for 11 s: its book is 1320 s late."
+    assert NOW - finding.since_us == 11 * S

@@ -212,6 +212,39 @@ class TestStates:
         assert desk.symbol("okx").age_ms == 0
         assert desk.symbol("okx").state == "live"
 
+    def test_quotes_that_cannot_be_used_are_no_calm(self, desk: Watched) -> None:
+        """The scanner calls the leg down from the first such quote on: it is not `quiet` here for long."""
+        desk.state("okx", "gap", SYMBOLS[0])
+        desk.go_on(4, without="okx BTC/USDT")
+        assert desk.symbol("okx").state == "suspect"
+        desk.go_on(16, without="okx BTC/USDT")
+        assert desk.symbol("okx").state == "stale"
+        exchange = desk.exchange("okx")
+        assert (exchange.unusable, exchange.unusable_reason) == (1, "cut")
+        assert desk.symbol("okx", SYMBOLS[1]).state == "live"
+        assert {desk.symbol(key).state for key in ("binance", "bybit")} == {"live"}
+
+        desk.go_on(0.5)
+        assert desk.symbol("okx").state == "live"
+        assert (desk.exchange("okx").unusable, desk.exchange("okx").unusable_reason) == (0, "")
+
+    def test_a_stream_that_came_up_again_is_given_time_to_quote(self, desk: Watched) -> None:
+        for state in ("gap", "down", "up"):
+            desk.now_ns += S // 10
+            desk.state("okx", state)
+        desk.go_on(0.5, without="okx")
+        assert desk.exchange("okx").symbols["quiet"] == 2
+        assert desk.exchange("okx").unusable == 0
+
+    def test_how_long_nothing_usable_came_is_told_beside_trades_that_do(self, desk: Watched) -> None:
+        for _ in range(8):
+            desk.state("okx", "gap")
+            desk.trade("okx")
+            desk.go_on(1, without="okx")
+        row = desk.exchange("okx")
+        assert row.quote_age_ms == pytest.approx(8000)
+        assert row.age_ms == pytest.approx(1000)
+
     def test_an_interruption_does_not_count_as_a_gap_between_quotes(self, desk: Watched) -> None:
         desk.state("okx", "gap")
         desk.heard()
