@@ -95,7 +95,7 @@ class Observer:
         self._published = None if redis_said is None else redis_said.published
         stores = None if redis_said is None else redis_said.stores
         if redis_said is None:
-            self._beats = _Beats()  # who comes and goes meanwhile, nobody can know
+            self._beats = _Beats(after_outage=True)  # who comes and goes meanwhile, nobody can know
             self._kept = _Kept()
         beats = () if redis_said is None else tuple(self._beats.heard(redis_said.heartbeats, at_us))
         return Observed(
@@ -214,7 +214,9 @@ class _Kept:
 class _Beats:
     """When each heartbeat was last a new one, by our own clock: hosts' clocks may be off."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, after_outage: bool = False) -> None:
+        self._after_outage = after_outage
+        self._since_s: float | None = None  # when the first were read
         self.ahead_s: dict[str, float] = {}
         """By how much the clock of each process is ahead of ours, as far as two looks tell."""
         self._silent = Ages()
@@ -226,7 +228,11 @@ class _Beats:
     def heard(self, beats: Sequence[Heartbeat], at_us: int) -> Iterator[Heartbeat]:
         """Those not silent for too long, with their times as our clock would have stamped them."""
         now_s = time.monotonic()
+        self._since_s = now_s if self._since_s is None else self._since_s
         silent_s = self._silent.take({beat.name: beat.reported_ts_us for beat in beats}, at_us, now_s)
+        if self._after_outage:  # that nobody could be heard is not that somebody said nothing
+            listened_s = now_s - self._since_s
+            silent_s = {name: min(each_s, listened_s) for name, each_s in silent_s.items()}
         known, self._started = self._started, {beat.name: beat.started_ts_us for beat in beats}
         up_s = self._up.take(self._started, at_us, now_s)
         self._reborn = {name for name, us in self._started.items() if known.get(name, us) != us}

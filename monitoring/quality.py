@@ -47,6 +47,9 @@ SPREAD_EVERY_NS: Final = 5_000_000_000
 FORGOTTEN_S: Final = 10.0
 """An exchange whose feed reports no more is no longer collected here."""
 
+HELD_MARGIN_US: Final = 1_000_000
+"""What was sent so long before a process was held up may have been on its way to it."""
+
 _NS_PER_MS: Final = 1e6
 _MINUTE_S, _HOUR_S = 60.0, 3_600.0
 
@@ -88,6 +91,7 @@ class DataQuality:
         self._spoke_ns = np.zeros(0, np.int64)  # by exchange: its last quote or trade
         self._refusals: dict[str, str] = {}  # by exchange: why a quote of it could not be used, the newest
         self._windows = _windows(0, now_ns)
+        self._held_us = (0, 0)
 
     # --- configuration ---------------------------------------------------------------------------
 
@@ -153,6 +157,10 @@ class DataQuality:
             self._each["late_ns"][here] = [said[n].late_us * 1000 for n in last[here].tolist()]
             self._measure_spreads(said, last, here, int(mono_ns[-1]))
 
+    def held_up(self, since_us: int, until_us: int) -> None:
+        """This process stood still (wall clock): how late what was sent meanwhile comes is our own doing."""
+        self._held_us = since_us - HELD_MARGIN_US, until_us
+
     def _placed(self, events: Sequence[Any]) -> tuple[Sequence[Any], list[int]]:
         """Quotes and trades of known instruments, and their places; mostly that is all there are."""
         places = self._places
@@ -212,6 +220,8 @@ class DataQuality:
         self._spoke_ns[exchange] = mono_ns
         received_us = (mono_ns + _wall_clock_ns(events)) / 1e3
         sent_us = np.array([event.exchange_ts_us for event in events], np.float64)  # None becomes NaN
+        since_us, until_us = self._held_us
+        sent_us[(sent_us >= since_us) & (sent_us <= until_us)] = np.nan
         self.latencies.take(exchange, (received_us - sent_us) / 1e3)
 
     def _take_state(self, state: StreamState) -> None:

@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 GATHER_S: Final = 0.25
 """Events are counted together: one by one would cost several times as much."""
 
+HELD_UP_S: Final = 1.0
+"""A timer that is so late was kept by a process that stood still, or had no processor."""
+
 EVENTS_PER_TURN: Final = 4_000
 """About 2 ms of work before the loop gets its turn."""
 
@@ -74,8 +77,16 @@ class QualitySink:
             await channel.wait()
             if events := channel.take(EVENTS_PER_TURN):
                 self.quality.take(events, time.monotonic_ns())
-            await asyncio.sleep(0 if len(channel) >= EVENTS_PER_TURN else GATHER_S)
+            await self._pause(0.0 if len(channel) >= EVENTS_PER_TURN else GATHER_S)
         self._ending.set()
+
+    async def _pause(self, seconds: float) -> None:
+        """Let others run; a timer that comes much too late says that the whole process was held up."""
+        since_us, began = _now()
+        await asyncio.sleep(seconds)
+        until_us, ended = _now()
+        if ended - began > (seconds + HELD_UP_S) * 1e9:
+            self.quality.held_up(since_us, until_us)
 
     async def _tell(self) -> None:
         while not self._ending.is_set():

@@ -40,7 +40,7 @@ Fresh = Callable[[Mapping[str, int]], Container[str]]
 
 
 async def read_quality(redis: "Redis", fresh: Fresh = lambda made_us: made_us) -> Quality:
-    """What the collectors last said, all of them together; those silent for 10 s are missing.
+    """What the collectors last said, all of them together; those silent for 4 s are missing.
 
     Who reads again and again can tell that better than Redis, whose clock may be set back: it says which
     are `fresh`. Raises redis.RedisError.

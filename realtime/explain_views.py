@@ -88,8 +88,8 @@ class NotScanned(Struct, frozen=True):
 async def explain_api(request: HttpRequest) -> HttpResponse:
     """`GET /api/opportunities/explain?symbol=&exchange1=&exchange2=` or `?id=`."""
     asked = await database_sync_to_async(_asked)(request)
-    found = await _found(asked)
-    answer: dict[str, Any] = {"scanned": isinstance(found, Explanation), "time": _now().isoformat()}
+    found, at = await _found(asked)
+    answer: dict[str, Any] = {"scanned": isinstance(found, Explanation), "time": at.isoformat()}
     answer["charts"] = [{"id": row.id, "name": row.name} for row in await _drawing(found.id)]
     user: Any = await request.auser()
     if user.is_staff:
@@ -105,8 +105,8 @@ async def explain_page(request: HttpRequest) -> HttpResponse:
     status = 200
     try:
         asked = await database_sync_to_async(_asked)(request)
-        found = await _found(asked)
-        context |= {"asked": asked, "found": found}
+        found, at = await _found(asked)
+        context |= {"asked": asked, "found": found, "now": at}
         context |= _obstacle_rows(found) if isinstance(found, NotScanned) else await _tables(asked, found)
     except Refused as refused:
         status, context["problem"] = refused.status, str(refused)
@@ -157,15 +157,17 @@ def _symbol(text: str) -> Symbol:
     return Symbol.objects.get(name=name)
 
 
-async def _found(asked: Asked) -> Explanation | NotScanned:
+async def _found(asked: Asked) -> tuple[Explanation | NotScanned, datetime]:
+    """The answer, and when it was so: ages are as of then."""
     async with process_scan_hub().open() as hub:
         for id in asked.ids:
             row = hub.table.row.get(id)
             if row is not None:
                 ages_ms = await _rate_ages_ms() if hub.table.needs_rates(row) else {}
-                return explain(hub.table, row, time.monotonic_ns(), ages_ms)
+                at = datetime.fromtimestamp(hub.now_us() / 1e6, UTC)
+                return explain(hub.table, row, time.monotonic_ns(), ages_ms), at
     missing: NotScanned = await database_sync_to_async(_not_scanned)(asked)
-    return missing
+    return missing, _now()
 
 
 async def _rate_ages_ms() -> dict[str, float]:

@@ -232,6 +232,22 @@ async def test_a_page_without_a_socket_says_so_too(page: Page, wire: Link, path:
     await words(page, "connected", seconds=25)
 
 
+async def test_an_explanation_says_of_no_side_what_it_does_over_a_dead_link(
+    page: Page, wire: Link, config: MarketConfig, empty_redis: Redis
+) -> None:
+    async with speaking(empty_redis, config):
+        await page.goto(f"{wire.url}/opportunities/explain?id={DEAREST}")
+        main = page.locator("main")
+        await expect(main).to_contain_text(": live")
+        wire.freeze()
+        await words(page, NO_DATA, seconds=7)
+        await expect(main).not_to_contain_text(re.compile(r"\blive\b|\bquiet\b"))
+        assert set(await page.locator(".legs-now .age").all_inner_texts()) == {"–"}
+        wire.thaw()
+        await words(page, "connected", seconds=25)
+        await expect(main).to_contain_text(": live")
+
+
 async def test_a_connection_that_is_accepted_and_never_answered_is_given_up(
     page: Page, wire: Link, config: MarketConfig
 ) -> None:

@@ -1,8 +1,10 @@
 """Why a pair is not an opportunity: in words, over the API, and on its page."""
 
+import asyncio
 import json
 import time
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -240,3 +242,25 @@ async def test_a_live_pair_is_explained_by_api_and_page_however_it_is_spelled(
 
 def _switch_off() -> None:
     Symbol.objects.filter(name="BTC/USDT").update(enabled=False)
+
+
+async def test_asked_again_and_again_the_time_of_a_quote_never_falls(
+    seeded: MarketConfig, operator: User
+) -> None:
+    """An answer's time is the one its ages are as of, not the one at which it was written."""
+    token = make_token(operator, 1)
+    came: list[float] = []
+    with daphne() as web:
+        url = f"{web.url}/api/opportunities/explain?id={BTC}"
+        async with desk(seeded) as running:
+            running.quote("binance", 100.0)
+            running.quote("bybit", 100.2)
+            deadline = time.monotonic() + 15
+            while len(came) < 25:
+                assert time.monotonic() < deadline, came
+                answer = json.loads((await aget(url, token))[1])
+                leg = answer["legs"][0]
+                if leg["age_ms"] is not None:
+                    came.append(datetime.fromisoformat(answer["time"]).timestamp() * 1e3 - leg["age_ms"])
+                await asyncio.sleep(0.037)
+    assert all(later >= earlier - 2 for earlier, later in pairwise(came)), came

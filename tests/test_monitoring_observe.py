@@ -17,6 +17,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import RedisError
 
 from arbsite import embedded
@@ -111,6 +112,22 @@ async def test_hosts_whose_clock_is_wrong_are_heard_all_the_same(empty_redis: Re
         now = await observer.look()
     await observer.close()
     assert now.at_us - now.heartbeats[0].reported_ts_us < 1_000_000
+
+
+async def test_after_an_outage_of_redis_nobody_is_missing_who_was_not_listened_for(
+    empty_redis: Redis,
+) -> None:
+    """What lies in Redis is from before: that nobody could be heard is not that somebody said nothing."""
+    beat = Heartbeat("collector", "collector 1/1", "desk", 1, 0, time.time_ns() // 1000 - 12_000_000)
+    empty_redis.hset(PROCESSES, beat.name, _json(beat))
+    observer = Observer()
+    there, observer._redis = observer._redis, AsyncRedis.from_url("unix:///nonexistent/redis.sock")
+    assert not (await observer.look()).redis.well
+    observer._redis = there
+    now = await observer.look()
+    assert now.redis.well
+    assert now.at_us - now.heartbeats[0].reported_ts_us < 1_000_000
+    await observer.close()
 
 
 async def test_who_was_killed_and_is_back_is_told_from_who_said_goodbye(empty_redis: Redis) -> None:

@@ -236,6 +236,21 @@ class TestStates:
         assert desk.exchange("okx").symbols["quiet"] == 2
         assert desk.exchange("okx").unusable == 0
 
+    def test_what_waited_while_we_were_held_up_says_nothing_of_an_exchange_or_its_clock(
+        self, desk: Watched
+    ) -> None:
+        held_us = desk.now_us
+        desk.now_ns += 12 * S
+        desk.quality.held_up(held_us, desk.now_us)
+        for late_ms in range(11_900, 0, -200):
+            desk.quote("okx", late_ms=float(late_ms))
+        desk.heard()
+        desk.go_on(1)
+        row = desk.exchange("okx")
+        assert row.latency is not None
+        assert row.latency.max_ms < 10
+        assert row.clock_offset_ms == pytest.approx(-5, abs=1)
+
     def test_how_long_nothing_usable_came_is_told_beside_trades_that_do(self, desk: Watched) -> None:
         for _ in range(8):
             desk.state("okx", "gap")

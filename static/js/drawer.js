@@ -65,6 +65,12 @@ export class Drawer {
     ]);
   }
 
+  /** The server is not heard any more, or is again: what it said of gates holds no longer. */
+  turned(cells) {
+    this.take(cells);
+    if (this.id && this.lost()) this.body.replaceChildren(paragraph(gettext("The server does not answer.")));
+  }
+
   async #explain() {
     const { id } = this;
     const { status, answer, late } = await this.questions.request("GET", `/api/opportunities/explain?id=${encodeURIComponent(id)}`);

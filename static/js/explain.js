@@ -1,7 +1,7 @@
 /** The page that explains a pair reads itself anew every few seconds; what did not change stays as it is. */
 
 import { become } from "./become.js";
-import { clock, utc } from "./format.js";
+import { clock, UNKNOWN, utc } from "./format.js";
 import { gettext } from "./i18n.js";
 import { ask } from "./requests.js";
 
@@ -44,8 +44,10 @@ document.addEventListener("connection", ({ detail }) => {
   for (const leg of document.querySelectorAll(".legs-now dl")) {
     leg.dataset.state = "unknown";
     leg.querySelector(".state").lastChild.data = ` ${gettext("unknown")}`;
+    leg.querySelector(".age").textContent = UNKNOWN;
   }
   for (const node of document.querySelectorAll("[data-verdict]")) node.dataset.verdict = "unknown";
+  for (const words of document.querySelectorAll("td .words")) words.textContent = "";
   for (const words of document.querySelectorAll(".verdict-word, .summary")) words.lastChild.data = ` ${gettext("unknown")}`;
 });
 

@@ -1,5 +1,5 @@
 /**
- * The link to the health page says, on every page, how the desk is: it asks every 30 s, or is told by a `health` event.
+ * The link to the health page says, on every page, how the desk is: it asks every 5 s, or is told by a `health` event.
  * A page without a socket shows through it whether the server is heard: where nothing else was answered it asks often.
  */
 
@@ -7,7 +7,7 @@ import { Connection } from "./connection.js";
 import { answeredAt, Newest } from "./requests.js";
 import { SILENT_MS } from "./socket.js";
 
-const EVERY_MS = 30_000;
+const EVERY_MS = 5000;
 const BEAT_MS = 2500;
 const LOST_BEAT_MS = 1500; // dead connections that the browser keeps for later are used up one by one
 const TICK_MS = 500;

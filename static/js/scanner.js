@@ -114,7 +114,7 @@ function receive(message) {
 /** The server is not heard any more, or is again: every row says another state. */
 function turned() {
   table.repaint();
-  drawer.take(table.cells);
+  drawer.turned(table.cells);
 }
 
 function showPlace() {
