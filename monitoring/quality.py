@@ -158,8 +158,11 @@ class DataQuality:
             self._measure_spreads(said, last, here, int(mono_ns[-1]))
 
     def held_up(self, since_us: int, until_us: int) -> None:
-        """This process stood still (wall clock): how late what was sent meanwhile comes is our own doing."""
-        self._held_us = since_us - HELD_MARGIN_US, until_us
+        """This process stood still (wall clock): how late what was sent meanwhile comes is our own doing.
+
+        So it is of what is sent while we catch up, which may take as long again.
+        """
+        self._held_us = since_us - HELD_MARGIN_US, until_us + (until_us - since_us)
 
     def _placed(self, events: Sequence[Any]) -> tuple[Sequence[Any], list[int]]:
         """Quotes and trades of known instruments, and their places; mostly that is all there are."""

@@ -485,9 +485,14 @@ class SpreadEngine:
         return [chart.take(self._quoted_us(chart)) for chart in found]
 
     def _quoted_us(self, chart: _Chart) -> tuple[int, int]:
-        """When its legs last quoted, of all quotes that were paired; 0: not known."""
+        """As of when its legs last quoted, of all quotes that were paired; 0: not known.
+
+        A late quote is as of before it came: the age a page counts from it is that of the scanner.
+        """
         stamps = self._held.received.take(self._rows.legs[:, chart.index], axis=1).tolist()
-        first, second = (self._by_this_clock(us, ns) for us, ns in zip(*stamps[:2], strict=True))
+        first, second = (
+            self._by_this_clock(us, ns) - late_us for us, ns, late_us in zip(*stamps, strict=True)
+        )
         return first, second
 
     def _by_this_clock(self, ts_us: int, mono_ns: int) -> int:

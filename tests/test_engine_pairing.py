@@ -260,3 +260,14 @@ def test_a_quote_that_is_later_than_the_tolerance_breaks_the_line_when_it_comes(
     points = feed(watching, [*live, late, quote(FIRST, 100.0, 10_200 * ms)])
     assert np.isnan(points[:, 1]).tolist() == [False, True]
     assert points[1, 0] == NOON_US + 10_100_000
+
+
+def test_a_late_leg_is_told_as_of_then_beside_the_words_that_it_is_too_old() -> None:
+    """A card does not say “older than the tolerance” beside an age that is within it."""
+    watching = engine(1000)
+    ms = 1_000_000
+    late = structs.replace(quote(SECOND, 101.0, 10_100 * ms), late_us=2_000_000)
+    for each in (quote(FIRST, 100.0, 10_000 * ms), late):
+        watching.on_quote(each)
+    (delta,) = watching.collect() or watching.leg_news()
+    assert (delta.quoted1_us, delta.quoted2_us) == (NOON_US + 10_000_000, NOON_US + 8_100_000)

@@ -245,7 +245,7 @@ class TestStates:
         for late_ms in range(11_900, 0, -200):
             desk.quote("okx", late_ms=float(late_ms))
         desk.heard()
-        desk.go_on(1)
+        desk.go_on(14)
         row = desk.exchange("okx")
         assert row.latency is not None
         assert row.latency.max_ms < 10
