@@ -34,9 +34,9 @@ from markets.fee_schedules import (
     fee_terms,
     past_fees,
     said_fees,
-    todays_fees,  # noqa: F401 - read from here, too
     valid_on,
 )
+from markets.fee_schedules import todays_fees as todays_fees  # noqa: PLC0414 - read from here, too
 from markets.models import (
     ConfigRevision,
     Exchange,
