@@ -290,7 +290,8 @@ class TestSettings:
     @pytest.mark.parametrize(
         "url",
         ["ftp://h:1", "h:1", "http://h", "http://:1", "http://h:x", "http://h:99999", "http://h:1/path", "http://h:1?q",
-         "http://h:0", "socks4://h:1", "http://h h:1", "https://h:1", f"ftp://u:{SECRET}@h:1", f"http://u:{SECRET}@h", "http://["],
+         "http://h:0", "socks4://h:1", "http://h h:1", "https://h:1",
+         f"ftp://u:{SECRET}@h:1", f"http://u:{SECRET}@h", "http://["],
     )  # fmt: skip
     def test_what_is_no_proxy_is_refused_without_repeating_it(self, url: str) -> None:
         assert proxy_problem(url)
