@@ -13,7 +13,7 @@ from arbsite import environment
 from arbsite.environment import BASE_DIR
 from arbsite.logs import logging_config
 from arbsite.prefix import prefix_of
-from markets.proxies import proxy_problem
+from markets.proxies import no_proxy_problem, proxy_problem
 
 django_stubs_ext.monkeypatch()  # lets `ModelAdmin[Exchange]` be written, as the type checker wants it
 
@@ -300,6 +300,9 @@ OUTBOUND_PROXY = env.str("OUTBOUND_PROXY", default="")
 OUTBOUND_NO_PROXY = tuple(env.list("OUTBOUND_NO_PROXY", default=[]))
 if OUTBOUND_PROXY and (problem := proxy_problem(OUTBOUND_PROXY)):
     raise ImproperlyConfigured(f"OUTBOUND_PROXY: {problem}.")
+for _name in OUTBOUND_NO_PROXY:
+    if problem := no_proxy_problem(_name):
+        raise ImproperlyConfigured(f"OUTBOUND_NO_PROXY: {problem}.")
 
 # Each sink gets its own bounded channel (collectors.sinks.Sink), so a slow one starves nobody. In this
 # order they hand on what they make: PostgreSQL keeps the episodes, the lake the points and opportunities.

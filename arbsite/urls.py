@@ -1,13 +1,14 @@
 """Which page lives where."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.views import LogoutView
-from django.urls import include, path, reverse_lazy
+from django.urls import include, path
 from django.views.i18n import JavaScriptCatalog
 
 from arbsite.signing_in import SignIn
 
-admin.site.site_url = reverse_lazy("dashboard")  # "/" would lose the slash behind URL_PREFIX
+admin.site.site_url = f"{settings.URL_PREFIX}/"  # "/" would lose the slash behind the prefix
 
 urlpatterns = [
     path("admin/login/", SignIn.as_view()),  # one door; who is signed in and may not go in is told so there

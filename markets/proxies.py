@@ -5,15 +5,19 @@ OUTBOUND_PROXY, for hosts that OUTBOUND_NO_PROXY does not name. Nothing is passe
 loopback nor the variables that other programs know (HTTP_PROXY, NO_PROXY …) make an exception.
 """
 
+import re
 from collections.abc import Iterable
+from ipaddress import ip_address
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 SCHEMES: Final = ("http", "socks5", "socks5h")
 DIRECT: Final = "direct"
 """An exchange's setting that says: no proxy, whatever the process has."""
 
 HIDDEN: Final = "•••"
+
+_NAME: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 
 def proxy_problem(url: str) -> str:
@@ -26,7 +30,7 @@ def proxy_problem(url: str) -> str:
         return f"this is no address of a proxy; {wanted}"
     if parts.scheme not in SCHEMES:
         return f"a proxy's address begins with one of {', '.join(f'{name}://' for name in SCHEMES)}; {wanted}"
-    if not host or port is None or any(char.isspace() for char in url):
+    if not host or not port or any(char.isspace() for char in url):
         return f"a proxy's address names a host and a port; {wanted}"
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         return f"a proxy's address ends with its port; {wanted}"
@@ -58,7 +62,8 @@ def secrets_of(url: str) -> list[str]:
         parts = urlsplit(url)
     except ValueError:
         return [url]
-    return [part for part in (parts.username, parts.password) if part]
+    known = [part for part in (parts.username, parts.password) if part]
+    return list(dict.fromkeys([*known, *map(unquote, known)]))
 
 
 def proxy_for(url: str, proxy: str, no_proxy: Iterable[str] = ()) -> str:
@@ -66,8 +71,26 @@ def proxy_for(url: str, proxy: str, no_proxy: Iterable[str] = ()) -> str:
     if not proxy or proxy == DIRECT:
         return ""
     host = (urlsplit(url).hostname or "").lower()
-    return "" if any(_fits(host, each.strip().lower()) for each in no_proxy) else proxy
+    return "" if any(_fits(host, each) for each in no_proxy) else proxy
+
+
+def no_proxy_problem(name: str) -> str:
+    """What is wrong with a host of OUTBOUND_NO_PROXY, in plain words; empty when nothing is."""
+    plain = _host(name)
+    if plain in ("", "*") or _NAME.fullmatch(plain):
+        return ""
+    try:
+        ip_address(plain)
+    except ValueError:
+        return f"“{name}” is no host; write names like 127.0.0.1 or api.example.com, endings like .lan, or *"
+    return ""
 
 
 def _fits(host: str, name: str) -> bool:
-    return bool(name) and (name == "*" or host == name.lstrip(".") or host.endswith("." + name.lstrip(".")))
+    plain = _host(name)
+    return bool(plain) and (plain in ("*", host) or host.endswith(f".{plain}"))
+
+
+def _host(name: str) -> str:
+    """As a URL's host is compared: without the dot or `*.` of an ending, and the brackets of IPv6."""
+    return name.strip().lower().removeprefix("*.").lstrip(".").removeprefix("[").removesuffix("]")

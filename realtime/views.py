@@ -105,7 +105,8 @@ def _refused_before(request: HttpRequest) -> JsonResponse | None:
 
 def _is_a_page_with_a_slash_too_many(request: HttpRequest) -> bool:
     path = request.path_info
-    return request.method in ("GET", "HEAD") and path.endswith("/") and is_valid_path(path.rstrip("/"))
+    asks = request.method in ("GET", "HEAD")
+    return asks and path.endswith("/") and bool(is_valid_path(path.rstrip("/")))
 
 
 def _of_the_api(request: HttpRequest) -> bool:

@@ -147,3 +147,38 @@ def test_a_move_is_kept_with_its_rows(db: None) -> None:
     with_move, without = OpportunityEpisode.objects.order_by("pk")
     assert (with_move.move, with_move.moved_on, with_move.moved_side) == (with_move.pk, "kucoin", "sell")
     assert (without.move, without.moved_on, without.moved_side) == (None, "", "")
+
+
+HELD = FilterConfig(3, "held", min_edge_bps=5.0, close_edge_bps=2.0, min_duration_ms=500)
+
+
+@pytest.mark.parametrize("filter", [WIDE, HELD], ids=["at once", "held for 500 ms"])
+@pytest.mark.parametrize("apart_ms", [0, 1, 400])
+@pytest.mark.parametrize(("price", "side"), [(100.2, "sell"), (99.8, "buy")])
+def test_two_exchanges_that_move_at_once_are_two_moves(
+    filter: FilterConfig, apart_ms: int, price: float, side: str
+) -> None:
+    at = desk(filter)
+    at.quote("gate", BTC, price, price, at_ms=100, sizes=(9.0, 9.0))
+    at.quote("okx", BTC, price, price, at_ms=100 + apart_ms, sizes=(9.0, 9.0))
+    at.tick(1200)
+    found = opened(at)
+    assert len(found) == 2 * (len(EXCHANGES) - 2) + (1 if filter is WIDE else 0)
+    of_both = [each for each in found if {each.buy_on, each.sell_on} != {"gate", "okx"}]
+    movers: dict[str, set[str]] = {each.move: set() for each in of_both}
+    for each in of_both:
+        movers[each.move].add(each.sell_on if side == "sell" else each.buy_on)
+    assert sorted(movers.values(), key=sorted) == [{"gate"}, {"okx"}]
+
+
+def test_a_move_that_reverses_is_another_move() -> None:
+    at = desk(WIDE)
+    at.quote("okx", BTC, 100.2, 100.2, at_ms=100, sizes=(9.0, 9.0))
+    there = opened(at)
+    at.quote("okx", BTC, 99.8, 99.8, at_ms=200, sizes=(9.0, 9.0))
+    at.tick(300)
+    back = opened(at)
+    assert len(there) == len(back) == len(EXCHANGES) - 1
+    assert {each.moved_side for each in there} == {"sell"}
+    assert {each.moved_side for each in back} == {"buy"}
+    assert {each.move for each in there}.isdisjoint(each.move for each in back)

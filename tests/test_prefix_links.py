@@ -62,7 +62,8 @@ async def test_no_link_leaves_the_prefix_or_leads_nowhere(
         reverse_proxy(web.port, PREFIX, strips=strips) as url,
         aiohttp.ClientSession(cookies=cookies) as http,
     ):
-        seen, waiting, wrong = set(), [f"{url}{PREFIX}/"], []
+        seen: set[str] = set()
+        waiting, wrong = [f"{url}{PREFIX}/"], []
         while waiting and len(seen) < MOST:
             address = waiting.pop(0)
             if (kind := kind_of(urlsplit(address).path)) in seen:
@@ -72,13 +73,13 @@ async def test_no_link_leaves_the_prefix_or_leads_nowhere(
                 text = await answer.text() if "html" in answer.headers.get("Content-Type", "") else ""
                 onward = [answer.headers["Location"]] if "Location" in answer.headers else LEADS.findall(text)
             if answer.status >= 400:
-                wrong.append((address, answer.status))
+                wrong.append(f"{address}: {answer.status}")
             for link in onward:
                 leads = urlsplit(urljoin(address, link.replace("&amp;", "&")))
                 if leads.scheme not in ("http", "https") or leads.path.endswith(ONLY_POSTED):
                     continue
                 if leads.netloc == urlsplit(url).netloc and not leads.path.startswith(f"{PREFIX}/"):
-                    wrong.append((address, link))
+                    wrong.append(f"{address}: {link}")
                 elif leads.netloc == urlsplit(url).netloc:
                     waiting.append(leads._replace(fragment="").geturl())
         assert wrong == []

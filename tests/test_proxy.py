@@ -2,7 +2,10 @@
 
 import asyncio
 import datetime
+import os
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client, override_settings
 from msgspec import structs
@@ -27,7 +31,7 @@ from collectors.turns import Turns
 from markets import catalogue, wallets
 from markets.config import ExchangeConfig, InstrumentConfig, InvalidConfig, MarketConfig, Shard
 from markets.models import Exchange
-from markets.proxies import proxy_for, proxy_problem, shown
+from markets.proxies import no_proxy_problem, proxy_for, proxy_problem, secrets_of, shown
 from markets.redaction import redacted
 from markets.rest_proxy import way_out
 from markets.selectors import load_config
@@ -275,6 +279,9 @@ class TestSettings:
             ("wss://a.example/x", "http://p:1", ("", "b.example"), True),
             ("ws://127.0.0.1:9/x", "http://p:1", (), True),
             ("ws://[::1]:9/x", "http://p:1", ("::1",), False),
+            ("ws://[::1]:9/x", "http://p:1", ("[::1]",), False),
+            ("wss://a.example/x", "http://p:1", ("*.example",), False),
+            ("wss://aexample/x", "http://p:1", ("*.example",), True),
         ],
     )
     def test_which_way_is_taken(self, url: str, proxy: str, no_proxy: tuple[str, ...], chosen: bool) -> None:
@@ -283,11 +290,34 @@ class TestSettings:
     @pytest.mark.parametrize(
         "url",
         ["ftp://h:1", "h:1", "http://h", "http://:1", "http://h:x", "http://h:99999", "http://h:1/path", "http://h:1?q",
-         "socks4://h:1", "http://h h:1", "https://h:1", f"ftp://u:{SECRET}@h:1", f"http://u:{SECRET}@h", "http://["],
+         "http://h:0", "socks4://h:1", "http://h h:1", "https://h:1",
+         f"ftp://u:{SECRET}@h:1", f"http://u:{SECRET}@h", "http://["],
     )  # fmt: skip
     def test_what_is_no_proxy_is_refused_without_repeating_it(self, url: str) -> None:
         assert proxy_problem(url)
         assert SECRET not in proxy_problem(url)
+
+    @pytest.mark.parametrize(
+        "name",
+        ["127.0.0.0/8", "a.example:443", "a.*.example", "http://a.example", "a b", "<local>", "ex*mple"],
+    )
+    def test_what_no_host_fits_is_refused_and_not_passed_over(self, name: str) -> None:
+        assert name in no_proxy_problem(name)
+        done = subprocess.run(
+            [sys.executable, "-c", "import arbsite.settings"],
+            cwd=settings.BASE_DIR, capture_output=True, text=True, check=False,
+            env={**os.environ, "OUTBOUND_NO_PROXY": f"127.0.0.1,{name}"},
+        )  # fmt: skip
+        assert f"OUTBOUND_NO_PROXY: “{name}” is no host" in done.stderr
+
+    @pytest.mark.parametrize(
+        "name", ["", "*", "localhost", "127.0.0.1", "::1", "[::1]", ".lan", "*.lan", "api_1.a-b.example"]
+    )
+    def test_hosts_endings_and_all_are_taken(self, name: str) -> None:
+        assert no_proxy_problem(name) == ""
+
+    def test_a_password_is_kept_from_the_log_as_it_is_written_and_as_it_is_meant(self) -> None:
+        assert {"s3cr%2Fet", "s3cr/et"} <= set(secrets_of("http://u:s3cr%2Fet@h:1"))
 
     @pytest.mark.parametrize(
         ("url", "seen"),
