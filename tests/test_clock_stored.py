@@ -4,7 +4,6 @@ import asyncio
 import datetime
 import time
 from math import isnan
-from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -16,7 +15,6 @@ from redis import Redis
 from arbsite.management.commands import healthcheck
 from history.lake import Lake
 from history.opportunity_lists import _row
-from markets import keeping
 from markets.clocks import ended_us, steady_us
 from markets.fees import follow
 from markets.models import ConfigRevision, Exchange, FeeSchedule, Instrument
@@ -27,7 +25,6 @@ from realtime.episodes import Asked, episodes
 from realtime.models import OpportunityEpisode
 from realtime.scan_wire import EXPIRY_S, on_the_way_s
 from realtime.services import save_episodes
-from realtime.tasks import retain_episodes
 from tests.scan_market import NOON_US
 from tests.test_episode_figures import HELD, quote, started
 from tests.test_episodes import episode
@@ -96,29 +93,6 @@ class TestOpportunities:
         row = OpportunityEpisode.objects.get()
         assert _row(row)["duration_ms"] is None
         assert list(episodes(Asked(min_duration_ms=60_000))) == [row], "it may be long: it is not left out"
-
-    @pytest.mark.parametrize("ahead", [TEN_YEARS, datetime.timedelta(days=30)])
-    def test_a_clock_that_is_years_ahead_deletes_nothing(
-        self, empty_redis: Redis, monkeypatch: pytest.MonkeyPatch, ahead: datetime.timedelta, settings: Any
-    ) -> None:
-        settings.EPISODE_DAYS = 20
-        save_episodes([episode(started_us=now_us())])
-        retain_episodes()
-        set_to = timezone.now() + ahead
-        monkeypatch.setattr("realtime.tasks.timezone.now", lambda: set_to)
-        monkeypatch.setattr("markets.keeping.time.time", set_to.timestamp)
-        retain_episodes()
-        assert OpportunityEpisode.objects.exists(), "it was set, perhaps"
-        retain_episodes()
-        assert not OpportunityEpisode.objects.exists(), "two runs agree: that is the time"
-
-    def test_a_clock_that_comes_back_from_there_deletes_from_the_next_run_on(
-        self, empty_redis: Redis, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        with monkeypatch.context() as ahead:
-            ahead.setattr("markets.keeping.time.time", lambda: 2_200_000_000.0)
-            keeping.may_delete("incidents")
-        assert [keeping.may_delete("incidents") for _ in range(3)] == [False, True, True]
 
 
 # --- rates, states -------------------------------------------------------------------------------
