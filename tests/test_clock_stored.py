@@ -5,6 +5,7 @@ import datetime
 import time
 from math import isnan
 
+import numpy as np
 import pytest
 from django.core.management import call_command
 from django.utils import timezone
@@ -13,14 +14,18 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from arbsite.management.commands import healthcheck
+from collectors.channel import Channel
 from history.lake import Lake
 from history.opportunity_lists import _row
 from markets.clocks import ended_us, steady_us
+from markets.config import Shard
 from markets.fees import follow
 from markets.models import ConfigRevision, Exchange, FeeSchedule, Instrument
 from markets.runtime import STATUS_KEY, CollectorStatus, report_status
 from markets.selectors import said_fees
+from monitoring.latency import Latencies
 from monitoring.observe import Observer
+from monitoring.quality_sink import QualitySink
 from realtime.episodes import Asked, episodes
 from realtime.models import OpportunityEpisode
 from realtime.scan_wire import EXPIRY_S, on_the_way_s
@@ -187,3 +192,28 @@ def test_a_collector_that_begins_before_the_last_one_ended_by_the_clock_breaks_t
     store_points(lake, 0, 1, 91, 92)
     store_states(lake, ("up", STARTED, None, 90), ("gap", "no collector ran", 3_600, 90))
     assert line(lake) == [(0, True), (1, True), (1.000001, False), (91, True), (92, True)]
+
+
+# --- a process that stood still ------------------------------------------------------------------
+
+
+async def test_what_a_collector_read_late_after_it_stood_still_makes_no_exchange_late(
+    empty_redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink, now_s = QualitySink(Channel("quality"), Shard(), lambda event: None), time.monotonic()
+
+    def late(at_s: float) -> bool:
+        """Whether 30 s of delay are counted that came before a report."""
+        sink.quality.latencies.take(np.zeros(5, np.intp), np.full(5, 30_000.0))
+        sink._excuse(at_s)
+        return bool(sink.quality.latencies.counts().any())
+
+    sink.quality.latencies = Latencies(1, time.monotonic_ns())
+    assert [late(now_s + 2), late(now_s + 34), late(now_s + 36), late(now_s + 38)] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert [late(now_s + at) for at in (40, 42, 44, 46)] == [False, False, True, True]
+    assert sink.quality.latencies.totals.sum() == 40, "the totals since the start keep them"
