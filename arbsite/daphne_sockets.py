@@ -19,6 +19,7 @@ from daphne.server import Server
 from daphne.ws_protocol import WebSocketFactory
 from twisted.internet.tcp import Connection
 
+from arbsite import daphne_time  # noqa: F401  # by its import
 from arbsite.daphne_close import ReasonedProtocol
 from realtime.pipe import EXTENSION
 
@@ -55,7 +56,7 @@ class DirectProtocol(ReasonedProtocol):
     def dataReceived(self, data: bytes) -> None:
         """As Autobahn's, but short text messages are offered to the application first."""
         if self.heard is not None and self._is_short_text(data) and self.heard(unmasked(data)):
-            self.last_ping = time.time()  # as Daphne notes of every message
+            self.last_ping = time.monotonic()  # as Daphne notes of every message
         else:
             super().dataReceived(data)
 

@@ -8,7 +8,6 @@ from celery import shared_task
 
 from history.maintenance import TableBusyError
 from history.models import Kind
-from markets.keeping import may_delete
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +24,7 @@ def compact(table: str | None = None) -> None:
 
 @shared_task(name="history.tasks.retain", time_limit=TIME_LIMIT_S, ignore_result=True)
 def retain(table: str | None = None) -> None:
-    """Delete the days that no policy keeps; of all tables only where the clock can be believed."""
-    if table is None and not may_delete("days of the lake"):
-        return
+    """Delete the days that no policy keeps."""
     _look_after(Kind.RETAIN, table, wait_s=WAIT_S)
 
 

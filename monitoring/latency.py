@@ -120,6 +120,10 @@ class Latencies:
         self._counts[self._slot % (SLOTS + 1)] += counts.astype(np.int32)
         self.totals += counts
 
+    def forget(self) -> None:
+        """Count the last minute anew: we were late, not the exchanges. Totals and clocks stay."""
+        self._counts[:], self._longest_ms[:] = 0, 0.0
+
     def counts(self) -> Counts:
         """Per exchange and bucket, the last minute."""
         return np.asarray(self._counts.sum(axis=0, dtype=np.int32))

@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 
 from collectors.channel import Channel
 from collectors.sinks import EmitDerived
+from markets.clocks import STANDSTILL_S
 from markets.config import MarketConfig, Shard
 from markets.events import FeedReport, Quote, SinkEvent, StreamState, Trade
 from markets.outage import Outage
@@ -18,6 +19,9 @@ from monitoring.quality_writer import QualityWriter
 from realtime import recent
 
 logger = logging.getLogger(__name__)
+
+EXCUSED_S: Final = 10.0
+"""So long after a standstill no delay counts."""
 
 GATHER_S: Final = 0.25
 """Events are counted together: one by one would cost several times as much."""
@@ -43,6 +47,7 @@ class QualitySink:
         self._channel = channel
         self._shard = shard
         self._redis = recent.connect()
+        self._told_s, self._excused_s = time.monotonic(), 0.0
         self._writer = QualityWriter(self._redis, shard, _now()[0])
         self._reports = 0
         self._failed = 0
@@ -96,7 +101,16 @@ class QualitySink:
             except TimeoutError:
                 await self._try_to_tell()
 
+    def _excuse(self, now_s: float) -> None:
+        """After this process stood still, what waited meanwhile is read late: no exchange is to blame."""
+        if now_s - self._told_s > EVERY_S + STANDSTILL_S:
+            self._excused_s = now_s + EXCUSED_S
+        self._told_s = now_s
+        if now_s < self._excused_s:
+            self.quality.latencies.forget()
+
     async def _try_to_tell(self) -> None:
+        self._excuse(time.monotonic())
         try:
             async with asyncio.timeout(recent.REDIS_TIMEOUT_S):
                 await self._writer.write(self.quality, *_now())

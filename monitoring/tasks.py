@@ -8,7 +8,6 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from markets.keeping import may_delete
 from monitoring.incidents import delete_alerts
 
 logger = logging.getLogger(__name__)
@@ -17,8 +16,6 @@ logger = logging.getLogger(__name__)
 @shared_task(name="monitoring.tasks.retain_alerts", ignore_result=True)
 def retain_alerts() -> None:
     """Delete the incidents, messages and sign-ins that are older than ALERT_DAYS."""
-    if not may_delete("incidents"):
-        return
     AxesProxyHandler.reset_logs(age_days=settings.ALERT_DAYS)
     before = timezone.now() - datetime.timedelta(days=settings.ALERT_DAYS)
     if deleted := delete_alerts(before):

@@ -7,7 +7,6 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from markets.keeping import may_delete
 from realtime.services import delete_episodes
 
 logger = logging.getLogger(__name__)
@@ -16,8 +15,6 @@ logger = logging.getLogger(__name__)
 @shared_task(name="realtime.tasks.retain_episodes", ignore_result=True)
 def retain_episodes() -> None:
     """Delete the opportunities that are older than EPISODE_DAYS."""
-    if not may_delete("opportunities"):
-        return
     before = timezone.now() - datetime.timedelta(days=settings.EPISODE_DAYS)
     if deleted := delete_episodes(before):
         logger.info("%d opportunities from before %s deleted", deleted, before.date())

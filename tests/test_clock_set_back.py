@@ -50,6 +50,7 @@ pytestmark = pytest.mark.django_db
 S = 1_000_000
 HOUR_US = 3600 * S
 HOUR = datetime.timedelta(hours=1)
+TEN_YEARS = datetime.timedelta(days=3652)
 GIVEN_UP, SENDING = Delivery.State.GIVEN_UP, Delivery.State.SENDING
 
 
@@ -329,20 +330,23 @@ def test_a_monitors_heartbeat_from_ahead_is_no_sign_of_life(empty_redis: Redis) 
 class TestBeat:
     """`arbsite.beat.Scheduler` on a schedule file of its own."""
 
-    def scheduler(self, file: Path) -> beat.Scheduler:
+    def scheduler(self, file: Path) -> tuple[beat.Scheduler, list[str]]:
         class Quiet(beat.Scheduler):
-            def apply_entry(self, entry: Any, producer: Any = None) -> None:
-                """Queue nothing."""
+            """Queues nothing."""
 
+            def apply_entry(self, entry: Any, producer: Any = None) -> None:
+                ran.append(entry.name)
+
+        ran: list[str] = []
         made = Quiet(app=app, schedule_filename=str(file), lazy=True)
         made.setup_schedule()
-        return made
+        return made, ran
 
     @pytest.mark.parametrize("ahead", [HOUR, 24 * HOUR, 10 * 365 * 24 * HOUR])
     def test_what_last_ran_ahead_of_now_runs_when_its_crontab_says(
         self, tmp_path: Path, ahead: datetime.timedelta
     ) -> None:
-        schedule = self.scheduler(tmp_path / "schedule")
+        schedule, _ran = self.scheduler(tmp_path / "schedule")
         for entry in schedule.schedule.values():
             entry.last_run_at = app.now() + ahead
             entry.schedule = crontab()  # every minute
@@ -350,9 +354,26 @@ class TestBeat:
         assert wait_s <= 60
         assert self.past(schedule)
         schedule.close()
-        again = self.scheduler(tmp_path / "schedule")
+        again, _ran = self.scheduler(tmp_path / "schedule")
         assert self.past(again), "it is kept"
         again.close()
+
+    @pytest.mark.parametrize(("ago", "runs"), [(30 * HOUR, True), (8 * 24 * HOUR, False), (TEN_YEARS, False)])
+    def test_by_a_clock_that_is_years_ahead_nothing_is_deleted(
+        self, tmp_path: Path, ago: datetime.timedelta, runs: bool
+    ) -> None:
+        schedule, ran = self.scheduler(tmp_path / "schedule")
+        for entry in schedule.schedule.values():
+            entry.last_run_at = app.now() - ago
+        while schedule.tick() == 0:
+            pass
+        schedule.close()
+        queued = set(ran)
+        assert queued >= {"sync-markets", "sync-wallets", "compact-lake"}, (
+            "what deletes nothing makes up for it"
+        )
+        assert set(app.conf.beat_schedule) >= beat.DELETING
+        assert (queued >= beat.DELETING) if runs else not (queued & beat.DELETING)
 
     @staticmethod
     def past(scheduler: beat.Scheduler) -> bool:

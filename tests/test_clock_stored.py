@@ -4,8 +4,8 @@ import asyncio
 import datetime
 import time
 from math import isnan
-from typing import Any
 
+import numpy as np
 import pytest
 from django.core.management import call_command
 from django.utils import timezone
@@ -14,20 +14,22 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from arbsite.management.commands import healthcheck
+from collectors.channel import Channel
 from history.lake import Lake
 from history.opportunity_lists import _row
-from markets import keeping
 from markets.clocks import ended_us, steady_us
+from markets.config import Shard
 from markets.fees import follow
 from markets.models import ConfigRevision, Exchange, FeeSchedule, Instrument
 from markets.runtime import STATUS_KEY, CollectorStatus, report_status
 from markets.selectors import said_fees
+from monitoring.latency import Latencies
 from monitoring.observe import Observer
+from monitoring.quality_sink import QualitySink
 from realtime.episodes import Asked, episodes
 from realtime.models import OpportunityEpisode
 from realtime.scan_wire import EXPIRY_S, on_the_way_s
 from realtime.services import save_episodes
-from realtime.tasks import retain_episodes
 from tests.scan_market import NOON_US
 from tests.test_episode_figures import HELD, quote, started
 from tests.test_episodes import episode
@@ -96,29 +98,6 @@ class TestOpportunities:
         row = OpportunityEpisode.objects.get()
         assert _row(row)["duration_ms"] is None
         assert list(episodes(Asked(min_duration_ms=60_000))) == [row], "it may be long: it is not left out"
-
-    @pytest.mark.parametrize("ahead", [TEN_YEARS, datetime.timedelta(days=30)])
-    def test_a_clock_that_is_years_ahead_deletes_nothing(
-        self, empty_redis: Redis, monkeypatch: pytest.MonkeyPatch, ahead: datetime.timedelta, settings: Any
-    ) -> None:
-        settings.EPISODE_DAYS = 20
-        save_episodes([episode(started_us=now_us())])
-        retain_episodes()
-        set_to = timezone.now() + ahead
-        monkeypatch.setattr("realtime.tasks.timezone.now", lambda: set_to)
-        monkeypatch.setattr("markets.keeping.time.time", set_to.timestamp)
-        retain_episodes()
-        assert OpportunityEpisode.objects.exists(), "it was set, perhaps"
-        retain_episodes()
-        assert not OpportunityEpisode.objects.exists(), "two runs agree: that is the time"
-
-    def test_a_clock_that_comes_back_from_there_deletes_from_the_next_run_on(
-        self, empty_redis: Redis, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        with monkeypatch.context() as ahead:
-            ahead.setattr("markets.keeping.time.time", lambda: 2_200_000_000.0)
-            keeping.may_delete("incidents")
-        assert [keeping.may_delete("incidents") for _ in range(3)] == [False, True, True]
 
 
 # --- rates, states -------------------------------------------------------------------------------
@@ -213,3 +192,28 @@ def test_a_collector_that_begins_before_the_last_one_ended_by_the_clock_breaks_t
     store_points(lake, 0, 1, 91, 92)
     store_states(lake, ("up", STARTED, None, 90), ("gap", "no collector ran", 3_600, 90))
     assert line(lake) == [(0, True), (1, True), (1.000001, False), (91, True), (92, True)]
+
+
+# --- a process that stood still ------------------------------------------------------------------
+
+
+async def test_what_a_collector_read_late_after_it_stood_still_makes_no_exchange_late(
+    empty_redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink, now_s = QualitySink(Channel("quality"), Shard(), lambda event: None), time.monotonic()
+
+    def late(at_s: float) -> bool:
+        """Whether 30 s of delay are counted that came before a report."""
+        sink.quality.latencies.take(np.zeros(5, np.intp), np.full(5, 30_000.0))
+        sink._excuse(at_s)
+        return bool(sink.quality.latencies.counts().any())
+
+    sink.quality.latencies = Latencies(1, time.monotonic_ns())
+    assert [late(now_s + 2), late(now_s + 34), late(now_s + 36), late(now_s + 38)] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert [late(now_s + at) for at in (40, 42, 44, 46)] == [False, False, True, True]
+    assert sink.quality.latencies.totals.sum() == 40, "the totals since the start keep them"
