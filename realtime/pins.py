@@ -4,6 +4,7 @@ from typing import Final
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import F
 
 from markets.models import ExchangePair, PinnedChart, Symbol
 from realtime.guard import Refused, symbol_of
@@ -46,9 +47,12 @@ def _named(chart_id: str) -> tuple[Symbol, ExchangePair]:
     symbol = Symbol.objects.filter(name=meant).first()
     if symbol is None:
         raise Refused(404, f"id: there is no symbol {name!r}")
-    pair = ExchangePair.objects.filter(
-        exchange1__key=exchange1, exchange2__key=exchange2, enabled=True
-    ).first()
+    either = [exchange1, exchange2]
+    pair = (
+        ExchangePair.objects.filter(exchange1__key__in=either, exchange2__key__in=either, enabled=True)
+        .exclude(exchange1=F("exchange2"))
+        .first()
+    )
     if pair is None:
         raise Refused(404, f"id: there is no enabled pair {exchange1} / {exchange2}")
     return symbol, pair
