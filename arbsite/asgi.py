@@ -19,6 +19,7 @@ pages = get_asgi_application()
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 
+import arbsite.daphne_bodies  # noqa: E402
 import arbsite.daphne_crowds  # noqa: E402
 import arbsite.daphne_pacing  # noqa: E402
 import arbsite.daphne_sockets  # noqa: E402
