@@ -268,6 +268,30 @@ def test_a_late_book_without_an_id_is_late_too(exchange: str) -> None:
     assert isinstance(gap, StreamState)
 
 
+@pytest.mark.parametrize("exchange", [name for name in TIMED if name not in ("bybit", "mexc")])  # two times
+def test_a_book_without_a_time_among_late_ones_is_no_proof_of_the_present(exchange: str) -> None:
+    stream = Stream(exchange)
+
+    def say_without_time() -> list[Quote | StreamState]:
+        stream.id += 1
+        stream.now_s += 0.1
+        frame = quote_with(exchange, time=None, id=stream.id)
+        return list(stream.codec.decode(frame, 1, round(stream.now_s * 1e9)))  # type: ignore[arg-type]
+
+    for _ in range(20):
+        stream.say()
+    assert isinstance(say_without_time()[0], Quote), "nothing was late"
+    for _ in range(RESYNC_AFTER):
+        stream.say(late_s=1320)
+    assert say_without_time() == []
+    assert isinstance(stream.say()[0], Quote)
+    assert isinstance(say_without_time()[0], Quote)
+    for _ in range(RESYNC_AFTER):
+        stream.say(late_s=1320)
+    stream.now_s += 61
+    assert isinstance(say_without_time()[0], Quote), "for a minute nothing has said so any more"
+
+
 @pytest.mark.parametrize("exchange", TIMED)
 def test_late_quotes_are_counted(exchange: str) -> None:
     stream = Stream(exchange)

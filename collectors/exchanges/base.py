@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 import msgspec
 from msgspec import Struct
 
-from collectors.exchanges.lateness import TOLERATED_US, Lateness
+from collectors.exchanges.lateness import TOLERATED_US, WINDOW_NS, Lateness
 from collectors.exchanges.order import LARGEST, REFUSED, Order, update_id
 from collectors.exchanges.times import moment_us
 from markets.events import Quote, Side, StreamState, Trade
@@ -152,6 +152,7 @@ class Codec(ABC):
         self.order: Order | None = None
         self.lateness = Lateness()
         self._believed: set[str] = set()  # symbols of which a quote was emitted last
+        self._frozen: dict[str, int] = {}  # symbol -> when its last book with a time was late by far, ns
         self._load = msgspec.json.Decoder(float_hook=Decimal if exact else None).decode
 
     @abstractmethod
@@ -281,6 +282,8 @@ class Codec(ABC):
             delay_us = quote.received_mono_ns // 1000 - (book_us or time_us)
             if delay_us > self.lateness.late_us and not self._is_first(order, symbol, before, update_id):
                 return self._late(quote, delay_us)
+        if self._frozen and self._is_frozen(quote):
+            return self._no_present(quote, "its last book with a time was late")
         if symbol not in self._believed:
             self._believed.add(symbol)
         return (quote,)
@@ -311,13 +314,18 @@ class Codec(ABC):
             self._believed.add(quote.symbol)
             return (quote,)
         self.lateness.see(quote.symbol, delay_us)
-        return self.no_quote(
-            quote.symbol,
-            "frozen",
-            f"its book is {late_us / 1e6:.0f} s late",
-            quote.received_ts_us,
-            quote.received_mono_ns,
-        )
+        self._frozen[quote.symbol] = quote.received_mono_ns
+        return self._no_present(quote, f"its book is {late_us / 1e6:.0f} s late")
+
+    def _is_frozen(self, quote: Quote) -> bool:
+        """Whether a book without a time follows one that was late: it is no proof that it is newer."""
+        if quote.exchange_ts_us is not None:
+            self._frozen.pop(quote.symbol, None)
+            return False
+        return quote.received_mono_ns < self._frozen.get(quote.symbol, -WINDOW_NS) + WINDOW_NS
+
+    def _no_present(self, quote: Quote, reason: str) -> tuple[StreamState, ...]:
+        return self.no_quote(quote.symbol, "frozen", reason, quote.received_ts_us, quote.received_mono_ns)
 
     def no_quote(
         self, symbol: str, kind: str, reason: str, received_ts_us: int, received_mono_ns: int
