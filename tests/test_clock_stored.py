@@ -19,10 +19,10 @@ from history.lake import Lake
 from history.opportunity_lists import _row
 from markets.clocks import ended_us, steady_us
 from markets.config import Shard
+from markets.fee_schedules import said_fees
 from markets.fees import follow
 from markets.models import ConfigRevision, Exchange, FeeSchedule, Instrument
 from markets.runtime import STATUS_KEY, CollectorStatus, report_status
-from markets.selectors import said_fees
 from monitoring.latency import Latencies
 from monitoring.observe import Observer
 from monitoring.quality_sink import QualitySink
