@@ -30,6 +30,7 @@ from markets.selectors import (
     count_selected,
     filter_counts,
     max_opportunities,
+    strangers,
 )
 
 
@@ -282,10 +283,14 @@ class OpportunityFilterForm(forms.ModelForm):  # type: ignore[type-arg]  # no ge
     selected: int | None = None  # None while a field that decides is wrong
 
     def in_words(self) -> str:
-        """What it selects, or that this cannot be said yet."""
+        """What it selects and what of its list most likely is not meant, or why this cannot be said yet."""
+        is_too_much = self.selected is not None and self.selected > max_opportunities()
+        if self.has_error("symbols") and not is_too_much:
+            return " ".join(map(str, self.errors["symbols"]))
         if self.selected is None:
             return gettext("Correct the fields below to see.")
-        return _selects_in_words(self.selected, bool(self.cleaned_data.get("charted")))
+        selects = _selects_in_words(self.selected, bool(self.cleaned_data.get("charted")))
+        return " ".join((selects, *hints(self.instance.symbols), *strangers(self.instance.symbols)))
 
     def clean(self) -> dict[str, Any] | None:
         """Count, and hold an enabled filter against the limit."""
@@ -383,7 +388,7 @@ class OpportunityFilterAdmin(SwitchAdmin):
         """Save, then say how many opportunities the filter selects now."""
         super().save_related(request, form, formsets, change)
         level = messages.INFO if form.selected else messages.WARNING
-        self.message_user(request, " ".join((form.in_words(), *hints(form.instance.symbols))), level)
+        self.message_user(request, form.in_words(), level)
 
     @admin.display(description=_("selects"))
     def selects(self, row: OpportunityFilter) -> int:

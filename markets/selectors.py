@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from django.conf import settings
 from django.db.models import Prefetch, Q
+from django.utils.translation import gettext as _
 from msgspec import structs
 
 from markets.config import (
@@ -50,7 +51,7 @@ from markets.models import (
     Symbol,
     WalletStatus,
 )
-from markets.names import literal_names, pinned_down, same_letters
+from markets.names import literal_names, pinned_down, same_letters, words
 from markets.proxies import DIRECT, proxy_problem
 from markets.reference import is_dollar
 from markets.rest_proxy import way_out
@@ -246,6 +247,21 @@ def count_selected(row: FilterRow) -> int:
     """How many opportunities a filter that need not be saved would select (three queries)."""
     row = structs.replace(row, symbols=pinned_down(row.symbols, _called_so([row.symbols])))
     return sum(1 for _chart in select(row, tradable_market(), enabled_pairs()))
+
+
+def strangers(text: str) -> list[str]:
+    """Names in a list that are no symbol's, or only of symbols that are not enabled, in words (one query)."""
+    literal = [word for word in words(text) if not (word.problem or word.wild) and "/" in word.name]
+    symbols = list(Symbol.objects.values_list("name", "enabled")) if literal else []
+    found = []
+    for word in literal:
+        names_it = word.matcher()
+        named = [enabled for name, enabled in symbols if names_it(name)]
+        if not named:
+            found.append(_("“%(name)s”: there is no such symbol.") % {"name": word.written})
+        elif not (any(named) or word.excluded):
+            found.append(_("“%(name)s” is not enabled.") % {"name": word.written})
+    return found
 
 
 def _pin_down(filters: Iterable[OpportunityFilter]) -> None:

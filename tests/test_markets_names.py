@@ -282,6 +282,29 @@ def test_a_saved_filter_of_nothing_is_warned_of_in_the_admin(desk: None, operato
     assert OpportunityFilter.objects.filter(name="None").exists()
 
 
+@pytest.mark.parametrize(
+    ("symbols", "said"),
+    [
+        ("!!! ;;;", "“!!!”: it names nothing “;;;”: there is no name between the separators"),
+        ("Omni/usdt", "Omni/usdt matches OMNI/USDT and omni/USDT: write it exactly"),
+        ("omni/USDT NOPE/USDT", "“NOPE/USDT”: there is no such symbol."),
+        ("!NOPE/USDT", "“!NOPE/USDT”: there is no such symbol."),
+        ("Jade Protocol/USDT", "“Jade”: a symbol has two parts, write Jade/USDT or Jade/*"),
+        ("off/usdt", "“off/usdt” is not enabled."),
+        ("!*3L/*", ""),
+        ('!OFF/USDT "omni/USDT"', ""),
+    ],
+)
+def test_the_form_says_while_one_types_what_is_not_meant(
+    desk: None, operator_client: Client, symbols: str, said: str
+) -> None:
+    Symbol.objects.create(name="OFF/USDT", base="OFF", quote="USDT")
+    fields = {"name": "it", "symbols": symbols, "charted": "on", "min_duration_ms": "0"}
+    text = operator_client.post(reverse("admin:markets_opportunityfilter_count"), fields).content.decode()
+
+    assert said in text if said else text.endswith("now.")
+
+
 def test_the_admin_refuses_what_names_nothing(desk: None, operator_client: Client) -> None:
     fields = {"name": "Bad", "enabled": "on", "symbols": "!!! ;;;", "charted": "on", "min_duration_ms": "0"}
 
