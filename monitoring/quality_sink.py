@@ -20,7 +20,7 @@ from realtime import recent
 
 logger = logging.getLogger(__name__)
 
-EXCUSED_S: Final = 10.0
+EXCUSED_S: Final = 15.0
 """So long after a standstill no delay counts."""
 
 GATHER_S: Final = 0.25

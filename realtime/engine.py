@@ -16,7 +16,7 @@ from markets.fee_book import Fees
 from markets.selection import listed
 from realtime.bands import RollingBands
 from realtime.pairing import NEVER, Charts, Legs, Routes, pair
-from realtime.points import SET_BACK_US, ChartDelta, ChartState, Points, no_points
+from realtime.points import ChartDelta, ChartState, Points, no_points
 from realtime.rates import Conversion, conversion
 from realtime.rings import PointRing
 from realtime.thinning import thin
@@ -489,17 +489,9 @@ class SpreadEngine:
 
         A late quote is as of before it came: the age a page counts from it is that of the scanner.
         """
-        stamps = self._held.received.take(self._rows.legs[:, chart.index], axis=1).tolist()
-        first, second = (
-            self._by_this_clock(us, ns) - late_us for us, ns, late_us in zip(*stamps, strict=True)
-        )
+        legs = self._rows.legs[:, chart.index]
+        first, second = self._held.quoted_us(legs, self._now_ts_us, self._now_mono_ns)
         return first, second
-
-    def _by_this_clock(self, ts_us: int, mono_ns: int) -> int:
-        """When something was received; before the clock was set back, as it would have stamped it now."""
-        if not self._now_ts_us or ts_us <= self._now_ts_us + SET_BACK_US:
-            return ts_us
-        return self._now_ts_us - (self._now_mono_ns - mono_ns) // 1000
 
     def points(self, id: str) -> Points:
         """A chart's window with what is not collected yet, oldest first; KeyError for an unknown id."""

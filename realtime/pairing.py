@@ -39,6 +39,14 @@ class Legs:
         self.prices[:, leg] = quote.bid, quote.ask, quote.bid_size, quote.ask_size
         self.received[:, leg] = quote.received_ts_us, quote.received_mono_ns, quote.late_us
 
+    def quoted_us(self, legs: Ints, now_us: int, now_ns: int) -> list[int]:
+        """As of when these last quoted; before the clock was set back, as it would have stamped that now."""
+        us, ns, late_us = self.received[:, legs].tolist()
+        if 0 < now_us < max(us) - SET_BACK_US:
+            by_this_clock = [now_us - (now_ns - each_ns) // _NS_PER_US for each_ns in ns]
+            us = [min(pair) for pair in zip(us, by_this_clock, strict=True)]
+        return [each_us - late for each_us, late in zip(us, late_us, strict=True)]
+
 
 class Charts:
     """What pairing knows and remembers of every chart, a row each."""
