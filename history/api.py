@@ -127,6 +127,8 @@ async def opportunities(request: HttpRequest) -> HttpResponseBase:
     query = request.GET.dict()
     required(query, "symbol", "exchange1", "exchange2")
     where = await _instrument(query, asked_range(query))
+    if where["exchange1"] == where["exchange2"]:
+        raise Refused(400, "exchange2: it is the same as exchange1; an opportunity needs two")
     reader = _reader()
     pieces = ndjson.encoded(_events(reader, where), ndjson.OPPORTUNITIES)
     return await _streamed(ndjson.warned(pieces, reader), {})

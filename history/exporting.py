@@ -1,5 +1,6 @@
 """Rows of the lake as files people open elsewhere: CSV, NDJSON, Parquet. Written as they are read."""
 
+import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,8 +93,15 @@ def write_all(frames: Iterable[pl.DataFrame], file: BinaryIO, format: str) -> It
 def finished_file(path: Path) -> Iterator[BinaryIO]:
     """A file that has its name only once it is complete: until then, or for good, it is `NAME.part`.
 
-    What fails takes the unfinished file away. Raises OSError.
+    What fails takes the unfinished file away. What is there and no file of its own (a device, a pipe) is
+    written into as it is. Raises OSError.
     """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a directory: name a file in it", str(path))
+    if path.exists() and not path.is_file():
+        with path.open("wb") as stream:
+            yield stream
+        return
     part = path.with_name(f"{path.name}.part")
     try:
         with part.open("wb") as file:

@@ -8,14 +8,15 @@ import time
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import msgspec
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from history.times import asked_time
 from markets.moments import age_s
+from markets.models import Exchange, OpportunityFilter
+from realtime.asking import asked
 from realtime.episodes import (
     Asked,
     Distributions,
@@ -27,11 +28,16 @@ from realtime.episodes import (
     moves_in_order,
     routes_of,
 )  # fmt: skip
-from realtime.guard import Refused, api
+from realtime.guard import Refused, api, exchange_of
 from realtime.models import OpportunityEpisode
 
 COUNTED: Final = 100_000
 """How many matches are counted, and can be paged through, at most."""
+
+WHICH: Final = (
+    "symbol", "exchanges", "filter", "min_peak", "min_duration", "open", "start", "end"
+)  # fmt: skip
+"""Parameters that say which opportunities are meant."""
 
 _MS: Final = datetime.timedelta(milliseconds=1)
 _EPOCH: Final = datetime.datetime.fromtimestamp(0, datetime.UTC)
@@ -69,20 +75,20 @@ class EpisodeQuery(Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-@api(*EpisodeQuery.__struct_fields__)
+@api(*WHICH, "group", "sort", "descending", "offset", "limit")
 async def listed(request: HttpRequest) -> HttpResponse:
     """`GET /api/opportunities`: a page of episodes, or of moves (`group=move`), and how many match."""
-    query = _query(request)
+    query = await sync_to_async(_query)(request)
     answer: dict[str, Any] = await sync_to_async(_page_of_moves if query.group else _page)(query)
     return JsonResponse(answer)
 
 
-@api(*EpisodeQuery.__struct_fields__)
+@api(*WHICH, "zone")
 async def distributed(request: HttpRequest) -> HttpResponse:
     """`GET /api/opportunities/distributions`: durations, peaks and hours of what matches."""
-    query = _query(request)
-    zone, asked = _zone(query.zone), query.asked()
-    found: Distributions = await sync_to_async(distributions)(asked, zone)
+    query = await sync_to_async(_query)(request)
+    zone, which = _zone(query.zone), query.asked()
+    found: Distributions = await sync_to_async(distributions)(which, zone)
     return JsonResponse(
         {
             "considered": found.considered,
@@ -96,13 +102,21 @@ async def distributed(request: HttpRequest) -> HttpResponse:
 
 
 def _query(request: HttpRequest) -> EpisodeQuery:
-    given: dict[str, Any] = {name: text for name, text in request.GET.dict().items() if text}
+    given: dict[str, Any] = request.GET.dict()
     if "exchanges" in given:
-        given["exchanges"] = [key for key in given["exchanges"].split(",") if key]
-    try:
-        return msgspec.convert(given, EpisodeQuery, strict=False)
-    except msgspec.ValidationError as problem:
-        raise Refused(400, f"{problem}; docs/api.md lists what may be asked") from None
+        given["exchanges"] = tuple(text.strip() for text in given["exchanges"].split(",") if text.strip())
+    query = asked(given, EpisodeQuery, "docs/api.md")
+    since, until = _moment("start", query.start), _moment("end", query.end)
+    if since is not None and until is not None and since >= until:
+        raise Refused(400, "start: it must be before end")
+    if query.filter is not None and not OpportunityFilter.objects.filter(pk=query.filter).exists():
+        there = ", ".join(f"{row.pk} ({row.name})" for row in OpportunityFilter.objects.all())
+        raise Refused(404, f"filter: there is no filter {query.filter}; there are: {there or 'none'}")
+    if not query.exchanges:
+        return query
+    names = list(Exchange.objects.values_list("key", "name"))
+    keys = tuple(dict.fromkeys(exchange_of(names, text, "exchanges") for text in query.exchanges))
+    return structs.replace(query, exchanges=keys)
 
 
 def _moment(name: str, text: str) -> datetime.datetime | None:

@@ -30,7 +30,7 @@ def asked_time(text: str) -> int:
     Raises ValueError saying what is wrong; a time before 1970 or after 2100 is none that was recorded.
     """
     try:
-        seconds = float(text)
+        seconds = float(text) if text.isascii() and "_" not in text else math.nan
     except ValueError:
         try:
             ts_us = parse_time(text.replace(" ", "+") if "T" in text else text)  # a + not encoded in the URL

@@ -5,7 +5,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.views.decorators.http import require_safe
 from msgspec import to_builtins
 
 from history.places import process_places
@@ -23,9 +22,11 @@ from realtime.scan_hub import process_scan_hub
 FALLBACK_VERSION: Final = "0.1.0"
 
 
-@require_safe
 async def api_health(request: HttpRequest) -> HttpResponse:
     """`GET /api/health` and `GET /health`: 200, or 503 while the desk is down."""
+    if request.method not in {"GET", "HEAD"}:
+        words = f"{request.method} is not possible here; this takes GET, HEAD"
+        return JsonResponse({"error": words}, status=405, headers={"Allow": "GET, HEAD"})
     now = await observe()
     findings = findings_of(now)
     word = status(now, findings)

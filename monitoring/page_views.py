@@ -1,7 +1,7 @@
 """The health page, and what it asks over HTTP: itself while there is no socket, an hour, graphs."""
 
 import json
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 from asgiref.sync import sync_to_async
@@ -15,6 +15,7 @@ from django.views.decorators.http import require_safe
 from msgspec import Struct
 
 from markets.models import Exchange
+from markets.selectors import load_config
 from monitoring.assess import status
 from monitoring.feed import message, process_feed
 from monitoring.graphs import Graph, Range, process_shelf
@@ -23,11 +24,10 @@ from monitoring.page import worst
 from monitoring.quality_store import read_last_hour
 from monitoring.symbol_page import Show
 from realtime import recent
-from realtime.guard import Refused, api
+from realtime.asking import asked
+from realtime.guard import Refused, api, exchange_of, symbol_of
 
 WORDS: Final = {"ok": _("ok"), "degraded": _("degraded"), "down": _("down")}
-
-T = TypeVar("T")
 
 
 @require_safe
@@ -55,7 +55,7 @@ def _exchange_names() -> dict[str, str]:
 @api(*Show.__struct_fields__)
 async def health_in_full(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/health/page?search=…`: one message as the socket sends it, whole."""
-    show = _asked(request, Show)
+    show = asked(request.GET.dict(), Show, "docs/health.md")
     feed = process_feed()
     await feed.refresh()
     return _json(message(feed.parts(show), feed.time_s))
@@ -78,9 +78,17 @@ class Instrument(Struct, frozen=True):
 @api(*Instrument.__struct_fields__)
 async def last_hour(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/health/hour?exchange=&symbol=`: what it did, minute by minute."""
-    asked = _asked(request, Instrument)
+    wanted = asked(request.GET.dict(), Instrument, "docs/health.md")
+    config = await sync_to_async(load_config)()
+    exchange, symbol = wanted.exchange, wanted.symbol
+    if config.exchanges:  # before there is a catalogue, no name is known
+        exchange = exchange_of(((row.key, row.name) for row in config.exchanges), exchange, "exchange")
+        found = symbol_of({row.symbol for row in config.instruments}, symbol)
+        if found is None:
+            raise Refused(404, f"symbol: {symbol!r} is not collected; /health/ lists what is")
+        symbol = found
     async with recent.connect() as redis:
-        minutes = await read_last_hour(redis, asked.exchange, asked.symbol)
+        minutes = await read_last_hour(redis, exchange, symbol)
     return _json(msgspec.json.encode({"minutes": minutes}))
 
 
@@ -94,17 +102,8 @@ class AskedGraph(Struct, frozen=True):
 @api(*AskedGraph.__struct_fields__)
 async def graph(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/health/graph?graph=memory&range=1h`: lines through the same times."""
-    asked = _asked(request, AskedGraph)
-    return _json(await process_shelf().graph(asked.graph, asked.range))
-
-
-def _asked(request: HttpRequest, kind: type[T]) -> T:
-    """What the address asks. Raises Refused naming what is wrong."""
-    given = {name: text for name, text in request.GET.items() if text}
-    try:
-        return msgspec.convert(given, kind, strict=False)
-    except msgspec.ValidationError as problem:
-        raise Refused(400, f"{problem}; docs/health.md lists what may be asked") from None
+    wanted = asked(request.GET.dict(), AskedGraph, "docs/health.md")
+    return _json(await process_shelf().graph(wanted.graph, wanted.range))
 
 
 def _json(text: bytes) -> HttpResponse:

@@ -130,6 +130,8 @@ def _asked(request: HttpRequest) -> Asked:
     """The pair a request names. Raises Refused naming the parameter and the fix."""
     names = {name: request.GET.get(name, "").strip() for name in ("symbol", "exchange1", "exchange2")}
     if id := request.GET.get("id", "").strip():
+        if extra := next((name for name, text in names.items() if text), ""):
+            raise Refused(400, f"{extra}: an id says all of a pair; give either the id or the three names")
         parts = id.split("|")
         if len(parts) != len(names):
             raise Refused(400, f"id: {id!r} is none; one looks like BTC/USDT|binance|bybit")

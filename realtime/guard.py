@@ -24,6 +24,10 @@ ABORT: Final = "realtime.abort"
 """The name in an ASGI scope's `extensions` under which a server offers to cut a request's connection."""
 
 
+MAX_PARAMETER: Final = 1_000
+"""Characters of one parameter: more than any name, and what an error may repeat."""
+
+
 class Refused(Exception):
     """The request cannot be answered: an HTTP status, the words, and when to try again."""
 
@@ -104,6 +108,8 @@ def _check_parameters(request: HttpRequest, known: tuple[str, ...]) -> None:
             raise Refused(400, f"{name}: there is no such parameter; {meant}{takes}")
         if any(category(character) == "Cc" for character in values[0]):
             raise Refused(400, f"{name}: control characters have no place in it")
+        if len(values[0]) > MAX_PARAMETER:
+            raise Refused(400, f"{name}: it is longer than {MAX_PARAMETER} characters")
         if len(values) > 1:
             raise Refused(400, f"{name}: it is given {len(values)} times; give it once")
 

@@ -6,20 +6,22 @@ import io
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
-import msgspec
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from markets.selectors import load_config
 from realtime import pins
+from realtime.api import named_filter
+from realtime.asking import asked, body
 from realtime.gates import quote_of
-from realtime.guard import Refused, api
+from realtime.guard import Refused, api, exchange_of
 from realtime.models import SavedView
 from realtime.scan_hub import process_scan_hub
 from realtime.scan_messages import CELLS, Row, make_page
@@ -28,15 +30,11 @@ from realtime.scan_table import Query, View
 CSV_ROWS: Final = 50_000
 ROWS_A_PIECE: Final = 1_000
 MAX_VIEWS: Final = 50
-MAX_BODY_BYTES: Final = 4_096
 COLUMNS: Final = (
     "symbol", "buy_on", "sell_on", "edge_bps", "size", "quote_currency", "bid_spread_pct", "buy_quote_at",
     "sell_quote_at", "buy_state", "sell_state", "buy_volume_24h", "sell_volume_24h", "opportunities_1h",
     "gates_passed", "gates_failed", "gates_unknown",
 )  # fmt: skip
-
-
-T = TypeVar("T")
 
 
 # --- rows as CSV ---------------------------------------------------------------------------------
@@ -48,7 +46,7 @@ async def scanner_csv(request: HttpRequest) -> HttpResponseBase:
 
     Numbers have a point and no thousands separators, times are UTC. At most 50,000 rows.
     """
-    query = query_of(request.GET.dict())
+    query = await database_sync_to_async(_known)(query_of(request.GET.dict()))
     async with process_scan_hub().open() as hub:
         view, now_us = View(hub.table, query), hub.now_us()
         # Made while the table stands still; what is streamed are finished rows.
@@ -69,10 +67,19 @@ def query_of(given: dict[str, str]) -> Query:
     wanted: dict[str, Any] = {name: text for name, text in given.items() if text}
     if "exchanges" in wanted:
         wanted["exchanges"] = wanted["exchanges"].split(",")
-    try:
-        return msgspec.convert(wanted, Query, strict=False)
-    except msgspec.ValidationError as problem:
-        raise Refused(400, f"{problem}; docs/scanner.md lists what a view may ask") from None
+    return asked(wanted, Query, "docs/scanner.md")
+
+
+def _known(query: Query) -> Query:
+    """The query with exchanges by their keys. Raises Refused for an exchange or a filter there is not."""
+    if not query.exchanges and query.filter is None:
+        return query
+    config = load_config()
+    if query.filter is not None:
+        named_filter(config, str(query.filter))
+    names = [(row.key, row.name) for row in config.exchanges]
+    keys = tuple(exchange_of(names, text, "exchanges") for text in query.exchanges)
+    return structs.replace(query, exchanges=keys)
 
 
 def _csv_row(row: Row) -> list[Any]:
@@ -124,7 +131,7 @@ async def pinned(request: HttpRequest) -> HttpResponse:
     """`GET`, `POST {"id": …}` and `DELETE ?id=` of `/api/pins`: answered with all pins of the user."""
     user: Any = await request.auser()
     if request.method == "POST":
-        await database_sync_to_async(pins.pin)(user, _body(request, PinRequest).id)
+        await database_sync_to_async(pins.pin)(user, body(request.body, PinRequest).id)
     elif request.method == "DELETE":
         await database_sync_to_async(pins.unpin)(user, request.GET.get("id", ""))
     return JsonResponse({"pins": await database_sync_to_async(pins.pinned_ids)(user), "limit": pins.MAX_PINS})
@@ -146,9 +153,11 @@ async def saved_views(request: HttpRequest) -> HttpResponse:
     """`GET`, `POST {"name", "query", "was"}` and `DELETE ?name=` of `/api/scanner/views`: what is kept."""
     user: Any = await request.auser()
     if request.method == "POST":
-        await database_sync_to_async(_keep_view)(user, _body(request, ViewRequest))
+        await database_sync_to_async(_keep_view)(user, body(request.body, ViewRequest))
     elif request.method == "DELETE":
-        await database_sync_to_async(_drop_view)(user, request.GET.get("name", ""))
+        if not (name := request.GET.get("name", "")):
+            raise Refused(400, "name: missing; it says which view to delete")
+        await database_sync_to_async(_drop_view)(user, name)
     return JsonResponse({"views": await database_sync_to_async(_views)(user)})
 
 
@@ -180,13 +189,3 @@ def _rename(mine: QuerySet[SavedView], was: str, name: str) -> None:
 
 def _drop_view(user: User, name: str) -> None:
     SavedView.objects.filter(user=user, name=name).delete()
-
-
-def _body(request: HttpRequest, kind: type[T]) -> T:
-    """The request's JSON. Raises Refused saying what is wrong with it."""
-    if len(request.body) > MAX_BODY_BYTES:
-        raise Refused(413, f"a request is at most {MAX_BODY_BYTES} bytes")
-    try:
-        return msgspec.json.decode(request.body, type=kind)
-    except msgspec.DecodeError as problem:
-        raise Refused(400, str(problem)) from None

@@ -16,6 +16,7 @@ from pytest_django import Settings
 from redis import Redis
 
 from arbsite.auth import make_token
+from history.exporting import finished_file
 from history.lake import Lake
 from tests.lake_data import write_quotes
 from tests.live import database_url
@@ -229,3 +230,109 @@ def test_a_method_that_is_not_taken_is_said_before_where_it_comes_from(
 def test_a_change_by_nobody_asks_for_a_sign_in(seeded: None, headers: dict[str, str]) -> None:
     browser = Client(enforce_csrf_checks=True, headers=headers)
     assert "Bearer" in refusal(browser.post(PINS, {"id": "x"}, "application/json"), 401)
+
+
+@pytest.mark.parametrize(
+    ("path", "named", "fix"),
+    [
+        ("/api/opportunities?exchanges=nope", "exchanges", "binance"),
+        ("/api/opportunities/distributions?exchanges=binance,nope", "exchanges", "binance"),
+        ("/api/opportunities?filter=99999", "filter", "there are"),
+        ("/api/opportunities?filter=x", "filter", "a whole number"),
+        ("/api/opportunities?min_peak=nan", "min_peak", "no number"),
+        ("/api/opportunities?min_peak=x", "min_peak", "a number"),
+        ("/api/opportunities?open=perhaps", "open", "true or false"),
+        ("/api/opportunities?sort=Peak", "sort", "peak"),
+        ("/api/opportunities?limit=201", "limit", "from 1 to 200"),
+        ("/api/opportunities?start=200&end=100", "start", "before end"),
+        ("/api/opportunities/distributions?start=200&end=100", "start", "before end"),
+        ("/api/opportunities?start=1_000", "start", "seconds"),
+        ("/api/opportunities?zone=UTC", "zone", "there is no such parameter"),
+        ("/api/opportunities/distributions?sort=peak", "sort", "there is no such parameter"),
+        ("/api/opportunities/explain?id=BTC/USDT|binance|bybit&symbol=BTC/USDT", "symbol", "either"),
+        (
+            "/api/history/opportunities?symbol=BTC/USDT&exchange1=okx&exchange2=OKX",
+            "exchange2",
+            "the same as exchange1",
+        ),
+        ("/api/scanner.csv?exchanges=nope", "exchanges", "binance"),
+        ("/api/scanner.csv?filter=99999", "filter", "there are"),
+        ("/api/scanner.csv?min_edge=inf", "min_edge", "no number"),
+        ("/api/health/hour?exchange=nope&symbol=BTC/USDT", "exchange", "binance"),
+        ("/api/health/hour?exchange=okx&symbol=NOPE/USDT", "symbol", "/health/"),
+        ("/api/health/hour?exchange=okx", "symbol", "missing"),
+        ("/api/health/graph?graph=nope", "graph", "memory"),
+        ("/api/history/trades?symbol=" + "A" * 5000 + "&exchange=okx", "symbol", "longer than"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_with_what_can(
+    seeded: None, operator_client: Client, path: str, named: str, fix: str
+) -> None:
+    response = operator_client.get(path)
+    assert response.status_code in {400, 404}
+    words = response.json()["error"]
+    assert words.startswith(f"{named}: ")
+    assert fix in words
+    assert len(words) < 1500
+
+
+def test_an_exchange_is_named_in_any_spelling_everywhere(seeded: None, operator_client: Client) -> None:
+    for path in (
+        "/api/opportunities?exchanges=Binance, BYBIT",
+        "/api/opportunities/distributions?exchanges=Binance,bybit",
+        "/api/scanner.csv?exchanges=Binance",
+        "/api/health/hour?exchange=OKX&symbol=btcusdt",
+    ):
+        assert operator_client.get(path).status_code == 200, path
+
+
+@pytest.mark.parametrize("path", ["/api/health", "/health"])
+def test_health_refuses_other_methods_in_json(seeded: None, operator_client: Client, path: str) -> None:
+    response = operator_client.delete(path)
+    assert response.status_code == 405
+    assert response["Allow"] == "GET, HEAD"
+    assert "GET, HEAD" in response.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("", "it is empty; this takes a JSON object with id"),
+        ("{", "it is no JSON"),
+        ("[]", "it is no object"),
+        ("{}", "id: missing"),
+        ('{"id": 1}', "id: '1' must be text"),
+        ('{"idd": "x"}', "idd: there is no such field; this takes id"),
+    ],
+)
+def test_a_body_that_cannot_be_says_what_can(program: Client, body: str, words: str) -> None:
+    response = program.post("/api/pins", body, content_type="application/json")
+    assert words in refusal(response, 400)
+
+
+def test_a_pin_may_name_the_exchanges_either_way_round(program: Client) -> None:
+    one = program.post("/api/pins", '{"id": "BTC/USDT|binance|bybit"}', content_type="application/json")
+    other = program.post("/api/pins", '{"id": "BTC/USDT|bybit|binance"}', content_type="application/json")
+    assert one.json() == other.json()
+
+
+def test_a_view_to_delete_must_be_named(program: Client) -> None:
+    assert "name: missing" in refusal(program.delete("/api/scanner/views"), 400)
+
+
+class TestWhereAnExportGoes:
+    """What people pass to `-o` besides a new file."""
+
+    def test_a_device_stays_what_it_is(self, tmp_path: Path) -> None:
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        with finished_file(pipe) as file:
+            file.write(b"rows")
+        assert os.read(reading, 10) == b"rows"
+        assert pipe.is_fifo()
+
+    def test_a_directory_is_refused_before_anything_is_read(self, tmp_path: Path) -> None:
+        with pytest.raises(IsADirectoryError, match="name a file in it"), finished_file(tmp_path):
+            pytest.fail("unreachable")
+        assert list(tmp_path.parent.glob("*.part")) == []

@@ -98,7 +98,7 @@ class Command(BaseCommand):
             leave=False,
         )
         rows = 0
-        with bar, _target(file) as out:
+        with _target(file) as out, bar:
             for frame in write_all(frames, out, format):
                 rows += len(frame)
                 newest_us = frame[CLOCK[table]][-1]
@@ -179,4 +179,8 @@ def _points(config: MarketConfig, reader: LakeReader, where: Where) -> Iterator[
 
 
 def _target(file: str | None) -> AbstractContextManager[BinaryIO]:
-    return nullcontext(sys.stdout.buffer) if file in (None, "-") else finished_file(Path(str(file)))
+    if file not in (None, "-"):
+        return finished_file(Path(str(file)))
+    if sys.stdout is None:
+        raise CommandError("standard output is closed; name a file with -o")
+    return nullcontext(sys.stdout.buffer)
