@@ -1,5 +1,7 @@
 """Thinned lines keep what money hangs on: the extremes of the spread and of both edges, as whole points."""
 
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 import pytest
@@ -40,6 +42,15 @@ def assert_kept(kept: Points, rows: Points) -> None:
             assert np.nanmax(kept[:, column]) == np.nanmax(rows[:, column]), POINT_COLUMNS[column]
             assert np.nanmin(kept[:, column]) == np.nanmin(rows[:, column]), POINT_COLUMNS[column]
     assert np.isnan(kept[:, 1]).any() == np.isnan(rows[:, 1]).any(), "a broken line stays broken"
+
+
+def longest_drawn_over(shown: pl.DataFrame, rows: Points) -> int:
+    """The most gap rows in a row that a line of the shown points goes over."""
+    gaps = np.isnan(rows[:, 1])
+    at = np.searchsorted(rows[:, 0], shown["ts_us"].to_numpy())
+    spans = [slice(one + 1, two) for one, two in pairwise(at) if not gaps[one] and not gaps[two]]
+    runs = ["".join("x" if gap else " " for gap in gaps[span]).split() for span in spans]
+    return max((len(run) for found in runs for run in found), default=0)
 
 
 @given(line=lines)
@@ -88,3 +99,34 @@ def test_an_edge_that_the_spread_does_not_show_is_kept() -> None:
     shown = pl.concat(list(thinned([frame], 50, 0, 100 * SECOND_US, clock="ts_us", values=POINT_VALUES)))
     best = shown.row(int(shown["edge12"].arg_max() or 0), named=True)
     assert (best["edge12"], best["size12"]) == (15.4, pytest.approx(16.4))
+
+
+def test_no_line_is_drawn_over_what_nobody_saw_however_few_points_are_asked_for() -> None:
+    """Two crashes within one stretch: the second one's gap went, and half an hour looked observed."""
+    line: list[tuple[float, float, float] | None] = [(0.1, float(n % 7), float(n % 5)) for n in range(9000)]
+    line[4000] = (0.5, 99.0, 99.0)  # kept, and with it the line on either side
+    for first, last in ((3000, 3600), (5000, 6800)):
+        line[first:last] = [None] * (last - first)
+    rows = points(line)
+    frame = pl.DataFrame(rows, schema=list(POINT_COLUMNS)).with_columns(pl.all().fill_nan(None))
+    frame = frame.with_columns(pl.col("ts_us").cast(pl.Int64))
+    for count in (10, 20, 90):
+        found = list(thinned([frame], count, 0, 900 * SECOND_US, clock="ts_us", values=POINT_VALUES))
+        shown = pl.concat(found)
+        assert len(shown) <= count
+        assert longest_drawn_over(shown, rows) == 0, count
+
+
+def test_gaps_that_find_no_room_are_the_shortest() -> None:
+    """A line that flaps: what stays broken is what was longest unseen."""
+    line: list[tuple[float, float, float] | None] = []
+    for length in (1, 2, 50, 1, 3, 1, 40, 1, 2, 1, 1):
+        value = float(len(line) % 11)
+        line += [(value, value * 2 - 9, 9 - value * 3), *[None] * length]
+    rows = points(line)
+    frame = pl.DataFrame(rows, schema=list(POINT_COLUMNS)).with_columns(pl.all().fill_nan(None))
+    frame = frame.with_columns(pl.col("ts_us").cast(pl.Int64))
+    end_us = len(line) * SECOND_US // 10
+    shown = pl.concat(list(thinned([frame], 10, 0, end_us, clock="ts_us", values=POINT_VALUES)))
+    assert len(shown) <= 10
+    assert longest_drawn_over(shown, rows) <= 3
