@@ -21,6 +21,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.sessions import CookieMiddleware  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
+import arbsite.daphne_bodies  # noqa: E402
 import arbsite.daphne_crowds  # noqa: E402
 import arbsite.daphne_pacing  # noqa: E402
 import arbsite.daphne_sockets  # noqa: E402

@@ -1,5 +1,7 @@
 """Every door of the API is strict: what would be passed over is refused, in JSON, with the fix in words."""
 
+import http.client
+import json
 import os
 import subprocess
 import sys
@@ -19,7 +21,7 @@ from arbsite.auth import make_token
 from history.exporting import finished_file
 from history.lake import Lake
 from tests.lake_data import write_quotes
-from tests.live import database_url
+from tests.live import daphne, database_url
 from tests.test_history_api import quotes
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -336,3 +338,21 @@ class TestWhereAnExportGoes:
         with pytest.raises(IsADirectoryError, match="name a file in it"), finished_file(tmp_path):
             pytest.fail("unreachable")
         assert list(tmp_path.parent.glob("*.part")) == []
+
+
+@pytest.mark.parametrize(
+    "content_type", ["multipart/form-data", "multipart/form-data; boundary=x", "text/html"]
+)
+def test_a_body_of_another_type_is_read_or_refused_in_words(
+    seeded: None, operator: User, content_type: str
+) -> None:
+    """By the real server, whose own parser used to answer before Django, with an empty 400."""
+    with daphne() as web:
+        token = {"Authorization": f"Bearer {make_token(operator, 1)}", "Content-Type": content_type}
+        for body in (b'{"id": "BTC/USDT|binance|bybit"}', b"--x\r\n"):
+            connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=20)
+            connection.request("POST", PINS, body, token)
+            answer = connection.getresponse()
+            found = json.loads(answer.read())
+            connection.close()
+            assert "pins" in found if answer.status == 200 else found["error"]
