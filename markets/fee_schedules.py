@@ -86,8 +86,10 @@ def said_fees() -> list[FeeRule]:
         fresh = synced_at is not None and is_near((now - synced_at).total_seconds(), believed_s)
         taker, maker = float(said_taker or 0), float(said_maker or 0)  # neither is null here
         source = f"{taker:g} times" if times else "as the exchange says"
-        source += f" since {since:%Y-%m-%d}" if since is not None and not times else ""
-        source += "" if fresh else f", last on {synced_at:%Y-%m-%d}"
+        if since is not None and not times:
+            source += f" since {since:%Y-%m-%d}"
+        if not fresh:
+            source += f", last on {synced_at:%Y-%m-%d}" if synced_at else ", nobody knows when"
         rules.append(FeeRule(intern(exchange), intern(symbol), taker, maker, source, times, True, fresh))
     return rules
 

@@ -34,10 +34,10 @@ from markets.fee_schedules import (
     fee_rules,
     fee_terms,
     past_fees,
-    said_fees,
     valid_on,
 )
-from markets.fee_schedules import todays_fees as todays_fees  # noqa: PLC0414 - read from here, too
+from markets.fee_schedules import said_fees as said_fees  # noqa: PLC0414 - read from here, too
+from markets.fee_schedules import todays_fees as todays_fees  # noqa: PLC0414
 from markets.models import (
     ConfigRevision,
     Exchange,
