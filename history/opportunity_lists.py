@@ -14,8 +14,8 @@ from django.utils import timezone
 from msgspec import Meta, Struct, structs
 
 from history.times import asked_time
-from markets.moments import age_s
 from markets.models import Exchange, OpportunityFilter
+from markets.moments import age_s
 from realtime.asking import asked
 from realtime.episodes import (
     Asked,
