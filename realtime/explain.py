@@ -237,11 +237,21 @@ def _filter_facts(row: FilterConfig, edge_bps: float, size: float, seen: Seen, f
     if gates.size_bits(seen.value if min_size > 0 else size, min_size):
         missing.append(_too_little(seen, min_size))
     if blocked:
-        missing.append(f"gate {gates.first(blocked)} is closed")
+        missing.append(_closed(gates.first(blocked), row, seen, facts))
     words = "; ".join(missing) or f"met: {_bps(edge_bps)} of {asked:,.1f} bps"
     return FilterFacts(
         row.id, row.name, asked, min_size, row.min_duration_ms, row.wallets_open, not missing, words
     )
+
+
+def _closed(name: str, row: FilterConfig, seen: Seen, facts: Facts) -> str:
+    """Which gate is closed, and why where it is by a limit of the filter's own alone."""
+    words = f"gate {name} is closed"
+    has_own = name in ("freshness", "identity")
+    if not has_own or gates.is_blocking(gates.bits_of(facts, seen), name):
+        return words  # as the table of gates says
+    found = {gate.name: gate for gate in gates.judge(facts, seen, row)}
+    return f"{words} by its own limit: {found[name].words}"
 
 
 def _too_little(seen: Seen, min_size: float) -> str:

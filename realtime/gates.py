@@ -247,9 +247,8 @@ class Seen(Struct, frozen=True):
         """What the size is worth in the reference currency; NaN: not known."""
         return self.size * self.buy.leg.worth
 
-    def is_doubtful(self, side: LegSeen, terms: GateTerms, follows: FilterConfig | None = None) -> bool:
+    def is_doubtful(self, side: LegSeen, terms: GateTerms, most_ms: float) -> bool:
         """Whether this leg is too old for the edge, or was left behind."""
-        most_ms = most_age_ms(terms, self.pair, follows)
         doubtful: bool = freshness.is_doubtful(side.age_ms, side.moved_bps, self.edge_bps, most_ms, terms)
         return doubtful
 
@@ -258,9 +257,10 @@ def bits_of(facts: Facts, seen: Seen, follows: FilterConfig | None = None) -> in
     """The verdicts of one direction, for a filter that may have limits of its own."""
     terms, evidence = facts.terms, seen.identity
     bits = facts.beforehand(seen.pair, seen.buy.leg.listing, seen.sell.leg.listing)
+    most_ms = most_age_ms(terms, seen.pair, follows)
     for side in (seen.buy, seen.sell):
         bits |= leg_bits(side.leg, side.state, rate_of(side.leg, seen.pair.symbol), terms)
-        bits |= STALE if seen.is_doubtful(side, terms, follows) else 0
+        bits |= STALE if seen.is_doubtful(side, terms, most_ms) else 0
         bits |= volume_bits(side.leg.listing.volume, side.leg.worth, terms.min_volume)
     bits |= identity_bits(evidence.code, evidence.proven, seen.edge_bps, most_unproven_bps(terms, follows))
     return bits | size_bits(seen.size if terms.min_size <= 0 else seen.value, terms.min_size)
@@ -278,16 +278,17 @@ def most_age_ms(terms: GateTerms, pair: ScanPair, follows: FilterConfig | None) 
     return freshness.limit_ms(terms, own, pair.pair.max_age_ms)
 
 
-def judge(facts: Facts, seen: Seen) -> list[Gate]:
-    """Every gate of one direction, in their order, in plain words."""
-    bits, terms, pair = bits_of(facts, seen), facts.terms, seen.pair
+def judge(facts: Facts, seen: Seen, follows: FilterConfig | None = None) -> list[Gate]:
+    """Every gate of one direction, in their order, in plain words; for a filter that may have own limits."""
+    bits, terms, pair = bits_of(facts, seen, follows), facts.terms, seen.pair
+    most_ms, most_bps = most_age_ms(terms, pair, follows), most_unproven_bps(terms, follows)
     legs = seen.buy, seen.sell
     buy, sell = seen.buy.leg.listing, seen.sell.leg.listing
     return [
-        _freshness(seen, verdict_of(bits, "freshness"), terms),
+        _freshness(seen, verdict_of(bits, "freshness"), terms, most_ms),
         facts.status(buy, sell),
         _sanity(legs, verdict_of(bits, "sanity"), terms),
-        _identity(seen, verdict_of(bits, "identity"), terms),
+        _identity(seen, verdict_of(bits, "identity"), terms, most_bps),
         facts.fees(buy, sell),
         _size(seen, verdict_of(bits, "size"), terms),
         facts.volume(seen, verdict_of(bits, "volume")),
@@ -299,14 +300,14 @@ def judge(facts: Facts, seen: Seen) -> list[Gate]:
 Legs = tuple[LegSeen, LegSeen]
 
 
-def _freshness(seen: Seen, verdict: Verdict, terms: GateTerms) -> Gate:
+def _freshness(seen: Seen, verdict: Verdict, terms: GateTerms, most_ms: float) -> Gate:
     legs = seen.buy, seen.sell
     value = ", ".join(f"{leg.exchange} {freshness.STATES[leg.state]}" for leg in legs)
     threshold = (
         f"{wording.share(terms.silent_gaps)} usual gaps or {wording.age(terms.silent_floor_ms)}, "
-        f"while others talk; never more than {wording.seconds(most_age_ms(terms, seen.pair, None))}"
+        f"while others talk; never more than {wording.seconds(most_ms)}"
     )
-    words = "; ".join(_fresh_words(leg) + _doubt_words(seen, leg, terms) for leg in legs)
+    words = "; ".join(_fresh_words(leg) + _doubt_words(seen, leg, terms, most_ms) for leg in legs)
     return Gate("freshness", value, threshold, verdict, words)
 
 
@@ -318,10 +319,9 @@ def _fresh_words(seen: LegSeen) -> str:
     return f"{seen.exchange} {wording.age(seen.age_ms)}, {rhythm}{_neighbours(seen)}: {state}"
 
 
-def _doubt_words(seen: Seen, side: LegSeen, terms: GateTerms) -> str:
-    if not seen.is_doubtful(side, terms):
+def _doubt_words(seen: Seen, side: LegSeen, terms: GateTerms, most_ms: float) -> str:
+    if not seen.is_doubtful(side, terms, most_ms):
         return ""
-    most_ms = most_age_ms(terms, seen.pair, None)
     if side.age_ms > most_ms:
         age, most = wording.seconds(side.age_ms), wording.seconds(most_ms)
         return f", but its last quote is {age} old and nothing over {most} is believed"
@@ -369,7 +369,7 @@ def _nonsense(leg: Leg, terms: GateTerms) -> str:
     return ""
 
 
-def _identity(seen: Seen, verdict: Verdict, terms: GateTerms) -> Gate:
+def _identity(seen: Seen, verdict: Verdict, terms: GateTerms, most_bps: float) -> Gate:
     evidence = seen.identity
     parts = [] if isnan(evidence.ratio) else [f"price ratio {wording.ratio(evidence.ratio)}"]
     if not isnan(evidence.correlation):
@@ -379,13 +379,13 @@ def _identity(seen: Seen, verdict: Verdict, terms: GateTerms) -> Gate:
         f"prices within {wording.share(terms.identity_near_pct)} %, or moves that agree; never beyond "
         f"{wording.share(terms.identity_max_ratio)} times; correlation at least "
         f"{wording.share(terms.identity_min_correlation)}; proven above an edge of "
-        f"{wording.share(terms.max_unproven_edge_bps)} bps"
+        f"{wording.share(most_bps)} bps"
     )
     words = _identity_words(seen.pair, evidence, terms)
     if verdict == "unknown" and evidence.code == PASS:
         words = (
             f"an edge of {seen.edge_bps:,.1f} bps speaks against itself: above "
-            f"{wording.share(terms.max_unproven_edge_bps)} bps it must be proven that "
+            f"{wording.share(most_bps)} bps it must be proven that "
             f"{_coins(seen.pair)} are the same: by enough moves that agree, or by an operator in the admin "
             "under coin identities"
         )

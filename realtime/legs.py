@@ -73,7 +73,7 @@ class Leg:
             self._forget()
         self.listing = listing
         self.is_plain = _is_plain(listing)
-        self.scale = 1 / listing.multiplier
+        self.scale, self.worth = 1 / listing.multiplier, 1.0
         self.sells, self.buys = [], []
         self.price()
 

@@ -31,7 +31,7 @@ RHYTHM: Final = 1 / 16
 RATES_EVERY_NS: Final = 1_000_000_000
 
 MOST_BEHIND_NS: Final = 900_000_000_000
-"""What time alone brings is made up for so far back, not for a night in which nothing was received."""
+"""Who stood still for longer makes up for nothing: only what holds now counts."""
 
 _NS_PER_US: Final = 1_000
 _NS_PER_MS: Final = 1_000_000
@@ -169,7 +169,7 @@ class Scanner:
 
     # --- events ----------------------------------------------------------------------------------
 
-    def on_quote(self, quote: Quote) -> None:  # noqa: PLR0912
+    def on_quote(self, quote: Quote) -> None:  # noqa: PLR0912, PLR0915
         """Take over one quote and ask the directions it touches; flat, as it runs for each of them all.
 
         Mostly none reaches its trigger, and two multiplications with the symbol's best prices say so.
@@ -185,7 +185,9 @@ class Scanner:
         if not 0.0 < bid <= ask < inf:
             self.counters.scan_malformed += 1
             return
-        gap_ns = mono_ns - leg.received_mono_ns - leg.late_ns
+        gap_ns, was_late_ns, late_us = mono_ns - leg.received_mono_ns, leg.late_ns, quote.late_us
+        if was_late_ns:
+            gap_ns -= was_late_ns
         if gap_ns < 0:
             self.counters.scan_ignored_old += 1
             return
@@ -194,8 +196,10 @@ class Scanner:
             leg.gap_ms = usual_ms + (gap_ms - usual_ms) * RHYTHM if usual_ms >= 0.0 else gap_ms
         leg.quote = quote
         leg.quotes += 1
-        leg.late_ns = late_ns = quote.late_us * 1000
-        leg.received_mono_ns, leg.received_ts_us = mono_ns - late_ns, quote.received_ts_us
+        leg.received_mono_ns, leg.received_ts_us = mono_ns, quote.received_ts_us
+        if late_us or was_late_ns:
+            leg.late_ns = late_us * _NS_PER_US
+            leg.received_mono_ns -= leg.late_ns
         if not leg.changed:
             leg.changed = True
             self.changed.append(leg)
@@ -268,7 +272,7 @@ class Scanner:
         """Decide everything that falls due until now, in the order in which it does."""
         while (due_ns := self._round_ns) <= now_mono_ns:
             if now_mono_ns - due_ns > MOST_BEHIND_NS:
-                self._plan_round(now_mono_ns - MOST_BEHIND_NS)
+                self._plan_round(now_mono_ns - self._every_ns)
                 continue
             self.lifecycle.tick(due_ns)
             due_us = now_us - (now_mono_ns - due_ns) // _NS_PER_US
@@ -285,9 +289,13 @@ class Scanner:
 
     def _plan_round(self, now_mono_ns: int) -> None:
         """Rates are followed at every full second of the monotonic clock, prices sampled at every tenth."""
-        every_ns = RATES_EVERY_NS if self.rates.legs else SAMPLE_NS
+        every_ns = self._every_ns
         self._round_ns = (now_mono_ns // every_ns + 1) * every_ns
         self.lifecycle.wake(self._round_ns)
+
+    @property
+    def _every_ns(self) -> int:
+        return RATES_EVERY_NS if self.rates.legs else SAMPLE_NS
 
     def follow_rates(self, now_us: int, now_mono_ns: int) -> None:
         """Reckon what currencies are worth, and judge what has other prices by it."""
@@ -304,8 +312,8 @@ class Scanner:
         for quote, legs in self._priced_in.items():
             worth = self.rates.worths[quote]
             for leg in legs:
-                if isnan(leg.worth) and not isnan(worth):
-                    rescaled.append(leg)
+                if isnan(leg.worth) != isnan(worth) or (worth != leg.worth and leg.buy_reach == inf):
+                    rescaled.append(leg)  # a size may be enough now or not, or what runs there is
                 elif worth != leg.worth:
                     self._mark(leg)
                 leg.worth = worth

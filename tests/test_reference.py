@@ -11,7 +11,7 @@ from realtime import gates, wording
 from realtime.gates import Evidence, Facts, LegSeen, Seen
 from realtime.identity import PASS
 from realtime.scan_table import Query, View, as_amount
-from tests.scan_market import Desk, config, everywhere
+from tests.scan_market import NOON_US, Desk, config, everywhere, listing
 from tests.test_old_quotes import Slow
 
 ONE, TWO = "binance", "bybit"
@@ -83,6 +83,39 @@ def test_what_is_open_ends_in_words_when_nobody_says_any_more_what_its_currency_
         market.tick(second * 1000 + 500)
     (closed,) = [each for each in market.scanner.lifecycle.take() if each.phase == "close"]
     assert closed.reason == "executable size: nobody says what a BTC is worth"
+
+
+def test_it_ends_without_a_quote_of_its_own_when_the_line_that_says_it_breaks() -> None:
+    market = Market(configured("ETH/BTC"))
+    assert market.open("ETH/BTC", 0.0307, 10.0) == ["ETH/BTC"]
+    market.state("gate", "down", "BTC/USDT", at_ms=1_500)
+    market.tick(2_800)
+    (closed,) = [each for each in market.scanner.lifecycle.take() if each.phase == "close"]
+    assert closed.reason == "executable size: nobody says what a BTC is worth"
+    assert closed.closed_us == NOON_US + 2_700_000, "a second later, at the next time its gates are asked"
+
+
+def test_what_a_currency_is_worth_from_now_on_is_judged_without_a_quote() -> None:
+    """0.002 BTC are 182 dollars, then 9: too little, for longer than a second."""
+    market = Market(configured("ETH/BTC"))
+    assert market.open("ETH/BTC", 0.002, 1.0) == ["ETH/BTC"]
+    market.quote("gate", "BTC/USDT", 4_499.0, 4_501.0, at_ms=1_300)  # a jump
+    market.quote("gate", "BTC/USDT", 4_499.0, 4_501.0, at_ms=1_400)
+    market.tick(3_300)
+    (closed,) = [each for each in market.scanner.lifecycle.take() if each.phase == "close"]
+    assert closed.reason == "executable size below 10.00 USDT"
+
+
+def test_an_instrument_that_counts_as_another_symbol_now_is_worth_what_that_is() -> None:
+    """Before, it was compared with what is priced in BTC: a dollar was taken for 91,000."""
+    listed = [listing(key, "X/USDT", counts_as="X/BTC") for key in (ONE, TWO)]
+    desk = Desk(config([*listed, *everywhere("BTC/USDT")], FOLLOWS, gates=GateTerms()))
+    for saying in ("okx", "gate"):
+        desk.quote(saying, "BTC/USDT", 90_999.0, 91_001.0)
+    desk.tick(1_000)
+    market = config([*everywhere("X/USDT"), *everywhere("BTC/USDT")], FOLLOWS, gates=GateTerms())
+    desk.configure(market, at_ms=1_100)
+    assert {leg.worth for leg in desk.scanner.legs if leg.listing.symbol == "X/USDT"} == {1.0}
 
 
 def test_a_shard_without_the_currency_hears_what_it_is_worth() -> None:
