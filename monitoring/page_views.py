@@ -80,15 +80,15 @@ async def last_hour(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/health/hour?exchange=&symbol=`: what it did, minute by minute."""
     wanted = asked(request.GET.dict(), Instrument, "docs/health.md")
     config = await sync_to_async(load_config)()
-    exchange, symbol = wanted.exchange, wanted.symbol
+    exchange = wanted.exchange
     if config.exchanges:  # before there is a catalogue, no name is known
         exchange = exchange_of(((row.key, row.name) for row in config.exchanges), exchange, "exchange")
-        found = symbol_of({row.symbol for row in config.instruments}, symbol)
-        if found is None:
-            raise Refused(404, f"symbol: {symbol!r} is not collected; /health/ lists what is")
-        symbol = found
+    symbol = symbol_of({row.symbol for row in config.instruments}, wanted.symbol)
     async with recent.connect() as redis:
-        minutes = await read_last_hour(redis, exchange, symbol)
+        # What is collected no more has its hour until that is over.
+        minutes = await read_last_hour(redis, exchange, symbol or wanted.symbol)
+    if symbol is None and config.exchanges and not minutes:
+        raise Refused(404, f"symbol: {wanted.symbol!r} is not collected; /health/ lists what is")
     return _json(msgspec.json.encode({"minutes": minutes}))
 
 
