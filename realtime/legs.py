@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from realtime.directions import Direction
 
 
-MARKS_NS: Final = 1_000_000_000
-"""How often a leg that quotes often takes note of what the others cost; that list is shared as long."""
+MARKS_MS: Final = 1_000.0
+"""How often it is noted what the legs of a symbol cost: for a leg that quotes no oftener, at its quotes."""
 
 
 class Leg:
@@ -32,7 +32,7 @@ class Leg:
 
     __slots__ = (
         "ask", "ask_size", "bid", "bid_size", "buy_reach", "buys", "changed", "gap_ms", "index", "is_plain",
-        "jump", "jumped", "late_ns", "listing", "market", "marks", "marks_due_ns", "moved_told", "quote",
+        "jump", "jumped", "late_ns", "listing", "market", "marks", "moved_told", "quote",
         "quotes", "reason", "received_mono_ns", "received_ts_us", "scale", "sell_reach", "sells",
         "taker_fee_bps", "up", "worth",
     )  # fmt: skip
@@ -57,7 +57,6 @@ class Leg:
         self.changed = False  # since the last frame
         self.market = Market((self,))
         self.marks: list[float] = []  # what all legs of its market cost when its quote came, about
-        self.marks_due_ns = 0
         self.moved_told = nan  # `moved_bps` as of its row in the last frame
         self.sells: list[Direction] = []
         self.buys: list[Direction] = []
@@ -102,14 +101,6 @@ class Leg:
         self.quotes = 0
         self.jumped = False
 
-    def note_others(self, now_mono_ns: int) -> None:
-        """Take note of what the symbol's legs cost: exactly, where this one quotes seldom."""
-        market = self.market
-        self.marks_due_ns = now_mono_ns + MARKS_NS
-        if now_mono_ns - market.marked_ns >= MARKS_NS or self.gap_ms * 1e6 >= MARKS_NS:
-            market.marks, market.marked_ns = market.mids(), now_mono_ns
-        self.marks = market.marks
-
     def moved_bps(self, since_mono_ns: int) -> float:
         """How far the others moved since its quote came, as most of those say that were heard since a moment.
 
@@ -153,16 +144,21 @@ class Market:
     """All legs of one symbol, with the best prices anywhere: what they do not reach, no pair reaches.
 
     They spare most quotes the walk over the symbol's pairs. Infinite the wrong way while there is none.
-    `marks` are what `mids` was at `marked_ns`.
+    `marks` are what `mids` was up to `MARKS_MS` before `marks_due_ns`.
     """
 
-    __slots__ = ("high_bid", "legs", "low_ask", "marked_ns", "marks")
+    __slots__ = ("high_bid", "legs", "low_ask", "marks", "marks_due_ns")
 
     def __init__(self, legs: tuple[Leg, ...]) -> None:
         self.legs = legs
         self.marks: list[float] = []
-        self.marked_ns = -MARKS_NS
+        self.marks_due_ns = 0
         self.reckon()
+
+    def note(self, now_mono_ns: int) -> None:
+        """Take note of what each leg costs."""
+        self.marks = self.mids()
+        self.marks_due_ns = now_mono_ns + int(MARKS_MS * 1e6)
 
     def mids(self) -> list[float]:
         """Twice the middle price of each leg; NaN where there is no usable quote."""

@@ -19,7 +19,7 @@ from realtime.directions import Direction, fee_factor
 from realtime.gatekeeper import Gatekeeper
 from realtime.gates import quote_of
 from realtime.identity import SAMPLE_NS
-from realtime.legs import Leg, Market
+from realtime.legs import MARKS_MS, Leg, Market
 from realtime.lifecycle import Lifecycle
 from realtime.rates import Conversion, Rates, conversion
 from realtime.returns import MarketMoves
@@ -215,8 +215,9 @@ class Scanner:
         if leg.jumped:
             self.counters.jumps += 1
             leg.jump = abs(bid + ask - before) / before
-        if mono_ns >= leg.marks_due_ns:
-            leg.note_others(mono_ns)
+        if mono_ns >= market.marks_due_ns or not leg.gap_ms < MARKS_MS:
+            market.note(mono_ns)
+        leg.marks = market.marks
         if bid >= market.high_bid and ask <= market.low_ask:
             market.high_bid, market.low_ask = bid, ask
         elif old_bid == market.high_bid or old_ask == market.low_ask:
