@@ -1,15 +1,23 @@
-"""A kept secret goes where it was entered for, and nowhere else, whatever door the destination is changed by."""
+"""A kept secret goes where it was entered for, and nowhere else, whichever door changes the destination."""
 
 import importlib
+import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.apps import apps
+from django.core.management import call_command
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
 from markets import sealing
+from markets.catalogue import CatalogueError, client
+from markets.config import InvalidConfig
+from markets.models import Exchange
 from markets.sealing import UnreadableSecret
+from markets.selectors import load_config
 from monitoring import dispatch
 from monitoring.models import AlertChannel
 from monitoring.secrets import PURPOSE
@@ -160,3 +168,72 @@ def test_a_secret_of_one_purpose_does_not_open_for_another() -> None:
 def _destination(row: AlertChannel) -> Any:
     fields = {name: getattr(row, name, True) for name in dispatch.Destination.__struct_fields__}
     return dispatch.Destination(**fields)
+
+
+# --- proxies of exchanges ----------------------------------------------------------------------------
+
+PROXY = "socks5://desk:open-sesame@10.0.0.1:1080"
+
+
+def stored() -> str:
+    """What the database itself has of the only exchange's proxy."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT proxy FROM markets_exchange")
+        return str(cursor.fetchone()[0])
+
+
+def exchange(proxy: str = PROXY) -> Exchange:
+    """One that is reached through a proxy."""
+    return Exchange.objects.create(key="okx", name="OKX", taker_fee_bps=10, maker_fee_bps=8, proxy=proxy)
+
+
+def test_the_credentials_of_a_proxy_lie_sealed(tmp_path: Path) -> None:
+    row = exchange()
+    assert "sesame" not in stored()
+    row.refresh_from_db()
+    assert row.proxy == PROXY
+    assert load_config().exchanges[0].proxy == PROXY
+    Exchange.objects.update(proxy="http://u:" + "p" * 270 + "@h:1")
+    assert "ppp" not in stored()
+    assert Exchange.objects.get().proxy.startswith("http://u:ppp")
+    dumped = io.StringIO()
+    call_command("dumpdata", "markets.exchange", stdout=dumped)
+    assert "ppp" not in dumped.getvalue()
+    Exchange.objects.all().delete()
+    file = tmp_path / "exchange.json"
+    file.write_text(dumped.getvalue())
+    call_command("loaddata", str(file), stdout=io.StringIO())
+    assert Exchange.objects.get().proxy.startswith("http://u:ppp")
+
+
+def test_a_proxy_without_credentials_stays_readable() -> None:
+    exchange("http://10.0.0.1:3128")
+    assert stored() == "http://10.0.0.1:3128"
+
+
+def test_a_proxy_sealed_under_another_key_is_no_way_out_and_says_so(
+    operator_client: Client, settings: Any
+) -> None:
+    row = exchange()
+    before = stored()
+    settings.SECRET_KEY, old = "another " * 8, settings.SECRET_KEY
+    row.refresh_from_db()
+    with pytest.raises(InvalidConfig, match="sealed under another SECRET_KEY"):
+        load_config()
+    with pytest.raises(CatalogueError, match="sealed under another SECRET_KEY"):
+        client("okx", "", row.proxy)  # by no means without a proxy
+    row.save()
+    assert stored() == before
+    settings.SECRET_KEY_FALLBACKS = [old]
+    assert Exchange.objects.get().proxy == PROXY
+
+
+def test_proxies_that_were_stored_before_are_sealed() -> None:
+    exchange()
+    step = importlib.import_module("markets.migrations.0010_sealed_proxies")
+    step.open_again(apps, None)
+    assert stored() == PROXY
+    assert Exchange.objects.get().proxy == PROXY
+    step.seal(apps, None)
+    assert "sesame" not in stored()
+    assert Exchange.objects.get().proxy == PROXY
