@@ -144,7 +144,7 @@ def _tickers(exchange: Any, rows: Mapping[str, Any]) -> tuple[dict[str, Any], st
 def client(key: str, rest_url: str = "", proxy: str = "") -> Any:
     """A ccxt client for public spot data that asks no more than needed, at `rest_url` where given.
 
-    It goes out through the exchange's own `proxy`, or the process's.
+    It goes out through the exchange's own `proxy`, or the process's. Raises CatalogueError.
     """
     try:  # not at the top, because Django's start should not wait for ccxt
         with _importing:  # importing ccxt's modules from several threads at once fails
@@ -160,7 +160,10 @@ def client(key: str, rest_url: str = "", proxy: str = "") -> Any:
         setattr(exchange, name, lambda params=None, answer=answer: answer)
     if rest_url:
         exchange.urls["api"] = rebase(exchange.urls["api"], rest_url)
-    route(exchange, proxy)
+    try:
+        route(exchange, proxy)
+    except ValueError as error:
+        raise CatalogueError(str(error)) from None
     return exchange
 
 

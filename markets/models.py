@@ -19,6 +19,7 @@ from markets import names
 from markets.config import REST_SCHEMES, WS_SCHEMES, base_url_problem
 from markets.proxies import DIRECT, proxy_problem
 from markets.revision import ConfigManager, ConfigModel, ConfigRevision, bump_revision
+from markets.sealed_proxy import SealedProxyField
 
 __all__ = [
     "CatalogueSync",
@@ -145,7 +146,7 @@ class Exchange(ConfigModel):
         help_text=_("Replaces the exchange's own scheme and host, like ws://127.0.0.1:9000/binance. "
                     "Empty: the exchange itself."),
     )  # fmt: skip
-    proxy = models.CharField(
+    proxy = SealedProxyField(
         _("proxy"), max_length=300, blank=True, validators=[validate_proxy],
         help_text=_("The way out to this exchange, for its sockets, tokens, catalogue and wallets: "
                     "http://host:port or socks5://user:password@host:port. “direct”: none, whatever "

@@ -15,6 +15,9 @@ SCHEMES: Final = ("http", "socks5", "socks5h")
 DIRECT: Final = "direct"
 """An exchange's setting that says: no proxy, whatever the process has."""
 
+SEALED: Final = "sealed:"
+"""What an address that could not be opened begins with (markets.sealed_proxy)."""
+
 HIDDEN: Final = "•••"
 
 _NAME: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
@@ -22,6 +25,8 @@ _NAME: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 def proxy_problem(url: str) -> str:
     """What is wrong with a proxy's address, in plain words without its credentials; empty when nothing is."""
+    if url.startswith(SEALED):
+        return "its credentials were sealed under another SECRET_KEY; enter the address again"
     wanted = f"write it like http://host:port or socks5://user:password@host:port, or “{DIRECT}”"
     try:
         parts = urlsplit(url)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from django.conf import settings
 
-from markets.proxies import DIRECT, proxy_for, secrets_of, shown, with_remote_names
+from markets.proxies import DIRECT, SEALED, proxy_for, proxy_problem, secrets_of, shown, with_remote_names
 from markets.redaction import keep_secret
 
 _PROXY_SAYS: Final = re.compile(
@@ -20,8 +20,11 @@ _PROXY_SAYS: Final = re.compile(
 def way_out(own: str) -> tuple[str, tuple[str, ...]]:
     """The proxy of an exchange with this setting, empty for none, and the hosts it is not used for.
 
-    Its credentials are kept out of this process's log from now on.
+    Its credentials are kept out of this process's log from now on. Raises ValueError when they cannot be
+    opened: the way out is then unknown, and by no means the direct one.
     """
+    if own.startswith(SEALED):
+        raise ValueError(f"proxy: {proxy_problem(own)}")
     proxy = own or settings.OUTBOUND_PROXY
     keep_secret(*secrets_of(proxy))
     return ("" if proxy == DIRECT else proxy), (() if own else settings.OUTBOUND_NO_PROXY)

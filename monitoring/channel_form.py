@@ -8,7 +8,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from monitoring.models import AlertChannel, ChannelKind
-from monitoring.secrets import UnreadableSecret
+from monitoring.secrets import UnreadableSecret, destination
 
 OF_KIND: Final[dict[str, tuple[str, ...]]] = {
     ChannelKind.TELEGRAM: ("chat_id", "message_thread_id", "base_url"),
@@ -28,6 +28,10 @@ REQUIRED: Final[dict[str, tuple[str, ...]]] = {
     ChannelKind.EMAIL: ("host", "sender", "recipients"),
     ChannelKind.PAGERDUTY: ("secret",),
 }
+
+_ANOTHER_PLACE: Final = _(
+    "The one that is kept was entered for another destination: enter the secret that belongs to this one."
+)
 
 
 def _text(label: Any, help_text: Any = "") -> forms.CharField:
@@ -96,8 +100,8 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
         """What the kind needs, and nothing else."""
         data: dict[str, Any] = super().clean() or {}
         kind = data.get("kind", "")
-        if self.instance.pk and kind != self.instance.kind and not data.get("secret"):
-            self.instance.sealed_secret = ""  # it was another service's
+        if kind and self.instance.sealed_secret and not data.get("secret"):
+            self._keep_secret_where_it_was(kind, data)
         for name in REQUIRED.get(kind, ()):
             if not data.get(name) and not (name == "secret" and self.instance.sealed_secret):
                 self.add_error(name, _("This kind of channel needs it."))
@@ -106,6 +110,16 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
         if kind and not self.errors:
             self._check_usable(kind, data)
         return data
+
+    def _keep_secret_where_it_was(self, kind: str, data: dict[str, Any]) -> None:
+        """A kept secret goes where it was entered for, and nowhere else."""
+        was = self.instance.kind
+        if kind != was or (kind == ChannelKind.EMAIL and not data.get("username")):
+            self.instance.sealed_secret = ""  # another service's, or a password nobody signs in with
+            if kind == ChannelKind.EMAIL and data.get("username"):
+                self.add_error("secret", _ANOTHER_PLACE)
+        elif destination(kind, self._settings(data)) != destination(was, self.instance.settings):
+            self.add_error("secret", _ANOTHER_PLACE)
 
     def _check_address(self, address: str) -> None:
         try:

@@ -57,7 +57,8 @@ class Destination(Struct, frozen=True):
 
     def target(self) -> Target:
         """Raises: monitoring.secrets.UnreadableSecret."""
-        return Target(self.kind, self.settings, AlertChannel(sealed_secret=self.sealed_secret).secret)
+        row = AlertChannel(kind=self.kind, settings=self.settings, sealed_secret=self.sealed_secret)
+        return Target(self.kind, self.settings, row.secret)
 
 
 class Taken(Struct, frozen=True):

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from markets.models import OpportunityFilter
 from monitoring.limits import HealthLimits  # noqa: F401 - a model of this app, in a module of its own
-from monitoring.secrets import seal, unseal
+from monitoring.secrets import destination, seal, unseal
 
 OPPORTUNITY = "opportunity"
 DAY_S = 24 * 3600
@@ -127,13 +127,15 @@ class AlertChannel(models.Model):
         """Token, URL, password or key, to send with and for nothing else; empty when there is none.
 
         Raises:
-            monitoring.secrets.UnreadableSecret: SECRET_KEY has changed since it was entered.
+            monitoring.secrets.UnreadableSecret: SECRET_KEY has changed since it was entered, or where the
+                channel sends it has.
         """
-        return unseal(self.sealed_secret)
+        return unseal(self.sealed_secret, destination(self.kind, self.settings))
 
     @secret.setter
     def secret(self, text: str) -> None:
-        self.sealed_secret = seal(text)
+        """Seal it for the destination the channel has now: set kind and settings first."""
+        self.sealed_secret = seal(text, destination(self.kind, self.settings))
 
 
 class AlertRule(models.Model):

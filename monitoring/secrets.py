@@ -1,56 +1,38 @@
-"""Secrets of alert channels at rest: sealed with a key made from SECRET_KEY, opened only to send.
+"""The secrets of alert channels: each is sealed for its channel's destination (`markets.sealing`)."""
 
-Whoever changes SECRET_KEY keeps the old one in SECRET_KEY_FALLBACKS, or enters the secrets anew.
-"""
+from collections.abc import Mapping
+from typing import Any, Final
 
-import base64
-import hashlib
-from typing import TYPE_CHECKING, Final
+import msgspec
 
-from django.conf import settings
+from markets.sealing import UnreadableSecret
+from markets.sealing import seal as _seal
+from markets.sealing import unseal as _unseal
 
-from markets.redaction import keep_secret
+__all__ = ["PURPOSE", "UnreadableSecret", "destination", "seal", "unseal"]
 
-if TYPE_CHECKING:
-    from cryptography.fernet import MultiFernet  # 8 MB, which only who seals or opens a secret takes
-
-_PURPOSE: Final = b"arbitrage desk: secrets of alert channels\0"
-
-
-class UnreadableSecret(Exception):
-    """The sealed text was sealed under another SECRET_KEY, or is damaged."""
+PURPOSE: Final = "secrets of alert channels"
+PLACE: Final = ("url", "base_url", "host", "port", "security", "username")
+"""The settings of a channel that say where its secret goes, how, and as whose."""
+USUAL: Final = {"security": "starttls"}
+"""What is used where a setting is left out."""
 
 
-def seal(secret: str) -> str:
-    """The text as it may lie in the database; empty stays empty."""
-    return _box().encrypt(secret.encode()).decode() if secret else ""
+def destination(kind: str, settings: Mapping[str, Any]) -> str:
+    """Where a channel of this kind, with these settings, sends its secret."""
+    place = [str(settings.get(name) or USUAL.get(name, "")).strip() for name in PLACE]
+    return msgspec.json.encode([kind, *place]).decode()
 
 
-def unseal(sealed: str) -> str:
+def seal(secret: str, to: str = "") -> str:
+    """The text as it may lie in the database, to be opened for the destination `to` only."""
+    return _seal(secret, PURPOSE, to)
+
+
+def unseal(sealed: str, to: str = "") -> str:
     """The text again.
 
     Raises:
-        UnreadableSecret: no key we have opens it.
+        UnreadableSecret: no key we have opens it, or it was sealed for another destination.
     """
-    if not sealed:
-        return ""
-    from cryptography.fernet import InvalidToken
-
-    try:
-        secret = _box().decrypt(sealed.encode()).decode()
-    except InvalidToken:
-        raise UnreadableSecret("its secret was sealed under another SECRET_KEY: enter it again") from None
-    keep_secret(secret)  # from here on it may get into an error, and must not get into the log
-    return secret
-
-
-def _box() -> "MultiFernet":
-    from cryptography.fernet import Fernet, MultiFernet
-
-    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    return MultiFernet([Fernet(_key(str(key))) for key in keys])
-
-
-def _key(secret_key: str) -> bytes:
-    """SECRET_KEY is long and random, so one hash is enough; the purpose keeps it apart from other uses."""
-    return base64.urlsafe_b64encode(hashlib.sha256(_PURPOSE + secret_key.encode()).digest())
+    return _unseal(sealed, PURPOSE, to)
