@@ -17,6 +17,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpRe
 from django.http.response import HttpResponseBase
 from msgspec import Struct
 
+from markets.plain_names import unfit_character
 from realtime import pins
 from realtime.gates import quote_of
 from realtime.guard import Refused, api
@@ -161,6 +162,9 @@ def _keep_view(user: User, wanted: ViewRequest) -> None:
     name = " ".join(wanted.name.split())
     if not 1 <= len(name) <= 64:
         raise Refused(400, "name: takes 1 to 64 characters")
+    for field, text in (("name", name), ("query", wanted.query)):
+        if found := unfit_character(text):
+            raise Refused(400, f"{field}: it holds {found}, which is invisible, or turns the text beside it")
     mine = SavedView.objects.filter(user=user)
     if wanted.was:
         _rename(mine, wanted.was, name)
@@ -188,5 +192,5 @@ def _body(request: HttpRequest, kind: type[T]) -> T:
         raise Refused(413, f"a request is at most {MAX_BODY_BYTES} bytes")
     try:
         return msgspec.json.decode(request.body, type=kind)
-    except msgspec.DecodeError as problem:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
         raise Refused(400, str(problem)) from None
