@@ -24,7 +24,7 @@ from django.contrib.auth import (
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase
 from django.core import signing
-from django.db import DatabaseError
+from django.db import DatabaseError, DataError
 from django.http import HttpRequest, JsonResponse
 from django.http.request import split_domain_port, validate_host
 from django.utils.crypto import constant_time_compare
@@ -161,7 +161,10 @@ def _who_opens(
     token = bearer_token(authorization)
     if token is None:
         session = _sessions().SessionStore(cookies.get(settings.SESSION_COOKIE_NAME))
-        user = user_of_session(session)
+        try:
+            user = user_of_session(session)
+        except DataError:  # no session is called that
+            user = None
         if user is None:
             return AnonymousUser(), None
         return user, Credential(user.pk, fingerprint(user), session_key=session.session_key)

@@ -21,7 +21,16 @@ WINDOW_S: Final = 60.0
 SAME_LINES: Final = 3
 """The same line so often within a minute, then only their number. Of tracebacks one is enough."""
 
-Key = tuple[str, int, str]
+OF_A_KIND: Final = 100
+"""Different lines of one kind within a minute, then only their number: whoever makes up names, addresses or
+faults from outside does not fill the log. A kind is the place in the program that says it."""
+
+TRACEBACKS_OF_A_KIND: Final = 5
+
+LONGEST: Final = 4_000
+"""Characters of a message; what comes from outside may be longer than anybody reads."""
+
+Key = tuple[object, ...]
 
 
 class JsonFormatter(logging.Formatter):
@@ -33,7 +42,7 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": redacted(record.getMessage()),
+            "message": _message(record),
             "pid": record.process,
         }
         line |= _ids()
@@ -52,6 +61,7 @@ class TerminalFormatter(logging.Formatter):
         """The record as people read it."""
         ids = "".join(f" [{name.removesuffix('_id')} {value}]" for name, value in _ids().items())
         line, newline, rest = super().format(record).partition("\n")
+        line = line[:LONGEST]
         return redacted(f"{line}{ids}{newline}{rest}")
 
 
@@ -67,8 +77,9 @@ class CountingHandler(logging.StreamHandler):  # type: ignore[type-arg]  # no ge
         if self._repeats.is_news(record):
             super().emit(record)
 
-    def _sum_up(self, record: logging.LogRecord, count: int) -> None:
-        text = f"{record.getMessage()} … {count} times more in the last minute"
+    def _sum_up(self, record: logging.LogRecord, count: int, same: bool) -> None:
+        more = "times more" if same else "more of this kind"
+        text = f"{_message(record)} … {count} {more} in the last minute"
         again = logging.LogRecord(
             record.name, record.levelno, record.pathname, record.lineno, text, None, None
         )
@@ -79,21 +90,26 @@ class CountingHandler(logging.StreamHandler):  # type: ignore[type-arg]  # no ge
 class Repeats:
     """Which lines were said often enough. `sum_up` is told of the rest when their minute is over."""
 
-    def __init__(self, sum_up: Callable[[logging.LogRecord, int], None]) -> None:
+    def __init__(self, sum_up: Callable[[logging.LogRecord, int, bool], None]) -> None:
         self._sum_up = sum_up
         self._said: dict[Key, list[float]] = {}
+        self._kinds: dict[Key, list[float]] = {}
         self._counted: dict[Key, tuple[logging.LogRecord, int]] = {}
         self._timer: threading.Timer | None = None
 
     def is_news(self, record: logging.LogRecord) -> bool:
         """Whether to write it; else it is counted."""
-        key = (record.name, record.levelno, record.getMessage())
+        key: Key = (record.name, record.levelno, record.getMessage())
         now = time.monotonic()
         said = [at for at in self._said.get(key, ()) if now - at < WINDOW_S]
         if len(said) < (1 if record.exc_info else SAME_LINES):
-            self._said[key] = [*said, now]
-            self._forget(now)
-            return True
+            kind = _kind(record)
+            alike = [at for at in self._kinds.get(kind, ()) if now - at < WINDOW_S]
+            if len(alike) < (TRACEBACKS_OF_A_KIND if record.exc_info else OF_A_KIND):
+                self._said[key], self._kinds[kind] = [*said, now], [*alike, now]
+                self._forget(now)
+                return True
+            key = kind
         first, count = self._counted.get(key, (record, 0))
         self._counted[key] = first, count + 1
         if self._timer is None:
@@ -106,12 +122,29 @@ class Repeats:
         """Tell of everything that was counted."""
         self._timer = None
         counted, self._counted = self._counted, {}
-        for record, count in counted.values():
-            self._sum_up(record, count)
+        for key, (record, count) in counted.items():
+            self._sum_up(record, count, key != _kind(record))
 
     def _forget(self, now: float) -> None:
         if len(self._said) > 1000:
             self._said = {key: said for key, said in self._said.items() if now - said[-1] < WINDOW_S}
+            self._kinds = {key: said for key, said in self._kinds.items() if now - said[-1] < WINDOW_S}
+
+
+def _kind(record: logging.LogRecord) -> Key:
+    """The place that says it, and of a fault what it is and where it happened."""
+    of_fault: Key = ()
+    if record.exc_info and record.exc_info[0] is not None:
+        frame = record.exc_info[2]
+        while frame is not None and frame.tb_next is not None:
+            frame = frame.tb_next
+        of_fault = (record.exc_info[0], frame and (frame.tb_frame.f_code.co_filename, frame.tb_lineno))
+    return record.name, record.levelno, record.pathname, record.lineno, *of_fault
+
+
+def _message(record: logging.LogRecord) -> str:
+    text = redacted(record.getMessage())
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def _ids() -> dict[str, str]:

@@ -89,6 +89,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "axes.middleware.AxesMiddleware",
+    "arbsite.wrong_input.WrongInputMiddleware",
 ]
 
 ROOT_URLCONF = "arbsite.urls"
@@ -215,6 +216,9 @@ SESSION_COOKIE_AGE = 7 * 24 * 3600
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = LANGUAGE_COOKIE_PATH = f"{URL_PREFIX}/"  # no neighbour's business
 # Browsers do not tell ports of one host apart: two desks on one machine must not log each other out.
 SESSION_COOKIE_NAME = f"arbdesk_session_{PORT}"
+
+# To delete what the admin lists, each row comes as a field of its own: a catalogue has some ten thousand.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 30_000
 
 # HTTPS everywhere unless told otherwise; `make run` on loopback says otherwise.
 HTTPS = env.bool("HTTPS", default=True)

@@ -50,7 +50,7 @@ def decode_health_message(text: str) -> Ack | Show:
     """Read what a browser sent; raises ValueError whose text fits a close frame's reason."""
     try:
         return _decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeError) as problem:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
         raise ValueError(close_reason(f"{problem}; see docs/health.md")) from problem
 
 

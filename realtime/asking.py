@@ -43,7 +43,7 @@ def body(content: bytes, kind: type[T]) -> T:
     takes = f"this takes a JSON object with {', '.join(kind.__struct_fields__)}"
     try:
         given = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
         what = "it is empty" if not content.strip() else f"it is no JSON ({problem})"
         raise Refused(400, f"the request's body: {what}; {takes}") from None
     if not isinstance(given, dict):

@@ -7,7 +7,14 @@ from http import HTTPStatus
 from typing import Any, Final
 from unicodedata import category
 
-from django.db import DatabaseError, DataError
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InternalError,
+    NotSupportedError,
+    ProgrammingError,
+)
 from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from redis.exceptions import RedisError
@@ -89,10 +96,10 @@ async def _answer(
         return refused.response()
     except InvalidConfig as problem:
         return JsonResponse({"error": f"the saved configuration is not usable: {problem}"}, status=503)
-    except DataError:
-        return JsonResponse(
-            {"error": "a value that cannot be stored: too long, too large, or NUL"}, status=400
-        )
+    except DataError as problem:
+        return JsonResponse({"error": named_in(request, problem)}, status=400)
+    except (ProgrammingError, IntegrityError, InternalError, NotSupportedError):
+        raise  # a fault of ours, no outage
     except (DatabaseError, RedisError, OSError, TimeoutError) as problem:
         text = f"{type(problem).__name__}: a server is not reachable; see /api/health"
         return JsonResponse({"error": text}, status=503)
@@ -105,13 +112,21 @@ def _check_parameters(request: HttpRequest, known: tuple[str, ...]) -> None:
             near = get_close_matches(name, known, 1)
             meant = f"did you mean {near[0]}? " if near else ""
             takes = f"this takes {', '.join(known)}" if known else "this takes none"
-            raise Refused(400, f"{name}: there is no such parameter; {meant}{takes}")
+            raise Refused(400, f"{name[:60]}: there is no such parameter; {meant}{takes}")
         if any(category(character) == "Cc" for character in values[0]):
             raise Refused(400, f"{name}: control characters have no place in it")
         if len(values[0]) > MAX_PARAMETER:
             raise Refused(400, f"{name}: it is longer than {MAX_PARAMETER} characters")
         if len(values) > 1:
             raise Refused(400, f"{name}: it is given {len(values)} times; give it once")
+
+
+def named_in(request: HttpRequest, problem: Exception) -> str:
+    """Which parameter PostgreSQL could not take, in words; where its message quotes none, those there are."""
+    said = str(problem)
+    given = {name: values[-1] for name, values in request.GET.lists() if values and values[-1]}
+    guilty = [name for name, value in given.items() if value in said] or list(given) or ["the request"]
+    return f"{', '.join(name[:60] for name in guilty)}: a value that cannot be: too long, too large, or NUL"
 
 
 plain = loose

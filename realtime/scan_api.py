@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpRe
 from django.http.response import HttpResponseBase
 from msgspec import Struct, structs
 
+from markets.plain_names import unfit_character
 from markets.selectors import load_config
 from realtime import pins
 from realtime.api import named_filter
@@ -170,6 +171,9 @@ def _keep_view(user: User, wanted: ViewRequest) -> None:
     name = " ".join(wanted.name.split())
     if not 1 <= len(name) <= 64:
         raise Refused(400, "name: takes 1 to 64 characters")
+    for field, text in (("name", name), ("query", wanted.query)):
+        if found := unfit_character(text):
+            raise Refused(400, f"{field}: it holds {found}, which is invisible, or turns the text beside it")
     mine = SavedView.objects.filter(user=user)
     if wanted.was:
         _rename(mine, wanted.was, name)

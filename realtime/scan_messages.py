@@ -46,7 +46,7 @@ def decode_scan_message(text: str) -> ScanMessage:
     """Read what a browser sent; raises ValueError whose text fits a close frame's reason."""
     try:
         return _decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeError) as problem:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
         raise ValueError(close_reason(f"{problem}; see docs/messages.md")) from problem
 
 

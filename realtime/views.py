@@ -3,7 +3,9 @@
 import json
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.mixins import LoginRequiredMixin
+from django.core.exceptions import DisallowedHost, TooManyFieldsSent
 from django.db import DatabaseError
 from django.http import (
     HttpRequest,
@@ -76,8 +78,17 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Answer a request that Django refused to read."""
     if _of_the_api(request):
-        return JsonResponse({"error": f"the request cannot be read: {exception}"}, status=400)
-    return defaults.bad_request(request, exception)
+        return JsonResponse({"error": f"the request cannot be read: {_words(exception)}"}, status=400)
+    if isinstance(exception, DisallowedHost):  # it has no address that a page could link to
+        return defaults.bad_request(request, exception)
+    return render(request, "400.html", {"words": _words(exception)}, status=400)
+
+
+def _words(exception: Exception) -> str:
+    if isinstance(exception, TooManyFieldsSent):
+        limit = settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
+        return f"it has more than {limit:,} fields: choose fewer rows"
+    return str(exception)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:

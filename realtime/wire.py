@@ -239,7 +239,7 @@ def decode_client_message(text: str) -> ClientMessage:
     """
     try:
         return _client_decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeError) as problem:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
         raise ValueError(close_reason(f"{problem}; see docs/messages.md")) from problem
 
 
