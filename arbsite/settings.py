@@ -13,6 +13,7 @@ from arbsite import environment
 from arbsite.environment import BASE_DIR
 from arbsite.logs import logging_config
 from arbsite.prefix import prefix_of
+from markets import targets
 from markets.proxies import no_proxy_problem, proxy_problem
 
 django_stubs_ext.monkeypatch()  # lets `ModelAdmin[Exchange]` be written, as the type checker wants it
@@ -307,6 +308,14 @@ if OUTBOUND_PROXY and (problem := proxy_problem(OUTBOUND_PROXY)):
 for _name in OUTBOUND_NO_PROXY:
     if problem := no_proxy_problem(_name):
         raise ImproperlyConfigured(f"OUTBOUND_NO_PROXY: {problem}.")
+
+# Private, link-local and loopback networks that addresses of exchanges and alert channels may lie in; by
+# default none (markets.targets). The simulated exchanges of FEED=sim are on this machine.
+try:
+    PRIVATE_TARGETS = targets.networks(env.list("PRIVATE_TARGETS", default=[]))
+except ValueError as error:
+    raise ImproperlyConfigured(f"PRIVATE_TARGETS: {error}; write networks like 10.1.0.0/16, ::1.") from error
+EXCHANGE_TARGETS = (*PRIVATE_TARGETS, *(targets.LOOPBACK if FEED == "sim" else ()))
 
 # Each sink gets its own bounded channel (collectors.sinks.Sink), so a slow one starves nobody. In this
 # order they hand on what they make: PostgreSQL keeps the episodes, the lake the points and opportunities.

@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
+from django.conf import settings
 from picows import WSError, WSHandshakeError, WSParsedURL, ws_connect
 
 from collectors.answers import plain, read_answer, refusal, retry_after, said
@@ -25,6 +26,7 @@ from collectors.venue_socket import MAX_MESSAGE_BYTES, VenueSocket
 from markets.config import ExchangeConfig
 from markets.proxies import proxy_for
 from markets.redaction import redacted
+from markets.targets import connect, connected, host_problem
 
 __all__ = ["ConnectFailed", "address", "open_socket", "retry_after", "under"]
 
@@ -91,8 +93,9 @@ async def open_socket(
                 websocket_handshake_timeout=timing.open_s,
                 enable_auto_pong=False,  # VenueSocket does it: a ping is a sign of life
                 max_frame_size=MAX_MESSAGE_BYTES,
+                max_redirects=0,
                 logger_name=_log,
-                socket_factory=None if config is None else partial(_way_out, config, timing),
+                socket_factory=partial(_way_out, config, timing),
             )
     except WSHandshakeError as error:
         raise _turned_away(name, error) from error
@@ -113,11 +116,13 @@ async def open_socket(
     return socket
 
 
-async def _way_out(config: ExchangeConfig, timing: Timing, to: WSParsedURL) -> sockets.socket | None:
-    """A tunnel where there is a proxy; None: picows connects by itself."""
-    proxy = proxy_for(to.url, config.proxy, config.no_proxy)
+async def _way_out(config: ExchangeConfig | None, timing: Timing, to: WSParsedURL) -> sockets.socket:
+    """A tunnel where there is a proxy, else a connection to an address that may be reached."""
+    proxy = proxy_for(to.url, config.proxy, config.no_proxy) if config else ""
     if not proxy:
-        return None
+        return await connected(to.host, to.port, settings.EXCHANGE_TARGETS)
+    if problem := host_problem(to.host, settings.EXCHANGE_TARGETS):
+        raise ConnectFailed(problem)
     return await tunnel(proxy, to.host, to.port, timing.open_s * 0.9)  # so that the proxy is named, not we
 
 
@@ -192,9 +197,13 @@ def _connection(url: str, config: ExchangeConfig, timeout_s: float) -> HTTPConne
     connection = make(parts.hostname, port, timeout=timeout_s)
     proxy = proxy_for(url, config.proxy, config.no_proxy)
     if proxy:
+        if problem := host_problem(parts.hostname, settings.EXCHANGE_TARGETS):
+            raise ConnectFailed(f"token request: {problem}")
         way_out = blocking_tunnel(proxy, parts.hostname, port, timeout_s * 0.4)  # before we stop waiting
-        way_out.settimeout(timeout_s)
-        if secure:
-            way_out = ssl.create_default_context().wrap_socket(way_out, server_hostname=parts.hostname)
-        connection.sock = way_out
+    else:
+        way_out = connect(parts.hostname, port, timeout_s, settings.EXCHANGE_TARGETS)
+    way_out.settimeout(timeout_s)
+    if secure:
+        way_out = ssl.create_default_context().wrap_socket(way_out, server_hostname=parts.hostname)
+    connection.sock = way_out
     return connection

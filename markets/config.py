@@ -30,6 +30,8 @@ def base_url_problem(url: str, schemes: tuple[str, ...]) -> str:
     so a query or a fragment has no place in it.
     """
     wanted = f"{schemes[0]}://host:port"
+    if "@" in url.partition("://")[2].partition("/")[0] or "@" in url.partition("/")[0]:
+        return f"it must hold no user name or password; write it like {wanted}"  # and does not repeat them
     try:
         parts = urlsplit(url)
         host = parts.hostname

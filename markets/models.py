@@ -4,6 +4,7 @@ Validation speaks to people (field and remedy); the database holds the same rule
 """
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -20,6 +21,7 @@ from markets.config import REST_SCHEMES, WS_SCHEMES, base_url_problem
 from markets.proxies import DIRECT, proxy_problem
 from markets.revision import ConfigManager, ConfigModel, ConfigRevision, bump_revision
 from markets.sealed_proxy import SealedProxyField
+from markets.targets import host_problem
 
 __all__ = [
     "CatalogueSync",
@@ -48,14 +50,18 @@ key_validator = RegexValidator(
 
 def validate_rest_url(url: str) -> None:
     """Refuse what is no http(s) base URL."""
-    if problem := base_url_problem(url, REST_SCHEMES):
+    if problem := base_url_problem(url, REST_SCHEMES) or _host_problem(url):
         raise ValidationError(_("REST base URL: %(problem)s."), params={"problem": problem})
 
 
 def validate_ws_url(url: str) -> None:
     """Refuse what is no ws(s) base URL."""
-    if problem := base_url_problem(url, WS_SCHEMES):
+    if problem := base_url_problem(url, WS_SCHEMES) or _host_problem(url):
         raise ValidationError(_("WebSocket base URL: %(problem)s."), params={"problem": problem})
+
+
+def _host_problem(url: str) -> str:
+    return host_problem(urlsplit(url).hostname or "", settings.EXCHANGE_TARGETS)
 
 
 def validate_proxy(url: str) -> None:

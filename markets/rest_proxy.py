@@ -6,11 +6,13 @@ No database here.
 import re
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from django.conf import settings
 
 from markets.proxies import DIRECT, SEALED, proxy_for, proxy_problem, secrets_of, shown, with_remote_names
 from markets.redaction import keep_secret
+from markets.targets import host_problem
 
 _PROXY_SAYS: Final = re.compile(
     r"Tunnel connection failed: [^'\")]+|SOCKS[^'\")]+|Connection refused|timed out"
@@ -32,9 +34,14 @@ def way_out(own: str) -> tuple[str, tuple[str, ...]]:
 
 def route(exchange: Any, own: str) -> None:
     """Let a ccxt client go out through its exchange's proxy, or the process's, as markets.proxies says."""
+    from markets.rest_targets import guard  # with ccxt's own libraries, which start late
+
     proxy, no_proxy = way_out(own)
     address = exchange.implode_hostname(_first(exchange.urls["api"]))
+    guard(exchange.session)
     if chosen := proxy_for(address, proxy, no_proxy):
+        if problem := host_problem(urlsplit(address).hostname or "", settings.EXCHANGE_TARGETS):
+            raise ValueError(problem)
         url = with_remote_names(chosen)
         exchange.session.proxies = {"http": url, "https": url}
 

@@ -39,11 +39,12 @@ async def health_page(request: HttpRequest) -> HttpResponse:
     request.user = user
     if user.is_authenticated:
         names = await sync_to_async(_exchange_names)()
-        response = render(request, "health.html", {"names": names, "exchange_names": json.dumps(names)})
+        about = {"names": names, "exchange_names": json.dumps(names)}
+        response = await sync_to_async(render)(request, "health.html", about)
     else:
         word = status(now, findings_of(now))
-        about = {"status": word, "word": WORDS[word], "time": timezone.now()}
-        response = render(request, "health_public.html", about)
+        said = {"status": word, "word": WORDS[word], "time": timezone.now()}
+        response = render(request, "health_public.html", said)
     response["Cache-Control"] = "no-store"
     return response
 

@@ -1,9 +1,19 @@
 """What every template may ask."""
 
+from typing import Any
+
 from django.conf import settings
 from django.http import HttpRequest
 
+from realtime.addresses import redirected
 
-def feed(request: HttpRequest) -> dict[str, bool | str]:
-    """`simulated`: whether the prices are invented, so that the page says so; `url_prefix`: of all paths."""
-    return {"simulated": settings.FEED == "sim", "url_prefix": settings.URL_PREFIX}
+
+def feed(request: HttpRequest) -> dict[str, Any]:
+    """`simulated`: whether the prices are invented, so that the page says so; `redirected`: asks which
+    exchanges are read from elsewhere; `url_prefix`: of all paths.
+    """
+    return {
+        "simulated": settings.FEED == "sim",
+        "redirected": redirected,
+        "url_prefix": settings.URL_PREFIX,
+    }

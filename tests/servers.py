@@ -42,6 +42,7 @@ def _start() -> None:
         "ARB_HOME": str(home),
         "FEED": "live",
         "HTTPS": "false",
+        "PRIVATE_TARGETS": "127.0.0.0/8,::1,192.0.2.0/24",  # what tests stand up, and what leads nowhere
         "SECRET_KEY": secrets.token_urlsafe(50),
         "DATABASE_URL": servers.enter_context(
             embedded.running(embedded.postgres(home, durable=False), home / "postgres.log")

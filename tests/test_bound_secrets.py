@@ -166,7 +166,9 @@ def test_a_secret_of_one_purpose_does_not_open_for_another() -> None:
 
 
 def _destination(row: AlertChannel) -> Any:
-    fields = {name: getattr(row, name, True) for name in dispatch.Destination.__struct_fields__}
+    fields: dict[str, Any] = {
+        name: getattr(row, name, True) for name in dispatch.Destination.__struct_fields__
+    }
     return dispatch.Destination(**fields)
 
 

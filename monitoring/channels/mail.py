@@ -11,7 +11,9 @@ from typing import Final
 
 import aiosmtplib
 from aiosmtplib.response import SMTPResponse
+from django.conf import settings
 
+from markets.targets import connected
 from monitoring.channels.parcels import LONGEST_WORDS, Answer, Parcel, Target, Unusable
 from monitoring.channels.wording import headline, shorten, when
 from monitoring.messages import Message
@@ -103,7 +105,7 @@ async def send(target: Target, parcel: Parcel, timeout_s: float) -> Answer:
     mail = letter(mailbox, parcel)
     server = aiosmtplib.SMTP(
         hostname=mailbox.host,
-        port=mailbox.port,
+        sock=await connected(mailbox.host, mailbox.port, settings.PRIVATE_TARGETS),
         timeout=timeout_s,
         use_tls=mailbox.security == "ssl",
         start_tls=False,  # below, where a server without it is told from one that fails at it

@@ -6,12 +6,14 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 import aiosmtplib
+from django.conf import settings
 from msgspec import structs
 
+from markets.targets import REFUSED, RefusedTarget, host_problem, socket_factory
 from monitoring.channels import mail, pagerduty, slack, telegram, webhook
 from monitoring.channels.parcels import LONGEST_WORDS, Answer, Parcel, Reply, Request, Target, Unusable
 from monitoring.messages import Message
@@ -42,12 +44,12 @@ def unusable(target: Target) -> str:
     sample = Message("sample", "", "info", "test", (), "", "sample", 0)
     try:
         if target.kind == EMAIL:
-            mail.Mailbox(target)
+            host = mail.Mailbox(target).host
         else:
-            OVER_HTTP[target.kind][0](target, Parcel("sample", sample))
+            host = urlsplit(OVER_HTTP[target.kind][0](target, Parcel("sample", sample)).url).hostname or ""
     except Unusable as error:
         return str(error)
-    return ""
+    return host_problem(host, settings.PRIVATE_TARGETS)
 
 
 @asynccontextmanager
@@ -57,7 +59,9 @@ async def sender(timeout_s: float = SEND_TIMEOUT_S) -> AsyncIterator["Sender"]:
     Connections are not kept: a POST over one that has died unseen would have to be sent twice.
     """
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(force_close=True, limit=0),
+        connector=aiohttp.TCPConnector(
+            force_close=True, limit=0, socket_factory=socket_factory(settings.PRIVATE_TARGETS)
+        ),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": "arbitrage desk"},
@@ -110,10 +114,8 @@ class Sender:
 
 def trouble(error: Exception) -> Answer:
     """Of what never came to an answer; in our words, as errors may quote the address."""
-    if isinstance(error, aiohttp.InvalidURL):
-        return Answer("broken", "its address cannot be read")
-    if any(isinstance(each, ssl.SSLCertVerificationError) for each in (error, error.__cause__)):
-        return Answer("broken", "its certificate is not trusted")
+    if fault := _fault_of_settings(error):
+        return Answer("broken", fault)
     if isinstance(error, TimeoutError | aiosmtplib.SMTPTimeoutError):
         return Answer("later", "no answer in time")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
@@ -121,6 +123,18 @@ def trouble(error: Exception) -> Answer:
     if isinstance(error, aiohttp.ClientConnectorError | aiosmtplib.SMTPConnectError | ConnectionRefusedError):
         return Answer("later", "nobody answers there")
     return Answer("later", f"broken off ({type(error).__name__})")
+
+
+def _fault_of_settings(error: Exception) -> str:
+    """What an operator has to mend before anything gets through; empty where it may pass by itself."""
+    reason = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(reason, RefusedTarget):
+        return REFUSED
+    if isinstance(error, aiohttp.InvalidURL):
+        return "its address cannot be read"
+    if any(isinstance(each, ssl.SSLCertVerificationError) for each in (error, error.__cause__)):
+        return "its certificate is not trusted"
+    return ""
 
 
 def without_secret(answer: Answer, secret: str) -> Answer:
