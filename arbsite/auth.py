@@ -1,8 +1,4 @@
-"""Who asks: API tokens for programs, and where a WebSocket may come from.
-
-A token is signed, not stored. It names a user and carries a fingerprint of the password hash, so
-changing the password or deactivating the user revokes every token of that user.
-"""
+"""Who asks: what an API token opens, whose a WebSocket is, and where it may come from."""
 
 import asyncio
 import logging
@@ -23,22 +19,25 @@ from django.contrib.auth import (
 )
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase
-from django.core import signing
 from django.db import DatabaseError, DataError
 from django.http import HttpRequest, JsonResponse
 from django.http.request import split_domain_port, validate_host
+from django.urls import Resolver404, resolve
 from django.utils.crypto import constant_time_compare
 from django.utils.deprecation import MiddlewareMixin
 from django.utils.functional import SimpleLazyObject
 
+from arbsite.tokens import InvalidToken, credential_of, good_token
 from monitoring.metrics_page import holds_token
 from monitoring.traffic import traffic
-from realtime.rights import Credential, fingerprint, former_fingerprints
+from realtime import api_token
+from realtime.rights import Credential, fingerprint
 
 log = logging.getLogger(__name__)
 
-SALT: Final = "arbsite.auth.token"
-SECONDS_A_DAY: Final = 24 * 3600
+PROGRAMS_READ: Final = ("/health", "/healthz", "/readyz", "/metrics")
+"""What a token opens beside /api/ and sockets."""
+SAFE: Final = ("GET", "HEAD", "OPTIONS", "TRACE")
 
 ANSWER_WITHIN_S: Final = 5.0
 """A browser gives a connection up after so long."""
@@ -49,64 +48,52 @@ Scope = dict[str, Any]
 AsgiApp = Callable[[Scope, Any, Any], Awaitable[None]]
 
 
-class InvalidToken(Exception):
-    """The token cannot be used; the message says why and what to do."""
-
-
-def make_token(user: AbstractBaseUser, days: int) -> str:
-    """A token that speaks for the user for `days` days."""
-    return signing.dumps({"user": user.pk, "days": days, "key": fingerprint(user)}, salt=SALT)
-
-
-def user_of_token(token: str) -> AbstractBaseUser:
-    """The user a token speaks for. Raises InvalidToken."""
-    try:
-        claims = signing.loads(token, salt=SALT)
-        claims = signing.loads(token, salt=SALT, max_age=claims["days"] * SECONDS_A_DAY)
-    except signing.SignatureExpired:
-        raise InvalidToken("the API token has expired: make a new one with `manage.py api_token`") from None
-    except (signing.BadSignature, KeyError, TypeError, ValueError):
-        raise InvalidToken("the API token is not valid: `manage.py api_token USER` prints one") from None
-    user = get_user_model()._default_manager.filter(pk=claims["user"], is_active=True).first()
-    if user is None or claims["key"] not in (fingerprint(user), *former_fingerprints(user)):
-        raise InvalidToken("the API token was revoked: its user is inactive or has a new password")
-    return user
-
-
-def credential_of(token: str, user: AbstractBaseUser) -> Credential:
-    """What a token that is good lets its user in by."""
-    days = signing.loads(token, salt=SALT)["days"]
-    made_at = signing.b62_decode(token.split(":")[1])
-    return Credential(user.pk, fingerprint(user), expires_at=made_at + days * SECONDS_A_DAY)
-
-
-def bearer_token(authorization: str) -> str | None:
-    """The token of an `Authorization: Bearer …` header, or None when it is no such header."""
-    scheme, _, token = authorization.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None
-
-
 class TokenMiddleware(MiddlewareMixin):
-    """`Authorization: Bearer …` signs a request in; a token that is not valid is answered with 401.
+    """`Authorization: Bearer …` signs a request in, where tokens are for; else 401 or 403 in words.
 
     Goes after Django's AuthenticationMiddleware.
     """
 
     def process_request(self, request: HttpRequest) -> JsonResponse | None:
         """Set the token's user, or refuse."""
-        token = bearer_token(request.headers.get("Authorization", ""))
-        if token is None or holds_token(request):  # that one opens the metrics and nothing else
+        secret = bearer_token(request.headers.get("Authorization", ""))
+        if secret is None or holds_token(request):  # that one opens the metrics and nothing else
             return None
         try:
-            user = user_of_token(token)
+            token = good_token(secret)
         except InvalidToken as problem:
             return JsonResponse({"error": str(problem)}, status=401, headers={"WWW-Authenticate": "Bearer"})
         except DatabaseError:
             _nobody_knows_who(request)
             return None
-        _sign_in(request, user)
-        request.credential = credential_of(token, user)  # type: ignore[attr-defined]
+        if refusal := _beyond(token, request):
+            return JsonResponse({"error": refusal}, status=403)
+        _sign_in(request, token.user)
+        request.credential = credential_of(token)  # type: ignore[attr-defined]
         return None
+
+
+def _beyond(token: api_token.ApiToken, request: HttpRequest) -> str:
+    """Why a token does not open this address this way, in words; "" where it does."""
+    path, method = request.path_info, request.method or ""
+    if not path.startswith("/api/") and path not in PROGRAMS_READ:
+        return "an API token opens /api/ and sockets; pages and the admin take people who sign in"
+    needed = api_token.Scope.READ if method in SAFE else api_token.Scope.ACT
+    if api_token.Scope(token.scope).includes(needed) or not _is_taken(path, method):
+        return ""
+    return (
+        f"this API token may {token.scope}; {method} takes one that may {needed}: "
+        f"`manage.py api_token USER --scope {needed}` prints one"
+    )
+
+
+def _is_taken(path: str, method: str) -> bool:
+    """Whether there is such an address that takes the method; its absence is said before any scope."""
+    try:
+        methods = getattr(resolve(path).func, "methods", ())
+    except Resolver404:
+        return False
+    return not methods or method in methods
 
 
 def _nobody_knows_who(request: HttpRequest) -> None:
@@ -120,6 +107,12 @@ def _nobody_knows_who(request: HttpRequest) -> None:
 
     request.user = SimpleLazyObject(user)  # type: ignore[assignment]
     request.auser = auser  # type: ignore[assignment]
+
+
+def bearer_token(authorization: str) -> str | None:
+    """The token of an `Authorization: Bearer …` header, or None when it is no such header."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
 
 
 def _sign_in(request: HttpRequest, user: AbstractBaseUser) -> None:
@@ -158,8 +151,8 @@ def _who_opens(
     authorization: str, cookies: dict[str, str]
 ) -> tuple[AbstractBaseUser | AnonymousUser, Credential | None]:
     """Of a token, if there is one, else of the session. Raises DatabaseError."""
-    token = bearer_token(authorization)
-    if token is None:
+    secret = bearer_token(authorization)
+    if secret is None:
         session = _sessions().SessionStore(cookies.get(settings.SESSION_COOKIE_NAME))
         try:
             user = user_of_session(session)
@@ -169,10 +162,10 @@ def _who_opens(
             return AnonymousUser(), None
         return user, Credential(user.pk, fingerprint(user), session_key=session.session_key)
     try:
-        user = user_of_token(token)
+        token = good_token(secret)
     except InvalidToken:
         return AnonymousUser(), None
-    return user, credential_of(token, user)
+    return token.user, credential_of(token)
 
 
 def _sessions() -> Any:

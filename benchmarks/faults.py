@@ -280,7 +280,7 @@ def ask_for_alerts(address: str) -> str:
     """Rules for every kind of finding that fire and clear at once; returns a token for the API."""
     from django.contrib.auth import get_user_model
 
-    from arbsite.auth import make_token
+    from arbsite.tokens import make_token
     from monitoring.findings import KINDS
     from monitoring.limits import HealthLimits
     from monitoring.models import AlertChannel, AlertRule

@@ -38,7 +38,7 @@ from msgspec import structs
 from redis import Redis
 from websockets.typing import Origin
 
-from arbsite.auth import make_token
+from arbsite.tokens import make_token
 from monitoring.quality_wire import SYMBOL_ROW, Quality
 from monitoring.symbol_page import Show, SymbolTable
 from tests.browser import chromium, chromium_program, session_cookies

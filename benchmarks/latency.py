@@ -114,7 +114,7 @@ def token_of_a_user() -> str:
     """Of an operator made for this."""
     from django.contrib.auth.models import User
 
-    from arbsite.auth import make_token
+    from arbsite.tokens import make_token
 
     return make_token(User.objects.create_user("latency"), days=1)
 

@@ -36,7 +36,7 @@ from django.core.management import call_command
 from redis.asyncio import Redis
 from websockets.typing import Origin
 
-from arbsite.auth import make_token
+from arbsite.tokens import make_token
 from markets.config import MarketConfig
 from markets.models import Exchange, ExchangePair, Instrument, Symbol
 from markets.selectors import load_config

@@ -36,7 +36,7 @@ import numpy as np
 from django.contrib.auth.models import User
 from django.core.management import call_command
 
-from arbsite.auth import make_token
+from arbsite.tokens import make_token
 from markets.config import MarketConfig, Shard
 from markets.models import ExchangePair, OpportunityFilter
 from markets.selectors import load_config

@@ -8,9 +8,26 @@ from django.utils.translation import gettext_lazy as _
 
 from markets.events import Moment
 from markets.models import OpportunityFilter
+from realtime.api_token import ApiToken
 from realtime.saved_view import SavedView
 
-__all__ = ["OpportunityEpisode", "SavedView"]
+__all__ = ["ApiToken", "Desk", "OpportunityEpisode", "SavedView"]
+
+
+class Desk(models.Model):
+    """Rights that belong to no row: what of the desk itself somebody may see (docs/security.md)."""
+
+    class Meta:
+        managed = False
+        verbose_name = _("desk")
+        default_permissions = ()
+        permissions = (
+            ("see_processes", "Can see hosts and processes"),
+            ("read_metrics", "Can read the metrics"),
+        )
+
+    def __str__(self) -> str:
+        return "desk"
 
 
 class OpportunityEpisode(models.Model):

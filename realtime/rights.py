@@ -27,6 +27,7 @@ from django.utils import timezone
 from msgspec import Struct
 
 from markets.outage import Outage
+from realtime.api_token import ApiToken
 from realtime.viewer import Closed
 from realtime.wire import CLOSE_NOT_SIGNED_IN, CLOSE_RESTART
 
@@ -36,17 +37,22 @@ CHECK_EVERY_S: Final = 2.0
 ANSWER_WITHIN_S: Final = 2.0
 UNKNOWN_FOR_S: Final = 60.0
 
+REVOKED: Final = "the API token was revoked: make a new one"
+EXPIRED: Final = "the API token has expired: make a new one"
+SIGNED_OUT: Final = "signed out: sign in again"
+SESSION_EXPIRED: Final = "the session has expired: sign in again"
+
 End = Callable[[Closed], None]
 """Ends what flows; called once, on the event loop."""
 
 
 class Credential(Struct, frozen=True):
-    """What let somebody in: a user as of then, and the session, or the token's last second (epoch)."""
+    """What let somebody in: a user as of then, and the session, or the token (its row)."""
 
     user_id: int
     fingerprint: str
     session_key: str | None = None
-    expires_at: float | None = None
+    token_id: int | None = None
 
 
 def fingerprint(user: AbstractBaseUser) -> str:
@@ -74,10 +80,11 @@ async def credential_of_request(request: HttpRequest) -> Credential:
 
 
 class Known(Struct, frozen=True):
-    """PostgreSQL's answer: active users' fingerprints by id, and until when sessions are good."""
+    """PostgreSQL's answer: active users' fingerprints by id, until when sessions and tokens are good."""
 
     users: dict[int, str]
     sessions: dict[str, datetime]
+    tokens: dict[int, datetime]
 
     def objection(self, to: Credential) -> str:
         """Why the credential is good no more, in words; "" while it is."""
@@ -85,22 +92,30 @@ class Known(Struct, frozen=True):
             return "this account is not active any more"
         if self.users[to.user_id] != to.fingerprint:
             return "the password was changed: sign in again"
-        if to.session_key is None:
+        if to.token_id is not None:
+            until, gone, over = self.tokens.get(to.token_id), REVOKED, EXPIRED
+        elif to.session_key is not None:
+            until, gone, over = self.sessions.get(to.session_key), SIGNED_OUT, SESSION_EXPIRED
+        else:
             return ""
-        if to.session_key not in self.sessions:
-            return "signed out: sign in again"
-        return (
-            "" if self.sessions[to.session_key] > timezone.now() else "the session has expired: sign in again"
-        )
+        if until is None:
+            return gone
+        return "" if until > timezone.now() else over
 
 
 def ask(credentials: Iterable[Credential]) -> Known:
-    """What is known of all these now, by two questions. Raises DatabaseError."""
+    """What is known of all these now, by three questions at most. Raises DatabaseError."""
     asked = list(credentials)
     users = get_user_model()._default_manager.filter(pk__in={each.user_id for each in asked}, is_active=True)
     keys = {each.session_key for each in asked if each.session_key}
     sessions = Session.objects.filter(pk__in=keys).values_list("session_key", "expire_date")
-    return Known({user.pk: fingerprint(user) for user in users}, dict(sessions) if keys else {})
+    ids = {each.token_id for each in asked if each.token_id}
+    tokens = ApiToken.objects.filter(pk__in=ids).values_list("pk", "expires_at")
+    return Known(
+        {user.pk: fingerprint(user) for user in users},
+        dict(sessions) if keys else {},
+        dict(tokens) if ids else {},
+    )
 
 
 class _Watched:
@@ -153,12 +168,6 @@ class Rights:
             self._running = None
 
     async def _check(self) -> None:
-        now_s = time.time()
-        for credential in tuple(self._watched):
-            if credential.expires_at is not None and credential.expires_at <= now_s:
-                self._end(
-                    credential, Closed(CLOSE_NOT_SIGNED_IN, "the API token has expired: make a new one")
-                )
         try:
             known = await self._answer()
         except (DatabaseError, OSError, TimeoutError) as problem:

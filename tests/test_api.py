@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from arbsite.auth import InvalidToken, make_token, user_of_token
+from arbsite.tokens import InvalidToken, good_token, make_token
 from markets.config import MarketConfig
 from markets.models import OpportunityFilter
 from markets.runtime import CollectorStatus, report_status
@@ -62,7 +63,7 @@ def lines(body: str) -> list[dict[str, Any]]:
 async def test_the_rolling_window_comes_one_chart_per_line_however_names_are_spelled(
     web: Web, seeded: MarketConfig, operator: User
 ) -> None:
-    token, url = make_token(operator, 1), f"{web.url}/api/rolling_window_data"
+    token, url = await database_sync_to_async(make_token)(operator, 1), f"{web.url}/api/rolling_window_data"
     async with desk(seeded) as running:
         running.quote("bybit", 100.0)
         running.quote("binance", 100.2)
@@ -139,7 +140,7 @@ def test_the_dashboard_learns_filters_and_charts(operator_client: Client, seeded
 async def test_health_tells_everybody_the_status_and_the_signed_in_the_rest(
     web: Web, seeded: MarketConfig, operator: User
 ) -> None:
-    token, url = make_token(operator, 1), f"{web.url}/api/health"
+    token, url = await database_sync_to_async(make_token)(operator, 1), f"{web.url}/api/health"
     status, body = await aget(url)
     assert status == 503, "no collector runs"
     assert set(json.loads(body)) == {"status", "version", "time"}
@@ -212,7 +213,7 @@ def printed_token(*args: str) -> str:
 
 def test_the_command_prints_a_token_that_speaks_for_its_user(operator: User) -> None:
     token = printed_token("operator")
-    assert user_of_token(token) == operator
+    assert good_token(token).user == operator
     assert Client(headers={"Authorization": f"Bearer {token}"}).get("/api/charts").status_code == 200
 
 
@@ -221,16 +222,16 @@ def test_a_new_password_a_deactivation_or_the_end_of_its_days_revokes_a_token(op
     operator.set_password("another horse battery staple")
     operator.save()
     with pytest.raises(InvalidToken, match="new password"):
-        user_of_token(token)
+        good_token(token)
 
     token = printed_token("operator")
     operator.is_active = False
     operator.save()
     with pytest.raises(InvalidToken, match="inactive"):
-        user_of_token(token)
+        good_token(token)
 
     with pytest.raises(InvalidToken, match="expired"):
-        user_of_token(make_token(operator, days=-1))
+        good_token(make_token(operator, days=-1))
 
 
 def test_the_command_says_what_is_wrong(operator: User) -> None:

@@ -17,7 +17,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from pytest_django import Settings
 from redis import Redis
 
-from arbsite.auth import make_token
+from arbsite.tokens import make_token
 from history.exporting import finished_file
 from history.lake import Lake
 from tests.lake_data import write_quotes
@@ -100,7 +100,8 @@ def test_an_address_that_does_not_exist_is_refused_in_json(
 @pytest.fixture
 def program(seeded: None, operator: User) -> Client:
     """A program with a token and no cookies, checked as strictly as the world is."""
-    return Client(enforce_csrf_checks=True, headers={"Authorization": f"Bearer {make_token(operator, 1)}"})
+    token = make_token(operator, 1, scope="act")
+    return Client(enforce_csrf_checks=True, headers={"Authorization": f"Bearer {token}"})
 
 
 def test_a_token_may_pin_a_chart_without_a_csrf_token(program: Client) -> None:
@@ -348,7 +349,8 @@ def test_a_body_of_another_type_is_read_or_refused_in_words(
 ) -> None:
     """By the real server, whose own parser used to answer before Django, with an empty 400."""
     with daphne() as web:
-        token = {"Authorization": f"Bearer {make_token(operator, 1)}", "Content-Type": content_type}
+        bearer = f"Bearer {make_token(operator, 1, scope='act')}"
+        token = {"Authorization": bearer, "Content-Type": content_type}
         for body in (b'{"id": "BTC/USDT|binance|bybit"}', b"--x\r\n"):
             connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=20)
             connection.request("POST", PINS, body, token)

@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.db import connections
 from redis import Redis
 
-from arbsite.auth import make_token
+from arbsite.tokens import make_token
 from markets.models import Exchange, ExchangePair, Instrument, OpportunityFilter, Symbol
 from markets.seed import seed
 from simulator.server import Simulator

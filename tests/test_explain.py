@@ -15,7 +15,7 @@ from django.test import Client
 from msgspec import structs
 from redis import Redis
 
-from arbsite.auth import make_token
+from arbsite.tokens import make_token
 from markets.config import FilterConfig, IdentityConfig, MarketConfig
 from markets.models import Exchange, ExchangePair, Instrument, Symbol
 from markets.selectors import load_config
@@ -239,7 +239,7 @@ def test_explanations_are_for_those_who_signed_in(client: Client, transactional_
 async def test_a_live_pair_is_explained_by_api_and_page_however_it_is_spelled(
     seeded: MarketConfig, operator: User
 ) -> None:
-    token = make_token(operator, 1)
+    token = await database_sync_to_async(make_token)(operator, 1)
     with daphne() as web:
         url = f"{web.url}/api/opportunities/explain?symbol=btcusdt&exchange1=Bybit&exchange2=binance"
         async with desk(seeded) as running:
@@ -277,7 +277,7 @@ async def test_asked_again_and_again_the_time_of_a_quote_never_falls(
     seeded: MarketConfig, operator: User
 ) -> None:
     """An answer's time is the one its ages are as of, not the one at which it was written."""
-    token = make_token(operator, 1)
+    token = await database_sync_to_async(make_token)(operator, 1)
     came: list[float] = []
     with daphne() as web:
         url = f"{web.url}/api/opportunities/explain?id={BTC}"

@@ -10,6 +10,7 @@ import psutil
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from asgiref.testing import ApplicationCommunicator
+from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 from django.core.handlers.asgi import ASGIHandler
 from django.core.management import call_command
@@ -17,7 +18,7 @@ from django.test import Client
 from pytest_django import Settings
 from redis import Redis
 
-from arbsite.auth import make_token
+from arbsite.tokens import make_token
 from history.lake import Lake
 from history.reading import open_answers
 from markets.events import Quote, StreamState
@@ -253,7 +254,7 @@ async def test_without_a_symbol_every_chart_of_the_filter_is_a_line_as_in_a_snap
     lake: Lake, operator: User, settings: Settings
 ) -> None:
     store_points(lake, [0.1, None, 0.3])
-    token = make_token(operator, 1)
+    token = await database_sync_to_async(make_token)(operator, 1)
     with daphne(LAKE_URL=settings.LAKE_URL) as web:
         status, text = await aget(f"{web.url}{DATA}?{within(0, 60)}", token)
         snapshot = lines((await aget(f"{web.url}/api/rolling_window_data", token))[1])

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from hypothesis import given
@@ -15,9 +16,9 @@ from hypothesis import strategies as st
 from redis import Redis
 from redis.exceptions import RedisError
 
-from arbsite.auth import make_token
 from arbsite.daphne_crowds import with_backlog
 from arbsite.daphne_sockets import frame_head, unmasked
+from arbsite.tokens import make_token
 from markets.config import MarketConfig
 from markets.selectors import load_config
 from realtime import viewer as viewer_module
@@ -353,7 +354,7 @@ def deaf(web: Web, token: str) -> socket.socket:
 async def test_browsers_that_do_not_read_leave_the_others_their_points(
     web: Web, seeded: MarketConfig, operator: User
 ) -> None:
-    token = make_token(operator, days=1)
+    token = await database_sync_to_async(make_token)(operator, days=1)
     plugs = [deaf(web, token) for _ in range(20)]
     try:
         async with desk(seeded) as running, browser(web, token) as page:
@@ -374,7 +375,7 @@ async def test_browsers_that_do_not_read_leave_the_others_their_points(
 
 @pytest.mark.django_db(transaction=True)
 async def test_a_crowd_that_comes_at_once_is_served(web: Web, seeded: MarketConfig, operator: User) -> None:
-    token = make_token(operator, days=1)
+    token = await database_sync_to_async(make_token)(operator, days=1)
 
     async def one() -> str:
         async with browser(web, token, open_timeout=promised(30)) as page:

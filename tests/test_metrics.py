@@ -18,9 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector, CollectorRegistry
 from redis import Redis
 
-from arbsite.auth import make_token
 from arbsite.environment import BASE_DIR
 from arbsite.programs import desk_programs, metrics_targets
+from arbsite.tokens import make_token
 from markets.heartbeat import Heartbeat, QueueFill
 from markets.histogram import Durations
 from markets.runtime import CollectorStatus

@@ -22,7 +22,7 @@ from playwright.async_api import expect
 from pytest_django import Settings
 from redis import Redis
 
-from arbsite.auth import make_token
+from arbsite.tokens import make_token
 from history.lake import Lake
 from realtime import rights
 from realtime.rights import Credential, Known, Rights, fingerprint

@@ -19,7 +19,8 @@ from django.test import Client
 from pytest_django import Settings
 from redis import Redis
 
-from arbsite.auth import ANSWER_WITHIN_S, InvalidToken, make_token, user_of_session, user_of_token
+from arbsite.auth import ANSWER_WITHIN_S, user_of_session
+from arbsite.tokens import InvalidToken, good_token, make_token
 from tests.live import Web, daphne, promised
 from tests.paused_postgres import paused_postgres
 from tests.test_rights import SOCKETS, bearer, cookie, tabs
@@ -52,7 +53,7 @@ async def test_a_database_that_hangs_costs_no_socket_and_refuses_new_ones_in_wor
     empty_redis: Redis, operator: User, operator_client: Client, folder: Path
 ) -> None:
     await database_sync_to_async(call_command)("seed")
-    token = bearer(make_token(operator, 1))
+    token = bearer(await database_sync_to_async(make_token)(operator, 1))
     async with paused_postgres(folder) as way:
         with daphne(DATABASE_URL=way.url) as web:
             async with tabs(web, cookie(operator_client)) as opened:
@@ -97,18 +98,18 @@ def rotated(settings: Settings) -> Any:
 def test_a_token_made_with_a_former_key_stays_good_while_that_is_kept(operator: User, rotated: Any) -> None:
     token = make_token(operator, 1)
     rotated(kept=True)
-    assert user_of_token(token) == operator
+    assert good_token(token).user == operator
     operator.set_password("another")
     operator.save()
     with pytest.raises(InvalidToken, match="revoked"):
-        user_of_token(token)
+        good_token(token)
 
 
 def test_without_it_the_token_is_not_valid(operator: User, rotated: Any) -> None:
     token = make_token(operator, 1)
     rotated(kept=False)
     with pytest.raises(InvalidToken, match="not valid"):
-        user_of_token(token)
+        good_token(token)
 
 
 def test_a_session_made_with_a_former_key_opens_sockets_and_stays(

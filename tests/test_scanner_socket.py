@@ -19,7 +19,7 @@ from django.core.management import call_command
 from django.test import Client
 from redis import Redis
 
-from arbsite.auth import make_token
+from arbsite.tokens import make_token
 from markets.config import MarketConfig
 from markets.models import PinnedChart
 from markets.selectors import load_config

@@ -14,7 +14,7 @@ from redis import Redis
 
 import arbsite.daphne_pacing as pacing
 import history.places as places_module
-from arbsite.auth import make_token
+from arbsite.tokens import make_token
 from history.lake import Lake
 from history.places import Place, Places
 from realtime.guard import Refused

@@ -1,0 +1,5 @@
+"""What the admin shows of people and programs; Django looks for it here."""
+
+from arbsite.token_admin import ApiTokenAdmin
+
+__all__ = ["ApiTokenAdmin"]
