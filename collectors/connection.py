@@ -49,6 +49,7 @@ class Connection:
         self.counts: Counter[str] = Counter()
         self._socket = socket
         self._codec = venue.codec
+        self._codec.standstill = venue.turns.standstill
         self._order = Order()
         self._trades = venue.trades
         self._sheet = venue.sheet

@@ -14,7 +14,7 @@ from collectors.line import stream_state
 from collectors.sinks import EmitDerived, Sink
 from collectors.timing import Timing
 from collectors.turns import Turns
-from markets.clocks import Clocks, Tick, jump_in_words
+from markets.clocks import STOOD_STILL, Clocks, Tick, jump_in_words
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Shard
 from markets.events import DerivedEvent, Event, FeedReport, Quote, SinkEvent, StreamState
 
@@ -310,8 +310,9 @@ class Supervisor:
             seen = clocks.last
             await asyncio.sleep(CLOCK_CHECK_S)
             now = clocks.tick()
+            self._turns.standstill.tick(now.mono_ns)
             if now.stood_s:
-                self._unseen(seen, f"the collector stood still for {now.stood_s:.1f} s")
+                self._unseen(seen, f"{STOOD_STILL} for {now.stood_s:.1f} s")
             elif now.jumped_s:
                 self._unseen(seen, f"the wall clock was set {jump_in_words(now.jumped_s)}")
 

@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from markets.clocks import Standstill
+
 Message = str | bytes
 Read = Callable[[list[Message], int, int], None]
 """Takes messages, oldest first, that were read together, and when: wall clock in µs, monotonic in ns."""
@@ -28,6 +30,7 @@ class Turns:
 
     def __init__(self, portion: int = FRAMES_PER_PORTION) -> None:
         self.paused = 0
+        self.standstill = Standstill()
         self._portion = portion
         self._left = portion
         self._asked = False

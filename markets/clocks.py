@@ -16,6 +16,13 @@ JUMP_S: Final = 1.0
 STANDSTILL_S: Final = 3.0
 """A tick so late means that nothing was read meanwhile."""
 
+CATCH_UP_NS: Final = 30 * 10**9
+"""So long after a standstill, and no longer than it lasted, what waited meanwhile may still come: a sender whose
+segments found no room tries again after twice as long each time."""
+
+STOOD_STILL: Final = "the collector stood still"
+"""How the reason of a gap begins that is our own doing and no exchange's."""
+
 
 class Tick(Struct, frozen=True):
     """One look at the clocks. `jumped_s` is 0.0 unless the wall clock was set, negative: back."""
@@ -61,6 +68,38 @@ class Clocks:
             round(passed_s, 1) if late_s > STANDSTILL_S else 0.0,
         )
         return self.last
+
+
+class Standstill:
+    """When this process last stood still, by the monotonic clock: what was due then is late by our own doing.
+
+    Known from ticks, and before the next one from how long ago the last was. Without ticks nothing is known.
+    """
+
+    __slots__ = ("_since_ns", "_ticked_ns", "_until_ns")
+
+    def __init__(self) -> None:
+        self._since_ns = self._until_ns = self._ticked_ns = 0
+
+    def tick(self, at_ns: int) -> None:
+        """Take over that the process was at work at this moment; ticks are due every second or so."""
+        if self._ticked_ns and at_ns - self._ticked_ns > STANDSTILL_S * 1e9:
+            self._since_ns, self._until_ns = self._ticked_ns, at_ns
+        self._ticked_ns = max(self._ticked_ns, at_ns)
+
+    def explains(self, read_ns: int, late_us: int) -> bool:
+        """Whether what was read then, so late, was due while the process stood still or caught up after it.
+
+        What was late before that, or still is when it has caught up, is late for another reason.
+        """
+        self.tick(read_ns)
+        until_ns = self._until_ns + catch_up_ns(self._until_ns - self._since_ns)
+        return read_ns - late_us * 1000 >= self._since_ns and read_ns <= until_ns
+
+
+def catch_up_ns(stood_ns: int) -> int:
+    """For how long after a standstill what waited meanwhile may still come."""
+    return min(stood_ns, CATCH_UP_NS)
 
 
 def steady_us(before_us: int, now_us: int, passed_ns: int) -> int:

@@ -72,8 +72,14 @@ def _sends_nothing_usable(of: ExchangeQuality) -> bool:
 
 
 def _silent_ms(of: ExchangeQuality) -> float | None:
-    """Since something came that could be used: trades say nothing of a book that cannot be."""
-    return of.quote_age_ms if _sends_nothing_usable(of) else of.age_ms
+    """Since something came that could be used: trades say nothing of a book that cannot be.
+
+    While our own collector stood still nobody listened, so that is no silence of the exchange.
+    """
+    silent_ms = of.quote_age_ms if _sends_nothing_usable(of) else of.age_ms
+    if silent_ms is None or of.excused_ms is None:
+        return silent_ms
+    return min(silent_ms, of.excused_ms)
 
 
 def _silent_exchange(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[Finding]:

@@ -32,6 +32,7 @@ BAD_FRAMES: Final = {
     "out_of_order": ("out_of_order",),
     "bad_time": ("bad_time",),
     "late": ("late",),
+    "read_late": ("read_late",),
     "duplicate_trade": ("duplicate_trades",),
 }
 

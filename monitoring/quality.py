@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from markets.clocks import STOOD_STILL, catch_up_ns
 from markets.config import GateTerms, InstrumentConfig, MarketConfig
 from markets.events import FeedReport, Quote, SinkEvent, StreamState, Trade
 from monitoring.connections import (
@@ -26,8 +27,10 @@ from monitoring.connections import (
 from monitoring.latency import Latencies, latency
 from monitoring.quality_wire import (
     DOWN,
+    LIVE,
     MINUTE_ROW,
     NO_SPREAD,
+    QUIET,
     SYMBOL_ROW,
     SYMBOL_STATES,
     ExchangeQuality,
@@ -61,6 +64,8 @@ _INSTRUMENT: Final = np.dtype(
         ("up", "?"),
         ("up_ns", "<i8"),  # when it came up
         ("broken_ns", "<i8"),  # when its stream was last interrupted; 0: never
+        ("excused", "?"),  # that was because this process stood still
+        ("excused_ns", "<i8"),  # until when that excuses a silence; 0: it never did
         ("quoted_ns", "<i8"),  # when its last quote was received; 0: never
         ("late_ns", "<i8"),  # how old that was when it came
         ("gap_ms", "<f8"),
@@ -92,6 +97,7 @@ class DataQuality:
         self._refusals: dict[str, str] = {}  # by exchange: why a quote of it could not be used, the newest
         self._windows = _windows(0, now_ns)
         self._held_us = (0, 0)
+        self._now_ns = now_ns
 
     # --- configuration ---------------------------------------------------------------------------
 
@@ -136,6 +142,7 @@ class DataQuality:
 
     def take(self, events: Sequence[SinkEvent], now_ns: int) -> None:
         """Count what was received together, in order."""
+        self._now_ns = now_ns
         self.latencies.turn(now_ns)
         for window in self._windows.values():
             window.turn(now_ns)
@@ -237,7 +244,12 @@ class DataQuality:
             return
         if state.state == "down":
             each["up"][here] = False
-        else:
+        own = state.reason.startswith(STOOD_STILL)
+        each["excused"][here] = own
+        if own:
+            until_ns = self._now_ns + catch_up_ns(self._now_ns - state.received_mono_ns)
+            each["excused_ns"][here] = np.maximum(each["excused_ns"][here], until_ns)
+        elif state.state == "gap":
             self._refusals[state.exchange] = state.reason
         each["broken_ns"][here] = state.received_mono_ns
         for place in here:
@@ -263,20 +275,31 @@ class DataQuality:
         """Say of every instrument what its silence means now."""
         self._forget_feeds(now_ns)
         each = self._each
+        excused = self._excused()
         quoted, ended = each["quoted_ns"] > each["broken_ns"], each["broken_ns"] > each["up_ns"]
         silent_since_ns = np.maximum(each["quoted_ns"] - each["late_ns"], np.where(quoted, 0, each["up_ns"]))
+        silent_ms = np.maximum(now_ns - np.maximum(silent_since_ns, each["excused_ns"]), 0) / _NS_PER_MS
         found = states(
-            each["up"], quoted, ended, (now_ns - silent_since_ns) / _NS_PER_MS, each["gap_ms"],
+            each["up"], quoted | excused, ended & ~excused, silent_ms, each["gap_ms"],
             each["symbol"].astype(np.intp), each["exchange"].astype(np.intp), self._terms,
         )  # fmt: skip
+        found[excused & (found == LIVE)] = QUIET  # nothing of it can be shown yet
         each["since_us"][(found != each["state"]) | (each["since_us"] > now_us)] = now_us
         each["state"] = found
+
+    def _excused(self) -> NDArray[np.bool_]:
+        """What has quoted and is interrupted because this process stood still."""
+        each = self._each
+        broken_ns = each["broken_ns"]
+        here = each["excused"] & (broken_ns > each["up_ns"]) & (each["quoted_ns"] > 0)
+        return np.asarray(here & (broken_ns >= each["quoted_ns"]))
 
     def _unusable(self) -> NDArray[np.bool_]:
         """Of which instruments the last thing to come was nothing usable, since they came up."""
         each = self._each
         broken_ns = each["broken_ns"]
-        return np.asarray(each["up"] & (broken_ns > each["up_ns"]) & (broken_ns >= each["quoted_ns"]))
+        ended = each["up"] & (broken_ns > each["up_ns"]) & (broken_ns >= each["quoted_ns"])
+        return np.asarray(ended & ~each["excused"])
 
     def names(self) -> list[tuple[str, str]]:
         """Exchange and symbol of every row: the instruments of exchanges that are collected here."""
@@ -342,6 +365,7 @@ class DataQuality:
                     heard_ms=_ms_since(report.heard_mono_ns, now_ns),
                     age_ms=_ms_since(spoke_ns, now_ns),
                     quote_age_ms=_least(age_ms[here]),
+                    excused_ms=_ms_since(int(self._each["excused_ns"][here].max(initial=0)), now_ns),
                     unusable=int(unusable[here].sum()),
                     unusable_reason=self._refusals.get(key, "") if unusable[here].any() else "",
                     latency=latency(counts[number], float(longest_ms[number])),

@@ -160,6 +160,7 @@ def _together(rows: list[ExchangeQuality]) -> ExchangeQuality:
         heard_ms=_least(row.heard_ms for row in rows),
         age_ms=_least(row.age_ms for row in rows),
         quote_age_ms=_least(row.quote_age_ms for row in rows),
+        excused_ms=_least(row.excused_ms for row in rows),
         unusable_reason=next((row.unusable_reason for row in rows if row.unusable), ""),
         latency=latency(counts, longest_ms),
         latencies=counts.tobytes(),

@@ -88,6 +88,7 @@ class ExchangeQuality(Struct, frozen=True):
     quote_age_ms: float | None = None  # since the last quote that could be used; None: none yet
     unusable: int = 0  # symbols whose last quote was ended by something that could not be used
     unusable_reason: str = ""  # why, of the newest
+    excused_ms: float | None = None  # since the collector caught up after it stood still; None: it never did
     quotes_per_min: float = 0.0
     trades_per_min: float = 0.0
     updates_per_hour: float = 0.0  # quotes over the last hour, or as much of it as was seen

@@ -8,10 +8,12 @@ from collectors.exchanges import CODECS
 from collectors.exchanges.base import Codec
 from collectors.exchanges.lateness import ALLOWED_US, WINDOW_NS, Lateness
 from collectors.exchanges.order import RESYNC_AFTER, Order
+from markets.clocks import Standstill
 from markets.events import Quote, StreamState
 from tests.broken_books import has, quote_with
 from tests.codec_frames import SYMBOLS
 
+SECOND = 10**9
 START_MS = 1_700_000_000_000
 TIMED = [name for name in CODECS if has(name, "time")]
 COINS = [f"COIN{n}/USDT" for n in range(20)]
@@ -301,3 +303,48 @@ def test_late_quotes_are_counted(exchange: str) -> None:
     late = [quote for quote in quotes if isinstance(quote, Quote) and quote.late_us]
     assert stream.codec.counts == {"late": len(late)}
     assert len(late) == 28  # beyond 0.25 s
+
+
+@pytest.mark.parametrize("exchange", TIMED)
+def test_what_waited_while_the_collector_stood_still_is_late_by_its_own_doing(exchange: str) -> None:
+    stream = Stream(exchange)
+    for _ in range(50):
+        stream.codec.standstill.tick(round(stream.now_s * 1e9))
+        stream.say()
+
+    stream.now_s += 10.0
+    (gap,) = [event for left_s in (9.5, 8.0, 6.0) for event in stream.say(late_s=left_s)]
+    assert isinstance(gap, StreamState)
+    assert gap.reason == "the collector stood still: a book was read 9 s late"
+    assert stream.codec.counts["read_late"] == 3
+    assert not stream.codec.counts["frozen"]
+    assert not stream.codec.rejects, "nothing is refused of the exchange's symbol"
+    (quote,) = stream.say()
+    assert isinstance(quote, Quote)
+
+
+@pytest.mark.parametrize("exchange", TIMED)
+def test_a_book_that_was_late_before_the_collector_stood_still_is_late_by_the_exchange(exchange: str) -> None:
+    stream = Stream(exchange)
+    for _ in range(50):
+        stream.codec.standstill.tick(round(stream.now_s * 1e9))
+        stream.say()
+    stream.now_s += 10.0
+    gaps = [event for _ in range(RESYNC_AFTER) for event in stream.say(late_s=60)]
+    assert [gap.reason for gap in gaps if isinstance(gap, StreamState)] == ["its book is 60 s late"]
+
+
+def test_late_books_are_the_collectors_for_as_long_again_as_it_stood_still() -> None:
+    stood = Standstill()
+    assert not stood.explains(100 * SECOND, 9_000_000), "nobody ticked"
+    stood = Standstill()
+    for second in range(100, 111):
+        stood.tick(second * SECOND)
+    assert not stood.explains(111 * SECOND, 900_000)
+    assert stood.explains(121 * SECOND, 9_000_000), "before the next tick"
+    stood.tick(121 * SECOND)
+    assert stood.explains(130 * SECOND, 9_000_000), "10 s to catch up"
+    assert not stood.explains(122 * SECOND, 13_000_000), "late before"
+    for second in range(122, 140):
+        stood.tick(second * SECOND)
+    assert not stood.explains(132 * SECOND, 20_000_000), "frozen since"

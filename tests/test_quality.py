@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from markets.clocks import STOOD_STILL
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig
 from markets.events import FeedReport, Quote, SinkEvent, StreamState, Trade
 from monitoring.latency import BUCKETS, bucket_of, in_words, latency
@@ -156,6 +157,42 @@ class TestStates:
         desk.go_on(0.5)
         assert desk.symbol("okx").state == "live"
         assert not list(desk.told().silent())
+
+    def test_what_a_collector_that_stood_still_could_not_believe_is_no_silence_of_an_exchange(
+        self, desk: Watched
+    ) -> None:
+        seen_us, seen_ns = desk.now_us, desk.now_ns
+        desk.now_ns += 10 * S
+        for key in EXCHANGES:
+            stamps = seen_us, seen_ns + 1
+            desk.spoken.append(StreamState(key, SYMBOLS, "gap", f"{STOOD_STILL} for 10.0 s", *stamps))
+            reason = f"{STOOD_STILL}: a book was read 9 s late"
+            desk.spoken.append(StreamState(key, SYMBOLS, "gap", reason, desk.now_us, desk.now_ns))
+        desk.heard()
+        assert desk.symbol("okx").state == "quiet", "not live: there is nothing to show"
+        assert (desk.exchange("okx").unusable, desk.exchange("okx").unusable_reason) == (0, "")
+        assert desk.exchange("okx").excused_ms == 0.0
+        assert desk.exchange("okx").age_ms == pytest.approx(10_000)
+        desk.go_on(10.0, without="okx")
+        assert desk.symbol("okx").state == "quiet", "what waits in the sender may come so late"
+        desk.go_on(4.0, without="okx")
+        assert desk.symbol("bybit").state == "live"
+        assert desk.symbol("okx").state == "quiet", "20 of its usual gaps have not passed since"
+        desk.go_on(2.0, without="okx")
+        assert desk.symbol("okx").state == "suspect", "this silence is its own"
+        assert desk.exchange("okx").excused_ms == pytest.approx(6_000)
+        desk.go_on(0.5)
+        assert desk.symbol("okx").state == "live"
+
+    def test_a_book_that_was_withdrawn_is_not_excused_by_a_standstill_before_it(self, desk: Watched) -> None:
+        desk.spoken.append(
+            StreamState("okx", SYMBOLS, "gap", f"{STOOD_STILL} for 4.0 s", desk.now_us, desk.now_ns)
+        )
+        desk.go_on(1.0)
+        desk.state("okx", "gap", *SYMBOLS)
+        desk.go_on(4.0, without="okx")
+        assert desk.symbol("okx").state == "suspect"
+        assert desk.exchange("okx").unusable == 2
 
     def test_a_silence_of_everybody_is_quiet(self, desk: Watched) -> None:
         desk.wait(30)

@@ -16,6 +16,7 @@ from msgspec import Struct
 from collectors.exchanges.lateness import TOLERATED_US, WINDOW_NS, Lateness
 from collectors.exchanges.order import LARGEST, REFUSED, Order, update_id
 from collectors.exchanges.times import moment_us
+from markets.clocks import STOOD_STILL, Standstill
 from markets.events import Quote, Side, StreamState, Trade
 
 ControlKind = Literal["ack", "error", "unsubscribed", "ping", "pong", "heartbeat"]
@@ -132,9 +133,9 @@ class Codec(ABC):
     `exact=True` decodes prices and sizes as Decimal of the venue's own text instead of float.
     `counts` counts what was not emitted, by kind: `malformed`, `unknown_kind`, `unknown_symbol`,
     `rejected_zero` (also negative or not finite), `rejected_crossed`, `empty_side`, `one_sided`,
-    `frozen` (a book from too long ago), `out_of_order`, `no_body`; and what costs no quote: `bad_time` its
-    time, and `late`, which makes it older. `rejects` counts what was refused of a symbol again, by symbol
-    and kind.
+    `frozen` (a book from too long ago), `read_late` (the same, because this process stood still),
+    `out_of_order`, `no_body`; and what costs no quote: `bad_time` its time, and `late`, which makes it
+    older. `rejects` counts what was refused of a symbol again, by symbol and kind.
 
     `order` is that of the connection whose frames are being decoded. With one, a quote frame that no whole
     quote can be made of ends the belief in the last one: a "gap" is emitted, once. A recording's frames need
@@ -151,6 +152,7 @@ class Codec(ABC):
         self.rejects: Counter[tuple[str, str]] = Counter()
         self.order: Order | None = None
         self.lateness = Lateness()
+        self.standstill = Standstill()  # of the process that reads
         self._believed: set[str] = set()  # symbols of which a quote was emitted last
         self._frozen: dict[str, int] = {}  # symbol -> when its last book with a time was late by far, ns
         self._load = msgspec.json.Decoder(float_hook=Decimal if exact else None).decode
@@ -313,6 +315,10 @@ class Codec(ABC):
             self.counts["late"] += 1
             self._believed.add(quote.symbol)
             return (quote,)
+        if self.standstill.explains(quote.received_mono_ns, late_us):
+            self.skip("read_late")
+            reason = f"{STOOD_STILL}: a book was read {late_us / 1e6:.0f} s late"
+            return self._disbelieve(quote.symbol, reason, quote.received_ts_us, quote.received_mono_ns)
         self.lateness.see(quote.symbol, delay_us)
         self._frozen[quote.symbol] = quote.received_mono_ns
         return self._no_present(quote, f"its book is {late_us / 1e6:.0f} s late")
@@ -332,6 +338,11 @@ class Codec(ABC):
     ) -> tuple[StreamState, ...]:
         """End the belief in the last quote of a symbol, once, and count why."""
         self.reject(symbol, kind)
+        return self._disbelieve(symbol, reason, received_ts_us, received_mono_ns)
+
+    def _disbelieve(
+        self, symbol: str, reason: str, received_ts_us: int, received_mono_ns: int
+    ) -> tuple[StreamState, ...]:
         if self.order is None or symbol not in self._believed:
             return ()
         self._believed.discard(symbol)
