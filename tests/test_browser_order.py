@@ -70,9 +70,12 @@ async def test_an_explanation_that_comes_late_does_not_replace_a_newer_one(page:
 async def test_what_a_poll_says_does_not_replace_what_was_pushed_since(page: Page, web: Web) -> None:
     pushed = asyncio.Event()
 
+    answers = iter(['{"status": "ok", "worst": ""}'])
+
     async def answer(route: Route) -> None:
+        body = next(answers, '{"status": "down", "worst": "OKX"}')  # of the first question, then as it is
         await pushed.wait()
-        await route.fulfill(body='{"status": "ok", "worst": ""}', content_type="application/json")
+        await route.fulfill(body=body, content_type="application/json")
 
     await page.route("**/api/health/worst", answer)
     async with page.expect_request("**/api/health/worst"):
