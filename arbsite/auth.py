@@ -193,7 +193,7 @@ async def no_such_socket(scope: Scope, receive: Any, send: Any) -> None:
 
 
 class AllowedOrigin:
-    """Refuses a WebSocket handshake (403) whose Origin header is missing or names no allowed host.
+    """Refuses a WebSocket handshake (403) whose Origin is missing, or neither our own nor a trusted one.
 
     Browsers send cookies along with WebSocket handshakes of any site; only the Origin header tells
     whose page it is. Channels' own validator fails on an Origin that is no URL.
@@ -203,7 +203,7 @@ class AllowedOrigin:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
-        if is_allowed_origin(_header(scope, b"origin")):
+        if is_allowed_origin(_header(scope, b"origin"), own_origin(scope)):
             traffic.handshakes["accepted"] += 1
             await self.app(scope, receive, send)
         else:
@@ -211,16 +211,52 @@ class AllowedOrigin:
             await send({"type": "websocket.close", "code": 4403})
 
 
-def is_allowed_origin(origin: str) -> bool:
-    """Whether the Origin names one of ALLOWED_HOSTS (any port), or is in CSRF_TRUSTED_ORIGINS."""
-    if origin in settings.CSRF_TRUSTED_ORIGINS:
-        return True
-    try:
-        parts = urlsplit(origin)
-    except ValueError:
+Origin = tuple[str, str, int]
+
+
+def is_allowed_origin(origin: str, own: str) -> bool:
+    """Whether scheme, host and port are those of `own`, or trusted (`https://*.x.org`, too)."""
+    given = _origin(origin)
+    if given is None:
         return False
-    host, _port = split_domain_port(parts.netloc)
-    return parts.scheme in ("http", "https") and bool(host) and validate_host(host, settings.ALLOWED_HOSTS)
+    return given == _origin(own) or any(_is_trusted(given, each) for each in settings.CSRF_TRUSTED_ORIGINS)
+
+
+def _is_trusted(given: Origin, trusted: str) -> bool:
+    wanted = _origin(trusted.replace("://*.", "://", 1))
+    if wanted is None or "://*." not in trusted:
+        return given == wanted
+    same_way = (given[0], given[2]) == (wanted[0], wanted[2])
+    return same_way and given[1].endswith(f".{wanted[1]}")
+
+
+def _origin(text: str) -> Origin | None:
+    """Scheme, host and port of an origin; None for what is none."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return None
+    usual = {"http": 80, "https": 443}.get(parts.scheme)
+    rest = parts.path or parts.query or parts.fragment or "@" in parts.netloc
+    if usual is None or not parts.hostname or rest:
+        return None
+    return parts.scheme, parts.hostname, port or usual
+
+
+def own_origin(scope: Scope) -> str:
+    """The origin of the desk's own pages, as this handshake reached them; empty where its Host is not ours.
+
+    A proxy that ends TLS passes the Host on, and says the scheme where BEHIND_PROXY believes it.
+    """
+    host = _header(scope, b"host")
+    name, _port = split_domain_port(host)
+    if not name or not validate_host(name, settings.ALLOWED_HOSTS):
+        return ""
+    secure = scope.get("scheme") == "wss"
+    if settings.BEHIND_PROXY:
+        secure = secure or _header(scope, b"x-forwarded-proto") == "https"
+    return f"{'https' if secure else 'http'}://{host}"
 
 
 def _header(scope: Scope, name: bytes) -> str:

@@ -31,12 +31,19 @@ class CsvWriter:
 
     def write(self, frame: pl.DataFrame) -> None:
         """Add rows."""
-        text = frame.write_csv(include_header=not self._begun, float_scientific=False)
+        text = harmless(frame).write_csv(include_header=not self._begun, float_scientific=False)
         self._file.write(text.encode())  # polars itself would hide that a pipe is closed
         self._begun = True
 
     def close(self) -> None:
         """Nothing to end."""
+
+
+def harmless(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with a `'` before each text that a spreadsheet would take for a formula."""
+    text = pl.col(pl.String)
+    formula = text.str.contains(r"^\s*[=+\-@\t\r\n]")
+    return frame.with_columns(pl.when(formula).then("'" + text).otherwise(text).name.keep())
 
 
 class NdjsonWriter:

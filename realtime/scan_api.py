@@ -87,7 +87,8 @@ def _csv_row(row: Row) -> list[Any]:
     cell = dict(zip(CELLS, row, strict=True))
     sell, buy = (1, 2) if cell["sell"] == 1 else (2, 1)
     plain = (
-        harmless(cell["symbol"]), cell[f"exchange{buy}"], cell[f"exchange{sell}"], cell["edge"], cell["size"],
+        harmless(cell["symbol"]), harmless(cell[f"exchange{buy}"]), harmless(cell[f"exchange{sell}"]),
+        cell["edge"], cell["size"],
         harmless(quote_of(cell["symbol"])), cell["spread"], _utc(cell[f"at{buy}"]), _utc(cell[f"at{sell}"]),
         cell[f"state{buy}"], cell[f"state{sell}"], cell[f"volume{buy}"], cell[f"volume{sell}"], cell["hour"],
         cell["passed"], cell["failed"], cell["unknown"],
@@ -97,7 +98,7 @@ def _csv_row(row: Row) -> list[Any]:
 
 def harmless(text: str) -> str:
     """A text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return f"'{text}" if text[:1] in ("\t", "\r", "\n") or text.lstrip().startswith(tuple("=+-@")) else text
 
 
 def _utc(at_ms: int | None) -> str:
