@@ -176,6 +176,7 @@ class Desk:
         port = self.url.rpartition(":")[2]
         self.environment = kept | environment | {
             "ENV_FILE": os.devnull, "ARB_HOME": str(home), "FEED": "sim", "PORT": port,
+            "PRIVATE_TARGETS": "127.0.0.1",
         }  # fmt: skip
 
     @contextmanager

@@ -286,7 +286,11 @@ def measure(rounds: int, seconds: float, symbols: int) -> dict[tuple[str, int], 
         embedded.running(embedded.redis(Path(folder)), Path(folder) / "redis.log") as url,
     ):
         os.environ.update(
-            REDIS_URL=url, ARB_HOME=folder, ENV_FILE=os.devnull, DJANGO_SETTINGS_MODULE="arbsite.settings"
+            REDIS_URL=url,
+            ARB_HOME=folder,
+            ENV_FILE=os.devnull,
+            DJANGO_SETTINGS_MODULE="arbsite.settings",
+            PRIVATE_TARGETS="127.0.0.1",
         )
         for _ in range(rounds):
             for client, rate in TURNS:
