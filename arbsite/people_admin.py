@@ -67,7 +67,7 @@ class DeskUserAdmin(WithinOnesRights, UserAdmin):  # type: ignore[type-arg]
         return not user.is_superuser and (obj.is_superuser or lacks(user, rights_of(obj)))
 
 
-class DeskGroupAdmin(WithinOnesRights, GroupAdmin):  # type: ignore[type-arg]
+class DeskGroupAdmin(WithinOnesRights, GroupAdmin):  # type: ignore[misc]
     """Groups."""
 
     def is_beyond(self, request: HttpRequest, obj: Any) -> bool:

@@ -10,7 +10,7 @@ from redis import Redis
 from arbsite.groups import GROUPS, set_up
 from markets.heartbeat import Heartbeat
 from monitoring.findings import Finding
-from monitoring.observed import Observed
+from monitoring.observed import Answer, Observed
 from monitoring.veil import veiled
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -148,13 +148,13 @@ def test_processes_and_metrics_are_for_operators(empty_redis: Redis, group: str,
 def test_a_veiled_finding_names_no_host() -> None:
     beat = Heartbeat("web", "web secret-host:4711", "secret-host", 4711, 0, 0)
     other = Heartbeat("collector", "collector 1/1", "secret-host", 4712, 0, 0)
-    now = Observed(at_us=0, heartbeats=[beat, other])  # type: ignore[call-arg]
+    now = Observed(at_us=0, redis=Answer(True), database=Answer(True), heartbeats=(beat, other))
     findings = [
         Finding("process_missing", beat.name, "critical", 0, "(process 4711 on secret-host)", "Look."),
         Finding("queue", "collector 1/1 recent points", "warning", 0, "it is full, pid 4712", "Look."),
         Finding("memory", "x", "warning", 0, "words", "on secret-host"),
         Finding("exchange", "okx", "warning", 0, "okx is silent", "Look."),
-    ]  # type: ignore[list-item]
+    ]
     found = veiled(now, findings)
     assert found[3] == findings[3]
     assert "secret-host" not in repr(found)
