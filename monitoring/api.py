@@ -15,10 +15,12 @@ from monitoring.findings import Finding
 from monitoring.observe import findings_of, observe
 from monitoring.observed import Answer, Observed
 from monitoring.quality_wire import ExchangeQuality
+from monitoring.veil import may_see_processes, veiled
 from realtime.hub import running_hub
 from realtime.rights import process_rights
 from realtime.scan_hub import process_scan_hub
 
+OF_PROCESSES: Final = ("collectors", "processes", "web")
 FALLBACK_VERSION: Final = "0.1.0"
 
 
@@ -33,10 +35,17 @@ async def api_health(request: HttpRequest) -> HttpResponse:
     about = {"status": word, "version": _version(), "time": datetime.now(UTC).isoformat()}
     # With the database gone nobody can be signed in, and asking would fail.
     if now.database.well and (await request.auser()).is_authenticated:
-        about = _detail(now, findings) | about
+        about = await _detail_for(await request.auser(), now, findings) | about
     response = JsonResponse(about, status=503 if word == "down" else 200)
     response["Cache-Control"] = "no-store"
     return response
+
+
+async def _detail_for(user: Any, now: Observed, findings: list[Finding]) -> dict[str, Any]:
+    if await may_see_processes(user):
+        return _detail(now, findings)
+    detail = _detail(now, veiled(now, findings))
+    return {name: said for name, said in detail.items() if name not in OF_PROCESSES}
 
 
 def _detail(now: Observed, findings: list[Finding]) -> dict[str, Any]:

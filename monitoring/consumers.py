@@ -2,6 +2,7 @@
 
 from monitoring.feed import HealthFeed, HealthViewer, process_feed
 from monitoring.symbol_page import Show, decode_health_message
+from monitoring.veil import may_see_processes
 from realtime import wire
 from realtime.browser_socket import BrowserSocket
 
@@ -15,7 +16,8 @@ class HealthSocket(BrowserSocket):
     async def _open(self, user_id: int) -> None:
         self.feed = process_feed()
         await self.feed.refresh()
-        self.viewer = HealthViewer(self._pipe(), self.feed, self._close_later)
+        processes = await may_see_processes(self.scope["user"])
+        self.viewer = HealthViewer(self._pipe(), self.feed, self._close_later, processes=processes)
         self.feed.join(self.viewer)
 
     def _decode(self, text: str) -> wire.Ack | Show:

@@ -17,6 +17,7 @@ from monitoring.observe import findings_of, observe
 from monitoring.observed import Observed
 from monitoring.page import sections
 from monitoring.symbol_page import Show, SymbolTable
+from monitoring.veil import veiled, without_processes
 from realtime.pipe import Pipe
 from realtime.viewer import ACK_TIMEOUT_S, Closed
 from realtime.wire import CLOSE_NO_ACK
@@ -36,6 +37,7 @@ class HealthFeed:
         self.made = 0  # how often sections were made
         self._now: Observed | None = None
         self._sections: dict[str, bytes] = {}
+        self._veiled: dict[str, bytes] = {}  # for those who may not see processes
         self._symbols: SymbolTable | None = None
         self._pages: dict[Show, bytes] = {}
         self._viewers: set[HealthViewer] = set()
@@ -46,24 +48,22 @@ class HealthFeed:
         now = await observe()
         if now is self._now:
             return
-        made = sections(now, findings_of(now))
-        before = self._sections
-        # The same object where nothing differs: that is how a viewer tells.
-        self._sections = {
-            name: before[name] if before.get(name) == text else text for name, text in made.items()
-        }
+        findings = findings_of(now)
+        self._sections = _kept(self._sections, sections(now, findings))
+        self._veiled = _kept(self._veiled, sections(without_processes(now), veiled(now, findings)))
         self._symbols, self._pages = SymbolTable(now.quality, self._symbols), {}
         self._now = now
         self.made += 1
 
-    def parts(self, show: Show) -> dict[str, bytes]:
-        """All sections as of the newest look, each as JSON."""
+    def parts(self, show: Show, *, processes: bool) -> dict[str, bytes]:
+        """All sections as of the newest look, each as JSON; with `processes`, those by host, too."""
+        made = self._sections if processes else self._veiled
         if self._symbols is None:
-            return self._sections
+            return made
         page = self._pages.get(show)
         if page is None:
             page = self._pages[show] = self._symbols.page(show)
-        return self._sections | {"symbols": page}
+        return made | {"symbols": page}
 
     @property
     def time_s(self) -> float:
@@ -110,8 +110,11 @@ class HealthFeed:
 class HealthViewer:
     """One open page. It is sent a message at a time, and the next after its ack."""
 
-    def __init__(self, pipe: Pipe, feed: HealthFeed, close: Callable[[Closed], None]) -> None:
+    def __init__(
+        self, pipe: Pipe, feed: HealthFeed, close: Callable[[Closed], None], *, processes: bool
+    ) -> None:
         self._pipe = pipe
+        self._processes = processes
         self._feed = feed
         self._close = close
         self._shows: Show | None = None
@@ -148,12 +151,17 @@ class HealthViewer:
         waits = self._acked_seq < self._seq or not self._pipe.ready
         if self._left or self._shows is None or waits or not self._feed.time_s:
             return
-        parts = self._feed.parts(self._shows)
+        parts = self._feed.parts(self._shows, processes=self._processes)
         changed = {name: text for name, text in parts.items() if self._seen.get(name) is not text}
         self._seen, self._shown = parts, self._shows
         self._seq += 1
         self._sent_at = time.monotonic()
         self._pipe.send(message(changed, self._feed.time_s, self._seq))
+
+
+def _kept(before: dict[str, bytes], made: dict[str, bytes]) -> dict[str, bytes]:
+    """The same object where nothing differs: that is how a viewer tells."""
+    return {name: before[name] if before.get(name) == text else text for name, text in made.items()}
 
 
 def message(parts: dict[str, bytes], time_s: float, seq: int = 0) -> bytes:

@@ -18,11 +18,12 @@ from markets.models import Exchange
 from markets.selectors import load_config
 from monitoring.assess import status
 from monitoring.feed import message, process_feed
-from monitoring.graphs import Graph, Range, process_shelf
+from monitoring.graphs import MEASURES, Graph, Range, process_shelf
 from monitoring.observe import findings_of, observe
 from monitoring.page import worst
 from monitoring.quality_store import read_last_hour
 from monitoring.symbol_page import Show
+from monitoring.veil import may_see_processes, veiled
 from realtime import recent
 from realtime.asking import asked
 from realtime.guard import Refused, api, exchange_of, symbol_of
@@ -59,14 +60,18 @@ async def health_in_full(request: HttpRequest) -> HttpResponseBase:
     show = asked(request.GET.dict(), Show, "docs/health.md")
     feed = process_feed()
     await feed.refresh()
-    return _json(message(feed.parts(show), feed.time_s))
+    processes = await may_see_processes(await request.auser())
+    return _json(message(feed.parts(show, processes=processes), feed.time_s))
 
 
 @api()
-async def worst_finding(_request: HttpRequest) -> HttpResponseBase:
+async def worst_finding(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/health/worst`: the desk in one line. 200 whatever it says: the page asks, no orchestrator."""
     now = await observe()
-    return JsonResponse(worst(now, findings_of(now)))
+    findings = findings_of(now)
+    if not await may_see_processes(await request.auser()):
+        findings = veiled(now, findings)
+    return JsonResponse(worst(now, findings))
 
 
 class Instrument(Struct, frozen=True):
@@ -104,6 +109,9 @@ class AskedGraph(Struct, frozen=True):
 async def graph(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/health/graph?graph=memory&range=1h`: lines through the same times."""
     wanted = asked(request.GET.dict(), AskedGraph, "docs/health.md")
+    is_by_process = MEASURES[wanted.graph][0] in ("process", "queue")
+    if is_by_process and not await may_see_processes(await request.auser()):
+        raise Refused(403, "graph: lines by process are for those who may see processes")
     return _json(await process_shelf().graph(wanted.graph, wanted.range))
 
 

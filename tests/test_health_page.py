@@ -117,7 +117,7 @@ class Paper:
 async def test_a_viewer_is_sent_everything_and_then_only_what_differs(empty_redis: Redis) -> None:
     feed, papers = HealthFeed(), [Paper() for _ in range(100)]
     await feed.refresh()
-    viewers = [HealthViewer(paper, feed, lambda closed: None) for paper in papers]
+    viewers = [HealthViewer(paper, feed, lambda closed: None, processes=True) for paper in papers]
     for viewer in viewers:
         viewer.show(Show())
     assert feed.made == 1  # for all of them

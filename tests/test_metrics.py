@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from django.conf import settings
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import AsyncClient, Client
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -238,7 +238,7 @@ def test_tasks_are_counted_where_they_run_and_read_in_the_worker() -> None:
 
 
 @pytest.mark.django_db
-def test_the_web_answers_staff_and_the_token_and_nobody_else(
+def test_the_web_answers_the_token_and_those_who_may_and_nobody_else(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "METRICS_TOKEN", "open-sesame")
@@ -251,6 +251,8 @@ def test_the_web_answers_staff_and_the_token_and_nobody_else(
     assert status() == 403
     assert status("Bearer open-sesam") == 401
     assert status(f"Bearer {make_token(trader, 1)}") == 403
+    assert status(f"Bearer {make_token(staff, 1)}") == 403
+    staff.user_permissions.add(Permission.objects.get(codename="read_metrics"))
     assert status(f"Bearer {make_token(staff, 1)}") == 200
     assert status("Bearer open-sesame") == 200
     page = client.get("/charts/", headers={"Authorization": "Bearer open-sesame"})

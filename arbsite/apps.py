@@ -1,0 +1,17 @@
+"""The desk as a whole: its four groups are there after every `migrate`."""
+
+from django.apps import AppConfig, apps
+from django.db.models.signals import post_migrate
+
+
+class ArbsiteConfig(AppConfig):
+    """Who may do what."""
+
+    name = "arbsite"
+
+    def ready(self) -> None:
+        """Set up the groups once the last app has its permissions."""
+        from arbsite.groups import set_up
+
+        last = list(apps.get_app_configs())[-1]
+        post_migrate.connect(set_up, sender=last, dispatch_uid="arbsite.groups")

@@ -1,0 +1,81 @@
+"""Users and groups in the admin: nobody gives rights they lack, nor touches somebody who has more."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, Permission, User
+from django.db.models import Q
+from django.http import HttpRequest
+
+
+def rights_of(user: Any) -> set[int]:
+    """The permissions a user has by name or by group, also one who is not active now."""
+    theirs = Permission.objects.filter(Q(user=user.pk) | Q(group__user=user.pk))
+    return set(theirs.values_list("pk", flat=True))
+
+
+def lacks(user: Any, rights: set[int]) -> bool:
+    """Whether somebody does not have all these rights themselves."""
+    return not user.is_superuser and not rights <= rights_of(user)
+
+
+def groups_within(user: Any) -> Any:
+    """Groups that give nothing the user lacks."""
+    beyond = Permission.objects.exclude(pk__in=rights_of(user))
+    return Group.objects.exclude(permissions__in=beyond)
+
+
+class WithinOnesRights(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
+    """Offers only rights that the one who edits has; a superuser has all."""
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Narrow what may be chosen; other values are refused by the form."""
+        user: Any = request.user
+        if not user.is_superuser and db_field.name == "groups":
+            kwargs["queryset"] = groups_within(user)
+        if not user.is_superuser and db_field.name in ("permissions", "user_permissions"):
+            mine = Permission.objects.filter(pk__in=rights_of(user))
+            kwargs["queryset"] = mine.select_related("content_type")
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def is_beyond(self, request: HttpRequest, obj: Any) -> bool:
+        """Whether a row has rights that the one who edits lacks."""
+        raise NotImplementedError
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Not of a row with more rights: its password would be a way to them."""
+        return super().has_change_permission(request, obj) and not (obj and self.is_beyond(request, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nor deleted."""
+        return super().has_delete_permission(request, obj) and not (obj and self.is_beyond(request, obj))
+
+
+class DeskUserAdmin(WithinOnesRights, UserAdmin):  # type: ignore[type-arg]
+    """Users; only a superuser makes superusers."""
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Without the box that gives everything."""
+        fields = tuple(super().get_readonly_fields(request, obj))
+        user: Any = request.user
+        return fields if user.is_superuser else (*fields, "is_superuser")
+
+    def is_beyond(self, request: HttpRequest, obj: Any) -> bool:
+        """A superuser, or somebody with a right that the one who edits lacks."""
+        user: Any = request.user
+        return not user.is_superuser and (obj.is_superuser or lacks(user, rights_of(obj)))
+
+
+class DeskGroupAdmin(WithinOnesRights, GroupAdmin):  # type: ignore[misc]
+    """Groups."""
+
+    def is_beyond(self, request: HttpRequest, obj: Any) -> bool:
+        """One that gives a right which the one who edits lacks."""
+        return lacks(request.user, set(obj.permissions.values_list("pk", flat=True)))
+
+
+admin.site.unregister(User)
+admin.site.unregister(Group)
+admin.site.register(User, DeskUserAdmin)
+admin.site.register(Group, DeskGroupAdmin)

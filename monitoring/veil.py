@@ -1,0 +1,39 @@
+"""What of the desk's health is not for everybody who is signed in: on which hosts which processes run."""
+
+from typing import Any, Final
+
+from channels.db import database_sync_to_async
+from msgspec import structs
+
+from monitoring.findings import Finding
+from monitoring.observed import Observed
+
+SEE_PROCESSES: Final = "realtime.see_processes"
+WORDS: Final = "A process of the desk is not well. Who may see processes sees which, and why."
+
+
+async def may_see_processes(user: Any) -> bool:
+    """Whether a signed-in user may see hosts and processes."""
+    return bool(await database_sync_to_async(user.has_perm)(SEE_PROCESSES))
+
+
+def without_processes(now: Observed) -> Observed:
+    """The same look, as if no process had said where it runs."""
+    return structs.replace(now, heartbeats=type(now.heartbeats)())
+
+
+def veiled(now: Observed, findings: list[Finding]) -> list[Finding]:
+    """Findings that name no host: of a process, only that there is something."""
+    hosts = {beat.host for beat in now.heartbeats}
+    names = {beat.name for beat in now.heartbeats} | {restart.name for restart in now.restarts}
+    return [_veiled(n, each) if _tells(each, hosts, names) else each for n, each in enumerate(findings)]
+
+
+def _tells(finding: Finding, hosts: set[str], names: set[str]) -> bool:
+    said = f"{finding.subject} {finding.words} {finding.remedy}"
+    is_of_one = any(finding.subject == name or finding.subject.startswith(f"{name} ") for name in names)
+    return is_of_one or any(host and host in said for host in hosts)
+
+
+def _veiled(number: int, finding: Finding) -> Finding:
+    return structs.replace(finding, subject=f"process {number + 1}", words=WORDS, remedy="")
