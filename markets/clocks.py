@@ -17,8 +17,8 @@ STANDSTILL_S: Final = 3.0
 """A tick so late means that nothing was read meanwhile."""
 
 CATCH_UP_NS: Final = 30 * 10**9
-"""So long after a standstill, and no longer than it lasted, what waited meanwhile may still come: a sender whose
-segments found no room tries again after twice as long each time."""
+"""So long after a standstill, and no longer than it lasted, what waited meanwhile may still come: a sender
+whose segments found no room tries again after twice as long each time."""
 
 STOOD_STILL: Final = "the collector stood still"
 """How the reason of a gap begins that is our own doing and no exchange's."""

@@ -53,7 +53,7 @@ class Latency(Struct, frozen=True):
 def in_words(latency_ms: float) -> str:
     """A percentile as it may be said: where the buckets end it is only known to be longer."""
     if latency_ms >= LONGEST_MS:
-        return f"more than {LONGEST_MS / 1000:.0f} s"
+        return f"over {LONGEST_MS / 1000:.0f} s"
     return f"{latency_ms:,.0f} ms"
 
 

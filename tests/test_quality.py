@@ -380,7 +380,7 @@ class TestClocksAndLateness:
         found = latency(np.bincount(bucket_of(delays_ms), minlength=BUCKETS).astype(np.int32), 400_000.0)
         assert found is not None
         assert found.p50_ms == pytest.approx(115_000, rel=0.07)
-        assert (found.p95_ms, in_words(found.p95_ms)) == (120_000.0, "more than 120 s")
+        assert (found.p95_ms, in_words(found.p95_ms)) == (120_000.0, "over 120 s")
         assert in_words(1234.5) == "1,234 ms"
 
     def test_a_clock_ahead_makes_no_latency_of_its_own(self, desk: Watched) -> None:

@@ -1,0 +1,104 @@
+"""One way to pair: whatever a pair's terms are, the live engine, computed history and a replay agree."""
+
+import math
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from msgspec import structs
+
+from history.lake import Lake
+from history.reader import LakeReader
+from history.recorded import Recorded
+from history.replay import LEAD_IN_US, Replay, between
+from markets.config import ListingConfig, MarketConfig
+from markets.events import Quote
+from realtime.points import POINT_COLUMNS, Points
+from tests.lake_data import write_quotes
+from tests.scan_market import listing
+from tests.test_history_api import START_US
+from tests.test_history_terms import BTC_USDT, SECOND_US, charted, computed, live, walk
+
+RATE = 0.97
+"""Of USDC, the same all the time: when a rate of a moment begins to count is tested with the rates."""
+
+SWAPPED = [
+    POINT_COLUMNS.index(name)
+    for name in ("ts_us", "edge21", "edge12", "size21", "size12", "age2_ms", "age1_ms")
+]
+STRAIGHT = [
+    POINT_COLUMNS.index(name)
+    for name in ("ts_us", "edge12", "edge21", "size12", "size21", "age1_ms", "age2_ms")
+]
+SPREAD, UPPER, LOWER = (POINT_COLUMNS.index(name) for name in ("spread", "upper", "lower"))
+
+listings = st.tuples(
+    st.sampled_from(["BTC/USDT", "1000BTC/USDT", "BTC/USDC", "1000BTC/USDC"]),
+    st.sampled_from([1e-6, 0.01, 1.0, 1000.0, 1e6]),
+)
+tolerances = st.sampled_from([None, 50, 250, 1000, 60_000])
+fees = st.tuples(*[st.sampled_from([-25.0, 0.0, 5.0, 10.0, 300.0])] * 2)
+
+
+def listed(exchange: str, said: tuple[str, float]) -> ListingConfig:
+    return listing(exchange, said[0], counts_as=BTC_USDT, multiplier=said[1])
+
+
+def terms(
+    one: tuple[str, float], two: tuple[str, float], tolerance_ms: int | None, fees_bps: tuple[float, float]
+) -> MarketConfig:
+    """A chart of binance beside okx on these terms."""
+    market = charted(BTC_USDT, listed("binance", one), listed("okx", two), tolerance_ms=tolerance_ms)
+    by = {"binance": fees_bps[0], "okx": fees_bps[1]}
+    exchanges = tuple(
+        structs.replace(each, taker_fee_bps=by.get(each.key, each.taker_fee_bps)) for each in market.exchanges
+    )
+    rate = listing("okx", "USDC/USDT")
+    return structs.replace(market, exchanges=exchanges, listings=(*market.listings, rate))
+
+
+def replayed(lake: Lake, market: MarketConfig, end_us: int) -> Points:
+    """What a replay of the lake makes of the chart."""
+    replay = Replay(market, [BTC_USDT])
+    recorded = Recorded(LakeReader(lake), replay.reads)
+    parts = [
+        each.points
+        for results in replay.run(recorded.events(START_US - LEAD_IN_US, end_us), end_us)
+        for each in between(results, START_US, end_us).points
+    ]
+    points: Points = np.concatenate(parts) if parts else np.zeros((0, len(POINT_COLUMNS)))
+    return points[~np.isnan(points[:, SPREAD])]
+
+
+@settings(max_examples=10, deadline=None, phases=[Phase.generate], derandomize=True)
+@given(one=listings, two=listings, tolerance_ms=tolerances, fees_bps=fees, seed=st.integers(0, 10_000))
+def test_live_computed_and_replayed_points_agree_either_way_round(
+    one: tuple[str, float],
+    two: tuple[str, float],
+    tolerance_ms: int | None,
+    fees_bps: tuple[float, float],
+    seed: int,
+) -> None:
+    market = terms(one, two, tolerance_ms, fees_bps)
+    events = walk(seed, market, 120)
+    until_us = events[-1].received_ts_us + 1
+    said = [
+        Quote("okx", "USDC/USDT", RATE - 1e-5, 1.0, RATE + 1e-5, 1.0, None, us, us * 1000)
+        for us in range(START_US - 2 * SECOND_US, until_us, SECOND_US)
+    ]
+    with TemporaryDirectory() as folder:
+        lake = Lake(folder)
+        write_quotes(lake, sorted([*said, *events], key=lambda each: each.received_ts_us))
+        expected = live(market, events, [(START_US, RATE)])
+        there = computed(lake, market, BTC_USDT, "binance", "okx", until_us)
+        back = computed(lake, market, BTC_USDT, "okx", "binance", until_us)
+        again = replayed(lake, market, until_us)
+    np.testing.assert_allclose(there, expected, rtol=1e-9, atol=1e-6, err_msg="computed")
+    np.testing.assert_allclose(again, expected, rtol=1e-9, atol=1e-6, err_msg="replayed")
+    np.testing.assert_allclose(back[:, SWAPPED], there[:, STRAIGHT], rtol=1e-9, atol=1e-6)
+    for mine, others in ((SPREAD, SPREAD), (UPPER, LOWER), (LOWER, UPPER)):
+        np.testing.assert_allclose((1 + there[:, mine] / 100) * (1 + back[:, others] / 100), 1, rtol=1e-6)
+    if tolerance_ms is None or tolerance_ms >= 1000:
+        assert len(expected), "something is compared"
+    assert all(math.isfinite(value) for value in expected[:, SPREAD])
