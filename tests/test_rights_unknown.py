@@ -75,9 +75,10 @@ async def test_a_database_that_hangs_costs_no_socket_and_refuses_new_ones_in_wor
 async def test_an_address_without_a_socket_is_refused_and_no_fault_of_the_server(
     empty_redis: Redis, operator: User
 ) -> None:
+    token = await database_sync_to_async(make_token)(operator, 1)
     with daphne() as web:
         with pytest.raises(websockets.InvalidStatus) as refused:
-            await knock(web, "/ws/nothing", bearer(make_token(operator, 1)))
+            await knock(web, "/ws/nothing", bearer(token))
         assert refused.value.response.status_code == 403
 
 
