@@ -56,8 +56,9 @@ OF_COLLECTORS: Final = (
     _metric(
         "exchange_bad_frames_total",
         "shard exchange kind",
-        "What was refused: malformed, unknown, crossed, zero, empty_side, frozen (late), out_of_order, "
-        "duplicate_trade. What costs no quote: bad_time (only the time), late (made older).",
+        "What was refused: malformed, unknown, crossed, zero, empty_side, frozen (late), read_late (late "
+        "because the collector stood still), out_of_order, duplicate_trade. What costs no quote: bad_time "
+        "(only the time), late (made older).",
     ),
     _metric(
         "exchange_delay_seconds",

@@ -67,10 +67,9 @@ async def health_in_full(request: HttpRequest) -> HttpResponseBase:
 @api()
 async def worst_finding(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/health/worst`: the desk in one line. 200 whatever it says: the page asks, no orchestrator."""
+    sees_all = await may_see_processes(await request.auser())
     now = await observe()
-    findings = findings_of(now)
-    if not await may_see_processes(await request.auser()):
-        findings = veiled(now, findings)
+    findings = findings_of(now) if sees_all else veiled(now, findings_of(now))
     return JsonResponse(worst(now, findings))
 
 

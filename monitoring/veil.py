@@ -2,9 +2,10 @@
 
 from typing import Any, Final
 
-from channels.db import database_sync_to_async
+from asgiref.sync import sync_to_async
 from msgspec import structs
 
+from markets.connections import release
 from monitoring.findings import Finding
 from monitoring.observed import Observed
 
@@ -14,7 +15,14 @@ WORDS: Final = "A process of the desk is not well. Who may see processes sees wh
 
 async def may_see_processes(user: Any) -> bool:
     """Whether a signed-in user may see hosts and processes."""
-    return bool(await database_sync_to_async(user.has_perm)(SEE_PROCESSES))
+
+    def ask() -> bool:
+        try:
+            return bool(user.has_perm(SEE_PROCESSES))
+        finally:
+            release()
+
+    return await sync_to_async(ask)()
 
 
 def without_processes(now: Observed) -> Observed:

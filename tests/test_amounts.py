@@ -130,7 +130,8 @@ def test_a_small_volume_is_not_shown_as_none() -> None:
 
 def test_the_csv_writes_every_number_out() -> None:
     cells = dict.fromkeys(CELLS, None) | {
-        "symbol": "SOL/BTC", "sell": 1, "edge": -0.1, "size": 3e-8, "volume1": 1.5e17, "volume2": 0.00012
+        "symbol": "SOL/BTC", "exchange1": "okx", "exchange2": "gate", "sell": 1,
+        "edge": -0.1, "size": 3e-8, "volume1": 1.5e17, "volume2": 0.00012
     }  # fmt: skip
     row = [str(each) for each in _csv_row([cells[name] for name in CELLS])]  # type: ignore[arg-type]
     assert {"-0.1", "0.00000003", "150000000000000000", "0.00012"} <= set(row)

@@ -43,9 +43,10 @@ def web(seeded: MarketConfig) -> Iterator[Web]:
         yield running
 
 
-def get(url: str, token: str = "") -> tuple[int, str]:
-    """(status, body) of a GET."""
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
+def get(url: str, token: str = "", cookie: str = "") -> tuple[int, str]:
+    """(status, body) of a GET: of a program with a token, or of a browser."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    request = urllib.request.Request(url, headers=headers | ({"Cookie": cookie} if cookie else {}))
     try:
         with urllib.request.urlopen(request, timeout=10) as response:
             return response.status, response.read().decode()

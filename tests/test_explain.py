@@ -237,7 +237,7 @@ def test_explanations_are_for_those_who_signed_in(client: Client, transactional_
 
 
 async def test_a_live_pair_is_explained_by_api_and_page_however_it_is_spelled(
-    seeded: MarketConfig, operator: User
+    seeded: MarketConfig, operator: User, operator_cookie: str
 ) -> None:
     token = await database_sync_to_async(make_token)(operator, 1)
     with daphne() as web:
@@ -256,7 +256,7 @@ async def test_a_live_pair_is_explained_by_api_and_page_however_it_is_spelled(
             assert answer["spread_pct"] == pytest.approx(-0.1996, abs=1e-4)
             assert [gate["name"] for gate in answer["directions"][0]["gates"]] == list(GATES)
             assert answer["change"]["identity"].startswith("/admin/markets/identitycase/?q=BTC")
-            status, page = await aget(f"{web.url}/opportunities/explain?id={BTC}", token)
+            status, page = await aget(f"{web.url}/opportunities/explain?id={BTC}", cookie=operator_cookie)
             assert (status, "Buy on Binance, sell on Bybit" in page) == (200, True)
             assert "-0.200 %" in page
         await database_sync_to_async(_switch_off)()
@@ -265,7 +265,7 @@ async def test_a_live_pair_is_explained_by_api_and_page_however_it_is_spelled(
             assert time.monotonic() < deadline + 15
             found = json.loads((await aget(url, token))[1])
         assert found["summary"] == "Not compared: BTC/USDT is not enabled."
-        status, page = await aget(f"{web.url}/opportunities/explain?id={BTC}", token)
+        status, page = await aget(f"{web.url}/opportunities/explain?id={BTC}", cookie=operator_cookie)
         assert (status, "What keeps it from being compared" in page) == (200, True)
 
 
