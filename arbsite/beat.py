@@ -36,10 +36,10 @@ class Scheduler(PersistentScheduler):
             return
         for entry in others:
             entry.last_run_at = now
-        self._heap = None  # planned anew
+        self._heap = None  # Celery builds it again from the schedule
         self.sync()  # the file's age is beat's sign of life
         logger.warning(
-            "the clock was set, or the desk was off: planned anew: %s", ", ".join(map(_name, others))
+            "the clock was set, or the desk was off: rescheduled: %s", ", ".join(map(_name, others))
         )
 
 

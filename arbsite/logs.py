@@ -22,8 +22,8 @@ SAME_LINES: Final = 3
 """The same line so often within a minute, then only their number. Of tracebacks one is enough."""
 
 OF_A_KIND: Final = 100
-"""Different lines of one kind within a minute, then only their number: whoever makes up names, addresses or
-faults from outside does not fill the log. A kind is the place in the program that says it."""
+"""Different lines of one kind within a minute, then only their number: invented names, addresses or
+faults from outside do not fill the log. A kind is the place in the program that says it."""
 
 TRACEBACKS_OF_A_KIND: Final = 5
 

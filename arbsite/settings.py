@@ -202,7 +202,8 @@ AXES_CLIENT_IP_CALLABLE = "arbsite.signing_in.client_address"
 AXES_USERNAME_CALLABLE = "arbsite.signing_in.name_of"
 AXES_LOCKOUT_CALLABLE = "arbsite.signing_in.locked_out"
 AXES_RESET_ON_SUCCESS = True
-AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # whoever goes on trying does not lock out the others
+# Going on trying does not prolong it for the owner of the name.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_VERBOSE = False
 
 AUTH_PASSWORD_VALIDATORS = [

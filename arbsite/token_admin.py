@@ -42,7 +42,7 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
-    """One's own tokens; everybody's for who may change users. A token is made for oneself only."""
+    """Show a user's own tokens; with the right to change users, all. A token is made for oneself only."""
 
     list_display = ("name", "user", "scope", "hint", "created_at", "expires_at", "expired", "last_used_at")
     list_select_related = ("user",)

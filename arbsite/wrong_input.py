@@ -1,4 +1,4 @@
-"""Wrong input is a 400 that names it, whichever page it came to: a fault of whoever asks, not of a server.
+"""Wrong input is a 400 that names it, whichever page it came to: a fault of the request, not of a server.
 
 Django's forms say what is wrong with a field. What never meets a form arrives here: text with NUL, which
 PostgreSQL cannot keep, in an address or a cookie; rows and dates of the admin's lists that are none.

@@ -7,7 +7,7 @@ as it would hide something, or hold it up, for as long as the clock was set back
 | question | of a time ahead of now |
 |---|---|
 | is it over (a lease, a pause, a cool-down, a lifetime)? `is_over`, in a query `lately` | it is over |
-| has its time come (a next try)? `is_due` | it has, where it lies further ahead than anything is planned |
+| has its time come (a next try)? a query of `monitoring.dispatch` | it has, beyond what anything is planned |
 | how old is it (a heartbeat, a run, a rate)? `age_s` | unknown; where it is watched it ages on: `Ages` |
 | is it still believed, for hours or days (a fee, a price)? `is_near` | as long as one that lies behind |
 
@@ -25,11 +25,6 @@ AHEAD_S: Final = 5.0
 def is_over(ago_s: float, lasting_s: float) -> bool:
     """Whether what began `ago_s` seconds ago and lasts `lasting_s` is over; what is yet to begin is."""
     return ago_s >= lasting_s or ago_s < -AHEAD_S
-
-
-def is_due(ago_s: float, longest_s: float) -> bool:
-    """Whether a moment planned at most `longest_s` ahead has come; further ahead it is another clock's."""
-    return ago_s >= 0 or ago_s < -(longest_s + AHEAD_S)
 
 
 def age_s(ago_s: float) -> float | None:

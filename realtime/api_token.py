@@ -7,6 +7,8 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from markets.plain_names import check_name
+
 
 class Scope(models.TextChoices):
     """What a token may do of what its user may; each includes those before."""
@@ -22,8 +24,9 @@ class Scope(models.TextChoices):
 
 
 def printable(value: str) -> None:
-    """Refuse characters that cannot be seen, or that turn the text beside them around."""
-    if not value.isprintable() or not value.strip():
+    """Refuse a name without visible characters, or with one that turns the text beside it around."""
+    check_name(value)
+    if not value.strip():
         raise ValidationError(gettext("A name consists of visible characters."))
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from markets.moments import AHEAD_S, Ages, age_s, is_due, is_over, lately
+from markets.moments import AHEAD_S, Ages, age_s, is_over, lately
 
 S = 1_000_000
 NOON_US = 1_800_000_000 * S
@@ -19,13 +19,6 @@ HOUR_S = 3600.0
 )
 def test_what_is_yet_to_begin_is_over(ago_s: float, over: bool) -> None:
     assert is_over(ago_s, 60) == over
-
-
-@pytest.mark.parametrize(
-    ("ago_s", "due"), [(0, True), (-1, False), (-60, False), (-66, True), (HOUR_S, True)]
-)
-def test_what_is_planned_further_ahead_than_anything_is_due(ago_s: float, due: bool) -> None:
-    assert is_due(ago_s, 60) == due
 
 
 @pytest.mark.parametrize(("ago_s", "age"), [(3, 3), (0, 0), (-1, 0), (-6, None), (-10 * 365 * 86_400, None)])
