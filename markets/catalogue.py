@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from markets.config import FEE_RANGE_BPS
 from markets.rest_proxy import proxy_words, route
 from markets.rows import CatalogueError, Skipped, not_json, read
 from markets.rows import in_words as left_out
@@ -43,10 +44,15 @@ FEE_FIELDS = {
 }
 # Where it says by what the fees of an account are multiplied: KuCoin's classes A, B and C.
 FEE_FACTOR_FIELDS = {"kucoin": ("takerFeeCoefficient", "makerFeeCoefficient")}
+FEE_STEP = Decimal("0.001")  # what the database keeps
+MAX_TIMES = Decimal(20)  # of the account's own fee; as a rebate as far as FEE_RANGE_BPS goes for 10 bps
 
 
 class MarketFees(Struct, frozen=True):
-    """What an exchange says one market costs: in basis points, or as `times` the account's own fees."""
+    """What an exchange says one market costs: in basis points, or as `times` the account's own fees.
+
+    Below zero is a rebate: the exchange pays.
+    """
 
     taker: Decimal
     maker: Decimal
@@ -67,6 +73,7 @@ class ListedMarket(Struct, frozen=True):
     min_notional: Decimal | None
     quote_volume_24h: Decimal | None
     fees: MarketFees | None = None
+    fee_refused: str = ""  # what it said of its fees that is none, in its own words
     last_price: Decimal | None = None
 
 
@@ -202,6 +209,7 @@ def _listed(name: str, market: Mapping[str, Any], ticker: Mapping[str, Any], exc
             raise ValueError(f"it has no {field}")
     precision, limits = market.get("precision") or {}, market.get("limits") or {}
     info = market.get("info") or {}
+    fees, fee_refused = _fees(exchange, market, info)
     return ListedMarket(
         native_id=market["id"],
         symbol=market.get("symbol") or name,
@@ -213,29 +221,39 @@ def _listed(name: str, market: Mapping[str, Any], ticker: Mapping[str, Any], exc
         lot_size=decimal(precision.get("amount")),
         min_notional=decimal((limits.get("cost") or {}).get("min")),
         quote_volume_24h=decimal(ticker.get("quoteVolume")),
-        fees=_fees(exchange, market, info),
+        fees=fees,
+        fee_refused=fee_refused,
         last_price=decimal(ticker.get("last")),
     )
 
 
-def _fees(exchange: str, market: Mapping[str, Any], info: Mapping[str, Any]) -> MarketFees | None:
-    """What the exchange itself says of this market's fees; None where the numbers are ccxt's own."""
-    if factors := FEE_FACTOR_FIELDS.get(exchange):
-        taker, maker = (decimal(info.get(field)) for field in factors)
-        return None if taker is None else MarketFees(taker, taker if maker is None else maker, times=True)
-    taker_field, _maker_field = FEE_FIELDS.get(exchange, ("", ""))
-    if info.get(taker_field) in (None, ""):
-        return None
-    taker, maker = decimal(market.get("taker")), _signed(market.get("maker"))
-    if taker is None:
-        return None
-    return MarketFees(taker * 10_000, (taker if maker is None else maker) * 10_000)
+def _fees(exchange: str, market: Mapping[str, Any], info: Mapping[str, Any]) -> tuple[MarketFees | None, str]:
+    """What the exchange itself says of this market's fees, and what of it is no fee, in its own words.
+
+    Neither where it says nothing: the numbers are ccxt's own then. A maker's fee that is not said is the
+    taker's.
+    """
+    times = exchange in FEE_FACTOR_FIELDS
+    fields = FEE_FACTOR_FIELDS.get(exchange) or FEE_FIELDS.get(exchange, ("", ""))
+    said = [info.get(field) for field in fields]
+    if said[0] in (None, ""):
+        return None, ""
+    rates = [_signed(value) for value in (said if times else (market.get("taker"), market.get("maker")))]
+    taker, maker = rates[0], rates[0] if said[1] in (None, "") else rates[1]
+    scale, low, high = (1, -MAX_TIMES / 4, MAX_TIMES) if times else (10_000, *FEE_RANGE_BPS)
+    if taker is None or maker is None or not all(low <= rate * scale <= high for rate in (taker, maker)):
+        return None, " / ".join("nothing" if value in (None, "") else str(value)[:32] for value in said)
+    taker, maker = ((rate * scale).quantize(FEE_STEP) for rate in (taker, maker))
+    return MarketFees(taker, maker, times), ""
 
 
 def _signed(value: Any) -> Decimal | None:
-    """As `decimal`, but a maker may be paid a rebate."""
-    number = decimal(abs(value)) if isinstance(value, int | float) else decimal(value)
-    return -number if number is not None and isinstance(value, int | float) and value < 0 else number
+    """As `decimal`, but it may be negative: an exchange may pay a rebate. Zero has no sign."""
+    try:
+        number = Decimal(str(value)) + 0
+    except InvalidOperation:
+        return None
+    return None if decimal(abs(number)) is None else number
 
 
 def _status(info: Mapping[str, Any], active: bool) -> str:

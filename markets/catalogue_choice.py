@@ -8,8 +8,7 @@ from markets.catalogue import ListedMarket, MarketFees
 from markets.models import Instrument
 from markets.names import loose
 
-FEE_RANGE_BPS = (Decimal(0), Decimal(200))
-MAX_TIMES = Decimal(20)
+SHOWN = 5  # names in a line
 
 
 def named_twice(
@@ -69,17 +68,30 @@ def own_fees(markets: Iterable[ListedMarket], entered_bps: Decimal) -> dict[str,
     """Fees that are not the exchange's usual ones, by native id.
 
     The usual ones, which most markets have, stand for what the operator entered or has by tier: a list
-    says them for an account without any tier. A fee of zero is never usual, however many promotions there
-    are; where no market says another, zeros are no news but damage.
+    says them for an account without any tier. Nothing, or a rebate, is never usual, however many promotions
+    there are; where no market says that it costs anything, zeros are no news but damage.
     """
-    said = {each.native_id: each.fees for each in markets if each.fees is not None and _sane(each.fees)}
+    said = {each.native_id: each.fees for each in markets if each.fees is not None}
     counts = Counter(fees.taker for fees in said.values() if not fees.times)
-    if counts.keys() != {0}:
-        counts.pop(Decimal(0), None)
-    usual = max(counts, key=lambda taker: (counts[taker], -abs(taker - entered_bps), taker), default=None)
+    costing = Counter({taker: count for taker, count in counts.items() if taker > 0}) or counts
+    usual = max(costing, key=lambda taker: (costing[taker], -abs(taker - entered_bps), taker), default=None)
     return {name: fees for name, fees in said.items() if fees.taker != (1 if fees.times else usual)}
 
 
-def _sane(fees: MarketFees) -> bool:
-    low, high = (Decimal(0), MAX_TIMES) if fees.times else FEE_RANGE_BPS
-    return low <= fees.taker <= high and abs(fees.maker) <= high
+def fee_problems(markets: Iterable[ListedMarket]) -> list[str]:
+    """What an exchange says of fees and is not taken at its word for, in lines for people."""
+    markets = list(markets)
+    problems = []
+    if refused := [f"{each.native_id} “{each.fee_refused}”" for each in markets if each.fee_refused]:
+        more = f" and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
+        problems.append(
+            f"fees: {len(refused)} make no sense and are not taken over, taker / maker: "
+            f"{', '.join(refused[:SHOWN])}{more}"
+        )
+    takers = [each.fees.taker for each in markets if each.fees is not None and not each.fees.times]
+    if takers and min(takers) < 0 and max(takers) <= 0:
+        problems.append(
+            "fees: by its list no market costs anything and some pay a rebate; where that is what most of "
+            "them say, the fees you entered hold"
+        )
+    return problems

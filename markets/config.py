@@ -15,6 +15,9 @@ from markets.proxies import shown
 
 T = TypeVar("T", bound=Hashable)
 
+FEE_RANGE_BPS = -50, 200
+"""What a fee may be: more than 2 % is beyond any retail tier, so a typing error; below zero is a rebate."""
+
 REST_SCHEMES = ("http", "https")
 WS_SCHEMES = ("ws", "wss")
 

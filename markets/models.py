@@ -17,7 +17,7 @@ from django.dispatch import receiver
 from django.utils.translation import gettext_lazy as _
 
 from markets import names
-from markets.config import REST_SCHEMES, WS_SCHEMES, base_url_problem
+from markets.config import FEE_RANGE_BPS, REST_SCHEMES, WS_SCHEMES, base_url_problem
 from markets.proxies import DIRECT, proxy_problem
 from markets.revision import ConfigManager, ConfigModel, ConfigRevision, bump_revision
 from markets.sealed_proxy import SealedProxyField
@@ -40,8 +40,6 @@ __all__ = [
     "WalletSync",
 ]
 
-TAKER_FEE_RANGE = (0, 200)  # bps; 2 % is beyond any retail tier, so more is a typing error
-MAKER_FEE_RANGE = (-50, 200)  # makers may get a rebate
 
 key_validator = RegexValidator(
     r"^[a-z][a-z0-9]*$", _("Use the exchange's lower-case ccxt id, letters and digits only, like “binance”.")
@@ -130,11 +128,12 @@ class Exchange(ConfigModel):
         _("enabled"), default=True, help_text=_("Off: nothing is collected and its charts say “down”.")
     )
     taker_fee_bps = models.DecimalField(
-        _("taker fee, bps"), max_digits=6, decimal_places=3, validators=_range(*TAKER_FEE_RANGE),
-        help_text=_("What you pay to take liquidity, in basis points (10 bps = 0.1 %)."),
+        _("taker fee, bps"), max_digits=6, decimal_places=3, validators=_range(*FEE_RANGE_BPS),
+        help_text=_("What you pay to take liquidity, in basis points (10 bps = 0.1 %). Negative when the "
+                    "exchange pays you a rebate."),
     )  # fmt: skip
     maker_fee_bps = models.DecimalField(
-        _("maker fee, bps"), max_digits=6, decimal_places=3, validators=_range(*MAKER_FEE_RANGE),
+        _("maker fee, bps"), max_digits=6, decimal_places=3, validators=_range(*FEE_RANGE_BPS),
         help_text=_("Negative when the exchange pays you a rebate."),
     )  # fmt: skip
     account_tier = models.CharField(
@@ -177,10 +176,10 @@ class Exchange(ConfigModel):
         ordering = ["key"]
         constraints = [
             models.CheckConstraint(
-                condition=Q(taker_fee_bps__range=TAKER_FEE_RANGE), name="exchange_taker_fee_sane"
+                condition=Q(taker_fee_bps__range=FEE_RANGE_BPS), name="exchange_taker_fee_sane"
             ),
             models.CheckConstraint(
-                condition=Q(maker_fee_bps__range=MAKER_FEE_RANGE), name="exchange_maker_fee_sane"
+                condition=Q(maker_fee_bps__range=FEE_RANGE_BPS), name="exchange_maker_fee_sane"
             ),
             *_volume_constraints("exchange"),
         ]
@@ -598,10 +597,10 @@ class FeeSchedule(ConfigModel):
                     "goes before what the exchange says of a market, and the closest pattern before others."),
     )  # fmt: skip
     taker_fee_bps = models.DecimalField(
-        _("taker fee, bps"), max_digits=6, decimal_places=3, validators=_range(*TAKER_FEE_RANGE)
+        _("taker fee, bps"), max_digits=6, decimal_places=3, validators=_range(*FEE_RANGE_BPS)
     )
     maker_fee_bps = models.DecimalField(
-        _("maker fee, bps"), max_digits=6, decimal_places=3, validators=_range(*MAKER_FEE_RANGE)
+        _("maker fee, bps"), max_digits=6, decimal_places=3, validators=_range(*FEE_RANGE_BPS)
     )
     valid_from = models.DateField(_("valid from"))
     valid_until = models.DateField(
@@ -634,8 +633,8 @@ class FeeSchedule(ConfigModel):
                     "It ends before it begins: choose a later last day, or leave it empty."
                 ),
             ),
-            models.CheckConstraint(condition=Q(taker_fee_bps__range=TAKER_FEE_RANGE), name="fees_taker_sane"),
-            models.CheckConstraint(condition=Q(maker_fee_bps__range=MAKER_FEE_RANGE), name="fees_maker_sane"),
+            models.CheckConstraint(condition=Q(taker_fee_bps__range=FEE_RANGE_BPS), name="fees_taker_sane"),
+            models.CheckConstraint(condition=Q(maker_fee_bps__range=FEE_RANGE_BPS), name="fees_maker_sane"),
         ]
 
     def __str__(self) -> str:

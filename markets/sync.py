@@ -13,7 +13,7 @@ from django.utils import timezone
 from msgspec import Struct, structs
 
 from markets.catalogue import Catalogue, CatalogueError, ListedMarket, MarketFees, fetch
-from markets.catalogue_choice import named_twice, own_fees
+from markets.catalogue_choice import fee_problems, named_twice, own_fees
 from markets.config import InvalidConfig, MarketConfig
 from markets.models import CatalogueSync, Exchange, IdentityCase, Instrument, Kind, Symbol
 from markets.revision import bump_revision, lock_revision
@@ -27,10 +27,10 @@ NAME_LENGTH, COIN_LENGTH = 64, 32
 VOLUME_KEPT = timedelta(hours=24)  # a volume that is no longer said is known for as long as it spans
 NEVER = datetime.min.replace(tzinfo=UTC)
 QUARANTINED = IdentityCase.Verdict.QUARANTINED
+OWN_FEE_FIELDS = ("own_taker_fee", "own_maker_fee", "own_fee_times", "own_fee_since")
 SYNCED_FIELDS = (
     "symbol", "active", "status", "set_aside", "tick_size", "lot_size", "min_notional", "quote_volume_24h",
-    "volume_at", "last_price", "price_at", "own_taker_fee", "own_maker_fee", "own_fee_times", "own_fee_since",
-    "synced_at", "delisted_at",
+    "volume_at", "last_price", "price_at", *OWN_FEE_FIELDS, "synced_at", "delisted_at",
 )  # fmt: skip
 
 
@@ -117,7 +117,7 @@ def store(exchange: Exchange, markets: Sequence[ListedMarket], *, allow_shrink: 
         _check_plausible(known, fitting, allow_shrink)
         report = _compare(exchange, known, fitting, unread, trading)
         report.skipped = len(answer) - len(fitting)
-        report.problems = answer.problems
+        report.problems = [*answer.problems, *fee_problems(fitting.values())]
         report.twice = [f"{fitting[name].symbol}: {name} is set aside, {why}" for name, why in aside.items()]
         _retire(known, fitting, unread, now)
         _upsert(exchange, fitting, known, aside, now)
@@ -267,7 +267,7 @@ def _upsert(
                 synced_at=now,
                 **_volume(market, known.get(name), now),
                 **_price(market, known.get(name)),
-                **_own_fees(fees.get(name), known.get(name), now),
+                **_own_fees(market, fees.get(name), known.get(name), now),
             )
             for name, market in listed.items()
         ],
@@ -317,10 +317,17 @@ def _price(market: ListedMarket, known: Instrument | None) -> dict[str, Any]:
     return {"last_price": known.last_price, "price_at": known.price_at or known.synced_at}
 
 
-def _own_fees(fees: MarketFees | None, known: Instrument | None, now: datetime) -> dict[str, Any]:
-    """Fees that differ from the exchange's usual ones, and since when it says so."""
+def _own_fees(
+    market: ListedMarket, fees: MarketFees | None, known: Instrument | None, now: datetime
+) -> dict[str, Any]:
+    """Fees that differ from the exchange's usual ones, and since when it says so.
+
+    What makes no sense is no word: the fees said before hold.
+    """
+    if market.fee_refused and known is not None:
+        return {name: getattr(known, name) for name in OWN_FEE_FIELDS}
     if fees is None:
-        return {"own_taker_fee": None, "own_maker_fee": None, "own_fee_times": False, "own_fee_since": None}
+        return dict.fromkeys(OWN_FEE_FIELDS) | {"own_fee_times": False}
     said = {"own_taker_fee": fees.taker, "own_maker_fee": fees.maker, "own_fee_times": fees.times}
     same = known is not None and all(getattr(known, name) == value for name, value in said.items())
     return said | {"own_fee_since": known.own_fee_since if known is not None and same else now}

@@ -23,30 +23,16 @@ from realtime.backlog import Backlog
 from realtime.layer import get_channel_layer
 from realtime.points import SET_BACK_US, ChartDelta, ChartState, Points, later_us, no_points
 from realtime.selection import Selection
+from realtime.shard_view import SAME_CLOCK_S, SILENT_AFTER_S, ShardView, all_until_s
 from realtime.shared_reads import SharedReads
 from realtime.viewer import Closed, Fetched, Portion, Viewer
 
 log = logging.getLogger(__name__)
 
-SILENT_AFTER_S: Final = 3.0
 WATCH_EVERY_S: Final = 0.25
 RESTART_AFTER_S: Final = 1.0
 FUTURE_SLACK_US: Final = 5_000_000
 SEQ_SLACK_US: Final = 100_000  # messages between two flushes count on from what was heard
-
-
-class ShardView:
-    """One collector shard as this process hears it."""
-
-    def __init__(self, name: str, heard_at: float, flush_ts_us: int) -> None:
-        self.name = name
-        self.heard_at = heard_at
-        self.flush_ts_us = flush_ts_us
-        self.silent = False
-
-    def fell_silent(self, now: float) -> bool:
-        """Whether it just passed the limit of silence."""
-        return not self.silent and now - self.heard_at > SILENT_AFTER_S
 
 
 class KnownChart(msgspec.Struct):
@@ -171,8 +157,7 @@ class Hub:
         missed = batch.previous_ts_us > shard.flush_ts_us or not batch.previous_ts_us
         set_back = batch.flush_ts_us < shard.flush_ts_us - SET_BACK_US
         last_seen_us = shard.flush_ts_us
-        shard.heard_at = time.monotonic()
-        shard.flush_ts_us = batch.flush_ts_us if set_back else max(batch.flush_ts_us, shard.flush_ts_us)
+        shard.heard(batch.flush_ts_us, set_back=set_back)
         returned, shard.silent = shard.silent, False
         self._move_watermark()
         if not batch.previous_ts_us:
@@ -210,6 +195,7 @@ class Hub:
             delta.points = delta.points[np.searchsorted(delta.points[:, 0], known.newest_us, side="right") :]
             known.newest_us = max(known.newest_us, *delta.points[-1:, 0])
         known.backlog.add(batch.flush_ts_us, delta.points)
+        delta.ahead_s = self._shards[batch.shard].ahead_s()
         return delta
 
     def _forget_states(self, shard: ShardView) -> None:
@@ -241,6 +227,9 @@ class Hub:
             await asyncio.sleep(WATCH_EVERY_S)
             now = time.monotonic()
             for shard in list(self._shards.values()):
+                if abs(shard.ahead_s() - shard.said_ahead_s) > SAME_CLOCK_S:  # its clock was set, or ours
+                    shard.said_ahead_s = shard.ahead_s()
+                    self._show_states(shard)
                 if shard.fell_silent(now):
                     log.warning("no data from collector %s for %g s", shard.name, SILENT_AFTER_S)
                     shard.silent = True
@@ -281,6 +270,11 @@ class Hub:
         newest = max((shard.flush_ts_us for shard in self._shards.values()), default=0)
         self._watermark = min(live, default=newest)
 
+    def until_s(self, flush_us: int) -> float:
+        """When everything up to a flush had been heard, s by the wall clock here; 0 while nothing was."""
+        until_s = all_until_s(self._shards.values())
+        return max(0.0, until_s - max(0, self._watermark - flush_us) / 1e6)
+
     def is_current(self, chart_id: str, as_of: int) -> bool:
         """Whether nothing was heard of the chart's shard since that flush."""
         return (self.heard_until(chart_id) or 0) <= as_of
@@ -312,7 +306,10 @@ class Hub:
         rows = no_points() if points is None else points
         known = self._charts.get(chart_id)
         quoted = (known.quoted1_us, known.quoted2_us) if known else (0, 0)
-        return wire.ChartMessage(chart_id, symbol, exchange1, exchange2, state, reason, rows, *quoted)
+        ahead_s = self._shards[known.shard].ahead_s() if known and known.shard in self._shards else 0.0
+        return wire.ChartMessage(
+            chart_id, symbol, exchange1, exchange2, state, reason, rows, *quoted, ahead_s
+        )
 
     async def stored(self, chart_ids: Sequence[str]) -> recent.Snapshot:
         """Read the recent-points store, once batches are being heard, so that none falls between."""

@@ -104,5 +104,5 @@ def with_points(delta: ChartDelta, points: Points) -> ChartDelta:
     """The same chart and state with other points."""
     return ChartDelta(
         delta.id, delta.symbol, delta.exchange1, delta.exchange2, delta.state, delta.reason, points,
-        delta.quoted1_us, delta.quoted2_us,
+        delta.quoted1_us, delta.quoted2_us, delta.ahead_s,
     )  # fmt: skip

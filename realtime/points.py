@@ -43,7 +43,8 @@ class ChartDelta(Struct, eq=False):
     `points` has shape (n, len(POINT_COLUMNS)), oldest first; n is 0 when only the state changed.
     `reason` says in words which leg is not live and why; it is empty while the chart is live.
     `quoted1_us` and `quoted2_us` are when each leg last quoted (wall clock; 0: not known): a leg that is
-    silent makes no points, and neither does the other one with it.
+    silent makes no points, and neither does the other one with it. `ahead_s` is by how much the clock that
+    stamped all this is ahead of the web process's, as far as that knows.
     """
 
     id: str
@@ -55,6 +56,7 @@ class ChartDelta(Struct, eq=False):
     points: Points
     quoted1_us: int = 0
     quoted2_us: int = 0
+    ahead_s: float = 0.0
 
 
 def no_points() -> Points:

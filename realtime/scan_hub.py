@@ -24,11 +24,12 @@ from markets.clocks import JUMP_S
 from markets.config import MarketConfig
 from realtime import recent
 from realtime.episodes import counts_per_pair
-from realtime.hub import SILENT_AFTER_S, process_hub
+from realtime.hub import process_hub
 from realtime.scan_messages import Page, Show, make_page
 from realtime.scan_table import Match, Query, ScanTable, View
 from realtime.scan_viewer import ScanViewer
 from realtime.scan_wire import FRAMES, ShardScan, decode_frame, on_the_way_s, read_scan
+from realtime.shard_view import SILENT_AFTER_S
 from realtime.viewer import Closed
 from realtime.wire import CLOSE_TOO_MANY
 

@@ -54,10 +54,10 @@ class Portion:
         self._seq = -1
         self._message = b""
 
-    def message(self, seq: int) -> bytes:
+    def message(self, seq: int, until_s: float) -> bytes:
         """The delta message with this seq; sockets that kept up have the same."""
         if seq != self._seq:
-            self._seq, self._message = seq, update_json("delta", seq, self.charts, [])
+            self._seq, self._message = seq, update_json("delta", seq, self.charts, [], until_s)
         return self._message
 
 
@@ -78,6 +78,9 @@ class Source(Protocol):
 
     def watermark(self) -> int:
         """The flush (µs) up to which every live shard has been heard."""
+
+    def until_s(self, flush_us: int) -> float:
+        """When everything up to a flush had been heard, s by the wall clock here; 0 while nothing was."""
 
     def is_current(self, chart_id: str, as_of: int) -> bool:
         """Whether nothing was heard of the chart's shard since that flush."""
@@ -117,6 +120,7 @@ class Viewer:
         self._floor: dict[str, float] = {}
         self._complaints: list[bytes] = []
         self._seq = self._acked_seq = seen_seq
+        self._until_s = 0.0
         self._has_acked = False
         self._sent_at = float("-inf")
         self._fetching: asyncio.Task[None] | None = None
@@ -219,15 +223,19 @@ class Viewer:
             self._fetching = asyncio.create_task(self._send_stored(), name="viewer fetch")
         elif self._portion is not None and not self._removed:
             portion, self._portion = self._portion, None
-            self._send(portion.message(self._next_seq(self._source.watermark())))
+            seq = self._next_seq(self._source.watermark())
+            self._send(portion.message(seq, self._until_s))
         else:
             self._spread_out()
             charts = [self._only_new(chart) for chart in self.pending.take(MESSAGE_POINTS)]
             seq = self._next_seq(0 if self.pending else self._source.watermark())
-            self._send(update_json("delta", seq, charts, self._take_removed()))
+            self._send(update_json("delta", seq, charts, self._take_removed(), self._until_s))
 
     def _next_seq(self, watermark: int) -> int:
+        """Number the next message, complete up to that flush; 0: to no later one than the last."""
         self._seq = max(self._seq + 1, watermark)
+        if watermark:
+            self._until_s = self._source.until_s(watermark)
         return self._seq
 
     def _send(self, message: bytes) -> None:
@@ -239,7 +247,8 @@ class Viewer:
         """Send a sign of life, where none was for a while and a message may go out."""
         is_due = time.monotonic() - self._sent_at >= SIGN_OF_LIFE_S
         if is_due and not self._left and self._pipe.ready and self._may_send():
-            self._send(update_json("delta", self._next_seq(watermark), list(charts), []))
+            seq = self._next_seq(watermark)
+            self._send(update_json("delta", seq, list(charts), [], self._until_s))
 
     def _take_removed(self) -> list[str]:
         removed = list(self._removed)
@@ -290,7 +299,7 @@ class Viewer:
         as_of = min((f.as_of for f in fetched.values()), default=self._source.watermark())
         seq = self._next_seq(min(as_of, self._source.watermark()) if complete else 0)
         kind: Final = "snapshot" if is_snapshot else "delta"
-        self._send(update_json(kind, seq, charts, self._take_removed()))
+        self._send(update_json(kind, seq, charts, self._take_removed(), self._until_s))
         for chart in charts:
             if not self._source.is_current(chart.id, fetched[chart.id].as_of):
                 self.wants.setdefault(chart.id, fetched[chart.id].as_of)
@@ -330,7 +339,8 @@ class Viewer:
         if self._greet:
             self._greet = False
             charts = [self._source.chart(chart_id) for chart_id in asked if chart_id in self.charts]
-            self._send(update_json("snapshot", self._next_seq(0), charts, self._take_removed()))
+            seq = self._next_seq(0)
+            self._send(update_json("snapshot", seq, charts, self._take_removed(), self._until_s))
         else:
             self._spread_out()
             self._live(0, [self._source.chart(chart_id) for chart_id in self.pending])

@@ -120,6 +120,7 @@ class Chart(Struct):
     age2: list[float]
     quoted1: float | None = None
     quoted2: float | None = None
+    ahead: float = 0.0
 
 
 class Update(Struct):
@@ -128,6 +129,7 @@ class Update(Struct):
     type: Literal["snapshot", "delta"]
     seq: int
     time: float  # when it was made, seconds by the server's clock
+    until: float  # and up to when every live collector had been heard; 0: none was
     removed: list[str]
     charts: list[Raw]
 
@@ -157,6 +159,7 @@ def chart(delta: ChartDelta) -> Chart:
     made = Chart(delta.id, delta.symbol, delta.exchange1, delta.exchange2, delta.state, delta.reason, *lists)
     made.quoted1 = _quoted(delta.quoted1_us, points, _AGE1)
     made.quoted2 = _quoted(delta.quoted2_us, points, _AGE1 + 1)
+    made.ahead = delta.ahead_s
     return made
 
 
@@ -178,12 +181,15 @@ def chart_json(delta: ChartDelta) -> bytes:
 
 
 def update_json(
-    type: Literal["snapshot", "delta"], seq: int, charts: list[ChartDelta], removed: list[str]
+    type: Literal["snapshot", "delta"],
+    seq: int,
+    charts: list[ChartDelta],
+    removed: list[str],
+    until_s: float,
 ) -> bytes:
-    """A whole `snapshot` or `delta` message, made now."""
-    return _json.encode(
-        Update(type, seq, round(time.time(), 3), removed, [Raw(chart_json(c)) for c in charts])
-    )
+    """A whole `snapshot` or `delta` message, made now; `until_s` as of `Update.until`."""
+    now_s, until_s = round(time.time_ns() / 1e9, 3), round(until_s, 3)
+    return _json.encode(Update(type, seq, now_s, until_s, removed, [Raw(chart_json(c)) for c in charts]))
 
 
 def error_json(code: str, message: str) -> bytes:

@@ -91,8 +91,9 @@ async def test_what_a_poll_says_does_not_replace_what_was_pushed_since(page: Pag
 MESSAGES = """async () => {
   const { Store } = await import("/static/js/store.js");
   const store = new Store();
-  const told = (type, seq, times, spreads) => store.take({ type, seq, removed: [], charts: [{
-    id: "A|b|c", symbol: "A", exchange1: "b", exchange2: "c", state: "live", reason: "", timestamps: times,
+  const told = (type, seq, times, spreads) => store.take({ type, seq, until: seq, removed: [], charts: [{
+    id: "A|b|c", ahead: 0, symbol: "A", exchange1: "b", exchange2: "c", state: "live", reason: "",
+    timestamps: times,
     spreads, upperBand: spreads, lowerBand: spreads, edge12: spreads, edge21: spreads, size12: spreads,
     size21: spreads, age1: spreads, age2: spreads }] });
   const seen = [];
@@ -117,21 +118,22 @@ async def test_points_that_come_again_do_not_take_a_cards_figures_back(page: Pag
 
 SET_BACK = """async () => {
   const { Store } = await import("/static/js/store.js");
-  const store = new Store();
-  const told = (type, seq_s, times) => store.take({ type, seq: seq_s * 1e6, removed: [], charts: [{
+  const store = new Store({ lost: false });
+  const told = (until, times) => store.take({ type: "delta", seq: 1, until, removed: [], charts: [{
     id: "A|b|c", symbol: "A", exchange1: "b", exchange2: "c", state: "live", reason: "", timestamps: times,
     spreads: times, upperBand: times, lowerBand: times, edge12: times, edge21: times, size12: times,
-    size21: times, age1: times, age2: times }] });
+    size21: times, age1: times, age2: times, ahead: 0 }] });
   const seen = [];
   const note = () => {
-    const { latest, points } = store.charts.get("A|b|c");
-    seen.push([latest.time, points.last, points.length, Math.round(store.now())]);
+    const chart = store.charts.get("A|b|c");
+    seen.push([chart.latest.time, chart.points.last, chart.points.length, store.newest, chart.state()]);
   };
-  told("snapshot", 9003, [9000, 9001, 9002, 9003]); note();
-  told("delta", 9003.1, [5404, 5405]); note();
-  told("delta", 9004.1, [5406]); note();
-  told("delta", 9005.1, [5426]); note();
-  told("delta", 9006.1, [5407]); note();
+  told(9003, [9000, 9001, 9002, 9003]); note();
+  told(5405, [5404, 5405]); note();
+  told(5406, [5406]); note();
+  told(5426, [5426]); note();
+  told(5407, [5407]); note();
+  told(5420, []); note();
   return seen;
 }"""
 
@@ -140,26 +142,35 @@ async def test_a_clock_that_is_set_back_takes_the_charts_with_it(page: Page, web
     """By an hour, and by the 20 s that it was ahead: no point of the future keeps out those of now."""
     await page.goto(f"{web.url}/scanner")
     assert await page.evaluate(SET_BACK) == [
-        [9003, 9003, 4, 9003], [5405, 5405, 3, 5405], [5406, 5406, 4, 5406], [5426, 5426, 5, 5426],
-        [5407, 5407, 6, 5407],
+        [9003, 9003, 4, 9003, "live"], [5405, 5405, 3, 5405, "live"], [5406, 5406, 4, 5406, "live"],
+        [5426, 5426, 5, 5426, "live"], [5407, 5407, 6, 5407, "live"], [5407, 5407, 6, 5407, "quiet"],
     ]  # fmt: skip
 
 
-DESK_CLOCK = """async () => {
-  const { DeskClock } = await import("/static/js/desk-clock.js");
-  const times = (clock, ...said) => said.map((seconds) => {
-    if (seconds === null) return void clock.reconnected();
-    clock.tell(seconds);
-    return Math.round(clock.now() - said[0]);
-  });
-  return [times(new DeskClock(), 9000, 5400, 9001), times(new DeskClock(), 9000, null, 5400)];
+APART = """async () => {
+  const { Store } = await import("/static/js/store.js");
+  const store = new Store({ lost: false });
+  const said = (id, ahead, time) => ({
+    id, symbol: "A", exchange1: "b", exchange2: "c", state: "live", reason: "", timestamps: [time],
+    spreads: [1], upperBand: [1], lowerBand: [1], edge12: [1], edge21: [1], size12: [1], size21: [1],
+    age1: [0], age2: [0], quoted1: time, quoted2: time, ahead });
+  const told = (until, ...charts) => store.take({ type: "delta", seq: 1, until, removed: [], charts });
+  const seen = [];
+  const note = () => seen.push([...store.charts.values()].map((chart) => [
+    chart.state(), chart.time(store.heardUntil) - chart.quoted[0],
+  ]));
+  told(9000, said("in time", 0, 9000), said("behind", -600, 8400), said("ahead", 60, 9060)); note();
+  told(9004); note();
+  told(9007, said("behind", -600, 8407)); note();
+  return [store.newest, ...seen];
 }"""
 
 
-async def test_the_desks_time_is_the_latest_told_unless_its_clock_was_set_back(page: Page, web: Web) -> None:
-    """Points are no stamps: only a new connection, or what charts find, says that the clock was set back."""
+async def test_each_chart_is_held_against_the_clock_of_its_own_collector(page: Page, web: Web) -> None:
     await page.goto(f"{web.url}/scanner")
-    assert await page.evaluate(DESK_CLOCK) == [[0, 0, 1], [0, None, -3600]]
+    assert await page.evaluate(APART) == [
+        9007, [["live", 0]] * 3, [["live", 4]] * 3, [["quiet", 7], ["live", 0], ["quiet", 7]],
+    ]  # fmt: skip
 
 
 CLOCK = """async () => {

@@ -70,6 +70,9 @@ class NoStore:
     def watermark(self) -> int:
         return 0
 
+    def until_s(self, flush_us: int) -> float:
+        return 0.0
+
     def is_current(self, chart_id: str, as_of: int) -> bool:
         return True
 

@@ -68,7 +68,7 @@ BINANCE, BYBIT = KEYS % "binance", KEYS % "bybit"
         ("pair_tolerance_positive", "UPDATE markets_exchangepair SET tolerance_ms = 0"),
         ("exchange_min_volume_lte_max", "UPDATE markets_exchange SET min_volume = 2, max_volume = 1"),
         ("exchange_volume_not_negative", "UPDATE markets_exchange SET min_volume = -1"),
-        ("exchange_taker_fee_sane", "UPDATE markets_exchange SET taker_fee_bps = -1"),
+        ("exchange_taker_fee_sane", "UPDATE markets_exchange SET taker_fee_bps = -51"),
         ("exchange_maker_fee_sane", "UPDATE markets_exchange SET maker_fee_bps = 201"),
         ("filter_min_volume_lte_max", "UPDATE markets_opportunityfilter SET min_volume = 2, max_volume = 1"),
         ("filter_volume_not_negative", "UPDATE markets_opportunityfilter SET max_volume = -1"),

@@ -28,7 +28,7 @@ def test_the_documented_delta_is_exactly_what_is_sent() -> None:
     block = re.search(r"```json\n(.*?)```", CONTRACT, re.DOTALL)
     assert block is not None
     documented = json.loads(block[1])
-    sent = json.loads(wire.update_json("delta", 1763640000123456, [a_delta(POINT)], []))
+    sent = json.loads(wire.update_json("delta", 1763640000123456, [a_delta(POINT)], [], 1763640000.12))
     assert abs(sent.pop("time") - time.time()) < 60
     assert isinstance(documented.pop("time"), float)
     assert sent == documented

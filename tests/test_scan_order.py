@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime import scan_hub, scan_wire
-from realtime.hub import SILENT_AFTER_S
 from realtime.scan_hub import ScanHub
 from realtime.scan_messages import CELLS, make_page
 from realtime.scan_table import Query, ScanTable, View
 from realtime.scan_wire import LEG_ROW, Directory, Frame, LegName, ShardScan, State
+from realtime.shard_view import SILENT_AFTER_S
 from tests.scan_data import market
 
 START_S = 1_000_000.0  # of the monotonic clock

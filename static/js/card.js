@@ -75,11 +75,13 @@ export class Card {
     return asked.every((word) => (/^".+"$/.test(word) ? symbol.includes(word.slice(1, -1)) : words.includes(word.toLowerCase())));
   }
 
+  // Every `now` here is by the clock of the chart's collector.
+
   /** Write the values at the end of the window, which are the newest ones; the filter's `thresholds` decide the "passes" mark. */
   write(now, thresholds, window) {
     const past = window.to < now;
     const latest = past ? (this.past.figures(window, now) ?? NOTHING) : this.chart.latest;
-    const state = past ? "past" : this.chart.state(now);
+    const state = past ? "past" : this.chart.state();
     this.values = latest;
     this.#mark(this.element, "state", state);
     this.#mark(this.#part(".state"), "state", state);
@@ -114,7 +116,7 @@ export class Card {
   draw(window, now) {
     this.plot ??= new SpreadPlot(this.#part(".plot"), (...under) => this.#hover(...under), !this.alone);
     this.window = window;
-    const state = this.chart.state(now);
+    const state = this.chart.state();
     const broken = !["live", "quiet", "waiting"].includes(state);
     const known = state === "unknown" ? Math.min(now, this.chart.points.last || now) : now; // nothing is marked beyond
     this.marks = this.past.marks(window, known, this.names);

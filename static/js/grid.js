@@ -6,10 +6,10 @@ const RANK = { down: 0, stale: 1, unknown: 1, waiting: 2, quiet: 3, live: 4 };
 const descending = (value) => (a, b) => (value(b) ?? -Infinity) - (value(a) ?? -Infinity);
 const bySymbol = (a, b) => a.chart.id.localeCompare(b.chart.id);
 
-function ordering(sort, now) {
+function ordering(sort) {
   if (sort === "spread") return descending(({ values }) => (values.spread === null ? null : Math.abs(values.spread)));
   if (sort === "edge") return descending(({ values }) => bestEdge(values));
-  if (sort === "state") return (a, b) => RANK[a.chart.state(now)] - RANK[b.chart.state(now)] || bySymbol(a, b);
+  if (sort === "state") return (a, b) => RANK[a.chart.state()] - RANK[b.chart.state()] || bySymbol(a, b);
   return bySymbol;
 }
 
@@ -70,9 +70,9 @@ export class Grid {
   }
 
   /** Bring the cards into order, unless somebody points at them or stands on one: then they stay put. */
-  sort(by, now, { gently = false } = {}) {
+  sort(by, { gently = false } = {}) {
     if (gently && this.element.matches(":hover, :focus-within")) return;
-    const order = ordering(by, now);
+    const order = ordering(by);
     const wanted = [...this.cards.values()].sort((a, b) => order(a, b));
     wanted.forEach((card, place) => {
       const there = this.element.children[place];

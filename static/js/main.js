@@ -2,6 +2,7 @@
 
 import { loadCharts } from "./api.js";
 import { readColours } from "./chart.js";
+import { ServerClock } from "./clock.js";
 import { Connection } from "./connection.js";
 import { Grid } from "./grid.js";
 import { translate } from "./i18n.js";
@@ -25,7 +26,8 @@ const tools = document.getElementById("tools").elements;
 const tally = document.getElementById("tally");
 const exchanges = JSON.parse(document.getElementById("content").dataset.exchanges);
 const connection = new Connection(restyle);
-const store = new Store(connection);
+const serverClock = new ServerClock();
+const store = new Store(connection, serverClock);
 let catalogue = null;
 let questions = 0;
 let ticks = 0;
@@ -35,13 +37,11 @@ const grid = new Grid(document.getElementById("grid"), names);
 const choosers = [...document.querySelectorAll(".ranges")].map((element) => new RangeChooser(element, chooseRange));
 const asked = readLink();
 let range = asked.range;
-const large = new Large(grid, names, { now: () => store.now(), range: shownWindow, changed: tellLink, connection, pinned: () => showsPins(), fresh: (chart) => isFresh(chart) });
+const large = new Large(grid, names, { now: () => timeOf(large.card), range: shownWindow, changed: tellLink, connection, pinned: () => showsPins(), fresh: (chart) => isFresh(chart) });
 const feed = new Feed({
+  clock: serverClock,
   address,
-  opened: () => {
-    store.reconnected();
-    subscribePins();
-  },
+  opened: subscribePins,
   receive,
   probe,
   changed: (status) => connection.show(status),
@@ -103,14 +103,16 @@ function watch() {
   store.clear();
   for (const chart of catalogue.charts) store.chart(chart);
   grid.match(store.charts);
-  grid.sort(tools.sort.value, store.now());
+  grid.sort(tools.sort.value);
   feed.open();
 }
 
-/** The window that all charts show. */
-function shownWindow(now) {
-  return windowOf(range, now, store.span(now));
+/** The window that all charts show, up to a `now` of the clock a chart goes by. */
+function shownWindow(now, covered = store.span(store.now())) {
+  return windowOf(range, now, covered);
 }
+
+const timeOf = (card, now = store.now()) => card?.chart.time(now) ?? now;
 
 function chooseRange(chosen) {
   range = chosen;
@@ -135,23 +137,32 @@ function tick() {
   if (document.hidden) return;
   const now = store.now();
   grid.match(store.charts);
-  if (ticks % SORT_EVERY === 0) grid.sort(tools.sort.value, now, { gently: true });
+  if (ticks % SORT_EVERY === 0) grid.sort(tools.sort.value, { gently: true });
   requestAnimationFrame(() => (large.card ? paintLarge(now) : paint(grid.visible, now)));
-  if (ticks % UNSEEN_EVERY === 0) for (const card of grid.cards.values()) if (!card.visible || large.card) card.write(now, catalogue, shownWindow(now));
+  if (ticks % UNSEEN_EVERY === 0) writeUnseen(now);
   connection.tick(store, now);
   tally.textContent = translate("%(shown)s of %(all)s charts", { shown: grid.shown.length, all: grid.cards.size });
-  notice(chooseNotice({ catalogue, store, grid, search: tools.search.value, now, connection }));
+  notice(chooseNotice({ catalogue, store, grid, search: tools.search.value, connection }));
+}
+
+function writeUnseen(now) {
+  const covered = store.span(now);
+  for (const card of grid.cards.values()) {
+    const there = timeOf(card, now);
+    if (!card.visible || large.card) card.write(there, catalogue, shownWindow(there, covered));
+  }
 }
 
 function paint(cards, now, { all = false } = {}) {
-  const window = shownWindow(now);
-  const drawEvery = drawingPace(window.to - window.from);
+  const covered = store.span(now);
   cards.forEach((card, place) => {
-    card.write(now, catalogue, window);
-    card.tell(window, now);
-    if (!all && card.plot && !card.past.changed && (place + ticks) % drawEvery !== 0) return;
-    card.draw(window, now);
-    card.past.want(window, card.plot.width * POINTS_PER_PX, now, { fresh: isFresh(card.chart) });
+    const there = timeOf(card, now);
+    const window = shownWindow(there, covered);
+    card.write(there, catalogue, window);
+    card.tell(window, there);
+    if (!all && card.plot && !card.past.changed && (place + ticks) % drawingPace(window.to - window.from) !== 0) return;
+    card.draw(window, there);
+    card.past.want(window, card.plot.width * POINTS_PER_PX, there, { fresh: isFresh(card.chart) });
   });
 }
 
@@ -160,7 +171,8 @@ const drawingPace = (span) => (span > 3600 ? 15 : span > 120 ? 5 : 2);
 
 function paintLarge(now) {
   large.follow(store.charts);
-  large.card.write(now, catalogue, large.window(now));
+  const there = timeOf(large.card, now);
+  large.card.write(there, catalogue, large.window(there));
   large.paint();
 }
 
@@ -180,7 +192,7 @@ async function start() {
   remember(tools.sort);
   listen(grid, tools.search);
   tools.filter.addEventListener("change", chooseFilter);
-  tools.sort.addEventListener("change", () => grid.sort(tools.sort.value, store.now()));
+  tools.sort.addEventListener("change", () => grid.sort(tools.sort.value));
   tools.search.addEventListener("input", () => grid.find(tools.search.value.trim()));
   document.getElementById("tools").addEventListener("submit", (event) => event.preventDefault());
   new MutationObserver(restyle).observe(document.documentElement, { attributeFilter: ["data-theme"] });

@@ -39,7 +39,7 @@ function action(label, target) {
 }
 
 /** What, if anything, keeps the charts from moving. */
-export function chooseNotice({ catalogue, store, grid, search, now, connection }) {
+export function chooseNotice({ catalogue, store, grid, search, connection }) {
   if (connection.state === "signed_out") return signedOut();
   if (!catalogue || connection.status.trouble === "unreachable") return unreachable();
   if (connection.status.trouble === "refused") return refused();
@@ -48,7 +48,7 @@ export function chooseNotice({ catalogue, store, grid, search, now, connection }
   if (!store.charts.size) return emptyFilter(catalogue.filter);
   if (search && !grid.shown.length) return noMatch(search);
   const waited = performance.now() - started > FIRST_DATA_S * 1000;
-  const silent = ![...store.charts.values()].some((chart) => ["live", "quiet"].includes(chart.state(now)));
+  const silent = ![...store.charts.values()].some((chart) => ["live", "quiet"].includes(chart.state()));
   return waited && silent && connection.state === "connected" ? noCollector() : null;
 }
 

@@ -26,15 +26,14 @@ const CLOSED = { notSignedIn: 4401, restart: 1012 };
  * what they say is too old to hold.
  */
 export class Feed {
-  constructor({ address, opened, receive, probe, changed }) {
-    Object.assign(this, { address, opened, receive, probe, changed });
+  constructor({ address, opened, receive, probe, changed, clock = new ServerClock() }) {
+    Object.assign(this, { address, opened, receive, probe, changed, clock });
     this.state = "unused";
     this.failures = 0;
     this.trouble = null;
     this.timer = null;
     this.hiddenTimer = null;
     this.socket = null;
-    this.clock = new ServerClock();
     this.heardAt = this.cameAt = performance.now(); // what came last was said, and came
     this.askedAt = 0; // when the server was last told that it may say more
     this.asked = false; // what was heard last came by request

@@ -1,6 +1,6 @@
 /** What the server told us: every watched chart's points, newest values and state. */
 
-import { DeskClock } from "./desk-clock.js";
+import { ServerClock } from "./clock.js";
 import { Points, WINDOW_S } from "./points.js";
 
 const QUIET_AFTER_S = 5;
@@ -23,26 +23,31 @@ export class Chart {
     this.latest = NOTHING;
     this.quoted = [null, null]; // when each leg last quoted, s
     this.serverState = "waiting";
+    this.ahead = 0; // s by which the clock of its collector, which stamps all it says, is ahead of the server's
     this.liveSince = -Infinity; // after a trouble, s: what was not seen meanwhile was no calm
     this.reason = "";
   }
 
-  /** Take what a message that says everything until `heard` (s) has of it; true when the clock was set back. */
+  /** Take what a message that says everything until `heard` (s) has of it. */
   take(message, heard) {
-    if (message.state === "live" && TROUBLED.includes(this.serverState)) this.liveSince = heard;
+    this.ahead = message.ahead;
+    if (message.state === "live" && TROUBLED.includes(this.serverState)) this.liveSince = this.time(heard);
     this.serverState = message.state;
     this.reason = message.reason;
     this.quoted = [message.quoted1, message.quoted2].map((at, leg) => at ?? this.quoted[leg]);
     const count = message.timestamps.length;
-    const isSetBack = message.timestamps[count - 1] < this.points.last - SET_BACK_S;
-    if (isSetBack) this.#begin(message.timestamps[0]);
+    if (message.timestamps[count - 1] < this.points.last - SET_BACK_S) this.#begin(message.timestamps[0]);
     for (let i = 0; i < count; i++)
       this.points.push(message.timestamps[i], message.spreads[i], message.upperBand[i], message.lowerBand[i]);
     // A gap has no values: the last ones stay, greyed by the state, with their age growing.
     const valued = message.spreads.findLastIndex((spread) => spread !== null);
     // After a reconnect points may come once more: they are older than what is shown.
     if (valued >= 0 && !(message.timestamps[valued] < this.latest.time)) this.latest = newest(message, valued);
-    return isSetBack;
+  }
+
+  /** A time of the server's by the collector's clock: what the chart's own times are to be held against. */
+  time(server) {
+    return server + this.ahead;
   }
 
   /** Go on by a clock that was set back: what lies after its new time goes, and the line is broken there. */
@@ -58,14 +63,13 @@ export class Chart {
   }
 
   /** `live`, `quiet` (connected, but nothing moved), `waiting` (no data yet), `stale`, `down` or `unknown` (the server is not heard). */
-  state(now) {
+  state() {
     if (this.connection.lost && CLAIMS.includes(this.serverState)) return "unknown";
     if (this.serverState !== "live") return this.serverState;
     if (!this.points.length) return "waiting";
     // Measured by what was heard, not by what the clock says: a link that says nothing is no calm market.
-    return this.store.heardUntil - Math.max(this.latest.time, this.liveSince) > QUIET_AFTER_S ? "quiet" : "live";
+    return this.time(this.store.heardUntil) - Math.max(this.latest.time, this.liveSince) > QUIET_AFTER_S ? "quiet" : "live";
   }
-
 }
 
 function newest(message, i) {
@@ -82,39 +86,26 @@ function newest(message, i) {
 }
 
 export class Store {
-  constructor(connection) {
+  /** `clock` is the server's, by what the connection's messages are stamped with. */
+  constructor(connection, clock = new ServerClock()) {
     this.connection = connection;
     this.charts = new Map();
-    this.clock = new DeskClock();
+    this.clock = clock;
     this.clear();
   }
 
   /** Take a `snapshot` or `delta` (docs/messages.md). */
   take(message) {
     this.seq = message.seq;
-    const heard = () => message.seq / 1e6 - this.ahead;
+    if (message.until < this.heardUntil - SET_BACK_S) this.newest = 0; // the server's clock was set back
     for (const id of message.removed) this.charts.delete(id);
     for (const entry of message.charts) {
       const chart = this.chart(entry);
       if (message.type === "snapshot") chart.clear();
-      if (chart.take(entry, heard())) this.#clockWasSetBack(message.seq / 1e6, chart.points.last);
-      if (chart.points.last > this.newest) this.newest = chart.points.last;
+      chart.take(entry, message.until);
+      if (chart.points.length) this.newest = Math.max(this.newest, chart.points.last - chart.ahead);
     }
-    this.heardUntil = Math.max(heard(), this.newest);
-    if (this.heardUntil > 0) this.clock.tell(this.heardUntil);
-  }
-
-  /** A new connection: its first message tells the time anew, as a clock may have jumped (a machine slept). */
-  reconnected() {
-    this.clock.reconnected();
-    this.ahead = 0; // a socket of its own is numbered by the clock as it is
-  }
-
-  // Messages are numbered by the clock as well, and never count down: they stay ahead of it.
-  #clockWasSetBack(seq, newest) {
-    this.newest = newest;
-    this.ahead = Math.max(0, seq - newest);
-    this.clock.reconnected();
+    this.heardUntil = Math.max(message.until, this.newest);
   }
 
   /** The chart with this id, made when it is new. */
@@ -128,9 +119,7 @@ export class Store {
     this.charts.clear();
     this.seq = null;
     this.newest = 0;
-    this.heardUntil = 0; // s, by the clock of the points
-    this.ahead = 0;
-    this.clock.forget();
+    this.heardUntil = 0; // s, by the server's clock
   }
 
   /** The server's time in seconds; the viewer's own until the server told. */
@@ -139,18 +128,18 @@ export class Store {
   }
 
   /** Whether it began after the others, so that of its last 15 minutes only the lake may know. */
-  isFresh({ serverState, points }) {
+  isFresh({ serverState, points, ahead }) {
     if (serverState === "removed") return true;
     let oldest = Infinity;
-    for (const chart of this.charts.values()) if (chart.points.first < oldest) oldest = chart.points.first;
-    return points.first > oldest + FRESH_S;
+    for (const chart of this.charts.values()) oldest = Math.min(oldest, chart.points.length ? chart.points.first - chart.ahead : Infinity);
+    return points.first - ahead > oldest + FRESH_S;
   }
 
   /** How many seconds the charts show: the same for all, so that cursors line up. */
   span(now) {
     let covered = 0;
-    for (const { points, recorded } of this.charts.values()) {
-      const first = Math.min(points.length ? points.first : Infinity, recorded);
+    for (const { points, recorded, ahead } of this.charts.values()) {
+      const first = Math.min(points.length ? points.first : Infinity, recorded) - ahead;
       if (first < now) covered = Math.max(covered, now - first);
     }
     return SPANS_S.find((span) => span >= covered) ?? WINDOW_S;
