@@ -1,12 +1,20 @@
-"""What beat goes by: Celery's persistent schedule, with last runs that may be ahead of now, or far behind."""
+"""What beat goes by: Celery's persistent schedule, with last runs that may be ahead of now, or far behind.
+
+And with a file that may be damaged: losing when tasks last ran costs little, not running them much.
+"""
 
 import logging
+import shelve
+from contextlib import suppress
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 from celery.beat import PersistentScheduler, ScheduleEntry
 
+from arbsite.aside import set_aside
 from markets.moments import AHEAD_S
+from markets.outage import Outage
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +30,66 @@ class Scheduler(PersistentScheduler):
 
     Celery plans from when a task last ran. Where that lies ahead of now, nothing would run until the clock
     is there again; so it counts as having run now, and is next due when its crontab says.
+
+    A schedule file that cannot be used is set aside, and where none can be written the schedule is kept in
+    memory: Celery's own way out copes with few kinds of damage, and beat would die of the others for good.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._outage = Outage(logger)
+        super().__init__(*args, **kwargs)
+
+    def setup_schedule(self) -> None:
+        """Open the schedule, or begin afresh."""
+        try:
+            self._set_up()
+        except Exception as problem:
+            self._begin_afresh(problem)
+
+    def _set_up(self) -> None:
+        """As Celery's; raises whatever a file raises that is damaged."""
+        for file in self._files():
+            if not file.is_file():  # opening a pipe would wait for ever
+                raise OSError(f"{file} is no file")
+        super().setup_schedule()
+        for entry in self.schedule.values():
+            entry.is_due()  # what was read of it can be reckoned with
+        self._store.sync()  # and can be written
+
+    def _begin_afresh(self, problem: Exception) -> None:
+        with suppress(Exception):
+            self.close()
+        try:
+            Path(self.schedule_filename).parent.mkdir(parents=True, exist_ok=True)
+            set_aside(self._files(), problem)
+            self._set_up()
+        except Exception as still:
+            logger.error(
+                "%s cannot be written (%s): the schedule is kept in memory, and a restart forgets when "
+                "tasks last ran",
+                self.schedule_filename,
+                still,
+            )
+            self.persistence = _InMemory
+            super().setup_schedule()
+
+    def sync(self) -> None:
+        """As Celery's; a disk that is full must not stop what would make room on it."""
+        try:
+            super().sync()
+        except Exception as problem:
+            self._outage.begins("%s is not written: %s", self.schedule_filename, problem)
+        else:
+            self._outage.ends("%s is written again", self.schedule_filename)
+
+    def _files(self) -> list[Path]:
+        """What there is of the schedule: some kinds of dbm add an ending, or have several files."""
+        names = (f"{self.schedule_filename}{suffix}" for suffix in self.known_suffixes)
+        return [file for file in map(Path, names) if file.exists() or file.is_symlink()]
+
+    def _destroy_open_corrupted_schedule(self, exc: Exception) -> Any:
+        """Celery would delete it."""
+        raise exc
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """One turn of beat's loop, at least once a minute: in how many seconds it wants the next."""
@@ -51,3 +118,11 @@ def _is_of_another_time(entry: ScheduleEntry, now: datetime) -> bool:
 
 def _name(entry: ScheduleEntry) -> str:
     return str(entry.name)
+
+
+class _InMemory:
+    """What stands in for the `shelve` module."""
+
+    @staticmethod
+    def open(_filename: str, writeback: bool) -> shelve.Shelf[Any]:
+        return shelve.Shelf({}, writeback=writeback)

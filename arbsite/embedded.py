@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from arbsite.aside import set_aside
+
 START_S = 20.0
 STOP_S = 8.0
 # PostgreSQL refuses to run as root, so root lends it this user; the wheel uses the same name.
@@ -134,6 +136,7 @@ def redis(home: Path) -> Server:
     """
     data = home / "redis"
     data.mkdir(parents=True, exist_ok=True)
+    set_aside([data / "dump.rdb"], "nothing of Redis is kept, and it would be read at the start")
     socket = run_dir(home) / "redis.sock"
     options = {
         "port": "0",
@@ -304,7 +307,14 @@ def _initialise(programs: Path, data: Path, user: str | None) -> None:
 
 
 def _check_version(programs: Path, data: Path) -> None:
-    written = (data / "PG_VERSION").read_text().strip()
+    try:
+        written = (data / "PG_VERSION").read_text().strip()
+        _set_aside_bogus_lock(data / "postmaster.pid")
+    except (OSError, ValueError) as error:
+        raise EmbeddedServerError(
+            f"{data} is no data of PostgreSQL, or damaged ({error}). Put a backup there, or move it away to "
+            "start afresh."
+        ) from error
     output = subprocess.run(
         [str(programs / "postgres"), "--version"], capture_output=True, text=True, check=True
     )
@@ -314,6 +324,15 @@ def _check_version(programs: Path, data: Path) -> None:
             f"The data in {data} was written by PostgreSQL {written}, installed is {installed}. "
             "Dump it with the old version, or move it away to start afresh."
         )
+
+
+def _set_aside_bogus_lock(lock: Path) -> None:
+    """PostgreSQL does not start where its lock file names no process, which one cut off at its end does."""
+    try:
+        if lock.exists() and not lock.read_text().partition("\n")[0].strip().isdecimal():
+            raise ValueError("it names no process")
+    except (OSError, ValueError) as error:
+        set_aside([lock], error)
 
 
 def _postgres_answers(socket_dir: Path) -> None:

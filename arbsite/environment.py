@@ -57,7 +57,12 @@ def _parse(path: Path) -> dict[str, str]:
         ENVIRON: ClassVar[dict[str, str]] = {}
 
     if path.is_file():
-        File.read_env(path)
+        try:
+            File.read_env(path)
+        except (OSError, UnicodeDecodeError) as error:
+            if path != STACK_ENV:
+                raise ImproperlyConfigured(f"{path} cannot be read: {error}") from error
+            return {}  # of a run that was cut off; the next one writes it anew
     return File.ENVIRON
 
 

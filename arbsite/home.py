@@ -3,12 +3,17 @@
 import fcntl
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from arbsite import embedded
+from arbsite.aside import set_aside
 from arbsite.environment import STACK_ENV
+
+SHORTEST_KEY = 32
+"""A secret key of ours has 67 characters: a shorter one was cut off, or is none."""
 
 SHARED_NAMES = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ARB_HOME", "FEED", "HTTPS", "PORT")
 
@@ -26,6 +31,9 @@ class Home:
         # Root lets PostgreSQL's own user pass through; every secret inside has its own mode.
         self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
         self.logs = self.path / "logs"
+        for folder in (self.logs, self.path / "run", self.path / "redis"):
+            if not folder.is_dir():
+                set_aside([folder], "it is no directory")
         self.logs.mkdir(mode=0o700, exist_ok=True)
         self.run = embedded.run_dir(self.path)
 
@@ -35,11 +43,26 @@ class Home:
         return self.path / "operator-password"
 
     def secret_key(self) -> str:
-        """Django's secret key of this home, made at the first call."""
+        """Django's secret key of this home, made at the first call.
+
+        One that is damaged is set aside: what was signed and sealed with it is lost with it.
+        """
         file = self.path / "secret-key"
-        if not file.exists():
+        kept = read_private(file, at_least=SHORTEST_KEY)
+        if not kept:
             write_private(file, secrets.token_urlsafe(50))
-        return file.read_text().strip()
+        return kept or read_private(file)
+
+    def clear_run(self) -> None:
+        """Empty the directory of sockets and process ids: of a run that is over, they only stand in the way.
+
+        Owning the home, and with no process of an earlier run left.
+        """
+        for left in self.run.iterdir():
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -48,7 +71,10 @@ class Home:
         Raises:
             HomeInUseError: another process owns it.
         """
-        with (self.path / "up.lock").open("a+") as file:
+        lock = self.path / "up.lock"
+        if not lock.is_file():
+            set_aside([lock], "it is no file")
+        with lock.open("a+", errors="replace") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -60,9 +86,32 @@ class Home:
             yield
 
 
+def read_private(path: Path, at_least: int = 1) -> str:
+    """The one line that a file of ours holds, of printable ASCII; "" when there is none.
+
+    What is no such file, or holds fewer characters, is damaged and set aside.
+    """
+    if not path.exists() and not path.is_symlink():
+        return ""
+    try:
+        if not path.is_file():
+            raise OSError("it is no file")
+        text = path.read_text("ascii").strip()
+    except (OSError, ValueError) as error:
+        set_aside([path], error)
+        return ""
+    if len(text) >= at_least and text.isprintable() and "'" not in text:
+        return text
+    set_aside([path], "it is not what was written there")
+    return ""
+
+
 def write_private(path: Path, text: str) -> None:
     """Write a file only its owner may read, complete or not at all."""
     fresh = path.with_name(path.name + ".new")
+    for way in (fresh, path):
+        if way.is_dir():
+            set_aside([way], "it is a directory")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
@@ -78,5 +127,5 @@ def announced(environment: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     finally:
-        if STACK_ENV.exists() and STACK_ENV.read_text() == text:  # else a newer run's
+        if STACK_ENV.is_file() and STACK_ENV.read_bytes() == text.encode():  # else a newer run's
             STACK_ENV.unlink()

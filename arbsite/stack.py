@@ -92,6 +92,7 @@ class Stack:
         if count := supervision.clear_leftovers(self.home.path, self.home.run):
             self.say(f"Stopped {count} processes that an earlier run left behind.")
         _check_port_free(self.address, self.port)
+        self.home.clear_run()
         servers = self._servers()
         self._complete_environment(servers)
         simulator_port = _free_port() if self.feed == "sim" else None
@@ -136,7 +137,9 @@ class Stack:
         desk = programs.desk_programs(self.address, self.port, simulator_port)
         if "METRICS_PORT" not in self.environment:  # one port cannot be for all of them
             desk = [replace(program, metrics_port=_free_port()) for program in desk]
-        (self.home.path / "metrics-targets.json").write_text(programs.metrics_targets(desk))
+        targets = self.home.path / "metrics-targets.json"
+        home.write_private(targets, programs.metrics_targets(desk))
+        targets.chmod(0o644)  # Prometheus runs as a user of its own
         text = programs.supervisor_config(
             [programs.server_program(server) for server in servers],
             desk,
@@ -207,9 +210,8 @@ class Stack:
         data = [str(self.home.path)]
         data += [f"PostgreSQL in {s.data}" for s in servers if not s.data.is_relative_to(self.home.path)]
         file = self.home.password_file
-        password = (
-            f"{file.read_text().strip()}   (kept in {file})" if file.exists() else f"yours; new: {RESET}"
-        )
+        kept = home.read_private(file)
+        password = f"{kept}   (kept in {file})" if kept else f"yours; new: {RESET}"
         rows = [
             ("Page", self._local_url()),
             ("User", "operator"),

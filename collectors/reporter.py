@@ -47,6 +47,7 @@ class Reporter:
             channels={outlet.name: outlet.status() for outlet in supervisor.outlets},
             sinks={outlet.name: outlet.stats() for outlet in supervisor.outlets},
             memory=self._memory.stats(),
+            lacks=supervisor.lacks,
         )
 
     async def run(self) -> None:

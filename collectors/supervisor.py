@@ -17,6 +17,7 @@ from collectors.turns import Turns
 from markets.clocks import STOOD_STILL, Clocks, Tick, jump_in_words
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Shard
 from markets.events import DerivedEvent, Event, FeedReport, Quote, SinkEvent, StreamState
+from markets.lacks import lacks
 
 logger = logging.getLogger(__name__)
 
@@ -160,6 +161,7 @@ class Supervisor:
         self._turns = Turns()
         for outlet in self._fed:
             outlet.channel.fetch_from(self._turns.hand_on)
+        self.lacks: tuple[str, ...] = ()
         self._uncollected: dict[str, str] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._feed_tasks: set[asyncio.Task[None]] = set()
@@ -172,6 +174,7 @@ class Supervisor:
         for outlet in self.outlets:
             outlet.configure(config)
         wanted = {each.key: each for each in config.exchanges if not self._why_not(each)}
+        self.lacks = lacks(config, frozenset(wanted))
         for key in self.feeds.keys() - wanted.keys():
             self._stop_feed(key, "exchange disabled")
         self._announce_uncollected(config)

@@ -59,5 +59,6 @@ class Heartbeat(Struct):
     sockets: int = 0  # open network sockets
     clock_jumped_s: float = 0.0  # by how much its wall clock was set last, negative: back
     clock_jumped_us: int | None = None  # when it saw that, by the clock as it was then set
+    stands_by: str = ""  # who does its work instead, in words; empty: it works
     queues: dict[str, QueueFill] = field(default_factory=dict)
     counters: dict[str, float] = field(default_factory=dict)  # what else it counts, since its start

@@ -31,7 +31,7 @@ class CollectorStatus(msgspec.Struct):
     "refusals": [{"symbol", "channel", "reason", "since_us", "times", "next_try_s"}],
     "next_try_s": float | None}. `channels`: sink name ->
     {"len", "capacity", "accepted", "dropped"}. `sinks`: sink name -> its own counters. `memory`: see
-    collectors.memory.
+    collectors.memory. `lacks`: why nothing is collected or compared, see markets.lacks.
     """
 
     shard: str
@@ -45,6 +45,7 @@ class CollectorStatus(msgspec.Struct):
     channels: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
     sinks: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     memory: dict[str, float] = msgspec.field(default_factory=dict)
+    lacks: tuple[str, ...] = ()
 
 
 @cache

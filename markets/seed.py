@@ -1,9 +1,11 @@
-"""Writes the defaults into an empty desk; once it has exchanges, its rows are the operator's."""
+"""Writes the defaults into an empty desk; once it has been set up, its rows are the operator's."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 from itertools import combinations
+from typing import TypeVar
 
-from django.db import transaction
+from django.db import models, transaction
 
 from markets.defaults import (
     BASES,
@@ -22,32 +24,56 @@ from markets.defaults import (
 from markets.models import Exchange, ExchangePair, Instrument, OpportunityFilter, Symbol
 from markets.services import set_base_urls
 
+M = TypeVar("M", bound=models.Model)
+
 
 @transaction.atomic
-def seed(simulator_url: str = "", *, traps: bool = False) -> list[str]:
-    """Write the defaults unless there are exchanges already; returns what was done, in words.
+def seed(simulator_url: str = "", *, traps: bool = False, missing: bool = False) -> list[str]:
+    """Write the defaults into an empty desk; returns what was done, in words.
 
-    With a simulator, every default exchange is pointed at it, now and whenever its address changed;
-    `traps` adds what the simulator lists with --traps.
+    A desk that has been set up is left as it is, whatever its operator deleted; `missing` adds those of the
+    defaults that are not there. With a simulator, every default exchange is pointed at it, now and whenever
+    its address changed; `traps` adds what the simulator lists with --traps.
     """
     done = []
-    if not Exchange.objects.exists():
-        exchanges = Exchange.objects.bulk_create(_exchange(default) for default in EXCHANGES)
-        bases = (*BASES, *(TRAP_BASES if traps else ()))
-        symbols = Symbol.objects.bulk_create(_symbol(base) for base in bases)
-        pairs = ExchangePair.objects.bulk_create(
-            ExchangePair(exchange1=one, exchange2=two) for one, two in combinations(exchanges, 2)
-        )
-        Instrument.objects.bulk_create(_instruments(exchanges, symbols))
-        if traps:
-            _count_in_thousands()
-        _filters(pairs)
-        done.append(
-            f"added {len(exchanges)} exchanges, {len(symbols)} symbols, {len(pairs)} pairs, 2 filters"
-        )
+    if missing or _is_empty():
+        done += _add_missing(traps=traps)
     if simulator_url and (moved := set_base_urls([row.key for row in EXCHANGES], simulator_url)):
         done.append(f"pointed {moved} exchanges at the simulator {simulator_url}")
     return done
+
+
+def _is_empty() -> bool:
+    """Whether nobody ever set this desk up: exchanges alone tell nothing, all may have been deleted."""
+    return not any(model.objects.exists() for model in (Exchange, Symbol, OpportunityFilter))
+
+
+def _add_missing(*, traps: bool) -> list[str]:
+    exchanges, new_exchanges = _with_missing(Exchange, "key", [_exchange(default) for default in EXCHANGES])
+    bases = (*BASES, *(TRAP_BASES if traps else ()))
+    symbols, new_symbols = _with_missing(Symbol, "name", [_symbol(base) for base in bases])
+    new = {*new_exchanges, *new_symbols}
+    pairs = _add_pairs(exchanges)
+    # What an exchange lists besides is known from its catalogue.
+    _add_instruments([(e, s) for e in exchanges for s in symbols if not new.isdisjoint((e, s))])
+    if traps:
+        _count_in_thousands()
+    filters = 0
+    if not OpportunityFilter.objects.exists():
+        filters = _filters(ExchangePair.objects.select_related("exchange1", "exchange2"))
+    counts = {
+        "exchanges": len(new_exchanges), "symbols": len(new_symbols), "pairs": pairs, "filters": filters,
+    }  # fmt: skip
+    added = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return [f"added {added}"] if added else []
+
+
+def _with_missing(model: type[M], name: str, wanted: list[M]) -> tuple[list[M], list[M]]:
+    """The rows of these names, and those of them that were made now."""
+    there = {getattr(row, name): row for row in model._default_manager.all()}
+    made = model._default_manager.bulk_create(row for row in wanted if getattr(row, name) not in there)
+    there |= {getattr(row, name): row for row in made}
+    return [there[getattr(row, name)] for row in wanted], made
 
 
 def _exchange(default: tuple[str, str, str, str, str]) -> Exchange:
@@ -59,31 +85,48 @@ def _symbol(base: str) -> Symbol:
     return Symbol(name=f"{base}/{QUOTE}", base=base, quote=QUOTE, enabled=True)
 
 
-def _instruments(exchanges: list[Exchange], symbols: list[Symbol]) -> list[Instrument]:
+def _add_pairs(exchanges: list[Exchange]) -> int:
+    """Compare all exchanges with one another; returns how many pairs there were not."""
+    there = {frozenset(row) for row in ExchangePair.objects.values_list("exchange1", "exchange2")}
+    new = [
+        ExchangePair(exchange1=one, exchange2=two)
+        for one, two in combinations(exchanges, 2)
+        if {one.pk, two.pk} not in there
+    ]
+    return len(ExchangePair.objects.bulk_create(new))
+
+
+def _add_instruments(wanted: list[tuple[Exchange, Symbol]]) -> None:
     """So that charts move before the first catalogue sync, which then corrects and completes them."""
     joiners = {default.key: default.joiner for default in EXCHANGES}
-    return [
-        Instrument(
-            exchange=exchange,
-            symbol=symbol,
-            native_id=f"{symbol.base}{joiners[exchange.key]}{symbol.quote}",
-        )
-        for exchange in exchanges
-        for symbol in symbols
-    ]
+    Instrument.objects.bulk_create(
+        (
+            Instrument(
+                exchange=exchange,
+                symbol=symbol,
+                native_id=f"{symbol.base}{joiners[exchange.key]}{symbol.quote}",
+            )
+            for exchange, symbol in wanted
+        ),
+        ignore_conflicts=True,
+    )
 
 
 def _count_in_thousands() -> None:
     """Where a thousand coins are sold as one, the listing has a name of its own and counts as the coin."""
     for (exchange, base), name in THOUSANDS.items():
-        row = Instrument.objects.get(exchange__key=exchange, symbol__base=base)
+        row = Instrument.objects.filter(exchange__key=exchange, symbol__base=base, counts_as=None).first()
+        if row is None:
+            continue
         row.counts_as, row.multiplier = row.symbol, Decimal(1000)
-        row.symbol = Symbol.objects.create(name=f"{name}/{QUOTE}", base=name, quote=QUOTE)
+        row.symbol = Symbol.objects.get_or_create(
+            name=f"{name}/{QUOTE}", defaults={"base": name, "quote": QUOTE}
+        )[0]
         row.native_id = row.native_id.replace(base, name, 1)
         row.save()
 
 
-def _filters(pairs: list[ExchangePair]) -> None:
+def _filters(pairs: Iterable[ExchangePair]) -> int:
     row = OpportunityFilter.objects.create(
         name=FILTER_NAME, symbols="\n".join(f"{base}/{QUOTE}" for base in FILTER_BASES), quote=QUOTE
     )
@@ -95,3 +138,4 @@ def _filters(pairs: list[ExchangePair]) -> None:
         min_duration_ms=FINDER_DURATION_MS,
         charted=False,
     )
+    return 2

@@ -15,6 +15,7 @@ from markets.moments import AHEAD_S, age_s, is_over
 from markets.runtime import CollectorStatus
 from monitoring.assess_market import market_findings
 from monitoring.findings import Finding, Severity
+from monitoring.lacks import lacking
 from monitoring.observed import Limits, Observed
 
 GRACE_S: Final = 10.0
@@ -55,7 +56,7 @@ WITHOUT: Final[dict[Role, str]] = {
 
 def assess(now: Observed, limits: Limits) -> list[Finding]:
     """Everything that is ill, the worst first. `since_us` is `now` where the look cannot tell better."""
-    found = chain(_stores(now, limits), _of_processes(now, limits), _upkeep(now, limits))
+    found = chain(_stores(now, limits), _of_processes(now, limits), lacking(now), _upkeep(now, limits))
     by_key: dict[str, Finding] = {}
     for finding in found:
         by_key.setdefault(finding.key, finding)
@@ -125,6 +126,7 @@ def _of_processes(now: Observed, limits: Limits) -> Iterator[Finding]:
         return
     yield from _missing_processes(now)
     yield from _missing_shards(now)
+    yield from _standing_by(now)
     for beat in now.heartbeats:
         if not is_missing(beat, now.at_us):
             yield from _of_process(beat, now, limits)
@@ -158,6 +160,7 @@ def replaced(beats: tuple[Heartbeat, ...], at_us: int) -> set[str]:
 
 def _missing_processes(now: Observed) -> Iterator[Finding]:
     gone_for_good = replaced(now.heartbeats, now.at_us)
+    gone_for_good |= {beat.name for beat in now.heartbeats if beat.stands_by}  # nobody misses a reserve
     for beat in now.heartbeats:
         if is_missing(beat, now.at_us) and beat.name not in gone_for_good:
             silent_s = (now.at_us - beat.reported_ts_us) / 1e6
@@ -177,7 +180,7 @@ def _missing_processes(now: Observed) -> Iterator[Finding]:
         )  # fmt: skip
     if now.heard_since_us is None or not is_over((now.at_us - now.heard_since_us) / 1e6, GRACE_S):
         return
-    there = {beat.role for beat in now.heartbeats}
+    there = {beat.role for beat in now.heartbeats if not beat.stands_by}
     expected = EXPECTED | ({"simulator": "critical"} if now.simulated else {})
     for role, severity in expected.items():
         if role not in there:
@@ -201,6 +204,17 @@ def _missing_shards(now: Observed) -> Iterator[Finding]:
                 "process_missing", f"collector {shard}", "critical", now.at_us,
                 f"No collector runs shard {shard}. {WITHOUT['collector']}",
                 f"{RESTART} (`manage.py collect --shard {shard}`) If it runs, it hangs: see its log.",
+            )  # fmt: skip
+
+
+def _standing_by(now: Observed) -> Iterator[Finding]:
+    for beat in now.heartbeats:
+        if beat.stands_by and not is_missing(beat, now.at_us):
+            yield Finding(
+                "two_collectors", beat.name, "warning", beat.started_ts_us,
+                f"{beat.name} is one too many: {beat.stands_by}. It writes nothing and stands by.",
+                "End it, or have it collect another part (`collect --shard 2/2`); it takes over by itself "
+                "when the other one ends or falls silent.",
             )  # fmt: skip
 
 

@@ -25,7 +25,9 @@ KINDS: Final = (
     "loop_lag",  # a process's event loop is held up
     "sockets",  # too many sockets on a web process
     "process_missing",  # a process that ought to run is not heard
-    "configuration",  # a process cannot take over the saved configuration, or lags behind it
+    "nothing_collected",  # there is nothing that collectors could collect
+    "two_collectors",  # a collector is one too many for its shard, and stands by
+    "configuration",  # it lacks something, or a process cannot take it over, or lags behind it
     "lake_write",  # the lake cannot be written, or writing is slow
     "maintenance_late",  # compaction, retention or a sync is overdue or failing
     "redis",  # Redis does not answer

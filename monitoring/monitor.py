@@ -29,6 +29,7 @@ from monitoring.limits import load_limits
 from monitoring.memory import LAST, Memory, Published, publish, read_published
 from monitoring.observe import Observer
 from monitoring.observed import ChannelTrouble, Limits, Observed, Stores
+from monitoring.selectors import load_lacks
 from monitoring.series import Steps, sample, write
 from monitoring.stores import MEASURE_EVERY_S, measure, publish_stores
 
@@ -59,6 +60,7 @@ class Monitor:
         self._limits = Limits()
         self._stores: Stores | None = None
         self._channels: tuple[ChannelTrouble, ...] = ()
+        self._lacks: tuple[str, ...] = ()
         self._looked = asyncio.Event()
         self._looked_us = 0
 
@@ -105,7 +107,8 @@ class Monitor:
         steps = Steps()
         while True:
             began = time.monotonic()
-            now = structs.replace(await self._observer.look(), channels=self._channels)
+            seen = await self._observer.look()
+            now = structs.replace(seen, channels=self._channels, lacks=self._lacks)
             self.findings = memory.keep(assess(now, self._limits), now)
             self.observed = now
             self._looked_us = now.at_us
@@ -143,6 +146,7 @@ class Monitor:
     async def _follow_limits(self) -> None:
         while True:
             self._limits = await _from_database(load_limits, self._limits)
+            self._lacks = await _from_database(load_lacks, self._lacks)
             await asyncio.sleep(LIMITS_EVERY_S)
 
     async def _follow_channels(self) -> None:

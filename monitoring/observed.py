@@ -108,6 +108,7 @@ class Observed(Struct, frozen=True, eq=False):
     measured_us: int | None = None  # when the sizes and runs were looked up
     runs: tuple[LastRun, ...] = ()
     channels: tuple[ChannelTrouble, ...] = ()
+    lacks: tuple[str, ...] = ()  # of monitoring.lacks
     missing: tuple[str, ...] = ()
 
 

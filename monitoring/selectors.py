@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from typing import Final
 from uuid import UUID
 
+from django.contrib.auth import get_user_model
 from django.db.models import (
     BooleanField,
     CharField,
@@ -32,6 +33,15 @@ LATE: Final = datetime.timedelta(minutes=2)
 """For so long it is told of an opportunity that was over before anybody looked; then it is history."""
 
 AT_ONCE: Final = 200
+
+
+def load_lacks() -> tuple[str, ...]:
+    """Which of `monitoring.lacks.PEOPLE` there are. Raises DatabaseError."""
+    there = {
+        "alert rules": AlertRule.objects.exists(),
+        "users": get_user_model()._default_manager.filter(is_active=True).exists(),
+    }
+    return tuple(name for name, is_there in there.items() if not is_there)
 
 
 def enabled_rules() -> list[AlertRule]:

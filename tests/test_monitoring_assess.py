@@ -169,6 +169,21 @@ ILL: dict[str, tuple[Observed, str, str]] = {
     "configuration:collector 1/1": (
         with_collector(error="saved revision 8 cannot be used: no fee"), "warning", "runs revision 7: saved",
     ),
+    "nothing_collected:exchanges": (
+        with_collector(lacks=("exchanges",)), "critical", "Nothing is collected: there is no exchange.",
+    ),
+    "configuration:pairs": (with_collector(lacks=("pairs",)), "warning", "no pair of exchanges is enabled"),
+    "configuration:users": (look(lacks=("users",)), "warning", "Nobody can sign in"),
+    "two_collectors:collector 1/1 stands by, desk:9": (
+        look(
+            heartbeats=(
+                *PROCESSES,
+                beat("collector", "collector 1/1 stands by, desk:9", stands_by="process 4711 on desk has it"),
+            )
+        ),
+        "warning",
+        "process 4711 on desk has it",
+    ),
     "lake_write:collector 1/1 LakeSink": (
         with_collector(sinks={"LakeSink": {"problem": "disk full"}}), "critical", "cannot write: disk full",
     ),

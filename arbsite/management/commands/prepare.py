@@ -10,7 +10,7 @@ from django.core.management import CommandParser, call_command
 from django.core.management.base import BaseCommand
 
 import arbsite.celery  # noqa: F401 - where tasks are queued
-from arbsite.home import write_private
+from arbsite.home import read_private, write_private
 from markets.models import Instrument
 from markets.tasks import sync_markets, sync_wallets
 
@@ -49,7 +49,5 @@ class Command(BaseCommand):
             password = secrets.token_urlsafe(12)
             write_private(password_file, password + "\n")
             get_user_model().objects.create_superuser(OPERATOR, password=password)
-        elif password_file.exists() and not (
-            operator and operator.check_password(password_file.read_text().strip())
-        ):
+        elif (kept := read_private(password_file)) and not (operator and operator.check_password(kept)):
             password_file.unlink()

@@ -4,7 +4,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from markets.config import InvalidConfig
+from markets.lacks import LACKS, lacks
 from markets.seed import seed
+from markets.selectors import load_config
 
 
 class Command(BaseCommand):
@@ -12,12 +15,12 @@ class Command(BaseCommand):
 
     help = (
         "Loads eight exchanges with their base-tier fees, 20 symbols, all 28 pairs and two filters into a "
-        "database that has no exchange yet. A desk that is set up already stays as it is, so this "
+        "database that is empty. A desk that is set up already stays as it is, whatever was deleted, so this "
         "can run at every start. Go on with `manage.py sync_markets`."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare --simulator."""
+        """Declare the options."""
         parser.add_argument(
             "--simulator",
             metavar="URL",
@@ -31,11 +34,25 @@ class Command(BaseCommand):
             help="also load what the simulator lists with --traps: a coin sold by the thousand, and two "
             "coins with one name",
         )
+        parser.add_argument(
+            "--missing",
+            action="store_true",
+            help="add those of the defaults that are not there, also to a desk that is set up already",
+        )
 
-    def handle(self, *args: Any, simulator: str, traps: bool, **options: Any) -> None:
-        """Seed and say what was done."""
+    def handle(self, *args: Any, simulator: str, traps: bool, missing: bool, **options: Any) -> None:
+        """Seed and say what was done, and what the desk lacks."""
         try:
-            done = seed(simulator, traps=traps)
+            done = seed(simulator, traps=traps, missing=missing)
         except ValueError as error:
             raise CommandError(f"--simulator: {error}") from error
         self.stdout.write("; ".join(done) or "Nothing to do: the desk is set up already.")
+        for words in _what_is_lacking():
+            self.stdout.write(words)
+
+
+def _what_is_lacking() -> list[str]:
+    try:
+        return [f"{LACKS[name].words} {LACKS[name].remedy}" for name in lacks(load_config())]
+    except InvalidConfig as error:
+        return [str(error)]

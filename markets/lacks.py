@@ -1,0 +1,74 @@
+"""What a desk lacks so that nothing is collected, compared or found: whatever an operator can delete.
+
+Plain Python, no Django.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec import Struct
+
+from markets.config import MarketConfig
+
+
+class Lack(Struct, frozen=True):
+    """What is lacking, in words, and what to do. `stops_all`: nothing is collected without it."""
+
+    words: str
+    remedy: str
+    stops_all: bool = False
+
+
+DEFAULTS: Final = "`manage.py seed --missing` adds the default ones."
+
+LACKS: Final[dict[str, Lack]] = {
+    "exchanges": Lack(
+        "Nothing is collected: there is no exchange.",
+        f"Add exchanges in the admin (Markets, Exchanges); {DEFAULTS}",
+        stops_all=True,
+    ),
+    "enabled exchanges": Lack(
+        "Nothing is collected: no exchange is enabled.",
+        "Enable exchanges in the admin (Markets, Exchanges).",
+        stops_all=True,
+    ),
+    "instruments": Lack(
+        "Nothing is collected: no enabled exchange trades a symbol that is enabled.",
+        "Enable symbols in the admin (Markets, Symbols), and look at the exchanges' volume bounds there; "
+        f"`manage.py sync_markets` reads what exchanges list, {DEFAULTS}",
+        stops_all=True,
+    ),
+    "connectors": Lack(
+        "Nothing is collected: none of the exchanges that are enabled is one that the collectors read.",
+        "Enable one that has a connector (docs/add_an_exchange.md), or leave --exchanges out.",
+        stops_all=True,
+    ),
+    "pairs": Lack(
+        "Nothing is compared: no pair of exchanges is enabled.",
+        f"Add or enable pairs in the admin (Markets, Exchange pairs); {DEFAULTS}",
+    ),
+    "filters": Lack(
+        "There are no charts and no opportunities: no opportunity filter is enabled.",
+        f"Add or enable one in the admin (Markets, Opportunity filters); where there is none, {DEFAULTS}",
+    ),
+}
+
+
+def lacks(config: MarketConfig, collectable: frozenset[str] | None = None) -> tuple[str, ...]:
+    """Which of `LACKS` a configuration has; `collectable` are the exchanges that can be read (None: all)."""
+    return tuple(_lacks(config, collectable))
+
+
+def _lacks(config: MarketConfig, collectable: frozenset[str] | None) -> Iterator[str]:
+    if not config.exchanges:
+        yield "exchanges"
+    elif not any(exchange.enabled for exchange in config.exchanges):
+        yield "enabled exchanges"
+    elif not config.instruments:
+        yield "instruments"
+    elif collectable is not None and collectable.isdisjoint(each.exchange for each in config.instruments):
+        yield "connectors"
+    if config.exchanges and not config.pairs:
+        yield "pairs"
+    if not config.filters:
+        yield "filters"
