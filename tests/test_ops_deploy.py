@@ -20,7 +20,7 @@ OURS = [name for name, service in SERVICES.items() if service.get("image") == "a
 SERVICE_KEYS = {
     "build", "image", "restart", "init", "read_only", "tmpfs", "security_opt", "cap_drop", "environment",
     "depends_on", "logging", "volumes", "shm_size", "healthcheck", "command", "ports", "stop_grace_period",
-    "stop_signal", "profiles",
+    "stop_signal", "profiles", "mem_limit",
 }  # fmt: skip
 
 
@@ -52,6 +52,25 @@ def test_compose_has_every_part_each_with_a_healthcheck() -> None:
     for name, service in SERVICES.items():
         assert service["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}, name
         assert set(service) <= SERVICE_KEYS, name
+
+
+def _mb(size: str) -> int:
+    number, unit = re.fullmatch(r"(\d+)([mg])b?", size).groups()  # type: ignore[union-attr]
+    return int(number) * {"m": 1, "g": 1024}[unit]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_service_of_compose_takes_the_hosts_memory(name: str) -> None:
+    service = SERVICES[name]
+    for mount in service.get("tmpfs", []):
+        options = dict(option.partition("=")[::2] for option in mount.partition(":")[2].split(","))
+        assert _mb(options["size"]) <= _mb(service["mem_limit"]) / 4, "a full /tmp leaves room"
+    assert _mb(service["mem_limit"]) <= 2048
+
+
+def test_the_memory_that_redis_may_fill_fits_into_its_container() -> None:
+    command = SERVICES["redis"]["command"]
+    assert _mb(command[command.index("--maxmemory") + 1]) <= 0.75 * _mb(SERVICES["redis"]["mem_limit"])
 
 
 def test_compose_refers_only_to_what_it_defines() -> None:
