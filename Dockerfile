@@ -25,6 +25,7 @@ COPY --from=python /opt/venv /opt/venv
 COPY --from=javascript /app/node_modules ./node_modules
 COPY manage.py ./
 COPY arbsite arbsite
+COPY accounts accounts
 COPY monitoring monitoring
 COPY history history
 COPY realtime realtime

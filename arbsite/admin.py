@@ -1,6 +1,5 @@
-"""What the admin shows of people and programs; Django looks for it here."""
+"""What the admin shows of programs; Django looks for it here."""
 
-from arbsite.people_admin import DeskGroupAdmin, DeskUserAdmin
 from arbsite.token_admin import ApiTokenAdmin
 
-__all__ = ["ApiTokenAdmin", "DeskGroupAdmin", "DeskUserAdmin"]
+__all__ = ["ApiTokenAdmin"]

@@ -172,6 +172,6 @@ def logging_config(level: str, secrets: Iterable[str]) -> dict[str, Any]:
         # Django's own handlers would print every server error a second time, in another shape.
         "loggers": {
             "django": {"handlers": [], "propagate": True, "level": "INFO"},
-            "axes": {"level": "CRITICAL"},  # arbsite.signing_in logs the same in fewer words
+            "axes": {"level": "CRITICAL"},  # accounts.signing_in logs the same in fewer words
         },
     }

@@ -66,6 +66,7 @@ INSTALLED_APPS = [
     "csp",
     "axes",
     "arbsite",
+    "accounts",
     "markets",
     "collectors",
     "simulator",
@@ -192,15 +193,15 @@ BEAT_SCHEDULE = {
     },
 }
 
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "arbsite.signing_in.PatientBackend"]
-# Failures of one name from one address, and of one address (arbsite.signing_in), lock out for so long.
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "accounts.signing_in.PatientBackend"]
+# Failures of one name from one address, and of one address (accounts.signing_in), lock out for so long.
 AXES_FAILURE_LIMIT = env.int("SIGN_IN_FAILURES", default=5)
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address"]
-AXES_HANDLER = "arbsite.signing_in.Handler"
-AXES_CLIENT_IP_CALLABLE = "arbsite.signing_in.client_address"
-AXES_USERNAME_CALLABLE = "arbsite.signing_in.name_of"
-AXES_LOCKOUT_CALLABLE = "arbsite.signing_in.locked_out"
+AXES_HANDLER = "accounts.signing_in.Handler"
+AXES_CLIENT_IP_CALLABLE = "accounts.signing_in.client_address"
+AXES_USERNAME_CALLABLE = "accounts.signing_in.name_of"
+AXES_LOCKOUT_CALLABLE = "accounts.signing_in.locked_out"
 AXES_RESET_ON_SUCCESS = True
 # Going on trying does not prolong it for the owner of the name.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False

@@ -6,7 +6,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 from django.views.i18n import JavaScriptCatalog
 
-from arbsite.signing_in import SignIn
+from accounts.signing_in import SignIn
 
 admin.site.site_url = f"{settings.URL_PREFIX}/"  # "/" would lose the slash behind the prefix
 

@@ -111,6 +111,7 @@ def test_the_image_runs_as_an_ordinary_user_and_gets_every_package_and_no_secret
     assert re.search(r"^USER desk$", DOCKERFILE, re.MULTILINE)
     for package in (
         "arbsite",
+        "accounts",
         "monitoring",
         "history",
         "realtime",

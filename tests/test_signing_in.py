@@ -11,8 +11,8 @@ from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
 from pytest_django import Settings
 
-import arbsite.signing_in as signing_in
-from arbsite.signing_in import client_address
+import accounts.signing_in as signing_in
+from accounts.signing_in import client_address
 from monitoring.tasks import retain_alerts
 from monitoring.traffic import traffic
 from tests.live import daphne
@@ -129,7 +129,7 @@ def test_made_up_forwarding_headers_do_not_escape_the_lock_out(operator: User) -
 def test_sign_ins_and_refusals_are_logged_counted_and_kept(
     operator: User, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, "arbsite.signing_in"):
+    with caplog.at_level(logging.INFO, "accounts.signing_in"):
         assert attempt(PASSWORD) == 302
         for _ in range(6):
             attempt("hunter2 hunter2", name="hunter2 hunter2")

@@ -1,0 +1,9 @@
+"""People: how they sign in, and who may look after them."""
+
+from django.apps import AppConfig
+
+
+class AccountsConfig(AppConfig):
+    """Who is there."""
+
+    name = "accounts"
