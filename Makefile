@@ -24,7 +24,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint check-metrics format install install-dev pins check-image clean
+.PHONY: help run test lint check-metrics format install install-dev pins image-pins check-image clean
 
 help: ## Show this list
 	@echo "Usage: make <target>     e.g. make run FEED=sim PORT=8001"
@@ -42,6 +42,7 @@ lint: install-dev ## Check style, types and the direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
+	@$(BIN)/python deploy/image_pins.py --check
 
 check-metrics: ## Check what deploy/ has for Prometheus and Alertmanager (needs promtool and amtool)
 	promtool check config deploy/prometheus/prometheus.yml
@@ -59,6 +60,9 @@ install-dev: $(VENV)/.installed-dev node_modules/.installed ## Install what the 
 pins: install-dev ## Resolve requirements*.in again, with hashes (delete requirements*.txt first to upgrade everything)
 	@for name in requirements requirements-dev requirements-redis requirements-node; do \
 	  echo "$$name.txt …"; $(PIN) -o $$name.txt $$name.in || exit 1; done
+
+image-pins: ## Write the digest of every image into docker-compose.yml and Dockerfile (needs Docker and its registry)
+	@python3 deploy/image_pins.py
 
 check-image: ## Run the Dockerfile's install steps in a clean virtualenv (no Docker needed)
 	@.ci/check-image

@@ -1,6 +1,7 @@
 """Where configuration comes from: the process environment, a running `make run`, then `.env`."""
 
 import os
+from base64 import b64decode
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +20,8 @@ STACK_ENV = BASE_DIR / "var" / "stack.env"
 FILES = (DOTENV,) if ENV_FILE else (STACK_ENV, DOTENV)
 
 
-SECRET_WORDS = ("SECRET", "PASSWORD", "TOKEN")
+KEY_BYTES = 32
+SECRET_WORDS = ("SECRET", "PASSWORD", "TOKEN", "_KEY")
 
 
 class Settings(environ.Env):  # type: ignore[misc]
@@ -40,6 +42,22 @@ class Settings(environ.Env):  # type: ignore[misc]
             return super().get_value(var, cast, *arguments, **options)
         except ValueError as error:
             raise ImproperlyConfigured(f"{var} is {text!r}; set it to a number.") from error
+
+    def keys(self, var: str, default: list[str]) -> list[str]:
+        """A list of keys as `manage.py sealing_keys` prints them.
+
+        Raises:
+            ImproperlyConfigured: one is none. It is not shown.
+        """
+        found: list[str] = self.list(var, default=default)
+        for key in found:
+            try:
+                right = len(b64decode(key, altchars=b"-_", validate=True)) == KEY_BYTES
+            except ValueError:
+                right = False
+            if not right:
+                raise ImproperlyConfigured(f"{var} is no key; `manage.py sealing_keys` makes it.")
+        return found
 
 
 def read(*files: Path) -> "ChainMap[str, str]":
@@ -69,13 +87,14 @@ def _parse(path: Path) -> dict[str, str]:
 def secrets(values: Mapping[str, str]) -> Iterator[str]:
     """What of the environment must never be read in a log, passwords inside of URLs included."""
     for name, value in values.items():
-        if any(word in name for word in SECRET_WORDS):
+        if name.startswith("EXCHANGE_KEYS_"):
+            yield from value.split(":")
+        elif any(word in name for word in SECRET_WORDS):
             yield value
+            yield from value.split(",")  # of several keys each
         elif name.endswith(("_URL", "_PROXY")) and (password := _password(value)):
             yield password
             yield unquote(password)
-        elif name.startswith("EXCHANGE_KEYS_"):
-            yield from value.split(":")
 
 
 def _password(url: str) -> str | None:

@@ -46,6 +46,11 @@ PORT = env.int("PORT", default=8000)  # where `make run` serves the desk
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = SimpleLazyObject(required_secret_key)
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+# Keys of sealed secrets, by purpose (markets.sealing), for processes that are given no SECRET_KEY.
+SEALING_KEYS = {
+    "proxies of exchanges": env.keys("SEALING_KEY_PROXIES", default=[]),
+    "secrets of alert channels": env.keys("SEALING_KEY_CHANNELS", default=[]),
+}
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # The path everything is under, where another web server has the rest of the host (docs/operations.md).

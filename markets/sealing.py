@@ -2,8 +2,9 @@
 
 What is sealed holds the destination it was entered for. Who opens it says where it is about to go, and gets
 it for that place only: whatever changed the destination, a form, a command or SQL, the secret is asked for
-again. A purpose keeps the secrets of different parts apart. When SECRET_KEY changes, the old one stays in
-SECRET_KEY_FALLBACKS, or secrets are entered again.
+again. A purpose keeps the secrets of different parts apart: its key is derived from SECRET_KEY, and a process
+that was given only that key (SEALING_KEY_…) opens those secrets and nothing else. When SECRET_KEY changes,
+the old one stays in SECRET_KEY_FALLBACKS, or secrets are entered again.
 """
 
 import base64
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 from markets.redaction import keep_secret
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet  # 8 MB, which only who seals or opens a secret takes
 
 OTHER_KEY: Final = "its secret was sealed under another SECRET_KEY: enter it again"
+NO_KEY: Final = "this process was given no key to open it: `manage.py sealing_keys` makes one"
 ELSEWHERE: Final = "its secret was entered for another destination: enter it again"
 
 
@@ -78,11 +81,33 @@ def sealed_plainly(secret: str, purpose: str) -> str:
 def _box(purpose: str) -> "MultiFernet":
     from cryptography.fernet import Fernet, MultiFernet
 
-    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    return MultiFernet([Fernet(_key(str(key), purpose)) for key in keys])
+    return MultiFernet([Fernet(key) for key in _keys(purpose)])
 
 
-def _key(secret_key: str, purpose: str) -> bytes:
+def _keys(purpose: str) -> list[str]:
+    """Those this process was given for the purpose, else those of its SECRET_KEY.
+
+    Raises:
+        UnreadableSecret: it has neither.
+    """
+    if given := settings.SEALING_KEYS.get(purpose):
+        return list(given)
+    try:
+        return derived_keys(purpose)
+    except ImproperlyConfigured:
+        raise UnreadableSecret(NO_KEY) from None
+
+
+def derived_keys(purpose: str) -> list[str]:
+    """The keys of a purpose, that of SECRET_KEY first, then those of SECRET_KEY_FALLBACKS.
+
+    Raises:
+        django.core.exceptions.ImproperlyConfigured: there is no SECRET_KEY.
+    """
+    return [_key(str(key), purpose) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
+
+
+def _key(secret_key: str, purpose: str) -> str:
     """SECRET_KEY is long and random, so one hash is enough; the purpose keeps it apart from other uses."""
     text = f"arbitrage desk: {purpose}\0{secret_key}"
-    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
+    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode()

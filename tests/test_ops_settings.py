@@ -120,8 +120,9 @@ def test_every_variable_that_is_read_is_documented() -> None:
     assert "DATABASE_URL" in _variables_read()  # else the pattern above has rotted
     assert _variables_read() - documented == set()
     elsewhere = {
-        "POSTGRES_PASSWORD", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT",  # Compose
-        "GRAFANA_PASSWORD", "CHROME_BIN", "REQUIRE_BROWSER",  # and browser tests
+        "POSTGRES_PASSWORD", "DATABASE_PASSWORD", "REDIS_PASSWORD", "GRAFANA_PASSWORD",  # Compose
+        "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT",
+        "CHROME_BIN", "REQUIRE_BROWSER",  # browser tests
     }  # fmt: skip
     prefixes = ("AWS_", "EXCHANGE_KEYS_")
     by_prefix = {name for name in documented if name.startswith(prefixes)}
