@@ -24,7 +24,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint check-metrics format install install-dev pins image-pins check-image clean
+.PHONY: help run test lint rights check-metrics format install install-dev pins image-pins check-image clean
 
 help: ## Show this list
 	@echo "Usage: make <target>     e.g. make run FEED=sim PORT=8001"
@@ -43,6 +43,9 @@ lint: install-dev ## Check style, types and the direction of imports
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 	@$(BIN)/python deploy/image_pins.py --check
+
+rights: install-dev ## Write the table of docs/security.md again: each address, and whom it opens to
+	@REWRITE_RIGHTS=1 $(BIN)/python -m pytest tests/test_rights_table.py --quiet
 
 check-metrics: ## Check what deploy/ has for Prometheus and Alertmanager (needs promtool and amtool)
 	promtool check config deploy/prometheus/prometheus.yml

@@ -11,6 +11,7 @@ class ArbsiteConfig(AppConfig):
 
     def ready(self) -> None:
         """Set up the groups once the last app has its permissions."""
+        import arbsite.admin_lookups  # noqa: F401 - closes what no list offers
         from arbsite.groups import set_up
 
         last = list(apps.get_app_configs())[-1]

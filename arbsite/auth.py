@@ -78,22 +78,31 @@ def _beyond(token: api_token.ApiToken, request: HttpRequest) -> str:
     path, method = request.path_info, request.method or ""
     if not path.startswith("/api/") and path not in PROGRAMS_READ:
         return "an API token opens /api/ and sockets; pages and the admin take people who sign in"
-    needed = api_token.Scope.READ if method in SAFE else api_token.Scope.ACT
-    if api_token.Scope(token.scope).includes(needed) or not _is_taken(path, method):
+    view = _view_of(path)
+    if view is None or method not in getattr(view, "methods", (method,)):
+        return ""  # the absence of an address or a method is said before any scope
+    given = api_token.Scope(token.scope)
+    lacking = [each for each in _asked_of_tokens(view, method) if not given.includes(each)]
+    if not lacking:
         return ""
+    needed = lacking[-1]
     return (
-        f"this API token may {token.scope}; {method} takes one that may {needed}: "
+        f"this API token may {given}; {method} takes one that may {needed}: "
         f"`manage.py api_token USER --scope {needed}` prints one"
     )
 
 
-def _is_taken(path: str, method: str) -> bool:
-    """Whether there is such an address that takes the method; its absence is said before any scope."""
+def _asked_of_tokens(view: Any, method: str) -> tuple[api_token.Scope, api_token.Scope]:
+    """The scopes that a method takes, and the address (realtime.guard.api)."""
+    of_method = api_token.Scope.READ if method in SAFE else api_token.Scope.ACT
+    return of_method, getattr(view, "scope", api_token.Scope.READ)
+
+
+def _view_of(path: str) -> Any:
     try:
-        methods = getattr(resolve(path).func, "methods", ())
+        return resolve(path).func
     except Resolver404:
-        return False
-    return not methods or method in methods
+        return None
 
 
 def _nobody_knows_who(request: HttpRequest) -> None:

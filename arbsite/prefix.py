@@ -21,6 +21,19 @@ def prefix_of(text: str) -> str:
     return path
 
 
+def cookie_name(what: str, *, https: bool, prefix: str, port: int) -> str:
+    """The name of a cookie of this desk and no other.
+
+    Browsers do not tell ports of one host apart: two desks on one machine would log each other out. Under
+    HTTPS they take a `__Host-` cookie from this very host only, for all of its paths; under a prefix, which
+    is another path, `__Secure-` is what there is.
+    """
+    name = "_".join(("arbdesk", what, str(port), *filter(None, re.split(r"[^A-Za-z0-9]+", prefix))))
+    if not https:
+        return name
+    return f"__Secure-{name}" if prefix else f"__Host-{name}"
+
+
 def under(prefix: str, application: Application) -> Application:
     """The application with its pages and sockets below this prefix."""
     if not prefix:

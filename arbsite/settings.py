@@ -12,7 +12,7 @@ from django.utils.functional import SimpleLazyObject
 from arbsite import environment
 from arbsite.environment import BASE_DIR
 from arbsite.logs import logging_config
-from arbsite.prefix import prefix_of
+from arbsite.prefix import cookie_name, prefix_of
 from markets import targets
 from markets.proxies import no_proxy_problem, proxy_problem
 
@@ -84,6 +84,7 @@ MIDDLEWARE = [
     "arbsite.log_context.request_id_middleware",
     "arbsite.connections.release_middleware",
     "monitoring.traffic.traffic_middleware",
+    "arbsite.headers.HeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -222,8 +223,8 @@ LOGIN_REDIRECT_URL = f"{URL_PREFIX}/"
 LOGOUT_REDIRECT_URL = "login"
 SESSION_COOKIE_AGE = 7 * 24 * 3600
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = LANGUAGE_COOKIE_PATH = f"{URL_PREFIX}/"  # no neighbour's business
-# Browsers do not tell ports of one host apart: two desks on one machine must not log each other out.
-SESSION_COOKIE_NAME = f"arbdesk_session_{PORT}"
+# A cookie of its own would be common to all desks of a host, and hold what messages say.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
 # To delete what the admin lists, each row comes as a field of its own: a catalogue has some ten thousand.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 30_000
@@ -238,6 +239,8 @@ SECURE_REDIRECT_EXEMPT = [
 ]
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_NAME = cookie_name("session", https=HTTPS, prefix=URL_PREFIX, port=PORT)
+CSRF_COOKIE_NAME = cookie_name("csrf", https=HTTPS, prefix=URL_PREFIX, port=PORT)
 CSRF_FAILURE_VIEW = "realtime.views.csrf_failure"
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=3600) if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("HSTS_INCLUDE_SUBDOMAINS", default=False)

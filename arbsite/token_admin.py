@@ -18,6 +18,12 @@ SEES_EVERYBODYS = "auth.change_user"
 """Who looks after people looks after their tokens, too."""
 
 
+def tokens_known_to(user: Any) -> QuerySet[ApiToken]:
+    """A user's own tokens; everybody's for who looks after people."""
+    rows = ApiToken.objects.select_related("user")
+    return rows if user.has_perm(SEES_EVERYBODYS) else rows.filter(user=user)
+
+
 class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
     """What somebody says of a token that they make."""
 
@@ -52,9 +58,7 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic a
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiToken]:
         """Those the user may know of."""
-        rows: QuerySet[ApiToken] = super().get_queryset(request)
-        user: Any = request.user
-        return rows if user.has_perm(SEES_EVERYBODYS) else rows.filter(user=user)
+        return tokens_known_to(request.user)
 
     def has_change_permission(self, request: HttpRequest, obj: ApiToken | None = None) -> bool:
         """What a token may is said when it is made."""

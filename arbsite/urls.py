@@ -7,6 +7,7 @@ from django.urls import include, path
 from django.views.i18n import JavaScriptCatalog
 
 from accounts.signing_in import SignIn
+from arbsite.token_api import tokens
 
 admin.site.site_url = f"{settings.URL_PREFIX}/"  # "/" would lose the slash behind the prefix
 
@@ -15,6 +16,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("accounts/login/", SignIn.as_view(redirect_authenticated_user=True), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
+    path("api/tokens", tokens, name="api-tokens"),
     path("jsi18n/", JavaScriptCatalog.as_view(), name="javascript-catalog"),
     path("", include("realtime.urls")),
     path("", include("history.urls")),

@@ -1,10 +1,13 @@
 """The WebSocket `/ws/health`: reads which symbols a page shows, the feed does the rest."""
 
+from msgspec import structs
+
 from monitoring.feed import HealthFeed, HealthViewer, process_feed
 from monitoring.symbol_page import Show, decode_health_message
-from monitoring.veil import may_see_processes
+from monitoring.veil import SEE_PROCESSES, may_see_processes
 from realtime import wire
 from realtime.browser_socket import BrowserSocket
+from realtime.rights import Credential
 
 
 class HealthSocket(BrowserSocket):
@@ -12,12 +15,18 @@ class HealthSocket(BrowserSocket):
 
     viewer: HealthViewer | None = None
     feed: HealthFeed
+    processes = False
+
+    async def _credential(self) -> Credential:
+        """Whether processes are shown is asked as the socket opens, and for as long as it is open."""
+        self.processes = await may_see_processes(self.scope["user"])
+        opened_by = await super()._credential()
+        return structs.replace(opened_by, permission=SEE_PROCESSES, has_permission=self.processes)
 
     async def _open(self, user_id: int) -> None:
         self.feed = process_feed()
         await self.feed.refresh()
-        processes = await may_see_processes(self.scope["user"])
-        self.viewer = HealthViewer(self._pipe(), self.feed, self._close_later, processes=processes)
+        self.viewer = HealthViewer(self._pipe(), self.feed, self._close_later, processes=self.processes)
         self.feed.join(self.viewer)
 
     def _decode(self, text: str) -> wire.Ack | Show:

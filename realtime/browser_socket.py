@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from markets.config import InvalidConfig
 from realtime import wire
 from realtime.pipe import EXTENSION, AsgiPipe, Pipe, ServerPipe
-from realtime.rights import process_rights
+from realtime.rights import Credential, process_rights
 from realtime.viewer import Closed
 
 log = logging.getLogger(__name__)
@@ -51,6 +51,11 @@ class BrowserSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
     _forget_rights: Callable[[], None] | None = None
     _second = 0.0
     _messages = 0
+
+    async def _credential(self) -> Credential:
+        """What lets the socket in, for as long as that is good."""
+        credential: Credential = self.scope["credential"]
+        return credential
 
     async def _open(self, user_id: int) -> None:
         """Begin to show; sets `viewer`. Raises Closed, or what keeps the configuration from being there."""
@@ -105,8 +110,8 @@ class BrowserSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         if not user.is_authenticated:
             await self.close(wire.CLOSE_NOT_SIGNED_IN, "not signed in: log in, or send a valid API token")
             return
-        self._forget_rights = process_rights().watch(self.scope["credential"], self._close_later)
         try:
+            self._forget_rights = process_rights().watch(await self._credential(), self._close_later)
             await self._open(user.pk)
         except Closed as closed:
             await self.close(closed.code, closed.reason)

@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from markets.config import InvalidConfig
 from markets.connections import release_connections
 from markets.names import AmbiguousName, loose, resolve
+from realtime.api_token import Scope
 from realtime.rights import Credential, credential_of_request, process_rights
 from realtime.viewer import Closed
 
@@ -49,8 +50,12 @@ class Refused(Exception):
         return JsonResponse({"error": str(self)}, status=self.status, headers=after)
 
 
-def api(*parameters: str, methods: tuple[str, ...] = ("GET",)) -> Callable[[View], View]:
+def api(
+    *parameters: str, methods: tuple[str, ...] = ("GET",), scope: Scope = Scope.READ
+) -> Callable[[View], View]:
     """A JSON view for signed-in users and tokens that takes these query parameters and no others.
+
+    `scope` is the least that a token needs for it, whatever the method.
 
     Every refusal is a JSON error in words: a method that is not allowed (405), nobody signed in (401), a
     parameter that is unknown, or given twice (400), and servers that do not answer (503).
@@ -65,6 +70,7 @@ def api(*parameters: str, methods: tuple[str, ...] = ("GET",)) -> Callable[[View
             return response
 
         guarded.methods = allowed  # type: ignore[attr-defined]
+        guarded.scope = scope  # type: ignore[attr-defined]
         return guarded
 
     return guard

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 
 from channels.db import database_sync_to_async
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import AbstractBaseUser, User
 from django.contrib.sessions.models import Session
 from django.db import DatabaseError
 from django.http import HttpRequest
@@ -53,6 +53,9 @@ class Credential(Struct, frozen=True):
     fingerprint: str
     session_key: str | None = None
     token_id: int | None = None
+    permission: str = ""
+    """What is shown depends on it (`app.codename`), and `has_permission` is how that was as it began."""
+    has_permission: bool = False
 
 
 def fingerprint(user: AbstractBaseUser) -> str:
@@ -85,6 +88,13 @@ class Known(Struct, frozen=True):
     users: dict[int, str]
     sessions: dict[str, datetime]
     tokens: dict[int, datetime]
+    holders: dict[str, set[int]]
+    """Ids of the users that have a permission, by permission."""
+
+    def has_changed(self, since: Credential) -> bool:
+        """Whether the user may see more now, or less, than as the flow began."""
+        holds = since.user_id in self.holders.get(since.permission, ())
+        return bool(since.permission) and holds is not since.has_permission
 
     def objection(self, to: Credential) -> str:
         """Why the credential is good no more, in words; "" while it is."""
@@ -104,9 +114,11 @@ class Known(Struct, frozen=True):
 
 
 def ask(credentials: Iterable[Credential]) -> Known:
-    """What is known of all these now, by three questions at most. Raises DatabaseError."""
+    """What is known of all these now, by three questions, and one a permission. Raises DatabaseError."""
     asked = list(credentials)
-    users = get_user_model()._default_manager.filter(pk__in={each.user_id for each in asked}, is_active=True)
+    people = {each.user_id for each in asked}
+    users = get_user_model()._default_manager.filter(pk__in=people, is_active=True)
+    permissions = {each.permission for each in asked if each.permission}
     keys = {each.session_key for each in asked if each.session_key}
     sessions = Session.objects.filter(pk__in=keys).values_list("session_key", "expire_date")
     ids = {each.token_id for each in asked if each.token_id}
@@ -115,7 +127,13 @@ def ask(credentials: Iterable[Credential]) -> Known:
         {user.pk: fingerprint(user) for user in users},
         dict(sessions) if keys else {},
         dict(tokens) if ids else {},
+        {each: _holders(each, people) for each in permissions},
     )
+
+
+def _holders(permission: str, people: set[int]) -> set[int]:
+    holders = User.objects.with_perm(permission, backend="django.contrib.auth.backends.ModelBackend")
+    return set(holders.filter(pk__in=people).values_list("pk", flat=True))
 
 
 class _Watched:
@@ -198,6 +216,8 @@ class Rights:
                 continue
             if objection := known.objection(credential):
                 self._end(credential, Closed(CLOSE_NOT_SIGNED_IN, objection))
+            elif known.has_changed(credential):
+                self._end(credential, Closed(CLOSE_RESTART, "what you may see has changed: connect again"))
             else:
                 watched.known_at = time.monotonic()
 

@@ -117,7 +117,7 @@ def test_a_session_must_prove_that_the_change_comes_from_our_page(seeded: None, 
     words = refusal(browser.post(PINS, {"id": "BTC/USDT|binance|bybit"}, "application/json"), 403)
     assert "X-CSRFToken" in words
     browser.get("/")  # its sign-out form sets the cookie
-    token = browser.cookies["csrftoken"].value
+    token = browser.cookies[django_settings.CSRF_COOKIE_NAME].value
     body = {"id": "BTC/USDT|binance|bybit"}
     assert browser.post(PINS, body, "application/json", headers={"X-CSRFToken": token}).status_code == 200
 
