@@ -37,6 +37,9 @@ def _start() -> None:
     for name in re.findall(r"^([A-Z_]+)=", DOCUMENTED.read_text(), re.MULTILINE):
         if name not in WHERE_THE_BROWSER_IS:
             os.environ.pop(name, None)  # the suite depends on nothing that is set or runs here
+    # A third of what a process of the product costs to start would be compiling its own source each time.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     environment = {
         "ENV_FILE": os.devnull,
         "ARB_HOME": str(home),
