@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from arbsite import embedded
+from tests import warm_python
 
 DOCUMENTED = Path(__file__).parent.parent / ".env.example"
 WHERE_THE_BROWSER_IS = {"CHROME_BIN", "REQUIRE_BROWSER"}
@@ -53,6 +54,7 @@ def _start() -> None:
         "REDIS_URL": servers.enter_context(embedded.running(embedded.redis(home), home / "redis.log")),
     }
     os.environ.update(environment)
+    warm_python.install()
 
 
 _start()
