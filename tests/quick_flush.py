@@ -13,12 +13,12 @@ from django.test import TransactionTestCase
 
 KEPT = "kept_by_quick_flush"  # a schema with a copy of each table that a flush leaves filled
 
-_django_flushes = TransactionTestCase._fixture_teardown
+_django_flushes = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]  # not in its stubs
 
 
 def install() -> None:
     """Let all transactional tests of this process be cleaned up this way."""
-    TransactionTestCase._fixture_teardown = _teardown
+    TransactionTestCase._fixture_teardown = _teardown  # type: ignore[attr-defined]
 
 
 def _teardown(self: TransactionTestCase) -> None:

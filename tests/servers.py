@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from arbsite import embedded
+from tests import warm_python
 
 DOCUMENTED = Path(__file__).parent.parent / ".env.example"
 WHERE_THE_BROWSER_IS = {"CHROME_BIN", "REQUIRE_BROWSER"}
@@ -37,6 +38,9 @@ def _start() -> None:
     for name in re.findall(r"^([A-Z_]+)=", DOCUMENTED.read_text(), re.MULTILINE):
         if name not in WHERE_THE_BROWSER_IS:
             os.environ.pop(name, None)  # the suite depends on nothing that is set or runs here
+    # A third of what a process of the product costs to start would be compiling its own source each time.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     environment = {
         "ENV_FILE": os.devnull,
         "ARB_HOME": str(home),
@@ -50,6 +54,7 @@ def _start() -> None:
         "REDIS_URL": servers.enter_context(embedded.running(embedded.redis(home), home / "redis.log")),
     }
     os.environ.update(environment)
+    warm_python.install()
 
 
 _start()
