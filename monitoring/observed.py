@@ -108,6 +108,7 @@ class Observed(Struct, frozen=True, eq=False):
     measured_us: int | None = None  # when the sizes and runs were looked up
     runs: tuple[LastRun, ...] = ()
     channels: tuple[ChannelTrouble, ...] = ()
+    jumps_us: int = 0  # by how much the observer's wall clock was set in all since it began
     missing: tuple[str, ...] = ()
 
 
