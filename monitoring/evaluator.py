@@ -9,11 +9,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, cast
 
 from django.db import Error, connection, transaction
 from django.db.models import Exists, OuterRef, Q
-from django.utils import timezone
 from django.utils.translation import gettext
 from msgspec import Struct
 from redis.asyncio import Redis
@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from markets.moments import is_over, lately
 from monitoring import incidents
 from monitoring.findings import Finding
+from monitoring.jumps import Jumps
 from monitoring.models import Alert, AlertRule
 from monitoring.rules import Reading, Watch, step
 from monitoring.selectors import (
@@ -77,15 +78,22 @@ class HealthWatch:
         self._watches: Watches | None = None
         self._unwritten: list[Change] = []
         self._refreshed_us = 0
+        self._jumps_us: int | None = None
 
-    def judge(self, findings: Sequence[Finding], now_us: int) -> None:
-        """Take over one look. Raises django.db.Error while the database does not work; nothing is lost."""
+    def judge(self, findings: Sequence[Finding], now_us: int, jumps_us: int = 0) -> None:
+        """Take over one look. Raises django.db.Error while the database does not work; nothing is lost.
+
+        `jumps_us` is by how much the clock of `now_us` was set in all so far: what lasts goes along.
+        """
         try:
             self._rules = [rule for rule in enabled_rules() if not rule.of_opportunities]
             if self._watches is None:
                 self._watches = _remembered()
         finally:
             if self._watches is not None:
+                if jumped_us := jumps_us - (jumps_us if self._jumps_us is None else self._jumps_us):
+                    self._watches = {key: watch.later(jumped_us) for key, watch in self._watches.items()}
+                self._jumps_us = jumps_us
                 self._watches = self._follow(self._watches, findings, now_us)
         self._write(findings, now_us)
 
@@ -165,14 +173,17 @@ def _save(change: Change) -> None:
 # --- opportunities -----------------------------------------------------------------------------------
 
 
-def look_at_opportunities(now: datetime.datetime) -> None:
-    """Hold the episodes in PostgreSQL against the rules. Raises django.db.Error; then nothing is done."""
+def look_at_opportunities(now: datetime.datetime, jumps: Jumps | None = None) -> None:
+    """Hold the episodes in PostgreSQL against the rules. Raises django.db.Error; then nothing is done.
+
+    `jumps` are those of the clock of `now`, if it made any.
+    """
     rules = [rule for rule in enabled_rules() if rule.of_opportunities]
     with transaction.atomic():
         _follow_moves(now)
         _resolve_closed(now)
         for rule in rules:
-            _fire(rule, now)
+            _fire(rule, now, jumps or Jumps())
         tell(now)
 
 
@@ -211,9 +222,9 @@ def _resolve_closed(now: datetime.datetime) -> None:
     incidents.resolve(firing.filter(~Exists(recorded)), now, gettext("Its record was deleted."))
 
 
-def _fire(rule: AlertRule, now: datetime.datetime) -> None:
+def _fire(rule: AlertRule, now: datetime.datetime, jumps: Jumps) -> None:
     """One incident per move, and within a cool-down one per coin: of what is open if anything is."""
-    found = untold_opportunities(rule, now)
+    found = untold_opportunities(rule, now, lasting_since(rule, now, jumps))
     if not found:
         return
     routes = _by_move(routes_lately({row.move for row in found if row.move is not None}, now))
@@ -261,14 +272,15 @@ def _spoken_for(
 class Evaluator:
     """The rules at work in the monitor's event loop, over one database connection in a thread of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, jumps: Jumps | None = None) -> None:
         self._health = HealthWatch()
+        self._jumps = jumps or Jumps()
         self._thread = ThreadPoolExecutor(1, "alert rules")
         self._failing = False
 
-    async def judge(self, findings: Sequence[Finding], now_us: int) -> None:
+    async def judge(self, findings: Sequence[Finding], now_us: int, jumps_us: int = 0) -> None:
         """Take over one look of the monitor. Never raises for the database: it goes on when that is back."""
-        await self._work(lambda: self._health.judge(findings, now_us))
+        await self._work(lambda: self._health.judge(findings, now_us, jumps_us))
 
     async def follow_opportunities(self) -> None:
         """Look at the episodes whenever a collector says that one opened, and every second. Runs for ever."""
@@ -277,7 +289,8 @@ class Evaluator:
             tasks.create_task(listen(nudged), name="episode nudges")
             while True:
                 nudged.clear()
-                await self._work(lambda: look_at_opportunities(timezone.now()))
+                now = incidents.moment(self._jumps.now_us())
+                await self._work(partial(look_at_opportunities, now, self._jumps))
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_EVERY_S):
                         await nudged.wait()
@@ -319,6 +332,11 @@ async def listen(nudged: asyncio.Event) -> None:
         finally:
             with suppress(RedisError, OSError):
                 await redis.aclose()
+
+
+def lasting_since(rule: AlertRule, now: datetime.datetime, jumps: Jumps) -> datetime.datetime:
+    """An open opportunity that began by then has lasted as long as a rule asks, steps of the clock apart."""
+    return incidents.moment(jumps.ago(_us(now), rule.for_s * 1_000_000))
 
 
 def _us(at: datetime.datetime) -> int:

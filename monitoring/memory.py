@@ -8,7 +8,7 @@
 A restarted monitor goes on where the last one was, and so does one whose Redis lost everything.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -46,13 +46,21 @@ class Published(Struct, frozen=True):
 
 
 class Memory:
-    """The findings of the look before. Pure but for what it is told."""
+    """The findings of the look before, and since when, however the observer's clock is set meanwhile.
 
-    def __init__(self, before: Iterable[Finding] = ()) -> None:
+    `steady` makes of a time since when, which may lie before a step of the clock, one as of now.
+    """
+
+    def __init__(self, before: Iterable[Finding] = (), steady: Callable[[int], int] = int) -> None:
         self._known = {finding.key: finding for finding in before}
+        self._steady = steady
+        self._jumps_us: int | None = None
 
     def keep(self, findings: Iterable[Finding], now: Observed) -> list[Finding]:
         """These findings with the time since when, and those that hold because nobody can tell otherwise."""
+        if jumped_us := now.jumps_us - (now.jumps_us if self._jumps_us is None else self._jumps_us):
+            self._known = {key: _later(known, jumped_us) for key, known in self._known.items()}
+        self._jumps_us = now.jumps_us
         current = {finding.key: self._aged(finding) for finding in findings}
         held = {
             key: finding
@@ -63,10 +71,15 @@ class Memory:
         return sorted(self._known.values(), key=lambda each: (each.severity != "critical", each.key))
 
     def _aged(self, finding: Finding) -> Finding:
+        finding = structs.replace(finding, since_us=self._steady(finding.since_us))
         before = self._known.get(finding.key)
         if before is None or before.since_us >= finding.since_us:
             return finding
         return structs.replace(finding, since_us=before.since_us)
+
+
+def _later(finding: Finding, by_us: int) -> Finding:
+    return structs.replace(finding, since_us=finding.since_us + by_us)
 
 
 def _unknown(finding: Finding, now: Observed) -> bool:

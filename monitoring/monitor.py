@@ -62,7 +62,6 @@ class Monitor:
         self._channels: tuple[ChannelTrouble, ...] = ()
         self._lacks: tuple[str, ...] = ()
         self._looked = asyncio.Event()
-        self._looked_us = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Lead whenever nobody else does, until `stop`."""
@@ -80,8 +79,9 @@ class Monitor:
 
     async def _lead(self, lead: Lead, stop: asyncio.Event) -> None:
         """Do everything a monitor does, until told to stop or another one leads."""
-        evaluator, over = Evaluator(), asyncio.Event()
-        memory = Memory(await self._found_before())
+        jumps = self._observer.jumps
+        evaluator, over = Evaluator(jumps), asyncio.Event()
+        memory = Memory(await self._found_before(), jumps.since)
         parts: dict[str, Part] = {
             "watch": lambda: self._watch(memory),
             "rules": lambda: self._judge(evaluator),
@@ -111,7 +111,6 @@ class Monitor:
             now = structs.replace(seen, channels=self._channels, lacks=self._lacks)
             self.findings = memory.keep(assess(now, self._limits), now)
             self.observed = now
-            self._looked_us = now.at_us
             self._looked.set()
             await self._publish(now, steps)
             await asyncio.sleep(max(0.0, LOOK_EVERY_S - (time.monotonic() - began)))
@@ -121,7 +120,8 @@ class Monitor:
         while True:
             await self._looked.wait()
             self._looked.clear()
-            await evaluator.judge(self.findings, self._looked_us)
+            if self.observed is not None:
+                await evaluator.judge(self.findings, self.observed.at_us, self.observed.jumps_us)
 
     async def _publish(self, now: Observed, steps: Steps) -> None:
         """Tell the other processes; without Redis nobody can be told, and they see that by themselves."""

@@ -28,6 +28,7 @@ from markets.runtime import STATUS_TTL_S, CollectorStatus, acollector_statuses
 from markets.vitals import read_heartbeats
 from monitoring.assess import assess, replaced
 from monitoring.findings import Finding
+from monitoring.jumps import Jumps
 from monitoring.memory import FRESH_S, Published, read_published
 from monitoring.observed import Answer, Limits, Observed, Restart, Stores
 from monitoring.quality_store import read_quality
@@ -61,6 +62,7 @@ class Observer:
     """Looks again and again, and remembers what one look alone cannot tell."""
 
     def __init__(self) -> None:
+        self.jumps = Jumps()
         self._redis = Redis.from_url(
             settings.REDIS_URL, socket_timeout=TIMEOUT_S / 2, socket_connect_timeout=TIMEOUT_S / 2
         )
@@ -89,8 +91,8 @@ class Observer:
         (redis_said, redis), (revision, database) = await asyncio.gather(
             _answered(self._ask_redis()), _answered(self._ask_database())
         )
-        at_us = time.time_ns() // 1000
-        now_s = time.monotonic()
+        at_us = self.jumps.now_us()
+        jumps_us, now_s = self.jumps.total_us, time.monotonic()
         self._remember(now_s, redis_said, revision)
         self._published = None if redis_said is None else redis_said.published
         stores = None if redis_said is None else redis_said.stores
@@ -110,7 +112,7 @@ class Observer:
             ahead_s=self._beats.ahead_s,
             restarts=tuple(self._beats.restarts(beats, at_us)),
             collectors=() if redis_said is None else tuple(redis_said.collectors),
-            quality=Quality() if redis_said is None else redis_said.quality,
+            quality=Quality() if redis_said is None else self.jumps.steady(redis_said.quality),
             drops_per_min=self._drops_per_min(beats),
             redis_bytes=None if redis_said is None else redis_said.used_bytes,
             redis_limit_bytes=None if redis_said is None else redis_said.limit_bytes,
@@ -119,6 +121,7 @@ class Observer:
             disk=None if stores is None else stores.disk,
             measured_us=None if stores is None else stores.at_us,
             runs=() if stores is None else tuple(by_our_clock(stores.runs, self._runs, at_us, now_s)),
+            jumps_us=jumps_us,
             missing=tuple(_missing(redis, stores)),
         )
 

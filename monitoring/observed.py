@@ -109,6 +109,7 @@ class Observed(Struct, frozen=True, eq=False):
     runs: tuple[LastRun, ...] = ()
     channels: tuple[ChannelTrouble, ...] = ()
     lacks: tuple[str, ...] = ()  # of monitoring.lacks
+    jumps_us: int = 0  # by how much the observer's wall clock was set in all since it began
     missing: tuple[str, ...] = ()
 
 

@@ -46,6 +46,11 @@ class Watch(Struct, frozen=True):
         """Whether nothing is left to remember of it."""
         return not self.firing and self.beyond_us is None and not self.cools_down(terms, now_us)
 
+    def later(self, by_us: int) -> "Watch":
+        """The same after the clock was set by so much."""
+        stamps = {name: getattr(self, name) for name in ("beyond_us", "well_us", "resolved_us")}
+        return replace(self, **{name: at_us + by_us for name, at_us in stamps.items() if at_us is not None})
+
     def cools_down(self, terms: Terms, now_us: int) -> bool:
         """Whether it was resolved too lately to fire again."""
         if self.resolved_us is None:

@@ -61,12 +61,16 @@ def findings_for(rule: AlertRule, findings: Iterable[Finding]) -> list[Finding]:
     return [each for each in findings if each.kind == rule.what and matches(rule.subject, each.subject)]
 
 
-def opportunities_for(rule: AlertRule, now: datetime.datetime) -> QuerySet[OpportunityEpisode]:
+def opportunities_for(
+    rule: AlertRule, now: datetime.datetime, lasting_since: datetime.datetime | None = None
+) -> QuerySet[OpportunityEpisode]:
     """The opportunities that meet a rule: those that are open, and those that were over just now.
 
-    Where an open one began later than now nobody can tell how long it has lasted: it is told.
+    What began by `lasting_since` has lasted long enough; without it, by `for_s` before now. Where an open
+    one began later than now nobody can tell how long it has lasted: it is told.
     """
-    young = Q(started_at__range=lately(now, datetime.timedelta(seconds=rule.for_s)))
+    lasting = datetime.timedelta(seconds=rule.for_s) if lasting_since is None else now - lasting_since
+    young = Q(started_at__range=lately(now, lasting))
     open_ones = Q(closed_at=None) & (~young if rule.for_s else Q())
     changed_at = rule.changed_at
     since = now - LATE if changed_at is None or changed_at > now else max(now - LATE, changed_at)
@@ -81,14 +85,16 @@ def opportunities_for(rule: AlertRule, now: datetime.datetime) -> QuerySet[Oppor
     return found.order_by("started_at", "pk")
 
 
-def untold_opportunities(rule: AlertRule, now: datetime.datetime) -> list[OpportunityEpisode]:
+def untold_opportunities(
+    rule: AlertRule, now: datetime.datetime, lasting_since: datetime.datetime
+) -> list[OpportunityEpisode]:
     """Those of them that may make an incident of this rule now, the oldest first; the rest the next time.
 
     What has made one, belongs to a move that has, or falls into the cool-down of its coin is left out here,
     so that a coin that trembles never keeps the others from being seen.
     """
     coin = Func(F("symbol"), Value("/"), Value(1), function="split_part", output_field=CharField())
-    found = opportunities_for(rule, now).annotate(coin=coin)
+    found = opportunities_for(rule, now, lasting_since).annotate(coin=coin)
     made = Alert.objects.filter(rule=rule)
     told = ~Exists(made.filter(episode=OuterRef("pk"))) & ~Exists(made.filter(_of_told_move(rule)))
     return list(found.filter(told, ~Exists(made.filter(_cooling(rule, now))))[:AT_ONCE])
