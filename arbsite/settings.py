@@ -65,6 +65,7 @@ INSTALLED_APPS = [
     "channels",
     "csp",
     "axes",
+    "audit",
     "arbsite",
     "markets",
     "collectors",
@@ -76,6 +77,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "arbsite.log_context.request_id_middleware",
+    "audit.acting.audit_middleware",
     "arbsite.connections.release_middleware",
     "monitoring.traffic.traffic_middleware",
     "django.middleware.security.SecurityMiddleware",
@@ -205,6 +207,7 @@ AXES_RESET_ON_SUCCESS = True
 # Going on trying does not prolong it for the owner of the name.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_VERBOSE = False
+AUDIT_CLIENT_ADDRESS = AXES_CLIENT_IP_CALLABLE
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
