@@ -32,6 +32,7 @@ COPY realtime realtime
 COPY collectors collectors
 COPY simulator simulator
 COPY markets markets
+COPY audit audit
 COPY templates templates
 COPY static static
 RUN python manage.py collectstatic --noinput && mkdir -p /tmp/arbdesk /lake && chown desk /tmp/arbdesk /lake

@@ -8,6 +8,8 @@ from django.contrib.auth.models import Group, Permission, User
 from django.db.models import Q
 from django.http import HttpRequest
 
+from audit.guarded import GuardedAdmin
+
 
 def rights_of(user: Any) -> set[int]:
     """The permissions a user has by name or by group, also one who is not active now."""
@@ -26,7 +28,7 @@ def groups_within(user: Any) -> Any:
     return Group.objects.exclude(permissions__in=beyond)
 
 
-class WithinOnesRights(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
+class WithinOnesRights(GuardedAdmin):
     """Offers only rights that the one who edits has; a superuser has all."""
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:

@@ -3,6 +3,8 @@
 from django.apps import AppConfig, apps
 from django.db.models.signals import post_migrate
 
+import audit
+
 
 class ArbsiteConfig(AppConfig):
     """Who may do what."""
@@ -11,8 +13,13 @@ class ArbsiteConfig(AppConfig):
 
     def ready(self) -> None:
         """Set up the groups once the last app has its permissions."""
+        from django.contrib.auth.models import Group, User
+
         import arbsite.admin_lookups  # noqa: F401 - closes what no list offers
         from arbsite.groups import set_up
+
+        audit.register(User, machine=("last_login",), secret={"password": audit.hidden})
+        audit.register(Group)
 
         last = list(apps.get_app_configs())[-1]
         post_migrate.connect(set_up, sender=last, dispatch_uid="arbsite.groups")

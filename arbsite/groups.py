@@ -17,7 +17,7 @@ _PAGES: Final = _CONFIGURATION | Q(
 )
 _DESK: Final = Q(content_type__app_label="realtime", content_type__model="desk")
 _PEOPLE: Final = Q(content_type__app_label="auth", content_type__model__in=("user", "group"))
-_TRACES: Final = Q(content_type__app_label="axes")
+_TRACES: Final = Q(content_type__app_label__in=("axes", "audit"))
 
 _VIEWER: Final = _PAGES & Q(codename__startswith="view_") & ~Q(codename="view_alertchannel")
 _TRADER: Final = _VIEWER | _FILTERS | _OWN_TOKENS

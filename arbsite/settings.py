@@ -70,6 +70,7 @@ INSTALLED_APPS = [
     "channels",
     "csp",
     "axes",
+    "audit",
     "arbsite",
     "accounts",
     "markets",
@@ -82,6 +83,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "arbsite.log_context.request_id_middleware",
+    "audit.acting.audit_middleware",
     "arbsite.connections.release_middleware",
     "monitoring.traffic.traffic_middleware",
     "arbsite.headers.HeadersMiddleware",
@@ -212,6 +214,7 @@ AXES_RESET_ON_SUCCESS = True
 # Going on trying does not prolong it for the owner of the name.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_VERBOSE = False
+AUDIT_CLIENT_ADDRESS = AXES_CLIENT_IP_CALLABLE
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},

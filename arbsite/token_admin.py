@@ -12,6 +12,7 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 
 from arbsite.tokens import DAYS, MOST_DAYS, check_room, new_token
+from audit.guarded import GuardedAdmin
 from realtime.api_token import ApiToken
 
 SEES_EVERYBODYS = "auth.change_user"
@@ -47,7 +48,7 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
+class ApiTokenAdmin(GuardedAdmin):
     """Show a user's own tokens; with the right to change users, all. A token is made for oneself only."""
 
     list_display = ("name", "user", "scope", "hint", "created_at", "expires_at", "expired", "last_used_at")

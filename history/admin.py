@@ -19,6 +19,7 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from audit.guarded import GuardedAdmin
 from history import verdict_admin  # noqa: F401 - its page is registered by this
 from history.maintenance import in_short
 from history.models import Kind, MaintenanceRun, RetentionPolicy, State
@@ -46,7 +47,7 @@ SIGNS = {
 
 
 @admin.register(RetentionPolicy)
-class LakeTableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
+class LakeTableAdmin(GuardedAdmin):
     """One row per table of the lake; the days it keeps are edited in place."""
 
     list_display = ("table", "days", "size", "files", "rows", "oldest", "newest", "per_day", "maintained")
@@ -202,7 +203,7 @@ class LakeTableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic 
 
 
 @admin.register(MaintenanceRun)
-class MaintenanceRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
+class MaintenanceRunAdmin(GuardedAdmin):
     """What was done to the lake; only maintenance writes it."""
 
     list_display = ("began", "kind", "table", "standing", "took", "rows_", "files", "said")

@@ -6,6 +6,8 @@ from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
+import audit
+
 
 class HistoryConfig(AppConfig):
     """The lake."""
@@ -15,6 +17,10 @@ class HistoryConfig(AppConfig):
 
     def ready(self) -> None:
         """Every table of the lake has a retention policy from its first `migrate` on."""
+        from history.models import RetentionPolicy, VerdictThresholds
+
+        audit.register(RetentionPolicy, made_by_machines=True)
+        audit.register(VerdictThresholds)
         post_migrate.connect(_create_policies, sender=self)
 
 

@@ -3,9 +3,28 @@
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
+import audit
+from markets.redaction import redacted
+
 
 class MarketsConfig(AppConfig):
     """Exchanges, symbols, pairs, filters and the catalogue."""
 
     name = "markets"
     verbose_name = _("Markets")
+
+    def ready(self) -> None:
+        """Say what is audited: what the syncs and collectors write is nobody's action."""
+        from markets import models
+
+        audit.redact_with(redacted)
+        for model in (
+            models.Exchange, models.Symbol, models.ExchangePair, models.OpportunityFilter,
+            models.FeeSchedule, models.GateThresholds, models.PinnedChart,
+        ):  # fmt: skip
+            audit.register(model)
+        synced = (each.name for each in models.Instrument._meta.fields)
+        machine = [name for name in synced if name not in ("id", "enabled", "counts_as", "multiplier")]
+        audit.register(models.Instrument, machine=machine, made_by_machines=True)
+        found = ("price_ratio", "correlation", "found_at", "seen_at", "follows")
+        audit.register(models.IdentityCase, machine=found)

@@ -9,22 +9,28 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from audit.guarded import GuardedAdmin
 from markets.config import InvalidConfig
 from markets.following import following
 from markets.models import IdentityCase, Instrument, WalletStatus
+from markets.revision import lock_revision
 from markets.selectors import load_config
 from markets.services import set_enabled
 
 WRITTEN_BY_MACHINES = (Instrument, WalletStatus, IdentityCase)
 
 
-class ConfigAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
+class ConfigAdmin(GuardedAdmin):
     """A page of the configuration: says whether collectors follow, and warns when they cannot."""
 
     empty_text: Any = ""  # what to do while the list is empty
 
     class Media:
         css = {"all": ("markets/admin.css",)}
+
+    def lock_first(self) -> None:
+        """The revision: every writer of configuration takes it before its rows."""
+        lock_revision()
 
     def _warn_if_unusable(self, request: HttpRequest) -> None:
         try:

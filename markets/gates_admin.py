@@ -7,12 +7,12 @@ from django import forms
 from django.contrib import admin
 from django.db import models
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext_lazy as _
 
+from audit.guarded import OneRowAdmin
 from markets.config_admin import ConfigAdmin
 from markets.models import FeeSchedule, GateThresholds, PinnedChart, WalletStatus
 
@@ -103,7 +103,7 @@ class WalletStatusAdmin(ConfigAdmin):
 
 
 @admin.register(GateThresholds)
-class GateThresholdsAdmin(ConfigAdmin):
+class GateThresholdsAdmin(OneRowAdmin, ConfigAdmin):
     """The one row of thresholds."""
 
     fieldsets = (
@@ -120,19 +120,6 @@ class GateThresholdsAdmin(ConfigAdmin):
         ),
         (_("Stablecoins"), {"fields": ("peg_band_pct",)}),
     )  # fmt: skip
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Straight to the row: a list of one is no list."""
-        row = GateThresholds.objects.first()
-        if row is None:
-            return HttpResponseRedirect(reverse("admin:markets_gatethresholds_add"))
-        return HttpResponseRedirect(reverse("admin:markets_gatethresholds_change", args=[row.pk]))
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """There is one row at most."""
-        return super().has_add_permission(request) and not GateThresholds.objects.exists()
 
     def has_delete_permission(self, request: HttpRequest, obj: GateThresholds | None = None) -> bool:
         """Without thresholds there are no gates."""

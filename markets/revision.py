@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
+from audit.querysets import AuditedQuerySet
 from markets.runtime import publish_revision
 
 M = TypeVar("M", bound=models.Model)
@@ -49,7 +50,7 @@ def bump_revision() -> int:
     return row.number
 
 
-class ConfigQuerySet(models.QuerySet[M]):
+class ConfigQuerySet(AuditedQuerySet[M]):
     """A query set whose bulk writes move the revision too."""
 
     def update(self, **kwargs: Any) -> int:

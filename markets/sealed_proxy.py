@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from django.db import models
 
-from markets.proxies import SEALED
+from markets.proxies import SEALED, shown
 from markets.sealing import UnreadableSecret, seal, unseal
 
 PURPOSE: Final = "proxies of exchanges"
@@ -16,6 +16,8 @@ PURPOSE: Final = "proxies of exchanges"
 
 class SealedProxyField(models.CharField[Any, Any]):
     """An address in full in Python; what cannot be opened stays sealed, which is no proxy's address."""
+
+    shown_in_audit = staticmethod(shown)
 
     def db_type(self, connection: Any) -> str:
         """A sealed text is longer than what may be entered."""

@@ -19,6 +19,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
+from audit.guarded import GuardedAdmin
 from monitoring import channel_admin  # noqa: F401 - its pages are registered by this
 from monitoring.channel_admin import LookOnlyAdmin, shown
 from monitoring.models import Alert, AlertRule, Severity
@@ -47,7 +48,7 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run 
 
 
 @admin.register(AlertRule)
-class AlertRuleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
+class AlertRuleAdmin(GuardedAdmin):
     """What makes an incident, and who is told."""
 
     form = RuleForm

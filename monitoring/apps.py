@@ -6,6 +6,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
+import audit
 from markets.vitals import Vitals, companions
 
 
@@ -18,7 +19,12 @@ class MonitoringConfig(AppConfig):
     def ready(self) -> None:
         """Pages of the admin that lie in modules of their own; metrics where they are asked for."""
         from monitoring import limits_admin  # noqa: F401
+        from monitoring.limits import HealthLimits
+        from monitoring.models import AlertChannel, AlertRule
 
+        audit.register(AlertRule, machine=("changed_at",))
+        audit.register(AlertChannel, secret={"sealed_secret": audit.hidden})
+        audit.register(HealthLimits)
         if settings.METRICS_PORT:
             companions.append(_serve_metrics)
 

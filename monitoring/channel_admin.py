@@ -14,6 +14,7 @@ from django.urls import path, reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from audit.guarded import GuardedAdmin
 from monitoring.channel_form import OF_KIND, SETTINGS, ChannelForm, waiting_in_words
 from monitoring.messages import Message
 from monitoring.models import AlertChannel, Delivery
@@ -38,7 +39,7 @@ def standing(row: Delivery) -> str:
     return f"{words}: {row.last_error}" if row.last_error else words
 
 
-class LookOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
+class LookOnlyAdmin(GuardedAdmin):
     """Rows that only the monitor writes."""
 
     show_full_result_count = False
@@ -61,7 +62,7 @@ class LookOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic a
 
 
 @admin.register(AlertChannel)
-class AlertChannelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
+class AlertChannelAdmin(GuardedAdmin):
     """Where messages go; the secret goes in and never comes out."""
 
     form = ChannelForm

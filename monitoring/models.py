@@ -13,6 +13,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from audit.querysets import AuditedManager
 from markets.models import OpportunityFilter
 from monitoring.limits import HealthLimits  # noqa: F401 - a model of this app, in a module of its own
 from monitoring.secrets import destination, seal, unseal
@@ -224,6 +225,8 @@ class AlertRule(models.Model):
         help_text=_("None: it is only shown, here and on the health page."),
     )  # fmt: skip
     changed_at = models.DateTimeField(_("changed"), auto_now=True)
+
+    objects = AuditedManager()
 
     class Meta:
         verbose_name = _("alert rule")

@@ -9,6 +9,7 @@ from django.template.loader import render_to_string
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from audit.guarded import GuardedAdmin
 from markets.events import LegPrice, Moment
 from realtime import wording
 from realtime.gates import quote_of
@@ -32,7 +33,7 @@ class StandingFilter(admin.SimpleListFilter):
 
 
 @admin.register(OpportunityEpisode)
-class OpportunityEpisodeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
+class OpportunityEpisodeAdmin(GuardedAdmin):
     """One row per episode, open ones first; only collectors write them."""
 
     list_display = (

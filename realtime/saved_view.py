@@ -4,6 +4,8 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from audit.querysets import AuditedManager
+
 
 class SavedView(models.Model):
     """What to show and in which order, as the page's address says it."""
@@ -14,6 +16,8 @@ class SavedView(models.Model):
     name = models.CharField(_("name"), max_length=64)
     query = models.TextField(_("query"), max_length=1000, blank=True)
     saved_at = models.DateTimeField(_("saved at"), auto_now=True)
+
+    objects = AuditedManager()
 
     class Meta:
         verbose_name = _("saved view")

@@ -1,0 +1,11 @@
+"""The ground under all floors: what was done to them is kept here."""
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class AuditConfig(AppConfig):
+    """The audit, and forms on which nobody overwrites what they have not seen."""
+
+    name = "audit"
+    verbose_name = _("Audit")

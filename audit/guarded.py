@@ -1,0 +1,315 @@
+"""The admin's pages, on which nobody overwrites or deletes what they have not seen.
+
+Every page says what it shows (audit.seen). What comes back is compared with what there is, in the
+transaction that saves and with the rows locked. Where it was changed meanwhile nothing is saved: the page
+comes again with what was entered, says who changed what, and lets one load the present state or save over it.
+"""
+
+import copy
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import ValidationError
+from django.db import router, transaction
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from audit.conflicts import Conflict, differences
+from audit.models import Entry
+from audit.recording import gathered, record
+from audit.registry import audited
+from audit.seen import OVER, SEEN, Seen, opened, seal
+
+CONFLICT = 409
+EDITABLE_PREFIX = "form"
+
+
+class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
+    """A page of the admin that records what is done on it, and saves over nothing unseen."""
+
+    def lock_first(self) -> None:
+        """Lock what every writer of the model locks before its rows; most models have no such thing."""
+
+    # --- one row ---------------------------------------------------------------------------------
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """As Django's; a form that is posted is compared with the row, and saved, in one transaction."""
+        if request.method != "POST":
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        with transaction.atomic(using=router.db_for_write(self.model)), gathered():
+            if object_id is not None:
+                self._hold([unquote(object_id)])
+            response = super().changeform_view(request, object_id, form_url, extra_context)
+        return _with_status(response)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """As Django's; where the row was changed meanwhile, one that cannot be valid."""
+        form = super().get_form(request, obj, change=change, **kwargs)
+        if obj is None or not change or request.method != "POST":
+            return form
+        conflict = self.conflict(request, [obj], self._family(request, obj)[1:])
+        return type(form.__name__, (_Refusing, form), {"conflict": conflict}) if conflict else form
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """The form, with what it shows; after a conflict with both sides."""
+        form, row = context["adminform"].form, context.get("original")
+        if form.is_bound and row is not None:
+            row = self.get_object(request, str(row.pk))  # that of a form has what was entered
+        present = seal(self._family(request, row) if row is not None else ())
+        context["seen"] = request.POST.get(SEEN, present) if form.is_bound else present
+        if conflict := getattr(form, "conflict", None):
+            formsets = [each.formset for each in context["inline_admin_formsets"]]
+            bound = [form, *(each for formset in formsets for each in formset.forms)]
+            context |= {"conflict": conflict, "differences": differences(bound), "present": present}
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def _family(self, request: HttpRequest, row: Any) -> list[Model]:
+        """A row and those that are edited on its page."""
+        family: list[Model] = [row]
+        for formset, inline in self.get_formsets_with_inlines(request, row):
+            rows = inline.get_queryset(request)
+            family += rows.filter(**{formset.fk.name: row}) if hasattr(formset, "fk") else ()
+        return family
+
+    def conflict(
+        self, request: HttpRequest, rows: Sequence[Model], beside: Sequence[Model] = ()
+    ) -> Conflict | None:
+        """What is not as the page had shown it; None, too, where the page did not say.
+
+        `rows` are what is about to be changed; of those `beside`, which are edited on the same page, new
+        ones are nobody's business, and those that are gone are.
+        """
+        said = request.POST.get(OVER) or request.POST.get(SEEN)
+        if said is None:
+            return None
+        seen = opened(said)
+        stale = seen.stale(rows) + [row for row in seen.stale(beside) if seen.shows(row)]
+        gone = seen.gone([*rows, *beside]) if beside or len(rows) == 1 else []
+        return Conflict(stale, gone, seen.at) or None
+
+    def _hold(self, pks: Iterable[Any]) -> None:
+        """Lock rows until the transaction ends, in one order whoever does."""
+        self.lock_first()
+        key = self.model._meta.pk
+        try:
+            wanted = [key.to_python(pk) for pk in pks]
+        except ValidationError:
+            return  # no row of that name: Django says so
+        rows = self.model._base_manager.filter(pk__in=wanted).order_by("pk")
+        list(rows.select_for_update(of=("self",)).values_list("pk"))
+
+    def _get_obj_does_not_exist_redirect(
+        self, request: HttpRequest, opts: Any, object_id: str
+    ) -> HttpResponse:
+        about = Entry.objects.filter(object_type=opts.label_lower, object_id=unquote(object_id))
+        entry = about.filter(kind__in=("deleted", "token_revoked")).first()
+        if entry is not None:
+            said = _("%(who)s deleted “%(name)s” at %(time)s UTC.")
+            what = {"who": entry.who, "name": entry.object_name, "time": f"{entry.at:%Y-%m-%d %H:%M:%S}"}
+            self.message_user(request, said % what, messages.WARNING)
+        response: HttpResponse = super()._get_obj_does_not_exist_redirect(request, opts, object_id)  # type: ignore[misc]
+        return response
+
+    # --- deleting one ----------------------------------------------------------------------------
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        """As Django's; what was changed after the question was asked is asked for again."""
+        with transaction.atomic(using=router.db_for_write(self.model)), gathered():
+            if request.method == "POST":
+                self._hold([unquote(object_id)])
+            row = self.get_object(request, unquote(object_id))
+            if row is None or not self.has_delete_permission(request, row):
+                return super().delete_view(request, object_id, extra_context)
+            context = {**(extra_context or {}), "seen": seal([row])}
+            conflict = self.conflict(request, [row]) if request.method == "POST" else None
+            if conflict is None:
+                return super().delete_view(request, object_id, context)
+            asked = super().delete_view(_asked_again(request), object_id, {**context, "conflict": conflict})
+        return _with_status(asked)
+
+    # --- lists -----------------------------------------------------------------------------------
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """As Django's, with what the list shows."""
+        if request.method != "POST":
+            response: HttpResponse = super().changelist_view(request, extra_context)
+        else:
+            if OVER in request.POST:  # pressed instead of “Save”
+                request.POST = with_field(request.POST, "_save", "")
+            with transaction.atomic(using=router.db_for_write(self.model)), gathered():
+                response = super().changelist_view(request, extra_context)
+        page = getattr(response, "context_data", None) or {}
+        if isinstance(page.get("cl"), ChangeList) and "seen" not in page:
+            self._add_what_is_shown(request, page)
+        return _with_status(response)
+
+    def _add_what_is_shown(self, request: HttpRequest, page: dict[str, Any]) -> None:
+        listed, formset = page["cl"].result_list, page["cl"].formset
+        conflict = getattr(formset, "conflict", None)
+        page["seen"] = request.POST.get(SEEN) if conflict else seal(listed)
+        if conflict:
+            present = seal(self.model._base_manager.filter(pk__in=[row.pk for row in listed]))
+            page |= {"conflict": conflict, "differences": differences(formset.forms), "present": present}
+
+    def get_changelist_formset(self, request: HttpRequest, **kwargs: Any) -> Any:
+        """As Django's; where a row that would be saved was changed meanwhile, one that cannot be valid."""
+        formset = super().get_changelist_formset(request, **kwargs)
+        if request.method != "POST":
+            return formset
+        pks = self._get_edited_object_pks(request, EDITABLE_PREFIX)
+        self._hold(pks)
+        rows = list(self._get_list_editable_queryset(request, EDITABLE_PREFIX))
+        conflict = self.conflict(request, rows)
+        name = formset.__name__
+        return type(name, (_RefusingSet, formset), {"conflict": conflict}) if conflict else formset
+
+    def response_action(  # type: ignore[override]
+        self, request: HttpRequest, queryset: QuerySet[Any]
+    ) -> Any:
+        """As Django's; an action on a row that is not what the list showed is asked for again."""
+        selected = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        self._hold(selected)
+        if conflict := self._stale_choice(request, queryset, selected):
+            return self._ask_again(request, queryset, conflict)
+        response = super().response_action(request, queryset)
+        if isinstance(response, TemplateResponse) and response.context_data is not None:
+            response.context_data["seen"] = request.POST.get(SEEN, "")  # it asks whether this is meant
+        return response
+
+    def _stale_choice(
+        self, request: HttpRequest, queryset: QuerySet[Any], selected: list[str]
+    ) -> Conflict | None:
+        if audited(self.model) is None:
+            return None
+        if request.POST.get("select_across") != "1":
+            return self.conflict(request, list(queryset.filter(pk__in=selected)))
+        seen = opened(request.POST[SEEN]) if SEEN in request.POST else Seen()
+        if seen.at is None:
+            return None
+        since = Entry.objects.filter(object_type=self.opts.label_lower, at__gt=seen.at)
+        changed = queryset.filter(pk__in=list(since.values_list("object_id", flat=True)[:1000]))
+        return Conflict(list(changed), [], seen.at) or None
+
+    def _ask_again(
+        self, request: HttpRequest, queryset: QuerySet[Any], conflict: Conflict
+    ) -> HttpResponseBase:
+        again = [
+            (name, value)
+            for name in ("action", ACTION_CHECKBOX_NAME, "select_across", "index", "post")
+            for value in request.POST.getlist(name)
+        ]
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Changed meanwhile"),
+            "opts": self.opts,
+            "conflict": conflict,
+            "again": again,
+            "seen": seal(queryset.filter(pk__in=request.POST.getlist(ACTION_CHECKBOX_NAME))),
+        }
+        return TemplateResponse(request, "admin/audit/action_conflict.html", context, status=CONFLICT)
+
+    # --- what was done, in words -----------------------------------------------------------------
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """As Django's; what an action says of a row is recorded. (A form's changes are, as such.)"""
+        if isinstance(message, str):
+            record("action", request=request, object=obj, words=message)
+        return super().log_change(request, obj, message)
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        """As Django's; rows whose deletion nothing else records are recorded here."""
+        for row in queryset if audited(self.model) is None else ():
+            record("deleted", request=request, object=row)
+        return super().log_deletions(request, queryset)
+
+
+class OneRowAdmin(GuardedAdmin):
+    """Settings of which there is one row: its list is its form."""
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Straight to the row: a list of one is no list."""
+        return HttpResponseRedirect(self._address(self.model._base_manager.first()))
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
+        """The form of the row that somebody else has made meanwhile, as of one they have changed."""
+        row = self.model._base_manager.first()
+        if row is None or request.method != "POST":
+            return super().add_view(request, form_url, extra_context)
+        if SEEN not in request.POST:
+            request.POST = with_field(request.POST, SEEN, "")
+        reload = {"reload": self._address(row)}
+        return self.change_view(request, str(row.pk), form_url, {**(extra_context or {}), **reload})
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """There is one row at most."""
+        return super().has_add_permission(request) and not self.model._base_manager.exists()
+
+    def _address(self, row: Model | None) -> str:
+        name = f"admin:{self.opts.app_label}_{self.opts.model_name}"
+        return reverse(f"{name}_add") if row is None else reverse(f"{name}_change", args=[row.pk])
+
+
+class _Refusing:
+    """Mixed into a form whose row was changed meanwhile."""
+
+    conflict: Conflict
+
+    def clean(self) -> Any:
+        data = super().clean()  # type: ignore[misc]
+        self.add_error(None, self.conflict.words())  # type: ignore[attr-defined]
+        return data
+
+
+class _RefusingSet:
+    """Mixed into the formset of a list of whose rows some were changed meanwhile."""
+
+    conflict: Conflict
+
+    def clean(self) -> None:
+        super().clean()  # type: ignore[misc]
+        stale = {row.pk for row in self.conflict.rows}
+        forms: Any = self.forms  # type: ignore[attr-defined]
+        if any(form.has_changed() and form.instance.pk in stale for form in forms):
+            raise ValidationError(self.conflict.words())
+
+
+def with_field(given: QueryDict, name: str, value: str) -> Any:
+    """The fields of a request, and one more."""
+    fields = given.copy()
+    fields[name] = value
+    return fields
+
+
+def _asked_again(request: HttpRequest) -> HttpRequest:
+    """The same question, not answered."""
+    asked = copy.copy(request)
+    asked.method, asked.POST = "GET", QueryDict()
+    return asked
+
+
+def _with_status(response: HttpResponse) -> HttpResponse:
+    if (getattr(response, "context_data", None) or {}).get("conflict"):
+        response.status_code = CONFLICT
+    return response

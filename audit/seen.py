@@ -1,0 +1,107 @@
+"""What somebody saw when a page was made, signed into the page: does it still hold as the page comes back?
+
+A page carries a version of each row it shows. A version is a keyed digest of what people decide of the row
+(audit.registry): it tells nothing of the row, and what machines write does not change it.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from django.core import signing
+from django.db.models import Model
+from django.utils.crypto import salted_hmac
+
+from audit.registry import Audited, audited
+
+SEEN: Final = "_seen"
+"""The field of a form that says what its page showed."""
+
+OVER: Final = "_over"
+"""The button that saves over what somebody else has saved: what it showed them is its value."""
+
+SALT: Final = "audit.seen"
+VERSION: Final = 20
+"""Characters of a digest: 80 bits."""
+
+MOST_TOKEN: Final = 200_000
+
+Key = str
+Many = Mapping[tuple[type[Model], str], Mapping[Any, list[str]]]
+
+
+def key_of(row: Model) -> Key:
+    """Which row it is."""
+    return f"{row._meta.label_lower}:{row.pk}"
+
+
+def seal(rows: Iterable[Model]) -> str:
+    """What a page shows of these rows, as they were read for it."""
+    return signing.dumps([datetime.now(UTC).timestamp(), versions(rows)], salt=SALT, compress=True)
+
+
+def versions(rows: Iterable[Model]) -> dict[Key, str]:
+    """A version of each row that is registered with the audit."""
+    known = [(of, row) for row in rows if (of := audited(type(row))) is not None]
+    many = _related(known)
+    return {key_of(row): _version(of, row, many) for of, row in known}
+
+
+def _version(of: Audited, row: Model, many: Many) -> str:
+    values = {each.name: getattr(row, each.attname) for each in of.fields}
+    lists = {each.name: many[of.model, each.name].get(row.pk, []) for each in of.many}
+    text = json.dumps({**values, **lists}, sort_keys=True, default=str)
+    return salted_hmac(SALT, text, algorithm="sha256").hexdigest()[:VERSION]
+
+
+def _related(known: Iterable[tuple[Audited, Model]]) -> Many:
+    """What rows are related to: one query for a field, however many rows there are."""
+    pks: defaultdict[type[Model], list[Any]] = defaultdict(list)
+    registered = {}
+    for of, row in known:
+        registered[of.model] = of
+        pks[of.model].append(row.pk)
+    found: dict[tuple[type[Model], str], dict[Any, list[str]]] = {}
+    for model, of in registered.items():
+        for each in of.many:
+            lists = found[model, each.name] = defaultdict(list)
+            through: Any = each.remote_field.through
+            ours, theirs = each.m2m_field_name(), each.m2m_reverse_field_name()
+            rows = through._base_manager.filter(**{f"{ours}__in": pks[model]}).order_by(theirs)
+            for one, other in rows.values_list(f"{ours}_id", f"{theirs}_id"):
+                lists[one].append(str(other))
+    return found
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a page that comes back had shown; `at` is None where nobody can tell, and then nothing holds."""
+
+    at: datetime | None = None
+    versions: Mapping[Key, str] = field(default_factory=dict)
+
+    def shows(self, row: Model) -> bool:
+        """Whether the row was on the page."""
+        return key_of(row) in self.versions
+
+    def stale(self, rows: Iterable[Model]) -> list[Model]:
+        """Those of the rows that are not as they were shown, or were not shown at all."""
+        there = list(rows)
+        now = versions(there)
+        return [row for row in there if (key := key_of(row)) in now and self.versions.get(key) != now[key]]
+
+    def gone(self, rows: Iterable[Model]) -> list[Key]:
+        """Rows that were shown, of the models of these or others, and are not among them any more."""
+        return sorted(self.versions.keys() - {key_of(row) for row in rows})
+
+
+def opened(text: str) -> Seen:
+    """What a page had shown."""
+    try:
+        at, found = signing.loads(text[:MOST_TOKEN], salt=SALT)
+        return Seen(datetime.fromtimestamp(at, UTC), found)
+    except (signing.BadSignature, ValueError, TypeError):
+        return Seen()
