@@ -16,6 +16,9 @@ from arbsite.prefix import cookie_name, prefix_of
 from markets import targets
 from markets.proxies import no_proxy_problem, proxy_problem
 
+VERSION = "0.5.0"
+"""Of the desk; `GET /api/health` and CHANGELOG.md name it."""
+
 django_stubs_ext.monkeypatch()  # lets `ModelAdmin[Exchange]` be written, as the type checker wants it
 
 env = environment.Settings()

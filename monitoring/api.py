@@ -1,9 +1,9 @@
 """The health of the desk over HTTP. Everybody learns one word and the time; who is signed in, the rest."""
 
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from msgspec import to_builtins
 
@@ -21,7 +21,6 @@ from realtime.rights import process_rights
 from realtime.scan_hub import process_scan_hub
 
 OF_PROCESSES: Final = ("collectors", "processes", "web")
-FALLBACK_VERSION: Final = "0.1.0"
 
 
 async def api_health(request: HttpRequest) -> HttpResponse:
@@ -32,7 +31,7 @@ async def api_health(request: HttpRequest) -> HttpResponse:
     now = await observe()
     findings = findings_of(now)
     word = status(now, findings)
-    about = {"status": word, "version": _version(), "time": datetime.now(UTC).isoformat()}
+    about = {"status": word, "version": settings.VERSION, "time": datetime.now(UTC).isoformat()}
     # With the database gone nobody can be signed in, and asking would fail.
     if now.database.well and (await request.auser()).is_authenticated:
         about = await _detail_for(await request.auser(), now, findings) | about
@@ -81,10 +80,3 @@ def _exchange(of: ExchangeQuality, at_us: int) -> dict[str, Any]:
     del said["latencies"]
     said["standing"] = standing(of, at_us).word
     return said
-
-
-def _version() -> str:
-    try:
-        return version("arbdesk")
-    except PackageNotFoundError:
-        return FALLBACK_VERSION

@@ -1,8 +1,10 @@
 """What orchestrators ask: alive does not depend on anybody, ready does not lie."""
 
+import re
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.db.migrations.executor import MigrationExecutor
@@ -100,3 +102,9 @@ def test_everybody_learns_a_word_and_the_time_and_no_more(
 ) -> None:
     assert set(Client().get(path).json()) == {"status", "version", "time"}
     assert {"findings", "processes", "exchanges", "missing"} <= set(operator_client.get(path).json())
+
+
+def test_one_version_is_named_by_the_api_and_the_changelog(empty_redis: Redis) -> None:
+    newest = re.search(r"^## \[([^]]+)\]", (settings.BASE_DIR / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest is not None
+    assert Client().get("/api/health").json()["version"] == settings.VERSION == newest[1]
