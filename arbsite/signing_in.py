@@ -116,7 +116,7 @@ class Handler(AxesDatabaseHandler):  # type: ignore[misc]
         """Delete what is over, so that the next failure is the first; returns how many rows."""
         expired: int = super().clean_expired_user_attempts(request, credentials)
         ahead, _by_table = AccessAttempt.objects.filter(attempt_time__gt=_latest()).delete()
-        return expired + ahead
+        return int(expired + ahead)
 
     def get_failures(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> int:
         """As counted against AXES_FAILURE_LIMIT."""
