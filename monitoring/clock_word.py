@@ -6,6 +6,7 @@ import msgspec
 from redis import RedisError
 
 from markets.runtime import redis_client
+from monitoring import quality_wire as wire
 
 NEAR_S: Final = 3600.0
 """What is decided by it is a matter of days."""
@@ -16,8 +17,6 @@ def exchanges_agree() -> bool:
 
     Reports of collectors are gone after seconds, so their offsets are those of now.
     """
-    from monitoring import quality_wire as wire  # numpy: only who asks needs it
-
     redis = redis_client()
     try:
         shards: Any = redis.hkeys(wire.SHARDS)
