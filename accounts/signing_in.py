@@ -8,10 +8,12 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Final
 
 from axes.handlers.database import AxesDatabaseHandler
+from axes.models import AccessAttempt
 from axes.signals import user_locked_out
 from django.conf import settings
 from django.contrib.auth.backends import ModelBackend
@@ -19,13 +21,15 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.contrib.auth.views import LoginView
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from markets.connections import release
+from markets.moments import AHEAD_S
 from monitoring.traffic import traffic
 
 log = logging.getLogger(__name__)
@@ -94,7 +98,25 @@ class PatientBackend(ModelBackend):
 
 
 class Handler(AxesDatabaseHandler):  # type: ignore[misc]
-    """Failures counted by name and address together, and by address alone, which has its own limit."""
+    """Failures counted by name and address together, and by address alone, which has its own limit.
+
+    A failure stamped ahead of now, before the clock was set back, is over: no lock lasts longer than it says.
+    """
+
+    def get_user_attempts(
+        self, request: HttpRequest, credentials: dict[str, Any] | None = None
+    ) -> list[QuerySet[AccessAttempt]]:
+        """Those that are not over yet."""
+        counted = super().get_user_attempts(request, credentials)
+        return [attempts.filter(attempt_time__lte=_latest()) for attempts in counted]
+
+    def clean_expired_user_attempts(
+        self, request: HttpRequest | None = None, credentials: dict[str, Any] | None = None
+    ) -> int:
+        """Delete what is over, so that the next failure is the first; returns how many rows."""
+        expired: int = super().clean_expired_user_attempts(request, credentials)
+        ahead, _by_table = AccessAttempt.objects.filter(attempt_time__gt=_latest()).delete()
+        return int(expired + ahead)
 
     def get_failures(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> int:
         """As counted against AXES_FAILURE_LIMIT."""
@@ -104,6 +126,10 @@ class Handler(AxesDatabaseHandler):  # type: ignore[misc]
         )
         counted: int = max(of_name, of_address * FAILURES_OF_A_NAME // FAILURES_OF_AN_ADDRESS)
         return counted
+
+
+def _latest() -> datetime:
+    return timezone.now() + timedelta(seconds=AHEAD_S)
 
 
 def client_address(request: HttpRequest) -> str | None:

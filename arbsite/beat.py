@@ -5,24 +5,33 @@ And with a file that may be damaged: losing when tasks last ran costs little, no
 
 import logging
 import shelve
+import time
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from celery.beat import PersistentScheduler, ScheduleEntry
+from celery.schedules import schedstate
+from kombu.transport.redis import Channel
+from redis import RedisError
 
 from arbsite.aside import set_aside
 from markets.moments import AHEAD_S
 from markets.outage import Outage
+from markets.runtime import redis_client
+from monitoring.clock_word import exchanges_agree
 
 logger = logging.getLogger(__name__)
 
 AHEAD: Final = timedelta(seconds=AHEAD_S)
 DELETING: Final = frozenset({"retain-lake", "retain-episodes", "retain-alerts", "clean-lake"})
 OFF: Final = timedelta(days=7)
-"""After so long what deletes old things makes up for nothing: the desk was off, or the clock is years ahead,
-and by that clock everything is old. It runs when it is next due."""
+"""After so long without a run the desk was off, or the clock is years ahead, and by that clock everything is
+old: what deletes is made up for when exchanges say what time it is."""
+
+ASK_AGAIN_S: Final = 60.0
+MOST_TAKEN: Final = 1_000
 
 
 class Scheduler(PersistentScheduler):
@@ -37,6 +46,7 @@ class Scheduler(PersistentScheduler):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._outage = Outage(logger)
+        self._waiting: set[str] = set()  # for an exchange to say what time it is
         super().__init__(*args, **kwargs)
 
     def setup_schedule(self) -> None:
@@ -91,29 +101,67 @@ class Scheduler(PersistentScheduler):
         """Celery would delete it."""
         raise exc
 
+    def merge_inplace(self, b: Any) -> None:
+        """Take over the schedule; of what deletes and is new in its file nobody knows when it last ran."""
+        known = set(self.schedule)
+        super().merge_inplace(b)
+        for name in DELETING & set(self.schedule) - known:
+            self.schedule[name].last_run_at = self.app.now() - OFF - timedelta(days=1)
+
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """One turn of beat's loop, at least once a minute: in how many seconds it wants the next."""
         self._go_by_this_clock()
+        _give_back_by_this_clock()
         return float(super().tick(*args, **kwargs))
+
+    def is_due(self, entry: ScheduleEntry) -> tuple[bool, float]:
+        """As its crontab says; what deletes after a long pause, once exchanges agree with our clock."""
+        due = schedstate(*super().is_due(entry))
+        name = _name(entry)
+        if not due.is_due or not _is_long_ago(entry, self.app.now()) or exchanges_agree():
+            self._waiting.discard(name)
+            return due
+        if name not in self._waiting:
+            logger.warning("%s has not run for a week: it waits until an exchange says what time it is", name)
+        self._waiting.add(name)
+        return schedstate(False, ASK_AGAIN_S)
 
     def _go_by_this_clock(self) -> None:
         now: datetime = self.app.now()
-        others = [entry for entry in self.schedule.values() if _is_of_another_time(entry, now)]
+        others = [entry for entry in self.schedule.values() if _is_ahead(entry, now)]
         if not others:
             return
         for entry in others:
             entry.last_run_at = now
         self._heap = None  # Celery builds it again from the schedule
         self.sync()  # the file's age is beat's sign of life
-        logger.warning(
-            "the clock was set, or the desk was off: rescheduled: %s", ", ".join(map(_name, others))
-        )
+        logger.warning("the clock was set back: rescheduled: %s", ", ".join(map(_name, others)))
 
 
-def _is_of_another_time(entry: ScheduleEntry, now: datetime) -> bool:
-    if entry.last_run_at is None:
-        return False
-    return entry.last_run_at > now + AHEAD or (_name(entry) in DELETING and entry.last_run_at < now - OFF)
+def _is_ahead(entry: ScheduleEntry, now: datetime) -> bool:
+    return entry.last_run_at is not None and entry.last_run_at > now + AHEAD
+
+
+def _is_long_ago(entry: ScheduleEntry, now: datetime) -> bool:
+    return _name(entry) in DELETING and entry.last_run_at is not None and entry.last_run_at < now - OFF
+
+
+def _give_back_by_this_clock() -> None:
+    """Tasks that a worker took at a time ahead of now count as taken now.
+
+    Celery gives what a dead worker had taken to another one CELERY_BROKER_TRANSPORT_OPTIONS' visibility
+    timeout after that, by the wall clock: for one that was set back, only as much later.
+    """
+    index, now_s = Channel.unacked_index_key, time.time()
+    redis = redis_client()
+    try:
+        taken: Any = redis.zrangebyscore(index, now_s + AHEAD_S, "+inf", 0, MOST_TAKEN)
+        for tag in taken:
+            redis.zadd(index, {tag: now_s}, xx=True)
+    except (RedisError, OSError) as error:  # beat says itself that its broker is away
+        logger.debug("tasks that were taken cannot be looked at: %s", error)
+    finally:
+        redis.close()
 
 
 def _name(entry: ScheduleEntry) -> str:

@@ -33,6 +33,8 @@ CLOCK_REMEDY: Final = (
     "rows of the time that came twice lie among each other in the lake."
 )
 FILES_SHOWN: Final = 3
+RETAINED_WITHIN_DAYS: Final = 2.0
+DAY_US: Final = 86_400_000_000
 
 EXPECTED: Final[dict[Role, Severity]] = {
     "collector": "critical",
@@ -375,9 +377,11 @@ def _upkeep(now: Observed, limits: Limits) -> Iterator[Finding]:
                 "maintenance_late", run.job, "warning", run.done_us or run.tried_us,
                 f"{run.job} was last done {_duration(late_s)} ago; it is due every "
                 f"{_duration(run.due_every_s)}.",
-                "Do worker and beat run? The admin shows every run and starts one at once.",
+                "Do worker and beat run? What deletes waits, after a week without a run, until an exchange "
+                "says what time it is. The admin shows every run and starts one at once.",
                 round(late_s, 0), limit_s,
             )  # fmt: skip
+    yield from _never_retained(now)
     for channel in now.channels:
         yield Finding(
             "alert_delivery", channel.channel, "warning", channel.since_us,
@@ -386,6 +390,25 @@ def _upkeep(now: Observed, limits: Limits) -> Iterator[Finding]:
             "Its page in the admin shows every attempt; `Send test` there tells whether it is mended.",
             float(channel.waiting),
         )  # fmt: skip
+
+
+def _never_retained(now: Observed) -> Iterator[Finding]:
+    """Tables that hold what no policy keeps, and of whose retention no run is on record."""
+    ran = {run.job for run in now.runs}
+    for table in now.lake:
+        job = f"retain {table.table}"
+        if job in ran or table.keep_days is None or table.oldest_us is None:
+            continue
+        old_days = (now.at_us - table.oldest_us) / DAY_US
+        if old_days > table.keep_days + RETAINED_WITHIN_DAYS:
+            yield Finding(
+                "maintenance_late", job, "warning", now.at_us,
+                f"{job} never ran: the table holds data {old_days:.0f} days old, its policy keeps "
+                f"{table.keep_days}.",
+                "Do worker and beat run? What deletes begins when an exchange says what time it is. The "
+                "admin starts a run at once.",
+                round(old_days * 86_400, 0), table.keep_days * 86_400.0,
+            )  # fmt: skip
 
 
 def _if(critical: bool) -> Severity:

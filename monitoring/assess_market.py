@@ -9,7 +9,7 @@ from msgspec import Struct
 from markets.moments import is_over
 from markets.outage import lasted
 from monitoring.findings import Finding, Severity
-from monitoring.latency import in_words
+from monitoring.latency import in_words, is_beyond
 from monitoring.observed import Limits, Observed
 from monitoring.quality_wire import ExchangeQuality, SymbolQuality
 
@@ -146,7 +146,7 @@ def _poor_data(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[F
             "If with one, its time stamps are not to be trusted; ages here are by our own clock.",
             round(abs(offset_s), 2), limits.clock_offset_s,
         )  # fmt: skip
-    if of.latency is not None and of.latency.p95_ms > limits.latency_p95_ms:
+    if of.latency is not None and is_beyond(of.latency.p95_ms, limits.latency_p95_ms):
         yield Finding(
             "latency", name, "warning", now.at_us,
             f"Data of {name} comes {in_words(of.latency.p95_ms)} late (p95 of the last minute).",

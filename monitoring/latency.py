@@ -57,6 +57,11 @@ def in_words(latency_ms: float) -> str:
     return f"{latency_ms:,.0f} ms"
 
 
+def is_beyond(latency_ms: float, limit_ms: float) -> bool:
+    """Whether a percentile is above a limit, which is LONGEST_MS at most."""
+    return latency_ms > limit_ms or latency_ms >= LONGEST_MS
+
+
 def bucket_of(latency_ms: Floats) -> NDArray[np.intp]:
     """The bucket of each latency."""
     return np.searchsorted(EDGES_MS, latency_ms)

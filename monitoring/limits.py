@@ -7,6 +7,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from msgspec import structs
 
+from monitoring.latency import LONGEST_MS
 from monitoring.observed import Limits
 
 DEFAULT = Limits()
@@ -30,7 +31,10 @@ class HealthLimits(models.Model):
         _("clock offset, s"), default=DEFAULT.clock_offset_s, validators=_between(0.05, 3600)
     )
     latency_p95_ms = models.FloatField(
-        _("latency p95, ms"), default=DEFAULT.latency_p95_ms, validators=_between(1, 600_000)
+        _("latency p95, ms"),
+        default=DEFAULT.latency_p95_ms,
+        validators=_between(1, LONGEST_MS),
+        help_text=_("120,000 at most: what is later is only known to be."),
     )
     bad_frames_per_min = models.FloatField(
         _("bad frames per minute"), default=DEFAULT.bad_frames_per_min, validators=_between(0, 1_000_000)

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.querysets import AuditedManager
 from markets.models import OpportunityFilter
+from monitoring.latency import LONGEST_MS
 from monitoring.limits import HealthLimits  # noqa: F401 - a model of this app, in a module of its own
 from monitoring.secrets import destination, seal, unseal
 
@@ -269,7 +270,10 @@ class AlertRule(models.Model):
 
     def clean(self) -> None:
         """Check what belongs together."""
-        errors = {**self._other_side_errors(), **self._clearing_errors(), **self._quiet_errors()}
+        errors = {
+            **self._other_side_errors(), **self._unreachable_errors(), **self._clearing_errors(),
+            **self._quiet_errors(),
+        }  # fmt: skip
         if errors:
             raise ValidationError(errors)
 
@@ -281,6 +285,13 @@ class AlertRule(models.Model):
         text = _("This is for opportunities: leave it empty.")
         names = ("filter", "min_edge_bps", "min_size")
         return {name: text for name in names if getattr(self, name) is not None}
+
+    def _unreachable_errors(self) -> dict[str, Any]:
+        """A threshold that nothing measured can reach."""
+        if self.what != What.LATENCY or self.threshold is None or self.threshold <= LONGEST_MS:
+            return {}
+        return {"threshold": _("Of what is later than %(most)d ms only that is known: enter no more.")
+                % {"most": LONGEST_MS}}  # fmt: skip
 
     def _clearing_errors(self) -> dict[str, Any]:
         if self.of_opportunities or self.clear_below is None:

@@ -27,6 +27,8 @@ class LakeTable(Struct, frozen=True):
     rows: int
     bytes: int
     newest_us: int | None = None
+    oldest_us: int | None = None
+    keep_days: int | None = None  # by its policy; None: for ever, or unknown
     bytes_per_day: int | None = None
     damaged: tuple[str, ...] = ()  # `_delta_log/…7.json: it is empty`, the newest first
     damaged_us: int = 0  # when the newest was found

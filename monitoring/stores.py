@@ -16,7 +16,7 @@ from django.utils import timezone
 from msgspec import structs
 from redis.asyncio import Redis
 
-from history.models import Kind, MaintenanceRun
+from history.models import Kind, MaintenanceRun, RetentionPolicy
 from markets.models import CatalogueSync, ConfigRevision, WalletSync
 from markets.moments import Ages
 from monitoring.observed import Disk, LakeTable, LastRun, Stores
@@ -57,9 +57,11 @@ def measure() -> Stores:
     missing: list[str] = []
     database_bytes: int | None = None
     runs: tuple[LastRun, ...] = ()
+    keep_days: dict[str, int | None] = {}
     try:
         database_bytes = _database_bytes()
         runs = tuple(_runs())
+        keep_days = dict(RetentionPolicy.objects.values_list("table", "days"))
     except (DatabaseError, OSError) as error:
         missing.append(f"database size and maintenance runs: {type(error).__name__}")
     finally:
@@ -67,7 +69,7 @@ def measure() -> Stores:
     return Stores(
         at_us=int(timezone.now().timestamp() * 1e6),
         database_bytes=database_bytes,
-        lake=tuple(_lake(missing)),
+        lake=tuple(structs.replace(one, keep_days=keep_days.get(one.table)) for one in _lake(missing)),
         disk=_disk(missing),
         runs=runs,
         missing=tuple(missing),
@@ -173,7 +175,8 @@ def _lake(missing: list[str]) -> Iterator[LakeTable]:
             size.rows,
             size.bytes,
             size.newest_us,
-            size.bytes_per_day,
+            size.oldest_us,
+            bytes_per_day=size.bytes_per_day,
             damaged=tuple(f"{note.file}: {note.what}" for note in found),
             damaged_us=found[0].at_us if found else 0,
         )

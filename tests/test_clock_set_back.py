@@ -34,7 +34,14 @@ from monitoring.models import Alert, AlertRule, Delivery, DeliveryAttempt, What
 from monitoring.observe import Observer
 from monitoring.observed import LastRun, Limits
 from monitoring.quality_store import read_quality
-from monitoring.quality_wire import SYMBOL_ROW, ExchangeQuality, ShardReport, encode, report_key
+from monitoring.quality_wire import (
+    SHARDS,
+    SYMBOL_ROW,
+    ExchangeQuality,
+    ShardReport,
+    encode,
+    report_key,
+)
 from monitoring.rules import Reading, Terms, Watch, step
 from monitoring.stores import by_our_clock, measure
 from monitoring.telling import tell
@@ -358,10 +365,29 @@ class TestBeat:
         assert self.past(again), "it is kept"
         again.close()
 
-    @pytest.mark.parametrize(("ago", "runs"), [(30 * HOUR, True), (8 * 24 * HOUR, False), (TEN_YEARS, False)])
-    def test_by_a_clock_that_is_years_ahead_nothing_is_deleted(
-        self, tmp_path: Path, ago: datetime.timedelta, runs: bool
+    @pytest.mark.parametrize(
+        ("ago", "offsets_s", "runs"),
+        [
+            (30 * HOUR, [], True),
+            (8 * 24 * HOUR, [], False),
+            (8 * 24 * HOUR, [None], False),
+            (8 * 24 * HOUR, [0.2, -0.1, None], True),
+            (400 * 24 * HOUR, [0.0, 5.0, -4000.0], True),
+            (TEN_YEARS, [], False),
+            (TEN_YEARS, [-315e6, -315e6, None], False),
+            (TEN_YEARS, [-315e6, 0.0], False),
+        ],
+    )
+    def test_what_deletes_is_made_up_for_after_a_week_once_exchanges_agree_with_our_clock(
+        self,
+        tmp_path: Path,
+        empty_redis: Redis,
+        ago: datetime.timedelta,
+        offsets_s: list[float | None],
+        runs: bool,
     ) -> None:
+        """By a clock that is years ahead everything is old, and nothing is deleted."""
+        self.exchanges_say(empty_redis, *offsets_s)
         schedule, ran = self.scheduler(tmp_path / "schedule")
         for entry in schedule.schedule.values():
             entry.last_run_at = app.now() - ago
@@ -374,6 +400,69 @@ class TestBeat:
         )
         assert set(app.conf.beat_schedule) >= beat.DELETING
         assert (queued >= beat.DELETING) if runs else not (queued & beat.DELETING)
+
+    @pytest.mark.parametrize("restarts", [0, 3])
+    def test_what_has_waited_is_caught_up_on_over_restarts_too(
+        self, tmp_path: Path, empty_redis: Redis, restarts: int
+    ) -> None:
+        schedule, ran = self.scheduler(tmp_path / "schedule")
+        for entry in schedule.schedule.values():
+            entry.last_run_at = app.now() - 20 * 24 * HOUR
+        for _ in range(restarts):
+            while schedule.tick() == 0:
+                pass
+            schedule.close()
+            schedule, ran = self.scheduler(tmp_path / "schedule")
+        self.exchanges_say(empty_redis, 0.0)
+        while schedule.tick() == 0:
+            pass
+        schedule.close()
+        assert set(ran) >= beat.DELETING
+
+    def test_a_desk_whose_schedule_is_lost_each_time_it_stops_deletes_what_is_old(
+        self, tmp_path: Path, empty_redis: Redis
+    ) -> None:
+        """A container without a disk of its own that is never up at 00:25."""
+        self.exchanges_say(empty_redis, 0.0)
+        schedule, ran = self.scheduler(tmp_path / "schedule")
+        while schedule.tick() == 0:
+            pass
+        assert set(ran) == beat.DELETING
+        schedule.close()
+        again, ran = self.scheduler(tmp_path / "schedule")
+        while again.tick() == 0:
+            pass
+        assert ran == [], "once"
+        again.close()
+
+    @staticmethod
+    def exchanges_say(redis: Redis, *offsets_s: float | None) -> None:
+        exchanges = [
+            ExchangeQuality(
+                f"e{number}", "live", 0, clock_offset_ms=None if offset_s is None else offset_s * 1000
+            )
+            for number, offset_s in enumerate(offsets_s)
+        ]
+        redis.hset(SHARDS, "1/1", now_us())
+        redis.set(report_key("1/1"), encode(ShardReport("1/1", now_us(), "", exchanges, b"")), ex=30)
+
+    @pytest.mark.parametrize("ahead_s", [60, 3600, 10 * 365 * 86_400])
+    def test_what_a_worker_had_taken_before_the_clock_was_set_back_is_given_back_in_time(
+        self, tmp_path: Path, empty_redis: Redis, ahead_s: int
+    ) -> None:
+        """Celery's index of what is not done yet goes by the wall clock."""
+        with app.connection_for_write() as connection:
+            channel: Any = connection.default_channel
+            index = channel.unacked_index_key
+        taken = {"of now": time.time() - 1, "ahead": time.time() + ahead_s}
+        empty_redis.zadd(index, taken)
+        schedule, _ran = self.scheduler(tmp_path / "schedule")
+        schedule.tick()
+        schedule.close()
+        kept: Any = empty_redis.zrange(index, 0, -1, withscores=True)
+        scores = dict(kept)
+        assert scores[b"of now"] == pytest.approx(taken["of now"])
+        assert scores[b"ahead"] == pytest.approx(time.time(), abs=5)
 
     @staticmethod
     def past(scheduler: beat.Scheduler) -> bool:

@@ -10,15 +10,17 @@ from django.utils import timezone
 from msgspec import structs
 
 from monitoring import jumps as jumps_module
+from monitoring.assess import assess
 from monitoring.evaluator import HealthWatch, look_at_opportunities
 from monitoring.jumps import MOST, Jumps
 from monitoring.memory import Memory
 from monitoring.models import Alert, What
+from monitoring.observed import LakeTable, LastRun, Limits
 from monitoring.quality_wire import SYMBOL_ROW, Quality
 from realtime.services import save_episodes
 from tests.test_alert_rules_at_work import SILENT, T0, channel, rule
 from tests.test_episodes import episode
-from tests.test_monitoring_assess import look
+from tests.test_monitoring_assess import NOW, look
 
 S = 1_000_000
 HOUR_US = 3600 * S
@@ -166,6 +168,21 @@ def test_an_opportunity_has_not_lasted_longer_for_a_step(wall: Wall, by_s: int) 
 
 def moment(at_us: int) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(at_us / 1e6, datetime.UTC)
+
+
+@pytest.mark.parametrize(
+    ("old_days", "keep_days", "late"), [(40, 30, True), (31, 30, False), (900, None, False)]
+)
+def test_a_table_whose_retention_never_ran_says_so(old_days: int, keep_days: int | None, late: bool) -> None:
+    table = LakeTable("quotes", 1, 1, 1, oldest_us=NOW - old_days * 86_400 * S, keep_days=keep_days)
+    found = [
+        each for each in assess(look(lake=(table,), runs=()), Limits()) if each.subject == "retain quotes"
+    ]
+    assert [each.kind for each in found] == ["maintenance_late"] * late
+    assert all("never ran" in each.words for each in found)
+    run = LastRun("retain quotes", "done", NOW - S, NOW - S, 86_400.0)
+    subjects = [each.subject for each in assess(look(lake=(table,), runs=(run,)), Limits())]
+    assert "retain quotes" not in subjects
 
 
 def test_the_clock_here_is_real() -> None:

@@ -5,13 +5,19 @@ from typing import Any, Self
 
 import numpy as np
 import pytest
+from django.core.exceptions import ValidationError
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from markets.clocks import STOOD_STILL
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig
 from markets.events import FeedReport, Quote, SinkEvent, StreamState, Trade
-from monitoring.latency import BUCKETS, bucket_of, in_words, latency
+from monitoring.assess import assess
+from monitoring.latency import BUCKETS, Latency, bucket_of, in_words, latency
+from monitoring.limits import HealthLimits
+from monitoring.models import AlertRule, What
+from monitoring.observed import Limits
 from monitoring.quality import DataQuality
 from monitoring.quality_wire import (
     MINUTE_ROW,
@@ -22,6 +28,7 @@ from monitoring.quality_wire import (
     SymbolQuality,
 )
 from monitoring.window import Window
+from tests.test_monitoring_assess import NOW, WELL
 
 EXCHANGES = ("binance", "bybit", "okx")
 SYMBOLS = ("BTC/USDT", "ETH/USDT")
@@ -511,3 +518,29 @@ class TestMinutes:
         row = desk.quality.take_minute(desk.now_ns)[0]
         assert (row["quotes"], row["spread"]) == (0, NO_SPREAD)
         assert row["longest_gap"] == 600
+
+
+class TestWhereBucketsEnd:
+    """A percentile at the end of the buckets is only known to be longer, wherever it is shown."""
+
+    @pytest.mark.parametrize(
+        ("p95_ms", "limit_ms", "said"),
+        [(119_000.0, 118_000.0, "119,000 ms"), (120_000.0, 120_000.0, "over 120 s"), (90.0, 120_000.0, "")],
+    )
+    def test_a_limit_where_they_end_is_passed_by_what_is_beyond(
+        self, p95_ms: float, limit_ms: float, said: str
+    ) -> None:
+        exchange = ExchangeQuality("okx", "live", NOW, latency=Latency(1.0, p95_ms, p95_ms, 400_000.0, 9))
+        now = structs.replace(WELL, quality=Quality(at_us=NOW, exchanges=(exchange,)))
+        found = [each for each in assess(now, Limits(latency_p95_ms=limit_ms)) if each.kind == "latency"]
+        assert [said in each.words for each in found] == [True] * bool(said)
+
+    def test_no_limit_or_threshold_beyond_them_can_be_entered(self) -> None:
+        with pytest.raises(ValidationError, match="120000"):
+            HealthLimits(latency_p95_ms=120_001).clean_fields()
+        HealthLimits(latency_p95_ms=120_000).clean_fields()
+        rule = AlertRule(name="late", what=What.LATENCY, threshold=150_000)
+        with pytest.raises(ValidationError, match="only that is known"):
+            rule.clean()
+        AlertRule(name="late", what=What.LATENCY, threshold=120_000).clean()
+        AlertRule(name="lag", what=What.LOOP_LAG, threshold=150_000).clean()

@@ -4,11 +4,13 @@ import asyncio
 import logging
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from axes.models import AccessAttempt, AccessLog
 from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
+from django.utils import timezone
 from pytest_django import Settings
 
 import accounts.signing_in as signing_in
@@ -70,6 +72,23 @@ def test_a_lock_out_ends(operator: User) -> None:
         attempt("wrong")
     AccessAttempt.objects.update(attempt_time="2026-01-01T00:00:00Z")
     assert attempt(PASSWORD) == 302
+
+
+@pytest.mark.parametrize("ahead_s", [60, 3600, 10 * 365 * 86_400])
+@pytest.mark.parametrize("name", ["operator", ""], ids=["a name", "an address"])
+def test_a_lock_out_ends_though_the_clock_was_set_back(operator: User, ahead_s: int, name: str) -> None:
+    for number in range(21):
+        attempt("wrong", name=name or f"name{number}")
+    AccessAttempt.objects.update(attempt_time=timezone.now() + timedelta(seconds=ahead_s))
+    assert [attempt("wrong") for _ in range(4)] == [200] * 4, "counted from one again"
+    assert attempt(PASSWORD) == 302
+
+
+def test_clocks_of_two_web_processes_that_differ_a_little_lock_out_all_the_same(operator: User) -> None:
+    for _ in range(5):
+        attempt("wrong")
+    AccessAttempt.objects.update(attempt_time=timezone.now() + timedelta(seconds=3))
+    assert attempt(PASSWORD) == 429
 
 
 def test_a_lock_out_is_not_made_longer_by_going_on(operator: User) -> None:

@@ -43,6 +43,11 @@ export function age(ms) {
   return `${Math.floor(ms / 3_600_000)} h`;
 }
 
+const LONGEST_MS = 120_000; // monitoring/latency.py: there its buckets end
+
+/** A percentile of latencies in milliseconds: where the buckets end it is only known to be longer. */
+export const percentile = (ms) => (ms >= LONGEST_MS ? `> ${age(LONGEST_MS)}` : age(ms));
+
 /** A length of time given in milliseconds, `2.4 s`, `3 min 20 s`, `5 h 12 min`. */
 export function length(ms) {
   if (!known(ms) || ms < 59_950) return age(ms);

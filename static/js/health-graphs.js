@@ -2,7 +2,7 @@
 
 import uPlot from "../vendor/uplot/uPlot.esm.js";
 import { axis, colours, readColours, timeLabels, timeSpace } from "./chart.js";
-import { age, compact, figure, UNKNOWN } from "./format.js";
+import { age, compact, figure, percentile, UNKNOWN } from "./format.js";
 import { gettext, translate } from "./i18n.js";
 import { Newest } from "./requests.js";
 
@@ -11,7 +11,7 @@ const GRAPHS = [
   ["memory", gettext("Memory of processes"), megabytes],
   ["queues", gettext("Events that wait in queues"), compact],
   ["throughput", gettext("Quotes a minute"), compact],
-  ["latency", gettext("Latency p95 of exchanges"), age],
+  ["latency", gettext("Latency p95 of exchanges"), percentile],
   ["gc", gettext("Longest pause for garbage collection"), age],
   ["lag", gettext("Loop lag of processes"), age],
   ["cpu", gettext("CPU of processes, % of a core"), figure],

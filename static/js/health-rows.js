@@ -29,7 +29,6 @@ const BAD = { malformed: gettext("malformed"), unknown: gettext("unknown"), cros
 
 const known = (value) => value !== null && value !== undefined;
 const count = (value) => (known(value) ? format.count(value) : format.UNKNOWN);
-const LONGEST_MS = 120_000; // monitoring/latency.py
 const ms = (value) => format.age(value);
 const agoMs = (at, now) => (known(at) ? Math.max(0, (now - at) * 1000) : null);
 const ago = (at, now) => format.length(agoMs(at, now));
@@ -44,7 +43,6 @@ export function size(bytes) {
 }
 
 /** A percentile of latencies; the server's buckets end at two minutes. */
-const percentile = (value) => (value >= LONGEST_MS ? `> ${ms(LONGEST_MS)}` : ms(value));
 
 /** `+2.4 s`, `-31 ms`: by how much a clock is ahead. */
 function offset(value) {
@@ -98,7 +96,7 @@ class Exchange extends Row {
     const holds = counts && !this.context.lost();
     this.write(".counts", holds ? counts : format.UNKNOWN, counts);
     this.mark(this.part(".counts").node, "ill", holds && symbols.suspect + symbols.stale + symbols.down > 0 ? "yes" : "no");
-    this.write(".latency", latency ? latency.slice(0, 3).map(percentile).join(" / ") : format.UNKNOWN, latency ? translate("longest %(time)s", { time: ms(latency[3]) }) : "");
+    this.write(".latency", latency ? latency.slice(0, 3).map(format.percentile).join(" / ") : format.UNKNOWN, latency ? translate("longest %(time)s", { time: ms(latency[3]) }) : "");
     this.write(".clock", offset(cells.offset_ms));
     this.write(".ages", `${ms(cells.heard_ms)} / ${ms(cells.quoted_ms)}`);
     this.write(".hour", count(cells.updates_per_hour), translate("%(count)s quotes in the last minute", { count: count(cells.quotes_per_min) }));
