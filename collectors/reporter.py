@@ -5,10 +5,12 @@ import logging
 import os
 import socket
 import time
+from functools import partial
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from collectors.lease import guard
 from collectors.memory import Memory
 from collectors.supervisor import Supervisor
 from collectors.watcher import Watcher
@@ -61,7 +63,7 @@ class Reporter:
 
     async def _report(self, redis: Redis) -> None:
         try:
-            await report_status(redis, self.status())
+            await report_status(redis, self.status(), partial(guard, shard=self._supervisor.shard))
         except (RedisError, OSError) as error:
             self._outage.begins("status not reported, Redis does not answer: %s", error)
         else:

@@ -46,6 +46,11 @@ class Watcher:
             tasks.create_task(self._listen(), name="configuration nudges")
             tasks.create_task(self._poll(), name="configuration poll")
 
+    def start_over(self) -> None:
+        """Hand on what there is once more: nobody took it over so far."""
+        self.revision = None
+        self._nudged.set()
+
     async def check(self) -> None:
         """Compare the saved revision with the running one and take it over if it is another."""
         try:

@@ -8,15 +8,17 @@ second. Everything else on the tables stays the library's: creating, checkpoints
 """
 
 import logging
+from collections.abc import Callable
 from typing import Final
 
 import pyarrow as pa
 from obstore.exceptions import BaseError
 
-from history.commits import commit, write_files
+from collectors.lease import Lease, Outbid
+from history.commits import File, commit, refuse_replaced, write_files
 from history.first_entry import WRITER_VERSION
 from history.lake import Lake, LakeError, log_entry
-from history.logs import look, sum_up, widen
+from history.logs import TableLog, look, sum_up, widen
 from history.mending import mend, sound
 from history.parquet import file_schema
 
@@ -38,8 +40,13 @@ class Appender:
     when the store fails; the same call may then be made again, whatever became of the one before.
     """
 
-    def __init__(self, lake: Lake, table: str, app_id: str, mark: str = "") -> None:
-        """`mark` names another transaction that every append sets to the wall clock, in µs."""
+    def __init__(
+        self, lake: Lake, table: str, app_id: str, mark: str = "", lease: Lease | None = None
+    ) -> None:
+        """`mark` names another transaction that every append sets to the wall clock, in µs.
+
+        With a `lease` nothing is appended once a higher token was (LeaseLost, an OSError).
+        """
         self.table = table
         self.rows = 0
         self.checkpoint_due = False
@@ -47,6 +54,7 @@ class Appender:
         self._store = lake.store(table)
         self._app_id = app_id
         self._mark = mark
+        self._lease = lease
         self._sequence = -1  # the last one that is in the table
         self._version = -1  # the newest of the log that is known
         self._begun = False
@@ -57,16 +65,50 @@ class Appender:
             self._look()
         if sequence <= self._sequence:
             return
+        self._refuse_replaced()
         try:
             files = write_files(self._lake, self.table, rows, self._app_id, sequence)
-            version = commit(self._lake, self.table, self._version, files, self._app_id, sequence, self._mark)
+            self._commit(files, self._app_id, sequence, self._mark)
         except STORE_ERRORS:  # damaged, perhaps, or changed by another program: looked at before the next try
             self._version, self._begun = -1, False
             raise
-        self._version, self._sequence = version, sequence
+        self._sequence = sequence
         self.rows += len(rows)
-        if version % CHECKPOINT_EVERY == 0:
+        if self._version % CHECKPOINT_EVERY == 0:
             self.checkpoint_due = True
+
+    def begin(self) -> None:
+        """Refuse older leases in this table from now on, before anything is appended."""
+        if self._lease is not None:
+            self._look()
+            self._commit([], self._lease.name, self._lease.token)
+
+    def _refuse_replaced(self) -> None:
+        """After a standstill nothing is written before it is known that nobody else began meanwhile.
+
+        A data file that no entry knows comes into the table with the next mending.
+        """
+        lease = self._lease
+        if lease is not None and lease.is_doubtful:
+            self._unless_outbid(lambda: refuse_replaced(self._lake, self.table, self._version, lease))
+
+    def _commit(self, files: list[File], app_id: str, sequence: int, mark: str = "") -> None:
+        def put() -> None:
+            self._version = commit(
+                self._lake, self.table, self._version, files, app_id, sequence, mark, self._lease
+            )
+
+        self._unless_outbid(put)
+
+    def _unless_outbid(self, work: Callable[[], None]) -> None:
+        """Do it; where a higher token than ours was seen, again above it if the lease is ours still."""
+        while True:
+            try:
+                return work()
+            except Outbid as higher:
+                if self._lease is None:
+                    raise
+                self._lease.outbid(higher.token)
 
     def checkpoint_if_due(self) -> None:
         """Sum the log up; may run beside appends. A failure costs readers time until the next, no row."""
@@ -102,12 +144,21 @@ class Appender:
         """Where the log ends, and what of ours is in it already."""
         if not self._begun:
             mend(self._lake, self.table, begin=True)
-        log = sound(self._lake, self.table, self._app_id)
+        log = self._sound()
         if (needed := log.min_writer_version) > WRITER_VERSION:
             raise LakeError(f"{self._lake.uri(self.table)} needs writers of protocol version {needed}")
         if missing := [name for name in file_schema(self.table).names if name not in log.columns]:
             widen(self._lake, self.table, missing)
-            log = sound(self._lake, self.table, self._app_id)
+            log = self._sound()
         self._begun = True
         self._version = log.version
         self._sequence = max(self._sequence, log.transactions.get(self._app_id, -1))
+
+    def _sound(self) -> TableLog:
+        lease = self._lease
+        if lease is None:
+            return sound(self._lake, self.table, self._app_id)
+        log = sound(self._lake, self.table, self._app_id, lease.name)
+        if (seen := log.transactions.get(lease.name, 0)) > lease.token:
+            lease.outbid(seen)
+        return log

@@ -1,14 +1,16 @@
 """Data files and log entries of appends: one file per partition, then one entry that adds them."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
+from itertools import count
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from obstore.exceptions import AlreadyExistsError
 
+from collectors.lease import Lease, lease_name
 from history import durable
 from history.entries import sealed
 from history.lake import Lake, LakeError, log_entry
@@ -51,21 +53,36 @@ def added(path: str, size: int, metadata: pq.FileMetaData) -> File:
 
 
 def commit(  # noqa: PLR0917
-    lake: Lake, table: str, after: int, files: list[File], app_id: str, sequence: int, mark: str = ""
+    lake: Lake,
+    table: str,
+    after: int,
+    files: list[File],
+    app_id: str,
+    sequence: int,
+    mark: str = "",
+    lease: Lease | None = None,
 ) -> int:
     """Put an entry that adds files under the next free number after one known; returns the number.
 
     Files that an entry of the same transaction added meanwhile are not added again. `mark` is another
-    transaction, set to the wall clock in µs. Raises LakeError when the table was changed meanwhile.
+    transaction, set to the wall clock in µs, and that of a `lease` to its token: whoever was replaced finds
+    the number taken by an entry with a higher one.
+
+    Raises LakeError when the table was changed meanwhile, Outbid, LeaseLost.
     """
     marks = {mark: time.time_ns() // 1000} if mark else {}
     version = after + 1
     while True:
+        if lease is not None:
+            lease.check()
+            marks |= dict.fromkeys(map(lease_name, lease.names), lease.token)
         content = _entry(files, {app_id: sequence} | marks)
         try:
             durable.put(lake, table, log_entry(version), content, create=True)
         except AlreadyExistsError:
-            there = _committed(lake, table, version, app_id, sequence)
+            actions = entry_at(lake, table, lake.store(table), version)
+            _refuse_older(actions, lease)
+            there = _committed(lake, table, actions, app_id, sequence)
             files = [file for file in files if there is None or file["path"] not in there]
             if there is not None and not files:
                 return version
@@ -74,9 +91,26 @@ def commit(  # noqa: PLR0917
             return version
 
 
-def _committed(lake: Lake, table: str, version: int, app_id: str, sequence: int) -> set[str] | None:
+def refuse_replaced(lake: Lake, table: str, after: int, lease: Lease) -> None:
+    """Look for newer leases in the entries after one known. Raises Outbid."""
+    for version in count(after + 1):
+        try:
+            actions = entry_at(lake, table, lake.store(table), version)
+        except FileNotFoundError:
+            return
+        _refuse_older(actions, lease)
+
+
+def _refuse_older(actions: Iterable[Action], lease: Lease | None) -> None:
+    for action in actions:
+        if lease is not None and action.txn is not None and action.txn.appId == lease.name:
+            lease.compare(action.txn.version)
+
+
+def _committed(
+    lake: Lake, table: str, actions: Sequence[Action], app_id: str, sequence: int
+) -> set[str] | None:
     """The files an entry of our transaction added: written before a failure that did not say so."""
-    actions = entry_at(lake, table, lake.store(table), version)
     if any(action.metaData is not None or action.protocol is not None for action in actions):
         raise LakeError(f"{lake.uri(table)} was changed by another program")
     if _has(actions, app_id, sequence):

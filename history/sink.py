@@ -17,6 +17,7 @@ from msgspec import Struct, structs
 
 from collectors.backoff import delays
 from collectors.channel import Channel
+from collectors.lease import lease_of
 from collectors.sinks import EmitDerived
 from collectors.threads import in_daemon_thread
 from history.appending import STORE_ERRORS, Appender
@@ -80,6 +81,7 @@ class LakeSink:
         self._lake = Lake.from_settings()
         self._app_id = f"sink-{uuid.uuid4()}"
         self._mark = f"collector {shard}"  # its transaction number is when this shard last wrote
+        self._lease = lease_of(shard)
         self._appenders: dict[str, Appender] = {}
         self._checkpointing: asyncio.Task[None] | None = None
         self._sequence = 0
@@ -160,6 +162,8 @@ class LakeSink:
     # --- buffer to lake ----------------------------------------------------------------------------
 
     async def _keep_flushing(self, tasks: asyncio.TaskGroup) -> None:
+        if self._lease is not None:
+            await in_daemon_thread(self._refuse_older)
         while self._pending() or not self._channel.finished:
             if not self._problem:
                 await self._until_due()
@@ -236,13 +240,22 @@ class LakeSink:
             times = rows[CLOCK[table]]
             self._losses.add(len(rows), pc.min(times).as_py(), pc.max(times).as_py())
 
+    def _refuse_older(self) -> None:
+        """In a thread: whoever wrote for this shard before writes nothing more, in no table."""
+        for table in SCHEMAS:
+            try:
+                self._appender(table).begin()
+            except STORE_ERRORS as error:  # then the first append that succeeds says it
+                logger.warning("lake: %s cannot be begun: %s", table, _in_short(error))
+
     def _append(self, table: str, rows: pa.Table, sequence: int) -> None:
         """In a thread."""
-        appender = self._appenders.get(table)
-        if appender is None:
-            appender = Appender(self._lake, table, self._app_id, mark=self._mark)
-            self._appenders[table] = appender
-        appender.append(rows, sequence)
+        self._appender(table).append(rows, sequence)
+
+    def _appender(self, table: str) -> Appender:
+        if table not in self._appenders:
+            self._appenders[table] = Appender(self._lake, table, self._app_id, self._mark, self._lease)
+        return self._appenders[table]
 
     def _count(self, table: str, rows: pa.Table) -> None:
         self._rows[table] += len(rows)

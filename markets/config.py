@@ -5,6 +5,7 @@ them with `diff` and touch only what changed.
 """
 
 from collections.abc import Hashable, Iterable
+from math import gcd
 from typing import Generic, Literal, TypeVar
 from urllib.parse import urlsplit
 from zlib import crc32
@@ -297,6 +298,10 @@ class Shard(Struct, frozen=True):
     def owns(self, symbol: str) -> bool:
         """Whether this shard collects the symbol; crc32 is the same in every process and version."""
         return crc32(symbol.encode()) % self.count == self.index - 1
+
+    def overlaps(self, other: "Shard") -> bool:
+        """Whether there are symbols that both own: with another count, too."""
+        return (self.index - other.index) % gcd(self.count, other.count) == 0
 
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"

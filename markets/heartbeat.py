@@ -31,6 +31,7 @@ class Report(Struct, frozen=True):
     revision: int | None = None
     queues: dict[str, QueueFill] = field(default_factory=dict)
     counters: dict[str, float] = field(default_factory=dict)
+    stands_by: str = ""  # who does its work instead, in words; empty: it works
 
 
 class Heartbeat(Struct):

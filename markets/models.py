@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from markets import names
 from markets.config import FEE_RANGE_BPS, REST_SCHEMES, WS_SCHEMES, base_url_problem
+from markets.leases import ShardLease  # noqa: F401 - a model of this app, in a module of its own
 from markets.proxies import DIRECT, proxy_problem
 from markets.revision import ConfigManager, ConfigModel, ConfigRevision, bump_revision
 from markets.sealed_proxy import SealedProxyField

@@ -4,7 +4,7 @@ Nothing here is kept: a Redis that is down or emptied costs at most one poll int
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -14,6 +14,8 @@ from redis import Redis, RedisError
 from redis.asyncio import Redis as AsyncRedis
 
 logger = logging.getLogger(__name__)
+
+Guard = Callable[[Any], Awaitable[None]]
 
 REVISION_CHANNEL = "markets.revision"  # message: the new revision as text, published on commit
 STATUS_KEY = "collector:{shard}"
@@ -85,10 +87,15 @@ def own_status() -> CollectorStatus | None:
     return _own[0] if _own else None
 
 
-async def report_status(redis: "AsyncRedis", status: CollectorStatus) -> None:
-    """Store a collector's status for `STATUS_TTL_S` seconds. Raises RedisError when Redis is down."""
+async def report_status(redis: "AsyncRedis", status: CollectorStatus, guard: Guard | None = None) -> None:
+    """Store a collector's status for `STATUS_TTL_S` seconds, if its `guard` of the pipeline lets it.
+
+    Raises RedisError when Redis is down, and what the guard raises.
+    """
     _own[:] = [status]
-    async with redis.pipeline(transaction=False) as pipe:
+    async with redis.pipeline(transaction=True) as pipe:
+        if guard is not None:
+            await guard(pipe)
         pipe.set(STATUS_KEY.format(shard=status.shard), msgspec.json.encode(status), ex=STATUS_TTL_S)
         pipe.sadd(STATUS_INDEX, status.shard)
         await pipe.execute()

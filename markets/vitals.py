@@ -125,7 +125,14 @@ class Vitals:
                 self._beat(redis)
                 if self._stopped.wait(BEAT_EVERY_S):
                     break
-            self._write(lambda: redis.hdel(PROCESSES, self._name))
+            self._write(lambda: self._forget(redis))
+
+    def _forget(self, redis: "Redis") -> None:
+        """Take the heartbeat away, unless another process has taken over the name."""
+        there = redis.hget(PROCESSES, self._name)
+        beat = None if there is None else _decoded(there)
+        if beat is None or (beat.host, beat.pid) == (socket.gethostname(), self._pid):
+            redis.hdel(PROCESSES, self._name)
 
     def _beat(self, redis: "Redis") -> None:
         self.latest = self._sample()
@@ -159,6 +166,7 @@ class Vitals:
             clock_jumped_us=None if self._jump is None else self._jump.wall_us,
             queues=said.queues,
             counters=said.counters,
+            stands_by=said.stands_by,
         )
 
     def _ask(self) -> None:

@@ -9,13 +9,13 @@ import logging
 from typing import Any, Final
 
 import psycopg
-from django.db import connection
+
+from markets.connections import own_connection
 
 logger = logging.getLogger(__name__)
 
 LOCK: Final = 0x_6172_6264_6573_6B  # any number that nobody else takes: "arbdesk"
 TIMEOUT_S: Final = 2
-_PARAMETERS: Final = ("dbname", "user", "password", "host", "port")
 
 
 class Lead:
@@ -55,7 +55,7 @@ class Lead:
             if self._session is not None:
                 self._session.execute("SELECT 1")
                 return True
-            session = _connect()
+            session = own_connection("arbdesk monitor", TIMEOUT_S)
             if session.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone() == (True,):
                 self._session = session
                 return True
@@ -64,16 +64,3 @@ class Lead:
             self.release()
             raise
         return False
-
-
-def _connect() -> "psycopg.Connection[Any]":
-    known = connection.get_connection_params()
-    return psycopg.connect(
-        **{name: known[name] for name in _PARAMETERS if name in known},
-        autocommit=True,
-        connect_timeout=TIMEOUT_S,
-        application_name="arbdesk monitor",
-        keepalives_idle=5,
-        keepalives_interval=2,
-        keepalives_count=2,
-    )

@@ -46,6 +46,7 @@ OF_EVERY_PROCESS: Final = (
 )
 
 OF_COLLECTORS: Final = (
+    _metric("collector_stands_by", "", "1 in a collector whose shard another one collects, else 0."),
     _metric("queue_accepted_total", "shard queue", "Events that were put into a sink's queue."),
     _metric("exchange_up", "shard exchange", "1 while every connection of the exchange is up."),
     _metric("exchange_breaker_open", "shard exchange", "1 while the breaker keeps it from being tried."),

@@ -77,6 +77,8 @@ def tell_process(to: Families, beat: Heartbeat) -> None:
         to.add("queue_dropped_total", fill.dropped, role, queue)
     if role == "web":
         _tell_web(to, beat.counters)
+    if role == "collector":
+        to.add("collector_stands_by", bool(beat.stands_by))
 
 
 # --- collectors ----------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from redis.asyncio import Redis
 
+from collectors.lease import guard
 from markets.config import Shard
 from monitoring import quality_wire as wire
 from monitoring.quality import DataQuality
@@ -15,6 +16,7 @@ class QualityWriter:
 
     def __init__(self, redis: "Redis", shard: Shard, now_us: int) -> None:
         self._redis = redis
+        self._owner = shard
         self._shard = str(shard)
         self._layout = -1
         self._names = b""
@@ -33,6 +35,7 @@ class QualityWriter:
         names_key = wire.names_key(self._digest)
         are_there = await self._redis.expire(names_key, wire.NAMES_EXPIRY_S)
         async with self._redis.pipeline(transaction=True) as pipe:
+            await guard(pipe, self._owner)
             if not are_there:
                 pipe.set(names_key, self._names, ex=wire.NAMES_EXPIRY_S)
             if minute is not None:

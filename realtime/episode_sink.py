@@ -7,11 +7,12 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, connections, transaction
 from msgspec import Struct
 
 from collectors.backoff import delays
 from collectors.channel import Channel
+from collectors.lease import LeaseLost, lease_of
 from collectors.sinks import EmitDerived
 from collectors.threads import in_daemon_thread
 from markets.config import MarketConfig, Shard
@@ -141,7 +142,7 @@ class EpisodeSink:
                 continue
             try:
                 self._refused += await in_daemon_thread(partial(_write, self._shard, work))
-            except DatabaseError as error:
+            except (DatabaseError, LeaseLost) as error:
                 self._failed(error)
                 await asyncio.sleep(next(pauses))
             else:
@@ -185,13 +186,16 @@ class EpisodeSink:
 def _write(shard: Shard, work: Work) -> int:
     """In a thread, one at a time; returns how many episodes were refused. Raises DatabaseError."""
     try:
-        if work.orphaned:
-            close_orphans(shard, work.running)
-        refused = save_episodes(work.episodes.values()) if work.episodes else 0
-        if work.findings:
-            record_findings(work.findings.values())
-        if work.vouch:
-            vouch_for(work.running)
+        with transaction.atomic():
+            if (lease := lease_of(shard)) is not None:
+                lease.hold_in_database()
+            if work.orphaned:
+                close_orphans(shard, work.running)
+            refused = save_episodes(work.episodes.values()) if work.episodes else 0
+            if work.findings:
+                record_findings(work.findings.values())
+            if work.vouch:
+                vouch_for(work.running)
         if running := sum(each.phase != "close" for each in work.episodes.values()):
             tell_written(running)
         return refused

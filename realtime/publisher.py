@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from redis.exceptions import RedisError
 
+from collectors.lease import guard
 from markets.config import Shard
 from markets.outage import Outage
 from realtime import recent
@@ -92,6 +93,7 @@ class Publisher:
             flush_us = max(flush_us, self._previous_us + 1)
         forget = frozenset(self._forget)
         async with self._redis.pipeline(transaction=True) as pipe:
+            await guard(pipe, self.shard)
             self._writer.write(pipe, deltas, flush_us)
             self._writer.forget(pipe, forget)
             await pipe.execute()

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from redis.exceptions import RedisError
 
+from collectors.lease import guard
 from markets.config import Shard
 from markets.outage import Outage
 from realtime import recent, scan_wire
@@ -37,6 +38,7 @@ class ScanPublisher:
     def __init__(self, shard: Shard, scanner: Scanner) -> None:
         self.frames = 0
         self.failed = 0
+        self._owner = shard
         self._shard = str(shard)
         self._scanner = scanner
         self._redis = recent.connect()
@@ -101,6 +103,7 @@ class ScanPublisher:
         previous, self._seq = self._seq, self._seq + 1
         now_us = time.time_ns() // 1000
         async with self._redis.pipeline(transaction=True) as pipe:
+            await guard(pipe, self._owner)
             if is_state_due:
                 self._state_s = now_s
                 self._add_state(pipe, directory, now_us)

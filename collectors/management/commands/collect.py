@@ -9,11 +9,15 @@ import uvloop
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
+from redis.asyncio import Redis as AsyncRedis
 
 from collectors.exchanges import CODECS
+from collectors.lease import Lease
 from collectors.memory import CONNECTED_S, Memory
 from collectors.reporter import Reporter
-from collectors.supervisor import Outlet, Supervisor
+from collectors.standby import Standby, unless_lost
+from collectors.supervisor import Outlet, SinkType, Supervisor
+from collectors.threads import in_daemon_thread
 from collectors.watcher import Watcher
 from markets.config import MarketConfig, Shard
 from markets.heartbeat import QueueFill, Report
@@ -48,13 +52,13 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Collect; raises CommandError when an option is wrong."""
+        """Collect; raises CommandError when an option is wrong, or another collector took the shard over."""
         shard, exchanges = _shard(options["shard"]), _exchanges(options["exchanges"])
-        outlets = _outlets(shard)
+        sinks = _sinks()
         names = ", ".join(sorted(exchanges)) if exchanges else "all enabled exchanges"
-        sinks = ", ".join(outlet.name for outlet in outlets)
-        self.stderr.write(f"Collecting shard {shard} of {names} into {sinks}. Stop with Ctrl-C.")
-        uvloop.run(_collect(outlets, shard, exchanges))
+        into = ", ".join(getattr(sink, "__name__", str(sink)) for sink in sinks)
+        self.stderr.write(f"Collecting shard {shard} of {names} into {into}. Stop with Ctrl-C.")
+        uvloop.run(_collect(sinks, shard, exchanges))
 
 
 def _shard(text: str) -> Shard:
@@ -71,48 +75,85 @@ def _exchanges(text: str) -> frozenset[str] | None:
     return keys or None
 
 
-def _outlets(shard: Shard) -> list[Outlet]:
+def _sinks() -> list[SinkType]:
     try:
-        sinks = [import_string(path) for path in settings.COLLECTOR_SINKS]
+        return [import_string(path) for path in settings.COLLECTOR_SINKS]
     except ImportError as error:
         raise CommandError(f"setting COLLECTOR_SINKS: {error}") from error
-    return Outlet.chain(sinks, shard, settings.COLLECTOR_CHANNEL_CAPACITY)
 
 
-async def _collect(outlets: list[Outlet], shard: Shard, exchanges: frozenset[str] | None) -> None:
-    stop = asyncio.Event()
+async def _collect(sinks: list[SinkType], shard: Shard, exchanges: frozenset[str] | None) -> None:
+    """Follow the configuration, and collect as soon as the shard is ours, until told to stop."""
+    stop, lost = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    supervisor = Supervisor(CODECS, outlets, shard, exchanges=exchanges)
-    memory = Memory()
-
-    def apply(config: MarketConfig) -> None:
-        supervisor.apply(config)
-        memory.settle()
-        for after_s in range(1, CONNECTED_S + 1):
-            loop.call_later(after_s, memory.keep)
-
-    watcher = Watcher(apply, settings.REDIS_URL)
-    reporter = Reporter(supervisor, watcher, memory, settings.REDIS_URL)
-    memory.watch()
-    vitals = Vitals(
-        "collector",
-        f"collector {shard}",
-        settings.REDIS_URL,
-        lambda: _report(supervisor, watcher),
-        memory_limit_bytes=settings.MEMORY_LIMIT_BYTES,
-    )
-    with vitals:
-        async with asyncio.TaskGroup() as tasks:
-            side = [
-                tasks.create_task(watcher.run(), name="watcher"),
-                tasks.create_task(reporter.run(), name="reporter"),
-            ]
-            await supervisor.run(stop)
-            for task in side:
-                task.cancel()
+    lease = Lease(shard, lambda: loop.call_soon_threadsafe(lost.set))
+    collector = Collector()
+    watcher = Watcher(collector.apply, settings.REDIS_URL)
+    watching = asyncio.create_task(watcher.run(), name="watcher")
+    try:
+        if await Standby(lease, shard).over(stop):
+            lease.keep()
+            collecting = collector.run(watcher, lease, shard, exchanges, sinks, stop)
+            if not await unless_lost(collecting, lost):
+                raise CommandError(
+                    f"Another collector has taken over shard {shard} while this one was silent. This one has "
+                    "written nothing since, and ends."
+                )
+    finally:
+        watching.cancel()
+        await in_daemon_thread(lease.release)
     logger.info("stopped")
+
+
+class Collector:
+    """What collects, once it is this process's turn; until then configurations are only watched."""
+
+    def __init__(self) -> None:
+        self._supervisor: Supervisor | None = None
+        self._memory = Memory()
+        self._memory.watch()
+
+    def apply(self, config: MarketConfig) -> None:
+        """Take over a configuration."""
+        if self._supervisor is None:
+            return
+        self._supervisor.apply(config)
+        self._memory.settle()
+        loop = asyncio.get_running_loop()
+        for after_s in range(1, CONNECTED_S + 1):
+            loop.call_later(after_s, self._memory.keep)
+
+    async def run(  # noqa: PLR0917
+        self,
+        watcher: Watcher,
+        lease: Lease,
+        shard: Shard,
+        exchanges: frozenset[str] | None,
+        sinks: list[SinkType],
+        stop: asyncio.Event,
+    ) -> None:
+        """Collect until told to stop."""
+        outlets = Outlet.chain(sinks, shard, settings.COLLECTOR_CHANNEL_CAPACITY)
+        supervisor = self._supervisor = Supervisor(CODECS, outlets, shard, exchanges=exchanges)
+        reporter = Reporter(supervisor, watcher, self._memory, settings.REDIS_URL)
+        vitals = Vitals(
+            "collector",
+            f"collector {shard}",
+            settings.REDIS_URL,
+            lambda: _report(supervisor, watcher),
+            memory_limit_bytes=settings.MEMORY_LIMIT_BYTES,
+        )
+        async with AsyncRedis.from_url(settings.REDIS_URL) as redis:
+            await lease.plant(redis)
+        if watcher.revision is not None:
+            watcher.start_over()
+        with vitals:
+            async with asyncio.TaskGroup() as tasks:
+                reporting = tasks.create_task(reporter.run(), name="reporter")
+                await supervisor.run(stop)
+                reporting.cancel()
 
 
 def _report(supervisor: Supervisor, watcher: Watcher) -> Report:
