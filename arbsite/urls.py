@@ -6,6 +6,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 from django.views.i18n import JavaScriptCatalog
 
+from arbsite.audit_api import audit_entries
 from arbsite.signing_in import SignIn
 
 admin.site.site_url = f"{settings.URL_PREFIX}/"  # "/" would lose the slash behind the prefix
@@ -16,6 +17,7 @@ urlpatterns = [
     path("accounts/login/", SignIn.as_view(redirect_authenticated_user=True), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("jsi18n/", JavaScriptCatalog.as_view(), name="javascript-catalog"),
+    path("api/audit", audit_entries, name="api-audit"),
     path("", include("realtime.urls")),
     path("", include("history.urls")),
     path("", include("monitoring.urls")),
