@@ -2,13 +2,17 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
+from django.db import transaction
 from django.db.models import Q
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 
+import audit
 from audit.guarded import GuardedAdmin
+from audit.seen import seal
 
 
 def rights_of(user: Any) -> set[int]:
@@ -62,6 +66,20 @@ class DeskUserAdmin(WithinOnesRights, UserAdmin):  # type: ignore[type-arg]
         fields = tuple(super().get_readonly_fields(request, obj))
         user: Any = request.user
         return fields if user.is_superuser else (*fields, "is_superuser")
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """Somebody else's password; asked for again where the user was changed meanwhile."""
+        with transaction.atomic(), audit.gathered():
+            if request.method == "POST":
+                self.hold([id])
+            user = self.get_object(request, id)
+            if user is not None and (conflict := self.conflict(request, [user])):
+                self.message_user(request, conflict.words(), messages.WARNING)
+                return HttpResponseRedirect(request.get_full_path())
+            response = super().user_change_password(request, id, form_url)
+        if isinstance(response, TemplateResponse) and response.context_data is not None:
+            response.context_data["seen"] = seal([user]) if user is not None else ""
+        return response
 
     def is_beyond(self, request: HttpRequest, obj: Any) -> bool:
         """A superuser, or somebody with a right that the one who edits lacks."""

@@ -28,6 +28,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+import audit
 from markets.connections import release
 from markets.moments import AHEAD_S
 from monitoring.traffic import traffic
@@ -193,22 +194,26 @@ def _refusal(request: HttpRequest, words: str, status: HTTPStatus, after_s: int)
 def _signed_in(request: HttpRequest, user: AbstractBaseUser, **_: Any) -> None:
     traffic.sign_ins["accepted"] += 1
     log.info("%s signed in from %s", user.get_username(), client_address(request))
+    audit.record("sign_in", request=request, user=user)
 
 
 @receiver(user_logged_out)
 def _signed_out(request: HttpRequest, user: AbstractBaseUser | None, **_: Any) -> None:
     if user is not None:
         log.info("%s signed out from %s", user.get_username(), client_address(request))
+        audit.record("sign_out", request=request, user=user)
 
 
 @receiver(user_login_failed)
-def _refused(request: HttpRequest | None, **_: Any) -> None:
+def _refused(request: HttpRequest | None, credentials: dict[str, Any], **_: Any) -> None:
     """The name is not logged: people type passwords there, too. The admin's access attempts have it."""
+    audit.counted("sign_in_refused", request=request, name=str(credentials.get("username") or ""))
     traffic.sign_ins["refused"] += 1
     log.warning("a sign-in from %s was refused", client_address(request) if request else "a program")
 
 
 @receiver(user_locked_out)
-def _locked_out(request: HttpRequest, **_: Any) -> None:
+def _locked_out(request: HttpRequest, username: str | None = None, **_: Any) -> None:
+    audit.counted("locked_out", request=request, name=username or "")
     traffic.sign_ins["locked_out"] += 1
     log.warning("sign-ins from %s are locked out for a while", client_address(request))

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from io import BytesIO
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from django.contrib.auth import (
 )
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase
+from django.core.handlers.asgi import ASGIRequest
 from django.db import DatabaseError, DataError
 from django.http import HttpRequest, JsonResponse
 from django.http.request import split_domain_port, validate_host
@@ -27,6 +29,7 @@ from django.utils.crypto import constant_time_compare
 from django.utils.deprecation import MiddlewareMixin
 from django.utils.functional import SimpleLazyObject
 
+import audit
 from arbsite.tokens import InvalidToken, credential_of, good_token
 from monitoring.metrics_page import holds_token
 from monitoring.traffic import traffic
@@ -62,6 +65,7 @@ class TokenMiddleware(MiddlewareMixin):
         try:
             token = good_token(secret)
         except InvalidToken as problem:
+            audit.counted("token_refused", request=request)
             return JsonResponse({"error": str(problem)}, status=401, headers={"WWW-Authenticate": "Bearer"})
         except DatabaseError:
             _nobody_knows_who(request)
@@ -149,18 +153,23 @@ class SocketAuth:
         ask = database_sync_to_async(_who_opens, thread_sensitive=False, executor=_ASKING)
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
-                user, credential = await ask(_header(scope, b"authorization"), scope["cookies"])
+                user, credential = await ask(_handshake(scope), scope["cookies"])
         except (DatabaseError, TimeoutError) as problem:
             log.warning("a socket is refused, nobody knows whose it is: %s", problem or "PostgreSQL hangs")
             user, credential = None, None
         await self.app({**scope, "user": user, "credential": credential}, receive, send)
 
 
+def _handshake(scope: Scope) -> HttpRequest:
+    """The request that a WebSocket begins with."""
+    return ASGIRequest({**scope, "method": "GET"}, BytesIO())
+
+
 def _who_opens(
-    authorization: str, cookies: dict[str, str]
+    request: HttpRequest, cookies: dict[str, str]
 ) -> tuple[AbstractBaseUser | AnonymousUser, Credential | None]:
     """Of a token, if there is one, else of the session. Raises DatabaseError."""
-    secret = bearer_token(authorization)
+    secret = bearer_token(request.headers.get("Authorization", ""))
     if secret is None:
         session = _sessions().SessionStore(cookies.get(settings.SESSION_COOKIE_NAME))
         try:
@@ -171,8 +180,10 @@ def _who_opens(
             return AnonymousUser(), None
         return user, Credential(user.pk, fingerprint(user), session_key=session.session_key)
     try:
-        token = good_token(secret)
+        with audit.acting_for(request):
+            token = good_token(secret)
     except InvalidToken:
+        audit.counted("token_refused", request=request)
         return AnonymousUser(), None
     return token.user, credential_of(token)
 

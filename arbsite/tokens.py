@@ -13,13 +13,14 @@ from typing import Any, Final
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 from django.db.models import Q
 from django.db.models.signals import post_delete
 from django.dispatch import receiver
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+import audit
 from realtime.api_token import ApiToken, Scope
 from realtime.rights import EXPIRED, Credential, fingerprint, former_fingerprints
 
@@ -108,8 +109,10 @@ def _used(token: ApiToken) -> None:
     now = timezone.now()
     if token.last_used_at is None or token.last_used_at < now - USED_EVERY:
         long_ago = Q(last_used_at=None) | Q(last_used_at__lt=now - USED_EVERY)
-        with suppress(DatabaseError):  # who may read may, where it cannot be noted
-            ApiToken.objects.filter(long_ago, pk=token.pk).update(last_used_at=now)
+        with suppress(DatabaseError), transaction.atomic():  # who may read may, where it cannot be noted
+            noted = ApiToken.objects.filter(long_ago, pk=token.pk).update(last_used_at=now)
+            if noted and token.last_used_at is None:
+                audit.record("token_first_used", user=token.user, object=token)
 
 
 def credential_of(token: ApiToken) -> Credential:

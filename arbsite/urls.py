@@ -7,6 +7,7 @@ from django.urls import include, path
 from django.views.i18n import JavaScriptCatalog
 
 from accounts.signing_in import SignIn
+from arbsite.audit_api import audit_entries
 from arbsite.token_api import tokens
 
 admin.site.site_url = f"{settings.URL_PREFIX}/"  # "/" would lose the slash behind the prefix
@@ -18,6 +19,7 @@ urlpatterns = [
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("api/tokens", tokens, name="api-tokens"),
     path("jsi18n/", JavaScriptCatalog.as_view(), name="javascript-catalog"),
+    path("api/audit", audit_entries, name="api-audit"),
     path("", include("realtime.urls")),
     path("", include("history.urls")),
     path("", include("monitoring.urls")),

@@ -59,7 +59,7 @@ class Conflict:
             of_these |= Q(object_type=label, object_id=pk)
         about = Entry.objects.filter(of_these).order_by("-id")
         since = list(about.filter(at__gt=self.since)[:MOST_CHANGES]) if self.since else []
-        return [Change(entry, list(_fields(entry))) for entry in since or list(about[:1])]
+        return [Change(entry, list(fields_of(entry))) for entry in since or list(about[:1])]
 
     def words(self) -> str:
         """Who changed it and when, in a sentence."""
@@ -73,7 +73,8 @@ class Conflict:
         return said % {"who": newest.who or _("somebody"), "time": f"{newest.at:%Y-%m-%d %H:%M:%S}"}
 
 
-def _fields(entry: Entry) -> Iterator[tuple[str, str, str]]:
+def fields_of(entry: Entry) -> Iterator[tuple[str, str, str]]:
+    """What people call each field, what it was and what it became."""
     before, after = entry.before or {}, entry.after or {}
     for name in dict.fromkeys((*before, *after)):
         yield label_of(entry.object_type, name), _shown(before.get(name)), _shown(after.get(name))

@@ -24,7 +24,7 @@ from django.utils.translation import gettext as _
 
 from audit.conflicts import Conflict, differences
 from audit.models import Entry
-from audit.recording import gathered, record
+from audit.recording import gathered, has_recorded, record
 from audit.registry import audited
 from audit.seen import OVER, SEEN, Seen, opened, seal
 
@@ -52,7 +52,7 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
             return super().changeform_view(request, object_id, form_url, extra_context)
         with transaction.atomic(using=router.db_for_write(self.model)), gathered():
             if object_id is not None:
-                self._hold([unquote(object_id)])
+                self.hold([unquote(object_id)])
             response = super().changeform_view(request, object_id, form_url, extra_context)
         return _with_status(response)
 
@@ -103,7 +103,7 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
         gone = seen.gone([*rows, *beside]) if beside or len(rows) == 1 else []
         return Conflict(stale, gone, seen.at) or None
 
-    def _hold(self, pks: Iterable[Any]) -> None:
+    def hold(self, pks: Iterable[Any]) -> None:
         """Lock rows until the transaction ends, in one order whoever does."""
         self.lock_first()
         key = self.model._meta.pk
@@ -134,7 +134,7 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
         """As Django's; what was changed after the question was asked is asked for again."""
         with transaction.atomic(using=router.db_for_write(self.model)), gathered():
             if request.method == "POST":
-                self._hold([unquote(object_id)])
+                self.hold([unquote(object_id)])
             row = self.get_object(request, unquote(object_id))
             if row is None or not self.has_delete_permission(request, row):
                 return super().delete_view(request, object_id, extra_context)
@@ -177,7 +177,7 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
         if request.method != "POST":
             return formset
         pks = self._get_edited_object_pks(request, EDITABLE_PREFIX)
-        self._hold(pks)
+        self.hold(pks)
         rows = list(self._get_list_editable_queryset(request, EDITABLE_PREFIX))
         conflict = self.conflict(request, rows)
         name = formset.__name__
@@ -188,10 +188,13 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
     ) -> Any:
         """As Django's; an action on a row that is not what the list showed is asked for again."""
         selected = request.POST.getlist(ACTION_CHECKBOX_NAME)
-        self._hold(selected)
+        self.hold(selected)
         if conflict := self._stale_choice(request, queryset, selected):
             return self._ask_again(request, queryset, conflict)
         response = super().response_action(request, queryset)
+        if not has_recorded() and getattr(response, "url", None) == request.get_full_path():
+            done = f"{request.POST.get('action')}, {len(selected)} selected"
+            record("action", request=request, object=str(self.opts.verbose_name_plural), words=done)
         if isinstance(response, TemplateResponse) and response.context_data is not None:
             response.context_data["seen"] = request.POST.get(SEEN, "")  # it asks whether this is meant
         return response

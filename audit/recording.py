@@ -1,6 +1,5 @@
 """Recording: what was done becomes an entry, in the transaction of what was done where there is one."""
 
-import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
+from django.db import transaction
 from django.db.models import Model
 from django.http import HttpRequest
 
@@ -83,23 +83,21 @@ def record(
 def used(object: Any, words: str) -> None:
     """Record that a secret was taken to be sent somewhere: once a day for each process and object."""
     today, action = datetime.now(UTC).date(), _action("secret_used", None, None, object)
-    if _is_known(today, action.place):
+    use = (action.object_type, action.object_id or action.object_name, words)
+    if _is_known(today, use):
         return
     action.words = words
     put(action)
-    with _knowing:
-        _used.setdefault(today, set()).add(action.place)
+    transaction.on_commit(lambda: _used.setdefault(today, set()).add(use))
 
 
-_used: Final[dict[date, set[tuple[str, str]]]] = {}
-_knowing: Final = threading.Lock()
+_used: Final[dict[date, set[tuple[str, str, str]]]] = {}
 
 
-def _is_known(today: date, place: tuple[str, str]) -> bool:
-    with _knowing:
-        if _used.keys() - {today} or len(_used.get(today, ())) >= MOST_USED:
-            _used.clear()
-        return place in _used.get(today, ())
+def _is_known(today: date, use: tuple[str, str, str]) -> bool:
+    if _used.keys() - {today} or len(_used.get(today, ())) >= MOST_USED:
+        _used.clear()
+    return use in _used.get(today, ())
 
 
 def of_row(kind: str, of: Audited, row: Model, **what: Any) -> Action:
@@ -137,6 +135,11 @@ def gathered() -> Iterator[None]:
     finally:
         _gathering.reset(token)
     _write(_together(actions))
+
+
+def has_recorded() -> bool:
+    """Whether anything was recorded by what is gathered now."""
+    return bool(_gathering.get())
 
 
 def put(*actions: Action) -> None:

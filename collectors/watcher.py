@@ -10,8 +10,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from markets.config import InvalidConfig, MarketConfig
+from markets.models import Exchange
 from markets.outage import Outage
 from markets.runtime import REVISION_CHANNEL
+from markets.secret_use import proxies_used
 from markets.selectors import current_revision, load_config
 
 logger = logging.getLogger(__name__)
@@ -124,7 +126,11 @@ def _read(running: int | None) -> tuple[int, MarketConfig | None]:
     try:
         saved = current_revision()
         try:
-            return saved, (load_config() if saved != running else None)
+            if saved == running:
+                return saved, None
+            config = load_config()
+            proxies_used(Exchange.objects.filter(enabled=True))
+            return saved, config
         except InvalidConfig as error:
             raise InvalidConfig(f"saved revision {saved} cannot be used: {error}") from error
     finally:

@@ -1,6 +1,7 @@
 """The queue of coins in question: are they the same, another, or the same in another unit?"""
 
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Any, cast
 
 from django import forms
@@ -9,6 +10,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
 from django.db.models import Case, QuerySet, When
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -21,6 +23,8 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from audit.recording import gathered
+from audit.seen import seal
 from markets.config_admin import ConfigAdmin
 from markets.identity import (
     Verdict,
@@ -297,8 +301,17 @@ class IdentityCaseAdmin(ConfigAdmin):
         )
         if not self.has_change_permission(request, case):
             raise PermissionDenied
+        with transaction.atomic(), gathered():
+            return self._alias_page(request, case)
+
+    def _alias_page(self, request: HttpRequest, case: IdentityCase) -> HttpResponse:
+        if request.method == "POST":
+            self.hold([case.pk])
+            case.refresh_from_db(fields=["verdict", "note", "decided_by", "decided_at"])
+        shown = [case, *listings_of(case)]
+        conflict = self.conflict(request, shown) if request.method == "POST" else None
         form = AliasForm(case, request.POST or None)
-        if request.method == "POST" and form.is_valid():
+        if request.method == "POST" and form.is_valid() and not conflict:
             answer = form.cleaned_data
             alias(case, answer["listing"], answer["symbol"], answer["multiplier"], cast(User, request.user))
             self.message_user(request, _("The alias is saved and the case closed."), messages.SUCCESS)
@@ -313,8 +326,11 @@ class IdentityCaseAdmin(ConfigAdmin):
             "correlation": _signed(case.correlation),
             "form": form,
             "media": self.media + form.media,
+            "conflict": conflict,
+            "seen": seal(shown),
         }
-        return TemplateResponse(request, "admin/markets/identitycase/alias.html", context)
+        status = HTTPStatus.CONFLICT if conflict else HTTPStatus.OK
+        return TemplateResponse(request, "admin/markets/identitycase/alias.html", context, status=status)
 
     # --- a person's own case ---------------------------------------------------------------------
 

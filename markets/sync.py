@@ -17,6 +17,7 @@ from markets.catalogue_choice import fee_problems, named_twice, own_fees
 from markets.config import InvalidConfig, MarketConfig
 from markets.models import CatalogueSync, Exchange, IdentityCase, Instrument, Kind, Symbol
 from markets.revision import bump_revision, lock_revision
+from markets.secret_use import proxies_used
 from markets.selectors import load_config
 
 logger = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ def sync_all(exchanges: Sequence[Exchange], *, allow_shrink: bool = False) -> It
     """
     if not exchanges:
         return
+    proxies_used(exchanges)
     started = time.monotonic()
     volumes_moved = False
     with ThreadPoolExecutor(len(exchanges), thread_name_prefix="catalogue") as threads:

@@ -13,6 +13,7 @@ from msgspec import Struct
 from markets.catalogue import CatalogueError
 from markets.models import Exchange, Instrument, Symbol, WalletStatus, WalletSync
 from markets.revision import bump_revision, lock_revision
+from markets.secret_use import keys_used, proxies_used
 from markets.selectors import wallets
 from markets.wallet_choice import unmistaken
 from markets.wallets import ListedNetwork, Told, fetch
@@ -43,6 +44,8 @@ def sync_all(exchanges: Sequence[Exchange]) -> Iterator[WalletReport]:
     """Ask exchanges side by side; yields each one's report as it is done. None stops another."""
     if not exchanges:
         return
+    proxies_used(exchanges)
+    keys_used(exchanges)
     started = time.monotonic()
     with ThreadPoolExecutor(len(exchanges), thread_name_prefix="wallets") as threads:
         asked = {

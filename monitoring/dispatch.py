@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import Case, Exists, IntegerField, OuterRef, Q, QuerySet, When
 from msgspec import Struct, structs
 
+import audit
 from markets.moments import AHEAD_S, lately
 from monitoring.attempts import attempts
 from monitoring.budget import DEAD_AFTER
@@ -141,6 +142,8 @@ def take(
     rows = list(due.select_for_update(skip_locked=True, of=("self",))[:TAKEN_AT_ONCE])
     if not rows:
         return None
+    if channel.sealed_secret:
+        audit.used(AlertChannel(pk=channel.id, name=channel.name), "its secret, to send messages")
     fresh = [row for row in rows if _may_be_grouped(row)]
     if channel.kind not in NEVER_GROUPED and len(fresh) > max(1, free) and rows[0] is fresh[0]:
         return _claim(_grouped(channel.id, fresh, now), now, [_message(row) for row in fresh])

@@ -70,10 +70,13 @@ $$;
 CREATE CONSTRAINT TRIGGER audit_entry_is_chained AFTER INSERT ON audit_entry
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION audit_chain();
 
--- Of an entry nothing changes, and nothing goes but what is older than a year, and that only where somebody
+-- Links are made by the chain only. Of an entry nothing changes, and nothing goes but what is older than a year, and that only where somebody
 -- says so (`manage.py audit retain`); a link goes only after its entry.
 CREATE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    IF TG_OP = 'INSERT' AND pg_trigger_depth() > 1 THEN
+        RETURN NEW;  -- audit_chain does it
+    END IF;
     IF TG_OP = 'DELETE' AND current_setting('audit.retention', true) = 'on' THEN
         IF TG_TABLE_NAME = 'audit_link' THEN
             IF NOT EXISTS (SELECT FROM audit_entry e WHERE e.id = OLD.entry) THEN
@@ -91,7 +94,7 @@ CREATE TRIGGER audit_entry_stays BEFORE UPDATE OR DELETE ON audit_entry
     FOR EACH ROW EXECUTE FUNCTION audit_refuse();
 CREATE TRIGGER audit_entry_is_not_emptied BEFORE TRUNCATE ON audit_entry
     FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse();
-CREATE TRIGGER audit_link_stays BEFORE UPDATE OR DELETE ON audit_link
+CREATE TRIGGER audit_link_stays BEFORE INSERT OR UPDATE OR DELETE ON audit_link
     FOR EACH ROW EXECUTE FUNCTION audit_refuse();
 CREATE TRIGGER audit_link_is_not_emptied BEFORE TRUNCATE ON audit_link
     FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse();

@@ -1,0 +1,193 @@
+"""The audit in the admin: read, filtered, searched and taken away as a file, never changed."""
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext_lazy as _
+
+from audit.conflicts import fields_of
+from audit.guarded import GuardedAdmin
+from audit.models import Entry
+from audit.reading import found, of_object, of_user
+from audit.tally import settle
+
+MOST_CHOICES = 100
+PERIODS = {"day": 1, "week": 7, "month": 30, "year": 365}
+
+
+class _Values(admin.SimpleListFilter):
+    """Offers what there is of late."""
+
+    column = ""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The values of the newest entries."""
+        newest = Entry.objects.order_by("-pk")[:5_000].values_list(self.column, flat=True)
+        there = sorted({str(value) for value in (*newest, self.value()) if value})
+        return [(value, value.replace("_", " ")) for value in there[:MOST_CHOICES]]
+
+
+class KindFilter(_Values):
+    """What was done."""
+
+    title, parameter_name, column = _("kind"), "kind", "kind"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
+        """Those."""
+        return queryset.filter(kind=self.value()) if self.value() else queryset
+
+
+class UserFilter(_Values):
+    """Who did it."""
+
+    title, parameter_name, column = _("user"), "user", "user_name"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
+        """Theirs."""
+        return queryset.filter(of_user(self.value() or "")) if self.value() else queryset
+
+
+class ObjectFilter(_Values):
+    """To what."""
+
+    title, parameter_name, column = _("type"), "object", "object_type"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
+        """Of that type, or that one row."""
+        return queryset.filter(of_object(self.value() or "")) if self.value() else queryset
+
+
+class PeriodFilter(admin.SimpleListFilter):
+    """When."""
+
+    title, parameter_name = _("when"), "within"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Until now."""
+        return [
+            ("day", _("24 hours")),
+            ("week", _("7 days")),
+            ("month", _("30 days")),
+            ("year", _("365 days")),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
+        """No older."""
+        start = start_of(self.value())
+        return queryset if start is None else queryset.filter(at__gte=start)
+
+
+def start_of(period: str | None) -> Any:
+    """When a period began; None for none."""
+    days = PERIODS.get(period or "")
+    return None if days is None else timezone.now() - timedelta(days=days)
+
+
+@admin.register(Entry)
+class EntryAdmin(GuardedAdmin):
+    """Who did what, when, from where."""
+
+    list_display = ("when", "kind_in_words", "who", "what", "address", "changed")
+    list_display_links = ("when", "kind_in_words")
+    list_filter = (PeriodFilter, KindFilter, UserFilter, ObjectFilter)
+    search_fields = ("user_name",)  # see get_search_results
+    search_help_text = _("A part of a user, an object, an address or what was done")
+    ordering = ("-id",)
+    list_per_page = 50
+    show_full_result_count = False
+    fieldsets = (
+        (None, {"fields": ("when", "kind_in_words", "what", "words", "count")}),
+        (_("Who, and from where"), {"fields": ("who", "user_id", "token", "program", "address", "agent")}),
+        (_("Before and after"), {"fields": ("compared",)}),
+    )
+    readonly_fields = (
+        "when", "kind_in_words", "what", "words", "count", "who", "user_id", "token", "program", "address",
+        "agent", "compared",
+    )  # fmt: skip
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """For who may read it."""
+        return self.has_view_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Entry | None = None) -> bool:
+        """By `audit.view`."""
+        user: Any = request.user
+        return bool(user.has_perm("audit.view"))
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """What is done is recorded by itself."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Entry | None = None) -> bool:
+        """What happened, happened."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Entry | None = None) -> bool:
+        """`manage.py audit retain` removes what is old."""
+        return False
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Entry], search_term: str
+    ) -> tuple[QuerySet[Entry], bool]:
+        """As the API's `search`."""
+        return (queryset.filter(found(search_term.strip())) if search_term.strip() else queryset), False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The list, with what was only counted so far, and the way to take it away."""
+        settle()
+        chosen = {name: request.GET[name] for name in ("kind", "user", "object") if request.GET.get(name)}
+        if term := request.GET.get("q", "").strip():
+            chosen["search"] = term
+        if start := start_of(request.GET.get("within")):
+            chosen["start"] = start.isoformat().replace("+00:00", "Z")
+        links = {"export_query": urlencode(chosen), "title": _("Audit")}
+        return super().changelist_view(request, {**(extra_context or {}), **links})
+
+    @admin.display(description=_("at (UTC)"), ordering="id")
+    def when(self, row: Entry) -> str:
+        """To the microsecond on its page, to the second in the list."""
+        return f"{row.at:%Y-%m-%d %H:%M:%S}"
+
+    @admin.display(description=_("kind"), ordering="kind")
+    def kind_in_words(self, row: Entry) -> str:
+        """With how often, where it was counted."""
+        return row.kind_in_words if row.count == 1 else f"{row.kind_in_words} × {row.count:,}"
+
+    @admin.display(description=_("who"), ordering="user_name")
+    def who(self, row: Entry) -> Any:
+        """The name as it was, or the program."""
+        by = f" (API token {row.token})" if row.token else ""
+        return format_html("<bdi>{}</bdi>{}", row.who or "–", by)
+
+    @admin.display(description=_("object"), ordering="object_name")
+    def what(self, row: Entry) -> Any:
+        """Its name as it was, and what it is."""
+        kind = row.object_type.rpartition(".")[2]
+        return format_html("<bdi>{}</bdi> {}", row.object_name or "–", f"({kind})" if kind else "")
+
+    @admin.display(description=_("what changed"))
+    def changed(self, row: Entry) -> Any:
+        """The fields, or words."""
+        names = [label for label, _before, _after in fields_of(row)]
+        return row.words or ", ".join(names[:6]) + ("…" if len(names) > 6 else "")
+
+    @admin.display(description=_("fields"))
+    def compared(self, row: Entry) -> Any:
+        """Each field as it was and as it is."""
+        lines = format_html_join(
+            "", "<tr><th scope=row>{}</th><td><bdi>{}</bdi></td><td><bdi>{}</bdi></td></tr>", fields_of(row)
+        )
+        if not lines:
+            return "–"
+        head = format_html("<tr><th>{}</th><th>{}</th><th>{}</th></tr>", _("Field"), _("Before"), _("After"))
+        return format_html(
+            '<div class="audit-scroll"><table class="audit-fields">{}{}</table></div>', head, lines
+        )
