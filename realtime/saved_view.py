@@ -4,6 +4,8 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from markets.plain_fields import NameField
+
 
 class SavedView(models.Model):
     """What to show and in which order, as the page's address says it."""
@@ -11,7 +13,7 @@ class SavedView(models.Model):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, related_name="scanner_views", verbose_name=_("user")
     )
-    name = models.CharField(_("name"), max_length=64)
+    name = NameField(_("name"), max_length=64)
     query = models.TextField(_("query"), max_length=1000, blank=True)
     saved_at = models.DateTimeField(_("saved at"), auto_now=True)
 
