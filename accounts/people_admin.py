@@ -6,13 +6,14 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import CharField, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
 import audit
 from audit.guarded import GuardedAdmin
 from audit.seen import seal
+from markets.plain_names import check_name
 
 
 def rights_of(user: Any) -> set[int]:
@@ -44,6 +45,13 @@ class WithinOnesRights(GuardedAdmin):
             mine = Permission.objects.filter(pk__in=rights_of(user))
             kwargs["queryset"] = mine.select_related("content_type")
         return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Names are checked here: the columns are Django's own."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if isinstance(db_field, CharField) and field is not None and db_field.name != "password":
+            field.validators.append(check_name)
+        return field
 
     def is_beyond(self, request: HttpRequest, obj: Any) -> bool:
         """Whether a row has rights that the one who edits lacks."""

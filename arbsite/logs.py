@@ -1,7 +1,7 @@
 """What the log looks like: readable on a terminal, one JSON object per line for everything else.
 
-Every line is free of secrets (markets.redaction), says on whose behalf it is, and the same line over and
-over is counted instead of repeated.
+Every line is free of secrets (markets.redaction) and of what a terminal would obey (markets.plain_names),
+says on whose behalf it is, and the same line over and over is counted instead of repeated.
 """
 
 import logging
@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from arbsite.log_context import REQUEST_ID, TASK_ID
+from markets.plain_names import escaped
 from markets.redaction import keep_secret, redacted
 
 WINDOW_S: Final = 60.0
@@ -47,7 +48,7 @@ class JsonFormatter(logging.Formatter):
         }
         line |= _ids()
         if record.exc_info:
-            line["traceback"] = redacted(self.formatException(record.exc_info))
+            line["traceback"] = escaped(redacted(self.formatException(record.exc_info)))
         return msgspec.json.encode(line).decode()
 
 
@@ -62,7 +63,7 @@ class TerminalFormatter(logging.Formatter):
         ids = "".join(f" [{name.removesuffix('_id')} {value}]" for name, value in _ids().items())
         line, newline, rest = super().format(record).partition("\n")
         line = line[:LONGEST]
-        return redacted(f"{line}{ids}{newline}{rest}")
+        return escaped(redacted(f"{line}{ids}{newline}{rest}"))
 
 
 class CountingHandler(logging.StreamHandler):  # type: ignore[type-arg]  # no generic at run time
@@ -143,7 +144,7 @@ def _kind(record: logging.LogRecord) -> Key:
 
 
 def _message(record: logging.LogRecord) -> str:
-    text = redacted(record.getMessage())
+    text = escaped(redacted(record.getMessage()))
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 

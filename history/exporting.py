@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from history.ndjson import ndjson
+from markets.plain_names import FORMULA
 
 
 class Writer(Protocol):
@@ -42,7 +43,7 @@ class CsvWriter:
 def harmless(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame with a `'` before each text that a spreadsheet would take for a formula."""
     text = pl.col(pl.String)
-    formula = text.str.contains(r"^\s*[=+\-@\t\r\n]")
+    formula = text.str.contains(FORMULA)
     return frame.with_columns(pl.when(formula).then("'" + text).otherwise(text).name.keep())
 
 

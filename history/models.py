@@ -5,6 +5,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from markets.plain_fields import LinesField
+
 MAX_DAYS = 3650
 
 
@@ -71,8 +73,8 @@ class MaintenanceRun(models.Model):
     files_after = models.BigIntegerField(_("files after"), null=True, blank=True)
     bytes_before = models.BigIntegerField(_("bytes before"), default=0)
     bytes_after = models.BigIntegerField(_("bytes after"), null=True, blank=True)
-    remark = models.TextField(_("remark"), blank=True, help_text=_("What was done and what is left to do."))
-    error = models.TextField(_("error"), blank=True)
+    remark = LinesField(_("remark"), blank=True, help_text=_("What was done and what is left to do."))
+    error = LinesField(_("error"), blank=True)
 
     class Meta:
         verbose_name = _("lake maintenance run")

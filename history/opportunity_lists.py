@@ -110,7 +110,7 @@ def _query(request: HttpRequest) -> EpisodeQuery:
     if since is not None and until is not None and since >= until:
         raise Refused(400, "start: it must be before end")
     if query.filter is not None and not OpportunityFilter.objects.filter(pk=query.filter).exists():
-        there = ", ".join(f"{row.pk} ({row.name})" for row in OpportunityFilter.objects.all())
+        there = ", ".join(f"{row.pk} ({row})" for row in OpportunityFilter.objects.all())
         raise Refused(404, f"filter: there is no filter {query.filter}; there are: {there or 'none'}")
     if not query.exchanges:
         return query

@@ -17,6 +17,7 @@ from django.views.generic import TemplateView
 
 from markets.events import LegPrice, Moment
 from markets.models import Exchange, ExchangePair, OpportunityFilter, Symbol
+from markets.selectors import exchange_names
 from realtime import wording
 from realtime.episodes import Asked, routes_of
 from realtime.gates import quote_of
@@ -37,7 +38,7 @@ class Opportunities(LoginRequiredMixin, TemplateView):
         opening = [_opening(row) for row in filters if row.enabled and row.min_edge_bps is not None]
         return super().get_context_data(
             exchanges=Exchange.objects.order_by("-enabled", "name"),
-            exchange_names=_exchange_names(),
+            exchange_names=json.dumps(exchange_names()),
             filters=filters,
             opening=json.dumps(opening),
             **kwargs,
@@ -55,18 +56,14 @@ class Statistics(LoginRequiredMixin, TemplateView):
         return super().get_context_data(
             symbols=Symbol.objects.filter(enabled=True).order_by("name").values_list("name", flat=True),
             pairs=pairs.order_by("exchange1__name", "exchange2__name"),
-            exchange_names=_exchange_names(),
+            exchange_names=json.dumps(exchange_names()),
             **kwargs,
         )
 
 
 def _opening(row: OpportunityFilter) -> str:
     """What a filter opens, `Finder (≥ 5 bps)`."""
-    return f"{row.name} (≥ {wording.share(float(row.min_edge_bps or 0))} bps)"
-
-
-def _exchange_names() -> str:
-    return json.dumps(dict(Exchange.objects.values_list("key", "name")))
+    return f"{row} (≥ {wording.share(float(row.min_edge_bps or 0))} bps)"
 
 
 @require_safe
@@ -74,7 +71,7 @@ def _exchange_names() -> str:
 def episode_page(request: HttpRequest, id: UUID) -> HttpResponse:
     """`/opportunities/<id>`: one episode, its facts and its chart."""
     row = get_object_or_404(OpportunityEpisode.objects.select_related("filter"), pk=id)
-    names = dict(Exchange.objects.values_list("key", "name"))
+    names = exchange_names()
     routes = [] if row.move is None else routes_of(Asked(), [row.move]).get(row.move, [])
     keys = {key for each in (row, *routes) for key in (each.exchange1, each.exchange2, each.moved_on) if key}
     names = {key: names.get(key, key) for key in keys}

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from markets.config import FEE_RANGE_BPS
+from markets.plain_names import plain, unfit_character
 from markets.rest_proxy import proxy_words, route
 from markets.rows import CatalogueError, Skipped, not_json, read
 from markets.rows import in_words as left_out
@@ -207,6 +208,8 @@ def _listed(name: str, market: Mapping[str, Any], ticker: Mapping[str, Any], exc
     for field in ("id", "base", "quote"):
         if not isinstance(market[field], str):
             raise ValueError(f"it has no {field}")
+        if found := unfit_character(market[field]):
+            raise ValueError(f"its {field} holds {found}")
     precision, limits = market.get("precision") or {}, market.get("limits") or {}
     info = market.get("info") or {}
     fees, fee_refused = _fees(exchange, market, info)
@@ -260,7 +263,7 @@ def _status(info: Mapping[str, Any], active: bool) -> str:
     said = next((info[field] for field in STATUS_FIELDS if info.get(field) not in (None, "")), None)
     if isinstance(said, dict | list):  # nobody knows what it means: that is not "not trading"
         raise ValueError(f"its status is no word: {said}")
-    return ("trading" if active else "not trading") if said is None else str(said)[:64]
+    return ("trading" if active else "not trading") if said is None else plain(str(said))[:64]
 
 
 def decimal(value: Any) -> Decimal | None:
@@ -291,4 +294,4 @@ def in_words(error: Exception) -> str:
         text = f"{text}: {reason}"
     if page := re.search(r"(?is)<!doctype html|<html", text):
         text = f"{text[: page.start()].strip()} {not_json(text[page.start() :])}".strip()
-    return (text.splitlines() or [""])[0][:300] or type(error).__name__
+    return plain((text.splitlines() or [""])[0][:300]) or type(error).__name__

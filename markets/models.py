@@ -19,6 +19,8 @@ from django.utils.translation import gettext_lazy as _
 from markets import names
 from markets.config import FEE_RANGE_BPS, REST_SCHEMES, WS_SCHEMES, base_url_problem
 from markets.leases import ShardLease  # noqa: F401 - a model of this app, in a module of its own
+from markets.plain_fields import LinesField, NameField
+from markets.plain_names import isolated
 from markets.proxies import DIRECT, proxy_problem
 from markets.revision import ConfigManager, ConfigModel, ConfigRevision, bump_revision
 from markets.sealed_proxy import SealedProxyField
@@ -124,7 +126,7 @@ class Exchange(ConfigModel):
         _("key"), max_length=32, unique=True, validators=[key_validator],
         help_text=_("The lower-case ccxt id, like “binance”."),
     )  # fmt: skip
-    name = models.CharField(_("name"), max_length=64)
+    name = NameField(_("name"), max_length=64)
     enabled = models.BooleanField(
         _("enabled"), default=True, help_text=_("Off: nothing is collected and its charts say “down”.")
     )
@@ -137,7 +139,7 @@ class Exchange(ConfigModel):
         _("maker fee, bps"), max_digits=6, decimal_places=3, validators=_range(*FEE_RANGE_BPS),
         help_text=_("Negative when the exchange pays you a rebate."),
     )  # fmt: skip
-    account_tier = models.CharField(
+    account_tier = NameField(
         _("account tier"), max_length=32, blank=True,
         help_text=_("Your tier there, like “VIP 1”: its fee schedule that is valid today then decides. "
                     "Empty: the two fees above hold."),
@@ -186,7 +188,7 @@ class Exchange(ConfigModel):
         ]
 
     def __str__(self) -> str:
-        return self.name
+        return isolated(self.name)
 
     def clean(self) -> None:
         """Check the volume bounds against each other."""
@@ -197,11 +199,11 @@ class Exchange(ConfigModel):
 class Symbol(ConfigModel):
     """What is traded, under ccxt's unified name, the same on every exchange."""
 
-    name = models.CharField(
+    name = NameField(
         _("name"), max_length=64, unique=True, help_text=_("ccxt's unified name, like BTC/USDT.")
     )
-    base = models.CharField(_("base"), max_length=32)
-    quote = models.CharField(_("quote"), max_length=32)
+    base = NameField(_("base"), max_length=32)
+    quote = NameField(_("quote"), max_length=32)
     kind = models.CharField(_("kind"), max_length=8, choices=Kind, default=Kind.SPOT)
     enabled = models.BooleanField(
         _("enabled"), default=False,
@@ -247,9 +249,7 @@ class Instrument(ConfigModel):
     )
     symbol = models.ForeignKey(Symbol, models.PROTECT, related_name="instruments", verbose_name=_("symbol"))
     kind = models.CharField(_("kind"), max_length=8, choices=Kind, default=Kind.SPOT)
-    native_id = models.CharField(
-        _("native id"), max_length=64, help_text=_("The exchange's own name for it.")
-    )
+    native_id = NameField(_("native id"), max_length=64, help_text=_("The exchange's own name for it."))
     enabled = models.BooleanField(
         _("enabled"), default=True,
         help_text=_("Your switch, kept over syncs. Off: never collected here, for example because this "
@@ -258,7 +258,7 @@ class Instrument(ConfigModel):
     active = models.BooleanField(
         _("active"), default=True, help_text=_("Whether the exchange says it is trading.")
     )
-    status = models.CharField(_("status"), max_length=64, blank=True, help_text=_("The exchange's own word."))
+    status = NameField(_("status"), max_length=64, blank=True, help_text=_("The exchange's own word."))
     counts_as = models.ForeignKey(
         Symbol, models.PROTECT, null=True, blank=True, related_name="aliases", verbose_name=_("counts as"),
         help_text=_("The symbol it is compared under, when that is another one (1000PEPE/USDT counts as "
@@ -291,7 +291,7 @@ class Instrument(ConfigModel):
     price_at = models.DateTimeField(
         _("price said at"), null=True, blank=True, help_text=_("Empty: at the last sync.")
     )
-    set_aside = models.CharField(
+    set_aside = NameField(
         _("set aside"), max_length=255, blank=True,
         help_text=_("Why it is not compared: another market of this exchange has the same name."),
     )  # fmt: skip
@@ -446,9 +446,9 @@ class ExchangePair(ConfigModel):
 class OpportunityFilter(ConfigModel):
     """Which symbols on which pairs become opportunities (charts), and which of those are shown."""
 
-    name = models.CharField(_("name"), max_length=64, unique=True)
+    name = NameField(_("name"), max_length=64, unique=True)
     enabled = models.BooleanField(_("enabled"), default=True)
-    symbols = models.TextField(
+    symbols = LinesField(
         _("symbols"), blank=True, max_length=10_000,
         help_text=_("Names or patterns separated by spaces, commas or new lines: BTC/USDT, ETH/*, *. "
                     "“!” in front excludes: !*3L/* or !JUP/USDT; exclusions alone mean everything but. "
@@ -456,9 +456,7 @@ class OpportunityFilter(ConfigModel):
                     "name is taken literally: \"Jade Protocol/USDT\", \"omni/USDT\". "
                     "Empty: every enabled symbol."),
     )  # fmt: skip
-    quote = models.CharField(
-        _("quote currency"), max_length=32, blank=True, help_text=_("Like USDT. Empty: any.")
-    )
+    quote = NameField(_("quote currency"), max_length=32, blank=True, help_text=_("Like USDT. Empty: any."))
     pairs = models.ManyToManyField(
         ExchangePair, blank=True, related_name="filters", verbose_name=_("exchange pairs"),
         help_text=_("Empty: every enabled pair."),
@@ -544,7 +542,7 @@ class OpportunityFilter(ConfigModel):
         ]
 
     def __str__(self) -> str:
-        return self.name
+        return isolated(self.name)
 
     def clean(self) -> None:
         """Check the list of symbols and the bounds."""
@@ -588,11 +586,11 @@ class FeeSchedule(ConfigModel):
     exchange = models.ForeignKey(
         Exchange, models.CASCADE, related_name="fee_schedules", verbose_name=_("exchange")
     )
-    tier = models.CharField(
+    tier = NameField(
         _("account tier"), max_length=32, blank=True,
         help_text=_("As the exchange calls it, like “VIP 1”. Empty, with symbols: whatever the tier."),
     )  # fmt: skip
-    symbols = models.TextField(
+    symbols = LinesField(
         _("symbols"), blank=True, max_length=10_000,
         help_text=_("Empty: all. Names or patterns as in a filter: BTC/USDT, */USDC, *3L/* !BTC3L/USDT. It "
                     "goes before what the exchange says of a market, and the closest pattern before others."),
@@ -666,8 +664,8 @@ class WalletStatus(models.Model):
     """Whether an exchange takes in and pays out a coin over a network; written by the wallet sync only."""
 
     exchange = models.ForeignKey(Exchange, models.CASCADE, related_name="wallets", verbose_name=_("exchange"))
-    coin = models.CharField(_("coin"), max_length=32)
-    network = models.CharField(_("network"), max_length=64)
+    coin = NameField(_("coin"), max_length=32)
+    network = NameField(_("network"), max_length=64)
     deposit = models.BooleanField(_("deposits"), null=True, help_text=_("Empty: the exchange did not say."))
     withdraw = models.BooleanField(
         _("withdrawals"), null=True, help_text=_("Empty: the exchange did not say.")
@@ -720,7 +718,7 @@ class IdentityCase(ConfigModel):
         _("follows"), max_length=32, blank=True, editable=False,
         help_text=_("Key of the exchange whose listing was decided, where this pair only follows that."),
     )  # fmt: skip
-    note = models.TextField(_("note"), blank=True)
+    note = LinesField(_("note"), blank=True)
 
     objects = ConfigManager()
     findings = models.Manager()  # the collectors' door: fresh evidence moves no revision
@@ -848,11 +846,11 @@ class CatalogueSync(models.Model):
     tried_at = models.DateTimeField(_("tried at"))
     synced_at = models.DateTimeField(_("synced at"), null=True, blank=True)
     listed = models.PositiveIntegerField(_("instruments listed"), default=0)
-    error = models.TextField(
+    error = LinesField(
         _("error"), blank=True,
         help_text=_("Why the last try failed, or what of the answers could not be had."),
     )  # fmt: skip
-    remarks = models.TextField(
+    remarks = LinesField(
         _("remarks"), blank=True, help_text=_("Markets that share a name: which is compared.")
     )
 
@@ -880,11 +878,11 @@ class WalletSync(models.Model):
     networks = models.PositiveIntegerField(
         _("networks"), default=0, help_text=_("0: the exchange does not tell without a key.")
     )
-    error = models.TextField(
+    error = LinesField(
         _("error"), blank=True,
         help_text=_("Why the last try failed, or what of the answer could not be had."),
     )  # fmt: skip
-    remarks = models.TextField(
+    remarks = LinesField(
         _("remarks"), blank=True, help_text=_("Coins or networks that share a name: which is taken.")
     )
 

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
+from markets.plain_names import plain
+
 T = TypeVar("T")
 Path = tuple[Any, ...]  # number of the answer, then keys and indices, the last one of the row itself
 
@@ -261,4 +263,4 @@ def in_words(skipped: Sequence[Skipped], what: str, shown: int = 5) -> str:
         return ""
     names = ", ".join(row.name or "one without a name" for row in skipped[:shown])
     more = f" and {len(skipped) - shown} more" if len(skipped) > shown else ""
-    return f"{what}: {len(skipped)} not readable, left out: {names}{more} ({skipped[0].reason})"
+    return plain(f"{what}: {len(skipped)} not readable, left out: {names}{more} ({skipped[0].reason})")

@@ -52,6 +52,7 @@ from markets.models import (
     WalletStatus,
 )
 from markets.names import literal_names, pinned_down, same_letters, words
+from markets.plain_names import isolated
 from markets.proxies import DIRECT, proxy_problem
 from markets.reference import is_dollar
 from markets.rest_proxy import way_out
@@ -78,6 +79,12 @@ def current_revision() -> int:
 def max_opportunities() -> int:
     """How many opportunities one filter may select (setting MAX_OPPORTUNITIES_PER_FILTER)."""
     return int(settings.MAX_OPPORTUNITIES_PER_FILTER)
+
+
+def exchange_names() -> dict[str, str]:
+    """What people call an exchange, by its key, as it goes into any sentence."""
+    rows = Exchange.objects.order_by("name").values_list("key", "name")
+    return {key: isolated(name) for key, name in rows}
 
 
 def load_config() -> MarketConfig:

@@ -15,6 +15,7 @@ from django.conf import settings
 from msgspec import Struct
 
 from markets.catalogue import CatalogueError, client, decimal, in_words
+from markets.plain_names import unfit_character
 from markets.rest_proxy import proxy_words
 from markets.rows import Skipped, read
 from markets.rows import in_words as left_out
@@ -63,7 +64,7 @@ def fetch(key: str, rest_url: str = "", proxy: str = "") -> Told:
     try:
         names = _OwnNames(exchange)
         found, skipped = read(exchange, names.ask, inside=True)
-        return Told(parse((found or {}).values(), names), skipped)
+        return Told(parse((found or {}).values(), names, skipped), skipped)
     except (ccxt.BaseError, CatalogueError) as error:
         safe = proxy_words(error, exchange) or redacted(str(error), credentials.values())
         raise CatalogueError(in_words(CatalogueError(safe))) from None
@@ -119,8 +120,15 @@ def _once(id: str | None, seen: "Counter[str]") -> str | None:
     return id if seen[id] == 1 else f"{id}\0{seen[id]}"
 
 
-def parse(currencies: Iterable[Mapping[str, Any]], names: _OwnNames | None = None) -> list[ListedNetwork]:
-    """ccxt's currencies as plain values; names that no coin or network has are left out."""
+def parse(
+    currencies: Iterable[Mapping[str, Any]],
+    names: _OwnNames | None = None,
+    skipped: list[Skipped] | None = None,
+) -> list[ListedNetwork]:
+    """ccxt's currencies as plain values; names that no coin or network has are left out.
+
+    Those of characters that turn or hide text go to `skipped`.
+    """
     found = []
     for currency in currencies:
         coin_id = str(currency.get("code") or "").partition("\0")[0]
@@ -128,16 +136,15 @@ def parse(currencies: Iterable[Mapping[str, Any]], names: _OwnNames | None = Non
         for name, row in (currency.get("networks") or {}).items():
             network_id = str(name).partition("\0")[0]
             network = str(names.network(network_id, coin) if names else network_id).upper()
-            if _fits(coin, COIN_LENGTH) and _fits(network, NETWORK_LENGTH):
+            unfit = unfit_character(coin + network)
+            if unfit and skipped is not None:
+                skipped.append(Skipped(f"{coin} {network}"[:NETWORK_LENGTH], f"its name holds {unfit}"))
+            if not unfit and 0 < len(coin) <= COIN_LENGTH and 0 < len(network) <= NETWORK_LENGTH:
                 found.append(ListedNetwork(
                     coin, network, _told(row.get("deposit")), _told(row.get("withdraw")),
                     decimal(row.get("fee")), coin_id if names else "", network_id if names else "",
                 ))  # fmt: skip
     return found
-
-
-def _fits(name: str, length: int) -> bool:
-    return 0 < len(name) <= length and "\0" not in name
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ from django.core.validators import validate_email
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from markets.plain_names import check_name
 from monitoring.models import AlertChannel, ChannelKind
 from monitoring.secrets import UnreadableSecret, destination
 
@@ -36,7 +37,14 @@ _ANOTHER_PLACE: Final = _(
 
 def _text(label: Any, help_text: Any = "") -> forms.CharField:
     wide = forms.TextInput(attrs={"class": "vTextField"})
-    return forms.CharField(label=label, max_length=500, required=False, help_text=help_text, widget=wide)
+    return forms.CharField(
+        label=label,
+        max_length=500,
+        required=False,
+        help_text=help_text,
+        widget=wide,
+        validators=[check_name],
+    )
 
 
 class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time

@@ -62,7 +62,7 @@ def subject_of(row: OpportunityEpisode) -> str:
 
 def coin_of(row: OpportunityEpisode) -> str:
     """What cools down: the base of its symbol."""
-    return row.symbol.partition("/")[0]
+    return str(row.symbol).partition("/")[0]
 
 
 def of_opportunity(rule: AlertRule, rows: Sequence[OpportunityEpisode], now: datetime.datetime) -> Alert:

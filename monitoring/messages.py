@@ -5,7 +5,9 @@ Plain Python, no Django. Kept as JSON in the outbox (`monitoring.models.Delivery
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
+
+from markets.plain_names import plain
 
 AlertSeverity = Literal["info", "warning", "critical"]
 MessageState = Literal["firing", "resolved", "digest", "test"]
@@ -27,3 +29,13 @@ class Message(Struct, frozen=True):
     url: str
     key: str
     at_us: int
+
+
+def harmless(message: Message) -> Message:
+    """The message without characters that turn or hide text, or that a header or a terminal would obey."""
+    return structs.replace(
+        message,
+        title=plain(message.title),
+        words=plain(message.words, lines=True),
+        facts=tuple((plain(label), plain(value, lines=True)) for label, value in message.facts),
+    )

@@ -15,6 +15,8 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.querysets import AuditedManager
 from markets.models import OpportunityFilter
+from markets.plain_fields import LinesField, NameField
+from markets.plain_names import isolated
 from monitoring.latency import LONGEST_MS
 from monitoring.limits import HealthLimits  # noqa: F401 - a model of this app, in a module of its own
 from monitoring.secrets import destination, seal, unseal
@@ -90,7 +92,7 @@ class AlertChannel(models.Model):
     Telegram and PagerDuty take `base_url`, too, where they are reached through something else.
     """
 
-    name = models.CharField(_("name"), max_length=64, unique=True)
+    name = NameField(_("name"), max_length=64, unique=True)
     kind = models.CharField(_("kind"), max_length=16, choices=ChannelKind)
     enabled = models.BooleanField(
         _("enabled"), default=True,
@@ -119,7 +121,7 @@ class AlertChannel(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.name
+        return isolated(self.name)
 
     @property
     def keeps_incidents(self) -> bool:
@@ -145,7 +147,7 @@ class AlertChannel(models.Model):
 class AlertRule(models.Model):
     """What makes an incident, and who is told of it when."""
 
-    name = models.CharField(_("name"), max_length=64, unique=True)
+    name = NameField(_("name"), max_length=64, unique=True)
     enabled = models.BooleanField(
         _("enabled"), default=True, help_text=_("Off: what it has firing is resolved.")
     )
@@ -166,7 +168,7 @@ class AlertRule(models.Model):
                     "Empty: whatever the filter asks."),
     )  # fmt: skip
 
-    subject = models.CharField(
+    subject = NameField(
         _("subject"), max_length=128, blank=True,
         help_text=_("A pattern like okx, BTC/* on *, collector * or BTC/USDT *. Empty: any."),
     )  # fmt: skip
@@ -249,7 +251,7 @@ class AlertRule(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.name
+        return isolated(self.name)
 
     @property
     def of_opportunities(self) -> bool:
@@ -340,25 +342,25 @@ class Alert(models.Model):
         AlertRule, models.SET_NULL, null=True, related_name="alerts", verbose_name=_("rule"),
         help_text=_("Empty: the rule was deleted."),
     )  # fmt: skip
-    rule_name = models.CharField(_("rule name"), max_length=64)
+    rule_name = NameField(_("rule name"), max_length=64)
     key = models.CharField(_("key"), max_length=255, help_text=_("What is ill, the same while it lasts."))
-    subject = models.CharField(_("subject"), max_length=200)
+    subject = NameField(_("subject"), max_length=200)
     episode = models.UUIDField(_("opportunity"), null=True, help_text=_("The route it fired for."))
     move = models.UUIDField(_("move"), null=True, help_text=_("Whose routes it counts. Empty: one route's."))
-    coin = models.CharField(_("coin"), max_length=64, blank=True, help_text=_("What cools down."))
+    coin = NameField(_("coin"), max_length=64, blank=True, help_text=_("What cools down."))
     state = models.CharField(_("state"), max_length=8, choices=State, default=State.FIRING)
     severity = models.CharField(_("severity"), max_length=8, choices=Severity)
     since = models.DateTimeField(_("since"), help_text=_("When it became so."))
     fired_at = models.DateTimeField(_("fired"), help_text=_("When it had lasted long enough."))
     resolved_at = models.DateTimeField(_("resolved"), null=True)
-    title = models.CharField(_("title"), max_length=200)
-    words = models.TextField(_("what is wrong"))
-    remedy = models.TextField(_("what to do"), blank=True)
+    title = NameField(_("title"), max_length=200)
+    words = LinesField(_("what is wrong"))
+    remedy = LinesField(_("what to do"), blank=True)
     value = models.FloatField(_("value"), null=True)
     limit = models.FloatField(_("limit"), null=True)
     facts = models.JSONField(_("facts"), default=list)
     path = models.CharField(_("page"), max_length=300, blank=True)
-    resolved_why = models.TextField(_("why it is resolved"), blank=True)
+    resolved_why = LinesField(_("why it is resolved"), blank=True)
     told = models.CharField(_("told"), max_length=8, choices=Told, default=Told.NOTHING)
     told_at = models.DateTimeField(_("last told"), null=True)
     reminders = models.PositiveIntegerField(_("reminders"), default=0)
@@ -433,10 +435,8 @@ class Delivery(models.Model):
     claimed_at = models.DateTimeField(_("claimed"), null=True)
     sent_at = models.DateTimeField(_("sent"), null=True)
     tries = models.PositiveIntegerField(_("tries"), default=0)
-    last_error = models.TextField(_("last error"), blank=True)
-    receipt = models.CharField(
-        _("receipt"), max_length=200, blank=True, help_text=_("What the channel calls it.")
-    )
+    last_error = LinesField(_("last error"), blank=True)
+    receipt = NameField(_("receipt"), max_length=200, blank=True, help_text=_("What the channel calls it."))
     grouped_into = models.ForeignKey("self", models.SET_NULL, null=True, related_name="grouped")
 
     class Meta:
@@ -467,7 +467,7 @@ class DeliveryAttempt(models.Model):
     took_ms = models.FloatField(_("took, ms"))
     ok = models.BooleanField(_("accepted"))
     code = models.IntegerField(_("answer code"), null=True)
-    words = models.TextField(_("answer"), blank=True)
+    words = LinesField(_("answer"), blank=True)
 
     class Meta:
         verbose_name = _("attempt")

@@ -14,8 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 from msgspec import Struct
 
-from markets.models import Exchange
-from markets.selectors import load_config
+from markets.selectors import exchange_names, load_config
 from monitoring.assess import status
 from monitoring.feed import message, process_feed
 from monitoring.graphs import MEASURES, Graph, Range, process_shelf
@@ -39,7 +38,7 @@ async def health_page(request: HttpRequest) -> HttpResponse:
     user: Any = await request.auser() if now.database.well else AnonymousUser()
     request.user = user
     if user.is_authenticated:
-        names = await sync_to_async(_exchange_names)()
+        names = await sync_to_async(exchange_names)()
         about = {"names": names, "exchange_names": json.dumps(names)}
         response = await sync_to_async(render)(request, "health.html", about)
     else:
@@ -48,10 +47,6 @@ async def health_page(request: HttpRequest) -> HttpResponse:
         response = render(request, "health_public.html", said)
     response["Cache-Control"] = "no-store"
     return response
-
-
-def _exchange_names() -> dict[str, str]:
-    return dict(Exchange.objects.order_by("name").values_list("key", "name"))
 
 
 @api(*Show.__struct_fields__)

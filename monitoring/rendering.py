@@ -8,6 +8,7 @@ from urllib.parse import urljoin
 from django.conf import settings
 from django.utils.translation import gettext, ngettext
 
+from markets.plain_names import isolated
 from monitoring.messages import AlertSeverity, Message, MessageState
 from monitoring.models import Alert
 from realtime import wording
@@ -45,7 +46,7 @@ def digest(rule_name: str, alerts: Sequence[Alert], now: datetime.datetime) -> M
     }  # fmt: skip
     first = alerts[0]
     return Message(
-        title=title % {"count": len(alerts), "rule": rule_name},
+        title=title % {"count": len(alerts), "rule": isolated(rule_name)},
         words=words,
         severity=cast(AlertSeverity, first.severity),
         state="digest",
@@ -59,11 +60,11 @@ def digest(rule_name: str, alerts: Sequence[Alert], now: datetime.datetime) -> M
 def test_message(channel: str, by: str, now: datetime.datetime) -> Message:
     """That a channel works."""
     return Message(
-        title=gettext("Test of %(channel)s") % {"channel": channel},
+        title=gettext("Test of %(channel)s") % {"channel": isolated(channel)},
         words=gettext("The arbitrage desk reaches you here. Nothing is wrong."),
         severity="info",
         state="test",
-        facts=((gettext("Asked for by"), by), (gettext("At"), _moment(now))),
+        facts=((gettext("Asked for by"), isolated(by)), (gettext("At"), _moment(now))),
         url=_address("/health/"),
         key=f"test-{_stamp(now)}",
         at_us=_us(now),
@@ -88,7 +89,7 @@ def _facts(alert: Alert) -> Facts:
     facts.append((gettext("Since"), _moment(alert.since)))
     if alert.remedy:
         facts.append((gettext("What to do"), alert.remedy))
-    facts.append((gettext("Rule"), alert.rule_name))
+    facts.append((gettext("Rule"), isolated(alert.rule_name)))
     return tuple(facts)
 
 

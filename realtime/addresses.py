@@ -7,6 +7,7 @@ from django.db import Error as DatabaseTrouble
 
 from collectors.exchanges import CODECS
 from markets.models import Exchange
+from markets.plain_names import isolated
 
 
 def redirected() -> list[str]:
@@ -18,7 +19,7 @@ def redirected() -> list[str]:
         rows = list(moved.values_list("key", "name", "rest_url", "ws_url"))
     except DatabaseTrouble:
         return []  # the page says itself that the database is gone
-    return [name for key, name, *urls in rows if not all(is_own(key, url) for url in urls)]
+    return [isolated(name) for key, name, *urls in rows if not all(is_own(key, url) for url in urls)]
 
 
 def is_own(key: str, url: str) -> bool:

@@ -7,6 +7,7 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 
 from markets.config import FilterConfig, MarketConfig, Opportunity
+from markets.plain_names import isolated
 from markets.selectors import load_config
 from realtime import wire
 from realtime.guard import Refused, api, plain, symbol_of
@@ -68,7 +69,8 @@ def named_filter(config: MarketConfig, text: str | None) -> FilterConfig | None:
     for row in config.filters:
         if str(row.id) == text:
             return row
-    known = ", ".join(f"{row.id} ({row.name})" for row in config.filters) or "none; enable one in the admin"
+    there = ", ".join(f"{row.id} ({isolated(row.name)})" for row in config.filters)
+    known = there or "none; enable one in the admin"
     raise Refused(404, f"filter: there is no enabled filter {text!r}; there are: {known}")
 
 

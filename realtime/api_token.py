@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from markets.plain_names import check_name
+from markets.plain_fields import NameField
 
 
 class Scope(models.TextChoices):
@@ -24,8 +24,7 @@ class Scope(models.TextChoices):
 
 
 def printable(value: str) -> None:
-    """Refuse a name without visible characters, or with one that turns the text beside it around."""
-    check_name(value)
+    """Refuse a name without visible characters."""
     if not value.strip():
         raise ValidationError(gettext("A name consists of visible characters."))
 
@@ -36,7 +35,7 @@ class ApiToken(models.Model):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_tokens", verbose_name=_("user")
     )
-    name = models.CharField(
+    name = NameField(
         _("name"), max_length=64, validators=[printable], help_text=_("What it is for, or where it is kept.")
     )
     scope = models.CharField(

@@ -12,6 +12,7 @@ from msgspec import Struct
 from markets.config import FilterConfig
 from markets.fee_book import Fees
 from markets.funds import funds
+from markets.plain_names import isolated
 from markets.reference import REFERENCE, is_dollar
 from realtime import freshness, gates, wording
 from realtime.directions import Direction, fee_factor
@@ -270,13 +271,15 @@ def _summary(way: Direction, edge_bps: float, blocked: list[Gate], filters: list
     road = f"buy on {way.buy.exchange}, sell on {way.sell.exchange}"
     if met:
         held = f", once it held for {wording.age(met[0].min_duration_ms)}" * bool(met[0].min_duration_ms)
-        return f"An opportunity: {road}, {_bps(edge_bps)} for “{met[0].name}”{held}."
+        return f"An opportunity: {road}, {_bps(edge_bps)} for “{isolated(met[0].name)}”{held}."
     reasons = [f"{gate.name}: {gate.words}" for gate in blocked]
     if not filters:
         reasons.append("no enabled filter with a min edge follows this pair")
     elif all(edge_bps < row.min_edge_bps for row in filters):
         least = min(filters, key=lambda row: row.min_edge_bps)
-        reasons.insert(0, f"{_bps(edge_bps)} is below the {least.min_edge_bps:,.1f} bps of “{least.name}”")
+        reasons.insert(
+            0, f"{_bps(edge_bps)} is below the {least.min_edge_bps:,.1f} bps of “{isolated(least.name)}”"
+        )
     elif not blocked:
         reasons.append(filters[0].words)
     return f"Not an opportunity ({road}): {'; '.join(reasons)}."

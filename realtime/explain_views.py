@@ -220,7 +220,7 @@ def _obstacle_rows(found: NotScanned) -> dict[str, Any]:
 
 async def _tables(asked: Asked, found: Explanation) -> dict[str, Any]:
     """What the page shows, as it shows it; rows of both directions side by side."""
-    names = {exchange.key: exchange.name for exchange in (asked.one, asked.two)}
+    names = {exchange.key: str(exchange) for exchange in (asked.one, asked.two)}
     links = _gate_links(asked)
     one, two = sorted(found.directions, key=lambda way: way.buy_on != found.exchange1)  # columns stay put
     ways = [_way(way, names, found.currency) for way in (one, two)]

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from markets.events import Moment
 from markets.models import OpportunityFilter
+from markets.plain_fields import LinesField, NameField
 from realtime.api_token import ApiToken
 from realtime.saved_view import SavedView
 
@@ -43,8 +44,8 @@ class OpportunityEpisode(models.Model):
         OpportunityFilter, models.SET_NULL, null=True, related_name="episodes", verbose_name=_("filter"),
         help_text=_("Empty: the filter was deleted."),
     )  # fmt: skip
-    filter_name = models.CharField(_("filter name"), max_length=64)
-    symbol = models.CharField(_("symbol"), max_length=64)
+    filter_name = NameField(_("filter name"), max_length=64)
+    symbol = NameField(_("symbol"), max_length=64)
     exchange1 = models.CharField(_("exchange 1"), max_length=32)
     exchange2 = models.CharField(_("exchange 2"), max_length=32)
     buy_on = models.CharField(_("buy on"), max_length=32)
@@ -69,7 +70,7 @@ class OpportunityEpisode(models.Model):
     gates = models.JSONField(
         _("unproven gates"), default=list, help_text=_("Gates that were not known to pass at the opening.")
     )
-    reason = models.TextField(_("why it closed"), blank=True)
+    reason = LinesField(_("why it closed"), blank=True)
     move = models.UUIDField(
         _("move"),
         null=True,

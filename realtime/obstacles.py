@@ -23,7 +23,7 @@ class Obstacle(Struct, frozen=True):
 def obstacles(symbol: Symbol, *exchanges: Exchange) -> list[Obstacle]:
     """Everything that keeps two exchanges from being compared on a symbol; empty when nothing does."""
     found = [
-        Obstacle(_("%(exchange)s is disabled") % {"exchange": exchange.name}, "exchange", exchange.key)
+        Obstacle(_("%(exchange)s is disabled") % {"exchange": exchange}, "exchange", exchange.key)
         for exchange in exchanges
         if not exchange.enabled
     ]
@@ -38,7 +38,7 @@ def obstacles(symbol: Symbol, *exchanges: Exchange) -> list[Obstacle]:
 def _of_pair(one: Exchange, two: Exchange) -> Iterator[Obstacle]:
     either_way = Q(exchange1=one, exchange2=two) | Q(exchange1=two, exchange2=one)
     pair = ExchangePair.objects.filter(either_way).first()
-    names = {"one": one.name, "two": two.name}
+    names = {"one": one, "two": two}
     if pair is None:
         yield Obstacle(_("there is no pair of %(one)s and %(two)s: add it") % names, "exchangepair")
     elif not pair.enabled:
@@ -48,12 +48,12 @@ def _of_pair(one: Exchange, two: Exchange) -> Iterator[Obstacle]:
 def _of_listing(symbol: Symbol, exchange: Exchange) -> Iterator[Obstacle]:
     """What is wrong with the exchange's instruments of this symbol; the one that comes closest speaks."""
     rows = Instrument.objects.filter(Q(symbol=symbol) | Q(counts_as=symbol), exchange=exchange)
-    names = {"exchange": exchange.name, "symbol": symbol.name}
+    names = {"exchange": exchange, "symbol": symbol.name}
     problems = [problem for row in rows.order_by("-active") if (problem := _problem(row, symbol))]
     if not rows:
         yield Obstacle(_("%(exchange)s does not list %(symbol)s") % names, "instrument", symbol.name)
     elif len(problems) == len(rows):
-        yield Obstacle(f"{exchange.name}: {problems[0]}", "instrument", symbol.name)
+        yield Obstacle(f"{exchange}: {problems[0]}", "instrument", symbol.name)
 
 
 def _problem(row: Instrument, symbol: Symbol) -> str:

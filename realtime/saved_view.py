@@ -5,6 +5,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from audit.querysets import AuditedManager
+from markets.plain_fields import NameField
 
 
 class SavedView(models.Model):
@@ -13,7 +14,7 @@ class SavedView(models.Model):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, related_name="scanner_views", verbose_name=_("user")
     )
-    name = models.CharField(_("name"), max_length=64)
+    name = NameField(_("name"), max_length=64)
     query = models.TextField(_("query"), max_length=1000, blank=True)
     saved_at = models.DateTimeField(_("saved at"), auto_now=True)
 

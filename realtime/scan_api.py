@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpRe
 from django.http.response import HttpResponseBase
 from msgspec import Struct, structs
 
-from markets.plain_names import unfit_character
+from markets.plain_names import no_formula, unfit_character
 from markets.selectors import load_config
 from realtime import pins
 from realtime.api import named_filter
@@ -28,6 +28,7 @@ from realtime.scan_hub import process_scan_hub
 from realtime.scan_messages import CELLS, Row, make_page
 from realtime.scan_table import Query, View
 
+harmless: Final = no_formula
 CSV_ROWS: Final = 50_000
 ROWS_A_PIECE: Final = 1_000
 MAX_VIEWS: Final = 50
@@ -94,11 +95,6 @@ def _csv_row(row: Row) -> list[Any]:
         cell["passed"], cell["failed"], cell["unknown"],
     )  # fmt: skip
     return [f"{Decimal(repr(each)):f}" if isinstance(each, float) else each for each in plain]
-
-
-def harmless(text: str) -> str:
-    """A text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ("\t", "\r", "\n") or text.lstrip().startswith(tuple("=+-@")) else text
 
 
 def _utc(at_ms: int | None) -> str:

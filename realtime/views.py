@@ -20,6 +20,7 @@ from django.views import csrf, defaults
 from django.views.generic import TemplateView
 
 from markets.models import Exchange, OpportunityFilter, Symbol
+from markets.selectors import exchange_names
 from realtime.guard import SIGN_IN, not_possible
 
 
@@ -30,8 +31,7 @@ class Dashboard(LoginRequiredMixin, TemplateView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """`exchange_names`: what people call an exchange, by its key, as JSON."""
-        names = dict(Exchange.objects.values_list("key", "name"))
-        return super().get_context_data(exchange_names=json.dumps(names), **kwargs)
+        return super().get_context_data(exchange_names=json.dumps(exchange_names()), **kwargs)
 
 
 class Scanner(LoginRequiredMixin, TemplateView):
@@ -43,7 +43,7 @@ class Scanner(LoginRequiredMixin, TemplateView):
         """What the filter bar offers: exchanges, quote currencies, opportunity filters."""
         return super().get_context_data(
             exchanges=Exchange.objects.filter(enabled=True).order_by("name"),
-            exchange_names=json.dumps(dict(Exchange.objects.values_list("key", "name"))),
+            exchange_names=json.dumps(exchange_names()),
             quotes=Symbol.objects.filter(enabled=True)
             .values_list("quote", flat=True)
             .distinct()

@@ -13,10 +13,11 @@ import aiosmtplib
 from django.conf import settings
 from msgspec import structs
 
+from markets.plain_names import plain
 from markets.targets import REFUSED, RefusedTarget, host_problem, socket_factory
 from monitoring.channels import mail, pagerduty, slack, telegram, webhook
 from monitoring.channels.parcels import LONGEST_WORDS, Answer, Parcel, Reply, Request, Target, Unusable
-from monitoring.messages import Message
+from monitoring.messages import Message, harmless
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +79,9 @@ class Sender:
 
     async def send(self, target: Target, parcel: Parcel) -> Answer:
         """What became of it. Never raises but when cancelled, and never tells the secret."""
+        parcel = structs.replace(
+            parcel, message=harmless(parcel.message), parts=tuple(map(harmless, parcel.parts))
+        )
         try:
             async with asyncio.timeout(self._timeout_s):
                 answer = await self._send(target, parcel)
@@ -142,4 +146,4 @@ def without_secret(answer: Answer, secret: str) -> Answer:
     words, receipt = answer.words, answer.receipt
     for told in {secret, secret.strip(), quote(secret, safe="")} - {""}:
         words, receipt = words.replace(told, "•••"), receipt.replace(told, "•••")
-    return structs.replace(answer, words=words[:LONGEST_WORDS], receipt=receipt[:200])
+    return structs.replace(answer, words=plain(words[:LONGEST_WORDS]), receipt=plain(receipt[:200]))
