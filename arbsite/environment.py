@@ -21,7 +21,7 @@ FILES = (DOTENV,) if ENV_FILE else (STACK_ENV, DOTENV)
 
 
 KEY_BYTES = 32
-SECRET_WORDS = ("SECRET", "PASSWORD", "TOKEN", "_KEY")
+SECRET_WORDS = ("SECRET", "PASSWORD", "TOKEN", "_KEY", "CREDENTIAL", "PASSPHRASE")
 
 
 class Settings(environ.Env):  # type: ignore[misc]
@@ -82,6 +82,13 @@ def _parse(path: Path) -> dict[str, str]:
                 raise ImproperlyConfigured(f"{path} cannot be read: {error}") from error
             return {}  # of a run that was cut off; the next one writes it anew
     return File.ENVIRON
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Whether a variable holds, or opens, what not every process needs: an address with its password, too."""
+    if any(word in name for word in SECRET_WORDS):
+        return True
+    return name in ("DATABASE_URL", "REDIS_URL", "SSH_AUTH_SOCK") or bool("://" in value and _password(value))
 
 
 def secrets(values: Mapping[str, str]) -> Iterator[str]:

@@ -4,6 +4,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +29,7 @@ class Home:
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
         self.path.mkdir(parents=True, exist_ok=True)
-        # Root lets PostgreSQL's own user pass through; every secret inside has its own mode.
+        # Root lets PostgreSQL's own user pass through; everything inside has its own mode.
         self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
         self.logs = self.path / "logs"
         for folder in (self.logs, self.path / "run", self.path / "redis"):
@@ -63,6 +64,14 @@ class Home:
                 shutil.rmtree(left)
             else:
                 left.unlink()
+
+    def closed(self) -> list[str]:
+        """Close what others could read or write in here: what it was, for the operator to know.
+
+        Only the first level and the sockets: a directory that is closed closes all that is in it.
+        """
+        found = [*self.path.iterdir(), *self.run.iterdir()]
+        return [repaired for path in sorted(found) if (repaired := _close(path, self.run))]
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -104,6 +113,22 @@ def read_private(path: Path, at_least: int = 1) -> str:
         return text
     set_aside([path], "it is not what was written there")
     return ""
+
+
+def _close(path: Path, run: Path) -> str:
+    """Close one file or directory; what was open, in words, empty where nothing was."""
+    about = path.lstat()
+    if stat.S_ISLNK(about.st_mode):
+        is_open = path.exists() and path.stat().st_mode & 0o077
+        return f"{path} leads to {path.resolve()}, which is open to other users" if is_open else ""
+    if about.st_uid not in (os.geteuid(), embedded.postgres_uid()):
+        return f"{path} belongs to the user {about.st_uid}: remove it, or it may be changed under the desk"
+    passed_through = path == run and os.geteuid() == 0  # by PostgreSQL's own user
+    mode = stat.S_IMODE(about.st_mode)
+    if not mode & (0o066 if passed_through else 0o077):
+        return ""
+    path.chmod(mode & (0o711 if passed_through else 0o700))
+    return f"{path} was open to other users ({mode:o}) and is closed now"
 
 
 def write_private(path: Path, text: str) -> None:

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arbsite.embedded import Server
-from arbsite.environment import BASE_DIR
+from arbsite.environment import BASE_DIR, is_secret
+
+# Which secrets go to which process, and why: docs/security.md, held by tests/test_process_secrets.py.
+STORES = ("DATABASE_URL", "REDIS_URL")
+LAKE = ("AWS_", "LAKE_URL", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+EXCHANGES = ("SEALING_KEY_PROXIES", "OUTBOUND_PROXY")
+SIGNING = ("SECRET_KEY",)  # SECRET_KEY_FALLBACKS, too
+PREPARES = (*STORES, *SIGNING)
 
 STOP_S = 5  # seconds until supervisord kills what does not stop by itself
 
@@ -64,7 +71,11 @@ stdout_logfile_backups=3
 
 @dataclass(frozen=True)
 class Program:
-    """A supervised program. `autostart` programs start with supervisord, the others when told."""
+    """A supervised program. `autostart` programs start with supervisord, the others when told.
+
+    `secrets` are those variables of the run, or beginnings of their names, that it has a use for; it is given
+    no others that hold a secret.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -72,6 +83,15 @@ class Program:
     user: str | None = None
     autostart: bool = False
     metrics_port: int | None = None
+    secrets: tuple[str, ...] = ()
+
+    def withheld(self, environment: Mapping[str, str]) -> list[str]:
+        """The variables it must not be given."""
+        return sorted(
+            name
+            for name, value in environment.items()
+            if is_secret(name, value) and not (self.secrets and name.startswith(self.secrets))
+        )
 
 
 def server_program(server: Server) -> Program:
@@ -85,19 +105,26 @@ def desk_programs(address: str, port: int, simulator_port: int | None) -> list[P
     """What makes up the desk: web, collector, worker, beat, monitor, and a simulator where one is wanted."""
     listen = ("-b", address, "-p", str(port))
     programs = [
-        Program("web", _python("arbsite.web", *listen, "--no-server-name", "arbsite.asgi:application")),
-        Program("collector", _manage("collect")),
+        Program(
+            "web", _python("arbsite.web", *listen, "--no-server-name", "arbsite.asgi:application"),
+            secrets=(*STORES, *LAKE, *SIGNING, "METRICS_TOKEN"),
+        ),
+        Program("collector", _manage("collect"), secrets=(*STORES, *LAKE, *EXCHANGES)),
         # QUIT gives tasks a few seconds to finish; TERM would wait for them without a limit.
         Program(
-            "worker", _python("celery", "-A", "arbsite", "worker", "--loglevel", "INFO"), stop_signal="QUIT"
+            "worker", _celery("worker"), stop_signal="QUIT",
+            secrets=(*STORES, *LAKE, *EXCHANGES, "EXCHANGE_KEYS_"),
         ),
-        Program("beat", _python("celery", "-A", "arbsite", "beat", "--pidfile=", "--loglevel", "INFO")),
-        Program("monitor", _manage("monitor")),
-    ]
+        Program("beat", _celery("beat", "--pidfile="), secrets=("REDIS_URL",)),
+        Program("monitor", _manage("monitor"), secrets=(*STORES, *LAKE, "SEALING_KEY_CHANNELS")),
+    ]  # fmt: skip
     if simulator_port is not None:
         programs.append(
             Program(
-                "simulator", _manage("simulate", "--port", str(simulator_port), "--traps"), autostart=True
+                "simulator",
+                _manage("simulate", "--port", str(simulator_port), "--traps"),
+                autostart=True,
+                secrets=("REDIS_URL",),
             )
         )
     return programs
@@ -116,9 +143,19 @@ def metrics_targets(desk: list[Program]) -> str:
 
 
 def supervisor_config(
-    servers: list[Program], desk: list[Program], *, logs: Path, run: Path, as_root: bool
+    servers: list[Program],
+    desk: list[Program],
+    environment: Mapping[str, str],
+    *,
+    logs: Path,
+    run: Path,
+    as_root: bool,
 ) -> str:
-    """The text of a supervisord.conf; log files go to `logs`, sockets and pid files to `run`."""
+    """The text of a supervisord.conf; log files go to `logs`, sockets and pid files to `run`.
+
+    supervisord gets the whole `environment` and hands it on; what a program must not have is taken out by
+    name, so that no secret stands in the file or on a command line.
+    """
     places = {"logs": _escaped(str(logs)), "run": _escaped(str(run))}
     header = HEADER.format(
         **places,
@@ -129,14 +166,16 @@ def supervisor_config(
     )
     if not servers:
         header = header.replace("[group:servers]\nprograms=\npriority=10\n", "")
-    return header + "".join(_section(program, places) for program in (*servers, *desk))
+    return header + "".join(_section(program, places, environment) for program in (*servers, *desk))
 
 
-def _section(program: Program, places: Mapping[str, str]) -> str:
+def _section(program: Program, places: Mapping[str, str], environment: Mapping[str, str]) -> str:
+    without = [part for name in program.withheld(environment) for part in ("-u", name)]
+    command = ("env", *without, *program.command) if without else program.command
     return PROGRAM.format(
         **places,
         name=program.name,
-        command=_escaped(shlex.join(program.command)),
+        command=_escaped(shlex.join(command)),
         autostart=str(program.autostart).lower(),
         stop_signal=program.stop_signal,
         stop_s=STOP_S,

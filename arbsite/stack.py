@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from arbsite import embedded, home, probe, programs, supervision
+from arbsite import embedded, home, privileges, probe, programs, supervision
 from arbsite.embedded import Server
 from arbsite.environment import BASE_DIR
+from arbsite.management.commands import sealing_keys
 from arbsite.prefix import prefix_of
 from arbsite.supervision import MARKER, ProgramState, Supervisor
 
@@ -62,10 +63,19 @@ def run(environment: Mapping[str, str], ws_urls: list[str], say: Say) -> None:
             environment.get("FEED", "auto"), ws_urls, say, environment.get("OUTBOUND_PROXY", ""),
             environment.get("OUTBOUND_NO_PROXY", "").split(","),
         )  # fmt: skip
-        place = home.Home(Path(environment.get("ARB_HOME") or BASE_DIR / "var" / feed))
+        path = Path(environment.get("ARB_HOME") or BASE_DIR / "var" / feed)
         try:
+            if said := privileges.give_up_root(path, environment, sys.executable):
+                say(said)
+                environment = {**environment, **privileges.own_home(path)}
+            place = home.Home(path)
+            os.umask(0o077)  # from here on everything is ours alone
             with place.locked():
+                for each in place.closed():
+                    say(f"{each}.")
                 Stack(place, feed, environment, say).run()
+        except privileges.RootError as error:
+            raise StackError(str(error)) from error
         except home.HomeInUseError as error:
             raise StackError(
                 f"The desk already runs in {place.path} (process {error}). "
@@ -130,8 +140,11 @@ class Stack:
             "SECRET_KEY": self.environment.get("SECRET_KEY") or self.home.secret_key(),
             "HTTPS": self.environment.get("HTTPS", "false"),  # loopback has no certificate
             "PYTHONUNBUFFERED": "1",
+            "ENV_FILE": os.devnull,  # all of .env is in here, and no program reads more than it is given
             MARKER: str(self.home.path),
         }
+        fallbacks = [key for key in self.environment.get("SECRET_KEY_FALLBACKS", "").split(",") if key]
+        self.environment |= sealing_keys.derived(self.environment["SECRET_KEY"], fallbacks)
 
     def _supervisor(self, servers: list[Server], simulator_port: int | None) -> Supervisor:
         desk = programs.desk_programs(self.address, self.port, simulator_port)
@@ -143,6 +156,7 @@ class Stack:
         text = programs.supervisor_config(
             [programs.server_program(server) for server in servers],
             desk,
+            self.environment,
             logs=self.home.logs,
             run=self.home.run,
             as_root=os.geteuid() == 0,
@@ -167,7 +181,10 @@ class Stack:
         if simulator_port is not None:
             self._wait(supervisor, lambda: _connects("127.0.0.1", simulator_port), "The simulator")
             command += ["--simulator", f"http://127.0.0.1:{simulator_port}"]
-        if subprocess.run(command, env=self.environment, check=False).returncode:
+        prepares = programs.Program("prepare", tuple(command), secrets=programs.PREPARES)
+        withheld = prepares.withheld(self.environment)
+        given = {name: value for name, value in self.environment.items() if name not in withheld}
+        if subprocess.run(command, env=given, check=False).returncode:
             raise StackError("The database could not be prepared; the reason is above.")
 
     def _wait_until_served(self, supervisor: Supervisor) -> None:

@@ -9,6 +9,7 @@ the old one stays in SECRET_KEY_FALLBACKS, or secrets are entered again.
 
 import base64
 import hashlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -93,18 +94,14 @@ def _keys(purpose: str) -> list[str]:
     if given := settings.SEALING_KEYS.get(purpose):
         return list(given)
     try:
-        return derived_keys(purpose)
+        return derived_keys(purpose, str(settings.SECRET_KEY), settings.SECRET_KEY_FALLBACKS)
     except ImproperlyConfigured:
         raise UnreadableSecret(NO_KEY) from None
 
 
-def derived_keys(purpose: str) -> list[str]:
-    """The keys of a purpose, that of SECRET_KEY first, then those of SECRET_KEY_FALLBACKS.
-
-    Raises:
-        django.core.exceptions.ImproperlyConfigured: there is no SECRET_KEY.
-    """
-    return [_key(str(key), purpose) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
+def derived_keys(purpose: str, secret_key: str, fallbacks: Iterable[str]) -> list[str]:
+    """The keys of a purpose: that of SECRET_KEY, with which is sealed, then those of SECRET_KEY_FALLBACKS."""
+    return [_key(key, purpose) for key in (secret_key, *fallbacks)]
 
 
 def _key(secret_key: str, purpose: str) -> str:

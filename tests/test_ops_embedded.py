@@ -104,9 +104,9 @@ def test_as_root_a_home_that_postgres_cannot_reach_stays_closed(
     reachable.chmod(0o755)
     monkeypatch.setattr(embedded, "REACHABLE_PLACE", reachable)
     # The virtualenv lies where that user can go, or not; here PostgreSQL must come out of the copy.
-    can_run = embedded._can_run
+    can_run = embedded.can_run
     monkeypatch.setattr(
-        embedded, "_can_run", lambda command, user: "--version" not in command and can_run(command, user)
+        embedded, "can_run", lambda command, user: "--version" not in command and can_run(command, user)
     )
     try:
         server = embedded.postgres(home, durable=False)

@@ -45,16 +45,17 @@ class Desk:
         self.port = _free_port()
         self.output = home.parent / "output"
         self.process: subprocess.Popen[bytes] | None = None
+        self.python, self.checkout = sys.executable, BASE_DIR
 
-    def start(self) -> float:
-        """Start and wait until the block is printed; returns the seconds that took."""
+    def start(self, **extra: str) -> float:
+        """Start, with `extra` in the environment, and wait for the block; returns the seconds that took."""
         began = time.monotonic()
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "ENV_FILE") if name in os.environ}
-        environment = {**kept, "ARB_HOME": str(self.home), "FEED": "sim", "PORT": str(self.port)}
+        environment = {**kept, "ARB_HOME": str(self.home), "FEED": "sim", "PORT": str(self.port), **extra}
         with self.output.open("wb") as output:
             process = self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "up"],
-                cwd=BASE_DIR,
+                [self.python, "manage.py", "up"],
+                cwd=self.checkout,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('markets', '0010_sealed_proxies'),
-        ('monitoring', '0007_bound_secrets'),
+        ('monitoring', '0008_latency_limit'),
     ]
 
     operations = [

@@ -1,7 +1,9 @@
 """`manage.py sealing_keys`: the keys of sealed secrets, for processes that are to have no SECRET_KEY."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from markets import sealed_proxy
@@ -15,13 +17,11 @@ PURPOSES: Final = {
 """Variable → what its key opens."""
 
 
-def derived() -> dict[str, str]:
-    """Variable → value, from SECRET_KEY and SECRET_KEY_FALLBACKS.
-
-    Raises:
-        django.core.exceptions.ImproperlyConfigured: there is no SECRET_KEY.
-    """
-    return {name: ",".join(derived_keys(purpose)) for name, purpose in PURPOSES.items()}
+def derived(secret_key: str, fallbacks: Iterable[str]) -> dict[str, str]:
+    """Variable → value."""
+    return {
+        name: ",".join(derived_keys(purpose, secret_key, fallbacks)) for name, purpose in PURPOSES.items()
+    }
 
 
 class Command(BaseCommand):
@@ -35,5 +35,5 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print; standard output is for them alone."""
-        for name, value in derived().items():
+        for name, value in derived(str(settings.SECRET_KEY), settings.SECRET_KEY_FALLBACKS).items():
             self.stdout.write(f"{name}={value}")
