@@ -90,7 +90,9 @@ def _fork(request: bytes, files: list[int]) -> int:
         libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what its parent leaves behind becomes our child
         try:
             socket.send_fds(door, [request], files)
-            return int(door.recv(REQUEST_BYTES))
+            if answer := door.recv(REQUEST_BYTES):
+                return int(answer)
+            raise RuntimeError("the Python that forks has ended; what it printed says why")
         finally:
             libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
@@ -112,20 +114,21 @@ _keep: list[Any] = []  # a Popen that nobody holds complains that its process st
 
 
 def _load_libraries() -> None:
-    """Import what a web process imports, which most others do, too; but nothing of ours."""
-    code = "import sys; from arbsite import web; web.leave_out(); import arbsite.asgi; print(*sys.modules)"
+    """Import what a web process imports, which most others do, too; but nothing of ours (settings)."""
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a thread would not survive a fork
-    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "arbsite.settings"}
-    named = subprocess.run(
-        [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True, check=True
-    )
-    own = {path.stem for path in BASE_DIR.iterdir()}
+    os.environ["DJANGO_SETTINGS_MODULE"] = "arbsite.settings"
+    code = "import sys; from arbsite import web; web.leave_out(); import arbsite.asgi; print(*sys.modules)"
+    named = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
+    del os.environ["DJANGO_SETTINGS_MODULE"]
+    own = {path.stem for path in BASE_DIR.iterdir() if not path.name.startswith(".")}
     for name in named.stdout.split():
         if name.partition(".")[0] not in own | NOT_SHARED:
             try:
                 __import__(name)
-            except Exception:
+            except Exception:  # it wants Django's settings: a process imports it by itself
                 continue
+    ours = {name for name in sys.modules if name.partition(".")[0] in own - {"tests"}}
+    assert not ours, f"a library imported {ours}"
 
 
 def _serve(door: socket.socket) -> None:
