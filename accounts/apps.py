@@ -1,4 +1,4 @@
-"""People: how they sign in, and who may look after them."""
+"""People: how they sign in, how long they stay, and who may look after them."""
 
 from django.apps import AppConfig
 

@@ -1,12 +1,18 @@
 """Users and groups in the admin: nobody gives rights they lack, nor touches somebody who has more."""
 
+from http import HTTPStatus
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from accounts import resetting, sessions
+from accounts.models import Authenticator, UserSession
 
 
 def rights_of(user: Any) -> set[int]:
@@ -54,6 +60,42 @@ class WithinOnesRights(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
 
 class DeskUserAdmin(WithinOnesRights, UserAdmin):  # type: ignore[type-arg]
     """Users; only a superuser makes superusers."""
+
+    list_display = ("username", "email", "first_name", "last_name", "is_staff", "second_factor")
+    actions = ("reset_second_factor",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        """With whether they have a second factor."""
+        apps = Authenticator.objects.filter(user=OuterRef("pk"), confirmed=True)
+        rows: QuerySet[User] = super().get_queryset(request)
+        return rows.annotate(has_second_factor=Exists(apps))
+
+    @admin.display(description=_("second factor"), boolean=True)
+    def second_factor(self, row: Any) -> bool:
+        """Whether one is set up."""
+        return bool(row.has_second_factor)
+
+    @admin.action(description=_("Reset the second factor of selected users"), permissions=["change"])
+    def reset_second_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Forget it, and end their sessions: a lost phone may be signed in."""
+        for user in queryset:
+            if self.is_beyond(request, user):
+                words = gettext("Not reset, %(user)s has rights that you lack.") % {"user": user}
+                self.message_user(request, words, messages.ERROR)
+                continue
+            resetting.reset(user, request)
+            self.log_change(request, user, "Reset the second factor.")
+            words = gettext("The second factor of %(user)s was reset: the next sign-in sets up another.")
+            self.message_user(request, words % {"user": user}, messages.SUCCESS)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:
+        """Set somebody's password; what they have open ends."""
+        response = super().user_change_password(request, id, form_url)
+        if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
+            mine: Any = request.session
+            theirs = UserSession.objects.filter(user__pk=id).exclude(session_id=mine.session_key)
+            sessions.end(list(theirs.select_related("user")), "password", request)
+        return response
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Without the box that gives everything."""

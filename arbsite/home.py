@@ -10,7 +10,7 @@ from pathlib import Path
 from arbsite import embedded
 from arbsite.environment import STACK_ENV
 
-SHARED_NAMES = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ARB_HOME", "FEED", "HTTPS", "PORT")
+SHARED_NAMES = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ARB_HOME", "FEED", "HTTPS", "MFA", "PORT")
 
 
 class HomeInUseError(Exception):

@@ -85,12 +85,13 @@ MIDDLEWARE = [
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.entry.EntryMiddleware",
     "arbsite.auth.TokenMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "axes.middleware.AxesMiddleware",
+    "accounts.confirming.ConfirmMiddleware",
     "arbsite.wrong_input.WrongInputMiddleware",
 ]
 
@@ -185,6 +186,11 @@ BEAT_SCHEDULE = {
         "schedule": {"hour": 0, "minute": 50},
         "options": {"expires": 12 * 3600},
     },
+    "retain-sessions": {
+        "task": "accounts.tasks.retain_sessions",
+        "schedule": {"hour": 0, "minute": 55},
+        "options": {"expires": 12 * 3600},
+    },
     # Hourly: compaction doubles what lies on the disk until the files it replaced are gone.
     "clean-lake": {
         "task": "history.tasks.clean",
@@ -206,6 +212,9 @@ AXES_RESET_ON_SUCCESS = True
 # Going on trying does not prolong it for the owner of the name.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_VERBOSE = False
+# Not kept with a failure, whatever form it was typed in.
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "password", "code", "old_password"]
+AXES_SENSITIVE_PARAMETERS += ["new_password1", "new_password2"]
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
@@ -215,7 +224,15 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = f"{URL_PREFIX}/"
 LOGOUT_REDIRECT_URL = "login"
-SESSION_COOKIE_AGE = 7 * 24 * 3600
+# A session ends when it was not used for so long, at the latest after so long (accounts.sessions).
+SESSION_ENGINE = "accounts.sessions"
+SESSION_IDLE_MINUTES = env.int("SESSION_IDLE_MINUTES", default=12 * 60)
+SESSION_COOKIE_AGE = env.int("SESSION_HOURS", default=7 * 24) * 3600
+for _name in ("SESSION_IDLE_MINUTES", "SESSION_HOURS", "CONFIRM_MINUTES"):
+    if env.int(_name, default=1) < 1:
+        raise ImproperlyConfigured(f"{_name} is {env.int(_name)}; set it to at least 1.")
+# Password and code are asked for again before secrets or people are touched, when they were given longer ago.
+CONFIRM_MINUTES = env.int("CONFIRM_MINUTES", default=15)
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = LANGUAGE_COOKIE_PATH = f"{URL_PREFIX}/"  # no neighbour's business
 # Browsers do not tell ports of one host apart: two desks on one machine must not log each other out.
 SESSION_COOKIE_NAME = f"arbdesk_session_{PORT}"
@@ -231,6 +248,11 @@ SECURE_REDIRECT_EXEMPT = [
     rf"^{re.escape(URL_PREFIX.removeprefix('/') + '/' if URL_PREFIX else '')}{path}$"
     for path in ("api/health", "health", "healthz", "readyz", "metrics")
 ]
+# A second factor of whoever may touch secrets, people or live trading (accounts.second_factor). Without HTTPS
+# only this machine should reach the desk; `make run` says what it wants (arbsite.stack).
+MFA = env.str("MFA", default="required" if HTTPS else "optional").strip().lower()
+if MFA not in ("required", "optional"):
+    raise ImproperlyConfigured(f"MFA is {MFA!r}; set it to required or optional.")
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 CSRF_FAILURE_VIEW = "realtime.views.csrf_failure"

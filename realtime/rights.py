@@ -42,6 +42,12 @@ EXPIRED: Final = "the API token has expired: make a new one"
 SIGNED_OUT: Final = "signed out: sign in again"
 SESSION_EXPIRED: Final = "the session has expired: sign in again"
 
+Objections = Callable[[Iterable["Credential"]], "dict[Credential, str]"]
+"""Which of these credentials are good no more, and why in words; asks the database."""
+
+further: Final[list[Objections]] = []
+"""Grounds that are known further up, added as a process begins (arbsite.asgi)."""
+
 End = Callable[[Closed], None]
 """Ends what flows; called once, on the event loop."""
 
@@ -85,6 +91,7 @@ class Known(Struct, frozen=True):
     users: dict[int, str]
     sessions: dict[str, datetime]
     tokens: dict[int, datetime]
+    objections: dict[Credential, str] = {}
 
     def objection(self, to: Credential) -> str:
         """Why the credential is good no more, in words; "" while it is."""
@@ -100,11 +107,11 @@ class Known(Struct, frozen=True):
             return ""
         if until is None:
             return gone
-        return "" if until > timezone.now() else over
+        return self.objections.get(to, "") if until > timezone.now() else over
 
 
 def ask(credentials: Iterable[Credential]) -> Known:
-    """What is known of all these now, by three questions at most. Raises DatabaseError."""
+    """What is known of all these now, by a few questions however many they are. Raises DatabaseError."""
     asked = list(credentials)
     users = get_user_model()._default_manager.filter(pk__in={each.user_id for each in asked}, is_active=True)
     keys = {each.session_key for each in asked if each.session_key}
@@ -115,6 +122,7 @@ def ask(credentials: Iterable[Credential]) -> Known:
         {user.pk: fingerprint(user) for user in users},
         dict(sessions) if keys else {},
         dict(tokens) if ids else {},
+        {each: words for objections in further for each, words in objections(asked).items()},
     )
 
 
