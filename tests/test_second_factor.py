@@ -1,10 +1,12 @@
 """Two factors: who needs the second, how it is set up, and that a code opens once."""
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from channels.db import database_sync_to_async
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.auth.signals import user_logged_in
 from django.core.management import call_command
@@ -12,12 +14,16 @@ from django.core.management.base import CommandError
 from django.db import connection, connections
 from django.test import Client
 from pytest_django import Settings
+from redis import Redis
 
 from accounts import second_factor, signals
 from accounts.models import Authenticator, RecoveryCode, UserSession
 from arbsite.tokens import make_token
 from tests.authenticator import CHECK, PASSWORD, SET_UP, Clock, Phone, enrol, key_on, whole
+from tests.live import Web, daphne
 from tests.test_groups import member
+from tests.test_rights import SOCKETS, bearer, cookie, tabs
+from tests.test_rights_unknown import knock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -455,3 +461,33 @@ def test_other_recovery_codes_end_the_former(operator: User, clock: Clock) -> No
     assert RecoveryCode.objects.filter(user=operator).count() == 10
     UserSession.objects.update(confirmed_at=None)
     assert browser.post("/accounts/second-factor/codes/")["Location"].startswith("/accounts/confirm/")
+
+
+# --- what is open --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def web(transactional_db: None, empty_redis: Redis) -> Iterator[Web]:
+    call_command("seed")
+    with daphne(MFA="required") as running:
+        yield running
+
+
+async def test_sockets_end_when_their_user_needs_a_second_factor_from_now_on(web: Web) -> None:
+    viewer = await database_sync_to_async(member)("viewer", "somebody")
+    browser = Client()
+    await database_sync_to_async(browser.force_login)(viewer)
+    token = await database_sync_to_async(make_token)(viewer, 1)
+    async with tabs(web, cookie(browser)) as gone, tabs(web, bearer(token)) as stay:
+        began = time.monotonic()
+        operators = await Group.objects.aget(name="operator")
+        await database_sync_to_async(viewer.groups.add)(operators)
+        for tab in gone:
+            code, reason = await tab.closed_after(began)
+            assert (code, "second factor" in reason) == (4401, True), reason
+        assert not [tab for tab in stay if tab.reading.done()]
+    for path in SOCKETS:
+        assert (await knock(web, path, cookie(browser)))[0] == 4401
+    await database_sync_to_async(whole)(browser)
+    async with tabs(web, cookie(browser)):
+        pass
