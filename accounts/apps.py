@@ -7,3 +7,7 @@ class AccountsConfig(AppConfig):
     """Who is there."""
 
     name = "accounts"
+
+    def ready(self) -> None:
+        """Have `check --deploy` look at it."""
+        from accounts import checks  # noqa: F401 - registers itself
