@@ -1,4 +1,4 @@
-"""People: how they sign in, and who may look after them."""
+"""People: how they sign in, how long they stay, and who may look after them."""
 
 from django.apps import AppConfig
 
@@ -7,3 +7,7 @@ class AccountsConfig(AppConfig):
     """Who is there."""
 
     name = "accounts"
+
+    def ready(self) -> None:
+        """Have `check --deploy` look at it."""
+        from accounts import checks  # noqa: F401 - registers itself

@@ -1,16 +1,21 @@
 """Users and groups in the admin: nobody gives rights they lack, nor touches somebody who has more."""
 
+from http import HTTPStatus
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
 from django.db import transaction
-from django.db.models import CharField, Q
+from django.db.models import CharField, Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 import audit
+from accounts import resetting, sessions
+from accounts.models import Authenticator, UserSession
 from audit.guarded import GuardedAdmin
 from audit.seen import seal
 from markets.plain_names import check_name
@@ -69,6 +74,33 @@ class WithinOnesRights(GuardedAdmin):
 class DeskUserAdmin(WithinOnesRights, UserAdmin):  # type: ignore[type-arg]
     """Users; only a superuser makes superusers."""
 
+    list_display = ("username", "email", "first_name", "last_name", "is_staff", "second_factor")
+    actions = ("reset_second_factor",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        """With whether they have a second factor."""
+        apps = Authenticator.objects.filter(user=OuterRef("pk"), confirmed=True)
+        rows: QuerySet[User] = super().get_queryset(request)
+        return rows.annotate(has_second_factor=Exists(apps))
+
+    @admin.display(description=_("second factor"), boolean=True)
+    def second_factor(self, row: Any) -> bool:
+        """Whether one is set up."""
+        return bool(row.has_second_factor)
+
+    @admin.action(description=_("Reset the second factor of selected users"), permissions=["change"])
+    def reset_second_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Forget it, and end their sessions: a lost phone may be signed in."""
+        for user in queryset:
+            if self.is_beyond(request, user):
+                words = gettext("Not reset, %(user)s has rights that you lack.") % {"user": user}
+                self.message_user(request, words, messages.ERROR)
+                continue
+            resetting.reset(user, request)
+            self.log_change(request, user, "Reset the second factor.")
+            words = gettext("The second factor of %(user)s was reset: the next sign-in sets up another.")
+            self.message_user(request, words % {"user": user}, messages.SUCCESS)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Without the box that gives everything."""
         fields = tuple(super().get_readonly_fields(request, obj))
@@ -76,7 +108,7 @@ class DeskUserAdmin(WithinOnesRights, UserAdmin):  # type: ignore[type-arg]
         return fields if user.is_superuser else (*fields, "is_superuser")
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
-        """Somebody else's password; asked for again where the user was changed meanwhile."""
+        """Set somebody's password, which ends their sessions; refuse where the user was changed meanwhile."""
         with transaction.atomic(), audit.gathered():
             if request.method == "POST":
                 self.hold([id])
@@ -85,6 +117,10 @@ class DeskUserAdmin(WithinOnesRights, UserAdmin):  # type: ignore[type-arg]
                 self.message_user(request, conflict.words(), messages.WARNING)
                 return HttpResponseRedirect(request.get_full_path())
             response = super().user_change_password(request, id, form_url)
+            if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
+                mine: Any = request.session
+                theirs = UserSession.objects.filter(user__pk=id).exclude(session_id=mine.session_key)
+                sessions.end(list(theirs.select_related("user")), "password", request)
         if isinstance(response, TemplateResponse) and response.context_data is not None:
             response.context_data["seen"] = seal([user]) if user is not None else ""
         return response

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from axes.handlers.database import AxesDatabaseHandler
 from axes.models import AccessAttempt
@@ -18,17 +19,23 @@ from axes.signals import user_locked_out
 from django.conf import settings
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.contrib.auth.views import LoginView
 from django.db.models import QuerySet, Sum
 from django.dispatch import receiver
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.views.generic.edit import ProcessFormView
 
 import audit
+from accounts import pending, second_factor
+from accounts.entry import half
 from markets.connections import release
 from markets.moments import AHEAD_S
 from monitoring.traffic import traffic
@@ -79,6 +86,14 @@ class _Turns:
 _turns: Final = _Turns()
 
 
+@contextmanager
+def turn_to_hash() -> Iterator[None]:
+    """Wait for a turn to hash a password, without a connection to the database. Raises Busy."""
+    release()
+    with _turns.take():
+        yield
+
+
 class PatientBackend(ModelBackend):
     """Django's own, but no database connection is held while a password is hashed."""
 
@@ -89,8 +104,7 @@ class PatientBackend(ModelBackend):
         if username is None or password is None:
             return None
         user = User.objects.filter(username=username).first()
-        release()
-        with _turns.take():
+        with turn_to_hash():
             if user is None:
                 User().set_password(password)
                 return None
@@ -153,17 +167,40 @@ def client_address(request: HttpRequest) -> str | None:
     return str(address)
 
 
-class SignIn(LoginView):
-    """The sign-in page, which says so when too many try at once."""
+class SaysWhenBusy(ProcessFormView):
+    """A page that checks a password, and says so when too many are being checked."""
 
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Sign in, or show why not."""
+    def post(self, request: HttpRequest, *args: str, **kwargs: Any) -> HttpResponse:
+        """Check it, or ask to come again."""
         try:
             return super().post(request, *args, **kwargs)
         except Busy:
             traffic.sign_ins["busy"] += 1
             words = _("Too many sign-ins are being checked just now. Try again in a few seconds.")
             return _refusal(request, words, HTTPStatus.SERVICE_UNAVAILABLE, BUSY_S)
+
+
+class SignIn(SaysWhenBusy, LoginView):
+    """The sign-in page. Who has a second factor is signed in once that is given, not before."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Who is signed in but for the second factor goes to where that is given."""
+        if request.method in ("GET", "HEAD") and half(request) is not None:
+            return self._to_second_factor()
+        return super().dispatch(request, *args, **kwargs)
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        """The password is right."""
+        user = form.get_user()
+        if second_factor.authenticator_of(user) is None:
+            return super().form_valid(form)
+        pending.remember(self.request, user)
+        return self._to_second_factor()
+
+    def _to_second_factor(self) -> HttpResponse:
+        wanted = {"next": self.get_redirect_url()}
+        query = f"?{urlencode(wanted)}" if wanted["next"] else ""
+        return HttpResponseRedirect(f"{reverse('second_factor_check')}{query}")
 
 
 def name_of(request: HttpRequest, credentials: dict[str, Any] | None) -> str:

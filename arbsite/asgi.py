@@ -26,10 +26,14 @@ import arbsite.daphne_crowds  # noqa: E402
 import arbsite.daphne_pacing  # noqa: E402
 import arbsite.daphne_sockets  # noqa: E402
 import arbsite.web_vitals  # noqa: E402, F401
+from accounts import second_factor  # noqa: E402
 from arbsite.auth import AllowedOrigin, SocketAuth, no_such_socket  # noqa: E402
 from arbsite.prefix import under  # noqa: E402
 from monitoring.routing import websocket_urlpatterns as of_health  # noqa: E402
+from realtime import rights  # noqa: E402
 from realtime.routing import websocket_urlpatterns as of_prices  # noqa: E402
+
+rights.further.append(second_factor.objections)
 
 addresses = URLRouter([*of_prices, *of_health, re_path("", cast(Any, no_such_socket))])
 sockets = AllowedOrigin(CookieMiddleware(SocketAuth(addresses)))

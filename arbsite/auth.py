@@ -11,25 +11,18 @@ from urllib.parse import urlsplit
 
 from channels.db import database_sync_to_async
 from django.conf import settings
-from django.contrib.auth import (
-    BACKEND_SESSION_KEY,
-    HASH_SESSION_KEY,
-    SESSION_KEY,
-    get_user_model,
-    load_backend,
-)
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.contrib.sessions.backends.base import SessionBase
 from django.core.handlers.asgi import ASGIRequest
 from django.db import DatabaseError, DataError
 from django.http import HttpRequest, JsonResponse
 from django.http.request import split_domain_port, validate_host
 from django.urls import Resolver404, resolve
-from django.utils.crypto import constant_time_compare
 from django.utils.deprecation import MiddlewareMixin
 from django.utils.functional import SimpleLazyObject
 
 import audit
+from accounts import second_factor
+from accounts.entry import user_of_session
 from arbsite.tokens import InvalidToken, credential_of, good_token
 from monitoring.metrics_page import holds_token
 from monitoring.traffic import traffic
@@ -176,7 +169,7 @@ def _who_opens(
             user = user_of_session(session)
         except DataError:  # no session is called that
             user = None
-        if user is None:
+        if user is None or second_factor.is_missing(user, session.record):
             return AnonymousUser(), None
         return user, Credential(user.pk, fingerprint(user), session_key=session.session_key)
     try:
@@ -190,21 +183,6 @@ def _who_opens(
 
 def _sessions() -> Any:
     return import_module(settings.SESSION_ENGINE)
-
-
-def user_of_session(session: SessionBase) -> AbstractBaseUser | None:
-    """As django.contrib.auth.get_user, but the session stays as it is: no answer carries its cookie."""
-    try:
-        user_id = get_user_model()._meta.pk.to_python(session[SESSION_KEY])
-        backend = session[BACKEND_SESSION_KEY]
-    except KeyError:
-        return None
-    user = load_backend(backend).get_user(user_id) if backend in settings.AUTHENTICATION_BACKENDS else None
-    if user is None:
-        return None
-    proof = session.get(HASH_SESSION_KEY, "")
-    good = (user.get_session_auth_hash(), *user.get_session_auth_fallback_hash())
-    return user if any(constant_time_compare(proof, each) for each in good) else None
 
 
 async def no_such_socket(scope: Scope, receive: Any, send: Any) -> None:

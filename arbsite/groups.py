@@ -16,7 +16,9 @@ _PAGES: Final = _CONFIGURATION | Q(
     content_type__app_label="realtime", content_type__model="opportunityepisode"
 )
 _DESK: Final = Q(content_type__app_label="realtime", content_type__model="desk")
-_PEOPLE: Final = Q(content_type__app_label="auth", content_type__model__in=("user", "group"))
+_PEOPLE: Final = Q(content_type__app_label="auth", content_type__model__in=("user", "group")) | Q(
+    content_type__app_label="accounts"
+)
 _TRACES: Final = Q(content_type__app_label__in=("axes", "audit"))
 
 _VIEWER: Final = _PAGES & Q(codename__startswith="view_") & ~Q(codename="view_alertchannel")

@@ -16,7 +16,7 @@ from arbsite.environment import STACK_ENV
 SHORTEST_KEY = 32
 """A secret key of ours has 67 characters: a shorter one was cut off, or is none."""
 
-SHARED_NAMES = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ARB_HOME", "FEED", "HTTPS", "PORT")
+SHARED_NAMES = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ARB_HOME", "FEED", "HTTPS", "MFA", "PORT")
 
 
 class HomeInUseError(Exception):

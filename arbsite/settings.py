@@ -96,12 +96,13 @@ MIDDLEWARE = [
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.entry.EntryMiddleware",
     "arbsite.auth.TokenMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "axes.middleware.AxesMiddleware",
+    "accounts.confirming.ConfirmMiddleware",
     "arbsite.wrong_input.WrongInputMiddleware",
 ]
 
@@ -196,6 +197,11 @@ BEAT_SCHEDULE = {
         "schedule": {"hour": 0, "minute": 50},
         "options": {"expires": 12 * 3600},
     },
+    "retain-sessions": {
+        "task": "accounts.tasks.retain_sessions",
+        "schedule": {"hour": 0, "minute": 55},
+        "options": {"expires": 12 * 3600},
+    },
     # Hourly: compaction doubles what lies on the disk until the files it replaced are gone.
     "clean-lake": {
         "task": "history.tasks.clean",
@@ -218,6 +224,9 @@ AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_VERBOSE = False
 AUDIT_CLIENT_ADDRESS = AXES_CLIENT_IP_CALLABLE
+# Not kept with a failure, whatever form it was typed in.
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "password", "code", "old_password"]
+AXES_SENSITIVE_PARAMETERS += ["new_password1", "new_password2"]
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
@@ -227,7 +236,15 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = f"{URL_PREFIX}/"
 LOGOUT_REDIRECT_URL = "login"
-SESSION_COOKIE_AGE = 7 * 24 * 3600
+# A session ends when it was not used for so long, at the latest after so long (accounts.sessions).
+SESSION_ENGINE = "accounts.sessions"
+SESSION_IDLE_MINUTES = env.int("SESSION_IDLE_MINUTES", default=12 * 60)
+SESSION_COOKIE_AGE = env.int("SESSION_HOURS", default=7 * 24) * 3600
+for _name in ("SESSION_IDLE_MINUTES", "SESSION_HOURS", "CONFIRM_MINUTES"):
+    if env.int(_name, default=1) < 1:
+        raise ImproperlyConfigured(f"{_name} is {env.int(_name)}; set it to at least 1.")
+# Password and code are asked for again before secrets or people are touched, when they were given longer ago.
+CONFIRM_MINUTES = env.int("CONFIRM_MINUTES", default=15)
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = LANGUAGE_COOKIE_PATH = f"{URL_PREFIX}/"  # no neighbour's business
 # A cookie of its own would be common to all desks of a host, and hold what messages say.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
@@ -243,6 +260,11 @@ SECURE_REDIRECT_EXEMPT = [
     rf"^{re.escape(URL_PREFIX.removeprefix('/') + '/' if URL_PREFIX else '')}{path}$"
     for path in ("api/health", "health", "healthz", "readyz", "metrics")
 ]
+# A second factor of whoever may touch secrets, people or live trading (accounts.second_factor). Without HTTPS
+# only this machine should reach the desk; `make run` says what it wants (arbsite.stack).
+MFA = env.str("MFA", default="required" if HTTPS else "optional").strip().lower()
+if MFA not in ("required", "optional"):
+    raise ImproperlyConfigured(f"MFA is {MFA!r}; set it to required or optional.")
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_NAME = cookie_name("session", https=HTTPS, prefix=URL_PREFIX, port=PORT)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from arbsite import embedded, home, privileges, probe, programs, supervision
 from arbsite.embedded import Server
-from arbsite.environment import BASE_DIR
+from arbsite.environment import BASE_DIR, Settings
 from arbsite.management.commands import sealing_keys
 from arbsite.prefix import prefix_of
 from arbsite.supervision import MARKER, ProgramState, Supervisor
@@ -24,6 +24,11 @@ from arbsite.supervision import MARKER, ProgramState, Supervisor
 SERVE_S = 60.0
 WATCH_S = 1.0
 RESET = ".venv/bin/python manage.py changepassword operator"
+
+SECOND_FACTOR = {
+    True: "an authenticator app, which the first sign-in sets up (MFA=optional: none)",
+    False: "not asked for on this desk (MFA=required asks)",
+}
 
 Say = Callable[[str], None]
 
@@ -139,12 +144,19 @@ class Stack:
             "PORT": str(self.port),
             "SECRET_KEY": self.environment.get("SECRET_KEY") or self.home.secret_key(),
             "HTTPS": self.environment.get("HTTPS", "false"),  # loopback has no certificate
+            "MFA": self.environment.get("MFA") or ("optional" if self._plays_here() else "required"),
             "PYTHONUNBUFFERED": "1",
             "ENV_FILE": os.devnull,  # all of .env is in here, and no program reads more than it is given
             MARKER: str(self.home.path),
         }
         fallbacks = [key for key in self.environment.get("SECRET_KEY_FALLBACKS", "").split(",") if key]
         self.environment |= sealing_keys.derived(self.environment["SECRET_KEY"], fallbacks)
+
+    def _plays_here(self) -> bool:
+        """Whether prices are invented and nobody but this machine reaches the desk."""
+        is_here = self.address in ("localhost", "::1") or self.address.startswith("127.")
+        has_proxy = any(_is_true(self.environment.get(name, "")) for name in ("HTTPS", "BEHIND_PROXY"))
+        return self.feed == "sim" and is_here and not has_proxy
 
     def _supervisor(self, servers: list[Server], simulator_port: int | None) -> Supervisor:
         desk = programs.desk_programs(self.address, self.port, simulator_port)
@@ -233,11 +245,12 @@ class Stack:
             ("Page", self._local_url()),
             ("User", "operator"),
             ("Password", password),
+            ("2nd factor", SECOND_FACTOR[self.environment["MFA"] == "required"]),
             ("Data", "; ".join(data)),
             ("Logs", str(self.home.logs)),
             ("Stop", "Ctrl-C"),
         ]
-        lines = "\n".join(f"  {name:<9} {value}" for name, value in rows)
+        lines = "\n".join(f"  {name:<10} {value}" for name, value in rows)
         rule = "─" * 72
         return f"\n{rule}\n  The arbitrage desk is running{simulated}\n\n{lines}\n{rule}\n"
 
@@ -260,6 +273,10 @@ def _port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise StackError(f"PORT is {text!r}; use a number from 1 to 65535.")
     return int(text)
+
+
+def _is_true(text: str) -> bool:
+    return text.strip().lower() in Settings.BOOLEAN_TRUE_STRINGS
 
 
 def _check_port_free(address: str, port: int) -> None:

@@ -102,7 +102,16 @@ def good_token(secret: str) -> ApiToken:
     if not user.is_active or token.fingerprint not in (fingerprint(user), *former_fingerprints(user)):
         raise InvalidToken("the API token was revoked: its user is inactive or has a new password")
     _used(token)
+    if token.fingerprint != fingerprint(user):
+        _renew(token, secret)
     return token
+
+
+def _renew(token: ApiToken, secret: str) -> None:
+    """Put it under the SECRET_KEY of now: only as it is used is its secret there to do so."""
+    token.digest, token.fingerprint = _digest(secret, str(settings.SECRET_KEY)), fingerprint(token.user)
+    with suppress(DatabaseError):
+        ApiToken.objects.filter(pk=token.pk).update(digest=token.digest, fingerprint=token.fingerprint)
 
 
 def _used(token: ApiToken) -> None:

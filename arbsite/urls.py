@@ -2,8 +2,8 @@
 
 from django.conf import settings
 from django.contrib import admin
-from django.contrib.auth.views import LogoutView
 from django.urls import include, path
+from django.views.generic import RedirectView
 from django.views.i18n import JavaScriptCatalog
 
 from accounts.signing_in import SignIn
@@ -14,9 +14,9 @@ admin.site.site_url = f"{settings.URL_PREFIX}/"  # "/" would lose the slash behi
 
 urlpatterns = [
     path("admin/login/", SignIn.as_view()),  # one door; who is signed in and may not go in is told so there
+    path("admin/password_change/", RedirectView.as_view(pattern_name="account_password")),  # one page for all
     path("admin/", admin.site.urls),
-    path("accounts/login/", SignIn.as_view(redirect_authenticated_user=True), name="login"),
-    path("accounts/logout/", LogoutView.as_view(), name="logout"),
+    path("accounts/", include("accounts.urls")),
     path("api/tokens", tokens, name="api-tokens"),
     path("jsi18n/", JavaScriptCatalog.as_view(), name="javascript-catalog"),
     path("api/audit", audit_entries, name="api-audit"),

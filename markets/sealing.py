@@ -74,6 +74,31 @@ def opened(sealed: str, purpose: str) -> bytes:
         raise UnreadableSecret(OTHER_KEY) from None
 
 
+def is_current(sealed: str, purpose: str) -> bool:
+    """Whether it lies under the SECRET_KEY of now, not under a former one."""
+    from cryptography.fernet import Fernet, InvalidToken
+
+    try:
+        Fernet(_key(str(settings.SECRET_KEY), purpose)).decrypt(sealed.encode())
+    except InvalidToken:
+        return False
+    return True
+
+
+def resealed(sealed: str, purpose: str) -> str:
+    """The same secret, for the same destination, under the SECRET_KEY of now.
+
+    Raises:
+        UnreadableSecret: no key we have opens it.
+    """
+    from cryptography.fernet import InvalidToken
+
+    try:
+        return _box(purpose).rotate(sealed.encode()).decode()
+    except InvalidToken:
+        raise UnreadableSecret(OTHER_KEY) from None
+
+
 def sealed_plainly(secret: str, purpose: str) -> str:
     """As secrets were sealed before they were bound: for migrations."""
     return _box(purpose).encrypt(secret.encode()).decode()

@@ -42,6 +42,12 @@ EXPIRED: Final = "the API token has expired: make a new one"
 SIGNED_OUT: Final = "signed out: sign in again"
 SESSION_EXPIRED: Final = "the session has expired: sign in again"
 
+Objections = Callable[[Iterable["Credential"]], "dict[Credential, str]"]
+"""Which of these credentials are good no more, and why in words; asks the database."""
+
+further: Final[list[Objections]] = []
+"""Grounds that are known further up, added as a process begins (arbsite.asgi)."""
+
 End = Callable[[Closed], None]
 """Ends what flows; called once, on the event loop."""
 
@@ -91,6 +97,8 @@ class Known(Struct, frozen=True):
     holders: dict[str, set[int]]
     """Ids of the users that have a permission, by permission."""
 
+    objections: dict[Credential, str] = {}
+
     def has_changed(self, since: Credential) -> bool:
         """Whether the user may see more now, or less, than as the flow began."""
         holds = since.user_id in self.holders.get(since.permission, ())
@@ -110,11 +118,11 @@ class Known(Struct, frozen=True):
             return ""
         if until is None:
             return gone
-        return "" if until > timezone.now() else over
+        return self.objections.get(to, "") if until > timezone.now() else over
 
 
 def ask(credentials: Iterable[Credential]) -> Known:
-    """What is known of all these now, by three questions, and one a permission. Raises DatabaseError."""
+    """What is known of all these now, by a few questions however many they are. Raises DatabaseError."""
     asked = list(credentials)
     people = {each.user_id for each in asked}
     users = get_user_model()._default_manager.filter(pk__in=people, is_active=True)
@@ -128,6 +136,7 @@ def ask(credentials: Iterable[Credential]) -> Known:
         dict(sessions) if keys else {},
         dict(tokens) if ids else {},
         {each: _holders(each, people) for each in permissions},
+        {each: words for objections in further for each, words in objections(asked).items()},
     )
 
 

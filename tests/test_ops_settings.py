@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from arbsite.environment import BASE_DIR, read
+from arbsite.home import Home
+from arbsite.stack import Stack
 
 PRODUCTION = {
     "SECRET_KEY": "not-a-real-key-but-as-long-and-as-varied-as-one-0123456789",
@@ -70,6 +72,10 @@ def test_without_a_secret_key_what_signs_says_how_to_get_one() -> None:
     [
         ("HSTS_SECONDS", "a year", "HSTS_SECONDS is 'a year'; set it to a number."),
         ("HTTPS", "ture", "HTTPS is 'ture'; set it to true or false."),
+        ("MFA", "yes", "MFA is 'yes'; set it to required or optional."),
+        ("SESSION_IDLE_MINUTES", "0", "SESSION_IDLE_MINUTES is 0; set it to at least 1."),
+        ("SESSION_HOURS", "-1", "SESSION_HOURS is -1; set it to at least 1."),
+        ("CONFIRM_MINUTES", "soon", "CONFIRM_MINUTES is 'soon'; set it to a number."),
     ],
 )
 def test_a_wrong_value_is_named_with_the_remedy_and_no_traceback(name: str, value: str, message: str) -> None:
@@ -133,3 +139,49 @@ def test_the_example_file_itself_is_a_valid_environment(tmp_path: Path) -> None:
     values = read(BASE_DIR / ".env.example")
     example = {name: value for name, value in values.items() if name not in os.environ}
     assert _manage("check", **example).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({}, "required"),
+        ({"HTTPS": "false"}, "optional"),
+        ({"HTTPS": "false", "MFA": "required"}, "required"),
+        ({"MFA": "Optional"}, "optional"),
+    ],
+)
+def test_a_second_factor_is_required_unless_the_desk_is_for_one_machine(
+    environment: dict[str, str], said: str
+) -> None:
+    done = _manage(
+        "shell", "-c", "from django.conf import settings; print(settings.MFA)", **(PRODUCTION | environment)
+    )
+    assert done.stdout.split()[-1] == said, done.stderr
+
+
+def test_to_do_without_it_where_others_reach_the_desk_is_warned_of() -> None:
+    done = _manage("check", "--deploy", "--fail-level", "WARNING", **PRODUCTION, MFA="optional")
+    assert done.returncode == 1
+    assert "MFA=optional" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("feed", "environment", "said"),
+    [
+        ("sim", {}, "optional"),
+        ("sim", {"ADDRESS": "::1"}, "optional"),
+        ("sim", {"MFA": "required"}, "required"),
+        ("sim", {"ADDRESS": "0.0.0.0"}, "required"),
+        ("sim", {"BEHIND_PROXY": "true"}, "required"),
+        ("sim", {"HTTPS": "true"}, "required"),
+        ("live", {}, "required"),
+        ("live", {"MFA": "optional"}, "optional"),
+    ],
+)
+def test_make_run_asks_for_none_only_where_prices_are_invented_and_nobody_else_comes(
+    tmp_path: Path, feed: str, environment: dict[str, str], said: str
+) -> None:
+    stack = Stack(Home(tmp_path), feed, environment, print)
+    stack._complete_environment([])
+    assert stack.environment["MFA"] == said
+    assert ("not asked for" in stack._block([])) is (said == "optional")

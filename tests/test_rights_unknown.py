@@ -19,7 +19,8 @@ from django.test import Client
 from pytest_django import Settings
 from redis import Redis
 
-from arbsite.auth import ANSWER_WITHIN_S, user_of_session
+from accounts.entry import user_of_session
+from arbsite.auth import ANSWER_WITHIN_S
 from arbsite.tokens import InvalidToken, good_token, make_token
 from tests.live import Web, daphne, promised
 from tests.paused_postgres import paused_postgres
