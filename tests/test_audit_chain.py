@@ -27,8 +27,8 @@ def nothing_yet() -> Iterator[None]:
 
 
 FORGED = """
-    INSERT INTO audit_entry SELECT id + 1000, at, 'forged', user_id, user_name, token, program, address, agent,
-    object_type, object_id, object_name, before, after, words, count FROM audit_entry LIMIT 1
+    INSERT INTO audit_entry SELECT id + 1000, at, 'forged', user_id, user_name, token, program, address,
+    agent, object_type, object_id, object_name, before, after, words, count FROM audit_entry LIMIT 1
 """
 TRIGGERS = {
     "audit_entry": ("audit_entry_is_chained", "audit_entry_stays", "audit_entry_is_not_emptied"),
