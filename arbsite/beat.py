@@ -44,6 +44,10 @@ class Scheduler(PersistentScheduler):
     memory: Celery's own way out copes with few kinds of damage, and beat would die of the others for good.
     """
 
+    schedule_filename: str
+    persistence: Any
+    _store: Any
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._outage = Outage(logger)
         self._waiting: set[str] = set()  # for an exchange to say what time it is

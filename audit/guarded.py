@@ -88,7 +88,7 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
         return family
 
     def conflict(
-        self, request: HttpRequest, rows: Sequence[Model], beside: Sequence[Model] = ()
+        self, request: HttpRequest, rows: Sequence[Model], beside: Sequence[Model] | None = None
     ) -> Conflict | None:
         """What is not as the page had shown it; None, too, where the page did not say.
 
@@ -99,8 +99,8 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
         if said is None:
             return None
         seen = opened(said)
-        stale = seen.stale(rows) + [row for row in seen.stale(beside) if seen.shows(row)]
-        gone = seen.gone([*rows, *beside]) if beside or len(rows) == 1 else []
+        stale = seen.stale(rows) + [row for row in seen.stale(beside or ()) if seen.shows(row)]
+        gone = [] if beside is None else seen.gone([*rows, *beside])
         return Conflict(stale, gone, seen.at) or None
 
     def hold(self, pks: Iterable[Any]) -> None:

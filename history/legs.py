@@ -6,6 +6,7 @@ stablecoin is converted at the rate that had been received by then.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 import polars as pl
@@ -14,12 +15,14 @@ from msgspec import Struct, structs
 from history.reader import LakeReader
 from markets.config import MarketConfig
 from markets.selection import listed
-from realtime.rates import Conversion, conversion
+from realtime.conversions import Conversion, ways
+from realtime.rates import conversion
 
 RATE_COUNTS_US: Final = 60_000_000
 """How long a rate holds after the quote it was read from."""
 
 _RATE_COLUMNS: Final = ("exchange", "symbol", "bid", "ask", "received_ts_us")
+_RATE_SCHEMA: Final = {"received_ts_us": pl.Int64, "rate": pl.Float64}
 _MID: Final = (pl.col("bid") + pl.col("ask")) / 2
 
 
@@ -109,7 +112,47 @@ class RecordedRates:
 
 
 def _rate(reader: LakeReader, needed: Conversion, start_us: int, end_us: int) -> pl.DataFrame:
-    """`received_ts_us` and `rate` at every quote of it, null where no exchange's stream is left."""
+    """`received_ts_us` and `rate` at each quote, null where it is not known: by the first way there is."""
+    found, kept = [], pl.DataFrame(schema=_RATE_SCHEMA)
+    for way in ways(needed):
+        steps = [_step(reader, step, start_us, end_us) for step in way]
+        if all(len(step) for step in steps):
+            found.append(steps[0] if len(steps) == 1 else _chained(*steps))
+            if _is_whole(found[-1], start_us, end_us):
+                break
+    for later in reversed(found):
+        kept = later if not len(kept) else _either(later, kept)
+    return kept
+
+
+def _is_whole(rates: pl.DataFrame, start_us: int, end_us: int) -> bool:
+    """Whether it is known all the time, so that no other way is ever taken."""
+    at = [start_us, *rates["received_ts_us"].to_list(), end_us]
+    return not rates["rate"].has_nulls() and all(b - a <= RATE_COUNTS_US for a, b in pairwise(at))
+
+
+def _chained(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
+    """What two rates make of each other, from either's quotes on, while both hold."""
+    return _together(first, second).select("received_ts_us", rate=pl.col("rate") * pl.col("other"))
+
+
+def _either(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
+    """The first rate, and the second where the first is not known."""
+    return _together(first, second).select("received_ts_us", rate=pl.coalesce("rate", "other"))
+
+
+def _together(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
+    """Both rates, `rate` and `other`, whenever one is quoted, ceases to be known, or grows too old."""
+    times = pl.col("received_ts_us")
+    old = [rates.select(times + RATE_COUNTS_US + 1) for rates in (first, second)]
+    at = pl.concat([first.select(times), second.select(times), *old]).unique().sort("received_ts_us")
+    for rates, name in ((first, "rate"), (second, "other")):
+        at = at.join_asof(rates.rename({"rate": name}), on="received_ts_us", tolerance=RATE_COUNTS_US)
+    return at
+
+
+def _step(reader: LakeReader, needed: Conversion, start_us: int, end_us: int) -> pl.DataFrame:
+    """One rate at every quote of it, null where no exchange's stream is left."""
     one, other = needed
     for symbol, mid in ((f"{one}/{other}", _MID), (f"{other}/{one}", 1 / _MID)):
         quotes = reader.scan(
@@ -131,7 +174,7 @@ def _rate(reader: LakeReader, needed: Conversion, start_us: int, end_us: int) ->
         )
         if found["mid"].is_not_nan().any():
             return _median(found.sort("received_ts_us", maintain_order=True))
-    return pl.DataFrame(schema={"received_ts_us": pl.Int64, "rate": pl.Float64})
+    return pl.DataFrame(schema=_RATE_SCHEMA)
 
 
 def _median(mids: pl.DataFrame) -> pl.DataFrame:

@@ -146,7 +146,7 @@ class _RateBoard:
     def __init__(self, config: MarketConfig) -> None:
         rates = Rates()
         rates.configure(config.listings, config.gates)
-        self.symbols = frozenset(rates.legs)
+        self.symbols = frozenset(rates.legs) & {each.symbol for each in config.listings}
         self._config = structs.replace(config, filters=(), pairs=(), opportunities=())
         self._exchanges = [exchange.key for exchange in config.exchanges]
         self._scanners: dict[str, Scanner] = {}

@@ -1,6 +1,6 @@
 """What exchanges cost by the operator's schedules and by their own word, today and on days that are over."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from sys import intern
@@ -13,7 +13,7 @@ from msgspec import structs
 from markets.config import ExchangeConfig, FeeRule, PastFees
 from markets.models import Exchange, FeeSchedule, Instrument
 from markets.moments import is_near
-from markets.names import one_by_one, specificity
+from markets.names import one_by_one, pinned_down, specificity
 
 WANTED: Final = Q(enabled=True) & (Q(symbol__enabled=True) | Q(counts_as__enabled=True))
 """Instruments whose symbol somebody wants."""
@@ -51,9 +51,12 @@ def todays_fees(today: date | None = None) -> dict[tuple[str, str], FeeSchedule]
     return by_tier(valid_on(begun_schedules(today), today))
 
 
-def fee_rules(exchanges: Iterable[Exchange], schedules: Iterable[FeeSchedule]) -> list[FeeRule]:
+def fee_rules(
+    exchanges: Iterable[Exchange], schedules: Iterable[FeeSchedule], called: Set[str]
+) -> list[FeeRule]:
     """The operator's schedules by symbol that hold for the accounts there are, the closest pattern first.
 
+    A name that a symbol has exactly (`called`) means only that one.
     Of patterns equally close one of the account's tier goes before one of any, and what began later first.
     """
     tiers = {row.key: row.account_tier for row in exchanges}
@@ -61,7 +64,7 @@ def fee_rules(exchanges: Iterable[Exchange], schedules: Iterable[FeeSchedule]) -
     for row in schedules:
         if row.symbols and row.tier in ("", tiers.get(row.exchange.key)):
             source = f"schedule of {row.symbols}{f', tier {row.tier}' * bool(row.tier)}, valid since"
-            for word, text in one_by_one(row.symbols):
+            for word, text in one_by_one(pinned_down(row.symbols, called)):
                 rule = FeeRule(
                     row.exchange.key, text, float(row.taker_fee_bps), float(row.maker_fee_bps),
                     f"{source} {row.valid_from:%Y-%m-%d}",
@@ -121,6 +124,8 @@ def past_fees(
     begun: Sequence[FeeSchedule],
     said: Sequence[FeeRule],
     today: date,
+    *,
+    called: Set[str],
 ) -> tuple[PastFees, ...]:
     """What schedules said on days before today, the newest last; nothing where no schedule began or ended.
 
@@ -141,7 +146,7 @@ def past_fees(
                 structs.replace(each, taker_fee_bps=fee.taker_bps, maker_fee_bps=fee.maker_bps)
                 for each, fee in zip(configured, terms, strict=True)
             ),
-            (*fee_rules(exchanges, valid), *said),
+            (*fee_rules(exchanges, valid, called), *said),
         ))  # fmt: skip
     return tuple(found)
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -15,6 +15,8 @@ from django.utils.translation import gettext_lazy as _
 from audit.guarded import OneRowAdmin
 from markets.config_admin import ConfigAdmin
 from markets.models import FeeSchedule, GateThresholds, PinnedChart, WalletStatus
+from markets.names import hints
+from markets.selectors import strangers
 
 
 class FeeScheduleInline(admin.TabularInline):  # type: ignore[type-arg]  # no generic at run time
@@ -42,6 +44,14 @@ class FeeScheduleAdmin(ConfigAdmin):
     list_filter = ("exchange", "tier")
     list_select_related = ("exchange",)
     search_fields = ("tier", "symbols", "exchange__name")
+
+    def save_model(
+        self, request: HttpRequest, obj: FeeSchedule, form: forms.ModelForm[FeeSchedule], change: bool
+    ) -> None:
+        """Save, and say what of its list most likely is not meant."""
+        super().save_model(request, obj, form, change)
+        for words in (*hints(obj.symbols), *strangers(obj.symbols)):
+            self.message_user(request, words, messages.WARNING)
 
     @admin.display(description=_("now"))
     def holds(self, row: FeeSchedule) -> Any:

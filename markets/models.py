@@ -548,7 +548,7 @@ class OpportunityFilter(ConfigModel):
         """Check the list of symbols and the bounds."""
         self.quote = self.quote.strip()
         errors = _volume_errors(self)
-        if wrong := self._symbol_problems():
+        if wrong := _list_problems(self.symbols):
             errors["symbols"] = wrong
         if self.min_spread_pct is not None and self.min_spread_pct < 0:
             errors["min_spread_pct"] = _(
@@ -568,16 +568,17 @@ class OpportunityFilter(ConfigModel):
         if errors:
             raise ValidationError(errors)
 
-    def _symbol_problems(self) -> list[str]:
-        """What is wrong with the list of symbols, and which of its names are several symbols'."""
-        there = names.Spellings(Symbol.objects.values_list("name", flat=True))
-        wrong = names.problems(names.pinned_down(self.symbols, there))
-        for name in names.literal_names(self.symbols):
-            try:
-                there.resolve(name)
-            except names.AmbiguousName as problem:
-                wrong.append(str(problem))
-        return wrong
+
+def _list_problems(symbols: str) -> list[str]:
+    """What is wrong with a list of symbols, and which of its names are several symbols'."""
+    there = names.Spellings(Symbol.objects.values_list("name", flat=True))
+    wrong = names.problems(names.pinned_down(symbols, there))
+    for name in names.literal_names(symbols):
+        try:
+            there.resolve(name)
+        except names.AmbiguousName as problem:
+            wrong.append(str(problem))
+    return wrong
 
 
 class FeeSchedule(ConfigModel):
@@ -642,7 +643,7 @@ class FeeSchedule(ConfigModel):
     def clean(self) -> None:
         """Check the symbols, and that no two schedules of the same, with a last day, hold on one day."""
         self.symbols = self.symbols.strip()
-        if wrong := names.problems(self.symbols):
+        if wrong := _list_problems(self.symbols):
             raise ValidationError({"symbols": wrong})
         if not (self.exchange_id and self.valid_from and self.valid_until):
             return

@@ -97,6 +97,7 @@ def load_config() -> MarketConfig:
     revision = current_revision()
     exchanges = list(Exchange.objects.order_by("key"))
     begun, today = begun_schedules(), datetime.now(UTC).date()
+    called = _called_so([row.symbols for row in begun])
     schedules = valid_on(begun, today)
     fees = by_tier(schedules)
     said = said_fees()
@@ -126,8 +127,8 @@ def load_config() -> MarketConfig:
         wallets=wallets(),
         identities=identities(),
         gates=gate_terms(),
-        fee_rules=(*fee_rules(exchanges, schedules), *said),
-        past_fees=past_fees(exchanges, configured, begun, said, today),
+        fee_rules=(*fee_rules(exchanges, schedules, called), *said),
+        past_fees=past_fees(exchanges, configured, begun, said, today, called=called),
     )
 
 
@@ -285,6 +286,8 @@ def _pin_down(filters: Iterable[OpportunityFilter]) -> None:
 def _called_so(texts: Iterable[str]) -> frozenset[str]:
     """Of the names in some lists those that are exactly a symbol's."""
     asked = [name for text in texts for name in literal_names(text)]
+    if not asked:
+        return frozenset()
     return frozenset(Symbol.objects.filter(name__in=map(same_letters, asked)).values_list("name", flat=True))
 
 

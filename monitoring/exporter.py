@@ -22,6 +22,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
+from audit.recording import counters as entries_written
 from markets.runtime import own_status
 from markets.vitals import Vitals, process_vitals
 from monitoring import task_book, watching
@@ -30,6 +31,7 @@ from monitoring.desk_metrics import tell_attempts, tell_desk
 from monitoring.families import Families
 from monitoring.metrics import (
     families,
+    tell_audit,
     tell_collector,
     tell_delays,
     tell_process,
@@ -78,6 +80,7 @@ def _tell_traffic(to: Families) -> None:
     vitals = process_vitals()
     if vitals is not None and vitals.latest is not None and vitals.latest.role == "web":
         tell_traffic(to, traffic)
+    tell_audit(to, entries_written)
 
 
 def _tell_celery(to: Families) -> None:

@@ -120,6 +120,7 @@ OF_WEB: Final = (
     _metric("http_request_seconds", "route", "How long answers took to begin.", "histogram"),
     _metric("websocket_handshakes_total", "outcome", "WebSockets by origin: accepted or refused."),
     _metric("sign_ins_total", "outcome", "Sign-ins: accepted, refused, locked_out, or too busy to check."),
+    _metric("audit_entries_total", "kind", "Entries of the audit this process wrote."),
     _metric("web_sockets", "page", "Open WebSockets: of charts, of the scanner."),
     _metric("web_charts_watched", "", "Charts that somebody watches here."),
     _metric("web_shards", "", "Collector shards heard."),

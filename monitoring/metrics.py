@@ -194,6 +194,12 @@ def tell_traffic(to: Families, traffic: Traffic) -> None:
         to.add("sign_ins_total", traffic.sign_ins[outcome], outcome)
 
 
+def tell_audit(to: Families, entries: Mapping[str, int]) -> None:
+    """Entries of the audit, by kind."""
+    for kind, count in list(entries.items()):
+        to.add("audit_entries_total", count, kind)
+
+
 def _tell_web(to: Families, counters: Mapping[str, float]) -> None:
     """A web process whose hub has not started yet, for want of a socket, has done nothing."""
     said = counters.get

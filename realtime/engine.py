@@ -15,9 +15,10 @@ from markets.events import Quote, StreamState
 from markets.fee_book import Fees
 from markets.selection import listed
 from realtime.bands import RollingBands
+from realtime.conversions import Conversion
 from realtime.pairing import NEVER, Charts, Legs, Routes, pair
 from realtime.points import ChartDelta, ChartState, Points, no_points
-from realtime.rates import Conversion, conversion
+from realtime.rates import conversion
 from realtime.rings import PointRing
 from realtime.thinning import thin
 

@@ -23,6 +23,7 @@ from markets.fee_book import Fees
 from markets.reference import REFERENCE, is_dollar
 from markets.selection import ScanPair
 from realtime import freshness, wallets, wording
+from realtime.conversions import Conversion, symbols_of, ways
 from realtime.gate_bits import (
     FAILED,
     GATES,
@@ -182,24 +183,44 @@ class Facts:
             return Gate("rate", "not needed", threshold, verdict, f"both are priced in {quote}")
         value = ", ".join(
             f"1 {leg.quote} = {'an unknown number of' if isnan(rate) else f'{rate:.4f}'} {quote}"
-            + _rate_age(seen, leg.quote, quote)
+            + _rate_age(seen, leg.quote, quote, terms.max_age_ms)
             for leg, rate in rates.items()
         )
-        costs = ", ".join(
-            f"{wording.share(fee.taker_bps)} bps of taker fee on {leg.exchange}"
-            for leg in rates
-            if (fee := self._fees.of(leg.exchange, f"{leg.quote}/{quote}"))
-        )
-        words = f"converted: {value}; the edge is before what converting costs: {costs}, and half a spread"
+        costs = ", ".join(self._cost(leg, _way(seen, leg.quote, quote, terms.max_age_ms)[0]) for leg in rates)
+        words = f"converted: {value}; the edge is before what converting costs: {costs}"
         return Gate("rate", value, threshold, verdict, f"{words}; {threshold}")
 
+    def _cost(self, leg: ListingConfig, way: tuple[Conversion, ...]) -> str:
+        """What converting costs on a leg's exchange, in words."""
+        fees = [wording.share(self._fees.of(leg.exchange, f"{one}/{other}").taker_bps) for one, other in way]
+        if len(way) == 1:
+            return f"{fees[0]} bps of taker fee on {leg.exchange}, and half a spread"
+        each = " and ".join(
+            f"{fee} bps for {one}/{other}" for fee, (one, other) in zip(fees, way, strict=True)
+        )
+        return f"{each} of taker fees on {leg.exchange}, and half a spread of each"
 
-def _rate_age(seen: "Seen", one: str, other: str) -> str:
-    ages = (seen.rate_ages_ms.get(symbol) for symbol in (f"{one}/{other}", f"{other}/{one}"))
-    age_ms = min((age for age in ages if age is not None), default=None)
+
+def _way(seen: "Seen", one: str, other: str, most_ms: float) -> tuple[tuple[Conversion, ...], float | None]:
+    """By which rates one currency becomes the other, and the age of the older one; None: none is quoted."""
+    known = []
+    for way in ways((one, other)):
+        ages = [[seen.rate_ages_ms.get(symbol) for symbol in symbols_of(step)] for step in way]
+        quoted = [[age for age in step if age is not None] for step in ages]
+        if all(quoted):
+            known.append((way, max(min(step) for step in quoted)))
+    fresh = (each for each in known if each[1] <= most_ms)
+    return next(fresh, known[0] if known else (((one, other),), None))
+
+
+def _rate_age(seen: "Seen", one: str, other: str, most_ms: float) -> str:
+    way, age_ms = _way(seen, one, other, most_ms)
     if age_ms is None:
         return " (never quoted)"
-    return " (quoted by a clock ahead of ours)" if isnan(age_ms) else f" (quoted {wording.age(age_ms)} ago)"
+    over = f" by way of {way[0][1]}" if len(way) > 1 else ""
+    if isnan(age_ms):
+        return f" (quoted{over} by a clock ahead of ours)"
+    return f" (quoted{over} {wording.age(age_ms)} ago)"
 
 
 # --- one direction, in words ---------------------------------------------------------------------
@@ -436,7 +457,7 @@ def _size(seen: Seen, verdict: Verdict, terms: GateTerms) -> Gate:
     quote = quote_of(seen.pair.symbol)
     value = "unknown" if isnan(seen.size) else _money(seen.size, quote, seen.buy.leg.worth)
     threshold = f"at least {wording.amount(terms.min_size)} {REFERENCE}"
-    aged = "" if is_dollar(quote) else f", by a rate{_rate_age(seen, quote, REFERENCE)}"
+    aged = "" if is_dollar(quote) else f", by a rate{_rate_age(seen, quote, REFERENCE, terms.max_age_ms)}"
     words = f"executable at both best prices: {value}{aged}; {threshold}"
     if verdict == "unknown" and not isnan(seen.size):
         words += f": enable a market that says what a {quote} is worth, like {quote}/{REFERENCE}"

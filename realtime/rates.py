@@ -4,25 +4,25 @@ size means the same money everywhere.
 Plain Python, no Django. A rate is the median mid of a symbol such as USDC/USDT over the exchanges that quote
 it in this shard, or what the shard that owns that symbol said lately. It ages like a leg: a quote older than
 `max_age_ms` says no rate, nor does one of an interrupted stream or one that is not believed. A rate is as old
-as the newest of its quotes, and without one it is unknown.
+as the newest of its quotes, and without one it is unknown. Where nobody says a currency's own rate, two rates
+over a bridge say it (`realtime.conversions`), each of which ages so.
 """
 
 from collections.abc import Iterable, Mapping
-from math import inf, isnan, nan
+from math import inf, isnan, nan, prod
 from statistics import median
 from typing import Final
 
 from markets.config import GateTerms, ListingConfig
 from markets.moments import Ages
 from markets.reference import REFERENCE, is_dollar
+from realtime.conversions import Conversion, saying, symbols_of, ways
 from realtime.gates import quote_of
 from realtime.legs import Leg
 
 HEARD_FOR_S: Final = 10.0
 """How long another shard's word holds: it only says what is fresh there, every second. By our own clock, as
 that shard's may be another; a word from ahead of now is believed when the next one follows it."""
-
-Conversion = tuple[str, str]  # from a currency, to a currency
 
 
 def conversion(listing: ListingConfig) -> Conversion | None:
@@ -54,7 +54,7 @@ class Rates:
         quotes = {quote_of(listing.counts_as) for listing in listings}
         self.worths = {quote: nan for quote in quotes if not is_dollar(quote)}
         asked = self.needed | {(quote, REFERENCE) for quote in self.worths}
-        self.legs = {symbol: [] for needed in asked for symbol in symbols_of(needed)}
+        self.legs = {symbol: [] for needed in asked for symbol in saying(needed)}
 
     def hear(self, said: Mapping[str, tuple[float, int]]) -> None:
         """Take over what other shards say: symbol -> rate and when it held, µs."""
@@ -85,18 +85,18 @@ class Rates:
         self.worths = {quote: _convert((quote, REFERENCE), known) for quote in self.worths}
 
 
-def symbols_of(needed: Conversion) -> tuple[str, str]:
-    """The symbols that say a rate: the straight one, and the one the other way round."""
-    one, other = needed
-    return f"{one}/{other}", f"{other}/{one}"
-
-
 def _says(leg: Leg) -> bool:
     return not (isnan(leg.bid) or leg.jumped)
 
 
 def _convert(needed: Conversion, known: Mapping[str, float]) -> float:
-    straight, inverse = (known.get(symbol) for symbol in symbols_of(needed))
+    """By the first way of which every rate is known."""
+    found = (prod(_rate(step, known) for step in way) for way in ways(needed))
+    return next((rate for rate in found if not isnan(rate)), nan)
+
+
+def _rate(step: Conversion, known: Mapping[str, float]) -> float:
+    straight, inverse = (known.get(symbol) for symbol in symbols_of(step))
     if straight is not None:
         return straight
     return nan if inverse is None else 1 / inverse

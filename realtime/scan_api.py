@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -139,23 +140,29 @@ async def pinned(request: HttpRequest) -> HttpResponse:
 
 
 class ViewRequest(Struct, forbid_unknown_fields=True):
-    """A view to keep under a name, or one to rename: then `was` is its name so far."""
+    """A view to keep under a name, or one to rename: then `was` is its name so far.
+
+    `seen` is the query that whoever asks believes to be kept under that name, `fresh` says that they believe
+    there is none: where it is otherwise by now, nothing is changed.
+    """
 
     name: str
     query: str = ""
     was: str = ""
+    seen: str | None = None
+    fresh: bool = False
 
 
-@api("name", methods=("GET", "POST", "DELETE"))
+@api("name", "seen", methods=("GET", "POST", "DELETE"))
 async def saved_views(request: HttpRequest) -> HttpResponse:
-    """`GET`, `POST {"name", "query", "was"}` and `DELETE ?name=` of `/api/scanner/views`: what is kept."""
+    """`GET`, `POST {"name", "query", "was", "seen", "fresh"}` and `DELETE ?name=&seen=`: what is kept."""
     user: Any = await request.auser()
     if request.method == "POST":
         await database_sync_to_async(_keep_view)(user, body(request.body, ViewRequest))
     elif request.method == "DELETE":
         if not (name := request.GET.get("name", "")):
             raise Refused(400, "name: missing; it says which view to delete")
-        await database_sync_to_async(_drop_view)(user, name)
+        await database_sync_to_async(_drop_view)(user, name, request.GET.get("seen"))
     return JsonResponse({"views": await database_sync_to_async(_views)(user)})
 
 
@@ -164,6 +171,7 @@ def _views(user: User) -> list[dict[str, str]]:
     return [{"name": row.name, "query": row.query} for row in rows]
 
 
+@transaction.atomic
 def _keep_view(user: User, wanted: ViewRequest) -> None:
     name = " ".join(wanted.name.split())
     if not 1 <= len(name) <= 64:
@@ -171,22 +179,41 @@ def _keep_view(user: User, wanted: ViewRequest) -> None:
     for field, text in (("name", name), ("query", wanted.query)):
         if found := unfit_character(text):
             raise Refused(400, f"{field}: it holds {found}, which is invisible, or turns the text beside it")
-    mine = SavedView.objects.filter(user=user)
+    mine = SavedView.objects.filter(user=user).select_for_update()
     if wanted.was:
-        _rename(mine, wanted.was, name)
+        _rename(mine, wanted, name)
         return
     query_of(dict(parse_qsl(wanted.query)))
-    if not mine.filter(name=name).exists() and mine.count() >= MAX_VIEWS:
+    kept = mine.filter(name=name).first()
+    _check_seen(kept, name, wanted.seen, wanted.query, is_fresh=wanted.fresh)
+    if kept is None and mine.count() >= MAX_VIEWS:
         raise Refused(409, f"{MAX_VIEWS} views are kept, which is the limit: delete one first")
     mine.update_or_create(user=user, name=name, defaults={"query": wanted.query})
 
 
-def _rename(mine: QuerySet[SavedView], was: str, name: str) -> None:
-    if was != name and mine.filter(name=name).exists():
+def _rename(mine: QuerySet[SavedView], wanted: ViewRequest, name: str) -> None:
+    if wanted.was != name and mine.filter(name=name).exists():
         raise Refused(409, f"name: there is a view {name!r} already")
-    if not mine.filter(name=was).update(name=name):
-        raise Refused(404, f"was: there is no view {was!r}")
+    _check_seen(mine.filter(name=wanted.was).first(), wanted.was, wanted.seen)
+    if not mine.filter(name=wanted.was).update(name=name):
+        raise Refused(404, f"was: there is no view {wanted.was!r}")
 
 
-def _drop_view(user: User, name: str) -> None:
-    SavedView.objects.filter(user=user, name=name).delete()
+@transaction.atomic
+def _drop_view(user: User, name: str, seen: str | None) -> None:
+    mine = SavedView.objects.filter(user=user, name=name)
+    _check_seen(mine.select_for_update().first(), name, seen)
+    mine.delete()
+
+
+def _check_seen(
+    kept: SavedView | None, name: str, seen: str | None, yours: str = "", *, is_fresh: bool = False
+) -> None:
+    """Raise Refused where a view is not what somebody believes it to be, with what it is."""
+    if kept is None:
+        if seen is not None:
+            raise Refused(409, f"seen: {name!r} was deleted or renamed meanwhile; nothing is changed")
+    elif (is_fresh or seen not in (None, kept.query)) and kept.query != yours:
+        theirs = f"it is “{kept.query}” now, kept {kept.saved_at:%Y-%m-%d %H:%M:%S} UTC"
+        also = f"; yours is “{yours}”" if yours else ""
+        raise Refused(409, f"seen: {name!r} was changed meanwhile: {theirs}{also}; nothing is changed")

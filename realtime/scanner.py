@@ -15,13 +15,14 @@ from markets.events import Quote, StreamState
 from markets.fee_book import Fees
 from markets.reference import is_dollar
 from markets.selection import ScanPair, scan_pairs
+from realtime.conversions import Conversion
 from realtime.directions import Direction, fee_factor
 from realtime.gatekeeper import Gatekeeper
 from realtime.gates import quote_of
 from realtime.identity import SAMPLE_NS
 from realtime.legs import MARKS_MS, Leg, Market
 from realtime.lifecycle import Lifecycle
-from realtime.rates import Conversion, Rates, conversion
+from realtime.rates import Rates, conversion
 from realtime.returns import MarketMoves
 from realtime.runs import NEVER_NS
 

@@ -105,7 +105,7 @@ def entries_of_another_time(folder: Path) -> None:
 
 def bytes_that_unpickle_to_nothing(folder: Path) -> None:
     with shelve.open(str(folder / NAME)) as there:
-        there.dict[b"entries"] = b"csomewhere\nNothing\n."
+        there.dict[b"entries"] = b"csomewhere\nNothing\n."  # type: ignore[attr-defined]
 
 
 DAMAGE: dict[str, Callable[[Path], None]] = {

@@ -150,7 +150,7 @@ def test_the_defaults_that_are_missing_leave_everything_else_alone(set_up: None)
     call_command("seed", missing=True)
     call_command("seed", missing=True)
     gate = Exchange.objects.get(key="gate")
-    assert (gate.enabled, gate.taker_fee_bps) == (False, 3)
+    assert (gate.enabled, int(gate.taker_fee_bps)) == (False, 3)
     assert (Exchange.objects.count(), Symbol.objects.count(), ExchangePair.objects.count()) == (8, 21, 28)
     assert list(OpportunityFilter.objects.values_list("name", flat=True)) == ["Everything"]
 

@@ -54,7 +54,8 @@ class Terms(Struct, frozen=True):
 
 
 CHANGES: tuple[dict[str, Any], ...] = (
-    {"fee_bps": 1.0}, {"fee_bps": 10.0}, {"fee_bps": 0.0}, {"multiplier": 1.001}, {"multiplier": 1.0},
+    {"fee_bps": 1.0}, {"fee_bps": 10.0}, {"fee_bps": 0.0},
+    {"fee_bps": -5.0}, {"fee_bps": -50.0}, {"multiplier": 1.001}, {"multiplier": 1.0},
     {"opens_bps": 3.0}, {"opens_bps": 9.0}, {"closes_bps": None}, {"closes_bps": -5.0}, {"hold_ms": 40},
     {"hold_ms": 0}, {"least": 150.0}, {"least": 0.0}, {"ceiling_bps": 12.0}, {"ceiling_bps": 300.0},
     {"max_age_ms": 100.0}, {"max_age_ms": 60_000.0}, {"jump_pct": 0.05}, {"jump_pct": 20.0},

@@ -4,6 +4,7 @@ and what is exported agree."""
 import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -91,8 +92,8 @@ def exported(lake: Lake, market: MarketConfig, format: str, *exchanges: str, end
         patch.object(export_module, "load_config", lambda: market),
     ):
         call_command("export", "spreads", *asked, *within, "--format", format, "-o", str(path))
-    read = {"csv": pl.read_csv, "ndjson": pl.read_ndjson, "parquet": pl.read_parquet}[format]
-    rows = read(path).filter(pl.col("spread").is_not_null())
+    read: Any = {"csv": pl.read_csv, "ndjson": pl.read_ndjson, "parquet": pl.read_parquet}[format]
+    rows: pl.DataFrame = read(path).filter(pl.col("spread").is_not_null())
     assert set(rows.select("symbol", "exchange1", "exchange2").unique().rows()) == {(BTC_USDT, *exchanges)}
     return rows.select(pl.col(name).cast(pl.Float64) for name in POINT_COLUMNS).to_numpy()
 

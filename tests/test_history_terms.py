@@ -253,3 +253,45 @@ def test_the_api_knows_the_tolerance_of_a_pair_nobody_charts(served: Lake, opera
     assert len([line for line in found if line["spread"] is not None]) == 1
     response = operator_client.get(f"{DATA}?{BTC.replace('BTCUSDT', 'LATE/USDT')}&{within(0, 0.5)}")
     assert response.status_code == 404, "a leg 200 ms old makes no point where 150 ms are tolerated"
+
+
+def test_a_chain_of_two_rates_is_computed_as_live_has_it(lake: Lake) -> None:
+    """TUSD is quoted in USDC only; half a chain, or an old half, is no rate."""
+    in_tusd = charted(
+        BTC_USDT, listing("binance", "BTC/TUSD", counts_as=BTC_USDT), listing("okx", BTC_USDT),
+        tolerance_ms=None,
+    )  # fmt: skip
+    events = walk(5, in_tusd, 400)
+    until_us = events[-1].received_ts_us + 1
+
+    def rate(exchange: str, symbol: str, mid: float, second: float) -> Quote:
+        us = START_US + int(second * SECOND_US)
+        return Quote(exchange, symbol, mid - 1e-6, 1.0, mid + 1e-6, 1.0, None, us, us * 1000)
+
+    one = [rate("gate", "TUSD/USDC", 0.98 + 0.001 * n, 2 + 20 * n) for n in range(3)]
+    write_quotes(lake, sorted([*events, *one], key=lambda each: each.received_ts_us))
+    assert len(computed(lake, in_tusd, BTC_USDT, "binance", "okx", until_us)) == 0
+    write_quotes(lake, [rate("okx", "USDC/USDT", 1.01, 10.0)])
+    found = computed(lake, in_tusd, BTC_USDT, "binance", "okx", until_us)
+    ends_us = START_US + 70 * SECOND_US  # a minute after the older half was quoted
+    assert found[0, 0] >= START_US + 10 * SECOND_US
+    assert found[-1, 0] <= ends_us
+    rates = {0.98 * 1.01: (10, 22), 0.981 * 1.01: (22, 42), 0.982 * 1.01: (42, 70)}
+    expected = live_in(in_tusd, events, rates)
+    np.testing.assert_allclose(found[:, 1], expected[:, 1], rtol=1e-6, atol=1e-6)
+
+
+def live_in(market: MarketConfig, events: list[Quote], rates: dict[float, tuple[int, int]]) -> Points:
+    """What the engine makes with rates of TUSD from one second to another."""
+    engine = SpreadEngine()
+    engine.configure(market)
+    parts = [no_points()]
+    for event in events:
+        at_s = (event.received_ts_us - START_US) / SECOND_US
+        current = next((rate for rate, (first, last) in rates.items() if first <= at_s < last), float("nan"))
+        engine.set_rates({("TUSD", "USDT"): current})
+        engine.on_quote(event)
+        parts += [delta.points for delta in engine.collect()]
+    points: Points = np.concatenate(parts)
+    made: Points = points[~np.isnan(points[:, 1])]
+    return made

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from math import gcd
 from pathlib import Path
 
+import psycopg
 import pytest
 from asgiref.sync import sync_to_async
 from django.conf import settings as django_settings
@@ -124,7 +125,7 @@ class TestLease:
         first.take()
         assert second.take()
         now_s = time.monotonic()
-        monkeypatch.setattr(lease_module.time, "monotonic", lambda: now_s + 3600.0)
+        monkeypatch.setattr(time, "monotonic", lambda: now_s + 3600.0)
         assert second.take(), "it slept for an hour, or PostgreSQL did: that says nothing of the holder"
 
     @pytest.mark.parametrize("by_s", [-365 * 86_400.0, 365 * 86_400.0])
@@ -134,7 +135,7 @@ class TestLease:
         first, second = Lease(ONE), Lease(ONE)
         first.take()
         assert second.take()
-        monkeypatch.setattr(lease_module.time, "time", lambda: by_s)
+        monkeypatch.setattr(time, "time", lambda: by_s)
         first._renew()
         assert second.take()
         assert not first.lost
@@ -243,7 +244,7 @@ class TestFences:
                     await first.guard(pipe)
             assert first.lost
             assert await redis.get("x") == b"first"
-            assert int(await redis.get(lease_name("1/1"))) == second.token
+            assert await redis.get(lease_name("1/1")) == str(second.token).encode()
 
     async def test_a_token_of_another_database_is_gone_above(
         self, stranger: None, empty_redis: Redis
@@ -307,7 +308,7 @@ class TestFences:
         lease.token -= 1  # as if another had written
 
         def away(_name: str, _answer_s: int) -> None:
-            raise lease_module.psycopg.OperationalError("connection refused")
+            raise psycopg.OperationalError("connection refused")
 
         with monkeypatch.context() as patch:
             patch.setattr(lease_module, "own_connection", away)

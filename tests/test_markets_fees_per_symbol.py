@@ -82,6 +82,29 @@ def test_an_exact_name_in_quotes_means_only_that(gate: Exchange) -> None:
     assert [fee(name).taker_bps for name in ("omni/USDT", "OMNI/USDT")] == [1, 10]
 
 
+def test_a_name_that_a_symbol_has_exactly_means_only_that_one(gate: Exchange) -> None:
+    for name in ("omni/USDT", "OMNI/USDT", "OMNI/USDC"):
+        Symbol.objects.create(name=name, base=name.partition("/")[0], quote=name.partition("/")[2])
+    schedule(gate, "omni/USDT, btc/usdt", "1")
+
+    assert [fee(name).taker_bps for name in ("omni/USDT", "OMNI/USDT", "BTC/USDT")] == [1, 10, 1]
+    for text in ("Omni/Usdt", "OMNIUSDT", "*/USDC Omni/usdt"):
+        row = FeeSchedule(exchange=gate, symbols=text, taker_fee_bps=1, maker_fee_bps=1, valid_from=TODAY)
+        with pytest.raises(ValidationError, match="write it exactly"):
+            row.clean()
+
+
+def test_the_form_says_what_names_nothing(gate: Exchange, operator_client: Client) -> None:
+    form = {
+        "exchange": gate.pk, "tier": "", "taker_fee_bps": "1", "maker_fee_bps": "1", "valid_from": TODAY,
+        "symbols": "BTC/USTD “ETH/USDT” SOL",
+    }  # fmt: skip
+    page = operator_client.post("/admin/markets/feeschedule/add/", form, follow=True).content.decode()
+    assert "“BTC/USTD”: there is no such symbol." in page
+    assert "“ETH/USDT”” : there is no such symbol.".replace("” :", "”:") in page
+    assert "“SOL”: a symbol has two parts" in page
+
+
 def test_exclusions_alone_are_all_but(gate: Exchange) -> None:
     schedule(gate, "!BTC/USDT", "4")
 

@@ -186,3 +186,120 @@ def test_what_converting_costs_is_the_fee_of_the_market_that_converts() -> None:
     seen = Seen(way.pair, *sides, 100.0, Evidence(PASS, 1.0, 0.9), 50.0, {USDC: 100.0})
     (gate,) = [each for each in gates.judge(Facts(market), seen) if each.name == "rate"]
     assert "before what converting costs: 0 bps of taker fee on binance, and half a spread" in gate.words
+
+
+# --- a chain of two -------------------------------------------------------------------------------
+
+TUSD = ("TUSD", "USDT")
+
+
+def chained(*more: str, gates: GateTerms | None = None) -> MarketConfig:
+    """BTC in TUSD on one exchange, in USDT on another; TUSD is quoted in USDC, or in what is `more`."""
+    return config(
+        [
+            listing("binance", "BTC/TUSD", counts_as=BTC), listing("okx", BTC),
+            listing("gate", "TUSD/USDC"), listing("bybit", USDC), *(listing("gate", name) for name in more),
+        ],
+        FOLLOWS,
+        gates=gates or GateTerms(min_size=0.0),
+    )  # fmt: skip
+
+
+class TestChain:
+    def worth(self, market: Market, at_s: float) -> float:
+        market.tick(at_s * 1000)
+        return market.scanner.rates.current[TUSD]
+
+    def say(self, market: Market, symbol: str, mid: float, at_s: float, exchange: str = "gate") -> None:
+        market.quote(exchange, symbol, mid * 0.9999, mid * 1.0001, at_ms=at_s * 1000)
+
+    def test_two_rates_make_one_either_way_round(self) -> None:
+        market = Market(chained())
+        self.say(market, "TUSD/USDC", 0.98, 0)
+        assert isnan(self.worth(market, 1)), "half a chain is none"
+        self.say(market, USDC, 1.01, 2, "bybit")
+        assert self.worth(market, 3) == pytest.approx(0.98 * 1.01)
+        other = Market(chained("FDUSD/TUSD", "FDUSD/USDT"))
+        self.say(other, "FDUSD/TUSD", 1.25, 0)
+        self.say(other, "FDUSD/USDT", 1.2, 0)
+        assert self.worth(other, 1) == pytest.approx(1.2 / 1.25)
+
+    @pytest.mark.parametrize(("older_s", "newer_s", "known"), [(0, 50, True), (0, 62, False), (40, 62, True)])
+    def test_it_is_as_old_as_the_older(self, older_s: int, newer_s: int, known: bool) -> None:
+        for first, second in (("TUSD/USDC", USDC), (USDC, "TUSD/USDC")):
+            market = Market(chained())
+            for symbol, at_s in ((first, older_s), (second, newer_s)):
+                self.say(market, symbol, 1.0, at_s, "bybit" if symbol == USDC else "gate")
+            assert isnan(self.worth(market, newer_s + 1)) is not known
+
+    def test_its_own_rate_goes_first_and_the_chain_helps_out(self) -> None:
+        market = Market(chained("TUSD/USDT"))
+        self.say(market, "TUSD/USDT", 0.9, 0)
+        self.say(market, "TUSD/USDC", 0.98, 0)
+        self.say(market, USDC, 1.0, 0, "bybit")
+        assert self.worth(market, 1) == pytest.approx(0.9)
+        self.say(market, "TUSD/USDC", 0.98, 50)
+        self.say(market, USDC, 1.0, 50, "bybit")
+        assert self.worth(market, 70) == pytest.approx(0.98)
+
+    def test_a_chain_of_three_is_none_nor_one_over_a_coin_that_is_compared(self) -> None:
+        market = Market(chained("TUSD/DAI", "DAI/USD", "USD/USDT", "BTC/TUSD2"))
+        for symbol in ("TUSD/DAI", "DAI/USD", "USD/USDT"):
+            self.say(market, symbol, 1.0, 0)
+        assert isnan(self.worth(market, 1))
+
+    def test_what_another_shard_says_is_half_of_it(self) -> None:
+        market = Market(chained())
+        self.say(market, "TUSD/USDC", 0.98, 0)
+        market.scanner.rates.hear({USDC: (1.02, NOON_US + 500_000)})
+        assert self.worth(market, 1) == pytest.approx(0.98 * 1.02)
+
+    def test_an_interrupted_half_ends_it_at_once(self) -> None:
+        market = Market(chained())
+        self.say(market, "TUSD/USDC", 1.0, 0)
+        self.say(market, USDC, 1.0, 0, "bybit")
+        assert self.worth(market, 1) == 1.0
+        market.state("bybit", "down", USDC, at_ms=1_500)
+        assert isnan(market.scanner.rates.current[TUSD])
+
+    def test_sizes_are_worth_what_a_chain_says(self) -> None:
+        market = Market(config(
+            [listing("okx", "ABC/BRL"), listing("gate", "ABC/BRL"), listing("gate", "USDC/BRL"),
+             listing("bybit", USDC)],
+            FOLLOWS, gates=GateTerms(min_size=0.0),
+        ))  # fmt: skip
+        self.say(market, "USDC/BRL", 5.0, 0)
+        self.say(market, USDC, 1.0, 0, "bybit")
+        market.tick(1_000)
+        assert market.scanner.rates.worths["BRL"] == pytest.approx(0.2)
+
+    def test_the_words_name_the_way_the_older_age_and_both_costs(self) -> None:
+        market = Market(chained())
+        self.say(market, "TUSD/USDC", 1.0, 0)
+        self.say(market, USDC, 1.0, 0, "bybit")
+        market.btc(0)
+        market.quote("binance", "BTC/TUSD", 99.9, 100.1, at_ms=500)
+        market.tick(1_000)
+        words = rate_words(market, {"TUSD/USDC": 21_000.0, USDC: 900.0})
+        assert "1 TUSD = 1.0000 USDT (quoted by way of USDC 21.0 s ago)" in words
+        assert "costs: 10 bps for TUSD/USDC and 10 bps for USDC/USDT of taker fees on binance, and" in words
+        assert "half a spread of each" in words
+        assert "(never quoted)" in rate_words(market, {"TUSD/USDC": 21_000.0})
+
+    def test_a_replay_takes_it_as_live_does(self) -> None:
+        events: list[Quote | StreamState] = []
+        for second in range(40):
+            events += [_at("gate", "TUSD/USDC", 1.0, second), _at("bybit", USDC, 1.0, second)]
+            events += [_at("binance", "BTC/TUSD", 100.0, second), _at("okx", BTC, 100.6, second)]
+        replay = Replay(chained(), [BTC])
+        assert {"TUSD/USDC", USDC} <= replay.reads
+        found = [event for each in replay.run(events, NOON_US + 40_000_000) for event in each.events]
+        assert [event.event for event in found] == ["open"]
+
+
+def rate_words(market: Market, ages: dict[str, float]) -> str:
+    """What the gate says of BTC bought for TUSD."""
+    way = next(each for each in market.scanner.directions if each.buy.exchange == "binance")
+    sides = LegSeen(way.buy, 0, 0.0), LegSeen(way.sell, 0, 0.0)
+    seen = Seen(way.pair, *sides, 100.0, Evidence(PASS, 1.0, 1.0), 10.0, ages)
+    return next(each for each in gates.judge(Facts(chained()), seen) if each.name == "rate").words

@@ -53,22 +53,29 @@ export class Views {
 
   async #save() {
     const name = await askName(gettext("Keep this view as"), this.chosen?.name ?? "");
-    if (name) this.#change("POST", ADDRESS, { body: { name, query: this.current() } }, translate("“%(name)s” is saved.", { name }));
+    if (name) this.#change("POST", ADDRESS, { body: { name, query: this.current(), ...this.#seen(name) } }, translate("“%(name)s” is saved.", { name }));
   }
 
   async #rename() {
     const was = this.chosen.name;
     const name = await askName(gettext("New name"), was);
-    if (name) this.#change("POST", ADDRESS, { body: { name, was } }, translate("“%(name)s” is saved.", { name }));
+    if (name) this.#change("POST", ADDRESS, { body: { name, was, ...this.#seen(was) } }, translate("“%(name)s” is saved.", { name }));
   }
 
   #delete() {
-    const { name } = this.chosen;
-    this.#change("DELETE", `${ADDRESS}?name=${encodeURIComponent(name)}`, {}, translate("“%(name)s” is deleted.", { name }));
+    const { name, query } = this.chosen;
+    this.#change("DELETE", `${ADDRESS}?${new URLSearchParams({ name, seen: query })}`, {}, translate("“%(name)s” is deleted.", { name }));
+  }
+
+  /** What this page believes to be kept under a name: the server refuses where it is otherwise by now. */
+  #seen(name) {
+    const kept = this.views.find((view) => view.name === name);
+    return kept ? { seen: kept.query } : { fresh: true };
   }
 
   async #change(method, address, more, words) {
     const { status, answer, late } = await this.questions.request(method, address, { ...more, token: this.token });
+    if (status === 409) this.load(); // changed in another window: whoever saves once more has seen it
     if (status !== 200) return toast(answer.error ?? gettext("The view could not be saved: the server does not answer."));
     if (!late) this.#take(answer.views);
     toast(words);
