@@ -104,6 +104,8 @@ def finished_file(path: Path) -> Iterator[BinaryIO]:
     What fails takes the unfinished file away. What is there and no file of its own (a device, a pipe) is
     written into as it is. Raises OSError.
     """
+    if "\0" in str(path):
+        raise OSError(errno.EINVAL, "no file has a NUL in its name", str(path))
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "is a directory: name a file in it", str(path))
     if path.exists() and not path.is_file():

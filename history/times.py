@@ -11,7 +11,7 @@ LATEST_S: Final = 4_102_444_800
 def parse_time(text: str) -> int:
     """An ISO time or date as µs since the epoch; without a zone it is UTC.
 
-    Raises ValueError saying how a time is written.
+    Raises ValueError saying how a time is written; one before 1970 or after 2100 is none that was recorded.
     """
     try:
         moment = datetime.datetime.fromisoformat(text.strip())
@@ -21,24 +21,24 @@ def parse_time(text: str) -> int:
         ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)
-    return (moment - _EPOCH) // _US
+    ts_us = (moment - _EPOCH) // _US
+    if not 0 <= ts_us < LATEST_S * 1_000_000:
+        raise ValueError(f"{text} is not between 1970 and 2100")
+    return ts_us
 
 
 def asked_time(text: str) -> int:
     """A time in a request, in seconds since 1970 or as `parse_time` reads it, as µs since the epoch.
 
-    Raises ValueError saying what is wrong; a time before 1970 or after 2100 is none that was recorded.
+    Raises ValueError saying what is wrong.
     """
     try:
         seconds = float(text) if text.isascii() and "_" not in text else math.nan
     except ValueError:
         try:
-            ts_us = parse_time(text.replace(" ", "+") if "T" in text else text)  # a + not encoded in the URL
+            return parse_time(text.replace(" ", "+") if "T" in text else text)  # a + not encoded in the URL
         except ValueError as problem:
             raise ValueError(f"{problem}, or as seconds since 1970") from None
-        if not 0 <= ts_us < LATEST_S * 1_000_000:
-            raise ValueError(f"{text} is not between 1970 and 2100") from None
-        return ts_us
     if not (math.isfinite(seconds) and 0 <= seconds < LATEST_S):
         raise ValueError(f"{text} is not seconds since 1970 (milliseconds, perhaps?)")
     return round(seconds * 1e6)

@@ -94,6 +94,11 @@ def test_without_a_file_the_rows_go_to_standard_output(lake: Lake, monkeypatch: 
         (["quotes", "--from", "1999-01-01", "--to", "1999-01-02"], "nothing is recorded between 1999"),
         (["quotes", "--exchange2", "okx"], "--exchange2 goes with spreads"),
         (["spreads", "--exchange", "okx"], "--symbol and --exchange2"),
+        (["quotes", "--from", "0001-01-01T00:00:00+14:00"], "--from: .* is not between 1970 and 2100"),
+        (["quotes", "--to", "9999-12-31T23:59:59-14:00"], "--to: .* is not between 1970 and 2100"),
+        (["quotes", "--symbol", ""], "--symbol: it is empty; leave it out"),
+        (["quotes", "--exchange", "  "], "--exchange: it is empty; leave it out"),
+        (["quotes", "--from", ""], "--from: it is empty; leave it out"),
     ],
 )
 def test_what_cannot_be_exported_is_said_and_leaves_no_file(
@@ -102,6 +107,11 @@ def test_what_cannot_be_exported_is_said_and_leaves_no_file(
     with pytest.raises(CommandError, match=words):
         export(tmp_path / "out.csv", *args)
     assert not list(tmp_path.glob("out*"))
+
+
+def test_a_file_with_nul_in_its_name_is_refused_in_words(lake: Lake) -> None:
+    with pytest.raises(CommandError, match="no file has a NUL in its name"):
+        call_command("export", "quotes", "-o", "out\0.csv")
 
 
 def test_a_place_that_cannot_be_written_is_an_error_in_words(lake: Lake) -> None:

@@ -161,6 +161,13 @@ class TestRefusals:
             (["--from", "2026-01-01"], "nothing was recorded between"),
             (["--from", "2020-01-01", "--to", "2020-01-02"], "there are quotes from 2025-10-09T09:00:00"),
             (
+                ["--symbols", ",, "],
+                "names no symbol; leave it out for all",
+            ),
+            (["--from", "0001-01-01"], "is not between 1970 and 2100"),
+            (["--to", "9999-12-31T23:59:59-14:00"], "is not between 1970 and 2100"),
+            (["-o", "out\0"], "no file has a NUL in its name"),
+            (
                 ["--symbols", "NOPE/USDT"],
                 "no filter selects NOPE/USDT now; there are BTC/USDT",
             ),

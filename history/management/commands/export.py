@@ -83,7 +83,16 @@ class Command(BaseCommand):
         else:
             self.stderr.write(f"{rows} rows of {table}")
 
+    @staticmethod
+    def _check_given(options: dict[str, Any]) -> None:
+        """Refuse what is given and empty, like a variable of the shell that is not set: it would mean all."""
+        for option, name in (("symbol", "symbol"), ("exchange", "exchange"), ("exchange2", "exchange2"),
+                             ("start", "from"), ("end", "to")):  # fmt: skip
+            if options[option] is not None and not options[option].strip():
+                raise CommandError(f"--{name}: it is empty; leave it out for the default")
+
     def _export(self, table: str, format: str, file: str | None, options: dict[str, Any]) -> int:
+        self._check_given(options)
         reader = LakeReader(Lake.from_settings())
         config = load_config()
         names = _names(config, reader, table, options)

@@ -63,7 +63,7 @@ class Command(BaseCommand):
         add = parser.add_argument
         add("--from", dest="start_us", type=_time, metavar="TIME", help="default: the oldest quote")
         add("--to", dest="end_us", type=_time, metavar="TIME", help="default: the newest quote")
-        add("--symbols", default="", metavar="NAMES", help="BTC/USDT or BTCUSDT, with commas (default: all)")
+        add("--symbols", type=_names, metavar="NAMES", help="BTC/USDT or BTCUSDT, with commas (default: all)")
         add(
             "--speed", type=_speed, default="max", metavar="X",
             help="1 as it was, 10 ten times as fast, max (default) without waiting",
@@ -186,6 +186,12 @@ def _time(text: str) -> int:
         raise ArgumentTypeError(str(error)) from None
 
 
+def _names(text: str) -> list[str]:
+    if not (names := comma_separated(text)):
+        raise ArgumentTypeError(f"{text!r} names no symbol; leave it out for all")
+    return names
+
+
 def _speed(text: str) -> float | None:
     if text == "max":
         return None
@@ -215,17 +221,16 @@ def _config() -> MarketConfig:
         raise CommandError(str(error)) from error
 
 
-def _symbols(config: MarketConfig, asked: str) -> frozenset[str]:
+def _symbols(config: MarketConfig, asked: list[str] | None) -> frozenset[str]:
     """The symbols of which there is something to compute now, or those of them that were asked for."""
     there = computable(config)
     if not there:
         raise CommandError("no enabled filter selects an opportunity, so there is nothing to compute")
-    return frozenset(_resolved(comma_separated(asked), there, "no filter selects %s now")) or there
+    return frozenset(_resolved(asked or [], there, "no filter selects %s now")) or there
 
 
-def _recorded_names(reader: LakeReader, asked: str, start_us: int, end_us: int) -> list[str]:
+def _recorded_names(reader: LakeReader, names: list[str] | None, start_us: int, end_us: int) -> list[str]:
     """The symbols asked for as they were recorded, in a fixed order; empty for all."""
-    names = comma_separated(asked)
     if not names:
         return []
     there = reader.snapshot("quotes").symbols(start_us=start_us, end_us=end_us)
@@ -274,6 +279,8 @@ def _opened(path: str) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         return
     try:
+        if "\0" in path:
+            raise CommandError("-o: no file has a NUL in its name")
         with Path(path).open("wb") as file:
             yield file
     except OSError as error:
