@@ -293,7 +293,7 @@ def test_data_of_postgresql_is_never_set_aside_but_named(tmp_path: Path) -> None
 def test_make_run_starts_with_all_of_it_damaged(desk: Desk) -> None:
     desk.start()
     desk.stop(signal.SIGTERM)
-    place = embedded.postgres_place(desk.home, embedded._postgres_user())
+    place = embedded.postgres_place(desk.home, embedded.postgres_user())
     run = home.Home(desk.home).run
     for file in files(desk.home):
         as_garbage(file)
