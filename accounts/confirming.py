@@ -30,7 +30,7 @@ ASKED_BEFORE: Final = {
 def is_confirmed(request: HttpRequest) -> bool:
     """Whether who is there gave the password within CONFIRM_MINUTES, signing in or asked again."""
     session: Any = request.session
-    at = session.record.confirmed_at if session.record else None
+    at: datetime.datetime | None = session.record.confirmed_at if session.record else None
     if at is None:
         return False
     # By a clock that was ahead then it would last for longer: what is still to come counts for nothing.
