@@ -238,6 +238,10 @@ def _takes_any(user: Any, code: str) -> bool:
     if not code.isdecimal():
         used, _ = RecoveryCode.objects.filter(user=user, digest=_digest(user, code)).delete()
         return used == 1
+    if (
+        app.throttling_failure_timestamp is not None
+    ):  # by a clock that was ahead a pause would last for longer
+        app.throttling_failure_timestamp = min(app.throttling_failure_timestamp, timezone.now())
     allowed, why = app.verify_is_allowed()
     if not allowed:
         raise TooSoon(why["locked_until"])

@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.auth import authenticate, update_session_auth_hash
+from django.contrib.auth import HASH_SESSION_KEY, authenticate, update_session_auth_hash
 from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import PasswordChangeView, RedirectURLMixin
@@ -101,6 +101,8 @@ def is_password(request: HttpRequest, user: Any, given: str) -> bool:
     """Whether it is the password of who is there. Raises Busy."""
     found = authenticate(request, username=user.get_username(), password=given)
     if found is not None and found.pk == user.pk:
+        # Checking may have hashed it anew, as Django does once it hashes better: that proves the session now.
+        request.session[HASH_SESSION_KEY] = found.get_session_auth_hash()
         return True
     details = {"of": str(user), "what": "password"}
     reauthentication_failed.send(sender=__name__, user=user, request=request, details=details)
@@ -186,7 +188,7 @@ def check_code(form: Any, user: Any, code: str) -> None:
 
 @fresh
 @discreet
-class Confirm(SaysWhenBusy, RedirectURLMixin, FormView):  # type: ignore[misc,type-arg]
+class Confirm(SaysWhenBusy, RedirectURLMixin, FormView):  # type: ignore[type-arg]
     """Asks whether it is still the one who signed in, before what matters (accounts.confirming)."""
 
     template_name = "accounts/confirm.html"

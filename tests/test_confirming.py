@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.utils import timezone
@@ -31,7 +32,7 @@ def browser(operator_client: Client) -> Client:
 
 
 def asks(answer: Any) -> bool:
-    return answer.status_code == 302 and answer["Location"].startswith(CONFIRM)
+    return bool(answer.status_code == 302 and answer["Location"].startswith(CONFIRM))
 
 
 @pytest.fixture
@@ -185,6 +186,19 @@ def test_it_leads_to_no_other_site(browser: Client, next: str) -> None:
 
 def test_who_is_not_signed_in_has_nothing_to_confirm() -> None:
     assert Client().get(CONFIRM)["Location"] == "/accounts/login/"
+
+
+def test_a_password_that_is_hashed_better_from_now_on_signs_nobody_out(operator: User) -> None:
+    User.objects.update(password=make_password(PASSWORD, hasher="pbkdf2_sha256"))
+    browser = signed_in(User.objects.get())
+    assert browser.post(CONFIRM, {"password": PASSWORD}).status_code == 302
+    assert not User.objects.get().password.startswith("pbkdf2")
+    assert browser.get("/accounts/sessions/").status_code == 200
+
+
+def test_a_clock_that_was_ahead_makes_it_last_no_longer(browser: Client) -> None:
+    UserSession.objects.update(confirmed_at=timezone.now() + timedelta(hours=3))
+    assert asks(browser.get("/admin/auth/user/add/"))
 
 
 def test_how_long_is_a_setting(browser: Client, settings: Settings) -> None:

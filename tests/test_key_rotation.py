@@ -135,7 +135,7 @@ def test_a_sign_in_between_its_factors_goes_on(
 
 def test_a_message_in_a_signed_cookie_is_read(rotate: Any) -> None:
     request = RequestFactory().get("/")
-    store = CookieStorage(request)
+    store: Any = CookieStorage(request)
     text = store._encode([Message(20, "Saved.")])
     rotate()
     assert [str(each) for each in store._decode(text)] == ["Saved."]

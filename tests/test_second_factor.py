@@ -125,8 +125,8 @@ def test_who_has_the_desk_to_themselves_need_not_have_one_but_may(settings: Sett
 
 
 def test_an_api_token_is_no_session(operator: User) -> None:
-    head = {"HTTP_AUTHORIZATION": f"Bearer {make_token(operator)}"}
-    assert Client().get("/api/charts", **head).status_code == 200
+    head = {"Authorization": f"Bearer {make_token(operator)}"}
+    assert Client().get("/api/charts", headers=head).status_code == 200
 
 
 # --- setting up ----------------------------------------------------------------------------------

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from channels.db import database_sync_to_async
+from django.conf import settings
 from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.test import Client, RequestFactory
@@ -113,6 +115,24 @@ def test_a_session_from_before_there_were_records_goes_on_and_has_one(operator: 
     assert browser.get("/scanner").status_code == 200
     assert record(browser).user == operator
     assert record(browser).confirmed_at is None
+
+
+def test_a_session_that_django_itself_made_is_read(operator: User) -> None:
+    """As they were before the desk had its own."""
+    former = DatabaseStore()
+    former.update(dict(signed_in(operator).session.items()))
+    former.save()
+    browser = Client()
+    browser.cookies[settings.SESSION_COOKIE_NAME] = str(former.session_key)
+    assert is_in(browser)
+
+
+def test_a_clock_that_was_ahead_keeps_no_session_for_longer(operator: User) -> None:
+    browser = signed_in(operator)
+    Session.objects.update(expire_date=timezone.now() + timedelta(days=3))
+    seen_before(browser, days=-2)
+    browser.get("/scanner")
+    assert ends_in(browser) == pytest.approx(12, abs=0.1)
 
 
 def test_requests_at_the_same_time_undo_nothing(operator: User) -> None:
