@@ -49,7 +49,7 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 def named(values: Mapping[Any, Any], depth: int = 0) -> dict[str, Any]:
     """Values by name; those whose name says that they are secret are hidden."""
-    kept = {str(name)[:100]: value for name, value in list(values.items())[:MOST_ITEMS]}
+    kept = {_storable(str(name)[:100]): value for name, value in list(values.items())[:MOST_ITEMS]}
     return {name: _of_name(name, value, depth) for name, value in kept.items()}
 
 
@@ -59,13 +59,18 @@ def _of_name(name: str, value: Any, depth: int) -> Any:
 
 
 def text(value: str, most: int = MOST_TEXT) -> str:
-    """A text without secrets, NUL and more than anybody reads."""
-    value = value.replace("\0", "")[: 2 * most]
+    """A text without secrets and more than anybody reads."""
+    value = _storable(value[: 2 * most])
     for redactor in _redactors:
         value = redactor(value)
     for pattern, shown in _IN_TEXT:
         value = pattern.sub(shown, value)
     return value if len(value) <= most else f"{value[: most - 1]}…"
+
+
+def _storable(value: str) -> str:
+    """Without what PostgreSQL does not keep: NUL, and halves of characters."""
+    return value.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def _bounded(items: list[Any]) -> list[Any]:
