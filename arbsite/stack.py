@@ -16,10 +16,10 @@ from pathlib import Path
 
 from arbsite import embedded, home, privileges, probe, programs, supervision
 from arbsite.embedded import Server
-from arbsite.environment import BASE_DIR
+from arbsite.environment import BASE_DIR, MARKER
 from arbsite.management.commands import sealing_keys
 from arbsite.prefix import prefix_of
-from arbsite.supervision import MARKER, ProgramState, Supervisor
+from arbsite.supervision import ProgramState, Supervisor
 
 SERVE_S = 60.0
 WATCH_S = 1.0

@@ -14,8 +14,8 @@ from xmlrpc.client import Fault, ServerProxy
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
-# Every process of a run carries this in its environment, its children too: so all can be found.
-MARKER = "ARB_STACK"
+from arbsite.environment import MARKER
+
 STOP_S = 9.0
 KILL_S = 3.0
 # The order of `up` is fixed, so a name is enough for what failed for good.
