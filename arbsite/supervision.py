@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xmlrpc.client import Fault, ServerProxy
+from xmlrpc.client import Fault, ServerProxy  # nosec B411 # our own supervisord answers, over a closed socket
 
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
@@ -37,7 +37,7 @@ class Supervisor:
 
     def __init__(self, config: Path, run: Path, environment: Mapping[str, str], log: Path) -> None:
         with log.open("ab") as output:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # nosec B603 # our own program, no shell
                 [sys.executable, "-m", "supervisor.supervisord", "-c", str(config)],
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
