@@ -37,11 +37,12 @@ run: install ## Run the whole desk here until Ctrl-C (FEED=auto|live|sim, PORT=8
 test: install-dev ## Run the whole test suite (it starts its own PostgreSQL and Redis)
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
-lint: install-dev ## Check style, types and the direction of imports
+lint: install-dev ## Check style, types, the direction of imports, and what is known to be unsafe
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive .
 	@$(BIN)/python deploy/image_pins.py --check
 
 rights: install-dev ## Write the table of docs/security.md again: each address, and whom it opens to

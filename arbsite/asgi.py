@@ -7,7 +7,12 @@ from typing import Any, cast
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 
+from arbsite.safety import in_words
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "arbsite.settings")
+
+with in_words():
+    str(settings.SECRET_KEY)  # missing, that is known now and not with the first who signs in
 
 # Only the web process asks PostgreSQL many small things in short-lived steps. A connection made anew for
 # each would cost it 5 ms, and a thousand browsers that come back after a restart more than they wait.

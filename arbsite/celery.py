@@ -11,6 +11,7 @@ from celery.schedules import crontab
 from django.conf import settings
 
 from arbsite.log_context import TASK_ID
+from arbsite.safety import in_words
 from markets.heartbeat import Role
 from markets.vitals import Vitals, process_vitals
 from monitoring import task_book
@@ -23,7 +24,8 @@ _began: dict[str, float] = {}
 app = Celery("arbsite")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-_times: dict[str, dict[str, Any]] = settings.BEAT_SCHEDULE
+with in_words():
+    _times: dict[str, dict[str, Any]] = settings.BEAT_SCHEDULE
 app.conf.beat_schedule = {
     name: entry | {"schedule": crontab(**entry["schedule"])} for name, entry in _times.items()
 }

@@ -73,7 +73,7 @@ class Server:
 def running(server: Server, log: Path) -> Iterator[str]:
     """Run `server` for the length of a `with` block, its output in `log`; yields its URL."""
     with log.open("ab") as output:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # nosec B603 # our own program, no shell
             server.command,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -240,7 +240,7 @@ def _as_user(user: str | None) -> dict[str, Any]:
 def can_run(command: list[str], user: str, cwd: Path = Path("/")) -> bool:
     """Whether `user` may do this; asking the kernel beats reading mode bits."""
     try:
-        done = subprocess.run(command, cwd=cwd, capture_output=True, check=False, **_as_user(user))
+        done = subprocess.run(command, cwd=cwd, capture_output=True, check=False, **_as_user(user))  # nosec B603 # a list of ours, no shell
     except PermissionError:
         return False
     return done.returncode == 0
@@ -271,7 +271,7 @@ def _add_user() -> None:
     """
     flags = ["--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin"]
     try:
-        subprocess.run(["useradd", *flags, POSTGRES_USER], check=True, capture_output=True, text=True)
+        subprocess.run(["useradd", *flags, POSTGRES_USER], check=True, capture_output=True, text=True)  # nosec B603 B607 # by root, of root's PATH
     except (OSError, subprocess.CalledProcessError) as error:
         raise EmbeddedServerError(
             f"PostgreSQL cannot run as root and the user {POSTGRES_USER!r} could not be made ({error}). "
@@ -321,7 +321,7 @@ def _initialise(programs: Path, data: Path, user: str | None) -> None:
     # The built-in locale sorts alike on every machine and does not depend on what is installed there.
     locale = ["--encoding=UTF8", "--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     command = [str(programs / "initdb"), "-D", str(fresh), "-U", "postgres", "--auth=trust", *locale]
-    done = subprocess.run(command, cwd=fresh, capture_output=True, text=True, check=False, **_as_user(user))
+    done = subprocess.run(command, cwd=fresh, capture_output=True, text=True, check=False, **_as_user(user))  # nosec B603 # initdb with our flags, no shell
     if done.returncode:
         raise EmbeddedServerError(f"PostgreSQL could not make its data directory {data}:\n{done.stderr}")
     fresh.rename(data)
@@ -336,7 +336,7 @@ def _check_version(programs: Path, data: Path) -> None:
             f"{data} is no data of PostgreSQL, or damaged ({error}). Put a backup there, or move it away to "
             "start afresh."
         ) from error
-    output = subprocess.run(
+    output = subprocess.run(  # nosec B603 # our own program, no shell
         [str(programs / "postgres"), "--version"], capture_output=True, text=True, check=True
     )
     installed = output.stdout.split()[-1].split(".")[0]

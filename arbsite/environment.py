@@ -1,6 +1,7 @@
 """Where configuration comes from: the process environment, a running `make run`, then `.env`."""
 
 import os
+import sys
 from base64 import b64decode
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,8 @@ DOTENV = Path(ENV_FILE) if ENV_FILE else BASE_DIR / ".env"
 # What a running `make run` leaves here, so that `manage.py …` in a second terminal speaks to it.
 STACK_ENV = BASE_DIR / "var" / "stack.env"
 FILES = (DOTENV,) if ENV_FILE else (STACK_ENV, DOTENV)
+# Every process of a `make run` carries this in its environment, its children too: so all can be found.
+MARKER = "ARB_STACK"
 
 
 KEY_BYTES = 32
@@ -58,6 +61,11 @@ class Settings(environ.Env):  # type: ignore[misc]
             if not right:
                 raise ImproperlyConfigured(f"{var} is no key; `manage.py sealing_keys` makes it.")
         return found
+
+
+def within_make_run() -> bool:
+    """Whether this is `manage.py up`, a process of one, or a command beside one that runs."""
+    return sys.argv[1:2] == ["up"] or MARKER in os.environ or (STACK_ENV in FILES and STACK_ENV.is_file())
 
 
 def read(*files: Path) -> "ChainMap[str, str]":

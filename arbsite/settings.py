@@ -9,7 +9,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import SimpleLazyObject
 
-from arbsite import environment
+from arbsite import environment, safety
 from arbsite.environment import BASE_DIR
 from arbsite.logs import logging_config
 from arbsite.prefix import cookie_name, prefix_of
@@ -48,6 +48,10 @@ PORT = env.int("PORT", default=8000)  # where `make run` serves the desk
 
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = SimpleLazyObject(required_secret_key)
+if not environment.within_make_run() and (
+    problem := safety.problem(env.str("SECRET_KEY", default=""), debug=DEBUG)
+):
+    raise ImproperlyConfigured(f"{problem}.")
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 # Keys of sealed secrets, by purpose (markets.sealing), for processes that are given no SECRET_KEY.
 SEALING_KEYS = {

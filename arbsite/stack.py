@@ -16,10 +16,10 @@ from pathlib import Path
 
 from arbsite import embedded, home, privileges, probe, programs, supervision
 from arbsite.embedded import Server
-from arbsite.environment import BASE_DIR, Settings
+from arbsite.environment import BASE_DIR, MARKER, Settings
 from arbsite.management.commands import sealing_keys
 from arbsite.prefix import prefix_of
-from arbsite.supervision import MARKER, ProgramState, Supervisor
+from arbsite.supervision import ProgramState, Supervisor
 
 SERVE_S = 60.0
 WATCH_S = 1.0
@@ -196,7 +196,7 @@ class Stack:
         prepares = programs.Program("prepare", tuple(command), secrets=programs.PREPARES)
         withheld = prepares.withheld(self.environment)
         given = {name: value for name, value in self.environment.items() if name not in withheld}
-        if subprocess.run(command, env=given, check=False).returncode:
+        if subprocess.run(command, env=given, check=False).returncode:  # nosec B603 # our own command, no shell
             raise StackError("The database could not be prepared; the reason is above.")
 
     def _wait_until_served(self, supervisor: Supervisor) -> None:
@@ -230,7 +230,7 @@ class Stack:
         return f"Logs: {self.home.logs}\n{tails}"
 
     def _local_url(self) -> str:
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.address, self.address)  # noqa: S104
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.address, self.address)  # noqa: S104  # nosec B104 # asks, binds nothing
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{self.prefix}/"
 
     def _block(self, servers: list[Server]) -> str:
@@ -309,7 +309,7 @@ def _connects(address: str, port: int) -> bool:
 def _serves(url: str) -> bool:
     """Whether our web server answers; a refused host name (ALLOWED_HOSTS) is an answer, too."""
     try:
-        with urllib.request.urlopen(url, timeout=5):  # noqa: S310  # our own address
+        with urllib.request.urlopen(url, timeout=5):  # noqa: S310  # our own address  # nosec B310 # http:// of our own
             return True
     except urllib.error.HTTPError as error:
         with error:

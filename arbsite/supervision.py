@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xmlrpc.client import Fault, ServerProxy
+from xmlrpc.client import Fault, ServerProxy  # nosec B411 # our own supervisord answers, over a closed socket
 
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
-# Every process of a run carries this in its environment, its children too: so all can be found.
-MARKER = "ARB_STACK"
+from arbsite.environment import MARKER
+
 STOP_S = 9.0
 KILL_S = 3.0
 # The order of `up` is fixed, so a name is enough for what failed for good.
@@ -37,7 +37,7 @@ class Supervisor:
 
     def __init__(self, config: Path, run: Path, environment: Mapping[str, str], log: Path) -> None:
         with log.open("ab") as output:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # nosec B603 # our own program, no shell
                 [sys.executable, "-m", "supervisor.supervisord", "-c", str(config)],
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,

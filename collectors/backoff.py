@@ -14,7 +14,7 @@ def delays(first_s: float, ceiling_s: float) -> Iterator[float]:
     """
     step = first_s
     while True:
-        yield random.uniform(step / 2, step)  # noqa: S311 - spreads load, hides nothing
+        yield random.uniform(step / 2, step)  # noqa: S311 - spreads load, hides nothing  # nosec B311 # no secret
         step = min(step * 2, ceiling_s)
 
 

@@ -124,7 +124,7 @@ def _run_child(lake: Lake, table: str, more: dict[str, Any], done_to: str) -> No
     question = {"uri": lake.uri(table), "options": lake.storage_options} | more
     command = [sys.executable, "-I", _PROGRAM]
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # nosec B603 # our own program, no shell
             command, input=msgspec.json.encode(question), capture_output=True, timeout=TIMEOUT_S, check=True
         )
     except subprocess.TimeoutExpired:

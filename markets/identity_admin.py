@@ -181,7 +181,7 @@ class IdentityCaseAdmin(ConfigAdmin):
     def pairs(self, row: IdentityCase) -> Any:
         """Every pair a decision is about, with its own evidence."""
         return format_html_join(
-            mark_safe("<br>"),
+            mark_safe("<br>"),  # nosec B308 # a constant
             "{} – {}: × {}, {}",
             (
                 (case.exchange1, case.exchange2, _digits(case.price_ratio), _signed(case.correlation))

@@ -126,4 +126,4 @@ class Patience:
 def _pause_s(tries: int) -> float:
     """Doubling up to the ceiling, drawn from the upper half: what failed together returns one by one."""
     step_s = min(RETRY_FIRST_S * 2 ** min(tries - 1, 16), RETRY_CEILING_S)
-    return random.uniform(step_s / 2, step_s)  # noqa: S311 - spreads load, hides nothing
+    return random.uniform(step_s / 2, step_s)  # noqa: S311 - spreads load, hides nothing  # nosec B311 # no secret

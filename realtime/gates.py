@@ -374,7 +374,7 @@ def _neighbours(seen: LegSeen) -> str:
 
 def _sanity(legs: Legs, verdict: Verdict, terms: GateTerms) -> Gate:
     wrong = [f"{seen.exchange}: {problem}" for seen in legs if (problem := _nonsense(seen.leg, terms))]
-    value = {"pass": "in order", "fail": "not believed", "unknown": "no quote"}[verdict]
+    value = {"pass": "in order", "fail": "not believed", "unknown": "no quote"}[verdict]  # nosec B105 # a gate that passes
     threshold = f"bid ≤ ask, no jump over {wording.share(terms.jump_pct)} %"
     return Gate("sanity", value, threshold, verdict, "; ".join(wrong) or "both quotes are in order")
 

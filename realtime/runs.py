@@ -123,7 +123,7 @@ def _price(leg: Leg, now_mono_ns: int) -> LegPrice:
 
 def episode_of(run: Run, phase: EpisodePhase, now_mono_ns: int) -> Episode:
     """The story so far. Its id follows from what it is, so telling it twice makes no second one."""
-    assert run.opened is not None and run.peak is not None  # noqa: S101, PT018 - for the type checker
+    assert run.opened is not None and run.peak is not None  # noqa: S101, PT018 - for the type checker  # nosec B101 # decides nothing
     pair = run.direction.pair
     moved_on, moved_side = (run.move.mover if run.move else None) or ("", "")
     return Episode(

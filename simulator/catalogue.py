@@ -102,7 +102,7 @@ TRAPS: Mapping[str, tuple[Listing, ...]] = {
 
 def _invented() -> Iterator[Listing]:
     """Pronounceable bases nobody has listed, with prices from a tenth of a cent to hundreds."""
-    rng = random.Random("invented symbols")  # noqa: S311 - market data, no secret
+    rng = random.Random("invented symbols")  # noqa: S311 - market data, no secret  # nosec B311 # no secret
     taken = {listing.base for listing in _KNOWN}
     while True:
         base = "".join(rng.choice("BDFGKLMNPRSTVZ") + rng.choice("AEIOU") for _ in range(3))

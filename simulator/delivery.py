@@ -18,7 +18,7 @@ class Delivery:
 
     def __init__(self, board: FaultBoard, seed: int) -> None:
         self._board = board
-        self._rng = random.Random(f"{seed}/faults")  # noqa: S311 - fault dice, no secret
+        self._rng = random.Random(f"{seed}/faults")  # noqa: S311 - fault dice, no secret  # nosec B311 # no secret
         self._held: dict[tuple[str, str], Book] = {}
 
     def quote(self, venue: Venue, listing: Listing, book: Book) -> None:

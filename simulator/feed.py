@@ -24,7 +24,7 @@ class Instrument:
         self.listing = listing
         self.row = row
         self.column = column
-        self.rng = random.Random(f"{seed}/{venue.key}/{listing.symbol}")  # noqa: S311 - market data, no secret
+        self.rng = random.Random(f"{seed}/{venue.key}/{listing.symbol}")  # noqa: S311 - market data, no secret  # nosec B311 # no secret
         self.number = self.rng.randrange(10**9, 9 * 10**9)
         self.running = False
         self.book: Book | None = None

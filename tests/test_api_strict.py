@@ -127,7 +127,7 @@ def test_a_token_does_not_open_the_admin_to_forgery(program: Client) -> None:
 
 
 def test_the_healthcheck_asks_the_port_this_desk_serves() -> None:
-    environment = os.environ | {"PORT": "18765", "ENV_FILE": "/dev/null", "SECRET_KEY": "x" * 50}
+    environment = os.environ | {"PORT": "18765", "ENV_FILE": "/dev/null"}
     done = subprocess.run(
         [sys.executable, "manage.py", "healthcheck", "web"],
         cwd=django_settings.BASE_DIR, env=environment, check=False, capture_output=True, text=True,
@@ -140,8 +140,7 @@ def test_the_healthcheck_asks_the_port_this_desk_serves() -> None:
 def test_an_export_whose_reader_has_seen_enough_ends_in_silence(seeded: None, format: str) -> None:
     write_quotes(Lake(django_settings.LAKE_URL), quotes(20_000))
     environment = os.environ | {
-        "DATABASE_URL": database_url(), "LAKE_URL": django_settings.LAKE_URL, "SECRET_KEY": "x" * 50,
-        "ENV_FILE": "/dev/null",
+        "DATABASE_URL": database_url(), "LAKE_URL": django_settings.LAKE_URL, "ENV_FILE": "/dev/null",
     }  # fmt: skip
     command = [sys.executable, "manage.py", "export", "quotes", "--format", format]
     with subprocess.Popen(

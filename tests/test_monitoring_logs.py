@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 import pytest
@@ -131,7 +132,7 @@ def test_secrets_of_the_environment_and_of_alert_channels_are_hidden_wherever_th
 
 
 def test_the_log_of_a_process_in_trouble_holds_no_secret(tmp_path: Path) -> None:
-    key, database, redis = "a-secret-key-that-is-long-and-varied-0123456789", "hunter2hunter2", "swordfish9"
+    key, database, redis = token_urlsafe(50), "hunter2hunter2", "swordfish9"
     process = subprocess.Popen(
         [sys.executable, "manage.py", "collect"],
         cwd=Path(settings.BASE_DIR),

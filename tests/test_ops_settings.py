@@ -1,13 +1,19 @@
 """Settings: what an operator gets wrong is named with its remedy, and production is safe by default."""
 
 import os
+import random
 import re
+import secrets
+import string
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from arbsite import safety
 from arbsite.environment import BASE_DIR, read
 from arbsite.home import Home
 from arbsite.stack import Stack
@@ -100,6 +106,84 @@ def test_a_secret_never_reaches_an_error_message() -> None:
     done = _manage("migrate", **(PRODUCTION | {"DATABASE_URL": "postgres://desk:hunter2@127.0.0.1:1/desk"}))
     assert done.returncode != 0
     assert "hunter2" not in done.stdout + done.stderr
+
+
+RANDOM = secrets.token_urlsafe(50)
+UNSAFE = {
+    "DEBUG": ({"DEBUG": "true"}, "DEBUG is true"),
+    "short": ({"SECRET_KEY": RANDOM[:40]}, "SECRET_KEY has 40 characters, of at least 50"),
+    "known": ({"SECRET_KEY": "django-insecure-" + RANDOM}, "SECRET_KEY is one from an example"),
+    "words": ({"SECRET_KEY": "ChangeMe" * 8}, "SECRET_KEY is one from an example"),
+    "one character": ({"SECRET_KEY": "x" * 60}, "SECRET_KEY repeats itself"),
+    "repeated": ({"SECRET_KEY": RANDOM[:12] * 5}, "SECRET_KEY repeats itself"),
+    "counted up": (
+        {"SECRET_KEY": string.ascii_letters + string.digits},
+        "SECRET_KEY repeats itself or counts up",
+    ),
+    "keyboard": ({"SECRET_KEY": "qwertyuiopasdfghjklzxcvbnm" * 2}, "SECRET_KEY repeats itself"),
+}
+STARTS = {
+    "web": ["-m", "arbsite.web", "-p", "1", "arbsite.asgi:application"],
+    "daphne": ["-m", "daphne", "-p", "1", "arbsite.asgi:application"],
+    "worker": ["-m", "celery", "-A", "arbsite", "worker"],
+    "beat": ["-m", "celery", "-A", "arbsite", "beat", "--pidfile="],
+    "collector": ["manage.py", "collect"],
+    "monitor": ["manage.py", "monitor"],
+    "a command": ["manage.py", "migrate"],
+}
+
+
+def _start(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=BASE_DIR, env={"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, **environment},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("unsafe", UNSAFE)
+def test_what_is_unsafe_refuses_to_start_in_words_and_without_the_key(unsafe: str) -> None:
+    environment, words = UNSAFE[unsafe]
+    done = _start(STARTS["collector"], **(PRODUCTION | environment))
+    assert done.returncode != 0
+    assert words in done.stderr
+    assert environment.get("SECRET_KEY", "Traceback") not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("part", STARTS)
+@pytest.mark.parametrize("unsafe", ["DEBUG", "short"])
+def test_every_part_refuses_to_start_with_what_is_unsafe(part: str, unsafe: str) -> None:
+    environment, words = UNSAFE[unsafe]
+    done = _start(STARTS[part], **(PRODUCTION | environment))
+    assert done.returncode != 0
+    assert f"Wrong configuration: {words}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_web_process_does_not_start_without_a_key() -> None:
+    done = _start(STARTS["web"], **{**PRODUCTION, "SECRET_KEY": ""})
+    assert done.returncode != 0
+    assert "Wrong configuration: SECRET_KEY is not set" in done.stderr
+
+
+@given(
+    st.sampled_from([string.digits, "0123456789abcdef", string.ascii_lowercase, string.printable[:94]]),
+    st.randoms(),
+)
+def test_no_random_key_of_fifty_characters_is_called_weak(letters: str, chance: random.Random) -> None:
+    """Whatever makes it: digits alone, hexadecimal, letters, everything that can be typed."""
+    key = "".join(random.SystemRandom().choice(letters) for _ in range(50 + chance.randrange(30)))
+    assert safety.problem(key, debug=False) == ""
+
+
+def test_make_run_takes_debug_and_everybody_else_has_it_off(tmp_path: Path) -> None:
+    reads_it = "from django.conf import settings; print(settings.DEBUG)"
+    assert _manage("shell", "-v", "0", "-c", reads_it, **PRODUCTION).stdout.strip() == "False"
+    within = {**PRODUCTION, "DEBUG": "true", "ARB_STACK": str(tmp_path)}
+    assert _manage("shell", "-v", "0", "-c", reads_it, **within).stdout.strip() == "True"
+    done = _start(["manage.py", "up"], DEBUG="true", FEED="none", ARB_HOME=str(tmp_path))
+    assert "FEED is 'none'" in done.stderr  # it got as far as that
 
 
 def test_the_environment_wins_over_files_and_an_empty_value_counts_as_not_set(

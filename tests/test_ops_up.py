@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -91,7 +92,10 @@ class Desk:
 
     def pid_of(self, *words: str) -> int | None:
         """The oldest process of this run whose command line has all these words."""
-        pids = [p.pid for p in self.processes() if set(words) <= set(p.cmdline())]
+        pids = []
+        for process in self.processes():
+            with suppress(psutil.Error):  # it has just ended
+                pids += [process.pid] if set(words) <= set(process.cmdline()) else []
         return min(pids, default=None)
 
 

@@ -112,7 +112,7 @@ class KuCoin(Codec):
         silence_s=45,
         ping_s=18,
         life_s=24 * 3600,
-        token_path="/api/v1/bullet-public",  # noqa: S106
+        token_path="/api/v1/bullet-public",  # noqa: S106  # nosec B106 # an address
         one_channel_per_request=True,
     )
 
