@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import polars as pl
@@ -49,17 +50,24 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(appending, "CHECKPOINT_EVERY", 5)
 
 
-@pytest.fixture
-def lake(tmp_path: Path, settings: Settings) -> Lake:
-    """Eight quotes in eight commits with a checkpoint, and a trade."""
-    settings.LAKE_URL = str(tmp_path / "lake")
-    lake = Lake(settings.LAKE_URL)
+@cache
+def made_in(folder: Path, hour: int) -> Path:
+    """Eight quotes in eight commits with a checkpoint, and a trade; all of this hour."""
+    lake = Lake(str(folder / f"lake-of-hour-{hour}"))
     appender = Appender(lake, "quotes", "sink-before")
     for number in range(1, 9):
         appender.append(table_of(quote(number)), number)
         appender.checkpoint_if_due()
     Appender(lake, "trades", "sink-before").append(trade(), 1)
-    return lake
+    return Path(lake.url)
+
+
+@pytest.fixture
+def lake(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> Lake:
+    """A copy of what is made once."""
+    settings.LAKE_URL = str(tmp_path / "lake")
+    shutil.copytree(made_in(tmp_path_factory.getbasetemp(), int(time.time() // 3600)), settings.LAKE_URL)
+    return Lake(settings.LAKE_URL)
 
 
 def table_of(*events: object) -> pa.Table:
