@@ -71,7 +71,7 @@ class AlertRuleAdmin(GuardedAdmin):
         ),
         (_("When it fires, and is over"), {"fields": ("for_s", "clear_after_s", "cool_down_s")}),
         (
-            _("Who is told, and when"),
+            _("Who is notified, and when"),
             {
                 "fields": (
                     "channels", "tell_resolved", "digest_minutes", "remind_minutes", "quiet_from",
@@ -101,10 +101,10 @@ class AlertRuleAdmin(GuardedAdmin):
         """What it asks, in a line."""
         return in_words(row)
 
-    @admin.display(description=_("tells"))
+    @admin.display(description=_("sends to"))
     def told(self, row: AlertRule) -> str:
         """Its channels."""
-        return ", ".join(channel.name for channel in row.channels.all()) or gettext("nobody: only shown")
+        return ", ".join(channel.name for channel in row.channels.all()) or gettext("nobody: shown here only")
 
     @admin.display(description=_("now"))
     def now(self, row: Any) -> Any:
@@ -112,7 +112,7 @@ class AlertRuleAdmin(GuardedAdmin):
         if not row.enabled:
             return gettext("○ off")
         if not row.firing:
-            return gettext("● all well") if not row.of_opportunities else gettext("○ nothing")
+            return gettext("● not firing") if not row.of_opportunities else gettext("○ nothing")
         address = reverse("admin:monitoring_alert_changelist")
         text = ngettext("%(count)s fires", "%(count)s fire", row.firing) % {"count": f"{row.firing:,}"}
         sign = SIGNS[Severity(row.severity)]

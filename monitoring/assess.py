@@ -168,7 +168,7 @@ def _missing_processes(now: Observed) -> Iterator[Finding]:
             silent_s = (now.at_us - beat.reported_ts_us) / 1e6
             yield Finding(
                 "process_missing", beat.name, EXPECTED.get(beat.role, "critical"), beat.reported_ts_us,
-                f"{beat.name} (process {beat.pid} on {beat.host}) has not been heard for {silent_s:.0f} s. "
+                f"{beat.name} (process {beat.pid} on {beat.host}) has not reported for {silent_s:.0f} s. "
                 f"{WITHOUT[beat.role]}",
                 f"{RESTART} Its log says why it ended.",
                 round(silent_s, 1), MISSING_AFTER_S,
@@ -178,7 +178,7 @@ def _missing_processes(now: Observed) -> Iterator[Finding]:
             "process_missing", restart.name, EXPECTED.get(restart.role, "critical"), restart.at_us,
             f"{restart.name} ended unexpectedly and was started again "
             f"{(now.at_us - restart.at_us) / 1e6:.0f} s ago. What came meanwhile it did not see.",
-            "Its log and the kernel's (out of memory?) say why it ended. This is told for a minute.",
+            "Its log and the kernel's (out of memory?) say why it ended. This is shown for a minute.",
         )  # fmt: skip
     if now.heard_since_us is None or not is_over((now.at_us - now.heard_since_us) / 1e6, GRACE_S):
         return
@@ -244,7 +244,7 @@ def _of_process(beat: Heartbeat, now: Observed, limits: Limits) -> Iterator[Find
     if beat.loop_lag_ms is not None and beat.loop_lag_ms > limits.loop_lag_ms and not young:
         yield Finding(
             "loop_lag", beat.name, "warning", now.at_us,
-            f"{beat.name} was held up for {beat.loop_lag_ms:,.0f} ms: what comes in waits so long.",
+            f"{beat.name} was held up for {beat.loop_lag_ms:,.0f} ms: what came in waited that long.",
             "Is the machine overloaded? Collectors: split the symbols among more of them. "
             "Web: start another one behind the proxy.",
             beat.loop_lag_ms, limits.loop_lag_ms,

@@ -108,7 +108,7 @@ def _silent_exchange(of: ExchangeQuality, now: Observed, limits: Limits) -> Iter
         yield Finding(
             "exchange_silent", of.exchange, "critical", now.at_us - int(silent_s * 1e6),
             words,
-            "Its opportunities are shut out meanwhile. Dead connections are cut and made anew by themselves; "
+            "Its opportunities are shut out meanwhile. Dead connections are closed and opened again by themselves; "
             "if it lasts, look at the exchange's status page.",
             round(silent_s, 1), limits.exchange_silent_s,
         )  # fmt: skip
@@ -191,7 +191,7 @@ def _silent_symbols(now: Observed, silent_exchanges: set[str]) -> Iterator[Findi
         if count > NAMED:
             yield Finding(
                 "symbol_silent", f"others on {exchange}", "warning", now.at_us,
-                f"{count - NAMED:,} more symbols on {exchange} are silent while others talk.",
+                f"{count - NAMED:,} more symbols on {exchange} are silent while others quote.",
                 "So many at once are a trouble of the exchange or of one of its connections.",
                 float(count - NAMED),
             )  # fmt: skip
@@ -203,7 +203,7 @@ def _silent_symbol(symbol: SymbolQuality) -> Finding:
     words = f"is silent for {silent_s:.0f} s{usual}, others talk."
     remedy = (
         "Is it halted or delisted there? If only here it is silent, disable and enable the symbol: it is "
-        "subscribed anew."
+        "subscribed again."
     )
     if symbol.rejected_per_min >= 1:
         words = f"has had no whole quote of the present for {silent_s:.0f} s{usual}, others have."

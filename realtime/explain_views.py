@@ -55,7 +55,7 @@ STATE_WORDS: Final = {
     "silent": gettext_lazy("silent"),
     "down": gettext_lazy("down"),
     "waiting": gettext_lazy("waiting"),
-    "lost": gettext_lazy("lost"),
+    "lost": gettext_lazy("no collector"),
 }
 
 

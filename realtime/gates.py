@@ -326,7 +326,7 @@ def _freshness(seen: Seen, verdict: Verdict, terms: GateTerms, most_ms: float) -
     value = ", ".join(f"{leg.exchange} {freshness.STATES[leg.state]}" for leg in legs)
     threshold = (
         f"{wording.share(terms.silent_gaps)} usual gaps or {wording.age(terms.silent_floor_ms)}, "
-        f"while others talk; never more than {wording.seconds(most_ms)}"
+        f"while others quote; never more than {wording.seconds(most_ms)}"
     )
     words = "; ".join(_fresh_words(leg) + _doubt_words(seen, leg, terms, most_ms) for leg in legs)
     return Gate("freshness", value, threshold, verdict, words)

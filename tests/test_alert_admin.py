@@ -241,7 +241,7 @@ def test_the_list_says_what_each_asks_whom_it_tells_and_what_fires(pages: Client
     rule = AlertRule.objects.get(name="silence")
     shown = text(pages, page("alertrule_changelist"))
     assert "exchange silent or down, okx, ≥ 5, for 5 min" in shown
-    assert "nobody: only shown" in shown
+    assert "nobody: shown here only" in shown
     fired(rule)
     shown = text(pages, page("alertrule_changelist"))
     assert "■ 1 fires" in shown

@@ -154,7 +154,7 @@ ILL: dict[str, tuple[Observed, str, str]] = {
     "process_missing:worker": (
         look(heartbeats=(*PROCESSES[:2], beat("worker", silent_s=30.0), *PROCESSES[3:])),
         "warning",
-        "worker (process 4711 on desk) has not been heard for 30 s",
+        "worker (process 4711 on desk) has not reported for 30 s",
     ),
     "process_missing:beat": (
         look(heartbeats=(*PROCESSES[:3], PROCESSES[4])), "warning", "No beat is running.",

@@ -100,7 +100,7 @@ export class Card {
   }
 
   #reason(state) {
-    if (state === "unknown") return gettext("nothing comes from the server");
+    if (state === "unknown") return this.chart.connection.why;
     if (this.chart.reason) return this.chart.reason;
     if (state === "waiting") return gettext("no point yet");
     return state === "quiet" ? gettext("connected; nothing moves") : "";

@@ -35,6 +35,11 @@ export class Connection {
     return this.state !== "connected" && this.state !== "asked";
   }
 
+  /** Why what the page shows may no longer be so. */
+  get why() {
+    return this.state === "signed_out" ? gettext("signed out: sign in again") : gettext("nothing comes from the server");
+  }
+
   show(status) {
     const { lost } = this;
     const same = status.state === this.state && status.state === "connected";
@@ -42,6 +47,7 @@ export class Connection {
     if (same) return;
     this.element.dataset.state = status.state;
     this.element.title = status.reason;
+    this.#offerSignIn(status.state === "signed_out");
     document.body.dataset.connection = this.lost ? "lost" : "good";
     this.#write();
     if (this.lost === lost) return;
@@ -66,6 +72,16 @@ export class Connection {
   #write() {
     const text = this.#inWords();
     if (this.words.textContent !== text) this.words.textContent = text;
+  }
+
+  /** Where the page has no notice to say it with: the way back in, to what is shown now. */
+  #offerSignIn(wanted) {
+    this.element.querySelector("a")?.remove();
+    if (!wanted || document.getElementById("notice")) return;
+    const link = document.createElement("a");
+    link.href = `${this.element.dataset.login}?next=${encodeURIComponent(location.pathname + location.search)}`;
+    link.textContent = gettext("Sign in");
+    this.element.append(" ", link);
   }
 
   #inWords() {

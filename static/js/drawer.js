@@ -1,7 +1,7 @@
 /** One pair in detail beside the table: its numbers, and gate by gate why it is, or is not, an opportunity. */
 
 import * as format from "./format.js";
-import { gettext, translate } from "./i18n.js";
+import { gettext, plural, translate } from "./i18n.js";
 import { prefixed } from "./place.js";
 import { Newest } from "./requests.js";
 import { STATES, sides } from "./scanner-table.js";
@@ -61,7 +61,7 @@ export class Drawer {
       [gettext("Sell at"), venue(sell)],
       [gettext("Edge"), `${format.bps(row.edge)} · ${format.amount(row.size, currency)}`],
       [gettext("Bid–bid"), format.percent(row.spread)],
-      [gettext("In 1 h"), row.hour === null ? format.UNKNOWN : translate("%(count)s opportunities", { count: row.hour })],
+      [gettext("In 1 h"), row.hour === null ? format.UNKNOWN : plural("%(count)s opportunity", "%(count)s opportunities", row.hour, { count: row.hour })],
     ]);
   }
 

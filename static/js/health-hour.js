@@ -1,7 +1,7 @@
 /** The last hour of one symbol beside the table, minute by minute. */
 
 import { age, figure } from "./format.js";
-import { gettext, translate } from "./i18n.js";
+import { gettext, plural, translate } from "./i18n.js";
 import { LinePlot } from "./opportunities-plot.js";
 import { Newest } from "./requests.js";
 
@@ -46,7 +46,7 @@ export class HourDrawer {
     const { status, answer, late } = await this.questions.request("GET", `/api/health/hour?${this.asked}`);
     if (late || id !== this.id) return; // another row was chosen meanwhile
     if (status !== 200) return (this.words.textContent = answer.error ?? gettext("The server does not answer."));
-    this.words.textContent = answer.minutes.length ? translate("%(count)s minutes are known", { count: answer.minutes.length }) : gettext("No minute is known yet: the first is told when it has passed.");
+    this.words.textContent = answer.minutes.length ? plural("%(count)s minute is known", "%(count)s minutes are known", answer.minutes.length, { count: answer.minutes.length }) : gettext("No minute is known yet: the first is shown when it has passed.");
     this.#draw(answer.minutes);
   }
 

@@ -45,6 +45,7 @@ function tick() {
   if (!connection) return;
   const quiet = now - Math.max(heardAt, askedAt);
   if (silent ? quiet >= LOST_BEAT_MS : !asking && quiet >= BEAT_MS) look();
+  if (signedOut && connection.state !== "signed_out") document.dispatchEvent(new CustomEvent("signedout"));
   const state = signedOut ? "signed_out" : silent ? "reconnecting" : "connected";
   connection.show({ state, reason: "", heardAt });
   connection.beat();

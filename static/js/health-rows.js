@@ -1,7 +1,7 @@
 /** The tables and the list of findings: what each row says. */
 
 import * as format from "./format.js";
-import { gettext, translate } from "./i18n.js";
+import { gettext, plural, translate } from "./i18n.js";
 import { KeyedRow, placeRows } from "./keyed.js";
 
 export const STATES = {
@@ -90,7 +90,7 @@ class Exchange extends Row {
   take(cells) {
     super.take(cells);
     const { symbols, latency, bad, shards } = cells;
-    this.write(".what", this.context.names(cells.id), cells.findings ? translate("%(count)s findings", { count: cells.findings }) : "");
+    this.write(".what", this.context.names(cells.id), cells.findings ? plural("%(count)s finding", "%(count)s findings", cells.findings, { count: cells.findings }) : "");
     this.state(cells.state, cells.reason);
     const counts = Object.entries(symbols).filter(([, many]) => many).reverse().map(([state, many]) => `${count(many)} ${STATES[state]}`).join(" · ");
     const holds = counts && !this.context.lost();
@@ -99,7 +99,7 @@ class Exchange extends Row {
     this.write(".latency", latency ? latency.slice(0, 3).map(format.percentile).join(" / ") : format.UNKNOWN, latency ? translate("longest %(time)s", { time: ms(latency[3]) }) : "");
     this.write(".clock", offset(cells.offset_ms));
     this.write(".ages", `${ms(cells.heard_ms)} / ${ms(cells.quoted_ms)}`);
-    this.write(".hour", count(cells.updates_per_hour), translate("%(count)s quotes in the last minute", { count: count(cells.quotes_per_min) }));
+    this.write(".hour", count(cells.updates_per_hour), plural("%(count)s quote in the last minute", "%(count)s quotes in the last minute", cells.quotes_per_min, { count: count(cells.quotes_per_min) }));
     this.write(".connections", count(cells.connections), shards.map(({ shard, state, connections }) => translate("collector %(shard)s: %(connections)s, %(state)s", { shard, connections, state: STATES[state] ?? state })).join("\n"));
     this.write(".reconnects", count(cells.reconnects_per_min));
     this.write(".bad", count(Object.values(bad).reduce((all, each) => all + each, 0)), Object.entries(bad).map(([kind, many]) => `${BAD[kind]} ${count(many)}`).join(", "));

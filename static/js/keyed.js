@@ -29,8 +29,24 @@ export class KeyedRow {
   }
 }
 
+/** What brings the keyboard back to its row after rows moved: to the same key, or to the place where that was. */
+function keepingFocus(body, rows) {
+  const { activeElement } = document;
+  const row = [...body.children].find((each) => each.contains(activeElement));
+  if (!row) return () => {};
+  const [key] = [...rows].find(([, { element }]) => element === row) ?? [];
+  const place = [...body.children].indexOf(row);
+  const part = (of) => [...of.querySelectorAll("a, button")];
+  const which = part(row).indexOf(activeElement);
+  return () => {
+    const now = rows.get(key)?.element ?? body.children[Math.min(place, body.children.length - 1)];
+    if (now && !now.contains(document.activeElement)) part(now)[which]?.focus({ preventScroll: true });
+  };
+}
+
 /** Put rows (`key -> row`) in this order; those of keys that left are given to keys that came. */
 export function placeRows(body, rows, order, make) {
+  const focus = keepingFocus(body, rows);
   const shown = new Set(order);
   const free = [...rows].filter(([key]) => !shown.has(key));
   for (const [key] of free) rows.delete(key);
@@ -42,4 +58,5 @@ export function placeRows(body, rows, order, make) {
     const there = body.children[place];
     if (there !== element) body.insertBefore(element, there ?? null);
   });
+  focus();
 }

@@ -1,12 +1,15 @@
 /** The address bar says what is shown, so that it can be shared: range, large chart and where it was moved to. */
 
+import { LEAST_S, MOST_S } from "./navigate.js";
 import { LIVE, rangeOf } from "./ranges.js";
+
+const LATEST = 4e9; // s, in the year 2096: what a link names beyond that is no time
 
 /** `{range, filter, chart, view: {span, to} | null}`; a `to` of null follows the present. */
 export function readLink() {
   const asked = new URLSearchParams(location.search);
-  const span = Number(asked.get("span"));
-  const view = span > 0 ? { span, to: Number(asked.get("to")) || null } : null;
+  const [span, to] = [Number(asked.get("span")), Number(asked.get("to"))];
+  const view = span > 0 ? { span: Math.min(Math.max(span, LEAST_S), MOST_S), to: to > MOST_S && to < LATEST ? to : null } : null;
   return { range: rangeOf(asked.get("range") ?? LIVE), filter: asked.get("filter") ?? "", chart: asked.get("chart"), view };
 }
 

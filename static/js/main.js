@@ -5,7 +5,7 @@ import { readColours } from "./chart.js";
 import { ServerClock } from "./clock.js";
 import { Connection } from "./connection.js";
 import { Grid } from "./grid.js";
-import { translate } from "./i18n.js";
+import { plural, translate } from "./i18n.js";
 import { listen } from "./keyboard.js";
 import { Large } from "./large.js";
 import { readLink, writeLink } from "./link.js";
@@ -25,7 +25,7 @@ const REFRESH_MS = 15_000; // filters and their thresholds change in the admin; 
 const tools = document.getElementById("tools").elements;
 const tally = document.getElementById("tally");
 const exchanges = JSON.parse(document.getElementById("content").dataset.exchanges);
-const connection = new Connection(restyle);
+const connection = new Connection(turned);
 const serverClock = new ServerClock();
 const store = new Store(connection, serverClock);
 let catalogue = null;
@@ -141,7 +141,7 @@ function tick() {
   requestAnimationFrame(() => (large.card ? paintLarge(now) : paint(grid.visible, now)));
   if (ticks % UNSEEN_EVERY === 0) writeUnseen(now);
   connection.tick(store, now);
-  tally.textContent = translate("%(shown)s of %(all)s charts", { shown: grid.shown.length, all: grid.cards.size });
+  tally.textContent = plural("%(shown)s of %(all)s chart", "%(shown)s of %(all)s charts", grid.cards.size, { shown: grid.shown.length, all: grid.cards.size });
   notice(chooseNotice({ catalogue, store, grid, search: tools.search.value, connection }));
 }
 
@@ -181,6 +181,18 @@ function restyle() {
   for (const card of [...grid.cards.values(), large.card]) card?.plot?.restyle();
 }
 
+/** The server is not heard any more, or is again: every card says another state, also those out of sight. */
+function turned() {
+  const now = store.now();
+  const covered = store.span(now);
+  for (const card of grid.cards.values()) {
+    const there = timeOf(card, now);
+    card.write(there, catalogue, shownWindow(there, covered));
+  }
+  if (large.card) large.card.write(timeOf(large.card, now), catalogue, large.window(timeOf(large.card, now)));
+  restyle();
+}
+
 function remember(select) {
   select.value = localStorage.getItem(select.name) ?? select.value;
   if (!select.value) select.selectedIndex = 0;
@@ -202,6 +214,7 @@ async function start() {
   if (asked.chart && catalogue) large.openById(asked.chart, store.charts, asked.view);
   tellLink();
   setInterval(tick, TICK_MS);
+  document.addEventListener("visibilitychange", tick);
   setInterval(() => document.hidden || connection.state === "signed_out" || refresh(), REFRESH_MS);
 }
 

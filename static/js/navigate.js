@@ -1,7 +1,8 @@
 /** Moving through time on the large chart: wheel, drag, pinch and keys. */
 
-const LEAST_S = 10;
-const MOST_S = 3 * 24 * 3600; // with a margin on both sides still within what the server gives at once (7 days)
+/** How much time the large chart shows at least and at most, s. */
+export const LEAST_S = 10;
+export const MOST_S = 3 * 24 * 3600; // with a margin on both sides still within what the server gives at once (7 days)
 const STEP = 0.2; // of the width, per key
 const KEYS = { ArrowLeft: [-STEP, 1], ArrowRight: [STEP, 1], "+": [0, 1 / 1.5], "=": [0, 1 / 1.5], "-": [0, 1.5] };
 

@@ -42,7 +42,7 @@ function action(label, target) {
 export function chooseNotice({ catalogue, store, grid, search, connection }) {
   if (connection.state === "signed_out") return signedOut();
   if (!catalogue || connection.status.trouble === "unreachable") return unreachable();
-  if (connection.status.trouble === "refused") return refused();
+  if (connection.status.trouble === "refused") return refused(connection.status.reason);
   if (catalogue.filter?.id === "pinned" && !catalogue.charts.length) return noPin();
   if (!catalogue.filter) return noFilter();
   if (!store.charts.size) return emptyFilter(catalogue.filter);
@@ -57,7 +57,7 @@ export const health = [gettext("Look at Health"), prefixed("/health/")];
 
 export const signedOut = () => ({
   heading: gettext("You are signed out"),
-  text: gettext("The charts stopped. Sign in again to go on; this page comes back as it was."),
+  text: gettext("Nothing new comes in. Sign in again to go on; this page comes back as it was."),
   actions: [[gettext("Sign in"), `${login}?next=${encodeURIComponent(location.pathname + location.search)}`]],
 });
 
@@ -67,9 +67,10 @@ export const unreachable = () => ({
   actions: [[gettext("Reload"), () => location.reload()], health],
 });
 
-export const refused = () => ({
+/** `reason`: the server's own words, where it gave any. */
+export const refused = (reason) => ({
   heading: gettext("The live connection is refused"),
-  text: translate("The server answers, but not on its WebSocket. Open the page under a host listed in ALLOWED_HOSTS (now %(host)s), and let any proxy pass WebSockets under /ws/.", { host: location.host }),
+  text: reason ? translate("The server says: %(reason)s. The page keeps trying.", { reason }) : translate("The server answers, but not on its WebSocket. Open the page under a host listed in ALLOWED_HOSTS (now %(host)s), and let any proxy pass WebSockets under /ws/.", { host: location.host }),
   actions: [[gettext("Reload"), () => location.reload()], health],
 });
 

@@ -1,8 +1,8 @@
 /** What a pair's ratio does about its mean, in figures and words, and all charted pairs ranked by it. */
 
 import * as format from "./format.js";
-import { gettext, translate } from "./i18n.js";
-import { notice } from "./notices.js";
+import { gettext, plural, translate } from "./i18n.js";
+import { notice, signedOut } from "./notices.js";
 import { drawBars } from "./opportunities-bars.js";
 import { readLines } from "./opportunities-lines.js";
 import { heldAt, LinePlot } from "./opportunities-plot.js";
@@ -99,12 +99,12 @@ async function showPair() {
   if (mine !== askedPair) return;
   panel.removeAttribute("aria-busy");
   panel.hidden = status !== 200;
-  if (status !== 200) return notice(refused(status, answer));
+  if (status !== 200) return notice(status === 401 ? signedOut() : refused(answer));
   if (!answer.statistics.points) return void ((panel.hidden = true), notice(nothing(pair)));
   showAnswer(answer);
 }
 
-const refused = (status, answer) => ({
+const refused = (answer) => ({
   heading: gettext("No statistics of this"),
   text: answer.error ?? gettext("The server does not answer."),
   actions: [[gettext("Ask again"), showPair]],
@@ -242,7 +242,7 @@ async function rank() {
 function showRanking({ pairs, left_out: leftOut }) {
   const done = ranked.length === pairs;
   const count = format.count(pairs);
-  progress.textContent = !pairs ? gettext("No spread was stored in this time. Filters that show charts, and pins, make the collector store them.") : done ? translate("%(count)s pairs", { count }) : translate("%(done)s of %(count)s pairs…", { done: format.count(ranked.length), count });
+  progress.textContent = !pairs ? gettext("No spread was stored in this time. Filters that show charts, and pins, make the collector store them.") : done ? plural("%(count)s pair", "%(count)s pairs", pairs, { count }) : translate("%(done)s of %(count)s pairs…", { done: format.count(ranked.length), count });
   if (leftOut) progress.textContent += ` ${translate("(%(count)s more are left out)", { count: format.count(leftOut) })}`;
   document.getElementById("table").hidden = !pairs;
   place();
@@ -320,6 +320,16 @@ form.addEventListener("submit", (event) => {
 form.addEventListener("change", ({ target }) => {
   showPair();
   if (target.name === "range") rank();
+});
+let isOut = false;
+document.addEventListener("signedout", () => {
+  isOut = true;
+  notice(signedOut());
+});
+document.addEventListener("connection", ({ detail }) => {
+  if (detail.lost || !isOut) return;
+  isOut = false;
+  showPair(); // somebody signed in again elsewhere
 });
 body.addEventListener("click", rowChosen);
 body.addEventListener("keydown", tableKey);

@@ -42,6 +42,8 @@ let drawn = 0; // how many the distributions are of
 // --- what to show ----------------------------------------------------------------------------
 
 function change(wanted, from = 0) {
+  clearTimeout(typing);
+  typing = null;
   view = wanted;
   offset = Math.max(0, from);
   drawnAt = -Infinity;
@@ -81,7 +83,11 @@ function filterChanged() {
   typing = setTimeout(() => change(readForm()), TYPING_MS);
 }
 
+/** The view with what was typed a moment ago. */
+const current = () => (typing ? readForm() : view);
+
 function page(direction) {
+  if (typing) return change(readForm()); // other rows: the first of them
   const wanted = offset + direction * Number(limit.value);
   if (wanted < 0 || wanted >= matches) return;
   keyed = body.contains(document.activeElement);
@@ -118,7 +124,7 @@ function refresh() {
 function trouble(status, answer) {
   if (status === 401) notice(signedOut());
   else if (status === 400) notice({ heading: gettext("This cannot be asked"), text: answer.error, actions: [clearing()] });
-  else notice(status ? { heading: gettext("The list is not to be had now"), text: answer.error ?? `HTTP ${status}`, actions: [health] } : unreachable());
+  else notice(status ? { heading: gettext("The list is not available now"), text: answer.error ?? `HTTP ${status}`, actions: [health] } : unreachable());
 }
 
 function take(answer, now) {
@@ -171,9 +177,9 @@ function place(answer) {
   for (const row of rows.values()) row.remove();
 }
 
-/** Nothing comes: whether they go on is not known any more; the next answer writes it anew. */
+/** Nothing comes: whether they go on is not known until the next answer, which is asked for once something comes. */
 document.addEventListener("connection", ({ detail }) => {
-  if (!detail.lost) return;
+  if (!detail.lost) return void (timer !== null && load(false)); // a question is not asked twice at the start
   for (const row of body.querySelectorAll('[data-standing="open"]')) {
     row.dataset.standing = "unknown";
     text(row.querySelector(".word"), gettext("unknown"));
@@ -319,9 +325,9 @@ function start() {
   document.getElementById("more").addEventListener("click", ({ currentTarget }) => currentTarget.setAttribute("aria-expanded", form.classList.toggle("all")));
   limit.addEventListener("change", () => {
     localStorage.setItem("opportunity-rows", limit.value);
-    change(view, Math.floor(offset / Number(limit.value)) * Number(limit.value));
+    change(current(), typing ? 0 : Math.floor(offset / Number(limit.value)) * Number(limit.value));
   });
-  for (const button of document.querySelectorAll("[data-sort]")) button.addEventListener("click", () => change(sortedBy(view, button.dataset.sort)));
+  for (const button of document.querySelectorAll("[data-sort]")) button.addEventListener("click", () => change(sortedBy(current(), button.dataset.sort)));
   step.previous.addEventListener("click", () => page(-1));
   step.next.addEventListener("click", () => page(1));
   fresh.addEventListener("click", () => (offset || view.sort !== "started" ? change(view, offset) : waiting && take(waiting, true)));

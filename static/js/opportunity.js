@@ -2,7 +2,7 @@
 
 import { become } from "./become.js";
 import * as format from "./format.js";
-import { gettext, translate } from "./i18n.js";
+import { gettext, plural, translate } from "./i18n.js";
 import { Navigator } from "./navigate.js";
 import { readLines } from "./opportunities-lines.js";
 import { heldAt, LinePlot } from "./opportunities-plot.js";
@@ -73,7 +73,7 @@ async function load() {
 function said() {
   const valued = ticks.edge.filter((edge) => edge !== null).length;
   if (!valued) return isOpen() ? gettext("Nothing of this time is in the lake yet: it comes with a delay of a second or two.") : gettext("The lake has no quotes of this time: they were deleted, or never recorded.");
-  return translate("%(count)s points, from the recorded quotes of both exchanges", { count: format.count(valued) });
+  return plural("%(count)s point, from the recorded quotes of both exchanges", "%(count)s points, from the recorded quotes of both exchanges", valued, { count: format.count(valued) });
 }
 
 function draw() {

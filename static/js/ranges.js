@@ -5,13 +5,13 @@ const DAY = /^(\d{4})-(\d\d)-(\d\d)$/;
 
 export const LIVE = "15m";
 
-/** A text of the address bar as a range; what is none is the live one. */
-export const rangeOf = (text) => (text in SPANS_S || !Number.isNaN(midnight(text)) ? text : LIVE);
+/** A text of the address bar as a range; what is none, or a day that has not begun, is the live one. */
+export const rangeOf = (text) => (Object.hasOwn(SPANS_S, text) || midnight(text) * 1000 <= Date.now() ? text : LIVE);
 
 /** `{from, to}` in seconds; `recent`: the socket's own points are enough. `covered` seconds of them are there. */
 export function windowOf(range, now, covered) {
   if (range === LIVE) return { from: now - covered, to: now, recent: true };
-  if (range in SPANS_S) return { from: now - SPANS_S[range], to: now };
+  if (Object.hasOwn(SPANS_S, range)) return { from: now - SPANS_S[range], to: now };
   return { from: midnight(range), to: midnight(range, 1) };
 }
 

@@ -10,7 +10,7 @@ const started = performance.now();
 export function scannerNotice({ connection, head, clear }) {
   if (connection.state === "signed_out") return signedOut();
   if (connection.status.trouble === "unreachable") return unreachable();
-  if (connection.status.trouble === "refused") return refused();
+  if (connection.status.trouble === "refused") return refused(connection.status.reason);
   if (!head) return null;
   if (!head.total) return noPairs();
   if (!head.collectors && performance.now() - started > FIRST_DATA_MS) return noCollector();

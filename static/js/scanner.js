@@ -3,13 +3,13 @@
 import { Connection } from "./connection.js";
 import { Drawer } from "./drawer.js";
 import { count } from "./format.js";
-import { gettext, translate } from "./i18n.js";
+import { gettext, plural, translate } from "./i18n.js";
 import { notice } from "./notices.js";
 import { Pins } from "./pins.js";
 import { socketPlace } from "./place.js";
 import { scannerNotice } from "./scanner-notices.js";
 import { Table } from "./scanner-table.js";
-import { readView, sortedBy, toNumber, writeView } from "./scanner-view.js";
+import { readOffset, readView, sortedBy, toNumber, toWhole, writeView } from "./scanner-view.js";
 import { Views } from "./scanner-views.js";
 import { Feed } from "./socket.js";
 
@@ -31,7 +31,7 @@ const lost = () => connection.lost;
 const pins = new Pins({ token: content.dataset.token, dashboard: content.dataset.dashboard, changed: pinsChanged });
 const table = new Table(document.getElementById("rows"), { names, pinned: (id) => pins.has(id), lost });
 const drawer = new Drawer({ names, pins, lost, closed: (id) => focusRow(id) });
-const views = new Views({ token: content.dataset.token, current: () => writeView(view), choose: (query) => change(readView(query)) });
+const views = new Views({ token: content.dataset.token, current: () => writeView(current()), choose: (query) => change(readView(query)) });
 const feed = new Feed({
   address: () => socketPlace("/ws/scanner"),
   opened: ask,
@@ -41,7 +41,7 @@ const feed = new Feed({
 });
 
 let view = readView(location.search);
-let offset = Number(new URLSearchParams(location.search).get("offset")) || 0;
+let offset = readOffset(location.search);
 let head = null; // total, matches, collectors of the newest message
 let newest = 0;
 let typing = null;
@@ -52,8 +52,10 @@ function ask() {
   feed.send({ type: "view", ...view, offset, limit: Number(limit.value) });
 }
 
-/** Show another view, from its first row unless told otherwise. */
+/** Show another view, from its first row unless another is given. */
 function change(wanted, from = 0) {
+  clearTimeout(typing);
+  typing = null;
   view = wanted;
   offset = Math.max(0, from);
   showView();
@@ -83,8 +85,8 @@ function showView() {
 
 function readForm() {
   const chosen = [...form.querySelectorAll('[name="exchanges"]:checked')].map((box) => box.value);
-  const numbers = Object.fromEntries(["min_edge", "min_size", "min_volume", "filter"].map((name) => [name, toNumber(fields[name].value)]));
-  return { ...view, search: fields.search.value.trim(), quote: fields.quote.value, exchanges: chosen, passed: fields.passed.checked, ...numbers };
+  const numbers = Object.fromEntries(["min_edge", "min_size", "min_volume"].map((name) => [name, toNumber(fields[name].value)]));
+  return { ...view, filter: toWhole(fields.filter.value), search: fields.search.value.trim(), quote: fields.quote.value, exchanges: chosen, passed: fields.passed.checked, ...numbers };
 }
 
 function filterChanged() {
@@ -92,7 +94,11 @@ function filterChanged() {
   typing = setTimeout(() => change(readForm()), TYPING_MS);
 }
 
+/** The view with what was typed a moment ago. */
+const current = () => (typing ? readForm() : view);
+
 function page(direction) {
+  if (typing) return change(readForm()); // other rows: the first of them
   const size = Number(limit.value);
   const wanted = offset + direction * size;
   if (head && wanted >= 0 && wanted < head.matches) change(view, wanted);
@@ -107,7 +113,7 @@ function receive(message) {
   table.age(feed.clock.now());
   table.mark(drawer.id);
   drawer.take(table.cells);
-  if (head.matches && offset >= head.matches) change(view, Math.floor((head.matches - 1) / Number(limit.value)) * Number(limit.value));
+  if (!typing && head.matches && offset >= head.matches) change(view, Math.floor((head.matches - 1) / Number(limit.value)) * Number(limit.value));
   showPlace();
 }
 
@@ -120,7 +126,7 @@ function turned() {
 function showPlace() {
   const { total, matches } = head;
   const last = Math.min(offset + Number(limit.value), matches);
-  write(tally, translate("%(total)s pairs, %(matches)s match", { total: count(total), matches: count(matches) }));
+  write(tally, plural("%(total)s pair, %(matches)s match", "%(total)s pairs, %(matches)s match", total, { total: count(total), matches: count(matches) }));
   write(place, matches ? translate("%(first)s–%(last)s of %(matches)s", { first: count(offset + 1), last: count(last), matches: count(matches) }) : "");
   step.previous.disabled = offset === 0;
   step.next.disabled = last >= matches;
@@ -159,7 +165,8 @@ function clicked(event) {
 
 function focusRow(id) {
   table.mark(null);
-  table.rows.get(id)?.button.focus();
+  const row = table.rows.get(id)?.button ?? table.body.querySelector(".open");
+  row?.focus();
 }
 
 const KEYS = { ArrowUp: (row) => row.previousElementSibling, ArrowDown: (row) => row.nextElementSibling, Home: (row) => row.parentNode.firstElementChild, End: (row) => row.parentNode.lastElementChild };
@@ -191,9 +198,9 @@ function start() {
   document.getElementById("more").addEventListener("click", ({ currentTarget }) => currentTarget.setAttribute("aria-expanded", form.classList.toggle("all")));
   limit.addEventListener("change", () => {
     localStorage.setItem("scanner-rows", limit.value);
-    change(view, Math.floor(offset / Number(limit.value)) * Number(limit.value));
+    change(current(), typing ? 0 : Math.floor(offset / Number(limit.value)) * Number(limit.value));
   });
-  for (const button of document.querySelectorAll("[data-sort]")) button.addEventListener("click", () => change(sortedBy(view, button.dataset.sort)));
+  for (const button of document.querySelectorAll("[data-sort]")) button.addEventListener("click", () => change(sortedBy(current(), button.dataset.sort)));
   step.previous.addEventListener("click", () => page(-1));
   step.next.addEventListener("click", () => page(1));
   table.body.addEventListener("click", clicked);

@@ -2,6 +2,7 @@
 
 import { ServerClock } from "./clock.js";
 import { gettext } from "./i18n.js";
+import { answeredAt } from "./requests.js";
 
 /** The server says something at least once a second: after so long without a message nothing shown is known to hold. */
 export const SILENT_MS = 5000;
@@ -19,7 +20,7 @@ const CLOSED = { notSignedIn: 4401, restart: 1012 };
 
 /**
  * `address()` gives the URL to open, `opened()` hears of every new connection, `receive(message)` takes
- * each message, `probe()` asks the server after a failed handshake (a browser does not tell why one failed)
+ * each message, `probe()` asks the server about a socket that brought nothing (a browser does not tell why)
  * and returns ok | signed_out | unreachable. `changed(status)` hears `{state, reason, retryAt, trouble, heardAt}`: state
  * is connecting | connected | late | asked | reconnecting | signed_out | paused, trouble is refused | unreachable when it
  * lasts, heardAt when the server said what came last, by `performance.now()`. A slow link is `late`: messages come, but
@@ -31,6 +32,8 @@ export class Feed {
     this.state = "unused";
     this.failures = 0;
     this.trouble = null;
+    this.troubledAt = 0;
+    this.reason = ""; // what the server said when it closed the last one, if anything
     this.timer = null;
     this.hiddenTimer = null;
     this.socket = null;
@@ -91,7 +94,7 @@ export class Feed {
     if (this.state === "reconnecting") this.#become("reconnecting", this.status);
   }
 
-  #become(state, { reason = "", retryAt = 0 } = {}) {
+  #become(state, { reason = this.reason, retryAt = 0 } = {}) {
     this.state = state;
     this.status = { reason, retryAt, trouble: this.trouble, heardAt: this.heardAt };
     this.changed({ ...this.status, state: state === "reconnecting" && this.asked ? "asked" : state });
@@ -113,6 +116,7 @@ export class Feed {
     this.proven = true;
     this.asked = false;
     this.trouble = null;
+    this.reason = "";
     if (now - this.openedAt > HEALTHY_MS) this.failures = 0;
     this.receive(message);
     if (message.seq !== undefined) {
@@ -143,10 +147,17 @@ export class Feed {
     }
     if (!this.#tries) return;
     if (slept > SLEPT_MS) this.open({ again: true });
+    else if (this.trouble === "unreachable" && answeredAt() > this.troubledAt) this.#reachable();
     else if (!this.socket) return; // the timer has it
     else if (this.proven && now - this.cameAt >= SILENT_MS) this.open({ again: true });
     else if (this.state === "connected" && now - this.heardAt >= SILENT_MS) this.#become("late");
     else if (!this.proven && now >= this.deadline) this.#unanswered();
+  }
+
+  /** A request was answered: nobody waits for the pause to end, nor says that the server does not answer. */
+  #reachable() {
+    this.trouble = null;
+    this.open({ again: true });
   }
 
   get #tries() {
@@ -171,15 +182,16 @@ export class Feed {
     const { openedAt } = this;
     this.#drop();
     this.openedAt = openedAt;
-    this.#closed(0, gettext("the server does not answer"));
+    this.#closed(0, "");
   }
 
   async #closed(code, reason) {
     this.socket = null;
     if (code === CLOSED.notSignedIn) return this.#refused(reason);
     if (code === CLOSED.restart) reason ||= gettext("the server restarts");
-    this.#retry(reason);
-    if (this.openedAt === null) await this.#findOut();
+    this.reason = reason;
+    this.#retry();
+    if (!this.proven) await this.#findOut();
   }
 
   /** A session may have been replaced by another one, as a change of the password does: asked once, then believed. */
@@ -189,16 +201,20 @@ export class Feed {
     else this.signOut(reason);
   }
 
+  /** Why a socket brought nothing; one that was closed with words needs no question. */
   async #findOut() {
-    const outcome = await this.probe();
-    if (outcome === "signed_out") this.signOut();
-    else if (this.failures >= LASTING) this.trouble = outcome === "unreachable" ? "unreachable" : "refused";
+    const outcome = this.reason ? "ok" : await this.probe();
+    if (outcome === "signed_out") return this.signOut();
+    if (this.proven || this.failures < LASTING) return;
+    this.trouble = outcome === "unreachable" ? "unreachable" : "refused";
+    this.troubledAt = performance.now();
+    if (this.state === "reconnecting") this.#become("reconnecting", this.status);
   }
 
-  #retry(reason) {
+  #retry() {
     const longest = WAITS_S[Math.min(this.failures++, WAITS_S.length - 1)] * 1000;
     const wait = longest * (0.75 + Math.random() / 2);
-    this.#become("reconnecting", { reason, retryAt: performance.now() + wait });
+    this.#become("reconnecting", { retryAt: performance.now() + wait });
     this.timer = setTimeout(() => this.open(), wait);
   }
 }

@@ -5,6 +5,7 @@ import { Points, WINDOW_S } from "./points.js";
 
 const QUIET_AFTER_S = 5;
 const FRESH_S = 60;
+const SLACK_S = 1; // a point may be so much older than the message that brings it
 const SET_BACK_S = 1; // points that end so much before what is shown: the desk's clock was set back
 const TROUBLED = ["stale", "down"];
 const CLAIMS = ["live", ...TROUBLED]; // what only a server that is heard can say
@@ -62,13 +63,15 @@ export class Chart {
     this.latest = NOTHING;
   }
 
-  /** `live`, `quiet` (connected, but nothing moved), `waiting` (no data yet), `stale`, `down` or `unknown` (the server is not heard). */
+  /** `live`, `quiet` (connected, but nothing moved), `waiting` (no data yet, or none since a trouble), `stale`, `down` or `unknown` (the server is not heard). */
   state() {
     if (this.connection.lost && CLAIMS.includes(this.serverState)) return "unknown";
     if (this.serverState !== "live") return this.serverState;
     if (!this.points.length) return "waiting";
     // Measured by what was heard, not by what the clock says: a link that says nothing is no calm market.
-    return this.time(this.store.heardUntil) - Math.max(this.latest.time, this.liveSince) > QUIET_AFTER_S ? "quiet" : "live";
+    const covered = this.time(this.store.heardUntil);
+    if (covered - Math.max(this.latest.time, this.liveSince) > QUIET_AFTER_S) return "quiet";
+    return this.latest.time < this.liveSince - SLACK_S ? "waiting" : "live";
   }
 }
 
