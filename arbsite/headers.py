@@ -11,7 +11,7 @@ NO_STORE: Final = "no-store"
 PERMISSIONS: Final = ", ".join(
     f"{each}=()"
     for each in (
-        "accelerometer", "bluetooth", "browsing-topics", "camera", "display-capture", "geolocation",
+        "accelerometer", "browsing-topics", "camera", "display-capture", "geolocation",
         "gyroscope", "hid", "idle-detection", "local-fonts", "magnetometer", "microphone", "midi",
         "payment", "serial", "usb", "xr-spatial-tracking",
     )
