@@ -84,6 +84,10 @@ class Add(Struct):
     def check(self) -> None:
         """Raise ValueError for what contradicts itself."""
         said = {f"{name}={value}" for name, value in self.partitionValues.items()}
+        if set(self.partitionValues) != set(PARTITIONS) or None in self.partitionValues.values():
+            raise ValueError(f"{self.path} is of no partition: {self.partitionValues}")
+        if self.path.startswith("/") or ".." in unquote(self.path).split("/"):
+            raise ValueError(f"{self.path} lies outside the table")
         if self.path.startswith(f"{PARTITIONS[0]}=") and said != set(unquote(self.path).split("/")[:-1]):
             raise ValueError(f"{self.path} is not of the partition {self.partitionValues}")
         if self.stats:
@@ -94,6 +98,11 @@ class Remove(Struct):
     """A data file that belongs to the table no longer."""
 
     path: str
+    dataChange: bool = True
+    deletionTimestamp: int | None = None
+    extendedFileMetadata: bool | None = None
+    partitionValues: dict[str, str | None] | None = None
+    size: int | None = None
 
 
 class Action(Struct):
@@ -140,7 +149,7 @@ def said_by_hint(store: ObjectStore) -> int:
     """The version the hint names, whether it is there or not; -1 when it names none."""
     try:
         return max(-1, int(msgspec.json.decode(bytes(store.get(HINT).bytes()))["version"]))
-    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+    except (FileNotFoundError, msgspec.DecodeError, KeyError, RecursionError, TypeError, ValueError):
         return -1
 
 
@@ -168,7 +177,7 @@ def entry_at(lake: Lake, table: str, store: ObjectStore, version: int) -> list[A
     content = _content(lake, table, store, log_entry(version))
     try:
         return _actions(content)
-    except (ValueError, msgspec.DecodeError) as error:
+    except (ValueError, RecursionError, msgspec.DecodeError) as error:
         raise DamagedError(lake, table, log_entry(version), _nature(content) or str(error)) from error
 
 

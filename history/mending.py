@@ -141,7 +141,8 @@ def _displaced(lake: Lake, table: str) -> list[Note]:
         for place in places
         if os.path.lexists(place) and not os.path.isdir(place)
     }
-    links = [entry for entry in root.glob(f"{LOG_FOLDER}/*") if not os.path.exists(entry)]
+    linked = (entry for place in (LOG_FOLDER, "date=*/hour=*") for entry in root.glob(f"{place}/*"))
+    links = [entry for entry in linked if entry.is_symlink() and not os.path.exists(entry)]
     wrong |= dict.fromkeys(links, "it is a link that leads nowhere")
     return [
         n for place, what in wrong.items() for n in _aside(lake, table, str(place.relative_to(root)), what)

@@ -26,12 +26,12 @@ def amount(value: float) -> str:
         return "unknown"
     if 0 < abs(value) < 1:
         return figures(value, 3)
-    return f"{value:,.2f}" if abs(value) < 100 else f"{value:,.0f}"
+    return f"{value + 0.0:,.2f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
 def figures(value: float, significant: int) -> str:
     """A number with so many significant figures and thousands separators, never with an exponent."""
-    return f"{Decimal(f'{value:.{significant}g}'):,f}" if isfinite(value) else "–"
+    return f"{Decimal(f'{value + 0.0:.{significant}g}'):,f}" if isfinite(value) else "–"
 
 
 def share(value: float) -> str:
@@ -41,12 +41,12 @@ def share(value: float) -> str:
 
 def bps(value: float | None) -> str:
     """An edge, `-18.7 bps`; a dash where there is none."""
-    return "–" if value is None else f"{value:+,.1f} bps"
+    return "–" if value is None or not isfinite(value) else f"{value + 0.0:+,.1f} bps"
 
 
 def percent(value: float | None) -> str:
     """A spread, `+0.124 %`; a dash where there is none."""
-    return "–" if value is None else f"{value:+,.3f} %"
+    return "–" if value is None or not isfinite(value) else f"{value + 0.0:+,.3f} %"
 
 
 def price(value: float | None) -> str:

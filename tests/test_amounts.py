@@ -156,3 +156,14 @@ def test_the_csv_writes_every_number_out() -> None:
 )
 def test_no_number_has_an_exponent(say: Any, value: float | None, text: str) -> None:
     assert say(value) == text
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_no_number_is_never_shown_as_one(value: float) -> None:
+    assert wording.bps(value) == wording.percent(value) == wording.figures(value, 3) == "–"
+    assert wording.amount(value) == "unknown"
+
+
+def test_zero_has_no_sign_of_its_own() -> None:
+    assert (wording.amount(-0.0), wording.share(-0.0)) == ("0.00", "0")
+    assert (wording.bps(-0.0), wording.percent(-0.0)) == ("+0.0 bps", "+0.000 %")

@@ -141,6 +141,29 @@ def wrong_types(path: Path) -> None:
     path.write_text('{"commitInfo":{"timestamp":1}}\n{"add":{"path":7,"size":"big"}}')
 
 
+ABOUT = '{"commitInfo":{"timestamp":1}}\n'
+
+
+def outside(path: Path) -> None:
+    """A file of another table, of no partition: the library would read nothing any more."""
+    add = {"path": "../trades/x.parquet", "partitionValues": {}, "size": 1, "modificationTime": 1}
+    path.write_text(ABOUT + json.dumps({"add": add | {"dataChange": True}}))
+
+
+def odd_remove(path: Path) -> None:
+    path.write_text(ABOUT + '{"remove":{"path":"a.parquet","dataChange":true,"deletionTimestamp":"x"}}')
+
+
+def deep(path: Path) -> None:
+    path.write_text("[" * 100_000)
+
+
+def loop(path: Path) -> None:
+    """A link to itself, in which no directory can be walked."""
+    path.unlink()
+    path.symlink_to(path.name)
+
+
 def missing(path: Path) -> None:
     path.unlink()
 
@@ -177,6 +200,9 @@ MATRIX = [
     *((CHECKPOINT, ruin) for ruin in PARQUET),
     *((HINT, ruin) for ruin in (*ANY, other_json, a_list, dangling)),
     *((DATA, ruin) for ruin in (*PARQUET, other_rows)),
+    *((NEWEST, ruin) for ruin in (outside, odd_remove, deep, loop)),
+    (HINT, deep),
+    (DATA, loop),
 ]
 
 
