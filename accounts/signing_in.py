@@ -156,6 +156,11 @@ def client_address(request: HttpRequest) -> str | None:
     given = request.META.get("REMOTE_ADDR") or ""
     if settings.BEHIND_PROXY:
         given = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip() or given
+    return network_of(given)
+
+
+def network_of(given: str) -> str | None:
+    """An address as it is counted: of IPv6 the /64; None for what is none."""
     try:
         address = ipaddress.ip_address(given)
     except ValueError:

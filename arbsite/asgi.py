@@ -23,6 +23,7 @@ from django.urls import re_path  # noqa: E402
 
 import arbsite.daphne_bodies  # noqa: E402
 import arbsite.daphne_crowds  # noqa: E402
+import arbsite.daphne_doors  # noqa: E402
 import arbsite.daphne_pacing  # noqa: E402
 import arbsite.daphne_sockets  # noqa: E402
 import arbsite.web_vitals  # noqa: E402, F401

@@ -387,6 +387,10 @@ MAX_OPPORTUNITIES_PER_FILTER = env.int("MAX_OPPORTUNITIES_PER_FILTER", default=5
 # A tab is a socket; the limit keeps one runaway script from taking the desk down.
 REALTIME_SOCKETS_PER_USER = env.int("REALTIME_SOCKETS_PER_USER", default=20)
 
+# Connections of a web process, WebSockets among them, and those of one address that are none (daphne_doors).
+WEB_CONNECTIONS = env.int("WEB_CONNECTIONS", default=4_000)
+WEB_CONNECTIONS_PER_ADDRESS = env.int("WEB_CONNECTIONS_PER_ADDRESS", default=500)
+
 # The HTTP API of the lake (docs/api.md). A page that pans twenty charts asks a hundred times at once.
 HISTORY_MAX_RANGE_HOURS = env.int("HISTORY_MAX_RANGE_HOURS", default=7 * 24)
 HISTORY_REQUESTS_PER_MINUTE = env.int("HISTORY_REQUESTS_PER_MINUTE", default=600)

@@ -8,12 +8,16 @@ is 13 MB in every web process. Daphne started in its own way works just as well.
 """
 
 import os
+import resource
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 import autobahn
+
+FILES: Final = 8_192
 
 
 def leave_out() -> None:
@@ -27,8 +31,16 @@ def leave_out() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
+def open_more_files() -> None:
+    """A connection is a file: have as many as may be had, where a shell gives few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, FILES)), hard))
+
+
 def main() -> None:
     """Serve until told to stop."""
+    open_more_files()
     leave_out()
     from daphne.cli import CommandLineInterface
 

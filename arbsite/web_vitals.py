@@ -9,6 +9,7 @@ import socket
 from django.conf import settings
 from twisted.internet import reactor
 
+from arbsite.daphne_doors import doors
 from history.places import process_places
 from markets.heartbeat import Report
 from markets.vitals import Vitals
@@ -21,6 +22,7 @@ def report() -> Report:
     """What this web process does for its sockets. Call it on the event loop."""
     hub = running_hub()
     counters = hub.stats() if hub else {}
+    counters["connections"] = doors.open
     counters |= process_scan_hub().stats() | process_rights().stats() | process_places().stats()
     return Report(counters={name: float(value) for name, value in counters.items()})
 

@@ -121,6 +121,13 @@ OF_WEB: Final = (
     _metric("websocket_handshakes_total", "outcome", "WebSockets by origin: accepted or refused."),
     _metric("sign_ins_total", "outcome", "Sign-ins: accepted, refused, locked_out, or too busy to check."),
     _metric("audit_entries_total", "kind", "Entries of the audit this process wrote."),
+    _metric(
+        "web_refused_total",
+        "why",
+        "Connections and requests refused before they were read: too_many_of_all, too_many_of_address, idle, "
+        "slow_head, slow_body, large_body, busy.",
+    ),
+    _metric("web_connections", "", "Connections of clients, WebSockets among them."),
     _metric("web_sockets", "page", "Open WebSockets: of charts, of the scanner."),
     _metric("web_charts_watched", "", "Charts that somebody watches here."),
     _metric("web_shards", "", "Collector shards heard."),

@@ -17,7 +17,7 @@ from monitoring.connections import CROSSED, MALFORMED, RECONNECTS, UNKNOWN, ZERO
 from monitoring.families import Families
 from monitoring.latency import EDGES_MS, Counts
 from monitoring.task_book import TaskBook
-from monitoring.traffic import Traffic
+from monitoring.traffic import DOORS, Traffic
 
 US: Final = 1e6
 MS: Final = 1e3
@@ -190,6 +190,8 @@ def tell_traffic(to: Families, traffic: Traffic) -> None:
         to.add_buckets("http_request_seconds", durations.buckets(), route)
     for outcome in ("accepted", "refused"):
         to.add("websocket_handshakes_total", traffic.handshakes[outcome], outcome)
+    for why in DOORS:
+        to.add("web_refused_total", traffic.doors[why], why)
     for outcome in ("accepted", "refused", "locked_out", "busy"):
         to.add("sign_ins_total", traffic.sign_ins[outcome], outcome)
 
@@ -205,6 +207,7 @@ def _tell_web(to: Families, counters: Mapping[str, float]) -> None:
     said = counters.get
     to.add("web_sockets", said("sockets", 0), "charts")
     to.add("web_sockets", said("scanner_sockets", 0), "scanner")
+    to.add("web_connections", said("connections", 0))
     to.add("web_charts_watched", said("charts_watched", 0))
     to.add("web_shards", said("shards", 0))
     to.add("web_shards_silent", said("shards_silent", 0))

@@ -12,6 +12,11 @@ from django.utils.decorators import sync_and_async_middleware
 
 from markets.histogram import Durations
 
+DOORS: Final = (
+    "too_many_of_all", "too_many_of_address", "idle", "slow_head", "slow_body", "large_body", "busy",
+)  # fmt: skip
+"""Why a connection or a request is refused before anybody is asked (arbsite.daphne_doors)."""
+
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 NO_ROUTE: Final = "none"
 
@@ -23,6 +28,7 @@ class Traffic:
         self.requests: Counter[tuple[str, str, int]] = Counter()  # method, route, status
         self.durations: dict[str, Durations] = {}  # by route
         self.handshakes: Counter[str] = Counter()  # accepted, refused
+        self.doors: Counter[str] = Counter()  # refused before they were requests, by `DOORS`
         self.sign_ins: Counter[str] = Counter()  # accepted, refused, locked_out, busy
 
     def answered(self, request: HttpRequest, status: int, seconds: float) -> None:

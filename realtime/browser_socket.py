@@ -15,6 +15,7 @@ from markets.config import InvalidConfig
 from realtime import wire
 from realtime.pipe import EXTENSION, AsgiPipe, Pipe, ServerPipe
 from realtime.rights import Credential, process_rights
+from realtime.seats import seats
 from realtime.viewer import Closed
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class BrowserSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
     viewer: SocketViewer | None = None
     _asgi_pipe: AsgiPipe | None = None
     _closing: "asyncio.Task[None] | None" = None
+    _leave_seat: Callable[[], None] | None = None
     _forget_rights: Callable[[], None] | None = None
     _second = 0.0
     _messages = 0
@@ -111,6 +113,7 @@ class BrowserSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self.close(wire.CLOSE_NOT_SIGNED_IN, "not signed in: log in, or send a valid API token")
             return
         try:
+            self._leave_seat = seats.take(user.pk)
             self._forget_rights = process_rights().watch(await self._credential(), self._close_later)
             await self._open(user.pk)
         except Closed as closed:
@@ -182,6 +185,8 @@ class BrowserSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
     def _stop(self) -> None:
         if self._forget_rights is not None:
             self._forget_rights()
+        if self._leave_seat is not None:
+            self._leave_seat()
         if self._asgi_pipe is not None:
             self._asgi_pipe.stop()
         if self.viewer is not None:

@@ -15,7 +15,6 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 import numpy as np
-from django.conf import settings
 
 from markets.config import MarketConfig
 from realtime import recent, wire
@@ -64,7 +63,6 @@ class Hub:
         self.counters: Counter[str] = Counter()
         self._redis = recent.connect()
         self._viewers: set[Viewer] = set()
-        self._sockets_of: Counter[int] = Counter()
         self._audiences: dict[frozenset[str], Audience] = {}
         self._watching: defaultdict[str, set[Audience]] = defaultdict(set)
         self._charts: dict[str, KnownChart] = {}
@@ -359,22 +357,13 @@ class Hub:
     # --- viewers ---------------------------------------------------------------------------------
 
     def join(self, viewer: Viewer) -> None:
-        """Add a socket. Raises Closed when its user has too many."""
-        limit = settings.REALTIME_SOCKETS_PER_USER
-        if self._sockets_of[viewer.user_id] >= limit:
-            raise Closed(wire.CLOSE_TOO_MANY, f"more than {limit} sockets of one user: close another tab")
+        """Add a socket."""
         self._viewers.add(viewer)
-        self._sockets_of[viewer.user_id] += 1
 
     def leave(self, viewer: Viewer) -> None:
         """Forget a socket; its writer ends."""
         viewer.leave()
-        if viewer not in self._viewers:
-            return  # it was one too many
-        self._viewers.remove(viewer)
-        self._sockets_of[viewer.user_id] -= 1
-        if not self._sockets_of[viewer.user_id]:
-            del self._sockets_of[viewer.user_id]
+        self._viewers.discard(viewer)
         self._seat(viewer, frozenset())
         self.counters["points_thinned"] += viewer.pending.thinned
         self.counters["messages_sent"] += viewer.sent

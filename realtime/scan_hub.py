@@ -17,7 +17,6 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 from channels.db import database_sync_to_async
-from django.conf import settings
 from redis.asyncio import Redis
 
 from markets.clocks import JUMP_S
@@ -30,8 +29,6 @@ from realtime.scan_table import Match, Query, ScanTable, View
 from realtime.scan_viewer import ScanViewer
 from realtime.scan_wire import FRAMES, ShardScan, decode_frame, on_the_way_s, read_scan
 from realtime.shard_view import SILENT_AFTER_S
-from realtime.viewer import Closed
-from realtime.wire import CLOSE_TOO_MANY
 
 log = logging.getLogger(__name__)
 
@@ -288,10 +285,7 @@ class ScanHub:
     # --- viewers (realtime.scan_viewer.Pages) ----------------------------------------------------
 
     def join(self, viewer: ScanViewer) -> None:
-        """Add a socket. Raises Closed when its user has too many."""
-        limit = settings.REALTIME_SOCKETS_PER_USER
-        if sum(other.user_id == viewer.user_id for other in self._viewers) >= limit:
-            raise Closed(CLOSE_TOO_MANY, f"more than {limit} sockets of one user: close another tab")
+        """Add a socket."""
         self._viewers.add(viewer)
 
     def leave(self, viewer: ScanViewer) -> None:

@@ -187,16 +187,6 @@ async def test_the_hub_hears_on_after_redis_cut_its_connections(
         feeding.cancel()
 
 
-async def test_a_user_may_have_only_so_many_sockets(hub: Hub, settings: Any) -> None:
-    settings.REALTIME_SOCKETS_PER_USER = 2
-    for _ in range(2):
-        hub.join(Page(hub).viewer)
-    with pytest.raises(Closed) as closed:
-        hub.join(Page(hub).viewer)
-    assert closed.value.code == 4409
-    hub.join(Page(hub, user_id=2).viewer)
-
-
 async def test_a_page_hears_something_every_second_however_quiet_the_market_is(
     hub: Hub, seeded: MarketConfig
 ) -> None:
