@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import resource
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -178,9 +179,7 @@ def connections_of(web: Web) -> float | None:
 
 
 @asynccontextmanager
-async def connected(
-    web: Web, count: int
-) -> AsyncIterator[list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]:
+async def connected(web: Web, count: int) -> AsyncIterator[None]:
     pairs = [await asyncio.open_connection("127.0.0.1", web.port) for _ in range(count)]
     try:
         yield
@@ -200,7 +199,7 @@ async def healthy(web: Web) -> int | None:
 @pytest.mark.django_db(transaction=True)
 async def test_one_address_and_all_together_have_so_many_connections() -> None:
     for limits in ({"WEB_CONNECTIONS_PER_ADDRESS": "5"}, {"WEB_CONNECTIONS": "5"}):
-        with daphne(**limits) as web:
+        with daphne(None, **limits) as web:
             async with connected(web, 5):
                 assert await healthy(web) is None
             deadline = time.monotonic() + 10
@@ -241,15 +240,19 @@ def somebodys_token() -> str:
 
 
 def browser_of(web: Web, token: str, kind: str) -> Any:
-    return browser(Web_at(web, kind), token)
+    there = WebAt(web.port, web.process)
+    there.kind = kind
+    return browser(there, token)
 
 
-class Web_at:
+class WebAt(Web):
     """A web process whose socket is another one."""
 
-    def __init__(self, web: Web, kind: str) -> None:
-        self.url = web.url
-        self.socket_url = f"ws://127.0.0.1:{web.port}/ws/{kind}"
+    kind = ""
+
+    @property
+    def socket_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/ws/{self.kind}"
 
 
 # --- times and numbers, by a clock that we set ---------------------------------------------------------
@@ -259,10 +262,11 @@ class Channel:
     """One connection to the door."""
 
     def __init__(self, clock: Clock) -> None:
-        self.transport = StringTransport(peerAddress=IPv4Address("TCP", "192.0.2.1", 1))
+        transports: Any = StringTransport
+        self.transport = transports(peerAddress=IPv4Address("TCP", "192.0.2.1", 1))
         self.aborted = False
-        self.transport.abortConnection = self._abort  # type: ignore[method-assign]
-        self.transport.loseWriteConnection = lambda: None  # type: ignore[attr-defined]
+        self.transport.abortConnection = self._abort
+        self.transport.loseWriteConnection = lambda: None
         self.channel: Any = daphne_doors.DoorChannel()
         self.channel.callLater = clock.callLater
         self.channel.timeOut = 60
@@ -277,7 +281,7 @@ class Channel:
 
     @property
     def heard(self) -> bytes:
-        return self.transport.value()
+        return bytes(self.transport.value())
 
 
 class Request(daphne_doors.DoorRequest):
@@ -404,5 +408,5 @@ def test_a_place_is_given_back_once_whatever_comes_first(settings: Settings) -> 
 
 
 def test_fewer_open_files_mean_fewer_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(daphne_doors.resource, "getrlimit", lambda _what: (256, 256))
+    monkeypatch.setattr(resource, "getrlimit", lambda _what: (256, 256))
     assert daphne_doors.most_connections() == 156
