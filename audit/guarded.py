@@ -77,6 +77,8 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
             formsets = [each.formset for each in context["inline_admin_formsets"]]
             bound = [form, *(each for formset in formsets for each in formset.forms)]
             context |= {"conflict": conflict, "differences": differences(bound), "present": present}
+            if sum(map(len, context["errors"])) <= 1:  # that of the conflict, which says itself what it is
+                context["errors"] = None
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _family(self, request: HttpRequest, row: Any) -> list[Model]:
