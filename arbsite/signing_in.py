@@ -26,6 +26,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 
 import audit
+from audit.acting import acting
 from markets.connections import release
 from monitoring.traffic import traffic
 
@@ -105,6 +106,14 @@ class Handler(AxesDatabaseHandler):  # type: ignore[misc]
         )
         counted: int = max(of_name, of_address * FAILURES_OF_A_NAME // FAILURES_OF_AN_ADDRESS)
         return counted
+
+    def reset_attempts(self, **of: Any) -> int:
+        """Forget failures; that a command does is recorded."""
+        count: int = super().reset_attempts(**of)
+        if count and acting() is None:
+            words = ", ".join(f"{name} {value}" for name, value in of.items() if value) or "all"
+            audit.record("lock_out_ended", words=words)
+        return count
 
 
 def client_address(request: HttpRequest) -> str | None:
