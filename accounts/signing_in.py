@@ -36,6 +36,7 @@ from django.views.generic.edit import ProcessFormView
 import audit
 from accounts import pending, second_factor
 from accounts.entry import half
+from audit.acting import acting
 from markets.connections import release
 from markets.moments import AHEAD_S
 from monitoring.traffic import traffic
@@ -141,6 +142,14 @@ class Handler(AxesDatabaseHandler):  # type: ignore[misc]
         )
         counted: int = max(of_name, of_address * FAILURES_OF_A_NAME // FAILURES_OF_AN_ADDRESS)
         return counted
+
+    def reset_attempts(self, **of: Any) -> int:
+        """Forget failures; that a command does is recorded."""
+        count: int = super().reset_attempts(**of)
+        if count and acting() is None:
+            words = ", ".join(f"{name} {value}" for name, value in of.items() if value) or "all"
+            audit.record("lock_out_ended", words=words)
+        return count
 
 
 def _latest() -> datetime:

@@ -102,12 +102,12 @@ class EntryAdmin(GuardedAdmin):
     list_per_page = 50
     show_full_result_count = False
     fieldsets = (
-        (None, {"fields": ("when", "kind_in_words", "what", "words", "count")}),
+        (None, {"fields": ("exactly", "kind_in_words", "what", "words", "count")}),
         (_("Who, and from where"), {"fields": ("who", "user_id", "token", "program", "address", "agent")}),
         (_("Before and after"), {"fields": ("compared",)}),
     )
     readonly_fields = (
-        "when", "kind_in_words", "what", "words", "count", "who", "user_id", "token", "program", "address",
+        "exactly", "kind_in_words", "what", "words", "count", "who", "user_id", "token", "program", "address",
         "agent", "compared",
     )  # fmt: skip
 
@@ -153,8 +153,13 @@ class EntryAdmin(GuardedAdmin):
 
     @admin.display(description=_("at (UTC)"), ordering="id")
     def when(self, row: Entry) -> str:
-        """To the microsecond on its page, to the second in the list."""
+        """To the second."""
         return f"{row.at:%Y-%m-%d %H:%M:%S}"
+
+    @admin.display(description=_("at (UTC)"))
+    def exactly(self, row: Entry) -> str:
+        """To the microsecond."""
+        return f"{row.at:%Y-%m-%d %H:%M:%S.%f}"
 
     @admin.display(description=_("kind"), ordering="kind")
     def kind_in_words(self, row: Entry) -> str:

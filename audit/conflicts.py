@@ -65,11 +65,9 @@ class Conflict:
         """Who changed it and when, in a sentence."""
         found = self.changes()
         if not found:
-            return _(
-                "This was changed after you opened it, by a way that is not recorded. Nothing is saved yet."
-            )
+            return _("This was changed after you opened it, past the desk. Nothing of yours is done yet.")
         newest = found[0].entry
-        said = _("%(who)s changed this at %(time)s UTC, after you opened it. Nothing is saved yet.")
+        said = _("%(who)s changed this at %(time)s UTC, after you opened it. Nothing of yours is done yet.")
         return said % {"who": newest.who or _("somebody"), "time": f"{newest.at:%Y-%m-%d %H:%M:%S}"}
 
 
@@ -118,9 +116,9 @@ def _of_form(form: Any) -> Iterator[Difference]:
         if _is_secret(form, name):
             yield Difference(label, _kept(form), _("another one, which you entered"))
         else:
-            yield Difference(
-                label, _of_field(bound.field, bound.initial), _of_field(bound.field, _mine(form, name))
-            )
+            both = _of_field(bound.field, bound.initial), _of_field(bound.field, _mine(form, name))
+            if len({each.replace("\r\n", "\n") for each in both}) > 1:  # browsers write line ends their way
+                yield Difference(label, *both)
 
 
 def _kept(form: Any) -> str:

@@ -14,7 +14,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ValidationError
-from django.db import router, transaction
+from django.db import connections, router, transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.http.response import HttpResponseBase
@@ -77,6 +77,8 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
             formsets = [each.formset for each in context["inline_admin_formsets"]]
             bound = [form, *(each for formset in formsets for each in formset.forms)]
             context |= {"conflict": conflict, "differences": differences(bound), "present": present}
+            if sum(map(len, context["errors"])) <= 1:  # that of the conflict, which says itself what it is
+                context["errors"] = None
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _family(self, request: HttpRequest, row: Any) -> list[Model]:
@@ -196,7 +198,8 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
             done = f"{request.POST.get('action')}, {len(selected)} selected"
             record("action", request=request, object=str(self.opts.verbose_name_plural), words=done)
         if isinstance(response, TemplateResponse) and response.context_data is not None:
-            response.context_data["seen"] = request.POST.get(SEEN, "")  # it asks whether this is meant
+            chosen = queryset.filter(pk__in=selected)  # it asks whether they are meant, as they were listed
+            response.context_data["seen"] = request.POST.get(SEEN) or seal(chosen)
         return response
 
     def _stale_choice(
@@ -257,13 +260,22 @@ class OneRowAdmin(GuardedAdmin):
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
         """The form of the row that somebody else has made meanwhile, as of one they have changed."""
-        row = self.model._base_manager.first()
-        if row is None or request.method != "POST":
+        if request.method != "POST":
             return super().add_view(request, form_url, extra_context)
-        if SEEN not in request.POST:
-            request.POST = with_field(request.POST, SEEN, "")
-        reload = {"reload": self._address(row)}
-        return self.change_view(request, str(row.pk), form_url, {**(extra_context or {}), **reload})
+        with transaction.atomic(using=router.db_for_write(self.model)):
+            self._hold_what_is_not_there_yet()
+            row = self.model._base_manager.first()
+            if row is None:
+                return super().add_view(request, form_url, extra_context)
+            if SEEN not in request.POST:
+                request.POST = with_field(request.POST, SEEN, "")
+            reload = {"reload": self._address(row)}
+            return self.change_view(request, str(row.pk), form_url, {**(extra_context or {}), **reload})
+
+    def _hold_what_is_not_there_yet(self) -> None:
+        self.lock_first()
+        with connections[router.db_for_write(self.model)].cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [self.opts.db_table])
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """There is one row at most."""

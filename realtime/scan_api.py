@@ -17,6 +17,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpRe
 from django.http.response import HttpResponseBase
 from msgspec import Struct, structs
 
+from audit.recording import changes_lately
 from markets.plain_names import no_formula, unfit_character
 from markets.selectors import load_config
 from realtime import pins
@@ -33,6 +34,9 @@ harmless: Final = no_formula
 CSV_ROWS: Final = 50_000
 ROWS_A_PIECE: Final = 1_000
 MAX_VIEWS: Final = 50
+CHANGES_A_MINUTE: Final = 60
+"""Of a user's views: each is kept in the audit for good."""
+
 COLUMNS: Final = (
     "symbol", "buy_on", "sell_on", "edge_bps", "size", "quote_currency", "bid_spread_pct", "buy_quote_at",
     "sell_quote_at", "buy_state", "sell_state", "buy_volume_24h", "sell_volume_24h", "opportunities_1h",
@@ -157,6 +161,8 @@ class ViewRequest(Struct, forbid_unknown_fields=True):
 async def saved_views(request: HttpRequest) -> HttpResponse:
     """`GET`, `POST {"name", "query", "was", "seen", "fresh"}` and `DELETE ?name=&seen=`: what is kept."""
     user: Any = await request.auser()
+    if request.method in ("POST", "DELETE"):
+        await database_sync_to_async(_check_pace)(user)
     if request.method == "POST":
         await database_sync_to_async(_keep_view)(user, body(request.body, ViewRequest))
     elif request.method == "DELETE":
@@ -169,6 +175,11 @@ async def saved_views(request: HttpRequest) -> HttpResponse:
 def _views(user: User) -> list[dict[str, str]]:
     rows = SavedView.objects.filter(user=user)
     return [{"name": row.name, "query": row.query} for row in rows]
+
+
+def _check_pace(user: User) -> None:
+    if changes_lately(user, SavedView, 60) >= CHANGES_A_MINUTE:
+        raise Refused(429, f"views are changed {CHANGES_A_MINUTE} times a minute at most", 60)
 
 
 @transaction.atomic

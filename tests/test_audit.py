@@ -7,6 +7,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import Group, User
+from django.core.management import call_command
 from django.test import AsyncClient, Client
 from django.urls import reverse
 
@@ -362,3 +363,26 @@ def test_other_apps_record_what_they_like(operator: User) -> None:
 def test_a_good_token_that_cannot_be_noted_is_still_good(operator: User) -> None:
     secret = make_token(operator)
     assert good_token(secret).user == operator
+
+
+def test_that_a_command_ends_a_lock_out_is_recorded(operator: User) -> None:
+    for _ in range(5):
+        Client().post("/accounts/login/", {"username": "operator", "password": "wrong"})
+    start = mark()
+    call_command("axes_reset_username", "operator")
+    assert [(each.kind, each.words) for each in since(start)] == [("lock_out_ended", "username operator")]
+    call_command("axes_reset_username", "operator")
+    assert len(since(start)) == 1
+
+
+def test_nobody_fills_the_audit_with_their_views(desk: Client) -> None:
+    start, kept = mark(), {"name": "mine", "query": "search=BTC"}
+    statuses = [
+        desk.post(
+            "/api/scanner/views", kept | {"query": f"search={n}"}, content_type="application/json"
+        ).status_code
+        for n in range(70)
+    ]
+    assert statuses[:60] == [200] * 60
+    assert set(statuses[60:]) == {429}
+    assert len(since(start)) == 60

@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
 from django.contrib.admin import site
 from django.contrib.auth.models import Group, User
+from django.db import connections
 from django.test import Client
 from django.urls import reverse
 
@@ -277,6 +280,27 @@ def test_secrets_are_only_said_to_have_changed(anna: Client, bert: Client) -> No
     assert answer.status_code == CONFLICT
     panel = answer.content.decode().partition("audit-conflict")[2].partition("</section>")[0]
     assert "hunter" not in panel
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_save_at_the_same_moment_one_is_told() -> None:
+    seed()
+    browsers = [signed_in(name) for name in ("anna", "bert")]
+    row = Exchange.objects.get(key="okx")
+    pages = [opened(browser, page_of(row), form_id(row)) for browser in browsers]
+    together = Barrier(2)
+
+    def send(number: int) -> int:
+        together.wait(20)
+        try:
+            return int(save(browsers[number], page_of(row), pages[number], name=f"By {number}").status_code)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(2) as threads:
+        statuses = list(threads.map(send, range(2)))
+    assert sorted(statuses) == [302, CONFLICT]
+    assert Exchange.objects.get(key="okx").name == f"By {statuses.index(302)}"
 
 
 # --- deleting ------------------------------------------------------------------------------------
