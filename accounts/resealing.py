@@ -53,9 +53,9 @@ class Count:
     unreadable: list[str] = field(default_factory=list)
     """The rows whose secret no key opens, by name."""
 
-    def numbers(self) -> dict[str, int]:
-        """How many of each."""
-        return {"resealed": self.resealed, "already": self.already, "unreadable": len(self.unreadable)}
+    def numbers(self) -> str:
+        """How many of each, in words."""
+        return f"{self.resealed} resealed, {self.already} already, {len(self.unreadable)} unreadable"
 
 
 def reseal(column: Column, *, dry_run: bool, seen: Callable[[], object] = lambda: None) -> Count:

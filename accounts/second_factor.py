@@ -26,8 +26,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django_otp.oath import TOTP
 
+import audit
 from accounts.models import Authenticator, RecoveryCode, UserSession
-from accounts.signals import mfa_enrolled, mfa_reset
 from markets.sealing import UnreadableSecret, seal, unseal
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def finish(request: HttpRequest, user: Any, code: str) -> list[str]:
         codes = _renewed_codes(user)
         # Who has signed in without it, here or elsewhere, is asked for it.
         UserSession.objects.filter(user=user).update(verified_at=None)
-    mfa_enrolled.send(Authenticator, user=user, request=request, details={"of": str(user)})
+        audit.record("second_factor_enrolled", user=user, request=request, after={"of": str(user)})
     return codes
 
 
@@ -176,8 +176,8 @@ def renew_codes(request: HttpRequest, user: Any) -> list[str]:
     """Other recovery codes in place of those there are."""
     with transaction.atomic():
         codes = _renewed_codes(user)
-    details = {"of": str(user), "what": "recovery codes", "by": str(user)}
-    mfa_reset.send(RecoveryCode, user=user, request=request, details=details)
+        after = {"of": str(user), "what": "recovery codes"}
+        audit.record("second_factor_reset", user=user, request=request, after=after)
     return codes
 
 
@@ -187,9 +187,8 @@ def take_away(user: Any, request: HttpRequest | None = None) -> bool:
         there, _ = Authenticator.objects.filter(user=user).delete()
         RecoveryCode.objects.filter(user=user).delete()
         UserSession.objects.filter(user=user).update(verified_at=None)
-    by = getattr(request, "user", None)
-    details = {"of": str(user), "what": "second factor", "by": str(by or "a command")}
-    mfa_reset.send(Authenticator, user=by, request=request, details=details)
+        by, after = getattr(request, "user", None), {"of": str(user), "what": "second factor"}
+        audit.record("second_factor_reset", user=by, request=request, after=after)
     return bool(there)
 
 

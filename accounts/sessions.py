@@ -15,14 +15,14 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.contrib.sessions.models import Session
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
+import audit
 from accounts.devices import UNKNOWN, device_of
 from accounts.models import UserSession
-from accounts.signals import session_ended
 
 NOTED_EVERY: Final = datetime.timedelta(minutes=1)
 """The last use is written no more often."""
@@ -140,11 +140,12 @@ def end(records: Iterable[UserSession], how: str, request: HttpRequest | None = 
     """End sessions, and what is open by them within seconds (realtime.rights); how many there were."""
     by = getattr(request, "user", None)
     ended = 0
-    for record in records:
-        Session.objects.filter(pk=record.session_id).delete()
-        ended += 1
-        details = {"of": str(record.user), "device": record.device, "address": record.address, "how": how}
-        session_ended.send(UserSession, user=by, request=request, details=details)
+    with transaction.atomic():
+        for record in records:
+            Session.objects.filter(pk=record.session_id).delete()
+            ended += 1
+            after = {"of": str(record.user), "device": record.device, "address": record.address, "how": how}
+            audit.record("session_ended", user=by, request=request, after=after)
     return ended
 
 

@@ -21,10 +21,10 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView, TemplateView
 
+import audit
 from accounts import second_factor, sessions
 from accounts.entry import entry
 from accounts.second_factor import TooSoon
-from accounts.signals import password_changed, reauthenticated, reauthentication_failed
 from accounts.signing_in import SaysWhenBusy, turn_to_hash
 from markets.sealing import UnreadableSecret
 
@@ -104,8 +104,8 @@ def is_password(request: HttpRequest, user: Any, given: str) -> bool:
         # Checking may have hashed it anew, as Django does once it hashes better: that proves the session now.
         request.session[HASH_SESSION_KEY] = found.get_session_auth_hash()
         return True
-    details = {"of": str(user), "what": "password"}
-    reauthentication_failed.send(sender=__name__, user=user, request=request, details=details)
+    after = {"of": str(user), "what": "password"}
+    audit.record("confirmation_failed", user=user, request=request, after=after)
     return False
 
 
@@ -133,7 +133,6 @@ class Password(SaysWhenBusy, PasswordChangeView):
         others = sessions.sessions_of(user).exclude(session_id=self.request.session.session_key)
         sessions.end(others, "password", self.request)
         update_session_auth_hash(self.request, user)
-        password_changed.send(type(user), user=user, request=self.request, details={"of": str(user)})
         messages.success(self.request, gettext("Your password was changed. All other sessions have ended."))
         return redirect("account_sessions")
 
@@ -182,8 +181,8 @@ def check_code(form: Any, user: Any, code: str) -> None:
         form.add_error("code", words % {"seconds": problem.seconds})
     except UnreadableSecret:
         form.add_error("code", _("The app cannot be checked, SECRET_KEY has changed: use a recovery code."))
-    details = {"of": str(user), "what": "code"}
-    reauthentication_failed.send(sender=__name__, user=user, request=form.request, details=details)
+    after = {"of": str(user), "what": "code"}
+    audit.record("confirmation_failed", user=user, request=form.request, after=after)
 
 
 @fresh
@@ -216,6 +215,5 @@ class Confirm(SaysWhenBusy, RedirectURLMixin, FormView):  # type: ignore[type-ar
         if session.record is None:  # of a session from before there were records
             sessions.touch(self.request, self.user)
         sessions.note(session.record, confirmed_at=timezone.now())
-        details = {"of": str(self.user)}
-        reauthenticated.send(sender=__name__, user=self.user, request=self.request, details=details)
+        audit.record("confirmed", user=self.user, request=self.request, after={"of": str(self.user)})
         return super().form_valid(form)

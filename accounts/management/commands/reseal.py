@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
+import audit
 from accounts.resealing import COLUMNS, Count, former_keys, how_many, reseal, tokens_of_former_keys
-from accounts.signals import secrets_resealed
 
 
 class Command(BaseCommand):
@@ -52,8 +52,8 @@ class Command(BaseCommand):
         if tokens := tokens_of_former_keys():
             self.stdout.write(f"API tokens: {tokens} not used since the key changed end with the former key")
         if not dry_run:
-            told = {title: each.numbers() for title, each in counts.items()}
-            secrets_resealed.send(type(self), user=None, request=None, details=told)
+            numbers = "; ".join(f"{title}: {each.numbers()}" for title, each in counts.items())
+            audit.record("secrets_resealed", words=numbers)
         if lost := [name for each in counts.values() for name in each.unreadable]:
             raise CommandError(f"no key opens these, they were left as they are: {'; '.join(lost)}")
 
