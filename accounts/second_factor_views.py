@@ -7,7 +7,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.mixins import LoginRequiredMixin
-from django.contrib.auth.views import RedirectURLMixin
+from django.contrib.auth.views import RedirectURLMixin, redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render, resolve_url
@@ -46,8 +46,8 @@ class Check(RedirectURLMixin, FormView):  # type: ignore[type-arg]  # no generic
         """For who signs in, or is signed in but for it; whoever has none yet sets one up."""
         self.signing_in = pending.whose(request)
         self.user: Any = self.signing_in or half(request)
-        if self.user is None:
-            return HttpResponseRedirect(reverse("login"))
+        if self.user is None:  # nobody, or somebody who is signed in
+            return redirect_to_login(self.get_success_url())
         if second_factor.authenticator_of(self.user) is None:
             return HttpResponseRedirect(f"{reverse('second_factor_set_up')}?{request.GET.urlencode()}")
         return super().dispatch(request, *args, **kwargs)
@@ -116,7 +116,7 @@ class SetUp(RedirectURLMixin, FormView):  # type: ignore[type-arg]  # no generic
         found = entry(request)
         self.user: Any = found.half or found.user
         if not self.user.is_authenticated:
-            return HttpResponseRedirect(reverse("login"))
+            return redirect_to_login(request.get_full_path())
         if found.half is not None and second_factor.authenticator_of(found.half) is not None:
             return HttpResponseRedirect(reverse("second_factor_check"))
         if not confirming.is_confirmed(request):

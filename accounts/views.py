@@ -7,8 +7,8 @@ from django.contrib import messages
 from django.contrib.auth import HASH_SESSION_KEY, authenticate, update_session_auth_hash
 from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.mixins import LoginRequiredMixin
-from django.contrib.auth.views import PasswordChangeView, RedirectURLMixin
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.contrib.auth.views import PasswordChangeView, RedirectURLMixin, redirect_to_login
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -198,7 +198,7 @@ class Confirm(SaysWhenBusy, RedirectURLMixin, FormView):  # type: ignore[type-ar
         found = entry(request)
         self.user: Any = found.half or found.user
         if not self.user.is_authenticated:
-            return HttpResponseRedirect(reverse("login"))
+            return redirect_to_login(request.get_full_path())
         return super().dispatch(request, *args, **kwargs)
 
     def get_default_redirect_url(self) -> str:

@@ -179,7 +179,7 @@ def test_it_leads_to_no_other_site(browser: Client, next: str) -> None:
 
 
 def test_who_is_not_signed_in_has_nothing_to_confirm() -> None:
-    assert Client().get(CONFIRM)["Location"] == "/accounts/login/"
+    assert Client().get(CONFIRM)["Location"] == f"/accounts/login/?next={CONFIRM}"
 
 
 def test_a_password_that_is_hashed_better_from_now_on_signs_nobody_out(operator: User) -> None:

@@ -302,7 +302,7 @@ def test_a_sign_in_does_not_wait_for_ever(
 ) -> None:
     phone, browser = enrol(operator), password_given()
     monkeypatch.setattr("accounts.pending.FOR_S", 0)
-    assert browser.post(CHECK, {"code": phone.code()})["Location"] == LOGIN
+    assert browser.post(CHECK, {"code": phone.code()})["Location"] == f"{LOGIN}?next=/"
     assert not is_in(browser)
 
 
@@ -310,7 +310,7 @@ def test_another_password_meanwhile_ends_a_sign_in(operator: User, clock: Clock)
     phone, browser = enrol(operator), password_given()
     operator.set_password("another horse battery staple")
     operator.save()
-    assert browser.post(CHECK, {"code": phone.code()})["Location"] == LOGIN
+    assert browser.post(CHECK, {"code": phone.code()})["Location"] == f"{LOGIN}?next=/"
 
 
 # --- guessing ------------------------------------------------------------------------------------
