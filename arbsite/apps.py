@@ -11,7 +11,8 @@ class ArbsiteConfig(AppConfig):
 
     def ready(self) -> None:
         """Set up the groups once the last app has its permissions."""
-        import arbsite.admin_lookups  # noqa: F401 - closes what no list offers
+        import arbsite.admin_lookups
+        import arbsite.commands  # noqa: F401 - and what no command can be called with
         from arbsite.groups import set_up
 
         last = list(apps.get_app_configs())[-1]

@@ -21,7 +21,10 @@ def parse_time(text: str) -> int:
         ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)
-    return (moment - _EPOCH) // _US
+    try:
+        return (moment.astimezone(datetime.UTC) - _EPOCH) // _US
+    except OverflowError:
+        raise ValueError(f"{text!r} is beyond the calendar of UTC") from None
 
 
 def asked_time(text: str) -> int:
