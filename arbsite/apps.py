@@ -15,7 +15,8 @@ class ArbsiteConfig(AppConfig):
         """Set up the groups once the last app has its permissions."""
         from django.contrib.auth.models import Group, User
 
-        import arbsite.admin_lookups  # noqa: F401 - closes what no list offers
+        import arbsite.admin_lookups
+        import arbsite.commands  # noqa: F401 - what no list offers, and what no command can be called with
         from arbsite.groups import set_up
 
         audit.register(User, machine=("last_login",), secret={"password": audit.hidden})

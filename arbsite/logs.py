@@ -66,11 +66,21 @@ class TerminalFormatter(logging.Formatter):
         return escaped(redacted(f"{line}{ids}{newline}{rest}"))
 
 
+def without_blame(record: logging.LogRecord) -> bool:
+    """Log what a client did wrong as a warning, and without the traceback of who said no: nothing broke."""
+    of_client = record.name == "django.request" and record.levelno < logging.ERROR
+    if of_client or record.name.startswith("django.security"):
+        record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
+        record.exc_info = record.exc_text = None
+    return True
+
+
 class CountingHandler(logging.StreamHandler):  # type: ignore[type-arg]  # no generic at run time
     """Writes to a stream; of what is said over and over it says how often."""
 
     def __init__(self, stream: Any = None) -> None:
         super().__init__(stream)
+        self.addFilter(without_blame)
         self._repeats = Repeats(self._sum_up)
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -35,12 +35,14 @@ def cookie_name(what: str, *, https: bool, prefix: str, port: int) -> str:
 
 
 def under(prefix: str, application: Application) -> Application:
-    """The application with its pages and sockets below this prefix."""
-    if not prefix:
-        return application
+    """The application with its pages and sockets below this prefix.
+
+    Daphne takes a header of any client, `Daphne-Root-Path`, for it: what that says is dropped.
+    """
 
     async def moved(scope: Scope, receive: Any, send: Any) -> None:
         if scope["type"] in ("http", "websocket"):
+            scope = {**scope, "root_path": ""}
             path = scope["path"]
             inside = path == prefix or path.startswith(prefix + "/")
             own = path[len(prefix) :] or "/" if inside else path

@@ -10,7 +10,7 @@ from typing import Any
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
-from django.core.exceptions import ValidationError
+from django.core.exceptions import SuspiciousOperation, ValidationError
 from django.db import DataError
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -104,7 +104,7 @@ def checked_changelist(self: "ModelAdmin[Any]", request: HttpRequest) -> ChangeL
     """As Django's own, which calls a filter's wrong value a fault of the database, or fails over a date."""
     try:
         return changelist_of(self, request)
-    except (IncorrectLookupParameters, DataError, OverflowError) as problem:
+    except (IncorrectLookupParameters, SuspiciousOperation, DataError, OverflowError) as problem:
         asked = ", ".join(shown(name).strip("'") for name in request.GET if name != SEARCH_VAR)
         raise WrongInput(f"{asked}: this cannot be filtered by ({str(problem)[:200]})") from None
 

@@ -4,6 +4,7 @@
 them with `diff` and touch only what changed.
 """
 
+import re
 from collections.abc import Hashable, Iterable
 from math import gcd
 from typing import Generic, Literal, TypeVar
@@ -291,9 +292,10 @@ class Shard(Struct, frozen=True):
     def parse(cls, text: str) -> "Shard":
         """Read `i/n`; raises ValueError naming the form when it is something else."""
         index, slash, count = text.partition("/")
-        if not (slash and index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
+        numbers = [int(each) if re.fullmatch("[0-9]{1,4}", each) else 0 for each in (index, count)]
+        if not (slash and 1 <= numbers[0] <= numbers[1]):
             raise ValueError(f"--shard takes i/n with 1 <= i <= n, for example 1/4, not {text!r}")
-        return cls(int(index), int(count))
+        return cls(*numbers)
 
     def owns(self, symbol: str) -> bool:
         """Whether this shard collects the symbol; crc32 is the same in every process and version."""

@@ -15,6 +15,7 @@ import csv
 import gzip
 import heapq
 import logging
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -84,7 +85,7 @@ class Recording:
     """A folder of recorded quotes of the given exchanges, read lazily and merged in time order."""
 
     def __init__(self, folder: Path, exchanges: Sequence[str]) -> None:
-        if not folder.is_dir():
+        if not os.path.isdir(folder):  # of a name that is too long pathlib raises
             raise RecordingError(
                 f"--replay {folder}: no such folder; give one with *.csv.gz recordings in it"
             )

@@ -61,6 +61,8 @@ class Simulator:
         traps: bool = False,
     ) -> None:
         _check(exchanges, symbols, rate, speed, time_scale)
+        _check_whole("port", port, 65_535)
+        _check_whole("replay_after", replay_after, 1_000_000)
         self._host, self._port = host, port
         self._time_scale = time_scale
         self._faults = parse(faults)
@@ -312,12 +314,18 @@ def _check(exchanges: Sequence[str], symbols: int, rate: float, speed: float, ti
     """Refuse arguments that make no sense, naming the remedy."""
     unknown = sorted(set(exchanges) - set(EXCHANGES))
     if unknown or not exchanges:
-        raise ValueError(f"no exchange {', '.join(unknown) or 'given'}; choose from {', '.join(EXCHANGES)}")
+        there = ", ".join(EXCHANGES)
+        raise ValueError(f"exchanges: no exchange {', '.join(unknown) or 'given'}; choose from {there}")
     if not 1 <= symbols <= 5_000:
         raise ValueError(f"symbols must be from 1 to 5000, not {symbols}")
     for name, value in (("rate", rate), ("speed", speed), ("time_scale", time_scale)):
         if not 0 < value <= MAX_SPEED:
             raise ValueError(f"{name} must be above 0 and at most {MAX_SPEED}, not {value}")
+
+
+def _check_whole(name: str, value: int, most: int) -> None:
+    if not 0 <= value <= most:
+        raise ValueError(f"{name} must be from 0 to {most}, not {value}")
 
 
 def _problem(status: int, message: str) -> web.Response:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -64,15 +64,20 @@ class Web:
 
 
 @contextmanager
-def daphne(port: int | None = None, **environment: str) -> Iterator[Web]:
-    """A real Daphne on the test database and Redis; needs a test with a transactional database."""
+def daphne(port: int | None = None, log: Path | None = None, **environment: str) -> Iterator[Web]:
+    """A real Daphne on the test database and Redis; needs a test with a transactional database.
+
+    What it logs goes to `log`, where one is named.
+    """
     port = port or free_port()
     command = [sys.executable, "-m", "arbsite.web", "-b", "127.0.0.1", "-p", str(port), "-v", "0"]
-    process = subprocess.Popen(
-        [*command, "arbsite.asgi:application"],
-        cwd=Path(settings.BASE_DIR),
-        env={**os.environ, "DATABASE_URL": database_url(), **environment},
-    )
+    with log.open("wb") if log else nullcontext() as written:
+        process = subprocess.Popen(
+            [*command, "arbsite.asgi:application"],
+            cwd=Path(settings.BASE_DIR),
+            env={**os.environ, "DATABASE_URL": database_url(), **environment},
+            stderr=written,
+        )
     try:
         _wait_for_port(port, process)
         yield Web(port, process)

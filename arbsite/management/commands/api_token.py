@@ -42,7 +42,7 @@ class Command(BaseCommand):
         try:
             secret = make_token(user, options["days"], name=options["name"], scope=options["scope"])
         except ValidationError as problem:
-            raise CommandError(" ".join(problem.messages)) from None
+            raise CommandError(_named(problem)) from None
         self.stdout.write(secret)
 
     def _user(self, name: str) -> User:
@@ -62,6 +62,13 @@ class Command(BaseCommand):
         rows = ApiToken.objects.filter(pk=number)
         row = (rows if name is None else rows.filter(user__username=name)).first()
         if row is None:
-            raise CommandError(f"there is no API token {number}; --list shows which there are")
+            raise CommandError(f"--revoke: there is no API token {number}; --list shows which there are")
         row.delete()
         self.stdout.write(f"API token {number} “{row.name}” of {row.user} is revoked")
+
+
+def _named(problem: ValidationError) -> str:
+    """Which option it is about, where it is about one."""
+    if not hasattr(problem, "error_dict"):
+        return " ".join(problem.messages)
+    return "; ".join(f"--{name}: {' '.join(said)}" for name, said in problem.message_dict.items())

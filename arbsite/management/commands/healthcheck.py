@@ -5,6 +5,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ class Command(BaseCommand):
 
 def web_problem(url: str) -> str | None:
     """Why the web process is not alive: its event loop does not answer."""
+    if not url.startswith(("http://", "https://")):
+        return f"--url: {url!r} is no address of a web process: it begins with http:// or https://"
     try:
         with urllib.request.urlopen(url, timeout=ANSWER_S):  # noqa: S310  # given by the operator  # nosec B310 # the operator's own
             return None
@@ -61,6 +64,8 @@ def web_problem(url: str) -> str | None:
             return f"{url} answers {error.code}"
     except OSError as error:
         return f"{url} does not answer: {error}"
+    except (ValueError, HTTPException) as error:
+        return f"--url: {url!r} is no address that can be asked: {error}"
 
 
 def collector_problem(shard: str) -> str | None:

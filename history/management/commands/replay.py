@@ -141,9 +141,12 @@ class Command(BaseCommand):
         if not market.first():
             raise CommandError("no quotes with sizes are there to be played; see --symbols, --from and --to")
         speed = options["speed"] or MAX_SPEED
-        simulator = Simulator(
-            replay=market, speed=speed, port=options["port"], replay_after=options["replay_after"]
-        )
+        try:
+            simulator = Simulator(
+                replay=market, speed=speed, port=options["port"], replay_after=options["replay_after"]
+            )
+        except ValueError as error:
+            raise CommandError(str(error)) from None
         try:
             asyncio.run(serve(simulator, self._say))
         except OSError as error:

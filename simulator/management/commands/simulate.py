@@ -131,7 +131,10 @@ class Command(BaseCommand):
             asyncio.run(_serve(simulator, self._say))
         except OSError as error:
             where = f"{options['host']}:{options['port']}"
-            raise CommandError(f"cannot listen on {where} ({error.strerror}); try another --port") from None
+            words = error.strerror or str(error)
+            raise CommandError(f"cannot listen on {where} ({words}); try another --host or --port") from None
+        except UnicodeError:
+            raise CommandError(f"--host: {options['host']!r} is no name of a host") from None
 
     def _say(self, text: str) -> None:
         self.stdout.write(text)
