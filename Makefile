@@ -24,7 +24,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint rights check-metrics format install install-dev pins image-pins check-image clean
+.PHONY: help run test attack lint rights check-metrics format install install-dev pins image-pins check-image clean
 
 help: ## Show this list
 	@echo "Usage: make <target>     e.g. make run FEED=sim PORT=8001"
@@ -36,6 +36,9 @@ run: install ## Run the whole desk here until Ctrl-C (FEED=auto|live|sim, PORT=8
 
 test: install-dev ## Run the whole test suite (it starts its own PostgreSQL and Redis)
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+attack: install-dev ## Attack a fresh simulated desk as a stranger would (loopback only, at most 5 minutes)
+	@$(BIN)/python -m attack
 
 lint: install-dev ## Check style, types, the direction of imports, and what is known to be unsafe
 	$(BIN)/ruff check .
