@@ -7,12 +7,13 @@ from typing import Any, cast
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 
+from arbsite.patient_postgres import be_patient
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "arbsite.settings")
 
 # Only the web process asks PostgreSQL many small things in short-lived steps. A connection made anew for
 # each would cost it 5 ms, and a thousand browsers that come back after a restart more than they wait.
-settings.DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 8, "timeout": 5}
-settings.DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+be_patient(settings.DATABASES["default"], instead_of=settings.POSTGRES_TIMES)
 
 pages = get_asgi_application()
 
