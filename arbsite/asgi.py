@@ -7,6 +7,7 @@ from typing import Any, cast
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 
+from arbsite.patient_postgres import be_patient
 from arbsite.safety import in_words
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "arbsite.settings")
@@ -16,8 +17,7 @@ with in_words():
 
 # Only the web process asks PostgreSQL many small things in short-lived steps. A connection made anew for
 # each would cost it 5 ms, and a thousand browsers that come back after a restart more than they wait.
-settings.DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 8, "timeout": 5}
-settings.DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+be_patient(settings.DATABASES["default"], instead_of=settings.POSTGRES_TIMES)
 
 pages = get_asgi_application()
 

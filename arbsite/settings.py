@@ -90,6 +90,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "arbsite.log_context.request_id_middleware",
+    "arbsite.patient_postgres.patience_middleware",
     "audit.acting.audit_middleware",
     "arbsite.connections.release_middleware",
     "monitoring.traffic.traffic_middleware",
@@ -131,7 +132,12 @@ TEMPLATES = [
 # No persistent connections: under ASGI every worker thread would keep one of its own for good.
 DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres://127.0.0.1/arbdesk")}
 DATABASES["default"]["CONN_MAX_AGE"] = 0
-DATABASES["default"].setdefault("OPTIONS", {}).update(
+# Who holds a lock and says nothing is ended, and nobody waits for one for ever. Web processes are stricter
+# (arbsite.patient_postgres); what DATABASE_URL says (?options=) comes last, and wins.
+POSTGRES_TIMES = "-c lock_timeout=60s -c idle_in_transaction_session_timeout=60s"
+_GIVEN = DATABASES["default"].setdefault("OPTIONS", {}).get("options", "")
+DATABASES["default"]["OPTIONS"].update(
+    options=f"{POSTGRES_TIMES} {_GIVEN}".strip(),
     connect_timeout=5,  # seconds; a page must not hang
     # Nor may it over TCP, where a firewall forgets a connection: what is not taken for so long is given up.
     tcp_user_timeout=10_000,  # ms
@@ -148,7 +154,12 @@ CHANNEL_LAYERS = {
 # Celery names a Unix socket and its database differently from redis-py.
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1).replace("?db=", "?virtual_host=", 1)
 # A task that a dying worker held comes back after this many seconds, longer than any may run.
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 900}
+# A Redis that hangs is given up: the timeout is longer than a worker's wait for a task.
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 900,
+    "socket_timeout": 4,
+    "socket_connect_timeout": 4,
+}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True

@@ -189,7 +189,7 @@ class LakeTableAdmin(GuardedAdmin):
         rows = list(queryset)
         try:
             for row in rows:
-                TASKS[kind].apply_async((row.table,), expires=QUEUED_S)
+                TASKS[kind].apply_async((row.table,), expires=QUEUED_S, retry=False)
                 self.log_change(request, row, f"Queued: {kind.label}.")
         except OperationalError as error:
             text = _("Not queued, Redis does not answer: %(error)s") % {"error": error}

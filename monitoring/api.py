@@ -15,7 +15,7 @@ from monitoring.findings import Finding
 from monitoring.observe import findings_of, observe
 from monitoring.observed import Answer, Observed
 from monitoring.quality_wire import ExchangeQuality
-from monitoring.veil import may_see_processes, veiled
+from monitoring.veil import asked_by, may_see_processes, veiled
 from realtime.hub import running_hub
 from realtime.rights import process_rights
 from realtime.scan_hub import process_scan_hub
@@ -28,13 +28,12 @@ async def api_health(request: HttpRequest) -> HttpResponse:
     if request.method not in {"GET", "HEAD"}:
         words = f"{request.method} is not possible here; this takes GET, HEAD"
         return JsonResponse({"error": words}, status=405, headers={"Allow": "GET, HEAD"})
-    now = await observe()
+    user, now = await asked_by(request, await observe())
     findings = findings_of(now)
     word = status(now, findings)
     about = {"status": word, "version": settings.VERSION, "time": datetime.now(UTC).isoformat()}
-    # With the database gone nobody can be signed in, and asking would fail.
-    if now.database.well and (await request.auser()).is_authenticated:
-        about = await _detail_for(await request.auser(), now, findings) | about
+    if user.is_authenticated:
+        about = await _detail_for(user, now, findings) | about
     response = JsonResponse(about, status=503 if word == "down" else 200)
     response["Cache-Control"] = "no-store"
     return response

@@ -1,11 +1,10 @@
 """The health page, and what it asks over HTTP: itself while there is no socket, an hour, graphs."""
 
 import json
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from asgiref.sync import sync_to_async
-from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -22,7 +21,7 @@ from monitoring.observe import findings_of, observe
 from monitoring.page import worst
 from monitoring.quality_store import read_last_hour
 from monitoring.symbol_page import Show
-from monitoring.veil import may_see_processes, veiled
+from monitoring.veil import asked_by, may_see_processes, veiled
 from realtime import recent
 from realtime.asking import asked
 from realtime.guard import Refused, api, exchange_of, symbol_of
@@ -33,9 +32,7 @@ WORDS: Final = {"ok": _("ok"), "degraded": _("degraded"), "down": _("down")}
 @require_safe
 async def health_page(request: HttpRequest) -> HttpResponse:
     """`GET /health/`: everything for who is signed in; for others the word and the time, nothing else."""
-    now = await observe()
-    # With the database gone nobody can be signed in, and asking would fail.
-    user: Any = await request.auser() if now.database.well else AnonymousUser()
+    user, now = await asked_by(request, await observe())
     request.user = user
     if user.is_authenticated:
         names = await sync_to_async(exchange_names)()

@@ -3,14 +3,32 @@
 from typing import Any, Final
 
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import AnonymousUser
+from django.db import DatabaseError
+from django.http import HttpRequest
 from msgspec import structs
 
 from markets.connections import release
 from monitoring.findings import Finding
+from monitoring.observe import observe
 from monitoring.observed import Observed
 
 SEE_PROCESSES: Final = "realtime.see_processes"
 WORDS: Final = "A process of the desk is not well. Who may see processes sees which, and why."
+
+
+async def asked_by(request: HttpRequest, now: Observed) -> tuple[Any, Observed]:
+    """Who asks about the desk's health, and a look at it; nobody where PostgreSQL does not say who.
+
+    With the database known to be gone it is not asked; where that shows only now, another look is taken.
+    """
+    if not now.database.well:
+        return AnonymousUser(), now
+    try:
+        user: Any = await request.auser()
+    except DatabaseError:
+        return AnonymousUser(), await observe()
+    return user, now
 
 
 async def may_see_processes(user: Any) -> bool:

@@ -32,6 +32,10 @@ ABORT: Final = "realtime.abort"
 """The name in an ASGI scope's `extensions` under which a server offers to cut a request's connection."""
 
 
+OUR_FAULTS: Final = (DataError, ProgrammingError, IntegrityError, InternalError, NotSupportedError)
+OUTAGES: Final = (DatabaseError, RedisError, TimeoutError)
+"""What servers that do not answer raise, of which some are faults of ours or of who asked."""
+
 MAX_PARAMETER: Final = 1_000
 """Characters of one parameter: more than any name, and what an error may repeat."""
 
@@ -104,9 +108,9 @@ async def _answer(
         return JsonResponse({"error": f"the saved configuration is not usable: {problem}"}, status=503)
     except DataError as problem:
         return JsonResponse({"error": named_in(request, problem)}, status=400)
-    except (ProgrammingError, IntegrityError, InternalError, NotSupportedError):
-        raise  # a fault of ours, no outage
-    except (DatabaseError, RedisError, OSError, TimeoutError) as problem:
+    except OUR_FAULTS:
+        raise  # no outage
+    except (*OUTAGES, OSError) as problem:
         text = f"{type(problem).__name__}: a server is not reachable; see /api/health"
         return JsonResponse({"error": text}, status=503)
 

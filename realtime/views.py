@@ -1,7 +1,8 @@
 """The pages: the spread dashboard, and what is shown when a request fails."""
 
 import json
-from typing import Any
+import sys
+from typing import Any, Final
 
 from django.conf import settings
 from django.contrib.auth.mixins import LoginRequiredMixin
@@ -15,13 +16,16 @@ from django.http import (
     JsonResponse,
 )
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import is_valid_path
 from django.views import csrf, defaults
 from django.views.generic import TemplateView
 
 from markets.models import Exchange, OpportunityFilter, Symbol
 from markets.selectors import exchange_names
-from realtime.guard import SIGN_IN, not_possible
+from realtime.guard import OUR_FAULTS, OUTAGES, SIGN_IN, not_possible
+
+AGAIN_AFTER_S: Final = 5
 
 
 class Dashboard(LoginRequiredMixin, TemplateView):
@@ -58,9 +62,22 @@ class Scanner(LoginRequiredMixin, TemplateView):
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer what failed here. (Django's own renders without a context: no SIMULATED banner.)"""
+    problem = sys.exc_info()[1]
+    if isinstance(problem, OUTAGES) and not isinstance(problem, OUR_FAULTS):
+        return _not_reachable(request, problem)
     if _of_the_api(request):
         return JsonResponse({"error": "this failed on the server; its log says why"}, status=500)
     return render(request, "500.html", status=500)
+
+
+def _not_reachable(request: HttpRequest, problem: BaseException) -> HttpResponse:
+    """Answer that a server the desk needs does not answer, without asking it who is signed in."""
+    after = {"Retry-After": str(AGAIN_AFTER_S)}
+    if _of_the_api(request):
+        words = f"{type(problem).__name__}: a server is not reachable; see /api/health"
+        return JsonResponse({"error": words}, status=503, headers=after)
+    context = {"simulated": settings.FEED == "sim", "url_prefix": settings.URL_PREFIX}
+    return HttpResponse(render_to_string("503.html", context), status=503, headers=after)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:

@@ -21,7 +21,7 @@ from collectors.threads import in_daemon_thread
 from collectors.watcher import Watcher
 from markets.config import MarketConfig, Shard
 from markets.heartbeat import QueueFill, Report
-from markets.vitals import Vitals
+from markets.vitals import REDIS_TIMEOUT_S, Vitals
 
 logger = logging.getLogger(__name__)
 
@@ -145,7 +145,10 @@ class Collector:
             lambda: _report(supervisor, watcher),
             memory_limit_bytes=settings.MEMORY_LIMIT_BYTES,
         )
-        async with AsyncRedis.from_url(settings.REDIS_URL) as redis:
+        timeout = REDIS_TIMEOUT_S
+        async with AsyncRedis.from_url(
+            settings.REDIS_URL, socket_timeout=timeout, socket_connect_timeout=timeout
+        ) as redis:
             await lease.plant(redis)
         if watcher.revision is not None:
             watcher.start_over()
