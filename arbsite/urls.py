@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.auth.decorators import login_required
 from django.urls import include, path
 from django.views.generic import RedirectView
 from django.views.i18n import JavaScriptCatalog
@@ -14,7 +15,7 @@ admin.site.site_url = f"{settings.URL_PREFIX}/"  # "/" would lose the slash behi
 
 urlpatterns = [
     path("admin/login/", SignIn.as_view()),  # one door; who is signed in and may not go in is told so there
-    path("admin/password_change/", RedirectView.as_view(pattern_name="account_password")),  # one page for all
+    path("admin/password_change/", login_required(RedirectView.as_view(pattern_name="account_password"))),
     path("admin/", admin.site.urls),
     path("accounts/", include("accounts.urls")),
     path("api/tokens", tokens, name="api-tokens"),
