@@ -8,6 +8,7 @@ from contextlib import suppress
 from urllib.parse import quote
 
 import aiohttp
+import psutil
 
 from attack.person import PASSWORD, Person
 from attack.scene import Broken, Scene, attack, insist, loaded, serves
@@ -32,7 +33,7 @@ class _Connection:
         self.writer.transport.abort()
 
 
-@attack(1, "twelve readers that take nothing of long answers", alone=True)
+@attack(1, "twelve readers that take nothing of long answers", "alone")
 async def slow_readers(scene: Scene) -> None:
     """Each answer must hold nothing that others need while its client does not read."""
     path = "/api/dashboard_data?points=20000"
@@ -51,7 +52,7 @@ async def slow_readers(scene: Scene) -> None:
             connection.close()
 
 
-@attack(2, "a page's own burst of a hundred history requests", alone=True)
+@attack(2, "a page's own burst of a hundred history requests", "alone")
 async def burst(scene: Scene) -> None:
     """All are answered, or told when to come again; others notice nothing."""
     asked = [asyncio.ensure_future(scene["low"].get(DATA)) for _ in range(100)]
@@ -163,14 +164,15 @@ async def revisions(scene: Scene) -> None:
     insist(after - before <= 10, f"{after - before} configuration revisions of 50 clicks")
 
 
-@attack(4, "PostgreSQL stands still", alone=True)
+@attack(4, "PostgreSQL stands still", "alone")
 async def frozen_database(scene: Scene) -> None:
     """Pages end with an answer, not with the browser's patience; afterwards all is well by itself."""
     servers = scene.desk.postgres()
     insist(servers, "there is no PostgreSQL to stop")
-    for process in servers:
-        process.send_signal(signal.SIGSTOP)
     try:
+        for process in servers:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGSTOP)
         for path in ("/", "/api/pins", "/healthz", "/readyz"):
             try:
                 answer = await scene["other"].get(path, seconds=14)
@@ -178,8 +180,9 @@ async def frozen_database(scene: Scene) -> None:
                 raise Broken(f"{path} hung for 14 s") from None
             insist(path != "/healthz" or answer.status == 200, f"/healthz answered {answer.status}")
     finally:
-        for process in scene.desk.postgres():
-            process.send_signal(signal.SIGCONT)
+        for process in servers:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGCONT)
     await _recovers(scene)
 
 
@@ -193,7 +196,7 @@ async def _recovers(scene: Scene) -> None:
     raise Broken("no page for 20 s after PostgreSQL went on")
 
 
-@attack(3, "twenty strangers sign in at once", alone=True)
+@attack(3, "twenty strangers sign in at once", "alone")
 async def sign_in_flood(scene: Scene) -> None:
     """Hashing passwords takes nothing from those who are in."""
     strangers = [await scene.person(f"nobody{n}", f"127.0.1.{n + 1}") for n in range(20)]

@@ -135,7 +135,7 @@ def _is_steady(scene: Scene, before: int) -> bool:
     return beat is not None and beat.pid != before and time.time() - beat.create_time() > 8
 
 
-@attack(14, "all exchanges are deleted", alone=True)
+@attack(14, "all exchanges are deleted", "last")
 async def nothing_left(scene: Scene) -> None:
     """The installation prepares itself again, and health does not say that all is well."""
     await scene.desk.shell("from markets.models import Exchange; Exchange.objects.all().delete()")

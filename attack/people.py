@@ -153,7 +153,7 @@ async def own_account(scene: Scene) -> None:
 @attack(10, "two operators save the same exchange")
 async def overwriting(scene: Scene) -> None:
     """The second is told, and the first's change stands."""
-    first, second = scene["exchanges"], scene["root"]
+    first, second = scene["clerk"], scene["root"]
     path = _first_link(await first.get("/admin/markets/exchange/"), "/admin/markets/exchange/")
     opened = form_of((await second.get(path)).text).fields
     saved = await first.fill_in(path, name="changed by the first")
@@ -225,5 +225,5 @@ async def pages(scene: Scene) -> None:
             f"{cookie.key} is any desk's",
         )
     for lookup in ("sealed_secret__startswith", "user__password__startswith"):
-        answer = await scene["channels"].get(f"/admin/monitoring/alertchannel/?{urlencode({lookup: 'g'})}")
+        answer = await scene["clerk"].get(f"/admin/monitoring/alertchannel/?{urlencode({lookup: 'g'})}")
         insist(answer.status != 200, f"a list answers {lookup}")

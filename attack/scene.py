@@ -2,13 +2,18 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from attack.desk import Desk
 from attack.person import PASSWORD, Person
+
+
+class Untried(Exception):
+    """It was not found out whether the desk holds; the message says why."""
 
 
 class Broken(Exception):
@@ -38,23 +43,23 @@ Attack = Callable[[Scene], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Listed:
-    """An attack: the item of the issue, what is tried, and whether it is tried while nothing else is."""
+    """An attack: the item of the issue, what is tried, and when: alone, beside others, or after all."""
 
     item: int
     what: str
     run: Attack
-    alone: bool
+    when: "When"
 
 
 ATTACKS: list[Listed] = []
-"""In the order of trying; those that disturb the desk as a whole come last, one by one."""
+When = Literal["alone", "beside others", "last"]
 
 
-def attack(item: int, what: str, *, alone: bool = False) -> Callable[[Attack], Attack]:
+def attack(item: int, what: str, when: When = "beside others") -> Callable[[Attack], Attack]:
     """Put an attack on the list."""
 
     def listed(found: Attack) -> Attack:
-        ATTACKS.append(Listed(item, what, found, alone))
+        ATTACKS.append(Listed(item, what, found, when))
         return found
 
     return listed
@@ -70,9 +75,11 @@ PEOPLE = {
     # name: single permissions, staff, superuser
     "low": ((), False, False),
     "other": ((), False, False),
-    "clerk": (("view_exchange",), True, False),
-    "channels": (("view_alertchannel", "change_alertchannel", "add_alertchannel"), True, False),
-    "exchanges": (("view_exchange", "change_exchange"), True, False),
+    "clerk": (
+        ("view_alertchannel", "change_alertchannel", "add_alertchannel", "view_exchange", "change_exchange"),
+        True,
+        False,
+    ),
     "personnel": (("view_user", "change_user"), True, False),
     "root": ((), True, True),
     "newroot": ((), True, True),
@@ -159,14 +166,17 @@ def loaded(text: str) -> dict[str, Any]:
 
 
 async def serves(person: Person, path: str = "/", *, tries: int = 3, seconds: float = 8.0, why: str) -> None:
-    """A page answers somebody else as ever.
+    """A page answers somebody else as ever. A probe may say 503 on a busy machine, if it soon says otherwise.
 
     Raises:
         Broken: it does not.
     """
+    until = time.monotonic() + seconds
     for _ in range(tries):
         try:
             answer = await person.get(path, seconds=seconds)
+            while path == "/readyz" and answer.status != 200 and time.monotonic() < until:
+                answer = await person.get(path, seconds=seconds)
         except TimeoutError:
             raise Broken(f"{why}: {path} did not answer within {seconds:g} s") from None
         insist(answer.status == 200, f"{why}: {path} answered {answer.status}")

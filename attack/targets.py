@@ -23,7 +23,7 @@ async def redirected_secret(scene: Scene) -> None:
         }  # fmt: skip
         for kind, changes in tries.items():
             path = f"{CHANNELS}{scene.made[kind]}/change/"
-            await scene["channels"].fill_in(path, **changes, _test="1")
+            await scene["clerk"].fill_in(path, **changes, _test="1")
         await asyncio.sleep(ARRIVES_S)
         insist(KEPT_SECRET.encode() not in mine.received, "the secret arrived in clear")
         insist(
@@ -34,13 +34,13 @@ async def redirected_secret(scene: Scene) -> None:
 async def _hook(scene: Scene, name: str, url: str) -> tuple[int, str]:
     """Make a webhook and send a test: the form's status, and what the page says a while later."""
     path = f"{CHANNELS}add/"
-    answer = await scene["channels"].fill_in(
+    answer = await scene["clerk"].fill_in(
         path, name=name, kind="webhook", url=url, secret="a signing key of mine", enabled="on", _test="1"
     )
     if answer.status != 302:
         return answer.status, answer.text
     await asyncio.sleep(ARRIVES_S)
-    return 302, (await scene["channels"].get(answer.headers["Location"], follow=True)).text
+    return 302, (await scene["clerk"].get(answer.headers["Location"], follow=True)).text
 
 
 @attack(11, "webhooks into private networks")
@@ -87,13 +87,13 @@ async def redirects(scene: Scene) -> None:
 @attack(11, "an exchange's address leads elsewhere")
 async def exchange_addresses(scene: Scene) -> None:
     """Link-local addresses and credentials in them are refused; a way of its own wears a banner."""
-    page = await scene["exchanges"].get("/admin/markets/exchange/")
+    page = await scene["clerk"].get("/admin/markets/exchange/")
     path = next(iter(re.findall(r'href="(/admin/markets/exchange/\w+/change/)', page.text)))
     for field, url in (
         ("rest_url", "http://169.254.169.254/"), ("ws_url", "ws://169.254.169.254/"),
         ("rest_url", "http://user:pw@127.0.0.1/"), ("ws_url", "ws://10.0.0.1/"), ("rest_url", "file:///etc/passwd"),
     ):  # fmt: skip
-        answer = await scene["exchanges"].fill_in(path, **{field: url})
+        answer = await scene["clerk"].fill_in(path, **{field: url})
         insist(answer.status == 200, f"{field} takes {url}")
     banner = (await scene["low"].get("/")).text
     insist("REDIRECTED" in banner or "SIMULATED" in banner, "no page says where prices come from")
@@ -102,8 +102,8 @@ async def exchange_addresses(scene: Scene) -> None:
 @attack(12, "names that turn numbers around, break lines or hide")
 async def misleading_names(scene: Scene) -> None:
     """Control and bidi characters are refused where a name is entered."""
-    page = await scene["exchanges"].get("/admin/markets/exchange/")
+    page = await scene["clerk"].get("/admin/markets/exchange/")
     path = next(iter(re.findall(r'href="(/admin/markets/exchange/\w+/change/)', page.text)))
     for name in ("Bi\u202enance", "Bi\u2066nance", "Bi\u200bnance", "Bi\nnance", "Bi\u0007nance", "\u202d"):
-        answer = await scene["exchanges"].fill_in(path, name=name)
+        answer = await scene["clerk"].fill_in(path, name=name)
         insist(answer.status == 200, f"the name {name!r} is taken")
