@@ -138,7 +138,7 @@ class ExchangeAdmin(SwitchAdmin):
     def last_sync(self, row: Exchange) -> Any:
         """When its catalogue was last read."""
         sync = getattr(row, "catalogue_sync", None)
-        return (sync and sync.synced_at) or _("never")
+        return f"{sync.synced_at:%Y-%m-%d %H:%M} UTC" if sync and sync.synced_at else _("never")
 
     @admin.display(description=_("sync error"))
     def sync_error(self, row: Exchange) -> Any:

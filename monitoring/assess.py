@@ -177,7 +177,7 @@ def _missing_processes(now: Observed) -> Iterator[Finding]:
         yield Finding(
             "process_missing", restart.name, EXPECTED.get(restart.role, "critical"), restart.at_us,
             f"{restart.name} ended unexpectedly and was started again "
-            f"{(now.at_us - restart.at_us) / 1e6:.0f} s ago. What came meanwhile it did not see.",
+            f"{(now.at_us - restart.at_us) / 1e6:.0f} s ago. It missed what came meanwhile.",
             "Its log and the kernel's (out of memory?) say why it ended. This is shown for a minute.",
         )  # fmt: skip
     if now.heard_since_us is None or not is_over((now.at_us - now.heard_since_us) / 1e6, GRACE_S):

@@ -25,7 +25,7 @@ from realtime import recent
 from realtime.episodes import counts_per_pair
 from realtime.hub import process_hub
 from realtime.scan_messages import Page, Show, make_page
-from realtime.scan_table import Match, Query, ScanTable, View
+from realtime.scan_table import NEVER_S, Match, Query, ScanTable, View
 from realtime.scan_viewer import ScanViewer
 from realtime.scan_wire import FRAMES, ShardScan, decode_frame, on_the_way_s, read_scan
 from realtime.shard_view import SILENT_AFTER_S
@@ -52,6 +52,15 @@ class _Shard:
     def __init__(self, scan: ShardScan, match: Match) -> None:
         self.scan = scan
         self.match = match
+        self.since_s = NEVER_S  # when it spoke again, after a silence
+        self._was_silent = False
+
+    def turn(self, now_s: float) -> None:
+        """Note when a silence ends."""
+        silent = self.silent(now_s)
+        if self._was_silent and not silent:
+            self.since_s = now_s
+        self._was_silent = silent
 
     def silent(self, now_s: float) -> bool:
         """Whether nothing has been heard of it lately."""
@@ -79,6 +88,7 @@ class ScanHub:
         self._counted = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self._known = asyncio.Event()
+        self._configured = asyncio.Event()
         self._ready = asyncio.Event()
         self._wall_us = _wall_us()
         self._now_s = 0.0  # whole µs, so that `now_us` less it is always the same
@@ -115,6 +125,7 @@ class ScanHub:
             for name, part in (
                 ("scanner frames", lambda: self._listen(redis)),
                 ("scanner states", lambda: self._read_states(redis)),
+                ("scanner configuration", self._configure),
                 ("scanner table", self._tick),
                 ("scanner counts", self._count),
             )
@@ -128,6 +139,7 @@ class ScanHub:
             self._running = None
             self._ready.clear()
             self._known.clear()
+            self._configured.clear()
             self._counted.clear()
             self._forget()
             await _stop(parts)
@@ -224,13 +236,20 @@ class ScanHub:
 
     # --- the table -------------------------------------------------------------------------------
 
+    async def _configure(self) -> None:
+        """Follow the configuration beside the table: a database that hangs keeps no quote back."""
+        while True:
+            await self._follow_configuration()
+            self._configured.set()
+            await asyncio.sleep(TICK_S)
+
     async def _tick(self) -> None:
         await self._known.wait()
+        await self._configured.wait()
         with suppress(TimeoutError):
             async with asyncio.timeout(COUNT_PATIENCE_S):
                 await self._counted.wait()
         while True:
-            await self._follow_configuration()
             self._refresh()
             await self._sort()
             self._ready.set()
@@ -249,6 +268,7 @@ class ScanHub:
         for shard in self._shards.values():
             shard.match = table.match(shard.scan)
             table.take_evidence(shard.scan, shard.match)
+        self._refresh()  # who asks before the next tick asks this one
 
     def _refresh(self) -> None:
         self._now_s = now_s = time.monotonic_ns() // 1000 / 1e6
@@ -257,7 +277,8 @@ class ScanHub:
         self.table.now_s = now_s
         # The split may have changed: a shard that lives goes over one that does not.
         for shard in sorted(self._shards.values(), key=lambda each: each.scan.heard_s):
-            self.table.take(shard.scan, shard.match, now_s, shard.silent(now_s))
+            shard.turn(now_s)
+            self.table.take(shard.scan, shard.match, now_s, shard.silent(now_s), shard.since_s)
         self.table.refresh()
         self._pages.clear()
 

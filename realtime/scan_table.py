@@ -35,6 +35,12 @@ STATES: Final = (*freshness.STATES, "waiting", "lost")
 Beside those of `realtime.freshness`: `waiting`, no quote of it has come yet; `lost`, its collector says
 nothing any more.
 """
+NEVER_S: Final = float("-inf")
+RETURN_S: Final = 2.0
+"""How long a shard that speaks again is not believed about what it knew before."""
+RETURN_SLACK_S: Final = 1.0
+"""A quote that is so much older than the first word may have come after the silence."""
+
 WAITING, LOST = STATES.index("waiting"), STATES.index("lost")
 
 
@@ -180,10 +186,13 @@ class ScanTable:
         paired = np.flatnonzero(rows >= 0)
         return Match(ours, legs[ours], paired, rows[paired])
 
-    def take(self, scan: ShardScan, match: Match, now_s: float, silent: bool) -> None:
+    def take(
+        self, scan: ShardScan, match: Match, now_s: float, silent: bool, since_s: float = NEVER_S
+    ) -> None:
         """Take over what a shard knows now (monotonic), or that nothing has been heard of it lately.
 
-        Of a leg that two shards know, the newer quote stays, until `refresh`.
+        One that speaks again, since `since_s`, may not have read its sockets yet: what it knew before it
+        fell silent is no quiet market. Of a leg that two shards know, the newer quote stays, until `refresh`.
         """
         self.now_s = now_s
         born = scan.born_s[match.legs_from].round(3)  # as it is shown: rows of one ms are equal
@@ -196,7 +205,8 @@ class ScanTable:
             self.legs[name][place] = scan.legs[name][here]
         self._born_s[place] = born[taken]
         self.legs["age_ms"][place] = (now_s - born[taken]) * 1e3
-        self.lost[place] = silent
+        returns = now_s - since_s < RETURN_S
+        self.lost[place] = (born[taken] < since_s - RETURN_SLACK_S) & returns | silent
         self._said[place] = not silent
         if silent:  # what its prices were is no offer any more
             for name in ("bid", "ask"):

@@ -4,11 +4,13 @@ import asyncio
 import csv
 import io
 import json
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +29,7 @@ from realtime import pins, scan_wire
 from realtime.scan_api import harmless
 from realtime.services import save_episodes
 from tests.live import DEADLINE_S, Web, daphne
+from tests.paused_postgres import paused_postgres
 from tests.scan_shard import Shard
 from tests.test_episodes import episode
 
@@ -140,6 +143,58 @@ async def test_a_scanner_gets_its_page_at_once_then_what_changes_and_one_message
         assert watcher.messages[-1]["collectors"] == 0
         shard.frame([])
         await watcher.until(lambda w: w.rows[BTC]["state1"] != "lost", "it speaks again")
+
+
+async def test_what_a_collector_knew_before_it_slept_is_no_quiet_market(
+    web: Web, token: str, config: MarketConfig, empty_redis: Redis
+) -> None:
+    """It publishes before it reads its sockets: all rows were "quiet" with quotes from before its sleep."""
+    shard = Shard(empty_redis, config)
+    async with scanner(web, token) as watcher:
+        await watcher.view(search="BTC")
+        await watcher.next()
+        shard.frame([])
+        await watcher.until(lambda w: w.rows[BTC]["state1"] == "live", "it is live")
+        await watcher.until(lambda w: w.rows[BTC]["state1"] == "lost", "its collector fell silent")
+        count = len(watcher.messages)
+        shard.scan.legs["received_ts_us"][shard.place["okx", "BTC/USDT"]] = time.time_ns() // 1000
+        shard.quote("okx", 101.0)
+        states = lambda w: (w.rows[BTC]["state1"], w.rows["BTC/USDT|binance|okx"]["state2"])  # noqa: E731
+        await watcher.until(lambda w: states(w)[1] == "live", "what it quoted since is believed at once")
+        assert states(watcher)[0] == "lost"
+        said = [row.get("state1") for m in watcher.messages[count:] for row in m["rows"] if row["id"] == BTC]
+        assert not {"live", "quiet"} & set(said)
+
+
+async def test_a_database_that_hangs_keeps_no_quote_from_the_scanner(
+    token: str, config: MarketConfig, empty_redis: Redis
+) -> None:
+    shard = Shard(empty_redis, config)
+
+    async def speak() -> None:
+        while True:
+            shard.frame([])
+            await asyncio.sleep(0.2)
+
+    with tempfile.TemporaryDirectory(prefix="pg") as folder:
+        async with paused_postgres(Path(folder)) as way:
+            with daphne(DATABASE_URL=way.url) as web:
+                async with scanner(web, token) as watcher:
+                    task = asyncio.create_task(speak())
+                    await watcher.view(search="BTC")
+                    await watcher.next()
+                    way.goes_on.clear()
+                    since = time.monotonic()
+                    while time.monotonic() < since + 6:
+                        await watcher.next()
+                    shard.quote("okx", 104.0)
+                    said = "BTC/USDT|bybit|okx"
+                    await watcher.until(lambda w: w.rows[said]["edge"] > 300, "a quote of meanwhile")
+                    assert watcher.rows[said]["state1"] in ("live", "quiet")
+                    task.cancel()
+                way.goes_on.set()
+                web.process.terminate()  # while this loop still carries what it asks of the database
+                await asyncio.to_thread(web.process.wait, 30)
 
 
 async def test_the_first_answer_knows_the_opportunities_of_the_last_hour(
