@@ -4,7 +4,7 @@ And with a file that may be damaged: losing when tasks last ran costs little, no
 """
 
 import logging
-import shelve
+import shelve  # nosec B403 # opens nothing from elsewhere
 import time
 from contextlib import suppress
 from datetime import datetime, timedelta

@@ -124,6 +124,8 @@ def test_the_image_runs_as_an_ordinary_user_and_gets_every_package_and_no_secret
         assert f"COPY {package} {package}" in DOCKERFILE
     ignored = (BASE_DIR / ".dockerignore").read_text().splitlines()
     assert "*" in ignored
+    copied = re.findall(r"^COPY ((?!--from)[^\n]+) \S+$", DOCKERFILE, re.MULTILINE)
+    assert {f"!{name}" for names in copied for name in names.split()} - set(ignored) == set()
     assert "!.env" not in ignored
 
 

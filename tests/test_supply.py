@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.core.management import get_commands
 from packaging.markers import Marker
 
 from arbsite.environment import BASE_DIR
@@ -140,3 +141,16 @@ def test_lint_runs_bandit_over_what_ships(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 1
     assert "B301" in done.stdout
+
+
+def test_every_command_of_the_rotation_runbook_exists() -> None:
+    text = (BASE_DIR / "docs" / "security.md").read_text()
+    runbook = text[text.index("\n## Rotation\n") :] + text[text.index("\n## Rotating SECRET_KEY\n") :]
+    commands = set(re.findall(r"manage\.py (\w+)", runbook))
+    assert {"reseal", "sealing_keys", "api_token", "changepassword", "sync_wallets"} <= commands
+    assert commands - set(get_commands()) == set()
+    documented = set(re.findall(r"^([A-Z_]+)=", (BASE_DIR / ".env.example").read_text(), re.MULTILINE))
+    named = set(re.findall(r"`([A-Z]+_[A-Z_]+)`", text))
+    assert named - documented - {"KUBERNETES_SERVICE_HOST"} == set()
+    for path in re.findall(r"\]\(\.\./([\w./-]+)\)", text):
+        assert (BASE_DIR / path).exists(), path
