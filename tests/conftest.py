@@ -1,5 +1,6 @@
 """What many tests share."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,11 @@ from tests import quick_flush
 hypothesis_settings.register_profile("suite", deadline=None)
 hypothesis_settings.load_profile("suite")
 quick_flush.install()
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two a core: half of a test's time is waiting (for a page, a deadline, a server). For `-n auto`."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -58,6 +58,7 @@ def _start() -> None:
         "ENV_FILE": os.devnull,
         "ARB_HOME": str(home),
         "TMPDIR": tempfile.tempdir,
+        "NODE_COMPILE_CACHE": str(home / "tmp" / "node"),  # Playwright starts Node for each browser
         "FEED": "live",
         "HTTPS": "false",
         "PRIVATE_TARGETS": "127.0.0.0/8,::1,192.0.2.0/24",  # what tests stand up, and what leads nowhere
