@@ -108,8 +108,8 @@ def _silent_exchange(of: ExchangeQuality, now: Observed, limits: Limits) -> Iter
         yield Finding(
             "exchange_silent", of.exchange, "critical", now.at_us - int(silent_s * 1e6),
             words,
-            "Its opportunities are shut out meanwhile. Dead connections are closed and opened again by "
-            "themselves; if it lasts, look at the exchange's status page.",
+            "Its opportunities are shut out meanwhile. Dead connections are closed and opened again; "
+            "if it lasts, look at the exchange's status page.",
             round(silent_s, 1), limits.exchange_silent_s,
         )  # fmt: skip
 
