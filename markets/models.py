@@ -837,6 +837,19 @@ class PinnedChart(ConfigModel):
     def __str__(self) -> str:
         return f"{self.symbol} {self.pair}"
 
+    def save(self, *args: Any, moves: bool = True, **kwargs: Any) -> None:
+        """Save; the revision stays for who knows that collectors follow the chart as before."""
+        if moves:
+            super().save(*args, **kwargs)
+        else:
+            models.Model.save(self, *args, **kwargs)
+
+    def delete(self, *args: Any, moves: bool = True, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Delete; as `save`."""
+        if moves:
+            return super().delete(*args, **kwargs)
+        return models.Model.delete(self, *args, **kwargs)
+
 
 class CatalogueSync(models.Model):
     """How the last catalogue sync of an exchange went; written by the sync, never by people."""

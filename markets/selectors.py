@@ -132,14 +132,17 @@ def load_config() -> MarketConfig:
     )
 
 
-def tradable_market(worths: Worths | None = None) -> Market:
+def tradable_market(worths: Worths | None = None, symbol: str = "") -> Market:
     """Every active instrument of an enabled symbol within its exchange's volume bounds (one query).
+
+    With a `symbol` only what is compared under it.
 
     Volumes are in USDT (one more query where one is in no dollar). Exchanges that are disabled are included:
     their charts stay and say "down".
     """
     worths = worths or Worths()
-    rows = Instrument.objects.filter(WANTED, active=True).values_list(
+    wanted = Q(counts_as__name=symbol) | Q(counts_as=None, symbol__name=symbol) if symbol else Q()
+    rows = Instrument.objects.filter(WANTED, wanted, active=True).values_list(
         "exchange__key", "symbol__name", "native_id", "symbol__quote", "quote_volume_24h",
         "exchange__min_volume", "exchange__max_volume", "counts_as__name",
     )  # fmt: skip
@@ -228,6 +231,17 @@ def pinned(market: Market, pairs: list[PairRow]) -> list[Chart]:
         for symbol, pair_id in rows
         if (pair := by_key.get(pair_id)) and {pair.exchange1, pair.exchange2} <= market.get(symbol, {}).keys()
     ]
+
+
+def hangs_on_pins(symbol: str, pair_id: int) -> bool:
+    """Whether collectors follow a chart for those who pinned it, and for no other reason (four queries)."""
+    pairs = [row for row in enabled_pairs() if row.id == pair_id]
+    market = tradable_market(symbol=symbol)
+    if not pairs or not {pairs[0].exchange1, pairs[0].exchange2} <= market.get(symbol, {}).keys():
+        return False
+    filters = list(OpportunityFilter.objects.filter(enabled=True, charted=True).prefetch_related(PAIRS))
+    _pin_down(filters)
+    return not any(select_all(filters, market, pairs).values())
 
 
 def enabled_pairs() -> list[PairRow]:

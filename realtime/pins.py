@@ -1,4 +1,8 @@
-"""Pinned charts: pairs that a user wants on the dashboard, whatever the filters select."""
+"""Pinned charts: pairs that a user wants on the dashboard, whatever the filters select.
+
+Every collector reads the configuration again when its revision moves, so a pin moves it only where collectors
+follow another chart for it: none that a filter selects, or that somebody else pinned, too.
+"""
 
 from typing import Final
 
@@ -7,9 +11,13 @@ from django.db import transaction
 from django.db.models import Q
 
 from markets.models import ExchangePair, PinnedChart, Symbol
+from markets.revision import lock_revision
+from markets.selectors import hangs_on_pins
 from realtime.guard import Refused, symbol_of
+from realtime.pace import Pace
 
 MAX_PINS: Final = 50
+CHANGES_PER_MINUTE: Final = 120
 _PLACES: Final = ("symbol__name", "pair__exchange1__key", "pair__exchange2__key")
 
 
@@ -18,27 +26,39 @@ def pinned_ids(user: User) -> list[str]:
     return ["|".join(row) for row in PinnedChart.objects.filter(user=user).values_list(*_PLACES)]
 
 
+_pace: Final = Pace("changes of pins", CHANGES_PER_MINUTE)
+
+
 @transaction.atomic
 def pin(user: User, chart_id: str) -> None:
     """Pin a chart; pinning it again changes nothing. Raises Refused."""
+    _pace.step(user.pk)
     symbol, pair = _named(chart_id)
-    # Two clicks at once must not pass the limit together.
-    User.objects.select_for_update().get(pk=user.pk)
+    lock_revision()  # two at once must not pass the limit together, nor each rely on the other's pin
     mine = PinnedChart.objects.filter(user=user)
     if mine.filter(symbol=symbol, pair=pair).exists():
         return
     if mine.count() >= MAX_PINS:
         raise Refused(409, f"{MAX_PINS} charts are pinned, which is the limit: unpin one first")
-    PinnedChart(user=user, symbol=symbol, pair=pair).save()
+    PinnedChart(user=user, symbol=symbol, pair=pair).save(moves=_is_followed_for(user, symbol, pair))
 
 
+@transaction.atomic
 def unpin(user: User, chart_id: str) -> None:
     """Forget a pin; one that is not there is no error. Raises Refused."""
+    _pace.step(user.pk)
     parts = _parts(chart_id)
     mine = PinnedChart.objects.filter(user=user)
     symbol = symbol_of(mine.values_list("symbol__name", flat=True), parts[0], "id")
+    lock_revision()
     for row in mine.filter(_either_way("pair__", *parts[1:]), symbol__name=symbol):
-        row.delete()
+        row.delete(moves=_is_followed_for(user, row.symbol, row.pair))
+
+
+def _is_followed_for(user: User, symbol: Symbol, pair: ExchangePair) -> bool:
+    """Whether collectors follow a chart for this user alone."""
+    others = PinnedChart.objects.filter(symbol=symbol, pair=pair).exclude(user=user)
+    return not others.exists() and hangs_on_pins(symbol.name, pair.pk)
 
 
 def _named(chart_id: str) -> tuple[Symbol, ExchangePair]:

@@ -199,7 +199,7 @@ async def healthy(web: Web) -> int | None:
 @pytest.mark.django_db(transaction=True)
 async def test_one_address_and_all_together_have_so_many_connections() -> None:
     for limits in ({"WEB_CONNECTIONS_PER_ADDRESS": "5"}, {"WEB_CONNECTIONS": "5"}):
-        with daphne(None, **limits) as web:
+        with daphne(None, None, **limits) as web:
             async with connected(web, 5):
                 assert await healthy(web) is None
             deadline = time.monotonic() + 10
