@@ -112,6 +112,8 @@ def test_what_is_known_to_be_unsafe_is_passed_over_only_by_name_and_with_a_reaso
         f"{path.relative_to(BASE_DIR)}: {line.strip()}"
         for app in (
             "arbsite",
+            "accounts",
+            "audit",
             "monitoring",
             "history",
             "realtime",
