@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from markets.config import FEE_RANGE_BPS
 from markets.plain_names import plain, unfit_character
-from markets.rest_proxy import proxy_words, route
+from markets.rest_proxy import failure, route
 from markets.rows import CatalogueError, Skipped, not_json, read
 from markets.rows import in_words as left_out
 
@@ -112,7 +112,7 @@ def fetch(key: str, rest_url: str = "", proxy: str = "") -> Catalogue:
         listed = list(parse(rows, tickers, key, skipped))
         return Catalogue(listed, [left_out(skipped, "markets"), problem], skipped)
     except (ccxt.BaseError, CatalogueError) as error:
-        raise CatalogueError(proxy_words(error, exchange) or in_words(error)) from error
+        raise CatalogueError(failure(error, exchange, in_words(error))) from error
     finally:
         exchange.session.close()
 
@@ -140,7 +140,7 @@ def _tickers(exchange: Any, rows: Mapping[str, Any]) -> tuple[dict[str, Any], st
     try:
         tickers, skipped = read(exchange, lambda: exchange.fetch_tickers(None, {"type": "spot"}))
     except Exception as error:  # volumes are worth less than the catalogue
-        return {}, f"tickers: {in_words(error)}; volumes are not news"
+        return {}, f"tickers: {failure(error, exchange, in_words(error))}; volumes are not news"
     ours = {name: ticker for name, ticker in tickers.items() if name in rows}
     if rows and not ours:
         return {}, "tickers: there are none in the answer; volumes are not news"

@@ -15,8 +15,11 @@ from markets.redaction import keep_secret
 from markets.targets import host_problem
 
 _PROXY_SAYS: Final = re.compile(
-    r"Tunnel connection failed: [^'\")]+|SOCKS[^'\")]+|Connection refused|timed out"
+    r"Tunnel connection failed: [^'\")]+|(?<!\w)SOCKS[45]? (?:proxy|auth|conn|serv)[^'\")]+|0x\d\d: [^'\")]+"
+    r"|Connection refused|Connection closed unexpectedly|Name or service not known|timed out"
 )
+"""A proxy's words within those of the libraries, which are not for people."""
+_UNAUTHORISED: Final = "407 Proxy Authentication Required"
 
 
 def way_out(own: str) -> tuple[str, tuple[str, ...]]:
@@ -50,6 +53,9 @@ def proxy_words(error: BaseException, exchange: Any) -> str:
     """What is wrong with the proxy, naming it; empty where something else is to blame."""
     from requests.exceptions import ProxyError
 
+    proxy = shown(exchange.session.proxies.get("https", ""))
+    if proxy and _UNAUTHORISED in str(error):  # of a plain request, which a proxy answers in its own name
+        return f"proxy {proxy}: {_UNAUTHORISED}"
     cause: BaseException | None = error
     for _ in range(10):
         if cause is None:
@@ -57,10 +63,16 @@ def proxy_words(error: BaseException, exchange: Any) -> str:
         text = str(cause)
         if isinstance(cause, ProxyError) or "SOCKS" in text:
             said = _PROXY_SAYS.search(text)
-            proxy = shown(exchange.session.proxies.get("https", ""))
             return f"proxy {proxy}: {said[0].strip() if said else 'it gives no way out'}"
         cause = cause.__cause__ or cause.__context__
     return ""
+
+
+def failure(error: BaseException, exchange: Any, words: str) -> str:
+    """What to say of a failed request: the proxy where it is to blame, else these words and the way taken."""
+    proxy = exchange.session.proxies.get("https", "")
+    way = f", through proxy {shown(proxy)}" if proxy else ""
+    return proxy_words(error, exchange) or f"{words}{way}"
 
 
 def _first(urls: Any) -> str:

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from markets.catalogue import CatalogueError, client, decimal, in_words
 from markets.plain_names import unfit_character
-from markets.rest_proxy import proxy_words
+from markets.rest_proxy import failure
 from markets.rows import Skipped, read
 from markets.rows import in_words as left_out
 
@@ -66,8 +66,8 @@ def fetch(key: str, rest_url: str = "", proxy: str = "") -> Told:
         found, skipped = read(exchange, names.ask, inside=True)
         return Told(parse((found or {}).values(), names, skipped), skipped)
     except (ccxt.BaseError, CatalogueError) as error:
-        safe = proxy_words(error, exchange) or redacted(str(error), credentials.values())
-        raise CatalogueError(in_words(CatalogueError(safe))) from None
+        safe = in_words(CatalogueError(redacted(str(error), credentials.values())))
+        raise CatalogueError(failure(error, exchange, safe)) from None
     finally:
         exchange.session.close()
 

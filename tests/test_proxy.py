@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -230,6 +231,19 @@ class TestTokens:
         assert SECRET not in str(failed.value)
 
 
+class Dropping(TinyProxy):
+    """Drops each answer after its first hundred bytes."""
+
+    async def _tunnel(
+        self, to: tuple[str, int], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        there, away = await asyncio.open_connection(*to)
+        away.write(await reader.read(65536))
+        writer.write(await there.readexactly(100))
+        await writer.drain()
+        away.close()
+
+
 class TestRest:
     @pytest.mark.parametrize("kind", KINDS)
     async def test_catalogue_and_wallets_go_through_it(self, kind: Kind) -> None:
@@ -254,6 +268,35 @@ class TestRest:
             await asyncio.to_thread(fetch, "gate", f"http://{UNREACHED}:9", proxy.url)  # type: ignore[arg-type]
         assert str(failed.value).startswith(f"proxy {proxy.shown.replace('socks5:', 'socks5h:')}: ")
         assert SECRET not in str(failed.value)
+
+    @pytest.mark.parametrize("kind", ["http", "socks5"])
+    @pytest.mark.parametrize("fetch", [catalogue.fetch, wallets.fetch])
+    @pytest.mark.parametrize("mode", ["407", "502", "html", "refuses", "closes"])
+    async def test_a_proxy_that_fails_is_named_in_words(self, kind: Kind, mode: Mode, fetch: Any) -> None:
+        """An HTTP proxy answers a plain request in its own name: the way taken says that it may be to blame."""
+        async with TinyProxy(kind, "desk", SECRET) as proxy:
+            proxy.mode = mode
+            with pytest.raises(catalogue.CatalogueError) as failed:
+                await asyncio.to_thread(fetch, "gate", f"http://{UNREACHED}:9", proxy.url)
+        said = str(failed.value)
+        assert f"proxy {proxy.shown.replace('socks5:', 'socks5h:')}" in said
+        assert SECRET not in said
+        assert "Pool(" not in said
+        assert "object at" not in said
+        if mode == "407" and kind == "http":
+            assert said.endswith(": 407 Proxy Authentication Required")
+
+    @pytest.mark.parametrize("kind", ["http", "socks5"])
+    async def test_a_proxy_that_drops_an_answer_is_named_and_keeps_its_credentials(self, kind: Kind) -> None:
+        async with (
+            Simulator(exchanges=("gate",)) as simulator,
+            Dropping(kind, "desk", SECRET) as proxy,
+        ):
+            with pytest.raises(catalogue.CatalogueError) as failed:
+                await asyncio.to_thread(catalogue.fetch, "gate", simulator.rest_url("gate"), proxy.url)
+        said = str(failed.value)
+        assert f"proxy {proxy.shown.replace('socks5:', 'socks5h:')}" in said
+        assert SECRET not in said
 
     async def test_the_search_for_exchanges_takes_the_same_way(self, venue: TinyVenue) -> None:
         url = f"ws://exchange.test:{venue.port}/tiny/stream"
