@@ -273,7 +273,7 @@ class TestRest:
     @pytest.mark.parametrize("fetch", [catalogue.fetch, wallets.fetch])
     @pytest.mark.parametrize("mode", ["407", "502", "html", "refuses", "closes"])
     async def test_a_proxy_that_fails_is_named_in_words(self, kind: Kind, mode: Mode, fetch: Any) -> None:
-        """An HTTP proxy answers a plain request in its own name: the way taken says that it may be to blame."""
+        """An HTTP proxy answers a plain request in its own name: the way taken says it may be to blame."""
         async with TinyProxy(kind, "desk", SECRET) as proxy:
             proxy.mode = mode
             with pytest.raises(catalogue.CatalogueError) as failed:
