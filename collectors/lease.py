@@ -103,6 +103,7 @@ class Lease:
             began_s = time.monotonic()
             session = self._connected()
             with session.transaction():
+                session.execute("SET LOCAL synchronous_commit = on")
                 session.execute("SELECT pg_advisory_xact_lock(%s)", (_TURN,))
                 rows = [
                     _Row(*row)
@@ -122,6 +123,10 @@ class Lease:
         return ""
 
     def _write(self, session: "psycopg.Connection[Any]", token: int, ended: Iterable[str]) -> None:
+        # Who writes in a transaction now (`hold_in_database`) is waited for; renewals are not held up by it.
+        session.execute(
+            "SELECT 1 FROM markets_shardlease WHERE shard = ANY(%s) FOR UPDATE", ([*ended, str(self._shard)],)
+        )
         for shard in ended:
             session.execute(
                 "UPDATE markets_shardlease SET holder = '', token = %s WHERE shard = %s", (token, shard)
@@ -191,6 +196,8 @@ class Lease:
     def _connected(self) -> "psycopg.Connection[Any]":
         if self._session is None or self._session.closed or self._session.broken:
             self._session = own_connection("arbdesk collector", ANSWER_S)
+            # A sign of life need not survive a power cut, and must not wait for a busy disk; a token must.
+            self._session.execute("SET synchronous_commit = off")
         return self._session
 
     @property
@@ -240,7 +247,7 @@ class Lease:
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL idle_in_transaction_session_timeout = %s", (f"{SILENT_S:g}s",))
             cursor.execute(
-                "SELECT 1 FROM markets_shardlease WHERE shard = %s AND token = %s FOR SHARE",
+                "SELECT 1 FROM markets_shardlease WHERE shard = %s AND token = %s FOR KEY SHARE",
                 (str(self._shard), self.token),
             )
             if cursor.fetchone() is None:
