@@ -159,7 +159,10 @@ async def test_what_a_collector_knew_before_it_slept_is_no_quiet_market(
         count = len(watcher.messages)
         shard.scan.legs["received_ts_us"][shard.place["okx", "BTC/USDT"]] = time.time_ns() // 1000
         shard.quote("okx", 101.0)
-        states = lambda w: (w.rows[BTC]["state1"], w.rows["BTC/USDT|binance|okx"]["state2"])  # noqa: E731
+
+        def states(seen: Watcher) -> tuple[str, str]:
+            return seen.rows[BTC]["state1"], seen.rows["BTC/USDT|binance|okx"]["state2"]
+
         await watcher.until(lambda w: states(w)[1] == "live", "what it quoted since is believed at once")
         assert states(watcher)[0] == "lost"
         said = [row.get("state1") for m in watcher.messages[count:] for row in m["rows"] if row["id"] == BTC]
