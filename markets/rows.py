@@ -257,10 +257,12 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {_line(str(error))}"[:SHOWN_CHARS]
 
 
-def in_words(skipped: Sequence[Skipped], what: str, shown: int = 5) -> str:
-    """How many rows were left out, which, and why the first; empty for none."""
+def in_words(skipped: Sequence[Skipped], what: str, shown: int = 5, *, quoted: bool = True) -> str:
+    """How many rows were left out; where they may be `quoted`, which, and why the first. Empty for none."""
     if not skipped:
         return ""
+    if not quoted:
+        return f"{what}: {len(skipped)} not readable, left out"
     names = ", ".join(row.name or "one without a name" for row in skipped[:shown])
     more = f" and {len(skipped) - shown} more" if len(skipped) > shown else ""
     return plain(f"{what}: {len(skipped)} not readable, left out: {names}{more} ({skipped[0].reason})")

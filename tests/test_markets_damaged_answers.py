@@ -11,6 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from markets import wallet_sync, wallets
 from markets.catalogue import CatalogueError, fetch
@@ -23,6 +24,12 @@ from tests.exchange_rest import HTML, Reply, chain, coin, gate, pair, serving, t
 pytestmark = pytest.mark.django_db
 
 NAMES = ("BTC_USDT", "ETH_USDT", "SOL_USDT", "XRP_USDT", "ADA_USDT")
+
+
+@pytest.fixture(autouse=True)
+def _simulated(settings: Settings) -> None:
+    """What a server says is shown of exchanges, and of such as are simulated on this machine."""
+    settings.FEED = "sim"
 
 
 @pytest.fixture
