@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from markets.own_words import may_be_quoted
-from markets.plain_names import plain, unfit_character
+from markets.plain_names import plain
 from markets.rest_proxy import proxy_words, route
 from markets.rows import CatalogueError, Skipped, not_json, read
 from markets.rows import in_words as left_out
@@ -211,8 +211,6 @@ def _listed(name: str, market: Mapping[str, Any], ticker: Mapping[str, Any], exc
     for field in ("id", "base", "quote"):
         if not isinstance(market[field], str):
             raise ValueError(f"it has no {field}")
-        if found := unfit_character(market[field]):
-            raise ValueError(f"its {field} holds {found}")
     precision, limits = market.get("precision") or {}, market.get("limits") or {}
     info = market.get("info") or {}
     return ListedMarket(

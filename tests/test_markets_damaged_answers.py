@@ -362,6 +362,14 @@ def test_names_too_long_or_with_letters_no_database_takes_cost_only_themselves(d
     assert (report.error, report.listed, report.skipped) == ("", 5, 2)
 
 
+@pytest.mark.parametrize("bad", ["\u202e", "\u200b", "\x1b[31m", "\u2067", "\ud800"])
+def test_names_that_turn_or_hide_text_cost_only_themselves(desk: Exchange, bad: str) -> None:
+    report = synced(desk, gate(pairs(pair(f"A{bad}B_USDT"))))
+
+    assert (report.error, report.listed, report.skipped) == ("", 5, 1)
+    assert not Symbol.objects.filter(name__contains=bad.encode("utf-8", "replace").decode()).exists()
+
+
 def test_the_command_says_what_came_in_part(desk: Exchange) -> None:
     out = StringIO()
     with serving(gate(pairs(LIVING, DEAD), HTML)) as url:

@@ -14,6 +14,7 @@ from django.urls import reverse
 from arbsite.environment import ports
 from collectors.exchanges import CODECS
 from collectors.handshake import ConnectFailed, address, open_socket
+from collectors.own_addresses import is_own
 from collectors.timing import Timing
 from collectors.turns import Turns
 from markets import targets
@@ -25,7 +26,6 @@ from markets.wallets import fetch as fetch_wallets
 from monitoring.channels.parcels import Parcel, Target
 from monitoring.channels.sending import sender
 from monitoring.messages import Message
-from realtime.addresses import is_own
 
 INSIDE = [
     "127.0.0.1", "127.8.8.8", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254",
@@ -182,7 +182,7 @@ class TestWhatANameStandsForIsAskedOnce:
             ):
                 turns_around.clear()
                 with suppress(ConnectFailed, CatalogueError):
-                    await ask()  # type: ignore[no-untyped-call]
+                    await ask()
                 assert turns_around
         assert not reached, "nobody listens at the opened address, and the closed one was not asked"
 
