@@ -112,6 +112,15 @@ def secrets(values: Mapping[str, str]) -> Iterator[str]:
             yield unquote(password)
 
 
+def ports(*of: object) -> Iterator[int | None]:
+    """The ports of numbers and URLs; None for what has none, as a Unix socket."""
+    for each in of:
+        try:
+            yield int(str(each)) if str(each).isdigit() else urlsplit(str(each)).port
+        except ValueError:
+            yield None
+
+
 def _password(url: str) -> str | None:
     try:
         return urlsplit(url).password

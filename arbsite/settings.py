@@ -368,6 +368,8 @@ try:
     PRIVATE_TARGETS = targets.networks(env.list("PRIVATE_TARGETS", default=[]))
 except ValueError as error:
     raise ImproperlyConfigured(f"PRIVATE_TARGETS: {error}; write networks like 10.1.0.0/16, ::1.") from error
+_OWN_SERVERS = (DATABASES["default"].get("PORT"), REDIS_URL, METRICS_PORT)
+targets.keep_off(environment.ports(*_OWN_SERVERS))
 EXCHANGE_TARGETS = (*PRIVATE_TARGETS, *(targets.LOOPBACK if FEED == "sim" else ()))
 
 # Each sink gets its own bounded channel (collectors.sinks.Sink), so a slow one starves nobody. In this

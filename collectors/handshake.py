@@ -18,6 +18,7 @@ from picows import WSError, WSHandshakeError, WSParsedURL, ws_connect
 
 from collectors.answers import plain, read_answer, refusal, retry_after, said
 from collectors.exchanges.base import DataSheet
+from collectors.own_addresses import may_be_quoted
 from collectors.proxy import ProxyFailed, blocking_tunnel, tunnel
 from collectors.threads import in_daemon_thread
 from collectors.timing import Timing
@@ -98,7 +99,8 @@ async def open_socket(
                 socket_factory=partial(_way_out, config, timing),
             )
     except WSHandshakeError as error:
-        raise _turned_away(name, error) from error
+        quoted = config is not None and may_be_quoted(config.key, url)
+        raise _turned_away(name, error, quoted) from error
     except ProxyFailed as error:
         raise ConnectFailed(str(error)) from error
     except TimeoutError as error:
@@ -126,16 +128,18 @@ async def _way_out(config: ExchangeConfig | None, timing: Timing, to: WSParsedUR
     return await tunnel(proxy, to.host, to.port, timing.open_s * 0.9)  # so that the proxy is named, not we
 
 
-def _turned_away(name: str, error: WSHandshakeError) -> ConnectFailed:
+def _turned_away(name: str, error: WSHandshakeError, quoted: bool) -> ConnectFailed:
+    """Why there is no socket; in the server's own words where it may be quoted."""
     if not error.raw_header:
         return ConnectFailed(str(error))
     try:
         status, headers, body = read_answer(error.raw_header + b"\r\n\r\n" + (error.raw_body or b""))
     except ValueError as unreadable:
-        return ConnectFailed(str(unreadable))
+        return ConnectFailed(str(unreadable) if quoted else "not an HTTP answer")
     if status == HTTPStatus.SWITCHING_PROTOCOLS:  # taken, but not as the protocol has it
         return ConnectFailed(str(error))
-    return ConnectFailed(refusal(name, status, body), retry_after(status, headers.get("Retry-After")))
+    words = refusal(name, status, body if quoted else b"")
+    return ConnectFailed(words, retry_after(status, headers.get("Retry-After")))
 
 
 async def _token(url: str, config: ExchangeConfig, timing: Timing) -> _Token:
@@ -144,12 +148,15 @@ async def _token(url: str, config: ExchangeConfig, timing: Timing) -> _Token:
             body, wait_s = await in_daemon_thread(partial(_post, url, config, timing.open_s * 2))
     except TimeoutError as error:
         raise ConnectFailed(f"token request: no answer within {timing.open_s:g} s") from error
-    except (OSError, HTTPException, ValueError, ProxyFailed) as error:
+    except HTTPException as error:  # it quotes the first line of whatever came
+        words = str(error) if may_be_quoted(config.key, url) else "not an HTTP answer"
+        raise ConnectFailed(f"token request: {words or type(error).__name__}") from error
+    except (OSError, ValueError, ProxyFailed) as error:
         raise ConnectFailed(f"token request: {error or type(error).__name__}") from error
     try:
         token = msgspec.json.decode(body, type=_TokenReply).data
     except (msgspec.MsgspecError, ValueError) as error:  # an error with status 200, a page, nonsense
-        words = said(body)
+        words = said(body) if may_be_quoted(config.key, url) else ""
         reason = f"{config.name} gives none: {words}" if words else f"{config.name} answers nothing"
         raise ConnectFailed(f"token request: {reason}", wait_s) from error
     if not token.instance_servers:
@@ -170,7 +177,8 @@ def _post(url: str, config: ExchangeConfig, timeout_s: float) -> tuple[bytes, fl
     asked = reply.headers.get("Retry-After")
     if reply.status != HTTPStatus.OK:
         wait_s = retry_after(reply.status, asked)
-        raise ConnectFailed(f"token request: {refusal(config.name, reply.status, body)}", wait_s)
+        words = refusal(config.name, reply.status, body if may_be_quoted(config.key, url) else b"")
+        raise ConnectFailed(f"token request: {words}", wait_s)
     if len(body) > MAX_TOKEN_REPLY_BYTES:
         raise ConnectFailed(f"token request: the reply is longer than {MAX_TOKEN_REPLY_BYTES} bytes")
     return body, retry_after(HTTPStatus.TOO_MANY_REQUESTS, asked)

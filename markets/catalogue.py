@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from markets.config import FEE_RANGE_BPS
-from markets.plain_names import plain, unfit_character
+from markets.own_words import may_be_quoted
+from markets.plain_names import plain
 from markets.rest_proxy import failure, route
 from markets.rows import CatalogueError, Skipped, not_json, read
 from markets.rows import in_words as left_out
@@ -110,9 +111,9 @@ def fetch(key: str, rest_url: str = "", proxy: str = "") -> Catalogue:
         rows = _by_native_id(markets)
         tickers, problem = _tickers(exchange, rows)
         listed = list(parse(rows, tickers, key, skipped))
-        return Catalogue(listed, [left_out(skipped, "markets"), problem], skipped)
+        return Catalogue(listed, [left_out(skipped, "markets", quoted=exchange.quoted), problem], skipped)
     except (ccxt.BaseError, CatalogueError) as error:
-        raise CatalogueError(failure(error, exchange, in_words(error))) from error
+        raise CatalogueError(failure(error, exchange, in_words(error, quoted=exchange.quoted))) from error
     finally:
         exchange.session.close()
 
@@ -140,13 +141,16 @@ def _tickers(exchange: Any, rows: Mapping[str, Any]) -> tuple[dict[str, Any], st
     try:
         tickers, skipped = read(exchange, lambda: exchange.fetch_tickers(None, {"type": "spot"}))
     except Exception as error:  # volumes are worth less than the catalogue
-        return {}, f"tickers: {failure(error, exchange, in_words(error))}; volumes are not news"
+        return (
+            {},
+            f"tickers: {failure(error, exchange, in_words(error, quoted=exchange.quoted))}; volumes are not news",
+        )
     ours = {name: ticker for name, ticker in tickers.items() if name in rows}
     if rows and not ours:
         return {}, "tickers: there are none in the answer; volumes are not news"
     if rows and all(decimal(ticker.get("quoteVolume")) is None for ticker in ours.values()):
         return ours, "tickers: there are no volumes in the answer"
-    return ours, left_out(skipped, "tickers")
+    return ours, left_out(skipped, "tickers", quoted=exchange.quoted)
 
 
 def client(key: str, rest_url: str = "", proxy: str = "") -> Any:
@@ -166,6 +170,7 @@ def client(key: str, rest_url: str = "", proxy: str = "") -> Any:
         exchange.fetch_markets = lambda params=None: spot_markets(params or {})
     for name, answer in NOT_ASKED.get(key, {}).items():
         setattr(exchange, name, lambda params=None, answer=answer: answer)
+    exchange.quoted = not rest_url or may_be_quoted(rest_url, addresses(exchange.urls["api"]))
     if rest_url:
         exchange.urls["api"] = rebase(exchange.urls["api"], rest_url)
     try:
@@ -173,6 +178,13 @@ def client(key: str, rest_url: str = "", proxy: str = "") -> Any:
     except ValueError as error:
         raise CatalogueError(str(error)) from None
     return exchange
+
+
+def addresses(urls: Any) -> list[str]:
+    """ccxt's nested URLs, each by itself."""
+    if isinstance(urls, Mapping):
+        return [address for each in urls.values() for address in addresses(each)]
+    return [urls] if isinstance(urls, str) else []
 
 
 def rebase(urls: Any, rest_url: str) -> Any:
@@ -208,8 +220,6 @@ def _listed(name: str, market: Mapping[str, Any], ticker: Mapping[str, Any], exc
     for field in ("id", "base", "quote"):
         if not isinstance(market[field], str):
             raise ValueError(f"it has no {field}")
-        if found := unfit_character(market[field]):
-            raise ValueError(f"its {field} holds {found}")
     precision, limits = market.get("precision") or {}, market.get("limits") or {}
     info = market.get("info") or {}
     fees, fee_refused = _fees(exchange, market, info)
@@ -275,6 +285,8 @@ def decimal(value: Any) -> Decimal | None:
     return number if number.is_finite() and 0 <= number < Decimal("1e18") else None
 
 
+NOT_SHOWN = "what it answers is not shown, as its address is not the exchange's own"
+
 # Why a request failed, by the name of the error below ccxt's, which says only what was asked.
 REASONS = {
     "ConnectTimeout": "it cannot be reached in time",
@@ -287,9 +299,27 @@ REASONS = {
 }
 
 
-def in_words(error: Exception) -> str:
-    """An error in one line, short enough for a table; a page of HTML by its title."""
+def _happened(error: Exception, text: str) -> str:
+    """What went wrong, in our words alone."""
+    if reason := REASONS.get(type(error.__cause__).__name__):
+        return reason
+    if isinstance(error, CatalogueError):
+        return re.sub(r"“.*", "", text.partition(" cannot be read:")[0], flags=re.DOTALL).rstrip(": ")[:200]
+    status = STATUS.search(text)
+    return f"HTTP {status[1]}" if status else type(error).__name__
+
+
+STATUS = re.compile(r" ([1-5][0-9]{2}) ")
+
+
+def in_words(error: Exception, *, quoted: bool = True) -> str:
+    """An error in one line, short enough for a table; a page of HTML by its title.
+
+    Of what is not `quoted` only what happened is said, and nothing that the other side answered.
+    """
     text = str(error).strip()
+    if not quoted:
+        return f"{_happened(error, text)}; {NOT_SHOWN}"
     if reason := REASONS.get(type(error.__cause__).__name__):
         text = f"{text}: {reason}"
     if page := re.search(r"(?is)<!doctype html|<html", text):

@@ -95,6 +95,14 @@ def not_json(text: str) -> str:
     return f"HTML instead of JSON: “{_line(unescape(heading))}”"
 
 
+def _json_after_all(text: str) -> Any:
+    """An answer that ccxt's reader takes for none: half a character in one name costs that row, not all."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise CatalogueError(not_json(text)) from None
+
+
 def _line(text: str) -> str:
     return " ".join(text.split())[:SHOWN_CHARS]
 
@@ -116,7 +124,7 @@ class _Answers:
         try:
             answer = self._fetch(url, *arguments, **named)
             if isinstance(answer, str):
-                raise CatalogueError(not_json(answer))
+                answer = _json_after_all(answer)
         except UnicodeDecodeError as error:
             self.failed = True
             raise CatalogueError("bytes that are no text instead of JSON") from error
@@ -257,10 +265,12 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {_line(str(error))}"[:SHOWN_CHARS]
 
 
-def in_words(skipped: Sequence[Skipped], what: str, shown: int = 5) -> str:
-    """How many rows were left out, which, and why the first; empty for none."""
+def in_words(skipped: Sequence[Skipped], what: str, shown: int = 5, *, quoted: bool = True) -> str:
+    """How many rows were left out; where they may be `quoted`, which, and why the first. Empty for none."""
     if not skipped:
         return ""
+    if not quoted:
+        return f"{what}: {len(skipped)} not readable, left out"
     names = ", ".join(row.name or "one without a name" for row in skipped[:shown])
     more = f" and {len(skipped) - shown} more" if len(skipped) > shown else ""
     return plain(f"{what}: {len(skipped)} not readable, left out: {names}{more} ({skipped[0].reason})")

@@ -16,6 +16,7 @@ from markets.catalogue import Catalogue, CatalogueError, ListedMarket, MarketFee
 from markets.catalogue_choice import fee_problems, named_twice, own_fees
 from markets.config import InvalidConfig, MarketConfig
 from markets.models import CatalogueSync, Exchange, IdentityCase, Instrument, Kind, Symbol
+from markets.plain_names import unfit_character
 from markets.revision import bump_revision, lock_revision
 from markets.secret_use import proxies_used
 from markets.selectors import load_config
@@ -170,7 +171,7 @@ def _known(exchange: Exchange) -> Iterator[Instrument]:
 def _fits(market: ListedMarket) -> bool:
     """Whether the names fit our columns and name two coins; test listings sometimes do not."""
     names = (market.native_id, market.symbol, market.base, market.quote)
-    if not all(0 < len(name or "") <= NAME_LENGTH and "\0" not in name for name in names):
+    if not all(0 < len(name or "") <= NAME_LENGTH and not unfit_character(name) for name in names):
         return False
     coins = (market.base, market.quote)
     return market.base != market.quote and all(len(coin) <= COIN_LENGTH for coin in coins)

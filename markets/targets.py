@@ -7,10 +7,11 @@ connected to, so a name that changes its answer in between gains nothing. Plain 
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Final
+from unicodedata import normalize
 
 Network = IPv4Network | IPv6Network
 _INFO = tuple[Any, Any, int, str, Any]
@@ -36,13 +37,15 @@ def networks(texts: Sequence[str]) -> tuple[Network, ...]:
 def allowed(address: str, private: Sequence[Network]) -> bool:
     """Whether a numeric address may be connected to; `private` are the networks the operator opened."""
     ip = _meant(ip_address(address.partition("%")[0]))
-    public = ip.is_global and not ip.is_multicast and not ip.is_reserved
+    is_special = ip.is_multicast or ip.is_reserved or (isinstance(ip, IPv6Address) and ip.is_site_local)
+    public = ip.is_global and not is_special
     return public or any(ip in network for network in private if network.version == ip.version)
 
 
 def host_problem(host: str, private: Sequence[Network]) -> str:
     """What is wrong with a host as far as that shows without a look-up; empty when nothing is."""
-    name = host.strip().strip("[]").rstrip(".").lower()
+    # As a look-up reads it: ① is 1 there, so is a full-width one, and an ideographic full stop is a dot.
+    name = normalize("NFKC", host).replace("。", ".").strip().strip("[]").rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return "" if allowed("127.0.0.1", private) else REFUSED
     number = _number(name)
@@ -51,8 +54,17 @@ def host_problem(host: str, private: Sequence[Network]) -> str:
 
 def check(info: _INFO, private: Sequence[Network]) -> None:
     """Raise RefusedTarget unless this answer of getaddrinfo may be connected to."""
-    if not allowed(str(info[4][0]), private):
+    address, port = str(info[4][0]), info[4][1]
+    if not allowed(address, private) or (port in _OWN_PORTS and not allowed(address, ())):
         raise RefusedTarget
+
+
+def keep_off(ports: Iterable[int | None]) -> None:
+    """Refuse these ports within private networks, opened ones too: the desk's own servers answer there."""
+    _OWN_PORTS.update(port for port in ports if port)
+
+
+_OWN_PORTS: Final[set[int]] = set()
 
 
 def checked_socket(private: Sequence[Network], info: _INFO) -> socket.socket:

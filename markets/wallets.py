@@ -42,10 +42,12 @@ class ListedNetwork(Struct, frozen=True):
 class Told(list[ListedNetwork]):
     """What an exchange tells of its networks, and what of the answer could not be read, in words."""
 
-    def __init__(self, rows: Iterable[ListedNetwork] = (), skipped: Iterable[Skipped] = ()) -> None:
+    def __init__(
+        self, rows: Iterable[ListedNetwork] = (), skipped: Iterable[Skipped] = (), *, quoted: bool = True
+    ) -> None:
         super().__init__(rows)
         self.skipped = list(skipped)
-        self.problem = left_out(self.skipped, "wallets")
+        self.problem = left_out(self.skipped, "wallets", quoted=quoted)
 
 
 def fetch(key: str, rest_url: str = "", proxy: str = "") -> Told:
@@ -64,9 +66,12 @@ def fetch(key: str, rest_url: str = "", proxy: str = "") -> Told:
     try:
         names = _OwnNames(exchange)
         found, skipped = read(exchange, names.ask, inside=True)
-        return Told(parse((found or {}).values(), names, skipped), skipped)
+        return Told(parse((found or {}).values(), names, skipped), skipped, quoted=exchange.quoted)
     except (ccxt.BaseError, CatalogueError) as error:
-        safe = in_words(CatalogueError(redacted(str(error), credentials.values())))
+        if exchange.quoted:
+            safe = in_words(CatalogueError(redacted(str(error), credentials.values())))
+        else:
+            safe = in_words(error, quoted=False)
         raise CatalogueError(failure(error, exchange, safe)) from None
     finally:
         exchange.session.close()

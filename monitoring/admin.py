@@ -6,7 +6,7 @@ from typing import Any, cast
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Count, Q, QuerySet
 from django.forms.widgets import Script
 from django.http import HttpRequest, HttpResponse
@@ -125,9 +125,17 @@ class AlertRuleAdmin(GuardedAdmin):
     @admin.display(description=_("would fire now for"))
     def would_fire_now(self, row: AlertRule) -> Any:
         """On the form; the page's script keeps it current while somebody types."""
-        text = would_fire(row) if row.what else gettext("Choose what it looks at to see.")
+        text = self._would_fire(row) if row.what else gettext("Choose what it looks at to see.")
         address = reverse("admin:monitoring_alertrule_preview")
         return format_html('<output id="selects-now" data-count-url="{}">{}</output>', address, text)
+
+    def _would_fire(self, row: AlertRule) -> str:
+        """Of a form that is shown again the row holds what was refused, too."""
+        try:
+            row.clean_fields(exclude=("name",))
+        except ValidationError:
+            return gettext("Correct the form to see.")
+        return would_fire(row)
 
     def get_urls(self) -> list[Any]:
         """With the address the form's script asks."""

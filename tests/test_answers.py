@@ -10,6 +10,7 @@ from email.utils import formatdate
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pytest_django import Settings
 
 from collectors.answers import BUSY_STATUS, MAX_RETRY_AFTER_S, plain, read_answer, refusal, retry_after, said
 from collectors.exchanges.kucoin import KuCoin
@@ -22,6 +23,12 @@ BINANCE_451 = (
     b'{"code":0,"msg":"Service unavailable from a restricted location according to \'b. Eligibility\'."}'
 )
 PAGE = b"<!DOCTYPE html><html><head><title>Attention &amp;\n Required!</title></head><body>x</body></html>"
+
+
+@pytest.fixture(autouse=True)
+def _simulated(settings: Settings) -> None:
+    """What a server says is shown of exchanges, and of such as are simulated on this machine."""
+    settings.FEED = "sim"
 
 
 @asynccontextmanager

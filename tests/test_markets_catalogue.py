@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from pytest_django import Settings
 
 from markets.catalogue import CatalogueError, fetch
 from markets.models import CatalogueSync, Exchange, Instrument, Symbol
@@ -17,6 +18,12 @@ from markets.selectors import current_revision, load_config
 from markets.sync import SyncReport
 from markets.tasks import LOCK, sync_markets
 from simulator.server import Simulator
+
+
+@pytest.fixture(autouse=True)
+def _simulated(settings: Settings) -> None:
+    """What a server says is shown of exchanges, and of such as are simulated on this machine."""
+    settings.FEED = "sim"
 
 
 class Running:

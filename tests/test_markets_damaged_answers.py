@@ -11,6 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from markets import wallet_sync, wallets
 from markets.catalogue import CatalogueError, fetch
@@ -23,6 +24,12 @@ from tests.exchange_rest import HTML, Reply, chain, coin, gate, pair, serving, t
 pytestmark = pytest.mark.django_db
 
 NAMES = ("BTC_USDT", "ETH_USDT", "SOL_USDT", "XRP_USDT", "ADA_USDT")
+
+
+@pytest.fixture(autouse=True)
+def _simulated(settings: Settings) -> None:
+    """What a server says is shown of exchanges, and of such as are simulated on this machine."""
+    settings.FEED = "sim"
 
 
 @pytest.fixture
@@ -353,6 +360,14 @@ def test_names_too_long_or_with_letters_no_database_takes_cost_only_themselves(d
     report = synced(desk, gate(rows))
 
     assert (report.error, report.listed, report.skipped) == ("", 5, 2)
+
+
+@pytest.mark.parametrize("bad", ["\u202e", "\u200b", "\x1b[31m", "\u2067", "\ud800"])
+def test_names_that_turn_or_hide_text_cost_only_themselves(desk: Exchange, bad: str) -> None:
+    report = synced(desk, gate(pairs(pair(f"A{bad}B_USDT"))))
+
+    assert (report.error, report.listed, report.skipped) == ("", 5, 1)
+    assert not Symbol.objects.filter(name__contains=bad.encode("utf-8", "replace").decode()).exists()
 
 
 def test_the_command_says_what_came_in_part(desk: Exchange) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from markets import wallets
 from markets.catalogue import fetch
@@ -20,6 +21,12 @@ ODD: tuple[Any, ...] = (
     {"symbol": None},
     {"symbol": {"a": 1}, "instId": [1], "id": {}},
 )
+
+
+@pytest.fixture(autouse=True)
+def _simulated(settings: Settings) -> None:
+    """What a server says is shown of exchanges, and of such as are simulated on this machine."""
+    settings.FEED = "sim"
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import io
 import logging
-from typing import Any
 
 import polars as pl
 import pytest
@@ -146,27 +145,12 @@ def test_every_name_of_ours_is_checked() -> None:
 # --- what an exchange lists ----------------------------------------------------------------------
 
 
-def market(**fields: str) -> dict[str, Any]:
-    return {"id": "AB", "base": "A", "quote": "B", "symbol": "A/B", "spot": True, "active": True} | fields
-
-
-@pytest.mark.parametrize("field", ["id", "base", "quote"])
-@pytest.mark.parametrize("bad", ["\u202e", "\u200b", "\x1b"])
-def test_a_listed_row_is_left_out_and_said(field: str, bad: str) -> None:
-    skipped: list[Skipped] = []
-    rows = {"AB": market(), "x": market(**{field: f"A{bad}"})}
-    assert [row.native_id for row in parse(rows, {}, "okx", skipped)] == ["AB"]
-    said = in_words(skipped, "markets")
-    assert f"its {field} holds U+{ord(bad):04X}" in said
-    assert unfit_character(said) == ""
-
-
 def test_a_row_that_calls_itself_so_is_named_harmless() -> None:
     assert unfit_character(in_words([Skipped("\u202eBTC", "\x1b[2J")], "markets")) == ""
 
 
 def test_its_word_for_a_market_is_shown_harmless() -> None:
-    row = market() | {"info": {"state": "li\u202eve\x1b[31m"}}
+    row = {"id": "AB", "base": "A", "quote": "B", "spot": True, "info": {"state": "li\u202eve\x1b[31m"}}
     [found] = parse({"AB": row}, {}, "okx")
     assert unfit_character(found.status) == ""
 

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -11,26 +11,33 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from arbsite.environment import ports
 from collectors.exchanges import CODECS
 from collectors.handshake import ConnectFailed, address, open_socket
+from collectors.own_addresses import is_own
 from collectors.timing import Timing
 from collectors.turns import Turns
+from markets import targets
 from markets.catalogue import CatalogueError, fetch
 from markets.config import ExchangeConfig, base_url_problem
 from markets.models import Exchange
 from markets.targets import REFUSED, allowed, host_problem, networks
+from markets.wallets import fetch as fetch_wallets
 from monitoring.channels.parcels import Parcel, Target
 from monitoring.channels.sending import sender
 from monitoring.messages import Message
-from realtime.addresses import is_own
 
 INSIDE = [
     "127.0.0.1", "127.8.8.8", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254",
     "100.64.0.1", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1",
     "fd00:ec2::254", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "2002:7f00:1::",
-    "ff02::1",
+    "ff02::1", "::127.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b:1::7f00:1", "fec0::1", "0.1.2.3", "198.18.0.1",
+    "2001:0:7f00:1::", "64:ff9b::a9fe:a9fe", "2002:a00:1::", "fe80::1%1", "240.0.0.1", "192.0.0.1", "100::1",
 ]  # fmt: skip
-SPELLINGS = ["127.1", "2130706433", "0x7f000001", "0177.0.0.1", "localhost", "a.localhost", "LOCALHOST."]
+SPELLINGS = [
+    "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "localhost", "a.localhost", "LOCALHOST.", "0x7f.1",
+    "017700000001", "①②⑦.0.0.1", "１２７.0.0.1", "127。0。0。1", "127.0.0.1.", "[::ffff:7f00:1]",
+]  # fmt: skip
 MESSAGE = Message("t", "w", "info", "test", (), "", "k", 0)
 
 
@@ -138,6 +145,105 @@ class TestNothingWithinIsReached:
             answer = await sending.send(Target(kind, filled, secret.format(at)), Parcel("k", MESSAGE))
         assert (answer.outcome, reached) == ("broken", [])
         assert answer.words == REFUSED or host.isdigit()  # aiohttp reads no address out of one number
+
+
+@pytest.fixture
+def turns_around(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Any:
+    """A name that leads to an opened address when it is asked for first, and to a closed one from then on."""
+    settings.PRIVATE_TARGETS = settings.EXCHANGE_TARGETS = networks(["127.0.0.2"])
+    real, asked = socket.getaddrinfo, []
+
+    def looked_up(host: Any, *arguments: Any, **options: Any) -> Any:
+        if host == "turns.example.com":
+            asked.append(host)
+            host = "127.0.0.2" if len(asked) == 1 else "127.0.0.1"
+        return real(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", looked_up)
+    return asked
+
+
+class TestWhatANameStandsForIsAskedOnce:
+    """The address that was checked is the one connected to: a second answer is not asked for."""
+
+    async def test_of_sockets_tokens_catalogues_and_alerts(self, turns_around: list[str]) -> None:
+        async with listening() as (port, reached), sender() as sending:
+            host = "turns.example.com"
+            config = exchange("kucoin", host, port)
+            with pytest.raises(ConnectFailed):
+                await open_socket(f"ws://{host}:{port}/", Timing(), Turns(), config)
+            assert len(turns_around) == 1
+            for ask in (
+                lambda: address(CODECS["kucoin"].sheet, config, Timing()),
+                lambda: asyncio.to_thread(fetch, "okx", f"http://{host}:{port}"),
+                lambda: sending.send(
+                    Target("webhook", {"url": f"http://{host}:{port}/"}, "key"), Parcel("k", MESSAGE)
+                ),
+            ):
+                turns_around.clear()
+                with suppress(ConnectFailed, CatalogueError):
+                    await ask()
+                assert turns_around
+        assert not reached, "nobody listens at the opened address, and the closed one was not asked"
+
+
+class TestNobodysWordsAreShown:
+    """What a server answers that is not the exchange's own says no more than that it did."""
+
+    SECRET = "the-inner-secret"
+    PAGES = (
+        f"HTTP/1.1 500 Oops {SECRET}\r\nX-A: {SECRET}\r\nContent-Length: {len(SECRET)}\r\n\r\n{SECRET}",
+        f'HTTP/1.1 403 No\r\nContent-Type: application/json\r\n\r\n{{"msg": "{SECRET}", "code": 1}}',
+        f"HTTP/1.1 200 OK\r\n\r\n<html><title>{SECRET}</title>",
+        f"HTTP/1.1 200 OK\r\n\r\n{SECRET}",
+        f'HTTP/1.1 200 OK\r\n\r\n{{"data": [{{"instId": "{SECRET}", "state": 1}}], "{SECRET}": 1}}',
+        f'HTTP/1.1 200 OK\r\n\r\n{{"code": "5", "msg": "{SECRET}"}}',
+        f"HTTP/1.1 302 Found\r\nLocation: http://{SECRET}.example/\r\n\r\n",
+        f"SSH-2.0-{SECRET}\r\n",
+        f"-ERR unknown command {SECRET}\r\n",
+        f"HTTP/1.1 {SECRET}\r\n\r\n",
+    )
+
+    @pytest.mark.parametrize("page", PAGES)
+    async def test_in_any_reason(self, page: str) -> None:
+        said: list[str] = []
+        async with listening(page.encode()) as (port, _reached), sender() as sending:
+            config = exchange("kucoin", "127.0.0.1", port)
+            try:
+                await open_socket(f"ws://127.0.0.1:{port}/", Timing(), Turns(), config)
+            except ConnectFailed as failed:
+                said.append(str(failed))
+            try:
+                await address(CODECS["kucoin"].sheet, config, Timing())
+            except ConnectFailed as failed:
+                said.append(str(failed))
+            for ask in (fetch, fetch_wallets):
+                try:
+                    found: Any = await asyncio.to_thread(ask, "okx", f"http://127.0.0.1:{port}")
+                    said.append(str(getattr(found, "problems", getattr(found, "problem", ""))))
+                except CatalogueError as failed:
+                    said.append(str(failed))
+            for kind, fields, secret in (
+                ("webhook", {"url": f"http://127.0.0.1:{port}/"}, "key"),
+                ("slack", {}, f"http://127.0.0.1:{port}/"),
+                ("telegram", {"chat_id": "1", "base_url": f"http://127.0.0.1:{port}"}, "1:x"),
+                ("pagerduty", {"base_url": f"http://127.0.0.1:{port}"}, "key"),
+            ):
+                answer = await sending.send(Target(kind, fields, secret), Parcel("k", MESSAGE))
+                said.append(f"{answer.words} {answer.receipt}")
+        assert len(said) == 8
+        assert self.SECRET not in " ".join(said), said
+
+
+def test_an_opened_network_does_not_open_our_own_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(targets, "_OWN_PORTS", set())
+    targets.keep_off(ports("6390", "redis://127.0.0.1:6391/0", "redis+socket:///x", None, ""))
+    opened = networks(["127.0.0.0/8"])
+    for port in (6390, 6391):
+        with pytest.raises(targets.RefusedTarget):
+            targets.connect("127.0.0.1", port, 1, opened)
+    targets.check((None, None, 0, "", ("1.1.1.1", 6390)), opened)
+    targets.check((None, None, 0, "", ("127.0.0.1", 6392)), opened)
 
 
 class TestRedirects:
