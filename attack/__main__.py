@@ -16,7 +16,7 @@ from attack import availability, odd, parts, people, targets  # noqa: F401 - the
 from attack.desk import Desk
 from attack.scene import ATTACKS, Broken, Listed, Scene, Untried, When, gather_people, set_up
 
-MOST_S = 290.0
+MOST_S = 275.0
 EACH_S: dict[When, float] = {"as a stranger": 90.0, "beside others": 90.0, "alone": 55.0, "last": 40.0}
 AT_ONCE: dict[When, int] = {"as a stranger": 10, "beside others": 10, "alone": 1, "last": 1}
 HELD, BROKEN, UNTRIED = "held", "BROKEN", "UNTRIED"
