@@ -19,6 +19,10 @@ SHORTEST_KEY = 32
 SHARED_NAMES = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ARB_HOME", "FEED", "HTTPS", "MFA", "PORT")
 
 
+METRICS_TARGETS = "metrics-targets.json"
+"""The one file that others may read: Prometheus, which has a user of its own, finds ports in it."""
+
+
 class HomeInUseError(Exception):
     """Another `make run` works in this home; the argument is its process id."""
 
@@ -70,7 +74,7 @@ class Home:
 
         Only the first level and the sockets: a directory that is closed closes all that is in it.
         """
-        found = [*self.path.iterdir(), *self.run.iterdir()]
+        found = [path for path in (*self.path.iterdir(), *self.run.iterdir()) if path.name != METRICS_TARGETS]
         return [repaired for path in sorted(found) if (repaired := _close(path, self.run))]
 
     @contextmanager

@@ -162,7 +162,7 @@ class Stack:
         desk = programs.desk_programs(self.address, self.port, simulator_port)
         if "METRICS_PORT" not in self.environment:  # one port cannot be for all of them
             desk = [replace(program, metrics_port=_free_port()) for program in desk]
-        targets = self.home.path / "metrics-targets.json"
+        targets = self.home.path / home.METRICS_TARGETS
         home.write_private(targets, programs.metrics_targets(desk))
         targets.chmod(0o644)  # Prometheus runs as a user of its own
         text = programs.supervisor_config(

@@ -98,19 +98,23 @@ class Desk:
         self, *arguments: str, seconds: float = COMMAND_S, extra: dict[str, str] | None = None
     ) -> "Ended":
         """`manage.py …` beside the running desk, with `extra` in its environment."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "manage.py", *arguments, cwd=ROOT, env={**self._environment, **(extra or {})},
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        try:
-            async with asyncio.timeout(seconds):
-                text, _ = await process.communicate()
-        except TimeoutError:
-            with suppress(ProcessLookupError):
-                process.terminate()
-            text, _ = await process.communicate()
-            return Ended(None, text.decode(errors="replace"))
-        return Ended(process.returncode, text.decode(errors="replace"))
+        with tempfile.TemporaryFile(dir=self.place) as output:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "manage.py", *arguments, cwd=ROOT,
+                env={**self._environment, **(extra or {})}, stdin=subprocess.DEVNULL, stdout=output,
+                stderr=output,
+            )  # fmt: skip
+            try:
+                await asyncio.wait_for(process.wait(), seconds)
+                status = process.returncode
+            except TimeoutError:
+                status = None
+            finally:
+                if process.returncode is None:
+                    process.terminate()
+                    await process.wait()
+            output.seek(0)
+            return Ended(status, output.read().decode(errors="replace"))
 
     async def shell(self, code: str) -> str:
         """What a piece of Python prints in the desk's own shell.

@@ -14,6 +14,8 @@ import psutil
 from attack.scene import Broken, Scene, attack, insist, loaded
 
 STRANGER: Final = 65534
+# What PostgreSQL's own user passes through, and where Prometheus finds ports.
+MEANT_FOR_OTHERS: Final = ("run", "postgres", "metrics-targets.json")
 AGAIN_S: Final = 40.0
 MAY_KNOW: Final = {"EXCHANGE_KEYS_OKX": {"worker"}, "METRICS_TOKEN": {"web"}}
 PARTS: Final = {
@@ -30,7 +32,7 @@ async def _until(condition: Callable[[], object], seconds: float, why: str) -> N
         await asyncio.sleep(0.5)
 
 
-@attack(16, "a process that has a secret it does not use")
+@attack(16, "a process that has a secret it does not use", "as a stranger")
 async def handed_out(scene: Scene) -> None:
     """As the kernel has it, in every process of the desk."""
     for part, words in PARTS.items():
@@ -46,7 +48,7 @@ async def handed_out(scene: Scene) -> None:
             insist("SECRET_KEY" not in environment, f"{part} has SECRET_KEY")
 
 
-@attack(16, "another user of the machine")
+@attack(16, "another user of the machine", "as a stranger")
 async def neighbours(scene: Scene) -> None:
     """Neither files nor sockets of the desk open to them, and no command line tells a secret."""
     for process in scene.desk.processes():
@@ -68,7 +70,7 @@ async def neighbours(scene: Scene) -> None:
     paths = [
         str(path)
         for path in (*home.iterdir(), *(home / "run").iterdir())
-        if path.name not in ("run", "postgres")
+        if path.name not in MEANT_FOR_OTHERS
     ]
     said = await asyncio.to_thread(_as_stranger, tries, paths)
     insist(said == "[]", f"open to another user: {said[-300:]}")
@@ -83,7 +85,7 @@ def _as_stranger(code: str, arguments: list[str]) -> str:
     return done.stdout.strip() or done.stderr
 
 
-@attack(16, "a production process with DEBUG or a key that can be guessed")
+@attack(16, "a production process with DEBUG or a key that can be guessed", "as a stranger")
 async def unsafe_starts(scene: Scene) -> None:
     """It refuses, in words."""
     for extra in (
@@ -97,7 +99,7 @@ async def unsafe_starts(scene: Scene) -> None:
         insist("Traceback" not in ended.text, f"a traceback with {extra}")
 
 
-@attack(14, "two collectors of one shard, and the first one killed")
+@attack(14, "two collectors of one shard, and the first one killed", "as a stranger")
 async def twins(scene: Scene) -> None:
     """The second stands by or ends, and says so; what a dead one held keeps nobody out."""
     ended = await scene.desk.manage("collect", seconds=20)
@@ -115,7 +117,7 @@ async def twins(scene: Scene) -> None:
         insist(time.monotonic() < until, f"none collects {AGAIN_S:.0f} s after the first was killed")
 
 
-@attack(14, "beat's schedule is damaged")
+@attack(14, "beat's schedule is damaged", "as a stranger")
 async def damaged_schedule(scene: Scene) -> None:
     """Maintenance goes on without a person."""
     beat = scene.desk.part("celery", "beat")

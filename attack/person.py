@@ -65,14 +65,14 @@ class Person:
 
     async def post(self, path: str, data: Any = None, *, follow: bool = False, json: Any = None) -> Answer:
         """`POST` it, with the token that a page would send against forgery."""
-        headers = {"X-CSRFToken": self.cookie("csrftoken"), "Referer": self.url + path, "Origin": self.url}
+        headers = {"X-CSRFToken": self.cookie("csrf"), "Referer": self.url + path, "Origin": self.url}
         # Passwords are hashed two at a time, which takes long on a busy machine.
         seconds = SIGN_IN_S if path == "/accounts/login/" else PATIENCE_S
         return await self._ask("POST", path, follow, seconds, data=data, json=json, headers=headers)
 
     async def delete(self, path: str) -> Answer:
         """`DELETE` it, as `post`."""
-        headers = {"X-CSRFToken": self.cookie("csrftoken"), "Referer": self.url + path, "Origin": self.url}
+        headers = {"X-CSRFToken": self.cookie("csrf"), "Referer": self.url + path, "Origin": self.url}
         return await self._ask("DELETE", path, False, PATIENCE_S, headers=headers)
 
     async def _ask(self, method: str, path: str, follow: bool, seconds: float, **options: Any) -> Answer:

@@ -43,7 +43,7 @@ Attack = Callable[[Scene], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Listed:
-    """An attack: the item of the issue, what is tried, and when: alone, beside others, or after all."""
+    """An attack: the item of the issue, what is tried, and when."""
 
     item: int
     what: str
@@ -52,7 +52,8 @@ class Listed:
 
 
 ATTACKS: list[Listed] = []
-When = Literal["alone", "beside others", "last"]
+When = Literal["as a stranger", "beside others", "alone", "last"]
+"""While people sign in, of whoever needs none of them; then together; then what disturbs all of the desk."""
 
 
 def attack(item: int, what: str, when: When = "beside others") -> Callable[[Attack], Attack]:
@@ -119,10 +120,14 @@ print(json.dumps(made))
 """
 
 
-async def gather_people(scene: Scene) -> None:
-    """Make people, tokens and channels on the server, and have people sign in by the form."""
+async def set_up(scene: Scene) -> None:
+    """Make people, tokens and channels on the server."""
     code = SET_UP.format(password=PASSWORD, people=PEOPLE, channels=CHANNELS, secret=KEPT_SECRET)
     scene.made = loaded((await scene.desk.shell(code)).splitlines()[-1])
+
+
+async def gather_people(scene: Scene) -> None:
+    """Have people sign in by the form."""
     names = [name for name in PEOPLE if name != "newroot"]
     signed_in = await asyncio.gather(*(_signed_in(scene, name) for name in names))
     scene.people |= dict(zip(names, signed_in, strict=True))
