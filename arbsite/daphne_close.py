@@ -14,7 +14,9 @@ from typing import Any, Final
 from autobahn.util import encode_truncate
 from daphne.server import Server
 from daphne.ws_protocol import WebSocketProtocol
+from twisted.internet import reactor
 
+LEAVE_AFTER_S: Final = 2.0  # a request that waits for PostgreSQL does not hold the server that is to stop
 MAX_REASON_BYTES: Final = 123  # RFC 6455 section 5.5.1: a control frame holds 125 bytes, 2 are the code
 
 
@@ -34,12 +36,13 @@ kill_all_applications = Server.kill_all_applications
 
 
 def kill_every_application(server: Any) -> Any:
-    """As Daphne's, but requests that are already answered do not stand in its way."""
+    """As Daphne's, but requests that are already answered do not stand in its way, nor those that hang."""
     answered = asyncio.get_event_loop().create_future()
     answered.set_result(None)
     for details in server.connections.values():
         details.setdefault("application_instance", answered)
-    return kill_all_applications(server)
+    ended = kill_all_applications(server)
+    return ended.addTimeout(LEAVE_AFTER_S, reactor, onTimeoutCancel=lambda _result, _s: None)
 
 
 Server.kill_all_applications = kill_every_application

@@ -7,13 +7,14 @@ that is not installed (`ssl:` endpoints are refused then); of Autobahn only its 
 is 13 MB in every web process. Daphne started in its own way works just as well.
 """
 
+import logging
 import os
 import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import autobahn
 
@@ -45,6 +46,15 @@ def main() -> None:
     from daphne.cli import CommandLineInterface
 
     CommandLineInterface.entrypoint()
+    _end()
+
+
+def _end() -> NoReturn:
+    """Leave at once: Python would wait for the threads of requests that were given up, which never end."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":

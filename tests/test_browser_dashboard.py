@@ -341,15 +341,15 @@ async def test_a_full_quarter_of_an_hour_of_every_chart_is_there_at_once(dashboa
 
 
 async def past(running: Desk, config: MarketConfig, seconds: int) -> None:
-    """Every chart had two quotes a second, until now."""
+    """Every chart had both its quotes in each second until now: what is kept of the past is full."""
     now_us, now_ns = time.time_ns() // 1000, time.monotonic_ns()
-    for ago in range(seconds * 2, 0, -1):
+    for ago in range(seconds, 0, -1):
         for place, o in enumerate(config.opportunities):
             for exchange in (o.exchange1, o.exchange2):
-                bid = 100.0 + math.sin(ago / 50 + place) + (exchange == o.exchange1) * math.cos(ago / 9) / 100
-                stamps = (now_us - ago * 500_000, now_ns - ago * 500_000_000)
+                bid = 100.0 + math.sin(ago / 25 + place) + (exchange == o.exchange1) * math.cos(ago / 5) / 100
+                stamps = (now_us - ago * 1_000_000, now_ns - ago * 1_000_000_000)
                 running.channel.put(Quote(exchange, o.symbol, bid, 1.0, bid * 1.0001, 2.0, None, *stamps))
-        if ago % 20 == 0:
+        if ago % 10 == 0:
             await asyncio.sleep(0.01)
 
 
