@@ -2,6 +2,8 @@
 
 from django.apps import AppConfig
 
+import audit
+
 
 class AccountsConfig(AppConfig):
     """Who is there."""
@@ -9,5 +11,9 @@ class AccountsConfig(AppConfig):
     name = "accounts"
 
     def ready(self) -> None:
-        """Have `check --deploy` look at it."""
+        """Have `check --deploy` look at it; what becomes of sessions, `accounts.sessions` records itself."""
         from accounts import checks  # noqa: F401 - registers itself
+        from accounts.models import UserSession
+
+        columns = [each.name for each in UserSession._meta.fields]
+        audit.register(UserSession, machine=columns, made_by_machines=True)

@@ -10,10 +10,11 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import sessions
 from accounts.models import UserSession
+from audit.guarded import GuardedAdmin
 
 
 @admin.register(UserSession)
-class UserSessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
+class UserSessionAdmin(GuardedAdmin):
     """Everybody's sessions. To delete one is to end it, with all that is open by it."""
 
     list_display = ("user", "device", "address", "began_at", "seen_at", "second_factor")

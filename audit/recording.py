@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from django.db import transaction
@@ -117,15 +117,6 @@ def _action(kind: str, request: HttpRequest | None, user: Any, object: Any) -> A
         action.object_type = "" if isinstance(object, str) else type(object).__name__
         action.object_name = str(object)
     return action
-
-
-def changes_lately(user: Any, model: type[Model], seconds: float) -> int:
-    """How often a user has changed rows of a model in the last seconds, as far as that is recorded."""
-    from audit.models import Entry
-
-    since = datetime.now(UTC) - timedelta(seconds=seconds)
-    by_them = Entry.objects.filter(user_name=user.get_username(), user_id=user.pk, at__gt=since)
-    return by_them.filter(object_type=model._meta.label_lower).count()
 
 
 @contextmanager

@@ -19,6 +19,8 @@ _KEPT: Final = "_audit_before"
 
 def follow(of: Audited) -> None:
     """Listen to a model; calling it again changes nothing."""
+    if not of.fields and not of.many:
+        return
     model, label = of.model, of.label
     pre_save.connect(_before_save, sender=model, dispatch_uid=f"audit {label}")
     post_save.connect(_saved, sender=model, dispatch_uid=f"audit {label}")

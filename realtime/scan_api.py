@@ -17,7 +17,6 @@ from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpRe
 from django.http.response import HttpResponseBase
 from msgspec import Struct, structs
 
-from audit.recording import changes_lately
 from markets.plain_names import no_formula, unfit_character
 from markets.selectors import load_config
 from realtime import pins
@@ -26,6 +25,7 @@ from realtime.asking import asked, body
 from realtime.gates import quote_of
 from realtime.guard import Refused, api, exchange_of
 from realtime.models import SavedView
+from realtime.pace import Pace
 from realtime.scan_hub import process_scan_hub
 from realtime.scan_messages import CELLS, Row, make_page
 from realtime.scan_table import Query, View
@@ -143,6 +143,9 @@ async def pinned(request: HttpRequest) -> HttpResponse:
 # --- saved views ---------------------------------------------------------------------------------
 
 
+_pace: Final = Pace("changes of views", CHANGES_A_MINUTE)
+
+
 class ViewRequest(Struct, forbid_unknown_fields=True):
     """A view to keep under a name, or one to rename: then `was` is its name so far.
 
@@ -162,7 +165,7 @@ async def saved_views(request: HttpRequest) -> HttpResponse:
     """`GET`, `POST {"name", "query", "was", "seen", "fresh"}` and `DELETE ?name=&seen=`: what is kept."""
     user: Any = await request.auser()
     if request.method in ("POST", "DELETE"):
-        await database_sync_to_async(_check_pace)(user)
+        _pace.step(user.pk)
     if request.method == "POST":
         await database_sync_to_async(_keep_view)(user, body(request.body, ViewRequest))
     elif request.method == "DELETE":
@@ -175,11 +178,6 @@ async def saved_views(request: HttpRequest) -> HttpResponse:
 def _views(user: User) -> list[dict[str, str]]:
     rows = SavedView.objects.filter(user=user)
     return [{"name": row.name, "query": row.query} for row in rows]
-
-
-def _check_pace(user: User) -> None:
-    if changes_lately(user, SavedView, 60) >= CHANGES_A_MINUTE:
-        raise Refused(429, f"views are changed {CHANGES_A_MINUTE} times a minute at most", 60)
 
 
 @transaction.atomic
