@@ -113,7 +113,7 @@ class Stack:
         simulator_port = _free_port() if self.feed == "sim" else None
         supervisor = self._supervisor(servers, simulator_port)
         try:
-            with home.announced(self.environment):
+            with home.announced(self.environment | _simulator(simulator_port)):
                 self._start(supervisor, servers, simulator_port)
                 self._watch(supervisor)
         except KeyboardInterrupt:
@@ -162,9 +162,7 @@ class Stack:
         desk = programs.desk_programs(self.address, self.port, simulator_port)
         if "METRICS_PORT" not in self.environment:  # one port cannot be for all of them
             desk = [replace(program, metrics_port=_free_port()) for program in desk]
-        targets = self.home.path / "metrics-targets.json"
-        home.write_private(targets, programs.metrics_targets(desk))
-        targets.chmod(0o644)  # Prometheus runs as a user of its own
+        home.write_private(self.home.path / "metrics-targets.json", programs.metrics_targets(desk))
         text = programs.supervisor_config(
             [programs.server_program(server) for server in servers],
             desk,
@@ -192,7 +190,7 @@ class Stack:
         command = [sys.executable, str(BASE_DIR / "manage.py"), "prepare"]
         if simulator_port is not None:
             self._wait(supervisor, lambda: _connects("127.0.0.1", simulator_port), "The simulator")
-            command += ["--simulator", f"http://127.0.0.1:{simulator_port}"]
+            command += ["--simulator", _simulator(simulator_port)["SIMULATOR_URL"]]
         prepares = programs.Program("prepare", tuple(command), secrets=programs.PREPARES)
         withheld = prepares.withheld(self.environment)
         given = {name: value for name, value in self.environment.items() if name not in withheld}
@@ -253,6 +251,11 @@ class Stack:
         lines = "\n".join(f"  {name:<10} {value}" for name, value in rows)
         rule = "─" * 72
         return f"\n{rule}\n  The arbitrage desk is running{simulated}\n\n{lines}\n{rule}\n"
+
+
+def _simulator(port: int | None) -> dict[str, str]:
+    """Where the simulated exchanges are, for who adds exchanges in a second terminal."""
+    return {} if port is None else {"SIMULATOR_URL": f"http://127.0.0.1:{port}"}
 
 
 def _change(before: ProgramState | None, now: ProgramState) -> str | None:
