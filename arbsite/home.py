@@ -16,7 +16,9 @@ from arbsite.environment import STACK_ENV
 SHORTEST_KEY = 32
 """A secret key of ours has 67 characters: a shorter one was cut off, or is none."""
 
-SHARED_NAMES = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ARB_HOME", "FEED", "HTTPS", "MFA", "PORT")
+SHARED_NAMES = (
+    "DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ARB_HOME", "FEED", "HTTPS", "MFA", "PORT", "SIMULATOR_URL",
+)  # fmt: skip
 
 
 METRICS_TARGETS = "metrics-targets.json"
@@ -150,7 +152,7 @@ def write_private(path: Path, text: str) -> None:
 @contextmanager
 def announced(environment: Mapping[str, str]) -> Iterator[None]:
     """Let `manage.py …` in a second terminal find the running stack, for as long as it runs."""
-    text = "".join(f"{name}='{environment[name]}'\n" for name in SHARED_NAMES)
+    text = "".join(f"{name}='{environment[name]}'\n" for name in SHARED_NAMES if name in environment)
     STACK_ENV.parent.mkdir(exist_ok=True)
     write_private(STACK_ENV, text)
     try:

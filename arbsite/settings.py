@@ -44,6 +44,7 @@ HOME = Path(env.str("ARB_HOME", default=str(BASE_DIR / "var" / "live")))
 # "sim" puts the SIMULATED banner on every page. "auto" is a question only `make run` asks; it
 # answers it for its processes, and any other process is a production one, which never falls back.
 FEED = "sim" if env.str("FEED", default="live") == "sim" else "live"
+SIMULATOR_URL = env.str("SIMULATOR_URL", default="")  # of a `make run` that is running, in a second terminal
 PORT = env.int("PORT", default=8000)  # where `make run` serves the desk
 
 DEBUG = env.bool("DEBUG", default=False)

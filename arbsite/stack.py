@@ -113,7 +113,7 @@ class Stack:
         simulator_port = _free_port() if self.feed == "sim" else None
         supervisor = self._supervisor(servers, simulator_port)
         try:
-            with home.announced(self.environment):
+            with home.announced(self.environment | _simulator(simulator_port)):
                 self._start(supervisor, servers, simulator_port)
                 self._watch(supervisor)
         except KeyboardInterrupt:
@@ -192,7 +192,7 @@ class Stack:
         command = [sys.executable, str(BASE_DIR / "manage.py"), "prepare"]
         if simulator_port is not None:
             self._wait(supervisor, lambda: _connects("127.0.0.1", simulator_port), "The simulator")
-            command += ["--simulator", f"http://127.0.0.1:{simulator_port}"]
+            command += ["--simulator", _simulator(simulator_port)["SIMULATOR_URL"]]
         prepares = programs.Program("prepare", tuple(command), secrets=programs.PREPARES)
         withheld = prepares.withheld(self.environment)
         given = {name: value for name, value in self.environment.items() if name not in withheld}
@@ -253,6 +253,11 @@ class Stack:
         lines = "\n".join(f"  {name:<10} {value}" for name, value in rows)
         rule = "─" * 72
         return f"\n{rule}\n  The arbitrage desk is running{simulated}\n\n{lines}\n{rule}\n"
+
+
+def _simulator(port: int | None) -> dict[str, str]:
+    """Where the simulated exchanges are, for who adds exchanges in a second terminal."""
+    return {} if port is None else {"SIMULATOR_URL": f"http://127.0.0.1:{port}"}
 
 
 def _change(before: ProgramState | None, now: ProgramState) -> str | None:

@@ -141,10 +141,8 @@ def _tickers(exchange: Any, rows: Mapping[str, Any]) -> tuple[dict[str, Any], st
     try:
         tickers, skipped = read(exchange, lambda: exchange.fetch_tickers(None, {"type": "spot"}))
     except Exception as error:  # volumes are worth less than the catalogue
-        return (
-            {},
-            f"tickers: {failure(error, exchange, in_words(error, quoted=exchange.quoted))}; volumes are not news",
-        )
+        words = failure(error, exchange, in_words(error, quoted=exchange.quoted))
+        return {}, f"tickers: {words}; volumes are not news"
     ours = {name: ticker for name, ticker in tickers.items() if name in rows}
     if rows and not ours:
         return {}, "tickers: there are none in the answer; volumes are not news"

@@ -104,20 +104,22 @@ class DataQuality:
     def configure(self, config: MarketConfig, owns: Owns, now_us: int, now_ns: int) -> None:
         """Follow a configuration; what stays keeps all that is known of it."""
         self._terms = config.gates
-        self._set_exchanges(sorted(each.key for each in config.exchanges), now_ns)
+        are_others = self._set_exchanges(sorted(each.key for each in config.exchanges), now_ns)
         wanted = sorted(
             (each for each in config.instruments if owns(each.shard_key)),
             key=lambda each: (each.exchange, each.symbol),
         )
-        if wanted != self._instruments:
+        if are_others or wanted != self._instruments:
             self._set_instruments(wanted, now_us, now_ns)
 
-    def _set_exchanges(self, keys: list[str], now_ns: int) -> None:
-        if keys != self.exchanges:
-            self.exchanges = keys
-            self.latencies = Latencies(len(keys), now_ns)
-            self._spoke_ns = np.zeros(len(keys), np.int64)
-            self._instruments = []  # their exchanges' numbers are others now
+    def _set_exchanges(self, keys: list[str], now_ns: int) -> bool:
+        """Whether they are others: then the numbers by which instruments name theirs are, too."""
+        if keys == self.exchanges:
+            return False
+        self.exchanges = keys
+        self.latencies = Latencies(len(keys), now_ns)
+        self._spoke_ns = np.zeros(len(keys), np.int64)
+        return True
 
     def _set_instruments(self, wanted: list[InstrumentConfig], now_us: int, now_ns: int) -> None:
         known = self._places

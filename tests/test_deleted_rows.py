@@ -8,16 +8,18 @@ from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connections, models
 from django.test import Client
 from django.urls import reverse
 from msgspec import structs
+from pytest_django import Settings
 
 from collectors.exchanges import CODECS
 from collectors.supervisor import Outlet, Supervisor
 from history.models import RetentionPolicy, VerdictThresholds
 from markets.config import MarketConfig, Shard
+from markets.events import Quote
 from markets.lacks import lacks
 from markets.models import (
     ConfigRevision,
@@ -34,6 +36,7 @@ from monitoring.assess import assess
 from monitoring.limits import HealthLimits
 from monitoring.models import AlertRule
 from monitoring.observed import Limits
+from monitoring.quality import DataQuality
 from monitoring.selectors import load_lacks
 from realtime.sink import RealtimeSink
 from tests.test_monitoring_assess import WELL
@@ -126,8 +129,18 @@ def before_and_after(what: str) -> tuple[MarketConfig, MarketConfig]:
 async def test_a_collector_goes_on_with_what_is_left(transactional_db: None, what: str) -> None:
     before, after = await sync_to_async(before_and_after)(what)
     supervisor = Supervisor(CODECS, Outlet.chain([RealtimeSink], Shard(), 1000), Shard())
+    quality, now_ns = DataQuality(0), 0
     for config in (before, after, before, after):
         supervisor.apply(config)
+        quality.configure(config, lambda _symbol: True, 0, now_ns)
+        now_ns += 1_000_000_000  # what was on its way comes after it was deleted
+        late = [
+            Quote(each.exchange, each.symbol, 1.0, 1.0, 1.1, 1.0, None, now_ns // 1000, now_ns)
+            for each in before.instruments
+        ]
+        quality.take(late, now_ns)
+        quality.assess(now_ns // 1000, now_ns)
+        assert len(quality.rows(now_ns)) == len(config.instruments)
     assert [outlet.error for outlet in supervisor.outlets] == [""]
 
 
@@ -140,6 +153,17 @@ def test_deleted_exchanges_stay_deleted_until_the_defaults_are_asked_for(set_up:
     assert ExchangePair.objects.count() == 28
     assert findings() == {}
     assert len(load_config().instruments) == 160
+
+
+def test_on_simulated_exchanges_no_real_ones_are_added(set_up: None, settings: Settings) -> None:
+    Exchange.objects.all().delete()
+    settings.FEED = "sim"
+    with pytest.raises(CommandError, match="with FEED=sim say where they are simulated"):
+        call_command("seed", missing=True)
+    assert not Exchange.objects.exists()
+    settings.SIMULATOR_URL = "http://127.0.0.1:9000"  # as a running `make run` says
+    call_command("seed", missing=True)
+    assert Exchange.objects.get(key="okx").rest_url == "http://127.0.0.1:9000/okx"
 
 
 def test_the_defaults_that_are_missing_leave_everything_else_alone(set_up: None) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from markets.config import InvalidConfig
@@ -42,6 +43,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, simulator: str, traps: bool, missing: bool, **options: Any) -> None:
         """Seed and say what was done, and what the desk lacks."""
+        if missing and settings.FEED == "sim":
+            simulator = simulator or settings.SIMULATOR_URL
+            if not simulator:  # else real exchanges would be read under the banner of invented prices
+                raise CommandError("--missing: with FEED=sim say where they are simulated, --simulator URL")
         try:
             done = seed(simulator, traps=traps, missing=missing)
         except ValueError as error:
