@@ -212,7 +212,7 @@ class TestLease:
                 assert cursor.fetchone() == ("4s",)
             first._renew()  # a write that takes long is no silence
             assert not first.lost
-            second._is_over = lambda _row: True  # type: ignore[method-assign]
+            second._is_over = lambda row: True  # type: ignore[method-assign]
             with pytest.raises(psycopg.Error, match=r"lock timeout|statement timeout"):
                 second.take()
         connections.close_all()
