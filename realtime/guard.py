@@ -15,7 +15,7 @@ from django.db import (
     NotSupportedError,
     ProgrammingError,
 )
-from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, JsonResponse, RawPostDataException, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from redis.exceptions import RedisError
 
@@ -35,6 +35,8 @@ ABORT: Final = "realtime.abort"
 OUR_FAULTS: Final = (DataError, ProgrammingError, IntegrityError, InternalError, NotSupportedError)
 OUTAGES: Final = (DatabaseError, RedisError, TimeoutError)
 """What servers that do not answer raise, of which some are faults of ours or of who asked."""
+
+NO_FORM: Final = "the request's body: it takes JSON, with Content-Type: application/json"
 
 MAX_PARAMETER: Final = 1_000
 """Characters of one parameter: more than any name, and what an error may repeat."""
@@ -106,8 +108,10 @@ async def _answer(
         return refused.response()
     except InvalidConfig as problem:
         return JsonResponse({"error": f"the saved configuration is not usable: {problem}"}, status=503)
-    except DataError as problem:
-        return JsonResponse({"error": named_in(request, problem)}, status=400)
+    except (DataError, RawPostDataException) as problem:
+        # A form was sent, and the check of its origin has read it.
+        words = NO_FORM if isinstance(problem, RawPostDataException) else named_in(request, problem)
+        return JsonResponse({"error": words}, status=400)
     except OUR_FAULTS:
         raise  # no outage
     except (*OUTAGES, OSError) as problem:

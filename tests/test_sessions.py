@@ -186,7 +186,7 @@ def test_one_ends_one_or_all_others(operator: User) -> None:
     assert [is_in(each) for each in (here, one, two, three)] == [True, False, True, True]
     here.post(f"{LIST}end-others/")
     assert [is_in(each) for each in (here, one, two, three)] == [True, False, False, False]
-    said = list(
+    said: list[Any] = list(
         Entry.objects.filter(kind="session_ended", at__gte=start)
         .order_by("id")
         .values_list("after", flat=True)
