@@ -23,8 +23,8 @@ STRANGER = 65534  # nobody
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="another user can be tried by root only")
 # What of a checkout it takes to run it.
 CHECKOUT = (
-    "manage.py", "arbsite", "monitoring", "history", "realtime", "collectors", "simulator", "markets",
-    "templates", "static",
+    "manage.py", "arbsite", "accounts", "audit", "monitoring", "history", "realtime", "collectors",
+    "simulator", "markets", "templates", "static",
 )  # fmt: skip
 TRIES = """
 import os, socket, sys
@@ -175,8 +175,11 @@ def test_what_others_could_read_is_closed_at_the_start_and_named(tmp_path: Path)
         "lake", "operator-password", "redis.sock", "secret-key",
     ]  # fmt: skip
     assert any("secret-key was open to other users (644) and is closed now" in line for line in said)
-    for name in ("secret-key", "operator-password", "lake", "run/redis.sock"):
-        assert (place.path / name).stat().st_mode & 0o077 == 0
+    for path in (
+        *map(place.path.joinpath, ("secret-key", "operator-password", "lake")),
+        place.run / "redis.sock",
+    ):
+        assert path.stat().st_mode & 0o077 == 0
     assert place.closed() == []
 
 
