@@ -68,13 +68,17 @@ class TestPrefix:
 
         scope = {"type": kind} | ({} if path is None else {"path": path})
         await under("/desk", application)(scope, None, None)
-        assert scopes == [scope | ({} if seen is None else {"path": seen})]
+        assert scopes == [scope | ({} if seen is None else {"path": seen, "root_path": ""})]
         assert scope.get("path") == path
 
-    def test_without_one_nothing_is_between(self) -> None:
-        async def application(scope: dict[str, Any], receive: Any, send: Any) -> None: ...
+    async def test_without_one_only_the_root_a_client_names_is_dropped(self) -> None:
+        scopes: list[dict[str, Any]] = []
 
-        assert under("", application) is application
+        async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+            scopes.append(scope)
+
+        await under("", application)({"type": "http", "path": "/x", "root_path": "/evil"}, None, None)
+        assert scopes == [{"type": "http", "path": "/x", "root_path": ""}]
 
 
 def test_no_script_names_an_address_of_the_desk_without_its_prefix() -> None:
