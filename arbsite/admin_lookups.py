@@ -24,8 +24,11 @@ def lookup_allowed(self: Any, lookup: str, value: str, request: HttpRequest) -> 
 
 def offered(of: "ModelAdmin[Any]", request: HttpRequest) -> set[str]:
     """The fields that a list offers to filter by."""
-    filters = (each[0] if isinstance(each, tuple | list) else each for each in of.get_list_filter(request))
-    paths = [*(each for each in filters if isinstance(each, str)), of.date_hierarchy or ""]
+    filters = [each[0] if isinstance(each, tuple | list) else each for each in of.get_list_filter(request)]
+    paths = [
+        each if isinstance(each, str) else getattr(each, "parameter_name", None) or "" for each in filters
+    ]
+    paths.append(of.date_hierarchy or "")
     return {path.split(LOOKUP_SEP)[0] for path in paths} | {of.opts.pk.name}
 
 

@@ -84,7 +84,10 @@ class Add(Struct):
     def check(self) -> None:
         """Raise ValueError for what contradicts itself."""
         said = {f"{name}={value}" for name, value in self.partitionValues.items()}
-        if set(self.partitionValues) != set(PARTITIONS) or None in self.partitionValues.values():
+        # A table without partitions is none of ours: its columns say so (history.appending).
+        if self.partitionValues and (
+            set(self.partitionValues) != set(PARTITIONS) or None in self.partitionValues.values()
+        ):
             raise ValueError(f"{self.path} is of no partition: {self.partitionValues}")
         if self.path.startswith("/") or ".." in unquote(self.path).split("/"):
             raise ValueError(f"{self.path} lies outside the table")

@@ -68,7 +68,7 @@ async def test_what_is_ill_is_seen_first_and_clears_by_itself(
     assert page.url.endswith("?state=ill")
 
     await page.locator("#rows .open").first.press("Enter")
-    await expect(page.locator("#drawer-words")).to_have_text("1 minutes are known")
+    await expect(page.locator("#drawer-words")).to_have_text("1 minute is known")
     await page.keyboard.press("Escape")
     await expect(page.locator("#drawer")).to_be_hidden()
 

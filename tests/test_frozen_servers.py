@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -116,7 +117,7 @@ def desk() -> Iterator[Desk]:
         port = free_port()
         environment = {
             **os.environ, "ARB_HOME": str(home), "DATABASE_URL": database, "REDIS_URL": redis,
-            "PORT": str(port), "SECRET_KEY": "k" * 60,
+            "PORT": str(port), "SECRET_KEY": secrets.token_urlsafe(50),
         }  # fmt: skip
 
         def manage(*arguments: str) -> str:

@@ -152,7 +152,7 @@ def test_the_log_of_a_process_in_trouble_holds_no_secret(tmp_path: Path) -> None
     with process:
         for line in process.stderr:
             text += line
-            if "heartbeat not written" in text and "cannot read the configuration" in text:
+            if "heartbeat not written" in text and "PostgreSQL does not say whether it is free" in text:
                 process.terminate()
                 break
         text += process.stderr.read()

@@ -7,6 +7,7 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 import pytest
 from channels.db import database_sync_to_async
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.management import call_command
@@ -14,6 +15,7 @@ from django.test import Client
 from django.urls import reverse
 from redis import Redis
 
+from arbsite.prefix import cookie_name
 from monitoring.evaluator import HealthWatch
 from realtime.services import save_episodes
 from tests.live import Web, daphne
@@ -57,7 +59,13 @@ async def test_no_link_leaves_the_prefix_or_leads_nowhere(
     strips: bool,
 ) -> None:
     await database_sync_to_async(rows)()
-    cookies = {name: morsel.value for name, morsel in operator_client.cookies.items()}
+    names = {
+        getattr(settings, f"{what.upper()}_COOKIE_NAME"): cookie_name(
+            what, https=False, prefix=PREFIX, port=settings.PORT
+        )
+        for what in ("session", "csrf")
+    }
+    cookies = {names.get(name, name): morsel.value for name, morsel in operator_client.cookies.items()}
     async with (
         reverse_proxy(web.port, PREFIX, strips=strips) as url,
         aiohttp.ClientSession(cookies=cookies) as http,

@@ -190,8 +190,9 @@ class TestWhatToCompute:
         listings = tuple(
             structs.replace(each, quote="USDC") if each.exchange == "okx" else each for each in terms.listings
         )
-        replay = Replay(structs.replace(terms, listings=listings), SYMBOLS)
-        assert replay.reads == {*SYMBOLS, "USDC/USDT", "USDT/USDC"}
+        rate = structs.replace(terms.listings[0], symbol="USDC/USDT", native_id="USDCUSDT", quote="USDT")
+        replay = Replay(structs.replace(terms, listings=(*listings, rate)), SYMBOLS)
+        assert replay.reads == {*SYMBOLS, "USDC/USDT"}
 
 
 class TestWhatIsSkipped:

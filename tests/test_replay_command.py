@@ -166,7 +166,7 @@ class TestRefusals:
             ),
             (["--from", "0001-01-01"], "is not between 1970 and 2100"),
             (["--to", "9999-12-31T23:59:59-14:00"], "is not between 1970 and 2100"),
-            (["-o", "out\0"], "no file has a NUL in its name"),
+            (["-o", "out\0"], "holds the character U\\+0000"),
             (
                 ["--symbols", "NOPE/USDT"],
                 "no filter selects NOPE/USDT now; there are BTC/USDT",

@@ -124,4 +124,4 @@ async def test_a_port_in_use_is_told() -> None:
         )
         _, errors = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 1
-    assert b"try another --port" in errors
+    assert b"try another --host or --port" in errors
