@@ -20,7 +20,6 @@ from collectors.exchanges import CODECS
 from collectors.supervisor import Outlet, Supervisor
 from history.models import RetentionPolicy, VerdictThresholds
 from markets.config import MarketConfig, Shard
-from markets.events import Quote
 from markets.lacks import lacks
 from markets.models import (
     ConfigRevision,
@@ -37,7 +36,6 @@ from monitoring.assess import assess
 from monitoring.limits import HealthLimits
 from monitoring.models import AlertRule
 from monitoring.observed import Limits
-from monitoring.quality import DataQuality
 from monitoring.selectors import load_lacks
 from realtime.sink import RealtimeSink
 from tests.test_monitoring_assess import WELL
@@ -130,18 +128,8 @@ def before_and_after(what: str) -> tuple[MarketConfig, MarketConfig]:
 async def test_a_collector_goes_on_with_what_is_left(transactional_db: None, what: str) -> None:
     before, after = await sync_to_async(before_and_after)(what)
     supervisor = Supervisor(CODECS, Outlet.chain([RealtimeSink], Shard(), 1000), Shard())
-    quality, now_ns = DataQuality(0), 0
     for config in (before, after, before, after):
         supervisor.apply(config)
-        quality.configure(config, lambda _symbol: True, 0, now_ns)
-        now_ns += 1_000_000_000  # what was on its way comes after it was deleted
-        late = [
-            Quote(each.exchange, each.symbol, 1.0, 1.0, 1.1, 1.0, None, now_ns // 1000, now_ns)
-            for each in before.instruments
-        ]
-        quality.take(late, now_ns)
-        quality.assess(now_ns // 1000, now_ns)
-        assert len(quality.rows(now_ns)) == len(config.instruments)
     assert [outlet.error for outlet in supervisor.outlets] == [""]
 
 
