@@ -272,11 +272,12 @@ async def test_after_a_trouble_nothing_is_live_before_it_says_something(page: Pa
                 const names = ["spreads", "upperBand", "lowerBand", "edge12", "edge21", "size12", "size21"];
                 const all = Object.fromEntries([...names, "age1", "age2"].map((name) => [name, values]));
                 const chart = { id: "A|b|c", symbol: "A", exchange1: "b", exchange2: "c", state, reason: "" };
-                return { ...chart, timestamps: times, ...all };
+                return { ...chart, ahead: 0, timestamps: times, ...all };
             };
             const hear = (at, state, times = []) => {
-                store.take({ type: "delta", seq: at * 1e6, removed: [], charts: [entry(state, times)] });
-                return store.charts.get("A|b|c").state(at);
+                const about = { type: "delta", seq: at * 1e6, until: at, removed: [] };
+                store.take({ ...about, charts: [entry(state, times)] });
+                return store.charts.get("A|b|c").state();
             };
             return [
                 hear(1000, "live", [1000]), hear(1003, "stale"), hear(1020, "live"),
