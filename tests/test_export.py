@@ -149,6 +149,7 @@ def peak_of_export(lake: Lake, path: Path, start: str, end: str) -> int:
         [*command, "--from", start, "--to", end],
         cwd=settings.BASE_DIR,
         env={**os.environ, "DATABASE_URL": database_url(), "LAKE_URL": lake.url},
+        start_new_session=True,  # a process of its own from the start: its memory is measured, not a fork's
     )
     _pid, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
