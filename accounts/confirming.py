@@ -48,7 +48,7 @@ def ask(request: HttpRequest) -> HttpResponse:
 
 
 class ConfirmMiddleware(MiddlewareMixin):
-    """Asks before the pages of ASKED_BEFORE. Goes after whoever says whose a request is."""
+    """Ask for confirmation before the pages of ASKED_BEFORE. Goes after EntryMiddleware."""
 
     def process_view(
         self, request: HttpRequest, view: Callable[..., Any], arguments: Any, named: Any

@@ -43,7 +43,7 @@ class EntryMiddleware(AuthenticationMiddleware):
     """
 
     def process_request(self, request: HttpRequest) -> None:
-        """Say whose the request is to whoever asks."""
+        """Attach the user of the request, looked up at the first access."""
         request.user = SimpleLazyObject(lambda: entry(request).user)  # type: ignore[assignment]
         request.auser = partial(_auser, request)  # type: ignore[assignment]
 

@@ -43,7 +43,7 @@ class Check(RedirectURLMixin, FormView):  # type: ignore[type-arg]  # no generic
     form_class = CodeForm
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """For who signs in, or is signed in but for it; whoever has none yet sets one up."""
+        """Ask for the second factor of a user who gave the password, or lead to setting one up."""
         self.signing_in = pending.whose(request)
         self.user: Any = self.signing_in or half(request)
         if self.user is None:  # nobody, or somebody who is signed in

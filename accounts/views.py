@@ -101,7 +101,7 @@ def is_password(request: HttpRequest, user: Any, given: str) -> bool:
     """Whether it is the password of who is there. Raises Busy."""
     found = authenticate(request, username=user.get_username(), password=given)
     if found is not None and found.pk == user.pk:
-        # Checking may have hashed it anew, as Django does once it hashes better: that proves the session now.
+        # Checking may have replaced the hash (Django does, once it hashes better); it proves the session now.
         request.session[HASH_SESSION_KEY] = found.get_session_auth_hash()
         return True
     after = {"of": str(user), "what": "password"}

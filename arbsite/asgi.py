@@ -13,7 +13,7 @@ from arbsite.safety import in_words
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "arbsite.settings")
 
 with in_words():
-    str(settings.SECRET_KEY)  # missing, that is known now and not with the first who signs in
+    str(settings.SECRET_KEY)  # a missing key is an error at the start, not at the first sign-in
 
 # Only the web process asks PostgreSQL many small things in short-lived steps. A connection made anew for
 # each would cost it 5 ms, and a thousand browsers that come back after a restart more than they wait.

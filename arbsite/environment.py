@@ -88,7 +88,7 @@ def _parse(path: Path) -> dict[str, str]:
         except (OSError, UnicodeDecodeError) as error:
             if path != STACK_ENV:
                 raise ImproperlyConfigured(f"{path} cannot be read: {error}") from error
-            return {}  # of a run that was cut off; the next one writes it anew
+            return {}  # of a run that was cut off; the next run writes it again
     return File.ENVIRON
 
 

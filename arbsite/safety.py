@@ -37,7 +37,7 @@ def problem(secret_key: str, *, debug: bool) -> str:
     """
     if debug:
         return (
-            "DEBUG is true: every error would show its traceback and settings to whoever caused it. "
+            "DEBUG is true: every error would show its traceback and settings to the visitor who caused it. "
             "Set DEBUG=false; only `make run` takes it"
         )
     if secret_key and (weakness := _weakness(secret_key)):

@@ -276,8 +276,8 @@ SECURE_REDIRECT_EXEMPT = [
     rf"^{re.escape(URL_PREFIX.removeprefix('/') + '/' if URL_PREFIX else '')}{path}$"
     for path in ("api/health", "health", "healthz", "readyz", "metrics")
 ]
-# A second factor of whoever may touch secrets, people or live trading (accounts.second_factor). Without HTTPS
-# only this machine should reach the desk; `make run` says what it wants (arbsite.stack).
+# A second factor for users who may change secrets, people or live trading (accounts.second_factor).
+# Without HTTPS only this machine should reach the desk; `make run` says what it wants (arbsite.stack).
 MFA = env.str("MFA", default="required" if HTTPS else "optional").strip().lower()
 if MFA not in ("required", "optional"):
     raise ImproperlyConfigured(f"MFA is {MFA!r}; set it to required or optional.")

@@ -108,7 +108,7 @@ def _first_link(page: Answer, beginning: str) -> str:
     """The first row's page of a list.
 
     Raises:
-        Broken: there is none: whoever asked does not see the list.
+        Broken: there is none: the user asking does not see the list.
     """
     at = page.text.find(f'href="{beginning}', page.text.find('id="result_list"'))
     while at >= 0:
@@ -121,7 +121,7 @@ def _first_link(page: Answer, beginning: str) -> str:
 
 @attack(8, "hosts, process numbers and metrics for everybody")
 async def details(scene: Scene) -> None:
-    """Health says little to whoever may see little; metrics are for who may read them."""
+    """Health shows a user no more than their rights; metrics need their own right."""
     health = await scene["low"].get("/api/health")
     found = {key for key in ("processes", "collectors", "web") if loaded(health.text).get(key)}
     insist(not found, f"/api/health shows {sorted(found)} to everybody")

@@ -53,7 +53,7 @@ class Listed:
 
 ATTACKS: list[Listed] = []
 When = Literal["as a stranger", "beside others", "alone", "last"]
-"""While people sign in, of whoever needs none of them; then together; then what disturbs all of the desk."""
+"""Attacks that need no users run while users sign in; then the others, those that disturb the desk last."""
 
 
 def attack(item: int, what: str, when: When = "beside others") -> Callable[[Attack], Attack]:

@@ -106,7 +106,7 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
         return Conflict(stale, gone, seen.at) or None
 
     def hold(self, pks: Iterable[Any]) -> None:
-        """Lock rows until the transaction ends, in one order whoever does."""
+        """Lock rows until the transaction ends, always in the same order."""
         self.lock_first()
         key = self.model._meta.pk
         try:

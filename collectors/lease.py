@@ -2,13 +2,13 @@
 
 A lease is a row in PostgreSQL with a token that rises with every holder, of whatever shard, and never falls.
 Its holder counts `beat` up once a second. No clock is compared with another's: a lease is free when it was
-released, when its holder is a process of this machine that is gone, or when whoever waits has seen its beat
-stand still for `SILENT_S` by their own monotonic clock.
+released, when its holder is a process of this machine that is gone, or when a waiting collector has seen
+its beat stand still for `SILENT_S` by its own monotonic clock.
 
 A holder that was stopped and goes on does not know that it was replaced. So what is written carries the token
 to where it is written: the lake's logs (`history.commits`), Redis (`Lease.guard`), PostgreSQL
 (`Lease.hold_in_database`). There the newest token is kept, and an older one is refused. What a place keeps
-may be of another database (one that was restored, or begun anew): then PostgreSQL decides, and the token of
+may be of another database (one that was restored, or set up again): then PostgreSQL decides, and the token of
 who holds the lease is raised above it (`Lease.outbid`). While PostgreSQL does not answer everything stays as
 it is: nobody can take over then.
 """

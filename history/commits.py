@@ -65,8 +65,8 @@ def commit(  # noqa: PLR0917
     """Put an entry that adds files under the next free number after one known; returns the number.
 
     Files that an entry of the same transaction added meanwhile are not added again. `mark` is another
-    transaction, set to the wall clock in µs, and that of a `lease` to its token: whoever was replaced finds
-    the number taken by an entry with a higher one.
+    transaction, set to the wall clock in µs, and that of a `lease` to its token: a collector that was
+    replaced finds the number taken by an entry with a higher one.
 
     Raises LakeError when the table was changed meanwhile, Outbid, LeaseLost.
     """

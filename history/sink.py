@@ -241,7 +241,7 @@ class LakeSink:
             self._losses.add(len(rows), pc.min(times).as_py(), pc.max(times).as_py())
 
     def _refuse_older(self) -> None:
-        """In a thread: whoever wrote for this shard before writes nothing more, in no table."""
+        """In a thread: make every table refuse the former collector of this shard."""
         for table in SCHEMAS:
             try:
                 self._appender(table).begin()

@@ -149,7 +149,7 @@ _pace: Final = Pace("changes of views", CHANGES_A_MINUTE)
 class ViewRequest(Struct, forbid_unknown_fields=True):
     """A view to keep under a name, or one to rename: then `was` is its name so far.
 
-    `seen` is the query that whoever asks believes to be kept under that name, `fresh` says that they believe
+    `seen` is the query that the client believes to be kept under that name, `fresh` says that they believe
     there is none: where it is otherwise by now, nothing is changed.
     """
 

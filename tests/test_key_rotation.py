@@ -266,19 +266,19 @@ def test_secrets_are_sealed_under_the_new_key_and_counted(
     rotate()
     before = lie()
     call_command("reseal", "--dry-run")
-    assert "secrets of alert channels: 1 would be sealed anew, 0 under" in capsys.readouterr().out
+    assert "secrets of alert channels: 1 would be resealed, 0 under" in capsys.readouterr().out
     assert lie() == before
     call_command("reseal")
     recorded = Entry.objects.filter(kind="secrets_resealed").latest("id").words
     out = capsys.readouterr().out
     for title in ("secrets of alert channels", "proxies of exchanges", "keys of authenticator apps"):
-        assert f"{title}: 1 sealed anew, 0 under the present key already" in out
+        assert f"{title}: 1 resealed, 0 under the present key already" in out
         assert f"{title}: 1 resealed, 0 already, 0 unreadable" in recorded
     assert not set(lie()) & set(before)
     assert "a secret" not in out
     call_command("reseal")
     assert (
-        "secrets of alert channels: 0 sealed anew, 1 under the present key already" in capsys.readouterr().out
+        "secrets of alert channels: 0 resealed, 1 under the present key already" in capsys.readouterr().out
     )
     rotate(kept=False)
     assert readable(operator)
@@ -296,7 +296,7 @@ def test_what_no_key_opens_is_named_and_kept(
         CommandError, match=r"no key opens these, they were left as they are: exchange \d+ “Odd”"
     ):
         call_command("reseal")
-    assert "secrets of alert channels: 1 sealed anew" in capsys.readouterr().out
+    assert "secrets of alert channels: 1 resealed" in capsys.readouterr().out
     rotate(kept=False)
     before = lie()
     settings.SECRET_KEY = "a third key, which is long enough to be one, and neither of those before it"

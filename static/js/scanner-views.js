@@ -76,7 +76,7 @@ export class Views {
   async #change(method, address, more, words) {
     const { status, answer, late } = await this.questions.request(method, address, { ...more, token: this.token });
     if (status === 409 && answer.error?.startsWith("seen: ")) {
-      this.load(); // changed in another window: whoever saves once more has seen it
+      this.load(); // changed in another window: saving once more is then a choice
       return toast(`${answer.error.slice("seen: ".length)}. ${gettext("Do it again to put yours in its place.")}`);
     }
     if (status !== 200) return toast(answer.error ?? gettext("The view could not be saved: the server does not answer."));

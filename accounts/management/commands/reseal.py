@@ -58,7 +58,7 @@ class Command(BaseCommand):
             raise CommandError(f"no key opens these, they were left as they are: {'; '.join(lost)}")
 
     def _say(self, title: str, count: Count, dry_run: bool) -> None:
-        done = "would be sealed anew" if dry_run else "sealed anew"
+        done = "would be resealed" if dry_run else "resealed"
         words = f"{title}: {count.resealed} {done}, {count.already} under the present key already"
         if count.unreadable:
             words += f", {len(count.unreadable)} that no key opens"

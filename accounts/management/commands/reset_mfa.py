@@ -1,4 +1,4 @@
-"""`manage.py reset_mfa USER`: whoever lost phone and recovery codes signs in with the password alone."""
+"""`manage.py reset_mfa USER`: let a user without phone and recovery codes sign in with the password."""
 
 from typing import Any
 
