@@ -277,9 +277,7 @@ def test_secrets_are_sealed_under_the_new_key_and_counted(
     assert not set(lie()) & set(before)
     assert "a secret" not in out
     call_command("reseal")
-    assert (
-        "secrets of alert channels: 0 resealed, 1 under the present key already" in capsys.readouterr().out
-    )
+    assert "secrets of alert channels: 0 resealed, 1 under the present key already" in capsys.readouterr().out
     rotate(kept=False)
     assert readable(operator)
     assert second_factor.begin(operator) == key
