@@ -34,7 +34,7 @@ event loop for more than a few milliseconds.
 
 from collections.abc import Sequence
 from math import isnan, log, log1p, nan
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from msgspec import Struct
@@ -167,10 +167,10 @@ class Identity:
         before, self._legs = self._legs, {_key(leg): leg for each in compared for leg in (each.one, each.two)}
         places = {key: place for place, key in enumerate(self._legs)}
         columns = np.fromiter((places.get(key, -1) for key in before), np.intp, len(before))
-        old = self._logs, self._returns, self._last, self._signs
+        old = self._rings()
         self._set_rings(len(self._legs))
         stay = np.flatnonzero(columns >= 0)
-        for ring, was in zip((self._logs, self._returns, self._last, self._signs), old, strict=True):
+        for ring, was in zip(self._rings(), old, strict=True):
             ring[:, columns[stay]] = was[:, stay]
         one, two = self._one, self._two
         self._one = np.fromiter((places[_key(each.one)] for each in compared), np.intp, len(compared))
@@ -186,8 +186,12 @@ class Identity:
     def _set_rings(self, legs: int) -> None:
         self._logs: Samples = np.full((RATIO_SAMPLES, legs), nan, np.float32)
         self._returns: Samples = np.full((RETURN_SAMPLES, legs), nan, np.float32)
-        self._last = np.full((RETURN_OVER, legs), nan)
+        self._last: NDArray[np.float64] = np.full((RETURN_OVER, legs), nan)
         self._signs: Signs = np.zeros((RETURN_SAMPLES, legs), np.int8)
+
+    def _rings(self) -> tuple[NDArray[Any], ...]:
+        """The samples of all legs, each array with a column per leg."""
+        return self._logs, self._returns, self._last, self._signs
 
     def _set_decisions(self, compared: Sequence[Compared], config: MarketConfig) -> None:
         decided = decisions(config)
