@@ -19,7 +19,7 @@ from redis import RedisError
 from arbsite.aside import set_aside
 from markets.moments import AHEAD_S
 from markets.outage import Outage
-from markets.runtime import redis_client
+from markets.redis_client import redis_client
 from monitoring.clock_word import exchanges_agree
 
 logger = logging.getLogger(__name__)

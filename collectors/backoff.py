@@ -4,8 +4,6 @@ import asyncio
 import random
 from collections.abc import Iterator
 
-from collectors.timing import Timing
-
 
 def delays(first_s: float, ceiling_s: float) -> Iterator[float]:
     """Waiting times in seconds: doubling up to the ceiling, each drawn from the upper half of its step.
@@ -19,21 +17,19 @@ def delays(first_s: float, ceiling_s: float) -> Iterator[float]:
 
 
 class Backoff:
-    """Waiting times that start anew only after a healthy period, not after a mere connect."""
+    """Waiting times of `delays` that begin again only after a healthy period, not after a mere connect."""
 
-    def __init__(self, timing: Timing, first_s: float | None = None) -> None:
-        self._timing = timing
-        self._first_s = timing.backoff_first_s if first_s is None else first_s
-        self._delays = self._fresh()
+    def __init__(self, first_s: float, ceiling_s: float, healthy_s: float) -> None:
+        self._first_s = first_s
+        self._ceiling_s = ceiling_s
+        self._healthy_s = healthy_s
+        self._delays = delays(first_s, ceiling_s)
 
     def after(self, healthy_s: float) -> float:
         """The next waiting time in seconds, for something that ran `healthy_s` before it failed."""
-        if healthy_s >= self._timing.healthy_s:
-            self._delays = self._fresh()
+        if healthy_s >= self._healthy_s:
+            self._delays = delays(self._first_s, self._ceiling_s)
         return next(self._delays)
-
-    def _fresh(self) -> Iterator[float]:
-        return delays(self._first_s, self._timing.backoff_ceiling_s)
 
 
 class Pace:

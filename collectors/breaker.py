@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
-from collectors.backoff import Backoff
 from collectors.timing import Timing
 
 logger = logging.getLogger(__name__)
@@ -29,7 +28,7 @@ class Breaker:
         self._name = name
         self._timing = timing
         self._failures: deque[float] = deque(maxlen=timing.breaker_failures)
-        self._cool_downs = Backoff(timing, timing.breaker_cool_down_s)
+        self._cool_downs = timing.backoff(timing.breaker_cool_down_s)
         self._closed_at = time.monotonic()
         self._retry_at = 0.0
         self._changed = asyncio.Event()

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Set
 from contextlib import suppress
 from typing import Literal
 
-from collectors.backoff import Backoff
 from collectors.connection import Connection
 from collectors.exchanges.base import Topic
 from collectors.handshake import ConnectFailed
@@ -42,7 +41,7 @@ class Line:
         self._venue = venue
         self._codec = venue.codec
         self._breaker = venue.breaker
-        self._backoff = Backoff(venue.timing)
+        self._backoff = venue.timing.backoff()
         self._wanted: dict[Topic, str] = {}  # -> symbol
         self._said_refused: dict[str, str] = {}  # symbol -> the reason its listeners have heard
         self._connections: list[Connection] = []

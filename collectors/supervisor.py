@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from collectors.backoff import Backoff, delays
+from collectors.backoff import delays
 from collectors.channel import Channel
 from collectors.exchanges.base import Codec
 from collectors.feed import Feed
@@ -275,7 +275,7 @@ class Supervisor:
         revive: Callable[[], None],
     ) -> None:
         """Run work until it is finished; what crashes is logged and started again, others go on."""
-        backoff = Backoff(self._timing)
+        backoff = self._timing.backoff()
         while not finished():
             started = time.monotonic()
             try:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from collectors.backoff import Backoff
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds; the venue's own times are in its data sheet.
+    """Seconds; the exchange's own times are in its data sheet.
 
     `connect_gap_s` is the least time between two connection attempts to one exchange: several allow
     only a few per second and address. `breaker_*`: see `collectors.breaker`; `refused_*`: see
@@ -24,3 +26,8 @@ class Timing:
     breaker_cool_down_s: float = 5.0
     refused_first_s: float = 2.0
     refused_ceiling_s: float = 300.0
+
+    def backoff(self, first_s: float | None = None) -> Backoff:
+        """Waiting times between attempts, from `first_s` (default: `backoff_first_s`) up to the ceiling."""
+        first_s = self.backoff_first_s if first_s is None else first_s
+        return Backoff(first_s, self.backoff_ceiling_s, self.healthy_s)

@@ -9,7 +9,8 @@ from django.db import DatabaseError, close_old_connections, connections
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from markets.config import InvalidConfig, MarketConfig
+from markets.config import MarketConfig
+from markets.errors import InvalidConfig
 from markets.models import Exchange
 from markets.outage import Outage
 from markets.runtime import REVISION_CHANNEL

@@ -25,7 +25,7 @@ from history.thinning import thinned
 from history.times import shown_time
 from history.volume import summed
 from markets.config import MarketConfig
-from markets.runtime import redis_client
+from markets.redis_client import redis_client
 from markets.selectors import load_config
 from realtime import wire
 from realtime.api import charts_of, named_filter

@@ -14,7 +14,7 @@ from redis.lock import Lock
 
 from history.models import Kind, MaintenanceRun, State
 from history.steps import Step
-from markets.runtime import redis_client
+from markets.redis_client import redis_client
 
 if TYPE_CHECKING:
     from history.lake import Lake

@@ -24,10 +24,6 @@ REST_SCHEMES = ("http", "https")
 WS_SCHEMES = ("ws", "wss")
 
 
-class InvalidConfig(Exception):
-    """The rows in the database make no usable configuration; the message names row, field and remedy."""
-
-
 def base_url_problem(url: str, schemes: tuple[str, ...]) -> str:
     """What is wrong with a base URL override, in plain words; empty when it is usable.
 

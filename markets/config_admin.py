@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from audit.guarded import GuardedAdmin
-from markets.config import InvalidConfig
+from markets.errors import InvalidConfig
 from markets.following import following
 from markets.models import IdentityCase, Instrument, WalletStatus
 from markets.revision import lock_revision

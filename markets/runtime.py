@@ -5,13 +5,13 @@ Nothing here is kept: a Redis that is down or emptied costs at most one poll int
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from functools import cache
 from typing import Any
 
 import msgspec
-from django.conf import settings
-from redis import Redis, RedisError
+from redis import RedisError
 from redis.asyncio import Redis as AsyncRedis
+
+from markets.redis_client import redis_client
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,6 @@ REVISION_CHANNEL = "markets.revision"  # message: the new revision as text, publ
 STATUS_KEY = "collector:{shard}"
 STATUS_INDEX = "collectors"  # the shards that reported lately, so that nobody scans the keyspace
 STATUS_TTL_S = 5
-REDIS_TIMEOUT_S = 1.0  # a page must not hang on a Redis that does not answer
 
 
 class CollectorStatus(msgspec.Struct):
@@ -48,14 +47,6 @@ class CollectorStatus(msgspec.Struct):
     sinks: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     memory: dict[str, float] = msgspec.field(default_factory=dict)
     lacks: tuple[str, ...] = ()
-
-
-@cache
-def redis_client() -> "Redis":
-    """The process's synchronous Redis connection pool, with short timeouts."""
-    return Redis.from_url(
-        settings.REDIS_URL, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
-    )
 
 
 class RevisionNudge:

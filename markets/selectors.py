@@ -20,13 +20,13 @@ from markets.config import (
     IdentityConfig,
     IdentityVerdict,
     InstrumentConfig,
-    InvalidConfig,
     ListingConfig,
     MarketConfig,
     NetworkConfig,
     PairConfig,
     base_url_problem,
 )
+from markets.errors import InvalidConfig
 from markets.fee_schedules import (
     WANTED,
     begun_schedules,

@@ -14,7 +14,8 @@ from msgspec import Struct, structs
 
 from markets.catalogue import Catalogue, CatalogueError, ListedMarket, MarketFees, fetch
 from markets.catalogue_choice import fee_problems, named_twice, own_fees
-from markets.config import InvalidConfig, MarketConfig
+from markets.config import MarketConfig
+from markets.errors import InvalidConfig
 from markets.models import CatalogueSync, Exchange, IdentityCase, Instrument, Kind, Symbol
 from markets.plain_names import unfit_character
 from markets.revision import bump_revision, lock_revision

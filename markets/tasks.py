@@ -9,7 +9,7 @@ from celery import shared_task
 
 from markets import fees, sync, wallet_sync
 from markets.models import Exchange
-from markets.runtime import redis_client
+from markets.redis_client import redis_client
 
 logger = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 from markets.clocks import Clocks, Tick, jump_in_words
 from markets.heartbeat import BEAT_EVERY_S, Heartbeat, Report, Role
 from markets.outage import Outage
-from markets.runtime import redis_client
+from markets.redis_client import redis_client
 from markets.sampling import GcWatch, LoopLag, Weight, memory_limit, open_sockets
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 from redis import RedisError
 
-from markets.runtime import redis_client
+from markets.redis_client import redis_client
 from monitoring import quality_wire as wire
 
 NEAR_S: Final = 3600.0

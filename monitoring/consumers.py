@@ -5,7 +5,7 @@ from msgspec import structs
 from monitoring.feed import HealthFeed, HealthViewer, process_feed
 from monitoring.symbol_page import Show, decode_health_message
 from monitoring.veil import SEE_PROCESSES, may_see_processes
-from realtime import wire
+from realtime import acks
 from realtime.browser_socket import BrowserSocket
 from realtime.rights import Credential
 
@@ -29,14 +29,14 @@ class HealthSocket(BrowserSocket):
         self.viewer = HealthViewer(self._pipe(), self.feed, self._close_later, processes=self.processes)
         self.feed.join(self.viewer)
 
-    def _decode(self, text: str) -> wire.Ack | Show:
+    def _decode(self, text: str) -> acks.Ack | Show:
         return decode_health_message(text)
 
-    async def _obey(self, message: wire.Ack | Show) -> None:
+    async def _obey(self, message: acks.Ack | Show) -> None:
         if self.viewer is None:
             return  # it was closed meanwhile
         match message:
-            case wire.Ack(seq=seq):
+            case acks.Ack(seq=seq):
                 self.viewer.acked(seq)
             case Show():
                 self.viewer.show(message)

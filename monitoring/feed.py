@@ -18,9 +18,9 @@ from monitoring.observed import Observed
 from monitoring.page import sections
 from monitoring.symbol_page import Show, SymbolTable
 from monitoring.veil import veiled, without_processes
+from realtime.acks import AckWindow
+from realtime.closing import Closed
 from realtime.pipe import Pipe
-from realtime.viewer import ACK_TIMEOUT_S, Closed
-from realtime.wire import CLOSE_NO_ACK
 
 log = logging.getLogger(__name__)
 
@@ -121,8 +121,7 @@ class HealthViewer:
         self._shown: Show | None = None
         self._seen: dict[str, bytes] = {}
         self._left = False
-        self._seq = self._acked_seq = 0
-        self._sent_at = float("-inf")
+        self._acks = AckWindow()
 
     def show(self, show: Show) -> None:
         """Show these symbols; the answer does not wait for the next look."""
@@ -131,14 +130,14 @@ class HealthViewer:
 
     def acked(self, seq: int) -> None:
         """The browser has drawn everything up to `seq`."""
-        self._acked_seq = max(self._acked_seq, min(seq, self._seq))
+        self._acks.acked(seq)
         if self._shown is not self._shows:
             self.advance()
 
     def refreshed(self) -> None:
         """There may be a newer look; a browser that does not ack is closed."""
-        if self._acked_seq < self._seq and time.monotonic() - self._sent_at >= ACK_TIMEOUT_S:
-            self._close(Closed(CLOSE_NO_ACK, f"no ack for {ACK_TIMEOUT_S:g} s"))
+        if self._acks.is_overdue:
+            self._close(self._acks.overdue())
         else:
             self.advance()
 
@@ -148,15 +147,15 @@ class HealthViewer:
 
     def advance(self) -> None:
         """Send what differs from what the browser sees, if a message may go out now."""
-        waits = self._acked_seq < self._seq or not self._pipe.ready
+        waits = not self._acks.is_open or not self._pipe.ready
         if self._left or self._shows is None or waits or not self._feed.time_s:
             return
         parts = self._feed.parts(self._shows, processes=self._processes)
         changed = {name: text for name, text in parts.items() if self._seen.get(name) is not text}
         self._seen, self._shown = parts, self._shows
-        self._seq += 1
-        self._sent_at = time.monotonic()
-        self._pipe.send(message(changed, self._feed.time_s, self._seq))
+        self._acks.seq += 1
+        self._acks.sent()
+        self._pipe.send(message(changed, self._feed.time_s, self._acks.seq))
 
 
 def _kept(before: dict[str, bytes], made: dict[str, bytes]) -> dict[str, bytes]:

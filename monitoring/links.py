@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import urlencode
 
-from markets.config import InvalidConfig
+from markets.errors import InvalidConfig
 from markets.selectors import current_revision, load_config
 from realtime.models import OpportunityEpisode
 

@@ -9,8 +9,8 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from redis import RedisError
 
+from markets.redis_client import redis_client
 from markets.reference import REFERENCE
-from markets.runtime import redis_client
 from monitoring.findings import Finding
 from monitoring.incidents import more_routes, ranked, subject_of
 from monitoring.memory import FRESH, Published

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from markets.config import InvalidConfig
+from markets.errors import InvalidConfig
 from markets.selectors import load_config
 from monitoring.stores import saved_revision
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from markets.names import folded, same_letters, searched
 from monitoring.quality_wire import QUIET, SYMBOL_STATES, Name, Quality, SymbolQuality
-from realtime.wire import Ack, close_reason
+from realtime.acks import Ack
+from realtime.closing import close_reason
 
 MAX_ROWS: Final = 200
 

@@ -11,12 +11,13 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import DatabaseError
 from redis.exceptions import RedisError
 
-from markets.config import InvalidConfig
-from realtime import wire
+from markets.errors import InvalidConfig
+from realtime import closing
+from realtime.acks import acked_seq
+from realtime.closing import Closed
 from realtime.pipe import EXTENSION, AsgiPipe, Pipe, ServerPipe
 from realtime.rights import Credential, process_rights
 from realtime.seats import seats
-from realtime.viewer import Closed
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ class BrowserSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         except StopConsumer:
             return
         except asyncio.CancelledError:
-            await self.close(wire.CLOSE_RESTART, "the server restarts: connect again")
+            await self.close(closing.CLOSE_RESTART, "the server restarts: connect again")
             await asyncio.sleep(FAREWELL_S)
             raise
         finally:
@@ -107,10 +108,10 @@ class BrowserSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         await self.accept()
         user = self.scope.get("user")
         if user is None:
-            await self.close(wire.CLOSE_RESTART, "PostgreSQL does not say who you are: connect again")
+            await self.close(closing.CLOSE_RESTART, "PostgreSQL does not say who you are: connect again")
             return
         if not user.is_authenticated:
-            await self.close(wire.CLOSE_NOT_SIGNED_IN, "not signed in: log in, or send a valid API token")
+            await self.close(closing.CLOSE_NOT_SIGNED_IN, "not signed in: log in, or send a valid API token")
             return
         try:
             self._leave_seat = seats.take(user.pk)
@@ -120,7 +121,7 @@ class BrowserSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self.close(closed.code, closed.reason)
         except (InvalidConfig, DatabaseError, RedisError, TimeoutError) as problem:
             log.error("a socket is refused, there is no configuration: %s", problem)
-            await self.close(wire.CLOSE_RESTART, "the configuration cannot be loaded yet: connect again")
+            await self.close(closing.CLOSE_RESTART, "the configuration cannot be loaded yet: connect again")
 
     def _pipe(self) -> Pipe:
         """The server's own way to the socket where it has one, else ASGI's."""
@@ -137,7 +138,7 @@ class BrowserSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     def _heard(self, text: bytes) -> bool:
         """Take an ack, which is nearly all that browsers send, in the same breath as it is read."""
-        seq = wire.acked_seq(text)
+        seq = acked_seq(text)
         if seq is None or self.viewer is None or self._are_too_many():
             return False
         self.viewer.acked(seq)
@@ -158,16 +159,18 @@ class BrowserSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     def _read(self, text: str | None, binary: bytes | None) -> Any:
         if self._are_too_many():
-            raise Closed(wire.CLOSE_TOO_MANY, f"more than {MESSAGES_PER_S} messages in one second")
+            raise Closed(closing.CLOSE_TOO_MANY, f"more than {MESSAGES_PER_S} messages in one second")
         size = len(text.encode(errors="replace")) if text is not None else len(binary or b"")
-        if size > wire.MAX_MESSAGE_BYTES:
-            raise Closed(wire.CLOSE_TOO_LARGE, f"a message is at most {wire.MAX_MESSAGE_BYTES // 1024} KiB")
+        if size > closing.MAX_MESSAGE_BYTES:
+            raise Closed(
+                closing.CLOSE_TOO_LARGE, f"a message is at most {closing.MAX_MESSAGE_BYTES // 1024} KiB"
+            )
         if text is None:
-            raise Closed(wire.CLOSE_BAD_MESSAGE, "binary message: send JSON as text")
+            raise Closed(closing.CLOSE_BAD_MESSAGE, "binary message: send JSON as text")
         try:
             return self._decode(text)
         except ValueError as problem:
-            raise Closed(wire.CLOSE_BAD_MESSAGE, str(problem)) from None
+            raise Closed(closing.CLOSE_BAD_MESSAGE, str(problem)) from None
 
     def _are_too_many(self) -> bool:
         """At most 100 messages in a second: a browser needs 20 acks."""
@@ -180,7 +183,7 @@ class BrowserSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Stop sending, then close."""
         self._stop()
-        await super().close(code, reason and wire.close_reason(reason))
+        await super().close(code, reason and closing.close_reason(reason))
 
     def _stop(self) -> None:
         if self._forget_rights is not None:

@@ -2,10 +2,11 @@
 
 from urllib.parse import parse_qs
 
-from realtime import wire
+from realtime import acks, closing, wire
 from realtime.browser_socket import BrowserSocket
+from realtime.closing import Closed
 from realtime.hub import Hub, process_hub
-from realtime.viewer import Closed, Viewer
+from realtime.viewer import Viewer
 
 
 class RealtimeCharts(BrowserSocket):
@@ -33,7 +34,7 @@ class RealtimeCharts(BrowserSocket):
         if viewer is None:
             return  # it was closed meanwhile
         match message:
-            case wire.Ack(seq=seq):
+            case acks.Ack(seq=seq):
                 viewer.acked(seq)
             case wire.Subscribe(filter=int(filter_id)):
                 await self.hub.watch_filter(viewer, filter_id)
@@ -52,11 +53,11 @@ def _parse_query(query: bytes) -> tuple[bool, int | None, int]:
     given = parse_qs(query.decode(errors="replace"))
     filter_text, seq_text = given.get("filter", [""])[-1], given.get("seq", ["0"])[-1]
     if not _is_number(seq_text):
-        raise Closed(wire.CLOSE_BAD_MESSAGE, "seq takes the last seq seen, a whole number")
+        raise Closed(closing.CLOSE_BAD_MESSAGE, "seq takes the last seq seen, a whole number")
     if filter_text == "none":
         return False, None, int(seq_text)
     if filter_text and not _is_number(filter_text):
-        raise Closed(wire.CLOSE_BAD_MESSAGE, "filter takes the number of a filter, or none")
+        raise Closed(closing.CLOSE_BAD_MESSAGE, "filter takes the number of a filter, or none")
     return True, int(filter_text) if filter_text else None, int(seq_text)
 
 

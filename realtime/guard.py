@@ -19,12 +19,12 @@ from django.http import HttpRequest, JsonResponse, RawPostDataException, Streami
 from django.http.response import HttpResponseBase
 from redis.exceptions import RedisError
 
-from markets.config import InvalidConfig
 from markets.connections import release_connections
+from markets.errors import InvalidConfig
 from markets.names import AmbiguousName, loose, resolve
 from realtime.api_token import Scope
+from realtime.closing import Closed
 from realtime.rights import Credential, credential_of_request, process_rights
-from realtime.viewer import Closed
 
 View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]
 SIGN_IN: Final = "sign in, or send `Authorization: Bearer TOKEN` (manage.py api_token USER)"

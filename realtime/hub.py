@@ -17,14 +17,15 @@ import msgspec
 import numpy as np
 
 from markets.config import MarketConfig
-from realtime import recent, wire
+from realtime import closing, recent, wire
 from realtime.backlog import Backlog
+from realtime.closing import Closed
 from realtime.layer import get_channel_layer
 from realtime.points import SET_BACK_US, ChartDelta, ChartState, Points, later_us, no_points
 from realtime.selection import Selection
 from realtime.shard_view import SAME_CLOCK_S, SILENT_AFTER_S, ShardView, all_until_s
 from realtime.shared_reads import SharedReads
-from realtime.viewer import Closed, Fetched, Portion, Viewer
+from realtime.viewer import Fetched, Portion, Viewer
 
 log = logging.getLogger(__name__)
 
@@ -395,7 +396,7 @@ class Hub:
         viewer.extra |= known
         viewer.unwanted -= known
         if len(viewer.charts | known) > wire.MAX_CHARTS:
-            raise Closed(wire.CLOSE_TOO_MANY, f"a socket watches at most {wire.MAX_CHARTS} charts")
+            raise Closed(closing.CLOSE_TOO_MANY, f"a socket watches at most {wire.MAX_CHARTS} charts")
         self._apply(viewer)
         viewer.catch_up(known, 0)
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from redis import RedisError
 
-from markets.runtime import redis_client
+from markets.redis_client import redis_client
 
 EPISODES_WRITTEN: Final = "realtime.episodes"
 """The channel; its messages say how many. PostgreSQL is the truth, so one that is lost costs only time."""

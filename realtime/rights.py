@@ -28,8 +28,7 @@ from msgspec import Struct
 
 from markets.outage import Outage
 from realtime.api_token import ApiToken
-from realtime.viewer import Closed
-from realtime.wire import CLOSE_NOT_SIGNED_IN, CLOSE_RESTART
+from realtime.closing import CLOSE_NOT_SIGNED_IN, CLOSE_RESTART, Closed
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """The WebSocket `/ws/scanner`: reads which rows a browser wants, the scanner's hub does the rest."""
 
-from realtime import wire
+from realtime import acks
 from realtime.browser_socket import BrowserSocket
 from realtime.scan_hub import ScanHub, process_scan_hub
 from realtime.scan_messages import ScanMessage, Show, decode_scan_message
@@ -27,7 +27,7 @@ class Scanner(BrowserSocket):
         if self.viewer is None:
             return  # it was closed meanwhile
         match message:
-            case wire.Ack(seq=seq):
+            case acks.Ack(seq=seq):
                 self.viewer.acked(seq)
             case Show():
                 self.viewer.show(message)

@@ -9,8 +9,9 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Struct, structs
 
+from realtime.acks import Ack
+from realtime.closing import close_reason
 from realtime.scan_table import STATES, Floats, Query, View, as_amount, as_edge, as_percent
-from realtime.wire import Ack, close_reason
 
 MAX_ROWS: Final = 200
 MAX_OFFSET: Final = 10_000_000

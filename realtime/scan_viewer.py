@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from realtime.acks import SIGN_OF_LIFE_S, AckWindow
+from realtime.closing import Closed
 from realtime.pipe import Pipe
 from realtime.scan_messages import Page, Show, message
-from realtime.viewer import ACK_TIMEOUT_S, SIGN_OF_LIFE_S, Closed
-from realtime.wire import CLOSE_NO_ACK
 
 MOVE_EVERY_US: Final = 1_000_000
 PAGE_EVERY_S: Final = 0.2
@@ -39,8 +39,9 @@ class ScanViewer:
         self._close = close
         self._sees: Page | None = None
         self._left = False
-        self._seq = self._acked_seq = self._moved_us = 0
-        self._sent_at = self._paged_at = float("-inf")
+        self._acks = AckWindow()
+        self._moved_us = 0
+        self._paged_at = float("-inf")
 
     def show(self, show: Show) -> None:
         """Show other rows, from the next message on."""
@@ -49,14 +50,14 @@ class ScanViewer:
 
     def acked(self, seq: int) -> None:
         """The browser has drawn everything up to `seq`."""
-        self._acked_seq = max(self._acked_seq, min(seq, self._seq))
+        self._acks.acked(seq)
         if self._sees is None:
             self.advance()
 
     def refreshed(self) -> None:
         """The table is newer than what was sent; a browser that does not ack is closed."""
-        if self._acked_seq < self._seq and time.monotonic() - self._sent_at >= ACK_TIMEOUT_S:
-            self._close(Closed(CLOSE_NO_ACK, f"no ack for {ACK_TIMEOUT_S:g} s"))
+        if self._acks.is_overdue:
+            self._close(self._acks.overdue())
         else:
             self.advance()
 
@@ -66,7 +67,7 @@ class ScanViewer:
 
     def advance(self) -> None:
         """Send what differs now from what the browser sees, if a message may go out."""
-        if self._left or self.shows is None or self._acked_seq < self._seq or not self._pipe.ready:
+        if self._left or self.shows is None or not self._acks.is_open or not self._pipe.ready:
             return
         now, seen = time.monotonic(), self._sees
         if seen is None and now - self._paged_at < PAGE_EVERY_S:
@@ -76,11 +77,11 @@ class ScanViewer:
         if seen is not None and moves and now_us - self._moved_us < MOVE_EVERY_US:
             return  # it acked late: its rows, too, keep their places for a second
         kind, fields = ("page", page.whole()) if seen is None else ("changes", page.changes(seen))
-        if not fields and now - self._sent_at < SIGN_OF_LIFE_S:
+        if not fields and self._acks.since_sent_s < SIGN_OF_LIFE_S:
             return
         self._paged_at = now if seen is None else self._paged_at
         self._moved_us = now_us if moves else self._moved_us
         self._sees = page
-        self._seq += 1
-        self._sent_at = now
-        self._pipe.send(message(kind, self._seq, now_us, fields))
+        self._acks.seq += 1
+        self._acks.sent()
+        self._pipe.send(message(kind, self._acks.seq, now_us, fields))

@@ -6,8 +6,7 @@ from typing import Final
 
 from django.conf import settings
 
-from realtime.viewer import Closed
-from realtime.wire import CLOSE_TOO_MANY
+from realtime.closing import CLOSE_TOO_MANY, Closed
 
 
 class Seats:

@@ -12,7 +12,8 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
-from markets.config import InvalidConfig, MarketConfig
+from markets.config import MarketConfig
+from markets.errors import InvalidConfig
 from markets.runtime import REVISION_CHANNEL
 from markets.selectors import current_revision, load_config
 from realtime import recent

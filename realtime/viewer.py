@@ -6,7 +6,6 @@ one was acked, whatever happens first; until then what is new merges.
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Final, Protocol
@@ -15,17 +14,16 @@ import msgspec
 import numpy as np
 from redis.exceptions import RedisError
 
+from realtime.acks import SIGN_OF_LIFE_S, AckWindow
+from realtime.closing import CLOSE_RESTART, Closed
 from realtime.pending import Pending, with_points
 from realtime.pipe import Pipe
 from realtime.points import SET_BACK_US, ChartDelta, no_points
-from realtime.wire import CLOSE_NO_ACK, CLOSE_RESTART, error_json, update_json
+from realtime.wire import error_json, update_json
 
 log = logging.getLogger(__name__)
 
-ACK_TIMEOUT_S: Final = 30.0
 NEVER_ACKED_EVERY_S: Final = 0.5
-SIGN_OF_LIFE_S: Final = 0.75
-"""A socket with nothing to say says that, so that a browser hears something at least once a second."""
 STORE_RETRY_S: Final = 1.0
 MESSAGE_POINTS: Final = 4000
 """Points in one message, some 150 bytes each: what a browser parses without a hitch."""
@@ -33,15 +31,6 @@ WAITING_POINTS: Final = 5000
 """Points that wait for one socket, 80 bytes each, over all its charts: what a dead browser costs."""
 CHARTS_A_READ: Final = 50
 COMPLAINTS_KEPT: Final = 10
-
-
-class Closed(Exception):
-    """The socket is to be closed with this code and reason."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
 
 
 class Portion:
@@ -119,10 +108,9 @@ class Viewer:
         self._removed: dict[str, None] = {}
         self._floor: dict[str, float] = {}
         self._complaints: list[bytes] = []
-        self._seq = self._acked_seq = seen_seq
+        self._acks = AckWindow(seen_seq)
         self._until_s = 0.0
         self._has_acked = False
-        self._sent_at = float("-inf")
         self._fetching: asyncio.Task[None] | None = None
 
     # --- what the hub tells ----------------------------------------------------------------------
@@ -160,11 +148,11 @@ class Viewer:
     def number_from(self, seq: int) -> None:
         """Number the messages from here on: what another socket had seen does not go on in this one."""
         if not self.sent:
-            self._seq = self._acked_seq = seq
+            self._acks = AckWindow(seq)
 
     def acked(self, seq: int) -> None:
         """The browser has drawn everything up to `seq`."""
-        self._acked_seq = max(self._acked_seq, min(seq, self._seq))
+        self._acks.acked(seq)
         self._has_acked = True
         self.advance()
 
@@ -186,11 +174,11 @@ class Viewer:
 
         Raises Closed when the browser stopped acking, or never read at all.
         """
-        if self._acked_seq < self._seq and time.monotonic() - self._sent_at >= ACK_TIMEOUT_S:
+        if self._acks.is_overdue:
             if self._has_acked:
-                raise Closed(CLOSE_NO_ACK, f"no ack for {ACK_TIMEOUT_S:g} s")
+                raise self._acks.overdue()
             if not self._pipe.ready:
-                raise Closed(CLOSE_NO_ACK, f"nothing was read for {ACK_TIMEOUT_S:g} s")
+                raise self._acks.overdue("nothing was read")
         self.advance()
         # What comes first says what is watched: no sign of life goes before it.
         if self.sent and not self._is_waiting() and self._fetching is None:
@@ -214,9 +202,9 @@ class Viewer:
         )
 
     def _may_send(self) -> bool:
-        if self._acked_seq >= self._seq:
+        if self._acks.is_open:
             return True
-        return not self._has_acked and time.monotonic() - self._sent_at >= NEVER_ACKED_EVERY_S
+        return not self._has_acked and self._acks.since_sent_s >= NEVER_ACKED_EVERY_S
 
     def _send_next(self) -> None:
         if self.wants or self._greet:
@@ -233,19 +221,19 @@ class Viewer:
 
     def _next_seq(self, watermark: int) -> int:
         """Number the next message, complete up to that flush; 0: to no later one than the last."""
-        self._seq = max(self._seq + 1, watermark)
+        self._acks.seq = max(self._acks.seq + 1, watermark)
         if watermark:
             self._until_s = self._source.until_s(watermark)
-        return self._seq
+        return self._acks.seq
 
     def _send(self, message: bytes) -> None:
-        self._sent_at = time.monotonic()
+        self._acks.sent()
         self.sent += 1
         self._pipe.send(message)
 
     def _live(self, watermark: int, charts: Sequence[ChartDelta] = ()) -> None:
         """Send a sign of life, where none was for a while and a message may go out."""
-        is_due = time.monotonic() - self._sent_at >= SIGN_OF_LIFE_S
+        is_due = self._acks.since_sent_s >= SIGN_OF_LIFE_S
         if is_due and not self._left and self._pipe.ready and self._may_send():
             seq = self._next_seq(watermark)
             self._send(update_json("delta", seq, list(charts), [], self._until_s))

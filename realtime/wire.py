@@ -10,21 +10,14 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Raw, Struct
 
+from realtime.acks import Ack
+from realtime.closing import close_reason
 from realtime.points import POINT_COLUMNS, ChartDelta, ChartState, Points
 
 GROUP: Final = "spreads"
 """The one Channels group that carries batches."""
 
-MAX_MESSAGE_BYTES: Final = 64 * 1024
 MAX_CHARTS: Final = 500
-CLOSE_REASON_BYTES: Final = 123
-
-CLOSE_BAD_MESSAGE: Final = 4400
-CLOSE_NOT_SIGNED_IN: Final = 4401
-CLOSE_NO_ACK: Final = 4408
-CLOSE_TOO_MANY: Final = 4409
-CLOSE_TOO_LARGE: Final = 1009
-CLOSE_RESTART: Final = 1012
 
 
 # --- collector -> web process -------------------------------------------------------------------
@@ -202,12 +195,6 @@ def error_json(code: str, message: str) -> bytes:
 ChartIds = Annotated[list[Annotated[str, Meta(max_length=100)]], Meta(min_length=1, max_length=MAX_CHARTS)]
 
 
-class Ack(Struct, tag="ack", forbid_unknown_fields=True):
-    """Everything up to `seq` is drawn."""
-
-    seq: Annotated[int, Meta(ge=0)]
-
-
 class Subscribe(Struct, tag="subscribe", forbid_unknown_fields=True):
     """Watch a filter's charts instead of the present ones, or these charts too: one of the two."""
 
@@ -227,15 +214,6 @@ class Unsubscribe(Struct, tag="unsubscribe", forbid_unknown_fields=True):
 
 ClientMessage = Ack | Subscribe | Unsubscribe
 _client_decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
-_ack_decoder: msgspec.json.Decoder[Ack] = msgspec.json.Decoder(Ack)
-
-
-def acked_seq(text: bytes) -> int | None:
-    """The seq of an ack; None when it is another message."""
-    try:
-        return _ack_decoder.decode(text).seq
-    except (msgspec.DecodeError, UnicodeError):
-        return None
 
 
 def decode_client_message(text: str) -> ClientMessage:
@@ -247,8 +225,3 @@ def decode_client_message(text: str) -> ClientMessage:
         return _client_decoder.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
         raise ValueError(close_reason(f"{problem}; see docs/messages.md")) from problem
-
-
-def close_reason(text: str) -> str:
-    """The text cut to what a close frame can carry (123 bytes of UTF-8)."""
-    return text.encode()[:CLOSE_REASON_BYTES].decode(errors="ignore")

@@ -23,8 +23,8 @@ from arbsite.tokens import make_token
 from monitoring.messages import Message
 from monitoring.routing import websocket_urlpatterns as of_health
 from realtime.api_token import Scope
+from realtime.closing import CLOSE_NOT_SIGNED_IN
 from realtime.routing import websocket_urlpatterns as of_prices
-from realtime.wire import CLOSE_NOT_SIGNED_IN
 
 DOCUMENT: Final = Path(settings.BASE_DIR) / "docs" / "security.md"
 BEGIN: Final = "<!-- made by `make rights` -->\n"

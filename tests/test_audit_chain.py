@@ -217,7 +217,9 @@ def told(**wanted: Any) -> str:
 def test_the_command_exports_all_in_pieces() -> None:
     record(1203)
     kinds = [json.loads(line)["kind"] for line in told(format="ndjson").splitlines()]
-    assert sorted(kind for kind in kinds if kind.startswith("kind")) == sorted(f"kind{n}" for n in range(1203))
+    assert sorted(kind for kind in kinds if kind.startswith("kind")) == sorted(
+        f"kind{n}" for n in range(1203)
+    )
     assert "audit_exported" in kinds, "the export itself is in it"
     assert len(told(format="csv", kind="kind7").splitlines()) == 2
     assert told(most=3).count("\n") == 3

@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from markets import sealing
 from markets.catalogue import CatalogueError, client
-from markets.config import InvalidConfig
+from markets.errors import InvalidConfig
 from markets.models import Exchange
 from markets.sealing import UnreadableSecret
 from markets.selectors import load_config

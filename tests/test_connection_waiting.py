@@ -8,7 +8,7 @@ from itertools import islice, pairwise
 
 import pytest
 
-from collectors.backoff import Backoff, Pace, delays
+from collectors.backoff import Pace, delays
 from collectors.handshake import retry_after, under
 from collectors.timing import Timing
 
@@ -31,7 +31,7 @@ def test_two_connections_that_fell_together_do_not_return_together() -> None:
 
 
 def test_a_backoff_starts_anew_only_after_a_healthy_minute() -> None:
-    backoff = Backoff(Timing())
+    backoff = Timing().backoff()
     for _ in range(10):
         backoff.after(59.9)
     assert backoff.after(59.9) >= 30.0

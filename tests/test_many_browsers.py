@@ -21,15 +21,16 @@ from arbsite.daphne_sockets import frame_head, unmasked
 from arbsite.tokens import make_token
 from markets.config import MarketConfig
 from markets.selectors import load_config
+from realtime import acks, closing, wire
 from realtime import viewer as viewer_module
-from realtime import wire
 from realtime.backlog import Backlog
+from realtime.closing import Closed
 from realtime.pending import Pending
 from realtime.pipe import AsgiPipe
 from realtime.points import POINT_COLUMNS, ChartDelta, Points
 from realtime.recent import Snapshot, Stored, Tail, stamped
 from realtime.shared_reads import SharedReads
-from realtime.viewer import Closed, Fetched, Portion, Viewer
+from realtime.viewer import Fetched, Portion, Viewer
 from tests.live import Web, browser, daphne, desk, eventually, promised
 
 BTC, ETH = "BTC/USDT|binance|bybit", "ETH/USDT|binance|bybit"
@@ -140,10 +141,10 @@ def test_nothing_is_written_to_a_socket_that_is_backed_up_and_it_is_given_up_in_
         viewer.push(Portion([delta(BTC, stamp)]))
         viewer.check()
     assert len(pipe.sent) == 1, "it has never acked, but its transport is full"
-    monkeypatch.setattr(viewer_module, "ACK_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(acks, "ACK_TIMEOUT_S", 0.0)
     with pytest.raises(Closed, match="nothing was read for") as closed:
         viewer.check()
-    assert closed.value.code == wire.CLOSE_NO_ACK
+    assert closed.value.code == closing.CLOSE_NO_ACK
 
 
 def test_who_never_acks_but_reads_is_served_now_and_then_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +155,7 @@ def test_who_never_acks_but_reads_is_served_now_and_then_for_ever(monkeypatch: p
     viewer.check()
     assert len(pipe.sent) == 1, "half a second has not passed"
     monkeypatch.setattr(viewer_module, "NEVER_ACKED_EVERY_S", 0.0)
-    monkeypatch.setattr(viewer_module, "ACK_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(acks, "ACK_TIMEOUT_S", 0.0)
     viewer.check()
     assert len(pipe.sent) == 2
 

@@ -10,7 +10,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from markets.models import CatalogueSync, Exchange, ExchangePair, Instrument, OpportunityFilter, Symbol
-from markets.runtime import CollectorStatus, redis_client, report_status
+from markets.redis_client import redis_client
+from markets.runtime import CollectorStatus, report_status
 from markets.seed import seed
 from markets.selectors import current_revision, load_config
 

@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from markets.catalogue import CatalogueError, fetch
 from markets.models import CatalogueSync, Exchange, Instrument, Symbol
-from markets.runtime import redis_client
+from markets.redis_client import redis_client
 from markets.seed import seed
 from markets.selectors import current_revision, load_config
 from markets.sync import SyncReport

@@ -9,16 +9,8 @@ from django.db import IntegrityError, connection, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from markets.config import (
-    REST_SCHEMES,
-    WS_SCHEMES,
-    FilterConfig,
-    InvalidConfig,
-    MarketConfig,
-    Shard,
-    base_url_problem,
-    diff,
-)
+from markets.config import REST_SCHEMES, WS_SCHEMES, FilterConfig, MarketConfig, Shard, base_url_problem, diff
+from markets.errors import InvalidConfig
 from markets.models import (
     ConfigRevision,
     Exchange,
@@ -27,7 +19,8 @@ from markets.models import (
     OpportunityFilter,
     Symbol,
 )
-from markets.runtime import REVISION_CHANNEL, RevisionNudge, redis_client
+from markets.redis_client import redis_client
+from markets.runtime import REVISION_CHANNEL, RevisionNudge
 from markets.seed import seed
 from markets.selection import matcher, patterns
 from markets.selectors import current_revision, load_config

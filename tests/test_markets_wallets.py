@@ -15,7 +15,7 @@ from django.utils import timezone
 from markets.catalogue import CatalogueError
 from markets.config import NetworkConfig
 from markets.models import Exchange, Instrument, Symbol, WalletStatus, WalletSync
-from markets.runtime import redis_client
+from markets.redis_client import redis_client
 from markets.seed import seed
 from markets.selectors import current_revision, load_config
 from markets.tasks import WALLETS_LOCK, sync_wallets

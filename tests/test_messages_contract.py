@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from django.conf import settings
 
-from realtime import wire
+from realtime import closing, wire
 from realtime.points import POINT_COLUMNS, ChartDelta
 
 CONTRACT = (Path(settings.BASE_DIR) / "docs" / "messages.md").read_text()
@@ -63,15 +63,13 @@ def test_the_contract_lists_every_client_message_and_close_code_there_is() -> No
     assert tags == set(
         re.findall(r'`\{"type": "(\w+)"', CONTRACT.split("## Client → server")[1].split("##")[0])
     )
-    codes = {
-        value for name, value in vars(wire).items() if name.startswith("CLOSE_") and isinstance(value, int)
-    }
-    codes.discard(wire.CLOSE_REASON_BYTES)
+    codes = {value for name, value in vars(closing).items() if name.startswith("CLOSE_")}
+    codes.discard(closing.CLOSE_REASON_BYTES)
     assert codes == {int(code) for code in re.findall(r"^\| (\d{4}) \|", CONTRACT, re.MULTILINE)}
 
 
 def test_the_limits_in_the_contract_are_the_limits_in_the_code() -> None:
-    assert f"{wire.MAX_MESSAGE_BYTES // 1024} KiB" in CONTRACT
+    assert f"{closing.MAX_MESSAGE_BYTES // 1024} KiB" in CONTRACT
     assert f"{wire.MAX_CHARTS} charts" in CONTRACT
 
 
@@ -87,6 +85,6 @@ def test_batches_survive_the_way_between_processes() -> None:
 
 
 def test_a_close_reason_fits_its_frame_even_in_other_scripts() -> None:
-    reason = wire.close_reason("причина " * 40)
-    assert len(reason.encode()) <= wire.CLOSE_REASON_BYTES
+    reason = closing.close_reason("причина " * 40)
+    assert len(reason.encode()) <= closing.CLOSE_REASON_BYTES
     assert reason.startswith("причина")

@@ -11,7 +11,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.test import AsyncClient, Client, override_settings
 from redis import Redis
 
-from markets.config import InvalidConfig
+from markets.errors import InvalidConfig
 from monitoring import probes
 
 pytestmark = pytest.mark.django_db

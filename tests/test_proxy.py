@@ -30,7 +30,8 @@ from collectors.supervisor import Outlet, Supervisor
 from collectors.timing import Timing
 from collectors.turns import Turns
 from markets import catalogue, wallets
-from markets.config import ExchangeConfig, InstrumentConfig, InvalidConfig, MarketConfig, Shard
+from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Shard
+from markets.errors import InvalidConfig
 from markets.models import Exchange
 from markets.proxies import no_proxy_problem, proxy_for, proxy_problem, secrets_of, shown
 from markets.redaction import redacted

@@ -13,9 +13,10 @@ from redis.exceptions import RedisError
 
 from markets.config import MarketConfig, Shard
 from markets.selectors import load_config
-from realtime import viewer as viewer_module
+from realtime import acks
+from realtime.closing import Closed
 from realtime.hub import Hub
-from realtime.viewer import Closed, Viewer
+from realtime.viewer import Viewer
 from tests.live import desk, eventually, promised
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -134,7 +135,7 @@ async def test_one_page_that_never_acks_slows_nobody_and_stays_small(hub: Hub, s
 
 
 async def test_a_page_that_stops_acking_is_closed(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(viewer_module, "ACK_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(acks, "ACK_TIMEOUT_S", 0.3)
     shown = Page(hub)
     hub.join(shown.viewer)
     await hub.watch_filter(shown.viewer, None)

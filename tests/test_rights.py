@@ -25,8 +25,8 @@ from redis import Redis
 from arbsite.tokens import make_token
 from history.lake import Lake
 from realtime import rights
+from realtime.closing import Closed
 from realtime.rights import Credential, Known, Rights, fingerprint
-from realtime.viewer import Closed
 from tests.browser import chromium, require_chromium
 from tests.lake_data import write
 from tests.live import Web, daphne, eventually, promised

@@ -24,7 +24,8 @@ from history.reader import LakeReader, Where
 from history.schema import CLOCK
 from history.spreads import chart_points
 from history.times import parse_time, shown_time
-from markets.config import InvalidConfig, MarketConfig
+from markets.config import MarketConfig
+from markets.errors import InvalidConfig
 from markets.selectors import load_config
 from realtime.guard import Refused
 

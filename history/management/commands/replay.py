@@ -20,7 +20,8 @@ from history.recorded import Recorded
 from history.replay import LEAD_IN_US, Replay, between, computable
 from history.replay_output import Lines, Output, Store
 from history.times import parse_time, shown_time
-from markets.config import InvalidConfig, MarketConfig
+from markets.config import MarketConfig
+from markets.errors import InvalidConfig
 from markets.names import AmbiguousName, Spellings, comma_separated
 from markets.selectors import load_config
 from simulator.server import MAX_SPEED, Simulator
