@@ -3,6 +3,7 @@
 from django.apps import AppConfig
 
 import audit
+from markets.sealed_columns import SealedColumn, sealed_columns
 
 
 class AccountsConfig(AppConfig):
@@ -12,8 +13,10 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Have `check --deploy` look at it; what becomes of sessions, `accounts.sessions` records itself."""
-        from accounts import checks  # noqa: F401 - registers itself
-        from accounts.models import UserSession
+        from accounts import checks, second_factor  # noqa: F401 - the checks register themselves
+        from accounts.models import Authenticator, UserSession
 
+        apps = "keys of authenticator apps"
+        sealed_columns.append(SealedColumn(apps, Authenticator, "sealed_key", second_factor.PURPOSE))
         columns = [each.name for each in UserSession._meta.fields]
         audit.register(UserSession, machine=columns, made_by_machines=True)

@@ -7,41 +7,16 @@ left to them, for what they save is sealed under the new key.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from django.conf import settings
-from django.db import models
 from django.db.models import TextField
 from django.db.models.functions import Cast
 
-from accounts import second_factor
-from accounts.models import Authenticator
-from markets import sealed_proxy, sealing
-from markets.models import Exchange
-from markets.proxies import SEALED
-from monitoring import secrets
-from monitoring.models import AlertChannel
+from markets import sealing
+from markets.sealed_columns import SealedColumn
 from realtime.api_token import ApiToken
 from realtime.rights import former_fingerprints
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column that holds sealed texts; each begins with `prefix`, and other texts there are no secrets."""
-
-    title: str
-    model: type[models.Model]
-    name: str
-    purpose: str
-    prefix: str = ""
-
-
-COLUMNS: Final = (
-    Column("secrets of alert channels", AlertChannel, "sealed_secret", secrets.PURPOSE),
-    Column("proxies of exchanges", Exchange, "proxy", sealed_proxy.PURPOSE, SEALED),
-    Column("keys of authenticator apps", Authenticator, "sealed_key", second_factor.PURPOSE),
-)
-"""All there are; a test finds a column that is missing here."""
 
 
 @dataclass
@@ -58,7 +33,7 @@ class Count:
         return f"{self.resealed} resealed, {self.already} already, {len(self.unreadable)} unreadable"
 
 
-def reseal(column: Column, *, dry_run: bool, seen: Callable[[], object] = lambda: None) -> Count:
+def reseal(column: SealedColumn, *, dry_run: bool, seen: Callable[[], object] = lambda: None) -> Count:
     """Seal a column's secrets under SECRET_KEY; with `dry_run` only count. `seen` is called for each row."""
     count = Count()
     for row, text in _texts(column):
@@ -77,7 +52,7 @@ def reseal(column: Column, *, dry_run: bool, seen: Callable[[], object] = lambda
     return count
 
 
-def how_many(column: Column) -> int:
+def how_many(column: SealedColumn) -> int:
     """Secrets in a column."""
     return int(_sealed(column).count())
 
@@ -96,17 +71,17 @@ def former_keys() -> int:
     return len(settings.SECRET_KEY_FALLBACKS)
 
 
-def _rows(column: Column) -> Any:
+def _rows(column: SealedColumn) -> Any:
     # Not the model's own manager: what is sealed differently is no change that collectors follow.
     return column.model._base_manager
 
 
-def _sealed(column: Column) -> Any:
+def _sealed(column: SealedColumn) -> Any:
     rows = _rows(column).annotate(sealed_text=Cast(column.name, TextField()))
     return rows.filter(sealed_text__startswith=column.prefix).exclude(sealed_text="").order_by("pk")
 
 
-def _texts(column: Column) -> Iterator[tuple[Any, str]]:
+def _texts(column: SealedColumn) -> Iterator[tuple[Any, str]]:
     """Rows with what lies in the database, which their own field would open."""
     for row in _sealed(column).iterator(chunk_size=200):
         yield row, row.sealed_text

@@ -36,10 +36,10 @@ from django.views.generic.edit import ProcessFormView
 import audit
 from accounts import pending, second_factor
 from accounts.entry import half
+from accounts.tally import sign_ins
 from audit.acting import acting
 from markets.connections import release
 from markets.moments import AHEAD_S
-from monitoring.traffic import traffic
 
 log = logging.getLogger(__name__)
 
@@ -189,7 +189,7 @@ class SaysWhenBusy(ProcessFormView):
         try:
             return super().post(request, *args, **kwargs)
         except Busy:
-            traffic.sign_ins["busy"] += 1
+            sign_ins["busy"] += 1
             words = _("Too many sign-ins are being checked just now. Try again in a few seconds.")
             return _refusal(request, words, HTTPStatus.SERVICE_UNAVAILABLE, BUSY_S)
 
@@ -243,7 +243,7 @@ def _refusal(request: HttpRequest, words: str, status: HTTPStatus, after_s: int)
 
 @receiver(user_logged_in)
 def _signed_in(request: HttpRequest, user: AbstractBaseUser, **_: Any) -> None:
-    traffic.sign_ins["accepted"] += 1
+    sign_ins["accepted"] += 1
     log.info("%s signed in from %s", user.get_username(), client_address(request))
     audit.record("sign_in", request=request, user=user)
 
@@ -259,12 +259,12 @@ def _signed_out(request: HttpRequest, user: AbstractBaseUser | None, **_: Any) -
 def _refused(request: HttpRequest | None, credentials: dict[str, Any], **_: Any) -> None:
     """The name is not logged: people type passwords there, too. The admin's access attempts have it."""
     audit.counted("sign_in_refused", request=request, name=str(credentials.get("username") or ""))
-    traffic.sign_ins["refused"] += 1
+    sign_ins["refused"] += 1
     log.warning("a sign-in from %s was refused", client_address(request) if request else "a program")
 
 
 @receiver(user_locked_out)
 def _locked_out(request: HttpRequest, username: str | None = None, **_: Any) -> None:
     audit.counted("locked_out", request=request, name=username or "")
-    traffic.sign_ins["locked_out"] += 1
+    sign_ins["locked_out"] += 1
     log.warning("sign-ins from %s are locked out for a while", client_address(request))

@@ -4,7 +4,9 @@ from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
 import audit
+from markets.proxies import SEALED
 from markets.redaction import redacted
+from markets.sealed_columns import SealedColumn, sealed_columns
 
 
 class MarketsConfig(AppConfig):
@@ -15,7 +17,7 @@ class MarketsConfig(AppConfig):
 
     def ready(self) -> None:
         """Say what is audited: what the syncs and collectors write is nobody's action."""
-        from markets import models
+        from markets import models, sealed_proxy
 
         audit.redact_with(redacted)
         for model in (
@@ -26,5 +28,7 @@ class MarketsConfig(AppConfig):
         synced = (each.name for each in models.Instrument._meta.fields)
         machine = [name for name in synced if name not in ("id", "enabled", "counts_as", "multiplier")]
         audit.register(models.Instrument, machine=machine, made_by_machines=True)
+        proxies = "proxies of exchanges"
+        sealed_columns.append(SealedColumn(proxies, models.Exchange, "proxy", sealed_proxy.PURPOSE, SEALED))
         found = ("price_ratio", "correlation", "found_at", "seen_at", "follows")
         audit.register(models.IdentityCase, machine=found)

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 import audit
+from markets.sealed_columns import SealedColumn, sealed_columns
 from markets.vitals import Vitals, companions
 
 
@@ -18,13 +19,18 @@ class MonitoringConfig(AppConfig):
 
     def ready(self) -> None:
         """Pages of the admin that lie in modules of their own; metrics where they are asked for."""
-        from monitoring import limits_admin  # noqa: F401
+        from monitoring import (
+            limits_admin,  # noqa: F401
+            secrets,
+        )
         from monitoring.limits import HealthLimits
         from monitoring.models import AlertChannel, AlertRule
 
         audit.register(AlertRule, machine=("changed_at",))
         audit.register(AlertChannel, secret={"sealed_secret": audit.hidden})
         audit.register(HealthLimits)
+        channels = "secrets of alert channels"
+        sealed_columns.append(SealedColumn(channels, AlertChannel, "sealed_secret", secrets.PURPOSE))
         if settings.METRICS_PORT:
             companions.append(_serve_metrics)
 

@@ -22,6 +22,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
+from accounts.tally import sign_ins
 from audit.recording import counters as entries_written
 from markets.runtime import own_status
 from markets.vitals import Vitals, process_vitals
@@ -36,6 +37,7 @@ from monitoring.metrics import (
     tell_delays,
     tell_process,
     tell_queued,
+    tell_sign_ins,
     tell_tasks,
     tell_traffic,
 )
@@ -80,6 +82,7 @@ def _tell_traffic(to: Families) -> None:
     vitals = process_vitals()
     if vitals is not None and vitals.latest is not None and vitals.latest.role == "web":
         tell_traffic(to, traffic)
+        tell_sign_ins(to, sign_ins)
     tell_audit(to, entries_written)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from prometheus_client.metrics_core import Metric as Family
 
+from accounts.tally import SIGN_IN_OUTCOMES
 from markets.heartbeat import Heartbeat
 from markets.histogram import Buckets
 from markets.runtime import CollectorStatus
@@ -192,8 +193,12 @@ def tell_traffic(to: Families, traffic: Traffic) -> None:
         to.add("websocket_handshakes_total", traffic.handshakes[outcome], outcome)
     for why in DOORS:
         to.add("web_refused_total", traffic.doors[why], why)
-    for outcome in ("accepted", "refused", "locked_out", "busy"):
-        to.add("sign_ins_total", traffic.sign_ins[outcome], outcome)
+
+
+def tell_sign_ins(to: Families, counts: Mapping[str, int]) -> None:
+    """Sign-ins, by what became of them."""
+    for outcome in SIGN_IN_OUTCOMES:
+        to.add("sign_ins_total", counts.get(outcome, 0), outcome)
 
 
 def tell_audit(to: Families, entries: Mapping[str, int]) -> None:

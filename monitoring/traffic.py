@@ -29,7 +29,6 @@ class Traffic:
         self.durations: dict[str, Durations] = {}  # by route
         self.handshakes: Counter[str] = Counter()  # accepted, refused
         self.doors: Counter[str] = Counter()  # refused before they were requests, by `DOORS`
-        self.sign_ins: Counter[str] = Counter()  # accepted, refused, locked_out, busy
 
     def answered(self, request: HttpRequest, status: int, seconds: float) -> None:
         """A request was answered; streaming goes on after that."""

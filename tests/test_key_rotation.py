@@ -23,11 +23,11 @@ from redis import Redis
 
 from accounts import second_factor
 from accounts.models import Authenticator, UserSession
-from accounts.resealing import COLUMNS
 from arbsite.tokens import InvalidToken, good_token, make_token
 from audit.models import Entry
 from markets.models import Exchange
 from markets.proxies import SEALED
+from markets.sealed_columns import sealed_columns
 from markets.sealed_proxy import SealedProxyField
 from monitoring.models import AlertChannel
 from realtime.api_token import ApiToken
@@ -323,7 +323,7 @@ def test_no_column_that_is_sealed_is_forgotten() -> None:
         for field in model._meta.get_fields()
         if isinstance(field, models.Field) and ("sealed" in field.name or isinstance(field, SealedProxyField))
     }
-    assert found == {(column.model, column.name) for column in COLUMNS}
+    assert found == {(column.model, column.name) for column in sealed_columns}
 
 
 def test_the_command_teaches(capsys: pytest.CaptureFixture[str]) -> None:

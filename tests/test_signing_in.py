@@ -15,8 +15,8 @@ from pytest_django import Settings
 
 import accounts.signing_in as signing_in
 from accounts.signing_in import client_address
+from accounts.tally import sign_ins
 from monitoring.tasks import retain_alerts
-from monitoring.traffic import traffic
 from tests.live import daphne
 from tests.test_slow_readers import status_of
 
@@ -26,9 +26,9 @@ DOORS = ("/accounts/login/", "/admin/login/")
 
 @pytest.fixture(autouse=True)
 def no_sign_ins_yet() -> Iterator[None]:
-    traffic.sign_ins.clear()
+    sign_ins.clear()
     yield
-    traffic.sign_ins.clear()
+    sign_ins.clear()
 
 
 def attempt(password: str, *, name: str = "operator", door: str = DOORS[0], at: str = "192.0.2.1") -> int:
@@ -157,9 +157,9 @@ def test_sign_ins_and_refusals_are_logged_counted_and_kept(
     assert "a sign-in from 192.0.2.1 was refused" in text
     assert "sign-ins from 192.0.2.1 are locked out" in text
     assert "hunter2" not in text, "people type passwords into the field of the name"
-    assert traffic.sign_ins["accepted"] == 1
-    assert traffic.sign_ins["refused"] == 6
-    assert traffic.sign_ins["locked_out"] >= 1
+    assert sign_ins["accepted"] == 1
+    assert sign_ins["refused"] == 6
+    assert sign_ins["locked_out"] >= 1
     assert AccessLog.objects.filter(ip_address="192.0.2.1").get().username == "operator"
 
 
@@ -179,7 +179,7 @@ def test_who_comes_to_a_full_door_is_asked_to_come_again(
 ) -> None:
     monkeypatch.setattr(signing_in, "WAITING", -signing_in.HASHED_AT_ONCE)
     assert [attempt(PASSWORD, door=door) for door in DOORS] == [503, 503]
-    assert traffic.sign_ins["busy"] == 2
+    assert sign_ins["busy"] == 2
     monkeypatch.undo()
     assert attempt(PASSWORD) == 302
 

@@ -8,7 +8,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 import audit
-from accounts.resealing import COLUMNS, Count, former_keys, how_many, reseal, tokens_of_former_keys
+from accounts.resealing import Count, former_keys, how_many, reseal, tokens_of_former_keys
+from markets.sealed_columns import sealed_columns
 
 
 class Command(BaseCommand):
@@ -45,7 +46,7 @@ class Command(BaseCommand):
         if not former_keys():
             self.stdout.write("SECRET_KEY_FALLBACKS is empty: only what the present key sealed opens.")
         counts: dict[str, Count] = {}
-        for column in COLUMNS:
+        for column in sealed_columns:
             with tqdm(total=how_many(column), desc=column.title, unit="", disable=None) as bar:
                 counts[column.title] = reseal(column, dry_run=dry_run, seen=partial(bar.update, 1))
             self._say(column.title, counts[column.title], dry_run)

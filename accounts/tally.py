@@ -1,0 +1,8 @@
+"""How often somebody signed in, or was not let in, since this process started."""
+
+from collections import Counter
+from typing import Final
+
+SIGN_IN_OUTCOMES: Final = ("accepted", "refused", "locked_out", "busy")
+sign_ins: Final[Counter[str]] = Counter()
+"""By `SIGN_IN_OUTCOMES`."""
