@@ -15,7 +15,8 @@ from history.places import process_places
 from history.times import asked_time
 from markets.connections import release_connections
 from realtime.asking import asked
-from realtime.guard import Refused, api
+from realtime.guard import api
+from realtime.refused import Refused
 
 MOST: Final = 50_000
 USUAL: Final = 1_000

@@ -7,7 +7,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from arbsite.token_admin import tokens_known_to
 from realtime.api_token import ApiToken, Scope
-from realtime.guard import Refused, api
+from realtime.guard import api
+from realtime.refused import Refused
 
 
 @api("id", methods=("GET", "DELETE"), scope=Scope.ADMIN)

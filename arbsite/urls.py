@@ -23,6 +23,7 @@ urlpatterns = [
     path("api/audit", audit_entries, name="api-audit"),
     path("", include("realtime.urls")),
     path("", include("history.urls")),
+    path("", include("history.opportunity_urls")),
     path("", include("monitoring.urls")),
 ]
 

@@ -8,10 +8,12 @@ from typing import Final
 
 from django.conf import settings
 
+from history.pairing import Terms
 from history.reader import LakeReader
 from history.times import asked_time
 from markets.config import MarketConfig
-from realtime.guard import Refused, exchange_of, plain, symbol_of
+from realtime.guard import exchange_of, plain, symbol_of
+from realtime.refused import Refused
 
 DEFAULT_RANGE_US: Final = 3_600_000_000
 MIN_POINTS: Final = 10
@@ -111,3 +113,13 @@ def _near(text: str, names: Iterable[str]) -> str:
     near += [p for p in sorted(by_plain) if plain(text)[:3] == p[:3] and p not in near]
     shown = [by_plain[p] for p in (near or sorted(by_plain))[:NAMES_SHOWN]]
     return f"{'near in name' if near else 'there are'}: {', '.join(shown)}"
+
+
+def pair_terms(config: MarketConfig, reader: LakeReader, query: dict[str, str]) -> Terms:
+    """The chart a query names. Raises Refused; reads the lake for what is not configured."""
+    symbol, first, second = required(query, "symbol", "exchange1", "exchange2")
+    exchange1 = exchange_named(config, first, "exchange1")
+    exchange2 = exchange_named(config, second, "exchange2")
+    if exchange1 == exchange2:
+        raise Refused(400, "exchange2: it is the same as exchange1; a spread needs two")
+    return Terms.of(config, symbol_named(config, reader, symbol), exchange1, exchange2)

@@ -8,25 +8,24 @@ from uuid import UUID
 import msgspec
 import polars as pl
 from asgiref.sync import sync_to_async
-from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 
 from history import ndjson
-from history.api import limited, pair_terms
-from history.asked import Range, asked_points, asked_range
-from history.lake import Lake
+from history.answers import lake_reader, limited, streamed
+from history.asked import Range, asked_points, asked_range, pair_terms
 from history.opportunity_pages import AROUND
-from history.reader import LakeReader
-from history.reading import Answer, in_thread
+from history.reading import in_thread
 from history.statistics import Judged, Ranked, Ranking, judge, verdict_terms
 from history.thinning import thinned
 from history.ticks import ticks as episode_ticks
 from history.verdicts import reasons
 from markets.selectors import load_config
 from realtime.deviation import PEAK_EDGES_PCT, DeviationTerms
-from realtime.guard import Refused, api
+from realtime.guard import api
 from realtime.models import OpportunityEpisode
+from realtime.refused import Refused
 
 MAX_HOURS: Final = 24
 """What statistics look at, at most."""
@@ -48,8 +47,8 @@ async def statistics(request: HttpRequest) -> HttpResponseBase:
     within, points = _judged_range(query), asked_points(query)
     config = await sync_to_async(load_config)()
     terms = await sync_to_async(verdict_terms)()
-    pair = await in_thread(lambda: pair_terms(config, query))
-    found = await in_thread(lambda: judge(_reader(), pair, within, terms))
+    pair = await in_thread(lambda: pair_terms(config, lake_reader(), query))
+    found = await in_thread(lambda: judge(lake_reader(), pair, within, terms))
     return JsonResponse(
         {
             "symbol": pair.symbol,
@@ -73,7 +72,7 @@ async def ranking(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/opportunities/ranking`: a line that says how many pairs there are, then a line for each."""
     within = _judged_range(request.GET.dict())
     terms = await sync_to_async(verdict_terms)()
-    return await _streamed(_ranking_lines(within, terms))
+    return await streamed(_ranking_lines(within, terms))
 
 
 @api("id")
@@ -88,10 +87,10 @@ async def ticks(request: HttpRequest) -> HttpResponseBase:
     start_us = int((row.started_at - AROUND).timestamp() * 1e6)
     end_us = int(((row.closed_at or timezone.now()) + AROUND).timestamp() * 1e6)
     end_us = min(max(end_us, start_us + 1), start_us + MAX_TICKS_S * 1_000_000)
-    reader = _reader()
+    reader = lake_reader()
     frames = episode_ticks(reader, config, row, start_us, end_us)
     thin = thinned(frames, TICKS, start_us, end_us, clock="ts_us", values=("edge", "spread"))
-    return await _streamed(ndjson.warned(ndjson.encoded(thin, _TICK), reader))
+    return await streamed(ndjson.warned(ndjson.encoded(thin, _TICK), reader))
 
 
 _TICK: Final[ndjson.Lines] = {
@@ -133,7 +132,7 @@ def _line(found: Judged, points: int, within: Range) -> dict[str, list[Any]]:
 
 
 def _ranking_lines(within: Range, terms: DeviationTerms) -> Iterator[bytes]:
-    found = Ranking(_reader(), within, terms)
+    found = Ranking(lake_reader(), within, terms)
     head = {"pairs": len(found.pairs), "left_out": found.left_out}
     yield _json_line(head | {"start": within.start_us / 1e6, "end": within.end_us / 1e6})
     for batch in found:
@@ -148,13 +147,3 @@ def _ranked(row: Ranked, terms: DeviationTerms) -> dict[str, Any]:
 
 def _json_line(value: dict[str, Any]) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode() + b"\n"
-
-
-def _reader() -> LakeReader:
-    return LakeReader(Lake.from_settings())
-
-
-async def _streamed(pieces: Iterator[bytes]) -> StreamingHttpResponse:
-    answer = Answer(pieces)
-    await answer.begins()  # a failure is still a 503
-    return StreamingHttpResponse(answer, content_type="application/x-ndjson")

@@ -28,8 +28,9 @@ from realtime.episodes import (
     moves_in_order,
     routes_of,
 )  # fmt: skip
-from realtime.guard import Refused, api, exchange_of
+from realtime.guard import api, exchange_of
 from realtime.models import OpportunityEpisode
+from realtime.refused import Refused
 
 COUNTED: Final = 100_000
 """How many matches are counted, and can be paged through, at most."""

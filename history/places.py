@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from django.conf import settings
 
-from realtime.guard import Refused
+from realtime.refused import Refused
 
 WAIT_S: Final = 30.0
 """How long a request waits for its place: half of what our own pages wait for an answer of the lake."""

@@ -18,7 +18,7 @@ from polars.exceptions import PolarsError
 
 from history.appending import STORE_ERRORS
 from markets.connections import release_connections
-from realtime.guard import Refused
+from realtime.refused import Refused
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -24,7 +24,8 @@ from monitoring.symbol_page import Show
 from monitoring.veil import asked_by, may_see_processes, veiled
 from realtime import recent
 from realtime.asking import asked
-from realtime.guard import Refused, api, exchange_of, symbol_of
+from realtime.guard import api, exchange_of, symbol_of
+from realtime.refused import Refused
 
 WORDS: Final = {"ok": _("ok"), "degraded": _("degraded"), "down": _("down")}
 

@@ -10,10 +10,11 @@ from markets.config import FilterConfig, MarketConfig, Opportunity
 from markets.plain_names import isolated
 from markets.selectors import load_config
 from realtime import wire
-from realtime.guard import Refused, api, plain, symbol_of
+from realtime.guard import api, plain, symbol_of
 from realtime.hub import process_hub
 from realtime.pins import pinned_ids
 from realtime.points import no_points
+from realtime.refused import Refused
 
 CHARTS_A_READ: Final = 20
 PINNED: Final = {"id": "pinned", "name": "pinned"}

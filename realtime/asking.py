@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import Struct, inspect, structs
 
-from realtime.guard import Refused
+from realtime.refused import Refused
 
 T = TypeVar("T", bound=Struct)
 

@@ -24,9 +24,10 @@ from markets.moments import age_s
 from realtime import recent, wording
 from realtime.explain import DirectionFacts, Explanation, LegFacts, explain
 from realtime.gates import GATES, Gate
-from realtime.guard import Refused, api, exchange_of, symbol_of
+from realtime.guard import api, exchange_of, symbol_of
 from realtime.hub import process_hub
 from realtime.obstacles import Obstacle, obstacles
+from realtime.refused import Refused
 from realtime.scan_hub import process_scan_hub
 from realtime.scan_wire import read_rates
 

@@ -24,6 +24,7 @@ from markets.errors import InvalidConfig
 from markets.names import AmbiguousName, loose, resolve
 from realtime.api_token import Scope
 from realtime.closing import Closed
+from realtime.refused import Refused
 from realtime.rights import Credential, credential_of_request, process_rights
 
 View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]
@@ -40,20 +41,6 @@ NO_FORM: Final = "the request's body: it takes JSON, with Content-Type: applicat
 
 MAX_PARAMETER: Final = 1_000
 """Characters of one parameter: more than any name, and what an error may repeat."""
-
-
-class Refused(Exception):
-    """The request cannot be answered: an HTTP status, the words, and when to try again."""
-
-    def __init__(self, status: int, message: str, retry_after_s: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.retry_after_s = retry_after_s
-
-    def response(self) -> JsonResponse:
-        """The answer."""
-        after = {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
-        return JsonResponse({"error": str(self)}, status=self.status, headers=after)
 
 
 def api(

@@ -5,7 +5,7 @@ from collections import deque
 from math import ceil
 from typing import Final
 
-from realtime.guard import Refused
+from realtime.refused import Refused
 
 MINUTE_S: Final = 60.0
 USERS_KEPT: Final = 10_000

@@ -13,8 +13,9 @@ from django.db.models import Q
 from markets.models import ExchangePair, PinnedChart, Symbol
 from markets.revision import lock_revision
 from markets.selectors import hangs_on_pins
-from realtime.guard import Refused, symbol_of
+from realtime.guard import symbol_of
 from realtime.pace import Pace
+from realtime.refused import Refused
 
 MAX_PINS: Final = 50
 CHANGES_PER_MINUTE: Final = 120

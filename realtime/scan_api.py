@@ -23,9 +23,10 @@ from realtime import pins
 from realtime.api import named_filter
 from realtime.asking import asked, body
 from realtime.gates import quote_of
-from realtime.guard import Refused, api, exchange_of
+from realtime.guard import api, exchange_of
 from realtime.models import SavedView
 from realtime.pace import Pace
+from realtime.refused import Refused
 from realtime.scan_hub import process_scan_hub
 from realtime.scan_messages import CELLS, Row, make_page
 from realtime.scan_table import Query, View

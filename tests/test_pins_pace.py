@@ -12,8 +12,8 @@ from django.test import Client
 import realtime.pins as pins
 from markets.models import Exchange, ExchangePair, Instrument, OpportunityFilter, PinnedChart, Symbol
 from markets.selectors import current_revision, load_config
-from realtime.guard import Refused
 from realtime.pace import Pace
+from realtime.refused import Refused
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

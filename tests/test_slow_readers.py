@@ -17,7 +17,7 @@ import history.places as places_module
 from arbsite.tokens import make_token
 from history.lake import Lake
 from history.places import Place, Places
-from realtime.guard import Refused
+from realtime.refused import Refused
 from tests.lake_data import write, write_quotes
 from tests.live import Web, daphne, eventually
 from tests.test_history_api import BTC, DATA, START, asking, many_points, quotes

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from history.api import POINT_VALUES
 from history.thinning import thinned
 from realtime.points import POINT_COLUMNS, Points
+from realtime.stored import POINT_VALUES
 from realtime.thinning import MIN_CAP, second_extremes, thin
 
 COLUMNS = [POINT_COLUMNS.index(name) for name in POINT_VALUES]

@@ -27,7 +27,7 @@ from history.times import parse_time, shown_time
 from markets.config import MarketConfig
 from markets.errors import InvalidConfig
 from markets.selectors import load_config
-from realtime.guard import Refused
+from realtime.refused import Refused
 
 TABLES = ("quotes", "trades", "spreads")
 EXAMPLE = """\
