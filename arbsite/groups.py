@@ -11,9 +11,11 @@ from django.db.models import Q
 
 _OWN_TOKENS: Final = Q(content_type__app_label="realtime", content_type__model="apitoken")
 _FILTERS: Final = Q(content_type__app_label="markets", content_type__model="opportunityfilter")
-_CONFIGURATION: Final = Q(content_type__app_label__in=("markets", "history", "monitoring"))
+_CONFIGURATION: Final = Q(content_type__app_label__in=("markets", "history", "monitoring")) | Q(
+    content_type__app_label="opportunities", content_type__model="verdictthresholds"
+)
 _PAGES: Final = _CONFIGURATION | Q(
-    content_type__app_label="realtime", content_type__model="opportunityepisode"
+    content_type__app_label="opportunities", content_type__model="opportunityepisode"
 )
 _DESK: Final = Q(content_type__app_label="realtime", content_type__model="desk")
 _PEOPLE: Final = Q(content_type__app_label="auth", content_type__model__in=("user", "group")) | Q(

@@ -85,6 +85,7 @@ INSTALLED_APPS = [
     "collectors",
     "simulator",
     "realtime",
+    "opportunities",
     "history",
     "monitoring",
 ]

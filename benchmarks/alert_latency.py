@@ -31,7 +31,7 @@ from big_desk import process, set_up, simulator
 from markets.defaults import FINDER_NAME
 from markets.models import OpportunityFilter
 from monitoring.models import Alert, AlertChannel, AlertRule, Severity, What
-from realtime.models import OpportunityEpisode
+from opportunities.models import OpportunityEpisode
 from tests.live import free_port
 
 RATE_PER_INSTRUMENT: Final = 5.0

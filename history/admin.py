@@ -20,7 +20,6 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from audit.guarded import GuardedAdmin
-from history import verdict_admin  # noqa: F401 - its page is registered by this
 from history.maintenance import in_short
 from history.models import Kind, MaintenanceRun, RetentionPolicy, State
 

@@ -17,10 +17,9 @@ class HistoryConfig(AppConfig):
 
     def ready(self) -> None:
         """Every table of the lake has a retention policy from its first `migrate` on."""
-        from history.models import RetentionPolicy, VerdictThresholds
+        from history.models import RetentionPolicy
 
         audit.register(RetentionPolicy, made_by_machines=True)
-        audit.register(VerdictThresholds)
         post_migrate.connect(_create_policies, sender=self)
 
 

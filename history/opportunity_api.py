@@ -22,9 +22,9 @@ from history.thinning import thinned
 from history.ticks import ticks as episode_ticks
 from history.verdicts import reasons
 from markets.selectors import load_config
+from opportunities.models import OpportunityEpisode
 from realtime.deviation import PEAK_EDGES_PCT, DeviationTerms
 from realtime.guard import api
-from realtime.models import OpportunityEpisode
 from realtime.refused import Refused
 
 MAX_HOURS: Final = 24

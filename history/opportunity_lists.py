@@ -16,6 +16,7 @@ from msgspec import Meta, Struct, structs
 from history.times import asked_time
 from markets.models import Exchange, OpportunityFilter
 from markets.moments import age_s
+from opportunities.models import OpportunityEpisode
 from realtime.asking import asked
 from realtime.episodes import (
     Asked,
@@ -29,7 +30,6 @@ from realtime.episodes import (
     routes_of,
 )  # fmt: skip
 from realtime.guard import api, exchange_of
-from realtime.models import OpportunityEpisode
 from realtime.refused import Refused
 
 COUNTED: Final = 100_000

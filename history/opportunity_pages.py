@@ -18,10 +18,10 @@ from django.views.generic import TemplateView
 from markets.events import LegPrice, Moment
 from markets.models import Exchange, ExchangePair, OpportunityFilter, Symbol
 from markets.selectors import exchange_names
+from opportunities.models import OpportunityEpisode
 from realtime import wording
 from realtime.episodes import Asked, routes_of
 from realtime.gates import quote_of
-from realtime.models import OpportunityEpisode
 
 AROUND = datetime.timedelta(seconds=60)
 """How much the chart of an episode shows before and after it."""

@@ -8,10 +8,10 @@ import polars as pl
 from msgspec import Struct
 
 from history.asked import Range
-from history.models import VerdictThresholds
 from history.pairing import Terms
 from history.reader import LakeReader, Snapshot
 from history.spreads import Source, chart_points
+from opportunities.models import VerdictThresholds
 from realtime.deviation import DeviationStatistics, DeviationTerms, Floats, deviations, statistics
 
 MAX_PAIRS: Final = 1_000

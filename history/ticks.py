@@ -15,7 +15,7 @@ from history.reader import LakeReader
 from history.schema import started_shard
 from markets.config import MarketConfig
 from markets.events import Moment
-from realtime.models import OpportunityEpisode
+from opportunities.models import OpportunityEpisode
 
 LOOK_BACK_US: Final = 300_000_000
 """How far back each leg's last quote before the range is sought."""

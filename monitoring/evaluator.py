@@ -37,7 +37,7 @@ from monitoring.selectors import (
     watched,
 )  # fmt: skip
 from monitoring.telling import tell
-from realtime.models import OpportunityEpisode
+from opportunities.models import OpportunityEpisode
 from realtime.nudge import EPISODES_WRITTEN
 
 logger = logging.getLogger(__name__)

@@ -15,9 +15,9 @@ from markets.worths import Worths
 from monitoring.findings import Finding
 from monitoring.links import chart_path
 from monitoring.models import Alert, AlertRule, Delivery, What
+from opportunities.models import OpportunityEpisode
 from realtime import wording
 from realtime.gates import quote_of
-from realtime.models import OpportunityEpisode
 
 _EPOCH: Final = datetime.datetime.fromtimestamp(0, datetime.UTC)
 DELETE_AT_ONCE: Final = 1_000

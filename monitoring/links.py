@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from markets.errors import InvalidConfig
 from markets.selectors import current_revision, load_config
-from realtime.models import OpportunityEpisode
+from opportunities.models import OpportunityEpisode
 
 
 class ChartFilters:

@@ -16,8 +16,8 @@ from monitoring.incidents import more_routes, ranked, subject_of
 from monitoring.memory import FRESH, Published
 from monitoring.models import AlertRule
 from monitoring.selectors import findings_for, opportunities_for
+from opportunities.models import OpportunityEpisode
 from realtime import wording
-from realtime.models import OpportunityEpisode
 
 NAMED: Final = 5
 

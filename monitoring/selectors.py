@@ -24,8 +24,8 @@ from markets.moments import lately
 from monitoring.findings import Finding
 from monitoring.models import Alert, AlertRule
 from monitoring.rules import Terms, matches
+from opportunities.models import OpportunityEpisode
 from realtime.episodes import peak_worth
-from realtime.models import OpportunityEpisode
 
 US: Final = 1_000_000
 

@@ -35,7 +35,7 @@ from markets.moments import lately
 from markets.names import searched
 from markets.reference import DOLLARS
 from markets.worths import Worths
-from realtime.models import OpportunityEpisode
+from opportunities.models import OpportunityEpisode
 
 CONSIDERED: Final = 100_000
 """Distributions are of this many of the newest that match, at most."""

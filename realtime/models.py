@@ -1,18 +1,12 @@
-"""What the collectors found: one row per opportunity, from its opening to its close."""
+"""What belongs to the pages of now: rights, tokens, saved views."""
 
-import datetime
-
-import msgspec
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from markets.events import Moment
-from markets.models import OpportunityFilter
-from markets.plain_fields import LinesField, NameField
 from realtime.api_token import ApiToken
 from realtime.saved_view import SavedView
 
-__all__ = ["ApiToken", "Desk", "OpportunityEpisode", "SavedView"]
+__all__ = ["ApiToken", "Desk", "SavedView"]
 
 
 class Desk(models.Model):
@@ -29,112 +23,3 @@ class Desk(models.Model):
 
     def __str__(self) -> str:
         return "desk"
-
-
-class OpportunityEpisode(models.Model):
-    """One excursion of one direction of a pair above one filter's threshold; see docs/opportunities.md.
-
-    Written by `realtime.episode_sink` only. It names exchanges, symbol and filter in plain text, too, so
-    that history survives what the operator deletes. `at_open`, `at_peak` and `at_close` hold a
-    `markets.events.Moment` each: both best prices of both legs.
-    """
-
-    id = models.UUIDField(primary_key=True, editable=False)
-    filter = models.ForeignKey(
-        OpportunityFilter, models.SET_NULL, null=True, related_name="episodes", verbose_name=_("filter"),
-        help_text=_("Empty: the filter was deleted."),
-    )  # fmt: skip
-    filter_name = NameField(_("filter name"), max_length=64)
-    symbol = NameField(_("symbol"), max_length=64)
-    exchange1 = models.CharField(_("exchange 1"), max_length=32)
-    exchange2 = models.CharField(_("exchange 2"), max_length=32)
-    buy_on = models.CharField(_("buy on"), max_length=32)
-    sell_on = models.CharField(_("sell on"), max_length=32)
-    started_at = models.DateTimeField(
-        _("started"), help_text=_("When the edge reached the filter's minimum.")
-    )
-    seen_at = models.DateTimeField(_("last seen"), help_text=_("When a collector last vouched for it."))
-    closed_at = models.DateTimeField(_("closed"), null=True, help_text=_("Empty: it is open."))
-    duration_ms = models.BigIntegerField(_("duration, ms"), null=True)
-    open_edge_bps = models.FloatField(_("edge at open, bps"))
-    peak_edge_bps = models.FloatField(_("peak edge, bps"))
-    mean_edge_bps = models.FloatField(_("mean edge, bps"), help_text=_("Weighted by time."))
-    close_edge_bps = models.FloatField(
-        _("edge at close, bps"), null=True, help_text=_("Empty: one side was gone, or it is open.")
-    )
-    open_size = models.FloatField(_("size at open"), help_text=_("Executable, in quote currency."))
-    peak_size = models.FloatField(_("size at peak"), help_text=_("Executable, in quote currency."))
-    at_open = models.JSONField(_("both sides at open"))
-    at_peak = models.JSONField(_("both sides at peak"))
-    at_close = models.JSONField(_("both sides at close"), null=True)
-    gates = models.JSONField(
-        _("unproven gates"), default=list, help_text=_("Gates that were not known to pass at the opening.")
-    )
-    reason = LinesField(_("why it closed"), blank=True)
-    move = models.UUIDField(
-        _("move"),
-        null=True,
-        help_text=_("What opened together, on one side of one exchange. Empty: not known."),
-    )
-    moved_on = models.CharField(
-        _("moved on"), max_length=32, blank=True, help_text=_("The exchange that moved. Empty: not known.")
-    )
-    moved_side = models.CharField(
-        _("side that moved"), max_length=4, blank=True, choices=[("buy", _("buy")), ("sell", _("sell"))],
-        help_text=_("Whether one buys or sells there."),
-    )  # fmt: skip
-
-    class Meta:
-        verbose_name = _("opportunity")
-        verbose_name_plural = _("opportunities")
-        ordering = ("-started_at", "id")
-        indexes = [
-            # Newest first, and what a period holds per pair, out of the index alone.
-            models.Index(
-                fields=["-started_at"], include=["symbol", "exchange1", "exchange2"], name="episode_newest"
-            ),
-            models.Index(fields=["symbol", "exchange1", "exchange2", "-started_at"], name="episode_of_pair"),
-            # PostgreSQL sorts nulls first here: what is open, then what closed last.
-            models.Index(fields=["-closed_at", "-started_at"], name="episode_open_first"),
-            models.Index(fields=["move", "-started_at"], name="episode_of_move"),
-        ]
-        constraints = [
-            models.CheckConstraint(
-                condition=models.Q(closed_at__isnull=True, duration_ms__isnull=True)
-                | models.Q(closed_at__isnull=False, duration_ms__gte=0),
-                name="episode_closed_has_duration",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.symbol} {self.buy_on} → {self.sell_on} {self.started_at:%Y-%m-%d %H:%M:%S}"
-
-    @property
-    def opened(self) -> Moment:
-        """Both legs when it opened."""
-        return msgspec.convert(self.at_open, Moment)
-
-    @property
-    def peak(self) -> Moment:
-        """Both legs when the edge was highest."""
-        return msgspec.convert(self.at_peak, Moment)
-
-    @property
-    def closed(self) -> Moment | None:
-        """Both legs when it closed; None while open, or where a leg was gone."""
-        return msgspec.convert(self.at_close, Moment | None)
-
-    @property
-    def pair_id(self) -> str:
-        """The chart's id: `BTC/USDT|binance|bybit`."""
-        return f"{self.symbol}|{self.exchange1}|{self.exchange2}"
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it goes on."""
-        return self.closed_at is None
-
-    @property
-    def duration(self) -> datetime.timedelta | None:
-        """From the start to the close; None while open."""
-        return None if self.duration_ms is None else datetime.timedelta(milliseconds=self.duration_ms)

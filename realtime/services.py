@@ -12,7 +12,7 @@ from django.utils import timezone
 from markets.config import Shard
 from markets.events import Episode, Moment
 from markets.models import OpportunityFilter
-from realtime.models import OpportunityEpisode
+from opportunities.models import OpportunityEpisode
 
 logger = logging.getLogger(__name__)
 

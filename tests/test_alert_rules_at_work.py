@@ -23,7 +23,7 @@ from monitoring.incidents import delete_alerts, moment
 from monitoring.messages import Message
 from monitoring.models import Alert, AlertChannel, AlertRule, Delivery, Severity, What
 from monitoring.telling import tell
-from realtime.models import OpportunityEpisode
+from opportunities.models import OpportunityEpisode
 from realtime.nudge import EPISODES_WRITTEN, tell_written
 from realtime.services import save_episodes
 from tests.live import eventually

@@ -20,8 +20,8 @@ from monitoring.incidents import ranked
 from monitoring.models import AlertRule, What
 from monitoring.preview import in_words
 from monitoring.selectors import opportunities_for
+from opportunities.models import OpportunityEpisode
 from realtime import wording
-from realtime.models import OpportunityEpisode
 from realtime.scan_api import _csv_row
 from realtime.scan_messages import CELLS
 from realtime.scan_table import as_amount

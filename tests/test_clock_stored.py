@@ -26,8 +26,8 @@ from markets.runtime import STATUS_KEY, CollectorStatus, report_status
 from monitoring.latency import Latencies
 from monitoring.observe import Observer
 from monitoring.quality_sink import QualitySink
+from opportunities.models import OpportunityEpisode
 from realtime.episodes import Asked, episodes
-from realtime.models import OpportunityEpisode
 from realtime.scan_wire import EXPIRY_S, on_the_way_s
 from realtime.services import save_episodes
 from tests.scan_market import NOON_US

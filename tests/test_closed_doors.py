@@ -193,7 +193,7 @@ def test_what_lists_offer_still_works(operator_client: Client, empty_redis: Redi
         ("/admin/auth/user/", "is_staff__exact=1"),
         ("/admin/monitoring/alert/", "rule__id__exact=1&state__exact=firing"),
         ("/admin/monitoring/alert/", "fired_at__year=2026"),
-        ("/admin/realtime/opportunityepisode/", "state=closed"),
+        ("/admin/opportunities/opportunityepisode/", "state=closed"),
         ("/admin/markets/exchange/", "_popup=1&_to_field=id"),
     ):
         answer = operator_client.get(f"{address}?{asked}")

@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from audit.guarded import GuardedAdmin
 from audit.registry import audited
-from history.models import RetentionPolicy, VerdictThresholds
+from history.models import RetentionPolicy
 from markets.models import (
     Exchange,
     ExchangePair,
@@ -29,6 +29,7 @@ from markets.models import (
 from markets.seed import seed
 from monitoring.limits import HealthLimits
 from monitoring.models import AlertChannel, AlertRule, What
+from opportunities.models import VerdictThresholds
 from tests.admin_forms import Fields, entered, fields_of, opened
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_redis")]

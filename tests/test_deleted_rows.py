@@ -18,7 +18,7 @@ from pytest_django import Settings
 from audit.models import Entry
 from collectors.exchanges import CODECS
 from collectors.supervisor import Outlet, Supervisor
-from history.models import RetentionPolicy, VerdictThresholds
+from history.models import RetentionPolicy
 from markets.config import MarketConfig, Shard
 from markets.lacks import lacks
 from markets.models import (
@@ -37,6 +37,7 @@ from monitoring.limits import HealthLimits
 from monitoring.models import AlertRule
 from monitoring.observed import Limits
 from monitoring.selectors import load_lacks
+from opportunities.models import VerdictThresholds
 from realtime.sink import RealtimeSink
 from tests.test_monitoring_assess import WELL
 

@@ -24,10 +24,10 @@ from collectors.channel import Channel
 from markets.config import Shard
 from markets.events import Episode, IdentityFinding, LegPrice, Moment, SinkEvent
 from markets.models import Exchange, IdentityCase, OpportunityFilter, Symbol
+from opportunities.models import OpportunityEpisode
 from realtime import episode_sink
 from realtime.episode_sink import EpisodeSink
 from realtime.episodes import Asked, counts_per_pair, distributions, episodes
-from realtime.models import OpportunityEpisode
 from realtime.services import close_orphans, save_episodes
 from realtime.tasks import retain_episodes
 from tests.live import eventually
@@ -352,15 +352,15 @@ class TestAdmin:
     def test_open_ones_come_first_and_nothing_can_be_edited(
         self, history: None, operator: User, operator_client: Client
     ) -> None:
-        page = operator_client.get(reverse("admin:realtime_opportunityepisode_changelist"))
+        page = operator_client.get(reverse("admin:opportunities_opportunityepisode_changelist"))
         assert [row.pk.int for row in page.context["cl"].result_list] == [4, 3, 2, 1]
-        one = reverse("admin:realtime_opportunityepisode_change", args=[UUID(int=2)])
+        one = reverse("admin:opportunities_opportunityepisode_change", args=[UUID(int=2)])
         shown = operator_client.get(one).content.decode()
         assert "bybit → binance" in shown
         assert "3.4 s" in shown
         assert "100.4" in shown
         assert operator_client.post(one, {"symbol": "X"}).status_code == 403
-        assert operator_client.get(reverse("admin:realtime_opportunityepisode_add")).status_code == 403
+        assert operator_client.get(reverse("admin:opportunities_opportunityepisode_add")).status_code == 403
 
     @pytest.mark.parametrize(
         ("query", "found"), [("state=open", [4]), ("state=closed", [3, 2, 1]), ("q=ETH", [2])]
@@ -368,9 +368,9 @@ class TestAdmin:
     def test_it_is_searched_and_filtered(
         self, history: None, operator_client: Client, query: str, found: list[int]
     ) -> None:
-        page = operator_client.get(f"{reverse('admin:realtime_opportunityepisode_changelist')}?{query}")
+        page = operator_client.get(f"{reverse('admin:opportunities_opportunityepisode_changelist')}?{query}")
         assert [row.pk.int for row in page.context["cl"].result_list] == found
 
     def test_an_empty_list_says_what_to_do(self, operator_client: Client) -> None:
-        page = operator_client.get(reverse("admin:realtime_opportunityepisode_changelist"))
+        page = operator_client.get(reverse("admin:opportunities_opportunityepisode_changelist"))
         assert "Lower the min edge to see more" in page.content.decode()

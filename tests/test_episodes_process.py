@@ -11,7 +11,7 @@ from django.db import connections
 
 from markets.models import Exchange, ExchangePair, OpportunityFilter, Symbol
 from markets.seed import seed
-from realtime.models import OpportunityEpisode
+from opportunities.models import OpportunityEpisode
 from simulator.server import Simulator
 from tests.live import database_url
 from tests.test_collect import Process

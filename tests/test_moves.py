@@ -10,7 +10,7 @@ from msgspec import structs
 
 from markets.config import FilterConfig, IdentityConfig
 from markets.events import Episode
-from realtime.models import OpportunityEpisode
+from opportunities.models import OpportunityEpisode
 from realtime.moves import JOIN_NS, Move, Moves, Opening
 from realtime.services import save_episodes
 from tests.scan_market import EXCHANGES, Desk, config, everywhere

@@ -18,16 +18,15 @@ from pytest_django import Settings
 from redis import Redis
 
 from history.lake import Lake
-from history.models import VerdictThresholds
 from history.reader import LakeReader
 from history.ticks import ticks
 from history.verdicts import reasons
 from markets.config import ListingConfig
 from markets.events import Episode, Quote, StreamState
 from markets.selectors import load_config
+from opportunities.models import OpportunityEpisode, VerdictThresholds
 from realtime.deviation import DeviationStatistics, DeviationTerms, Floats, Verdict, statistics
 from realtime.episodes import Asked, episodes, in_order
-from realtime.models import OpportunityEpisode
 from realtime.services import save_episodes
 from tests.lake_data import write, write_quotes, write_states
 from tests.test_deviation import of, seconds, swings
@@ -38,7 +37,7 @@ pytestmark = pytest.mark.django_db
 WAVE = (0.0, 0.2, 0.6, 0.2, 0.0, -0.2, -0.6, -0.2)
 START = START_US // 1_000_000
 FIRST = "00000000-0000-0000-0000-000000000001"
-THRESHOLDS = "/admin/history/verdictthresholds/"
+THRESHOLDS = "/admin/opportunities/verdictthresholds/"
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.guarded import GuardedAdmin
 from markets.events import LegPrice, Moment
+from opportunities import verdict_admin  # noqa: F401 - its page is registered by this
+from opportunities.models import OpportunityEpisode
 from realtime import wording
 from realtime.gates import quote_of
-from realtime.models import OpportunityEpisode
 
 
 class StandingFilter(admin.SimpleListFilter):

@@ -5,7 +5,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from audit.guarded import OneRowAdmin
-from history.models import VerdictThresholds
+from opportunities.models import VerdictThresholds
 
 
 @admin.register(VerdictThresholds)

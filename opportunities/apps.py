@@ -1,0 +1,19 @@
+"""What was found: every opportunity from its opening to its close, and statistics of pairs."""
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+import audit
+
+
+class OpportunitiesConfig(AppConfig):
+    """Opportunities."""
+
+    name = "opportunities"
+    verbose_name = _("Opportunities")
+
+    def ready(self) -> None:
+        """Say what people set here; episodes are written by collectors."""
+        from opportunities.models import VerdictThresholds
+
+        audit.register(VerdictThresholds)
