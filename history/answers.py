@@ -13,8 +13,7 @@ from history.places import process_places
 from history.reader import LakeReader
 from history.reading import Answer, in_thread
 from markets.redis_client import redis_client
-from realtime.guard import View
-from realtime.refused import Refused
+from realtime.refused import Refused, View
 
 
 def limited(view: View) -> View:

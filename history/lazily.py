@@ -6,7 +6,7 @@ from importlib import import_module
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from realtime.guard import View
+from realtime.refused import View
 
 
 def of_the_lake(name: str, module: str = "history.api") -> View:

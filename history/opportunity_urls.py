@@ -4,7 +4,7 @@ from django.urls import path
 
 from history import opportunity_lists, opportunity_pages
 from history.lazily import of_the_lake
-from realtime.guard import View
+from realtime.refused import View
 
 
 def _judging(name: str) -> View:

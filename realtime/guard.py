@@ -1,10 +1,10 @@
 """What the JSON APIs share: who may ask, how they refuse, and how names may be spelled."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from difflib import get_close_matches
 from functools import wraps
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 from unicodedata import category
 
 from django.db import (
@@ -24,10 +24,9 @@ from markets.errors import InvalidConfig
 from markets.names import AmbiguousName, loose, resolve
 from realtime.api_token import Scope
 from realtime.closing import Closed
-from realtime.refused import Refused
+from realtime.refused import Refused, View
 from realtime.rights import Credential, credential_of_request, process_rights
 
-View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]
 SIGN_IN: Final = "sign in, or send `Authorization: Bearer TOKEN` (manage.py api_token USER)"
 ABORT: Final = "realtime.abort"
 """The name in an ASGI scope's `extensions` under which a server offers to cut a request's connection."""

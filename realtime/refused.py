@@ -1,6 +1,12 @@
-"""A request that cannot be answered, in words."""
+"""What a view of the API is, and how it refuses in words."""
 
-from django.http import JsonResponse
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from django.http import HttpRequest, JsonResponse
+from django.http.response import HttpResponseBase
+
+View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]
 
 
 class Refused(Exception):
