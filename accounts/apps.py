@@ -3,7 +3,7 @@
 from django.apps import AppConfig
 
 import audit
-from markets.sealed_columns import SealedColumn, sealed_columns
+from core.secrets.sealed_columns import SealedColumn, sealed_columns
 
 
 class AccountsConfig(AppConfig):
@@ -13,7 +13,7 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Have `check --deploy` look at it; what becomes of sessions, `accounts.sessions` records itself."""
-        from accounts import checks, second_factor  # noqa: F401 - the checks register themselves
+        from accounts.mfa import second_factor
         from accounts.models import Authenticator, UserSession
 
         apps = "keys of authenticator apps"

@@ -47,7 +47,7 @@ class Authenticator(ThrottlingMixin, Device):  # type: ignore[misc]  # django-ot
     """An authenticator app that makes codes from a key both sides have (TOTP, RFC 6238).
 
     One that is confirmed is a user's second factor; one that is not is being set up. The key lies sealed, for
-    that user only (accounts.second_factor).
+    that user only (accounts.mfa.second_factor).
     """
 
     objects: ClassVar[models.Manager["Authenticator"]] = models.Manager()

@@ -14,11 +14,12 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 import audit
-from accounts import resetting, sessions
+from accounts import sessions
+from accounts.mfa import resetting
 from accounts.models import Authenticator, UserSession
 from audit.guarded import GuardedAdmin
 from audit.seen import seal
-from markets.plain_names import check_name
+from core.names.plain_names import check_name
 
 
 def rights_of(user: Any) -> set[int]:

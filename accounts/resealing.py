@@ -13,10 +13,10 @@ from django.conf import settings
 from django.db.models import TextField
 from django.db.models.functions import Cast
 
-from markets import sealing
-from markets.sealed_columns import SealedColumn
-from realtime.api_token import ApiToken
-from realtime.rights import former_fingerprints
+from accounts.access.rights import former_fingerprints
+from accounts.tokens.model import ApiToken
+from core.secrets import sealing
+from core.secrets.sealed_columns import SealedColumn
 
 
 @dataclass

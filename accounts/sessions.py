@@ -107,7 +107,7 @@ def _begin(request: HttpRequest, user: AbstractBaseUser, **_: Any) -> None:
 
 def about(request: HttpRequest) -> dict[str, str]:
     """Device and address of a request, as the list shows them."""
-    from accounts.signing_in import client_address
+    from accounts.sign_in.signing_in import client_address
 
     device = device_of(request.headers.get("User-Agent", ""))
     return {"device": device, "address": client_address(request) or UNKNOWN}
@@ -137,7 +137,7 @@ def note(record: UserSession, **values: Any) -> None:
 
 
 def end(records: Iterable[UserSession], how: str, request: HttpRequest | None = None) -> int:
-    """End sessions, and what is open by them within seconds (realtime.rights); how many there were."""
+    """End sessions, and what is open by them within seconds (accounts.access.rights); how many there were."""
     by = getattr(request, "user", None)
     ended = 0
     with transaction.atomic():

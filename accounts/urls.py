@@ -3,8 +3,9 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from accounts import second_factor_views, views
-from accounts.signing_in import SignIn
+from accounts import views
+from accounts.mfa import views as second_factor_views
+from accounts.sign_in.signing_in import SignIn
 
 urlpatterns = [
     path("login/", SignIn.as_view(redirect_authenticated_user=True), name="login"),

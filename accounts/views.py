@@ -22,11 +22,12 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView, TemplateView
 
 import audit
-from accounts import second_factor, sessions
-from accounts.entry import entry
-from accounts.second_factor import TooSoon
-from accounts.signing_in import SaysWhenBusy, turn_to_hash
-from markets.sealing import UnreadableSecret
+from accounts import sessions
+from accounts.mfa import second_factor
+from accounts.mfa.second_factor import TooSoon
+from accounts.sign_in.entry import entry
+from accounts.sign_in.signing_in import SaysWhenBusy, turn_to_hash
+from core.secrets.sealing import UnreadableSecret
 
 MOST_SHOWN = 100
 
@@ -188,7 +189,7 @@ def check_code(form: Any, user: Any, code: str) -> None:
 @fresh
 @discreet
 class Confirm(SaysWhenBusy, RedirectURLMixin, FormView):  # type: ignore[type-arg]
-    """Asks whether it is still the one who signed in, before what matters (accounts.confirming)."""
+    """Asks whether it is still the one who signed in, before what matters (accounts.mfa.confirming)."""
 
     template_name = "accounts/confirm.html"
     form_class = ConfirmForm

@@ -16,11 +16,11 @@ class ArbsiteConfig(AppConfig):
         from django.contrib.auth.models import Group, User
 
         import arbsite.admin_lookups
-        import arbsite.commands  # noqa: F401 - what no list offers, and what no command can be called with
-        from arbsite.groups import set_up
+        import arbsite.desk.commands  # noqa: F401 - what no list offers, and what no command can be called with
+        from accounts.access.groups import set_up
 
         audit.register(User, machine=("last_login",), secret={"password": audit.hidden})
         audit.register(Group)
 
         last = list(apps.get_app_configs())[-1]
-        post_migrate.connect(set_up, sender=last, dispatch_uid="arbsite.groups")
+        post_migrate.connect(set_up, sender=last, dispatch_uid="accounts.access.groups")

@@ -7,8 +7,8 @@ from typing import Any, cast
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 
+from arbsite.desk.safety import in_words
 from arbsite.patient_postgres import be_patient
-from arbsite.safety import in_words
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "arbsite.settings")
 
@@ -26,17 +26,17 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.sessions import CookieMiddleware  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
-import arbsite.daphne_bodies  # noqa: E402
-import arbsite.daphne_crowds  # noqa: E402
-import arbsite.daphne_doors  # noqa: E402
-import arbsite.daphne_pacing  # noqa: E402
-import arbsite.daphne_sockets  # noqa: E402
-import arbsite.web_vitals  # noqa: E402, F401
-from accounts import second_factor  # noqa: E402
+import arbsite.daphne.bodies  # noqa: E402
+import arbsite.daphne.crowds  # noqa: E402
+import arbsite.daphne.doors  # noqa: E402
+import arbsite.daphne.pacing  # noqa: E402
+import arbsite.daphne.sockets  # noqa: E402
+import arbsite.daphne.vitals  # noqa: E402, F401
+from accounts.access import rights  # noqa: E402
+from accounts.mfa import second_factor  # noqa: E402
 from arbsite.auth import AllowedOrigin, SocketAuth, no_such_socket  # noqa: E402
 from arbsite.prefix import under  # noqa: E402
 from monitoring.routing import websocket_urlpatterns as of_health  # noqa: E402
-from realtime import rights  # noqa: E402
 from realtime.routing import websocket_urlpatterns as of_prices  # noqa: E402
 
 rights.further.append(second_factor.objections)

@@ -10,13 +10,13 @@ from django.http.response import HttpResponseBase
 from msgspec import Struct
 
 import audit
+from accounts.access.guard import api
 from audit.reading import PIECE, Wanted, chunk, csv_header, csv_lines, ndjson
-from history.places import process_places
-from history.times import asked_time
-from markets.connections import release_connections
-from realtime.asking import asked
-from realtime.guard import api
-from realtime.refused import Refused
+from core.clock.times import asked_time
+from core.connections import release_connections
+from core.web.asking import asked
+from core.web.places import process_places
+from core.web.refused import Refused
 
 MOST: Final = 50_000
 USUAL: Final = 1_000

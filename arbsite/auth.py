@@ -21,13 +21,13 @@ from django.utils.deprecation import MiddlewareMixin
 from django.utils.functional import SimpleLazyObject
 
 import audit
-from accounts import second_factor
-from accounts.entry import user_of_session
-from arbsite.tokens import InvalidToken, credential_of, good_token
-from monitoring.metrics_page import holds_token
-from monitoring.traffic import traffic
-from realtime import api_token
-from realtime.rights import Credential, fingerprint
+from accounts.access.rights import Credential, fingerprint
+from accounts.mfa import second_factor
+from accounts.sign_in.entry import user_of_session
+from accounts.tokens import model as api_token
+from accounts.tokens.tokens import InvalidToken, credential_of, good_token
+from monitoring.metrics.page import holds_token
+from monitoring.metrics.traffic import traffic
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def _beyond(token: api_token.ApiToken, request: HttpRequest) -> str:
 
 
 def _asked_of_tokens(view: Any, method: str) -> tuple[api_token.Scope, api_token.Scope]:
-    """The scopes that a method takes, and the address (realtime.guard.api)."""
+    """The scopes that a method takes, and the address (accounts.access.guard.api)."""
     of_method = api_token.Scope.READ if method in SAFE else api_token.Scope.ACT
     return of_method, getattr(view, "scope", api_token.Scope.READ)
 

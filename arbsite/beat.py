@@ -16,10 +16,10 @@ from celery.schedules import schedstate
 from kombu.transport.redis import Channel
 from redis import RedisError
 
-from arbsite.aside import set_aside
-from markets.moments import AHEAD_S
-from markets.outage import Outage
-from markets.redis_client import redis_client
+from arbsite.desk.aside import set_aside
+from core.clock.moments import AHEAD_S
+from core.outage import Outage
+from core.redis_client import redis_client
 from monitoring.clock_word import exchanges_agree
 
 logger = logging.getLogger(__name__)

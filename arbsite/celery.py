@@ -10,11 +10,11 @@ from celery import Celery, signals
 from celery.schedules import crontab
 from django.conf import settings
 
+from arbsite.desk.safety import in_words
 from arbsite.log_context import TASK_ID
-from arbsite.safety import in_words
-from markets.heartbeat import Role
-from markets.vitals import Vitals, process_vitals
-from monitoring import task_book
+from core.process.heartbeat import Role
+from core.process.vitals import Vitals, process_vitals
+from monitoring.metrics import tasks as task_book
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "arbsite.settings")
 

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 
-from markets.connections import release_connections
+from core.connections import release_connections
 
 
 @sync_and_async_middleware

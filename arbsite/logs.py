@@ -1,7 +1,8 @@
 """What the log looks like: readable on a terminal, one JSON object per line for everything else.
 
-Every line is free of secrets (markets.redaction) and of what a terminal would obey (markets.plain_names),
-says on whose behalf it is, and the same line over and over is counted instead of repeated.
+Every line is free of secrets (core.secrets.redaction) and of what a terminal would obey
+(core.names.plain_names), says on whose behalf it is, and the same line over and over is counted instead of
+repeated.
 """
 
 import logging
@@ -15,8 +16,8 @@ from typing import Any, Final
 import msgspec
 
 from arbsite.log_context import REQUEST_ID, TASK_ID
-from markets.plain_names import escaped
-from markets.redaction import keep_secret, redacted
+from core.names.plain_names import escaped
+from core.secrets.redaction import keep_secret, redacted
 
 WINDOW_S: Final = 60.0
 SAME_LINES: Final = 3
@@ -183,6 +184,6 @@ def logging_config(level: str, secrets: Iterable[str]) -> dict[str, Any]:
         # Django's own handlers would print every server error a second time, in another shape.
         "loggers": {
             "django": {"handlers": [], "propagate": True, "level": "INFO"},
-            "axes": {"level": "CRITICAL"},  # accounts.signing_in logs the same in fewer words
+            "axes": {"level": "CRITICAL"},  # accounts.sign_in.signing_in logs the same in fewer words
         },
     }

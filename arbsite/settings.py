@@ -9,12 +9,13 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import SimpleLazyObject
 
-from arbsite import environment, safety
+from arbsite import environment
+from arbsite.desk import safety
 from arbsite.environment import BASE_DIR
 from arbsite.logs import logging_config
 from arbsite.prefix import cookie_name, prefix_of
-from markets import targets
-from markets.proxies import no_proxy_problem, proxy_problem
+from core import targets
+from core.proxies import no_proxy_problem, proxy_problem
 
 VERSION = "0.5.0"
 """Of the desk; `GET /api/health` and CHANGELOG.md name it."""
@@ -54,7 +55,7 @@ if not environment.within_make_run() and (
 ):
     raise ImproperlyConfigured(f"{problem}.")
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
-# Keys of sealed secrets, by purpose (markets.sealing), for processes that are given no SECRET_KEY.
+# Keys of sealed secrets, by purpose (core.secrets.sealing), for processes that are given no SECRET_KEY.
 SEALING_KEYS = {
     "proxies of exchanges": env.keys("SEALING_KEY_PROXIES", default=[]),
     "secrets of alert channels": env.keys("SEALING_KEY_CHANNELS", default=[]),
@@ -95,7 +96,7 @@ MIDDLEWARE = [
     "arbsite.patient_postgres.patience_middleware",
     "audit.acting.audit_middleware",
     "arbsite.connections.release_middleware",
-    "monitoring.traffic.traffic_middleware",
+    "monitoring.metrics.traffic.traffic_middleware",
     "arbsite.headers.HeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -103,13 +104,13 @@ MIDDLEWARE = [
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "accounts.entry.EntryMiddleware",
+    "accounts.sign_in.entry.EntryMiddleware",
     "arbsite.auth.TokenMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "axes.middleware.AxesMiddleware",
-    "accounts.confirming.ConfirmMiddleware",
+    "accounts.mfa.confirming.ConfirmMiddleware",
     "arbsite.wrong_input.WrongInputMiddleware",
 ]
 
@@ -205,7 +206,7 @@ BEAT_SCHEDULE = {
         "options": {"expires": 12 * 3600},
     },
     "retain-episodes": {
-        "task": "realtime.tasks.retain_episodes",
+        "task": "opportunities.tasks.retain_episodes",
         "schedule": {"hour": 0, "minute": 45},
         "options": {"expires": 12 * 3600},
     },
@@ -227,15 +228,18 @@ BEAT_SCHEDULE = {
     },
 }
 
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "accounts.signing_in.PatientBackend"]
-# Failures of one name from one address, and of one address (accounts.signing_in), lock out for so long.
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "accounts.sign_in.signing_in.PatientBackend",
+]
+# Failures of one name from one address, and of one address, lock out for so long (accounts.sign_in).
 AXES_FAILURE_LIMIT = env.int("SIGN_IN_FAILURES", default=5)
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address"]
-AXES_HANDLER = "accounts.signing_in.Handler"
-AXES_CLIENT_IP_CALLABLE = "accounts.signing_in.client_address"
-AXES_USERNAME_CALLABLE = "accounts.signing_in.name_of"
-AXES_LOCKOUT_CALLABLE = "accounts.signing_in.locked_out"
+AXES_HANDLER = "accounts.sign_in.signing_in.Handler"
+AXES_CLIENT_IP_CALLABLE = "accounts.sign_in.signing_in.client_address"
+AXES_USERNAME_CALLABLE = "accounts.sign_in.signing_in.name_of"
+AXES_LOCKOUT_CALLABLE = "accounts.sign_in.signing_in.locked_out"
 AXES_RESET_ON_SUCCESS = True
 # Going on trying does not prolong it for the owner of the name.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
@@ -277,8 +281,8 @@ SECURE_REDIRECT_EXEMPT = [
     rf"^{re.escape(URL_PREFIX.removeprefix('/') + '/' if URL_PREFIX else '')}{path}$"
     for path in ("api/health", "health", "healthz", "readyz", "metrics")
 ]
-# A second factor for users who may change secrets, people or live trading (accounts.second_factor).
-# Without HTTPS only this machine should reach the desk; `make run` says what it wants (arbsite.stack).
+# A second factor for users who may change secrets, people or live trading (accounts.mfa.second_factor).
+# Without HTTPS only this machine should reach the desk; `make run` says what it wants (arbsite.desk.stack).
 MFA = env.str("MFA", default="required" if HTTPS else "optional").strip().lower()
 if MFA not in ("required", "optional"):
     raise ImproperlyConfigured(f"MFA is {MFA!r}; set it to required or optional.")
@@ -355,7 +359,7 @@ EXCHANGE_KEYS = {
     if name.startswith("EXCHANGE_KEYS_")
 }
 
-# The way out to exchanges, where it leads through a proxy (markets.proxies); an exchange may have its own.
+# The way out to exchanges, where it leads through a proxy (core.proxies); an exchange may have its own.
 OUTBOUND_PROXY = env.str("OUTBOUND_PROXY", default="")
 OUTBOUND_NO_PROXY = tuple(env.list("OUTBOUND_NO_PROXY", default=[]))
 if OUTBOUND_PROXY and (problem := proxy_problem(OUTBOUND_PROXY)):
@@ -365,7 +369,7 @@ for _name in OUTBOUND_NO_PROXY:
         raise ImproperlyConfigured(f"OUTBOUND_NO_PROXY: {problem}.")
 
 # Private, link-local and loopback networks that addresses of exchanges and alert channels may lie in; by
-# default none (markets.targets). The simulated exchanges of FEED=sim are on this machine.
+# default none (core.targets). The simulated exchanges of FEED=sim are on this machine.
 try:
     PRIVATE_TARGETS = targets.networks(env.list("PRIVATE_TARGETS", default=[]))
 except ValueError as error:
@@ -378,14 +382,14 @@ EXCHANGE_TARGETS = (*PRIVATE_TARGETS, *(targets.LOOPBACK if FEED == "sim" else (
 # order they hand on what they make: PostgreSQL keeps the episodes, the lake the points and opportunities.
 COLLECTOR_SINKS = [
     "realtime.sink.RealtimeSink",
-    "realtime.episode_sink.EpisodeSink",
-    "history.sink.LakeSink",
-    "monitoring.quality_sink.QualitySink",
+    "opportunities.sink.EpisodeSink",
+    "history.write.sink.LakeSink",
+    "monitoring.quality.sink.QualitySink",
 ]
 COLLECTOR_CHANNEL_CAPACITY = env.int("COLLECTOR_CHANNEL_CAPACITY", default=100_000)
 
 # What the monitor runs besides watching: coroutine functions `run(stop)`, each drained when it stops.
-MONITOR_PARTS = ["monitoring.delivery.run"]
+MONITOR_PARTS = ["monitoring.alerts.delivery.run"]
 
 # The Delta tables of what was seen: a directory, or s3://bucket/prefix with AWS_* in the environment.
 LAKE_URL = env.str("LAKE_URL", default=str(HOME / "lake"))

@@ -7,9 +7,9 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from django.views.i18n import JavaScriptCatalog
 
-from accounts.signing_in import SignIn
+from accounts.sign_in.signing_in import SignIn
+from accounts.tokens.api import tokens
 from arbsite.audit_api import audit_entries
-from arbsite.token_api import tokens
 
 admin.site.site_url = f"{settings.URL_PREFIX}/"  # "/" would lose the slash behind the prefix
 
@@ -23,7 +23,7 @@ urlpatterns = [
     path("api/audit", audit_entries, name="api-audit"),
     path("", include("realtime.urls")),
     path("", include("history.urls")),
-    path("", include("history.opportunity_urls")),
+    path("", include("opportunities.urls")),
     path("", include("monitoring.urls")),
 ]
 

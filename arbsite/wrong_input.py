@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.deprecation import MiddlewareMixin
 
-from realtime.guard import named_in
+from accounts.access.guard import named_in
 from realtime.views import bad_request
 
 SELECTED = "_selected_action"

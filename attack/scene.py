@@ -102,7 +102,7 @@ SET_UP = """
 import json
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Permission, User
-from arbsite.tokens import make_token
+from accounts.tokens.tokens import make_token
 from monitoring.models import AlertChannel
 hashed = make_password({password!r})
 for name, (permissions, staff, superuser) in {people!r}.items():

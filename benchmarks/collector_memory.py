@@ -24,9 +24,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from big_desk import cpu_s, process, set_up, simulator, status_of
 
 from collectors.exchanges import CODECS
-from markets.runtime import CollectorStatus, collector_statuses
-from realtime.engine import WINDOW_POINTS
-from realtime.rings import PointRing
+from engine.charts.rings import PointRing
+from engine.charts.spread import WINDOW_POINTS
+from markets.follow.runtime import CollectorStatus, collector_statuses
 
 WARM_UP_S: Final = 60
 NO_MORE_S: Final = 30

@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import polars as pl
 
+from engine.charts.spread import SpreadEngine
 from markets.config import ExchangeConfig, MarketConfig, Opportunity
 from markets.events import Quote
-from realtime.engine import SpreadEngine
 
 WINDOW_S: Final = 30 * 60
 ROUNDS: Final = 11

@@ -41,7 +41,7 @@ from fanout_peers import channels_host
 from redis.asyncio import Redis
 from web_bench import LOAD_CORE, Collectors, Server, daphne, machine, page, percentile, prepare, server
 
-from realtime import wire
+from realtime.charts import wire
 
 CHARTS: Final = 100
 COLLECTORS: Final = 4

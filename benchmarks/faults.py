@@ -42,8 +42,8 @@ from aiohttp import web
 from asgiref.sync import sync_to_async
 from supervisor.xmlrpc import SupervisorTransport
 
-from arbsite import embedded
-from arbsite.supervision import clear_leftovers
+from arbsite.desk import embedded
+from arbsite.desk.supervision import clear_leftovers
 from tests.live import free_port
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -281,9 +281,9 @@ def ask_for_alerts(address: str) -> str:
     """Rules for every kind of finding that fire and clear at once; returns a token for the API."""
     from django.contrib.auth import get_user_model
 
-    from arbsite.tokens import make_token
-    from monitoring.findings import KINDS
-    from monitoring.limits import HealthLimits
+    from accounts.tokens.tokens import make_token
+    from monitoring.health.findings import KINDS
+    from monitoring.health.limits import HealthLimits
     from monitoring.models import AlertChannel, AlertRule
 
     HealthLimits.objects.update_or_create(id=1, defaults={"lake_flush_s": LAKE_FLUSH_S})

@@ -38,9 +38,9 @@ from msgspec import structs
 from redis import Redis
 from websockets.typing import Origin
 
-from arbsite.tokens import make_token
-from monitoring.quality_wire import SYMBOL_ROW, Quality
-from monitoring.symbol_page import Show, SymbolTable
+from accounts.tokens.tokens import make_token
+from monitoring.pages.symbols import Show, SymbolTable
+from monitoring.quality.wire import SYMBOL_ROW, Quality
 from tests.browser import chromium, chromium_program, session_cookies
 from tests.health_data import Reports
 from tests.live import Web, daphne

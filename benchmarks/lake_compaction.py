@@ -36,11 +36,11 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction, RemoveAction
 
-from history import compaction
-from history.inventory import files_of
-from history.lake import Lake
-from history.parquet import delta_stats, encoding, file_schema
-from history.schema import PARTITIONS, SORT_ORDER
+from history.lake.inventory import files_of
+from history.lake.parquet import delta_stats, encoding, file_schema
+from history.lake.schema import PARTITIONS, SORT_ORDER
+from history.lake.tables import Lake
+from history.maintenance import compaction
 
 ROUNDS: Final = 5
 NOW: Final = datetime.datetime(2026, 3, 2, tzinfo=datetime.UTC)

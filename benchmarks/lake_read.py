@@ -5,7 +5,7 @@
 A day of quotes is made (50 instruments, hourly files as compaction leaves them), of which one chart's
 two legs are a twenty-fifth. Three things are measured, medians of 5 rounds:
 
-* the chart's day computed from the quotes, bands included (`history.spreads.computed_points`), against
+* the chart's day computed from the quotes, bands included (`history.read.spreads.computed_points`), against
   a polars script over one perfectly sorted file that holds these rows and nothing else;
 * the time until the first NDJSON piece of that day, computed and stored;
 * NDJSON per row against `json.dumps`.
@@ -30,12 +30,12 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "arbsite.settings")
 import numpy as np
 import polars as pl
 
-from history import ndjson
-from history.lake import Lake
-from history.pairing import Terms
-from history.reader import LakeReader
-from history.spreads import chart_points, computed_points
-from realtime.points import POINT_COLUMNS
+from engine.charts.points import POINT_COLUMNS
+from history.lake.tables import Lake
+from history.read import ndjson
+from history.read.pairing import Terms
+from history.read.reader import LakeReader
+from history.read.spreads import chart_points, computed_points
 from tests.lake_data import write
 
 DAY_US: Final = 1_760_054_400_000_000  # 2025-10-10

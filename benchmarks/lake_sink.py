@@ -110,8 +110,8 @@ def ours(quotes: int, per_s: int, lake: str) -> dict[str, float]:
 
 
 async def _send(made: list[Any], quotes: int, per_s: int) -> dict[str, float]:
-    from collectors.channel import Channel
-    from history.sink import LakeSink
+    from core.channel import Channel
+    from history.write.sink import LakeSink
     from markets.config import Shard
 
     channel: Channel[Any] = Channel("lake")

@@ -26,9 +26,9 @@ import pyarrow.parquet as pq
 from obstore.store import LocalStore
 
 from arbsite.environment import BASE_DIR
-from history.parquet import file_schema
-from history.schema import SORT_ORDER
-from history.sorted_files import SortedFile
+from history.lake.parquet import file_schema
+from history.lake.schema import SORT_ORDER
+from history.write.sorted_files import SortedFile
 
 ROUNDS: Final = 21
 RECORDINGS: Final = BASE_DIR.parent / "shared" / "recordings" / "xex_perp_20250727"

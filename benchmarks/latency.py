@@ -29,7 +29,7 @@ from asgiref.sync import sync_to_async
 from big_desk import process, set_up, simulator
 
 from collectors.exchanges import CODECS
-from realtime.publisher import FLUSH_EVERY_S
+from realtime.charts.publisher import FLUSH_EVERY_S
 from tests.live import Web, daphne
 
 RATE_PER_INSTRUMENT: Final = 5.0
@@ -114,7 +114,7 @@ def token_of_a_user() -> str:
     """Of an operator made for this."""
     from django.contrib.auth.models import User
 
-    from arbsite.tokens import make_token
+    from accounts.tokens.tokens import make_token
 
     return make_token(User.objects.create_user("latency"), days=1)
 

@@ -36,7 +36,7 @@ from receive import FIREHOSE, Counted, Gauge, one_run, pin, serve, with_picows
 from redis.asyncio import Redis
 from websockets.exceptions import ConnectionClosed
 
-from arbsite import embedded
+from arbsite.desk import embedded
 
 EXCHANGES: Final = ("binance", "bybit", "okx", "bitget")
 SYMBOLS: Final = 12  # each on all four exchanges: six charts, three of which a quote touches
@@ -114,12 +114,12 @@ async def whole_way(port: int, count: int) -> Run:
     import django
 
     django.setup()
-    from collectors.connection import Connection
     from collectors.exchanges import CODECS
+    from collectors.sockets.connection import Connection
+    from collectors.sockets.exchange import Venue
+    from collectors.sockets.timing import Timing
+    from collectors.sockets.turns import Turns
     from collectors.supervisor import Outlet
-    from collectors.timing import Timing
-    from collectors.turns import Turns
-    from collectors.venue import Venue
     from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Opportunity, Shard
     from markets.events import Event
     from realtime.sink import RealtimeSink
@@ -184,7 +184,7 @@ async def whole_way(port: int, count: int) -> Run:
 
 def _watch_flushes(late_ms: list[float], took_ms: list[float]) -> None:
     """Note how late the publisher's turns begin, 50 ms after the one before, and how long flushes take."""
-    from realtime.publisher import FLUSH_EVERY_S, Publisher
+    from realtime.charts.publisher import FLUSH_EVERY_S, Publisher
 
     flush, expected = Publisher.flush, float("inf")
     is_due: Callable[[Publisher], bool] = vars(Publisher)["due"].fget
@@ -210,7 +210,7 @@ def _watch_flushes(late_ms: list[float], took_ms: list[float]) -> None:
 
 async def written_first(port: int, symbols: int) -> Run:
     """`websockets`, json.loads, a dictionary, and a publish that is waited for per delta."""
-    from realtime.bands import RollingBands
+    from engine.charts.bands import RollingBands
 
     redis = Redis.from_url(os.environ["REDIS_URL"])
     book: dict[tuple[str, str], tuple[float, float]] = {}

@@ -26,9 +26,9 @@ import numpy as np
 
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig
 from markets.events import FeedReport, Quote, SinkEvent, StreamState, Trade
-from monitoring import quality_wire as wire
-from monitoring.latency import EDGES_MS
-from monitoring.quality import DataQuality
+from monitoring.quality import wire
+from monitoring.quality.book import DataQuality
+from monitoring.quality.latency import EDGES_MS
 
 EXCHANGES: Final = ("binance", "bybit", "mexc", "gate", "kucoin", "okx", "bitget", "bingx")
 SYMBOLS: Final = tuple(f"C{n}/USDT" for n in range(1_000))

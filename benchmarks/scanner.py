@@ -25,9 +25,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 from msgspec import structs
 
+from engine.scan.scanner import Scanner
 from markets.config import ExchangeConfig, FilterConfig, GateTerms, ListingConfig, MarketConfig, PairConfig
 from markets.events import Quote
-from realtime.scanner import Scanner
 
 EXCHANGES: Final = ("binance", "bybit", "mexc", "gate", "kucoin", "okx", "bitget", "bingx")
 SYMBOLS: Final = tuple(f"C{n}/USDT" for n in range(1_000))

@@ -36,13 +36,14 @@ from django.core.management import call_command
 from redis.asyncio import Redis
 from websockets.typing import Origin
 
-from arbsite.tokens import make_token
+from accounts.tokens.tokens import make_token
 from markets.config import MarketConfig
 from markets.models import Exchange, ExchangePair, Instrument, Symbol
 from markets.selectors import load_config
-from realtime import recent, scan_wire
-from realtime.scan_messages import make_page
-from realtime.scan_table import Query, ScanTable, View
+from realtime.charts import recent
+from realtime.scanner import wire as scan_wire
+from realtime.scanner.messages import make_page
+from realtime.scanner.table import Query, ScanTable, View
 from tests.browser import chromium, chromium_program, session_cookies
 from tests.live import Web, daphne
 from tests.scan_data import told

@@ -28,8 +28,8 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "arbsite.settings"
 
 import django
 
-from collectors.channel import Channel
 from collectors.exchanges import CODECS, mexc_pb2
+from core.channel import Channel
 from markets.config import (
     ExchangeConfig,
     FilterConfig,

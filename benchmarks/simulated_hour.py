@@ -32,16 +32,19 @@ os.environ["SECRET_KEY"] = "a benchmark signs nothing"
 
 import django
 
-from history import compaction
-from history.appending import Appender
-from history.buffer import Buffer, StateRow
-from history.inventory import files_of
-from history.lake import Lake
-from history.reader import LakeReader
-from history.recorded import Recorded
-from history.replay import Replay, computable
-from history.replay_output import Lines, Store
-from history.schema import SCHEMAS, collector_started
+from engine.charts.spread import SpreadEngine
+from engine.scan.lifecycle import opportunity_events
+from engine.scan.scanner import Scanner
+from history.lake.inventory import files_of
+from history.lake.schema import SCHEMAS, collector_started
+from history.lake.tables import Lake
+from history.maintenance import compaction
+from history.read.reader import LakeReader
+from history.read.recorded import Recorded
+from history.replay.engine import Replay, computable
+from history.replay.output import Lines, Store
+from history.write.appending import Appender
+from history.write.buffer import Buffer, StateRow
 from markets.config import (
     ExchangeConfig,
     FilterConfig,
@@ -55,9 +58,6 @@ from markets.config import (
 )
 from markets.defaults import FILTER_BASES, FILTER_PAIRS
 from markets.events import Liveness, Quote, Side, SpreadPoints, StreamState, Trade
-from realtime.engine import SpreadEngine
-from realtime.lifecycle import opportunity_events
-from realtime.scanner import Scanner
 from simulator.catalogue import EXCHANGES, Listing, listings
 from simulator.market import Market
 

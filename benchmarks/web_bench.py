@@ -36,12 +36,12 @@ import numpy as np
 from django.contrib.auth.models import User
 from django.core.management import call_command
 
-from arbsite.tokens import make_token
+from accounts.tokens.tokens import make_token
+from engine.charts.points import POINT_COLUMNS, ChartDelta
 from markets.config import MarketConfig, Shard
 from markets.models import ExchangePair, OpportunityFilter
 from markets.selectors import load_config
-from realtime.points import POINT_COLUMNS, ChartDelta
-from realtime.publisher import FLUSH_EVERY_S, Publisher
+from realtime.charts.publisher import FLUSH_EVERY_S, Publisher
 from tests.browser import session_cookies
 from tests.live import free_port
 

@@ -6,10 +6,10 @@ from collections import Counter
 from typing import Any
 
 from collectors.exchanges.base import Codec
-from collectors.line import Line, stream_state
-from collectors.timing import Timing
-from collectors.turns import Turns
-from collectors.venue import Emit, Venue
+from collectors.sockets.exchange import Emit, Venue
+from collectors.sockets.line import Line, stream_state
+from collectors.sockets.timing import Timing
+from collectors.sockets.turns import Turns
 from markets.config import ExchangeConfig, InstrumentConfig, diff
 from markets.events import FeedReport, StreamState
 

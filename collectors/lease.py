@@ -6,7 +6,7 @@ released, when its holder is a process of this machine that is gone, or when a w
 its beat stand still for `SILENT_S` by its own monotonic clock.
 
 A holder that was stopped and goes on does not know that it was replaced. So what is written carries the token
-to where it is written: the lake's logs (`history.commits`), Redis (`Lease.guard`), PostgreSQL
+to where it is written: the lake's logs (`history.write.commits`), Redis (`Lease.guard`), PostgreSQL
 (`Lease.hold_in_database`). There the newest token is kept, and an older one is refused. What a place keeps
 may be of another database (one that was restored, or set up again): then PostgreSQL decides, and the token of
 who holds the lease is raised above it (`Lease.outbid`). While PostgreSQL does not answer everything stays as
@@ -30,10 +30,10 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from collectors.threads import in_daemon_thread
+from core.connections import own_connection
+from core.outage import Outage
+from core.threads import in_daemon_thread
 from markets.config import Shard
-from markets.connections import own_connection
-from markets.outage import Outage
 
 logger = logging.getLogger(__name__)
 

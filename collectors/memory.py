@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any, Final
 
-from markets.sampling import GcWatch
+from core.process.sampling import GcWatch
 
 THRESHOLDS: Final = (700, 10, 20)
 """New containers before the youngest are looked at (half a ms), and so on for the older ones."""

@@ -14,8 +14,8 @@ from collectors.lease import guard
 from collectors.memory import Memory
 from collectors.supervisor import Supervisor
 from collectors.watcher import Watcher
-from markets.outage import Outage
-from markets.runtime import CollectorStatus, report_status
+from core.outage import Outage
+from markets.follow.runtime import CollectorStatus, report_status
 
 logger = logging.getLogger(__name__)
 

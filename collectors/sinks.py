@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from collectors.channel import Channel
+from core.channel import Channel
 from markets.config import MarketConfig, Shard
 from markets.events import DerivedEvent, SinkEvent
 

@@ -11,11 +11,11 @@ import psycopg
 from django.conf import settings
 
 from collectors.lease import WAIT_EVERY_S, Lease
-from collectors.threads import in_daemon_thread
+from core.outage import Outage
+from core.process.heartbeat import Report
+from core.process.vitals import Vitals
+from core.threads import in_daemon_thread
 from markets.config import Shard
-from markets.heartbeat import Report
-from markets.outage import Outage
-from markets.vitals import Vitals
 
 logger = logging.getLogger(__name__)
 

@@ -6,15 +6,15 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from collectors.backoff import delays
-from collectors.channel import Channel
 from collectors.exchanges.base import Codec
 from collectors.feed import Feed
-from collectors.line import stream_state
 from collectors.sinks import EmitDerived, Sink
-from collectors.timing import Timing
-from collectors.turns import Turns
-from markets.clocks import STOOD_STILL, Clocks, Tick, jump_in_words
+from collectors.sockets.line import stream_state
+from collectors.sockets.timing import Timing
+from collectors.sockets.turns import Turns
+from core.backoff import delays
+from core.channel import Channel
+from core.clock.clocks import STOOD_STILL, Clocks, Tick, jump_in_words
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Shard
 from markets.events import DerivedEvent, Event, FeedReport, Quote, SinkEvent, StreamState
 from markets.lacks import lacks

@@ -9,11 +9,11 @@ from django.db import DatabaseError, close_old_connections, connections
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from core.errors import InvalidConfig
+from core.outage import Outage
 from markets.config import MarketConfig
-from markets.errors import InvalidConfig
+from markets.follow.runtime import REVISION_CHANNEL
 from markets.models import Exchange
-from markets.outage import Outage
-from markets.runtime import REVISION_CHANNEL
 from markets.secret_use import proxies_used
 from markets.selectors import current_revision, load_config
 

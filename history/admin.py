@@ -20,14 +20,14 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from audit.guarded import GuardedAdmin
-from history.maintenance import in_short
+from history.maintenance.runs import in_short
 from history.models import Kind, MaintenanceRun, RetentionPolicy, State
 
 # The lake's libraries weigh 70 MB and every process loads the admin: they come with the first page of it.
 if TYPE_CHECKING:
     import polars as pl
 
-    from history.lake import Lake
+    from history.lake.tables import Lake
 
 logger = logging.getLogger(__name__)
 
@@ -74,8 +74,8 @@ class LakeTableAdmin(GuardedAdmin):
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         """Look every listed table up once, and their last runs with one query."""
-        from history.inventory import size_of
-        from history.lake import Lake
+        from history.lake.inventory import size_of
+        from history.lake.tables import Lake
 
         page = super().get_changelist_instance(request)
         lake, today, runs = Lake.from_settings(), timezone.now().date(), _newest_runs()
@@ -88,8 +88,8 @@ class LakeTableAdmin(GuardedAdmin):
     def _files(self, request: HttpRequest, lake: "Lake", table: str) -> "pl.DataFrame | None":
         from deltalake.exceptions import DeltaError
 
-        from history.appending import STORE_ERRORS
-        from history.inventory import files_of
+        from history.lake.inventory import files_of
+        from history.write.appending import STORE_ERRORS
 
         try:
             return files_of(lake, table)
@@ -141,9 +141,9 @@ class LakeTableAdmin(GuardedAdmin):
         """Files, rows and bytes of the newest days."""
         from deltalake.exceptions import DeltaError
 
-        from history.appending import STORE_ERRORS
-        from history.inventory import by_day, files_of
-        from history.lake import Lake
+        from history.lake.inventory import by_day, files_of
+        from history.lake.tables import Lake
+        from history.write.appending import STORE_ERRORS
 
         try:
             days = by_day(files_of(Lake.from_settings(), row.table)).head(DAYS_SHOWN)

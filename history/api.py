@@ -8,16 +8,16 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from history import ndjson
-from history.answers import lake_reader, limited, streamed
-from history.asked import Range, asked_points, asked_range, exchange_named, required, symbol_named
-from history.reader import LakeReader, Where
-from history.reading import in_thread
-from history.spreads import turned
-from history.volume import summed
+from accounts.access.guard import api
+from core.web.refused import Refused
+from history.read import ndjson
+from history.read.answers import lake_reader, limited, streamed
+from history.read.asked import Range, asked_points, asked_range, exchange_named, required, symbol_named
+from history.read.reader import LakeReader, Where
+from history.read.reading import in_thread
+from history.read.spreads import turned
+from history.read.volume import summed
 from markets.selectors import load_config
-from realtime.guard import api
-from realtime.refused import Refused
 
 _DAY_US: Final = 86_400_000_000
 

@@ -24,6 +24,6 @@ class HistoryConfig(AppConfig):
 
 
 def _create_policies(**_options: Any) -> None:
-    from history.retention import create_policies
+    from history.maintenance.retention import create_policies
 
     create_policies()

@@ -5,7 +5,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from markets.plain_fields import LinesField
+from core.names.plain_fields import LinesField
 
 MAX_DAYS = 3650
 

@@ -5,11 +5,11 @@ from typing import Any
 
 from django.utils import timezone
 
-from history import compaction, retention
-from history.lake import Lake
-from history.maintenance import maintain
+from history.lake.tables import Lake
+from history.maintenance import compaction, retention
+from history.maintenance.runs import maintain
+from history.maintenance.steps import Step
 from history.models import Kind, MaintenanceRun
-from history.steps import Step
 
 
 def steps_of(kind: Kind, lake: Lake, table: str) -> list[Step]:
@@ -23,5 +23,5 @@ def steps_of(kind: Kind, lake: Lake, table: str) -> list[Step]:
 
 
 def look_after(kind: Kind, lake: Lake, table: str, **options: Any) -> MaintenanceRun:
-    """Do it; options, errors and what comes back are those of `history.maintenance.maintain`."""
+    """Do it; options, errors and what comes back are those of `history.maintenance.runs.maintain`."""
     return maintain(kind, lake, table, partial(steps_of, kind, lake, table), **options)

@@ -6,12 +6,12 @@ from typing import Final
 
 from celery import shared_task
 
-from history.maintenance import TableBusyError
+from history.maintenance.runs import TableBusyError
 from history.models import Kind
 
 logger = logging.getLogger(__name__)
 
-TIME_LIMIT_S: Final = 570  # below history.maintenance.LOCK_S: the lock outlives a task killed over it
+TIME_LIMIT_S: Final = 570  # below history.maintenance.runs.LOCK_S: the lock outlives a task killed over it
 BUDGET_S: Final = 400  # no step begins after it
 WAIT_S: Final = 60  # what runs rarely waits for a compaction to end
 
@@ -36,8 +36,8 @@ def clean(table: str | None = None) -> None:
 
 def _look_after(kind: Kind, table: str | None, wait_s: float) -> None:
     # Here, because what only queues a task (web, beat) must not load what does it.
-    from history.lake import Lake
-    from history.schema import SCHEMAS
+    from history.lake.schema import SCHEMAS
+    from history.lake.tables import Lake
     from history.services import look_after
 
     lake, until = Lake.from_settings(), time.monotonic() + BUDGET_S

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from history.lazily import of_the_lake
+from core.web.lazily import of_the_lake
 
 urlpatterns = [
     path("api/history/trades", of_the_lake("trades"), name="api-history-trades"),

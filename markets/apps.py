@@ -4,9 +4,9 @@ from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
 import audit
-from markets.proxies import SEALED
-from markets.redaction import redacted
-from markets.sealed_columns import SealedColumn, sealed_columns
+from core.proxies import SEALED
+from core.secrets.redaction import redacted
+from core.secrets.sealed_columns import SealedColumn, sealed_columns
 
 
 class MarketsConfig(AppConfig):

@@ -13,7 +13,7 @@ from zlib import crc32
 
 from msgspec import Struct
 
-from markets.proxies import shown
+from core.proxies import shown
 
 T = TypeVar("T", bound=Hashable)
 
@@ -52,7 +52,7 @@ class ExchangeConfig(Struct, frozen=True):
     The fees are those of the account tier's schedule that is valid today. `fee_source` says in words
     where they come from; `fees_known` is false where the tier has no schedule now, and the fees are
     then the exchange row's own: good enough to look at, not to trade on. `proxy` is the way out to it,
-    but for hosts of `no_proxy`: see markets.proxies.
+    but for hosts of `no_proxy`: see core.proxies.
     """
 
     key: str
@@ -74,7 +74,7 @@ class ExchangeConfig(Struct, frozen=True):
 
 
 class FeeRule(Struct, frozen=True):
-    """Fees of some of an exchange's markets, valid today; `markets.fee_book` says which rule holds.
+    """Fees of some of an exchange's markets, valid today; `markets.fees.book` says which rule holds.
 
     In basis points, or with `times` as multiples of what the exchange costs otherwise. `symbols` is a list
     of names and patterns; of what the exchange itself `said`, the one market's symbol.
@@ -169,7 +169,7 @@ class IdentityConfig(Struct, frozen=True):
 
 
 class GateTerms(Struct, frozen=True):
-    """The thresholds of the gates (realtime/gates.py), for every pair alike."""
+    """The thresholds of the gates (engine/gates/checks.py), for every pair alike."""
 
     silent_gaps: float = 20.0  # a leg is silent after this many of its usual gaps, while others talk
     silent_floor_ms: float = 3_000.0  # … and never before this age
@@ -179,7 +179,7 @@ class GateTerms(Struct, frozen=True):
     identity_max_ratio: float = 1.5  # the same coin does not cost this many times as much elsewhere
     identity_min_correlation: float = 0.1  # of returns, over enough samples in which both moved
     max_unproven_edge_bps: float = 300.0  # above it the same coin must be proven
-    min_size: float = 10.0  # executable at both best prices, in USDT (markets.reference)
+    min_size: float = 10.0  # executable at both best prices, in USDT (markets.worth.reference)
     min_volume: float = 0.0  # 24 h, on both legs, in USDT; an unknown volume is unknown
     peg_band_pct: float = 2.0  # how far a stablecoin's rate may be from 1
 
@@ -228,7 +228,7 @@ class FilterConfig(Struct, frozen=True):
     max_unproven_edge_bps: float | None = None  # None: as the gates say, like the next
     max_age_ms: float | None = None
     charted: bool = True
-    symbols: str = ""  # names and patterns, see markets.names
+    symbols: str = ""  # names and patterns, see core.names.symbols
     quote: str = ""
     pairs: frozenset[tuple[str, str]] = frozenset()  # (exchange1, exchange2); empty: every enabled pair
     min_volume: float | None = None
@@ -260,7 +260,7 @@ class MarketConfig(Struct, frozen=True):
     identities: tuple[IdentityConfig, ...] = ()
     gates: GateTerms = GateTerms()
     worths: dict[str, float] = {}  # of quote currencies in USDT as the catalogue knows them; absent: unknown
-    fee_rules: tuple[FeeRule, ...] = ()  # the one that goes first first; ask markets.fee_book.Fees
+    fee_rules: tuple[FeeRule, ...] = ()  # the one that goes first first; ask markets.fees.book.Fees
     past_fees: tuple[PastFees, ...] = ()  # of days that are over, the oldest first
 
 

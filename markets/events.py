@@ -79,8 +79,8 @@ class FeedReport(Struct):
     """How one exchange's connections do, for the sinks that name it in `wants`; counters only ever rise.
 
     `counts` is what happened since the start, by kind (collectors.exchanges.base.Codec and
-    collectors.line.Line say which there are), `rejected` what was refused of one symbol, by symbol and
-    kind. `heard_mono_ns` is when the last frame of any kind was read on a connection there is, 0 for none.
+    collectors.sockets.line.Line say which there are), `rejected` what was refused of one symbol, by symbol
+    and kind. `heard_mono_ns` is when the last frame of any kind was read on a connection there is; 0: never.
     """
 
     exchange: str
@@ -97,7 +97,7 @@ class FeedReport(Struct):
 
 
 class SpreadPoints(Struct, eq=False):
-    """Points the engine made of one chart: float64 of shape (n, 10), columns `realtime.points.POINT_COLUMNS`.
+    """Points of one chart: float64 of shape (n, 10), columns `engine.charts.points.POINT_COLUMNS`.
 
     A gap in the line is a row whose values other than the time are NaN.
     """

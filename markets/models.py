@@ -16,15 +16,15 @@ from django.db.models.signals import m2m_changed
 from django.dispatch import receiver
 from django.utils.translation import gettext_lazy as _
 
-from markets import names
+from core.names import symbols as names
+from core.names.plain_fields import LinesField, NameField
+from core.names.plain_names import isolated
+from core.proxies import DIRECT, proxy_problem
+from core.targets import host_problem
 from markets.config import FEE_RANGE_BPS, REST_SCHEMES, WS_SCHEMES, base_url_problem
+from markets.follow.revision import ConfigManager, ConfigModel, ConfigRevision, bump_revision
 from markets.leases import ShardLease  # noqa: F401 - a model of this app, in a module of its own
-from markets.plain_fields import LinesField, NameField
-from markets.plain_names import isolated
-from markets.proxies import DIRECT, proxy_problem
-from markets.revision import ConfigManager, ConfigModel, ConfigRevision, bump_revision
 from markets.sealed_proxy import SealedProxyField
-from markets.targets import host_problem
 
 __all__ = [
     "CatalogueSync",

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from markets.targets import host_problem
+from core.targets import host_problem
 
 
 def is_within(url: str, own: Iterable[str]) -> bool:

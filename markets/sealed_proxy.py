@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from django.db import models
 
-from markets.proxies import SEALED, shown
-from markets.sealing import UnreadableSecret, seal, unseal
+from core.proxies import SEALED, shown
+from core.secrets.sealing import UnreadableSecret, seal, unseal
 
 PURPOSE: Final = "proxies of exchanges"
 

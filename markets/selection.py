@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
+from core.names.symbols import folded, matcher, words
 from markets.config import FilterConfig, ListingConfig, MarketConfig, Opportunity, PairConfig
-from markets.names import folded, matcher, words
-from markets.reference import is_dollar
+from markets.worth.reference import is_dollar
 
 __all__ = [
     "Chart", "FilterRow", "Listing", "Market", "PairRow", "ScanPair", "in_bounds", "listed", "matcher",

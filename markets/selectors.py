@@ -11,6 +11,10 @@ from django.db.models import Prefetch, Q
 from django.utils.translation import gettext as _
 from msgspec import structs
 
+from core.errors import InvalidConfig
+from core.names.plain_names import isolated
+from core.names.symbols import literal_names, pinned_down, same_letters, words
+from core.proxies import DIRECT, proxy_problem
 from markets.config import (
     REST_SCHEMES,
     WS_SCHEMES,
@@ -26,8 +30,7 @@ from markets.config import (
     PairConfig,
     base_url_problem,
 )
-from markets.errors import InvalidConfig
-from markets.fee_schedules import (
+from markets.fees.schedules import (
     WANTED,
     begun_schedules,
     by_tier,
@@ -36,8 +39,8 @@ from markets.fee_schedules import (
     past_fees,
     valid_on,
 )
-from markets.fee_schedules import said_fees as said_fees  # noqa: PLC0414 - read from here, too
-from markets.fee_schedules import todays_fees as todays_fees  # noqa: PLC0414
+from markets.fees.schedules import said_fees as said_fees  # noqa: PLC0414 - read from here, too
+from markets.fees.schedules import todays_fees as todays_fees  # noqa: PLC0414
 from markets.models import (
     ConfigRevision,
     Exchange,
@@ -51,11 +54,6 @@ from markets.models import (
     Symbol,
     WalletStatus,
 )
-from markets.names import literal_names, pinned_down, same_letters, words
-from markets.plain_names import isolated
-from markets.proxies import DIRECT, proxy_problem
-from markets.reference import is_dollar
-from markets.rest_proxy import way_out
 from markets.selection import (
     Chart,
     FilterRow,
@@ -66,7 +64,9 @@ from markets.selection import (
     opportunities,
     select,
 )
-from markets.worths import Worths
+from markets.sync.rest_proxy import way_out
+from markets.worth.reference import is_dollar
+from markets.worth.worths import Worths
 
 PAIRS = Prefetch("pairs", ExchangePair.objects.select_related("exchange1", "exchange2"))
 

@@ -6,9 +6,9 @@ from django.db import transaction
 from django.db.models import Model, QuerySet
 
 from markets.config import REST_SCHEMES, base_url_problem
-from markets.identity import record_findings
+from markets.follow.revision import bump_revision
+from markets.identity.evidence import record_findings
 from markets.models import Exchange
-from markets.revision import bump_revision
 
 __all__ = ["bump_revision", "record_findings", "set_base_urls", "set_enabled"]
 

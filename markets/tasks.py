@@ -7,16 +7,18 @@ from typing import Any
 
 from celery import shared_task
 
-from markets import fees, sync, wallet_sync
+from core.redis_client import redis_client
+from markets.fees import midnight as fees
 from markets.models import Exchange
-from markets.redis_client import redis_client
+from markets.sync import symbols as sync
+from markets.sync import wallets as wallet_sync
 
 logger = logging.getLogger(__name__)
 
 TIME_LIMIT_S = 300
 AGAIN_AFTER_S = (60, 120, 240)
-LOCK = "markets.sync"
-WALLETS_LOCK = "markets.wallets"
+LOCK = "markets.sync.symbols"
+WALLETS_LOCK = "markets.sync.wallet_answers"
 
 
 @shared_task(name="markets.tasks.sync_markets", time_limit=TIME_LIMIT_S, ignore_result=True)

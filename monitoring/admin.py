@@ -20,11 +20,10 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from audit.guarded import GuardedAdmin
-from monitoring import channel_admin  # noqa: F401 - its pages are registered by this
-from monitoring.channel_admin import LookOnlyAdmin, shown
+from core.names import formats as wording
+from monitoring.alerts.channel_admin import LookOnlyAdmin, shown
+from monitoring.alerts.preview import in_words, would_fire
 from monitoring.models import Alert, AlertRule, Severity
-from monitoring.preview import in_words, would_fire
-from realtime import wording
 
 # A shape beside the word, so that state is never colour alone.
 SIGNS = {Severity.INFO: "○", Severity.WARNING: "▲", Severity.CRITICAL: "■"}

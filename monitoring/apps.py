@@ -7,8 +7,8 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 import audit
-from markets.sealed_columns import SealedColumn, sealed_columns
-from markets.vitals import Vitals, companions
+from core.process.vitals import Vitals, companions
+from core.secrets.sealed_columns import SealedColumn, sealed_columns
 
 
 class MonitoringConfig(AppConfig):
@@ -19,11 +19,8 @@ class MonitoringConfig(AppConfig):
 
     def ready(self) -> None:
         """Pages of the admin that lie in modules of their own; metrics where they are asked for."""
-        from monitoring import (
-            limits_admin,  # noqa: F401
-            secrets,
-        )
-        from monitoring.limits import HealthLimits
+        from monitoring.alerts import secrets
+        from monitoring.health.limits import HealthLimits
         from monitoring.models import AlertChannel, AlertRule
 
         audit.register(AlertRule, machine=("changed_at",))
@@ -36,6 +33,6 @@ class MonitoringConfig(AppConfig):
 
 
 def _serve_metrics(vitals: Vitals) -> Callable[[], None]:
-    from monitoring import exporter  # its libraries are not loaded where nobody asks
+    from monitoring.metrics import exporter
 
     return exporter.serve(vitals)

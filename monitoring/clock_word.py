@@ -5,8 +5,8 @@ from typing import Any, Final
 import msgspec
 from redis import RedisError
 
-from markets.redis_client import redis_client
-from monitoring import quality_wire as wire
+from core.redis_client import redis_client
+from monitoring.quality import wire
 
 NEAR_S: Final = 3600.0
 """What is decided by it is a matter of days."""

@@ -1,7 +1,7 @@
 """By how much the wall clock was set while this process ran, so that what lasts is not made longer by it.
 
 A stamp from before a step forward lies too far back: how long ago it was is what passed, less the step. A
-stamp from before a step back lies ahead of now, and `markets.moments` has the rules for that.
+stamp from before a step back lies ahead of now, and `core.clock.moments` has the rules for that.
 """
 
 import time
@@ -10,8 +10,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from markets.clocks import JUMP_S, boot_ns
-from monitoring.quality_wire import Quality
+from core.clock.clocks import JUMP_S, boot_ns
+from monitoring.quality.wire import Quality
 
 MOST: Final = 32
 """So many steps forward are remembered; of older ones nothing lasts any more that anybody waits for."""

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from markets.lacks import LACKS, Lack
-from monitoring.findings import Finding, Severity
-from monitoring.observed import Observed
+from monitoring.health.findings import Finding, Severity
+from monitoring.health.observed import Observed
 
 PEOPLE: Final[dict[str, Lack]] = {
     "alert rules": Lack(

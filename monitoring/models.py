@@ -14,12 +14,12 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from audit.querysets import AuditedManager
+from core.names.plain_fields import LinesField, NameField
+from core.names.plain_names import isolated
 from markets.models import OpportunityFilter
-from markets.plain_fields import LinesField, NameField
-from markets.plain_names import isolated
-from monitoring.latency import LONGEST_MS
-from monitoring.limits import HealthLimits  # noqa: F401 - a model of this app, in a module of its own
-from monitoring.secrets import destination, seal, unseal
+from monitoring.alerts.secrets import destination, seal, unseal
+from monitoring.health.limits import HealthLimits  # noqa: F401 - a model of this app, in a module of its own
+from monitoring.quality.latency import LONGEST_MS
 
 OPPORTUNITY = "opportunity"
 DAY_S = 24 * 3600
@@ -50,7 +50,7 @@ class Severity(models.TextChoices):
 
 
 class What(models.TextChoices):
-    """What a rule looks at: opportunities, or one kind of finding (`monitoring.findings.KINDS`)."""
+    """What a rule looks at: opportunities, or one kind of finding (`monitoring.health.findings.KINDS`)."""
 
     OPPORTUNITY = OPPORTUNITY, _("an opportunity")
     EXCHANGE_SILENT = "exchange_silent", _("exchange silent or down")
@@ -133,8 +133,8 @@ class AlertChannel(models.Model):
         """Token, URL, password or key, to send with and for nothing else; empty when there is none.
 
         Raises:
-            monitoring.secrets.UnreadableSecret: SECRET_KEY has changed since it was entered, or where the
-                channel sends it has.
+            monitoring.alerts.secrets.UnreadableSecret: SECRET_KEY has changed since it was entered, or where
+                the channel sends it has.
         """
         return unseal(self.sealed_secret, destination(self.kind, self.settings))
 
@@ -427,7 +427,7 @@ class Delivery(models.Model):
         AlertChannel, models.CASCADE, related_name="deliveries", verbose_name=_("channel")
     )
     kind = models.CharField(_("kind"), max_length=8, choices=Kind)
-    message = models.JSONField(_("message"), help_text=_("A monitoring.messages.Message."))
+    message = models.JSONField(_("message"), help_text=_("A monitoring.alerts.messages.Message."))
     idempotency_key = models.CharField(_("idempotency key"), max_length=100, unique=True)
     state = models.CharField(_("state"), max_length=8, choices=State, default=State.QUEUED)
     created_at = models.DateTimeField(_("queued"), auto_now_add=True)

@@ -2,6 +2,6 @@
 
 from django.urls import path
 
-from monitoring.consumers import HealthSocket
+from monitoring.pages.consumer import HealthSocket
 
 websocket_urlpatterns = [path("ws/health", HealthSocket.as_asgi())]

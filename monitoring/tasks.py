@@ -8,7 +8,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from monitoring.incidents import delete_alerts
+from monitoring.alerts.incidents import delete_alerts
 
 logger = logging.getLogger(__name__)
 

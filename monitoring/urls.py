@@ -2,7 +2,10 @@
 
 from django.urls import path
 
-from monitoring import api, metrics_page, page_views, probes
+from monitoring.health import probes
+from monitoring.metrics import page as metrics_page
+from monitoring.pages import api
+from monitoring.pages import views as page_views
 
 urlpatterns = [
     path("metrics", metrics_page.metrics, name="metrics"),

@@ -10,11 +10,11 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from audit.guarded import GuardedAdmin
+from core.names import formats as wording
+from engine.gates.checks import quote_of
 from markets.events import LegPrice, Moment
 from opportunities import verdict_admin  # noqa: F401 - its page is registered by this
 from opportunities.models import OpportunityEpisode
-from realtime import wording
-from realtime.gates import quote_of
 
 
 class StandingFilter(admin.SimpleListFilter):

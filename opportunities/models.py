@@ -8,9 +8,9 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from core.names.plain_fields import LinesField, NameField
 from markets.events import Moment
 from markets.models import OpportunityFilter
-from markets.plain_fields import LinesField, NameField
 
 
 class OpportunityEpisode(models.Model):
@@ -128,7 +128,7 @@ def _share(most: float) -> list[MinValueValidator | MaxValueValidator]:
 
 
 class VerdictThresholds(models.Model):
-    """What the verdict on a pair goes by, one row; fields as `realtime.deviation.DeviationTerms`."""
+    """What the verdict on a pair goes by, one row; fields as `engine.deviation.DeviationTerms`."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     neutral_pct = models.FloatField(

@@ -4,8 +4,8 @@ from django.conf import settings
 from django.db import Error as DatabaseTrouble
 
 from collectors.own_addresses import is_own
+from core.names.plain_names import isolated
 from markets.models import Exchange
-from markets.plain_names import isolated
 
 
 def redirected() -> list[str]:

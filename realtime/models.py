@@ -3,8 +3,8 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from realtime.api_token import ApiToken
-from realtime.saved_view import SavedView
+from accounts.tokens.model import ApiToken
+from realtime.scanner.saved_view import SavedView
 
 __all__ = ["ApiToken", "Desk", "SavedView"]
 

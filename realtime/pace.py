@@ -5,7 +5,7 @@ from collections import deque
 from math import ceil
 from typing import Final
 
-from realtime.refused import Refused
+from core.web.refused import Refused
 
 MINUTE_S: Final = 60.0
 USERS_KEPT: Final = 10_000

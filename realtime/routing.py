@@ -2,8 +2,8 @@
 
 from django.urls import path
 
-from realtime.consumers import RealtimeCharts
-from realtime.scan_consumer import Scanner
+from realtime.charts.consumer import RealtimeCharts
+from realtime.scanner.consumer import Scanner
 
 websocket_urlpatterns = [
     path("ws/realtime_charts", RealtimeCharts.as_asgi()),

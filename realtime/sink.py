@@ -7,22 +7,22 @@ from typing import Final
 
 from msgspec import structs
 
-from collectors.channel import Channel
 from collectors.sinks import EmitDerived
+from core.channel import Channel
+from engine.charts.points import ChartDelta
+from engine.charts.spread import SpreadEngine
+from engine.scan.lifecycle import opportunity_events
+from engine.scan.scanner import Scanner
 from markets.config import MarketConfig, Shard
 from markets.events import Quote, SinkEvent, SpreadPoints, StreamState
-from markets.fee_book import Fees
-from realtime.engine import SpreadEngine
-from realtime.lifecycle import opportunity_events
-from realtime.points import ChartDelta
-from realtime.publisher import FLUSH_EVERY_S, Publisher
-from realtime.scan_publisher import FLUSH_EVERY_S as SCAN_EVERY_S
-from realtime.scan_publisher import ScanPublisher
-from realtime.scanner import Scanner
+from markets.fees.book import Fees
+from realtime.charts.publisher import FLUSH_EVERY_S, Publisher
+from realtime.scanner.publisher import FLUSH_EVERY_S as SCAN_EVERY_S
+from realtime.scanner.publisher import ScanPublisher
 
 EVENTS_PER_TURN: Final = 1000
 """Events handled before the loop gets its turn: about 10 ms of work, and more than the sockets read in one
-(`collectors.turns`), so that a flood waits at the exchange and not here."""
+(`collectors.sockets.turns`), so that a flood waits at the exchange and not here."""
 
 
 LEGS_EVERY_S: Final = 1.0

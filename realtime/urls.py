@@ -2,8 +2,10 @@
 
 from django.urls import path
 
-from history.lazily import of_the_lake
-from realtime import api, explain_views, scan_api
+from core.web.lazily import of_the_lake
+from realtime.charts import api
+from realtime.scanner import api as scan_api
+from realtime.scanner import explain_views
 from realtime.views import Dashboard, Scanner
 
 urlpatterns = [
@@ -16,6 +18,10 @@ urlpatterns = [
     path("opportunities/explain", explain_views.explain_page, name="opportunity-explain"),
     path("api/opportunities/explain", explain_views.explain_api, name="api-opportunity-explain"),
     path("api/charts", api.charts, name="api-charts"),
-    path("api/dashboard_data", of_the_lake("dashboard_data", "realtime.stored"), name="api-dashboard-data"),
+    path(
+        "api/dashboard_data",
+        of_the_lake("dashboard_data", "realtime.charts.stored"),
+        name="api-dashboard-data",
+    ),
     path("api/rolling_window_data", api.rolling_window_data, name="api-rolling-window-data"),
 ]

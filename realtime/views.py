@@ -21,9 +21,9 @@ from django.urls import is_valid_path
 from django.views import csrf, defaults
 from django.views.generic import TemplateView
 
+from accounts.access.guard import OUR_FAULTS, OUTAGES, SIGN_IN, not_possible
 from markets.models import Exchange, OpportunityFilter, Symbol
 from markets.selectors import exchange_names
-from realtime.guard import OUR_FAULTS, OUTAGES, SIGN_IN, not_possible
 
 AGAIN_AFTER_S: Final = 5
 
@@ -119,7 +119,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
 
 
 def _refused_before(request: HttpRequest) -> JsonResponse | None:
-    """What an API says of a request before it looks at where it comes from, as `realtime.guard.api` does."""
+    """What an API says of a request before it checks its origin, as `accounts.access.guard.api` does."""
     match = request.resolver_match
     methods = getattr(match.func, "methods", ()) if match else ()
     if methods and request.method not in methods:

@@ -7,8 +7,8 @@ import time
 
 from aiohttp import WSMsgType, web
 
+from simulator.exchanges.base import Venue
 from simulator.session import Session
-from simulator.venues.base import Venue
 
 logger = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 
 from simulator.catalogue import Listing
+from simulator.exchanges.base import Book, Deal, Venue
 from simulator.faults import Fault, FaultBoard
 from simulator.session import Channel, Frame
-from simulator.venues.base import Book, Deal, Venue
 
 FrameMaker = Callable[[str, str], Frame]
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 
 from simulator.catalogue import Listing
+from simulator.exchanges.base import Book, Deal, Venue
 from simulator.market import Market
-from simulator.venues.base import Book, Deal, Venue
 
 TRADE_SHARE = 0.2
 BATCH = 500

@@ -26,8 +26,8 @@ from typing import Protocol, TextIO
 from msgspec import Struct
 
 from simulator.catalogue import Listing
+from simulator.exchanges.base import Book, Deal, Venue
 from simulator.feed import QuoteSink, TradeSink
-from simulator.venues.base import Book, Deal, Venue
 
 logger = logging.getLogger(__name__)
 

@@ -18,12 +18,12 @@ from simulator import catalogue
 from simulator.catalogue import EXCHANGES, Listing
 from simulator.conversation import converse
 from simulator.delivery import Delivery
+from simulator.exchanges import VENUES
+from simulator.exchanges.base import RestCall, RestReply, Venue
 from simulator.faults import Fault, FaultBoard, FaultError, parse
 from simulator.feed import MarketFeed
 from simulator.replay import Played, Recording, ReplayFeed
 from simulator.session import Session
-from simulator.venues import VENUES
-from simulator.venues.base import RestCall, RestReply, Venue
 
 logger = logging.getLogger(__name__)
 

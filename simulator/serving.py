@@ -25,7 +25,7 @@ async def serve(simulator: Simulator, say: Callable[[str], object]) -> None:
 
 def _announcement(simulator: Simulator) -> list[str]:
     lines = [f"Simulated exchanges on {simulator.url}", ""]
-    for key, venue in simulator.venues.items():
+    for key, venue in simulator.exchanges.items():
         rest, socket = simulator.rest_url(key), simulator.ws_url(key) + venue.ws_paths[0]
         lines.append(f"  {key:<8} {rest:<30}  {socket:<45}  {len(venue.listings)} symbols")
     return [

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django_otp.oath import TOTP
 
-from accounts import second_factor
+from accounts.mfa import second_factor
 from accounts.models import Authenticator, UserSession
 
 PASSWORD = "correct horse battery staple"

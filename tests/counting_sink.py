@@ -8,8 +8,8 @@ from typing import Any
 
 from arbsite.settings import *  # noqa: F403
 from arbsite.settings import COLLECTOR_SINKS as PRODUCT_SINKS
-from collectors.channel import Channel
 from collectors.sinks import EmitDerived
+from core.channel import Channel
 from markets.config import MarketConfig, Shard
 from markets.events import OpportunityEvent, Quote, SinkEvent, SpreadPoints, StreamState, Trade
 

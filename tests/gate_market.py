@@ -6,10 +6,10 @@ from typing import Any
 
 from msgspec import structs
 
+from engine.scan.directions import Direction
+from engine.scan.legs import Leg, Market
 from markets.config import ExchangeConfig, FilterConfig, GateTerms, ListingConfig, MarketConfig, PairConfig
 from markets.selection import scan_pairs
-from realtime.directions import Direction
-from realtime.legs import Leg, Market
 
 NOON_US = 1_795_003_200_000_000
 START_NS = 10**13

@@ -7,10 +7,10 @@ import numpy as np
 from msgspec import structs
 from redis import Redis
 
-from monitoring import quality_wire as wire
-from monitoring.findings import Finding
-from monitoring.memory import FRESH, Published
-from monitoring.quality_wire import MINUTE_ROW, ExchangeQuality, Quality, Rows, ShardReport
+from monitoring.health.findings import Finding
+from monitoring.health.memory import FRESH, Published
+from monitoring.quality import wire
+from monitoring.quality.wire import MINUTE_ROW, ExchangeQuality, Quality, Rows, ShardReport
 
 FOR_US = 90_000_000
 """How long what is ill has been so."""

@@ -10,9 +10,9 @@ from typing import Any
 
 import polars as pl
 
-from collectors.channel import Channel
-from history.lake import Lake
-from history.sink import LakeSink
+from core.channel import Channel
+from history.lake.tables import Lake
+from history.write.sink import LakeSink
 from markets.config import InstrumentConfig, MarketConfig, Shard
 from markets.events import Quote, SinkEvent
 

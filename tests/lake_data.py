@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from history.lake import Lake
-from history.schema import CLOCK, SCHEMAS
+from history.lake.schema import CLOCK, SCHEMAS
+from history.lake.tables import Lake
 from markets.events import Quote, StreamState
 
 _versions = itertools.count(1)

@@ -18,7 +18,7 @@ import django
 
 django.setup()
 
-from history import sink  # noqa: E402 - settings first
+from history.write import sink  # noqa: E402
 from tests.lake import lake_sink, quote  # noqa: E402
 
 FLUSH_S = 0.02

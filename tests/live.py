@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db import connection
 from msgspec import structs
 
-from collectors.channel import Channel
+from core.channel import Channel
 from markets.config import MarketConfig, Shard
 from markets.events import DerivedEvent, Quote, SinkEvent, StreamState
 from realtime.sink import RealtimeSink

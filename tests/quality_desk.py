@@ -11,10 +11,10 @@ from redis.asyncio import Redis
 from collectors.exchanges import CODECS
 from collectors.supervisor import Outlet, Supervisor
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Shard
-from monitoring.quality_sink import QualitySink
-from monitoring.quality_store import read_quality
-from monitoring.quality_wire import ExchangeQuality, Quality, SymbolQuality
-from realtime import recent
+from monitoring.quality.sink import QualitySink
+from monitoring.quality.store import read_quality
+from monitoring.quality.wire import ExchangeQuality, Quality, SymbolQuality
+from realtime.charts import recent
 from simulator.server import Simulator
 from tests.tiny_venue import TIMING
 
@@ -23,7 +23,7 @@ SHARD = Shard()
 
 def config(simulator: Simulator) -> MarketConfig:
     """Everything the simulator lists."""
-    keys = sorted(simulator.venues)
+    keys = sorted(simulator.exchanges)
     return MarketConfig(
         revision=1,
         exchanges=tuple(
@@ -33,7 +33,7 @@ def config(simulator: Simulator) -> MarketConfig:
         instruments=frozenset(
             InstrumentConfig(key, listing.symbol, native)
             for key in keys
-            for native, listing in simulator.venues[key].by_native.items()
+            for native, listing in simulator.exchanges[key].by_native.items()
         ),
         opportunities=(),
     )

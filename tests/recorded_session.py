@@ -5,7 +5,10 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from history.schema import collector_started
+from engine.charts.spread import SpreadEngine
+from engine.scan.lifecycle import opportunity_events
+from engine.scan.scanner import Scanner
+from history.lake.schema import collector_started
 from markets.config import (
     ExchangeConfig,
     FilterConfig,
@@ -18,9 +21,6 @@ from markets.config import (
     Shard,
 )
 from markets.events import OpportunityEvent, Quote, SpreadPoints, StreamState
-from realtime.engine import SpreadEngine
-from realtime.lifecycle import opportunity_events
-from realtime.scanner import Scanner
 
 NOON_US = 1_760_000_400_000_000  # 2025-10-09 09:00 UTC: an hour begins
 VENUES = ("binance", "bybit", "okx")

@@ -18,12 +18,12 @@ from msgspec import to_builtins
 from websockets import ConnectionClosed, Origin
 from websockets.sync.client import connect
 
-from arbsite.groups import GROUPS
-from arbsite.tokens import make_token
-from monitoring.messages import Message
+from accounts.access.groups import GROUPS
+from accounts.tokens.model import Scope
+from accounts.tokens.tokens import make_token
+from core.web.closing import CLOSE_NOT_SIGNED_IN
+from monitoring.alerts.messages import Message
 from monitoring.routing import websocket_urlpatterns as of_health
-from realtime.api_token import Scope
-from realtime.closing import CLOSE_NOT_SIGNED_IN
 from realtime.routing import websocket_urlpatterns as of_prices
 
 DOCUMENT: Final = Path(settings.BASE_DIR) / "docs" / "security.md"

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from engine.scan.identity import PASS
 from markets.config import ExchangeConfig, FilterConfig, ListingConfig, MarketConfig, Opportunity, PairConfig
-from realtime.identity import PASS
-from realtime.scan_wire import LEG_ROW, PAIR_ROW, Directory, LegName, ShardScan, State
+from realtime.scanner.wire import LEG_ROW, PAIR_ROW, Directory, LegName, ShardScan, State
 
 FEE_BPS = 10.0
 EXCHANGES = ("binance", "bybit", "okx")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import combinations
 
+from engine.scan.scanner import Scanner
 from markets.config import (
     ExchangeConfig,
     FilterConfig,
@@ -13,7 +14,6 @@ from markets.config import (
     PairConfig,
 )
 from markets.events import Quote, StreamState
-from realtime.scanner import Scanner
 
 EXCHANGES = ("binance", "bybit", "okx", "gate")
 NOON_US = 1_760_000_000_000_000

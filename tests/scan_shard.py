@@ -6,7 +6,7 @@ import numpy as np
 from redis import Redis
 
 from markets.config import MarketConfig
-from realtime import scan_wire
+from realtime.scanner import wire as scan_wire
 from tests.scan_data import told
 
 

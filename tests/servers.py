@@ -15,7 +15,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from arbsite import embedded
+from arbsite.desk import embedded
 from tests import warm_python
 
 DOCUMENTED = Path(__file__).parent.parent / ".env.example"

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import polars as pl
 
+from engine.charts.points import Points, no_points
+from engine.charts.spread import SpreadEngine
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Opportunity
 from markets.events import Quote
-from realtime.engine import SpreadEngine
-from realtime.points import Points, no_points
 
 NOON_US = 1_760_000_000_000_000
 SYMBOL = "BTC/USDT"

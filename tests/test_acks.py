@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.acks import ACK_TIMEOUT_S, AckWindow, acked_seq
-from realtime.closing import CLOSE_NO_ACK
+from core.web.acks import ACK_TIMEOUT_S, AckWindow, acked_seq
+from core.web.closing import CLOSE_NO_ACK
 
 
 @given(st.lists(st.integers(0, 40) | st.just("send")), st.integers(0, 5))

@@ -15,13 +15,13 @@ from pytest_django import Settings
 from redis import Redis
 
 from markets.models import OpportunityFilter
-from monitoring.findings import Finding
-from monitoring.memory import FRESH, Published
-from monitoring.messages import Message
+from monitoring.alerts.messages import Message
+from monitoring.alerts.secrets import UnreadableSecret
+from monitoring.alerts.seed import RULES, seed_rules
+from monitoring.health.findings import Finding
+from monitoring.health.memory import FRESH, Published
 from monitoring.models import Alert, AlertChannel, AlertRule, Delivery, DeliveryAttempt, What
-from monitoring.secrets import UnreadableSecret
-from monitoring.seed import RULES, seed_rules
-from realtime.services import save_episodes
+from opportunities.services import save_episodes
 from tests.test_alert_rules_at_work import seen
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_redis")]

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from monitoring.channels import pagerduty, slack, telegram, webhook
-from monitoring.channels.parcels import Answer, Parcel, Reply, Target, by_status
-from monitoring.channels.sending import OVER_HTTP, Sender, sender, unusable
-from monitoring.channels.wording import grouped, headline
-from monitoring.messages import Message
+from monitoring.alerts.channels import pagerduty, slack, telegram, webhook
+from monitoring.alerts.channels.parcels import Answer, Parcel, Reply, Target, by_status
+from monitoring.alerts.channels.sending import OVER_HTTP, Sender, sender, unusable
+from monitoring.alerts.channels.wording import grouped, headline
+from monitoring.alerts.messages import Message
 from tests.alert_servers import MailServer, PagerDuty, Receiver, Slack, Telegram
 
 from tests.alert_servers import certificate, mail_server, serving, shown  # isort: skip

@@ -12,9 +12,9 @@ from django.test import Client
 from django.utils import timezone
 from redis import Redis
 
-from monitoring.evaluator import look_at_opportunities
+from monitoring.alerts.evaluator import look_at_opportunities
 from monitoring.models import Alert, AlertRule, Delivery, What
-from realtime.services import save_episodes
+from opportunities.services import save_episodes
 from tests.test_alert_admin import page
 from tests.test_alert_moves import later, routes
 from tests.test_alert_rules_at_work import NOON, channel, rule, sent

@@ -8,9 +8,9 @@ from django.utils import timezone
 from msgspec import structs
 
 from markets.events import Episode
-from monitoring.evaluator import look_at_opportunities
+from monitoring.alerts.evaluator import look_at_opportunities
 from monitoring.models import Alert, AlertChannel, AlertRule, Delivery, What
-from realtime.services import save_episodes
+from opportunities.services import save_episodes
 from tests.test_alert_rules_at_work import NOON, channel, message, rule, seen, sent
 from tests.test_episodes import closed
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from monitoring.evaluator import HealthWatch
+from monitoring.alerts.evaluator import HealthWatch
 from monitoring.models import AlertChannel, AlertRule, Delivery
 from tests.test_alert_rules_at_work import SILENT, T0, S, channel, rule, sent
 

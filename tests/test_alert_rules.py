@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitoring.findings import KINDS
+from monitoring.alerts.rules import QuietHours, Reading, Terms, Watch, matches, step
+from monitoring.health.findings import KINDS
 from monitoring.models import What
-from monitoring.rules import QuietHours, Reading, Terms, Watch, matches, step
 
 S = 1_000_000  # µs
 Looks = Sequence[tuple[int, Reading | None]]

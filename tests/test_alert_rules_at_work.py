@@ -16,16 +16,16 @@ from redis import Redis
 from markets.defaults import FILTER_NAME
 from markets.models import OpportunityFilter
 from markets.seed import seed
-from monitoring import evaluator, outbox
-from monitoring.evaluator import Evaluator, HealthWatch, look_at_opportunities
-from monitoring.findings import Finding
-from monitoring.incidents import delete_alerts, moment
-from monitoring.messages import Message
+from monitoring.alerts import evaluator, outbox
+from monitoring.alerts.evaluator import Evaluator, HealthWatch, look_at_opportunities
+from monitoring.alerts.incidents import delete_alerts, moment
+from monitoring.alerts.messages import Message
+from monitoring.alerts.notify import tell
+from monitoring.health.findings import Finding
 from monitoring.models import Alert, AlertChannel, AlertRule, Delivery, Severity, What
-from monitoring.telling import tell
 from opportunities.models import OpportunityEpisode
-from realtime.nudge import EPISODES_WRITTEN, tell_written
-from realtime.services import save_episodes
+from opportunities.nudge import EPISODES_WRITTEN, tell_written
+from opportunities.services import save_episodes
 from tests.live import eventually
 from tests.test_episodes import closed, episode
 

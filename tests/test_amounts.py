@@ -12,20 +12,20 @@ from django.test import Client
 from django.utils import timezone
 from msgspec import structs
 
-from history.verdicts import _number
+from core.names import formats as wording
 from markets.events import Moment
 from markets.models import Exchange, Instrument, Symbol
 from markets.seed import seed
-from monitoring.incidents import ranked
+from monitoring.alerts.incidents import ranked
+from monitoring.alerts.preview import in_words
+from monitoring.alerts.selectors import opportunities_for
 from monitoring.models import AlertRule, What
-from monitoring.preview import in_words
-from monitoring.selectors import opportunities_for
 from opportunities.models import OpportunityEpisode
-from realtime import wording
-from realtime.scan_api import _csv_row
-from realtime.scan_messages import CELLS
-from realtime.scan_table import as_amount
-from realtime.services import save_episodes
+from opportunities.services import save_episodes
+from opportunities.verdicts import _number
+from realtime.scanner.api import _csv_row
+from realtime.scanner.messages import CELLS
+from realtime.scanner.table import as_amount
 from tests.test_episodes import BUY, SELL, START_US, episode
 
 PRICES = {"BTC/USDT": "91000", "ETH/USDT": "3000", "USDT/IDR": "16300", "USDT/TRY": "34", "USDT/BRL": "5.5",

@@ -12,10 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django import Settings
 
-from collectors.answers import BUSY_STATUS, MAX_RETRY_AFTER_S, plain, read_answer, refusal, retry_after, said
 from collectors.exchanges.kucoin import KuCoin
-from collectors.handshake import ConnectFailed, address, open_socket
-from collectors.turns import Turns
+from collectors.sockets.answers import (
+    BUSY_STATUS,
+    MAX_RETRY_AFTER_S,
+    plain,
+    read_answer,
+    refusal,
+    retry_after,
+    said,
+)
+from collectors.sockets.handshake import ConnectFailed, address, open_socket
+from collectors.sockets.turns import Turns
 from markets.config import ExchangeConfig
 from tests.tiny_venue import TIMING, Running, TinyVenue, until
 

@@ -19,10 +19,10 @@ from django.test import Client
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from arbsite.tokens import InvalidToken, good_token, make_token
+from accounts.tokens.tokens import InvalidToken, good_token, make_token
 from markets.config import MarketConfig
+from markets.follow.runtime import CollectorStatus, report_status
 from markets.models import OpportunityFilter
-from markets.runtime import CollectorStatus, report_status
 from markets.selectors import load_config
 from tests.live import DEADLINE_S, Web, daphne, desk, eventually
 

@@ -17,9 +17,9 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from pytest_django import Settings
 from redis import Redis
 
-from arbsite.tokens import make_token
-from history.exporting import finished_file
-from history.lake import Lake
+from accounts.tokens.tokens import make_token
+from history.lake.tables import Lake
+from history.read.exporting import finished_file
 from tests.lake_data import write_quotes
 from tests.live import daphne, database_url
 from tests.test_history_api import quotes

@@ -19,8 +19,8 @@ from django.test import Client
 from django.utils import timezone
 from redis import Redis
 
-from arbsite.tokens import MOST_OF_A_USER, make_token
-from realtime.api_token import ApiToken
+from accounts.tokens.model import ApiToken
+from accounts.tokens.tokens import MOST_OF_A_USER, make_token
 from tests.live import Web, daphne
 from tests.test_rights import bearer, tabs
 

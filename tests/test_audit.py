@@ -12,14 +12,14 @@ from django.test import AsyncClient, Client
 from django.urls import reverse
 
 import audit
+from accounts.tokens.model import ApiToken
+from accounts.tokens.tokens import good_token, make_token
 from arbsite.auth import _handshake, _who_opens
-from arbsite.tokens import good_token, make_token
 from audit.models import Entry
 from audit.recording import _used
 from markets.models import Exchange, ExchangePair, IdentityCase, Instrument, PinnedChart, Symbol
 from markets.seed import seed
 from monitoring.models import AlertChannel, AlertRule, What
-from realtime.api_token import ApiToken
 from realtime.models import SavedView
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("empty_redis")]

@@ -11,8 +11,8 @@ from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 
 import audit
-from arbsite.groups import GROUPS
-from arbsite.tokens import make_token
+from accounts.access.groups import GROUPS
+from accounts.tokens.tokens import make_token
 from audit.models import Entry
 from tests.test_audit import mark, whole
 

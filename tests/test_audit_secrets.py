@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import audit
-from arbsite.tokens import make_token
+from accounts.tokens.model import ApiToken
+from accounts.tokens.tokens import make_token
 from audit.redaction import plain
 from markets.models import Exchange
 from markets.seed import seed
 from monitoring.models import AlertChannel
-from realtime.api_token import ApiToken
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_redis")]
 

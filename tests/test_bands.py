@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.bands import LOWER, UPPER, WINDOW, RollingBands
+from engine.charts.bands import LOWER, UPPER, WINDOW, RollingBands
 
 
 def polars_bands(values: list[float]) -> tuple[list[float], list[float]]:

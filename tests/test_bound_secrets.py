@@ -12,15 +12,15 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
-from markets import sealing
-from markets.catalogue import CatalogueError, client
-from markets.errors import InvalidConfig
+from core.errors import InvalidConfig
+from core.secrets import sealing
+from core.secrets.sealing import UnreadableSecret
 from markets.models import Exchange
-from markets.sealing import UnreadableSecret
 from markets.selectors import load_config
-from monitoring import dispatch
+from markets.sync.catalogue import CatalogueError, client
+from monitoring.alerts import dispatch
+from monitoring.alerts.secrets import PURPOSE
 from monitoring.models import AlertChannel
-from monitoring.secrets import PURPOSE
 
 pytestmark = pytest.mark.django_db
 

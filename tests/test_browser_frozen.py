@@ -13,7 +13,7 @@ from redis import Redis
 
 from markets.config import MarketConfig
 from markets.selectors import load_config
-from monitoring.quality_wire import LIVE, STALE
+from monitoring.quality.wire import LIVE, STALE
 from tests.browser import chromium, require_chromium, session_cookies
 from tests.frozen_link import Link, link
 from tests.health_data import Reports

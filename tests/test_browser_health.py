@@ -12,9 +12,9 @@ from django.core.management import call_command
 from playwright.async_api import Page, expect
 from redis import Redis
 
-from monitoring.findings import Finding
-from monitoring.quality_wire import DOWN, LIVE, STALE
-from monitoring.series import NAMES
+from monitoring.health.findings import Finding
+from monitoring.pages.series import NAMES
+from monitoring.quality.wire import DOWN, LIVE, STALE
 from tests.browser import Complaints, chromium, require_chromium, session_cookies
 from tests.health_data import Reports
 from tests.live import Web, daphne

@@ -26,12 +26,12 @@ from playwright.async_api import BrowserContext, Locator, Page, Request, Route, 
 from pytest_django import DjangoDbBlocker
 from redis import Redis
 
-from history.lake import Lake
+from engine.charts.points import POINT_COLUMNS
+from history.lake.tables import Lake
 from markets.config import MarketConfig
 from markets.events import Quote, SpreadPoints
 from markets.models import OpportunityFilter
 from markets.selectors import load_config
-from realtime.points import POINT_COLUMNS
 from tests.browser import Complaints, chromium, require_chromium, session_cookies
 from tests.lake_data import write
 from tests.live import Desk, Web, daphne, desk, eventually

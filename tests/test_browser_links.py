@@ -12,7 +12,7 @@ from channels.db import database_sync_to_async
 from msgspec import structs
 from playwright.async_api import expect
 
-from history.lake import Lake
+from history.lake.tables import Lake
 from markets.events import Quote
 from markets.models import ExchangePair
 from tests.lake_data import write_quotes

@@ -14,9 +14,9 @@ from msgspec import structs
 from playwright.async_api import Page, expect
 from redis import Redis
 
-from history.lake import Lake
+from history.lake.tables import Lake
 from markets.events import Episode, Moment, Quote
-from realtime.services import save_episodes
+from opportunities.services import save_episodes
 from tests.browser import Complaints, chromium, require_chromium, session_cookies
 from tests.lake_data import write, write_quotes
 from tests.live import Web, daphne

@@ -1,6 +1,6 @@
 """The bounded channel: newest kept, every drop counted, drained before it ends."""
 
-from collectors.channel import Channel
+from core.channel import Channel
 
 
 async def test_a_full_channel_drops_the_oldest_and_counts_it() -> None:

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
+from engine.charts.pending import Pending
+from engine.charts.points import SET_BACK_US, going_on, later_us
 from markets.config import MarketConfig, Shard
-from realtime import recent
-from realtime.hub import Hub
-from realtime.pending import Pending
-from realtime.points import SET_BACK_US, going_on, later_us
-from realtime.publisher import Publisher
+from realtime.charts import recent
+from realtime.charts.hub import Hub
+from realtime.charts.publisher import Publisher
 from tests.live import Desk, desk, eventually
 from tests.test_realtime_hub import BTC, Page, hub, page, seeded
 from tests.test_realtime_store import SECOND, delta, points, publisher, redis
@@ -222,7 +222,7 @@ async def test_a_page_that_comes_back_with_a_number_ahead_of_now_gets_a_snapshot
     set_clock(running, clock, 0.0)
     both(running, 101.0)
     await eventually(lambda: hub.watermark() < seen, "the hub has heard of it")
-    from realtime.viewer import Viewer
+    from realtime.charts.viewer import Viewer
 
     back = Page(hub, acks=True)
     back.viewer = Viewer(1, back, hub, back.closed.append, seen)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from markets.moments import AHEAD_S, Ages, age_s, is_over, lately
+from core.clock.moments import AHEAD_S, Ages, age_s, is_over, lately
 
 S = 1_000_000
 NOON_US = 1_800_000_000 * S

@@ -22,19 +22,22 @@ from redis import Redis
 from arbsite import beat
 from arbsite.celery import app
 from arbsite.management.commands import healthcheck
+from core.clock.moments import Ages
+from core.process.heartbeat import Heartbeat
+from core.process.vitals import PROCESSES
 from history.models import Kind, MaintenanceRun, State
-from markets.heartbeat import Heartbeat
-from markets.moments import Ages
-from markets.vitals import PROCESSES
-from monitoring import dispatch
-from monitoring.assess import assess
-from monitoring.dispatch import Destination, take, troubles
-from monitoring.evaluator import HealthWatch, _remembered, look_at_opportunities
+from monitoring.alerts import dispatch
+from monitoring.alerts.dispatch import Destination, take, troubles
+from monitoring.alerts.evaluator import HealthWatch, _remembered, look_at_opportunities
+from monitoring.alerts.notify import tell
+from monitoring.alerts.rules import Reading, Terms, Watch, step
+from monitoring.health.assess import assess
+from monitoring.health.observe import Observer
+from monitoring.health.observed import LastRun, Limits
+from monitoring.health.stores import by_our_clock, measure
 from monitoring.models import Alert, AlertRule, Delivery, DeliveryAttempt, What
-from monitoring.observe import Observer
-from monitoring.observed import LastRun, Limits
-from monitoring.quality_store import read_quality
-from monitoring.quality_wire import (
+from monitoring.quality.store import read_quality
+from monitoring.quality.wire import (
     SHARDS,
     SYMBOL_ROW,
     ExchangeQuality,
@@ -42,10 +45,7 @@ from monitoring.quality_wire import (
     encode,
     report_key,
 )
-from monitoring.rules import Reading, Terms, Watch, step
-from monitoring.stores import by_our_clock, measure
-from monitoring.telling import tell
-from realtime.services import save_episodes
+from opportunities.services import save_episodes
 from tests.alert_servers import Receiver, serving
 from tests.test_alert_rules_at_work import SILENT, channel, rule, sent
 from tests.test_delivery import SENT, db, delivering, in_the_open, put, until, webhook
@@ -245,7 +245,7 @@ class TestHealth:
         observer, moved_s = Observer(), [0.0]
         self.beat(empty_redis, "web desk:1", reported_us=now_us() + HOUR_US)
         monotonic = time.monotonic
-        monkeypatch.setattr("monitoring.observe.time.monotonic", lambda: monotonic() + moved_s[0])
+        monkeypatch.setattr("monitoring.health.observe.time.monotonic", lambda: monotonic() + moved_s[0])
         silent_s = []
         for moved_s[0] in (0.0, 9.0):
             now = await observer.look()
@@ -271,7 +271,7 @@ class TestHealth:
     ) -> None:
         observer, ahead, moved_s = Observer(), now_us() + HOUR_US, [0.0]
         monotonic = time.monotonic
-        monkeypatch.setattr("monitoring.observe.time.monotonic", lambda: monotonic() + moved_s[0])
+        monkeypatch.setattr("monitoring.health.observe.time.monotonic", lambda: monotonic() + moved_s[0])
         for moved_s[0], second_lives in ((0.0, True), (60.0, True), (120.0, False), (121.0, False)):
             self.beat(empty_redis, "web desk:1", started_us=ahead)
             if second_lives:

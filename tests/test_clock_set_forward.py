@@ -10,14 +10,14 @@ from django.utils import timezone
 from msgspec import structs
 
 from monitoring import jumps as jumps_module
-from monitoring.assess import assess
-from monitoring.evaluator import HealthWatch, look_at_opportunities
+from monitoring.alerts.evaluator import HealthWatch, look_at_opportunities
+from monitoring.health.assess import assess
+from monitoring.health.memory import Memory
+from monitoring.health.observed import LakeTable, LastRun, Limits
 from monitoring.jumps import MOST, Jumps
-from monitoring.memory import Memory
 from monitoring.models import Alert, What
-from monitoring.observed import LakeTable, LastRun, Limits
-from monitoring.quality_wire import SYMBOL_ROW, Quality
-from realtime.services import save_episodes
+from monitoring.quality.wire import SYMBOL_ROW, Quality
+from opportunities.services import save_episodes
 from tests.test_alert_rules_at_work import SILENT, T0, channel, rule
 from tests.test_episodes import episode
 from tests.test_monitoring_assess import NOW, look

@@ -14,12 +14,12 @@ from django.core.management import call_command
 from playwright.async_api import expect
 from redis import Redis
 
+from core.layer import get_channel_layer
 from markets.config import MarketConfig
 from markets.selectors import load_config
-from realtime.hub import Hub
-from realtime.layer import get_channel_layer
+from realtime.charts.hub import Hub
+from realtime.charts.wire import GROUP, Batch, encode_batch, pack
 from realtime.shard_view import DRIFT, ShardView
-from realtime.wire import GROUP, Batch, encode_batch, pack
 from tests.browser import Complaints, chromium, require_chromium, session_cookies
 from tests.live import Web, daphne, eventually
 from tests.test_realtime_hub import Page, hub, page, seeded

@@ -14,22 +14,22 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from arbsite.management.commands import healthcheck
-from collectors.channel import Channel
-from history.lake import Lake
-from history.opportunity_lists import _row
-from markets.clocks import ended_us, steady_us
+from core.channel import Channel
+from core.clock.clocks import ended_us, steady_us
+from history.lake.tables import Lake
 from markets.config import Shard
-from markets.fee_schedules import said_fees
-from markets.fees import follow
+from markets.fees.midnight import follow
+from markets.fees.schedules import said_fees
+from markets.follow.runtime import STATUS_KEY, CollectorStatus, report_status
 from markets.models import ConfigRevision, Exchange, FeeSchedule, Instrument
-from markets.runtime import STATUS_KEY, CollectorStatus, report_status
-from monitoring.latency import Latencies
-from monitoring.observe import Observer
-from monitoring.quality_sink import QualitySink
+from monitoring.health.observe import Observer
+from monitoring.quality.latency import Latencies
+from monitoring.quality.sink import QualitySink
+from opportunities.episodes import Asked, episodes
+from opportunities.lists import _row
 from opportunities.models import OpportunityEpisode
-from realtime.episodes import Asked, episodes
-from realtime.scan_wire import EXPIRY_S, on_the_way_s
-from realtime.services import save_episodes
+from opportunities.services import save_episodes
+from realtime.scanner.wire import EXPIRY_S, on_the_way_s
 from tests.scan_market import NOON_US
 from tests.test_episode_figures import HELD, quote, started
 from tests.test_episodes import episode
@@ -137,7 +137,7 @@ async def test_a_status_that_redis_keeps_too_long_is_none(
 ) -> None:
     """Its own clock was set back, and so nothing expires."""
     observer, moved_s, monotonic = Observer(), [0.0], time.monotonic
-    monkeypatch.setattr("monitoring.observe.time.monotonic", lambda: monotonic() + moved_s[0])
+    monkeypatch.setattr("monitoring.health.observe.time.monotonic", lambda: monotonic() + moved_s[0])
     seen = []
     for moved_s[0], reported_us in ((0.0, 1), (4.0, 1), (8.0, 1), (9.0, 2)):
         await report_status(observer._redis, CollectorStatus("1/1", reported_ts_us=reported_us))

@@ -8,7 +8,7 @@ from collectors.exchanges import CODECS
 from collectors.exchanges.base import Codec
 from collectors.exchanges.lateness import ALLOWED_US, WINDOW_NS, Lateness
 from collectors.exchanges.order import RESYNC_AFTER, Order
-from markets.clocks import Standstill
+from core.clock.clocks import Standstill
 from markets.events import Quote, StreamState
 from tests.broken_books import has, quote_with
 from tests.codec_frames import SYMBOLS

@@ -7,7 +7,7 @@ import pytest
 
 from collectors.exchanges import CODECS
 from collectors.exchanges.base import Control
-from collectors.refusals import is_busy
+from collectors.sockets.refusals import is_busy
 from tests.codec_frames import SYMBOLS, gzipped
 
 BTC = {

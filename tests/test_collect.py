@@ -19,8 +19,8 @@ from collectors.exchanges import CODECS
 from collectors.supervisor import Outlet, Supervisor
 from collectors.watcher import Watcher
 from markets.config import Shard
+from markets.follow.runtime import CollectorStatus, collector_statuses
 from markets.models import Exchange, Symbol
-from markets.runtime import CollectorStatus, collector_statuses
 from markets.seed import seed
 from simulator.server import Simulator
 from tests.live import database_url, promised

@@ -20,7 +20,7 @@ import pytest
 import redis
 import yaml
 
-from arbsite import embedded
+from arbsite.desk import embedded
 from arbsite.environment import BASE_DIR
 from tests.live import DEADLINE_S, free_port
 

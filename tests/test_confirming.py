@@ -11,10 +11,10 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.models import UserSession
+from accounts.tokens.model import ApiToken
 from audit.models import Entry
 from markets.models import Exchange
 from monitoring.models import AlertChannel
-from realtime.api_token import ApiToken
 from tests.authenticator import PASSWORD, Clock, enrol, whole
 from tests.test_groups import member, signed_in
 

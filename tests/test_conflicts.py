@@ -27,7 +27,7 @@ from markets.models import (
     Symbol,
 )  # fmt: skip
 from markets.seed import seed
-from monitoring.limits import HealthLimits
+from monitoring.health.limits import HealthLimits
 from monitoring.models import AlertChannel, AlertRule, What
 from opportunities.models import VerdictThresholds
 from tests.admin_forms import Fields, entered, fields_of, opened

@@ -10,8 +10,8 @@ import pytest
 from collectors.exchanges import CODECS
 from collectors.exchanges.base import Codec
 from collectors.feed import Feed
-from collectors.timing import Timing
-from collectors.turns import Turns
+from collectors.sockets.timing import Timing
+from collectors.sockets.turns import Turns
 from markets.config import ExchangeConfig, InstrumentConfig
 from markets.defaults import EXCHANGES
 from simulator.server import Simulator

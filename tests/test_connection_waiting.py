@@ -8,9 +8,9 @@ from itertools import islice, pairwise
 
 import pytest
 
-from collectors.backoff import Pace, delays
-from collectors.handshake import retry_after, under
-from collectors.timing import Timing
+from collectors.sockets.handshake import retry_after, under
+from collectors.sockets.timing import Timing
+from core.backoff import Pace, delays
 
 
 def steps() -> Iterator[float]:

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from arbsite import beat, embedded, environment, home
-from arbsite.aside import PREFIX
+from arbsite import beat, environment
 from arbsite.celery import app
-from arbsite.embedded import EmbeddedServerError
+from arbsite.desk import embedded, home
+from arbsite.desk.aside import PREFIX
+from arbsite.desk.embedded import EmbeddedServerError
 from tests.test_ops_up import Desk, desk
 
 __all__ = ["desk"]

@@ -20,6 +20,7 @@ from collectors.exchanges import CODECS
 from collectors.supervisor import Outlet, Supervisor
 from history.models import RetentionPolicy
 from markets.config import MarketConfig, Shard
+from markets.follow.runtime import CollectorStatus
 from markets.lacks import lacks
 from markets.models import (
     ConfigRevision,
@@ -30,13 +31,12 @@ from markets.models import (
     OpportunityFilter,
     Symbol,
 )
-from markets.runtime import CollectorStatus
 from markets.selectors import load_config
-from monitoring.assess import assess
-from monitoring.limits import HealthLimits
+from monitoring.alerts.selectors import load_lacks
+from monitoring.health.assess import assess
+from monitoring.health.limits import HealthLimits
+from monitoring.health.observed import Limits
 from monitoring.models import AlertRule
-from monitoring.observed import Limits
-from monitoring.selectors import load_lacks
 from opportunities.models import VerdictThresholds
 from realtime.sink import RealtimeSink
 from tests.test_monitoring_assess import WELL

@@ -12,11 +12,11 @@ from channels.db import database_sync_to_async
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from monitoring import delivery, dispatch, outbox
-from monitoring.channels.parcels import Answer
-from monitoring.channels.sending import sender
-from monitoring.delivery import Delivering
-from monitoring.messages import Message
+from monitoring.alerts import delivery, dispatch, outbox
+from monitoring.alerts.channels.parcels import Answer
+from monitoring.alerts.channels.sending import sender
+from monitoring.alerts.delivery import Delivering
+from monitoring.alerts.messages import Message
 from monitoring.models import Alert, AlertChannel, Delivery, DeliveryAttempt
 from tests.alert_servers import PagerDuty, Receiver, Slack, Telegram, serving
 from tests.live import eventually

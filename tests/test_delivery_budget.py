@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitoring.budget import DEAD_AFTER, MEND_S, RETRY_CEILING_S, Budget, Patience
-from monitoring.channels.parcels import Answer
+from monitoring.alerts.budget import DEAD_AFTER, MEND_S, RETRY_CEILING_S, Budget, Patience
+from monitoring.alerts.channels.parcels import Answer
 
 LATER = Answer("later", "503")
 pauses = st.lists(st.floats(0, 90, allow_nan=False), min_size=1, max_size=80)

@@ -11,10 +11,10 @@ from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from django.utils import timezone
 
-from monitoring import dispatch
-from monitoring.budget import MEND_S, Patience
-from monitoring.channels import telegram
-from monitoring.channels.parcels import Answer, Reply
+from monitoring.alerts import dispatch
+from monitoring.alerts.budget import MEND_S, Patience
+from monitoring.alerts.channels import telegram
+from monitoring.alerts.channels.parcels import Answer, Reply
 from monitoring.models import AlertChannel, Delivery
 from tests.alert_servers import (
     HttpServer,

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from django.conf import settings
 
-from monitoring.dispatch import LEASE
+from monitoring.alerts.dispatch import LEASE
 from monitoring.models import Delivery
 from tests.alert_servers import Receiver, serving
 from tests.live import database_url, eventually

@@ -8,11 +8,11 @@ import pytest
 from aiohttp import web
 from django.utils import timezone
 
-from monitoring import dispatch
-from monitoring.budget import DEAD_AFTER, Patience
-from monitoring.channels import mail, pagerduty, slack, telegram
-from monitoring.channels.parcels import Answer, Reply
-from monitoring.channels.sending import Sender, sender
+from monitoring.alerts import dispatch
+from monitoring.alerts.budget import DEAD_AFTER, Patience
+from monitoring.alerts.channels import mail, pagerduty, slack, telegram
+from monitoring.alerts.channels.parcels import Answer, Reply
+from monitoring.alerts.channels.sending import Sender, sender
 from monitoring.models import AlertChannel, Delivery
 from tests.alert_servers import MailServer, PagerDuty, Receiver, Slack, Telegram, mail_server, serving
 from tests.test_alert_channels import SILENT, mailbox, post, telegram_target

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.deviation import (
+from engine.deviation import (
     DeviationStatistics,
     DeviationTerms,
     Floats,

@@ -18,11 +18,11 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from arbsite import daphne_doors
-from arbsite.daphne_doors import BODY_S, HEAD_S, LARGE_AT_ONCE, LARGE_BODY, LINGER_S, SMALL_BODY, Doors
-from arbsite.tokens import make_token
-from markets.vitals import heartbeats
-from monitoring.traffic import traffic
+from accounts.tokens.tokens import make_token
+from arbsite.daphne import doors as daphne_doors
+from arbsite.daphne.doors import BODY_S, HEAD_S, LARGE_AT_ONCE, LARGE_BODY, LINGER_S, SMALL_BODY, Doors
+from core.process.vitals import heartbeats
+from monitoring.metrics.traffic import traffic
 from tests.live import Web, browser, daphne, eventually
 
 HOST = b"Host: 127.0.0.1\r\n"

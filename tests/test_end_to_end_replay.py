@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.db import connections
 from redis import Redis
 
-from arbsite.tokens import make_token
+from accounts.tokens.tokens import make_token
 from markets.models import Exchange, ExchangePair, Instrument, OpportunityFilter, Symbol
 from markets.seed import seed
 from simulator.server import Simulator
@@ -37,8 +37,8 @@ BY_HAND = {
 async def replayed(folder: Path, exchanges: tuple[str, str], speed: float) -> list[tuple[float, float]]:
     """The (time in s, spread) points that a browser got while the recording was played."""
     async with Simulator(exchanges=exchanges, replay=folder, speed=speed, replay_after=2) as simulator:
-        native_ids = {key: next(iter(venue.by_native)) for key, venue in simulator.venues.items()}
-        (symbol,) = {listing.symbol for listing in simulator.venues[exchanges[0]].by_native.values()}
+        native_ids = {key: next(iter(venue.by_native)) for key, venue in simulator.exchanges.items()}
+        (symbol,) = {listing.symbol for listing in simulator.exchanges[exchanges[0]].by_native.values()}
         token = await sync_to_async(_set_up)(simulator.url, native_ids, symbol)
         with daphne() as web:
             async with Process(DATABASE_URL=database_url()), browser(web, token) as page:

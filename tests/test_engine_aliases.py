@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from msgspec import structs
 
+from engine.charts.points import Points
+from engine.charts.spread import SpreadEngine
 from markets.config import InstrumentConfig, ListingConfig, MarketConfig, Opportunity
 from markets.events import StreamState
-from realtime.engine import SpreadEngine
-from realtime.points import Points
 from tests.scan_market import config, listing
 from tests.spread_oracle import quote
 

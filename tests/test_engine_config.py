@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from msgspec import structs
 
+from engine.charts.points import POINT_COLUMNS
+from engine.charts.spread import SpreadEngine
 from markets.config import Opportunity
 from markets.events import StreamState
-from realtime.engine import SpreadEngine
-from realtime.points import POINT_COLUMNS
 from tests.spread_oracle import CHART, FIRST, NOON_US, SECOND, SYMBOL, config, feed, quote
 
 MS = 1_000_000

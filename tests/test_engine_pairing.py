@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from engine.charts.points import POINT_COLUMNS
+from engine.charts.spread import SpreadEngine
 from markets.events import Quote
-from realtime.engine import SpreadEngine
-from realtime.points import POINT_COLUMNS
 from tests.spread_oracle import (
     CHART,
     FIRST,

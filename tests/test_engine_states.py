@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from msgspec import structs
 
+from engine.charts.points import ChartDelta
+from engine.charts.spread import SpreadEngine
 from markets.events import Liveness, StreamState
-from realtime.engine import SpreadEngine
-from realtime.points import ChartDelta
 from tests.spread_oracle import FIRST, NOON_US, SECOND, SYMBOL, config, engine, feed, quote, without_gaps
 
 MS = 1_000_000

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct, structs
 
+from engine.scan.lifecycle import opportunity_events
 from markets.config import FeeRule, FilterConfig, GateTerms, IdentityConfig, ListingConfig, MarketConfig
 from markets.events import Episode, Moment
-from realtime.lifecycle import opportunity_events
 from tests.scan_market import NOON_US, Desk, config, listing
 
 BTC = "BTC/USDT"

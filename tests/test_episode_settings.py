@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct, structs
 
+from engine.scan.lifecycle import opportunity_events
 from markets.config import FilterConfig, GateTerms, IdentityConfig, MarketConfig
 from markets.events import Episode
-from markets.fee_book import Fees
-from realtime.lifecycle import opportunity_events
+from markets.fees.book import Fees
 from tests.scan_market import NOON_US, Desk, config, listing
 from tests.test_episode_figures import BTC, BUY, SELL, edge_of
 

@@ -20,16 +20,16 @@ from msgspec import structs
 from psycopg import sql
 from pytest_django import Settings
 
-from collectors.channel import Channel
+from core.channel import Channel
 from markets.config import Shard
 from markets.events import Episode, IdentityFinding, LegPrice, Moment, SinkEvent
 from markets.models import Exchange, IdentityCase, OpportunityFilter, Symbol
+from opportunities import sink as episode_sink
+from opportunities.episodes import Asked, counts_per_pair, distributions, episodes
 from opportunities.models import OpportunityEpisode
-from realtime import episode_sink
-from realtime.episode_sink import EpisodeSink
-from realtime.episodes import Asked, counts_per_pair, distributions, episodes
-from realtime.services import close_orphans, save_episodes
-from realtime.tasks import retain_episodes
+from opportunities.services import close_orphans, save_episodes
+from opportunities.sink import EpisodeSink
+from opportunities.tasks import retain_episodes
 from tests.live import eventually
 
 START = datetime.datetime(2026, 3, 1, 9, 30, tzinfo=datetime.UTC)

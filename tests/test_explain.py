@@ -15,15 +15,15 @@ from django.test import Client
 from msgspec import structs
 from redis import Redis
 
-from arbsite.tokens import make_token
+from accounts.tokens.tokens import make_token
+from engine.gates.checks import GATES
+from engine.scan.identity import FAIL
 from markets.config import FilterConfig, IdentityConfig, MarketConfig
 from markets.models import Exchange, ExchangePair, Instrument, Symbol
 from markets.selectors import load_config
-from realtime.explain import Explanation, explain
-from realtime.gates import GATES
-from realtime.identity import FAIL
-from realtime.obstacles import obstacles
-from realtime.scan_table import ScanTable
+from realtime.scanner.explain import Explanation, explain
+from realtime.scanner.obstacles import obstacles
+from realtime.scanner.table import ScanTable
 from tests.live import daphne, desk
 from tests.scan_data import market, told
 from tests.test_api import aget

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from history.lake import Lake
+from history.lake.tables import Lake
 from tests.lake_data import write, write_quotes
 from tests.live import database_url
 from tests.test_history_api import START_US, quotes, store_points

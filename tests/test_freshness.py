@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime import freshness
-from realtime.freshness import DOWN, LIVE, QUIET, SILENT
-from realtime.gatekeeper import Gatekeeper
-from realtime.legs import Leg
+from engine.gates import freshness
+from engine.gates.freshness import DOWN, LIVE, QUIET, SILENT
+from engine.gates.gatekeeper import Gatekeeper
+from engine.scan.legs import Leg
 from tests.gate_market import EXCHANGES, NOTHING, TERMS, Floor, config, listing
 
 SYMBOLS = ("BTC/USDT", "ETH/USDT")

@@ -23,7 +23,7 @@ import psycopg_pool
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from arbsite import embedded
+from arbsite.desk import embedded
 from arbsite.environment import BASE_DIR
 from arbsite.patient_postgres import TIMES, Asking, PatientConnection, PatientPool, _asking
 from tests.live import free_port, promised

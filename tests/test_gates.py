@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from engine.gates import checks as gates
+from engine.gates import freshness
+from engine.gates.checks import GATES, Evidence, Facts, Gate, LegSeen, Seen
+from engine.gates.gatekeeper import Gatekeeper
+from engine.scan.directions import Direction
 from markets.config import ExchangeConfig, FilterConfig, IdentityConfig, MarketConfig, NetworkConfig
-from realtime import freshness, gates
-from realtime.directions import Direction
-from realtime.gatekeeper import Gatekeeper
-from realtime.gates import GATES, Evidence, Facts, Gate, LegSeen, Seen
 from tests.gate_market import EXCHANGES, FOLLOWS, NOTHING, Floor, config, listing, with_terms
 
 OPEN = NetworkConfig("ERC20", deposit=True, withdraw=True)

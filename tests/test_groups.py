@@ -7,11 +7,11 @@ from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from redis import Redis
 
-from arbsite.groups import GROUPS, set_up
-from markets.heartbeat import Heartbeat
-from monitoring.findings import Finding
-from monitoring.observed import Answer, Observed
-from monitoring.veil import veiled
+from accounts.access.groups import GROUPS, set_up
+from core.process.heartbeat import Heartbeat
+from monitoring.health.findings import Finding
+from monitoring.health.observed import Answer, Observed
+from monitoring.pages.veil import veiled
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -10,14 +10,14 @@ from django.test import Client
 from msgspec import structs
 from redis import Redis
 
-from monitoring.assess import assess
-from monitoring.feed import HealthFeed, HealthViewer
-from monitoring.findings import Finding
-from monitoring.graphs import thinned
-from monitoring.observed import Limits
-from monitoring.page import sections
-from monitoring.quality_wire import DOWN, LIVE, QUIET, STALE, SUSPECT, SYMBOL_STATES, Quality, SymbolState
-from monitoring.symbol_page import Show, SymbolTable, decode_health_message
+from monitoring.health.assess import assess
+from monitoring.health.findings import Finding
+from monitoring.health.observed import Limits
+from monitoring.pages.feed import HealthFeed, HealthViewer
+from monitoring.pages.graphs import thinned
+from monitoring.pages.sections import sections
+from monitoring.pages.symbols import Show, SymbolTable, decode_health_message
+from monitoring.quality.wire import DOWN, LIVE, QUIET, STALE, SUSPECT, SYMBOL_STATES, Quality, SymbolState
 from tests.test_monitoring_assess import NOW, WELL, exchange, symbols
 
 

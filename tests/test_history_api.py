@@ -18,9 +18,9 @@ from django.test import Client
 from pytest_django import Settings
 from redis import Redis
 
-from arbsite.tokens import make_token
-from history.lake import Lake
-from history.reading import open_answers
+from accounts.tokens.tokens import make_token
+from history.lake.tables import Lake
+from history.read.reading import open_answers
 from markets.events import Quote, StreamState
 from tests.lake_data import write, write_quotes, write_states
 from tests.live import Web, daphne, eventually

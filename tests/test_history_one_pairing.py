@@ -15,17 +15,17 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from history.lake import Lake
+from core.clock.times import shown_time
+from engine.charts.points import POINT_COLUMNS, Points
+from history.lake.tables import Lake
 from history.management.commands import export as export_module
-from history.pairing import Terms
-from history.reader import LakeReader
-from history.recorded import Recorded
-from history.replay import LEAD_IN_US, Replay, between
-from history.spreads import chart_points
-from history.times import shown_time
+from history.read.pairing import Terms
+from history.read.reader import LakeReader
+from history.read.recorded import Recorded
+from history.read.spreads import chart_points
+from history.replay.engine import LEAD_IN_US, Replay, between
 from markets.config import ListingConfig, MarketConfig
 from markets.events import Quote
-from realtime.points import POINT_COLUMNS, Points
 from tests.lake_data import write, write_quotes
 from tests.scan_market import listing
 from tests.test_history_api import START_US

@@ -10,15 +10,15 @@ import polars as pl
 import pytest
 from msgspec import structs
 
-from history.lake import Lake
-from history.pairing import Terms
-from history.reader import LakeReader
-from history.schema import collector_started
-from history.spreads import chart_points, computed_points
+from engine.charts.points import POINT_COLUMNS, Points, no_points
+from engine.charts.spread import SpreadEngine
+from history.lake.schema import collector_started
+from history.lake.tables import Lake
+from history.read.pairing import Terms
+from history.read.reader import LakeReader
+from history.read.spreads import chart_points, computed_points
 from markets.config import Shard
 from markets.events import Quote, StreamState
-from realtime.engine import SpreadEngine
-from realtime.points import POINT_COLUMNS, Points, no_points
 from tests import spread_oracle as oracle
 from tests.lake_data import write, write_quotes, write_states
 

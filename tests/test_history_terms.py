@@ -13,10 +13,12 @@ from msgspec import structs
 from pytest_django import Settings
 from redis import Redis
 
-from history.lake import Lake
-from history.pairing import Terms
-from history.reader import LakeReader
-from history.spreads import chart_points, turned
+from engine.charts.points import POINT_COLUMNS, Points, no_points
+from engine.charts.spread import SpreadEngine
+from history.lake.tables import Lake
+from history.read.pairing import Terms
+from history.read.reader import LakeReader
+from history.read.spreads import chart_points, turned
 from markets.config import (
     InstrumentConfig,
     ListingConfig,
@@ -27,8 +29,6 @@ from markets.config import (
 )
 from markets.events import Quote, StreamState
 from markets.models import ExchangePair
-from realtime.engine import SpreadEngine
-from realtime.points import POINT_COLUMNS, Points, no_points
 from tests.lake_data import write, write_quotes, write_states
 from tests.scan_market import config, listing
 from tests.test_history_api import BTC, DATA, START_US, body, quotes, within

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from history.volume import summed
+from history.read.volume import summed
 
 SECOND_US = 1_000_000
 SCHEMA = {"received_ts_us": pl.Int64, "price": pl.Float64, "size": pl.Float64, "side": pl.String}

@@ -7,9 +7,7 @@ import pytest
 from msgspec import structs
 from numpy.random import Generator, default_rng
 
-from markets.config import IdentityConfig, IdentityVerdict, MarketConfig
-from markets.events import IdentityFinding
-from realtime.identity import (
+from engine.scan.identity import (
     FAIL,
     MIN_MOVES,
     PASS,
@@ -21,7 +19,9 @@ from realtime.identity import (
     correlations,
     medians,
 )
-from realtime.legs import Leg
+from engine.scan.legs import Leg
+from markets.config import IdentityConfig, IdentityVerdict, MarketConfig
+from markets.events import IdentityFinding
 from tests.gate_market import NOON_US, NOTHING, Floor, config
 
 PAIR = "BTC/USDT|binance|okx"

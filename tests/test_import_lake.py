@@ -14,13 +14,13 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from history import importing
-from history.importing import Importer
-from history.lake import Lake
+from history.imports import importing
+from history.imports.importing import Importer
+from history.imports.old_files import find
+from history.imports.old_names import Names
+from history.lake.tables import Lake
 from history.models import RetentionPolicy
-from history.old_files import find
-from history.old_names import Names
-from history.reader import LakeReader
+from history.read.reader import LakeReader
 from markets.models import Instrument, Symbol
 from markets.seed import seed
 from tests.old_lake import MORNING, MORNING_US, folder, spreads, times, trades

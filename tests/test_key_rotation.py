@@ -21,16 +21,16 @@ from django.test import Client, RequestFactory
 from pytest_django import Settings
 from redis import Redis
 
-from accounts import second_factor
+from accounts.mfa import second_factor
 from accounts.models import Authenticator, UserSession
-from arbsite.tokens import InvalidToken, good_token, make_token
+from accounts.tokens.model import ApiToken
+from accounts.tokens.tokens import InvalidToken, good_token, make_token
 from audit.models import Entry
+from core.proxies import SEALED
+from core.secrets.sealed_columns import sealed_columns
 from markets.models import Exchange
-from markets.proxies import SEALED
-from markets.sealed_columns import sealed_columns
 from markets.sealed_proxy import SealedProxyField
 from monitoring.models import AlertChannel
-from realtime.api_token import ApiToken
 from tests.authenticator import CHECK, PASSWORD, Clock, enrol
 from tests.live import Web, browser, daphne
 from tests.test_rights import bearer, cookie, tabs

@@ -12,14 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 from obstore.store import LocalStore
 
-from history import appending, compaction
-from history.appending import CHECKPOINT_EVERY, Appender
-from history.buffer import Buffer
-from history.lake import Lake, LakeError
-from history.logs import look
-from history.parquet import file_schema
-from history.reader import LakeReader
-from history.schema import SCHEMA_VERSION, SCHEMAS
+from history.lake.logs import look
+from history.lake.parquet import file_schema
+from history.lake.schema import SCHEMA_VERSION, SCHEMAS
+from history.lake.tables import Lake, LakeError
+from history.maintenance import compaction
+from history.read.reader import LakeReader
+from history.write import appending
+from history.write.appending import CHECKPOINT_EVERY, Appender
+from history.write.buffer import Buffer
 from markets.events import OpportunityEvent
 from tests.lake import bids, quote, rows
 

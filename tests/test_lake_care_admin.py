@@ -19,7 +19,7 @@ from kombu.exceptions import OperationalError
 from redis import Redis
 
 from history import tasks
-from history.lake import Lake
+from history.lake.tables import Lake
 from history.models import Kind, MaintenanceRun, RetentionPolicy, State
 from history.services import look_after
 from tests.lake_data import write

@@ -15,11 +15,11 @@ import pyarrow as pa
 import pytest
 
 from arbsite.environment import BASE_DIR
-from history import compaction, retention
-from history.appending import Appender
-from history.inventory import files_of
-from history.lake import Lake
-from history.parquet import file_schema
+from history.lake.inventory import files_of
+from history.lake.parquet import file_schema
+from history.lake.tables import Lake
+from history.maintenance import compaction, retention
+from history.write.appending import Appender
 
 NOON = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
 LONG_AGO = NOON - datetime.timedelta(days=50)
@@ -60,7 +60,7 @@ class Desk:
         self.acknowledged: set[str] = set()
         self.counts: Counter[str] = Counter()
         self.over = threading.Event()
-        self.lock = threading.Lock()  # as Redis holds it for `history.maintenance`
+        self.lock = threading.Lock()  # as Redis holds it for `history.maintenance.runs`
 
     def write(self, name: str) -> None:
         """Append to hours that are over; what came back without an error is acknowledged."""
@@ -131,7 +131,7 @@ COMPACTOR = """
 import datetime, sys, django
 django.setup()
 from history import compaction
-from history.lake import Lake
+from history.lake.tables import Lake
 lake, now = Lake(sys.argv[1]), datetime.datetime.fromisoformat(sys.argv[2])
 compaction.plan(lake, "trades", now)
 print("ready", flush=True)

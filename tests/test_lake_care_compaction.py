@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake.exceptions import CommitFailedError
 
-from history import compaction
-from history.compaction import GRACE, Heap, heaps
-from history.inventory import data_files, files_of
-from history.lake import Lake
-from history.schema import SCHEMAS, SORT_ORDER
-from history.sorted_files import MIN_ROW_GROUP_ROWS, ROW_GROUP_ROWS, row_groups
-from history.sorting import Source, sorted_slices
+from history.lake.inventory import data_files, files_of
+from history.lake.schema import SCHEMAS, SORT_ORDER
+from history.lake.tables import Lake
+from history.maintenance import compaction
+from history.maintenance.compaction import GRACE, Heap, heaps
+from history.maintenance.sorting import Source, sorted_slices
+from history.write.sorted_files import MIN_ROW_GROUP_ROWS, ROW_GROUP_ROWS, row_groups
 from tests.lake_data import write
 
 HOUR = datetime.timedelta(hours=1)

@@ -16,16 +16,17 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from redis import Redis
 
-from history import maintenance, tasks
-from history.compaction import GRACE
-from history.inventory import TableSize, files_of, size_of
-from history.lake import Lake
-from history.maintenance import RUNS_KEPT, TableBusyError, maintain
+from history import tasks
+from history.lake.inventory import TableSize, files_of, size_of
+from history.lake.schema import SCHEMAS
+from history.lake.tables import Lake
+from history.maintenance import runs as maintenance
+from history.maintenance.compaction import GRACE
+from history.maintenance.retention import VACUUM_HOURS, keeps_from
+from history.maintenance.runs import RUNS_KEPT, TableBusyError, maintain
+from history.maintenance.steps import Step
 from history.models import Kind, MaintenanceRun, RetentionPolicy, State
-from history.retention import VACUUM_HOURS, keeps_from
-from history.schema import SCHEMAS
 from history.services import look_after, steps_of
-from history.steps import Step
 from tests.lake_data import write
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_redis")]

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from history import compaction, retention
-from history.inventory import files_of
-from history.lake import Lake
+from history.lake.inventory import files_of
+from history.lake.tables import Lake
+from history.maintenance import compaction, retention
 from tests.lake_data import write
 from tests.test_lake_care_compaction import OVER, quotes, rows_of, same_rows
 from tests.test_lake_s3 import Store

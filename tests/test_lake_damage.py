@@ -18,20 +18,22 @@ from msgspec import structs
 from polars.exceptions import ComputeError
 from pytest_django import Settings
 
-from history import appending, compaction, ndjson, retention
-from history import sink as sink_module
-from history.appending import Appender
-from history.buffer import Buffer
-from history.lake import Lake
+from history.lake.tables import Lake
+from history.maintenance import compaction, retention
 from history.models import Kind, State
-from history.reader import LakeReader
-from history.reading import Answer as Reading
+from history.read import ndjson
+from history.read.reader import LakeReader
+from history.read.reading import Answer as Reading
 from history.services import look_after
+from history.write import appending
+from history.write import sink as sink_module
+from history.write.appending import Appender
+from history.write.buffer import Buffer
 from markets.events import Trade
-from monitoring import stores
-from monitoring.assess import assess
-from monitoring.findings import Finding
-from monitoring.observed import Answer, Limits, Observed
+from monitoring.health import stores
+from monitoring.health.assess import assess
+from monitoring.health.findings import Finding
+from monitoring.health.observed import Answer, Limits, Observed
 from tests.lake import bids, lake_sink, quote, rows
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 from django.conf import settings
 
-from history.lake import Lake
-from history.reader import BATCH_ROWS, LakeReader
-from history.schema import SCHEMAS
+from history.lake.schema import SCHEMAS
+from history.lake.tables import Lake
+from history.read.reader import BATCH_ROWS, LakeReader
 from tests.lake_data import write, write_quotes
 from tests.spread_oracle import quote
 from tests.test_lake_s3 import Store

@@ -15,12 +15,12 @@ from asgiref.sync import sync_to_async
 from deltalake import DeltaTable
 from django.utils import timezone
 
-from history import compaction, retention
-from history.appending import Appender
-from history.lake import Lake
+from history.lake.tables import Lake
+from history.maintenance import compaction, retention
 from history.models import Kind, State
-from history.reader import LakeReader
+from history.read.reader import LakeReader
 from history.services import look_after
+from history.write.appending import Appender
 from markets.events import Trade
 from tests import test_lake_damage as damage
 from tests.lake import bids, lake_sink, quote, rows

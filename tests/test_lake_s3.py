@@ -9,8 +9,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 from pytest_django import Settings
 
-from history import sink as sink_module
-from history.lake import Lake
+from history.lake.tables import Lake
+from history.write import sink as sink_module
 from markets.config import Shard
 from tests.lake import bids, lake_sink, rows
 

@@ -17,9 +17,9 @@ from redis import Redis
 
 from collectors.exchanges import CODECS
 from collectors.supervisor import Outlet, Supervisor
-from history.lake import Lake
-from history.reader import LakeReader
-from history.sink import LakeSink
+from history.lake.tables import Lake
+from history.read.reader import LakeReader
+from history.write.sink import LakeSink
 from markets.config import MarketConfig, Shard
 from markets.models import OpportunityFilter
 from markets.seed import seed

@@ -10,10 +10,10 @@ import pytest
 from msgspec import structs
 from pytest_django import Settings
 
-from history import appending, sink
-from history.lake import Lake
-from history.schema import started_shard
-from history.sink import FLUSH_ROWS
+from history.lake.schema import started_shard
+from history.lake.tables import Lake
+from history.write import appending, sink
+from history.write.sink import FLUSH_ROWS
 from markets.config import InstrumentConfig, Shard
 from markets.events import OpportunityEvent, SpreadPoints, StreamState, Trade
 from tests.lake import CONFIG, DEADLINE_S, SYMBOLS, bids, lake_sink, quote, rows

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from history import sink as sink_module
+from history.write import sink as sink_module
 from tests.lake import SYMBOLS, Writing, bids, lake_sink, rows
 
 CAPACITY = 1000
@@ -116,7 +116,7 @@ async def loses_and_says_so(lake: Path, break_it: Callable[[Path], Callable[[], 
 class TestDisk:
     async def test_full(self, lake: Path, caplog: pytest.LogCaptureFixture) -> None:
         await loses_and_says_so(lake, fill)
-        said = [record.getMessage() for record in caplog.records if record.name == "history.sink"]
+        said = [record.getMessage() for record in caplog.records if record.name == "history.write.sink"]
         assert len(said) == 2
         assert "cannot be written, trying again" in said[0]
         assert "No space left on device" in said[0]

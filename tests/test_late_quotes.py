@@ -2,9 +2,9 @@
 
 import pytest
 
+from engine.gates.freshness import age_ms
+from engine.scan.scanner import Scanner
 from markets.events import Quote
-from realtime.freshness import age_ms
-from realtime.scanner import Scanner
 from tests.scan_market import ANY_EDGE, BOOT_NS, MS, NOON_US, config, everywhere
 
 

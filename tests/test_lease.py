@@ -24,17 +24,17 @@ from redis.exceptions import WatchError
 
 import collectors.lease as lease_module
 from collectors.lease import Lease, LeaseLost, Outbid, is_gone, lease_name, own_place
-from history.appending import Appender
-from history.lake import Lake
+from core.process.vitals import heartbeats
+from history.lake.tables import Lake
+from history.write.appending import Appender
 from markets.config import Shard
 from markets.leases import ShardLease
 from markets.models import Exchange, OpportunityFilter
 from markets.seed import seed
-from markets.vitals import heartbeats
-from monitoring.assess import assess
-from monitoring.observe import Observer
-from monitoring.observed import Limits
-from realtime.episode_sink import Work, _write
+from monitoring.health.assess import assess
+from monitoring.health.observe import Observer
+from monitoring.health.observed import Limits
+from opportunities.sink import Work, _write
 from simulator.server import Simulator
 from tests.lake import rows
 from tests.live import database_url, eventually

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct, structs
 
+from engine.scan.directions import Direction
+from engine.scan.legs import Leg
+from engine.scan.lifecycle import Lifecycle, opportunity_events
 from markets.config import ExchangeConfig, FilterConfig, GateTerms, ListingConfig, MarketConfig, PairConfig
 from markets.events import Episode, StreamState
 from markets.selection import ScanPair
-from realtime.directions import Direction
-from realtime.legs import Leg
-from realtime.lifecycle import Lifecycle, opportunity_events
 
 BORN_US = 1_760_000_400_000_000
 BOOT_NS = 5_000_000_000

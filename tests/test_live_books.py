@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from collectors.exchanges import CODECS
+from engine.charts.points import ChartDelta
+from engine.charts.spread import SpreadEngine
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Opportunity
 from markets.events import Event, Quote, StreamState
-from realtime.engine import SpreadEngine
-from realtime.points import ChartDelta
 from simulator.server import Simulator
 from tests.scan_market import Desk as Scan
 from tests.scan_market import config, everywhere

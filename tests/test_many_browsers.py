@@ -16,21 +16,22 @@ from hypothesis import strategies as st
 from redis import Redis
 from redis.exceptions import RedisError
 
-from arbsite.daphne_crowds import with_backlog
-from arbsite.daphne_sockets import frame_head, unmasked
-from arbsite.tokens import make_token
+from accounts.tokens.tokens import make_token
+from arbsite.daphne.crowds import with_backlog
+from arbsite.daphne.sockets import frame_head, unmasked
+from core.web import acks, closing
+from core.web.closing import Closed
+from core.web.pipe import AsgiPipe
+from engine.charts.pending import Pending
+from engine.charts.points import POINT_COLUMNS, ChartDelta, Points
 from markets.config import MarketConfig
 from markets.selectors import load_config
-from realtime import acks, closing, wire
-from realtime import viewer as viewer_module
-from realtime.backlog import Backlog
-from realtime.closing import Closed
-from realtime.pending import Pending
-from realtime.pipe import AsgiPipe
-from realtime.points import POINT_COLUMNS, ChartDelta, Points
-from realtime.recent import Snapshot, Stored, Tail, stamped
-from realtime.shared_reads import SharedReads
-from realtime.viewer import Fetched, Portion, Viewer
+from realtime.charts import viewer as viewer_module
+from realtime.charts import wire
+from realtime.charts.backlog import Backlog
+from realtime.charts.recent import Snapshot, Stored, Tail, stamped
+from realtime.charts.shared_reads import SharedReads
+from realtime.charts.viewer import Fetched, Portion, Viewer
 from tests.live import Web, browser, daphne, desk, eventually, promised
 
 BTC, ETH = "BTC/USDT|binance|bybit", "ETH/USDT|binance|bybit"

@@ -9,9 +9,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from core.redis_client import redis_client
+from markets.follow.runtime import CollectorStatus, report_status
 from markets.models import CatalogueSync, Exchange, ExchangePair, Instrument, OpportunityFilter, Symbol
-from markets.redis_client import redis_client
-from markets.runtime import CollectorStatus, report_status
 from markets.seed import seed
 from markets.selectors import current_revision, load_config
 

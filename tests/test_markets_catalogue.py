@@ -10,12 +10,12 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from markets.catalogue import CatalogueError, fetch
+from core.redis_client import redis_client
 from markets.models import CatalogueSync, Exchange, Instrument, Symbol
-from markets.redis_client import redis_client
 from markets.seed import seed
 from markets.selectors import current_revision, load_config
-from markets.sync import SyncReport
+from markets.sync.catalogue import CatalogueError, fetch
+from markets.sync.symbols import SyncReport
 from markets.tasks import LOCK, sync_markets
 from simulator.server import Simulator
 
@@ -192,7 +192,7 @@ def test_exchanges_that_fail_are_asked_again_soon_at_growing_pauses_and_not_for_
             SyncReport(each.key, error="503" if each.key in ("okx", "gate") else "") for each in exchanges
         ]
 
-    monkeypatch.setattr("markets.sync.sync_all", fail)
+    monkeypatch.setattr("markets.sync.symbols.sync_all", fail)
     monkeypatch.setattr(
         sync_markets, "apply_async", lambda args, countdown, expires: queued.append((args, countdown))
     )

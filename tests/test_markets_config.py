@@ -9,8 +9,10 @@ from django.db import IntegrityError, connection, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.errors import InvalidConfig
+from core.redis_client import redis_client
 from markets.config import REST_SCHEMES, WS_SCHEMES, FilterConfig, MarketConfig, Shard, base_url_problem, diff
-from markets.errors import InvalidConfig
+from markets.follow.runtime import REVISION_CHANNEL, RevisionNudge
 from markets.models import (
     ConfigRevision,
     Exchange,
@@ -19,8 +21,6 @@ from markets.models import (
     OpportunityFilter,
     Symbol,
 )
-from markets.redis_client import redis_client
-from markets.runtime import REVISION_CHANNEL, RevisionNudge
 from markets.seed import seed
 from markets.selection import matcher, patterns
 from markets.selectors import current_revision, load_config
@@ -184,7 +184,7 @@ def test_a_redis_that_is_down_is_logged_once(settings: Any, caplog: pytest.LogCa
         settings.REDIS_URL = good
         redis_client.cache_clear()
 
-    warnings = [record.getMessage() for record in caplog.records if record.name == "markets.runtime"]
+    warnings = [record.getMessage() for record in caplog.records if record.name == "markets.follow.runtime"]
     assert len(warnings) == 1
     assert warnings[0].startswith("revision 7 saved, Redis not told")
 

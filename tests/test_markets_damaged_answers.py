@@ -13,12 +13,13 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from markets import wallet_sync, wallets
-from markets.catalogue import CatalogueError, fetch
 from markets.models import CatalogueSync, Exchange, IdentityCase, Instrument, Symbol, WalletStatus, WalletSync
 from markets.seed import seed
 from markets.selectors import load_config
-from markets.sync import SyncReport, sync_all
+from markets.sync import wallet_answers as wallets
+from markets.sync import wallets as wallet_sync
+from markets.sync.catalogue import CatalogueError, fetch
+from markets.sync.symbols import SyncReport, sync_all
 from tests.exchange_rest import HTML, Reply, chain, coin, gate, pair, serving, ticker
 
 pytestmark = pytest.mark.django_db

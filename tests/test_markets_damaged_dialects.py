@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from markets import wallets
-from markets.catalogue import fetch
+from markets.sync import wallet_answers as wallets
+from markets.sync.catalogue import fetch
 from tests.exchange_rest import HTML, Reply, lists, tampering, with_rows
 from tests.test_markets_catalogue import Running
 

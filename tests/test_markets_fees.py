@@ -7,7 +7,7 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from markets.config import ExchangeConfig
-from markets.fees import follow
+from markets.fees.midnight import follow
 from markets.models import ConfigRevision, Exchange, FeeSchedule
 from markets.seed import seed
 from markets.selectors import current_revision, load_config, todays_fees

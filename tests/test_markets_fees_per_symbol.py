@@ -9,8 +9,12 @@ from django.test import Client
 from django.utils import timezone
 from msgspec import structs
 
-from history.pairing import Terms
-from history.replay import Replay
+from engine.charts.points import POINT_COLUMNS
+from engine.charts.spread import SpreadEngine
+from engine.gates import checks as gates
+from engine.scan.scanner import Scanner
+from history.read.pairing import Terms
+from history.replay.engine import Replay
 from markets.config import (
     ExchangeConfig,
     FeeRule,
@@ -20,18 +24,14 @@ from markets.config import (
     Opportunity,
 )
 from markets.events import Quote
-from markets.fee_book import Fees, MarketFee
-from markets.fees import follow
+from markets.fees.book import Fees, MarketFee
+from markets.fees.midnight import follow
 from markets.models import ConfigRevision, Exchange, FeeSchedule, Instrument, Symbol
 from markets.seed import seed
 from markets.selectors import current_revision, load_config
-from markets.sync import sync_all
-from realtime import gates
-from realtime.engine import SpreadEngine
-from realtime.explain import explain
-from realtime.points import POINT_COLUMNS
-from realtime.scan_table import ScanTable
-from realtime.scanner import Scanner
+from markets.sync.symbols import sync_all
+from realtime.scanner.explain import explain
+from realtime.scanner.table import ScanTable
 from tests.exchange_rest import gate as gate_answers
 from tests.exchange_rest import pair, serving
 

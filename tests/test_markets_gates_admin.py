@@ -30,8 +30,8 @@ from markets.models import (
 from markets.seed import seed
 from markets.selectors import current_revision, load_config
 from markets.services import record_findings
-from markets.wallet_sync import store
-from markets.wallets import ListedNetwork
+from markets.sync.wallet_answers import ListedNetwork
+from markets.sync.wallets import store
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_redis")]
 

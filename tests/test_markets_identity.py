@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 
 from markets.config import IdentityConfig
 from markets.events import IdentityFinding
-from markets.identity import Verdict, alias, decide, listings_of, ratio_with, suggested_multiplier
+from markets.identity.evidence import Verdict, alias, decide, listings_of, ratio_with, suggested_multiplier
 from markets.models import Exchange, ExchangePair, IdentityCase, Instrument, Symbol
 from markets.seed import seed
 from markets.selection import listed, scan_pairs

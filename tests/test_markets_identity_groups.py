@@ -10,8 +10,8 @@ from django.test import Client
 from django.urls import reverse
 
 from markets.events import IdentityFinding
-from markets.identity import Verdict, alias, decide
-from markets.identity_groups import group_of, groups
+from markets.identity.evidence import Verdict, alias, decide
+from markets.identity.groups import group_of, groups
 from markets.models import Exchange, IdentityCase, Instrument, Symbol
 from markets.seed import seed
 from markets.selectors import current_revision, load_config

@@ -11,8 +11,7 @@ from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from markets.models import Exchange, FeeSchedule, Instrument, OpportunityFilter, PinnedChart, Symbol
-from markets.names import (
+from core.names.symbols import (
     AmbiguousName,
     comma_separated,
     matcher,
@@ -23,6 +22,7 @@ from markets.names import (
     searcher,
     words,
 )
+from markets.models import Exchange, FeeSchedule, Instrument, OpportunityFilter, PinnedChart, Symbol
 from markets.seed import seed
 from markets.selectors import count_selected, filter_row, load_config
 

@@ -9,17 +9,17 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 from django.urls import reverse
 
-from history.pairing import Terms
-from history.replay import Replay
-from markets.fee_book import Fees
+from engine.gates import checks as gates
+from engine.scan.scanner import Scanner
+from history.read.pairing import Terms
+from history.replay.engine import Replay
+from markets.fees.book import Fees
 from markets.models import CatalogueSync, Exchange, FeeSchedule, Instrument
 from markets.seed import seed
 from markets.selectors import load_config
-from markets.sync import sync_all
-from realtime import gates
-from realtime.explain import explain
-from realtime.scan_table import ScanTable
-from realtime.scanner import Scanner
+from markets.sync.symbols import sync_all
+from realtime.scanner.explain import explain
+from realtime.scanner.table import ScanTable
 from tests.exchange_rest import gate as gate_answers
 from tests.exchange_rest import pair, serving
 from tests.test_markets_fees_per_symbol import kucoin_symbol

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from markets.catalogue import CatalogueError, ListedMarket, parse, rebase
 from markets.models import CatalogueSync, Exchange, Instrument, Symbol
 from markets.seed import seed
 from markets.selectors import current_revision, load_config
-from markets.sync import SyncReport, store
+from markets.sync.catalogue import CatalogueError, ListedMarket, parse, rebase
+from markets.sync.symbols import SyncReport, store
 
 pytestmark = pytest.mark.django_db
 

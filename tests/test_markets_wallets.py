@@ -12,15 +12,15 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from markets.catalogue import CatalogueError
+from core.redis_client import redis_client
 from markets.config import NetworkConfig
 from markets.models import Exchange, Instrument, Symbol, WalletStatus, WalletSync
-from markets.redis_client import redis_client
 from markets.seed import seed
 from markets.selectors import current_revision, load_config
+from markets.sync.catalogue import CatalogueError
+from markets.sync.wallet_answers import ListedNetwork, fetch, parse
+from markets.sync.wallets import WalletReport, store, sync_all
 from markets.tasks import WALLETS_LOCK, sync_wallets
-from markets.wallet_sync import WalletReport, store, sync_all
-from markets.wallets import ListedNetwork, fetch, parse
 from tests.test_markets_catalogue import Running
 
 KEY = "readonlykey:hush-hush-secret:pass-phrase"
@@ -199,7 +199,7 @@ def test_an_exchange_that_fails_is_believed_for_an_hour(
     def fail(key: str, rest_url: str) -> list[ListedNetwork]:
         raise CatalogueError("it does not answer")
 
-    monkeypatch.setattr("markets.wallet_sync.fetch", fail)
+    monkeypatch.setattr("markets.sync.wallets.fetch", fail)
     [report] = sync_all([gate])
 
     assert report.error == WalletSync.objects.get(exchange=gate).error == "it does not answer"
@@ -238,7 +238,7 @@ def test_the_task_syncs_what_is_enabled_and_leaves_the_field_to_one_that_runs(
         asked.append([row.key for row in rows])
         yield from ()
 
-    monkeypatch.setattr("markets.wallet_sync.sync_all", ask)
+    monkeypatch.setattr("markets.sync.wallets.sync_all", ask)
     Exchange.objects.exclude(key="gate").update(enabled=False)
 
     with redis_client().lock(WALLETS_LOCK, timeout=30):

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from django.conf import settings
 
-from realtime import closing, wire
-from realtime.points import POINT_COLUMNS, ChartDelta
+from core.web import closing
+from engine.charts.points import POINT_COLUMNS, ChartDelta
+from realtime.charts import wire
 
 CONTRACT = (Path(settings.BASE_DIR) / "docs" / "messages.md").read_text()
 

@@ -18,24 +18,24 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector, CollectorRegistry
 from redis import Redis
 
+from accounts.tokens.tokens import make_token
+from arbsite.desk.programs import desk_programs, metrics_targets
 from arbsite.environment import BASE_DIR
-from arbsite.programs import desk_programs, metrics_targets
-from arbsite.tokens import make_token
-from markets.heartbeat import Heartbeat, QueueFill
-from markets.histogram import Durations
-from markets.runtime import CollectorStatus
-from markets.vitals import Vitals, companions
-from monitoring import exporter
-from monitoring.attempts import Attempts
-from monitoring.desk_metrics import tell_attempts, tell_desk
-from monitoring.families import SERIES_MOST, Families
-from monitoring.findings import Finding
-from monitoring.latency import Latencies
-from monitoring.metric_names import METRICS
-from monitoring.metrics import tell_collector, tell_delays, tell_process
-from monitoring.observed import Answer, Observed
-from monitoring.quality_wire import STALE, SYMBOL_ROW, Quality
-from monitoring.task_book import TaskBook
+from core.process.heartbeat import Heartbeat, QueueFill
+from core.process.histogram import Durations
+from core.process.vitals import Vitals, companions
+from markets.follow.runtime import CollectorStatus
+from monitoring.alerts.attempts import Attempts
+from monitoring.health.findings import Finding
+from monitoring.health.observed import Answer, Observed
+from monitoring.metrics import exporter
+from monitoring.metrics.desk import tell_attempts, tell_desk
+from monitoring.metrics.families import SERIES_MOST, Families
+from monitoring.metrics.names import METRICS
+from monitoring.metrics.process import tell_collector, tell_delays, tell_process
+from monitoring.metrics.tasks import TaskBook
+from monitoring.quality.latency import Latencies
+from monitoring.quality.wire import STALE, SYMBOL_ROW, Quality
 from tests.live import eventually
 from tests.prometheus_rig import DEPLOY, dashboard_queries
 
@@ -220,7 +220,7 @@ def test_attempts_to_deliver_are_told_by_channel() -> None:
 
 
 def test_tasks_are_counted_where_they_run_and_read_in_the_worker() -> None:
-    book = TaskBook(["lake.compact", "markets.sync"], 2)
+    book = TaskBook(["lake.compact", "markets.sync.symbols"], 2)
     for place in (0, 1):
         child = os.fork()
         if child == 0:
@@ -231,7 +231,7 @@ def test_tasks_are_counted_where_they_run_and_read_in_the_worker() -> None:
     book.lost("lake.compact")  # a third one was killed
     assert book.outcomes("lake.compact") == {"succeeded": 2, "failed": 1, "retried": 0}
     assert book.durations("lake.compact").sum_s == pytest.approx(0.4)
-    assert sum(book.outcomes("markets.sync").values()) == 0
+    assert sum(book.outcomes("markets.sync.symbols").values()) == 0
 
 
 # --- who is answered, and where -----------------------------------------------------------------------
@@ -272,7 +272,7 @@ async def test_requests_are_counted_by_route_not_by_address(
     async_client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts: Counter[tuple[str, str, int]] = Counter()
-    monkeypatch.setattr("monitoring.traffic.traffic.requests", counts)
+    monkeypatch.setattr("monitoring.metrics.traffic.traffic.requests", counts)
     await async_client.get("/healthz")
     for path in ("/made-up-1", "/made-up-2"):
         await async_client.get(path)
@@ -289,7 +289,7 @@ async def test_a_process_answers_while_its_heart_beats(
     empty_redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "METRICS_PORT", _free_port())
-    monkeypatch.setattr("markets.vitals.companions", [exporter.serve])
+    monkeypatch.setattr("core.process.vitals.companions", [exporter.serve])
     url = f"http://127.0.0.1:{settings.METRICS_PORT}/metrics"
 
     def text() -> str:
@@ -310,7 +310,7 @@ async def test_a_port_that_is_taken_costs_the_metrics_only(
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         monkeypatch.setattr(settings, "METRICS_PORT", taken.getsockname()[1])
-        monkeypatch.setattr("markets.vitals.companions", [exporter.serve])
+        monkeypatch.setattr("core.process.vitals.companions", [exporter.serve])
         with Vitals("beat", "beat metrics", settings.REDIS_URL) as vitals:
             await eventually(lambda: vitals.latest is not None, "a heartbeat")
     assert "no metrics: cannot listen" in caplog.text

@@ -10,8 +10,8 @@ import pytest
 from django.conf import settings
 from redis import Redis
 
-from markets.vitals import Vitals
-from monitoring import exporter
+from core.process.vitals import Vitals
+from monitoring.metrics import exporter
 from tests.live import eventually
 from tests.prometheus_rig import BINARY, DEPLOY, dashboard_queries, running_prometheus
 
@@ -44,7 +44,7 @@ async def test_prometheus_reads_a_process_and_evaluates_every_rule(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         monkeypatch.setattr(settings, "METRICS_PORT", probe.getsockname()[1])
-    monkeypatch.setattr("markets.vitals.companions", [exporter.serve])
+    monkeypatch.setattr("core.process.vitals.companions", [exporter.serve])
     targets = [{"targets": [f"127.0.0.1:{settings.METRICS_PORT}"], "labels": {"part": "web"}}]
 
     beating = Vitals("web", "web metrics", settings.REDIS_URL)

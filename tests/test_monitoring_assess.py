@@ -9,15 +9,15 @@ import pytest
 from msgspec import structs
 
 from arbsite.environment import BASE_DIR
-from markets.heartbeat import Heartbeat, QueueFill
-from markets.runtime import CollectorStatus
-from monitoring.assess import assess, replaced, status
-from monitoring.assess_market import standing
-from monitoring.findings import KINDS, Finding
-from monitoring.latency import Latency
-from monitoring.memory import Memory
-from monitoring.observed import Answer, ChannelTrouble, Disk, LastRun, Limits, Observed, Restart
-from monitoring.quality_wire import STALE, SUSPECT, SYMBOL_ROW, ExchangeQuality, Quality
+from core.process.heartbeat import Heartbeat, QueueFill
+from markets.follow.runtime import CollectorStatus
+from monitoring.health.assess import assess, replaced, status
+from monitoring.health.assess_market import standing
+from monitoring.health.findings import KINDS, Finding
+from monitoring.health.memory import Memory
+from monitoring.health.observed import Answer, ChannelTrouble, Disk, LastRun, Limits, Observed, Restart
+from monitoring.quality.latency import Latency
+from monitoring.quality.wire import STALE, SUSPECT, SYMBOL_ROW, ExchangeQuality, Quality
 
 NOW = 1_800_000_000_000_000
 S = 1_000_000

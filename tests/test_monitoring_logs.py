@@ -19,8 +19,8 @@ from django.test import Client
 from arbsite import environment
 from arbsite.log_context import REQUEST_ID, TASK_ID
 from arbsite.logs import CountingHandler, JsonFormatter, TerminalFormatter
-from markets.redaction import HIDDEN, keep_secret, redacted
-from monitoring.secrets import seal, unseal
+from core.secrets.redaction import HIDDEN, keep_secret, redacted
+from monitoring.alerts.secrets import seal, unseal
 
 
 @pytest.fixture

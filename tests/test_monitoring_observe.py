@@ -20,16 +20,16 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import RedisError
 
-from arbsite import embedded
-from markets.heartbeat import Heartbeat, QueueFill
-from markets.runtime import CollectorStatus, report_status
-from markets.vitals import PROCESSES, Vitals
-from monitoring.limits import HealthLimits, load_limits
-from monitoring.memory import FRESH, Published
-from monitoring.observe import Observer
-from monitoring.observed import Limits, Observed
-from monitoring.series import Steps, read_series, series_names, write
-from monitoring.stores import measure, publish_stores
+from arbsite.desk import embedded
+from core.process.heartbeat import Heartbeat, QueueFill
+from core.process.vitals import PROCESSES, Vitals
+from markets.follow.runtime import CollectorStatus, report_status
+from monitoring.health.limits import HealthLimits, load_limits
+from monitoring.health.memory import FRESH, Published
+from monitoring.health.observe import Observer
+from monitoring.health.observed import Limits, Observed
+from monitoring.health.stores import measure, publish_stores
+from monitoring.pages.series import Steps, read_series, series_names, write
 from tests.live import DEADLINE_S, database_url
 
 pytestmark = pytest.mark.django_db
@@ -90,8 +90,8 @@ async def test_a_database_that_hangs_is_waited_for_by_one_and_no_longer_than_agr
         hangs.wait(DEADLINE_S)
         return 5
 
-    monkeypatch.setattr("monitoring.observe.saved_revision", saved_revision)
-    monkeypatch.setattr("monitoring.observe.TIMEOUT_S", 0.2)
+    monkeypatch.setattr("monitoring.health.observe.saved_revision", saved_revision)
+    monkeypatch.setattr("monitoring.health.observe.TIMEOUT_S", 0.2)
     observer = Observer()
     try:
         looks = [await observer.look() for _ in range(3)]

@@ -11,8 +11,8 @@ from django.db.migrations.executor import MigrationExecutor
 from django.test import AsyncClient, Client, override_settings
 from redis import Redis
 
-from markets.errors import InvalidConfig
-from monitoring import probes
+from core.errors import InvalidConfig
+from monitoring.health import probes
 
 pytestmark = pytest.mark.django_db
 

@@ -14,14 +14,14 @@ from django.conf import settings
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from markets.heartbeat import Heartbeat, QueueFill, Report
-from markets.sampling import GcWatch, Weight, memory_limit
-from markets.vitals import PROCESSES, Vitals, heartbeats, process_vitals, read_heartbeats
+from core.process.heartbeat import Heartbeat, QueueFill, Report
+from core.process.sampling import GcWatch, Weight, memory_limit
+from core.process.vitals import PROCESSES, Vitals, heartbeats, process_vitals, read_heartbeats
 from tests.live import DEADLINE_S, eventually
 
 
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("markets.vitals.BEAT_EVERY_S", 0.05)
+    monkeypatch.setattr("core.process.vitals.BEAT_EVERY_S", 0.05)
 
 
 async def _beat(redis: AsyncRedis, name: str, until: object = None) -> Heartbeat:
@@ -79,7 +79,7 @@ async def test_a_loop_that_hangs_is_told_while_it_hangs(
 
 def test_a_process_that_is_killed_leaves_its_last_heartbeat(empty_redis: Redis) -> None:
     code = (
-        "import time; from markets.vitals import Vitals; import sys;"
+        "import time; from core.process.vitals import Vitals; import sys;"
         "Vitals('beat', 'beat', sys.argv[1]).start(); time.sleep(60)"
     )
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "arbsite.settings"}

@@ -10,8 +10,8 @@ from django.test.utils import CaptureQueriesContext
 from msgspec import structs
 
 from markets.events import Moment
-from realtime.episodes import Asked, counts_per_pair, distributions
-from realtime.services import save_episodes
+from opportunities.episodes import Asked, counts_per_pair, distributions
+from opportunities.services import save_episodes
 from tests.test_episodes import BUY, SELL, START, START_US, closed, episode
 
 pytestmark = pytest.mark.django_db

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from engine.scan.moves import JOIN_NS, Move, Moves, Opening
 from markets.config import FilterConfig, IdentityConfig
 from markets.events import Episode
 from opportunities.models import OpportunityEpisode
-from realtime.moves import JOIN_NS, Move, Moves, Opening
-from realtime.services import save_episodes
+from opportunities.services import save_episodes
 from tests.scan_market import EXCHANGES, Desk, config, everywhere
 from tests.test_episodes import closed, episode
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from msgspec import structs
 
+from engine.scan.legs import Leg
 from markets.config import FilterConfig, GateTerms, MarketConfig, PairConfig
 from markets.events import Episode
-from realtime.explain import explain
-from realtime.legs import Leg
-from realtime.scan_columns import LegColumns
-from realtime.scan_table import STATES, ScanTable
-from realtime.scan_wire import Directory, LegName, ShardScan, State
+from realtime.scanner.columns import LegColumns
+from realtime.scanner.explain import explain
+from realtime.scanner.table import STATES, ScanTable
+from realtime.scanner.wire import Directory, LegName, ShardScan, State
 from tests.scan_market import BOOT_NS, EXCHANGES, MS, Desk, config, everywhere
 
 BTC = "BTC/USDT"

@@ -17,17 +17,17 @@ from msgspec import structs
 from pytest_django import Settings
 from redis import Redis
 
-from history.lake import Lake
-from history.reader import LakeReader
-from history.ticks import ticks
-from history.verdicts import reasons
+from engine.deviation import DeviationStatistics, DeviationTerms, Floats, Verdict, statistics
+from history.lake.tables import Lake
+from history.read.reader import LakeReader
 from markets.config import ListingConfig
 from markets.events import Episode, Quote, StreamState
 from markets.selectors import load_config
+from opportunities.episodes import Asked, episodes, in_order
 from opportunities.models import OpportunityEpisode, VerdictThresholds
-from realtime.deviation import DeviationStatistics, DeviationTerms, Floats, Verdict, statistics
-from realtime.episodes import Asked, episodes, in_order
-from realtime.services import save_episodes
+from opportunities.services import save_episodes
+from opportunities.ticks import ticks
+from opportunities.verdicts import reasons
 from tests.lake_data import write, write_quotes, write_states
 from tests.test_deviation import of, seconds, swings
 from tests.test_episodes import START_US, closed, episode

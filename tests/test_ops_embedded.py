@@ -11,7 +11,7 @@ import psycopg
 import pytest
 import redis
 
-from arbsite import embedded
+from arbsite.desk import embedded
 
 
 @pytest.fixture

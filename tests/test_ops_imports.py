@@ -36,5 +36,5 @@ def test_what_only_queues_tasks_does_not_load_what_they_need(module: str) -> Non
 
 
 def test_a_collector_loads_what_it_writes_with_and_nothing_that_reads() -> None:
-    collector = "import collectors.management.commands.collect, realtime.sink, history.sink"
+    collector = "import collectors.management.commands.collect, realtime.sink, history.write.sink"
     assert loaded(collector) == {"pyarrow", "obstore"}

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from arbsite.probe import any_answers
-from arbsite.stack import StackError, choose_feed
+from arbsite.desk.probe import any_answers
+from arbsite.desk.stack import StackError, choose_feed
 
 NOBODY = "ws://127.0.0.1:1/ws"
 

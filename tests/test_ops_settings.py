@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbsite import safety
+from arbsite.desk import safety
+from arbsite.desk.home import Home
+from arbsite.desk.stack import Stack
 from arbsite.environment import BASE_DIR, read
-from arbsite.home import Home
-from arbsite.stack import Stack
 
 PRODUCTION = {
     "SECRET_KEY": "not-a-real-key-but-as-long-and-as-varied-as-one-0123456789",

@@ -7,8 +7,8 @@ import pytest
 from pytest_django import Settings
 
 from arbsite.auth import is_allowed_origin, own_origin
-from history.exporting import harmless
-from realtime import scan_api
+from history.read.exporting import harmless
+from realtime.scanner import api as scan_api
 
 OWN = "https://desk.example"
 

@@ -9,11 +9,11 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client
 
-import realtime.pins as pins
+import realtime.charts.pins as pins
+from core.web.refused import Refused
 from markets.models import Exchange, ExchangePair, Instrument, OpportunityFilter, PinnedChart, Symbol
 from markets.selectors import current_revision, load_config
 from realtime.pace import Pace
-from realtime.refused import Refused
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

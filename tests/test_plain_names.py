@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from arbsite.logs import JsonFormatter, TerminalFormatter
-from history.exporting import harmless as harmless_frame
-from markets.catalogue import parse
+from core.names.plain_fields import LinesField, NameField, check_kept_names
+from core.names.plain_names import escaped, isolated, no_formula, plain, unfit_character
+from history.read.exporting import harmless as harmless_frame
 from markets.models import Exchange, ExchangePair, OpportunityFilter
-from markets.plain_fields import LinesField, NameField, check_kept_names
-from markets.plain_names import escaped, isolated, no_formula, plain, unfit_character
-from markets.rows import Skipped, in_words
-from markets.wallets import parse as parse_wallets
-from monitoring.channels.mail import Mailbox, letter
-from monitoring.channels.parcels import Parcel, Target
-from monitoring.messages import Message, harmless
+from markets.sync.catalogue import parse
+from markets.sync.rows import Skipped, in_words
+from markets.sync.wallet_answers import parse as parse_wallets
+from monitoring.alerts.channels.mail import Mailbox, letter
+from monitoring.alerts.channels.parcels import Parcel, Target
+from monitoring.alerts.messages import Message, harmless
 from monitoring.models import AlertChannel, AlertRule
 from realtime.models import SavedView
 

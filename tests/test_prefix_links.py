@@ -16,8 +16,8 @@ from django.urls import reverse
 from redis import Redis
 
 from arbsite.prefix import cookie_name
-from monitoring.evaluator import HealthWatch
-from realtime.services import save_episodes
+from monitoring.alerts.evaluator import HealthWatch
+from opportunities.services import save_episodes
 from tests.live import Web, daphne
 from tests.reverse_proxy import reverse_proxy
 from tests.test_alert_rules_at_work import SILENT, T0, channel, rule

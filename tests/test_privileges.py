@@ -14,7 +14,7 @@ import psutil
 import pytest
 from django.conf import settings
 
-from arbsite import embedded, home, privileges
+from arbsite.desk import embedded, home, privileges
 from tests.test_ops_up import Desk, _until, desk
 
 __all__ = ["desk"]

@@ -22,21 +22,22 @@ from django.test import Client, override_settings
 from msgspec import structs
 from websockets.asyncio.server import ServerConnection, serve
 
-from arbsite.probe import any_answers
+from arbsite.desk.probe import any_answers
 from collectors.exchanges import CODECS
 from collectors.feed import Feed
-from collectors.handshake import ConnectFailed, address, open_socket
+from collectors.sockets.handshake import ConnectFailed, address, open_socket
+from collectors.sockets.timing import Timing
+from collectors.sockets.turns import Turns
 from collectors.supervisor import Outlet, Supervisor
-from collectors.timing import Timing
-from collectors.turns import Turns
-from markets import catalogue, wallets
+from core.errors import InvalidConfig
+from core.proxies import no_proxy_problem, proxy_for, proxy_problem, secrets_of, shown
+from core.secrets.redaction import redacted
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Shard
-from markets.errors import InvalidConfig
 from markets.models import Exchange
-from markets.proxies import no_proxy_problem, proxy_for, proxy_problem, secrets_of, shown
-from markets.redaction import redacted
-from markets.rest_proxy import way_out
 from markets.selectors import load_config
+from markets.sync import catalogue
+from markets.sync import wallet_answers as wallets
+from markets.sync.rest_proxy import way_out
 from simulator.server import Simulator
 from tests.tiny_proxy import Kind, Mode, TinyProxy
 from tests.tiny_venue import TIMING, Recorder, TinyVenue, codec_type, instruments, until

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from arbsite.daphne_doors import BODY_S, HEAD_S, LARGE_BODY, SMALL_BODY
+from arbsite.daphne.doors import BODY_S, HEAD_S, LARGE_BODY, SMALL_BODY
 from arbsite.environment import BASE_DIR
 
 FILE = BASE_DIR / "deploy" / "nginx" / "arbdesk.conf"

@@ -10,16 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from markets.clocks import STOOD_STILL
+from core.clock.clocks import STOOD_STILL
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig
 from markets.events import FeedReport, Quote, SinkEvent, StreamState, Trade
-from monitoring.assess import assess
-from monitoring.latency import BUCKETS, Latency, bucket_of, in_words, latency
-from monitoring.limits import HealthLimits
+from monitoring.health.assess import assess
+from monitoring.health.limits import HealthLimits
+from monitoring.health.observed import Limits
 from monitoring.models import AlertRule, What
-from monitoring.observed import Limits
-from monitoring.quality import DataQuality
-from monitoring.quality_wire import (
+from monitoring.quality.book import DataQuality
+from monitoring.quality.latency import BUCKETS, Latency, bucket_of, in_words, latency
+from monitoring.quality.window import Window
+from monitoring.quality.wire import (
     MINUTE_ROW,
     NO_SPREAD,
     SYMBOL_STATES,
@@ -27,7 +28,6 @@ from monitoring.quality_wire import (
     Quality,
     SymbolQuality,
 )
-from monitoring.window import Window
 from tests.test_monitoring_assess import NOW, WELL
 
 EXCHANGES = ("binance", "bybit", "okx")

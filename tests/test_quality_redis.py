@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from collectors.channel import Channel
+from core.channel import Channel
 from markets.config import Shard
 from markets.events import SinkEvent
-from monitoring.quality_sink import QualitySink
-from monitoring.quality_store import read_last_hour, read_quality
-from monitoring.quality_writer import QualityWriter
-from realtime import recent
+from monitoring.quality.sink import QualitySink
+from monitoring.quality.store import read_last_hour, read_quality
+from monitoring.quality.writer import QualityWriter
+from realtime.charts import recent
 from simulator.server import Simulator
 from tests.live import eventually
 from tests.quality_desk import quality_desk

@@ -5,13 +5,13 @@ from math import isnan
 import pytest
 from msgspec import structs
 
-from history.replay import Replay
+from engine.charts.spread import SpreadEngine
+from engine.gates import checks as gates
+from engine.gates.checks import Evidence, Facts, LegSeen, Seen
+from engine.scan.identity import PASS
+from history.replay.engine import Replay
 from markets.config import FeeRule, FilterConfig, GateTerms, MarketConfig, Opportunity
 from markets.events import Quote, StreamState
-from realtime import gates
-from realtime.engine import SpreadEngine
-from realtime.gates import Evidence, Facts, LegSeen, Seen
-from realtime.identity import PASS
 from tests.scan_market import BOOT_NS, MS, NOON_US, Desk, config, listing
 
 BTC, USDC = "BTC/USDT", "USDC/USDT"

@@ -11,12 +11,12 @@ from django.core.management import call_command
 from redis import Redis
 from redis.exceptions import RedisError
 
+from core.web import acks
+from core.web.closing import Closed
 from markets.config import MarketConfig, Shard
 from markets.selectors import load_config
-from realtime import acks
-from realtime.closing import Closed
-from realtime.hub import Hub
-from realtime.viewer import Viewer
+from realtime.charts.hub import Hub
+from realtime.charts.viewer import Viewer
 from tests.live import desk, eventually, promised
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -50,7 +50,7 @@ class Page:
         self.viewer = Viewer(user_id, self, hub, self.closed.append)
 
     def send(self, text: bytes) -> None:
-        """As `realtime.pipe.Pipe`."""
+        """As `core.web.pipe.Pipe`."""
         self.messages.append(json.loads(text))
         if self.acks:
             asyncio.get_running_loop().call_soon(self.ack)

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from collectors.channel import Channel
+from core.channel import Channel
 from markets.config import FilterConfig, IdentityConfig, MarketConfig, Shard
 from markets.events import DerivedEvent, Episode, Quote, SinkEvent, SpreadPoints
-from realtime import recent, scan_wire
+from realtime.charts import recent
+from realtime.scanner import wire as scan_wire
 from realtime.sink import EVENTS_PER_TURN, RealtimeSink
 from tests import scan_market
 from tests.live import desk, eventually

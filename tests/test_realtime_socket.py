@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from redis import Redis
 
-from arbsite.tokens import make_token
+from accounts.tokens.tokens import make_token
 from markets.config import MarketConfig
 from markets.models import OpportunityFilter, Symbol
 from markets.selectors import load_config

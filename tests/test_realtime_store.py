@@ -11,14 +11,14 @@ from django.conf import settings
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from arbsite import embedded
+from arbsite.desk import embedded
+from engine.charts.pending import Pending
+from engine.charts.points import POINT_COLUMNS, ChartDelta, Points
+from engine.charts.thinning import second_extremes, thin
 from markets.config import Shard
-from realtime import recent
-from realtime.backlog import Backlog
-from realtime.pending import Pending
-from realtime.points import POINT_COLUMNS, ChartDelta, Points
-from realtime.publisher import Publisher
-from realtime.thinning import second_extremes, thin
+from realtime.charts import recent
+from realtime.charts.backlog import Backlog
+from realtime.charts.publisher import Publisher
 from tests.live import eventually
 
 BTC = "BTC/USDT|binance|bybit"
@@ -142,7 +142,7 @@ async def test_a_redis_that_is_away_costs_nothing_but_time(
     publisher = Publisher(Shard())
     publisher.keep_only(frozenset([BTC]))
     start = now_us()
-    with caplog.at_level(logging.INFO, "realtime.publisher"):
+    with caplog.at_level(logging.INFO, "realtime.charts.publisher"):
         for i in range(20):
             await published(publisher, delta(*[(start + 100 * i + j, i + j) for j in range(100)]))
         assert (publisher.failed, publisher.published) == (20, 0)

@@ -8,9 +8,9 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from collectors.handshake import ConnectFailed, open_socket
-from collectors.turns import Message, Turns
-from collectors.venue_socket import MAX_MESSAGE_BYTES, MOST_WAITING, VenueSocket
+from collectors.sockets.exchange_socket import MAX_MESSAGE_BYTES, MOST_WAITING, VenueSocket
+from collectors.sockets.handshake import ConnectFailed, open_socket
+from collectors.sockets.turns import Message, Turns
 from tests.tiny_venue import TIMING, until
 
 Talk = Callable[[ServerConnection], Awaitable[None]]

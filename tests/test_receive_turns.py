@@ -2,7 +2,7 @@
 
 import asyncio
 
-from collectors.turns import Message, Turns
+from collectors.sockets.turns import Message, Turns
 
 
 class Socket(asyncio.ReadTransport):

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from msgspec import structs
 
+from core.names import formats as wording
+from engine.gates import checks as gates
+from engine.gates.checks import Evidence, Facts, LegSeen, Seen
+from engine.scan.identity import PASS
 from markets.config import FilterConfig, GateTerms, MarketConfig
-from realtime import gates, wording
-from realtime.gates import Evidence, Facts, LegSeen, Seen
-from realtime.identity import PASS
-from realtime.scan_table import Query, View, as_amount
+from realtime.scanner.table import Query, View, as_amount
 from tests.scan_market import NOON_US, Desk, config, everywhere, listing
 from tests.test_old_quotes import Slow
 

@@ -11,8 +11,8 @@ import pytest
 
 from collectors.exchanges import CODECS
 from collectors.exchanges.base import Control, Topic
-from collectors.refusals import ASKED_AT_ONCE, Refusals, is_busy
-from collectors.timing import Timing
+from collectors.sockets.refusals import ASKED_AT_ONCE, Refusals, is_busy
+from collectors.sockets.timing import Timing
 from simulator.server import Simulator
 from tests.test_connection_dialects import collecting
 from tests.tiny_venue import TIMING, Running, TinyVenue, symbols, until

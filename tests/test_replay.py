@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from history.lake import Lake
-from history.reader import LakeReader
-from history.recorded import Recorded
-from history.replay import LEAD_IN_US, Replay, between, computable
+from engine.charts.points import Points
+from history.lake.tables import Lake
+from history.read.reader import LakeReader
+from history.read.recorded import Recorded
+from history.replay.engine import LEAD_IN_US, Replay, between, computable
 from markets.config import MarketConfig, Shard
 from markets.events import OpportunityEvent, Quote, SpreadPoints, StreamState
-from realtime.points import Points
 from tests.lake_data import write_quotes, write_states
 from tests.recorded_session import NOON_US, SYMBOLS, VENUES, Session, config, live, session
 

@@ -17,10 +17,10 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 from pytest_django import Settings
 
-from history.lake import Lake
-from history.pacing import Pace
-from history.reader import LakeReader
-from history.times import parse_time, shown_time
+from core.clock.times import parse_time, shown_time
+from history.lake.tables import Lake
+from history.read.reader import LakeReader
+from history.replay.pacing import Pace
 from markets.models import ExchangePair, OpportunityFilter
 from markets.seed import seed
 from tests.lake_data import write

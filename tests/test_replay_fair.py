@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from history.replay import Replay
-from history.schema import collector_started
+from engine.charts.spread import SpreadEngine
+from engine.scan.lifecycle import opportunity_events
+from engine.scan.scanner import Scanner
+from history.lake.schema import collector_started
+from history.replay.engine import Replay
 from markets.config import FilterConfig, GateTerms, ListingConfig, MarketConfig, Opportunity, Shard
 from markets.events import OpportunityEvent, Quote, SpreadPoints, StreamState
-from markets.fee_book import Fees
-from realtime.engine import SpreadEngine
-from realtime.lifecycle import opportunity_events
-from realtime.scanner import Scanner
+from markets.fees.book import Fees
 from tests.scan_market import NOON_US, config, everywhere, listing
 
 BOOT_NS = 77_777_000_000

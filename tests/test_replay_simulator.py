@@ -16,9 +16,9 @@ from msgspec import structs
 
 from collectors.exchanges import CODECS
 from collectors.supervisor import Outlet, Supervisor
-from history.lake import Lake
-from history.lake_market import LakeMarket
-from history.reader import LakeReader
+from history.lake.tables import Lake
+from history.read.reader import LakeReader
+from history.replay.market import LakeMarket
 from markets.config import Shard
 from markets.events import Quote, Side, SinkEvent, Trade
 from simulator.replay import Row

@@ -22,11 +22,11 @@ from playwright.async_api import expect
 from pytest_django import Settings
 from redis import Redis
 
-from arbsite.tokens import make_token
-from history.lake import Lake
-from realtime import rights
-from realtime.closing import Closed
-from realtime.rights import Credential, Known, Rights, fingerprint
+from accounts.access import rights
+from accounts.access.rights import Credential, Known, Rights, fingerprint
+from accounts.tokens.tokens import make_token
+from core.web.closing import Closed
+from history.lake.tables import Lake
 from tests.browser import chromium, require_chromium
 from tests.lake_data import write
 from tests.live import Web, daphne, eventually, promised

@@ -15,8 +15,8 @@ from django.core.management import call_command
 from django.test import Client
 from redis import Redis
 
-from arbsite.groups import set_up
-from arbsite.tokens import make_token
+from accounts.access.groups import set_up
+from accounts.tokens.tokens import make_token
 from tests.live import Web, daphne, promised
 from tests.test_groups import member, signed_in
 from tests.test_rights import bearer, cookie

@@ -19,9 +19,9 @@ from django.test import Client
 from pytest_django import Settings
 from redis import Redis
 
-from accounts.entry import user_of_session
+from accounts.sign_in.entry import user_of_session
+from accounts.tokens.tokens import InvalidToken, good_token, make_token
 from arbsite.auth import ANSWER_WITHIN_S
-from arbsite.tokens import InvalidToken, good_token, make_token
 from tests.live import Web, daphne, promised
 from tests.paused_postgres import paused_postgres
 from tests.test_rights import SOCKETS, bearer, cookie, tabs

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.points import POINT_COLUMNS, Points
-from realtime.rings import PointRing
+from engine.charts.points import POINT_COLUMNS, Points
+from engine.charts.rings import PointRing
 
 
 def points(start: int, count: int) -> Points:

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime import scan_hub, scan_wire
-from realtime.scan_hub import ScanHub
-from realtime.scan_messages import CELLS, make_page
-from realtime.scan_table import Query, ScanTable, View
-from realtime.scan_wire import LEG_ROW, Directory, Frame, LegName, ShardScan, State
+from realtime.scanner import hub as scan_hub
+from realtime.scanner import wire as scan_wire
+from realtime.scanner.hub import ScanHub
+from realtime.scanner.messages import CELLS, make_page
+from realtime.scanner.table import Query, ScanTable, View
+from realtime.scanner.wire import LEG_ROW, Directory, Frame, LegName, ShardScan, State
 from realtime.shard_view import SILENT_AFTER_S
 from tests.scan_data import market
 

@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.scan.identity import FAIL
 from markets.config import MarketConfig
-from realtime import scan_hub, scan_viewer
-from realtime.identity import FAIL
-from realtime.scan_api import COLUMNS, _csv_row
-from realtime.scan_hub import TICK_S, ScanHub
-from realtime.scan_messages import CELLS, Show, make_page
-from realtime.scan_table import STATES, Query, ScanTable, SortKey, View
-from realtime.scan_viewer import ScanViewer
+from realtime.scanner import hub as scan_hub
+from realtime.scanner import viewer as scan_viewer
+from realtime.scanner.api import COLUMNS, _csv_row
+from realtime.scanner.hub import TICK_S, ScanHub
+from realtime.scanner.messages import CELLS, Show, make_page
+from realtime.scanner.table import STATES, Query, ScanTable, SortKey, View
+from realtime.scanner.viewer import ScanViewer
 from tests.scan_data import EXCHANGES, listing, market, told
 from tests.test_scan_order import Clock
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from engine.scan.identity import FAIL
 from markets.config import FilterConfig, MarketConfig, Opportunity
-from realtime.identity import FAIL
-from realtime.scan_messages import CELLS, make_page, message
-from realtime.scan_table import STATES, Query, ScanTable, View
-from realtime.scan_wire import ShardScan
+from realtime.scanner.messages import CELLS, make_page, message
+from realtime.scanner.table import STATES, Query, ScanTable, View
+from realtime.scanner.wire import ShardScan
 from tests.scan_data import EXCHANGES, FEE_BPS, listing, market, told
 
 KEEP = (1 - FEE_BPS / 1e4) / (1 + FEE_BPS / 1e4)

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from arbsite import embedded
+from arbsite.desk import embedded
+from engine.scan.legs import Leg
 from markets.config import Shard
-from realtime import recent, scan_wire
-from realtime.legs import Leg
-from realtime.scan_columns import LegColumns
-from realtime.scan_publisher import ScanPublisher
-from realtime.scan_wire import Directory, Frame, LegName, ShardScan, State
+from realtime.charts import recent
+from realtime.scanner import wire as scan_wire
+from realtime.scanner.columns import LegColumns
+from realtime.scanner.publisher import ScanPublisher
+from realtime.scanner.wire import Directory, Frame, LegName, ShardScan, State
 from tests.scan_market import BOOT_NS, EXCHANGES, MS, Desk, config, everywhere, listing
 
 BTC = "BTC/USDT"
@@ -208,7 +209,7 @@ async def test_a_collector_that_starts_again_is_newer_than_the_one_before_whatev
     now_ns = time.time_ns()
     before, after = Desk(config(everywhere(BTC))), Desk(config(everywhere(BTC)))
     with monkeypatch.context() as earlier:
-        earlier.setattr("realtime.scan_publisher.time.time_ns", lambda: now_ns + ahead_s * 10**9)
+        earlier.setattr("realtime.scanner.publisher.time.time_ns", lambda: now_ns + ahead_s * 10**9)
         first = published(before)
         for at_ms in range(3):
             before.quote("okx", BTC, 100.0, 102.0, at_ms=at_ms)
@@ -236,7 +237,7 @@ async def test_a_redis_that_comes_back_gets_everything_anew(
     settings.REDIS_URL = server.url  # type: ignore[attr-defined]
     desk = Desk(config(everywhere(BTC)))
     publisher = published(desk)
-    with caplog.at_level(logging.INFO, "realtime.scan_publisher"):
+    with caplog.at_level(logging.INFO, "realtime.scanner.publisher"):
         for _ in range(3):
             await publisher.flush()
         assert publisher.failed == 3

@@ -8,9 +8,9 @@ from typing import get_args
 import pytest
 from django.conf import settings
 
-from realtime.acks import Ack
-from realtime.scan_messages import CELLS, MAX_ROWS, Head, Page, Show, decode_scan_message, message
-from realtime.scan_table import STATES, Query, SortKey
+from core.web.acks import Ack
+from realtime.scanner.messages import CELLS, MAX_ROWS, Head, Page, Show, decode_scan_message, message
+from realtime.scanner.table import STATES, Query, SortKey
 
 DOCS = Path(settings.BASE_DIR) / "docs"
 CONTRACT = (DOCS / "messages.md").read_text().split("## The scanner's socket")[1]

@@ -21,13 +21,14 @@ from django.core.management import call_command
 from django.test import Client
 from redis import Redis
 
-from arbsite.tokens import make_token
+from accounts.tokens.tokens import make_token
 from markets.config import MarketConfig
 from markets.models import PinnedChart
 from markets.selectors import load_config
-from realtime import pins, scan_wire
-from realtime.scan_api import harmless
-from realtime.services import save_episodes
+from opportunities.services import save_episodes
+from realtime.charts import pins
+from realtime.scanner import wire as scan_wire
+from realtime.scanner.api import harmless
 from tests.live import DEADLINE_S, Web, daphne
 from tests.paused_postgres import paused_postgres
 from tests.scan_shard import Shard

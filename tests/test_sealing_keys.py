@@ -7,9 +7,9 @@ import sys
 import pytest
 from django.conf import settings
 
+from core.secrets.sealing import seal
 from markets import sealed_proxy
-from markets.sealing import seal
-from monitoring import secrets
+from monitoring.alerts import secrets
 
 
 def _in_a_process(script: str, **environment: str) -> str:

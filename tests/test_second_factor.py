@@ -17,9 +17,9 @@ from django.test import Client
 from pytest_django import Settings
 from redis import Redis
 
-from accounts import second_factor
+from accounts.mfa import second_factor
 from accounts.models import Authenticator, RecoveryCode, UserSession
-from arbsite.tokens import make_token
+from accounts.tokens.tokens import make_token
 from audit.models import Entry
 from tests.authenticator import CHECK, PASSWORD, SET_UP, Clock, Phone, enrol, key_on, whole
 from tests.live import Web, daphne
@@ -301,7 +301,7 @@ def test_a_sign_in_does_not_wait_for_ever(
     operator: User, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     phone, browser = enrol(operator), password_given()
-    monkeypatch.setattr("accounts.pending.FOR_S", 0)
+    monkeypatch.setattr("accounts.sign_in.pending.FOR_S", 0)
     assert browser.post(CHECK, {"code": phone.code()})["Location"] == f"{LOGIN}?next=/"
     assert not is_in(browser)
 

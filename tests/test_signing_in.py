@@ -13,8 +13,8 @@ from django.test import Client, RequestFactory
 from django.utils import timezone
 from pytest_django import Settings
 
-import accounts.signing_in as signing_in
-from accounts.signing_in import client_address
+import accounts.sign_in.signing_in as signing_in
+from accounts.sign_in.signing_in import client_address
 from accounts.tally import sign_ins
 from monitoring.tasks import retain_alerts
 from tests.live import daphne
@@ -148,7 +148,7 @@ def test_made_up_forwarding_headers_do_not_escape_the_lock_out(operator: User) -
 def test_sign_ins_and_refusals_are_logged_counted_and_kept(
     operator: User, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, "accounts.signing_in"):
+    with caplog.at_level(logging.INFO, "accounts.sign_in.signing_in"):
         assert attempt(PASSWORD) == 302
         for _ in range(6):
             attempt("hunter2 hunter2", name="hunter2 hunter2")

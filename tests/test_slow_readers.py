@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 from redis import Redis
 
-import arbsite.daphne_pacing as pacing
-import history.places as places_module
-from arbsite.tokens import make_token
-from history.lake import Lake
-from history.places import Place, Places
-from realtime.refused import Refused
+import arbsite.daphne.pacing as pacing
+import core.web.places as places_module
+from accounts.tokens.tokens import make_token
+from core.web.places import Place, Places
+from core.web.refused import Refused
+from history.lake.tables import Lake
 from tests.lake_data import write, write_quotes
 from tests.live import Web, daphne, eventually
 from tests.test_history_api import BTC, DATA, START, asking, many_points, quotes

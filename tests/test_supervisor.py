@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from collectors.channel import Channel
 from collectors.exchanges.base import Codec
 from collectors.sinks import EmitDerived
 from collectors.supervisor import Outlet, SinkType, Supervisor
+from core.channel import Channel
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Opportunity, Shard
 from markets.events import OpportunityEvent, Quote, SinkEvent, StreamState, Trade
 from tests.tiny_venue import TIMING, TinyVenue, codec_type, symbol, symbols, until

@@ -13,19 +13,19 @@ from django.urls import reverse
 
 from arbsite.environment import ports
 from collectors.exchanges import CODECS
-from collectors.handshake import ConnectFailed, address, open_socket
 from collectors.own_addresses import is_own
-from collectors.timing import Timing
-from collectors.turns import Turns
-from markets import targets
-from markets.catalogue import CatalogueError, fetch
+from collectors.sockets.handshake import ConnectFailed, address, open_socket
+from collectors.sockets.timing import Timing
+from collectors.sockets.turns import Turns
+from core import targets
+from core.targets import REFUSED, allowed, host_problem, networks
 from markets.config import ExchangeConfig, base_url_problem
 from markets.models import Exchange
-from markets.targets import REFUSED, allowed, host_problem, networks
-from markets.wallets import fetch as fetch_wallets
-from monitoring.channels.parcels import Parcel, Target
-from monitoring.channels.sending import sender
-from monitoring.messages import Message
+from markets.sync.catalogue import CatalogueError, fetch
+from markets.sync.wallet_answers import fetch as fetch_wallets
+from monitoring.alerts.channels.parcels import Parcel, Target
+from monitoring.alerts.channels.sending import sender
+from monitoring.alerts.messages import Message
 
 INSIDE = [
     "127.0.0.1", "127.8.8.8", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254",

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from history.thinning import thinned
-from realtime.points import POINT_COLUMNS, Points
-from realtime.stored import POINT_VALUES
-from realtime.thinning import MIN_CAP, second_extremes, thin
+from engine.charts.points import POINT_COLUMNS, Points
+from engine.charts.thinning import MIN_CAP, second_extremes, thin
+from history.read.thinning import thinned
+from realtime.charts.stored import POINT_VALUES
 
 COLUMNS = [POINT_COLUMNS.index(name) for name in POINT_VALUES]
 SECOND_US = 1_000_000

@@ -6,11 +6,11 @@ import pytest
 from msgspec import structs
 from numpy.random import default_rng
 
+from engine.gates import checks as gates
+from engine.gates.checks import Evidence, Facts, LegSeen, Seen
+from engine.scan.identity import FAIL, PASS, UNKNOWN
 from markets.config import FilterConfig, GateTerms, IdentityConfig, IdentityVerdict, MarketConfig
 from markets.events import Episode
-from realtime import gates
-from realtime.gates import Evidence, Facts, LegSeen, Seen
-from realtime.identity import FAIL, PASS, UNKNOWN
 from tests.scan_market import Desk, config, everywhere
 
 X = "X/USDT"

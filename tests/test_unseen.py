@@ -8,13 +8,13 @@ import polars as pl
 import pytest
 
 from collectors import supervisor as supervisor_module
-from history.lake import Lake
-from history.pairing import POINT_SCHEMA, Terms
-from history.reader import LakeReader
-from history.schema import collector_started
-from history.spreads import chart_points
-from history.unseen import broken
-from markets.clocks import Clocks
+from core.clock.clocks import Clocks
+from history.lake.schema import collector_started
+from history.lake.tables import Lake
+from history.read.pairing import POINT_SCHEMA, Terms
+from history.read.reader import LakeReader
+from history.read.spreads import chart_points
+from history.read.unseen import broken
 from markets.config import Shard
 from markets.events import StreamState
 from tests import test_supervisor as collecting

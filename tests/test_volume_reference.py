@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from markets.catalogue import fetch
 from markets.models import Exchange, Instrument, OpportunityFilter, Symbol
 from markets.seed import seed
 from markets.selection import scan_pairs
 from markets.selectors import count_selected, filter_row, load_config
-from markets.sync import store
-from markets.worths import Worths
+from markets.sync.catalogue import fetch
+from markets.sync.symbols import store
+from markets.worth.worths import Worths
 from tests.exchange_rest import gate, pair, serving, ticker
 
 pytestmark = pytest.mark.django_db

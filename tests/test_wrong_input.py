@@ -16,9 +16,9 @@ from redis import Redis
 
 from arbsite.logs import LONGEST, CountingHandler, JsonFormatter
 from markets.models import Symbol
-from monitoring.symbol_page import decode_health_message
-from realtime.scan_messages import decode_scan_message
-from realtime.wire import decode_client_message
+from monitoring.pages.symbols import decode_health_message
+from realtime.charts.wire import decode_client_message
+from realtime.scanner.messages import decode_scan_message
 from tests.test_monitoring_logs import lines
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -143,7 +143,7 @@ class TestPagesAndApis:
         def broken() -> None:
             raise ProgrammingError("no such column")
 
-        monkeypatch.setattr("realtime.api.load_config", broken)
+        monkeypatch.setattr("realtime.charts.api.load_config", broken)
         assert browser.get("/api/charts").status_code == 500
 
 

@@ -17,8 +17,8 @@ from websockets.http11 import Request, Response
 
 from collectors.exchanges.base import Codec, Control, DataSheet, Decoded, Topic
 from collectors.feed import Feed
-from collectors.timing import Timing
-from collectors.turns import Turns
+from collectors.sockets.timing import Timing
+from collectors.sockets.turns import Turns
 from markets.config import ExchangeConfig, InstrumentConfig
 from markets.events import Event, Quote, StreamState, Trade
 

@@ -16,7 +16,7 @@ from msgspec import Struct
 from collectors.exchanges.lateness import TOLERATED_US, WINDOW_NS, Lateness
 from collectors.exchanges.order import LARGEST, REFUSED, Order, update_id
 from collectors.exchanges.times import moment_us
-from markets.clocks import STOOD_STILL, Standstill
+from core.clock.clocks import STOOD_STILL, Standstill
 from markets.events import Quote, Side, StreamState, Trade
 
 ControlKind = Literal["ack", "error", "unsubscribed", "ping", "pong", "heartbeat"]

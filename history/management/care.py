@@ -8,10 +8,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.template.defaultfilters import filesizeformat
 from tqdm import tqdm
 
-from history.lake import Lake
-from history.maintenance import TableBusyError
+from history.lake.schema import SCHEMAS
+from history.lake.tables import Lake
+from history.maintenance.runs import TableBusyError
 from history.models import Kind, MaintenanceRun, State
-from history.schema import SCHEMAS
 from history.services import look_after, steps_of
 
 

@@ -102,7 +102,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('kind', models.CharField(choices=[('firing', 'fires'), ('reminder', 'goes on'), ('resolved', 'resolved'), ('digest', 'digest'), ('test', 'test')], max_length=8, verbose_name='kind')),
-                ('message', models.JSONField(help_text='A monitoring.messages.Message.', verbose_name='message')),
+                ('message', models.JSONField(help_text='A monitoring.alerts.messages.Message.', verbose_name='message')),
                 ('idempotency_key', models.CharField(max_length=100, unique=True, verbose_name='idempotency key')),
                 ('state', models.CharField(choices=[('queued', 'waits'), ('sending', 'being sent'), ('sent', 'sent'), ('grouped', 'sent within another'), ('given_up', 'given up')], default='queued', max_length=8, verbose_name='state')),
                 ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='queued')),
@@ -114,7 +114,7 @@ class Migration(migrations.Migration):
                 ('receipt', models.CharField(blank=True, help_text='What the channel calls it.', max_length=200, verbose_name='receipt')),
                 ('alert', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='monitoring.alert', verbose_name='incident')),
                 ('channel', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='monitoring.alertchannel', verbose_name='channel')),
-                ('grouped_into', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='grouped', to='monitoring.delivery')),
+                ('grouped_into', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='grouped', to='monitoring.alerts.delivery')),
             ],
             options={
                 'verbose_name': 'delivery',
@@ -131,7 +131,7 @@ class Migration(migrations.Migration):
                 ('ok', models.BooleanField(verbose_name='accepted')),
                 ('code', models.IntegerField(null=True, verbose_name='answer code')),
                 ('words', models.TextField(blank=True, verbose_name='answer')),
-                ('delivery', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='attempts', to='monitoring.delivery', verbose_name='delivery')),
+                ('delivery', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='attempts', to='monitoring.alerts.delivery', verbose_name='delivery')),
             ],
             options={
                 'verbose_name': 'attempt',

@@ -2,8 +2,8 @@
 
 from django.db import migrations
 
-from markets.sealing import UnreadableSecret, opened, sealed_plainly, unseal
-from monitoring.secrets import PURPOSE, destination, seal
+from core.secrets.sealing import UnreadableSecret, opened, sealed_plainly, unseal
+from monitoring.alerts.secrets import PURPOSE, destination, seal
 
 
 def bind(apps, schema_editor):

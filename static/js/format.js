@@ -43,7 +43,7 @@ export function age(ms) {
   return `${Math.floor(ms / 3_600_000)} h`;
 }
 
-const LONGEST_MS = 120_000; // monitoring/latency.py: there its buckets end
+const LONGEST_MS = 120_000; // monitoring/quality/latency.py: there its buckets end
 
 /** A percentile of latencies in milliseconds: where the buckets end it is only known to be longer. */
 export const percentile = (ms) => (ms >= LONGEST_MS ? `> ${age(LONGEST_MS)}` : age(ms));

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 import audit
 from accounts.resealing import Count, former_keys, how_many, reseal, tokens_of_former_keys
-from markets.sealed_columns import sealed_columns
+from core.secrets.sealed_columns import sealed_columns
 
 
 class Command(BaseCommand):

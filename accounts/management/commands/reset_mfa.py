@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts.resetting import reset
+from accounts.mfa.resetting import reset
 
 
 class Command(BaseCommand):

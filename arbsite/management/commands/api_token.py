@@ -7,8 +7,8 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
-from arbsite.tokens import DAYS, MOST_DAYS, make_token
-from realtime.api_token import ApiToken, Scope
+from accounts.tokens.model import ApiToken, Scope
+from accounts.tokens.tokens import DAYS, MOST_DAYS, make_token
 
 
 class Command(BaseCommand):

@@ -13,10 +13,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from arbsite.celery import app
-from markets.heartbeat import MISSING_AFTER_S
-from markets.moments import age_s
-from markets.runtime import collector_statuses
-from markets.vitals import heartbeats
+from core.clock.moments import age_s
+from core.process.heartbeat import MISSING_AFTER_S
+from core.process.vitals import heartbeats
+from markets.follow.runtime import collector_statuses
 
 ANSWER_S = 5.0
 # Beat writes its schedule at the latest every three minutes and one loop; older means that it hangs.

@@ -10,7 +10,7 @@ from django.core.management import CommandParser, call_command
 from django.core.management.base import BaseCommand
 
 import arbsite.celery  # noqa: F401 - where tasks are queued
-from arbsite.home import read_private, write_private
+from arbsite.desk.home import read_private, write_private
 from markets.models import Instrument
 from markets.tasks import sync_markets, sync_wallets
 

@@ -6,9 +6,9 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from core.secrets.sealing import derived_keys
 from markets import sealed_proxy
-from markets.sealing import derived_keys
-from monitoring import secrets
+from monitoring.alerts import secrets
 
 PURPOSES: Final = {
     "SEALING_KEY_PROXIES": sealed_proxy.PURPOSE,

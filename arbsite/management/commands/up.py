@@ -5,7 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from arbsite import environment, stack
+from arbsite import environment
+from arbsite.desk import stack
 from collectors.exchanges import CODECS
 
 

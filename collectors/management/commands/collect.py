@@ -17,11 +17,11 @@ from collectors.memory import CONNECTED_S, Memory
 from collectors.reporter import Reporter
 from collectors.standby import Standby, unless_lost
 from collectors.supervisor import Outlet, SinkType, Supervisor
-from collectors.threads import in_daemon_thread
 from collectors.watcher import Watcher
+from core.process.heartbeat import QueueFill, Report
+from core.process.vitals import REDIS_TIMEOUT_S, Vitals
+from core.threads import in_daemon_thread
 from markets.config import MarketConfig, Shard
-from markets.heartbeat import QueueFill, Report
-from markets.vitals import REDIS_TIMEOUT_S, Vitals
 
 logger = logging.getLogger(__name__)
 

@@ -16,18 +16,18 @@ from django.db import DatabaseError
 from polars.exceptions import PolarsError
 from tqdm import tqdm
 
-from history.asked import exchange_named, symbol_named
-from history.exporting import FORMATS, finished_file, write_all
-from history.lake import Lake, LakeError
-from history.pairing import Terms
-from history.reader import LakeReader, Where
-from history.schema import CLOCK
-from history.spreads import chart_points
-from history.times import parse_time, shown_time
+from core.clock.times import parse_time, shown_time
+from core.errors import InvalidConfig
+from core.web.refused import Refused
+from history.lake.schema import CLOCK
+from history.lake.tables import Lake, LakeError
+from history.read.asked import exchange_named, symbol_named
+from history.read.exporting import FORMATS, finished_file, write_all
+from history.read.pairing import Terms
+from history.read.reader import LakeReader, Where
+from history.read.spreads import chart_points
 from markets.config import MarketConfig
-from markets.errors import InvalidConfig
 from markets.selectors import load_config
-from realtime.refused import Refused
 
 TABLES = ("quotes", "trades", "spreads")
 EXAMPLE = """\

@@ -14,13 +14,13 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from history.appending import STORE_ERRORS
-from history.importing import Fate, Importer, Outcome
-from history.lake import Lake, partition_of
+from history.imports.importing import Fate, Importer, Outcome
+from history.imports.old_files import OldFile, find
+from history.imports.old_names import Names
+from history.lake.tables import Lake, partition_of
+from history.maintenance.retention import keeps_from
 from history.models import RetentionPolicy
-from history.old_files import OldFile, find
-from history.old_names import Names
-from history.retention import keeps_from
+from history.write.appending import STORE_ERRORS
 
 INTERRUPTED = 130
 _SHOWN = 10

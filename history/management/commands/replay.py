@@ -12,17 +12,17 @@ from typing import Any, BinaryIO
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from history.lake import Lake
-from history.lake_market import LakeMarket
-from history.pacing import Pace
-from history.reader import LakeReader
-from history.recorded import Recorded
-from history.replay import LEAD_IN_US, Replay, between, computable
-from history.replay_output import Lines, Output, Store
-from history.times import parse_time, shown_time
+from core.clock.times import parse_time, shown_time
+from core.errors import InvalidConfig
+from core.names.symbols import AmbiguousName, Spellings, comma_separated
+from history.lake.tables import Lake
+from history.read.reader import LakeReader
+from history.read.recorded import Recorded
+from history.replay.engine import LEAD_IN_US, Replay, between, computable
+from history.replay.market import LakeMarket
+from history.replay.output import Lines, Output, Store
+from history.replay.pacing import Pace
 from markets.config import MarketConfig
-from markets.errors import InvalidConfig
-from markets.names import AmbiguousName, Spellings, comma_separated
 from markets.selectors import load_config
 from simulator.server import MAX_SPEED, Simulator
 from simulator.serving import serve

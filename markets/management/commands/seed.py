@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from markets.errors import InvalidConfig
+from core.errors import InvalidConfig
 from markets.lacks import LACKS, lacks
 from markets.seed import seed
 from markets.selectors import load_config

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from markets.models import Exchange
-from markets.sync import SyncReport, in_words, sync_all
+from markets.sync.symbols import SyncReport, in_words, sync_all
 
 HELP = """\
 Asks exchanges for their spot markets and 24 h volumes and stores them as symbols and instruments.

@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from markets.management.commands.sync_markets import chosen
-from markets.sync import in_words
-from markets.wallet_sync import WalletReport, sync_all
+from markets.sync.symbols import in_words
+from markets.sync.wallets import WalletReport, sync_all
 
 HELP = """\
 Asks exchanges which coins they take in and pay out now, over which networks, and stores the answers.

@@ -11,10 +11,10 @@ import uvloop
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from markets.heartbeat import Report
-from markets.vitals import Vitals
-from monitoring import watching
-from monitoring.monitor import Monitor
+from core.process.heartbeat import Report
+from core.process.vitals import Vitals
+from monitoring.health import watching
+from monitoring.health.monitor import Monitor
 
 logger = logging.getLogger(__name__)
 

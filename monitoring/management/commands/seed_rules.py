@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from monitoring.seed import seed_rules
+from monitoring.alerts.seed import seed_rules
 
 
 class Command(BaseCommand):

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from markets.vitals import Vitals
+from core.process.vitals import Vitals
 from simulator.catalogue import EXCHANGES
 from simulator.faults import KINDS
 from simulator.server import Simulator

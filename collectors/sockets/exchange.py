@@ -1,0 +1,31 @@
+"""What all lines to one exchange share."""
+
+from collections.abc import Callable, Sequence
+
+from collectors.exchanges.base import Codec
+from collectors.recent_trades import RecentTrades
+from collectors.sockets.breaker import Breaker
+from collectors.sockets.timing import Timing
+from collectors.sockets.turns import Turns
+from core.backoff import Pace
+from markets.config import ExchangeConfig
+from markets.events import Event
+
+Emit = Callable[[Sequence[Event]], None]
+
+
+class Venue:
+    """An exchange as the operator configured it, its codec, and where its events go."""
+
+    def __init__(
+        self, config: ExchangeConfig, codec: Codec, emit: Emit, timing: Timing, turns: Turns
+    ) -> None:
+        self.config = config
+        self.codec = codec
+        self.sheet = codec.sheet
+        self.emit = emit
+        self.timing = timing
+        self.turns = turns
+        self.trades = RecentTrades()
+        self.breaker = Breaker(config.key, timing)
+        self.connects = Pace(timing.connect_gap_s)

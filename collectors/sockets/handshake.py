@@ -1,0 +1,217 @@
+"""Opening a socket: where to, through which proxy, with which token, and what a refusal says."""
+
+import asyncio
+import logging
+import socket as sockets
+import ssl
+import uuid
+from contextlib import closing
+from functools import partial
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
+from typing import Final
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+from django.conf import settings
+from picows import WSError, WSHandshakeError, WSParsedURL, ws_connect
+
+from collectors.exchanges.base import DataSheet
+from collectors.own_addresses import may_be_quoted
+from collectors.sockets.answers import plain, read_answer, refusal, retry_after, said
+from collectors.sockets.exchange_socket import MAX_MESSAGE_BYTES, VenueSocket
+from collectors.sockets.proxy import ProxyFailed, blocking_tunnel, tunnel
+from collectors.sockets.timing import Timing
+from collectors.sockets.turns import Turns
+from core.proxies import proxy_for
+from core.secrets.redaction import redacted
+from core.targets import connect, connected, host_problem
+from core.threads import in_daemon_thread
+from markets.config import ExchangeConfig
+
+__all__ = ["ConnectFailed", "address", "open_socket", "retry_after", "under"]
+
+MAX_TOKEN_REPLY_BYTES = 64 * 1024
+LONGEST_REASON: Final = 400
+SOMEBODY: Final = "the exchange"
+
+_log = logging.getLogger("picows")
+_log.setLevel(logging.CRITICAL)  # lines say once what happens to connections; picows would say it again
+
+
+class ConnectFailed(Exception):
+    """No usable socket; `retry_after_s` is how long the venue asked us to stay away, None if it did not.
+
+    The reason is one printable line without secrets: it is shown on charts.
+    """
+
+    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
+        super().__init__(plain(redacted(reason), LONGEST_REASON))
+        self.retry_after_s = retry_after_s
+
+
+class _Server(msgspec.Struct):
+    endpoint: str
+
+
+class _Token(msgspec.Struct):
+    token: str
+    instance_servers: list[_Server] = msgspec.field(name="instanceServers")
+
+
+class _TokenReply(msgspec.Struct):
+    data: _Token
+
+
+def under(base: str, url: str) -> str:
+    """The venue's own `url`, moved to another base: `ws://host/binance` + its path and query."""
+    own = urlsplit(url)
+    query = f"?{own.query}" if own.query else ""
+    return base.rstrip("/") + own.path + query
+
+
+async def address(sheet: DataSheet, config: ExchangeConfig, timing: Timing) -> str:
+    """The URL to open now; asks for a fresh token where the venue wants one. Raises ConnectFailed."""
+    if sheet.token_path is None:
+        return under(config.ws_url, sheet.ws_url) if config.ws_url else sheet.ws_url
+    url = (config.rest_url or sheet.rest_url).rstrip("/") + sheet.token_path
+    token = await _token(url, config, timing)
+    query = urlencode({"token": token.token, "connectId": uuid.uuid4().hex})
+    return f"{token.instance_servers[0].endpoint}?{query}"
+
+
+async def open_socket(
+    url: str, timing: Timing, turns: Turns, config: ExchangeConfig | None = None
+) -> VenueSocket:
+    """Connect, through the proxy that `config` has. Raises ConnectFailed with the reason and Retry-After."""
+    socket = VenueSocket(turns)
+    name = SOMEBODY if config is None else config.name
+    try:
+        async with asyncio.timeout(timing.open_s):
+            transport, _ = await ws_connect(
+                lambda: socket,
+                url,
+                websocket_handshake_timeout=timing.open_s,
+                enable_auto_pong=False,  # VenueSocket does it: a ping is a sign of life
+                max_frame_size=MAX_MESSAGE_BYTES,
+                max_redirects=0,
+                logger_name=_log,
+                socket_factory=partial(_way_out, config, timing),
+            )
+    except WSHandshakeError as error:
+        quoted = config is not None and may_be_quoted(config.key, url)
+        raise _turned_away(name, error, quoted) from error
+    except ProxyFailed as error:
+        raise ConnectFailed(str(error)) from error
+    except TimeoutError as error:
+        raise ConnectFailed(f"no answer within {timing.open_s:g} s") from error
+    except (OSError, ValueError, WSError) as error:
+        raise ConnectFailed(str(error) or type(error).__name__) from error
+    finally:
+        if not socket.is_open:
+            socket.abort()  # should the handshake still be under way, it ends with that
+    if not socket.is_open:
+        raise ConnectFailed(socket.ended or "connection closed during the handshake")
+    if "Sec-WebSocket-Extensions" in transport.response.headers:
+        socket.abort()
+        raise ConnectFailed("the venue wants a WebSocket extension we did not offer")
+    return socket
+
+
+async def _way_out(config: ExchangeConfig | None, timing: Timing, to: WSParsedURL) -> sockets.socket:
+    """A tunnel where there is a proxy, else a connection to an address that may be reached."""
+    proxy = proxy_for(to.url, config.proxy, config.no_proxy) if config else ""
+    if not proxy:
+        return await connected(to.host, to.port, settings.EXCHANGE_TARGETS)
+    if problem := host_problem(to.host, settings.EXCHANGE_TARGETS):
+        raise ConnectFailed(problem)
+    return await tunnel(proxy, to.host, to.port, timing.open_s * 0.9)  # so that the proxy is named, not we
+
+
+def _turned_away(name: str, error: WSHandshakeError, quoted: bool) -> ConnectFailed:
+    """Why there is no socket; in the server's own words where it may be quoted."""
+    if not error.raw_header:
+        return ConnectFailed(str(error))
+    try:
+        status, headers, body = read_answer(error.raw_header + b"\r\n\r\n" + (error.raw_body or b""))
+    except ValueError as unreadable:
+        return ConnectFailed(str(unreadable) if quoted else "not an HTTP answer")
+    if status == HTTPStatus.SWITCHING_PROTOCOLS:  # taken, but not as the protocol has it
+        return ConnectFailed(str(error))
+    words = refusal(name, status, body if quoted else b"")
+    return ConnectFailed(words, retry_after(status, headers.get("Retry-After")))
+
+
+async def _token(url: str, config: ExchangeConfig, timing: Timing) -> _Token:
+    try:
+        async with asyncio.timeout(timing.open_s):
+            body, wait_s = await in_daemon_thread(partial(_post, url, config, timing.open_s * 2))
+    except TimeoutError as error:
+        raise ConnectFailed(f"token request: no answer within {timing.open_s:g} s") from error
+    except HTTPException as error:  # it quotes the first line of whatever came
+        words = str(error) if may_be_quoted(config.key, url) else "not an HTTP answer"
+        raise ConnectFailed(f"token request: {words or type(error).__name__}") from error
+    except (OSError, ValueError, ProxyFailed) as error:
+        raise ConnectFailed(f"token request: {error or type(error).__name__}") from error
+    try:
+        token = msgspec.json.decode(body, type=_TokenReply).data
+    except (msgspec.MsgspecError, ValueError) as error:  # an error with status 200, a page, nonsense
+        words = said(body) if may_be_quoted(config.key, url) else ""
+        reason = f"{config.name} gives none: {words}" if words else f"{config.name} answers nothing"
+        raise ConnectFailed(f"token request: {reason}", wait_s) from error
+    if not token.instance_servers:
+        raise ConnectFailed("token request: the reply names no server")
+    return token
+
+
+def _post(url: str, config: ExchangeConfig, timeout_s: float) -> tuple[bytes, float | None]:
+    """The body of a good answer and its Retry-After, should the body say no; blocks.
+
+    Python's own client: another would stay in memory for a call a day.
+    """
+    with closing(_connection(url, config, timeout_s)) as connection:
+        parts = urlsplit(url)
+        connection.request("POST", parts.path or "/", b"", {"Accept": "application/json"})
+        reply = connection.getresponse()
+        body = _body(reply)
+    asked = reply.headers.get("Retry-After")
+    if reply.status != HTTPStatus.OK:
+        wait_s = retry_after(reply.status, asked)
+        words = refusal(config.name, reply.status, body if may_be_quoted(config.key, url) else b"")
+        raise ConnectFailed(f"token request: {words}", wait_s)
+    if len(body) > MAX_TOKEN_REPLY_BYTES:
+        raise ConnectFailed(f"token request: the reply is longer than {MAX_TOKEN_REPLY_BYTES} bytes")
+    return body, retry_after(HTTPStatus.TOO_MANY_REQUESTS, asked)
+
+
+def _body(reply: HTTPResponse) -> bytes:
+    """All of a good answer; of a refusal as much as came."""
+    try:
+        return reply.read(MAX_TOKEN_REPLY_BYTES + 1)
+    except IncompleteRead as error:
+        if reply.status == HTTPStatus.OK:
+            raise
+        return error.partial
+
+
+def _connection(url: str, config: ExchangeConfig, timeout_s: float) -> HTTPConnection:
+    """To the URL's host, straight or through the proxy; no redirects. Raises ProxyFailed, ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"no address for a request: {url}")
+    secure = parts.scheme == "https"
+    port = parts.port or (443 if secure else 80)
+    make = HTTPSConnection if secure else HTTPConnection
+    connection = make(parts.hostname, port, timeout=timeout_s)
+    proxy = proxy_for(url, config.proxy, config.no_proxy)
+    if proxy:
+        if problem := host_problem(parts.hostname, settings.EXCHANGE_TARGETS):
+            raise ConnectFailed(f"token request: {problem}")
+        way_out = blocking_tunnel(proxy, parts.hostname, port, timeout_s * 0.4)  # before we stop waiting
+    else:
+        way_out = connect(parts.hostname, port, timeout_s, settings.EXCHANGE_TARGETS)
+    way_out.settimeout(timeout_s)
+    if secure:
+        way_out = ssl.create_default_context().wrap_socket(way_out, server_hostname=parts.hostname)
+    connection.sock = way_out
+    return connection

@@ -1,0 +1,269 @@
+"""A run of quotes paired on all the charts it touches: the engine's arithmetic, column by column.
+
+Pure, and the same for one quote as for a thousand: what numpy is asked costs once per run, not once per
+point. The rules are in docs/engine.md.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from engine.charts.points import POINT_COLUMNS, SET_BACK_US, Points
+from markets.events import Quote
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+NEVER: Final = 2**63 - 1
+"""As a tolerance: none. As a time of receipt: of no quote."""
+
+_NS_PER_MS: Final = 1_000_000
+_NS_PER_US: Final = 1_000
+
+
+class Legs:
+    """The last usable quote of every leg of a chart: a column each, NaN while there is none."""
+
+    def __init__(self, count: int) -> None:
+        self.prices: Floats = np.full((4, count), np.nan)  # bid, ask, bid size, ask size
+        self.received: Ints = np.zeros((3, count), np.int64)  # wall clock in µs, monotonic in ns, late by µs
+
+    def hold(self, leg: int, quote: Quote | None) -> None:
+        """Take over a quote without pairing it; None: there is none to be used."""
+        if quote is None:
+            self.prices[:, leg] = np.nan
+            return
+        self.prices[:, leg] = quote.bid, quote.ask, quote.bid_size, quote.ask_size
+        self.received[:, leg] = quote.received_ts_us, quote.received_mono_ns, quote.late_us
+
+    def quoted_us(self, legs: Ints, now_us: int, now_ns: int) -> list[int]:
+        """As of when these last quoted; before the clock was set back, as it would have stamped that now."""
+        us, ns, late_us = self.received[:, legs].tolist()
+        if 0 < now_us < max(us) - SET_BACK_US:
+            by_this_clock = [now_us - (now_ns - each_ns) // _NS_PER_US for each_ns in ns]
+            us = [min(pair) for pair in zip(us, by_this_clock, strict=True)]
+        return [each_us - late for each_us, late in zip(us, late_us, strict=True)]
+
+
+class Charts:
+    """What pairing knows and remembers of every chart, a row each."""
+
+    def __init__(self, count: int) -> None:
+        self.legs: Ints = np.zeros((2, count), np.int64)
+        self.tolerance_ns: Ints = np.full(count, NEVER)
+        self.factors: Floats = np.ones((2, count))  # of edge12 and edge21
+        self.told_us: Ints = np.zeros((2, count), np.int64)  # of each leg's last quote, as it was last told
+        self.last_us: Ints = np.zeros(count, np.int64)  # the newest row's time
+        # While live: of the two quotes paired last, the one to expire first.
+        self.older_us: Ints = np.zeros(count, np.int64)
+        self.older_ns: Ints = np.full(count, NEVER)
+
+    def adopt(self, chart: int, known: "Charts", row: int) -> None:
+        """Go on where a chart was before."""
+        for mine, theirs in (
+            (self.last_us, known.last_us), (self.older_us, known.older_us), (self.older_ns, known.older_ns),
+        ):  # fmt: skip
+            mine[chart] = theirs[row]
+
+    def is_live(self, chart: int) -> bool:
+        """Whether its last quotes were paired and nothing has ended that since."""
+        return bool(self.older_ns[chart] != NEVER)
+
+    def join(self, chart: int, held: Legs) -> None:
+        """Its legs are both valid without a quote that said so."""
+        us, ns = _as_of(*held.received[:, self.legs[:, chart]])
+        older = int(ns[1] < ns[0])
+        self.older_us[chart], self.older_ns[chart] = us[older], ns[older]
+
+    def unheard(self, held: Legs) -> list[int]:
+        """Charts without a line whose legs quoted since that was last told; it counts as told now."""
+        quoted_us = held.received[0][self.legs]
+        news = (self.older_ns == NEVER) & (quoted_us != self.told_us).any(axis=0)
+        self.told_us[:, news] = quoted_us[:, news]
+        return np.flatnonzero(news).tolist()
+
+    def begin_after(self, touched: Ints, bounds: Ints, stamps: Ints) -> Ints:
+        """After which time the new rows come: a broken line may go on with a clock that was set back."""
+        last_us = self.last_us[touched]
+        if not len(stamps):
+            return last_us
+        first_us = stamps[np.minimum(bounds[:-1], len(stamps) - 1)]
+        is_broken = self.older_ns[touched] == NEVER
+        return np.where(is_broken & (first_us < last_us - SET_BACK_US), 0, last_us)
+
+    def over(self, now_ns: int) -> list[int]:
+        """Live charts whose older quote has passed the tolerance."""
+        is_over = (self.older_ns != NEVER) & (now_ns - self.older_ns > self.tolerance_ns)
+        return np.flatnonzero(is_over).tolist()
+
+    def break_line(self, chart: int, ts_us: int) -> Points:
+        """End the pairing of a live chart; returns its gap."""
+        gap = np.full((1, len(POINT_COLUMNS)), np.nan)
+        expiry_us = int(self.older_us[chart]) + int(self.tolerance_ns[chart]) // _NS_PER_US
+        gap[0, 0] = self.last_us[chart] = max(min(ts_us, expiry_us), int(self.last_us[chart]) + 1)
+        self.older_ns[chart] = NEVER
+        return gap
+
+
+class Routes:
+    """Which charts a leg's quotes touch."""
+
+    def __init__(self, charts: Charts, legs: int) -> None:
+        by_leg = np.argsort(charts.legs.ravel(), kind="stable")
+        count = max(1, charts.legs.shape[1])
+        self._charts = (by_leg % count).astype(np.min_scalar_type(count))  # short ones are sorted by radix
+        self._degree = np.bincount(charts.legs.ravel(), minlength=legs)
+        self._first = np.cumsum(self._degree) - self._degree
+
+    def touched(self, legs: Ints) -> tuple[Ints, Ints]:
+        """Of quotes of these legs: one chart after the other, each as often as quotes touch it, and these."""
+        degree = self._degree[legs]
+        quotes = np.repeat(np.arange(len(legs)), degree)
+        within = np.arange(len(quotes)) - np.repeat(np.cumsum(degree) - degree, degree)
+        charts = self._charts[self._first[legs][quotes] + within]
+        by_chart = np.argsort(charts, kind="stable")
+        return charts[by_chart], quotes[by_chart]
+
+
+class Paired(Struct, eq=False):
+    """What a run made of the charts it touched, in the order of `charts`.
+
+    `rows` are points and gaps, a chart's between two of its `bounds`; `spreads` are those of the points
+    alone, between two `point_bounds`, and `point_rows` says where they stand. `upper` and `lower` are
+    left to the bands. `last` is each chart's last quote, `is_live` whether that made a point.
+    """
+
+    charts: list[int]
+    rows: Points
+    bounds: list[int]
+    point_rows: Ints
+    spreads: list[float]
+    point_bounds: list[int]
+    last: list[int]
+    is_live: list[bool]
+    invalid: int
+
+
+def pair(charts: Charts, routes: Routes, held: Legs, quotes: list[Quote], quoted: list[int]) -> Paired:
+    """Pair usable quotes of the legs `quoted`, in order of receipt, with the last one of the other side."""
+    legs = np.array(quoted)
+    prices, received = _with(held, quotes)
+    chart, quote = routes.touched(legs)
+    starts = np.flatnonzero(np.concatenate(([True], chart[1:] != chart[:-1])))
+    stops = np.concatenate((starts[1:], [len(chart)]))
+    touched, last = chart[starts], stops - 1
+    column = quote + held.prices.shape[1]  # of the quote; those of the held ones come first
+    columns = _last_of_each(charts, chart, legs[quote], column, np.repeat(starts, stops - starts))
+    prices1, prices2 = (prices.take(each, axis=1) for each in columns)
+    (us1, ns1, late1), (us2, ns2, late2) = (received.take(each, axis=1) for each in columns)
+
+    # The point is made when the later of its two quotes was received, so it never knows the future.
+    ts_us, now_ns = np.where(ns1 >= ns2, us1, us2), np.maximum(ns1, ns2)
+    (us1, ns1), (us2, ns2) = _as_of(us1, ns1, late1), _as_of(us2, ns2, late2)
+    ages_ns = now_ns - ns1, now_ns - ns2
+    tolerance_ns = charts.tolerance_ns[chart]
+    valid: Bools = ~np.isnan(prices1[0] + prices2[0]) & (np.maximum(*ages_ns) <= tolerance_ns)
+    older_us = np.where(ns1 >= ns2, us2, us1)
+    older_ns = np.where(valid, np.minimum(ns1, ns2), NEVER)
+
+    before_us = _before(older_us, starts, charts.older_us[touched])
+    before_ns = _before(older_ns, starts, charts.older_ns[touched])
+    quote_us, quote_ns, _ = received.take(column, axis=1)
+    broken = (before_ns != NEVER) & (~valid | (quote_ns - before_ns > tolerance_ns))
+    gap_us = np.minimum(quote_us, before_us + tolerance_ns // _NS_PER_US)
+
+    ends = np.cumsum(valid.astype(np.int64) + broken)
+    bounds = np.concatenate(([0], ends[last]))
+    point_rows, gap_rows = (ends - 1)[valid], (ends - valid - 1)[broken]
+    stamps = np.empty(int(ends[-1]), np.int64)
+    stamps[point_rows], stamps[gap_rows] = ts_us[valid], gap_us[broken]
+    stamps = _rising(stamps, bounds, charts.begin_after(touched, bounds, stamps))
+    rows = np.full((len(stamps), len(POINT_COLUMNS)), np.nan)
+    rows[:, 0] = stamps
+    factors = charts.factors.take(chart[valid], axis=1)
+    ages = ages_ns[0][valid], ages_ns[1][valid]
+    spreads = _fill(rows, point_rows, (prices1[:, valid], prices2[:, valid]), ages, factors)
+
+    has_rows = bounds[1:] > bounds[:-1]
+    charts.last_us[touched[has_rows]] = stamps[bounds[1:][has_rows] - 1]
+    charts.older_us[touched], charts.older_ns[touched] = older_us[last], older_ns[last]
+    held.prices[:, legs], held.received[:, legs] = prices[:, -len(legs) :], received[:, -len(legs) :]
+    point_bounds = np.concatenate(([0], np.cumsum(valid)[last]))
+    return Paired(
+        touched.tolist(), rows, bounds.tolist(), point_rows, spreads.tolist(), point_bounds.tolist(),
+        quote[last].tolist(), valid[last].tolist(), len(chart) - len(spreads),
+    )  # fmt: skip
+
+
+def _as_of(us: Ints, ns: Ints, late_us: Ints) -> tuple[Ints, Ints]:
+    """What ages count from: when quotes would have been received, had they come as usual."""
+    return us - late_us, ns - late_us * _NS_PER_US
+
+
+def _fill(
+    rows: Points, at: Ints, prices: tuple[Floats, Floats], ages_ns: tuple[Ints, Ints], factors: Floats
+) -> Floats:
+    """Write what the points say into their rows, the bands apart; returns their spreads."""
+    (bid1, ask1, bid_size1, ask_size1), (bid2, ask2, bid_size2, ask_size2) = prices
+    spreads: Floats = (bid1 / bid2 - 1) * 100
+    rows[at, 1] = spreads
+    rows[at, 4] = bid1 / ask2 * factors[0] - 10_000
+    rows[at, 5] = bid2 / ask1 * factors[1] - 10_000
+    rows[at, 6] = np.minimum(bid_size1, ask_size2) * ask2
+    rows[at, 7] = np.minimum(bid_size2, ask_size1) * ask1
+    rows[at, 8], rows[at, 9] = ages_ns[0] / _NS_PER_MS, ages_ns[1] / _NS_PER_MS
+    return spreads
+
+
+def _with(held: Legs, quotes: list[Quote]) -> tuple[Floats, Ints]:
+    """The columns of the quotes behind those of the held ones."""
+    known, count = held.prices.shape[1], len(quotes)
+    prices, received = np.empty((4, known + count)), np.empty((3, known + count), np.int64)
+    prices[:, :known], received[:, :known] = held.prices, held.received
+    new: tuple[tuple[Any, list[Any]], ...] = (
+        (prices[0], [quote.bid for quote in quotes]),
+        (prices[1], [quote.ask for quote in quotes]),
+        (prices[2], [quote.bid_size for quote in quotes]),
+        (prices[3], [quote.ask_size for quote in quotes]),
+        (received[0], [quote.received_ts_us for quote in quotes]),
+        (received[1], [quote.received_mono_ns for quote in quotes]),
+        (received[2], [quote.late_us for quote in quotes]),
+    )
+    for column, values in new:
+        column[known:] = np.fromiter(values, column.dtype, count)
+    return prices, received
+
+
+def _last_of_each(charts: Charts, chart: Ints, leg: Ints, column: Ints, began: Ints) -> list[Ints]:
+    """For every quote of a chart, the column of the last one of either leg, itself included."""
+    at = np.arange(len(chart))
+    columns = []
+    for legs in charts.legs:
+        own = legs[chart]
+        newest = np.maximum.accumulate(np.where(leg == own, at, -1))
+        columns.append(np.where(newest >= began, column[newest], own))
+    return columns
+
+
+def _before(values: Ints, starts: Ints, firsts: Ints) -> Ints:
+    """The value before each; of the first of a chart, what was before the run."""
+    before = np.empty_like(values)
+    before[1:] = values[:-1]
+    before[starts] = firsts
+    return before
+
+
+def _rising(stamps: Ints, bounds: Ints, last_us: Ints) -> Ints:
+    """The times of each chart's rows, every one after the one before."""
+    has_rows = bounds[1:] > bounds[:-1]
+    late = np.flatnonzero(stamps <= _before(stamps, bounds[:-1][has_rows], last_us[has_rows]))
+    if not len(late):
+        return stamps
+    for chart in np.unique(np.searchsorted(bounds, late, side="right") - 1).tolist():
+        own = slice(bounds[chart], bounds[chart + 1])
+        steps = np.arange(1, bounds[chart + 1] - bounds[chart] + 1)
+        stamps[own] = np.maximum(np.maximum.accumulate(stamps[own] - steps), last_us[chart]) + steps
+    return stamps

@@ -1,0 +1,483 @@
+"""Why a pair is, or is not, an opportunity: every condition with its value, its threshold and its verdict.
+
+Each gate has one verdict per direction. A gate blocks unless it passes: what is not known does not
+count as passed. Wallets are the one exception, because most exchanges tell nothing of them without
+keys: there unknown does not block, unless a filter asks for open ones. What each gate means, and what
+to do about it, is in docs/gates.md.
+
+Verdicts are kept as bits (`engine.gates.bits`); here are what a configuration says of every pair before any
+quote (`Facts`), and the words.
+
+Plain Python and numpy, no Django. The words are English; pages show the gates' names in the viewer's
+language.
+"""
+
+from collections.abc import Mapping
+from math import isnan, nan
+from typing import Final
+
+from msgspec import Struct
+
+from core.names import formats as wording
+from engine.conversions import Conversion, symbols_of, ways
+from engine.gates import freshness, wallets
+from engine.gates.bits import (
+    FAILED,
+    GATES,
+    IDENTITY,
+    STALE,
+    Bits,
+    LegColumns,
+    Verdict,
+    bit,
+    blocking,
+    counts,
+    first,
+    identity_bits,
+    is_blocking,
+    leg_bits,
+    quote_of,
+    rate_of,
+    size_bits,
+    table_bits,
+    verdict_of,
+    volume_bits,
+    without_size,
+)
+from engine.scan.identity import FAIL, PASS, PREMIUM
+from engine.scan.legs import Leg
+from markets.config import FilterConfig, GateTerms, ListingConfig, MarketConfig
+from markets.fees.book import Fees
+from markets.selection import ScanPair
+from markets.worth.reference import REFERENCE, is_dollar
+
+__all__ = [
+    "FAILED",
+    "GATES",
+    "IDENTITY",
+    "STALE",
+    "Bits",
+    "Evidence",
+    "Facts",
+    "Gate",
+    "LegColumns",
+    "LegSeen",
+    "Legs",
+    "Seen",
+    "Verdict",
+    "bit",
+    "bits_of",
+    "blocking",
+    "counts",
+    "first",
+    "identity_bits",
+    "is_blocking",
+    "judge",
+    "leg_bits",
+    "most_age_ms",
+    "most_unproven_bps",
+    "quote_of",
+    "rate_of",
+    "size_bits",
+    "table_bits",
+    "verdict_of",
+    "volume_bits",
+    "without_size",
+]
+
+
+class Gate(Struct, frozen=True):
+    """One condition: `value` and `threshold` for people, with units; `words` says it all in a sentence."""
+
+    name: str
+    value: str
+    threshold: str
+    verdict: Verdict
+    words: str
+
+
+# --- what is known beforehand --------------------------------------------------------------------
+
+
+class Facts:
+    """What a configuration says of every pair before any quote; made once per configuration."""
+
+    def __init__(self, config: MarketConfig) -> None:
+        self.terms = config.gates
+        self._fees = Fees(config)
+        self._wallets = config.wallets
+        self._of_listing: dict[tuple[str, str], int] = {}
+        self._same: dict[int, int] = {}
+
+    def beforehand(self, pair: ScanPair, buy: ListingConfig, sell: ListingConfig) -> int:
+        """The bits of status, fees, volume and wallets of one direction; few different numbers in all."""
+        route = wallets.verdict(wallets.routes(self._wallets, pair.symbol, buy, sell))
+        bits = self._listing_bits(buy) | self._listing_bits(sell) | bit("wallets", route)
+        return self._same.setdefault(bits, bits)
+
+    def _listing_bits(self, listing: ListingConfig) -> int:
+        key = listing.exchange, listing.symbol
+        bits = self._of_listing.get(key)
+        if bits is None:
+            bits = bit("status", "pass" if listing.active else "fail")
+            bits |= bit("fees", "pass" if self._fees.of(listing.exchange, listing.symbol).known else "fail")
+            if is_dollar(quote_of(listing.counts_as)):  # otherwise it changes with what that is worth
+                bits |= volume_bits(listing.volume, 1.0, self.terms.min_volume)
+            self._of_listing[key] = bits
+        return bits
+
+    # --- in words --------------------------------------------------------------------------------
+
+    def status(self, *legs: ListingConfig) -> Gate:
+        """Whether both exchanges trade it now."""
+        halted = [leg for leg in legs if not leg.active]
+        value = ", ".join(f"{leg.exchange} {'trading' if leg.active else 'halted'}" for leg in legs)
+        words = "; ".join(f"{leg.exchange} does not trade it now{_own_words(leg)}" for leg in halted)
+        words = words or "both exchanges trade it" + _own_words(*legs)
+        return Gate("status", value, "trading on both", "fail" if halted else "pass", words)
+
+    def fees(self, *legs: ListingConfig) -> Gate:
+        """Whether the taker fees of both accounts are known for today."""
+        rows = [(leg.exchange, self._fees.of(leg.exchange, leg.symbol)) for leg in legs]
+        missing = [(key, fee) for key, fee in rows if not fee.known]
+        value = ", ".join(f"{key} {wording.share(fee.taker_bps)} bps" for key, fee in rows)
+        words = "; ".join(f"{key}: {fee.source}, so its fee is a guess" for key, fee in missing)
+        words = words or "taker fees: " + "; ".join(
+            f"{key} {wording.share(fee.taker_bps)} bps{f', {fee.source}' * bool(fee.source)}"
+            for key, fee in rows
+        )
+        return Gate("fees", value, "known for today", "fail" if missing else "pass", words)
+
+    def volume(self, seen: "Seen", verdict: Verdict) -> Gate:
+        """Whether both markets are traded enough."""
+        legs = (seen.buy.leg, seen.sell.leg)
+        value = ", ".join(
+            f"{leg.exchange} unknown {leg.listing.quote}"
+            if leg.listing.volume is None
+            else f"{leg.exchange} {_money(leg.listing.volume, leg.listing.quote, leg.worth)}"
+            for leg in legs
+        )
+        least = self.terms.min_volume
+        asked = f"at least {wording.amount(least)} {REFERENCE} on both" if least else "no minimum"
+        return Gate("volume", value, asked, verdict, f"24 h volume: {value}; {asked}")
+
+    def wallets(self, pair: ScanPair, buy: ListingConfig, sell: ListingConfig) -> Gate:
+        """Whether the coin can be taken from where it is bought to where it is sold."""
+        found = wallets.routes(self._wallets, pair.symbol, buy, sell)
+        verdict = wallets.verdict(found)
+        open_ = [route.network for route in found.common if route.open]
+        value = {"pass": f"open: {', '.join(open_)}", "fail": "closed", "unknown": "unknown"}[verdict]
+        threshold = "a common network, open on both ends"
+        return Gate("wallets", value, threshold, verdict, wallets.words(found, buy.exchange, sell.exchange))
+
+    def rate(self, seen: "Seen", verdict: Verdict) -> Gate:
+        """What a currency is worth in another, how old that is, and what the edge leaves out."""
+        quote, terms = quote_of(seen.pair.symbol), self.terms
+        most = wording.seconds(terms.max_age_ms)
+        threshold = f"known, within {wording.share(terms.peg_band_pct)} % of 1, no older than {most}"
+        rates = {
+            side.leg.listing: rate
+            for side in (seen.buy, seen.sell)
+            if (rate := rate_of(side.leg, seen.pair.symbol)) is not None
+        }
+        if not rates:
+            return Gate("rate", "not needed", threshold, verdict, f"both are priced in {quote}")
+        value = ", ".join(
+            f"1 {leg.quote} = {'an unknown number of' if isnan(rate) else f'{rate:.4f}'} {quote}"
+            + _rate_age(seen, leg.quote, quote, terms.max_age_ms)
+            for leg, rate in rates.items()
+        )
+        costs = ", ".join(self._cost(leg, _way(seen, leg.quote, quote, terms.max_age_ms)[0]) for leg in rates)
+        words = f"converted: {value}; the edge is before what converting costs: {costs}"
+        return Gate("rate", value, threshold, verdict, f"{words}; {threshold}")
+
+    def _cost(self, leg: ListingConfig, way: tuple[Conversion, ...]) -> str:
+        """What converting costs on a leg's exchange, in words."""
+        fees = [wording.share(self._fees.of(leg.exchange, f"{one}/{other}").taker_bps) for one, other in way]
+        if len(way) == 1:
+            return f"{fees[0]} bps of taker fee on {leg.exchange}, and half a spread"
+        each = " and ".join(
+            f"{fee} bps for {one}/{other}" for fee, (one, other) in zip(fees, way, strict=True)
+        )
+        return f"{each} of taker fees on {leg.exchange}, and half a spread of each"
+
+
+def _way(seen: "Seen", one: str, other: str, most_ms: float) -> tuple[tuple[Conversion, ...], float | None]:
+    """By which rates one currency becomes the other, and the age of the older one; None: none is quoted."""
+    known = []
+    for way in ways((one, other)):
+        ages = [[seen.rate_ages_ms.get(symbol) for symbol in symbols_of(step)] for step in way]
+        quoted = [[age for age in step if age is not None] for step in ages]
+        if all(quoted):
+            known.append((way, max(min(step) for step in quoted)))
+    fresh = (each for each in known if each[1] <= most_ms)
+    return next(fresh, known[0] if known else (((one, other),), None))
+
+
+def _rate_age(seen: "Seen", one: str, other: str, most_ms: float) -> str:
+    way, age_ms = _way(seen, one, other, most_ms)
+    if age_ms is None:
+        return " (never quoted)"
+    over = f" by way of {way[0][1]}" if len(way) > 1 else ""
+    if isnan(age_ms):
+        return f" (quoted{over} by a clock ahead of ours)"
+    return f" (quoted{over} {wording.age(age_ms)} ago)"
+
+
+# --- one direction, in words ---------------------------------------------------------------------
+
+
+class LegSeen(Struct, frozen=True):
+    """One leg at a moment: how fresh it is, and what its neighbours do."""
+
+    leg: Leg
+    state: int
+    age_ms: float
+    talkers: int = 0  # other legs of the symbol that talk; a silent leg without any has a mute exchange
+    moved_bps: float = nan  # how far the others moved since its last quote
+
+    @property
+    def exchange(self) -> str:
+        """The venue's key."""
+        return self.leg.listing.exchange
+
+
+class Evidence(Struct, frozen=True):
+    """What is held of a pair's identity: the verdict's code, what speaks for it, and who decided."""
+
+    code: int
+    ratio: float
+    correlation: float
+    decided: str = ""  # a person's verdict, see markets.config.IdentityVerdict
+    proven: bool = False
+    fund: str = ""  # the coin it follows, where it is a fund token
+
+
+class Seen(Struct, frozen=True):
+    """All of a direction that changes with the quotes; `size` is executable, in quote currency."""
+
+    pair: ScanPair
+    buy: LegSeen
+    sell: LegSeen
+    size: float
+    identity: Evidence
+    edge_bps: float = nan
+    rate_ages_ms: Mapping[str, float] = {}  # since what currencies are worth was last quoted, by symbol
+
+    @property
+    def value(self) -> float:
+        """What the size is worth in the reference currency; NaN: not known."""
+        return self.size * self.buy.leg.worth
+
+    def is_doubtful(self, side: LegSeen, terms: GateTerms, most_ms: float) -> bool:
+        """Whether this leg is too old for the edge, or was left behind."""
+        doubtful: bool = freshness.is_doubtful(side.age_ms, side.moved_bps, self.edge_bps, most_ms, terms)
+        return doubtful
+
+
+def bits_of(facts: Facts, seen: Seen, follows: FilterConfig | None = None) -> int:
+    """The verdicts of one direction, for a filter that may have limits of its own."""
+    terms, evidence = facts.terms, seen.identity
+    bits = facts.beforehand(seen.pair, seen.buy.leg.listing, seen.sell.leg.listing)
+    most_ms = most_age_ms(terms, seen.pair, follows)
+    for side in (seen.buy, seen.sell):
+        bits |= leg_bits(side.leg, side.state, rate_of(side.leg, seen.pair.symbol), terms)
+        bits |= STALE if seen.is_doubtful(side, terms, most_ms) else 0
+        bits |= volume_bits(side.leg.listing.volume, side.leg.worth, terms.min_volume)
+    bits |= identity_bits(evidence.code, evidence.proven, seen.edge_bps, most_unproven_bps(terms, follows))
+    return bits | size_bits(seen.size if terms.min_size <= 0 else seen.value, terms.min_size)
+
+
+def most_unproven_bps(terms: GateTerms, follows: FilterConfig | None) -> float:
+    """The largest edge that is believed between coins not proven the same."""
+    own = None if follows is None else follows.max_unproven_edge_bps
+    return terms.max_unproven_edge_bps if own is None else own
+
+
+def most_age_ms(terms: GateTerms, pair: ScanPair, follows: FilterConfig | None) -> float:
+    """How old a leg may be at most: as the filter says, or else the exchange pair, or else the gates."""
+    own = None if follows is None else follows.max_age_ms
+    return freshness.limit_ms(terms, own, pair.pair.max_age_ms)
+
+
+def judge(facts: Facts, seen: Seen, follows: FilterConfig | None = None) -> list[Gate]:
+    """Every gate of one direction, in their order, in plain words; for a filter that may have own limits."""
+    bits, terms, pair = bits_of(facts, seen, follows), facts.terms, seen.pair
+    most_ms, most_bps = most_age_ms(terms, pair, follows), most_unproven_bps(terms, follows)
+    legs = seen.buy, seen.sell
+    buy, sell = seen.buy.leg.listing, seen.sell.leg.listing
+    return [
+        _freshness(seen, verdict_of(bits, "freshness"), terms, most_ms),
+        facts.status(buy, sell),
+        _sanity(legs, verdict_of(bits, "sanity"), terms),
+        _identity(seen, verdict_of(bits, "identity"), terms, most_bps),
+        facts.fees(buy, sell),
+        _size(seen, verdict_of(bits, "size"), terms),
+        facts.volume(seen, verdict_of(bits, "volume")),
+        facts.wallets(pair, buy, sell),
+        facts.rate(seen, verdict_of(bits, "rate")),
+    ]
+
+
+Legs = tuple[LegSeen, LegSeen]
+
+
+def _freshness(seen: Seen, verdict: Verdict, terms: GateTerms, most_ms: float) -> Gate:
+    legs = seen.buy, seen.sell
+    value = ", ".join(f"{leg.exchange} {freshness.STATES[leg.state]}" for leg in legs)
+    threshold = (
+        f"{wording.share(terms.silent_gaps)} usual gaps or {wording.age(terms.silent_floor_ms)}, "
+        f"while others quote; never more than {wording.seconds(most_ms)}"
+    )
+    words = "; ".join(_fresh_words(leg) + _doubt_words(seen, leg, terms, most_ms) for leg in legs)
+    return Gate("freshness", value, threshold, verdict, words)
+
+
+def _fresh_words(seen: LegSeen) -> str:
+    leg, state = seen.leg, freshness.STATES[seen.state]
+    if seen.state == freshness.DOWN:
+        return f"{seen.exchange}: {leg.reason or _why_down(seen)}: down"
+    rhythm = "rhythm not known yet" if isnan(leg.gap_ms) else f"usual gap {wording.age(leg.gap_ms)}"
+    return f"{seen.exchange} {wording.age(seen.age_ms)}, {rhythm}{_neighbours(seen)}: {state}"
+
+
+def _doubt_words(seen: Seen, side: LegSeen, terms: GateTerms, most_ms: float) -> str:
+    if not seen.is_doubtful(side, terms, most_ms):
+        return ""
+    if side.age_ms > most_ms:
+        age, most = wording.seconds(side.age_ms), wording.seconds(most_ms)
+        return f", but its last quote is {age} old and nothing over {most} is believed"
+    return (
+        f", but the others moved {side.moved_bps:,.1f} bps since its last quote, "
+        f"more than the edge of {seen.edge_bps:,.1f} bps"
+    )
+
+
+def _why_down(seen: LegSeen) -> str:
+    if not seen.leg.up:
+        return "no stream"
+    return (
+        "no quote of it has come yet"
+        if isnan(seen.age_ms)
+        else "no quote since its stream broke or its book could not be used"
+    )
+
+
+def _neighbours(seen: LegSeen) -> str:
+    if seen.state == freshness.QUIET:
+        return ", and others are as quiet"
+    if seen.state != freshness.SILENT:
+        return ""
+    if seen.talkers:
+        return f", while {seen.talkers} {'other talks' if seen.talkers == 1 else 'others talk'}"
+    return f", and nothing else of {seen.exchange} moves"
+
+
+def _sanity(legs: Legs, verdict: Verdict, terms: GateTerms) -> Gate:
+    wrong = [f"{seen.exchange}: {problem}" for seen in legs if (problem := _nonsense(seen.leg, terms))]
+    value = {"pass": "in order", "fail": "not believed", "unknown": "no quote"}[verdict]  # nosec B105 # a gate that passes
+    threshold = f"bid ≤ ask, no jump over {wording.share(terms.jump_pct)} %"
+    return Gate("sanity", value, threshold, verdict, "; ".join(wrong) or "both quotes are in order")
+
+
+def _nonsense(leg: Leg, terms: GateTerms) -> str:
+    if isnan(leg.bid):
+        return "no usable quote"
+    if not 0 < leg.bid <= leg.ask:
+        return "bid and ask are crossed or zero"
+    if leg.jumped:
+        jump = wording.share(terms.jump_pct)
+        return f"the price jumped by more than {jump} %, not believed until the next quote confirms it"
+    return ""
+
+
+def _identity(seen: Seen, verdict: Verdict, terms: GateTerms, most_bps: float) -> Gate:
+    evidence = seen.identity
+    parts = [] if isnan(evidence.ratio) else [f"price ratio {wording.ratio(evidence.ratio)}"]
+    if not isnan(evidence.correlation):
+        parts.append(f"correlation {evidence.correlation:.2f}")
+    value = ", ".join(parts) or "no evidence yet"
+    threshold = (
+        f"prices within {wording.share(terms.identity_near_pct)} %, or moves that agree; never beyond "
+        f"{wording.share(terms.identity_max_ratio)} times; correlation at least "
+        f"{wording.share(terms.identity_min_correlation)}; proven above an edge of "
+        f"{wording.share(most_bps)} bps"
+    )
+    words = _identity_words(seen.pair, evidence, terms)
+    if verdict == "unknown" and evidence.code == PASS:
+        words = (
+            f"an edge of {seen.edge_bps:,.1f} bps speaks against itself: above "
+            f"{wording.share(most_bps)} bps it must be proven that "
+            f"{_coins(seen.pair)} are the same: by enough moves that agree, or by an operator in the admin "
+            "under coin identities"
+        )
+    return Gate("identity", value, threshold, verdict, f"{words} ({value})")
+
+
+_DECIDED: Final = {
+    "confirmed": "confirmed by an operator as the same coin",
+    "different": "an operator decided that these are different coins",
+}
+
+
+def _identity_words(pair: ScanPair, evidence: Evidence, terms: GateTerms) -> str:
+    if evidence.decided in _DECIDED:
+        return _DECIDED[evidence.decided]
+    if evidence.fund and not evidence.decided:
+        return (
+            f"a fund token that follows {evidence.fund}: each exchange makes its own, and one is not the "
+            "other unless an operator confirms it in the admin under coin identities"
+        )
+    if evidence.decided == "quarantined" or evidence.code == FAIL:
+        base = pair.symbol.partition("/")[0]
+        return (
+            f"in quarantine: {pair.pair.exchange1} and {pair.pair.exchange2} may not mean the same coin by "
+            f"{base}; decide it in the admin under coin identities"
+        )
+    if evidence.code == PASS:
+        return "proven by moves that agree" * evidence.proven or ("nothing speaks against the same coin")
+    if isnan(evidence.ratio):
+        return "not compared yet"
+    apart = max(evidence.ratio, 1 / evidence.ratio) - 1
+    near = f"{wording.share(terms.identity_near_pct)} %"
+    is_near = apart * 100 <= terms.identity_near_pct
+    so_far = f"but they were beyond {near}, where" if is_near else f"and beyond {near}"
+    meet = "they meet again and " if apart > PREMIUM else ""
+    return (
+        f"not known: the prices of {_coins(pair)} are {apart * 100:,.1f} % apart, {so_far} they are only "
+        f"taken for those of one coin when {meet}enough moves agree, or when an operator confirms it in the "
+        "admin under coin identities"
+    )
+
+
+def _coins(pair: ScanPair) -> str:
+    return f"{pair.symbol.partition('/')[0]} on {pair.pair.exchange1} and on {pair.pair.exchange2}"
+
+
+def _size(seen: Seen, verdict: Verdict, terms: GateTerms) -> Gate:
+    quote = quote_of(seen.pair.symbol)
+    value = "unknown" if isnan(seen.size) else _money(seen.size, quote, seen.buy.leg.worth)
+    threshold = f"at least {wording.amount(terms.min_size)} {REFERENCE}"
+    aged = "" if is_dollar(quote) else f", by a rate{_rate_age(seen, quote, REFERENCE, terms.max_age_ms)}"
+    words = f"executable at both best prices: {value}{aged}; {threshold}"
+    if verdict == "unknown" and not isnan(seen.size):
+        words += f": enable a market that says what a {quote} is worth, like {quote}/{REFERENCE}"
+    return Gate("size", value, threshold, verdict, words)
+
+
+def _money(amount: float, currency: str, worth: float) -> str:
+    """An amount, and what it is worth in the reference where that is another currency."""
+    said = f"{wording.amount(amount)} {currency}"
+    if is_dollar(currency):
+        return said
+    known = f"{wording.amount(amount * worth)} {REFERENCE}" if not isnan(worth) else "worth unknown"
+    return f"{said} ({known})"
+
+
+def _own_words(*legs: ListingConfig) -> str:
+    said = ", ".join(f"{leg.exchange} says “{leg.status}”" for leg in legs if leg.status)
+    return said and f" ({said})"
+
+
+def _worst(*verdicts: Verdict) -> Verdict:
+    return "fail" if "fail" in verdicts else "unknown" if "unknown" in verdicts else "pass"

@@ -1,0 +1,162 @@
+"""The gates in a collector: asked for one direction at a time, at the moment its edge is worth asking.
+
+Plain Python and numpy, no Django, no clock.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from core.names import formats as wording
+from engine.gates import checks as gates
+from engine.gates import freshness
+from engine.scan.directions import Direction
+from engine.scan.identity import PASS, SURE, Compared, Identity
+from engine.scan.legs import Leg
+from engine.scan.returns import MarketMoves
+from markets.config import FilterConfig, GateTerms, MarketConfig
+
+MUTE_EVERY_NS: Final = 250_000_000
+
+REASONS: Final = {
+    "status": "an exchange does not trade it now",
+    "sanity": "a quote is not believed",
+    "identity": "not known to be the same coin",
+    "fees": "not known for today",
+    "volume": "too low or unknown",
+    "wallets": "no common network is known to be open",
+    "rate": "the stablecoin's rate is unknown or off its peg",
+}
+
+
+class Gatekeeper:
+    """Says which gate is closed for a direction of one shard.
+
+    `configure` writes `Direction.context`: the verdicts that no quote changes.
+    """
+
+    def __init__(self, market: MarketMoves | None = None) -> None:
+        self.identity = Identity(market)
+        self.terms = GateTerms()
+        self._legs: Collection[Leg] = ()
+        self._of_exchange: dict[str, list[Leg]] = {}
+        self._mute: frozenset[str] = frozenset()
+        self._mute_slot = -1
+
+    def configure(self, config: MarketConfig, directions: Sequence[Direction], legs: Collection[Leg]) -> None:
+        """Take over a configuration; `directions` are all those of the scanner, `legs` all of its legs."""
+        facts = gates.Facts(config)
+        self.terms = config.gates
+        self._legs = legs
+        self._of_exchange = defaultdict(list)
+        self._mute_slot = -1
+        for leg in legs:
+            self._of_exchange[leg.exchange].append(leg)
+        for direction in directions:
+            pair, buy, sell = direction.pair, direction.buy.listing, direction.sell.listing
+            direction.context = facts.beforehand(pair, buy, sell)
+        self.identity.configure(_compared(directions), config)
+
+    def tick(self, now_mono_ns: int, now_ts_us: int) -> None:
+        """Gather evidence; to be called a few times a second, a millisecond or two at a time."""
+        self.identity.tick(now_mono_ns, now_ts_us)
+
+    def blocked(self, direction: Direction, follows: FilterConfig, now_mono_ns: int) -> str:
+        """Which gate, other than the size, is closed for a filter, in words; empty when none is."""
+        bits = gates.blocking(self.bits(direction, now_mono_ns, follows), follows.wallets_open)
+        if not bits:
+            return ""
+        gate = gates.first(bits)
+        if gate == "freshness":
+            reason = self._stale(direction, now_mono_ns, follows)
+        elif gate == "identity" and self.identity.verdict(direction.index) == PASS:
+            reason = (
+                f"an edge of {direction.edge_bps():,.1f} bps is not believed before it is proven to be the "
+                "same coin"
+            )
+        else:
+            reason = REASONS[gate]
+        return f"{gate}: {reason}"
+
+    def doubts(self, direction: Direction, now_mono_ns: int) -> tuple[str, ...]:
+        """The gates, other than the size, that are not known to pass, as `wallets: unknown`."""
+        bits = self.bits(direction, now_mono_ns)
+        found = ((gate, gates.verdict_of(bits, gate)) for gate in gates.GATES if bits)
+        return tuple(f"{gate}: {verdict}" for gate, verdict in found if verdict != "pass")
+
+    def bits(self, direction: Direction, now_mono_ns: int, follows: FilterConfig | None = None) -> int:
+        """Every verdict of a direction but that of the size, for a filter that may have limits of its own."""
+        bits: int = direction.context
+        edge_bps, terms, place = direction.edge_bps(), self.terms, direction.index
+        if self.identity.codes[place] != SURE:
+            most_bps = gates.most_unproven_bps(terms, follows)
+            bits |= gates.identity_bits(self.identity.verdict(place), False, edge_bps, most_bps)
+        most_ms = gates.most_age_ms(terms, direction.pair, follows)
+        calm_since_ns = now_mono_ns - int(min(most_ms, terms.silent_floor_ms) * 1e6)
+        for leg in (direction.buy, direction.sell):
+            is_calm = leg.received_mono_ns >= calm_since_ns and leg.up and not leg.jumped
+            if is_calm and leg.is_plain and leg.bid <= leg.ask:
+                continue  # as most are: there is nothing to ask of it
+            rate = gates.rate_of(leg, direction.pair.symbol)
+            bits |= gates.leg_bits(leg, self.state(leg, now_mono_ns), rate, terms)
+            bits |= gates.volume_bits(leg.listing.volume, leg.worth, terms.min_volume)
+            if not is_calm and self._is_doubtful(leg, edge_bps, most_ms, now_mono_ns):
+                bits |= gates.STALE
+        return bits
+
+    def _is_doubtful(self, leg: Leg, edge_bps: float, most_ms: float, now_mono_ns: int) -> bool:
+        age_ms, moved_bps = freshness.age_ms(leg, now_mono_ns), self._moved_bps(leg, now_mono_ns)
+        doubtful: bool = freshness.is_doubtful(age_ms, moved_bps, edge_bps, most_ms, self.terms)
+        return doubtful
+
+    def _moved_bps(self, leg: Leg, now_mono_ns: int) -> float:
+        return leg.moved_bps(freshness.heard_since(now_mono_ns, self.terms))
+
+    def state(self, leg: Leg, now_mono_ns: int) -> int:
+        """How fresh a leg is, one of `engine.gates.freshness`."""
+        overdue = freshness.is_overdue(freshness.age_ms(leg, now_mono_ns), leg.gap_ms, self.terms)
+        suspected = overdue and self._is_suspected(leg, now_mono_ns)
+        return freshness.state(freshness.is_usable(leg), overdue, suspected)
+
+    def _is_suspected(self, leg: Leg, now_mono_ns: int) -> bool:
+        if freshness.talkers(leg.market.legs, leg, now_mono_ns, self.terms):
+            return True
+        return leg.exchange in self._mute_exchanges(now_mono_ns)
+
+    def _mute_exchanges(self, now_mono_ns: int) -> frozenset[str]:
+        """Found once per `MUTE_EVERY_NS`: it asks every leg there is, and in an outage all that runs asks."""
+        slot = now_mono_ns // MUTE_EVERY_NS
+        if slot != self._mute_slot:
+            self._mute_slot = slot
+            self._mute = frozenset(
+                exchange
+                for exchange, legs in self._of_exchange.items()
+                if freshness.is_mute(legs, self._legs, now_mono_ns, self.terms)
+            )
+        return self._mute
+
+    def _stale(self, direction: Direction, now_mono_ns: int, follows: FilterConfig) -> str:
+        edge_bps = direction.edge_bps()
+        most_ms = gates.most_age_ms(self.terms, direction.pair, follows)
+        words = []
+        for leg in (direction.buy, direction.sell):
+            state, age_ms = self.state(leg, now_mono_ns), freshness.age_ms(leg, now_mono_ns)
+            if state > freshness.QUIET:
+                words.append(f"{leg.exchange} is {freshness.STATES[state]}")
+            elif age_ms > most_ms:
+                words.append(f"{leg.exchange} is {wording.seconds(age_ms)} old")
+            elif self._is_doubtful(leg, edge_bps, most_ms, now_mono_ns):
+                moved = f"{self._moved_bps(leg, now_mono_ns):,.1f} bps"
+                words.append(f"{leg.exchange} did not follow when the others moved {moved}")
+        return ", ".join(words)
+
+
+def _compared(directions: Sequence[Direction]) -> list[Compared]:
+    """The pairs in the order of their directions' `index`, with their legs."""
+    found: dict[int, Compared] = {}
+    for direction in directions:
+        if direction.index not in found:
+            legs = direction.buy, direction.sell
+            one, two = legs if direction.buy.exchange == direction.pair.pair.exchange1 else legs[::-1]
+            found[direction.index] = Compared(direction.pair, one, two)
+    return [found[index] for index in range(len(found))]

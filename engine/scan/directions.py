@@ -1,0 +1,75 @@
+"""What the scanner compares: buy on one exchange, sell on another, after both taker fees.
+
+Plain Python, no Django. The scanner makes directions, gates and lifecycle read them.
+"""
+
+from functools import lru_cache
+from math import inf
+from typing import Any, Final
+
+from engine.scan.legs import Leg
+from markets.config import FilterConfig
+from markets.selection import ScanPair
+
+_BPS: Final = 10_000
+_ROUNDING: Final = 1 + 1e-12
+"""The quick question never says no where the edge itself, rounded, is just at the threshold."""
+
+
+class Direction:
+    """One way through a scanned pair: buy at one leg's ask, sell at the other's bid.
+
+    `factor` holds the taker fees. `running` belongs to the lifecycle: what it follows here now. While
+    there is any, every change of a leg is judged; otherwise only one that reaches the trigger. `index` is
+    the place of the pair in the scanner's list, `context` what the gates know of it beforehand.
+    """
+
+    __slots__ = (
+        "buy", "context", "factor", "filters", "index", "pair", "reach", "running", "sell",
+    )  # fmt: skip
+
+    def __init__(self, index: int, pair: ScanPair, buy: Leg, sell: Leg, factor: float) -> None:
+        self.index = index
+        self.pair = pair
+        self.buy = buy
+        self.sell = sell
+        self.filters: tuple[FilterConfig, ...] = pair.filters
+        self.factor = factor
+        self.reach = _calm_reach(factor, self.trigger)  # bid * reach >= ask is the quick question
+        self.running: Any = ()
+        self.context: Any = None
+
+    @property
+    def trigger(self) -> float:
+        """The lowest edge (bps) at which a filter may open an episode; infinite where none asks."""
+        return min((f.min_edge_bps for f in self.filters if f.min_edge_bps is not None), default=inf)
+
+    def edge_bps(self) -> float:
+        """What is earned after both taker fees, NaN while a leg has no usable quote."""
+        return self.sell.bid / self.buy.ask * self.factor - _BPS
+
+    def size(self) -> float:
+        """What both best levels can take, at the buying price, in quote currency."""
+        return min(self.sell.bid_size, self.buy.ask_size) * self.buy.ask
+
+    def value(self, size: float) -> float:
+        """What a size is worth in the reference currency, in which least sizes are; NaN: not known."""
+        return size * self.buy.worth
+
+    def watch(self) -> None:
+        """Judge every change while something runs, and only what reaches the trigger while nothing does."""
+        self.reach = inf if self.running else _calm_reach(self.factor, self.trigger)
+        self.buy.set_reach()
+        self.sell.set_reach()
+
+
+@lru_cache(maxsize=4096)
+def _calm_reach(factor: float, trigger: float) -> float:
+    """Few different ones in all: remembered, they take no memory per direction."""
+    least = trigger + _BPS
+    return factor / least * _ROUNDING if least > 0 else inf
+
+
+def fee_factor(buy_fee: float, sell_fee: float) -> float:
+    """Turns bid / ask into what is left of 10,000 after both taker fees (fractions, not bps)."""
+    return (1 - sell_fee) / (1 + buy_fee) * _BPS

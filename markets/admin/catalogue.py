@@ -1,0 +1,439 @@
+"""What operators edit. Every change is logged with who and what, and moves the revision collectors follow."""
+
+from decimal import Decimal
+from typing import Any, cast
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Q, QuerySet
+from django.forms.widgets import Script
+from django.http import HttpRequest, HttpResponse
+from django.urls import path, reverse
+from django.utils.decorators import method_decorator
+from django.utils.html import format_html
+from django.utils.timesince import timesince
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
+
+from core.names.symbols import hints, searcher
+from core.proxies import HIDDEN, shown
+from markets.admin.configuration import SwitchAdmin
+from markets.admin.gates import FeeScheduleInline
+from markets.fees.schedules import fee_terms, todays_fees
+from markets.models import Exchange, ExchangePair, Instrument, OpportunityFilter, Symbol
+from markets.selection import FilterRow
+from markets.selectors import (
+    count_selected,
+    filter_counts,
+    max_opportunities,
+    strangers,
+)
+
+
+def _of_symbols(search_term: str) -> Q:
+    """Symbols that a search finds, by `core.names.symbols` as everywhere."""
+    finds = searcher(search_term)
+    named = Symbol.objects.order_by().values_list("pk", "name")
+    return Q(pk__in=[pk for pk, name in named if finds(name)])
+
+
+class ExchangeForm(forms.ModelForm):  # type: ignore[type-arg]
+    """An exchange; the credentials of its proxy are taken, and never shown again."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.proxy:
+            self.initial["proxy"] = shown(self.instance.proxy)
+
+    def clean_proxy(self) -> str:
+        """The stored address where what is shown was left as it is."""
+        text: str = self.cleaned_data["proxy"]
+        if self.instance.proxy and text == shown(self.instance.proxy):
+            return str(self.instance.proxy)
+        if HIDDEN in text:
+            raise forms.ValidationError(_("Enter the proxy's credentials again: they are not shown."))
+        return text
+
+
+@admin.register(Exchange)
+class ExchangeAdmin(SwitchAdmin):
+    """Venues, their fees and addresses, and how their last catalogue sync went."""
+
+    list_display = (
+        "name",
+        "key",
+        "enabled",
+        "fees_today",
+        "wallets",
+        "last_sync",
+        "sync_error",
+        "address",
+    )
+    list_filter = ("enabled",)
+    list_select_related = ("catalogue_sync", "wallet_sync")
+    search_fields = ("key", "name")
+    readonly_fields = ("fees_today", "wallets", "last_sync", "sync_error")
+    fieldsets = (
+        (None, {"fields": ("key", "name", "enabled")}),
+        (_("Fees"), {"fields": ("taker_fee_bps", "maker_fee_bps", "account_tier", "fees_today")}),
+        (_("24 h volume"), {"fields": ("min_volume", "max_volume")}),
+        (_("Address"), {"fields": ("rest_url", "ws_url", "proxy")}),
+        (_("Catalogue and wallets"), {"fields": ("last_sync", "sync_error", "wallets")}),
+    )
+    form = ExchangeForm
+    inlines = (FeeScheduleInline,)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Exchange | None = None) -> tuple[str, ...]:
+        """The key is chosen once: recordings and charts are named by it."""
+        return (*self.readonly_fields, "key") if obj else self.readonly_fields
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """Read the schedules of all listed exchanges in one go."""
+        page = super().get_changelist_instance(request)
+        fees = todays_fees()
+        for row in page.result_list:
+            row.fee_terms = fee_terms(row, fees)
+        return page
+
+    @admin.display(description=_("fees today, taker / maker"))
+    def fees_today(self, row: Exchange) -> Any:
+        """What is reckoned with today, and where it comes from."""
+        if row._state.adding:
+            return "–"
+        terms = getattr(row, "fee_terms", None) or fee_terms(row, todays_fees())
+        sign = _("● known") if terms.known else _("○ unknown")
+        rates = f"{terms.taker_bps:g} / {terms.maker_bps:g}"
+        return format_html("{} bps<br>{}: {}", rates, sign, terms.source)
+
+    @admin.display(description=_("wallets"))
+    def wallets(self, row: Exchange) -> Any:
+        """What is known of its wallets, and since when."""
+        sync = getattr(row, "wallet_sync", None)
+        if sync is None:
+            return _("○ unknown: never asked")
+        if sync.in_part:
+            return _("▲ in part: %(error)s") % {"error": sync.error}
+        if sync.error:
+            return _("■ failed: %(error)s") % {"error": sync.error}
+        if not sync.networks:
+            return _("○ unknown without a key")
+        count = ngettext("● %(count)d network", "● %(count)d networks", sync.networks)
+        return _("%(networks)s, %(age)s ago") % {
+            "networks": count % {"count": sync.networks}, "age": timesince(sync.synced_at),
+        }  # fmt: skip
+
+    @admin.display(description=_("address"))
+    def address(self, row: Exchange) -> Any:
+        """Where it is reached, and through which proxy of its own."""
+        where = row.ws_url or row.rest_url or _("its own")
+        if not row.proxy:
+            return where
+        return _("%(where)s, proxy %(proxy)s") % {"where": where, "proxy": shown(row.proxy)}
+
+    @admin.display(description=_("last sync"), ordering="catalogue_sync__synced_at")
+    def last_sync(self, row: Exchange) -> Any:
+        """When its catalogue was last read."""
+        sync = getattr(row, "catalogue_sync", None)
+        return f"{sync.synced_at:%Y-%m-%d %H:%M} UTC" if sync and sync.synced_at else _("never")
+
+    @admin.display(description=_("sync error"))
+    def sync_error(self, row: Exchange) -> Any:
+        """Why the last try failed, what of the answer could not be had, which markets share a name."""
+        sync = getattr(row, "catalogue_sync", None)
+        if sync is None:
+            return ""
+        error = gettext("in part: %(error)s") % {"error": sync.error} if sync.in_part else sync.error
+        return "; ".join(filter(None, (error, sync.remarks)))
+
+
+@admin.register(Symbol)
+class SymbolAdmin(SwitchAdmin):
+    """What can be collected; switch on what should be."""
+
+    list_display = ("name", "base", "quote", "kind", "enabled", "exchanges")
+    list_filter = ("enabled", "kind", "instruments__exchange")
+    search_fields = ("name",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Symbol], search_term: str
+    ) -> tuple[QuerySet[Symbol], bool]:
+        """As every search of names."""
+        return (queryset.filter(_of_symbols(search_term)) if search_term.strip() else queryset), False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Symbol]:
+        """With the number of exchanges that trade it."""
+        trading = Count("instruments", filter=Q(instruments__active=True), distinct=True)
+        symbols: QuerySet[Symbol] = super().get_queryset(request)
+        return symbols.annotate(exchange_count=trading)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Symbol | None = None) -> tuple[str, ...]:
+        """Names are chosen once: instruments and recordings refer to them."""
+        return ("name", "base", "quote", "kind") if obj else ()
+
+    @admin.display(description=_("exchanges"), ordering="exchange_count")
+    def exchanges(self, row: Symbol) -> int:
+        """On how many exchanges it trades now."""
+        return int(row.exchange_count)  # type: ignore[attr-defined]
+
+
+@admin.register(Instrument)
+class InstrumentAdmin(SwitchAdmin):
+    """What exchanges list; the catalogue sync writes all of it but the operator's switch and alias."""
+
+    list_display = (
+        "native_id", "exchange", "symbol", "alias", "enabled", "active", "state", "tick", "lot", "notional",
+        "volume", "own_fee", "synced_at", "delisted_at",
+    )  # fmt: skip
+    list_filter = (
+        "exchange", "enabled", "active", ("counts_as", admin.EmptyFieldListFilter),
+        ("set_aside", admin.EmptyFieldListFilter), ("own_taker_fee", admin.EmptyFieldListFilter),
+        ("delisted_at", admin.EmptyFieldListFilter), "symbol__enabled", "kind",
+    )  # fmt: skip
+    list_select_related = ("exchange", "symbol", "counts_as")
+    autocomplete_fields = ("counts_as",)
+    search_fields = ("native_id", "symbol__name")
+    fields = (
+        "exchange", "symbol", "kind", "native_id", "enabled", "counts_as", "multiplier", "active", "state",
+        "tick", "lot", "notional", "volume", "own_fee", "synced_at", "delisted_at",
+    )  # fmt: skip
+    readonly_fields = tuple(name for name in fields if name not in ("enabled", "counts_as", "multiplier"))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Instrument], search_term: str
+    ) -> tuple[QuerySet[Instrument], bool]:
+        """By the symbol's name as every search, or a part of the exchange's own name."""
+        if not search_term.strip():
+            return queryset, False
+        symbols = Symbol.objects.filter(_of_symbols(search_term))
+        anyhow = "" if '"' in search_term else "i"
+        own_name = Q(**{f"native_id__{anyhow}contains": search_term.strip().strip('"')})
+        return queryset.filter(Q(symbol__in=symbols) | own_name), False
+
+    @admin.display(description=_("counts as"), ordering="counts_as__name")
+    def alias(self, row: Instrument) -> str:
+        """The symbol and how many of its coins one is; empty for its own."""
+        return f"{row.counts_as} × {row.multiplier.normalize():f}" if row.counts_as else ""
+
+    @admin.display(description=_("tick size"), ordering="tick_size")
+    def tick(self, row: Instrument) -> str:
+        """The price step without trailing zeros."""
+        return _plain(row.tick_size)
+
+    @admin.display(description=_("lot size"), ordering="lot_size")
+    def lot(self, row: Instrument) -> str:
+        """The size step without trailing zeros."""
+        return _plain(row.lot_size)
+
+    @admin.display(description=_("min notional"), ordering="min_notional")
+    def notional(self, row: Instrument) -> str:
+        """The smallest order without trailing zeros."""
+        return _plain(row.min_notional)
+
+    @admin.display(description=_("24 h volume"), ordering="quote_volume_24h")
+    def volume(self, row: Instrument) -> str:
+        """In whole quote currency, with separators, and its age when the last sync did not say it."""
+        if row.quote_volume_24h is None:
+            return "–"
+        text = f"{_amount(row.quote_volume_24h)} {row.symbol.quote}"
+        if row.volume_at is None:
+            return text
+        return gettext("%(volume)s, %(age)s old") % {"volume": text, "age": timesince(row.volume_at, depth=1)}
+
+    @admin.display(description=_("status"), ordering="status")
+    def state(self, row: Instrument) -> str:
+        """The exchange's own word, and why it is not what is compared under its name."""
+        return "; ".join(filter(None, (row.status, row.set_aside)))
+
+    @admin.display(description=_("own fee"), ordering="own_taker_fee")
+    def own_fee(self, row: Instrument) -> str:
+        """What the exchange says this market costs, where that is not its usual fee, and since when."""
+        if row.own_taker_fee is None or row.own_maker_fee is None:
+            return "–"
+        rates = f"{row.own_taker_fee.normalize():f} / {row.own_maker_fee.normalize():f}"
+        text = gettext("%(rates)s × yours") if row.own_fee_times else gettext("%(rates)s bps")
+        since = f", {row.own_fee_since:%Y-%m-%d}" if row.own_fee_since else ""
+        return text % {"rates": rates} + since
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Only exchanges list instruments."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Instrument | None = None) -> bool:
+        """A deleted row would come back with the next sync: disable it instead."""
+        return False
+
+
+@admin.register(ExchangePair)
+class ExchangePairAdmin(SwitchAdmin):
+    """Which exchanges are compared."""
+
+    list_display = ("__str__", "tolerance_ms", "max_age_ms", "enabled")
+    list_filter = ("enabled", "exchange1", "exchange2")
+    list_select_related = ("exchange1", "exchange2")
+    search_fields = ("exchange1__key", "exchange1__name", "exchange2__key", "exchange2__name")
+
+
+class OpportunityFilterForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
+    """Counts what the filter as entered would select, and refuses more charts than allowed."""
+
+    selected: int | None = None  # None while a field that decides is wrong
+
+    def in_words(self) -> str:
+        """What it selects and what of its list most likely is not meant, or why this cannot be said yet."""
+        is_too_much = self.selected is not None and self.selected > max_opportunities()
+        if self.has_error("symbols") and not is_too_much:
+            return " ".join(map(str, self.errors["symbols"]))
+        if self.selected is None:
+            return gettext("Correct the fields below to see.")
+        selects = _selects_in_words(self.selected, bool(self.cleaned_data.get("charted")))
+        return " ".join((selects, *hints(self.instance.symbols), *strangers(self.instance.symbols)))
+
+    def clean(self) -> dict[str, Any] | None:
+        """Count, and hold an enabled filter against the limit."""
+        data = super().clean()
+        if not self.cleaned_data.keys() >= {"symbols", "quote", "pairs", "min_volume", "max_volume"}:
+            return data
+        self.selected, limit = count_selected(self._row()), max_opportunities()
+        asked = self.cleaned_data
+        if asked.get("enabled") and asked.get("charted") and self.selected > limit:
+            text = _(
+                "This selects %(count)d opportunities and the limit is %(limit)d: name fewer symbols or "
+                "pairs, raise the min 24 h volume, or show no charts."
+            )
+            self.add_error("symbols", text % {"count": self.selected, "limit": limit})
+        return data
+
+    def _row(self) -> FilterRow:
+        data = self.cleaned_data
+        return FilterRow(
+            id=self.instance.pk or 0,
+            symbols=data["symbols"],
+            quote=data["quote"].strip(),
+            pairs=frozenset(pair.pk for pair in data["pairs"]),
+            min_volume=data["min_volume"],
+            max_volume=data["max_volume"],
+        )
+
+
+@admin.register(OpportunityFilter)
+class OpportunityFilterAdmin(SwitchAdmin):
+    """Which charts there are, and which opportunities are looked for."""
+
+    empty_text = _("Without a filter there are no charts and no opportunities: add one.")
+
+    class Media:
+        js = (Script("markets/filter_count.js", type="module"),)
+
+    form = OpportunityFilterForm
+    list_display = (
+        "name",
+        "enabled",
+        "selects",
+        "charted",
+        "min_edge_bps",
+        "close_edge_bps",
+        "min_duration_ms",
+        "quote",
+        "min_volume",
+        "max_volume",
+        "min_spread_pct",
+    )
+    list_filter = ("enabled", "charted", "quote")
+    search_fields = ("name", "symbols")
+    filter_horizontal = ("pairs",)
+    readonly_fields = ("selects_now",)
+    fieldsets = (
+        (None, {"fields": ("name", "enabled", "selects_now")}),
+        (_("Which symbols and pairs"), {"fields": ("symbols", "quote", "pairs", "min_volume", "max_volume")}),
+        (
+            _("When an opportunity opens and closes"),
+            {
+                "fields": (
+                    "min_edge_bps", "close_edge_bps", "min_duration_ms", "min_size", "max_age_ms",
+                    "max_unproven_edge_bps", "wallets_open",
+                ),
+                "description": _(
+                    "An opportunity opens when the edge in one direction, after both taker fees, has been at "
+                    "least the min edge for the min duration, with that size and every gate passed. It "
+                    "closes when the edge falls below “close below”, or a gate no longer passes. Without a "
+                    "min edge this filter only shows charts."
+                ),
+            },
+        ),
+        (_("Its charts"), {"fields": ("charted", "min_spread_pct")}),
+    )  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[OpportunityFilter]:
+        """With the chosen pairs, which counting needs."""
+        return super().get_queryset(request).prefetch_related("pairs")
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """Count what all listed filters select in one go."""
+        page = super().get_changelist_instance(request)
+        counts = filter_counts(page.result_list)
+        for row in page.result_list:
+            row.selected_count = counts[row.pk]
+        return page
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """A pair's name needs both exchanges: read them with it."""
+        kwargs["queryset"] = ExchangePair.objects.select_related("exchange1", "exchange2")
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Save, then say how many opportunities the filter selects now."""
+        super().save_related(request, form, formsets, change)
+        level = messages.INFO if form.selected else messages.WARNING
+        self.message_user(request, form.in_words(), level)
+
+    @admin.display(description=_("selects"))
+    def selects(self, row: OpportunityFilter) -> int:
+        """How many opportunities, in the list."""
+        return row.selected_count
+
+    @admin.display(description=_("selects now"))
+    def selects_now(self, row: OpportunityFilter) -> Any:
+        """How many opportunities, in words, on the form; the page's script keeps it current."""
+        count = filter_counts([row])[row.pk] if row.pk else None
+        text = _("Name symbols to see.") if count is None else _selects_in_words(count, row.charted)
+        address = reverse("admin:markets_opportunityfilter_count")
+        return format_html('<output id="selects-now" data-count-url="{}">{}</output>', address, text)
+
+    def get_urls(self) -> list[Any]:
+        """With the address the form's script asks while somebody types."""
+        count = path("count/", self.admin_site.admin_view(self.count), name="markets_opportunityfilter_count")
+        return [count, *super().get_urls()]
+
+    @method_decorator(require_POST)
+    def count(self, request: HttpRequest) -> HttpResponse:
+        """What the posted form, saved or not, would select, as one line of text; nothing is stored."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        form = cast(OpportunityFilterForm, self.get_form(request)(request.POST))
+        form.is_valid()
+        return HttpResponse(form.in_words(), content_type="text/plain")
+
+
+def _amount(value: Decimal) -> str:
+    """Whole units with separators; of less than a hundred the digits that say something."""
+    return f"{value:,.0f}" if value >= 100 or not value else f"{Decimal(f'{float(value):.3g}'):f}"
+
+
+def _plain(number: Decimal | None) -> str:
+    return "–" if number is None else f"{number.normalize():f}"
+
+
+def _selects_in_words(count: int, charted: bool) -> str:
+    if not count:
+        return gettext(
+            "Selects no opportunity now: no enabled symbol it names trades on both exchanges of an "
+            "enabled pair within the volume limits."
+        )
+    if charted:
+        text = ngettext("Selects %(count)s opportunity now.", "Selects %(count)s opportunities now.", count)
+    else:
+        text = ngettext("Looks at %(count)s pair now.", "Looks at %(count)s pairs now.", count)
+    return text % {"count": f"{count:,}"}

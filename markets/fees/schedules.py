@@ -1,0 +1,155 @@
+"""What exchanges cost by the operator's schedules and by their own word, today and on days that are over."""
+
+from collections.abc import Iterable, Sequence, Set
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+from sys import intern
+from typing import Final, NamedTuple
+
+from django.db.models import Q
+from django.utils import timezone
+from msgspec import structs
+
+from core.clock.moments import is_near
+from core.names.symbols import one_by_one, pinned_down, specificity
+from markets.config import ExchangeConfig, FeeRule, PastFees
+from markets.models import Exchange, FeeSchedule, Instrument
+
+WANTED: Final = Q(enabled=True) & (Q(symbol__enabled=True) | Q(counts_as__enabled=True))
+"""Instruments whose symbol somebody wants."""
+
+SAID_BELIEVED: Final = timedelta(days=3)
+"""A fee that an exchange said longer ago is a guess."""
+
+MAX_PERIODS: Final = 100
+"""So many changes of fees back history knows; what is older has the fees of the oldest."""
+
+
+def begun_schedules(today: date | None = None) -> list[FeeSchedule]:
+    """Every schedule that began by today (UTC) or a day, those that began later last (one query)."""
+    today = today or datetime.now(UTC).date()
+    begun = FeeSchedule.objects.filter(valid_from__lte=today).select_related("exchange")
+    return list(begun.order_by("valid_from", "pk"))
+
+
+def valid_on(schedules: Iterable[FeeSchedule], day: date) -> list[FeeSchedule]:
+    """Those of them that are valid on a day."""
+    return [
+        row for row in schedules
+        if row.valid_from <= day and (row.valid_until is None or row.valid_until >= day)
+    ]  # fmt: skip
+
+
+def by_tier(schedules: Iterable[FeeSchedule]) -> dict[tuple[str, str], FeeSchedule]:
+    """Of schedules for all symbols the one that holds, by exchange key and account tier."""
+    return {(row.exchange.key, row.tier): row for row in schedules if not row.symbols}
+
+
+def todays_fees(today: date | None = None) -> dict[tuple[str, str], FeeSchedule]:
+    """The schedules for all symbols, valid today (UTC) or on a day, by exchange key and tier (one query)."""
+    today = today or datetime.now(UTC).date()
+    return by_tier(valid_on(begun_schedules(today), today))
+
+
+def fee_rules(
+    exchanges: Iterable[Exchange], schedules: Iterable[FeeSchedule], called: Set[str]
+) -> list[FeeRule]:
+    """The operator's schedules by symbol that hold for the accounts there are, the closest pattern first.
+
+    A name that a symbol has exactly (`called`) means only that one.
+    Of patterns equally close one of the account's tier goes before one of any, and what began later first.
+    """
+    tiers = {row.key: row.account_tier for row in exchanges}
+    ranked = []
+    for row in schedules:
+        if row.symbols and row.tier in ("", tiers.get(row.exchange.key)):
+            source = f"schedule of {row.symbols}{f', tier {row.tier}' * bool(row.tier)}, valid since"
+            for word, text in one_by_one(pinned_down(row.symbols, called)):
+                rule = FeeRule(
+                    row.exchange.key, text, float(row.taker_fee_bps), float(row.maker_fee_bps),
+                    f"{source} {row.valid_from:%Y-%m-%d}",
+                )  # fmt: skip
+                ranked.append(((specificity(word), bool(row.tier), row.valid_from.toordinal()), rule))
+    return [rule for _rank, rule in sorted(ranked, key=lambda each: each[0], reverse=True)]
+
+
+def said_fees() -> list[FeeRule]:
+    """Markets that cost something else than is usual, as their exchanges say (one query)."""
+    rows = (
+        Instrument.objects.filter(WANTED, delisted_at=None, set_aside="", own_taker_fee__isnull=False)
+        .values_list(
+            "exchange__key", "symbol__name", "own_taker_fee", "own_maker_fee", "own_fee_times",
+            "own_fee_since", "synced_at",
+        )
+        .order_by("exchange__key", "symbol__name")
+    )  # fmt: skip
+    now, believed_s = timezone.now(), SAID_BELIEVED.total_seconds()
+    rules = []
+    for exchange, symbol, said_taker, said_maker, times, since, synced_at in rows:
+        fresh = synced_at is not None and is_near((now - synced_at).total_seconds(), believed_s)
+        taker, maker = float(said_taker or 0), float(said_maker or 0)  # neither is null here
+        source = f"{taker:g} times" if times else "as the exchange says"
+        if since is not None and not times:
+            source += f" since {since:%Y-%m-%d}"
+        if not fresh:
+            source += f", last on {synced_at:%Y-%m-%d}" if synced_at else ", nobody knows when"
+        rules.append(FeeRule(intern(exchange), intern(symbol), taker, maker, source, times, True, fresh))
+    return rules
+
+
+class FeeTerms(NamedTuple):
+    """What an exchange costs: in bps, whether that is known, and where it comes from in words."""
+
+    taker_bps: float
+    maker_bps: float
+    known: bool
+    source: str
+
+
+def fee_terms(row: Exchange, fees: dict[tuple[str, str], FeeSchedule]) -> FeeTerms:
+    """What an exchange costs by the schedules of a day (see `todays_fees`); no query."""
+    schedule = fees.get((row.key, row.account_tier)) if row.account_tier else None
+    if schedule is not None:
+        source = f"tier {schedule.tier}, valid since {schedule.valid_from:%Y-%m-%d}"
+        return FeeTerms(float(schedule.taker_fee_bps), float(schedule.maker_fee_bps), True, source)
+    as_entered = float(row.taker_fee_bps), float(row.maker_fee_bps)
+    if row.account_tier:
+        return FeeTerms(*as_entered, False, f"no schedule of tier {row.account_tier} is valid today")
+    return FeeTerms(*as_entered, True, "as entered for the exchange")
+
+
+def past_fees(
+    exchanges: Sequence[Exchange],
+    configured: Sequence[ExchangeConfig],
+    begun: Sequence[FeeSchedule],
+    said: Sequence[FeeRule],
+    today: date,
+    *,
+    called: Set[str],
+) -> tuple[PastFees, ...]:
+    """What schedules said on days before today, the newest last; nothing where no schedule began or ended.
+
+    It is the account's tier of today that is looked up. Days before a tier's first schedule count as its
+    first day, since nobody said anything else of them; what exchanges say of their markets counts as today.
+    """
+    ends = (row.valid_until + timedelta(days=1) for row in begun if row.valid_until is not None)
+    turns = sorted({day for day in (*(row.valid_from for row in begun), *ends) if day <= today})
+    first = {(row.exchange.key, row.tier): row for row in reversed(begun) if not row.symbols}
+    found = []
+    for start, end in list(pairwise([date.min, *turns]))[-MAX_PERIODS:]:
+        valid = valid_on(begun, start)
+        early = {key: row for key, row in first.items() if row.valid_from >= end}
+        terms = [fee_terms(row, early | by_tier(valid)) for row in exchanges]
+        found.append(PastFees(
+            0 if start == date.min else _midnight_us(start), _midnight_us(end),
+            tuple(
+                structs.replace(each, taker_fee_bps=fee.taker_bps, maker_fee_bps=fee.maker_bps)
+                for each, fee in zip(configured, terms, strict=True)
+            ),
+            (*fee_rules(exchanges, valid, called), *said),
+        ))  # fmt: skip
+    return tuple(found)
+
+
+def _midnight_us(day: date) -> int:
+    return round(datetime.combine(day, time.min, UTC).timestamp()) * 1_000_000

@@ -1,0 +1,125 @@
+"""What running processes tell each other through Redis: the revision nudge and the collectors' status.
+
+Nothing here is kept: a Redis that is down or emptied costs at most one poll interval.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+from redis import RedisError
+from redis.asyncio import Redis as AsyncRedis
+
+from core.redis_client import redis_client
+
+logger = logging.getLogger(__name__)
+
+Guard = Callable[[Any], Awaitable[None]]
+
+REVISION_CHANNEL = "markets.follow.revision"  # message: the new revision as text, published on commit
+STATUS_KEY = "collector:{shard}"
+STATUS_INDEX = "collectors"  # the shards that reported lately, so that nobody scans the keyspace
+STATUS_TTL_S = 5
+
+
+class CollectorStatus(msgspec.Struct):
+    """One collector process as it saw itself at `reported_ts_us` (wall clock, µs since the epoch, UTC).
+
+    `revision` is the configuration it runs; `error` says why it could not take over a newer one,
+    empty when it did. `exchanges`: key -> {"state": "live" | "connecting" | "refused" | "down" |
+    "breaker open" | "idle", "connections": int, "topics": int, "refused_topics": [...],
+    "refusals": [{"symbol", "channel", "reason", "since_us", "times", "next_try_s"}],
+    "next_try_s": float | None}. `channels`: sink name ->
+    {"len", "capacity", "accepted", "dropped"}. `sinks`: sink name -> its own counters. `memory`: see
+    collectors.memory. `lacks`: why nothing is collected or compared, see markets.lacks.
+    """
+
+    shard: str
+    pid: int = 0
+    host: str = ""
+    revision: int = 0
+    error: str = ""
+    started_ts_us: int = 0
+    reported_ts_us: int = 0
+    exchanges: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
+    channels: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
+    sinks: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
+    memory: dict[str, float] = msgspec.field(default_factory=dict)
+    lacks: tuple[str, ...] = ()
+
+
+class RevisionNudge:
+    """Publishes revisions; a Redis that is down is logged once, collectors poll anyway."""
+
+    def __init__(self) -> None:
+        self.failed = False
+
+    def publish(self, revision: int) -> None:
+        """Tell every collector that `revision` is committed. Never raises for a Redis failure."""
+        try:
+            redis_client().publish(REVISION_CHANNEL, str(revision))
+        except RedisError as error:
+            if not self.failed:
+                logger.warning("revision %d saved, Redis not told: %s; collectors poll", revision, error)
+            self.failed = True
+        else:
+            self.failed = False
+
+
+publish_revision = RevisionNudge().publish
+
+
+_own: list[CollectorStatus] = []
+
+
+def own_status() -> CollectorStatus | None:
+    """What this process last reported, whether or not Redis took it; None when it is no collector."""
+    return _own[0] if _own else None
+
+
+async def report_status(redis: "AsyncRedis", status: CollectorStatus, guard: Guard | None = None) -> None:
+    """Store a collector's status for `STATUS_TTL_S` seconds, if its `guard` of the pipeline lets it.
+
+    Raises RedisError when Redis is down, and what the guard raises.
+    """
+    _own[:] = [status]
+    async with redis.pipeline(transaction=True) as pipe:
+        if guard is not None:
+            await guard(pipe)
+        pipe.set(STATUS_KEY.format(shard=status.shard), msgspec.json.encode(status), ex=STATUS_TTL_S)
+        pipe.sadd(STATUS_INDEX, status.shard)
+        await pipe.execute()
+
+
+def collector_statuses() -> list[CollectorStatus]:
+    """The collectors that reported within `STATUS_TTL_S`, by shard. Raises RedisError when Redis is down."""
+    redis = redis_client()
+    shards = _shards(redis.smembers(STATUS_INDEX))
+    return _decode(redis.mget(_keys(shards)) if shards else [])
+
+
+async def acollector_statuses(redis: "AsyncRedis") -> list[CollectorStatus]:
+    """`collector_statuses` for the event loop, over the caller's connection."""
+    shards = _shards(await redis.smembers(STATUS_INDEX))
+    return _decode(await redis.mget(_keys(shards)) if shards else [])
+
+
+def _shards(members: Any) -> list[str]:
+    return sorted(member.decode() if isinstance(member, bytes) else member for member in members)
+
+
+def _keys(shards: Sequence[str]) -> list[str]:
+    return [STATUS_KEY.format(shard=shard) for shard in shards]
+
+
+def _decode(values: Sequence[Any]) -> list[CollectorStatus]:
+    statuses = []
+    for value in values:
+        if value is None:  # silent for longer than the TTL: it is gone
+            continue
+        try:
+            statuses.append(msgspec.json.decode(value, type=CollectorStatus))
+        except msgspec.MsgspecError as error:
+            logger.warning("a collector of another version reports a status this one cannot read: %s", error)
+    return statuses

@@ -1,0 +1,235 @@
+"""Incidents as rows: what a finding or an opportunity becomes when a rule fires, and how it ends.
+
+Each function may be called again after a crash in the middle: what is there already stays as it is.
+"""
+
+import datetime
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from django.db.models import Q
+from django.utils.translation import gettext, ngettext
+
+from core.names import formats as wording
+from engine.gates.checks import quote_of
+from markets.worth.worths import Worths
+from monitoring.alerts.links import chart_path
+from monitoring.health.findings import Finding
+from monitoring.models import Alert, AlertRule, Delivery, What
+from opportunities.models import OpportunityEpisode
+
+_EPOCH: Final = datetime.datetime.fromtimestamp(0, datetime.UTC)
+DELETE_AT_ONCE: Final = 1_000
+KEY_CHARS, SUBJECT_CHARS, TITLE_CHARS = 255, 200, 200
+LISTED: Final = 5
+"""Routes and filters an incident names; the rest is counted."""
+
+
+def moment(ts_us: int) -> datetime.datetime:
+    """A wall-clock time in µs as the database keeps it."""
+    return _EPOCH + datetime.timedelta(microseconds=ts_us)
+
+
+def key_of(finding: Finding) -> str:
+    """What its incident is known by."""
+    return finding.key[:KEY_CHARS]
+
+
+def of_finding(rule: AlertRule, finding: Finding, since_us: int, now_us: int) -> Alert:
+    """The incident a finding makes, not saved yet."""
+    return Alert(
+        rule=rule,
+        rule_name=rule.name,
+        key=key_of(finding),
+        subject=finding.subject[:SUBJECT_CHARS],
+        severity=rule.severity,
+        since=moment(since_us),
+        fired_at=moment(now_us),
+        title=f"{finding.subject}: {What(finding.kind).label}"[:TITLE_CHARS],
+        words=finding.words,
+        remedy=finding.remedy,
+        value=finding.value,
+        limit=finding.limit if rule.threshold is None else rule.threshold,
+        path="/health/",
+    )
+
+
+def subject_of(row: OpportunityEpisode) -> str:
+    """A route: buy a symbol here, sell it there."""
+    return f"{row.symbol} {row.buy_on} → {row.sell_on}"
+
+
+def coin_of(row: OpportunityEpisode) -> str:
+    """What cools down: the base of its symbol."""
+    return str(row.symbol).partition("/")[0]
+
+
+def of_opportunity(rule: AlertRule, rows: Sequence[OpportunityEpisode], now: datetime.datetime) -> Alert:
+    """The incident a move makes, or an opportunity of none; not saved yet, resolved already where it is over.
+
+    `rows` are the move's under the rule's filter, at least one.
+    """
+    best = ranked(rule, rows)[0]
+    alert = Alert(
+        rule=rule,
+        rule_name=rule.name,
+        key=f"opportunity:{subject_of(best) if best.move is None else best.move}"[:KEY_CHARS],
+        episode=best.pk,
+        move=best.move,
+        coin=coin_of(best),
+        severity=rule.severity,
+        since=min(row.started_at for row in rows),
+        fired_at=now,
+        limit=rule.min_edge_bps,
+    )
+    describe(alert, rule, rows)
+    if not any(row.is_open for row in rows):
+        last = max(rows, key=lambda row: row.closed_at or now)
+        alert.state, alert.resolved_at = Alert.State.RESOLVED, last.closed_at
+        alert.resolved_why = why_closed(last)
+    return alert
+
+
+DESCRIBED: Final = ("subject", "title", "words", "value", "facts", "path")
+
+
+def describe(alert: Alert, rule: AlertRule, rows: Sequence[OpportunityEpisode]) -> bool:
+    """Say in an incident how its routes are now, best first; returns whether anything is new."""
+    best, *others = ranked(rule, rows)
+    edge = wording.bps(best.peak_edge_bps)
+    words = gettext("Buy on %(buy)s, sell on %(sell)s: %(edge)s after both taker fees.")
+    now = {
+        "subject": subject_of(best)[:SUBJECT_CHARS],
+        "title": f"{best.symbol}: {edge}, {best.buy_on} → {best.sell_on}{more_routes(len(others))}"[
+            :TITLE_CHARS
+        ],
+        "words": words % {"buy": best.buy_on, "sell": best.sell_on, "edge": edge},
+        "value": best.peak_edge_bps,
+        "facts": [list(fact) for fact in _facts(best, others, rows)],
+        "path": chart_path(best) or _explain_path(best),
+    }
+    new = any(getattr(alert, name) != now[name] for name in DESCRIBED)
+    for name in DESCRIBED:
+        setattr(alert, name, now[name])
+    return new
+
+
+def more_routes(count: int) -> str:
+    """How many a move has besides the one that is named: ` (+6 routes)`, nothing where there are none."""
+    if not count:
+        return ""
+    return ngettext(" (+%(count)d route)", " (+%(count)d routes)", count) % {"count": count}
+
+
+def ranked(rule: AlertRule, rows: Iterable[OpportunityEpisode]) -> list[OpportunityEpisode]:
+    """Each route once, at its highest edge; the best first, and before all what the rule asks for."""
+    worths, least = Worths(), rule.min_size or 0
+
+    def rank(row: OpportunityEpisode) -> tuple[bool, float, bool]:
+        meant = not least or worths.volume(row.peak_size, quote_of(row.symbol)) >= least
+        return meant, row.peak_edge_bps, row.is_open
+
+    best: dict[str, OpportunityEpisode] = {}
+    for row in sorted(rows, key=rank, reverse=True):
+        best.setdefault(subject_of(row), row)
+    return list(best.values())
+
+
+def why_closed(row: OpportunityEpisode) -> str:
+    """Why an opportunity is over, in words."""
+    return gettext("Over: %(reason)s.") % {"reason": row.reason or gettext("it closed")}
+
+
+def _facts(
+    row: OpportunityEpisode, others: Sequence[OpportunityEpisode], rows: Iterable[OpportunityEpisode]
+) -> list[tuple[str, str]]:
+    """What a trader decides by, as of the peak so far."""
+    peak, currency = row.peak, quote_of(row.symbol)
+    buy, sell = peak.buy, peak.sell
+    gates = ", ".join(row.gates) or gettext("all pass")
+    filters = sorted({each.filter_name for each in rows})
+    return [
+        (gettext("Symbol"), row.symbol),
+        (gettext("Buy"), f"{buy.exchange} {wording.price(buy.ask)} × {wording.amount(buy.ask_size)}"),
+        (gettext("Sell"), f"{sell.exchange} {wording.price(sell.bid)} × {wording.amount(sell.bid_size)}"),
+        (gettext("Edge after fees"), wording.bps(peak.edge_bps)),
+        (gettext("Executable"), f"{wording.amount(peak.size)} {currency}"),
+        (gettext("Quote ages"), f"{buy.exchange} {wording.age(buy.age_ms)}, "
+                                f"{sell.exchange} {wording.age(sell.age_ms)}"),
+        (gettext("Gates"), gates),
+        *_move_facts(row, others),
+        (gettext("Filter"), _listed(filters, ", ")),
+    ]  # fmt: skip
+
+
+def _move_facts(row: OpportunityEpisode, others: Sequence[OpportunityEpisode]) -> Iterator[tuple[str, str]]:
+    """Which exchange moved, as far as that is known, and what else opened by it."""
+    if row.moved_on:
+        there = gettext("buy there") if row.moved_side == "buy" else gettext("sell there")
+        yield gettext("Moved"), f"{row.moved_on}, {there}"
+    elif row.move is not None:
+        yield gettext("Moved"), gettext("not known yet")
+    if others:
+        names = [f"{_route(each, row)} {wording.bps(each.peak_edge_bps)}" for each in others]
+        yield gettext("Other routes"), _listed(names, "; ")
+
+
+def _route(row: OpportunityEpisode, best: OpportunityEpisode) -> str:
+    """With its symbol only where that is another one."""
+    return subject_of(row) if row.symbol != best.symbol else f"{row.buy_on} → {row.sell_on}"
+
+
+def _listed(names: Sequence[str], joint: str) -> str:
+    """A handful, and how many there are besides."""
+    first, left = joint.join(names[:LISTED]), len(names) - LISTED
+    if left <= 0:
+        return first
+    return first + ngettext(" and %(count)d more", " and %(count)d more", left) % {"count": left}
+
+
+def _explain_path(row: OpportunityEpisode) -> str:
+    """Where the pair is explained; that page leads to the chart if any filter draws it."""
+    asked = {"symbol": row.symbol, "exchange1": row.exchange1, "exchange2": row.exchange2}
+    return f"/opportunities/explain?{urlencode(asked)}"
+
+
+def open_incident(alert: Alert) -> None:
+    """Save a new incident, unless it is there already."""
+    Alert.objects.bulk_create([alert], ignore_conflicts=True)
+
+
+def resolve(alerts: Any, at: datetime.datetime, why: str) -> int:
+    """End those of a queryset that fire; returns how many did."""
+    firing = alerts.filter(state=Alert.State.FIRING)
+    return int(firing.update(state=Alert.State.RESOLVED, resolved_at=at, resolved_why=why))
+
+
+def resolve_abandoned(now: datetime.datetime) -> int:
+    """End what fires under a rule that was deleted, switched off, or looks at something else now."""
+    opportunities = Q(rule__what=What.OPPORTUNITY)
+    abandoned = Alert.objects.filter(
+        Q(rule=None)
+        | Q(rule__enabled=False)
+        | Q(opportunities, episode=None)
+        | Q(~opportunities, episode__isnull=False),
+        state=Alert.State.FIRING,
+    )
+    why = gettext("Nobody watches it any more: its rule was changed, switched off or deleted.")
+    return resolve(Alert.objects.filter(pk__in=abandoned.values("pk")), now, why)
+
+
+def delete_alerts(before: datetime.datetime) -> int:
+    """Delete what was resolved before a time, with what was sent of it, a batch per transaction, and
+    messages of no incident that were queued before it; returns how many incidents that were.
+    """
+    deleted = 0
+    while True:
+        old = Alert.objects.filter(resolved_at__lt=before).order_by("resolved_at")
+        ids = list(old.values_list("pk", flat=True)[:DELETE_AT_ONCE])
+        Alert.objects.filter(pk__in=ids).delete()
+        deleted += len(ids)
+        if len(ids) < DELETE_AT_ONCE:
+            break
+    Delivery.objects.filter(alert=None, created_at__lt=before).delete()
+    return deleted

@@ -1,0 +1,172 @@
+"""Who is told of which incident now: quiet hours, digests, reminders; into the outbox, in one transaction.
+
+What is to be told stands in the incidents themselves (`Alert.told`), so a crash forgets nothing.
+"""
+
+import datetime
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import Final, cast
+
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+
+from core.clock.moments import is_over, lately
+from monitoring.alerts import outbox, rendering
+from monitoring.alerts.messages import AlertSeverity
+from monitoring.alerts.rules import QuietHours
+from monitoring.models import Alert, AlertChannel, AlertRule, Delivery
+
+TOLD_AT_ONCE: Final = 500
+"""Incidents of a rule that are told in one transaction; the rest in the next."""
+
+_FIRING, _RESOLVED = Alert.State.FIRING, Alert.State.RESOLVED
+_NEWS: Final = Q(told=Alert.Told.NOTHING) | Q(told=Alert.Told.FIRING, state=_RESOLVED)
+
+
+@transaction.atomic
+def tell(now: datetime.datetime) -> None:
+    """Queue what is due: what fires, what is resolved, digests that are full, reminders."""
+    news = Alert.objects.filter(_NEWS)
+    rules = AlertRule.objects.filter(
+        Q(pk__in=news.order_by().values("rule")) | Q(remind_minutes__gt=0)
+    ).prefetch_related("channels")
+    for rule in rules:
+        _tell_of_rule(rule, now)
+    _tell_of_deleted_rules(now)
+
+
+def quiet_hours(rule: AlertRule) -> QuietHours | None:
+    """A rule's quiet hours; None when it has none."""
+    if rule.quiet_from is None or rule.quiet_until is None:
+        return None
+    return QuietHours(rule.quiet_from, rule.quiet_until, rule.quiet_zone, rule.quiet_critical)
+
+
+def _tell_of_rule(rule: AlertRule, now: datetime.datetime) -> None:
+    channels = [channel for channel in rule.channels.all() if channel.enabled]
+    quiet = quiet_hours(rule)
+    _close_where_it_was_opened(rule, channels, now)
+    if not channels:
+        _mark(_news(rule), Alert.Told.SILENT, now)
+    elif quiet is not None and quiet.hold(cast(AlertSeverity, rule.severity), now):
+        _mark(_news(rule).filter(state=_RESOLVED, told=Alert.Told.NOTHING), Alert.Told.SILENT, now)
+    else:
+        news = list(_locked(_news(rule)))
+        if not rule.digest_minutes:
+            _tell_each(news, channels, rule.tells_resolved, now)
+        else:
+            _tell_together(rule, news, channels, now)
+        _remind(rule, channels, now)
+
+
+def _close_where_it_was_opened(rule: AlertRule, channels: list[AlertChannel], now: datetime.datetime) -> None:
+    """An incident is closed, too, where it was opened before its channel was taken off the rule.
+
+    At any hour: that it is over wakes nobody. What is queued already is not queued again.
+    """
+    over = Delivery.objects.filter(alert__rule=rule, alert__state=_RESOLVED, alert__told=Alert.Told.FIRING)
+    elsewhere = over.filter(channel__enabled=True).exclude(channel__in=channels)
+    opened = elsewhere.filter(kind=Delivery.Kind.FIRING).select_related("alert", "channel")[:TOLD_AT_ONCE]
+    outbox.put(
+        outbox.delivery(row.channel, Delivery.Kind.RESOLVED, rendering.resolved(row.alert), now, row.alert)
+        for row in opened
+        if row.alert is not None and row.channel.keeps_incidents
+    )
+
+
+def _tell_of_deleted_rules(now: datetime.datetime) -> None:
+    """Who got that it fires gets that it is over, as is usual for what it was; nobody else is left."""
+    for alert in _locked(_news(None)):
+        told = AlertChannel.objects.filter(deliveries__alert=alert, enabled=True).distinct()
+        _tell_each([alert], list(told), alert.episode is None, now)
+
+
+def _news(rule: AlertRule | None) -> QuerySet[Alert]:
+    return Alert.objects.filter(_NEWS, rule=rule)
+
+
+def _locked(alerts: QuerySet[Alert]) -> QuerySet[Alert]:
+    """The oldest; what another monitor is just telling is left to it."""
+    return alerts.select_for_update(skip_locked=True).order_by("fired_at", "pk")[:TOLD_AT_ONCE]
+
+
+def _mark(alerts: QuerySet[Alert], told: Alert.Told, now: datetime.datetime) -> None:
+    alerts.update(told=told, told_at=now)
+
+
+# --- one message each --------------------------------------------------------------------------------
+
+
+def _tell_each(
+    alerts: list[Alert], channels: list[AlertChannel], tells_resolved: bool, now: datetime.datetime
+) -> None:
+    outbox.put(
+        row
+        for alert in alerts
+        for channel in channels
+        for row in _deliveries(alert, channel, tells_resolved or channel.keeps_incidents, now)
+    )
+    _mark_told(alerts, tells_resolved or any(channel.keeps_incidents for channel in channels), now)
+
+
+def _deliveries(
+    alert: Alert, channel: AlertChannel, tells_resolved: bool, now: datetime.datetime
+) -> Iterator[Delivery]:
+    """What is over before anything was sent is one message, as over, where no other is to follow it.
+
+    An opportunity is so in any case: nobody can take it any more.
+    """
+    over, first = alert.state == _RESOLVED, alert.told == Alert.Told.NOTHING
+    if first and not (over and (alert.episode or not tells_resolved)):
+        yield outbox.delivery(channel, Delivery.Kind.FIRING, rendering.firing(alert), now, alert)
+    if over and (first or tells_resolved):
+        yield outbox.delivery(channel, Delivery.Kind.RESOLVED, rendering.resolved(alert), now, alert)
+
+
+def _mark_told(alerts: Iterable[Alert], tells_resolved: bool, now: datetime.datetime) -> None:
+    def told(alert: Alert) -> Alert.Told:
+        if alert.state == _FIRING:
+            return Alert.Told.FIRING
+        first = alert.told == Alert.Told.NOTHING
+        return Alert.Told.RESOLVED if first or tells_resolved else Alert.Told.FIRED
+
+    for state, rows in groupby(sorted(alerts, key=told), key=told):
+        _mark(Alert.objects.filter(pk__in=[row.pk for row in rows]), state, now)
+
+
+# --- several in one, and again -----------------------------------------------------------------------
+
+
+def _digest_full(rule: AlertRule, news: list[Alert], now: datetime.datetime) -> bool:
+    """Whether the oldest has waited for as long as the rule collects."""
+    oldest = min(row.fired_at if row.told == Alert.Told.NOTHING else row.resolved_at or now for row in news)
+    return is_over((now - oldest).total_seconds(), 60 * rule.digest_minutes)
+
+
+def _tell_together(
+    rule: AlertRule, news: list[Alert], channels: list[AlertChannel], now: datetime.datetime
+) -> None:
+    if not rule.tells_resolved:
+        _mark_told([alert for alert in news if alert.told == Alert.Told.FIRING], False, now)
+        news = [alert for alert in news if alert.told == Alert.Told.NOTHING]
+    if not news or not _digest_full(rule, news, now):
+        return
+    message = rendering.digest(rule.name, news, now)
+    outbox.put(outbox.delivery(channel, Delivery.Kind.DIGEST, message, now) for channel in channels)
+    _mark_told(news, True, now)
+
+
+def _remind(rule: AlertRule, channels: list[AlertChannel], now: datetime.datetime) -> None:
+    if not rule.remind_minutes:
+        return
+    reminded = lately(now, datetime.timedelta(minutes=rule.remind_minutes))
+    told_of = Alert.objects.filter(rule=rule, state=_FIRING, told=Alert.Told.FIRING, told_at__isnull=False)
+    alerts = list(_locked(told_of.exclude(told_at__range=reminded)))
+    outbox.put(
+        outbox.delivery(channel, Delivery.Kind.REMINDER, rendering.reminder(alert, now), now, alert)
+        for alert in alerts
+        for channel in channels
+    )
+    told = Alert.objects.filter(pk__in=[row.pk for row in alerts])
+    told.update(told_at=now, reminders=F("reminders") + 1)

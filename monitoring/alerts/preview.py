@@ -1,0 +1,106 @@
+"""Rules in words, and what they would fire for now."""
+
+import itertools
+from collections import defaultdict
+from typing import Any, Final
+
+import msgspec
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+from redis import RedisError
+
+from core.names import formats as wording
+from core.redis_client import redis_client
+from markets.worth.reference import REFERENCE
+from monitoring.alerts.incidents import more_routes, ranked, subject_of
+from monitoring.alerts.selectors import findings_for, opportunities_for
+from monitoring.health.findings import Finding
+from monitoring.health.memory import FRESH, Published
+from monitoring.models import AlertRule
+from opportunities.models import OpportunityEpisode
+
+NAMED: Final = 5
+
+
+def in_words(rule: AlertRule) -> str:
+    """What a rule asks, in a line: `exchange silent or down: okx, for 5 min`."""
+    parts = _of_opportunities(rule) if rule.of_opportunities else _of_health(rule)
+    if rule.for_s:
+        parts.append(gettext("for %(time)s") % {"time": _span(rule.for_s)})
+    return ", ".join([str(rule.get_what_display()), *parts])
+
+
+def _of_opportunities(rule: AlertRule) -> list[str]:
+    parts = [] if rule.filter is None else [f"“{rule.filter}”"]
+    if rule.min_edge_bps is not None:
+        parts.append(f"≥ {wording.share(rule.min_edge_bps)} bps")
+    if rule.min_size is not None:
+        parts.append(gettext("size ≥ %(size)s") % {"size": f"{wording.amount(rule.min_size)} {REFERENCE}"})
+    return parts
+
+
+def _of_health(rule: AlertRule) -> list[str]:
+    parts = [rule.subject] if rule.subject else []
+    return [*parts, f"≥ {wording.share(rule.threshold)}"] if rule.threshold is not None else parts
+
+
+def _span(seconds: int) -> str:
+    """Exactly as entered: `90 s`, `5 min`."""
+    return f"{seconds} s" if seconds % 60 else f"{seconds // 60} min"
+
+
+def would_fire(rule: AlertRule) -> str:
+    """What the rule would fire for if it were saved now, in a sentence."""
+    if rule.of_opportunities:
+        moves = _moves_of(rule)
+        return _named(moves, len(moves))
+    findings = current_findings()
+    if findings is None:
+        return gettext("Not known: no monitor tells what it finds. Is `manage.py monitor` running?")
+    lasting_us = timezone.now().timestamp() * 1_000_000 - rule.for_s * 1_000_000
+    beyond = [each for each in findings_for(rule, findings) if _beyond(rule, each)]
+    due = [each.subject for each in beyond if each.since_us <= lasting_us]
+    if not due and beyond:
+        return gettext("Nothing yet: %(what)s will, if it lasts.") % {"what": beyond[0].subject}
+    return _named(due, len(due))
+
+
+def _moves_of(rule: AlertRule) -> list[str]:
+    """The moves whose routes meet the rule now, the oldest first, each by its best route."""
+    found = opportunities_for(rule, timezone.now()).filter(closed_at=None)
+    routes: dict[Any, list[OpportunityEpisode]] = defaultdict(list)
+    for row in found.defer("at_open", "at_peak"):
+        routes[row.move or subject_of(row)].append(row)
+    return [_by_best(ranked(rule, rows)) for rows in routes.values()]
+
+
+def _by_best(ranked_routes: list[OpportunityEpisode]) -> str:
+    return subject_of(ranked_routes[0]) + more_routes(len(ranked_routes) - 1)
+
+
+def _beyond(rule: AlertRule, finding: Finding) -> bool:
+    if rule.threshold is None:
+        return True
+    return finding.value is not None and finding.value >= rule.threshold
+
+
+def _named(subjects: list[str], count: int) -> str:
+    if not count:
+        return gettext("Nothing.")
+    names = ", ".join(itertools.islice(subjects, NAMED))
+    left = count - NAMED
+    if left <= 0:
+        return names
+    return names + ngettext(" and %(count)d more", " and %(count)d more", left) % {"count": left}
+
+
+def current_findings() -> tuple[Finding, ...] | None:
+    """What the monitor found within the last seconds; None when nobody knows."""
+    try:
+        value = redis_client().get(FRESH)
+    except RedisError:
+        return None
+    try:
+        return None if value is None else msgspec.json.decode(bytes(value), type=Published).findings  # type: ignore[arg-type]
+    except msgspec.MsgspecError:
+        return None

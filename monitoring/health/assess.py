@@ -1,0 +1,427 @@
+"""What of one look is ill: pure, one function per kind of trouble. Words are for operators.
+
+While Redis does not answer, nobody knows anything of processes and exchanges: only that is said then,
+because a page full of guesses would hide the one thing to mend.
+"""
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Final
+
+from core.clock.clocks import JUMP_S, jump_in_words
+from core.clock.moments import AHEAD_S, age_s, is_over
+from core.process.heartbeat import MISSING_AFTER_S, Heartbeat, Role
+from markets.config import Shard
+from markets.follow.runtime import CollectorStatus
+from monitoring.health.assess_market import market_findings
+from monitoring.health.findings import Finding, Severity
+from monitoring.health.observed import Limits, Observed
+from monitoring.lacks import lacking
+
+GRACE_S: Final = 10.0
+"""A process that was never heard may still be starting so long after we began to listen."""
+
+STARTING_S: Final = 30.0
+"""So long after its start a process may still load what it needs, and hold itself up with it."""
+
+CRITICAL_FILL_PCT: Final = 90.0
+CRITICAL_MEMORY_PCT: Final = 95.0
+CRITICAL_DISK_PCT: Final = 3.0
+JUMP_TOLD_S: Final = 300.0
+CLOCK_REMEDY: Final = (
+    "Lines are broken there and go on with the new clock. Let the clock be slewed (chrony, ntpd), not set; "
+    "rows of the time that came twice lie among each other in the lake."
+)
+FILES_SHOWN: Final = 3
+RETAINED_WITHIN_DAYS: Final = 2.0
+DAY_US: Final = 86_400_000_000
+
+EXPECTED: Final[dict[Role, Severity]] = {
+    "collector": "critical",
+    "web": "critical",
+    "monitor": "critical",
+    "worker": "warning",
+    "beat": "warning",
+}
+"""What every desk runs at least one of; the simulator too, where the exchanges are simulated."""
+
+RESTART: Final = "It is restarted by itself where a supervisor looks after it; if not, start it."
+WITHOUT: Final[dict[Role, str]] = {
+    "collector": "Nothing is collected for its symbols.",
+    "web": "Its pages and sockets are gone.",
+    "monitor": "Nobody is alerted.",
+    "worker": "Syncs and the lake's maintenance stop.",
+    "beat": "Nothing recurring is begun: syncs and maintenance stop.",
+    "simulator": "The simulated exchanges are gone.",
+}
+
+
+def assess(now: Observed, limits: Limits) -> list[Finding]:
+    """Everything that is ill, the worst first. `since_us` is `now` where the look cannot tell better."""
+    found = chain(_stores(now, limits), _of_processes(now, limits), lacking(now), _upkeep(now, limits))
+    by_key: dict[str, Finding] = {}
+    for finding in found:
+        by_key.setdefault(finding.key, finding)
+    return sorted(by_key.values(), key=lambda finding: (finding.severity != "critical", finding.key))
+
+
+def status(now: Observed, findings: list[Finding]) -> str:
+    """`ok`, `degraded` or `down`: the database, Redis or all collectors are gone."""
+    if not now.redis.well or not now.database.well or not now.collectors:
+        return "down"
+    return "degraded" if findings else "ok"
+
+
+# --- stores --------------------------------------------------------------------------------------
+
+
+def _stores(now: Observed, limits: Limits) -> Iterator[Finding]:
+    if not now.redis.well:
+        yield Finding(
+            "redis", "redis", "critical", now.at_us,
+            f"Redis does not answer: {now.redis.words}. Browsers get nothing new, collectors go on.",
+            "Look at the Redis of REDIS_URL: does it run, can it be reached, is its host full? "
+            "Everything comes back by itself once it answers.",
+        )  # fmt: skip
+    if not now.database.well:
+        yield Finding(
+            "database", "postgresql", "critical", now.at_us,
+            f"PostgreSQL does not answer: {now.database.words}. Nobody can sign in, nothing can be saved.",
+            "Look at the PostgreSQL of DATABASE_URL: does it run, is its disk full, are connections left?",
+        )  # fmt: skip
+    if now.redis_bytes is not None and now.redis_limit_bytes:
+        used_pct = 100 * now.redis_bytes / now.redis_limit_bytes
+        if used_pct > limits.memory_pct:
+            yield Finding(
+                "memory", "redis", _if(used_pct >= CRITICAL_MEMORY_PCT), now.at_us,
+                f"Redis uses {used_pct:.0f} % of its maxmemory ({_mb(now.redis_limit_bytes)} MB).",
+                "Raise maxmemory, or select fewer charts: the recent points of each take up to 0.6 MB.",
+                round(used_pct, 1), limits.memory_pct,
+            )  # fmt: skip
+    if now.disk is not None and now.disk.total_bytes:
+        free_pct = 100 * now.disk.free_bytes / now.disk.total_bytes
+        if free_pct < limits.disk_free_pct:
+            yield Finding(
+                "disk", "lake", _if(free_pct < CRITICAL_DISK_PCT), now.at_us,
+                f"The disk under the lake has {free_pct:.1f} % left ({_mb(now.disk.free_bytes):,} MB).",
+                "Keep fewer days of the large tables (admin, Lake tables), clean up, or get a larger disk.",
+                round(100 - free_pct, 1), 100 - limits.disk_free_pct,
+            )  # fmt: skip
+    for table in now.lake:
+        if table.damaged:
+            shown = "; ".join(table.damaged[:FILES_SHOWN])
+            rest = len(table.damaged) - FILES_SHOWN
+            yield Finding(
+                "lake_write", f"lake {table.table} damaged", "warning", table.damaged_us,
+                f"Files of the lake's {table.table} are damaged and left out: {shown}"
+                + (f"; and {rest} more." if rest > 0 else "."),
+                f"See docs/lake_care.md, Damage; this stays until {table.table}/_quarantine is moved away.",
+                len(table.damaged), 0,
+            )  # fmt: skip
+
+
+# --- processes -----------------------------------------------------------------------------------
+
+
+def _of_processes(now: Observed, limits: Limits) -> Iterator[Finding]:
+    if not now.redis.well:
+        return
+    yield from _missing_processes(now)
+    yield from _missing_shards(now)
+    yield from _standing_by(now)
+    for beat in now.heartbeats:
+        if not is_missing(beat, now.at_us):
+            yield from _of_process(beat, now, limits)
+    for collector in now.collectors:
+        yield from _configuration(collector, now, limits)
+        yield from _sinks(collector, now, limits)
+    yield from market_findings(now, limits)
+
+
+def is_missing(beat: Heartbeat, at_us: int) -> bool:
+    """Whether a process has not been heard for too long."""
+    return at_us - beat.reported_ts_us > MISSING_AFTER_S * 1e6
+
+
+def replaced(beats: tuple[Heartbeat, ...], at_us: int) -> set[str]:
+    """Missing processes whose place another has taken since: nobody misses those any more.
+
+    Where processes bear their pid in their name, a restarted one is a new name. Each one that began after
+    another of its role was last heard stands for one of those.
+    """
+    gone = sorted((b for b in beats if is_missing(b, at_us)), key=lambda b: b.reported_ts_us)
+    alive = sorted((b for b in beats if not is_missing(b, at_us)), key=lambda b: b.started_ts_us)
+    names = set()
+    for old in gone:
+        new = next((b for b in alive if b.role == old.role and b.started_ts_us >= old.reported_ts_us), None)
+        if new is not None and old.role != "collector":  # those have names that stay
+            alive.remove(new)
+            names.add(old.name)
+    return names
+
+
+def _missing_processes(now: Observed) -> Iterator[Finding]:
+    gone_for_good = replaced(now.heartbeats, now.at_us)
+    gone_for_good |= {beat.name for beat in now.heartbeats if beat.stands_by}  # nobody misses a reserve
+    for beat in now.heartbeats:
+        if is_missing(beat, now.at_us) and beat.name not in gone_for_good:
+            silent_s = (now.at_us - beat.reported_ts_us) / 1e6
+            yield Finding(
+                "process_missing", beat.name, EXPECTED.get(beat.role, "critical"), beat.reported_ts_us,
+                f"{beat.name} (process {beat.pid} on {beat.host}) has not reported for {silent_s:.0f} s. "
+                f"{WITHOUT[beat.role]}",
+                f"{RESTART} Its log says why it ended.",
+                round(silent_s, 1), MISSING_AFTER_S,
+            )  # fmt: skip
+    for restart in now.restarts:
+        yield Finding(
+            "process_missing", restart.name, EXPECTED.get(restart.role, "critical"), restart.at_us,
+            f"{restart.name} ended unexpectedly and was started again "
+            f"{(now.at_us - restart.at_us) / 1e6:.0f} s ago. It missed what came meanwhile.",
+            "Its log and the kernel's (out of memory?) say why it ended. This is shown for a minute.",
+        )  # fmt: skip
+    if now.heard_since_us is None or not is_over((now.at_us - now.heard_since_us) / 1e6, GRACE_S):
+        return
+    there = {beat.role for beat in now.heartbeats if not beat.stands_by}
+    expected = EXPECTED | ({"simulator": "critical"} if now.simulated else {})
+    for role, severity in expected.items():
+        if role not in there:
+            yield Finding(
+                "process_missing", role, severity, now.at_us,
+                f"No {role} is running. {WITHOUT[role]}", f"Start one. {_HOW_TO_START}",
+            )  # fmt: skip
+
+
+_HOW_TO_START: Final = "`make run` and Docker Compose start every part; docs/operations.md names each."
+
+
+def _missing_shards(now: Observed) -> Iterator[Finding]:
+    """Parts of the split that no collector runs, as the others tell."""
+    running = {Shard.parse(status.shard) for status in now.collectors}
+    count = max((shard.count for shard in running), default=0)
+    for index in range(1, count + 1):
+        shard = Shard(index, count)
+        if shard not in running:
+            yield Finding(
+                "process_missing", f"collector {shard}", "critical", now.at_us,
+                f"No collector runs shard {shard}. {WITHOUT['collector']}",
+                f"{RESTART} (`manage.py collect --shard {shard}`) If it runs, it hangs: see its log.",
+            )  # fmt: skip
+
+
+def _standing_by(now: Observed) -> Iterator[Finding]:
+    for beat in now.heartbeats:
+        if beat.stands_by and not is_missing(beat, now.at_us):
+            yield Finding(
+                "two_collectors", beat.name, "warning", beat.started_ts_us,
+                f"{beat.name} is one too many: {beat.stands_by}. It writes nothing and stands by.",
+                "End it, or have it collect another part (`collect --shard 2/2`); it takes over by itself "
+                "when the other one ends or falls silent.",
+            )  # fmt: skip
+
+
+def _of_process(beat: Heartbeat, now: Observed, limits: Limits) -> Iterator[Finding]:
+    if beat.memory_limit_bytes:
+        used_pct = 100 * beat.rss_bytes / beat.memory_limit_bytes
+        if used_pct > limits.memory_pct:
+            yield Finding(
+                "memory", beat.name, _if(used_pct >= CRITICAL_MEMORY_PCT), now.at_us,
+                f"{beat.name} uses {_mb(beat.rss_bytes):,} MB, {used_pct:.0f} % of what it may.",
+                "Restart it if it keeps growing; else raise its limit (MEMORY_LIMIT_MB, or the container's), "
+                "or give collectors fewer symbols each with another split.",
+                round(used_pct, 1), limits.memory_pct,
+            )  # fmt: skip
+    yield from _clock(beat, now)
+    if beat.gc_gen2_per_min > limits.gc_gen2_per_min:
+        yield Finding(
+            "gc", beat.name, "warning", now.at_us,
+            f"{beat.name} made {beat.gc_gen2_per_min:.0f} full garbage collections in the last minute, "
+            f"the longest pause was {beat.gc_pause_ms:.0f} ms.",
+            "It holds events up. Restart it if it lasts, and report what it was doing.",
+            beat.gc_gen2_per_min, limits.gc_gen2_per_min,
+        )  # fmt: skip
+    young = not is_over((now.at_us - beat.started_ts_us) / 1e6, STARTING_S)
+    if beat.loop_lag_ms is not None and beat.loop_lag_ms > limits.loop_lag_ms and not young:
+        yield Finding(
+            "loop_lag", beat.name, "warning", now.at_us,
+            f"{beat.name} was held up for {beat.loop_lag_ms:,.0f} ms: what came in waited that long.",
+            "Is the machine overloaded? Collectors: split the symbols among more of them. "
+            "Web: start another one behind the proxy.",
+            beat.loop_lag_ms, limits.loop_lag_ms,
+        )  # fmt: skip
+    if beat.role == "web" and beat.sockets > limits.sockets:
+        yield Finding(
+            "sockets", beat.name, "warning", now.at_us,
+            f"{beat.name} has {beat.sockets:,} sockets open.",
+            "Start another web process behind the proxy, or find who opens so many.",
+            float(beat.sockets), float(limits.sockets),
+        )  # fmt: skip
+    yield from _queues(beat, now, limits)
+
+
+def _clock(beat: Heartbeat, now: Observed) -> Iterator[Finding]:
+    """A clock that was set a moment ago, or that is not ours."""
+    jumped_us = beat.clock_jumped_us
+    ahead_s = now.ahead_s.get(beat.name, max(0.0, (beat.reported_ts_us - now.at_us) / 1e6))
+    if jumped_us is not None and abs(now.at_us - jumped_us) < JUMP_TOLD_S * 1e6:
+        yield Finding(
+            "clock_jump", beat.name, "warning", min(jumped_us, now.at_us),
+            f"The wall clock of {beat.name} was set {jump_in_words(beat.clock_jumped_s)}.",
+            CLOCK_REMEDY, beat.clock_jumped_s, JUMP_S,
+        )  # fmt: skip
+    elif abs(ahead_s) > AHEAD_S:
+        where = "ahead of" if ahead_s > 0 else "behind"
+        yield Finding(
+            "clock_jump", beat.name, "warning", now.at_us,
+            f"What {beat.name} wrote last is {abs(ahead_s):,.1f} s {where} now: a clock was set, "
+            "or two machines disagree.",
+            CLOCK_REMEDY, round(ahead_s, 1), AHEAD_S,
+        )  # fmt: skip
+
+
+def _queues(beat: Heartbeat, now: Observed, limits: Limits) -> Iterator[Finding]:
+    for name, queue in beat.queues.items():
+        subject = f"{beat.name} {name}"
+        fill_pct = 100 * queue.length / queue.capacity if queue.capacity else 0.0
+        if queue.length > limits.queue_length or fill_pct > limits.queue_fill_pct:
+            yield Finding(
+                "queue_full", subject, _if(fill_pct >= CRITICAL_FILL_PCT), now.at_us,
+                f"{queue.length:,} events wait in {name} of {beat.name}, {fill_pct:.0f} % of its room.",
+                "What it writes to is too slow, or down: see the other findings. Beyond its room it drops.",
+                float(queue.length), float(limits.queue_length),
+            )  # fmt: skip
+        if dropped := now.drops_per_min.get(subject, 0):
+            yield Finding(
+                "drops", subject, "critical", now.at_us,
+                f"{name} of {beat.name} dropped {dropped:,} events in the last minute.",
+                "Charts and the lake have gaps from it. See what it writes to; split the symbols further.",
+                float(dropped), 0.0,
+            )  # fmt: skip
+
+
+def _configuration(collector: CollectorStatus, now: Observed, limits: Limits) -> Iterator[Finding]:
+    subject = f"collector {collector.shard}"
+    if collector.error:
+        yield Finding(
+            "configuration", subject, "warning", now.at_us,
+            f"{subject} runs revision {collector.revision}: {collector.error}",
+            "Mend what it names in the admin; it takes over by itself within seconds.",
+        )  # fmt: skip
+    elif now.saved_revision is not None and collector.revision != now.saved_revision:
+        started_us = collector.started_ts_us if collector.started_ts_us <= now.at_us else 0
+        since_us = max(now.saved_us or now.at_us, started_us)  # who starts has none yet
+        lag_s = (now.at_us - since_us) / 1e6
+        if lag_s > limits.revision_lag_s:
+            yield Finding(
+                "configuration", subject, "warning", since_us,
+                f"{subject} runs revision {collector.revision}, saved is {now.saved_revision}.",
+                "It looks every 5 s. Can it reach PostgreSQL? Its log says.",
+                round(lag_s, 1), limits.revision_lag_s,
+            )  # fmt: skip
+
+
+def _sinks(collector: CollectorStatus, now: Observed, limits: Limits) -> Iterator[Finding]:
+    subject = f"collector {collector.shard}"
+    for name, stats in collector.sinks.items():
+        if problem := stats.get("problem"):
+            kind = _SINK_KINDS.get(name, "drops")
+            yield Finding(
+                kind, f"{subject} {name}", "critical", now.at_us,
+                f"{name} of {subject} cannot write: {problem}",
+                "It tries again by itself; until then events wait in its queue, those without room are lost. "
+                + _LOOK_AT[kind],
+            )  # fmt: skip
+        flush_s = float(stats.get("flush_s", 0.0))
+        if flush_s > limits.lake_flush_s:
+            yield Finding(
+                "lake_write", f"{subject} {name} slow", "warning", now.at_us,
+                f"Writing the lake takes {subject} {flush_s:.0f} s at a time.",
+                "The disk or object store under LAKE_URL is slow: is anything else busy on it?",
+                round(flush_s, 1), limits.lake_flush_s,
+            )  # fmt: skip
+
+
+_SINK_KINDS: Final = {"LakeSink": "lake_write", "EpisodeSink": "database"}
+_LOOK_AT: Final = {
+    "lake_write": "Look at LAKE_URL and its disk or store.",
+    "database": "See PostgreSQL.",
+    "drops": "The collector's log says why.",
+}
+
+
+# --- upkeep --------------------------------------------------------------------------------------
+
+
+def _upkeep(now: Observed, limits: Limits) -> Iterator[Finding]:
+    for run in now.runs:
+        late_s = age_s((now.at_us - (run.done_us or run.tried_us)) / 1e6)
+        limit_s = limits.maintenance_late_times * run.due_every_s
+        if run.state in ("failed", "died", "partial"):
+            went = "was done in part" if run.state == "partial" else "failed"
+            yield Finding(
+                "maintenance_late", run.job, "warning", run.tried_us,
+                f"{run.job} {went}: {run.error or 'the process ended before it did'}",
+                "It is tried again when it is next due. The admin shows every run and starts one at once.",
+                round(late_s or 0.0, 0), limit_s,
+            )  # fmt: skip
+        elif late_s is None:
+            yield Finding(
+                "maintenance_late", run.job, "warning", now.at_us,
+                f"{run.job} was last done at a time that lies ahead: a clock was set back, and nobody can "
+                "tell whether it is late.",
+                "This is over with its next run. The admin starts one at once.",
+                0.0, limit_s,
+            )  # fmt: skip
+        elif late_s > limit_s:
+            yield Finding(
+                "maintenance_late", run.job, "warning", run.done_us or run.tried_us,
+                f"{run.job} was last done {_duration(late_s)} ago; it is due every "
+                f"{_duration(run.due_every_s)}.",
+                "Do worker and beat run? What deletes waits, after a week without a run, until an exchange "
+                "says what time it is. The admin shows every run and starts one at once.",
+                round(late_s, 0), limit_s,
+            )  # fmt: skip
+    yield from _never_retained(now)
+    for channel in now.channels:
+        yield Finding(
+            "alert_delivery", channel.channel, "warning", channel.since_us,
+            f"The alert channel {channel.channel} does not take messages ({channel.waiting} wait): "
+            f"{channel.words}",
+            "Its page in the admin shows every attempt; `Send test` there tells whether it is mended.",
+            float(channel.waiting),
+        )  # fmt: skip
+
+
+def _never_retained(now: Observed) -> Iterator[Finding]:
+    """Tables that hold what no policy keeps, and of whose retention no run is on record."""
+    ran = {run.job for run in now.runs}
+    for table in now.lake:
+        job = f"retain {table.table}"
+        if job in ran or table.keep_days is None or table.oldest_us is None:
+            continue
+        old_days = (now.at_us - table.oldest_us) / DAY_US
+        if old_days > table.keep_days + RETAINED_WITHIN_DAYS:
+            yield Finding(
+                "maintenance_late", job, "warning", now.at_us,
+                f"{job} never ran: the table holds data {old_days:.0f} days old, its policy keeps "
+                f"{table.keep_days}.",
+                "Do worker and beat run? What deletes begins when an exchange says what time it is. The "
+                "admin starts a run at once.",
+                round(old_days * 86_400, 0), table.keep_days * 86_400.0,
+            )  # fmt: skip
+
+
+def _if(critical: bool) -> Severity:
+    return "critical" if critical else "warning"
+
+
+def _mb(size: int) -> int:
+    return round(size / 2**20)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 2 * 86_400 else f"{seconds / 86_400:.0f} days"

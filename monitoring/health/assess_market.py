@@ -1,0 +1,259 @@
+"""What is ill with what exchanges send, by the collectors' own measurements (docs/quality.md)."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Final
+
+from msgspec import Struct
+
+from core.clock.moments import is_over
+from core.outage import lasted
+from monitoring.health.findings import Finding, Severity
+from monitoring.health.observed import Limits, Observed
+from monitoring.quality.latency import in_words, is_beyond
+from monitoring.quality.wire import ExchangeQuality, SymbolQuality
+
+WELL: Final = ("live", "idle")  # idle: no instrument of that exchange is wanted here
+CONNECTING_S: Final = 10.0
+"""Connections that are not all there for so long are no start any more."""
+
+NAMED: Final = 20
+"""Silent symbols of one exchange named one by one; the rest are told as one number."""
+
+SUSPECTED_S: Final = 3.0
+"""A symbol that has been suspect for so long is told, before it is stale. Longer than it is between two
+reports: until the next one it may be its whole exchange that has fallen silent."""
+
+STORM: Final = 5
+"""So many times over the limit, reconnects are a storm: the exchange may lock us out."""
+
+
+def market_findings(now: Observed, limits: Limits) -> Iterator[Finding]:
+    """Exchanges and symbols that are ill."""
+    silent = set()
+    for exchange in now.quality.exchanges:
+        found = list(_silent_exchange(exchange, now, limits))
+        if found:
+            silent.add(exchange.exchange)
+        yield from found
+        yield from _poor_data(exchange, now, limits)
+    yield from _silent_symbols(now, silent)
+    yield from _refused_symbols(now)
+
+
+class Standing(Struct, frozen=True):
+    """How an exchange does, in the one word that is shown and judged by, since when (µs), and why."""
+
+    word: str
+    since_us: int
+    reason: str
+
+
+def standing(of: ExchangeQuality, at_us: int) -> Standing:
+    """The state of its connections where they are not well, else what most of its symbols do.
+
+    Connections that live prove nothing of a market: an exchange most of whose symbols say nothing while
+    others talk is `stale` (`suspect` until that is sure), whatever its heartbeats say.
+    """
+    states = of.symbols
+    talking = states.get("live", 0) + states.get("quiet", 0)
+    stale, suspect = states.get("stale", 0), states.get("suspect", 0)
+    if of.state != "live" or stale + suspect <= talking:
+        return Standing(of.state, of.since_us, of.reason)
+    silent_us = int((_silent_ms(of) or 0.0) * 1000)
+    does = "send nothing usable" if _sends_nothing_usable(of) else "say nothing"
+    words = f"{stale + suspect} of {stale + suspect + talking} symbols {does}"
+    return Standing("stale" if stale >= suspect else "suspect", at_us - silent_us, words)
+
+
+def _sends_nothing_usable(of: ExchangeQuality) -> bool:
+    """Whether most symbols that are stale or suspect are so because what comes of them cannot be used."""
+    return 2 * of.unusable > of.symbols.get("stale", 0) + of.symbols.get("suspect", 0)
+
+
+def _silent_ms(of: ExchangeQuality) -> float | None:
+    """Since something came that could be used: trades say nothing of a book that cannot be.
+
+    While our own collector stood still nobody listened, so that is no silence of the exchange.
+    """
+    silent_ms = of.quote_age_ms if _sends_nothing_usable(of) else of.age_ms
+    if silent_ms is None or of.excused_ms is None:
+        return silent_ms
+    return min(silent_ms, of.excused_ms)
+
+
+def _silent_exchange(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[Finding]:
+    for_s = (now.at_us - of.since_us) / 1e6
+    if of.state not in WELL:
+        if of.state == "connecting" and not is_over(for_s, CONNECTING_S):
+            return
+        severity: Severity = "warning" if of.state == "connecting" else "critical"
+        yield Finding(
+            "exchange_silent", of.exchange, severity, of.since_us,
+            f"{of.exchange} {_does(of.state)}: {of.reason or 'no reason was given'}.",
+            f"It is tried again by itself{_next_try(of.exchange, now)}. Is the exchange in maintenance, "
+            "has it locked us out, or does this host not get there? "
+            "The collector's log has the first failure.",
+            round(max(0.0, for_s), 1), limits.exchange_silent_s,
+        )  # fmt: skip
+        return
+    is_mute = standing(of, now.at_us).word in ("stale", "suspect")
+    silent_s = (_silent_ms(of) or 0.0) / 1000
+    if is_mute and silent_s > limits.exchange_silent_s:
+        alive = of.heard_ms is not None and of.heard_ms < 1000 * limits.exchange_silent_s
+        connections = "its connections are alive" if alive else "its connections say nothing either"
+        words = f"{of.exchange} has sent no quote or trade for {silent_s:.0f} s; {connections}."
+        if _sends_nothing_usable(of):
+            words = f"{of.exchange} has sent no usable quote for {silent_s:.0f} s: {of.unusable_reason}."
+        yield Finding(
+            "exchange_silent", of.exchange, "critical", now.at_us - int(silent_s * 1e6),
+            words,
+            "Its opportunities are shut out meanwhile. Dead connections are closed and opened again; "
+            "if it lasts, look at the exchange's status page.",
+            round(silent_s, 1), limits.exchange_silent_s,
+        )  # fmt: skip
+
+
+def _does(state: str) -> str:
+    return "takes no subscription" if state == "refused" else f"is {state}"
+
+
+def _next_try(exchange: str, now: Observed) -> str:
+    feeds = (collector.exchanges.get(exchange, {}) for collector in now.collectors)
+    waits = [feed["next_try_s"] for feed in feeds if feed.get("next_try_s") is not None]
+    return f", next in {lasted(max(0.0, min(waits)))}" if waits else ""
+
+
+def _poor_data(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[Finding]:
+    name = of.exchange
+    if of.reconnects_per_min > limits.reconnects_per_min:
+        storm = of.reconnects_per_min > STORM * limits.reconnects_per_min
+        yield Finding(
+            "reconnects", name, "critical" if storm else "warning", now.at_us,
+            f"Connections to {name} were lost {of.reconnects_per_min:.0f} times in the last minute. "
+            f"{of.reason}".rstrip(),
+            "Waiting times grow by themselves. Is the network sound, does another program use the same "
+            "address or limits? Disable the exchange in the admin before it locks us out.",
+            round(of.reconnects_per_min, 1), limits.reconnects_per_min,
+        )  # fmt: skip
+    offset_s = (of.clock_offset_ms or 0.0) / 1000
+    if abs(offset_s) > limits.clock_offset_s:
+        ahead = "ahead of" if offset_s > 0 else "behind"
+        yield Finding(
+            "clock_offset", name, "warning", now.at_us,
+            f"The clock of {name} is {abs(offset_s):.1f} s {ahead} ours.",
+            "If it is so with every exchange, our own clock is wrong: look at NTP on the collectors' hosts. "
+            "If with one, its time stamps are not to be trusted; ages here are by our own clock.",
+            round(abs(offset_s), 2), limits.clock_offset_s,
+        )  # fmt: skip
+    if of.latency is not None and is_beyond(of.latency.p95_ms, limits.latency_p95_ms):
+        yield Finding(
+            "latency", name, "warning", now.at_us,
+            f"Data of {name} comes {in_words(of.latency.p95_ms)} late (p95 of the last minute).",
+            "If every exchange is late, this host or its line is overloaded: see queues and loop lag. "
+            "If one is, it is the exchange or the way there.",
+            round(of.latency.p95_ms, 1), limits.latency_p95_ms,
+        )  # fmt: skip
+    if of.bad_frames_per_min > limits.bad_frames_per_min:
+        yield Finding(
+            "bad_frames", name, "warning", now.at_us,
+            f"{name} sent {of.bad_frames_per_min:,.0f} frames or quotes in the last minute that cannot be "
+            f"used: {_kinds(of)}.",
+            "They are refused and counted, nothing wrong is shown. If it lasts, the exchange has changed "
+            "something: report a recorded frame.",
+            round(of.bad_frames_per_min, 1), limits.bad_frames_per_min,
+        )  # fmt: skip
+
+
+def _kinds(of: ExchangeQuality) -> str:
+    rates = {
+        "malformed": of.malformed_per_min,
+        "unknown": of.unknown_per_min,
+        "crossed": of.crossed_per_min,
+        "zero or negative": of.zero_per_min,
+    }
+    return ", ".join(f"{rate:,.0f} {kind}" for kind, rate in rates.items() if rate >= 0.5)
+
+
+def _silent_symbols(now: Observed, silent_exchanges: set[str]) -> Iterator[Finding]:
+    """Those of silent exchanges are not told one by one, a passing suspicion not at all."""
+    told: Counter[str] = Counter()
+    for symbol in now.quality.silent():
+        suspected_s = (now.at_us - symbol.since_us) / 1e6
+        silent_s = (symbol.age_ms or 0.0) / 1000
+        lasts = symbol.state == "stale" or is_over(min(suspected_s, silent_s), SUSPECTED_S)
+        if not lasts or symbol.exchange in silent_exchanges:
+            continue
+        told[symbol.exchange] += 1
+        if told[symbol.exchange] <= NAMED:
+            yield _silent_symbol(symbol)
+    for exchange, count in told.items():
+        if count > NAMED:
+            yield Finding(
+                "symbol_silent", f"others on {exchange}", "warning", now.at_us,
+                f"{count - NAMED:,} more symbols on {exchange} are silent while others quote.",
+                "So many at once are a trouble of the exchange or of one of its connections.",
+                float(count - NAMED),
+            )  # fmt: skip
+
+
+def _silent_symbol(symbol: SymbolQuality) -> Finding:
+    silent_s = (symbol.age_ms or 0.0) / 1000
+    usual = "" if symbol.gap_ms is None else f" (usually a quote every {_gap(symbol.gap_ms)})"
+    words = f"is silent for {silent_s:.0f} s{usual}, others talk."
+    remedy = (
+        "Is it halted or delisted there? If only here it is silent, disable and enable the symbol: it is "
+        "subscribed again."
+    )
+    if symbol.rejected_per_min >= 1:
+        words = f"has had no whole quote of the present for {silent_s:.0f} s{usual}, others have."
+        remedy = (
+            f"{symbol.rejected_per_min:,.0f} frames of it were refused in the last minute: no side, late "
+            "or nonsense. The exchange's own page shows whether it is traded."
+        )
+    return Finding(
+        "symbol_silent", f"{symbol.symbol} on {symbol.exchange}", "warning", symbol.since_us,
+        f"{symbol.symbol} on {symbol.exchange} {words}", f"Gates keep it out of opportunities. {remedy}",
+        round(silent_s, 1),
+    )  # fmt: skip
+
+
+def _refused_symbols(now: Observed) -> Iterator[Finding]:
+    """What exchanges do not take, with the age of the refusal and when it is asked for again."""
+    for exchange, refusals in _refusals(now).items():
+        for (symbol, channel), refusal in list(refusals.items())[:NAMED]:
+            age_s = max(0.0, (now.at_us - refusal["since_us"]) / 1e6)
+            what = symbol if channel == "quote" else f"trades of {symbol}"
+            yield Finding(
+                "symbol_refused", f"{what} on {exchange}", "warning", refusal["since_us"],
+                f"{exchange} refuses {what} for {lasted(age_s)}: {refusal['reason'].rstrip('.')}. "
+                f"Asked {refusal['times']} times, next in {lasted(max(0.0, refusal['next_try_s']))}.",
+                "It is asked again by itself, at growing pauses of at most 5 minutes; nothing of it is shown "
+                "as live meanwhile. Is it halted or delisted there? Then disable it, or sync the markets.",
+                round(age_s, 1),
+            )  # fmt: skip
+        if len(refusals) > NAMED:
+            yield Finding(
+                "symbol_refused", f"others on {exchange}", "warning", now.at_us,
+                f"{exchange} refuses {len(refusals) - NAMED:,} more subscriptions.",
+                "So many at once are a limit of the exchange or a trouble of it: its reasons are in the "
+                "collector's log.",
+                float(len(refusals) - NAMED),
+            )  # fmt: skip
+
+
+def _refusals(now: Observed) -> dict[str, dict[tuple[str, str], dict[str, Any]]]:
+    """Refusals by exchange, then by symbol and channel; trades only where the quotes are taken."""
+    found: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
+    for collector in now.collectors:
+        for exchange, feed in collector.exchanges.items():
+            refusals = feed.get("refusals", ())
+            quotes = {each["symbol"] for each in refusals if each["channel"] == "quote"}
+            for each in refusals:
+                if each["channel"] == "quote" or each["symbol"] not in quotes:
+                    found.setdefault(exchange, {})[each["symbol"], each["channel"]] = each
+    return found
+
+
+def _gap(gap_ms: float) -> str:
+    return f"{gap_ms:.0f} ms" if gap_ms < 1000 else f"{gap_ms / 1000:.0f} s"

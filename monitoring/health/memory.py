@@ -1,0 +1,109 @@
+"""Since when things are ill, and what is held of those that nobody can ask about now.
+
+| key | what |
+|---|---|
+| `monitoring:findings` | `Published` as JSON, written with every look of the monitor, gone after `FRESH_S` |
+| `monitoring:last` | the same, kept: a monitor that starts goes on from it |
+
+A restarted monitor goes on where the last one was, and so does one whose Redis lost everything.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import msgspec
+from msgspec import Struct, structs
+from redis.asyncio import Redis
+
+from core.clock.moments import is_over
+from monitoring.health.assess import GRACE_S
+from monitoring.health.findings import Finding
+from monitoring.health.observed import Observed
+
+FRESH: Final = "monitoring:findings"
+LAST: Final = "monitoring:last"
+FRESH_S: Final = 5
+
+OF_STORES: Final = frozenset({"redis", "database"})
+OF_MARKETS: Final = frozenset(
+    {
+        "exchange_silent",
+        "symbol_silent",
+        "symbol_refused",
+        "reconnects",
+        "clock_offset",
+        "latency",
+        "bad_frames",
+    }
+)
+
+
+class Published(Struct, frozen=True):
+    """What the monitor found at `at_us`, the worst first."""
+
+    at_us: int
+    findings: tuple[Finding, ...]
+
+
+class Memory:
+    """The findings of the look before, and since when, however the observer's clock is set meanwhile.
+
+    `steady` makes of a time since when, which may lie before a step of the clock, one as of now.
+    """
+
+    def __init__(self, before: Iterable[Finding] = (), steady: Callable[[int], int] = int) -> None:
+        self._known = {finding.key: finding for finding in before}
+        self._steady = steady
+        self._jumps_us: int | None = None
+
+    def keep(self, findings: Iterable[Finding], now: Observed) -> list[Finding]:
+        """These findings with the time since when, and those that hold because nobody can tell otherwise."""
+        if jumped_us := now.jumps_us - (now.jumps_us if self._jumps_us is None else self._jumps_us):
+            self._known = {key: _later(known, jumped_us) for key, known in self._known.items()}
+        self._jumps_us = now.jumps_us
+        current = {finding.key: self._aged(finding) for finding in findings}
+        held = {
+            key: finding
+            for key, finding in self._known.items()
+            if key not in current and _unknown(finding, now)
+        }
+        self._known = current | held
+        return sorted(self._known.values(), key=lambda each: (each.severity != "critical", each.key))
+
+    def _aged(self, finding: Finding) -> Finding:
+        finding = structs.replace(finding, since_us=self._steady(finding.since_us))
+        before = self._known.get(finding.key)
+        if before is None or before.since_us >= finding.since_us:
+            return finding
+        return structs.replace(finding, since_us=before.since_us)
+
+
+def _later(finding: Finding, by_us: int) -> Finding:
+    return structs.replace(finding, since_us=finding.since_us + by_us)
+
+
+def _unknown(finding: Finding, now: Observed) -> bool:
+    """Whether this look cannot tell that it is over: silence of who would say so is no recovery."""
+    if finding.kind in OF_STORES:
+        return False
+    if now.heard_since_us is None or not is_over((now.at_us - now.heard_since_us) / 1e6, GRACE_S):
+        return True
+    return finding.kind in OF_MARKETS and not now.collectors
+
+
+async def publish(redis: "Redis", published: Published) -> None:
+    """Let every process know. Raises RedisError."""
+    encoded = msgspec.json.encode(published)
+    async with redis.pipeline(transaction=False) as pipe:
+        pipe.set(FRESH, encoded, ex=FRESH_S)
+        pipe.set(LAST, encoded)
+        await pipe.execute()
+
+
+async def read_published(redis: "Redis", key: str = FRESH) -> Published | None:
+    """What the monitor found within the last seconds; None when no monitor works. Raises RedisError."""
+    value = await redis.get(key)
+    try:
+        return None if value is None else msgspec.json.decode(value, type=Published)
+    except msgspec.MsgspecError:  # of another version, during an update
+        return None

@@ -1,0 +1,220 @@
+"""The process that watches: looks every second, keeps what it found, and has alerts judged and delivered.
+
+Nothing here waits for a store: without Redis it sees and says that, without PostgreSQL it goes on looking.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, TypeVar
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.utils import timezone
+from django.utils.module_loading import import_string
+from msgspec import structs
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from core.process.vitals import forget_processes
+from monitoring.alerts.dispatch import troubles
+from monitoring.alerts.evaluator import Evaluator
+from monitoring.alerts.selectors import load_lacks
+from monitoring.health.assess import assess, replaced
+from monitoring.health.findings import Finding
+from monitoring.health.lead import Lead
+from monitoring.health.limits import load_limits
+from monitoring.health.memory import LAST, Memory, Published, publish, read_published
+from monitoring.health.observe import Observer
+from monitoring.health.observed import ChannelTrouble, Limits, Observed, Stores
+from monitoring.health.stores import MEASURE_EVERY_S, measure, publish_stores
+from monitoring.pages.series import Steps, sample, write
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S: Final = 1.0
+LIMITS_EVERY_S: Final = 10.0
+CHANNELS_EVERY_S: Final = 2.0
+RESTART_AFTER_S: Final = 1.0
+REDIS_TIMEOUT_S: Final = 1.0
+STOP_S: Final = 3.0
+
+T = TypeVar("T")
+Part = Callable[[], Awaitable[None]]
+
+
+class Monitor:
+    """Runs until told to stop; while another monitor leads, it stands by."""
+
+    def __init__(self) -> None:
+        self.leads = False
+        self.findings: list[Finding] = []
+        self.observed: Observed | None = None
+        self._redis = Redis.from_url(
+            settings.REDIS_URL, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
+        )
+        self._observer = Observer()
+        self._limits = Limits()
+        self._stores: Stores | None = None
+        self._channels: tuple[ChannelTrouble, ...] = ()
+        self._lacks: tuple[str, ...] = ()
+        self._looked = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Lead whenever nobody else does, until `stop`."""
+        lead = Lead()
+        try:
+            while not stop.is_set():
+                self.leads = await lead.hold()
+                if self.leads:
+                    await self._lead(lead, stop)
+                await _pause(stop, LOOK_EVERY_S)
+        finally:
+            lead.release()
+            await self._observer.close()
+            await self._redis.aclose()
+
+    async def _lead(self, lead: Lead, stop: asyncio.Event) -> None:
+        """Do everything a monitor does, until told to stop or another one leads."""
+        jumps = self._observer.jumps
+        evaluator, over = Evaluator(jumps), asyncio.Event()
+        memory = Memory(await self._found_before(), jumps.since)
+        parts: dict[str, Part] = {
+            "watch": lambda: self._watch(memory),
+            "rules": lambda: self._judge(evaluator),
+            "measure": self._measure,
+            "limits": self._follow_limits,
+            "channels": self._follow_channels,
+            "opportunities": evaluator.follow_opportunities,
+        }
+        tasks = [_begin(name, part, over) for name, part in parts.items()]
+        drains = [_begin(name, partial(import_string(name), over), over) for name in settings.MONITOR_PARTS]
+        try:
+            while not stop.is_set() and (leads := await lead.hold()):
+                self.leads = leads
+                await _pause(stop, LOOK_EVERY_S)
+        finally:
+            over.set()
+            await _ended(tasks, drains)
+            evaluator.close()
+
+    # --- the parts -------------------------------------------------------------------------------
+
+    async def _watch(self, memory: Memory) -> None:
+        steps = Steps()
+        while True:
+            began = time.monotonic()
+            seen = await self._observer.look()
+            now = structs.replace(seen, channels=self._channels, lacks=self._lacks)
+            self.findings = memory.keep(assess(now, self._limits), now)
+            self.observed = now
+            self._looked.set()
+            await self._publish(now, steps)
+            await asyncio.sleep(max(0.0, LOOK_EVERY_S - (time.monotonic() - began)))
+
+    async def _judge(self, evaluator: Evaluator) -> None:
+        """The rules see every look that the database lets them see; looking never waits for it."""
+        while True:
+            await self._looked.wait()
+            self._looked.clear()
+            if self.observed is not None:
+                await evaluator.judge(self.findings, self.observed.at_us, self.observed.jumps_us)
+
+    async def _publish(self, now: Observed, steps: Steps) -> None:
+        """Tell the other processes; without Redis nobody can be told, and they see that by themselves."""
+        ended = steps.add(now.at_us / 1e6, sample(now))
+        if not now.redis.well:
+            return
+        try:
+            await publish(self._redis, Published(now.at_us, tuple(self.findings)))
+            if self._stores is not None:
+                await publish_stores(self._redis, self._stores)
+            if ended:
+                await write(self._redis, ended, now.at_us / 1e6)
+            await forget_processes(self._redis, replaced(now.heartbeats, now.at_us))
+        except (RedisError, OSError) as error:
+            logger.debug("findings not published: %s", error)  # the next look says that Redis is gone
+
+    async def _measure(self) -> None:
+        while True:
+            self._stores = await asyncio.to_thread(measure)
+            await asyncio.sleep(MEASURE_EVERY_S)
+
+    async def _follow_limits(self) -> None:
+        while True:
+            self._limits = await _from_database(load_limits, self._limits)
+            self._lacks = await _from_database(load_lacks, self._lacks)
+            await asyncio.sleep(LIMITS_EVERY_S)
+
+    async def _follow_channels(self) -> None:
+        while True:
+            self._channels = await _from_database(_troubles, self._channels)
+            await asyncio.sleep(CHANNELS_EVERY_S)
+
+    async def _found_before(self) -> tuple[Finding, ...]:
+        """What a monitor found last, so that a restart makes nothing new."""
+        try:
+            before = await read_published(self._redis, LAST)
+        except (RedisError, OSError):
+            return ()
+        return () if before is None else before.findings
+
+
+async def _from_database(question: Callable[[], T], before: T) -> T:
+    """The answer; the one before while the database does not answer."""
+
+    def ask() -> T:
+        try:
+            return question()
+        except DatabaseError:
+            return before
+        finally:
+            connection.close()
+
+    return await sync_to_async(ask, thread_sensitive=False)()
+
+
+def _troubles() -> tuple[ChannelTrouble, ...]:
+    return tuple(troubles(timezone.now()))
+
+
+def _begin(name: str, part: Part, over: asyncio.Event) -> "asyncio.Task[None]":
+    return asyncio.create_task(_supervised(name, part, over), name=name)
+
+
+async def _supervised(name: str, part: Part, over: asyncio.Event) -> None:
+    """Run a part until it is over; one that fails is started again, and the same failure logged once."""
+    failing = ""
+    while not over.is_set():
+        try:
+            await part()
+        except Exception as problem:
+            if str(problem) != failing:
+                logger.exception("monitor: %s failed and is restarted", name)
+            failing = str(problem)
+        await _pause(over, RESTART_AFTER_S)
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    """Sleep, but not beyond the stop."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return
+
+
+async def _ended(tasks: list[asyncio.Task[None]], drains: list[asyncio.Task[None]]) -> None:
+    """Let those that have something to finish finish it, for a moment; end the rest."""
+    for task in tasks:
+        task.cancel()
+    if drains:
+        await asyncio.wait(drains, timeout=STOP_S)
+    running = {task for task in (*tasks, *drains) if not task.done()}
+    while running:  # redis-py can lose a cancellation while it connects
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=0.2)

@@ -1,0 +1,135 @@
+"""One look at the whole desk, and the limits it is held against..
+
+All times are wall clock, µs since the epoch, UTC. None: not known, because nobody could be asked or
+because it was never there; `missing` says in words what could not be asked.
+"""
+
+from msgspec import Struct, field
+
+from core.process.heartbeat import Heartbeat, Role
+from markets.follow.runtime import CollectorStatus
+from monitoring.quality.wire import Quality
+
+
+class Answer(Struct, frozen=True):
+    """Whether a store answers; `words` say why not, empty when it does."""
+
+    well: bool
+    words: str = ""
+    took_ms: float = 0.0
+
+
+class LakeTable(Struct, frozen=True):
+    """A table of the lake, by its log; `bytes_per_day` is the mean of the last whole days."""
+
+    table: str
+    files: int
+    rows: int
+    bytes: int
+    newest_us: int | None = None
+    oldest_us: int | None = None
+    keep_days: int | None = None  # by its policy; None: for ever, or unknown
+    bytes_per_day: int | None = None
+    damaged: tuple[str, ...] = ()  # `_delta_log/…7.json: it is empty`, the newest first
+    damaged_us: int = 0  # when the newest was found
+
+
+class Disk(Struct, frozen=True):
+    """The file system under the lake; there is none under an object store."""
+
+    total_bytes: int
+    free_bytes: int
+
+
+class LastRun(Struct, frozen=True):
+    """How a recurring piece of work went last: `compact quotes`, `market sync okx`.
+
+    `done_us` is when it last came to a good end, `due_every_s` how often it ought to.
+    """
+
+    job: str
+    state: str  # running, done, partial, stopped, failed, died
+    tried_us: int
+    done_us: int | None
+    due_every_s: float
+    error: str = ""
+
+
+class ChannelTrouble(Struct, frozen=True):
+    """An alert channel that does not take messages."""
+
+    channel: str
+    since_us: int
+    words: str
+    waiting: int = 0
+
+
+class Stores(Struct, frozen=True):
+    """What takes long to look up and changes slowly; the monitor does it for all, every 30 s."""
+
+    at_us: int
+    database_bytes: int | None = None
+    lake: tuple[LakeTable, ...] = ()
+    disk: Disk | None = None
+    runs: tuple[LastRun, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+class Restart(Struct, frozen=True):
+    """A process that ended without saying goodbye, and whose place another took."""
+
+    name: str
+    role: Role
+    at_us: int
+
+
+class Observed(Struct, frozen=True, eq=False):
+    """One look. Never partly filled without saying so in `missing`.
+
+    Heartbeats are stamped by the observer's clock, however wrong the clocks of their hosts are.
+    """
+
+    at_us: int
+    redis: Answer
+    database: Answer
+    simulated: bool = False
+    saved_revision: int | None = None
+    saved_us: int | None = None  # when it was first seen to be the saved one
+    heard_since_us: int | None = None  # since when Redis has answered this observer
+    heartbeats: tuple[Heartbeat, ...] = ()
+    ahead_s: dict[str, float] = {}  # by name, how much the clock of a process is ahead of the observer's
+    collectors: tuple[CollectorStatus, ...] = ()
+    quality: Quality = field(default_factory=Quality)
+    drops_per_min: dict[str, int] = {}  # `collector 1/2 LakeSink` -> events dropped in the last minute
+    restarts: tuple[Restart, ...] = ()  # of the last minute
+    redis_bytes: int | None = None
+    redis_limit_bytes: int | None = None
+    database_bytes: int | None = None
+    lake: tuple[LakeTable, ...] = ()
+    disk: Disk | None = None
+    measured_us: int | None = None  # when the sizes and runs were looked up
+    runs: tuple[LastRun, ...] = ()
+    channels: tuple[ChannelTrouble, ...] = ()
+    lacks: tuple[str, ...] = ()  # of monitoring.lacks
+    jumps_us: int = 0  # by how much the observer's wall clock was set in all since it began
+    missing: tuple[str, ...] = ()
+
+
+class Limits(Struct, frozen=True):
+    """Beyond these a thing is ill. An operator edits them in the admin; a rule may ask for more."""
+
+    exchange_silent_s: float = 5.0
+    reconnects_per_min: float = 4.0  # with our growing pauses a single connection makes 10 at most
+    clock_offset_s: float = 1.0
+    latency_p95_ms: float = 2_000.0
+    bad_frames_per_min: float = 10.0
+    queue_fill_pct: float = 50.0
+    queue_length: int = 10_000
+    memory_pct: float = 80.0
+    gc_gen2_per_min: float = 10.0
+    loop_lag_ms: float = 500.0
+    sockets: int = 1_000
+    revision_lag_s: float = 15.0
+    lake_flush_s: float = 10.0
+    maintenance_late_times: float = 2.0  # of the usual time between two runs
+    disk_free_pct: float = 10.0

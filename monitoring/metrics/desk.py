@@ -1,0 +1,99 @@
+"""What the monitor that works knows of the whole desk, as metrics."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+
+from monitoring.alerts.attempts import Attempts
+from monitoring.health.assess import is_missing
+from monitoring.health.findings import KINDS, Finding
+from monitoring.health.observed import Observed
+from monitoring.metrics.families import Families
+from monitoring.quality.wire import ExchangeQuality, Quality
+
+US: Final = 1e6
+MS: Final = 1e3
+SEVERITIES: Final = ("warning", "critical")
+FAILED: Final = frozenset({"failed", "died"})
+
+
+def tell_attempts(to: Families, made: Attempts) -> None:
+    """What became of attempts to deliver, and how long they took."""
+    for (channel, outcome), count in list(made.outcomes.items()):
+        to.add("alert_attempts_total", count, channel, outcome)
+    for channel, durations in list(made.durations.items()):
+        to.add_buckets("alert_attempt_seconds", durations.buckets(), channel)
+
+
+def tell_desk(to: Families, now: Observed, findings: Iterable[Finding], symbols: int) -> None:
+    """One look at the desk; of single instruments the `symbols` worst."""
+    _tell_findings(to, findings)
+    _tell_processes(to, now)
+    _tell_stores(to, now)
+    for run in now.runs:
+        to.add("job_last_success_time_seconds", None if run.done_us is None else run.done_us / US, run.job)
+        to.add("job_period_seconds", run.due_every_s, run.job)
+        to.add("job_failed", run.state in FAILED, run.job)
+    for trouble in now.channels:
+        to.add("alert_channel_waiting", trouble.waiting, trouble.channel)
+    for each in now.quality.exchanges:
+        _tell_exchange(to, each)
+    _tell_symbols(to, now.quality, symbols)
+
+
+def _tell_findings(to: Families, findings: Iterable[Finding]) -> None:
+    """Also what is well: an alert needs the zero to end by."""
+    counts = Counter((finding.kind, finding.severity) for finding in findings)
+    for kind in KINDS:
+        for severity in SEVERITIES:
+            to.add("findings", counts[kind, severity], kind, severity)
+
+
+def _tell_processes(to: Families, now: Observed) -> None:
+    beats = now.heartbeats
+    counts = Counter((beat.role, is_missing(beat, now.at_us)) for beat in beats)
+    for role in sorted({beat.role for beat in beats}):
+        to.add("processes", counts[role, False], role, "running")
+        to.add("processes", counts[role, True], role, "missing")
+
+
+def _tell_stores(to: Families, now: Observed) -> None:
+    for store, answer in (("redis", now.redis), ("database", now.database)):
+        to.add("store_up", answer.well, store)
+        to.add("store_answer_seconds", answer.took_ms / MS, store)
+    to.add("redis_memory_bytes", now.redis_bytes)
+    to.add("redis_memory_limit_bytes", now.redis_limit_bytes)
+    to.add("database_bytes", now.database_bytes)
+    for table in now.lake:
+        to.add("lake_bytes", table.bytes, table.table)
+        to.add("lake_files", table.files, table.table)
+        to.add("lake_rows", table.rows, table.table)
+    if now.disk is not None:
+        to.add("disk_free_bytes", now.disk.free_bytes)
+        to.add("disk_bytes", now.disk.total_bytes)
+
+
+def _tell_exchange(to: Families, each: ExchangeQuality) -> None:
+    exchange, offset_ms = each.exchange, each.clock_offset_ms
+    for state, count in each.symbols.items():
+        to.add("exchange_symbols", count, exchange, state)
+    to.add("exchange_quotes_per_minute", each.quotes_per_min, exchange)
+    to.add("exchange_trades_per_minute", each.trades_per_min, exchange)
+    to.add("exchange_gaps_per_minute", each.gaps_per_min, exchange)
+    to.add("exchange_age_seconds", None if each.age_ms is None else each.age_ms / MS, exchange)
+    to.add("exchange_clock_offset_seconds", None if offset_ms is None else offset_ms / MS, exchange)
+
+
+def _tell_symbols(to: Families, quality: Quality, symbols: int) -> None:
+    """The worst state first, and of one state the longest silent."""
+    if not symbols or not len(quality):
+        return
+    rows = quality.rows
+    worst = np.lexsort((-np.nan_to_num(rows["age_ms"], nan=0.0), -rows["state"].astype(int)))[:symbols]
+    for index in worst:
+        each = quality.symbol(int(index))
+        age_s = None if each.age_ms is None else each.age_ms / MS
+        to.add("symbol_age_seconds", age_s, each.exchange, each.symbol)
+        to.add("symbol_quotes_per_minute", each.quotes_per_min, each.exchange, each.symbol)

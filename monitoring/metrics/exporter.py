@@ -1,0 +1,139 @@
+"""Answers Prometheus: on a port of its own in every process (METRICS_PORT), and from the web's /metrics.
+
+The port is served by a thread, so that a loop that hangs can still be asked why. It starts and ends with
+the process's heartbeat.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from typing import Final
+from wsgiref.simple_server import WSGIServer
+
+from django.conf import settings
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    ProcessCollector,
+    generate_latest,
+    start_http_server,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+from accounts.tally import sign_ins
+from audit.recording import counters as entries_written
+from core.process.vitals import Vitals, process_vitals
+from markets.follow.runtime import own_status
+from monitoring.alerts.attempts import attempts
+from monitoring.health import watching
+from monitoring.metrics import tasks as task_book
+from monitoring.metrics.desk import tell_attempts, tell_desk
+from monitoring.metrics.families import Families
+from monitoring.metrics.process import (
+    families,
+    tell_audit,
+    tell_collector,
+    tell_delays,
+    tell_process,
+    tell_queued,
+    tell_sign_ins,
+    tell_tasks,
+    tell_traffic,
+)
+from monitoring.metrics.traffic import traffic
+from monitoring.quality.sink import running_quality
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+
+
+class Desk(Collector):
+    """Everything this process knows, asked anew at every scrape."""
+
+    def collect(self) -> Iterable[Family]:
+        """The families of now."""
+        return families((_tell_vitals, _tell_collector, _tell_traffic, _tell_celery, _tell_monitor))
+
+    def describe(self) -> Iterable[Family]:
+        """Nothing beforehand: what a process tells depends on what it does."""
+        return []
+
+
+def _tell_vitals(to: Families) -> None:
+    vitals = process_vitals()
+    if vitals is not None and vitals.latest is not None:
+        tell_process(to, vitals.latest)
+
+
+def _tell_collector(to: Families) -> None:
+    status, quality = own_status(), running_quality()
+    if status is None:
+        return
+    tell_collector(to, status, settings.METRICS_SYMBOLS)
+    if quality is not None:
+        exchanges, totals = quality.exchanges, quality.latencies.totals.copy()
+        if len(exchanges) == len(totals):  # not while another configuration is taken over
+            tell_delays(to, status.shard, exchanges, totals)
+
+
+def _tell_traffic(to: Families) -> None:
+    vitals = process_vitals()
+    if vitals is not None and vitals.latest is not None and vitals.latest.role == "web":
+        tell_traffic(to, traffic)
+        tell_sign_ins(to, sign_ins)
+    tell_audit(to, entries_written)
+
+
+def _tell_celery(to: Families) -> None:
+    book = task_book.book()
+    if book is not None:
+        tell_tasks(to, book)
+    tell_queued(to, task_book.queued)
+
+
+def _tell_monitor(to: Families) -> None:
+    monitor = watching.watcher()
+    if monitor is not None:
+        to.add("monitor_leads", monitor.leads)
+        tell_attempts(to, attempts)
+        if monitor.leads and monitor.observed is not None:
+            tell_desk(to, monitor.observed, monitor.findings, settings.METRICS_SYMBOLS)
+
+
+def _registry() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(Desk())
+    GCCollector(registry)
+    ProcessCollector(registry=registry)
+    return registry
+
+
+_registries: list[CollectorRegistry] = []
+
+
+def exposition() -> bytes:
+    """The answer to one scrape, in Prometheus' text format."""
+    if not _registries:
+        _registries.append(_registry())
+    return generate_latest(_registries[0])
+
+
+def serve(_vitals: Vitals) -> Callable[[], None]:
+    """Answer on METRICS_PORT until the result is called. A port that is taken costs only the metrics."""
+    port = settings.METRICS_PORT
+    try:
+        server, thread = start_http_server(port, settings.METRICS_HOST, registry=_registry())
+    except OSError as error:
+        logger.error("no metrics: cannot listen on %s port %d: %s", settings.METRICS_HOST, port, error)
+        return lambda: None
+    logger.debug("metrics on http://%s:%d/metrics", settings.METRICS_HOST, port)
+    return lambda: _stop(server, thread)
+
+
+def _stop(server: WSGIServer, thread: threading.Thread) -> None:
+    server.shutdown()
+    server.server_close()
+    thread.join(1.0)

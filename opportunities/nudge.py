@@ -1,0 +1,17 @@
+"""A word over Redis that episodes were written, for whoever would rather not wait for the next look."""
+
+from contextlib import suppress
+from typing import Final
+
+from redis import RedisError
+
+from core.redis_client import redis_client
+
+EPISODES_WRITTEN: Final = "opportunities.episodes"
+"""The channel; its messages say how many. PostgreSQL is the truth, so one that is lost costs only time."""
+
+
+def tell_written(count: int) -> None:
+    """Publish it; blocks for a moment. Never raises for Redis."""
+    with suppress(RedisError):
+        redis_client().publish(EPISODES_WRITTEN, str(count))

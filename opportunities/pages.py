@@ -1,0 +1,201 @@
+"""The pages of the opportunities: their history, one of them, and the statistics of pairs."""
+
+import datetime
+import json
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+from django.views.generic import TemplateView
+
+from core.names import formats as wording
+from engine.gates.checks import quote_of
+from markets.events import LegPrice, Moment
+from markets.models import Exchange, ExchangePair, OpportunityFilter, Symbol
+from markets.selectors import exchange_names
+from opportunities.episodes import Asked, routes_of
+from opportunities.models import OpportunityEpisode
+
+AROUND = datetime.timedelta(seconds=60)
+"""How much the chart of an episode shows before and after it."""
+
+
+class Opportunities(LoginRequiredMixin, TemplateView):
+    """The history of all episodes; its rows come over the API."""
+
+    template_name = "opportunities.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """What the filter bar offers, and which filters open anything at all."""
+        filters = list(OpportunityFilter.objects.order_by("-enabled", "id"))
+        opening = [_opening(row) for row in filters if row.enabled and row.min_edge_bps is not None]
+        return super().get_context_data(
+            exchanges=Exchange.objects.order_by("-enabled", "name"),
+            exchange_names=json.dumps(exchange_names()),
+            filters=filters,
+            opening=json.dumps(opening),
+            **kwargs,
+        )
+
+
+class Statistics(LoginRequiredMixin, TemplateView):
+    """What a pair's ratio does about its mean, and the ranking of all charted pairs."""
+
+    template_name = "opportunity_statistics.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """What can be chosen."""
+        pairs = ExchangePair.objects.filter(enabled=True).select_related("exchange1", "exchange2")
+        return super().get_context_data(
+            symbols=Symbol.objects.filter(enabled=True).order_by("name").values_list("name", flat=True),
+            pairs=pairs.order_by("exchange1__name", "exchange2__name"),
+            exchange_names=json.dumps(exchange_names()),
+            **kwargs,
+        )
+
+
+def _opening(row: OpportunityFilter) -> str:
+    """What a filter opens, `Finder (≥ 5 bps)`."""
+    return f"{row} (≥ {wording.share(float(row.min_edge_bps or 0))} bps)"
+
+
+@require_safe
+@login_required
+def episode_page(request: HttpRequest, id: UUID) -> HttpResponse:
+    """`/opportunities/<id>`: one episode, its facts and its chart."""
+    row = get_object_or_404(OpportunityEpisode.objects.select_related("filter"), pk=id)
+    names = exchange_names()
+    routes = [] if row.move is None else routes_of(Asked(), [row.move]).get(row.move, [])
+    keys = {key for each in (row, *routes) for key in (each.exchange1, each.exchange2, each.moved_on) if key}
+    names = {key: names.get(key, key) for key in keys}
+    page = render(request, "opportunity.html", _episode(row, names) | _move(row, routes, names))
+    page["Cache-Control"] = "no-store"
+    return page
+
+
+def _episode(row: OpportunityEpisode, names: dict[str, str]) -> dict[str, Any]:
+    currency = quote_of(row.symbol)
+    ended_at = row.closed_at or row.seen_at
+    pair = {"symbol": row.symbol, "exchange1": row.exchange1, "exchange2": row.exchange2}
+    others = {"symbol": row.symbol, "exchanges": f"{row.exchange1},{row.exchange2}"}
+    return {
+        "episode": row,
+        "buy": names[row.buy_on],
+        "sell": names[row.sell_on],
+        "currency": currency,
+        "took": _length(ended_at - row.started_at),
+        "edges": [
+            (_("at open"), wording.bps(row.open_edge_bps), _size(row.open_size, currency)),
+            (_("peak"), wording.bps(row.peak_edge_bps), _size(row.peak_size, currency)),
+            (_("mean, weighted by time"), wording.bps(row.mean_edge_bps), ""),
+            (_("at close"), wording.bps(row.close_edge_bps), ""),
+        ],
+        "moments": _moments(row, names),
+        "gates": [_gate(text) for text in row.gates],
+        "chart": json.dumps(_chart(row)),
+        "live": f"{reverse('dashboard')}?{urlencode(_past_chart(row, ended_at))}",
+        "statistics": f"{reverse('opportunity-statistics')}?{urlencode(pair)}",
+        "explain": f"{reverse('opportunity-explain')}?{urlencode({'id': row.pair_id})}",
+        "others": f"{reverse('opportunities')}?{urlencode(others)}",
+    }
+
+
+def _move(row: OpportunityEpisode, routes: list[OpportunityEpisode], names: dict[str, str]) -> dict[str, Any]:
+    """What moved, and the other routes that opened with it, best first."""
+    own = (row.symbol, row.buy_on, row.sell_on)
+    others = [each for each in routes if (each.symbol, each.buy_on, each.sell_on) != own]
+    return {
+        "moved": names.get(row.moved_on, ""),
+        "siblings": [
+            {
+                "url": reverse("opportunity", args=[each.id]),
+                "words": f"{names[each.buy_on]} → {names[each.sell_on]}",
+                "peak": wording.bps(each.peak_edge_bps),
+            }
+            for each in others
+        ],
+    }
+
+
+def _length(span: datetime.timedelta) -> str:
+    """`87 ms`, `2.4 s`, `3 min 20 s`, `5 h 12 min`."""
+    seconds = span.total_seconds()
+    if seconds < 60:
+        return wording.age(seconds * 1000)
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _size(size: float, currency: str) -> str:
+    return f"{wording.amount(size)} {currency}"
+
+
+def _gate(text: str) -> str:
+    name, _colon, verdict = text.partition(": ")
+    return f"{name}: {verdict or _('unknown')}"
+
+
+def _past_chart(row: OpportunityEpisode, ended_at: datetime.datetime) -> dict[str, str]:
+    """The dashboard's large chart moved to the episode."""
+    span = ended_at - row.started_at + 2 * AROUND
+    to = (ended_at + AROUND).timestamp()
+    return {"chart": row.pair_id, "span": f"{span.total_seconds():.0f}", "to": f"{to:.0f}"}
+
+
+def _chart(row: OpportunityEpisode) -> dict[str, Any]:
+    """What the page draws, beside the ticks: marks and the filter's thresholds of today, seconds and bps."""
+    rule = row.filter
+    opens = None if rule is None or rule.min_edge_bps is None else float(rule.min_edge_bps)
+    closes = None if rule is None or rule.close_edge_bps is None else float(rule.close_edge_bps)
+    moments = {"opened": row.opened, "peak": row.peak, "closed": row.closed}
+    return {
+        "id": str(row.id),
+        "symbol": row.symbol,
+        "started": row.started_at.timestamp(),
+        "closed": None if row.closed_at is None else row.closed_at.timestamp(),
+        "opens_bps": opens,
+        "closes_bps": closes,
+        "reason": row.reason,
+        "marks": {
+            name: {"time": moment.ts_us / 1e6, "edge": moment.edge_bps}
+            for name, moment in moments.items()
+            if moment is not None
+        },
+    }
+
+
+def _moments(row: OpportunityEpisode, names: dict[str, str]) -> list[dict[str, Any]]:
+    """Both sides at open, peak and close; a side that was gone at the close has no line."""
+    told: list[tuple[str, Moment | None]] = [
+        (_("open"), row.opened), (_("peak"), row.peak), (_("close"), row.closed),
+    ]  # fmt: skip
+    return [
+        {
+            "label": label,
+            "at": datetime.datetime.fromtimestamp(moment.ts_us / 1e6, datetime.UTC),
+            "edge": wording.bps(moment.edge_bps),
+            "sides": [_side(_("buy"), moment.buy, names, "ask"), _side(_("sell"), moment.sell, names, "bid")],
+        }
+        for label, moment in told
+        if moment is not None
+    ]
+
+
+def _side(label: str, leg: LegPrice, names: dict[str, str], traded: str) -> dict[str, Any]:
+    return {
+        "label": label,
+        "name": names.get(leg.exchange, leg.exchange),
+        "bid": wording.price(leg.bid),
+        "bid_size": wording.price(leg.bid_size),
+        "ask": wording.price(leg.ask),
+        "ask_size": wording.price(leg.ask_size),
+        "age": wording.age(leg.age_ms),
+        "traded": traded,
+    }

@@ -1,0 +1,87 @@
+"""Pinned charts: pairs that a user wants on the dashboard, whatever the filters select.
+
+Every collector reads the configuration again when its revision moves, so a pin moves it only where collectors
+follow another chart for it: none that a filter selects, or that somebody else pinned, too.
+"""
+
+from typing import Final
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Q
+
+from accounts.access.guard import symbol_of
+from core.web.refused import Refused
+from markets.follow.revision import lock_revision
+from markets.models import ExchangePair, PinnedChart, Symbol
+from markets.selectors import hangs_on_pins
+from realtime.pace import Pace
+
+MAX_PINS: Final = 50
+CHANGES_PER_MINUTE: Final = 120
+_PLACES: Final = ("symbol__name", "pair__exchange1__key", "pair__exchange2__key")
+
+
+def pinned_ids(user: User) -> list[str]:
+    """The chart ids a user pinned, the first pinned first (one query)."""
+    return ["|".join(row) for row in PinnedChart.objects.filter(user=user).values_list(*_PLACES)]
+
+
+_pace: Final = Pace("changes of pins", CHANGES_PER_MINUTE)
+
+
+@transaction.atomic
+def pin(user: User, chart_id: str) -> None:
+    """Pin a chart; pinning it again changes nothing. Raises Refused."""
+    _pace.step(user.pk)
+    symbol, pair = _named(chart_id)
+    lock_revision()  # two at once must not pass the limit together, nor each rely on the other's pin
+    mine = PinnedChart.objects.filter(user=user)
+    if mine.filter(symbol=symbol, pair=pair).exists():
+        return
+    if mine.count() >= MAX_PINS:
+        raise Refused(409, f"{MAX_PINS} charts are pinned, which is the limit: unpin one first")
+    PinnedChart(user=user, symbol=symbol, pair=pair).save(moves=_is_followed_for(user, symbol, pair))
+
+
+@transaction.atomic
+def unpin(user: User, chart_id: str) -> None:
+    """Forget a pin; one that is not there is no error. Raises Refused."""
+    _pace.step(user.pk)
+    parts = _parts(chart_id)
+    mine = PinnedChart.objects.filter(user=user)
+    symbol = symbol_of(mine.values_list("symbol__name", flat=True), parts[0], "id")
+    lock_revision()
+    for row in mine.filter(_either_way("pair__", *parts[1:]), symbol__name=symbol):
+        row.delete(moves=_is_followed_for(user, row.symbol, row.pair))
+
+
+def _is_followed_for(user: User, symbol: Symbol, pair: ExchangePair) -> bool:
+    """Whether collectors follow a chart for this user alone."""
+    others = PinnedChart.objects.filter(symbol=symbol, pair=pair).exclude(user=user)
+    return not others.exists() and hangs_on_pins(symbol.name, pair.pk)
+
+
+def _named(chart_id: str) -> tuple[Symbol, ExchangePair]:
+    name, exchange1, exchange2 = _parts(chart_id)
+    meant = symbol_of(Symbol.objects.values_list("name", flat=True), name, "id")
+    symbol = Symbol.objects.filter(name=meant).first()
+    if symbol is None:
+        raise Refused(404, f"id: there is no symbol {name!r}")
+    pair = ExchangePair.objects.filter(_either_way("", exchange1, exchange2), enabled=True).first()
+    if pair is None:
+        raise Refused(404, f"id: there is no enabled pair {exchange1} / {exchange2}")
+    return symbol, pair
+
+
+def _either_way(prefix: str, one: str, two: str) -> Q:
+    """A pair of exchanges, whichever way round it is named."""
+    first, second = f"{prefix}exchange1__key", f"{prefix}exchange2__key"
+    return Q(**{first: one, second: two}) | Q(**{first: two, second: one})
+
+
+def _parts(chart_id: str) -> tuple[str, str, str]:
+    parts = chart_id.split("|")
+    if len(parts) != 3:
+        raise Refused(400, "id: takes a chart's id, BTC/USDT|binance|bybit")
+    return parts[0], parts[1].lower(), parts[2].lower()

@@ -1,0 +1,291 @@
+"""Why a pair is, or is not, an opportunity now, both ways, from what the scanner's table knows of it.
+
+Plain Python and numpy, no Django.
+"""
+
+from collections.abc import Mapping
+from math import inf, isfinite, isnan, nan
+
+import numpy as np
+from msgspec import Struct
+
+from core.names import formats as wording
+from core.names.plain_names import isolated
+from engine.gates import checks as gates
+from engine.gates import freshness
+from engine.gates.checks import Evidence, Facts, Gate, LegSeen, Seen
+from engine.scan.directions import Direction, fee_factor
+from engine.scan.identity import decisions
+from engine.scan.legs import Leg, Market
+from markets.config import FilterConfig
+from markets.fees.book import Fees
+from markets.funds import funds
+from markets.worth.reference import REFERENCE, is_dollar
+from realtime.scanner.table import STATES, ScanTable
+
+
+class LegFacts(Struct, frozen=True):
+    """One side as it is now, in the symbol's terms; `state` is a word of the scanner's table."""
+
+    exchange: str
+    symbol: str
+    bid: float | None
+    ask: float | None
+    bid_size: float | None
+    ask_size: float | None
+    age_ms: float | None
+    gap_ms: float | None
+    state: str
+    volume_24h: float | None
+
+
+class FilterFacts(Struct, frozen=True):
+    """A filter that follows the pair: what it asks of this direction, and whether that is met now."""
+
+    id: int
+    name: str
+    min_edge_bps: float
+    min_size: float
+    min_duration_ms: int
+    wallets_open: bool
+    met: bool
+    words: str
+
+
+class DirectionFacts(Struct, frozen=True):
+    """One way through the pair. `verdict` is `pass` when no gate blocks, whatever the edge."""
+
+    buy_on: str
+    sell_on: str
+    edge_bps: float | None
+    spread_pct: float | None  # bid where we sell over bid where we buy
+    size: float | None
+    verdict: str
+    opportunity: bool
+    gates: list[Gate]
+    filters: list[FilterFacts]
+    summary: str
+
+
+class Explanation(Struct, frozen=True):
+    """A pair explained: the way with the better edge first. Sizes and volumes are in `currency`."""
+
+    id: str
+    symbol: str
+    exchange1: str
+    exchange2: str
+    currency: str
+    spread_pct: float | None
+    legs: list[LegFacts]
+    directions: list[DirectionFacts]
+    summary: str
+
+
+def explain(
+    table: ScanTable, row: int, now_mono_ns: int, rate_ages_ms: Mapping[str, float] | None = None
+) -> Explanation:
+    """What keeps the pair in this row of the table from being an opportunity, as of its last refresh.
+
+    `rate_ages_ms` are of what currencies' rates were last quoted, by symbol.
+    """
+    pair, ways = table.pairs[row], _directions(table, row, now_mono_ns)
+    one, two = ways[0].sell, ways[0].buy
+    seen = {leg.exchange: _leg_seen(table, leg, now_mono_ns) for leg in (one, two)}
+    facts, evidence = Facts(table.config), _evidence(table, row)
+    explained = [
+        _direction_facts(
+            way,
+            facts,
+            Seen(
+                pair,
+                seen[way.buy.exchange],
+                seen[way.sell.exchange],
+                way.size(),
+                evidence,
+                way.edge_bps(),
+                rate_ages_ms or {},
+            ),
+        )
+        for way in ways
+    ]
+    explained.sort(key=_merit, reverse=True)
+    return Explanation(
+        id=pair.id,
+        symbol=pair.symbol,
+        exchange1=one.exchange,
+        exchange2=two.exchange,
+        currency=gates.quote_of(pair.symbol),
+        spread_pct=_spread_pct(one, two),
+        legs=[
+            _leg_facts(seen[leg.exchange], int(state[row]))
+            for leg, state in ((one, table.state1), (two, table.state2))
+        ],
+        directions=explained,
+        summary=explained[0].summary,
+    )
+
+
+def _merit(way: DirectionFacts) -> tuple[bool, float]:
+    return way.opportunity, -inf if way.edge_bps is None else way.edge_bps
+
+
+# --- out of the table ----------------------------------------------------------------------------
+
+
+def _directions(table: ScanTable, row: int, now_mono_ns: int) -> list[Direction]:
+    """Buy on exchange2 and sell on exchange1, then the other way round; as the scanner makes them."""
+    pair = table.pairs[row]
+    market = {place: _leg(table, place, now_mono_ns) for place in _market(table, row)}
+    one, two = market[int(table.leg1[row])], market[int(table.leg2[row])]
+    for leg in market.values():
+        leg.market = Market(tuple(market.values()))
+    fees = Fees(table.config)
+    taker = {leg.exchange: fees.taker(leg.exchange, leg.listing.symbol) for leg in (one, two)}
+    return [
+        Direction(row, pair, buy, sell, fee_factor(taker[buy.exchange], taker[sell.exchange]))
+        for buy, sell in ((two, one), (one, two))
+    ]
+
+
+def _market(table: ScanTable, row: int) -> list[int]:
+    """The places of all legs of the row's symbol."""
+    rows = np.flatnonzero(table.symbol_place == table.symbol_place[row])
+    return np.union1d(table.leg1[rows], table.leg2[rows]).tolist()  # type: ignore[no-any-return]
+
+
+def _leg(table: ScanTable, place: int, now_mono_ns: int) -> Leg:
+    """A leg as the collector knows it."""
+    told, leg = table.legs[place], Leg(table.listings[place])
+    leg.index = place
+    leg.bid, leg.ask = float(told["bid"]), float(told["ask"])
+    leg.bid_size, leg.ask_size = float(told["bid_size"]), float(told["ask_size"])
+    leg.scale, leg.gap_ms = float(told["scale"]), float(told["gap_ms"])
+    worth = float(told["worth"])
+    leg.worth = 1.0 if is_dollar(gates.quote_of(leg.listing.counts_as)) else worth or nan
+    leg.up, leg.jumped = bool(told["up"]) and not table.lost[place], bool(told["jumped"])
+    leg.reason = "its collector says nothing any more" if table.lost[place] else ""
+    age_ms = float(told["age_ms"])
+    if not isnan(age_ms):
+        leg.quotes, leg.received_mono_ns = 1, now_mono_ns - int(age_ms * 1e6)
+    return leg
+
+
+def _leg_seen(table: ScanTable, leg: Leg, now_mono_ns: int) -> LegSeen:
+    state = int(table.leg_states[leg.index])
+    talkers = freshness.talkers(leg.siblings, leg, now_mono_ns, table.config.gates)
+    age_ms = freshness.age_ms(leg, now_mono_ns) if leg.quotes else nan
+    moved_bps = float(table.legs["moved_bps"][leg.index])
+    return LegSeen(leg, min(state, freshness.DOWN), age_ms, talkers, moved_bps)
+
+
+def _evidence(table: ScanTable, row: int) -> Evidence:
+    decided = decisions(table.config).get(table.pairs[row].id, "")
+    ratio, correlation = float(table.ratio[row]), float(table.correlation[row])
+    proven, fund = bool(table.proven[row]), funds(table.config).get(table.pairs[row].symbol, "")
+    return Evidence(int(table.identity[row]), ratio, correlation, decided, proven, fund)
+
+
+def _leg_facts(seen: LegSeen, state: int) -> LegFacts:
+    leg = seen.leg
+    return LegFacts(
+        exchange=leg.exchange,
+        symbol=leg.listing.symbol,
+        bid=_known(leg.bid),
+        ask=_known(leg.ask),
+        bid_size=_known(leg.bid_size),
+        ask_size=_known(leg.ask_size),
+        age_ms=_known(seen.age_ms),
+        gap_ms=_known(leg.gap_ms),
+        state=STATES[state],
+        volume_24h=leg.listing.volume,
+    )
+
+
+def _spread_pct(over: Leg, under: Leg) -> float | None:
+    return _known((over.bid / under.bid - 1) * 100)
+
+
+def _known(value: float) -> float | None:
+    return float(value) if isfinite(value) else None
+
+
+# --- one direction -------------------------------------------------------------------------------
+
+
+def _direction_facts(way: Direction, facts: Facts, seen: Seen) -> DirectionFacts:
+    judged, bits = gates.judge(facts, seen), gates.bits_of(facts, seen)
+    edge_bps, size = way.edge_bps(), way.size()
+    filters = [_filter_facts(row, edge_bps, size, seen, facts) for row in way.filters]
+    blocked = [gate for gate in judged if gates.is_blocking(bits, gate.name)]
+    opportunity = any(row.met for row in filters)
+    return DirectionFacts(
+        buy_on=way.buy.exchange,
+        sell_on=way.sell.exchange,
+        edge_bps=_known(edge_bps),
+        spread_pct=_spread_pct(way.sell, way.buy),
+        size=_known(size),
+        verdict="fail" if blocked else "pass",
+        opportunity=opportunity,
+        gates=judged,
+        filters=filters,
+        summary=_summary(way, edge_bps, blocked, filters),
+    )
+
+
+def _filter_facts(row: FilterConfig, edge_bps: float, size: float, seen: Seen, facts: Facts) -> FilterFacts:
+    asked = inf if row.min_edge_bps is None else row.min_edge_bps
+    min_size = facts.terms.min_size if row.min_size is None else row.min_size
+    blocked = gates.blocking(gates.without_size(gates.bits_of(facts, seen, row)), row.wallets_open)
+    missing = [] if edge_bps >= asked else [f"{_bps(edge_bps)} is below its {asked:,.1f} bps"]
+    if gates.size_bits(seen.value if min_size > 0 else size, min_size):
+        missing.append(_too_little(seen, min_size))
+    if blocked:
+        missing.append(_closed(gates.first(blocked), row, seen, facts))
+    words = "; ".join(missing) or f"met: {_bps(edge_bps)} of {asked:,.1f} bps"
+    return FilterFacts(
+        row.id, row.name, asked, min_size, row.min_duration_ms, row.wallets_open, not missing, words
+    )
+
+
+def _closed(name: str, row: FilterConfig, seen: Seen, facts: Facts) -> str:
+    """Which gate is closed, and why where it is by a limit of the filter's own alone."""
+    words = f"gate {name} is closed"
+    has_own = name in ("freshness", "identity")
+    if not has_own or gates.is_blocking(gates.bits_of(facts, seen), name):
+        return words  # as the table of gates says
+    found = {gate.name: gate for gate in gates.judge(facts, seen, row)}
+    return f"{words} by its own limit: {found[name].words}"
+
+
+def _too_little(seen: Seen, min_size: float) -> str:
+    quote = gates.quote_of(seen.pair.symbol)
+    if isnan(seen.value):
+        return "the size is not known" if isnan(seen.size) else f"what a {quote} is worth is not known"
+    least = wording.amount(min_size)
+    return (
+        f"the size is below its {least}" if is_dollar(quote) else f"the size is below its {least} {REFERENCE}"
+    )
+
+
+def _summary(way: Direction, edge_bps: float, blocked: list[Gate], filters: list[FilterFacts]) -> str:
+    """The verdict in a sentence: what stands in the way first."""
+    met = [row for row in filters if row.met]
+    road = f"buy on {way.buy.exchange}, sell on {way.sell.exchange}"
+    if met:
+        held = f", once it held for {wording.age(met[0].min_duration_ms)}" * bool(met[0].min_duration_ms)
+        return f"An opportunity: {road}, {_bps(edge_bps)} for “{isolated(met[0].name)}”{held}."
+    reasons = [f"{gate.name}: {gate.words}" for gate in blocked]
+    if not filters:
+        reasons.append("no enabled filter with a min edge follows this pair")
+    elif all(edge_bps < row.min_edge_bps for row in filters):
+        least = min(filters, key=lambda row: row.min_edge_bps)
+        reasons.insert(
+            0, f"{_bps(edge_bps)} is below the {least.min_edge_bps:,.1f} bps of “{isolated(least.name)}”"
+        )
+    elif not blocked:
+        reasons.append(filters[0].words)
+    return f"Not an opportunity ({road}): {'; '.join(reasons)}."
+
+
+def _bps(edge_bps: float) -> str:
+    return "an edge of " + (f"{edge_bps:+,.1f} bps" if isfinite(edge_bps) else "nothing")

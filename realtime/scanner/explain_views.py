@@ -1,0 +1,292 @@
+"""`GET /api/opportunities/explain` and the page of the same: why is this pair not an opportunity?"""
+
+import time
+from datetime import UTC, datetime
+from math import nan
+from typing import Any, Final
+
+import msgspec
+from channels.db import database_sync_to_async
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_safe
+from msgspec import Struct
+from redis.exceptions import RedisError
+
+from accounts.access.guard import api, exchange_of, symbol_of
+from core.clock.moments import age_s
+from core.names import formats as wording
+from core.web.refused import Refused
+from engine.gates.checks import GATES, Gate
+from markets.config import FilterConfig
+from markets.models import Exchange, Symbol
+from realtime.charts import recent
+from realtime.charts.hub import process_hub
+from realtime.scanner.explain import DirectionFacts, Explanation, LegFacts, explain
+from realtime.scanner.hub import process_scan_hub
+from realtime.scanner.obstacles import Obstacle, obstacles
+from realtime.scanner.wire import read_rates
+
+NAMES: Final = {
+    "freshness": gettext_lazy("freshness"),
+    "status": gettext_lazy("status"),
+    "sanity": gettext_lazy("sanity"),
+    "identity": gettext_lazy("identity"),
+    "fees": gettext_lazy("fees"),
+    "size": gettext_lazy("size"),
+    "volume": gettext_lazy("volume"),
+    "wallets": gettext_lazy("wallets"),
+    "rate": gettext_lazy("rate"),
+}
+"""What pages call the gates."""
+
+VERDICT_WORDS: Final = {
+    "pass": gettext_lazy("passes"),
+    "fail": gettext_lazy("fails"),
+    "unknown": gettext_lazy("unknown"),
+}
+
+STATE_WORDS: Final = {
+    "live": gettext_lazy("live"),
+    "quiet": gettext_lazy("quiet"),
+    "silent": gettext_lazy("silent"),
+    "down": gettext_lazy("down"),
+    "waiting": gettext_lazy("waiting"),
+    "lost": gettext_lazy("no collector"),
+}
+
+
+class Asked(Struct, frozen=True):
+    """The pair a request names, as the database has it."""
+
+    symbol: Symbol
+    one: Exchange
+    two: Exchange
+
+    @property
+    def ids(self) -> tuple[str, str]:
+        """The pair's possible ids, either way round."""
+        name, one, two = self.symbol.name, self.one.key, self.two.key
+        return f"{name}|{one}|{two}", f"{name}|{two}|{one}"
+
+
+class NotScanned(Struct, frozen=True):
+    """A pair that is not compared, and everything that keeps it from being so."""
+
+    id: str
+    symbol: str
+    exchange1: str
+    exchange2: str
+    obstacles: list[Obstacle]
+    summary: str
+
+
+@api("id", "symbol", "exchange1", "exchange2")
+async def explain_api(request: HttpRequest) -> HttpResponse:
+    """`GET /api/opportunities/explain?symbol=&exchange1=&exchange2=` or `?id=`."""
+    asked = await database_sync_to_async(_asked)(request)
+    found, at = await _found(asked)
+    answer: dict[str, Any] = {"scanned": isinstance(found, Explanation), "time": at.isoformat()}
+    answer["charts"] = [{"id": row.id, "name": row.name} for row in await _drawing(found.id)]
+    user: Any = await request.auser()
+    if user.is_staff:
+        answer["change"] = _gate_links(asked)
+    return JsonResponse(answer | msgspec.to_builtins(found))
+
+
+@require_safe
+@login_required
+async def explain_page(request: HttpRequest) -> HttpResponse:
+    """`/opportunities/explain?id=`: both directions side by side, gate by gate."""
+    context: dict[str, Any] = {"now": _now(), "user": await request.auser()}
+    status = 200
+    try:
+        asked = await database_sync_to_async(_asked)(request)
+        found, at = await _found(asked)
+        context |= {"asked": asked, "found": found, "now": at}
+        context |= _obstacle_rows(found) if isinstance(found, NotScanned) else await _tables(asked, found)
+    except Refused as refused:
+        status, context["problem"] = refused.status, str(refused)
+    except (RedisError, OSError, TimeoutError):
+        status, context["problem"] = 503, _("The scanner cannot be read now; the page tries again by itself.")
+    page: HttpResponse = await database_sync_to_async(render)(
+        request, "opportunity_explain.html", context, status=status
+    )
+    page["Cache-Control"] = "no-store"
+    return page
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+# --- what is asked -------------------------------------------------------------------------------
+
+
+def _asked(request: HttpRequest) -> Asked:
+    """The pair a request names. Raises Refused naming the parameter and the fix."""
+    names = {name: request.GET.get(name, "").strip() for name in ("symbol", "exchange1", "exchange2")}
+    if id := request.GET.get("id", "").strip():
+        if extra := next((name for name, text in names.items() if text), ""):
+            raise Refused(400, f"{extra}: an id says all of a pair; give either the id or the three names")
+        parts = id.split("|")
+        if len(parts) != len(names):
+            raise Refused(400, f"id: {id!r} is none; one looks like BTC/USDT|binance|bybit")
+        names = dict(zip(names, parts, strict=True))
+    for name, text in names.items():
+        if not text:
+            raise Refused(400, f"{name}: say which, as in symbol=BTC/USDT&exchange1=binance&exchange2=bybit")
+    one, two = _exchange("exchange1", names["exchange1"]), _exchange("exchange2", names["exchange2"])
+    if one == two:
+        raise Refused(400, f"exchange2: {two.key} is exchange1, too: name another one")
+    return Asked(_symbol(names["symbol"]), one, two)
+
+
+def _exchange(name: str, text: str) -> Exchange:
+    rows = {row.key: row for row in Exchange.objects.order_by("key")}
+    return rows[exchange_of(((row.key, row.name) for row in rows.values()), text, name)]
+
+
+def _symbol(text: str) -> Symbol:
+    name = symbol_of(Symbol.objects.values_list("name", flat=True), text)
+    if name is None:
+        raise Refused(
+            404, f"symbol: no exchange lists {text!r}; write it like BTC/USDT, as the admin lists it"
+        )
+    return Symbol.objects.get(name=name)
+
+
+async def _found(asked: Asked) -> tuple[Explanation | NotScanned, datetime]:
+    """The answer, and when it was so: ages are as of then."""
+    async with process_scan_hub().open() as hub:
+        for id in asked.ids:
+            row = hub.table.row.get(id)
+            if row is not None:
+                ages_ms = await _rate_ages_ms() if hub.table.needs_rates(row) else {}
+                at = datetime.fromtimestamp(hub.now_us() / 1e6, UTC)
+                return explain(hub.table, row, time.monotonic_ns(), ages_ms), at
+    missing: NotScanned = await database_sync_to_async(_not_scanned)(asked)
+    return missing, _now()
+
+
+async def _rate_ages_ms() -> dict[str, float]:
+    """How long ago each rate was last quoted, by symbol, as collectors said; NaN: by a clock ahead."""
+    async with recent.connect() as redis:
+        said = await read_rates(redis)
+    now_us = time.time_ns() // 1000
+    ages_s = {symbol: age_s((now_us - each.ts_us) / 1e6) for symbol, each in said.items()}
+    return {
+        symbol: nan if (old_s := ages_s[symbol]) is None else old_s * 1e3 + each.age_ms
+        for symbol, each in said.items()
+    }
+
+
+def _not_scanned(asked: Asked) -> NotScanned:
+    found = obstacles(asked.symbol, asked.one, asked.two)
+    reasons = "; ".join(each.words for each in found) or _("the configuration changed a moment ago")
+    summary = _("Not compared: %(reasons)s.") % {"reasons": reasons}
+    return NotScanned(asked.ids[0], asked.symbol.name, asked.one.key, asked.two.key, found, summary)
+
+
+# --- where it can be changed ---------------------------------------------------------------------
+
+
+def _gate_links(asked: Asked) -> dict[str, str]:
+    """The admin's rows behind each gate."""
+    symbol, coin = asked.symbol.name, asked.symbol.base
+    rows = {
+        "status": ("instrument", symbol),
+        "identity": ("identitycase", symbol),
+        "fees": ("feeschedule", ""),
+        "wallets": ("walletstatus", coin),
+    }
+    return {gate: _admin(*rows.get(gate, ("gatethresholds", ""))) for gate in GATES}
+
+
+def _admin(model: str, search: str) -> str:
+    address = reverse(f"admin:markets_{model}_changelist")
+    return f"{address}?{urlencode({'q': search})}" if search else address
+
+
+# --- the page ------------------------------------------------------------------------------------
+
+
+def _obstacle_rows(found: NotScanned) -> dict[str, Any]:
+    return {"reasons": [(each.words, _admin(each.model, each.search)) for each in found.obstacles]}
+
+
+async def _tables(asked: Asked, found: Explanation) -> dict[str, Any]:
+    """What the page shows, as it shows it; rows of both directions side by side."""
+    names = {exchange.key: str(exchange) for exchange in (asked.one, asked.two)}
+    links = _gate_links(asked)
+    one, two = sorted(found.directions, key=lambda way: way.buy_on != found.exchange1)  # columns stay put
+    ways = [_way(way, names, found.currency) for way in (one, two)]
+    return {
+        "opportunity": one.opportunity or two.opportunity,
+        "legs": [_leg_row(leg, names, found.currency) for leg in found.legs],
+        "ways": ways,
+        "gates": [
+            {
+                "label": NAMES[first.name],
+                "link": links[first.name],
+                "threshold": first.threshold,
+                "both": [_verdict(gate, way) for gate, way in zip((first, second), ways, strict=True)],
+            }
+            for first, second in zip(one.gates, two.gates, strict=True)
+        ],
+        "filters": list(zip(one.filters, two.filters, strict=True)),
+        "filter_link": _admin("opportunityfilter", ""),
+        "chart_link": await _chart_link(found.id),
+    }
+
+
+def _leg_row(leg: LegFacts, names: dict[str, str], currency: str) -> dict[str, str]:
+    gap = "" if leg.gap_ms is None else wording.age(leg.gap_ms)
+    volume = "" if leg.volume_24h is None else f"{wording.amount(leg.volume_24h)} {currency}"
+    return {
+        "name": names[leg.exchange],
+        "symbol": leg.symbol,
+        "state": leg.state,
+        "state_words": str(STATE_WORDS[leg.state]),
+        "bid": wording.price(leg.bid),
+        "ask": wording.price(leg.ask),
+        "age": "–" if leg.age_ms is None else wording.age(leg.age_ms),
+        "gap": gap,
+        "volume": volume or str(_("unknown")),
+    }
+
+
+def _way(way: DirectionFacts, names: dict[str, str], currency: str) -> dict[str, Any]:
+    return {
+        "buy": names[way.buy_on],
+        "sell": names[way.sell_on],
+        "edge": wording.bps(way.edge_bps),
+        "spread": wording.percent(way.spread_pct),
+        "gains": way.edge_bps is not None and way.edge_bps > 0,
+        "size": "–" if way.size is None else f"{wording.amount(way.size)} {currency}",
+        "opportunity": way.opportunity,
+    }
+
+
+def _verdict(gate: Gate, way: dict[str, Any]) -> dict[str, Any]:
+    return {"verdict": gate.verdict, "word": VERDICT_WORDS[gate.verdict], "words": gate.words, "way": way}
+
+
+async def _chart_link(chart_id: str) -> str:
+    """Where the pair's chart is; empty when no enabled filter draws it."""
+    drawing = await _drawing(chart_id)
+    if not drawing:
+        return ""
+    return f"{reverse('dashboard')}?{urlencode({'filter': str(drawing[0].id), 'chart': chart_id})}"
+
+
+async def _drawing(chart_id: str) -> list[FilterConfig]:
+    """The enabled filters that give the pair a chart."""
+    config = await process_hub().selection.current()
+    drawn = {id for o in config.opportunities if o.id == chart_id for id in o.filters}
+    return [row for row in config.filters if row.id in drawn]

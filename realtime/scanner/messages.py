@@ -1,0 +1,163 @@
+"""How the scanner's messages to and from the browser look; the contract is docs/messages.md."""
+
+from collections.abc import Sequence
+from itertools import count
+from math import isnan
+from typing import Annotated, Any, Final
+
+import msgspec
+import numpy as np
+from msgspec import Meta, Struct, structs
+
+from core.web.acks import Ack
+from core.web.closing import close_reason
+from realtime.scanner.table import STATES, Floats, Query, View, as_amount, as_edge, as_percent
+
+MAX_ROWS: Final = 200
+MAX_OFFSET: Final = 10_000_000
+CELLS: Final = (
+    "symbol", "exchange1", "exchange2", "volume1", "volume2", "sell", "edge", "size", "spread", "at1", "at2",
+    "state1", "state2", "hour", "passed", "failed", "unknown", "blocked",
+)  # fmt: skip
+"""What a row says, in the order of its tuple."""
+
+Row = tuple[Any, ...]
+
+_json = msgspec.json.Encoder()
+_numbers = count()
+
+
+class Show(Query, frozen=True, kw_only=True, tag="view"):
+    """Show these rows of a query from now on."""
+
+    offset: Annotated[int, Meta(ge=0, le=MAX_OFFSET)] = 0
+    limit: Annotated[int, Meta(ge=1, le=MAX_ROWS)] = 50
+
+    @property
+    def query(self) -> Query:
+        """What decides rows and order: it is shared by all pages of it."""
+        return Query(**{name: getattr(self, name) for name in structs.asdict(Query())})
+
+
+ScanMessage = Ack | Show
+_decoder: msgspec.json.Decoder[ScanMessage] = msgspec.json.Decoder(ScanMessage)
+
+
+def decode_scan_message(text: str) -> ScanMessage:
+    """Read what a browser sent; raises ValueError whose text fits a close frame's reason."""
+    try:
+        return _decoder.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
+        raise ValueError(close_reason(f"{problem}; see docs/messages.md")) from problem
+
+
+class Head(Struct):
+    """What a message says beside its rows; `collectors` is how many are heard now."""
+
+    total: int
+    matches: int
+    collectors: int
+
+
+class Page:
+    """The rows of one page at one moment. It keeps what it differs in from earlier pages, for all who ask."""
+
+    def __init__(self, head: Head, ids: list[str], rows: list[Row]) -> None:
+        self.head = head
+        self.ids = ids
+        self.rows = dict(zip(ids, rows, strict=True))
+        self._whole: bytes = b""
+        self._number = next(_numbers)
+        self._changes: dict[int, bytes] = {}
+
+    def whole(self) -> bytes:
+        """The fields of a `page` message."""
+        if not self._whole:
+            rows = [{"id": id, **dict(zip(CELLS, row, strict=True))} for id, row in self.rows.items()]
+            self._whole = _fields(structs.asdict(self.head) | {"rows": rows})
+        return self._whole
+
+    def changes(self, shown: "Page") -> bytes:
+        """The fields of a `changes` message for who sees `shown`; empty when nothing differs."""
+        kept = self._changes.get(shown._number)
+        if kept is None:
+            kept = self._changes[shown._number] = self._differing(shown)
+        return kept
+
+    def _differing(self, shown: "Page") -> bytes:
+        fields: dict[str, Any] = {}
+        if self.ids != shown.ids:
+            fields["order"] = self.ids
+        rows = [
+            {"id": id, **_cells(row, shown.rows.get(id))}
+            for id, row in self.rows.items()
+            if row != shown.rows.get(id)
+        ]
+        if not (fields or rows) and self.head == shown.head:
+            return b""
+        return _fields(structs.asdict(self.head) | fields | {"rows": rows})
+
+
+def _cells(row: Row, shown: Row | None) -> dict[str, Any]:
+    """The cells that differ; all of a row that was not shown."""
+    cells = zip(CELLS, row, strict=True)
+    if shown is None:
+        return dict(cells)
+    return {name: value for (name, value), old in zip(cells, shown, strict=True) if value != old}
+
+
+def _fields(fields: dict[str, Any]) -> bytes:
+    """JSON without its opening brace: type, seq and time are each socket's own."""
+    return _json.encode(fields)[1:]
+
+
+def message(kind: str, seq: int, time_us: int, fields: bytes) -> bytes:
+    """A whole message for one socket; without fields a sign of life."""
+    return b'{"type":"%b","seq":%d,"time":%.3f,' % (kind.encode(), seq, time_us / 1e6) + (
+        fields or b'"rows":[]}'
+    )
+
+
+def make_page(view: View, place: slice, collectors: int, now_us: int) -> Page:
+    """The rows at a place of a view's order; values rounded as they are shown."""
+    table, rows = view.table, view.order[place]
+    start_us = round(now_us - table.now_s * 1e6)
+
+    def column(name: str) -> Any:
+        return view.column(name, place)
+
+    columns: Sequence[list[Any]] = (
+        [table.pairs[row].symbol for row in rows],
+        [table.pairs[row].pair.exchange1 for row in rows],
+        [table.pairs[row].pair.exchange2 for row in rows],
+        _known(as_amount(column("volume1"))),
+        _known(as_amount(column("volume2"))),
+        np.where(column("sell_first"), 1, 2).tolist(),
+        _known(as_edge(column("edge"))),
+        _known(as_amount(column("size"))),
+        _known(as_percent(column("spread"))),
+        _stamps(start_us, column("born1")),
+        _stamps(start_us, column("born2")),
+        [STATES[state] for state in column("state1")],
+        [STATES[state] for state in column("state2")],
+        _counts(column("hour")),
+        column("passed").tolist(),
+        column("failed").tolist(),
+        column("unknown").tolist(),
+        column("blocked").tolist(),
+    )
+    head = Head(len(table), len(view.order), collectors)
+    return Page(head, [table.ids[row] for row in rows], list(zip(*columns, strict=True)))
+
+
+def _known(values: Floats) -> list[float | None]:
+    return [None if isnan(value) else value for value in values.tolist()]
+
+
+def _counts(values: Floats) -> list[int | None]:
+    return [None if isnan(value) else int(value) for value in values.tolist()]
+
+
+def _stamps(start_us: int, born_s: Floats) -> list[int | None]:
+    """When the quotes came, ms since the epoch by this process's clock, which began at `start_us`."""
+    return [None if isnan(born) else round(start_us / 1000 + born * 1e3) for born in born_s.tolist()]
