@@ -204,11 +204,11 @@ class Tab:
             """async ([view, id]) => {
                 const { grid, large } = await import("/static/js/main.js");
                 const card = view === "large" ? large.card : grid.cards.get(id);
-                return card.plot.plot.data.map((column) => [...column]);
+                return card?.plot ? card.plot.plot.data.map((column) => [...column]) : [];
             }""",
             [view, BTC],
         )
-        return list(zip(*columns, strict=True))
+        return list(zip(*columns, strict=True))  # nothing, while its plot is not there yet
 
     async def window(self) -> tuple[float, float]:
         """From when to when the large chart shows, in seconds."""

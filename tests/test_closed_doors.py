@@ -134,7 +134,8 @@ def test_no_list_answers_by_a_field_that_it_does_not_offer(rf: RequestFactory, o
     request.user = operator
     for model, of in admin.site._registry.items():
         listed = [each[0] if isinstance(each, tuple) else each for each in of.list_filter]
-        shown = {str(each).split("__")[0] for each in (*listed, of.date_hierarchy)}
+        named = [getattr(each, "parameter_name", None) or str(each) for each in (*listed, of.date_hierarchy)]
+        shown = {each.split("__")[0] for each in named}
         for field in model._meta.concrete_fields:
             if field.name not in shown and not field.primary_key:
                 for lookup in ("", "__startswith", "__regex", "__isnull", "__gt", "__in"):
