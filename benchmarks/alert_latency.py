@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 from aiohttp import web
 from asgiref.sync import sync_to_async
-from big_desk import process, set_up, simulator
 
+from benchmarks.big_desk import process, set_up, simulator
 from markets.defaults import FINDER_NAME
 from markets.models import OpportunityFilter
 from monitoring.models import Alert, AlertChannel, AlertRule, Severity, What

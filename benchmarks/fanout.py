@@ -33,14 +33,24 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from channels_redis.core import RedisChannelLayer
-from crowd import Crowd
 from django.conf import settings
-from fanout_peers import channels_host
 from redis.asyncio import Redis
-from web_bench import LOAD_CORE, Collectors, Server, daphne, machine, page, percentile, prepare, server
 
+from benchmarks.crowd import Crowd
+from benchmarks.fanout_peers import channels_host
+from benchmarks.web_bench import (
+    LOAD_CORE,
+    Collectors,
+    Server,
+    daphne,
+    machine,
+    page,
+    percentile,
+    prepare,
+    server,
+)
 from realtime.charts import wire
 
 CHARTS: Final = 100

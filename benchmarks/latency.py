@@ -26,8 +26,8 @@ import msgspec
 import numpy as np
 import websockets
 from asgiref.sync import sync_to_async
-from big_desk import process, set_up, simulator
 
+from benchmarks.big_desk import process, set_up, simulator
 from collectors.exchanges import CODECS
 from realtime.charts.publisher import FLUSH_EVERY_S
 from tests.live import Web, daphne

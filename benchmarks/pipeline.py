@@ -32,11 +32,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import psutil
 import uvloop
 import websockets.asyncio.client
-from receive import FIREHOSE, Counted, Gauge, one_run, pin, serve, with_picows
 from redis.asyncio import Redis
 from websockets.exceptions import ConnectionClosed
 
 from arbsite.desk import embedded
+from benchmarks.receive import FIREHOSE, Counted, Gauge, one_run, pin, serve, with_picows
 
 EXCHANGES: Final = ("binance", "bybit", "okx", "bitget")
 SYMBOLS: Final = 12  # each on all four exchanges: six charts, three of which a quote touches

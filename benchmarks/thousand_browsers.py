@@ -30,9 +30,18 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from crowd import Crowd, Seen
-from web_bench import LOAD_CORE, Collectors, daphne, machine, page, percentile, prepare, session_header
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from benchmarks.crowd import Crowd, Seen
+from benchmarks.web_bench import (
+    LOAD_CORE,
+    Collectors,
+    daphne,
+    machine,
+    page,
+    percentile,
+    prepare,
+    session_header,
+)
 
 SOCKETS: Final = 1_000
 CHARTS: Final = 20

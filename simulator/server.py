@@ -78,10 +78,10 @@ class Simulator:
             recording = Recording(replay, exchanges) if isinstance(replay, Path) else replay
             self._listings = recording.listings
             self.feed = ReplayFeed(recording, speed=speed, loop=loop, after=replay_after)
-        self.venues: dict[str, Venue] = {
+        self.exchanges: dict[str, Venue] = {
             key: VENUES[key](self._listings[key], self.feed, time_scale) for key in exchanges
         }
-        self._routes = {key: venue.routes() for key, venue in self.venues.items()}
+        self._routes = {key: venue.routes() for key, venue in self.exchanges.items()}
         self.port = port
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
@@ -90,7 +90,7 @@ class Simulator:
     async def __aenter__(self) -> Self:
         self.board = FaultBoard(self._fault_changed)
         delivery = Delivery(self.board, self._seed)
-        self.feed.attach(self.venues, delivery.quote, delivery.trade)
+        self.feed.attach(self.exchanges, delivery.quote, delivery.trade)
         self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         try:
@@ -101,7 +101,7 @@ class Simulator:
         self.port = int(self._runner.addresses[0][1])
         self._take_turn(time.monotonic())
         self._spawn(self.feed.run(), "simulator feed")
-        for venue in self.venues.values():
+        for venue in self.exchanges.values():
             if venue.resend_s:
                 self._spawn(delivery.resend(venue, venue.resend_s * self._time_scale), f"resend {venue.key}")
         self.board.add(self._faults)
@@ -117,7 +117,7 @@ class Simulator:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for venue in self.venues.values():
+        for venue in self.exchanges.values():
             for session in list(venue.sessions):
                 session.abort()
         await self._runner.cleanup()
@@ -126,7 +126,7 @@ class Simulator:
         """Notice when this process gets the processor late: what it hears then was sent all the while."""
         now = time.monotonic()
         if now - due > LATE_S:
-            for venue in self.venues.values():
+            for venue in self.exchanges.values():
                 venue.late_at = now
         self._turn = asyncio.get_running_loop().call_later(TURN_S, self._take_turn, now + TURN_S)
 
@@ -149,12 +149,12 @@ class Simulator:
 
     def connections(self, key: str) -> int:
         """How many clients are connected to an exchange now."""
-        return len(self.venues[key].sessions)
+        return len(self.exchanges[key].sessions)
 
     def subscriptions(self, key: str) -> dict[str, int]:
         """Topic names on an exchange's wire and how many connections are subscribed to each."""
         names: dict[str, int] = {}
-        for variants in self.venues[key].subscribers.values():
+        for variants in self.exchanges[key].subscribers.values():
             for (name, _), sessions in variants.items():
                 names[name] = names.get(name, 0) + len(sessions)
         return names
@@ -162,7 +162,7 @@ class Simulator:
     def counts(self, key: str) -> Mapping[str, int]:
         """Counters since the start: `opened`, `closed`, `subscribed`, `quotes`, `trades`, `frames_sent`,
         `dropped_idle`, `cut_too_fast`, `rest_requests`."""
-        return self.venues[key].counts
+        return self.exchanges[key].counts
 
     async def replay_finished(self) -> None:
         """Wait until the recording has been played to its end; at once when there is none."""
@@ -183,7 +183,7 @@ class Simulator:
 
     def _fault_changed(self, fault: Fault, began: bool) -> None:
         logger.info("fault %s: %s", "begins" if began else "ends", fault.text)
-        for venue in self.venues.values():
+        for venue in self.exchanges.values():
             if fault.hits(venue.key):
                 self._apply(venue, fault, began)
 
@@ -245,14 +245,14 @@ class Simulator:
             {
                 "simulator": self.url,
                 "point_a_collector_here": f"manage.py seed --simulator {self.url}",
-                "exchanges": {key: self._describe(key) for key in self.venues},
+                "exchanges": {key: self._describe(key) for key in self.exchanges},
                 "faults": [fault.text for fault in self.board.all()],
             },
             dumps=_pretty,
         )
 
     def _describe(self, key: str) -> dict[str, Any]:
-        venue = self.venues[key]
+        venue = self.exchanges[key]
         return {
             "rest": self.rest_url(key),
             "websocket": self.ws_url(key) + venue.ws_paths[0],
@@ -280,9 +280,9 @@ class Simulator:
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         key = request.match_info["exchange"]
-        venue = self.venues.get(key)
+        venue = self.exchanges.get(key)
         if venue is None:
-            return _problem(404, f"no exchange {key!r} here; there are {', '.join(self.venues)}")
+            return _problem(404, f"no exchange {key!r} here; there are {', '.join(self.exchanges)}")
         if refusal := self.board.find("refuse", key):
             wait = str(max(1, round(self.board.remaining(refusal))))
             return web.Response(status=int(refusal.value), headers={"Retry-After": wait})

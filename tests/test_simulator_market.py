@@ -53,8 +53,8 @@ def test_arbitrage_above_two_taker_fees_comes_every_minute_or_so_somewhere_and_g
 
 async def test_the_traps_share_a_name_or_a_coin() -> None:
     async with Simulator(traps=True, symbols=3) as sim, Simulator(symbols=3) as plain:
-        books = {key: {row.base: book for row, book in venue.rows()} for key, venue in sim.venues.items()}
-        plain_bases = [row.base for row, _book in plain.venues["okx"].rows()]
+        books = {key: {row.base: book for row, book in venue.rows()} for key, venue in sim.exchanges.items()}
+        plain_bases = [row.base for row, _book in plain.exchanges["okx"].rows()]
 
     assert list(books["okx"]) == [*plain_bases, "CAT", "BEAM"]
     assert float(books["binance"]["1000CAT"].bid) == pytest.approx(

@@ -119,7 +119,7 @@ async def test_messages_that_waited_for_a_late_simulator_are_not_held_against_th
 
 async def test_binance_limits_a_connection_to_1024_streams() -> None:
     async with Simulator(exchanges=["binance"], symbols=600, rate=0.01) as sim:
-        names = [listing.base.lower() + "usdt" for listing in sim.venues["binance"].listings.values()]
+        names = [listing.base.lower() + "usdt" for listing in sim.exchanges["binance"].listings.values()]
         both = [f"{name}@{kind}" for name in names for kind in ("trade", "bookTicker")]
         async with connect(sim, "binance") as client:
             request = {"method": "SUBSCRIBE", "params": both[:1024], "id": 1}
@@ -180,7 +180,7 @@ async def test_bybit_acks_with_the_request_id_only_when_it_was_sent(sim: Simulat
 
 
 async def test_bybit_takes_ten_args_per_request_and_fails_the_whole_request(sim: Simulator) -> None:
-    names = [f"orderbook.1.{listing.base}USDT" for listing in sim.venues["bybit"].listings.values()]
+    names = [f"orderbook.1.{listing.base}USDT" for listing in sim.exchanges["bybit"].listings.values()]
     async with connect(sim, "bybit") as client:
         assert (await client.ask({"op": "subscribe", "args": names[:11]}))["success"] is False
         bad = await client.ask({"op": "subscribe", "args": [*names[:2], "orderbook.1.NOPEUSDT"]})
@@ -245,7 +245,7 @@ async def test_mexc_refuses_with_code_zero(sim: Simulator) -> None:
 
 async def test_mexc_takes_thirty_topics_and_ends_connections_without_any() -> None:
     async with Simulator(exchanges=["mexc"], symbols=31, rate=0.01, time_scale=0.01) as sim:
-        names = [MEXC_BOOK.replace("BTC", listing.base) for listing in sim.venues["mexc"].listings.values()]
+        names = [MEXC_BOOK.replace("BTC", listing.base) for listing in sim.exchanges["mexc"].listings.values()]
         async with connect(sim, "mexc") as client, connect(sim, "mexc") as idle:
             answer = await client.ask({"method": "SUBSCRIPTION", "params": names})
             assert f"[{names[30]}]" in answer["msg"]
@@ -317,7 +317,7 @@ async def test_kucoin_acks_unknown_symbols_and_stays_silent(sim: Simulator) -> N
 
 async def test_kucoin_limits_topics_and_drops_a_client_that_does_not_ping() -> None:
     async with Simulator(exchanges=["kucoin"], symbols=101, rate=0.01, time_scale=0.01) as sim:
-        names = ",".join(f"{listing.base}-USDT" for listing in sim.venues["kucoin"].listings.values())
+        names = ",".join(f"{listing.base}-USDT" for listing in sim.exchanges["kucoin"].listings.values())
         async with connect(sim, "kucoin") as client:
             request = {"id": "1", "type": "subscribe", "response": True, "topic": f"/market/ticker:{names}"}
             assert (await client.ask(request))["code"] == 400
@@ -417,7 +417,7 @@ async def test_bingx_sends_gzip_and_takes_one_topic_per_request(sim: Simulator) 
 
 async def test_bingx_takes_two_hundred_topics(sim: Simulator) -> None:
     async with Simulator(exchanges=["bingx"], symbols=201, rate=0.001, time_scale=1.0) as sim:
-        venue = sim.venues["bingx"]
+        venue = sim.exchanges["bingx"]
         venue.messages_per_window = None  # type: ignore[misc]  # the limit on requests is not the subject here
         async with connect(sim, "bingx") as client:
             for number, listing in enumerate(venue.listings.values()):
@@ -451,7 +451,7 @@ async def test_a_client_that_does_not_read_is_cut_instead_of_filling_memory() ->
     async with Simulator(exchanges=["okx"], symbols=20, rate=2000) as sim, connect(sim, "okx") as client:
         args = [
             {"channel": "bbo-tbt", "instId": f"{listing.base}-USDT"}
-            for listing in sim.venues["okx"].listings.values()
+            for listing in sim.exchanges["okx"].listings.values()
         ]
         await client.send({"op": "subscribe", "args": args})
         await until(lambda: sim.counts("okx")["closed"] == 1, 30)
