@@ -49,7 +49,7 @@ lint: install-dev ## Check style, types, the direction of imports, and what is k
 	@$(BIN)/python deploy/image_pins.py --check
 
 rights: install-dev ## Write the table of docs/security.md again: each address, and whom it opens to
-	@REWRITE_RIGHTS=1 $(BIN)/python -m pytest tests/test_rights_table.py --quiet
+	@REWRITE_RIGHTS=1 $(BIN)/python -m pytest tests/accounts/test_rights_table.py --quiet
 
 check-metrics: ## Check what deploy/ has for Prometheus and Alertmanager (needs promtool and amtool)
 	promtool check config deploy/prometheus/prometheus.yml

@@ -32,7 +32,7 @@ from markets.defaults import FINDER_NAME
 from markets.models import OpportunityFilter
 from monitoring.models import Alert, AlertChannel, AlertRule, Severity, What
 from opportunities.models import OpportunityEpisode
-from tests.live import free_port
+from tests.support.live import free_port
 
 RATE_PER_INSTRUMENT: Final = 5.0
 WARM_UP_S: Final = 20

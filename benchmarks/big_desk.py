@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ["DJANGO_SETTINGS_MODULE"] = "arbsite.settings"
 import django
 
-import tests.servers  # noqa: F401 - starts PostgreSQL and Redis, and tells the settings where
+import tests.support.servers  # noqa: F401 - starts PostgreSQL and Redis, and tells the settings where
 
 django.setup()
 
@@ -23,7 +23,7 @@ from markets.defaults import EXCHANGES, FILTER_NAME, FILTER_PAIRS, QUOTE  # noqa
 from markets.models import Exchange, Instrument, OpportunityFilter, Symbol  # noqa: E402
 from markets.seed import seed  # noqa: E402
 from simulator.catalogue import listings  # noqa: E402
-from tests.live import free_port  # noqa: E402
+from tests.support.live import free_port  # noqa: E402
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 

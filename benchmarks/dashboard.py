@@ -22,7 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import django
 
-import tests.servers  # noqa: F401 - starts PostgreSQL and Redis, and tells the settings where
+import tests.support.servers  # noqa: F401 - starts PostgreSQL and Redis, and tells the settings where
 
 django.setup()
 
@@ -33,8 +33,8 @@ from playwright.async_api import CDPSession, Page
 from markets.config import MarketConfig
 from markets.events import Quote
 from markets.selectors import load_config
-from tests.browser import chromium, chromium_program, session_cookies
-from tests.live import Desk, daphne, desk
+from tests.support.browser import chromium, chromium_program, session_cookies
+from tests.support.live import Desk, daphne, desk
 
 UPDATES_A_SECOND = 20
 HISTORY_S = 900

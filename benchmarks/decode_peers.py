@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from collectors.display import guessed_symbol
 from collectors.exchanges import CODECS
 from collectors.exchanges.bingx import inflated
-from tests.codec_frames import QUOTES, TRADES
+from tests.support.codec_frames import QUOTES, TRADES
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 

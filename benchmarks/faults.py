@@ -44,7 +44,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from arbsite.desk import embedded
 from arbsite.desk.supervision import clear_leftovers
-from tests.live import free_port
+from tests.support.live import free_port
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 RUNNING: Final = "The arbitrage desk is running"

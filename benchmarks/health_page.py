@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "arbsite.settings")
 import django
 
-import tests.servers  # noqa: F401 - starts PostgreSQL and Redis, and tells the settings where
+import tests.support.servers  # noqa: F401 - starts PostgreSQL and Redis, and tells the settings where
 
 django.setup()
 
@@ -41,10 +41,10 @@ from websockets.typing import Origin
 from accounts.tokens.tokens import make_token
 from monitoring.pages.symbols import Show, SymbolTable
 from monitoring.quality.wire import SYMBOL_ROW, Quality
-from tests.browser import chromium, chromium_program, session_cookies
-from tests.health_data import Reports
-from tests.live import Web, daphne
-from tests.test_monitoring_assess import exchange
+from tests.monitoring.test_assess import exchange
+from tests.support.browser import chromium, chromium_program, session_cookies
+from tests.support.health_data import Reports
+from tests.support.live import Web, daphne
 
 EXCHANGES = ("binance", "bingx", "bitget", "bybit", "gate", "kucoin", "mexc", "okx")
 SYMBOLS = 1_000

@@ -30,7 +30,7 @@ from asgiref.sync import sync_to_async
 from benchmarks.big_desk import process, set_up, simulator
 from collectors.exchanges import CODECS
 from realtime.charts.publisher import FLUSH_EVERY_S
-from tests.live import Web, daphne
+from tests.support.live import Web, daphne
 
 RATE_PER_INSTRUMENT: Final = 5.0
 CHARTS: Final = 20

@@ -25,7 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import django
 
-import tests.servers  # noqa: F401 - starts PostgreSQL and Redis, and tells the settings where
+import tests.support.servers  # noqa: F401 - starts PostgreSQL and Redis, and tells the settings where
 
 django.setup()
 
@@ -44,9 +44,9 @@ from realtime.charts import recent
 from realtime.scanner import wire as scan_wire
 from realtime.scanner.messages import make_page
 from realtime.scanner.table import Query, ScanTable, View
-from tests.browser import chromium, chromium_program, session_cookies
-from tests.live import Web, daphne
-from tests.scan_data import told
+from tests.support.browser import chromium, chromium_program, session_cookies
+from tests.support.live import Web, daphne
+from tests.support.scan_data import told
 
 SYMBOLS = 1_000
 FRAMES_A_SECOND = 5

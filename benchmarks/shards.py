@@ -191,7 +191,7 @@ def together(workers: list[Worker], seconds: float) -> float:
 
 def measure(seconds: float, turns: int) -> tuple[float, float]:
     """Frames a second of one shard, and of two."""
-    import tests.servers  # noqa: F401 - starts Redis, and tells the settings where
+    import tests.support.servers  # noqa: F401 - starts Redis, and tells the settings where
 
     first, second, *_ = sorted(os.sched_getaffinity(0))
     one = [Worker("1/1", first)]

@@ -1,6 +1,6 @@
 """What the benchmarks of the web process share: the servers on their core, and the collectors that feed them.
 
-Importing it starts a PostgreSQL and a Redis (tests.servers) and sets Django up. Core 0 is the web
+Importing it starts a PostgreSQL and a Redis (tests.support.servers) and sets Django up. Core 0 is the web
 process's, everything else runs on core 1.
 """
 
@@ -28,7 +28,7 @@ os.sched_setaffinity(0, {LOAD_CORE})  # inherited by PostgreSQL, Redis and the c
 
 import django
 
-import tests.servers  # noqa: F401 - starts PostgreSQL and Redis, and tells the settings where
+import tests.support.servers  # noqa: F401 - starts PostgreSQL and Redis, and tells the settings where
 
 django.setup()
 
@@ -42,8 +42,8 @@ from markets.config import MarketConfig, Shard
 from markets.models import ExchangePair, OpportunityFilter
 from markets.selectors import load_config
 from realtime.charts.publisher import FLUSH_EVERY_S, Publisher
-from tests.browser import session_cookies
-from tests.live import free_port
+from tests.support.browser import session_cookies
+from tests.support.live import free_port
 
 TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
 START_S: Final = 20.0

@@ -10,7 +10,7 @@ from django.test import Client, override_settings
 from hypothesis import settings as hypothesis_settings
 from redis import Redis
 
-from tests import quick_flush
+from tests.support import quick_flush
 
 # How long one example takes says nothing on a busy machine; pytest-timeout catches what hangs.
 hypothesis_settings.register_profile("suite", deadline=None)

@@ -10,7 +10,7 @@ from pathlib import Path
 from arbsite.desk.embedded import Server
 from arbsite.environment import BASE_DIR, is_secret
 
-# Which secrets go to which process, and why: docs/security.md, held by tests/test_process_secrets.py.
+# Which secrets go to which process, and why: docs/security.md; held by test_process_secrets.py.
 STORES = ("DATABASE_URL", "REDIS_URL")
 LAKE = ("AWS_", "LAKE_URL", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 EXCHANGES = ("SEALING_KEY_PROXIES", "OUTBOUND_PROXY")

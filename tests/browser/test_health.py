@@ -1,0 +1,93 @@
+"""The health page in a real Chromium: filled live, worst first, and a symbol's last hour."""
+
+import asyncio
+import struct
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from channels.db import database_sync_to_async
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from playwright.async_api import Page, expect
+from redis import Redis
+
+from monitoring.health.findings import Finding
+from monitoring.pages.series import NAMES
+from monitoring.quality.wire import DOWN, LIVE, STALE
+from tests.monitoring.test_assess import symbols
+from tests.support.browser import Complaints, chromium, require_chromium, session_cookies
+from tests.support.health_data import Reports
+from tests.support.live import Web, daphne
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+ILL = Finding("symbol_silent", "C1/USDT on okx", "warning", 0, "C1/USDT on okx is silent.", "Is it halted?")
+
+
+@pytest.fixture
+def web(transactional_db: None, empty_redis: Redis) -> Iterator[Web]:
+    require_chromium()
+    call_command("seed")
+    with daphne() as running:
+        yield running
+
+
+@pytest.fixture
+async def page(web: Web, operator: User) -> AsyncIterator[Page]:
+    """A signed-in tab; whatever it complained about meanwhile fails the test."""
+    cookies = await database_sync_to_async(session_cookies)(operator, web.url)
+    async with chromium(require_chromium(), viewport={"width": 1280, "height": 800}) as context:
+        await context.add_cookies(cookies)
+        tab, complaints = await context.new_page(), Complaints()
+        complaints.watch(tab)
+        yield tab
+        assert complaints == []
+
+
+async def test_what_is_ill_is_seen_first_and_clears_by_itself(
+    page: Page, web: Web, empty_redis: Redis
+) -> None:
+    reports = Reports(empty_redis, symbols(LIVE, STALE, LIVE, DOWN))
+    reports.tell(ILL)
+    empty_redis.rpush("series:10s:process|web|rss_mb", _point(100.0))
+    empty_redis.zadd(NAMES, {"process|web|rss_mb": int(time.time())})
+    await page.goto(f"{web.url}/health/")
+
+    finding = page.locator("#findings li")
+    await expect(finding).to_contain_text("warning C1/USDT on okx is silent.")
+    await expect(finding).to_contain_text("for 1 min 3")
+    await expect(finding).to_contain_text("Is it halted?")
+    await expect(page.locator("#health-link")).to_contain_text("C1/USDT on okx is silent.")
+    await expect(page.locator("#exchanges tr")).to_contain_text("OKX")
+    await expect(page.locator("#rows .name")).to_have_text(["C3/USDT", "C1/USDT", "C0/USDT", "C2/USDT"])
+    await expect(page.locator("#rows tr").first.locator(".state")).to_contain_text("down")
+
+    await page.select_option("select[name=state]", "ill")
+    await expect(page.locator("#rows .name")).to_have_text(["C3/USDT", "C1/USDT"])
+    assert page.url.endswith("?state=ill")
+
+    await page.locator("#rows .open").first.press("Enter")
+    await expect(page.locator("#drawer-words")).to_have_text("1 minute is known")
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#drawer")).to_be_hidden()
+
+    await page.locator("#graphs-section").scroll_into_view_if_needed()
+    await expect(page.locator("#graphs figure").first).to_contain_text("web100 MB")
+
+    reports.rows["state"] = LIVE
+    reports.tell()
+    await expect(page.locator("#findings li")).to_have_count(0)
+    await expect(page.locator("#rows tr")).to_have_count(0)
+    await expect(page.locator("#tally")).to_contain_text("4 live")
+
+    without = await page.context.new_page()  # whose proxy lets no WebSocket through
+    await without.route_web_socket("**/ws/health", lambda socket: asyncio.ensure_future(socket.close()))
+    await without.clock.install()
+    await without.goto(f"{web.url}/health/")
+    await without.clock.run_for(31_000)
+    await expect(without.locator("#tally")).to_contain_text("4 live")
+
+
+def _point(value: float) -> bytes:
+    return struct.pack("<If", int(time.time()) - 10, value)

@@ -1,0 +1,142 @@
+"""The scanner in a real Chromium: rows that move in place, filters, the drawer, pins, views, and the CSV."""
+
+import asyncio
+import csv
+import io
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from channels.db import database_sync_to_async
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from playwright.async_api import Page, expect
+from redis import Redis
+
+from markets.config import MarketConfig
+from markets.selectors import load_config
+from tests.support.browser import Complaints, chromium, require_chromium, session_cookies
+from tests.support.live import Web, daphne
+from tests.support.scan_shard import Shard
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+DEAREST = "BTC/USDT|bybit|okx"
+
+
+@pytest.fixture
+def config(transactional_db: None, empty_redis: Redis) -> MarketConfig:
+    call_command("seed")
+    return load_config()
+
+
+@pytest.fixture
+def chromium_path() -> str:
+    return require_chromium()
+
+
+@pytest.fixture
+def web(config: MarketConfig, chromium_path: str) -> Iterator[Web]:
+    with daphne() as running:
+        yield running
+
+
+@pytest.fixture
+async def page(web: Web, operator: User, chromium_path: str) -> AsyncIterator[Page]:
+    """A signed-in tab; whatever it complained about meanwhile fails the test."""
+    cookies = await database_sync_to_async(session_cookies)(operator, web.url)
+    async with chromium(chromium_path, viewport={"width": 1280, "height": 800}) as context:
+        await context.add_cookies(cookies)
+        tab, complaints = await context.new_page(), Complaints()
+        complaints.watch(tab)
+        yield tab
+        assert complaints == []
+
+
+@asynccontextmanager
+async def speaking(redis: Redis, config: MarketConfig) -> AsyncIterator[Shard]:
+    """A shard that says something ten times a second; BTC is dearest on OKX."""
+    shard = Shard(redis, config)
+    shard.quote("okx", 103.0)
+
+    async def speak() -> None:
+        while True:
+            shard.frame([])
+            await asyncio.sleep(0.1)
+
+    task = asyncio.create_task(speak())
+    try:
+        yield shard
+    finally:
+        task.cancel()
+
+
+async def test_rows_move_in_place_and_say_what_can_be_traded(
+    page: Page, web: Web, config: MarketConfig, empty_redis: Redis
+) -> None:
+    async with speaking(empty_redis, config) as shard:
+        await page.goto(f"{web.url}/scanner")
+        await expect(page.locator("#tally")).to_have_text("560 pairs, 560 match")
+        row = page.locator(f'tr[data-id="{DEAREST}"]')
+        await expect(row.locator(".buy")).to_have_text("Bybit")
+        await expect(row.locator(".sell")).to_have_text("OKX")
+        await expect(row.locator("td.edge")).to_have_text(re.compile(r"^\+\d+\.\d bps$"))
+        await expect(row.locator("td.size")).to_have_text("100 USDT")
+        await expect(row.locator("td.gates")).to_have_text("✓ 8 of 9")
+        await expect(row.locator("td.state")).to_have_text(re.compile("live"))
+        before = await row.locator("td.edge").inner_text()
+        await row.evaluate("row => { row.sameNode = true; }")
+        shard.quote("okx", 102.5)
+        await expect(row.locator("td.edge")).not_to_have_text(before)
+        assert await row.evaluate("row => row.sameNode"), "the row was written to, not made anew"
+
+        await page.fill("#search", "btc")
+        await expect(page.locator("#tally")).to_have_text("560 pairs, 28 match")
+        await page.click('[data-sort="symbol"]')
+        await expect(page.locator('th[aria-sort="ascending"] button')).to_have_text("Symbol")
+        await expect(page).to_have_url(re.compile(r"sort=symbol&descending=false&search=btc"))
+        async with page.expect_download() as download:
+            await page.click("#csv")
+        text = await asyncio.to_thread((await (await download.value).path()).read_text)
+        rows = list(csv.DictReader(io.StringIO(text)))
+        assert (len(rows), {line["symbol"] for line in rows}) == (28, {"BTC/USDT"})
+        best = next(line for line in rows if (line["buy_on"], line["sell_on"]) == ("bybit", "okx"))
+        assert float(best["edge_bps"]) > 200
+        assert best["buy_quote_at"].endswith("Z")
+
+        await page.fill("#search", "nothing like it")
+        await expect(page.locator("#notice h2")).to_have_text("No pair matches")
+        await page.click("#notice button")
+        await expect(page.locator("#tally")).to_have_text("560 pairs, 560 match")
+
+
+async def test_a_row_explains_itself_is_pinned_for_the_dashboard_and_a_view_is_kept(
+    page: Page, web: Web, config: MarketConfig, empty_redis: Redis
+) -> None:
+    async with speaking(empty_redis, config):
+        await page.goto(f"{web.url}/scanner?search=btc&min_edge=100")
+        await expect(page.locator("#tally")).to_have_text("560 pairs, 7 match")
+        await page.click(f'tr[data-id="{DEAREST}"] .open')
+        await expect(page.locator("#drawer-title")).to_have_text("BTC/USDT · Bybit / OKX")
+        await expect(page.locator(".gatelist")).to_have_count(2)
+        await expect(page.locator(".gatelist").first).to_contain_text("freshness")
+        await page.keyboard.press("Escape")
+        await expect(page.locator(f'tr[data-id="{DEAREST}"] .open')).to_be_focused()
+
+        await page.click("#save")
+        await page.fill("#ask-name", "big BTC")
+        await page.click("#ask .primary")
+        await expect(page.locator("#views option:checked")).to_have_text("big BTC")
+        await page.click('[data-sort="size"]')
+        await expect(page.locator("#views option:checked")).to_have_text("(not saved)")
+        await page.select_option("#views", label="big BTC")
+        await expect(page.locator('th[aria-sort="descending"] button')).to_have_text("Edge")
+
+        await page.focus(f'tr[data-id="{DEAREST}"] .open')
+        await page.keyboard.press("p")
+        await expect(page.locator(f'tr[data-id="{DEAREST}"] .pin button')).to_have_text("★ pinned")
+        await page.click("#toast a")
+        await expect(page.locator("#filter option:checked")).to_have_text("★ Pinned (1)")
+        await expect(page.locator(".grid .card")).to_have_count(1)
+        await expect(page.locator(".grid .symbol")).to_have_text("BTC/USDT")

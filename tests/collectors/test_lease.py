@@ -1,0 +1,476 @@
+"""One collector per shard: a second one stands by and takes over from one that ends, dies or hangs."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from math import gcd
+from pathlib import Path
+
+import psycopg
+import pytest
+from asgiref.sync import sync_to_async
+from django.conf import settings as django_settings
+from django.db import connection, connections, transaction
+from hypothesis import given
+from hypothesis import strategies as st
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.exceptions import WatchError
+
+import collectors.lease as lease_module
+from collectors.lease import Lease, LeaseLost, Outbid, is_gone, lease_name, own_place
+from core.process.vitals import heartbeats
+from history.lake.tables import Lake
+from history.write.appending import Appender
+from markets.config import Shard
+from markets.leases import ShardLease
+from markets.models import Exchange, OpportunityFilter
+from markets.seed import seed
+from monitoring.health.assess import assess
+from monitoring.health.observe import Observer
+from monitoring.health.observed import Limits
+from opportunities.sink import Work, _write
+from simulator.server import Simulator
+from tests.collectors.test_collect import Process
+from tests.history.lake.test_appending import quotes
+from tests.support.lake import rows
+from tests.support.live import database_url, eventually
+from tests.support.tiny_venue import until
+
+ONE = Shard(1, 1)
+FEW_S = 10.0
+"""Takeover is promised within 5 s on a machine that has nothing else to do."""
+
+
+# --- shards that overlap -------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.data())
+def test_shards_overlap_where_there_is_a_number_that_both_own(
+    one: int, two: int, data: st.DataObject
+) -> None:
+    first = Shard(data.draw(st.integers(1, one)), one)
+    second = Shard(data.draw(st.integers(1, two)), two)
+    both = any(n % one == first.index - 1 and n % two == second.index - 1 for n in range(one * two))
+    assert first.overlaps(second) == second.overlaps(first) == both
+    assert gcd(one, two) > 1 or both
+
+
+# --- the lease, in PostgreSQL --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stranger() -> Iterator[None]:
+    """Leases look as if they were held on another machine: nobody can see whether their holders live."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lease_module, "own_place", lambda: "elsewhere:1 1 1")
+        yield
+
+
+@pytest.mark.django_db(transaction=True)
+class TestLease:
+    def test_one_holds_it_and_the_other_is_told_who(self, stranger: None) -> None:
+        first, second = Lease(ONE), Lease(ONE)
+        assert first.take() == ""
+        assert f"process {os.getpid()} on" in second.take()
+        first.keep()
+        first.release()
+        assert second.take() == ""
+        assert second.token > first.token
+
+    def test_other_shards_are_others_business_unless_they_overlap(self, stranger: None) -> None:
+        leases = {text: Lease(Shard.parse(text)) for text in ("1/2", "2/2", "1/4", "4/4", "1/1")}
+        assert leases["1/2"].take() == ""
+        assert leases["2/2"].take() == ""
+        for text in ("1/4", "4/4", "1/1"):
+            assert "collects shard" in leases[text].take()
+
+    def test_a_beat_that_stands_still_is_over_and_the_holder_is_told(
+        self, stranger: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told: list[str] = []
+        first, second = Lease(ONE, lambda: told.append("lost")), Lease(Shard(1, 2))
+        first.take()
+        assert second.take()
+        monkeypatch.setattr(lease_module, "SILENT_S", 0.3)
+        deadline = time.monotonic() + FEW_S
+        while second.take():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        first._renew()
+        assert told == ["lost"]
+        with pytest.raises(LeaseLost, match="another collector has taken over shard 1/1"):
+            first.check()
+        assert second.names == ("1/2", "1/1"), "nothing is written in the old one's name either"
+
+    def test_a_beat_that_goes_on_is_not_over(self, stranger: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(lease_module, "SILENT_S", 0.2)
+        first, second = Lease(ONE), Lease(ONE)
+        first.take()
+        until_s = time.monotonic() + 1.0
+        while time.monotonic() < until_s:
+            first._renew()
+            assert second.take()
+            time.sleep(0.05)
+
+    def test_while_who_waits_stood_still_nobody_was_silent(
+        self, stranger: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, second = Lease(ONE), Lease(ONE)
+        first.take()
+        assert second.take()
+        now_s = time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: now_s + 3600.0)
+        assert second.take(), "it slept for an hour, or PostgreSQL did: that says nothing of the holder"
+
+    @pytest.mark.parametrize("by_s", [-365 * 86_400.0, 365 * 86_400.0])
+    def test_no_wall_clock_is_asked(
+        self, stranger: None, monkeypatch: pytest.MonkeyPatch, by_s: float
+    ) -> None:
+        first, second = Lease(ONE), Lease(ONE)
+        first.take()
+        assert second.take()
+        monkeypatch.setattr(time, "time", lambda: by_s)
+        first._renew()
+        assert second.take()
+        assert not first.lost
+
+    def test_tokens_rise_over_all_shards_and_survive_what_redis_forgets(self, stranger: None) -> None:
+        tokens = []
+        for shard in (Shard(1, 2), Shard(2, 2), Shard(1, 2)):
+            lease = Lease(shard)
+            lease.take()
+            lease.keep()
+            lease.release()
+            tokens.append(lease.token)
+        assert tokens == sorted(set(tokens))
+        assert ShardLease.objects.filter(holder="").count() == 2
+
+    def test_who_was_replaced_cannot_give_the_lease_back(self, stranger: None) -> None:
+        first, second = Lease(ONE), Lease(ONE)
+        first.take()
+        ShardLease.objects.update(holder="")
+        second.take()
+        first.keep()
+        first.release()
+        assert "process" in Lease(ONE).take()
+
+    def test_a_process_of_this_machine_that_is_gone_is_not_waited_for(self) -> None:
+        gone = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        pid_place = own_place().split(" ")[0], str(gone.pid), lease_module._started(gone.pid)
+        ShardLease.objects.create(shard="1/1", token=7, holder="process 1 on it", place=" ".join(pid_place))
+        assert Lease(ONE).take()
+        gone.kill()
+        deadline = time.monotonic() + FEW_S
+        while not is_gone(" ".join(pid_place)):  # also before its parent has buried it
+            assert time.monotonic() < deadline
+        lease = Lease(ONE)
+        assert lease.take() == ""
+        assert lease.token == 8
+        gone.wait()
+        assert is_gone(" ".join(pid_place))
+
+    @pytest.mark.parametrize("place", ["", "elsewhere:1 1 1", "nonsense", "a b c d", "x:y z"])
+    def test_of_another_machine_nobody_can_tell(self, place: str) -> None:
+        assert not is_gone(place)
+        assert not is_gone(own_place())
+        machine, pid, _started = own_place().split(" ")
+        assert is_gone(f"{machine} {pid} 1"), "another process has its number now"
+
+    def test_a_row_that_was_deleted_ends_the_holder(self, stranger: None) -> None:
+        lease = Lease(ONE)
+        lease.take()
+        ShardLease.objects.all().delete()
+        lease._renew()
+        assert lease.lost
+
+    def test_episodes_are_not_written_by_who_was_replaced(self, stranger: None) -> None:
+        lease = Lease(ONE)
+        lease.take()
+        lease.keep()
+        work = Work({}, {}, frozenset(), True, 0)
+        try:
+            assert _write(ONE, work) == 0
+            ShardLease.objects.update(token=lease.token + 1)
+            with pytest.raises(LeaseLost):
+                _write(ONE, work)
+        finally:
+            lease.release()
+
+    def test_nobody_takes_over_in_the_middle_of_a_write(self, stranger: None) -> None:
+        first, second = Lease(ONE), Lease(ONE)
+        first.take()
+        with transaction.atomic():
+            first.hold_in_database()
+            with connection.cursor() as cursor:
+                cursor.execute("SHOW idle_in_transaction_session_timeout")
+                assert cursor.fetchone() == ("4s",)
+            first._renew()  # a write that takes long is no silence
+            assert not first.lost
+            second._is_over = lambda row: True  # type: ignore[method-assign]
+            with pytest.raises(psycopg.Error, match=r"lock timeout|statement timeout"):
+                second.take()
+        connections.close_all()
+
+
+# --- where it is written ---------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+class TestFences:
+    async def test_redis_takes_nothing_from_who_was_replaced(
+        self, stranger: None, empty_redis: Redis
+    ) -> None:
+        first, second = Lease(ONE), Lease(ONE)
+        await sync_to_async(first.take)()
+        async with AsyncRedis.from_url(django_settings.REDIS_URL) as redis:
+            await first.plant(redis)
+            async with redis.pipeline() as pipe:
+                await first.guard(pipe)
+                pipe.set("x", "first")
+                await pipe.execute()
+            await ShardLease.objects.aupdate(holder="")
+            await sync_to_async(second.take)()
+            async with redis.pipeline() as pipe:
+                await first.guard(pipe)
+                pipe.set("x", "late")
+                await second.plant(redis)  # in the middle of it
+                with pytest.raises(WatchError):
+                    await pipe.execute()
+            async with redis.pipeline() as pipe:
+                with pytest.raises(LeaseLost):
+                    await first.guard(pipe)
+            assert first.lost
+            assert await redis.get("x") == b"first"
+            assert await redis.get(lease_name("1/1")) == str(second.token).encode()
+
+    async def test_a_token_of_another_database_is_gone_above(
+        self, stranger: None, empty_redis: Redis
+    ) -> None:
+        """Redis and lake were kept, PostgreSQL began anew: its word goes."""
+        lease = Lease(ONE)
+        await sync_to_async(lease.take)()
+        empty_redis.set(lease_name("1/1"), 1000)
+        async with AsyncRedis.from_url(django_settings.REDIS_URL) as redis, redis.pipeline() as pipe:
+            await lease.guard(pipe)
+            pipe.set("x", "1")
+            await pipe.execute()
+        assert lease.token == 1001
+        assert empty_redis.get(lease_name("1/1")) == b"1001"
+        await sync_to_async(lease._renew)()
+        assert not lease.lost
+
+    def test_the_lake_takes_nothing_from_who_was_replaced(self, stranger: None, tmp_path: Path) -> None:
+        lake = Lake(str(tmp_path))
+        first, second = Lease(ONE), Lease(ONE)
+        first.take()
+        old = Appender(lake, "quotes", "old", lease=first)
+        old.append(quotes(1, 2, 3), 1)
+        ShardLease.objects.update(holder="")
+        second.take()
+        new = Appender(lake, "quotes", "new", lease=second)
+        new.begin()
+        first._renewed_s -= 10.0  # it stood still
+        for _ in range(2):
+            with pytest.raises(LeaseLost):
+                old.append(quotes(1, 2, 3), 2)
+        with pytest.raises(LeaseLost):
+            Appender(lake, "quotes", "older", lease=first).append(quotes(1, 2, 3), 1)
+        new.append(quotes(1, 2, 3), 1)
+        assert len(rows(tmp_path, "quotes")) == 6
+
+    def test_a_lake_of_another_database_is_gone_above(self, stranger: None, tmp_path: Path) -> None:
+        lake = Lake(str(tmp_path))
+        first = Lease(ONE)
+        first.take()
+        first.token = 1000
+        Appender(lake, "quotes", "before", lease=first).append(quotes(1, 2, 3), 1)
+        ShardLease.objects.all().delete()
+        lease = Lease(ONE)
+        lease.take()
+        assert lease.token == 1
+        appender = Appender(lake, "quotes", "now", lease=lease)
+        appender.begin()
+        appender.append(quotes(1, 2, 3), 1)
+        assert lease.token > 1000
+        assert len(rows(tmp_path, "quotes")) == 6
+
+    def test_without_postgresql_nobody_is_believed(
+        self, stranger: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lake = Lake(str(tmp_path))
+        lease = Lease(ONE)
+        lease.take()
+        appender = Appender(lake, "quotes", "a", lease=lease)
+        appender.append(quotes(1), 1)
+        lease.token -= 1  # as if another had written
+
+        def away(_name: str, _answer_s: int) -> None:
+            raise psycopg.OperationalError("connection refused")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(lease_module, "own_connection", away)
+            with pytest.raises(OSError, match="PostgreSQL does not say who holds shard 1/1"):
+                Appender(lake, "quotes", "b", lease=lease).append(quotes(1), 1)
+        assert not lease.lost
+
+    def test_without_a_lease_nothing_is_asked(self, tmp_path: Path) -> None:
+        appender = Appender(Lake(str(tmp_path)), "quotes", "tool")
+        appender.begin()
+        appender.append(quotes(1), 1)
+        assert len(rows(tmp_path, "quotes")) == 1
+
+    def test_compare(self) -> None:
+        with pytest.raises(Outbid):
+            Lease(ONE).compare(1)
+
+
+# --- real processes --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def simulator(transactional_db: None, empty_redis: Redis) -> AsyncIterator[Simulator]:
+    async with Simulator(exchanges=("binance", "bybit"), rate=20.0) as simulator:
+        await sync_to_async(_set_up)(simulator.url)
+        yield simulator
+
+
+def _set_up(url: str) -> None:
+    seed(url)
+    Exchange.objects.exclude(key__in=("binance", "bybit")).update(enabled=False)
+    OpportunityFilter.objects.update(min_edge_bps=-1000, close_edge_bps=-1000, min_duration_ms=0)
+    connections.close_all()
+
+
+def collect(lake: Path, url: str, *options: str) -> Process:
+    return Process(*options, DATABASE_URL=url, LAKE_URL=str(lake))
+
+
+def quotes_written(process: Process) -> int:
+    status = process.status()
+    return int(status.sinks.get("LakeSink", {}).get("rows", {}).get("quotes", 0)) if status else 0
+
+
+def tokens_of(lake: Path, table: str, shard: str = "1/1") -> list[int]:
+    """The lease tokens of a table's log entries, in their order."""
+    found = []
+    for entry in sorted((lake / table / "_delta_log").glob("*.json")):
+        for line in entry.read_text().splitlines():
+            txn = json.loads(line).get("txn")
+            if txn and txn["appId"] == lease_name(shard):
+                found.append(txn["version"])
+    return found
+
+
+def nothing_twice(lake: Path) -> None:
+    trades = rows(lake, "trades")
+    assert len(trades) > 10
+    assert trades.select("exchange", "symbol", "trade_id").is_duplicated().sum() == 0
+    for table in ("quotes", "trades", "stream_states", "spreads", "opportunities"):
+        tokens = tokens_of(lake, table)
+        assert tokens == sorted(tokens), f"{table}: an older lease has written after a newer one"
+
+
+def stands_by(process: Process) -> bool:
+    pid = process._process.pid
+    return any(beat.pid == pid and beat.stands_by for beat in heartbeats())
+
+
+async def findings() -> set[str]:
+    observer = Observer()
+    try:
+        return {finding.kind for finding in assess(await observer.look(), Limits())}
+    finally:
+        await observer.close()
+
+
+@pytest.mark.timeout(180)
+async def test_the_second_stands_by_and_takes_over_when_the_first_ends(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    lake, url = tmp_path / "lake", await sync_to_async(database_url)()
+    async with collect(lake, url) as first:
+        await until(lambda: quotes_written(first) > 100, 40.0)
+        async with collect(lake, url) as second:
+            await until(lambda: stands_by(second), 40.0)
+            assert "this collector stands by and writes nothing" in second.output
+            assert "two_collectors" in await findings()
+            before = simulator.counts("binance")["opened"]
+            assert before == 1, "it does not even connect"
+            code, _seconds = await first.stop(signal.SIGTERM)
+            assert code == 0
+            ended = time.monotonic()
+            await until(lambda: second.status() is not None, FEW_S)
+            assert time.monotonic() - ended < FEW_S
+            await until(lambda: quotes_written(second) > 100, 40.0)
+            assert not stands_by(second)
+            assert "two_collectors" not in await findings()
+            assert (await second.stop(signal.SIGTERM))[0] == 0
+    nothing_twice(lake)
+
+
+@pytest.mark.timeout(180)
+async def test_one_that_is_killed_is_replaced_at_once(simulator: Simulator, tmp_path: Path) -> None:
+    lake, url = tmp_path / "lake", await sync_to_async(database_url)()
+    async with collect(lake, url) as first, collect(lake, url) as second:
+        await until(lambda: bool(first.status() or second.status()), 40.0)
+        works, waits = (first, second) if first.status() else (second, first)
+        await until(lambda: stands_by(waits) and quotes_written(works) > 50, 40.0)
+        works._process.kill()
+        await until(lambda: waits.status() is not None, FEW_S)
+        await until(lambda: quotes_written(waits) > 50, 40.0)
+    nothing_twice(lake)
+
+
+@pytest.mark.timeout(240)
+async def test_one_that_was_stopped_and_goes_on_writes_nothing_more_and_ends_in_words(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    lake, url = tmp_path / "lake", await sync_to_async(database_url)()
+    async with collect(lake, url) as first:
+        await until(lambda: quotes_written(first) > 100, 40.0)
+        async with collect(lake, url) as second:
+            await until(lambda: stands_by(second), 40.0)
+            first._process.send_signal(signal.SIGSTOP)
+            await until(lambda: second.status() is not None, FEW_S)
+            await until(lambda: quotes_written(second) > 50, 40.0)
+            first._process.send_signal(signal.SIGCONT)
+            code = await asyncio.wait_for(first._process.wait(), FEW_S)
+            assert code == 1
+            await eventually(lambda: "has taken over shard 1/1" in first.output, "it says why it ended")
+            assert "Traceback" not in first.output
+            seen = quotes_written(second)
+            await until(lambda: quotes_written(second) > seen + 50, 40.0)
+            status = second.status()
+            assert status is not None
+            assert not second._process.returncode
+            assert (await second.stop(signal.SIGTERM))[0] == 0
+    nothing_twice(lake)
+    assert len(set(tokens_of(lake, "quotes"))) == 2
+
+
+@pytest.mark.timeout(180)
+async def test_parts_that_do_not_overlap_run_side_by_side(simulator: Simulator, tmp_path: Path) -> None:
+    lake, url = tmp_path / "lake", await sync_to_async(database_url)()
+    async with collect(lake, url, "--shard", "1/2") as one, collect(lake, url, "--shard", "2/2") as two:
+        await until(lambda: quotes_written(one) > 20 and quotes_written(two) > 20, 60.0)
+        async with collect(lake, url, "--shard", "1/4") as other:
+            await until(lambda: stands_by(other), 40.0)
+            await one.stop(signal.SIGTERM)
+            await until(lambda: other.status() is not None, FEW_S)
+
+
+@pytest.mark.timeout(120)
+async def test_one_that_waits_ends_when_told_to(simulator: Simulator, tmp_path: Path) -> None:
+    lake, url = tmp_path / "lake", await sync_to_async(database_url)()
+    async with collect(lake, url) as first:
+        await until(lambda: first.status() is not None, 40.0)
+        async with collect(lake, url) as second:
+            await until(lambda: stands_by(second), 40.0)
+            assert (await second.stop(signal.SIGTERM))[0] == 0
+            await until(lambda: len(heartbeats()) == 1)
