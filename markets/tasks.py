@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 
 TIME_LIMIT_S = 300
 AGAIN_AFTER_S = (60, 120, 240)
-LOCK = "markets.sync.symbols"
-WALLETS_LOCK = "markets.sync.wallet_answers"
+LOCK = "markets.sync"
+WALLETS_LOCK = "markets.wallets"
 
 
 @shared_task(name="markets.tasks.sync_markets", time_limit=TIME_LIMIT_S, ignore_result=True)

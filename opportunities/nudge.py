@@ -7,7 +7,7 @@ from redis import RedisError
 
 from core.redis_client import redis_client
 
-EPISODES_WRITTEN: Final = "opportunities.episodes"
+EPISODES_WRITTEN: Final = "realtime.episodes"
 """The channel; its messages say how many. PostgreSQL is the truth, so one that is lost costs only time."""
 
 

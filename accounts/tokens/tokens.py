@@ -26,7 +26,7 @@ from accounts.tokens.model import ApiToken, Scope
 
 log = logging.getLogger(__name__)
 
-SALT: Final = "accounts.tokens.tokens"
+SALT: Final = "arbsite.tokens"
 BEGINS: Final = "arb_"
 HINT: Final = len(BEGINS) + 4
 """Characters of a secret that are kept, to tell tokens apart; 39 more are not."""

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 log = logging.getLogger(__name__)
 
-EXTENSION: Final = "core.web.pipe"
+EXTENSION: Final = "realtime.pipe"
 """The name in an ASGI scope's `extensions` under which a server offers its own `ServerPipe`."""
 
 

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 Guard = Callable[[Any], Awaitable[None]]
 
-REVISION_CHANNEL = "markets.follow.revision"  # message: the new revision as text, published on commit
+REVISION_CHANNEL = "markets.revision"  # message: the new revision as text, published on commit
 STATUS_KEY = "collector:{shard}"
 STATUS_INDEX = "collectors"  # the shards that reported lately, so that nobody scans the keyspace
 STATUS_TTL_S = 5

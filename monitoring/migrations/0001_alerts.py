@@ -114,7 +114,7 @@ class Migration(migrations.Migration):
                 ('receipt', models.CharField(blank=True, help_text='What the channel calls it.', max_length=200, verbose_name='receipt')),
                 ('alert', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='monitoring.alert', verbose_name='incident')),
                 ('channel', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='monitoring.alertchannel', verbose_name='channel')),
-                ('grouped_into', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='grouped', to='monitoring.alerts.delivery')),
+                ('grouped_into', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='grouped', to='monitoring.delivery')),
             ],
             options={
                 'verbose_name': 'delivery',
@@ -131,7 +131,7 @@ class Migration(migrations.Migration):
                 ('ok', models.BooleanField(verbose_name='accepted')),
                 ('code', models.IntegerField(null=True, verbose_name='answer code')),
                 ('words', models.TextField(blank=True, verbose_name='answer')),
-                ('delivery', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='attempts', to='monitoring.alerts.delivery', verbose_name='delivery')),
+                ('delivery', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='attempts', to='monitoring.delivery', verbose_name='delivery')),
             ],
             options={
                 'verbose_name': 'attempt',

@@ -220,7 +220,7 @@ def test_attempts_to_deliver_are_told_by_channel() -> None:
 
 
 def test_tasks_are_counted_where_they_run_and_read_in_the_worker() -> None:
-    book = TaskBook(["lake.compact", "markets.sync.symbols"], 2)
+    book = TaskBook(["lake.compact", "markets.sync"], 2)
     for place in (0, 1):
         child = os.fork()
         if child == 0:
@@ -231,7 +231,7 @@ def test_tasks_are_counted_where_they_run_and_read_in_the_worker() -> None:
     book.lost("lake.compact")  # a third one was killed
     assert book.outcomes("lake.compact") == {"succeeded": 2, "failed": 1, "retried": 0}
     assert book.durations("lake.compact").sum_s == pytest.approx(0.4)
-    assert sum(book.outcomes("markets.sync.symbols").values()) == 0
+    assert sum(book.outcomes("markets.sync").values()) == 0
 
 
 # --- who is answered, and where -----------------------------------------------------------------------
