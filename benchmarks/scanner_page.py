@@ -37,10 +37,10 @@ from redis.asyncio import Redis
 from websockets.typing import Origin
 
 from accounts.tokens.tokens import make_token
+from core.redis_client import async_redis
 from markets.config import MarketConfig
 from markets.models import Exchange, ExchangePair, Instrument, Symbol
 from markets.selectors import load_config
-from realtime.charts import recent
 from realtime.scanner import wire as scan_wire
 from realtime.scanner.messages import make_page
 from realtime.scanner.table import Query, ScanTable, View
@@ -123,7 +123,7 @@ class FakeCollector:
 
     async def run(self) -> None:
         """Frames without drift, and the state every 2 s."""
-        redis, due = recent.connect(), time.monotonic()
+        redis, due = async_redis(), time.monotonic()
         while True:
             self.move()
             self.seq += 1
@@ -234,7 +234,7 @@ async def run(
     """The table first, then with a collector that speaks."""
     collector = FakeCollector(config)
     figures = of_the_table(config, collector)
-    redis = recent.connect()
+    redis = async_redis()
     await collector.write_state(redis)
     await redis.aclose()
     speaking = asyncio.create_task(collector.run())

@@ -15,6 +15,7 @@ from collectors.memory import Memory
 from collectors.supervisor import Supervisor
 from collectors.watcher import Watcher
 from core.outage import Outage
+from core.redis_client import async_redis
 from markets.follow.runtime import CollectorStatus, report_status
 
 logger = logging.getLogger(__name__)
@@ -54,9 +55,7 @@ class Reporter:
 
     async def run(self) -> None:
         """Report until cancelled."""
-        timeout = REPORT_S * 2
-        redis = Redis.from_url(self._redis_url, socket_timeout=timeout, socket_connect_timeout=timeout)
-        async with redis:
+        async with async_redis(REPORT_S * 2, self._redis_url) as redis:
             while True:
                 await self._report(redis)
                 await asyncio.sleep(REPORT_S)

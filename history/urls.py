@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from core.web import places  # noqa: F401 - reports itself, also before the lake's views are loaded
 from core.web.lazily import of_the_lake
 
 urlpatterns = [

@@ -29,6 +29,7 @@ from msgspec import Struct
 from accounts.tokens.model import ApiToken
 from core.outage import Outage
 from core.web.closing import CLOSE_NOT_SIGNED_IN, CLOSE_RESTART, Closed
+from core.web.reports import register
 
 log = logging.getLogger(__name__)
 
@@ -258,3 +259,8 @@ def process_rights() -> Rights:
     if loop not in _rights:
         _rights[loop] = Rights()
     return _rights[loop]
+
+
+@register
+def _report() -> dict[str, int]:
+    return process_rights().stats()

@@ -26,12 +26,11 @@ from core.clock.clocks import Clocks, Tick, jump_in_words
 from core.outage import Outage
 from core.process.heartbeat import BEAT_EVERY_S, Heartbeat, Report, Role
 from core.process.sampling import GcWatch, LoopLag, Weight, memory_limit, open_sockets
-from core.redis_client import redis_client
+from core.redis_client import REDIS_TIMEOUT_S, redis_client
 
 logger = logging.getLogger(__name__)
 
 PROCESSES: Final = "processes"
-REDIS_TIMEOUT_S: Final = 1.0
 
 Reporter = Callable[[], Report]
 End = Callable[[], None]

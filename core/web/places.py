@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from django.conf import settings
 
 from core.web.refused import Refused
+from core.web.reports import register
 
 WAIT_S: Final = 30.0
 """How long a request waits for its place: half of what our own pages wait for an answer of the lake."""
@@ -124,3 +125,8 @@ def process_places() -> Places:
     if loop not in _places:
         _places[loop] = Places(settings.HISTORY_READS_AT_ONCE, settings.HISTORY_READS_PER_USER)
     return _places[loop]
+
+
+@register
+def _report() -> dict[str, int]:
+    return process_places().stats()

@@ -16,10 +16,10 @@ from django.db import Error, connection, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext
 from msgspec import Struct
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from core.clock.moments import is_over, lately
+from core.redis_client import async_redis
 from monitoring.alerts import incidents
 from monitoring.alerts.notify import tell
 from monitoring.alerts.rules import Reading, Watch, step
@@ -317,10 +317,8 @@ class Evaluator:
 
 async def listen(nudged: asyncio.Event) -> None:
     """Set the event whenever an episode was written; without Redis it is only slower. Runs for ever."""
-    from realtime.charts.recent import connect
-
     while True:
-        redis: Redis = connect()
+        redis = async_redis()
         try:
             async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
                 await pubsub.subscribe(EPISODES_WRITTEN)

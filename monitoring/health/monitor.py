@@ -16,10 +16,10 @@ from django.db import DatabaseError, connection
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from msgspec import structs
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from core.process.vitals import forget_processes
+from core.redis_client import REDIS_TIMEOUT_S, async_redis
 from monitoring.alerts.dispatch import troubles
 from monitoring.alerts.evaluator import Evaluator
 from monitoring.alerts.selectors import load_lacks
@@ -39,7 +39,6 @@ LOOK_EVERY_S: Final = 1.0
 LIMITS_EVERY_S: Final = 10.0
 CHANNELS_EVERY_S: Final = 2.0
 RESTART_AFTER_S: Final = 1.0
-REDIS_TIMEOUT_S: Final = 1.0
 STOP_S: Final = 3.0
 
 T = TypeVar("T")
@@ -53,9 +52,7 @@ class Monitor:
         self.leads = False
         self.findings: list[Finding] = []
         self.observed: Observed | None = None
-        self._redis = Redis.from_url(
-            settings.REDIS_URL, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
-        )
+        self._redis = async_redis(REDIS_TIMEOUT_S)
         self._observer = Observer()
         self._limits = Limits()
         self._stores: Stores | None = None

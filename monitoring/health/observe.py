@@ -19,12 +19,12 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import DatabaseError
 from msgspec import Struct, structs
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from core.clock.moments import Ages, is_over
 from core.process.heartbeat import REMEMBERED_S, Heartbeat
 from core.process.vitals import read_heartbeats
+from core.redis_client import async_redis
 from markets.follow.runtime import STATUS_TTL_S, CollectorStatus, acollector_statuses
 from monitoring.health.assess import assess, replaced
 from monitoring.health.findings import Finding
@@ -63,9 +63,7 @@ class Observer:
 
     def __init__(self) -> None:
         self.jumps = Jumps()
-        self._redis = Redis.from_url(
-            settings.REDIS_URL, socket_timeout=TIMEOUT_S / 2, socket_connect_timeout=TIMEOUT_S / 2
-        )
+        self._redis = async_redis(TIMEOUT_S / 2)
         self._heard_since_s: float | None = None  # by the monotonic clock, as the next
         self._saved: tuple[int, float] | None = None  # revision, when it was first seen
         self._beats = _Beats()

@@ -8,15 +8,14 @@ import time
 from typing import Final
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from core.errors import InvalidConfig
+from core.redis_client import async_redis
 from markets.selectors import load_config
 from monitoring.health.stores import saved_revision
 
@@ -87,9 +86,7 @@ class Readiness:
 
 async def _of_redis() -> str:
     try:
-        async with Redis.from_url(
-            settings.REDIS_URL, socket_timeout=TIMEOUT_S / 2, socket_connect_timeout=TIMEOUT_S / 2
-        ) as redis:
+        async with async_redis(TIMEOUT_S / 2) as redis:
             await redis.ping()
     except (RedisError, OSError) as error:
         return f"Redis: {type(error).__name__}"

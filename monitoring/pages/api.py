@@ -7,9 +7,8 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from msgspec import to_builtins
 
-from accounts.access.rights import process_rights
 from core.process.heartbeat import Heartbeat
-from core.web.places import process_places
+from core.web.reports import web_report
 from monitoring.health.assess import is_missing, status
 from monitoring.health.assess_market import standing
 from monitoring.health.findings import Finding
@@ -17,8 +16,6 @@ from monitoring.health.observe import findings_of, observe
 from monitoring.health.observed import Answer, Observed
 from monitoring.pages.veil import asked_by, may_see_processes, veiled
 from monitoring.quality.wire import ExchangeQuality
-from realtime.charts.hub import running_hub
-from realtime.scanner.hub import process_scan_hub
 
 OF_PROCESSES: Final = ("collectors", "processes", "web")
 
@@ -47,16 +44,12 @@ async def _detail_for(user: Any, now: Observed, findings: list[Finding]) -> dict
 
 
 def _detail(now: Observed, findings: list[Finding]) -> dict[str, Any]:
-    hub = running_hub()
     return {
         "database": _word(now.database),
         "redis": _word(now.redis),
         "saved_revision": now.saved_revision,
         "collectors": [to_builtins(status) for status in now.collectors],
-        "web": (hub.stats() if hub else {"sockets": 0})
-        | process_scan_hub().stats()
-        | process_rights().stats()
-        | process_places().stats(),
+        "web": web_report(),
         "findings": [to_builtins(finding) | {"key": finding.key} for finding in findings],
         "processes": [_process(beat, now.at_us) for beat in now.heartbeats],
         "exchanges": [_exchange(each, now.at_us) for each in now.quality.exchanges],

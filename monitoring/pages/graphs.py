@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from core.redis_client import async_redis
 from monitoring.pages.series import WORST, Resolution, read_series, series_names
-from realtime.charts import recent
 
 Range = Literal["1h", "6h", "7d"]
 Graph = Literal["memory", "queues", "throughput", "latency", "gc", "lag", "cpu", "stores"]
@@ -118,7 +118,7 @@ class GraphShelf:
 async def _read(graph: Graph, window: Range) -> Lines:
     now_s = time.time()
     length_s, _, resolution = _WINDOWS[window]
-    async with recent.connect() as redis:
+    async with async_redis() as redis:
         wanted = list(_of_graph(await series_names(redis), graph))
         points: dict[str, Any] = await read_series(redis, wanted, resolution, now_s - length_s)
     return await asyncio.to_thread(

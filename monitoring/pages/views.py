@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 from msgspec import Struct
 
 from accounts.access.guard import api, exchange_of, symbol_of
+from core.redis_client import async_redis
 from core.web.asking import asked
 from core.web.refused import Refused
 from markets.selectors import exchange_names, load_config
@@ -25,7 +26,6 @@ from monitoring.pages.sections import worst
 from monitoring.pages.symbols import Show
 from monitoring.pages.veil import asked_by, may_see_processes, veiled
 from monitoring.quality.store import read_last_hour
-from realtime.charts import recent
 
 WORDS: Final = {"ok": _("ok"), "degraded": _("degraded"), "down": _("down")}
 
@@ -82,7 +82,7 @@ async def last_hour(request: HttpRequest) -> HttpResponseBase:
     if config.exchanges:  # before there is a catalogue, no name is known
         exchange = exchange_of(((row.key, row.name) for row in config.exchanges), exchange, "exchange")
     symbol = symbol_of({row.symbol for row in config.instruments}, wanted.symbol)
-    async with recent.connect() as redis:
+    async with async_redis() as redis:
         # What is collected no more has its hour until that is over.
         minutes = await read_last_hour(redis, exchange, symbol or wanted.symbol)
     if symbol is None and config.exchanges and not minutes:

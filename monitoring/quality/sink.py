@@ -11,12 +11,12 @@ from collectors.sinks import EmitDerived
 from core.channel import Channel
 from core.clock.clocks import STANDSTILL_S
 from core.outage import Outage
+from core.redis_client import ASYNC_TIMEOUT_S, async_redis
 from markets.config import MarketConfig, Shard
 from markets.events import FeedReport, Quote, SinkEvent, StreamState, Trade
 from monitoring.quality.book import DataQuality
 from monitoring.quality.wire import EVERY_S
 from monitoring.quality.writer import QualityWriter
-from realtime.charts import recent
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class QualitySink:
         self.quality = DataQuality(time.monotonic_ns())
         self._channel = channel
         self._shard = shard
-        self._redis = recent.connect()
+        self._redis = async_redis()
         self._told_s, self._excused_s = time.monotonic(), 0.0
         self._writer = QualityWriter(self._redis, shard, _now()[0])
         self._reports = 0
@@ -112,7 +112,7 @@ class QualitySink:
     async def _try_to_tell(self) -> None:
         self._excuse(time.monotonic())
         try:
-            async with asyncio.timeout(recent.REDIS_TIMEOUT_S):
+            async with asyncio.timeout(ASYNC_TIMEOUT_S):
                 await self._writer.write(self.quality, *_now())
         except (RedisError, OSError, TimeoutError) as problem:
             self._failed += 1

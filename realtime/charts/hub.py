@@ -17,8 +17,10 @@ import msgspec
 import numpy as np
 
 from core.layer import get_channel_layer
+from core.redis_client import ASYNC_TIMEOUT_S, async_redis
 from core.web import closing
 from core.web.closing import Closed
+from core.web.reports import register
 from engine.charts.points import SET_BACK_US, ChartDelta, ChartState, Points, later_us, no_points
 from markets.config import MarketConfig
 from realtime.charts import recent, wire
@@ -63,7 +65,7 @@ class Hub:
     def __init__(self) -> None:
         self.selection = Selection(self._configured)
         self.counters: Counter[str] = Counter()
-        self._redis = recent.connect()
+        self._redis = async_redis()
         self._viewers: set[Viewer] = set()
         self._audiences: dict[frozenset[str], Audience] = {}
         self._watching: defaultdict[str, set[Audience]] = defaultdict(set)
@@ -313,7 +315,7 @@ class Hub:
 
     async def stored(self, chart_ids: Sequence[str]) -> recent.Snapshot:
         """Read the recent-points store, once batches are being heard, so that none falls between."""
-        async with asyncio.timeout(recent.REDIS_TIMEOUT_S):
+        async with asyncio.timeout(ASYNC_TIMEOUT_S):
             await self._listening.wait()
             snapshot = await recent.read(self._redis, chart_ids, time.time_ns() // 1000)
         self._learn(snapshot)
@@ -486,3 +488,9 @@ def process_hub() -> Hub:
         hub = _hubs[asyncio.get_running_loop()] = Hub()
         hub.start()
     return hub
+
+
+@register
+def _report() -> dict[str, int]:
+    hub = running_hub()
+    return hub.stats() if hub else {"sockets": 0}

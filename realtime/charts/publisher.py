@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from collectors.lease import guard
 from core.layer import get_channel_layer
 from core.outage import Outage
+from core.redis_client import ASYNC_TIMEOUT_S, async_redis
 from engine.charts.pending import Pending, with_points
 from engine.charts.points import POINT_COLUMNS, SET_BACK_US, ChartDelta, Points
 from markets.config import Shard
@@ -37,7 +38,7 @@ class Publisher:
         self.lost_broadcasts = 0
         self._pending = Pending()
         self._writer = recent.RecentWriter(str(shard))
-        self._redis = recent.connect()
+        self._redis = async_redis()
         self._layer = get_channel_layer()
         self._previous_us = 0
         self._last_flush = float("-inf")
@@ -74,7 +75,7 @@ class Publisher:
         self._last_flush = time.monotonic()
         deltas = self._pending.take()
         try:
-            async with asyncio.timeout(recent.REDIS_TIMEOUT_S):
+            async with asyncio.timeout(ASYNC_TIMEOUT_S):
                 deltas = await self._broken_where_we_were_away(deltas)
                 flush_us = await self._store(deltas)
         except (RedisError, OSError, TimeoutError) as problem:
@@ -106,7 +107,7 @@ class Publisher:
         self._previous_us = flush_us
         message = {"type": "spreads.batch", "data": encode_batch(batch)}
         try:
-            async with asyncio.timeout(recent.REDIS_TIMEOUT_S):
+            async with asyncio.timeout(ASYNC_TIMEOUT_S):
                 await self._layer.group_send(GROUP, message)
         except (RedisError, OSError, TimeoutError):
             # It is in the store, and the next batch's `previous_ts_us` tells hubs to fetch it there.

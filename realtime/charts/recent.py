@@ -18,7 +18,6 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
-from django.conf import settings
 from msgspec import Struct
 from redis.asyncio import Redis
 
@@ -29,7 +28,6 @@ WINDOW_S: Final = 15 * 60
 EXPIRY_S: Final = WINDOW_S + 60
 TAILS: Final = "rt:tails"
 FLUSHED: Final = "rt:flushed"
-REDIS_TIMEOUT_S: Final = 2.0
 _WIDTH: Final = len(POINT_COLUMNS) + 1
 _STAMP: Final = len(POINT_COLUMNS)
 
@@ -72,13 +70,6 @@ class Snapshot(Struct, eq=False):
 
 _encode = msgspec.msgpack.Encoder().encode
 _tail_decoder = msgspec.msgpack.Decoder(Tail)
-
-
-def connect() -> "Redis":
-    """A Redis client that gives up after 2 s instead of hanging."""
-    return Redis.from_url(
-        settings.REDIS_URL, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
-    )
 
 
 def recent_key(chart_id: str) -> str:

@@ -13,10 +13,10 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from core.errors import InvalidConfig
+from core.redis_client import async_redis
 from markets.config import MarketConfig
 from markets.follow.runtime import REVISION_CHANNEL
 from markets.selectors import current_revision, load_config
-from realtime.charts import recent
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Selection:
 
     async def follow(self) -> None:
         """Reload when the revision moves: at once on a nudge through Redis, else within 5 s."""
-        redis = recent.connect()
+        redis = async_redis()
         try:
             while True:
                 await self._follow_nudges(redis)

@@ -21,11 +21,11 @@ from redis.exceptions import RedisError
 from accounts.access.guard import api, exchange_of, symbol_of
 from core.clock.moments import age_s
 from core.names import formats as wording
+from core.redis_client import async_redis
 from core.web.refused import Refused
 from engine.gates.checks import GATES, Gate
 from markets.config import FilterConfig
 from markets.models import Exchange, Symbol
-from realtime.charts import recent
 from realtime.charts.hub import process_hub
 from realtime.scanner.explain import DirectionFacts, Explanation, LegFacts, explain
 from realtime.scanner.hub import process_scan_hub
@@ -176,7 +176,7 @@ async def _found(asked: Asked) -> tuple[Explanation | NotScanned, datetime]:
 
 async def _rate_ages_ms() -> dict[str, float]:
     """How long ago each rate was last quoted, by symbol, as collectors said; NaN: by a clock ahead."""
-    async with recent.connect() as redis:
+    async with async_redis() as redis:
         said = await read_rates(redis)
     now_us = time.time_ns() // 1000
     ages_s = {symbol: age_s((now_us - each.ts_us) / 1e6) for symbol, each in said.items()}

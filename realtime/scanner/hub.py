@@ -20,9 +20,10 @@ from channels.db import database_sync_to_async
 from redis.asyncio import Redis
 
 from core.clock.clocks import JUMP_S
+from core.redis_client import async_redis
+from core.web.reports import register
 from markets.config import MarketConfig
 from opportunities.episodes import counts_per_pair
-from realtime.charts import recent
 from realtime.charts.hub import process_hub
 from realtime.scanner.messages import Page, Show, make_page
 from realtime.scanner.table import NEVER_S, Match, Query, ScanTable, View
@@ -119,7 +120,7 @@ class ScanHub:
 
     async def _run(self) -> None:
         """Work until nobody has looked for a while."""
-        redis = recent.connect()
+        redis = async_redis()
         parts = [
             asyncio.create_task(self._supervised(name, part), name=name)
             for name, part in (
@@ -364,3 +365,8 @@ def process_scan_hub() -> ScanHub:
     if loop not in _hubs:
         _hubs[loop] = ScanHub()
     return _hubs[loop]
+
+
+@register
+def _report() -> dict[str, int]:
+    return process_scan_hub().stats()

@@ -10,10 +10,10 @@ from redis.exceptions import RedisError
 
 from collectors.lease import guard
 from core.outage import Outage
+from core.redis_client import ASYNC_TIMEOUT_S, async_redis
 from engine.scan.identity import SURE, VERDICTS
 from engine.scan.scanner import Scanner
 from markets.config import Shard
-from realtime.charts import recent
 from realtime.scanner import wire as scan_wire
 from realtime.scanner.columns import LegColumns
 from realtime.scanner.wire import Directory, Frame, LegName, Rate, State
@@ -42,7 +42,7 @@ class ScanPublisher:
         self._owner = shard
         self._shard = str(shard)
         self._scanner = scanner
-        self._redis = recent.connect()
+        self._redis = async_redis()
         self._columns = LegColumns(())
         self._directory: Directory | None = None
         self._seq = 0
@@ -66,7 +66,7 @@ class ScanPublisher:
         if self._directory is None:
             return
         try:
-            async with asyncio.timeout(recent.REDIS_TIMEOUT_S):
+            async with asyncio.timeout(ASYNC_TIMEOUT_S):
                 await self._exchange_rates()
                 await self._go_on_from_earlier()
                 await self._write(self._directory)

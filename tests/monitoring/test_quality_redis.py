@@ -8,12 +8,12 @@ import pytest
 from redis import Redis
 
 from core.channel import Channel
+from core.redis_client import async_redis
 from markets.config import Shard
 from markets.events import SinkEvent
 from monitoring.quality.sink import QualitySink
 from monitoring.quality.store import read_last_hour, read_quality
 from monitoring.quality.writer import QualityWriter
-from realtime.charts import recent
 from simulator.server import Simulator
 from tests.monitoring.test_quality import EXCHANGES, START_NS, SYMBOLS, S, Watched
 from tests.support.live import eventually
@@ -74,7 +74,7 @@ class TestShards:
     """Two collectors that both serve every exchange, each with one symbol."""
 
     async def told(self, *, second: str = "live") -> Any:
-        async with recent.connect() as redis:
+        async with async_redis() as redis:
             for number, symbol in enumerate(SYMBOLS):
                 shard = Watched.of(symbol)
                 shard.everything_up()
@@ -105,7 +105,7 @@ class TestShards:
         assert {row.state for row in (await self.told(second="down")).exchanges} == {"down"}
 
     async def test_nobody_told_anything(self) -> None:
-        async with recent.connect() as redis:
+        async with async_redis() as redis:
             quality = await read_quality(redis)
         assert (quality.at_us, len(quality), quality.exchanges) == (0, 0, ())
 
@@ -113,7 +113,7 @@ class TestShards:
         shard = Watched.of(*SYMBOLS)
         shard.everything_up()
         shard.heard()
-        async with recent.connect() as redis:
+        async with async_redis() as redis:
             writer = QualityWriter(redis, Shard(), shard.now_us)
             await writer.write(shard.quality, shard.now_us, shard.now_ns)
             empty_redis.flushall()
@@ -126,7 +126,7 @@ async def test_the_last_hour_of_a_symbol_goes_on_through_a_restart_and_a_change_
 ) -> None:
     first, second = Watched.of(*SYMBOLS), Watched.of("AAA/USDT", *SYMBOLS)
     second.now_ns = START_NS + 3 * MINUTE_S * S
-    async with recent.connect() as redis:
+    async with async_redis() as redis:
         for life in (first, second):
             writer = QualityWriter(redis, Shard(), life.now_us)
             life.everything_up()

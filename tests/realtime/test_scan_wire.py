@@ -15,9 +15,9 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from arbsite.desk import embedded
+from core.redis_client import async_redis
 from engine.scan.legs import Leg
 from markets.config import Shard
-from realtime.charts import recent
 from realtime.scanner import wire as scan_wire
 from realtime.scanner.columns import LegColumns
 from realtime.scanner.publisher import ScanPublisher
@@ -245,7 +245,7 @@ async def test_a_redis_that_comes_back_gets_everything_anew(
             desk.quote("okx", BTC, 200.0, 202.0, at_ms=lives)
             with embedded.running(server, home / "redis.log"):
                 await publisher.flush()
-                async with recent.connect() as redis:
+                async with async_redis() as redis:
                     (scan,) = (await scan_wire.read_scan(redis)).values()
                 assert mids(scan)["okx"] == 201.0
             await publisher.flush()

@@ -11,9 +11,9 @@ import pytest
 from redis import Redis
 
 from core.channel import Channel
+from core.redis_client import async_redis
 from markets.config import FilterConfig, IdentityConfig, MarketConfig, Shard
 from markets.events import DerivedEvent, Episode, Quote, SinkEvent, SpreadPoints
-from realtime.charts import recent
 from realtime.scanner import wire as scan_wire
 from realtime.sink import EVENTS_PER_TURN, RealtimeSink
 from tests.support import scan_market
@@ -59,7 +59,7 @@ def everywhere() -> MarketConfig:
 async def test_what_the_collector_holds_of_every_pair_is_in_redis_for_web_processes(
     empty_redis: Redis,
 ) -> None:
-    async with desk(everywhere()) as collector, recent.connect() as redis:
+    async with desk(everywhere()) as collector, async_redis() as redis:
         for exchange in EXCHANGES:
             collector.quote(exchange, 100.0)
 

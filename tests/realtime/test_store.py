@@ -12,6 +12,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from arbsite.desk import embedded
+from core.redis_client import async_redis
 from engine.charts.pending import Pending
 from engine.charts.points import POINT_COLUMNS, ChartDelta, Points
 from engine.charts.thinning import second_extremes, thin
@@ -149,7 +150,7 @@ async def test_a_redis_that_is_away_costs_nothing_but_time(
         assert publisher.thinned >= 1000
         with embedded.running(server, home / "redis.log"):
             await publisher.flush()
-            async with recent.connect() as redis:
+            async with async_redis() as redis:
                 stored = (await recent.read(redis, [BTC], now_us())).charts[BTC]
             assert stored.points()[-1, :2].tolist() == [start + 1999, 118]
             assert (publisher.published, publisher.due) == (1, False)

@@ -10,11 +10,11 @@ from redis.asyncio import Redis
 
 from collectors.exchanges import CODECS
 from collectors.supervisor import Outlet, Supervisor
+from core.redis_client import async_redis
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Shard
 from monitoring.quality.sink import QualitySink
 from monitoring.quality.store import read_quality
 from monitoring.quality.wire import ExchangeQuality, Quality, SymbolQuality
-from realtime.charts import recent
 from simulator.server import Simulator
 from tests.support.tiny_venue import TIMING
 
@@ -73,7 +73,7 @@ async def quality_desk(simulator: Simulator) -> AsyncIterator[QualityDesk]:
     supervisor = Supervisor(CODECS, outlets, SHARD, timing=TIMING)
     supervisor.apply(config(simulator))
     stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks, recent.connect() as redis:
+    async with asyncio.TaskGroup() as tasks, async_redis() as redis:
         tasks.create_task(supervisor.run(stop))
         try:
             yield QualityDesk(simulator, redis, Quality())

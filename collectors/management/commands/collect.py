@@ -9,7 +9,6 @@ import uvloop
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
-from redis.asyncio import Redis as AsyncRedis
 
 from collectors.exchanges import CODECS
 from collectors.lease import Lease
@@ -19,7 +18,8 @@ from collectors.standby import Standby, unless_lost
 from collectors.supervisor import Outlet, SinkType, Supervisor
 from collectors.watcher import Watcher
 from core.process.heartbeat import QueueFill, Report
-from core.process.vitals import REDIS_TIMEOUT_S, Vitals
+from core.process.vitals import Vitals
+from core.redis_client import REDIS_TIMEOUT_S, async_redis
 from core.threads import in_daemon_thread
 from markets.config import MarketConfig, Shard
 
@@ -145,10 +145,7 @@ class Collector:
             lambda: _report(supervisor, watcher),
             memory_limit_bytes=settings.MEMORY_LIMIT_BYTES,
         )
-        timeout = REDIS_TIMEOUT_S
-        async with AsyncRedis.from_url(
-            settings.REDIS_URL, socket_timeout=timeout, socket_connect_timeout=timeout
-        ) as redis:
+        async with async_redis(REDIS_TIMEOUT_S) as redis:
             await lease.plant(redis)
         if watcher.revision is not None:
             watcher.start_over()
