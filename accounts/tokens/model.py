@@ -52,6 +52,7 @@ class ApiToken(models.Model):
     )
 
     class Meta:
+        app_label = "realtime"  # whose migrations made it; its table, rights and pages keep their names
         verbose_name = _("API token")
         verbose_name_plural = _("API tokens")
         ordering = ("user", "-created_at")
