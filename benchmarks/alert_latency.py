@@ -27,7 +27,7 @@ import numpy as np
 from aiohttp import web
 from asgiref.sync import sync_to_async
 
-from benchmarks.big_desk import process, set_up, simulator
+from benchmarks.support.big_desk import process, set_up, simulator
 from markets.defaults import FINDER_NAME
 from markets.models import OpportunityFilter
 from monitoring.models import Alert, AlertChannel, AlertRule, Severity, What

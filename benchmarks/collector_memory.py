@@ -21,7 +21,7 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.big_desk import cpu_s, process, set_up, simulator, status_of
+from benchmarks.support.big_desk import cpu_s, process, set_up, simulator, status_of
 from collectors.exchanges import CODECS
 from engine.charts.rings import PointRing
 from engine.charts.spread import WINDOW_POINTS

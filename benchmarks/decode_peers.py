@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from collectors.display import guessed_symbol
 from collectors.exchanges import CODECS
 from collectors.exchanges.bingx import inflated
-from tests.support.codec_frames import QUOTES, TRADES
+from tests.support.exchanges.codec_frames import QUOTES, TRADES
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -135,7 +135,7 @@ class Side:
         self.name = name
         self._frames = {kind["name"]: len(kind["frames"]) for kind in everything}
         self._process = subprocess.Popen(
-            [python, Path(__file__).with_name("decode_peer.py"), name],
+            [python, Path(__file__).parent / "support" / "decode_peer.py", name],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         self.kinds: list[str] = self._ask({"kinds": everything})

@@ -38,9 +38,9 @@ from channels_redis.core import RedisChannelLayer
 from django.conf import settings
 from redis.asyncio import Redis
 
-from benchmarks.crowd import Crowd
-from benchmarks.fanout_peers import channels_host
-from benchmarks.web_bench import (
+from benchmarks.support.crowd import Crowd
+from benchmarks.support.fanout_peers import channels_host
+from benchmarks.support.web_bench import (
     LOAD_CORE,
     Collectors,
     Server,
@@ -63,7 +63,7 @@ FLOODS: Final = {"ours": 200_000, "uvicorn": 200_000, "channels": 10_000, "floor
 SETTLE_S: Final = 0.7
 SETTLED_WITHIN_S: Final = 8.0
 CONNECTED_WITHIN_S: Final = 90.0
-PEERS: Final = str(Path(__file__).with_name("fanout_peers.py"))
+PEERS: Final = str(Path(__file__).parent / "support" / "fanout_peers.py")
 
 
 @dataclass

@@ -36,7 +36,7 @@ from history.read import ndjson
 from history.read.pairing import Terms
 from history.read.reader import LakeReader
 from history.read.spreads import chart_points, computed_points
-from tests.support.lake_data import write
+from tests.support.lakes.lake_data import write
 
 DAY_US: Final = 1_760_054_400_000_000  # 2025-10-10
 HOUR_US: Final = 3_600_000_000

@@ -152,7 +152,7 @@ def run_peer(how: str, quotes: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as directory:
         lines = Path(directory) / "ticks.json"
         lines.write_text(json.dumps(ticks(DISTINCT)))
-        script = str(Path(__file__).with_name("lake_sink_cryptofeed.py"))
+        script = str(Path(__file__).parent / "support" / "lake_sink_cryptofeed.py")
         return run(str(PEER_PYTHON), script, how, str(lines), str(quotes), f"{directory}/out")
 
 

@@ -27,7 +27,7 @@ import numpy as np
 import websockets
 from asgiref.sync import sync_to_async
 
-from benchmarks.big_desk import process, set_up, simulator
+from benchmarks.support.big_desk import process, set_up, simulator
 from collectors.exchanges import CODECS
 from realtime.charts.publisher import FLUSH_EVERY_S
 from tests.support.live import Web, daphne

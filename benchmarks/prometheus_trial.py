@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from arbsite.environment import BASE_DIR
-from tests.support.prometheus_rig import BINARY, Prometheus, dashboard_queries, running_prometheus
+from tests.support.desk.prometheus_rig import BINARY, Prometheus, dashboard_queries, running_prometheus
 
 TRIAL_S = 150.0
 SCRAPE_S = 2

@@ -31,8 +31,8 @@ from statistics import median
 from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from benchmarks.crowd import Crowd, Seen
-from benchmarks.web_bench import (
+from benchmarks.support.crowd import Crowd, Seen
+from benchmarks.support.web_bench import (
     LOAD_CORE,
     Collectors,
     daphne,

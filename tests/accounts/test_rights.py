@@ -29,7 +29,7 @@ from core.web.closing import Closed
 from history.lake.tables import Lake
 from tests.history.test_api import BTC, DATA, START, asking, many_points
 from tests.support.browser import chromium, require_chromium
-from tests.support.lake_data import write
+from tests.support.lakes.lake_data import write
 from tests.support.live import Web, daphne, eventually, promised
 
 pytestmark = pytest.mark.django_db(transaction=True)

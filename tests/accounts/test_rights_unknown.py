@@ -23,8 +23,8 @@ from accounts.sign_in.entry import user_of_session
 from accounts.tokens.tokens import InvalidToken, good_token, make_token
 from arbsite.auth import ANSWER_WITHIN_S
 from tests.accounts.test_rights import SOCKETS, bearer, cookie, tabs
+from tests.support.desk.paused_postgres import paused_postgres
 from tests.support.live import Web, daphne, promised
-from tests.support.paused_postgres import paused_postgres
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

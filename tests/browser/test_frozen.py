@@ -18,7 +18,7 @@ from tests.browser.test_dashboard import BTC, Card, quoting
 from tests.browser.test_scanner import DEAREST, speaking
 from tests.monitoring.test_assess import symbols
 from tests.support.browser import chromium, require_chromium, session_cookies
-from tests.support.frozen_link import Link, link
+from tests.support.desk.frozen_link import Link, link
 from tests.support.health_data import Reports
 from tests.support.live import Web, daphne, eventually, promised
 

@@ -33,7 +33,7 @@ from markets.events import Quote, SpreadPoints
 from markets.models import OpportunityFilter
 from markets.selectors import load_config
 from tests.support.browser import Complaints, chromium, require_chromium, session_cookies
-from tests.support.lake_data import write
+from tests.support.lakes.lake_data import write
 from tests.support.live import Desk, Web, daphne, desk, eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db, pytest.mark.asyncio(loop_scope="module")]

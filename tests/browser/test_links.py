@@ -16,7 +16,7 @@ from history.lake.tables import Lake
 from markets.events import Quote
 from markets.models import ExchangePair
 from tests.browser.test_history import Tab, browser, chromium_path, lake, recorded, running, tab, web  # noqa: F401
-from tests.support.lake_data import write_quotes
+from tests.support.lakes.lake_data import write_quotes
 from tests.support.live import Desk
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db, pytest.mark.asyncio(loop_scope="module")]

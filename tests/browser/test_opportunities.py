@@ -19,7 +19,7 @@ from markets.events import Episode, Moment, Quote
 from opportunities.services import save_episodes
 from tests.opportunities.test_episodes import closed, episode
 from tests.support.browser import Complaints, chromium, require_chromium, session_cookies
-from tests.support.lake_data import write, write_quotes
+from tests.support.lakes.lake_data import write, write_quotes
 from tests.support.live import Web, daphne
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]

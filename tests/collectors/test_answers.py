@@ -25,7 +25,7 @@ from collectors.sockets.answers import (
 from collectors.sockets.handshake import ConnectFailed, address, open_socket
 from collectors.sockets.turns import Turns
 from markets.config import ExchangeConfig
-from tests.support.tiny_venue import TIMING, Running, TinyVenue, until
+from tests.support.exchanges.tiny_venue import TIMING, Running, TinyVenue, until
 
 BINANCE_451 = (
     b'{"code":0,"msg":"Service unavailable from a restricted location according to \'b. Eligibility\'."}'

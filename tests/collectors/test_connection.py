@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.tiny_venue import TIMING, Running, TinyVenue, symbols, until
+from tests.support.exchanges.tiny_venue import TIMING, Running, TinyVenue, symbols, until
 
 
 @pytest.fixture

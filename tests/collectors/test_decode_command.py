@@ -19,8 +19,17 @@ from collectors.display import guessed_symbol
 from collectors.exchanges import CODECS, base
 from collectors.exchanges.base import Codec, Control, DataSheet, Topic, compact
 from markets.models import Exchange, Instrument, Symbol
-from tests.support.broken_books import ABSENT, WITHDRAWN, dispensable, has, message, put, quote_with, wire
-from tests.support.codec_frames import QUOTES, TRADES, gzipped
+from tests.support.exchanges.broken_books import (
+    ABSENT,
+    WITHDRAWN,
+    dispensable,
+    has,
+    message,
+    put,
+    quote_with,
+    wire,
+)
+from tests.support.exchanges.codec_frames import QUOTES, TRADES, gzipped
 
 pytestmark = pytest.mark.django_db
 

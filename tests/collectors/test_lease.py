@@ -38,9 +38,9 @@ from opportunities.sink import Work, _write
 from simulator.server import Simulator
 from tests.collectors.test_collect import Process
 from tests.history.lake.test_appending import quotes
-from tests.support.lake import rows
+from tests.support.exchanges.tiny_venue import until
+from tests.support.lakes.lake import rows
 from tests.support.live import database_url, eventually
-from tests.support.tiny_venue import until
 
 ONE = Shard(1, 1)
 FEW_S = 10.0

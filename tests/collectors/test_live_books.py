@@ -15,9 +15,9 @@ from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Oppor
 from markets.events import Event, Quote, StreamState
 from simulator.server import Simulator
 from tests.collectors.test_connection_dialects import collecting
+from tests.support.exchanges.tiny_venue import Recorder, until
 from tests.support.scan_market import Desk as Scan
 from tests.support.scan_market import config, everywhere
-from tests.support.tiny_venue import Recorder, until
 
 BTC = "BTC/USDT"
 OTHER = "other"

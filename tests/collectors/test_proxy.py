@@ -39,8 +39,8 @@ from markets.sync import catalogue
 from markets.sync import wallet_answers as wallets
 from markets.sync.rest_proxy import way_out
 from simulator.server import Simulator
-from tests.support.tiny_proxy import Kind, Mode, TinyProxy
-from tests.support.tiny_venue import TIMING, Recorder, TinyVenue, codec_type, instruments, until
+from tests.support.desk.tiny_proxy import Kind, Mode, TinyProxy
+from tests.support.exchanges.tiny_venue import TIMING, Recorder, TinyVenue, codec_type, instruments, until
 
 KINDS: tuple[Kind, ...] = ("http", "socks5", "socks5h")
 SECRET = "hush-hush-hush"

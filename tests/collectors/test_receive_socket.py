@@ -11,7 +11,7 @@ from websockets.http11 import Request, Response
 from collectors.sockets.exchange_socket import MAX_MESSAGE_BYTES, MOST_WAITING, VenueSocket
 from collectors.sockets.handshake import ConnectFailed, open_socket
 from collectors.sockets.turns import Message, Turns
-from tests.support.tiny_venue import TIMING, until
+from tests.support.exchanges.tiny_venue import TIMING, until
 
 Talk = Callable[[ServerConnection], Awaitable[None]]
 

@@ -15,7 +15,7 @@ from collectors.sockets.refusals import ASKED_AT_ONCE, Refusals, is_busy
 from collectors.sockets.timing import Timing
 from simulator.server import Simulator
 from tests.collectors.test_connection_dialects import collecting
-from tests.support.tiny_venue import TIMING, Running, TinyVenue, symbols, until
+from tests.support.exchanges.tiny_venue import TIMING, Running, TinyVenue, symbols, until
 
 PASSING = replace(TIMING, refused_first_s=0.1, refused_ceiling_s=0.8)
 

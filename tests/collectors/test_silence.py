@@ -10,7 +10,7 @@ import pytest
 from collectors.exchanges import CODECS
 from simulator.server import Simulator
 from tests.collectors.test_connection_dialects import collecting
-from tests.support.tiny_venue import Running, TinyCodec, TinyVenue, until
+from tests.support.exchanges.tiny_venue import Running, TinyCodec, TinyVenue, until
 
 SILENCE_S = 0.6
 

@@ -13,7 +13,7 @@ from collectors.supervisor import Outlet, SinkType, Supervisor
 from core.channel import Channel
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Opportunity, Shard
 from markets.events import OpportunityEvent, Quote, SinkEvent, StreamState, Trade
-from tests.support.tiny_venue import TIMING, TinyVenue, codec_type, symbol, symbols, until
+from tests.support.exchanges.tiny_venue import TIMING, TinyVenue, codec_type, symbol, symbols, until
 
 ALL = Shard()
 

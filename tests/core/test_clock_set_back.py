@@ -50,7 +50,7 @@ from tests.monitoring.alerts.test_delivery import SENT, db, delivering, in_the_o
 from tests.monitoring.alerts.test_rules_at_work import SILENT, channel, rule, sent
 from tests.monitoring.test_assess import NOW, WELL
 from tests.opportunities.test_episodes import episode
-from tests.support.alert_servers import Receiver, serving
+from tests.support.desk.alert_servers import Receiver, serving
 
 pytestmark = pytest.mark.django_db
 

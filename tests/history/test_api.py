@@ -23,7 +23,7 @@ from history.lake.tables import Lake
 from history.read.reading import open_answers
 from markets.events import Quote, StreamState
 from tests.realtime.test_api import aget, lines
-from tests.support.lake_data import write, write_quotes, write_states
+from tests.support.lakes.lake_data import write, write_quotes, write_states
 from tests.support.live import Web, daphne, eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -21,7 +21,7 @@ from accounts.tokens.tokens import make_token
 from history.lake.tables import Lake
 from history.read.exporting import finished_file
 from tests.history.test_api import quotes
-from tests.support.lake_data import write_quotes
+from tests.support.lakes.lake_data import write_quotes
 from tests.support.live import daphne, database_url
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -18,7 +18,7 @@ from pytest_django import Settings
 
 from history.lake.tables import Lake
 from tests.history.test_api import START_US, quotes, store_points
-from tests.support.lake_data import write, write_quotes
+from tests.support.lakes.lake_data import write, write_quotes
 from tests.support.live import database_url
 
 pytestmark = pytest.mark.django_db(transaction=True)

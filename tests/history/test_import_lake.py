@@ -23,7 +23,7 @@ from history.models import RetentionPolicy
 from history.read.reader import LakeReader
 from markets.models import Instrument, Symbol
 from markets.seed import seed
-from tests.support.old_lake import MORNING, MORNING_US, folder, spreads, times, trades
+from tests.support.lakes.old_lake import MORNING, MORNING_US, folder, spreads, times, trades
 
 
 @pytest.fixture(autouse=True)

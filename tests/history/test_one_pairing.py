@@ -28,7 +28,7 @@ from markets.config import ListingConfig, MarketConfig
 from markets.events import Quote
 from tests.history.test_api import START_US
 from tests.history.test_terms import BTC_USDT, SECOND_US, charted, computed, live, walk
-from tests.support.lake_data import write, write_quotes
+from tests.support.lakes.lake_data import write, write_quotes
 from tests.support.scan_market import listing
 
 RATE = 0.97

@@ -20,7 +20,7 @@ from history.read.spreads import chart_points, computed_points
 from markets.config import Shard
 from markets.events import Quote, StreamState
 from tests.support import spread_oracle as oracle
-from tests.support.lake_data import write, write_quotes, write_states
+from tests.support.lakes.lake_data import write, write_quotes, write_states
 
 START_US = oracle.NOON_US // 3_600_000_000 * 3_600_000_000 + 3_590_000_000  # ten seconds before the full hour
 AFTER_US = 50_000

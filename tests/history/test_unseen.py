@@ -18,9 +18,9 @@ from history.read.unseen import broken
 from markets.config import Shard
 from markets.events import StreamState
 from tests.collectors import test_supervisor as collecting
-from tests.support.lake_data import write
+from tests.support.exchanges.tiny_venue import TinyVenue, until
+from tests.support.lakes.lake_data import write
 from tests.support.spread_oracle import FIRST, NOON_US, SECOND, SYMBOL, config, engine, feed, quote
-from tests.support.tiny_venue import TinyVenue, until
 
 S = 1_000_000
 TERMS = Terms("BTC/USDT", "binance", "bybit")

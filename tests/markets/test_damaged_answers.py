@@ -20,7 +20,7 @@ from markets.sync import wallet_answers as wallets
 from markets.sync import wallets as wallet_sync
 from markets.sync.catalogue import CatalogueError, fetch
 from markets.sync.symbols import SyncReport, sync_all
-from tests.support.exchange_rest import HTML, Reply, chain, coin, gate, pair, serving, ticker
+from tests.support.exchanges.exchange_rest import HTML, Reply, chain, coin, gate, pair, serving, ticker
 
 pytestmark = pytest.mark.django_db
 

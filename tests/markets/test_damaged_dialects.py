@@ -9,7 +9,7 @@ from pytest_django import Settings
 from markets.sync import wallet_answers as wallets
 from markets.sync.catalogue import fetch
 from tests.markets.test_catalogue import Running
-from tests.support.exchange_rest import HTML, Reply, lists, tampering, with_rows
+from tests.support.exchanges.exchange_rest import HTML, Reply, lists, tampering, with_rows
 
 EIGHT = ("binance", "bybit", "mexc", "gate", "kucoin", "okx", "bitget", "bingx")
 ODD: tuple[Any, ...] = (

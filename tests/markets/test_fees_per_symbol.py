@@ -32,8 +32,8 @@ from markets.selectors import current_revision, load_config
 from markets.sync.symbols import sync_all
 from realtime.scanner.explain import explain
 from realtime.scanner.table import ScanTable
-from tests.support.exchange_rest import gate as gate_answers
-from tests.support.exchange_rest import pair, serving
+from tests.support.exchanges.exchange_rest import gate as gate_answers
+from tests.support.exchanges.exchange_rest import pair, serving
 
 TODAY = datetime.now(UTC).date()
 DAY = timedelta(days=1)

@@ -21,8 +21,8 @@ from markets.sync.symbols import sync_all
 from realtime.scanner.explain import explain
 from realtime.scanner.table import ScanTable
 from tests.markets.test_fees_per_symbol import kucoin_symbol
-from tests.support.exchange_rest import gate as gate_answers
-from tests.support.exchange_rest import pair, serving
+from tests.support.exchanges.exchange_rest import gate as gate_answers
+from tests.support.exchanges.exchange_rest import pair, serving
 
 TODAY = datetime.now(UTC).date()
 USUAL = [pair(f"{base}_USDT") for base in ("BTC", "ETH", "SOL")]

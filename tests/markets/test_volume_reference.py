@@ -14,7 +14,7 @@ from markets.selectors import count_selected, filter_row, load_config
 from markets.sync.catalogue import fetch
 from markets.sync.symbols import store
 from markets.worth.worths import Worths
-from tests.support.exchange_rest import gate, pair, serving, ticker
+from tests.support.exchanges.exchange_rest import gate, pair, serving, ticker
 
 pytestmark = pytest.mark.django_db
 

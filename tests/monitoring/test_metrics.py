@@ -36,8 +36,8 @@ from monitoring.metrics.process import tell_collector, tell_delays, tell_process
 from monitoring.metrics.tasks import TaskBook
 from monitoring.quality.latency import Latencies
 from monitoring.quality.wire import STALE, SYMBOL_ROW, Quality
+from tests.support.desk.prometheus_rig import DEPLOY, dashboard_queries
 from tests.support.live import eventually
-from tests.support.prometheus_rig import DEPLOY, dashboard_queries
 
 STANDARD = {"up", "process_cpu_seconds_total"}
 

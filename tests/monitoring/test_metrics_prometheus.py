@@ -12,8 +12,8 @@ from redis import Redis
 
 from core.process.vitals import Vitals
 from monitoring.metrics import exporter
+from tests.support.desk.prometheus_rig import BINARY, DEPLOY, dashboard_queries, running_prometheus
 from tests.support.live import eventually
-from tests.support.prometheus_rig import BINARY, DEPLOY, dashboard_queries, running_prometheus
 
 needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 

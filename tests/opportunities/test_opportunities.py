@@ -30,7 +30,7 @@ from opportunities.ticks import ticks
 from opportunities.verdicts import reasons
 from tests.engine.test_deviation import of, seconds, swings
 from tests.opportunities.test_episodes import START_US, closed, episode
-from tests.support.lake_data import write, write_quotes, write_states
+from tests.support.lakes.lake_data import write, write_quotes, write_states
 
 pytestmark = pytest.mark.django_db
 

@@ -30,8 +30,8 @@ from realtime.charts import pins
 from realtime.scanner import wire as scan_wire
 from realtime.scanner.api import harmless
 from tests.opportunities.test_episodes import episode
+from tests.support.desk.paused_postgres import paused_postgres
 from tests.support.live import DEADLINE_S, Web, daphne
-from tests.support.paused_postgres import paused_postgres
 from tests.support.scan_shard import Shard
 
 pytestmark = pytest.mark.django_db(transaction=True)

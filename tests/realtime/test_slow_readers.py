@@ -19,7 +19,7 @@ from core.web.places import Place, Places
 from core.web.refused import Refused
 from history.lake.tables import Lake
 from tests.history.test_api import BTC, DATA, START, asking, many_points, quotes
-from tests.support.lake_data import write, write_quotes
+from tests.support.lakes.lake_data import write, write_quotes
 from tests.support.live import Web, daphne, eventually
 
 POOL = 8

@@ -12,7 +12,7 @@ import pytest
 
 from simulator.faults import Fault, FaultError, parse
 from simulator.server import Simulator
-from tests.support.simulator_client import Client, Closed, best, connect, subscribe_quotes
+from tests.support.exchanges.simulator_client import Client, Closed, best, connect, subscribe_quotes
 
 
 @pytest.fixture

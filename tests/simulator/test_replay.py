@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 
 from simulator.replay import Recording, RecordingError, ReplayFeed
 from simulator.server import Simulator
-from tests.support.simulator_client import Client, best, connect, subscribe_quotes
+from tests.support.exchanges.simulator_client import Client, best, connect, subscribe_quotes
 
 COLUMNS = (
     "timestamp,time,exchange,symbol,bid1_price,bid1_volume,bid2_price,bid2_volume,"

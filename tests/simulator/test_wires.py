@@ -11,8 +11,8 @@ import pytest
 
 from simulator.catalogue import EXCHANGES
 from simulator.server import Simulator
-from tests.support.simulator_client import Client, best, connect, protobuf, subscribe_quotes
-from tests.support.tiny_venue import until
+from tests.support.exchanges.simulator_client import Client, best, connect, protobuf, subscribe_quotes
+from tests.support.exchanges.tiny_venue import until
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from markets.selectors import load_config
 from tests.browser.test_dashboard import BTC, Card, quoting
 from tests.browser.test_scanner import DEAREST, speaking
 from tests.support.browser import Complaints, chromium, require_chromium
+from tests.support.desk.reverse_proxy import NEIGHBOUR, reverse_proxy
 from tests.support.live import Web, daphne
-from tests.support.reverse_proxy import NEIGHBOUR, reverse_proxy
 
 PREFIX = "/desk/one"
 PASSWORD = "correct horse battery staple"  # tests/conftest.py

@@ -21,8 +21,8 @@ from opportunities.services import save_episodes
 from tests.arbsite.web.test_prefix import PREFIX
 from tests.monitoring.alerts.test_rules_at_work import SILENT, T0, channel, rule
 from tests.opportunities.test_episodes import closed, episode
+from tests.support.desk.reverse_proxy import reverse_proxy
 from tests.support.live import Web, daphne
-from tests.support.reverse_proxy import reverse_proxy
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.desk.paused_postgres import paused_postgres
 from tests.support.live import daphne, promised
-from tests.support.paused_postgres import paused_postgres
 
 
 @pytest.mark.django_db(transaction=True)

@@ -4,7 +4,7 @@ import pytest
 
 from collectors.exchanges import CODECS
 from collectors.exchanges.base import Control
-from tests.support.codec_frames import SYMBOLS, gzipped
+from tests.support.exchanges.codec_frames import SYMBOLS, gzipped
 
 MEXC_BTC = "spot@public.aggre.deals.v3.api.pb@100ms@BTCUSDT"
 MEXC_NOPE = "spot@public.aggre.deals.v3.api.pb@100ms@NOPEUSDT"

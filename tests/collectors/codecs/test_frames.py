@@ -8,7 +8,7 @@ import pytest
 from collectors.exchanges import CODECS, mexc_pb2
 from collectors.exchanges.base import Codec
 from markets.events import Quote, Trade
-from tests.support.codec_frames import (
+from tests.support.exchanges.codec_frames import (
     QUOTES,
     SYMBOLS,
     TRADES,

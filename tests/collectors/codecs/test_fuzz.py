@@ -14,7 +14,7 @@ from collectors.exchanges.bingx import inflated
 from collectors.exchanges.order import Order
 from collectors.management.commands.decode import as_printed
 from markets.events import Quote, StreamState, Trade
-from tests.support.codec_frames import QUOTES, SYMBOLS, TRADES, gzipped
+from tests.support.exchanges.codec_frames import QUOTES, SYMBOLS, TRADES, gzipped
 
 CASES = [(exchange, exact) for exchange in CODECS for exact in (False, True)]
 SETTINGS = settings(max_examples=60, deadline=None)

@@ -10,8 +10,8 @@ from collectors.exchanges.lateness import ALLOWED_US, WINDOW_NS, Lateness
 from collectors.exchanges.order import RESYNC_AFTER, Order
 from core.clock.clocks import Standstill
 from markets.events import Quote, StreamState
-from tests.support.broken_books import has, quote_with
-from tests.support.codec_frames import SYMBOLS
+from tests.support.exchanges.broken_books import has, quote_with
+from tests.support.exchanges.codec_frames import SYMBOLS
 
 SECOND = 10**9
 START_MS = 1_700_000_000_000

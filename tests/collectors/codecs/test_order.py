@@ -10,8 +10,8 @@ from collectors.exchanges import CODECS
 from collectors.exchanges.base import Codec
 from collectors.exchanges.order import REFUSED, RESYNC_AFTER, Order, update_id
 from markets.events import Quote
-from tests.support.broken_books import has, quote_with
-from tests.support.codec_frames import SYMBOLS
+from tests.support.exchanges.broken_books import has, quote_with
+from tests.support.exchanges.codec_frames import SYMBOLS
 
 MS = 1_700_000_000_000
 

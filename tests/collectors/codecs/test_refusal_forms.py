@@ -8,7 +8,7 @@ import pytest
 from collectors.exchanges import CODECS
 from collectors.exchanges.base import Control
 from collectors.sockets.refusals import is_busy
-from tests.support.codec_frames import SYMBOLS, gzipped
+from tests.support.exchanges.codec_frames import SYMBOLS, gzipped
 
 BTC = {
     "okx": {"channel": "bbo-tbt", "instId": "BTC-USDT"},

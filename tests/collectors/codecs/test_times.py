@@ -11,7 +11,7 @@ from collectors.exchanges import CODECS
 from collectors.exchanges.bingx import inflated
 from collectors.exchanges.times import moment_us
 from markets.events import Trade
-from tests.support.broken_books import (
+from tests.support.exchanges.broken_books import (
     ABSENT,
     JSON_EXCHANGES,
     dispensable,
@@ -21,7 +21,7 @@ from tests.support.broken_books import (
     quote_with,
     wire,
 )
-from tests.support.codec_frames import QUOTES, SYMBOLS, TRADES, gzipped
+from tests.support.exchanges.codec_frames import QUOTES, SYMBOLS, TRADES, gzipped
 
 T_US = 1_700_000_000_123_456
 NONSENSE = [None, "", 0, -1, "abc", 1e30, float("nan"), float("inf"), 2**70, [], ["1"], {}, {"a": 1}, True,

@@ -8,8 +8,8 @@ from collectors.exchanges import CODECS
 from collectors.exchanges.base import Codec
 from collectors.exchanges.order import Order
 from markets.events import Quote, StreamState
-from tests.support.broken_books import ABSENT, WITHDRAWN, has, message, put, quote_with, wire
-from tests.support.codec_frames import QUOTES, SYMBOLS
+from tests.support.exchanges.broken_books import ABSENT, WITHDRAWN, has, message, put, quote_with, wire
+from tests.support.exchanges.codec_frames import QUOTES, SYMBOLS
 
 CASES = [
     pytest.param(exchange, changes(exchange), id=f"{exchange}: {name}")

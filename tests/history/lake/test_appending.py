@@ -22,7 +22,7 @@ from history.write import appending
 from history.write.appending import CHECKPOINT_EVERY, Appender
 from history.write.buffer import Buffer
 from markets.events import OpportunityEvent
-from tests.support.lake import bids, quote, rows
+from tests.support.lakes.lake import bids, quote, rows
 
 MORNING_US = 1_772_357_400_000_000
 

@@ -22,7 +22,7 @@ from history import tasks
 from history.lake.tables import Lake
 from history.models import Kind, MaintenanceRun, RetentionPolicy, State
 from history.services import look_after
-from tests.support.lake_data import write
+from tests.support.lakes.lake_data import write
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_redis")]
 

@@ -27,7 +27,7 @@ from history.maintenance.runs import RUNS_KEPT, TableBusyError, maintain
 from history.maintenance.steps import Step
 from history.models import Kind, MaintenanceRun, RetentionPolicy, State
 from history.services import look_after, steps_of
-from tests.support.lake_data import write
+from tests.support.lakes.lake_data import write
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_redis")]
 

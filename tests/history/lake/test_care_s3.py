@@ -9,7 +9,7 @@ from history.lake.tables import Lake
 from history.maintenance import compaction, retention
 from tests.history.lake.test_compaction import OVER, quotes, rows_of, same_rows
 from tests.history.lake.test_s3 import Store
-from tests.support.lake_data import write
+from tests.support.lakes.lake_data import write
 
 
 @pytest.fixture

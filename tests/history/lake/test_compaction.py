@@ -18,7 +18,7 @@ from history.maintenance import compaction
 from history.maintenance.compaction import GRACE, Heap, heaps
 from history.maintenance.sorting import Source, sorted_slices
 from history.write.sorted_files import MIN_ROW_GROUP_ROWS, ROW_GROUP_ROWS, row_groups
-from tests.support.lake_data import write
+from tests.support.lakes.lake_data import write
 
 HOUR = datetime.timedelta(hours=1)
 NINE = datetime.datetime(2026, 3, 1, 9, tzinfo=datetime.UTC)

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 from django.conf import settings
 
-from tests.support.lake import rows
+from tests.support.lakes.lake import rows
 
 LIVES = 50
 SEED = 20260101
@@ -20,7 +20,7 @@ def test_a_writer_killed_fifty_times_loses_nothing_acknowledged_and_breaks_no_ta
     lake = tmp_path / "lake"
     lost_s = []
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.support.lake_lives", str(LIVES), str(SEED)],
+        [sys.executable, "-m", "tests.support.lakes.lake_lives", str(LIVES), str(SEED)],
         cwd=settings.BASE_DIR,
         env=os.environ | {"LAKE_URL": str(lake), "DJANGO_SETTINGS_MODULE": "arbsite.settings"},
         stdout=subprocess.PIPE,

@@ -34,7 +34,7 @@ from monitoring.health import stores
 from monitoring.health.assess import assess
 from monitoring.health.findings import Finding
 from monitoring.health.observed import Answer, Limits, Observed
-from tests.support.lake import bids, lake_sink, quote, rows
+from tests.support.lakes.lake import bids, lake_sink, quote, rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -15,9 +15,9 @@ from markets.models import Exchange, OpportunityFilter
 from markets.seed import seed
 from simulator.server import Simulator
 from tests.collectors.test_collect import Process
-from tests.support.lake import rows
+from tests.support.exchanges.tiny_venue import until
+from tests.support.lakes.lake import rows
 from tests.support.live import database_url
-from tests.support.tiny_venue import until
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ async def test_sigterm_loses_no_row(simulator: Simulator, tmp_path: Path) -> Non
     lake, counts = tmp_path / "lake", tmp_path / "counts.json"
     environment = {
         "DATABASE_URL": await sync_to_async(database_url)(),
-        "DJANGO_SETTINGS_MODULE": "tests.support.counting_sink",
+        "DJANGO_SETTINGS_MODULE": "tests.support.lakes.counting_sink",
         "LAKE_URL": str(lake),
         "COUNTS_FILE": str(counts),
     }

@@ -14,7 +14,7 @@ from history.lake.schema import SCHEMAS
 from history.lake.tables import Lake
 from history.read.reader import BATCH_ROWS, LakeReader
 from tests.history.lake.test_s3 import Store
-from tests.support.lake_data import write, write_quotes
+from tests.support.lakes.lake_data import write, write_quotes
 from tests.support.spread_oracle import quote
 
 HOUR_US = 3_600_000_000

@@ -34,7 +34,7 @@ from tests.history.lake.test_damage import (
     ROWS,
     path_of,
 )
-from tests.support.lake import bids, lake_sink, quote, rows
+from tests.support.lakes.lake import bids, lake_sink, quote, rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 lake, quick = damage.lake, damage.quick

@@ -12,7 +12,7 @@ from pytest_django import Settings
 from history.lake.tables import Lake
 from history.write import sink as sink_module
 from markets.config import Shard
-from tests.support.lake import bids, lake_sink, rows
+from tests.support.lakes.lake import bids, lake_sink, rows
 
 
 class Store:

@@ -16,7 +16,7 @@ from history.write import appending, sink
 from history.write.sink import FLUSH_ROWS
 from markets.config import InstrumentConfig, Shard
 from markets.events import OpportunityEvent, SpreadPoints, StreamState, Trade
-from tests.support.lake import CONFIG, DEADLINE_S, SYMBOLS, bids, lake_sink, quote, rows
+from tests.support.lakes.lake import CONFIG, DEADLINE_S, SYMBOLS, bids, lake_sink, quote, rows
 
 
 @pytest.fixture

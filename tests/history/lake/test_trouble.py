@@ -8,7 +8,7 @@ import pytest
 from pytest_django import Settings
 
 from history.write import sink as sink_module
-from tests.support.lake import SYMBOLS, Writing, bids, lake_sink, rows
+from tests.support.lakes.lake import SYMBOLS, Writing, bids, lake_sink, rows
 
 CAPACITY = 1000
 

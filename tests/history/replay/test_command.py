@@ -24,9 +24,9 @@ from history.replay.pacing import Pace
 from markets.models import ExchangePair, OpportunityFilter
 from markets.seed import seed
 from tests.history.replay.test_replay import record
-from tests.support.lake_data import write
+from tests.support.lakes.lake_data import write
+from tests.support.lakes.recorded_session import NOON_US, session
 from tests.support.live import database_url
-from tests.support.recorded_session import NOON_US, session
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from history.read.recorded import Recorded
 from history.replay.engine import LEAD_IN_US, Replay, between, computable
 from markets.config import MarketConfig, Shard
 from markets.events import OpportunityEvent, Quote, SpreadPoints, StreamState
-from tests.support.lake_data import write_quotes, write_states
-from tests.support.recorded_session import NOON_US, SYMBOLS, VENUES, Session, config, live, session
+from tests.support.lakes.lake_data import write_quotes, write_states
+from tests.support.lakes.recorded_session import NOON_US, SYMBOLS, VENUES, Session, config, live, session
 
 HOUR_US = 3_600_000_000
 THOUSAND = "1000DOGE/USDT"

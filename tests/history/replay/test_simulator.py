@@ -24,10 +24,10 @@ from markets.events import Quote, Side, SinkEvent, Trade
 from simulator.replay import Row
 from simulator.server import Simulator
 from tests.collectors.test_supervisor import KeepingSink, kept
-from tests.support.lake_data import write, write_quotes
+from tests.support.exchanges.tiny_venue import TIMING, until
+from tests.support.lakes.lake_data import write, write_quotes
+from tests.support.lakes.recorded_session import NOON_US, SYMBOLS, VENUES, config, session
 from tests.support.live import free_port
-from tests.support.recorded_session import NOON_US, SYMBOLS, VENUES, config, session
-from tests.support.tiny_venue import TIMING, until
 
 END_US = NOON_US + 3_600_000_000
 

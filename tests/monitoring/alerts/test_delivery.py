@@ -18,7 +18,7 @@ from monitoring.alerts.channels.sending import sender
 from monitoring.alerts.delivery import Delivering
 from monitoring.alerts.messages import Message
 from monitoring.models import Alert, AlertChannel, Delivery, DeliveryAttempt
-from tests.support.alert_servers import PagerDuty, Receiver, Slack, Telegram, serving
+from tests.support.desk.alert_servers import PagerDuty, Receiver, Slack, Telegram, serving
 from tests.support.live import eventually
 
 pytestmark = pytest.mark.django_db

@@ -30,7 +30,7 @@ from tests.monitoring.alerts.test_delivery import (
     tried,
     until,
 )  # fmt: skip
-from tests.support.alert_servers import (
+from tests.support.desk.alert_servers import (
     HttpServer,
     MailServer,
     PagerDuty,

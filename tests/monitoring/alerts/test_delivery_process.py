@@ -15,7 +15,7 @@ from django.conf import settings
 from monitoring.alerts.dispatch import LEASE
 from monitoring.models import Delivery
 from tests.monitoring.alerts.test_delivery import db, delivering, incident, put, until, webhook
-from tests.support.alert_servers import Receiver, serving
+from tests.support.desk.alert_servers import Receiver, serving
 from tests.support.live import database_url, eventually
 
 pytestmark = pytest.mark.usefixtures("transactional_db", "empty_redis")

@@ -28,7 +28,15 @@ from tests.monitoring.alerts.test_delivery import (
     put,
     until,
 )  # fmt: skip
-from tests.support.alert_servers import MailServer, PagerDuty, Receiver, Slack, Telegram, mail_server, serving
+from tests.support.desk.alert_servers import (
+    MailServer,
+    PagerDuty,
+    Receiver,
+    Slack,
+    Telegram,
+    mail_server,
+    serving,
+)
 
 from tests.monitoring.alerts.test_delivery import slack as slack_channel  # isort: skip
 from tests.monitoring.alerts.test_delivery import webhook as webhook_channel  # isort: skip

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from collectors.exchanges import mexc_pb2
 from collectors.exchanges.bingx import inflated
-from tests.support.codec_frames import QUOTES, gzipped, mexc_push
+from tests.support.exchanges.codec_frames import QUOTES, gzipped, mexc_push
 
 ABSENT: Final = object()
 

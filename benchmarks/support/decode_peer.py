@@ -35,7 +35,7 @@ class Ours:
 
     def prepare(self, kind: dict[str, Any], frames: list[bytes]) -> Round:
         """Decode, check, keep."""
-        sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+        sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
         from collectors.exchanges import CODECS
 
         decode = CODECS[kind["exchange"]](kind["symbols"]).decode

@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 os.environ["DJANGO_SETTINGS_MODULE"] = "arbsite.settings"
 import django
 
@@ -25,7 +25,7 @@ from markets.seed import seed  # noqa: E402
 from simulator.catalogue import listings  # noqa: E402
 from tests.support.live import free_port  # noqa: E402
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+ROOT: Final = Path(__file__).resolve().parent.parent.parent
 
 
 def set_up(symbols: int, charts: int, url: str = "", min_edge_bps: float | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Lives and deaths of a lake writer, for test_crash.py: `python -m tests.support.lake_lives LIVES SEED`.
+"""Lives and deaths of a lake writer, for test_crash.py: `python -m tests.support.lakes.lake_lives LIVES SEED`.
 
 Each life is a fork of this process, where everything is imported and nothing ran: it writes quotes
 whose bids count up, until it is killed. A line of JSON per life says what was acknowledged by then.
@@ -19,7 +19,7 @@ import django
 django.setup()
 
 from history.write import sink  # noqa: E402
-from tests.support.lake import lake_sink, quote  # noqa: E402
+from tests.support.lakes.lake import lake_sink, quote  # noqa: E402
 
 FLUSH_S = 0.02
 LONGEST_S = 0.2
