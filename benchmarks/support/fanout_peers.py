@@ -1,7 +1,7 @@
 """What benchmarks/fanout.py compares with: the fan-out the documentation of Channels teaches, and the floor.
 
-    python benchmarks/support/fanout_peers.py channels PORT REDIS_URL   # Daphne + RedisChannelLayer, group_send
-    python benchmarks/support/fanout_peers.py floor PORT REDIS_URL      # bare `websockets`, broadcast()
+    fanout_peers.py channels PORT REDIS_URL   # Daphne + RedisChannelLayer, group_send
+    fanout_peers.py floor PORT REDIS_URL      # bare `websockets`, broadcast()
 
 A client names its chart in the path: `/?7`.
 """

@@ -1,4 +1,4 @@
-"""Lives and deaths of a lake writer, for test_crash.py: `python -m tests.support.lakes.lake_lives LIVES SEED`.
+"""Lives and deaths of a lake writer: `python -m tests.support.lakes.lake_lives LIVES SEED`.
 
 Each life is a fork of this process, where everything is imported and nothing ran: it writes quotes
 whose bids count up, until it is killed. A line of JSON per life says what was acknowledged by then.

@@ -1,6 +1,6 @@
 """What a row costs on disk after compaction, and what writing it costs, beside pyarrow's own defaults.
 
-    python benchmarks/lake_size.py
+    python benchmarks/lake/size.py
 
 The rows are the real recordings in ../shared/recordings when they are there (six venues, ten
 symbols, 33 minutes), which have no receive clock: one is made of the venue's plus a latency of 1 to
@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import numpy as np
 import polars as pl

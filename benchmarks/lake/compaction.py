@@ -1,6 +1,6 @@
 """What a compaction takes, beside reading, sorting and writing the same files with pyarrow.
 
-    python benchmarks/lake_compaction.py
+    python benchmarks/lake/compaction.py
 
 1,000 files of 1,000 rows, as a quarter of an hour of one-second flushes leaves them. Ours is the
 whole maintenance step: reading the log, sorting, writing statistics, committing. pyarrow gets the
@@ -24,7 +24,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 os.environ["DJANGO_SETTINGS_MODULE"] = "arbsite.settings"
 os.environ["SECRET_KEY"] = "a benchmark signs nothing"
 

@@ -1,6 +1,6 @@
 """What it costs to keep a quote: from the sink's channel to committed Parquet, beside cryptofeed's way.
 
-    .venv/bin/python benchmarks/lake_sink.py [QUOTES]
+    .venv/bin/python benchmarks/lake/sink.py [QUOTES]
 
 The peer needs a virtualenv of its own, else it is left out and said so:
 
@@ -30,7 +30,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
 PEER_PYTHON = ROOT / "var" / "bench-venv" / "bin" / "python"
@@ -152,7 +152,7 @@ def run_peer(how: str, quotes: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as directory:
         lines = Path(directory) / "ticks.json"
         lines.write_text(json.dumps(ticks(DISTINCT)))
-        script = str(Path(__file__).parent / "support" / "lake_sink_cryptofeed.py")
+        script = str(ROOT / "benchmarks" / "support" / "lake_sink_cryptofeed.py")
         return run(str(PEER_PYTHON), script, how, str(lines), str(quotes), f"{directory}/out")
 
 

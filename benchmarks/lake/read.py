@@ -1,6 +1,6 @@
 """What reading the lake costs, against scripts written by hand; all in one interleaved run.
 
-    python benchmarks/lake_read.py [--rows 10000000]
+    python benchmarks/lake/read.py [--rows 10000000]
 
 A day of quotes is made (50 instruments, hourly files as compaction leaves them), of which one chart's
 two legs are a twenty-fifth. Three things are measured, medians of 5 rounds:
@@ -24,7 +24,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "arbsite.settings")
 
 import numpy as np
