@@ -24,11 +24,12 @@ from hashlib import sha256
 from io import BytesIO
 from itertools import product
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ["DJANGO_SETTINGS_MODULE"] = "arbsite.settings"
-os.environ["SECRET_KEY"] = "a benchmark signs nothing"
+os.environ["SECRET_KEY"] = token_urlsafe(50)
 
 import django
 

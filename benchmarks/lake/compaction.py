@@ -21,12 +21,13 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from secrets import token_urlsafe
 from statistics import median
 from typing import Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 os.environ["DJANGO_SETTINGS_MODULE"] = "arbsite.settings"
-os.environ["SECRET_KEY"] = "a benchmark signs nothing"
+os.environ["SECRET_KEY"] = token_urlsafe(50)
 
 import django
 import numpy as np
@@ -66,6 +67,7 @@ def quotes(rng: np.random.Generator, rows: int, start_us: int, span_us: int) -> 
         "exchange_ts_us": received - rng.integers(1_000, 90_000, rows),
         "received_ts_us": received,
         "received_mono_ns": (received - start_us) * 1000,
+        "late_us": np.zeros(rows, np.int64),
     }
     return pa.table(columns, schema=file_schema("quotes"))
 

@@ -62,6 +62,7 @@ def make_day(lake: Lake, rows: int) -> pl.DataFrame:
                 "bid": bid.round(4), "bid_size": rng.integers(1, 900, count) / 100,
                 "ask": (bid + 0.01).round(4), "ask_size": rng.integers(1, 900, count) / 100,
                 "exchange_ts_us": us - 20_000, "received_ts_us": us, "received_mono_ns": us * 1000,
+                "late_us": 0,
             }
         )  # fmt: skip
         quotes = quotes.sort("symbol", "exchange", "received_ts_us")

@@ -28,6 +28,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -91,7 +92,11 @@ class Peak:
 
 def ours(quotes: int, per_s: int, lake: str) -> dict[str, float]:
     """One run of our sink, as fast as it goes or at a steady rate; in a process of its own."""
-    os.environ |= {"DJANGO_SETTINGS_MODULE": "arbsite.settings", "LAKE_URL": lake, "SECRET_KEY": "none"}
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "arbsite.settings",
+        "LAKE_URL": lake,
+        "SECRET_KEY": token_urlsafe(50),
+    }
     import django
     from django.contrib import admin
 

@@ -83,7 +83,7 @@ def received(rows: pl.DataFrame) -> pl.DataFrame:
     mono = (pl.col("received_ts_us") - pl.col("received_ts_us").min()) * 1000 + rng.integers(
         0, 1000, len(rows)
     )
-    return rows.with_columns(received_mono_ns=mono).sort(SORT_ORDER["quotes"])
+    return rows.with_columns(received_mono_ns=mono, late_us=pl.lit(0, pl.Int64)).sort(SORT_ORDER["quotes"])
 
 
 def ours(rows: pl.DataFrame, path: str) -> None:
