@@ -6,14 +6,14 @@ comes again with what was entered, says who changed what, and lets one load the 
 """
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.utils import unquote
+from django.contrib.admin.utils import flatten, unquote
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connections, router, transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
@@ -25,7 +25,7 @@ from django.utils.translation import gettext as _
 from audit.conflicts import Conflict, differences
 from audit.models import Entry
 from audit.recording import gathered, has_recorded, record
-from audit.registry import audited
+from audit.registry import Shown, audited
 from audit.seen import OVER, SEEN, Seen, opened, seal
 
 CONFLICT = 409
@@ -34,6 +34,8 @@ EDITABLE_PREFIX = "form"
 
 class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
     """A page of the admin that records what is done on it, and saves over nothing unseen."""
+
+    empty_text: Any = ""  # what an empty list means, and what to do next
 
     def lock_first(self) -> None:
         """Lock what every writer of the model locks before its rows; most models have no such thing."""
@@ -63,6 +65,18 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
             return form
         conflict = self.conflict(request, [obj], self._family(request, obj)[1:])
         return type(form.__name__, (_Refusing, form), {"conflict": conflict}) if conflict else form
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """As Django's, which shows what is only read as it is; of a secret, that there is one."""
+        sets = super().get_fieldsets(request, obj)
+        found = audited(self.model)
+        if found is None or not found.secret or self.has_change_permission(request, obj):
+            return sets
+        veils = {name: _veil(self.model, name, shown) for name, shown in found.secret.items()}
+        return [
+            (title, {**options, "fields": [veils.get(name, name) for name in flatten(options["fields"])]})
+            for title, options in sets
+        ]
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -119,14 +133,24 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
     def _get_obj_does_not_exist_redirect(
         self, request: HttpRequest, opts: Any, object_id: str
     ) -> HttpResponse:
-        about = Entry.objects.filter(object_type=opts.label_lower, object_id=unquote(object_id))
+        self.say_who_deleted(request, unquote(object_id))
+        response: HttpResponse = super()._get_obj_does_not_exist_redirect(request, opts, object_id)  # type: ignore[misc]
+        return response
+
+    def say_who_deleted(self, request: HttpRequest, object_id: str) -> None:
+        """Where a row was deleted through the desk, and by whom."""
+        about = Entry.objects.filter(object_type=self.opts.label_lower, object_id=object_id)
         entry = about.filter(kind__in=("deleted", "token_revoked")).first()
         if entry is not None:
             said = _("%(who)s deleted “%(name)s” at %(time)s UTC.")
             what = {"who": entry.who, "name": entry.object_name, "time": f"{entry.at:%Y-%m-%d %H:%M:%S}"}
             self.message_user(request, said % what, messages.WARNING)
-        response: HttpResponse = super()._get_obj_does_not_exist_redirect(request, opts, object_id)  # type: ignore[misc]
-        return response
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        """As Django's, which says to anybody whether there is, or was, such a row."""
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        return super().history_view(request, object_id, extra_context)
 
     # --- deleting one ----------------------------------------------------------------------------
 
@@ -249,18 +273,34 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
         return super().log_deletions(request, queryset)
 
 
+def _veil(model: type[Model], name: str, shown: Shown) -> Callable[[Model], str]:
+    """A column of a page that shows a secret as the audit does."""
+
+    @admin.display(description=model._meta.get_field(name).verbose_name)  # type: ignore[union-attr]
+    def veil(row: Model) -> str:
+        return shown(getattr(row, name))
+
+    return veil
+
+
 class OneRowAdmin(GuardedAdmin):
-    """Settings of which there is one row: its list is its form."""
+    """Settings of which there is one row: its list is its form. Without the row their defaults hold."""
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Straight to the row: a list of one is no list."""
-        return HttpResponseRedirect(self._address(self.model._base_manager.first()))
+        row = self.model._base_manager.first()
+        if row is None and self.has_view_permission(request) and not self.has_add_permission(request):
+            self._say_that_defaults_hold(request)
+            return HttpResponseRedirect(reverse("admin:index"))
+        return HttpResponseRedirect(self._address(row))
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
         """The form of the row that somebody else has made meanwhile, as of one they have changed."""
         if request.method != "POST":
+            if self.has_add_permission(request):
+                self._say_that_defaults_hold(request)
             return super().add_view(request, form_url, extra_context)
         with transaction.atomic(using=router.db_for_write(self.model)):
             self._hold_what_is_not_there_yet()
@@ -280,6 +320,14 @@ class OneRowAdmin(GuardedAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         """There is one row at most."""
         return super().has_add_permission(request) and not self.model._base_manager.exists()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """What was set is set otherwise, not deleted."""
+        return False
+
+    def _say_that_defaults_hold(self, request: HttpRequest) -> None:
+        said = _("Nobody has saved the %(name)s: their defaults hold.")
+        self.message_user(request, said % {"name": self.opts.verbose_name})
 
     def _address(self, row: Model | None) -> str:
         name = f"admin:{self.opts.app_label}_{self.opts.model_name}"

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from core.errors import InvalidConfig
-from core.outage import Outage
+from core.outage import Outage, of_redis
 from markets.config import MarketConfig
 from markets.follow.runtime import REVISION_CHANNEL
 from markets.models import Exchange
@@ -103,7 +103,7 @@ class Watcher:
                         self._nudged.set()
             except (RedisError, OSError) as error:
                 self._redis_outage.begins(
-                    "Redis of REDIS_URL does not answer (%s): configuration polled meanwhile", error
+                    "%s: configuration polled meanwhile", of_redis(error, "Redis of REDIS_URL")
                 )
             await asyncio.sleep(self._poll_s)
 

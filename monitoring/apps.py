@@ -24,7 +24,9 @@ class MonitoringConfig(AppConfig):
         from monitoring.models import AlertChannel, AlertRule
 
         audit.register(AlertRule, machine=("changed_at",))
-        audit.register(AlertChannel, secret={"sealed_secret": audit.hidden})
+        audit.register(
+            AlertChannel, secret={"sealed_secret": audit.hidden}, means={"sealed_secret": secrets.meaning}
+        )
         audit.register(HealthLimits)
         channels = "secrets of alert channels"
         sealed_columns.append(SealedColumn(channels, AlertChannel, "sealed_secret", secrets.PURPOSE))

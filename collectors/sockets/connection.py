@@ -10,6 +10,7 @@ from typing import Self
 
 from collectors.exchanges.base import Control, DataSheet, Topic
 from collectors.exchanges.order import Order
+from collectors.sockets.answers import foreign
 from collectors.sockets.exchange import Venue
 from collectors.sockets.exchange_socket import VenueSocket
 from collectors.sockets.handshake import ConnectFailed, address, open_socket
@@ -234,6 +235,8 @@ class Connection:
             self._emit(data)
 
     def _answer(self, control: Control) -> None:
+        if control.message:
+            control.message = foreign(control.message)
         if control.reply is not None:
             self._socket.send(control.reply)
         if control.kind in {"ack", "error", "unsubscribed"}:

@@ -23,7 +23,7 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import RedisError
 
 from core.clock.clocks import Clocks, Tick, jump_in_words
-from core.outage import Outage
+from core.outage import Outage, of_redis
 from core.process.heartbeat import BEAT_EVERY_S, Heartbeat, Report, Role
 from core.process.sampling import GcWatch, LoopLag, Weight, memory_limit, open_sockets
 from core.redis_client import REDIS_TIMEOUT_S, redis_client
@@ -189,7 +189,7 @@ class Vitals:
         try:
             command()
         except (RedisError, OSError) as error:
-            self._outage.begins("heartbeat not written, Redis does not answer: %s", error)
+            self._outage.begins("heartbeat not written: %s", of_redis(error))
         else:
             self._outage.ends("heartbeat written again")
 

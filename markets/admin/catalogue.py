@@ -62,6 +62,10 @@ class ExchangeForm(forms.ModelForm):  # type: ignore[type-arg]
 class ExchangeAdmin(SwitchAdmin):
     """Venues, their fees and addresses, and how their last catalogue sync went."""
 
+    empty_text = _(
+        "Nothing is collected without exchanges. `manage.py seed --missing` adds the default ones."
+    )
+
     list_display = (
         "name",
         "key",
@@ -153,6 +157,11 @@ class ExchangeAdmin(SwitchAdmin):
 class SymbolAdmin(SwitchAdmin):
     """What can be collected; switch on what should be."""
 
+    empty_text = _(
+        "Nothing is collected without symbols. `manage.py sync_markets` reads what exchanges list, "
+        "`manage.py seed --missing` adds the default ones."
+    )
+
     list_display = ("name", "base", "quote", "kind", "enabled", "exchanges")
     list_filter = ("enabled", "kind", "instruments__exchange")
     search_fields = ("name",)
@@ -182,6 +191,10 @@ class SymbolAdmin(SwitchAdmin):
 @admin.register(Instrument)
 class InstrumentAdmin(SwitchAdmin):
     """What exchanges list; the catalogue sync writes all of it but the operator's switch and alias."""
+
+    empty_text = _(
+        "No exchange has said what it lists. A worker asks every hour; `manage.py sync_markets` asks now."
+    )
 
     list_display = (
         "native_id", "exchange", "symbol", "alias", "enabled", "active", "state", "tick", "lot", "notional",
@@ -270,16 +283,33 @@ class InstrumentAdmin(SwitchAdmin):
 class ExchangePairAdmin(SwitchAdmin):
     """Which exchanges are compared."""
 
+    empty_text = _(
+        "Nothing is compared without pairs: add those of the exchanges that you watch, or all with "
+        "`manage.py seed --missing`."
+    )
+
     list_display = ("__str__", "tolerance_ms", "max_age_ms", "enabled")
     list_filter = ("enabled", "exchange1", "exchange2")
     list_select_related = ("exchange1", "exchange2")
     search_fields = ("exchange1__key", "exchange1__name", "exchange2__key", "exchange2__name")
 
 
+PAIRS_GONE = _("Selects nothing: every pair of exchanges that it named was deleted. Choose others.")
+
+
 class OpportunityFilterForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
     """Counts what the filter as entered would select, and refuses more charts than allowed."""
 
     selected: int | None = None  # None while a field that decides is wrong
+    pairs_gone = False  # as entered it still names pairs that were deleted, and no other
+
+    every_pair = forms.BooleanField(
+        required=False,
+        label=_("every enabled pair"),
+        help_text=_(
+            "The pairs it named were all deleted, so it selects nothing: choose others below, or this."
+        ),
+    )
 
     def in_words(self) -> str:
         """What it selects and what of its list most likely is not meant, or why this cannot be said yet."""
@@ -288,15 +318,20 @@ class OpportunityFilterForm(forms.ModelForm):  # type: ignore[type-arg]  # no ge
             return " ".join(map(str, self.errors["symbols"]))
         if self.selected is None:
             return gettext("Correct the fields below to see.")
+        if self.pairs_gone:
+            return str(PAIRS_GONE)
         selects = _selects_in_words(self.selected, bool(self.cleaned_data.get("charted")))
         return " ".join((selects, *hints(self.instance.symbols), *strangers(self.instance.symbols)))
 
     def clean(self) -> dict[str, Any] | None:
         """Count, and hold an enabled filter against the limit."""
         data = super().clean()
+        if self.cleaned_data.get("every_pair") and self.cleaned_data.get("pairs"):
+            self.add_error("every_pair", _("Choose pairs, or every enabled one: not both."))
         if not self.cleaned_data.keys() >= {"symbols", "quote", "pairs", "min_volume", "max_volume"}:
             return data
-        self.selected, limit = count_selected(self._row()), max_opportunities()
+        row, limit = self._row(), max_opportunities()
+        self.selected, self.pairs_gone = count_selected(row), row.pairs_gone
         asked = self.cleaned_data
         if asked.get("enabled") and asked.get("charted") and self.selected > limit:
             text = _(
@@ -315,6 +350,7 @@ class OpportunityFilterForm(forms.ModelForm):  # type: ignore[type-arg]  # no ge
             pairs=frozenset(pair.pk for pair in data["pairs"]),
             min_volume=data["min_volume"],
             max_volume=data["max_volume"],
+            pairs_gone=self.instance.pairs_gone and not data["pairs"] and not data.get("every_pair"),
         )
 
 
@@ -370,6 +406,13 @@ class OpportunityFilterAdmin(SwitchAdmin):
         """With the chosen pairs, which counting needs."""
         return super().get_queryset(request).prefetch_related("pairs")
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """With a way to say that every pair is meant, where none of those it named is left."""
+        first, (name, which), *rest = super().get_fieldsets(request, obj)
+        if obj is not None and obj.pairs_gone:
+            which = {**which, "fields": ("symbols", "quote", "every_pair", *which["fields"][2:])}
+        return [first, (name, which), *rest]
+
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         """Count what all listed filters select in one go."""
         page = super().get_changelist_instance(request)
@@ -386,19 +429,23 @@ class OpportunityFilterAdmin(SwitchAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Save, then say how many opportunities the filter selects now."""
         super().save_related(request, form, formsets, change)
+        if form.cleaned_data.get("every_pair"):
+            form.instance.pairs.clear()
         level = messages.INFO if form.selected else messages.WARNING
         self.message_user(request, form.in_words(), level)
 
     @admin.display(description=_("selects"))
-    def selects(self, row: OpportunityFilter) -> int:
+    def selects(self, row: OpportunityFilter) -> Any:
         """How many opportunities, in the list."""
-        return row.selected_count
+        return _("0: its pairs were deleted") if row.pairs_gone else row.selected_count
 
     @admin.display(description=_("selects now"))
     def selects_now(self, row: OpportunityFilter) -> Any:
         """How many opportunities, in words, on the form; the page's script keeps it current."""
         count = filter_counts([row])[row.pk] if row.pk else None
-        text = _("Name symbols to see.") if count is None else _selects_in_words(count, row.charted)
+        text: Any = _("Name symbols to see.") if count is None else _selects_in_words(count, row.charted)
+        if row.pk and row.pairs_gone:
+            text = PAIRS_GONE
         address = reverse("admin:markets_opportunityfilter_count")
         return format_html('<output id="selects-now" data-count-url="{}">{}</output>', address, text)
 

@@ -14,6 +14,7 @@ from django.urls import path, reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+import audit
 from audit.guarded import GuardedAdmin
 from monitoring.alerts.channel_form import OF_KIND, SETTINGS, ChannelForm, waiting_in_words
 from monitoring.alerts.messages import Message
@@ -65,6 +66,10 @@ class LookOnlyAdmin(GuardedAdmin):
 class AlertChannelAdmin(GuardedAdmin):
     """Where messages go; the secret goes in and never comes out."""
 
+    empty_text = _(
+        "Alerts go nowhere without a channel: add one, send a test, and name it in the alert rules."
+    )
+
     form = ChannelForm
     change_form_template = "admin/monitoring/alertchannel/change_form.html"
     list_display = ("name", "kind", "enabled", "used_by", "last_result", "waiting")
@@ -94,6 +99,11 @@ class AlertChannelAdmin(GuardedAdmin):
             rule_count=Count("rules", Q(rules__enabled=True), distinct=True),
         )
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """What was sent by a channel goes with it, although nobody deletes it one by one."""
+        objects, counts, needed, protected = super().get_deleted_objects(objs, request)
+        return objects, counts, needed - {Delivery._meta.verbose_name}, protected
+
     @admin.display(description=_("rules"))
     def used_by(self, row: Any) -> int:
         """How many enabled rules tell it."""
@@ -109,6 +119,11 @@ class AlertChannelAdmin(GuardedAdmin):
     def waiting(self, row: Any) -> str:
         """How many are not through."""
         return f"{row.waits:,}"
+
+    @admin.display(description=_("Secret"))
+    def secret(self, row: AlertChannel) -> str:
+        """What who may only look reads: that there is one. Without this Django shows the model's own."""
+        return audit.hidden(row.sealed_secret)
 
     @admin.display(description=_("sent lately"))
     def lately(self, row: AlertChannel) -> str:
@@ -193,6 +208,10 @@ class AlertChannelAdmin(GuardedAdmin):
 @admin.register(Delivery)
 class DeliveryAdmin(LookOnlyAdmin):
     """The outbox, and what became of every message."""
+
+    empty_text = _(
+        "No message was sent. Alert rules send what fires to their channels; a channel’s page sends a test."
+    )
 
     list_display = ("created", "channel", "kind", "title", "fared", "tries")
     list_filter = ("state", "kind", "channel")

@@ -27,10 +27,11 @@ from monitoring.health.assess import assess, replaced
 from monitoring.health.findings import Finding
 from monitoring.health.lead import Lead
 from monitoring.health.limits import load_limits
-from monitoring.health.memory import LAST, Memory, Published, publish, read_published
+from monitoring.health.memory import LAST, Memory, Published, later, publish, read_published
 from monitoring.health.observe import Observer
 from monitoring.health.observed import ChannelTrouble, Limits, Observed, Stores
 from monitoring.health.stores import MEASURE_EVERY_S, measure, publish_stores
+from monitoring.jumps import Jumps
 from monitoring.pages.series import Steps, sample, write
 
 logger = logging.getLogger(__name__)
@@ -77,8 +78,8 @@ class Monitor:
     async def _lead(self, lead: Lead, stop: asyncio.Event) -> None:
         """Do everything a monitor does, until told to stop or another one leads."""
         jumps = self._observer.jumps
+        memory = Memory(await self._found_before(jumps), jumps.since)
         evaluator, over = Evaluator(jumps), asyncio.Event()
-        memory = Memory(await self._found_before(), jumps.since)
         parts: dict[str, Part] = {
             "watch": lambda: self._watch(memory),
             "rules": lambda: self._judge(evaluator),
@@ -126,7 +127,8 @@ class Monitor:
         if not now.redis.well:
             return
         try:
-            await publish(self._redis, Published(now.at_us, tuple(self.findings)))
+            clock = self._observer.jumps.clock
+            await publish(self._redis, Published(now.at_us, tuple(self.findings), clock))
             if self._stores is not None:
                 await publish_stores(self._redis, self._stores)
             if ended:
@@ -151,13 +153,16 @@ class Monitor:
             self._channels = await _from_database(_troubles, self._channels)
             await asyncio.sleep(CHANNELS_EVERY_S)
 
-    async def _found_before(self) -> tuple[Finding, ...]:
-        """What a monitor found last, so that a restart makes nothing new."""
+    async def _found_before(self, jumps: Jumps) -> tuple[Finding, ...]:
+        """What a monitor found last: a restart makes nothing new, nor older by a step of the clock."""
         try:
             before = await read_published(self._redis, LAST)
         except (RedisError, OSError):
             return ()
-        return () if before is None else before.findings
+        if before is None:
+            return ()
+        set_by_us = jumps.go_on_from(before.clock)
+        return tuple(later(finding, set_by_us) for finding in before.findings)
 
 
 async def _from_database(question: Callable[[], T], before: T) -> T:

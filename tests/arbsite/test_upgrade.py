@@ -52,7 +52,9 @@ CONSTRAINTS: Final = """
 def upgraded(transactional_db: None) -> Iterator[psycopg.Connection[Any]]:
     """A database that 0.5.0 made and filled, after this version's `migrate`."""
     given = connection.get_connection_params()
-    place = {name: str(given[name]) for name in ("host", "user")} | {"port": str(given.get("port") or 5432)}
+    place: dict[str, Any] = {name: str(given[name]) for name in ("host", "user")} | {
+        "port": str(given.get("port") or 5432)
+    }
     with psycopg.connect(**place, dbname="postgres", autocommit=True) as server:
         server.execute("DROP DATABASE IF EXISTS former WITH (FORCE)")
         server.execute("CREATE DATABASE former")

@@ -420,7 +420,7 @@ async def test_bingx_sends_gzip_and_takes_one_topic_per_request(sim: Simulator) 
 async def test_bingx_takes_two_hundred_topics(sim: Simulator) -> None:
     async with Simulator(exchanges=["bingx"], symbols=201, rate=0.001, time_scale=1.0) as sim:
         venue = sim.exchanges["bingx"]
-        venue.messages_per_window = None  # the limit on requests is not the subject here
+        venue.messages_per_window = None  # type: ignore[misc]  # the limit on requests is not the subject here
         async with connect(sim, "bingx") as client:
             for number, listing in enumerate(venue.listings.values()):
                 topic = f"{listing.base}-USDT@trade"
