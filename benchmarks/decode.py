@@ -18,7 +18,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from collectors.exchanges import CODECS, mexc_pb2
-from collectors.exchanges.base import INFINITY
+from collectors.exchanges.reading import INFINITY
 from markets.events import Quote
 
 FRAMES_PER_TURN = 5_000

@@ -1,7 +1,6 @@
 """What one exchange file provides: a data sheet and a pure codec. No sockets, no clock, no Django."""
 
 import json
-import re
 import sys
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -15,7 +14,16 @@ from msgspec import Struct
 
 from collectors.exchanges.lateness import TOLERATED_US, WINDOW_NS, Lateness
 from collectors.exchanges.order import LARGEST, REFUSED, Order, update_id
-from collectors.exchanges.times import DECADE_US, FAR_US, FIRST_US, is_near, moment_us
+from collectors.exchanges.reading import (
+    INFINITY,
+    LONGEST_TRADE_ID,
+    level,
+    no_frame,
+    table,
+    text_id,
+    what_is_wrong,
+)
+from collectors.exchanges.times import DECADE_US, FAR_US, is_near, moment_us
 from core.clock.clocks import STOOD_STILL, Standstill
 from markets.events import Quote, Side, StreamState, Trade
 
@@ -23,7 +31,6 @@ ControlKind = Literal["ack", "error", "unsubscribed", "ping", "pong", "heartbeat
 
 NOT_EMPTY = msgspec.Meta(min_length=1)
 
-INFINITY = float("inf")
 
 Positive = Annotated[float, msgspec.Meta(gt=0.0, le=sys.float_info.max)]
 """A price or size in a usual frame: checked while it is decoded, NaN fails too."""
@@ -32,9 +39,6 @@ Mark = Any
 """Text that only frames of one kind carry; where frames are bytes it raises TypeError: not usual."""
 
 LONGEST_REQUEST_ID = 10**12
-LARGEST_TRADE_ID = 10**40
-LONGEST_TRADE_ID = 80
-"""Characters: an id that is longer is none, it would be kept to know the trade again."""
 
 BAD_FRAME = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
 """All that decoding bytes of somebody else can raise."""
@@ -42,10 +46,6 @@ BAD_FRAME = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
 UNUSUAL = (*BAD_FRAME, KeyError, TypeError)
 """What the short way of `Codec.decode` raises for a frame it is not made for."""
 
-SIDES: dict[str, Side] = {"buy": "buy", "sell": "sell", "Buy": "buy", "Sell": "sell"}
-"""The taker's side by the venue's word for it."""
-
-_NAMED_TOPIC = re.compile(r"channel:([^\s,]+),\s*instId:([^\s,]+)")
 
 UsualNumber = Annotated[int, msgspec.Meta(ge=1, le=LARGEST - 1)]
 """A trade's id in a usual frame where it is a number."""
@@ -235,7 +235,7 @@ class Codec(ABC):
     def usual(self, wire_type: type[T]) -> Callable[[bytes | str], T]:
         """A decoder for the short way, where numbers are `Positive`; for `exact` there is none."""
         if self.exact:
-            return _no_frame
+            return no_frame
         return msgspec.json.Decoder(wire_type, strict=False).decode
 
     def skip(self, kind: str) -> tuple[()]:
@@ -402,7 +402,7 @@ class Codec(ABC):
         kind, reason = "", ""
         try:
             bid, bid_size, ask, ask_size = map(self._number, (bid, bid_size, ask, ask_size))
-            kind, reason = _wrong(bid, bid_size, ask, ask_size)
+            kind, reason = what_is_wrong(bid, bid_size, ask, ask_size)
         except (ValueError, ArithmeticError):
             kind, reason = "malformed", "a price or size in its book is no number"
         if kind:
@@ -485,145 +485,7 @@ class Codec(ABC):
         self.count_time(time, time_us)
         return (
             Trade(
-                self._key, symbol, price, size, side, _text_id(trade_id), time_us,
+                self._key, symbol, price, size, side, text_id(trade_id), time_us,
                 received_ts_us, received_mono_ns, is_history,
             ),
         )  # fmt: skip
-
-
-def _no_frame(frame: bytes | str) -> Any:
-    raise ValueError("all frames go the long way")
-
-
-def _wrong(bid: Any, bid_size: Any, ask: Any, ask_size: Any) -> tuple[str, str]:
-    """Why four numbers are no quote, as a count and in words; two empty texts where they are one."""
-    sides = {"bid": (bid, bid_size), "ask": (ask, ask_size)}
-    if None in (bid, bid_size, ask, ask_size):
-        return (
-            "empty_side",
-            f"its book has no {' and no '.join(side for side in sides if None in sides[side])}",
-        )
-    if 0.0 < bid <= ask < INFINITY and 0.0 < bid_size < INFINITY and 0.0 < ask_size < INFINITY:
-        return "", ""
-    if INFINITY > bid > ask > 0.0:
-        return "rejected_crossed", "its bid is above its ask"
-    none = [side for side, pair in sides.items() if not all(0.0 < number < INFINITY for number in pair)]
-    return "rejected_zero", f"its book has no {' and no '.join(none)}"
-
-
-def _text_id(value: Any) -> str | None:
-    """A trade's id as text, None where there is none."""
-    if isinstance(value, float | Decimal) and abs(float(value)) < LARGEST_TRADE_ID and value == int(value):
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value) if abs(value) < LARGEST_TRADE_ID else None
-    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_TRADE_ID:
-        return None
-    return value if value.isascii() or _is_unicode(value) else None
-
-
-def _is_unicode(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # half a surrogate pair, which nothing can write
-        return False
-    return True
-
-
-def readable(received_ts_us: int, *times: Any) -> Any:
-    """The first of these times that is one, or else the first that was sent at all; all are of one moment.
-
-    Where they are far from one another it is the one that is nearest to when it was received.
-    """
-    sent = [time for time in times if time is not None]
-    known = {time_us: time for time in reversed(sent) if (time_us := moment_us(time)) is not None}
-    if len(known) > 1 and max(known) - min(known) >= FAR_US and received_ts_us >= FIRST_US:
-        return known[min(known, key=lambda time_us: abs(received_ts_us - time_us))]
-    return next(reversed(known.values()), sent[0] if sent else None)
-
-
-def table(value: Any) -> dict[str, Any]:
-    """A JSON object; raises ValueError where it is none."""
-    if not isinstance(value, dict):
-        raise ValueError("no JSON object where there should be one")
-    return value
-
-
-def tables(value: Any) -> list[dict[str, Any]]:
-    """The rows of a push, of which there is at least one; raises ValueError where there is none."""
-    if not isinstance(value, list) or not value:
-        raise ValueError("no rows")
-    return [table(row) for row in value]
-
-
-def books(value: Any) -> list[dict[str, Any]]:
-    """The rows of a quote push; what is no row, and no rows at all, is a book without sides."""
-    rows = value if isinstance(value, list) and value else [None]
-    return [row if isinstance(row, dict) else {} for row in rows]
-
-
-def level(side: Any, depth: int = 0) -> tuple[Any, Any]:
-    """Price and size of a level of a side as it came; both None where the side is empty."""
-    row = side[depth] if isinstance(side, list) and len(side) > depth else None
-    return (row[0], row[1]) if isinstance(row, list) and len(row) > 1 else (None, None)
-
-
-def text(value: Any) -> str:
-    """A text, empty where it is none."""
-    return value if isinstance(value, str) else ""
-
-
-def taker(value: Any) -> Side | None:
-    """The taker's side by the exchange's word for it."""
-    return SIDES.get(value) if isinstance(value, str) else None
-
-
-def request_id(value: Any) -> str | None:
-    """The id of our request as text; venues that were sent none answer "" or nothing."""
-    return str(value) if isinstance(value, int | str) and value != "" else None
-
-
-def is_no(code: Any) -> bool:
-    """Whether a code in an answer is a refusal: any but 0, or none at all."""
-    return isinstance(code, int | float | str) and code not in ("", 0, "0", "00000")
-
-
-def why(code: Any, *said: Any) -> str:
-    """Why an exchange refuses, in its own words: the first that are any, or else its code.
-
-    Words come as text, or in an object that has them; of any other object all there is is said.
-    """
-    for value in said:
-        words = value
-        if isinstance(value, dict):
-            words = why(value.get("code"), value.get("msg"), value.get("message")) or (
-                value and compact(value)
-            )
-        elif isinstance(value, list) and value:
-            words = compact(value)
-        if isinstance(words, str) and words.strip():
-            return words
-    return f"code {code}" if is_no(code) else ""
-
-
-def topic_of(arg: Any) -> tuple[str, ...]:
-    """The topic that the argument of an answer of OKX or Bitget names, as `channel:instId`."""
-    channel, native_id = (
-        text(arg.get(name)) if isinstance(arg, dict) else "" for name in ("channel", "instId")
-    )
-    return (f"{channel}:{native_id}",) if channel else ()
-
-
-def topics_in(message: str) -> tuple[str, ...]:
-    """The topics OKX and Bitget name in an error text (`…channel:X,instId:Y…`), as `X:Y`."""
-    return tuple(f"{channel}:{native_id}" for channel, native_id in _NAMED_TOPIC.findall(message))
-
-
-def compact(request: object) -> str:
-    """A request as compact JSON text."""
-    return msgspec.json.encode(request).decode()
-
-
-def plain_text(frame: bytes | str) -> str:
-    """A frame as text; raises UnicodeDecodeError (a ValueError) when it is none."""
-    return frame if isinstance(frame, str) else frame.decode()

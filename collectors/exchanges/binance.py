@@ -21,11 +21,8 @@ from collectors.exchanges.base import (
     Topic,
     UsualId,
     UsualNumber,
-    compact,
-    request_id,
-    text,
-    why,
 )
+from collectors.exchanges.reading import compact, request_id, text, why
 from collectors.exchanges.times import Millis
 from markets.events import Quote, Side, Trade
 

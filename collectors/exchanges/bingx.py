@@ -25,6 +25,9 @@ from collectors.exchanges.base import (
     Topic,
     UsualId,
     UsualText,
+)
+from collectors.exchanges.binance import taker_by_maker
+from collectors.exchanges.reading import (
     books,
     compact,
     is_no,
@@ -35,7 +38,6 @@ from collectors.exchanges.base import (
     text,
     why,
 )
-from collectors.exchanges.binance import taker_by_maker
 from collectors.exchanges.times import FAR_US, Millis, moment_us
 from markets.events import Quote, Trade
 

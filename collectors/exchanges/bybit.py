@@ -13,7 +13,6 @@ from msgspec import Struct
 
 from collectors.exchanges.base import (
     NOT_EMPTY,
-    SIDES,
     UNUSUAL,
     Codec,
     Control,
@@ -25,6 +24,9 @@ from collectors.exchanges.base import (
     UsualId,
     UsualLevel,
     UsualText,
+)
+from collectors.exchanges.reading import (
+    SIDES,
     compact,
     is_no,
     level,

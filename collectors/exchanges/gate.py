@@ -21,15 +21,8 @@ from collectors.exchanges.base import (
     Topic,
     UsualId,
     UsualNumber,
-    compact,
-    readable,
-    request_id,
-    table,
-    tables,
-    taker,
-    text,
-    why,
 )
+from collectors.exchanges.reading import compact, readable, request_id, table, tables, taker, text, why
 from collectors.exchanges.times import FIRST_S, LAST_S, Millis
 from markets.events import Quote, Side, Trade
 

@@ -23,15 +23,8 @@ from collectors.exchanges.base import (
     UsualId,
     UsualLevel,
     UsualText,
-    books,
-    compact,
-    is_no,
-    request_id,
-    table,
-    taker,
-    text,
-    why,
 )
+from collectors.exchanges.reading import books, compact, is_no, request_id, table, taker, text, why
 from collectors.exchanges.times import Millis, Nanos
 from markets.events import Quote, Side, Trade
 

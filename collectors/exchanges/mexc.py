@@ -17,19 +17,9 @@ from google.protobuf.message import DecodeError
 from msgspec import Struct
 
 from collectors.exchanges import mexc_pb2
-from collectors.exchanges.base import (
-    INFINITY,
-    UNUSUAL,
-    Codec,
-    Control,
-    DataSheet,
-    Decoded,
-    Topic,
-    compact,
-    is_no,
-    why,
-)
+from collectors.exchanges.base import UNUSUAL, Codec, Control, DataSheet, Decoded, Topic
 from collectors.exchanges.order import update_id
+from collectors.exchanges.reading import INFINITY, compact, is_no, why
 from collectors.exchanges.times import is_near, moment_us
 from markets.events import Quote, Side
 

@@ -22,6 +22,8 @@ from collectors.exchanges.base import (
     UsualId,
     UsualLevel,
     UsualText,
+)
+from collectors.exchanges.reading import (
     books,
     compact,
     is_no,

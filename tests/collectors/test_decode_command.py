@@ -17,7 +17,8 @@ from django.core.management import CommandError, call_command
 
 from collectors.display import guessed_symbol
 from collectors.exchanges import CODECS, base
-from collectors.exchanges.base import Codec, Control, DataSheet, Topic, compact
+from collectors.exchanges.base import Codec, Control, DataSheet, Topic
+from collectors.exchanges.reading import compact
 from markets.models import Exchange, Instrument, Symbol
 from tests.support.exchanges.broken_books import (
     ABSENT,
