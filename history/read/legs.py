@@ -1,6 +1,6 @@
 """The two sides of a chart as they were recorded, and what makes their prices comparable.
 
-The engine's own rules (engine.charts.spread._Leg, engine.rates), over whole columns: a price is that of one
+The engine's own rules (engine.charts.legs.Leg, engine.rates), over whole columns: a price is that of one
 coin of the symbol, in its quote currency. An alias divides it by its multiplier; a leg in another
 stablecoin is converted at the rate that had been received by then.
 """
