@@ -11,6 +11,7 @@ from engine.charts.points import ChartDelta, ChartState, Points, no_points
 from engine.charts.rings import PointRing
 from engine.charts.thinning import thin
 from engine.conversions import Conversion
+from engine.pricing import fee_factors
 from engine.rates import conversion
 from markets.config import ListingConfig, Opportunity
 from markets.events import Quote, StreamState
@@ -130,7 +131,7 @@ class Chart:
         self.opportunity = opportunity
         tolerance_ms = opportunity.tolerance_ms
         self.tolerance_ns = NEVER if tolerance_ms is None else tolerance_ms * _NS_PER_MS
-        self.factors = (1 - fee1) / (1 + fee2) * 10_000, (1 - fee2) / (1 + fee1) * 10_000
+        self.factors = fee_factors(fee1, fee2)
 
     def assess(self, now_mono_ns: int) -> Trouble:
         """State and reason as of now: the worst of both legs, and what is wrong with each."""

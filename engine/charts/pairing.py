@@ -11,6 +11,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from engine.charts.points import POINT_COLUMNS, SET_BACK_US, Points
+from engine.pricing import edge_bps, spread_pct
 from markets.events import Quote
 
 Ints = NDArray[np.int64]
@@ -208,10 +209,10 @@ def _fill(
 ) -> Floats:
     """Write what the points say into their rows, the bands apart; returns their spreads."""
     (bid1, ask1, bid_size1, ask_size1), (bid2, ask2, bid_size2, ask_size2) = prices
-    spreads: Floats = (bid1 / bid2 - 1) * 100
+    spreads: Floats = spread_pct(bid1, bid2)
     rows[at, 1] = spreads
-    rows[at, 4] = bid1 / ask2 * factors[0] - 10_000
-    rows[at, 5] = bid2 / ask1 * factors[1] - 10_000
+    rows[at, 4] = edge_bps(bid1, ask2, factors[0])
+    rows[at, 5] = edge_bps(bid2, ask1, factors[1])
     rows[at, 6] = np.minimum(bid_size1, ask_size2) * ask2
     rows[at, 7] = np.minimum(bid_size2, ask_size1) * ask1
     rows[at, 8], rows[at, 9] = ages_ns[0] / _NS_PER_MS, ages_ns[1] / _NS_PER_MS

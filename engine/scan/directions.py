@@ -7,11 +7,11 @@ from functools import lru_cache
 from math import inf
 from typing import Any, Final
 
+from engine.pricing import BPS, edge_bps
 from engine.scan.legs import Leg
 from markets.config import FilterConfig
 from markets.selection import ScanPair
 
-_BPS: Final = 10_000
 _ROUNDING: Final = 1 + 1e-12
 """The quick question never says no where the edge itself, rounded, is just at the threshold."""
 
@@ -46,7 +46,8 @@ class Direction:
 
     def edge_bps(self) -> float:
         """What is earned after both taker fees, NaN while a leg has no usable quote."""
-        return self.sell.bid / self.buy.ask * self.factor - _BPS
+        found: float = edge_bps(self.sell.bid, self.buy.ask, self.factor)
+        return found
 
     def size(self) -> float:
         """What both best levels can take, at the buying price, in quote currency."""
@@ -66,10 +67,5 @@ class Direction:
 @lru_cache(maxsize=4096)
 def _calm_reach(factor: float, trigger: float) -> float:
     """Few different ones in all: remembered, they take no memory per direction."""
-    least = trigger + _BPS
+    least = trigger + BPS
     return factor / least * _ROUNDING if least > 0 else inf
-
-
-def fee_factor(buy_fee: float, sell_fee: float) -> float:
-    """Turns bid / ask into what is left of 10,000 after both taker fees (fractions, not bps)."""
-    return (1 - sell_fee) / (1 + buy_fee) * _BPS

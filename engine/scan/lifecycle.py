@@ -13,6 +13,7 @@ from typing import Final, Literal, Protocol
 from core.clock.clocks import ended_us
 from core.names import formats as wording
 from engine.gates.checks import quote_of
+from engine.pricing import edge_bps, fee_factors, spread_pct
 from engine.scan.directions import Direction
 from engine.scan.moves import Moves, Opening
 from engine.scan.runs import NEVER_NS, Run, ending_of, episode_of, id_of, moment_of, top
@@ -384,10 +385,11 @@ def _values(
     one: LegPrice, two: LegPrice, fee1: float, fee2: float
 ) -> tuple[float, float, float, float, float]:
     """Spread, both edges and both sizes, as a chart's points have them."""
+    factor12, factor21 = fee_factors(fee1, fee2)
     return (
-        (one.bid / two.bid - 1) * 100,
-        one.bid / two.ask * ((1 - fee1) / (1 + fee2) * 10_000) - 10_000,
-        two.bid / one.ask * ((1 - fee2) / (1 + fee1) * 10_000) - 10_000,
+        spread_pct(one.bid, two.bid),
+        edge_bps(one.bid, two.ask, factor12),
+        edge_bps(two.bid, one.ask, factor21),
         min(one.bid_size, two.ask_size) * two.ask,
         min(two.bid_size, one.ask_size) * one.ask,
     )

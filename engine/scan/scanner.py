@@ -13,8 +13,9 @@ from msgspec import Struct
 from engine.conversions import Conversion
 from engine.gates.checks import quote_of
 from engine.gates.gatekeeper import Gatekeeper
+from engine.pricing import fee_factor
 from engine.rates import Rates, conversion
-from engine.scan.directions import Direction, fee_factor
+from engine.scan.directions import Direction
 from engine.scan.identity import SAMPLE_NS
 from engine.scan.legs import MARKS_MS, Leg, Market
 from engine.scan.lifecycle import Lifecycle

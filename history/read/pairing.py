@@ -14,6 +14,7 @@ from msgspec import structs
 
 from engine.charts.bands import LOWER, UPPER, WINDOW
 from engine.charts.points import POINT_COLUMNS
+from engine.pricing import edge_bps, fee_factors, spread_pct
 from history.read.legs import Leg, leg_of
 from markets.config import MarketConfig
 from markets.fees.book import Fees
@@ -307,16 +308,16 @@ def _legs(events: pl.DataFrame) -> pl.DataFrame:
 def _values(terms: Terms, ages_ns: list[pl.Expr]) -> list[pl.Expr]:
     """The formulas of docs/engine.md, in the engine's own order of operations."""
     bid1, ask1, bid2, ask2 = map(pl.col, ("bid1", "ask1", "bid2", "ask2"))
-    factor12 = _of_then(terms, lambda fee1, fee2: (1 - fee1) / (1 + fee2) * 10_000)
-    factor21 = _of_then(terms, lambda fee1, fee2: (1 - fee2) / (1 + fee1) * 10_000)
+    factor12 = _of_then(terms, lambda fee1, fee2: fee_factors(fee1, fee2)[0])
+    factor21 = _of_then(terms, lambda fee1, fee2: fee_factors(fee1, fee2)[1])
     size12 = pl.min_horizontal("bid_size1", "ask_size2")
     size21 = pl.min_horizontal("bid_size2", "ask_size1")
     known12 = pl.col("bid_size1").is_not_null() & pl.col("ask_size2").is_not_null()
     known21 = pl.col("bid_size2").is_not_null() & pl.col("ask_size1").is_not_null()
     return [
-        ((bid1 / bid2 - 1) * 100).alias("spread"),
-        (bid1 / ask2 * factor12 - 10_000).alias("edge12"),
-        (bid2 / ask1 * factor21 - 10_000).alias("edge21"),
+        spread_pct(bid1, bid2).alias("spread"),
+        edge_bps(bid1, ask2, factor12).alias("edge12"),
+        edge_bps(bid2, ask1, factor21).alias("edge21"),
         pl.when(known12).then(size12 * ask2).alias("size12"),
         pl.when(known21).then(size21 * ask1).alias("size21"),
         *((age / 1_000_000).alias(f"age{leg}_ms") for leg, age in zip((1, 2), ages_ns, strict=True)),

@@ -14,7 +14,8 @@ from core.names.plain_names import isolated
 from engine.gates import checks as gates
 from engine.gates import freshness
 from engine.gates.checks import Evidence, Facts, Gate, LegSeen, Seen
-from engine.scan.directions import Direction, fee_factor
+from engine.pricing import fee_factor
+from engine.scan.directions import Direction
 from engine.scan.identity import decisions
 from engine.scan.legs import Leg, Market
 from markets.config import FilterConfig

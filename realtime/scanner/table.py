@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from core.names.symbols import folded, searcher
 from engine.gates import checks as gates
 from engine.gates import freshness
+from engine.pricing import edge_bps, fee_factors, spread_pct
 from markets.config import MarketConfig
 from markets.fees.book import Fees
 from markets.selection import ScanPair, scan_pairs
@@ -136,7 +137,7 @@ class ScanTable:
             float,
         )
         fee1, fee2 = fee[self.leg1], fee[self.leg2]
-        return (1 - fee1) / (1 + fee2) * 10_000, (1 - fee2) / (1 + fee1) * 10_000
+        return fee_factors(fee1, fee2)
 
     def _gates_beforehand(self) -> tuple[gates.Bits, gates.Bits]:
         """Of every row and direction: what no quote changes."""
@@ -235,8 +236,8 @@ class ScanTable:
             np.ascontiguousarray(self.legs[name]) for name in ("bid", "ask", "bid_size", "ask_size", "age_ms")
         )
         bid1, bid2, ask1, ask2 = bid[one], bid[two], ask[one], ask[two]
-        edge12 = bid1 / ask2 * self._costs[0] - 10_000
-        edge21 = bid2 / ask1 * self._costs[1] - 10_000
+        edge12 = edge_bps(bid1, ask2, self._costs[0])
+        edge21 = edge_bps(bid2, ask1, self._costs[1])
         first = self.sell_first = ~(edge21 > edge12)
         buy, sell = np.where(first, two, one), np.where(first, one, two)
         self.edge = np.where(first, edge12, edge21)
@@ -244,7 +245,7 @@ class ScanTable:
         worth = self.legs["worth"][one]
         self.worth = np.where(self._in_dollars, 1.0, np.where(worth > 0, worth, np.nan))
         self.value = self.size * self.worth
-        self.spread = (bid[sell] / bid[buy] - 1) * 100
+        self.spread = spread_pct(bid[sell], bid[buy])
         self.born1, self.born2 = self._born_s[one], self._born_s[two]
         states = self._leg_states(bid, age.astype(float))
         self.leg_states = states
