@@ -15,7 +15,7 @@ from audit.reading import PIECE, Wanted, chunk, csv_header, csv_lines, ndjson
 from core.clock.times import asked_time
 from core.connections import release_connections
 from core.web.asking import asked
-from core.web.places import process_places
+from core.web.places import place_to_read
 from core.web.refused import Refused
 
 MOST: Final = 50_000
@@ -45,7 +45,7 @@ async def audit_entries(request: HttpRequest) -> HttpResponseBase:
         raise Refused(403, "the audit is for who has the permission audit.view, like administrators")
     query = asked(request.GET.dict(), Query, DOCUMENT)
     wanted = _wanted(query)
-    place = await process_places().take(int(user.pk or 0))
+    place = await place_to_read(int(user.pk or 0))
     try:
         given = {name: value for name, value in request.GET.items() if value}
         await database_sync_to_async(audit.record)("audit_exported", request=request, user=user, after=given)

@@ -98,8 +98,9 @@ MIDDLEWARE = [
     "arbsite.connections.release_middleware",
     "monitoring.metrics.traffic.traffic_middleware",
     "arbsite.headers.HeadersMiddleware",
+    "arbsite.turns.turns_middleware",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "arbsite.static_files.StaticFilesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -245,6 +246,7 @@ AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_VERBOSE = False
 AUDIT_CLIENT_ADDRESS = AXES_CLIENT_IP_CALLABLE
+AUDIT_CSV_TEXT = "core.names.plain_names.no_formula"
 # Not kept with a failure, whatever form it was typed in.
 AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "password", "code", "old_password"]
 AXES_SENSITIVE_PARAMETERS += ["new_password1", "new_password2"]

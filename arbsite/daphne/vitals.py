@@ -10,6 +10,7 @@ from django.conf import settings
 from twisted.internet import reactor
 
 from accounts.access.rights import process_rights
+from arbsite import turns
 from arbsite.daphne.doors import doors
 from core.process.heartbeat import Report
 from core.process.vitals import Vitals
@@ -23,7 +24,8 @@ def report() -> Report:
     hub = running_hub()
     counters = hub.stats() if hub else {}
     counters["connections"] = doors.open
-    counters |= process_scan_hub().stats() | process_rights().stats() | process_places().stats()
+    counters |= process_scan_hub().stats() | process_rights().stats()
+    counters |= process_places().stats() | turns.stats()
     return Report(counters={name: float(value) for name, value in counters.items()})
 
 

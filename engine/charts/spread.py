@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from msgspec import Struct
 
+from engine.charts.bands import RollingBands
 from engine.charts.legs import Chart, Leg
 from engine.charts.pairing import Charts, Legs, Routes, pair
 from engine.charts.points import ChartDelta, ChartState, Points
@@ -81,7 +82,7 @@ class SpreadEngine:
     # --- configuration ---------------------------------------------------------------------------
 
     def configure(self, config: MarketConfig) -> None:
-        """Follow a configuration; an opportunity that stays keeps its points and bands.
+        """Follow a configuration; what stays keeps its points, and its bands while it is of the same markets.
 
         Raises ValueError, and changes nothing, when an opportunity or instrument names an exchange
         that the configuration does not have.
@@ -146,14 +147,12 @@ class SpreadEngine:
         return names
 
     def _set_chart(self, id: str, opportunity: Opportunity, legs: list[Leg], fees: Fees) -> None:
-        chart = self._charts.get(id)
-        if chart is None:
-            chart = self._charts[id] = Chart(PointRing(self._window_points))
+        chart = self._charts.get(id) or self._charts.setdefault(id, Chart(PointRing(self._window_points)))
         chart.leg1, chart.leg2 = legs
-        one, two = (
-            fees.taker(key, opportunity.symbol) for key in (opportunity.exchange1, opportunity.exchange2)
-        )
-        chart.set_terms(opportunity, one, two)
+        if chart.compared != (compared := [leg.terms for leg in legs]):
+            chart.compared, chart.bands = compared, RollingBands()
+        sides = opportunity.exchange1, opportunity.exchange2
+        chart.set_terms(opportunity, *(fees.taker(key, opportunity.symbol) for key in sides))
 
     def _route(self) -> None:
         """Rebuild the index from an instrument to the charts its quotes touch."""

@@ -9,7 +9,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
 from core.redis_client import redis_client
-from core.web.places import process_places
+from core.web.places import place_to_read
 from core.web.refused import Refused, View
 from history.lake.tables import Lake
 from history.read.reader import LakeReader
@@ -26,7 +26,7 @@ def limited(view: View) -> View:
         limit = settings.HISTORY_REQUESTS_PER_MINUTE
         if await in_thread(lambda: _count(f"history:asked:{user.pk}:{int(now // 60)}")) > limit:
             raise Refused(429, f"more than {limit} requests in a minute", 60 - int(now % 60))
-        place = await process_places().take(int(user.pk or 0))
+        place = await place_to_read(int(user.pk or 0))
         try:
             response = await view(request)
         except BaseException:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 
-from accounts.access.guard import api, plain, symbol_of
+from accounts.access.guard import api, exchange_of, plain, symbol_of
 from core.names.plain_names import isolated
 from core.web.refused import Refused
 from engine.charts.points import no_points
@@ -82,11 +82,25 @@ def _wanted(config: MarketConfig, request: HttpRequest) -> list[Opportunity]:
         found = charts_of(config, named_filter(config, request.GET.get("filter")))
     else:
         found = list(config.opportunities)
+    for name in ("exchange1", "exchange2"):
+        asked[name] = _key(config, asked[name], name)
     _refuse_turned(found, asked["exchange1"], asked["exchange2"])
     for name, text in asked.items():
         if text:
             found = _narrowed(found, name, text)
     return found
+
+
+def _key(config: MarketConfig, text: str, name: str) -> str:
+    """The key of an exchange that is named as people call it; another text as it is."""
+    if not text:
+        return text
+    try:
+        return exchange_of(((row.key, row.name) for row in config.exchanges), text, name)
+    except Refused as refused:
+        if refused.status == 404:  # what charts there are says more
+            return text
+        raise
 
 
 def _narrowed(found: list[Opportunity], name: str, text: str) -> list[Opportunity]:
