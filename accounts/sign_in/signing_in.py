@@ -42,6 +42,7 @@ from accounts.tally import sign_ins
 from audit.acting import acting
 from core.clock.moments import AHEAD_S
 from core.connections import release
+from core.web.places import leave_turn
 
 log = logging.getLogger(__name__)
 
@@ -91,8 +92,12 @@ _turns: Final = _Turns()
 
 @contextmanager
 def turn_to_hash() -> Iterator[None]:
-    """Wait for a turn to hash a password, without a connection to the database. Raises Busy."""
+    """Wait for a turn to hash a password, without a connection to the database, nor the request's own turn.
+
+    Raises Busy.
+    """
     release()
+    leave_turn()
     with _turns.take():
         yield
 
