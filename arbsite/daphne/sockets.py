@@ -44,7 +44,6 @@ class DirectProtocol(ReasonedProtocol):
     _second = 0.0
     _frames = 0
     _is_deaf = False
-    data: bytes  # what was received and is no whole frame yet
 
     @property
     def ready(self) -> bool:

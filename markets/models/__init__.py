@@ -1,0 +1,38 @@
+"""What can be traded where, and what the operator wants of it.
+
+Validation speaks to people (field and remedy); the database holds the same rules for everybody else.
+"""
+
+from markets.follow.revision import ConfigRevision
+from markets.leases import ShardLease
+from markets.models.checks import key_validator, validate_proxy, validate_rest_url, validate_ws_url
+from markets.models.exchange import Exchange
+from markets.models.fees import FeeSchedule
+from markets.models.filters import OpportunityFilter
+from markets.models.gates import GateThresholds
+from markets.models.identity import IdentityCase
+from markets.models.instrument import Instrument, Kind, Symbol
+from markets.models.pairs import ExchangePair, PinnedChart
+from markets.models.syncs import CatalogueSync, WalletStatus, WalletSync
+
+__all__ = [
+    "CatalogueSync",
+    "ConfigRevision",
+    "Exchange",
+    "ExchangePair",
+    "FeeSchedule",
+    "GateThresholds",
+    "IdentityCase",
+    "Instrument",
+    "Kind",
+    "OpportunityFilter",
+    "PinnedChart",
+    "ShardLease",
+    "Symbol",
+    "WalletStatus",
+    "WalletSync",
+    "key_validator",
+    "validate_proxy",
+    "validate_rest_url",
+    "validate_ws_url",
+]

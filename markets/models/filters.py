@@ -1,0 +1,182 @@
+"""What an operator wants to see and to be told of."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.signals import m2m_changed
+from django.dispatch import receiver
+from django.utils.translation import gettext_lazy as _
+
+from core.names.plain_fields import LinesField, NameField
+from core.names.plain_names import isolated
+from markets.follow.revision import ConfigManager, ConfigModel, bump_revision
+from markets.leases import ShardLease  # noqa: F401 - a model of this app, in a module of its own
+from markets.models.checks import volume_constraints, volume_errors, volume_field
+from markets.models.instrument import list_problems
+from markets.models.pairs import ExchangePair
+
+
+class OpportunityFilter(ConfigModel):
+    """Which symbols on which pairs become opportunities (charts), and which of those are shown."""
+
+    name = NameField(_("name"), max_length=64, unique=True)
+    enabled = models.BooleanField(_("enabled"), default=True)
+    symbols = LinesField(
+        _("symbols"), blank=True, max_length=10_000,
+        help_text=_("Names or patterns separated by spaces, commas or new lines: BTC/USDT, ETH/*, *. "
+                    "“!” in front excludes: !*3L/* or !JUP/USDT; exclusions alone mean everything but. "
+                    "Upper and lower case do not count, unless a symbol is called exactly that. In quotes a "
+                    "name is taken literally: \"Jade Protocol/USDT\", \"omni/USDT\". "
+                    "Empty: every enabled symbol."),
+    )  # fmt: skip
+    quote = NameField(_("quote currency"), max_length=32, blank=True, help_text=_("Like USDT. Empty: any."))
+    pairs = models.ManyToManyField(
+        ExchangePair, blank=True, related_name="filters", verbose_name=_("exchange pairs"),
+        help_text=_("Empty: every enabled pair."),
+    )  # fmt: skip
+    names_pairs = models.BooleanField(
+        default=False, editable=False,
+        help_text=_("Whether pairs were chosen. When all of those are deleted, it selects none, not every."),
+    )  # fmt: skip
+    min_volume = volume_field(
+        _("min 24 h volume"),
+        _(
+            "Worth so many USDT by the catalogue's last prices, required of both legs; an unknown volume, or "
+            "one in a currency without a price, counts as 0. Empty: no limit."
+        ),
+    )
+    max_volume = volume_field(
+        _("max 24 h volume"), _("Worth so many USDT, required of both legs. Empty: no limit.")
+    )
+    min_spread_pct = models.DecimalField(
+        _("min |spread|, %"), max_digits=8, decimal_places=4, null=True, blank=True,
+        help_text=_("Live: a chart is shown only while its spread, either sign, is at least this. "
+                    "Empty: always. It opens no opportunity: nobody can trade a spread, only an edge."),
+    )  # fmt: skip
+    min_edge_bps = models.DecimalField(
+        _("min edge, bps"), max_digits=8, decimal_places=3, null=True, blank=True,
+        help_text=_("An opportunity opens where one direction, after both taker fees, earns at least this; "
+                    "a chart is shown only while the better one does. Negative is allowed. "
+                    "Empty: none opens, and every chart is shown."),
+    )  # fmt: skip
+
+    close_edge_bps = models.DecimalField(
+        _("close below, bps"), max_digits=8, decimal_places=3, null=True, blank=True,
+        help_text=_("An opportunity that opened at the min edge stays open until the edge falls below this, "
+                    "so that a trembling edge is one opportunity, not a hundred. "
+                    "Empty: the min edge itself."),
+    )  # fmt: skip
+    min_duration_ms = models.PositiveIntegerField(
+        _("min duration, ms"), default=0, validators=[MaxValueValidator(3_600_000)],
+        help_text=_("How long the edge must hold before an opportunity opens."),
+    )  # fmt: skip
+    min_size = models.DecimalField(
+        _("min size"), max_digits=18, decimal_places=2, null=True, blank=True,
+        validators=[MinValueValidator(0)],
+        help_text=_("Executable at both best prices, worth so many USDT by the live rate of the quote "
+                    "currency. Empty: the gate's own minimum."),
+    )  # fmt: skip
+    wallets_open = models.BooleanField(
+        _("only with open wallets"), default=False,
+        help_text=_("On: both wallets must be known to be open. Off: a closed wallet is refused, an unknown "
+                    "one is not."),
+    )  # fmt: skip
+    max_unproven_edge_bps = models.DecimalField(
+        _("max unproven edge, bps"), max_digits=8, decimal_places=3, null=True, blank=True,
+        validators=[MinValueValidator(0)],
+        help_text=_("Above this edge it must be proven that both exchanges mean the same coin: by enough "
+                    "moves that agree, or by an operator. Empty: as the gate thresholds say."),
+    )  # fmt: skip
+    max_age_ms = models.PositiveIntegerField(
+        _("max age, ms"), null=True, blank=True, validators=[MinValueValidator(1)],
+        help_text=_("No opportunity opens on a quote older than this. Empty: as the exchange pair says, or "
+                    "the gate thresholds."),
+    )  # fmt: skip
+    charted = models.BooleanField(
+        _("show as charts"), default=True,
+        help_text=_("Off: it only finds opportunities, among as many symbols as you like, and draws no "
+                    "charts."),
+    )  # fmt: skip
+
+    objects = ConfigManager()
+
+    selected_count: int  # what the admin's list counted for this row
+
+    class Meta:
+        verbose_name = _("opportunity filter")
+        verbose_name_plural = _("opportunity filters")
+        ordering = ["id"]  # the oldest enabled one is what the dashboard opens with
+        constraints = [
+            *volume_constraints("filter"),
+            models.CheckConstraint(
+                condition=Q(min_spread_pct__isnull=True) | Q(min_spread_pct__gte=0),
+                name="filter_min_spread_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=Q(close_edge_bps__isnull=True) | Q(close_edge_bps__lte=F("min_edge_bps")),
+                name="filter_close_edge_lte_min_edge",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return isolated(self.name)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """As every configuration; one that was read before its pairs were chosen does not forget them."""
+        super().save(*args, **kwargs)
+        if not self.names_pairs and self.pairs.exists():
+            self.note_pairs([self.pk], True)
+            self.names_pairs = True
+
+    @property
+    def pairs_gone(self) -> bool:
+        """Whether it named pairs and all of them were deleted: it selects none then, and not every."""
+        return self.names_pairs and not self.pairs.all()
+
+    @classmethod
+    def note_pairs(cls, pks: Iterable[Any], chosen: bool) -> None:
+        """Remember of filters whether they name pairs; choosing them was the change, this only follows."""
+        models.QuerySet(cls).filter(pk__in=pks).exclude(names_pairs=chosen).update(names_pairs=chosen)
+
+    def clean(self) -> None:
+        """Check the list of symbols and the bounds."""
+        self.quote = self.quote.strip()
+        errors = volume_errors(self)
+        if wrong := list_problems(self.symbols):
+            errors["symbols"] = wrong
+        if self.min_spread_pct is not None and self.min_spread_pct < 0:
+            errors["min_spread_pct"] = _(
+                "The sign does not count here: enter the size of the spread, 0 or more, or leave it empty."
+            )
+        opens, closes = self.min_edge_bps, self.close_edge_bps
+        if not self.charted and opens is None:
+            errors["min_edge_bps"] = _(
+                "Without charts a filter is there to find opportunities: enter the edge at which one opens."
+            )
+        if closes is not None and opens is None:
+            errors["close_edge_bps"] = _("Enter the min edge too: it opens what this closes.")
+        elif closes is not None and opens is not None and closes > opens:
+            errors["close_edge_bps"] = _("It must not be above the min edge (%(edge)s): lower it.") % {
+                "edge": opens
+            }
+        if errors:
+            raise ValidationError(errors)
+
+
+@receiver(m2m_changed, sender=OpportunityFilter.pairs.through)
+def _pairs_changed(action: str, instance: Any, reverse: bool, pk_set: set[int] | None, **_about: Any) -> None:
+    """Choosing pairs for a filter changes the configuration without saving the filter.
+
+    That pairs were chosen is remembered: of one that is deleted Django tells its filters nothing.
+    """
+    if action.startswith("pre_"):  # before its rows, like every writer; Django wraps it in a transaction
+        bump_revision()
+    elif not reverse:
+        instance.names_pairs = action == "post_add" or instance.pairs.exists()
+        OpportunityFilter.note_pairs([instance.pk], instance.names_pairs)
+    elif action == "post_add":
+        OpportunityFilter.note_pairs(pk_set or (), True)

@@ -1,0 +1,214 @@
+"""Symbols, and how each exchange lists them."""
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from core.names import symbols as names
+from core.names.plain_fields import NameField
+from markets.follow.revision import ConfigManager, ConfigModel
+from markets.leases import ShardLease  # noqa: F401 - a model of this app, in a module of its own
+from markets.models.exchange import Exchange
+
+
+class Kind(models.TextChoices):
+    """What sort of contract a symbol is."""
+
+    SPOT = "spot", _("spot")
+    SWAP = "swap", _("perpetual swap")
+
+
+class Symbol(ConfigModel):
+    """What is traded, under ccxt's unified name, the same on every exchange."""
+
+    name = NameField(
+        _("name"), max_length=64, unique=True, help_text=_("ccxt's unified name, like BTC/USDT.")
+    )
+    base = NameField(_("base"), max_length=32)
+    quote = NameField(_("quote"), max_length=32)
+    kind = models.CharField(_("kind"), max_length=8, choices=Kind, default=Kind.SPOT)
+    enabled = models.BooleanField(
+        _("enabled"), default=False,
+        help_text=_("Symbols found by the catalogue sync start disabled, so that a sync never subscribes "
+                    "to thousands of symbols by itself. Enable the ones you want collected."),
+    )  # fmt: skip
+
+    objects = ConfigManager()
+    catalogue = models.Manager()  # the sync's door: it moves the revision itself, when it matters
+
+    class Meta:
+        verbose_name = _("symbol")
+        verbose_name_plural = _("symbols")
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(base=F("quote")) & ~Q(base="") & ~Q(quote=""), name="symbol_base_not_quote"
+            ),
+            models.CheckConstraint(condition=Q(kind__in=Kind.values), name="symbol_kind_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        """Check that base and quote are two coins, and that the name is made of them."""
+        if self.base and self.base == self.quote:
+            raise ValidationError(
+                {"quote": _("Quote and base are the same coin: enter what the base is priced in.")}
+            )
+        unified = f"{self.base}/{self.quote}"
+        if self.name.partition(":")[0] != unified:
+            raise ValidationError(
+                {"name": _("The name of this base and quote is %(name)s: enter that.") % {"name": unified}}
+            )
+
+
+class Instrument(ConfigModel):
+    """A symbol as one exchange lists it. The catalogue sync writes it; operators may switch it off."""
+
+    exchange = models.ForeignKey(
+        Exchange, models.CASCADE, related_name="instruments", verbose_name=_("exchange")
+    )
+    symbol = models.ForeignKey(Symbol, models.PROTECT, related_name="instruments", verbose_name=_("symbol"))
+    kind = models.CharField(_("kind"), max_length=8, choices=Kind, default=Kind.SPOT)
+    native_id = NameField(_("native id"), max_length=64, help_text=_("The exchange's own name for it."))
+    enabled = models.BooleanField(
+        _("enabled"), default=True,
+        help_text=_("Your switch, kept over syncs. Off: never collected here, for example because this "
+                    "exchange trades another coin under the same ticker."),
+    )  # fmt: skip
+    active = models.BooleanField(
+        _("active"), default=True, help_text=_("Whether the exchange says it is trading.")
+    )
+    status = NameField(_("status"), max_length=64, blank=True, help_text=_("The exchange's own word."))
+    counts_as = models.ForeignKey(
+        Symbol, models.PROTECT, null=True, blank=True, related_name="aliases", verbose_name=_("counts as"),
+        help_text=_("The symbol it is compared under, when that is another one (1000PEPE/USDT counts as "
+                    "PEPE/USDT), or its own one in another unit. Empty: its own, coin for coin."),
+    )  # fmt: skip
+    multiplier = models.DecimalField(
+        _("multiplier"), max_digits=18, decimal_places=8, default=1,
+        help_text=_("How many coins of that symbol one of this is: 1000 for 1000PEPE."),
+    )  # fmt: skip
+    tick_size = models.DecimalField(_("tick size"), max_digits=36, decimal_places=18, null=True, blank=True)
+    lot_size = models.DecimalField(_("lot size"), max_digits=36, decimal_places=18, null=True, blank=True)
+    min_notional = models.DecimalField(
+        _("min notional"), max_digits=36, decimal_places=18, null=True, blank=True,
+        help_text=_("Smallest order, in quote currency."),
+    )  # fmt: skip
+    quote_volume_24h = models.DecimalField(
+        _("24 h volume"), max_digits=36, decimal_places=8, null=True, blank=True,
+        help_text=_("In quote currency; empty when the exchange did not say."),
+    )  # fmt: skip
+    volume_at = models.DateTimeField(
+        _("volume said at"),
+        null=True,
+        blank=True,
+        help_text=_("Empty: at the last sync."),
+    )
+    last_price = models.DecimalField(
+        _("last price"), max_digits=36, decimal_places=18, null=True, blank=True,
+        help_text=_("As its ticker said; from it volumes in other currencies are converted to USDT."),
+    )  # fmt: skip
+    price_at = models.DateTimeField(
+        _("price said at"), null=True, blank=True, help_text=_("Empty: at the last sync.")
+    )
+    set_aside = NameField(
+        _("set aside"), max_length=255, blank=True,
+        help_text=_("Why it is not compared: another market of this exchange has the same name."),
+    )  # fmt: skip
+    own_taker_fee = models.DecimalField(
+        _("own taker fee"), max_digits=7, decimal_places=3, null=True, blank=True,
+        help_text=_("What the exchange says this market costs, where that is not its usual fee; in bps, or "
+                    "as a multiple of your own fee."),
+    )  # fmt: skip
+    own_maker_fee = models.DecimalField(
+        _("own maker fee"), max_digits=7, decimal_places=3, null=True, blank=True
+    )
+    own_fee_times = models.BooleanField(_("as a multiple"), default=False)
+    own_fee_since = models.DateTimeField(_("said since"), null=True, blank=True)
+    synced_at = models.DateTimeField(_("synced at"), null=True, blank=True)
+    delisted_at = models.DateTimeField(_("delisted at"), null=True, blank=True)
+
+    objects = ConfigManager()
+    catalogue = models.Manager()  # the sync's door: it moves the revision itself, when it matters
+
+    class Meta:
+        verbose_name = _("instrument")
+        verbose_name_plural = _("instruments")
+        ordering = ["exchange__key", "native_id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["exchange", "kind", "native_id"], name="instrument_unique_native_id"
+            ),
+            models.UniqueConstraint(
+                fields=["exchange", "symbol"],
+                condition=Q(active=True),
+                name="instrument_one_active_per_symbol",
+            ),
+            models.CheckConstraint(condition=~Q(native_id=""), name="instrument_native_id_given"),
+            models.CheckConstraint(condition=Q(multiplier__gt=0), name="instrument_multiplier_positive"),
+            models.CheckConstraint(
+                condition=Q(multiplier=1) | Q(counts_as__isnull=False),
+                name="instrument_multiplier_of_something",
+            ),
+            # Trading or not: a listing that comes back must not break the sync that finds it.
+            models.UniqueConstraint(
+                fields=["exchange", "counts_as"],
+                condition=Q(counts_as__isnull=False),
+                name="instrument_one_alias_per_symbol",
+            ),
+            models.CheckConstraint(
+                condition=Q(delisted_at__isnull=True) | Q(active=False),
+                name="instrument_delisted_is_inactive",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.native_id
+
+    def clean(self) -> None:
+        """Check that the alias leads somewhere, and that nothing else of this exchange is there already."""
+        if self.multiplier <= 0:
+            raise ValidationError({"multiplier": _("Enter more than 0: how many coins one of this is.")})
+        if self.counts_as is None:
+            if self.multiplier != 1:
+                raise ValidationError(
+                    {"counts_as": _("Name the symbol that the multiplier counts in, its own or another.")}
+                )
+        elif problem := self._alias_problem(self.counts_as):
+            raise ValidationError({"counts_as": problem})
+
+    def _alias_problem(self, target: Symbol) -> Any:
+        if target.pk == self.symbol_id and self.multiplier == 1:
+            return _("That is its own symbol: leave it empty, or enter a multiplier other than 1.")
+        if target.kind != self.kind:
+            return _("%(symbol)s is another kind of contract: choose one of the same kind.") % {
+                "symbol": target
+            }
+        others = Instrument.objects.filter(exchange=self.exchange_id).exclude(pk=self.pk)
+        if target.pk != self.symbol_id and others.filter(symbol=target, active=True).exists():
+            return _(
+                "%(exchange)s trades %(symbol)s itself, and that is what is compared: "
+                "nothing else can count as it."
+            ) % {"exchange": self.exchange, "symbol": target}
+        if taken := others.filter(counts_as=target).first():
+            return _("%(other)s of this exchange counts as %(symbol)s already: empty that one first.") % {
+                "other": taken, "symbol": target,
+            }  # fmt: skip
+        return ""
+
+
+def list_problems(symbols: str) -> list[str]:
+    """What is wrong with a list of symbols, and which of its names are several symbols'."""
+    there = names.Spellings(Symbol.objects.values_list("name", flat=True))
+    wrong = names.problems(names.pinned_down(symbols, there))
+    for name in names.literal_names(symbols):
+        try:
+            there.resolve(name)
+        except names.AmbiguousName as problem:
+            wrong.append(str(problem))
+    return wrong

@@ -1,0 +1,119 @@
+"""Two exchanges that are compared, and charts that somebody pinned."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Greatest, Least
+from django.utils.translation import gettext_lazy as _
+
+from markets.follow.revision import ConfigManager, ConfigModel
+from markets.leases import ShardLease  # noqa: F401 - a model of this app, in a module of its own
+from markets.models.exchange import Exchange
+from markets.models.instrument import Symbol
+
+
+class ExchangePair(ConfigModel):
+    """Two exchanges compared with each other, and how old a leg may be."""
+
+    exchange1 = models.ForeignKey(Exchange, models.CASCADE, related_name="+", verbose_name=_("exchange 1"))
+    exchange2 = models.ForeignKey(Exchange, models.CASCADE, related_name="+", verbose_name=_("exchange 2"))
+    tolerance_ms = models.PositiveIntegerField(
+        _("tolerance, ms"), null=True, blank=True, default=1000,
+        validators=[MinValueValidator(1, _("Enter at least 1 ms, or leave it empty for liveness only."))],
+        help_text=_("A leg older than this makes the spread stale. Empty: a leg is never too old while "
+                    "its connection lives (a quiet book that has not changed is not stale)."),
+    )  # fmt: skip
+    max_age_ms = models.PositiveIntegerField(
+        _("max age, ms"), null=True, blank=True,
+        validators=[MinValueValidator(1, _("Enter at least 1 ms, or leave it empty for the gates' own."))],
+        help_text=_("No opportunity opens on a quote older than this. Empty: as the gate thresholds say."),
+    )  # fmt: skip
+    enabled = models.BooleanField(_("enabled"), default=True)
+
+    objects = ConfigManager()
+
+    class Meta:
+        verbose_name = _("exchange pair")
+        verbose_name_plural = _("exchange pairs")
+        ordering = ["exchange1__key", "exchange2__key"]
+        constraints = [
+            models.UniqueConstraint(
+                Least("exchange1", "exchange2"),
+                Greatest("exchange1", "exchange2"),
+                name="pair_unordered_unique",
+                violation_error_message=_(
+                    "This pair exists already, maybe the other way round: edit that one."
+                ),
+            ),
+            models.CheckConstraint(
+                condition=~Q(exchange1=F("exchange2")),
+                name="pair_distinct_exchanges",
+                violation_error_message=_("Exchange 1 and 2 are the same: choose two different ones."),
+            ),
+            models.CheckConstraint(
+                condition=Q(tolerance_ms__isnull=True) | Q(tolerance_ms__gt=0), name="pair_tolerance_positive"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.exchange1} – {self.exchange2}"
+
+    def clean(self) -> None:
+        """Check that the two exchanges differ and are not paired yet in either order."""
+        one, two = self.exchange1_id, self.exchange2_id
+        if not (one and two):  # the form names what is missing
+            return
+        if one == two:
+            raise ValidationError(
+                {"exchange2": _("Exchange 2 is the same as exchange 1: choose a different one.")}
+            )
+        same = Q(exchange1=one, exchange2=two) | Q(exchange1=two, exchange2=one)
+        if ExchangePair.objects.filter(same).exclude(pk=self.pk).exists():
+            raise ValidationError(
+                {
+                    "exchange2": _(
+                        "This pair exists already, maybe the other way round: edit that one instead."
+                    )
+                }
+            )
+
+
+class PinnedChart(ConfigModel):
+    """A pair of a symbol that a user wants to see as a chart, whatever the filters select."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="pinned_charts", verbose_name=_("user")
+    )
+    symbol = models.ForeignKey(Symbol, models.CASCADE, related_name="+", verbose_name=_("symbol"))
+    pair = models.ForeignKey(ExchangePair, models.CASCADE, related_name="+", verbose_name=_("exchange pair"))
+    pinned_at = models.DateTimeField(_("pinned at"), auto_now_add=True)
+
+    objects = ConfigManager()
+
+    class Meta:
+        verbose_name = _("pinned chart")
+        verbose_name_plural = _("pinned charts")
+        ordering = ["pinned_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "symbol", "pair"], name="pinned_chart_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.pair}"
+
+    def save(self, *args: Any, moves: bool = True, **kwargs: Any) -> None:
+        """Save; the revision stays for who knows that collectors follow the chart as before."""
+        if moves:
+            super().save(*args, **kwargs)
+        else:
+            models.Model.save(self, *args, **kwargs)
+
+    def delete(self, *args: Any, moves: bool = True, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Delete; as `save`."""
+        if moves:
+            return super().delete(*args, **kwargs)
+        return models.Model.delete(self, *args, **kwargs)
