@@ -35,7 +35,7 @@ import arbsite.daphne.vitals  # noqa: E402, F401
 from accounts.access import rights  # noqa: E402
 from accounts.mfa import second_factor  # noqa: E402
 from arbsite.auth import AllowedOrigin, SocketAuth, no_such_socket  # noqa: E402
-from arbsite.prefix import under  # noqa: E402
+from arbsite.middleware.prefix import under  # noqa: E402
 from monitoring.routing import websocket_urlpatterns as of_health  # noqa: E402
 from realtime.routing import websocket_urlpatterns as of_prices  # noqa: E402
 

@@ -43,7 +43,7 @@ POOL_S: Final = 4.0
 SILENT_S: Final = 5.0
 HURRIED_S: Final = 1.0
 """Who comes within so long after somebody waited in vain waits for a connection no longer than this: requests
-that wait for their turn (arbsite.turns) do not add up the patience of those before them."""
+that wait for their turn (arbsite.middleware.turns) do not add up the patience of those before them."""
 
 
 class Asking:
@@ -150,7 +150,7 @@ TIMES: Final = (
 
 POOL: Final[dict[str, Any]] = {
     "min_size": 1,
-    # More than requests are answered at once (arbsite.turns): none of them waits for another one's, and
+    # More than requests are answered at once (see arbsite.middleware.turns): none waits for another one, and
     # probes, sockets and rights have theirs.
     "max_size": 16,
     "timeout": POOL_S,

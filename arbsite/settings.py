@@ -13,7 +13,7 @@ from arbsite import environment
 from arbsite.desk import safety
 from arbsite.environment import BASE_DIR
 from arbsite.logs import logging_config
-from arbsite.prefix import cookie_name, prefix_of
+from arbsite.middleware.prefix import cookie_name, prefix_of
 from core import targets
 from core.proxies import no_proxy_problem, proxy_problem
 
@@ -97,10 +97,10 @@ MIDDLEWARE = [
     "audit.acting.audit_middleware",
     "arbsite.connections.release_middleware",
     "monitoring.metrics.traffic.traffic_middleware",
-    "arbsite.headers.HeadersMiddleware",
-    "arbsite.turns.turns_middleware",
+    "arbsite.middleware.headers.HeadersMiddleware",
+    "arbsite.middleware.turns.turns_middleware",
     "django.middleware.security.SecurityMiddleware",
-    "arbsite.static_files.StaticFilesMiddleware",
+    "arbsite.middleware.static_files.StaticFilesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -112,7 +112,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "axes.middleware.AxesMiddleware",
     "accounts.mfa.confirming.ConfirmMiddleware",
-    "arbsite.wrong_input.WrongInputMiddleware",
+    "arbsite.middleware.wrong_input.WrongInputMiddleware",
 ]
 
 ROOT_URLCONF = "arbsite.urls"

@@ -128,7 +128,7 @@ class DoorRequest(WebRequest):  # type: ignore[misc]
 
     def gotLength(self, length: int | None) -> None:
         """The head is read: is a body of this length wanted? None: it comes in chunks, and nobody knows."""
-        # Daphne takes it for the path we are under (arbsite.prefix drops that), and fails where it is none.
+        # Daphne takes it for the path we are under (arbsite.middleware.prefix), and fails where it is none.
         self.requestHeaders.removeHeader(b"Daphne-Root-Path")
         upgrades = self.requestHeaders.hasHeader(b"Upgrade")  # such a request never comes to its end
         self._most = 0 if upgrades else largest_body(self.channel._path)

@@ -10,8 +10,8 @@ from django.conf import settings
 from twisted.internet import reactor
 
 from accounts.access.rights import process_rights
-from arbsite import turns
 from arbsite.daphne.doors import doors
+from arbsite.middleware import turns
 from core.process.heartbeat import Report
 from core.process.vitals import Vitals
 from core.web.places import process_places

@@ -19,7 +19,7 @@ from arbsite.desk.embedded import Server
 from arbsite.desk.supervision import ProgramState, Supervisor
 from arbsite.environment import BASE_DIR, MARKER, Settings
 from arbsite.management.commands import sealing_keys
-from arbsite.prefix import prefix_of
+from arbsite.middleware.prefix import prefix_of
 
 SERVE_S = 60.0
 WATCH_S = 1.0

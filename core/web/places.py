@@ -2,7 +2,7 @@
 
 A user has a share of the places, so whoever asks for a hundred answers, or reads them slowly, waits for
 themselves. A place that becomes free goes to the waiting user who holds the fewest. All requests of a web
-process are answered in the same way (arbsite.turns); who begins to read gives that turn back.
+process are answered in the same way (arbsite.middleware.turns); who begins to read gives that turn back.
 """
 
 import asyncio

@@ -13,7 +13,7 @@ from django.utils.module_loading import import_string
 from redis import Redis
 
 from accounts.tokens.tokens import make_token
-from arbsite.turns import PER_ADDRESS, PER_USER, Known
+from arbsite.middleware.turns import PER_ADDRESS, PER_USER, Known
 from core.connections import own_connection
 from tests.accounts.test_groups import signed_in
 from tests.support.live import Web, daphne

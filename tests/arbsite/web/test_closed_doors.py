@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.test import Client, RequestFactory
 from redis import Redis
 
-from arbsite.prefix import cookie_name
+from arbsite.middleware.prefix import cookie_name
 from markets.models import Exchange
 from monitoring.models import AlertChannel
 from tests.accounts.test_groups import member, signed_in

@@ -15,7 +15,7 @@ from django.core.management import call_command
 from playwright.async_api import BrowserContext, Page, expect
 from redis import Redis
 
-from arbsite.prefix import prefix_of, under
+from arbsite.middleware.prefix import prefix_of, under
 from markets.config import MarketConfig
 from markets.selectors import load_config
 from tests.browser.test_dashboard import BTC, Card, quoting

@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import reverse
 from redis import Redis
 
-from arbsite.prefix import cookie_name
+from arbsite.middleware.prefix import cookie_name
 from monitoring.alerts.evaluator import HealthWatch
 from opportunities.services import save_episodes
 from tests.arbsite.web.test_prefix import PREFIX
