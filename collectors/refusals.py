@@ -30,10 +30,10 @@ _BUSY: Final = re.compile(
 
 @dataclass(slots=True)
 class Refusal:
-    """One topic that is not taken; times are monotonic seconds but `since_us` (wall clock, µs, UTC)."""
+    """One topic that is not taken; times are monotonic seconds, as the wall clock may be set meanwhile."""
 
     reason: str
-    since_us: int
+    since: float
     pauses: Iterator[float]
     times: int = 0
     may_be_asked: float = 0.0
@@ -65,7 +65,7 @@ class Refusals:
         refusal = self._all.get(topic)
         if refusal is None or _lasted(refusal, now, timing.healthy_s):
             pauses = delays(timing.refused_first_s, timing.refused_ceiling_s)
-            refusal = self._all[topic] = Refusal("", time.time_ns() // 1000, pauses)
+            refusal = self._all[topic] = Refusal("", now, pauses)
         news = refusal.reason != reason or refusal.taken_at is not None
         pause_s = next(refusal.pauses)
         refusal.reason, refusal.taken_at = reason, None
@@ -112,15 +112,13 @@ class Refusals:
     def status(self) -> list[dict[str, Any]]:
         """What an operator should see of each: topic, reason, age, how often, when it is asked next."""
         now, now_us = time.monotonic(), time.time_ns() // 1000
-        for _, refusal in self._open():
-            refusal.since_us = min(refusal.since_us, now_us)  # the clock was set back: it counts from now on
         return [
             {
                 "topic": topic.name,
                 "channel": topic.channel,
                 "native_id": topic.native_id,
                 "reason": refusal.reason,
-                "since_us": refusal.since_us,
+                "since_us": now_us - int((now - refusal.since) * 1e6),  # by the wall clock as it is now
                 "times": refusal.times,
                 "next_try_s": round(max(0.0, refusal.due - now), 1),
             }

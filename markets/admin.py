@@ -277,10 +277,21 @@ class ExchangePairAdmin(SwitchAdmin):
     search_fields = ("exchange1__key", "exchange1__name", "exchange2__key", "exchange2__name")
 
 
+PAIRS_GONE = _("Selects nothing: every pair of exchanges that it named was deleted. Choose others.")
+
+
 class OpportunityFilterForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
     """Counts what the filter as entered would select, and refuses more charts than allowed."""
 
     selected: int | None = None  # None while a field that decides is wrong
+
+    every_pair = forms.BooleanField(
+        required=False,
+        label=_("every enabled pair"),
+        help_text=_(
+            "The pairs it named were all deleted, so it selects nothing: choose others below, or this."
+        ),
+    )
 
     def in_words(self) -> str:
         """What it selects and what of its list most likely is not meant, or why this cannot be said yet."""
@@ -289,12 +300,16 @@ class OpportunityFilterForm(forms.ModelForm):  # type: ignore[type-arg]  # no ge
             return " ".join(map(str, self.errors["symbols"]))
         if self.selected is None:
             return gettext("Correct the fields below to see.")
+        if self._row().pairs_gone:
+            return str(PAIRS_GONE)
         selects = _selects_in_words(self.selected, bool(self.cleaned_data.get("charted")))
         return " ".join((selects, *hints(self.instance.symbols), *strangers(self.instance.symbols)))
 
     def clean(self) -> dict[str, Any] | None:
         """Count, and hold an enabled filter against the limit."""
         data = super().clean()
+        if self.cleaned_data.get("every_pair") and self.cleaned_data.get("pairs"):
+            self.add_error("every_pair", _("Choose pairs, or every enabled one: not both."))
         if not self.cleaned_data.keys() >= {"symbols", "quote", "pairs", "min_volume", "max_volume"}:
             return data
         self.selected, limit = count_selected(self._row()), max_opportunities()
@@ -316,6 +331,7 @@ class OpportunityFilterForm(forms.ModelForm):  # type: ignore[type-arg]  # no ge
             pairs=frozenset(pair.pk for pair in data["pairs"]),
             min_volume=data["min_volume"],
             max_volume=data["max_volume"],
+            pairs_gone=self.instance.pairs_gone and not data["pairs"] and not data.get("every_pair"),
         )
 
 
@@ -371,6 +387,13 @@ class OpportunityFilterAdmin(SwitchAdmin):
         """With the chosen pairs, which counting needs."""
         return super().get_queryset(request).prefetch_related("pairs")
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """With a way to say that every pair is meant, where none of those it named is left."""
+        first, (name, which), *rest = super().get_fieldsets(request, obj)
+        if obj is not None and obj.pairs_gone:
+            which = {**which, "fields": ("symbols", "quote", "every_pair", *which["fields"][2:])}
+        return [first, (name, which), *rest]
+
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         """Count what all listed filters select in one go."""
         page = super().get_changelist_instance(request)
@@ -387,19 +410,23 @@ class OpportunityFilterAdmin(SwitchAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Save, then say how many opportunities the filter selects now."""
         super().save_related(request, form, formsets, change)
+        if form.cleaned_data.get("every_pair"):
+            form.instance.pairs.clear()
         level = messages.INFO if form.selected else messages.WARNING
         self.message_user(request, form.in_words(), level)
 
     @admin.display(description=_("selects"))
-    def selects(self, row: OpportunityFilter) -> int:
+    def selects(self, row: OpportunityFilter) -> Any:
         """How many opportunities, in the list."""
-        return row.selected_count
+        return _("0: its pairs were deleted") if row.pairs_gone else row.selected_count
 
     @admin.display(description=_("selects now"))
     def selects_now(self, row: OpportunityFilter) -> Any:
         """How many opportunities, in words, on the form; the page's script keeps it current."""
         count = filter_counts([row])[row.pk] if row.pk else None
-        text = _("Name symbols to see.") if count is None else _selects_in_words(count, row.charted)
+        text: Any = _("Name symbols to see.") if count is None else _selects_in_words(count, row.charted)
+        if row.pk and row.pairs_gone:
+            text = PAIRS_GONE
         address = reverse("admin:markets_opportunityfilter_count")
         return format_html('<output id="selects-now" data-count-url="{}">{}</output>', address, text)
 

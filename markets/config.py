@@ -233,6 +233,7 @@ class FilterConfig(Struct, frozen=True):
     pairs: frozenset[tuple[str, str]] = frozenset()  # (exchange1, exchange2); empty: every enabled pair
     min_volume: float | None = None
     max_volume: float | None = None
+    pairs_gone: bool = False  # it named pairs, and all of them were deleted: it follows none
 
     def passes(self, spread_pct: float, edge_bps: float) -> bool:
         """Whether live values meet the filter; `edge_bps` is the better of the two directions."""

@@ -3,6 +3,7 @@
 Validation speaks to people (field and remedy); the database holds the same rules for everybody else.
 """
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -461,6 +462,10 @@ class OpportunityFilter(ConfigModel):
         ExchangePair, blank=True, related_name="filters", verbose_name=_("exchange pairs"),
         help_text=_("Empty: every enabled pair."),
     )  # fmt: skip
+    names_pairs = models.BooleanField(
+        default=False, editable=False,
+        help_text=_("Whether pairs were chosen. When all of those are deleted, it selects none, not every."),
+    )  # fmt: skip
     min_volume = _volume(
         _("min 24 h volume"),
         _(
@@ -543,6 +548,23 @@ class OpportunityFilter(ConfigModel):
 
     def __str__(self) -> str:
         return isolated(self.name)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """As every configuration; one that was read before its pairs were chosen does not forget them."""
+        super().save(*args, **kwargs)
+        if not self.names_pairs and self.pairs.exists():
+            self.note_pairs([self.pk], True)
+            self.names_pairs = True
+
+    @property
+    def pairs_gone(self) -> bool:
+        """Whether it named pairs and all of them were deleted: it selects none then, and not every."""
+        return self.names_pairs and not self.pairs.all()
+
+    @classmethod
+    def note_pairs(cls, pks: Iterable[Any], chosen: bool) -> None:
+        """Remember of filters whether they name pairs; choosing them was the change, this only follows."""
+        models.QuerySet(cls).filter(pk__in=pks).exclude(names_pairs=chosen).update(names_pairs=chosen)
 
     def clean(self) -> None:
         """Check the list of symbols and the bounds."""
@@ -914,7 +936,15 @@ class WalletSync(models.Model):
 
 
 @receiver(m2m_changed, sender=OpportunityFilter.pairs.through)
-def _pairs_changed(action: str, **_kwargs: Any) -> None:
-    """Choosing pairs for a filter changes the configuration without saving the filter."""
+def _pairs_changed(action: str, instance: Any, reverse: bool, pk_set: set[int] | None, **_about: Any) -> None:
+    """Choosing pairs for a filter changes the configuration without saving the filter.
+
+    That pairs were chosen is remembered: of one that is deleted Django tells its filters nothing.
+    """
     if action.startswith("pre_"):  # before its rows, like every writer; Django wraps it in a transaction
         bump_revision()
+    elif not reverse:
+        instance.names_pairs = action == "post_add" or instance.pairs.exists()
+        OpportunityFilter.note_pairs([instance.pk], instance.names_pairs)
+    elif action == "post_add":
+        OpportunityFilter.note_pairs(pk_set or (), True)

@@ -1,6 +1,5 @@
 """Writes the defaults into an empty desk; once it has been set up, its rows are the operator's."""
 
-from collections.abc import Iterable
 from decimal import Decimal
 from itertools import combinations
 from typing import TypeVar
@@ -60,7 +59,9 @@ def _add_missing(*, traps: bool) -> list[str]:
         _count_in_thousands()
     filters = 0
     if not OpportunityFilter.objects.exists():
-        filters = _filters(ExchangePair.objects.select_related("exchange1", "exchange2"))
+        filters = _filters()
+    for row in OpportunityFilter.objects.filter(name=FILTER_NAME, names_pairs=True, pairs=None):
+        _choose_pairs(row)  # its own were deleted
     counts = {
         "exchanges": len(new_exchanges), "symbols": len(new_symbols), "pairs": pairs, "filters": filters,
     }  # fmt: skip
@@ -126,11 +127,11 @@ def _count_in_thousands() -> None:
         row.save()
 
 
-def _filters(pairs: Iterable[ExchangePair]) -> int:
+def _filters() -> int:
     row = OpportunityFilter.objects.create(
         name=FILTER_NAME, symbols="\n".join(f"{base}/{QUOTE}" for base in FILTER_BASES), quote=QUOTE
     )
-    row.pairs.set(pair for pair in pairs if (pair.exchange1.key, pair.exchange2.key) in FILTER_PAIRS)
+    _choose_pairs(row)
     OpportunityFilter.objects.create(
         name=FINDER_NAME,
         min_edge_bps=FINDER_OPEN_BPS,
@@ -139,3 +140,9 @@ def _filters(pairs: Iterable[ExchangePair]) -> int:
         charted=False,
     )
     return 2
+
+
+def _choose_pairs(row: OpportunityFilter) -> None:
+    """Those of the filter that the dashboard opens with."""
+    pairs = ExchangePair.objects.select_related("exchange1", "exchange2")
+    row.pairs.set(pair for pair in pairs if (pair.exchange1.key, pair.exchange2.key) in FILTER_PAIRS)

@@ -36,7 +36,10 @@ class PairRow(Struct, frozen=True):
 
 
 class FilterRow(Struct, frozen=True):
-    """A filter's configuration-time criteria; empty `quote` or `pairs` means any, None means open."""
+    """A filter's configuration-time criteria; empty `quote` or `pairs` means any, None means open.
+
+    With `pairs_gone` it named pairs, and all of them were deleted: it selects nothing.
+    """
 
     id: int
     symbols: str
@@ -44,6 +47,7 @@ class FilterRow(Struct, frozen=True):
     pairs: frozenset[int] = frozenset()
     min_volume: float | None = None
     max_volume: float | None = None
+    pairs_gone: bool = False
 
 
 Market = Mapping[str, Mapping[str, Listing]]  # symbol -> exchange -> listing
@@ -62,6 +66,8 @@ def in_bounds(volume: float, low: float | None, high: float | None) -> bool:
 
 def select(row: FilterRow, market: Market, pairs: Iterable[PairRow]) -> Iterator[Chart]:
     """The charts a filter selects, by symbol and then in the order of the pairs."""
+    if row.pairs_gone:
+        return
     named = matcher(row.symbols)
     chosen = [pair for pair in pairs if not row.pairs or pair.id in row.pairs]
     for symbol in sorted(market):
@@ -133,7 +139,7 @@ def scan_pairs(config: MarketConfig, owns: Callable[[str], bool] = lambda symbol
 
 
 def _follows(row: FilterConfig, worths: Mapping[str, float], pair: PairConfig, *legs: ListingConfig) -> bool:
-    if row.pairs and (pair.exchange1, pair.exchange2) not in row.pairs:
+    if row.pairs_gone or (row.pairs and (pair.exchange1, pair.exchange2) not in row.pairs):
         return False
     return all(
         _in_quote(row.quote, leg.quote) and in_bounds(_worth(leg, worths), row.min_volume, row.max_volume)

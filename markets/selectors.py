@@ -314,6 +314,7 @@ def filter_row(row: OpportunityFilter) -> FilterRow:
         pairs=frozenset(pair.pk for pair in row.pairs.all()),
         min_volume=_float(row.min_volume),
         max_volume=_float(row.max_volume),
+        pairs_gone=row.pairs_gone,
     )
 
 
@@ -371,6 +372,7 @@ def _filter_config(row: OpportunityFilter) -> FilterConfig:
         pairs=frozenset((pair.exchange1.key, pair.exchange2.key) for pair in row.pairs.all()),
         min_volume=_float(row.min_volume),
         max_volume=_float(row.max_volume),
+        pairs_gone=row.pairs_gone,
     )
 
 

@@ -34,6 +34,8 @@ CLOCK_REMEDY: Final = (
 )
 FILES_SHOWN: Final = 3
 RETAINED_WITHIN_DAYS: Final = 2.0
+"""What deletes runs once a day, and a run may have been missed."""
+
 DAY_US: Final = 86_400_000_000
 
 EXPECTED: Final[dict[Role, Severity]] = {
@@ -382,6 +384,7 @@ def _upkeep(now: Observed, limits: Limits) -> Iterator[Finding]:
                 round(late_s, 0), limit_s,
             )  # fmt: skip
     yield from _never_retained(now)
+    yield from _not_retained(now)
     for channel in now.channels:
         yield Finding(
             "alert_delivery", channel.channel, "warning", channel.since_us,
@@ -409,6 +412,20 @@ def _never_retained(now: Observed) -> Iterator[Finding]:
                 "admin starts a run at once.",
                 round(old_days * 86_400, 0), table.keep_days * 86_400.0,
             )  # fmt: skip
+
+
+def _not_retained(now: Observed) -> Iterator[Finding]:
+    """Rows of the database that ought to be gone."""
+    for each in now.overdue:
+        old_days = max(0.0, (now.at_us - each.oldest_us) / DAY_US)
+        yield Finding(
+            "maintenance_late", each.job, "warning", now.at_us,
+            f"{each.job} is late: rows {old_days:.0f} days old are still there, it keeps {each.keep_days} "
+            "days and runs once a day.",
+            "Do worker and beat run? What deletes waits, after a week without a run, until an exchange says "
+            "what time it is. The worker's log says why a run failed.",
+            round(old_days * 86_400, 0), each.keep_days * 86_400.0,
+        )  # fmt: skip
 
 
 def _if(critical: bool) -> Severity:

@@ -70,10 +70,11 @@ class HealthWatch:
 
     Its memory is the incidents that fire or cool down and what is about to fire; it is read from the
     database at the first look. While the database is down it goes on, and writes what happened when
-    the database is back.
+    the database is back. `jumps` are those of the clock that stamped the incidents.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, jumps: Jumps | None = None) -> None:
+        self._jumps = jumps or Jumps()
         self._rules: list[AlertRule] = []
         self._watches: Watches | None = None
         self._unwritten: list[Change] = []
@@ -88,7 +89,7 @@ class HealthWatch:
         try:
             self._rules = [rule for rule in enabled_rules() if not rule.of_opportunities]
             if self._watches is None:
-                self._watches = _remembered()
+                self._watches = _remembered(self._jumps)
         finally:
             if self._watches is not None:
                 if jumped_us := jumps_us - (jumps_us if self._jumps_us is None else self._jumps_us):
@@ -142,17 +143,18 @@ class HealthWatch:
         Alert.objects.bulk_update(changed, ["words", "value", "remedy"])
 
 
-def _remembered() -> Watches:
+def _remembered(jumps: Jumps | None = None) -> Watches:
     """What fires, and what may still cool down, as the incidents have it."""
+    jumps = jumps or Jumps()
     watches = {}
     resolved = Alert.objects.filter(state=Alert.State.RESOLVED, rule__cool_down_s__gt=0, episode=None)
     newest = resolved.order_by("rule_id", "key", "-pk").distinct("rule_id", "key")
     for row in newest:
         if row.rule_id is not None and row.resolved_at is not None:
-            watches[row.rule_id, row.key] = Watch(resolved_us=_us(row.resolved_at))
+            watches[row.rule_id, row.key] = Watch(resolved_us=jumps.since(_us(row.resolved_at)))
     firing = Alert.objects.filter(state=Alert.State.FIRING, rule__isnull=False, episode=None)
     for rule, key, since in firing.values_list("rule", "key", "since"):
-        watches[rule, key] = Watch(firing=True, beyond_us=_us(since))
+        watches[rule, key] = Watch(firing=True, beyond_us=jumps.since(_us(since)))
     return watches
 
 
@@ -224,10 +226,10 @@ def _resolve_closed(now: datetime.datetime) -> None:
 
 def _fire(rule: AlertRule, now: datetime.datetime, jumps: Jumps) -> None:
     """One incident per move, and within a cool-down one per coin: of what is open if anything is."""
-    found = untold_opportunities(rule, now, lasting_since(rule, now, jumps))
+    found = untold_opportunities(rule, now, jumps)
     if not found:
         return
-    routes = _by_move(routes_lately({row.move for row in found if row.move is not None}, now))
+    routes = _by_move(routes_lately({row.move for row in found if row.move is not None}, now, jumps))
     spoken_for = _spoken_for(rule, found, now)
     fired: set[Any] = set()  # moves, and coins that cool down
     for row in sorted(found, key=lambda row: (not row.is_open, -row.peak_edge_bps)):
@@ -273,8 +275,8 @@ class Evaluator:
     """The rules at work in the monitor's event loop, over one database connection in a thread of its own."""
 
     def __init__(self, jumps: Jumps | None = None) -> None:
-        self._health = HealthWatch()
         self._jumps = jumps or Jumps()
+        self._health = HealthWatch(self._jumps)
         self._thread = ThreadPoolExecutor(1, "alert rules")
         self._failing = False
 
@@ -332,11 +334,6 @@ async def listen(nudged: asyncio.Event) -> None:
         finally:
             with suppress(RedisError, OSError):
                 await redis.aclose()
-
-
-def lasting_since(rule: AlertRule, now: datetime.datetime, jumps: Jumps) -> datetime.datetime:
-    """An open opportunity that began by then has lasted as long as a rule asks, steps of the clock apart."""
-    return incidents.moment(jumps.ago(_us(now), rule.for_s * 1_000_000))
 
 
 def _us(at: datetime.datetime) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from markets.lacks import LACKS, Lack
+from markets.plain_names import isolated
 from monitoring.findings import Finding, Severity
 from monitoring.observed import Observed
 
@@ -19,6 +20,10 @@ PEOPLE: Final[dict[str, Lack]] = {
 }
 
 
+PAIRS_OF: Final = "pairs of filter "
+"""What is lacking is called so, and then the name of a filter that named pairs which were all deleted."""
+
+
 def lacking(now: Observed) -> Iterator[Finding]:
     """What all collectors lack (one shard alone may well have nothing to do), and the rest of the desk."""
     told = [set(collector.lacks) for collector in now.collectors]
@@ -29,5 +34,13 @@ def lacking(now: Observed) -> Iterator[Finding]:
             severity: Severity = "critical" if lack.stops_all else "warning"
             yield Finding(kind, name, severity, now.at_us, lack.words, lack.remedy)
     for name in now.lacks:
-        lack = PEOPLE[name]
+        lack = PEOPLE.get(name) or _pairs_of(name.removeprefix(PAIRS_OF))
         yield Finding("configuration", name, "warning", now.at_us, lack.words, lack.remedy)
+
+
+def _pairs_of(name: str) -> Lack:
+    return Lack(
+        f"The opportunity filter “{isolated(name)}” selects nothing: every pair of exchanges that it named "
+        "was deleted.",
+        "Choose others for it in the admin (Markets, Opportunity filters), or disable it.",
+    )

@@ -3,7 +3,7 @@
 | key | what |
 |---|---|
 | `monitoring:findings` | `Published` as JSON, written with every look of the monitor, gone after `FRESH_S` |
-| `monitoring:last` | the same, kept: a monitor that starts goes on from it |
+| `monitoring:last` | the same, kept: a monitor that starts goes on from it, its clock included |
 
 A restarted monitor goes on where the last one was, and so does one whose Redis lost everything.
 """
@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from markets.moments import is_over
 from monitoring.assess import GRACE_S
 from monitoring.findings import Finding
+from monitoring.jumps import Clock
 from monitoring.observed import Observed
 
 FRESH: Final = "monitoring:findings"
@@ -39,10 +40,11 @@ OF_MARKETS: Final = frozenset(
 
 
 class Published(Struct, frozen=True):
-    """What the monitor found at `at_us`, the worst first."""
+    """What the monitor found at `at_us`, the worst first, and what it knows of its clock."""
 
     at_us: int
     findings: tuple[Finding, ...]
+    clock: Clock | None = None
 
 
 class Memory:
@@ -59,7 +61,7 @@ class Memory:
     def keep(self, findings: Iterable[Finding], now: Observed) -> list[Finding]:
         """These findings with the time since when, and those that hold because nobody can tell otherwise."""
         if jumped_us := now.jumps_us - (now.jumps_us if self._jumps_us is None else self._jumps_us):
-            self._known = {key: _later(known, jumped_us) for key, known in self._known.items()}
+            self._known = {key: later(known, jumped_us) for key, known in self._known.items()}
         self._jumps_us = now.jumps_us
         current = {finding.key: self._aged(finding) for finding in findings}
         held = {
@@ -78,7 +80,8 @@ class Memory:
         return structs.replace(finding, since_us=before.since_us)
 
 
-def _later(finding: Finding, by_us: int) -> Finding:
+def later(finding: Finding, by_us: int) -> Finding:
+    """The same after the clock was set by so much."""
     return structs.replace(finding, since_us=finding.since_us + by_us)
 
 

@@ -24,9 +24,10 @@ from monitoring.assess import assess, replaced
 from monitoring.dispatch import troubles
 from monitoring.evaluator import Evaluator
 from monitoring.findings import Finding
+from monitoring.jumps import Jumps
 from monitoring.lead import Lead
 from monitoring.limits import load_limits
-from monitoring.memory import LAST, Memory, Published, publish, read_published
+from monitoring.memory import LAST, Memory, Published, later, publish, read_published
 from monitoring.observe import Observer
 from monitoring.observed import ChannelTrouble, Limits, Observed, Stores
 from monitoring.selectors import load_lacks
@@ -80,8 +81,8 @@ class Monitor:
     async def _lead(self, lead: Lead, stop: asyncio.Event) -> None:
         """Do everything a monitor does, until told to stop or another one leads."""
         jumps = self._observer.jumps
+        memory = Memory(await self._found_before(jumps), jumps.since)
         evaluator, over = Evaluator(jumps), asyncio.Event()
-        memory = Memory(await self._found_before(), jumps.since)
         parts: dict[str, Part] = {
             "watch": lambda: self._watch(memory),
             "rules": lambda: self._judge(evaluator),
@@ -129,7 +130,8 @@ class Monitor:
         if not now.redis.well:
             return
         try:
-            await publish(self._redis, Published(now.at_us, tuple(self.findings)))
+            clock = self._observer.jumps.clock
+            await publish(self._redis, Published(now.at_us, tuple(self.findings), clock))
             if self._stores is not None:
                 await publish_stores(self._redis, self._stores)
             if ended:
@@ -154,13 +156,16 @@ class Monitor:
             self._channels = await _from_database(_troubles, self._channels)
             await asyncio.sleep(CHANNELS_EVERY_S)
 
-    async def _found_before(self) -> tuple[Finding, ...]:
-        """What a monitor found last, so that a restart makes nothing new."""
+    async def _found_before(self, jumps: Jumps) -> tuple[Finding, ...]:
+        """What a monitor found last: a restart makes nothing new, nor older by a step of the clock."""
         try:
             before = await read_published(self._redis, LAST)
         except (RedisError, OSError):
             return ()
-        return () if before is None else before.findings
+        if before is None:
+            return ()
+        set_by_us = jumps.go_on_from(before.clock)
+        return tuple(later(finding, set_by_us) for finding in before.findings)
 
 
 async def _from_database(question: Callable[[], T], before: T) -> T:

@@ -121,6 +121,7 @@ class Observer:
             disk=None if stores is None else stores.disk,
             measured_us=None if stores is None else stores.at_us,
             runs=() if stores is None else tuple(by_our_clock(stores.runs, self._runs, at_us, now_s)),
+            overdue=() if stores is None else stores.overdue,
             jumps_us=jumps_us,
             missing=tuple(_missing(redis, stores)),
         )

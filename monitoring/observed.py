@@ -55,6 +55,14 @@ class LastRun(Struct, frozen=True):
     error: str = ""
 
 
+class Overdue(Struct, frozen=True):
+    """Rows that a daily task (`retain episodes`) ought to have deleted days ago; how old the oldest is."""
+
+    job: str
+    oldest_us: int
+    keep_days: int
+
+
 class ChannelTrouble(Struct, frozen=True):
     """An alert channel that does not take messages."""
 
@@ -72,6 +80,7 @@ class Stores(Struct, frozen=True):
     lake: tuple[LakeTable, ...] = ()
     disk: Disk | None = None
     runs: tuple[LastRun, ...] = ()
+    overdue: tuple[Overdue, ...] = ()
     missing: tuple[str, ...] = ()
 
 
@@ -109,6 +118,7 @@ class Observed(Struct, frozen=True, eq=False):
     disk: Disk | None = None
     measured_us: int | None = None  # when the sizes and runs were looked up
     runs: tuple[LastRun, ...] = ()
+    overdue: tuple[Overdue, ...] = ()
     channels: tuple[ChannelTrouble, ...] = ()
     lacks: tuple[str, ...] = ()  # of monitoring.lacks
     jumps_us: int = 0  # by how much the observer's wall clock was set in all since it began

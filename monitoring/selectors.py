@@ -2,13 +2,15 @@
 
 import datetime
 from collections.abc import Collection, Iterable
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.db.models import (
     BooleanField,
+    Case,
     CharField,
+    DurationField,
     Exists,
     ExpressionWrapper,
     F,
@@ -17,11 +19,16 @@ from django.db.models import (
     Q,
     QuerySet,
     Value,
+    When,
 )
 from django.db.models.functions import Least
 
+from markets.models import ExchangePair, OpportunityFilter
 from markets.moments import lately
 from monitoring.findings import Finding
+from monitoring.incidents import moment
+from monitoring.jumps import Jumps
+from monitoring.lacks import PAIRS_OF
 from monitoring.models import Alert, AlertRule
 from monitoring.rules import Terms, matches
 from realtime.episodes import peak_worth
@@ -36,12 +43,16 @@ AT_ONCE: Final = 200
 
 
 def load_lacks() -> tuple[str, ...]:
-    """Which of `monitoring.lacks.PEOPLE` there are. Raises DatabaseError."""
+    """Which of `monitoring.lacks.PEOPLE` there are, and filters without pairs. Raises DatabaseError."""
     there = {
         "alert rules": AlertRule.objects.exists(),
         "users": get_user_model()._default_manager.filter(is_active=True).exists(),
     }
-    return tuple(name for name, is_there in there.items() if not is_there)
+    lacking = [name for name, is_there in there.items() if not is_there]
+    blind = OpportunityFilter.objects.filter(enabled=True, names_pairs=True, pairs=None)
+    if not ExchangePair.objects.exists():
+        blind = blind.none()  # that is what is lacking then
+    return (*lacking, *(f"{PAIRS_OF}{name}" for name in blind.values_list("name", flat=True)))
 
 
 def enabled_rules() -> list[AlertRule]:
@@ -61,19 +72,27 @@ def findings_for(rule: AlertRule, findings: Iterable[Finding]) -> list[Finding]:
     return [each for each in findings if each.kind == rule.what and matches(rule.subject, each.subject)]
 
 
+def ago(now: datetime.datetime, lasting: datetime.timedelta, jumps: Jumps | None) -> datetime.datetime:
+    """The latest stamp of what has lasted so long now, steps forward of the clock of `now` left out."""
+    if jumps is None or not jumps.forward:
+        return now - lasting
+    return moment(jumps.ago(_us(now), lasting // datetime.timedelta(microseconds=1)))
+
+
 def opportunities_for(
-    rule: AlertRule, now: datetime.datetime, lasting_since: datetime.datetime | None = None
+    rule: AlertRule, now: datetime.datetime, jumps: Jumps | None = None
 ) -> QuerySet[OpportunityEpisode]:
     """The opportunities that meet a rule: those that are open, and those that were over just now.
 
-    What began by `lasting_since` has lasted long enough; without it, by `for_s` before now. Where an open
-    one began later than now nobody can tell how long it has lasted: it is told.
+    What lasts has lasted no longer for a step of the clock that `jumps` knows. Where an open one began later
+    than now nobody can tell how long it has lasted: it is told.
     """
-    lasting = datetime.timedelta(seconds=rule.for_s) if lasting_since is None else now - lasting_since
+    lasting = now - ago(now, datetime.timedelta(seconds=rule.for_s), jumps)
     young = Q(started_at__range=lately(now, lasting))
     open_ones = Q(closed_at=None) & (~young if rule.for_s else Q())
-    changed_at = rule.changed_at
-    since = now - LATE if changed_at is None or changed_at > now else max(now - LATE, changed_at)
+    changed_at, since = rule.changed_at, ago(now, LATE, jumps)
+    if changed_at is not None and changed_at <= now:
+        since = max(since, changed_at)
     over = Q(closed_at__gt=since, duration_ms__gte=rule.for_s * 1000)
     found = OpportunityEpisode.objects.filter(open_ones | over)
     if rule.filter_id is not None:
@@ -85,19 +104,29 @@ def opportunities_for(
     return found.order_by("started_at", "pk")
 
 
-def untold_opportunities(
-    rule: AlertRule, now: datetime.datetime, lasting_since: datetime.datetime
-) -> list[OpportunityEpisode]:
+def untold_opportunities(rule: AlertRule, now: datetime.datetime, jumps: Jumps) -> list[OpportunityEpisode]:
     """Those of them that may make an incident of this rule now, the oldest first; the rest the next time.
 
     What has made one, belongs to a move that has, or falls into the cool-down of its coin is left out here,
     so that a coin that trembles never keeps the others from being seen.
     """
     coin = Func(F("symbol"), Value("/"), Value(1), function="split_part", output_field=CharField())
-    found = opportunities_for(rule, now, lasting_since).annotate(coin=coin)
-    made = Alert.objects.filter(rule=rule)
+    found = opportunities_for(rule, now, jumps).annotate(coin=coin, ended_at=_as_of_now("closed_at", jumps))
+    made = Alert.objects.filter(rule=rule).alias(began_at=_as_of_now("fired_at", jumps))
     told = ~Exists(made.filter(episode=OuterRef("pk"))) & ~Exists(made.filter(_of_told_move(rule)))
     return list(found.filter(told, ~Exists(made.filter(_cooling(rule, now))))[:AT_ONCE])
+
+
+def _as_of_now(column: str, jumps: Jumps) -> Any:
+    """A column of stamps as they would be had the clock always gone as it goes now: `Jumps.since`."""
+    stamp: Any = F(column)
+    for before_us, by_us in jumps.forward:
+        step = When(
+            **{f"{column}__lte": moment(before_us)}, then=Value(datetime.timedelta(microseconds=by_us))
+        )
+        nothing = Value(datetime.timedelta())
+        stamp += Case(step, default=nothing, output_field=DurationField())
+    return stamp
 
 
 def _of_told_move(rule: AlertRule) -> Q:
@@ -115,14 +144,14 @@ def _cooling(rule: AlertRule, now: datetime.datetime) -> Q:
     """
     if not rule.cools_down_s:
         return Q(pk=None)
-    until = Least(Value(now), OuterRef("closed_at"))  # PostgreSQL leaves a null out
+    until = Least(Value(now), OuterRef("ended_at"))  # PostgreSQL leaves a null out
     cool_down = datetime.timedelta(seconds=rule.cools_down_s)
-    return Q(coin=OuterRef("coin"), fired_at__gt=until - cool_down, fired_at__lte=now)
+    return Q(coin=OuterRef("coin"), began_at__gt=until - cool_down, fired_at__lte=now)
 
 
-def routes_lately(moves: Collection[UUID], now: datetime.datetime) -> list[OpportunityEpisode]:
+def routes_lately(moves: Collection[UUID], now: datetime.datetime, jumps: Jumps) -> list[OpportunityEpisode]:
     """The routes of moves that are open or were until just now; the best row of each filter and route."""
-    return _best(moves, Q(closed_at__gt=now - LATE))
+    return _best(moves, Q(closed_at__gt=ago(now, LATE, jumps)))
 
 
 def routes_of_firing(alerts: Collection[Alert]) -> list[OpportunityEpisode]:
@@ -154,3 +183,7 @@ def last_of_move(rule: AlertRule, move: UUID) -> OpportunityEpisode | None:
     if rule.filter_id is not None:
         rows = rows.filter(filter=rule.filter_id)
     return rows.order_by("-closed_at").first()
+
+
+def _us(at: datetime.datetime) -> int:
+    return (at - moment(0)) // datetime.timedelta(microseconds=1)

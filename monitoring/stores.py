@@ -7,11 +7,15 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
+from axes.models import AccessLog
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.db import DatabaseError, connection
+from django.db.models import Min
 from django.utils import timezone
 from msgspec import structs
 from redis.asyncio import Redis
@@ -19,7 +23,10 @@ from redis.asyncio import Redis
 from history.models import Kind, MaintenanceRun, RetentionPolicy
 from markets.models import CatalogueSync, ConfigRevision, WalletSync
 from markets.moments import Ages
-from monitoring.observed import Disk, LakeTable, LastRun, Stores
+from monitoring.assess import RETAINED_WITHIN_DAYS
+from monitoring.models import Alert, Delivery
+from monitoring.observed import Disk, LakeTable, LastRun, Overdue, Stores
+from realtime.models import OpportunityEpisode
 
 MEASURE_EVERY_S: Final = 30.0
 KEPT_S: Final = 120
@@ -57,10 +64,12 @@ def measure() -> Stores:
     missing: list[str] = []
     database_bytes: int | None = None
     runs: tuple[LastRun, ...] = ()
+    overdue: tuple[Overdue, ...] = ()
     keep_days: dict[str, int | None] = {}
     try:
         database_bytes = _database_bytes()
         runs = tuple(_runs())
+        overdue = tuple(_overdue(timezone.now()))
         keep_days = dict(RetentionPolicy.objects.values_list("table", "days"))
     except (DatabaseError, OSError) as error:
         missing.append(f"database size and maintenance runs: {type(error).__name__}")
@@ -72,6 +81,7 @@ def measure() -> Stores:
         lake=tuple(structs.replace(one, keep_days=keep_days.get(one.table)) for one in _lake(missing)),
         disk=_disk(missing),
         runs=runs,
+        overdue=overdue,
         missing=tuple(missing),
     )
 
@@ -142,6 +152,38 @@ def _sync(job: str, sync: CatalogueSync | WalletSync, every_s: float) -> LastRun
         due_every_s=every_s,
         error=sync.error,
     )
+
+
+def _overdue(now: datetime) -> Iterator[Overdue]:
+    """What lies in the database although a daily task that works would have deleted it days ago.
+
+    These tasks keep no record of their runs as the lake's do, and need none: the rows tell.
+    """
+    kept = {
+        "retain episodes": settings.EPISODE_DAYS,
+        "retain alerts": settings.ALERT_DAYS,
+        "retain sessions": 0,
+    }
+    before = {job: now - timedelta(days=days + RETAINED_WITHIN_DAYS) for job, days in kept.items()}
+    began_then = OpportunityEpisode.objects.filter(started_at__lt=before["retain episodes"])  # by its index
+    columns = (
+        ("retain episodes", began_then, "seen_at"),
+        ("retain alerts", Alert.objects, "resolved_at"),
+        ("retain alerts", Delivery.objects.filter(alert=None), "created_at"),
+        ("retain alerts", AccessLog.objects, "attempt_time"),
+        ("retain sessions", Session.objects, "expire_date"),
+    )
+    oldest: dict[str, int] = {}
+    for job, rows, column in columns:
+        if moment := _oldest(rows, column, before[job]):
+            oldest[job] = min(oldest.get(job, moment), moment)
+    for job, oldest_us in oldest.items():
+        yield Overdue(job, oldest_us, kept[job])
+
+
+def _oldest(rows: Any, column: str, before: datetime) -> int | None:
+    """The oldest of what lies before a time, µs."""
+    return _us(rows.filter(**{f"{column}__lt": before}).aggregate(oldest=Min(column))["oldest"])
 
 
 def _us(moment: Any) -> int | None:

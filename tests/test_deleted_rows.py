@@ -31,13 +31,15 @@ from markets.models import (
     Symbol,
 )
 from markets.runtime import CollectorStatus
-from markets.selectors import load_config
+from markets.selection import scan_pairs
+from markets.selectors import filter_counts, load_config
 from monitoring.assess import assess
 from monitoring.limits import HealthLimits
 from monitoring.models import AlertRule
 from monitoring.observed import Limits
 from monitoring.selectors import load_lacks
 from realtime.sink import RealtimeSink
+from tests.admin_forms import entered, opened
 from tests.test_monitoring_assess import WELL
 
 pytestmark = pytest.mark.django_db
@@ -216,3 +218,105 @@ def test_every_model_of_the_admin_is_among_the_deletions_or_cannot_be_emptied(se
     Symbol.objects.all().delete()
     call_command("prepare")
     assert "nothing_collected:exchanges" not in findings(), "an empty desk gets the defaults"
+
+
+# --- filters that name pairs which were deleted ------------------------------------------------------
+
+
+def selects() -> dict[str, int]:
+    """What each filter selects, by name; the number the admin shows."""
+    rows = {row.pk: row.name for row in OpportunityFilter.objects.all()}
+    return {rows[pk]: count for pk, count in filter_counts(OpportunityFilter.objects.all()).items()}
+
+
+@pytest.fixture
+def two_pairs(set_up: None) -> OpportunityFilter:
+    row = OpportunityFilter.objects.get(name="Majors")
+    row.pairs.set(ExchangePair.objects.filter(exchange1__key="binance")[:2])
+    OpportunityFilter.objects.filter(pk=row.pk).update(min_edge_bps=5)
+    return OpportunityFilter.objects.get(pk=row.pk)
+
+
+NAMED_PAIRS: dict[str, Callable[[OpportunityFilter], object]] = {
+    "one by one": lambda row: [pair.delete() for pair in row.pairs.all()],
+    "at once": lambda row: ExchangePair.objects.filter(filters=row).delete(),
+    "with an exchange": lambda row: Exchange.objects.filter(key="binance").delete(),
+    "and others made": lambda row: (ExchangePair.objects.filter(filters=row).delete(), make_a_pair()),
+}
+
+
+def make_a_pair() -> None:
+    fees = {"taker_fee_bps": 10, "maker_fee_bps": 10}
+    new = (Exchange.objects.create(key=f"new{n}", name=f"New {n}", **fees) for n in (1, 2))
+    ExchangePair.objects.create(**dict(zip(("exchange1", "exchange2"), new, strict=True)))
+
+
+@pytest.mark.parametrize("how", NAMED_PAIRS)
+def test_a_filter_whose_pairs_are_deleted_selects_nothing_and_not_every_pair(
+    two_pairs: OpportunityFilter, how: str
+) -> None:
+    assert 0 < selects()["Majors"] < 560
+    NAMED_PAIRS[how](two_pairs)
+    two_pairs.save()  # read before they were deleted: it does not forget either
+    config = load_config()
+    assert selects()["Majors"] == 0
+    assert [each for each in config.opportunities if two_pairs.pk in each.filters] == []
+    assert not any(row.id == two_pairs.pk for pair in scan_pairs(config) for row in pair.filters)
+    finding = findings()["configuration:pairs of filter Majors"]
+    assert "“Majors” selects nothing" in finding.words
+    assert "Opportunity filters" in finding.remedy
+
+
+def test_the_defaults_bring_the_default_filters_pairs_back(two_pairs: OpportunityFilter) -> None:
+    ExchangePair.objects.all().delete()
+    assert findings().keys() == {"configuration:pairs"}, "one thing is lacking, not two"
+    call_command("seed", missing=True)
+    assert two_pairs.pairs.exists()
+    assert findings() == {}
+
+
+def test_a_filter_of_which_one_pair_is_left_keeps_to_it(two_pairs: OpportunityFilter) -> None:
+    before = selects()["Majors"]
+    two_pairs.pairs.all()[0].delete()
+    assert selects()["Majors"] == before / 2
+    assert findings() == {}
+
+
+def test_pairs_that_an_operator_takes_out_mean_every_pair_as_the_form_says(
+    two_pairs: OpportunityFilter,
+) -> None:
+    two_pairs.pairs.clear()
+    assert OpportunityFilter.objects.get(pk=two_pairs.pk).names_pairs is False
+    everything = selects()["Majors"]
+    pair = ExchangePair.objects.all()[0]
+    pair.filters.add(two_pairs)  # from the other side
+    assert selects()["Majors"] < everything
+    pair.delete()
+    assert selects()["Majors"] == 0
+
+
+def test_the_admin_says_so_and_asks_what_is_meant(two_pairs: OpportunityFilter) -> None:
+    ExchangePair.objects.filter(filters=two_pairs).delete()
+    client = Client()
+    client.force_login(User.objects.get(username="operator"))
+    listed = client.get(reverse("admin:markets_opportunityfilter_changelist")).content.decode()
+    assert "0: its pairs were deleted" in listed
+    address = reverse("admin:markets_opportunityfilter_change", args=[two_pairs.pk])
+    page = client.get(address).content.decode()
+    assert "every pair of exchanges that it named was deleted" in page
+    said = client.post(address, entered(opened(client, address)), follow=True).content.decode()
+    assert "Selects nothing" in said, "saved as it is it does not widen"
+    assert selects()["Majors"] == 0
+    either = entered(opened(client, address), every_pair="on", pairs=[str(ExchangePair.objects.all()[0].pk)])
+    assert "not both" in client.post(address, either).content.decode()
+    client.post(address, entered(opened(client, address), every_pair="on"))
+    assert selects()["Majors"] > 0
+    assert 'name="every_pair"' not in client.get(address).content.decode()
+
+
+def test_a_filter_that_names_no_pair_follows_every_one_whatever_is_deleted(set_up: None) -> None:
+    row = OpportunityFilter.objects.get(name="Everything")
+    ExchangePair.objects.all().delete()
+    call_command("seed", missing=True)
+    assert not row.names_pairs
+    assert selects()["Everything"] > 0
