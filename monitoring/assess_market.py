@@ -146,6 +146,14 @@ def _poor_data(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[F
             "If with one, its time stamps are not to be trusted; ages here are by our own clock.",
             round(abs(offset_s), 2), limits.clock_offset_s,
         )  # fmt: skip
+    elif of.clock_offset_ms is None and of.bad_times_per_min > limits.bad_frames_per_min:
+        yield Finding(
+            "clock_offset", name, "warning", now.at_us,
+            f"{name} sent {of.bad_times_per_min:,.0f} times in the last minute that are none, or more than a "
+            "month from ours; they are not believed, and whether its data comes late is not known.",
+            "If it is so with every exchange, our own clock is wrong: look at NTP on the collectors' hosts. "
+            "If with one, its quotes are kept with the times at which they came.",
+        )  # fmt: skip
     if of.latency is not None and is_beyond(of.latency.p95_ms, limits.latency_p95_ms):
         yield Finding(
             "latency", name, "warning", now.at_us,

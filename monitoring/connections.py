@@ -18,6 +18,7 @@ ZERO: Final = ("rejected_zero",)
 EMPTY: Final = ("empty_side", "one_sided")
 LATE: Final = ("late", "frozen")
 OUT_OF_ORDER: Final = ("out_of_order",)
+BAD_TIMES: Final = ("bad_time",)
 
 
 class Connections:

@@ -175,7 +175,7 @@ class AlertRule(models.Model):
     threshold = models.FloatField(
         _("threshold"), null=True, blank=True,
         help_text=_("Fires at this value or above, in the unit the health page shows. "
-                    "Empty: as soon as the health page calls it ill."),
+                    "Empty: as soon as the health page lists it."),
     )  # fmt: skip
     for_s = models.PositiveIntegerField(
         _("for at least, s"), default=0, validators=_up_to(DAY_S),
@@ -188,7 +188,7 @@ class AlertRule(models.Model):
     )  # fmt: skip
     clear_after_s = models.PositiveIntegerField(
         _("clears after, s"), default=0, validators=_up_to(DAY_S),
-        help_text=_("Resolved only when it has been well for so long."),
+        help_text=_("Resolved only when it was not beyond its limit for so long."),
     )  # fmt: skip
     cool_down_s = models.PositiveIntegerField(
         _("cool-down, s"), null=True, blank=True, validators=_up_to(7 * DAY_S),
@@ -199,7 +199,7 @@ class AlertRule(models.Model):
 
     quiet_from = models.TimeField(
         _("quiet from"), null=True, blank=True,
-        help_text=_("From here on nothing is sent; what is still ill at the end is sent then."),
+        help_text=_("From here on nothing is sent; what still fires at the end is sent then."),
     )  # fmt: skip
     quiet_until = models.TimeField(_("quiet until"), null=True, blank=True)
     quiet_zone = models.CharField(
@@ -343,7 +343,7 @@ class Alert(models.Model):
         help_text=_("Empty: the rule was deleted."),
     )  # fmt: skip
     rule_name = NameField(_("rule name"), max_length=64)
-    key = models.CharField(_("key"), max_length=255, help_text=_("What is ill, the same while it lasts."))
+    key = models.CharField(_("key"), max_length=255, help_text=_("What is wrong, the same while it lasts."))
     subject = NameField(_("subject"), max_length=200)
     episode = models.UUIDField(_("opportunity"), null=True, help_text=_("The route it fired for."))
     move = models.UUIDField(_("move"), null=True, help_text=_("Whose routes it counts. Empty: one route's."))

@@ -14,6 +14,7 @@ from markets.clocks import STOOD_STILL, catch_up_ns
 from markets.config import GateTerms, InstrumentConfig, MarketConfig
 from markets.events import FeedReport, Quote, SinkEvent, StreamState, Trade
 from monitoring.connections import (
+    BAD_TIMES,
     CROSSED,
     EMPTY,
     LATE,
@@ -380,6 +381,7 @@ class DataQuality:
                     empty_per_min=connections.per_min(EMPTY),
                     late_per_min=connections.per_min(LATE),
                     out_of_order_per_min=connections.per_min(OUT_OF_ORDER),
+                    bad_times_per_min=connections.per_min(BAD_TIMES),
                     latencies=counts[number].tobytes(),
                     **{name: float(values[number]) for name, values in sums.items()},
                 )

@@ -102,6 +102,7 @@ class ExchangeQuality(Struct, frozen=True):
     empty_per_min: float = 0.0  # quotes without a side; they and those below are in no finding of their own
     late_per_min: float = 0.0  # quotes later than usual: made older, or refused
     out_of_order_per_min: float = 0.0  # quotes refused: older than one that came before
+    bad_times_per_min: float = 0.0  # times that are none, or far from ours; the quotes are kept
     gaps_per_min: float = 0.0  # interruptions told to the sinks
     latencies: bytes = b""  # int32 counts per bucket of monitoring.latency, to add up over shards
 

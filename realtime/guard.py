@@ -158,14 +158,20 @@ def symbol_of(names: Iterable[str], text: str, parameter: str = "symbol") -> str
 
 
 def exchange_of(exchanges: Iterable[tuple[str, str]], text: str, parameter: str) -> str:
-    """The key of the exchange a request means in any spelling, of `exchanges` as key and name.
+    """The key of the exchange a request means, of `exchanges` as key and name: exactly, else in any spelling.
 
-    Raises Refused with those there are.
+    Raises Refused with those there are, or with those it may be: none of several is chosen.
     """
     there = list(exchanges)
-    for key, name in there:
-        if plain(text) in (plain(key), plain(name)):
-            return key
+    for spelling in (str.strip, plain):
+        for names in ([key for key, _ in there], [name for _, name in there]):
+            found = [
+                key for (key, _), name in zip(there, names, strict=True) if spelling(name) == spelling(text)
+            ]
+            if len(found) > 1:
+                raise Refused(400, f"{parameter}: {text!r} may be {' or '.join(found)}; write one of these")
+            if found:
+                return found[0]
     known = ", ".join(key for key, _name in there) or "none; run `manage.py seed`"
     raise Refused(404, f"{parameter}: there is no exchange {text!r}; there are: {known}")
 

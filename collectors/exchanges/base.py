@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from collectors.exchanges.lateness import TOLERATED_US, WINDOW_NS, Lateness
 from collectors.exchanges.order import LARGEST, REFUSED, Order, update_id
-from collectors.exchanges.times import moment_us
+from collectors.exchanges.times import DECADE_US, FAR_US, FIRST_US, is_near, moment_us
 from markets.clocks import STOOD_STILL, Standstill
 from markets.events import Quote, Side, StreamState, Trade
 
@@ -57,6 +57,7 @@ UsualText = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_TRADE_I
 """The same where it is text."""
 
 T = TypeVar("T")
+E = TypeVar("E", Quote, Trade)
 
 
 class UsualLevel(Struct, array_like=True, gc=False):
@@ -262,11 +263,12 @@ class Codec(ABC):
         so may one that is said again: it has not changed since. Any other that is later than is usual is by
         so much older, and of another time than this if it is by far.
         """
-        order = self.order
+        time_us, order = quote.exchange_ts_us, self.order
+        if time_us is not None and not -FAR_US < quote.received_ts_us - time_us < FAR_US:
+            time_us = self.dated(quote).exchange_ts_us
         if order is None:
             return (quote,)
         symbol = quote.symbol
-        time_us = quote.exchange_ts_us
         newest = order.newest.get(symbol)
         if newest is None:
             before = order.admit(symbol, update_id, time_us)
@@ -290,6 +292,29 @@ class Codec(ABC):
             self._believed.add(symbol)
         return (quote,)
 
+    def dated(self, event: E) -> E:
+        """The event, without its time where that cannot be: a time costs nothing but itself."""
+        time_us = event.exchange_ts_us
+        if time_us is not None and not self._can_be(time_us, event.received_ts_us, event.received_mono_ns):
+            event.exchange_ts_us = None
+            self.skip("bad_time")
+        return event
+
+    def believed(self, time: Any, received_ts_us: int, received_mono_ns: int) -> int | None:
+        """A time as it came, µs since the epoch; None for what is none, or cannot be."""
+        time_us = moment_us(time)
+        if time_us is None or not self._can_be(time_us, received_ts_us, received_mono_ns):
+            return None
+        return time_us
+
+    def _can_be(self, time_us: int, received_ts_us: int, received_mono_ns: int) -> bool:
+        """Near our clock, or near the exchange's: ours may have been set, or theirs be of another year."""
+        if is_near(time_us, received_ts_us):
+            return True
+        if self.lateness.is_known:
+            return self.lateness.is_near(time_us, received_mono_ns)
+        return is_near(time_us, received_ts_us, DECADE_US)
+
     def _is_first(self, order: Order, symbol: str, before: int, update_id: int) -> bool:
         """Whether a book may be from any time: the first of a connection, or one that is said again."""
         if not before:
@@ -302,13 +327,16 @@ class Codec(ABC):
         before = order.admit(symbol, update_id, time_us, mono_ns)
         if before == REFUSED and not update_id and time_us is not None:
             newest = order.newest[symbol]
-            if self.lateness.is_ahead(newest.time_us, mono_ns):
+            if newest.time_us - time_us >= FAR_US or self.lateness.is_ahead(newest.time_us, mono_ns):
                 before = newest.time_us = time_us
         return before
 
     def _late(self, quote: Quote, delay_us: int) -> tuple[Quote | StreamState, ...]:
         """`delay_us` is the book's; the quote is as old as what it says of itself, which may be younger."""
         late_us = self.lateness.beyond_usual_us(delay_us)
+        if late_us >= FAR_US:  # what was taken for the exchange's clock is none
+            self.lateness = Lateness()
+            late_us = 0
         if late_us <= TOLERATED_US:
             sent_us = quote.received_mono_ns // 1000 - (quote.exchange_ts_us or 0)
             quote.late_us = max(0, min(late_us, self.lateness.beyond_usual_us(sent_us)))
@@ -368,7 +396,7 @@ class Codec(ABC):
         symbol = self.symbols.get(native_id) if isinstance(native_id, str) else None
         if symbol is None:
             return self.skip("unknown_symbol")
-        number, time_us = update_id(update), moment_us(time)
+        number, time_us = update_id(update), self.believed(time, received_ts_us, received_mono_ns)
         kind, reason = "", ""
         try:
             bid, bid_size, ask, ask_size = map(self._number, (bid, bid_size, ask, ask_size))
@@ -382,7 +410,7 @@ class Codec(ABC):
             ):
                 return self.reject(symbol, "out_of_order")
             return self.no_quote(symbol, kind, reason, received_ts_us, received_mono_ns)
-        self._count_time(time, time_us)
+        self.count_time(time, time_us)
         return self.take(
             Quote(
                 self._key, symbol, bid, bid_size, ask, ask_size, time_us, received_ts_us, received_mono_ns
@@ -405,7 +433,8 @@ class Codec(ABC):
             native_id, *level(bids), *level(asks), time, received_ts_us, received_mono_ns, update
         )
 
-    def _count_time(self, time: Any, time_us: int | None) -> None:
+    def count_time(self, time: Any, time_us: int | None) -> None:
+        """Count a time that was sent and is none."""
         if time_us is None and time is not None:
             self.skip("bad_time")
 
@@ -450,8 +479,8 @@ class Codec(ABC):
             return self.skip("malformed")
         if not (0.0 < price < INFINITY and 0.0 < size < INFINITY):
             return self.reject(symbol, "rejected_zero")
-        time_us = moment_us(time)
-        self._count_time(time, time_us)
+        time_us = self.believed(time, received_ts_us, received_mono_ns)
+        self.count_time(time, time_us)
         return (
             Trade(
                 self._key, symbol, price, size, side, _text_id(trade_id), time_us,
@@ -499,10 +528,16 @@ def _is_unicode(value: str) -> bool:
     return True
 
 
-def readable(*times: Any) -> Any:
-    """The first of these times that is one, or else the first that was sent at all."""
+def readable(received_ts_us: int, *times: Any) -> Any:
+    """The first of these times that is one, or else the first that was sent at all; all are of one moment.
+
+    Where they are far from one another it is the one that is nearest to when it was received.
+    """
     sent = [time for time in times if time is not None]
-    return next((time for time in sent if moment_us(time) is not None), sent[0] if sent else None)
+    known = {time_us: time for time in reversed(sent) if (time_us := moment_us(time)) is not None}
+    if len(known) > 1 and max(known) - min(known) >= FAR_US and received_ts_us >= FIRST_US:
+        return known[min(known, key=lambda time_us: abs(received_ts_us - time_us))]
+    return next(reversed(known.values()), sent[0] if sent else None)
 
 
 def table(value: Any) -> dict[str, Any]:

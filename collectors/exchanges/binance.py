@@ -134,10 +134,10 @@ class Binance(Codec):
             elif TRADE in frame:
                 trade = self._trade(frame).data
                 return (
-                    Trade(
+                    self.dated(Trade(
                         self._key, self.symbols[trade.s], trade.p, trade.q, "sell" if trade.m else "buy",
                         str(trade.t), trade.T * 1000, received_ts_us, received_mono_ns,
-                    ),
+                    )),
                 )  # fmt: skip
         except UNUSUAL:
             pass

@@ -3,7 +3,8 @@
 Facts: BingX api-ai-skills (2026-04) and live probes. Every server frame is gzipped JSON, numbers as
 numbers or text. In `bookTicker` lower case is the price and upper case the quantity (in `@ticker`
 it is the other way round). A frozen stream repeats a book that is minutes old under a fresh event
-time, so quotes with E - T over 5 s are dropped. The server pings; any spelling of it must be answered.
+time, so quotes with E - T over 5 s are dropped, where both can be times. The server pings; any spelling of
+it must be answered.
 """
 
 import zlib
@@ -28,13 +29,14 @@ from collectors.exchanges.base import (
     compact,
     is_no,
     plain_text,
+    readable,
     request_id,
     tables,
     text,
     why,
 )
 from collectors.exchanges.binance import taker_by_maker
-from collectors.exchanges.times import Millis, moment_us
+from collectors.exchanges.times import FAR_US, Millis, moment_us
 from markets.events import Quote, Trade
 
 QUOTES, TRADES = "bookTicker", "trade"
@@ -148,10 +150,10 @@ class BingX(Codec):
             elif TRADE in text:
                 trade = self._trade(text).data
                 return (
-                    Trade(
+                    self.dated(Trade(
                         self._key, self.symbols[trade.s], trade.p, trade.q, "sell" if trade.m else "buy",
                         trade.t, trade.T * 1000, received_ts_us, received_mono_ns,
-                    ),
+                    )),
                 )  # fmt: skip
         except UNUSUAL:
             pass
@@ -176,16 +178,15 @@ class BingX(Codec):
         self, native_id: Any, row: dict[str, Any], received_ts_us: int, received_mono_ns: int
     ) -> Sequence[Decoded]:
         pushed_us, book_us = moment_us(row.get("E")), moment_us(row.get("T"))
-        if (
-            pushed_us
-            and book_us
-            and pushed_us - book_us > FROZEN_AFTER_MS * 1000
-            and native_id in self.symbols
-        ):
-            behind = f"its book is {(pushed_us - book_us) / 1e6:.0f} s old"
+        behind_us, time = pushed_us - book_us if pushed_us and book_us else 0, row.get("E")
+        if behind_us >= FAR_US:  # one of them is none
+            self.skip("bad_time")
+            time = readable(received_ts_us, time, row.get("T"))
+        elif behind_us > FROZEN_AFTER_MS * 1000 and native_id in self.symbols:
+            behind = f"its book is {behind_us / 1e6:.0f} s old"
             return self.no_quote(self.symbols[native_id], "frozen", behind, received_ts_us, received_mono_ns)
         return self.quote(
-            native_id, row.get("b"), row.get("B"), row.get("a"), row.get("A"), row.get("E"),
+            native_id, row.get("b"), row.get("B"), row.get("a"), row.get("A"), time,
             received_ts_us, received_mono_ns, row.get("u"),
         )  # fmt: skip
 

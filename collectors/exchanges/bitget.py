@@ -168,10 +168,10 @@ class Bitget(Codec):
                 events: list[Trade] = []
                 for each in trades.data:
                     events.append(  # most frames have one: a comprehension would cost more
-                        Trade(
+                        self.dated(Trade(
                             self._key, symbol, each.price, each.size, each.side, each.tradeId,
                             each.ts * 1000, received_ts_us, received_mono_ns, is_history,
-                        )
+                        ))
                     )  # fmt: skip
                 return events
             elif TICKER in frame:

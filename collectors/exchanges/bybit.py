@@ -35,10 +35,11 @@ from collectors.exchanges.base import (
     text,
     why,
 )
-from collectors.exchanges.times import Millis
+from collectors.exchanges.times import FAR_US, Millis
 from markets.events import Quote, Trade
 
 QUOTES, TRADES = "orderbook.1.", "publicTrade."
+FAR_MS = FAR_US // 1000
 QUOTE: Mark = f'"topic":"{QUOTES}'
 TRADE: Mark = f'"topic":"{TRADES}'
 
@@ -133,7 +134,7 @@ class Bybit(Codec):
                 book = push.data
                 (bid,), (ask,) = book.b, book.a
                 time = push.ts if push.cts is None else push.cts
-                if bid.price <= ask.price:
+                if -FAR_MS < time - push.ts < FAR_MS and bid.price <= ask.price:
                     return self.take(
                         Quote(
                             self._key, self.symbols[book.s], bid.price, bid.size, ask.price, ask.size,
@@ -144,10 +145,10 @@ class Bybit(Codec):
             elif TRADE in frame:
                 key, symbols = self._key, self.symbols
                 return [
-                    Trade(
+                    self.dated(Trade(
                         key, symbols[row.s], row.p, row.v, SIDES[row.S], row.i, row.T * 1000,
                         received_ts_us, received_mono_ns,
-                    )
+                    ))
                     for row in self._trade(frame).data
                 ]  # fmt: skip
         except UNUSUAL:
@@ -172,7 +173,7 @@ class Bybit(Codec):
         bids, asks = data.get("b"), data.get("a")
         if push.get("type") == "delta" and not (_one_level(bids) and _one_level(asks)):
             return self._one_sided(native_id, bids, asks, received_ts_us, received_mono_ns)
-        time = readable(push.get("cts"), push.get("ts"))
+        time = readable(received_ts_us, push.get("cts"), push.get("ts"))
         return self.best(native_id, bids, asks, time, received_ts_us, received_mono_ns, data.get("u"))
 
     def _one_sided(

@@ -145,10 +145,10 @@ class Gate(Codec):
             elif TRADE in frame:
                 trade = self._trade(frame).result
                 return (
-                    Trade(
+                    self.dated(Trade(
                         self._key, self.symbols[trade.currency_pair], trade.price, trade.amount, trade.side,
                         str(trade.id), _usual_us(trade.create_time_ms), received_ts_us, received_mono_ns,
-                    ),
+                    )),
                 )  # fmt: skip
         except UNUSUAL:
             pass
@@ -171,7 +171,7 @@ class Gate(Codec):
         )  # fmt: skip
 
     def _trade_of(self, row: dict[str, Any], received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
-        time = readable(row.get("create_time_ms"), row.get("create_time"))
+        time = readable(received_ts_us, row.get("create_time_ms"), row.get("create_time"))
         return self.trade(
             row.get("currency_pair"), row.get("price"), row.get("amount"), taker(row.get("side")),
             row.get("id"), time, received_ts_us, received_mono_ns,

@@ -161,10 +161,10 @@ class KuCoin(Codec):
             elif TRADE in frame:
                 trade = self._trade(frame).data
                 return (
-                    Trade(
+                    self.dated(Trade(
                         self._key, self.symbols[trade.symbol], trade.price, trade.size, trade.side,
                         trade.tradeId, trade.time // 1000, received_ts_us, received_mono_ns,
-                    ),
+                    )),
                 )  # fmt: skip
             elif TICKER in frame:
                 ticker = self._ticker(frame)

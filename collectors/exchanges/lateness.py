@@ -6,6 +6,8 @@ constant difference between them says nothing: what counts is the delay beyond t
 
 from typing import Final
 
+from collectors.exchanges.times import FAR_US
+
 ALLOWED_US: Final = 250_000
 """Delays vary: one that is longer than usual by no more than this makes no quote older."""
 
@@ -98,6 +100,15 @@ class Lateness:
     def is_ahead(self, time_us: int, now_ns: int) -> bool:
         """Whether a time is far ahead of the exchange's clock, as that is known: nonsense."""
         return now_ns // 1000 - time_us < self.late_us - ALLOWED_US - TOLERATED_US and self.late_us != NEVER
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known what delay is usual."""
+        return self.late_us != NEVER
+
+    def is_near(self, time_us: int, now_ns: int) -> bool:
+        """Whether a time is one of the exchange's clock as that is known, or late or early by days."""
+        return abs(self.beyond_usual_us(now_ns // 1000 - time_us)) < FAR_US
 
     def _see_ahead(self, symbol: str, delay_us: int) -> None:
         """Believe what is far ahead once there are enough; the farthest not where it stands alone."""

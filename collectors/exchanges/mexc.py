@@ -30,7 +30,7 @@ from collectors.exchanges.base import (
     why,
 )
 from collectors.exchanges.order import update_id
-from collectors.exchanges.times import moment_us
+from collectors.exchanges.times import is_near, moment_us
 from markets.events import Quote, Side
 
 QUOTES = "spot@public.aggre.bookTicker.v3.api.pb@100ms@"
@@ -150,7 +150,10 @@ class Mexc(Codec):
         book, version = item.lastOrderCreateTime, item.version
         book_us, number = moment_us(book) if book else None, update_id(version) if version else 0
         numbers = bid + bid_size + ask + ask_size
-        sent_us = moment_us(sent)
+        sent_us = self.believed(sent, received_ts_us, received_mono_ns)
+        if book_us is not None and not is_near(book_us, sent_us or received_ts_us):
+            book_us = None
+            self.skip("bad_time")
         if not self.exact and sent_us is not None and numbers.isascii() and "_" not in numbers:
             try:  # the short way, which nearly all take
                 quote = Quote(

@@ -166,10 +166,10 @@ class Okx(Codec):
             elif channel == TRADE:
                 (trade,) = self._trade(frame).data
                 return (
-                    Trade(
+                    self.dated(Trade(
                         self._key, self.symbols[trade.instId], trade.px, trade.sz, trade.side, trade.tradeId,
                         trade.ts * 1000, received_ts_us, received_mono_ns,
-                    ),
+                    )),
                 )  # fmt: skip
             elif channel == TICKER:
                 (row,) = self._ticker(frame).data

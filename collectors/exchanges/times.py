@@ -1,7 +1,8 @@
 """An exchange's time, in whatever unit and form it comes: the unit is told by the magnitude.
 
 Between 2009 and 2050 seconds, milliseconds, microseconds and nanoseconds do not overlap, so a number says
-its own unit, and what is in none of the four ranges (0, -1, 1e30) is no time.
+its own unit, and what is in none of the four ranges (0, -1, 1e30) is no time. Nor is one that is far from
+what the time can be: a counter or a field of another meaning may well look like one.
 """
 
 from datetime import datetime
@@ -16,6 +17,7 @@ FIRST_S: Final = 1_230_768_000
 LAST_S: Final = 2_524_608_000
 """2050."""
 
+FIRST_US: Final = FIRST_S * 10**6
 FIRST_MS: Final = FIRST_S * 10**3
 LAST_MS: Final = LAST_S * 10**3
 
@@ -24,6 +26,13 @@ Millis = Annotated[int, msgspec.Meta(ge=FIRST_MS, lt=LAST_MS)]
 
 Nanos = Annotated[int, msgspec.Meta(ge=FIRST_S * 10**9, lt=LAST_S * 10**9)]
 """A usual time in ns."""
+
+FAR_US: Final = 30 * 86_400 * 10**6
+"""No two times of one moment are further apart, and nothing is late by so much: one of them is none."""
+
+DECADE_US: Final = 5 * 365 * FAR_US // 30
+"""No clock is further from ours. One that is off by years, as where a recording is played, is a clock as long
+as it goes on; what is off by decades is none."""
 
 DIGITS: Final = 40
 """A text longer than this is no time."""
@@ -48,6 +57,11 @@ def moment_us(value: Any) -> int | None:
         if FIRST_S * 10**6 <= us < LAST_S * 10**6:
             return int(us)
     return None
+
+
+def is_near(time_us: int, received_us: int, within_us: int = FAR_US) -> bool:
+    """Whether a time is near enough to when it was received; by a clock before 2009 nobody can tell."""
+    return received_us < FIRST_US or abs(received_us - time_us) < within_us
 
 
 def _number(value: Any) -> Decimal | None:

@@ -51,12 +51,18 @@ function tick() {
   connection.beat();
 }
 
+/** The page is left, and the browser may keep it as it looks now: nothing on it is known to hold when it comes back. */
+function left() {
+  connection?.show({ state: "paused", reason: "", heardAt: answeredAt() });
+}
+
 document.addEventListener("health", ({ detail }) => {
   questions.overtake();
   show(detail);
 });
 document.addEventListener("connection", ({ detail }) => (detail.lost ? show(UNKNOWN) : look()));
 for (const news of ["online", "pageshow"]) addEventListener(news, tick);
+addEventListener("pagehide", left);
 document.addEventListener("visibilitychange", tick);
 
 tick();

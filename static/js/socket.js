@@ -44,6 +44,7 @@ export class Feed {
     setInterval(() => this.#watch(), WATCH_MS);
     addEventListener("online", () => this.#wake());
     addEventListener("pageshow", () => this.#wake());
+    addEventListener("pagehide", () => this.#left());
     document.addEventListener("visibilitychange", () => this.#visibilityChanged());
   }
 
@@ -170,6 +171,12 @@ export class Feed {
     if (this.state === "paused") return this.open();
     const quiet = performance.now() - Math.max(this.cameAt, this.begunAt ?? 0);
     if (this.#tries && (!this.socket || quiet >= DOUBT_MS)) this.open({ again: true });
+  }
+
+  /** The page is left, and the browser may keep it as it looks now: going back shows nothing as live that is not. */
+  #left() {
+    clearTimeout(this.hiddenTimer);
+    if (this.#tries) this.pause();
   }
 
   #visibilityChanged() {
