@@ -17,6 +17,8 @@ from audit.guarded import GuardedAdmin
 class UserSessionAdmin(GuardedAdmin):
     """Everybody's sessions. To delete one is to end it, with all that is open by it."""
 
+    empty_text = _("Nobody is signed in.")
+
     list_display = ("user", "device", "address", "began_at", "seen_at", "second_factor")
     list_select_related = ("user",)
     list_filter = (("user", admin.RelatedOnlyFieldListFilter),)

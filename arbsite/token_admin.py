@@ -51,6 +51,8 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run
 class ApiTokenAdmin(GuardedAdmin):
     """Show a user's own tokens; with the right to change users, all. A token is made for oneself only."""
 
+    empty_text = _("Nobody reads the API with a token. Add one for each program that does.")
+
     list_display = ("name", "user", "scope", "hint", "created_at", "expires_at", "expired", "last_used_at")
     list_select_related = ("user",)
     list_filter = ("scope",)

@@ -93,6 +93,8 @@ def start_of(period: str | None) -> Any:
 class EntryAdmin(GuardedAdmin):
     """Who did what, when, from where."""
 
+    empty_text = _("Nothing was recorded yet. What people do is, from the first change on.")
+
     list_display = ("when", "kind_in_words", "who", "what", "address", "changed")
     list_display_links = ("when", "kind_in_words")
     list_filter = (PeriodFilter, KindFilter, UserFilter, ObjectFilter)

@@ -35,6 +35,8 @@ EDITABLE_PREFIX = "form"
 class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
     """A page of the admin that records what is done on it, and saves over nothing unseen."""
 
+    empty_text: Any = ""  # what an empty list means, and what to do next
+
     def lock_first(self) -> None:
         """Lock what every writer of the model locks before its rows; most models have no such thing."""
 

@@ -50,6 +50,11 @@ SIGNS = {
 class LakeTableAdmin(GuardedAdmin):
     """One row per table of the lake; the days it keeps are edited in place."""
 
+    empty_text = _(
+        "No table of the lake has a policy: nothing is ever deleted. `manage.py prepare` adds the default "
+        "ones."
+    )
+
     list_display = ("table", "days", "size", "files", "rows", "oldest", "newest", "per_day", "maintained")
     list_editable = ("days",)
     fields = ("table", "days", "each_day", "last_runs")
@@ -205,6 +210,11 @@ class LakeTableAdmin(GuardedAdmin):
 @admin.register(MaintenanceRun)
 class MaintenanceRunAdmin(GuardedAdmin):
     """What was done to the lake; only maintenance writes it."""
+
+    empty_text = _(
+        "Nothing was maintained yet. Beat begins a compaction every ten minutes, if worker and beat run; "
+        "Lake tables starts one at once."
+    )
 
     list_display = ("began", "kind", "table", "standing", "took", "rows_", "files", "said")
     list_filter = ("table", "kind", "state")

@@ -63,6 +63,10 @@ class ExchangeForm(forms.ModelForm):  # type: ignore[type-arg]
 class ExchangeAdmin(SwitchAdmin):
     """Venues, their fees and addresses, and how their last catalogue sync went."""
 
+    empty_text = _(
+        "Nothing is collected without exchanges. `manage.py seed --missing` adds the default ones."
+    )
+
     list_display = (
         "name",
         "key",
@@ -154,6 +158,11 @@ class ExchangeAdmin(SwitchAdmin):
 class SymbolAdmin(SwitchAdmin):
     """What can be collected; switch on what should be."""
 
+    empty_text = _(
+        "Nothing is collected without symbols. `manage.py sync_markets` reads what exchanges list, "
+        "`manage.py seed --missing` adds the default ones."
+    )
+
     list_display = ("name", "base", "quote", "kind", "enabled", "exchanges")
     list_filter = ("enabled", "kind", "instruments__exchange")
     search_fields = ("name",)
@@ -183,6 +192,10 @@ class SymbolAdmin(SwitchAdmin):
 @admin.register(Instrument)
 class InstrumentAdmin(SwitchAdmin):
     """What exchanges list; the catalogue sync writes all of it but the operator's switch and alias."""
+
+    empty_text = _(
+        "No exchange has said what it lists. A worker asks every hour; `manage.py sync_markets` asks now."
+    )
 
     list_display = (
         "native_id", "exchange", "symbol", "alias", "enabled", "active", "state", "tick", "lot", "notional",
@@ -270,6 +283,11 @@ class InstrumentAdmin(SwitchAdmin):
 @admin.register(ExchangePair)
 class ExchangePairAdmin(SwitchAdmin):
     """Which exchanges are compared."""
+
+    empty_text = _(
+        "Nothing is compared without pairs: add those of the exchanges that you watch, or all with "
+        "`manage.py seed --missing`."
+    )
 
     list_display = ("__str__", "tolerance_ms", "max_age_ms", "enabled")
     list_filter = ("enabled", "exchange1", "exchange2")

@@ -23,8 +23,6 @@ WRITTEN_BY_MACHINES = (Instrument, WalletStatus, IdentityCase)
 class ConfigAdmin(GuardedAdmin):
     """A page of the configuration: says whether collectors follow, and warns when they cannot."""
 
-    empty_text: Any = ""  # what to do while the list is empty
-
     class Media:
         css = {"all": ("markets/admin.css",)}
 
@@ -48,8 +46,7 @@ class ConfigAdmin(GuardedAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """The list, with how collectors follow."""
-        shown = {"following": following(), "empty_text": self.empty_text}
-        return super().changelist_view(request, {**(extra_context or {}), **shown})
+        return super().changelist_view(request, {**(extra_context or {}), "following": following()})
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

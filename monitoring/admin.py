@@ -51,6 +51,10 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run 
 class AlertRuleAdmin(GuardedAdmin):
     """What makes an incident, and who is told."""
 
+    empty_text = _(
+        "Nobody is told of anything without rules: add one, or the default ones with `manage.py seed_rules`."
+    )
+
     form = RuleForm
     list_display = ("name", "enabled", "level", "asks", "told", "now")
     list_filter = ("enabled", "severity", "what", "channels")
@@ -179,6 +183,8 @@ class AlertRuleAdmin(GuardedAdmin):
 @admin.register(Alert)
 class AlertAdmin(LookOnlyAdmin):
     """What fires and what fired, with every message that was sent of it."""
+
+    empty_text = _("Nothing has fired. Alert rules say what does; the health page shows what is wrong now.")
 
     list_display = ("standing", "level", "title", "began", "lasted", "rule_name", "told")
     list_display_links = ("standing", "title")

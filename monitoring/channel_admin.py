@@ -65,6 +65,10 @@ class LookOnlyAdmin(GuardedAdmin):
 class AlertChannelAdmin(GuardedAdmin):
     """Where messages go; the secret goes in and never comes out."""
 
+    empty_text = _(
+        "Alerts go nowhere without a channel: add one, send a test, and name it in the alert rules."
+    )
+
     form = ChannelForm
     change_form_template = "admin/monitoring/alertchannel/change_form.html"
     list_display = ("name", "kind", "enabled", "used_by", "last_result", "waiting")
@@ -193,6 +197,10 @@ class AlertChannelAdmin(GuardedAdmin):
 @admin.register(Delivery)
 class DeliveryAdmin(LookOnlyAdmin):
     """The outbox, and what became of every message."""
+
+    empty_text = _(
+        "No message was sent. Alert rules send what fires to their channels; a channel’s page sends a test."
+    )
 
     list_display = ("created", "channel", "kind", "title", "fared", "tries")
     list_filter = ("state", "kind", "channel")

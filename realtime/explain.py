@@ -80,16 +80,21 @@ class Explanation(Struct, frozen=True):
 
 
 def explain(
-    table: ScanTable, row: int, now_mono_ns: int, rate_ages_ms: Mapping[str, float] | None = None
+    table: ScanTable,
+    row: int,
+    now_mono_ns: int,
+    rate_ages_ms: Mapping[str, float] | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> Explanation:
     """What keeps the pair in this row of the table from being an opportunity, as of its last refresh.
 
-    `rate_ages_ms` are of what currencies' rates were last quoted, by symbol.
+    `rate_ages_ms` are of what currencies' rates were last quoted, by symbol; `names` what words call
+    exchanges, by key.
     """
     pair, ways = table.pairs[row], _directions(table, row, now_mono_ns)
     one, two = ways[0].sell, ways[0].buy
-    seen = {leg.exchange: _leg_seen(table, leg, now_mono_ns) for leg in (one, two)}
-    facts, evidence = Facts(table.config), _evidence(table, row)
+    facts, evidence = Facts(table.config, names), _evidence(table, row)
+    seen = {leg.exchange: _leg_seen(table, leg, now_mono_ns, facts) for leg in (one, two)}
     explained = [
         _direction_facts(
             way,
@@ -168,12 +173,12 @@ def _leg(table: ScanTable, place: int, now_mono_ns: int) -> Leg:
     return leg
 
 
-def _leg_seen(table: ScanTable, leg: Leg, now_mono_ns: int) -> LegSeen:
+def _leg_seen(table: ScanTable, leg: Leg, now_mono_ns: int, facts: Facts) -> LegSeen:
     state = int(table.leg_states[leg.index])
     talkers = freshness.talkers(leg.siblings, leg, now_mono_ns, table.config.gates)
     age_ms = freshness.age_ms(leg, now_mono_ns) if leg.quotes else nan
     moved_bps = float(table.legs["moved_bps"][leg.index])
-    return LegSeen(leg, min(state, freshness.DOWN), age_ms, talkers, moved_bps)
+    return LegSeen(leg, min(state, freshness.DOWN), age_ms, talkers, moved_bps, facts.called(leg.exchange))
 
 
 def _evidence(table: ScanTable, row: int) -> Evidence:
@@ -226,7 +231,7 @@ def _direction_facts(way: Direction, facts: Facts, seen: Seen) -> DirectionFacts
         opportunity=opportunity,
         gates=judged,
         filters=filters,
-        summary=_summary(way, edge_bps, blocked, filters),
+        summary=_summary(way, edge_bps, blocked, filters, facts),
     )
 
 
@@ -265,10 +270,12 @@ def _too_little(seen: Seen, min_size: float) -> str:
     )
 
 
-def _summary(way: Direction, edge_bps: float, blocked: list[Gate], filters: list[FilterFacts]) -> str:
+def _summary(
+    way: Direction, edge_bps: float, blocked: list[Gate], filters: list[FilterFacts], facts: Facts
+) -> str:
     """The verdict in a sentence: what stands in the way first."""
     met = [row for row in filters if row.met]
-    road = f"buy on {way.buy.exchange}, sell on {way.sell.exchange}"
+    road = f"buy on {facts.called(way.buy.exchange)}, sell on {facts.called(way.sell.exchange)}"
     if met:
         held = f", once it held for {wording.age(met[0].min_duration_ms)}" * bool(met[0].min_duration_ms)
         return f"An opportunity: {road}, {_bps(edge_bps)} for “{isolated(met[0].name)}”{held}."

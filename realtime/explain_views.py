@@ -167,7 +167,8 @@ async def _found(asked: Asked) -> tuple[Explanation | NotScanned, datetime]:
             if row is not None:
                 ages_ms = await _rate_ages_ms() if hub.table.needs_rates(row) else {}
                 at = datetime.fromtimestamp(hub.now_us() / 1e6, UTC)
-                return explain(hub.table, row, time.monotonic_ns(), ages_ms), at
+                names = {each.key: str(each) for each in (asked.one, asked.two)}
+                return explain(hub.table, row, time.monotonic_ns(), ages_ms, names), at
     missing: NotScanned = await database_sync_to_async(_not_scanned)(asked)
     return missing, _now()
 

@@ -99,14 +99,22 @@ class Gate(Struct, frozen=True):
 
 
 class Facts:
-    """What a configuration says of every pair before any quote; made once per configuration."""
+    """What a configuration says of every pair before any quote; made once per configuration.
 
-    def __init__(self, config: MarketConfig) -> None:
+    `names` are what words call exchanges, by key; without one it is its key.
+    """
+
+    def __init__(self, config: MarketConfig, names: Mapping[str, str] | None = None) -> None:
         self.terms = config.gates
+        self._names = names or {}
         self._fees = Fees(config)
         self._wallets = config.wallets
         self._of_listing: dict[tuple[str, str], int] = {}
         self._same: dict[int, int] = {}
+
+    def called(self, key: str) -> str:
+        """What words call an exchange."""
+        return self._names.get(key, key)
 
     def beforehand(self, pair: ScanPair, buy: ListingConfig, sell: ListingConfig) -> int:
         """The bits of status, fees, volume and wallets of one direction; few different numbers in all."""
@@ -130,20 +138,24 @@ class Facts:
     def status(self, *legs: ListingConfig) -> Gate:
         """Whether both exchanges trade it now."""
         halted = [leg for leg in legs if not leg.active]
-        value = ", ".join(f"{leg.exchange} {'trading' if leg.active else 'halted'}" for leg in legs)
-        words = "; ".join(f"{leg.exchange} does not trade it now{_own_words(leg)}" for leg in halted)
-        words = words or "both exchanges trade it" + _own_words(*legs)
+        value = ", ".join(
+            f"{self.called(leg.exchange)} {'trading' if leg.active else 'halted'}" for leg in legs
+        )
+        words = "; ".join(
+            f"{self.called(leg.exchange)} does not trade it now{self._own_words(leg)}" for leg in halted
+        )
+        words = words or "both exchanges trade it" + self._own_words(*legs)
         return Gate("status", value, "trading on both", "fail" if halted else "pass", words)
 
     def fees(self, *legs: ListingConfig) -> Gate:
         """Whether the taker fees of both accounts are known for today."""
-        rows = [(leg.exchange, self._fees.of(leg.exchange, leg.symbol)) for leg in legs]
-        missing = [(key, fee) for key, fee in rows if not fee.known]
-        value = ", ".join(f"{key} {wording.share(fee.taker_bps)} bps" for key, fee in rows)
-        words = "; ".join(f"{key}: {fee.source}, so its fee is a guess" for key, fee in missing)
+        rows = [(self.called(leg.exchange), self._fees.of(leg.exchange, leg.symbol)) for leg in legs]
+        missing = [(name, fee) for name, fee in rows if not fee.known]
+        value = ", ".join(f"{name} {wording.share(fee.taker_bps)} bps" for name, fee in rows)
+        words = "; ".join(f"{name}: {fee.source}, so its fee is a guess" for name, fee in missing)
         words = words or "taker fees: " + "; ".join(
-            f"{key} {wording.share(fee.taker_bps)} bps{f', {fee.source}' * bool(fee.source)}"
-            for key, fee in rows
+            f"{name} {wording.share(fee.taker_bps)} bps{f', {fee.source}' * bool(fee.source)}"
+            for name, fee in rows
         )
         return Gate("fees", value, "known for today", "fail" if missing else "pass", words)
 
@@ -151,9 +163,9 @@ class Facts:
         """Whether both markets are traded enough."""
         legs = (seen.buy.leg, seen.sell.leg)
         value = ", ".join(
-            f"{leg.exchange} unknown {leg.listing.quote}"
+            f"{self.called(leg.exchange)} unknown {leg.listing.quote}"
             if leg.listing.volume is None
-            else f"{leg.exchange} {_money(leg.listing.volume, leg.listing.quote, leg.worth)}"
+            else f"{self.called(leg.exchange)} {_money(leg.listing.volume, leg.listing.quote, leg.worth)}"
             for leg in legs
         )
         least = self.terms.min_volume
@@ -167,7 +179,8 @@ class Facts:
         open_ = [route.network for route in found.common if route.open]
         value = {"pass": f"open: {', '.join(open_)}", "fail": "closed", "unknown": "unknown"}[verdict]
         threshold = "a common network, open on both ends"
-        return Gate("wallets", value, threshold, verdict, wallets.words(found, buy.exchange, sell.exchange))
+        words = wallets.words(found, self.called(buy.exchange), self.called(sell.exchange))
+        return Gate("wallets", value, threshold, verdict, words)
 
     def rate(self, seen: "Seen", verdict: Verdict) -> Gate:
         """What a currency is worth in another, how old that is, and what the edge leaves out."""
@@ -194,11 +207,15 @@ class Facts:
         """What converting costs on a leg's exchange, in words."""
         fees = [wording.share(self._fees.of(leg.exchange, f"{one}/{other}").taker_bps) for one, other in way]
         if len(way) == 1:
-            return f"{fees[0]} bps of taker fee on {leg.exchange}, and half a spread"
+            return f"{fees[0]} bps of taker fee on {self.called(leg.exchange)}, and half a spread"
         each = " and ".join(
             f"{fee} bps for {one}/{other}" for fee, (one, other) in zip(fees, way, strict=True)
         )
-        return f"{each} of taker fees on {leg.exchange}, and half a spread of each"
+        return f"{each} of taker fees on {self.called(leg.exchange)}, and half a spread of each"
+
+    def _own_words(self, *legs: ListingConfig) -> str:
+        said = ", ".join(f"{self.called(leg.exchange)} says “{leg.status}”" for leg in legs if leg.status)
+        return said and f" ({said})"
 
 
 def _way(seen: "Seen", one: str, other: str, most_ms: float) -> tuple[tuple[Conversion, ...], float | None]:
@@ -234,11 +251,12 @@ class LegSeen(Struct, frozen=True):
     age_ms: float
     talkers: int = 0  # other legs of the symbol that talk; a silent leg without any has a mute exchange
     moved_bps: float = nan  # how far the others moved since its last quote
+    name: str = ""  # what words call its exchange; empty: its key
 
     @property
     def exchange(self) -> str:
-        """The venue's key."""
-        return self.leg.listing.exchange
+        """What words call its exchange."""
+        return self.name or self.leg.listing.exchange
 
 
 class Evidence(Struct, frozen=True):
@@ -471,11 +489,6 @@ def _money(amount: float, currency: str, worth: float) -> str:
         return said
     known = f"{wording.amount(amount * worth)} {REFERENCE}" if not isnan(worth) else "worth unknown"
     return f"{said} ({known})"
-
-
-def _own_words(*legs: ListingConfig) -> str:
-    said = ", ".join(f"{leg.exchange} says “{leg.status}”" for leg in legs if leg.status)
-    return said and f" ({said})"
 
 
 def _worst(*verdicts: Verdict) -> Verdict:

@@ -69,10 +69,18 @@ class Complaints(list[str]):
 
 
 @asynccontextmanager
-async def chromium(program: str, **options: object) -> AsyncIterator[BrowserContext]:
-    """A fresh browser profile; `options` are those of playwright's `new_context`."""
+async def chromium(
+    program: str, *, keeps_pages: bool = False, **options: object
+) -> AsyncIterator[BrowserContext]:
+    """A fresh browser profile; `options` are those of playwright's `new_context`.
+
+    With `keeps_pages` it keeps pages that are left, to show them again as they were (back/forward cache).
+    """
+    without = ["--disable-back-forward-cache"] if keeps_pages else None
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=chromium_arguments())
+        browser = await playwright.chromium.launch(
+            executable_path=program, args=chromium_arguments(), ignore_default_args=without
+        )
         try:
             context = await browser.new_context(**options)  # type: ignore[arg-type]
             context.set_default_timeout(15_000)

@@ -18,6 +18,7 @@ class Link:
         self.url = ""
         self.accepted = 0  # connections, frozen or not
         self.slow_s = 0.0  # by how much what the server says comes late
+        self.lets_keep = False  # it says that browsers may keep pages, where the server says not to
         self._upstream = port
         self._open = asyncio.Event()
         self._open.set()
@@ -67,6 +68,8 @@ class Link:
                 await asyncio.Event().wait()
             if not piece:
                 break
+            if is_answer and self.lets_keep:
+                piece = piece.replace(b"no-store", b"no-cache")
             writer.write(piece)
             await writer.drain()
         with suppress(OSError):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -258,6 +259,11 @@ async def test_a_live_pair_is_explained_by_api_and_page_however_it_is_spelled(
             assert answer["change"]["identity"].startswith("/admin/markets/identitycase/?q=BTC")
             status, page = await aget(f"{web.url}/opportunities/explain?id={BTC}", cookie=operator_cookie)
             assert (status, "Buy on Binance, sell on Bybit" in page) == (200, True)
+            said = [answer["summary"], *(each["summary"] for each in answer["directions"])]
+            said += [gate["words"] + gate["value"] for way in answer["directions"] for gate in way["gates"]]
+            for words in (*said, *re.findall(r'class="(?:summary|words)">([^<]+)<', page)):
+                assert not re.search(r"\b(binance|bybit)\b", words), words
+            assert any("Binance" in words for words in said)
             assert "-0.200 %" in page
         await database_sync_to_async(_switch_off)()
         found = json.loads((await aget(url, token))[1])

@@ -295,7 +295,9 @@ class Codec(ABC):
     def dated(self, event: E) -> E:
         """The event, without its time where that cannot be: a time costs nothing but itself."""
         time_us = event.exchange_ts_us
-        if time_us is not None and not self._can_be(time_us, event.received_ts_us, event.received_mono_ns):
+        if time_us is None or -FAR_US < event.received_ts_us - time_us < FAR_US:  # as nearly all
+            return event
+        if not self._can_be(time_us, event.received_ts_us, event.received_mono_ns):
             event.exchange_ts_us = None
             self.skip("bad_time")
         return event

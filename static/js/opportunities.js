@@ -183,6 +183,7 @@ document.addEventListener("connection", ({ detail }) => {
   for (const row of body.querySelectorAll('[data-standing="open"]')) {
     row.dataset.standing = "unknown";
     text(row.querySelector(".word"), gettext("unknown"));
+    text(row.querySelector(".long"), ""); // how long it has lasted, too
     text(row.querySelector("td.why"), gettext("nothing comes from the server"));
   }
 });

@@ -1,0 +1,137 @@
+"""A page that is left and comes back as it was, out of the browser's cache: it claims nothing of then."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from channels.db import database_sync_to_async
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from playwright.async_api import Page, expect
+from redis import Redis
+
+from markets.config import MarketConfig
+from markets.selectors import load_config
+from tests.browser import NAMES, chromium, require_chromium, session_cookies
+from tests.frozen_link import Link, link
+from tests.live import Web, daphne
+from tests.test_browser_dashboard import quoting
+from tests.test_browser_frozen import GREEN, settled
+from tests.test_browser_scanner import speaking
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+SOON_MS = 20_000
+
+# What the page shows at the first moment of its return, before any listener of its own has heard of it.
+WATCH = """
+    addEventListener("pageshow", ({ persisted }) => {
+        if (persisted) window.returned = document.body.dataset.connection;
+    });
+"""
+
+
+def whole_chromium() -> str | None:
+    """The headless shell keeps no pages."""
+    found = [os.environ.get("CHROME_BIN", ""), *map(shutil.which, NAMES)]
+    return next((program for program in found if program and "headless-shell" not in program), None)
+
+
+@pytest.fixture
+def config(transactional_db: None, empty_redis: Redis) -> MarketConfig:
+    call_command("seed")
+    return load_config()
+
+
+@pytest.fixture
+def web(config: MarketConfig) -> Iterator[Web]:
+    require_chromium()
+    with daphne() as running:
+        yield running
+
+
+@pytest.fixture
+async def wire(web: Web) -> AsyncIterator[Link]:
+    async with link(web.port) as made:
+        made.lets_keep = True
+        yield made
+
+
+@pytest.fixture
+async def page(wire: Link, operator: User) -> AsyncIterator[Page]:
+    cookies = await database_sync_to_async(session_cookies)(operator, wire.url)
+    program = require_chromium()
+    options = {"viewport": {"width": 1280, "height": 800}}
+    async with chromium(whole_chromium() or program, keeps_pages=True, **options) as context:
+        await context.add_cookies(cookies)
+        await context.add_init_script(WATCH)
+        yield await context.new_page()
+
+
+AWAY_MS = 5_500  # longer than a page may show what was so
+PAGES = ("/", "/scanner", "/health/", "/opportunities")
+SHOWS = {
+    "/": ".card .state .word",
+    "/scanner": "#rows tr",
+    "/health/": "#exchanges",
+    "/opportunities": "#tally",
+}
+
+
+@asynccontextmanager
+async def market(config: MarketConfig, redis: Redis) -> AsyncIterator[None]:
+    async with quoting(config, spread_pct=0.5), speaking(redis, config):
+        yield
+
+
+async def shown(page: Page, wire: Link, path: str) -> None:
+    await page.goto(wire.url + path)
+    await expect(page.locator("#connection")).to_have_text("connected", timeout=SOON_MS)
+    await expect(page.locator(SHOWS[path]).first).to_be_attached(timeout=SOON_MS)
+    assert await page.evaluate(GREEN), "there is something green: the test can see it"
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_it_claims_nothing_when_the_browser_shows_it_again_as_it_was(
+    page: Page, wire: Link, config: MarketConfig, empty_redis: Redis, path: str
+) -> None:
+    if whole_chromium() is None:
+        pytest.skip(
+            "this needs a whole Chromium (apt-get install chromium): the headless shell keeps no pages"
+        )
+    async with market(config, empty_redis):
+        await shown(page, wire, path)
+        await page.goto("about:blank")
+        wire.freeze()
+        await page.wait_for_timeout(AWAY_MS)
+        await page.evaluate(
+            "setTimeout(() => history.back(), 50)"
+        )  # playwright waits for a load that never is
+        await page.wait_for_url(f"**{path}", wait_until="commit")
+        await page.wait_for_function("window.returned")
+        assert await page.evaluate("returned") == "lost"
+        assert await settled(page) == []
+        wire.thaw()
+        await expect(page.locator("#connection")).to_have_text("connected", timeout=2 * SOON_MS)
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_it_claims_nothing_from_when_it_is_left(
+    page: Page, wire: Link, config: MarketConfig, empty_redis: Redis, path: str
+) -> None:
+    """As any browser tells a page that it is left and comes back, whether or not this one keeps pages."""
+    async with market(config, empty_redis):
+        await shown(page, wire, path)
+        await page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
+        assert await page.evaluate("document.body.dataset.connection") == "lost"
+        wire.freeze()
+        await page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+        if path != "/opportunities":  # which goes by when it heard something: less than 5 s ago
+            assert await page.evaluate("document.body.dataset.connection") == "lost"
+        await page.wait_for_timeout(AWAY_MS)
+        assert await page.evaluate("document.body.dataset.connection") == "lost"
+        assert await settled(page) == []
+        wire.thaw()
+        await expect(page.locator("#connection")).to_have_text("connected", timeout=2 * SOON_MS)
