@@ -302,6 +302,7 @@ class OpportunityFilterForm(forms.ModelForm):  # type: ignore[type-arg]  # no ge
     """Counts what the filter as entered would select, and refuses more charts than allowed."""
 
     selected: int | None = None  # None while a field that decides is wrong
+    pairs_gone = False  # as entered it still names pairs that were deleted, and no other
 
     every_pair = forms.BooleanField(
         required=False,
@@ -318,7 +319,7 @@ class OpportunityFilterForm(forms.ModelForm):  # type: ignore[type-arg]  # no ge
             return " ".join(map(str, self.errors["symbols"]))
         if self.selected is None:
             return gettext("Correct the fields below to see.")
-        if self._row().pairs_gone:
+        if self.pairs_gone:
             return str(PAIRS_GONE)
         selects = _selects_in_words(self.selected, bool(self.cleaned_data.get("charted")))
         return " ".join((selects, *hints(self.instance.symbols), *strangers(self.instance.symbols)))
@@ -330,7 +331,8 @@ class OpportunityFilterForm(forms.ModelForm):  # type: ignore[type-arg]  # no ge
             self.add_error("every_pair", _("Choose pairs, or every enabled one: not both."))
         if not self.cleaned_data.keys() >= {"symbols", "quote", "pairs", "min_volume", "max_volume"}:
             return data
-        self.selected, limit = count_selected(self._row()), max_opportunities()
+        row, limit = self._row(), max_opportunities()
+        self.selected, self.pairs_gone = count_selected(row), row.pairs_gone
         asked = self.cleaned_data
         if asked.get("enabled") and asked.get("charted") and self.selected > limit:
             text = _(

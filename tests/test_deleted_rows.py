@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import connections, models
 from django.test import Client
 from django.urls import reverse
+from django.utils.html import escape
 from msgspec import structs
 from pytest_django import Settings
 
@@ -38,6 +39,7 @@ from monitoring.limits import HealthLimits
 from monitoring.models import AlertRule
 from monitoring.observed import Limits
 from monitoring.selectors import load_lacks
+from realtime.models import OpportunityEpisode
 from realtime.sink import RealtimeSink
 from tests.admin_forms import entered, opened
 from tests.test_monitoring_assess import WELL
@@ -320,3 +322,31 @@ def test_a_filter_that_names_no_pair_follows_every_one_whatever_is_deleted(set_u
     call_command("seed", missing=True)
     assert not row.names_pairs
     assert selects()["Everything"] > 0
+
+
+def test_an_empty_list_of_the_admin_says_what_to_do_next(set_up: None) -> None:
+    for kind in reversed(list(apps.get_models())):
+        if kind in admin.site._registry and kind not in (Symbol, Entry, User):
+            kind._default_manager.all().delete()
+    Symbol.objects.all().delete()
+    client = Client()
+    client.force_login(User.objects.get(username="operator"))
+    for kind, page in admin.site._registry.items():
+        address = reverse(f"admin:{kind._meta.app_label}_{kind._meta.model_name}_changelist")
+        answer = client.get(address, follow=True)
+        if kind._default_manager.exists() or answer.context.get("cl") is None:
+            continue  # of one row there is a form, no list
+        said = answer.content.decode()
+        assert said.count('class="empty-list"') == 1 or kind is OpportunityEpisode, kind
+        text = getattr(page, "empty_text", "")
+        assert str(text) or kind._meta.app_label in ("axes", "auth", "realtime"), f"{kind} has no words"
+        if text:
+            assert escape(str(text)) in said, kind
+
+
+def test_a_search_that_finds_nothing_is_no_empty_list(set_up: None) -> None:
+    client = Client()
+    client.force_login(User.objects.get(username="operator"))
+    page = client.get(reverse("admin:markets_symbol_changelist"), {"q": "nosuchthing"}).content.decode()
+    assert "Nothing matches: clear the filters" in page
+    assert "seed --missing" not in page
