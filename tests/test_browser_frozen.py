@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -14,12 +15,14 @@ from redis import Redis
 from markets.config import MarketConfig
 from markets.selectors import load_config
 from monitoring.quality_wire import LIVE, STALE
+from realtime.services import save_episodes
 from tests.browser import chromium, require_chromium, session_cookies
 from tests.frozen_link import Link, link
 from tests.health_data import Reports
 from tests.live import Web, daphne, eventually, promised
 from tests.test_browser_dashboard import BTC, Card, quoting
 from tests.test_browser_scanner import DEAREST, speaking
+from tests.test_episodes import episode
 from tests.test_monitoring_assess import symbols
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -231,6 +234,24 @@ async def test_a_page_without_a_socket_says_so_too(page: Page, wire: Link, path:
     await says_that_nothing_comes(page, wire)
     wire.thaw()
     await words(page, "connected", seconds=25)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_how_long_what_was_open_has_lasted_is_unknown_and_fits(
+    page: Page, wire: Link, config: MarketConfig, width: int
+) -> None:
+    """It was "unknown" and half a number: "? unknown 78…"."""
+    await page.set_viewport_size({"width": width, "height": 800})
+    started_us = time.time_ns() // 1000 - 78_456_000
+    await database_sync_to_async(save_episodes)([episode(1, started_us=started_us)])
+    await page.goto(f"{wire.url}/opportunities?period=all")
+    cell = page.locator('#rows tr[data-standing="open"] td.lasted')
+    await expect(cell).to_contain_text("1 min")
+    wire.freeze()
+    unknown = page.locator('#rows tr[data-standing="unknown"] td.lasted')
+    await expect(unknown).to_be_visible(timeout=promised(7) * 1000)
+    assert re.fullmatch(r"\s*unknown\s*", await unknown.inner_text())
+    assert await unknown.evaluate("(node) => node.scrollWidth <= node.clientWidth")
 
 
 async def test_an_explanation_says_of_no_side_what_it_does_over_a_dead_link(

@@ -476,3 +476,14 @@ def test_an_exchange_whose_books_cannot_be_used_is_not_live_though_its_trades_co
     assert finding.severity == "critical"
     assert finding.words == "okx has sent no usable quote for 11 s: its book is 1320 s late."
     assert NOW - finding.since_us == 11 * S
+
+
+def test_an_exchange_whose_times_are_all_none_is_told() -> None:
+    """Without a time of its own nobody can tell how late it is, nor that its clock, or ours, is wrong."""
+    of = {"clock_offset_ms": None, "bad_times_per_min": 900.0}
+    [found] = [each for each in assess(with_exchange(**of), Limits()) if each.kind == "clock_offset"]
+    assert found.words.startswith("okx sent 900 times in the last minute that are none")
+    assert "our own clock is wrong" in found.remedy
+    assert "clock_offset:okx" not in {
+        each.key for each in assess(with_exchange(**of | {"clock_offset_ms": 3.0}), Limits())
+    }
