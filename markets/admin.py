@@ -63,6 +63,11 @@ class ExchangeForm(forms.ModelForm):  # type: ignore[type-arg]
 class ExchangeAdmin(SwitchAdmin):
     """Venues, their fees and addresses, and how their last catalogue sync went."""
 
+    empty_text = _(
+        "Without an exchange nothing is collected: add one. `manage.py seed --missing` adds the usual ones, "
+        "with their pairs."
+    )
+
     list_display = (
         "name",
         "key",
@@ -153,6 +158,11 @@ class ExchangeAdmin(SwitchAdmin):
 @admin.register(Symbol)
 class SymbolAdmin(SwitchAdmin):
     """What can be collected; switch on what should be."""
+
+    empty_text = _(
+        "Without a symbol nothing is collected: `manage.py sync_markets` reads what exchanges list, "
+        "`manage.py seed --missing` adds the usual ones."
+    )
 
     list_display = ("name", "base", "quote", "kind", "enabled", "exchanges")
     list_filter = ("enabled", "kind", "instruments__exchange")
@@ -270,6 +280,10 @@ class InstrumentAdmin(SwitchAdmin):
 @admin.register(ExchangePair)
 class ExchangePairAdmin(SwitchAdmin):
     """Which exchanges are compared."""
+
+    empty_text = _(
+        "Without a pair nothing is compared: add one. `manage.py seed --missing` adds the usual ones."
+    )
 
     list_display = ("__str__", "tolerance_ms", "max_age_ms", "enabled")
     list_filter = ("enabled", "exchange1", "exchange2")
