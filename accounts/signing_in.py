@@ -6,7 +6,7 @@ django-axes counts failures and locks out; this module says by what, and what a 
 import ipaddress
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -23,6 +23,7 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.contrib.auth.views import LoginView
+from django.db import transaction
 from django.db.models import QuerySet, Sum
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -145,10 +146,26 @@ class Handler(AxesDatabaseHandler):  # type: ignore[misc]
 
     def reset_attempts(self, **of: Any) -> int:
         """Forget failures; that a command does is recorded."""
-        count: int = super().reset_attempts(**of)
-        if count and acting() is None:
-            words = ", ".join(f"{name} {value}" for name, value in of.items() if value) or "all"
-            audit.record("lock_out_ended", words=words)
+        with transaction.atomic():
+            count: int = super().reset_attempts(**of)
+            if count and acting() is None:
+                words = ", ".join(f"{name} {value}" for name, value in of.items() if value) or "all"
+                audit.record("lock_out_ended", words=words)
+        return count
+
+    def reset_logs(self, *, age_days: int | None = None) -> int:
+        """Delete traces of sign-ins, which is recorded."""
+        return self._reset_traces("access logs", super().reset_logs, age_days)
+
+    def reset_failure_logs(self, *, age_days: int | None = None) -> int:
+        """Delete traces of refused sign-ins, which is recorded."""
+        return self._reset_traces("access failures", super().reset_failure_logs, age_days)
+
+    def _reset_traces(self, what: str, reset: Callable[..., int], age_days: int | None) -> int:
+        with transaction.atomic():
+            if count := reset(age_days=age_days):
+                words = "all" if age_days is None else f"older than {age_days} days"
+                audit.record("deleted", object=what, words=words, count=count)
         return count
 
 

@@ -1,4 +1,4 @@
-"""What every command has: arguments that are text, and errors that a terminal can print.
+"""What every command has: arguments that are text, errors that a terminal can print, traces in the audit.
 
 `arbsite.apps` puts it around Django's own way to run a command.
 """
@@ -9,9 +9,17 @@ from typing import Any, Final
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DataError
 
+import audit
 from markets.plain_names import escaped, unfit_character
 
 execute: Final = BaseCommand.execute
+
+PAST_THE_AUDIT: Final = {
+    "dbshell": "SQL shell opened",
+    "flush": "emptying of all tables asked for",
+    "remove_stale_contenttypes": "removal of models' permissions asked for",
+    "shell": "Python shell opened",
+}
 
 
 def checked_execute(self: BaseCommand, *arguments: Any, **options: Any) -> Any:
@@ -21,12 +29,21 @@ def checked_execute(self: BaseCommand, *arguments: Any, **options: Any) -> Any:
             if found := unfit_character(text, lines=True):
                 words = f"“{escaped(text[:60])}” holds the character {found}, which has no place in it"
                 raise CommandError(f"{_called(self, name)}: {words}")
+    if getattr(self, "_called_from_command_line", False):
+        _record(self)
     try:
         return execute(self, *arguments, **options)
     except CommandError as problem:
         raise CommandError(escaped(str(problem)), returncode=problem.returncode) from problem
     except DataError as problem:
         raise CommandError(f"a value that PostgreSQL cannot keep: {escaped(str(problem))}") from problem
+
+
+def _record(command: BaseCommand) -> None:
+    """That a command is run whose changes of rows are not recorded one by one. Raises DatabaseError."""
+    name = type(command).__module__.rpartition(".")[2]
+    if name in PAST_THE_AUDIT:
+        audit.record("action", object=f"manage.py {name}", words=PAST_THE_AUDIT[name])
 
 
 def _called(command: BaseCommand, name: str) -> str:

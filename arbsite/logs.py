@@ -110,7 +110,7 @@ class Repeats:
 
     def is_news(self, record: logging.LogRecord) -> bool:
         """Whether to write it; else it is counted."""
-        key: Key = (record.name, record.levelno, record.getMessage())
+        key: Key = (record.name, record.levelno, record.getMessage()[:LONGEST])
         now = time.monotonic()
         said = [at for at in self._said.get(key, ()) if now - at < WINDOW_S]
         if len(said) < (1 if record.exc_info else SAME_LINES):
@@ -154,7 +154,7 @@ def _kind(record: logging.LogRecord) -> Key:
 
 
 def _message(record: logging.LogRecord) -> str:
-    text = escaped(redacted(record.getMessage()))
+    text = escaped(redacted(record.getMessage()[: 2 * LONGEST]))
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 

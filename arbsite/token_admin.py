@@ -12,17 +12,13 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 
 from arbsite.tokens import DAYS, MOST_DAYS, check_room, new_token
-from audit.guarded import GuardedAdmin
+from audit.own_rows import OwnRowsAdmin
 from realtime.api_token import ApiToken
-
-SEES_EVERYBODYS = "auth.change_user"
-"""Who looks after people looks after their tokens, too."""
 
 
 def tokens_known_to(user: Any) -> QuerySet[ApiToken]:
     """A user's own tokens; everybody's for who looks after people."""
-    rows = ApiToken.objects.select_related("user")
-    return rows if user.has_perm(SEES_EVERYBODYS) else rows.filter(user=user)
+    return ApiTokenAdmin.known_to(user, ApiToken.objects.select_related("user"))
 
 
 class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
@@ -48,20 +44,17 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(GuardedAdmin):
-    """Show a user's own tokens; with the right to change users, all. A token is made for oneself only."""
+class ApiTokenAdmin(OwnRowsAdmin):
+    """A user's own tokens; those of everybody for who looks after people. One is made for oneself only."""
 
     empty_text = _("Nobody reads the API with a token. Add one for each program that does.")
 
+    sees_everybodys = "auth.change_user"
     list_display = ("name", "user", "scope", "hint", "created_at", "expires_at", "expired", "last_used_at")
     list_select_related = ("user",)
     list_filter = ("scope",)
     search_fields = ("name", "user__username")
     fields = ("user", "name", "scope", "hint", "created_at", "expires_at", "last_used_at")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiToken]:
-        """Those the user may know of."""
-        return tokens_known_to(request.user)
 
     def has_change_permission(self, request: HttpRequest, obj: ApiToken | None = None) -> bool:
         """What a token may is said when it is made."""

@@ -13,7 +13,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connections, router, transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
@@ -121,14 +121,24 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
     def _get_obj_does_not_exist_redirect(
         self, request: HttpRequest, opts: Any, object_id: str
     ) -> HttpResponse:
-        about = Entry.objects.filter(object_type=opts.label_lower, object_id=unquote(object_id))
+        self.say_who_deleted(request, unquote(object_id))
+        response: HttpResponse = super()._get_obj_does_not_exist_redirect(request, opts, object_id)  # type: ignore[misc]
+        return response
+
+    def say_who_deleted(self, request: HttpRequest, object_id: str) -> None:
+        """Where a row was deleted through the desk, and by whom."""
+        about = Entry.objects.filter(object_type=self.opts.label_lower, object_id=object_id)
         entry = about.filter(kind__in=("deleted", "token_revoked")).first()
         if entry is not None:
             said = _("%(who)s deleted “%(name)s” at %(time)s UTC.")
             what = {"who": entry.who, "name": entry.object_name, "time": f"{entry.at:%Y-%m-%d %H:%M:%S}"}
             self.message_user(request, said % what, messages.WARNING)
-        response: HttpResponse = super()._get_obj_does_not_exist_redirect(request, opts, object_id)  # type: ignore[misc]
-        return response
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        """As Django's, which says to anybody whether there is, or was, such a row."""
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        return super().history_view(request, object_id, extra_context)
 
     # --- deleting one ----------------------------------------------------------------------------
 
@@ -252,17 +262,23 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
 
 
 class OneRowAdmin(GuardedAdmin):
-    """Settings of which there is one row: its list is its form."""
+    """Settings of which there is one row: its list is its form. Without the row their defaults hold."""
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Straight to the row: a list of one is no list."""
-        return HttpResponseRedirect(self._address(self.model._base_manager.first()))
+        row = self.model._base_manager.first()
+        if row is None and self.has_view_permission(request) and not self.has_add_permission(request):
+            self._say_that_defaults_hold(request)
+            return HttpResponseRedirect(reverse("admin:index"))
+        return HttpResponseRedirect(self._address(row))
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
         """The form of the row that somebody else has made meanwhile, as of one they have changed."""
         if request.method != "POST":
+            if self.has_add_permission(request):
+                self._say_that_defaults_hold(request)
             return super().add_view(request, form_url, extra_context)
         with transaction.atomic(using=router.db_for_write(self.model)):
             self._hold_what_is_not_there_yet()
@@ -282,6 +298,14 @@ class OneRowAdmin(GuardedAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         """There is one row at most."""
         return super().has_add_permission(request) and not self.model._base_manager.exists()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """What was set is set otherwise, not deleted."""
+        return False
+
+    def _say_that_defaults_hold(self, request: HttpRequest) -> None:
+        said = _("Nobody has saved the %(name)s: their defaults hold.")
+        self.message_user(request, said % {"name": self.opts.verbose_name})
 
     def _address(self, row: Model | None) -> str:
         name = f"admin:{self.opts.app_label}_{self.opts.model_name}"

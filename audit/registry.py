@@ -26,6 +26,7 @@ class Audited:
     many: tuple["ManyToManyField[Any, Any]", ...]
     made_by_machines: bool
     kinds: Mapping[str, str] = field(default_factory=dict)
+    means: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -53,23 +54,33 @@ def register(
     secret: Mapping[str, Shown] | None = None,
     made_by_machines: bool = False,
     kinds: Mapping[str, str] | None = None,
+    means: Mapping[str, Callable[[Any], Any]] | None = None,
 ) -> None:
     """Have rows of a model audited, and its forms refuse to overwrite what was changed meanwhile.
 
     `machine` names fields that no person writes. `secret` names fields that hold a secret, with how each is
     shown (`audit.hidden`); a field whose class has `shown_in_audit` says so itself. With `made_by_machines`
     rows come and go without anybody's doing. `kinds` renames added, changed or deleted for this model.
+    `means` says what fields mean that can be written in several ways, to compare and for nothing else.
     """
     from audit.signals import follow
 
-    unknown = {*machine, *(secret or {})} - {each.name for each in model._meta.get_fields()}
+    unknown = {*machine, *(secret or {}), *(means or {})} - {each.name for each in model._meta.get_fields()}
     if unknown:
         raise ValueError(f"{model._meta.label} has no {', '.join(sorted(unknown))}")
     left_out = {*machine, model._meta.pk.name}
     fields = tuple(each for each in model._meta.concrete_fields if each.name not in left_out)
     by_class = {each.name: each.shown_in_audit for each in fields if hasattr(each, "shown_in_audit")}
     many = tuple(each for each in model._meta.many_to_many if each.name not in left_out)
-    found = Audited(model, fields, {**by_class, **(secret or {})}, many, made_by_machines, dict(kinds or {}))
+    found = Audited(
+        model,
+        fields,
+        {**by_class, **(secret or {})},
+        many,
+        made_by_machines,
+        dict(kinds or {}),
+        dict(means or {}),
+    )
     _registered[model] = found
     follow(found)
 

@@ -1,7 +1,8 @@
 """What somebody saw when a page was made, signed into the page: does it still hold as the page comes back?
 
 A page carries a version of each row it shows. A version is a keyed digest of what people decide of the row
-(audit.registry): it tells nothing of the row, and what machines write does not change it.
+(audit.registry): it tells nothing of the row, and what machines write does not change it. Nor does another
+SECRET_KEY: of what is sealed the meaning counts, and a digest under a former key is good as long as that is.
 """
 
 import json
@@ -11,9 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from django.conf import settings
 from django.core import signing
 from django.db.models import Model
-from django.utils.crypto import salted_hmac
+from django.utils.crypto import constant_time_compare, salted_hmac
 
 from audit.registry import Audited, audited
 
@@ -45,16 +47,25 @@ def seal(rows: Iterable[Model]) -> str:
 
 def versions(rows: Iterable[Model]) -> dict[Key, str]:
     """A version of each row that is registered with the audit."""
+    return {key: _digest(text, settings.SECRET_KEY) for key, text in _texts(rows).items()}
+
+
+def _texts(rows: Iterable[Model]) -> dict[Key, str]:
+    """What people decided of each row. It may hold secrets, and goes into a digest and nowhere else."""
     known = [(of, row) for row in rows if (of := audited(type(row))) is not None]
     many = _related(known)
-    return {key_of(row): _version(of, row, many) for of, row in known}
+    return {key_of(row): _text(of, row, many) for of, row in known}
 
 
-def _version(of: Audited, row: Model, many: Many) -> str:
+def _text(of: Audited, row: Model, many: Many) -> str:
     values = {each.name: getattr(row, each.attname) for each in of.fields}
+    meant = {name: meaning(values[name]) for name, meaning in of.means.items()}
     lists = {each.name: many[of.model, each.name].get(row.pk, []) for each in of.many}
-    text = json.dumps({**values, **lists}, sort_keys=True, default=str)
-    return salted_hmac(SALT, text, algorithm="sha256").hexdigest()[:VERSION]
+    return json.dumps({**values, **meant, **lists}, sort_keys=True, default=str)
+
+
+def _digest(text: str, key: str) -> str:
+    return salted_hmac(SALT, text, secret=key, algorithm="sha256").hexdigest()[:VERSION]
 
 
 def _related(known: Iterable[tuple[Audited, Model]]) -> Many:
@@ -90,8 +101,12 @@ class Seen:
     def stale(self, rows: Iterable[Model]) -> list[Model]:
         """Those of the rows that are not as they were shown, or were not shown at all."""
         there = list(rows)
-        now = versions(there)
-        return [row for row in there if (key := key_of(row)) in now and self.versions.get(key) != now[key]]
+        now = _texts(there)
+        return [row for row in there if (key := key_of(row)) in now and not self._holds(key, now[key])]
+
+    def _holds(self, key: Key, text: str) -> bool:
+        shown, keys = self.versions.get(key), (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+        return shown is not None and any(constant_time_compare(shown, _digest(text, each)) for each in keys)
 
     def gone(self, rows: Iterable[Model]) -> list[Key]:
         """Rows that were shown, of the models of these or others, and are not among them any more."""

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Self
 
+from collectors.answers import foreign
 from collectors.backoff import Pace
 from collectors.exchanges.base import Control, DataSheet, Topic
 from collectors.exchanges.order import Order
@@ -234,6 +235,8 @@ class Connection:
             self._emit(data)
 
     def _answer(self, control: Control) -> None:
+        if control.message:
+            control.message = foreign(control.message)
         if control.reply is not None:
             self._socket.send(control.reply)
         if control.kind in {"ack", "error", "unsubscribed"}:

@@ -28,12 +28,13 @@ import psycopg
 from django.db import connection
 from msgspec import Struct
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, WatchError
+from redis.exceptions import TimeoutError as RedisTimeout
 
 from collectors.threads import in_daemon_thread
 from markets.config import Shard
 from markets.connections import own_connection
-from markets.outage import Outage
+from markets.outage import Outage, of_redis
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,10 @@ class LeaseLost(OSError):
 
     An OSError, like whatever else keeps something from being written: it waits, and is not given up.
     """
+
+
+class HolderUnknown(OSError):
+    """PostgreSQL does not say who holds the lease: what is to be written waits."""
 
 
 class Outbid(Exception):
@@ -218,7 +223,7 @@ class Lease:
     def outbid(self, token: int) -> None:
         """A place has seen a higher token: go on above it if the lease is still ours.
 
-        Raises LeaseLost when it is not, OSError when PostgreSQL does not say.
+        Raises LeaseLost when it is not, HolderUnknown when PostgreSQL does not say.
         """
         try:
             with self._one, own_connection("arbdesk collector", ANSWER_S) as session, session.transaction():
@@ -232,7 +237,8 @@ class Lease:
                 if raised is not None:
                     self.token = raised[0]
         except psycopg.Error as error:
-            raise OSError(f"PostgreSQL does not say who holds shard {self._shard}: {error}") from error
+            words = f"PostgreSQL does not say who holds shard {self._shard}: {error}".strip()
+            raise HolderUnknown(words) from error
         if raised is None:
             self._lose()
             self.check()
@@ -259,7 +265,7 @@ class Lease:
     async def guard(self, pipe: Any) -> None:
         """Have what is queued on a pipeline from now on done only if no newer lease has written there.
 
-        The pipeline then fails with a WatchError where one does meanwhile. Raises LeaseLost, OSError.
+        The pipeline then fails with a WatchError where one does meanwhile. Raises LeaseLost, HolderUnknown.
         """
         self.check()
         await pipe.watch(self.name)
@@ -278,7 +284,11 @@ class Lease:
                 self._plant(pipe)
                 await pipe.execute()
         except (RedisError, OSError) as error:
-            logger.warning("the lease of shard %s is not in Redis yet: %s", self._shard, error)
+            logger.warning(
+                "the lease of shard %s is not in Redis yet: %s",
+                self._shard,
+                why_not_written(error, self._shard),
+            )
 
     def _plant(self, pipe: Any) -> None:
         for shard in self.names:
@@ -358,3 +368,17 @@ async def guard(pipe: Any, shard: Shard) -> None:
     """As `Lease.guard`, of the lease that this process holds, if it does."""
     if (lease := lease_of(shard)) is not None:
         await lease.guard(pipe)
+
+
+def why_not_written(problem: Exception, shard: Shard) -> str:
+    """What kept a guarded write out of Redis, in words: who holds the shard, or what Redis does."""
+    lease = lease_of(shard)
+    if isinstance(problem, LeaseLost | HolderUnknown):
+        return str(problem)
+    if lease is not None and lease.lost:
+        return f"another collector has taken over shard {shard}"
+    if isinstance(problem, WatchError):
+        return "the lease was renewed or taken over that moment"
+    if isinstance(problem, TimeoutError | RedisTimeout) and lease is not None and lease.is_doubtful:
+        return "this process stood still, or neither PostgreSQL nor Redis answers"
+    return of_redis(problem)

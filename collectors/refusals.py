@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from collectors.answers import plain
+from collectors.answers import LONGEST_SAID, plain
 from collectors.backoff import delays
 from collectors.exchanges.base import Topic
 from collectors.timing import Timing
@@ -19,7 +19,6 @@ from collectors.timing import Timing
 ASKED_AT_ONCE: Final = 50
 """Refused topics asked for in one go: what else the connection has to ask comes between."""
 
-LONGEST_REASON: Final = 300
 _BUSY: Final = re.compile(
     r"too (many|much) (request|visit|message)|request too many|too (frequent|fast)|rate.?limit|\bbusy\b"
     r"|try again|frequency|permits per|per second|over.?limit|limit exceeded|throttl|slow down|overload"
@@ -61,7 +60,7 @@ class Refusals:
 
     def note(self, topic: Topic, reason: str) -> bool:
         """Remember a no; returns whether it is news: the first one, or another reason than the last."""
-        now, timing, reason = time.monotonic(), self._timing, plain(reason, LONGEST_REASON)
+        now, timing, reason = time.monotonic(), self._timing, plain(reason, LONGEST_SAID)
         refusal = self._all.get(topic)
         if refusal is None or _lasted(refusal, now, timing.healthy_s):
             pauses = delays(timing.refused_first_s, timing.refused_ceiling_s)

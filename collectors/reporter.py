@@ -10,7 +10,7 @@ from functools import partial
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from collectors.lease import guard
+from collectors.lease import guard, why_not_written
 from collectors.memory import Memory
 from collectors.supervisor import Supervisor
 from collectors.watcher import Watcher
@@ -65,6 +65,6 @@ class Reporter:
         try:
             await report_status(redis, self.status(), partial(guard, shard=self._supervisor.shard))
         except (RedisError, OSError) as error:
-            self._outage.begins("status not reported, Redis does not answer: %s", error)
+            self._outage.begins("status not reported: %s", why_not_written(error, self._supervisor.shard))
         else:
             self._outage.ends("status reported again")

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
+from collectors.answers import foreign
 from collectors.turns import Message, Read, Turns
 
 Lost = Callable[[str], None]
@@ -223,8 +224,8 @@ def _reason(transport: WSTransport) -> str:
     if handshake is None:
         return "connection lost"
     if handshake.sent is not None and not handshake.recv_then_sent and handshake.sent.reason:
-        return f"protocol error: {handshake.sent.reason}"
+        return f"protocol error: {foreign(handshake.sent.reason)}"
     if handshake.recv is None:
         return "connection lost"
-    code, reason = int(handshake.recv.code) or NO_CODE, handshake.recv.reason or ""
-    return f"closed by the exchange ({f'{code} {reason}'.strip()})"
+    code, words = int(handshake.recv.code) or NO_CODE, foreign(handshake.recv.reason or "")
+    return f"closed by the exchange ({f'{code} {words}'.strip()})"

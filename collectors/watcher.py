@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from markets.config import MarketConfig
 from markets.errors import InvalidConfig
 from markets.models import Exchange
-from markets.outage import Outage
+from markets.outage import Outage, of_redis
 from markets.runtime import REVISION_CHANNEL
 from markets.secret_use import proxies_used
 from markets.selectors import current_revision, load_config
@@ -103,7 +103,7 @@ class Watcher:
                         self._nudged.set()
             except (RedisError, OSError) as error:
                 self._redis_outage.begins(
-                    "Redis of REDIS_URL does not answer (%s): configuration polled meanwhile", error
+                    "%s: configuration polled meanwhile", of_redis(error, "Redis of REDIS_URL")
                 )
             await asyncio.sleep(self._poll_s)
 

@@ -1,6 +1,7 @@
 """Retention: whole days that are too old go, and then what no reader can need any more."""
 
 import datetime
+import logging
 import time
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +20,8 @@ from history.mending import mend
 from history.models import RetentionPolicy
 from history.schema import SCHEMAS
 from history.steps import Step
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_DAYS: Final[dict[str, int]] = {"quotes": 30, "trades": 30}
 _OTHER_TABLES_DAYS: Final = 90
@@ -52,8 +55,13 @@ def keeps_from(days: int, today: datetime.date) -> str:
 
 def plan(lake: Lake, table: str, today: datetime.date) -> list[Step]:
     """One step when the table has days its policy does not keep."""
-    days = RetentionPolicy.objects.get(table=table).days
-    if days is None:
+    policy = RetentionPolicy.objects.filter(table=table).first()
+    if policy is None:
+        logger.warning(
+            "the lake's table %s has no policy: all of it is kept until `manage.py migrate` makes one", table
+        )
+        return []
+    if (days := policy.days) is None:
         return []
     before = keeps_from(days, today)
     old = by_day(files_of(lake, table)).filter(pl.col("date") < before)

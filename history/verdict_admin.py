@@ -1,7 +1,6 @@
 """The thresholds of the verdicts on a pair's statistics."""
 
 from django.contrib import admin
-from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from audit.guarded import OneRowAdmin
@@ -36,7 +35,3 @@ class VerdictThresholdsAdmin(OneRowAdmin):
             },
         ),
     )
-
-    def has_delete_permission(self, request: HttpRequest, obj: VerdictThresholds | None = None) -> bool:
-        """Without thresholds there is no verdict."""
-        return False

@@ -13,6 +13,7 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext_lazy as _
 
 from audit.guarded import OneRowAdmin
+from audit.own_rows import OwnRowsAdmin
 from markets.config_admin import ConfigAdmin
 from markets.models import FeeSchedule, GateThresholds, PinnedChart, WalletStatus
 from markets.names import hints
@@ -131,16 +132,14 @@ class GateThresholdsAdmin(OneRowAdmin, ConfigAdmin):
         (_("Stablecoins"), {"fields": ("peg_band_pct",)}),
     )  # fmt: skip
 
-    def has_delete_permission(self, request: HttpRequest, obj: GateThresholds | None = None) -> bool:
-        """Without thresholds there are no gates."""
-        return False
-
 
 @admin.register(PinnedChart)
-class PinnedChartAdmin(ConfigAdmin):
-    """Charts that people pinned in the scanner; here they can be taken down."""
+class PinnedChartAdmin(OwnRowsAdmin, ConfigAdmin):
+    """Charts that people pinned in the scanner; who may take them down sees everybody's."""
 
-    empty_text = _("Nobody has pinned a chart. One click on a row of the scanner does.")
+    sees_everybodys = "markets.delete_pinnedchart"
+
+    empty_text = _("There is no pin to show. One click on a row of the scanner pins a chart.")
     list_display = ("symbol", "pair", "user", "pinned_at")
     list_filter = ("user",)
     search_fields = ("symbol__name",)

@@ -660,7 +660,7 @@ class FeeSchedule(ConfigModel):
         ]
 
     def __str__(self) -> str:
-        return " ".join(filter(None, (str(self.exchange), self.tier, self.symbols)))
+        return " ".join(filter(None, (str(self.exchange), isolated(self.tier), self.symbols)))
 
     def clean(self) -> None:
         """Check the symbols, and that no two schedules of the same, with a last day, hold on one day."""
@@ -707,7 +707,7 @@ class WalletStatus(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.exchange} {self.coin} {self.network}"
+        return f"{self.exchange} {self.coin} {isolated(self.network)}"
 
 
 class IdentityCase(ConfigModel):

@@ -3,6 +3,8 @@
 import logging
 import time
 
+from redis.exceptions import AuthenticationError, BusyLoadingError, ResponseError
+
 
 class Outage:
     """One thing that may fail again and again; `log` is the logger of who depends on it."""
@@ -36,3 +38,10 @@ def lasted(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest_s} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def of_redis(problem: Exception, name: str = "Redis") -> str:
+    """What keeps something out of Redis: that it does not answer, or what it answers, in words."""
+    if isinstance(problem, ResponseError | AuthenticationError | BusyLoadingError):
+        return f"{name} refuses ({problem})"
+    return f"{name} does not answer ({str(problem) or 'it takes too long'})"

@@ -24,7 +24,7 @@ from redis.exceptions import RedisError
 
 from markets.clocks import Clocks, Tick, jump_in_words
 from markets.heartbeat import BEAT_EVERY_S, Heartbeat, Report, Role
-from markets.outage import Outage
+from markets.outage import Outage, of_redis
 from markets.redis_client import redis_client
 from markets.sampling import GcWatch, LoopLag, Weight, memory_limit, open_sockets
 
@@ -190,7 +190,7 @@ class Vitals:
         try:
             command()
         except (RedisError, OSError) as error:
-            self._outage.begins("heartbeat not written, Redis does not answer: %s", error)
+            self._outage.begins("heartbeat not written: %s", of_redis(error))
         else:
             self._outage.ends("heartbeat written again")
 

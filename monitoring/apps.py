@@ -18,12 +18,14 @@ class MonitoringConfig(AppConfig):
 
     def ready(self) -> None:
         """Pages of the admin that lie in modules of their own; metrics where they are asked for."""
-        from monitoring import limits_admin  # noqa: F401
+        from monitoring import limits_admin, secrets  # noqa: F401
         from monitoring.limits import HealthLimits
         from monitoring.models import AlertChannel, AlertRule
 
         audit.register(AlertRule, machine=("changed_at",))
-        audit.register(AlertChannel, secret={"sealed_secret": audit.hidden})
+        audit.register(
+            AlertChannel, secret={"sealed_secret": audit.hidden}, means={"sealed_secret": secrets.meaning}
+        )
         audit.register(HealthLimits)
         if settings.METRICS_PORT:
             companions.append(_serve_metrics)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from redis.exceptions import RedisError
 
 from collectors.channel import Channel
+from collectors.lease import why_not_written
 from collectors.sinks import EmitDerived
 from markets.clocks import STANDSTILL_S
 from markets.config import MarketConfig, Shard
@@ -116,10 +117,11 @@ class QualitySink:
                 await self._writer.write(self.quality, *_now())
         except (RedisError, OSError, TimeoutError) as problem:
             self._failed += 1
-            self._outage.begins("shard %s: Redis does not take the data's quality: %s", self._shard, problem)
+            why = why_not_written(problem, self._shard)
+            self._outage.begins("shard %s: the data's quality is not published: %s", self._shard, why)
         else:
             self._reports += 1
-            self._outage.ends("shard %s: Redis takes the data's quality again", self._shard)
+            self._outage.ends("shard %s: the data's quality is published again", self._shard)
 
 
 _running: list[QualitySink] = []

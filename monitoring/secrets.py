@@ -5,11 +5,11 @@ from typing import Any, Final
 
 import msgspec
 
-from markets.sealing import UnreadableSecret
+from markets.sealing import UnreadableSecret, opened
 from markets.sealing import seal as _seal
 from markets.sealing import unseal as _unseal
 
-__all__ = ["PURPOSE", "UnreadableSecret", "destination", "seal", "unseal"]
+__all__ = ["PURPOSE", "UnreadableSecret", "destination", "meaning", "seal", "unseal"]
 
 PURPOSE: Final = "secrets of alert channels"
 PLACE: Final = ("url", "base_url", "host", "port", "security", "username")
@@ -36,3 +36,11 @@ def unseal(sealed: str, to: str = "") -> str:
         UnreadableSecret: no key we have opens it, or it was sealed for another destination.
     """
     return _unseal(sealed, PURPOSE, to)
+
+
+def meaning(sealed: str) -> str:
+    """What is sealed, under whatever key, to compare and for nothing else; unopened where no key opens it."""
+    try:
+        return opened(sealed, PURPOSE).decode() if sealed else ""
+    except UnreadableSecret:
+        return sealed

@@ -3,7 +3,7 @@
 import datetime
 import logging
 
-from axes.handlers.proxy import AxesProxyHandler
+from axes.models import AccessLog
 from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 @shared_task(name="monitoring.tasks.retain_alerts", ignore_result=True)
 def retain_alerts() -> None:
     """Delete the incidents, messages and sign-ins that are older than ALERT_DAYS."""
-    AxesProxyHandler.reset_logs(age_days=settings.ALERT_DAYS)
     before = timezone.now() - datetime.timedelta(days=settings.ALERT_DAYS)
+    AccessLog.objects.filter(attempt_time__lt=before).delete()
     if deleted := delete_alerts(before):
         logger.info("%d incidents from before %s deleted", deleted, before.date())

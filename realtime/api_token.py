@@ -8,6 +8,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from markets.plain_fields import NameField
+from markets.plain_names import isolated
 
 
 class Scope(models.TextChoices):
@@ -58,7 +59,7 @@ class ApiToken(models.Model):
         default_permissions = ("add", "delete", "view")
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.hint}…)"
+        return f"{isolated(self.name)} ({self.hint}…)"
 
     @property
     def has_expired(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from redis.exceptions import RedisError
 
-from collectors.lease import guard
+from collectors.lease import guard, why_not_written
 from markets.config import Shard
 from markets.outage import Outage
 from realtime import recent
@@ -143,12 +143,11 @@ class Publisher:
         self.failed += 1
         newer = self._pending.take()
         self.add([*deltas, *newer])
-        self._outage.begins(
-            "shard %s: Redis does not answer (%s); the newest points wait", self.shard, problem
-        )
+        why = why_not_written(problem, self.shard)
+        self._outage.begins("shard %s: points are not published: %s", self.shard, why)
 
     def _report_return(self) -> None:
-        self._outage.ends("shard %s: Redis answers again", self.shard)
+        self._outage.ends("shard %s: points are published again", self.shard)
 
 
 def _gap_before(points: Points) -> Points:

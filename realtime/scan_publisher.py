@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from redis.exceptions import RedisError
 
-from collectors.lease import guard
+from collectors.lease import guard, why_not_written
 from markets.config import Shard
 from markets.outage import Outage
 from realtime import recent, scan_wire
@@ -72,9 +72,10 @@ class ScanPublisher:
         except (RedisError, OSError, TimeoutError) as problem:
             self._state_s = self._evidence_s = _NEVER
             self.failed += 1
-            self._outage.begins("shard %s: Redis does not take the scanner's state: %s", self._shard, problem)
+            why = why_not_written(problem, self._owner)
+            self._outage.begins("shard %s: the scanner's state is not published: %s", self._shard, why)
         else:
-            self._outage.ends("shard %s: Redis takes the scanner's state again", self._shard)
+            self._outage.ends("shard %s: the scanner's state is published again", self._shard)
 
     async def aclose(self) -> None:
         """Release the connection."""

@@ -26,11 +26,17 @@ from markets.events import DerivedEvent, Quote, SinkEvent, StreamState
 from realtime.sink import RealtimeSink
 
 DEADLINE_S = 15.0
+START_S = 90.0
+"""Until a process that starts is there, or has ended: nothing is measured by it."""
 
 
 def promised(seconds: float) -> float:
-    """How long something promised for a machine with nothing else to do may take on this one, now."""
-    waiting_per_core = os.getloadavg()[0] / (os.cpu_count() or 1)
+    """How long something promised for a machine with nothing else to do may take on this one, now.
+
+    The load is a mean of the last minute and knows nothing yet of what began a second ago.
+    """
+    runnable = int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0])
+    waiting_per_core = max(os.getloadavg()[0], runnable) / (os.cpu_count() or 1)
     return seconds * max(1.0, waiting_per_core)
 
 
@@ -84,11 +90,11 @@ def daphne(port: int | None = None, log: Path | None = None, **environment: str)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        process.wait(15)
+        process.wait(START_S)
 
 
 def _wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise RuntimeError(f"daphne ended with {process.returncode}")

@@ -118,6 +118,24 @@ def test_the_desk_starts_again_and_its_pages_open(set_up: None, what: str) -> No
     assert {path: status for path, status in statuses.items() if status not in (200, 503)} == {}
 
 
+@pytest.mark.parametrize(
+    ("rows", "address", "words"),
+    [
+        (Exchange, "exchange", "Without an exchange nothing is collected"),
+        (ExchangePair, "exchangepair", "Without a pair nothing is compared"),
+        (Symbol, "symbol", "Without a symbol nothing is collected"),
+        (OpportunityFilter, "opportunityfilter", "Without a filter there are no charts"),
+    ],
+)
+def test_an_empty_list_says_what_to_do(set_up: None, rows: Any, address: str, words: str) -> None:
+    if rows is Symbol:
+        Instrument.objects.all().delete()
+    rows.objects.all().delete()
+    client = Client()
+    client.force_login(User.objects.filter(is_superuser=True).get())
+    assert words in client.get(f"/admin/markets/{address}/").content.decode()
+
+
 def before_and_after(what: str) -> tuple[MarketConfig, MarketConfig]:
     try:
         call_command("seed")

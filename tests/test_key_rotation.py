@@ -18,6 +18,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connections, models
 from django.test import Client, RequestFactory
+from django.urls import reverse
 from pytest_django import Settings
 from redis import Redis
 
@@ -29,8 +30,9 @@ from audit.models import Entry
 from markets.models import Exchange
 from markets.proxies import SEALED
 from markets.sealed_proxy import SealedProxyField
-from monitoring.models import AlertChannel
+from monitoring.models import AlertChannel, AlertRule
 from realtime.api_token import ApiToken
+from tests.admin_forms import entered, opened
 from tests.authenticator import CHECK, PASSWORD, Clock, enrol
 from tests.live import Web, browser, daphne
 from tests.test_rights import bearer, cookie, tabs
@@ -313,6 +315,56 @@ def test_a_secret_stays_bound_to_its_destination(kept: None, rotate: Any) -> Non
     AlertChannel.objects.filter(name="hook").update(settings={"url": "https://evil.example/x"})
     with pytest.raises(Exception, match="another destination"):
         _unused = AlertChannel.objects.get(name="hook").secret
+
+
+def pages(what: str) -> tuple[Any, str, str]:
+    """A row that holds a secret, or none, its form and its list."""
+    row: Any = {
+        "channel": lambda: AlertChannel.objects.get(name="hook"),
+        "exchange": lambda: Exchange.objects.get(key="odd"),
+        "rule": lambda: AlertRule.objects.get_or_create(name="disk", what="disk")[0],
+    }[what]()
+    name = f"admin:{row._meta.app_label}_{row._meta.model_name}"
+    return row, reverse(f"{name}_change", args=[row.pk]), reverse(f"{name}_changelist")
+
+
+@pytest.mark.parametrize("step", ["the key", "reseal", "the former key goes"])
+@pytest.mark.parametrize("what", ["channel", "exchange", "rule"])
+def test_pages_of_the_admin_that_were_open_meet_no_conflict(
+    kept: None, operator_client: Client, rotate: Any, what: str, step: str
+) -> None:
+    """Nobody changed anything: what is sealed otherwise means the same."""
+    row, form, listed = pages(what)
+    if step == "the former key goes":
+        rotate()
+    fields, chosen = (
+        opened(operator_client, form, f"{row._meta.model_name}_form"),
+        opened(operator_client, listed),
+    )
+    assert "a secret" not in str((fields, chosen))
+    rotate()
+    if step != "the key":
+        call_command("reseal")
+    rotate(kept=step != "the former key goes")
+    again = {**entered(chosen), "action": "delete_selected", "_selected_action": [str(row.pk)]}
+    assert operator_client.post(listed, again).status_code == 200, "it asks whether they are meant"
+    assert operator_client.post(form, entered(fields, name="Renamed")).status_code == 302
+    assert type(row).objects.get(pk=row.pk).name == "Renamed"
+
+
+def test_a_secret_that_was_entered_meanwhile_is_still_a_conflict(
+    kept: None, operator_client: Client, rotate: Any
+) -> None:
+    row, address, _listed = pages("channel")
+    fields = opened(operator_client, address, "alertchannel_form")
+    rotate()
+    row.secret = "another secret of the hook"
+    row.save()
+    call_command("reseal")
+    page = operator_client.post(address, entered(fields, name="Renamed"))
+    assert page.status_code == 409
+    assert "another secret" not in page.content.decode()
+    assert AlertChannel.objects.get(pk=row.pk).name == "hook"
 
 
 def test_no_column_that_is_sealed_is_forgotten() -> None:

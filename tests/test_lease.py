@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,10 +21,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
-from redis.exceptions import WatchError
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    WatchError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 import collectors.lease as lease_module
-from collectors.lease import Lease, LeaseLost, Outbid, is_gone, lease_name, own_place
+from collectors.lease import (
+    HolderUnknown,
+    Lease,
+    LeaseLost,
+    Outbid,
+    is_gone,
+    lease_name,
+    own_place,
+    why_not_written,
+)
 from history.appending import Appender
 from history.lake import Lake
 from markets.config import Shard
@@ -59,6 +77,29 @@ def test_shards_overlap_where_there_is_a_number_that_both_own(
     both = any(n % one == first.index - 1 and n % two == second.index - 1 for n in range(one * two))
     assert first.overlaps(second) == second.overlaps(first) == both
     assert gcd(one, two) > 1 or both
+
+
+# --- in words ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [
+        (LeaseLost("another collector has taken over shard 1/1"), "another collector has taken over shard"),
+        (HolderUnknown("PostgreSQL does not say who holds shard 1/1: x"), "PostgreSQL does not say who"),
+        (WatchError("Watched variable changed."), "the lease was renewed or taken over that moment"),
+        (RedisConnectionError("Connection refused"), "Redis does not answer (Connection refused)"),
+        (TimeoutError(), "Redis does not answer (it takes too long)"),
+        (ConnectionResetError(104, "Connection reset by peer"), "Redis does not answer ("),
+        (OutOfMemoryError("command not allowed"), "Redis refuses (command not allowed)"),
+        (ReadOnlyError("You can't write against a read only replica."), "Redis refuses (You can't write"),
+        (NoPermissionError("no permissions to run the 'set' command"), "Redis refuses (no permissions"),
+        (AuthenticationError("invalid username-password pair"), "Redis refuses (invalid username-password"),
+        (BusyLoadingError("Redis is loading the dataset in memory"), "Redis refuses (Redis is loading"),
+    ],
+)  # fmt: skip
+def test_what_keeps_a_write_out_of_redis_is_said_as_it_is(problem: Exception, words: str) -> None:
+    assert why_not_written(problem, ONE).startswith(words)
 
 
 # --- the lease, in PostgreSQL --------------------------------------------------------------------------
@@ -444,6 +485,7 @@ async def test_one_that_was_stopped_and_goes_on_writes_nothing_more_and_ends_in_
             assert code == 1
             await eventually(lambda: "has taken over shard 1/1" in first.output, "it says why it ended")
             assert "Traceback" not in first.output
+            assert not re.search("(shard|status).*Redis does not answer", first.output), "it does answer"
             seen = quotes_written(second)
             await until(lambda: quotes_written(second) > seen + 50, 40.0)
             status = second.status()

@@ -104,7 +104,7 @@ def test_every_list_and_form_renders_and_asks_no_query_per_row(
         ("feeschedule", "The fees entered for each exchange hold."),
         ("walletstatus", "`manage.py sync_wallets` asks now"),
         ("identitycase", "No coin is in question."),
-        ("pinnedchart", "One click on a row of the scanner does."),
+        ("pinnedchart", "One click on a row of the scanner pins a chart."),
     ],
 )
 def test_an_empty_list_says_what_to_do(pages: Client, operator: User, model: str, words: str) -> None:
