@@ -199,7 +199,8 @@ def _without_broken(
     if inside:
         broken = [part for row in broken for part in _inner(answers, search, row)]
     found = answers.again(ask, frozenset(broken))
-    return found, [Skipped(_name(_at(answers.kept, path)), _reason(search.reasons[path])) for path in broken]
+    rows = [(_at(answers.kept, path), search.reasons[path]) for path in broken]
+    return found, [Skipped(_name(row), _reason(row, error)) for row, error in rows]
 
 
 class _Search:
@@ -230,7 +231,7 @@ class _Search:
         if len(rows) == 1:
             self.reasons[rows[0]] = self._error
             if len(self.reasons) > MOST_BROKEN * len(self.every):
-                reason = _reason(self._error)
+                reason = _reason(_at(self._answers.kept, rows[0]), self._error)
                 raise CatalogueError(f"most of its {len(self.every)} rows cannot be read: {reason}")
             return list(rows)
         half = len(rows) // 2
@@ -261,8 +262,14 @@ def _name(row: Any) -> str:
     )
 
 
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {_line(str(error))}"[:SHOWN_CHARS]
+def _reason(row: Any, error: Exception) -> str:
+    """Why a row cannot be read: what it is instead, since what ccxt falls over speaks of its own code."""
+    if not isinstance(error, _UNREADABLE):
+        return _line(str(error)) or type(error).__name__
+    said = _line(json.dumps(row, ensure_ascii=False))
+    if isinstance(row, dict):
+        return f"its fields are not what they usually are: “{said}”" if row else "it is empty"
+    return f"it is no object but “{said}”"
 
 
 def in_words(skipped: Sequence[Skipped], what: str, shown: int = 5, *, quoted: bool = True) -> str:

@@ -106,3 +106,26 @@ async def test_a_link_that_spells_a_watched_pair_otherwise_opens_it(tab: Tab, li
     await tab.page.goto(f"{tab.url}/?chart={link.replace('|', '%7C')}")
     await expect(tab.page.locator(".large .state .word")).to_have_text("live")
     await expect(tab.page).to_have_url(re.compile(r"chart=BTC%2FUSDT%7Cbinance%7Cbybit"))
+
+
+async def test_a_refused_question_waits_for_its_time_also_while_its_window_becomes_shorter(tab: Tab) -> None:
+    """The beginning of a fresh chart ends where its points begin, so what is asked for shrinks by the clock."""
+    await tab.page.goto(tab.url)
+    asked = await tab.page.evaluate(
+        """async () => {
+            const { Track } = await import("/static/js/track.js");
+            const { Refusal } = await import("/static/js/history.js");
+            const asked = [];
+            const load = async ({ from }) => { asked.push(from); throw new Refusal("too many requests", 600); };
+            const track = new Track("spreads of a test", load, (now) => now, () => {});
+            const want = async (from, to, points, now) => {
+                track.want({ from, to }, points, now);
+                await new Promise((resolve) => setTimeout(resolve));
+            };
+            for (let second = 0; second < 300; second += 5) await want(100 + second, 1000, 900 - second, 1000 + second);
+            for (let second = 0; second < 300; second += 5) await want(100 + second, 1000 + second, 900, 1000 + second);
+            await want(900, 1000, 900, 1000);  // nearer: another question
+            return asked;
+        }"""
+    )
+    assert asked == [100, 900]

@@ -300,8 +300,25 @@ def test_what_could_not_be_read_is_counted_and_named(desk: Exchange) -> None:
     odd = {"id": "NOUNDERSCORE", "base": "NO", "quote": "SCORE"}
     synced(desk, gate(pairs(odd, odd), [ticker(name) for name in NAMES]))
 
-    assert "markets: 2 not readable, left out: NOUNDERSCORE, NOUNDERSCORE (ValueError" in sync_row().error
+    assert "markets: 2 not readable, left out: NOUNDERSCORE, NOUNDERSCORE (its fields are" in sync_row().error
     assert sync_row().in_part
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (BROKEN[0], 'its fields are not what they usually are: “{"id": "NOUNDERSCORE"'),
+        (BROKEN[6], "it is no object but “null”"),
+        (BROKEN[7], "it is no object but “"),
+        (BROKEN[5], "it is empty"),
+    ],
+)
+def test_why_a_row_cannot_be_read_is_said_by_what_it_is(desk: Exchange, row: Any, said: str) -> None:
+    """And not by the line of Python that fell over it, which operators do not know."""
+    synced(desk, gate(pairs(row), [ticker(name) for name in NAMES]))
+
+    assert said in sync_row().error
+    assert "Error:" not in sync_row().error
 
 
 @pytest.mark.parametrize("row", [None, "x", ["y"], {"currency_pair": {"a": 1}}, 5])

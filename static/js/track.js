@@ -72,7 +72,7 @@ export class Track {
     const resolution = (to - from) / points;
     if (from >= until || shelf.of(this.key).some((piece) => covers(piece, from, until, resolution))) return this.cancel();
     if (this.request && covers(this.request, from, until, resolution)) return;
-    if (this.refused && performance.now() < this.refused.until && sameSpan(this.refused, from, to)) return;
+    if (this.refused && performance.now() < this.refused.again && isRefused(this.refused, from, to, resolution)) return;
     const more = (to - from) * margin;
     const wanted = { from: from - more, to: Math.min(to + more, now), resolution, points: Math.min(Math.ceil(points * (1 + 2 * margin)), MOST_POINTS) };
     this.#ask(wanted, now, to - from);
@@ -93,7 +93,7 @@ export class Track {
       if (content) shelf.put(this.key, { ...wanted, complete: Math.min(wanted.to, now - SETTLED_S), content });
       this.refused = null;
     } catch (problem) {
-      if (!abort.signal.aborted) this.refused = refusedBy(problem, span);
+      if (!abort.signal.aborted) this.refused = { ...request, ...refusedBy(problem, span) };
     } finally {
       if (this.request === request) this.request = null;
       this.arrived();
@@ -122,11 +122,12 @@ export class Track {
   }
 }
 
-const sameSpan = (refused, from, to) => Math.abs(refused.span - (to - from)) < 1;
+// A window that moves with the clock, or only becomes shorter by it, is the same question still; a zoom is another one.
+const isRefused = (refused, from, to, resolution) => Math.abs(refused.span - (to - from)) < 1 || covers(refused, from, to, resolution);
 
 function refusedBy(problem, span) {
   const known = problem instanceof Refusal;
   if (!known) console.error(problem);
   const words = known ? problem.message : gettext("The recorded data could not be read.");
-  return { words, span, until: performance.now() + (known ? problem.retry_s : 60) * 1000 };
+  return { words, span, again: performance.now() + (known ? problem.retry_s : 60) * 1000 };
 }
