@@ -6,12 +6,12 @@ comes again with what was entered, says who changed what, and lets one load the 
 """
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.utils import unquote
+from django.contrib.admin.utils import flatten, unquote
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connections, router, transaction
@@ -25,7 +25,7 @@ from django.utils.translation import gettext as _
 from audit.conflicts import Conflict, differences
 from audit.models import Entry
 from audit.recording import gathered, has_recorded, record
-from audit.registry import audited
+from audit.registry import Shown, audited
 from audit.seen import OVER, SEEN, Seen, opened, seal
 
 CONFLICT = 409
@@ -65,6 +65,18 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
             return form
         conflict = self.conflict(request, [obj], self._family(request, obj)[1:])
         return type(form.__name__, (_Refusing, form), {"conflict": conflict}) if conflict else form
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """As Django's, which shows what is only read as it is; of a secret one then reads that there is one."""
+        sets = super().get_fieldsets(request, obj)
+        found = audited(self.model)
+        if found is None or not found.secret or self.has_change_permission(request, obj):
+            return sets
+        veils = {name: _veil(self.model, name, shown) for name, shown in found.secret.items()}
+        return [
+            (title, {**options, "fields": [veils.get(name, name) for name in flatten(options["fields"])]})
+            for title, options in sets
+        ]
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -259,6 +271,16 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
         for row in queryset if audited(self.model) is None else ():
             record("deleted", request=request, object=row)
         return super().log_deletions(request, queryset)
+
+
+def _veil(model: type[Model], name: str, shown: Shown) -> Callable[[Model], str]:
+    """A column of a page that shows a secret as the audit does."""
+
+    @admin.display(description=model._meta.get_field(name).verbose_name)  # type: ignore[union-attr]
+    def veil(row: Model) -> str:
+        return shown(getattr(row, name))
+
+    return veil
 
 
 class OneRowAdmin(GuardedAdmin):

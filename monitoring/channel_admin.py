@@ -14,6 +14,7 @@ from django.urls import path, reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+import audit
 from audit.guarded import GuardedAdmin
 from monitoring.channel_form import OF_KIND, SETTINGS, ChannelForm, waiting_in_words
 from monitoring.messages import Message
@@ -98,6 +99,11 @@ class AlertChannelAdmin(GuardedAdmin):
             rule_count=Count("rules", Q(rules__enabled=True), distinct=True),
         )
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """What was sent by a channel goes with it, although nobody deletes it one by one."""
+        objects, counts, needed, protected = super().get_deleted_objects(objs, request)
+        return objects, counts, needed - {Delivery._meta.verbose_name}, protected
+
     @admin.display(description=_("rules"))
     def used_by(self, row: Any) -> int:
         """How many enabled rules tell it."""
@@ -113,6 +119,11 @@ class AlertChannelAdmin(GuardedAdmin):
     def waiting(self, row: Any) -> str:
         """How many are not through."""
         return f"{row.waits:,}"
+
+    @admin.display(description=_("Secret"))
+    def secret(self, row: AlertChannel) -> str:
+        """What who may only look reads: that there is one. Without this Django shows the model's own."""
+        return audit.hidden(row.sealed_secret)
 
     @admin.display(description=_("sent lately"))
     def lately(self, row: AlertChannel) -> str:

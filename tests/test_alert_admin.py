@@ -168,6 +168,20 @@ def test_who_may_not_see_channels_may_not_follow_tests(pages: Client, client: Cl
     assert client.post(page("alertrule_preview")).status_code == 403
 
 
+def test_a_channel_that_has_sent_something_can_be_deleted(pages: Client) -> None:
+    """Its secret may have leaked: nobody should have to keep it for the sake of its old messages."""
+    post(pages, TELEGRAM | {"_test": "1"})
+    row = AlertChannel.objects.get()
+    assert "Cannot delete" not in text(pages, page("alertchannel_delete", row.pk))
+    assert pages.post(page("alertchannel_delete", row.pk), {"post": "yes"}).status_code == 302
+    assert not AlertChannel.objects.exists()
+    post(pages, TELEGRAM | {"_test": "1"})
+    pk = AlertChannel.objects.get().pk
+    chosen = {"action": "delete_selected", "_selected_action": [pk], "post": "yes"}
+    assert pages.post(page("alertchannel_changelist"), chosen).status_code == 302
+    assert not AlertChannel.objects.exists()
+
+
 # --- rules -------------------------------------------------------------------------------------------
 
 HEALTH = {

@@ -9,7 +9,9 @@ from redis import Redis
 
 from arbsite.groups import GROUPS, set_up
 from markets.heartbeat import Heartbeat
+from markets.models import Exchange
 from monitoring.findings import Finding
+from monitoring.models import AlertChannel
 from monitoring.observed import Answer, Observed
 from monitoring.veil import veiled
 
@@ -53,6 +55,45 @@ def test_migrate_sets_the_groups_right_again_and_leaves_others_alone() -> None:
     set_up()
     assert "change_user" not in names("viewer")
     assert names("own") == {"change_exchange"}
+
+
+@pytest.mark.parametrize("group", ["viewer", "trader"])
+def test_who_may_only_look_at_an_exchange_does_not_read_its_proxys_credentials(group: str) -> None:
+    row = Exchange.objects.create(
+        key="okx", name="OKX", taker_fee_bps=10, maker_fee_bps=8, proxy="http://planted:hunter2hunter2@p.example:3128"
+    )  # fmt: skip
+    browser = signed_in(member(group))
+    for page in ("", f"{row.pk}/change/", f"{row.pk}/history/"):
+        text = browser.get(f"/admin/markets/exchange/{page}").content.decode()
+        assert "OKX" in text
+        assert "planted" not in text
+        assert "hunter2" not in text
+    assert (
+        "http://•••@p.example:3128"
+        in browser.get(f"/admin/markets/exchange/{row.pk}/change/").content.decode()
+    )
+
+
+def test_no_page_shows_a_secret_to_who_may_only_look() -> None:
+    """Every model that has a secret, whichever right to look somebody was given."""
+    rows: dict[str, Any] = {
+        "auth.user": User.objects.create_user("somebody", password="not to be read by anybody"),
+        "markets.exchange": Exchange.objects.create(
+            key="okx", name="OKX", taker_fee_bps=10, maker_fee_bps=8, proxy="http://me:planted@p.example:3128"
+        ),
+        "monitoring.alertchannel": AlertChannel.objects.create(
+            name="phones", kind="webhook", settings={"url": "https://hooks.example.com/"}
+        ),
+    }  # fmt: skip
+    rows["monitoring.alertchannel"].secret = "planted"
+    rows["monitoring.alertchannel"].save()
+    browser = signed_in(member("viewer", "looking", "view_user", "view_alertchannel"))
+    for label, row in rows.items():
+        page = browser.get(f"/admin/{label.replace('.', '/')}/{row.pk}/change/")
+        assert page.status_code == 200, label
+        text = page.content.decode()
+        assert "planted" not in text, label
+        assert "pbkdf2" not in text and "md5" not in text, label
 
 
 # --- nobody gives what they lack -----------------------------------------------------------------

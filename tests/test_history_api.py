@@ -311,9 +311,7 @@ async def test_who_stops_reading_holds_a_piece_of_the_answer_not_all_of_it(
         for reader, _writer in stalled:
             await reader.readuntil(b"\r\n\r\n")
         await asyncio.sleep(1.0)  # unpaced, three answers of 50 MB are made in this time
-        assert process.memory_info().rss - before < 110_000_000, (
-            "an hour of each at most"
-        )
+        assert process.memory_info().rss - before < 110_000_000, "an hour of each at most"
         reader, _writer = stalled[0]
         async with asyncio.timeout(30):
             while last not in (await reader.read(2**16)):
