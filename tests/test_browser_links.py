@@ -108,7 +108,7 @@ async def test_a_link_that_spells_a_watched_pair_otherwise_opens_it(tab: Tab, li
     await expect(tab.page).to_have_url(re.compile(r"chart=BTC%2FUSDT%7Cbinance%7Cbybit"))
 
 
-async def test_a_refused_question_waits_for_its_time_also_while_its_window_becomes_shorter(tab: Tab) -> None:
+async def test_a_refused_question_waits_also_while_its_window_becomes_shorter(tab: Tab) -> None:
     """The beginning of a fresh chart ends where its points begin, so what is asked for shrinks by the clock."""
     await tab.page.goto(tab.url)
     asked = await tab.page.evaluate(
@@ -116,14 +116,18 @@ async def test_a_refused_question_waits_for_its_time_also_while_its_window_becom
             const { Track } = await import("/static/js/track.js");
             const { Refusal } = await import("/static/js/history.js");
             const asked = [];
-            const load = async ({ from }) => { asked.push(from); throw new Refusal("too many requests", 600); };
+            const load = async ({ from }) => {
+                asked.push(from);
+                throw new Refusal("too many requests", 600);
+            };
             const track = new Track("spreads of a test", load, (now) => now, () => {});
             const want = async (from, to, points, now) => {
                 track.want({ from, to }, points, now);
                 await new Promise((resolve) => setTimeout(resolve));
             };
-            for (let second = 0; second < 300; second += 5) await want(100 + second, 1000, 900 - second, 1000 + second);
-            for (let second = 0; second < 300; second += 5) await want(100 + second, 1000 + second, 900, 1000 + second);
+            const seconds = Array.from({ length: 60 }, (_, n) => 5 * n);
+            for (const s of seconds) await want(100 + s, 1000, 900 - s, 1000 + s);
+            for (const s of seconds) await want(100 + s, 1000 + s, 900, 1000 + s);
             await want(900, 1000, 900, 1000);  // nearer: another question
             return asked;
         }"""
