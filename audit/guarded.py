@@ -67,7 +67,7 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
         return type(form.__name__, (_Refusing, form), {"conflict": conflict}) if conflict else form
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """As Django's, which shows what is only read as it is; of a secret one then reads that there is one."""
+        """As Django's, which shows what is only read as it is; of a secret, that there is one."""
         sets = super().get_fieldsets(request, obj)
         found = audited(self.model)
         if found is None or not found.secret or self.has_change_permission(request, obj):

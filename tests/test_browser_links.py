@@ -109,7 +109,7 @@ async def test_a_link_that_spells_a_watched_pair_otherwise_opens_it(tab: Tab, li
 
 
 async def test_a_refused_question_waits_also_while_its_window_becomes_shorter(tab: Tab) -> None:
-    """The beginning of a fresh chart ends where its points begin, so what is asked for shrinks by the clock."""
+    """A fresh chart's past ends where its points begin: what is asked for shrinks by the clock."""
     await tab.page.goto(tab.url)
     asked = await tab.page.evaluate(
         """async () => {
