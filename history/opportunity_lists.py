@@ -104,7 +104,10 @@ async def distributed(request: HttpRequest) -> HttpResponse:
 def _query(request: HttpRequest) -> EpisodeQuery:
     given: dict[str, Any] = request.GET.dict()
     if "exchanges" in given:
-        given["exchanges"] = tuple(text.strip() for text in given["exchanges"].split(",") if text.strip())
+        texts = tuple(text.strip() for text in given["exchanges"].split(",") if text.strip())
+        if given["exchanges"] and not texts:
+            raise Refused(400, f"exchanges: {given['exchanges']!r} names none; leave it out for all of them")
+        given["exchanges"] = texts
     query = asked(given, EpisodeQuery, "docs/api.md")
     since, until = _moment("start", query.start), _moment("end", query.end)
     if since is not None and until is not None and since >= until:

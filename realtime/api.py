@@ -10,7 +10,7 @@ from markets.config import FilterConfig, MarketConfig, Opportunity
 from markets.plain_names import isolated
 from markets.selectors import load_config
 from realtime import wire
-from realtime.guard import Refused, api, plain, symbol_of
+from realtime.guard import Refused, api, exchange_of, plain, symbol_of
 from realtime.hub import process_hub
 from realtime.pins import pinned_ids
 from realtime.points import no_points
@@ -81,11 +81,25 @@ def _wanted(config: MarketConfig, request: HttpRequest) -> list[Opportunity]:
         found = charts_of(config, named_filter(config, request.GET.get("filter")))
     else:
         found = list(config.opportunities)
+    for name in ("exchange1", "exchange2"):
+        asked[name] = _key(config, asked[name], name)
     _refuse_turned(found, asked["exchange1"], asked["exchange2"])
     for name, text in asked.items():
         if text:
             found = _narrowed(found, name, text)
     return found
+
+
+def _key(config: MarketConfig, text: str, name: str) -> str:
+    """The key of an exchange that is named as people call it; another text as it is."""
+    if not text:
+        return text
+    try:
+        return exchange_of(((row.key, row.name) for row in config.exchanges), text, name)
+    except Refused as refused:
+        if refused.status == 404:  # what charts there are says more
+            return text
+        raise
 
 
 def _narrowed(found: list[Opportunity], name: str, text: str) -> list[Opportunity]:

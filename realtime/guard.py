@@ -162,7 +162,7 @@ def exchange_of(exchanges: Iterable[tuple[str, str]], text: str, parameter: str)
 
     Raises Refused with those there are, or with those it may be: none of several is chosen.
     """
-    there = list(exchanges)
+    there, text = list(exchanges), text.strip()
     for spelling in (str.strip, plain):
         for names in ([key for key, _ in there], [name for _, name in there]):
             found = [

@@ -12,7 +12,8 @@ import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from django.test import Client
+from django.http import HttpRequest
+from django.test import Client, RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver
 from pytest_django import Settings
 from redis import Redis
@@ -20,6 +21,10 @@ from redis import Redis
 from arbsite.tokens import make_token
 from history.exporting import finished_file
 from history.lake import Lake
+from markets.models import Exchange
+from markets.selectors import load_config
+from realtime.api import _wanted
+from realtime.guard import exchange_of
 from tests.lake_data import write_quotes
 from tests.live import daphne, database_url
 from tests.test_history_api import quotes
@@ -286,6 +291,48 @@ def test_an_exchange_is_named_in_any_spelling_everywhere(seeded: None, operator_
         "/api/health/hour?exchange=OKX&symbol=btcusdt",
     ):
         assert operator_client.get(path).status_code == 200, path
+
+
+def test_an_exchange_is_meant_exactly_before_it_is_meant_loosely(
+    seeded: None, operator_client: Client
+) -> None:
+    """The first whose key or name was spelled alike was taken, though another is called exactly so."""
+    Exchange.objects.filter(key="binance").update(name="OKX")
+    Exchange.objects.filter(key="okx").update(name="Okex")
+    chosen = exchange_names_and_keys()
+    assert exchange_of(chosen, "okx", "exchange1") == "okx", "a key"
+    assert exchange_of(chosen, "OKX", "exchange1") == "binance", "a name"
+    assert exchange_of(chosen, " okex ", "exchange1") == "okx"
+    Exchange.objects.filter(key="gate").update(name="BY-BIT")
+    Exchange.objects.filter(key="bybit").update(name="BitHouse")
+    assert exchange_of(exchange_names_and_keys(), "ByBit", "exchange1") == "bybit", "keys go before names"
+    Exchange.objects.filter(key="mexc").update(name="Bit-House")
+    query = "symbol=BTC/USDT&exchange1=bithouse&exchange2=kucoin"
+    response = operator_client.get(f"/api/opportunities/explain?{query}")
+    words = refusal(response, 400)
+    assert words.startswith("exchange1: 'bithouse' may be bybit or mexc")
+
+
+def exchange_names_and_keys() -> list[tuple[str, str]]:
+    return list(Exchange.objects.order_by("key").values_list("key", "name"))
+
+
+def test_charts_take_an_exchange_by_its_name_too(seeded: None) -> None:
+    Exchange.objects.filter(key="binance").update(name="Big B")
+    one, other = (_wanted(load_config(), asked) for asked in (asking("Big B"), asking("binance")))
+    assert one == other
+    assert {(each.exchange1, each.exchange2) for each in one} == {("binance", "bybit")}
+
+
+def asking(exchange1: str) -> HttpRequest:
+    return RequestFactory().get("/api/rolling_window_data", {"exchange1": exchange1, "exchange2": "Bybit"})
+
+
+@pytest.mark.parametrize("path", ["/api/opportunities", "/api/opportunities/distributions"])
+def test_a_list_of_exchanges_that_names_none_is_not_all_of_them(
+    seeded: None, operator_client: Client, path: str
+) -> None:
+    assert "exchanges: ',' names none" in refusal(operator_client.get(f"{path}?exchanges=,"), 400)
 
 
 @pytest.mark.parametrize("path", ["/api/health", "/health"])

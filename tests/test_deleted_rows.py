@@ -265,10 +265,10 @@ NAMED_PAIRS: dict[str, Callable[[OpportunityFilter], object]] = {
 }
 
 
-def make_a_pair() -> None:
+def make_a_pair() -> ExchangePair:
     fees = {"taker_fee_bps": 10, "maker_fee_bps": 10}
     new = (Exchange.objects.create(key=f"new{n}", name=f"New {n}", **fees) for n in (1, 2))
-    ExchangePair.objects.create(**dict(zip(("exchange1", "exchange2"), new, strict=True)))
+    return ExchangePair.objects.create(**dict(zip(("exchange1", "exchange2"), new, strict=True)))
 
 
 @pytest.mark.parametrize("how", NAMED_PAIRS)
