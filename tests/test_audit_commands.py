@@ -1,6 +1,7 @@
 """What commands do to people, rights and traces is in the audit, with the command and the system's user."""
 
 import sys
+from datetime import timedelta
 from io import StringIO
 from typing import Any
 
@@ -75,7 +76,7 @@ def test_traces_that_are_deleted(
     assert run(monkeypatch, command) == [], "nothing was there"
     for _ in range(3):
         model.objects.create(username="x", ip_address="192.0.2.1")
-    model.objects.update(attempt_time=timezone.now() - timezone.timedelta(days=40))
+    model.objects.update(attempt_time=timezone.now() - timedelta(days=40))
     model.objects.create(username="x", ip_address="192.0.2.1")
     (entry,) = run(monkeypatch, command)
     assert said([entry], command) == [("deleted", name, "older than 30 days")]
@@ -84,7 +85,7 @@ def test_traces_that_are_deleted(
 
 def test_traces_that_are_too_old_by_the_settings_are_nobodys_action() -> None:
     AccessLog.objects.create(username="x", ip_address="192.0.2.1")
-    AccessLog.objects.update(attempt_time=timezone.now() - timezone.timedelta(days=4000))
+    AccessLog.objects.update(attempt_time=timezone.now() - timedelta(days=4000))
     before = Entry.objects.count()
     retain_alerts()
     assert not AccessLog.objects.exists()
