@@ -10,6 +10,7 @@ from axes.models import AccessFailureLog, AccessLog
 from django.contrib.auth.models import User
 from django.core import serializers
 from django.core.management import ManagementUtility, call_command
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
@@ -133,6 +134,14 @@ def test_commands_that_change_rows_past_the_audit_are_recorded_themselves(
     arguments = ["--command", "pass"] if command == "shell" else ["--noinput"]
     entries = run(monkeypatch, command, *arguments)
     assert [each[:2] for each in said(entries, command)] == [("action", f"manage.py {command}")]
+
+
+def test_a_shell_opens_where_there_is_nothing_to_record_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: Any, **__: Any) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr("audit.record", unreachable)
+    assert run(monkeypatch, "shell", "--command", "pass") == []
 
 
 def test_commands_that_only_look_leave_nothing(operator: User, monkeypatch: pytest.MonkeyPatch) -> None:
