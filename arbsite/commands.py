@@ -3,11 +3,12 @@
 `arbsite.apps` puts it around Django's own way to run a command.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DataError
+from django.db import DataError, OperationalError, ProgrammingError
 
 import audit
 from markets.plain_names import escaped, unfit_character
@@ -40,10 +41,14 @@ def checked_execute(self: BaseCommand, *arguments: Any, **options: Any) -> Any:
 
 
 def _record(command: BaseCommand) -> None:
-    """That a command is run whose changes of rows are not recorded one by one. Raises DatabaseError."""
+    """That a command is run whose changes of rows are not recorded one by one.
+
+    Without a database, or before it is migrated, there are no rows to change.
+    """
     name = type(command).__module__.rpartition(".")[2]
     if name in PAST_THE_AUDIT:
-        audit.record("action", object=f"manage.py {name}", words=PAST_THE_AUDIT[name])
+        with suppress(OperationalError, ProgrammingError):
+            audit.record("action", object=f"manage.py {name}", words=PAST_THE_AUDIT[name])
 
 
 def _called(command: BaseCommand, name: str) -> str:

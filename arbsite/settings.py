@@ -240,6 +240,7 @@ AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_VERBOSE = False
 AUDIT_CLIENT_ADDRESS = AXES_CLIENT_IP_CALLABLE
+AUDIT_CSV_TEXT = "markets.plain_names.no_formula"
 # Not kept with a failure, whatever form it was typed in.
 AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "password", "code", "old_password"]
 AXES_SENSITIVE_PARAMETERS += ["new_password1", "new_password2"]

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from django.conf import settings
 from django.db.models import Q, QuerySet
+from django.utils.module_loading import import_string
 
 from audit.models import Entry
 from audit.tally import settle
@@ -122,9 +124,4 @@ def _csv(rows: Iterable[Iterable[Any]]) -> bytes:
 def _cell(value: Any) -> Any:
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False)
-    return harmless(value) if isinstance(value, str) else value
-
-
-def harmless(text: str) -> str:
-    """A text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ("\t", "\r", "\n") or text.lstrip().startswith(tuple("=+-@")) else text
+    return import_string(settings.AUDIT_CSV_TEXT)(value) if isinstance(value, str) else value

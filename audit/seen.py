@@ -47,7 +47,7 @@ def seal(rows: Iterable[Model]) -> str:
 
 def versions(rows: Iterable[Model]) -> dict[Key, str]:
     """A version of each row that is registered with the audit."""
-    return {key: _digest(text, settings.SECRET_KEY) for key, text in _texts(rows).items()}
+    return {key: _digest(text, str(settings.SECRET_KEY)) for key, text in _texts(rows).items()}
 
 
 def _texts(rows: Iterable[Model]) -> dict[Key, str]:
@@ -105,7 +105,7 @@ class Seen:
         return [row for row in there if (key := key_of(row)) in now and not self._holds(key, now[key])]
 
     def _holds(self, key: Key, text: str) -> bool:
-        shown, keys = self.versions.get(key), (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+        shown, keys = self.versions.get(key), (str(settings.SECRET_KEY), *settings.SECRET_KEY_FALLBACKS)
         return shown is not None and any(constant_time_compare(shown, _digest(text, each)) for each in keys)
 
     def gone(self, rows: Iterable[Model]) -> list[Key]:

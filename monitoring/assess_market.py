@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from markets.moments import is_over
 from markets.outage import lasted
+from markets.plain_names import isolated
 from monitoring.findings import Finding, Severity
 from monitoring.latency import in_words, is_beyond
 from monitoring.observed import Limits, Observed
@@ -90,7 +91,7 @@ def _silent_exchange(of: ExchangeQuality, now: Observed, limits: Limits) -> Iter
         severity: Severity = "warning" if of.state == "connecting" else "critical"
         yield Finding(
             "exchange_silent", of.exchange, severity, of.since_us,
-            f"{of.exchange} {_does(of.state)}: {of.reason or 'no reason was given'}.",
+            f"{of.exchange} {_does(of.state)}: {isolated(of.reason) or 'no reason was given'}.",
             f"It is tried again by itself{_next_try(of.exchange, now)}. Is the exchange in maintenance, "
             "has it locked us out, or does this host not get there? "
             "The collector's log has the first failure.",
@@ -131,7 +132,7 @@ def _poor_data(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[F
         yield Finding(
             "reconnects", name, "critical" if storm else "warning", now.at_us,
             f"Connections to {name} were lost {of.reconnects_per_min:.0f} times in the last minute. "
-            f"{of.reason}".rstrip(),
+            f"{isolated(of.reason)}".rstrip(),
             "Waiting times grow by themselves. Is the network sound, does another program use the same "
             "address or limits? Disable the exchange in the admin before it locks us out.",
             round(of.reconnects_per_min, 1), limits.reconnects_per_min,
@@ -234,7 +235,7 @@ def _refused_symbols(now: Observed) -> Iterator[Finding]:
             what = symbol if channel == "quote" else f"trades of {symbol}"
             yield Finding(
                 "symbol_refused", f"{what} on {exchange}", "warning", refusal["since_us"],
-                f"{exchange} refuses {what} for {lasted(age_s)}: {refusal['reason'].rstrip('.')}. "
+                f"{exchange} refuses {what} for {lasted(age_s)}: {isolated(refusal['reason'].rstrip('.'))}. "
                 f"Asked {refusal['times']} times, next in {lasted(max(0.0, refusal['next_try_s']))}.",
                 "It is asked again by itself, at growing pauses of at most 5 minutes; nothing of it is shown "
                 "as live meanwhile. Is it halted or delisted there? Then disable it, or sync the markets.",

@@ -1,6 +1,7 @@
 """What commands do to people, rights and traces is in the audit, with the command and the system's user."""
 
 import sys
+from datetime import timedelta
 from io import StringIO
 from typing import Any
 
@@ -9,6 +10,7 @@ from axes.models import AccessFailureLog, AccessLog
 from django.contrib.auth.models import User
 from django.core import serializers
 from django.core.management import ManagementUtility, call_command
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
@@ -75,7 +77,7 @@ def test_traces_that_are_deleted(
     assert run(monkeypatch, command) == [], "nothing was there"
     for _ in range(3):
         model.objects.create(username="x", ip_address="192.0.2.1")
-    model.objects.update(attempt_time=timezone.now() - timezone.timedelta(days=40))
+    model.objects.update(attempt_time=timezone.now() - timedelta(days=40))
     model.objects.create(username="x", ip_address="192.0.2.1")
     (entry,) = run(monkeypatch, command)
     assert said([entry], command) == [("deleted", name, "older than 30 days")]
@@ -84,7 +86,7 @@ def test_traces_that_are_deleted(
 
 def test_traces_that_are_too_old_by_the_settings_are_nobodys_action() -> None:
     AccessLog.objects.create(username="x", ip_address="192.0.2.1")
-    AccessLog.objects.update(attempt_time=timezone.now() - timezone.timedelta(days=4000))
+    AccessLog.objects.update(attempt_time=timezone.now() - timedelta(days=4000))
     before = Entry.objects.count()
     retain_alerts()
     assert not AccessLog.objects.exists()
@@ -132,6 +134,14 @@ def test_commands_that_change_rows_past_the_audit_are_recorded_themselves(
     arguments = ["--command", "pass"] if command == "shell" else ["--noinput"]
     entries = run(monkeypatch, command, *arguments)
     assert [each[:2] for each in said(entries, command)] == [("action", f"manage.py {command}")]
+
+
+def test_a_shell_opens_where_there_is_nothing_to_record_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: Any, **__: Any) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr("audit.record", unreachable)
+    assert run(monkeypatch, "shell", "--command", "pass") == []
 
 
 def test_commands_that_only_look_leave_nothing(operator: User, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import audit
 from arbsite.groups import GROUPS
 from arbsite.tokens import make_token
 from audit.models import Entry
+from markets.plain_names import FORMULA
 from tests.test_audit import mark, whole
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("empty_redis")]
@@ -162,7 +164,18 @@ def test_what_cannot_be_asked_is_refused_by_name(operator_client: Client, query:
 
 
 def test_a_csv_file_holds_no_formula(operator_client: Client) -> None:
-    texts = ["=1+1", "+1", "-1", "@x", "\t=x", " =cmd|' /C calc'!A0", 'a "quoted", text\nof two lines']
+    texts = [
+        "=1+1",
+        "+1",
+        "-1",
+        "@x",
+        "\t=x",
+        "\u200b=1",
+        "\uff1d1",
+        "\u00a0\uff0b1",
+        " =cmd|' /C calc'!A0",
+        'a "quoted", text\nof two lines',
+    ]
     for text in texts:
         audit.record("formula", object=text, words=text, after={"field": text})
     answer = operator_client.get(f"{API}?kind=formula&format=csv")
@@ -172,7 +185,7 @@ def test_a_csv_file_holds_no_formula(operator_client: Client) -> None:
     assert len(rows) == len(texts)
     for row in rows:
         for cell in row.values():
-            assert not cell.lstrip().startswith(("=", "+", "-", "@")), row
+            assert not re.match(FORMULA, cell), row
     assert rows[0]["words"] == texts[-1]
     assert json.loads(rows[0]["after"]) == {"field": texts[-1]}
 

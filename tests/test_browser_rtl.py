@@ -289,7 +289,7 @@ async def test_lists_and_forms_of_the_admin(page: Page, web: Web, operator: User
         AlertChannel,
         FeeSchedule,
     ):
-        row: Any = await database_sync_to_async(model.objects.first)()  # type: ignore[attr-defined]
+        row: Any = await database_sync_to_async(model.objects.first)()
         under = f"{web.url}/admin/{model._meta.app_label}/{model._meta.model_name}/{row.pk}"
         for which in ("change", "history", "delete"):
             await page.goto(f"{under}/{which}/")

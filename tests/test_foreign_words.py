@@ -13,6 +13,7 @@ from collectors.exchanges import CODECS
 from collectors.exchanges.base import Control
 from markets.plain_names import unfit_character
 from markets.redaction import keep_secret
+from tests.test_monitoring_assess import NOW, REFUSAL, S, found, with_collector, with_exchange
 from tests.test_receive_socket import hear, raw
 from tests.tiny_venue import Running, TinyVenue, symbols, until
 
@@ -150,3 +151,17 @@ def test_the_log_neither_writes_nor_remembers_a_megabyte() -> None:
 def test_looking_at_a_megabyte_takes_no_longer_than_at_a_line() -> None:
     assert foreign("\x00" * 1_000_000) == ""
     assert foreign("y" * 1_000_000) == "y" * (LONGEST_SAID - 1) + "…"
+
+
+# --- findings ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", ["\u05e9\u05dc\u05d5\u05dd 56 ms", "\u202e56 ms", "\x1b[2Jno"])
+def test_a_finding_keeps_an_exchanges_words_to_themselves(words: str) -> None:
+    """Whatever collector wrote them; and the figures behind them stay behind them."""
+    down = with_exchange(state="breaker open", since_us=NOW - 90 * S, reason=words, reconnects_per_min=100.0)
+    refused = with_collector(exchanges={"okx": {"refusals": [{**REFUSAL, "reason": words}]}})
+    for finding in [*found(down).values(), *found(refused).values()]:
+        assert unfit_character(finding.words.replace("\u2068", "").replace("\u2069", "")) == ""
+        if "\u05e9" in words and "\u05e9" in finding.words:
+            assert f"\u2068{words}\u2069" in finding.words

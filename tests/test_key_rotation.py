@@ -319,11 +319,11 @@ def test_a_secret_stays_bound_to_its_destination(kept: None, rotate: Any) -> Non
 
 def pages(what: str) -> tuple[Any, str, str]:
     """A row that holds a secret, or none, its form and its list."""
-    row: Any = {
-        "channel": lambda: AlertChannel.objects.get(name="hook"),
-        "exchange": lambda: Exchange.objects.get(key="odd"),
-        "rule": lambda: AlertRule.objects.get_or_create(name="disk", what="disk")[0],
-    }[what]()
+    row: Any
+    if what == "rule":
+        row, _made = AlertRule.objects.get_or_create(name="disk", what="disk")
+    else:
+        row = AlertChannel.objects.get(name="hook") if what == "channel" else Exchange.objects.get(key="odd")
     name = f"admin:{row._meta.app_label}_{row._meta.model_name}"
     return row, reverse(f"{name}_change", args=[row.pk]), reverse(f"{name}_changelist")
 
