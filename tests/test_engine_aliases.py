@@ -89,7 +89,7 @@ def test_bands_know_only_points_of_what_is_compared_now(before: MarketConfig, af
     def quoted(at_ms: int, bid: float) -> Points:
         made.on_quote(quote("okx", 1.0, at_ms * MS, symbol=PEPE))
         made.on_quote(quote("binance", bid, (at_ms + 1) * MS, symbol=PEPE))
-        return news(made)[-1]
+        return np.asarray(news(made)[-1])
 
     quoted(0, 1.01)
     made.configure(after)
