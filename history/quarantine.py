@@ -1,7 +1,7 @@
 """What is damaged is set aside, never deleted: `_quarantine/` in its table, with a note beside each file.
 
 Nothing that reads or cleans a Delta table looks into a directory whose name begins with an underscore. The
-notes are what an operator sees (finding `lake_damage`) until the directory is cleared by hand.
+notes are what an operator sees (finding `lake_write`) until the directory is cleared by hand.
 """
 
 import logging
