@@ -4,12 +4,12 @@ import threading
 from typing import Final
 
 from history.lake import Lake
-from history.quarantine import Note, now_us, say
+from history.quarantine import Note, now_us, say_once
 from history.scanning import Source, problem_of
 
 _NOTED_AT_MOST: Final = 10_000
 _noted: Final[set[tuple[str, str]]] = set()
-"""File and what is wrong with it, so that each is noted once in a process."""
+"""File and what is wrong with it, so that a process looks once whether each is noted."""
 _noting: Final = threading.Lock()
 
 
@@ -34,7 +34,7 @@ class LeftOut:
                 return
             _noted.add((source.uri, what))
         if self._lake is not None:
-            say(self._lake, Note(self._table, path, what, now_us()))
+            say_once(self._lake, Note(self._table, path, what, now_us()))
 
     def passed_by(self, sources: list[Source]) -> list[Source]:
         """The sources without those of which it can be seen, unread, that they are damaged."""

@@ -1,7 +1,7 @@
 """What is damaged is set aside, never deleted: `_quarantine/` in its table, with a note beside each file.
 
 Nothing that reads or cleans a Delta table looks into a directory whose name begins with an underscore. The
-notes are what an operator sees (finding `lake_damage`) until the directory is cleared by hand.
+notes are what an operator sees (finding `lake_write`) until the directory is cleared by hand.
 """
 
 import logging
@@ -67,21 +67,41 @@ def _folder(root: str, at_us: int) -> str:
 def say(lake: Lake, note: Note) -> None:
     """Log a damaged file and leave a note of it; a note that cannot be left costs nothing but itself."""
     logger.error("lake %s: %s is damaged and left out: %s", note.table, note.file, note.what)
-    path = f"{FOLDER}/{note.at_us}-{note.file.replace('/', '-')}{_NOTE}"
+    path = f"{FOLDER}/{note.at_us}{_ending(note)}"
     try:
         durable.put(lake, note.table, path, msgspec.json.encode(note))
     except (BaseError, OSError) as error:
         logger.warning("lake %s: no note of %s: %s", note.table, note.file, error)
 
 
+def say_once(lake: Lake, note: Note) -> None:
+    """The same, unless another process left a note of it: readers come and go, `export` with every run."""
+    try:
+        paths = [path for path in _paths(lake, note.table) if path.endswith(_ending(note))]
+        if any(_read(lake.store(note.table), note.table, path).what == note.what for path in paths):
+            return
+    except (BaseError, OSError):
+        logger.warning("lake %s: its notes cannot be read", note.table)
+    say(lake, note)
+
+
 def notes(lake: Lake, table: str) -> list[Note]:
     """What was found to be damaged in a table, the newest first. Raises OSError or obstore's."""
+    store = lake.store(table)
+    return [_read(store, table, path) for path in sorted(_paths(lake, table), reverse=True)[:NOTES_READ]]
+
+
+def _paths(lake: Lake, table: str) -> list[str]:
+    """Where the notes of a table are."""
     if not lake.is_remote and not os.path.isdir(f"{lake.uri(table)}/{FOLDER}"):
         return []
-    store = lake.store(table)
-    paths = [file["path"] for page in store.list(FOLDER) for file in page]
-    wanted = sorted((path for path in paths if path.endswith(_NOTE)), reverse=True)[:NOTES_READ]
-    return [_read(store, table, path) for path in wanted]
+    paths = [file["path"] for page in lake.store(table).list(FOLDER) for file in page]
+    return [path for path in paths if path.endswith(_NOTE)]
+
+
+def _ending(note: Note) -> str:
+    """How the name of a note ends, after the time."""
+    return f"-{note.file.replace('/', '-')}{_NOTE}"
 
 
 def _read(store: ObjectStore, table: str, path: str) -> Note:

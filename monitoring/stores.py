@@ -219,7 +219,7 @@ def _lake(missing: list[str]) -> Iterator[LakeTable]:
             size.newest_us,
             size.oldest_us,
             bytes_per_day=size.bytes_per_day,
-            damaged=tuple(f"{note.file}: {note.what}" for note in found),
+            damaged=tuple(dict.fromkeys(f"{note.file}: {note.what}" for note in found)),
             damaged_us=found[0].at_us if found else 0,
         )
 

@@ -57,17 +57,17 @@ class _Leg:
     """One instrument: its last quote and whether that may be used."""
 
     __slots__ = (
-        "charts", "enabled", "exchange", "index", "last_mono_ns", "lost", "multiplier", "native_id", "needs",
-        "quote", "scale", "up", "usable",
+        "charts", "enabled", "exchange", "index", "last_mono_ns", "lost", "multiplier", "needs", "quote",
+        "scale", "terms", "up", "usable",
     )  # fmt: skip
 
     def __init__(self, exchange: str) -> None:
         self.exchange = exchange
         self.charts: list[_Chart] = []
         self.index = -1  # among the legs of charts
-        self.native_id = ""  # of the market that is compared
         self.multiplier = 1.0  # of an alias, see markets.config.ListingConfig
         self.needs: Conversion | None = None  # the stablecoin rate that makes it comparable
+        self.terms: tuple[str, float, Conversion | None] = "", 1.0, None  # which market it is, and these two
         self.scale = 1.0  # makes a price that of one coin, in the quote currency of the charts
         self.enabled = True
         self.up = True  # until a StreamState says otherwise: a quote proves that the stream lives
@@ -86,8 +86,8 @@ class _Leg:
     def follow(self, listing: ListingConfig) -> None:
         """Take over what it is compared as. What was quoted under other terms does not count any more."""
         terms = listing.native_id, listing.multiplier, conversion(listing)
-        if terms != (self.native_id, self.multiplier, self.needs):
-            self.native_id, self.multiplier, self.needs = terms
+        if terms != self.terms:
+            self.terms, self.multiplier, self.needs = terms, listing.multiplier, terms[2]
             self.scale = nan if self.needs else 1 / self.multiplier
             self._forget("")
 
@@ -141,17 +141,18 @@ class _Chart:
     """One opportunity: its two legs, its bands, and what `collect` has not fetched yet."""
 
     __slots__ = (
-        "bands", "dirty", "factors", "index", "leg1", "leg2", "opportunity", "pending", "reason", "reported",
-        "state", "tolerance_ns", "waiting", "window",
+        "bands", "compared", "dirty", "factors", "index", "leg1", "leg2", "opportunity", "pending", "reason",
+        "reported", "state", "tolerance_ns", "waiting", "window",
     )  # fmt: skip
 
     leg1: _Leg
     leg2: _Leg
+    bands: RollingBands
 
     def __init__(self, window: PointRing) -> None:
         self.window = window
         self.index = -1  # its row in the engine's `Charts`
-        self.bands = RollingBands()
+        self.compared: object = None  # the terms of both legs
         self.pending: list[Points] = []
         self.waiting = 0  # how many points that is
         self.state: ChartState = "stale"
@@ -243,7 +244,7 @@ class SpreadEngine:
     # --- configuration ---------------------------------------------------------------------------
 
     def configure(self, config: MarketConfig) -> None:
-        """Follow a configuration; an opportunity that stays keeps its points and bands.
+        """Follow a configuration; what stays keeps its points, and its bands while it is of the same markets.
 
         Raises ValueError, and changes nothing, when an opportunity or instrument names an exchange
         that the configuration does not have.
@@ -308,14 +309,12 @@ class SpreadEngine:
         return names
 
     def _set_chart(self, id: str, opportunity: Opportunity, legs: list[_Leg], fees: Fees) -> None:
-        chart = self._charts.get(id)
-        if chart is None:
-            chart = self._charts[id] = _Chart(PointRing(self._window_points))
+        chart = self._charts.get(id) or self._charts.setdefault(id, _Chart(PointRing(self._window_points)))
         chart.leg1, chart.leg2 = legs
-        one, two = (
-            fees.taker(key, opportunity.symbol) for key in (opportunity.exchange1, opportunity.exchange2)
-        )
-        chart.set_terms(opportunity, one, two)
+        if chart.compared != (compared := [leg.terms for leg in legs]):
+            chart.compared, chart.bands = compared, RollingBands()
+        sides = opportunity.exchange1, opportunity.exchange2
+        chart.set_terms(opportunity, *(fees.taker(key, opportunity.symbol) for key in sides))
 
     def _route(self) -> None:
         """Rebuild the index from an instrument to the charts its quotes touch."""

@@ -42,6 +42,7 @@ ALIASED = charted(
     PEPE, listing("binance", "1000PEPE/USDT", counts_as=PEPE, multiplier=1000.0), listing("okx", PEPE)
 )
 PLAIN = charted(PEPE, listing("binance", PEPE), listing("okx", PEPE))
+THOUSANDS = charted(PEPE, listing("binance", PEPE, multiplier=1000.0), listing("okx", PEPE))
 OTHER_COIN = charted(BTC, listing("binance", "BTC/USDC", counts_as=BTC), listing("okx", BTC))
 
 
@@ -69,6 +70,36 @@ def test_an_alias_that_begins_or_ends_starts_from_its_next_quote() -> None:
     assert np.isnan(delta.points[-1, 1]), "the line is broken"
     made.on_quote(quote("binance", 0.01, MS, symbol="1000PEPE/USDT"))
     assert news(made)[-1, 1] == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (THOUSANDS, PLAIN),
+        (PLAIN, THOUSANDS),
+        (
+            PLAIN,
+            charted(PEPE, structs.replace(listing("binance", PEPE), native_id="P2"), listing("okx", PEPE)),
+        ),
+    ],
+)
+def test_bands_know_only_points_of_what_is_compared_now(before: MarketConfig, after: MarketConfig) -> None:
+    made = engine(before)
+
+    def quoted(at_ms: int, bid: float) -> Points:
+        made.on_quote(quote("okx", 1.0, at_ms * MS, symbol=PEPE))
+        made.on_quote(quote("binance", bid, (at_ms + 1) * MS, symbol=PEPE))
+        return np.asarray(news(made)[-1])
+
+    quoted(0, 1.01)
+    made.configure(after)
+    _, spread, upper, lower, *_ = quoted(10, 1.5)
+    assert upper == lower == spread
+
+    made.configure(after)
+    made.on_quote(quote("binance", 2.5, 20 * MS, symbol=PEPE))
+    _, spread, _, lower, *_ = news(made)[-1]
+    assert lower < spread, "what stays keeps its bands"
 
 
 def test_another_market_under_the_same_name_starts_from_its_next_quote() -> None:

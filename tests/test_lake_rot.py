@@ -3,6 +3,8 @@
 import os
 import random
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,7 @@ from asgiref.sync import sync_to_async
 from deltalake import DeltaTable
 from django.utils import timezone
 
-from history import compaction, retention
+from history import compaction, quarantine, retention
 from history.appending import Appender
 from history.lake import Lake
 from history.models import Kind, State
@@ -289,6 +291,20 @@ def test_damage_while_a_reader_streams(lake: Lake) -> None:
     damage.zero(path_of(lake, DATA))
     damage.zero(path_of(lake, NEWEST))
     assert sum(len(frame) for frame in frames) == len(ROWS) - 1
+
+
+def test_a_damaged_file_is_noted_once_however_many_processes_read(lake: Lake) -> None:
+    """Each run of `export` and each web process is a reader: a nightly job would leave a note a night."""
+    damage.cut(path_of(lake, DATA))
+    script = "from history.lake import Lake; from history.reader import LakeReader; import sys\n"
+    script += "print(LakeReader(Lake(sys.argv[1])).scan('quotes').collect().height)"
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", script, lake.url], check=False, capture_output=True, text=True
+        )
+        assert done.stdout.strip() == str(len(ROWS) - 1), done.stderr
+    (note,) = quarantine.notes(lake, "quotes")
+    assert path_of(lake, DATA) == Path(lake.uri("quotes")) / note.file
 
 
 def test_a_log_of_an_older_desk_has_no_checksums_and_is_read_as_before(lake: Lake) -> None:
