@@ -196,7 +196,7 @@ class Exchange(ConfigModel):
         errors = _volume_errors(self)
         if other := self._of_the_same_name():
             errors["name"] = _(
-                "The exchange with the key %(key)s is called so: their prices would be taken for each other's."
+                "The exchange with the key %(key)s is called so: their prices would be mixed up."
             ) % {"key": other}
         if errors:
             raise ValidationError(errors)
