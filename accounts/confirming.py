@@ -19,7 +19,11 @@ CLOCKS_DIFFER: Final = datetime.timedelta(seconds=30)
 
 ASKED_BEFORE: Final = {
     "monitoring_alertchannel": ("add", "change", "delete", "changelist"),
-    "markets_exchange": ("add", "change"),  # its proxy, its addresses; switching it on and off is no secret
+    "markets_exchange": (
+        "add",
+        "change",
+        "delete",
+    ),  # its proxy, its addresses; switching it on and off is no secret
     "realtime_apitoken": ("add",),  # one that is suspect is revoked without a question
     "auth_user": ("add", "change", "delete", "changelist", "password_change"),
     "auth_group": ("add", "change", "delete", "changelist"),
@@ -69,6 +73,8 @@ def _guarded(request: HttpRequest) -> tuple[str, str]:
     if match is not None and match.app_name == "admin":
         for model, pages in ASKED_BEFORE.items():
             page = str(match.url_name).removeprefix(f"{model}_")
+            if page == "changelist" and request.POST.get("action") == "delete_selected":
+                page = "delete"
             if page in pages:
                 return model, page
     return "", ""

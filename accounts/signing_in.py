@@ -186,9 +186,9 @@ def client_address(request: HttpRequest) -> str | None:
 
 
 def network_of(given: str) -> str | None:
-    """An address as it is counted: of IPv6 the /64; None for what is none."""
+    """An address as it is counted: of IPv6 the /64; None for what is none. A port behind it is left out."""
     try:
-        address = ipaddress.ip_address(given)
+        address = ipaddress.ip_address(_without_port(given))
     except ValueError:
         return None
     if isinstance(address, ipaddress.IPv6Address):
@@ -196,6 +196,13 @@ def network_of(given: str) -> str | None:
             return str(address.ipv4_mapped)
         return str(ipaddress.ip_network((address, 64), strict=False).network_address)
     return str(address)
+
+
+def _without_port(given: str) -> str:
+    if given.startswith("["):
+        return given[1:].partition("]")[0]
+    host, _, port = given.partition(":")
+    return host if port.isascii() and port.isdigit() else given
 
 
 class SaysWhenBusy(ProcessFormView):

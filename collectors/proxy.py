@@ -14,7 +14,7 @@ from python_socks.async_.asyncio import Proxy as AsyncProxy
 from python_socks.sync import Proxy as SyncProxy
 
 from collectors.answers import plain
-from markets.proxies import shown
+from markets.proxies import answered, shown
 
 _FAILS: Final = (python_socks.ProxyError, python_socks.ProxyConnectionError, python_socks.ProxyTimeoutError)
 
@@ -48,8 +48,16 @@ def _library_url(proxy: str) -> str:
     return f"{scheme}://{user}{host}:{parts.port}"
 
 
+def _in_words(error: Exception) -> str:
+    """What went wrong, without what the other side wrote: it may be any server within reach, and no proxy."""
+    if not isinstance(error, python_socks.ProxyError):
+        return plain(str(error))
+    return answered(error.error_code) if error.error_code else str(error).partition(":")[0]
+
+
 def _failed(proxy: str, error: Exception) -> ProxyFailed:
-    words = plain(str(error)) or type(error).__name__
+    words = _in_words(error) if proxy.startswith("http") else plain(str(error))
+    words = words or type(error).__name__
     for secret in (urlsplit(proxy).password, unquote(urlsplit(proxy).password or "")):
         if secret:
             words = words.replace(secret, "•••")

@@ -192,9 +192,20 @@ class Exchange(ConfigModel):
         return isolated(self.name)
 
     def clean(self) -> None:
-        """Check the volume bounds against each other."""
-        if errors := _volume_errors(self):
+        """Check the volume bounds against each other, and that nobody takes it for another exchange."""
+        errors = _volume_errors(self)
+        if other := self._of_the_same_name():
+            errors["name"] = _(
+                "The exchange with the key %(key)s is called so: their prices would be mixed up."
+            ) % {"key": other}
+        if errors:
             raise ValidationError(errors)
+
+    def _of_the_same_name(self) -> str:
+        """The key of another exchange that has this name or key, however it is written; empty without."""
+        own = names.letters(self.name)
+        others = Exchange.objects.exclude(pk=self.pk).values_list("key", "name")
+        return next((key for key, name in others if own in (names.letters(key), names.letters(name))), "")
 
 
 class Symbol(ConfigModel):

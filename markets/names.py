@@ -42,6 +42,12 @@ def folded(name: str) -> str:
     return same_letters(same_letters(name).casefold())
 
 
+def letters(name: str) -> str:
+    """A name without what two people write differently, and what looks the same: `Gate.io`, `gate IO`."""
+    text = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(each for each in text if each.isalnum()) or text
+
+
 def loose(name: str) -> str:
     """`BTC/USDT`, `btc-usdt` and `BTCUSDT` are one symbol, `Binance` and `binance` one exchange."""
     return folded(name.translate(_NOT_SPELLED))

@@ -2,8 +2,9 @@
 
 An exchange named with U+202E (right-to-left override) turned the `56 ms` beside it into `sm 65`. Unicode
 calls such characters Cc (control: escape sequences of terminals, line ends of headers), Cf (format: bidi
-controls, zero-width characters), Zl and Zp (line ends), Cs. What an operator enters is refused with them,
-rows of a catalogue are left out, and what is kept from before is shown without. Plain Python.
+controls, zero-width characters), Zl and Zp (line ends), Cs. Some of what it calls letters and marks, like
+U+3164, draws nothing either. What an operator enters is refused with them, rows of a catalogue are left out,
+and what is kept from before is shown without. Plain Python.
 """
 
 import re
@@ -15,8 +16,13 @@ _TURNS: Final = frozenset({"R", "AL", "AN"})
 _ISOLATE, _ENDS = "\u2068", "\u2069"
 _ISOLATED: Final = re.compile(f"{_ISOLATE}[^\u2066-\u2069]*{_ENDS}")
 _LINES: Final = frozenset("\n\r\t")
+_BLANK: Final = (
+    r"\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0d\uffa0\U000e0100-\U000e01ef"
+)
+"""Letters, marks and signs that draw nothing (those behind a sign that make it an emoji are taken)."""
+_DRAWS_NOTHING: Final = re.compile(f"[{_BLANK}]")
 FORMULA: Final = (
-    r"^(?:[\s\x00-\x1f\x7f-\xa0\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*"
+    r"^(?:[\s\x00-\x1f\x7f-\xa0\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe0e\ufe0f\ufeff" + _BLANK + r"]*"
     r"[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n])"
 )
 """How a text begins that a spreadsheet takes for a formula: full-width signs, too, and behind the unseen."""
@@ -29,7 +35,7 @@ def unfit_character(text: str, *, lines: bool = False) -> str:
 
     With `lines` it is a text of several, which may break and be indented.
     """
-    if text.isprintable():
+    if _is_fit(text):
         return ""
     return next((f"U+{ord(each):04X}" for each in text if _is_unfit(each, lines)), "")
 
@@ -39,7 +45,7 @@ def plain(text: str, *, lines: bool = False) -> str:
 
     What `isolated` made stays: all that it does is to keep its content to itself.
     """
-    if text.isprintable():
+    if _is_fit(text):
         return text
     made = {at for each in _ISOLATED.finditer(text) for at in (each.start(), each.end() - 1)}
     return "".join(
@@ -57,7 +63,7 @@ def isolated(text: str) -> str:
 
 def escaped(text: str) -> str:
     """The text for a terminal or a log: each unfit character as `\\x1b` or `\\u202e`, lines kept."""
-    if text.isprintable():
+    if _is_fit(text):
         return text
     return "".join(ascii(each)[1:-1] if _is_unfit(each, True) or each == "\r" else each for each in text)
 
@@ -86,5 +92,10 @@ def _check(text: str, *, lines: bool) -> None:
         raise ValidationError(words % {"found": found}, code="unfit_name")
 
 
+def _is_fit(text: str) -> bool:
+    return text.isprintable() and not _DRAWS_NOTHING.search(text)
+
+
 def _is_unfit(character: str, lines: bool) -> bool:
-    return category(character) in _UNFIT and not (lines and character in _LINES)
+    hides = category(character) in _UNFIT or _DRAWS_NOTHING.match(character)
+    return bool(hides) and not (lines and character in _LINES)

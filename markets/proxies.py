@@ -7,6 +7,7 @@ loopback nor the variables that other programs know (HTTP_PROXY, NO_PROXY …) m
 
 import re
 from collections.abc import Iterable
+from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -54,6 +55,14 @@ def shown(url: str) -> str:
     host = f"[{host}]" if ":" in host else host
     user = f"{HIDDEN}@" if "@" in parts.netloc else ""
     return f"{parts.scheme}://{user}{host}" + (f":{port}" if port else "")
+
+
+def answered(status: int) -> str:
+    """An HTTP status in the standard's words: a proxy's own may be those of any server within reach."""
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"HTTP {status}"
 
 
 def with_remote_names(proxy: str) -> str:

@@ -10,12 +10,22 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from markets.proxies import DIRECT, SEALED, proxy_for, proxy_problem, secrets_of, shown, with_remote_names
+from markets.proxies import (
+    DIRECT,
+    SEALED,
+    answered,
+    proxy_for,
+    proxy_problem,
+    secrets_of,
+    shown,
+    with_remote_names,
+)
 from markets.redaction import keep_secret
 from markets.targets import host_problem
 
 _PROXY_SAYS: Final = re.compile(
-    r"Tunnel connection failed: [^'\")]+|(?<!\w)SOCKS[45]? (?:proxy|auth|conn|serv)[^'\")]+|0x\d\d: [^'\")]+"
+    r"Tunnel connection failed: (?P<status>\d+)"
+    r"|(?<!\w)SOCKS[45]? (?:proxy|auth|conn|serv)[^'\")]+|0x\d\d: [^'\")]+"
     r"|Connection refused|Connection closed unexpectedly|Name or service not known|timed out"
 )
 """A proxy's words within those of the libraries, which are not for people."""
@@ -63,9 +73,14 @@ def proxy_words(error: BaseException, exchange: Any) -> str:
         text = str(cause)
         if isinstance(cause, ProxyError) or "SOCKS" in text:
             said = _PROXY_SAYS.search(text)
-            return f"proxy {proxy}: {said[0].strip() if said else 'it gives no way out'}"
+            return f"proxy {proxy}: {_said(said) if said else 'it gives no way out'}"
         cause = cause.__cause__ or cause.__context__
     return ""
+
+
+def _said(found: re.Match[str]) -> str:
+    status = found["status"]
+    return f"Tunnel connection failed: {answered(int(status))}" if status else found[0].strip()
 
 
 def failure(error: BaseException, exchange: Any, words: str) -> str:

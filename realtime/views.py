@@ -132,8 +132,9 @@ def _refused_before(request: HttpRequest) -> JsonResponse | None:
 
 
 def _is_a_page_with_a_slash_too_many(request: HttpRequest) -> bool:
+    """Whether it leads to a page without; the admin puts one behind everything, what is no page included."""
     path = request.path_info
-    asks = request.method in ("GET", "HEAD")
+    asks = request.method in ("GET", "HEAD") and not path.startswith("/admin/")
     return asks and path.endswith("/") and bool(is_valid_path(path.rstrip("/")))
 
 

@@ -55,6 +55,7 @@ GUARDED = [
     "/admin/monitoring/alertchannel/{channel}/delete/",
     "/admin/markets/exchange/add/",
     "/admin/markets/exchange/{exchange}/change/",
+    "/admin/markets/exchange/{exchange}/delete/",
     "/admin/realtime/apitoken/add/",
     "/admin/auth/user/add/",
     "/admin/auth/user/{user}/change/",
@@ -133,6 +134,8 @@ def test_to_look_is_not_to_touch_and_to_revoke_or_to_switch_off_waits_for_nothin
     )
     browser.post(f"/admin/realtime/apitoken/{token.pk}/delete/", {"post": "yes"})
     assert not ApiToken.objects.exists()
+    chosen = {"action": "delete_selected", "_selected_action": [rows["exchange"].pk], "post": "yes"}
+    assert asks(browser.post("/admin/markets/exchange/", chosen)), "what goes with it is lost, its proxy too"
     browser.post("/admin/markets/exchange/", {"action": "disable", "_selected_action": [rows["exchange"].pk]})
     assert not Exchange.objects.get(key="odd").enabled
 

@@ -436,3 +436,20 @@ def test_everything_about_an_instrument_but_switch_and_alias_is_read_only(pages:
 
     row.refresh_from_db()
     assert (row.enabled, row.native_id, row.status) == (False, "BTC-USDT", "")
+
+
+@pytest.mark.parametrize(
+    "name", ["Bybit", "bybit", "BYBIT", "By bit", "Ｂｙｂｉｔ", "By.bit", "Binance", "binance"]
+)
+def test_no_exchange_is_given_the_name_of_another(operator_client: Client, name: str) -> None:
+    """Its prices would be read as the other's, and the API's exchange=bybit would mean either."""
+    seed()
+    row = Exchange.objects.get(key="okx")
+    Exchange.objects.filter(key="binance").update(name="Another name")
+    fields = {"enabled": "on", "taker_fee_bps": "10", "maker_fee_bps": "8", "fee_schedules-TOTAL_FORMS": "0",
+              "fee_schedules-INITIAL_FORMS": "0"}  # fmt: skip
+    address = f"/admin/markets/exchange/{row.pk}/change/"
+    page = operator_client.post(address, {**fields, "name": name})
+    assert "is called so" in str(page.context["adminform"].form.errors["name"])
+    assert operator_client.post(address, {**fields, "name": "OKX"}).status_code == 302
+    assert operator_client.post(address, {**fields, "name": "OKX spot"}).status_code == 302

@@ -32,6 +32,7 @@ BAD = [
     "\u200d", "\u2060", "\ufeff", "\u00ad", "\u180e", "\u2028", "\u2029", "\x1b", "\x07", "\x9b",
     "\x7f", "\r", "\x00",
     "\U000e0041", "\ufff9",
+    "\u034f", "\u115f", "\u1160", "\u17b4", "\u180b", "\u2800", "\u3164", "\ufe00", "\uffa0", "\U000e0100",
 ]  # fmt: skip
 TURNED = "Bi\u202enance"
 
@@ -44,7 +45,8 @@ def test_what_turns_or_hides_text_is_unfit(bad: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "good", ["BTC/USDT", "币安人生/USDT", "Grün & Söhne", "مثال", "1000x", "a b", "é", "🚀"]
+    "good",
+    ["BTC/USDT", "币安人生/USDT", "Grün & Söhne", "مثال", "1000x", "a b", "é", "🚀", "❤\ufe0f", "한글"],
 )
 def test_other_names_stay(good: str) -> None:
     assert unfit_character(good) == ""
@@ -275,6 +277,10 @@ def test_a_log_line_moves_no_cursor(formatter: logging.Formatter, bad: str) -> N
         "\u200b=1",
         "\ufeff=1",
         "\u00a0=1",
+        "\u115f=1",
+        "\u2800=1",
+        "\ufe0f=1",
+        "\U000e0100=1",
         "＝1",
         "＋1",
         "－1",

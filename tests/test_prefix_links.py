@@ -102,7 +102,17 @@ def test_a_slash_too_many_leads_to_the_page(operator_client: Client, path: str) 
     assert operator_client.post(f"/{path}/").status_code in (403, 404)
 
 
-@pytest.mark.parametrize("path", ["/nothing/", "/scanner//x/", "/scanner/nothing/"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nothing/",
+        "/scanner//x/",
+        "/scanner/nothing/",
+        "/admin/nothing/",
+        "/admin/r/3/999/",
+        "/admin/no/page/",
+    ],
+)
 def test_what_is_no_page_stays_none(operator_client: Client, path: str) -> None:
     assert operator_client.get(path).status_code == 404
 

@@ -137,6 +137,17 @@ class TestSockets:
         assert "Tiny" not in said
         assert venue.connects == 0
 
+    @pytest.mark.parametrize(("mode", "words"), [("banner", "Invalid status code"), ("words", "500 Internal"),
+                                                 ("html", "Invalid status line")])  # fmt: skip
+    async def test_nothing_it_says_is_shown(self, venue: TinyVenue, mode: Mode, words: str) -> None:
+        """It may be any server within reach, and no proxy: its banner is for nobody."""
+        async with TinyProxy("http", "desk", SECRET) as proxy:
+            proxy.mode = mode
+            said = await failing(through(venue.config, proxy.url))
+        assert words in said
+        assert "inner.db7" not in said
+        assert "Hotel" not in said
+
     @pytest.mark.parametrize("kind", KINDS)
     async def test_one_that_is_not_there_is_named(self, venue: TinyVenue, kind: Kind) -> None:
         async with TinyProxy(kind, "desk", SECRET) as proxy:
@@ -286,6 +297,17 @@ class TestRest:
         assert "object at" not in said
         if mode == "407" and kind == "http":
             assert said.endswith(": 407 Proxy Authentication Required")
+
+    @pytest.mark.parametrize("scheme", ["http", "https"])
+    @pytest.mark.parametrize("mode", ["banner", "words", "html"])
+    async def test_nothing_it_says_is_shown(self, mode: Mode, scheme: str) -> None:
+        async with TinyProxy("http", "desk", SECRET) as proxy:
+            proxy.mode = mode
+            with pytest.raises(catalogue.CatalogueError) as failed:
+                await asyncio.to_thread(catalogue.fetch, "gate", f"{scheme}://{UNREACHED}:9", proxy.url)
+        assert proxy.shown in str(failed.value)
+        assert "inner.db7" not in str(failed.value)
+        assert "Hotel" not in str(failed.value)
 
     @pytest.mark.parametrize("kind", ["http", "socks5"])
     async def test_a_proxy_that_drops_an_answer_is_named_and_keeps_its_credentials(self, kind: Kind) -> None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Literal, Self
 
 Kind = Literal["http", "socks5", "socks5h"]
-Mode = Literal["works", "hangs", "closes", "407", "502", "html", "refuses"]
+Mode = Literal["works", "hangs", "closes", "407", "502", "html", "refuses", "banner", "words"]
 
 
 class TinyProxy:
@@ -66,9 +66,15 @@ class TinyProxy:
         told = next((x.split()[-1] for x in head.split("\r\n") if x.lower().startswith("proxy-auth")), "")
         self.authorised.append(base64.b64decode(told).decode())
         wanted = f"{self._user}:{self._password}" if self._user else ""
-        answers = {"407": b"407 Proxy Authentication Required", "502": b"502 Bad Gateway"}
+        answers = {
+            "407": b"407 Proxy Authentication Required",
+            "502": b"502 Bad Gateway",
+            "words": b"500 inner.db7 says",
+        }
         if self.mode == "html":
             writer.write(b"<html><title>Hotel</title></html>\r\n\r\n")
+        elif self.mode == "banner":
+            writer.write(b"SSH-2.0-inner.db7 says\r\n\r\n")
         elif self.mode in answers:
             writer.write(b"HTTP/1.1 " + answers[self.mode] + b"\r\nContent-Length: 0\r\n\r\n")
         elif self.mode == "refuses" or verb != "CONNECT":
