@@ -136,7 +136,9 @@ TIMES: Final = (
 
 POOL: Final[dict[str, Any]] = {
     "min_size": 1,
-    "max_size": 8,
+    # More than requests are answered at once (arbsite.turns): none of them waits for another one's, and
+    # probes, sockets and rights have theirs.
+    "max_size": 16,
     "timeout": POOL_S,
     "connection_class": PatientConnection,
     # A pool that could not connect tries again when it is asked, not after pauses as long as the outage.
