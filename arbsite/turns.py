@@ -36,7 +36,7 @@ WAIT_S: Final = 15.0
 """How long a request waits for its turn; longer than that people wait for no page."""
 
 PROBES: Final = ("/healthz", "/readyz")
-"""They ask nothing, or once a second for all who ask, and must be answered whoever floods the desk."""
+"""They ask nothing, or once for all who ask, and must be answered whoever floods the desk."""
 
 REMEMBERED: Final = 10_000
 """Sessions and tokens whose users are known. Who is forgotten counts once more as an address."""
