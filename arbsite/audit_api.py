@@ -11,7 +11,7 @@ from msgspec import Struct
 
 import audit
 from audit.reading import PIECE, Wanted, chunk, csv_header, csv_lines, ndjson
-from history.places import process_places
+from history.places import place_to_read
 from history.times import asked_time
 from markets.connections import release_connections
 from realtime.asking import asked
@@ -44,7 +44,7 @@ async def audit_entries(request: HttpRequest) -> HttpResponseBase:
         raise Refused(403, "the audit is for who has the permission audit.view, like administrators")
     query = asked(request.GET.dict(), Query, DOCUMENT)
     wanted = _wanted(query)
-    place = await process_places().take(int(user.pk or 0))
+    place = await place_to_read(int(user.pk or 0))
     try:
         given = {name: value for name, value in request.GET.items() if value}
         await database_sync_to_async(audit.record)("audit_exported", request=request, user=user, after=given)

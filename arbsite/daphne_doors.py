@@ -128,11 +128,22 @@ class DoorRequest(WebRequest):  # type: ignore[misc]
 
     def gotLength(self, length: int | None) -> None:
         """The head is read: is a body of this length wanted? None: it comes in chunks, and nobody knows."""
+        # Daphne takes it for the path we are under (arbsite.prefix drops that), and fails where it is none.
+        self.requestHeaders.removeHeader(b"Daphne-Root-Path")
         upgrades = self.requestHeaders.hasHeader(b"Upgrade")  # such a request never comes to its end
         self._most = 0 if upgrades else largest_body(self.channel._path)
         super().gotLength(min(length or 0, self._most))
-        if length is not None:
+        if upgrades and (name := self._odd_header()):
+            self.channel.refuse(HTTPStatus.BAD_REQUEST, f"the header {name} is not ASCII", "odd_head")
+        elif length is not None:
             self._check(length)
+
+    def _odd_header(self) -> str:
+        """A header of a handshake that Autobahn would fail to read, as a fault of ours; "" without one."""
+        for name, values in self.requestHeaders.getAllRawHeaders():
+            if name.lower().startswith(b"sec-websocket-") and not all(each.isascii() for each in values):
+                return name.decode("ascii", "replace")
+        return ""
 
     def handleContentChunk(self, data: bytes) -> None:
         """A part of the body."""

@@ -6,7 +6,8 @@ written at once whenever nothing else waits in front of it. What the kernel does
 Daphne's transport, as ever, and `ready` says so; who sends through the pipe then sends no more.
 
 On the way in, a whole short text message in one read, which every ack is, is unmasked here and
-offered to the application directly; everything else goes through Daphne's parser.
+offered to the application directly; everything else goes through Daphne's parser, as many frames a second
+as a socket may send: the parser reads on to the end of what has come, and a ping is as much work as an ack.
 
 Importing this module (arbsite.asgi does) is all that is needed, whoever starts Daphne.
 """
@@ -21,7 +22,13 @@ from twisted.internet.tcp import Connection
 
 from arbsite import daphne_time  # noqa: F401  # by its import
 from arbsite.daphne_close import ReasonedProtocol
+from monitoring.traffic import traffic
+from realtime.browser_socket import MESSAGES_PER_S
 from realtime.pipe import EXTENSION
+from realtime.wire import CLOSE_TOO_MANY
+
+FRAMES_PER_S: Final = 2 * MESSAGES_PER_S
+"""Frames of all kinds, so that pings, pongs and fragments are bounded, too."""
 
 WHOLE_TEXT: Final = 0x81
 """First byte of a frame: final, no extension, text."""
@@ -34,6 +41,9 @@ class DirectProtocol(ReasonedProtocol):
     """Daphne's WebSocket protocol with a `realtime.pipe.ServerPipe`, which is itself."""
 
     heard: Callable[[bytes], bool] | None = None
+    _second = 0.0
+    _frames = 0
+    _is_deaf = False
 
     @property
     def ready(self) -> bool:
@@ -55,10 +65,31 @@ class DirectProtocol(ReasonedProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         """As Autobahn's, but short text messages are offered to the application first."""
+        if self._is_deaf:
+            return
         if self.heard is not None and self._is_short_text(data) and self.heard(unmasked(data)):
             self.last_ping = time.monotonic()  # as Daphne notes of every message
         else:
             super().dataReceived(data)
+
+    def processData(self) -> bool:
+        """As Autobahn's, unless another frame begins and there were too many: then nothing more is read."""
+        if self.current_frame is None and len(self.data) > 1 and not self._may_come():
+            self._is_deaf = True
+            self.data = b""
+            traffic.doors["many_frames"] += 1
+            if self.state == self.STATE_OPEN:
+                words = f"more than {FRAMES_PER_S} frames in one second"
+                self.sendCloseFrame(code=CLOSE_TOO_MANY, reasonUtf8=words.encode())
+            return False
+        return bool(super().processData())
+
+    def _may_come(self) -> bool:
+        now = time.monotonic()
+        if now - self._second >= 1:
+            self._second, self._frames = now, 0
+        self._frames += 1
+        return self._frames <= FRAMES_PER_S
 
     def _is_short_text(self, data: bytes) -> bool:
         """Whether this is one whole masked text frame, and nothing is half read before it."""

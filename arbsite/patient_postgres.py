@@ -9,6 +9,7 @@ And a request that was not answered once asks no more: a page asks in many place
 over.
 """
 
+import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, Final
@@ -38,6 +39,11 @@ CHECK_S: Final = 2.0
 CONNECT_S: Final = 3
 POOL_S: Final = 4.0
 """For a free connection, with all that are tried meanwhile."""
+
+SILENT_S: Final = 5.0
+HURRIED_S: Final = 1.0
+"""Who comes within so long after somebody waited in vain waits for a connection no longer than this: requests
+that wait for their turn (arbsite.turns) do not add up the patience of those before them."""
 
 
 class Asking:
@@ -91,15 +97,23 @@ def _note_silence(problem: object) -> None:
 class PatientPool(psycopg_pool.ConnectionPool[Any]):
     """A pool that a request asks no more once it got no connection, or no answer."""
 
+    _in_vain = -SILENT_S
+    """When somebody waited in vain last, by the monotonic clock."""
+
     def getconn(self, timeout: float | None = None) -> Any:
         """As psycopg's."""
         if (asking := _asking.get()) is not None:
             asking.check()
+        if timeout is None and time.monotonic() - self._in_vain < SILENT_S:
+            timeout = HURRIED_S
         try:
-            return super().getconn(timeout)
+            connection = super().getconn(timeout)
         except psycopg.OperationalError as problem:
+            self._in_vain = time.monotonic()
             _note_silence(problem)
             raise
+        self._in_vain = -SILENT_S
+        return connection
 
 
 class PatientConnection(psycopg.Connection[Any]):
@@ -136,7 +150,9 @@ TIMES: Final = (
 
 POOL: Final[dict[str, Any]] = {
     "min_size": 1,
-    "max_size": 8,
+    # More than requests are answered at once (arbsite.turns): none of them waits for another one's, and
+    # probes, sockets and rights have theirs.
+    "max_size": 16,
     "timeout": POOL_S,
     "connection_class": PatientConnection,
     # A pool that could not connect tries again when it is asked, not after pauses as long as the outage.

@@ -9,6 +9,7 @@ import socket
 from django.conf import settings
 from twisted.internet import reactor
 
+from arbsite import turns
 from arbsite.daphne_doors import doors
 from history.places import process_places
 from markets.heartbeat import Report
@@ -23,7 +24,8 @@ def report() -> Report:
     hub = running_hub()
     counters = hub.stats() if hub else {}
     counters["connections"] = doors.open
-    counters |= process_scan_hub().stats() | process_rights().stats() | process_places().stats()
+    counters |= process_scan_hub().stats() | process_rights().stats()
+    counters |= process_places().stats() | turns.stats()
     return Report(counters={name: float(value) for name, value in counters.items()})
 
 

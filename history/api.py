@@ -17,7 +17,7 @@ from history import ndjson
 from history.asked import Range, asked_points, asked_range, exchange_named, required, symbol_named
 from history.lake import Lake
 from history.pairing import Terms
-from history.places import process_places
+from history.places import place_to_read
 from history.reader import LakeReader, Where
 from history.reading import Answer, in_thread
 from history.spreads import chart_points, turned
@@ -52,7 +52,7 @@ def limited(view: View) -> View:
         limit = settings.HISTORY_REQUESTS_PER_MINUTE
         if await in_thread(lambda: _count(f"history:asked:{user.pk}:{int(now // 60)}")) > limit:
             raise Refused(429, f"more than {limit} requests in a minute", 60 - int(now % 60))
-        place = await process_places().take(int(user.pk or 0))
+        place = await place_to_read(int(user.pk or 0))
         try:
             response = await view(request)
         except BaseException:

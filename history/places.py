@@ -1,12 +1,14 @@
 """Whose turn it is to read the lake: few at once, fairly among users, for no longer than a page waits.
 
 A user has a share of the places, so whoever asks for a hundred answers, or reads them slowly, waits for
-themselves. A place that becomes free goes to the waiting user who holds the fewest.
+themselves. A place that becomes free goes to the waiting user who holds the fewest. All requests of a web
+process are answered in the same way (arbsite.turns); who begins to read gives that turn back.
 """
 
 import asyncio
 from collections import Counter, deque
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -20,13 +22,16 @@ WAIT_S: Final = 30.0
 WAITING_A_USER: Final = 200
 RETRY_AFTER_S: Final = 5
 
+Asker = int | str
+"""Whose a place is: a user's number, or an address."""
+
 
 class Place:
     """The right to read; `leave` gives it back, once, however often it is called; from any thread."""
 
-    def __init__(self, places: "Places", user_id: int) -> None:
+    def __init__(self, places: "Places", asker: Asker) -> None:
         self._places: Places | None = places
-        self._user_id = user_id
+        self._asker = asker
         self._loop = asyncio.get_running_loop()
 
     def leave(self) -> None:
@@ -34,85 +39,105 @@ class Place:
         places, self._places = self._places, None
         if places is not None:
             with suppress(RuntimeError):  # the loop is closed: nobody waits on it
-                self._loop.call_soon_threadsafe(places.left, self._user_id)
+                self._loop.call_soon_threadsafe(places.left, self._asker)
 
 
 class Places:
-    """The places of one event loop: `at_once` of them, `per_user` of one user. Nothing is locked."""
+    """The places of one event loop: `at_once` of them, `per_user` of one user. Nothing is locked.
 
-    def __init__(self, at_once: int, per_user: int) -> None:
+    `what` is said of a refusal and begins the names of counters.
+    """
+
+    def __init__(
+        self, at_once: int, per_user: int, what: str = "history", wait_s: float | None = None
+    ) -> None:
         self._at_once = at_once
         self._per_user = per_user
-        self._held: Counter[int] = Counter()
-        self._waiting: dict[int, deque[asyncio.Future[None]]] = {}
+        self._what = what
+        self._wait_s = WAIT_S if wait_s is None else wait_s
+        self._held: Counter[Asker] = Counter()
+        self._waiting: dict[Asker, deque[asyncio.Future[None]]] = {}
         self.counters: Counter[str] = Counter()
 
-    async def take(self, user_id: int) -> Place:
+    async def take(self, asker: Asker) -> Place:
         """A place, now or in turn. Raises Refused (429) when that takes too long, or too many wait."""
-        if self._is_free_for(user_id) and user_id not in self._waiting:
-            self._held[user_id] += 1
-            return Place(self, user_id)
-        queue = self._waiting.setdefault(user_id, deque())
+        if self._is_free_for(asker) and asker not in self._waiting:
+            self._held[asker] += 1
+            return Place(self, asker)
+        queue = self._waiting.setdefault(asker, deque())
         if len(queue) >= WAITING_A_USER:
             raise self._refusal(f"{len(queue)} of your requests wait for their turn already")
         turn = asyncio.get_running_loop().create_future()
         queue.append(turn)
         self.counters["waited"] += 1
         try:
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout(self._wait_s):
                 await turn
         except BaseException as problem:
-            self._forget(user_id, turn)
+            self._forget(asker, turn)
             if isinstance(problem, TimeoutError):
-                raise self._refusal(f"no turn to read within {WAIT_S:g} s") from None
+                raise self._refusal(f"no turn within {self._wait_s:g} s") from None
             raise
-        return Place(self, user_id)
+        return Place(self, asker)
 
-    def left(self, user_id: int) -> None:
+    def left(self, asker: Asker) -> None:
         """A place is free again."""
-        self._held[user_id] -= 1
-        if not self._held[user_id]:
-            del self._held[user_id]
+        self._held[asker] -= 1
+        if not self._held[asker]:
+            del self._held[asker]
         self._hand_out()
 
     def stats(self) -> dict[str, int]:
         """What an operator can see: how many read, how many wait, how many ever waited or were refused."""
         return {
-            "history_reading": self._held.total(),
-            "history_waiting": sum(map(len, self._waiting.values())),
-            "history_waited": self.counters["waited"],
-            "history_refused": self.counters["refused"],
+            f"{self._what}_reading": self._held.total(),
+            f"{self._what}_waiting": sum(map(len, self._waiting.values())),
+            f"{self._what}_waited": self.counters["waited"],
+            f"{self._what}_refused": self.counters["refused"],
         }
 
-    def _is_free_for(self, user_id: int) -> bool:
-        return self._held.total() < self._at_once and self._held[user_id] < self._per_user
+    def _is_free_for(self, asker: Asker) -> bool:
+        return self._held.total() < self._at_once and self._held[asker] < self._per_user
 
     def _hand_out(self) -> None:
-        while waiting := [user_id for user_id in self._waiting if self._is_free_for(user_id)]:
-            user_id = min(waiting, key=self._held.__getitem__)  # the first to wait among equals
-            turn = self._waiting[user_id].popleft()
-            self._tidy(user_id)
+        while waiting := [asker for asker in self._waiting if self._is_free_for(asker)]:
+            asker = min(waiting, key=self._held.__getitem__)  # the first to wait among equals
+            turn = self._waiting[asker].popleft()
+            self._tidy(asker)
             if not turn.done():
-                self._held[user_id] += 1
+                self._held[asker] += 1
                 turn.set_result(None)
 
-    def _forget(self, user_id: int, turn: asyncio.Future[None]) -> None:
+    def _forget(self, asker: Asker, turn: asyncio.Future[None]) -> None:
         """Whoever waited has gone; a turn given at the same moment goes to the next one."""
         if turn.done() and not turn.cancelled():
-            self.left(user_id)
+            self.left(asker)
             return
-        if turn in self._waiting.get(user_id, ()):
-            self._waiting[user_id].remove(turn)
-            self._tidy(user_id)
+        if turn in self._waiting.get(asker, ()):
+            self._waiting[asker].remove(turn)
+            self._tidy(asker)
 
-    def _tidy(self, user_id: int) -> None:
-        queue = self._waiting.pop(user_id)
+    def _tidy(self, asker: Asker) -> None:
+        queue = self._waiting.pop(asker)
         if queue:
-            self._waiting[user_id] = queue  # behind the others: its next turn comes after theirs
+            self._waiting[asker] = queue  # behind the others: its next turn comes after theirs
 
     def _refusal(self, words: str) -> Refused:
         self.counters["refused"] += 1
         return Refused(429, f"{words}: ask for less at once, or try again", RETRY_AFTER_S)
+
+
+request_turn: ContextVar[Place | None] = ContextVar("the turn of a request among all requests", default=None)
+
+
+async def place_to_read(asker: Asker) -> Place:
+    """A place to read the lake. Who waits for it, or reads, keeps no other request from being answered.
+
+    Raises Refused (429) as `Places.take`.
+    """
+    if (turn := request_turn.get()) is not None:
+        turn.leave()
+    return await process_places().take(asker)
 
 
 _places: "WeakKeyDictionary[asyncio.AbstractEventLoop, Places]" = WeakKeyDictionary()

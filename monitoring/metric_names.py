@@ -125,7 +125,7 @@ OF_WEB: Final = (
         "web_refused_total",
         "why",
         "Connections and requests refused before they were read: too_many_of_all, too_many_of_address, idle, "
-        "slow_head, slow_body, large_body, busy.",
+        "slow_head, slow_body, large_body, busy, odd_head, many_frames.",
     ),
     _metric("web_connections", "", "Connections of clients, WebSockets among them."),
     _metric("web_sockets", "page", "Open WebSockets: of charts, of the scanner."),

@@ -14,6 +14,7 @@ from markets.histogram import Durations
 
 DOORS: Final = (
     "too_many_of_all", "too_many_of_address", "idle", "slow_head", "slow_body", "large_body", "busy",
+    "odd_head", "many_frames",
 )  # fmt: skip
 """Why a connection or a request is refused before anybody is asked (arbsite.daphne_doors)."""
 

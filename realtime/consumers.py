@@ -1,5 +1,6 @@
 """The WebSocket `/ws/realtime_charts`: reads which charts a browser wants, the hub does the rest."""
 
+from typing import Final
 from urllib.parse import parse_qs
 
 from realtime import acks, closing, wire
@@ -7,6 +8,9 @@ from realtime.browser_socket import BrowserSocket
 from realtime.closing import Closed
 from realtime.hub import Hub, process_hub
 from realtime.viewer import Viewer
+
+TAKEN: Final = ("filter", "seq")
+"""What the address may ask, each once."""
 
 
 class RealtimeCharts(BrowserSocket):
@@ -50,8 +54,12 @@ class RealtimeCharts(BrowserSocket):
 
 def _parse_query(query: bytes) -> tuple[bool, int | None, int]:
     """(whether to watch anything, filter or None for the default, seq seen). Raises Closed."""
-    given = parse_qs(query.decode(errors="replace"))
-    filter_text, seq_text = given.get("filter", [""])[-1], given.get("seq", ["0"])[-1]
+    given = parse_qs(query.decode(errors="replace"), keep_blank_values=True)
+    for name, values in given.items():
+        if name not in TAKEN or len(values) > 1:
+            problem = "given more than once" if name in TAKEN else "there is no such parameter"
+            raise Closed(wire.CLOSE_BAD_MESSAGE, f"{name[:30]}: {problem}; this takes {', '.join(TAKEN)}")
+    filter_text, seq_text = given.get("filter", [""])[0], given.get("seq", [""])[0] or "0"
     if not _is_number(seq_text):
         raise Closed(closing.CLOSE_BAD_MESSAGE, "seq takes the last seq seen, a whole number")
     if filter_text == "none":

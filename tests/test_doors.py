@@ -104,6 +104,23 @@ async def test_who_asks_before_sending_is_told_before_sending() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+async def test_headers_that_are_not_ascii_are_no_fault_of_ours() -> None:
+    """They were answered 500, by Daphne or Autobahn, whose headers of their own these are."""
+    upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    with daphne() as web:
+        for path, header, wanted in (
+            (b"/accounts/login/", b"Daphne-Root-Path: /\xff\r\nConnection: close\r\n", 200),
+            (b"/static/css/site.css", b"Daphne-Root-Path: \xed\xa0\x80\r\nConnection: close\r\n", 200),
+            (b"/ws/health", upgrade + b"Sec-WebSocket-Protocol: \xff\r\n", 400),
+            (b"/ws/health", upgrade + b"Sec-WebSocket-Key: \xff\r\n", 400),
+        ):
+            status, words, _taken = await sent(
+                web, b"GET " + path + b" HTTP/1.1\r\n" + HOST + header + b"\r\n", []
+            )
+            assert status == wanted, (header, words[:200])
+
+
+@pytest.mark.django_db(transaction=True)
 async def test_bodies_that_are_small_enough_arrive_whole() -> None:
     with daphne() as web:
         for size, path in ((SMALL_BODY, "/accounts/login/"), (LARGE_BODY, "/admin/login/"), (0, "/api/pins")):

@@ -247,7 +247,9 @@ async def test_a_socket_opens_for_a_session_or_a_token_and_else_says_why_not(
             closed = await the_end(page)
         assert (closed.code, "log in" in closed.reason) == (4401, True)
 
-    for query, name in (("?filter=btc", "filter"), ("?seq=-1", "seq")):
+    for query, name in (
+        ("?filter=btc", "filter"), ("?seq=-1", "seq"), ("?seq=1&seq=2", "seq"), ("?filtre=1", "filtre"),
+    ):  # fmt: skip
         async with browser(stack.web, stack.token, query) as page:
             closed = await the_end(page)
         assert (closed.code, name in closed.reason) == (4400, True)
