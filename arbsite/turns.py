@@ -32,7 +32,7 @@ STRANGERS_AT_ONCE: Final = 3
 PER_ADDRESS: Final = 2
 """All together fewer than a web process has connections to the database (arbsite.patient_postgres)."""
 
-WAIT_S: Final = 30.0
+WAIT_S: Final = 15.0
 """How long a request waits for its turn; longer than that people wait for no page."""
 
 PROBES: Final = ("/healthz", "/readyz")
