@@ -38,6 +38,7 @@ import audit
 from accounts import pending, second_factor
 from accounts.entry import half
 from audit.acting import acting
+from history.places import leave_turn
 from markets.connections import release
 from markets.moments import AHEAD_S
 from monitoring.traffic import traffic
@@ -90,8 +91,12 @@ _turns: Final = _Turns()
 
 @contextmanager
 def turn_to_hash() -> Iterator[None]:
-    """Wait for a turn to hash a password, without a connection to the database. Raises Busy."""
+    """Wait for a turn to hash a password, without a connection to the database, nor the request's own turn.
+
+    Raises Busy.
+    """
     release()
+    leave_turn()
     with _turns.take():
         yield
 

@@ -142,7 +142,7 @@ class DoorRequest(WebRequest):  # type: ignore[misc]
         """A header of a handshake that Autobahn would fail to read, as a fault of ours; "" without one."""
         for name, values in self.requestHeaders.getAllRawHeaders():
             if name.lower().startswith(b"sec-websocket-") and not all(each.isascii() for each in values):
-                return name.decode("ascii", "replace")
+                return str(name.decode("ascii", "replace"))
         return ""
 
     def handleContentChunk(self, data: bytes) -> None:

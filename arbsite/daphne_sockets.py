@@ -40,6 +40,7 @@ HEAD_BYTES: Final = 6  # of a masked short frame
 class DirectProtocol(ReasonedProtocol):
     """Daphne's WebSocket protocol with a `realtime.pipe.ServerPipe`, which is itself."""
 
+    data: bytes
     heard: Callable[[bytes], bool] | None = None
     _second = 0.0
     _frames = 0

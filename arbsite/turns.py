@@ -5,8 +5,8 @@ somebody asks for at once wait for each other, and nobody waits for them. Users 
 which strangers cannot take: a session or token counts as its user's once it was seen to be good, and as its
 address's before, whatever somebody makes up.
 
-An answer that is streamed has its turn while it is made, not while it is read; a reader of the lake has
-another one (history.places).
+An answer that is streamed has its turn while it is made, not while it is read. Readers of the lake
+(history.places) and passwords to be hashed (accounts.signing_in) have turns of their own, and give this back.
 """
 
 import asyncio

@@ -68,6 +68,42 @@ async def burst(scene: Scene) -> None:
     insist(all("Retry-After" in a.headers for a in answers if a.status == 429), "429 without Retry-After")
 
 
+@attack(2, "forty pages at once of one user", "alone")
+async def burst_of_pages(scene: Scene) -> None:
+    """Every one takes the processor and a connection to the database: others notice nothing."""
+    asked = [asyncio.ensure_future(scene["root"].get("/admin/markets/symbol/")) for _ in range(40)]
+    try:
+        for path in ("/", "/readyz"):
+            await serves(scene["other"], path, tries=2, why="during another user's burst of pages")
+    finally:
+        for task in asked:
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+
+
+@attack(4, "a socket that sends a megabyte of pings", "alone")
+async def pings(scene: Scene) -> None:
+    """Whoever answers all of them answers nobody else meanwhile."""
+    head = (
+        f"GET /ws/scanner HTTP/1.1\nHost: 127.0.0.1:{scene.desk.port}\nOrigin: {scene.desk.url}\n"
+        f"Cookie: {scene['low'].cookies()}\nConnection: Upgrade\nUpgrade: websocket\n"
+        "Sec-WebSocket-Version: 13\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\n\n"
+    )
+    connection = await _raw(scene, head)
+    answered = 0
+    try:
+        async with asyncio.timeout(10):
+            await connection.reader.readuntil(b"\r\n\r\n")
+            connection.writer.write(b"\x89\x80\0\0\0\0" * 170_000)
+            while data := await connection.reader.read(65_536):
+                answered += data.count(b"\x8a\x00")
+    except (ConnectionError, TimeoutError):
+        pass
+    finally:
+        connection.close()
+    insist(answered < 10_000, f"{answered:,} pings were answered")
+
+
 @attack(4, "bodies of 150 MB from somebody without a session", "as a stranger")
 async def big_bodies(scene: Scene) -> None:
     """They are refused before they are read, whether their length is told or not."""
@@ -151,19 +187,19 @@ async def _is_alive(opened: aiohttp.ClientWebSocketResponse) -> bool:
     return not opened.closed
 
 
-@attack(4, "twenty-five pins and unpins in a row")
+@attack(4, "ten pins and unpins in a row")
 async def revisions(scene: Scene) -> None:
     """What collectors read again is not written again by anybody's clicking."""
     charts = await scene["low"].get("/api/charts")
     chart = next(iter(loaded(charts.text)["charts"]))["id"]
     before = loaded(charts.text)["revision"]
     statuses = set()
-    for _ in range(25):
+    for _ in range(10):
         statuses.add((await scene["low"].post("/api/pins", json={"id": chart})).status)
         await scene["low"].delete(f"/api/pins?id={quote(chart)}")
     insist(statuses <= {200, 429}, f"pinning answers {sorted(statuses)}")
     after = loaded((await scene["low"].get("/api/charts")).text)["revision"]
-    insist(after - before <= 10, f"{after - before} configuration revisions of 50 clicks")
+    insist(after - before <= 4, f"{after - before} configuration revisions of 20 clicks")
 
 
 @attack(4, "PostgreSQL stands still", "alone")

@@ -130,13 +130,18 @@ class Places:
 request_turn: ContextVar[Place | None] = ContextVar("the turn of a request among all requests", default=None)
 
 
+def leave_turn() -> None:
+    """Give the turn of this request back: it waits for something that has turns of its own."""
+    if (turn := request_turn.get()) is not None:
+        turn.leave()
+
+
 async def place_to_read(asker: Asker) -> Place:
     """A place to read the lake. Who waits for it, or reads, keeps no other request from being answered.
 
     Raises Refused (429) as `Places.take`.
     """
-    if (turn := request_turn.get()) is not None:
-        turn.leave()
+    leave_turn()
     return await process_places().take(asker)
 
 

@@ -54,7 +54,7 @@ def answered(connection: HTTPConnection) -> HTTPResponse:
 def locked(table: str) -> Iterator[None]:
     """Every statement that reads the table waits, and holds its connection meanwhile."""
     with own_connection("a lock", 30) as other, other.transaction():
-        other.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")  # type: ignore[arg-type]
+        other.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
         yield
 
 
