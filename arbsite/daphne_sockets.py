@@ -24,8 +24,8 @@ from arbsite import daphne_time  # noqa: F401  # by its import
 from arbsite.daphne_close import ReasonedProtocol
 from monitoring.traffic import traffic
 from realtime.browser_socket import MESSAGES_PER_S
+from realtime.closing import CLOSE_TOO_MANY
 from realtime.pipe import EXTENSION
-from realtime.wire import CLOSE_TOO_MANY
 
 FRAMES_PER_S: Final = 2 * MESSAGES_PER_S
 """Frames of all kinds, so that pings, pongs and fragments are bounded, too."""

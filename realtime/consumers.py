@@ -58,7 +58,7 @@ def _parse_query(query: bytes) -> tuple[bool, int | None, int]:
     for name, values in given.items():
         if name not in TAKEN or len(values) > 1:
             problem = "given more than once" if name in TAKEN else "there is no such parameter"
-            raise Closed(wire.CLOSE_BAD_MESSAGE, f"{name[:30]}: {problem}; this takes {', '.join(TAKEN)}")
+            raise Closed(closing.CLOSE_BAD_MESSAGE, f"{name[:30]}: {problem}; this takes {', '.join(TAKEN)}")
     filter_text, seq_text = given.get("filter", [""])[0], given.get("seq", [""])[0] or "0"
     if not _is_number(seq_text):
         raise Closed(closing.CLOSE_BAD_MESSAGE, "seq takes the last seq seen, a whole number")
