@@ -76,8 +76,10 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="name images without a digest; change nothing")
     if parser.parse_args().check:
         if missing := unpinned():
-            print(f"Warning: fetched by tag, not by digest: {', '.join(missing)}.")
-            print("`make image-pins` pins them, on a machine with Docker and a way to the registry.")
+            sys.exit(
+                f"Fetched by tag, not by digest: {', '.join(missing)}.\n"
+                "`make image-pins` pins them, on a machine with Docker and a way to the registry."
+            )
         return
     try:
         print("\n".join(pin()))
