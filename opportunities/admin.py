@@ -149,7 +149,7 @@ class OpportunityEpisodeAdmin(GuardedAdmin):
         lines = [
             line for label, moment in moments if moment is not None for line in _lines(row, label, moment)
         ]
-        return render_to_string("admin/realtime/sides.html", {"lines": lines})
+        return render_to_string("admin/opportunities/sides.html", {"lines": lines})
 
 
 def _lines(row: OpportunityEpisode, label: Any, moment: Moment) -> list[tuple[Any, ...]]:

@@ -269,7 +269,7 @@ LISTS = (
     "markets/exchange", "markets/exchangepair", "markets/instrument", "markets/opportunityfilter",
     "markets/feeschedule", "markets/pinnedchart", "markets/walletstatus", "monitoring/alertchannel",
     "monitoring/alertrule", "monitoring/alert", "monitoring/delivery", "realtime/apitoken",
-    "realtime/opportunityepisode", "auth/user", "auth/group", "audit/entry", "accounts/usersession",
+    "opportunities/opportunityepisode", "auth/user", "auth/group", "audit/entry", "accounts/usersession",
 )  # fmt: skip
 
 
