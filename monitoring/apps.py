@@ -20,6 +20,7 @@ class MonitoringConfig(AppConfig):
     def ready(self) -> None:
         """Pages of the admin that lie in modules of their own; metrics where they are asked for."""
         from monitoring.alerts import secrets
+        from monitoring.health import limits_admin  # noqa: F401 - its page is registered by this
         from monitoring.health.limits import HealthLimits
         from monitoring.models import AlertChannel, AlertRule
 
@@ -35,6 +36,6 @@ class MonitoringConfig(AppConfig):
 
 
 def _serve_metrics(vitals: Vitals) -> Callable[[], None]:
-    from monitoring.metrics import exporter
+    from monitoring.metrics import exporter  # its libraries are not loaded where nobody asks
 
     return exporter.serve(vitals)

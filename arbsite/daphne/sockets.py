@@ -21,6 +21,7 @@ from daphne.ws_protocol import WebSocketFactory
 from twisted.internet.tcp import Connection
 
 from accounts.access.browser_socket import MESSAGES_PER_S
+from arbsite.daphne import time as daphne_time  # noqa: F401 - by its import
 from arbsite.daphne.close import ReasonedProtocol
 from core.web.closing import CLOSE_TOO_MANY
 from core.web.pipe import EXTENSION

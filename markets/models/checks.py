@@ -13,7 +13,6 @@ from django.utils.translation import gettext_lazy as _
 from core.proxies import DIRECT, proxy_problem
 from core.targets import host_problem
 from markets.config import REST_SCHEMES, WS_SCHEMES, base_url_problem
-from markets.leases import ShardLease  # noqa: F401 - a model of this app, in a module of its own
 
 key_validator = RegexValidator(
     r"^[a-z][a-z0-9]*$", _("Use the exchange's lower-case ccxt id, letters and digits only, like “binance”.")

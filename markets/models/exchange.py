@@ -10,7 +10,6 @@ from core.names.plain_fields import NameField
 from core.names.plain_names import isolated
 from markets.config import FEE_RANGE_BPS
 from markets.follow.revision import ConfigManager, ConfigModel
-from markets.leases import ShardLease  # noqa: F401 - a model of this app, in a module of its own
 from markets.models.checks import (
     key_validator,
     limits,

@@ -9,7 +9,6 @@ from core.names.plain_fields import LinesField, NameField
 from core.names.plain_names import isolated
 from markets.config import FEE_RANGE_BPS
 from markets.follow.revision import ConfigManager, ConfigModel
-from markets.leases import ShardLease  # noqa: F401 - a model of this app, in a module of its own
 from markets.models.checks import limits
 from markets.models.exchange import Exchange
 from markets.models.instrument import list_problems

@@ -14,7 +14,6 @@ from django.utils.translation import gettext_lazy as _
 from core.names.plain_fields import LinesField, NameField
 from core.names.plain_names import isolated
 from markets.follow.revision import ConfigManager, ConfigModel, bump_revision
-from markets.leases import ShardLease  # noqa: F401 - a model of this app, in a module of its own
 from markets.models.checks import volume_constraints, volume_errors, volume_field
 from markets.models.instrument import list_problems
 from markets.models.pairs import ExchangePair

@@ -6,7 +6,6 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from markets.follow.revision import ConfigManager, ConfigModel
-from markets.leases import ShardLease  # noqa: F401 - a model of this app, in a module of its own
 from markets.models.checks import limits
 
 

@@ -10,7 +10,6 @@ from django.utils.translation import gettext_lazy as _
 from core.names import symbols as names
 from core.names.plain_fields import NameField
 from markets.follow.revision import ConfigManager, ConfigModel
-from markets.leases import ShardLease  # noqa: F401 - a model of this app, in a module of its own
 from markets.models.exchange import Exchange
 
 

@@ -11,7 +11,6 @@ from django.db.models.functions import Greatest, Least
 from django.utils.translation import gettext_lazy as _
 
 from markets.follow.revision import ConfigManager, ConfigModel
-from markets.leases import ShardLease  # noqa: F401 - a model of this app, in a module of its own
 from markets.models.exchange import Exchange
 from markets.models.instrument import Symbol
 

@@ -5,7 +5,6 @@ from django.utils.translation import gettext_lazy as _
 
 from core.names.plain_fields import LinesField, NameField
 from core.names.plain_names import isolated
-from markets.leases import ShardLease  # noqa: F401 - a model of this app, in a module of its own
 from markets.models.exchange import Exchange
 
 

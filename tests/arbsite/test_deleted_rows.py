@@ -357,7 +357,9 @@ def test_an_empty_list_of_the_admin_says_what_to_do_next(set_up: None) -> None:
         said = answer.content.decode()
         assert said.count('class="empty-list"') == 1 or kind is OpportunityEpisode, kind
         text = getattr(page, "empty_text", "")
-        assert str(text) or kind._meta.app_label in ("axes", "auth", "opportunities", "realtime"), f"{kind} has no words"
+        assert str(text) or kind._meta.app_label in ("axes", "auth", "opportunities", "realtime"), (
+            f"{kind} has no words"
+        )
         if text:
             assert escape(str(text)) in said, kind
 
