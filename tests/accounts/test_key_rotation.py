@@ -300,8 +300,9 @@ def test_what_no_key_opens_is_named_and_kept(
     rotate(kept=False)
     before = lie()
     settings.SECRET_KEY = "a third key, which is long enough to be one, and neither of those before it"
-    with pytest.raises(CommandError, match=r"“hook”.*“Odd”.*authenticator app"):
+    with pytest.raises(CommandError) as problem:
         call_command("reseal")
+    assert all(name in str(problem.value) for name in ("“hook”", "“Odd”", "authenticator app"))
     assert lie() == before
     settings.SECRET_KEY_FALLBACKS = [NEW]
     with pytest.raises(CommandError, match="“Odd”"):

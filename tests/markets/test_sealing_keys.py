@@ -30,8 +30,9 @@ def test_a_process_with_the_key_of_one_purpose_opens_those_secrets_and_no_others
     keys = dict(line.split("=", 1) for line in done.stdout.splitlines())
     assert set(keys) == {"SEALING_KEY_PROXIES", "SEALING_KEY_CHANNELS"}
     opens = """
-from markets import sealed_proxy, sealing
-from monitoring import secrets
+from core.secrets import sealing
+from markets import sealed_proxy
+from monitoring.alerts import secrets
 for purpose, sealed in ((sealed_proxy.PURPOSE, {proxy!r}), (secrets.PURPOSE, {channel!r})):
     try:
         print(sealing.unseal(sealed, purpose, ""), end=";")

@@ -130,7 +130,7 @@ def test_readers_see_each_row_once_while_two_writers_compaction_and_retention_ru
 COMPACTOR = """
 import datetime, sys, django
 django.setup()
-from history import compaction
+from history.maintenance import compaction
 from history.lake.tables import Lake
 lake, now = Lake(sys.argv[1]), datetime.datetime.fromisoformat(sys.argv[2])
 compaction.plan(lake, "trades", now)
