@@ -29,10 +29,13 @@ COPY accounts accounts
 COPY monitoring monitoring
 COPY history history
 COPY realtime realtime
+COPY opportunities opportunities
 COPY collectors collectors
 COPY simulator simulator
+COPY engine engine
 COPY markets markets
 COPY audit audit
+COPY core core
 COPY templates templates
 COPY static static
 RUN python manage.py collectstatic --noinput && mkdir -p /tmp/arbdesk /lake && chown desk /tmp/arbdesk /lake

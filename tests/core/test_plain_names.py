@@ -138,7 +138,7 @@ def test_every_name_of_ours_is_checked() -> None:
         "history.RetentionPolicy.table": "made by the desk",
         "history.MaintenanceRun.table": "made by the desk",
     }  # fmt: skip
-    for label in ("markets", "monitoring", "realtime", "history"):
+    for label in ("markets", "monitoring", "realtime", "opportunities", "history"):
         for model in apps.get_app_config(label).get_models():
             for field in model._meta.concrete_fields:
                 is_text = field.get_internal_type() in ("CharField", "TextField") and not field.choices

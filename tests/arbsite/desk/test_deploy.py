@@ -12,6 +12,7 @@ from redis import Redis
 
 from arbsite.environment import BASE_DIR
 from arbsite.management.commands import healthcheck
+from tests.support.rooms import PACKAGES
 
 COMPOSE = yaml.safe_load((BASE_DIR / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -109,18 +110,7 @@ def test_every_command_of_a_service_exists(name: str) -> None:
 
 def test_the_image_runs_as_an_ordinary_user_and_gets_every_package_and_no_secret() -> None:
     assert re.search(r"^USER desk$", DOCKERFILE, re.MULTILINE)
-    for package in (
-        "arbsite",
-        "accounts",
-        "monitoring",
-        "history",
-        "realtime",
-        "collectors",
-        "simulator",
-        "markets",
-        "templates",
-        "static",
-    ):
+    for package in (*PACKAGES, "templates", "static"):
         assert f"COPY {package} {package}" in DOCKERFILE
     ignored = (BASE_DIR / ".dockerignore").read_text().splitlines()
     assert "*" in ignored

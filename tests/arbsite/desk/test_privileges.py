@@ -16,16 +16,14 @@ from django.conf import settings
 
 from arbsite.desk import embedded, home, privileges
 from tests.arbsite.desk.test_up import Desk, _until, desk
+from tests.support.rooms import PACKAGES
 
 __all__ = ["desk"]
 
 STRANGER = 65534  # nobody
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="another user can be tried by root only")
 # What of a checkout it takes to run it.
-CHECKOUT = (
-    "manage.py", "arbsite", "accounts", "audit", "monitoring", "history", "realtime", "collectors",
-    "simulator", "markets", "templates", "static",
-)  # fmt: skip
+CHECKOUT = ("manage.py", *PACKAGES, "templates", "static")
 TRIES = """
 import os, socket, sys
 from pathlib import Path

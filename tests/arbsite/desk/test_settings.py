@@ -200,7 +200,7 @@ def test_the_environment_wins_over_files_and_an_empty_value_counts_as_not_set(
 
 def _variables_read() -> set[str]:
     """The names of all variables that the composition root asks the environment for."""
-    sources = "\n".join(path.read_text() for path in (BASE_DIR / "arbsite").glob("*.py"))
+    sources = "\n".join(path.read_text() for path in (BASE_DIR / "arbsite").rglob("*.py"))
     asked = re.findall(r'\benv\.\w+\(\s*"([A-Z_]+)"', sources)
     return {*asked, *re.findall(r'environment\.get\("([A-Z_]+)"', sources)}
 

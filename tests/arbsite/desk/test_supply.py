@@ -11,6 +11,7 @@ from django.core.management import get_commands
 from packaging.markers import Marker
 
 from arbsite.environment import BASE_DIR
+from tests.support.rooms import PACKAGES
 
 REQUIREMENTS = sorted(path.name for path in BASE_DIR.glob("requirements*.txt"))
 PIN = re.compile(
@@ -110,18 +111,7 @@ def test_what_is_known_to_be_unsafe_is_passed_over_only_by_name_and_with_a_reaso
     """`# nosec` alone would hide whatever comes to stand there later."""
     marks = [
         f"{path.relative_to(BASE_DIR)}: {line.strip()}"
-        for app in (
-            "arbsite",
-            "accounts",
-            "audit",
-            "monitoring",
-            "history",
-            "realtime",
-            "collectors",
-            "simulator",
-            "markets",
-            "deploy",
-        )
+        for app in (*PACKAGES, "deploy")
         for path in (BASE_DIR / app).rglob("*.py")
         for line in path.read_text().splitlines()
         if "# nosec" in line
