@@ -111,3 +111,28 @@ def _resolves(dotted: str) -> bool:
         if path.exists() and re.search(rf"\b{last}\b", path.read_text()):
             return True
     return False
+
+
+def test_modules_named_in_strings_are_there() -> None:
+    """Settings, patches and programs name modules in strings, which no import checks."""
+    named = re.compile(rf"(?:{'|'.join(ROOMS)})\.[a-z]\w*(?:\.\w+)+")
+    dangling = set()
+    for name in sources(".py"):
+        for node in ast.walk(ast.parse((ROOT / name).read_text())):
+            if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+                continue
+            text = node.value
+            if (
+                named.fullmatch(text)
+                and not text.endswith((*FILES, ".nothing.Here"))
+                and not _leads_somewhere(text)
+            ):
+                dangling.add(f"{name}: {text}")
+    assert dangling == set()
+
+
+def _leads_somewhere(text: str) -> bool:
+    """Whether the longest part of it that is a module has the next part as a name of its own."""
+    parts = text.split(".")
+    known = max(end for end in range(len(parts) + 1) if end == 0 or ".".join(parts[:end]) in modules())
+    return known >= 1 and (known == len(parts) or _resolves(".".join(parts[: known + 1])))

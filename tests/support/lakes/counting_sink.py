@@ -13,7 +13,7 @@ from core.channel import Channel
 from markets.config import MarketConfig, Shard
 from markets.events import OpportunityEvent, Quote, SinkEvent, SpreadPoints, StreamState, Trade
 
-COLLECTOR_SINKS = [*PRODUCT_SINKS, "tests.counting_sink.CountingSink"]
+COLLECTOR_SINKS = [*PRODUCT_SINKS, "tests.support.lakes.counting_sink.CountingSink"]
 
 TABLES = {Quote: "quotes", Trade: "trades", SpreadPoints: "spreads", OpportunityEvent: "opportunities"}
 
