@@ -67,8 +67,7 @@ class TestPassing:
             await until(partial(heard, venue, first + 6))
             gaps = [after - before for before, after in pairwise(venue.heard_at[first : first + 6])]
             # Asked late one gap is long and the next one short: of several, the sums tell.
-            assert sum(gaps[-3:]) >= 0.9  # 0.2 to 0.4, and twice 0.4 to 0.8 s
-            assert sum(gaps[:2]) < sum(gaps[-2:])
+            assert sum(gaps[-3:]) >= 0.9  # 0.2 to 0.4, and twice 0.4 to 0.8 s: without growth 0.6 at most
             assert venue.asked("sub")[-1] == ["q:b"]
             await venue.quote("a", 1.0)
             await until(lambda: running.recorder.quotes)
