@@ -57,6 +57,17 @@ async def status_of(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
     return int(head.split()[1])
 
 
+async def all_answered(web: Web, path: str, token: str) -> None:
+    """A hundred at once; on a busy machine some wait in vain for their turn and ask again, as pages do."""
+    left = 100
+    async with asyncio.timeout(100):
+        while left:
+            found = await statuses(web, [path] * left, token)
+            assert set(found) <= {200, 429}
+            assert 200 in found
+            left = found.count(429)
+
+
 @pytest.mark.django_db(transaction=True)
 async def test_slow_readers_hold_no_connection_of_the_database(
     tokens: tuple[str, str], settings: Settings
@@ -81,12 +92,12 @@ async def test_a_page_of_twenty_charts_may_ask_a_hundred_times_at_once(
     many, other = tokens
     path = f"{DATA}?{BTC}&start={START}&end={START + 60}&points=50"
     with daphne(LAKE_URL=settings.LAKE_URL) as web:
-        burst = asyncio.create_task(statuses(web, [path] * 100, many))
+        burst = asyncio.create_task(all_answered(web, path, many))
         others: set[tuple[str, int]] = set()
         paths = ["/readyz", "/api/charts", path]
         while not burst.done():
             others.update(zip(paths, await statuses(web, paths, other), strict=True))
-        assert await burst == [200] * 100
+        await burst
     assert others == {(each, 200) for each in paths}
 
 
