@@ -70,7 +70,7 @@ async def page(wire: Link, operator: User) -> AsyncIterator[Page]:
         yield await context.new_page()
 
 
-AWAY_MS = 5_500  # longer than a page may show what was so
+AWAY_MS = 7_000  # well beyond the 5 s that a page may show what was so
 PAGES = ("/", "/scanner", "/health/", "/opportunities")
 SHOWS = {
     "/": ".card .state .word",
