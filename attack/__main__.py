@@ -20,7 +20,7 @@ MOST_S = 275.0
 EACH_S: dict[When, float] = {"as a stranger": 90.0, "beside others": 90.0, "alone": 55.0, "last": 40.0}
 AT_ONCE: dict[When, int] = {"as a stranger": 10, "beside others": 10, "alone": 1, "last": 1}
 HELD, BROKEN, UNTRIED = "held", "BROKEN", "UNTRIED"
-NOT_TRIED = {15: "a clock that was ahead: it takes a machine whose clock may be set (tests/*/test_clock_*.py)"}
+NOT_TRIED = {15: "a clock that was ahead: it takes a machine whose clock may be set (test_clock_*.py)"}
 
 
 async def outcome(scene: Scene, listed: Listed, until: float) -> tuple[str, str]:
