@@ -45,7 +45,7 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(OwnRowsAdmin):
-    """A user's own tokens; those of everybody for who looks after people. One is made for oneself only."""
+    """A user's own tokens; all tokens for users who manage users. Nobody makes one for somebody else."""
 
     empty_text = _("Nobody reads the API with a token. Add one for each program that does.")
 

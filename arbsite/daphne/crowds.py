@@ -3,7 +3,7 @@
 Twisted lets 50 connections wait to be accepted; the kernel drops the others, whose next tries come
 seconds later. And Daphne gives up handshakes after 5 s, of which most are spent waiting for a turn.
 
-Importing this module (arbsite.asgi does) is all that is needed, whoever starts Daphne.
+Importing this module (arbsite.asgi does) is all that is needed, however Daphne is started.
 """
 
 from typing import Any, Final

@@ -6,7 +6,7 @@ one in a file in /tmp. Here a head and a body have a total time, a body a larges
 address, and connections a number: of all, and of one address until they are WebSockets. Who brings too much
 is answered 413 in words before it is read, and the connection ends.
 
-Importing this module (arbsite.asgi does) is all that is needed, whoever starts Daphne.
+Importing this module (arbsite.asgi does) is all that is needed, however Daphne is started.
 """
 
 import json

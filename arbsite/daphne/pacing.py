@@ -6,7 +6,7 @@ every push producer, so a client that stops reading holds one piece. Who reads t
 altogether, is cut: an answer holds a reader of the lake and its place. A request can be cut by its
 application, too (`accounts.access.guard.ABORT`).
 
-Importing this module (arbsite.asgi does) is all that is needed, whoever starts Daphne.
+Importing this module (arbsite.asgi does) is all that is needed, however Daphne is started.
 """
 
 import asyncio

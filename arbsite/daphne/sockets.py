@@ -9,7 +9,7 @@ On the way in, a whole short text message in one read, which every ack is, is un
 offered to the application directly; everything else goes through Daphne's parser, as many frames a second
 as a socket may send: the parser reads on to the end of what has come, and a ping is as much work as an ack.
 
-Importing this module (arbsite.asgi does) is all that is needed, whoever starts Daphne.
+Importing this module (arbsite.asgi does) is all that is needed, however Daphne is started.
 """
 
 import time

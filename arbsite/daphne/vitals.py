@@ -1,6 +1,6 @@
 """The web process's heartbeat: begins once Daphne's loop turns, ends when Daphne stops.
 
-Importing this module (arbsite.asgi does) is all that is needed, whoever starts Daphne.
+Importing this module (arbsite.asgi does) is all that is needed, however Daphne is started.
 """
 
 import os
@@ -9,23 +9,15 @@ import socket
 from django.conf import settings
 from twisted.internet import reactor
 
-from accounts.access.rights import process_rights
 from arbsite.daphne.doors import doors
-from arbsite.middleware import turns
 from core.process.heartbeat import Report
 from core.process.vitals import Vitals
-from core.web.places import process_places
-from realtime.charts.hub import running_hub
-from realtime.scanner.hub import process_scan_hub
+from core.web.reports import web_report
 
 
 def report() -> Report:
     """What this web process does for its sockets. Call it on the event loop."""
-    hub = running_hub()
-    counters = hub.stats() if hub else {}
-    counters["connections"] = doors.open
-    counters |= process_scan_hub().stats() | process_rights().stats()
-    counters |= process_places().stats() | turns.stats()
+    counters = web_report() | {"connections": doors.open}
     return Report(counters={name: float(value) for name, value in counters.items()})
 
 

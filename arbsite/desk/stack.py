@@ -256,7 +256,7 @@ class Stack:
 
 
 def _simulator(port: int | None) -> dict[str, str]:
-    """Where the simulated exchanges are, for who adds exchanges in a second terminal."""
+    """Address of the simulated exchanges, for commands in a second terminal."""
     return {} if port is None else {"SIMULATOR_URL": f"http://127.0.0.1:{port}"}
 
 

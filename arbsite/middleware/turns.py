@@ -1,9 +1,9 @@
-"""Whose request is answered next: a few of everybody at once, those of who has the fewest first.
+"""Whose request is answered next: a few at once, first those of the user with the fewest.
 
 Each request that is answered takes the processor and a connection to the database. So a hundred pages that
-somebody asks for at once wait for each other, and nobody waits for them. Users have places of their own,
+one user asks for at once wait for each other, and nobody else waits for them. Users have places of their own,
 which strangers cannot take: a session or token counts as its user's once it was seen to be good, and as its
-address's before, whatever somebody makes up.
+address's before, so made-up ones gain nothing.
 
 An answer that is streamed has its turn while it is made, not while it is read. Readers of the lake
 (core.web.places) and passwords to be hashed (accounts.sign_in) have turns of their own, and give this back.
@@ -25,6 +25,7 @@ from django.utils.decorators import sync_and_async_middleware
 from accounts.sign_in.signing_in import client_address
 from core.web.places import Asker, Places, request_turn
 from core.web.refused import Refused
+from core.web.reports import register
 
 USERS_AT_ONCE: Final = 8
 PER_USER: Final = 4
@@ -36,10 +37,10 @@ WAIT_S: Final = 15.0
 """How long a request waits for its turn; longer than that people wait for no page."""
 
 PROBES: Final = ("/healthz", "/readyz")
-"""They ask nothing, or once for all who ask, and must be answered whoever floods the desk."""
+"""Cheap for the desk, and an orchestrator must get its answer during a flood, too."""
 
 REMEMBERED: Final = 10_000
-"""Sessions and tokens whose users are known. Who is forgotten counts once more as an address."""
+"""Sessions and tokens whose users are known. A forgotten one counts as an address again."""
 
 
 class Turns(NamedTuple):
@@ -88,6 +89,7 @@ def process_turns() -> Turns:
     return _turns[loop]
 
 
+@register
 def stats() -> dict[str, int]:
     """What an operator can see of both kinds: how many are answered, wait, ever waited, or were refused."""
     users, strangers = process_turns()

@@ -1,8 +1,8 @@
 """Whose turn it is to read the lake: few at once, fairly among users, for no longer than a page waits.
 
-A user has a share of the places, so whoever asks for a hundred answers, or reads them slowly, waits for
-themselves. A place that becomes free goes to the waiting user who holds the fewest. All requests of a web
-process are answered in the same way (arbsite.middleware.turns); who begins to read gives that turn back.
+A user has a share of the places: a hundred answers asked for at once, or read slowly, hold up that user
+alone. A place that becomes free goes to the waiting user who holds the fewest. All requests of a web
+process are answered in the same way (arbsite.middleware.turns); a reader gives that turn back.
 """
 
 import asyncio
@@ -110,7 +110,7 @@ class Places:
                 turn.set_result(None)
 
     def _forget(self, asker: Asker, turn: asyncio.Future[None]) -> None:
-        """Whoever waited has gone; a turn given at the same moment goes to the next one."""
+        """The waiting request has gone; a turn given at the same moment goes to the next one."""
         if turn.done() and not turn.cancelled():
             self.left(asker)
             return
@@ -138,7 +138,7 @@ def leave_turn() -> None:
 
 
 async def place_to_read(asker: Asker) -> Place:
-    """A place to read the lake. Who waits for it, or reads, keeps no other request from being answered.
+    """A place to read the lake. Waiting for it and reading keep no other request from being answered.
 
     Raises Refused (429) as `Places.take`.
     """

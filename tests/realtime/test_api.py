@@ -154,7 +154,12 @@ async def test_health_tells_everybody_the_status_and_the_signed_in_the_rest(
         assert (detail["database"], detail["redis"]) == ("ok", "ok")
         assert detail["collectors"][0]["exchanges"] == {"binance": {"state": "live"}}
         assert datetime.fromisoformat(detail["time"]).tzinfo is not None
-        assert "sockets" in detail["web"]
+        assert detail["web"].keys() >= {
+            "sockets",
+            "history_waiting",
+            "requests_waiting",
+            "requests_of_strangers_refused",
+        }
         assert [beat["role"] for beat in detail["processes"]] == ["web"]
 
         await redis.delete("collector:1/1", "collectors")
