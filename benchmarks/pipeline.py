@@ -116,7 +116,7 @@ async def whole_way(port: int, count: int) -> Run:
     django.setup()
     from collectors.exchanges import CODECS
     from collectors.sockets.connection import Connection
-    from collectors.sockets.exchange import Venue
+    from collectors.sockets.exchange import FollowedExchange
     from collectors.sockets.timing import Timing
     from collectors.sockets.turns import Turns
     from collectors.supervisor import Outlet
@@ -151,15 +151,15 @@ async def whole_way(port: int, count: int) -> Run:
     _watch_flushes(late_ms, took_ms)
     sink, turns = asyncio.create_task(outlets[0].run()), Turns()
     channel.fetch_from(turns.hand_on)
-    venues = {
-        each.key: Venue(
+    links = {
+        each.key: FollowedExchange(
             each, CODECS[each.key]({native_id(each.key, n): symbols[n] for n in range(count)}),
             emit, Timing(), turns,
         )
         for each in exchanges
     }  # fmt: skip
     lines = [
-        await Connection.open(str(n), venues[exchange_of(n)], lambda: None) for n in range(CONNECTIONS)
+        await Connection.open(str(n), links[exchange_of(n)], lambda: None) for n in range(CONNECTIONS)
     ]  # fmt: skip
     rss: list[int] = []
 

@@ -148,15 +148,15 @@ def _ticks(
         max(lot, round(typical * rng.lognormvariate(0, 0.8), listing.size_decimals)) for _ in "ba"
     )
     ts_us, mono_ns = _stamps(rng, at)
-    venue_us = (ts_us - rng.randrange(2_000, 40_000)) // 1000 * 1000
-    yield Quote(key, symbol, bid, bid_size, ask, ask_size, venue_us, ts_us, mono_ns)
+    exchange_us = (ts_us - rng.randrange(2_000, 40_000)) // 1000 * 1000
+    yield Quote(key, symbol, bid, bid_size, ask, ask_size, exchange_us, ts_us, mono_ns)
     if rng.random() < TRADE_SHARE:
         side: Side = "buy" if rng.random() < 0.5 else "sell"
         taken, size = (
             ask if side == "buy" else bid,
             max(lot, round(bid_size * rng.random(), listing.size_decimals)),
         )
-        yield Trade(key, symbol, taken, size, side, str(mono_ns), venue_us, ts_us, mono_ns)
+        yield Trade(key, symbol, taken, size, side, str(mono_ns), exchange_us, ts_us, mono_ns)
 
 
 class Collector:

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from collectors.exchanges.base import Codec
-from collectors.sockets.exchange import Emit, Venue
+from collectors.sockets.exchange import Emit, FollowedExchange
 from collectors.sockets.line import Line, stream_state
 from collectors.sockets.timing import Timing
 from collectors.sockets.turns import Turns
@@ -29,7 +29,7 @@ class Feed:
         self.config = config
         self.stopped = False
         self._symbols: dict[str, str] = {}  # native id -> symbol
-        self._venue = Venue(config, codec_type(self._symbols), emit, timing, turns)
+        self._exchange = FollowedExchange(config, codec_type(self._symbols), emit, timing, turns)
         self.wanted: frozenset[InstrumentConfig] = frozenset()
         self._lines: dict[Line, asyncio.Task[None]] = {}
         self._next_line = 1
@@ -89,13 +89,13 @@ class Feed:
             "refused": len(refused),
             "refused_topics": [f"{name}: {why}" for name, why in sorted(refused.items())[:REFUSED_SHOWN]],
             "refusals": self._refusals(lines),
-            "next_try_s": self._venue.breaker.next_try_s,
+            "next_try_s": self._exchange.breaker.next_try_s,
             "counts": self._counts(lines),
         }
 
     def report(self) -> FeedReport:
         """How its connections do now, for sinks."""
-        lines, codec = list(self._lines), self._venue.codec
+        lines, codec = list(self._lines), self._exchange.codec
         return FeedReport(
             exchange=self.config.key,
             state=self._state(lines),
@@ -112,10 +112,10 @@ class Feed:
 
     def _counts(self, lines: list[Line]) -> dict[str, int]:
         """What happened since the start, by kind, on lines that are gone too."""
-        return dict(sum((line.counts for line in lines), self._venue.codec.counts + self._past))
+        return dict(sum((line.counts for line in lines), self._exchange.codec.counts + self._past))
 
     def _state(self, lines: list[Line]) -> str:
-        if self._venue.breaker.waiting:
+        if self._exchange.breaker.waiting:
             return "breaker open"
         states = {line.state for line in lines}
         if not states:
@@ -149,13 +149,13 @@ class Feed:
             self._forget(line, NOT_SELECTED)
 
     def _line_with_room(self, tasks: asyncio.TaskGroup) -> Line:
-        room = max(1, self._venue.sheet.topics_per_connection // 2)  # a quote and a trade topic each
+        room = max(1, self._exchange.sheet.topics_per_connection // 2)  # a quote and a trade topic each
         for line in self._lines:
             if len(line.instruments) < room:
                 return line
         name = f"{self.config.key}-{self._next_line}"
         self._next_line += 1
-        line = Line(name, self._venue)
+        line = Line(name, self._exchange)
         self._lines[line] = tasks.create_task(line.run(), name=name)
         return line
 

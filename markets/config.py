@@ -27,7 +27,7 @@ WS_SCHEMES = ("ws", "wss")
 def base_url_problem(url: str, schemes: tuple[str, ...]) -> str:
     """What is wrong with a base URL override, in plain words; empty when it is usable.
 
-    A base URL is scheme://host[:port][/prefix]: the path of the venue's own URL is appended to it,
+    A base URL is scheme://host[:port][/prefix]: the path of the exchange's own URL is appended to it,
     so a query or a fragment has no place in it.
     """
     wanted = f"{schemes[0]}://host:port"
@@ -47,7 +47,7 @@ def base_url_problem(url: str, schemes: tuple[str, ...]) -> str:
 
 
 class ExchangeConfig(Struct, frozen=True):
-    """One venue. Empty URLs mean the venue's own; fees are in basis points.
+    """One exchange. Empty URLs mean the exchange's own; fees are in basis points.
 
     The fees are those of the account tier's schedule that is valid today. `fee_source` says in words
     where they come from; `fees_known` is false where the tier has no schedule now, and the fees are
@@ -100,7 +100,7 @@ class PastFees(Struct, frozen=True):
 
 
 class InstrumentConfig(Struct, frozen=True, gc=False):
-    """One symbol to collect on one venue, under the venue's own name for it.
+    """One symbol to collect on one exchange, under the exchange's own name for it.
 
     `counts_as` is the symbol it is compared under, empty for its own: it decides the shard, so that
     both legs of an alias meet in one process.
@@ -185,7 +185,7 @@ class GateTerms(Struct, frozen=True):
 
 
 class Opportunity(Struct, frozen=True):
-    """A symbol on two venues that an enabled filter selects: one chart.
+    """A symbol on two exchanges that an enabled filter selects: one chart.
 
     `tolerance_ms` None means a leg is never too old while its connection lives.
     `filters` are the primary keys of the filters that select it.
@@ -280,7 +280,7 @@ def diff(running: Iterable[T], wanted: Iterable[T]) -> Diff[T]:
 
 
 class Shard(Struct, frozen=True):
-    """Shard `index` (1-based) of `count`: owns its symbols on every venue, so joins stay local."""
+    """Shard `index` (1-based) of `count`: owns its symbols on every exchange, so joins stay local."""
 
     index: int = 1
     count: int = 1

@@ -1,6 +1,6 @@
 """What a fresh desk starts with: `manage.py seed` writes it.
 
-Fees are what the venues charge an account without volume or token discounts on spot, in bps.
+Fees are what the exchanges charge an account without volume or token discounts on spot, in bps.
 """
 
 from typing import NamedTuple

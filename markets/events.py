@@ -1,10 +1,10 @@
-"""The values everything speaks: what a venue said, and when.
+"""The values everything speaks: what an exchange said, and when.
 
 Plain Python, no Django. Prices and sizes are float64 on the hot path; a codec built with
 `exact=True` (see `collectors.exchanges.base`) puts `decimal.Decimal` into the same fields.
 
 Two clocks on every event, plus one for ages:
-`exchange_ts_us`   the venue's own time, µs since the epoch, UTC, or None where it sends none;
+`exchange_ts_us`   the exchange's own time, µs since the epoch, UTC, or None where it sends none;
 `received_ts_us`   our wall clock at the socket, µs since the epoch, UTC;
 `received_mono_ns` our monotonic clock at the socket, ns: the only one ages are computed from, and events
                    ordered by.
@@ -21,7 +21,7 @@ Liveness = Literal["up", "down", "gap"]
 
 
 class Quote(Struct, gc=False):
-    """Best bid and ask of one symbol on one venue; 0 < bid <= ask, sizes > 0 in base coin.
+    """Best bid and ask of one symbol on one exchange; 0 < bid <= ask, sizes > 0 in base coin.
 
     `late_us` is by how much longer than is usual at its exchange it took to get here: its age when it came.
     """
@@ -44,9 +44,9 @@ class Quote(Struct, gc=False):
 
 
 class Trade(Struct, gc=False):
-    """One public trade; `side` is the taker's, None where the venue does not say.
+    """One public trade; `side` is the taker's, None where the exchange does not say.
 
-    `is_history` marks trades a venue sends on subscribing that happened before it.
+    `is_history` marks trades an exchange sends on subscribing that happened before it.
     """
 
     exchange: str

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 EXCHANGES = ("binance", "bybit", "mexc", "gate", "kucoin", "okx", "bitget", "bingx")
 
-# A venue's share of a symbol's 24 h volume, so that volume filters have something to tell apart.
+# An exchange's share of a symbol's 24 h volume, so that volume filters have something to tell apart.
 VOLUME_SHARE = {
     "binance": 1.0,
     "bybit": 0.45,
@@ -21,9 +21,9 @@ VOLUME_SHARE = {
 
 
 class Listing(Struct, frozen=True):
-    """A symbol as the venues list it: reference price, decimals of price and size, limits.
+    """A symbol as the exchanges list it: reference price, decimals of price and size, limits.
 
-    `volume` is the 24 h volume in quote currency on the largest venue. `unit` of another
+    `volume` is the 24 h volume in quote currency on the largest exchange. `unit` of another
     listing, `of`, are one of this: its price follows that one's.
     """
 
@@ -113,7 +113,7 @@ def _invented() -> Iterator[Listing]:
 
 
 def _plausible(base: str, price: float, volume: float) -> Listing:
-    """Steps as venues choose them: a tick of about one basis point, a lot of about a dollar."""
+    """Steps as exchanges choose them: a tick of about one basis point, a lot of about a dollar."""
     price_decimals = max(0, min(8, 4 - _magnitude(price)))
     size_decimals = max(0, min(6, _magnitude(price)))
     return Listing(base, "USDT", round(price, price_decimals), price_decimals, size_decimals, volume)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from simulator.catalogue import Listing
-from simulator.exchanges.base import Book, Deal, Venue
+from simulator.exchanges.base import Book, Deal, SimulatedExchange
 from simulator.faults import Fault, FaultBoard
 from simulator.session import Channel, Frame
 
@@ -21,56 +21,63 @@ class Delivery:
         self._rng = random.Random(f"{seed}/faults")  # noqa: S311 - fault dice, no secret  # nosec B311 # no secret
         self._held: dict[tuple[str, str], Book] = {}
 
-    def quote(self, venue: Venue, listing: Listing, book: Book) -> None:
+    def quote(self, exchange: SimulatedExchange, listing: Listing, book: Book) -> None:
         """Push a quote, broken as the active faults say."""
-        if listing.symbol in venue.delisted:
+        if listing.symbol in exchange.delisted:
             return
-        if venue.resend_s:
-            venue.quoted[listing.symbol] = (time.monotonic(), book)
-        faults = self._board.active[venue.key]
+        if exchange.resend_s:
+            exchange.quoted[listing.symbol] = (time.monotonic(), book)
+        faults = self._board.active[exchange.key]
         if not faults:
-            self._push_book(venue, listing, book, faults)
+            self._push_book(exchange, listing, book, faults)
             return
-        for sent in self._in_order(venue, listing, self._spoilt(listing, book, faults), faults):
-            self._push_book(venue, listing, sent, faults)
+        for sent in self._in_order(exchange, listing, self._spoilt(listing, book, faults), faults):
+            self._push_book(exchange, listing, sent, faults)
 
-    async def resend(self, venue: Venue, seconds: float) -> None:
+    async def resend(self, exchange: SimulatedExchange, seconds: float) -> None:
         """Send quotes again that have not changed for so long."""
         while True:
             await asyncio.sleep(seconds / 4)
-            for symbol, (moment, book) in list(venue.quoted.items()):
-                if time.monotonic() - moment >= seconds and ("quote", symbol) in venue.subscribers:
-                    self.quote(venue, venue.listings[symbol], book)
+            for symbol, (moment, book) in list(exchange.quoted.items()):
+                if time.monotonic() - moment >= seconds and ("quote", symbol) in exchange.subscribers:
+                    self.quote(exchange, exchange.listings[symbol], book)
 
-    def trade(self, venue: Venue, listing: Listing, deal: Deal) -> None:
+    def trade(self, exchange: SimulatedExchange, listing: Listing, deal: Deal) -> None:
         """Push a trade, broken as the active faults say."""
-        if listing.symbol in venue.delisted:
+        if listing.symbol in exchange.delisted:
             return
-        faults = self._board.active[venue.key]
+        faults = self._board.active[exchange.key]
         self._push(
-            venue,
+            exchange,
             listing,
             "trade",
             faults,
-            lambda name, variant: venue.deal_frame(name, variant, listing, deal),
+            lambda name, variant: exchange.deal_frame(name, variant, listing, deal),
         )
 
-    def _push_book(self, venue: Venue, listing: Listing, book: Book, faults: tuple[Fault, ...]) -> None:
+    def _push_book(
+        self, exchange: SimulatedExchange, listing: Listing, book: Book, faults: tuple[Fault, ...]
+    ) -> None:
         self._push(
-            venue,
+            exchange,
             listing,
             "quote",
             faults,
-            lambda name, variant: venue.book_frame(name, variant, listing, book),
+            lambda name, variant: exchange.book_frame(name, variant, listing, book),
         )
 
     def _push(
-        self, venue: Venue, listing: Listing, channel: Channel, faults: tuple[Fault, ...], make: FrameMaker
+        self,
+        exchange: SimulatedExchange,
+        listing: Listing,
+        channel: Channel,
+        faults: tuple[Fault, ...],
+        make: FrameMaker,
     ) -> None:
-        variants = venue.subscribers.get((channel, listing.symbol))
-        if not variants or venue.quiet or self._dice("silence", listing, faults):
+        variants = exchange.subscribers.get((channel, listing.symbol))
+        if not variants or exchange.quiet or self._dice("silence", listing, faults):
             return
-        venue.counts[f"{channel}s"] += 1
+        exchange.counts[f"{channel}s"] += 1
         for (name, variant), sessions in variants.items():
             frame = make(name, variant)
             if faults and self._dice("malformed", listing, faults):
@@ -94,9 +101,11 @@ class Delivery:
                 return Book(book.bid, book.bid_size, book.ask, book.ask_size, book.ts_ms - lag, book.n, lag)
         return book
 
-    def _in_order(self, venue: Venue, listing: Listing, book: Book, faults: tuple[Fault, ...]) -> list[Book]:
+    def _in_order(
+        self, exchange: SimulatedExchange, listing: Listing, book: Book, faults: tuple[Fault, ...]
+    ) -> list[Book]:
         """Hold a book back until its successor has gone."""
-        key = (venue.key, listing.symbol)
+        key = (exchange.key, listing.symbol)
         held = self._held.pop(key, None)
         if held is not None:
             return [book, held]

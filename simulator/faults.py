@@ -37,10 +37,10 @@ KINDS: dict[str, Kind] = {
     "zero": Kind("share", None, "a share of the quotes has a bid and a bid size of zero"),
     "one-sided": Kind("share", None, "a share of the quotes has no bid"),
     "frozen": Kind("s", 1320.0, "the book's own time is VALUE older than its push (no such time on binance)"),
-    "skew": Kind("s", None, "the venue's clock is VALUE off, for example skew=-3s"),
+    "skew": Kind("s", None, "the exchange's clock is VALUE off, for example skew=-3s"),
     "delist": Kind("", None, "a symbol is gone: not tradable over REST, unknown on the socket"),
     "refuse": Kind("status", 429.0, "every HTTP request and handshake gets this status and Retry-After"),
-    "maintenance": Kind("s", 5.0, "announced in the venue's own words, connections close VALUE later"),
+    "maintenance": Kind("s", 5.0, "announced in the exchange's own words, connections close VALUE later"),
 }
 _SHAPE = re.compile(
     r"(?P<exchange>[a-z]+)(/(?P<symbol>[^:]+))?:(?P<kind>[a-z-]+)(=(?P<value>[+-]?[^@+]+))?"

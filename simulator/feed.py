@@ -7,24 +7,26 @@ import time
 from collections.abc import Callable, Mapping
 
 from simulator.catalogue import Listing
-from simulator.exchanges.base import Book, Deal, Venue
+from simulator.exchanges.base import Book, Deal, SimulatedExchange
 from simulator.market import Market
 
 TRADE_SHARE = 0.2
 BATCH = 500
-QuoteSink = Callable[[Venue, Listing, Book], None]
-TradeSink = Callable[[Venue, Listing, Deal], None]
+QuoteSink = Callable[[SimulatedExchange, Listing, Book], None]
+TradeSink = Callable[[SimulatedExchange, Listing, Deal], None]
 
 
 class Instrument:
-    """One listing on one venue: its row in the market, its own dice, its running number."""
+    """One listing on one exchange: its row in the market, its own dice, its running number."""
 
-    def __init__(self, venue: Venue, listing: Listing, row: int, column: int, seed: int) -> None:
-        self.venue = venue
+    def __init__(
+        self, exchange: SimulatedExchange, listing: Listing, row: int, column: int, seed: int
+    ) -> None:
+        self.exchange = exchange
         self.listing = listing
         self.row = row
         self.column = column
-        self.rng = random.Random(f"{seed}/{venue.key}/{listing.symbol}")  # noqa: S311 - market data, no secret  # nosec B311 # no secret
+        self.rng = random.Random(f"{seed}/{exchange.key}/{listing.symbol}")  # noqa: S311 - market data, no secret  # nosec B311 # no secret
         self.number = self.rng.randrange(10**9, 9 * 10**9)
         self.running = False
         self.book: Book | None = None
@@ -45,33 +47,33 @@ class MarketFeed:
         self._started = time.monotonic()
         self.market: Market
 
-    def attach(self, venues: Mapping[str, Venue], quote: QuoteSink, trade: TradeSink) -> None:
-        """Take the venues to feed and where quotes and trades go."""
+    def attach(self, exchanges: Mapping[str, SimulatedExchange], quote: QuoteSink, trade: TradeSink) -> None:
+        """Take the exchanges to feed and where quotes and trades go."""
         self._quote, self._trade = quote, trade
-        listed = [listing for venue in venues.values() for listing in venue.listings.values()]
+        listed = [listing for exchange in exchanges.values() for listing in exchange.listings.values()]
         paths = {path: column for column, path in enumerate(dict.fromkeys(row.of or row for row in listed))}
-        self.market = Market(list(venues), list(paths), self._seed)
-        for row, venue in enumerate(venues.values()):
-            for listing in venue.listings.values():
-                instrument = Instrument(venue, listing, row, paths[listing.of or listing], self._seed)
-                self._instruments[venue.key, listing.symbol] = instrument
+        self.market = Market(list(exchanges), list(paths), self._seed)
+        for row, exchange in enumerate(exchanges.values()):
+            for listing in exchange.listings.values():
+                instrument = Instrument(exchange, listing, row, paths[listing.of or listing], self._seed)
+                self._instruments[exchange.key, listing.symbol] = instrument
 
-    def wake(self, venue: Venue, symbol: str) -> None:
+    def wake(self, exchange: SimulatedExchange, symbol: str) -> None:
         """Somebody subscribed: start the instrument if it rests."""
-        instrument = self._instruments[venue.key, symbol]
+        instrument = self._instruments[exchange.key, symbol]
         if not instrument.running:
             instrument.running = True
             first = time.monotonic() + instrument.rng.random() * self._interval
             heapq.heappush(self._due, (first, id(instrument), instrument))
             self._wake.set()
 
-    def latest(self, venue: Venue, listing: Listing) -> Book | None:
-        """What the venue quotes now."""
-        return self.snapshot(venue, listing)
+    def latest(self, exchange: SimulatedExchange, listing: Listing) -> Book | None:
+        """What the exchange quotes now."""
+        return self.snapshot(exchange, listing)
 
-    def snapshot(self, venue: Venue, listing: Listing) -> Book:
-        """What the venue quotes now."""
-        instrument = self._instruments[venue.key, listing.symbol]
+    def snapshot(self, exchange: SimulatedExchange, listing: Listing) -> Book:
+        """What the exchange quotes now."""
+        instrument = self._instruments[exchange.key, listing.symbol]
         if instrument.book is None or not instrument.running:
             self.market.advance(time.monotonic() - self._started)
             instrument.book = self._book(instrument)
@@ -92,7 +94,7 @@ class MarketFeed:
             if not self._due or self._due[0][0] > now:
                 return
             due, order, instrument = heapq.heappop(self._due)
-            if not instrument.venue.wanted(instrument.listing.symbol):
+            if not instrument.exchange.wanted(instrument.listing.symbol):
                 instrument.running = False
                 continue
             self._publish(instrument)
@@ -100,26 +102,26 @@ class MarketFeed:
             heapq.heappush(self._due, (following, order, instrument))
 
     def _publish(self, instrument: Instrument) -> None:
-        venue, listing = instrument.venue, instrument.listing
+        exchange, listing = instrument.exchange, instrument.listing
         instrument.book = book = self._book(instrument)
-        self._quote(venue, listing, book)
-        if instrument.rng.random() < TRADE_SHARE and ("trade", listing.symbol) in venue.subscribers:
-            self._trade(venue, listing, self._deal(instrument, book))
+        self._quote(exchange, listing, book)
+        if instrument.rng.random() < TRADE_SHARE and ("trade", listing.symbol) in exchange.subscribers:
+            self._trade(exchange, listing, self._deal(instrument, book))
 
     def _book(self, instrument: Instrument) -> Book:
-        """Half a spread around the venue's price, rounded outwards to the tick."""
-        venue, listing, rng = instrument.venue, instrument.listing, instrument.rng
+        """Half a spread around the exchange's price, rounded outwards to the tick."""
+        exchange, listing, rng = instrument.exchange, instrument.listing, instrument.rng
         price = self.market.shown[instrument.row][instrument.column] * listing.unit
         half = price * 0.6e-4 * rng.uniform(0.5, 1.5)
         bid = int((price - half) / listing.tick)
         ask = max(bid + 1, int((price + half) / listing.tick))
         instrument.number += 1
         return Book(
-            bid=venue.number(bid * listing.tick, listing.price_decimals),
+            bid=exchange.number(bid * listing.tick, listing.price_decimals),
             bid_size=self._size(instrument, price),
-            ask=venue.number(ask * listing.tick, listing.price_decimals),
+            ask=exchange.number(ask * listing.tick, listing.price_decimals),
             ask_size=self._size(instrument, price),
-            ts_ms=venue.now_ms(),
+            ts_ms=exchange.now_ms(),
             n=instrument.number,
         )
 
@@ -128,7 +130,7 @@ class MarketFeed:
         listing = instrument.listing
         typical = min(40_000.0, max(200.0, listing.volume * 1e-5))
         size = typical / price * instrument.rng.lognormvariate(0, 0.8)
-        return instrument.venue.number(max(size, 10.0**-listing.size_decimals), listing.size_decimals)
+        return instrument.exchange.number(max(size, 10.0**-listing.size_decimals), listing.size_decimals)
 
     def _deal(self, instrument: Instrument, book: Book) -> Deal:
         """A taker lifts the ask or hits the bid for part of what is there."""
@@ -136,5 +138,5 @@ class MarketFeed:
         side = "buy" if rng.random() < 0.5 else "sell"
         price, there = (book.ask, book.ask_size) if side == "buy" else (book.bid, book.bid_size)
         size = max(float(there) * rng.random(), 10.0**-listing.size_decimals)
-        text = instrument.venue.number(size, listing.size_decimals)
+        text = instrument.exchange.number(size, listing.size_decimals)
         return Deal(price=price, size=text, side=side, ts_ms=book.ts_ms, n=instrument.number)

@@ -1,13 +1,13 @@
-"""The seeded market behind the simulated exchanges: one price path per symbol, a basis per venue.
+"""The seeded market behind the simulated exchanges: one price path per symbol, a basis per exchange.
 
 Everything moves on a fixed grid of STEP_S, drawn from one generator in a fixed order, so the
 same seed gives the same paths whoever is subscribed to what.
 
     log mid     a random walk with rare jumps, pulled weakly to the listing's price
-    log basis   per venue and symbol an Ornstein-Uhlenbeck process (2.5 bps wide, 8 s memory)
+    log basis   per exchange and symbol an Ornstein-Uhlenbeck process (2.5 bps wide, 8 s memory)
                 with rare shocks of 40-80 bps: larger than two taker fees, so arbitrage exists
                 until it decays
-    log shown   what a venue quotes: it follows mid + basis with the venue's own lag, and
+    log shown   what an exchange quotes: it follows mid + basis with the exchange's own lag, and
                 now and then stands still for seconds
 """
 
@@ -37,15 +37,15 @@ Floats = NDArray[np.float64]
 
 
 class Market:
-    """Price paths of `listings` on `venues`; `shown[v][s]` is venue v's middle price of symbol s."""
+    """Price paths of `listings` on `exchanges`; `shown[v][s]` is exchange v's middle price of symbol s."""
 
-    def __init__(self, venues: Sequence[str], listings: Sequence[Listing], seed: int) -> None:
+    def __init__(self, exchanges: Sequence[str], listings: Sequence[Listing], seed: int) -> None:
         self._rng = np.random.default_rng(seed)
-        self._shape = (len(venues), len(listings))
+        self._shape = (len(exchanges), len(listings))
         self._reference: Floats = np.log([listing.price for listing in listings])
         self._mid = self._reference.copy()
         self._basis: Floats = self._rng.standard_normal(self._shape) * 2.5 * BPS
-        self._lag: Floats = np.linspace(0.9, 0.25, len(venues))[:, None]
+        self._lag: Floats = np.linspace(0.9, 0.25, len(exchanges))[:, None]
         self._stall = np.zeros(self._shape, dtype=np.int64)
         self._log_shown: Floats = self._mid + self._basis
         self.step = 0

@@ -26,7 +26,7 @@ from typing import Protocol, TextIO
 from msgspec import Struct
 
 from simulator.catalogue import Listing
-from simulator.exchanges.base import Book, Deal, Venue
+from simulator.exchanges.base import Book, Deal, SimulatedExchange
 from simulator.feed import QuoteSink, TradeSink
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class RecordingError(ValueError):
 class Row(Struct, gc=False):
     """One recorded quote; `ts_us` is the recording's own time, numbers are the file's text.
 
-    `venue_ts_us` is the venue's time, where the recording has that as well.
+    `exchange_ts_us` is the exchange's time, where the recording has that as well.
     """
 
     ts_us: int
@@ -55,7 +55,7 @@ class Row(Struct, gc=False):
     bid_size: str
     ask: str
     ask_size: str
-    venue_ts_us: int | None = None
+    exchange_ts_us: int | None = None
 
 
 class TradeRow(Struct, gc=False):
@@ -67,7 +67,7 @@ class TradeRow(Struct, gc=False):
     price: str
     size: str
     side: str
-    venue_ts_us: int | None = None
+    exchange_ts_us: int | None = None
 
 
 class Played(Protocol):
@@ -127,23 +127,23 @@ class ReplayFeed:
         self.played = 0
         self.position_us = 0
 
-    def attach(self, venues: Mapping[str, Venue], quote: QuoteSink, trade: TradeSink) -> None:
-        """Take the venues to feed and where quotes and trades go."""
-        self._venues, self._quote, self._trade = venues, quote, trade
+    def attach(self, exchanges: Mapping[str, SimulatedExchange], quote: QuoteSink, trade: TradeSink) -> None:
+        """Take the exchanges to feed and where quotes and trades go."""
+        self._exchanges, self._quote, self._trade = exchanges, quote, trade
 
-    def wake(self, venue: Venue, symbol: str) -> None:
+    def wake(self, exchange: SimulatedExchange, symbol: str) -> None:
         """Somebody subscribed: start once enough have."""
-        quotes = (key for each in self._venues.values() for key in each.subscribers if key[0] == "quote")
+        quotes = (key for each in self._exchanges.values() for key in each.subscribers if key[0] == "quote")
         if sum(1 for _ in quotes) >= self._after:
             self._ready.set()
 
-    def latest(self, venue: Venue, listing: Listing) -> Book | None:
+    def latest(self, exchange: SimulatedExchange, listing: Listing) -> Book | None:
         """The last book played, None before the first."""
-        return self._books.get((venue.key, listing.symbol))
+        return self._books.get((exchange.key, listing.symbol))
 
-    def snapshot(self, venue: Venue, listing: Listing) -> Book:
+    def snapshot(self, exchange: SimulatedExchange, listing: Listing) -> Book:
         """The last book played, before that the recording's first."""
-        key = (venue.key, listing.symbol)
+        key = (exchange.key, listing.symbol)
         return self._books.get(key) or _book(self._first[key], 0, 1)
 
     async def run(self) -> None:
@@ -174,24 +174,24 @@ class ReplayFeed:
                 logger.info("replay at %s UTC, %d rows played", f"{moment:%Y-%m-%d %H:%M:%S}", self.played)
 
     def _publish(self, row: Row | TradeRow) -> None:
-        venue = self._venues[row.exchange]
-        listing = venue.listings[row.symbol]
+        exchange = self._exchanges[row.exchange]
+        listing = exchange.listings[row.symbol]
         self.played += 1
         self.position_us = row.ts_us
         if isinstance(row, TradeRow):
-            at_ms = _venue_ms(row, venue.skew_ms)
-            self._trade(venue, listing, Deal(row.price, row.size, row.side, at_ms, self.played))
+            at_ms = _exchange_ms(row, exchange.skew_ms)
+            self._trade(exchange, listing, Deal(row.price, row.size, row.side, at_ms, self.played))
             return
-        book = self._books[row.exchange, row.symbol] = _book(row, venue.skew_ms, self.played)
-        self._quote(venue, listing, book)
+        book = self._books[row.exchange, row.symbol] = _book(row, exchange.skew_ms, self.played)
+        self._quote(exchange, listing, book)
 
 
 def _book(row: Row, skew_ms: int, number: int) -> Book:
-    return Book(row.bid, row.bid_size, row.ask, row.ask_size, _venue_ms(row, skew_ms), number)
+    return Book(row.bid, row.bid_size, row.ask, row.ask_size, _exchange_ms(row, skew_ms), number)
 
 
-def _venue_ms(row: Row | TradeRow, skew_ms: int) -> int:
-    return (row.ts_us if row.venue_ts_us is None else row.venue_ts_us) // 1000 + skew_ms
+def _exchange_ms(row: Row | TradeRow, skew_ms: int) -> int:
+    return (row.ts_us if row.exchange_ts_us is None else row.exchange_ts_us) // 1000 + skew_ms
 
 
 def _open(path: Path) -> TextIO:
@@ -257,7 +257,7 @@ def _micros(text: str) -> int:
 
 
 def plain(text: str) -> str:
-    """A number's text; an exponent (3.528e-05), which no venue prints, written out."""
+    """A number's text; an exponent (3.528e-05), which no exchange prints, written out."""
     if "e" not in text:
         return text
     mantissa, _, exponent = text.partition("e")
@@ -273,13 +273,13 @@ def _first(path: Path) -> Row:
 
 
 def _listing(path: Path) -> Listing:
-    """What the venue lists, told from the beginning of the file."""
+    """What the exchange lists, told from the beginning of the file."""
     _first(path)  # refuses a file without rows
     return listing_of(list(islice(_rows(path), SAMPLE_ROWS)))
 
 
 def listing_of(sample: Sequence[Row]) -> Listing:
-    """What a venue lists, told from some of its quotes, the first one first."""
+    """What an exchange lists, told from some of its quotes, the first one first."""
     first = sample[0]
     base, _, quote = first.symbol.partition("/")
     price_decimals = max(_decimals(text) for row in sample for text in (row.bid, row.ask))

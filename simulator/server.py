@@ -18,8 +18,8 @@ from simulator import catalogue
 from simulator.catalogue import EXCHANGES, Listing
 from simulator.conversation import converse
 from simulator.delivery import Delivery
-from simulator.exchanges import VENUES
-from simulator.exchanges.base import RestCall, RestReply, Venue
+from simulator.exchanges import TYPES
+from simulator.exchanges.base import RestCall, RestReply, SimulatedExchange
 from simulator.faults import Fault, FaultBoard, FaultError, parse
 from simulator.feed import MarketFeed
 from simulator.replay import Played, Recording, ReplayFeed
@@ -78,10 +78,10 @@ class Simulator:
             recording = Recording(replay, exchanges) if isinstance(replay, Path) else replay
             self._listings = recording.listings
             self.feed = ReplayFeed(recording, speed=speed, loop=loop, after=replay_after)
-        self.exchanges: dict[str, Venue] = {
-            key: VENUES[key](self._listings[key], self.feed, time_scale) for key in exchanges
+        self.exchanges: dict[str, SimulatedExchange] = {
+            key: TYPES[key](self._listings[key], self.feed, time_scale) for key in exchanges
         }
-        self._routes = {key: venue.routes() for key, venue in self.exchanges.items()}
+        self._routes = {key: exchange.routes() for key, exchange in self.exchanges.items()}
         self.port = port
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
@@ -101,9 +101,11 @@ class Simulator:
         self.port = int(self._runner.addresses[0][1])
         self._take_turn(time.monotonic())
         self._spawn(self.feed.run(), "simulator feed")
-        for venue in self.exchanges.values():
-            if venue.resend_s:
-                self._spawn(delivery.resend(venue, venue.resend_s * self._time_scale), f"resend {venue.key}")
+        for exchange in self.exchanges.values():
+            if exchange.resend_s:
+                self._spawn(
+                    delivery.resend(exchange, exchange.resend_s * self._time_scale), f"resend {exchange.key}"
+                )
         self.board.add(self._faults)
         return self
 
@@ -117,8 +119,8 @@ class Simulator:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for venue in self.exchanges.values():
-            for session in list(venue.sessions):
+        for exchange in self.exchanges.values():
+            for session in list(exchange.sessions):
                 session.abort()
         await self._runner.cleanup()
 
@@ -126,8 +128,8 @@ class Simulator:
         """Notice when this process gets the processor late: what it hears then was sent all the while."""
         now = time.monotonic()
         if now - due > LATE_S:
-            for venue in self.exchanges.values():
-                venue.late_at = now
+            for exchange in self.exchanges.values():
+                exchange.late_at = now
         self._turn = asyncio.get_running_loop().call_later(TURN_S, self._take_turn, now + TURN_S)
 
     # --- where it is -----------------------------------------------------------------------------
@@ -142,7 +144,7 @@ class Simulator:
         return f"{self.url}/{key}"
 
     def ws_url(self, key: str) -> str:
-        """The WebSocket base URL of one exchange; the venue's own path follows it."""
+        """The WebSocket base URL of one exchange; the exchange's own path follows it."""
         return f"ws://{self._host}:{self.port}/{key}"
 
     # --- what is going on ------------------------------------------------------------------------
@@ -183,36 +185,36 @@ class Simulator:
 
     def _fault_changed(self, fault: Fault, began: bool) -> None:
         logger.info("fault %s: %s", "begins" if began else "ends", fault.text)
-        for venue in self.exchanges.values():
-            if fault.hits(venue.key):
-                self._apply(venue, fault, began)
+        for exchange in self.exchanges.values():
+            if fault.hits(exchange.key):
+                self._apply(exchange, fault, began)
 
-    def _apply(self, venue: Venue, fault: Fault, began: bool) -> None:
-        active = self.board.active[venue.key]
-        venue.silent = self.board.find("silence", venue.key) is not None
-        venue.quiet = self.board.find("quiet", venue.key) is not None
-        venue.delay_s = sum(f.value for f in active if f.kind == "slow")
-        venue.skew_ms = int(sum(f.value for f in active if f.kind == "skew") * 1000)
-        venue.delisted = {f.symbol for f in active if f.kind == "delist" and f.symbol}
+    def _apply(self, exchange: SimulatedExchange, fault: Fault, began: bool) -> None:
+        active = self.board.active[exchange.key]
+        exchange.silent = self.board.find("silence", exchange.key) is not None
+        exchange.quiet = self.board.find("quiet", exchange.key) is not None
+        exchange.delay_s = sum(f.value for f in active if f.kind == "slow")
+        exchange.skew_ms = int(sum(f.value for f in active if f.kind == "skew") * 1000)
+        exchange.delisted = {f.symbol for f in active if f.kind == "delist" and f.symbol}
         if began and fault.kind == "drop":
-            self._cut(venue)
+            self._cut(exchange)
         elif began and fault.kind == "storm":
-            self._spawn(self._storm(venue, fault), f"simulator storm {venue.key}")
+            self._spawn(self._storm(exchange, fault), f"simulator storm {exchange.key}")
         elif began and fault.kind == "maintenance":
-            self._maintain(venue, fault.value)
+            self._maintain(exchange, fault.value)
 
-    def _cut(self, venue: Venue) -> None:
-        for session in list(venue.sessions):
+    def _cut(self, exchange: SimulatedExchange) -> None:
+        for session in list(exchange.sessions):
             session.abort()
 
-    async def _storm(self, venue: Venue, fault: Fault) -> None:
-        while fault in self.board.active[venue.key]:
-            self._cut(venue)
+    async def _storm(self, exchange: SimulatedExchange, fault: Fault) -> None:
+        while fault in self.board.active[exchange.key]:
+            self._cut(exchange)
             await asyncio.sleep(fault.value)
 
-    def _maintain(self, venue: Venue, seconds: float) -> None:
-        for session in venue.sessions:
-            venue.announce_close(session)
+    def _maintain(self, exchange: SimulatedExchange, seconds: float) -> None:
+        for session in exchange.sessions:
+            exchange.announce_close(session)
             self._later(seconds, session)
 
     def _later(self, seconds: float, session: Session) -> None:
@@ -252,14 +254,14 @@ class Simulator:
         )
 
     def _describe(self, key: str) -> dict[str, Any]:
-        venue = self.exchanges[key]
+        exchange = self.exchanges[key]
         return {
             "rest": self.rest_url(key),
-            "websocket": self.ws_url(key) + venue.ws_paths[0],
-            "symbols": len(venue.listings),
+            "websocket": self.ws_url(key) + exchange.ws_paths[0],
+            "symbols": len(exchange.listings),
             "connections": self.connections(key),
             "subscriptions": sum(self.subscriptions(key).values()),
-            "counts": dict(venue.counts),
+            "counts": dict(exchange.counts),
             "faults": [fault.text for fault in self.board.active[key]],
         }
 
@@ -280,33 +282,37 @@ class Simulator:
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         key = request.match_info["exchange"]
-        venue = self.exchanges.get(key)
-        if venue is None:
+        exchange = self.exchanges.get(key)
+        if exchange is None:
             return _problem(404, f"no exchange {key!r} here; there are {', '.join(self.exchanges)}")
         if refusal := self.board.find("refuse", key):
             wait = str(max(1, round(self.board.remaining(refusal))))
             return web.Response(status=int(refusal.value), headers={"Retry-After": wait})
         path = request.match_info["path"].removeprefix("/")
         if request.headers.get("Upgrade", "").lower() == "websocket":
-            return await self._socket(venue, request, "/" + path.rstrip("/"))
-        return self._rest(venue, RestCall(request.method, "/" + path, request.query, request.host))
+            return await self._socket(exchange, request, "/" + path.rstrip("/"))
+        return self._rest(exchange, RestCall(request.method, "/" + path, request.query, request.host))
 
-    def _rest(self, venue: Venue, call: RestCall) -> web.Response:
-        venue.counts["rest_requests"] += 1
-        handler = self._routes[venue.key].get(f"{call.method} {call.path.rstrip('/')}") or venue.not_found
+    def _rest(self, exchange: SimulatedExchange, call: RestCall) -> web.Response:
+        exchange.counts["rest_requests"] += 1
+        handler = (
+            self._routes[exchange.key].get(f"{call.method} {call.path.rstrip('/')}") or exchange.not_found
+        )
         answer = handler(call)
         reply = answer if isinstance(answer, RestReply) else RestReply(answer)
         return web.json_response(reply.body, status=reply.status, headers=dict(reply.headers))
 
-    async def _socket(self, venue: Venue, request: web.Request, path: str) -> web.StreamResponse:
-        if not venue.has_socket(path):
-            return _problem(404, f"{venue.key} has no socket at {path}; it is at {venue.ws_paths[0]}")
-        session = Session(venue, path, dict(request.query))
+    async def _socket(
+        self, exchange: SimulatedExchange, request: web.Request, path: str
+    ) -> web.StreamResponse:
+        if not exchange.has_socket(path):
+            return _problem(404, f"{exchange.key} has no socket at {path}; it is at {exchange.ws_paths[0]}")
+        session = Session(exchange, path, dict(request.query))
         socket = await session.open(request)
-        if self.board.find("drop", venue.key):
+        if self.board.find("drop", exchange.key):
             session.abort()
             return socket
-        await converse(venue, session, socket)
+        await converse(exchange, session, socket)
         return socket
 
 

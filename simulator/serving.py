@@ -1,4 +1,4 @@
-"""A simulator as a program: says where it is, serves until it is told to stop, and stops as venues do."""
+"""A simulator as a program: says where it is, serves until it is told to stop, and stops as exchanges do."""
 
 import asyncio
 import signal
@@ -18,16 +18,16 @@ async def serve(simulator: Simulator, say: Callable[[str], object]) -> None:
     async with simulator:
         say("\n".join(_announcement(simulator)))
         await stop.wait()
-        simulator.inject(f"all:maintenance={_NOTICE_S}s")  # as real venues do before they stop
+        simulator.inject(f"all:maintenance={_NOTICE_S}s")  # as real exchanges do before they stop
         await asyncio.sleep(2 * _NOTICE_S)
     say("stopped")
 
 
 def _announcement(simulator: Simulator) -> list[str]:
     lines = [f"Simulated exchanges on {simulator.url}", ""]
-    for key, venue in simulator.exchanges.items():
-        rest, socket = simulator.rest_url(key), simulator.ws_url(key) + venue.ws_paths[0]
-        lines.append(f"  {key:<8} {rest:<30}  {socket:<45}  {len(venue.listings)} symbols")
+    for key, exchange in simulator.exchanges.items():
+        rest, socket = simulator.rest_url(key), simulator.ws_url(key) + exchange.ws_paths[0]
+        lines.append(f"  {key:<8} {rest:<30}  {socket:<45}  {len(exchange.listings)} symbols")
     return [
         *lines,
         "",

@@ -20,7 +20,7 @@ Frame = str | bytes
 
 
 class Topic(NamedTuple):
-    """A subscription: the channel, the unified symbol, and its name on this venue's wire."""
+    """A subscription: the channel, the unified symbol, and its name on this exchange's wire."""
 
     channel: Channel
     symbol: str
@@ -28,7 +28,7 @@ class Topic(NamedTuple):
 
 
 class Host(Protocol):
-    """What a session needs from the venue it belongs to."""
+    """What a session needs from the exchange it belongs to."""
 
     delay_s: float
     silent: bool
@@ -67,7 +67,7 @@ class Session:
         return self._socket
 
     def send(self, text: str) -> None:
-        """Queue a frame in the venue's encoding (acks, errors, heartbeats)."""
+        """Queue a frame in the exchange's encoding (acks, errors, heartbeats)."""
         self.push(self.host.encode(text))
 
     def send_json(self, value: Any) -> None:
@@ -75,7 +75,7 @@ class Session:
         self.send(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
 
     def push(self, frame: Frame) -> None:
-        """Queue an encoded frame; a client that does not read is cut, as real venues do."""
+        """Queue an encoded frame; a client that does not read is cut, as real exchanges do."""
         if self.host.silent or self._farewell or self.closed.is_set():
             return
         if len(self._outbox) >= OUTBOX_LIMIT:

@@ -1,6 +1,6 @@
 """Which networks the simulated exchanges move a coin over, and which of them are closed; always the same.
 
-Names are those most exchanges share (ERC20, BEP20 …); a venue's file spells them in its own way.
+Names are those most exchanges share (ERC20, BEP20 …); an exchange's file spells them in its own way.
 """
 
 from zlib import crc32
@@ -16,7 +16,7 @@ CLOSED_IN = 16  # one door in so many is closed
 
 
 class Network(Struct, frozen=True):
-    """A coin on one network of one venue; the fee of a withdrawal in the coin."""
+    """A coin on one network of one exchange; the fee of a withdrawal in the coin."""
 
     name: str
     deposit: bool
@@ -25,15 +25,15 @@ class Network(Struct, frozen=True):
 
 
 def coins(listings: dict[str, Listing]) -> list[str]:
-    """Every coin a venue lists, bases and quotes, each once."""
+    """Every coin an exchange lists, bases and quotes, each once."""
     return list(dict.fromkeys(name for row in listings.values() for name in (row.base, row.quote)))
 
 
-def networks(venue: str, coin: str) -> list[Network]:
-    """The networks of a coin on a venue."""
+def networks(exchange: str, coin: str) -> list[Network]:
+    """The networks of a coin on an exchange."""
     names = (coin,) if coin in OWN_CHAIN else ELSEWHERE.get(coin, TOKEN)
     return [
-        Network(name, _open(venue, coin, name, "deposit"), _open(venue, coin, name, "withdraw"))
+        Network(name, _open(exchange, coin, name, "deposit"), _open(exchange, coin, name, "withdraw"))
         for name in names
     ]
 

@@ -48,17 +48,17 @@ NOW: Final = datetime.datetime(2026, 3, 2, tzinfo=datetime.UTC)
 HOUR: Final = {"date": "2026-03-01", "hour": "9"}
 FOLDER: Final = "date=2026-03-01/hour=9"
 ORDER: Final = [(name, "ascending") for name in SORT_ORDER["quotes"]]
-VENUES: Final = np.array(["binance", "bybit", "mexc", "gate", "kucoin", "okx", "bitget", "bingx"])
+EXCHANGES: Final = np.array(["binance", "bybit", "mexc", "gate", "kucoin", "okx", "bitget", "bingx"])
 TARGETS: Final = {"x_faster_than_pyarrow": 2.5, "peak_mb": 500}
 
 
 def quotes(rng: np.random.Generator, rows: int, start_us: int, span_us: int) -> pa.Table:
-    """Quotes of 100 symbols on 8 venues as they arrive in `span_us`."""
+    """Quotes of 100 symbols on 8 exchanges as they arrive in `span_us`."""
     symbol = rng.integers(0, 100, rows)
     received = start_us + np.sort(rng.integers(0, span_us, rows))
     bid = np.round(10.0 * (symbol + 1) * (1 + 0.01 * rng.standard_normal(rows)), 2)
     columns = {
-        "exchange": VENUES[rng.integers(0, 8, rows)],
+        "exchange": EXCHANGES[rng.integers(0, 8, rows)],
         "symbol": np.array([f"C{number:02}/USDT" for number in range(100)])[symbol],
         "bid": bid,
         "bid_size": rng.integers(1, 3000, rows) / 1000,

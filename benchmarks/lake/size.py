@@ -2,8 +2,8 @@
 
     python benchmarks/lake/size.py
 
-The rows are the real recordings in ../shared/recordings when they are there (six venues, ten
-symbols, 33 minutes), which have no receive clock: one is made of the venue's plus a latency of 1 to
+The rows are the real recordings in ../shared/recordings when they are there (six exchanges, ten
+symbols, 33 minutes), which have no receive clock: one is made of the exchange's plus a latency of 1 to
 90 ms. Otherwise they are invented, and the last line says so. Both sides write the same sorted polars frame:
 pyarrow with zstd level 3 and else its defaults, and the file a compaction writes. Takes about 20 s.
 """
@@ -57,14 +57,14 @@ def recorded() -> pl.DataFrame | None:
 
 
 def invented(count: int = 500_000) -> pl.DataFrame:
-    """Quotes of ten symbols on six venues whose prices walk in ticks."""
+    """Quotes of ten symbols on six exchanges whose prices walk in ticks."""
     rng = np.random.default_rng(1)
-    symbol, venue = rng.integers(0, 10, count), rng.integers(0, 6, count)
+    symbol, exchange = rng.integers(0, 10, count), rng.integers(0, 6, count)
     bid = np.round(100 * (symbol + 1) + np.cumsum(rng.integers(-1, 2, count)) / 100, 2)
     start = 1_772_000_000_000
     return pl.DataFrame(
         {
-            "exchange": np.array(["binance", "bitget", "bybit", "gate", "mexc", "okx"])[venue],
+            "exchange": np.array(["binance", "bitget", "bybit", "gate", "mexc", "okx"])[exchange],
             "symbol": [f"C{number}/USDT" for number in symbol],
             "bid": bid,
             "bid_size": rng.integers(1, 3000, count) / 10,

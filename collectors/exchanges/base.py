@@ -79,9 +79,9 @@ class Control(Struct):
     """A frame that carries no market data.
 
     `request_id` and `topics` say which of our requests or topics an ack or error answers (whichever
-    the venue names; with `topics`, those and no others); `unsubscribed` is the answer to such a request
+    the exchange names; with `topics`, those and no others); `unsubscribed` is the answer to such a request
     where it can be told from an ack, or the exchange's own doing, as when it delists; `reply` is
-    text to send back at once; `reconnect` means the venue announced that it is about to close this
+    text to send back at once; `reconnect` means the exchange announced that it is about to close this
     connection.
     """
 
@@ -99,14 +99,14 @@ Decoded = Quote | Trade | StreamState | Control
 
 @dataclass(frozen=True, slots=True)
 class DataSheet:
-    """The facts of one venue's spot market-data socket; sources are in its file.
+    """The facts of one exchange's spot market-data socket; sources are in its file.
 
     Times in seconds, sizes in bytes. `ping_s` is how often the client must ping with `Codec.ping()`
     (None: the server pings); `silence_s` is after how long without any frame, and without an answer to
-    the test that precedes it, the connection counts as dead; `life_s` is when the venue cuts every
+    the test that precedes it, the connection counts as dead; `life_s` is when the exchange cuts every
     connection. `token_path` is the REST path (POST) that hands out a connection token, where there is
     one, and then a welcome frame precedes the first request. `requests_per_hour` bounds subscribe and
-    unsubscribe requests of one connection; `one_channel_per_request` is for venues whose requests name a
+    unsubscribe requests of one connection; `one_channel_per_request` is for exchanges whose requests name a
     channel once and then its instruments. `binary` is for those whose pushes are binary frames.
     """
 
@@ -130,8 +130,8 @@ class DataSheet:
 class Codec(ABC):
     """Frames of one exchange to events, and our requests to frames.
 
-    `symbols` maps the venue's native id to our symbol; the owner may change it while running.
-    `exact=True` decodes prices and sizes as Decimal of the venue's own text instead of float.
+    `symbols` maps the exchange's native id to our symbol; the owner may change it while running.
+    `exact=True` decodes prices and sizes as Decimal of the exchange's own text instead of float.
     `counts` counts what was not emitted, by kind: `malformed`, `unknown_kind`, `unknown_symbol`,
     `rejected_zero` (also negative or not finite), `rejected_crossed`, `empty_side`, `one_sided`,
     `frozen` (a book from too long ago), `read_late` (the same, because this process stood still),
@@ -182,7 +182,7 @@ class Codec(ABC):
         """
 
     def batches(self, topics: Sequence[Topic]) -> list[list[Topic]]:
-        """Split topics into groups that one request can carry within the venue's limits."""
+        """Split topics into groups that one request can carry within the exchange's limits."""
         groups: dict[str, list[Topic]] = {}
         for topic in topics:
             groups.setdefault(topic.channel if self.sheet.one_channel_per_request else "", []).append(topic)
@@ -204,7 +204,7 @@ class Codec(ABC):
         return self._within_bytes(batch[:middle]) + self._within_bytes(batch[middle:])
 
     def ping(self, request_id: int) -> str | None:
-        """The client's heartbeat text, None where the venue pings us."""
+        """The client's heartbeat text, None where the exchange pings us."""
         return None
 
     def decode(

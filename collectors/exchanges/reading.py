@@ -17,7 +17,7 @@ LONGEST_TRADE_ID = 80
 """Characters: an id that is longer is none, it would be kept to know the trade again."""
 
 SIDES: dict[str, Side] = {"buy": "buy", "sell": "sell", "Buy": "buy", "Sell": "sell"}
-"""The taker's side by the venue's word for it."""
+"""The taker's side by the exchange's word for it."""
 
 _NAMED_TOPIC = re.compile(r"channel:([^\s,]+),\s*instId:([^\s,]+)")
 
@@ -111,7 +111,7 @@ def taker(value: Any) -> Side | None:
 
 
 def request_id(value: Any) -> str | None:
-    """The id of our request as text; venues that were sent none answer "" or nothing."""
+    """The id of our request as text; exchanges that were sent none answer "" or nothing."""
     return str(value) if isinstance(value, int | str) and value != "" else None
 
 

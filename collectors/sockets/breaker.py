@@ -19,7 +19,7 @@ class Breaker:
     """Opens after `breaker_failures` failures within `breaker_window_s`, whichever connections had them.
 
     Open: nobody connects for a while, from `breaker_cool_down_s` doubling up to the backoff's
-    ceiling, or as long as the venue asked for with Retry-After. Then half-open: one attempt, which
+    ceiling, or as long as the exchange asked for with Retry-After. Then half-open: one attempt, which
     closes it or opens it again.
     """
 
@@ -47,7 +47,7 @@ class Breaker:
     async def attempt(self) -> AsyncIterator[None]:
         """Wait until an attempt is allowed; a body that returns has succeeded, one that raises has not.
 
-        The caller reports failures by `failure`: it knows what the venue asked for.
+        The caller reports failures by `failure`: it knows what the exchange asked for.
         """
         await self._permission()
         try:

@@ -1,4 +1,4 @@
-"""One socket's life, written once for all venues; codec and data sheet say what differs."""
+"""One socket's life, written once for all exchanges; codec and data sheet say what differs."""
 
 import asyncio
 import logging
@@ -11,8 +11,8 @@ from typing import Self
 from collectors.exchanges.base import Control, DataSheet, Topic
 from collectors.exchanges.order import Order
 from collectors.sockets.answers import foreign
-from collectors.sockets.exchange import Venue
-from collectors.sockets.exchange_socket import VenueSocket
+from collectors.sockets.exchange import FollowedExchange
+from collectors.sockets.exchange_socket import ExchangeSocket
 from collectors.sockets.handshake import ConnectFailed, address, open_socket
 from collectors.sockets.pending import Request, Requests
 from collectors.sockets.refusals import Refusals, is_busy
@@ -29,7 +29,7 @@ WATCH_S = 1.0
 class Connection:
     """An open socket. `run` reads it until it ends; `subscribe` and `unsubscribe` work meanwhile.
 
-    `acked` are the topics the venue confirmed, `refused` those it did not take, with its reason;
+    `acked` are the topics the exchange confirmed, `refused` those it did not take, with its reason;
     `refusals` remembers these beyond this socket and says when to ask again.
     `on_change` is called, without waiting, whenever one of these, `ended` or `retiring` changes:
     in the order of the frames, so a state announced there is in order with the quotes.
@@ -38,8 +38,8 @@ class Connection:
     def __init__(
         self,
         name: str,
-        socket: VenueSocket,
-        venue: Venue,
+        socket: ExchangeSocket,
+        exchange: FollowedExchange,
         on_change: Callable[[], None],
         refusals: Refusals | None = None,
     ) -> None:
@@ -49,31 +49,35 @@ class Connection:
         self.ended = ""
         self.counts: Counter[str] = Counter()
         self._socket = socket
-        self._codec = venue.codec
-        self._codec.standstill = venue.turns.standstill
+        self._codec = exchange.codec
+        self._codec.standstill = exchange.turns.standstill
         self._order = Order()
-        self._trades = venue.trades
-        self._sheet = venue.sheet
-        self._emit = venue.emit
-        self._timing = venue.timing
-        self._refusals = Refusals(venue.timing) if refusals is None else refusals
+        self._trades = exchange.trades
+        self._sheet = exchange.sheet
+        self._emit = exchange.emit
+        self._timing = exchange.timing
+        self._refusals = Refusals(exchange.timing) if refusals is None else refusals
         self._on_change = on_change
         self._requests = Requests()
         self._test_id = 0  # of the last test of a silence
-        self._turns = venue.turns
-        self._pace = Pace(1 / venue.sheet.requests_per_second)
-        self._retire_at = time.monotonic() + _life_s(venue.sheet)
+        self._turns = exchange.turns
+        self._pace = Pace(1 / exchange.sheet.requests_per_second)
+        self._retire_at = time.monotonic() + _life_s(exchange.sheet)
 
     @classmethod
     async def open(
-        cls, name: str, venue: Venue, on_change: Callable[[], None], refusals: Refusals | None = None
+        cls,
+        name: str,
+        exchange: FollowedExchange,
+        on_change: Callable[[], None],
+        refusals: Refusals | None = None,
     ) -> Self:
-        """Connect and, where the venue greets first, wait for its welcome. Raises ConnectFailed."""
-        url = await address(venue.sheet, venue.config, venue.timing)
-        socket = await open_socket(url, venue.timing, venue.turns, venue.config)
-        if venue.sheet.token_path is not None:
-            await _welcome(socket, venue.timing)
-        return cls(name, socket, venue, on_change, refusals)
+        """Connect and, where the exchange greets first, wait for its welcome. Raises ConnectFailed."""
+        url = await address(exchange.sheet, exchange.config, exchange.timing)
+        socket = await open_socket(url, exchange.timing, exchange.turns, exchange.config)
+        if exchange.sheet.token_path is not None:
+            await _welcome(socket, exchange.timing)
+        return cls(name, socket, exchange, on_change, refusals)
 
     @property
     def topics(self) -> set[Topic]:
@@ -87,7 +91,7 @@ class Connection:
 
     @property
     def retiring(self) -> bool:
-        """Whether a successor should take over: the venue will close this one, soon or some time."""
+        """Whether a successor should take over: the exchange will close this one, soon or some time."""
         return time.monotonic() >= self._retire_at
 
     def retire_in(self, seconds: float) -> None:
@@ -124,7 +128,7 @@ class Connection:
                 tasks.create_task(self._subscribe(batch), name=f"{self.name} subscribe")
 
     async def unsubscribe(self, topics: Sequence[Topic]) -> None:
-        """Ask for no more of these; what the venue answers changes nothing, so it is only counted."""
+        """Ask for no more of these; what the exchange answers changes nothing, so it is only counted."""
         asked = [topic for topic in topics if topic in self.acked]
         for topic in topics:
             self.acked.pop(topic, None)
@@ -273,7 +277,7 @@ class Connection:
             del self.acked[topic]
             self._refuse(topic, control.message or "the exchange has ended the subscription")
         if control.kind == "error" and self.counts[kind] == 1:
-            logger.warning("%s: the venue reports an error: %s", self.name, control.message)
+            logger.warning("%s: the exchange reports an error: %s", self.name, control.message)
 
     def _accept(self, topics: Iterable[Topic]) -> None:
         topics = list(topics)
@@ -351,12 +355,12 @@ class Connection:
 
 
 def _life_s(sheet: DataSheet) -> float:
-    """How long until a successor takes over: before the venue's cut, and not all at the same time."""
+    """How long until a successor takes over: before the exchange's cut, and not all at the same time."""
     life_s = sheet.life_s
     return float("inf") if life_s is None else life_s * random.uniform(0.8, 0.95)  # noqa: S311  # nosec B311 # no secret
 
 
-async def _welcome(socket: VenueSocket, timing: Timing) -> None:
+async def _welcome(socket: ExchangeSocket, timing: Timing) -> None:
     try:
         async with asyncio.timeout(timing.open_s):
             greeted = await socket.welcome()

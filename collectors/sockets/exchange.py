@@ -14,7 +14,7 @@ from markets.events import Event
 Emit = Callable[[Sequence[Event]], None]
 
 
-class Venue:
+class FollowedExchange:
     """An exchange as the operator configured it, its codec, and where its events go."""
 
     def __init__(

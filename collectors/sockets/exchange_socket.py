@@ -1,4 +1,4 @@
-"""An open socket to a venue: whole messages with the time they were read, and in the end why it ended."""
+"""An open socket to an exchange: whole messages with the time they were read, and in the end why it ended."""
 
 import asyncio
 import contextlib
@@ -16,14 +16,14 @@ Lost = Callable[[str], None]
 """Learns, in words, why there will be no more messages."""
 
 MAX_MESSAGE_BYTES: Final = 4 * 2**20
-MOST_WAITING: Final = 1024  # messages before anybody reads: venues greet at most, then wait for a request
+MOST_WAITING: Final = 1024  # messages before anybody reads: exchanges greet at most, then wait for a request
 PLAIN_RECEIVE_BYTES: Final = 32 * 1024  # the kernel doubles it; some 300 quotes
 NO_CODE: Final = 1005  # how the protocol says that a goodbye gave no code
 _TEXT: Final = WSMsgType.TEXT
 _DATA: Final = (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION)
 
 
-class VenueSocket(WSListener):
+class ExchangeSocket(WSListener):
     """Hands on what arrives, gathered for a few ms with that of other sockets, without a task in between.
 
     It answers pings and close frames, puts fragments together, and knows when anything last arrived.
@@ -84,7 +84,7 @@ class VenueSocket(WSListener):
             self._transport.send_ping()
 
     async def close(self, within_s: float) -> None:
-        """Say goodbye and wait for the venue to do so, too; after `within_s` no longer."""
+        """Say goodbye and wait for the exchange to do so, too; after `within_s` no longer."""
         transport = self._transport
         if transport is None:
             return

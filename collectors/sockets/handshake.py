@@ -19,7 +19,7 @@ from picows import WSError, WSHandshakeError, WSParsedURL, ws_connect
 from collectors.exchanges.base import DataSheet
 from collectors.own_addresses import may_be_quoted
 from collectors.sockets.answers import plain, read_answer, refusal, retry_after, said
-from collectors.sockets.exchange_socket import MAX_MESSAGE_BYTES, VenueSocket
+from collectors.sockets.exchange_socket import MAX_MESSAGE_BYTES, ExchangeSocket
 from collectors.sockets.proxy import ProxyFailed, blocking_tunnel, tunnel
 from collectors.sockets.timing import Timing
 from collectors.sockets.turns import Turns
@@ -40,7 +40,7 @@ _log.setLevel(logging.CRITICAL)  # lines say once what happens to connections; p
 
 
 class ConnectFailed(Exception):
-    """No usable socket; `retry_after_s` is how long the venue asked us to stay away, None if it did not.
+    """No usable socket; `retry_after_s` is how long the exchange asked us to stay away, None if it did not.
 
     The reason is one printable line without secrets: it is shown on charts.
     """
@@ -64,14 +64,14 @@ class _TokenReply(msgspec.Struct):
 
 
 def under(base: str, url: str) -> str:
-    """The venue's own `url`, moved to another base: `ws://host/binance` + its path and query."""
+    """The exchange's own `url`, moved to another base: `ws://host/binance` + its path and query."""
     own = urlsplit(url)
     query = f"?{own.query}" if own.query else ""
     return base.rstrip("/") + own.path + query
 
 
 async def address(sheet: DataSheet, config: ExchangeConfig, timing: Timing) -> str:
-    """The URL to open now; asks for a fresh token where the venue wants one. Raises ConnectFailed."""
+    """The URL to open now; asks for a fresh token where the exchange wants one. Raises ConnectFailed."""
     if sheet.token_path is None:
         return under(config.ws_url, sheet.ws_url) if config.ws_url else sheet.ws_url
     url = (config.rest_url or sheet.rest_url).rstrip("/") + sheet.token_path
@@ -82,9 +82,9 @@ async def address(sheet: DataSheet, config: ExchangeConfig, timing: Timing) -> s
 
 async def open_socket(
     url: str, timing: Timing, turns: Turns, config: ExchangeConfig | None = None
-) -> VenueSocket:
+) -> ExchangeSocket:
     """Connect, through the proxy that `config` has. Raises ConnectFailed with the reason and Retry-After."""
-    socket = VenueSocket(turns)
+    socket = ExchangeSocket(turns)
     name = SOMEBODY if config is None else config.name
     try:
         async with asyncio.timeout(timing.open_s):
@@ -92,7 +92,7 @@ async def open_socket(
                 lambda: socket,
                 url,
                 websocket_handshake_timeout=timing.open_s,
-                enable_auto_pong=False,  # VenueSocket does it: a ping is a sign of life
+                enable_auto_pong=False,  # ExchangeSocket does it: a ping is a sign of life
                 max_frame_size=MAX_MESSAGE_BYTES,
                 max_redirects=0,
                 logger_name=_log,
@@ -114,7 +114,7 @@ async def open_socket(
         raise ConnectFailed(socket.ended or "connection closed during the handshake")
     if "Sec-WebSocket-Extensions" in transport.response.headers:
         socket.abort()
-        raise ConnectFailed("the venue wants a WebSocket extension we did not offer")
+        raise ConnectFailed("the exchange wants a WebSocket extension we did not offer")
     return socket
 
 

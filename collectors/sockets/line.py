@@ -10,7 +10,7 @@ from typing import Literal
 
 from collectors.exchanges.base import Topic
 from collectors.sockets.connection import Connection
-from collectors.sockets.exchange import Venue
+from collectors.sockets.exchange import FollowedExchange
 from collectors.sockets.handshake import ConnectFailed
 from collectors.sockets.refusals import Refusals
 from core.outage import Outage
@@ -29,19 +29,19 @@ class Line:
     acked on a living connection, down when there is none any more.
     """
 
-    def __init__(self, name: str, venue: Venue) -> None:
+    def __init__(self, name: str, exchange: FollowedExchange) -> None:
         self.name = name
         self.instruments: set[InstrumentConfig] = set()
         self.up: set[str] = set()
-        self.refusals = Refusals(venue.timing)
+        self.refusals = Refusals(exchange.timing)
         self._reason = ""
         self._state: LineState = "connecting"
         self._outage = Outage(logger, logging.WARNING)
         self._counts: Counter[str] = Counter()
-        self._venue = venue
-        self._codec = venue.codec
-        self._breaker = venue.breaker
-        self._backoff = venue.timing.backoff()
+        self._exchange = exchange
+        self._codec = exchange.codec
+        self._breaker = exchange.breaker
+        self._backoff = exchange.timing.backoff()
         self._wanted: dict[Topic, str] = {}  # -> symbol
         self._said_refused: dict[str, str] = {}  # symbol -> the reason its listeners have heard
         self._connections: list[Connection] = []
@@ -137,7 +137,7 @@ class Line:
                     healthy_s = time.monotonic() - up_at
                     self._reason = connection.ended
                     self._counts["lost"] += 1
-                    if healthy_s < self._venue.timing.healthy_s:  # one cut in hours is nobody's fault
+                    if healthy_s < self._exchange.timing.healthy_s:  # one cut in hours is nobody's fault
                         self._breaker.failure(self._reason)
                 self._fell(self._reason)
                 await asyncio.sleep(self._backoff.after(healthy_s))
@@ -166,8 +166,8 @@ class Line:
             return None
 
     async def _attempt(self, sockets: asyncio.TaskGroup) -> Connection:
-        await self._venue.connects.turn()
-        connection = await Connection.open(self.name, self._venue, self._changed, self.refusals)
+        await self._exchange.connects.turn()
+        connection = await Connection.open(self.name, self._exchange, self._changed, self.refusals)
         self._connections.append(connection)
         sockets.create_task(self._run(connection), name=f"{self.name} socket")
         holds_back = self.refusals.holds_back
@@ -239,11 +239,11 @@ class Line:
         else:
             self.up -= symbols
         if symbols:
-            turns = self._venue.turns
+            turns = self._exchange.turns
             turns.hand_on()  # what was read before goes before
-            told = stream_state(self._venue.config.key, symbols, state, reason)
+            told = stream_state(self._exchange.config.key, symbols, state, reason)
             turns.tell()
-            self._venue.emit([told])
+            self._exchange.emit([told])
 
     def _came_up(self) -> None:
         was_live, self._state, self._reason = self._state == "live", "live", ""

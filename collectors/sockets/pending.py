@@ -26,14 +26,14 @@ class Request:
         return self._accepted is not None
 
     def accept(self, names: Iterable[str]) -> None:
-        """The venue took these topics, or all of them if it names none."""
+        """The exchange took these topics, or all of them if it names none."""
         found = self._take(names)
         if self._accepted is not None:
             self._accepted(found)
         self._finish_if_answered()
 
     def reject(self, names: Iterable[str], problem: str) -> list[Topic]:
-        """The venue did not take these, or all of them if it names none; returns them."""
+        """The exchange did not take these, or all of them if it names none; returns them."""
         self._problem = problem
         found = self._take(names)
         self._finish_if_answered()
@@ -53,7 +53,7 @@ class Request:
 
 
 class Requests:
-    """Requests awaiting answers, oldest first: venues answer in the order they were asked."""
+    """Requests awaiting answers, oldest first: exchanges answer in the order they were asked."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, Request] = {}

@@ -25,7 +25,7 @@ class Turns:
 
     Who reads in callbacks is not interrupted by the loop: while frames keep coming, timers, sinks and
     publishing would starve. So after two portions within one turn all sockets pause, the loop comes
-    round, and they go on, another one first. What is not read waits in the kernel, then at the venue.
+    round, and they go on, another one first. What is not read waits in the kernel, then at the exchange.
     """
 
     def __init__(self, portion: int = FRAMES_PER_PORTION) -> None:

@@ -130,7 +130,7 @@ class Leg:
 
     @property
     def exchange(self) -> str:
-        """The venue's key."""
+        """The exchange's key."""
         return self.listing.exchange
 
 

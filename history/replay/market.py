@@ -32,7 +32,7 @@ class LakeMarket:
 
     What no wire can show is left out and counted in `left_out`: exchanges the simulator does not have,
     quotes without sizes, trades without a side. Rows are spaced as they were received, and carry the
-    venue's own time where it sent one.
+    exchange's own time where it sent one.
     """
 
     def __init__(
@@ -84,9 +84,11 @@ class LakeMarket:
 
     def _trade_rows(self) -> Iterator[TradeRow]:
         for frame in self._known("trades", pl.col("side").is_not_null()):
-            for ts_us, exchange, symbol, price, size, side, venue_ts_us in frame.select(_TRADE).iter_rows():
+            for ts_us, exchange, symbol, price, size, side, exchange_ts_us in frame.select(
+                _TRADE
+            ).iter_rows():
                 if (exchange, symbol) in self._first:
-                    yield TradeRow(ts_us, exchange, symbol, _text(price), _text(size), side, venue_ts_us)
+                    yield TradeRow(ts_us, exchange, symbol, _text(price), _text(size), side, exchange_ts_us)
 
     def _known(self, table: str, complete: pl.Expr) -> Iterator[pl.DataFrame]:
         for frame in frames(self._reader, table, **self._where):
@@ -96,12 +98,14 @@ class LakeMarket:
 
 
 def _row(values: tuple[Any, ...]) -> Row:
-    ts_us, exchange, symbol, bid, bid_size, ask, ask_size, venue_ts_us = values
-    return Row(ts_us, exchange, symbol, _text(bid), _text(bid_size), _text(ask), _text(ask_size), venue_ts_us)
+    ts_us, exchange, symbol, bid, bid_size, ask, ask_size, exchange_ts_us = values
+    return Row(
+        ts_us, exchange, symbol, _text(bid), _text(bid_size), _text(ask), _text(ask_size), exchange_ts_us
+    )
 
 
 def _text(number: float) -> str:
-    """The shortest text that is this number, as a venue prints it: no exponent, no `.0`."""
+    """The shortest text that is this number, as an exchange prints it: no exponent, no `.0`."""
     return plain(repr(number)).removesuffix(".0")
 
 

@@ -60,7 +60,7 @@ class ExchangeForm(forms.ModelForm):  # type: ignore[type-arg]
 
 @admin.register(Exchange)
 class ExchangeAdmin(SwitchAdmin):
-    """Venues, their fees and addresses, and how their last catalogue sync went."""
+    """Exchanges, their fees and addresses, and how their last catalogue sync went."""
 
     empty_text = _(
         "Nothing is collected without exchanges. `manage.py seed --missing` adds the default ones."

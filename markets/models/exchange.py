@@ -24,7 +24,7 @@ from markets.sealed_proxy import SealedProxyField
 
 
 class Exchange(ConfigModel):
-    """A venue: whether we use it, what it costs, and where it is reached."""
+    """An exchange: whether we use it, what it costs, and where it is reached."""
 
     key = models.CharField(
         _("key"), max_length=32, unique=True, validators=[key_validator],

@@ -104,7 +104,7 @@ def store(exchange: Exchange, markets: Sequence[ListedMarket], *, allow_shrink: 
     What is no longer listed becomes inactive with the date, unless its row may be one that could not be
     read. The revision moves only when collectors have something to do; volumes that moved and decide
     nothing are no such thing, and the report says so. Raises CatalogueError when the list is empty or
-    implausibly short, unless `allow_shrink`: a venue's bad hour must not delist everything.
+    implausibly short, unless `allow_shrink`: an exchange's bad hour must not delist everything.
     """
     answer = markets if isinstance(markets, Catalogue) else Catalogue(markets)
     fitting = {market.native_id: market for market in answer if _fits(market)}

@@ -1,6 +1,6 @@
 """The simulated exchanges, one file each."""
 
-from simulator.exchanges.base import Venue
+from simulator.exchanges.base import SimulatedExchange
 from simulator.exchanges.binance import Binance
 from simulator.exchanges.bingx import Bingx
 from simulator.exchanges.bitget import Bitget
@@ -10,6 +10,6 @@ from simulator.exchanges.kucoin import Kucoin
 from simulator.exchanges.mexc import Mexc
 from simulator.exchanges.okx import Okx
 
-VENUES: dict[str, type[Venue]] = {
-    venue.key: venue for venue in (Binance, Bybit, Mexc, Gate, Kucoin, Okx, Bitget, Bingx)
+TYPES: dict[str, type[SimulatedExchange]] = {
+    exchange.key: exchange for exchange in (Binance, Bybit, Mexc, Gate, Kucoin, Okx, Bitget, Bingx)
 }

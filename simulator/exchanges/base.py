@@ -1,6 +1,6 @@
 """What every simulated exchange has in common: subscribers, limits, heartbeats, its REST table.
 
-A venue file adds the dialect. It shares no code with the collectors: two independent readings of
+An exchange file adds the dialect. It shares no code with the collectors: two independent readings of
 the same protocol are what makes the simulator a test of the codecs.
 """
 
@@ -21,9 +21,9 @@ _STARTED_NS = time.time_ns() - time.monotonic_ns()
 
 
 class Book(Struct):
-    """Best bid and ask as the venue would print them; an empty text is an empty side.
+    """Best bid and ask as the exchange would print them; an empty text is an empty side.
 
-    `ts_ms` is the book's time on the venue's clock, `lag_ms` how much later it is pushed, `n` rises by one.
+    `ts_ms` is the book's time on the exchange's clock, `lag_ms` how much later it is pushed; `n` rises.
     """
 
     bid: str
@@ -36,7 +36,7 @@ class Book(Struct):
 
 
 class Deal(Struct):
-    """One trade; `side` is the taker's, `ts_ms` on the venue's clock."""
+    """One trade; `side` is the taker's, `ts_ms` on the exchange's clock."""
 
     price: str
     size: str
@@ -46,9 +46,9 @@ class Deal(Struct):
 
 
 class Rhythm(NamedTuple):
-    """A venue's periods in seconds, before `time_scale`; None where it has none.
+    """An exchange's periods in seconds, before `time_scale`; None where it has none.
 
-    `ping`: how often the server pings; `drop`: a client silent (as `Venue.alive` defines it) this
+    `ping`: how often the server pings; `drop`: a client silent (as `SimulatedExchange.alive` defines it) this
     long is dropped; `life`: every connection ends after this; `unsubscribed`: a connection that
     is subscribed to nothing for this long ends.
     """
@@ -60,7 +60,7 @@ class Rhythm(NamedTuple):
 
 
 class RestCall(NamedTuple):
-    """A REST request as a venue sees it; `base` is where the client reached the simulator (host:port)."""
+    """A REST request as an exchange sees it; `base` is where the client reached the simulator (host:port)."""
 
     method: str
     path: str
@@ -82,17 +82,17 @@ class Source(Protocol):
     `snapshot` always has an answer (for REST), `latest` only what has been quoted already.
     """
 
-    def snapshot(self, venue: "Venue", listing: Listing) -> Book: ...
+    def snapshot(self, exchange: "SimulatedExchange", listing: Listing) -> Book: ...
 
-    def latest(self, venue: "Venue", listing: Listing) -> Book | None: ...
+    def latest(self, exchange: "SimulatedExchange", listing: Listing) -> Book | None: ...
 
-    def wake(self, venue: "Venue", symbol: str) -> None: ...
+    def wake(self, exchange: "SimulatedExchange", symbol: str) -> None: ...
 
 
 RestHandler = Callable[[RestCall], Any]
 
 
-class Venue(ABC):
+class SimulatedExchange(ABC):
     """One simulated exchange: its dialect and whoever is connected to it."""
 
     key: ClassVar[str]
@@ -140,40 +140,40 @@ class Venue(ABC):
 
     @abstractmethod
     def not_found(self, call: RestCall) -> RestReply:
-        """What the venue says to a path it does not have."""
+        """What the exchange says to a path it does not have."""
 
-    def welcome(self, session: Session) -> None:  # noqa: B027 - most venues have none
-        """What the venue does when a client has connected."""
+    def welcome(self, session: Session) -> None:  # noqa: B027 - most exchanges have none
+        """What the exchange does when a client has connected."""
 
-    async def ping(self, session: Session) -> None:  # noqa: B027 - most venues have none
+    async def ping(self, session: Session) -> None:  # noqa: B027 - most exchanges have none
         """The server's heartbeat, where there is one."""
 
     def alive(self, session: Session) -> float:
-        """When (monotonic) the client last did what keeps this venue's connection open."""
+        """When (monotonic) the client last did what keeps this exchange's connection open."""
         return session.heard
 
     def drop(self, session: Session) -> None:
         """End a connection whose client did not keep it alive."""
         session.close(1000, "connection idle")
 
-    def ponged(self, session: Session, payload: bytes) -> None:  # noqa: B027 - most venues have none
+    def ponged(self, session: Session, payload: bytes) -> None:  # noqa: B027 - most exchanges have none
         """A WebSocket pong frame came from the client."""
 
     def has_socket(self, path: str) -> bool:
         """Whether a WebSocket can be opened at this path (without a slash at its end)."""
         return path in self.ws_paths
 
-    def announce_close(self, session: Session) -> None:  # noqa: B027 - most venues have none
-        """Say in the venue's own words that the connection will be closed soon."""
+    def announce_close(self, session: Session) -> None:  # noqa: B027 - most exchanges have none
+        """Say in the exchange's own words that the connection will be closed soon."""
 
     def encode(self, text: str) -> Frame:
-        """The venue's frame encoding."""
+        """The exchange's frame encoding."""
         return text
 
     # --- shared ----------------------------------------------------------------------------------
 
     def native(self, listing: Listing) -> str:
-        """The venue's own name of a symbol."""
+        """The exchange's own name of a symbol."""
         return f"{listing.base}{self.separator}{listing.quote}"
 
     def find(self, native: str) -> Listing | None:
@@ -182,7 +182,7 @@ class Venue(ABC):
         return None if listing is None or listing.symbol in self.delisted else listing
 
     def number(self, value: float, decimals: int) -> str:
-        """A price or size as this venue prints it."""
+        """A price or size as this exchange prints it."""
         text = f"{value:.{decimals}f}"
         if self.padding is None:
             return text.rstrip("0").rstrip(".") if "." in text else text
@@ -190,7 +190,7 @@ class Venue(ABC):
         return text + ("." if decimals == 0 else "") + "0" * missing if missing > 0 else text
 
     def now_ms(self) -> int:
-        """The venue's clock. Nobody sets it with this host's: that is another machine's."""
+        """The exchange's clock. Nobody sets it with this host's: that is another machine's."""
         return (_STARTED_NS + time.monotonic_ns()) // 1_000_000 + self.skew_ms
 
     def subscribe(self, session: Session, topic: Topic) -> None:
@@ -240,7 +240,7 @@ class Venue(ABC):
         self.counts["frames_sent"] += frames
 
     def too_fast(self, session: Session) -> bool:
-        """Whether the client has sent more messages than the venue's limit allows.
+        """Whether the client has sent more messages than the exchange's limit allows.
 
         A process that was late itself cannot tell when they were sent, and counts anew.
         """
@@ -259,7 +259,7 @@ class Venue(ABC):
         return self.source.snapshot(self, listing)
 
     def volume(self, listing: Listing) -> float:
-        """24 h volume in quote currency on this venue."""
+        """24 h volume in quote currency on this exchange."""
         return listing.volume * VOLUME_SHARE[self.key]
 
     def rows(self) -> list[tuple[Listing, Book]]:

@@ -13,7 +13,7 @@ from simulator.exchanges.base import (
     RestHandler,
     RestReply,
     Rhythm,
-    Venue,
+    SimulatedExchange,
     read_json,
     strings,
 )
@@ -23,7 +23,7 @@ STREAMS_LIMIT = 1024
 CHANNELS = {"bookTicker": "quote", "trade": "trade"}
 
 
-class Binance(Venue):
+class Binance(SimulatedExchange):
     """The dialect of Binance spot."""
 
     key = "binance"

@@ -8,7 +8,16 @@ import zlib
 from typing import Any
 
 from simulator.catalogue import Listing
-from simulator.exchanges.base import Book, Deal, RestCall, RestHandler, RestReply, Rhythm, Venue, read_json
+from simulator.exchanges.base import (
+    Book,
+    Deal,
+    RestCall,
+    RestHandler,
+    RestReply,
+    Rhythm,
+    SimulatedExchange,
+    read_json,
+)
 from simulator.session import Channel, Frame, Session, Topic
 
 TOPICS_LIMIT = 200
@@ -16,7 +25,7 @@ CHANNELS: dict[str, Channel] = {"bookTicker": "quote", "trade": "trade"}
 GZIP = 31  # zlib's number for a gzip header and trailer
 
 
-class Bingx(Venue):
+class Bingx(SimulatedExchange):
     """The dialect of BingX's spot socket."""
 
     key = "bingx"

@@ -1,6 +1,6 @@
 """Bitget v2 spot: ack per arg, text ping and pong, trades begin with a snapshot of history.
 
-Source: arbitrage-observatory venue profile (live, 2026-09) and Bitget's v2 documentation.
+Source: arbitrage-observatory exchange profile (live, 2026-09) and Bitget's v2 documentation.
 """
 
 from collections import deque
@@ -14,7 +14,7 @@ from simulator.exchanges.base import (
     RestHandler,
     RestReply,
     Rhythm,
-    Venue,
+    SimulatedExchange,
     read_json,
     side,
 )
@@ -28,7 +28,7 @@ CHANNELS: dict[str, Channel] = {"books1": "quote", "ticker": "quote", "trade": "
 OTHER_TYPES = ("USDT-FUTURES", "COIN-FUTURES", "USDC-FUTURES")
 
 
-class Bitget(Venue):
+class Bitget(SimulatedExchange):
     """The dialect of Bitget's v2 public socket."""
 
     key = "bitget"

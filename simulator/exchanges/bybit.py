@@ -13,7 +13,7 @@ from simulator.exchanges.base import (
     RestHandler,
     RestReply,
     Rhythm,
-    Venue,
+    SimulatedExchange,
     read_json,
     side,
     strings,
@@ -25,7 +25,7 @@ ARGS_CHARACTERS = 21_000
 CHANNELS = {"orderbook.1": "quote", "publicTrade": "trade"}
 
 
-class Bybit(Venue):
+class Bybit(SimulatedExchange):
     """The dialect of Bybit's public spot socket."""
 
     key = "bybit"

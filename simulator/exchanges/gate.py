@@ -15,7 +15,7 @@ from simulator.exchanges.base import (
     RestHandler,
     RestReply,
     Rhythm,
-    Venue,
+    SimulatedExchange,
     read_json,
     strings,
 )
@@ -26,7 +26,7 @@ CHANNELS = ("spot.book_ticker", "spot.trades")
 CHAINS = {"ERC20": "ETH", "BEP20": "BSC", "TRC20": "TRX"}
 
 
-class Gate(Venue):
+class Gate(SimulatedExchange):
     """The dialect of Gate's spot socket."""
 
     key = "gate"

@@ -8,7 +8,16 @@ import time
 from typing import Any
 
 from simulator.catalogue import Listing
-from simulator.exchanges.base import Book, Deal, RestCall, RestHandler, RestReply, Rhythm, Venue, read_json
+from simulator.exchanges.base import (
+    Book,
+    Deal,
+    RestCall,
+    RestHandler,
+    RestReply,
+    Rhythm,
+    SimulatedExchange,
+    read_json,
+)
 from simulator.session import Channel, Frame, Session, Topic
 from simulator.wallets import coins, networks
 
@@ -25,7 +34,7 @@ PING_INTERVAL_S = 18
 TOKEN_LIFE_S = 24 * 3600
 
 
-class Kucoin(Venue):
+class Kucoin(SimulatedExchange):
     """The dialect of KuCoin's classic public socket."""
 
     key = "kucoin"

@@ -16,7 +16,7 @@ from simulator.exchanges.base import (
     RestHandler,
     RestReply,
     Rhythm,
-    Venue,
+    SimulatedExchange,
     read_json,
     strings,
 )
@@ -27,7 +27,7 @@ BOOK, DEALS = "spot@public.aggre.bookTicker.v3.api.pb", "spot@public.aggre.deals
 INTERVALS = ("10ms", "100ms")
 
 
-class Mexc(Venue):
+class Mexc(SimulatedExchange):
     """The dialect of MEXC's spot socket."""
 
     key = "mexc"

@@ -6,14 +6,23 @@ Source: OKX v5 documentation (2025-08).
 from typing import Any
 
 from simulator.catalogue import Listing
-from simulator.exchanges.base import Book, Deal, RestCall, RestHandler, RestReply, Rhythm, Venue, read_json
+from simulator.exchanges.base import (
+    Book,
+    Deal,
+    RestCall,
+    RestHandler,
+    RestReply,
+    Rhythm,
+    SimulatedExchange,
+    read_json,
+)
 from simulator.session import Frame, Session, Topic
 
 REQUEST_BYTES = 64 * 1024
 CHANNELS = ("bbo-tbt", "trades")
 
 
-class Okx(Venue):
+class Okx(SimulatedExchange):
     """The dialect of OKX's public socket."""
 
     key = "okx"

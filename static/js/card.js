@@ -61,13 +61,13 @@ export class Card {
     this.names = [first, second];
     this.currency = format.quoteCurrency(this.chart.symbol);
     this.#write(".symbol", this.chart.symbol);
-    this.#write(".venues", `${first} / ${second}`);
+    this.#write(".exchanges", `${first} / ${second}`);
     this.#write(".edge12 dt", translate("buy %(buy)s → sell %(sell)s", { buy: second, sell: first }));
     this.#write(".edge21 dt", translate("buy %(buy)s → sell %(sell)s", { buy: first, sell: second }));
     this.#part(".value").title = translate("bid %(first)s / bid %(second)s − 1", { first, second });
   }
 
-  /** Whether every word of the search is in the symbol or a venue's name; in quotes, in the symbol exactly as written. */
+  /** Whether every word of the search is in the symbol or an exchange's name; in quotes, in the symbol exactly as written. */
   matches(search) {
     const { symbol } = this.chart;
     const words = `${symbol} ${symbol.replace("/", "")} ${this.names.join(" ")}`.normalize().toLowerCase();

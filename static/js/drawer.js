@@ -54,11 +54,11 @@ export class Drawer {
     const row = this.id && cells.get(this.id);
     if (!row) return;
     const currency = format.quoteCurrency(row.symbol);
-    const venue = (side) => `${this.names(side.exchange)} · ${STATES[this.lost() ? "unknown" : side.state]} · ${translate("24 h %(volume)s", { volume: format.amount(side.volume, currency) })}`;
+    const exchange = (side) => `${this.names(side.exchange)} · ${STATES[this.lost() ? "unknown" : side.state]} · ${translate("24 h %(volume)s", { volume: format.amount(side.volume, currency) })}`;
     const [buy, sell] = sides(row);
     fill(this.facts, [
-      [gettext("Buy at"), venue(buy)],
-      [gettext("Sell at"), venue(sell)],
+      [gettext("Buy at"), exchange(buy)],
+      [gettext("Sell at"), exchange(sell)],
       [gettext("Edge"), `${format.bps(row.edge)} · ${format.amount(row.size, currency)}`],
       [gettext("Bid–bid"), format.percent(row.spread)],
       [gettext("In 1 h"), row.hour === null ? format.UNKNOWN : plural("%(count)s opportunity", "%(count)s opportunities", row.hour, { count: row.hour })],

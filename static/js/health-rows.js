@@ -151,7 +151,7 @@ class SymbolOfExchange extends Row {
   take(cells) {
     super.take(cells);
     this.write(".name", cells.symbol);
-    this.write(".venue", this.context.names(cells.exchange));
+    this.write(".exchange", this.context.names(cells.exchange));
     this.state(cells.state);
     this.write(".age", ms(cells.age_ms));
     this.write(".gap", ms(cells.gap_ms));

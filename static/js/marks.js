@@ -63,7 +63,7 @@ function drawRow(ctx, bbox, row, middle, scale, colours) {
   ctx.fillStyle = colours.hair;
   ctx.fillRect(bbox.left, middle, bbox.width, 1);
   for (const [column, { buy, sell, unknown }] of row) {
-    ctx.fillStyle = colours.quiet; // under what was bought: the venue did not say which it was
+    ctx.fillStyle = colours.quiet; // under what was bought: the exchange did not say which it was
     ctx.fillRect(column * width, middle, width - 1, -Math.sqrt(buy + unknown) * scale);
     ctx.fillStyle = colours.live;
     ctx.fillRect(column * width, middle, width - 1, -Math.sqrt(buy) * scale);

@@ -25,7 +25,7 @@ from collectors.sockets.answers import (
 from collectors.sockets.handshake import ConnectFailed, address, open_socket
 from collectors.sockets.turns import Turns
 from markets.config import ExchangeConfig
-from tests.support.exchanges.tiny_venue import TIMING, Running, TinyVenue, until
+from tests.support.exchanges.tiny_exchange import TIMING, Running, TinyExchange, until
 
 BINANCE_451 = (
     b'{"code":0,"msg":"Service unavailable from a restricted location according to \'b. Eligibility\'."}'
@@ -183,9 +183,9 @@ async def test_words_that_come_after_the_head_are_waited_for_no_longer_than_the_
 async def test_the_reason_is_on_the_charts_and_in_the_status() -> None:
     async with (
         answering(http("451 Unavailable For Legal Reasons", BINANCE_451)) as config,
-        TinyVenue() as venue,
+        TinyExchange() as exchange,
     ):
-        running = Running(_at(venue, config), "a")
+        running = Running(_at(exchange, config), "a")
         async with running:
             await until(lambda: running.recorder.states)
             assert running.recorder.states[0][2].startswith(
@@ -194,9 +194,9 @@ async def test_the_reason_is_on_the_charts_and_in_the_status() -> None:
             assert running.feed.status()["reason"].startswith("Tiny does not serve this location")
 
 
-def _at(venue: TinyVenue, config: ExchangeConfig) -> TinyVenue:
-    venue.port = int(config.ws_url.rpartition(":")[2])
-    return venue
+def _at(exchange: TinyExchange, config: ExchangeConfig) -> TinyExchange:
+    exchange.port = int(config.ws_url.rpartition(":")[2])
+    return exchange
 
 
 class TestRetryAfter:
@@ -248,22 +248,22 @@ class TestRetryAfter:
             assert least <= (failed.retry_after_s or 0) <= most
 
     async def test_a_fraction_of_a_403_opens_the_breaker_for_so_long(self) -> None:
-        async with TinyVenue() as venue:
-            venue.turn_away = [(403, {"Retry-After": "0.5"})]
+        async with TinyExchange() as exchange:
+            exchange.turn_away = [(403, {"Retry-After": "0.5"})]
             started = time.monotonic()
-            async with Running(venue, "a", replace(TIMING, breaker_failures=1000)) as running:
+            async with Running(exchange, "a", replace(TIMING, breaker_failures=1000)) as running:
                 await until(lambda: running.feed.status()["state"] == "breaker open")
                 assert running.feed.status()["next_try_s"] <= 0.5
                 await until(running.recorder.up)
             assert time.monotonic() - started >= 0.5
 
     async def test_zero_does_not_keep_the_breaker_from_opening(self) -> None:
-        async with TinyVenue() as venue:
-            venue.turn_away = [(429, {"Retry-After": "0"})] * 100
+        async with TinyExchange() as exchange:
+            exchange.turn_away = [(429, {"Retry-After": "0"})] * 100
             timing = replace(TIMING, breaker_failures=3, breaker_cool_down_s=60.0)
-            async with Running(venue, "a", timing) as running:
+            async with Running(exchange, "a", timing) as running:
                 await until(lambda: running.feed.status()["state"] == "breaker open")
-            assert venue.connects == 3
+            assert exchange.connects == 3
 
 
 class TestWords:

@@ -24,7 +24,7 @@ from markets.models import Exchange, Symbol
 from markets.seed import seed
 from simulator.server import Simulator
 from tests.collectors.test_supervisor import KeepingSink, kept
-from tests.support.exchanges.tiny_venue import TIMING, until
+from tests.support.exchanges.tiny_exchange import TIMING, until
 from tests.support.live import database_url, promised
 
 BASES = ("BTC", "ETH", "SOL", "XRP", "DOGE")

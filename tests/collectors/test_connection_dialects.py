@@ -15,7 +15,7 @@ from collectors.sockets.turns import Turns
 from markets.config import ExchangeConfig, InstrumentConfig
 from markets.defaults import EXCHANGES
 from simulator.server import Simulator
-from tests.support.exchanges.tiny_venue import Recorder, until
+from tests.support.exchanges.tiny_exchange import Recorder, until
 
 JOINERS = {row.key: row.joiner for row in EXCHANGES}
 SCALE = 0.02  # a minute of heartbeats in 1.2 s

@@ -25,7 +25,7 @@ from monitoring.health.observed import Limits
 from simulator.server import Simulator
 from tests.collectors.test_collect import Process
 from tests.collectors.test_lease import FEW_S
-from tests.support.exchanges.tiny_venue import until
+from tests.support.exchanges.tiny_exchange import until
 from tests.support.lakes.lake import rows
 from tests.support.live import database_url, eventually
 

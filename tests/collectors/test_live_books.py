@@ -15,7 +15,7 @@ from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Oppor
 from markets.events import Event, Quote, StreamState
 from simulator.server import Simulator
 from tests.collectors.test_connection_dialects import collecting
-from tests.support.exchanges.tiny_venue import Recorder, until
+from tests.support.exchanges.tiny_exchange import Recorder, until
 from tests.support.scan_market import Desk as Scan
 from tests.support.scan_market import config, everywhere
 
@@ -107,7 +107,7 @@ async def test_a_side_that_is_withdrawn_is_unknown_until_it_comes_again(key: str
 @pytest.mark.parametrize("key", [key for key in CODECS if key != "binance"])  # it sends no such time
 async def test_a_book_from_long_ago_is_not_live(key: str) -> None:
     async with quoting(key) as (simulator, feed, _recorder, desk):
-        await until(lambda: feed._venue.codec.lateness.late_us < 2**62)
+        await until(lambda: feed._exchange.codec.lateness.late_us < 2**62)
         faults = simulator.inject(f"{key}/{BTC}:frozen")
         await until(lambda: desk.state == "stale")
         assert "its book is 13" in desk.reason
@@ -118,7 +118,7 @@ async def test_a_book_from_long_ago_is_not_live(key: str) -> None:
 @pytest.mark.parametrize("key", [key for key in CODECS if key != "binance"])
 async def test_when_all_books_are_from_long_ago_beside_trades_of_now_none_is_live(key: str) -> None:
     async with quoting(key) as (simulator, feed, recorder, desk):
-        await until(lambda: len(recorder.trades) > 3 and feed._venue.codec.lateness.late_us < 2**62)
+        await until(lambda: len(recorder.trades) > 3 and feed._exchange.codec.lateness.late_us < 2**62)
         simulator.inject(f"{key}:frozen=60")
         await until(lambda: desk.state == "stale")
         assert "late" in desk.reason or "old" in desk.reason

@@ -40,7 +40,14 @@ from markets.sync import wallet_answers as wallets
 from markets.sync.rest_proxy import way_out
 from simulator.server import Simulator
 from tests.support.desk.tiny_proxy import Kind, Mode, TinyProxy
-from tests.support.exchanges.tiny_venue import TIMING, Recorder, TinyVenue, codec_type, instruments, until
+from tests.support.exchanges.tiny_exchange import (
+    TIMING,
+    Recorder,
+    TinyExchange,
+    codec_type,
+    instruments,
+    until,
+)
 
 KINDS: tuple[Kind, ...] = ("http", "socks5", "socks5h")
 SECRET = "hush-hush-hush"
@@ -48,9 +55,9 @@ UNREACHED = "192.0.2.1"  # TEST-NET: no way there but through a proxy
 
 
 @pytest.fixture
-async def venue() -> AsyncIterator[TinyVenue]:
-    async with TinyVenue() as venue:
-        yield venue
+async def exchange() -> AsyncIterator[TinyExchange]:
+    async with TinyExchange() as exchange:
+        yield exchange
 
 
 def through(config: ExchangeConfig, proxy: str, *no_proxy: str) -> ExchangeConfig:
@@ -66,29 +73,29 @@ async def failing(config: ExchangeConfig, timing: Timing = TIMING) -> str:
 class TestSockets:
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("user", ["", "desk"])
-    async def test_a_feed_goes_through_it(self, venue: TinyVenue, kind: Kind, user: str) -> None:
+    async def test_a_feed_goes_through_it(self, exchange: TinyExchange, kind: Kind, user: str) -> None:
         async with TinyProxy(kind, user, SECRET if user else "") as proxy:
             recorder = Recorder()
-            feed = Feed(codec_type(), through(venue.config, proxy.url), recorder, TIMING, Turns())
+            feed = Feed(codec_type(), through(exchange.config, proxy.url), recorder, TIMING, Turns())
             feed.apply(instruments("a"))
             task = asyncio.create_task(feed.run())
             await until(recorder.up)
-            await venue.quote("a", 5.0)
+            await exchange.quote("a", 5.0)
             await until(lambda: recorder.quotes)
-            await venue.drop()
-            await until(lambda: venue.connects == 2)
+            await exchange.drop()
+            await until(lambda: exchange.connects == 2)
             feed.stop("test over")
             await asyncio.wait_for(task, 5)
-        assert proxy.asked == [("127.0.0.1", venue.port)] * 2
+        assert proxy.asked == [("127.0.0.1", exchange.port)] * 2
 
     @pytest.mark.parametrize("kind", KINDS)
-    async def test_names_are_looked_up_by_the_proxy(self, venue: TinyVenue, kind: Kind) -> None:
+    async def test_names_are_looked_up_by_the_proxy(self, exchange: TinyExchange, kind: Kind) -> None:
         async with TinyProxy(kind) as proxy:
-            config = through(venue.config, proxy.url)
-            url = f"ws://stream.exchange.test:{venue.port}/tiny/stream"
+            config = through(exchange.config, proxy.url)
+            url = f"ws://stream.exchange.test:{exchange.port}/tiny/stream"
             socket = await open_socket(url, TIMING, Turns(), config)
             await socket.close(1.0)
-        assert proxy.asked == [("stream.exchange.test", venue.port)]
+        assert proxy.asked == [("stream.exchange.test", exchange.port)]
 
     @pytest.mark.parametrize("kind", KINDS)
     async def test_wss_is_encrypted_to_the_exchange_itself(
@@ -127,69 +134,73 @@ class TestSockets:
         ],
     )
     async def test_its_failure_is_its_own_and_not_the_exchanges(
-        self, venue: TinyVenue, kind: Kind, mode: Mode, http: str, socks5: str
+        self, exchange: TinyExchange, kind: Kind, mode: Mode, http: str, socks5: str
     ) -> None:
         async with TinyProxy(kind, "desk", SECRET) as proxy:
             proxy.mode = mode
-            said = await failing(through(venue.config, proxy.url), replace(TIMING, open_s=0.5))
+            said = await failing(through(exchange.config, proxy.url), replace(TIMING, open_s=0.5))
         assert said.startswith(f"proxy {proxy.shown}: ")
         assert (http if kind == "http" else socks5) in said
         assert SECRET not in said
         assert "Tiny" not in said
-        assert venue.connects == 0
+        assert exchange.connects == 0
 
     @pytest.mark.parametrize(("mode", "words"), [("banner", "Invalid status code"), ("words", "500 Internal"),
                                                  ("html", "Invalid status line")])  # fmt: skip
-    async def test_nothing_it_says_is_shown(self, venue: TinyVenue, mode: Mode, words: str) -> None:
+    async def test_nothing_it_says_is_shown(self, exchange: TinyExchange, mode: Mode, words: str) -> None:
         """It may be any server within reach, and no proxy: its banner is for nobody."""
         async with TinyProxy("http", "desk", SECRET) as proxy:
             proxy.mode = mode
-            said = await failing(through(venue.config, proxy.url))
+            said = await failing(through(exchange.config, proxy.url))
         assert words in said
         assert "inner.db7" not in said
         assert "Hotel" not in said
 
     @pytest.mark.parametrize("kind", KINDS)
-    async def test_one_that_is_not_there_is_named(self, venue: TinyVenue, kind: Kind) -> None:
+    async def test_one_that_is_not_there_is_named(self, exchange: TinyExchange, kind: Kind) -> None:
         async with TinyProxy(kind, "desk", SECRET) as proxy:
             pass
-        said = await failing(through(venue.config, proxy.url))
+        said = await failing(through(exchange.config, proxy.url))
         assert said.startswith(f"proxy {proxy.shown}: ")
         assert "Could not connect to proxy" in said
 
     @pytest.mark.parametrize("kind", KINDS)
-    async def test_wrong_credentials_are_told_without_saying_them(self, venue: TinyVenue, kind: Kind) -> None:
+    async def test_wrong_credentials_are_told_without_saying_them(
+        self, exchange: TinyExchange, kind: Kind
+    ) -> None:
         async with TinyProxy(kind, "desk", "another") as proxy:
             wrong = proxy.url.replace("another", SECRET)
-            said = await failing(through(venue.config, wrong))
+            said = await failing(through(exchange.config, wrong))
         assert said.startswith(f"proxy {proxy.shown}: ")
         assert SECRET not in said
 
-    async def test_credentials_may_hold_any_character(self, venue: TinyVenue) -> None:
+    async def test_credentials_may_hold_any_character(self, exchange: TinyExchange) -> None:
         for kind in ("http", "socks5"):
             async with TinyProxy(kind, "de:sk" if kind == "socks5" else "desk", "p@ss/w:rd%") as proxy:
                 user = "de%3Ask" if kind == "socks5" else "desk"
                 url = f"{kind}://{user}:p%40ss%2Fw%3Ard%25@127.0.0.1:{proxy.port}"
                 socket = await open_socket(
-                    venue.config.ws_url + "/stream", TIMING, Turns(), through(venue.config, url)
+                    exchange.config.ws_url + "/stream", TIMING, Turns(), through(exchange.config, url)
                 )
                 await socket.close(1.0)
                 assert proxy.asked
 
-    async def test_what_the_exchange_itself_refuses_is_still_the_exchanges(self, venue: TinyVenue) -> None:
-        venue.turn_away = [(451, {})]
+    async def test_what_the_exchange_itself_refuses_is_still_the_exchanges(
+        self, exchange: TinyExchange
+    ) -> None:
+        exchange.turn_away = [(451, {})]
         async with TinyProxy() as proxy:
-            said = await failing(through(venue.config, proxy.url))
+            said = await failing(through(exchange.config, proxy.url))
         assert said == "Tiny does not serve this location (HTTP 451)"
 
-    async def test_loopback_is_no_exception_but_what_is_named_is(self, venue: TinyVenue) -> None:
+    async def test_loopback_is_no_exception_but_what_is_named_is(self, exchange: TinyExchange) -> None:
         async with TinyProxy() as proxy:
-            config = through(venue.config, proxy.url, "127.0.0.1")
-            socket = await open_socket(venue.config.ws_url + "/stream", TIMING, Turns(), config)
+            config = through(exchange.config, proxy.url, "127.0.0.1")
+            socket = await open_socket(exchange.config.ws_url + "/stream", TIMING, Turns(), config)
             await socket.close(1.0)
         assert proxy.asked == []
 
-    async def test_another_proxy_begins_another_connection(self, venue: TinyVenue) -> None:
+    async def test_another_proxy_begins_another_connection(self, exchange: TinyExchange) -> None:
         recorder = Recorder()
         supervisor = Supervisor({"tiny": codec_type()}, list[Outlet](), Shard(1, 1), timing=TIMING)
         supervisor.emit = recorder  # type: ignore[method-assign]
@@ -198,7 +209,7 @@ class TestSockets:
 
             def config(proxy: str, revision: int) -> MarketConfig:
                 return MarketConfig(
-                    revision=revision, exchanges=(through(venue.config, proxy),),
+                    revision=revision, exchanges=(through(exchange.config, proxy),),
                     instruments=instruments("a"), opportunities=(),
                 )  # fmt: skip
 
@@ -322,13 +333,13 @@ class TestRest:
         assert f"proxy {proxy.shown.replace('socks5:', 'socks5h:')}" in said
         assert SECRET not in said
 
-    async def test_the_search_for_exchanges_takes_the_same_way(self, venue: TinyVenue) -> None:
-        url = f"ws://exchange.test:{venue.port}/tiny/stream"
+    async def test_the_search_for_exchanges_takes_the_same_way(self, exchange: TinyExchange) -> None:
+        url = f"ws://exchange.test:{exchange.port}/tiny/stream"
         assert not await any_answers([url], timeout_s=1.0)
         for kind in KINDS:
             async with TinyProxy(kind) as proxy:
                 assert await any_answers([url], proxy=proxy.url)
-                assert proxy.asked == [("exchange.test", venue.port)]
+                assert proxy.asked == [("exchange.test", exchange.port)]
 
 
 class TestSettings:

@@ -1,4 +1,4 @@
-"""A venue's socket: messages whole and in order, with the time they were read; an end that says why."""
+"""An exchange's socket: messages whole and in order, with the time they were read; an end that says why."""
 
 import asyncio
 import time
@@ -8,10 +8,10 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from collectors.sockets.exchange_socket import MAX_MESSAGE_BYTES, MOST_WAITING, VenueSocket
+from collectors.sockets.exchange_socket import MAX_MESSAGE_BYTES, MOST_WAITING, ExchangeSocket
 from collectors.sockets.handshake import ConnectFailed, open_socket
 from collectors.sockets.turns import Message, Turns
-from tests.support.exchanges.tiny_venue import TIMING, until
+from tests.support.exchanges.tiny_exchange import TIMING, until
 
 Talk = Callable[[ServerConnection], Awaitable[None]]
 
@@ -162,7 +162,7 @@ class TestEnds:
                 await socket.wait_closed()
         assert lost == ["connection lost"]
 
-    async def test_a_venue_that_does_not_say_goodbye_is_not_waited_for(self) -> None:
+    async def test_an_exchange_that_does_not_say_goodbye_is_not_waited_for(self) -> None:
         stays = asyncio.Event()
 
         async def stay(_: ServerConnection) -> None:
@@ -230,9 +230,9 @@ class TestFlood:
 
         turn = 0
         read_in_turn: dict[int, int] = {}
-        heard: dict[VenueSocket, int] = {}
+        heard: dict[ExchangeSocket, int] = {}
 
-        def count(socket: VenueSocket) -> Callable[[list[Message], int, int], None]:
+        def count(socket: ExchangeSocket) -> Callable[[list[Message], int, int], None]:
             def read(messages: list[Message], read_us: int, read_ns: int) -> None:
                 read_in_turn[turn] = read_in_turn.get(turn, 0) + len(messages)
                 heard[socket] = heard.get(socket, 0) + len(messages)

@@ -15,19 +15,19 @@ from collectors.sockets.refusals import ASKED_AT_ONCE, Refusals, is_busy
 from collectors.sockets.timing import Timing
 from simulator.server import Simulator
 from tests.collectors.test_connection_dialects import collecting
-from tests.support.exchanges.tiny_venue import TIMING, Running, TinyVenue, symbols, until
+from tests.support.exchanges.tiny_exchange import TIMING, Running, TinyExchange, symbols, until
 
 PASSING = replace(TIMING, refused_first_s=0.1, refused_ceiling_s=0.8)
 
 
 @pytest.fixture
-async def venue() -> AsyncIterator[TinyVenue]:
-    async with TinyVenue() as venue:
-        yield venue
+async def exchange() -> AsyncIterator[TinyExchange]:
+    async with TinyExchange() as exchange:
+        yield exchange
 
 
-def heard(venue: TinyVenue, count: int) -> bool:
-    return len(venue.heard) >= count
+def heard(exchange: TinyExchange, count: int) -> bool:
+    return len(exchange.heard) >= count
 
 
 def topic(native_id: str, channel: str = "quote") -> Topic:
@@ -36,64 +36,72 @@ def topic(native_id: str, channel: str = "quote") -> Topic:
 
 class TestPassing:
     @pytest.mark.parametrize("why", ["request too many", "Blocked!", "", "unknown pair", "\x00" * 3])
-    async def test_what_is_refused_once_is_taken_a_little_later(self, venue: TinyVenue, why: str) -> None:
-        venue.passing["q:a"], venue.why = 1, why
-        async with Running(venue, "a", PASSING) as running:
+    async def test_what_is_refused_once_is_taken_a_little_later(
+        self, exchange: TinyExchange, why: str
+    ) -> None:
+        exchange.passing["q:a"], exchange.why = 1, why
+        async with Running(exchange, "a", PASSING) as running:
             await until(lambda: running.feed.status()["state"] == "refused")
             assert running.recorder.up() == set()
             await until(lambda: running.recorder.up() == symbols("a"))
             assert running.feed.status()["state"] == "live"
             assert running.feed.status()["refusals"] == []
-            await venue.quote("a", 5.0)
+            await exchange.quote("a", 5.0)
             await until(lambda: running.recorder.quotes)
-        assert venue.connects == 1
+        assert exchange.connects == 1
 
     async def test_a_whole_request_refused_for_being_too_many_is_not_asked_for_in_pieces(
-        self, venue: TinyVenue
+        self, exchange: TinyExchange
     ) -> None:
-        venue.refused, venue.why = {"q:a"}, "request too many"
-        async with Running(venue, "abcd", PASSING) as running:
+        exchange.refused, exchange.why = {"q:a"}, "request too many"
+        async with Running(exchange, "abcd", PASSING) as running:
             await until(lambda: running.feed.status()["refused"] == 8)
-            assert len(venue.asked("sub")) == 1
-            venue.refused = set()
+            assert len(exchange.asked("sub")) == 1
+            exchange.refused = set()
             await until(lambda: running.recorder.up() == symbols("abcd"))
-        assert len(venue.asked("sub")) == 2
+        assert len(exchange.asked("sub")) == 2
 
-    async def test_pauses_grow_up_to_the_ceiling_and_healthy_topics_stay(self, venue: TinyVenue) -> None:
-        venue.refused = {"q:b"}
-        async with Running(venue, "abc", PASSING) as running:
+    async def test_pauses_grow_up_to_the_ceiling_and_healthy_topics_stay(
+        self, exchange: TinyExchange
+    ) -> None:
+        exchange.refused = {"q:b"}
+        async with Running(exchange, "abc", PASSING) as running:
             await until(lambda: running.recorder.up() == symbols("ac"))
-            first = len(venue.heard)
-            await until(partial(heard, venue, first + 6))
-            gaps = [after - before for before, after in pairwise(venue.heard_at[first : first + 6])]
+            first = len(exchange.heard)
+            await until(partial(heard, exchange, first + 6))
+            gaps = [after - before for before, after in pairwise(exchange.heard_at[first : first + 6])]
             # Asked late one gap is long and the next one short: of several, the sums tell.
             assert sum(gaps[-3:]) >= 0.9  # 0.2 to 0.4, and twice 0.4 to 0.8 s: without growth 0.6 at most
-            assert venue.asked("sub")[-1] == ["q:b"]
-            await venue.quote("a", 1.0)
+            assert exchange.asked("sub")[-1] == ["q:b"]
+            await exchange.quote("a", 1.0)
             await until(lambda: running.recorder.quotes)
             assert [state for state, names, _ in running.recorder.states if "A/USDT" in names] == ["up"]
-        assert venue.connects == 1
+        assert exchange.connects == 1
 
-    async def test_a_subscription_that_is_never_answered_is_asked_for_again(self, venue: TinyVenue) -> None:
-        venue.ignored = {"q:b"}
-        async with Running(venue, "ab", PASSING) as running:
+    async def test_a_subscription_that_is_never_answered_is_asked_for_again(
+        self, exchange: TinyExchange
+    ) -> None:
+        exchange.ignored = {"q:b"}
+        async with Running(exchange, "ab", PASSING) as running:
             await until(lambda: running.feed.status()["refused"] == 1)
-            venue.ignored = set()
+            exchange.ignored = set()
             await until(lambda: running.recorder.up() == symbols("ab"))
 
-    async def test_a_refusal_waits_for_its_time_over_a_reconnect_too(self, venue: TinyVenue) -> None:
-        venue.refused = {"q:b"}
+    async def test_a_refusal_waits_for_its_time_over_a_reconnect_too(self, exchange: TinyExchange) -> None:
+        exchange.refused = {"q:b"}
         slow = replace(PASSING, refused_first_s=30.0, refused_ceiling_s=60.0)
-        async with Running(venue, "ab", slow) as running:
+        async with Running(exchange, "ab", slow) as running:
             await until(lambda: running.feed.status()["refused"] == 1)
-            asked = len(venue.asked("sub"))
-            await venue.drop()
-            await until(lambda: venue.connects == 2 and running.recorder.up() == symbols("a"))
-            assert venue.asked("sub")[asked:] == [["q:a", "t:a", "t:b"]]
+            asked = len(exchange.asked("sub"))
+            await exchange.drop()
+            await until(lambda: exchange.connects == 2 and running.recorder.up() == symbols("a"))
+            assert exchange.asked("sub")[asked:] == [["q:a", "t:a", "t:b"]]
 
-    async def test_its_listeners_hear_of_it_once_however_often_it_is_repeated(self, venue: TinyVenue) -> None:
-        venue.passing["q:a"] = 4
-        async with Running(venue, "a", PASSING) as running:
+    async def test_its_listeners_hear_of_it_once_however_often_it_is_repeated(
+        self, exchange: TinyExchange
+    ) -> None:
+        exchange.passing["q:a"] = 4
+        async with Running(exchange, "a", PASSING) as running:
             await until(lambda: running.recorder.up() == symbols("a"))
             assert running.recorder.states == [
                 ("down", ("A/USDT",), "refused: unknown pair"), ("up", ("A/USDT",), ""),
@@ -110,44 +118,46 @@ class TestEndedByTheExchange:
         ],
     )
     async def test_a_topic_it_ends_is_down_and_asked_for_again(
-        self, venue: TinyVenue, said: dict[str, object], reason: str
+        self, exchange: TinyExchange, said: dict[str, object], reason: str
     ) -> None:
-        async with Running(venue, "ab", PASSING) as running:
+        async with Running(exchange, "ab", PASSING) as running:
             await until(lambda: running.recorder.up() == symbols("ab"))
-            await venue.send(said)
+            await exchange.send(said)
             await until(lambda: running.recorder.up() == symbols("b"))
             assert running.recorder.states[-1] == ("down", ("A/USDT",), f"refused: {reason}")
             await until(lambda: running.recorder.up() == symbols("ab"))
-            assert venue.asked("sub")[-1] == ["q:a"]
-        assert venue.connects == 1
+            assert exchange.asked("sub")[-1] == ["q:a"]
+        assert exchange.connects == 1
 
-    async def test_an_end_of_something_else_changes_nothing(self, venue: TinyVenue) -> None:
-        async with Running(venue, "a", PASSING) as running:
+    async def test_an_end_of_something_else_changes_nothing(self, exchange: TinyExchange) -> None:
+        async with Running(exchange, "a", PASSING) as running:
             await until(running.recorder.up)
-            await venue.send({"gone": ["q:z"]})
-            await venue.send({"error": None, "topics": ["q:z"], "why": "no"})
-            await venue.send({"error": "99", "why": "no such request"})
-            await venue.send({"ack": 99, "topics": ["q:z"]})
-            await venue.quote("a", 1.0)
+            await exchange.send({"gone": ["q:z"]})
+            await exchange.send({"error": None, "topics": ["q:z"], "why": "no"})
+            await exchange.send({"error": "99", "why": "no such request"})
+            await exchange.send({"ack": 99, "topics": ["q:z"]})
+            await exchange.quote("a", 1.0)
             await until(lambda: running.recorder.quotes)
             assert running.recorder.up() == symbols("a")
             assert running.feed.status()["topics"] == 2
 
-    async def test_what_comes_and_goes_is_not_asked_for_ever_faster(self, venue: TinyVenue) -> None:
-        async with Running(venue, "a", PASSING) as running:
+    async def test_what_comes_and_goes_is_not_asked_for_ever_faster(self, exchange: TinyExchange) -> None:
+        async with Running(exchange, "a", PASSING) as running:
             for times in range(1, 5):
                 await until(running.recorder.up)
-                await venue.send({"gone": ["q:a"]})
+                await exchange.send({"gone": ["q:a"]})
                 await until(lambda: not running.recorder.up())
                 (refusal,) = running.feed.status()["refusals"]
                 assert refusal["times"] == times
 
 
 class TestWhatAnOperatorSees:
-    async def test_each_refusal_has_symbol_reason_age_count_and_next_try(self, venue: TinyVenue) -> None:
-        venue.refused = {"q:b"}
+    async def test_each_refusal_has_symbol_reason_age_count_and_next_try(
+        self, exchange: TinyExchange
+    ) -> None:
+        exchange.refused = {"q:b"}
         before_us = time.time_ns() // 1000
-        async with Running(venue, "ab", PASSING) as running:
+        async with Running(exchange, "ab", PASSING) as running:
             await until(lambda: [each["times"] for each in running.feed.status()["refusals"]] == [3])
             (refusal,) = running.feed.status()["refusals"]
         assert refusal["symbol"] == "B/USDT"
@@ -155,9 +165,9 @@ class TestWhatAnOperatorSees:
         assert before_us <= refusal["since_us"] <= time.time_ns() // 1000
         assert 0.0 <= refusal["next_try_s"] <= PASSING.refused_ceiling_s
 
-    async def test_a_line_without_any_topic_is_refused_and_says_why(self, venue: TinyVenue) -> None:
-        venue.refused = {"q:a", "t:a"}
-        async with Running(venue, "a", PASSING) as running:
+    async def test_a_line_without_any_topic_is_refused_and_says_why(self, exchange: TinyExchange) -> None:
+        exchange.refused = {"q:a", "t:a"}
+        async with Running(exchange, "a", PASSING) as running:
             await until(lambda: running.feed.status()["state"] == "refused")
             report = running.feed.report()
             assert (report.state, report.reason, report.topics) == ("refused", "unknown pair", 0)
@@ -165,22 +175,22 @@ class TestWhatAnOperatorSees:
                 ("down", "refused: unknown pair")
             ]
 
-    async def test_other_lines_of_the_exchange_are_live(self, venue: TinyVenue) -> None:
-        venue.refused = {"q:a", "t:a"}
-        async with Running(venue, "ab", PASSING, topics_per_connection=2) as running:
+    async def test_other_lines_of_the_exchange_are_live(self, exchange: TinyExchange) -> None:
+        exchange.refused = {"q:a", "t:a"}
+        async with Running(exchange, "ab", PASSING, topics_per_connection=2) as running:
             await until(lambda: running.recorder.up() == symbols("b"))
             await until(lambda: running.feed.status()["state"] == "live")
             assert [each["symbol"] for each in running.feed.status()["refusals"]] == ["A/USDT", "A/USDT"]
 
-    async def test_what_is_no_longer_wanted_is_forgotten(self, venue: TinyVenue) -> None:
-        venue.refused = {"q:b"}
-        async with Running(venue, "ab", PASSING) as running:
+    async def test_what_is_no_longer_wanted_is_forgotten(self, exchange: TinyExchange) -> None:
+        exchange.refused = {"q:b"}
+        async with Running(exchange, "ab", PASSING) as running:
             await until(lambda: running.feed.status()["refused"] == 1)
             running.feed.apply(frozenset(i for i in running.feed.wanted if i.native_id == "a"))
             await until(lambda: running.feed.status()["refused"] == 0)
-            asked = len(venue.asked("sub"))
+            asked = len(exchange.asked("sub"))
             await asyncio.sleep(PASSING.refused_ceiling_s * 1.5)
-            assert len(venue.asked("sub")) == asked
+            assert len(exchange.asked("sub")) == asked
 
 
 class TestMemory:

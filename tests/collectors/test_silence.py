@@ -10,87 +10,89 @@ import pytest
 from collectors.exchanges import CODECS
 from simulator.server import Simulator
 from tests.collectors.test_connection_dialects import collecting
-from tests.support.exchanges.tiny_venue import Running, TinyCodec, TinyVenue, until
+from tests.support.exchanges.tiny_exchange import Running, TinyCodec, TinyExchange, until
 
 SILENCE_S = 0.6
 
 
 @pytest.fixture
-async def venue() -> AsyncIterator[TinyVenue]:
-    async with TinyVenue() as venue:
-        yield venue
+async def exchange() -> AsyncIterator[TinyExchange]:
+    async with TinyExchange() as exchange:
+        yield exchange
 
 
 def asked(running: Running) -> int:
     return int(running.feed.status()["counts"].get("silence_tests", 0))
 
 
-class TestTinyVenue:
-    async def test_a_quiet_exchange_that_answers_is_kept(self, venue: TinyVenue) -> None:
-        async with Running(venue, "a", silence_s=SILENCE_S) as running:
+class TestTinyExchange:
+    async def test_a_quiet_exchange_that_answers_is_kept(self, exchange: TinyExchange) -> None:
+        async with Running(exchange, "a", silence_s=SILENCE_S) as running:
             await until(running.recorder.up)
             await until(lambda: asked(running) >= 4)
             assert [state for state, _, _ in running.recorder.states] == ["up"]
-        assert venue.connects == 1
+        assert exchange.connects == 1
 
-    async def test_one_that_does_not_is_cut_within_the_time_of_its_data_sheet(self, venue: TinyVenue) -> None:
-        async with Running(venue, "a", silence_s=SILENCE_S) as running:
+    async def test_one_that_does_not_is_cut_within_the_time_of_its_data_sheet(
+        self, exchange: TinyExchange
+    ) -> None:
+        async with Running(exchange, "a", silence_s=SILENCE_S) as running:
             await until(running.recorder.up)
             await until(lambda: asked(running) >= 1)
-            venue.silent, since = True, time.monotonic()
+            exchange.silent, since = True, time.monotonic()
             await until(lambda: len(running.recorder.states) > 1)
             assert time.monotonic() - since < SILENCE_S * 1.5
             assert running.recorder.states[1] == ("down", ("A/USDT",), f"nothing received for {SILENCE_S} s")
 
-    async def test_while_data_comes_nothing_is_asked(self, venue: TinyVenue) -> None:
-        async with Running(venue, "a", silence_s=SILENCE_S) as running:
+    async def test_while_data_comes_nothing_is_asked(self, exchange: TinyExchange) -> None:
+        async with Running(exchange, "a", silence_s=SILENCE_S) as running:
             await until(running.recorder.up)
             for number in range(30):
-                await venue.quote("a", float(number + 1))
+                await exchange.quote("a", float(number + 1))
                 await asyncio.sleep(SILENCE_S / 12)
             assert asked(running) == 0
 
     async def test_without_a_ping_of_its_own_a_topic_is_asked_for_again_and_its_no_changes_nothing(
-        self, venue: TinyVenue, monkeypatch: pytest.MonkeyPatch
+        self, exchange: TinyExchange, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(TinyCodec, "ping", lambda *_: None)
-        async with Running(venue, "a", silence_s=SILENCE_S) as running:
+        async with Running(exchange, "a", silence_s=SILENCE_S) as running:
             await until(running.recorder.up)
-            await until(lambda: len(venue.asked("sub")) >= 3)
-            assert venue.asked("sub")[1:3] == [["q:a"], ["q:a"]]
-            venue.refused = {"q:a"}
+            await until(lambda: len(exchange.asked("sub")) >= 3)
+            assert exchange.asked("sub")[1:3] == [["q:a"], ["q:a"]]
+            exchange.refused = {"q:a"}
             await until(lambda: asked(running) >= 5)
             assert [state for state, _, _ in running.recorder.states] == ["up"]
             assert running.feed.status()["refused"] == 0
-        assert venue.connects == 1
+        assert exchange.connects == 1
 
     @pytest.mark.parametrize("named", [True, False])
     async def test_a_no_that_comes_after_another_sign_of_life_changes_nothing_either(
-        self, venue: TinyVenue, monkeypatch: pytest.MonkeyPatch, named: bool
+        self, exchange: TinyExchange, monkeypatch: pytest.MonkeyPatch, named: bool
     ) -> None:
         monkeypatch.setattr(TinyCodec, "ping", lambda *_: None)
-        async with Running(venue, "a", silence_s=SILENCE_S) as running:
+        async with Running(exchange, "a", silence_s=SILENCE_S) as running:
             await until(running.recorder.up)
-            venue.ignored = {"q:a"}
-            await until(lambda: len(venue.asked("sub")) == 2)
-            await venue.quote("a", 1.0)
+            exchange.ignored = {"q:a"}
+            await until(lambda: len(exchange.asked("sub")) == 2)
+            await exchange.quote("a", 1.0)
             await until(lambda: running.recorder.quotes)
-            asked_id = str(venue.heard[-1]["id"]) if named else None
-            await venue.send({"error": asked_id, "topics": ["q:a"], "why": "subscribed already"})
-            await venue.quote("a", 2.0)
+            asked_id = str(exchange.heard[-1]["id"]) if named else None
+            await exchange.send({"error": asked_id, "topics": ["q:a"], "why": "subscribed already"})
+            await exchange.quote("a", 2.0)
             await until(lambda: len(running.recorder.quotes) == 2)
             assert running.feed.status()["refused"] == 0
             assert [state for state, _, _ in running.recorder.states] == ["up"]
 
     async def test_before_anything_is_subscribed_the_protocol_itself_pings(
-        self, venue: TinyVenue, monkeypatch: pytest.MonkeyPatch
+        self, exchange: TinyExchange, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(TinyCodec, "ping", lambda *_: None)
-        venue.refused = {"q:a", "t:a"}
-        async with Running(venue, "a", silence_s=SILENCE_S) as running:
+        exchange.refused = {"q:a", "t:a"}
+        async with Running(exchange, "a", silence_s=SILENCE_S) as running:
             await until(lambda: asked(running) >= 3)
             assert running.feed.status()["state"] == "refused"
-        assert venue.connects == 1
+        assert exchange.connects == 1
 
 
 @pytest.mark.parametrize("key", CODECS)

@@ -13,7 +13,7 @@ from collectors.supervisor import Outlet, SinkType, Supervisor
 from core.channel import Channel
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Opportunity, Shard
 from markets.events import OpportunityEvent, Quote, SinkEvent, StreamState, Trade
-from tests.support.exchanges.tiny_venue import TIMING, TinyVenue, codec_type, symbol, symbols, until
+from tests.support.exchanges.tiny_exchange import TIMING, TinyExchange, codec_type, symbol, symbols, until
 
 ALL = Shard()
 
@@ -105,10 +105,10 @@ CODECS: dict[str, type[Codec]] = {"tiny": codec("tiny"), "mini": codec("mini"), 
 
 
 def config(
-    venue: TinyVenue, *keys: str, wanted: str = "ab", revision: int = 1, disabled: str = ""
+    exchange: TinyExchange, *keys: str, wanted: str = "ab", revision: int = 1, disabled: str = ""
 ) -> MarketConfig:
-    """Exchanges `keys` at one venue, each with the same instruments; `disabled` is listed but off."""
-    base = venue.config
+    """Exchanges `keys` at one exchange, each with the same instruments; `disabled` is listed but off."""
+    base = exchange.config
     exchanges = tuple(
         ExchangeConfig(key, key, key != disabled, 10.0, 10.0, base.rest_url, base.ws_url) for key in keys
     )
@@ -127,9 +127,9 @@ def both(key: str) -> set[tuple[str, str]]:
 
 
 @pytest.fixture
-async def venue() -> AsyncIterator[TinyVenue]:
-    async with TinyVenue() as venue:
-        yield venue
+async def exchange() -> AsyncIterator[TinyExchange]:
+    async with TinyExchange() as exchange:
+        yield exchange
 
 
 @asynccontextmanager
@@ -156,103 +156,107 @@ def kept(outlet: Outlet) -> KeepingSink:
 
 
 class TestFollowing:
-    async def test_every_enabled_exchange_is_collected_into_every_sink(self, venue: TinyVenue) -> None:
+    async def test_every_enabled_exchange_is_collected_into_every_sink(self, exchange: TinyExchange) -> None:
         one, two = outlet(), outlet(OtherSink)
         async with running(one, two) as supervisor:
-            supervisor.apply(config(venue, "tiny", "mini"))
+            supervisor.apply(config(exchange, "tiny", "mini"))
             await until(lambda: kept(one).up() == both("tiny") | both("mini"))
             await until(lambda: kept(two).up() == both("tiny") | both("mini"))
         assert kept(one).revisions == [1]
 
     async def test_disabling_an_exchange_takes_it_down_with_the_reason_and_leaves_the_others(
-        self, venue: TinyVenue
+        self, exchange: TinyExchange
     ) -> None:
         out = outlet()
         async with running(out) as supervisor:
-            supervisor.apply(config(venue, "tiny", "mini"))
+            supervisor.apply(config(exchange, "tiny", "mini"))
             await until(lambda: kept(out).up() == both("tiny") | both("mini"))
-            supervisor.apply(config(venue, "tiny", "mini", revision=2, disabled="mini"))
+            supervisor.apply(config(exchange, "tiny", "mini", revision=2, disabled="mini"))
             await until(lambda: kept(out).up() == both("tiny"))
-            await until(lambda: len(venue.sockets) == 1)
+            await until(lambda: len(exchange.sockets) == 1)
             assert ("mini", "down", ("A/USDT", "B/USDT"), "exchange disabled") in kept(out).states
-            assert venue.connects == 2
-            supervisor.apply(config(venue, "tiny", "mini", revision=3))
+            assert exchange.connects == 2
+            supervisor.apply(config(exchange, "tiny", "mini", revision=3))
             await until(lambda: kept(out).up() == both("tiny") | both("mini"))
-            assert venue.connects == 3
+            assert exchange.connects == 3
 
-    async def test_an_exchange_disabled_from_the_start_says_so(self, venue: TinyVenue) -> None:
+    async def test_an_exchange_disabled_from_the_start_says_so(self, exchange: TinyExchange) -> None:
         out = outlet()
         async with running(out) as supervisor:
-            supervisor.apply(config(venue, "tiny", "mini", disabled="mini"))
+            supervisor.apply(config(exchange, "tiny", "mini", disabled="mini"))
             await until(lambda: ("mini", "down", ("A/USDT",), "exchange disabled") in kept(out).states)
 
-    async def test_an_exchange_without_a_connector_says_so_and_stops_nothing(self, venue: TinyVenue) -> None:
+    async def test_an_exchange_without_a_connector_says_so_and_stops_nothing(
+        self, exchange: TinyExchange
+    ) -> None:
         out = outlet()
         async with running(out) as supervisor:
-            listed = config(venue, "tiny", "unheard-of")
+            listed = config(exchange, "tiny", "unheard-of")
             chart = Opportunity("A/USDT", "tiny", "unheard-of", 1000)
             supervisor.apply(MarketConfig(1, listed.exchanges, listed.instruments, (chart,)))
             await until(lambda: kept(out).up() == both("tiny"))
             why = ("unheard-of", "down", ("A/USDT",), "no connector for this exchange")
             assert why in kept(out).states
 
-    async def test_another_address_restarts_that_exchange_only(self, venue: TinyVenue) -> None:
+    async def test_another_address_restarts_that_exchange_only(self, exchange: TinyExchange) -> None:
         out = outlet()
-        async with TinyVenue() as elsewhere, running(out) as supervisor:
-            before = config(venue, "tiny", "mini")
+        async with TinyExchange() as elsewhere, running(out) as supervisor:
+            before = config(exchange, "tiny", "mini")
             supervisor.apply(before)
             await until(lambda: kept(out).up() == both("tiny") | both("mini"))
             moved = config(elsewhere, "tiny").exchanges[0]
             after = MarketConfig(2, (moved, before.exchanges[1]), before.instruments, ())
             supervisor.apply(after)
-            await until(lambda: elsewhere.connects == 1 and len(venue.sockets) == 1)
+            await until(lambda: elsewhere.connects == 1 and len(exchange.sockets) == 1)
             await until(lambda: kept(out).up() == both("tiny") | both("mini"))
             assert ("tiny", "down", ("A/USDT", "B/USDT"), "address changed") in kept(out).states
-        assert venue.connects == 2
+        assert exchange.connects == 2
 
-    async def test_a_shard_collects_its_symbols_on_every_exchange(self, venue: TinyVenue) -> None:
+    async def test_a_shard_collects_its_symbols_on_every_exchange(self, exchange: TinyExchange) -> None:
         shard = next(Shard(i, 2) for i in (1, 2) if Shard(i, 2).owns("A/USDT"))
         mine = {name for name in symbols("abcdef") if shard.owns(name)}
         assert mine != symbols("abcdef")
         out = outlet()
         async with running(out, shard=shard) as supervisor:
-            supervisor.apply(config(venue, "tiny", "mini", wanted="abcdef"))
+            supervisor.apply(config(exchange, "tiny", "mini", wanted="abcdef"))
             await until(lambda: kept(out).up() == {(key, name) for key in ("tiny", "mini") for name in mine})
 
 
 class TestTrouble:
-    async def test_a_crashing_feed_is_restarted_and_the_others_go_on(self, venue: TinyVenue) -> None:
+    async def test_a_crashing_feed_is_restarted_and_the_others_go_on(self, exchange: TinyExchange) -> None:
         out = outlet()
         async with running(out) as supervisor:
-            supervisor.apply(config(venue, "tiny", "faulty"))
-            await until(lambda: venue.connects >= 4)
+            supervisor.apply(config(exchange, "tiny", "faulty"))
+            await until(lambda: exchange.connects >= 4)
             await until(lambda: kept(out).up() == both("tiny"))
-            await venue.quote("a", 4.0)
+            await exchange.quote("a", 4.0)
             await until(lambda: any(isinstance(event, Quote) for event in kept(out).events))
             assert supervisor.status()["tiny"]["counts"]["connects"] == 1
 
-    async def test_a_crashed_sink_is_built_anew_and_told_what_is_up(self, venue: TinyVenue) -> None:
+    async def test_a_crashed_sink_is_built_anew_and_told_what_is_up(self, exchange: TinyExchange) -> None:
         one, two = outlet(), outlet(OtherSink)
         async with running(one, two) as supervisor:
-            supervisor.apply(config(venue, "tiny"))
+            supervisor.apply(config(exchange, "tiny"))
             await until(lambda: kept(one).up() == both("tiny"))
             first = kept(one)
             first.crash = True
-            await venue.quote("a", 4.0)
+            await exchange.quote("a", 4.0)
             await until(lambda: kept(one) is not first)
             await until(lambda: kept(one).up() == both("tiny"))
             assert kept(one).revisions == [1]
-            assert venue.connects == 1
+            assert exchange.connects == 1
             assert all(state == "up" for _, state, _, _ in kept(two).states)
 
-    async def test_a_slow_sink_loses_its_oldest_events_and_learns_of_the_gap(self, venue: TinyVenue) -> None:
+    async def test_a_slow_sink_loses_its_oldest_events_and_learns_of_the_gap(
+        self, exchange: TinyExchange
+    ) -> None:
         slow, quick = outlet(capacity=10), outlet(OtherSink)
         async with running(slow, quick) as supervisor:
-            supervisor.apply(config(venue, "tiny"))
+            supervisor.apply(config(exchange, "tiny"))
             await until(lambda: kept(slow).up() == both("tiny"))
             kept(slow).go.clear()
             for bid in range(1, 31):
-                await venue.quote("a", float(bid))
+                await exchange.quote("a", float(bid))
             await until(lambda: len(kept(quick).events) >= 31)
             assert slow.status()["dropped"] > 0
             await until(lambda: slow.status()["accepted"] > quick.status()["accepted"])
@@ -262,26 +266,26 @@ class TestTrouble:
             assert quick.status()["dropped"] == 0
             assert all(state == "up" for _, state, _, _ in kept(quick).states)
 
-    async def test_a_configuration_a_sink_refuses_is_reported(self, venue: TinyVenue) -> None:
+    async def test_a_configuration_a_sink_refuses_is_reported(self, exchange: TinyExchange) -> None:
         out = outlet()
         async with running(out) as supervisor:
-            supervisor.apply(config(venue, "tiny", revision=12))
-            supervisor.apply(config(venue, "tiny", revision=13))
+            supervisor.apply(config(exchange, "tiny", revision=12))
+            supervisor.apply(config(exchange, "tiny", revision=13))
             assert out.error == "sink KeepingSink did not take over revision 13: thirteen is unlucky"
             await until(lambda: kept(out).up() == both("tiny"))
-            supervisor.apply(config(venue, "tiny", revision=14))
+            supervisor.apply(config(exchange, "tiny", revision=14))
             assert out.error == ""
         assert kept(out).revisions == [12, 14]
 
     async def test_a_configuration_a_sink_refuses_for_a_moment_is_offered_again(
-        self, venue: TinyVenue, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+        self, exchange: TinyExchange, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         monkeypatch.setattr("collectors.supervisor.LOSS_CHECK_S", 0.02)
         monkeypatch.setattr("collectors.supervisor.OFFER_FIRST_S", 0.05)
         out = outlet()
         async with running(out) as supervisor:
             kept(out).troubles = 3
-            supervisor.apply(config(venue, "tiny", revision=12))
+            supervisor.apply(config(exchange, "tiny", revision=12))
             assert "not today" in out.error
             await until(lambda: out.error == "")
             assert kept(out).revisions == [12]
@@ -292,14 +296,14 @@ class TestTrouble:
 
 
 class TestStopping:
-    async def test_sockets_are_closed_and_sinks_drained(self, venue: TinyVenue) -> None:
+    async def test_sockets_are_closed_and_sinks_drained(self, exchange: TinyExchange) -> None:
         out = outlet()
         started = time.monotonic()
         async with running(out) as supervisor:
-            supervisor.apply(config(venue, "tiny", "mini"))
+            supervisor.apply(config(exchange, "tiny", "mini"))
             await until(lambda: kept(out).up() == both("tiny") | both("mini"))
             kept(out).go.clear()
-            await venue.quote("a", 4.0)
+            await exchange.quote("a", 4.0)
             await until(lambda: len(out.channel) == 2)
             started = time.monotonic()
             asyncio.get_running_loop().call_later(0.3, kept(out).go.set)
@@ -310,32 +314,32 @@ class TestStopping:
         assert {reason for _, state, _, reason in kept(out).states if state == "down"} == {
             "collector stopped"
         }
-        await until(lambda: not venue.sockets)
+        await until(lambda: not exchange.sockets)
 
     async def test_what_a_sink_makes_while_it_drains_reaches_the_sinks_after_it_and_no_other(
-        self, venue: TinyVenue
+        self, exchange: TinyExchange
     ) -> None:
         first, second, third = Outlet.chain([KeepingSink, DerivingSink, OtherSink], Shard(), 1000)
         async with running(first, second, third) as supervisor:
-            supervisor.apply(config(venue, "tiny"))
+            supervisor.apply(config(exchange, "tiny"))
             await until(lambda: kept(third).up() == both("tiny"))
             kept(third).go.clear()
             asyncio.get_running_loop().call_later(0.3, kept(third).go.set)
         assert [event.symbol for event in derived(kept(third))] == ["LAST/WORDS"]
         assert derived(kept(first)) == derived(kept(second)) == []
 
-    async def test_a_sink_gets_what_it_wants_and_nothing_else(self, venue: TinyVenue) -> None:
+    async def test_a_sink_gets_what_it_wants_and_nothing_else(self, exchange: TinyExchange) -> None:
         first, second = Outlet.chain([DerivingSink, PickySink], Shard(), 1000)
         async with running(first, second) as supervisor:
-            supervisor.apply(config(venue, "tiny"))
+            supervisor.apply(config(exchange, "tiny"))
             await until(lambda: kept(first).up() == both("tiny"))
         assert [type(event) for event in kept(second).events] == [OpportunityEvent]
         assert second.channel.accepted == 1
 
-    async def test_a_sink_that_hangs_does_not_hold_the_process(self, venue: TinyVenue) -> None:
+    async def test_a_sink_that_hangs_does_not_hold_the_process(self, exchange: TinyExchange) -> None:
         out = outlet()
         async with running(out) as supervisor:
-            supervisor.apply(config(venue, "tiny"))
+            supervisor.apply(config(exchange, "tiny"))
             await until(lambda: kept(out).up() == both("tiny"))
             kept(out).go.clear()
             started = time.monotonic()

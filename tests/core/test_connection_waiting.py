@@ -1,4 +1,4 @@
-"""Waiting times between attempts: doubling, jittered, with a ceiling, and as long as the venue asks."""
+"""Waiting times between attempts: doubling, jittered, with a ceiling, and as long as the exchange asks."""
 
 import asyncio
 import time
@@ -98,5 +98,5 @@ class TestRetryAfter:
         ("ws://h", "wss://x.example/ws?timeUnit=us", "ws://h/ws?timeUnit=us"),
     ],
 )
-def test_another_base_keeps_the_path_of_the_venue(base: str, url: str, moved: str) -> None:
+def test_another_base_keeps_the_path_of_the_exchange(base: str, url: str, moved: str) -> None:
     assert under(base, url) == moved

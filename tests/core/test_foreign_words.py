@@ -15,7 +15,7 @@ from core.names.plain_names import unfit_character
 from core.secrets.redaction import keep_secret
 from tests.collectors.test_receive_socket import hear, raw
 from tests.monitoring.test_assess import NOW, REFUSAL, S, found, with_collector, with_exchange
-from tests.support.exchanges.tiny_venue import Running, TinyVenue, symbols, until
+from tests.support.exchanges.tiny_exchange import Running, TinyExchange, symbols, until
 
 HTML = "<html><script>alert(1)</script><b>down</b></html>"
 NASTY = {
@@ -36,17 +36,19 @@ def is_harmless(text: str, most: int = LONGEST_SAID + 100) -> bool:
 
 
 @pytest.fixture
-async def venue() -> AsyncIterator[TinyVenue]:
-    async with TinyVenue() as running:
+async def exchange() -> AsyncIterator[TinyExchange]:
+    async with TinyExchange() as running:
         yield running
 
 
 @pytest.mark.parametrize("kind", NASTY)
-async def test_words_of_a_refusal(venue: TinyVenue, kind: str, caplog: pytest.LogCaptureFixture) -> None:
-    venue.why = NASTY[kind]
-    venue.refused.add("q:a")
+async def test_words_of_a_refusal(
+    exchange: TinyExchange, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    exchange.why = NASTY[kind]
+    exchange.refused.add("q:a")
     with caplog.at_level(logging.DEBUG):
-        async with Running(venue, "ab") as running:
+        async with Running(exchange, "ab") as running:
             await until(lambda: running.recorder.up() == symbols("b"), 20.0)
             await until(lambda: running.feed.status()["refused"], 20.0)
             status = running.feed.status()
@@ -60,24 +62,26 @@ async def test_words_of_a_refusal(venue: TinyVenue, kind: str, caplog: pytest.Lo
 
 @pytest.mark.parametrize("kind", NASTY)
 async def test_words_of_an_error_about_nothing_we_asked(
-    venue: TinyVenue, kind: str, caplog: pytest.LogCaptureFixture
+    exchange: TinyExchange, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
-        async with Running(venue, "a") as running:
+        async with Running(exchange, "a") as running:
             await until(running.recorder.up, 20.0)
-            await venue.send({"error": "4711", "why": NASTY[kind]})
-            await until(lambda: "the venue reports an error" in caplog.text, 20.0)
-    said = [text for text in caplog.messages if "the venue reports an error" in text]
+            await exchange.send({"error": "4711", "why": NASTY[kind]})
+            await until(lambda: "the exchange reports an error" in caplog.text, 20.0)
+    said = [text for text in caplog.messages if "the exchange reports an error" in text]
     assert all(is_harmless(text) for text in said)
 
 
 @pytest.mark.parametrize("kind", NASTY)
-async def test_words_of_a_goodbye(venue: TinyVenue, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_words_of_a_goodbye(
+    exchange: TinyExchange, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
     words = NASTY[kind].encode("utf-8", "replace").decode()[:40].encode()[:120].decode("utf-8", "ignore")
     with caplog.at_level(logging.DEBUG):
-        async with Running(venue, "a") as running:
+        async with Running(exchange, "a") as running:
             await until(running.recorder.up, 20.0)
-            for socket in list(venue.sockets):
+            for socket in list(exchange.sockets):
                 await socket.close(4001, words)
             await until(lambda: "closed by the exchange (4001" in caplog.text, 20.0)
             await until(lambda: any(state == "down" for state, *_ in running.recorder.states), 20.0)

@@ -37,7 +37,7 @@ BY_HAND = {
 async def replayed(folder: Path, exchanges: tuple[str, str], speed: float) -> list[tuple[float, float]]:
     """The (time in s, spread) points that a browser got while the recording was played."""
     async with Simulator(exchanges=exchanges, replay=folder, speed=speed, replay_after=2) as simulator:
-        native_ids = {key: next(iter(venue.by_native)) for key, venue in simulator.exchanges.items()}
+        native_ids = {key: next(iter(exchange.by_native)) for key, exchange in simulator.exchanges.items()}
         (symbol,) = {listing.symbol for listing in simulator.exchanges[exchanges[0]].by_native.values()}
         token = await sync_to_async(_set_up)(simulator.url, native_ids, symbol)
         with daphne() as web:

@@ -134,8 +134,8 @@ def test_spread_edges_and_sizes_follow_their_formulas(
     desk = SpreadEngine()
     desk.configure(config(fees_bps=(float(fee1), float(fee2))))
     quotes = [
-        Quote(venue, SYMBOL, float(bid), float(bid_size), float(ask), float(ask_size), None, NOON_US)
-        for venue, bid, bid_size, ask, ask_size in (
+        Quote(exchange, SYMBOL, float(bid), float(bid_size), float(ask), float(ask_size), None, NOON_US)
+        for exchange, bid, bid_size, ask, ask_size in (
             (FIRST, bid1, bid_size1, ask1, ask_size1),
             (SECOND, bid2, bid_size2, ask2, ask_size2),
         )
@@ -199,7 +199,7 @@ def test_a_quote_repeated_at_the_same_instant_makes_a_point_of_its_own() -> None
     assert points[:, 0].tolist() == [NOON_US, NOON_US + 1]
 
 
-def test_the_venue_s_own_clock_decides_nothing() -> None:
+def test_the_exchange_s_own_clock_decides_nothing() -> None:
     first, second = quote(FIRST, 100, 0), quote(SECOND, 100, MS)
     first.exchange_ts_us, second.exchange_ts_us = NOON_US + 9_000_000, NOON_US - 9_000_000
     assert len(feed(engine(), [first, second])) == 1

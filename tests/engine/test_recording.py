@@ -21,7 +21,7 @@ def recorded(exchange: str) -> pl.DataFrame:
 
 
 def quotes_in_order_of_time() -> list[Quote]:
-    """Both venues' rows merged; the recording has one time per row, which here is all three clocks."""
+    """Both exchanges' rows merged; the recording has one time per row, which here is all three clocks."""
     rows = pl.concat([recorded(FIRST), recorded(SECOND)]).sort("timestamp", "exchange", maintain_order=True)
     columns = ("exchange", "bid1_price", "bid1_volume", "ask1_price", "ask1_volume", "timestamp")
     return [
@@ -32,7 +32,7 @@ def quotes_in_order_of_time() -> list[Quote]:
 
 @pytest.mark.shared
 @pytest.mark.parametrize("tolerance_ms", [1000, None])
-def test_half_an_hour_of_two_venues_gives_the_spreads_and_bands_polars_computes(
+def test_half_an_hour_of_two_exchanges_gives_the_spreads_and_bands_polars_computes(
     tolerance_ms: int | None,
 ) -> None:
     quotes = quotes_in_order_of_time()

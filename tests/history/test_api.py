@@ -36,7 +36,7 @@ BTC = "symbol=BTCUSDT&exchange1=Binance&exchange2=Bybit"
 
 @pytest.fixture
 def lake(tmp_path: Path, settings: Settings, transactional_db: None, empty_redis: Redis) -> Lake:
-    """The lake the site reads: ten minutes of quotes of BTC/USDT on two venues, ten a second."""
+    """The lake the site reads: ten minutes of quotes of BTC/USDT on two exchanges, ten a second."""
     settings.LAKE_URL = str(tmp_path / "lake")
     call_command("seed")
     made = Lake(settings.LAKE_URL)
@@ -45,7 +45,7 @@ def lake(tmp_path: Path, settings: Settings, transactional_db: None, empty_redis
 
 
 def quotes(count: int, symbol: str = "BTC/USDT") -> Iterator[Quote]:
-    """Quotes ten a second from START on, the venues in turn; the spread counts up in hundredths."""
+    """Quotes ten a second from START on, the exchanges in turn; the spread counts up in hundredths."""
     for i in range(count):
         us = START_US + i * 100_000
         bid = 100 + (i % 50) / 100

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def lake(tmp_path: Path, settings: Settings, transactional_db: None) -> Lake:
-    """Ten seconds of quotes of BTC/USDT on two venues."""
+    """Ten seconds of quotes of BTC/USDT on two exchanges."""
     settings.LAKE_URL = str(tmp_path / "lake")
     call_command("seed", verbosity=0)
     made = Lake(settings.LAKE_URL)

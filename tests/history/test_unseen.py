@@ -18,7 +18,7 @@ from history.read.unseen import broken
 from markets.config import Shard
 from markets.events import StreamState
 from tests.collectors import test_supervisor as collecting
-from tests.support.exchanges.tiny_venue import TinyVenue, until
+from tests.support.exchanges.tiny_exchange import TinyExchange, until
 from tests.support.lakes.lake_data import write
 from tests.support.spread_oracle import FIRST, NOON_US, SECOND, SYMBOL, config, engine, feed, quote
 
@@ -186,8 +186,8 @@ async def test_a_collector_that_stood_still_says_so_at_the_last_moment_it_saw(
     monkeypatch.setattr(supervisor_module, "CLOCK_CHECK_S", 0.05)
     monkeypatch.setattr(supervisor_module, "Clocks", lambda _every_s: fake.clocks())
     out = collecting.outlet()
-    async with TinyVenue() as venue, collecting.running(out) as supervisor:
-        supervisor.apply(collecting.config(venue, "tiny"))
+    async with TinyExchange() as exchange, collecting.running(out) as supervisor:
+        supervisor.apply(collecting.config(exchange, "tiny"))
         sink = collecting.kept(out)
         await until(lambda: sink.up() == collecting.both("tiny"))
         seen_us = fake.wall // 1000

@@ -79,15 +79,15 @@ def test_lists_filter(pages: Client, model: str, query: str) -> None:
 
 def grow() -> None:
     """Twice as much of everything."""
-    venues = [
-        Exchange.objects.create(key=f"venue{i}", name=f"Venue {i}", taker_fee_bps=10, maker_fee_bps=10)
+    exchanges = [
+        Exchange.objects.create(key=f"exchange{i}", name=f"Exchange {i}", taker_fee_bps=10, maker_fee_bps=10)
         for i in range(8)
     ]
-    for i, venue in enumerate(venues):
-        CatalogueSync.objects.create(exchange=venue, tried_at="2026-01-01T00:00Z", error="no answer")
+    for i, exchange in enumerate(exchanges):
+        CatalogueSync.objects.create(exchange=exchange, tried_at="2026-01-01T00:00Z", error="no answer")
         symbol = Symbol.objects.create(name=f"X{i}/USDT", base=f"X{i}", quote="USDT", enabled=True)
-        Instrument.objects.create(exchange=venue, symbol=symbol, native_id=f"X{i}USDT")
-        pair = ExchangePair.objects.create(exchange1=Exchange.objects.get(key="okx"), exchange2=venue)
+        Instrument.objects.create(exchange=exchange, symbol=symbol, native_id=f"X{i}USDT")
+        pair = ExchangePair.objects.create(exchange1=Exchange.objects.get(key="okx"), exchange2=exchange)
         OpportunityFilter.objects.create(name=f"Filter {i}", symbols="X*").pairs.add(pair)
 
 

@@ -157,8 +157,8 @@ def test_an_empty_desk_says_what_to_do() -> None:
 
 
 def test_an_exchange_ccxt_does_not_know_is_refused_in_words() -> None:
-    with pytest.raises(CatalogueError, match="ccxt has no exchange “venue1”"):
-        fetch("venue1")
+    with pytest.raises(CatalogueError, match="ccxt has no exchange “exchange1”"):
+        fetch("exchange1")
 
 
 @pytest.mark.django_db

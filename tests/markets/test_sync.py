@@ -1,4 +1,4 @@
-"""The catalogue sync: the same rows however often, nothing lost in silence, one venue's trouble its own."""
+"""The catalogue sync: the same rows however often, nothing lost, one exchange's trouble its own."""
 
 from collections.abc import Iterable
 from decimal import Decimal

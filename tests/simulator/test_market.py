@@ -17,7 +17,7 @@ LISTINGS = catalogue.listings(20)
 
 
 def path(market: Market, seconds: int) -> np.ndarray:
-    """What every venue shows for every symbol, once a second: (seconds, venues, symbols)."""
+    """What every exchange shows for every symbol, once a second: (seconds, exchanges, symbols)."""
     shown = []
     for second in range(seconds):
         market.advance(second)
@@ -53,7 +53,9 @@ def test_arbitrage_above_two_taker_fees_comes_every_minute_or_so_somewhere_and_g
 
 async def test_the_traps_share_a_name_or_a_coin() -> None:
     async with Simulator(traps=True, symbols=3) as sim, Simulator(symbols=3) as plain:
-        books = {key: {row.base: book for row, book in venue.rows()} for key, venue in sim.exchanges.items()}
+        books = {
+            key: {row.base: book for row, book in exchange.rows()} for key, exchange in sim.exchanges.items()
+        }
         plain_bases = [row.base for row, _book in plain.exchanges["okx"].rows()]
 
     assert list(books["okx"]) == [*plain_bases, "CAT", "BEAM"]

@@ -30,7 +30,7 @@ shared = [
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two venues, one symbol, one second; and one of the other shape, with exponents."""
+    """Two exchanges, one symbol, one second; and one of the other shape, with exponents."""
     okx = [
         (1000, "1.01", "5.0", "1.02", "6.0"),
         (1400, "1.03", "5.5", "1.04", "6.5"),

@@ -1,4 +1,4 @@
-"""The simulated exchanges speak each venue's dialect: requests, answers, heartbeats, limits."""
+"""The simulated exchanges speak each exchange's dialect: requests, answers, heartbeats, limits."""
 
 import asyncio
 import itertools
@@ -12,7 +12,7 @@ import pytest
 from simulator.catalogue import EXCHANGES
 from simulator.server import Simulator
 from tests.support.exchanges.simulator_client import Client, best, connect, protobuf, subscribe_quotes
-from tests.support.exchanges.tiny_venue import until
+from tests.support.exchanges.tiny_exchange import until
 
 
 @pytest.fixture
@@ -419,10 +419,10 @@ async def test_bingx_sends_gzip_and_takes_one_topic_per_request(sim: Simulator) 
 
 async def test_bingx_takes_two_hundred_topics(sim: Simulator) -> None:
     async with Simulator(exchanges=["bingx"], symbols=201, rate=0.001, time_scale=1.0) as sim:
-        venue = sim.exchanges["bingx"]
-        venue.messages_per_window = None  # type: ignore[misc]  # the limit on requests is not the subject here
+        exchange = sim.exchanges["bingx"]
+        exchange.messages_per_window = None  # type: ignore[misc]  # the limit on requests is not the subject here
         async with connect(sim, "bingx") as client:
-            for number, listing in enumerate(venue.listings.values()):
+            for number, listing in enumerate(exchange.listings.values()):
                 topic = f"{listing.base}-USDT@trade"
                 await client.send({"id": str(number), "reqType": "sub", "dataType": topic})
             last = await client.until(lambda f: f.get("id") == "200")

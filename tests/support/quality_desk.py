@@ -16,7 +16,7 @@ from monitoring.quality.sink import QualitySink
 from monitoring.quality.store import read_quality
 from monitoring.quality.wire import ExchangeQuality, Quality, SymbolQuality
 from simulator.server import Simulator
-from tests.support.exchanges.tiny_venue import TIMING
+from tests.support.exchanges.tiny_exchange import TIMING
 
 SHARD = Shard()
 

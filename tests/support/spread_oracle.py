@@ -23,7 +23,7 @@ def config(
     disabled: Sequence[str] = (),
     symbols: Sequence[str] = (SYMBOL,),
 ) -> MarketConfig:
-    """Two venues and one opportunity per symbol."""
+    """Two exchanges and one opportunity per symbol."""
     fees = {FIRST: fees_bps[0], SECOND: fees_bps[1]}
     return MarketConfig(
         revision=1,

@@ -190,7 +190,7 @@ def test_a_mexc_answer_may_take_one_topic_and_refuse_another() -> None:
         ("gate", '{"channel":"spot.system","event":"update","result":{"type":"upgrade","msg":"soon"}}'),
     ],
 )
-def test_a_venue_that_announces_the_end_of_a_connection_asks_for_a_reconnect(
+def test_an_exchange_that_announces_the_end_of_a_connection_asks_for_a_reconnect(
     exchange: str, frame: str
 ) -> None:
     (control,) = CODECS[exchange](SYMBOLS).decode(frame)

@@ -36,15 +36,15 @@ def numbers(quote: Quote) -> tuple[float, float, float, float]:
 
 
 @pytest.mark.parametrize("exchange", CODECS)
-def test_a_quote_has_both_sides_the_venues_time_and_our_stamps(exchange: str) -> None:
+def test_a_quote_has_both_sides_the_exchanges_time_and_our_stamps(exchange: str) -> None:
     events = codec(exchange).decode(QUOTES[exchange], 5, 6)
 
-    venue_time = None if exchange == "binance" else T_US  # Binance spot sends none
-    assert list(events) == [Quote(exchange, "BTC/USDT", 101.5, 2.0, 101.6, 3.0, venue_time, 5, 6)]
+    exchange_time = None if exchange == "binance" else T_US  # Binance spot sends none
+    assert list(events) == [Quote(exchange, "BTC/USDT", 101.5, 2.0, 101.6, 3.0, exchange_time, 5, 6)]
 
 
 @pytest.mark.parametrize("exchange", CODECS)
-def test_a_trade_has_the_takers_side_the_id_as_text_and_the_venues_time(exchange: str) -> None:
+def test_a_trade_has_the_takers_side_the_id_as_text_and_the_exchanges_time(exchange: str) -> None:
     events = codec(exchange).decode(TRADES[exchange], 5, 6)
 
     assert list(events) == [Trade(exchange, "BTC/USDT", 101.55, 0.25, "sell", "42", T_US, 5, 6)]
@@ -136,7 +136,7 @@ def test_a_locked_book_is_a_quote_and_exponents_are_numbers(exchange: str) -> No
 
 
 @pytest.mark.parametrize("exchange", CODECS)
-def test_exact_keeps_the_venues_own_decimal_text(exchange: str) -> None:
+def test_exact_keeps_the_exchanges_own_decimal_text(exchange: str) -> None:
     long = "0.1234567890123456789"
     ((quote,), _) = decoded(exchange, quote_frame(exchange, long, "2.000", "1.10", "1e-06"), exact=True)
     assert [str(number) for number in numbers(quote)] == [long, "2.000", "1.10", "0.000001"]

@@ -1,4 +1,4 @@
-"""What we send: within each venue's limits, in its own words."""
+"""What we send: within each exchange's limits, in its own words."""
 
 import json
 
@@ -39,7 +39,7 @@ def test_batches_keep_every_topic_and_every_limit(exchange: str, count: int) -> 
     ("exchange", "limit"),
     [("binance", 1024), ("mexc", 30), ("kucoin", 300), ("bitget", 49), ("bingx", 200)],
 )
-def test_a_connection_carries_no_more_topics_than_the_venue_allows(exchange: str, limit: int) -> None:
+def test_a_connection_carries_no_more_topics_than_the_exchange_allows(exchange: str, limit: int) -> None:
     assert codec(exchange).sheet.topics_per_connection <= limit
 
 
@@ -110,7 +110,7 @@ def test_one_request_subscribes_quotes_and_trades(exchange: str, native_id: str,
         ("bingx", ["BTC-USDT"], '{"id":"7","reqType":"sub","dataType":"BTC-USDT@bookTicker"}'),
     ],
 )
-def test_venues_with_one_channel_per_request_get_one_request_per_channel(
+def test_exchanges_with_one_channel_per_request_get_one_request_per_channel(
     exchange: str, ids: list[str], first: str
 ) -> None:
     one = codec(exchange)
@@ -132,7 +132,7 @@ def test_venues_with_one_channel_per_request_get_one_request_per_channel(
         ("bingx", None),
     ],
 )
-def test_the_heartbeat_is_in_the_venues_own_dialect(exchange: str, text: str | None) -> None:
+def test_the_heartbeat_is_in_the_exchanges_own_dialect(exchange: str, text: str | None) -> None:
     one = codec(exchange)
     assert one.ping(7) == text
     assert (one.sheet.ping_s is None) == (text is None)

@@ -138,7 +138,7 @@ def test_a_gate_time_with_fractions_keeps_them() -> None:
     ]  # fmt: skip
 
 
-# What the frames say, read generically: json, Decimal, and each venue's field names.
+# What the frames say, read generically: json, Decimal, and each exchange's field names.
 
 
 def ms(value: Any) -> int | None:

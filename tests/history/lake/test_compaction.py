@@ -23,7 +23,7 @@ from tests.support.lakes.lake_data import write
 HOUR = datetime.timedelta(hours=1)
 NINE = datetime.datetime(2026, 3, 1, 9, tzinfo=datetime.UTC)
 OVER = NINE + HOUR + GRACE
-VENUES = ("binance", "bybit", "okx")
+EXCHANGES = ("binance", "bybit", "okx")
 
 
 @pytest.fixture
@@ -32,13 +32,13 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def quotes(count: int, *, seed: int = 0, start: datetime.datetime = NINE, symbols: int = 5) -> pl.DataFrame:
-    """Quotes of one hour as they arrive: by time, venues and symbols mixed, several in one µs."""
+    """Quotes of one hour as they arrive: by time, exchanges and symbols mixed, several in one µs."""
     rng = np.random.default_rng(seed)
     first_us = int(start.timestamp()) * 1_000_000
     bid = 100 + rng.integers(0, 50, count) / 10
     return pl.DataFrame(
         {
-            "exchange": rng.choice(VENUES, count),
+            "exchange": rng.choice(EXCHANGES, count),
             "symbol": [f"C{number}/USDT" for number in rng.integers(0, symbols, count)],
             "bid": bid,
             "bid_size": rng.integers(1, 100, count) / 10,

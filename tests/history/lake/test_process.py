@@ -15,7 +15,7 @@ from markets.models import Exchange, OpportunityFilter
 from markets.seed import seed
 from simulator.server import Simulator
 from tests.collectors.test_collect import Process
-from tests.support.exchanges.tiny_venue import until
+from tests.support.exchanges.tiny_exchange import until
 from tests.support.lakes.lake import rows
 from tests.support.live import database_url
 

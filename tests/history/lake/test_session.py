@@ -26,7 +26,7 @@ from markets.seed import seed
 from markets.selectors import load_config
 from realtime.sink import RealtimeSink
 from simulator.server import Simulator
-from tests.support.exchanges.tiny_venue import TIMING, until
+from tests.support.exchanges.tiny_exchange import TIMING, until
 
 BASES = ("BTC", "ETH", "SOL", "XRP", "DOGE")
 

@@ -15,7 +15,7 @@ from history.replay.engine import LEAD_IN_US, Replay, between, computable
 from markets.config import MarketConfig, Shard
 from markets.events import OpportunityEvent, Quote, SpreadPoints, StreamState
 from tests.support.lakes.lake_data import write_quotes, write_states
-from tests.support.lakes.recorded_session import NOON_US, SYMBOLS, VENUES, Session, config, live, session
+from tests.support.lakes.recorded_session import EXCHANGES, NOON_US, SYMBOLS, Session, config, live, session
 
 HOUR_US = 3_600_000_000
 THOUSAND = "1000DOGE/USDT"
@@ -156,7 +156,7 @@ class TestEqualToLive:
         if not stamped:
             lost.received_mono_ns = None  # type: ignore[assignment]
         write_states(lake, [lost], dropped=12)
-        everywhere = [StreamState(key, SYMBOLS, "gap", "disk full", *stamps) for key in VENUES]
+        everywhere = [StreamState(key, SYMBOLS, "gap", "disk full", *stamps) for key in EXCHANGES]
         after = received.received.index(at) + 1
         seen = Session([*received.received[:after], *everywhere, *received.received[after:]])
         assert_same(replayed(lake)[0], live(seen).points)

@@ -24,9 +24,9 @@ from markets.events import Quote, Side, SinkEvent, Trade
 from simulator.replay import Row
 from simulator.server import Simulator
 from tests.collectors.test_supervisor import KeepingSink, kept
-from tests.support.exchanges.tiny_venue import TIMING, until
+from tests.support.exchanges.tiny_exchange import TIMING, until
 from tests.support.lakes.lake_data import write, write_quotes
-from tests.support.lakes.recorded_session import NOON_US, SYMBOLS, VENUES, config, session
+from tests.support.lakes.recorded_session import EXCHANGES, NOON_US, SYMBOLS, config, session
 from tests.support.live import free_port
 
 END_US = NOON_US + 3_600_000_000
@@ -38,11 +38,11 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def some_trades() -> list[Trade]:
-    """Trades of one symbol, on each venue and with either side; one whose side nobody knows."""
+    """Trades of one symbol, on each exchange and with either side; one whose side nobody knows."""
     sides: tuple[Side, ...] = ("buy", "sell")
     trades = [
-        Trade(venue, SYMBOLS[0], 100.5 + number, 0.25, side, str(number), None, NOON_US + number * 100_000)
-        for number, (venue, side) in enumerate(product(VENUES, sides))
+        Trade(exchange, SYMBOLS[0], 100.5 + number, 0.25, side, str(number), None, NOON_US + number * 100_000)
+        for number, (exchange, side) in enumerate(product(EXCHANGES, sides))
     ]
     return [*trades, structs.replace(trades[0], side=None)]
 
@@ -64,9 +64,11 @@ async def collected(simulator: Simulator) -> list[SinkEvent]:
     supervisor.apply(terms)
     stop = asyncio.Event()
     running = asyncio.create_task(supervisor.run(stop))
-    await until(lambda: kept(outlet).up() == {(venue, symbol) for venue in VENUES for symbol in SYMBOLS})
+    await until(
+        lambda: kept(outlet).up() == {(exchange, symbol) for exchange in EXCHANGES for symbol in SYMBOLS}
+    )
     await asyncio.wait_for(simulator.replay_finished(), 20)
-    played = {venue: simulator.counts(venue)["quotes"] for venue in VENUES}
+    played = {exchange: simulator.counts(exchange)["quotes"] for exchange in EXCHANGES}
     await until(lambda: all(len(quotes(kept(outlet).events, v)) >= n for v, n in played.items()))
     stop.set()
     await running
@@ -83,7 +85,7 @@ def quotes(events: Iterable[Any], exchange: str) -> list[Quote]:
 
 
 def prices(found: Sequence[Quote], symbol: str) -> list[tuple[float, ...]]:
-    """What was quoted, in order; a venue may say the same thing twice."""
+    """What was quoted, in order; an exchange may say the same thing twice."""
     rows = [(q.bid, q.bid_size, q.ask, q.ask_size) for q in found if q.symbol == symbol]
     return [row for row, _ in groupby(rows)]
 
@@ -94,23 +96,25 @@ async def test_a_collector_gets_the_recorded_quotes_and_trades_from_the_wires(la
     write_trades(lake, some_trades())
     async with Simulator(replay=market(lake), speed=50, replay_after=6) as simulator:
         events = await collected(simulator)
-    for venue in VENUES:
+    for exchange in EXCHANGES:
         for symbol in SYMBOLS:
-            assert prices(quotes(events, venue), symbol) == prices(quotes(received.quotes, venue), symbol)
+            assert prices(quotes(events, exchange), symbol) == prices(
+                quotes(received.quotes, exchange), symbol
+            )
     trades = [event for event in events if isinstance(event, Trade)]
     assert sorted((t.exchange, t.price, t.size, t.side) for t in trades) == sorted(
         (t.exchange, t.price, t.size, t.side) for t in some_trades() if t.side
     )
 
 
-async def test_the_venues_own_time_is_on_the_wire_and_rows_are_spaced_as_received(lake: Lake) -> None:
+async def test_the_exchanges_own_time_is_on_the_wire_and_rows_are_spaced_as_received(lake: Lake) -> None:
     late = [
         Quote("okx", "BTC/USDT", 100.0 + n, 1.0, 101.0 + n, 1.0, NOON_US - 7_000_000, NOON_US + n * 1000, 1)
         for n in range(3)
     ]
     write_quotes(lake, late)
     first = next(iter(market(lake).rows()))
-    assert (first.ts_us, first.venue_ts_us) == (NOON_US, NOON_US - 7_000_000)
+    assert (first.ts_us, first.exchange_ts_us) == (NOON_US, NOON_US - 7_000_000)
 
 
 def test_what_no_wire_can_show_is_left_out_and_counted(lake: Lake) -> None:
@@ -127,7 +131,7 @@ def test_what_no_wire_can_show_is_left_out_and_counted(lake: Lake) -> None:
     assert played.listings["mexc"] == ()
 
 
-def test_numbers_are_printed_as_venues_do(lake: Lake) -> None:
+def test_numbers_are_printed_as_exchanges_do(lake: Lake) -> None:
     write_quotes(lake, [Quote("mexc", "PEPE/USDT", 5.21e-06, 3e16, 5.22e-06, 12.0, None, NOON_US, 1)])
     (row,) = market(lake).rows()
     assert isinstance(row, Row)

@@ -170,20 +170,20 @@ async def test_a_dead_channel_delays_no_other() -> None:
 async def test_what_is_over_the_budget_goes_in_one_message() -> None:
     async with serving(Receiver()) as server:
         to = await db(webhook, server, per_second=1.0, per_minute=20)
-        rows = [await db(put, to, await db(incident, f"venue {n} is silent")) for n in range(7)]
+        rows = [await db(put, to, await db(incident, f"exchange {n} is silent")) for n in range(7)]
         async with delivering():
             for row in rows:
                 await until(row, Delivery.State.GROUPED)
             group = await db(lambda: rows[0].grouped_into)
             await until(group, SENT)
         assert server.asked == 1
-        assert server.taken[0]["message"]["title"].startswith("7 alerts: venue 0 is silent, venue 1")
-        assert [part["title"][:7] for part in server.taken[0]["parts"]] == [f"venue {n}" for n in range(7)]
+        assert server.taken[0]["message"]["title"].startswith("7 alerts: exchange 0 is silent, exchange 1")
+        assert [part["title"][:7] for part in server.taken[0]["parts"]] == [f"exchange {n}" for n in range(7)]
 
 
 def test_an_incident_is_never_hidden_in_a_group_from_pagerduty() -> None:
     to = channel("pagerduty", PagerDuty.routing_key)
-    rows = [put(to, incident(f"venue {n}")) for n in range(3)]
+    rows = [put(to, incident(f"exchange {n}")) for n in range(3)]
     taken = dispatch.take(destination(to), timezone.now(), free=1)
     assert taken is not None
     assert (taken.id, taken.parcel.parts) == (rows[0].pk, ())
@@ -192,7 +192,7 @@ def test_an_incident_is_never_hidden_in_a_group_from_pagerduty() -> None:
 def test_what_was_tried_once_keeps_its_key() -> None:
     """It may have arrived: in a group, under another key, it would arrive twice."""
     to = channel("slack", NOBODY)
-    first, *others = [put(to, incident(f"venue {n}")) for n in range(4)]
+    first, *others = [put(to, incident(f"exchange {n}")) for n in range(4)]
     now = timezone.now()
     taken = dispatch.take(destination(to), now, free=4)
     assert taken is not None
@@ -203,7 +203,7 @@ def test_what_was_tried_once_keeps_its_key() -> None:
     assert (again.parcel.key, again.parcel.parts) == (first.idempotency_key, ())
     group = dispatch.take(destination(to), now, free=1)
     assert group is not None
-    assert [part.title for part in group.parcel.parts] == ["venue 1", "venue 2", "venue 3"]
+    assert [part.title for part in group.parcel.parts] == ["exchange 1", "exchange 2", "exchange 3"]
     assert {row.state for row in Delivery.objects.filter(pk__in=[row.pk for row in others])} == {"grouped"}
 
 
@@ -409,7 +409,7 @@ async def test_told_to_stop_it_gives_back_what_hangs() -> None:
 async def test_two_deliveries_at_once_send_everything_once() -> None:
     async with serving(Receiver()) as server:
         to = await db(webhook, server)
-        rows = [await db(put, to, await db(incident, f"venue {n}")) for n in range(8)]
+        rows = [await db(put, to, await db(incident, f"exchange {n}")) for n in range(8)]
         async with delivering(), delivering():
             for row in rows:
                 await until(row, SENT)

@@ -23,23 +23,23 @@ from markets.config import (
 from markets.events import OpportunityEvent, Quote, SpreadPoints, StreamState
 
 NOON_US = 1_760_000_400_000_000  # 2025-10-09 09:00 UTC: an hour begins
-VENUES = ("binance", "bybit", "okx")
+EXCHANGES = ("binance", "bybit", "okx")
 SYMBOLS = ("BTC/USDT", "DOGE/USDT")  # of two shards, the second and the first
 PAIRS = (("binance", "bybit"), ("binance", "okx"))
 TOLERANCE_MS = 1000
 
 
 def config(symbols: Sequence[str] = SYMBOLS) -> MarketConfig:
-    """Three venues, two pairs, and two filters that an edge trembles about.
+    """Three exchanges, two pairs, and two filters that an edge trembles about.
 
     The coins are confirmed to be the same, for what is invented here has nothing to do with each other.
     """
     return MarketConfig(
         revision=7,
-        exchanges=tuple(ExchangeConfig(key, key, True, 10.0, 8.0) for key in VENUES),
+        exchanges=tuple(ExchangeConfig(key, key, True, 10.0, 8.0) for key in EXCHANGES),
         instruments=frozenset(
             InstrumentConfig(key, s, s.replace("/", "-" if key == "okx" else ""))
-            for key in VENUES
+            for key in EXCHANGES
             for s in symbols
         ),
         opportunities=tuple(Opportunity(s, *pair, TOLERANCE_MS, (1,)) for s in symbols for pair in PAIRS),
@@ -49,7 +49,7 @@ def config(symbols: Sequence[str] = SYMBOLS) -> MarketConfig:
         ),
         listings=tuple(
             ListingConfig(key, s, s.replace("/", ""), s.partition("/")[0], "USDT", s)
-            for key in VENUES
+            for key in EXCHANGES
             for s in symbols
         ),
         pairs=tuple(PairConfig(*pair, TOLERANCE_MS) for pair in PAIRS),
@@ -89,7 +89,7 @@ def session(
     received: list[Quote | StreamState] = [
         StreamState("", ("",), "up", collector_started(shard or Shard()), *clock.tick(0))
     ]
-    received += [StreamState(key, symbols, "up", "", *clock.tick(1)) for key in VENUES]
+    received += [StreamState(key, symbols, "up", "", *clock.tick(1)) for key in EXCHANGES]
     for number in range(count):
         if number == count // 2:
             received.append(StreamState("okx", symbols, "down", "no frame for 20 s", *clock.tick(3)))
@@ -103,7 +103,7 @@ def session(
         stamps, late_us = clock.tick(pause_ms), dice.choice((0, 0, 0, 0, 0, 0, 300_000, 2_000_000))
         received.append(
             Quote(
-                dice.choice(VENUES),
+                dice.choice(EXCHANGES),
                 dice.choice(symbols),
                 bid,
                 sizes[0],
@@ -114,7 +114,9 @@ def session(
                 late_us,
             )
         )
-    received += [StreamState(key, symbols, "down", "collector stopped", *clock.tick(0.1)) for key in VENUES]
+    received += [
+        StreamState(key, symbols, "down", "collector stopped", *clock.tick(0.1)) for key in EXCHANGES
+    ]
     return Session(received)
 
 

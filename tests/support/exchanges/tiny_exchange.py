@@ -94,7 +94,7 @@ def codec_type(**sheet: object) -> type[TinyCodec]:
     return type("ScaledCodec", (TinyCodec,), {"sheet": replace(SHEET, **sheet)})  # type: ignore[arg-type]
 
 
-class TinyVenue:
+class TinyExchange:
     """The server. Topics in `refused` fail their whole request, those in `ignored` get no answer.
 
     `passing` are refused, each by itself and by its name, so many times and then taken; `why` is the reason.
@@ -240,7 +240,7 @@ async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
 
 
 def instruments(*native_ids: str) -> frozenset[InstrumentConfig]:
-    """Instruments of the tiny venue: native id `a` is symbol `A/USDT`."""
+    """Instruments of the tiny exchange: native id `a` is symbol `A/USDT`."""
     return frozenset(InstrumentConfig("tiny", symbol(each), each) for each in native_ids)
 
 
@@ -253,13 +253,13 @@ def symbols(native_ids: Iterable[str]) -> set[str]:
 
 
 class Running:
-    """A feed of the tiny venue that runs in the background for one test."""
+    """A feed of the tiny exchange that runs in the background for one test."""
 
     def __init__(
-        self, venue: TinyVenue, wanted: Iterable[str], timing: Timing = TIMING, **sheet: object
+        self, exchange: TinyExchange, wanted: Iterable[str], timing: Timing = TIMING, **sheet: object
     ) -> None:
         self.recorder = Recorder()
-        self.feed = Feed(codec_type(**sheet), venue.config, self.recorder, timing, Turns())
+        self.feed = Feed(codec_type(**sheet), exchange.config, self.recorder, timing, Turns())
         self.feed.apply(instruments(*wanted))
         self._task: asyncio.Task[None] | None = None
 
