@@ -227,7 +227,7 @@ async def test_sockets_end_with_their_token_and_those_of_another_stay(web: Web, 
             code, reason = await tab.closed_after(began)
             assert (code, "revoked" in reason) == (4401, True), reason
         await asyncio.sleep(0)
-        assert not [tab for tab in stay if tab.reading.done()]
+        assert {tab.ending() for tab in stay} == {None}
 
 
 # --- the admin -----------------------------------------------------------------------------------

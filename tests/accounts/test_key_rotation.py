@@ -185,7 +185,7 @@ async def test_sockets_and_pages_of_former_sessions_and_tokens_open_and_stay(
             assert all(kept in line for line in re.findall(r"Set-Cookie: arbdesk_session.*", text))
         assert (await get(renewed, "/api/charts", token))[0] == 200
         await asyncio.sleep(5)  # two looks at rights
-        assert not [tab for tab in (*of_session, *of_token) if tab.reading.done()]
+        assert {tab.ending() for tab in (*of_session, *of_token)} == {None}
         heard = [tab.last_at for tab in of_session]
         await asyncio.sleep(2)
         assert all(tab.last_at > before for tab, before in zip(of_session, heard, strict=True))

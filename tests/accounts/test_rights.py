@@ -125,6 +125,13 @@ class Tab:
     def has_heard(self) -> bool:
         return self.last_at > 0
 
+    def ending(self) -> tuple[int | None, str | None] | None:
+        """The close code and its reason; None while it is open."""
+        if not self.reading.done():
+            return None
+        self.reading.result()
+        return self.socket.close_code, self.socket.close_reason
+
     async def closed_after(self, began: float) -> tuple[int | None, str]:
         async with asyncio.timeout(promised(15)):
             await self.reading
@@ -196,7 +203,7 @@ async def test_others_keep_their_sockets(web: Web, operator: User, operator_clie
         for tab in gone:
             await tab.closed_after(began)
         await asyncio.sleep(rights.CHECK_EVERY_S * 2)
-        assert not [tab for tab in stay if tab.reading.done()]
+        assert {tab.ending() for tab in stay} == {None}
 
 
 # --- long answers --------------------------------------------------------------------------------

@@ -276,7 +276,7 @@ async def test_sockets_end_with_a_session_that_is_ended_from_the_list(
         for tab in gone:
             code, reason = await tab.closed_after(began)
             assert (code, "signed out" in reason) == (4401, True)
-        assert not [tab for tab in stay if tab.reading.done()]
+        assert {tab.ending() for tab in stay} == {None}
 
 
 # --- one's own password --------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """A recording of two exchanges, from the wire to the charts: the spreads are those polars computes."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 REAL = Path(settings.BASE_DIR).parent / "shared/recordings/xex_perp_20250727/s2_0706-0739utc"
 MINUTE_MS = 60_000
 NOON_MS = 1_760_000_400_000
+RECEIVED_S = 1.0
+SETTLED_S = 8.0
 HEADER = "timestamp,exchange,symbol,bid1_price,bid1_volume,ask1_price,ask1_volume\n"
 BY_HAND = {
     # (ms after an instant, bid): the instants are 10 minutes apart
@@ -42,10 +45,10 @@ async def replayed(folder: Path, exchanges: tuple[str, str], speed: float) -> li
         token = await sync_to_async(_set_up)(simulator.url, native_ids, symbol)
         with daphne() as web:
             async with Process(DATABASE_URL=database_url()), browser(web, token) as page:
-                await _watch(page, simulator)
+                ended_s = await _watch(page, simulator)
     chart = page.charts[f"{symbol}|{exchanges[0]}|{exchanges[1]}"]
     points = zip(chart["timestamps"], chart["spreads"], strict=True)
-    return [(time_s, spread) for time_s, spread in points if spread is not None]
+    return [(time_s, spread) for time_s, spread in points if spread is not None and time_s <= ended_s]
 
 
 def _set_up(url: str, native_ids: Mapping[str, str], symbol: str) -> str:
@@ -66,16 +69,17 @@ def _set_up(url: str, native_ids: Mapping[str, str], symbol: str) -> str:
     return token
 
 
-async def _watch(page: Browser, simulator: Simulator) -> None:
-    """Take over what comes until the recording has ended and nothing but signs of life comes any more."""
+async def _watch(page: Browser, simulator: Simulator) -> float:
+    """Apply what comes of the recording; returns when it ended, before exchanges send again what stands."""
     ending = asyncio.create_task(simulator.replay_finished())
-    quiet = 0
-    while quiet < 3:
+    has_points, ended_s, settled = False, 0.0, 0.0
+    while not ending.done() or not has_points or time.monotonic() < settled:
         with suppress(TimeoutError):
             message = await page.next(seconds=1)
-            if any(chart["timestamps"] for chart in message["charts"]):
-                quiet = -1
-        quiet = quiet + 1 if ending.done() else 0
+            has_points |= any(chart["timestamps"] for chart in message["charts"])
+        if not ending.done():
+            ended_s, settled = time.time() + RECEIVED_S, time.monotonic() + SETTLED_S
+    return ended_s
 
 
 def before_each_pause(points: list[tuple[float, float]]) -> list[float]:
