@@ -24,7 +24,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test attack lint rights check-metrics format install install-dev pins image-pins check-image clean
+.PHONY: help run test coverage attack lint rights check-metrics format install install-dev pins image-pins check-image clean
 
 help: ## Show this list
 	@echo "Usage: make <target>     e.g. make run FEED=sim PORT=8001"
@@ -36,6 +36,11 @@ run: install ## Run the whole desk here until Ctrl-C (FEED=auto|live|sim, PORT=8
 
 test: install-dev ## Run the whole test suite (it starts its own PostgreSQL and Redis)
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+coverage: install-dev ## Run the whole suite and show which lines of the product no test reaches
+	@$(BIN)/coverage erase
+	@status=0; $(BIN)/coverage run -m pytest $(PARALLEL) $(ARGS) || status=$$?; \
+	  $(BIN)/coverage combine --quiet; $(BIN)/coverage report || status=$$?; exit $$status
 
 attack: install-dev ## Attack a fresh simulated desk as a stranger would (loopback only, at most 5 minutes)
 	@$(BIN)/python -m attack
@@ -75,7 +80,7 @@ check-image: ## Run the Dockerfile's install steps in a clean virtualenv (no Doc
 	@.ci/check-image
 
 clean: ## Remove what make made, but not your data in var/
-	rm -rf $(VENV) node_modules staticfiles .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) node_modules staticfiles .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
 
 $(VENV)/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "There is no '$(PYTHON)'. Install Python 3.11 or newer, or name one: make PYTHON=python3.12"; exit 1; }
