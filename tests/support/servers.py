@@ -69,7 +69,7 @@ def _start() -> None:
         "REDIS_URL": servers.enter_context(embedded.running(embedded.redis(home), home / "redis.log")),
     }
     os.environ.update(environment)
-    if "COVERAGE_PROCESS_CONFIG" not in os.environ:  # what is measured starts cold, and counts from its first line
+    if "COVERAGE_PROCESS_CONFIG" not in os.environ:  # what is measured starts by itself, to count every line
         warm_python.install()
 
 
