@@ -16,6 +16,7 @@ from collectors.sockets.turns import Turns
 from core.backoff import delays
 from core.channel import Channel
 from core.clock.clocks import STOOD_STILL, Clocks, Tick, jump_in_words
+from core.outage import Outage
 from core.supervised import Part, supervise
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Shard
 from markets.events import DerivedEvent, Event, FeedReport, Quote, SinkEvent, StreamState
@@ -58,6 +59,7 @@ class Outlet:
         self._config: MarketConfig | None = None
         self._pauses = delays(OFFER_FIRST_S, OFFER_CEILING_S)
         self._offered_again_at = 0.0
+        self._outage = Outage(logger)
 
     @classmethod
     def chain(cls, sink_types: Iterable[SinkType], shard: Shard, capacity: int) -> list["Outlet"]:
@@ -75,21 +77,18 @@ class Outlet:
         try:
             self.sink.configure(config)
         except Exception as error:
-            refusal = f"sink {self.name} did not take over revision {config.revision}: {error}"
-            if refusal != self.error:
-                logger.exception("sink %s did not take over revision %d", self.name, config.revision)
-            self.error = refusal
+            self.error = f"sink {self.name} did not take over revision {config.revision}: {error}"
+            self._outage.begins("%s", self.error, kind=self.error, problem=error)
             self._offered_again_at = time.monotonic() + next(self._pauses)
         else:
             self.error = ""
+            self._outage.ends("sink %s has taken over revision %d now", self.name, config.revision)
 
     def offer_again(self) -> bool:
         """Hand on what was refused once more, where it is time to; returns whether it was taken now."""
         if not self.error or self._config is None or time.monotonic() < self._offered_again_at:
             return False
         self.configure(self._config)
-        if not self.error:
-            logger.info("sink %s has taken over revision %d now", self.name, self._config.revision)
         return not self.error
 
     async def run(self) -> None:
