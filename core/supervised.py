@@ -5,7 +5,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 from core.backoff import Backoff
 from core.outage import Outage
@@ -54,3 +54,10 @@ async def supervise(
             outage.begins("%s failed and is started again: %s", name, kind, kind=kind, problem=problem)
         if not over():
             await pause(backoff.after(time.monotonic() - began_s))
+
+
+async def end(*tasks: "asyncio.Task[Any]") -> None:
+    """Cancel tasks and wait until they have ended, however they do."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -23,6 +23,7 @@ from msgspec import structs
 from core.backoff import delays
 from core.database_thread import DatabaseThread
 from core.outage import Outage
+from core.supervised import end
 from core.threads import in_daemon_thread
 from monitoring.alerts import dispatch
 from monitoring.alerts.budget import Budget, Patience
@@ -73,7 +74,7 @@ class Delivering:
                 task.result()  # a fault of ours is whoever's who runs us
         finally:
             try:
-                await _ended(*tasks)
+                await end(*tasks)
                 await asyncio.gather(*(line.close() for line in self._lines.values()))
             finally:
                 self._database.close()
@@ -145,7 +146,7 @@ class Line:
         """Bring to an end what is being sent."""
         self._stopping.set()
         await asyncio.wait([self._task], timeout=DRAIN_S)
-        await _ended(self._task)
+        await end(self._task)
 
     async def _keep_going(self) -> None:
         outage, name = Outage(logger, logging.WARNING), f"alerts to {self._to.name}"
@@ -257,7 +258,7 @@ class Line:
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await _ended(*waits)
+            await end(*waits)
         return not self._stopping.is_set()
 
     async def _pause(self, seconds: float) -> None:
@@ -273,10 +274,3 @@ def _first_line(error: Exception) -> str:
 def _connection_parameters() -> dict[str, Any]:
     known = connections["default"].get_connection_params()
     return {name: known[name] for name in ("dbname", "user", "password", "host", "port") if name in known}
-
-
-async def _ended(*tasks: "asyncio.Task[Any]") -> None:
-    """Cancel them and wait until they have ended."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 
 from core.process.vitals import forget_processes
 from core.redis_client import REDIS_TIMEOUT_S, async_redis
-from core.supervised import Part, supervise
+from core.supervised import Part, end, supervise
 from monitoring.alerts.dispatch import troubles
 from monitoring.alerts.evaluator import Evaluator
 from monitoring.alerts.selectors import load_lacks
@@ -207,8 +207,4 @@ async def _ended(tasks: list[asyncio.Task[None]], drains: list[asyncio.Task[None
         task.cancel()
     if drains:
         await asyncio.wait(drains, timeout=STOP_S)
-    running = {task for task in (*tasks, *drains) if not task.done()}
-    while running:  # redis-py can lose a cancellation while it connects
-        for task in running:
-            task.cancel()
-        _, running = await asyncio.wait(running, timeout=0.2)
+    await end(*tasks, *drains)

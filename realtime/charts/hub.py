@@ -18,7 +18,7 @@ import numpy as np
 
 from core.layer import get_channel_layer
 from core.redis_client import ASYNC_TIMEOUT_S, async_redis
-from core.supervised import supervise
+from core.supervised import end, supervise
 from core.web import closing
 from core.web.closing import Closed
 from core.web.reports import register
@@ -92,11 +92,7 @@ class Hub:
 
     async def stop(self) -> None:
         """Stop listening and release the connections."""
-        running = set(self._tasks)
-        while running:  # redis-py can lose a cancellation while it connects
-            for task in running:
-                task.cancel()
-            _, running = await asyncio.wait(running, timeout=0.2)
+        await end(*self._tasks)
         await self._redis.aclose()
 
     # --- batches ---------------------------------------------------------------------------------

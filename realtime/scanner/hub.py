@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 
 from core.clock.clocks import JUMP_S
 from core.redis_client import async_redis
-from core.supervised import supervise
+from core.supervised import end, supervise
 from core.web.reports import register
 from markets.config import MarketConfig
 from opportunities.episodes import counts_per_pair
@@ -143,7 +143,7 @@ class ScanHub:
             self._configured.clear()
             self._counted.clear()
             self._forget()
-            await _stop(parts)
+            await end(*parts)
             await redis.aclose()
 
     def _forget(self) -> None:
@@ -334,14 +334,6 @@ class ScanHub:
             "scanner_rows": len(self.table),
             "scanner_views": len(self._views),
         } | {f"scanner_{name}": count for name, count in self.counters.items()}
-
-
-async def _stop(parts: list[asyncio.Task[None]]) -> None:
-    running = set(parts)
-    while running:  # redis-py can lose a cancellation while it connects
-        for part in running:
-            part.cancel()
-        _, running = await asyncio.wait(running, timeout=0.2)
 
 
 _hubs: "WeakKeyDictionary[asyncio.AbstractEventLoop, ScanHub]" = WeakKeyDictionary()
