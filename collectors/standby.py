@@ -19,8 +19,7 @@ from markets.config import Shard
 
 logger = logging.getLogger(__name__)
 
-CANCEL_AGAIN_S: Final = 0.2
-CANCEL_TRIES: Final = 10
+CUT_OFF_WITHIN_S: Final = 2.0
 
 
 class Standby:
@@ -89,8 +88,6 @@ async def unless_lost(work: Awaitable[Any], lost: asyncio.Event) -> bool:
     if working.done():
         await working
         return True
-    for _ in range(CANCEL_TRIES):  # redis-py can lose a cancellation while it connects
-        working.cancel()
-        if (await asyncio.wait({working}, timeout=CANCEL_AGAIN_S))[0]:
-            break
+    working.cancel()
+    await asyncio.wait({working}, timeout=CUT_OFF_WITHIN_S)
     return False

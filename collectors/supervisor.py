@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from collectors.exchanges.base import Codec
@@ -15,6 +16,8 @@ from collectors.sockets.turns import Turns
 from core.backoff import delays
 from core.channel import Channel
 from core.clock.clocks import STOOD_STILL, Clocks, Tick, jump_in_words
+from core.outage import Outage
+from core.supervised import Part, supervise
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Shard
 from markets.events import DerivedEvent, Event, FeedReport, Quote, SinkEvent, StreamState
 from markets.lacks import lacks
@@ -45,6 +48,7 @@ class Outlet:
         self.name = getattr(sink_type, "__name__", str(sink_type))
         self.channel: Channel[SinkEvent] = Channel(self.name, capacity)
         self.error = ""
+        self.ran = False
         self.wants: frozenset[type] | None = getattr(sink_type, "wants", None)
         self._dropped = 0
         self._crash, self._crashed_at = "", 0.0
@@ -55,6 +59,7 @@ class Outlet:
         self._config: MarketConfig | None = None
         self._pauses = delays(OFFER_FIRST_S, OFFER_CEILING_S)
         self._offered_again_at = 0.0
+        self._outage = Outage(logger)
 
     @classmethod
     def chain(cls, sink_types: Iterable[SinkType], shard: Shard, capacity: int) -> list["Outlet"]:
@@ -72,25 +77,23 @@ class Outlet:
         try:
             self.sink.configure(config)
         except Exception as error:
-            refusal = f"sink {self.name} did not take over revision {config.revision}: {error}"
-            if refusal != self.error:
-                logger.exception("sink %s did not take over revision %d", self.name, config.revision)
-            self.error = refusal
+            self.error = f"sink {self.name} did not take over revision {config.revision}: {error}"
+            self._outage.begins("%s", self.error, kind=self.error, problem=error)
             self._offered_again_at = time.monotonic() + next(self._pauses)
         else:
             self.error = ""
+            self._outage.ends("sink %s has taken over revision %d now", self.name, config.revision)
 
     def offer_again(self) -> bool:
         """Hand on what was refused once more, where it is time to; returns whether it was taken now."""
         if not self.error or self._config is None or time.monotonic() < self._offered_again_at:
             return False
         self.configure(self._config)
-        if not self.error:
-            logger.info("sink %s has taken over revision %d now", self.name, self._config.revision)
         return not self.error
 
     async def run(self) -> None:
         """Consume until the channel is finished."""
+        self.ran = True
         try:
             await self.sink.run()
         except Exception as error:
@@ -98,7 +101,7 @@ class Outlet:
             raise
 
     def rebuild(self) -> None:
-        """Replace a crashed sink."""
+        """Replace a sink that crashed."""
         self.sink = self._sink_type(self.channel, self._shard, self._emit)
         if self._config is not None:
             self.configure(self._config)
@@ -162,6 +165,7 @@ class Supervisor:
         for outlet in self._fed:
             outlet.channel.fetch_from(self._turns.hand_on)
         self.lacks: tuple[str, ...] = ()
+        self.counters: Counter[str] = Counter()
         self._uncollected: dict[str, str] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._feed_tasks: set[asyncio.Task[None]] = set()
@@ -258,34 +262,21 @@ class Supervisor:
         return ""
 
     async def _keep_feed(self, feed: Feed) -> None:
-        await self._keep(feed.run, lambda: feed.stopped, f"feed {feed.config.key}", lambda: None)
+        await self._keep(f"feed {feed.config.key}", feed.run, lambda: feed.stopped)
 
     async def _keep_sink(self, outlet: Outlet) -> None:
-        def revive() -> None:
-            outlet.rebuild()
-            self._restate(outlet)
+        async def run() -> None:
+            if outlet.ran:
+                outlet.rebuild()
+                self._restate(outlet)
+            await outlet.run()
 
-        await self._keep(outlet.run, lambda: outlet.channel.finished, f"sink {outlet.name}", revive)
+        await self._keep(f"sink {outlet.name}", run, lambda: outlet.channel.finished)
 
-    async def _keep(
-        self,
-        work: Callable[[], Awaitable[None]],
-        finished: Callable[[], bool],
-        name: str,
-        revive: Callable[[], None],
-    ) -> None:
-        """Run work until it is finished; what crashes is logged and started again, others go on."""
+    async def _keep(self, name: str, part: Part, finished: Callable[[], bool]) -> None:
+        """Run a part until it is finished; one that crashes is started again, the others go on."""
         backoff = self._timing.backoff()
-        while not finished():
-            started = time.monotonic()
-            try:
-                await work()
-            except Exception:
-                logger.exception("%s crashed; it will be restarted", name)
-            if finished():
-                return
-            await asyncio.sleep(backoff.after(time.monotonic() - started))
-            revive()
+        await supervise(name, part, logger, self.counters, over=finished, backoff=backoff)
 
     async def _tell_losses(self) -> None:
         """Mark in a channel that dropped events: a gap everywhere, then what is up and down now."""

@@ -22,12 +22,12 @@ class Backoff:
     def __init__(self, first_s: float, ceiling_s: float, healthy_s: float) -> None:
         self._first_s = first_s
         self._ceiling_s = ceiling_s
-        self._healthy_s = healthy_s
+        self.healthy_s = healthy_s
         self._delays = delays(first_s, ceiling_s)
 
     def after(self, healthy_s: float) -> float:
         """The next waiting time in seconds, for something that ran `healthy_s` before it failed."""
-        if healthy_s >= self._healthy_s:
+        if healthy_s >= self.healthy_s:
             self._delays = delays(self._first_s, self._ceiling_s)
         return next(self._delays)
 

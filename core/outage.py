@@ -13,15 +13,26 @@ class Outage:
         self._log = log
         self._level = level
         self._since: float | None = None
+        self._kind = ""
 
     def __bool__(self) -> bool:
         return self._since is not None
 
-    def begins(self, message: str, *words: object) -> None:
-        """It fails: logged unless it did already."""
+    def begins(
+        self, message: str, *words: object, kind: str = "", problem: BaseException | None = None
+    ) -> bool:
+        """It fails: logged, with the traceback of a `problem`, unless it did so already.
+
+        Where there are several kinds of failure, another one than the last is logged, too. Returns whether it
+        was logged.
+        """
+        if self and kind == self._kind:
+            return False
         if self._since is None:
             self._since = time.monotonic()
-            self._log.log(self._level, message, *words)
+        self._kind = kind
+        self._log.log(self._level, message, *words, exc_info=problem)
+        return True
 
     def ends(self, message: str, *words: object) -> None:
         """It works: logged, with how long it did not, if it had failed."""

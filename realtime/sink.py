@@ -177,7 +177,7 @@ class RealtimeSink:
 
     async def _publish(self) -> None:
         """Right after a hand-on: an interval of its own would make every point up to twice as late."""
-        while not (self._channel.finished or _is_cancelled()):
+        while not self._channel.finished:
             await self._handed_on.wait()
             self._handed_on.clear()
             if self._publisher.due:
@@ -187,12 +187,6 @@ class RealtimeSink:
         while not self._channel.finished:
             await asyncio.sleep(SCAN_EVERY_S)
             await self._scan_publisher.flush()
-
-
-def _is_cancelled() -> bool:
-    """Whether this task was cancelled: redis-py can lose that while it connects, and nobody would wake us."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _now() -> tuple[int, int]:

@@ -186,24 +186,21 @@ class Rights:
         try:
             while self._watched:
                 await asyncio.sleep(CHECK_EVERY_S)
-                try:
-                    await self._check()
-                except Exception:  # a check that cannot be made is one that has no answer
-                    log.exception("rights could not be checked")
-                    self._end_unknown()
+                await self._check()
+                self._end_unknown()
         finally:
             self._running = None
 
     async def _check(self) -> None:
         try:
-            known = await self._answer()
+            self._judge(await self._answer())
         except (DatabaseError, OSError, TimeoutError) as problem:
             self.counters["unanswered"] += 1
             self._outage.begins("rights cannot be checked now: %s", problem)
+        except Exception as fault:  # ours; a check that cannot be made is one that has no answer
+            self._outage.begins("rights cannot be checked", kind=repr(fault), problem=fault)
         else:
             self._outage.ends("rights are checked again")
-            self._judge(known)
-        self._end_unknown()
 
     async def _answer(self) -> Known:
         """One question at a time: a database that hangs must not collect threads that wait for it."""

@@ -217,7 +217,7 @@ class Collectors:
             if ahead_s > 0.001 or self.updates % TURN_AFTER == 0:
                 await asyncio.sleep(max(0.0, ahead_s))
             self.update(self.rng.choice(self.chart_ids))
-        self.feeding = False  # redis-py can lose a cancellation
+        self.feeding = False
         await asyncio.gather(*flushing)
 
     async def in_step(self, batches_s: float, seconds: float) -> None:

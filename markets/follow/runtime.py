@@ -11,6 +11,7 @@ import msgspec
 from redis import RedisError
 from redis.asyncio import Redis as AsyncRedis
 
+from core.outage import Outage
 from core.redis_client import redis_client
 
 logger = logging.getLogger(__name__)
@@ -53,18 +54,16 @@ class RevisionNudge:
     """Publishes revisions; a Redis that is down is logged once, collectors poll anyway."""
 
     def __init__(self) -> None:
-        self.failed = False
+        self._outage = Outage(logger, logging.WARNING)
 
     def publish(self, revision: int) -> None:
         """Tell every collector that `revision` is committed. Never raises for a Redis failure."""
         try:
             redis_client().publish(REVISION_CHANNEL, str(revision))
         except RedisError as error:
-            if not self.failed:
-                logger.warning("revision %d saved, Redis not told: %s; collectors poll", revision, error)
-            self.failed = True
+            self._outage.begins("revision %d saved, Redis not told: %s; collectors poll", revision, error)
         else:
-            self.failed = False
+            self._outage.ends("Redis is told of revisions again")
 
 
 publish_revision = RevisionNudge().publish

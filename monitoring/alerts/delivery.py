@@ -22,6 +22,8 @@ from msgspec import structs
 
 from core.backoff import delays
 from core.database_thread import DatabaseThread
+from core.outage import Outage
+from core.supervised import end
 from core.threads import in_daemon_thread
 from monitoring.alerts import dispatch
 from monitoring.alerts.budget import Budget, Patience
@@ -36,6 +38,9 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY_S: Final = 1.0
 DRAIN_S: Final = 2.0
 """How long a sending may go on once we are told to stop; then it is the next process's."""
+
+NO_ANSWER: Final = "%s: the database does not answer, trying again: %s"
+ANSWERS_AGAIN: Final = "%s: the database answers again"
 
 ATTEMPTS: Final[Counter[tuple[str, str]]] = Counter()
 """Attempts of this process by channel and outcome, for the metrics."""
@@ -69,21 +74,21 @@ class Delivering:
                 task.result()  # a fault of ours is whoever's who runs us
         finally:
             try:
-                await _ended(*tasks)
+                await end(*tasks)
                 await asyncio.gather(*(line.close() for line in self._lines.values()))
             finally:
                 self._database.close()
 
     async def _keep_looking(self) -> None:
-        trouble = Trouble("the outbox")
+        outage = Outage(logger, logging.WARNING)
         while True:
             self._put_in.clear()
             try:
                 found = await self._database.ask(partial(dispatch.destinations, timezone.now()))
             except (DatabaseTrouble, OSError) as error:
-                trouble.began(error)
+                outage.begins(NO_ANSWER, "the outbox", _first_line(error))
             else:
-                trouble.ended()
+                outage.ends(ANSWERS_AGAIN, "the outbox")
                 for destination in found:
                     self._line(destination).look(destination)
             with suppress(TimeoutError):
@@ -118,6 +123,7 @@ class Line:
         self._database = database
         self._budget: Budget | None = None  # known once it was looked up what was sent lately
         self._patience = Patience()
+        self._outage = Outage(logger, logging.WARNING)
         self._hurry = False  # what was put off for the channel's sake is to be sent now
         self._due = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -140,16 +146,16 @@ class Line:
         """Bring to an end what is being sent."""
         self._stopping.set()
         await asyncio.wait([self._task], timeout=DRAIN_S)
-        await _ended(self._task)
+        await end(self._task)
 
     async def _keep_going(self) -> None:
-        trouble = Trouble(f"alerts to {self._to.name}")
+        outage, name = Outage(logger, logging.WARNING), f"alerts to {self._to.name}"
         while not self._stopping.is_set():
             try:
                 if await self._until(self._due) and await self._send_next():
-                    trouble.ended()
+                    outage.ends(ANSWERS_AGAIN, name)
             except (DatabaseTrouble, OSError) as error:
-                trouble.began(error)
+                outage.begins(NO_ANSWER, name, _first_line(error))
                 await self._pause(LOOK_EVERY_S)
             except Exception:
                 logger.exception("alerts to %s: our own fault", self._to.name)
@@ -228,16 +234,15 @@ class Line:
 
     def _judge(self, answer: Answer, taken: Taken) -> datetime:
         """When it is tried again, if it is. The log tells when the channel dies, and when it is back."""
-        was_dead, now = self._patience.dead, timezone.now()
+        now = timezone.now()
         if answer.outcome in ("sent", "refused"):
             self._hurry = self._patience.asked_again_s > 0
             self._patience.worked(taken.id)
-            if was_dead:
-                logger.info("alert channel %s takes messages again", self._to.name)
+            self._outage.ends("alert channel %s takes messages again", self._to.name)
             return now
         wait_s = self._patience.failed(answer, time.monotonic(), taken.tries, taken.id)
-        if self._patience.dead and not was_dead:
-            logger.warning("alert channel %s takes no messages: %s", self._to.name, answer.words)
+        if self._patience.dead:
+            self._outage.begins("alert channel %s takes no messages: %s", self._to.name, answer.words)
         return now + timedelta(seconds=wait_s)
 
     async def _surely(self, work: Callable[[], None]) -> None:
@@ -253,7 +258,7 @@ class Line:
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await _ended(*waits)
+            await end(*waits)
         return not self._stopping.is_set()
 
     async def _pause(self, seconds: float) -> None:
@@ -262,35 +267,10 @@ class Line:
                 await self._stopping.wait()
 
 
-class Trouble:
-    """With the database: one line when it begins, one when it is over."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._since_s: float | None = None
-
-    def began(self, error: Exception) -> None:
-        """It failed, perhaps not for the first time."""
-        if self._since_s is None:
-            self._since_s = time.monotonic()
-            problem = str(error).partition("\n")[0]
-            logger.warning("%s: the database does not answer, trying again: %s", self._what, problem)
-
-    def ended(self) -> None:
-        """It works."""
-        if self._since_s is not None:
-            lasted_s = time.monotonic() - self._since_s
-            self._since_s = None
-            logger.info("%s: the database answers again after %.0f s", self._what, lasted_s)
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _connection_parameters() -> dict[str, Any]:
     known = connections["default"].get_connection_params()
     return {name: known[name] for name in ("dbname", "user", "password", "host", "port") if name in known}
-
-
-async def _ended(*tasks: "asyncio.Task[Any]") -> None:
-    """Cancel them and wait until they have ended."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -19,6 +19,7 @@ from msgspec import Struct
 from redis.exceptions import RedisError
 
 from core.clock.moments import is_over, lately
+from core.outage import Outage
 from core.redis_client import async_redis
 from monitoring.alerts import incidents
 from monitoring.alerts.notify import tell
@@ -278,7 +279,7 @@ class Evaluator:
         self._jumps = jumps or Jumps()
         self._health = HealthWatch(self._jumps)
         self._thread = ThreadPoolExecutor(1, "alert rules")
-        self._failing = False
+        self._outage = Outage(logger, logging.WARNING)
 
     async def judge(self, findings: Sequence[Finding], now_us: int, jumps_us: int = 0) -> None:
         """Take over one look of the monitor. Never raises for the database: it goes on when that is back."""
@@ -308,13 +309,9 @@ class Evaluator:
         except Error as error:
             # Looked up there: a connection belongs to its thread.
             await loop.run_in_executor(self._thread, lambda: connection.close())  # noqa: PLW0108
-            if not self._failing:
-                logger.warning("alert rules: the database does not work, they wait for it: %s", error)
-            self._failing = True
+            self._outage.begins("alert rules: the database does not work, they wait for it: %s", error)
         else:
-            if self._failing:
-                logger.info("alert rules: the database works again")
-            self._failing = False
+            self._outage.ends("alert rules: the database works again")
 
 
 async def listen(nudged: asyncio.Event) -> None:

@@ -6,7 +6,8 @@ Nothing here waits for a store: without Redis it sees and says that, without Pos
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
 
@@ -20,6 +21,7 @@ from redis.exceptions import RedisError
 
 from core.process.vitals import forget_processes
 from core.redis_client import REDIS_TIMEOUT_S, async_redis
+from core.supervised import Part, end, supervise
 from monitoring.alerts.dispatch import troubles
 from monitoring.alerts.evaluator import Evaluator
 from monitoring.alerts.selectors import load_lacks
@@ -39,11 +41,9 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY_S: Final = 1.0
 LIMITS_EVERY_S: Final = 10.0
 CHANNELS_EVERY_S: Final = 2.0
-RESTART_AFTER_S: Final = 1.0
 STOP_S: Final = 3.0
 
 T = TypeVar("T")
-Part = Callable[[], Awaitable[None]]
 
 
 class Monitor:
@@ -51,6 +51,7 @@ class Monitor:
 
     def __init__(self) -> None:
         self.leads = False
+        self.counters: Counter[str] = Counter()
         self.findings: list[Finding] = []
         self.observed: Observed | None = None
         self._redis = async_redis(REDIS_TIMEOUT_S)
@@ -88,8 +89,10 @@ class Monitor:
             "channels": self._follow_channels,
             "opportunities": evaluator.follow_opportunities,
         }
-        tasks = [_begin(name, part, over) for name, part in parts.items()]
-        drains = [_begin(name, partial(import_string(name), over), over) for name in settings.MONITOR_PARTS]
+        tasks = [self._begin(name, part, over) for name, part in parts.items()]
+        drains = [
+            self._begin(name, partial(import_string(name), over), over) for name in settings.MONITOR_PARTS
+        ]
         try:
             while not stop.is_set() and (leads := await lead.hold()):
                 self.leads = leads
@@ -98,6 +101,12 @@ class Monitor:
             over.set()
             await _ended(tasks, drains)
             evaluator.close()
+
+    def _begin(self, name: str, part: Part, over: asyncio.Event) -> "asyncio.Task[None]":
+        work = supervise(
+            f"monitor: {name}", part, logger, self.counters, over=over.is_set, pause=partial(_pause, over)
+        )
+        return asyncio.create_task(work, name=name)
 
     # --- the parts -------------------------------------------------------------------------------
 
@@ -183,23 +192,6 @@ def _troubles() -> tuple[ChannelTrouble, ...]:
     return tuple(troubles(timezone.now()))
 
 
-def _begin(name: str, part: Part, over: asyncio.Event) -> "asyncio.Task[None]":
-    return asyncio.create_task(_supervised(name, part, over), name=name)
-
-
-async def _supervised(name: str, part: Part, over: asyncio.Event) -> None:
-    """Run a part until it is over; one that fails is started again, and the same failure logged once."""
-    failing = ""
-    while not over.is_set():
-        try:
-            await part()
-        except Exception as problem:
-            if str(problem) != failing:
-                logger.exception("monitor: %s failed and is restarted", name)
-            failing = str(problem)
-        await _pause(over, RESTART_AFTER_S)
-
-
 async def _pause(stop: asyncio.Event, seconds: float) -> None:
     """Sleep, but not beyond the stop."""
     try:
@@ -215,8 +207,4 @@ async def _ended(tasks: list[asyncio.Task[None]], drains: list[asyncio.Task[None
         task.cancel()
     if drains:
         await asyncio.wait(drains, timeout=STOP_S)
-    running = {task for task in (*tasks, *drains) if not task.done()}
-    while running:  # redis-py can lose a cancellation while it connects
-        for task in running:
-            task.cancel()
-        _, running = await asyncio.wait(running, timeout=0.2)
+    await end(*tasks, *drains)

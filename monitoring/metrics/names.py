@@ -40,6 +40,11 @@ OF_EVERY_PROCESS: Final = (
     _metric("process_tasks", "role", "asyncio tasks, or threads where there is no event loop."),
     _metric("process_sockets", "role", "Open network sockets."),
     _metric("process_revision", "role", "The configuration it runs, where it runs one."),
+    _metric(
+        "process_part_restarts_total",
+        "role",
+        "Times a part of a collector, monitor or web process (a feed, a sink, a hub) was started again.",
+    ),
     _metric("queue_length", "role queue", "What waits in a bounded queue."),
     _metric("queue_capacity", "role queue", "How much fits into it."),
     _metric("queue_dropped_total", "role queue", "What it has dropped because it was full."),

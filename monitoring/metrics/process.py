@@ -37,6 +37,9 @@ BAD_FRAMES: Final = {
     "duplicate_trade": ("duplicate_trades",),
 }
 
+SUPERVISING: Final = ("collector", "monitor", "web")
+"""Roles that are made of supervised parts."""
+
 _DELAY_STEP: Final = 7
 """Every seventh edge: 2.66 times the one before, 14 buckets instead of 95."""
 
@@ -72,6 +75,9 @@ def tell_process(to: Families, beat: Heartbeat) -> None:
     to.add("process_tasks", beat.tasks, role)
     to.add("process_sockets", beat.sockets, role)
     to.add("process_revision", beat.revision, role)
+    if role in SUPERVISING:
+        restarts = sum(beat.counters.get(name, 0) for name in ("restarts", "scanner_restarts"))
+        to.add("process_part_restarts_total", restarts, role)
     for queue, fill in beat.queues.items():
         to.add("queue_length", fill.length, role, queue)
         to.add("queue_capacity", fill.capacity, role, queue)

@@ -13,6 +13,7 @@ from contextvars import Context
 from typing import Final
 from weakref import WeakKeyDictionary
 
+from core.outage import Outage
 from core.web.acks import AckWindow
 from core.web.closing import Closed
 from core.web.pipe import Pipe
@@ -42,6 +43,7 @@ class HealthFeed:
         self._pages: dict[Show, bytes] = {}
         self._viewers: set[HealthViewer] = set()
         self._running: asyncio.Task[None] | None = None
+        self._outage = Outage(log)
 
     async def refresh(self) -> None:
         """Look, unless that was done within the last second."""
@@ -103,8 +105,10 @@ class HealthFeed:
                 await self.refresh()
             for viewer in tuple(self._viewers):
                 viewer.refreshed()
-        except Exception:
-            log.exception("the health page could not be refreshed")
+        except Exception as problem:
+            self._outage.begins("the health page cannot be refreshed", kind=repr(problem), problem=problem)
+        else:
+            self._outage.ends("the health page is refreshed again")
 
 
 class HealthViewer:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import Context
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -18,6 +18,7 @@ import numpy as np
 
 from core.layer import get_channel_layer
 from core.redis_client import ASYNC_TIMEOUT_S, async_redis
+from core.supervised import end, supervise
 from core.web import closing
 from core.web.closing import Closed
 from core.web.reports import register
@@ -33,7 +34,6 @@ from realtime.shard_view import SAME_CLOCK_S, SILENT_AFTER_S, ShardView, all_unt
 log = logging.getLogger(__name__)
 
 WATCH_EVERY_S: Final = 0.25
-RESTART_AFTER_S: Final = 1.0
 FUTURE_SLACK_US: Final = 5_000_000
 SEQ_SLACK_US: Final = 100_000  # messages between two flushes count on from what was heard
 
@@ -86,29 +86,14 @@ class Hub:
             ("hub configuration", self.selection.follow),
         ):
             # A context of their own: that of a request that happened to come first ends with it.
-            task = asyncio.create_task(self._supervise(name, part), name=name, context=Context())
+            work = supervise(name, part, log, self.counters)
+            task = asyncio.create_task(work, name=name, context=Context())
             self._tasks.append(task)
 
     async def stop(self) -> None:
         """Stop listening and release the connections."""
-        running = set(self._tasks)
-        while running:  # redis-py can lose a cancellation while it connects
-            for task in running:
-                task.cancel()
-            _, running = await asyncio.wait(running, timeout=0.2)
+        await end(*self._tasks)
         await self._redis.aclose()
-
-    async def _supervise(self, name: str, part: Callable[[], Awaitable[None]]) -> None:
-        failing = ""
-        while True:
-            try:
-                await part()
-            except Exception as problem:
-                self.counters["restarts"] += 1
-                if str(problem) != failing:
-                    log.exception("%s failed and is restarted", name)
-                failing = str(problem)
-            await asyncio.sleep(RESTART_AFTER_S)
 
     # --- batches ---------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from contextvars import Context
 from datetime import UTC, datetime, timedelta
@@ -21,6 +21,7 @@ from redis.asyncio import Redis
 
 from core.clock.clocks import JUMP_S
 from core.redis_client import async_redis
+from core.supervised import end, supervise
 from core.web.reports import register
 from markets.config import MarketConfig
 from opportunities.episodes import counts_per_pair
@@ -40,7 +41,6 @@ COUNT_EVERY_S: Final = 10.0
 COUNT_PATIENCE_S: Final = 1.0
 """How long the first page waits for the opportunities of the last hour, which are unknown until then."""
 LISTEN_S: Final = 1.0  # shorter than the connection's own patience, which is for answers
-RETRY_S: Final = 1.0
 LINGER_S: Final = 10
 READY_WITHIN_S: Final = 5.0
 GONE_AFTER_S: Final = 60.0
@@ -122,7 +122,7 @@ class ScanHub:
         """Work until nobody has looked for a while."""
         redis = async_redis()
         parts = [
-            asyncio.create_task(self._supervised(name, part), name=name)
+            asyncio.create_task(supervise(name, part, log, self.counters), name=name)
             for name, part in (
                 ("scanner frames", lambda: self._listen(redis)),
                 ("scanner states", lambda: self._read_states(redis)),
@@ -143,20 +143,8 @@ class ScanHub:
             self._configured.clear()
             self._counted.clear()
             self._forget()
-            await _stop(parts)
+            await end(*parts)
             await redis.aclose()
-
-    async def _supervised(self, name: str, part: Callable[[], Awaitable[None]]) -> None:
-        failing = ""
-        while True:
-            try:
-                await part()
-            except Exception as problem:
-                self.counters["restarts"] += 1
-                if str(problem) != failing:
-                    log.warning("%s failed and is restarted: %s", name, problem)
-                failing = str(problem)
-            await asyncio.sleep(RETRY_S)
 
     def _forget(self) -> None:
         self.table = ScanTable(NOTHING)
@@ -346,14 +334,6 @@ class ScanHub:
             "scanner_rows": len(self.table),
             "scanner_views": len(self._views),
         } | {f"scanner_{name}": count for name, count in self.counters.items()}
-
-
-async def _stop(parts: list[asyncio.Task[None]]) -> None:
-    running = set(parts)
-    while running:  # redis-py can lose a cancellation while it connects
-        for part in running:
-            part.cancel()
-        _, running = await asyncio.wait(running, timeout=0.2)
 
 
 _hubs: "WeakKeyDictionary[asyncio.AbstractEventLoop, ScanHub]" = WeakKeyDictionary()

@@ -1,5 +1,6 @@
 """From rows to the configuration collectors run: constraints, the revision, and what a filter selects."""
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -172,7 +173,10 @@ def test_collectors_are_nudged_after_the_commit_and_not_before() -> None:
         assert subscriber.get_message(timeout=2.0)["data"] == str(current_revision()).encode()
 
 
-def test_a_redis_that_is_down_is_logged_once(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_redis_that_is_down_is_logged_once_and_once_when_it_is_back(
+    settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     good = settings.REDIS_URL
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     redis_client.cache_clear()
@@ -183,10 +187,12 @@ def test_a_redis_that_is_down_is_logged_once(settings: Any, caplog: pytest.LogCa
     finally:
         settings.REDIS_URL = good
         redis_client.cache_clear()
+    nudge.publish(9)
+    nudge.publish(10)
 
-    warnings = [record.getMessage() for record in caplog.records if record.name == "markets.follow.runtime"]
-    assert len(warnings) == 1
-    assert warnings[0].startswith("revision 7 saved, Redis not told")
+    down, back = [rec.getMessage() for rec in caplog.records if rec.name == "markets.follow.runtime"]
+    assert down.startswith("revision 7 saved, Redis not told")
+    assert back.startswith("Redis is told of revisions again (after ")
 
 
 @pytest.mark.django_db(transaction=True)

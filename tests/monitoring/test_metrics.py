@@ -21,7 +21,7 @@ from redis import Redis
 from accounts.tokens.tokens import make_token
 from arbsite.desk.programs import desk_programs, metrics_targets
 from arbsite.environment import BASE_DIR
-from core.process.heartbeat import Heartbeat, QueueFill
+from core.process.heartbeat import Heartbeat, QueueFill, Role
 from core.process.histogram import Durations
 from core.process.vitals import Vitals, companions
 from markets.follow.runtime import CollectorStatus
@@ -144,6 +144,19 @@ def test_a_process_is_told_in_seconds_and_bytes() -> None:
     assert told["arbdesk_process_gc_pause_seconds", "worker"] == 0.02
     assert told["arbdesk_queue_dropped_total", "worker", "outbox"] == 2
     assert ("arbdesk_process_loop_lag_seconds", "worker") not in told  # it has no loop
+
+
+@pytest.mark.parametrize(
+    ("role", "counters", "restarts"),
+    [("collector", {"restarts": 2.0}, 2), ("web", {"restarts": 1.0, "scanner_restarts": 3.0}, 4),
+     ("monitor", {}, 0), ("beat", {}, None)],
+)  # fmt: skip
+def test_restarts_of_supervised_parts_are_told_also_while_there_were_none(
+    role: Role, counters: dict[str, float], restarts: int | None
+) -> None:
+    to = Families()
+    tell_process(to, Heartbeat(role, "one", "a", 7, 1_000_000, 3_000_000, counters=counters))
+    assert _told(to).get(("arbdesk_process_part_restarts_total", role)) == restarts
 
 
 def _lake(symbols: int) -> CollectorStatus:

@@ -159,4 +159,5 @@ class Collector:
 def _report(supervisor: Supervisor, watcher: Watcher) -> Report:
     fills = {outlet.name: outlet.status() for outlet in supervisor.outlets}
     queues = {name: QueueFill(fill["len"], fill["capacity"], fill["dropped"]) for name, fill in fills.items()}
-    return Report(revision=watcher.revision, queues=queues)
+    counters = {name: float(count) for name, count in supervisor.counters.items()}
+    return Report(revision=watcher.revision, queues=queues, counters=counters)

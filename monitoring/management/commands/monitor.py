@@ -46,9 +46,14 @@ async def _watch() -> None:
         "monitor",
         f"monitor {socket.gethostname()}:{os.getpid()}",
         settings.REDIS_URL,
-        lambda: Report(counters={"leads": float(monitor.leads), "findings": float(len(monitor.findings))}),
+        lambda: _report(monitor),
         memory_limit_bytes=settings.MEMORY_LIMIT_BYTES,
     )
     with vitals:
         await monitor.run(stop)
     logger.info("stopped")
+
+
+def _report(monitor: Monitor) -> Report:
+    said = {"leads": monitor.leads, "findings": len(monitor.findings), **monitor.counters}
+    return Report(counters={name: float(value) for name, value in said.items()})
