@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.guarded import GuardedAdmin
 from core.names import formats as wording
-from engine.gates.checks import quote_of
+from core.names.symbols import quote_of
 from markets.events import LegPrice, Moment
 from opportunities import verdict_admin  # noqa: F401 - its page is registered by this
 from opportunities.models import OpportunityEpisode
