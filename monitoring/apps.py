@@ -19,8 +19,9 @@ class MonitoringConfig(AppConfig):
 
     def ready(self) -> None:
         """Pages of the admin that lie in modules of their own; metrics where they are asked for."""
+        from monitoring import upkeep  # noqa: F401 - registers itself
         from monitoring.alerts import secrets
-        from monitoring.health import limits_admin  # noqa: F401 - its page is registered by this
+        from monitoring.health import assess, assess_market, limits_admin  # noqa: F401 - register themselves
         from monitoring.health.limits import HealthLimits
         from monitoring.models import AlertChannel, AlertRule
 

@@ -11,11 +11,11 @@ from urllib.parse import urlencode
 from django.db.models import Q
 from django.utils.translation import gettext, ngettext
 
+from core.health.findings import Finding
 from core.names import formats as wording
 from core.names.symbols import base_of, quote_of
 from markets.worth.worths import Worths
 from monitoring.alerts.links import chart_path
-from monitoring.health.findings import Finding
 from monitoring.models import Alert, AlertRule, Delivery, What
 from opportunities.models import OpportunityEpisode
 

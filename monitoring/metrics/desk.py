@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 
+from core.health.findings import Finding, kinds
+from core.process.heartbeat import is_missing
 from monitoring.alerts.attempts import Attempts
-from monitoring.health.assess import is_missing
-from monitoring.health.findings import KINDS, Finding
 from monitoring.health.observed import Observed
 from monitoring.metrics.families import Families
 from monitoring.quality.wire import ExchangeQuality, Quality
@@ -46,7 +46,7 @@ def tell_desk(to: Families, now: Observed, findings: Iterable[Finding], symbols:
 def _tell_findings(to: Families, findings: Iterable[Finding]) -> None:
     """Also what is well: an alert needs the zero to end by."""
     counts = Counter((finding.kind, finding.severity) for finding in findings)
-    for kind in KINDS:
+    for kind in kinds:
         for severity in SEVERITIES:
             to.add("findings", counts[kind, severity], kind, severity)
 

@@ -21,12 +21,12 @@ from redis import Redis
 from accounts.tokens.tokens import make_token
 from arbsite.desk.programs import desk_programs, metrics_targets
 from arbsite.environment import BASE_DIR
+from core.health.findings import Finding
 from core.process.heartbeat import Heartbeat, QueueFill
 from core.process.histogram import Durations
 from core.process.vitals import Vitals, companions
 from markets.follow.runtime import CollectorStatus
 from monitoring.alerts.attempts import Attempts
-from monitoring.health.findings import Finding
 from monitoring.health.observed import Answer, Observed
 from monitoring.metrics import exporter
 from monitoring.metrics.desk import tell_attempts, tell_desk
