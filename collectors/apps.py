@@ -10,4 +10,4 @@ class CollectorsConfig(AppConfig):
 
     def ready(self) -> None:
         """Say what of collectors may be unhealthy."""
-        from collectors import health  # noqa: F401 - registers itself
+        from collectors import health, metrics  # noqa: F401 - register themselves

@@ -23,6 +23,7 @@ class MonitoringConfig(AppConfig):
         from monitoring.alerts import secrets
         from monitoring.health import assess, assess_market, limits_admin  # noqa: F401 - register themselves
         from monitoring.health.limits import HealthLimits
+        from monitoring.metrics import names  # noqa: F401 - declares them
         from monitoring.models import AlertChannel, AlertRule
 
         audit.register(AlertRule, machine=("changed_at",))

@@ -15,7 +15,7 @@ class OpportunitiesConfig(AppConfig):
     def ready(self) -> None:
         """Say what people set here; episodes are written by collectors."""
         from collectors.health import Store, stores
-        from opportunities import upkeep  # noqa: F401 - registers itself
+        from opportunities import metrics, upkeep  # noqa: F401 - register themselves
         from opportunities.models import VerdictThresholds
 
         stores["EpisodeSink"] = Store("database", "See PostgreSQL.")
