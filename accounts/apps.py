@@ -13,7 +13,7 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Have `check --deploy` look at it; what becomes of sessions, `accounts.sessions` records itself."""
-        from accounts import checks  # noqa: F401 - registers itself
+        from accounts import checks, metrics, upkeep  # noqa: F401 - register themselves
         from accounts.mfa import second_factor
         from accounts.models import Authenticator, UserSession
 

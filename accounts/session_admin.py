@@ -18,6 +18,7 @@ class UserSessionAdmin(GuardedAdmin):
     """Everybody's sessions. To delete one is to end it, with all that is open by it."""
 
     empty_text = _("Nobody is signed in.")
+    never = ("add", "change")  # signing in makes them
 
     list_display = ("user", "device", "address", "began_at", "seen_at", "second_factor")
     list_select_related = ("user",)
@@ -31,14 +32,6 @@ class UserSessionAdmin(GuardedAdmin):
         """Those that have not ended."""
         rows: QuerySet[UserSession] = super().get_queryset(request)
         return rows.filter(session__expire_date__gt=timezone.now())
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Signing in makes them."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: UserSession | None = None) -> bool:
-        """What was, was."""
-        return False
 
     @admin.display(description=_("second factor"), boolean=True)
     def second_factor(self, row: UserSession) -> bool:

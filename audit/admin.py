@@ -12,7 +12,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 
 from audit.conflicts import fields_of
-from audit.guarded import GuardedAdmin
+from audit.guarded import ReadOnlyAdmin
 from audit.models import Entry
 from audit.reading import found, of_object, of_user
 from audit.tally import settle
@@ -90,8 +90,8 @@ def start_of(period: str | None) -> Any:
 
 
 @admin.register(Entry)
-class EntryAdmin(GuardedAdmin):
-    """Who did what, when, from where."""
+class EntryAdmin(ReadOnlyAdmin):
+    """Who did what, when, from where; `manage.py audit retain` removes what is old."""
 
     empty_text = _("Nothing was recorded yet. What people do is, from the first change on.")
 
@@ -121,18 +121,6 @@ class EntryAdmin(GuardedAdmin):
         """By `audit.view`."""
         user: Any = request.user
         return bool(user.has_perm("audit.view"))
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """What is done is recorded by itself."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Entry | None = None) -> bool:
-        """What happened, happened."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Entry | None = None) -> bool:
-        """`manage.py audit retain` removes what is old."""
-        return False
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Entry], search_term: str

@@ -9,3 +9,7 @@ class AuditConfig(AppConfig):
 
     name = "audit"
     verbose_name = _("Audit")
+
+    def ready(self) -> None:
+        """Have its entries counted."""
+        from audit import metrics  # noqa: F401 - registers itself

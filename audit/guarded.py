@@ -36,9 +36,24 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
     """A page of the admin that records what is done on it, and saves over nothing unseen."""
 
     empty_text: Any = ""  # what an empty list means, and what to do next
+    never: tuple[str, ...] = ()  # what nobody may do here, whatever their rights: add, change, delete
 
     def lock_first(self) -> None:
         """Lock what every writer of the model locks before its rows; most models have no such thing."""
+
+    # --- what is never done ----------------------------------------------------------------------
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """By right, where anybody may."""
+        return "add" not in self.never and super().has_add_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """By right, where anybody may."""
+        return "change" not in self.never and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """By right, where anybody may."""
+        return "delete" not in self.never and super().has_delete_permission(request, obj)
 
     # --- one row ---------------------------------------------------------------------------------
 
@@ -283,8 +298,16 @@ def _veil(model: type[Model], name: str, shown: Shown) -> Callable[[Model], str]
     return veil
 
 
+class ReadOnlyAdmin(GuardedAdmin):
+    """Rows that only programs write and remove: what happened, happened."""
+
+    never = ("add", "change", "delete")
+
+
 class OneRowAdmin(GuardedAdmin):
     """Settings of which there is one row: its list is its form. Without the row their defaults hold."""
+
+    never = ("delete",)  # what was set is set otherwise
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -320,10 +343,6 @@ class OneRowAdmin(GuardedAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         """There is one row at most."""
         return super().has_add_permission(request) and not self.model._base_manager.exists()
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """What was set is set otherwise, not deleted."""
-        return False
 
     def _say_that_defaults_hold(self, request: HttpRequest) -> None:
         said = _("Nobody has saved the %(name)s: their defaults hold.")

@@ -21,6 +21,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+from core.names.symbols import base_of
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from collectors.display import guessed_symbol
@@ -109,7 +111,7 @@ def _kind(exchange: str, topic: str, frames: list[bytes]) -> Kind:
     codec = CODECS[exchange](names)
     good = [frame for frame in frames if codec.decode(frame)]
     if len(names) == 1 and exchange != "mexc":  # protobuf counts letters
-        coin = next(iter(names.values())).partition("/")[0]
+        coin = base_of(next(iter(names.values())))
         good += [_renamed(frame, coin, other) for frame in good for other in OTHER_COINS]
         for frame in good:
             assert codec.decode(frame)

@@ -20,6 +20,8 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
+from core.names.symbols import base_of
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
@@ -56,7 +58,7 @@ def configuration() -> MarketConfig:
         opportunities=(),
         filters=(FilterConfig(1, "all", min_edge_bps=TRIGGER_BPS, close_edge_bps=0.0),),
         listings=tuple(
-            ListingConfig(key, symbol, symbol, symbol.partition("/")[0], "USDT", symbol)
+            ListingConfig(key, symbol, symbol, base_of(symbol), "USDT", symbol)
             for key in EXCHANGES
             for symbol in SYMBOLS
         ),

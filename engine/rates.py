@@ -14,8 +14,8 @@ from statistics import median
 from typing import Final
 
 from core.clock.moments import Ages
+from core.names.symbols import quote_of
 from engine.conversions import Conversion, saying, symbols_of, ways
-from engine.gates.checks import quote_of
 from engine.scan.legs import Leg
 from markets.config import GateTerms, ListingConfig
 from markets.worth.reference import REFERENCE, is_dollar

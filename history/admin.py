@@ -19,7 +19,7 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from audit.guarded import GuardedAdmin
+from audit.guarded import GuardedAdmin, ReadOnlyAdmin
 from history.maintenance.runs import in_short
 from history.models import Kind, MaintenanceRun, RetentionPolicy, State
 
@@ -54,6 +54,7 @@ class LakeTableAdmin(GuardedAdmin):
         "ones."
     )
 
+    never = ("add", "delete")  # the schema says which tables there are
     list_display = ("table", "days", "size", "files", "rows", "oldest", "newest", "per_day", "maintained")
     list_editable = ("days",)
     fields = ("table", "days", "each_day", "last_runs")
@@ -62,14 +63,6 @@ class LakeTableAdmin(GuardedAdmin):
 
     class Media:
         css = {"all": ("history/admin.css",)}
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """The schema says which tables there are."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: RetentionPolicy | None = None) -> bool:
-        """The schema says which tables there are."""
-        return False
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -207,7 +200,7 @@ class LakeTableAdmin(GuardedAdmin):
 
 
 @admin.register(MaintenanceRun)
-class MaintenanceRunAdmin(GuardedAdmin):
+class MaintenanceRunAdmin(ReadOnlyAdmin):
     """What was done to the lake; only maintenance writes it."""
 
     empty_text = _(
@@ -221,18 +214,6 @@ class MaintenanceRunAdmin(GuardedAdmin):
 
     class Media:
         css = {"all": ("history/admin.css",)}
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Runs record themselves."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: MaintenanceRun | None = None) -> bool:
-        """What happened, happened."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: MaintenanceRun | None = None) -> bool:
-        """Old ones go by themselves."""
-        return False
 
     @admin.display(description=_("started (UTC)"), ordering="started")
     def began(self, run: MaintenanceRun) -> str:

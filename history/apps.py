@@ -17,8 +17,11 @@ class HistoryConfig(AppConfig):
 
     def ready(self) -> None:
         """Every table of the lake has a retention policy from its first `migrate` on."""
+        from collectors.health import Store, stores
+        from history import health, metrics, upkeep  # noqa: F401 - register themselves
         from history.models import RetentionPolicy
 
+        stores["LakeSink"] = Store("lake_write", "Look at LAKE_URL and its disk or store.")
         audit.register(RetentionPolicy, made_by_machines=True)
         post_migrate.connect(_create_policies, sender=self)
 

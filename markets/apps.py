@@ -17,7 +17,7 @@ class MarketsConfig(AppConfig):
 
     def ready(self) -> None:
         """Say what is audited: what the syncs and collectors write is nobody's action."""
-        from markets import models, sealed_proxy
+        from markets import health, models, sealed_proxy, upkeep  # noqa: F401 - some register themselves
 
         audit.redact_with(redacted)
         for model in (

@@ -13,6 +13,7 @@ from zlib import crc32
 
 from msgspec import Struct
 
+from core.names.chart_ids import chart_id_of
 from core.proxies import shown
 
 T = TypeVar("T", bound=Hashable)
@@ -200,7 +201,7 @@ class Opportunity(Struct, frozen=True):
     @property
     def id(self) -> str:
         """The chart id on the wire: `BTC/USDT|binance|bybit`."""
-        return f"{self.symbol}|{self.exchange1}|{self.exchange2}"
+        return chart_id_of(self.symbol, self.exchange1, self.exchange2)
 
 
 class FilterConfig(Struct, frozen=True):

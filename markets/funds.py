@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection
 from typing import Final
 
+from core.names.symbols import base_of
 from markets.config import MarketConfig
 from markets.defaults import BASES
 
@@ -44,5 +45,5 @@ def funds(config: MarketConfig) -> dict[str, str]:
     """The symbols that are compared and whose base is a fund token, with the coin it follows."""
     listed = {listing.base.upper() for listing in config.listings}
     symbols = {listing.counts_as for listing in config.listings}
-    found = {symbol: fund_of(symbol.partition("/")[0], listed) for symbol in symbols}
+    found = {symbol: fund_of(base_of(symbol), listed) for symbol in symbols}
     return {symbol: coin for symbol, coin in found.items() if coin}

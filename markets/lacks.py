@@ -6,18 +6,8 @@ Plain Python, no Django.
 from collections.abc import Iterator
 from typing import Final
 
-from msgspec import Struct
-
+from core.health.findings import Lack
 from markets.config import MarketConfig
-
-
-class Lack(Struct, frozen=True):
-    """What is lacking, in words, and what to do. `stops_all`: nothing is collected without it."""
-
-    words: str
-    remedy: str
-    stops_all: bool = False
-
 
 DEFAULTS: Final = "`manage.py seed --missing` adds the default ones."
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
+from core.names.chart_ids import chart_id_of
 from core.names.symbols import folded, matcher, words
 from markets.config import FilterConfig, ListingConfig, MarketConfig, Opportunity, PairConfig
 from markets.worth.reference import is_dollar
@@ -108,7 +109,7 @@ class ScanPair(Struct, frozen=True, gc=False):
     @property
     def id(self) -> str:
         """As a chart's: `BTC/USDT|binance|bybit`."""
-        return f"{self.symbol}|{self.pair.exchange1}|{self.pair.exchange2}"
+        return chart_id_of(self.symbol, self.pair.exchange1, self.pair.exchange2)
 
 
 def listed(config: MarketConfig) -> dict[str, dict[str, ListingConfig]]:

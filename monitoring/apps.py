@@ -19,9 +19,11 @@ class MonitoringConfig(AppConfig):
 
     def ready(self) -> None:
         """Pages of the admin that lie in modules of their own; metrics where they are asked for."""
+        from monitoring import upkeep  # noqa: F401 - registers itself
         from monitoring.alerts import secrets
-        from monitoring.health import limits_admin  # noqa: F401 - its page is registered by this
+        from monitoring.health import assess, assess_market, limits_admin  # noqa: F401 - register themselves
         from monitoring.health.limits import HealthLimits
+        from monitoring.metrics import names  # noqa: F401 - declares them
         from monitoring.models import AlertChannel, AlertRule
 
         audit.register(AlertRule, machine=("changed_at",))

@@ -9,9 +9,9 @@ from django.template.loader import render_to_string
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from audit.guarded import GuardedAdmin
+from audit.guarded import ReadOnlyAdmin
 from core.names import formats as wording
-from engine.gates.checks import quote_of
+from core.names.symbols import quote_of
 from markets.events import LegPrice, Moment
 from opportunities import verdict_admin  # noqa: F401 - its page is registered by this
 from opportunities.models import OpportunityEpisode
@@ -34,8 +34,8 @@ class StandingFilter(admin.SimpleListFilter):
 
 
 @admin.register(OpportunityEpisode)
-class OpportunityEpisodeAdmin(GuardedAdmin):
-    """One row per episode, open ones first; only collectors write them."""
+class OpportunityEpisodeAdmin(ReadOnlyAdmin):
+    """One row per episode, open ones first; only collectors write them, old ones go (EPISODE_DAYS)."""
 
     list_display = (
         "standing", "symbol", "way", "began_s", "took", "peak_edge", "mean_edge", "size", "why",
@@ -59,18 +59,6 @@ class OpportunityEpisodeAdmin(GuardedAdmin):
 
     class Media:
         css = {"all": ("realtime/admin.css",)}
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Collectors find them."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: OpportunityEpisode | None = None) -> bool:
-        """What happened, happened."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: OpportunityEpisode | None = None) -> bool:
-        """Old ones go by themselves (EPISODE_DAYS)."""
-        return False
 
     @admin.display(description=_("state"), ordering="closed_at")
     def standing(self, row: OpportunityEpisode) -> str:

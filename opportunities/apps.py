@@ -14,6 +14,9 @@ class OpportunitiesConfig(AppConfig):
 
     def ready(self) -> None:
         """Say what people set here; episodes are written by collectors."""
+        from collectors.health import Store, stores
+        from opportunities import metrics, upkeep  # noqa: F401 - register themselves
         from opportunities.models import VerdictThresholds
 
+        stores["EpisodeSink"] = Store("database", "See PostgreSQL.")
         audit.register(VerdictThresholds)

@@ -31,6 +31,7 @@ from django.utils import timezone
 from msgspec import Struct
 
 from core.clock.moments import lately
+from core.names.chart_ids import chart_id_of
 from core.names.symbols import searched
 from markets.models import Symbol
 from markets.worth.reference import DOLLARS
@@ -237,7 +238,7 @@ def counts_per_pair(since: datetime.datetime) -> dict[str, int]:
         .values_list("symbol", "exchange1", "exchange2")
         .annotate(count=Count(_MOVE, distinct=True))
     )
-    return {f"{symbol}|{one}|{two}": count for symbol, one, two, count in pairs}
+    return {chart_id_of(symbol, one, two): count for symbol, one, two, count in pairs}
 
 
 def distributions(asked: Asked, zone: datetime.tzinfo = datetime.UTC) -> Distributions:

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from core.names.chart_ids import chart_id_of
 from core.names.plain_fields import LinesField, NameField
 from markets.events import Moment
 from markets.models import OpportunityFilter
@@ -110,7 +111,7 @@ class OpportunityEpisode(models.Model):
     @property
     def pair_id(self) -> str:
         """The chart's id: `BTC/USDT|binance|bybit`."""
-        return f"{self.symbol}|{self.exchange1}|{self.exchange2}"
+        return chart_id_of(self.symbol, self.exchange1, self.exchange2)
 
     @property
     def is_open(self) -> bool:

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 from django.views.generic import TemplateView
 
 from core.names import formats as wording
-from engine.gates.checks import quote_of
+from core.names.symbols import quote_of
 from markets.events import LegPrice, Moment
 from markets.models import Exchange, ExchangePair, OpportunityFilter, Symbol
 from markets.selectors import exchange_names

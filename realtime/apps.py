@@ -12,6 +12,7 @@ class RealtimeConfig(AppConfig):
 
     def ready(self) -> None:
         """Say what people keep here; how a token is recognised and when it was used is nobody's action."""
+        from realtime import health, metrics  # noqa: F401 - register themselves
         from realtime.models import ApiToken, SavedView
 
         audit.register(SavedView, machine=("saved_at",))

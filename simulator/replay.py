@@ -25,6 +25,7 @@ from typing import Protocol, TextIO
 
 from msgspec import Struct
 
+from core.names.symbols import base_of, quote_of
 from simulator.catalogue import Listing
 from simulator.exchanges.base import Book, Deal, SimulatedExchange
 from simulator.feed import QuoteSink, TradeSink
@@ -281,10 +282,11 @@ def _listing(path: Path) -> Listing:
 def listing_of(sample: Sequence[Row]) -> Listing:
     """What an exchange lists, told from some of its quotes, the first one first."""
     first = sample[0]
-    base, _, quote = first.symbol.partition("/")
     price_decimals = max(_decimals(text) for row in sample for text in (row.bid, row.ask))
     size_decimals = max(_decimals(text) for row in sample for text in (row.bid_size, row.ask_size))
-    return Listing(base, quote, float(first.bid), price_decimals, size_decimals, 20e6)
+    return Listing(
+        base_of(first.symbol), quote_of(first.symbol), float(first.bid), price_decimals, size_decimals, 20e6
+    )
 
 
 def _decimals(text: str) -> int:

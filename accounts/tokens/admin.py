@@ -50,15 +50,12 @@ class ApiTokenAdmin(OwnRowsAdmin):
     empty_text = _("Nobody reads the API with a token. Add one for each program that does.")
 
     sees_everybodys = "auth.change_user"
+    never = ("change",)  # what a token may is said when it is made
     list_display = ("name", "user", "scope", "hint", "created_at", "expires_at", "expired", "last_used_at")
     list_select_related = ("user",)
     list_filter = ("scope",)
     search_fields = ("name", "user__username")
     fields = ("user", "name", "scope", "hint", "created_at", "expires_at", "last_used_at")
-
-    def has_change_permission(self, request: HttpRequest, obj: ApiToken | None = None) -> bool:
-        """What a token may is said when it is made."""
-        return False
 
     def get_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> Any:
         """Of one that is made, what its maker says; of others what is known."""

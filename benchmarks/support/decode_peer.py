@@ -17,6 +17,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+from core.names.symbols import base_of, quote_of
+
 Round = Callable[[], Awaitable[None]]
 """Takes every frame of a kind in once."""
 
@@ -151,7 +153,7 @@ class CcxtPro:
 
     @staticmethod
     def _market(exchange: Any, native: str, symbol: str) -> Any:
-        base, quote = symbol.split("/")
+        base, quote = base_of(symbol), quote_of(symbol)
         facts = {"id": native, "symbol": symbol, "type": "spot", "spot": True, "active": True}
         coins = {"base": base, "quote": quote, "baseId": base, "quoteId": quote}
         return exchange.safe_market_structure(facts | coins | {"precision": {"amount": 1e-8, "price": 1e-8}})

@@ -253,7 +253,7 @@ def ask_for_alerts(address: str) -> str:
     from django.contrib.auth import get_user_model
 
     from accounts.tokens.tokens import make_token
-    from monitoring.health.findings import KINDS
+    from core.health.findings import kinds
     from monitoring.health.limits import HealthLimits
     from monitoring.models import AlertChannel, AlertRule
 
@@ -264,7 +264,7 @@ def ask_for_alerts(address: str) -> str:
     channel.secret = "benchmark"
     channel.save()
     AlertRule.objects.all().delete()
-    for kind in KINDS:
+    for kind in kinds:
         AlertRule.objects.create(name=kind, what=kind).channels.add(channel)
     return make_token(get_user_model()._default_manager.get(username="operator"), 1)
 

@@ -20,6 +20,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from core.names.chart_ids import parts_of
+
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 WEB_CORE: Final = 0
@@ -184,7 +186,8 @@ class Collectors:
         self._shards = [Shard(i + 1, shards) for i in range(shards)]
         self._publishers = [Stamped(shard, self.published) for shard in self._shards]
         self._owner = {
-            id: next(p for p in self._publishers if p.shard.owns(id.split("|")[0])) for id in self.chart_ids
+            id: next(p for p in self._publishers if p.shard.owns(parts_of(id).symbol))
+            for id in self.chart_ids
         }
         for publisher in self._publishers:
             publisher.keep_only(frozenset(id for id in self.chart_ids if self._owner[id] is publisher))
@@ -195,10 +198,9 @@ class Collectors:
     def made_up(self, chart_id: str) -> ChartDelta:
         """One new point of a chart, now; no two have the same µs."""
         self._last_us = max(self._last_us + 1, time.time_ns() // 1000)
-        symbol, exchange1, exchange2 = chart_id.split("|")
         values = self._values[self._last_us % len(self._values)]
         row = np.array([[self._last_us, *values]])
-        return ChartDelta(chart_id, symbol, exchange1, exchange2, "live", "", row)
+        return ChartDelta(chart_id, *parts_of(chart_id), "live", "", row)
 
     def update(self, chart_id: str) -> None:
         """One new point of a chart, now."""

@@ -108,6 +108,20 @@ def comma_separated(text: str) -> list[str]:
     return [item.strip() for item in _ITEM.findall(text) if item.strip()]
 
 
+# --- the parts of a symbol -----------------------------------------------------------------------
+
+
+def base_of(symbol: str) -> str:
+    """The coin that a symbol trades: `BTC` of `BTC/USDT` and of `BTC/USDT:USDT`."""
+    return symbol.partition("/")[0]
+
+
+@lru_cache(maxsize=4096)
+def quote_of(symbol: str) -> str:
+    """The currency a symbol is priced in: `USDT` of `BTC/USDT` and of `BTC/USDT:USDT`."""
+    return symbol.partition("/")[2].partition(":")[0]
+
+
 # --- lists of names and patterns -----------------------------------------------------------------
 
 

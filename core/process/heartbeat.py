@@ -63,3 +63,8 @@ class Heartbeat(Struct):
     stands_by: str = ""  # who does its work instead, in words; empty: it works
     queues: dict[str, QueueFill] = field(default_factory=dict)
     counters: dict[str, float] = field(default_factory=dict)  # what else it counts, since its start
+
+
+def is_missing(beat: Heartbeat, at_us: int) -> bool:
+    """Whether a process has not reported for too long."""
+    return at_us - beat.reported_ts_us > MISSING_AFTER_S * 1e6

@@ -6,7 +6,6 @@ the size and the identity are simply or-ed; a gate that fails on one leg fails.
 Plain Python and numpy, no Django.
 """
 
-from functools import lru_cache
 from math import isnan, nan
 from typing import Any, Final, Literal
 
@@ -14,6 +13,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from core.names.symbols import quote_of
 from engine.gates import freshness
 from engine.scan.identity import PASS
 from engine.scan.legs import Leg
@@ -195,9 +195,3 @@ def _bits(*parts: tuple[NDArray[np.bool_], int]) -> Bits:
     for flags, value in parts:
         found |= flags.astype(np.uint32) * np.uint32(value)
     return found
-
-
-@lru_cache(maxsize=4096)
-def quote_of(symbol: str) -> str:
-    """The currency a symbol is priced in."""
-    return symbol.partition("/")[2].partition(":")[0]

@@ -19,6 +19,7 @@ from typing import Final
 from msgspec import Struct
 
 from core.names import formats as wording
+from core.names.symbols import base_of, quote_of
 from engine.conversions import Conversion, symbols_of, ways
 from engine.gates import freshness, wallets
 from engine.gates.bits import (
@@ -36,7 +37,6 @@ from engine.gates.bits import (
     identity_bits,
     is_blocking,
     leg_bits,
-    quote_of,
     rate_of,
     size_bits,
     table_bits,
@@ -76,7 +76,6 @@ __all__ = [
     "leg_bits",
     "most_age_ms",
     "most_unproven_bps",
-    "quote_of",
     "rate_of",
     "size_bits",
     "table_bits",
@@ -447,10 +446,9 @@ def _identity_words(pair: ScanPair, evidence: Evidence, terms: GateTerms) -> str
             "other unless an operator confirms it in the admin under coin identities"
         )
     if evidence.decided == "quarantined" or evidence.code == FAIL:
-        base = pair.symbol.partition("/")[0]
         return (
             f"in quarantine: {pair.pair.exchange1} and {pair.pair.exchange2} may not mean the same coin by "
-            f"{base}; decide it in the admin under coin identities"
+            f"{base_of(pair.symbol)}; decide it in the admin under coin identities"
         )
     if evidence.code == PASS:
         return "proven by moves that agree" * evidence.proven or ("nothing speaks against the same coin")

@@ -11,6 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from core.names.symbols import base_of
 from markets.config import ListingConfig, NetworkConfig
 
 Wallets = Mapping[tuple[str, str], tuple[NetworkConfig, ...]]
@@ -42,7 +43,7 @@ class Routes(Struct, frozen=True):
 
 def routes(known: Wallets, symbol: str, buy: ListingConfig, sell: ListingConfig) -> Routes:
     """The ways from where it is bought to where it is sold."""
-    coin = symbol.partition("/")[0]
+    coin = base_of(symbol)
     out, into = _networks(known, coin, buy), _networks(known, coin, sell)
     if not (out and into):
         return Routes(coin, out, into)

@@ -40,6 +40,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from core.names.chart_ids import chart_id_of
 from engine.scan.legs import Leg
 from engine.scan.returns import (
     MIN_MOVES,
@@ -321,7 +322,7 @@ class Identity:
 def decisions(config: MarketConfig) -> dict[str, IdentityVerdict]:
     """What is held of pairs in the queue, by the pair's id, whichever way round the case names them."""
     return {
-        f"{case.symbol}|{one}|{two}": case.verdict
+        chart_id_of(case.symbol, one, two): case.verdict
         for case in config.identities
         for one, two in ((case.exchange1, case.exchange2), (case.exchange2, case.exchange1))
     }

@@ -6,6 +6,7 @@ Plain Python, no Django. The scanner writes legs, gates and lifecycle read them.
 from math import inf, isnan, nan
 from typing import TYPE_CHECKING, Final
 
+from core.names.symbols import quote_of
 from markets.config import ListingConfig
 from markets.events import Quote, StreamState
 from markets.worth.reference import is_dollar
@@ -136,7 +137,7 @@ class Leg:
 
 def _is_plain(listing: ListingConfig) -> bool:
     """Whether no rate enters: neither a conversion, nor what its amounts are worth."""
-    quote = listing.counts_as.partition("/")[2].partition(":")[0]
+    quote = quote_of(listing.counts_as)
     return listing.quote == quote and is_dollar(quote)
 
 

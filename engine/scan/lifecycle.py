@@ -12,7 +12,7 @@ from typing import Final, Literal, Protocol
 
 from core.clock.clocks import ended_us
 from core.names import formats as wording
-from engine.gates.checks import quote_of
+from core.names.symbols import base_of, quote_of
 from engine.pricing import edge_bps, fee_factors, spread_pct
 from engine.scan.directions import Direction
 from engine.scan.moves import Moves, Opening
@@ -250,7 +250,7 @@ class Lifecycle:
     def _join_move(self, run: Run, now_mono_ns: int) -> None:
         """Open as a part of what moved; when that shows now who moved, the routes before learn it, too."""
         direction = run.direction
-        coin = direction.pair.symbol.partition("/")[0]
+        coin = base_of(direction.pair.symbol)
         opening = Opening(id_of(run), coin, direction.buy.exchange, direction.sell.exchange, run.trigger)
         move = self._moves.join(opening, now_mono_ns)
         if move.mover != move.told:

@@ -10,8 +10,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from core.names.symbols import quote_of
 from engine.conversions import Conversion
-from engine.gates.checks import quote_of
 from engine.gates.gatekeeper import Gatekeeper
 from engine.pricing import fee_factor
 from engine.rates import Rates, conversion

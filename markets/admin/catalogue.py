@@ -196,6 +196,7 @@ class InstrumentAdmin(SwitchAdmin):
         "No exchange has said what it lists. A worker asks every hour; `manage.py sync_markets` asks now."
     )
 
+    never = ("add", "delete")  # only exchanges list; a deleted row would come back: it is disabled instead
     list_display = (
         "native_id", "exchange", "symbol", "alias", "enabled", "active", "state", "tick", "lot", "notional",
         "volume", "own_fee", "synced_at", "delisted_at",
@@ -269,14 +270,6 @@ class InstrumentAdmin(SwitchAdmin):
         text = gettext("%(rates)s × yours") if row.own_fee_times else gettext("%(rates)s bps")
         since = f", {row.own_fee_since:%Y-%m-%d}" if row.own_fee_since else ""
         return text % {"rates": rates} + since
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Only exchanges list instruments."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Instrument | None = None) -> bool:
-        """A deleted row would come back with the next sync: disable it instead."""
-        return False
 
 
 @admin.register(ExchangePair)

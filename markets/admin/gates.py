@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext_lazy as _
 
-from audit.guarded import OneRowAdmin
+from audit.guarded import OneRowAdmin, ReadOnlyAdmin
 from audit.own_rows import OwnRowsAdmin
 from core.names.symbols import hints
 from markets.admin.configuration import ConfigAdmin
@@ -66,7 +66,7 @@ class FeeScheduleAdmin(ConfigAdmin):
 
 
 @admin.register(WalletStatus)
-class WalletStatusAdmin(ConfigAdmin):
+class WalletStatusAdmin(ReadOnlyAdmin, ConfigAdmin):
     """What exchanges say of their wallets; only the wallet sync writes here."""
 
     empty_text = _(
@@ -100,18 +100,6 @@ class WalletStatusAdmin(ConfigAdmin):
         """How long ago the exchange said so."""
         return timesince(row.synced_at, timezone.now())
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Only exchanges know."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: WalletStatus | None = None) -> bool:
-        """Only exchanges know."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: WalletStatus | None = None) -> bool:
-        """A deleted row would come back with the next sync."""
-        return False
-
 
 @admin.register(GateThresholds)
 class GateThresholdsAdmin(OneRowAdmin, ConfigAdmin):
@@ -138,6 +126,7 @@ class PinnedChartAdmin(OwnRowsAdmin, ConfigAdmin):
     """Charts that people pinned in the scanner; who may take them down sees everybody's."""
 
     sees_everybodys = "markets.delete_pinnedchart"
+    never = ("add", "change")  # the scanner pins
 
     empty_text = _("There is no pin to show. One click on a row of the scanner pins a chart.")
     list_display = ("symbol", "pair", "user", "pinned_at")
@@ -148,14 +137,6 @@ class PinnedChartAdmin(OwnRowsAdmin, ConfigAdmin):
         """With what the list shows of each."""
         rows: QuerySet[PinnedChart] = super().get_queryset(request)
         return rows.select_related("symbol", "user", "pair__exchange1", "pair__exchange2")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """The scanner pins."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: PinnedChart | None = None) -> bool:
-        """There is nothing to change about it."""
-        return False
 
 
 def _door(is_open: bool | None) -> Any:

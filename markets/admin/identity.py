@@ -145,6 +145,7 @@ class IdentityCaseAdmin(ConfigAdmin):
         "on its own, on two exchanges; until somebody decides, it is never an opportunity. Add one "
         "yourself to confirm or split a pair that is only unknown."
     )
+    never = ("delete",)  # a deleted case would come back: it is decided instead
     list_display = ("symbol", "state", "exchanges", "ratio", "correlated", "since", "seen", "decided")
     ordering = (Case(When(verdict=Verdict.QUARANTINED, then=0), default=1), "-found_at", "pk")
     list_filter = ("verdict",)
@@ -347,7 +348,3 @@ class IdentityCaseAdmin(ConfigAdmin):
         if not change:
             obj.found_at = obj.seen_at = timezone.now()
         super().save_model(request, obj, form, change)
-
-    def has_delete_permission(self, request: HttpRequest, obj: IdentityCase | None = None) -> bool:
-        """A deleted case would come back: decide it instead."""
-        return False

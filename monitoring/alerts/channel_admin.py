@@ -15,7 +15,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 import audit
-from audit.guarded import GuardedAdmin
+from audit.guarded import GuardedAdmin, ReadOnlyAdmin
 from monitoring.alerts.channel_form import OF_KIND, SETTINGS, ChannelForm, waiting_in_words
 from monitoring.alerts.messages import Message
 from monitoring.alerts.outbox import put_test
@@ -40,26 +40,14 @@ def standing(row: Delivery) -> str:
     return f"{words}: {row.last_error}" if row.last_error else words
 
 
-class LookOnlyAdmin(GuardedAdmin):
-    """Rows that only the monitor writes."""
+class LookOnlyAdmin(ReadOnlyAdmin):
+    """Rows that only the monitor writes; old ones go by themselves (ALERT_DAYS)."""
 
     show_full_result_count = False
     list_per_page = 50
 
     class Media:
         css = {"all": ("monitoring/admin.css",)}
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """The monitor makes them."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """What happened, happened."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Old ones go by themselves (ALERT_DAYS)."""
-        return False
 
 
 @admin.register(AlertChannel)

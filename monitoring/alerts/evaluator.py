@@ -19,6 +19,7 @@ from msgspec import Struct
 from redis.exceptions import RedisError
 
 from core.clock.moments import is_over, lately
+from core.health.findings import Finding
 from core.outage import Outage
 from core.redis_client import async_redis
 from monitoring.alerts import incidents
@@ -35,7 +36,6 @@ from monitoring.alerts.selectors import (
     untold_opportunities,
     watched,
 )  # fmt: skip
-from monitoring.health.findings import Finding
 from monitoring.jumps import Jumps
 from monitoring.models import Alert, AlertRule
 from opportunities.models import OpportunityEpisode

@@ -11,11 +11,11 @@ from urllib.parse import urlencode
 from django.db.models import Q
 from django.utils.translation import gettext, ngettext
 
+from core.health.findings import Finding
 from core.names import formats as wording
-from engine.gates.checks import quote_of
+from core.names.symbols import base_of, quote_of
 from markets.worth.worths import Worths
 from monitoring.alerts.links import chart_path
-from monitoring.health.findings import Finding
 from monitoring.models import Alert, AlertRule, Delivery, What
 from opportunities.models import OpportunityEpisode
 
@@ -62,7 +62,7 @@ def subject_of(row: OpportunityEpisode) -> str:
 
 def coin_of(row: OpportunityEpisode) -> str:
     """What cools down: the base of its symbol."""
-    return str(row.symbol).partition("/")[0]
+    return base_of(row.symbol)
 
 
 def of_opportunity(rule: AlertRule, rows: Sequence[OpportunityEpisode], now: datetime.datetime) -> Alert:

@@ -9,12 +9,12 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from redis import RedisError
 
+from core.health.findings import Finding
 from core.names import formats as wording
 from core.redis_client import redis_client
 from markets.worth.reference import REFERENCE
 from monitoring.alerts.incidents import more_routes, ranked, subject_of
 from monitoring.alerts.selectors import findings_for, opportunities_for
-from monitoring.health.findings import Finding
 from monitoring.health.memory import FRESH, Published
 from monitoring.models import AlertRule
 from opportunities.models import OpportunityEpisode

@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable
 from typing import Any, Final
 from uuid import UUID
 
-from django.contrib.auth import get_user_model
 from django.db.models import (
     BooleanField,
     Case,
@@ -24,12 +23,10 @@ from django.db.models import (
 from django.db.models.functions import Least
 
 from core.clock.moments import lately
-from markets.models import ExchangePair, OpportunityFilter
+from core.health.findings import Finding
 from monitoring.alerts.incidents import moment
 from monitoring.alerts.rules import Terms, matches
-from monitoring.health.findings import Finding
 from monitoring.jumps import Jumps
-from monitoring.lacks import PAIRS_OF
 from monitoring.models import Alert, AlertRule
 from opportunities.episodes import peak_worth
 from opportunities.models import OpportunityEpisode
@@ -40,19 +37,6 @@ LATE: Final = datetime.timedelta(minutes=2)
 """For so long it is told of an opportunity that was over before anybody looked; then it is history."""
 
 AT_ONCE: Final = 200
-
-
-def load_lacks() -> tuple[str, ...]:
-    """Which of `monitoring.lacks.PEOPLE` there are, and filters without pairs. Raises DatabaseError."""
-    there = {
-        "alert rules": AlertRule.objects.exists(),
-        "users": get_user_model()._default_manager.filter(is_active=True).exists(),
-    }
-    lacking = [name for name, is_there in there.items() if not is_there]
-    blind = OpportunityFilter.objects.filter(enabled=True, names_pairs=True, pairs=None)
-    if not ExchangePair.objects.exists():
-        blind = blind.none()  # that is what is lacking then
-    return (*lacking, *(f"{PAIRS_OF}{name}" for name in blind.values_list("name", flat=True)))
 
 
 def enabled_rules() -> list[AlertRule]:

@@ -1,22 +1,21 @@
-"""What of one look is ill: pure, one function per kind of trouble. Words are for operators.
+"""What of one look is unhealthy: pure, one check per kind of trouble. Words are for operators.
+
+Here are the checks of stores, processes and recurring work; apps register those of their own data
+(`core.health.findings`), and `assess` makes all of them.
 
 While Redis does not answer, nobody knows anything of processes and exchanges: only that is said then,
 because a page full of guesses would hide the one thing to mend.
 """
 
 from collections.abc import Iterator
-from itertools import chain
 from typing import Final
 
 from core.clock.clocks import JUMP_S, jump_in_words
 from core.clock.moments import AHEAD_S, age_s, is_over
-from core.process.heartbeat import MISSING_AFTER_S, Heartbeat, Role
+from core.health.findings import Finding, Severity, checks, finds, graded
+from core.process.heartbeat import MISSING_AFTER_S, Heartbeat, Role, is_missing
 from markets.config import Shard
-from markets.follow.runtime import CollectorStatus
-from monitoring.health.assess_market import market_findings
-from monitoring.health.findings import Finding, Severity
 from monitoring.health.observed import Limits, Observed
-from monitoring.lacks import lacking
 
 GRACE_S: Final = 10.0
 """A process that was never heard may still be starting so long after we began to listen."""
@@ -26,16 +25,11 @@ STARTING_S: Final = 30.0
 
 CRITICAL_FILL_PCT: Final = 90.0
 CRITICAL_MEMORY_PCT: Final = 95.0
-CRITICAL_DISK_PCT: Final = 3.0
 JUMP_TOLD_S: Final = 300.0
 CLOCK_REMEDY: Final = (
     "Lines are broken there and go on with the new clock. Let the clock be slewed (chrony, ntpd), not set; "
     "rows of the time that came twice lie among each other in the lake."
 )
-FILES_SHOWN: Final = 3
-RETAINED_WITHIN_DAYS: Final = 2.0
-"""What deletes runs once a day, and a run may have been missed."""
-
 DAY_US: Final = 86_400_000_000
 
 EXPECTED: Final[dict[Role, Severity]] = {
@@ -60,7 +54,7 @@ WITHOUT: Final[dict[Role, str]] = {
 
 def assess(now: Observed, limits: Limits) -> list[Finding]:
     """Everything that is ill, the worst first. `since_us` is `now` where the look cannot tell better."""
-    found = chain(_stores(now, limits), _of_processes(now, limits), lacking(now), _upkeep(now, limits))
+    found = (finding for check in checks for finding in check(now, limits))
     by_key: dict[str, Finding] = {}
     for finding in found:
         by_key.setdefault(finding.key, finding)
@@ -77,7 +71,9 @@ def status(now: Observed, findings: list[Finding]) -> str:
 # --- stores --------------------------------------------------------------------------------------
 
 
-def _stores(now: Observed, limits: Limits) -> Iterator[Finding]:
+@finds(redis="Redis does not answer", database="PostgreSQL does not answer")
+def stores(now: Observed, limits: Limits) -> Iterator[Finding]:
+    """Redis and PostgreSQL."""
     if not now.redis.well:
         yield Finding(
             "redis", "redis", "critical", now.at_us,
@@ -95,54 +91,34 @@ def _stores(now: Observed, limits: Limits) -> Iterator[Finding]:
         used_pct = 100 * now.redis_bytes / now.redis_limit_bytes
         if used_pct > limits.memory_pct:
             yield Finding(
-                "memory", "redis", _if(used_pct >= CRITICAL_MEMORY_PCT), now.at_us,
+                "memory", "redis", graded(used_pct >= CRITICAL_MEMORY_PCT), now.at_us,
                 f"Redis uses {used_pct:.0f} % of its maxmemory ({_mb(now.redis_limit_bytes)} MB).",
                 "Raise maxmemory, or select fewer charts: the recent points of each take up to 0.6 MB.",
                 round(used_pct, 1), limits.memory_pct,
-            )  # fmt: skip
-    if now.disk is not None and now.disk.total_bytes:
-        free_pct = 100 * now.disk.free_bytes / now.disk.total_bytes
-        if free_pct < limits.disk_free_pct:
-            yield Finding(
-                "disk", "lake", _if(free_pct < CRITICAL_DISK_PCT), now.at_us,
-                f"The disk under the lake has {free_pct:.1f} % left ({_mb(now.disk.free_bytes):,} MB).",
-                "Keep fewer days of the large tables (admin, Lake tables), clean up, or get a larger disk.",
-                round(100 - free_pct, 1), 100 - limits.disk_free_pct,
-            )  # fmt: skip
-    for table in now.lake:
-        if table.damaged:
-            shown = "; ".join(table.damaged[:FILES_SHOWN])
-            rest = len(table.damaged) - FILES_SHOWN
-            yield Finding(
-                "lake_write", f"lake {table.table} damaged", "warning", table.damaged_us,
-                f"Files of the lake's {table.table} are damaged and left out: {shown}"
-                + (f"; and {rest} more." if rest > 0 else "."),
-                f"See docs/lake_care.md, Damage; this stays until {table.table}/_quarantine is moved away.",
-                len(table.damaged), 0,
             )  # fmt: skip
 
 
 # --- processes -----------------------------------------------------------------------------------
 
 
-def _of_processes(now: Observed, limits: Limits) -> Iterator[Finding]:
+@finds(
+    queue_full="a queue fills up",
+    drops="a queue drops",
+    memory="a process is near its limit",
+    gc="full garbage collections too often",
+    loop_lag="a process's event loop is held up",
+    process_missing="a process that ought to run is not heard",
+    clock_jump="a wall clock was set",
+)
+def processes(now: Observed, limits: Limits) -> Iterator[Finding]:
+    """Processes that are missing, and those that are not well."""
     if not now.redis.well:
         return
     yield from _missing_processes(now)
     yield from _missing_shards(now)
-    yield from _standing_by(now)
     for beat in now.heartbeats:
         if not is_missing(beat, now.at_us):
             yield from _of_process(beat, now, limits)
-    for collector in now.collectors:
-        yield from _configuration(collector, now, limits)
-        yield from _sinks(collector, now, limits)
-    yield from market_findings(now, limits)
-
-
-def is_missing(beat: Heartbeat, at_us: int) -> bool:
-    """Whether a process has not been heard for too long."""
-    return at_us - beat.reported_ts_us > MISSING_AFTER_S * 1e6
 
 
 def replaced(beats: tuple[Heartbeat, ...], at_us: int) -> set[str]:
@@ -211,23 +187,12 @@ def _missing_shards(now: Observed) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _standing_by(now: Observed) -> Iterator[Finding]:
-    for beat in now.heartbeats:
-        if beat.stands_by and not is_missing(beat, now.at_us):
-            yield Finding(
-                "two_collectors", beat.name, "warning", beat.started_ts_us,
-                f"{beat.name} is one too many: {beat.stands_by}. It writes nothing and stands by.",
-                "End it, or have it collect another part (`collect --shard 2/2`); it takes over by itself "
-                "when the other one ends or falls silent.",
-            )  # fmt: skip
-
-
 def _of_process(beat: Heartbeat, now: Observed, limits: Limits) -> Iterator[Finding]:
     if beat.memory_limit_bytes:
         used_pct = 100 * beat.rss_bytes / beat.memory_limit_bytes
         if used_pct > limits.memory_pct:
             yield Finding(
-                "memory", beat.name, _if(used_pct >= CRITICAL_MEMORY_PCT), now.at_us,
+                "memory", beat.name, graded(used_pct >= CRITICAL_MEMORY_PCT), now.at_us,
                 f"{beat.name} uses {_mb(beat.rss_bytes):,} MB, {used_pct:.0f} % of what it may.",
                 "Restart it if it keeps growing; else raise its limit (MEMORY_LIMIT_MB, or the container's), "
                 "or give collectors fewer symbols each with another split.",
@@ -250,13 +215,6 @@ def _of_process(beat: Heartbeat, now: Observed, limits: Limits) -> Iterator[Find
             "Is the machine overloaded? Collectors: split the symbols among more of them. "
             "Web: start another one behind the proxy.",
             beat.loop_lag_ms, limits.loop_lag_ms,
-        )  # fmt: skip
-    if beat.role == "web" and beat.sockets > limits.sockets:
-        yield Finding(
-            "sockets", beat.name, "warning", now.at_us,
-            f"{beat.name} has {beat.sockets:,} sockets open.",
-            "Start another web process behind the proxy, or find who opens so many.",
-            float(beat.sockets), float(limits.sockets),
         )  # fmt: skip
     yield from _queues(beat, now, limits)
 
@@ -287,7 +245,7 @@ def _queues(beat: Heartbeat, now: Observed, limits: Limits) -> Iterator[Finding]
         fill_pct = 100 * queue.length / queue.capacity if queue.capacity else 0.0
         if queue.length > limits.queue_length or fill_pct > limits.queue_fill_pct:
             yield Finding(
-                "queue_full", subject, _if(fill_pct >= CRITICAL_FILL_PCT), now.at_us,
+                "queue_full", subject, graded(fill_pct >= CRITICAL_FILL_PCT), now.at_us,
                 f"{queue.length:,} events wait in {name} of {beat.name}, {fill_pct:.0f} % of its room.",
                 "What it writes to is too slow, or down: see the other findings. Beyond its room it drops.",
                 float(queue.length), float(limits.queue_length),
@@ -301,60 +259,12 @@ def _queues(beat: Heartbeat, now: Observed, limits: Limits) -> Iterator[Finding]
             )  # fmt: skip
 
 
-def _configuration(collector: CollectorStatus, now: Observed, limits: Limits) -> Iterator[Finding]:
-    subject = f"collector {collector.shard}"
-    if collector.error:
-        yield Finding(
-            "configuration", subject, "warning", now.at_us,
-            f"{subject} runs revision {collector.revision}: {collector.error}",
-            "Mend what it names in the admin; it takes over by itself within seconds.",
-        )  # fmt: skip
-    elif now.saved_revision is not None and collector.revision != now.saved_revision:
-        started_us = collector.started_ts_us if collector.started_ts_us <= now.at_us else 0
-        since_us = max(now.saved_us or now.at_us, started_us)  # who starts has none yet
-        lag_s = (now.at_us - since_us) / 1e6
-        if lag_s > limits.revision_lag_s:
-            yield Finding(
-                "configuration", subject, "warning", since_us,
-                f"{subject} runs revision {collector.revision}, saved is {now.saved_revision}.",
-                "It looks every 5 s. Can it reach PostgreSQL? Its log says.",
-                round(lag_s, 1), limits.revision_lag_s,
-            )  # fmt: skip
-
-
-def _sinks(collector: CollectorStatus, now: Observed, limits: Limits) -> Iterator[Finding]:
-    subject = f"collector {collector.shard}"
-    for name, stats in collector.sinks.items():
-        if problem := stats.get("problem"):
-            kind = _SINK_KINDS.get(name, "drops")
-            yield Finding(
-                kind, f"{subject} {name}", "critical", now.at_us,
-                f"{name} of {subject} cannot write: {problem}",
-                "It tries again by itself; until then events wait in its queue, those without room are lost. "
-                + _LOOK_AT[kind],
-            )  # fmt: skip
-        flush_s = float(stats.get("flush_s", 0.0))
-        if flush_s > limits.lake_flush_s:
-            yield Finding(
-                "lake_write", f"{subject} {name} slow", "warning", now.at_us,
-                f"Writing the lake takes {subject} {flush_s:.0f} s at a time.",
-                "The disk or object store under LAKE_URL is slow: is anything else busy on it?",
-                round(flush_s, 1), limits.lake_flush_s,
-            )  # fmt: skip
-
-
-_SINK_KINDS: Final = {"LakeSink": "lake_write", "EpisodeSink": "database"}
-_LOOK_AT: Final = {
-    "lake_write": "Look at LAKE_URL and its disk or store.",
-    "database": "See PostgreSQL.",
-    "drops": "The collector's log says why.",
-}
-
-
 # --- upkeep --------------------------------------------------------------------------------------
 
 
-def _upkeep(now: Observed, limits: Limits) -> Iterator[Finding]:
+@finds(maintenance_late="compaction, retention or a sync is overdue or failing")
+def recurring_work(now: Observed, limits: Limits) -> Iterator[Finding]:
+    """Work that is late, or failed."""
     for run in now.runs:
         late_s = age_s((now.at_us - (run.done_us or run.tried_us)) / 1e6)
         limit_s = limits.maintenance_late_times * run.due_every_s
@@ -383,8 +293,11 @@ def _upkeep(now: Observed, limits: Limits) -> Iterator[Finding]:
                 "says what time it is. The admin shows every run and starts one at once.",
                 round(late_s, 0), limit_s,
             )  # fmt: skip
-    yield from _never_retained(now)
-    yield from _not_retained(now)
+
+
+@finds(alert_delivery="an alert channel does not take messages")
+def channels(now: Observed, _limits: Limits) -> Iterator[Finding]:
+    """Alert channels that do not take messages."""
     for channel in now.channels:
         yield Finding(
             "alert_delivery", channel.channel, "warning", channel.since_us,
@@ -395,26 +308,8 @@ def _upkeep(now: Observed, limits: Limits) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _never_retained(now: Observed) -> Iterator[Finding]:
-    """Tables that hold what no policy keeps, and of whose retention no run is on record."""
-    ran = {run.job for run in now.runs}
-    for table in now.lake:
-        job = f"retain {table.table}"
-        if job in ran or table.keep_days is None or table.oldest_us is None:
-            continue
-        old_days = (now.at_us - table.oldest_us) / DAY_US
-        if old_days > table.keep_days + RETAINED_WITHIN_DAYS:
-            yield Finding(
-                "maintenance_late", job, "warning", now.at_us,
-                f"{job} never ran: the table holds data {old_days:.0f} days old, its policy keeps "
-                f"{table.keep_days}.",
-                "Do worker and beat run? What deletes begins when an exchange says what time it is. The "
-                "admin starts a run at once.",
-                round(old_days * 86_400, 0), table.keep_days * 86_400.0,
-            )  # fmt: skip
-
-
-def _not_retained(now: Observed) -> Iterator[Finding]:
+@finds()
+def not_retained(now: Observed, _limits: Limits) -> Iterator[Finding]:
     """Rows of the database that ought to be gone."""
     for each in now.overdue:
         old_days = max(0.0, (now.at_us - each.oldest_us) / DAY_US)
@@ -426,10 +321,6 @@ def _not_retained(now: Observed) -> Iterator[Finding]:
             "what time it is. The worker's log says why a run failed.",
             round(old_days * 86_400, 0), each.keep_days * 86_400.0,
         )  # fmt: skip
-
-
-def _if(critical: bool) -> Severity:
-    return "critical" if critical else "warning"
 
 
 def _mb(size: int) -> int:

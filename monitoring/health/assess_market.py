@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 
 from core.clock.moments import is_over
+from core.health.findings import Finding, Severity, finds
 from core.names.plain_names import isolated
 from core.outage import lasted
-from monitoring.health.findings import Finding, Severity
 from monitoring.health.observed import Limits, Observed
 from monitoring.quality.latency import in_words, is_beyond
 from monitoring.quality.wire import ExchangeQuality, SymbolQuality
@@ -29,6 +29,14 @@ STORM: Final = 5
 """So many times over the limit, reconnects are a storm: the exchange may lock us out."""
 
 
+@finds(
+    exchange_silent="nothing of an exchange arrives, or its connections are down",
+    symbol_silent="one instrument is silent while its neighbours talk",
+    reconnects="connections of an exchange come and go",
+    clock_offset="an exchange's clock and ours disagree",
+    latency="an exchange's data comes late",
+    bad_frames="malformed or rejected frames",
+)
 def market_findings(now: Observed, limits: Limits) -> Iterator[Finding]:
     """Exchanges and symbols that are ill."""
     silent = set()
@@ -39,7 +47,6 @@ def market_findings(now: Observed, limits: Limits) -> Iterator[Finding]:
         yield from found
         yield from _poor_data(exchange, now, limits)
     yield from _silent_symbols(now, silent)
-    yield from _refused_symbols(now)
 
 
 class Standing(Struct, frozen=True):
@@ -225,43 +232,6 @@ def _silent_symbol(symbol: SymbolQuality) -> Finding:
         f"{symbol.symbol} on {symbol.exchange} {words}", f"Gates keep it out of opportunities. {remedy}",
         round(silent_s, 1),
     )  # fmt: skip
-
-
-def _refused_symbols(now: Observed) -> Iterator[Finding]:
-    """What exchanges do not take, with the age of the refusal and when it is asked for again."""
-    for exchange, refusals in _refusals(now).items():
-        for (symbol, channel), refusal in list(refusals.items())[:NAMED]:
-            age_s = max(0.0, (now.at_us - refusal["since_us"]) / 1e6)
-            what = symbol if channel == "quote" else f"trades of {symbol}"
-            yield Finding(
-                "symbol_refused", f"{what} on {exchange}", "warning", refusal["since_us"],
-                f"{exchange} refuses {what} for {lasted(age_s)}: {isolated(refusal['reason'].rstrip('.'))}. "
-                f"Asked {refusal['times']} times, next in {lasted(max(0.0, refusal['next_try_s']))}.",
-                "It is asked again by itself, at growing pauses of at most 5 minutes; nothing of it is shown "
-                "as live meanwhile. Is it halted or delisted there? Then disable it, or sync the markets.",
-                round(age_s, 1),
-            )  # fmt: skip
-        if len(refusals) > NAMED:
-            yield Finding(
-                "symbol_refused", f"others on {exchange}", "warning", now.at_us,
-                f"{exchange} refuses {len(refusals) - NAMED:,} more subscriptions.",
-                "So many at once are a limit of the exchange or a trouble of it: its reasons are in the "
-                "collector's log.",
-                float(len(refusals) - NAMED),
-            )  # fmt: skip
-
-
-def _refusals(now: Observed) -> dict[str, dict[tuple[str, str], dict[str, Any]]]:
-    """Refusals by exchange, then by symbol and channel; trades only where the quotes are taken."""
-    found: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
-    for collector in now.collectors:
-        for exchange, feed in collector.exchanges.items():
-            refusals = feed.get("refusals", ())
-            quotes = {each["symbol"] for each in refusals if each["channel"] == "quote"}
-            for each in refusals:
-                if each["channel"] == "quote" or each["symbol"] not in quotes:
-                    found.setdefault(exchange, {})[each["symbol"], each["channel"]] = each
-    return found
 
 
 def _gap(gap_ms: float) -> str:

@@ -16,8 +16,8 @@ from msgspec import Struct, structs
 from redis.asyncio import Redis
 
 from core.clock.moments import is_over
+from core.health.findings import Finding
 from monitoring.health.assess import GRACE_S
-from monitoring.health.findings import Finding
 from monitoring.health.observed import Observed
 from monitoring.jumps import Clock
 

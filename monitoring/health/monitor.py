@@ -19,20 +19,19 @@ from django.utils.module_loading import import_string
 from msgspec import structs
 from redis.exceptions import RedisError
 
+from core.health.findings import Finding, Lack
 from core.process.vitals import forget_processes
 from core.redis_client import REDIS_TIMEOUT_S, async_redis
 from core.supervised import Part, end, supervise
 from monitoring.alerts.dispatch import troubles
 from monitoring.alerts.evaluator import Evaluator
-from monitoring.alerts.selectors import load_lacks
 from monitoring.health.assess import assess, replaced
-from monitoring.health.findings import Finding
 from monitoring.health.lead import Lead
 from monitoring.health.limits import load_limits
 from monitoring.health.memory import LAST, Memory, Published, later, publish, read_published
 from monitoring.health.observe import Observer
 from monitoring.health.observed import ChannelTrouble, Limits, Observed, Stores
-from monitoring.health.stores import MEASURE_EVERY_S, measure, publish_stores
+from monitoring.health.stores import MEASURE_EVERY_S, load_lacks, measure, publish_stores
 from monitoring.jumps import Jumps
 from monitoring.pages.series import Steps, sample, write
 
@@ -59,7 +58,7 @@ class Monitor:
         self._limits = Limits()
         self._stores: Stores | None = None
         self._channels: tuple[ChannelTrouble, ...] = ()
-        self._lacks: tuple[str, ...] = ()
+        self._lacks: dict[str, Lack] = {}
         self._looked = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -22,12 +22,12 @@ from msgspec import Struct, structs
 from redis.exceptions import RedisError
 
 from core.clock.moments import Ages, is_over
+from core.health.findings import Finding
 from core.process.heartbeat import REMEMBERED_S, Heartbeat
 from core.process.vitals import read_heartbeats
 from core.redis_client import async_redis
 from markets.follow.runtime import STATUS_TTL_S, CollectorStatus, acollector_statuses
 from monitoring.health.assess import assess, replaced
-from monitoring.health.findings import Finding
 from monitoring.health.memory import FRESH_S, Published, read_published
 from monitoring.health.observed import Answer, Limits, Observed, Restart, Stores
 from monitoring.health.stores import KEPT_S as STORES_KEPT_S

@@ -1,4 +1,4 @@
-"""One look at the whole desk, and the limits it is held against..
+"""One look at the whole desk, and the limits it is held against.
 
 All times are wall clock, µs since the epoch, UTC. None: not known, because nobody could be asked or
 because it was never there; `missing` says in words what could not be asked.
@@ -6,7 +6,10 @@ because it was never there; `missing` says in words what could not be asked.
 
 from msgspec import Struct, field
 
+from core.health.findings import Lack
+from core.health.upkeep import LastRun, Overdue
 from core.process.heartbeat import Heartbeat, Role
+from history.lake.standing import Disk, LakeTable
 from markets.follow.runtime import CollectorStatus
 from monitoring.quality.wire import Quality
 
@@ -17,50 +20,6 @@ class Answer(Struct, frozen=True):
     well: bool
     words: str = ""
     took_ms: float = 0.0
-
-
-class LakeTable(Struct, frozen=True):
-    """A table of the lake, by its log; `bytes_per_day` is the mean of the last whole days."""
-
-    table: str
-    files: int
-    rows: int
-    bytes: int
-    newest_us: int | None = None
-    oldest_us: int | None = None
-    keep_days: int | None = None  # by its policy; None: for ever, or unknown
-    bytes_per_day: int | None = None
-    damaged: tuple[str, ...] = ()  # `_delta_log/…7.json: it is empty`, the newest first
-    damaged_us: int = 0  # when the newest was found
-
-
-class Disk(Struct, frozen=True):
-    """The file system under the lake; there is none under an object store."""
-
-    total_bytes: int
-    free_bytes: int
-
-
-class LastRun(Struct, frozen=True):
-    """How a recurring piece of work went last: `compact quotes`, `market sync okx`.
-
-    `done_us` is when it last came to a good end, `due_every_s` how often it ought to.
-    """
-
-    job: str
-    state: str  # running, done, partial, stopped, failed, died
-    tried_us: int
-    done_us: int | None
-    due_every_s: float
-    error: str = ""
-
-
-class Overdue(Struct, frozen=True):
-    """Rows that a daily task (`retain episodes`) ought to have deleted days ago; how old the oldest is."""
-
-    job: str
-    oldest_us: int
-    keep_days: int
 
 
 class ChannelTrouble(Struct, frozen=True):
@@ -120,7 +79,7 @@ class Observed(Struct, frozen=True, eq=False):
     runs: tuple[LastRun, ...] = ()
     overdue: tuple[Overdue, ...] = ()
     channels: tuple[ChannelTrouble, ...] = ()
-    lacks: tuple[str, ...] = ()  # of monitoring.lacks
+    lacks: dict[str, Lack] = {}  # of the whole desk; what collectors lack they say themselves
     jumps_us: int = 0  # by how much the observer's wall clock was set in all since it began
     missing: tuple[str, ...] = ()
 

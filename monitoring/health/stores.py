@@ -5,41 +5,28 @@
 | `monitoring:stores` | `Stores` as JSON, written every `MEASURE_EVERY_S`, gone after `KEPT_S` |
 """
 
-import shutil
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from axes.models import AccessLog
-from django.conf import settings
-from django.contrib.sessions.models import Session
 from django.db import DatabaseError, connection
-from django.db.models import Min
 from django.utils import timezone
 from msgspec import structs
 from redis.asyncio import Redis
 
 from core.clock.moments import Ages
-from history.models import Kind, MaintenanceRun, RetentionPolicy
-from markets.models import CatalogueSync, ConfigRevision, WalletSync
-from monitoring.health.assess import RETAINED_WITHIN_DAYS
-from monitoring.health.observed import Disk, LakeTable, LastRun, Overdue, Stores
-from monitoring.models import Alert, Delivery
-from opportunities.models import OpportunityEpisode
+from core.health import upkeep
+from core.health.findings import Lack
+from core.health.upkeep import LastRun, Overdue
+from history.lake.standing import lake_disk, lake_tables
+from history.models import RetentionPolicy
+from markets.models import ConfigRevision
+from monitoring.health.observed import Stores
 
 MEASURE_EVERY_S: Final = 30.0
 KEPT_S: Final = 120
 CONNECT_S: Final = 2
 KEY: Final = "monitoring:stores"
-
-DUE_EVERY_S: Final = {Kind.COMPACT: 600.0, Kind.CLEAN: 3600.0, Kind.RETAIN: 86_400.0}
-"""As CELERY_BEAT_SCHEDULE has them, the syncs too."""
-
-MARKETS_EVERY_S: Final = 3600.0
-WALLETS_EVERY_S: Final = 900.0
-
-JOBS: Final = {Kind.COMPACT: "compact", Kind.CLEAN: "clean", Kind.RETAIN: "retain"}
 
 
 def saved_revision() -> int:
@@ -68,8 +55,8 @@ def measure() -> Stores:
     keep_days: dict[str, int | None] = {}
     try:
         database_bytes = _database_bytes()
-        runs = tuple(_runs())
-        overdue = tuple(_overdue(timezone.now()))
+        runs = tuple(run for question in upkeep.runs for run in question())
+        overdue = tuple(each for question in upkeep.overdue for each in question(timezone.now()))
         keep_days = dict(RetentionPolicy.objects.values_list("table", "days"))
     except (DatabaseError, OSError) as error:
         missing.append(f"database size and maintenance runs: {type(error).__name__}")
@@ -78,12 +65,17 @@ def measure() -> Stores:
     return Stores(
         at_us=int(timezone.now().timestamp() * 1e6),
         database_bytes=database_bytes,
-        lake=tuple(structs.replace(one, keep_days=keep_days.get(one.table)) for one in _lake(missing)),
-        disk=_disk(missing),
+        lake=tuple(lake_tables(keep_days, missing)),
+        disk=lake_disk(missing),
         runs=runs,
         overdue=overdue,
         missing=tuple(missing),
     )
+
+
+def load_lacks() -> dict[str, Lack]:
+    """What the desk lacks, whatever collectors say. Raises DatabaseError."""
+    return {name: lack for question in upkeep.lacks for name, lack in question()}
 
 
 def by_our_clock(runs: Sequence[LastRun], ages: Ages, at_us: int, now_s: float) -> Iterator[LastRun]:
@@ -116,122 +108,3 @@ def _database_bytes() -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_database_size(current_database())")
         return int(cursor.fetchone()[0])
-
-
-def _runs() -> Iterator[LastRun]:
-    for kind, job in JOBS.items():
-        tables = MaintenanceRun.objects.filter(kind=kind).order_by().values_list("table", flat=True)
-        for table in tables.distinct():
-            yield _maintenance(kind, f"{job} {table}", table)
-    for markets in CatalogueSync.objects.select_related("exchange").filter(exchange__enabled=True):
-        yield _sync(f"market sync {markets.exchange.key}", markets, MARKETS_EVERY_S)
-    for wallets in WalletSync.objects.select_related("exchange").filter(exchange__enabled=True):
-        yield _sync(f"wallet sync {wallets.exchange.key}", wallets, WALLETS_EVERY_S)
-
-
-def _maintenance(kind: Kind, job: str, table: str) -> LastRun:
-    runs = MaintenanceRun.objects.filter(kind=kind, table=table).order_by("-pk")
-    last = runs[0]
-    good = runs.filter(state__in=("done", "stopped"), ended__isnull=False).first()
-    return LastRun(
-        job=job,
-        state=last.state,
-        tried_us=_us(last.started) or 0,
-        done_us=_us(good.ended) if good else None,
-        due_every_s=DUE_EVERY_S[kind],
-        error=last.error,
-    )
-
-
-def _sync(job: str, sync: CatalogueSync | WalletSync, every_s: float) -> LastRun:
-    return LastRun(
-        job=job,
-        state="partial" if sync.in_part else "failed" if sync.error else "done",
-        tried_us=_us(sync.tried_at) or 0,
-        done_us=_us(sync.synced_at),
-        due_every_s=every_s,
-        error=sync.error,
-    )
-
-
-def _overdue(now: datetime) -> Iterator[Overdue]:
-    """What lies in the database although a daily task that works would have deleted it days ago.
-
-    These tasks keep no record of their runs as the lake's do, and need none: the rows tell.
-    """
-    kept = {
-        "retain episodes": settings.EPISODE_DAYS,
-        "retain alerts": settings.ALERT_DAYS,
-        "retain sessions": 0,
-    }
-    before = {job: now - timedelta(days=days + RETAINED_WITHIN_DAYS) for job, days in kept.items()}
-    began_then = OpportunityEpisode.objects.filter(started_at__lt=before["retain episodes"])  # by its index
-    columns = (
-        ("retain episodes", began_then, "seen_at"),
-        ("retain alerts", Alert.objects, "resolved_at"),
-        ("retain alerts", Delivery.objects.filter(alert=None), "created_at"),
-        ("retain alerts", AccessLog.objects, "attempt_time"),
-        ("retain sessions", Session.objects, "expire_date"),
-    )
-    oldest: dict[str, int] = {}
-    for job, rows, column in columns:
-        if moment := _oldest(rows, column, before[job]):
-            oldest[job] = min(oldest.get(job, moment), moment)
-    for job, oldest_us in oldest.items():
-        yield Overdue(job, oldest_us, kept[job])
-
-
-def _oldest(rows: Any, column: str, before: datetime) -> int | None:
-    """The oldest of what lies before a time, µs."""
-    return _us(rows.filter(**{f"{column}__lt": before}).aggregate(oldest=Min(column))["oldest"])
-
-
-def _us(moment: Any) -> int | None:
-    return None if moment is None else int(moment.timestamp() * 1e6)
-
-
-# --- the lake ------------------------------------------------------------------------------------
-
-
-def _lake(missing: list[str]) -> Iterator[LakeTable]:
-    # The lake's libraries weigh 70 MB: only the process that measures loads them.
-    from deltalake.exceptions import DeltaError
-
-    from history.lake.inventory import files_of, size_of
-    from history.lake.quarantine import notes
-    from history.lake.schema import SCHEMAS
-    from history.lake.tables import Lake
-    from history.write.appending import STORE_ERRORS
-
-    lake, today = Lake.from_settings(), timezone.now().date()
-    for table in SCHEMAS:
-        try:
-            size = size_of(files_of(lake, table), today)
-            found = notes(lake, table)
-        except (DeltaError, *STORE_ERRORS) as error:
-            missing.append(f"lake table {table}: {type(error).__name__}: {str(error).partition(chr(10))[0]}")
-            continue
-        yield LakeTable(
-            table,
-            size.files,
-            size.rows,
-            size.bytes,
-            size.newest_us,
-            size.oldest_us,
-            bytes_per_day=size.bytes_per_day,
-            damaged=tuple(dict.fromkeys(f"{note.file}: {note.what}" for note in found)),
-            damaged_us=found[0].at_us if found else 0,
-        )
-
-
-def _disk(missing: list[str]) -> Disk | None:
-    if "://" in settings.LAKE_URL:
-        return None
-    try:
-        usage = shutil.disk_usage(settings.LAKE_URL)
-    except FileNotFoundError:  # nothing was written yet
-        return None
-    except OSError as error:
-        missing.append(f"the disk under the lake: {type(error).__name__}")
-        return None
-    return Disk(usage.total, usage.free)

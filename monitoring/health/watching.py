@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from monitoring.health.findings import Finding
+from core.health.findings import Finding
 from monitoring.health.observed import Observed
 
 

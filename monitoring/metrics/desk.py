@@ -6,9 +6,10 @@ from typing import Final
 
 import numpy as np
 
+from core.health.findings import Finding, kinds
+from core.metrics import of_desk
+from core.process.heartbeat import is_missing
 from monitoring.alerts.attempts import Attempts
-from monitoring.health.assess import is_missing
-from monitoring.health.findings import KINDS, Finding
 from monitoring.health.observed import Observed
 from monitoring.metrics.families import Families
 from monitoring.quality.wire import ExchangeQuality, Quality
@@ -41,12 +42,14 @@ def tell_desk(to: Families, now: Observed, findings: Iterable[Finding], symbols:
     for each in now.quality.exchanges:
         _tell_exchange(to, each)
     _tell_symbols(to, now.quality, symbols)
+    for tell in of_desk:
+        tell(to, now)
 
 
 def _tell_findings(to: Families, findings: Iterable[Finding]) -> None:
     """Also what is well: an alert needs the zero to end by."""
     counts = Counter((finding.kind, finding.severity) for finding in findings)
-    for kind in KINDS:
+    for kind in kinds:
         for severity in SEVERITIES:
             to.add("findings", counts[kind, severity], kind, severity)
 
@@ -66,13 +69,6 @@ def _tell_stores(to: Families, now: Observed) -> None:
     to.add("redis_memory_bytes", now.redis_bytes)
     to.add("redis_memory_limit_bytes", now.redis_limit_bytes)
     to.add("database_bytes", now.database_bytes)
-    for table in now.lake:
-        to.add("lake_bytes", table.bytes, table.table)
-        to.add("lake_files", table.files, table.table)
-        to.add("lake_rows", table.rows, table.table)
-    if now.disk is not None:
-        to.add("disk_free_bytes", now.disk.free_bytes)
-        to.add("disk_bytes", now.disk.total_bytes)
 
 
 def _tell_exchange(to: Families, each: ExchangeQuality) -> None:

@@ -22,8 +22,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from accounts.tally import sign_ins
-from audit.recording import counters as entries_written
+from collectors.metrics import tell_collector
+from core.metrics import of_processes
 from core.process.vitals import Vitals, process_vitals
 from markets.follow.runtime import own_status
 from monitoring.alerts.attempts import attempts
@@ -33,12 +33,9 @@ from monitoring.metrics.desk import tell_attempts, tell_desk
 from monitoring.metrics.families import Families
 from monitoring.metrics.process import (
     families,
-    tell_audit,
-    tell_collector,
     tell_delays,
     tell_process,
     tell_queued,
-    tell_sign_ins,
     tell_tasks,
     tell_traffic,
 )
@@ -55,7 +52,9 @@ class Desk(Collector):
 
     def collect(self) -> Iterable[Family]:
         """The families of now."""
-        return families((_tell_vitals, _tell_collector, _tell_traffic, _tell_celery, _tell_monitor))
+        return families(
+            (_tell_vitals, _tell_collector, _tell_traffic, _tell_celery, _tell_monitor, *of_processes)
+        )
 
     def describe(self) -> Iterable[Family]:
         """Nothing beforehand: what a process tells depends on what it does."""
@@ -83,8 +82,6 @@ def _tell_traffic(to: Families) -> None:
     vitals = process_vitals()
     if vitals is not None and vitals.latest is not None and vitals.latest.role == "web":
         tell_traffic(to, traffic)
-        tell_sign_ins(to, sign_ins)
-    tell_audit(to, entries_written)
 
 
 def _tell_celery(to: Families) -> None:

@@ -1,4 +1,4 @@
-"""Samples gathered to families as Prometheus takes them; only metrics of `metric_names` can be added."""
+"""Samples gathered to families as Prometheus takes them; what was not declared (core.metrics) is refused."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -6,8 +6,8 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 
+from core.metrics import Metric, metrics
 from core.process.histogram import SECONDS, Buckets
-from monitoring.metrics.names import METRICS, Metric
 
 SERIES_MOST: Final = 5_000
 """Series of one metric at most: what is beyond them is counted and not told, so that nothing explodes."""
@@ -26,9 +26,9 @@ class Families:
         """A gauge or a counter, its labels in the order of the metric's; None is no sample.
 
         Raises:
-            KeyError: there is no such metric.
+            KeyError: it was not declared.
         """
-        metric = METRICS[f"arbdesk_{name}"]
+        metric = metrics[f"arbdesk_{name}"]
         family = self._family(metric)
         if value is not None and len(family.samples) < SERIES_MOST:
             family.add_sample(metric.name, dict(zip(metric.labels, labels, strict=True)), float(value))
@@ -41,7 +41,7 @@ class Families:
         self, name: str, edges: tuple[float, ...], counts: list[int], sum_s: float, *labels: str
     ) -> None:
         """A histogram from counts per bucket; the last bucket has no edge."""
-        metric = METRICS[f"arbdesk_{name}"]
+        metric = metrics[f"arbdesk_{name}"]
         upper = [*(f"{edge:g}" for edge in edges), "+Inf"]
         family = self._family(metric)
         seen, cumulative = 0, []

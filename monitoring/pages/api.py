@@ -7,11 +7,11 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from msgspec import to_builtins
 
-from core.process.heartbeat import Heartbeat
+from core.health.findings import Finding
+from core.process.heartbeat import Heartbeat, is_missing
 from core.web.reports import web_report
-from monitoring.health.assess import is_missing, status
+from monitoring.health.assess import status
 from monitoring.health.assess_market import standing
-from monitoring.health.findings import Finding
 from monitoring.health.observe import findings_of, observe
 from monitoring.health.observed import Answer, Observed
 from monitoring.pages.veil import asked_by, may_see_processes, veiled

@@ -9,11 +9,12 @@ from typing import Any, Final
 
 import msgspec
 
-from core.process.heartbeat import Heartbeat
-from monitoring.health.assess import is_missing, status
+from core.health.findings import Finding
+from core.health.upkeep import LastRun
+from core.process.heartbeat import Heartbeat, is_missing
+from monitoring.health.assess import status
 from monitoring.health.assess_market import standing
-from monitoring.health.findings import Finding
-from monitoring.health.observed import Answer, LastRun, Observed
+from monitoring.health.observed import Answer, Observed
 from monitoring.quality.store import WORST_FIRST
 from monitoring.quality.wire import ExchangeQuality
 

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from msgspec import structs
 
 from core.connections import release
-from monitoring.health.findings import Finding
+from core.health.findings import Finding
 from monitoring.health.observe import observe
 from monitoring.health.observed import Observed
 

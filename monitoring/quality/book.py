@@ -10,10 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.clock.clocks import STOOD_STILL, catch_up_ns
-from markets.config import GateTerms, InstrumentConfig, MarketConfig
-from markets.events import FeedReport, Quote, SinkEvent, StreamState, Trade
-from monitoring.quality.connections import (
+from collectors.counts import (
     BAD_TIMES,
     CROSSED,
     EMPTY,
@@ -23,8 +20,11 @@ from monitoring.quality.connections import (
     RECONNECTS,
     UNKNOWN,
     ZERO,
-    Connections,
 )
+from core.clock.clocks import STOOD_STILL, catch_up_ns
+from markets.config import GateTerms, InstrumentConfig, MarketConfig
+from markets.events import FeedReport, Quote, SinkEvent, StreamState, Trade
+from monitoring.quality.connections import Connections
 from monitoring.quality.latency import Latencies, latency
 from monitoring.quality.states import states
 from monitoring.quality.window import Window

@@ -10,16 +10,6 @@ from markets.events import FeedReport
 
 WINDOW_NS: Final = 60 * 10**9
 
-RECONNECTS: Final = ("lost", "failed_connects")
-MALFORMED: Final = ("malformed", "no_body")
-UNKNOWN: Final = ("unknown_kind", "unknown_symbol")
-CROSSED: Final = ("rejected_crossed",)
-ZERO: Final = ("rejected_zero",)
-EMPTY: Final = ("empty_side", "one_sided")
-LATE: Final = ("late", "frozen")
-OUT_OF_ORDER: Final = ("out_of_order",)
-BAD_TIMES: Final = ("bad_time",)
-
 
 class Connections:
     """What a feed last reported, since when it is in that state, and what it counted in the last minute."""

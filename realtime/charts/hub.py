@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from core.layer import get_channel_layer
+from core.names.chart_ids import parts_of
 from core.redis_client import ASYNC_TIMEOUT_S, async_redis
 from core.supervised import end, supervise
 from core.web import closing
@@ -288,7 +289,7 @@ class Hub:
 
     def chart(self, chart_id: str, points: Points | None = None) -> ChartDelta:
         """A chart's present state, in words, with these points."""
-        symbol, exchange1, exchange2 = chart_id.split("|")
+        symbol, exchange1, exchange2 = parts_of(chart_id)
         state, reason = self._state(chart_id)
         rows = no_points() if points is None else points
         known = self._charts.get(chart_id)

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from accounts.access.guard import symbol_of
+from core.names.chart_ids import chart_id_of, parts_of
 from core.web.refused import Refused
 from markets.follow.revision import lock_revision
 from markets.models import ExchangePair, PinnedChart, Symbol
@@ -24,7 +25,7 @@ _PLACES: Final = ("symbol__name", "pair__exchange1__key", "pair__exchange2__key"
 
 def pinned_ids(user: User) -> list[str]:
     """The chart ids a user pinned, the first pinned first (one query)."""
-    return ["|".join(row) for row in PinnedChart.objects.filter(user=user).values_list(*_PLACES)]
+    return [chart_id_of(*row) for row in PinnedChart.objects.filter(user=user).values_list(*_PLACES)]
 
 
 _pace: Final = Pace("changes of pins", CHANGES_PER_MINUTE)
@@ -81,7 +82,8 @@ def _either_way(prefix: str, one: str, two: str) -> Q:
 
 
 def _parts(chart_id: str) -> tuple[str, str, str]:
-    parts = chart_id.split("|")
-    if len(parts) != 3:
-        raise Refused(400, "id: takes a chart's id, BTC/USDT|binance|bybit")
-    return parts[0], parts[1].lower(), parts[2].lower()
+    try:
+        parts = parts_of(chart_id)
+    except ValueError as error:
+        raise Refused(400, "id: takes a chart's id, BTC/USDT|binance|bybit") from error
+    return parts.symbol, parts.exchange1.lower(), parts.exchange2.lower()

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from collectors.lease import guard, why_not_written
 from core.layer import get_channel_layer
+from core.names.chart_ids import parts_of
 from core.outage import Outage
 from core.redis_client import ASYNC_TIMEOUT_S, async_redis
 from engine.charts.pending import Pending, with_points
@@ -126,7 +127,7 @@ class Publisher:
     async def _take_over_store(self) -> set[str]:
         """What this shard's earlier process left: charts to go on with; the others are forgotten."""
         left = await recent.open_seconds(self._redis)
-        ours = {chart_id for chart_id in left if self.shard.owns(chart_id.split("|")[0])}
+        ours = {chart_id for chart_id in left if self.shard.owns(parts_of(chart_id).symbol)}
         self._forget |= ours - self._wanted
         resumed = ours & self._wanted
         for chart_id in resumed:

@@ -19,9 +19,9 @@ from msgspec import Struct, structs
 
 from accounts.access.guard import api, exchange_of
 from core.names.plain_names import no_formula, unfit_character
+from core.names.symbols import quote_of
 from core.web.asking import asked, body
 from core.web.refused import Refused
-from engine.gates.checks import quote_of
 from markets.selectors import load_config
 from realtime.charts import pins
 from realtime.charts.api import named_filter

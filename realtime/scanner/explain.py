@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from core.names import formats as wording
 from core.names.plain_names import isolated
+from core.names.symbols import quote_of
 from engine.gates import checks as gates
 from engine.gates import freshness
 from engine.gates.checks import Evidence, Facts, Gate, LegSeen, Seen
@@ -120,7 +121,7 @@ def explain(
         symbol=pair.symbol,
         exchange1=one.exchange,
         exchange2=two.exchange,
-        currency=gates.quote_of(pair.symbol),
+        currency=quote_of(pair.symbol),
         spread_pct=_spread_pct(one, two),
         legs=[
             _leg_facts(seen[leg.exchange], int(state[row]))
@@ -167,7 +168,7 @@ def _leg(table: ScanTable, place: int, now_mono_ns: int) -> Leg:
     leg.bid_size, leg.ask_size = float(told["bid_size"]), float(told["ask_size"])
     leg.scale, leg.gap_ms = float(told["scale"]), float(told["gap_ms"])
     worth = float(told["worth"])
-    leg.worth = 1.0 if is_dollar(gates.quote_of(leg.listing.counts_as)) else worth or nan
+    leg.worth = 1.0 if is_dollar(quote_of(leg.listing.counts_as)) else worth or nan
     leg.up, leg.jumped = bool(told["up"]) and not table.lost[place], bool(told["jumped"])
     leg.reason = "its collector says nothing any more" if table.lost[place] else ""
     age_ms = float(told["age_ms"])
@@ -264,7 +265,7 @@ def _closed(name: str, row: FilterConfig, seen: Seen, facts: Facts) -> str:
 
 
 def _too_little(seen: Seen, min_size: float) -> str:
-    quote = gates.quote_of(seen.pair.symbol)
+    quote = quote_of(seen.pair.symbol)
     if isnan(seen.value):
         return "the size is not known" if isnan(seen.size) else f"what a {quote} is worth is not known"
     least = wording.amount(min_size)

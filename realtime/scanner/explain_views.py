@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from accounts.access.guard import api, exchange_of, symbol_of
 from core.clock.moments import age_s
 from core.names import formats as wording
+from core.names.chart_ids import chart_id_of, parts_of
 from core.redis_client import async_redis
 from core.web.refused import Refused
 from engine.gates.checks import GATES, Gate
@@ -72,7 +73,7 @@ class Asked(Struct, frozen=True):
     def ids(self) -> tuple[str, str]:
         """The pair's possible ids, either way round."""
         name, one, two = self.symbol.name, self.one.key, self.two.key
-        return f"{name}|{one}|{two}", f"{name}|{two}|{one}"
+        return chart_id_of(name, one, two), chart_id_of(name, two, one)
 
 
 class NotScanned(Struct, frozen=True):
@@ -134,10 +135,10 @@ def _asked(request: HttpRequest) -> Asked:
     if id := request.GET.get("id", "").strip():
         if extra := next((name for name, text in names.items() if text), ""):
             raise Refused(400, f"{extra}: an id says all of a pair; give either the id or the three names")
-        parts = id.split("|")
-        if len(parts) != len(names):
-            raise Refused(400, f"id: {id!r} is none; one looks like BTC/USDT|binance|bybit")
-        names = dict(zip(names, parts, strict=True))
+        try:
+            names = parts_of(id)._asdict()
+        except ValueError as error:
+            raise Refused(400, f"id: {id!r} is none; one looks like BTC/USDT|binance|bybit") from error
     for name, text in names.items():
         if not text:
             raise Refused(400, f"{name}: say which, as in symbol=BTC/USDT&exchange1=binance&exchange2=bybit")

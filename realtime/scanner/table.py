@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from core.names.symbols import folded, searcher
+from core.names.symbols import folded, quote_of, searcher
 from engine.gates import checks as gates
 from engine.gates import freshness
 from engine.pricing import edge_bps, fee_factors, spread_pct
@@ -95,14 +95,12 @@ class ScanTable:
         self._costs = self._fee_factors()
         self._beforehand = self._gates_beforehand()
         self._multiplier = np.array([leg.multiplier for leg in self.listings], float)
-        self._converted = np.array(
-            [leg.quote != gates.quote_of(leg.counts_as) for leg in self.listings], bool
-        )
+        self._converted = np.array([leg.quote != quote_of(leg.counts_as) for leg in self.listings], bool)
         self.symbol_place = self._symbol_places()
         self.most_age_ms = np.array(
             [gates.most_age_ms(config.gates, pair, None) for pair in self.pairs], float
         )
-        self._in_dollars = np.array([is_dollar(gates.quote_of(pair.symbol)) for pair in self.pairs], bool)
+        self._in_dollars = np.array([is_dollar(quote_of(pair.symbol)) for pair in self.pairs], bool)
         self.hour = np.full(len(self.pairs), np.nan)
         self.forget()
         self.refresh()
@@ -399,7 +397,7 @@ def _symbols_named(table: ScanTable, query: Query) -> Bools:
     named: dict[str, bool] = {}
     for pair in table.pairs:
         if pair.symbol not in named:
-            quoted = quote in ("", folded(gates.quote_of(pair.symbol)))
+            quoted = quote in ("", folded(quote_of(pair.symbol)))
             named[pair.symbol] = quoted and finds(pair.symbol)
     return np.array([named[pair.symbol] for pair in table.pairs], bool)
 

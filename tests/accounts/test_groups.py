@@ -8,9 +8,9 @@ from django.test import Client
 from redis import Redis
 
 from accounts.access.groups import GROUPS, set_up
+from core.health.findings import Finding
 from core.process.heartbeat import Heartbeat
 from markets.models import Exchange
-from monitoring.health.findings import Finding
 from monitoring.health.observed import Answer, Observed
 from monitoring.models import AlertChannel
 from monitoring.pages.veil import veiled

@@ -34,10 +34,10 @@ from markets.models import (
 )
 from markets.selection import scan_pairs
 from markets.selectors import filter_counts, load_config
-from monitoring.alerts.selectors import load_lacks
 from monitoring.health.assess import assess
 from monitoring.health.limits import HealthLimits
 from monitoring.health.observed import Limits
+from monitoring.health.stores import load_lacks
 from monitoring.models import AlertRule
 from opportunities.models import OpportunityEpisode, VerdictThresholds
 from realtime.sink import RealtimeSink

@@ -12,7 +12,7 @@ from django.core.management import call_command
 from playwright.async_api import Page, expect
 from redis import Redis
 
-from monitoring.health.findings import Finding
+from core.health.findings import Finding
 from monitoring.pages.series import NAMES
 from monitoring.quality.wire import DOWN, LIVE, STALE
 from tests.monitoring.test_assess import symbols

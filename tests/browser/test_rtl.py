@@ -17,11 +17,11 @@ from playwright.async_api import Page, expect
 from redis import Redis
 
 from accounts.tokens.tokens import make_token
+from core.health.findings import Finding
 from history.lake.tables import Lake
 from markets.config import MarketConfig
 from markets.models import Exchange, ExchangePair, FeeSchedule, OpportunityFilter, PinnedChart, Symbol
 from markets.selectors import load_config
-from monitoring.health.findings import Finding
 from monitoring.models import AlertChannel, AlertRule
 from monitoring.quality.wire import DOWN, LIVE, STALE
 from opportunities.services import save_episodes

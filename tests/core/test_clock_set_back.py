@@ -23,6 +23,7 @@ from arbsite import beat
 from arbsite.celery import app
 from arbsite.management.commands import healthcheck
 from core.clock.moments import Ages
+from core.health.upkeep import LastRun
 from core.process.heartbeat import Heartbeat
 from core.process.vitals import PROCESSES
 from history.models import Kind, MaintenanceRun, State
@@ -33,7 +34,7 @@ from monitoring.alerts.notify import tell
 from monitoring.alerts.rules import Reading, Terms, Watch, step
 from monitoring.health.assess import assess
 from monitoring.health.observe import Observer
-from monitoring.health.observed import LastRun, Limits
+from monitoring.health.observed import Limits
 from monitoring.health.stores import by_our_clock, measure
 from monitoring.models import Alert, AlertRule, Delivery, DeliveryAttempt, What
 from monitoring.quality.store import read_quality

@@ -16,6 +16,8 @@ from django.db import connections
 from redis import Redis
 
 from accounts.tokens.tokens import make_token
+from core.names.chart_ids import chart_id_of
+from core.names.symbols import base_of, quote_of
 from markets.models import Exchange, ExchangePair, Instrument, OpportunityFilter, Symbol
 from markets.seed import seed
 from simulator.server import Simulator
@@ -46,7 +48,7 @@ async def replayed(folder: Path, exchanges: tuple[str, str], speed: float) -> li
         with daphne() as web:
             async with Process(DATABASE_URL=database_url()), browser(web, token) as page:
                 ended_s = await _watch(page, simulator)
-    chart = page.charts[f"{symbol}|{exchanges[0]}|{exchanges[1]}"]
+    chart = page.charts[chart_id_of(symbol, *exchanges[:2])]
     points = zip(chart["timestamps"], chart["spreads"], strict=True)
     return [(time_s, spread) for time_s, spread in points if spread is not None and time_s <= ended_s]
 
@@ -54,8 +56,7 @@ async def replayed(folder: Path, exchanges: tuple[str, str], speed: float) -> li
 def _set_up(url: str, native_ids: Mapping[str, str], symbol: str) -> str:
     """A desk that collects this symbol on these exchanges and nothing else; returns a token."""
     seed(url)
-    base, _, quote = symbol.partition("/")
-    row, _ = Symbol.objects.get_or_create(name=symbol, base=base, quote=quote)
+    row, _ = Symbol.objects.get_or_create(name=symbol, base=base_of(symbol), quote=quote_of(symbol))
     Symbol.objects.update(enabled=False)
     Symbol.objects.filter(pk=row.pk).update(enabled=True)
     Exchange.objects.exclude(key__in=native_ids).update(enabled=False)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.names.chart_ids import chart_id_of, parts_of
 from markets.config import FilterConfig, GateTerms, MarketConfig, Opportunity
 from tests.support.scan_market import ANY_EDGE, EXCHANGES, Desk, config, everywhere, listing
 
@@ -136,8 +137,8 @@ def test_a_quote_is_judged_on_the_pairs_of_its_instrument_both_ways_and_nowhere_
 
     told = desk.quote("okx", BTC, 100.0, 100.01, at_ms=1)
 
-    pairs = [f"{BTC}|{one}|{two}" for one, two in combinations(EXCHANGES, 2) if "okx" in (one, two)]
-    ways = [(id, buy) for id in pairs for buy in id.split("|")[1:]]
+    pairs = [chart_id_of(BTC, one, two) for one, two in combinations(EXCHANGES, 2) if "okx" in (one, two)]
+    ways = [(id, buy) for id in pairs for buy in parts_of(id)[1:]]
     assert sorted((id, buy) for id, buy, *_ in told) == sorted(ways), "six of the market's 24 directions"
 
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 from msgspec import structs
 
 from core.names import formats as wording
+from core.names.symbols import base_of, quote_of
 from markets.events import Moment
 from markets.models import Exchange, Instrument, Symbol
 from markets.seed import seed
@@ -41,8 +42,8 @@ def prices(db: None) -> None:
     seed()
     gate = Exchange.objects.get(key="gate")
     for name, last in PRICES.items():
-        base, _, quote = name.partition("/")
-        symbol, _made = Symbol.objects.get_or_create(name=name, defaults={"base": base, "quote": quote})
+        parts = {"base": base_of(name), "quote": quote_of(name)}
+        symbol, _made = Symbol.objects.get_or_create(name=name, defaults=parts)
         Instrument.objects.update_or_create(
             exchange=gate, symbol=symbol, native_id=name.replace("/", "_"),
             defaults={"last_price": Decimal(last), "synced_at": timezone.now()},
@@ -59,7 +60,7 @@ def sized(number: int, quote: str, size: float, **changes: Any) -> Any:
 
 def meeting(least: float | None) -> set[str]:
     rule = AlertRule(what=What.OPPORTUNITY, min_size=least)
-    return {row.symbol.partition("/")[2] for row in opportunities_for(rule, timezone.now())}
+    return {quote_of(row.symbol) for row in opportunities_for(rule, timezone.now())}
 
 
 @pytest.mark.parametrize("least", [None, 0, 10, 27_900, 28_000])
@@ -113,7 +114,7 @@ def test_opportunities_are_sorted_by_what_their_size_is_worth(
     def order(descending: str) -> list[str]:
         asked = {"sort": "size", "descending": descending} | ({"group": group} if group else {})
         answer = client.get("/api/opportunities", asked).json()
-        return [row["symbol"].partition("/")[2] for row in answer["moves" if group else "episodes"]]
+        return [quote_of(row["symbol"]) for row in answer["moves" if group else "episodes"]]
 
     assert order("true") == ["BTC", "USDT", "IDR", "JPY"]
     assert order("false") == ["IDR", "USDT", "BTC", "JPY"], "what nobody knows is last in either order"

@@ -9,6 +9,7 @@ from django.test import Client
 from django.utils import timezone
 from msgspec import structs
 
+from core.names.symbols import base_of, quote_of
 from engine.charts.points import POINT_COLUMNS
 from engine.charts.spread import SpreadEngine
 from engine.gates import checks as gates
@@ -84,7 +85,7 @@ def test_an_exact_name_in_quotes_means_only_that(gate: Exchange) -> None:
 
 def test_a_name_that_a_symbol_has_exactly_means_only_that_one(gate: Exchange) -> None:
     for name in ("omni/USDT", "OMNI/USDT", "OMNI/USDC"):
-        Symbol.objects.create(name=name, base=name.partition("/")[0], quote=name.partition("/")[2])
+        Symbol.objects.create(name=name, base=base_of(name), quote=quote_of(name))
     schedule(gate, "omni/USDT, btc/usdt", "1")
 
     assert [fee(name).taker_bps for name in ("omni/USDT", "OMNI/USDT", "BTC/USDT")] == [1, 10, 1]

@@ -3,6 +3,7 @@
 import pytest
 from django.core.management import CommandError, call_command
 
+from core.names.symbols import base_of
 from markets.defaults import BASES
 from markets.models import Exchange, ExchangePair, OpportunityFilter, Symbol
 from markets.selection import scan_pairs
@@ -54,7 +55,7 @@ def test_the_traps_of_the_simulator_are_listed_as_it_lists_them() -> None:
 
     seeded = {(row.exchange, row.symbol) for row in load_config().instruments}
     traps = {(key, row.symbol) for key, rows in TRAPS.items() for row in rows}
-    assert traps == {(key, symbol) for key, symbol in seeded if symbol.split("/")[0] not in BASES}
+    assert traps == {(key, symbol) for key, symbol in seeded if base_of(symbol) not in BASES}
     pairs = {pair.id: pair for pair in scan_pairs(load_config())}
     assert pairs["CAT/USDT|binance|bybit"].listing1.multiplier == 1000
     assert pairs["CAT/USDT|binance|bybit"].listing1.native_id == "1000CATUSDT"

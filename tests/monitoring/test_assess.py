@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 from msgspec import structs
 
+from accounts.upkeep import NO_USERS
 from arbsite.environment import BASE_DIR
+from core.health.findings import Finding, checks, finds, kinds
+from core.health.upkeep import LastRun
 from core.process.heartbeat import Heartbeat, QueueFill
+from history.lake.standing import Disk
 from markets.follow.runtime import CollectorStatus
 from monitoring.health.assess import assess, replaced, status
 from monitoring.health.assess_market import standing
-from monitoring.health.findings import KINDS, Finding
 from monitoring.health.memory import Memory
-from monitoring.health.observed import Answer, ChannelTrouble, Disk, LastRun, Limits, Observed, Restart
+from monitoring.health.observed import Answer, ChannelTrouble, Limits, Observed, Restart
+from monitoring.models import What
 from monitoring.quality.latency import Latency
 from monitoring.quality.wire import STALE, SUSPECT, SYMBOL_ROW, ExchangeQuality, Quality
 
@@ -173,7 +177,7 @@ ILL: dict[str, tuple[Observed, str, str]] = {
         with_collector(lacks=("exchanges",)), "critical", "Nothing is collected: there is no exchange.",
     ),
     "configuration:pairs": (with_collector(lacks=("pairs",)), "warning", "no pair of exchanges is enabled"),
-    "configuration:users": (look(lacks=("users",)), "warning", "Nobody can sign in"),
+    "configuration:users": (look(lacks={"users": NO_USERS}), "warning", "Nobody can sign in"),
     "two_collectors:collector 1/1 stands by, desk:9": (
         look(
             heartbeats=(
@@ -232,7 +236,21 @@ def test_what_is_ill_is_named_with_words_and_a_remedy(key: str) -> None:
 
 
 def test_every_kind_can_be_found() -> None:
-    assert {key.partition(":")[0] for key in ILL} == set(KINDS)
+    assert {key.partition(":")[0] for key in ILL} == set(kinds)
+
+
+def test_a_kind_has_one_owner_and_says_what_it_means() -> None:
+    assert all(kinds.values())
+    with pytest.raises(ValueError, match="disk, gc: registered already"):
+        finds(disk="again", gc="again")(lambda _now, _limits: ())
+
+
+def test_every_app_checks_its_own_data() -> None:
+    of_apps = {check.__module__ for check in checks}
+    assert of_apps == {
+        "collectors.health", "history.health", "markets.health", "realtime.health",
+        "monitoring.health.assess", "monitoring.health.assess_market",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("key", sorted(set(ILL) - {"redis:redis"}))
@@ -447,7 +465,9 @@ def test_trades_that_are_refused_are_told_where_the_quotes_are_not_and_many_are_
 
 def test_the_operators_guide_has_a_paragraph_for_every_kind() -> None:
     guide = (BASE_DIR / "docs" / "operations.md").read_text()
-    assert re.findall(r"^### (\w+)$", guide, re.MULTILINE) == list(KINDS)
+    described = re.findall(r"^### (\w+)$", guide, re.MULTILINE)
+    assert sorted(described) == sorted(kinds), "each kind has a paragraph, and each paragraph a kind"
+    assert described == [what for what in What.values if what in kinds], "in the order of the rules"
 
 
 def test_a_clock_that_was_set_is_told_with_direction_and_size_for_a_while() -> None:

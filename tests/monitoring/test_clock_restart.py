@@ -14,12 +14,12 @@ from pytest_django import Settings
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
+from collectors.health import refused_symbols
 from collectors.sockets.refusals import Refusals
 from collectors.sockets.timing import Timing
 from markets.follow.runtime import CollectorStatus
 from monitoring.alerts.evaluator import HealthWatch, look_at_opportunities
 from monitoring.health.assess import assess
-from monitoring.health.assess_market import market_findings
 from monitoring.health.memory import LAST, Memory, Published, publish, read_published
 from monitoring.health.monitor import Monitor
 from monitoring.health.observed import Limits
@@ -205,7 +205,7 @@ def test_a_refusal_is_as_old_as_it_is(monkeypatch: pytest.MonkeyPatch, by_s: int
     feed = {"refusals": [{"symbol": "C1/USDT", **each} for each in refusals.status()]}
     collector = CollectorStatus("1/1", exchanges={"okx": feed})
     now = structs.replace(look(), at_us=wall_us[0], collectors=(collector,))
-    [found] = [each for each in market_findings(now, Limits()) if each.kind == "symbol_refused"]
+    [found] = refused_symbols(now, Limits())
     assert found.words.startswith("okx refuses C1/USDT for 42.0 s: not listed.")
     assert (found.value, now.at_us - found.since_us) == (42.0, 42 * S)
 

@@ -9,11 +9,13 @@ import pytest
 from django.utils import timezone
 from msgspec import structs
 
+from core.health.upkeep import LastRun
+from history.lake.standing import LakeTable
 from monitoring import jumps as jumps_module
 from monitoring.alerts.evaluator import HealthWatch, look_at_opportunities
 from monitoring.health.assess import assess
 from monitoring.health.memory import Memory
-from monitoring.health.observed import LakeTable, LastRun, Limits
+from monitoring.health.observed import Limits
 from monitoring.jumps import MOST, Jumps
 from monitoring.models import Alert, What
 from monitoring.quality.wire import SYMBOL_ROW, Quality

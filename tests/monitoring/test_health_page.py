@@ -10,8 +10,8 @@ from django.test import Client
 from msgspec import structs
 from redis import Redis
 
+from core.health.findings import Finding
 from monitoring.health.assess import assess
-from monitoring.health.findings import Finding
 from monitoring.health.observed import Limits
 from monitoring.pages.feed import HealthFeed, HealthViewer
 from monitoring.pages.graphs import thinned

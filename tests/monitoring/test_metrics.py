@@ -21,18 +21,19 @@ from redis import Redis
 from accounts.tokens.tokens import make_token
 from arbsite.desk.programs import desk_programs, metrics_targets
 from arbsite.environment import BASE_DIR
+from collectors.metrics import tell_collector
+from core.health.findings import Finding
+from core.metrics import declare, metrics
 from core.process.heartbeat import Heartbeat, QueueFill, Role
 from core.process.histogram import Durations
 from core.process.vitals import Vitals, companions
 from markets.follow.runtime import CollectorStatus
 from monitoring.alerts.attempts import Attempts
-from monitoring.health.findings import Finding
 from monitoring.health.observed import Answer, Observed
 from monitoring.metrics import exporter
 from monitoring.metrics.desk import tell_attempts, tell_desk
 from monitoring.metrics.families import SERIES_MOST, Families
-from monitoring.metrics.names import METRICS
-from monitoring.metrics.process import tell_collector, tell_delays, tell_process
+from monitoring.metrics.process import tell_delays, tell_process
 from monitoring.metrics.tasks import TaskBook
 from monitoring.quality.latency import Latencies
 from monitoring.quality.wire import STALE, SYMBOL_ROW, Quality
@@ -54,7 +55,7 @@ def _told(to: Families) -> dict[tuple[str, ...], float]:
     found = {}
     for family in text_string_to_metric_families(generate_latest(registry).decode()):
         for sample in family.samples:
-            metric = METRICS.get(sample.name) or METRICS[re.sub(r"_(bucket|sum|count)$", "", sample.name)]
+            metric = metrics.get(sample.name) or metrics[re.sub(r"_(bucket|sum|count)$", "", sample.name)]
             labels = [name for name in (*metric.labels, "le") if name in sample.labels]
             found[sample.name, *(sample.labels[name] for name in labels)] = sample.value
     return found
@@ -68,7 +69,12 @@ def test_every_metric_is_documented_as_it_is() -> None:
     documented = {
         name: (kind, tuple(re.findall(r"`(\w+)`", labels)), words) for name, kind, labels, words in rows
     }
-    assert documented == {m.name: (m.kind, m.labels, m.words) for m in METRICS.values()}
+    assert documented == {m.name: (m.kind, m.labels, m.words) for m in metrics.values()}
+
+
+def test_a_name_is_declared_once() -> None:
+    with pytest.raises(ValueError, match="arbdesk_lake_rows: declared already"):
+        declare("lake_rows", "", "Another idea of it.")
 
 
 def _doc() -> str:
@@ -76,7 +82,7 @@ def _doc() -> str:
 
 
 def test_names_follow_prometheus_conventions() -> None:
-    for metric in METRICS.values():
+    for metric in metrics.values():
         assert metric.name.endswith("_total") == (metric.kind == "counter"), metric.name
         assert not re.search(r"_(ms|mb|us|pct|s)(_|$)", metric.name), metric.name
         assert set(metric.labels).isdisjoint({"job", "instance", "le", "quantile"}), metric.name
@@ -85,7 +91,7 @@ def test_names_follow_prometheus_conventions() -> None:
 def _known(expression: str, recorded: set[str]) -> set[str]:
     """The names of an expression that no process tells and no rule records."""
     names = set(re.findall(r"[a-z_]+:[a-z0-9_]+:[a-z0-9]+|\barbdesk_\w+", expression))
-    told = set(METRICS) | {f"{m.name}_{part}" for m in METRICS.values() for part in ("bucket", "sum", "count")
+    told = set(metrics) | {f"{m.name}_{part}" for m in metrics.values() for part in ("bucket", "sum", "count")
                            if m.kind == "histogram"}  # fmt: skip
     return names - told - recorded
 

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from accounts.tokens.tokens import make_token
 from arbsite.daphne.crowds import with_backlog
 from arbsite.daphne.sockets import frame_head, unmasked
+from core.names.chart_ids import parts_of
 from core.web import acks, closing
 from core.web.closing import Closed
 from core.web.pipe import AsgiPipe
@@ -48,8 +49,7 @@ def delta(id: str, *stamps_us: float) -> ChartDelta:
 
 
 def chart_message(id: str, rows: Points) -> wire.ChartMessage:
-    symbol, exchange1, exchange2 = id.split("|")
-    return wire.ChartMessage(id, symbol, exchange1, exchange2, "live", "", rows)
+    return wire.ChartMessage(id, *parts_of(id), "live", "", rows)
 
 
 class Socket:

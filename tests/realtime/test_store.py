@@ -12,6 +12,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from arbsite.desk import embedded
+from core.names.chart_ids import parts_of
 from core.redis_client import async_redis
 from engine.charts.pending import Pending
 from engine.charts.points import POINT_COLUMNS, ChartDelta, Points
@@ -40,8 +41,7 @@ def points(*ts_and_spread: tuple[float, float]) -> Points:
 
 
 def delta(*ts_and_spread: tuple[float, float], id: str = BTC, state: str = "live") -> ChartDelta:
-    symbol, exchange1, exchange2 = id.split("|")
-    return ChartDelta(id, symbol, exchange1, exchange2, state, "", points(*ts_and_spread))  # type: ignore[arg-type]
+    return ChartDelta(id, *parts_of(id), state, "", points(*ts_and_spread))  # type: ignore[arg-type]
 
 
 @pytest.fixture

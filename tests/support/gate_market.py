@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import structs
 
+from core.names.symbols import base_of, quote_of
 from engine.scan.directions import Direction
 from engine.scan.legs import Leg, Market
 from markets.config import ExchangeConfig, FilterConfig, GateTerms, ListingConfig, MarketConfig, PairConfig
@@ -20,7 +21,7 @@ FOLLOWS = FilterConfig(1, "Everything", min_edge_bps=5.0)
 
 
 def listing(exchange: str, symbol: str = "BTC/USDT", **more: Any) -> ListingConfig:
-    base, _, quote = symbol.partition("/")
+    base, quote = base_of(symbol), quote_of(symbol)
     values: dict[str, Any] = {"counts_as": symbol, "volume": 1e6, "status": ""} | more
     return ListingConfig(exchange, symbol, base + quote, base, quote, **values)
 

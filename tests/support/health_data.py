@@ -7,7 +7,7 @@ import numpy as np
 from msgspec import structs
 from redis import Redis
 
-from monitoring.health.findings import Finding
+from core.health.findings import Finding
 from monitoring.health.memory import FRESH, Published
 from monitoring.quality import wire
 from monitoring.quality.wire import MINUTE_ROW, ExchangeQuality, Quality, Rows, ShardReport

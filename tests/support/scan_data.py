@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from core.names.symbols import base_of, quote_of
 from engine.scan.identity import PASS
 from markets.config import ExchangeConfig, FilterConfig, ListingConfig, MarketConfig, Opportunity, PairConfig
 from realtime.scanner.wire import LEG_ROW, PAIR_ROW, Directory, LegName, ShardScan, State
@@ -16,7 +17,7 @@ EXCHANGES = ("binance", "bybit", "okx")
 
 def listing(exchange: str, symbol: str, volume: float | None = 1e6) -> ListingConfig:
     """A symbol as an exchange lists it, under its own name."""
-    base, _, quote = symbol.partition("/")
+    base, quote = base_of(symbol), quote_of(symbol)
     return ListingConfig(exchange, symbol, base + quote, base, quote, symbol, volume=volume)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import combinations
 
+from core.names.symbols import base_of, quote_of
 from engine.scan.scanner import Scanner
 from markets.config import (
     ExchangeConfig,
@@ -26,7 +27,7 @@ def listing(
     exchange: str, symbol: str, *, counts_as: str = "", multiplier: float = 1.0, active: bool = True
 ) -> ListingConfig:
     """What an exchange lists; volumes are not of interest here."""
-    base, _, quote = symbol.partition("/")
+    base, quote = base_of(symbol), quote_of(symbol)
     native = symbol.replace("/", "")
     return ListingConfig(
         exchange, symbol, native, base, quote, counts_as or symbol, multiplier, 1e6, active, "trading"

@@ -18,6 +18,8 @@ from msgspec import structs
 from polars.exceptions import ComputeError
 from pytest_django import Settings
 
+from core.health.findings import Finding
+from history.lake.standing import lake_tables
 from history.lake.tables import Lake
 from history.maintenance import compaction, retention
 from history.models import Kind, State
@@ -30,9 +32,7 @@ from history.write import sink as sink_module
 from history.write.appending import Appender
 from history.write.buffer import Buffer
 from markets.events import Trade
-from monitoring.health import stores
 from monitoring.health.assess import assess
-from monitoring.health.findings import Finding
 from monitoring.health.observed import Answer, Limits, Observed
 from tests.support.lakes.lake import bids, lake_sink, quote, rows
 
@@ -253,7 +253,7 @@ async def everything_is_written() -> None:
 def findings(lake: Lake) -> list[Finding]:
     """What the monitor says of the lake."""
     missing: list[str] = []
-    measured = tuple(stores._lake(missing))
+    measured = tuple(lake_tables({}, missing))
     assert not missing
     now = Observed(at_us=1, redis=Answer(True), database=Answer(True), lake=measured)
     return [f for f in assess(now, Limits()) if f.kind == "lake_write"]

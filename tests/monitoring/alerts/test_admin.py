@@ -14,11 +14,11 @@ from django.utils import timezone
 from pytest_django import Settings
 from redis import Redis
 
+from core.health.findings import Finding
 from markets.models import OpportunityFilter
 from monitoring.alerts.messages import Message
 from monitoring.alerts.secrets import UnreadableSecret
 from monitoring.alerts.seed import RULES, seed_rules
-from monitoring.health.findings import Finding
 from monitoring.health.memory import FRESH, Published
 from monitoring.models import Alert, AlertChannel, AlertRule, Delivery, DeliveryAttempt, What
 from opportunities.services import save_episodes

@@ -13,6 +13,7 @@ from django.utils import timezone
 from msgspec import structs
 from redis import Redis
 
+from core.health.findings import Finding
 from markets.defaults import FILTER_NAME
 from markets.models import OpportunityFilter
 from markets.seed import seed
@@ -21,7 +22,6 @@ from monitoring.alerts.evaluator import Evaluator, HealthWatch, look_at_opportun
 from monitoring.alerts.incidents import delete_alerts, moment
 from monitoring.alerts.messages import Message
 from monitoring.alerts.notify import tell
-from monitoring.health.findings import Finding
 from monitoring.models import Alert, AlertChannel, AlertRule, Delivery, Severity, What
 from opportunities.models import OpportunityEpisode
 from opportunities.nudge import EPISODES_WRITTEN, tell_written

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 
+from core.names.symbols import base_of, quote_of
 from simulator.server import Simulator
 
 PATHS = {
@@ -133,7 +134,7 @@ async def connect(sim: Simulator, key: str, path: str | None = None) -> AsyncIte
 
 async def subscribe_quotes(client: Client, key: str, symbol: str = "BTC/USDT") -> None:
     """Ask for a symbol's quotes in the exchange's own words."""
-    await client.send(QUOTES[key](*symbol.split("/")))
+    await client.send(QUOTES[key](base_of(symbol), quote_of(symbol)))
 
 
 def best(key: str, frame: str | bytes) -> tuple[float, float, float, float] | None:

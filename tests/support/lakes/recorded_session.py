@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
+from core.names.symbols import base_of
 from engine.charts.spread import SpreadEngine
 from engine.scan.lifecycle import opportunity_events
 from engine.scan.scanner import Scanner
@@ -48,7 +49,7 @@ def config(symbols: Sequence[str] = SYMBOLS) -> MarketConfig:
             FilterConfig(2, "held", min_edge_bps=-18.0, min_duration_ms=30, charted=False),
         ),
         listings=tuple(
-            ListingConfig(key, s, s.replace("/", ""), s.partition("/")[0], "USDT", s)
+            ListingConfig(key, s, s.replace("/", ""), base_of(s), "USDT", s)
             for key in EXCHANGES
             for s in symbols
         ),

@@ -1,0 +1,13 @@
+"""What feeds count, by what it means: names within `FeedReport.counts`. Plain Python, no Django."""
+
+from typing import Final
+
+RECONNECTS: Final = ("lost", "failed_connects")
+MALFORMED: Final = ("malformed", "no_body")
+UNKNOWN: Final = ("unknown_kind", "unknown_symbol")
+CROSSED: Final = ("rejected_crossed",)
+ZERO: Final = ("rejected_zero",)
+EMPTY: Final = ("empty_side", "one_sided")
+LATE: Final = ("late", "frozen")
+OUT_OF_ORDER: Final = ("out_of_order",)
+BAD_TIMES: Final = ("bad_time",)

@@ -1,0 +1,111 @@
+"""Whether collectors do their work: one per shard, whose sinks write and whose subscriptions are taken."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, Protocol
+
+from msgspec import Struct
+
+from core.health.findings import Finding, finds
+from core.names.plain_names import isolated
+from core.outage import lasted
+from core.process.heartbeat import Heartbeat, is_missing
+from markets.follow.runtime import CollectorStatus
+
+NAMED: Final = 20
+"""Refused symbols of one exchange named one by one; the rest are given as one number."""
+
+
+class Look(Protocol):
+    """What is read of one look at the desk."""
+
+    @property
+    def at_us(self) -> int: ...
+    @property
+    def heartbeats(self) -> Iterable[Heartbeat]: ...
+    @property
+    def collectors(self) -> Iterable[CollectorStatus]: ...
+
+
+@finds(two_collectors="a collector is one too many for its shard, and stands by")
+def standing_by(now: Look, _limits: object) -> Iterator[Finding]:
+    """Two collectors are started for one shard."""
+    for beat in now.heartbeats:
+        if beat.stands_by and not is_missing(beat, now.at_us):
+            yield Finding(
+                "two_collectors", beat.name, "warning", beat.started_ts_us,
+                f"{beat.name} is one too many: {beat.stands_by}. It writes nothing and stands by.",
+                "End it, or have it collect another part (`collect --shard 2/2`); it takes over by itself "
+                "when the other one ends or falls silent.",
+            )  # fmt: skip
+
+
+# --- sinks ---------------------------------------------------------------------------------------
+
+
+class Store(Struct, frozen=True):
+    """What a sink writes to: the kind of finding when it cannot, and where to look then."""
+
+    kind: str
+    look_at: str
+
+
+stores: Final[dict[str, Store]] = {}
+"""By the name of the sink; each app registers its own."""
+
+_ELSEWHERE: Final = Store("drops", "The collector's log says why.")
+
+
+@finds()
+def sinks(now: Look, _limits: object) -> Iterator[Finding]:
+    """A sink cannot write."""
+    for collector in now.collectors:
+        for name, stats in collector.sinks.items():
+            if problem := stats.get("problem"):
+                subject, store = f"collector {collector.shard}", stores.get(name, _ELSEWHERE)
+                yield Finding(
+                    store.kind, f"{subject} {name}", "critical", now.at_us,
+                    f"{name} of {subject} cannot write: {problem}",
+                    "It tries again by itself; until then events wait in its queue, those without room are "
+                    f"lost. {store.look_at}",
+                )  # fmt: skip
+
+
+# --- subscriptions -------------------------------------------------------------------------------
+
+
+@finds(symbol_refused="an exchange does not take the subscription of an instrument")
+def refused_symbols(now: Look, _limits: object) -> Iterator[Finding]:
+    """What exchanges do not take, with the age of the refusal and when it is asked for again."""
+    for exchange, refusals in _refusals(now).items():
+        for (symbol, channel), refusal in list(refusals.items())[:NAMED]:
+            age_s = max(0.0, (now.at_us - refusal["since_us"]) / 1e6)
+            what = symbol if channel == "quote" else f"trades of {symbol}"
+            yield Finding(
+                "symbol_refused", f"{what} on {exchange}", "warning", refusal["since_us"],
+                f"{exchange} refuses {what} for {lasted(age_s)}: {isolated(refusal['reason'].rstrip('.'))}. "
+                f"Asked {refusal['times']} times, next in {lasted(max(0.0, refusal['next_try_s']))}.",
+                "It is asked again by itself, at growing pauses of at most 5 minutes; nothing of it is shown "
+                "as live meanwhile. Is it halted or delisted there? Then disable it, or sync the markets.",
+                round(age_s, 1),
+            )  # fmt: skip
+        if len(refusals) > NAMED:
+            yield Finding(
+                "symbol_refused", f"others on {exchange}", "warning", now.at_us,
+                f"{exchange} refuses {len(refusals) - NAMED:,} more subscriptions.",
+                "So many at once are a limit of the exchange or a trouble of it: its reasons are in the "
+                "collector's log.",
+                float(len(refusals) - NAMED),
+            )  # fmt: skip
+
+
+def _refusals(now: Look) -> dict[str, dict[tuple[str, str], dict[str, Any]]]:
+    """Refusals by exchange, then by symbol and channel; trades only where the quotes are taken."""
+    found: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
+    for collector in now.collectors:
+        for exchange, feed in collector.exchanges.items():
+            refusals = feed.get("refusals", ())
+            quotes = {each["symbol"] for each in refusals if each["channel"] == "quote"}
+            for each in refusals:
+                if each["channel"] == "quote" or each["symbol"] not in quotes:
+                    found.setdefault(exchange, {})[each["symbol"], each["channel"]] = each
+    return found

@@ -1,0 +1,65 @@
+"""The metrics of a collector: its feeds, and whatever its sinks have to tell."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from collectors.counts import CROSSED, MALFORMED, RECONNECTS, UNKNOWN, ZERO
+from core.metrics import Samples, declare, of_sinks
+from markets.follow.runtime import CollectorStatus
+
+BAD_FRAMES: Final = {
+    "malformed": MALFORMED,
+    "unknown": UNKNOWN,
+    "crossed": CROSSED,
+    "zero": ZERO,
+    "empty_side": ("empty_side", "one_sided"),
+    "frozen": ("frozen",),
+    "out_of_order": ("out_of_order",),
+    "bad_time": ("bad_time",),
+    "late": ("late",),
+    "read_late": ("read_late",),
+    "duplicate_trade": ("duplicate_trades",),
+}
+
+declare("queue_accepted_total", "shard queue", "Events that were put into a sink's queue.")
+declare("exchange_up", "shard exchange", "1 while every connection of the exchange is up.")
+declare("exchange_breaker_open", "shard exchange", "1 while the breaker keeps it from being tried.")
+declare("exchange_connections", "shard exchange", "Connections to it.")
+declare("exchange_topics", "shard exchange", "Topics subscribed there.")
+declare("exchange_refused_topics", "shard exchange", "Topics it does not take.")
+declare("exchange_reconnects_total", "shard exchange", "Connections lost, and attempts that failed.")
+declare(
+    "exchange_bad_frames_total",
+    "shard exchange kind",
+    "What was refused: malformed, unknown, crossed, zero, empty_side, frozen (late), read_late (late "
+    "because the collector stood still), out_of_order, duplicate_trade. What costs no quote: bad_time "
+    "(only the time), late (made older).",
+)
+
+
+def tell_collector(to: Samples, status: CollectorStatus, symbols: int) -> None:
+    """A collector's feeds and sinks; of single symbols the `symbols` busiest."""
+    shard = status.shard
+    for queue, channel in status.channels.items():
+        to.add("queue_accepted_total", channel["accepted"], shard, queue)
+    for exchange, feed in status.exchanges.items():
+        _tell_feed(to, shard, exchange, feed)
+    for sink, stats in status.sinks.items():
+        if stats and sink in of_sinks:
+            of_sinks[sink](to, shard, stats, symbols)
+
+
+def _tell_feed(to: Samples, shard: str, exchange: str, feed: Mapping[str, Any]) -> None:
+    counts = feed["counts"]
+    to.add("exchange_up", feed["state"] == "live", shard, exchange)
+    to.add("exchange_breaker_open", feed["state"] == "breaker open", shard, exchange)
+    to.add("exchange_connections", feed["connections"], shard, exchange)
+    to.add("exchange_topics", feed["topics"], shard, exchange)
+    to.add("exchange_refused_topics", feed["refused"], shard, exchange)
+    to.add("exchange_reconnects_total", _sum(counts, RECONNECTS), shard, exchange)
+    for kind, names in BAD_FRAMES.items():
+        to.add("exchange_bad_frames_total", _sum(counts, names), shard, exchange, kind)
+
+
+def _sum(counts: Mapping[str, int], names: Iterable[str]) -> int:
+    return sum(counts.get(name, 0) for name in names)
