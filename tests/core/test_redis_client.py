@@ -67,7 +67,7 @@ async def test_after_a_cancellation_the_next_question_gets_its_own_answer(empty_
     empty_redis.mset({"a": "1", "b": "2"})
     async with async_redis() as redis:
         for steps in range(STEPS):
-            task = asyncio.create_task(redis.get("a"))
+            task: asyncio.Future[bytes | str | None] = asyncio.ensure_future(redis.get("a"))
             await _turns(steps)
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
