@@ -265,7 +265,7 @@ async def test_after_a_trouble_nothing_is_live_before_it_says_something(page: Pa
     await page.goto(web.url)
     said = await page.evaluate(
         """async () => {
-            const { Store } = await import("/static/js/store.js");
+            const { Store } = await import("/static/js/dashboard/store.js");
             const store = new Store({ lost: false });
             const entry = (state, times) => {
                 const values = times.map(() => 0.1);
@@ -292,7 +292,7 @@ async def test_one_is_not_counted_as_many(page: Page, web: Web) -> None:
     await page.goto(web.url)
     words = await page.evaluate(
         """async () => {
-            const { plural } = await import("/static/js/i18n.js");
+            const { plural } = await import("/static/js/shared/i18n.js");
             return [0, 1, 2].map((n) => plural("%(n)s pair", "%(n)s pairs", n, { n }));
         }"""
     )
