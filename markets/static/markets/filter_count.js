@@ -41,5 +41,5 @@ if (form) {
   form.addEventListener("input", later);
   // Django moves pairs between its two boxes by script, which no input event tells of.
   const pairs = form.querySelector(".field-pairs");
-  if (pairs) new MutationObserver(later).observe(pairs, {childList: true, subtree: true});
+  if (pairs) new MutationObserver(later).observe(pairs, { childList: true, subtree: true });
 }

@@ -1,8 +1,8 @@
 /** One opportunity on the page: its values in words and its plot. */
 
-import { SpreadPlot } from "./chart.js";
 import * as format from "../shared/format.js";
 import { gettext, translate } from "../shared/i18n.js";
+import { SpreadPlot } from "./chart.js";
 import { Past } from "./past.js";
 import { NOTHING } from "./store.js";
 import { momentWords } from "./words.js";
@@ -72,7 +72,9 @@ export class Card {
     const { symbol } = this.chart;
     const words = `${symbol} ${symbol.replace("/", "")} ${this.names.join(" ")}`.normalize().toLowerCase();
     const asked = search.normalize().match(/"[^"]*"|\S+/g) ?? [];
-    return asked.every((word) => (/^".+"$/.test(word) ? symbol.includes(word.slice(1, -1)) : words.includes(word.toLowerCase())));
+    return asked.every((word) =>
+      /^".+"$/.test(word) ? symbol.includes(word.slice(1, -1)) : words.includes(word.toLowerCase()),
+    );
   }
 
   // Every `now` here is by the clock of the chart's collector.
@@ -91,7 +93,12 @@ export class Card {
     const holds = state === "live" || state === "quiet";
     this.#writeEdge(".edge12", latest.edge12, latest.size12, holds);
     this.#writeEdge(".edge21", latest.edge21, latest.size21, holds);
-    this.chart.quoted.forEach((at, leg) => this.#write(`.leg${leg + 1}`, `${this.names[leg]} ${format.age(past || at === null ? null : (now - at) * 1000)}`));
+    this.chart.quoted.forEach((at, leg) =>
+      this.#write(
+        `.leg${leg + 1}`,
+        `${this.names[leg]} ${format.age(past || at === null ? null : (now - at) * 1000)}`,
+      ),
+    );
     this.#mark(this.element, "passes", passes(latest, state, thresholds) ? "yes" : "no");
   }
 
@@ -132,7 +139,10 @@ export class Card {
 
   #hover(time, spread) {
     const today = time !== null && new Date(time * 1000).toDateString() === new Date().toDateString();
-    this.#write(".hover", time === null ? "" : `${(today ? format.clock : format.moment)(time)}  ${format.percent(spread)}`);
+    this.#write(
+      ".hover",
+      time === null ? "" : `${(today ? format.clock : format.moment)(time)}  ${format.percent(spread)}`,
+    );
     this.#part(".hover").title = time === null ? "" : format.utc(time);
     this.hovered = time === null ? "" : momentWords(this, time);
     if (this.hovered) this.#write(".note", this.hovered);
@@ -154,5 +164,7 @@ function passes(latest, state, thresholds) {
   const edge = thresholds?.min_edge_bps ?? null;
   if (spread === null && edge === null) return false;
   if (latest.spread === null || (state !== "live" && state !== "quiet")) return false;
-  return (spread === null || Math.abs(latest.spread) >= spread) && (edge === null || bestEdge(latest) >= edge);
+  return (
+    (spread === null || Math.abs(latest.spread) >= spread) && (edge === null || bestEdge(latest) >= edge)
+  );
 }

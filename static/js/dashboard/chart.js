@@ -11,7 +11,20 @@ export const colours = {};
 /** Read the theme's colours; call it again when the theme changed. */
 export function readColours() {
   const style = getComputedStyle(document.body); // where the colours of what is known to hold are greyed
-  for (const name of ["line", "band", "zero", "hair", "quiet", "lost", "live", "down", "stale", "text", "surface"]) colours[name] = style.getPropertyValue(`--${name}`);
+  for (const name of [
+    "line",
+    "band",
+    "zero",
+    "hair",
+    "quiet",
+    "lost",
+    "live",
+    "down",
+    "stale",
+    "text",
+    "surface",
+  ])
+    colours[name] = style.getPropertyValue(`--${name}`);
 }
 
 const NO_MARKS = { downtime: [], passings: [], trades: null };
@@ -50,7 +63,8 @@ export class SpreadPlot {
 
   fit() {
     const { clientWidth: width, clientHeight: height } = this.parent;
-    if (width && height && (width !== this.plot.width || height !== this.plot.height)) this.plot.setSize({ width, height });
+    if (width && height && (width !== this.plot.width || height !== this.plot.height))
+      this.plot.setSize({ width, height });
   }
 
   restyle() {
@@ -73,25 +87,35 @@ function options(parent, chart, hovered) {
     cursor: {
       y: false,
       drag: { x: false, y: false, setScale: false },
-      points: { size: (u, series) => (series === 1 ? 6 : 0), stroke: () => colours.line, fill: () => colours.line },
+      points: {
+        size: (u, series) => (series === 1 ? 6 : 0),
+        stroke: () => colours.line,
+        fill: () => colours.line,
+      },
       ...(chart.synced && { sync: { key: "spreads", scales: ["x", null] } }),
     },
-    scales: { x: { time: true, auto: false }, y: { range: (u, low, high) => calmRange(low, high, freeBelow(chart)) } },
+    scales: {
+      x: { time: true, auto: false },
+      y: { range: (u, low, high) => calmRange(low, high, freeBelow(chart)) },
+    },
     axes: [
       axis({ size: 22, space: timeSpace, values: timeLabels, grid: { show: false } }),
-      axis({ size: 66, splits: (u, axis, low, high) => percentTicks(u, low + (high - low) * freeBelow(chart), high), values: percentLabels, grid: { stroke: () => colours.hair, width: 1 } }),
+      axis({
+        size: 66,
+        splits: (u, axis, low, high) => percentTicks(u, low + (high - low) * freeBelow(chart), high),
+        values: percentLabels,
+        grid: { stroke: () => colours.hair, width: 1 },
+      }),
     ],
-    series: [
-      {},
-      { stroke: () => colours.line, width: 1.25, points: { show: false } },
-      bandEdge,
-      bandEdge,
-    ],
+    series: [{}, { stroke: () => colours.line, width: 1.25, points: { show: false } }, bandEdge, bandEdge],
     bands: [{ series: [2, 3], fill: () => colours.band }],
     hooks: {
       drawClear: [(u) => shadeGaps(u, chart.gaps)],
       drawAxes: [drawZero],
-      draw: [(u) => drawPassings(u, chart.marks.passings, colours), (u) => drawTrades(u, chart.marks.trades, colours, FONT)],
+      draw: [
+        (u) => drawPassings(u, chart.marks.passings, colours),
+        (u) => drawTrades(u, chart.marks.trades, colours, FONT),
+      ],
       setCursor: [(u) => hovered(...under(u))],
     },
   };
@@ -102,7 +126,13 @@ const freeBelow = ({ marks }) => (marks.trades ? tradesHeight : 0);
 
 const bandEdge = { width: 0, points: { show: false } };
 
-export const axis = (more) => ({ font: FONT, stroke: () => colours.quiet, ticks: { show: false }, gap: 4, ...more });
+export const axis = (more) => ({
+  font: FONT,
+  stroke: () => colours.quiet,
+  ticks: { show: false },
+  gap: 4,
+  ...more,
+});
 
 /** Pixels from label to label: seconds need more of them. */
 export const timeSpace = (u, axis, from, to, width) => ((to - from) * 50 < 60 * width ? 72 : 50);
@@ -111,7 +141,9 @@ export const timeSpace = (u, axis, from, to, width) => ((to - from) * 50 < 60 * 
 export function timeLabels(u, ticks, axis, space, step) {
   const margin = ((u.scales.x.max - u.scales.x.min) * 26) / (u.bbox.width / devicePixelRatio);
   const format = step < 60 ? clock : step < 86_400 ? minute : day;
-  return ticks.map((tick) => (tick - u.scales.x.min < margin || u.scales.x.max - tick < margin ? "" : format(tick)));
+  return ticks.map((tick) =>
+    tick - u.scales.x.min < margin || u.scales.x.max - tick < margin ? "" : format(tick),
+  );
 }
 
 /** Zero always shows, and the ends move in steps of a nice size, so that the line does not breathe; a share stays free below. */

@@ -7,7 +7,8 @@ const descending = (value) => (a, b) => (value(b) ?? -Infinity) - (value(a) ?? -
 const bySymbol = (a, b) => a.chart.id.localeCompare(b.chart.id);
 
 function ordering(sort) {
-  if (sort === "spread") return descending(({ values }) => (values.spread === null ? null : Math.abs(values.spread)));
+  if (sort === "spread")
+    return descending(({ values }) => (values.spread === null ? null : Math.abs(values.spread)));
   if (sort === "edge") return descending(({ values }) => bestEdge(values));
   if (sort === "state") return (a, b) => RANK[a.chart.state()] - RANK[b.chart.state()] || bySymbol(a, b);
   return bySymbol;
@@ -20,7 +21,9 @@ export class Grid {
     this.cards = new Map();
     this.search = "";
     this.observer = new IntersectionObserver((entries) => this.#seen(entries), { rootMargin: "120px" });
-    this.resizes = new ResizeObserver((entries) => entries.forEach(({ target }) => this.#cardOf(target)?.plot?.fit()));
+    this.resizes = new ResizeObserver((entries) =>
+      entries.forEach(({ target }) => this.#cardOf(target)?.plot?.fit()),
+    );
   }
 
   #cardOf(node) {

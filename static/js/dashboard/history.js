@@ -1,8 +1,8 @@
 /** What was recorded, from the server: NDJSON of spreads, trades, interruptions and opportunities. */
 
 import { gettext } from "../shared/i18n.js";
-import { Points } from "./points.js";
 import { ask, LAKE_MS } from "../shared/requests.js";
+import { Points } from "./points.js";
 
 const RETRY_S = 10;
 
@@ -23,7 +23,8 @@ async function answer(path, parameters, signal) {
     if (signal.aborted) throw problem;
     throw new Refusal(gettext("The server does not answer; asking again."));
   }
-  if (response.type === "opaqueredirect" || response.status === 401) throw new Refusal(gettext("Sign in again to see what was recorded."));
+  if (response.type === "opaqueredirect" || response.status === 401)
+    throw new Refusal(gettext("Sign in again to see what was recorded."));
   if (!response.ok && response.status !== 404) throw await refusal(response);
   return response;
 }
@@ -50,7 +51,10 @@ async function lines(path, parameters, signal) {
   const broken = rows.find((row) => row.error !== undefined); // it broke off half-way
   if (broken) throw new Refusal(broken.error);
   const left = rows.filter((row) => row.warning !== undefined);
-  return { rows: left.length ? rows.filter((row) => row.warning === undefined) : rows, words: left.map((row) => row.warning).join("; ") };
+  return {
+    rows: left.length ? rows.filter((row) => row.warning === undefined) : rows,
+    words: left.map((row) => row.warning).join("; "),
+  };
 }
 
 const pair = ({ symbol, exchange1, exchange2 }) => ({ symbol, exchange1, exchange2 });
@@ -61,12 +65,18 @@ export const FIGURES = ["spread", "edge12", "edge21", "size12", "size21"];
 
 function figuresOf(rows) {
   const valued = rows.filter(({ spread }) => spread !== null);
-  return Object.fromEntries(["timestamp", ...FIGURES].map((name) => [name, Float64Array.from(valued, (row) => row[name] ?? NaN)]));
+  return Object.fromEntries(
+    ["timestamp", ...FIGURES].map((name) => [name, Float64Array.from(valued, (row) => row[name] ?? NaN)]),
+  );
 }
 
 /** The spread line of a chart: `{points, figures, words}`; `figures` are what stood beside each point with a value. */
 export async function loadSpreads(chart, wanted, signal) {
-  const { rows, words } = await lines("/api/dashboard_data", { ...pair(chart), ...bounds(wanted), points: wanted.points }, signal);
+  const { rows, words } = await lines(
+    "/api/dashboard_data",
+    { ...pair(chart), ...bounds(wanted), points: wanted.points },
+    signal,
+  );
   const points = new Points(Infinity);
   for (const row of rows) points.push(row.timestamp, row.spread, row.upperBand, row.lowerBand);
   return { points, figures: figuresOf(rows), words };
@@ -74,7 +84,14 @@ export async function loadSpreads(chart, wanted, signal) {
 
 /** Both exchanges' trades: `{first, second}`, each rows of `{timestamp, price, size, side}` in order of time. */
 export async function loadTrades({ symbol, exchange1, exchange2 }, wanted, signal) {
-  const of = async (exchange) => (await lines("/api/history/trades", { symbol, exchange, ...bounds(wanted), points: wanted.points }, signal)).rows;
+  const of = async (exchange) =>
+    (
+      await lines(
+        "/api/history/trades",
+        { symbol, exchange, ...bounds(wanted), points: wanted.points },
+        signal,
+      )
+    ).rows;
   const first = await of(exchange1);
   return { first, second: await of(exchange2) };
 }

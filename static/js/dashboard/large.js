@@ -1,9 +1,9 @@
 /** One chart large, in a dialog, moved through time. Esc closes, the arrow keys go to its neighbours. */
 
-import { Card } from "./card.js";
 import { clock, day, moment } from "../shared/format.js";
 import { gettext } from "../shared/i18n.js";
 import { Navigator } from "../shared/navigate.js";
+import { Card } from "./card.js";
 import { Chart } from "./store.js";
 import { whyUnwatched } from "./unwatched.js";
 
@@ -24,7 +24,11 @@ export class Large {
     this.shown = document.getElementById("large-window");
     this.back = document.getElementById("large-reset");
     this.trades = document.getElementById("large-trades");
-    this.navigator = new Navigator({ view: (then) => this.window(then), now, move: (span, to) => this.#move({ span, to }) });
+    this.navigator = new Navigator({
+      view: (then) => this.window(then),
+      now,
+      move: (span, to) => this.#move({ span, to }),
+    });
     this.#listen();
   }
 
@@ -46,7 +50,8 @@ export class Large {
 
   // On the chart itself the arrows move through time; elsewhere they go to the neighbours.
   #key(event) {
-    if (event.target.matches("input:not([type=checkbox])") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.matches("input:not([type=checkbox])") || event.ctrlKey || event.metaKey || event.altKey)
+      return;
     const arrow = event.key === "ArrowLeft" || event.key === "ArrowRight";
     if (arrow && !event.target.matches(".plot")) this.step(event.key === "ArrowLeft" ? -1 : 1);
     else if (event.key === "0") this.#move(null);
@@ -81,7 +86,9 @@ export class Large {
     whyUnwatched(chart.id, { taken, pinned: this.pinned() }).then(({ id, words }) => {
       chart.reason = words;
       if (id === chart.id || this.card?.chart !== chart) return;
-      const known = charts.get(id) ?? Object.assign(new Chart(named(id), this.connection), { serverState: "removed", reason: words });
+      const known =
+        charts.get(id) ??
+        Object.assign(new Chart(named(id), this.connection), { serverState: "removed", reason: words });
       this.open(known, view);
     });
     return chart;
@@ -130,7 +137,11 @@ export class Large {
     const made = !this.card.plot;
     this.card.draw(window, now);
     if (made) this.#makeMovable(this.card.plot.area);
-    if (performance.now() - this.movedAt > STILL_MS || made) this.card.past.want(window, this.card.plot.width * POINTS_PER_PX, now, { margin: this.view ? MARGIN : 0, fresh: this.fresh(this.card.chart) });
+    if (performance.now() - this.movedAt > STILL_MS || made)
+      this.card.past.want(window, this.card.plot.width * POINTS_PER_PX, now, {
+        margin: this.view ? MARGIN : 0,
+        fresh: this.fresh(this.card.chart),
+      });
     this.shown.textContent = `${moment(window.from)} – ${this.#endWords(window, now)}`;
   }
 
@@ -143,7 +154,10 @@ export class Large {
     const plot = area.closest(".plot");
     plot.tabIndex = 0;
     plot.setAttribute("role", "group");
-    plot.setAttribute("aria-label", gettext("The chart: arrow keys move through time, + and − zoom, 0 goes back"));
+    plot.setAttribute(
+      "aria-label",
+      gettext("The chart: arrow keys move through time, + and − zoom, 0 goes back"),
+    );
     this.navigator.attach(area);
   }
 

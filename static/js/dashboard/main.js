@@ -1,18 +1,18 @@
 /** The dashboard: what comes from the socket goes into the store, and from there, calmly, onto the page. */
 
-import { loadCharts } from "./api.js";
-import { readColours } from "./chart.js";
 import { ServerClock } from "../shared/clock.js";
 import { Connection } from "../shared/connection.js";
-import { Grid } from "./grid.js";
 import { plural, translate } from "../shared/i18n.js";
+import { chooseNotice, notice } from "../shared/notices.js";
+import { socketPlace } from "../shared/place.js";
+import { Feed } from "../shared/socket.js";
+import { loadCharts } from "./api.js";
+import { readColours } from "./chart.js";
+import { Grid } from "./grid.js";
 import { listen } from "./keyboard.js";
 import { Large } from "./large.js";
 import { readLink, writeLink } from "./link.js";
-import { chooseNotice, notice } from "../shared/notices.js";
-import { socketPlace } from "../shared/place.js";
 import { RangeChooser, windowOf } from "./ranges.js";
-import { Feed } from "../shared/socket.js";
 import { Store } from "./store.js";
 
 const TICK_MS = 200; // values change five times a second: as often as an eye can read them
@@ -34,10 +34,19 @@ let ticks = 0;
 
 const names = (key) => exchanges[key] ?? key;
 const grid = new Grid(document.getElementById("grid"), names);
-const choosers = [...document.querySelectorAll(".ranges")].map((element) => new RangeChooser(element, chooseRange));
+const choosers = [...document.querySelectorAll(".ranges")].map(
+  (element) => new RangeChooser(element, chooseRange),
+);
 const asked = readLink();
 let range = asked.range;
-const large = new Large(grid, names, { now: () => timeOf(large.card), range: shownWindow, changed: tellLink, connection, pinned: () => showsPins(), fresh: (chart) => isFresh(chart) });
+const large = new Large(grid, names, {
+  now: () => timeOf(large.card),
+  range: shownWindow,
+  changed: tellLink,
+  connection,
+  pinned: () => showsPins(),
+  fresh: (chart) => isFresh(chart),
+});
 const feed = new Feed({
   clock: serverClock,
   address,
@@ -59,11 +68,13 @@ const showsPins = () => catalogue?.filter?.id === "pinned";
 
 /** Pinned charts are no filter of the server's: the socket is told one by one. */
 function subscribePins() {
-  if (showsPins() && catalogue.charts.length) feed.send({ type: "subscribe", charts: catalogue.charts.map(({ id }) => id) });
+  if (showsPins() && catalogue.charts.length)
+    feed.send({ type: "subscribe", charts: catalogue.charts.map(({ id }) => id) });
 }
 
 function receive(message) {
-  if (message.type === "error" && showsPins()) setTimeout(subscribePins, 2000); // pinned a moment ago
+  if (message.type === "error" && showsPins())
+    setTimeout(subscribePins, 2000); // pinned a moment ago
   else if (message.type === "error") console.warn(message.code, message.message);
   else store.take(message);
 }
@@ -92,7 +103,8 @@ const watched = () => (showsPins() ? catalogue.charts.map(({ id }) => id).join()
 function fillFilters() {
   const { filter, filters, pinned } = catalogue;
   const options = filters.map(({ id, name }) => new Option(name, id, false, id === filter?.id));
-  if (pinned || showsPins()) options.push(new Option(translate("★ Pinned (%(pinned)s)", { pinned }), "pinned", false, showsPins()));
+  if (pinned || showsPins())
+    options.push(new Option(translate("★ Pinned (%(pinned)s)", { pinned }), "pinned", false, showsPins()));
   tools.filter.replaceChildren(...options);
   tools.filter.disabled = !options.length;
 }
@@ -141,7 +153,10 @@ function tick() {
   requestAnimationFrame(() => (large.card ? paintLarge(now) : paint(grid.visible, now)));
   if (ticks % UNSEEN_EVERY === 0) writeUnseen(now);
   connection.tick(store, now);
-  tally.textContent = plural("%(shown)s of %(all)s chart", "%(shown)s of %(all)s charts", grid.cards.size, { shown: grid.shown.length, all: grid.cards.size });
+  tally.textContent = plural("%(shown)s of %(all)s chart", "%(shown)s of %(all)s charts", grid.cards.size, {
+    shown: grid.shown.length,
+    all: grid.cards.size,
+  });
   notice(chooseNotice({ catalogue, store, grid, search: tools.search.value, connection }));
 }
 
@@ -160,7 +175,13 @@ function paint(cards, now, { all = false } = {}) {
     const window = shownWindow(there, covered);
     card.write(there, catalogue, window);
     card.tell(window, there);
-    if (!all && card.plot && !card.past.changed && (place + ticks) % drawingPace(window.to - window.from) !== 0) return;
+    if (
+      !all &&
+      card.plot &&
+      !card.past.changed &&
+      (place + ticks) % drawingPace(window.to - window.from) !== 0
+    )
+      return;
     card.draw(window, there);
     card.past.want(window, card.plot.width * POINTS_PER_PX, there, { fresh: isFresh(card.chart) });
   });

@@ -37,7 +37,10 @@ export function drawTrades(u, trades, colours, font) {
   if (!trades) return;
   const { ctx, bbox } = u;
   const rows = [trades.first, trades.second].map((list) => bars(u, list));
-  const most = Math.max(...rows.flatMap((row) => [...row.values()].flatMap(({ buy, sell, unknown }) => [buy + unknown, sell])), 1);
+  const most = Math.max(
+    ...rows.flatMap((row) => [...row.values()].flatMap(({ buy, sell, unknown }) => [buy + unknown, sell])),
+    1,
+  );
   const height = (bbox.height * tradesHeight) / rows.length;
   const scale = (height / 2 - 2) / Math.sqrt(most); // a root, or one large trade would flatten all others
   ctx.save();

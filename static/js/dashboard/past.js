@@ -1,8 +1,8 @@
 /** The past of one chart, as one view of it (a card, the large chart) needs it. */
 
 import { minute } from "../shared/format.js";
-import { FIGURES, loadOpportunities, loadSpreads, loadStates, loadTrades } from "./history.js";
 import { gettext, translate } from "../shared/i18n.js";
+import { FIGURES, loadOpportunities, loadSpreads, loadStates, loadTrades } from "./history.js";
 import { WINDOW_S } from "./points.js";
 import { NOTHING } from "./store.js";
 import { Track } from "./track.js";
@@ -20,8 +20,15 @@ export class Past {
     this.trading = false;
     this.changed = false; // since it was last drawn
     const late = (now, span) => now - Math.max(NEWS_S, span * NEWS_SHARE);
-    const live = (now, span) => (chart.points.length ? Math.max(chart.points.first, now - WINDOW_S + OVERLAP_S) : late(now, span));
-    const track = (kind, subject, load, liveFrom) => new Track(`${kind} ${subject}`, (...wanted) => load(chart, ...wanted), liveFrom, () => (this.changed = true));
+    const live = (now, span) =>
+      chart.points.length ? Math.max(chart.points.first, now - WINDOW_S + OVERLAP_S) : late(now, span);
+    const track = (kind, subject, load, liveFrom) =>
+      new Track(
+        `${kind} ${subject}`,
+        (...wanted) => load(chart, ...wanted),
+        liveFrom,
+        () => (this.changed = true),
+      );
     this.spreads = track("spreads", chart.id, loadSpreads, live);
     this.states = track("states", chart.symbol, loadStates, late);
     this.opportunities = track("opportunities", chart.id, loadOpportunities, late);
@@ -62,7 +69,10 @@ export class Past {
     const live = this.chart.points;
     const recorded = this.spreads.best(window, now)?.content.points;
     if (recorded?.length) this.chart.recorded = recorded.first;
-    return [...(recorded ? [{ points: recorded, until: live.first || Infinity }] : []), { points: live, until: Infinity }];
+    return [
+      ...(recorded ? [{ points: recorded, until: live.first || Infinity }] : []),
+      { points: live, until: Infinity },
+    ];
   }
 
   /** What was said last before the window ended: `{time, spread, edge12, edge21, size12, size21}`, or null. */
@@ -81,7 +91,14 @@ export class Past {
     const states = this.states.best(window, now)?.content.rows ?? [];
     const events = this.opportunities.best(window, now)?.content.rows ?? [];
     const trades = this.trading ? this.trades.best(window, now)?.content : null;
-    return { downtime: downtime(states.filter(({ exchange }) => this.#concerns(exchange)), now), passings: passings(events, now), trades: trades ? { ...trades, names } : null };
+    return {
+      downtime: downtime(
+        states.filter(({ exchange }) => this.#concerns(exchange)),
+        now,
+      ),
+      passings: passings(events, now),
+      trades: trades ? { ...trades, names } : null,
+    };
   }
 
   // Without a name it is the collector's own, and concerns all.
@@ -109,10 +126,14 @@ export class Past {
   }
 
   #missing({ from, to }, { points, words }, now, long) {
-    const first = Math.min(...[points, this.chart.points].filter(({ length }) => length).map(({ first }) => first));
+    const first = Math.min(
+      ...[points, this.chart.points].filter(({ length }) => length).map(({ first }) => first),
+    );
     const end = Math.min(to, now);
     if (!(first < end)) return (long && words) || gettext("nothing recorded in this time");
-    return first - from > (end - from) * NOTABLE ? translate("nothing recorded before %(time)s", { time: minute(first) }) : "";
+    return first - from > (end - from) * NOTABLE
+      ? translate("nothing recorded before %(time)s", { time: minute(first) })
+      : "";
   }
 }
 
@@ -122,7 +143,8 @@ function downtime(rows, now) {
   const found = [];
   for (const { timestamp, exchange, state, reason, since: lostSince } of rows) {
     if (state === "gap") found.push([lostSince ?? timestamp, timestamp, reason]);
-    if (state === "down" && !since.has(exchange)) found.push(opened(since, exchange, [timestamp, now, reason]));
+    if (state === "down" && !since.has(exchange))
+      found.push(opened(since, exchange, [timestamp, now, reason]));
     if (state !== "up" || !since.has(exchange)) continue;
     since.get(exchange)[1] = timestamp;
     since.delete(exchange);
@@ -135,8 +157,10 @@ function passings(rows, now) {
   const since = new Map();
   const found = [];
   for (const { timestamp, event, filter, edge12, edge21 } of rows) {
-    if (event === "open") found.push(opened(since, filter, { from: timestamp, to: now, filter, edge12, edge21 }));
-    else if (!since.has(filter)) found.push({ from: -1e9, to: timestamp, filter, edge12: null, edge21: null });
+    if (event === "open")
+      found.push(opened(since, filter, { from: timestamp, to: now, filter, edge12, edge21 }));
+    else if (!since.has(filter))
+      found.push({ from: -1e9, to: timestamp, filter, edge12: null, edge21: null });
     else {
       since.get(filter).to = timestamp;
       since.delete(filter);

@@ -6,7 +6,8 @@ const DAY = /^(\d{4})-(\d\d)-(\d\d)$/;
 export const LIVE = "15m";
 
 /** A text of the address bar as a range; what is none, or a day that has not begun, is the live one. */
-export const rangeOf = (text) => (Object.hasOwn(SPANS_S, text) || midnight(text) * 1000 <= Date.now() ? text : LIVE);
+export const rangeOf = (text) =>
+  Object.hasOwn(SPANS_S, text) || midnight(text) * 1000 <= Date.now() ? text : LIVE;
 
 /** `{from, to}` in seconds; `recent`: the socket's own points are enough. `covered` seconds of them are there. */
 export function windowOf(range, now, covered) {
@@ -22,7 +23,8 @@ function midnight(text, later = 0) {
 }
 
 const two = (number) => String(number).padStart(2, "0");
-const today = (date = new Date()) => `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+const today = (date = new Date()) =>
+  `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
 
 /** One row of choices; `chosen(range)` hears what somebody picks. */
 export class RangeChooser {

@@ -10,7 +10,16 @@ const SET_BACK_S = 1; // points that end so much before what is shown: the desk'
 const TROUBLED = ["stale", "down"];
 const CLAIMS = ["live", ...TROUBLED]; // what only a server that is heard can say
 /** A chart of which no value is known. */
-export const NOTHING = { time: NaN, spread: null, edge12: null, edge21: null, size12: null, size21: null, age1: null, age2: null };
+export const NOTHING = {
+  time: NaN,
+  spread: null,
+  edge12: null,
+  edge21: null,
+  size12: null,
+  size21: null,
+  age1: null,
+  age2: null,
+};
 
 /** Charts start narrow and widen in these steps while data comes in. */
 const SPANS_S = [60, 120, 300, 600, WINDOW_S];
@@ -43,7 +52,8 @@ export class Chart {
     // A gap has no values: the last ones stay, greyed by the state, with their age growing.
     const valued = message.spreads.findLastIndex((spread) => spread !== null);
     // After a reconnect points may come once more: they are older than what is shown.
-    if (valued >= 0 && !(message.timestamps[valued] < this.latest.time)) this.latest = newest(message, valued);
+    if (valued >= 0 && !(message.timestamps[valued] < this.latest.time))
+      this.latest = newest(message, valued);
   }
 
   /** A time of the server's by the collector's clock: what the chart's own times are to be held against. */
@@ -134,7 +144,8 @@ export class Store {
   isFresh({ serverState, points, ahead }) {
     if (serverState === "removed") return true;
     let oldest = Infinity;
-    for (const chart of this.charts.values()) oldest = Math.min(oldest, chart.points.length ? chart.points.first - chart.ahead : Infinity);
+    for (const chart of this.charts.values())
+      oldest = Math.min(oldest, chart.points.length ? chart.points.first - chart.ahead : Infinity);
     return points.first - ahead > oldest + FRESH_S;
   }
 

@@ -70,11 +70,22 @@ export class Track {
   want({ from, to }, points, now, margin = 0) {
     const until = Math.min(to, this.liveFrom(now, to - from));
     const resolution = (to - from) / points;
-    if (from >= until || shelf.of(this.key).some((piece) => covers(piece, from, until, resolution))) return this.cancel();
+    if (from >= until || shelf.of(this.key).some((piece) => covers(piece, from, until, resolution)))
+      return this.cancel();
     if (this.request && covers(this.request, from, until, resolution)) return;
-    if (this.refused && performance.now() < this.refused.again && isRefused(this.refused, from, to, resolution)) return;
+    if (
+      this.refused &&
+      performance.now() < this.refused.again &&
+      isRefused(this.refused, from, to, resolution)
+    )
+      return;
     const more = (to - from) * margin;
-    const wanted = { from: from - more, to: Math.min(to + more, now), resolution, points: Math.min(Math.ceil(points * (1 + 2 * margin)), MOST_POINTS) };
+    const wanted = {
+      from: from - more,
+      to: Math.min(to + more, now),
+      resolution,
+      points: Math.min(Math.ceil(points * (1 + 2 * margin)), MOST_POINTS),
+    };
     this.#ask(wanted, now, to - from);
   }
 
@@ -89,8 +100,12 @@ export class Track {
     const request = { ...wanted, complete: wanted.to, abort, asked: performance.now() };
     this.request = request;
     try {
-      const content = await turns.take(() => !this.#has(wanted) && this.load(wanted, abort.signal), abort.signal);
-      if (content) shelf.put(this.key, { ...wanted, complete: Math.min(wanted.to, now - SETTLED_S), content });
+      const content = await turns.take(
+        () => !this.#has(wanted) && this.load(wanted, abort.signal),
+        abort.signal,
+      );
+      if (content)
+        shelf.put(this.key, { ...wanted, complete: Math.min(wanted.to, now - SETTLED_S), content });
       this.refused = null;
     } catch (problem) {
       if (!abort.signal.aborted) this.refused = { ...request, ...refusedBy(problem, span) };
@@ -123,7 +138,8 @@ export class Track {
 }
 
 // A window that moves with the clock, or only becomes shorter by it, is the same question still; a zoom is another one.
-const isRefused = (refused, from, to, resolution) => Math.abs(refused.span - (to - from)) < 1 || covers(refused, from, to, resolution);
+const isRefused = (refused, from, to, resolution) =>
+  Math.abs(refused.span - (to - from)) < 1 || covers(refused, from, to, resolution);
 
 function refusedBy(problem, span) {
   const known = problem instanceof Refusal;

@@ -37,7 +37,10 @@ class Graph {
   }
 
   async load(range) {
-    const { status, answer, late } = await this.questions.request("GET", `/api/health/graph?graph=${this.key}&range=${range}`);
+    const { status, answer, late } = await this.questions.request(
+      "GET",
+      `/api/health/graph?graph=${this.key}&range=${range}`,
+    );
     if (late) return ""; // of a range that was chosen before
     if (status !== 200) return answer.error ?? gettext("The server does not answer.");
     this.#draw(answer);
@@ -57,7 +60,10 @@ class Graph {
   #build(lines, leftOut) {
     this.plot?.destroy();
     if (!colours.line) readColours();
-    const style = (place) => ({ stroke: HUES[place % HUES.length], dash: DASHES[Math.floor(place / HUES.length)] });
+    const style = (place) => ({
+      stroke: HUES[place % HUES.length],
+      dash: DASHES[Math.floor(place / HUES.length)],
+    });
     this.plot = new uPlot(
       {
         width: this.area.clientWidth || 320,
@@ -65,11 +71,24 @@ class Graph {
         padding: [8, 8, 0, 0],
         pxAlign: false,
         legend: { show: false },
-        cursor: { y: false, drag: { x: false, y: false }, points: { size: 5 }, sync: { key: "health", scales: ["x", null] } },
-        scales: { x: { time: true, auto: false }, y: { range: (u, low, high) => [Math.min(0, low ?? 0), (high || 1) * 1.08] } },
+        cursor: {
+          y: false,
+          drag: { x: false, y: false },
+          points: { size: 5 },
+          sync: { key: "health", scales: ["x", null] },
+        },
+        scales: {
+          x: { time: true, auto: false },
+          y: { range: (u, low, high) => [Math.min(0, low ?? 0), (high || 1) * 1.08] },
+        },
         axes: [
           axis({ size: 22, space: timeSpace, values: timeLabels, grid: { show: false } }),
-          axis({ size: 72, space: 28, values: (u, ticks) => ticks.map(this.label), grid: { stroke: () => colours.hair, width: 1 } }),
+          axis({
+            size: 72,
+            space: 28,
+            values: (u, ticks) => ticks.map(this.label),
+            grid: { stroke: () => colours.hair, width: 1 },
+          }),
         ],
         series: [{}, ...lines.map((_, place) => ({ ...style(place), width: 1.25, points: { show: false } }))],
         hooks: { setCursor: [(u) => this.#tell(u.cursor.left < 0 ? null : u.cursor.idx)] },
@@ -78,7 +97,12 @@ class Graph {
       this.area,
     );
     this.legend.replaceChildren(...lines.map(({ name }, place) => item(this.names(name), style(place))));
-    if (leftOut) this.legend.append(Object.assign(document.createElement("li"), { textContent: translate("and %(count)s lower ones", { count: leftOut }) }));
+    if (leftOut)
+      this.legend.append(
+        Object.assign(document.createElement("li"), {
+          textContent: translate("and %(count)s lower ones", { count: leftOut }),
+        }),
+      );
   }
 
   /** Write the values at a place of the grid, or the newest ones. */
@@ -93,7 +117,8 @@ class Graph {
 
   #fit() {
     const { clientWidth: width, clientHeight: height } = this.area;
-    if (this.plot && width && height && (width !== this.plot.width || height !== this.plot.height)) this.plot.setSize({ width, height });
+    if (this.plot && width && height && (width !== this.plot.width || height !== this.plot.height))
+      this.plot.setSize({ width, height });
   }
 
   restyle() {
@@ -104,7 +129,9 @@ class Graph {
 
 function item(name, { stroke, dash }) {
   const node = document.createElement("li");
-  const parts = ["swatch", "name", "value"].map((kind) => Object.assign(document.createElement("span"), { className: kind }));
+  const parts = ["swatch", "name", "value"].map((kind) =>
+    Object.assign(document.createElement("span"), { className: kind }),
+  );
   parts[0].style.borderTopColor = stroke;
   parts[0].style.borderTopStyle = dash.length ? (dash[0] > 2 ? "dashed" : "dotted") : "solid";
   parts[1].textContent = name;
@@ -121,12 +148,17 @@ export class Graphs {
     this.loadedAt = -Infinity;
     document.getElementById("graphs").append(...this.graphs.map(({ element }) => element));
     this.form.addEventListener("change", () => this.#load());
-    new IntersectionObserver(([{ isIntersecting }]) => {
-      this.seen = isIntersecting;
-      this.#tick();
-    }, { rootMargin: "200px" }).observe(document.getElementById("graphs-section"));
+    new IntersectionObserver(
+      ([{ isIntersecting }]) => {
+        this.seen = isIntersecting;
+        this.#tick();
+      },
+      { rootMargin: "200px" },
+    ).observe(document.getElementById("graphs-section"));
     setInterval(() => this.#tick(), 1000);
-    new MutationObserver(() => this.#restyle()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    new MutationObserver(() => this.#restyle()).observe(document.documentElement, {
+      attributeFilter: ["data-theme"],
+    });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#restyle());
   }
 
@@ -135,7 +167,8 @@ export class Graphs {
   }
 
   #tick() {
-    if (this.seen && !document.hidden && performance.now() - this.loadedAt > REFRESH_MS[this.range]) this.#load();
+    if (this.seen && !document.hidden && performance.now() - this.loadedAt > REFRESH_MS[this.range])
+      this.#load();
   }
 
   async #load() {

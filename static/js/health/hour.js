@@ -25,11 +25,17 @@ export class HourDrawer {
 
   open({ id, symbol, exchange }) {
     Object.assign(this, { id, asked: new URLSearchParams({ symbol, exchange }) });
-    document.getElementById("drawer-title").textContent = translate("%(symbol)s on %(exchange)s, last hour", { symbol, exchange: this.names(exchange) });
+    document.getElementById("drawer-title").textContent = translate("%(symbol)s on %(exchange)s, last hour", {
+      symbol,
+      exchange: this.names(exchange),
+    });
     this.words.textContent = gettext("asking…");
     this.element.hidden = false;
     this.element.focus();
-    this.plots ??= Object.entries(LINES).map(([place, [read, label]]) => ({ read, plot: new LinePlot(document.getElementById(place), { label: (value) => label(value), key: "hour" }) }));
+    this.plots ??= Object.entries(LINES).map(([place, [read, label]]) => ({
+      read,
+      plot: new LinePlot(document.getElementById(place), { label: (value) => label(value), key: "hour" }),
+    }));
     this.#draw([]);
     this.#load();
   }
@@ -45,8 +51,13 @@ export class HourDrawer {
     const { id } = this;
     const { status, answer, late } = await this.questions.request("GET", `/api/health/hour?${this.asked}`);
     if (late || id !== this.id) return; // another row was chosen meanwhile
-    if (status !== 200) return (this.words.textContent = answer.error ?? gettext("The server does not answer."));
-    this.words.textContent = answer.minutes.length ? plural("%(count)s minute is known", "%(count)s minutes are known", answer.minutes.length, { count: answer.minutes.length }) : gettext("No minute is known yet: the first is shown when it has passed.");
+    if (status !== 200)
+      return (this.words.textContent = answer.error ?? gettext("The server does not answer."));
+    this.words.textContent = answer.minutes.length
+      ? plural("%(count)s minute is known", "%(count)s minutes are known", answer.minutes.length, {
+          count: answer.minutes.length,
+        })
+      : gettext("No minute is known yet: the first is shown when it has passed.");
     this.#draw(answer.minutes);
   }
 

@@ -2,19 +2,24 @@
 
 import { Connection } from "../shared/connection.js";
 import { count, length, UNKNOWN, utc } from "../shared/format.js";
-import { Graphs } from "./graphs.js";
-import { HourDrawer } from "./hour.js";
-import { Rows, size } from "./rows.js";
-import { SymbolTable } from "./symbols.js";
 import { gettext, translate } from "../shared/i18n.js";
 import { notice, signedOut, unreachable } from "../shared/notices.js";
 import { socketPlace } from "../shared/place.js";
 import { Newest, request } from "../shared/requests.js";
 import { Feed } from "../shared/socket.js";
+import { Graphs } from "./graphs.js";
+import { HourDrawer } from "./hour.js";
+import { Rows, size } from "./rows.js";
+import { SymbolTable } from "./symbols.js";
 
 const TICK_MS = 500;
 const FALLBACK_MS = 4000;
-const STATUS = { ok: gettext("ok"), degraded: gettext("degraded"), down: gettext("down"), unknown: gettext("unknown") };
+const STATUS = {
+  ok: gettext("ok"),
+  degraded: gettext("degraded"),
+  down: gettext("down"),
+  unknown: gettext("unknown"),
+};
 
 const content = document.getElementById("content");
 const exchanges = JSON.parse(content.dataset.exchanges);
@@ -85,7 +90,9 @@ function receive(message) {
   if (message.stores) showStores(message.stores);
   if (message.symbols) symbols.take(message.symbols, now());
   showOverall();
-  document.dispatchEvent(new CustomEvent("health", { detail: { status: head.status, worst: findings[0]?.words ?? "" } }));
+  document.dispatchEvent(
+    new CustomEvent("health", { detail: { status: head.status, worst: findings[0]?.words ?? "" } }),
+  );
 }
 
 function showHead(said) {
@@ -111,14 +118,30 @@ function repaint() {
 }
 
 function inSum() {
-  if (findings.length) return translate("findings: %(findings)s, critical: %(critical)s", { findings: count(findings.length), critical: count(head.critical) });
+  if (findings.length)
+    return translate("findings: %(findings)s, critical: %(critical)s", {
+      findings: count(findings.length),
+      critical: count(head.critical),
+    });
   return head.status === "ok" ? gettext("no findings") : "";
 }
 
 function showProcesses(processes) {
   rows.processes.take(processes, now());
-  const queues = processes.filter(({ state }) => state === "running").flatMap(({ id, queues: each }) => each.map((queue) => ({ ...queue, id: `${id} ${queue.name}`, process: id, pct: queue.capacity ? (100 * queue.length) / queue.capacity : 0 })));
-  rows.queues.take(queues.sort((a, b) => b.drops_per_min - a.drops_per_min || b.pct - a.pct || a.id.localeCompare(b.id)), now());
+  const queues = processes
+    .filter(({ state }) => state === "running")
+    .flatMap(({ id, queues: each }) =>
+      each.map((queue) => ({
+        ...queue,
+        id: `${id} ${queue.name}`,
+        process: id,
+        pct: queue.capacity ? (100 * queue.length) / queue.capacity : 0,
+      })),
+    );
+  rows.queues.take(
+    queues.sort((a, b) => b.drops_per_min - a.drops_per_min || b.pct - a.pct || a.id.localeCompare(b.id)),
+    now(),
+  );
 }
 
 let stores = null;
@@ -126,7 +149,8 @@ let stores = null;
 function showStores(said) {
   stores = said;
   const { disk } = stores;
-  const of = (part, whole) => (whole ? translate("%(part)s of %(whole)s", { part: size(part), whole: size(whole) }) : size(part));
+  const of = (part, whole) =>
+    whole ? translate("%(part)s of %(whole)s", { part: size(part), whole: size(whole) }) : size(part);
   fill(body("stores"), [
     [gettext("PostgreSQL"), size(stores.database_bytes)],
     [gettext("Redis"), of(stores.redis_bytes, stores.redis_limit_bytes)],
@@ -141,11 +165,13 @@ function fill(list, pairs) {
   const texts = pairs.flat();
   const [terms] = pairs;
   if (list.children.length !== pairs.length)
-    list.replaceChildren(...pairs.map(() => {
-      const group = document.createElement("div");
-      group.append(...terms.map((_, place) => document.createElement(place ? "dd" : "dt")));
-      return group;
-    }));
+    list.replaceChildren(
+      ...pairs.map(() => {
+        const group = document.createElement("div");
+        group.append(...terms.map((_, place) => document.createElement(place ? "dd" : "dt")));
+        return group;
+      }),
+    );
   const nodes = list.querySelectorAll("dt, dd");
   texts.forEach((text, place) => write(nodes[place], text));
 }
@@ -164,7 +190,12 @@ function tick() {
   for (const each of Object.values(rows)) each.age(now());
   symbols.age(now());
   const measured = stores?.measured;
-  write(body("measured"), measured ? translate("measured %(time)s ago", { time: length(Math.max(0, now() - measured) * 1000) }) : "");
+  write(
+    body("measured"),
+    measured
+      ? translate("measured %(time)s ago", { time: length(Math.max(0, now() - measured) * 1000) })
+      : "",
+  );
   body("measured").title = measured ? utc(measured) : "";
 }
 
@@ -172,7 +203,13 @@ function trouble() {
   if (connection.state === "signed_out") return signedOut();
   if (connection.status.trouble === "unreachable") return unreachable();
   if (connection.status.trouble === "refused")
-    return { heading: gettext("There is no live connection"), text: gettext("The page is refreshed every 4 s instead. Any proxy before the desk has to pass WebSockets under /ws/."), actions: [[gettext("Reload"), () => location.reload()]] };
+    return {
+      heading: gettext("There is no live connection"),
+      text: gettext(
+        "The page is refreshed every 4 s instead. Any proxy before the desk has to pass WebSockets under /ws/.",
+      ),
+      actions: [[gettext("Reload"), () => location.reload()]],
+    };
   return null;
 }
 

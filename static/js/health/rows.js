@@ -24,8 +24,15 @@ export const STATES = {
   unknown: gettext("unknown"),
 };
 const SEVERITIES = { critical: gettext("critical"), warning: gettext("warning") };
-const BAD = { malformed: gettext("malformed"), unknown: gettext("unknown"), crossed: gettext("crossed"), zero: gettext("zero"),
-  empty: gettext("without a side"), late: gettext("late"), out_of_order: gettext("out of order") };
+const BAD = {
+  malformed: gettext("malformed"),
+  unknown: gettext("unknown"),
+  crossed: gettext("crossed"),
+  zero: gettext("zero"),
+  empty: gettext("without a side"),
+  late: gettext("late"),
+  out_of_order: gettext("out of order"),
+};
 
 const known = (value) => value !== null && value !== undefined;
 const count = (value) => (known(value) ? format.count(value) : format.UNKNOWN);
@@ -82,7 +89,11 @@ class Finding extends Row {
   }
 
   age(now) {
-    this.write(".since", translate("for %(time)s", { time: ago(this.cells.since, now) }), moment(this.cells.since));
+    this.write(
+      ".since",
+      translate("for %(time)s", { time: ago(this.cells.since, now) }),
+      moment(this.cells.since),
+    );
   }
 }
 
@@ -90,19 +101,64 @@ class Exchange extends Row {
   take(cells) {
     super.take(cells);
     const { symbols, latency, bad, shards } = cells;
-    this.write(".what", this.context.names(cells.id), cells.findings ? plural("%(count)s finding", "%(count)s findings", cells.findings, { count: cells.findings }) : "");
+    this.write(
+      ".what",
+      this.context.names(cells.id),
+      cells.findings
+        ? plural("%(count)s finding", "%(count)s findings", cells.findings, { count: cells.findings })
+        : "",
+    );
     this.state(cells.state, cells.reason);
-    const counts = Object.entries(symbols).filter(([, many]) => many).reverse().map(([state, many]) => `${count(many)} ${STATES[state]}`).join(" · ");
+    const counts = Object.entries(symbols)
+      .filter(([, many]) => many)
+      .reverse()
+      .map(([state, many]) => `${count(many)} ${STATES[state]}`)
+      .join(" · ");
     const holds = counts && !this.context.lost();
     this.write(".counts", holds ? counts : format.UNKNOWN, counts);
-    this.mark(this.part(".counts").node, "ill", holds && symbols.suspect + symbols.stale + symbols.down > 0 ? "yes" : "no");
-    this.write(".latency", latency ? latency.slice(0, 3).map(format.percentile).join(" / ") : format.UNKNOWN, latency ? translate("longest %(time)s", { time: ms(latency[3]) }) : "");
+    this.mark(
+      this.part(".counts").node,
+      "ill",
+      holds && symbols.suspect + symbols.stale + symbols.down > 0 ? "yes" : "no",
+    );
+    this.write(
+      ".latency",
+      latency ? latency.slice(0, 3).map(format.percentile).join(" / ") : format.UNKNOWN,
+      latency ? translate("longest %(time)s", { time: ms(latency[3]) }) : "",
+    );
     this.write(".clock", offset(cells.offset_ms));
     this.write(".ages", `${ms(cells.heard_ms)} / ${ms(cells.quoted_ms)}`);
-    this.write(".hour", count(cells.updates_per_hour), plural("%(count)s quote in the last minute", "%(count)s quotes in the last minute", cells.quotes_per_min, { count: count(cells.quotes_per_min) }));
-    this.write(".connections", count(cells.connections), shards.map(({ shard, state, connections }) => translate("collector %(shard)s: %(connections)s, %(state)s", { shard, connections, state: STATES[state] ?? state })).join("\n"));
+    this.write(
+      ".hour",
+      count(cells.updates_per_hour),
+      plural(
+        "%(count)s quote in the last minute",
+        "%(count)s quotes in the last minute",
+        cells.quotes_per_min,
+        { count: count(cells.quotes_per_min) },
+      ),
+    );
+    this.write(
+      ".connections",
+      count(cells.connections),
+      shards
+        .map(({ shard, state, connections }) =>
+          translate("collector %(shard)s: %(connections)s, %(state)s", {
+            shard,
+            connections,
+            state: STATES[state] ?? state,
+          }),
+        )
+        .join("\n"),
+    );
     this.write(".reconnects", count(cells.reconnects_per_min));
-    this.write(".bad", count(Object.values(bad).reduce((all, each) => all + each, 0)), Object.entries(bad).map(([kind, many]) => `${BAD[kind]} ${count(many)}`).join(", "));
+    this.write(
+      ".bad",
+      count(Object.values(bad).reduce((all, each) => all + each, 0)),
+      Object.entries(bad)
+        .map(([kind, many]) => `${BAD[kind]} ${count(many)}`)
+        .join(", "),
+    );
   }
 
   age(now) {
@@ -118,10 +174,22 @@ class Process extends Row {
     const used = cells.rss_limit ? (100 * cells.rss) / cells.rss_limit : 0;
     this.meter(used);
     this.part("meter").node.hidden = !cells.rss_limit;
-    this.write(".memory", size(cells.rss), cells.rss_limit ? translate("%(pct)s % of %(limit)s", { pct: Math.round(used), limit: size(cells.rss_limit) }) : gettext("no limit"));
+    this.write(
+      ".memory",
+      size(cells.rss),
+      cells.rss_limit
+        ? translate("%(pct)s % of %(limit)s", { pct: Math.round(used), limit: size(cells.rss_limit) })
+        : gettext("no limit"),
+    );
     this.write(".cpu", `${count(cells.cpu_pct)} %`);
     this.write(".lag", ms(cells.lag_ms));
-    this.write(".gc", translate("%(count)s / %(pause)s", { count: format.figure(cells.gen2_per_min), pause: ms(cells.gc_pause_ms) }));
+    this.write(
+      ".gc",
+      translate("%(count)s / %(pause)s", {
+        count: format.figure(cells.gen2_per_min),
+        pause: ms(cells.gc_pause_ms),
+      }),
+    );
     this.write(".tasks", count(cells.tasks));
     this.write(".sockets", count(cells.sockets));
     this.write(".revision", count(cells.revision));
@@ -129,7 +197,8 @@ class Process extends Row {
 
   age(now) {
     const { heard, started } = this.cells;
-    if (heard && !this.context.lost()) this.write(".word", translate("missing for %(time)s", { time: ago(heard, now) }), moment(heard));
+    if (heard && !this.context.lost())
+      this.write(".word", translate("missing for %(time)s", { time: ago(heard, now) }), moment(heard));
     this.write(".up", heard ? format.UNKNOWN : ago(started, now), moment(started));
   }
 }
@@ -155,7 +224,10 @@ class SymbolOfExchange extends Row {
     this.state(cells.state);
     this.write(".age", ms(cells.age_ms));
     this.write(".gap", ms(cells.gap_ms));
-    this.write(".spread", known(cells.spread_bps) ? `${format.figure(cells.spread_bps)} bps` : format.UNKNOWN);
+    this.write(
+      ".spread",
+      known(cells.spread_bps) ? `${format.figure(cells.spread_bps)} bps` : format.UNKNOWN,
+    );
     this.write(".trades", count(cells.trades_per_min));
     this.write(".quotes", count(cells.quotes_per_min));
     this.write(".hour", count(cells.updates_per_hour));
@@ -179,7 +251,13 @@ class LakeTable extends Row {
   }
 
   age(now) {
-    this.write(".newest", known(this.cells.newest) ? translate("%(time)s ago", { time: ago(this.cells.newest, now) }) : format.UNKNOWN, moment(this.cells.newest));
+    this.write(
+      ".newest",
+      known(this.cells.newest)
+        ? translate("%(time)s ago", { time: ago(this.cells.newest, now) })
+        : format.UNKNOWN,
+      moment(this.cells.newest),
+    );
   }
 }
 
@@ -194,11 +272,23 @@ class Run extends Row {
 
   age(now) {
     const { done } = this.cells;
-    this.write(".done", known(done) ? translate("%(time)s ago", { time: ago(done, now) }) : gettext("never"), moment(done));
+    this.write(
+      ".done",
+      known(done) ? translate("%(time)s ago", { time: ago(done, now) }) : gettext("never"),
+      moment(done),
+    );
   }
 }
 
-const KINDS = { finding: Finding, exchange: Exchange, process: Process, queue: Queue, symbol: SymbolOfExchange, lake: LakeTable, run: Run };
+const KINDS = {
+  finding: Finding,
+  exchange: Exchange,
+  process: Process,
+  queue: Queue,
+  symbol: SymbolOfExchange,
+  lake: LakeTable,
+  run: Run,
+};
 
 /** All rows of one kind; `context.names` tells what an exchange is called, `context.lost` whether the server is not heard. */
 export class Rows {
@@ -210,7 +300,12 @@ export class Rows {
   }
 
   take(list, now) {
-    placeRows(this.body, this.rows, list.map(({ id }) => id), this.make);
+    placeRows(
+      this.body,
+      this.rows,
+      list.map(({ id }) => id),
+      this.make,
+    );
     for (const cells of list) this.rows.get(cells.id).take(cells);
     this.age(now);
   }

@@ -12,8 +12,15 @@ export function drawBars(list, bars) {
 
 function emptyBar() {
   const item = document.createElement("li");
-  const [room, fill, label, words] = ["span", "span", "span", "span"].map((tag) => document.createElement(tag));
-  [room.className, fill.className, label.className, words.className] = ["room", "fill", "label", "visually-hidden"];
+  const [room, fill, label, words] = ["span", "span", "span", "span"].map((tag) =>
+    document.createElement(tag),
+  );
+  [room.className, fill.className, label.className, words.className] = [
+    "room",
+    "fill",
+    "label",
+    "visually-hidden",
+  ];
   label.setAttribute("aria-hidden", "true");
   room.append(fill);
   item.append(room, label, words);

@@ -48,7 +48,8 @@ document.addEventListener("connection", ({ detail }) => {
   }
   for (const node of document.querySelectorAll("[data-verdict]")) node.dataset.verdict = "unknown";
   for (const words of document.querySelectorAll("td .words")) words.textContent = "";
-  for (const words of document.querySelectorAll(".verdict-word, .summary")) words.lastChild.data = ` ${gettext("unknown")}`;
+  for (const words of document.querySelectorAll(".verdict-word, .summary"))
+    words.lastChild.data = ` ${gettext("unknown")}`;
 });
 
 localTime();

@@ -7,7 +7,8 @@ import { ask, LAKE_MS } from "../shared/requests.js";
 export async function readLines(address, take, signal) {
   try {
     const response = await ask(address, { headers: { Accept: "application/x-ndjson" }, signal }, LAKE_MS);
-    if (response.type === "opaqueredirect" || response.status === 401) return gettext("You are signed out: sign in again to go on.");
+    if (response.type === "opaqueredirect" || response.status === 401)
+      return gettext("You are signed out: sign in again to go on.");
     if (!response.ok) return (await response.json().catch(() => ({}))).error ?? `HTTP ${response.status}`;
     let words = "";
     const row = (line) => {

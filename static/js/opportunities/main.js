@@ -3,10 +3,10 @@
 import * as format from "../shared/format.js";
 import { gettext, translate } from "../shared/i18n.js";
 import { health, inAdmin, notice, signedOut, unreachable } from "../shared/notices.js";
-import { drawBars, histogramBars } from "./bars.js";
-import { periodOf, readView, sortedBy, toLocal, writeView } from "./view.js";
 import { prefixed } from "../shared/place.js";
 import { LAKE_MS, request } from "../shared/requests.js";
+import { drawBars, histogramBars } from "./bars.js";
+import { periodOf, readView, sortedBy, toLocal, writeView } from "./view.js";
 
 const EVERY_MS = 3000;
 const DISTRIBUTIONS_EVERY_MS = 30_000;
@@ -56,15 +56,18 @@ function showView() {
     const text = view[name] === null ? "" : String(view[name]);
     if (fields[name] !== document.activeElement && fields[name].value !== text) fields[name].value = text;
   }
-  for (const name of ["start", "end"]) if (fields[name] !== document.activeElement) fields[name].value = toLocal(view[name]);
+  for (const name of ["start", "end"])
+    if (fields[name] !== document.activeElement) fields[name].value = toLocal(view[name]);
   document.getElementById("custom").hidden = view.period !== "custom";
   fields.open.checked = view.open;
   fields.every.checked = view.every;
-  for (const box of form.querySelectorAll('[name="exchanges"]')) box.checked = view.exchanges.includes(box.value);
+  for (const box of form.querySelectorAll('[name="exchanges"]'))
+    box.checked = view.exchanges.includes(box.value);
   form.querySelector(".chosen").textContent = view.exchanges.map(names).join(", ") || gettext("all");
   for (const button of document.querySelectorAll("[data-sort]")) {
     const header = button.closest("th");
-    if (button.dataset.sort === view.sort) header.setAttribute("aria-sort", view.descending ? "descending" : "ascending");
+    if (button.dataset.sort === view.sort)
+      header.setAttribute("aria-sort", view.descending ? "descending" : "ascending");
     else header.removeAttribute("aria-sort");
   }
   const address = [writeView(view), offset ? `offset=${offset}` : ""].filter(Boolean).join("&");
@@ -73,9 +76,28 @@ function showView() {
 
 function readForm() {
   const chosen = [...form.querySelectorAll('[name="exchanges"]:checked')].map((box) => box.value);
-  const numbers = Object.fromEntries(["min_peak", "min_duration", "filter"].map((name) => [name, fields[name].value === "" ? null : fields[name].valueAsNumber || Number(fields[name].value)]));
-  const times = Object.fromEntries(["start", "end"].map((name) => [name, fields[name].value ? new Date(fields[name].value).getTime() / 1000 : null]));
-  return { ...view, symbol: fields.symbol.value.trim(), exchanges: chosen, open: fields.open.checked, every: fields.every.checked, period: fields.period.value, ...numbers, ...times };
+  const numbers = Object.fromEntries(
+    ["min_peak", "min_duration", "filter"].map((name) => [
+      name,
+      fields[name].value === "" ? null : fields[name].valueAsNumber || Number(fields[name].value),
+    ]),
+  );
+  const times = Object.fromEntries(
+    ["start", "end"].map((name) => [
+      name,
+      fields[name].value ? new Date(fields[name].value).getTime() / 1000 : null,
+    ]),
+  );
+  return {
+    ...view,
+    symbol: fields.symbol.value.trim(),
+    exchanges: chosen,
+    open: fields.open.checked,
+    every: fields.every.checked,
+    period: fields.period.value,
+    ...numbers,
+    ...times,
+  };
 }
 
 function filterChanged() {
@@ -96,8 +118,20 @@ function page(direction) {
 
 function question(more) {
   const { start, end } = periodOf(view, Date.now() / 1000);
-  const parts = { symbol: view.symbol, exchanges: view.exchanges.join(","), filter: view.filter, min_peak: view.min_peak, min_duration: view.min_duration, open: view.open || "", start, end, ...more };
-  return new URLSearchParams(Object.entries(parts).filter(([, value]) => value !== null && value !== undefined && value !== ""));
+  const parts = {
+    symbol: view.symbol,
+    exchanges: view.exchanges.join(","),
+    filter: view.filter,
+    min_peak: view.min_peak,
+    min_duration: view.min_duration,
+    open: view.open || "",
+    start,
+    end,
+    ...more,
+  };
+  return new URLSearchParams(
+    Object.entries(parts).filter(([, value]) => value !== null && value !== undefined && value !== ""),
+  );
 }
 
 // --- what comes ------------------------------------------------------------------------------
@@ -105,12 +139,22 @@ function question(more) {
 async function load(now) {
   clearTimeout(timer);
   const mine = ++asked;
-  const wanted = question({ group: view.every ? "" : "move", sort: view.sort, descending: view.descending, offset, limit: limit.value });
+  const wanted = question({
+    group: view.every ? "" : "move",
+    sort: view.sort,
+    descending: view.descending,
+    offset,
+    limit: limit.value,
+  });
   const { status, answer } = await request("GET", `/api/opportunities?${wanted}`);
   if (mine !== asked) return;
   timer = setTimeout(refresh, EVERY_MS);
   if (status !== 200) return trouble(status, answer);
-  if (offset && offset >= answer.matches) return change(view, Math.floor(Math.max(0, answer.matches - 1) / Number(limit.value)) * Number(limit.value));
+  if (offset && offset >= answer.matches)
+    return change(
+      view,
+      Math.floor(Math.max(0, answer.matches - 1) / Number(limit.value)) * Number(limit.value),
+    );
   take(answer, now);
   if (performance.now() - drawnAt > DISTRIBUTIONS_EVERY_MS || (matches && !drawn)) distributions();
 }
@@ -123,8 +167,18 @@ function refresh() {
 
 function trouble(status, answer) {
   if (status === 401) notice(signedOut());
-  else if (status === 400) notice({ heading: gettext("This cannot be asked"), text: answer.error, actions: [clearing()] });
-  else notice(status ? { heading: gettext("The list is not available now"), text: answer.error ?? `HTTP ${status}`, actions: [health] } : unreachable());
+  else if (status === 400)
+    notice({ heading: gettext("This cannot be asked"), text: answer.error, actions: [clearing()] });
+  else
+    notice(
+      status
+        ? {
+            heading: gettext("The list is not available now"),
+            text: answer.error ?? `HTTP ${status}`,
+            actions: [health],
+          }
+        : unreachable(),
+    );
 }
 
 function take(answer, now) {
@@ -141,12 +195,21 @@ function take(answer, now) {
   ({ matches, more } = answer);
   showPlace(answer);
   notice(matches ? null : nothing());
-  document.getElementById("distributions").hidden = document.getElementById("table").hidden = document.getElementById("pager").hidden = !matches;
-  document.getElementById("newest").textContent = translate("as of %(time)s", { time: format.clock(answer.time) });
+  document.getElementById("distributions").hidden =
+    document.getElementById("table").hidden =
+    document.getElementById("pager").hidden =
+      !matches;
+  document.getElementById("newest").textContent = translate("as of %(time)s", {
+    time: format.clock(answer.time),
+  });
 }
 
 /** Somebody points at the rows, or is among them by keyboard, or has scrolled to them. */
-const busy = () => body.matches(":hover") || body.contains(document.activeElement) || scrollY > 0 || document.getElementById("table").scrollTop > 0;
+const busy = () =>
+  body.matches(":hover") ||
+  body.contains(document.activeElement) ||
+  scrollY > 0 ||
+  document.getElementById("table").scrollTop > 0;
 
 /** A row per move, headed by its best route, with its routes below it where it is expanded; or a row per route. */
 function linesOf(answer) {
@@ -154,7 +217,10 @@ function linesOf(answer) {
   return answer.moves.flatMap((move) => {
     const { open, started, duration_ms, moved_on, routes } = move;
     const more = routes.length - 1;
-    const below = more && expanded.has(move.id) ? routes.map((route) => ({ ...route, key: `${move.id}/${route.id}`, below: true })) : [];
+    const below =
+      more && expanded.has(move.id)
+        ? routes.map((route) => ({ ...route, key: `${move.id}/${route.id}`, below: true }))
+        : [];
     return [{ ...move.best, key: move.id, open, started, duration_ms, moved_on, more, move: true }, ...below];
   });
 }
@@ -226,12 +292,16 @@ function write(row, episode) {
   row.querySelector("td.why").title = episode.reason;
 }
 
-const movedOn = ({ moved_on: key }) => (key ? translate("%(exchange)s moved", { exchange: names(key) }) : "–");
+const movedOn = ({ moved_on: key }) =>
+  key ? translate("%(exchange)s moved", { exchange: names(key) }) : "–";
 
 function writeButton(button, { key, more: others = 0 }) {
   button.hidden = !others;
   button.setAttribute("aria-expanded", String(expanded.has(key)));
-  text(button, others === 1 ? gettext("+1 route") : translate("+%(count)s routes", { count: format.count(others) }));
+  text(
+    button,
+    others === 1 ? gettext("+1 route") : translate("+%(count)s routes", { count: format.count(others) }),
+  );
 }
 
 function text(node, words) {
@@ -241,7 +311,10 @@ function text(node, words) {
 function found(answer, all) {
   if (!answer.moves) return translate("%(count)s found", { count: all });
   const moves = all === "1" ? gettext("1 move") : translate("%(count)s moves", { count: all });
-  const routes = answer.routes === 1 ? gettext("1 route") : translate("%(count)s routes", { count: format.count(answer.routes) });
+  const routes =
+    answer.routes === 1
+      ? gettext("1 route")
+      : translate("%(count)s routes", { count: format.count(answer.routes) });
   return `${moves}, ${routes}${more ? "+" : ""}`;
 }
 
@@ -249,7 +322,16 @@ function showPlace(answer) {
   const last = offset + (answer.moves ?? answer.episodes).length;
   const all = format.count(matches) + (more && matches >= 100_000 ? "+" : "");
   text(document.getElementById("tally"), found(answer, all));
-  text(document.getElementById("place"), matches ? translate("%(first)s–%(last)s of %(matches)s", { first: format.count(offset + 1), last: format.count(last), matches: all }) : "");
+  text(
+    document.getElementById("place"),
+    matches
+      ? translate("%(first)s–%(last)s of %(matches)s", {
+          first: format.count(offset + 1),
+          last: format.count(last),
+          matches: all,
+        })
+      : "",
+  );
   step.previous.disabled = offset === 0;
   step.next.disabled = last >= matches;
 }
@@ -259,14 +341,39 @@ function showPlace(answer) {
 async function distributions() {
   drawnAt = performance.now();
   const of = drawnAt;
-  const { status, answer } = await request("GET", `/api/opportunities/distributions?${question({ zone })}`, { patience: LAKE_MS });
+  const { status, answer } = await request("GET", `/api/opportunities/distributions?${question({ zone })}`, {
+    patience: LAKE_MS,
+  });
   if (status !== 200 || of !== drawnAt) return; // another view, or asked again since
   drawn = answer.considered;
-  const short = (ms) => (ms < 1000 ? `${ms} ms` : ms < 60_000 ? `${ms / 1000} s` : ms < 3_600_000 ? `${ms / 60_000} min` : `${ms / 3_600_000} h`);
-  drawBars(document.getElementById("durations"), histogramBars({ edges: answer.durations.edges_ms, counts: answer.durations.counts }, short));
-  drawBars(document.getElementById("peaks"), histogramBars({ edges: answer.peaks.edges_bps, counts: answer.peaks.counts }, String));
-  drawBars(document.getElementById("hours"), answer.hours.map((count, hour) => ({ label: hour % 6 ? "" : String(hour), words: `${hour}:00 – ${hour + 1}:00`, count })));
-  const words = more || (!view.every && answer.considered < matches) ? translate("(the newest %(count)s)", { count: format.count(answer.considered) }) : translate("(%(count)s)", { count: format.count(answer.considered) });
+  const short = (ms) =>
+    ms < 1000
+      ? `${ms} ms`
+      : ms < 60_000
+        ? `${ms / 1000} s`
+        : ms < 3_600_000
+          ? `${ms / 60_000} min`
+          : `${ms / 3_600_000} h`;
+  drawBars(
+    document.getElementById("durations"),
+    histogramBars({ edges: answer.durations.edges_ms, counts: answer.durations.counts }, short),
+  );
+  drawBars(
+    document.getElementById("peaks"),
+    histogramBars({ edges: answer.peaks.edges_bps, counts: answer.peaks.counts }, String),
+  );
+  drawBars(
+    document.getElementById("hours"),
+    answer.hours.map((count, hour) => ({
+      label: hour % 6 ? "" : String(hour),
+      words: `${hour}:00 – ${hour + 1}:00`,
+      count,
+    })),
+  );
+  const words =
+    more || (!view.every && answer.considered < matches)
+      ? translate("(the newest %(count)s)", { count: format.count(answer.considered) })
+      : translate("(%(count)s)", { count: format.count(answer.considered) });
   for (const node of document.querySelectorAll(".of")) text(node, words);
   text(document.getElementById("zone"), `(${zone})`);
 }
@@ -280,26 +387,45 @@ function nothing() {
   if (!opening.length) return noFilter();
   return {
     heading: gettext("No opportunity was open in this period"),
-    text: translate("Filters with a minimum edge open them: %(filters)s. The scanner shows what keeps each pair from it now.", { filters: opening.join(", ") }),
-    actions: [[gettext("Any time"), () => change({ ...view, period: "all" })], [gettext("Open the scanner"), prefixed("/scanner")], ...inAdmin(gettext("Filters"), "markets/opportunityfilter/")],
+    text: translate(
+      "Filters with a minimum edge open them: %(filters)s. The scanner shows what keeps each pair from it now.",
+      { filters: opening.join(", ") },
+    ),
+    actions: [
+      [gettext("Any time"), () => change({ ...view, period: "all" })],
+      [gettext("Open the scanner"), prefixed("/scanner")],
+      ...inAdmin(gettext("Filters"), "markets/opportunityfilter/"),
+    ],
   };
 }
 
 const noFilter = () => ({
   heading: gettext("No filter opens opportunities"),
-  text: gettext("An opportunity opens where a filter with a minimum edge follows a pair, and none that is enabled has one. Give a filter a minimum edge; what it finds is listed here."),
-  actions: [...inAdmin(gettext("Filters"), "markets/opportunityfilter/"), [gettext("Open the scanner"), prefixed("/scanner")]],
+  text: gettext(
+    "An opportunity opens where a filter with a minimum edge follows a pair, and none that is enabled has one. Give a filter a minimum edge; what it finds is listed here.",
+  ),
+  actions: [
+    ...inAdmin(gettext("Filters"), "markets/opportunityfilter/"),
+    [gettext("Open the scanner"), prefixed("/scanner")],
+  ],
 });
 
 const noMatch = () => ({
   heading: gettext("No opportunity matches"),
-  text: gettext("None that began in this period meets these filters. Lower a minimum, widen the period, or clear the filters."),
+  text: gettext(
+    "None that began in this period meets these filters. Lower a minimum, widen the period, or clear the filters.",
+  ),
   actions: [clearing()],
 });
 
 // --- what people do --------------------------------------------------------------------------
 
-const KEYS = { ArrowUp: (row) => row.previousElementSibling, ArrowDown: (row) => row.nextElementSibling, Home: () => body.firstElementChild, End: () => body.lastElementChild };
+const KEYS = {
+  ArrowUp: (row) => row.previousElementSibling,
+  ArrowDown: (row) => row.nextElementSibling,
+  Home: () => body.firstElementChild,
+  End: () => body.lastElementChild,
+};
 
 function tableKey(event) {
   const row = event.target.closest("tr");
@@ -323,16 +449,27 @@ function start() {
   if (!limit.value) limit.selectedIndex = 1;
   form.addEventListener("input", filterChanged);
   form.addEventListener("submit", (event) => event.preventDefault());
-  document.getElementById("more").addEventListener("click", ({ currentTarget }) => currentTarget.setAttribute("aria-expanded", form.classList.toggle("all")));
+  document
+    .getElementById("more")
+    .addEventListener("click", ({ currentTarget }) =>
+      currentTarget.setAttribute("aria-expanded", form.classList.toggle("all")),
+    );
   limit.addEventListener("change", () => {
     localStorage.setItem("opportunity-rows", limit.value);
     change(current(), typing ? 0 : Math.floor(offset / Number(limit.value)) * Number(limit.value));
   });
-  for (const button of document.querySelectorAll("[data-sort]")) button.addEventListener("click", () => change(sortedBy(current(), button.dataset.sort)));
+  for (const button of document.querySelectorAll("[data-sort]"))
+    button.addEventListener("click", () => change(sortedBy(current(), button.dataset.sort)));
   step.previous.addEventListener("click", () => page(-1));
   step.next.addEventListener("click", () => page(1));
-  fresh.addEventListener("click", () => (offset || view.sort !== "started" ? change(view, offset) : waiting && take(waiting, true)));
-  body.addEventListener("click", ({ target }) => target.closest("button") ? expand(target.closest("tr")) : target.closest("a") ?? target.closest("tr")?.querySelector("a").click());
+  fresh.addEventListener("click", () =>
+    offset || view.sort !== "started" ? change(view, offset) : waiting && take(waiting, true),
+  );
+  body.addEventListener("click", ({ target }) =>
+    target.closest("button")
+      ? expand(target.closest("tr"))
+      : (target.closest("a") ?? target.closest("tr")?.querySelector("a").click()),
+  );
   body.addEventListener("keydown", tableKey);
   document.addEventListener("keydown", pageKey);
   document.addEventListener("click", ({ target }) => {

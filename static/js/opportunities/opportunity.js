@@ -3,11 +3,11 @@
 import { become } from "../shared/become.js";
 import * as format from "../shared/format.js";
 import { gettext, plural, translate } from "../shared/i18n.js";
-import { Navigator } from "../shared/navigate.js";
-import { readLines } from "./lines.js";
 import { heldAt, LinePlot } from "../shared/line-plot.js";
+import { Navigator } from "../shared/navigate.js";
 import { Pins } from "../shared/pins.js";
 import { ask } from "../shared/requests.js";
+import { readLines } from "./lines.js";
 
 const EVERY_MS = 3000;
 const PAUSE = 10; // times as long as reading the ticks took
@@ -18,15 +18,31 @@ const content = document.getElementById("content");
 const { pair } = content.dataset;
 const pin = document.getElementById("pin");
 const words = document.getElementById("words");
-const signedBps = new Intl.NumberFormat(document.documentElement.lang || "en", { signDisplay: "exceptZero", maximumFractionDigits: 2 });
-const pins = new Pins({ token: content.dataset.token, dashboard: content.dataset.dashboard, changed: showPin });
+const signedBps = new Intl.NumberFormat(document.documentElement.lang || "en", {
+  signDisplay: "exceptZero",
+  maximumFractionDigits: 2,
+});
+const pins = new Pins({
+  token: content.dataset.token,
+  dashboard: content.dataset.dashboard,
+  changed: showPin,
+});
 const hovered = (time) => showUnder(time);
 const zoomed = (from, to) => zoom(from === null ? null : { from, to });
 const plots = {
-  edge: new LinePlot(document.getElementById("edge"), { label: (value) => signedBps.format(value), hovered, zoomed }),
+  edge: new LinePlot(document.getElementById("edge"), {
+    label: (value) => signedBps.format(value),
+    hovered,
+    zoomed,
+  }),
   spread: new LinePlot(document.getElementById("spread"), { label: format.percent, hovered, zoomed }),
 };
-const navigator = new Navigator({ view: shown, now: () => whole().to, move: (span, to) => zoom(to === null ? { from: whole().to - span, to: whole().to } : { from: to - span, to }) });
+const navigator = new Navigator({
+  view: shown,
+  now: () => whole().to,
+  move: (span, to) =>
+    zoom(to === null ? { from: whole().to - span, to: whole().to } : { from: to - span, to }),
+});
 
 let episode = readEpisode();
 let ticks = { timestamp: [], edge: [], spread: [], size: [] };
@@ -42,7 +58,10 @@ const isOpen = () => episode.closed === null;
 
 /** A minute before to a minute after. */
 function whole() {
-  return { from: episode.started - AROUND_S, to: (episode.closed ?? Date.now() / 1000) + (isOpen() ? 0 : AROUND_S) };
+  return {
+    from: episode.started - AROUND_S,
+    to: (episode.closed ?? Date.now() / 1000) + (isOpen() ? 0 : AROUND_S),
+  };
 }
 
 function shown() {
@@ -72,45 +91,97 @@ async function load() {
 
 function said() {
   const valued = ticks.edge.filter((edge) => edge !== null).length;
-  if (!valued) return isOpen() ? gettext("Nothing of this time is in the lake yet: it comes with a delay of a second or two.") : gettext("The lake has no quotes of this time: they were deleted, or never recorded.");
-  return plural("%(count)s point, from the recorded quotes of both exchanges", "%(count)s points, from the recorded quotes of both exchanges", valued, { count: format.count(valued) });
+  if (!valued)
+    return isOpen()
+      ? gettext("Nothing of this time is in the lake yet: it comes with a delay of a second or two.")
+      : gettext("The lake has no quotes of this time: they were deleted, or never recorded.");
+  return plural(
+    "%(count)s point, from the recorded quotes of both exchanges",
+    "%(count)s points, from the recorded quotes of both exchanges",
+    valued,
+    { count: format.count(valued) },
+  );
 }
 
 function draw() {
   const { from, to } = shown();
   const span = [episode.started, episode.closed ?? to];
-  plots.edge.draw({ from, to }, { times: ticks.timestamp, values: ticks.edge, levels: thresholds(), marks: marks(), span });
-  document.getElementById("edge").setAttribute("aria-label", [gettext("The edge, tick by tick"), ...marks().map(({ time, words }) => `${words} (${exact(time)})`)].join("; "));
-  plots.spread.draw({ from, to }, { times: ticks.timestamp, values: ticks.spread, levels: [{ value: 0, words: "", colour: "zero" }], span });
+  plots.edge.draw(
+    { from, to },
+    { times: ticks.timestamp, values: ticks.edge, levels: thresholds(), marks: marks(), span },
+  );
+  document
+    .getElementById("edge")
+    .setAttribute(
+      "aria-label",
+      [
+        gettext("The edge, tick by tick"),
+        ...marks().map(({ time, words }) => `${words} (${exact(time)})`),
+      ].join("; "),
+    );
+  plots.spread.draw(
+    { from, to },
+    { times: ticks.timestamp, values: ticks.spread, levels: [{ value: 0, words: "", colour: "zero" }], span },
+  );
 }
 
 function thresholds() {
   const { opens_bps: opens, closes_bps: closes } = episode;
   const levels = [];
-  if (opens !== null) levels.push({ value: opens, words: translate("opens at %(edge)s", { edge: format.bps(opens) }), colour: "live" });
-  if (closes !== null && closes !== opens) levels.push({ value: closes, words: translate("closes below %(edge)s", { edge: format.bps(closes) }), colour: "down", below: closes < opens });
+  if (opens !== null)
+    levels.push({
+      value: opens,
+      words: translate("opens at %(edge)s", { edge: format.bps(opens) }),
+      colour: "live",
+    });
+  if (closes !== null && closes !== opens)
+    levels.push({
+      value: closes,
+      words: translate("closes below %(edge)s", { edge: format.bps(closes) }),
+      colour: "down",
+      below: closes < opens,
+    });
   return levels;
 }
 
 function marks() {
   const { opened, peak, closed } = episode.marks;
   const list = [];
-  const add = (moment, shape, colour, name) => list.push({ time: moment.time, value: moment.edge, shape, colour, words: `${name} ${format.bps(moment.edge)}` });
+  const add = (moment, shape, colour, name) =>
+    list.push({
+      time: moment.time,
+      value: moment.edge,
+      shape,
+      colour,
+      words: `${name} ${format.bps(moment.edge)}`,
+    });
   add(opened, "begin", "live", gettext("open"));
   add(peak, "peak", "stale", gettext("peak"));
   if (closed) add(closed, "end", "down", gettext("close"));
-  else if (!isOpen()) list.push({ time: episode.closed, value: null, shape: "end", colour: "down", words: gettext("close: a side was gone") });
+  else if (!isOpen())
+    list.push({
+      time: episode.closed,
+      value: null,
+      shape: "end",
+      colour: "down",
+      words: gettext("close: a side was gone"),
+    });
   return list;
 }
 
 function showUnder(time) {
   const at = time === null ? -1 : heldAt(ticks.timestamp, time);
   const when = at < 0 ? "" : exact(time);
-  document.getElementById("edge-under").textContent = at < 0 ? "" : `${when}  ${format.bps(ticks.edge[at])}  ${format.amount(ticks.size[at], format.quoteCurrency(episode.symbol))}`;
-  document.getElementById("spread-under").textContent = at < 0 ? "" : `${when}  ${format.percent(ticks.spread[at])}`;
+  document.getElementById("edge-under").textContent =
+    at < 0
+      ? ""
+      : `${when}  ${format.bps(ticks.edge[at])}  ${format.amount(ticks.size[at], format.quoteCurrency(episode.symbol))}`;
+  document.getElementById("spread-under").textContent =
+    at < 0 ? "" : `${when}  ${format.percent(ticks.spread[at])}`;
 }
 
-const exact = (seconds) => `${format.clock(seconds)}.${String(Math.floor((seconds % 1) * 1000)).padStart(3, "0")}`;
+const exact = (seconds) =>
+  `${format.clock(seconds)}.${String(Math.floor((seconds % 1) * 1000)).padStart(3, "0")}`;
 
 // --- the facts -------------------------------------------------------------------------------
 
@@ -141,7 +212,8 @@ async function refresh() {
 document.addEventListener("connection", ({ detail }) => {
   if (!detail.lost || !isOpen()) return;
   document.getElementById("story").dataset.standing = "unknown";
-  document.querySelector("#story .standing").lastChild.data = ` ${gettext("unknown: nothing comes from the server")}`;
+  document.querySelector("#story .standing").lastChild.data =
+    ` ${gettext("unknown: nothing comes from the server")}`;
 });
 
 async function follow() {

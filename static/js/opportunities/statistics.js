@@ -2,12 +2,12 @@
 
 import * as format from "../shared/format.js";
 import { gettext, plural, translate } from "../shared/i18n.js";
-import { notice, signedOut } from "../shared/notices.js";
-import { drawBars } from "./bars.js";
-import { readLines } from "./lines.js";
 import { heldAt, LinePlot } from "../shared/line-plot.js";
+import { notice, signedOut } from "../shared/notices.js";
 import { prefixed } from "../shared/place.js";
 import { LAKE_MS, request } from "../shared/requests.js";
+import { drawBars } from "./bars.js";
+import { readLines } from "./lines.js";
 
 const SPANS_S = { "1h": 3600, "6h": 6 * 3600, "24h": 24 * 3600 };
 const LINE_POINTS = 3000;
@@ -95,7 +95,11 @@ async function showPair() {
   panel.setAttribute("aria-busy", "true");
   write("pair-title", `${pair.symbol} · ${route(pair)}`);
   write("pair-words", gettext("looking into the lake…"));
-  const { status, answer } = await request("GET", `/api/opportunities/statistics?${new URLSearchParams({ ...pair, ...range(), points: LINE_POINTS })}`, { patience: LAKE_MS });
+  const { status, answer } = await request(
+    "GET",
+    `/api/opportunities/statistics?${new URLSearchParams({ ...pair, ...range(), points: LINE_POINTS })}`,
+    { patience: LAKE_MS },
+  );
   if (mine !== askedPair) return;
   panel.removeAttribute("aria-busy");
   panel.hidden = status !== 200;
@@ -111,8 +115,13 @@ const refused = (answer) => ({
 });
 
 const nothing = (pair) => ({
-  heading: translate("Nothing was recorded of %(symbol)s on %(pair)s in this time", { symbol: pair.symbol, pair: route(pair) }),
-  text: gettext("Choose a longer range, or pin the pair as a chart in the scanner to collect its spread from now on."),
+  heading: translate("Nothing was recorded of %(symbol)s on %(pair)s in this time", {
+    symbol: pair.symbol,
+    pair: route(pair),
+  }),
+  text: gettext(
+    "Choose a longer range, or pin the pair as a chart in the scanner to collect its spread from now on.",
+  ),
   actions: [[gettext("Open the scanner"), prefixed(`/scanner?search=${encodeURIComponent(pair.symbol)}`)]],
 });
 
@@ -122,18 +131,40 @@ function showAnswer(answer) {
   document.getElementById("verdicts").replaceChildren(...answer.reasons.map(verdictItem));
   document.getElementById("figures").replaceChildren(...figures(found, terms).map(figureItem));
   const edges = answer.peak_edges_pct;
-  drawBars(document.getElementById("peaks"), found.peaks.map((many, at) => ({ label: edges[at + 1] === undefined ? `${edges[at]}+` : `${edges[at]}–${edges[at + 1]}`, words: edges[at + 1] === undefined ? `≥ ${edges[at]} %` : `${edges[at]} – ${edges[at + 1]} %`, count: many })));
+  drawBars(
+    document.getElementById("peaks"),
+    found.peaks.map((many, at) => ({
+      label: edges[at + 1] === undefined ? `${edges[at]}+` : `${edges[at]}–${edges[at + 1]}`,
+      words: edges[at + 1] === undefined ? `≥ ${edges[at]} %` : `${edges[at]} – ${edges[at + 1]} %`,
+      count: many,
+    })),
+  );
   write("pair-words", sourceWords(answer));
   const pair = { symbol: answer.symbol, exchange1: answer.exchange1, exchange2: answer.exchange2 };
-  document.getElementById("pair-episodes").href = prefixed(`/opportunities?${new URLSearchParams({ symbol: pair.symbol, exchanges: `${pair.exchange1},${pair.exchange2}` })}`);
-  document.getElementById("pair-explain").href = prefixed(`/opportunities/explain?${new URLSearchParams({ id: idOf(pair) })}`);
-  document.getElementById("pair-chart").href = prefixed(`/?${new URLSearchParams({ range: form.elements.range.value, chart: idOf(pair) })}`);
+  document.getElementById("pair-episodes").href = prefixed(
+    `/opportunities?${new URLSearchParams({ symbol: pair.symbol, exchanges: `${pair.exchange1},${pair.exchange2}` })}`,
+  );
+  document.getElementById("pair-explain").href = prefixed(
+    `/opportunities/explain?${new URLSearchParams({ id: idOf(pair) })}`,
+  );
+  document.getElementById("pair-chart").href = prefixed(
+    `/?${new URLSearchParams({ range: form.elements.range.value, chart: idOf(pair) })}`,
+  );
   drawLine(answer, terms);
 }
 
 function sourceWords({ sources, statistics: { points, minutes }, start, end }) {
   const whence = sources.length > 1 ? SOURCES.both : SOURCES[sources[0]];
-  return translate("%(from)s – %(to)s: %(points)s points, %(minutes)s min observed without gaps, %(whence)s.", { from: format.moment(start), to: format.moment(end), points: format.count(points), minutes: format.figure(minutes), whence });
+  return translate(
+    "%(from)s – %(to)s: %(points)s points, %(minutes)s min observed without gaps, %(whence)s.",
+    {
+      from: format.moment(start),
+      to: format.moment(end),
+      points: format.count(points),
+      minutes: format.figure(minutes),
+      whence,
+    },
+  );
 }
 
 function verdictItem({ verdict, words }) {
@@ -153,16 +184,51 @@ function verdictItem({ verdict, words }) {
 function figures(found, terms) {
   const { neutral_pct: neutral, cycle_pct: cycle, event_pct: event } = terms;
   return [
-    [gettext("Complete cycles per hour"), format.figure(found.cycles_per_hour), translate("%(count)s in all: from below %(neutral)s % beyond %(cycle)s % and back", { count: format.count(found.cycles), neutral, cycle })],
+    [
+      gettext("Complete cycles per hour"),
+      format.figure(found.cycles_per_hour),
+      translate("%(count)s in all: from below %(neutral)s % beyond %(cycle)s % and back", {
+        count: format.count(found.cycles),
+        neutral,
+        cycle,
+      }),
+    ],
     [gettext("Crossings of the mean per minute"), format.figure(found.crossings_per_minute), ""],
-    [gettext("Events per hour"), format.figure(found.events_per_hour), translate("%(count)s in all: stays at or above %(event)s %", { count: format.count(found.events), event })],
-    [gettext("Mean length of an event"), found.mean_duration_s === null ? format.UNKNOWN : format.length(found.mean_duration_s * 1000), ""],
+    [
+      gettext("Events per hour"),
+      format.figure(found.events_per_hour),
+      translate("%(count)s in all: stays at or above %(event)s %", {
+        count: format.count(found.events),
+        event,
+      }),
+    ],
+    [
+      gettext("Mean length of an event"),
+      found.mean_duration_s === null ? format.UNKNOWN : format.length(found.mean_duration_s * 1000),
+      "",
+    ],
     [gettext("Mean peak of an event"), share(found.mean_peak_pct), ""],
-    [translate("Peaks above %(big)s %", { big: terms.big_peak_pct }), share(found.big_peaks_pct), gettext("of all events")],
+    [
+      translate("Peaks above %(big)s %", { big: terms.big_peak_pct }),
+      share(found.big_peaks_pct),
+      gettext("of all events"),
+    ],
     [gettext("Time above"), share(found.time_above_pct), translate("at or above %(event)s %", { event })],
-    [gettext("Asymmetry of the deviation"), format.figure(found.asymmetry), gettext("(max + min) / (max − min), cannot pass ±1")],
-    [gettext("Asymmetry of the spread"), format.figure(found.spread_asymmetry), gettext("beyond ±1 where it never changes its sign")],
-    [gettext("Mean of bid / bid"), found.mean_ratio === null ? format.UNKNOWN : found.mean_ratio.toFixed(6), found.mean_ratio === null ? "" : format.percent((found.mean_ratio - 1) * 100)],
+    [
+      gettext("Asymmetry of the deviation"),
+      format.figure(found.asymmetry),
+      gettext("(max + min) / (max − min), cannot pass ±1"),
+    ],
+    [
+      gettext("Asymmetry of the spread"),
+      format.figure(found.spread_asymmetry),
+      gettext("beyond ±1 where it never changes its sign"),
+    ],
+    [
+      gettext("Mean of bid / bid"),
+      found.mean_ratio === null ? format.UNKNOWN : found.mean_ratio.toFixed(6),
+      found.mean_ratio === null ? "" : format.percent((found.mean_ratio - 1) * 100),
+    ],
   ];
 }
 
@@ -182,8 +248,18 @@ function figureItem([what, value, words]) {
 }
 
 function drawLine({ start, end, line: { timestamps, deviation_pct: deviation } }, terms) {
-  plot ??= new LinePlot(document.getElementById("deviation"), { label: format.percent, hovered: showUnder, zoomed: (from, to) => redraw(from === null ? line.window : { from, to }), key: "deviation" });
-  line = { times: timestamps, values: deviation, window: { from: start, to: end }, levels: levels(terms, deviation) };
+  plot ??= new LinePlot(document.getElementById("deviation"), {
+    label: format.percent,
+    hovered: showUnder,
+    zoomed: (from, to) => redraw(from === null ? line.window : { from, to }),
+    key: "deviation",
+  });
+  line = {
+    times: timestamps,
+    values: deviation,
+    window: { from: start, to: end },
+    levels: levels(terms, deviation),
+  };
   plot.fit();
   redraw(line.window);
 }
@@ -195,7 +271,10 @@ function redraw(window) {
 /** Neutral zone and thresholds, both ways; what lies far outside of all that happened only once, as long as it fits. */
 function levels(terms, deviation) {
   const most = Math.max(terms.neutral_pct, ...deviation.filter((value) => value !== null).map(Math.abs));
-  const both = (value, words, colour) => [{ value, words, colour }, { value: -value, words: "", colour }];
+  const both = (value, words, colour) => [
+    { value, words, colour },
+    { value: -value, words: "", colour },
+  ];
   return [
     { value: 0, words: "", colour: "zero" },
     ...both(terms.neutral_pct, gettext("neutral"), "quiet"),
@@ -242,8 +321,15 @@ async function rank() {
 function showRanking({ pairs, left_out: leftOut }) {
   const done = ranked.length === pairs;
   const count = format.count(pairs);
-  progress.textContent = !pairs ? gettext("No spread was stored in this time. Filters that show charts, and pins, make the collector store them.") : done ? plural("%(count)s pair", "%(count)s pairs", pairs, { count }) : translate("%(done)s of %(count)s pairs…", { done: format.count(ranked.length), count });
-  if (leftOut) progress.textContent += ` ${translate("(%(count)s more are left out)", { count: format.count(leftOut) })}`;
+  progress.textContent = !pairs
+    ? gettext(
+        "No spread was stored in this time. Filters that show charts, and pins, make the collector store them.",
+      )
+    : done
+      ? plural("%(count)s pair", "%(count)s pairs", pairs, { count })
+      : translate("%(done)s of %(count)s pairs…", { done: format.count(ranked.length), count });
+  if (leftOut)
+    progress.textContent += ` ${translate("(%(count)s more are left out)", { count: format.count(leftOut) })}`;
   document.getElementById("table").hidden = !pairs;
   place();
 }
@@ -260,7 +346,8 @@ function place() {
   body.replaceChildren(...placed);
   for (const button of document.querySelectorAll("[data-sort]")) {
     const header = button.closest("th");
-    if (button.dataset.sort === order.sort) header.setAttribute("aria-sort", order.descending ? "descending" : "ascending");
+    if (button.dataset.sort === order.sort)
+      header.setAttribute("aria-sort", order.descending ? "descending" : "ascending");
     else header.removeAttribute("aria-sort");
   }
   mark();
@@ -276,7 +363,17 @@ function makeRow(figures) {
 }
 
 function writeRow(row, figures) {
-  const cells = { ".name": figures.symbol, ".route": route(figures), "td.way": route(figures), "td.cycles": format.figure(figures.cycles_per_hour), "td.crossings": format.figure(figures.crossings_per_minute), "td.events": format.figure(figures.events_per_hour), "td.mean": share(figures.mean_peak_pct), "td.above": share(figures.time_above_pct), ".word": figures.verdicts.map((verdict) => VERDICTS[verdict]).join(", ") };
+  const cells = {
+    ".name": figures.symbol,
+    ".route": route(figures),
+    "td.way": route(figures),
+    "td.cycles": format.figure(figures.cycles_per_hour),
+    "td.crossings": format.figure(figures.crossings_per_minute),
+    "td.events": format.figure(figures.events_per_hour),
+    "td.mean": share(figures.mean_peak_pct),
+    "td.above": share(figures.time_above_pct),
+    ".word": figures.verdicts.map((verdict) => VERDICTS[verdict]).join(", "),
+  };
   for (const [selector, text] of Object.entries(cells)) {
     const node = row.querySelector(selector);
     if (node.textContent !== text) node.textContent = text;

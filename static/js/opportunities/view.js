@@ -1,7 +1,14 @@
 /** Which opportunities are shown, as the address bar says it. */
 
 const SORTS = ["started", "duration", "symbol", "peak", "mean", "size"];
-const PERIODS_S = { "1h": 3600, "24h": 86_400, "7d": 7 * 86_400, "30d": 30 * 86_400, all: null, custom: null };
+const PERIODS_S = {
+  "1h": 3600,
+  "24h": 86_400,
+  "7d": 7 * 86_400,
+  "30d": 30 * 86_400,
+  all: null,
+  custom: null,
+};
 const NUMBERS = ["filter", "min_peak", "min_duration", "start", "end"];
 const MAX_TEXT = 100;
 

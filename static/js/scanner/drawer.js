@@ -28,7 +28,9 @@ export class Drawer {
     this.id = id;
     const [symbol, first, second] = id.split("|");
     this.title.textContent = `${symbol} · ${this.names(first)} / ${this.names(second)}`;
-    document.getElementById("drawer-page").href = prefixed(`/opportunities/explain?id=${encodeURIComponent(id)}`);
+    document.getElementById("drawer-page").href = prefixed(
+      `/opportunities/explain?id=${encodeURIComponent(id)}`,
+    );
     this.body.replaceChildren(paragraph(gettext("asking why…")));
     this.facts.replaceChildren();
     this.element.hidden = false;
@@ -54,14 +56,20 @@ export class Drawer {
     const row = this.id && cells.get(this.id);
     if (!row) return;
     const currency = format.quoteCurrency(row.symbol);
-    const exchange = (side) => `${this.names(side.exchange)} · ${STATES[this.lost() ? "unknown" : side.state]} · ${translate("24 h %(volume)s", { volume: format.amount(side.volume, currency) })}`;
+    const exchange = (side) =>
+      `${this.names(side.exchange)} · ${STATES[this.lost() ? "unknown" : side.state]} · ${translate("24 h %(volume)s", { volume: format.amount(side.volume, currency) })}`;
     const [buy, sell] = sides(row);
     fill(this.facts, [
       [gettext("Buy at"), exchange(buy)],
       [gettext("Sell at"), exchange(sell)],
       [gettext("Edge"), `${format.bps(row.edge)} · ${format.amount(row.size, currency)}`],
       [gettext("Bid–bid"), format.percent(row.spread)],
-      [gettext("In 1 h"), row.hour === null ? format.UNKNOWN : plural("%(count)s opportunity", "%(count)s opportunities", row.hour, { count: row.hour })],
+      [
+        gettext("In 1 h"),
+        row.hour === null
+          ? format.UNKNOWN
+          : plural("%(count)s opportunity", "%(count)s opportunities", row.hour, { count: row.hour }),
+      ],
     ]);
   }
 
@@ -73,15 +81,25 @@ export class Drawer {
 
   async #explain() {
     const { id } = this;
-    const { status, answer, late } = await this.questions.request("GET", `/api/opportunities/explain?id=${encodeURIComponent(id)}`);
+    const { status, answer, late } = await this.questions.request(
+      "GET",
+      `/api/opportunities/explain?id=${encodeURIComponent(id)}`,
+    );
     if (late || id !== this.id) return; // another row was chosen meanwhile
-    if (status !== 200) this.body.replaceChildren(paragraph(answer.error ?? gettext("The server does not answer.")));
-    else this.body.replaceChildren(paragraph(answer.summary), ...answer.directions.flatMap((way) => this.#direction(way, answer.currency)));
+    if (status !== 200)
+      this.body.replaceChildren(paragraph(answer.error ?? gettext("The server does not answer.")));
+    else
+      this.body.replaceChildren(
+        paragraph(answer.summary),
+        ...answer.directions.flatMap((way) => this.#direction(way, answer.currency)),
+      );
   }
 
   #direction({ buy_on, sell_on, edge_bps, size, gates }, currency) {
     const heading = document.createElement("h3");
-    heading.append(translate("buy %(buy)s → sell %(sell)s", { buy: this.names(buy_on), sell: this.names(sell_on) }));
+    heading.append(
+      translate("buy %(buy)s → sell %(sell)s", { buy: this.names(buy_on), sell: this.names(sell_on) }),
+    );
     const edge = document.createElement("span");
     edge.className = "edge";
     edge.textContent = `${format.bps(edge_bps)} · ${format.amount(size, currency)}`;
@@ -96,7 +114,11 @@ export class Drawer {
 function gateItem({ name, verdict, words }) {
   const item = document.createElement("li");
   item.dataset.verdict = verdict;
-  for (const [kind, text] of [["verdict", VERDICTS[verdict]], ["name", gettext(name)], ["words", words]]) {
+  for (const [kind, text] of [
+    ["verdict", VERDICTS[verdict]],
+    ["name", gettext(name)],
+    ["words", words],
+  ]) {
     const part = document.createElement("span");
     part.className = kind;
     part.textContent = text;
@@ -107,7 +129,8 @@ function gateItem({ name, verdict, words }) {
 
 function fill(list, rows) {
   const texts = rows.flat();
-  if (list.children.length !== texts.length) list.replaceChildren(...texts.map((_, place) => document.createElement(place % 2 ? "dd" : "dt")));
+  if (list.children.length !== texts.length)
+    list.replaceChildren(...texts.map((_, place) => document.createElement(place % 2 ? "dd" : "dt")));
   texts.forEach((text, place) => {
     if (list.children[place].textContent !== text) list.children[place].textContent = text;
   });

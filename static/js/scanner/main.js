@@ -1,17 +1,17 @@
 /** The scanner: which rows to show goes to the server, what they say comes back and is written in place. */
 
 import { Connection } from "../shared/connection.js";
-import { Drawer } from "./drawer.js";
 import { count } from "../shared/format.js";
 import { gettext, plural, translate } from "../shared/i18n.js";
 import { notice } from "../shared/notices.js";
 import { Pins } from "../shared/pins.js";
 import { socketPlace } from "../shared/place.js";
+import { Feed } from "../shared/socket.js";
+import { Drawer } from "./drawer.js";
 import { scannerNotice } from "./notices.js";
 import { Table } from "./table.js";
 import { readOffset, readView, sortedBy, toNumber, toWhole, writeView } from "./view.js";
 import { Views } from "./views.js";
-import { Feed } from "../shared/socket.js";
 
 const TICK_MS = 250;
 const TYPING_MS = 300;
@@ -28,10 +28,18 @@ const names = (key) => exchanges[key] ?? key;
 
 const connection = new Connection(turned);
 const lost = () => connection.lost;
-const pins = new Pins({ token: content.dataset.token, dashboard: content.dataset.dashboard, changed: pinsChanged });
+const pins = new Pins({
+  token: content.dataset.token,
+  dashboard: content.dataset.dashboard,
+  changed: pinsChanged,
+});
 const table = new Table(document.getElementById("rows"), { names, pinned: (id) => pins.has(id), lost });
 const drawer = new Drawer({ names, pins, lost, closed: (id) => focusRow(id) });
-const views = new Views({ token: content.dataset.token, current: () => writeView(current()), choose: (query) => change(readView(query)) });
+const views = new Views({
+  token: content.dataset.token,
+  current: () => writeView(current()),
+  choose: (query) => change(readView(query)),
+});
 const feed = new Feed({
   address: () => socketPlace("/ws/scanner"),
   opened: ask,
@@ -68,11 +76,13 @@ function showView() {
     if (fields[name] !== document.activeElement && fields[name].value !== text) fields[name].value = text;
   }
   fields.passed.checked = view.passed;
-  for (const box of form.querySelectorAll('[name="exchanges"]')) box.checked = view.exchanges.includes(box.value);
+  for (const box of form.querySelectorAll('[name="exchanges"]'))
+    box.checked = view.exchanges.includes(box.value);
   form.querySelector(".chosen").textContent = view.exchanges.map(names).join(", ") || gettext("all");
   for (const button of document.querySelectorAll("[data-sort]")) {
     const header = button.closest("th");
-    if (button.dataset.sort === view.sort) header.setAttribute("aria-sort", view.descending ? "descending" : "ascending");
+    if (button.dataset.sort === view.sort)
+      header.setAttribute("aria-sort", view.descending ? "descending" : "ascending");
     else header.removeAttribute("aria-sort");
   }
   const query = writeView(view);
@@ -85,8 +95,18 @@ function showView() {
 
 function readForm() {
   const chosen = [...form.querySelectorAll('[name="exchanges"]:checked')].map((box) => box.value);
-  const numbers = Object.fromEntries(["min_edge", "min_size", "min_volume"].map((name) => [name, toNumber(fields[name].value)]));
-  return { ...view, filter: toWhole(fields.filter.value), search: fields.search.value.trim(), quote: fields.quote.value, exchanges: chosen, passed: fields.passed.checked, ...numbers };
+  const numbers = Object.fromEntries(
+    ["min_edge", "min_size", "min_volume"].map((name) => [name, toNumber(fields[name].value)]),
+  );
+  return {
+    ...view,
+    filter: toWhole(fields.filter.value),
+    search: fields.search.value.trim(),
+    quote: fields.quote.value,
+    exchanges: chosen,
+    passed: fields.passed.checked,
+    ...numbers,
+  };
 }
 
 function filterChanged() {
@@ -108,12 +128,14 @@ function page(direction) {
 
 function receive(message) {
   newest = message.time;
-  if (message.total !== undefined) head = { total: message.total, matches: message.matches, collectors: message.collectors };
+  if (message.total !== undefined)
+    head = { total: message.total, matches: message.matches, collectors: message.collectors };
   table.take(message);
   table.age(feed.clock.now());
   table.mark(drawer.id);
   drawer.take(table.cells);
-  if (!typing && head.matches && offset >= head.matches) change(view, Math.floor((head.matches - 1) / Number(limit.value)) * Number(limit.value));
+  if (!typing && head.matches && offset >= head.matches)
+    change(view, Math.floor((head.matches - 1) / Number(limit.value)) * Number(limit.value));
   showPlace();
 }
 
@@ -126,8 +148,23 @@ function turned() {
 function showPlace() {
   const { total, matches } = head;
   const last = Math.min(offset + Number(limit.value), matches);
-  write(tally, plural("%(total)s pair, %(matches)s match", "%(total)s pairs, %(matches)s match", total, { total: count(total), matches: count(matches) }));
-  write(place, matches ? translate("%(first)s–%(last)s of %(matches)s", { first: count(offset + 1), last: count(last), matches: count(matches) }) : "");
+  write(
+    tally,
+    plural("%(total)s pair, %(matches)s match", "%(total)s pairs, %(matches)s match", total, {
+      total: count(total),
+      matches: count(matches),
+    }),
+  );
+  write(
+    place,
+    matches
+      ? translate("%(first)s–%(last)s of %(matches)s", {
+          first: count(offset + 1),
+          last: count(last),
+          matches: count(matches),
+        })
+      : "",
+  );
   step.previous.disabled = offset === 0;
   step.next.disabled = last >= matches;
 }
@@ -169,7 +206,12 @@ function focusRow(id) {
   row?.focus();
 }
 
-const KEYS = { ArrowUp: (row) => row.previousElementSibling, ArrowDown: (row) => row.nextElementSibling, Home: (row) => row.parentNode.firstElementChild, End: (row) => row.parentNode.lastElementChild };
+const KEYS = {
+  ArrowUp: (row) => row.previousElementSibling,
+  ArrowDown: (row) => row.nextElementSibling,
+  Home: (row) => row.parentNode.firstElementChild,
+  End: (row) => row.parentNode.lastElementChild,
+};
 
 function tableKey(event) {
   const row = event.target.closest("tr");
@@ -195,19 +237,25 @@ function start() {
   if (!limit.value) limit.selectedIndex = 1;
   form.addEventListener("input", filterChanged);
   form.addEventListener("submit", (event) => event.preventDefault());
-  document.getElementById("more").addEventListener("click", ({ currentTarget }) => currentTarget.setAttribute("aria-expanded", form.classList.toggle("all")));
+  document
+    .getElementById("more")
+    .addEventListener("click", ({ currentTarget }) =>
+      currentTarget.setAttribute("aria-expanded", form.classList.toggle("all")),
+    );
   limit.addEventListener("change", () => {
     localStorage.setItem("scanner-rows", limit.value);
     change(current(), typing ? 0 : Math.floor(offset / Number(limit.value)) * Number(limit.value));
   });
-  for (const button of document.querySelectorAll("[data-sort]")) button.addEventListener("click", () => change(sortedBy(current(), button.dataset.sort)));
+  for (const button of document.querySelectorAll("[data-sort]"))
+    button.addEventListener("click", () => change(sortedBy(current(), button.dataset.sort)));
   step.previous.addEventListener("click", () => page(-1));
   step.next.addEventListener("click", () => page(1));
   table.body.addEventListener("click", clicked);
   table.body.addEventListener("keydown", tableKey);
   document.addEventListener("keydown", pageKey);
   const choice = document.getElementById("exchanges");
-  for (const kind of ["click", "focusin"]) document.addEventListener(kind, ({ target }) => choice.contains(target) || (choice.open = false));
+  for (const kind of ["click", "focusin"])
+    document.addEventListener(kind, ({ target }) => choice.contains(target) || (choice.open = false));
   showView();
   pins.load();
   views.load();

@@ -19,18 +19,27 @@ export function scannerNotice({ connection, head, clear }) {
 
 const noPairs = () => ({
   heading: gettext("There is nothing to compare yet"),
-  text: gettext("A row needs an enabled symbol that two exchanges of an enabled pair list. Enable symbols, exchanges and pairs, or load the catalogue with manage.py sync_markets."),
-  actions: [...inAdmin(gettext("Symbols"), "markets/symbol/"), ...inAdmin(gettext("Exchange pairs"), "markets/exchangepair/")],
+  text: gettext(
+    "A row needs an enabled symbol that two exchanges of an enabled pair list. Enable symbols, exchanges and pairs, or load the catalogue with manage.py sync_markets.",
+  ),
+  actions: [
+    ...inAdmin(gettext("Symbols"), "markets/symbol/"),
+    ...inAdmin(gettext("Exchange pairs"), "markets/exchangepair/"),
+  ],
 });
 
 const noCollector = () => ({
   heading: gettext("No collector runs"),
-  text: gettext("Prices come from the collectors, and none has said anything lately. make run starts one; in production, manage.py collect."),
+  text: gettext(
+    "Prices come from the collectors, and none has said anything lately. make run starts one; in production, manage.py collect.",
+  ),
   actions: [health],
 });
 
 const noMatch = (clear) => ({
   heading: gettext("No pair matches"),
-  text: gettext("All pairs are compared, but none meets these filters now. Lower a minimum, or clear the filters."),
+  text: gettext(
+    "All pairs are compared, but none meets these filters now. Lower a minimum, or clear the filters.",
+  ),
   actions: [[gettext("Clear the filters"), clear]],
 });

@@ -19,11 +19,17 @@ const template = document.getElementById("row");
 /** What a row of the wire means for who trades it: the sides in the order buy, sell. */
 export function sides(cells) {
   const [buy, sell] = cells.sell === 1 ? [2, 1] : [1, 2];
-  const side = (leg) => ({ exchange: cells[`exchange${leg}`], at: cells[`at${leg}`], state: cells[`state${leg}`], volume: cells[`volume${leg}`] });
+  const side = (leg) => ({
+    exchange: cells[`exchange${leg}`],
+    at: cells[`at${leg}`],
+    state: cells[`state${leg}`],
+    volume: cells[`volume${leg}`],
+  });
   return [side(buy), side(sell)];
 }
 
-export const worstState = ({ state1, state2 }) => WORST[Math.max(WORST.indexOf(state1), WORST.indexOf(state2))];
+export const worstState = ({ state1, state2 }) =>
+  WORST[Math.max(WORST.indexOf(state1), WORST.indexOf(state2))];
 export const ageAt = (at, now) => (at === null ? null : now * 1000 - at);
 
 class Row extends KeyedRow {
@@ -50,24 +56,53 @@ class Row extends KeyedRow {
     this.write("td.edge", format.bps(cells.edge));
     this.part("td.edge").node.classList.toggle("gain", cells.edge > 0 && !cells.blocked && !lost());
     this.write("td.size", format.amount(cells.size, currency));
-    this.write("td.spread", format.percent(cells.spread), translate("bid %(first)s / bid %(second)s − 1", { first: names(sell.exchange), second: names(buy.exchange) }));
+    this.write(
+      "td.spread",
+      format.percent(cells.spread),
+      translate("bid %(first)s / bid %(second)s − 1", {
+        first: names(sell.exchange),
+        second: names(buy.exchange),
+      }),
+    );
     this.write("td.volumes", `${format.compact(buy.volume)} / ${format.compact(sell.volume)}`);
-    this.write("td.hour", cells.hour === null ? format.UNKNOWN : String(cells.hour), cells.hour === null ? gettext("cannot be counted now") : "");
+    this.write(
+      "td.hour",
+      cells.hour === null ? format.UNKNOWN : String(cells.hour),
+      cells.hour === null ? gettext("cannot be counted now") : "",
+    );
     this.#writeGates(cells, lost());
-    this.write(".word", STATES[state], lost() ? gettext("nothing comes from the server") : `${names(buy.exchange)}: ${STATES[buy.state]}, ${names(sell.exchange)}: ${STATES[sell.state]}`);
+    this.write(
+      ".word",
+      STATES[state],
+      lost()
+        ? gettext("nothing comes from the server")
+        : `${names(buy.exchange)}: ${STATES[buy.state]}, ${names(sell.exchange)}: ${STATES[sell.state]}`,
+    );
     this.pin(pinned(id));
   }
 
   #writeGates({ passed, failed, unknown, blocked }, lost) {
     const verdict = lost ? "unknown" : !blocked ? "pass" : failed ? "fail" : "unknown";
     const sign = { fail: "✗", unknown: "?", pass: "✓" }[verdict];
-    const words = translate("%(passed)s passed, %(failed)s failed, %(unknown)s unknown", { passed, failed, unknown });
+    const words = translate("%(passed)s passed, %(failed)s failed, %(unknown)s unknown", {
+      passed,
+      failed,
+      unknown,
+    });
     this.mark(this.part("td.gates").node, "verdict", verdict);
-    this.write("td.gates", translate("%(sign)s %(passed)s of %(all)s", { sign, passed, all: passed + failed + unknown }), words);
+    this.write(
+      "td.gates",
+      translate("%(sign)s %(passed)s of %(all)s", { sign, passed, all: passed + failed + unknown }),
+      words,
+    );
   }
 
   pin(pinned) {
-    this.write(".pin button", pinned ? gettext("★ pinned") : gettext("☆ pin"), pinned ? gettext("Take the chart off the dashboard") : gettext("Put the chart on the dashboard"));
+    this.write(
+      ".pin button",
+      pinned ? gettext("★ pinned") : gettext("☆ pin"),
+      pinned ? gettext("Take the chart off the dashboard") : gettext("Put the chart on the dashboard"),
+    );
     this.part(".pin button").node.setAttribute("aria-pressed", pinned);
   }
 
@@ -97,7 +132,8 @@ export class Table {
     for (const { id, ...cells } of message.rows) this.cells.set(id, { ...this.cells.get(id), ...cells });
     const shown = new Set(this.order);
     for (const id of this.cells.keys()) if (!shown.has(id)) this.cells.delete(id);
-    if (message.type === "page" || message.order) placeRows(this.body, this.rows, this.order, () => new Row());
+    if (message.type === "page" || message.order)
+      placeRows(this.body, this.rows, this.order, () => new Row());
     const changed = message.type === "page" || message.order ? this.order : message.rows.map(({ id }) => id);
     for (const id of changed) this.rows.get(id)?.show(id, this.cells.get(id), this.context);
   }

@@ -23,7 +23,8 @@ export function readView(query) {
 }
 
 /** The first row that a query string asks for; an odd one is the first of all. */
-export const readOffset = (query) => Math.min(Math.max(toWhole(new URLSearchParams(query).get("offset")) ?? 0, 0), MAX_OFFSET);
+export const readOffset = (query) =>
+  Math.min(Math.max(toWhole(new URLSearchParams(query).get("offset")) ?? 0, 0), MAX_OFFSET);
 
 /** An emptied or unreadable number field asks nothing. */
 export function toNumber(text) {

@@ -53,18 +53,35 @@ export class Views {
 
   async #save() {
     const name = await askName(gettext("Keep this view as"), this.chosen?.name ?? "");
-    if (name) this.#change("POST", ADDRESS, { body: { name, query: this.current(), ...this.#seen(name) } }, translate("“%(name)s” is saved.", { name }));
+    if (name)
+      this.#change(
+        "POST",
+        ADDRESS,
+        { body: { name, query: this.current(), ...this.#seen(name) } },
+        translate("“%(name)s” is saved.", { name }),
+      );
   }
 
   async #rename() {
     const was = this.chosen.name;
     const name = await askName(gettext("New name"), was);
-    if (name) this.#change("POST", ADDRESS, { body: { name, was, ...this.#seen(was) } }, translate("“%(name)s” is saved.", { name }));
+    if (name)
+      this.#change(
+        "POST",
+        ADDRESS,
+        { body: { name, was, ...this.#seen(was) } },
+        translate("“%(name)s” is saved.", { name }),
+      );
   }
 
   #delete() {
     const { name, query } = this.chosen;
-    this.#change("DELETE", `${ADDRESS}?${new URLSearchParams({ name, seen: query })}`, {}, translate("“%(name)s” is deleted.", { name }));
+    this.#change(
+      "DELETE",
+      `${ADDRESS}?${new URLSearchParams({ name, seen: query })}`,
+      {},
+      translate("“%(name)s” is deleted.", { name }),
+    );
   }
 
   /** What this page believes to be kept under a name: the server refuses where it is otherwise by now. */
@@ -74,12 +91,18 @@ export class Views {
   }
 
   async #change(method, address, more, words) {
-    const { status, answer, late } = await this.questions.request(method, address, { ...more, token: this.token });
+    const { status, answer, late } = await this.questions.request(method, address, {
+      ...more,
+      token: this.token,
+    });
     if (status === 409 && answer.error?.startsWith("seen: ")) {
       this.load(); // changed in another window: saving once more is then a choice
-      return toast(`${answer.error.slice("seen: ".length)}. ${gettext("Do it again to put yours in its place.")}`);
+      return toast(
+        `${answer.error.slice("seen: ".length)}. ${gettext("Do it again to put yours in its place.")}`,
+      );
     }
-    if (status !== 200) return toast(answer.error ?? gettext("The view could not be saved: the server does not answer."));
+    if (status !== 200)
+      return toast(answer.error ?? gettext("The view could not be saved: the server does not answer."));
     if (!late) this.#take(answer.views);
     toast(words);
   }
@@ -101,5 +124,7 @@ function askName(words, name) {
   input.value = name;
   dialog.showModal();
   input.select();
-  return new Promise((resolve) => (dialog.onclose = () => resolve(dialog.returnValue === "ok" ? input.value.trim() : "")));
+  return new Promise(
+    (resolve) => (dialog.onclose = () => resolve(dialog.returnValue === "ok" ? input.value.trim() : "")),
+  );
 }

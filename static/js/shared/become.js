@@ -12,7 +12,8 @@ export function become(old, fresh) {
   }
   if (old.nodeType !== Node.ELEMENT_NODE) return;
   for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
-  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  for (const { name, value } of fresh.attributes)
+    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   const [before, after] = [[...old.childNodes], [...fresh.childNodes]];
   before.slice(after.length).forEach((node) => node.remove());
   after.forEach((node, place) => (before[place] ? become(before[place], node) : old.append(node)));

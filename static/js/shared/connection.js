@@ -37,7 +37,9 @@ export class Connection {
 
   /** Why what the page shows may no longer be so. */
   get why() {
-    return this.state === "signed_out" ? gettext("signed out: sign in again") : gettext("nothing comes from the server");
+    return this.state === "signed_out"
+      ? gettext("signed out: sign in again")
+      : gettext("nothing comes from the server");
   }
 
   show(status) {
@@ -91,7 +93,9 @@ export class Connection {
     const waiting = state === "reconnecting" && seconds > 0;
     if (UNHEARD.includes(state) && now - heardAt >= SILENT_MS) {
       const time = silence(now - heardAt);
-      return waiting ? translate("no data for %(time)s, reconnecting in %(seconds)s s", { time, seconds }) : translate("no data for %(time)s", { time });
+      return waiting
+        ? translate("no data for %(time)s, reconnecting in %(seconds)s s", { time, seconds })
+        : translate("no data for %(time)s", { time });
     }
     return waiting ? translate("reconnecting in %(seconds)s s", { seconds }) : WORDS[state];
   }

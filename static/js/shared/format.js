@@ -10,7 +10,11 @@ const whole = fixed(0);
 const cents = fixed(2);
 const oneDigit = fixed(1);
 const clockFormat = new Intl.DateTimeFormat(locale, { timeStyle: "medium", hourCycle: "h23" });
-const minuteFormat = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const minuteFormat = new Intl.DateTimeFormat(locale, {
+  hour: "2-digit",
+  minute: "2-digit",
+  hourCycle: "h23",
+});
 
 export const UNKNOWN = "–";
 const known = (value) => value !== null && value !== undefined && !Number.isNaN(value);
@@ -29,7 +33,11 @@ const money = (value) => (value !== 0 && Math.abs(value) < 1 ? small : Math.abs(
 export const amount = (value, currency) =>
   known(value) ? `${money(value).format(value)} ${currency}` : UNKNOWN;
 
-const compactFormat = number({ notation: "compact", minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
+const compactFormat = number({
+  notation: "compact",
+  minimumSignificantDigits: 3,
+  maximumSignificantDigits: 3,
+});
 
 /** A large amount where there is little room, `1.23M`. */
 export const compact = (value) => (known(value) ? compactFormat.format(value) : UNKNOWN);
@@ -52,13 +60,16 @@ export const percentile = (ms) => (ms >= LONGEST_MS ? `> ${age(LONGEST_MS)}` : a
 export function length(ms) {
   if (!known(ms) || ms < 59_950) return age(ms);
   const minutes = Math.floor(ms / 60_000);
-  return minutes < 60 ? `${minutes} min ${Math.floor(ms / 1000) % 60} s` : `${whole.format(Math.floor(minutes / 60))} h ${minutes % 60} min`;
+  return minutes < 60
+    ? `${minutes} min ${Math.floor(ms / 1000) % 60} s`
+    : `${whole.format(Math.floor(minutes / 60))} h ${minutes % 60} min`;
 }
 
 const plainFormat = number({ maximumSignificantDigits: 3 });
 
 /** A figure without a unit of its own, `0.43`, `1,240`. */
-export const figure = (value) => (known(value) ? (Math.abs(value) < 100 ? plainFormat : whole).format(value) : UNKNOWN);
+export const figure = (value) =>
+  known(value) ? (Math.abs(value) < 100 ? plainFormat : whole).format(value) : UNKNOWN;
 
 /** How many there are, `28,000`. */
 export const count = (value) => whole.format(value);
@@ -66,7 +77,14 @@ export const count = (value) => whole.format(value);
 /** Time of day in the viewer's zone, from seconds since the epoch. */
 export const clock = (seconds) => clockFormat.format(seconds * 1000);
 const dayFormat = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
-const momentFormat = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const momentFormat = new Intl.DateTimeFormat(locale, {
+  day: "numeric",
+  month: "short",
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  hourCycle: "h23",
+});
 
 export const minute = (seconds) => minuteFormat.format(seconds * 1000);
 export const day = (seconds) => dayFormat.format(seconds * 1000);
@@ -74,7 +92,8 @@ export const day = (seconds) => dayFormat.format(seconds * 1000);
 export const moment = (seconds) => momentFormat.format(seconds * 1000);
 
 /** The same instant in UTC, `2026-11-20 09:03:04 UTC`. */
-export const utc = (seconds) => `${new Date(seconds * 1000).toISOString().slice(0, 19).replace("T", " ")} UTC`;
+export const utc = (seconds) =>
+  `${new Date(seconds * 1000).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 
 /** What the symbol is priced in: `BTC/USDT:USDT` -> `USDT`. */
 export const quoteCurrency = (symbol) => symbol.split(/[/:]/)[1] ?? "";

@@ -6,4 +6,5 @@ export const gettext = (text) => window.gettext(text);
 export const translate = (text, values) => window.interpolate(window.gettext(text), values, true);
 
 /** The same of something counted: `plural("%(n)s pair", "%(n)s pairs", n, {n})`. */
-export const plural = (one, many, n, values) => window.interpolate(window.ngettext(one, many, n), values, true);
+export const plural = (one, many, n, values) =>
+  window.interpolate(window.ngettext(one, many, n), values, true);

@@ -9,7 +9,8 @@ export class KeyedRow {
 
   part(selector) {
     let part = this.parts.get(selector);
-    if (!part) this.parts.set(selector, (part = { node: this.element.querySelector(selector), text: "", title: "" }));
+    if (!part)
+      this.parts.set(selector, (part = { node: this.element.querySelector(selector), text: "", title: "" }));
     return part;
   }
 

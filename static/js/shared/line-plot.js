@@ -1,7 +1,16 @@
 /** One line through time, tick by tick, with level lines, an emphasised span and marked moments. */
 
 import uPlot from "../../vendor/uplot/uPlot.esm.js";
-import { axis, colours, FONT, niceStep, readColours, shadeGaps, timeLabels, timeSpace } from "../dashboard/chart.js";
+import {
+  axis,
+  colours,
+  FONT,
+  niceStep,
+  readColours,
+  shadeGaps,
+  timeLabels,
+  timeSpace,
+} from "../dashboard/chart.js";
 import { digitsFor } from "./format.js";
 
 const ROOM = 0.08; // of the height, above and below what is drawn
@@ -19,7 +28,9 @@ export class LinePlot {
     this.plot = new uPlot(options(this, hovered, zoomed, key), [[], []], parent);
     this.observer = new ResizeObserver(() => this.fit());
     this.observer.observe(parent);
-    new MutationObserver(() => this.restyle()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    new MutationObserver(() => this.restyle()).observe(document.documentElement, {
+      attributeFilter: ["data-theme"],
+    });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.restyle());
   }
 
@@ -37,7 +48,8 @@ export class LinePlot {
 
   fit() {
     const { clientWidth: width, clientHeight: height } = this.parent;
-    if (width && height && (width !== this.plot.width || height !== this.plot.height)) this.plot.setSize({ width, height });
+    if (width && height && (width !== this.plot.width || height !== this.plot.height))
+      this.plot.setSize({ width, height });
   }
 
   restyle() {
@@ -64,9 +76,22 @@ function options(chart, hovered, zoomed, key) {
     scales: { x: { time: true, auto: false }, y: { range: (u, low, high) => yRange(u, low, high, chart) } },
     axes: [
       axis({ size: 22, space: timeSpace, values: timeLabels, grid: { show: false } }),
-      axis({ size: 72, space: 28, values: (u, ticks) => labels(ticks, chart), grid: { stroke: () => colours.hair, width: 1 } }),
+      axis({
+        size: 72,
+        space: 28,
+        values: (u, ticks) => labels(ticks, chart),
+        grid: { stroke: () => colours.hair, width: 1 },
+      }),
     ],
-    series: [{}, { stroke: () => colours.line, width: 1.25, points: { show: false }, paths: uPlot.paths.stepped({ align: 1 }) }],
+    series: [
+      {},
+      {
+        stroke: () => colours.line,
+        width: 1.25,
+        points: { show: false },
+        paths: uPlot.paths.stepped({ align: 1 }),
+      },
+    ],
     hooks: {
       drawClear: [(u) => shadeGaps(u, chart.gaps), (u) => emphasise(u, chart.span)],
       drawAxes: [(u) => chart.levels.forEach((level) => drawLevel(u, level))],
@@ -88,7 +113,9 @@ function selected(u, zoomed) {
 function yRange(u, low, high, { levels, marks }) {
   const { min, max } = u.scales.x;
   const shown = marks.filter(({ time }) => min <= time && time <= max);
-  const all = [low, high, ...levels.map(({ value }) => value), ...shown.map(({ value }) => value)].filter(Number.isFinite);
+  const all = [low, high, ...levels.map(({ value }) => value), ...shown.map(({ value }) => value)].filter(
+    Number.isFinite,
+  );
   const [bottom, top] = all.length ? [Math.min(...all), Math.max(...all)] : [-1, 1];
   const room = (top - bottom || Math.abs(top) || 1) * ROOM;
   return [bottom - room, top + room];
@@ -113,7 +140,9 @@ function gapsOf(times, values) {
 function emphasise(u, span) {
   if (!span) return;
   const { ctx, bbox } = u;
-  const [left, right] = span.map((time) => Math.min(Math.max(u.valToPos(time, "x", true), bbox.left), bbox.left + bbox.width));
+  const [left, right] = span.map((time) =>
+    Math.min(Math.max(u.valToPos(time, "x", true), bbox.left), bbox.left + bbox.width),
+  );
   ctx.save();
   ctx.fillStyle = colours.band;
   ctx.fillRect(left, bbox.top, Math.max(right - left, devicePixelRatio), bbox.height);
@@ -132,7 +161,13 @@ function drawLevel(u, { value, words, colour, below }) {
   ctx.moveTo(bbox.left, y);
   ctx.lineTo(bbox.left + bbox.width, y);
   ctx.stroke();
-  text(ctx, words, bbox.left + bbox.width - 4 * devicePixelRatio, y + (below ? 15 : -3) * devicePixelRatio, "right");
+  text(
+    ctx,
+    words,
+    bbox.left + bbox.width - 4 * devicePixelRatio,
+    y + (below ? 15 : -3) * devicePixelRatio,
+    "right",
+  );
   ctx.restore();
 }
 
@@ -161,7 +196,9 @@ function drawMark(u, { time, value, words, shape, colour }) {
   const { ctx, bbox } = u;
   const x = u.valToPos(time, "x", true);
   if (x < bbox.left - 1 || x > bbox.left + bbox.width + 1) return;
-  const y = Number.isFinite(value) ? u.valToPos(value, "y", true) : bbox.top + bbox.height - 8 * devicePixelRatio;
+  const y = Number.isFinite(value)
+    ? u.valToPos(value, "y", true)
+    : bbox.top + bbox.height - 8 * devicePixelRatio;
   ctx.save();
   ctx.strokeStyle = ctx.fillStyle = colours[colour];
   ctx.lineWidth = devicePixelRatio;
@@ -179,7 +216,13 @@ function drawMark(u, { time, value, words, shape, colour }) {
   ctx.fillStyle = colours.text;
   const right = x < bbox.left + bbox.width * 0.85;
   const line = { begin: 2, peak: 1, end: 0 }[shape];
-  text(ctx, words, x + (right ? 6 : -6) * devicePixelRatio, bbox.top + bbox.height - (4 + line * 14) * devicePixelRatio, right ? "left" : "right");
+  text(
+    ctx,
+    words,
+    x + (right ? 6 : -6) * devicePixelRatio,
+    bbox.top + bbox.height - (4 + line * 14) * devicePixelRatio,
+    right ? "left" : "right",
+  );
   ctx.restore();
 }
 

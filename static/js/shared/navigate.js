@@ -4,7 +4,13 @@
 export const LEAST_S = 10;
 export const MOST_S = 3 * 24 * 3600; // with a margin on both sides still within what the server gives at once (7 days)
 const STEP = 0.2; // of the width, per key
-const KEYS = { ArrowLeft: [-STEP, 1], ArrowRight: [STEP, 1], "+": [0, 1 / 1.5], "=": [0, 1 / 1.5], "-": [0, 1.5] };
+const KEYS = {
+  ArrowLeft: [-STEP, 1],
+  ArrowRight: [STEP, 1],
+  "+": [0, 1 / 1.5],
+  "=": [0, 1 / 1.5],
+  "-": [0, 1.5],
+};
 
 /** `now()` gives the present, `view(now)` the `{from, to}` shown then; `move(span, to)` hears where to go, `to` null for the present. */
 export class Navigator {
@@ -20,7 +26,8 @@ export class Navigator {
     area.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     area.addEventListener("pointerdown", (event) => this.#down(event));
     area.addEventListener("pointermove", (event) => this.#drag(event));
-    for (const end of ["pointerup", "pointercancel"]) area.addEventListener(end, ({ pointerId }) => this.fingers.delete(pointerId));
+    for (const end of ["pointerup", "pointercancel"])
+      area.addEventListener(end, ({ pointerId }) => this.fingers.delete(pointerId));
   }
 
   /** Whether the key was one of ours. */

@@ -14,7 +14,11 @@ export function notice(content) {
   if (box.dataset.key === (key ?? "")) return;
   box.dataset.key = key ?? "";
   box.hidden = !content;
-  box.replaceChildren(...(content ? [element("h2", content.heading), element("p", content.text), actions(content.actions)] : []));
+  box.replaceChildren(
+    ...(content
+      ? [element("h2", content.heading), element("p", content.text), actions(content.actions)]
+      : []),
+  );
 }
 
 function element(tag, text) {
@@ -63,33 +67,49 @@ export const signedOut = () => ({
 
 export const unreachable = () => ({
   heading: gettext("The server does not answer"),
-  text: gettext("The page keeps trying. If it stays like this, look whether the web process runs (make run starts it)."),
+  text: gettext(
+    "The page keeps trying. If it stays like this, look whether the web process runs (make run starts it).",
+  ),
   actions: [[gettext("Reload"), () => location.reload()], health],
 });
 
 /** `reason`: the server's own words, where it gave any. */
 export const refused = (reason) => ({
   heading: gettext("The live connection is refused"),
-  text: reason ? translate("The server says: %(reason)s. The page keeps trying.", { reason }) : translate("The server answers, but not on its WebSocket. Open the page under a host listed in ALLOWED_HOSTS (now %(host)s), and let any proxy pass WebSockets under /ws/.", { host: location.host }),
+  text: reason
+    ? translate("The server says: %(reason)s. The page keeps trying.", { reason })
+    : translate(
+        "The server answers, but not on its WebSocket. Open the page under a host listed in ALLOWED_HOSTS (now %(host)s), and let any proxy pass WebSockets under /ws/.",
+        { host: location.host },
+      ),
   actions: [[gettext("Reload"), () => location.reload()], health],
 });
 
 const noFilter = () => ({
   heading: gettext("No filter yet"),
-  text: gettext("A filter chooses which symbols and pairs of exchanges get a chart. Add one and enable it; its charts appear here."),
+  text: gettext(
+    "A filter chooses which symbols and pairs of exchanges get a chart. Add one and enable it; its charts appear here.",
+  ),
   actions: inAdmin(gettext("Add a filter"), "markets/opportunityfilter/add/"),
 });
 
 const noPin = () => ({
   heading: gettext("Nothing is pinned"),
-  text: gettext("Pin a pair in the scanner, and its chart appears here. A pinned pair that is no longer compared is left out."),
+  text: gettext(
+    "Pin a pair in the scanner, and its chart appears here. A pinned pair that is no longer compared is left out.",
+  ),
   actions: [[gettext("Open the scanner"), prefixed("/scanner")]],
 });
 
 const emptyFilter = (filter) => ({
   heading: translate("“%(name)s” selects nothing", { name: filter.name }),
-  text: gettext("No enabled symbol is listed on both exchanges of its pairs. Widen the filter, enable symbols or pairs, or load the catalogue with manage.py sync_markets."),
-  actions: [...inAdmin(gettext("Change the filter"), `markets/opportunityfilter/${filter.id}/change/`), ...inAdmin(gettext("Symbols"), "markets/symbol/")],
+  text: gettext(
+    "No enabled symbol is listed on both exchanges of its pairs. Widen the filter, enable symbols or pairs, or load the catalogue with manage.py sync_markets.",
+  ),
+  actions: [
+    ...inAdmin(gettext("Change the filter"), `markets/opportunityfilter/${filter.id}/change/`),
+    ...inAdmin(gettext("Symbols"), "markets/symbol/"),
+  ],
 });
 
 const noMatch = (search) => ({
@@ -107,6 +127,8 @@ function clearSearch() {
 
 const noCollector = () => ({
   heading: gettext("No chart is live"),
-  text: gettext("Either no collector runs (make run starts one; in production, manage.py collect), or every exchange is down or disabled. Each chart says what it waits for."),
+  text: gettext(
+    "Either no collector runs (make run starts one; in production, manage.py collect), or every exchange is down or disabled. Each chart says what it waits for.",
+  ),
   actions: [health, ...inAdmin(gettext("Exchanges"), "markets/exchange/")],
 });

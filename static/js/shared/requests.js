@@ -21,7 +21,11 @@ export async function ask(address, { signal, ...options } = {}, patience = ANSWE
   wait();
   try {
     const signals = signal ? [limit.signal, signal] : [limit.signal];
-    const response = await fetch(prefixed(address), { redirect: "manual", ...options, signal: AbortSignal.any(signals) });
+    const response = await fetch(prefixed(address), {
+      redirect: "manual",
+      ...options,
+      signal: AbortSignal.any(signals),
+    });
     if (response.status < 500) answered = performance.now(); // not a proxy that says nobody is behind it
     if (!response.body) return response;
     wait();

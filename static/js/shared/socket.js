@@ -149,7 +149,8 @@ export class Feed {
     if (!this.#tries) return;
     if (slept > SLEPT_MS) this.open({ again: true });
     else if (this.trouble === "unreachable" && answeredAt() > this.troubledAt) this.#reachable();
-    else if (!this.socket) return; // the timer has it
+    else if (!this.socket)
+      return; // the timer has it
     else if (this.proven && now - this.cameAt >= SILENT_MS) this.open({ again: true });
     else if (this.state === "connected" && now - this.heardAt >= SILENT_MS) this.#become("late");
     else if (!this.proven && now >= this.deadline) this.#unanswered();
