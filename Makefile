@@ -52,6 +52,7 @@ lint: install-dev ## Check style, types, the direction of imports, and what is k
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive .
 	@$(BIN)/python deploy/image_pins.py --check
 	$(WITH_NODE) node_modules/.bin/biome check --error-on-warnings .
+	$(WITH_NODE) node_modules/.bin/tsc
 
 rights: install-dev ## Write the table of docs/security.md again: each address, and whom it opens to
 	@REWRITE_RIGHTS=1 $(BIN)/python -m pytest tests/accounts/test_rights_table.py --quiet

@@ -20,15 +20,16 @@ function entered() {
 async function refresh() {
   request.abort();
   request = new AbortController();
+  const mine = request.signal;
   try {
     const answer = await fetch(output.dataset.countUrl, {
       method: "POST",
       body: entered(),
-      signal: request.signal,
+      signal: mine,
     });
     output.textContent = answer.ok ? await answer.text() : "–";
-  } catch (error) {
-    if (error.name !== "AbortError") output.textContent = "–";
+  } catch {
+    if (!mine.aborted) output.textContent = "–";
   }
 }
 

@@ -21,6 +21,9 @@ const template = document.getElementById("card");
 
 export class Card {
   constructor(chart, names, tag = "li") {
+    /** @type {string[]} */
+    this.names = [];
+    /** @type {import("./store.js").Chart} */
     this.chart = chart;
     this.alone = tag !== "li";
     this.past = new Past(chart, { alone: this.alone });
@@ -30,6 +33,7 @@ export class Card {
     this.element.append(template.content.cloneNode(true));
     this.visible = false;
     this.shown = new Map();
+    /** @type {SpreadPlot | null} */
     this.plot = null;
     this.hovered = "";
     this.values = NOTHING; // what it shows
@@ -41,9 +45,9 @@ export class Card {
   }
 
   #part(selector) {
-    let part = this.shown.get(selector);
-    if (!part) this.shown.set(selector, (part = { node: this.element.querySelector(selector), text: null }));
-    return part.node;
+    if (!this.shown.has(selector))
+      this.shown.set(selector, { node: this.element.querySelector(selector), text: null });
+    return this.shown.get(selector).node;
   }
 
   // Touching the page only where a text differs is most of what keeps the tab cheap.
@@ -165,6 +169,7 @@ function passes(latest, state, thresholds) {
   if (spread === null && edge === null) return false;
   if (latest.spread === null || (state !== "live" && state !== "quiet")) return false;
   return (
-    (spread === null || Math.abs(latest.spread) >= spread) && (edge === null || bestEdge(latest) >= edge)
+    (spread === null || Math.abs(latest.spread) >= spread) &&
+    (edge === null || (bestEdge(latest) ?? -Infinity) >= edge)
   );
 }

@@ -1,31 +1,10 @@
 /** One uPlot: spread line, shaded 97/3 band, zero line, downtime, and the marks of marks.js. */
 
 import uPlot from "../../vendor/uplot/uPlot.esm.js";
-import { clock, day, digitsFor, minute, percent } from "../shared/format.js";
+import { digitsFor, percent } from "../shared/format.js";
+import { axis, colours, FONT, fit, niceStep, shadeGaps, timeLabels, timeSpace } from "../shared/plot.js";
 import { drawPassings, drawTrades, tradesHeight } from "./marks.js";
 import { thin } from "./points.js";
-
-export const FONT = "11px system-ui, sans-serif";
-export const colours = {};
-
-/** Read the theme's colours; call it again when the theme changed. */
-export function readColours() {
-  const style = getComputedStyle(document.body); // where the colours of what is known to hold are greyed
-  for (const name of [
-    "line",
-    "band",
-    "zero",
-    "hair",
-    "quiet",
-    "lost",
-    "live",
-    "down",
-    "stale",
-    "text",
-    "surface",
-  ])
-    colours[name] = style.getPropertyValue(`--${name}`);
-}
 
 const NO_MARKS = { downtime: [], passings: [], trades: null };
 
@@ -34,6 +13,7 @@ export class SpreadPlot {
   constructor(parent, hovered, synced = true) {
     this.parent = parent;
     this.synced = synced;
+    /** @type {[number, number][]} */
     this.gaps = [];
     this.marks = NO_MARKS;
     this.plot = new uPlot(options(parent, this, hovered), [[], [], [], []], parent);
@@ -62,9 +42,7 @@ export class SpreadPlot {
   }
 
   fit() {
-    const { clientWidth: width, clientHeight: height } = this.parent;
-    if (width && height && (width !== this.plot.width || height !== this.plot.height))
-      this.plot.setSize({ width, height });
+    fit(this.plot, this.parent);
   }
 
   restyle() {
@@ -76,6 +54,7 @@ export class SpreadPlot {
   }
 }
 
+/** @returns {uPlot.Options} */
 function options(parent, chart, hovered) {
   return {
     width: parent.clientWidth || 320,
@@ -83,12 +62,12 @@ function options(parent, chart, hovered) {
     padding: [8, 4, 0, 0],
     pxAlign: false,
     legend: { show: false },
-    select: { show: false },
+    select: { show: false, left: 0, top: 0, width: 0, height: 0 },
     cursor: {
       y: false,
       drag: { x: false, y: false, setScale: false },
       points: {
-        size: (u, series) => (series === 1 ? 6 : 0),
+        size: (_u, series) => (series === 1 ? 6 : 0),
         stroke: () => colours.line,
         fill: () => colours.line,
       },
@@ -96,13 +75,13 @@ function options(parent, chart, hovered) {
     },
     scales: {
       x: { time: true, auto: false },
-      y: { range: (u, low, high) => calmRange(low, high, freeBelow(chart)) },
+      y: { range: (_u, low, high) => calmRange(low, high, freeBelow(chart)) },
     },
     axes: [
       axis({ size: 22, space: timeSpace, values: timeLabels, grid: { show: false } }),
       axis({
         size: 66,
-        splits: (u, axis, low, high) => percentTicks(u, low + (high - low) * freeBelow(chart), high),
+        splits: (u, _axis, low, high) => percentTicks(u, low + (high - low) * freeBelow(chart), high),
         values: percentLabels,
         grid: { stroke: () => colours.hair, width: 1 },
       }),
@@ -126,27 +105,11 @@ const freeBelow = ({ marks }) => (marks.trades ? tradesHeight : 0);
 
 const bandEdge = { width: 0, points: { show: false } };
 
-export const axis = (more) => ({
-  font: FONT,
-  stroke: () => colours.quiet,
-  ticks: { show: false },
-  gap: 4,
-  ...more,
-});
-
-/** Pixels from label to label: seconds need more of them. */
-export const timeSpace = (u, axis, from, to, width) => ((to - from) * 50 < 60 * width ? 72 : 50);
-
-/** Times in the viewer's zone; none so near an end that it would be cut or run into the other axis. */
-export function timeLabels(u, ticks, axis, space, step) {
-  const margin = ((u.scales.x.max - u.scales.x.min) * 26) / (u.bbox.width / devicePixelRatio);
-  const format = step < 60 ? clock : step < 86_400 ? minute : day;
-  return ticks.map((tick) =>
-    tick - u.scales.x.min < margin || u.scales.x.max - tick < margin ? "" : format(tick),
-  );
-}
-
-/** Zero always shows, and the ends move in steps of a nice size, so that the line does not breathe; a share stays free below. */
+/**
+ * Zero always shows, and the ends move in steps of a nice size, so that the line does not breathe; a share stays free below.
+ *
+ * @returns {[number, number]}
+ */
 function calmRange(low, high, free) {
   const bottom = Math.min(low ?? 0, 0);
   const top = Math.max(high ?? 0, 0);
@@ -158,9 +121,11 @@ function calmRange(low, high, free) {
 /** Spans `[from, to]` cut to the window and joined where they meet, so that none is shaded twice; `to` null: until now. */
 function united(spans, from, to, now) {
   const cut = spans.map(([start, end]) => [Math.max(start, from), Math.min(end ?? now, to)]);
+  /** @type {[number, number][]} */
   const joined = [];
   for (const [start, end] of cut.filter(([start, end]) => end >= start).sort((a, b) => a[0] - b[0])) {
-    if (start <= joined.at(-1)?.[1]) joined.at(-1)[1] = Math.max(joined.at(-1)[1], end);
+    const last = joined.at(-1);
+    if (last && start <= last[1]) last[1] = Math.max(last[1], end);
     else joined.push([start, end]);
   }
   return joined;
@@ -183,23 +148,6 @@ function percentLabels(u, ticks) {
   const { min, max } = u.scales.y;
   const digits = digitsFor(tickStep(u, min, max));
   return ticks.map((tick) => percent(tick, digits));
-}
-
-export function niceStep(rough) {
-  const power = 10 ** Math.floor(Math.log10(rough));
-  return power * [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999);
-}
-
-export function shadeGaps(u, gaps) {
-  const { ctx, bbox } = u;
-  ctx.save(); // uPlot remembers what it set itself
-  ctx.fillStyle = colours.lost;
-  for (const [from, to] of gaps) {
-    const left = Math.max(u.valToPos(from, "x", true), bbox.left);
-    const right = Math.min(u.valToPos(to, "x", true), bbox.left + bbox.width);
-    if (right >= left) ctx.fillRect(left, bbox.top, Math.max(right - left, devicePixelRatio), bbox.height);
-  }
-  ctx.restore();
 }
 
 function drawZero(u) {

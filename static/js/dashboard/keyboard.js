@@ -17,7 +17,7 @@ export function listen(grid, search) {
     neighbour(grid, event.target, step)?.focus();
   });
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "/" || event.target.matches("input, select, textarea")) return;
+    if (event.key !== "/" || /** @type {Element} */ (event.target).matches("input, select, textarea")) return;
     event.preventDefault();
     search.focus();
   });

@@ -14,8 +14,17 @@ const MARGIN = 0.5; // and this much more on either side, for the next step
 export class Large {
   /** `now()` is the server's time, `range(now)` the window that all charts show; `changed()` hears when the link would be another; `pinned()`: pins are shown; `fresh(chart)`: it began just now. */
   constructor(grid, names, { now, range, changed, connection, pinned, fresh }) {
-    Object.assign(this, { grid, names, now, range, changed, connection, pinned, fresh });
+    this.grid = grid;
+    this.names = names;
+    this.now = now;
+    this.range = range;
+    this.changed = changed;
+    this.connection = connection;
+    this.pinned = pinned;
+    this.fresh = fresh;
+    /** @type {any} a Card */
     this.card = null;
+    /** @type {{span: number, to: number | null} | null} */
     this.view = null;
     this.movedAt = 0;
     this.dialog = document.getElementById("large");
@@ -80,7 +89,7 @@ export class Large {
   }
 
   /** The chart with what its card then says of itself; a pair that is spelled otherwise is opened as it is. */
-  #unwatched(chart, { taken = false, charts, view }) {
+  #unwatched(chart, { taken = false, charts, view = null }) {
     chart.serverState = "removed";
     chart.reason = gettext("Not watched; asking why…");
     whyUnwatched(chart.id, { taken, pinned: this.pinned() }).then(({ id, words }) => {

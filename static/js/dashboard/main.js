@@ -5,9 +5,9 @@ import { Connection } from "../shared/connection.js";
 import { plural, translate } from "../shared/i18n.js";
 import { chooseNotice, notice } from "../shared/notices.js";
 import { socketPlace } from "../shared/place.js";
+import { readColours, watchTheme } from "../shared/plot.js";
 import { Feed } from "../shared/socket.js";
 import { loadCharts } from "./api.js";
-import { readColours } from "./chart.js";
 import { Grid } from "./grid.js";
 import { listen } from "./keyboard.js";
 import { Large } from "./large.js";
@@ -28,6 +28,7 @@ const exchanges = JSON.parse(document.getElementById("content").dataset.exchange
 const connection = new Connection(turned);
 const serverClock = new ServerClock();
 const store = new Store(connection, serverClock);
+/** @type {any} the answer of GET /api/charts */
 let catalogue = null;
 let questions = 0;
 let ticks = 0;
@@ -59,7 +60,7 @@ const feed = new Feed({
 function address() {
   const url = socketPlace("/ws/realtime_charts");
   if (catalogue?.filter) url.searchParams.set("filter", showsPins() ? "none" : catalogue.filter.id);
-  if (store.seq !== null) url.searchParams.set("seq", store.seq);
+  if (store.seq !== null) url.searchParams.set("seq", String(store.seq));
   return url;
 }
 
@@ -228,8 +229,7 @@ async function start() {
   tools.sort.addEventListener("change", () => grid.sort(tools.sort.value));
   tools.search.addEventListener("input", () => grid.find(tools.search.value.trim()));
   document.getElementById("tools").addEventListener("submit", (event) => event.preventDefault());
-  new MutationObserver(restyle).observe(document.documentElement, { attributeFilter: ["data-theme"] });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", restyle);
+  watchTheme(restyle);
   await refresh(asked.filter || (localStorage.getItem("filter") ?? ""));
   if (!catalogue) feed.open();
   if (asked.chart && catalogue) large.openById(asked.chart, store.charts, asked.view);

@@ -18,6 +18,8 @@ export class Past {
     this.chart = chart;
     this.alone = alone; // the large chart also marks what happened in its last 15 minutes
     this.trading = false;
+    /** @type {number | null} */
+    this.early = null;
     this.changed = false; // since it was last drawn
     const late = (now, span) => now - Math.max(NEWS_S, span * NEWS_SHARE);
     const live = (now, span) =>

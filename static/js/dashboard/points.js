@@ -4,6 +4,12 @@ export const WINDOW_S = 15 * 60;
 const MOST = 20_000; // 15 minutes at 20 points a second, and some
 
 export class Points {
+  time = new Float64Array(0);
+  spread = new Float32Array(0);
+  upper = new Float32Array(0);
+  lower = new Float32Array(0);
+  length = 0;
+
   /** What is older than `keep_s` seconds before the newest point may go. */
   constructor(keep_s = WINDOW_S) {
     this.keep_s = keep_s;
@@ -59,6 +65,7 @@ export class Points {
     return i < 0 ? { time: -Infinity, spread: null } : { time: this.time[i], spread: this.spread[i] };
   }
 
+  /** @returns {[Float64Array, Float32Array, Float32Array, Float32Array]} */
   #columns() {
     return [this.time, this.spread, this.upper, this.lower];
   }
@@ -88,8 +95,11 @@ export class Points {
  * `pieces` are `{points, until}`, one after the other: of each counts what comes before `until`. Returns
  * `{data: [times, spreads, uppers, lowers], gaps: [[from, to], …]}`; the last gap may be open (`to` is
  * null). Columns are cut at multiples of their width, so that a picture does not shimmer as it moves.
+ *
+ * @returns {{data: any, gaps: any[]}}
  */
 export function thin(pieces, from, to, columns) {
+  /** @type {any} */
   const picture = { data: [[], [], [], []], gaps: [], open: null, width: (to - from) / columns };
   for (const { points, until } of pieces) {
     const beyond = Math.min(points.indexOf(to) + 1, points.length); // one point more, so that the line leaves the picture
@@ -122,7 +132,7 @@ function emitColumn(data, points, start, stop, width) {
   let low = start;
   let high = start;
   let i = start + 1;
-  for (; i < stop && time[i] < end && spread[i] === spread[i]; i++) {
+  for (; i < stop && time[i] < end && !Number.isNaN(spread[i]); i++) {
     if (spread[i] < spread[low]) low = i;
     else if (spread[i] > spread[high]) high = i;
   }

@@ -19,7 +19,7 @@ export function windowOf(range, now, covered) {
 /** Where a day begins in the viewer's zone, seconds; NaN for what is no day. */
 function midnight(text, later = 0) {
   const [, year, month, day] = DAY.exec(text) ?? [];
-  return new Date(year, month - 1, Number(day) + later).getTime() / 1000;
+  return new Date(Number(year), Number(month) - 1, Number(day) + later).getTime() / 1000;
 }
 
 const two = (number) => String(number).padStart(2, "0");

@@ -27,7 +27,12 @@ const SPANS_S = [60, 120, 300, 600, WINDOW_S];
 export class Chart {
   /** `connection.lost` says that what the server said last may no longer be so; `store` is where it is watched. */
   constructor({ id, symbol, exchange1, exchange2 }, connection, store) {
-    Object.assign(this, { id, symbol, exchange1, exchange2, connection, store });
+    this.id = id;
+    this.symbol = symbol;
+    this.exchange1 = exchange1;
+    this.exchange2 = exchange2;
+    this.connection = connection;
+    this.store = store;
     this.points = new Points();
     this.recorded = Infinity; // since when there is a line from the lake
     this.latest = NOTHING;
@@ -99,9 +104,13 @@ function newest(message, i) {
 }
 
 export class Store {
+  newest = 0;
+  heardUntil = 0; // s, by the server's clock
+
   /** `clock` is the server's, by what the connection's messages are stamped with. */
   constructor(connection, clock = new ServerClock()) {
     this.connection = connection;
+    /** @type {Map<string, Chart>} */
     this.charts = new Map();
     this.clock = clock;
     this.clear();
@@ -124,15 +133,19 @@ export class Store {
   /** The chart with this id, made when it is new. */
   chart(entry) {
     let chart = this.charts.get(entry.id);
-    if (!chart) this.charts.set(entry.id, (chart = new Chart(entry, this.connection, this)));
+    if (!chart) {
+      chart = new Chart(entry, this.connection, this);
+      this.charts.set(entry.id, chart);
+    }
     return chart;
   }
 
   clear() {
     this.charts.clear();
+    /** @type {number | null} */
     this.seq = null;
     this.newest = 0;
-    this.heardUntil = 0; // s, by the server's clock
+    this.heardUntil = 0;
   }
 
   /** The server's time in seconds; the viewer's own until the server told. */

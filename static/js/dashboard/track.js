@@ -61,7 +61,10 @@ const overlap = (piece, from, to) => Math.min(piece.to, to) - Math.max(piece.fro
 /** One kind of past of one chart. `load(wanted, signal)` fetches it, `liveFrom(now, span)` is from when on it need not. `arrived()` hears of every answer. */
 export class Track {
   constructor(key, load, liveFrom, arrived) {
-    Object.assign(this, { key, load, liveFrom, arrived });
+    this.key = key;
+    this.load = load;
+    this.liveFrom = liveFrom;
+    this.arrived = arrived;
     this.request = null;
     this.refused = null;
   }

@@ -1,9 +1,9 @@
 /** Graphs over time: several lines through the same hours, with a legend that says what is under the cursor. */
 
 import uPlot from "../../vendor/uplot/uPlot.esm.js";
-import { axis, colours, readColours, timeLabels, timeSpace } from "../dashboard/chart.js";
 import { age, compact, figure, percentile, UNKNOWN } from "../shared/format.js";
 import { gettext, translate } from "../shared/i18n.js";
+import { axis, colours, fit, readColours, timeLabels, timeSpace, watchTheme } from "../shared/plot.js";
 import { Newest } from "../shared/requests.js";
 
 const megabytes = (value) => `${figure(value)} MB`;
@@ -23,12 +23,21 @@ const DASHES = [[], [6, 4], [2, 3]]; // a hue comes again with another dash
 
 class Graph {
   constructor(key, title, label, names) {
-    Object.assign(this, { key, label, names, plot: null, drawn: "", lines: [], questions: new Newest() });
+    this.key = key;
+    this.label = label;
+    this.names = names;
+    /** @type {any} a uPlot */
+    this.plot = null;
+    this.drawn = "";
+    /** @type {{values: (number | null)[]}[]} */
+    this.lines = [];
+    this.questions = new Newest();
     this.element = document.createElement("figure");
     this.area = document.createElement("div");
     this.area.className = "line";
     this.area.setAttribute("role", "img");
     this.area.setAttribute("aria-label", title);
+    /** @type {any} */
     this.legend = document.createElement("ul");
     const caption = document.createElement("figcaption");
     caption.textContent = title;
@@ -79,19 +88,21 @@ class Graph {
         },
         scales: {
           x: { time: true, auto: false },
-          y: { range: (u, low, high) => [Math.min(0, low ?? 0), (high || 1) * 1.08] },
+          y: { range: (_u, low, high) => [Math.min(0, low ?? 0), (high || 1) * 1.08] },
         },
         axes: [
           axis({ size: 22, space: timeSpace, values: timeLabels, grid: { show: false } }),
           axis({
             size: 72,
             space: 28,
-            values: (u, ticks) => ticks.map(this.label),
+            values: (_u, ticks) => ticks.map(this.label),
             grid: { stroke: () => colours.hair, width: 1 },
           }),
         ],
         series: [{}, ...lines.map((_, place) => ({ ...style(place), width: 1.25, points: { show: false } }))],
-        hooks: { setCursor: [(u) => this.#tell(u.cursor.left < 0 ? null : u.cursor.idx)] },
+        hooks: {
+          setCursor: [(/** @type {any} */ { cursor: { idx, left } }) => this.#tell(left >= 0 ? idx : null)],
+        },
       },
       [[], ...lines.map(() => [])],
       this.area,
@@ -116,9 +127,7 @@ class Graph {
   }
 
   #fit() {
-    const { clientWidth: width, clientHeight: height } = this.area;
-    if (this.plot && width && height && (width !== this.plot.width || height !== this.plot.height))
-      this.plot.setSize({ width, height });
+    if (this.plot) fit(this.plot, this.area);
   }
 
   restyle() {
@@ -156,10 +165,7 @@ export class Graphs {
       { rootMargin: "200px" },
     ).observe(document.getElementById("graphs-section"));
     setInterval(() => this.#tick(), 1000);
-    new MutationObserver(() => this.#restyle()).observe(document.documentElement, {
-      attributeFilter: ["data-theme"],
-    });
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#restyle());
+    watchTheme(() => this.#restyle());
   }
 
   get range() {

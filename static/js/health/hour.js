@@ -16,7 +16,11 @@ const LINES = {
 
 export class HourDrawer {
   constructor({ names, closed }) {
-    Object.assign(this, { names, closed, id: null, plots: null, questions: new Newest() });
+    this.names = names;
+    this.closed = closed;
+    this.id = null;
+    this.plots = null;
+    this.questions = new Newest();
     this.element = document.getElementById("drawer");
     this.words = document.getElementById("drawer-words");
     document.getElementById("drawer-close").addEventListener("click", () => this.close());
@@ -24,7 +28,8 @@ export class HourDrawer {
   }
 
   open({ id, symbol, exchange }) {
-    Object.assign(this, { id, asked: new URLSearchParams({ symbol, exchange }) });
+    this.id = id;
+    this.asked = new URLSearchParams({ symbol, exchange });
     document.getElementById("drawer-title").textContent = translate("%(symbol)s on %(exchange)s, last hour", {
       symbol,
       exchange: this.names(exchange),
@@ -51,8 +56,10 @@ export class HourDrawer {
     const { id } = this;
     const { status, answer, late } = await this.questions.request("GET", `/api/health/hour?${this.asked}`);
     if (late || id !== this.id) return; // another row was chosen meanwhile
-    if (status !== 200)
-      return (this.words.textContent = answer.error ?? gettext("The server does not answer."));
+    if (status !== 200) {
+      this.words.textContent = answer.error ?? gettext("The server does not answer.");
+      return;
+    }
     this.words.textContent = answer.minutes.length
       ? plural("%(count)s minute is known", "%(count)s minutes are known", answer.minutes.length, {
           count: answer.minutes.length,

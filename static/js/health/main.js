@@ -51,6 +51,7 @@ new Graphs(context);
 
 const questions = new Newest();
 let newest = 0;
+/** @type {any} */
 let head = null;
 let findings = []; // the worst first
 const now = () => feed.clock.now();
@@ -67,7 +68,9 @@ async function probe() {
 /** Without a socket: the same, by request. */
 async function refresh() {
   if (document.hidden || ["connected", "late", "signed_out", "paused"].includes(connection.state)) return;
-  const asked = new URLSearchParams(Object.entries(symbols.view).filter(([, value]) => value !== ""));
+  const asked = new URLSearchParams(
+    Object.entries(symbols.view).flatMap(([name, value]) => (value === "" ? [] : [[name, String(value)]])),
+  );
   const askedAt = performance.now();
   const { status, answer, late } = await questions.request("GET", `/api/health/page?${asked}`);
   if (status !== 200 || late || connection.state === "connected") return;
@@ -144,6 +147,7 @@ function showProcesses(processes) {
   );
 }
 
+/** @type {any} */
 let stores = null;
 
 function showStores(said) {

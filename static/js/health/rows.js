@@ -49,8 +49,6 @@ export function size(bytes) {
   return `${format.figure(bytes / 1000 ** power)} ${UNITS[power]}`;
 }
 
-/** A percentile of latencies; the server's buckets end at two minutes. */
-
 /** `+2.4 s`, `-31 ms`: by how much a clock is ahead. */
 function offset(value) {
   if (!known(value)) return format.UNKNOWN;
@@ -59,6 +57,9 @@ function offset(value) {
 }
 
 class Row extends KeyedRow {
+  /** @type {any} `Rows` gives it */
+  context = null;
+
   take(cells) {
     this.cells = cells;
     this.mark(this.element, "id", cells.id);

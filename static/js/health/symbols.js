@@ -21,31 +21,40 @@ const SORTS = [
 ];
 const ASCENDING_FIRST = ["symbol", "exchange", "quotes", "trades", "hour"];
 const ROWS = ["25", "50", "100", "200"];
-const write = (node, text) => node.textContent !== text && (node.textContent = text);
+
+function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
 
 export class SymbolTable {
   /** `changed()` hears that another view is wanted, `chosen(cells)` that somebody opened a row. */
   constructor({ context, changed, chosen }) {
-    Object.assign(this, { context, changed, chosen, typing: null, page: null });
+    this.context = context;
+    this.changed = changed;
+    this.chosen = chosen;
+    this.typing = 0;
+    /** @type {any} */
+    this.page = null;
     this.form = document.getElementById("filters");
     this.limit = document.getElementById("limit");
     this.rows = new Rows(document.getElementById("rows"), "symbol", context);
     this.steps = ["previous", "next"].map((id) => document.getElementById(id));
     const kept = localStorage.getItem("health-rows");
-    if (ROWS.includes(kept)) this.limit.value = kept;
+    if (ROWS.includes(kept ?? "")) this.limit.value = kept;
     this.view = this.#read(new URLSearchParams(location.search));
     this.#listen();
     this.#show();
   }
 
   #read(given) {
+    /** @type {any} */
     const view = {
       sort: "state",
       descending: given.get("descending") !== "false",
       offset: 0,
       limit: Number(this.limit.value),
     };
-    if (SORTS.includes(given.get("sort"))) view.sort = given.get("sort");
+    if (SORTS.includes(given.get("sort") ?? "")) view.sort = given.get("sort");
     for (const name of FIELDS) view[name] = (given.get(name) ?? "").slice(0, 100);
     if (![...this.form.elements.state.options].some(({ value }) => value === view.state)) view.state = "";
     return view;

@@ -15,10 +15,13 @@ export async function readLines(address, take, signal) {
       if (line.error !== undefined || line.warning !== undefined) words = line.error ?? line.warning;
       else take(line);
     };
-    await each(response.body.pipeThrough(new TextDecoderStream()).getReader(), row);
+    await each(
+      /** @type {ReadableStream} */ (response.body).pipeThrough(new TextDecoderStream()).getReader(),
+      row,
+    );
     return words;
-  } catch (problem) {
-    return problem.name === "AbortError" ? "" : gettext("The server does not answer.");
+  } catch {
+    return signal?.aborted ? "" : gettext("The server does not answer.");
   }
 }
 
@@ -28,7 +31,7 @@ async function each(reader, take) {
     const { value, done } = await reader.read();
     if (done) return;
     const lines = (rest + value).split("\n");
-    rest = lines.pop();
+    rest = lines.pop() ?? "";
     for (const line of lines) take(JSON.parse(line));
   }
 }

@@ -30,11 +30,13 @@ let offset = Number(new URLSearchParams(location.search).get("offset")) || 0;
 let matches = 0;
 let more = false; // there are more than are counted
 let asked = 0; // only the answer to the newest question counts
-let typing = null;
-let timer = null;
+let typing = 0; // the timer
+let timer = 0;
+/** @type {any} */
 let waiting = null; // an answer with rows that are not shown yet
 let drawnAt = -Infinity;
 let keyed = false; // somebody turned the page from within the table, and stays in it
+/** @type {any} */
 let placed = null; // the answer whose rows are shown
 const expanded = new Set(); // the moves whose routes are shown
 let drawn = 0; // how many the distributions are of
@@ -43,7 +45,7 @@ let drawn = 0; // how many the distributions are of
 
 function change(wanted, from = 0) {
   clearTimeout(typing);
-  typing = null;
+  typing = 0;
   view = wanted;
   offset = Math.max(0, from);
   drawnAt = -Infinity;
@@ -245,7 +247,7 @@ function place(answer) {
 
 /** Nothing comes: whether they go on is not known until the next answer, which is asked for once something comes. */
 document.addEventListener("connection", ({ detail }) => {
-  if (!detail.lost) return void (timer !== null && load(false)); // a question is not asked twice at the start
+  if (!detail.lost) return void (timer && load(false)); // a question is not asked twice at the start
   for (const row of body.querySelectorAll('[data-standing="open"]')) {
     row.dataset.standing = "unknown";
     text(row.querySelector(".word"), gettext("unknown"));

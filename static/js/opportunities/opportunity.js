@@ -45,6 +45,7 @@ const navigator = new Navigator({
 });
 
 let episode = readEpisode();
+/** @type {Record<string, any[]>} */
 let ticks = { timestamp: [], edge: [], spread: [], size: [] };
 let view = null; // where somebody zoomed in; null: all of it
 let loadedAt = 0;
@@ -78,6 +79,7 @@ function zoom(wanted) {
 
 async function load() {
   const began = performance.now();
+  /** @type {Record<string, any[]>} */
   const fresh = { timestamp: [], edge: [], spread: [], size: [] };
   const refused = await readLines(`/api/opportunities/ticks?id=${episode.id}`, (row) => {
     for (const name of Object.keys(fresh)) fresh[name].push(row[name]);
@@ -105,6 +107,7 @@ function said() {
 
 function draw() {
   const { from, to } = shown();
+  /** @type {[number, number]} */
   const span = [episode.started, episode.closed ?? to];
   plots.edge.draw(
     { from, to },
@@ -127,6 +130,7 @@ function draw() {
 
 function thresholds() {
   const { opens_bps: opens, closes_bps: closes } = episode;
+  /** @type {any[]} */
   const levels = [];
   if (opens !== null)
     levels.push({

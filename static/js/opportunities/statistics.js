@@ -41,10 +41,13 @@ const route = ({ exchange1, exchange2 }) => `${names(exchange1)} / ${names(excha
 const idOf = ({ symbol, exchange1, exchange2 }) => `${symbol}|${exchange1}|${exchange2}`;
 const share = (value) => (value === null ? format.UNKNOWN : `${format.figure(value)} %`);
 
+/** @type {LinePlot | null} */
 let plot = null;
+/** @type {any} what the plot draws */
 let line = { times: [], values: [] };
 let ranked = [];
 let order = { sort: "cycles_per_hour", descending: true };
+/** @type {AbortController | null} */
 let reading = null;
 let askedPair = 0;
 
@@ -54,7 +57,7 @@ function readLink() {
   const given = new URLSearchParams(location.search);
   const fields = form.elements;
   fields.symbol.value = given.get("symbol") ?? "";
-  fields.range.value = given.get("range") in SPANS_S ? given.get("range") : "1h";
+  fields.range.value = Object.hasOwn(SPANS_S, given.get("range") ?? "") ? given.get("range") : "1h";
   choosePair(given.get("exchange1"), given.get("exchange2"));
 }
 
@@ -97,15 +100,15 @@ async function showPair() {
   write("pair-words", gettext("looking into the lake…"));
   const { status, answer } = await request(
     "GET",
-    `/api/opportunities/statistics?${new URLSearchParams({ ...pair, ...range(), points: LINE_POINTS })}`,
+    `/api/opportunities/statistics?${new URLSearchParams({ ...pair, ...range(), points: String(LINE_POINTS) })}`,
     { patience: LAKE_MS },
   );
   if (mine !== askedPair) return;
   panel.removeAttribute("aria-busy");
-  panel.hidden = status !== 200;
-  if (status !== 200) return notice(status === 401 ? signedOut() : refused(answer));
-  if (!answer.statistics.points) return void ((panel.hidden = true), notice(nothing(pair)));
-  showAnswer(answer);
+  panel.hidden = status !== 200 || !answer.statistics.points;
+  if (status !== 200) notice(status === 401 ? signedOut() : refused(answer));
+  else if (panel.hidden) notice(nothing(pair));
+  else showAnswer(answer);
 }
 
 const refused = (answer) => ({
@@ -180,7 +183,11 @@ function verdictItem({ verdict, words }) {
   return item;
 }
 
-/** `[what, value, explanation]` of all that is known. */
+/**
+ * `[what, value, explanation]` of all that is known.
+ *
+ * @returns {[string, string, string][]}
+ */
 function figures(found, terms) {
   const { neutral_pct: neutral, cycle_pct: cycle, event_pct: event } = terms;
   return [
@@ -265,7 +272,7 @@ function drawLine({ start, end, line: { timestamps, deviation_pct: deviation } }
 }
 
 function redraw(window) {
-  plot.draw(window, line);
+  plot?.draw(window, line);
 }
 
 /** Neutral zone and thresholds, both ways; what lies far outside of all that happened only once, as long as it fits. */
@@ -299,6 +306,7 @@ async function rank() {
   reading = new AbortController();
   const { signal } = reading;
   ranked = [];
+  /** @type {any} */
   let head = null;
   let drawnAt = performance.now();
   progress.textContent = gettext("looking into the lake…");

@@ -15,13 +15,14 @@ const MAX_TEXT = 100;
 /** `{symbol, exchanges, filter, min_peak, min_duration, open, every, period, start, end, sort, descending}` of a query string. */
 export function readView(query) {
   const given = new URLSearchParams(query);
+  /** @type {any} */
   const view = {
     symbol: (given.get("symbol") ?? "").slice(0, MAX_TEXT),
     exchanges: (given.get("exchanges") ?? "").split(",").filter(Boolean),
     open: given.get("open") === "true",
     every: given.get("every") === "true", // a row per route, not per move
-    period: given.get("period") in PERIODS_S ? given.get("period") : "24h",
-    sort: SORTS.includes(given.get("sort")) ? given.get("sort") : "started",
+    period: Object.hasOwn(PERIODS_S, given.get("period") ?? "") ? given.get("period") : "24h",
+    sort: SORTS.includes(given.get("sort") ?? "") ? given.get("sort") : "started",
     descending: given.get("descending") !== "false",
   };
   for (const name of NUMBERS) view[name] = toNumber(given.get(name));

@@ -11,7 +11,10 @@ const VERDICTS = { pass: gettext("✓ passed"), fail: gettext("✗ failed"), unk
 
 export class Drawer {
   constructor({ names, pins, lost, closed }) {
-    Object.assign(this, { names, pins, lost, closed });
+    this.names = names;
+    this.pins = pins;
+    this.lost = lost;
+    this.closed = closed;
     this.id = null;
     this.questions = new Newest();
     this.element = document.getElementById("drawer");

@@ -50,9 +50,10 @@ const feed = new Feed({
 
 let view = readView(location.search);
 let offset = readOffset(location.search);
+/** @type {any} */
 let head = null; // total, matches, collectors of the newest message
 let newest = 0;
-let typing = null;
+let typing = 0; // the timer
 
 // --- what to show ----------------------------------------------------------------------------
 
@@ -63,7 +64,7 @@ function ask() {
 /** Show another view, from its first row unless another is given. */
 function change(wanted, from = 0) {
   clearTimeout(typing);
-  typing = null;
+  typing = 0;
   view = wanted;
   offset = Math.max(0, from);
   showView();
@@ -182,7 +183,7 @@ function tick() {
   const now = feed.clock.now();
   table.age(now);
   connection.tick({ newest }, now);
-  notice(scannerNotice({ connection, head, view, clear: () => change(readView("")) }));
+  notice(scannerNotice({ connection, head, clear: () => change(readView("")) }));
 }
 
 // --- what people do --------------------------------------------------------------------------
@@ -255,7 +256,9 @@ function start() {
   document.addEventListener("keydown", pageKey);
   const choice = document.getElementById("exchanges");
   for (const kind of ["click", "focusin"])
-    document.addEventListener(kind, ({ target }) => choice.contains(target) || (choice.open = false));
+    document.addEventListener(kind, ({ target }) => {
+      if (!choice.contains(target)) choice.open = false;
+    });
   showView();
   pins.load();
   views.load();

@@ -12,7 +12,7 @@ const ASCENDING_FIRST = ["symbol", "buy", "sell", "age"];
 export function readView(query) {
   const given = new URLSearchParams(query);
   const view = {
-    sort: SORTS.includes(given.get("sort")) ? given.get("sort") : "edge",
+    sort: SORTS.includes(given.get("sort") ?? "") ? given.get("sort") : "edge",
     descending: given.get("descending") !== "false",
     exchanges: (given.get("exchanges") ?? "").split(",").filter(Boolean),
     passed: given.get("passed") === "true",

@@ -10,7 +10,8 @@ const CHANGED = gettext("(not saved)");
 
 export class Views {
   constructor({ token, current, choose }) {
-    Object.assign(this, { token, current });
+    this.token = token;
+    this.current = current;
     this.views = [];
     this.query = "";
     this.questions = new Newest();

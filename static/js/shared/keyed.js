@@ -8,10 +8,9 @@ export class KeyedRow {
   }
 
   part(selector) {
-    let part = this.parts.get(selector);
-    if (!part)
-      this.parts.set(selector, (part = { node: this.element.querySelector(selector), text: "", title: "" }));
-    return part;
+    if (!this.parts.has(selector))
+      this.parts.set(selector, { node: this.element.querySelector(selector), text: "", title: "" });
+    return this.parts.get(selector);
   }
 
   write(selector, text, title = "") {

@@ -1,17 +1,19 @@
 /** One line through time, tick by tick, with level lines, an emphasised span and marked moments. */
 
 import uPlot from "../../vendor/uplot/uPlot.esm.js";
+import { digitsFor } from "./format.js";
 import {
   axis,
   colours,
   FONT,
+  fit,
   niceStep,
   readColours,
   shadeGaps,
   timeLabels,
   timeSpace,
-} from "../dashboard/chart.js";
-import { digitsFor } from "./format.js";
+  watchTheme,
+} from "./plot.js";
 
 const ROOM = 0.08; // of the height, above and below what is drawn
 const MARK = 5; // px
@@ -22,24 +24,36 @@ export class LinePlot {
    * `label(value, digits)` writes a value; `hovered(time | null)` hears where the cursor is; `zoomed(from, to)` that
    * somebody dragged over a span, with nulls for a double click.
    */
-  constructor(parent, { label, hovered = () => {}, zoomed = () => {}, key = "ticks" }) {
-    Object.assign(this, { parent, label, levels: [], marks: [], span: null, gaps: [] });
+  constructor(parent, { label, hovered = (_time) => {}, zoomed = (_from, _to) => {}, key = "ticks" }) {
+    this.parent = parent;
+    this.label = label;
+    /** @type {any[]} */
+    this.levels = [];
+    /** @type {any[]} */
+    this.marks = [];
+    /** @type {[number, number] | null} */
+    this.span = null;
+    /** @type {number[][]} */
+    this.gaps = [];
     if (!colours.line) readColours();
     this.plot = new uPlot(options(this, hovered, zoomed, key), [[], []], parent);
     this.observer = new ResizeObserver(() => this.fit());
     this.observer.observe(parent);
-    new MutationObserver(() => this.restyle()).observe(document.documentElement, {
-      attributeFilter: ["data-theme"],
-    });
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.restyle());
+    watchTheme(() => this.restyle());
   }
 
   /**
    * Draw `times` (s) and `values` (null: the line is broken) within a window. `levels`: `[{value, words, colour, below}]`, dashed but for zero,
    * `marks`: `[{time, value, words, shape, colour}]`, `span`: `[from, to]` that is emphasised.
+   *
+   * @param {{from: number, to: number}} window
+   * @param {{times: number[], values: (number | null)[], levels?: any[], marks?: any[], span?: [number, number] | null}} drawn
    */
   draw({ from, to }, { times, values, levels = [], marks = [], span = null }) {
-    Object.assign(this, { levels, marks, span, gaps: gapsOf(times, values) });
+    this.levels = levels;
+    this.marks = marks;
+    this.span = span;
+    this.gaps = gapsOf(times, values);
     this.plot.batch(() => {
       this.plot.setData([times, values], false);
       this.plot.setScale("x", { min: from, max: to });
@@ -47,9 +61,7 @@ export class LinePlot {
   }
 
   fit() {
-    const { clientWidth: width, clientHeight: height } = this.parent;
-    if (width && height && (width !== this.plot.width || height !== this.plot.height))
-      this.plot.setSize({ width, height });
+    fit(this.plot, this.parent);
   }
 
   restyle() {
@@ -58,6 +70,7 @@ export class LinePlot {
   }
 }
 
+/** @returns {uPlot.Options} */
 function options(chart, hovered, zoomed, key) {
   const { parent } = chart;
   return {
@@ -79,7 +92,7 @@ function options(chart, hovered, zoomed, key) {
       axis({
         size: 72,
         space: 28,
-        values: (u, ticks) => labels(ticks, chart),
+        values: (_u, ticks) => labels(ticks, chart),
         grid: { stroke: () => colours.hair, width: 1 },
       }),
     ],
@@ -89,17 +102,22 @@ function options(chart, hovered, zoomed, key) {
         stroke: () => colours.line,
         width: 1.25,
         points: { show: false },
-        paths: uPlot.paths.stepped({ align: 1 }),
+        paths: uPlot.paths.stepped?.({ align: 1 }),
       },
     ],
     hooks: {
       drawClear: [(u) => shadeGaps(u, chart.gaps), (u) => emphasise(u, chart.span)],
       drawAxes: [(u) => chart.levels.forEach((level) => drawLevel(u, level))],
       draw: [(u) => chart.marks.forEach((mark) => drawMark(u, mark))],
-      setCursor: [(u) => hovered(u.cursor.left < 0 ? null : u.posToVal(u.cursor.left, "x"))],
+      setCursor: [(u) => hovered(under(u))],
       setSelect: [(u) => selected(u, zoomed)],
     },
   };
+}
+
+function under(u) {
+  const { left } = u.cursor;
+  return left < 0 ? null : u.posToVal(left, "x");
 }
 
 function selected(u, zoomed) {
@@ -109,7 +127,11 @@ function selected(u, zoomed) {
   zoomed(u.posToVal(left, "x"), u.posToVal(left + width, "x"));
 }
 
-/** What is drawn fits in, level lines and the marks of the time shown too. */
+/**
+ * What is drawn fits in, level lines and the marks of the time shown too.
+ *
+ * @returns {[number, number]}
+ */
 function yRange(u, low, high, { levels, marks }) {
   const { min, max } = u.scales.x;
   const shown = marks.filter(({ time }) => min <= time && time <= max);

@@ -15,7 +15,9 @@ const KEYS = {
 /** `now()` gives the present, `view(now)` the `{from, to}` shown then; `move(span, to)` hears where to go, `to` null for the present. */
 export class Navigator {
   constructor({ view, now, move }) {
-    Object.assign(this, { view, now, move });
+    this.view = view;
+    this.now = now;
+    this.move = move;
     this.fingers = new Map();
   }
 

@@ -6,7 +6,9 @@ import { toast } from "./toast.js";
 
 export class Pins {
   constructor({ token, dashboard, changed }) {
-    Object.assign(this, { token, dashboard, changed });
+    this.token = token;
+    this.dashboard = dashboard;
+    this.changed = changed;
     this.ids = new Set();
     this.questions = new Newest();
   }

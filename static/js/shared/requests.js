@@ -10,10 +10,15 @@ let answered = performance.now();
 /** When the server last answered anything, by `performance.now()`. */
 export const answeredAt = () => answered;
 
-/** `fetch` that fails when neither an answer nor the next part of it comes for `patience` ms. */
+/**
+ * `fetch` that fails when neither an answer nor the next part of it comes for `patience` ms.
+ *
+ * @param {string} address
+ * @param {RequestInit} options
+ */
 export async function ask(address, { signal, ...options } = {}, patience = ANSWER_MS) {
   const limit = new AbortController();
-  let timer = null;
+  let timer = 0;
   const wait = () => {
     clearTimeout(timer);
     timer = setTimeout(() => limit.abort(new DOMException("no answer", "TimeoutError")), patience);
@@ -50,8 +55,16 @@ function noJson(problem) {
   throw problem;
 }
 
-/** `{status, answer}` of a request; status 0 when the server cannot be reached. `answer.error` says what is wrong. */
+/**
+ * `{status, answer}` of a request; status 0 when the server cannot be reached. `answer.error` says what is wrong.
+ *
+ * @param {string} method
+ * @param {string} address
+ * @param {{body?: object, token?: string, patience?: number}} more
+ * @returns {Promise<{status: number, answer: any}>}
+ */
 export async function request(method, address, { body, token, patience } = {}) {
+  /** @type {Record<string, string>} */
   const headers = { Accept: "application/json" };
   if (token) headers["X-CSRFToken"] = token;
   if (body) headers["Content-Type"] = "application/json";
@@ -69,7 +82,11 @@ export class Newest {
   #asked = 0;
   #shown = 0;
 
-  /** As `request`, and whether something newer is shown already. */
+  /**
+   * As `request`, and whether something newer is shown already.
+   *
+   * @param {Parameters<typeof request>} question
+   */
   async request(...question) {
     const mine = ++this.#asked;
     const answer = await request(...question);

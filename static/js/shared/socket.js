@@ -28,14 +28,21 @@ const CLOSED = { notSignedIn: 4401, restart: 1012 };
  */
 export class Feed {
   constructor({ address, opened, receive, probe, changed, clock = new ServerClock() }) {
-    Object.assign(this, { address, opened, receive, probe, changed, clock });
+    this.address = address;
+    this.opened = opened;
+    this.receive = receive;
+    this.probe = probe;
+    this.changed = changed;
+    this.clock = clock;
     this.state = "unused";
     this.failures = 0;
+    /** @type {string | null} */
     this.trouble = null;
     this.troubledAt = 0;
     this.reason = ""; // what the server said when it closed the last one, if anything
-    this.timer = null;
-    this.hiddenTimer = null;
+    this.timer = 0;
+    this.hiddenTimer = 0;
+    /** @type {WebSocket | null} */
     this.socket = null;
     this.heardAt = this.cameAt = performance.now(); // what came last was said, and came
     this.askedAt = 0; // when the server was last told that it may say more
@@ -103,7 +110,7 @@ export class Feed {
 
   #drop() {
     clearTimeout(this.timer);
-    this.timer = null;
+    this.timer = 0;
     if (!this.socket) return;
     this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
     this.socket.close();

@@ -2,9 +2,14 @@
 
 const SHOWN_MS = 6000;
 const box = document.getElementById("toast");
-let timer = null;
+let timer = 0;
 
-/** Say something, with a link to go on where there is one: `[label, address]`. */
+/**
+ * Say something, with a link to go on where there is one: `[label, address]`.
+ *
+ * @param {string} text
+ * @param {[string, string] | null} link
+ */
 export function toast(text, link = null) {
   clearTimeout(timer);
   box.replaceChildren(text);
