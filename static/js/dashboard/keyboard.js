@@ -1,5 +1,7 @@
 /** Moving between cards with the arrow keys, `/` to search. */
 
+import { focusOnSlash } from "../shared/page.js";
+
 const STEPS = {
   ArrowLeft: [-1, 0],
   ArrowRight: [1, 0],
@@ -16,11 +18,7 @@ export function listen(grid, search) {
     event.preventDefault();
     neighbour(grid, event.target, step)?.focus();
   });
-  document.addEventListener("keydown", (event) => {
-    if (event.key !== "/" || /** @type {Element} */ (event.target).matches("input, select, textarea")) return;
-    event.preventDefault();
-    search.focus();
-  });
+  focusOnSlash(search);
   search.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown") grid.shown[0]?.button.focus();
   });

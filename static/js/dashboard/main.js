@@ -4,6 +4,7 @@ import { ServerClock } from "../shared/clock.js";
 import { Connection } from "../shared/connection.js";
 import { plural, translate } from "../shared/i18n.js";
 import { chooseNotice, notice } from "../shared/notices.js";
+import { names } from "../shared/page.js";
 import { socketPlace } from "../shared/place.js";
 import { readColours, watchTheme } from "../shared/plot.js";
 import { Feed } from "../shared/socket.js";
@@ -24,7 +25,6 @@ const REFRESH_MS = 15_000; // filters and their thresholds change in the admin; 
 
 const tools = document.getElementById("tools").elements;
 const tally = document.getElementById("tally");
-const exchanges = JSON.parse(document.getElementById("content").dataset.exchanges);
 const connection = new Connection(turned);
 const serverClock = new ServerClock();
 const store = new Store(connection, serverClock);
@@ -33,7 +33,6 @@ let catalogue = null;
 let questions = 0;
 let ticks = 0;
 
-const names = (key) => exchanges[key] ?? key;
 const grid = new Grid(document.getElementById("grid"), names);
 const choosers = [...document.querySelectorAll(".ranges")].map(
   (element) => new RangeChooser(element, chooseRange),

@@ -4,6 +4,7 @@ import { Connection } from "../shared/connection.js";
 import { count, length, UNKNOWN, utc } from "../shared/format.js";
 import { gettext, translate } from "../shared/i18n.js";
 import { notice, signedOut, unreachable } from "../shared/notices.js";
+import { focusOnSlash, names, write } from "../shared/page.js";
 import { socketPlace } from "../shared/place.js";
 import { Newest, request } from "../shared/requests.js";
 import { Feed } from "../shared/socket.js";
@@ -21,10 +22,8 @@ const STATUS = {
   unknown: gettext("unknown"),
 };
 
-const content = document.getElementById("content");
-const exchanges = JSON.parse(content.dataset.exchanges);
 const connection = new Connection(repaint);
-const context = { names: (key) => exchanges[key] ?? key, lost: () => connection.lost };
+const context = { names, lost: () => connection.lost };
 const body = (id) => document.getElementById(id);
 
 const rows = {
@@ -180,10 +179,6 @@ function fill(list, pairs) {
   texts.forEach((text, place) => write(nodes[place], text));
 }
 
-function write(node, text) {
-  if (node.textContent !== text) node.textContent = text;
-}
-
 // --- time ------------------------------------------------------------------------------------
 
 function tick() {
@@ -217,14 +212,8 @@ function trouble() {
   return null;
 }
 
-function pageKey(event) {
-  if (event.key === "Escape" && drawer.id) drawer.close();
-  if (event.key !== "/" || event.target.matches("input, select, textarea")) return;
-  event.preventDefault();
-  document.getElementById("search").focus();
-}
-
-document.addEventListener("keydown", pageKey);
+document.addEventListener("keydown", ({ key }) => key === "Escape" && drawer.id && drawer.close());
+focusOnSlash(document.getElementById("search"));
 feed.open();
 setInterval(tick, TICK_MS);
 setInterval(refresh, FALLBACK_MS);

@@ -2,35 +2,49 @@
 
 import * as format from "../shared/format.js";
 import { gettext, translate } from "../shared/i18n.js";
+import { choice, flag, List, number, several, text, whole } from "../shared/list.js";
 import { health, inAdmin, notice, signedOut, unreachable } from "../shared/notices.js";
+import { focusOnSlash, names, write } from "../shared/page.js";
 import { prefixed } from "../shared/place.js";
 import { LAKE_MS, request } from "../shared/requests.js";
 import { drawBars, histogramBars } from "./bars.js";
-import { periodOf, readView, sortedBy, toLocal, writeView } from "./view.js";
+import { PERIODS, periodOf, time } from "./view.js";
 
 const EVERY_MS = 3000;
 const DISTRIBUTIONS_EVERY_MS = 30_000;
-const TYPING_MS = 300;
 
 const content = document.getElementById("content");
-const form = document.getElementById("filters");
-const fields = form.elements;
 const body = document.getElementById("rows");
 const template = document.getElementById("row");
 const fresh = document.getElementById("fresh");
-const limit = document.getElementById("limit");
-const step = { previous: document.getElementById("previous"), next: document.getElementById("next") };
-const exchanges = JSON.parse(content.dataset.exchanges);
 const opening = JSON.parse(content.dataset.opening);
-const names = (key) => exchanges[key] ?? key;
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
-let view = readView(location.search);
-let offset = Number(new URLSearchParams(location.search).get("offset")) || 0;
-let matches = 0;
+const list = new List({
+  fields: {
+    symbol: text,
+    exchanges: several,
+    open: flag,
+    every: flag, // a row per route, not per move
+    period: choice("24h", PERIODS),
+    filter: whole,
+    min_peak: number,
+    min_duration: number,
+    start: time,
+    end: time,
+  },
+  sort: "started",
+  ascendingFirst: ["symbol"],
+  kept: "opportunity-rows",
+  changed: () => {
+    drawnAt = -Infinity;
+    keyed = body.contains(document.activeElement);
+    showPeriod();
+    load(true);
+  },
+});
 let more = false; // there are more than are counted
 let asked = 0; // only the answer to the newest question counts
-let typing = 0; // the timer
 let timer = 0;
 /** @type {any} */
 let waiting = null; // an answer with rows that are not shown yet
@@ -43,92 +57,21 @@ let drawn = 0; // how many the distributions are of
 
 // --- what to show ----------------------------------------------------------------------------
 
-function change(wanted, from = 0) {
-  clearTimeout(typing);
-  typing = 0;
-  view = wanted;
-  offset = Math.max(0, from);
-  drawnAt = -Infinity;
-  showView();
-  load(true);
-}
-
-function showView() {
-  for (const name of ["symbol", "filter", "min_peak", "min_duration", "period"]) {
-    const text = view[name] === null ? "" : String(view[name]);
-    if (fields[name] !== document.activeElement && fields[name].value !== text) fields[name].value = text;
-  }
-  for (const name of ["start", "end"])
-    if (fields[name] !== document.activeElement) fields[name].value = toLocal(view[name]);
-  document.getElementById("custom").hidden = view.period !== "custom";
-  fields.open.checked = view.open;
-  fields.every.checked = view.every;
-  for (const box of form.querySelectorAll('[name="exchanges"]'))
-    box.checked = view.exchanges.includes(box.value);
-  form.querySelector(".chosen").textContent = view.exchanges.map(names).join(", ") || gettext("all");
-  for (const button of document.querySelectorAll("[data-sort]")) {
-    const header = button.closest("th");
-    if (button.dataset.sort === view.sort)
-      header.setAttribute("aria-sort", view.descending ? "descending" : "ascending");
-    else header.removeAttribute("aria-sort");
-  }
-  const address = [writeView(view), offset ? `offset=${offset}` : ""].filter(Boolean).join("&");
-  history.replaceState(null, "", location.pathname + (address && `?${address}`));
-}
-
-function readForm() {
-  const chosen = [...form.querySelectorAll('[name="exchanges"]:checked')].map((box) => box.value);
-  const numbers = Object.fromEntries(
-    ["min_peak", "min_duration", "filter"].map((name) => [
-      name,
-      fields[name].value === "" ? null : fields[name].valueAsNumber || Number(fields[name].value),
-    ]),
-  );
-  const times = Object.fromEntries(
-    ["start", "end"].map((name) => [
-      name,
-      fields[name].value ? new Date(fields[name].value).getTime() / 1000 : null,
-    ]),
-  );
-  return {
-    ...view,
-    symbol: fields.symbol.value.trim(),
-    exchanges: chosen,
-    open: fields.open.checked,
-    every: fields.every.checked,
-    period: fields.period.value,
-    ...numbers,
-    ...times,
-  };
-}
-
-function filterChanged() {
-  clearTimeout(typing);
-  typing = setTimeout(() => change(readForm()), TYPING_MS);
-}
-
-/** The view with what was typed a moment ago. */
-const current = () => (typing ? readForm() : view);
-
-function page(direction) {
-  if (typing) return change(readForm()); // other rows: the first of them
-  const wanted = offset + direction * Number(limit.value);
-  if (wanted < 0 || wanted >= matches) return;
-  keyed = body.contains(document.activeElement);
-  change(view, wanted);
+function showPeriod() {
+  document.getElementById("custom").hidden = list.view.period !== "custom";
 }
 
 function question(more) {
-  const { start, end } = periodOf(view, Date.now() / 1000);
+  const { symbol, filter, min_peak, min_duration, open, exchanges } = list.view;
+  const period = periodOf(list.view, Date.now() / 1000);
   const parts = {
-    symbol: view.symbol,
-    exchanges: view.exchanges.join(","),
-    filter: view.filter,
-    min_peak: view.min_peak,
-    min_duration: view.min_duration,
-    open: view.open || "",
-    start,
-    end,
+    symbol,
+    exchanges: exchanges.join(","),
+    filter,
+    min_peak,
+    min_duration,
+    open: open || "",
+    ...period,
     ...more,
   };
   return new URLSearchParams(
@@ -141,24 +84,17 @@ function question(more) {
 async function load(now) {
   clearTimeout(timer);
   const mine = ++asked;
-  const wanted = question({
-    group: view.every ? "" : "move",
-    sort: view.sort,
-    descending: view.descending,
-    offset,
-    limit: limit.value,
-  });
+  const { every, sort, descending } = list.view;
+  const { offset, limit } = list;
+  const wanted = question({ group: every ? "" : "move", sort, descending, offset, limit });
   const { status, answer } = await request("GET", `/api/opportunities?${wanted}`);
   if (mine !== asked) return;
   timer = setTimeout(refresh, EVERY_MS);
   if (status !== 200) return trouble(status, answer);
-  if (offset && offset >= answer.matches)
-    return change(
-      view,
-      Math.floor(Math.max(0, answer.matches - 1) / Number(limit.value)) * Number(limit.value),
-    );
+  ({ more } = answer);
+  if (list.take(answer.matches, matchWords(answer.matches))) return;
   take(answer, now);
-  if (performance.now() - drawnAt > DISTRIBUTIONS_EVERY_MS || (matches && !drawn)) distributions();
+  if (performance.now() - drawnAt > DISTRIBUTIONS_EVERY_MS || (list.matches && !drawn)) distributions();
 }
 
 /** Later pages and other orders are left alone while somebody reads them: only what is shown is brought up to date. */
@@ -186,7 +122,7 @@ function trouble(status, answer) {
 function take(answer, now) {
   const shown = new Set([...body.rows].map((row) => row.dataset.id));
   const added = (answer.moves ?? answer.episodes).filter(({ id }) => !shown.has(id)).length;
-  const calm = !now && shown.size && added && (offset || view.sort !== "started" || busy());
+  const calm = !now && shown.size && added && (elsewhere() || busy());
   waiting = calm ? answer : null;
   fresh.hidden = !calm;
   if (calm) fresh.textContent = translate("Show %(count)s new", { count: format.count(added) });
@@ -194,17 +130,19 @@ function take(answer, now) {
   else place(answer);
   if (keyed) body.querySelector("a")?.focus();
   keyed = false;
-  ({ matches, more } = answer);
-  showPlace(answer);
-  notice(matches ? null : nothing());
+  write(document.getElementById("tally"), found(answer));
+  notice(list.matches ? null : nothing());
   document.getElementById("distributions").hidden =
     document.getElementById("table").hidden =
     document.getElementById("pager").hidden =
-      !matches;
+      !list.matches;
   document.getElementById("newest").textContent = translate("as of %(time)s", {
     time: format.clock(answer.time),
   });
 }
+
+/** Rows that have just begun would not stand first. */
+const elsewhere = () => list.offset > 0 || list.view.sort !== "started";
 
 /** Somebody points at the rows, or is among them by keyboard, or has scrolled to them. */
 const busy = () =>
@@ -240,7 +178,7 @@ function place(answer) {
     const row = rows.get(line.key) ?? makeRow(line);
     rows.delete(line.key);
     if (body.rows[at] !== row) body.insertBefore(row, body.rows[at] ?? null);
-    write(row, line);
+    writeRow(row, line);
   });
   for (const row of rows.values()) row.remove();
 }
@@ -250,15 +188,15 @@ document.addEventListener("connection", ({ detail }) => {
   if (!detail.lost) return void (timer && load(false)); // a question is not asked twice at the start
   for (const row of body.querySelectorAll('[data-standing="open"]')) {
     row.dataset.standing = "unknown";
-    text(row.querySelector(".word"), gettext("unknown"));
-    text(row.querySelector(".long"), ""); // how long it has lasted, too
-    text(row.querySelector("td.why"), gettext("nothing comes from the server"));
+    write(row.querySelector(".word"), gettext("unknown"));
+    write(row.querySelector(".long"), ""); // how long it has lasted, too
+    write(row.querySelector("td.why"), gettext("nothing comes from the server"));
   }
 });
 
 function update(line) {
   const row = [...body.rows].find(({ dataset }) => dataset.id === line.key);
-  if (row) write(row, line);
+  if (row) writeRow(row, line);
 }
 
 function makeRow({ key, below }) {
@@ -269,28 +207,28 @@ function makeRow({ key, below }) {
   return row;
 }
 
-function write(row, episode) {
+function writeRow(row, episode) {
   const currency = format.quoteCurrency(episode.symbol);
   const route = `${names(episode.buy_on)} → ${names(episode.sell_on)}`;
   const href = prefixed(`/opportunities/${episode.id}`);
   if (row.querySelector("a").getAttribute("href") !== href) row.querySelector("a").href = href;
   const time = row.querySelector("time");
-  text(time, format.moment(episode.started));
+  write(time, format.moment(episode.started));
   time.dateTime = new Date(episode.started * 1000).toISOString();
   time.title = format.utc(episode.started);
   row.dataset.standing = episode.open ? "open" : "closed";
-  text(row.querySelector(".word"), episode.open ? gettext("open") : "");
-  text(row.querySelector(".long"), format.length(episode.duration_ms));
-  text(row.querySelector(".name"), episode.below ? `↳ ${episode.symbol}` : episode.symbol);
-  text(row.querySelector(".route"), route);
-  text(row.querySelector("td.way"), route);
-  text(row.querySelector(".moved"), episode.move === true ? movedOn(episode) : "");
+  write(row.querySelector(".word"), episode.open ? gettext("open") : "");
+  write(row.querySelector(".long"), format.length(episode.duration_ms));
+  write(row.querySelector(".name"), episode.below ? `↳ ${episode.symbol}` : episode.symbol);
+  write(row.querySelector(".route"), route);
+  write(row.querySelector("td.way"), route);
+  write(row.querySelector(".moved"), episode.move === true ? movedOn(episode) : "");
   writeButton(row.querySelector(".routes"), episode);
-  text(row.querySelector("td.peak"), format.bps(episode.peak_edge_bps));
-  text(row.querySelector("td.mean"), format.bps(episode.mean_edge_bps));
-  text(row.querySelector("td.fits"), format.amount(episode.peak_size, currency));
-  text(row.querySelector("td.filter"), episode.filter);
-  text(row.querySelector("td.why"), episode.open ? gettext("goes on") : episode.reason);
+  write(row.querySelector("td.peak"), format.bps(episode.peak_edge_bps));
+  write(row.querySelector("td.mean"), format.bps(episode.mean_edge_bps));
+  write(row.querySelector("td.fits"), format.amount(episode.peak_size, currency));
+  write(row.querySelector("td.filter"), episode.filter);
+  write(row.querySelector("td.why"), episode.open ? gettext("goes on") : episode.reason);
   row.querySelector("td.why").title = episode.reason;
 }
 
@@ -300,17 +238,14 @@ const movedOn = ({ moved_on: key }) =>
 function writeButton(button, { key, more: others = 0 }) {
   button.hidden = !others;
   button.setAttribute("aria-expanded", String(expanded.has(key)));
-  text(
+  write(
     button,
     others === 1 ? gettext("+1 route") : translate("+%(count)s routes", { count: format.count(others) }),
   );
 }
 
-function text(node, words) {
-  if (node.textContent !== words) node.textContent = words;
-}
-
-function found(answer, all) {
+function found(answer) {
+  const all = matchWords(answer.matches);
   if (!answer.moves) return translate("%(count)s found", { count: all });
   const moves = all === "1" ? gettext("1 move") : translate("%(count)s moves", { count: all });
   const routes =
@@ -320,23 +255,7 @@ function found(answer, all) {
   return `${moves}, ${routes}${more ? "+" : ""}`;
 }
 
-function showPlace(answer) {
-  const last = offset + (answer.moves ?? answer.episodes).length;
-  const all = format.count(matches) + (more && matches >= 100_000 ? "+" : "");
-  text(document.getElementById("tally"), found(answer, all));
-  text(
-    document.getElementById("place"),
-    matches
-      ? translate("%(first)s–%(last)s of %(matches)s", {
-          first: format.count(offset + 1),
-          last: format.count(last),
-          matches: all,
-        })
-      : "",
-  );
-  step.previous.disabled = offset === 0;
-  step.next.disabled = last >= matches;
-}
+const matchWords = (matches) => format.count(matches) + (more && matches >= 100_000 ? "+" : "");
 
 // --- their distributions ---------------------------------------------------------------------
 
@@ -373,19 +292,20 @@ async function distributions() {
     })),
   );
   const words =
-    more || (!view.every && answer.considered < matches)
+    more || (!list.view.every && answer.considered < list.matches)
       ? translate("(the newest %(count)s)", { count: format.count(answer.considered) })
       : translate("(%(count)s)", { count: format.count(answer.considered) });
-  for (const node of document.querySelectorAll(".of")) text(node, words);
-  text(document.getElementById("zone"), `(${zone})`);
+  for (const node of document.querySelectorAll(".of")) write(node, words);
+  write(document.getElementById("zone"), `(${zone})`);
 }
 
 // --- empty states ----------------------------------------------------------------------------
 
-const clearing = () => [gettext("Clear the filters"), () => change(readView(""))];
+const clearing = () => [gettext("Clear the filters"), () => list.change(list.read(""))];
 
 function nothing() {
-  if (writeView(view).replace(/(sort|descending|period|every)=[^&]*&?/g, "")) return noMatch();
+  const { sort, descending, period, every } = list.read("");
+  if (list.write({ ...list.view, sort, descending, period, every })) return noMatch();
   if (!opening.length) return noFilter();
   return {
     heading: gettext("No opportunity was open in this period"),
@@ -394,7 +314,7 @@ function nothing() {
       { filters: opening.join(", ") },
     ),
     actions: [
-      [gettext("Any time"), () => change({ ...view, period: "all" })],
+      [gettext("Any time"), () => list.change({ ...list.view, period: "all" })],
       [gettext("Open the scanner"), prefixed("/scanner")],
       ...inAdmin(gettext("Filters"), "markets/opportunityfilter/"),
     ],
@@ -422,63 +342,19 @@ const noMatch = () => ({
 
 // --- what people do --------------------------------------------------------------------------
 
-const KEYS = {
-  ArrowUp: (row) => row.previousElementSibling,
-  ArrowDown: (row) => row.nextElementSibling,
-  Home: () => body.firstElementChild,
-  End: () => body.lastElementChild,
-};
-
-function tableKey(event) {
-  const row = event.target.closest("tr");
-  if (event.ctrlKey || event.metaKey || event.altKey || !row) return;
-  const next = KEYS[event.key]?.(row);
-  if (next) next.querySelector("a").focus();
-  else if (event.key === "ArrowRight") page(1);
-  else if (event.key === "ArrowLeft") page(-1);
-  else return;
-  event.preventDefault();
-}
-
-function pageKey(event) {
-  if (event.key !== "/" || event.target.matches("input, select, textarea")) return;
-  event.preventDefault();
-  fields.symbol.focus();
-}
-
 function start() {
-  limit.value = localStorage.getItem("opportunity-rows") ?? limit.value;
-  if (!limit.value) limit.selectedIndex = 1;
-  form.addEventListener("input", filterChanged);
-  form.addEventListener("submit", (event) => event.preventDefault());
-  document
-    .getElementById("more")
-    .addEventListener("click", ({ currentTarget }) =>
-      currentTarget.setAttribute("aria-expanded", form.classList.toggle("all")),
-    );
-  limit.addEventListener("change", () => {
-    localStorage.setItem("opportunity-rows", limit.value);
-    change(current(), typing ? 0 : Math.floor(offset / Number(limit.value)) * Number(limit.value));
+  fresh.addEventListener("click", () => {
+    if (elsewhere()) list.change(list.view, list.offset);
+    else if (waiting) take(waiting, true);
   });
-  for (const button of document.querySelectorAll("[data-sort]"))
-    button.addEventListener("click", () => change(sortedBy(current(), button.dataset.sort)));
-  step.previous.addEventListener("click", () => page(-1));
-  step.next.addEventListener("click", () => page(1));
-  fresh.addEventListener("click", () =>
-    offset || view.sort !== "started" ? change(view, offset) : waiting && take(waiting, true),
-  );
-  body.addEventListener("click", ({ target }) =>
-    target.closest("button")
-      ? expand(target.closest("tr"))
-      : (target.closest("a") ?? target.closest("tr")?.querySelector("a").click()),
-  );
-  body.addEventListener("keydown", tableKey);
-  document.addEventListener("keydown", pageKey);
-  document.addEventListener("click", ({ target }) => {
-    const choice = document.getElementById("exchanges");
-    if (!choice.contains(target)) choice.open = false;
+  body.addEventListener("click", ({ target }) => {
+    const row = target.closest("tr");
+    if (target.closest("button")) expand(row);
+    else if (!target.closest("a")) row?.querySelector("a").click();
   });
-  showView();
+  focusOnSlash(document.querySelector('[name="symbol"]'));
+  list.show();
+  showPeriod();
   load(true);
 }
 

@@ -3,7 +3,9 @@
 import * as format from "../shared/format.js";
 import { gettext, plural, translate } from "../shared/i18n.js";
 import { heldAt, LinePlot } from "../shared/line-plot.js";
+import { listenToSort, markSorted } from "../shared/list.js";
 import { notice, signedOut } from "../shared/notices.js";
+import { names, walkRows, write } from "../shared/page.js";
 import { prefixed } from "../shared/place.js";
 import { LAKE_MS, request } from "../shared/requests.js";
 import { drawBars } from "./bars.js";
@@ -29,14 +31,12 @@ const SOURCES = {
   both: gettext("as the collector stored it, and where it did not, computed from recorded quotes"),
 };
 
-const content = document.getElementById("content");
-const form = document.getElementById("choice");
-const body = document.getElementById("rows");
-const template = document.getElementById("row");
-const progress = document.getElementById("progress");
-const panel = document.getElementById("pair");
-const exchanges = JSON.parse(content.dataset.exchanges);
-const names = (key) => exchanges[key] ?? key;
+const byId = (id) => document.getElementById(id);
+const form = byId("choice");
+const body = byId("rows");
+const template = byId("row");
+const progress = byId("progress");
+const panel = byId("pair");
 const route = ({ exchange1, exchange2 }) => `${names(exchange1)} / ${names(exchange2)}`;
 const idOf = ({ symbol, exchange1, exchange2 }) => `${symbol}|${exchange1}|${exchange2}`;
 const share = (value) => (value === null ? format.UNKNOWN : `${format.figure(value)} %`);
@@ -96,8 +96,8 @@ async function showPair() {
   mark();
   if (!pair) return;
   panel.setAttribute("aria-busy", "true");
-  write("pair-title", `${pair.symbol} · ${route(pair)}`);
-  write("pair-words", gettext("looking into the lake…"));
+  write(byId("pair-title"), `${pair.symbol} · ${route(pair)}`);
+  write(byId("pair-words"), gettext("looking into the lake…"));
   const { status, answer } = await request(
     "GET",
     `/api/opportunities/statistics?${new URLSearchParams({ ...pair, ...range(), points: String(LINE_POINTS) })}`,
@@ -130,27 +130,25 @@ const nothing = (pair) => ({
 
 function showAnswer(answer) {
   const { statistics: found, terms } = answer;
-  write("pair-title", `${answer.symbol} · ${route(answer)}`);
-  document.getElementById("verdicts").replaceChildren(...answer.reasons.map(verdictItem));
-  document.getElementById("figures").replaceChildren(...figures(found, terms).map(figureItem));
+  write(byId("pair-title"), `${answer.symbol} · ${route(answer)}`);
+  byId("verdicts").replaceChildren(...answer.reasons.map(verdictItem));
+  byId("figures").replaceChildren(...figures(found, terms).map(figureItem));
   const edges = answer.peak_edges_pct;
   drawBars(
-    document.getElementById("peaks"),
+    byId("peaks"),
     found.peaks.map((many, at) => ({
       label: edges[at + 1] === undefined ? `${edges[at]}+` : `${edges[at]}–${edges[at + 1]}`,
       words: edges[at + 1] === undefined ? `≥ ${edges[at]} %` : `${edges[at]} – ${edges[at + 1]} %`,
       count: many,
     })),
   );
-  write("pair-words", sourceWords(answer));
+  write(byId("pair-words"), sourceWords(answer));
   const pair = { symbol: answer.symbol, exchange1: answer.exchange1, exchange2: answer.exchange2 };
-  document.getElementById("pair-episodes").href = prefixed(
+  byId("pair-episodes").href = prefixed(
     `/opportunities?${new URLSearchParams({ symbol: pair.symbol, exchanges: `${pair.exchange1},${pair.exchange2}` })}`,
   );
-  document.getElementById("pair-explain").href = prefixed(
-    `/opportunities/explain?${new URLSearchParams({ id: idOf(pair) })}`,
-  );
-  document.getElementById("pair-chart").href = prefixed(
+  byId("pair-explain").href = prefixed(`/opportunities/explain?${new URLSearchParams({ id: idOf(pair) })}`);
+  byId("pair-chart").href = prefixed(
     `/?${new URLSearchParams({ range: form.elements.range.value, chart: idOf(pair) })}`,
   );
   drawLine(answer, terms);
@@ -255,7 +253,7 @@ function figureItem([what, value, words]) {
 }
 
 function drawLine({ start, end, line: { timestamps, deviation_pct: deviation } }, terms) {
-  plot ??= new LinePlot(document.getElementById("deviation"), {
+  plot ??= new LinePlot(byId("deviation"), {
     label: format.percent,
     hovered: showUnder,
     zoomed: (from, to) => redraw(from === null ? line.window : { from, to }),
@@ -292,11 +290,7 @@ function levels(terms, deviation) {
 
 function showUnder(time) {
   const at = time === null ? -1 : heldAt(line.times, time);
-  write("under", at < 0 ? "" : `${format.clock(time)}  ${format.percent(line.values[at])}`);
-}
-
-function write(id, text) {
-  document.getElementById(id).textContent = text;
+  write(byId("under"), at < 0 ? "" : `${format.clock(time)}  ${format.percent(line.values[at])}`);
 }
 
 // --- all of them -----------------------------------------------------------------------------
@@ -338,7 +332,7 @@ function showRanking({ pairs, left_out: leftOut }) {
       : translate("%(done)s of %(count)s pairs…", { done: format.count(ranked.length), count });
   if (leftOut)
     progress.textContent += ` ${translate("(%(count)s more are left out)", { count: format.count(leftOut) })}`;
-  document.getElementById("table").hidden = !pairs;
+  byId("table").hidden = !pairs;
   place();
 }
 
@@ -352,12 +346,7 @@ function place() {
   const rows = new Map([...body.rows].map((row) => [row.dataset.id, row]));
   const placed = ranked.map((figures) => writeRow(rows.get(idOf(figures)) ?? makeRow(figures), figures));
   body.replaceChildren(...placed);
-  for (const button of document.querySelectorAll("[data-sort]")) {
-    const header = button.closest("th");
-    if (button.dataset.sort === order.sort)
-      header.setAttribute("aria-sort", order.descending ? "descending" : "ascending");
-    else header.removeAttribute("aria-sort");
-  }
+  markSorted(order);
   mark();
 }
 
@@ -383,8 +372,7 @@ function writeRow(row, figures) {
     ".word": figures.verdicts.map((verdict) => VERDICTS[verdict]).join(", "),
   };
   for (const [selector, text] of Object.entries(cells)) {
-    const node = row.querySelector(selector);
-    if (node.textContent !== text) node.textContent = text;
+    write(row.querySelector(selector), text);
   }
   const verdict = row.querySelector("td.verdict");
   verdict.dataset.verdict = ORDER[worst(figures)];
@@ -409,14 +397,6 @@ function rowChosen({ target }) {
   panel.scrollIntoView({ block: "nearest" });
 }
 
-function tableKey(event) {
-  const row = event.target.closest("tr");
-  const next = { ArrowUp: row?.previousElementSibling, ArrowDown: row?.nextElementSibling }[event.key];
-  if (!next || event.ctrlKey || event.metaKey || event.altKey) return;
-  next.querySelector("button").focus();
-  event.preventDefault();
-}
-
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   showPair();
@@ -437,13 +417,15 @@ document.addEventListener("connection", ({ detail }) => {
   showPair(); // somebody signed in again elsewhere
 });
 body.addEventListener("click", rowChosen);
-body.addEventListener("keydown", tableKey);
-for (const button of document.querySelectorAll("[data-sort]"))
-  button.addEventListener("click", () => {
-    const { sort } = button.dataset;
-    order = { sort, descending: order.sort === sort ? !order.descending : !(sort in VALUES) };
+walkRows(body);
+listenToSort(
+  () => order,
+  Object.keys(VALUES),
+  (wanted) => {
+    order = wanted;
     place();
-  });
+  },
+);
 readLink();
 showPair();
 rank();

@@ -2,6 +2,7 @@
 
 import * as format from "../shared/format.js";
 import { gettext, plural, translate } from "../shared/i18n.js";
+import { names, write } from "../shared/page.js";
 import { prefixed } from "../shared/place.js";
 import { Newest } from "../shared/requests.js";
 import { STATES, sides } from "./table.js";
@@ -10,8 +11,7 @@ const REFRESH_MS = 2000;
 const VERDICTS = { pass: gettext("✓ passed"), fail: gettext("✗ failed"), unknown: gettext("? unknown") };
 
 export class Drawer {
-  constructor({ names, pins, lost, closed }) {
-    this.names = names;
+  constructor({ pins, lost, closed }) {
     this.pins = pins;
     this.lost = lost;
     this.closed = closed;
@@ -30,7 +30,7 @@ export class Drawer {
   open(id, cells) {
     this.id = id;
     const [symbol, first, second] = id.split("|");
-    this.title.textContent = `${symbol} · ${this.names(first)} / ${this.names(second)}`;
+    this.title.textContent = `${symbol} · ${names(first)} / ${names(second)}`;
     document.getElementById("drawer-page").href = prefixed(
       `/opportunities/explain?id=${encodeURIComponent(id)}`,
     );
@@ -60,7 +60,7 @@ export class Drawer {
     if (!row) return;
     const currency = format.quoteCurrency(row.symbol);
     const exchange = (side) =>
-      `${this.names(side.exchange)} · ${STATES[this.lost() ? "unknown" : side.state]} · ${translate("24 h %(volume)s", { volume: format.amount(side.volume, currency) })}`;
+      `${names(side.exchange)} · ${STATES[this.lost() ? "unknown" : side.state]} · ${translate("24 h %(volume)s", { volume: format.amount(side.volume, currency) })}`;
     const [buy, sell] = sides(row);
     fill(this.facts, [
       [gettext("Buy at"), exchange(buy)],
@@ -100,9 +100,7 @@ export class Drawer {
 
   #direction({ buy_on, sell_on, edge_bps, size, gates }, currency) {
     const heading = document.createElement("h3");
-    heading.append(
-      translate("buy %(buy)s → sell %(sell)s", { buy: this.names(buy_on), sell: this.names(sell_on) }),
-    );
+    heading.append(translate("buy %(buy)s → sell %(sell)s", { buy: names(buy_on), sell: names(sell_on) }));
     const edge = document.createElement("span");
     edge.className = "edge";
     edge.textContent = `${format.bps(edge_bps)} · ${format.amount(size, currency)}`;
@@ -134,9 +132,7 @@ function fill(list, rows) {
   const texts = rows.flat();
   if (list.children.length !== texts.length)
     list.replaceChildren(...texts.map((_, place) => document.createElement(place % 2 ? "dd" : "dt")));
-  texts.forEach((text, place) => {
-    if (list.children[place].textContent !== text) list.children[place].textContent = text;
-  });
+  texts.forEach((text, place) => write(list.children[place], text));
 }
 
 function paragraph(text) {

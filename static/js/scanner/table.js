@@ -3,6 +3,7 @@
 import * as format from "../shared/format.js";
 import { gettext, translate } from "../shared/i18n.js";
 import { KeyedRow, placeRows } from "../shared/keyed.js";
+import { names } from "../shared/page.js";
 
 export const STATES = {
   live: gettext("live"),
@@ -42,7 +43,7 @@ class Row extends KeyedRow {
   }
 
   /** Write a pair's values; ages are left to `age`. */
-  show(id, cells, { names, pinned, lost }) {
+  show(id, cells, { pinned, lost }) {
     this.cells = cells;
     this.mark(this.element, "id", id);
     const [buy, sell] = sides(cells);
