@@ -343,7 +343,7 @@ async def test_what_was_down_passed_or_traded_is_said_in_words(tab: Tab) -> None
     await tab.point_at(half_past + 60)
     await expect(note).to_have_text("connection lost: 1006")
     await tab.point_at(half_past + 300)
-    await expect(note).to_have_text("▶ begins to pass the filter at +3.2 bps")
+    await expect(note).to_have_text("▶ starts to pass the filter at +3.2 bps")
     await tab.point_at(half_past + 360)
     await expect(note).to_have_text("passes the filter")
 

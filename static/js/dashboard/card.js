@@ -113,8 +113,8 @@ export class Card {
   #reason(state) {
     if (state === "unknown") return this.chart.connection.why;
     if (this.chart.reason) return this.chart.reason;
-    if (state === "waiting") return gettext("no point yet");
-    return state === "quiet" ? gettext("connected; nothing moves") : "";
+    if (state === "waiting") return gettext("no data yet");
+    return state === "quiet" ? gettext("connected; no price change") : "";
   }
 
   #writeEdge(row, edge, size, holds) {

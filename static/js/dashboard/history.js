@@ -21,10 +21,10 @@ async function answer(path, parameters, signal) {
     response = await ask(url, { headers: { Accept: "application/x-ndjson" }, signal }, LAKE_MS);
   } catch (problem) {
     if (signal.aborted) throw problem;
-    throw new Refusal(gettext("The server does not answer; asking again."));
+    throw new Refusal(gettext("The server does not respond; retrying."));
   }
   if (response.type === "opaqueredirect" || response.status === 401)
-    throw new Refusal(gettext("Sign in again to see what was recorded."));
+    throw new Refusal(gettext("Sign in again to see recorded data."));
   if (!response.ok && response.status !== 404) throw await refusal(response);
   return response;
 }

@@ -91,7 +91,7 @@ export class Large {
   /** The chart with what its card then says of itself; a pair that is spelled otherwise is opened as it is. */
   #unwatched(chart, { taken = false, charts, view = null }) {
     chart.serverState = "removed";
-    chart.reason = gettext("Not watched; asking why…");
+    chart.reason = gettext("Not watched; loading the reason…");
     whyUnwatched(chart.id, { taken, pinned: this.pinned() }).then(({ id, words }) => {
       chart.reason = words;
       if (id === chart.id || this.card?.chart !== chart) return;
@@ -163,10 +163,7 @@ export class Large {
     const plot = area.closest(".plot");
     plot.tabIndex = 0;
     plot.setAttribute("role", "group");
-    plot.setAttribute(
-      "aria-label",
-      gettext("The chart: arrow keys move through time, + and − zoom, 0 goes back"),
-    );
+    plot.setAttribute("aria-label", gettext("Chart: arrow keys move through time, + and − zoom, 0 resets"));
     this.navigator.attach(area);
   }
 

@@ -132,7 +132,7 @@ export class Past {
       ...[points, this.chart.points].filter(({ length }) => length).map(({ first }) => first),
     );
     const end = Math.min(to, now);
-    if (!(first < end)) return (long && words) || gettext("nothing recorded in this time");
+    if (!(first < end)) return (long && words) || gettext("nothing recorded in this period");
     return first - from > (end - from) * NOTABLE
       ? translate("nothing recorded before %(time)s", { time: minute(first) })
       : "";

@@ -7,7 +7,7 @@ import { request } from "../shared/requests.js";
 export async function whyUnwatched(id, { taken, pinned }) {
   const { status, answer } = await request("GET", `/api/opportunities/explain?id=${encodeURIComponent(id)}`);
   if (status !== 200)
-    return { id, words: answer.error ?? gettext("Not watched, and the server does not say why now.") };
+    return { id, words: answer.error ?? gettext("Not watched; the reason is unavailable.") };
   if (!answer.scanned) return { id, words: answer.summary };
   return { id: answer.id, words: ofCompared(answer, taken, pinned) };
 }
@@ -15,13 +15,13 @@ export async function whyUnwatched(id, { taken, pinned }) {
 function ofCompared({ charts }, taken, pinned) {
   if (taken)
     return pinned
-      ? gettext("It is not pinned any more: nothing new comes in")
-      : gettext("The filter does not select it any more: nothing new comes in");
+      ? gettext("No longer pinned: no new data")
+      : gettext("No longer selected by the filter: no new data");
   if (charts.length)
-    return translate("Not a chart of what is shown: %(filters)s has it. Choose that above to watch it.", {
+    return translate("Not among the charts shown. Choose %(filters)s above to watch it.", {
       filters: charts.map(({ name }) => `“${name}”`).join(", "),
     });
   return gettext(
-    "The scanner compares this pair, but no filter gives it a chart. Pin it there to watch it; what was recorded is drawn.",
+    "The scanner compares this pair, but no filter charts it. Pin it in the scanner to watch it; recorded data is drawn.",
   );
 }

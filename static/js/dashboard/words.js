@@ -19,8 +19,8 @@ export function momentWords({ window: { from, to }, plot, marks, currency }, tim
 
 function passingWords({ from, to, edge12, edge21 }, time, near) {
   if (Math.abs(time - from) <= near)
-    return [translate("▶ begins to pass the filter at %(edge)s", { edge: bps(Math.max(edge12, edge21)) })];
-  if (Math.abs(time - to) <= near) return [gettext("ceases to pass the filter")];
+    return [translate("▶ starts to pass the filter at %(edge)s", { edge: bps(Math.max(edge12, edge21)) })];
+  if (Math.abs(time - to) <= near) return [gettext("stops passing the filter")];
   return from < time && time < to ? [gettext("passes the filter")] : [];
 }
 
@@ -37,6 +37,6 @@ function tradeWords(trades, currency, time, near) {
       bought,
       sold,
     });
-    return [sum(null) ? translate("%(known)s, either %(unknown)s", { known, unknown }) : known];
+    return [sum(null) ? translate("%(known)s, unknown side %(unknown)s", { known, unknown }) : known];
   });
 }

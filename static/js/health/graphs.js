@@ -9,13 +9,13 @@ import { Newest } from "../shared/requests.js";
 const megabytes = (value) => `${figure(value)} MB`;
 const GRAPHS = [
   ["memory", gettext("Memory of processes"), megabytes],
-  ["queues", gettext("Events that wait in queues"), compact],
-  ["throughput", gettext("Quotes a minute"), compact],
+  ["queues", gettext("Events waiting in queues"), compact],
+  ["throughput", gettext("Quotes per minute"), compact],
   ["latency", gettext("Latency p95 of exchanges"), percentile],
   ["gc", gettext("Longest pause for garbage collection"), age],
   ["lag", gettext("Loop lag of processes"), age],
   ["cpu", gettext("CPU of processes, % of a core"), figure],
-  ["stores", gettext("Sizes of stores"), megabytes],
+  ["stores", gettext("Storage size"), megabytes],
 ];
 const REFRESH_MS = { "1h": 10_000, "6h": 60_000, "7d": 300_000 };
 const HUES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f"];
@@ -51,7 +51,7 @@ class Graph {
       `/api/health/graph?graph=${this.key}&range=${range}`,
     );
     if (late) return ""; // of a range that was chosen before
-    if (status !== 200) return answer.error ?? gettext("The server does not answer.");
+    if (status !== 200) return answer.error ?? gettext("The server does not respond.");
     this.#draw(answer);
     return "";
   }
@@ -111,7 +111,7 @@ class Graph {
     if (leftOut)
       this.legend.append(
         Object.assign(document.createElement("li"), {
-          textContent: translate("and %(count)s lower ones", { count: leftOut }),
+          textContent: translate("and %(count)s lower", { count: leftOut }),
         }),
       );
   }

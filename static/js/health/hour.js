@@ -34,7 +34,7 @@ export class HourDrawer {
       symbol,
       exchange: this.names(exchange),
     });
-    this.words.textContent = gettext("asking…");
+    this.words.textContent = gettext("loading…");
     this.element.hidden = false;
     this.element.focus();
     this.plots ??= Object.entries(LINES).map(([place, [read, label]]) => ({
@@ -57,14 +57,14 @@ export class HourDrawer {
     const { status, answer, late } = await this.questions.request("GET", `/api/health/hour?${this.asked}`);
     if (late || id !== this.id) return; // another row was chosen meanwhile
     if (status !== 200) {
-      this.words.textContent = answer.error ?? gettext("The server does not answer.");
+      this.words.textContent = answer.error ?? gettext("The server does not respond.");
       return;
     }
     this.words.textContent = answer.minutes.length
-      ? plural("%(count)s minute is known", "%(count)s minutes are known", answer.minutes.length, {
+      ? plural("data for %(count)s minute", "data for %(count)s minutes", answer.minutes.length, {
           count: answer.minutes.length,
         })
-      : gettext("No minute is known yet: the first is shown when it has passed.");
+      : gettext("No data yet: the first minute appears when it has passed.");
     this.#draw(answer.minutes);
   }
 

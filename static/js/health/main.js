@@ -101,7 +101,7 @@ function showHead(said) {
   head = said;
   const missing = body("missing");
   missing.hidden = !head.missing.length;
-  write(missing, translate("Not known now: %(what)s", { what: head.missing.join("; ") }));
+  write(missing, translate("Unavailable now: %(what)s", { what: head.missing.join("; ") }));
 }
 
 function showOverall() {
@@ -109,7 +109,7 @@ function showOverall() {
   const status = connection.lost ? "unknown" : head.status;
   overall.dataset.tone = status;
   write(overall.querySelector(".word"), STATUS[status]);
-  write(overall.querySelector(".sum"), connection.lost ? gettext("nothing comes from the server") : inSum());
+  write(overall.querySelector(".sum"), connection.lost ? gettext("no data from the server") : inSum());
 }
 
 /** The server is not heard any more, or is again: every row says another state. */
@@ -203,9 +203,9 @@ function trouble() {
   if (connection.status.trouble === "unreachable") return unreachable();
   if (connection.status.trouble === "refused")
     return {
-      heading: gettext("There is no live connection"),
+      heading: gettext("No live connection"),
       text: gettext(
-        "The page is refreshed every 4 s instead. Any proxy before the desk has to pass WebSockets under /ws/.",
+        "The page is refreshed every 4 s instead. A proxy in front of the desk must pass WebSockets under /ws/.",
       ),
       actions: [[gettext("Reload"), () => location.reload()]],
     };

@@ -19,7 +19,7 @@ export const STATES = {
   done: gettext("done"),
   stopped: gettext("stopped"),
   failed: gettext("failed"),
-  partial: gettext("in part"),
+  partial: gettext("partial"),
   died: gettext("died"),
   unknown: gettext("unknown"),
 };
@@ -29,7 +29,7 @@ const BAD = {
   unknown: gettext("unknown"),
   crossed: gettext("crossed"),
   zero: gettext("zero"),
-  empty: gettext("without a side"),
+  empty: gettext("one-sided"),
   late: gettext("late"),
   out_of_order: gettext("out of order"),
 };

@@ -48,7 +48,7 @@ export class SymbolTable {
   #tally({ total, matches, states }) {
     const known = this.context.lost() ? [] : Object.entries(states).filter(([, many]) => many);
     const counts = known.reverse().map(([state, many]) => `${count(many)} ${STATES[state]}`);
-    const all = translate("%(total)s in all", { total: count(total) });
+    const all = translate("%(total)s in total", { total: count(total) });
     const some = matches < total ? [translate("%(matches)s match", { matches: count(matches) })] : [];
     write(document.getElementById("tally"), [all, ...counts, ...some].join(" · "));
   }

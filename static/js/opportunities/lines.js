@@ -8,7 +8,7 @@ export async function readLines(address, take, signal) {
   try {
     const response = await ask(address, { headers: { Accept: "application/x-ndjson" }, signal }, LAKE_MS);
     if (response.type === "opaqueredirect" || response.status === 401)
-      return gettext("You are signed out: sign in again to go on.");
+      return gettext("You are signed out: sign in again to continue.");
     if (!response.ok) return (await response.json().catch(() => ({}))).error ?? `HTTP ${response.status}`;
     let words = "";
     const row = (line) => {
@@ -21,7 +21,7 @@ export async function readLines(address, take, signal) {
     );
     return words;
   } catch {
-    return signal?.aborted ? "" : gettext("The server does not answer.");
+    return signal?.aborted ? "" : gettext("The server does not respond.");
   }
 }
 

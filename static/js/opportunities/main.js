@@ -106,12 +106,12 @@ function refresh() {
 function trouble(status, answer) {
   if (status === 401) notice(signedOut());
   else if (status === 400)
-    notice({ heading: gettext("This cannot be asked"), text: answer.error, actions: [clearing()] });
+    notice({ heading: gettext("Invalid request"), text: answer.error, actions: [clearing()] });
   else
     notice(
       status
         ? {
-            heading: gettext("The list is not available now"),
+            heading: gettext("The list is unavailable"),
             text: answer.error ?? `HTTP ${status}`,
             actions: [health],
           }
@@ -190,7 +190,7 @@ document.addEventListener("connection", ({ detail }) => {
     row.dataset.standing = "unknown";
     write(row.querySelector(".word"), gettext("unknown"));
     write(row.querySelector(".long"), ""); // how long it has lasted, too
-    write(row.querySelector("td.why"), gettext("nothing comes from the server"));
+    write(row.querySelector("td.why"), gettext("no data from the server"));
   }
 });
 
@@ -228,7 +228,7 @@ function writeRow(row, episode) {
   write(row.querySelector("td.mean"), format.bps(episode.mean_edge_bps));
   write(row.querySelector("td.fits"), format.amount(episode.peak_size, currency));
   write(row.querySelector("td.filter"), episode.filter);
-  write(row.querySelector("td.why"), episode.open ? gettext("goes on") : episode.reason);
+  write(row.querySelector("td.why"), episode.open ? gettext("still open") : episode.reason);
   row.querySelector("td.why").title = episode.reason;
 }
 
@@ -310,7 +310,7 @@ function nothing() {
   return {
     heading: gettext("No opportunity was open in this period"),
     text: translate(
-      "Filters with a minimum edge open them: %(filters)s. The scanner shows what keeps each pair from it now.",
+      "Filters with a minimum edge open them: %(filters)s. The scanner shows which gate check blocks each pair now.",
       { filters: opening.join(", ") },
     ),
     actions: [
@@ -324,7 +324,7 @@ function nothing() {
 const noFilter = () => ({
   heading: gettext("No filter opens opportunities"),
   text: gettext(
-    "An opportunity opens where a filter with a minimum edge follows a pair, and none that is enabled has one. Give a filter a minimum edge; what it finds is listed here.",
+    "Opportunities open for pairs that a filter with a minimum edge follows, and no enabled filter has one. Set a minimum edge on a filter; its opportunities are listed here.",
   ),
   actions: [
     ...inAdmin(gettext("Filters"), "markets/opportunityfilter/"),
@@ -335,7 +335,7 @@ const noFilter = () => ({
 const noMatch = () => ({
   heading: gettext("No opportunity matches"),
   text: gettext(
-    "None that began in this period meets these filters. Lower a minimum, widen the period, or clear the filters.",
+    "No opportunity that began in this period meets these filters. Lower a minimum, widen the period, or clear the filters.",
   ),
   actions: [clearing()],
 });

@@ -95,8 +95,8 @@ function said() {
   const valued = ticks.edge.filter((edge) => edge !== null).length;
   if (!valued)
     return isOpen()
-      ? gettext("Nothing of this time is in the lake yet: it comes with a delay of a second or two.")
-      : gettext("The lake has no quotes of this time: they were deleted, or never recorded.");
+      ? gettext("The lake has no data for this period yet: it arrives with a delay of a second or two.")
+      : gettext("The lake has no quotes for this period: they were deleted or never recorded.");
   return plural(
     "%(count)s point, from the recorded quotes of both exchanges",
     "%(count)s points, from the recorded quotes of both exchanges",
@@ -168,7 +168,7 @@ function marks() {
       value: null,
       shape: "end",
       colour: "down",
-      words: gettext("close: a side was gone"),
+      words: gettext("close: a leg had no quote"),
     });
   return list;
 }
@@ -217,7 +217,7 @@ document.addEventListener("connection", ({ detail }) => {
   if (!detail.lost || !isOpen()) return;
   document.getElementById("story").dataset.standing = "unknown";
   document.querySelector("#story .standing").lastChild.data =
-    ` ${gettext("unknown: nothing comes from the server")}`;
+    ` ${gettext("unknown: no data from the server")}`;
 });
 
 async function follow() {
@@ -227,7 +227,7 @@ async function follow() {
       if (isOpen()) await refresh();
       await load();
     } catch {
-      words.textContent = gettext("The server does not answer; asking again.");
+      words.textContent = gettext("The server does not respond; retrying.");
     }
   }
   setTimeout(follow, Math.max(EVERY_MS, took * PAUSE));

@@ -27,8 +27,8 @@ const ORDER = Object.keys(VERDICTS);
 
 const SOURCES = {
   stored: gettext("as the collector stored it"),
-  computed: gettext("computed from recorded quotes, with the tolerance of now"),
-  both: gettext("as the collector stored it, and where it did not, computed from recorded quotes"),
+  computed: gettext("computed from recorded quotes with the current tolerance"),
+  both: gettext("as the collector stored it, else computed from recorded quotes"),
 };
 
 const byId = (id) => document.getElementById(id);
@@ -97,7 +97,7 @@ async function showPair() {
   if (!pair) return;
   panel.setAttribute("aria-busy", "true");
   write(byId("pair-title"), `${pair.symbol} · ${route(pair)}`);
-  write(byId("pair-words"), gettext("looking into the lake…"));
+  write(byId("pair-words"), gettext("reading the lake…"));
   const { status, answer } = await request(
     "GET",
     `/api/opportunities/statistics?${new URLSearchParams({ ...pair, ...range(), points: String(LINE_POINTS) })}`,
@@ -112,13 +112,13 @@ async function showPair() {
 }
 
 const refused = (answer) => ({
-  heading: gettext("No statistics of this"),
-  text: answer.error ?? gettext("The server does not answer."),
-  actions: [[gettext("Ask again"), showPair]],
+  heading: gettext("No statistics available"),
+  text: answer.error ?? gettext("The server does not respond."),
+  actions: [[gettext("Try again"), showPair]],
 });
 
 const nothing = (pair) => ({
-  heading: translate("Nothing was recorded of %(symbol)s on %(pair)s in this time", {
+  heading: translate("Nothing was recorded for %(symbol)s on %(pair)s in this period", {
     symbol: pair.symbol,
     pair: route(pair),
   }),
@@ -192,7 +192,7 @@ function figures(found, terms) {
     [
       gettext("Complete cycles per hour"),
       format.figure(found.cycles_per_hour),
-      translate("%(count)s in all: from below %(neutral)s % beyond %(cycle)s % and back", {
+      translate("%(count)s in total: from below %(neutral)s % beyond %(cycle)s % and back", {
         count: format.count(found.cycles),
         neutral,
         cycle,
@@ -202,7 +202,7 @@ function figures(found, terms) {
     [
       gettext("Events per hour"),
       format.figure(found.events_per_hour),
-      translate("%(count)s in all: stays at or above %(event)s %", {
+      translate("%(count)s in total: stays at or above %(event)s %", {
         count: format.count(found.events),
         event,
       }),
@@ -303,7 +303,7 @@ async function rank() {
   /** @type {any} */
   let head = null;
   let drawnAt = performance.now();
-  progress.textContent = gettext("looking into the lake…");
+  progress.textContent = gettext("reading the lake…");
   const words = await readLines(
     `/api/opportunities/ranking?${new URLSearchParams(range())}`,
     (row) => {
@@ -325,13 +325,13 @@ function showRanking({ pairs, left_out: leftOut }) {
   const count = format.count(pairs);
   progress.textContent = !pairs
     ? gettext(
-        "No spread was stored in this time. Filters that show charts, and pins, make the collector store them.",
+        "No spread was stored in this period. The collector stores the spreads of pairs that a filter charts or somebody has pinned.",
       )
     : done
       ? plural("%(count)s pair", "%(count)s pairs", pairs, { count })
       : translate("%(done)s of %(count)s pairs…", { done: format.count(ranked.length), count });
   if (leftOut)
-    progress.textContent += ` ${translate("(%(count)s more are left out)", { count: format.count(leftOut) })}`;
+    progress.textContent += ` ${translate("(%(count)s more left out)", { count: format.count(leftOut) })}`;
   byId("table").hidden = !pairs;
   place();
 }

@@ -34,7 +34,7 @@ export class Drawer {
     document.getElementById("drawer-page").href = prefixed(
       `/opportunities/explain?id=${encodeURIComponent(id)}`,
     );
-    this.body.replaceChildren(paragraph(gettext("asking why…")));
+    this.body.replaceChildren(paragraph(gettext("loading…")));
     this.facts.replaceChildren();
     this.element.hidden = false;
     this.element.focus();
@@ -79,7 +79,7 @@ export class Drawer {
   /** The server is not heard any more, or is again: what it said of gates holds no longer. */
   turned(cells) {
     this.take(cells);
-    if (this.id && this.lost()) this.body.replaceChildren(paragraph(gettext("The server does not answer.")));
+    if (this.id && this.lost()) this.body.replaceChildren(paragraph(gettext("The server does not respond.")));
   }
 
   async #explain() {
@@ -90,7 +90,7 @@ export class Drawer {
     );
     if (late || id !== this.id) return; // another row was chosen meanwhile
     if (status !== 200)
-      this.body.replaceChildren(paragraph(answer.error ?? gettext("The server does not answer.")));
+      this.body.replaceChildren(paragraph(answer.error ?? gettext("The server does not respond.")));
     else
       this.body.replaceChildren(
         paragraph(answer.summary),

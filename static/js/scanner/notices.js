@@ -18,7 +18,7 @@ export function scannerNotice({ connection, head, clear }) {
 }
 
 const noPairs = () => ({
-  heading: gettext("There is nothing to compare yet"),
+  heading: gettext("Nothing to compare yet"),
   text: gettext(
     "A row needs an enabled symbol that two exchanges of an enabled pair list. Enable symbols, exchanges and pairs, or load the catalogue with manage.py sync_markets.",
   ),
@@ -31,7 +31,7 @@ const noPairs = () => ({
 const noCollector = () => ({
   heading: gettext("No collector runs"),
   text: gettext(
-    "Prices come from the collectors, and none has said anything lately. make run starts one; in production, manage.py collect.",
+    "Prices come from the collectors, and none has reported lately. make run starts one; in production, manage.py collect.",
   ),
   actions: [health],
 });

@@ -69,14 +69,14 @@ class Row extends KeyedRow {
     this.write(
       "td.hour",
       cells.hour === null ? format.UNKNOWN : String(cells.hour),
-      cells.hour === null ? gettext("cannot be counted now") : "",
+      cells.hour === null ? gettext("unavailable now") : "",
     );
     this.#writeGates(cells, lost());
     this.write(
       ".word",
       STATES[state],
       lost()
-        ? gettext("nothing comes from the server")
+        ? gettext("no data from the server")
         : `${names(buy.exchange)}: ${STATES[buy.state]}, ${names(sell.exchange)}: ${STATES[sell.state]}`,
     );
     this.pin(pinned(id));
@@ -102,7 +102,7 @@ class Row extends KeyedRow {
     this.write(
       ".pin button",
       pinned ? gettext("★ pinned") : gettext("☆ pin"),
-      pinned ? gettext("Take the chart off the dashboard") : gettext("Put the chart on the dashboard"),
+      pinned ? gettext("Remove the chart from the dashboard") : gettext("Put the chart on the dashboard"),
     );
     this.part(".pin button").node.setAttribute("aria-pressed", pinned);
   }

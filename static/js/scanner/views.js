@@ -53,7 +53,7 @@ export class Views {
   }
 
   async #save() {
-    const name = await askName(gettext("Keep this view as"), this.chosen?.name ?? "");
+    const name = await askName(gettext("Save this view as"), this.chosen?.name ?? "");
     if (name)
       this.#change(
         "POST",
@@ -99,11 +99,11 @@ export class Views {
     if (status === 409 && answer.error?.startsWith("seen: ")) {
       this.load(); // changed in another window: saving once more is then a choice
       return toast(
-        `${answer.error.slice("seen: ".length)}. ${gettext("Do it again to put yours in its place.")}`,
+        `${answer.error.slice("seen: ".length)}. ${gettext("Repeat the action to overwrite it.")}`,
       );
     }
     if (status !== 200)
-      return toast(answer.error ?? gettext("The view could not be saved: the server does not answer."));
+      return toast(answer.error ?? gettext("The view could not be saved: the server does not respond."));
     if (!late) this.#take(answer.views);
     toast(words);
   }

@@ -8,7 +8,7 @@ const WORDS = {
   connecting: gettext("connecting"),
   connected: gettext("connected"),
   late: gettext("catching up"),
-  asked: gettext("refreshed by request"),
+  asked: gettext("refreshed by polling"),
   reconnecting: gettext("reconnecting"),
   paused: gettext("paused while hidden"),
   signed_out: gettext("signed out"),
@@ -39,7 +39,7 @@ export class Connection {
   get why() {
     return this.state === "signed_out"
       ? gettext("signed out: sign in again")
-      : gettext("nothing comes from the server");
+      : gettext("no data from the server");
   }
 
   show(status) {

@@ -57,18 +57,18 @@ export function chooseNotice({ catalogue, store, grid, search, connection }) {
 }
 
 export const inAdmin = (label, path) => (admin ? [[label, admin + path]] : []);
-export const health = [gettext("Look at Health"), prefixed("/health/")];
+export const health = [gettext("Open Health"), prefixed("/health/")];
 
 export const signedOut = () => ({
   heading: gettext("You are signed out"),
-  text: gettext("Nothing new comes in. Sign in again to go on; this page comes back as it was."),
+  text: gettext("No new data arrives. Sign in again to continue; you return to this page."),
   actions: [[gettext("Sign in"), `${login}?next=${encodeURIComponent(location.pathname + location.search)}`]],
 });
 
 export const unreachable = () => ({
-  heading: gettext("The server does not answer"),
+  heading: gettext("The server does not respond"),
   text: gettext(
-    "The page keeps trying. If it stays like this, look whether the web process runs (make run starts it).",
+    "The page keeps trying. If this persists, check that the web process runs (make run starts it).",
   ),
   actions: [[gettext("Reload"), () => location.reload()], health],
 });
@@ -79,7 +79,7 @@ export const refused = (reason) => ({
   text: reason
     ? translate("The server says: %(reason)s. The page keeps trying.", { reason })
     : translate(
-        "The server answers, but not on its WebSocket. Open the page under a host listed in ALLOWED_HOSTS (now %(host)s), and let any proxy pass WebSockets under /ws/.",
+        "The server responds, but not on its WebSocket. Open the page under a host listed in ALLOWED_HOSTS (now %(host)s) and make sure that a proxy passes WebSockets under /ws/.",
         { host: location.host },
       ),
   actions: [[gettext("Reload"), () => location.reload()], health],
@@ -114,7 +114,7 @@ const emptyFilter = (filter) => ({
 
 const noMatch = (search) => ({
   heading: translate("No chart matches “%(search)s”", { search }),
-  text: gettext("A search looks in symbols and exchange names; every word must match."),
+  text: gettext("The search covers symbols and exchange names; every word must match."),
   actions: [[gettext("Clear the search"), clearSearch]],
 });
 
@@ -128,7 +128,7 @@ function clearSearch() {
 const noCollector = () => ({
   heading: gettext("No chart is live"),
   text: gettext(
-    "Either no collector runs (make run starts one; in production, manage.py collect), or every exchange is down or disabled. Each chart says what it waits for.",
+    "Either no collector runs (make run starts one; in production, manage.py collect), or every exchange is down or disabled. Each chart shows what it waits for.",
   ),
   actions: [health, ...inAdmin(gettext("Exchanges"), "markets/exchange/")],
 });

@@ -33,13 +33,13 @@ export class Pins {
       ? await this.questions.request("DELETE", `/api/pins?id=${encodeURIComponent(id)}`, { token })
       : await this.questions.request("POST", "/api/pins", { body: { id }, token });
     if (status !== 200)
-      return toast(answer.error ?? gettext("The pin could not be saved: the server does not answer."));
+      return toast(answer.error ?? gettext("The pin could not be saved: the server does not respond."));
     if (!late) this.#take(answer.pins);
     const words = { symbol: id.split("|")[0] };
     if (had) toast(translate("%(symbol)s is no longer pinned.", words));
     else
       toast(translate("%(symbol)s is pinned.", words), [
-        gettext("See it on the dashboard"),
+        gettext("Show it on the dashboard"),
         `${this.dashboard}?filter=pinned`,
       ]);
   }

@@ -163,7 +163,7 @@ export class Feed {
     else if (!this.proven && now >= this.deadline) this.#unanswered();
   }
 
-  /** A request was answered: nobody waits for the pause to end, nor says that the server does not answer. */
+  /** A request was answered: nobody waits for the pause to end, nor says that the server does not respond. */
   #reachable() {
     this.trouble = null;
     this.open({ again: true });
