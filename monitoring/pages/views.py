@@ -38,11 +38,11 @@ async def health_page(request: HttpRequest) -> HttpResponse:
     if user.is_authenticated:
         names = await sync_to_async(exchange_names)()
         about = {"names": names, "exchange_names": json.dumps(names)}
-        response = await sync_to_async(render)(request, "health.html", about)
+        response = await sync_to_async(render)(request, "health/health.html", about)
     else:
         word = status(now, findings_of(now))
         said = {"status": word, "word": WORDS[word], "time": timezone.now()}
-        response = render(request, "health_public.html", said)
+        response = render(request, "health/public.html", said)
     response["Cache-Control"] = "no-store"
     return response
 

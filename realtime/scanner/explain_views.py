@@ -116,7 +116,7 @@ async def explain_page(request: HttpRequest) -> HttpResponse:
     except (RedisError, OSError, TimeoutError):
         status, context["problem"] = 503, _("The scanner cannot be read now; the page tries again by itself.")
     page: HttpResponse = await database_sync_to_async(render)(
-        request, "opportunity_explain.html", context, status=status
+        request, "opportunities/explain.html", context, status=status
     )
     page["Cache-Control"] = "no-store"
     return page

@@ -134,7 +134,7 @@ def test_the_second_to_save_is_shown_what_the_first_changed_and_nothing_is_overw
     assert answer.status_code == CONFLICT
     assert type(row)._base_manager.filter(pk=row.pk).values().get() == kept
     assert "anna changed this at" in page
-    assert "Load the present state" in page
+    assert "Load the current state" in page
     again = save(bert, address, fields_of(page, form_id(row)))
     assert again.status_code == CONFLICT, "the same button again is no consent"
     consent = bert.post(address, {**entered(fields_of(page, form_id(row))), "_over": over(page)})
@@ -149,7 +149,7 @@ def test_both_sides_stand_side_by_side(anna: Client, bert: Client) -> None:
     mine = opened(bert, address, form_id(row))
     save(anna, address, opened(anna, address, form_id(row)), name="Theirs", min_volume="123456")
     page = save(bert, address, mine, taker_fee_bps="77.5").content.decode()
-    table = re.search(r"<tbody>(.*?)</tbody>", page[page.index("Where the two of you differ") :], re.S)
+    table = re.search(r"<tbody>(.*?)</tbody>", page[page.index("Fields that differ") :], re.S)
     assert table
     rows = [re.sub(r"<[^>]+>", "|", line) for line in table[1].split("</tr>") if "<td" in line]
     assert any("Name" in line and "Theirs" in line and "OKX" in line for line in rows)
@@ -229,7 +229,7 @@ def test_a_row_edited_beside_another_one_counts(anna: Client, bert: Client) -> N
     assert answer.status_code == CONFLICT
     assert "VIP 1" in page
     assert FeeSchedule.objects.get().taker_fee_bps == 6
-    assert "Taker fee" in page[page.index("Where the two of you differ") :]
+    assert "Taker fee" in page[page.index("Fields that differ") :]
 
 
 def test_one_that_was_added_beside_it_is_nobodys_conflict_and_one_that_is_gone_is(

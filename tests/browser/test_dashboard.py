@@ -154,7 +154,7 @@ async def test_a_silent_collector_makes_charts_stale_in_words_and_the_page_says_
         running.kill()
         await dashboard.card().says(".state .word", "stale")
         await expect(dashboard.page.locator("#notice h2")).to_have_text("No chart is live")
-        await expect(dashboard.page.get_by_role("link", name="Look at Health")).to_be_visible()
+        await expect(dashboard.page.get_by_role("link", name="Open Health")).to_be_visible()
 
 
 async def test_search_and_sort_narrow_and_order_the_grid(dashboard: Dashboard) -> None:

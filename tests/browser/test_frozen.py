@@ -114,7 +114,7 @@ async def test_the_dashboard_claims_nothing_over_a_dead_link_and_comes_back(
         await says_that_nothing_comes(page, wire)
 
         await card.says(".state .word", "unknown")
-        await card.says(".reason", "nothing comes from the server")
+        await card.says(".reason", "no data from the server")
         assert not await page.locator(".card .word", has_text=re.compile("live|quiet")).count()
         assert not await page.locator(".gain, .passes:visible").count()
         leg = page.locator(f'.grid [data-id="{BTC}"] .leg1')
@@ -186,7 +186,7 @@ async def test_the_scanner_claims_nothing_over_a_dead_link_and_comes_back(
         await expect(row.locator("td.gates")).to_have_text(re.compile(r"^\?"))
         assert not await page.locator("td.state .word", has_text=re.compile("live|quiet")).count()
         await expect(page.locator("#drawer-facts")).not_to_contain_text("live")
-        await expect(page.locator("#drawer-body")).to_contain_text("The server does not answer.")
+        await expect(page.locator("#drawer-body")).to_contain_text("The server does not respond.")
 
         wire.thaw()
         await words(page, "connected", seconds=25)

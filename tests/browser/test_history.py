@@ -202,7 +202,7 @@ class Tab:
         """The points of the BTC chart as its plot has them: time, spread, upper, lower."""
         columns = await self.page.evaluate(
             """async ([view, id]) => {
-                const { grid, large } = await import("/static/js/main.js");
+                const { grid, large } = await import("/static/js/dashboard/main.js");
                 const card = view === "large" ? large.card : grid.cards.get(id);
                 return card?.plot ? card.plot.plot.data.map((column) => [...column]) : [];
             }""",
@@ -214,7 +214,7 @@ class Tab:
         """From when to when the large chart shows, in seconds."""
         scale = await self.page.evaluate(
             """async () => {
-                const { large } = await import("/static/js/main.js");
+                const { large } = await import("/static/js/dashboard/main.js");
                 const { min, max } = large.card.plot.plot.scales.x;
                 return [min, max];
             }"""
@@ -277,7 +277,7 @@ async def test_where_live_joins_history_there_is_no_gap_no_duplicate_and_no_othe
     own = max(b - a for a, b in pairwise(sorted(made))) / 1e6
     assert max(b - a for a, b in pairwise(times)) <= own + 0.1, "no hole larger than the data's own"
     joint = await tab.page.evaluate(
-        """async () => (await import("/static/js/main.js")).large.card.chart.points.first"""
+        """async () => (await import("/static/js/dashboard/main.js")).large.card.chart.points.first"""
     )
     before, after = max(t for t in times if t < joint), min(t for t in times if t >= joint)
     assert after - before <= 2 * STEP_S, "recorded until there, live from there"
@@ -343,7 +343,7 @@ async def test_what_was_down_passed_or_traded_is_said_in_words(tab: Tab) -> None
     await tab.point_at(half_past + 60)
     await expect(note).to_have_text("connection lost: 1006")
     await tab.point_at(half_past + 300)
-    await expect(note).to_have_text("▶ begins to pass the filter at +3.2 bps")
+    await expect(note).to_have_text("▶ starts to pass the filter at +3.2 bps")
     await tab.point_at(half_past + 360)
     await expect(note).to_have_text("passes the filter")
 

@@ -51,7 +51,7 @@ async def test_a_chart_that_began_just_now_shows_the_quarter_of_an_hour_before(
         async def reaches_back(view: str = view) -> bool:
             first, window = await tab.page.evaluate(
                 """async ([view, id]) => {
-                    const { grid, large } = await import("/static/js/main.js");
+                    const { grid, large } = await import("/static/js/dashboard/main.js");
                     const card = view === "large" ? large.card : grid.cards.get(id);
                     return [card.plot?.plot.data[0][0] ?? Infinity, card.window?.from ?? Infinity];
                 }""",
@@ -113,8 +113,8 @@ async def test_a_refused_question_waits_also_while_its_window_becomes_shorter(ta
     await tab.page.goto(tab.url)
     asked = await tab.page.evaluate(
         """async () => {
-            const { Track } = await import("/static/js/track.js");
-            const { Refusal } = await import("/static/js/history.js");
+            const { Track } = await import("/static/js/dashboard/track.js");
+            const { Refusal } = await import("/static/js/dashboard/history.js");
             const asked = [];
             const load = async ({ from }) => {
                 asked.push(from);

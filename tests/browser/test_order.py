@@ -89,7 +89,7 @@ async def test_what_a_poll_says_does_not_replace_what_was_pushed_since(page: Pag
 
 
 MESSAGES = """async () => {
-  const { Store } = await import("/static/js/store.js");
+  const { Store } = await import("/static/js/dashboard/store.js");
   const store = new Store();
   const told = (type, seq, times, spreads) => store.take({ type, seq, until: seq, removed: [], charts: [{
     id: "A|b|c", ahead: 0, symbol: "A", exchange1: "b", exchange2: "c", state: "live", reason: "",
@@ -117,7 +117,7 @@ async def test_points_that_come_again_do_not_take_a_cards_figures_back(page: Pag
 
 
 SET_BACK = """async () => {
-  const { Store } = await import("/static/js/store.js");
+  const { Store } = await import("/static/js/dashboard/store.js");
   const store = new Store({ lost: false });
   const told = (until, times) => store.take({ type: "delta", seq: 1, until, removed: [], charts: [{
     id: "A|b|c", symbol: "A", exchange1: "b", exchange2: "c", state: "live", reason: "", timestamps: times,
@@ -148,7 +148,7 @@ async def test_a_clock_that_is_set_back_takes_the_charts_with_it(page: Page, web
 
 
 APART = """async () => {
-  const { Store } = await import("/static/js/store.js");
+  const { Store } = await import("/static/js/dashboard/store.js");
   const store = new Store({ lost: false });
   const said = (id, ahead, time) => ({
     id, symbol: "A", exchange1: "b", exchange2: "c", state: "live", reason: "", timestamps: [time],
@@ -174,7 +174,7 @@ async def test_each_chart_is_held_against_the_clock_of_its_own_collector(page: P
 
 
 CLOCK = """async () => {
-  const { ServerClock } = await import("/static/js/clock.js");
+  const { ServerClock } = await import("/static/js/shared/clock.js");
   const clock = new ServerClock();
   const told = (stamp, seconds) => {
     clock.take(stamp, performance.now() - seconds * 1000);
@@ -198,7 +198,7 @@ async def test_the_newest_answer_counts_not_the_one_that_came_last(page: Page, w
     await page.goto(f"{web.url}/scanner")
     await page.evaluate(
         """async () => {
-      const { Newest } = await import("/static/js/requests.js");
+      const { Newest } = await import("/static/js/shared/requests.js");
       const questions = new Newest();
       for (const name of ["1", "2", "3", "4"]) {
         const note = ({ late }) => { document.body.dataset[`late${name}`] = late; };

@@ -233,7 +233,7 @@ async def test_a_server_that_answers_again_is_not_said_to_be_silent(page: Page, 
     await page.route_web_socket("**/ws/health", lambda socket: socket.close())
     await page.route("**/api/**", lambda route: route.abort())
     await page.goto(f"{web.url}/health/")
-    await expect(page.locator("#notice h2")).to_have_text("The server does not answer", timeout=30_000)
+    await expect(page.locator("#notice h2")).to_have_text("The server does not respond", timeout=30_000)
     await page.unroute("**/api/**")
     await expect(page.locator("body")).to_have_attribute("data-connection", "good", timeout=15_000)
     await expect(page.locator("#notice")).not_to_contain_text("does not answer", timeout=2000)
@@ -265,7 +265,7 @@ async def test_after_a_trouble_nothing_is_live_before_it_says_something(page: Pa
     await page.goto(web.url)
     said = await page.evaluate(
         """async () => {
-            const { Store } = await import("/static/js/store.js");
+            const { Store } = await import("/static/js/dashboard/store.js");
             const store = new Store({ lost: false });
             const entry = (state, times) => {
                 const values = times.map(() => 0.1);
@@ -292,7 +292,7 @@ async def test_one_is_not_counted_as_many(page: Page, web: Web) -> None:
     await page.goto(web.url)
     words = await page.evaluate(
         """async () => {
-            const { plural } = await import("/static/js/i18n.js");
+            const { plural } = await import("/static/js/shared/i18n.js");
             return [0, 1, 2].map((n) => plural("%(n)s pair", "%(n)s pairs", n, { n }));
         }"""
     )

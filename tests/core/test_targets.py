@@ -330,7 +330,7 @@ def test_pages_wear_a_banner_while_an_exchange_is_read_from_elsewhere(
     def says(path: str) -> bool:
         page = operator_client.get(path, follow=True)
         assert page.status_code == 200, path
-        return "Not from its own address: OKX." in page.content.decode()
+        return "Not connected to the exchange’s own address: OKX." in page.content.decode()
 
     assert not any(map(says, pages))
     Exchange.objects.update(ws_url="wss://feed.example.com")

@@ -272,7 +272,7 @@ async def test_a_live_pair_is_explained_by_api_and_page_however_it_is_spelled(
             found = json.loads((await aget(url, token))[1])
         assert found["summary"] == "Not compared: BTC/USDT is not enabled."
         status, page = await aget(f"{web.url}/opportunities/explain?id={BTC}", cookie=operator_cookie)
-        assert (status, "What keeps it from being compared" in page) == (200, True)
+        assert (status, "Why it is not compared" in page) == (200, True)
 
 
 def _switch_off() -> None:

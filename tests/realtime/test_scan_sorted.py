@@ -27,7 +27,7 @@ VOLUMES = {"binance": 2e6, "bybit": 1e6, "okx": None}
 
 
 class Browser:
-    """What `scanner-table.js` draws of the messages; it acknowledges when the test says so."""
+    """What `static/js/scanner/table.js` draws of the messages; it acknowledges when the test says so."""
 
     ready = True
 

@@ -20,15 +20,16 @@ function entered() {
 async function refresh() {
   request.abort();
   request = new AbortController();
+  const mine = request.signal;
   try {
     const answer = await fetch(output.dataset.countUrl, {
       method: "POST",
       body: entered(),
-      signal: request.signal,
+      signal: mine,
     });
     output.textContent = answer.ok ? await answer.text() : "–";
-  } catch (error) {
-    if (error.name !== "AbortError") output.textContent = "–";
+  } catch {
+    if (!mine.aborted) output.textContent = "–";
   }
 }
 
@@ -41,5 +42,5 @@ if (form) {
   form.addEventListener("input", later);
   // Django moves pairs between its two boxes by script, which no input event tells of.
   const pairs = form.querySelector(".field-pairs");
-  if (pairs) new MutationObserver(later).observe(pairs, {childList: true, subtree: true});
+  if (pairs) new MutationObserver(later).observe(pairs, { childList: true, subtree: true });
 }

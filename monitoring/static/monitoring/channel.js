@@ -11,7 +11,7 @@ function showThoseOfKind() {
     const row = document.querySelector(`.form-row.field-${name}`);
     if (!row) continue;
     row.hidden = !wanted.includes(name);
-    shown += !row.hidden;
+    shown += row.hidden ? 0 : 1;
     row.closest("fieldset").hidden = !shown;
   }
 }

@@ -90,6 +90,18 @@ def test_every_javascript_package_has_the_hash_of_its_file() -> None:
         assert "hasInstallScript" not in about, name
 
 
+def test_what_checks_javascript_is_pinned_and_no_part_of_the_product() -> None:
+    asked = json.loads((BASE_DIR / "package.json").read_text())
+    locked = json.loads((BASE_DIR / "package-lock.json").read_text())["packages"]
+    for name, version in (asked["dependencies"] | asked["devDependencies"]).items():
+        assert re.fullmatch(r"\d+\.\d+\.\d+", version), name
+        assert locked[f"node_modules/{name}"].get("dev", False) == (name in asked["devDependencies"]), name
+    makefile = (BASE_DIR / "Makefile").read_text()
+    rule = makefile[makefile.index("\nnode_modules/.installed:") :]
+    assert "--omit=dev" in rule[: rule.index("@touch")]
+    assert "npm ci --omit=dev" in (BASE_DIR / "Dockerfile").read_text()
+
+
 def test_pip_refuses_a_file_that_is_not_the_one_that_was_pinned(tmp_path: Path) -> None:
     """The flag is no ornament: a wheel with one byte changed is not installed."""
     wheel = tmp_path / "pinned-1.0-py3-none-any.whl"

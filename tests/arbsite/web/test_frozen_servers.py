@@ -169,7 +169,7 @@ def test_with_postgresql_frozen_every_page_says_so_within_ten_seconds(desk: Desk
             if not again:
                 assert answers.pop("/readyz").status in (200, 503), "what was seen in the second before holds"
             assert {path: a.status for path, a in answers.items() if a.status != 503} == {}
-            assert "A server that the desk needs does not answer" in answers["/"].text
+            assert "A service the desk depends on does not respond" in answers["/"].text
             assert "a server is not reachable" in answers["/api/pins"].text
             assert "Traceback" not in "".join(a.text for a in answers.values())
     desk.comes_back()

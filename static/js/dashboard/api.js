@@ -1,0 +1,19 @@
+/** The server's answer to which filters and charts there are. */
+
+import { ask } from "../shared/requests.js";
+
+/** `{outcome: ok | unknown | signed_out | unreachable, catalogue}` of a filter from GET /api/charts. */
+export async function loadCharts(filter) {
+  try {
+    const response = await ask(`/api/charts?filter=${encodeURIComponent(filter)}`, {
+      headers: { Accept: "application/json" },
+    });
+    if (response.status === 401 || response.status === 403 || response.type === "opaqueredirect")
+      return { outcome: "signed_out" };
+    if (response.status === 404) return { outcome: "unknown" };
+    if (!response.ok) return { outcome: "unreachable" };
+    return { outcome: "ok", catalogue: await response.json() };
+  } catch {
+    return { outcome: "unreachable" }; // the browser tells no more than that, and the socket retries
+  }
+}

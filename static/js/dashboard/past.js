@@ -1,0 +1,177 @@
+/** The past of one chart, as one view of it (a card, the large chart) needs it. */
+
+import { minute } from "../shared/format.js";
+import { gettext, translate } from "../shared/i18n.js";
+import { FIGURES, loadOpportunities, loadSpreads, loadStates, loadTrades } from "./history.js";
+import { WINDOW_S } from "./points.js";
+import { NOTHING } from "./store.js";
+import { Track } from "./track.js";
+
+const UNRECORDED_S = 6; // what is newer than this may not be in the lake yet
+const OVERLAP_S = 60; // the past is asked for anew before the socket's points no longer reach it
+const NEWS_S = 30; // what does not come over the socket may be this late,
+const NEWS_SHARE = 0.02; // or as much as the last few pixels show
+const NOTABLE = 0.04; // of the width: a shorter empty start needs no words
+
+export class Past {
+  constructor(chart, { alone = false } = {}) {
+    this.chart = chart;
+    this.alone = alone; // the large chart also marks what happened in its last 15 minutes
+    this.trading = false;
+    /** @type {number | null} */
+    this.early = null;
+    this.changed = false; // since it was last drawn
+    const late = (now, span) => now - Math.max(NEWS_S, span * NEWS_SHARE);
+    const live = (now, span) =>
+      chart.points.length ? Math.max(chart.points.first, now - WINDOW_S + OVERLAP_S) : late(now, span);
+    const track = (kind, subject, load, liveFrom) =>
+      new Track(
+        `${kind} ${subject}`,
+        (...wanted) => load(chart, ...wanted),
+        liveFrom,
+        () => (this.changed = true),
+      );
+    this.spreads = track("spreads", chart.id, loadSpreads, live);
+    this.states = track("states", chart.symbol, loadStates, late);
+    this.opportunities = track("opportunities", chart.id, loadOpportunities, late);
+    this.trades = track("trades", chart.id, loadTrades, late);
+  }
+
+  get tracks() {
+    return [this.spreads, this.opportunities, this.states, this.trades];
+  }
+
+  /** Have what a picture of this window with so many points shows; `margin` windows more on either side. `fresh`: its points began just now. */
+  want(window, points, now, { margin = 0, fresh = false } = {}) {
+    if (window.recent && fresh) this.#wantBeginning(points, now);
+    if (window.recent && !this.alone) return;
+    if (!window.recent) this.spreads.want(window, points, now, margin);
+    if (this.spreads.request) return; // the lines of all charts first, then what is marked on them
+    this.opportunities.want(window, points, now, margin);
+    this.states.want(window, points, now, margin);
+    if (this.trading) this.trades.want(window, points, now, margin);
+  }
+
+  /** What was recorded of the last 15 minutes before the socket's points begin: a chart that was pinned just now has none. */
+  #wantBeginning(points, now) {
+    const { first } = this.chart.points;
+    const from = now - WINDOW_S;
+    if (first < from + OVERLAP_S) return;
+    this.early ??= now - UNRECORDED_S; // asked for at once, and again when the lake has the rest
+    const to = first < now - UNRECORDED_S ? first : this.early;
+    if (to > from) this.spreads.want({ from, to }, Math.ceil((points * (to - from)) / WINDOW_S), now);
+  }
+
+  cancel() {
+    for (const track of this.tracks) track.cancel();
+  }
+
+  /** The line: what was recorded up to where the socket's points begin, then those. */
+  pieces(window, now) {
+    const live = this.chart.points;
+    const recorded = this.spreads.best(window, now)?.content.points;
+    if (recorded?.length) this.chart.recorded = recorded.first;
+    return [
+      ...(recorded ? [{ points: recorded, until: live.first || Infinity }] : []),
+      { points: live, until: Infinity },
+    ];
+  }
+
+  /** What was said last before the window ended: `{time, spread, edge12, edge21, size12, size21}`, or null. */
+  figures(window, now) {
+    const recorded = this.spreads.best(window, now)?.content.figures;
+    const at = recorded ? recorded.timestamp.findLastIndex((time) => time <= window.to) : -1;
+    const live = this.chart.points.lastValued(window.to);
+    const time = Math.max(at < 0 ? -Infinity : recorded.timestamp[at], live.time);
+    if (!(time >= window.from)) return null;
+    if (time === live.time) return { ...NOTHING, ...live };
+    return { time, ...Object.fromEntries(FIGURES.map((name) => [name, recorded[name][at]])) };
+  }
+
+  /** What is drawn upon the line: `{downtime: [[from, to, reason]], passings: [{from, to, …}], trades}`. */
+  marks(window, now, names) {
+    const states = this.states.best(window, now)?.content.rows ?? [];
+    const events = this.opportunities.best(window, now)?.content.rows ?? [];
+    const trades = this.trading ? this.trades.best(window, now)?.content : null;
+    return {
+      downtime: downtime(
+        states.filter(({ exchange }) => this.#concerns(exchange)),
+        now,
+      ),
+      passings: passings(events, now),
+      trades: trades ? { ...trades, names } : null,
+    };
+  }
+
+  // Without a name it is the collector's own, and concerns all.
+  #concerns(exchange) {
+    return exchange === "" || exchange === this.chart.exchange1 || exchange === this.chart.exchange2;
+  }
+
+  /** What the picture cannot show: that it is being fetched, refused, or where nothing was recorded. */
+  words(window, now, { long = false } = {}) {
+    const refused = this.tracks.map((track) => track.refused).find(Boolean);
+    if (refused) return refused.words;
+    if (this.spreads.loading) return gettext("loading…");
+    if (window.recent) return this.#missingOfRecent(now);
+    const piece = this.spreads.best(window, now);
+    return piece && piece.from <= window.from ? this.#missing(window, piece.content, now, long) : "";
+  }
+
+  /** The live window begins where data do, so that it says nothing itself of what is missing before. */
+  #missingOfRecent(now) {
+    const { points, recorded = Infinity } = this.chart;
+    const first = Math.min(points.first || Infinity, recorded);
+    const looked = this.spreads.best({ from: now - WINDOW_S, to: now }, now);
+    if (!looked || !(first < now) || first < now - WINDOW_S * (1 - NOTABLE)) return "";
+    return translate("nothing recorded before %(time)s", { time: minute(first) });
+  }
+
+  #missing({ from, to }, { points, words }, now, long) {
+    const first = Math.min(
+      ...[points, this.chart.points].filter(({ length }) => length).map(({ first }) => first),
+    );
+    const end = Math.min(to, now);
+    if (!(first < end)) return (long && words) || gettext("nothing recorded in this period");
+    return first - from > (end - from) * NOTABLE
+      ? translate("nothing recorded before %(time)s", { time: minute(first) })
+      : "";
+  }
+}
+
+/** `[from, to, reason]` while an exchange was down, and the moments when something was lost. */
+function downtime(rows, now) {
+  const since = new Map();
+  const found = [];
+  for (const { timestamp, exchange, state, reason, since: lostSince } of rows) {
+    if (state === "gap") found.push([lostSince ?? timestamp, timestamp, reason]);
+    if (state === "down" && !since.has(exchange))
+      found.push(opened(since, exchange, [timestamp, now, reason]));
+    if (state !== "up" || !since.has(exchange)) continue;
+    since.get(exchange)[1] = timestamp;
+    since.delete(exchange);
+  }
+  return found;
+}
+
+/** From when to when each filter passed; a close without its opening began before what was asked for. */
+function passings(rows, now) {
+  const since = new Map();
+  const found = [];
+  for (const { timestamp, event, filter, edge12, edge21 } of rows) {
+    if (event === "open")
+      found.push(opened(since, filter, { from: timestamp, to: now, filter, edge12, edge21 }));
+    else if (!since.has(filter))
+      found.push({ from: -1e9, to: timestamp, filter, edge12: null, edge21: null });
+    else {
+      since.get(filter).to = timestamp;
+      since.delete(filter);
+    }
+  }
+  return found;
+}
+
+function opened(since, key, entry) {
+  since.set(key, entry);
+  return entry;
+}

@@ -1,0 +1,67 @@
+/** The table of symbols: which rows to show goes to the server, what they say comes back. */
+
+import { count } from "../shared/format.js";
+import { translate } from "../shared/i18n.js";
+import { choice, List, text } from "../shared/list.js";
+import { write } from "../shared/page.js";
+import { Rows, STATES } from "./rows.js";
+
+export class SymbolTable {
+  /** `changed()` hears that another view is wanted, `chosen(cells)` that somebody opened a row. */
+  constructor({ context, changed, chosen }) {
+    this.context = context;
+    /** @type {any} the newest message's */
+    this.page = null;
+    this.rows = new Rows(document.getElementById("rows"), "symbol", context);
+    const states = [...document.querySelectorAll('[name="state"] option')].map(({ value }) => value);
+    this.list = new List({
+      fields: { search: text, exchange: text, state: choice("", states) },
+      sort: "state",
+      ascendingFirst: ["symbol", "exchange", "quotes", "trades", "hour"],
+      kept: "health-rows",
+      changed,
+    });
+    this.rows.body.addEventListener("click", ({ target }) => {
+      const row = target.closest("tr");
+      if (row) chosen(this.rows.rows.get(row.dataset.id).cells);
+    });
+    this.list.show();
+  }
+
+  /**
+   * What the server is asked for.
+   *
+   * @returns {Record<string, string | number | boolean>}
+   */
+  get view() {
+    const { view, offset, limit } = this.list;
+    return { ...view, offset, limit };
+  }
+
+  take(page, now) {
+    this.page = page;
+    if (this.list.take(page.matches)) return;
+    this.rows.take(page.rows, now);
+    this.#tally(page);
+  }
+
+  #tally({ total, matches, states }) {
+    const known = this.context.lost() ? [] : Object.entries(states).filter(([, many]) => many);
+    const counts = known.reverse().map(([state, many]) => `${count(many)} ${STATES[state]}`);
+    const all = translate("%(total)s in total", { total: count(total) });
+    const some = matches < total ? [translate("%(matches)s match", { matches: count(matches) })] : [];
+    write(document.getElementById("tally"), [all, ...counts, ...some].join(" · "));
+  }
+
+  repaint(now) {
+    if (this.page) this.take(this.page, now);
+  }
+
+  age(now) {
+    this.rows.age(now);
+  }
+
+  focus(id) {
+    this.rows.rows.get(id)?.element.querySelector(".open").focus();
+  }
+}

@@ -1,0 +1,142 @@
+/** One pair in detail beside the table: its numbers, and gate by gate why it is, or is not, an opportunity. */
+
+import * as format from "../shared/format.js";
+import { gettext, plural, translate } from "../shared/i18n.js";
+import { names, write } from "../shared/page.js";
+import { prefixed } from "../shared/place.js";
+import { Newest } from "../shared/requests.js";
+import { STATES, sides } from "./table.js";
+
+const REFRESH_MS = 2000;
+const VERDICTS = { pass: gettext("✓ passed"), fail: gettext("✗ failed"), unknown: gettext("? unknown") };
+
+export class Drawer {
+  constructor({ pins, lost, closed }) {
+    this.pins = pins;
+    this.lost = lost;
+    this.closed = closed;
+    this.id = null;
+    this.questions = new Newest();
+    this.element = document.getElementById("drawer");
+    this.title = document.getElementById("drawer-title");
+    this.facts = document.getElementById("drawer-facts");
+    this.body = document.getElementById("drawer-body");
+    this.pin = document.getElementById("drawer-pin");
+    document.getElementById("drawer-close").addEventListener("click", () => this.close());
+    this.pin.addEventListener("click", () => this.pins.toggle(this.id));
+    setInterval(() => this.id && !document.hidden && this.#explain(), REFRESH_MS);
+  }
+
+  open(id, cells) {
+    this.id = id;
+    const [symbol, first, second] = id.split("|");
+    this.title.textContent = `${symbol} · ${names(first)} / ${names(second)}`;
+    document.getElementById("drawer-page").href = prefixed(
+      `/opportunities/explain?id=${encodeURIComponent(id)}`,
+    );
+    this.body.replaceChildren(paragraph(gettext("loading…")));
+    this.facts.replaceChildren();
+    this.element.hidden = false;
+    this.element.focus();
+    this.repin();
+    this.take(cells);
+    this.#explain();
+  }
+
+  close() {
+    const { id } = this;
+    this.id = null;
+    this.element.hidden = true;
+    this.closed(id);
+  }
+
+  repin() {
+    if (this.id) this.pin.textContent = this.pins.has(this.id) ? gettext("★ Unpin") : gettext("☆ Pin");
+  }
+
+  /** Write what the table's row says, while the pair is on the page. */
+  take(cells) {
+    const row = this.id && cells.get(this.id);
+    if (!row) return;
+    const currency = format.quoteCurrency(row.symbol);
+    const exchange = (side) =>
+      `${names(side.exchange)} · ${STATES[this.lost() ? "unknown" : side.state]} · ${translate("24 h %(volume)s", { volume: format.amount(side.volume, currency) })}`;
+    const [buy, sell] = sides(row);
+    fill(this.facts, [
+      [gettext("Buy at"), exchange(buy)],
+      [gettext("Sell at"), exchange(sell)],
+      [gettext("Edge"), `${format.bps(row.edge)} · ${format.amount(row.size, currency)}`],
+      [gettext("Bid–bid"), format.percent(row.spread)],
+      [
+        gettext("In 1 h"),
+        row.hour === null
+          ? format.UNKNOWN
+          : plural("%(count)s opportunity", "%(count)s opportunities", row.hour, { count: row.hour }),
+      ],
+    ]);
+  }
+
+  /** The server is not heard any more, or is again: what it said of gates holds no longer. */
+  turned(cells) {
+    this.take(cells);
+    if (this.id && this.lost()) this.body.replaceChildren(paragraph(gettext("The server does not respond.")));
+  }
+
+  async #explain() {
+    const { id } = this;
+    const { status, answer, late } = await this.questions.request(
+      "GET",
+      `/api/opportunities/explain?id=${encodeURIComponent(id)}`,
+    );
+    if (late || id !== this.id) return; // another row was chosen meanwhile
+    if (status !== 200)
+      this.body.replaceChildren(paragraph(answer.error ?? gettext("The server does not respond.")));
+    else
+      this.body.replaceChildren(
+        paragraph(answer.summary),
+        ...answer.directions.flatMap((way) => this.#direction(way, answer.currency)),
+      );
+  }
+
+  #direction({ buy_on, sell_on, edge_bps, size, gates }, currency) {
+    const heading = document.createElement("h3");
+    heading.append(translate("buy %(buy)s → sell %(sell)s", { buy: names(buy_on), sell: names(sell_on) }));
+    const edge = document.createElement("span");
+    edge.className = "edge";
+    edge.textContent = `${format.bps(edge_bps)} · ${format.amount(size, currency)}`;
+    heading.append(edge);
+    const list = document.createElement("ul");
+    list.className = "gatelist";
+    list.append(...gates.map(gateItem));
+    return [heading, list];
+  }
+}
+
+function gateItem({ name, verdict, words }) {
+  const item = document.createElement("li");
+  item.dataset.verdict = verdict;
+  for (const [kind, text] of [
+    ["verdict", VERDICTS[verdict]],
+    ["name", gettext(name)],
+    ["words", words],
+  ]) {
+    const part = document.createElement("span");
+    part.className = kind;
+    part.textContent = text;
+    item.append(part);
+  }
+  return item;
+}
+
+function fill(list, rows) {
+  const texts = rows.flat();
+  if (list.children.length !== texts.length)
+    list.replaceChildren(...texts.map((_, place) => document.createElement(place % 2 ? "dd" : "dt")));
+  texts.forEach((text, place) => write(list.children[place], text));
+}
+
+function paragraph(text) {
+  const node = document.createElement("p");
+  node.textContent = text;
+  return node;
+}

@@ -1,0 +1,102 @@
+/** How numbers and times look: the one place that decides it. Unknown values are a dash. */
+
+const locale = document.documentElement.lang || "en";
+const number = (options) => new Intl.NumberFormat(locale, options);
+const fixed = (digits, more = {}) =>
+  number({ minimumFractionDigits: digits, maximumFractionDigits: digits, ...more });
+
+const signed = Array.from({ length: 7 }, (_, digits) => fixed(digits, { signDisplay: "always" }));
+const whole = fixed(0);
+const cents = fixed(2);
+const oneDigit = fixed(1);
+const clockFormat = new Intl.DateTimeFormat(locale, { timeStyle: "medium", hourCycle: "h23" });
+const minuteFormat = new Intl.DateTimeFormat(locale, {
+  hour: "2-digit",
+  minute: "2-digit",
+  hourCycle: "h23",
+});
+
+export const UNKNOWN = "–";
+const known = (value) => value !== null && value !== undefined && !Number.isNaN(value);
+
+/** A spread: always with its sign, `+0.124 %`. */
+export const percent = (value, digits = 3) =>
+  known(value) ? `${signed[Math.min(Math.max(digits, 0), 6)].format(value)} %` : UNKNOWN;
+
+/** An edge: basis points with one decimal, `-18.7 bps`. */
+export const bps = (value) => (known(value) ? `${signed[1].format(value)} bps` : UNKNOWN);
+
+const small = number({ maximumSignificantDigits: 3 });
+const money = (value) => (value !== 0 && Math.abs(value) < 1 ? small : Math.abs(value) < 100 ? cents : whole);
+
+/** An amount of quote currency, `1,520 USDT`; cents only where they matter, and of less than one the digits. */
+export const amount = (value, currency) =>
+  known(value) ? `${money(value).format(value)} ${currency}` : UNKNOWN;
+
+const compactFormat = number({
+  notation: "compact",
+  minimumSignificantDigits: 3,
+  maximumSignificantDigits: 3,
+});
+
+/** A large amount where there is little room, `1.23M`. */
+export const compact = (value) => (known(value) ? compactFormat.format(value) : UNKNOWN);
+
+/** An age given in milliseconds: `87 ms`, `2.4 s`, `3 min`, `5 h`. */
+export function age(ms) {
+  if (!known(ms)) return UNKNOWN;
+  if (ms < 999.5) return `${Math.max(0, Math.round(ms))} ms`;
+  if (ms < 59_950) return `${oneDigit.format(ms / 1000)} s`;
+  if (ms < 3_600_000) return `${Math.floor(ms / 60_000)} min`;
+  return `${Math.floor(ms / 3_600_000)} h`;
+}
+
+const LONGEST_MS = 120_000; // monitoring/quality/latency.py: there its buckets end
+
+/** A percentile of latencies in milliseconds: where the buckets end it is only known to be longer. */
+export const percentile = (ms) => (ms >= LONGEST_MS ? `> ${age(LONGEST_MS)}` : age(ms));
+
+/** A length of time given in milliseconds, `2.4 s`, `3 min 20 s`, `5 h 12 min`. */
+export function length(ms) {
+  if (!known(ms) || ms < 59_950) return age(ms);
+  const minutes = Math.floor(ms / 60_000);
+  return minutes < 60
+    ? `${minutes} min ${Math.floor(ms / 1000) % 60} s`
+    : `${whole.format(Math.floor(minutes / 60))} h ${minutes % 60} min`;
+}
+
+const plainFormat = number({ maximumSignificantDigits: 3 });
+
+/** A figure without a unit of its own, `0.43`, `1,240`. */
+export const figure = (value) =>
+  known(value) ? (Math.abs(value) < 100 ? plainFormat : whole).format(value) : UNKNOWN;
+
+/** How many there are, `28,000`. */
+export const count = (value) => whole.format(value);
+
+/** Time of day in the viewer's zone, from seconds since the epoch. */
+export const clock = (seconds) => clockFormat.format(seconds * 1000);
+const dayFormat = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
+const momentFormat = new Intl.DateTimeFormat(locale, {
+  day: "numeric",
+  month: "short",
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  hourCycle: "h23",
+});
+
+export const minute = (seconds) => minuteFormat.format(seconds * 1000);
+export const day = (seconds) => dayFormat.format(seconds * 1000);
+/** Day and time, for what is not of today. */
+export const moment = (seconds) => momentFormat.format(seconds * 1000);
+
+/** The same instant in UTC, `2026-11-20 09:03:04 UTC`. */
+export const utc = (seconds) =>
+  `${new Date(seconds * 1000).toISOString().slice(0, 19).replace("T", " ")} UTC`;
+
+/** What the symbol is priced in: `BTC/USDT:USDT` -> `USDT`. */
+export const quoteCurrency = (symbol) => symbol.split(/[/:]/)[1] ?? "";
+
+/** Digits after the point that tell apart values `step` from each other. */
+export const digitsFor = (step) => Math.max(0, Math.min(6, Math.ceil(-Math.log10(step) - 1e-9)));
