@@ -28,7 +28,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test coverage attack lint rights check-metrics format install install-dev pins image-pins check-image clean
+.PHONY: help run test trials fuzz coverage attack lint rights check-metrics format install install-dev pins image-pins check-image clean
 
 help: ## Show this list
 	@echo "Usage: make <target>     e.g. make run FEED=sim PORT=8001"
@@ -38,10 +38,16 @@ help: ## Show this list
 run: install ## Run the whole desk here until Ctrl-C (FEED=auto|live|sim, PORT=8000)
 	@$(BIN)/python manage.py up
 
-test: install-dev ## Run the whole test suite (it starts its own PostgreSQL and Redis)
-	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+test: install-dev ## Run the tests but for the trials (they start their own PostgreSQL and Redis)
+	@$(BIN)/python -m pytest $(PARALLEL) $(or $(ARGS),-m "not trial")
 
-coverage: install-dev ## Run the whole suite and show which lines of the product no test reaches
+trials: install-dev ## Run the trials: whole desks, the browser, walks through every address
+	@$(BIN)/python -m pytest $(PARALLEL) $(or $(ARGS),-m trial)
+
+fuzz: install-dev ## Send any value, method, body and header to every address, a minute for each kind
+	@FUZZ_S=60 $(BIN)/python -m pytest $(PARALLEL) tests/arbsite/web/test_fuzz_doors.py
+
+coverage: install-dev ## Run tests and trials and show which lines of the product no test reaches
 	@$(BIN)/coverage erase
 	@status=0; $(BIN)/coverage run -m pytest $(PARALLEL) $(ARGS) || status=$$?; \
 	  $(BIN)/coverage combine --quiet; $(BIN)/coverage report || status=$$?; exit $$status

@@ -31,7 +31,7 @@ LATE_S: Final = 0.5
 READ_BYTES: Final = 256 * 1024
 HANDSHAKE_S: Final = 30.0
 WAITS_S: Final = (1, 2, 4, 8, 15)
-"""How long static/js/shared/socket.js waits before its first, second … further try, give or take a quarter."""
+"""How long static/js/shared/socket.js waits before each try, give or take a quarter."""
 _SEQ: Final = re.compile(rb'"seq":(\d+)')
 _STAMPS: Final = re.compile(rb'"timestamps":\[([^\]]+)\]')
 _MASK: Final = 0x37FA213D

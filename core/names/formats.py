@@ -1,4 +1,4 @@
-"""Numbers as people read them on the desk; the pages' JavaScript (static/js/shared/format.js) says them alike."""
+"""Numbers as people read them on the desk; static/js/shared/format.js writes them alike."""
 
 from decimal import Decimal
 from math import isfinite
