@@ -11,6 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from redis import Redis
 
 from tests.support import quick_flush
+from tests.support.trials import TRIALS
 
 # How long one example takes says nothing on a busy machine; pytest-timeout catches what hangs.
 hypothesis_settings.register_profile("suite", deadline=None)
@@ -21,6 +22,13 @@ quick_flush.install()
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Two a core: half of a test's time is waiting (for a page, a deadline, a server). For `-n auto`."""
     return 2 * (os.cpu_count() or 1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the trials."""
+    for item in items:
+        if item.nodeid.startswith(TRIALS):
+            item.add_marker(pytest.mark.trial)
 
 
 @pytest.fixture(scope="session", autouse=True)

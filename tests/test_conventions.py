@@ -12,6 +12,8 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 
+from tests.support.trials import TRIALS
+
 ROOT: Final = Path(settings.BASE_DIR)
 ROOMS: Final = (
     "accounts", "arbsite", "attack", "audit", "benchmarks", "collectors", "core", "deploy", "engine",
@@ -136,3 +138,9 @@ def _leads_somewhere(text: str) -> bool:
     parts = text.split(".")
     known = max(end for end in range(len(parts) + 1) if end == 0 or ".".join(parts[:end]) in modules())
     return known >= 1 and (known == len(parts) or _resolves(".".join(parts[: known + 1])))
+
+
+def test_every_trial_is_there() -> None:
+    for path, _, name in (each.partition("::") for each in TRIALS):
+        assert (ROOT / path).exists(), path
+        assert f"def {name}" in (ROOT / path).read_text() if name else True, name

@@ -1,0 +1,38 @@
+"""Which tests are trials: those that start whole desks, web servers or browsers, or walk a long way.
+
+`make test` leaves them out, so that it takes minutes; `make trials` and the continuous integration run them.
+"""
+
+from typing import Final
+
+TRIALS: Final = (
+    "tests/arbsite/",
+    "tests/browser/",
+    "tests/end_to_end/",
+    "tests/accounts/test_key_rotation.py",
+    "tests/accounts/test_rights.py",
+    "tests/accounts/test_rights_shown.py",
+    "tests/accounts/test_rights_table.py::test_the_table_says_what_a_server_does",
+    "tests/accounts/test_rights_unknown.py",
+    "tests/accounts/test_turns.py",
+    "tests/audit/test_audit.py::test_nobody_fills_the_audit_with_their_views",
+    "tests/collectors/test_lease_processes.py",
+    "tests/collectors/test_silence.py::test_every_exchange_is_asked_in_a_form_it_answers",
+    "tests/history/lake/test_crash.py",
+    "tests/history/lake/test_process.py",
+    "tests/history/replay/test_replay.py",
+    "tests/history/test_api_strict.py::test_whatever_a_parameter",
+    "tests/history/test_export.py::test_an_export_of_a_million_rows",
+    "tests/history/test_one_pairing.py",
+    "tests/monitoring/alerts/test_delivery_one_message.py::test_the_next_message_goes",
+    "tests/monitoring/test_observe.py",
+    "tests/monitoring/test_quality_redis.py",
+    "tests/realtime/test_clock_shards.py",
+    "tests/realtime/test_many_browsers.py",
+    "tests/realtime/test_pins_pace.py",
+    "tests/realtime/test_scanner_socket.py",
+    "tests/realtime/test_slow_readers.py",
+    "tests/realtime/test_socket.py",
+    "tests/realtime/test_socket_frames.py",
+)
+"""What the names of trials begin with."""
