@@ -18,16 +18,18 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from axes.handlers.proxy import AxesProxyHandler
 from django.conf import settings
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
 from django.contrib.auth.signals import user_login_failed
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Model, Q
 from django.http import HttpRequest
 from django.utils import timezone
 from django_otp.oath import TOTP
 
 import audit
 from accounts.models import Authenticator, RecoveryCode, UserSession
+from accounts.tokens.model import ApiToken
+from core.secrets.sealed_columns import sealed_columns
 from core.secrets.sealing import UnreadableSecret, seal, unseal
 
 if TYPE_CHECKING:
@@ -44,15 +46,8 @@ RECOVERY_BYTES: Final = 10
 SETTING_UP_FOR: Final = datetime.timedelta(hours=1)
 """So long the key of a set-up that was begun stays the same."""
 
-GUARDED: Final = (
-    ("monitoring", "alertchannel"),
-    ("markets", "exchange"),
-    ("realtime", "apitoken"),
-    ("auth", "user"),
-    ("auth", "group"),
-    ("auth", "permission"),
-)
-"""Who may add, change or delete these touches secrets, keys or people."""
+GUARDED: Final[tuple[type[Model], ...]] = (ApiToken, User, Group, Permission)
+"""Who may add, change or delete these touches keys or people; what has a sealed column is guarded, too."""
 
 GUARDED_APPS: Final = ("trading",)
 """Whoever may do anything there, but look, moves money."""
@@ -80,9 +75,13 @@ def required_of(users: Iterable[int]) -> set[int]:
     """Which of these users (ids) have to have a second factor: superusers, and who has a guarded right."""
     if settings.MFA != "required":
         return set()
-    models = [Q(content_type__app_label=app, content_type__model=model) for app, model in GUARDED]
+    models = {*GUARDED, *(column.model for column in sealed_columns)}
+    of_models = [
+        Q(content_type__app_label=each._meta.app_label, content_type__model=each._meta.model_name)
+        for each in models
+    ]
     of_apps = Q(content_type__app_label__in=GUARDED_APPS)
-    guarded = Permission.objects.filter(reduce(or_, models, of_apps))
+    guarded = Permission.objects.filter(reduce(or_, of_models, of_apps))
     guarded = guarded.exclude(codename__startswith="view_")
     may = Q(is_superuser=True) | Q(user_permissions__in=guarded) | Q(groups__permissions__in=guarded)
     return set(User.objects.filter(may, pk__in=set(users)).values_list("pk", flat=True))

@@ -73,7 +73,7 @@ def _tell_collector(to: Families) -> None:
         return
     tell_collector(to, status, settings.METRICS_SYMBOLS)
     if quality is not None:
-        exchanges, totals = quality.exchanges, quality.latencies.totals.copy()
+        exchanges, totals = quality.feeds.exchanges, quality.feeds.latencies.totals.copy()
         if len(exchanges) == len(totals):  # not while another configuration is taken over
             tell_delays(to, status.shard, exchanges, totals)
 

@@ -92,7 +92,7 @@ class QualitySink:
         await asyncio.sleep(seconds)
         until_us, ended = _now()
         if ended - began > (seconds + HELD_UP_S) * 1e9:
-            self.quality.held_up(since_us, until_us)
+            self.quality.feeds.held_up(since_us, until_us)
 
     async def _tell(self) -> None:
         while not self._ending.is_set():
@@ -108,7 +108,7 @@ class QualitySink:
             self._excused_s = now_s + EXCUSED_S
         self._told_s = now_s
         if now_s < self._excused_s:
-            self.quality.latencies.forget()
+            self.quality.feeds.latencies.forget()
 
     async def _try_to_tell(self) -> None:
         self._excuse(time.monotonic())

@@ -4,12 +4,17 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, Permission, User
+from django.contrib.contenttypes.models import ContentType
 from django.test import Client
+from pytest_django import Settings
 from redis import Redis
 
 from accounts.access.groups import GROUPS, set_up
+from accounts.mfa import second_factor
+from accounts.tokens.model import ApiToken
 from core.health.findings import Finding
 from core.process.heartbeat import Heartbeat
+from core.secrets.sealed_columns import sealed_columns
 from markets.models import Exchange
 from monitoring.health.observed import Answer, Observed
 from monitoring.models import AlertChannel
@@ -202,3 +207,17 @@ def test_a_veiled_finding_names_no_host() -> None:
     assert "secret-host" not in repr(found)
     assert "471" not in repr(found)
     assert [each.severity for each in found] == [each.severity for each in findings]
+
+
+def test_a_right_to_change_what_holds_a_secret_takes_a_second_factor(settings: Settings) -> None:
+    settings.MFA = "required"
+    guarded = {column.model for column in sealed_columns} | {ApiToken, User, Group}
+    assert {Exchange, AlertChannel} < guarded
+    rights = Permission.objects.filter(content_type__in=ContentType.objects.get_for_models(*guarded).values())
+    for right in rights:
+        holder = User.objects.create_user(f"has-{right.codename}", password="a long enough one")
+        holder.user_permissions.add(right)
+        assert second_factor.is_required_of(holder) == (not right.codename.startswith("view_")), right
+    bystander = User.objects.create_user("bystander", password="a long enough one")
+    bystander.user_permissions.add(Permission.objects.get(codename="change_opportunityfilter"))
+    assert not second_factor.is_required_of(bystander)

@@ -204,11 +204,11 @@ async def test_what_a_collector_read_late_after_it_stood_still_makes_no_exchange
 
     def late(at_s: float) -> bool:
         """Whether 30 s of delay are counted that came before a report."""
-        sink.quality.latencies.take(np.zeros(5, np.intp), np.full(5, 30_000.0))
+        sink.quality.feeds.latencies.take(np.zeros(5, np.intp), np.full(5, 30_000.0))
         sink._excuse(at_s)
-        return bool(sink.quality.latencies.counts().any())
+        return bool(sink.quality.feeds.latencies.counts().any())
 
-    sink.quality.latencies = Latencies(1, time.monotonic_ns())
+    sink.quality.feeds.latencies = Latencies(1, time.monotonic_ns())
     counted = {at_s: late(now_s + at_s) for at_s in (2, 34, 38, 42, 46, 48, 50, 52)}
     assert [at_s for at_s, is_late in counted.items() if is_late] == [2, 50, 52]
-    assert sink.quality.latencies.totals.sum() == 40, "the totals since the start keep them"
+    assert sink.quality.feeds.latencies.totals.sum() == 40, "the totals since the start keep them"

@@ -276,7 +276,7 @@ class TestStates:
     ) -> None:
         held_us = desk.now_us
         desk.now_ns += 12 * S
-        desk.quality.held_up(held_us, desk.now_us)
+        desk.quality.feeds.held_up(held_us, desk.now_us)
         for late_ms in range(11_900, 0, -200):
             desk.quote("okx", late_ms=float(late_ms))
         desk.heard()
