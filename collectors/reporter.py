@@ -13,9 +13,9 @@ from redis.exceptions import RedisError
 from collectors.lease import guard, why_not_written
 from collectors.memory import Memory
 from collectors.supervisor import Supervisor
-from collectors.watcher import Watcher
 from core.outage import Outage
 from core.redis_client import async_redis
+from markets.follow.follower import Follower
 from markets.follow.runtime import CollectorStatus, report_status
 
 logger = logging.getLogger(__name__)
@@ -26,9 +26,9 @@ REPORT_S = 1.0
 class Reporter:
     """Stores a `CollectorStatus` in Redis every second; a Redis that is down is logged once."""
 
-    def __init__(self, supervisor: Supervisor, watcher: Watcher, memory: Memory, redis_url: str) -> None:
+    def __init__(self, supervisor: Supervisor, follower: Follower, memory: Memory, redis_url: str) -> None:
         self._supervisor = supervisor
-        self._watcher = watcher
+        self._follower = follower
         self._memory = memory
         self._redis_url = redis_url
         self._started_us = time.time_ns() // 1000
@@ -37,12 +37,12 @@ class Reporter:
     def status(self) -> CollectorStatus:
         """This collector as it is now."""
         supervisor = self._supervisor
-        errors = [self._watcher.error, *(outlet.error for outlet in supervisor.outlets)]
+        errors = [self._follower.error, *(outlet.error for outlet in supervisor.outlets)]
         return CollectorStatus(
             shard=str(supervisor.shard),
             pid=os.getpid(),
             host=socket.gethostname(),
-            revision=self._watcher.revision or 0,
+            revision=self._follower.revision or 0,
             error="; ".join(error for error in errors if error),
             started_ts_us=self._started_us,
             reported_ts_us=time.time_ns() // 1000,

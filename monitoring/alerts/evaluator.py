@@ -16,12 +16,11 @@ from django.db import Error, connection, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext
 from msgspec import Struct
-from redis.exceptions import RedisError
 
 from core.clock.moments import is_over, lately
 from core.health.findings import Finding
+from core.nudges import listen
 from core.outage import Outage
-from core.redis_client import async_redis
 from monitoring.alerts import incidents
 from monitoring.alerts.notify import tell
 from monitoring.alerts.rules import Reading, Watch, step
@@ -289,7 +288,7 @@ class Evaluator:
         """Look at the episodes whenever a collector says that one opened, and every second. Runs for ever."""
         nudged = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(listen(nudged), name="episode nudges")
+            tasks.create_task(listen(EPISODES_WRITTEN, nudged, "episodes"), name="episode nudges")
             while True:
                 nudged.clear()
                 now = incidents.moment(self._jumps.now_us())
@@ -312,23 +311,6 @@ class Evaluator:
             self._outage.begins("alert rules: the database does not work, they wait for it: %s", error)
         else:
             self._outage.ends("alert rules: the database works again")
-
-
-async def listen(nudged: asyncio.Event) -> None:
-    """Set the event whenever an episode was written; without Redis it is only slower. Runs for ever."""
-    while True:
-        redis = async_redis()
-        try:
-            async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-                await pubsub.subscribe(EPISODES_WRITTEN)
-                while True:
-                    if await pubsub.get_message(timeout=LOOK_EVERY_S) is not None:
-                        nudged.set()
-        except (RedisError, OSError):
-            await asyncio.sleep(LOOK_EVERY_S)
-        finally:
-            with suppress(RedisError, OSError):
-                await redis.aclose()
 
 
 def _us(at: datetime.datetime) -> int:

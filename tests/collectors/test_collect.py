@@ -17,8 +17,8 @@ from pytest_django import Settings
 
 from collectors.exchanges import CODECS
 from collectors.supervisor import Outlet, Supervisor
-from collectors.watcher import Watcher
 from markets.config import Shard
+from markets.follow.follower import Follower
 from markets.follow.runtime import CollectorStatus, collector_statuses
 from markets.models import Exchange, Symbol
 from markets.seed import seed
@@ -47,17 +47,17 @@ def _set_up(url: str) -> None:
 
 
 @asynccontextmanager
-async def collector(redis_url: str = "", poll_s: float = 60.0) -> AsyncIterator[tuple[Watcher, Outlet]]:
+async def collector(redis_url: str = "", poll_s: float = 60.0) -> AsyncIterator[tuple[Follower, Outlet]]:
     """A collector inside this process. It polls once a minute: what is quick came by the nudge."""
     outlet = Outlet(KeepingSink, Shard(), 100_000)
     supervisor = Supervisor(CODECS, [outlet], Shard(), timing=TIMING)
-    watcher = Watcher(supervisor.apply, redis_url or django_settings.REDIS_URL, poll_s=poll_s)
+    follower = Follower(supervisor.apply, redis_url=redis_url, poll_s=poll_s)
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
-        watching = tasks.create_task(watcher.run())
+        watching = tasks.create_task(follower.run())
         collecting = tasks.create_task(supervisor.run(stop))
         try:
-            yield watcher, outlet
+            yield follower, outlet
         finally:
             stop.set()
             await collecting
@@ -112,45 +112,45 @@ class TestFollowingTheAdmin:
     async def test_an_unusable_configuration_leaves_the_last_good_one_running(
         self, simulator: Simulator, settings: Settings
     ) -> None:
-        async with collector() as (watcher, outlet):
+        async with collector() as (follower, outlet):
             await until(lambda: kept(outlet).up() == everything("binance", "mexc"))
-            good = watcher.revision
+            good = follower.revision
             assert good is not None
             limit = settings.MAX_OPPORTUNITIES_PER_FILTER
             settings.MAX_OPPORTUNITIES_PER_FILTER = 1
             symbol = await Symbol.objects.aget(name="BTC/USDT")
             await enable(symbol, False)
-            await until(lambda: watcher.error, 2.0)
-            assert f"saved revision {good + 1}" in watcher.error
-            assert f"running revision {good}" in watcher.error
-            assert watcher.revision == good
+            await until(lambda: follower.error, 2.0)
+            assert f"saved revision {good + 1}" in follower.error
+            assert f"running revision {good}" in follower.error
+            assert follower.revision == good
             assert kept(outlet).up() == everything("binance", "mexc")
             settings.MAX_OPPORTUNITIES_PER_FILTER = limit
             await enable(symbol, True)
-            await until(lambda: watcher.revision == good + 2, 2.0)
-            assert watcher.error == ""
+            await until(lambda: follower.revision == good + 2, 2.0)
+            assert follower.error == ""
 
     async def test_an_exchange_that_cannot_be_collected_stops_nothing(self, simulator: Simulator) -> None:
         """An operator can add any exchange; without a codec there is just nothing to collect."""
-        async with collector() as (watcher, outlet):
+        async with collector() as (follower, outlet):
             await until(lambda: kept(outlet).up() == everything("binance", "mexc"))
             await Exchange.objects.acreate(key="kraken", name="Kraken", taker_fee_bps=10, maker_fee_bps=10)
-            good = watcher.revision or 0
-            await until(lambda: (watcher.revision or 0) > good, 2.0)
-            assert watcher.error == ""
+            good = follower.revision or 0
+            await until(lambda: (follower.revision or 0) > good, 2.0)
+            assert follower.error == ""
         assert simulator.counts("binance")["opened"] == 1
 
     async def test_a_database_that_goes_away_stops_nothing(
         self, simulator: Simulator, unreachable: dict[str, str]
     ) -> None:
-        async with collector(poll_s=0.1) as (watcher, outlet):
+        async with collector(poll_s=0.1) as (follower, outlet):
             await until(lambda: kept(outlet).up() == everything("binance", "mexc"))
             unreachable["HOST"] = "/nonexistent"
-            await until(lambda: "cannot read the configuration" in watcher.error)
+            await until(lambda: "cannot read the configuration" in follower.error)
             seen = len(kept(outlet).events)
             await until(lambda: len(kept(outlet).events) > seen + 10)
             unreachable.clear()
-            await until(lambda: watcher.error == "")
+            await until(lambda: follower.error == "")
         assert simulator.counts("binance")["opened"] == 1
 
 

@@ -16,12 +16,15 @@ from collectors.memory import CONNECTED_S, Memory
 from collectors.reporter import Reporter
 from collectors.standby import Standby, unless_lost
 from collectors.supervisor import Outlet, SinkType, Supervisor
-from collectors.watcher import Watcher
 from core.process.heartbeat import QueueFill, Report
 from core.process.vitals import Vitals
 from core.redis_client import REDIS_TIMEOUT_S, async_redis
 from core.threads import in_daemon_thread
 from markets.config import MarketConfig, Shard
+from markets.follow.follower import Follower
+from markets.models import Exchange
+from markets.secret_use import proxies_used
+from markets.selectors import load_config
 
 logger = logging.getLogger(__name__)
 
@@ -90,12 +93,12 @@ async def _collect(sinks: list[SinkType], shard: Shard, exchanges: frozenset[str
         loop.add_signal_handler(number, stop.set)
     lease = Lease(shard, lambda: loop.call_soon_threadsafe(lost.set))
     collector = Collector()
-    watcher = Watcher(collector.apply, settings.REDIS_URL)
-    watching = asyncio.create_task(watcher.run(), name="watcher")
+    follower = Follower(collector.apply, load=_load)
+    watching = asyncio.create_task(follower.run(), name="follower")
     try:
         if await Standby(lease, shard).over(stop):
             lease.keep()
-            collecting = collector.run(watcher, lease, shard, exchanges, sinks, stop)
+            collecting = collector.run(follower, lease, shard, exchanges, sinks, stop)
             if not await unless_lost(collecting, lost):
                 raise CommandError(
                     f"Another collector has taken over shard {shard} while this one was silent. This one has "
@@ -127,7 +130,7 @@ class Collector:
 
     async def run(  # noqa: PLR0917
         self,
-        watcher: Watcher,
+        follower: Follower,
         lease: Lease,
         shard: Shard,
         exchanges: frozenset[str] | None,
@@ -137,18 +140,18 @@ class Collector:
         """Collect until told to stop."""
         outlets = Outlet.chain(sinks, shard, settings.COLLECTOR_CHANNEL_CAPACITY)
         supervisor = self._supervisor = Supervisor(CODECS, outlets, shard, exchanges=exchanges)
-        reporter = Reporter(supervisor, watcher, self._memory, settings.REDIS_URL)
+        reporter = Reporter(supervisor, follower, self._memory, settings.REDIS_URL)
         vitals = Vitals(
             "collector",
             f"collector {shard}",
             settings.REDIS_URL,
-            lambda: _report(supervisor, watcher),
+            lambda: _report(supervisor, follower),
             memory_limit_bytes=settings.MEMORY_LIMIT_BYTES,
         )
         async with async_redis(REDIS_TIMEOUT_S) as redis:
             await lease.plant(redis)
-        if watcher.revision is not None:
-            watcher.start_over()
+        if follower.revision is not None:
+            follower.start_over()
         with vitals:
             async with asyncio.TaskGroup() as tasks:
                 reporting = tasks.create_task(reporter.run(), name="reporter")
@@ -156,8 +159,15 @@ class Collector:
                 reporting.cancel()
 
 
-def _report(supervisor: Supervisor, watcher: Watcher) -> Report:
+def _load() -> MarketConfig:
+    """As `load_config`; what goes out through a proxy with credentials is on record."""
+    config = load_config()
+    proxies_used(Exchange.objects.filter(enabled=True))
+    return config
+
+
+def _report(supervisor: Supervisor, follower: Follower) -> Report:
     fills = {outlet.name: outlet.status() for outlet in supervisor.outlets}
     queues = {name: QueueFill(fill["len"], fill["capacity"], fill["dropped"]) for name, fill in fills.items()}
     counters = {name: float(count) for name, count in supervisor.counters.items()}
-    return Report(revision=watcher.revision, queues=queues, counters=counters)
+    return Report(revision=follower.revision, queues=queues, counters=counters)
