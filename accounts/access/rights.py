@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable
 from contextvars import Context
 from datetime import datetime
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 from channels.db import database_sync_to_async
 from django.contrib.auth import get_user_model
@@ -28,6 +27,7 @@ from msgspec import Struct
 
 from accounts.tokens.model import ApiToken
 from core.outage import Outage
+from core.process.per_loop import PerLoop
 from core.web.closing import CLOSE_NOT_SIGNED_IN, CLOSE_RESTART, Closed
 from core.web.reports import register
 
@@ -247,15 +247,8 @@ class Rights:
         }
 
 
-_rights: "WeakKeyDictionary[asyncio.AbstractEventLoop, Rights]" = WeakKeyDictionary()
-
-
-def process_rights() -> Rights:
-    """This process's rights. (Per event loop: a web process has one.)"""
-    loop = asyncio.get_running_loop()
-    if loop not in _rights:
-        _rights[loop] = Rights()
-    return _rights[loop]
+process_rights = PerLoop(Rights)
+"""This process's rights."""
 
 
 @register

@@ -9,12 +9,10 @@ An answer that is streamed has its turn while it is made, not while it is read. 
 (core.web.places) and passwords to be hashed (accounts.sign_in) have turns of their own, and give this back.
 """
 
-import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
-from weakref import WeakKeyDictionary
 
 from asgiref.sync import iscoroutinefunction
 from django.conf import settings
@@ -23,6 +21,7 @@ from django.http.response import HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 
 from accounts.sign_in.signing_in import client_address
+from core.process.per_loop import PerLoop
 from core.web.places import Asker, Places, request_turn
 from core.web.refused import Refused
 from core.web.reports import register
@@ -75,18 +74,17 @@ class Known:
 
 
 _known: Final = Known()
-_turns: "WeakKeyDictionary[asyncio.AbstractEventLoop, Turns]" = WeakKeyDictionary()
 
 
-def process_turns() -> Turns:
-    """This process's places. (Per event loop: a web process has one.)"""
-    loop = asyncio.get_running_loop()
-    if loop not in _turns:
-        _turns[loop] = Turns(
-            Places(USERS_AT_ONCE, PER_USER, "requests", WAIT_S),
-            Places(STRANGERS_AT_ONCE, PER_ADDRESS, "requests_of_strangers", WAIT_S),
-        )
-    return _turns[loop]
+def _make_turns() -> Turns:
+    return Turns(
+        Places(USERS_AT_ONCE, PER_USER, "requests", WAIT_S),
+        Places(STRANGERS_AT_ONCE, PER_ADDRESS, "requests_of_strangers", WAIT_S),
+    )
+
+
+process_turns = PerLoop(_make_turns)
+"""This process's places."""
 
 
 @register

@@ -10,10 +10,10 @@ from collections import Counter, deque
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Final
-from weakref import WeakKeyDictionary
 
 from django.conf import settings
 
+from core.process.per_loop import PerLoop
 from core.web.refused import Refused
 from core.web.reports import register
 
@@ -146,15 +146,8 @@ async def place_to_read(asker: Asker) -> Place:
     return await process_places().take(asker)
 
 
-_places: "WeakKeyDictionary[asyncio.AbstractEventLoop, Places]" = WeakKeyDictionary()
-
-
-def process_places() -> Places:
-    """This process's places. (Per event loop: a web process has one.)"""
-    loop = asyncio.get_running_loop()
-    if loop not in _places:
-        _places[loop] = Places(settings.HISTORY_READS_AT_ONCE, settings.HISTORY_READS_PER_USER)
-    return _places[loop]
+process_places = PerLoop(lambda: Places(settings.HISTORY_READS_AT_ONCE, settings.HISTORY_READS_PER_USER))
+"""This process's places."""
 
 
 @register

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
 from typing import Any, Final, TypeVar
-from weakref import WeakKeyDictionary
 
 import msgspec
 from asgiref.sync import sync_to_async
@@ -24,6 +23,7 @@ from redis.exceptions import RedisError
 from core.clock.moments import Ages, is_over
 from core.health.findings import Finding
 from core.process.heartbeat import REMEMBERED_S, Heartbeat
+from core.process.per_loop import PerLoop
 from core.process.vitals import read_heartbeats
 from core.redis_client import async_redis
 from markets.follow.runtime import STATUS_TTL_S, CollectorStatus, acollector_statuses
@@ -299,15 +299,8 @@ def _seen(task: "asyncio.Task[int]") -> None:
         task.exception()
 
 
-_observers: "WeakKeyDictionary[asyncio.AbstractEventLoop, Observer]" = WeakKeyDictionary()
-
-
-def process_observer() -> Observer:
-    """This process's observer. (Per event loop: a process has one.)"""
-    loop = asyncio.get_running_loop()
-    if loop not in _observers:
-        _observers[loop] = Observer()
-    return _observers[loop]
+process_observer = PerLoop(Observer)
+"""This process's observer."""
 
 
 async def observe() -> Observed:

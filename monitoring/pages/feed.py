@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from contextvars import Context
 from typing import Final
-from weakref import WeakKeyDictionary
 
 from core.outage import Outage
+from core.process.per_loop import PerLoop
 from core.web.acks import AckWindow
 from core.web.closing import Closed
 from core.web.pipe import Pipe
@@ -173,12 +173,5 @@ def message(parts: dict[str, bytes], time_s: float, seq: int = 0) -> bytes:
     return head + b"".join(b',"%b":%b' % (name.encode(), text) for name, text in parts.items()) + b"}"
 
 
-_feeds: "WeakKeyDictionary[asyncio.AbstractEventLoop, HealthFeed]" = WeakKeyDictionary()
-
-
-def process_feed() -> HealthFeed:
-    """This process's feed. (Per event loop: a process has one.)"""
-    loop = asyncio.get_running_loop()
-    if loop not in _feeds:
-        _feeds[loop] = HealthFeed()
-    return _feeds[loop]
+process_feed = PerLoop(HealthFeed)
+"""This process's feed."""

@@ -5,12 +5,12 @@ import time
 from collections.abc import Iterable, Sequence
 from contextvars import Context
 from typing import Any, Final, Literal
-from weakref import WeakKeyDictionary
 
 import msgspec
 import numpy as np
 from msgspec import Struct
 
+from core.process.per_loop import PerLoop
 from core.redis_client import async_redis
 from monitoring.pages.series import WORST, Resolution, read_series, series_names
 
@@ -131,12 +131,5 @@ def _of_graph(names: Iterable[str], graph: Graph) -> Iterable[str]:
     return (name for name in names if name.startswith(f"{kind}|") and name.endswith(f"|{measure}"))
 
 
-_shelves: "WeakKeyDictionary[asyncio.AbstractEventLoop, GraphShelf]" = WeakKeyDictionary()
-
-
-def process_shelf() -> GraphShelf:
-    """This process's graphs. (Per event loop: a process has one.)"""
-    loop = asyncio.get_running_loop()
-    if loop not in _shelves:
-        _shelves[loop] = GraphShelf()
-    return _shelves[loop]
+process_shelf = PerLoop(GraphShelf)
+"""This process's graphs."""

@@ -11,13 +11,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import Context
 from typing import Final
-from weakref import WeakKeyDictionary
 
 import msgspec
 import numpy as np
 
 from core.layer import get_channel_layer
 from core.names.chart_ids import parts_of
+from core.process.per_loop import PerLoop
 from core.redis_client import ASYNC_TIMEOUT_S, async_redis
 from core.supervised import end, supervise
 from core.web import closing
@@ -459,21 +459,17 @@ class Hub:
         } | dict(self.counters)
 
 
-_hubs: "WeakKeyDictionary[asyncio.AbstractEventLoop, Hub]" = WeakKeyDictionary()
-
-
-def running_hub() -> Hub | None:
-    """This process's hub, if a socket has needed one yet."""
-    return _hubs.get(asyncio.get_running_loop())
-
-
-def process_hub() -> Hub:
-    """This process's hub, started with the first socket. (Per event loop: a web process has one.)"""
-    hub = running_hub()
-    if hub is None:
-        hub = _hubs[asyncio.get_running_loop()] = Hub()
-        hub.start()
+def _start() -> Hub:
+    hub = Hub()
+    hub.start()
     return hub
+
+
+process_hub = PerLoop(_start)
+"""This process's hub, started with the first socket."""
+
+running_hub = process_hub.made
+"""This process's hub, if a socket has needed one yet."""
 
 
 @register

@@ -13,13 +13,13 @@ from contextlib import asynccontextmanager, suppress
 from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from typing import Final
-from weakref import WeakKeyDictionary
 
 import msgspec
 from channels.db import database_sync_to_async
 from redis.asyncio import Redis
 
 from core.clock.clocks import JUMP_S
+from core.process.per_loop import PerLoop
 from core.redis_client import async_redis
 from core.supervised import end, supervise
 from core.web.reports import register
@@ -336,15 +336,8 @@ class ScanHub:
         } | {f"scanner_{name}": count for name, count in self.counters.items()}
 
 
-_hubs: "WeakKeyDictionary[asyncio.AbstractEventLoop, ScanHub]" = WeakKeyDictionary()
-
-
-def process_scan_hub() -> ScanHub:
-    """This process's scanner, idle until somebody looks. (Per event loop: a web process has one.)"""
-    loop = asyncio.get_running_loop()
-    if loop not in _hubs:
-        _hubs[loop] = ScanHub()
-    return _hubs[loop]
+process_scan_hub = PerLoop(ScanHub)
+"""This process's scanner, idle until somebody looks."""
 
 
 @register
