@@ -29,7 +29,7 @@ from accounts.tokens.tokens import InvalidToken, credential_of, good_token
 from monitoring.metrics.page import holds_token
 from monitoring.metrics.traffic import traffic
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 PROGRAMS_READ: Final = ("/health", "/healthz", "/readyz", "/metrics")
 """What a token opens beside /api/ and sockets."""
@@ -148,7 +148,7 @@ class SocketAuth:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 user, credential = await ask(_handshake(scope), scope["cookies"])
         except (DatabaseError, TimeoutError) as problem:
-            log.warning("a socket is refused, nobody knows whose it is: %s", problem or "PostgreSQL hangs")
+            logger.warning("a socket is refused, nobody knows whose it is: %s", problem or "PostgreSQL hangs")
             user, credential = None, None
         await self.app({**scope, "user": user, "credential": credential}, receive, send)
 

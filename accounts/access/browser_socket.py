@@ -19,7 +19,7 @@ from core.web.acks import acked_seq
 from core.web.closing import Closed
 from core.web.pipe import EXTENSION, AsgiPipe, Pipe, ServerPipe
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -120,7 +120,7 @@ class BrowserSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         except Closed as closed:
             await self.close(closed.code, closed.reason)
         except (InvalidConfig, DatabaseError, RedisError, TimeoutError) as problem:
-            log.error("a socket is refused, there is no configuration: %s", problem)
+            logger.error("a socket is refused, there is no configuration: %s", problem)
             await self.close(closing.CLOSE_RESTART, "the configuration cannot be loaded yet: connect again")
 
     def _pipe(self) -> Pipe:

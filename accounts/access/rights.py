@@ -31,7 +31,7 @@ from core.process.per_loop import PerLoop
 from core.web.closing import CLOSE_NOT_SIGNED_IN, CLOSE_RESTART, Closed
 from core.web.reports import register
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 CHECK_EVERY_S: Final = 2.0
 ANSWER_WITHIN_S: Final = 2.0
@@ -163,7 +163,7 @@ class Rights:
         self._running: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[Known] | None = None
         self._asked: tuple[Credential, ...] = ()
-        self._outage = Outage(log)
+        self._outage = Outage(logger)
 
     def watch(self, credential: Credential, end: End) -> Callable[[], None]:
         """Call `end` when the credential is good no more; call what is returned when the flow is over."""

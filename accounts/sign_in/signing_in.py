@@ -44,7 +44,7 @@ from core.clock.moments import AHEAD_S
 from core.connections import release
 from core.web.places import leave_turn
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 HASHED_AT_ONCE: Final = 2
 """A hash is a third of a second of a core: so many at once leave the rest of the desk its share."""
@@ -274,14 +274,14 @@ def _refusal(request: HttpRequest, words: str, status: HTTPStatus, after_s: int)
 @receiver(user_logged_in)
 def _signed_in(request: HttpRequest, user: AbstractBaseUser, **_: Any) -> None:
     sign_ins["accepted"] += 1
-    log.info("%s signed in from %s", user.get_username(), client_address(request))
+    logger.info("%s signed in from %s", user.get_username(), client_address(request))
     audit.record("sign_in", request=request, user=user)
 
 
 @receiver(user_logged_out)
 def _signed_out(request: HttpRequest, user: AbstractBaseUser | None, **_: Any) -> None:
     if user is not None:
-        log.info("%s signed out from %s", user.get_username(), client_address(request))
+        logger.info("%s signed out from %s", user.get_username(), client_address(request))
         audit.record("sign_out", request=request, user=user)
 
 
@@ -290,11 +290,11 @@ def _refused(request: HttpRequest | None, credentials: dict[str, Any], **_: Any)
     """The name is not logged: people type passwords there, too. The admin's access attempts have it."""
     audit.counted("sign_in_refused", request=request, name=str(credentials.get("username") or ""))
     sign_ins["refused"] += 1
-    log.warning("a sign-in from %s was refused", client_address(request) if request else "a program")
+    logger.warning("a sign-in from %s was refused", client_address(request) if request else "a program")
 
 
 @receiver(user_locked_out)
 def _locked_out(request: HttpRequest, username: str | None = None, **_: Any) -> None:
     audit.counted("locked_out", request=request, name=username or "")
     sign_ins["locked_out"] += 1
-    log.warning("sign-ins from %s are locked out for a while", client_address(request))
+    logger.warning("sign-ins from %s are locked out for a while", client_address(request))

@@ -24,7 +24,7 @@ import audit
 from accounts.access.rights import EXPIRED, Credential, fingerprint, former_fingerprints
 from accounts.tokens.model import ApiToken, Scope
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 SALT: Final = "arbsite.tokens"
 BEGINS: Final = "arb_"
@@ -76,7 +76,7 @@ def new_token(token: ApiToken, user: User, days: float) -> str:
     token.digest, token.fingerprint = _digest(secret, str(settings.SECRET_KEY)), fingerprint(user)
     token.expires_at = timezone.now() + timedelta(days=days)
     token.save()
-    log.info(
+    logger.info(
         "API token %d “%s” (%s) of %s made, good for %g days", token.pk, token.name, token.scope, user, days
     )
     return secret
@@ -84,7 +84,7 @@ def new_token(token: ApiToken, user: User, days: float) -> str:
 
 @receiver(post_delete, sender=ApiToken)
 def _revoked(instance: ApiToken, **_: Any) -> None:
-    log.info("API token %s “%s” of user %s revoked", instance.pk, instance.name, instance.user_id)
+    logger.info("API token %s “%s” of user %s revoked", instance.pk, instance.name, instance.user_id)
 
 
 def good_token(secret: str) -> ApiToken:

@@ -19,7 +19,7 @@ from daphne.server import Server
 
 from accounts.access.guard import ABORT
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 FIRST_S: Final = 10.0
 """A client may stand still for so long, once or in several pauses; beyond that it is to read on."""
@@ -85,7 +85,7 @@ async def handle_paced_reply(server: Any, protocol: Any, message: dict[str, Any]
         try:
             await pace.wait()
         except TimeoutError:
-            log.warning("an answer is read too slowly or for too long: its connection is cut")
+            logger.warning("an answer is read too slowly or for too long: its connection is cut")
             abort(protocol)
 
 

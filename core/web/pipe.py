@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 EXTENSION: Final = "realtime.pipe"
 """The name in an ASGI scope's `extensions` under which a server offers its own `ServerPipe`."""
@@ -66,7 +66,7 @@ class AsgiPipe:
             try:
                 await self._send({"type": "websocket.send", "text": self._waiting[0].decode()})
             except Exception as problem:
-                log.debug("a message was not taken, its socket is gone: %s", problem)
+                logger.debug("a message was not taken, its socket is gone: %s", problem)
                 return
             self._waiting.popleft()
         self._sending = None

@@ -32,8 +32,6 @@ PENDING_POINTS: Final = 256
 RUN_QUOTES: Final = 2_000
 """Quotes kept to be paired together: what comes between two collects, within 3 ms of work."""
 
-_NS_PER_MS: Final = 1_000_000
-
 
 class Counters(Struct):
     """What the engine did since it was made. `points`, `invalid` and `thinned` count per chart.

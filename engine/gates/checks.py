@@ -488,7 +488,3 @@ def _money(amount: float, currency: str, worth: float) -> str:
         return said
     known = f"{wording.amount(amount * worth)} {REFERENCE}" if not isnan(worth) else "worth unknown"
     return f"{said} ({known})"
-
-
-def _worst(*verdicts: Verdict) -> Verdict:
-    return "fail" if "fail" in verdicts else "unknown" if "unknown" in verdicts else "pass"

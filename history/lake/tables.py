@@ -13,7 +13,7 @@ from obstore.exceptions import AlreadyExistsError
 from obstore.store import ObjectStore
 
 from history.lake.first_entry import first_entry
-from history.lake.schema import CLOCK, SCHEMAS, TIME_COLUMNS
+from history.lake.schema import SCHEMAS, TIME_COLUMNS
 from history.lake.stores import store_at
 
 if TYPE_CHECKING:
@@ -174,8 +174,3 @@ def partition_of(ts_us: int) -> tuple[str, int]:
     """`date` and `hour` of a time in µs, UTC."""
     moment = datetime.datetime.fromtimestamp(ts_us // 1_000_000, datetime.UTC)
     return moment.strftime("%Y-%m-%d"), moment.hour
-
-
-def clock_of(table: str) -> str:
-    """The column a table's time ranges go by."""
-    return CLOCK[table]

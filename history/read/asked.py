@@ -19,7 +19,6 @@ DEFAULT_RANGE_US: Final = 3_600_000_000
 MIN_POINTS: Final = 10
 MAX_POINTS: Final = 20_000
 NAMES_SHOWN: Final = 10
-_DAY_US: Final = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from core.connections import release_connections
 from core.web.refused import Refused
 from history.write.appending import STORE_ERRORS
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 THREADS: Final = 4
@@ -49,7 +49,7 @@ async def _in_thread(read: Callable[[], T]) -> T:
     try:
         return await asyncio.get_running_loop().run_in_executor(_threads, read)
     except (DeltaError, PolarsError, *STORE_ERRORS) as problem:
-        log.error("the lake cannot be read: %s", problem)
+        logger.error("the lake cannot be read: %s", problem)
         raise Refused(503, "the lake cannot be read now: try again, or see the server's log") from problem
 
 
@@ -83,7 +83,7 @@ class Answer(AsyncIterator[bytes]):
             piece = piece or await _in_thread(self._next)
         except Exception as problem:  # the status is sent already: the last line says that it is not all
             if not isinstance(problem, Refused):
-                log.exception("an answer from the lake broke off")
+                logger.exception("an answer from the lake broke off")
             words = str(problem) if isinstance(problem, Refused) else "reading the lake failed"
             self._pieces = iter(())
             return msgspec.json.encode({"error": f"the answer ends here, unfinished: {words}"}) + b"\n"

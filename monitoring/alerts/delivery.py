@@ -7,7 +7,6 @@ for all the same. What a process that dies has claimed is sent by the next one (
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -41,9 +40,6 @@ DRAIN_S: Final = 2.0
 
 NO_ANSWER: Final = "%s: the database does not answer, trying again: %s"
 ANSWERS_AGAIN: Final = "%s: the database answers again"
-
-ATTEMPTS: Final[Counter[tuple[str, str]]] = Counter()
-"""Attempts of this process by channel and outcome, for the metrics."""
 
 
 async def run(stop: asyncio.Event) -> None:
@@ -212,7 +208,6 @@ class Line:
         unsent = answer.outcome in ("later", "broken")
         if unsent and taken.parcel.parts and self._patience.is_own_fault(taken.id):
             answer = structs.replace(answer, outcome="refused")  # others go: one of its parts is to blame
-        ATTEMPTS[self._to.name, answer.outcome] += 1
         await self._surely(partial(dispatch.settle, taken, answer, at, took_ms, next_try_at))
 
     async def _answer(self, taken: Taken) -> Answer:

@@ -23,7 +23,7 @@ from monitoring.pages.sections import sections
 from monitoring.pages.symbols import Show, SymbolTable
 from monitoring.pages.veil import veiled, without_processes
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 EVERY_S: Final = 2.0
 BEAT_S: Final = 0.9
@@ -43,7 +43,7 @@ class HealthFeed:
         self._pages: dict[Show, bytes] = {}
         self._viewers: set[HealthViewer] = set()
         self._running: asyncio.Task[None] | None = None
-        self._outage = Outage(log)
+        self._outage = Outage(logger)
 
     async def refresh(self) -> None:
         """Look, unless that was done within the last second."""

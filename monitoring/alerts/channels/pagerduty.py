@@ -4,9 +4,18 @@ import hashlib
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from monitoring.alerts.channels.parcels import Answer, Parcel, Reply, Request, Target, Unusable
-
-from monitoring.alerts.channels.parcels import by_status, json_request, object_of, stranger  # isort: skip
+from monitoring.alerts.channels.parcels import (
+    Answer,
+    Parcel,
+    Reply,
+    Request,
+    Target,
+    Unusable,
+    by_status,
+    json_request,
+    object_of,
+    stranger,
+)
 from monitoring.alerts.channels.wording import shorten
 from monitoring.alerts.messages import Message
 

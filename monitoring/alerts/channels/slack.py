@@ -6,9 +6,19 @@ Text alone and no blocks, because only Slack itself knows those.
 import re
 from typing import Final
 
-from monitoring.alerts.channels.parcels import Answer, Parcel, Reply, Request, Target, Unusable
-
-from monitoring.alerts.channels.parcels import by_status, json_request, object_of, retry_after, stranger  # isort: skip
+from monitoring.alerts.channels.parcels import (
+    Answer,
+    Parcel,
+    Reply,
+    Request,
+    Target,
+    Unusable,
+    by_status,
+    json_request,
+    object_of,
+    retry_after,
+    stranger,
+)
 from monitoring.alerts.channels.wording import fitting, headline, shorten, when
 from monitoring.alerts.messages import Message
 

@@ -5,9 +5,19 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from monitoring.alerts.channels.parcels import Answer, Parcel, Reply, Request, Target, Unusable
-
-from monitoring.alerts.channels.parcels import by_status, json_request, object_of, stranger, wait  # isort: skip
+from monitoring.alerts.channels.parcels import (
+    Answer,
+    Parcel,
+    Reply,
+    Request,
+    Target,
+    Unusable,
+    by_status,
+    json_request,
+    object_of,
+    stranger,
+    wait,
+)
 from monitoring.alerts.channels.wording import fitting, headline, length, shorten, when
 from monitoring.alerts.messages import Message
 

@@ -7,9 +7,16 @@ import hmac
 import time
 from typing import Final
 
-from monitoring.alerts.channels.parcels import Answer, Parcel, Reply, Request, Target, Unusable
-
-from monitoring.alerts.channels.parcels import by_status, json_request  # isort: skip
+from monitoring.alerts.channels.parcels import (
+    Answer,
+    Parcel,
+    Reply,
+    Request,
+    Target,
+    Unusable,
+    by_status,
+    json_request,
+)
 
 PREFIX: Final = "whsec_"
 

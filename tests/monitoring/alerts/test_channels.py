@@ -20,9 +20,17 @@ from monitoring.alerts.channels.parcels import Answer, Parcel, Reply, Target, by
 from monitoring.alerts.channels.sending import OVER_HTTP, Sender, sender, unusable
 from monitoring.alerts.channels.wording import grouped, headline
 from monitoring.alerts.messages import Message
-from tests.support.desk.alert_servers import MailServer, PagerDuty, Receiver, Slack, Telegram
-
-from tests.support.desk.alert_servers import certificate, mail_server, serving, shown  # isort: skip
+from tests.support.desk.alert_servers import (
+    MailServer,
+    PagerDuty,
+    Receiver,
+    Slack,
+    Telegram,
+    certificate,
+    mail_server,
+    serving,
+    shown,
+)
 
 SILENT = Message(
     title="okx is silent <since 14:03>",

@@ -28,6 +28,8 @@ from tests.monitoring.alerts.test_delivery import (
     put,
     until,
 )  # fmt: skip
+from tests.monitoring.alerts.test_delivery import slack as slack_channel
+from tests.monitoring.alerts.test_delivery import webhook as webhook_channel
 from tests.support.desk.alert_servers import (
     MailServer,
     PagerDuty,
@@ -37,9 +39,6 @@ from tests.support.desk.alert_servers import (
     mail_server,
     serving,
 )
-
-from tests.monitoring.alerts.test_delivery import slack as slack_channel  # isort: skip
-from tests.monitoring.alerts.test_delivery import webhook as webhook_channel  # isort: skip
 
 HTML = b"<!DOCTYPE html><html><title>Welcome to the hotel's network</title></html>"
 
