@@ -1,6 +1,5 @@
 """What is ill, and what is not: one look in, findings in words out."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +8,7 @@ import pytest
 from msgspec import structs
 
 from accounts.upkeep import NO_USERS
-from arbsite.environment import BASE_DIR
-from core.health.findings import Finding, checks, finds, kinds
+from core.health.findings import Finding, kinds
 from core.health.upkeep import LastRun
 from core.process.heartbeat import Heartbeat, QueueFill
 from history.lake.standing import Disk
@@ -19,7 +17,6 @@ from monitoring.health.assess import assess, replaced, status
 from monitoring.health.assess_market import standing
 from monitoring.health.memory import Memory
 from monitoring.health.observed import Answer, ChannelTrouble, Limits, Observed, Restart
-from monitoring.models import What
 from monitoring.quality.latency import Latency
 from monitoring.quality.wire import STALE, SUSPECT, SYMBOL_ROW, ExchangeQuality, Quality
 
@@ -239,20 +236,6 @@ def test_every_kind_can_be_found() -> None:
     assert {key.partition(":")[0] for key in ILL} == set(kinds)
 
 
-def test_a_kind_has_one_owner_and_says_what_it_means() -> None:
-    assert all(kinds.values())
-    with pytest.raises(ValueError, match="disk, gc: registered already"):
-        finds(disk="again", gc="again")(lambda _now, _limits: ())
-
-
-def test_every_app_checks_its_own_data() -> None:
-    of_apps = {check.__module__ for check in checks}
-    assert of_apps == {
-        "collectors.health", "history.health", "markets.health", "realtime.health",
-        "monitoring.health.assess", "monitoring.health.assess_market",
-    }  # fmt: skip
-
-
 @pytest.mark.parametrize("key", sorted(set(ILL) - {"redis:redis"}))
 def test_one_ill_thing_is_one_finding(key: str) -> None:
     assert set(found(ILL[key][0])) == {key}
@@ -461,13 +444,6 @@ def test_trades_that_are_refused_are_told_where_the_quotes_are_not_and_many_are_
     keys = found(with_collector(exchanges={"okx": {"refusals": many}}))
     assert len(keys) == 21
     assert "30 more" in keys["symbol_refused:others on okx"].words
-
-
-def test_the_operators_guide_has_a_paragraph_for_every_kind() -> None:
-    guide = (BASE_DIR / "docs" / "operations.md").read_text()
-    described = re.findall(r"^### (\w+)$", guide, re.MULTILINE)
-    assert sorted(described) == sorted(kinds), "each kind has a paragraph, and each paragraph a kind"
-    assert described == [what for what in What.values if what in kinds], "in the order of the rules"
 
 
 def test_a_clock_that_was_set_is_told_with_direction_and_size_for_a_while() -> None:
