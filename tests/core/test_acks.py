@@ -1,8 +1,12 @@
 """One window for the acks of every socket: a message in flight, and an end to patience."""
 
+from types import SimpleNamespace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.web import acks
 from core.web.acks import ACK_TIMEOUT_S, AckWindow, acked_seq
 from core.web.closing import CLOSE_NO_ACK
 
@@ -27,6 +31,23 @@ def test_an_ack_of_what_was_never_sent_opens_nothing_later() -> None:
     window.seq += 1
     window.sent()
     assert not window.is_open
+
+
+def test_an_ack_is_overdue_from_the_last_second_of_patience_until_it_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s = 100.0
+    monkeypatch.setattr(acks, "time", SimpleNamespace(monotonic=lambda: now_s))
+    window = AckWindow()
+    assert window.is_overdue is False, "nothing was sent"
+    window.seq += 1
+    window.sent()
+    now_s += ACK_TIMEOUT_S - 0.5
+    assert window.is_overdue is False
+    now_s += 0.5
+    assert window.is_overdue is True
+    window.acked(window.seq)
+    assert window.is_overdue is False
 
 
 def test_what_is_overdue_says_for_how_long() -> None:
