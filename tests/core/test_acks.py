@@ -39,15 +39,15 @@ def test_an_ack_is_overdue_from_the_last_second_of_patience_until_it_comes(
     now_s = 100.0
     monkeypatch.setattr(acks, "time", SimpleNamespace(monotonic=lambda: now_s))
     window = AckWindow()
-    assert window.is_overdue is False, "nothing was sent"
+    found = [window.is_overdue]
     window.seq += 1
     window.sent()
-    now_s += ACK_TIMEOUT_S - 0.5
-    assert window.is_overdue is False
-    now_s += 0.5
-    assert window.is_overdue is True
+    for pause_s in (0.0, ACK_TIMEOUT_S - 0.5, 0.5):
+        now_s += pause_s
+        found.append(window.is_overdue)
     window.acked(window.seq)
-    assert window.is_overdue is False
+    found.append(window.is_overdue)
+    assert found == [False, False, False, True, False]
 
 
 def test_what_is_overdue_says_for_how_long() -> None:
