@@ -1,8 +1,12 @@
 """One window for the acks of every socket: a message in flight, and an end to patience."""
 
+from types import SimpleNamespace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.web import acks
 from core.web.acks import ACK_TIMEOUT_S, AckWindow, acked_seq
 from core.web.closing import CLOSE_NO_ACK
 
@@ -27,6 +31,23 @@ def test_an_ack_of_what_was_never_sent_opens_nothing_later() -> None:
     window.seq += 1
     window.sent()
     assert not window.is_open
+
+
+def test_an_ack_is_overdue_from_the_last_second_of_patience_until_it_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s = 100.0
+    monkeypatch.setattr(acks, "time", SimpleNamespace(monotonic=lambda: now_s))
+    window = AckWindow()
+    found = [window.is_overdue]
+    window.seq += 1
+    window.sent()
+    for pause_s in (0.0, ACK_TIMEOUT_S - 0.5, 0.5):
+        now_s += pause_s
+        found.append(window.is_overdue)
+    window.acked(window.seq)
+    found.append(window.is_overdue)
+    assert found == [False, False, False, True, False]
 
 
 def test_what_is_overdue_says_for_how_long() -> None:

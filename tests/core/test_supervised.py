@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from core.backoff import Backoff
-from core.outage import Outage
+from core.outage import Outage, lasted
 from core.supervised import supervise
 
 logger = logging.getLogger("a part")
@@ -148,3 +148,20 @@ def test_another_kind_of_failure_within_an_outage_is_said_too(caplog: pytest.Log
         True, False, True, False, True,
     ]  # fmt: skip
     assert said(caplog) == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.0, "0.0 s"),
+        (4.24, "4.2 s"),
+        (59.5, "59.5 s"),
+        (60.0, "1 min 0 s"),
+        (199.6, "3 min 20 s"),
+        (3_599.0, "59 min 59 s"),
+        (3_600.0, "1 h 0 min"),
+        (7_500.0, "2 h 5 min"),
+    ],
+)
+def test_how_long_it_lasted_is_said_in_seconds_then_minutes_then_hours(seconds: float, words: str) -> None:
+    assert lasted(seconds) == words

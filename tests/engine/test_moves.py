@@ -76,6 +76,32 @@ def test_what_opens_long_after_is_another_move_although_the_first_goes_on() -> N
     assert late[0] is not late[1]
 
 
+def test_every_route_that_joins_keeps_a_move_young() -> None:
+    routes = [opening("okx", sell_on) for sell_on in ("gate", "mexc", "bybit")]
+    assert len({id(move) for move in joined(*routes, apart_ns=JOIN_NS)}) == 1
+
+
+@pytest.mark.parametrize("apart_ns", [0, 1, JOIN_NS])
+def test_a_move_whose_routes_are_all_closed_is_still_joined_while_it_is_young(apart_ns: int) -> None:
+    moves, began_ns = Moves(), 60 * S
+    closed = moves.join(opening("okx", "gate"), began_ns)
+    assert not closed.runs
+    assert moves.join(opening("okx", "mexc"), began_ns + apart_ns) is closed
+
+
+@pytest.mark.parametrize(("trigger", "joins"), [("buy", "cheap"), ("sell", "dear"), (None, "dear")])
+def test_a_route_of_two_moves_joins_the_one_its_quote_moved_in_and_else_the_newest(
+    trigger: Any, joins: str
+) -> None:
+    moves = Moves()
+    for number, sell_on in enumerate(("gate", "mexc")):
+        cheap = moves.join(opening("okx", sell_on), number)
+    for number, buy_on in enumerate(("bybit", "bitget")):
+        dear = moves.join(opening(buy_on, "kucoin"), 2 + number)
+    assert (cheap.mover, dear.mover) == (("okx", "buy"), ("kucoin", "sell"))
+    assert moves.join(opening("okx", "kucoin", trigger), 4) is {"cheap": cheap, "dear": dear}[joins]
+
+
 def test_what_is_over_is_forgotten() -> None:
     moves = Moves()
     for number in range(1000):

@@ -62,7 +62,7 @@ def test_a_rate_quoted_once_is_none_six_hours_later_and_makes_no_edge() -> None:
     assert market.opened() == []
 
 
-@pytest.mark.parametrize(("age_s", "known"), [(1, True), (59, True), (61, False), (900, False)])
+@pytest.mark.parametrize(("age_s", "known"), [(1, True), (60, True), (61, False), (900, False)])
 def test_a_rate_is_known_for_as_long_as_a_leg_may_be_old(age_s: int, known: bool) -> None:
     market = Market(configured())
     market.rate(0, 0.999)
@@ -112,6 +112,18 @@ def test_what_another_shard_says_from_the_future_is_not_believed_for_ever() -> N
     market = Market(configured())
     market.scanner.rates.hear({USDC: (0.99, NOON_US + HOUR_S * 1_000_000)})
     assert isnan(market.worth(1))
+
+
+@pytest.mark.parametrize(("later_s", "known"), [(1, True), (10, True), (10.1, False), (3600, False)])
+def test_what_another_shard_said_holds_for_ten_seconds_unless_it_is_said_again(
+    later_s: float, known: bool
+) -> None:
+    market = Market(configured())
+    market.scanner.rates.hear({USDC: (0.99, NOON_US)})
+    assert market.worth(0) == pytest.approx(0.99)
+    assert isnan(market.worth(later_s)) is not known
+    market.scanner.rates.hear({USDC: (0.98, NOON_US + round(later_s * 1e6))})
+    assert market.worth(later_s) == pytest.approx(0.98)
 
 
 def test_a_chart_names_the_rate_it_waits_for() -> None:

@@ -73,6 +73,41 @@ def test_what_waits_for_a_slow_reader_keeps_the_best_edge(
     np.testing.assert_array_equal(kept[-(cap // 3) :], rows[-(cap // 3) :])
 
 
+@pytest.mark.parametrize("cap", [MIN_CAP, 40, 64, 100])
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_the_older_half_of_what_waits_is_cut_into_runs_that_each_keep_their_extremes_and_first_gap(
+    cap: int, is_broken: bool
+) -> None:
+    rng = np.random.default_rng(cap)
+    line: list[tuple[float, float, float] | None] = [tuple(rng.normal(size=3)) for _ in range(400)]
+    for gap in range(5, 400, 9) if is_broken else ():
+        line[gap] = None
+    rows = points(line)
+    runs = cap // 16 or 1
+    newest = cap - 8 * runs
+    expected: list[int] = []
+    for run in np.array_split(np.arange(400 - newest), runs):
+        seen = [row for row in run if line[row]]
+        ends = {end(seen, key=lambda row: rows[row, column]) for end in (min, max) for column in COLUMNS}
+        expected += sorted({*ends, *[row for row in run if not line[row]][:1]})
+    expected += range(400 - newest, 400)
+    np.testing.assert_array_equal(thin(rows, cap), rows[expected])
+
+
+def test_what_fits_is_not_thinned() -> None:
+    rows = points([(float(n), 0.0, 0.0) for n in range(40)])
+    np.testing.assert_array_equal(thin(rows, 40), rows)
+    np.testing.assert_array_equal(second_extremes(rows[:4]), rows[:4])
+    np.testing.assert_array_equal(second_extremes(rows[:5]), rows[[0, 4]])
+
+
+def test_a_second_keeps_its_first_four_gaps() -> None:
+    line: list[tuple[float, float, float] | None] = [(0.1, 8.0, -20.0)] * 30
+    line[3:23:2] = [None] * 10
+    times = second_extremes(points(line))[:, 0] // (SECOND_US // 10)
+    assert times.tolist() == [0, 3, 5, 7, 9, 29]
+
+
 @given(line=lines, cut=st.integers(0, 300), count=st.integers(10, 200))
 def test_thinned_history_keeps_the_best_edge_with_its_size_however_the_rows_come(
     line: list[tuple[float, float, float] | None], cut: int, count: int

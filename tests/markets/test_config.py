@@ -393,6 +393,9 @@ def test_a_filter_over_the_limit_names_itself_and_the_remedy(desk: None, setting
         ("http://a:99999", "is no URL"),
         ("http://[::1", "is no URL"),
         ("http://a/?x=1", "must end before ? and #"),
+        ("http://a/b@c", ""),
+        ("http://user:secret@a/b", "must hold no user name or password"),
+        ("user:secret@a/b", "must hold no user name or password"),
     ],
 )
 def test_base_urls(url: str, words: str) -> None:
@@ -458,6 +461,21 @@ def test_a_diff_starts_stops_and_keeps_each_thing_once(
 @given(st.text(), st.integers(1, 12))
 def test_every_symbol_belongs_to_exactly_one_shard(symbol: str, count: int) -> None:
     assert sum(Shard(index, count).owns(symbol) for index in range(1, count + 1)) == 1
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.data())
+def test_two_shards_overlap_exactly_where_both_own_a_symbol(
+    one: int, other: int, data: st.DataObject
+) -> None:
+    shards = [Shard(data.draw(st.integers(1, count)), count) for count in (one, other)]
+    owned = [{crc for crc in range(one * other) if crc % s.count == s.index - 1} for s in shards]
+    assert shards[0].overlaps(shards[1]) is bool(owned[0] & owned[1])
+
+
+@pytest.mark.parametrize(("text", "index", "count"), [("1/1", 1, 1), ("1/4", 1, 4), ("4/4", 4, 4)])
+def test_a_shard_is_read_as_it_is_written(text: str, index: int, count: int) -> None:
+    assert Shard.parse(text) == Shard(index, count)
+    assert str(Shard.parse(text)) == text
 
 
 @pytest.mark.parametrize("text", ["", "1", "0/2", "3/2", "a/b", "1/2/3", "-1/2"])

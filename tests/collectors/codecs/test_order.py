@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from collectors.exchanges import CODECS
 from collectors.exchanges.base import Codec
-from collectors.exchanges.order import REFUSED, RESYNC_AFTER, Order, update_id
+from collectors.exchanges.order import LARGEST, REFUSED, RESYNC_AFTER, Order, update_id
 from markets.events import Quote
 from tests.support.exchanges.broken_books import has, quote_with
 from tests.support.exchanges.codec_frames import SYMBOLS
@@ -105,6 +105,7 @@ def test_what_is_admitted_never_falls_but_at_a_beginning(books: list[tuple[int, 
 def test_an_id_is_a_number_above_zero_or_none(value: Any) -> None:
     assert 0 <= update_id(value) < 2**63
     assert update_id("17") == update_id(17) == 17
+    assert update_id(LARGEST) == update_id(str(LARGEST)) == 0
 
 
 @pytest.mark.parametrize("exchange", ["kucoin", "mexc"])
@@ -140,3 +141,21 @@ def test_one_time_of_the_future_costs_no_quote_once_the_usual_delay_is_known() -
     frames = [{"time": MS + ms, "bid": f"100.{n}"} for n, ms in enumerate((0, 10**9, 1, 2))]
     assert bids(codec, "kucoin", *frames) == [100.0, 100.1, 100.2, 100.3]
     assert codec.counts == {}
+
+
+def test_as_many_older_ones_in_a_row_begin_again_unless_one_is_older_than_the_one_before() -> None:
+    order = Order()
+    order.admit("falling", 100, None)
+    order.admit("standing", 100, None)
+    for n in range(2 * RESYNC_AFTER):
+        assert order.admit("falling", 50 - n, None) == REFUSED
+    found = [order.admit("standing", 50, None) for _ in range(RESYNC_AFTER)]
+    assert found == [REFUSED] * (RESYNC_AFTER - 1) + [100]
+
+
+def test_a_book_of_the_same_time_is_not_older() -> None:
+    fine_us, order = MS * 1000 + 123_456, Order()
+    found = [order.admit("BTC/USDT", id, fine_us) for id in (0, LARGEST, 0)]
+    assert found == [0, fine_us, fine_us], "an id of 2^63 is none"
+    assert order.admit("BTC/USDT", 0, fine_us // 1000 * 1000) == fine_us
+    assert order.admit("BTC/USDT", 0, fine_us - 1) == REFUSED, "a coarser time is not the newest"
