@@ -16,7 +16,7 @@ class OwnRowsAdmin(GuardedAdmin):
 
     @classmethod
     def known_to(cls, user: Any, rows: QuerySet[Any]) -> QuerySet[Any]:
-        """Those of the rows that a user may know of."""
+        """Rows that a user may know of."""
         return rows if user.has_perm(cls.sees_everybodys) else rows.filter(user=user)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

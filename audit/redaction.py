@@ -1,4 +1,4 @@
-"""What never gets into the audit: secrets, by the name of what holds them and by what text looks like."""
+"""Redaction of the audit: secrets, by the name of their field and by the shape of the text."""
 
 import math
 import re

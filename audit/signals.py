@@ -64,7 +64,7 @@ def _of(model: type[Model]) -> Audited:
 
 
 def _row(of: Audited, pk: Any) -> Values | None:
-    """What the database has of a row; locked where that lasts until what follows."""
+    """Read a row from the database; locked where the lock lasts until the write that follows."""
     rows = of.model._base_manager.filter(pk=pk)
     if connections[router.db_for_write(of.model)].in_atomic_block:
         rows = rows.select_for_update()

@@ -54,7 +54,7 @@ def loose(name: str) -> str:
 
 
 class Spellings:
-    """What things are called, to be asked who is meant by a text."""
+    """Names of things, to find the one that a text means."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._called: list[dict[str, list[str]]] = [{}, {}, {}]
@@ -93,7 +93,7 @@ def resolve(text: str, names: Iterable[str]) -> str | None:
 
 
 def unquoted(text: str) -> str | None:
-    """What is between the quotes of a quoted name; None when it is not quoted."""
+    """Text between the quotes of a quoted name; None when it is not quoted."""
     word = _WORD.fullmatch(text.strip())
     return None if word is None or word[1] or word[2] is None else word[2].replace('""', '"')
 
@@ -185,7 +185,7 @@ def _problem(name: str, exact: bool) -> str:
 
 
 def hints(text: str) -> list[str]:
-    """What of a list of names is most likely not meant, entry by entry, though it may be written."""
+    """Names of a list that are most likely not meant, entry by entry, though it may be written."""
     return [
         f"“{word.written}”: a symbol has two parts, write {word.name}/USDT or {word.name}/*"
         for word in words(text)
@@ -194,7 +194,7 @@ def hints(text: str) -> list[str]:
 
 
 def problems(text: str) -> list[str]:
-    """What is wrong with a list of names, entry by entry, for the person who wrote it."""
+    """Problems of a list of names, entry by entry, for the person who wrote it."""
     found = words(text)
     wrong = [f"“{word.written}”: {word.problem}" for word in found if word.problem]
     usable = [word for word in found if not word.problem]
@@ -220,10 +220,10 @@ def literal_names(text: str) -> list[str]:
 
 
 def pinned_down(text: str, known: Container[str]) -> str:
-    """The list with names that are exactly those of known symbols in quotes: only these are meant.
+    """Return the list with names that are exactly those of known symbols in quotes: only these are meant.
 
     Without it `omni/USDT` would name `OMNI/USDT`, too. Decided once, where all symbols are known, so that
-    whoever sees only a part of them reads the list alike.
+    a process that sees only a part of them reads the list alike.
     """
     return " ".join(
         f"{'!' * word.excluded}{quoted(word.name)}"
@@ -279,7 +279,7 @@ def specificity(word: Word) -> int:
 
 
 def searcher(text: str) -> Callable[[str], bool]:
-    """What a search box finds: every word is in the name in any case; a quoted one exactly as written."""
+    """Predicate of a search box: every word is in the name in any case; a quoted one exactly as written."""
     wanted = list(searched(text))
 
     def finds(name: str) -> bool:

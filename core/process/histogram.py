@@ -17,7 +17,7 @@ class Buckets(Struct):
 
 
 class Durations:
-    """One kind of work. Adding costs well under a microsecond."""
+    """Durations of one kind of work. Adding costs well under a microsecond."""
 
     def __init__(self) -> None:
         self._counts = [0] * (len(SECONDS) + 1)

@@ -1,4 +1,4 @@
-"""What a process weighs and how its event loop and garbage collector behave, measured cheaply."""
+"""Memory of a process, and delays of its event loop and garbage collector, measured cheaply."""
 
 import asyncio
 import gc
@@ -140,7 +140,7 @@ class Weight:
 
 
 def memory_limit(set_bytes: int | None) -> int | None:
-    """What this process may take at most: its setting, its cgroup or the machine, whichever is least."""
+    """Memory limit of this process: its setting, its cgroup or the machine, whichever is least."""
     limits = [] if set_bytes is None else [set_bytes]
     for path in _CGROUP_LIMITS:
         with suppress(OSError, ValueError):  # "max" is no number

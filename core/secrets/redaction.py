@@ -1,6 +1,6 @@
-"""What must never be read in a log: secrets that are known, and what looks like one.
+"""Redaction of logs: secrets that are known, and text that looks like one.
 
-Whoever opens a secret says so with `keep_secret`; the log then shows `•••` in its place.
+Code that opens a secret registers it with `keep_secret`; the log then shows `•••` in its place.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What a browser has drawn of what it was sent: the next message waits for that, and not for ever.
+"""Acknowledgements of browsers: the next message waits until the last is drawn, and not for ever.
 
 The same for the sockets of charts, scanner and health (docs/messages.md).
 """
