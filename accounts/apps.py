@@ -1,4 +1,4 @@
-"""People: how they sign in, how long they stay, and who may look after them."""
+"""People: how they sign in, how long they stay signed in, and who manages them."""
 
 from django.apps import AppConfig
 
@@ -7,8 +7,6 @@ from core.secrets.sealed_columns import SealedColumn, sealed_columns
 
 
 class AccountsConfig(AppConfig):
-    """Who is there."""
-
     name = "accounts"
 
     def ready(self) -> None:

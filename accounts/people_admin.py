@@ -79,7 +79,7 @@ class DeskUserAdmin(WithinOnesRights, UserAdmin):  # type: ignore[type-arg]
     actions = ("reset_second_factor",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        """With whether they have a second factor."""
+        """Add whether each has a second factor."""
         apps = Authenticator.objects.filter(user=OuterRef("pk"), confirmed=True)
         rows: QuerySet[User] = super().get_queryset(request)
         return rows.annotate(has_second_factor=Exists(apps))

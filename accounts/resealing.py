@@ -21,7 +21,7 @@ from core.secrets.sealed_columns import SealedColumn
 
 @dataclass
 class Count:
-    """What became of one column's secrets."""
+    """Outcome for one column's secrets."""
 
     resealed: int = 0
     already: int = 0

@@ -162,7 +162,7 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
             self.message_user(request, said % what, messages.WARNING)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
-        """Refuse users who may not read: Django's page says to anybody whether there is, or was, such a row."""
+        """Refuse users who may not read: Django's page says to anybody whether there was such a row."""
         if not self.has_view_or_change_permission(request):
             raise PermissionDenied
         return super().history_view(request, object_id, extra_context)

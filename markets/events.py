@@ -39,7 +39,7 @@ class Quote(Struct, gc=False):
 
     @property
     def as_of_ns(self) -> int:
-        """What ages are counted from: when it would have been received, had it come as usual."""
+        """Time that ages are counted from: when it would have been received, had it come as usual."""
         return self.received_mono_ns - self.late_us * 1000
 
 
@@ -64,7 +64,7 @@ class Trade(Struct, gc=False):
 class StreamState(Struct):
     """A connection came up, went down or lost something, for the symbols it carries.
 
-    It travels in the same channel as the quotes, so whoever reads them goes stale in order.
+    It travels in the same channel as the quotes, so their readers go stale in order.
     """
 
     exchange: str

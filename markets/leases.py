@@ -4,7 +4,7 @@ from django.db import models
 
 
 class ShardLease(models.Model):
-    """Who collects a shard. Rows are never deleted, so that tokens rise; written by collectors only."""
+    """Lease of a shard. Rows are never deleted, so that tokens rise; written by collectors only."""
 
     shard = models.CharField(primary_key=True, max_length=32)
     token = models.PositiveBigIntegerField(default=0)

@@ -1,4 +1,4 @@
-"""Which symbols on which pairs a filter selects; plain Python over plain values, no database."""
+"""Selection of symbols and pairs by a filter; plain Python over plain values, no database."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 

@@ -1,4 +1,4 @@
-"""What the syncs of catalogue and wallets found."""
+"""Results of the syncs of catalogue and wallets."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -74,7 +74,7 @@ class WalletSync(models.Model):
     tried_at = models.DateTimeField(_("tried at"))
     synced_at = models.DateTimeField(_("synced at"), null=True, blank=True)
     networks = models.PositiveIntegerField(
-        _("networks"), default=0, help_text=_("0: the exchange does not tell without a key.")
+        _("networks"), default=0, help_text=_("0: the exchange does not answer without a key.")
     )
     error = LinesField(
         _("error"), blank=True,

@@ -1,6 +1,6 @@
-"""Which coins an exchange takes in and pays out now, over which networks; asked through ccxt.
+"""Coins an exchange takes in and pays out now, and their networks; asked through ccxt.
 
-Some exchanges tell everybody, the others only whoever brings an API key. A key that may only read is
+Some exchanges answer everybody, the others only with an API key. A key that may only read is
 enough; it stays in the environment (EXCHANGE_KEYS_BINANCE …), and is never logged or stored.
 No database here: `markets.sync.wallets` stores what `fetch` returns.
 """
@@ -40,7 +40,7 @@ class ListedNetwork(Struct, frozen=True):
 
 
 class Told(list[ListedNetwork]):
-    """What an exchange tells of its networks, and what of the answer could not be read, in words."""
+    """Answer of an exchange about its networks, and what of it could not be read, in words."""
 
     def __init__(
         self, rows: Iterable[ListedNetwork] = (), skipped: Iterable[Skipped] = (), *, quoted: bool = True
@@ -51,7 +51,7 @@ class Told(list[ListedNetwork]):
 
 
 def fetch(key: str, rest_url: str = "", proxy: str = "") -> Told:
-    """Every coin's networks on one exchange; empty where it tells nobody without a key. Blocks for seconds.
+    """Every coin's networks on one exchange; empty where it answers nobody without a key. Blocks for seconds.
 
     A row that cannot be read is left out and named: a network of a coin, or the coin. A key is only ever
     sent to the exchange's own address, never to a `rest_url`. Raises CatalogueError,
@@ -78,7 +78,7 @@ def fetch(key: str, rest_url: str = "", proxy: str = "") -> Told:
 
 
 def api_key(exchange: str) -> dict[str, str]:
-    """What the environment holds for an exchange, under ccxt's names; empty when it holds nothing.
+    """API key in the environment for an exchange, under ccxt's names; empty when it holds nothing.
 
     Raises CatalogueError when it is not `key:secret` or `key:secret:passphrase`.
     """

@@ -1,4 +1,4 @@
-"""Which of several coins or networks of one exchange is meant by a unified name they share."""
+"""Choice among several coins or networks of one exchange that share a unified name."""
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Set

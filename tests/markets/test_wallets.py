@@ -152,7 +152,7 @@ def test_what_changed_is_said_and_collectors_hear_of_it(gate: Exchange) -> None:
     report = store(gate, [told(deposit=False), told("PEPE", "ERC20", withdraw=None)])
 
     assert report.changed == [
-        "BTC BTC deposits closed", "PEPE BEP20 is no longer told", "PEPE ERC20 withdrawals unknown",
+        "BTC BTC deposits closed", "PEPE BEP20 is no longer reported", "PEPE ERC20 withdrawals unknown",
     ]  # fmt: skip
     assert report.revision == current_revision()
 
@@ -223,7 +223,7 @@ def test_the_command_says_what_is_open_and_what_is_unknown(desk: None) -> None:
         "20",
         str(WalletStatus.objects.filter(exchange__key="gate").count()),
     ]
-    assert "unknown: it tells nobody without a key (EXCHANGE_KEYS_BINANCE)" in lines["binance"]
+    assert "unknown: it answers nobody without a key (EXCHANGE_KEYS_BINANCE)" in lines["binance"]
     known = {exchange for exchange, _coin in load_config().wallets}
     assert known == {"gate", "kucoin"}
 

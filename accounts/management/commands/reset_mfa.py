@@ -19,7 +19,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Whose."""
+        """Take the name of the user."""
         parser.add_argument("user", help="the name the user signs in with")
 
     def handle(self, *args: Any, user: str, **options: Any) -> None:
