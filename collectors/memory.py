@@ -1,8 +1,8 @@
-"""What memory a collector takes, and how long Python's garbage collector stops it.
+"""Memory a collector takes, and how long Python's garbage collector stops it.
 
 Nearly everything a collector holds lives as long as its configuration: 28,000 pairs with both
 directions are half a million objects. Looking at them again and again would stop the event loop for a
-tenth of a second each time, so they are frozen once a configuration is taken over. Events hold no
+tenth of a second each time, so they are frozen once a configuration is applied. Events hold no
 containers (`gc=False`) and go when the last reference does, so what is left to look at is little.
 
 glibc gives every thread that asks a heap of its own and keeps what was freed in each: with two, and what
@@ -66,7 +66,7 @@ class Memory:
         gc.callbacks.remove(self._on_collection)
 
     def settle(self) -> None:
-        """What there is now stays until the next configuration: tidy up once, then look at it no more."""
+        """Freeze what there is until the next configuration: collect garbage once, then pass over it."""
         began = time.perf_counter()
         self._settling = True
         gc.unfreeze()  # what the configuration before left behind can go
@@ -80,7 +80,7 @@ class Memory:
         self.settled_ms = (time.perf_counter() - began) * 1000
 
     def keep(self) -> None:
-        """What came since then stays, too: no pause, so garbage among it waits for the next `settle`."""
+        """Freeze what came since, too: no pause, so garbage among it waits for the next `settle`."""
         gc.freeze()
 
     def stats(self) -> dict[str, float]:

@@ -37,7 +37,7 @@ SinkType = Callable[[Channel[SinkEvent], Shard, EmitDerived], Sink]
 
 
 class Outlet:
-    """One sink with its channel; a sink that crashed is built anew on the same channel.
+    """One sink with its channel; a sink that crashed is built again on the same channel.
 
     `later` are the outlets that get what the sink emits.
     """
@@ -209,7 +209,7 @@ class Supervisor:
             outlet.channel.put_many(events)
 
     def status(self) -> dict[str, dict[str, Any]]:
-        """What an operator should see, per exchange."""
+        """Status for the operator, per exchange."""
         return {key: feed.status() for key, feed in sorted(self.feeds.items())}
 
     def _instruments(self, config: MarketConfig, key: str) -> frozenset[InstrumentConfig]:

@@ -27,7 +27,7 @@ Apply = Callable[[MarketConfig], None]
 class Watcher:
     """Calls `apply` with every new configuration, on the event loop.
 
-    `revision` is the one running, `error` why a newer one (or any) is not; empty when all is well.
+    `revision` is the one running, `error` why a newer one (or any) is not; empty when it runs.
     A database or Redis that is down stops nothing: what runs keeps running.
     """
 
@@ -117,7 +117,7 @@ class Watcher:
         elif error:
             self._outage.begins("configuration: %s", error)
         else:
-            self._outage.ends("configuration: all well again")
+            self._outage.ends("configuration: valid again")
         return bool(error)
 
 

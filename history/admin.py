@@ -115,12 +115,12 @@ class LakeTableAdmin(GuardedAdmin):
 
     @admin.display(description=_("oldest row (UTC)"))
     def oldest(self, row: Any) -> str:
-        """By the table's clock."""
+        """Time by the table's clock."""
         return _moment(row.measured and row.measured.oldest_us)
 
     @admin.display(description=_("newest row (UTC)"))
     def newest(self, row: Any) -> str:
-        """By the table's clock."""
+        """Time by the table's clock."""
         return _moment(row.measured and row.measured.newest_us)
 
     @admin.display(description=_("growth per day"))
@@ -155,7 +155,7 @@ class LakeTableAdmin(GuardedAdmin):
 
     @admin.display(description=_("last runs"))
     def last_runs(self, row: RetentionPolicy) -> str:
-        """What was done to the table lately."""
+        """Latest maintenance runs of the table."""
         runs = MaintenanceRun.objects.filter(table=row.table)[:RUNS_SHOWN]
         return render_to_string(
             "admin/history/runs.html", {"runs": [(run, _standing(run), _number(run.rows)) for run in runs]}
@@ -232,12 +232,12 @@ class MaintenanceRunAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("rows"), ordering="rows")
     def rows_(self, run: MaintenanceRun) -> str:
-        """With separators."""
+        """Number of rows, with separators."""
         return _number(run.rows)
 
     @admin.display(description=_("files"))
     def files(self, run: MaintenanceRun) -> str:
-        """Of the whole table, before and after."""
+        """Files of the whole table, before and after."""
         return format_html(
             "{}, {}<br>→ {}, {}",
             _number(run.files_before), _bytes(run.bytes_before),

@@ -1,4 +1,4 @@
-"""How long the lake keeps its tables, and what was done to look after them."""
+"""How long the lake keeps its tables, and what was done to maintain them."""
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -41,7 +41,7 @@ class RetentionPolicy(models.Model):
 
 
 class Kind(models.TextChoices):
-    """What maintenance does."""
+    """Kind of maintenance."""
 
     COMPACT = "compact", _("compact")
     RETAIN = "retain", _("retain")

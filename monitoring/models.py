@@ -1,4 +1,4 @@
-"""When somebody is told, over which channel, what was told, and the outbox it leaves through.
+"""Alert rules, channels, incidents, and the outbox their messages leave through.
 
 Rules and channels are the operator's; incidents and deliveries are written by the monitor only.
 See docs/alerts.md.
@@ -80,7 +80,7 @@ class What(models.TextChoices):
 
 
 class AlertChannel(models.Model):
-    """Where messages go. `settings` holds what everybody may see; the secret is apart, and sealed.
+    """Channel of messages. `settings` holds what everybody may see; the secret is apart, and sealed.
 
     telegram   settings `chat_id`, `message_thread_id` (a topic); `moved_from` is what the chat was before
                Telegram moved it, and it was followed; secret: the bot's token
@@ -145,7 +145,7 @@ class AlertChannel(models.Model):
 
 
 class AlertRule(models.Model):
-    """What makes an incident, and who is told of it when."""
+    """Rule: conditions of an incident, and when which channels receive its alert."""
 
     name = NameField(_("name"), max_length=64, unique=True)
     enabled = models.BooleanField(
@@ -280,7 +280,7 @@ class AlertRule(models.Model):
             raise ValidationError(errors)
 
     def _other_side_errors(self) -> dict[str, Any]:
-        """What is only for opportunities, or only for health."""
+        """Refuse what is only for opportunities, or only for health."""
         if self.of_opportunities:
             text = _("An opportunity ends when it closes: leave this empty.")
             return {name: text for name in ("threshold", "clear_below") if getattr(self, name) is not None}
@@ -330,7 +330,7 @@ class Alert(models.Model):
         RESOLVED = "resolved", _("resolved")
 
     class Told(models.TextChoices):
-        """What has been put into the outbox so far."""
+        """State of what has been put into the outbox so far."""
 
         NOTHING = "nothing", _("nothing yet")
         FIRING = "firing", _("that it fires")

@@ -28,7 +28,7 @@ from opportunities.ticks import ticks as episode_ticks
 from opportunities.verdicts import reasons
 
 MAX_HOURS: Final = 24
-"""What statistics look at, at most."""
+"""Longest range of statistics."""
 
 TICKS: Final = 5_000
 """Points of an episode's chart, at most."""

@@ -1,4 +1,4 @@
-"""A word over Redis that episodes were written, for whoever would rather not wait for the next look."""
+"""Message over Redis that episodes were written, for readers that do not want to wait for their next poll."""
 
 from contextlib import suppress
 from typing import Final

@@ -274,13 +274,13 @@ def _first(path: Path) -> Row:
 
 
 def _listing(path: Path) -> Listing:
-    """What the exchange lists, told from the beginning of the file."""
+    """Catalogue of the exchange, inferred from the beginning of the file."""
     _first(path)  # refuses a file without rows
     return listing_of(list(islice(_rows(path), SAMPLE_ROWS)))
 
 
 def listing_of(sample: Sequence[Row]) -> Listing:
-    """What an exchange lists, told from some of its quotes, the first one first."""
+    """Catalogue of an exchange, inferred from some of its quotes, the first one first."""
     first = sample[0]
     price_decimals = max(_decimals(text) for row in sample for text in (row.bid, row.ask))
     size_decimals = max(_decimals(text) for row in sample for text in (row.bid_size, row.ask_size))

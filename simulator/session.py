@@ -28,7 +28,7 @@ class Topic(NamedTuple):
 
 
 class Host(Protocol):
-    """What a session needs from the exchange it belongs to."""
+    """Part of an exchange that its sessions need."""
 
     delay_s: float
     silent: bool
@@ -39,7 +39,7 @@ class Host(Protocol):
 
 
 class Session:
-    """One connected client. Times are monotonic seconds; `variant` tells apart clients of one
+    """One connected client. Times are monotonic seconds; `variant` distinguishes clients of one
     topic that need different frames (Binance's raw and combined streams)."""
 
     def __init__(self, host: Host, path: str, query: dict[str, str]) -> None:

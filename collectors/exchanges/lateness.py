@@ -30,7 +30,7 @@ NEVER: Final = 2**63
 
 
 class Lateness:
-    """What delay is usual at one exchange, from the shortest one of each symbol in this minute and the last.
+    """Usual delay at one exchange, from the shortest one of each symbol in this minute and the last.
 
     The usual delay is a low one of those: the second of a few and the tenth part of many. Quotes and trades
     both count, so books that stand still beside trades that do not are late. Delays that are far shorter than

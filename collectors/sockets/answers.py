@@ -1,4 +1,4 @@
-"""What an HTTP answer says that is not what was asked for: the exchange's own words, short and printable."""
+"""Words of an HTTP answer that is not the expected one: the exchange's own words, short and printable."""
 
 import html
 import io
@@ -49,12 +49,12 @@ def plain(text: str, longest: int = LONGEST_WORDS) -> str:
 
 
 def foreign(words: str) -> str:
-    """What a server says over a WebSocket, as it may be logged and shown: one short line without secrets."""
+    """Words of a server over a WebSocket, as they may be logged and shown: one short line without secrets."""
     return plain(redacted(words[: LOOKED_AT * LONGEST_SAID]), LONGEST_SAID)
 
 
 def said(body: bytes) -> str:
-    """What a body says in words: code and message of JSON, the title of an HTML page, or how it begins."""
+    """Words of a body: code and message of JSON, the title of an HTML page, or how it begins."""
     text = body[:LONGEST_BODY].decode("utf-8", "replace")
     try:
         words = _of_json(json.loads(text))
@@ -107,7 +107,7 @@ def read_answer(raw: bytes) -> tuple[int, HTTPMessage, bytes]:
 
 
 class _Canned:
-    """As much of a socket as HTTPResponse reads."""
+    """The part of a socket that HTTPResponse reads."""
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw

@@ -81,12 +81,12 @@ class Connection:
 
     @property
     def topics(self) -> set[Topic]:
-        """Everything asked for and answered."""
+        """All topics asked for and answered."""
         return self.acked.keys() | self.refused.keys()
 
     @property
     def heard_ns(self) -> int:
-        """When anything last arrived, monotonic clock."""
+        """Monotonic time of the last arrival."""
         return self._socket.heard_ns
 
     @property

@@ -215,7 +215,7 @@ class ExchangeSocket(WSListener):
             self._on_lost(reason)
 
     def _nobody_listens(self, reason: str) -> None:
-        """Before `receive`, which tells it then."""
+        """Take what comes before `receive`, which reports it then."""
 
 
 def _reason(transport: WSTransport) -> str:

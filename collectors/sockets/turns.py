@@ -1,4 +1,4 @@
-"""What the sockets of one event loop read: gathered, handed on together, and never too much in a turn."""
+"""Reads of the sockets of one event loop: gathered, handed on together, never too much in a turn."""
 
 import asyncio
 import time
@@ -80,9 +80,10 @@ class Turns:
             self._handing_on = False
 
     def tell(self) -> tuple[int, int]:
-        """The stamps (µs wall clock, ns monotonic) of what is told now, not read; none after it is older.
+        """The stamps (µs wall clock, ns monotonic) of what is published now, not read; none after it is
+        older.
 
-        A reader of the lake sorts by these stamps, and must find the order in which it was told here.
+        A reader of the lake sorts by these stamps, and must find the order in which it was published here.
         """
         told_us, self._told_ns = time.time_ns() // 1000, time.monotonic_ns()
         return told_us, self._told_ns

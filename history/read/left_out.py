@@ -14,7 +14,7 @@ _noting: Final = threading.Lock()
 
 
 class LeftOut:
-    """What one reader of a table left out."""
+    """Files that one reader of a table left out."""
 
     def __init__(self, lake: Lake | None = None, table: str = "", said: dict[str, str] | None = None) -> None:
         """`said` is where what is left out is named besides, as `table/path`."""

@@ -37,7 +37,7 @@ def open_answers() -> int:
 
 
 async def in_thread(read: Callable[[], T]) -> T:
-    """What a blocking read returns. Raises what it raises; Refused (503) when the lake cannot be read.
+    """Return or raise what a blocking read does; Refused (503) when the lake cannot be read.
 
     It may take long, so the request's database connection is given back before.
     """

@@ -36,7 +36,7 @@ class Appender:
 
     What is damaged in the table's log is set aside before the first append, and when it is met later
     (`history.lake.mending`). Everything blocks; call it in a thread. The log wants a checkpoint now and then:
-    whoever appends calls `checkpoint_if_due`, afterwards or beside what follows. Raises one of STORE_ERRORS
+    the caller calls `checkpoint_if_due`, afterwards or beside what follows. Raises one of STORE_ERRORS
     when the store fails; the same call may then be made again, whatever became of the one before.
     """
 
@@ -141,7 +141,7 @@ class Appender:
         return True
 
     def _look(self) -> None:
-        """Where the log ends, and what of ours is in it already."""
+        """Find the end of the log, and what of ours is in it already."""
         if not self._begun:
             mend(self._lake, self.table, begin=True)
         log = self._sound()

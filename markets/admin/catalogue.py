@@ -1,4 +1,4 @@
-"""Pages that operators edit. Every change is logged with its user, and moves the revision collectors follow."""
+"""Pages that operators edit. Each change is logged with its user and moves the revision collectors follow."""
 
 from decimal import Decimal
 from typing import Any, cast

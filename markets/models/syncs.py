@@ -74,7 +74,7 @@ class WalletSync(models.Model):
     tried_at = models.DateTimeField(_("tried at"))
     synced_at = models.DateTimeField(_("synced at"), null=True, blank=True)
     networks = models.PositiveIntegerField(
-        _("networks"), default=0, help_text=_("0: the exchange does not answer without a key.")
+        _("networks"), default=0, help_text=_("0: the exchange does not tell without a key.")
     )
     error = LinesField(
         _("error"), blank=True,

@@ -1,7 +1,7 @@
 """Sends what waits in the outbox: a task per channel, so that a dead one delays no other.
 
-Runs within `manage.py monitor`. PostgreSQL tells when something was put in; once a second it is looked
-for all the same. What a process that dies has claimed is sent by the next one (`monitoring.alerts.dispatch`).
+Runs within `manage.py monitor`. PostgreSQL notifies of each message that was put in; once a second it is
+polled / all the same. What a process that dies has claimed is sent by the next one (`monitoring.alerts.dispatch`).
 """
 
 import asyncio
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 1.0
 DRAIN_S: Final = 2.0
-"""How long a sending may go on once we are told to stop; then it is the next process's."""
+"""How long a sending may go on once we are asked to stop; then it is the next process's."""
 
 NO_ANSWER: Final = "%s: the database does not answer, trying again: %s"
 ANSWERS_AGAIN: Final = "%s: the database answers again"
@@ -47,7 +47,7 @@ ATTEMPTS: Final[Counter[tuple[str, str]]] = Counter()
 
 
 async def run(stop: asyncio.Event) -> None:
-    """Deliver until told to stop."""
+    """Deliver until asked to stop."""
     async with sender() as sending:
         await Delivering(sending).run(stop)
 
@@ -62,7 +62,7 @@ class Delivering:
         self._put_in = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`; what is being sent then is brought to an end, within DRAIN_S."""
+        """Run until `stop`; what is being sent then is brought to an end, within DRAIN_S."""
         tasks = [
             asyncio.create_task(stop.wait(), name="outbox stop"),
             asyncio.create_task(self._listen(), name="outbox listens"),
@@ -71,7 +71,7 @@ class Delivering:
         try:
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
-                task.result()  # a fault of ours is whoever's who runs us
+                task.result()  # a fault of ours goes to the caller
         finally:
             try:
                 await end(*tasks)
@@ -101,7 +101,7 @@ class Delivering:
         return self._lines[destination.id]
 
     async def _listen(self) -> None:
-        """Behind a pooler that shares connections nothing is heard: then it is looked once a second."""
+        """Listen; behind a pooler that shares connections nothing arrives: then once a second is polled."""
         pauses = delays(1.0, 30.0)
         while True:
             with suppress(psycopg.Error, DatabaseTrouble, OSError):
@@ -183,7 +183,7 @@ class Line:
         return True
 
     async def _take(self, free: int, test: bool) -> Taken | None:
-        """What goes next. After a wait it is what was tried least: what failed before it may do so again."""
+        """Take the next message. After a wait it is the one tried least: a failed one may fail again."""
         if test:
             self._to = structs.replace(self._to, test_due=False)
         least = self._patience.asked_again_s > 0
@@ -253,7 +253,7 @@ class Line:
             await asyncio.sleep(pause_s)
 
     async def _until(self, event: asyncio.Event) -> bool:
-        """Whether it came before we were told to stop."""
+        """Whether it came before we were asked to stop."""
         waits = [asyncio.create_task(each.wait()) for each in (event, self._stopping)]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

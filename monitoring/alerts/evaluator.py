@@ -53,7 +53,7 @@ MAX_UNWRITTEN: Final = 1_000
 FOREVER: Final = datetime.datetime.max.replace(tzinfo=datetime.UTC)
 
 Watches = dict[tuple[int, str], Watch]
-"""How everything that is not simply well stands, by rule and key."""
+"""State of everything that is not simply healthy, by rule and key."""
 
 
 class Change(Struct, frozen=True):
@@ -170,7 +170,7 @@ def _save(change: Change) -> None:
         incidents.open_incident(incidents.of_finding(rule, finding, since_us, at_us))
     else:
         mine = Alert.objects.filter(rule=rule.pk, key=change.key)
-        incidents.resolve(mine, incidents.moment(at_us), gettext("It is well again."))
+        incidents.resolve(mine, incidents.moment(at_us), gettext("It is healthy again."))
 
 
 # --- opportunities -----------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
-"""Who is told of which incident now: quiet hours, digests, reminders; into the outbox, in one transaction.
+"""Recipients of an incident's alerts now: quiet hours, digests, reminders; into the outbox, in one
+transaction.
 
-What is to be told stands in the incidents themselves (`Alert.told`), so a crash forgets nothing.
+What is to be sent stands in the incidents themselves (`Alert.told`), so a crash forgets nothing.
 """
 
 import datetime
@@ -18,7 +19,7 @@ from monitoring.alerts.rules import QuietHours
 from monitoring.models import Alert, AlertChannel, AlertRule, Delivery
 
 TOLD_AT_ONCE: Final = 500
-"""Incidents of a rule that are told in one transaction; the rest in the next."""
+"""Incidents of a rule that are reported in one transaction; the rest in the next."""
 
 _FIRING, _RESOLVED = Alert.State.FIRING, Alert.State.RESOLVED
 _NEWS: Final = Q(told=Alert.Told.NOTHING) | Q(told=Alert.Told.FIRING, state=_RESOLVED)
@@ -76,7 +77,7 @@ def _close_where_it_was_opened(rule: AlertRule, channels: list[AlertChannel], no
 
 
 def _tell_of_deleted_rules(now: datetime.datetime) -> None:
-    """Who got that it fires gets that it is over, as is usual for what it was; nobody else is left."""
+    """Send that it is over to each channel that got that it fires; nobody else is left."""
     for alert in _locked(_news(None)):
         told = AlertChannel.objects.filter(deliveries__alert=alert, enabled=True).distinct()
         _tell_each([alert], list(told), alert.episode is None, now)
@@ -87,7 +88,7 @@ def _news(rule: AlertRule | None) -> QuerySet[Alert]:
 
 
 def _locked(alerts: QuerySet[Alert]) -> QuerySet[Alert]:
-    """The oldest; what another monitor is just telling is left to it."""
+    """Lock the oldest; those another monitor is just sending are left to it."""
     return alerts.select_for_update(skip_locked=True).order_by("fired_at", "pk")[:TOLD_AT_ONCE]
 
 
@@ -113,7 +114,7 @@ def _tell_each(
 def _deliveries(
     alert: Alert, channel: AlertChannel, tells_resolved: bool, now: datetime.datetime
 ) -> Iterator[Delivery]:
-    """What is over before anything was sent is one message, as over, where no other is to follow it.
+    """Deliveries of an alert; one that is over before anything was sent is one message, as over, at last.
 
     An opportunity is so in any case: nobody can take it any more.
     """

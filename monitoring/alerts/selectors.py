@@ -1,4 +1,4 @@
-"""What rules see: findings and opportunities that meet them now."""
+"""Input of rules: findings and opportunities that meet them now."""
 
 import datetime
 from collections.abc import Collection, Iterable
@@ -34,13 +34,13 @@ from opportunities.models import OpportunityEpisode
 US: Final = 1_000_000
 
 LATE: Final = datetime.timedelta(minutes=2)
-"""For so long it is told of an opportunity that was over before anybody looked; then it is history."""
+"""An opportunity that was over before a poll saw it is reported for so long; then it is history."""
 
 AT_ONCE: Final = 200
 
 
 def enabled_rules() -> list[AlertRule]:
-    """Those that are switched on."""
+    """Rules that are switched on."""
     return list(AlertRule.objects.filter(enabled=True).select_related("filter"))
 
 
@@ -69,7 +69,7 @@ def opportunities_for(
     """The opportunities that meet a rule: those that are open, and those that were over just now.
 
     What lasts has lasted no longer for a step of the clock that `jumps` knows. Where an open one began later
-    than now nobody can tell how long it has lasted: it is told.
+    than now its duration is unknown: it is reported.
     """
     lasting = now - ago(now, datetime.timedelta(seconds=rule.for_s), jumps)
     young = Q(started_at__range=lately(now, lasting))
@@ -89,7 +89,7 @@ def opportunities_for(
 
 
 def untold_opportunities(rule: AlertRule, now: datetime.datetime, jumps: Jumps) -> list[OpportunityEpisode]:
-    """Those of them that may make an incident of this rule now, the oldest first; the rest the next time.
+    """Opportunities that may make an incident of this rule now, the oldest first; the rest the next time.
 
     What has made one, belongs to a move that has, or falls into the cool-down of its coin is left out here,
     so that a coin that trembles never keeps the others from being seen.
@@ -146,7 +146,7 @@ def routes_of_firing(alerts: Collection[Alert]) -> list[OpportunityEpisode]:
 
 
 def _best(moves: Collection[UUID], lately: Q) -> list[OpportunityEpisode]:
-    """At most two per filter and route, one of them open: however long it trembles, these are few."""
+    """Select at most two per filter and route, one of them open: however long it trembles, these are few."""
     if not moves:
         return []
     over = ExpressionWrapper(Q(closed_at__isnull=False), output_field=BooleanField())
@@ -162,7 +162,7 @@ def watched(rule: AlertRule, rows: Iterable[OpportunityEpisode]) -> list[Opportu
 
 
 def last_of_move(rule: AlertRule, move: UUID) -> OpportunityEpisode | None:
-    """What closed last of a move that is over, under the rule's filter."""
+    """Opportunity that closed last of a move that is over, under the rule's filter."""
     rows = OpportunityEpisode.objects.filter(move=move, closed_at__isnull=False)
     if rule.filter_id is not None:
         rows = rows.filter(filter=rule.filter_id)

@@ -18,7 +18,7 @@ from markets.config import Shard
 from monitoring.health.observed import Limits, Observed
 
 GRACE_S: Final = 10.0
-"""A process that was never heard may still be starting so long after we began to listen."""
+"""A process without any heartbeat yet may still be starting so long after we began to listen."""
 
 STARTING_S: Final = 30.0
 """So long after its start a process may still load what it needs, and hold itself up with it."""
@@ -125,7 +125,7 @@ def replaced(beats: tuple[Heartbeat, ...], at_us: int) -> set[str]:
     """Missing processes whose place another has taken since: nobody misses those any more.
 
     Where processes bear their pid in their name, a restarted one is a new name. Each one that began after
-    another of its role was last heard stands for one of those.
+    another of its role had its last heartbeat stands for one of those.
     """
     gone = sorted((b for b in beats if is_missing(b, at_us)), key=lambda b: b.reported_ts_us)
     alive = sorted((b for b in beats if not is_missing(b, at_us)), key=lambda b: b.started_ts_us)
@@ -174,7 +174,7 @@ _HOW_TO_START: Final = "`make run` and Docker Compose start every part; docs/ope
 
 
 def _missing_shards(now: Observed) -> Iterator[Finding]:
-    """Parts of the split that no collector runs, as the others tell."""
+    """Parts of the split that no collector runs, as the others report."""
     running = {Shard.parse(status.shard) for status in now.collectors}
     count = max((shard.count for shard in running), default=0)
     for index in range(1, count + 1):
@@ -303,7 +303,7 @@ def channels(now: Observed, _limits: Limits) -> Iterator[Finding]:
             "alert_delivery", channel.channel, "warning", channel.since_us,
             f"The alert channel {channel.channel} does not take messages ({channel.waiting} wait): "
             f"{channel.words}",
-            "Its page in the admin shows every attempt; `Send test` there tells whether it is mended.",
+            "Its page in the admin shows every attempt; `Send test` there shows whether it is mended.",
             float(channel.waiting),
         )  # fmt: skip
 

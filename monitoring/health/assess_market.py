@@ -1,4 +1,4 @@
-"""What is ill with what exchanges send, by the collectors' own measurements (docs/quality.md)."""
+"""Findings about what exchanges send, by the collectors' own measurements (docs/quality.md)."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ CONNECTING_S: Final = 10.0
 """Connections that are not all there for so long are no start any more."""
 
 NAMED: Final = 20
-"""Silent symbols of one exchange named one by one; the rest are told as one number."""
+"""Silent symbols of one exchange named one by one; the rest are reported as one number."""
 
 SUSPECTED_S: Final = 3.0
-"""A symbol that has been suspect for so long is told, before it is stale. Longer than it is between two
+"""A symbol that has been suspect for so long is reported, before it is stale. Longer than it is between two
 reports: until the next one it may be its whole exchange that has fallen silent."""
 
 STORM: Final = 5
@@ -38,7 +38,7 @@ STORM: Final = 5
     bad_frames="malformed or rejected frames",
 )
 def market_findings(now: Observed, limits: Limits) -> Iterator[Finding]:
-    """Exchanges and symbols that are ill."""
+    """Findings about exchanges and symbols."""
     silent = set()
     for exchange in now.quality.exchanges:
         found = list(_silent_exchange(exchange, now, limits))
@@ -58,7 +58,7 @@ class Standing(Struct, frozen=True):
 
 
 def standing(of: ExchangeQuality, at_us: int) -> Standing:
-    """The state of its connections where they are not well, else what most of its symbols do.
+    """The state of its connections where they are not healthy, else what most of its symbols do.
 
     Connections that live prove nothing of a market: an exchange most of whose symbols say nothing while
     others talk is `stale` (`suspect` until that is sure), whatever its heartbeats say.
@@ -192,7 +192,7 @@ def _kinds(of: ExchangeQuality) -> str:
 
 
 def _silent_symbols(now: Observed, silent_exchanges: set[str]) -> Iterator[Finding]:
-    """Those of silent exchanges are not told one by one, a passing suspicion not at all."""
+    """Findings of silent symbols; not one by one for silent exchanges, and none for a passing suspicion."""
     told: Counter[str] = Counter()
     for symbol in now.quality.silent():
         suspected_s = (now.at_us - symbol.since_us) / 1e6

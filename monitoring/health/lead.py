@@ -1,4 +1,4 @@
-"""Which of several monitors works: the one that holds an advisory lock in PostgreSQL.
+"""Leadership among several monitors: the one that holds an advisory lock in PostgreSQL works.
 
 The lock lives as long as its connection. A monitor that is killed loses it at once, and one whose
 database restarts gets it again unless another was quicker.

@@ -32,7 +32,7 @@ class ChannelTrouble(Struct, frozen=True):
 
 
 class Stores(Struct, frozen=True):
-    """What takes long to look up and changes slowly; the monitor does it for all, every 30 s."""
+    """State of the stores, slow to read and slow to change; the monitor reads it for all, every 30 s."""
 
     at_us: int
     database_bytes: int | None = None
@@ -85,7 +85,7 @@ class Observed(Struct, frozen=True, eq=False):
 
 
 class Limits(Struct, frozen=True):
-    """Beyond these a thing is ill. An operator edits them in the admin; a rule may ask for more."""
+    """Limits beyond which a thing is unhealthy, edited in the admin; a rule may ask for more."""
 
     exchange_silent_s: float = 5.0
     reconnects_per_min: float = 4.0  # with our growing pauses a single connection makes 10 at most

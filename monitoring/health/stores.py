@@ -93,7 +93,7 @@ async def publish_stores(redis: "Redis", stores: Stores) -> None:
 
 
 async def read_stores(redis: "Redis") -> Stores | None:
-    """What the monitor measured last; None when none did lately. Raises RedisError."""
+    """Last measurement of the monitor; None when there is none lately. Raises RedisError."""
     value = await redis.get(KEY)
     try:
         return None if value is None else msgspec.json.decode(value, type=Stores)

@@ -1,6 +1,6 @@
-"""What the health page shows of one look, section by section; pure. The messages are in docs/health.md.
+"""Sections of the health page, made of one observation; pure. The messages are in docs/health.md.
 
-Times are seconds since the epoch (UTC), so that a browser tells how long ago without being told again. Ages
+Times are seconds since the epoch (UTC), so that a browser shows ages without another message. Ages
 of data are as of the collectors' report: by the browser's clock nothing would be younger than that.
 """
 

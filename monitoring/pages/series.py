@@ -41,7 +41,7 @@ _POINTS: Final = np.dtype([("s", "<u4"), ("value", "<f4")])
 
 
 def sample(now: Observed) -> dict[str, float]:
-    """What one look says, name -> value."""
+    """Values of one observation, name -> value."""
     return dict(_sampled(now))
 
 
@@ -93,7 +93,7 @@ async def series_names(redis: "Redis") -> list[str]:
 async def read_series(
     redis: "Redis", names: Sequence[str], resolution: Resolution, since_s: float = 0
 ) -> dict[str, tuple[list[int], list[float]]]:
-    """Of each name the times (s since the epoch) and values after `since_s`. Raises RedisError."""
+    """Read of each name the times (s since the epoch) and values after `since_s`. Raises RedisError."""
     if not names:
         return {}
     async with redis.pipeline(transaction=False) as pipe:

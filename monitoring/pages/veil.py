@@ -1,4 +1,4 @@
-"""What of the desk's health is not for everybody who is signed in: on which hosts which processes run."""
+"""Part of the desk's health that is not for every user: on which hosts which processes run."""
 
 from typing import Any, Final
 
@@ -14,13 +14,15 @@ from monitoring.health.observe import observe
 from monitoring.health.observed import Observed
 
 SEE_PROCESSES: Final = "realtime.see_processes"
-WORDS: Final = "A process of the desk is not well. Who may see processes sees which, and why."
+WORDS: Final = "A process of the desk is unhealthy. Users who may see processes see which, and why."
 
 
 async def asked_by(request: HttpRequest, now: Observed) -> tuple[Any, Observed]:
-    """Who asks about the desk's health, and a look at it; nobody where PostgreSQL does not say who.
+    """User who asks about the desk's health, and an observation of it; nobody where PostgreSQL does not
+    answer.
 
-    With the database known to be gone it is not asked; where that shows only now, another look is taken.
+    With the database known to be gone it is not asked; where that shows only now, another observation is
+    made.
     """
     if not now.database.well:
         return AnonymousUser(), now

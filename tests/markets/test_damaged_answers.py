@@ -468,7 +468,7 @@ def test_a_bad_hour_does_not_forget_the_wallets(desk: Exchange) -> None:
     many = [coin(base, chain("ETH")) for base in Symbol.objects.values_list("base", flat=True)]
     stored(desk, many)
 
-    with pytest.raises(CatalogueError, match="it tells of 2 networks where 20 were known"):
+    with pytest.raises(CatalogueError, match="it reports 2 networks where 20 were known"):
         stored(desk, many[:2])
 
     assert len(known()) == 20

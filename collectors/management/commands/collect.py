@@ -83,7 +83,7 @@ def _sinks() -> list[SinkType]:
 
 
 async def _collect(sinks: list[SinkType], shard: Shard, exchanges: frozenset[str] | None) -> None:
-    """Follow the configuration, and collect as soon as the shard is ours, until told to stop."""
+    """Follow the configuration, and collect as soon as the shard is ours, until asked to stop."""
     stop, lost = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -108,7 +108,7 @@ async def _collect(sinks: list[SinkType], shard: Shard, exchanges: frozenset[str
 
 
 class Collector:
-    """What collects, once it is this process's turn; until then configurations are only watched."""
+    """Collector of this process's shard; until its turn comes configurations are only watched."""
 
     def __init__(self) -> None:
         self._supervisor: Supervisor | None = None
@@ -134,7 +134,7 @@ class Collector:
         sinks: list[SinkType],
         stop: asyncio.Event,
     ) -> None:
-        """Collect until told to stop."""
+        """Collect until asked to stop."""
         outlets = Outlet.chain(sinks, shard, settings.COLLECTOR_CHANNEL_CAPACITY)
         supervisor = self._supervisor = Supervisor(CODECS, outlets, shard, exchanges=exchanges)
         reporter = Reporter(supervisor, watcher, self._memory, settings.REDIS_URL)

@@ -46,7 +46,7 @@ def request(target: Target, parcel: Parcel) -> Request:
 
 
 def text(message: Message) -> str:
-    """As Slack's mrkdwn."""
+    """Text as Slack's mrkdwn."""
     facts = fitting([f"{label}: {value}" for label, value in message.facts], FACTS)
     plain = [shorten(message.words, WORDS), *facts, when(message)]
     lines = [f"*{_escape(shorten(headline(message), TITLE))}*", *(_escape(line) for line in plain if line)]

@@ -231,7 +231,7 @@ def preview(pages: Client, **fields: str) -> str:
 
 
 def test_the_form_says_what_it_would_fire_for_now(pages: Client, empty_redis: Redis) -> None:
-    assert preview(pages).startswith("Not known: no monitor tells what it finds.")
+    assert preview(pages).startswith("Not known: no monitor publishes its findings.")
     found(empty_redis)
     assert preview(pages) == "Nothing."
     others = [msgspec.structs.replace(SILENT, subject=f"exchange{number}") for number in range(6)]

@@ -81,7 +81,7 @@ class TestHealth:
         assert fires.url.endswith("/health/")
         assert (ends.state, ends.words, ends.facts[0]) == (
             "resolved",
-            "It is well again.",
+            "It is healthy again.",
             ("Lasted", "9.0 s"),
         )
         assert fires.key == ends.key
