@@ -1,4 +1,4 @@
-"""What every attack has to hand: the desk, people, listeners, and the list of attacks."""
+"""Means of every attack: the desk, people, listeners, and the list of attacks."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from attack.person import PASSWORD, Person
 
 
 class Untried(Exception):
-    """It was not found out whether the desk holds; the message says why."""
+    """Attack of which it was not found out whether the desk holds; the message says why."""
 
 
 class Broken(Exception):

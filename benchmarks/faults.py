@@ -1,4 +1,5 @@
-"""Every fault an operator must hear of: how soon it is seen, told, and over again. Everything real.
+"""Every fault an operator must learn of: how soon it is seen, sent as an alert, and over again. Everything
+real.
 
     python benchmarks/faults.py [--only silent memory]
 
@@ -141,7 +142,7 @@ class Eyes:
 
 @dataclass(frozen=True)
 class Fault:
-    """What is broken, and by what it shows. `metric` is process, name and labels; `shows` (before, now)."""
+    """Fault, and the metric that shows it. `metric` is process, name and labels; `shows` (before, now)."""
 
     name: str
     finding: str  # a pattern of its key
@@ -271,13 +272,13 @@ async def _all(all_turns: list[list[Fault]], only: list[str], eyes: Eyes, rows: 
         if not chosen:
             continue
         if await until_true(lambda: not eyes.findings, time.monotonic(), WELL_S) is None:
-            print("still ill before the next fault:", *sorted(eyes.findings))
+            print("still unhealthy before the next fault:", *sorted(eyes.findings))
         rows.extend(chosen)
         await asyncio.gather(*(run(row, eyes) for row in chosen))
         for row in chosen:
             print(_line(row), flush=True)
     well_s = await until_true(lambda: not eyes.findings, time.monotonic())
-    print("still ill at the end:" if well_s is None else "nothing is ill any more", *sorted(eyes.findings))
+    print("still unhealthy at the end:" if well_s is None else "all is healthy again", *sorted(eyes.findings))
 
 
 # --- the table -----------------------------------------------------------------------------------

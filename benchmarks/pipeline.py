@@ -1,4 +1,4 @@
-"""What the whole way costs: receive, decode, pair with three exchanges, bands, delta, one publish per flush.
+"""Cost of the whole way: receive, decode, pair with three exchanges, bands, delta, one publish per flush.
 
     .venv/bin/python benchmarks/pipeline.py
 
@@ -60,7 +60,7 @@ Run = dict[str, float]
 
 
 def native_id(exchange: str, n: int) -> str:
-    """What an exchange calls the n-th symbol."""
+    """Native id of the n-th symbol at an exchange."""
     return f"S{n:02}-USDT" if exchange == "okx" else f"S{n:02}USDT"
 
 
@@ -82,12 +82,12 @@ def frame(exchange: str, n: int, bid: float) -> str:
 
 
 def exchange_of(connection: int) -> str:
-    """Which exchange a connection is one of."""
+    """Exchange of a connection."""
     return EXCHANGES[connection % len(EXCHANGES)]
 
 
 def frames(symbols: int) -> list[list[str | bytes]]:
-    """What each connection carries: its share of its exchange's symbols, with prices that wander."""
+    """Frames that each connection carries: its share of its exchange's symbols, with prices that wander."""
     rng, own = random.Random(4), list[list[str | bytes]]()
     per_exchange = CONNECTIONS // len(EXCHANGES)
     for connection in range(CONNECTIONS):
@@ -307,7 +307,7 @@ def measure(rounds: int, seconds: float, symbols: int) -> dict[tuple[str, int], 
 
 
 def figures(runs: dict[tuple[str, int], list[Run]]) -> dict[str, dict[str, Any]]:
-    """What is promised, measured as ratios between clients of one round, and in the firehose."""
+    """Figures that are promised, measured as ratios between clients of one round, and in the firehose."""
 
     def ratio(above: tuple[str, int], below: tuple[str, int]) -> float:
         pairs = zip(runs[above], runs[below], strict=True)

@@ -1,4 +1,4 @@
-"""What it costs to receive a frame: `websockets` and `picows`, each on asyncio's loop and on uvloop.
+"""Cost of receiving a frame: `websockets` and `picows`, each on asyncio's loop and on uvloop.
 
     .venv/bin/python benchmarks/receive.py
 
@@ -221,7 +221,7 @@ class Counted:
         self.frames = 0
 
     def take(self, frame: Frame) -> None:
-        """What every client does with a frame: have its payload as text or bytes."""
+        """Take a frame's payload as text or bytes, like every client."""
         self.frames += 1
 
 
@@ -251,7 +251,7 @@ class Gauge:
                 self._ended = (time.process_time(), time.perf_counter())
 
     def figures(self) -> dict[str, float]:
-        """What one run tells."""
+        """Figures of one run."""
         late = sorted(self._late_ms)
         cpu, clock = (ended - started for started, ended in zip(self._started, self._ended, strict=True))
         return {

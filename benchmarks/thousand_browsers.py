@@ -1,4 +1,4 @@
-"""A thousand browsers on one web process: healthy ones beside sick ones, and all of them back at once.
+"""A thousand browsers on one web process: healthy ones beside unhealthy ones, and all of them back at once.
 
     python benchmarks/thousand_browsers.py [--turns 2] [--seconds 12] [--storm-history 60]
 
@@ -14,7 +14,7 @@ A *batch is kept* by a socket when all of its points arrived; it *came by itself
 shared its message. Latency is from handing the batch to Redis until the client read it, of every
 tenth healthy socket. Web memory is RSS in MB of 10⁶ bytes.
 
-Then the storm: the web process is killed and started anew, the 1,000 sockets reconnect as the
+Then the storm: the web process is killed and started again, the 1,000 sockets reconnect as the
 dashboard does (1 s ± 25 %, then 2, 4, 8, 15) and want snapshots, while a collector publishes on.
 Takes about 2½ minutes.
 """
@@ -54,7 +54,7 @@ SERVED_WITHIN_S: Final = 10.0
 
 @dataclass
 class Turn:
-    """What the healthy sockets of one turn saw, and what the web process took."""
+    """Figures of the healthy sockets in one turn, and the cost for the web process."""
 
     kept: float
     by_itself: float
@@ -66,7 +66,7 @@ class Turn:
 
 
 async def connected(crowd: Crowd, group: str, count: int = SOCKETS, within_s: float = 60.0) -> float:
-    """Until so many sockets of a group have their snapshot; how long that took."""
+    """Wait until so many sockets of a group have their snapshot; returns how long that took."""
     begun = time.monotonic()
     crowd.reconnect(again=True)
     while sum(one.open and one.snapshots > 0 for one in crowd.report(group)) < count:

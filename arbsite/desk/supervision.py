@@ -24,7 +24,7 @@ FAILED_STATES = ("FATAL", "UNKNOWN")
 
 @dataclass(frozen=True)
 class ProgramState:
-    """What supervisord says of one program; `pid` is 0 while it does not run."""
+    """State of one program by supervisord; `pid` is 0 while it does not run."""
 
     name: str
     state: str

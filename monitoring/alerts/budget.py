@@ -116,7 +116,7 @@ class Patience:
         return wait_s
 
     def worked(self, message: int | None = None) -> None:
-        """Note that the channel lives: it took a message, or refused one for good; what failed is to blame."""
+        """Note that the channel lives: it took a message, or refused it for good; what failed is to blame."""
         self._own_fault |= dict.fromkeys(self.messages - {None})
         self._own_fault.pop(message, None)
         while len(self._own_fault) > MOST_REMEMBERED:

@@ -1,7 +1,8 @@
 """Sends what waits in the outbox: a task per channel, so that a dead one delays no other.
 
 Runs within `manage.py monitor`. PostgreSQL notifies of each message that was put in; once a second it is
-polled / all the same. What a process that dies has claimed is sent by the next one (`monitoring.alerts.dispatch`).
+polled all the same. What a process that dies has claimed is sent by the next one
+(`monitoring.alerts.dispatch`).
 """
 
 import asyncio

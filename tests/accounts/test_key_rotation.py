@@ -243,7 +243,7 @@ def kept(operator: User) -> None:
 
 
 def lie() -> list[str]:
-    """What lies in the database."""
+    """Sealed texts in the database."""
     proxies = Exchange.objects.annotate(raw=models.functions.Cast("proxy", models.TextField()))
     return [
         *AlertChannel.objects.exclude(sealed_secret="").values_list("sealed_secret", flat=True),
@@ -369,7 +369,7 @@ def test_a_secret_that_was_entered_meanwhile_is_still_a_conflict(
 
 
 def test_no_column_that_is_sealed_is_forgotten() -> None:
-    """Whoever adds one to a model adds it to accounts.resealing, too."""
+    """A column added to a model is added to accounts.resealing, too."""
     found = {
         (model, field.name)
         for model in apps.get_models()

@@ -350,7 +350,7 @@ async def test_a_page_whose_user_signed_out_elsewhere_offers_to_sign_in_and_rest
 
 
 def keep_password_slowly(user: User, client: Client) -> None:
-    """As Daphne's settings want it: it does not know the suite's quick hashes."""
+    """Hash passwords as Daphne's settings want it: it does not know the suite's quick hashes."""
     user.password = make_password("correct horse battery staple", hasher="pbkdf2_sha256")
     user.save()
     client.force_login(user)

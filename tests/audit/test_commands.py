@@ -26,7 +26,7 @@ PASSWORD = "correct horse battery staple"
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[Entry]:
-    """What `manage.py …` leaves in the audit."""
+    """Entries that `manage.py …` leaves in the audit."""
     newest = Entry.objects.order_by("-pk").first()
     argv = ["manage.py", *arguments]
     monkeypatch.setattr(sys, "argv", argv)

@@ -45,7 +45,7 @@ async def page(web: Web, operator: User) -> AsyncIterator[Page]:
         assert complaints == []
 
 
-async def test_what_is_ill_is_seen_first_and_clears_by_itself(
+async def test_what_is_unhealthy_is_seen_first_and_clears_by_itself(
     page: Page, web: Web, empty_redis: Redis
 ) -> None:
     reports = Reports(empty_redis, symbols(LIVE, STALE, LIVE, DOWN))

@@ -132,7 +132,7 @@ async def page(web: Web, operator: User, request: pytest.FixtureRequest) -> Asyn
 
 
 async def nothing_misplaced(page: Page, *names: str) -> None:
-    """Of a page that shows these names."""
+    """Nothing is misplaced on a page that shows these names."""
     shown = await page.evaluate("document.body.innerText")
     missing = [name for name in names if name not in shown]
     assert missing == [], page.url

@@ -1,4 +1,4 @@
-"""A connection to an exchange: subscribed in full, heard out, replaced, reopened; every fault is an event."""
+"""A connection to an exchange: subscribed in full, drained, replaced, reopened; every fault is an event."""
 
 import asyncio
 import time

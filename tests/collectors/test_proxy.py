@@ -165,7 +165,7 @@ class TestSockets:
         assert "Could not connect to proxy" in said
 
     @pytest.mark.parametrize("kind", KINDS)
-    async def test_wrong_credentials_are_told_without_saying_them(
+    async def test_wrong_credentials_are_reported_without_showing_them(
         self, exchange: TinyExchange, kind: Kind
     ) -> None:
         async with TinyProxy(kind, "desk", "another") as proxy:

@@ -17,7 +17,7 @@ Talk = Callable[[ServerConnection], Awaitable[None]]
 
 
 class Reader:
-    """What came out of a socket."""
+    """Output of a socket."""
 
     def __init__(self) -> None:
         self.reads: list[tuple[list[Message], int, int]] = []
@@ -32,7 +32,7 @@ class Reader:
 
 
 async def hear(talk: Talk) -> Reader:
-    """What a client hears of a server that talks like this, to the end."""
+    """Read all that a client receives of a server that talks like this, to the end."""
 
     async def when_asked(server: ServerConnection) -> None:
         await server.recv()
@@ -146,7 +146,7 @@ class TestEnds:
         reader = await hear(raw(b"\x02\x7f" + size + part, b"\x00\x7f" + size + part))
         assert (reader.messages, reader.lost) == ([], ["protocol error: a message too big"])
 
-    async def test_a_reader_that_fails_ends_the_connection_and_is_heard_of(self) -> None:
+    async def test_a_reader_that_fails_ends_the_connection_and_is_reported(self) -> None:
         async def talk(server: ServerConnection) -> None:
             await server.send("hello")
             await server.wait_closed()

@@ -6,7 +6,7 @@ from collectors.sockets.turns import Message, Turns
 
 
 class Socket(asyncio.ReadTransport):
-    """Remembers whether it reads, and the order in which it and others were told to go on."""
+    """Remembers whether it reads, and the order in which it and others were resumed."""
 
     def __init__(self, name: str, resumed: list[str]) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ async def test_a_socket_that_comes_during_a_pause_waits_with_the_others() -> Non
     assert late.reads
 
 
-async def test_a_closed_socket_is_told_nothing_more() -> None:
+async def test_a_closed_socket_gets_nothing_more() -> None:
     turns = Turns(portion=1)
     (first, *_), resumed = three(turns)
     turns.leave(first)

@@ -30,7 +30,7 @@ def test_two_connections_that_fell_together_do_not_return_together() -> None:
     assert list(islice(delays(0.5, 60.0), 5)) != list(islice(delays(0.5, 60.0), 5))
 
 
-def test_a_backoff_starts_anew_only_after_a_healthy_minute() -> None:
+def test_a_backoff_starts_again_only_after_a_healthy_minute() -> None:
     backoff = Timing().backoff()
     for _ in range(10):
         backoff.after(59.9)

@@ -1,4 +1,4 @@
-"""What an exchange's server says is a short harmless line wherever it is shown: logs, states, findings."""
+"""Words of an exchange's server are a short harmless line wherever it is shown: logs, states, findings."""
 
 import json
 import logging

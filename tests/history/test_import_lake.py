@@ -55,7 +55,7 @@ def run(old: Path, *arguments: str) -> tuple[str, str]:
 
 
 def rows(table: str = "quotes") -> pl.DataFrame:
-    """What the lake holds, in order of time."""
+    """Rows of the lake, in order of time."""
     scan = LakeReader(Lake.from_settings()).scan(table)
     return scan.sort("received_ts_us", "exchange", "symbol").collect()
 
@@ -245,7 +245,7 @@ class TestOnce:
         outcomes = Importer(Lake.from_settings(), Names(), dry_run=False).run(files)
         for _ in range(4):
             next(outcomes)
-        del outcomes  # as killed: in the middle of telling of the second commit
+        del outcomes  # as killed: in the middle of reporting the second commit
         assert len(rows()) == 30
         said, _ = run(old)
         assert "quotes: 20 rows of 4 files imported; 6 files there already" in said

@@ -29,7 +29,7 @@ NAMES = ("BTC_USDT", "ETH_USDT", "SOL_USDT", "XRP_USDT", "ADA_USDT")
 
 @pytest.fixture(autouse=True)
 def _simulated(settings: Settings) -> None:
-    """What a server says is shown of exchanges, and of such as are simulated on this machine."""
+    """Show a server's words: those of exchanges, and of such as are simulated on this machine."""
     settings.FEED = "sim"
 
 

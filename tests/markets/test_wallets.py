@@ -1,4 +1,4 @@
-"""Which coins can be moved: what exchanges tell, what is stored, and what nobody knows."""
+"""Coins that can be moved: exchanges' answers, what is stored, and what is unknown."""
 
 import logging
 from collections.abc import Iterator
@@ -55,11 +55,11 @@ def run(*arguments: str) -> str:
     return out.getvalue()
 
 
-# --- what exchanges tell -------------------------------------------------------------------------
+# --- what exchanges answer -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("key", ["gate", "kucoin", "bitget"])
-def test_three_exchanges_tell_everybody_and_name_networks_alike(simulated: Running, key: str) -> None:
+def test_three_exchanges_answer_everybody_and_name_networks_alike(simulated: Running, key: str) -> None:
     rows = {(row.coin, row.network): row for row in fetch(key, simulated.simulator.rest_url(key))}
 
     assert {network for coin, network in rows if coin == "PEPE"} == {"ERC20", "BEP20"}
@@ -70,7 +70,7 @@ def test_three_exchanges_tell_everybody_and_name_networks_alike(simulated: Runni
 
 
 @pytest.mark.parametrize("key", ["binance", "bybit", "mexc", "okx", "bingx"])
-def test_the_others_tell_nothing_without_a_key(simulated: Running, key: str) -> None:
+def test_the_others_answer_nothing_without_a_key(simulated: Running, key: str) -> None:
     assert fetch(key, simulated.simulator.rest_url(key)) == []
 
 
@@ -146,7 +146,7 @@ def test_wallets_reach_the_configuration_and_a_second_sync_moves_nothing(gate: E
     assert WalletSync.objects.get(exchange=gate).networks == 2
 
 
-def test_what_changed_is_said_and_collectors_hear_of_it(gate: Exchange) -> None:
+def test_what_changed_is_said_and_collectors_are_notified(gate: Exchange) -> None:
     store(gate, [told(), told("PEPE", "ERC20"), told("PEPE", "BEP20")])
 
     report = store(gate, [told(deposit=False), told("PEPE", "ERC20", withdraw=None)])
@@ -179,7 +179,7 @@ def test_the_wallet_of_an_alias_is_that_of_its_own_coin(gate: Exchange) -> None:
     assert ("gate", "1000PEPE") in load_config().wallets
 
 
-def test_an_exchange_that_tells_no_more_is_unknown(gate: Exchange) -> None:
+def test_an_exchange_that_answers_no_more_is_unknown(gate: Exchange) -> None:
     store(gate, [told()])
 
     report = store(gate, [])

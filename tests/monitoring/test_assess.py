@@ -1,4 +1,4 @@
-"""What is ill, and what is not: one look in, findings in words out."""
+"""Healthy and unhealthy: one observation in, findings in words out."""
 
 import re
 from collections.abc import Callable
@@ -103,7 +103,7 @@ def found(now: Observed, limits: Limits = LIMITS) -> dict[str, Finding]:
     return {finding.key: finding for finding in assess(now, limits)}
 
 
-def test_nothing_is_ill_on_a_desk_that_is_well() -> None:
+def test_a_healthy_desk_has_no_findings() -> None:
     assert found(WELL) == {}
     assert status(WELL, []) == "ok"
 
@@ -226,7 +226,7 @@ ILL: dict[str, tuple[Observed, str, str]] = {
 
 
 @pytest.mark.parametrize("key", ILL)
-def test_what_is_ill_is_named_with_words_and_a_remedy(key: str) -> None:
+def test_what_is_unhealthy_is_named_with_words_and_a_remedy(key: str) -> None:
     now, severity, words = ILL[key]
     finding = found(now)[key]
     assert finding.severity == severity
@@ -254,7 +254,7 @@ def test_every_app_checks_its_own_data() -> None:
 
 
 @pytest.mark.parametrize("key", sorted(set(ILL) - {"redis:redis"}))
-def test_one_ill_thing_is_one_finding(key: str) -> None:
+def test_one_unhealthy_thing_is_one_finding(key: str) -> None:
     assert set(found(ILL[key][0])) == {key}
 
 
@@ -285,13 +285,13 @@ def test_connections_that_are_being_made_are_no_trouble_until_it_takes_too_long(
     assert found(with_exchange(state="connecting", since_us=NOW - 11 * S))["exchange_silent:okx"]
 
 
-def test_symbols_of_a_silent_exchange_are_not_told_one_by_one() -> None:
+def test_symbols_of_a_silent_exchange_are_not_reported_one_by_one() -> None:
     quality = symbols(STALE, STALE)
     silent = exchange(symbols={"stale": 2}, age_ms=40_000.0)
     assert set(found(look(quality=structs.replace(quality, exchanges=(silent,))))) == {"exchange_silent:okx"}
 
 
-def test_a_symbol_is_told_of_once_the_suspicion_lasts() -> None:
+def test_a_symbol_is_reported_once_the_suspicion_lasts() -> None:
     suspect = look(quality=symbols(0, SUSPECT))
     since_us = NOW - 40 * S
     assert not found(structs.replace(suspect, at_us=since_us + 2 * S, heartbeats=(), heard_since_us=None))
@@ -335,7 +335,7 @@ def test_one_that_began_stands_for_one_that_is_gone() -> None:
     assert len(replaced((*gone, new), NOW)) == 1
 
 
-def test_a_process_that_was_killed_is_told_of_although_it_is_back() -> None:
+def test_a_process_that_was_killed_is_reported_although_it_is_back() -> None:
     restarted = look(restarts=(Restart("collector 1/1", "collector", NOW - 3 * S),))
     finding = found(restarted)["process_missing:collector 1/1"]
     assert "collector 1/1 ended unexpectedly and was started again 3 s ago" in finding.words
@@ -413,7 +413,7 @@ def without_collector(now: Observed) -> Observed:
 
 
 @pytest.mark.parametrize("darkened", [blind, without_collector])
-def test_silence_of_who_would_know_is_no_recovery(darkened: Callable[[Observed], Observed]) -> None:
+def test_silence_of_the_source_is_no_recovery(darkened: Callable[[Observed], Observed]) -> None:
     memory = Memory()
     keep(memory, with_exchange(state="down", reason="refused"))
     assert "exchange_silent:okx" in keep(memory, darkened(WELL))
@@ -429,7 +429,7 @@ def test_after_redis_lost_everything_what_was_missing_stays_so_until_all_had_tim
     assert not keep(memory, structs.replace(WELL, heard_since_us=NOW - 11 * S))
 
 
-def test_an_exchange_that_takes_nothing_is_ill_at_once_and_says_when_it_is_asked_again() -> None:
+def test_an_exchange_that_takes_nothing_is_unhealthy_at_once_with_its_next_try() -> None:
     empty = structs.replace(
         with_exchange(state="refused", since_us=NOW - 1 * S, reason="request too many"),
         collectors=with_collector(exchanges={"okx": {"refusals": [REFUSAL]}}).collectors,
@@ -448,7 +448,7 @@ def test_a_closed_breaker_says_when_the_next_try_is() -> None:
     assert "next in 2 min 5 s" in found(shut)["exchange_silent:okx"].remedy
 
 
-def test_trades_that_are_refused_are_told_where_the_quotes_are_not_and_many_are_summed_up() -> None:
+def test_trades_that_are_refused_are_reported_where_the_quotes_are_not_and_many_are_summed_up() -> None:
     both = [REFUSAL, {**REFUSAL, "channel": "trade"}]
     assert set(found(with_collector(exchanges={"okx": {"refusals": both}}))) == {
         "symbol_refused:C1/USDT on okx"
@@ -470,7 +470,7 @@ def test_the_operators_guide_has_a_paragraph_for_every_kind() -> None:
     assert described == [what for what in What.values if what in kinds], "in the order of the rules"
 
 
-def test_a_clock_that_was_set_is_told_with_direction_and_size_for_a_while() -> None:
+def test_a_clock_that_was_set_is_reported_with_direction_and_size_for_a_while() -> None:
     jumped = with_process(clock_jumped_s=20.0, clock_jumped_us=NOW - 10_000_000)
     assert "set forward by 20.0 s" in found(jumped)["clock_jump:web desk:1"].words
     assert "clock_jump:web desk:1" not in found(with_process(clock_jumped_s=20.0, clock_jumped_us=NOW - HOUR))
@@ -498,8 +498,8 @@ def test_an_exchange_whose_books_cannot_be_used_is_not_live_though_its_trades_co
     assert NOW - finding.since_us == 11 * S
 
 
-def test_an_exchange_whose_times_are_all_none_is_told() -> None:
-    """Without a time of its own nobody can tell how late it is, nor that its clock, or ours, is wrong."""
+def test_an_exchange_whose_times_are_all_none_is_reported() -> None:
+    """Without a time of its own it is unknown how late it is, nor that its clock, or ours, is wrong."""
     of = {"clock_offset_ms": None, "bad_times_per_min": 900.0}
     [found] = [each for each in assess(with_exchange(**of), Limits()) if each.kind == "clock_offset"]
     assert found.words.startswith("okx sent 900 times in the last minute that are none")

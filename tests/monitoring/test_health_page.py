@@ -1,4 +1,4 @@
-"""What the health page is told: who learns what, what comes first, and what many viewers share."""
+"""Messages to the health page: who gets which, their order, and what many viewers share."""
 
 import json
 from typing import Any
@@ -69,7 +69,7 @@ def test_what_nobody_may_ask_is_refused_in_words(text: str) -> None:
 # --- sections ------------------------------------------------------------------------------------
 
 
-def test_exchanges_and_processes_that_are_ill_come_first() -> None:
+def test_unhealthy_exchanges_and_processes_come_first() -> None:
     ill = exchange(exchange="zzz", state="down", reason="refused")
     now = structs.replace(WELL, quality=Quality(at_us=NOW, exchanges=(exchange(), ill)))
     finding = Finding("latency", "okx", "warning", NOW, "late", "wait")
@@ -145,7 +145,7 @@ def test_strangers_learn_one_word_and_the_time(client: Client, empty_redis: Redi
 
 
 @pytest.mark.django_db
-def test_who_is_signed_in_is_told_everything(client: Client, operator: User, empty_redis: Redis) -> None:
+def test_a_signed_in_user_gets_everything(client: Client, operator: User, empty_redis: Redis) -> None:
     client.force_login(operator)
     assert 'id="exchanges"' in client.get("/health/").content.decode()
     told = client.get("/api/health/page?state=ill&limit=10").json()

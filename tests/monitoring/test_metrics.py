@@ -44,7 +44,7 @@ STANDARD = {"up", "process_cpu_seconds_total"}
 
 
 def _told(to: Families) -> dict[tuple[str, ...], float]:
-    """What Prometheus reads: (name, label values in the order of the metric's …) -> value."""
+    """Samples that Prometheus reads: (name, label values in the order of the metric's …) -> value."""
 
     class One(Collector):
         def collect(self) -> Families:
@@ -89,7 +89,7 @@ def test_names_follow_prometheus_conventions() -> None:
 
 
 def _known(expression: str, recorded: set[str]) -> set[str]:
-    """The names of an expression that no process tells and no rule records."""
+    """The names of an expression that no process exports and no rule records."""
     names = set(re.findall(r"[a-z_]+:[a-z0-9_]+:[a-z0-9]+|\barbdesk_\w+", expression))
     told = set(metrics) | {f"{m.name}_{part}" for m in metrics.values() for part in ("bucket", "sum", "count")
                            if m.kind == "histogram"}  # fmt: skip
@@ -134,10 +134,10 @@ def test_every_alert_leads_to_a_paragraph_of_operations() -> None:
     assert named <= headings
 
 
-# --- what is told -----------------------------------------------------------------------------------
+# --- what is exported-------------------------------------------------------------------------------
 
 
-def test_a_process_is_told_in_seconds_and_bytes() -> None:
+def test_a_process_is_reported_in_seconds_and_bytes() -> None:
     to = Families()
     beat = Heartbeat(
         "worker", "worker a", "a", 7, 1_000_000, 3_000_000, rss_bytes=5, cpu_pct=50.0, gc_pause_ms=20.0,
@@ -176,7 +176,7 @@ def _lake(symbols: int) -> CollectorStatus:
 
 
 @pytest.mark.parametrize(("bound", "told_of"), [(0, set()), (2, {"S7998/USDT", "S7999/USDT"})])
-def test_of_eight_thousand_symbols_only_the_busiest_of_the_bound_are_told(
+def test_of_eight_thousand_symbols_only_the_busiest_of_the_bound_are_reported(
     bound: int, told_of: set[str]
 ) -> None:
     to = Families()
@@ -185,7 +185,7 @@ def test_of_eight_thousand_symbols_only_the_busiest_of_the_bound_are_told(
 
 
 @pytest.mark.parametrize(("bound", "told_of"), [(0, set()), (1, {"S3/USDT"})])
-def test_of_instruments_only_the_worst_of_the_bound_are_told(bound: int, told_of: set[str]) -> None:
+def test_of_instruments_only_the_worst_of_the_bound_are_reported(bound: int, told_of: set[str]) -> None:
     rows = np.zeros(5, SYMBOL_ROW)
     rows["state"][3] = STALE
     quality = Quality(names=tuple(("okx", f"S{n}/USDT") for n in range(5)), rows=rows)
@@ -195,14 +195,14 @@ def test_of_instruments_only_the_worst_of_the_bound_are_told(bound: int, told_of
     assert {key[2] for key in _told(to) if key[0] == "arbdesk_symbol_age_seconds"} == told_of
 
 
-def test_no_metric_tells_more_series_than_it_may() -> None:
+def test_no_metric_has_more_series_than_it_may() -> None:
     to = Families()
     for n in range(SERIES_MOST + 10):
         to.add("job_failed", 1, f"work {n}")
     assert len(_told(to)) == SERIES_MOST
 
 
-def test_what_is_well_is_told_too_so_that_an_alert_ends() -> None:
+def test_what_is_healthy_is_exported_too_so_that_an_alert_ends() -> None:
     to, well = Families(), Answer(True)
     found = Finding("redis", "redis", "critical", 1, "gone", "start it")
     tell_desk(to, Observed(1, redis=Answer(False, "gone"), database=well), [found], 0)
@@ -227,7 +227,7 @@ def test_delays_since_the_start_are_a_histogram() -> None:
     assert told["arbdesk_exchange_delay_seconds_sum", "1/1", "okx"] > 0.08
 
 
-def test_attempts_to_deliver_are_told_by_channel() -> None:
+def test_attempts_to_deliver_are_reported_by_channel() -> None:
     made = Attempts()
     made.add("desk", "sent", 0.02)
     made.add("desk", "failed", 4.0)
@@ -340,7 +340,7 @@ def test_nothing_is_served_where_no_port_is_set() -> None:
     assert companions == []
 
 
-def test_make_run_tells_prometheus_where_its_programs_answer() -> None:
+def test_make_run_gives_prometheus_the_addresses_of_its_programs() -> None:
 
     programs = [
         replace(each, metrics_port=9000 + n) for n, each in enumerate(desk_programs("127.0.0.1", 80, 81))

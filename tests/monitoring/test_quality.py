@@ -1,4 +1,4 @@
-"""What a collector says of its data: rhythm, rates, lateness, clocks and rejects, from events alone."""
+"""A collector's figures of its data: rhythm, rates, lateness, clocks and rejects, from events alone."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -40,7 +40,7 @@ def config(*symbols: str, exchanges: Sequence[str] = EXCHANGES) -> MarketConfig:
 
 
 class Watched:
-    """A shard that is told of events at times of our choosing."""
+    """A shard that gets events at times of our choosing."""
 
     def __init__(self, configured: MarketConfig | None = None) -> None:
         self.now_ns = START_NS
@@ -88,7 +88,7 @@ class Watched:
             )
 
     def heard(self) -> None:
-        """Take over what was said."""
+        """Receive what was published."""
         self.quality.take(self.spoken, self.now_ns)
         self.spoken = []
 
@@ -286,7 +286,7 @@ class TestStates:
         assert row.latency.max_ms < 10
         assert row.clock_offset_ms == pytest.approx(-5, abs=1)
 
-    def test_how_long_nothing_usable_came_is_told_beside_trades_that_do(self, desk: Watched) -> None:
+    def test_how_long_nothing_usable_came_is_reported_beside_trades_that_do(self, desk: Watched) -> None:
         for _ in range(8):
             desk.state("okx", "gap")
             desk.trade("okx")

@@ -39,7 +39,7 @@ class TestWhatCannotBeUsed:
         desk.wait(62)
         assert desk.exchange("okx").bad_frames_per_min == desk.exchange("okx").reconnects_per_min == 0
 
-    def test_rejected_quotes_are_told_by_symbol(self, desk: Watched) -> None:
+    def test_rejected_quotes_are_reported_by_symbol(self, desk: Watched) -> None:
         desk.rejected["okx"] = {
             ("BTC/USDT", "rejected_crossed"): 5, ("ETH/USDT", "rejected_zero"): 2,
             ("ETH/USDT", "empty_side"): 3, ("ETH/USDT", "frozen"): 4, ("ETH/USDT", "out_of_order"): 1,
@@ -51,7 +51,7 @@ class TestWhatCannotBeUsed:
         assert (eth.crossed_per_min, eth.zero_per_min) == (0, 2)
         assert (btc.refused_per_min, eth.refused_per_min) == (0, 8)
 
-    def test_a_feed_that_counts_anew_is_no_negative_rate(self, desk: Watched) -> None:
+    def test_a_feed_that_counts_again_from_zero_is_no_negative_rate(self, desk: Watched) -> None:
         desk.counts["okx"] = {"malformed": 30}
         desk.report()
         desk.counts["okx"] = {"malformed": 1}
@@ -86,7 +86,7 @@ class TestConfiguration:
         assert desk.quality.unknown == 2
         assert desk.symbol("okx").age_ms == 0
 
-    def test_an_exchange_that_is_not_collected_here_is_not_told_of(self, desk: Watched) -> None:
+    def test_an_exchange_that_is_not_collected_here_is_not_reported(self, desk: Watched) -> None:
         for _ in range(12):
             desk.now_ns += S
             desk.report("binance", "bybit")

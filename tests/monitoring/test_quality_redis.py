@@ -1,4 +1,4 @@
-"""What collectors tell of their data, through Redis: faults of simulated exchanges, shards, and the hour."""
+"""Reports of collectors through Redis: faults of simulated exchanges, shards, and the hour."""
 
 import asyncio
 from pathlib import Path
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("empty_redis")
 MINUTE_S = 60
 
 
-async def test_faults_of_exchanges_show_in_what_is_told_of_them_and_of_nobody_else() -> None:
+async def test_faults_of_exchanges_show_in_their_own_reports_and_no_others() -> None:
     async with (
         Simulator(exchanges=("bybit", "gate", "okx", "bitget"), symbols=3, rate=10) as simulator,
         quality_desk(simulator) as desk,
@@ -89,7 +89,7 @@ class TestShards:
                 await writer.write(shard.quality, shard.now_us, shard.now_ns)
             return await read_quality(redis)
 
-    async def test_are_told_of_as_one(self) -> None:
+    async def test_are_reported_as_one(self) -> None:
         quality = await self.told()
         assert [row.exchange for row in quality.exchanges] == list(EXCHANGES)
         assert set(quality.names) == {(key, symbol) for key in EXCHANGES for symbol in SYMBOLS}
@@ -104,7 +104,7 @@ class TestShards:
     async def test_an_exchange_does_as_badly_as_at_its_worst_collector(self) -> None:
         assert {row.state for row in (await self.told(second="down")).exchanges} == {"down"}
 
-    async def test_nobody_told_anything(self) -> None:
+    async def test_nobody_reported_anything(self) -> None:
         async with async_redis() as redis:
             quality = await read_quality(redis)
         assert (quality.at_us, len(quality), quality.exchanges) == (0, 0, ())

@@ -60,7 +60,7 @@ def edge_of(moment: Moment) -> float:
 
 
 def check_figures(episode: Episode) -> None:
-    """What holds for every row, however it came about."""
+    """Check what holds for every row, however it came about."""
     peak = episode.peak.edge_bps
     moments = [each for each in (episode.opened, episode.peak, episode.closed) if each is not None]
     for moment in moments:
@@ -88,7 +88,7 @@ class Step(Struct, frozen=True):
 
 
 class Stay(Struct, frozen=True):
-    """What held from one moment until another."""
+    """State that held from one moment until another."""
 
     since: int
     until: int

@@ -65,7 +65,7 @@ def asked(path: str, client: Client, **query: Any) -> dict[str, Any]:
 
 
 def told(path: str, client: Client, **query: Any) -> list[dict[str, Any]]:
-    """The lines of a streamed answer."""
+    """Lines of a streamed answer."""
     response: Any = client.get(f"/api/opportunities{path}?{urlencode(query)}")
     assert response.status_code == 200, response.content
 
@@ -214,7 +214,7 @@ def test_statistics_look_at_a_day_at_most(lake: Lake, operator_client: Client) -
     assert "start" in response.json()["error"]
 
 
-def test_a_ranking_tells_how_many_there_are_and_then_each(lake: Lake, operator_client: Client) -> None:
+def test_a_ranking_says_how_many_there_are_and_then_each(lake: Lake, operator_client: Client) -> None:
     store_spreads(lake, list(WAVE) * 30)
     store_spreads(lake, [i / 1000 for i in range(200)], symbol="ETH/USDT")
     store_spreads(lake, [0.1, None, 0.1], symbol="XRP/USDT")
@@ -348,7 +348,7 @@ def test_the_pages_are_for_those_who_signed_in(db: None, operator_client: Client
     assert operator_client.get(address).status_code == 200
 
 
-def test_the_page_of_an_episode_tells_its_whole_story(db: None, operator_client: Client) -> None:
+def test_the_page_of_an_episode_has_its_whole_story(db: None, operator_client: Client) -> None:
     save_episodes([closed(episode(), closed=None, reason="bybit: stream down: no frame for 20 s")])
     page = operator_client.get(f"/opportunities/{FIRST}").content.decode()
     for part in (

@@ -20,7 +20,7 @@ LEAST = 50.0
 
 
 class Terms(Struct, frozen=True):
-    """What a person may set."""
+    """Settings of a person."""
 
     fee_bps: float = 0.0
     multiplier: float = 1.0
@@ -79,7 +79,7 @@ SIZES = (1.0, 1.0, 2.0, 0.01)
 
 
 class World:
-    """A desk that everything happens to; `told` is all that the lifecycle said."""
+    """A desk that everything happens to; `told` is all that the lifecycle published."""
 
     def __init__(self) -> None:
         self.terms = Terms()
@@ -116,7 +116,7 @@ class World:
 
 
 def check(episode: Episode) -> None:
-    """What holds for every row."""
+    """Check what holds for every row."""
     peak = episode.peak
     moments = [each for each in (episode.opened, peak, episode.closed) if each is not None]
     for moment in moments:
@@ -146,7 +146,7 @@ def test_figures_agree_whatever_happens(walk: list[tuple[str, int, int]]) -> Non
         stories.setdefault(each.id, []).append(each)
     for story in stories.values():
         phases = [each.phase for each in story]
-        assert (phases[0], phases[-1]) == ("open", "close"), "told once, to its end"
+        assert (phases[0], phases[-1]) == ("open", "close"), "published once, to its end"
         assert set(phases[1:-1]) <= {"peak"}
         assert {each.started_us for each in story} == {story[0].started_us}
         assert [each.peak.edge_bps for each in story] == sorted(each.peak.edge_bps for each in story)

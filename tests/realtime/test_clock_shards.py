@@ -52,7 +52,7 @@ class Collector:
 
 
 def newest(shown: Page, id: str) -> dict[str, Any]:
-    """What was said last of a chart, with the message's `until`."""
+    """Last message about a chart, with the message's `until`."""
     said = [
         each | {"until": message["until"]}
         for message in shown.messages

@@ -56,7 +56,7 @@ class Slow(Desk):
         return next(leg for leg in self.scanner.legs if leg.exchange == exchange)
 
     def table(self) -> ScanTable:
-        """What a web process makes of it now."""
+        """Table that a web process makes of it now."""
         legs, now_ns = self.scanner.legs, BOOT_NS + self.now_s * 1000 * MS
         columns = LegColumns(legs)
         columns.update(legs, now_ns)

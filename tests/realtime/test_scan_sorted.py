@@ -1,4 +1,4 @@
-"""What the scanner shows is sorted by what it shows, in every message; rows move once a second."""
+"""The scanner sorts by what it shows, in every message; rows move once a second."""
 
 import json
 from typing import Any, get_args
@@ -48,7 +48,7 @@ class Browser:
 
 
 def shown_key(row: dict[str, Any], sort: str) -> float | str | None:
-    """What a row shows in the column it is sorted by; None: unknown."""
+    """Value that a row shows in the column it is sorted by; None: unknown."""
     buy, sell = (2, 1) if row["sell"] == 1 else (1, 2)
     times, volumes = (row["at1"], row["at2"]), (row["volume1"], row["volume2"])
     match sort:

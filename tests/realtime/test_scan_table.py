@@ -22,7 +22,7 @@ BTC = "BTC/USDT|binance|bybit"
 
 
 def filled(config: MarketConfig, scan: ShardScan, silent: bool = False) -> ScanTable:
-    """A table that has heard one shard."""
+    """A table that has received one shard."""
     table = ScanTable(config)
     found = table.match(scan)
     table.take(scan, found, time.monotonic(), silent)
@@ -227,7 +227,9 @@ def test_changes_carry_only_cells_that_differ_and_the_order_only_when_it_moved()
 
 
 @given(st.lists(prices, min_size=2, max_size=5))
-def test_whoever_applies_the_changes_sees_the_newest_page(moves: list[dict[tuple[str, str], float]]) -> None:
+def test_a_browser_that_applies_the_changes_sees_the_newest_page(
+    moves: list[dict[tuple[str, str], float]],
+) -> None:
     config = market()
     table = filled(config, told(config, moves[0]))
     shown = page_of(table)

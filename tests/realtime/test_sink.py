@@ -1,4 +1,4 @@
-"""The realtime sink: behind, without Redis, and what it tells web processes of every pair."""
+"""The realtime sink: behind, without Redis, and what it publishes to web processes about every pair."""
 
 import asyncio
 import time

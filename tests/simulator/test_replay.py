@@ -153,7 +153,7 @@ def test_a_recording_that_cannot_be_played_says_why(tmp_path: Path, prepare: Any
     assert told in str(caught.value)
 
 
-def test_the_command_tells_about_a_wrong_folder_and_wrong_numbers(tmp_path: Path) -> None:
+def test_the_command_names_a_wrong_folder_and_wrong_numbers(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="no such folder"):
         call_command("simulate", replay=tmp_path / "nowhere")
     with pytest.raises(CommandError, match="rate must be above 0"):

@@ -101,7 +101,7 @@ async def test_each_exchange_refuses_in_its_own_way(
         assert told in await response.text()
 
 
-async def test_the_front_page_tells_where_everything_is(sim: Simulator) -> None:
+async def test_the_front_page_says_where_everything_is(sim: Simulator) -> None:
     async with aiohttp.ClientSession() as http, http.get(sim.url) as response:
         page = await response.json()
     assert page["exchanges"]["okx"]["rest"] == f"{sim.url}/okx"

@@ -13,7 +13,7 @@ from monitoring.quality import wire
 from monitoring.quality.wire import MINUTE_ROW, ExchangeQuality, Quality, Rows, ShardReport
 
 FOR_US = 90_000_000
-"""How long what is ill has been so."""
+"""How long what is unhealthy has been so."""
 
 
 class Reports:
@@ -26,7 +26,7 @@ class Reports:
         self.rows: Rows = quality.rows
 
     def tell(self, *findings: Finding) -> None:
-        """What is known of the symbols now, and what is ill."""
+        """Publish what is known of the symbols now, and the findings."""
         now_us, digest = time.time_ns() // 1000, wire.digest_of(self._names)
         told = ShardReport("1/1", now_us, digest, [_at(now_us, each) for each in self._exchanges],
                            self.rows.tobytes())  # fmt: skip

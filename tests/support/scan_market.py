@@ -101,7 +101,7 @@ class Desk:
         self.scanner.tick(*_at(at_ms))
 
     def edge(self, symbol: str, buy: str, sell: str) -> float:
-        """What the scanner holds of a direction, in bps."""
+        """Edge that the scanner holds of a direction, in bps."""
         (direction,) = [
             each for each in self.scanner.directions
             if (each.pair.symbol, each.buy.exchange, each.sell.exchange) == (symbol, buy, sell)

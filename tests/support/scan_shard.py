@@ -1,4 +1,4 @@
-"""A collector's shard as the scanner of a web process hears it through Redis."""
+"""A collector's shard as the scanner of a web process receives it through Redis."""
 
 import time
 
@@ -22,7 +22,7 @@ class Shard:
         self.write_state()
 
     def write_state(self) -> None:
-        """What who comes now reads first."""
+        """Write the state that a newcomer reads first."""
         state = scan_wire.State(1, self.seq, time.time_ns() // 1000, self.scan.legs.tobytes())
         evidence = scan_wire.State(1, self.seq, state.ts_us, self.scan.pairs.tobytes())
         parts = {"directory": self.scan.directory, "state": state, "evidence": evidence}

@@ -67,7 +67,7 @@ def places() -> list[tuple[str, str]]:
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_large_bodies_are_refused_before_they_are_read_whoever_sends_them(
+async def test_large_bodies_are_refused_before_they_are_read_from_every_client(
     places: list[tuple[str, str]],
 ) -> None:
     with daphne() as web:
@@ -89,7 +89,7 @@ async def test_large_bodies_are_refused_before_they_are_read_whoever_sends_them(
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_who_asks_before_sending_is_told_before_sending() -> None:
+async def test_a_client_that_asks_before_sending_is_answered_before_sending() -> None:
     head = b"POST /accounts/login/ HTTP/1.1\r\n" + HOST + b"Expect: 100-continue\r\n"
     with daphne() as web:
         status, _words, _taken = await sent(web, head + b"Content-Length: 99999999\r\n\r\n", [])
@@ -221,7 +221,7 @@ async def test_one_address_and_all_together_have_so_many_connections() -> None:
                 assert await healthy(web) is None
             deadline = time.monotonic() + START_S
             while await healthy(web) != 200:
-                assert time.monotonic() < deadline, "places of who left are free again"
+                assert time.monotonic() < deadline, "places of clients that left are free again"
 
 
 @pytest.mark.django_db(transaction=True)

@@ -56,7 +56,7 @@ def test_connections_and_requests_are_bounded_by_zones_that_there_are() -> None:
     assert "limit_conn arbdesk_all" in TEXT
 
 
-def test_the_desk_is_told_who_asks_and_how() -> None:
+def test_the_desk_learns_who_asks_and_how() -> None:
     told = dict(each.split(maxsplit=1) for each in values("proxy_set_header"))
     assert told["X-Forwarded-Proto"] == "$scheme"
     assert told["X-Forwarded-For"] == "$proxy_add_x_forwarded_for", "appended: the last entry is the proxy's"

@@ -176,7 +176,7 @@ class TestRefusals:
             (["-o", "/nonexistent/file"], "cannot write /nonexistent/file: No such file"),
         ],
     )
-    def test_what_makes_no_sense_is_told_with_the_remedy(
+    def test_what_makes_no_sense_is_refused_with_the_remedy(
         self, lake: Lake, arguments: list[str], told: str
     ) -> None:
         with pytest.raises(CommandError, match=told):

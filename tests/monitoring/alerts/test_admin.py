@@ -222,7 +222,7 @@ def test_a_pager_gets_no_digest(pages: Client) -> None:
 
 
 def found(redis: Redis, *findings: Finding) -> None:
-    """What the monitor says it finds."""
+    """Publish findings as the monitor does."""
     redis.set(FRESH, msgspec.json.encode(Published(time.time_ns() // 1000, findings)))
 
 
@@ -250,7 +250,7 @@ def test_the_form_says_which_opportunities_it_would_fire_for(pages: Client) -> N
     assert preview(pages, what="opportunity", min_edge_bps="13") == "Nothing."
 
 
-def test_the_list_says_what_each_asks_whom_it_tells_and_what_fires(pages: Client) -> None:
+def test_the_list_has_condition_channels_and_firing_incidents_of_each(pages: Client) -> None:
     save_rule(pages, subject="okx", threshold="5", for_s="300")
     rule = AlertRule.objects.get(name="silence")
     shown = text(pages, page("alertrule_changelist"))

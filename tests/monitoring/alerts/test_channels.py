@@ -1,4 +1,4 @@
-"""What each alert channel sends and what it makes of answers; the servers check like the real ones."""
+"""Requests of each alert channel, and its reading of the answers; the servers check like the real ones."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ NOBODY_SUCH_S = 0.3
 
 @pytest.fixture
 async def sending() -> AsyncIterator[Sender]:
-    """As the monitor sends."""
+    """Send as the monitor does."""
     async with sender() as one:
         yield one
 
@@ -56,7 +56,7 @@ def telegram_target(server: Telegram, **settings: str) -> Target:
 
 
 def slack_target(server: Slack) -> Target:
-    """Its address is its secret."""
+    """Slack target, whose address is its secret."""
     return Target("slack", {}, server.url + server.path)
 
 
@@ -66,7 +66,7 @@ def webhook_target(server: Receiver) -> Target:
 
 
 def pagerduty_target(server: PagerDuty) -> Target:
-    """Its one service."""
+    """PagerDuty target with its one service."""
     return Target("pagerduty", {"base_url": server.url}, server.routing_key)
 
 
@@ -400,7 +400,7 @@ async def test_settings_that_cannot_work_say_why(
     assert words in answer.words == unusable(target)
 
 
-async def test_no_secret_is_told(sending: Sender, trusted: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_secret_is_shown(sending: Sender, trusted: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Not even by the other side's error, which may repeat what it was sent."""
     caplog.set_level(logging.DEBUG)
     async with serving(Telegram()) as telegram_, serving(Slack()) as slack_, mail_server() as mail_:

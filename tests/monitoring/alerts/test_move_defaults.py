@@ -133,7 +133,7 @@ def test_old_rules_of_opportunities_get_the_default_and_others_keep_what_they_ha
 
 
 @pytest.mark.usefixtures("transactional_db")
-async def test_a_monitor_killed_in_mid_cool_down_does_not_tell_the_coin_again(empty_redis: Redis) -> None:
+async def test_a_monitor_killed_in_mid_cool_down_does_not_report_the_coin_again(empty_redis: Redis) -> None:
     def begin() -> None:
         rule("moves", what=What.OPPORTUNITY, channels=(channel("traders"),))
         AlertRule.objects.update(changed_at=NOON)

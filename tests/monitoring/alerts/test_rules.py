@@ -34,12 +34,12 @@ def test_without_terms_it_fires_with_the_first_finding_and_is_over_with_the_last
     assert run(Terms(), looks) == [False, True, True, False]
 
 
-def test_what_lasts_is_counted_from_when_it_became_ill_not_from_when_we_looked() -> None:
+def test_what_lasts_is_counted_from_when_it_became_unhealthy_not_from_when_we_looked() -> None:
     looks = [(60 * S, Reading(50 * S)), (61 * S, Reading(50 * S))]
     assert run(Terms(for_us=11 * S), looks) == [False, True]
 
 
-def test_a_break_starts_the_count_anew() -> None:
+def test_a_break_starts_the_count_again() -> None:
     looks = [
         (0, Reading(0)),
         (S, None),
@@ -152,7 +152,7 @@ def test_it_is_what_the_definition_says(terms: Terms, told: Looks) -> None:
 
 @given(TERMS, looks())
 def test_what_is_idle_may_be_forgotten(terms: Terms, told: Looks) -> None:
-    """Memory holds only what is ill or cooling down, and forgetting the rest changes nothing."""
+    """Memory holds only what is unhealthy or cooling down, and forgetting the rest changes nothing."""
     watch, firing = Watch(), []
     for now_us, reading in told:
         watch = step(watch, reading, terms, now_us)
@@ -206,6 +206,6 @@ def test_quiet_hours_within_a_day_end_before_their_end() -> None:
     ]
 
 
-def test_what_is_critical_passes_through_unless_told_otherwise() -> None:
+def test_what_is_critical_passes_through_by_default() -> None:
     assert not QuietHours(time(22), time(7), "UTC").hold("critical", at(23))
     assert QuietHours(time(22), time(7), "UTC", critical=True).hold("critical", at(23))

@@ -1,4 +1,4 @@
-"""Rules at work on PostgreSQL: what is written when something fires, is told, ends or dies meanwhile."""
+"""Rules at work on PostgreSQL: what is written when something fires, is sent, ends or dies meanwhile."""
 
 import asyncio
 import datetime
@@ -50,7 +50,7 @@ def channel(name: str = "desk") -> AlertChannel:
 
 
 def sent() -> list[tuple[str, str]]:
-    """What is in the outbox: kind and title, in order."""
+    """Messages in the outbox: kind and title, in order."""
     return [(row.kind, message(row).title) for row in Delivery.objects.order_by("pk")]
 
 
@@ -88,7 +88,7 @@ class TestHealth:
 
     def test_a_look_that_is_taken_over_twice_makes_one_incident_and_one_message(self) -> None:
         rule(channels=(channel(),))
-        for watch in (HealthWatch(), HealthWatch()):  # the second: a monitor that was started anew
+        for watch in (HealthWatch(), HealthWatch()):  # the second: a monitor that was started again
             watch.judge([SILENT], T0)
             watch.judge([SILENT], T0 + S)
         assert states() == ["firing"]
@@ -103,7 +103,7 @@ class TestHealth:
         other.judge([SILENT], T0 + S)
         assert len(sent()) == 1
 
-    def test_a_monitor_started_anew_ends_what_another_began(self) -> None:
+    def test_a_monitor_started_again_ends_what_another_began(self) -> None:
         rule(channels=(channel(),))
         HealthWatch().judge([SILENT], T0)
         HealthWatch().judge([], T0 + 5 * S)
@@ -139,7 +139,7 @@ class TestHealth:
         watch.judge([SILENT], T0 + S)
         assert states() == ["resolved"]
 
-    def test_who_was_told_that_it_fires_is_told_when_the_rule_is_deleted(self) -> None:
+    def test_a_channel_that_got_that_it_fires_gets_its_end_when_the_rule_is_deleted(self) -> None:
         made = rule(channels=(channel(),))
         watch = HealthWatch()
         watch.judge([SILENT], T0)
@@ -214,7 +214,7 @@ def seen(number: int = 1, age_s: float = 1.0, **changes: Any) -> Any:
 
 @pytest.fixture
 def traders() -> AlertChannel:
-    """Told of every opportunity of 10 bps."""
+    """Channel that gets every opportunity of 10 bps."""
     made = channel("traders")
     rule("opportunities", what=What.OPPORTUNITY, min_edge_bps=10, channels=(made,), severity="info")
     AlertRule.objects.update(changed_at=NOON)
@@ -222,7 +222,7 @@ def traders() -> AlertChannel:
 
 
 class TestOpportunities:
-    def test_it_tells_what_a_trader_needs(self, traders: AlertChannel) -> None:
+    def test_it_says_what_a_trader_needs(self, traders: AlertChannel) -> None:
         save_episodes([seen(gates=("wallets: unknown",))])
         look_at_opportunities(timezone.now())
         told = message(Delivery.objects.get())
@@ -244,7 +244,7 @@ class TestOpportunities:
         told = message(Delivery.objects.get())
         assert told.url.endswith(f"/?filter={drawn.pk}&chart=BTC%2FUSDT%7Cbinance%7Cbybit")
 
-    def test_looking_twice_tells_once_and_its_close_ends_it(self, traders: AlertChannel) -> None:
+    def test_polling_twice_reports_once_and_its_close_ends_it(self, traders: AlertChannel) -> None:
         AlertRule.objects.update(tell_resolved=True)
         story = seen()
         save_episodes([story])
@@ -256,7 +256,7 @@ class TestOpportunities:
         assert [kind for kind, _ in sent()] == ["firing", "resolved"]
         assert Alert.objects.get().resolved_why == "Over: edge fell below 2.0 bps."
 
-    def test_one_that_is_over_before_anybody_looked_is_told_of_once(self, traders: AlertChannel) -> None:
+    def test_one_that_is_over_before_anybody_looked_is_reported_once(self, traders: AlertChannel) -> None:
         save_episodes([closed(seen(age_s=5), after_ms=300)])
         look_at_opportunities(timezone.now())
         look_at_opportunities(timezone.now())
@@ -350,7 +350,7 @@ async def test_a_collector_that_wrote_an_episode_has_it_looked_at_at_once(
         working.close()
 
 
-# --- who is told when --------------------------------------------------------------------------------
+# --- recipients and times --------------------------------------------------------------------------------
 
 
 NIGHT: dict[str, Any] = {"quiet_from": datetime.time(22), "quiet_until": datetime.time(7)}
@@ -367,7 +367,7 @@ class TestTelling:
     def end(self, alert: Alert, at: datetime.datetime) -> None:
         Alert.objects.filter(pk=alert.pk).update(state="resolved", resolved_at=at)
 
-    def test_quiet_hours_hold_what_is_then_still_ill_and_drop_what_came_and_went(self) -> None:
+    def test_quiet_hours_hold_what_is_then_still_unhealthy_and_drop_what_came_and_went(self) -> None:
         rule(channels=(channel(),), **NIGHT)
         night, morning = NOON.replace(hour=23), NOON.replace(hour=7) + datetime.timedelta(days=1)
         self.fire(night, "okx")
@@ -381,7 +381,7 @@ class TestTelling:
         passing.refresh_from_db()
         assert passing.told == "silent"
 
-    def test_what_is_critical_is_told_at_night(self) -> None:
+    def test_what_is_critical_is_sent_at_night(self) -> None:
         rule(channels=(channel(),), severity="critical", **NIGHT)
         self.fire(NOON.replace(hour=23))
         tell(NOON.replace(hour=23))
@@ -441,7 +441,7 @@ class TestTelling:
         assert {title for _, title in sent()} == {"bybit: silent"}
 
 
-def test_whoever_sends_is_woken_when_something_was_put_in(transactional_db: None) -> None:
+def test_the_sender_is_woken_when_something_was_put_in(transactional_db: None) -> None:
     """By PostgreSQL itself, with the commit: no other store has to be up."""
     import psycopg
 

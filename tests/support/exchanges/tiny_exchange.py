@@ -146,7 +146,7 @@ class TinyExchange:
                 await socket.send(text)
 
     async def quote(self, native_id: str, bid: float) -> None:
-        """Push a quote to whoever is subscribed to it."""
+        """Push a quote to its subscribers."""
         for socket, topics in list(self.sockets.items()):
             if f"q:{native_id}" in topics:
                 await self.send({"q": native_id, "bid": bid}, to=socket)

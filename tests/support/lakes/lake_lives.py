@@ -26,7 +26,7 @@ LONGEST_S = 0.2
 
 
 async def live(life: int, acknowledge: int) -> None:
-    """Write until killed; tells every change of what is acknowledged."""
+    """Write until killed; reports every change of what is acknowledged."""
     sink.FLUSH_S = FLUSH_S  # type: ignore[misc]
     number = told = 0
     async with lake_sink() as writing:
