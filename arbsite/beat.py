@@ -119,7 +119,7 @@ class Scheduler(PersistentScheduler):
         return float(super().tick(*args, **kwargs))
 
     def is_due(self, entry: ScheduleEntry) -> tuple[bool, float]:
-        """Whether its crontab says so; deletions after a long pause wait until exchanges confirm our clock."""
+        """Whether its crontab says so; deletions after a long pause wait until exchanges confirm the time."""
         due = schedstate(*super().is_due(entry))
         name = _name(entry)
         if not due.is_due or not _is_long_ago(entry, self.app.now()) or exchanges_agree():
