@@ -149,19 +149,19 @@ class Listener:
 @asynccontextmanager
 async def listening(host: str, answer: bytes) -> AsyncIterator[Listener]:
     """Listen on a loopback address; every connection gets the same answer."""
-    heard = Listener(0, bytearray(), [])
+    listener = Listener(0, bytearray(), [])
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.connections.append(str(writer.get_extra_info("peername")))
-        heard.received += await reader.read(65_536)
+        listener.connections.append(str(writer.get_extra_info("peername")))
+        listener.received += await reader.read(65_536)
         writer.write(answer)
         await writer.drain()
         writer.close()
 
     server = await asyncio.start_server(serve, host, 0)
-    heard.port = server.sockets[0].getsockname()[1]
+    listener.port = server.sockets[0].getsockname()[1]
     async with server:
-        yield heard
+        yield listener
 
 
 def loaded(text: str) -> dict[str, Any]:

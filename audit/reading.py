@@ -91,7 +91,7 @@ def chunks(wanted: Wanted, most: int) -> Iterator[list[Entry]]:
         before, left = some[-1].pk, left - len(some)
 
 
-def told(entry: Entry) -> dict[str, Any]:
+def as_row(entry: Entry) -> dict[str, Any]:
     """Return an entry by the names of `COLUMNS`."""
     row = {
         name: getattr(entry, {"user": "user_name", "object": "object_name"}.get(name, name))
@@ -102,12 +102,12 @@ def told(entry: Entry) -> dict[str, Any]:
 
 def ndjson(some: Iterable[Entry]) -> bytes:
     """A JSON object a line."""
-    return "".join(f"{json.dumps(told(entry), ensure_ascii=False)}\n" for entry in some).encode()
+    return "".join(f"{json.dumps(as_row(entry), ensure_ascii=False)}\n" for entry in some).encode()
 
 
 def csv_lines(some: Iterable[Entry]) -> bytes:
     """Comma-separated, without what a spreadsheet would take for a formula; two columns hold JSON."""
-    return _csv([_cell(value) for value in told(entry).values()] for entry in some)
+    return _csv([_cell(value) for value in as_row(entry).values()] for entry in some)
 
 
 def csv_header() -> bytes:

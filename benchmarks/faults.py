@@ -168,7 +168,7 @@ def turns(desk: Desk) -> list[list[Fault]]:
     """The faults of the issue; those of one turn are made together."""
     sim = desk.simulated
 
-    def ill(kind: str) -> tuple[str, ...]:
+    def finding(kind: str) -> tuple[str, ...]:
         return ("monitor", "findings", f'kind="{kind}"')
 
     def more(before: float, now: float) -> bool:
@@ -191,13 +191,13 @@ def turns(desk: Desk) -> list[list[Fault]]:
                   ("collector", "exchange_bad_frames_total", 'exchange="bitget"', 'kind="malformed"'),
                   lambda was, now: now >= was + 10),
             Fault("worker killed", "process_missing:worker*", partial(desk.killed, "worker"),
-                  ill("process_missing"), more),
-            Fault("memory over its limit", "memory:web *", desk.small_web, ill("memory"), more),
+                  finding("process_missing"), more),
+            Fault("memory over its limit", "memory:web *", desk.small_web, finding("memory"), more),
         ],
         [Fault("slow lake store", "lake_write:collector*", desk.store.slow,
                ("collector", "lake_last_flush_seconds"), lambda _was, now: now > LAKE_FLUSH_S)],
         [Fault("collector killed", "process_missing:collector*", partial(desk.killed, "collector"),
-               ill("process_missing"), more)],
+               finding("process_missing"), more)],
         [Fault("Redis restart", "redis:redis", partial(desk.stopped, "redis"),
                ("monitor", "store_up", 'store="redis"'), lambda _was, now: now == 0)],
         [Fault("PostgreSQL restart", "database:postgresql", partial(desk.stopped, "postgresql"),
@@ -218,7 +218,7 @@ async def run(row: Row, eyes: Eyes) -> None:
         word = "down" if fault.of_database else ""
         row.page = await until_true(lambda: eyes.has(fault.finding) or eyes.word == word, began)
 
-    async def told(since: float) -> None:
+    async def alerted(since: float) -> None:
         row.alert = await until_true(lambda: eyes.got(title, "firing", began), since)
 
     async def gone(since: float) -> None:
@@ -231,11 +231,11 @@ async def run(row: Row, eyes: Eyes) -> None:
         row.resolved = await until_true(lambda: eyes.got(title, "resolved", began), since, OVER_S)
 
     async with fault.breaks():
-        waits = [seen(), shown()] if fault.of_database else [seen(), shown(), told(began)]
+        waits = [seen(), shown()] if fault.of_database else [seen(), shown(), alerted(began)]
         await asyncio.gather(*waits)
     undone = time.monotonic()
     after = [gone(undone), resolved(undone)]
-    await asyncio.gather(*after, *([told(undone)] if fault.of_database else []))
+    await asyncio.gather(*after, *([alerted(undone)] if fault.of_database else []))
 
 
 def _label(kind: str) -> str:
@@ -286,8 +286,8 @@ async def _all(all_turns: list[list[Fault]], only: list[str], eyes: Eyes, rows: 
 
 def _line(row: Row) -> str:
     times = (row.page, row.metrics, row.alert, row.gone, row.resolved)
-    told = " ".join(f"{'never':>9}" if each is None else f"{each:9.1f}" for each in times)
-    return f"{row.fault.name:24} {told}"
+    columns = " ".join(f"{'never':>9}" if each is None else f"{each:9.1f}" for each in times)
+    return f"{row.fault.name:24} {columns}"
 
 
 def figures_of(rows: list[Row]) -> dict[str, Any]:
@@ -313,8 +313,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[], help="faults whose name contains one of these words")
     print(f"{'seconds':24} {'page':>9} {'metrics':>9} {'alert':>9} {'gone':>9} {'resolved':>9}", flush=True)
     rows: list[Row] = []
-    told = asyncio.run(measure(parser.parse_args().only, rows))
-    print("every message:", "; ".join(told))
+    messages = asyncio.run(measure(parser.parse_args().only, rows))
+    print("every message:", "; ".join(messages))
     print(json.dumps({"benchmark": "faults", "figures": figures_of(rows)}))
 
 

@@ -113,11 +113,11 @@ async def viewers(web: Web, token: str, count: int, counted: list[int]) -> Async
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def tell(reports: Reports) -> None:
+async def publish(reports: Reports) -> None:
     """Send a collector's reports, on and on; every age differs each time."""
     while True:
         reports.rows["age_ms"] += 1
-        await asyncio.to_thread(reports.tell)
+        await asyncio.to_thread(reports.publish)
         await asyncio.sleep(TELL_EVERY_S)
 
 
@@ -149,14 +149,14 @@ async def run(
 ) -> dict[int, tuple[float, float]]:
     """Run everything that needs a running desk."""
     reports = Reports(Redis.from_url(settings.REDIS_URL), big_quality())
-    reports.tell()
-    telling = asyncio.create_task(tell(reports))
+    reports.publish()
+    publishing = asyncio.create_task(publish(reports))
     try:
         found = await measure(web, token, seconds)
         if path := os.environ.get("SCREENSHOT"):
             await shoot(web, cookies, path)
     finally:
-        telling.cancel()
+        publishing.cancel()
     return found
 
 

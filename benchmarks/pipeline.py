@@ -246,15 +246,15 @@ async def written_first(port: int, symbols: int) -> Run:
     return run
 
 
-def _quote(exchange: str, told: dict[str, Any]) -> tuple[str, float, float]:
+def _quote(exchange: str, frame: dict[str, Any]) -> tuple[str, float, float]:
     if exchange == "binance":
-        data = told["data"]
+        data = frame["data"]
         return data["s"], float(data["b"]), float(data["a"])
     if exchange == "bybit":
-        data = told["data"]
+        data = frame["data"]
         return data["s"], float(data["b"][0][0]), float(data["a"][0][0])
-    data = told["data"][0]
-    return told["arg"]["instId"].replace("-", ""), float(data["bids"][0][0]), float(data["asks"][0][0])
+    data = frame["data"][0]
+    return frame["arg"]["instId"].replace("-", ""), float(data["bids"][0][0]), float(data["asks"][0][0])
 
 
 async def measured(count: Callable[[], int], readers: Sequence[Awaitable[Any]]) -> Run:

@@ -169,8 +169,8 @@ def measure() -> dict[str, float]:
         now_ns = stream.now_ns
         quality.assess(now_ns // 1000, now_ns)
         exchanges, rows = quality.exchange_rows(now_ns), quality.rows(now_ns)
-        told = wire.ShardReport("1/1", now_ns // 1000, "0" * 16, exchanges, rows.tobytes())
-        report = wire.encode(told)
+        shard_report = wire.ShardReport("1/1", now_ns // 1000, "0" * 16, exchanges, rows.tobytes())
+        report = wire.encode(shard_report)
         samples["report"].append((time.process_time() - begin) * 1e3)
         begin = time.process_time()
         np.frombuffer(wire.decode_report(report).rows, wire.SYMBOL_ROW)

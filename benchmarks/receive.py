@@ -63,8 +63,8 @@ Frame = str | bytes
 def recorded_frames() -> list[Frame]:
     """Best-bid-and-ask frames of all exchanges as they came over the wire, or invented ones."""
     lines = [line for path in sorted(SHARED.glob("*/spot/book_ticker.jsonl")) for line in path.open()]
-    told = [json.loads(line) for line in lines]
-    return [_wire(each["payload"]) for each in told if each["dir"] == "recv"] or invented_frames()
+    frames = [json.loads(line) for line in lines]
+    return [_wire(each["payload"]) for each in frames if each["dir"] == "recv"] or invented_frames()
 
 
 def invented_frames() -> list[Frame]:
@@ -329,14 +329,14 @@ def one_run(server: list[str], client: list[str], seconds: float) -> dict[str, f
     with subprocess.Popen(server, stdout=subprocess.PIPE, text=True) as serving:
         assert serving.stdout is not None
         port = serving.stdout.readline().strip()
-        told = subprocess.run(
+        finished = subprocess.run(
             [*client, "--port", port], capture_output=True, text=True, timeout=seconds * 10 + 20, check=False
         )
-        if told.returncode:
+        if finished.returncode:
             serving.kill()
-            raise RuntimeError(told.stderr)
+            raise RuntimeError(finished.stderr)
         sent = int(serving.stdout.readline())
-    run: dict[str, float] = json.loads(told.stdout.splitlines()[-1])
+    run: dict[str, float] = json.loads(finished.stdout.splitlines()[-1])
     run["us"] = run["cpu_s"] / max(1, run["frames"]) * 1e6
     run["lost"] = sent - run["frames"]
     run["per_s"] = run["frames"] / run["seconds"]

@@ -46,7 +46,7 @@ from realtime.scanner.messages import make_page
 from realtime.scanner.table import Query, ScanTable, View
 from tests.support.browser import chromium, chromium_program, session_cookies
 from tests.support.live import Web, daphne
-from tests.support.scan_data import told
+from tests.support.scan_data import scan_of
 
 SYMBOLS = 1_000
 FRAMES_A_SECOND = 5
@@ -93,7 +93,7 @@ class FakeCollector:
             (leg.exchange, leg.symbol): base[leg.symbol] * (1 + self.random.normal(0, 5e-4))
             for leg in config.listings
         }
-        self.scan = told(config, prices)
+        self.scan = scan_of(config, prices)
         self.directory = self.scan.directory
         self.rows = self.scan.legs
         self.busy = self.random.permutation(count)[:CHANGED].astype("<u4")

@@ -64,10 +64,10 @@ class Standby:
         if not self._holder:
             logger.warning("%s: this collector stands by and writes nothing", holder)
         self._holder = holder
-        self._tell()
+        self._report()
         return False
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         if self._vitals is None:
             self._vitals = Vitals(
                 "collector",

@@ -191,9 +191,9 @@ class Supervisor:
             self._tasks = tasks
             sinks = [tasks.create_task(self._keep_sink(outlet), name=outlet.name) for outlet in self.outlets]
             side = [
-                tasks.create_task(self._tell_losses(), name="losses"),
+                tasks.create_task(self._publish_losses(), name="losses"),
                 tasks.create_task(self._offer_again(), name="refused configurations"),
-                tasks.create_task(self._tell_reports(), name="reports"),
+                tasks.create_task(self._publish_reports(), name="reports"),
                 tasks.create_task(self._watch_clocks(), name="clocks"),
             ]
             for feed in self.feeds.values():
@@ -278,7 +278,7 @@ class Supervisor:
         backoff = self._timing.backoff()
         await supervise(name, part, logger, self.counters, over=finished, backoff=backoff)
 
-    async def _tell_losses(self) -> None:
+    async def _publish_losses(self) -> None:
         """Mark in a channel that dropped events: a gap everywhere, then what is up and down now."""
         while True:
             await asyncio.sleep(LOSS_CHECK_S)
@@ -320,7 +320,7 @@ class Supervisor:
         for outlet in self._fed:
             self._restate(outlet)
 
-    async def _tell_reports(self) -> None:
+    async def _publish_reports(self) -> None:
         """How every exchange's connections do, to the sinks that ask for it."""
         asking = [outlet for outlet in self.outlets if outlet.wants and FeedReport in outlet.wants]
         while asking:

@@ -11,7 +11,7 @@ EPISODES_WRITTEN: Final = "realtime.episodes"
 """The channel; its messages say how many. PostgreSQL is the truth, so one that is lost costs only time."""
 
 
-def tell_written(count: int) -> None:
+def publish_written(count: int) -> None:
     """Publish it; blocks for a moment. Never raises for Redis."""
     with suppress(RedisError):
         redis_client().publish(EPISODES_WRITTEN, str(count))

@@ -173,7 +173,7 @@ def _chart(row: OpportunityEpisode) -> dict[str, Any]:
 
 def _moments(row: OpportunityEpisode, names: dict[str, str]) -> list[dict[str, Any]]:
     """Both sides at open, peak and close; a side that was gone at the close has no line."""
-    told: list[tuple[str, Moment | None]] = [
+    moments: list[tuple[str, Moment | None]] = [
         (_("open"), row.opened), (_("peak"), row.peak), (_("close"), row.closed),
     ]  # fmt: skip
     return [
@@ -183,7 +183,7 @@ def _moments(row: OpportunityEpisode, names: dict[str, str]) -> list[dict[str, A
             "edge": wording.bps(moment.edge_bps),
             "sides": [_side(_("buy"), moment.buy, names, "ask"), _side(_("sell"), moment.sell, names, "bid")],
         }
-        for label, moment in told
+        for label, moment in moments
         if moment is not None
     ]
 

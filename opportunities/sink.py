@@ -19,7 +19,7 @@ from core.threads import in_daemon_thread
 from markets.config import MarketConfig, Shard
 from markets.events import Episode, IdentityFinding, SinkEvent
 from markets.services import record_findings
-from opportunities.nudge import tell_written
+from opportunities.nudge import publish_written
 from opportunities.services import close_orphans, save_episodes, vouch_for
 
 logger = logging.getLogger(__name__)
@@ -197,7 +197,7 @@ def _write(shard: Shard, work: Work) -> int:
             if work.vouch:
                 vouch_for(work.running)
         if running := sum(each.phase != "close" for each in work.episodes.values()):
-            tell_written(running)
+            publish_written(running)
         return refused
     finally:
         connections.close_all()  # nothing is left open between writes, so the database may restart

@@ -127,7 +127,7 @@ class BrowserSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         """The server's own way to the socket where it has one, else ASGI's."""
         direct: ServerPipe | None = self.scope.get("extensions", {}).get(EXTENSION)
         if direct is not None:
-            direct.heard = self._heard
+            direct.taken_by = self._take_direct
             return direct
         self._asgi_pipe = AsgiPipe(self.base_send, self._advance)
         return self._asgi_pipe
@@ -136,7 +136,7 @@ class BrowserSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         if self.viewer is not None:
             self.viewer.advance()
 
-    def _heard(self, text: bytes) -> bool:
+    def _take_direct(self, text: bytes) -> bool:
         """Take an ack, which is nearly all that browsers send, in the same breath as it is read."""
         seq = acked_seq(text)
         if seq is None or self.viewer is None or self._are_too_many():

@@ -41,7 +41,7 @@ class DirectProtocol(ReasonedProtocol):
     """Daphne's WebSocket protocol with a `core.web.pipe.ServerPipe`, which is itself."""
 
     data: bytes
-    heard: Callable[[bytes], bool] | None = None
+    taken_by: Callable[[bytes], bool] | None = None
     _second = 0.0
     _frames = 0
     _is_deaf = False
@@ -68,7 +68,7 @@ class DirectProtocol(ReasonedProtocol):
         """Receive as Autobahn does, but short text messages are offered to the application first."""
         if self._is_deaf:
             return
-        if self.heard is not None and self._is_short_text(data) and self.heard(unmasked(data)):
+        if self.taken_by is not None and self._is_short_text(data) and self.taken_by(unmasked(data)):
             self.last_ping = time.monotonic()  # as Daphne notes of every message
         else:
             super().dataReceived(data)
@@ -116,7 +116,7 @@ class DirectProtocol(ReasonedProtocol):
 
     def connectionLost(self, reason: Any) -> None:
         """Release the application's end of the pipe: nothing more is received."""
-        self.heard = None
+        self.taken_by = None
         super().connectionLost(reason)
 
 

@@ -66,11 +66,11 @@ def said(body: bytes) -> str:
 def refusal(name: str, status: int, body: bytes) -> str:
     """Why an exchange does not do what was asked, in words an operator understands."""
     words = said(body)
-    told = f"HTTP {status}: {words}" if words else f"HTTP {status}"
+    status_words = f"HTTP {status}: {words}" if words else f"HTTP {status}"
     meaning = _MEANING.get(status)
     if status < 400:
         meaning = "answers with something else"
-    return f"{name} {meaning} ({told})" if meaning else told
+    return f"{name} {meaning} ({status_words})" if meaning else status_words
 
 
 def retry_after(status: int, value: str | None) -> float | None:

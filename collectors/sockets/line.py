@@ -84,9 +84,9 @@ class Line:
         return len(self._connections)
 
     @property
-    def heard_ns(self) -> int:
+    def received_ns(self) -> int:
         """Monotonic time of the last arrival; 0 while it has no socket."""
-        return max((link.heard_ns for link in self._connections), default=0)
+        return max((link.received_ns for link in self._connections), default=0)
 
     @property
     def topics(self) -> int:
@@ -241,9 +241,9 @@ class Line:
         if symbols:
             turns = self._exchange.turns
             turns.hand_on()  # what was read before goes before
-            told = stream_state(self._exchange.config.key, symbols, state, reason)
-            turns.tell()
-            self._exchange.emit([told])
+            event = stream_state(self._exchange.config.key, symbols, state, reason)
+            turns.stamps()
+            self._exchange.emit([event])
 
     def _came_up(self) -> None:
         was_live, self._state, self._reason = self._state == "live", "live", ""

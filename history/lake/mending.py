@@ -116,7 +116,7 @@ def mend(lake: Lake, table: str, *, begin: bool = False, refused: str = "") -> l
             notes += _distrusted(lake, table, store, refused)
         notes += _hint(lake, table, store)
         notes += _recover(lake, table, store, state)
-        _tell(lake, notes)
+        _log_damage(lake, notes)
     return [note.file for note in notes]
 
 
@@ -340,7 +340,7 @@ def _whole(store: ObjectStore, table: str, path: str) -> File:
 # --- saying so -----------------------------------------------------------------------------------
 
 
-def _tell(lake: Lake, notes: list[Note]) -> None:
+def _log_damage(lake: Lake, notes: list[Note]) -> None:
     """A gap row for every entry or file that something may be missing by."""
     rows = [gap for note in notes if (gap := gap_row(note))]
     if rows:

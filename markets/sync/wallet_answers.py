@@ -39,7 +39,7 @@ class ListedNetwork(Struct, frozen=True):
     network_id: str = ""
 
 
-class Told(list[ListedNetwork]):
+class WalletAnswer(list[ListedNetwork]):
     """Answer of an exchange about its networks, and what of it could not be read, in words."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Told(list[ListedNetwork]):
         self.problem = left_out(self.skipped, "wallets", quoted=quoted)
 
 
-def fetch(key: str, rest_url: str = "", proxy: str = "") -> Told:
+def fetch(key: str, rest_url: str = "", proxy: str = "") -> WalletAnswer:
     """Every coin's networks on one exchange; empty where it answers nobody without a key. Blocks for seconds.
 
     A row that cannot be read is left out and named: a network of a coin, or the coin. A key is only ever
@@ -66,7 +66,7 @@ def fetch(key: str, rest_url: str = "", proxy: str = "") -> Told:
     try:
         names = _OwnNames(exchange)
         found, skipped = read(exchange, names.ask, inside=True)
-        return Told(parse((found or {}).values(), names, skipped), skipped, quoted=exchange.quoted)
+        return WalletAnswer(parse((found or {}).values(), names, skipped), skipped, quoted=exchange.quoted)
     except (ccxt.BaseError, CatalogueError) as error:
         if exchange.quoted:
             safe = in_words(CatalogueError(redacted(str(error), credentials.values())))
@@ -146,7 +146,7 @@ def parse(
                 skipped.append(Skipped(f"{coin} {network}"[:NETWORK_LENGTH], f"its name holds {unfit}"))
             if not unfit and 0 < len(coin) <= COIN_LENGTH and 0 < len(network) <= NETWORK_LENGTH:
                 found.append(ListedNetwork(
-                    coin, network, _told(row.get("deposit")), _told(row.get("withdraw")),
+                    coin, network, _state(row.get("deposit")), _state(row.get("withdraw")),
                     decimal(row.get("fee")), coin_id if names else "", network_id if names else "",
                 ))  # fmt: skip
     return found
@@ -159,5 +159,5 @@ def redacted(text: str, secrets: Iterable[str]) -> str:
     return re.sub(r"\?\S+", "", text)
 
 
-def _told(value: Any) -> bool | None:
+def _state(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None

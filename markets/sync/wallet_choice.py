@@ -13,7 +13,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 def unmistaken(
-    told: Iterable[ListedNetwork], traded: Mapping[str, Set[str]]
+    networks: Iterable[ListedNetwork], traded: Mapping[str, Set[str]]
 ) -> tuple[list[ListedNetwork], list[str]]:
     """One row per coin and network, whatever order they came in, and in words what was set aside.
 
@@ -22,7 +22,7 @@ def unmistaken(
     name, where no exchange's is looked for.
     """
     rows, remarks = [], []
-    for coin, of_coin in _by(told, lambda row: row.coin).items():
+    for coin, of_coin in _by(networks, lambda row: row.coin).items():
         by_id = _by(of_coin, lambda row: row.coin_id)
         first, *others = sorted(
             by_id, key=lambda id: (not _is_traded(id, traded.get(coin, ())), id.upper() != coin, id)

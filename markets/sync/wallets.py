@@ -15,7 +15,7 @@ from markets.models import Exchange, Instrument, Symbol, WalletStatus, WalletSyn
 from markets.secret_use import keys_used, proxies_used
 from markets.selectors import wallets
 from markets.sync.catalogue import CatalogueError
-from markets.sync.wallet_answers import ListedNetwork, Told, fetch
+from markets.sync.wallet_answers import ListedNetwork, WalletAnswer, fetch
 from markets.sync.wallet_choice import unmistaken
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def sync_all(exchanges: Sequence[Exchange]) -> Iterator[WalletReport]:
 
 
 @transaction.atomic
-def store(exchange: Exchange, told: Sequence[ListedNetwork]) -> WalletReport:
+def store(exchange: Exchange, answered: Sequence[ListedNetwork]) -> WalletReport:
     """Make an exchange's rows equal to what it reported, of the coins that anybody lists.
 
     What it no longer reports goes: unknown. The revision moves only when a wallet of a coin that is
@@ -68,14 +68,14 @@ def store(exchange: Exchange, told: Sequence[ListedNetwork]) -> WalletReport:
     lock_revision()
     before = wallets()
     coins = set(Symbol.objects.values_list("base", flat=True))
-    rows, remarks = unmistaken((row for row in told if row.coin in coins), _traded(exchange))
+    rows, remarks = unmistaken((row for row in answered if row.coin in coins), _traded(exchange))
     listed = {(row.coin, row.network): row for row in rows}
     known = WalletStatus.objects.filter(exchange=exchange).count()
     if known >= TELLING and len(listed) < PLAUSIBLE_SHARE * known:
         raise CatalogueError(
             f"it reports {len(listed)} networks where {known} were known; nothing was changed"
         )
-    answer = told if isinstance(told, Told) else Told(told)
+    answer = answered if isinstance(answered, WalletAnswer) else WalletAnswer(answered)
     report = WalletReport(
         exchange.key, len(listed), len({coin for coin, _network in listed}),
         sum(not (row.deposit and row.withdraw) for row in listed.values()), _write(exchange, listed),
@@ -149,7 +149,7 @@ def _change(old: WalletStatus | None, new: ListedNetwork) -> str:
     return f"{new.coin} {new.network} {', '.join(parts)}" if parts else ""
 
 
-def _store_answer(exchange: Exchange, answer: "Future[Told]") -> WalletReport:
+def _store_answer(exchange: Exchange, answer: "Future[WalletAnswer]") -> WalletReport:
     try:
         report = store(exchange, answer.result())
     except Exception as error:  # whatever one exchange's answer breaks must not stop the others

@@ -23,7 +23,7 @@ from core.health.findings import Finding
 from core.outage import Outage
 from core.redis_client import async_redis
 from monitoring.alerts import incidents
-from monitoring.alerts.notify import tell
+from monitoring.alerts.notify import queue_due
 from monitoring.alerts.rules import Reading, Watch, step
 from monitoring.alerts.selectors import (
     LATE,
@@ -33,7 +33,7 @@ from monitoring.alerts.selectors import (
     routes_lately,
     routes_of_firing,
     terms_of,
-    untold_opportunities,
+    unreported_opportunities,
     watched,
 )  # fmt: skip
 from monitoring.jumps import Jumps
@@ -126,7 +126,7 @@ class HealthWatch:
             is_stale = is_over((now_us - self._refreshed_us) / 1e6, REFRESH_EVERY_S)
             if is_stale:
                 self._refresh(findings)
-            tell(now)
+            queue_due(now)
         self._unwritten.clear()
         if is_stale:
             self._refreshed_us = now_us
@@ -187,7 +187,7 @@ def look_at_opportunities(now: datetime.datetime, jumps: Jumps | None = None) ->
         _resolve_closed(now)
         for rule in rules:
             _fire(rule, now, jumps or Jumps())
-        tell(now)
+        queue_due(now)
 
 
 def _follow_moves(now: datetime.datetime) -> None:
@@ -227,7 +227,7 @@ def _resolve_closed(now: datetime.datetime) -> None:
 
 def _fire(rule: AlertRule, now: datetime.datetime, jumps: Jumps) -> None:
     """One incident per move, and within a cool-down one per coin: of what is open if anything is."""
-    found = untold_opportunities(rule, now, jumps)
+    found = unreported_opportunities(rule, now, jumps)
     if not found:
         return
     routes = _by_move(routes_lately({row.move for row in found if row.move is not None}, now, jumps))
@@ -262,9 +262,9 @@ def _spoken_for(
     """Until when each direction has its incident, of opportunities without a move: rows of older versions."""
     subjects = {incidents.subject_of(row) for row in found if row.move is None}
     of_rule = Alert.objects.filter(rule=rule, move=None, subject__in=subjects)
-    told = of_rule.filter(Q(state=Alert.State.FIRING) | Q(resolved_at__range=lately(now, LATE)))
+    reported = of_rule.filter(Q(state=Alert.State.FIRING) | Q(resolved_at__range=lately(now, LATE)))
     until: dict[str, datetime.datetime] = {}
-    for subject, resolved_at in told.values_list("subject", "resolved_at"):
+    for subject, resolved_at in reported.values_list("subject", "resolved_at"):
         until[subject] = max(until.get(subject, incidents.moment(0)), resolved_at or FOREVER)
     return until
 

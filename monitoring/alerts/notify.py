@@ -26,15 +26,15 @@ _NEWS: Final = Q(told=Alert.Told.NOTHING) | Q(told=Alert.Told.FIRING, state=_RES
 
 
 @transaction.atomic
-def tell(now: datetime.datetime) -> None:
+def queue_due(now: datetime.datetime) -> None:
     """Queue what is due: what fires, what is resolved, digests that are full, reminders."""
     news = Alert.objects.filter(_NEWS)
     rules = AlertRule.objects.filter(
         Q(pk__in=news.order_by().values("rule")) | Q(remind_minutes__gt=0)
     ).prefetch_related("channels")
     for rule in rules:
-        _tell_of_rule(rule, now)
-    _tell_of_deleted_rules(now)
+        _queue_of_rule(rule, now)
+    _queue_of_deleted_rules(now)
 
 
 def quiet_hours(rule: AlertRule) -> QuietHours | None:
@@ -44,7 +44,7 @@ def quiet_hours(rule: AlertRule) -> QuietHours | None:
     return QuietHours(rule.quiet_from, rule.quiet_until, rule.quiet_zone, rule.quiet_critical)
 
 
-def _tell_of_rule(rule: AlertRule, now: datetime.datetime) -> None:
+def _queue_of_rule(rule: AlertRule, now: datetime.datetime) -> None:
     channels = [channel for channel in rule.channels.all() if channel.enabled]
     quiet = quiet_hours(rule)
     _close_where_it_was_opened(rule, channels, now)
@@ -55,9 +55,9 @@ def _tell_of_rule(rule: AlertRule, now: datetime.datetime) -> None:
     else:
         news = list(_locked(_news(rule)))
         if not rule.digest_minutes:
-            _tell_each(news, channels, rule.tells_resolved, now)
+            _queue_each(news, channels, rule.tells_resolved, now)
         else:
-            _tell_together(rule, news, channels, now)
+            _queue_together(rule, news, channels, now)
         _remind(rule, channels, now)
 
 
@@ -76,11 +76,11 @@ def _close_where_it_was_opened(rule: AlertRule, channels: list[AlertChannel], no
     )
 
 
-def _tell_of_deleted_rules(now: datetime.datetime) -> None:
+def _queue_of_deleted_rules(now: datetime.datetime) -> None:
     """Send that it is over to each channel that got that it fires; nobody else is left."""
     for alert in _locked(_news(None)):
         told = AlertChannel.objects.filter(deliveries__alert=alert, enabled=True).distinct()
-        _tell_each([alert], list(told), alert.episode is None, now)
+        _queue_each([alert], list(told), alert.episode is None, now)
 
 
 def _news(rule: AlertRule | None) -> QuerySet[Alert]:
@@ -99,7 +99,7 @@ def _mark(alerts: QuerySet[Alert], told: Alert.Told, now: datetime.datetime) -> 
 # --- one message each --------------------------------------------------------------------------------
 
 
-def _tell_each(
+def _queue_each(
     alerts: list[Alert], channels: list[AlertChannel], tells_resolved: bool, now: datetime.datetime
 ) -> None:
     outbox.put(
@@ -108,7 +108,7 @@ def _tell_each(
         for channel in channels
         for row in _deliveries(alert, channel, tells_resolved or channel.keeps_incidents, now)
     )
-    _mark_told(alerts, tells_resolved or any(channel.keeps_incidents for channel in channels), now)
+    _mark_queued(alerts, tells_resolved or any(channel.keeps_incidents for channel in channels), now)
 
 
 def _deliveries(
@@ -125,7 +125,7 @@ def _deliveries(
         yield outbox.delivery(channel, Delivery.Kind.RESOLVED, rendering.resolved(alert), now, alert)
 
 
-def _mark_told(alerts: Iterable[Alert], tells_resolved: bool, now: datetime.datetime) -> None:
+def _mark_queued(alerts: Iterable[Alert], tells_resolved: bool, now: datetime.datetime) -> None:
     def told(alert: Alert) -> Alert.Told:
         if alert.state == _FIRING:
             return Alert.Told.FIRING
@@ -145,25 +145,25 @@ def _digest_full(rule: AlertRule, news: list[Alert], now: datetime.datetime) -> 
     return is_over((now - oldest).total_seconds(), 60 * rule.digest_minutes)
 
 
-def _tell_together(
+def _queue_together(
     rule: AlertRule, news: list[Alert], channels: list[AlertChannel], now: datetime.datetime
 ) -> None:
     if not rule.tells_resolved:
-        _mark_told([alert for alert in news if alert.told == Alert.Told.FIRING], False, now)
+        _mark_queued([alert for alert in news if alert.told == Alert.Told.FIRING], False, now)
         news = [alert for alert in news if alert.told == Alert.Told.NOTHING]
     if not news or not _digest_full(rule, news, now):
         return
     message = rendering.digest(rule.name, news, now)
     outbox.put(outbox.delivery(channel, Delivery.Kind.DIGEST, message, now) for channel in channels)
-    _mark_told(news, True, now)
+    _mark_queued(news, True, now)
 
 
 def _remind(rule: AlertRule, channels: list[AlertChannel], now: datetime.datetime) -> None:
     if not rule.remind_minutes:
         return
     reminded = lately(now, datetime.timedelta(minutes=rule.remind_minutes))
-    told_of = Alert.objects.filter(rule=rule, state=_FIRING, told=Alert.Told.FIRING, told_at__isnull=False)
-    alerts = list(_locked(told_of.exclude(told_at__range=reminded)))
+    reported = Alert.objects.filter(rule=rule, state=_FIRING, told=Alert.Told.FIRING, told_at__isnull=False)
+    alerts = list(_locked(reported.exclude(told_at__range=reminded)))
     outbox.put(
         outbox.delivery(channel, Delivery.Kind.REMINDER, rendering.reminder(alert, now), now, alert)
         for alert in alerts

@@ -94,15 +94,15 @@ def _facts(alert: Alert) -> Facts:
 
 
 def _lines(alerts: Iterable[Alert]) -> Iterable[tuple[str, str]]:
-    told = list(alerts)
-    for alert in told[:LISTED]:
+    listed = list(alerts)
+    for alert in listed[:LISTED]:
         if alert.resolved_at is None:
             yield alert.title, gettext("fires since %(time)s") % {"time": _moment(alert.since)}
         else:
             lasted = _span(alert.since, alert.resolved_at)
             yield alert.title, gettext("resolved after %(span)s") % {"span": lasted}
-    if len(told) > LISTED:
-        yield gettext("and more"), f"{len(told) - LISTED:,}"
+    if len(listed) > LISTED:
+        yield gettext("and more"), f"{len(listed) - LISTED:,}"
 
 
 def _address(path: str) -> str:

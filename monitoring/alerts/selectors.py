@@ -88,7 +88,9 @@ def opportunities_for(
     return found.order_by("started_at", "pk")
 
 
-def untold_opportunities(rule: AlertRule, now: datetime.datetime, jumps: Jumps) -> list[OpportunityEpisode]:
+def unreported_opportunities(
+    rule: AlertRule, now: datetime.datetime, jumps: Jumps
+) -> list[OpportunityEpisode]:
     """Opportunities that may make an incident of this rule now, the oldest first; the rest the next time.
 
     What has made one, belongs to a move that has, or falls into the cool-down of its coin is left out here,
@@ -97,8 +99,8 @@ def untold_opportunities(rule: AlertRule, now: datetime.datetime, jumps: Jumps) 
     coin = Func(F("symbol"), Value("/"), Value(1), function="split_part", output_field=CharField())
     found = opportunities_for(rule, now, jumps).annotate(coin=coin, ended_at=_as_of_now("closed_at", jumps))
     made = Alert.objects.filter(rule=rule).alias(began_at=_as_of_now("fired_at", jumps))
-    told = ~Exists(made.filter(episode=OuterRef("pk"))) & ~Exists(made.filter(_of_told_move(rule)))
-    return list(found.filter(told, ~Exists(made.filter(_cooling(rule, now))))[:AT_ONCE])
+    unreported = ~Exists(made.filter(episode=OuterRef("pk"))) & ~Exists(made.filter(_of_reported_move(rule)))
+    return list(found.filter(unreported, ~Exists(made.filter(_cooling(rule, now))))[:AT_ONCE])
 
 
 def _as_of_now(column: str, jumps: Jumps) -> Any:
@@ -113,7 +115,7 @@ def _as_of_now(column: str, jumps: Jumps) -> Any:
     return stamp
 
 
-def _of_told_move(rule: AlertRule) -> Q:
+def _of_reported_move(rule: AlertRule) -> Q:
     """An incident that speaks for a route: a move fires once, and again only when a cool-down has passed."""
     of_move = Q(move=OuterRef("move"))
     if not rule.cools_down_s:

@@ -158,7 +158,7 @@ def _missing_processes(now: Observed) -> Iterator[Finding]:
             f"{(now.at_us - restart.at_us) / 1e6:.0f} s ago. It missed what came meanwhile.",
             "Its log and the kernel's (out of memory?) say why it ended. This is shown for a minute.",
         )  # fmt: skip
-    if now.heard_since_us is None or not is_over((now.at_us - now.heard_since_us) / 1e6, GRACE_S):
+    if now.listening_since_us is None or not is_over((now.at_us - now.listening_since_us) / 1e6, GRACE_S):
         return
     there = {beat.role for beat in now.heartbeats if not beat.stands_by}
     expected = EXPECTED | ({"simulator": "critical"} if now.simulated else {})

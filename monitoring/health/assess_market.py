@@ -193,17 +193,17 @@ def _kinds(of: ExchangeQuality) -> str:
 
 def _silent_symbols(now: Observed, silent_exchanges: set[str]) -> Iterator[Finding]:
     """Findings of silent symbols; not one by one for silent exchanges, and none for a passing suspicion."""
-    told: Counter[str] = Counter()
+    named: Counter[str] = Counter()
     for symbol in now.quality.silent():
         suspected_s = (now.at_us - symbol.since_us) / 1e6
         silent_s = (symbol.age_ms or 0.0) / 1000
         lasts = symbol.state == "stale" or is_over(min(suspected_s, silent_s), SUSPECTED_S)
         if not lasts or symbol.exchange in silent_exchanges:
             continue
-        told[symbol.exchange] += 1
-        if told[symbol.exchange] <= NAMED:
+        named[symbol.exchange] += 1
+        if named[symbol.exchange] <= NAMED:
             yield _silent_symbol(symbol)
-    for exchange, count in told.items():
+    for exchange, count in named.items():
         if count > NAMED:
             yield Finding(
                 "symbol_silent", f"others on {exchange}", "warning", now.at_us,

@@ -89,7 +89,7 @@ def _unknown(finding: Finding, now: Observed) -> bool:
     """Whether this observation cannot show that it is over: silence of its source is no recovery."""
     if finding.kind in OF_STORES:
         return False
-    if now.heard_since_us is None or not is_over((now.at_us - now.heard_since_us) / 1e6, GRACE_S):
+    if now.listening_since_us is None or not is_over((now.at_us - now.listening_since_us) / 1e6, GRACE_S):
         return True
     return finding.kind in OF_MARKETS and not now.collectors
 

@@ -64,7 +64,7 @@ class Observer:
     def __init__(self) -> None:
         self.jumps = Jumps()
         self._redis = async_redis(TIMEOUT_S / 2)
-        self._heard_since_s: float | None = None  # by the monotonic clock, as the next
+        self._listening_since_s: float | None = None  # by the monotonic clock, as the next
         self._saved: tuple[int, float] | None = None  # revision, when it was first seen
         self._beats = _Beats()
         self._kept = _Kept()
@@ -97,7 +97,7 @@ class Observer:
         if redis_said is None:
             self._beats = _Beats(after_outage=True)  # who comes and goes meanwhile, nobody can know
             self._kept = _Kept()
-        beats = () if redis_said is None else tuple(self._beats.heard(redis_said.heartbeats, at_us))
+        beats = () if redis_said is None else tuple(self._beats.received(redis_said.heartbeats, at_us))
         return Observed(
             at_us=at_us,
             redis=redis,
@@ -105,7 +105,9 @@ class Observer:
             simulated=settings.FEED == "sim",
             saved_revision=revision,
             saved_us=None if self._saved is None else at_us - _us(now_s - self._saved[1]),
-            heard_since_us=None if self._heard_since_s is None else at_us - _us(now_s - self._heard_since_s),
+            listening_since_us=None
+            if self._listening_since_s is None
+            else at_us - _us(now_s - self._listening_since_s),
             heartbeats=beats,
             ahead_s=self._beats.ahead_s,
             restarts=tuple(self._beats.restarts(beats, at_us)),
@@ -179,9 +181,9 @@ class Observer:
 
     def _remember(self, now_s: float, said: FromRedis | None, revision: int | None) -> None:
         if said is None:
-            self._heard_since_s = None
-        elif self._heard_since_s is None:
-            self._heard_since_s = now_s
+            self._listening_since_s = None
+        elif self._listening_since_s is None:
+            self._listening_since_s = now_s
         if revision is not None and (self._saved is None or self._saved[0] != revision):
             self._saved = revision, now_s
 
@@ -227,7 +229,7 @@ class _Beats:
         self._reborn: set[str] = set()  # another life under the same name, since the look before
         self._restarts: dict[str, Restart] = {}
 
-    def heard(self, beats: Sequence[Heartbeat], at_us: int) -> Iterator[Heartbeat]:
+    def received(self, beats: Sequence[Heartbeat], at_us: int) -> Iterator[Heartbeat]:
         """Processes not silent for too long, with their times as our clock would have stamped them."""
         now_s = time.monotonic()
         self._since_s = now_s if self._since_s is None else self._since_s

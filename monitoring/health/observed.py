@@ -63,7 +63,7 @@ class Observed(Struct, frozen=True, eq=False):
     simulated: bool = False
     saved_revision: int | None = None
     saved_us: int | None = None  # when it was first seen to be the saved one
-    heard_since_us: int | None = None  # since when Redis has answered this observer
+    listening_since_us: int | None = None  # since when Redis has answered this observer
     heartbeats: tuple[Heartbeat, ...] = ()
     ahead_s: dict[str, float] = {}  # by name, how much the clock of a process is ahead of the observer's
     collectors: tuple[CollectorStatus, ...] = ()

@@ -94,12 +94,12 @@ class HealthFeed:
                     used_at = began
                     is_due = began - looked_at >= EVERY_S - BEAT_S / 2
                     looked_at = began if is_due else looked_at
-                    await self._tell(is_due)
+                    await self._publish(is_due)
                 await asyncio.sleep(max(0.0, BEAT_S - (time.monotonic() - began)))
         finally:
             self._running = None
 
-    async def _tell(self, is_due: bool) -> None:
+    async def _publish(self, is_due: bool) -> None:
         try:
             if is_due:
                 await self.refresh()

@@ -134,8 +134,8 @@ def _exchange(of: ExchangeQuality, now: Observed, findings: int) -> dict[str, An
         "reason": stands.reason,
         "findings": findings,
         "connections": of.connections,
-        "shards": [_connections(collector.shard, told) for collector in now.collectors
-                   if (told := collector.exchanges.get(of.exchange)) is not None],
+        "shards": [_connections(collector.shard, reported) for collector in now.collectors
+                   if (reported := collector.exchanges.get(of.exchange)) is not None],
         "topics": of.topics,
         "refused": of.refused,
         "symbols": of.symbols,
@@ -159,8 +159,8 @@ def _exchange(of: ExchangeQuality, now: Observed, findings: int) -> dict[str, An
     }  # fmt: skip
 
 
-def _connections(shard: str, told: dict[str, Any]) -> dict[str, Any]:
-    return {"shard": shard, "state": told.get("state", ""), "connections": told.get("connections", 0)}
+def _connections(shard: str, reported: dict[str, Any]) -> dict[str, Any]:
+    return {"shard": shard, "state": reported.get("state", ""), "connections": reported.get("connections", 0)}
 
 
 # --- stores --------------------------------------------------------------------------------------

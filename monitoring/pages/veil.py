@@ -54,10 +54,10 @@ def veiled(now: Observed, findings: list[Finding]) -> list[Finding]:
     """Findings that name no host: of a process, only that there is something."""
     hosts = {beat.host for beat in now.heartbeats}
     names = {beat.name for beat in now.heartbeats} | {restart.name for restart in now.restarts}
-    return [_veiled(n, each) if _tells(each, hosts, names) else each for n, each in enumerate(findings)]
+    return [_veiled(n, each) if _reveals(each, hosts, names) else each for n, each in enumerate(findings)]
 
 
-def _tells(finding: Finding, hosts: set[str], names: set[str]) -> bool:
+def _reveals(finding: Finding, hosts: set[str], names: set[str]) -> bool:
     said = f"{finding.subject} {finding.words} {finding.remedy}"
     is_of_one = any(finding.subject == name or finding.subject.startswith(f"{name} ") for name in names)
     return is_of_one or any(host and host in said for host in hosts)

@@ -150,7 +150,7 @@ class SimulatedExchange(ABC):
 
     def alive(self, session: Session) -> float:
         """Monotonic time when the client last did what keeps this exchange's connection open."""
-        return session.heard
+        return session.received_s
 
     def drop(self, session: Session) -> None:
         """End a connection whose client did not keep it alive."""

@@ -37,7 +37,7 @@ class Mexc(SimulatedExchange):
 
     def alive(self, session: Session) -> float:
         """Data or a ping keeps the connection."""
-        return max(session.heard, session.told)
+        return max(session.received_s, session.sent_s)
 
     def receive(self, session: Session, text: str) -> None:
         """PING, SUBSCRIPTION, UNSUBSCRIPTION."""

@@ -210,16 +210,16 @@ def test_a_recording_does_not_wait_for_another_that_has_not_finished_yet() -> No
     assert verify().problems == ()
 
 
-def told(**wanted: Any) -> str:
+def exported(**wanted: Any) -> str:
     return command("export", *(f"--{name}={value}" for name, value in wanted.items()))
 
 
 def test_the_command_exports_all_in_pieces() -> None:
     record(1203)
-    kinds = [json.loads(line)["kind"] for line in told(format="ndjson").splitlines()]
+    kinds = [json.loads(line)["kind"] for line in exported(format="ndjson").splitlines()]
     assert sorted(kind for kind in kinds if kind.startswith("kind")) == sorted(
         f"kind{n}" for n in range(1203)
     )
     assert "audit_exported" in kinds, "the export itself is in it"
-    assert len(told(format="csv", kind="kind7").splitlines()) == 2
-    assert told(most=3).count("\n") == 3
+    assert len(exported(format="csv", kind="kind7").splitlines()) == 2
+    assert exported(most=3).count("\n") == 3

@@ -200,7 +200,7 @@ async def test_the_health_page_claims_nothing_over_a_dead_link_and_comes_back(
 
     async def report() -> None:
         while True:
-            await asyncio.to_thread(reports.tell)
+            await asyncio.to_thread(reports.publish)
             await asyncio.sleep(1)
 
     task = asyncio.create_task(report())

@@ -27,7 +27,7 @@ async def exchange() -> AsyncIterator[TinyExchange]:
 
 
 def heard(exchange: TinyExchange, count: int) -> bool:
-    return len(exchange.heard) >= count
+    return len(exchange.received) >= count
 
 
 def topic(native_id: str, channel: str = "quote") -> Topic:
@@ -67,7 +67,7 @@ class TestPassing:
         exchange.refused = {"q:b"}
         async with Running(exchange, "abc", PASSING) as running:
             await until(lambda: running.recorder.up() == symbols("ac"))
-            first = len(exchange.heard)
+            first = len(exchange.received)
             await until(partial(heard, exchange, first + 6))
             gaps = [after - before for before, after in pairwise(exchange.heard_at[first : first + 6])]
             # Asked late one gap is long and the next one short: of several, the sums count.

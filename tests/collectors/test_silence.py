@@ -77,7 +77,7 @@ class TestTinyExchange:
             await until(lambda: len(exchange.asked("sub")) == 2)
             await exchange.quote("a", 1.0)
             await until(lambda: running.recorder.quotes)
-            asked_id = str(exchange.heard[-1]["id"]) if named else None
+            asked_id = str(exchange.received[-1]["id"]) if named else None
             await exchange.send({"error": asked_id, "topics": ["q:a"], "why": "subscribed already"})
             await exchange.quote("a", 2.0)
             await until(lambda: len(running.recorder.quotes) == 2)

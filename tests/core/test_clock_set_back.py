@@ -30,7 +30,7 @@ from history.models import Kind, MaintenanceRun, State
 from monitoring.alerts import dispatch
 from monitoring.alerts.dispatch import Destination, take, troubles
 from monitoring.alerts.evaluator import HealthWatch, _remembered, look_at_opportunities
-from monitoring.alerts.notify import tell
+from monitoring.alerts.notify import queue_due
 from monitoring.alerts.rules import Reading, Terms, Watch, step
 from monitoring.health.assess import assess
 from monitoring.health.observe import Observer
@@ -179,9 +179,9 @@ class TestRules:
         self.incident(reminding, told=Alert.Told.FIRING, told_at=at + HOUR)
         gathering = rule("gathers", channels=(channel("b"),), digest_minutes=30)
         self.incident(gathering, fired_at=at + HOUR)
-        tell(at)
+        queue_due(at)
         assert sorted(kind for kind, _ in sent()) == ["digest", "reminder"]
-        tell(at + datetime.timedelta(minutes=29))
+        queue_due(at + datetime.timedelta(minutes=29))
         assert len(sent()) == 2, "from then on by the clock as it is"
 
     def test_the_words_of_what_goes_on_are_written_again(self) -> None:

@@ -408,13 +408,13 @@ def test_a_short_answer_still_fails_the_command(desk: Exchange) -> None:
 # --- wallets -------------------------------------------------------------------------------------
 
 
-def told(currencies: Any) -> "wallets.Told":
+def answered(currencies: Any) -> "wallets.WalletAnswer":
     with serving(gate([], [], currencies)) as url:
         return wallets.fetch("gate", url)
 
 
 def stored(desk: Exchange, currencies: Any) -> wallet_sync.WalletReport:
-    return wallet_sync.store(desk, told(currencies))
+    return wallet_sync.store(desk, answered(currencies))
 
 
 def known() -> dict[tuple[str, str], tuple[bool | None, bool | None]]:
@@ -476,7 +476,7 @@ def test_a_bad_hour_does_not_forget_the_wallets(desk: Exchange) -> None:
 
 def test_wallets_that_answer_html_say_so() -> None:
     with pytest.raises(CatalogueError, match=r"HTML instead of JSON: “Just a moment\.\.\.”"):
-        told(HTML)
+        answered(HTML)
 
 
 def test_a_catalogue_can_be_looked_at_without_storing_it() -> None:

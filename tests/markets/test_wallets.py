@@ -44,7 +44,7 @@ def gate(db: None) -> Exchange:
     return Exchange.objects.get(key="gate")
 
 
-def told(coin: str = "BTC", network: str = "BTC", **doors: Any) -> ListedNetwork:
+def listed(coin: str = "BTC", network: str = "BTC", **doors: Any) -> ListedNetwork:
     values: dict[str, Any] = {"deposit": True, "withdraw": True, "fee": Decimal("0.0001"), **doors}
     return ListedNetwork(coin, network, **values)
 
@@ -132,7 +132,7 @@ def test_a_key_in_another_form_is_refused_without_showing_it(settings: Any, text
 
 
 def test_wallets_reach_the_configuration_and_a_second_sync_moves_nothing(gate: Exchange) -> None:
-    rows = [told(), told("PEPE", "ERC20", withdraw=False), told("UNLISTED", "ERC20")]
+    rows = [listed(), listed("PEPE", "ERC20", withdraw=False), listed("UNLISTED", "ERC20")]
 
     report = store(gate, rows)
 
@@ -147,9 +147,9 @@ def test_wallets_reach_the_configuration_and_a_second_sync_moves_nothing(gate: E
 
 
 def test_what_changed_is_said_and_collectors_are_notified(gate: Exchange) -> None:
-    store(gate, [told(), told("PEPE", "ERC20"), told("PEPE", "BEP20")])
+    store(gate, [listed(), listed("PEPE", "ERC20"), listed("PEPE", "BEP20")])
 
-    report = store(gate, [told(deposit=False), told("PEPE", "ERC20", withdraw=None)])
+    report = store(gate, [listed(deposit=False), listed("PEPE", "ERC20", withdraw=None)])
 
     assert report.changed == [
         "BTC BTC deposits closed", "PEPE BEP20 is no longer reported", "PEPE ERC20 withdrawals unknown",
@@ -159,9 +159,9 @@ def test_what_changed_is_said_and_collectors_are_notified(gate: Exchange) -> Non
 
 def test_a_fee_or_a_coin_nobody_compares_disturbs_no_collector(gate: Exchange) -> None:
     Symbol.objects.filter(name="PEPE/USDT").update(enabled=False)
-    store(gate, [told(), told("PEPE", "ERC20")])
+    store(gate, [listed(), listed("PEPE", "ERC20")])
 
-    report = store(gate, [told(fee=Decimal("0.2")), told("PEPE", "ERC20", deposit=False)])
+    report = store(gate, [listed(fee=Decimal("0.2")), listed("PEPE", "ERC20", deposit=False)])
 
     assert report.revision is None
     assert WalletStatus.objects.get(exchange=gate, coin="BTC").fee == Decimal("0.2")
@@ -174,13 +174,13 @@ def test_the_wallet_of_an_alias_is_that_of_its_own_coin(gate: Exchange) -> None:
         symbol=thousand, counts_as=Symbol.objects.get(name="PEPE/USDT"), multiplier=1000
     )
 
-    store(gate, [told("1000PEPE", "ERC20")])
+    store(gate, [listed("1000PEPE", "ERC20")])
 
     assert ("gate", "1000PEPE") in load_config().wallets
 
 
 def test_an_exchange_that_answers_no_more_is_unknown(gate: Exchange) -> None:
-    store(gate, [told()])
+    store(gate, [listed()])
 
     report = store(gate, [])
 
@@ -192,7 +192,7 @@ def test_an_exchange_that_answers_no_more_is_unknown(gate: Exchange) -> None:
 def test_an_exchange_that_fails_is_believed_for_an_hour(
     gate: Exchange, monkeypatch: pytest.MonkeyPatch, age: timedelta, believed: bool
 ) -> None:
-    store(gate, [told()])
+    store(gate, [listed()])
     WalletStatus.objects.update(synced_at=timezone.now() - age)
     before = current_revision()
 

@@ -72,7 +72,7 @@ WELL = Observed(
     database=Answer(True),
     saved_revision=7,
     saved_us=NOW - HOUR,
-    heard_since_us=NOW - HOUR,
+    listening_since_us=NOW - HOUR,
     heartbeats=PROCESSES,
     collectors=(COLLECTOR,),
     quality=Quality(at_us=NOW, exchanges=(exchange(),)),
@@ -294,7 +294,7 @@ def test_symbols_of_a_silent_exchange_are_not_reported_one_by_one() -> None:
 def test_a_symbol_is_reported_once_the_suspicion_lasts() -> None:
     suspect = look(quality=symbols(0, SUSPECT))
     since_us = NOW - 40 * S
-    assert not found(structs.replace(suspect, at_us=since_us + 2 * S, heartbeats=(), heard_since_us=None))
+    assert not found(structs.replace(suspect, at_us=since_us + 2 * S, heartbeats=(), listening_since_us=None))
     assert set(found(suspect)) == {"symbol_silent:C1/USDT on okx"}
 
 
@@ -316,7 +316,7 @@ def test_very_many_silent_symbols_are_summed_up() -> None:
 
 
 def test_a_desk_that_just_starts_misses_nobody_yet() -> None:
-    assert not found(look(heartbeats=(), heard_since_us=NOW - 5 * S))
+    assert not found(look(heartbeats=(), listening_since_us=NOW - 5 * S))
 
 
 def test_a_web_process_that_was_restarted_is_not_missed() -> None:
@@ -404,7 +404,12 @@ def test_a_restarted_monitor_goes_on_from_what_was_found_before() -> None:
 
 def blind(now: Observed) -> Observed:
     return structs.replace(
-        now, redis=Answer(False, "gone"), heard_since_us=None, heartbeats=(), collectors=(), quality=Quality()
+        now,
+        redis=Answer(False, "gone"),
+        listening_since_us=None,
+        heartbeats=(),
+        collectors=(),
+        quality=Quality(),
     )
 
 
@@ -424,9 +429,9 @@ def test_after_redis_lost_everything_what_was_missing_stays_so_until_all_had_tim
     memory, missing = Memory(), ILL["process_missing:beat"][0]
     keep(memory, missing)
     keep(memory, blind(WELL))
-    empty = structs.replace(WELL, heartbeats=(), heard_since_us=NOW - 1 * S)
+    empty = structs.replace(WELL, heartbeats=(), listening_since_us=NOW - 1 * S)
     assert "process_missing:beat" in keep(memory, empty)
-    assert not keep(memory, structs.replace(WELL, heard_since_us=NOW - 11 * S))
+    assert not keep(memory, structs.replace(WELL, listening_since_us=NOW - 11 * S))
 
 
 def test_an_exchange_that_takes_nothing_is_unhealthy_at_once_with_its_next_try() -> None:

@@ -75,7 +75,7 @@ async def test_what_could_not_be_asked_is_named(empty_redis: Redis, settings: An
     settings.REDIS_URL = "unix:///nonexistent/redis.sock"
     now = await look()
     assert not now.redis.well
-    assert now.heard_since_us is None
+    assert now.listening_since_us is None
     assert now.missing == ("processes, exchanges and symbols: Redis does not answer",)
     assert now.database.well
 

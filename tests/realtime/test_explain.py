@@ -27,7 +27,7 @@ from realtime.scanner.obstacles import obstacles
 from realtime.scanner.table import ScanTable
 from tests.realtime.test_api import aget
 from tests.support.live import daphne, desk
-from tests.support.scan_data import market, told
+from tests.support.scan_data import market, scan_of
 
 BTC = "BTC/USDT|binance|bybit"
 FINDS = FilterConfig(7, "Finds", min_edge_bps=20.0, min_duration_ms=200)
@@ -41,7 +41,7 @@ def explained(
     """BTC/USDT on binance and bybit, as these bids have it."""
     config = config or market(filters=(FINDS,))
     table = ScanTable(config)
-    scan = told(config, prices, **columns)
+    scan = scan_of(config, prices, **columns)
     match = table.match(scan)
     table.take(scan, match, time.monotonic(), silent=False)
     table.take_evidence(scan, match)

@@ -40,7 +40,7 @@ def market(
     )
 
 
-def told(
+def scan_of(
     config: MarketConfig, prices: dict[tuple[str, str], float], shard: str = "1/1", **columns: Any
 ) -> ShardScan:
     """State of a collector when these are the bids; asks are a bp higher, the rest as `columns` say."""

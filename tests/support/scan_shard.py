@@ -7,7 +7,7 @@ from redis import Redis
 
 from markets.config import MarketConfig
 from realtime.scanner import wire as scan_wire
-from tests.support.scan_data import told
+from tests.support.scan_data import scan_of
 
 
 class Shard:
@@ -16,7 +16,7 @@ class Shard:
     def __init__(self, redis: Redis, config: MarketConfig) -> None:
         self.redis = redis
         prices = {(leg.exchange, leg.symbol): 100.0 for leg in config.listings}
-        self.scan = told(config, prices)
+        self.scan = scan_of(config, prices)
         self.place = {(leg.exchange, leg.symbol): n for n, leg in enumerate(self.scan.directory.legs)}
         self.seq = 1
         self.write_state()

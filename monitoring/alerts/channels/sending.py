@@ -144,6 +144,6 @@ def _fault_of_settings(error: Exception) -> str:
 def without_secret(answer: Answer, secret: str) -> Answer:
     """Remove the secret where the other side repeats it."""
     words, receipt = answer.words, answer.receipt
-    for told in {secret, secret.strip(), quote(secret, safe="")} - {""}:
-        words, receipt = words.replace(told, "•••"), receipt.replace(told, "•••")
+    for shown in {secret, secret.strip(), quote(secret, safe="")} - {""}:
+        words, receipt = words.replace(shown, "•••"), receipt.replace(shown, "•••")
     return structs.replace(answer, words=plain(words[:LONGEST_WORDS]), receipt=plain(receipt[:200]))

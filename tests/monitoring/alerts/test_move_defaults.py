@@ -144,13 +144,13 @@ async def test_a_monitor_killed_in_mid_cool_down_does_not_report_the_coin_again(
         save_episodes([closed(each, after_ms=900) for each in routes()])
         save_episodes([*routes(50, 2), *routes(90, 3, "ETH/USDT")])
 
-    def told() -> list[str]:
+    def sent_titles() -> list[str]:
         return [title[:3] for _, title in sent()]
 
     async def until_told(*coins: str) -> None:
         async with asyncio.timeout(60):
             while True:
-                if await db(told) == list(coins):
+                if await db(sent_titles) == list(coins):
                     return
                 await asyncio.sleep(0.1)
 
@@ -161,5 +161,5 @@ async def test_a_monitor_killed_in_mid_cool_down_does_not_report_the_coin_again(
     with killed_monitor():
         await until_told("BTC", "ETH")
     await db(look_at_opportunities, later(301))  # what is still open when the cool-down is over fires then
-    assert await db(told) == ["BTC", "ETH", "BTC"]
+    assert await db(sent_titles) == ["BTC", "ETH", "BTC"]
     assert await db(Delivery.objects.filter(kind="resolved").count) == 0

@@ -24,7 +24,7 @@ from monitoring.alerts.messages import Message
 from monitoring.alerts.notify import tell
 from monitoring.models import Alert, AlertChannel, AlertRule, Delivery, Severity, What
 from opportunities.models import OpportunityEpisode
-from opportunities.nudge import EPISODES_WRITTEN, tell_written
+from opportunities.nudge import EPISODES_WRITTEN, publish_written
 from opportunities.services import save_episodes
 from tests.opportunities.test_episodes import closed, episode
 from tests.support.live import eventually
@@ -174,13 +174,13 @@ class TestWhenItDies:
         assert [kind for kind, _ in sent()] == ["firing", "resolved"]
         assert Alert.objects.get().resolved_at == moment(T0 + 3 * S)
 
-    @pytest.mark.parametrize("step", ["delivery", "put", "tell"])
+    @pytest.mark.parametrize("step", ["delivery", "put", "queue_due"])
     def test_killed_between_incident_and_message_leaves_neither_and_both_come_later(
         self, transactional_db: None, monkeypatch: pytest.MonkeyPatch, step: str
     ) -> None:
         """PostgreSQL sees what it sees when a process is killed: the connection ends in the transaction."""
         rule(channels=(channel(),))
-        place = evaluator if step == "tell" else outbox
+        place = evaluator if step == "queue_due" else outbox
         after = getattr(place, step)
 
         def killed(*args: Any) -> Any:
@@ -339,7 +339,7 @@ async def test_a_collector_that_wrote_an_episode_has_it_looked_at_at_once(
     try:
         await eventually(lambda: empty_redis.pubsub_numsub(EPISODES_WRITTEN)[0][1], "somebody listens")
         await database_sync_to_async(save_episodes)([seen()])
-        tell_written(1)
+        publish_written(1)
         count = database_sync_to_async(Delivery.objects.count)
         async with asyncio.timeout(15):
             while not await count():  # noqa: ASYNC110 - of a table there is no event
@@ -372,11 +372,11 @@ class TestTelling:
         night, morning = NOON.replace(hour=23), NOON.replace(hour=7) + datetime.timedelta(days=1)
         self.fire(night, "okx")
         passing = self.fire(night, "bybit")
-        tell(night)
+        queue_due(night)
         self.end(passing, night)
-        tell(night)
+        queue_due(night)
         assert sent() == []
-        tell(morning)
+        queue_due(morning)
         assert sent() == [("firing", "okx: silent")]
         passing.refresh_from_db()
         assert passing.told == "silent"
@@ -384,29 +384,29 @@ class TestTelling:
     def test_what_is_critical_is_sent_at_night(self) -> None:
         rule(channels=(channel(),), severity="critical", **NIGHT)
         self.fire(NOON.replace(hour=23))
-        tell(NOON.replace(hour=23))
+        queue_due(NOON.replace(hour=23))
         assert len(sent()) == 1
 
     def test_a_digest_collects_and_names_each(self) -> None:
         rule(channels=(channel(),), digest_minutes=10)
         self.fire(NOON, "okx")
         self.end(self.fire(NOON, "bybit"), NOON + datetime.timedelta(seconds=9))
-        tell(NOON + datetime.timedelta(minutes=9))
+        queue_due(NOON + datetime.timedelta(minutes=9))
         assert sent() == []
-        tell(NOON + datetime.timedelta(minutes=10))
+        queue_due(NOON + datetime.timedelta(minutes=10))
         told = message(Delivery.objects.get())
         assert (told.state, told.title, told.words) == (
             "digest", "2 incidents: silence", "1 firing, 1 resolved",
         )  # fmt: skip
         assert [label for label, _ in told.facts] == ["okx: silent", "bybit: silent"]
-        tell(NOON + datetime.timedelta(minutes=30))
+        queue_due(NOON + datetime.timedelta(minutes=30))
         assert len(sent()) == 1
 
     def test_a_long_digest_names_the_first_and_counts_the_rest(self) -> None:
         rule(channels=(channel(),), digest_minutes=1)
         for number in range(23):
             self.fire(NOON, f"exchange {number}")
-        tell(NOON + datetime.timedelta(minutes=1))
+        queue_due(NOON + datetime.timedelta(minutes=1))
         facts = message(Delivery.objects.get()).facts
         assert (len(facts), facts[-1]) == (21, ("and more", "3"))
 
@@ -414,11 +414,11 @@ class TestTelling:
         rule(channels=(channel(),), remind_minutes=30)
         alert = self.fire(NOON)
         for minutes in (0, 29, 30, 59, 60):
-            tell(NOON + datetime.timedelta(minutes=minutes))
+            queue_due(NOON + datetime.timedelta(minutes=minutes))
         assert [kind for kind, _ in sent()] == ["firing", "reminder", "reminder"]
         self.end(alert, NOON + datetime.timedelta(minutes=61))
-        tell(NOON + datetime.timedelta(minutes=61))
-        tell(NOON + datetime.timedelta(minutes=120))
+        queue_due(NOON + datetime.timedelta(minutes=61))
+        queue_due(NOON + datetime.timedelta(minutes=120))
         assert [kind for kind, _ in sent()][3:] == ["resolved"]
 
     def test_every_channel_gets_its_own_message_and_a_disabled_one_none(self) -> None:
@@ -426,7 +426,7 @@ class TestTelling:
         rule(channels=(channel("a"), channel("b"), off))
         AlertChannel.objects.filter(pk=off.pk).update(enabled=False)
         self.fire(NOON)
-        tell(NOON)
+        queue_due(NOON)
         rows = Delivery.objects.order_by("channel__name")
         assert [row.channel.name for row in rows] == ["a", "b"]
         assert len({row.idempotency_key for row in rows}) == 2
@@ -435,7 +435,7 @@ class TestTelling:
         rule(channels=(channel(),))
         self.end(self.fire(NOON, "okx"), NOON)
         self.fire(NOON, "bybit")
-        tell(NOON)
+        queue_due(NOON)
         assert delete_alerts(NOON + datetime.timedelta(days=1)) == 1
         assert [row.subject for row in Alert.objects.all()] == ["bybit"]
         assert {title for _, title in sent()} == {"bybit: silent"}
