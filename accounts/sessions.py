@@ -1,7 +1,7 @@
 """Sessions end: when nobody uses them, at the latest after a while, and when somebody says so.
 
 This is the session engine (SESSION_ENGINE): Django's table and data, and beside each session of somebody who
-is signed in a record of who, where and since when (accounts.models.UserSession).
+is signed in a record with user, place and beginning (accounts.models.UserSession).
 """
 
 import datetime

@@ -203,7 +203,7 @@ class Confirm(SaysWhenBusy, RedirectURLMixin, FormView):  # type: ignore[type-ar
         return super().dispatch(request, *args, **kwargs)
 
     def get_default_redirect_url(self) -> str:
-        """Where to go when nothing was asked for."""
+        """Page to go to when none was asked for."""
         return reverse("account_sessions")
 
     def get_form_kwargs(self) -> dict[str, Any]:

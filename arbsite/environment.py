@@ -124,5 +124,5 @@ def ports(*of: object) -> Iterator[int | None]:
 def _password(url: str) -> str | None:
     try:
         return urlsplit(url).password
-    except ValueError:  # no URL: who uses it says so
+    except ValueError:  # no URL: its user says so
         return None

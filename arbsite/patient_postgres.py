@@ -161,7 +161,7 @@ POOL: Final[dict[str, Any]] = {
 
 
 def be_patient(database: dict[str, Any], instead_of: str) -> None:
-    """Have a process connect so, by Django's settings of its database, whose usual times are `instead_of`."""
+    """Make a process connect so, by Django's settings of its database, whose usual times are `instead_of`."""
     psycopg_pool.ConnectionPool = PatientPool  # type: ignore[misc]  # where Django looks for it
     options = database["OPTIONS"]
     options["pool"] = POOL

@@ -1,4 +1,4 @@
-"""On whose behalf something happens: the request, wherever its answer is worked on; else the program."""
+"""Author of what happens: the request, wherever its answer is worked on; else the program."""
 
 import os
 import sys

@@ -54,7 +54,7 @@ class UserFilter(_Values):
 
 
 class ObjectFilter(_Values):
-    """To what."""
+    """Filter by the object."""
 
     title, parameter_name, column = _("type"), "object", "object_type"
 
@@ -78,7 +78,7 @@ class PeriodFilter(admin.SimpleListFilter):
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
-        """No older."""
+        """Entries no older than the period."""
         start = start_of(self.value())
         return queryset if start is None else queryset.filter(at__gte=start)
 
@@ -143,12 +143,12 @@ class EntryAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("at (UTC)"), ordering="id")
     def when(self, row: Entry) -> str:
-        """To the second."""
+        """Time to the second."""
         return f"{row.at:%Y-%m-%d %H:%M:%S}"
 
     @admin.display(description=_("at (UTC)"))
     def exactly(self, row: Entry) -> str:
-        """To the microsecond."""
+        """Time to the microsecond."""
         return f"{row.at:%Y-%m-%d %H:%M:%S.%f}"
 
     @admin.display(description=_("kind"), ordering="kind")

@@ -40,7 +40,7 @@ _OLD: Final = """
 
 @dataclass
 class Verdict:
-    """How many links there are, the last of them, and what is wrong, in words."""
+    """Verdict on the chain: number of links, the last of them, and problems in words."""
 
     count: int = 0
     last: str = ""

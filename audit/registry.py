@@ -12,7 +12,7 @@ Shown = Callable[[Any], str]
 
 
 def hidden(value: Any) -> str:
-    """How most secrets are shown: that there is one."""
+    """Text shown for most secrets: that there is one."""
     return HIDDEN if value else ""
 
 

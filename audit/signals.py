@@ -77,7 +77,7 @@ def _values(of: Audited, by_column: dict[str, Any]) -> Values:
 
 
 def _open(of: Audited, values: Values) -> Values:
-    """Without secrets: those have entries of their own."""
+    """Values without secrets: those have entries of their own."""
     return {name: value for name, value in values.items() if name not in of.secret}
 
 

@@ -3,7 +3,7 @@
     python benchmarks/thousand_browsers.py [--turns 2] [--seconds 12] [--storm-history 60]
 
 1,000 sockets watch 20 charts each, every chart gets a point in each of 10 batches a second, so every
-socket is due 10 messages of 20 charts a second. Turns with and without sick browsers alternate:
+socket is due 10 messages of 20 charts a second. Turns with and without unhealthy browsers alternate:
 
 | run | sockets |
 |---|---|
@@ -86,25 +86,25 @@ def tally(seen: Iterable[Seen]) -> dict[str, int]:
     return found
 
 
-def browsers(port: int, headers: str, query: str, sick: bool) -> list[dict[str, Any]]:
-    """1,000 sockets; the sick ones are spread among the healthy."""
+def browsers(port: int, headers: str, query: str, unhealthy: bool) -> list[dict[str, Any]]:
+    """1,000 sockets; the unhealthy ones are spread among the healthy."""
     kinds = ["healthy"] * SOCKETS
-    if sick:
+    if unhealthy:
         spread = ["late"] * LATE + ["stopped"] * STOPPED + ["silent"] * SILENT
         for place, kind in enumerate(spread):
             kinds[place * (SOCKETS // len(spread)) + 1] = kind
     return [page("all", port, "", query, kind=kind) | {"headers": headers} for kind in kinds]
 
 
-async def turn(sick: bool, seconds: float, headers: str, query: str, ids: list[str]) -> Turn:
+async def turn(unhealthy: bool, seconds: float, headers: str, query: str, ids: list[str]) -> Turn:
     """One fresh web process, one crowd."""
     collectors = Collectors(ids)
     await collectors.in_step(BATCHES_S, 0.3)
     with daphne() as web:
         crowd = Crowd(LOAD_CORE)
         base = web.rss_mb()
-        crowd.connect(browsers(web.port, headers, query, sick), spacing_s=0.004)
-        await connected(crowd, "all", SOCKETS - (SILENT if sick else 0))
+        crowd.connect(browsers(web.port, headers, query, unhealthy), spacing_s=0.004)
+        await connected(crowd, "all", SOCKETS - (SILENT if unhealthy else 0))
         await collectors.in_step(BATCHES_S, 2)
         await asyncio.sleep(1)
         crowd.start()
@@ -143,7 +143,7 @@ async def storm(headers: str, query: str, ids: list[str], history_s: float) -> d
     crowd = Crowd(LOAD_CORE)
     with daphne() as web:
         port = web.port
-        crowd.connect(browsers(port, headers, query, sick=False), spacing_s=0.004)
+        crowd.connect(browsers(port, headers, query, unhealthy=False), spacing_s=0.004)
         await connected(crowd, "all")
         publishing = asyncio.create_task(collectors.in_step(BATCHES_S, 25))
         await asyncio.sleep(2)

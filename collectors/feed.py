@@ -94,7 +94,7 @@ class Feed:
         }
 
     def report(self) -> FeedReport:
-        """How its connections do now, for sinks."""
+        """Report of its connections now, for sinks."""
         lines, codec = list(self._lines), self._exchange.codec
         return FeedReport(
             exchange=self.config.key,

@@ -187,7 +187,7 @@ class Lease:
                 self._session.close()
 
     def release(self) -> None:
-        """Let another one have it; takes no longer than PostgreSQL may take."""
+        """Release the lease to another one; takes no longer than PostgreSQL may take."""
         _held.pop(str(self._shard), None)
         self._ended.set()
         if self._keeper is not None:
@@ -263,7 +263,7 @@ class Lease:
     # --- in Redis --------------------------------------------------------------------------------------
 
     async def guard(self, pipe: Any) -> None:
-        """Have what is queued on a pipeline from now on done only if no newer lease has written there.
+        """Guard a pipeline: what is queued from now on is done only if no newer lease has written there.
 
         The pipeline then fails with a WatchError where one does meanwhile. Raises LeaseLost, HolderUnknown.
         """
@@ -296,7 +296,7 @@ class Lease:
 
 
 class _Silence:
-    """How long the beats of others have stood still, by our clock and while we looked."""
+    """Time for which the beats of others have stood still, by our clock and while we looked."""
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[object, float, float]] = {}

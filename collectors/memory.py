@@ -84,7 +84,7 @@ class Memory:
         gc.freeze()
 
     def stats(self) -> dict[str, float]:
-        """For the collector's status: MB of RSS where it can be known, pauses in ms.
+        """Figures for the collector's status: MB of RSS where it can be known, pauses in ms.
 
         A pause counts by the clock; on a machine that has too much to do its CPU time is less.
         """

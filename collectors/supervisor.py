@@ -124,7 +124,7 @@ class Outlet:
         return stats
 
     def lost(self) -> int:
-        """How many events were dropped since the last call."""
+        """Number of events dropped since the last call."""
         dropped, self._dropped = self.channel.dropped - self._dropped, self.channel.dropped
         return dropped
 
@@ -172,7 +172,7 @@ class Supervisor:
         self._stopping = False
 
     def apply(self, config: MarketConfig) -> None:
-        """Take over a configuration."""
+        """Apply a configuration."""
         if self._stopping:
             return
         for outlet in self.outlets:
@@ -321,7 +321,7 @@ class Supervisor:
             self._restate(outlet)
 
     async def _publish_reports(self) -> None:
-        """How every exchange's connections do, to the sinks that ask for it."""
+        """Publish reports of every exchange's connections to the sinks that ask for them."""
         asking = [outlet for outlet in self.outlets if outlet.wants and FeedReport in outlet.wants]
         while asking:
             await asyncio.sleep(REPORT_S)

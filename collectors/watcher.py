@@ -50,7 +50,7 @@ class Watcher:
             tasks.create_task(self._poll(), name="configuration poll")
 
     def start_over(self) -> None:
-        """Hand on what there is once more: nobody took it over so far."""
+        """Hand the configuration on once more: it was not applied so far."""
         self.revision = None
         self._nudged.set()
 

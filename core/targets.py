@@ -111,7 +111,7 @@ async def connected(host: str, port: int, private: Sequence[Network]) -> socket.
 
 
 def socket_factory(private: Sequence[Network]) -> Any:
-    """For a library that looks up by itself, and asks for a socket for each address it found."""
+    """Socket factory for a library that looks up by itself, and asks for a socket for each address found."""
     return partial(checked_socket, tuple(private))
 
 

@@ -130,7 +130,7 @@ class LakeTableAdmin(GuardedAdmin):
 
     @admin.display(description=_("last maintenance"))
     def maintained(self, row: Any) -> str:
-        """How the last run of each kind stands."""
+        """State of the last run of each kind."""
         lines = ((kind.label, _standing(row.runs[kind])) for kind in Kind)
         return format_html_join("", "<span>{}: {}</span>", lines)
 
@@ -217,7 +217,7 @@ class MaintenanceRunAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("started (UTC)"), ordering="started")
     def began(self, run: MaintenanceRun) -> str:
-        """To the second."""
+        """Time to the second."""
         return f"{run.started:%Y-%m-%d %H:%M:%S}"
 
     @admin.display(description=_("state"), ordering="state")
@@ -274,7 +274,7 @@ def _bytes(value: int | None) -> str:
 
 
 def _moment(ts_us: int | None) -> str:
-    """To the minute."""
+    """Time to the minute."""
     if ts_us is None:
         return "–"
     return f"{datetime.datetime.fromtimestamp(ts_us // 1_000_000, datetime.UTC):%Y-%m-%d %H:%M}"

@@ -1,4 +1,4 @@
-"""How long the lake keeps its tables, and what was done to maintain them."""
+"""Retention of the lake's tables, and the record of their maintenance."""
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -49,7 +49,7 @@ class Kind(models.TextChoices):
 
 
 class State(models.TextChoices):
-    """How a run stands; `stopped` ran out of time and says what is left, `died` never came to an end."""
+    """State of a run; `stopped` ran out of time and says what is left, `died` never came to an end."""
 
     RUNNING = "running", _("running")
     DONE = "done", _("done")

@@ -69,7 +69,7 @@ class ExchangeConfig(Struct, frozen=True):
     no_proxy: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        """Without the credentials of the proxy."""
+        """Text without the credentials of the proxy."""
         fields = {name: getattr(self, name) for name in self.__struct_fields__} | {"proxy": shown(self.proxy)}
         return f"ExchangeConfig({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
 
@@ -243,7 +243,7 @@ class FilterConfig(Struct, frozen=True):
 
 
 class MarketConfig(Struct, frozen=True):
-    """Everything a collector needs to know.
+    """Configuration of a collector.
 
     `instruments` are those to collect: active, symbol and exchange enabled, volume in bounds.
     `opportunities` stay listed while one of their exchanges is disabled: the chart then says "down".

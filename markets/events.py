@@ -76,7 +76,7 @@ class StreamState(Struct):
 
 
 class FeedReport(Struct):
-    """How one exchange's connections do, for the sinks that name it in `wants`; counters only ever rise.
+    """State of one exchange's connections, for the sinks that name it in `wants`; counters only ever rise.
 
     `counts` is what happened since the start, by kind (collectors.exchanges.base.Codec and
     collectors.sockets.line.Line say which there are), `rejected` what was refused of one symbol, by symbol

@@ -149,7 +149,7 @@ def _follows(row: FilterConfig, worths: Mapping[str, float], pair: PairConfig, *
 
 
 def _worth(leg: ListingConfig, worths: Mapping[str, float]) -> float:
-    """Its volume in the reference currency; what is unknown counts as 0."""
+    """Volume in the reference currency; what is unknown counts as 0."""
     return (leg.volume or 0) * (1.0 if is_dollar(leg.quote) else worths.get(leg.quote, 0.0))
 
 

@@ -127,7 +127,7 @@ class AlertRuleAdmin(GuardedAdmin):
 
     @admin.display(description=_("would fire now for"))
     def would_fire_now(self, row: AlertRule) -> Any:
-        """On the form; the page's script keeps it current while somebody types."""
+        """Preview on the form; the page's script keeps it current while somebody types."""
         text = self._would_fire(row) if row.what else gettext("Choose what it looks at to see.")
         address = reverse("admin:monitoring_alertrule_preview")
         return format_html('<output id="selects-now" data-count-url="{}">{}</output>', address, text)

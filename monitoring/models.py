@@ -42,7 +42,7 @@ class ChannelKind(models.TextChoices):
 
 
 class Severity(models.TextChoices):
-    """How much it matters."""
+    """Severity of a finding or an opportunity."""
 
     INFO = "info", _("info")
     WARNING = "warning", _("warning")
@@ -403,7 +403,7 @@ class Delivery(models.Model):
     """One message to one channel: the outbox. Written with its incident in one transaction."""
 
     class Kind(models.TextChoices):
-        """Why it is sent."""
+        """Reason why a message is sent."""
 
         FIRING = "firing", _("fires")
         REMINDER = "reminder", _("goes on")
@@ -412,7 +412,7 @@ class Delivery(models.Model):
         TEST = "test", _("test")
 
     class State(models.TextChoices):
-        """How far it came."""
+        """Progress of a delivery."""
 
         QUEUED = "queued", _("waits")
         SENDING = "sending", _("being sent")

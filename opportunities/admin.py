@@ -72,17 +72,17 @@ class OpportunityEpisodeAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("started (UTC)"), ordering="started_at")
     def began_s(self, row: OpportunityEpisode) -> str:
-        """To the second: a list is narrow."""
+        """Time to the second: a list is narrow."""
         return f"{row.started_at:%Y-%m-%d %H:%M:%S}"
 
     @admin.display(description=_("started (UTC)"))
     def began(self, row: OpportunityEpisode) -> str:
-        """To the millisecond."""
+        """Time to the millisecond."""
         return _moment(row.started_at)
 
     @admin.display(description=_("closed (UTC)"), ordering="closed_at")
     def ended(self, row: OpportunityEpisode) -> str:
-        """To the millisecond."""
+        """Time to the millisecond."""
         return _moment(row.closed_at)
 
     @admin.display(description=_("last seen (UTC)"))
@@ -97,7 +97,7 @@ class OpportunityEpisodeAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("edge at open, bps"))
     def open_edge(self, row: OpportunityEpisode) -> str:
-        """After both taker fees."""
+        """Edge at the opening, after both taker fees."""
         return f"{row.open_edge_bps:.1f}"
 
     @admin.display(description=_("peak, bps"), ordering="peak_edge_bps")

@@ -90,7 +90,7 @@ class Histogram(Struct, frozen=True):
 
 
 class Distributions(Struct, frozen=True):
-    """How long moves lasted, how high they peaked, and at which hour they began.
+    """Distributions of moves: duration, peak, and hour of the beginning.
 
     Of the newest CONSIDERED at most; `hours` are 24 counts. What is open has no duration yet. `routes` are
     those of the moves considered, which have one and the same book level in common.
@@ -224,14 +224,14 @@ def routes_of(asked: Asked, wanted: list[UUID]) -> dict[UUID, list[OpportunityEp
 
 
 def counted(asked: Asked, at_most: int) -> tuple[int, int]:
-    """How many moves, and routes of moves, match; counting ends at `at_most`."""
+    """Number of moves, and of their routes, that match; counting ends at `at_most`."""
     found = episodes(asked).order_by().annotate(of=_MOVE)
     routes = found.values("of", "symbol", "buy_on", "sell_on").distinct()
     return found.values("of").distinct()[:at_most].count(), routes[:at_most].count()
 
 
 def counts_per_pair(since: datetime.datetime) -> dict[str, int]:
-    """How many moves began on each pair since a time, by the pair's id (`BTC/USDT|binance|bybit`)."""
+    """Number of moves that began on each pair since a time, by the pair's id (`BTC/USDT|binance|bybit`)."""
     pairs = (
         OpportunityEpisode.objects.filter(started_at__gte=since)
         .order_by()

@@ -214,6 +214,6 @@ def _row(row: OpportunityEpisode) -> dict[str, Any]:
 
 
 def _so_far_ms(started_at: datetime.datetime) -> int | None:
-    """How long what is open has lasted; None: it began by a clock that was ahead of now."""
+    """Duration so far of an open episode; None: it began by a clock that was ahead of now."""
     old_s = age_s((timezone.now() - started_at).total_seconds())
     return None if old_s is None else round(old_s * 1e3)

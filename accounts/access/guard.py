@@ -163,11 +163,11 @@ def exchange_of(exchanges: Iterable[tuple[str, str]], text: str, parameter: str)
 
 
 class RightsEnded(Exception):
-    """A long answer breaks off: who asked for it may not have the rest; the words say why."""
+    """A long answer breaks off: its user may not have the rest; the words say why."""
 
 
 async def _guard(request: HttpRequest, response: StreamingHttpResponse) -> None:
-    """Let an answer flow for as long as the one who asked may have it."""
+    """Let an answer flow for as long as its user may have it."""
     pieces: AsyncIterator[bytes] = response.streaming_content  # type: ignore[assignment]
     abort = getattr(request, "scope", {}).get("extensions", {}).get(ABORT)
     response.streaming_content = _while_allowed(pieces, await credential_of_request(request), abort)

@@ -203,7 +203,7 @@ class Rights:
             self._outage.ends("rights are checked again")
 
     async def _answer(self) -> Known:
-        """One question at a time: a database that hangs must not collect threads that wait for it."""
+        """Answer one question at a time: a database that hangs must not collect threads that wait for it."""
         if self._asking is None:
             self._asked = tuple(self._watched)
             question = database_sync_to_async(ask, thread_sensitive=False)(self._asked)

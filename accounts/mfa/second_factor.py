@@ -64,7 +64,7 @@ class TooSoon(Exception):
 
     @property
     def seconds(self) -> int:
-        """How long it is until then, at least one."""
+        """Seconds until then, at least one."""
         return max(1, round((self.until - timezone.now()).total_seconds()))
 
 

@@ -225,7 +225,7 @@ class SaysWhenBusy(ProcessFormView):
 
 
 class SignIn(SaysWhenBusy, LoginView):
-    """The sign-in page. Who has a second factor is signed in once that is given, not before."""
+    """The sign-in page. A user with a second factor is signed in once that is given, not before."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Send a user who is signed in but for the second factor to the page that asks for it."""

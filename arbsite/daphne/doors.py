@@ -98,7 +98,7 @@ def most_connections() -> int:
 
 
 def largest_body(uri: bytes) -> int:
-    """How many bytes a request to an address may bring."""
+    """Number of bytes a request to an address may bring."""
     return LARGE_BODY if path_of(uri).startswith(LARGE_PATHS) else SMALL_BODY
 
 

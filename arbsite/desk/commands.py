@@ -41,7 +41,7 @@ def checked_execute(self: BaseCommand, *arguments: Any, **options: Any) -> Any:
 
 
 def _record(command: BaseCommand) -> None:
-    """That a command is run whose changes of rows are not recorded one by one.
+    """Record the run of a command whose changes of rows are not recorded one by one.
 
     Without a database, or before it is migrated, there are no rows to change.
     """

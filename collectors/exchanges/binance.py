@@ -106,7 +106,7 @@ class Binance(Codec):
         )
 
     def subscribe(self, topics: Sequence[Topic], request_id: int) -> str:
-        """All streams in one request, answered as a whole."""
+        """Subscribe to all streams in one request, answered as a whole."""
         return _request("SUBSCRIBE", topics, request_id)
 
     def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:

@@ -98,7 +98,7 @@ decode_answer = msgspec.json.Decoder(_Answer, strict=False).decode
 
 
 class BingX(Codec):
-    """One topic per request."""
+    """BingX's codec: one topic per request."""
 
     sheet = DataSheet(
         key="bingx",

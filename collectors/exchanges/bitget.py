@@ -135,7 +135,7 @@ class Bitget(Codec):
         )
 
     def subscribe(self, topics: Sequence[Topic], request_id: int) -> str:
-        """One ack or error per topic; requests carry no id."""
+        """Build requests, which carry no id; each topic gets an ack or error."""
         return _request("subscribe", topics)
 
     def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:

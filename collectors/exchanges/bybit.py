@@ -91,7 +91,7 @@ decode_answer = msgspec.json.Decoder(_Answer, strict=False).decode
 
 
 class Bybit(Codec):
-    """One socket per category; this is spot."""
+    """Bybit's codec: one socket per category; this is spot."""
 
     sheet = DataSheet(
         key="bybit",
@@ -115,7 +115,7 @@ class Bybit(Codec):
         return Topic("quote", native_id, QUOTES + native_id), Topic("trade", native_id, TRADES + native_id)
 
     def subscribe(self, topics: Sequence[Topic], request_id: int) -> str:
-        """One answer for the whole request."""
+        """Build requests, each answered as a whole."""
         return _request("subscribe", topics, request_id)
 
     def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:

@@ -109,7 +109,7 @@ class Gate(Codec):
         )
 
     def subscribe(self, topics: Sequence[Topic], request_id: int) -> str:
-        """One answer for the whole request."""
+        """Build requests, each answered as a whole."""
         return _request("subscribe", topics, request_id)
 
     def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:

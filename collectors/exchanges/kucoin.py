@@ -123,7 +123,7 @@ class KuCoin(Codec):
         )
 
     def subscribe(self, topics: Sequence[Topic], request_id: int) -> str:
-        """One answer for the whole request."""
+        """Build requests, each answered as a whole."""
         return _request("subscribe", topics, request_id)
 
     def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:

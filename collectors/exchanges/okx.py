@@ -135,7 +135,7 @@ class Okx(Codec):
         )
 
     def subscribe(self, topics: Sequence[Topic], request_id: int) -> str:
-        """One ack or error per topic."""
+        """Build requests; each topic gets an ack or error."""
         return _request("subscribe", topics, request_id)
 
     def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:

@@ -355,7 +355,7 @@ class Connection:
 
 
 def _life_s(sheet: DataSheet) -> float:
-    """How long until a successor takes over: before the exchange's cut, and not all at the same time."""
+    """Seconds until a successor takes over: before the exchange's cut, and not all at the same time."""
     life_s = sheet.life_s
     return float("inf") if life_s is None else life_s * random.uniform(0.8, 0.95)  # noqa: S311  # nosec B311 # no secret
 

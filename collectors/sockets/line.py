@@ -80,7 +80,7 @@ class Line:
 
     @property
     def connections(self) -> int:
-        """How many sockets it has: one, two while one replaces the other, none while down."""
+        """Number of sockets it has: one, two while one replaces the other, none while down."""
         return len(self._connections)
 
     @property
@@ -90,7 +90,7 @@ class Line:
 
     @property
     def topics(self) -> int:
-        """How many topics the exchange has acknowledged."""
+        """Number of topics the exchange has acknowledged."""
         return max((len(link.acked) for link in self._connections), default=0)
 
     @property

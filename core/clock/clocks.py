@@ -25,7 +25,7 @@ STOOD_STILL: Final = "the collector stood still"
 
 
 class Tick(Struct, frozen=True):
-    """One look at the clocks. `jumped_s` is 0.0 unless the wall clock was set, negative: back."""
+    """One reading of the clocks. `jumped_s` is 0.0 unless the wall clock was set, negative: back."""
 
     wall_us: int
     mono_ns: int
@@ -99,7 +99,7 @@ class Standstill:
 
 
 def catch_up_ns(stood_ns: int) -> int:
-    """For how long after a standstill what waited meanwhile may still come."""
+    """Time after a standstill in which what waited meanwhile may still come."""
     return min(stood_ns, CATCH_UP_NS)
 
 

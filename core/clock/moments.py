@@ -28,7 +28,7 @@ def is_over(ago_s: float, lasting_s: float) -> bool:
 
 
 def age_s(ago_s: float) -> float | None:
-    """How old something is that was stamped `ago_s` seconds ago; None: unknown, it lies ahead of now."""
+    """Age of something that was stamped `ago_s` seconds ago; None: unknown, it lies ahead of now."""
     return None if ago_s < -AHEAD_S else max(0.0, ago_s)
 
 

@@ -1,4 +1,5 @@
-"""How people name symbols: one spelling rule for filters, commands, the API and every search box.
+"""Names of symbols as people write them: one spelling rule for filters, commands, the API and every search
+box.
 
 A name as it is written goes first; only where nobody is called that, upper and lower case and the
 separators do not count. Where several are meant then, that is said, and none is chosen.
@@ -273,7 +274,7 @@ def matcher(text: str) -> NameList:
 
 
 def specificity(word: Word) -> int:
-    """How closely an entry says what it means: literal letters count, and no wildcard above all."""
+    """Closeness of an entry to its meaning: literal letters count, and no wildcard above all."""
     letters = len(re.sub(r"\[[^\]]*\]|[*?]", "", word.name))
     return letters if word.wild else 10_000 + letters + word.exact
 

@@ -27,7 +27,7 @@ _PATTERNS: Final = (
 
 
 def keep_secret(*values: str) -> None:
-    """Have these never appear in a log of this process."""
+    """Keep these out of every log of this process."""
     _known.update(value for value in values if len(value) >= SHORTEST)
 
 

@@ -36,7 +36,7 @@ class Place:
         self._loop = asyncio.get_running_loop()
 
     def leave(self) -> None:
-        """Let the next one read."""
+        """Give the place back: the next one reads."""
         places, self._places = self._places, None
         if places is not None:
             with suppress(RuntimeError):  # the loop is closed: nobody waits on it

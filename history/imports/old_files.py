@@ -88,7 +88,7 @@ def _parquet_below(folder: Path) -> Iterator[Path]:
 
 
 def load(file: OldFile) -> bytes:
-    """All of a file. Raises OldFileError."""
+    """Load all of a file. Raises OldFileError."""
     try:
         return file.path.read_bytes()
     except OSError as error:

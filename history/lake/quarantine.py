@@ -101,7 +101,7 @@ def _paths(lake: Lake, table: str) -> list[str]:
 
 
 def _ending(note: Note) -> str:
-    """How the name of a note ends, after the time."""
+    """End of a note's name, after the time."""
     return f"-{note.file.replace('/', '-')}{_NOTE}"
 
 

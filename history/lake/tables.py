@@ -33,7 +33,7 @@ class LakeError(Exception):
 
 
 def writer_properties(table: str) -> "WriterProperties":
-    """How a table's Parquet is encoded: zstd, times as deltas, the rest as dictionaries."""
+    """Encoding of a table's Parquet: zstd, times as deltas, the rest as dictionaries."""
     from deltalake import ColumnProperties, WriterProperties
 
     deltas = {

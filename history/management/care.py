@@ -35,7 +35,7 @@ class CareCommand(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
 
     def handle(self, *args: Any, table: list[str], dry_run: bool, **options: Any) -> None:
-        """One line per table and kind."""
+        """Run, and print one line per table and kind."""
         lake = Lake.from_settings()
         self.stdout.write(f"The lake at {lake.url}")
         work = [(kind, name) for kind in self.kinds for name in dict.fromkeys(table)]

@@ -1,4 +1,4 @@
-"""How the lake's API answers: so many at once, and streamed once the first piece is there."""
+"""Answers of the lake's API: so many at once, and streamed once the first piece is there."""
 
 import time
 from collections.abc import Iterator

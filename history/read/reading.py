@@ -1,7 +1,7 @@
 """Reading for requests: in threads of its own, few at a time, and given up when the request is.
 
 A read of the lake blocks and is mostly polars' native code. An answer is produced piece by piece, a
-piece when the last one was taken over; who does not come for more holds one piece.
+piece when the last one was taken over; a client that does not come for more holds one piece.
 """
 
 import asyncio

@@ -400,7 +400,7 @@ def _routes(configs: dict[str, MarketConfig]) -> dict[str, dict[str, str]]:
 
 
 def between(results: Results, start_us: int, end_us: int) -> Results:
-    """Only what is of the range [start, end)."""
+    """Keep only what is of the range [start, end)."""
     points = [
         structs.replace(
             each, points=each.points[(each.points[:, 0] >= start_us) & (each.points[:, 0] < end_us)]

@@ -84,7 +84,7 @@ class Appender:
             self._commit([], self._lease.name, self._lease.token)
 
     def _refuse_replaced(self) -> None:
-        """After a standstill nothing is written before it is known that nobody else began meanwhile.
+        """Write nothing after a standstill before it is known that no other collector began meanwhile.
 
         A data file that no entry knows comes into the table with the next mending.
         """

@@ -311,7 +311,7 @@ def _in_short(error: Exception) -> str:
 def _beginning(
     shard: Shard, symbols: Iterable[str], started: tuple[int, int], last_alive_us: int | None
 ) -> list[StateRow]:
-    """That a collector started, and per symbol the gap since one was last known to write."""
+    """Rows that a collector started, and per symbol the gap since one was last known to write."""
     now_us, now_ns = started
     rows = [StateRow("", "", "up", collector_started(shard), now_us, now_ns)]
     if last_alive_us is not None:

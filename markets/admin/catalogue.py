@@ -145,7 +145,7 @@ class ExchangeAdmin(SwitchAdmin):
 
     @admin.display(description=_("sync error"))
     def sync_error(self, row: Exchange) -> Any:
-        """Why the last try failed, what of the answer could not be had, which markets share a name."""
+        """Why the last try failed, what of the answer could not be read, which markets share a name."""
         sync = getattr(row, "catalogue_sync", None)
         if sync is None:
             return ""
@@ -184,7 +184,7 @@ class SymbolAdmin(SwitchAdmin):
 
     @admin.display(description=_("exchanges"), ordering="exchange_count")
     def exchanges(self, row: Symbol) -> int:
-        """On how many exchanges it trades now."""
+        """Number of exchanges it trades on now."""
         return int(row.exchange_count)  # type: ignore[attr-defined]
 
 
@@ -429,12 +429,12 @@ class OpportunityFilterAdmin(SwitchAdmin):
 
     @admin.display(description=_("selects"))
     def selects(self, row: OpportunityFilter) -> Any:
-        """How many opportunities, in the list."""
+        """Number of opportunities, in the list."""
         return _("0: its pairs were deleted") if row.pairs_gone else row.selected_count
 
     @admin.display(description=_("selects now"))
     def selects_now(self, row: OpportunityFilter) -> Any:
-        """How many opportunities, in words, on the form; the page's script keeps it current."""
+        """Number of opportunities, in words, on the form; the page's script keeps it current."""
         count = filter_counts([row])[row.pk] if row.pk else None
         text: Any = _("Name symbols to see.") if count is None else _selects_in_words(count, row.charted)
         if row.pk and row.pairs_gone:

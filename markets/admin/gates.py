@@ -97,7 +97,7 @@ class WalletStatusAdmin(ReadOnlyAdmin, ConfigAdmin):
 
     @admin.display(description=_("age"), ordering="synced_at")
     def age(self, row: WalletStatus) -> str:
-        """How long ago the exchange said so."""
+        """Time since the exchange said so."""
         return timesince(row.synced_at, timezone.now())
 
 
@@ -123,7 +123,7 @@ class GateThresholdsAdmin(OneRowAdmin, ConfigAdmin):
 
 @admin.register(PinnedChart)
 class PinnedChartAdmin(OwnRowsAdmin, ConfigAdmin):
-    """Charts that people pinned in the scanner; who may take them down sees everybody's."""
+    """Charts that people pinned in the scanner; users who may take them down see everybody's."""
 
     sees_everybodys = "markets.delete_pinnedchart"
     never = ("add", "change")  # the scanner pins

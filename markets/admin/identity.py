@@ -193,12 +193,12 @@ class IdentityCaseAdmin(ConfigAdmin):
 
     @admin.display(description=_("since"), ordering="found_at")
     def since(self, row: IdentityCase) -> str:
-        """How long it is in question."""
+        """Time for which it is in question."""
         return timesince(row.found_at, depth=1)
 
     @admin.display(description=_("last seen"), ordering="seen_at")
     def seen(self, row: IdentityCase) -> Any:
-        """How long ago the evidence was last renewed."""
+        """Time since the evidence was last renewed."""
         newest = max(case.seen_at for case in _group(row).cases)
         return _("%(age)s ago") % {"age": timesince(newest, depth=1)}
 
@@ -219,7 +219,7 @@ class IdentityCaseAdmin(ConfigAdmin):
 
     @admin.display(description=_("decided"), ordering="decided_at")
     def decided(self, row: IdentityCase) -> Any:
-        """Who decided it and when."""
+        """Author and time of the decision."""
         if row.decided_at is None:
             return "–"
         return _("%(user)s, %(age)s ago") % {
@@ -245,7 +245,7 @@ class IdentityCaseAdmin(ConfigAdmin):
 
     @admin.action(description=_("Alias…: another unit or another symbol"), permissions=["change"])
     def alias_selected(self, request: HttpRequest, queryset: QuerySet[IdentityCase]) -> HttpResponse | None:
-        """To the page that asks which listing counts as what."""
+        """Go to the page that asks which listing counts as what."""
         if queryset.count() != 1:
             self.message_user(
                 request, _("Select one case: an alias is entered one by one."), messages.WARNING

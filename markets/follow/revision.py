@@ -14,7 +14,7 @@ M = TypeVar("M", bound=models.Model)
 
 
 class ConfigRevision(models.Model):
-    """One row: how often the configuration has changed. Collectors reload when it moves."""
+    """Number of changes of the configuration, in one row. Collectors reload when it moves."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     number = models.PositiveBigIntegerField(_("revision"), default=0)

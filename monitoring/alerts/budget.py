@@ -1,4 +1,4 @@
-"""How much a channel may be sent, and when one that does not answer is asked again. Pure: no clock."""
+"""Budget of messages to a channel, and pauses of one that does not answer. Pure: no clock."""
 
 import random
 from collections import deque
@@ -37,17 +37,17 @@ class Budget:
         self._sent = deque(sent, maxlen=max(burst, per_minute))
 
     def free(self, now_s: float) -> int:
-        """How many may be sent now."""
+        """Number of messages that may be sent now."""
         return max(0, min(most - self._within(length_s, now_s) for most, length_s in self._windows))
 
     def wait_s(self, now_s: float) -> float:
-        """How long until one may be sent."""
+        """Seconds until one may be sent."""
         waits = [self._sent[-most] + length_s - now_s for most, length_s in self._windows
                  if len(self._sent) >= most]  # fmt: skip
         return max(0.0, *waits) if waits else 0.0
 
     def spend(self, now_s: float) -> None:
-        """One was sent."""
+        """Count a sent message."""
         self._sent.append(now_s)
 
     def _within(self, length_s: float, now_s: float) -> int:

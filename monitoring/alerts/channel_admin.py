@@ -34,7 +34,7 @@ OPEN = (Delivery.State.QUEUED, Delivery.State.SENDING)
 
 
 def standing(row: Delivery) -> str:
-    """How far a delivery came, as shape and word; what went wrong behind it."""
+    """Progress of a delivery, as shape and word; what went wrong behind it."""
     sign = "▲" if row.state in OPEN and row.last_error else SIGNS[Delivery.State(row.state)]
     words = f"{sign} {row.get_state_display()}"
     return f"{words}: {row.last_error}" if row.last_error else words
@@ -99,13 +99,13 @@ class AlertChannelAdmin(GuardedAdmin):
 
     @admin.display(description=_("last message"))
     def last_result(self, row: Any) -> str:
-        """How the newest fared."""
+        """Result of the newest delivery."""
         newest = Delivery.objects.filter(pk=row.newest).first()
         return gettext("none yet") if newest is None else standing(newest)
 
     @admin.display(description=_("waiting"))
     def waiting(self, row: Any) -> str:
-        """How many are not through."""
+        """Number of messages that wait."""
         return f"{row.waits:,}"
 
     @admin.display(description=_("Secret"))
@@ -186,7 +186,7 @@ class AlertChannelAdmin(GuardedAdmin):
         return [result, *super().get_urls()]
 
     def test_result(self, request: HttpRequest, delivery: int) -> JsonResponse:
-        """How a test fared until now, for the page's script."""
+        """Result of a test until now, for the page's script."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         row = get_object_or_404(Delivery, pk=delivery, kind=Delivery.Kind.TEST)
@@ -209,7 +209,7 @@ class DeliveryAdmin(LookOnlyAdmin):
 
     @admin.display(description=_("queued (UTC)"), ordering="created_at")
     def created(self, row: Delivery) -> str:
-        """To the second."""
+        """Time to the second."""
         return f"{row.created_at:%Y-%m-%d %H:%M:%S}"
 
     @admin.display(description=_("message"))
@@ -219,12 +219,12 @@ class DeliveryAdmin(LookOnlyAdmin):
 
     @admin.display(description=_("state"), ordering="state")
     def fared(self, row: Delivery) -> str:
-        """As shape and word."""
+        """State as shape and word."""
         return standing(row)
 
     @admin.display(description=_("message"))
     def said(self, row: Delivery) -> str:
-        """All it says."""
+        """Whole text of the message."""
         return render_to_string("admin/monitoring/message.html", {"message": message_of(row)})
 
     @admin.display(description=_("tries"))

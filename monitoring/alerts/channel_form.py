@@ -166,5 +166,5 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
 
 
 def waiting_in_words(count: int) -> str:
-    """How many messages wait."""
+    """Number of messages that wait, in words."""
     return ngettext("%(count)s message waits", "%(count)s messages wait", count) % {"count": f"{count:,}"}

@@ -54,7 +54,7 @@ async def run(stop: asyncio.Event) -> None:
 
 
 class Delivering:
-    """All channels; they are found in the database as something is due for them."""
+    """Delivery for all channels, which are found in the database as something is due for them."""
 
     def __init__(self, sending: Sender) -> None:
         self._sending = sending

@@ -86,7 +86,7 @@ def destinations(now: datetime) -> list[Destination]:
 
 
 def recently_sent(channel: int, now: datetime) -> list[float]:
-    """How many seconds ago it was tried in the last minute, the longest ago first."""
+    """Ages in seconds of its tries in the last minute, the longest ago first."""
     last_minute = lately(now, timedelta(minutes=1))
     tried = DeliveryAttempt.objects.filter(delivery__channel=channel, at__range=last_minute)
     times = tried.order_by("at").values_list("at", flat=True)

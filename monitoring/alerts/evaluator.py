@@ -100,7 +100,7 @@ class HealthWatch:
         self._write(findings, now_us)
 
     def _follow(self, before: Watches, findings: Sequence[Finding], now_us: int) -> Watches:
-        """One step of everything that is watched; what began or ended to fire is kept to be written."""
+        """Step everything that is watched; what began or ended to fire is kept to be written."""
         watches = {}
         for rule in self._rules:
             terms = terms_of(rule)
@@ -132,7 +132,7 @@ class HealthWatch:
             self._refreshed_us = now_us
 
     def _refresh(self, findings: Iterable[Finding]) -> None:
-        """What goes on says how it is now."""
+        """Update the incidents that go on."""
         newest = {incidents.key_of(each): each for each in findings}
         firing = Alert.objects.filter(state=Alert.State.FIRING, key__in=newest, episode=None)
         changed = []
@@ -145,7 +145,7 @@ class HealthWatch:
 
 
 def _remembered(jumps: Jumps | None = None) -> Watches:
-    """What fires, and what may still cool down, as the incidents have it."""
+    """Load what fires, and what may still cool down, from the incidents."""
     jumps = jumps or Jumps()
     watches = {}
     resolved = Alert.objects.filter(state=Alert.State.RESOLVED, rule__cool_down_s__gt=0, episode=None)
@@ -191,7 +191,7 @@ def look_at_opportunities(now: datetime.datetime, jumps: Jumps | None = None) ->
 
 
 def _follow_moves(now: datetime.datetime) -> None:
-    """What fires says which routes its move has now, and ends when all of them are closed."""
+    """Update firing incidents with the routes of their moves; they end when all routes are closed."""
     firing = Alert.objects.filter(state=Alert.State.FIRING, move__isnull=False, rule__isnull=False)
     alerts = list(firing.select_related("rule").select_for_update(of=("self",)))
     routes = _by_move(routes_of_firing(alerts))
@@ -226,7 +226,7 @@ def _resolve_closed(now: datetime.datetime) -> None:
 
 
 def _fire(rule: AlertRule, now: datetime.datetime, jumps: Jumps) -> None:
-    """One incident per move, and within a cool-down one per coin: of what is open if anything is."""
+    """Open one incident per move, and within a cool-down one per coin: of what is open if anything is."""
     found = unreported_opportunities(rule, now, jumps)
     if not found:
         return

@@ -35,7 +35,7 @@ class Reading(Struct, frozen=True):
 
 
 class Watch(Struct, frozen=True):
-    """How one thing stands under one rule."""
+    """State of one thing under one rule."""
 
     firing: bool = False
     beyond_us: int | None = None  # since when it is beyond the threshold, without a break
@@ -59,7 +59,7 @@ class Watch(Struct, frozen=True):
 
 
 def step(was: Watch, reading: Reading | None, terms: Terms, now_us: int) -> Watch:
-    """How it stands after one more look; `reading` is None where nothing was found.
+    """State after one more observation; `reading` is None where nothing was found.
 
     What began later than now did so before the clock was set back: it counts from now on.
     """

@@ -50,7 +50,7 @@ def market_findings(now: Observed, limits: Limits) -> Iterator[Finding]:
 
 
 class Standing(Struct, frozen=True):
-    """How an exchange does, in the one word that is shown and judged by, since when (µs), and why."""
+    """State of an exchange, in the one word that is shown and judged by, since when (µs), and why."""
 
     word: str
     since_us: int

@@ -44,7 +44,7 @@ class Lead:
         return leads
 
     def release(self) -> None:
-        """Let another one work."""
+        """Release the lead to another one."""
         if self._session is not None:
             self._session.close()
             self._session = None

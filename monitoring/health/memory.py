@@ -95,7 +95,7 @@ def _unknown(finding: Finding, now: Observed) -> bool:
 
 
 async def publish(redis: "Redis", published: Published) -> None:
-    """Let every process know. Raises RedisError."""
+    """Publish to every process. Raises RedisError."""
     encoded = msgspec.json.encode(published)
     async with redis.pipeline(transaction=False) as pipe:
         pipe.set(FRESH, encoded, ex=FRESH_S)

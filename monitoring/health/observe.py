@@ -172,7 +172,7 @@ class Observer:
         return kind in self._kept.fresh(kind, {kind: made_us}, most_s)
 
     async def _ask_database(self) -> int:
-        """One question at a time: a database that hangs must not collect threads that wait for it."""
+        """Ask one question at a time: a database that hangs must not collect threads that wait for it."""
         if self._asking is None or self._asking.done():
             ask = sync_to_async(saved_revision, thread_sensitive=False)
             self._asking = asyncio.create_task(ask(), name="ask the database")

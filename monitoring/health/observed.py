@@ -52,7 +52,7 @@ class Restart(Struct, frozen=True):
 
 
 class Observed(Struct, frozen=True, eq=False):
-    """One look. Never partly filled without saying so in `missing`.
+    """One observation of the desk. Never partly filled without saying so in `missing`.
 
     Heartbeats are stamped by the observer's clock, however wrong the clocks of their hosts are.
     """

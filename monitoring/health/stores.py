@@ -1,4 +1,4 @@
-"""How large the stores are and how their upkeep went: slow questions, asked by the monitor for everybody.
+"""Sizes of the stores and results of their upkeep: slow questions, asked by the monitor for everybody.
 
 | key | what |
 |---|---|
@@ -88,7 +88,7 @@ def by_our_clock(runs: Sequence[LastRun], ages: Ages, at_us: int, now_s: float) 
 
 
 async def publish_stores(redis: "Redis", stores: Stores) -> None:
-    """Let every process know. Raises RedisError."""
+    """Publish to every process. Raises RedisError."""
     await redis.set(KEY, msgspec.json.encode(stores), ex=KEPT_S)
 
 

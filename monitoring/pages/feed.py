@@ -58,7 +58,7 @@ class HealthFeed:
         self.made += 1
 
     def parts(self, show: Show, *, processes: bool) -> dict[str, bytes]:
-        """All sections as of the newest look, each as JSON; with `processes`, those by host, too."""
+        """All sections as of the newest observation, each as JSON; with `processes`, those by host, too."""
         made = self._sections if processes else self._veiled
         if self._symbols is None:
             return made

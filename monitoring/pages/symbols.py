@@ -69,7 +69,7 @@ class _Names:
 
 
 class SymbolTable:
-    """All symbols of one look; what many pages of it need is made once."""
+    """All symbols of one observation; what many pages of it need is made once."""
 
     def __init__(self, quality: Quality, before: "SymbolTable | None" = None) -> None:
         self._quality = quality

@@ -1,4 +1,4 @@
-"""What commands do to people, rights and traces is in the audit, with the command and the system's user."""
+"""Effects of commands on people, rights and traces are in the audit, with command and system user."""
 
 import sys
 from datetime import timedelta

@@ -274,14 +274,15 @@ async def test_after_a_trouble_nothing_is_live_before_it_says_something(page: Pa
                 const chart = { id: "A|b|c", symbol: "A", exchange1: "b", exchange2: "c", state, reason: "" };
                 return { ...chart, ahead: 0, timestamps: times, ...all };
             };
-            const hear = (at, state, times = []) => {
+            const receive = (at, state, times = []) => {
                 const about = { type: "delta", seq: at * 1e6, until: at, removed: [] };
                 store.take({ ...about, charts: [entry(state, times)] });
                 return store.charts.get("A|b|c").state();
             };
             return [
-                hear(1000, "live", [1000]), hear(1003, "stale"), hear(1020, "live"),
-                hear(1021, "live", [1021]), hear(1040, "stale"), hear(1041, "live"), hear(1048, "live"),
+                receive(1000, "live", [1000]), receive(1003, "stale"), receive(1020, "live"),
+                receive(1021, "live", [1021]), receive(1040, "stale"), receive(1041, "live"),
+                receive(1048, "live"),
             ];
         }"""
     )

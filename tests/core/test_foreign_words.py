@@ -19,7 +19,7 @@ from tests.support.exchanges.tiny_exchange import Running, TinyExchange, symbols
 
 HTML = "<html><script>alert(1)</script><b>down</b></html>"
 NASTY = {
-    "control characters": "\x1b[2J\x1b[31mall is well\x07\x00\r\nWARNING forged: line",
+    "control characters": "\x1b[2J\x1b[31mall is fine\x07\x00\r\nWARNING forged: line",
     "bidi": "limit \u202e56 ms\u202c \u2066x\u2069 \u200f\u061c",
     "zero width": "a\u200bb\ufeffc\u00ad\u2060",
     "line ends": "one\u2028two\u2029three\x85four\x0bfive",

@@ -78,7 +78,7 @@ class Desk:
         self.configure(market)
 
     def configure(self, market: MarketConfig, at_ms: int = 0) -> None:
-        """Take over a configuration."""
+        """Apply a configuration."""
         self.scanner.configure(market, lambda symbol: True, *_at(at_ms))
 
     def quote(

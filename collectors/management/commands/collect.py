@@ -116,7 +116,7 @@ class Collector:
         self._memory.watch()
 
     def apply(self, config: MarketConfig) -> None:
-        """Take over a configuration."""
+        """Apply a configuration."""
         if self._supervisor is None:
             return
         self._supervisor.apply(config)

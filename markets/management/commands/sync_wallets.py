@@ -17,8 +17,8 @@ closed wallet, and shows one of which nothing is known as unknown. Gate, KuCoin 
 The others answer only with an API key: make one that may read and nothing else, and put it into
 the environment or .env as EXCHANGE_KEYS_BINANCE=KEY:SECRET (KEY:SECRET:PASSPHRASE where there is one).
 
-A worker does the same every 15 minutes. What an exchange that fails told more than an hour ago is
-forgotten: unknown.
+A worker does the same every 15 minutes. What an exchange that fails said more than an hour ago is
+/ forgotten: unknown.
 
   manage.py sync_wallets                              every enabled exchange
   manage.py sync_wallets --exchange okx --exchange gate

@@ -55,7 +55,7 @@ def unusable(target: Target) -> str:
 
 @asynccontextmanager
 async def sender(timeout_s: float = SEND_TIMEOUT_S) -> AsyncIterator["Sender"]:
-    """One for all channels.
+    """HTTP client for all channels.
 
     Connections are not kept: a POST over one that has died unseen would have to be sent twice.
     """

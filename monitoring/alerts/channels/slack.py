@@ -80,7 +80,7 @@ def answer(reply: Reply) -> Answer:
 
 
 def _refusal(reply: Reply, word: str) -> Answer:
-    """Whom an error's word is about: the channel, the moment, or the text."""
+    """Party that an error's word is about: the channel, the moment, or the text."""
     said = f"{reply.status}: {word}"
     if word in CHANNELS:
         return Answer("broken", said, reply.status)

@@ -1,4 +1,4 @@
-"""How a message reads as text, the same in every channel that people read. Plain Python, no Django."""
+"""Text of a message, the same in every channel that people read. Plain Python, no Django."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

@@ -26,7 +26,7 @@ class Command(BaseCommand):
         "Looks every second at every process, exchange and store, keeps what it finds for the health page "
         "and the graphs, compares it with the alert rules and delivers alerts, until SIGTERM or Ctrl-C. "
         "Of several monitors one works and the others stand by. A database or Redis that does not answer "
-        "is waited for, and told of."
+        "is waited for, and reported."
     )
     requires_system_checks = ()
 

@@ -169,7 +169,7 @@ def test_who_may_not_see_channels_may_not_follow_tests(pages: Client, client: Cl
 
 
 def test_a_channel_that_has_sent_something_can_be_deleted(pages: Client) -> None:
-    """Its secret may have leaked: nobody should have to keep it for the sake of its old messages."""
+    """The secret may have leaked: nobody should have to keep it for the sake of its old messages."""
     post(pages, TELEGRAM | {"_test": "1"})
     row = AlertChannel.objects.get()
     assert "Cannot delete" not in text(pages, page("alertchannel_delete", row.pk))
