@@ -55,7 +55,7 @@ OVER_S: Final = 60.0 + 25.0
 WHOLE_S: Final = 8 * 60.0
 
 SEEN_S: Final = 10.0
-TOLD_S: Final = 15.0
+ALERTED_S: Final = 15.0
 
 
 # --- what can be seen ----------------------------------------------------------------------------
@@ -295,7 +295,7 @@ def figures_of(rows: list[Row]) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for row in rows:
         name = row.fault.name.lower().replace(" ", "_")
-        for what, value, target in (("visible_s", row.page, SEEN_S), ("alert_s", row.alert, TOLD_S)):
+        for what, value, target in (("visible_s", row.page, SEEN_S), ("alert_s", row.alert, ALERTED_S)):
             met = value is not None and value <= target
             rounded = None if value is None else round(value, 1)
             figures[f"{name}_{what}"] = {"value": rounded, "target": target, "met": met}

@@ -50,7 +50,7 @@ EXCHANGES = ("binance", "bingx", "bitget", "bybit", "gate", "kucoin", "mexc", "o
 SYMBOLS = 1_000
 VIEWERS = 100
 TURNS = 30
-TELL_EVERY_S = 2.0
+PUBLISH_EVERY_S = 2.0
 PAGE_MS = 20.0
 EXTRA_PERCENT = 10.0
 
@@ -118,7 +118,7 @@ async def publish(reports: Reports) -> None:
     while True:
         reports.rows["age_ms"] += 1
         await asyncio.to_thread(reports.publish)
-        await asyncio.sleep(TELL_EVERY_S)
+        await asyncio.sleep(PUBLISH_EVERY_S)
 
 
 async def measure(web: Web, token: str, seconds: float) -> dict[int, tuple[float, float]]:

@@ -128,7 +128,7 @@ class Lease:
         return ""
 
     def _write(self, session: "psycopg.Connection[Any]", token: int, ended: Iterable[str]) -> None:
-        # Who writes in a transaction now (`hold_in_database`) is waited for; renewals are not held up by it.
+        # A process that writes in a transaction now (`hold_in_database`) is waited for; renewals are not held up by it.
         session.execute(
             "SELECT 1 FROM markets_shardlease WHERE shard = ANY(%s) FOR UPDATE", ([*ended, str(self._shard)],)
         )

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 CLOSE_S = 2.0  # for sockets to say goodbye
 DRAIN_S = 2.5  # then for all sinks together to hand on what they have
 LOSS_CHECK_S = 1.0
-CRASH_TOLD_S = 60.0
+CRASH_REPORTED_S = 60.0
 REPORT_S = 1.0
 OFFER_FIRST_S, OFFER_CEILING_S = 2.0, 60.0  # pauses before a sink is offered again what it refused
 CLOCK_CHECK_S = 1.0
@@ -119,7 +119,7 @@ class Outlet:
     def stats(self) -> dict[str, Any]:
         """The sink's own counters; a crash of the last minute is its problem until it is over."""
         stats = self.sink.stats()
-        if self._crash and time.monotonic() - self._crashed_at < CRASH_TOLD_S:
+        if self._crash and time.monotonic() - self._crashed_at < CRASH_REPORTED_S:
             return stats | {"problem": stats.get("problem") or self._crash}
         return stats
 

@@ -55,7 +55,7 @@ class AlertRuleAdmin(GuardedAdmin):
     )
 
     form = RuleForm
-    list_display = ("name", "enabled", "level", "asks", "told", "now")
+    list_display = ("name", "enabled", "level", "asks", "sends_to", "now")
     list_filter = ("enabled", "severity", "what", "channels")
     search_fields = ("name", "subject")
     list_select_related = ("filter",)
@@ -105,7 +105,7 @@ class AlertRuleAdmin(GuardedAdmin):
         return in_words(row)
 
     @admin.display(description=_("sends to"))
-    def told(self, row: AlertRule) -> str:
+    def sends_to(self, row: AlertRule) -> str:
         """Channels that receive its alerts."""
         return ", ".join(channel.name for channel in row.channels.all()) or gettext("nobody: shown here only")
 

@@ -1,7 +1,7 @@
 """Recipients of an incident's alerts now: quiet hours, digests, reminders; into the outbox, in one
 transaction.
 
-What is to be sent stands in the incidents themselves (`Alert.told`), so a crash forgets nothing.
+What is to be sent stands in the incidents themselves, so a crash forgets nothing.
 """
 
 import datetime
@@ -18,7 +18,7 @@ from monitoring.alerts.messages import AlertSeverity
 from monitoring.alerts.rules import QuietHours
 from monitoring.models import Alert, AlertChannel, AlertRule, Delivery
 
-TOLD_AT_ONCE: Final = 500
+QUEUED_AT_ONCE: Final = 500
 """Incidents of a rule that are reported in one transaction; the rest in the next."""
 
 _FIRING, _RESOLVED = Alert.State.FIRING, Alert.State.RESOLVED
@@ -68,7 +68,7 @@ def _close_where_it_was_opened(rule: AlertRule, channels: list[AlertChannel], no
     """
     over = Delivery.objects.filter(alert__rule=rule, alert__state=_RESOLVED, alert__told=Alert.Told.FIRING)
     elsewhere = over.filter(channel__enabled=True).exclude(channel__in=channels)
-    opened = elsewhere.filter(kind=Delivery.Kind.FIRING).select_related("alert", "channel")[:TOLD_AT_ONCE]
+    opened = elsewhere.filter(kind=Delivery.Kind.FIRING).select_related("alert", "channel")[:QUEUED_AT_ONCE]
     outbox.put(
         outbox.delivery(row.channel, Delivery.Kind.RESOLVED, rendering.resolved(row.alert), now, row.alert)
         for row in opened
@@ -79,8 +79,8 @@ def _close_where_it_was_opened(rule: AlertRule, channels: list[AlertChannel], no
 def _queue_of_deleted_rules(now: datetime.datetime) -> None:
     """Send that it is over to each channel that got that it fires; nobody else is left."""
     for alert in _locked(_news(None)):
-        told = AlertChannel.objects.filter(deliveries__alert=alert, enabled=True).distinct()
-        _queue_each([alert], list(told), alert.episode is None, now)
+        channels = AlertChannel.objects.filter(deliveries__alert=alert, enabled=True).distinct()
+        _queue_each([alert], list(channels), alert.episode is None, now)
 
 
 def _news(rule: AlertRule | None) -> QuerySet[Alert]:
@@ -89,50 +89,50 @@ def _news(rule: AlertRule | None) -> QuerySet[Alert]:
 
 def _locked(alerts: QuerySet[Alert]) -> QuerySet[Alert]:
     """Lock the oldest; those another monitor is just sending are left to it."""
-    return alerts.select_for_update(skip_locked=True).order_by("fired_at", "pk")[:TOLD_AT_ONCE]
+    return alerts.select_for_update(skip_locked=True).order_by("fired_at", "pk")[:QUEUED_AT_ONCE]
 
 
-def _mark(alerts: QuerySet[Alert], told: Alert.Told, now: datetime.datetime) -> None:
-    alerts.update(told=told, told_at=now)
+def _mark(alerts: QuerySet[Alert], state: Alert.Told, now: datetime.datetime) -> None:
+    alerts.update(told=state, told_at=now)
 
 
 # --- one message each --------------------------------------------------------------------------------
 
 
 def _queue_each(
-    alerts: list[Alert], channels: list[AlertChannel], tells_resolved: bool, now: datetime.datetime
+    alerts: list[Alert], channels: list[AlertChannel], with_resolved: bool, now: datetime.datetime
 ) -> None:
     outbox.put(
         row
         for alert in alerts
         for channel in channels
-        for row in _deliveries(alert, channel, tells_resolved or channel.keeps_incidents, now)
+        for row in _deliveries(alert, channel, with_resolved or channel.keeps_incidents, now)
     )
-    _mark_queued(alerts, tells_resolved or any(channel.keeps_incidents for channel in channels), now)
+    _mark_queued(alerts, with_resolved or any(channel.keeps_incidents for channel in channels), now)
 
 
 def _deliveries(
-    alert: Alert, channel: AlertChannel, tells_resolved: bool, now: datetime.datetime
+    alert: Alert, channel: AlertChannel, with_resolved: bool, now: datetime.datetime
 ) -> Iterator[Delivery]:
     """Deliveries of an alert; one that is over before anything was sent is one message, as over, at last.
 
     An opportunity is so in any case: nobody can take it any more.
     """
     over, first = alert.state == _RESOLVED, alert.told == Alert.Told.NOTHING
-    if first and not (over and (alert.episode or not tells_resolved)):
+    if first and not (over and (alert.episode or not with_resolved)):
         yield outbox.delivery(channel, Delivery.Kind.FIRING, rendering.firing(alert), now, alert)
-    if over and (first or tells_resolved):
+    if over and (first or with_resolved):
         yield outbox.delivery(channel, Delivery.Kind.RESOLVED, rendering.resolved(alert), now, alert)
 
 
-def _mark_queued(alerts: Iterable[Alert], tells_resolved: bool, now: datetime.datetime) -> None:
-    def told(alert: Alert) -> Alert.Told:
+def _mark_queued(alerts: Iterable[Alert], with_resolved: bool, now: datetime.datetime) -> None:
+    def state_of(alert: Alert) -> Alert.Told:
         if alert.state == _FIRING:
             return Alert.Told.FIRING
         first = alert.told == Alert.Told.NOTHING
-        return Alert.Told.RESOLVED if first or tells_resolved else Alert.Told.FIRED
+        return Alert.Told.RESOLVED if first or with_resolved else Alert.Told.FIRED
 
-    for state, rows in groupby(sorted(alerts, key=told), key=told):
+    for state, rows in groupby(sorted(alerts, key=state_of), key=state_of):
         _mark(Alert.objects.filter(pk__in=[row.pk for row in rows]), state, now)
 
 
@@ -169,5 +169,5 @@ def _remind(rule: AlertRule, channels: list[AlertChannel], now: datetime.datetim
         for alert in alerts
         for channel in channels
     )
-    told = Alert.objects.filter(pk__in=[row.pk for row in alerts])
-    told.update(told_at=now, reminders=F("reminders") + 1)
+    reminded_of = Alert.objects.filter(pk__in=[row.pk for row in alerts])
+    reminded_of.update(told_at=now, reminders=F("reminders") + 1)

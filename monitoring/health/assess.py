@@ -223,7 +223,7 @@ def _clock(beat: Heartbeat, now: Observed) -> Iterator[Finding]:
     """A clock that was set a moment ago, or that is not ours."""
     jumped_us = beat.clock_jumped_us
     ahead_s = now.ahead_s.get(beat.name, max(0.0, (beat.reported_ts_us - now.at_us) / 1e6))
-    if jumped_us is not None and abs(now.at_us - jumped_us) < JUMP_TOLD_S * 1e6:
+    if jumped_us is not None and abs(now.at_us - jumped_us) < JUMP_REPORTED_S * 1e6:
         yield Finding(
             "clock_jump", beat.name, "warning", min(jumped_us, now.at_us),
             f"The wall clock of {beat.name} was set {jump_in_words(beat.clock_jumped_s)}.",
@@ -279,8 +279,8 @@ def recurring_work(now: Observed, limits: Limits) -> Iterator[Finding]:
         elif late_s is None:
             yield Finding(
                 "maintenance_late", run.job, "warning", now.at_us,
-                f"{run.job} was last done at a time that lies ahead: a clock was set back, and nobody can "
-                "tell whether it is late.",
+                f"{run.job} was last done at a time that lies ahead: a clock was set back, and it is "
+                "unknown whether it is late.",
                 "This is over with its next run. The admin starts one at once.",
                 0.0, limit_s,
             )  # fmt: skip

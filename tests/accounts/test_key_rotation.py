@@ -186,9 +186,9 @@ async def test_sockets_and_pages_of_former_sessions_and_tokens_open_and_stay(
         assert (await get(renewed, "/api/charts", token))[0] == 200
         await asyncio.sleep(5)  # two looks at rights
         assert {tab.ending() for tab in (*of_session, *of_token)} == {None}
-        heard = [tab.last_at for tab in of_session]
+        before_at = [tab.last_at for tab in of_session]
         await asyncio.sleep(2)
-        assert all(tab.last_at > before for tab, before in zip(of_session, heard, strict=True))
+        assert all(tab.last_at > before for tab, before in zip(of_session, before_at, strict=True))
 
 
 async def test_a_desk_without_the_former_key_lets_nobody_of_it_in(

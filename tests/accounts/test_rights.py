@@ -122,7 +122,7 @@ class Tab:
                 seq = text.split('"seq":', 1)[1].split(",", 1)[0]
                 await self.socket.send(f'{{"type": "ack", "seq": {seq}}}')
 
-    def has_heard(self) -> bool:
+    def has_received(self) -> bool:
         return self.last_at > 0
 
     def ending(self) -> tuple[int | None, str | None] | None:
@@ -156,7 +156,7 @@ async def tabs(web: Web, headers: dict[str, str]) -> AsyncIterator[list[Tab]]:
                 await socket.send(hello)
             opened.append(Tab(socket))
         for tab in opened:
-            await eventually(tab.has_heard, "a first message")
+            await eventually(tab.has_received, "a first message")
         yield opened
 
 

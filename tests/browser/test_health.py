@@ -22,7 +22,9 @@ from tests.support.live import Web, daphne
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-ILL = Finding("symbol_silent", "C1/USDT on okx", "warning", 0, "C1/USDT on okx is silent.", "Is it halted?")
+SILENT = Finding(
+    "symbol_silent", "C1/USDT on okx", "warning", 0, "C1/USDT on okx is silent.", "Is it halted?"
+)
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ async def test_what_is_unhealthy_is_seen_first_and_clears_by_itself(
     page: Page, web: Web, empty_redis: Redis
 ) -> None:
     reports = Reports(empty_redis, symbols(LIVE, STALE, LIVE, DOWN))
-    reports.publish(ILL)
+    reports.publish(SILENT)
     empty_redis.rpush("series:10s:process|web|rss_mb", _point(100.0))
     empty_redis.zadd(NAMES, {"process|web|rss_mb": int(time.time())})
     await page.goto(f"{web.url}/health/")

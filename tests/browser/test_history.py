@@ -453,8 +453,10 @@ async def only(symbols: str) -> AsyncIterator[None]:
 
 async def test_what_to_buy_and_what_to_sell_is_never_cut(tab: Tab) -> None:
     await tab.open()
-    ill = "document.querySelector('#health-link .said').textContent = ': something is unhealthy'.repeat(20)"
-    await tab.page.evaluate(ill)  # the longest words the header may have to show
+    long_words = (
+        "document.querySelector('#health-link .said').textContent = ': something is unhealthy'.repeat(20)"
+    )
+    await tab.page.evaluate(long_words)  # the longest words the header may have to show
     for width in (1440, 1425, 768, 375):
         await tab.page.set_viewport_size({"width": width, "height": 900})
         cut = await tab.page.evaluate(

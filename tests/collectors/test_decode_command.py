@@ -182,8 +182,8 @@ def test_what_we_sent_is_skipped_and_what_emits_nothing_is_counted(tmp_path: Pat
 def test_a_bad_line_is_named_and_passed_over(bad: str, said: str, tmp_path: Path) -> None:
     decoded = Decoded("okx", [line("pong"), "", bad, line("pong")], tmp_path)
     assert len(decoded.events) == 2
-    (told,) = [text for text in decoded.err.splitlines() if text.startswith("line 3: ")]
-    assert said in told
+    (problem,) = [text for text in decoded.err.splitlines() if text.startswith("line 3: ")]
+    assert said in problem
     assert "bad lines 1" in decoded.err
 
 

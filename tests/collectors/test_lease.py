@@ -120,8 +120,8 @@ class TestLease:
     def test_a_beat_that_stands_still_is_over_and_the_holder_learns_it(
         self, stranger: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        told: list[str] = []
-        first, second = Lease(ONE, lambda: told.append("lost")), Lease(Shard(1, 2))
+        calls: list[str] = []
+        first, second = Lease(ONE, lambda: calls.append("lost")), Lease(Shard(1, 2))
         first.take()
         assert second.take()
         monkeypatch.setattr(lease_module, "SILENT_S", 0.3)
@@ -130,7 +130,7 @@ class TestLease:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         first._renew()
-        assert told == ["lost"]
+        assert calls == ["lost"]
         with pytest.raises(LeaseLost, match="another collector has taken over shard 1/1"):
             first.check()
         assert second.names == ("1/2", "1/1"), "nothing is written in the old one's name either"

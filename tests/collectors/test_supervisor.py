@@ -57,8 +57,8 @@ class KeepingSink:
         """(exchange, symbol) that are up by what this sink received."""
         alive: set[tuple[str, str]] = set()
         for exchange, state, names, _ in self.states:
-            told = {(exchange, name) for name in names}
-            alive = alive | told if state == "up" else alive - told
+            named = {(exchange, name) for name in names}
+            alive = alive | named if state == "up" else alive - named
         return alive
 
 

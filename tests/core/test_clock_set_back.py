@@ -186,9 +186,9 @@ class TestRules:
 
     def test_the_words_of_what_goes_on_are_written_again(self) -> None:
         rule()
-        watch, ill = HealthWatch(), SILENT
-        watch.judge([ill], now_us() + HOUR_US)
-        watch.judge([structs.replace(ill, words="Nothing for 9 s.")], now_us())
+        watch, unhealthy = HealthWatch(), SILENT
+        watch.judge([unhealthy], now_us() + HOUR_US)
+        watch.judge([structs.replace(unhealthy, words="Nothing for 9 s.")], now_us())
         assert Alert.objects.get().words == "Nothing for 9 s."
 
     def test_an_opportunity_that_opened_ahead_of_now_is_reported(self) -> None:

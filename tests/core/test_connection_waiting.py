@@ -71,9 +71,9 @@ class TestRetryAfter:
         assert retry_after(status, "17") == 17.0
 
     def test_a_date(self) -> None:
-        told = retry_after(429, formatdate(time.time() + 90, usegmt=True))
-        assert told is not None
-        assert 85 < told <= 90
+        pause_s = retry_after(429, formatdate(time.time() + 90, usegmt=True))
+        assert pause_s is not None
+        assert 85 < pause_s <= 90
 
     def test_a_date_in_the_past_is_no_wait(self) -> None:
         assert retry_after(429, formatdate(time.time() - 90, usegmt=True)) == 0.0

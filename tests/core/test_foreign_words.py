@@ -13,7 +13,7 @@ from collectors.exchanges.base import Control
 from collectors.sockets.answers import LONGEST_SAID, foreign
 from core.names.plain_names import unfit_character
 from core.secrets.redaction import keep_secret
-from tests.collectors.test_receive_socket import hear, raw
+from tests.collectors.test_receive_socket import raw, read_all
 from tests.monitoring.test_assess import NOW, REFUSAL, S, found, with_collector, with_exchange
 from tests.support.exchanges.tiny_exchange import Running, TinyExchange, symbols, until
 
@@ -99,7 +99,7 @@ async def test_words_of_a_goodbye(
     ],
 )
 async def test_a_goodbye_is_a_line(frame: bytes, reason: str) -> None:
-    reader = await hear(raw(frame))
+    reader = await read_all(raw(frame))
     assert reader.lost == [reason]
 
 
@@ -107,7 +107,7 @@ async def test_a_goodbye_is_a_line(frame: bytes, reason: str) -> None:
     "frame", [b"\x88\x04\x0f\xa1\xff\xfe", b"\x88\x01x", b"\x88\x7e\x01\x00" + b"x" * 256]
 )
 async def test_a_goodbye_that_breaks_the_protocol_is_harmless_too(frame: bytes) -> None:
-    (reason,) = (await hear(raw(frame))).lost
+    (reason,) = (await read_all(raw(frame))).lost
     assert is_harmless(reason)
 
 
@@ -116,7 +116,7 @@ async def test_a_welcome_of_nonsense_is_no_words_of_ours() -> None:
         await server.send(HTML)
         await server.close(1008, "\x1b]0;owned\x07")
 
-    reader = await hear(talk)
+    reader = await read_all(talk)
     assert reader.messages == [HTML]
     assert all(is_harmless(reason) for reason in reader.lost)
 

@@ -113,7 +113,7 @@ REFUSAL = {
     "times": 4, "next_try_s": 12.0,
 }  # fmt: skip
 
-ILL: dict[str, tuple[Observed, str, str]] = {
+UNHEALTHY: dict[str, tuple[Observed, str, str]] = {
     "exchange_silent:okx": (
         with_exchange(state="breaker open", since_us=NOW - 90 * S, reason="too many failed attempts"),
         "critical",
@@ -225,9 +225,9 @@ ILL: dict[str, tuple[Observed, str, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("key", ILL)
+@pytest.mark.parametrize("key", UNHEALTHY)
 def test_what_is_unhealthy_is_named_with_words_and_a_remedy(key: str) -> None:
-    now, severity, words = ILL[key]
+    now, severity, words = UNHEALTHY[key]
     finding = found(now)[key]
     assert finding.severity == severity
     assert words in finding.words
@@ -253,9 +253,9 @@ def test_every_app_checks_its_own_data() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("key", sorted(set(ILL) - {"redis:redis"}))
+@pytest.mark.parametrize("key", sorted(set(UNHEALTHY) - {"redis:redis"}))
 def test_one_unhealthy_thing_is_one_finding(key: str) -> None:
-    assert set(found(ILL[key][0])) == {key}
+    assert set(found(UNHEALTHY[key][0])) == {key}
 
 
 def test_while_redis_is_gone_only_that_is_said() -> None:
@@ -373,7 +373,7 @@ def test_without_a_collector_the_desk_is_down_and_with_a_finding_degraded() -> N
 
 
 def test_the_worst_comes_first() -> None:
-    now = structs.replace(ILL["memory:web desk:1"][0], disk=Disk(1000, 20))
+    now = structs.replace(UNHEALTHY["memory:web desk:1"][0], disk=Disk(1000, 20))
     assert [finding.severity for finding in assess(now, LIMITS)] == ["critical", "warning"]
 
 
@@ -389,11 +389,11 @@ def keep(memory: Memory, now: Observed) -> dict[str, Finding]:
 
 
 def test_a_finding_keeps_the_time_it_began_until_it_ends() -> None:
-    memory, ill = Memory(), look(disk=Disk(1000, 20))
-    assert keep(memory, ill)["disk:lake"].since_us == NOW
-    assert keep(memory, later(ill, 5))["disk:lake"].since_us == NOW
+    memory, unhealthy = Memory(), look(disk=Disk(1000, 20))
+    assert keep(memory, unhealthy)["disk:lake"].since_us == NOW
+    assert keep(memory, later(unhealthy, 5))["disk:lake"].since_us == NOW
     assert not keep(memory, later(WELL, 6))
-    assert keep(memory, later(ill, 7))["disk:lake"].since_us == NOW + 7 * S
+    assert keep(memory, later(unhealthy, 7))["disk:lake"].since_us == NOW + 7 * S
 
 
 def test_a_restarted_monitor_goes_on_from_what_was_found_before() -> None:
@@ -426,7 +426,7 @@ def test_silence_of_the_source_is_no_recovery(darkened: Callable[[Observed], Obs
 
 
 def test_after_redis_lost_everything_what_was_missing_stays_so_until_all_had_time_to_speak() -> None:
-    memory, missing = Memory(), ILL["process_missing:beat"][0]
+    memory, missing = Memory(), UNHEALTHY["process_missing:beat"][0]
     keep(memory, missing)
     keep(memory, blind(WELL))
     empty = structs.replace(WELL, heartbeats=(), listening_since_us=NOW - 1 * S)

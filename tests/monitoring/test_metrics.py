@@ -43,7 +43,7 @@ from tests.support.live import eventually
 STANDARD = {"up", "process_cpu_seconds_total"}
 
 
-def _told(to: Families) -> dict[tuple[str, ...], float]:
+def _exported(to: Families) -> dict[tuple[str, ...], float]:
     """Samples that Prometheus reads: (name, label values in the order of the metric's …) -> value."""
 
     class One(Collector):
@@ -144,12 +144,12 @@ def test_a_process_is_reported_in_seconds_and_bytes() -> None:
         queues={"outbox": QueueFill(3, 10, 2)},
     )  # fmt: skip
     tell_process(to, beat)
-    told = _told(to)
-    assert told["arbdesk_process_start_time_seconds", "worker"] == 1.0
-    assert told["arbdesk_process_cpu_ratio", "worker"] == 0.5
-    assert told["arbdesk_process_gc_pause_seconds", "worker"] == 0.02
-    assert told["arbdesk_queue_dropped_total", "worker", "outbox"] == 2
-    assert ("arbdesk_process_loop_lag_seconds", "worker") not in told  # it has no loop
+    exported = _exported(to)
+    assert exported["arbdesk_process_start_time_seconds", "worker"] == 1.0
+    assert exported["arbdesk_process_cpu_ratio", "worker"] == 0.5
+    assert exported["arbdesk_process_gc_pause_seconds", "worker"] == 0.02
+    assert exported["arbdesk_queue_dropped_total", "worker", "outbox"] == 2
+    assert ("arbdesk_process_loop_lag_seconds", "worker") not in exported  # it has no loop
 
 
 @pytest.mark.parametrize(
@@ -175,42 +175,42 @@ def _lake(symbols: int) -> CollectorStatus:
     return CollectorStatus("1/1", sinks={"LakeSink": stats})
 
 
-@pytest.mark.parametrize(("bound", "told_of"), [(0, set()), (2, {"S7998/USDT", "S7999/USDT"})])
+@pytest.mark.parametrize(("bound", "exported"), [(0, set()), (2, {"S7998/USDT", "S7999/USDT"})])
 def test_of_eight_thousand_symbols_only_the_busiest_of_the_bound_are_reported(
-    bound: int, told_of: set[str]
+    bound: int, exported: set[str]
 ) -> None:
     to = Families()
     tell_collector(to, _lake(8_000), bound)
-    assert {key[3] for key in _told(to) if key[0] == "arbdesk_lake_symbol_rows_total"} == told_of
+    assert {key[3] for key in _exported(to) if key[0] == "arbdesk_lake_symbol_rows_total"} == exported
 
 
-@pytest.mark.parametrize(("bound", "told_of"), [(0, set()), (1, {"S3/USDT"})])
-def test_of_instruments_only_the_worst_of_the_bound_are_reported(bound: int, told_of: set[str]) -> None:
+@pytest.mark.parametrize(("bound", "exported"), [(0, set()), (1, {"S3/USDT"})])
+def test_of_instruments_only_the_worst_of_the_bound_are_reported(bound: int, exported: set[str]) -> None:
     rows = np.zeros(5, SYMBOL_ROW)
     rows["state"][3] = STALE
     quality = Quality(names=tuple(("okx", f"S{n}/USDT") for n in range(5)), rows=rows)
     to = Families()
     well = Answer(True)
     tell_desk(to, Observed(1, redis=well, database=well, quality=quality), [], bound)
-    assert {key[2] for key in _told(to) if key[0] == "arbdesk_symbol_age_seconds"} == told_of
+    assert {key[2] for key in _exported(to) if key[0] == "arbdesk_symbol_age_seconds"} == exported
 
 
 def test_no_metric_has_more_series_than_it_may() -> None:
     to = Families()
     for n in range(SERIES_MOST + 10):
         to.add("job_failed", 1, f"work {n}")
-    assert len(_told(to)) == SERIES_MOST
+    assert len(_exported(to)) == SERIES_MOST
 
 
 def test_what_is_healthy_is_exported_too_so_that_an_alert_ends() -> None:
     to, well = Families(), Answer(True)
     found = Finding("redis", "redis", "critical", 1, "gone", "start it")
     tell_desk(to, Observed(1, redis=Answer(False, "gone"), database=well), [found], 0)
-    told = _told(to)
-    assert told["arbdesk_findings", "redis", "critical"] == 1
-    assert told["arbdesk_findings", "latency", "warning"] == 0
-    assert told["arbdesk_store_up", "redis"] == 0
-    assert told["arbdesk_store_up", "database"] == 1
+    exported = _exported(to)
+    assert exported["arbdesk_findings", "redis", "critical"] == 1
+    assert exported["arbdesk_findings", "latency", "warning"] == 0
+    assert exported["arbdesk_store_up", "redis"] == 0
+    assert exported["arbdesk_store_up", "database"] == 1
 
 
 def test_delays_since_the_start_are_a_histogram() -> None:
@@ -218,13 +218,13 @@ def test_delays_since_the_start_are_a_histogram() -> None:
     latencies.take(np.zeros(4, np.intp), np.array([1.0, 40.0, 40.0, 500_000.0]))
     to = Families()
     tell_delays(to, "1/1", ["okx"], latencies.totals)
-    told = _told(to)
-    under = {float(key[3]): value for key, value in told.items() if key[0].endswith("_bucket")}
+    exported = _exported(to)
+    under = {float(key[3]): value for key, value in exported.items() if key[0].endswith("_bucket")}
     assert sorted(under.values()) == [under[edge] for edge in sorted(under)]  # cumulative
     assert max(value for edge, value in under.items() if edge < 0.0009) == 0
     assert min(value for edge, value in under.items() if edge > 0.045) == 3
-    assert under[float("inf")] == told["arbdesk_exchange_delay_seconds_count", "1/1", "okx"] == 4
-    assert told["arbdesk_exchange_delay_seconds_sum", "1/1", "okx"] > 0.08
+    assert under[float("inf")] == exported["arbdesk_exchange_delay_seconds_count", "1/1", "okx"] == 4
+    assert exported["arbdesk_exchange_delay_seconds_sum", "1/1", "okx"] > 0.08
 
 
 def test_attempts_to_deliver_are_reported_by_channel() -> None:
@@ -233,9 +233,9 @@ def test_attempts_to_deliver_are_reported_by_channel() -> None:
     made.add("desk", "failed", 4.0)
     to = Families()
     tell_attempts(to, made)
-    told = _told(to)
-    assert told["arbdesk_alert_attempts_total", "desk", "sent"] == 1
-    assert told["arbdesk_alert_attempt_seconds_sum", "desk"] == 4.02
+    exported = _exported(to)
+    assert exported["arbdesk_alert_attempts_total", "desk", "sent"] == 1
+    assert exported["arbdesk_alert_attempt_seconds_sum", "desk"] == 4.02
 
 
 def test_tasks_are_counted_where_they_run_and_read_in_the_worker() -> None:

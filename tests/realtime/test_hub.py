@@ -193,9 +193,9 @@ async def test_a_page_receives_something_every_second_however_quiet_the_market_i
 ) -> None:
     async with page(hub) as shown, desk(seeded):
         await eventually(lambda: shown.messages, "the snapshot")
-        heard = len(shown.messages)
+        received = len(shown.messages)
         began = asyncio.get_running_loop().time()
-        await eventually(lambda: len(shown.messages) >= heard + 3, "three signs of life")
+        await eventually(lambda: len(shown.messages) >= received + 3, "three signs of life")
         assert asyncio.get_running_loop().time() - began < promised(4)
         last = shown.messages[-1]
         assert (last["type"], last["charts"], last["removed"]) == ("delta", [], [])
@@ -228,5 +228,5 @@ async def test_while_the_store_does_not_answer_states_are_sent_all_the_same(
             running.kill()
             silent = ("stale", "no data from collector 1/1 for 3 s")
             await eventually(lambda: shown.state(BTC) == silent, "what became of it")
-            heard = len(shown.messages)
-            await eventually(lambda: len(shown.messages) > heard + 1, "signs of life")
+            received = len(shown.messages)
+            await eventually(lambda: len(shown.messages) > received + 1, "signs of life")

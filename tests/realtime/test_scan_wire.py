@@ -154,8 +154,8 @@ async def test_a_web_process_has_the_table_at_once_and_then_receives_what_change
 
         desk.quote("okx", BTC, 200.0, 202.0, at_ms=1)
         await publisher.flush()
-        heard = await frames.get_message(ignore_subscribe_messages=True, timeout=5)
-        frame = scan_wire.decode_frame(heard["data"])
+        message = await frames.get_message(ignore_subscribe_messages=True, timeout=5)
+        frame = scan_wire.decode_frame(message["data"])
 
     assert (scan.shard, scan.directory.revision, len(scan.pairs)) == ("1/1", 3, 6)
     assert mids(scan) == dict.fromkeys(EXCHANGES, 101.0)
@@ -178,9 +178,9 @@ async def test_while_nobody_listens_no_frame_is_made_and_nothing_is_lost(redis: 
         assert await frames.get_message(timeout=5)
         (scan,) = (await scan_wire.read_scan(redis)).values()
         await publisher.flush()
-        heard = await frames.get_message(ignore_subscribe_messages=True, timeout=5)
+        message = await frames.get_message(ignore_subscribe_messages=True, timeout=5)
 
-    assert scan.apply(scan_wire.decode_frame(heard["data"]), time.monotonic())
+    assert scan.apply(scan_wire.decode_frame(message["data"]), time.monotonic())
     assert mids(scan)["okx"] == 201.0
     await publisher.aclose()
 
@@ -289,6 +289,6 @@ async def test_without_news_there_is_a_sign_of_life_once_a_second(redis: AsyncRe
             await asyncio.sleep(0.05)
             await publisher.flush()
         await frames.get_message(ignore_subscribe_messages=True, timeout=5)
-        heard = await frames.get_message(ignore_subscribe_messages=True, timeout=5)
-    assert scan_wire.decode_frame(heard["data"]).rows == b""
+        message = await frames.get_message(ignore_subscribe_messages=True, timeout=5)
+    assert scan_wire.decode_frame(message["data"]).rows == b""
     await publisher.aclose()

@@ -61,7 +61,7 @@ def test_faults_are_read_as_they_are_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "words"),
     [
         ("okx", "write exchange[/SYMBOL]:kind"),
         ("nope:drop", "no exchange 'nope'; there are all, binance"),
@@ -76,10 +76,10 @@ def test_faults_are_read_as_they_are_written() -> None:
         ("okx/BTC/USDT:drop", "breaks a whole exchange"),
     ],
 )
-def test_a_fault_that_makes_no_sense_is_refused_with_the_remedy(spec: str, told: str) -> None:
+def test_a_fault_that_makes_no_sense_is_refused_with_the_remedy(spec: str, words: str) -> None:
     with pytest.raises(FaultError) as caught:
         parse(spec)
-    assert told in str(caught.value)
+    assert words in str(caught.value)
     assert repr(spec) in str(caught.value)
 
 

@@ -79,7 +79,7 @@ def test_more_symbols_than_are_known_are_invented_always_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "words"),
     [
         ({"exchanges": ["nope"]}, "no exchange nope; choose from binance"),
         ({"symbols": 0}, "symbols must be from 1 to 5000"),
@@ -87,8 +87,8 @@ def test_more_symbols_than_are_known_are_invented_always_the_same() -> None:
         ({"faults": "okx:nope"}, "no kind 'nope'"),
     ],
 )
-def test_arguments_that_make_no_sense_are_refused(wrong: dict[str, object], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_arguments_that_make_no_sense_are_refused(wrong: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
         Simulator(**wrong)  # type: ignore[arg-type]
 
 

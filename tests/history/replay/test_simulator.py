@@ -157,8 +157,8 @@ def test_the_command_serves_until_it_is_asked_to_stop(lake: Lake) -> None:
         assert process.stdout is not None
         assert "Simulated exchanges on http://127.0.0.1:" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        said, told = process.communicate(timeout=20)
+        said, errors = process.communicate(timeout=20)
     finally:
         process.kill()
-    assert process.returncode == 0, told
+    assert process.returncode == 0, errors
     assert said.endswith("stopped\n")

@@ -308,11 +308,11 @@ def test_an_incident_shows_every_message_and_every_try(pages: Client) -> None:
     save_rule(pages)
     alert = fired(AlertRule.objects.get(name="silence"))
     channel = AlertChannel.objects.create(name="desk", kind="telegram")
-    told = Message(
+    sent = Message(
         "okx: silent", "Nothing.", "critical", "firing", (("Rule", "silence"),), "", "incident-1", 0
     )
     row = Delivery.objects.create(
-        alert=alert, channel=channel, kind="firing", message=msgspec.to_builtins(told), idempotency_key="1",
+        alert=alert, channel=channel, kind="firing", message=msgspec.to_builtins(sent), idempotency_key="1",
         next_try_at=timezone.now(), last_error="429: slow down", tries=1,
     )  # fmt: skip
     DeliveryAttempt.objects.create(

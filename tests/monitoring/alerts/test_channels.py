@@ -413,9 +413,9 @@ async def test_no_secret_is_shown(sending: Sender, trusted: Path, caplog: pytest
     answers += [await post(sending, target, SILENT) for target in targets]  # nobody there any more
     answers += [await post(sending, Target("slack", {}, "http://secret-host:port/secret"), SILENT)]
     logged = [record.getMessage() for record in caplog.records if record.name != "mail.log"]  # its own
-    told = "\n".join([*(answer.words for answer in answers), repr(targets), *logged])
+    texts = "\n".join([*(answer.words for answer in answers), repr(targets), *logged])
     for secret in (telegram_.token, slack_.path, mail_.password, "secret-host"):
-        assert secret not in told
+        assert secret not in texts
 
 
 # --- several in one ------------------------------------------------------------------------------------

@@ -225,24 +225,26 @@ class TestOpportunities:
     def test_it_says_what_a_trader_needs(self, traders: AlertChannel) -> None:
         save_episodes([seen(gates=("wallets: unknown",))])
         look_at_opportunities(timezone.now())
-        told = message(Delivery.objects.get())
-        assert told.title == "BTC/USDT: +12.0 bps, bybit → binance"
-        assert told.words == "Buy on bybit, sell on binance: +12.0 bps after both taker fees."
-        facts = dict(told.facts)
+        sent_message = message(Delivery.objects.get())
+        assert sent_message.title == "BTC/USDT: +12.0 bps, bybit → binance"
+        assert sent_message.words == "Buy on bybit, sell on binance: +12.0 bps after both taker fees."
+        facts = dict(sent_message.facts)
         assert facts["Buy"] == "bybit 100 × 2.00"
         assert facts["Sell"] == "binance 100.4 × 1.50"
         assert (facts["Edge after fees"], facts["Executable"]) == ("+12.0 bps", "150 USDT")
         assert facts["Quote ages"] == "bybit 12 ms, binance 0 ms"
         assert facts["Gates"] == "wallets: unknown"
-        assert "/opportunities/explain?symbol=BTC%2FUSDT&exchange1=binance&exchange2=bybit" in told.url
+        assert (
+            "/opportunities/explain?symbol=BTC%2FUSDT&exchange1=binance&exchange2=bybit" in sent_message.url
+        )
 
     def test_its_link_leads_to_the_live_chart_where_a_filter_draws_one(self, traders: AlertChannel) -> None:
         seed()
         save_episodes([seen()])
         look_at_opportunities(timezone.now())
         drawn = OpportunityFilter.objects.get(name=FILTER_NAME)
-        told = message(Delivery.objects.get())
-        assert told.url.endswith(f"/?filter={drawn.pk}&chart=BTC%2FUSDT%7Cbinance%7Cbybit")
+        sent_message = message(Delivery.objects.get())
+        assert sent_message.url.endswith(f"/?filter={drawn.pk}&chart=BTC%2FUSDT%7Cbinance%7Cbybit")
 
     def test_polling_twice_reports_once_and_its_close_ends_it(self, traders: AlertChannel) -> None:
         AlertRule.objects.update(tell_resolved=True)
@@ -394,11 +396,11 @@ class TestTelling:
         queue_due(NOON + datetime.timedelta(minutes=9))
         assert sent() == []
         queue_due(NOON + datetime.timedelta(minutes=10))
-        told = message(Delivery.objects.get())
-        assert (told.state, told.title, told.words) == (
+        sent_message = message(Delivery.objects.get())
+        assert (sent_message.state, sent_message.title, sent_message.words) == (
             "digest", "2 incidents: silence", "1 firing, 1 resolved",
         )  # fmt: skip
-        assert [label for label, _ in told.facts] == ["okx: silent", "bybit: silent"]
+        assert [label for label, _ in sent_message.facts] == ["okx: silent", "bybit: silent"]
         queue_due(NOON + datetime.timedelta(minutes=30))
         assert len(sent()) == 1
 

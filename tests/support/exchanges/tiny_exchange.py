@@ -110,7 +110,7 @@ class TinyExchange:
         self.silent = False
         self.connects = 0
         self.received: list[dict[str, object]] = []
-        self.heard_at: list[float] = []  # when each came, monotonic, s
+        self.received_at: list[float] = []  # when each came, monotonic, s
         self.sockets: dict[ServerConnection, set[str]] = {}
         self._stack = AsyncExitStack()
         self._server: Server
@@ -171,7 +171,7 @@ class TinyExchange:
             async for text in socket:
                 request = json.loads(text)
                 self.received.append(request)
-                self.heard_at.append(time.monotonic())
+                self.received_at.append(time.monotonic())
                 if not self.silent:
                     await self._answer(socket, request)
         finally:
