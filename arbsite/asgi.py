@@ -45,6 +45,6 @@ addresses = URLRouter([*of_prices, *of_health, re_path("", cast(Any, no_such_soc
 sockets = AllowedOrigin(CookieMiddleware(SocketAuth(addresses)))
 application = under(settings.URL_PREFIX, ProtocolTypeRouter({"http": pages, "websocket": sockets}))
 
-# The program itself stays: looking at it again and again would stop all sockets for 50 ms each time.
+# The program itself stays: traversing it again and again would stop all sockets for 50 ms each time.
 gc.collect()
 gc.freeze()

@@ -163,7 +163,7 @@ def _give_back_by_this_clock() -> None:
         for tag in taken:
             redis.zadd(index, {tag: now_s}, xx=True)
     except (RedisError, OSError) as error:  # beat says itself that its broker is away
-        logger.debug("tasks that were taken cannot be looked at: %s", error)
+        logger.debug("tasks that were taken cannot be read: %s", error)
     finally:
         redis.close()
 

@@ -128,7 +128,7 @@ class Lease:
         return ""
 
     def _write(self, session: "psycopg.Connection[Any]", token: int, ended: Iterable[str]) -> None:
-        # A process that writes in a transaction now (`hold_in_database`) is waited for; renewals are not held up by it.
+        # A write in a transaction now (`hold_in_database`) is waited for; renewals are not held up by it.
         session.execute(
             "SELECT 1 FROM markets_shardlease WHERE shard = ANY(%s) FOR UPDATE", ([*ended, str(self._shard)],)
         )
@@ -296,13 +296,13 @@ class Lease:
 
 
 class _Silence:
-    """Time for which the beats of others have stood still, by our clock and while we looked."""
+    """Time for which the beats of others have stood still, by our clock and while we checked."""
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[object, float, float]] = {}
 
     def lasts(self, shard: str, sign: object) -> bool:
-        """Whether a sign of life is over; what passes while nobody can look is nobody's silence."""
+        """Whether a sign of life is over; what passes while nobody can check is nobody's silence."""
         now_s = time.monotonic()
         before, looked_s, silent_s = self._seen.get(shard, (None, now_s, 0.0))
         silent_s = 0.0 if sign != before else silent_s + min(now_s - looked_s, 2 * WAIT_EVERY_S)

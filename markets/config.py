@@ -52,7 +52,7 @@ class ExchangeConfig(Struct, frozen=True):
 
     The fees are those of the account tier's schedule that is valid today. `fee_source` says in words
     where they come from; `fees_known` is false where the tier has no schedule now, and the fees are
-    then the exchange row's own: good enough to look at, not to trade on. `proxy` is the way out to it,
+    then the exchange row's own: good enough to read, not to trade on. `proxy` is the way out to it,
     but for hosts of `no_proxy`: see core.proxies.
     """
 

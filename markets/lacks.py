@@ -24,7 +24,7 @@ LACKS: Final[dict[str, Lack]] = {
     ),
     "instruments": Lack(
         "Nothing is collected: no enabled exchange trades a symbol that is enabled.",
-        "Enable symbols in the admin (Markets, Symbols), and look at the exchanges' volume bounds there; "
+        "Enable symbols in the admin (Markets, Symbols), and check the exchanges' volume bounds there; "
         f"`manage.py sync_markets` reads what exchanges list, {DEFAULTS}",
         stops_all=True,
     ),

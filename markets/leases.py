@@ -10,7 +10,7 @@ class ShardLease(models.Model):
     token = models.PositiveBigIntegerField(default=0)
     beat = models.PositiveBigIntegerField(default=0)
     holder = models.CharField(max_length=255, blank=True)  # in words; empty: released
-    place = models.CharField(max_length=255, blank=True)  # where to look whether it lives
+    place = models.CharField(max_length=255, blank=True)  # where to check whether it lives
 
     class Meta:
         default_permissions = ()  # nobody's but the collectors'

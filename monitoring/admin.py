@@ -128,7 +128,7 @@ class AlertRuleAdmin(GuardedAdmin):
     @admin.display(description=_("would fire now for"))
     def would_fire_now(self, row: AlertRule) -> Any:
         """Preview on the form; the page's script keeps it current while somebody types."""
-        text = self._would_fire(row) if row.what else gettext("Choose what it looks at to see.")
+        text = self._would_fire(row) if row.what else gettext("Choose what it watches to see.")
         address = reverse("admin:monitoring_alertrule_preview")
         return format_html('<output id="selects-now" data-count-url="{}">{}</output>', address, text)
 

@@ -255,19 +255,19 @@ class AlertRule(models.Model):
 
     @property
     def of_opportunities(self) -> bool:
-        """Whether it looks at opportunities, not at the desk's health."""
+        """Whether it watches opportunities, not the desk's health."""
         return self.what == What.OPPORTUNITY
 
     @property
     def cools_down_s(self) -> int:
-        """The cool-down in s: what was entered, or what is usual for what it looks at."""
+        """The cool-down in s: what was entered, or what is usual for what it watches."""
         if self.cool_down_s is not None:
             return self.cool_down_s
         return OPPORTUNITY_COOL_DOWN_S if self.of_opportunities else 0
 
     @property
     def tells_resolved(self) -> bool:
-        """Whether people get a message when it is over: as entered, or as is usual for what it looks at."""
+        """Whether people get a message when it is over: as entered, or as is usual for what it watches."""
         return not self.of_opportunities if self.tell_resolved is None else self.tell_resolved
 
     def clean(self) -> None:

@@ -56,7 +56,7 @@ NEEDED: Final = "a second factor is needed: sign in again"
 
 
 class TooSoon(Exception):
-    """Too many wrong codes: none is looked at until the time that is the argument."""
+    """Too many wrong codes: none is checked until the time that is the argument."""
 
     def __init__(self, until: datetime.datetime) -> None:
         super().__init__(until)

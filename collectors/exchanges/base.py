@@ -212,7 +212,7 @@ class Codec(ABC):
     ) -> Sequence[Decoded]:
         """Decode one wire frame. Never raises on bad input: it counts in `counts` and returns nothing.
 
-        Codecs put a fast path in front for the frames that nearly all are: one `Mark` looked for, one
+        Codecs put a fast path in front for the frames that nearly all are: one `Mark` searched for, one
         strict wire type, one event. Whatever does not fit it comes here, and only here is anything counted.
         """
         try:

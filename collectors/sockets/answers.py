@@ -17,7 +17,7 @@ LONGEST_WORDS: Final = 200
 LONGEST_BODY: Final = 64 * 1024
 LONGEST_SAID: Final = 300
 LOOKED_AT: Final = 20
-"""Characters that are looked at for each one that is shown."""
+"""Characters that are read for each one that is shown."""
 BUSY_STATUS: Final = frozenset({403, 418, 429, 503})
 """What Retry-After counts with. 403: a lock-out of Bybit and Bitget; 418: of Binance after too many 429."""
 
@@ -43,7 +43,7 @@ _NO_WORDS: Final = re.compile(r"<!--.*?-->|<(script|style)\b.*?</\1\s*>|<[^>]*>"
 
 def plain(text: str, longest: int = LONGEST_WORDS) -> str:
     """One printable line: control and direction characters gone, white space collapsed, cut."""
-    text = text[: LOOKED_AT * longest]  # a megabyte of words is not looked through for a line of them
+    text = text[: LOOKED_AT * longest]  # a megabyte of words is not searched for a line of them
     line = " ".join("".join(" " if unicodedata.category(c)[0] == "C" else c for c in text).split())
     return line if len(line) <= longest else line[: longest - 1] + "…"
 

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 FOLDER: Final = "_quarantine"
 _NOTE: Final = ".note.json"
 NOTES_READ: Final = 100
-"""Notes of a table that are read at most: more than anybody looks at."""
+"""Notes of a table that are read at most: more than anybody reads."""
 
 
 class Note(Struct):

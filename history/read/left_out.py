@@ -9,7 +9,7 @@ from history.read.scanning import Source, problem_of
 
 _NOTED_AT_MOST: Final = 10_000
 _noted: Final[set[tuple[str, str]]] = set()
-"""File and what is wrong with it, so that a process looks once whether each is noted."""
+"""File and what is wrong with it, so that a process checks once whether each is noted."""
 _noting: Final = threading.Lock()
 
 

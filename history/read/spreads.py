@@ -119,7 +119,7 @@ def find_spans(reader: LakeReader, terms: Terms, start_us: int, end_us: int) -> 
 def _stored_hours(reader: LakeReader, terms: Terms, start_us: int, end_us: int) -> Iterator[tuple[int, int]]:
     """First and last stored point of every hour that has any.
 
-    Hours still in many files are looked at from both their ends, so that not all are opened for this.
+    Hours still in many files are read from both their ends, so that not all are opened for this.
     """
     spreads = reader.snapshot("spreads")
     hours = Counter(at // HOUR_US for at, _to in spreads.slices(**_chart(terms, start_us, end_us)))

@@ -1,4 +1,4 @@
-"""Breaks of a line where nobody was looking, whichever collector wrote the points before and after.
+"""Breaks of a line where nobody was collecting, whichever collector wrote the points before and after.
 
 A collector that is killed writes no gap. The next one says when the last was alive (`stream_states`: a `gap`
 row with `since_us`, then its own start), as is said of events that were dropped and of damaged files: between

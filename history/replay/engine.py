@@ -63,7 +63,7 @@ class _Lane:
         self._names = {each.exchange: each.symbol for each in config.listings}
         self._symbol = symbol
         self._fees = Fees(config)
-        self._engine = SpreadEngine(window_points=1)  # nobody looks at the window
+        self._engine = SpreadEngine(window_points=1)  # nobody reads the window
         self._engine.configure(config)
         self._scanner = Scanner(self._engine.set_rates, market)
         self._scanner.configure(config, symbol.__eq__, *now)

@@ -69,7 +69,7 @@ class Appender:
         try:
             files = write_files(self._lake, self.table, rows, self._app_id, sequence)
             self._commit(files, self._app_id, sequence, self._mark)
-        except STORE_ERRORS:  # damaged, perhaps, or changed by another program: looked at before the next try
+        except STORE_ERRORS:  # damaged, perhaps, or changed by another program: read before the next try
             self._version, self._begun = -1, False
             raise
         self._sequence = sequence

@@ -32,7 +32,7 @@ class StateRow(Struct, gc=False):
 
 
 class Buffer:
-    """Rows that wait for one flush. Its owner bounds it by looking at `rows`."""
+    """Rows that wait for one flush. Its owner bounds it by `rows`."""
 
     def __init__(self) -> None:
         self.rows = 0

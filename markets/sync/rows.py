@@ -19,7 +19,7 @@ from core.names.plain_names import plain
 T = TypeVar("T")
 Path = tuple[Any, ...]  # number of the answer, then keys and indices, the last one of the row itself
 
-DEEPEST = 3  # how far into an answer its rows are looked for
+DEEPEST = 3  # how far into an answer its rows are searched for
 PATIENCE_S = 30.0  # to find the rows that cannot be read
 MOST_BROKEN = 0.5  # of an answer in which more than this cannot be read nothing is believed
 NAME_FIELDS = (

@@ -19,7 +19,7 @@ def unmistaken(
 
     Of two coins the one that is traded under the name counts (`traded`: native ids of instruments by
     coin), then the one that is called so. Of two networks an open one does; the other is kept under its own
-    name, where no exchange's is looked for.
+    name, where no exchange's is searched for.
     """
     rows, remarks = [], []
     for coin, of_coin in _by(networks, lambda row: row.coin).items():

@@ -67,7 +67,7 @@ class Delivering:
         tasks = [
             asyncio.create_task(stop.wait(), name="outbox stop"),
             asyncio.create_task(self._listen(), name="outbox listens"),
-            asyncio.create_task(self._keep_looking(), name="outbox looks"),
+            asyncio.create_task(self._keep_looking(), name="outbox polls"),
         ]
         try:
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -122,7 +122,7 @@ class Line:
         self._to = destination
         self._sending = sending
         self._database = database
-        self._budget: Budget | None = None  # known once it was looked up what was sent lately
+        self._budget: Budget | None = None  # known once it was read what was sent lately
         self._patience = Patience()
         self._outage = Outage(logger, logging.WARNING)
         self._hurry = False  # what was put off for the channel's sake is to be sent now
@@ -131,7 +131,7 @@ class Line:
         self._task = asyncio.create_task(self._keep_going(), name=f"alerts to {destination.name}")
 
     def look(self, destination: Destination) -> None:
-        """Something waits for it; its row may have changed."""
+        """Wake it: something waits for it; its row may have changed."""
         was, self._to = self._to, destination
         if (was.per_second, was.per_minute) != (destination.per_second, destination.per_minute):
             self._budget = None

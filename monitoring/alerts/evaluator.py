@@ -1,5 +1,6 @@
-"""Holds every look and every opportunity against the rules, and writes what follows: incident and outbox
-in one transaction. Both are safe to repeat: a monitor that is killed anywhere neither loses nor doubles.
+"""Compares every observation and every opportunity with the rules, and writes what follows: incident and
+outbox in one transaction. Both are safe to repeat: a monitor that is killed anywhere neither loses nor
+doubles.
 """
 
 import asyncio
@@ -67,10 +68,10 @@ class Change(Struct, frozen=True):
 
 
 class HealthWatch:
-    """Findings against rules, look by look. Not thread-safe; blocks on the database.
+    """Findings against rules, observation by observation. Not thread-safe; blocks on the database.
 
     Its memory is the incidents that fire or cool down and what is about to fire; it is read from the
-    database at the first look. While the database is down it goes on, and writes what happened when
+    database at the first observation. While the database is down it goes on, and writes what happened when
     the database is back. `jumps` are those of the clock that stamped the incidents.
     """
 
@@ -83,7 +84,7 @@ class HealthWatch:
         self._jumps_us: int | None = None
 
     def judge(self, findings: Sequence[Finding], now_us: int, jumps_us: int = 0) -> None:
-        """Take over one look. Raises django.db.Error while the database does not work; nothing is lost.
+        """Judge one observation. Raises django.db.Error while the database does not work; nothing is lost.
 
         `jumps_us` is by how much the clock of `now_us` was set in all so far: what lasts goes along.
         """
@@ -282,7 +283,7 @@ class Evaluator:
         self._outage = Outage(logger, logging.WARNING)
 
     async def judge(self, findings: Sequence[Finding], now_us: int, jumps_us: int = 0) -> None:
-        """Take over one look of the monitor. Never raises for the database: it goes on when that is back."""
+        """Judge an observation of the monitor. Never raises for the database: goes on when it is back."""
         await self._work(lambda: self._health.judge(findings, now_us, jumps_us))
 
     async def follow_opportunities(self) -> None:

@@ -206,7 +206,7 @@ def resolve(alerts: Any, at: datetime.datetime, why: str) -> int:
 
 
 def resolve_abandoned(now: datetime.datetime) -> int:
-    """End what fires under a rule that was deleted, switched off, or looks at something else now."""
+    """End what fires under a rule that was deleted, switched off, or watches something else now."""
     opportunities = Q(rule__what=What.OPPORTUNITY)
     abandoned = Alert.objects.filter(
         Q(rule=None)

@@ -41,7 +41,7 @@ EXPECTED: Final[dict[Role, Severity]] = {
 }
 """What every desk runs at least one of; the simulator too, where the exchanges are simulated."""
 
-RESTART: Final = "It is restarted by itself where a supervisor looks after it; if not, start it."
+RESTART: Final = "It is restarted by itself where a supervisor watches it; if not, start it."
 WITHOUT: Final[dict[Role, str]] = {
     "collector": "Nothing is collected for its symbols.",
     "web": "Its pages and sockets are gone.",

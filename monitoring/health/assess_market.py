@@ -117,7 +117,7 @@ def _silent_exchange(of: ExchangeQuality, now: Observed, limits: Limits) -> Iter
             "exchange_silent", of.exchange, "critical", now.at_us - int(silent_s * 1e6),
             words,
             "Its opportunities are shut out meanwhile. Dead connections are closed and opened again; "
-            "if it lasts, look at the exchange's status page.",
+            "if it lasts, check the exchange's status page.",
             round(silent_s, 1), limits.exchange_silent_s,
         )  # fmt: skip
 
@@ -150,7 +150,7 @@ def _poor_data(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[F
         yield Finding(
             "clock_offset", name, "warning", now.at_us,
             f"The clock of {name} is {abs(offset_s):.1f} s {ahead} ours.",
-            "If it is so with every exchange, our own clock is wrong: look at NTP on the collectors' hosts. "
+            "If it is so with every exchange, our own clock is wrong: check NTP on the collectors' hosts. "
             "If with one, its time stamps are not to be trusted; ages here are by our own clock.",
             round(abs(offset_s), 2), limits.clock_offset_s,
         )  # fmt: skip
@@ -159,7 +159,7 @@ def _poor_data(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[F
             "clock_offset", name, "warning", now.at_us,
             f"{name} sent {of.bad_times_per_min:,.0f} times in the last minute that are none, or more than a "
             "month from ours; they are not believed, and whether its data comes late is not known.",
-            "If it is so with every exchange, our own clock is wrong: look at NTP on the collectors' hosts. "
+            "If it is so with every exchange, our own clock is wrong: check NTP on the collectors' hosts. "
             "If with one, its quotes are kept with the times at which they came.",
         )  # fmt: skip
     if of.latency is not None and is_beyond(of.latency.p95_ms, limits.latency_p95_ms):

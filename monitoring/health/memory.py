@@ -2,8 +2,8 @@
 
 | key | what |
 |---|---|
-| `monitoring:findings` | `Published` as JSON, written with every look of the monitor, gone after `FRESH_S` |
-| `monitoring:last` | the same, kept: a monitor that starts goes on from it, its clock included |
+| `monitoring:findings` | `Published` as JSON, written with every observation of the monitor, gone after
+`FRESH_S` | | `monitoring:last` | the same, kept: a monitor that starts goes on from it, its clock included |
 
 A restarted monitor goes on where the last one was, and so does one whose Redis lost everything.
 """
@@ -48,7 +48,7 @@ class Published(Struct, frozen=True):
 
 
 class Memory:
-    """The findings of the look before, and since when, however the observer's clock is set meanwhile.
+    """The findings of the observation before, and since when, however the observer's clock is set meanwhile.
 
     `steady` makes of a time since when, which may lie before a step of the clock, one as of now.
     """

@@ -1,6 +1,6 @@
-"""The process that watches: looks every second, keeps what it found, and has alerts judged and delivered.
+"""The process that watches: polls every second, keeps what it found, and has alerts judged and delivered.
 
-Nothing here waits for a store: without Redis it sees and says that, without PostgreSQL it goes on looking.
+Nothing here waits for a store: without Redis it sees and says that, without PostgreSQL it goes on polling.
 """
 
 import asyncio
@@ -122,7 +122,7 @@ class Monitor:
             await asyncio.sleep(max(0.0, LOOK_EVERY_S - (time.monotonic() - began)))
 
     async def _judge(self, evaluator: Evaluator) -> None:
-        """The rules see every look that the database lets them see; looking never waits for it."""
+        """Give the rules every observation that the database allows; observing never waits for it."""
         while True:
             await self._looked.wait()
             self._looked.clear()
@@ -143,7 +143,7 @@ class Monitor:
                 await write(self._redis, ended, now.at_us / 1e6)
             await forget_processes(self._redis, replaced(now.heartbeats, now.at_us))
         except (RedisError, OSError) as error:
-            logger.debug("findings not published: %s", error)  # the next look says that Redis is gone
+            logger.debug("findings not published: %s", error)  # the next observation says that Redis is gone
 
     async def _measure(self) -> None:
         while True:

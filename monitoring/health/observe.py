@@ -1,6 +1,6 @@
 """Looks at everything that runs: what it says of itself, what it has not said, and whether stores answer.
 
-Every process may look; one look a second is made at most, and shared. A look never raises and never
+Every process may observe; one observation a second is made at most, and shared. It never raises and never
 takes longer than `TIMEOUT_S`: what could not be asked is named in it.
 """
 
@@ -76,7 +76,7 @@ class Observer:
         self._looking: asyncio.Task[Observed] | None = None
 
     async def observe(self) -> Observed:
-        """The newest look, at most `LOOK_EVERY_S` old."""
+        """The newest observation, at most `LOOK_EVERY_S` old."""
         if self._latest is not None and time.monotonic() - self._latest[0] < LOOK_EVERY_S:
             return self._latest[1]
         if self._looking is None:
@@ -85,7 +85,7 @@ class Observer:
         return await asyncio.shield(self._looking)
 
     async def look(self) -> Observed:
-        """Look now."""
+        """Observe now."""
         (redis_said, redis), (revision, database) = await asyncio.gather(
             _answered(self._ask_redis()), _answered(self._ask_database())
         )
@@ -226,7 +226,7 @@ class _Beats:
         self._silent = Ages()
         self._up = Ages()
         self._started: dict[str, int] = {}
-        self._reborn: set[str] = set()  # another life under the same name, since the look before
+        self._reborn: set[str] = set()  # another life under the same name, since the observation before
         self._restarts: dict[str, Restart] = {}
 
     def received(self, beats: Sequence[Heartbeat], at_us: int) -> Iterator[Heartbeat]:

@@ -75,7 +75,7 @@ class Observed(Struct, frozen=True, eq=False):
     database_bytes: int | None = None
     lake: tuple[LakeTable, ...] = ()
     disk: Disk | None = None
-    measured_us: int | None = None  # when the sizes and runs were looked up
+    measured_us: int | None = None  # when the sizes and runs were read
     runs: tuple[LastRun, ...] = ()
     overdue: tuple[Overdue, ...] = ()
     channels: tuple[ChannelTrouble, ...] = ()

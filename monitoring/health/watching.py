@@ -7,7 +7,7 @@ from monitoring.health.observed import Observed
 
 
 class Watcher(Protocol):
-    """The monitor, as far as metrics go; `observed` is its newest look."""
+    """The monitor, as far as metrics go; `observed` is its newest observation."""
 
     leads: bool
     findings: list[Finding]

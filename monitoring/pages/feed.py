@@ -1,7 +1,7 @@
 """Data of the health page, made once per process for all its viewers.
 
-It looks every 2 s while somebody has the page open. A viewer is sent the sections that differ from what
-it has seen, and between two looks a sign of life; sections, and pages of symbols that several viewers ask
+It polls every 2 s while somebody has the page open. A viewer is sent the sections that differ from what
+it has seen, and between two polls a sign of life; sections, and pages of symbols that several viewers ask
 for, are made once.
 """
 
@@ -128,7 +128,7 @@ class HealthViewer:
         self._acks = AckWindow()
 
     def show(self, show: Show) -> None:
-        """Show these symbols; the answer does not wait for the next look."""
+        """Show these symbols; the answer does not wait for the next poll."""
         self._shows = show
         self.advance()
 
@@ -139,7 +139,7 @@ class HealthViewer:
             self.advance()
 
     def refreshed(self) -> None:
-        """There may be a newer look; a browser that does not ack is closed."""
+        """Take a newer observation, if any; a browser that does not ack is closed."""
         if self._acks.is_overdue:
             self._close(self._acks.overdue())
         else:

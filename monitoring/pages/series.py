@@ -46,13 +46,13 @@ def sample(now: Observed) -> dict[str, float]:
 
 
 class Steps:
-    """Gathers looks to points, for both resolutions."""
+    """Gathers observations to points, for both resolutions."""
 
     def __init__(self) -> None:
         self._open: dict[Resolution, tuple[int, dict[str, list[float]]]] = {}
 
     def add(self, at_s: float, values: Mapping[str, float]) -> dict[Resolution, dict[str, bytes]]:
-        """Take a look; returns the points of the steps that it ended."""
+        """Add an observation; returns the points of the steps that it ended."""
         ended: dict[Resolution, dict[str, bytes]] = {}
         for resolution, step_s in STEP_S.items():
             begin = int(at_s) // step_s * step_s

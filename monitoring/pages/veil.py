@@ -46,7 +46,7 @@ async def may_see_processes(user: Any) -> bool:
 
 
 def without_processes(now: Observed) -> Observed:
-    """The same look, as if no process had said where it runs."""
+    """The same observation, as if no process had said where it runs."""
     return structs.replace(now, heartbeats=type(now.heartbeats)())
 
 

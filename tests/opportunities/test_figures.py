@@ -300,7 +300,7 @@ def test_what_other_fees_make_worth_it_begins_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "phases"),
+    ("after", "right"),
     [
         pytest.param(market(structs.replace(AT_ONCE, min_edge_bps=4.0)), ["close", "open"], id="threshold"),
         pytest.param(market(structs.replace(AT_ONCE, min_edge_bps=7.0)), ["close"], id="higher threshold"),
@@ -325,13 +325,13 @@ def test_what_other_fees_make_worth_it_begins_at_once() -> None:
         ),
     ],
 )
-def test_whatever_a_setting_enters_is_judged_when_it_changes(after: MarketConfig, phases: list[str]) -> None:
+def test_whatever_a_setting_enters_is_judged_when_it_changes(after: MarketConfig, right: list[str]) -> None:
     desk = started(AT_ONCE)
     quote(desk, 0, 6.0)
     assert phases(desk) == ["open"]
     desk.configure(after, at_ms=10)
     changed = desk.scanner.lifecycle.take()
-    assert [each.phase for each in changed] == phases
+    assert [each.phase for each in changed] == right
     for each in changed:
         if each.phase == "close":
             check_figures(each)
