@@ -10,7 +10,7 @@ class AccountsConfig(AppConfig):
     name = "accounts"
 
     def ready(self) -> None:
-        """Have `check --deploy` look at it; what becomes of sessions, `accounts.sessions` records itself."""
+        """Register checks, sealed columns and audit; `accounts.sessions` records sessions' ends itself."""
         from accounts import checks, metrics, upkeep  # noqa: F401 - register themselves
         from accounts.mfa import second_factor
         from accounts.models import Authenticator, UserSession

@@ -11,7 +11,7 @@ declare("web_rights_unanswered_total", "", "Checks of users' rights that Postgre
 
 
 @told_in(of_web)
-def tell_accounts(to: Samples, counters: Mapping[str, float]) -> None:
+def export_accounts(to: Samples, counters: Mapping[str, float]) -> None:
     """Sign-ins by what became of them, and rights."""
     for outcome in SIGN_IN_OUTCOMES:
         to.add("sign_ins_total", sign_ins.get(outcome, 0), outcome)

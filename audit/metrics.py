@@ -7,7 +7,7 @@ declare("audit_entries_total", "kind", "Entries of the audit this process wrote.
 
 
 @told_in(of_processes)
-def tell_audit(to: Samples) -> None:
+def export_audit(to: Samples) -> None:
     """Entries this process wrote, by kind."""
     for kind, count in list(counters.items()):
         to.add("audit_entries_total", count, kind)

@@ -201,7 +201,7 @@ class LakeTableAdmin(GuardedAdmin):
 
 @admin.register(MaintenanceRun)
 class MaintenanceRunAdmin(ReadOnlyAdmin):
-    """What was done to the lake; only maintenance writes it."""
+    """Record of the lake's maintenance; only maintenance writes it."""
 
     empty_text = _(
         "Nothing was maintained yet. Beat begins a compaction every ten minutes, if worker and beat run; "

@@ -28,7 +28,7 @@ declare(
 
 
 @told_of("LakeSink")
-def tell_lake_sink(to: Samples, shard: str, stats: Stats, symbols: int) -> None:
+def export_lake_sink(to: Samples, shard: str, stats: Stats, symbols: int) -> None:
     """What the sink counts; of single symbols the busiest."""
     for table, rows in stats["rows"].items():
         to.add("lake_rows_written_total", rows, shard, table)
@@ -62,7 +62,7 @@ class Look(Protocol):
 
 
 @told_in(of_desk)
-def tell_lake(to: Samples, now: Look) -> None:
+def export_lake(to: Samples, now: Look) -> None:
     """The lake and the disk under it."""
     for table in now.lake:
         to.add("lake_bytes", table.bytes, table.table)

@@ -108,7 +108,7 @@ class ScanPair(Struct, frozen=True, gc=False):
 
     @property
     def id(self) -> str:
-        """As a chart's: `BTC/USDT|binance|bybit`."""
+        """Id like a chart's: `BTC/USDT|binance|bybit`."""
         return chart_id_of(self.symbol, self.pair.exchange1, self.pair.exchange2)
 
 

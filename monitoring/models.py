@@ -50,7 +50,7 @@ class Severity(models.TextChoices):
 
 
 class What(models.TextChoices):
-    """What a rule looks at: opportunities, or one kind of finding (`core.health.findings.kinds`)."""
+    """Subject of a rule: opportunities, or one kind of finding (`core.health.findings.kinds`)."""
 
     OPPORTUNITY = OPPORTUNITY, _("an opportunity")
     EXCHANGE_SILENT = "exchange_silent", _("exchange silent or down")

@@ -10,7 +10,7 @@ declare("episodes_failures_total", "shard", "Attempts to write episodes that fai
 
 
 @told_of("EpisodeSink")
-def tell_episodes(to: Samples, shard: str, stats: Stats, _symbols: int) -> None:
+def export_episodes(to: Samples, shard: str, stats: Stats, _symbols: int) -> None:
     """What the sink counts."""
     to.add("episodes_open", stats["episodes_open"], shard)
     to.add("episodes_waiting", stats["waiting"], shard)

@@ -22,7 +22,7 @@ declare("episodes_closed_total", "shard", "Opportunities that were over.")
 
 
 @told_of("RealtimeSink")
-def tell_realtime(to: Samples, shard: str, stats: Stats, _symbols: int) -> None:
+def export_realtime(to: Samples, shard: str, stats: Stats, _symbols: int) -> None:
     """What the sink counts."""
     to.add("engine_quotes_total", stats["quotes"], shard)
     to.add("engine_points_total", stats["points"], shard)
@@ -61,7 +61,7 @@ declare("scanner_rows", "", "Rows of the scanner's table.")
 
 
 @told_in(of_web)
-def tell_web(to: Samples, counters: Mapping[str, float]) -> None:
+def export_web(to: Samples, counters: Mapping[str, float]) -> None:
     """A web process whose hub has not started yet, for want of a socket, has done nothing."""
     said = counters.get
     to.add("web_sockets", said("sockets", 0), "charts")

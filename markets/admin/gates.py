@@ -67,7 +67,7 @@ class FeeScheduleAdmin(ConfigAdmin):
 
 @admin.register(WalletStatus)
 class WalletStatusAdmin(ReadOnlyAdmin, ConfigAdmin):
-    """What exchanges say of their wallets; only the wallet sync writes here."""
+    """Wallets as exchanges report them; only the wallet sync writes here."""
 
     empty_text = _(
         "Nothing is known of any wallet yet. A worker asks every 15 minutes; `manage.py sync_wallets` asks "

@@ -61,7 +61,7 @@ class RevisionNudge:
         try:
             redis_client().publish(REVISION_CHANNEL, str(revision))
         except RedisError as error:
-            self._outage.begins("revision %d saved, Redis not told: %s; collectors poll", revision, error)
+            self._outage.begins("revision %d saved, not in Redis: %s; collectors poll", revision, error)
         else:
             self._outage.ends("Redis is told of revisions again")
 

@@ -234,7 +234,7 @@ class Line:
         return Answer("later", words, answer.code)
 
     def _judge(self, answer: Answer, taken: Taken) -> datetime:
-        """When it is tried again, if it is. The log tells when the channel dies, and when it is back."""
+        """Time of its next try, if any. The log says when the channel dies, and when it is back."""
         now = timezone.now()
         if answer.outcome in ("sent", "refused"):
             self._hurry = self._patience.asked_again_s > 0

@@ -61,7 +61,7 @@ def subject_of(row: OpportunityEpisode) -> str:
 
 
 def coin_of(row: OpportunityEpisode) -> str:
-    """What cools down: the base of its symbol."""
+    """Coin that cools down: the base of its symbol."""
     return base_of(row.symbol)
 
 

@@ -25,7 +25,7 @@ STARTING_S: Final = 30.0
 
 CRITICAL_FILL_PCT: Final = 90.0
 CRITICAL_MEMORY_PCT: Final = 95.0
-JUMP_TOLD_S: Final = 300.0
+JUMP_REPORTED_S: Final = 300.0
 CLOCK_REMEDY: Final = (
     "Lines are broken there and go on with the new clock. Let the clock be slewed (chrony, ntpd), not set; "
     "rows of the time that came twice lie among each other in the lake."
@@ -53,7 +53,7 @@ WITHOUT: Final[dict[Role, str]] = {
 
 
 def assess(now: Observed, limits: Limits) -> list[Finding]:
-    """Everything that is ill, the worst first. `since_us` is `now` where the look cannot tell better."""
+    """All findings, the worst first. `since_us` is `now` where the observation does not know better."""
     found = (finding for check in checks for finding in check(now, limits))
     by_key: dict[str, Finding] = {}
     for finding in found:

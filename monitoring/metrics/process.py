@@ -41,7 +41,7 @@ def families(tellers: Iterable[Callable[[Families], None]]) -> Iterable[Family]:
 # --- every process -------------------------------------------------------------------------------------
 
 
-def tell_process(to: Families, beat: Heartbeat) -> None:
+def export_process(to: Families, beat: Heartbeat) -> None:
     """A process as it last felt its own pulse."""
     role = beat.role
     to.add("process_info", 1, role, beat.name, beat.host)
@@ -74,7 +74,7 @@ def tell_process(to: Families, beat: Heartbeat) -> None:
 # --- collectors ----------------------------------------------------------------------------------------
 
 
-def tell_delays(to: Families, shard: str, exchanges: Iterable[str], totals: Counts) -> None:
+def export_delays(to: Families, shard: str, exchanges: Iterable[str], totals: Counts) -> None:
     """The latencies of exchanges since the start; the sum is what the buckets' middles say."""
     middles_ms = np.concatenate(([EDGES_MS[0] / 2], np.sqrt(EDGES_MS[:-1] * EDGES_MS[1:]), [EDGES_MS[-1]]))
     places = np.searchsorted(_DELAY_EDGES_MS, np.append(EDGES_MS, np.inf))
@@ -87,7 +87,7 @@ def tell_delays(to: Families, shard: str, exchanges: Iterable[str], totals: Coun
 
 
 @told_of("QualitySink")
-def tell_quality_sink(to: Samples, shard: str, stats: Stats, _symbols: int) -> None:
+def export_quality_sink(to: Samples, shard: str, stats: Stats, _symbols: int) -> None:
     """What the sink counts."""
     to.add("quality_reports_total", stats["quality_reports"], shard)
     to.add("quality_reports_failed_total", stats["quality_failed"], shard)
@@ -96,7 +96,7 @@ def tell_quality_sink(to: Samples, shard: str, stats: Stats, _symbols: int) -> N
 # --- web -----------------------------------------------------------------------------------------------
 
 
-def tell_traffic(to: Families, traffic: Traffic) -> None:
+def export_traffic(to: Families, traffic: Traffic) -> None:
     """What a web process was asked."""
     for (method, route, status), count in list(traffic.requests.items()):
         to.add("http_requests_total", count, method, route, str(status))
@@ -111,7 +111,7 @@ def tell_traffic(to: Families, traffic: Traffic) -> None:
 # --- Celery --------------------------------------------------------------------------------------------
 
 
-def tell_tasks(to: Families, book: TaskBook) -> None:
+def export_tasks(to: Families, book: TaskBook) -> None:
     """A worker's tasks, also those that have not run yet: a rate needs the zero."""
     for task in book.tasks:
         for outcome, count in book.outcomes(task).items():
@@ -119,7 +119,7 @@ def tell_tasks(to: Families, book: TaskBook) -> None:
         to.add_buckets("task_seconds", book.durations(task), task)
 
 
-def tell_queued(to: Families, queued: Mapping[str, int]) -> None:
+def export_queued(to: Families, queued: Mapping[str, int]) -> None:
     """Tasks this process has put into the queue."""
     for task, count in list(queued.items()):
         to.add("tasks_queued_total", count, task)

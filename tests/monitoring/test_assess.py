@@ -236,7 +236,7 @@ def test_what_is_unhealthy_is_named_with_words_and_a_remedy(key: str) -> None:
 
 
 def test_every_kind_can_be_found() -> None:
-    assert {key.partition(":")[0] for key in ILL} == set(kinds)
+    assert {key.partition(":")[0] for key in UNHEALTHY} == set(kinds)
 
 
 def test_a_kind_has_one_owner_and_says_what_it_means() -> None:

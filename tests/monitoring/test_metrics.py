@@ -21,7 +21,7 @@ from redis import Redis
 from accounts.tokens.tokens import make_token
 from arbsite.desk.programs import desk_programs, metrics_targets
 from arbsite.environment import BASE_DIR
-from collectors.metrics import tell_collector
+from collectors.metrics import export_collector
 from core.health.findings import Finding
 from core.metrics import declare, metrics
 from core.process.heartbeat import Heartbeat, QueueFill, Role
@@ -31,9 +31,9 @@ from markets.follow.runtime import CollectorStatus
 from monitoring.alerts.attempts import Attempts
 from monitoring.health.observed import Answer, Observed
 from monitoring.metrics import exporter
-from monitoring.metrics.desk import tell_attempts, tell_desk
+from monitoring.metrics.desk import export_attempts, export_desk
 from monitoring.metrics.families import SERIES_MOST, Families
-from monitoring.metrics.process import tell_delays, tell_process
+from monitoring.metrics.process import export_delays, export_process
 from monitoring.metrics.tasks import TaskBook
 from monitoring.quality.latency import Latencies
 from monitoring.quality.wire import STALE, SYMBOL_ROW, Quality
@@ -143,7 +143,7 @@ def test_a_process_is_reported_in_seconds_and_bytes() -> None:
         "worker", "worker a", "a", 7, 1_000_000, 3_000_000, rss_bytes=5, cpu_pct=50.0, gc_pause_ms=20.0,
         queues={"outbox": QueueFill(3, 10, 2)},
     )  # fmt: skip
-    tell_process(to, beat)
+    export_process(to, beat)
     exported = _exported(to)
     assert exported["arbdesk_process_start_time_seconds", "worker"] == 1.0
     assert exported["arbdesk_process_cpu_ratio", "worker"] == 0.5
@@ -161,8 +161,8 @@ def test_restarts_of_supervised_parts_are_told_also_while_there_were_none(
     role: Role, counters: dict[str, float], restarts: int | None
 ) -> None:
     to = Families()
-    tell_process(to, Heartbeat(role, "one", "a", 7, 1_000_000, 3_000_000, counters=counters))
-    assert _told(to).get(("arbdesk_process_part_restarts_total", role)) == restarts
+    export_process(to, Heartbeat(role, "one", "a", 7, 1_000_000, 3_000_000, counters=counters))
+    assert _exported(to).get(("arbdesk_process_part_restarts_total", role)) == restarts
 
 
 def _lake(symbols: int) -> CollectorStatus:
@@ -180,7 +180,7 @@ def test_of_eight_thousand_symbols_only_the_busiest_of_the_bound_are_reported(
     bound: int, exported: set[str]
 ) -> None:
     to = Families()
-    tell_collector(to, _lake(8_000), bound)
+    export_collector(to, _lake(8_000), bound)
     assert {key[3] for key in _exported(to) if key[0] == "arbdesk_lake_symbol_rows_total"} == exported
 
 
@@ -191,7 +191,7 @@ def test_of_instruments_only_the_worst_of_the_bound_are_reported(bound: int, exp
     quality = Quality(names=tuple(("okx", f"S{n}/USDT") for n in range(5)), rows=rows)
     to = Families()
     well = Answer(True)
-    tell_desk(to, Observed(1, redis=well, database=well, quality=quality), [], bound)
+    export_desk(to, Observed(1, redis=well, database=well, quality=quality), [], bound)
     assert {key[2] for key in _exported(to) if key[0] == "arbdesk_symbol_age_seconds"} == exported
 
 
@@ -205,7 +205,7 @@ def test_no_metric_has_more_series_than_it_may() -> None:
 def test_what_is_healthy_is_exported_too_so_that_an_alert_ends() -> None:
     to, well = Families(), Answer(True)
     found = Finding("redis", "redis", "critical", 1, "gone", "start it")
-    tell_desk(to, Observed(1, redis=Answer(False, "gone"), database=well), [found], 0)
+    export_desk(to, Observed(1, redis=Answer(False, "gone"), database=well), [found], 0)
     exported = _exported(to)
     assert exported["arbdesk_findings", "redis", "critical"] == 1
     assert exported["arbdesk_findings", "latency", "warning"] == 0
@@ -217,7 +217,7 @@ def test_delays_since_the_start_are_a_histogram() -> None:
     latencies = Latencies(1, 0)
     latencies.take(np.zeros(4, np.intp), np.array([1.0, 40.0, 40.0, 500_000.0]))
     to = Families()
-    tell_delays(to, "1/1", ["okx"], latencies.totals)
+    export_delays(to, "1/1", ["okx"], latencies.totals)
     exported = _exported(to)
     under = {float(key[3]): value for key, value in exported.items() if key[0].endswith("_bucket")}
     assert sorted(under.values()) == [under[edge] for edge in sorted(under)]  # cumulative
@@ -232,7 +232,7 @@ def test_attempts_to_deliver_are_reported_by_channel() -> None:
     made.add("desk", "sent", 0.02)
     made.add("desk", "failed", 4.0)
     to = Families()
-    tell_attempts(to, made)
+    export_attempts(to, made)
     exported = _exported(to)
     assert exported["arbdesk_alert_attempts_total", "desk", "sent"] == 1
     assert exported["arbdesk_alert_attempt_seconds_sum", "desk"] == 4.02

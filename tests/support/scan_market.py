@@ -26,7 +26,7 @@ ANY_EDGE = FilterConfig(1, "any edge", min_edge_bps=-20_000.0)
 def listing(
     exchange: str, symbol: str, *, counts_as: str = "", multiplier: float = 1.0, active: bool = True
 ) -> ListingConfig:
-    """What an exchange lists; volumes are not of interest here."""
+    """Listing of an exchange; volumes are not of interest here."""
     base, quote = base_of(symbol), quote_of(symbol)
     native = symbol.replace("/", "")
     return ListingConfig(

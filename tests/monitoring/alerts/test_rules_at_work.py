@@ -21,7 +21,7 @@ from monitoring.alerts import evaluator, outbox
 from monitoring.alerts.evaluator import Evaluator, HealthWatch, look_at_opportunities
 from monitoring.alerts.incidents import delete_alerts, moment
 from monitoring.alerts.messages import Message
-from monitoring.alerts.notify import tell
+from monitoring.alerts.notify import queue_due
 from monitoring.models import Alert, AlertChannel, AlertRule, Delivery, Severity, What
 from opportunities.models import OpportunityEpisode
 from opportunities.nudge import EPISODES_WRITTEN, publish_written
