@@ -91,7 +91,7 @@ def start_of(period: str | None) -> Any:
 
 @admin.register(Entry)
 class EntryAdmin(ReadOnlyAdmin):
-    """Who did what, when, from where; `manage.py audit retain` removes what is old."""
+    """Read-only list of the audit's entries; `manage.py audit retain` removes what is old."""
 
     empty_text = _("Nothing was recorded yet. What people do is, from the first change on.")
 

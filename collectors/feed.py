@@ -105,7 +105,7 @@ class Feed:
             refused=sum(len(line.refused) for line in lines),
             counts=self._counts(lines),
             rejected=dict(codec.rejects),
-            heard_mono_ns=max((line.received_ns for line in lines), default=0),
+            last_frame_mono_ns=max((line.received_ns for line in lines), default=0),
             received_ts_us=time.time_ns() // 1000,
             received_mono_ns=time.monotonic_ns(),
         )

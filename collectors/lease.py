@@ -9,7 +9,7 @@ A holder that was stopped and goes on does not know that it was replaced. So wha
 to where it is written: the lake's logs (`history.write.commits`), Redis (`Lease.guard`), PostgreSQL
 (`Lease.hold_in_database`). There the newest token is kept, and an older one is refused. What a place keeps
 may be of another database (one that was restored, or set up again): then PostgreSQL decides, and the token of
-who holds the lease is raised above it (`Lease.outbid`). While PostgreSQL does not answer everything stays as
+the holder is raised above it (`Lease.outbid`). While PostgreSQL does not answer everything stays as
 it is: nobody can take over then.
 """
 

@@ -80,7 +80,7 @@ class FeedReport(Struct):
 
     `counts` is what happened since the start, by kind (collectors.exchanges.base.Codec and
     collectors.sockets.line.Line say which there are), `rejected` what was refused of one symbol, by symbol
-    and kind. `heard_mono_ns` is when the last frame of any kind was read on a connection there is; 0: never.
+    and kind. `last_frame_mono_ns` is when the last frame of any kind was read on a connection; 0: never.
     """
 
     exchange: str
@@ -91,7 +91,7 @@ class FeedReport(Struct):
     refused: int  # topics the exchange does not take
     counts: dict[str, int]
     rejected: dict[tuple[str, str], int]
-    heard_mono_ns: int
+    last_frame_mono_ns: int
     received_ts_us: int = 0
     received_mono_ns: int = 0
 

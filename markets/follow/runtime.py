@@ -63,7 +63,7 @@ class RevisionNudge:
         except RedisError as error:
             self._outage.begins("revision %d saved, not in Redis: %s; collectors poll", revision, error)
         else:
-            self._outage.ends("Redis is told of revisions again")
+            self._outage.ends("Redis gets revisions again")
 
 
 publish_revision = RevisionNudge().publish

@@ -107,11 +107,11 @@ def stores(now: Observed, limits: Limits) -> Iterator[Finding]:
     memory="a process is near its limit",
     gc="full garbage collections too often",
     loop_lag="a process's event loop is held up",
-    process_missing="a process that ought to run is not heard",
+    process_missing="a process that ought to run sends no heartbeat",
     clock_jump="a wall clock was set",
 )
 def processes(now: Observed, limits: Limits) -> Iterator[Finding]:
-    """Processes that are missing, and those that are not well."""
+    """Processes that are missing, and those that are unhealthy."""
     if not now.redis.well:
         return
     yield from _missing_processes(now)

@@ -74,7 +74,7 @@ def measure() -> Stores:
 
 
 def load_lacks() -> dict[str, Lack]:
-    """What the desk lacks, whatever collectors say. Raises DatabaseError."""
+    """Parts the desk lacks, whatever collectors say. Raises DatabaseError."""
     return {name: lack for question in upkeep.lacks for name, lack in question()}
 
 

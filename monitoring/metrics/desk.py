@@ -1,4 +1,4 @@
-"""What the monitor that works knows of the whole desk, as metrics."""
+"""Metrics of the whole desk, from the monitor that works."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ FAILED: Final = frozenset({"failed", "died"})
 
 
 def export_attempts(to: Families, made: Attempts) -> None:
-    """What became of attempts to deliver, and how long they took."""
+    """Add the outcomes of attempts to deliver, and their durations."""
     for (channel, outcome), count in list(made.outcomes.items()):
         to.add("alert_attempts_total", count, channel, outcome)
     for channel, durations in list(made.durations.items()):
@@ -29,7 +29,7 @@ def export_attempts(to: Families, made: Attempts) -> None:
 
 
 def export_desk(to: Families, now: Observed, findings: Iterable[Finding], symbols: int) -> None:
-    """One look at the desk; of single instruments the `symbols` worst."""
+    """Add one observation of the desk; of single instruments the `symbols` worst."""
     _export_findings(to, findings)
     _export_processes(to, now)
     _export_stores(to, now)
@@ -42,12 +42,12 @@ def export_desk(to: Families, now: Observed, findings: Iterable[Finding], symbol
     for each in now.quality.exchanges:
         _export_exchange(to, each)
     _export_symbols(to, now.quality, symbols)
-    for tell in of_desk:
-        tell(to, now)
+    for export in of_desk:
+        export(to, now)
 
 
 def _export_findings(to: Families, findings: Iterable[Finding]) -> None:
-    """Also what is well: an alert needs the zero to end by."""
+    """Add findings, also the zero of what is healthy: an alert needs it to end."""
     counts = Counter((finding.kind, finding.severity) for finding in findings)
     for kind in kinds:
         for severity in SEVERITIES:

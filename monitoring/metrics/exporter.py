@@ -48,7 +48,7 @@ CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
 
 class Desk(Collector):
-    """Everything this process knows, asked anew at every scrape."""
+    """Collector of all that this process knows, asked again at every scrape."""
 
     def collect(self) -> Iterable[Family]:
         """The families of now."""
@@ -64,7 +64,7 @@ class Desk(Collector):
         )
 
     def describe(self) -> Iterable[Family]:
-        """Nothing beforehand: what a process tells depends on what it does."""
+        """Describe nothing beforehand: what a process exports depends on what it does."""
         return []
 
 

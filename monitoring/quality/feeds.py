@@ -81,7 +81,7 @@ class Feeds:
 
 
 def _wall_clock_ns(events: Sequence[Any]) -> int:
-    """What the wall clock is ahead of the monotonic one; cheaper than to ask every event for both.
+    """Lead of the wall clock over the monotonic one; cheaper than to ask every event for both.
 
     Of three, as a process may be held up between reading the one and the other.
     """

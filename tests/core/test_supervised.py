@@ -22,7 +22,7 @@ class Part:
         self._fate: Iterator[object] = iter(fate)
 
     async def run(self) -> None:
-        """One run."""
+        """One run of the part."""
         self.runs += 1
         fate = next(self._fate)
         if isinstance(fate, Exception):
@@ -38,13 +38,13 @@ class Pauses:
         self.asked: list[float] = []
 
     async def __call__(self, seconds: float) -> None:
-        """As `asyncio.sleep`."""
+        """Stand in for `asyncio.sleep`."""
         self.asked.append(seconds)
         await asyncio.sleep(0)
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What was logged, line by line."""
+    """Log, line by line."""
     return [record.getMessage() for record in caplog.records if record.name == logger.name]
 
 
