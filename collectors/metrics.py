@@ -1,4 +1,4 @@
-"""The metrics of a collector: its feeds, and whatever its sinks have to tell."""
+"""The metrics of a collector: its feeds, and those of its sinks."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final

@@ -57,7 +57,7 @@ class Feeds:
         self.latencies.take(exchange, (received_us - sent_us) / 1e3)
 
     def take_report(self, report: FeedReport) -> Iterable[tuple[tuple[str, str], int]] | None:
-        """What was refused since the report before, by symbol and why; None of a feed's first report."""
+        """Refusals since the report before, by symbol and reason; None of a feed's first report."""
         connections = self.connections.get(report.exchange)
         if connections is None:
             self.connections[report.exchange] = Connections(report)
@@ -76,7 +76,7 @@ class Feeds:
         return bool(silent)
 
     def collected(self) -> NDArray[np.bool_]:
-        """Which exchanges are collected here."""
+        """Mask of exchanges that are collected here."""
         return np.array([key in self.connections for key in self.exchanges], bool)
 
 

@@ -1,4 +1,4 @@
-"""What a shard reports of its data: rows of its instruments and exchanges. Pure.
+"""Report of a shard on its data: rows of its instruments and exchanges. Pure.
 
 What the numbers mean is in docs/quality.md.
 """

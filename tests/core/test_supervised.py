@@ -89,7 +89,7 @@ async def test_one_kind_of_failure_is_logged_once_with_its_traceback(
     assert all(record.exc_info for record in caplog.records)
 
 
-async def test_its_end_is_logged_once_the_part_has_run_for_a_while_and_the_next_failure_anew(
+async def test_its_end_is_logged_once_the_part_has_run_for_a_while_and_the_next_failure_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)

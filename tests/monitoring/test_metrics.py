@@ -91,9 +91,9 @@ def test_names_follow_prometheus_conventions() -> None:
 def _known(expression: str, recorded: set[str]) -> set[str]:
     """The names of an expression that no process exports and no rule records."""
     names = set(re.findall(r"[a-z_]+:[a-z0-9_]+:[a-z0-9]+|\barbdesk_\w+", expression))
-    told = set(metrics) | {f"{m.name}_{part}" for m in metrics.values() for part in ("bucket", "sum", "count")
+    ours = set(metrics) | {f"{m.name}_{part}" for m in metrics.values() for part in ("bucket", "sum", "count")
                            if m.kind == "histogram"}  # fmt: skip
-    return names - told - recorded
+    return names - ours - recorded
 
 
 def _rules() -> str:
@@ -157,7 +157,7 @@ def test_a_process_is_reported_in_seconds_and_bytes() -> None:
     [("collector", {"restarts": 2.0}, 2), ("web", {"restarts": 1.0, "scanner_restarts": 3.0}, 4),
      ("monitor", {}, 0), ("beat", {}, None)],
 )  # fmt: skip
-def test_restarts_of_supervised_parts_are_told_also_while_there_were_none(
+def test_restarts_of_supervised_parts_are_exported_also_while_there_were_none(
     role: Role, counters: dict[str, float], restarts: int | None
 ) -> None:
     to = Families()
