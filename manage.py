@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def _unreachable(error: Exception) -> str:
-    """Which server an error says is not there; empty for any other error."""
+    """Name the server that an error says is not there; empty for any other error."""
     from django.db import OperationalError
     from kombu.exceptions import OperationalError as BrokerError
     from redis.exceptions import ConnectionError as RedisGone

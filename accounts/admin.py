@@ -1,4 +1,4 @@
-"""What the admin shows of people; Django looks for it here."""
+"""Admin of people; Django looks for it here."""
 
 from accounts.people_admin import DeskGroupAdmin, DeskUserAdmin
 from accounts.session_admin import UserSessionAdmin

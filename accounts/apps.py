@@ -1,4 +1,4 @@
-"""People: how they sign in, how long they stay, and who may look after them."""
+"""People: how they sign in, how long they stay signed in, and who manages them."""
 
 from django.apps import AppConfig
 
@@ -7,12 +7,10 @@ from core.secrets.sealed_columns import SealedColumn, sealed_columns
 
 
 class AccountsConfig(AppConfig):
-    """Who is there."""
-
     name = "accounts"
 
     def ready(self) -> None:
-        """Have `check --deploy` look at it; what becomes of sessions, `accounts.sessions` records itself."""
+        """Register checks, sealed columns and audit; `accounts.sessions` records sessions' ends itself."""
         from accounts import checks, metrics, upkeep  # noqa: F401 - register themselves
         from accounts.mfa import second_factor
         from accounts.models import Authenticator, UserSession

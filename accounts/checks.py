@@ -1,4 +1,4 @@
-"""What `manage.py check --deploy` says about accounts."""
+"""Checks of accounts in `manage.py check --deploy`."""
 
 from typing import Any
 

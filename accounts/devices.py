@@ -1,4 +1,4 @@
-"""What a browser says of itself, in two words: nothing of it is shown as it came."""
+"""Name of a browser in two words, from what it says of itself: nothing of it is shown as it came."""
 
 from typing import Final
 

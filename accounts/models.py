@@ -1,4 +1,4 @@
-"""Who is signed in where, and what they sign in with beside a password."""
+"""Sessions of users, and what they sign in with beside a password."""
 
 from typing import Any, ClassVar, Final
 
@@ -14,7 +14,7 @@ LONGEST_PAUSE_S: Final = 1024
 
 
 class UserSession(models.Model):
-    """What is known of one session beside its data: it goes with the row of the session.
+    """Record of one session beside its data: it goes with the row of the session.
 
     Each column is written by itself, never the whole row, so that requests at the same time undo nothing.
     """
@@ -72,7 +72,7 @@ class Authenticator(ThrottlingMixin, Device):  # type: ignore[misc]  # django-ot
         return 0.5**FREE_TRIES if self.throttling_failure_count > FREE_TRIES else 0.0
 
     def throttle_increment(self, commit: bool = True) -> None:
-        """Count a wrong code; pauses have an end, or who knows a password could keep its owner out."""
+        """Count a wrong code; pauses have an end, or a thief of a password could keep its owner out."""
         super().throttle_increment(commit=False)
         longest = FREE_TRIES + LONGEST_PAUSE_S.bit_length()
         count: int = self.throttling_failure_count  # type: ignore[has-type]

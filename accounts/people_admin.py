@@ -64,7 +64,7 @@ class WithinOnesRights(GuardedAdmin):
         raise NotImplementedError
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Not of a row with more rights: its password would be a way to them."""
+        """Refuse a row with more rights: its password would be a way to them."""
         return super().has_change_permission(request, obj) and not (obj and self.is_beyond(request, obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -79,7 +79,7 @@ class DeskUserAdmin(WithinOnesRights, UserAdmin):  # type: ignore[type-arg]
     actions = ("reset_second_factor",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        """With whether they have a second factor."""
+        """Add whether each has a second factor."""
         apps = Authenticator.objects.filter(user=OuterRef("pk"), confirmed=True)
         rows: QuerySet[User] = super().get_queryset(request)
         return rows.annotate(has_second_factor=Exists(apps))
@@ -103,7 +103,7 @@ class DeskUserAdmin(WithinOnesRights, UserAdmin):  # type: ignore[type-arg]
             self.message_user(request, words % {"user": user}, messages.SUCCESS)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Without the box that gives everything."""
+        """Make the box that gives everything read-only."""
         fields = tuple(super().get_readonly_fields(request, obj))
         user: Any = request.user
         return fields if user.is_superuser else (*fields, "is_superuser")
@@ -136,7 +136,7 @@ class DeskGroupAdmin(WithinOnesRights, GroupAdmin):  # type: ignore[misc]
     """Groups."""
 
     def is_beyond(self, request: HttpRequest, obj: Any) -> bool:
-        """One that gives a right which the one who edits lacks."""
+        """Whether it gives a right that the editor lacks."""
         return lacks(request.user, set(obj.permissions.values_list("pk", flat=True)))
 
 

@@ -1,4 +1,4 @@
-"""After a change of SECRET_KEY: every stored secret sealed under the new one, so that the former can go.
+"""Sealing of all stored secrets under a new SECRET_KEY, so that the former can go.
 
 Each is opened with whichever key it takes and sealed again, for the same destination; nothing is shown. What
 no key opens is named and left as it is: its key may still turn up. A row that somebody changes meanwhile is
@@ -21,7 +21,7 @@ from core.secrets.sealed_columns import SealedColumn
 
 @dataclass
 class Count:
-    """What became of one column's secrets."""
+    """Outcome for one column's secrets."""
 
     resealed: int = 0
     already: int = 0
@@ -29,7 +29,7 @@ class Count:
     """The rows whose secret no key opens, by name."""
 
     def numbers(self) -> str:
-        """How many of each, in words."""
+        """Numbers of each, in words."""
         return f"{self.resealed} resealed, {self.already} already, {len(self.unreadable)} unreadable"
 
 

@@ -29,7 +29,7 @@ class UserSessionAdmin(GuardedAdmin):
     list_per_page = 50
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[UserSession]:
-        """Those that have not ended."""
+        """Sessions that have not ended."""
         rows: QuerySet[UserSession] = super().get_queryset(request)
         return rows.filter(session__expire_date__gt=timezone.now())
 

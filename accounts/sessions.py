@@ -1,7 +1,7 @@
 """Sessions end: when nobody uses them, at the latest after a while, and when somebody says so.
 
 This is the session engine (SESSION_ENGINE): Django's table and data, and beside each session of somebody who
-is signed in a record of who, where and since when (accounts.models.UserSession).
+is signed in a record with user, place and beginning (accounts.models.UserSession).
 """
 
 import datetime
@@ -29,17 +29,17 @@ NOTED_EVERY: Final = datetime.timedelta(minutes=1)
 
 
 def idle_end() -> datetime.timedelta:
-    """So long a session lasts that nobody uses."""
+    """Life of a session that nobody uses."""
     return datetime.timedelta(minutes=settings.SESSION_IDLE_MINUTES)
 
 
 def absolute_end() -> datetime.timedelta:
-    """So long any session lasts."""
+    """Longest life of any session."""
     return datetime.timedelta(seconds=settings.SESSION_COOKIE_AGE)
 
 
 def end_of(record: UserSession | None) -> datetime.datetime:
-    """When a session that is used now ends if it is not used again."""
+    """End of a session that is used now and not again."""
     end = timezone.now() + min(idle_end(), absolute_end())
     return end if record is None else min(end, record.began_at + absolute_end())
 
@@ -68,7 +68,7 @@ class SessionStore(DatabaseStore):
         return row
 
     async def acreate_model_instance(self, data: dict[str, Any]) -> Any:
-        """As `create_model_instance`."""
+        """Asynchronous variant of `create_model_instance`."""
         row: Any = await super().acreate_model_instance(data)
         row.expire_date = end_of(self.record)
         return row

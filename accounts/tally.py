@@ -1,4 +1,4 @@
-"""How often somebody signed in, or was not let in, since this process started."""
+"""Counts of sign-ins, accepted and refused, since this process started."""
 
 from collections import Counter
 from typing import Final

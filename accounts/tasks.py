@@ -1,4 +1,4 @@
-"""What Celery runs for accounts."""
+"""Celery tasks of accounts."""
 
 import logging
 

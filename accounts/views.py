@@ -40,7 +40,7 @@ discreet = method_decorator(sensitive_post_parameters(), name="dispatch")
 
 @fresh
 class Sessions(LoginRequiredMixin, TemplateView):
-    """Where somebody is signed in."""
+    """List of a user's own sessions."""
 
     template_name = "accounts/sessions.html"
 
@@ -99,7 +99,7 @@ class PasswordForm(PasswordChangeForm):
 
 
 def is_password(request: HttpRequest, user: Any, given: str) -> bool:
-    """Whether it is the password of who is there. Raises Busy."""
+    """Whether it is the password of the user who is signed in. Raises Busy."""
     found = authenticate(request, username=user.get_username(), password=given)
     if found is not None and found.pk == user.pk:
         # Checking may have replaced the hash (Django does, once it hashes better); it proves the session now.
@@ -125,7 +125,7 @@ class Password(SaysWhenBusy, PasswordChangeView):
         return form
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Which page it is."""
+        """Add the name of the page."""
         return super().get_context_data(page="password", **kwargs)
 
     def form_valid(self, form: Any) -> HttpResponse:
@@ -195,7 +195,7 @@ class Confirm(SaysWhenBusy, RedirectURLMixin, FormView):  # type: ignore[type-ar
     form_class = ConfirmForm
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """For who is signed in, also if for a second factor that is about to be set up."""
+        """Admit users who are signed in, also those about to set up a second factor."""
         found = entry(request)
         self.user: Any = found.half or found.user
         if not self.user.is_authenticated:
@@ -203,15 +203,15 @@ class Confirm(SaysWhenBusy, RedirectURLMixin, FormView):  # type: ignore[type-ar
         return super().dispatch(request, *args, **kwargs)
 
     def get_default_redirect_url(self) -> str:
-        """Where to go when nothing was asked for."""
+        """Page to go to when none was asked for."""
         return reverse("account_sessions")
 
     def get_form_kwargs(self) -> dict[str, Any]:
-        """With who it should be."""
+        """Add the user it should be."""
         return super().get_form_kwargs() | {"request": self.request, "user": self.user}
 
     def form_valid(self, form: Any) -> HttpResponse:
-        """It is: remember that for a while."""
+        """Remember for a while that it is."""
         session: Any = self.request.session
         if session.record is None:  # of a session from before there were records
             sessions.touch(self.request, self.user)

@@ -1,6 +1,6 @@
-"""What makes one desk of the packages: settings, programs, sign-in, and the web process."""
+"""Parts that make one desk of the packages: settings, programs, sign-in, and the web process."""
 
 import os
 
-# Whoever takes anything of this package runs the desk by its settings, unless told otherwise.
+# A process that imports anything of this package runs the desk by its settings, unless it says otherwise.
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "arbsite.settings")

@@ -1,4 +1,4 @@
-"""What the admin shows of programs; Django looks for it here."""
+"""Admin of programs; Django looks for it here."""
 
 from accounts.tokens.admin import ApiTokenAdmin
 from arbsite import traces_admin  # noqa: F401 - registers

@@ -1,4 +1,4 @@
-"""What the admin's lists can be asked: what they offer to filter by, and nothing that they do not show.
+"""Lookups of the admin's lists: only what they offer to filter by, and nothing that they do not show.
 
 Django takes a lookup of any field of the list's own: `?sealed_secret__startswith=…` gives a secret away
 character by character to anybody who may see that there is such a row.
@@ -33,7 +33,7 @@ def offered(of: "ModelAdmin[Any]", request: HttpRequest) -> set[str]:
 
 
 def _is_field(of: "ModelAdmin[Any]", name: str) -> bool:
-    """What is none is a filter's own word, or Django refuses it."""
+    """Whether it is a field; else it is a filter's own word, or Django refuses it."""
     try:
         of.opts.get_field(name)
     except FieldDoesNotExist:

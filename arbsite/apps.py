@@ -7,7 +7,7 @@ import audit
 
 
 class ArbsiteConfig(AppConfig):
-    """Who may do what."""
+    """Groups and rights, and what every command and list of the admin shares."""
 
     name = "arbsite"
 

@@ -15,7 +15,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "arbsite.settings")
 with in_words():
     str(settings.SECRET_KEY)  # a missing key is an error at the start, not at the first sign-in
 
-# Only the web process asks PostgreSQL many small things in short-lived steps. A connection made anew for
+# Only the web process asks PostgreSQL many small things in short-lived steps. A new connection for
 # each would cost it 5 ms, and a thousand browsers that come back after a restart more than they wait.
 be_patient(settings.DATABASES["default"], instead_of=settings.POSTGRES_TIMES)
 
@@ -45,6 +45,6 @@ addresses = URLRouter([*of_prices, *of_health, re_path("", cast(Any, no_such_soc
 sockets = AllowedOrigin(CookieMiddleware(SocketAuth(addresses)))
 application = under(settings.URL_PREFIX, ProtocolTypeRouter({"http": pages, "websocket": sockets}))
 
-# The program itself stays: looking at it again and again would stop all sockets for 50 ms each time.
+# The program itself stays: traversing it again and again would stop all sockets for 50 ms each time.
 gc.collect()
 gc.freeze()

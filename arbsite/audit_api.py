@@ -24,7 +24,7 @@ DOCUMENT: Final = "docs/api.md"
 
 
 class Query(Struct, forbid_unknown_fields=True):
-    """What an address asks."""
+    """Parameters of a request."""
 
     format: Literal["ndjson", "csv"] = "ndjson"
     kind: str = ""
@@ -42,7 +42,7 @@ async def audit_entries(request: HttpRequest) -> HttpResponseBase:
     """Answer with at most `limit` entries; nothing is held between two pieces of the answer."""
     user: Any = await request.auser()
     if not await user.ahas_perm("audit.view"):
-        raise Refused(403, "the audit is for who has the permission audit.view, like administrators")
+        raise Refused(403, "the audit needs the permission audit.view, which administrators have")
     query = asked(request.GET.dict(), Query, DOCUMENT)
     wanted = _wanted(query)
     place = await place_to_read(int(user.pk or 0))

@@ -1,4 +1,4 @@
-"""Who asks: what an API token opens, whose a WebSocket is, and where it may come from."""
+"""Users behind requests: what an API token opens, whose a WebSocket is, and where it may come from."""
 
 import asyncio
 import logging
@@ -133,7 +133,8 @@ def _sign_in(request: HttpRequest, user: AbstractBaseUser) -> None:
 
 
 class SocketAuth:
-    """Who opens a WebSocket: `scope["user"]`, or None where PostgreSQL does not say within ANSWER_WITHIN_S.
+    """User who opens a WebSocket: `scope["user"]`, or None without an answer of PostgreSQL in
+    ANSWER_WITHIN_S.
 
     Goes inside channels' CookieMiddleware. Channels' own AuthMiddleware knows no SECRET_KEY_FALLBACKS, and
     asks in one thread for all sockets: a database that hangs held up every handshake in turn.
@@ -161,7 +162,7 @@ def _handshake(scope: Scope) -> HttpRequest:
 def _who_opens(
     request: HttpRequest, cookies: dict[str, str]
 ) -> tuple[AbstractBaseUser | AnonymousUser, Credential | None]:
-    """Of a token, if there is one, else of the session. Raises DatabaseError."""
+    """User of a token, if there is one, else of the session. Raises DatabaseError."""
     secret = bearer_token(request.headers.get("Authorization", ""))
     if secret is None:
         session = _sessions().SessionStore(cookies.get(settings.SESSION_COOKIE_NAME))
@@ -193,7 +194,7 @@ async def no_such_socket(scope: Scope, receive: Any, send: Any) -> None:
 class AllowedOrigin:
     """Refuses a WebSocket handshake (403) whose Origin is missing, or neither our own nor a trusted one.
 
-    Browsers send cookies along with WebSocket handshakes of any site; only the Origin header tells
+    Browsers send cookies along with WebSocket handshakes of any site; only the Origin header says /
     whose page it is. Channels' own validator fails on an Origin that is no URL.
     """
 

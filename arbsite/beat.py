@@ -1,4 +1,4 @@
-"""What beat goes by: Celery's persistent schedule, with last runs that may be ahead of now, or far behind.
+"""Schedule of beat: Celery's persistent schedule, with last runs that may be ahead of now, or far behind.
 
 And with a file that may be damaged: losing when tasks last ran costs little, not running them much.
 """
@@ -61,7 +61,7 @@ class Scheduler(PersistentScheduler):
             self._begin_afresh(problem)
 
     def _set_up(self) -> None:
-        """As Celery's; raises whatever a file raises that is damaged."""
+        """Set up as Celery does; raises whatever a damaged file raises."""
         for file in self._files():
             if not file.is_file():  # opening a pipe would wait for ever
                 raise OSError(f"{file} is no file")
@@ -88,7 +88,7 @@ class Scheduler(PersistentScheduler):
             super().setup_schedule()
 
     def sync(self) -> None:
-        """As Celery's; a disk that is full must not stop what would make room on it."""
+        """Write the schedule; a disk that is full must not stop what would make room on it."""
         try:
             super().sync()
         except Exception as problem:
@@ -97,7 +97,7 @@ class Scheduler(PersistentScheduler):
             self._outage.ends("%s is written again", self.schedule_filename)
 
     def _files(self) -> list[Path]:
-        """What there is of the schedule: some kinds of dbm add an ending, or have several files."""
+        """Files of the schedule: some kinds of dbm add an ending, or have several files."""
         names = (f"{self.schedule_filename}{suffix}" for suffix in self.known_suffixes)
         return [file for file in map(Path, names) if file.exists() or file.is_symlink()]
 
@@ -119,7 +119,7 @@ class Scheduler(PersistentScheduler):
         return float(super().tick(*args, **kwargs))
 
     def is_due(self, entry: ScheduleEntry) -> tuple[bool, float]:
-        """As its crontab says; what deletes after a long pause, once exchanges agree with our clock."""
+        """Whether its crontab says so; deletions after a long pause wait until exchanges confirm the time."""
         due = schedstate(*super().is_due(entry))
         name = _name(entry)
         if not due.is_due or not _is_long_ago(entry, self.app.now()) or exchanges_agree():
@@ -163,7 +163,7 @@ def _give_back_by_this_clock() -> None:
         for tag in taken:
             redis.zadd(index, {tag: now_s}, xx=True)
     except (RedisError, OSError) as error:  # beat says itself that its broker is away
-        logger.debug("tasks that were taken cannot be looked at: %s", error)
+        logger.debug("tasks that were taken cannot be read: %s", error)
     finally:
         redis.close()
 
@@ -173,7 +173,7 @@ def _name(entry: ScheduleEntry) -> str:
 
 
 class _InMemory:
-    """What stands in for the `shelve` module."""
+    """Stand-in for the `shelve` module."""
 
     @staticmethod
     def open(_filename: str, writeback: bool) -> shelve.Shelf[Any]:

@@ -33,7 +33,7 @@ app.conf.beat_schedule = {
 
 @signals.worker_ready.connect
 def _worker_lives(**_about: Any) -> None:
-    """Its children do the work, so they are weighed with it."""
+    """Measure a worker together with its children, which do the work."""
     _begin("worker", f"worker {socket.gethostname()}", with_children=True)
 
 
@@ -67,14 +67,14 @@ def _task_ended(task_id: str, task: Any, state: str | None = None, **_about: Any
 
 @signals.task_failure.connect
 def _task_failed(sender: Any, **_about: Any) -> None:
-    """Where a task fails it is counted when it ends; this is for those whose child is gone."""
+    """Count a task whose child is gone; other failures are counted when the task ends."""
     book = task_book.book()
     if book is not None and _place() < 0:
         book.lost(sender.name)
 
 
 def _place() -> int:
-    """Which of the worker's children this is; -1: the worker itself."""
+    """Number of this child of the worker; -1: the worker itself."""
     return int(getattr(current_process(), "index", -1))
 
 
@@ -90,6 +90,6 @@ def _worker_ends(**_about: Any) -> None:
 
 
 def _begin(role: Role, name: str, *, with_children: bool = False) -> None:
-    if process_vitals() is None:  # a worker is ready anew whenever its broker comes back
+    if process_vitals() is None:  # a worker is ready again whenever its broker comes back
         limit = settings.MEMORY_LIMIT_BYTES
         Vitals(role, name, settings.REDIS_URL, memory_limit_bytes=limit, with_children=with_children).start()

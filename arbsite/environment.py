@@ -1,4 +1,4 @@
-"""Where configuration comes from: the process environment, a running `make run`, then `.env`."""
+"""Sources of configuration: the process environment, a running `make run`, then `.env`."""
 
 import os
 import sys
@@ -100,7 +100,7 @@ def is_secret(name: str, value: str) -> bool:
 
 
 def secrets(values: Mapping[str, str]) -> Iterator[str]:
-    """What of the environment must never be read in a log, passwords inside of URLs included."""
+    """Values of the environment that must never be read in a log, passwords inside of URLs included."""
     for name, value in values.items():
         if name.startswith("EXCHANGE_KEYS_"):
             yield from value.split(":")
@@ -124,5 +124,5 @@ def ports(*of: object) -> Iterator[int | None]:
 def _password(url: str) -> str | None:
     try:
         return urlsplit(url).password
-    except ValueError:  # no URL: who uses it says so
+    except ValueError:  # no URL: its user says so
         return None

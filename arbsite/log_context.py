@@ -1,4 +1,4 @@
-"""On whose behalf a line is logged: the id of a request, the id of a Celery task."""
+"""Origin of a log line: the id of a request, the id of a Celery task."""
 
 import re
 import uuid

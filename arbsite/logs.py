@@ -1,4 +1,4 @@
-"""What the log looks like: readable on a terminal, one JSON object per line for everything else.
+"""Form of the log: readable on a terminal, one JSON object per line for everything else.
 
 Every line is free of secrets (core.secrets.redaction) and of what a terminal would obey
 (core.names.plain_names), says on whose behalf it is, and the same line over and over is counted instead of
@@ -68,7 +68,7 @@ class TerminalFormatter(logging.Formatter):
 
 
 def without_blame(record: logging.LogRecord) -> bool:
-    """Log what a client did wrong as a warning, and without the traceback of who said no: nothing broke."""
+    """Log what a client did wrong as a warning, and without the traceback of the refusal: nothing broke."""
     of_client = record.name == "django.request" and record.levelno < logging.ERROR
     if of_client or record.name.startswith("django.security"):
         record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
@@ -100,7 +100,7 @@ class CountingHandler(logging.StreamHandler):  # type: ignore[type-arg]  # no ge
 
 
 class Repeats:
-    """Which lines were said often enough. `sum_up` is told of the rest when their minute is over."""
+    """Lines that were logged often enough. `sum_up` gets the rest when their minute is over."""
 
     def __init__(self, sum_up: Callable[[logging.LogRecord, int, bool], None]) -> None:
         self._sum_up = sum_up
@@ -131,7 +131,7 @@ class Repeats:
         return False
 
     def flush(self) -> None:
-        """Tell of everything that was counted."""
+        """Sum up everything that was counted."""
         self._timer = None
         counted, self._counted = self._counted, {}
         for key, (record, count) in counted.items():

@@ -1,7 +1,7 @@
 """PostgreSQL connections of a web process that give up: a server that hangs must not hang pages.
 
 Statements, waits for locks and idle transactions have a time that PostgreSQL itself keeps. A server that is
-frozen (stopped, on a disk that hangs, behind a link that swallows everything) keeps none, and tells nobody:
+frozen (stopped, on a disk that hangs, behind a link that swallows all) keeps none, and notifies nobody:
 the socket lives, and nothing comes. So there is a time on this side, too, a little longer. What has waited
 for so long is over, its connection with it, and Django sees what it sees of every database that is gone.
 
@@ -47,14 +47,14 @@ that wait for their turn (arbsite.middleware.turns) do not add up the patience o
 
 
 class Asking:
-    """What a request asks of PostgreSQL."""
+    """A request's patience with PostgreSQL."""
 
     def __init__(self) -> None:
         self.is_over = False
         self._silence = ""
 
     def silent(self, problem: object) -> None:
-        """It was not answered."""
+        """Note that it was not answered."""
         self._silence = self._silence or str(problem)
 
     def check(self) -> None:
@@ -101,7 +101,7 @@ class PatientPool(psycopg_pool.ConnectionPool[Any]):
     """When somebody waited in vain last, by the monotonic clock."""
 
     def getconn(self, timeout: float | None = None) -> Any:
-        """As psycopg's."""
+        """Get a connection as psycopg does, once for a request that is not answered."""
         if (asking := _asking.get()) is not None:
             asking.check()
         if timeout is None and time.monotonic() - self._in_vain < SILENT_S:
@@ -122,7 +122,7 @@ class PatientConnection(psycopg.Connection[Any]):
     _patience_s = ANSWER_S
 
     def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
-        """As psycopg's. Raises OperationalError when PostgreSQL is silent; the connection is closed then."""
+        """Wait as psycopg does; when PostgreSQL is silent, close the connection. Raises OperationalError."""
         patience_s = self._patience_s if timeout is None else timeout
         try:
             return super().wait(gen, interval, patience_s)
@@ -135,7 +135,7 @@ class PatientConnection(psycopg.Connection[Any]):
             raise psycopg.OperationalError(words) from silence
 
     def execute(self, query: Any, params: Params | None = None, **options: Any) -> "psycopg.Cursor[Any]":
-        """As psycopg's; only the pool asks over the connection itself: whether it works."""
+        """Execute as psycopg does; only the pool asks over the connection itself: whether it works."""
         self._patience_s = CHECK_S
         try:
             return super().execute(query, params, **options)
@@ -161,7 +161,7 @@ POOL: Final[dict[str, Any]] = {
 
 
 def be_patient(database: dict[str, Any], instead_of: str) -> None:
-    """Have a process connect so, by Django's settings of its database, whose usual times are `instead_of`."""
+    """Make a process connect so, by Django's settings of its database, whose usual times are `instead_of`."""
     psycopg_pool.ConnectionPool = PatientPool  # type: ignore[misc]  # where Django looks for it
     options = database["OPTIONS"]
     options["pool"] = POOL

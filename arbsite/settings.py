@@ -176,7 +176,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(HOME / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULER = "arbsite.beat:Scheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 60  # seconds; the schedule file's age is beat's sign of life
-# Where tasks are queued; whoever queues one imports it first, and no other process loads Celery.
+# Where tasks are queued; a process that queues one imports it first, and no other process loads Celery.
 TASKS_APPLICATION = "arbsite.celery"
 # What beat queues and when, in the words of a crontab: arbsite.celery makes schedules of them.
 BEAT_SCHEDULE = {
@@ -275,7 +275,7 @@ MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 # To delete what the admin lists, each row comes as a field of its own: a catalogue has some ten thousand.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 30_000
 
-# HTTPS everywhere unless told otherwise; `make run` on loopback says otherwise.
+# HTTPS everywhere unless a setting says otherwise; `make run` on loopback says otherwise.
 HTTPS = env.bool("HTTPS", default=True)
 SECURE_SSL_REDIRECT = HTTPS
 # Probes ask the process itself, behind the proxy.
@@ -346,7 +346,7 @@ STORAGES = {
 MEMORY_LIMIT_BYTES = env.int("MEMORY_LIMIT_MB", default=0) * 2**20 or None
 
 # Where this process answers Prometheus (docs/metrics.md); 0: nowhere. The web process answers it at
-# /metrics, too, for who knows the token. And of how many symbols metrics tell one by one.
+# /metrics, too, for clients with the token. And the number of symbols that metrics report one by one.
 METRICS_PORT = env.int("METRICS_PORT", default=0)
 METRICS_HOST = env.str("METRICS_HOST", default="127.0.0.1")
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
@@ -354,7 +354,7 @@ METRICS_SYMBOLS = env.int("METRICS_SYMBOLS", default=0)
 
 LOGGING = logging_config(env.str("LOG_LEVEL", default="INFO").upper(), environment.secrets(env.ENVIRON))
 
-# Read-only API keys, by exchange: most exchanges tell nobody else whether their wallets are open.
+# Read-only API keys, by exchange: most exchanges answer nobody else whether their wallets are open.
 EXCHANGE_KEYS = {
     name.removeprefix("EXCHANGE_KEYS_").lower(): value
     for name, value in env.ENVIRON.items()

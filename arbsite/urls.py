@@ -1,4 +1,4 @@
-"""Which page lives where."""
+"""Addresses of the pages."""
 
 from django.conf import settings
 from django.contrib import admin
@@ -14,7 +14,7 @@ from arbsite.audit_api import audit_entries
 admin.site.site_url = f"{settings.URL_PREFIX}/"  # "/" would lose the slash behind the prefix
 
 urlpatterns = [
-    path("admin/login/", SignIn.as_view()),  # one door; who is signed in and may not go in is told so there
+    path("admin/login/", SignIn.as_view()),  # one door; a signed-in user who may not enter is refused there
     path("admin/password_change/", login_required(RedirectView.as_view(pattern_name="account_password"))),
     path("admin/", admin.site.urls),
     path("accounts/", include("accounts.urls")),

@@ -40,7 +40,7 @@ def open_more_files() -> None:
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until asked to stop."""
     open_more_files()
     leave_out()
     from daphne.cli import CommandLineInterface

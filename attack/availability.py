@@ -54,7 +54,7 @@ async def slow_readers(scene: Scene) -> None:
 
 @attack(2, "a page's own burst of a hundred history requests", "alone")
 async def burst(scene: Scene) -> None:
-    """All are answered, or told when to come again; others notice nothing."""
+    """All are answered, or refused with a time to retry; others notice nothing."""
     asked = [asyncio.ensure_future(scene["low"].get(DATA, seconds=50)) for _ in range(100)]
     try:
         for path in ("/", "/readyz"):
@@ -83,7 +83,7 @@ async def burst_of_pages(scene: Scene) -> None:
 
 @attack(4, "a socket that sends a megabyte of pings", "alone")
 async def pings(scene: Scene) -> None:
-    """Whoever answers all of them answers nobody else meanwhile."""
+    """A server that answers all of them answers nobody else meanwhile."""
     head = (
         f"GET /ws/scanner HTTP/1.1\nHost: 127.0.0.1:{scene.desk.port}\nOrigin: {scene.desk.url}\n"
         f"Cookie: {scene['low'].cookies()}\nConnection: Upgrade\nUpgrade: websocket\n"
@@ -106,7 +106,7 @@ async def pings(scene: Scene) -> None:
 
 @attack(4, "bodies of 150 MB from somebody without a session", "as a stranger")
 async def big_bodies(scene: Scene) -> None:
-    """They are refused before they are read, whether their length is told or not."""
+    """They are refused before they are read, whether their length is stated or not."""
     host = f"Host: 127.0.0.1:{scene.desk.port}\nContent-Type: application/x-www-form-urlencoded\n"
     for way in ("Content-Length: 157286400", "Transfer-Encoding: chunked"):
         connection = await _raw(scene, f"POST /accounts/login/ HTTP/1.1\n{host}{way}\n\n")
@@ -189,7 +189,7 @@ async def _is_alive(opened: aiohttp.ClientWebSocketResponse) -> bool:
 
 @attack(4, "ten pins and unpins in a row")
 async def revisions(scene: Scene) -> None:
-    """What collectors read again is not written again by anybody's clicking."""
+    """Revisions, which collectors read again, do not rise by anybody's clicking."""
     charts = await scene["low"].get("/api/charts")
     chart = next(iter(loaded(charts.text)["charts"]))["id"]
     before = loaded(charts.text)["revision"]
@@ -204,7 +204,7 @@ async def revisions(scene: Scene) -> None:
 
 @attack(4, "PostgreSQL stands still", "alone")
 async def frozen_database(scene: Scene) -> None:
-    """Pages end with an answer, not with the browser's patience; afterwards all is well by itself."""
+    """Pages end with an answer, not with the browser's patience; afterwards all works again by itself."""
     servers = scene.desk.postgres()
     insist(servers, "there is no PostgreSQL to stop")
     try:

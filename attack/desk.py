@@ -45,7 +45,7 @@ class Desk:
 
     @property
     def url(self) -> str:
-        """Where it is served."""
+        """Address at which it is served."""
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
@@ -73,7 +73,7 @@ class Desk:
         self._environment |= self._shared() | {"ENV_FILE": os.devnull}
 
     def _shared(self) -> dict[str, str]:
-        """What the desk leaves for a second terminal."""
+        """File that the desk leaves for a second terminal."""
         lines = (ROOT / "var" / "stack.env").read_text().splitlines()
         found = {name: value.strip("'") for name, _, value in (line.partition("=") for line in lines)}
         if found["ARB_HOME"] != str(self.home):
@@ -117,7 +117,7 @@ class Desk:
             return Ended(status, output.read().decode(errors="replace"))
 
     async def shell(self, code: str) -> str:
-        """What a piece of Python prints in the desk's own shell.
+        """Output of a piece of Python in the desk's own shell.
 
         Raises:
             RuntimeError: it failed.
@@ -153,7 +153,7 @@ class Desk:
         return list(dict.fromkeys(servers + children))
 
     def log(self, part: str) -> str:
-        """What a part has logged."""
+        """Log of a part."""
         file = self.home / "logs" / f"{part}.log"
         return file.read_text(errors="replace") if file.exists() else ""
 

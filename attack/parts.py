@@ -42,7 +42,7 @@ async def _until(condition: Callable[[], object], seconds: float, why: str) -> N
 
 @attack(16, "a process that has a secret it does not use", "as a stranger")
 async def handed_out(scene: Scene) -> None:
-    """As the kernel has it, in every process of the desk."""
+    """Secrets handed out, as the kernel has them, in every process of the desk."""
     for part, words in PARTS.items():
         process = scene.desk.part(*words)
         insist(process is not None, f"{part} does not run")
@@ -58,13 +58,13 @@ async def handed_out(scene: Scene) -> None:
 
 @attack(16, "another user of the machine", "as a stranger")
 async def neighbours(scene: Scene) -> None:
-    """Neither files nor sockets of the desk open to them, and no command line tells a secret."""
+    """Neither files nor sockets of the desk open to them, and no command line shows a secret."""
     for process in scene.desk.processes():
         with suppress(psutil.Error):
             line = " ".join(process.cmdline())
             insist(
                 not [each for each in scene.desk.planted.values() if each in line],
-                "a command line tells a secret",
+                "a command line shows a secret",
             )
     for file in ("secret-key", "operator-password", "supervisord.conf"):
         mode = (scene.desk.home / file).stat().st_mode & 0o077
@@ -95,7 +95,7 @@ def _as_stranger(code: str, arguments: list[str]) -> str:
 
 @attack(16, "a production process with DEBUG or a key that can be guessed", "as a stranger")
 async def unsafe_starts(scene: Scene) -> None:
-    """It refuses, in words."""
+    """Unsafe starts are refused, in words."""
     for extra in (
         {"DEBUG": "true"},
         {"SECRET_KEY": "changeme"},
@@ -147,7 +147,7 @@ def _is_steady(scene: Scene, before: int) -> bool:
 
 @attack(14, "all exchanges are deleted", "last")
 async def nothing_left(scene: Scene) -> None:
-    """The installation prepares itself again, and health does not say that all is well."""
+    """The installation prepares itself again, and health does not report a healthy desk."""
     # One start of Python for all: on a busy machine each takes ten seconds.
     ended = await scene.desk.manage("shell", "-v", "0", "-c", DELETE_ALL)
     insist(ended.status == 0, f"`prepare` ends with {ended.status}: {ended.text[-200:]!r}")

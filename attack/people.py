@@ -81,7 +81,7 @@ async def tokens(scene: Scene) -> None:
 
 @attack(8, "change_user makes itself superuser, or takes one over")
 async def self_made_superuser(scene: Scene) -> None:
-    """Whoever may change users gives only what they have."""
+    """A user who may change users gives only rights they have."""
     listed = await scene["personnel"].get("/admin/auth/user/?q=personnel")
     own = _first_link(listed, "/admin/auth/user/")
     page = form_of((await scene["personnel"].get(own)).text)
@@ -134,7 +134,7 @@ async def details(scene: Scene) -> None:
 
 @attack(9, "a superuser works with a password alone", "as a stranger")
 async def second_factor(scene: Scene) -> None:
-    """Whoever may touch keys has a second factor, before anything opens."""
+    """A user who may touch keys has a second factor, before anything opens."""
     person = await scene.person("newroot")
     insist((await person.try_password(PASSWORD)).status == 302, "the password is not taken")
     for path in ("/admin/", "/admin/monitoring/alertchannel/add/", "/api/charts", "/"):
@@ -144,7 +144,7 @@ async def second_factor(scene: Scene) -> None:
 
 @attack(9, "a page of one's own sessions and password for everybody")
 async def own_account(scene: Scene) -> None:
-    """Whoever suspects somebody else in their account can end that, staff or not."""
+    """A user who suspects somebody else in their account can end that, staff or not."""
     second = await (await scene.person("low", "127.0.3.1")).sign_in()
     for path in ("/accounts/sessions/", "/accounts/password/"):
         answer = await scene["low"].get(path)
@@ -157,7 +157,7 @@ async def own_account(scene: Scene) -> None:
 
 @attack(10, "two operators save the same exchange")
 async def overwriting(scene: Scene) -> None:
-    """The second is told, and the first's change stands."""
+    """The second is warned, and the first's change stands."""
     first, second = scene["clerk"], scene["root"]
     path = _first_link(await first.get("/admin/markets/exchange/"), "/admin/markets/exchange/")
     opened = form_of((await second.get(path)).text).fields
@@ -171,7 +171,7 @@ async def overwriting(scene: Scene) -> None:
 
 @attack(10, "an audit that is missing, shows secrets, or can be rewritten")
 async def audit(scene: Scene) -> None:
-    """Who did what is kept, for administrators, without secrets, and cannot be changed by the desk itself."""
+    """The audit is kept, for administrators, without secrets, and cannot be changed by the desk itself."""
     answer = await scene["root"].get("/api/audit?limit=1000")
     insist(answer.status == 200, f"/api/audit answers {answer.status} to a superuser")
     insist("low" in answer.text and "sign" in answer.text, "no sign-in in it")
@@ -219,7 +219,7 @@ async def origins(scene: Scene) -> None:
 
 @attack(12, "signed-in pages in a cache, cookies of another desk, lookups by a secret")
 async def pages(scene: Scene) -> None:
-    """What is somebody's own is kept by nobody else, and no list can be asked letter by letter."""
+    """A user's own rows stay theirs, and no list can be asked letter by letter."""
     page = await scene["low"].get("/")
     insist("no-store" in page.headers.get("Cache-Control", ""), "a signed-in page may be stored")
     insist("Permissions-Policy" in page.headers, "no Permissions-Policy")

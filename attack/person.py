@@ -100,7 +100,7 @@ class Person:
         return await self.post("/accounts/login/", data)
 
     async def sign_in(self) -> Self:
-        """With the right password; sets a second factor up where the desk insists on one.
+        """Sign in with the right password; sets a second factor up where the desk insists on one.
 
         Raises:
             RuntimeError: it did not work.
@@ -206,7 +206,7 @@ def form_of(text: str) -> Form:
 
 
 def _code(key: str) -> str:
-    """What an authenticator app shows now (RFC 6238)."""
+    """Code that an authenticator app shows now (RFC 6238)."""
     digest = hmac.digest(base64.b32decode(key), struct.pack(">Q", int(time.time()) // 30), "sha1")
     at = digest[-1] & 15
     return f"{(struct.unpack('>I', digest[at : at + 4])[0] & 0x7FFFFFFF) % 1_000_000:06d}"

@@ -1,4 +1,4 @@
-"""What every attack has to hand: the desk, people, listeners, and the list of attacks."""
+"""Means of every attack: the desk, people, listeners, and the list of attacks."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from attack.person import PASSWORD, Person
 
 
 class Untried(Exception):
-    """It was not found out whether the desk holds; the message says why."""
+    """Attack of which it was not found out whether the desk holds; the message says why."""
 
 
 class Broken(Exception):
@@ -149,19 +149,19 @@ class Listener:
 @asynccontextmanager
 async def listening(host: str, answer: bytes) -> AsyncIterator[Listener]:
     """Listen on a loopback address; every connection gets the same answer."""
-    heard = Listener(0, bytearray(), [])
+    listener = Listener(0, bytearray(), [])
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.connections.append(str(writer.get_extra_info("peername")))
-        heard.received += await reader.read(65_536)
+        listener.connections.append(str(writer.get_extra_info("peername")))
+        listener.received += await reader.read(65_536)
         writer.write(answer)
         await writer.drain()
         writer.close()
 
     server = await asyncio.start_server(serve, host, 0)
-    heard.port = server.sockets[0].getsockname()[1]
+    listener.port = server.sockets[0].getsockname()[1]
     async with server:
-        yield heard
+        yield listener
 
 
 def loaded(text: str) -> dict[str, Any]:

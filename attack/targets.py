@@ -14,7 +14,7 @@ ARRIVES_S: Final = 5.0
 
 @attack(6, "a kept secret is sent to the attacker's own server")
 async def redirected_secret(scene: Scene) -> None:
-    """Whoever changes where a channel sends does not take its secret along."""
+    """A user who changes where a channel sends does not take its secret along."""
     async with listening(OPENED, OK) as mine:
         here = f"http://{OPENED}:{mine.port}"
         tries = {

@@ -1,4 +1,4 @@
-"""Who did what, when, from where: an append-only record. Other apps enter through these names only.
+"""Append-only record: who did what, when and from where. Other apps enter through these names only.
 
     audit.register(Model, machine=("seen_at",), secret={"password": hidden})   from an AppConfig's ready()
     audit.record("session_ended", request=request, object=session, before={…}, after={…})

@@ -1,4 +1,4 @@
-"""On whose behalf something happens: the request, wherever its answer is worked on; else the program."""
+"""Author of what happens: the request, wherever its answer is worked on; else the program."""
 
 import os
 import sys
@@ -30,7 +30,7 @@ def acting() -> HttpRequest | None:
 
 @contextmanager
 def acting_for(request: HttpRequest) -> Iterator[None]:
-    """What is done inside is done for a request."""
+    """Attribute what is done inside to a request."""
     token = _request.set(request)
     try:
         yield
@@ -42,7 +42,7 @@ def acting_for(request: HttpRequest) -> Iterator[None]:
 def audit_middleware(
     get_response: Callable[[HttpRequest], Any],
 ) -> Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]:
-    """What is recorded while a request is answered names its user and where it came from."""
+    """Name the user and the origin of a request in what is recorded while it is answered."""
     if iscoroutinefunction(get_response):
 
         async def answered(request: HttpRequest) -> HttpResponseBase:
@@ -70,7 +70,7 @@ def whence(request: HttpRequest | None) -> tuple[str, str]:
 
 
 def program() -> str:
-    """What runs here, and as whom: `manage.py seed (alice)`."""
+    """Name of the running program, and of its user: `manage.py seed (alice)`."""
     name = Path(sys.argv[0]).name or "python"
     if name in ("manage.py", "django-admin", "__main__.py", "celery") and len(sys.argv) > 1:
         name = f"{name} {next((each for each in sys.argv[1:] if not each.startswith('-')), '')}".strip()

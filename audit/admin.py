@@ -34,17 +34,17 @@ class _Values(admin.SimpleListFilter):
 
 
 class KindFilter(_Values):
-    """What was done."""
+    """Filter by the kind of action."""
 
     title, parameter_name, column = _("kind"), "kind", "kind"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
-        """Those."""
+        """Entries of that kind."""
         return queryset.filter(kind=self.value()) if self.value() else queryset
 
 
 class UserFilter(_Values):
-    """Who did it."""
+    """Filter by the user."""
 
     title, parameter_name, column = _("user"), "user", "user_name"
 
@@ -54,22 +54,22 @@ class UserFilter(_Values):
 
 
 class ObjectFilter(_Values):
-    """To what."""
+    """Filter by the object."""
 
     title, parameter_name, column = _("type"), "object", "object_type"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
-        """Of that type, or that one row."""
+        """Entries about that type, or that one row."""
         return queryset.filter(of_object(self.value() or "")) if self.value() else queryset
 
 
 class PeriodFilter(admin.SimpleListFilter):
-    """When."""
+    """Filter by the time."""
 
     title, parameter_name = _("when"), "within"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        """Until now."""
+        """Periods that end now."""
         return [
             ("day", _("24 hours")),
             ("week", _("7 days")),
@@ -78,20 +78,20 @@ class PeriodFilter(admin.SimpleListFilter):
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
-        """No older."""
+        """Entries no older than the period."""
         start = start_of(self.value())
         return queryset if start is None else queryset.filter(at__gte=start)
 
 
 def start_of(period: str | None) -> Any:
-    """When a period began; None for none."""
+    """Begin of a period; None for none."""
     days = PERIODS.get(period or "")
     return None if days is None else timezone.now() - timedelta(days=days)
 
 
 @admin.register(Entry)
 class EntryAdmin(ReadOnlyAdmin):
-    """Who did what, when, from where; `manage.py audit retain` removes what is old."""
+    """Read-only list of the audit's entries; `manage.py audit retain` removes what is old."""
 
     empty_text = _("Nothing was recorded yet. What people do is, from the first change on.")
 
@@ -114,18 +114,18 @@ class EntryAdmin(ReadOnlyAdmin):
     )  # fmt: skip
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        """For who may read it."""
+        """Show the list to users who may read it."""
         return self.has_view_permission(request)
 
     def has_view_permission(self, request: HttpRequest, obj: Entry | None = None) -> bool:
-        """By `audit.view`."""
+        """Allow by `audit.view`."""
         user: Any = request.user
         return bool(user.has_perm("audit.view"))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Entry], search_term: str
     ) -> tuple[QuerySet[Entry], bool]:
-        """As the API's `search`."""
+        """Search like the API's `search`."""
         return (queryset.filter(found(search_term.strip())) if search_term.strip() else queryset), False
 
     def changelist_view(
@@ -143,17 +143,17 @@ class EntryAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("at (UTC)"), ordering="id")
     def when(self, row: Entry) -> str:
-        """To the second."""
+        """Time to the second."""
         return f"{row.at:%Y-%m-%d %H:%M:%S}"
 
     @admin.display(description=_("at (UTC)"))
     def exactly(self, row: Entry) -> str:
-        """To the microsecond."""
+        """Time to the microsecond."""
         return f"{row.at:%Y-%m-%d %H:%M:%S.%f}"
 
     @admin.display(description=_("kind"), ordering="kind")
     def kind_in_words(self, row: Entry) -> str:
-        """With how often, where it was counted."""
+        """Kind of the action, with the number of times where it was counted."""
         return row.kind_in_words if row.count == 1 else f"{row.kind_in_words} × {row.count:,}"
 
     @admin.display(description=_("who"), ordering="user_name")
@@ -164,7 +164,7 @@ class EntryAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("object"), ordering="object_name")
     def what(self, row: Entry) -> Any:
-        """Its name as it was, and what it is."""
+        """Name of the object as it was, and its type."""
         kind = row.object_type.rpartition(".")[2]
         return format_html("<bdi>{}</bdi> {}", row.object_name or "–", f"({kind})" if kind else "")
 

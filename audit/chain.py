@@ -40,7 +40,7 @@ _OLD: Final = """
 
 @dataclass
 class Verdict:
-    """How many links there are, the last of them, and what is wrong, in words."""
+    """Verdict on the chain: number of links, the last of them, and problems in words."""
 
     count: int = 0
     last: str = ""
@@ -54,7 +54,7 @@ def verify(expected: str = "") -> Verdict:
     for problem in _problems(verdict):
         problems.append(problem)
         if len(problems) >= MOST_PROBLEMS:
-            problems.append("… and perhaps more: the first ones are told")
+            problems.append("… and perhaps more: only the first ones are listed")
             break
     if expected and not _has(expected):
         problems.append(f"the link {expected} that was written down is not there any more, or is another one")
@@ -129,6 +129,6 @@ def retain(days: int) -> int:
 
 
 def oldest() -> datetime | None:
-    """When the oldest entry was made."""
+    """Time of the oldest entry."""
     entry = Entry.objects.order_by("pk").first()
     return entry.at if entry else None

@@ -25,7 +25,7 @@ MISSING: Final = "–"
 
 @dataclass(frozen=True)
 class Change:
-    """What somebody did to a row: fields with what they were and what they are now."""
+    """Somebody's change of a row: fields with their values before and after."""
 
     entry: Entry
     fields: list[tuple[str, str, str]]
@@ -52,7 +52,7 @@ class Conflict:
         return bool(self.rows or self.gone)
 
     def changes(self) -> list[Change]:
-        """What was done to them since, the newest first; the last thing that is known where nothing is."""
+        """Changes of these rows since, newest first; the last thing that is known where nothing is."""
         of_these = Q(pk__in=[])
         for key in [*map(key_of, self.rows), *self.gone]:
             label, _colon, pk = key.partition(":")
@@ -62,7 +62,7 @@ class Conflict:
         return [Change(entry, list(fields_of(entry))) for entry in since or list(about[:1])]
 
     def words(self) -> str:
-        """Who changed it and when, in a sentence."""
+        """Sentence that says who changed it and when."""
         found = self.changes()
         if not found:
             return _("This was changed after you opened it, past the desk. Nothing of yours is done yet.")
@@ -72,14 +72,14 @@ class Conflict:
 
 
 def fields_of(entry: Entry) -> Iterator[tuple[str, str, str]]:
-    """What people call each field, what it was and what it became."""
+    """Label of each field, with its values before and after."""
     before, after = entry.before or {}, entry.after or {}
     for name in dict.fromkeys((*before, *after)):
         yield label_of(entry.object_type, name), _shown(before.get(name)), _shown(after.get(name))
 
 
 def label_of(object_type: str, name: str) -> str:
-    """What people call a field."""
+    """Label of a field."""
     try:
         field: Any = apps.get_model(object_type)._meta.get_field(name)
     except (LookupError, ValueError, FieldDoesNotExist):
@@ -100,7 +100,7 @@ def _shown(value: Any) -> str:
 
 
 def differences(forms_: Iterable[forms.BaseForm]) -> list[Difference]:
-    """What saving these forms, bound to what somebody entered, would change of what there is now."""
+    """Changes that saving these forms, bound to somebody's input, would make to the present rows."""
     return [each for form in forms_ if form.is_bound for each in _of_form(form)]
 
 

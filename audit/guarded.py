@@ -64,7 +64,7 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        """As Django's; a form that is posted is compared with the row, and saved, in one transaction."""
+        """Compare a posted form with the row, and save it, in one transaction."""
         if request.method != "POST":
             return super().changeform_view(request, object_id, form_url, extra_context)
         with transaction.atomic(using=router.db_for_write(self.model)), gathered():
@@ -74,7 +74,7 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
         return _with_status(response)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        """As Django's; where the row was changed meanwhile, one that cannot be valid."""
+        """Return Django's form; where the row was changed meanwhile, one that cannot be valid."""
         form = super().get_form(request, obj, change=change, **kwargs)
         if obj is None or not change or request.method != "POST":
             return form
@@ -82,7 +82,7 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
         return type(form.__name__, (_Refusing, form), {"conflict": conflict}) if conflict else form
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """As Django's, which shows what is only read as it is; of a secret, that there is one."""
+        """Return Django's fieldsets; of a secret that is only read, they show that there is one."""
         sets = super().get_fieldsets(request, obj)
         found = audited(self.model)
         if found is None or not found.secret or self.has_change_permission(request, obj):
@@ -121,7 +121,7 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
     def conflict(
         self, request: HttpRequest, rows: Sequence[Model], beside: Sequence[Model] | None = None
     ) -> Conflict | None:
-        """What is not as the page had shown it; None, too, where the page did not say.
+        """Difference from what the page had shown; None, too, where the page did not say.
 
         `rows` are what is about to be changed; of those `beside`, which are edited on the same page, new
         ones are nobody's business, and those that are gone are.
@@ -153,7 +153,7 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
         return response
 
     def say_who_deleted(self, request: HttpRequest, object_id: str) -> None:
-        """Where a row was deleted through the desk, and by whom."""
+        """Say that a row was deleted through the desk, and by whom."""
         about = Entry.objects.filter(object_type=self.opts.label_lower, object_id=object_id)
         entry = about.filter(kind__in=("deleted", "token_revoked")).first()
         if entry is not None:
@@ -162,7 +162,7 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
             self.message_user(request, said % what, messages.WARNING)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
-        """As Django's, which says to anybody whether there is, or was, such a row."""
+        """Refuse users who may not read: Django's page says to anybody whether there was such a row."""
         if not self.has_view_or_change_permission(request):
             raise PermissionDenied
         return super().history_view(request, object_id, extra_context)
@@ -172,7 +172,7 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> Any:
-        """As Django's; what was changed after the question was asked is asked for again."""
+        """Delete as Django does; ask again about rows that changed after the question."""
         with transaction.atomic(using=router.db_for_write(self.model)), gathered():
             if request.method == "POST":
                 self.hold([unquote(object_id)])
@@ -191,7 +191,7 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """As Django's, with what the list shows."""
+        """Show Django's list, sealed with the versions of its rows."""
         if request.method != "POST":
             response: HttpResponse = super().changelist_view(request, extra_context)
         else:
@@ -213,7 +213,7 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
             page |= {"conflict": conflict, "differences": differences(formset.forms), "present": present}
 
     def get_changelist_formset(self, request: HttpRequest, **kwargs: Any) -> Any:
-        """As Django's; where a row that would be saved was changed meanwhile, one that cannot be valid."""
+        """Return Django's formset; where a row was changed meanwhile, one that cannot be valid."""
         formset = super().get_changelist_formset(request, **kwargs)
         if request.method != "POST":
             return formset
@@ -227,7 +227,7 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
     def response_action(  # type: ignore[override]
         self, request: HttpRequest, queryset: QuerySet[Any]
     ) -> Any:
-        """As Django's; an action on a row that is not what the list showed is asked for again."""
+        """Run an action; ask again where a row is not as the list showed it."""
         selected = request.POST.getlist(ACTION_CHECKBOX_NAME)
         self.hold(selected)
         if conflict := self._stale_choice(request, queryset, selected):
@@ -276,13 +276,13 @@ class GuardedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
     # --- what was done, in words -----------------------------------------------------------------
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """As Django's; what an action says of a row is recorded. (A form's changes are, as such.)"""
+        """Record what an action says of a row. (A form's changes are recorded as such.)"""
         if isinstance(message, str):
             record("action", request=request, object=obj, words=message)
         return super().log_change(request, obj, message)
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
-        """As Django's; rows whose deletion nothing else records are recorded here."""
+        """Record the deletion of rows that nothing else records."""
         for row in queryset if audited(self.model) is None else ():
             record("deleted", request=request, object=row)
         return super().log_deletions(request, queryset)

@@ -16,11 +16,11 @@ class OwnRowsAdmin(GuardedAdmin):
 
     @classmethod
     def known_to(cls, user: Any, rows: QuerySet[Any]) -> QuerySet[Any]:
-        """Those of the rows that a user may know of."""
+        """Rows that a user may know of."""
         return rows if user.has_perm(cls.sees_everybodys) else rows.filter(user=user)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """On every page: list, form, history, deletion."""
+        """Limit every page to the user's own rows: list, form, history, deletion."""
         return self.known_to(request.user, super().get_queryset(request))
 
     def get_list_filter(self, request: HttpRequest) -> Any:
@@ -32,7 +32,7 @@ class OwnRowsAdmin(GuardedAdmin):
         )
 
     def say_who_deleted(self, request: HttpRequest, object_id: str) -> None:
-        """Not of rows of others."""
+        """Say it, but not of rows of others."""
         user: Any = request.user
         if user.has_perm(self.sees_everybodys):
             super().say_who_deleted(request, object_id)

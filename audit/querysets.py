@@ -1,4 +1,4 @@
-"""Managers whose bulk writes are recorded like the single ones, which Django tells of by itself."""
+"""Managers whose bulk writes are recorded like the single ones, of which Django sends signals by itself."""
 
 from collections.abc import Iterable
 from typing import Any, TypeVar
@@ -15,14 +15,14 @@ class AuditedQuerySet(models.QuerySet[M]):
     """A query set that leaves no bulk write unrecorded."""
 
     def update(self, **kwargs: Any) -> int:
-        """As Django's, recorded in the same transaction."""
+        """Do as Django does, recorded in the same transaction."""
         with transaction.atomic(using=self.db), changing(self, kwargs):
             return super().update(**kwargs)
 
     update.alters_data = True  # type: ignore[attr-defined]
 
     def bulk_create(self, objs: Iterable[M], *args: Any, **kwargs: Any) -> list[M]:
-        """As Django's, recorded in the same transaction."""
+        """Do as Django does, recorded in the same transaction."""
         with transaction.atomic(using=self.db):
             made = super().bulk_create(objs, *args, **kwargs)
             added(self.model, [row for row in made if row.pk is not None])
@@ -31,7 +31,7 @@ class AuditedQuerySet(models.QuerySet[M]):
     bulk_create.alters_data = True  # type: ignore[attr-defined]
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        """As Django's; what goes with it is recorded together."""
+        """Delete as Django does; rows that go with it are recorded together."""
         with transaction.atomic(using=self.db), gathered():
             return super().delete()
 

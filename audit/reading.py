@@ -26,7 +26,7 @@ COLUMNS: Final = (
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which entries; what is empty asks for nothing. `before` is an entry's id: those older than it."""
+    """Selection of entries; an empty field asks nothing. `before` is an entry's id: those older than it."""
 
     kind: str = ""
     user: str = ""
@@ -56,19 +56,19 @@ def entries(wanted: Wanted) -> QuerySet[Entry]:
 
 
 def of_user(text: str) -> Q:
-    """By name, or by number."""
+    """Entries of a user by name or by number."""
     by_name = Q(user_name=text)
     return by_name | Q(user_id=int(text)) if text.isdecimal() and len(text) < 19 else by_name
 
 
 def of_object(text: str) -> Q:
-    """By type, `markets.exchange`, or type and number, `markets.exchange:3`."""
+    """Entries by the object's type, `markets.exchange`, or type and number, `markets.exchange:3`."""
     kind, _colon, number = text.partition(":")
     return Q(object_type=kind.lower()) & (Q(object_id=number) if number else Q())
 
 
 def found(text: str) -> Q:
-    """What is called so, or was done by, from or with something called so."""
+    """Entries whose object, user, address or program contains the text."""
     names = ("user_name", "object_name", "object_id", "address", "words", "program")
     return Q(*(Q(**{f"{name}__icontains": text}) for name in names), _connector=Q.OR)
 
@@ -84,15 +84,15 @@ def chunk(wanted: Wanted, before: int | None, most: int) -> list[Entry]:
 
 
 def chunks(wanted: Wanted, most: int) -> Iterator[list[Entry]]:
-    """At most so many entries, some at once; nothing is held while nobody asks for more."""
+    """Yield at most so many entries, some at once; nothing is held while nobody asks for more."""
     before, left = None, most
     while left > 0 and (some := chunk(wanted, before, min(PIECE, left))):
         yield some
         before, left = some[-1].pk, left - len(some)
 
 
-def told(entry: Entry) -> dict[str, Any]:
-    """An entry by the names of `COLUMNS`."""
+def as_row(entry: Entry) -> dict[str, Any]:
+    """Return an entry by the names of `COLUMNS`."""
     row = {
         name: getattr(entry, {"user": "user_name", "object": "object_name"}.get(name, name))
         for name in COLUMNS
@@ -102,12 +102,12 @@ def told(entry: Entry) -> dict[str, Any]:
 
 def ndjson(some: Iterable[Entry]) -> bytes:
     """A JSON object a line."""
-    return "".join(f"{json.dumps(told(entry), ensure_ascii=False)}\n" for entry in some).encode()
+    return "".join(f"{json.dumps(as_row(entry), ensure_ascii=False)}\n" for entry in some).encode()
 
 
 def csv_lines(some: Iterable[Entry]) -> bytes:
     """Comma-separated, without what a spreadsheet would take for a formula; two columns hold JSON."""
-    return _csv([_cell(value) for value in told(entry).values()] for entry in some)
+    return _csv([_cell(value) for value in as_row(entry).values()] for entry in some)
 
 
 def csv_header() -> bytes:

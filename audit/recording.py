@@ -32,7 +32,7 @@ counters: Final[Counter[str]] = Counter()
 
 @dataclass
 class Action:
-    """What will be an entry; values are as they are in Python until then."""
+    """Action that will be an entry; values are as they are in Python until then."""
 
     kind: str
     at: datetime
@@ -49,7 +49,7 @@ class Action:
 
     @property
     def place(self) -> tuple[str, str]:
-        """What it is about."""
+        """Identity of the object it is about."""
         return self.object_type, self.object_id
 
 
@@ -121,7 +121,7 @@ def _action(kind: str, request: HttpRequest | None, user: Any, object: Any) -> A
 
 @contextmanager
 def gathered() -> Iterator[None]:
-    """What is recorded inside is written together at the end, one entry per row: one action of somebody.
+    """Write what is recorded inside together at the end, one entry per row: one action of somebody.
 
     Goes inside the transaction. When the block fails, its entries are dropped with what it did.
     """

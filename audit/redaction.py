@@ -1,4 +1,4 @@
-"""What never gets into the audit: secrets, by the name of what holds them and by what text looks like."""
+"""Redaction of the audit: secrets, by the name of their field and by the shape of the text."""
 
 import math
 import re
@@ -28,7 +28,7 @@ _redactors: list[Callable[[str], str]] = []
 
 
 def redact_with(redactor: Callable[[str], str]) -> None:
-    """Have every text go through this, too: who knows secrets says how they are taken out."""
+    """Register a function that every text goes through, too, from an app that knows secrets."""
     _redactors.append(redactor)
 
 
@@ -69,7 +69,7 @@ def text(value: str, most: int = MOST_TEXT) -> str:
 
 
 def _storable(value: str) -> str:
-    """Without what PostgreSQL does not keep: NUL, and halves of characters."""
+    """Remove what PostgreSQL does not keep: NUL, and halves of characters."""
     return value.replace("\0", "").encode("utf-8", "replace").decode()
 
 

@@ -1,4 +1,4 @@
-"""Which models are audited, and what of them: said by the apps they belong to."""
+"""Models that are audited, and their fields: registered by the apps they belong to."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,13 +12,13 @@ Shown = Callable[[Any], str]
 
 
 def hidden(value: Any) -> str:
-    """How most secrets are shown: that there is one."""
+    """Text shown for most secrets: that there is one."""
     return HIDDEN if value else ""
 
 
 @dataclass(frozen=True)
 class Audited:
-    """What of a model people decide: the rest is written by machines and is nobody's action."""
+    """Fields of a model that people decide: the rest is written by machines and is nobody's action."""
 
     model: type[Model]
     fields: tuple["Field[Any, Any]", ...]
@@ -86,5 +86,5 @@ def register(
 
 
 def audited(model: type[Model]) -> Audited | None:
-    """What is audited of a model; None where nothing is."""
+    """Audited fields of a model; None where nothing is audited."""
     return _registered.get(model)

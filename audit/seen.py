@@ -1,7 +1,7 @@
-"""What somebody saw when a page was made, signed into the page: does it still hold as the page comes back?
+"""Versions of the rows a page showed, signed into the page, to find changes when the page comes back.
 
 A page carries a version of each row it shows. A version is a keyed digest of what people decide of the row
-(audit.registry): it tells nothing of the row, and what machines write does not change it. Nor does another
+(audit.registry): it reveals nothing of the row, and what machines write does not change it. Nor does another
 SECRET_KEY: of what is sealed the meaning counts, and a digest under a former key is good as long as that is.
 """
 
@@ -36,12 +36,12 @@ Many = Mapping[tuple[type[Model], str], Mapping[Any, list[str]]]
 
 
 def key_of(row: Model) -> Key:
-    """Which row it is."""
+    """Identity of a row."""
     return f"{row._meta.label_lower}:{row.pk}"
 
 
 def seal(rows: Iterable[Model]) -> str:
-    """What a page shows of these rows, as they were read for it."""
+    """Sign the versions of these rows, as they were read for a page."""
     return signing.dumps([datetime.now(UTC).timestamp(), versions(rows)], salt=SALT, compress=True)
 
 
@@ -51,7 +51,7 @@ def versions(rows: Iterable[Model]) -> dict[Key, str]:
 
 
 def _texts(rows: Iterable[Model]) -> dict[Key, str]:
-    """What people decided of each row. It may hold secrets, and goes into a digest and nowhere else."""
+    """Text of people's decisions on each row. It may hold secrets: it goes into a digest only."""
     known = [(of, row) for row in rows if (of := audited(type(row))) is not None]
     many = _related(known)
     return {key_of(row): _text(of, row, many) for of, row in known}
@@ -69,7 +69,7 @@ def _digest(text: str, key: str) -> str:
 
 
 def _related(known: Iterable[tuple[Audited, Model]]) -> Many:
-    """What rows are related to: one query for a field, however many rows there are."""
+    """Relations of rows: one query for a field, however many rows there are."""
     pks: defaultdict[type[Model], list[Any]] = defaultdict(list)
     registered = {}
     for of, row in known:
@@ -89,7 +89,7 @@ def _related(known: Iterable[tuple[Audited, Model]]) -> Many:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a page that comes back had shown; `at` is None where nobody can tell, and then nothing holds."""
+    """Versions that a returning page had shown; `at` is None where that is unknown: then nothing holds."""
 
     at: datetime | None = None
     versions: Mapping[Key, str] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class Seen:
         return key_of(row) in self.versions
 
     def stale(self, rows: Iterable[Model]) -> list[Model]:
-        """Those of the rows that are not as they were shown, or were not shown at all."""
+        """Rows that are not as they were shown, or were not shown at all."""
         there = list(rows)
         now = _texts(there)
         return [row for row in there if (key := key_of(row)) in now and not self._holds(key, now[key])]
@@ -114,7 +114,7 @@ class Seen:
 
 
 def opened(text: str) -> Seen:
-    """What a page had shown."""
+    """Read the versions that a page had shown."""
     try:
         at, found = signing.loads(text[:MOST_TOKEN], salt=SALT)
         return Seen(datetime.fromtimestamp(at, UTC), found)

@@ -64,7 +64,7 @@ def _of(model: type[Model]) -> Audited:
 
 
 def _row(of: Audited, pk: Any) -> Values | None:
-    """What the database has of a row; locked where that lasts until what follows."""
+    """Read a row from the database; locked where the lock lasts until the write that follows."""
     rows = of.model._base_manager.filter(pk=pk)
     if connections[router.db_for_write(of.model)].in_atomic_block:
         rows = rows.select_for_update()
@@ -77,7 +77,7 @@ def _values(of: Audited, by_column: dict[str, Any]) -> Values:
 
 
 def _open(of: Audited, values: Values) -> Values:
-    """Without secrets: those have entries of their own."""
+    """Values without secrets: those have entries of their own."""
     return {name: value for name, value in values.items() if name not in of.secret}
 
 

@@ -1,4 +1,4 @@
-"""What strangers can do as often as they like: recorded the first time in a minute, then counted.
+"""Actions that strangers can repeat at will: recorded the first time in a minute, then counted.
 
 Counts wait in a small table of the database, so that no process that ends loses them, and become entries
 when their minute is over and when somebody reads the audit.
@@ -16,7 +16,7 @@ from audit.acting import acting, whence
 from audit.recording import record
 
 MOST_A_MINUTE: Final = 20
-"""Addresses and names told apart in a minute; those beyond are counted together."""
+"""Addresses and names distinguished in a minute; those beyond are counted together."""
 
 OTHERS: Final = "others"
 
@@ -50,7 +50,7 @@ def counted(kind: str, *, request: HttpRequest | None, name: str = "") -> None:
 
 
 class _Refused:
-    """Whose name was tried: nobody is signed in as them."""
+    """User whose name was tried: nobody is signed in as them."""
 
     is_authenticated = True
 

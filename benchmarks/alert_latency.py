@@ -1,4 +1,4 @@
-"""From the tick that opens an opportunity to its alert at an HTTP server: everything real.
+"""Latency from the tick that opens an opportunity to its alert at an HTTP server: everything real.
 
     python benchmarks/alert_latency.py [--seconds 45] [--symbols 40] [--edge 2]
 
@@ -71,7 +71,7 @@ async def serving(server: Server) -> AsyncIterator[str]:
 
 
 def ask_for_alerts(address: str, edge_bps: float) -> None:
-    """Of every opportunity, however small, at once."""
+    """Ask for alerts of every opportunity, however small, at once."""
     OpportunityFilter.objects.filter(name=FINDER_NAME).update(
         min_edge_bps=edge_bps, close_edge_bps=edge_bps - 1, min_duration_ms=0
     )

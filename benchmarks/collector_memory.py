@@ -1,4 +1,4 @@
-"""What one collector takes: 8 exchanges, 1,000 symbols, 28,000 scanned pairs, 500 watched charts.
+"""Memory of one collector: 8 exchanges, 1,000 symbols, 28,000 scanned pairs, 500 watched charts.
 
     python benchmarks/collector_memory.py [--minutes 5] [--symbols 1000] [--charts 500] [--rate 0.5]
 
@@ -38,7 +38,7 @@ PAUSE_MS: Final = 5.0
 
 
 def wait_for_topics(topics: int) -> float:
-    """Until so many are subscribed, or for long no more; seconds it took."""
+    """Wait until so many are subscribed, or for long no more; seconds it took."""
     began = last_news = time.monotonic()
     most = 0
     while most < topics and time.monotonic() - last_news < NO_MORE_S:
@@ -49,7 +49,7 @@ def wait_for_topics(topics: int) -> float:
 
 
 def newest() -> CollectorStatus | None:
-    """What the collector reported last."""
+    """Last report of the collector."""
     return next(iter(collector_statuses()), None)
 
 

@@ -1,4 +1,4 @@
-"""What the dashboard costs a browser: 20 charts, each updated 20 times a second.
+"""Cost of the dashboard for a browser: 20 charts, each updated 20 times a second.
 
     python benchmarks/dashboard.py [--seconds 20]
 
@@ -22,7 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import django
 
-import tests.support.servers  # noqa: F401 - starts PostgreSQL and Redis, and tells the settings where
+import tests.support.servers  # noqa: F401 - starts PostgreSQL and Redis, and puts their addresses into the settings
 
 django.setup()
 

@@ -1,4 +1,4 @@
-"""What it costs to turn a frame into a checked quote, beside json.loads with float and with Decimal.
+"""Cost of turning a frame into a checked quote, beside json.loads with float and with Decimal.
 
     .venv/bin/python benchmarks/decode.py
 

@@ -1,4 +1,4 @@
-"""What a frame costs from its bytes to a checked event in the book, beside cryptofeed, ccxt.pro and nautilus.
+"""Cost of a frame from its bytes to a checked event in the book, beside cryptofeed, ccxt.pro and nautilus.
 
     .venv/bin/python benchmarks/decode_peers.py [--peers DIRECTORY]
 
@@ -77,7 +77,7 @@ def kinds() -> list[Kind]:
 
 
 def _recorded(exchange: str, files: tuple[str, ...], mark: bytes) -> list[bytes]:
-    """What was received, as it was on the wire (BingX: before it was zipped); else what others wrote down."""
+    """Recorded frames as on the wire (BingX: before it was zipped); else those others wrote down."""
     recorded: list[bytes] = []
     written: list[bytes] = []
     for name in files:

@@ -1,4 +1,4 @@
-"""What one quote costs the spread engine, beside recomputing its 30-minute window with polars.
+"""Cost of one quote for the spread engine, beside recomputing its 30-minute window with polars.
 
     python benchmarks/engine.py
 
@@ -75,7 +75,7 @@ class Subject:
         return time.process_time() - begin
 
     def serve(self, quotes: list[Quote]) -> None:
-        """What a collector does: collect 20 times a second of the stream's own time."""
+        """Serve like a collector: collect 20 times a second of the stream's own time."""
         for n, quote in enumerate(quotes):
             self.engine.on_quote(quote)
             if n % self._live_batch == 0:

@@ -1,4 +1,4 @@
-"""What it costs the web process to bring one update of one opportunity to one browser.
+"""Cost for the web process of bringing one update of one opportunity to one browser.
 
     python benchmarks/fanout.py [--sockets 1000] [--turns 3] [--seconds 3] [--uvicorn PYTHON]
 
@@ -68,7 +68,7 @@ PEERS: Final = str(Path(__file__).parent / "support" / "fanout_peers.py")
 
 @dataclass
 class Turn:
-    """What one server did in one turn."""
+    """Figures of one server in one turn."""
 
     delivered: int
     cpu_s: float
@@ -117,7 +117,7 @@ class Peer:
 
 
 class Bench:
-    """The servers, the crowd at each, and who feeds them."""
+    """The servers, the crowd at each, and their collectors."""
 
     def __init__(self, crowd: Crowd, servers: dict[str, Server], sockets: int) -> None:
         self.crowd = crowd
@@ -145,7 +145,7 @@ class Bench:
         return Turn(points, cpu, took, percentile(late, 0.5) / 1e3, percentile(late, 0.99) / 1e3)
 
     async def _settled(self, group: str) -> None:
-        """Until nothing more arrives: what was sent too fast is still delivered, or given up."""
+        """Wait until nothing more arrives: what was sent too fast is still delivered, or given up."""
         before, deadline = -1, time.monotonic() + SETTLED_WITHIN_S
         while time.monotonic() < deadline:
             await asyncio.sleep(0.4)
@@ -215,7 +215,7 @@ def middle(turns: list[Turn]) -> Turn:
 
 
 def browsers(name: str, port: int, ids: list[str], token: str, count: int) -> list[dict[str, Any]]:
-    """So many sockets, spread evenly over the opportunities."""
+    """Open so many sockets, spread evenly over the opportunities."""
     if name in ("ours", "uvicorn"):
         return [page(name, port, token, "?filter=none", [ids[n % CHARTS]]) for n in range(count)]
     plain = {"group": name, "kind": "healthy", "port": port, "headers": "", "first": ""}
@@ -223,7 +223,7 @@ def browsers(name: str, port: int, ids: list[str], token: str, count: int) -> li
 
 
 async def everybody(crowd: Crowd, name: str, count: int) -> None:
-    """Until all sockets of a group are open."""
+    """Wait until all sockets of a group are open."""
     crowd.reconnect(again=True)
     deadline = time.monotonic() + CONNECTED_WITHIN_S
     while sum(one.open for one in crowd.report(name)) < count:

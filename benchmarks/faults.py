@@ -1,4 +1,5 @@
-"""Every fault an operator must hear of: how soon it is seen, told, and over again. Everything real.
+"""Every fault an operator must learn of: how soon it is seen, sent as an alert, and over again. Everything
+real.
 
     python benchmarks/faults.py [--only silent memory]
 
@@ -54,7 +55,7 @@ OVER_S: Final = 60.0 + 25.0
 WHOLE_S: Final = 8 * 60.0
 
 SEEN_S: Final = 10.0
-TOLD_S: Final = 15.0
+ALERTED_S: Final = 15.0
 
 
 # --- what can be seen ----------------------------------------------------------------------------
@@ -141,7 +142,7 @@ class Eyes:
 
 @dataclass(frozen=True)
 class Fault:
-    """What is broken, and by what it shows. `metric` is process, name and labels; `shows` (before, now)."""
+    """Fault, and the metric that shows it. `metric` is process, name and labels; `shows` (before, now)."""
 
     name: str
     finding: str  # a pattern of its key
@@ -167,7 +168,7 @@ def turns(desk: Desk) -> list[list[Fault]]:
     """The faults of the issue; those of one turn are made together."""
     sim = desk.simulated
 
-    def ill(kind: str) -> tuple[str, ...]:
+    def finding(kind: str) -> tuple[str, ...]:
         return ("monitor", "findings", f'kind="{kind}"')
 
     def more(before: float, now: float) -> bool:
@@ -190,13 +191,13 @@ def turns(desk: Desk) -> list[list[Fault]]:
                   ("collector", "exchange_bad_frames_total", 'exchange="bitget"', 'kind="malformed"'),
                   lambda was, now: now >= was + 10),
             Fault("worker killed", "process_missing:worker*", partial(desk.killed, "worker"),
-                  ill("process_missing"), more),
-            Fault("memory over its limit", "memory:web *", desk.small_web, ill("memory"), more),
+                  finding("process_missing"), more),
+            Fault("memory over its limit", "memory:web *", desk.small_web, finding("memory"), more),
         ],
         [Fault("slow lake store", "lake_write:collector*", desk.store.slow,
                ("collector", "lake_last_flush_seconds"), lambda _was, now: now > LAKE_FLUSH_S)],
         [Fault("collector killed", "process_missing:collector*", partial(desk.killed, "collector"),
-               ill("process_missing"), more)],
+               finding("process_missing"), more)],
         [Fault("Redis restart", "redis:redis", partial(desk.stopped, "redis"),
                ("monitor", "store_up", 'store="redis"'), lambda _was, now: now == 0)],
         [Fault("PostgreSQL restart", "database:postgresql", partial(desk.stopped, "postgresql"),
@@ -217,7 +218,7 @@ async def run(row: Row, eyes: Eyes) -> None:
         word = "down" if fault.of_database else ""
         row.page = await until_true(lambda: eyes.has(fault.finding) or eyes.word == word, began)
 
-    async def told(since: float) -> None:
+    async def alerted(since: float) -> None:
         row.alert = await until_true(lambda: eyes.got(title, "firing", began), since)
 
     async def gone(since: float) -> None:
@@ -230,11 +231,11 @@ async def run(row: Row, eyes: Eyes) -> None:
         row.resolved = await until_true(lambda: eyes.got(title, "resolved", began), since, OVER_S)
 
     async with fault.breaks():
-        waits = [seen(), shown()] if fault.of_database else [seen(), shown(), told(began)]
+        waits = [seen(), shown()] if fault.of_database else [seen(), shown(), alerted(began)]
         await asyncio.gather(*waits)
     undone = time.monotonic()
     after = [gone(undone), resolved(undone)]
-    await asyncio.gather(*after, *([told(undone)] if fault.of_database else []))
+    await asyncio.gather(*after, *([alerted(undone)] if fault.of_database else []))
 
 
 def _label(kind: str) -> str:
@@ -271,13 +272,13 @@ async def _all(all_turns: list[list[Fault]], only: list[str], eyes: Eyes, rows: 
         if not chosen:
             continue
         if await until_true(lambda: not eyes.findings, time.monotonic(), WELL_S) is None:
-            print("still ill before the next fault:", *sorted(eyes.findings))
+            print("still unhealthy before the next fault:", *sorted(eyes.findings))
         rows.extend(chosen)
         await asyncio.gather(*(run(row, eyes) for row in chosen))
         for row in chosen:
             print(_line(row), flush=True)
     well_s = await until_true(lambda: not eyes.findings, time.monotonic())
-    print("still ill at the end:" if well_s is None else "nothing is ill any more", *sorted(eyes.findings))
+    print("still unhealthy at the end:" if well_s is None else "all is healthy again", *sorted(eyes.findings))
 
 
 # --- the table -----------------------------------------------------------------------------------
@@ -285,8 +286,8 @@ async def _all(all_turns: list[list[Fault]], only: list[str], eyes: Eyes, rows: 
 
 def _line(row: Row) -> str:
     times = (row.page, row.metrics, row.alert, row.gone, row.resolved)
-    told = " ".join(f"{'never':>9}" if each is None else f"{each:9.1f}" for each in times)
-    return f"{row.fault.name:24} {told}"
+    columns = " ".join(f"{'never':>9}" if each is None else f"{each:9.1f}" for each in times)
+    return f"{row.fault.name:24} {columns}"
 
 
 def figures_of(rows: list[Row]) -> dict[str, Any]:
@@ -294,7 +295,7 @@ def figures_of(rows: list[Row]) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for row in rows:
         name = row.fault.name.lower().replace(" ", "_")
-        for what, value, target in (("visible_s", row.page, SEEN_S), ("alert_s", row.alert, TOLD_S)):
+        for what, value, target in (("visible_s", row.page, SEEN_S), ("alert_s", row.alert, ALERTED_S)):
             met = value is not None and value <= target
             rounded = None if value is None else round(value, 1)
             figures[f"{name}_{what}"] = {"value": rounded, "target": target, "met": met}
@@ -312,8 +313,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[], help="faults whose name contains one of these words")
     print(f"{'seconds':24} {'page':>9} {'metrics':>9} {'alert':>9} {'gone':>9} {'resolved':>9}", flush=True)
     rows: list[Row] = []
-    told = asyncio.run(measure(parser.parse_args().only, rows))
-    print("every message:", "; ".join(told))
+    messages = asyncio.run(measure(parser.parse_args().only, rows))
+    print("every message:", "; ".join(messages))
     print(json.dumps({"benchmark": "faults", "figures": figures_of(rows)}))
 
 

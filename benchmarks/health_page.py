@@ -1,8 +1,8 @@
-"""What the health page costs at 8,000 symbols: one viewer, and a hundred.
+"""Cost of the health page at 8,000 symbols: one viewer, and a hundred.
 
     python benchmarks/health_page.py [--seconds 20]
 
-Starts its own PostgreSQL, Redis and Daphne, and speaks for a collector that tells of 8,000 symbols on 8
+Starts its own PostgreSQL, Redis and Daphne, and speaks for a collector that reports 8,000 symbols on 8
 exchanges every 2 s. First a page of the table by itself (medians), then the CPU time of Daphne without a
 viewer, with one and with a hundred that ack as browsers do. With SCREENSHOT=page.png
 the page is opened in Chromium too. The last line is the result as JSON.
@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "arbsite.settings")
 import django
 
-import tests.support.servers  # noqa: F401 - starts PostgreSQL and Redis, and tells the settings where
+import tests.support.servers  # noqa: F401 - starts PostgreSQL and Redis, and puts their addresses into the settings
 
 django.setup()
 
@@ -50,13 +50,13 @@ EXCHANGES = ("binance", "bingx", "bitget", "bybit", "gate", "kucoin", "mexc", "o
 SYMBOLS = 1_000
 VIEWERS = 100
 TURNS = 30
-TELL_EVERY_S = 2.0
+PUBLISH_EVERY_S = 2.0
 PAGE_MS = 20.0
 EXTRA_PERCENT = 10.0
 
 
 def big_quality() -> Quality:
-    """Every symbol on every exchange; one in a hundred is ill."""
+    """Every symbol on every exchange; one in a hundred is unhealthy."""
     random = np.random.default_rng(1)
     names = tuple((key, f"C{n:04}/USDT") for key in EXCHANGES for n in range(SYMBOLS))
     rows = np.zeros(len(names), SYMBOL_ROW)
@@ -101,7 +101,7 @@ async def view(web: Web, token: str, counted: list[int]) -> None:
 
 @contextlib.asynccontextmanager
 async def viewers(web: Web, token: str, count: int, counted: list[int]) -> AsyncIterator[None]:
-    """So many pages are open."""
+    """Open so many pages."""
     tasks = [asyncio.create_task(view(web, token, counted)) for _ in range(count)]
     await asyncio.sleep(4)  # the first message, which is the whole page
     counted.clear()
@@ -113,16 +113,16 @@ async def viewers(web: Web, token: str, count: int, counted: list[int]) -> Async
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def tell(reports: Reports) -> None:
-    """A collector's reports, on and on; every age differs each time."""
+async def publish(reports: Reports) -> None:
+    """Send a collector's reports, on and on; every age differs each time."""
     while True:
         reports.rows["age_ms"] += 1
-        await asyncio.to_thread(reports.tell)
-        await asyncio.sleep(TELL_EVERY_S)
+        await asyncio.to_thread(reports.publish)
+        await asyncio.sleep(PUBLISH_EVERY_S)
 
 
 async def measure(web: Web, token: str, seconds: float) -> dict[int, tuple[float, float]]:
-    """By number of viewers: Daphne's CPU in percent of a core, and kB per message."""
+    """Measure by number of viewers: Daphne's CPU in percent of a core, and kB per message."""
     found = {}
     for count in (0, 1, VIEWERS):
         counted: list[int] = []
@@ -147,16 +147,16 @@ async def shoot(web: Web, cookies: list[dict[str, str]], path: str) -> None:
 async def run(
     web: Web, seconds: float, cookies: list[dict[str, str]], token: str
 ) -> dict[int, tuple[float, float]]:
-    """Everything that needs a running desk."""
+    """Run everything that needs a running desk."""
     reports = Reports(Redis.from_url(settings.REDIS_URL), big_quality())
-    reports.tell()
-    telling = asyncio.create_task(tell(reports))
+    reports.publish()
+    publishing = asyncio.create_task(publish(reports))
     try:
         found = await measure(web, token, seconds)
         if path := os.environ.get("SCREENSHOT"):
             await shoot(web, cookies, path)
     finally:
-        telling.cancel()
+        publishing.cancel()
     return found
 
 

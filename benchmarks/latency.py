@@ -1,4 +1,4 @@
-"""From a frame at the collector's socket to the delta at a browser-like client: everything real.
+"""Latency from a frame at the collector's socket to the delta at a browser-like client: everything real.
 
     python benchmarks/latency.py [--seconds 30] [--clients 100] [--rate 5000]
 
@@ -40,7 +40,7 @@ P50_MS, P99_MS = 10.0, 20.0
 
 
 class Chart(msgspec.Struct, gc=False):
-    """What is measured of a chart."""
+    """Measurements of a chart."""
 
     timestamps: list[float]
     state: str
@@ -68,7 +68,7 @@ class Client:
         self.took: list[float] = []
 
     async def run(self, web: Web, token: str) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         headers = {"Authorization": f"Bearer {token}"}
         async with websockets.connect(
             web.socket_url, origin=websockets.Origin(web.url), additional_headers=headers, compression=None
@@ -111,7 +111,7 @@ async def measure(web: Web, token: str, clients: int, seconds: float) -> tuple[A
 
 
 def token_of_a_user() -> str:
-    """Of an operator made for this."""
+    """Token of an operator made for this."""
     from django.contrib.auth.models import User
 
     from accounts.tokens.tokens import make_token

@@ -1,4 +1,4 @@
-"""What the whole way costs: receive, decode, pair with three exchanges, bands, delta, one publish per flush.
+"""Cost of the whole way: receive, decode, pair with three exchanges, bands, delta, one publish per flush.
 
     .venv/bin/python benchmarks/pipeline.py
 
@@ -60,7 +60,7 @@ Run = dict[str, float]
 
 
 def native_id(exchange: str, n: int) -> str:
-    """What an exchange calls the n-th symbol."""
+    """Native id of the n-th symbol at an exchange."""
     return f"S{n:02}-USDT" if exchange == "okx" else f"S{n:02}USDT"
 
 
@@ -82,12 +82,12 @@ def frame(exchange: str, n: int, bid: float) -> str:
 
 
 def exchange_of(connection: int) -> str:
-    """Which exchange a connection is one of."""
+    """Exchange of a connection."""
     return EXCHANGES[connection % len(EXCHANGES)]
 
 
 def frames(symbols: int) -> list[list[str | bytes]]:
-    """What each connection carries: its share of its exchange's symbols, with prices that wander."""
+    """Frames that each connection carries: its share of its exchange's symbols, with prices that wander."""
     rng, own = random.Random(4), list[list[str | bytes]]()
     per_exchange = CONNECTIONS // len(EXCHANGES)
     for connection in range(CONNECTIONS):
@@ -246,15 +246,15 @@ async def written_first(port: int, symbols: int) -> Run:
     return run
 
 
-def _quote(exchange: str, told: dict[str, Any]) -> tuple[str, float, float]:
+def _quote(exchange: str, frame: dict[str, Any]) -> tuple[str, float, float]:
     if exchange == "binance":
-        data = told["data"]
+        data = frame["data"]
         return data["s"], float(data["b"]), float(data["a"])
     if exchange == "bybit":
-        data = told["data"]
+        data = frame["data"]
         return data["s"], float(data["b"][0][0]), float(data["a"][0][0])
-    data = told["data"][0]
-    return told["arg"]["instId"].replace("-", ""), float(data["bids"][0][0]), float(data["asks"][0][0])
+    data = frame["data"][0]
+    return frame["arg"]["instId"].replace("-", ""), float(data["bids"][0][0]), float(data["asks"][0][0])
 
 
 async def measured(count: Callable[[], int], readers: Sequence[Awaitable[Any]]) -> Run:
@@ -307,7 +307,7 @@ def measure(rounds: int, seconds: float, symbols: int) -> dict[tuple[str, int], 
 
 
 def figures(runs: dict[tuple[str, int], list[Run]]) -> dict[str, dict[str, Any]]:
-    """What is promised, measured as ratios between clients of one round, and in the firehose."""
+    """Figures that are promised, measured as ratios between clients of one round, and in the firehose."""
 
     def ratio(above: tuple[str, int], below: tuple[str, int]) -> float:
         pairs = zip(runs[above], runs[below], strict=True)

@@ -79,7 +79,7 @@ def _report(prometheus: Prometheus, deadline: float) -> None:
     firing = [rule["name"] for rule in prometheus.rules() if rule.get("state") == "firing"]
     series = prometheus.series('count({__name__=~"arbdesk_.*"})')[0]["value"][1]
     print(f"processes that answer   {', '.join(sorted(up))}")
-    print(f"rules                   {len(prometheus.rules())}, of them not well: {sick or 'none'}")
+    print(f"rules                   {len(prometheus.rules())}, of them unhealthy: {sick or 'none'}")
     print(f"dashboard queries       {len(queries)}, of them without data: {empty or 'none'}")
     print(f"alerts that fire        {firing or 'none'}")
     print(f"series of the desk      {series}")

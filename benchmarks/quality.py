@@ -1,4 +1,4 @@
-"""What data quality costs the collector per event, and what it holds of 8,000 instruments.
+"""Cost of data quality for the collector per event, and its memory for 8,000 instruments.
 
     python benchmarks/quality.py
 
@@ -49,7 +49,7 @@ TARGETS: Final = {
 
 
 def configuration() -> MarketConfig:
-    """Everything listed everywhere."""
+    """Configuration with everything listed everywhere."""
     return MarketConfig(
         revision=1,
         exchanges=tuple(ExchangeConfig(key, key, True, 10.0, 10.0) for key in EXCHANGES),
@@ -68,7 +68,7 @@ class Stream:
         self.now_ns = 10**13
 
     def beginning(self) -> list[SinkEvent]:
-        """Everything is up."""
+        """Events at the beginning: everything is up."""
         return [
             event
             for key in EXCHANGES
@@ -81,7 +81,7 @@ class Stream:
         ]
 
     def turn(self) -> list[SinkEvent]:
-        """What 250 ms bring."""
+        """Events of 250 ms."""
         rng = self._rng
         events: list[SinkEvent] = []
         for _ in range(PER_TURN):
@@ -99,7 +99,7 @@ class Stream:
 
 
 class One:
-    """What is known of one instrument, as one would write it first."""
+    """State of one instrument, as one would write it first."""
 
     __slots__ = ("gap_ms", "last_ns", "longest_ms", "quotes", "spread", "trades")
 
@@ -169,8 +169,8 @@ def measure() -> dict[str, float]:
         now_ns = stream.now_ns
         quality.assess(now_ns // 1000, now_ns)
         exchanges, rows = quality.exchange_rows(now_ns), quality.rows(now_ns)
-        told = wire.ShardReport("1/1", now_ns // 1000, "0" * 16, exchanges, rows.tobytes())
-        report = wire.encode(told)
+        shard_report = wire.ShardReport("1/1", now_ns // 1000, "0" * 16, exchanges, rows.tobytes())
+        report = wire.encode(shard_report)
         samples["report"].append((time.process_time() - begin) * 1e3)
         begin = time.process_time()
         np.frombuffer(wire.decode_report(report).rows, wire.SYMBOL_ROW)
@@ -184,7 +184,7 @@ def measure() -> dict[str, float]:
 
 
 def held_mb() -> float:
-    """What is held of everything after some seconds, between two reports, without configuration and quotes'
+    """Memory of all state after some seconds, between two reports, without configuration and quotes'
     texts."""
     stream, config = Stream(), configuration()
     turns = [(stream.turn(), stream.now_ns) for _ in range(12)]

@@ -1,4 +1,4 @@
-"""What it costs to receive a frame: `websockets` and `picows`, each on asyncio's loop and on uvloop.
+"""Cost of receiving a frame: `websockets` and `picows`, each on asyncio's loop and on uvloop.
 
     .venv/bin/python benchmarks/receive.py
 
@@ -63,8 +63,8 @@ Frame = str | bytes
 def recorded_frames() -> list[Frame]:
     """Best-bid-and-ask frames of all exchanges as they came over the wire, or invented ones."""
     lines = [line for path in sorted(SHARED.glob("*/spot/book_ticker.jsonl")) for line in path.open()]
-    told = [json.loads(line) for line in lines]
-    return [_wire(each["payload"]) for each in told if each["dir"] == "recv"] or invented_frames()
+    frames = [json.loads(line) for line in lines]
+    return [_wire(each["payload"]) for each in frames if each["dir"] == "recv"] or invented_frames()
 
 
 def invented_frames() -> list[Frame]:
@@ -221,7 +221,7 @@ class Counted:
         self.frames = 0
 
     def take(self, frame: Frame) -> None:
-        """What every client does with a frame: have its payload as text or bytes."""
+        """Take a frame's payload as text or bytes, like every client."""
         self.frames += 1
 
 
@@ -251,7 +251,7 @@ class Gauge:
                 self._ended = (time.process_time(), time.perf_counter())
 
     def figures(self) -> dict[str, float]:
-        """What one run tells."""
+        """Figures of one run."""
         late = sorted(self._late_ms)
         cpu, clock = (ended - started for started, ended in zip(self._started, self._ended, strict=True))
         return {
@@ -329,14 +329,14 @@ def one_run(server: list[str], client: list[str], seconds: float) -> dict[str, f
     with subprocess.Popen(server, stdout=subprocess.PIPE, text=True) as serving:
         assert serving.stdout is not None
         port = serving.stdout.readline().strip()
-        told = subprocess.run(
+        finished = subprocess.run(
             [*client, "--port", port], capture_output=True, text=True, timeout=seconds * 10 + 20, check=False
         )
-        if told.returncode:
+        if finished.returncode:
             serving.kill()
-            raise RuntimeError(told.stderr)
+            raise RuntimeError(finished.stderr)
         sent = int(serving.stdout.readline())
-    run: dict[str, float] = json.loads(told.stdout.splitlines()[-1])
+    run: dict[str, float] = json.loads(finished.stdout.splitlines()[-1])
     run["us"] = run["cpu_s"] / max(1, run["frames"]) * 1e6
     run["lost"] = sent - run["frames"]
     run["per_s"] = run["frames"] / run["seconds"]

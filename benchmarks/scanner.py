@@ -1,9 +1,9 @@
-"""What one quote costs the scanner when 1,000 symbols on 8 exchanges are compared: 28,000 pairs, both ways.
+"""Cost of one quote for the scanner when 1,000 symbols on 8 exchanges are compared: 28,000 pairs, both ways.
 
     python benchmarks/scanner.py
 
 Beside it, in the same run: asking the quote's own pairs by a plain loop over dictionaries, and computing
-all 28,000 pairs anew with numpy. CPU time, medians of interleaved rounds. The quotes hop between symbols,
+all 28,000 pairs again with numpy. CPU time, medians of interleaved rounds. The quotes hop between symbols,
 so that most of what is touched is not in the processor's caches, as in a real collector. In the lively
 market one symbol in twenty has an open episode, whose quotes are all judged. Takes about 30 s.
 """
@@ -50,7 +50,7 @@ TARGETS: Final = {
 
 
 def configuration() -> MarketConfig:
-    """Everything listed everywhere, one filter that follows it all."""
+    """Configuration with everything listed everywhere, and one filter that follows it all."""
     return MarketConfig(
         revision=1,
         exchanges=tuple(ExchangeConfig(key, key, True, FEE * 1e4, FEE * 1e4) for key in EXCHANGES),
@@ -113,7 +113,7 @@ class Loop:
 
 
 class AllPairs:
-    """Everything computed anew with numpy after each quote."""
+    """All pairs, computed again with numpy after each quote."""
 
     def __init__(self) -> None:
         self._bid = np.full((len(SYMBOLS), len(EXCHANGES)), 100.0)
@@ -180,7 +180,7 @@ def measure(config: MarketConfig) -> dict[str, float]:
 
 
 def bytes_per_pair(config: MarketConfig) -> float:
-    """What a configured scanner with a quote in every leg takes, without the quotes' texts."""
+    """Memory per pair of a configured scanner with a quote in every leg, without the quotes' texts."""
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     scanner = Scanner()
@@ -207,7 +207,7 @@ def main() -> None:
     print(f"{'scanner, calm market':34}{found['calm']:10.2f} µs per quote")
     print(f"{'scanner, lively market':34}{found['lively']:10.2f} µs per quote")
     print(f"{'its own pairs by a plain loop':34}{found['loop']:10.2f} µs per quote")
-    print(f"{'all pairs anew with numpy':34}{found['all pairs']:10.2f} µs per quote")
+    print(f"{'all pairs again with numpy':34}{found['all pairs']:10.2f} µs per quote")
     print(f"{'configuring 28,000 pairs':34}{found['configure']:10.2f} s")
     print(f"{'memory':34}{values['bytes_per_pair']:10.0f} bytes per pair, legs and evidence included")
     figures = {

@@ -1,4 +1,4 @@
-"""What the scanner's page costs: 28,000 pairs, 4,000 of their 8,000 legs quoting 5 times a second.
+"""Cost of the scanner's page: 28,000 pairs, 4,000 of their 8,000 legs quoting 5 times a second.
 
     python benchmarks/scanner_page.py [--seconds 15]
 
@@ -25,7 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import django
 
-import tests.support.servers  # noqa: F401 - starts PostgreSQL and Redis, and tells the settings where
+import tests.support.servers  # noqa: F401 - starts PostgreSQL and Redis, and puts their addresses into the settings
 
 django.setup()
 
@@ -46,7 +46,7 @@ from realtime.scanner.messages import make_page
 from realtime.scanner.table import Query, ScanTable, View
 from tests.support.browser import chromium, chromium_program, session_cookies
 from tests.support.live import Web, daphne
-from tests.support.scan_data import told
+from tests.support.scan_data import scan_of
 
 SYMBOLS = 1_000
 FRAMES_A_SECOND = 5
@@ -93,14 +93,14 @@ class FakeCollector:
             (leg.exchange, leg.symbol): base[leg.symbol] * (1 + self.random.normal(0, 5e-4))
             for leg in config.listings
         }
-        self.scan = told(config, prices)
+        self.scan = scan_of(config, prices)
         self.directory = self.scan.directory
         self.rows = self.scan.legs
         self.busy = self.random.permutation(count)[:CHANGED].astype("<u4")
         self.seq = 1
 
     def move(self) -> None:
-        """Every busy leg quotes anew."""
+        """Every busy leg quotes again."""
         factor = 1 + self.random.normal(0, 1e-4, len(self.busy))
         for name in ("bid", "ask"):
             self.rows[name][self.busy] *= factor
@@ -149,7 +149,7 @@ def median_ms(work: Callable[[], object]) -> float:
 
 
 def of_the_table(config: MarketConfig, collector: FakeCollector) -> dict[str, float]:
-    """What a web process computes, by itself."""
+    """Cost of what a web process computes by itself."""
     started = time.perf_counter()
     table = ScanTable(config)
     built_ms = (time.perf_counter() - started) * 1e3
@@ -176,7 +176,7 @@ def of_the_table(config: MarketConfig, collector: FakeCollector) -> dict[str, fl
 
 
 async def of_a_socket(web: Web, token: str, seconds: float) -> dict[str, float]:
-    """What one viewer is sent, and what the web process spends on it."""
+    """Size of what one viewer is sent, and its cost for the web process."""
     address = f"ws://127.0.0.1:{web.port}/ws/scanner"
     headers = {"Authorization": f"Bearer {token}"}
     async with websockets.connect(

@@ -1,4 +1,4 @@
-"""What two shards on two cores carry of what one carries: `collect --shard 1/2` and `2/2`.
+"""Throughput of two shards on two cores, beside one: `collect --shard 1/2` and `2/2`.
 
     python benchmarks/shards.py [--seconds 5] [--turns 5]
 
@@ -123,7 +123,7 @@ def frame(exchange: str, native: str, bid: str, ask: str) -> str | bytes:
 
 
 async def carry(shard: Shard) -> None:
-    """Each time told: everything as fast as it goes for so long; then say how many frames a second."""
+    """On each command carry everything as fast as it goes for so long; then say how many frames a second."""
     from realtime.sink import RealtimeSink
 
     terms = config()
@@ -191,7 +191,7 @@ def together(workers: list[Worker], seconds: float) -> float:
 
 def measure(seconds: float, turns: int) -> tuple[float, float]:
     """Frames a second of one shard, and of two."""
-    import tests.support.servers  # noqa: F401 - starts Redis, and tells the settings where
+    import tests.support.servers  # noqa: F401 - starts Redis, and puts its address into the settings
 
     first, second, *_ = sorted(os.sched_getaffinity(0))
     one = [Worker("1/1", first)]

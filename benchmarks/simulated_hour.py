@@ -97,7 +97,7 @@ def config(symbols: tuple[Listing, ...]) -> MarketConfig:
 
 
 def session(symbols: tuple[Listing, ...], seconds: int) -> Iterator[Received]:
-    """What a collector would have received, in order."""
+    """Events a collector would have received, in order."""
     rng = random.Random(1)
     market = Market(EXCHANGES, symbols, 1)
     names = tuple(listing.symbol for listing in symbols)
@@ -160,7 +160,7 @@ def _ticks(
 
 
 class Collector:
-    """What a collector makes of a session: rows in the lake."""
+    """Collector that makes rows in the lake of a session."""
 
     def __init__(self, lake: Lake, terms: MarketConfig) -> None:
         self._engine = SpreadEngine()
@@ -245,7 +245,7 @@ def query(lake: Lake) -> dict[str, Any]:
 
 
 def replayed(lake: Lake, terms: MarketConfig, output: Any) -> Replay:
-    """Everything, as fast as it goes."""
+    """Replay everything, as fast as it goes."""
     replay = Replay(terms, computable(terms))
     recorded = Recorded(LakeReader(lake), replay.reads)
     low, high = recorded.range() or (0, 0)

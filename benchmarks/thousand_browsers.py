@@ -1,9 +1,9 @@
-"""A thousand browsers on one web process: healthy ones beside sick ones, and all of them back at once.
+"""A thousand browsers on one web process: healthy ones beside unhealthy ones, and all of them back at once.
 
     python benchmarks/thousand_browsers.py [--turns 2] [--seconds 12] [--storm-history 60]
 
 1,000 sockets watch 20 charts each, every chart gets a point in each of 10 batches a second, so every
-socket is due 10 messages of 20 charts a second. Turns with and without sick browsers alternate:
+socket is due 10 messages of 20 charts a second. Turns with and without unhealthy browsers alternate:
 
 | run | sockets |
 |---|---|
@@ -14,7 +14,7 @@ A *batch is kept* by a socket when all of its points arrived; it *came by itself
 shared its message. Latency is from handing the batch to Redis until the client read it, of every
 tenth healthy socket. Web memory is RSS in MB of 10⁶ bytes.
 
-Then the storm: the web process is killed and started anew, the 1,000 sockets reconnect as the
+Then the storm: the web process is killed and started again, the 1,000 sockets reconnect as the
 dashboard does (1 s ± 25 %, then 2, 4, 8, 15) and want snapshots, while a collector publishes on.
 Takes about 2½ minutes.
 """
@@ -54,7 +54,7 @@ SERVED_WITHIN_S: Final = 10.0
 
 @dataclass
 class Turn:
-    """What the healthy sockets of one turn saw, and what the web process took."""
+    """Figures of the healthy sockets in one turn, and the cost for the web process."""
 
     kept: float
     by_itself: float
@@ -66,7 +66,7 @@ class Turn:
 
 
 async def connected(crowd: Crowd, group: str, count: int = SOCKETS, within_s: float = 60.0) -> float:
-    """Until so many sockets of a group have their snapshot; how long that took."""
+    """Wait until so many sockets of a group have their snapshot; returns how long that took."""
     begun = time.monotonic()
     crowd.reconnect(again=True)
     while sum(one.open and one.snapshots > 0 for one in crowd.report(group)) < count:
@@ -86,25 +86,25 @@ def tally(seen: Iterable[Seen]) -> dict[str, int]:
     return found
 
 
-def browsers(port: int, headers: str, query: str, sick: bool) -> list[dict[str, Any]]:
-    """1,000 sockets; the sick ones are spread among the healthy."""
+def browsers(port: int, headers: str, query: str, unhealthy: bool) -> list[dict[str, Any]]:
+    """1,000 sockets; the unhealthy ones are spread among the healthy."""
     kinds = ["healthy"] * SOCKETS
-    if sick:
+    if unhealthy:
         spread = ["late"] * LATE + ["stopped"] * STOPPED + ["silent"] * SILENT
         for place, kind in enumerate(spread):
             kinds[place * (SOCKETS // len(spread)) + 1] = kind
     return [page("all", port, "", query, kind=kind) | {"headers": headers} for kind in kinds]
 
 
-async def turn(sick: bool, seconds: float, headers: str, query: str, ids: list[str]) -> Turn:
+async def turn(unhealthy: bool, seconds: float, headers: str, query: str, ids: list[str]) -> Turn:
     """One fresh web process, one crowd."""
     collectors = Collectors(ids)
     await collectors.in_step(BATCHES_S, 0.3)
     with daphne() as web:
         crowd = Crowd(LOAD_CORE)
         base = web.rss_mb()
-        crowd.connect(browsers(web.port, headers, query, sick), spacing_s=0.004)
-        await connected(crowd, "all", SOCKETS - (SILENT if sick else 0))
+        crowd.connect(browsers(web.port, headers, query, unhealthy), spacing_s=0.004)
+        await connected(crowd, "all", SOCKETS - (SILENT if unhealthy else 0))
         await collectors.in_step(BATCHES_S, 2)
         await asyncio.sleep(1)
         crowd.start()
@@ -143,7 +143,7 @@ async def storm(headers: str, query: str, ids: list[str], history_s: float) -> d
     crowd = Crowd(LOAD_CORE)
     with daphne() as web:
         port = web.port
-        crowd.connect(browsers(port, headers, query, sick=False), spacing_s=0.004)
+        crowd.connect(browsers(port, headers, query, unhealthy=False), spacing_s=0.004)
         await connected(crowd, "all")
         publishing = asyncio.create_task(collectors.in_step(BATCHES_S, 25))
         await asyncio.sleep(2)

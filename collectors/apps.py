@@ -1,4 +1,4 @@
-"""Who collects: one process per shard."""
+"""Collectors: one process per shard."""
 
 from django.apps import AppConfig
 

@@ -1,4 +1,4 @@
-"""What feeds count, by what it means: names within `FeedReport.counts`. Plain Python, no Django."""
+"""Counts of feeds, by their meaning: names within `FeedReport.counts`. Plain Python, no Django."""
 
 from typing import Final
 

@@ -15,7 +15,7 @@ QUOTE_CURRENCIES = (
 
 
 def guessed_symbol(native_id: str) -> str | None:
-    """`BTC-USDT`, `BTC_USDT` and `BTCUSDT` as `BTC/USDT`; None where there is no telling."""
+    """`BTC-USDT`, `BTC_USDT` and `BTCUSDT` as `BTC/USDT`; None where it cannot be guessed."""
     for separator in SEPARATORS:
         if separator in native_id:
             parts = native_id.split(separator)
@@ -28,7 +28,7 @@ def guessed_symbol(native_id: str) -> str | None:
 
 
 class GuessedSymbols(Mapping[str, str]):
-    """What is known, and guesses for the rest."""
+    """Known symbols, and guesses for the rest."""
 
     def __init__(self, known: Mapping[str, str]) -> None:
         self._known = known

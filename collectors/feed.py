@@ -66,7 +66,7 @@ class Feed:
         self._stop.set()
 
     def states(self) -> list[StreamState]:
-        """What is up and down now, for a reader that may have missed it."""
+        """States of all streams now, for a reader that may have missed them."""
         up = {symbol for line in self._lines for symbol in line.up}
         reason = next((line.reason for line in self._lines if line.reason), "connecting")
         refused = {symbol: why for line in self._lines for symbol, why in line.refused_symbols().items()}
@@ -78,7 +78,7 @@ class Feed:
         return states + [stream_state(key, symbols, "down", why) for why, symbols in sorted(down.items())]
 
     def status(self) -> dict[str, Any]:
-        """What an operator should see of this exchange."""
+        """Status of this exchange for the operator."""
         lines = list(self._lines)
         refused = {name: why for line in lines for name, why in line.refused.items()}
         return {
@@ -94,7 +94,7 @@ class Feed:
         }
 
     def report(self) -> FeedReport:
-        """How its connections do now, for sinks."""
+        """Report of its connections now, for sinks."""
         lines, codec = list(self._lines), self._exchange.codec
         return FeedReport(
             exchange=self.config.key,
@@ -105,13 +105,13 @@ class Feed:
             refused=sum(len(line.refused) for line in lines),
             counts=self._counts(lines),
             rejected=dict(codec.rejects),
-            heard_mono_ns=max((line.heard_ns for line in lines), default=0),
+            last_frame_mono_ns=max((line.received_ns for line in lines), default=0),
             received_ts_us=time.time_ns() // 1000,
             received_mono_ns=time.monotonic_ns(),
         )
 
     def _counts(self, lines: list[Line]) -> dict[str, int]:
-        """What happened since the start, by kind, on lines that are gone too."""
+        """Counters since the start, by kind, on lines that are gone too."""
         return dict(sum((line.counts for line in lines), self._exchange.codec.counts + self._past))
 
     def _state(self, lines: list[Line]) -> str:
@@ -125,7 +125,7 @@ class Feed:
         return states.pop() if len(states) == 1 else "connecting"
 
     def _refusals(self, lines: list[Line]) -> list[dict[str, Any]]:
-        """What the exchange does not take, the oldest first: with symbol, age and next try."""
+        """Subscriptions the exchange refuses, the oldest first: with symbol, age and next try."""
         every = [refusal for line in lines for refusal in line.refusals.status()]
         every.sort(key=lambda refusal: (refusal["since_us"], refusal["topic"]))
         return [

@@ -16,7 +16,7 @@ NAMED: Final = 20
 
 
 class Look(Protocol):
-    """What is read of one look at the desk."""
+    """The part of an observation of the desk that is read."""
 
     @property
     def at_us(self) -> int: ...
@@ -43,7 +43,7 @@ def standing_by(now: Look, _limits: object) -> Iterator[Finding]:
 
 
 class Store(Struct, frozen=True):
-    """What a sink writes to: the kind of finding when it cannot, and where to look then."""
+    """Destination of a sink: the kind of finding when it cannot write, and where to look then."""
 
     kind: str
     look_at: str
@@ -75,7 +75,7 @@ def sinks(now: Look, _limits: object) -> Iterator[Finding]:
 
 @finds(symbol_refused="an exchange does not take the subscription of an instrument")
 def refused_symbols(now: Look, _limits: object) -> Iterator[Finding]:
-    """What exchanges do not take, with the age of the refusal and when it is asked for again."""
+    """Symbols that exchanges refuse, with the age of the refusal and when it is asked for again."""
     for exchange, refusals in _refusals(now).items():
         for (symbol, channel), refusal in list(refusals.items())[:NAMED]:
             age_s = max(0.0, (now.at_us - refusal["since_us"]) / 1e6)

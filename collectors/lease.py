@@ -1,4 +1,4 @@
-"""Which of several collectors collects a shard: the one that holds its lease.
+"""Leases: of several collectors the one that holds a shard's lease collects it.
 
 A lease is a row in PostgreSQL with a token that rises with every holder, of whatever shard, and never falls.
 Its holder counts `beat` up once a second. No clock is compared with another's: a lease is free when it was
@@ -9,7 +9,7 @@ A holder that was stopped and goes on does not know that it was replaced. So wha
 to where it is written: the lake's logs (`history.write.commits`), Redis (`Lease.guard`), PostgreSQL
 (`Lease.hold_in_database`). There the newest token is kept, and an older one is refused. What a place keeps
 may be of another database (one that was restored, or set up again): then PostgreSQL decides, and the token of
-who holds the lease is raised above it (`Lease.outbid`). While PostgreSQL does not answer everything stays as
+the holder is raised above it (`Lease.outbid`). While PostgreSQL does not answer everything stays as
 it is: nobody can take over then.
 """
 
@@ -47,7 +47,7 @@ ANSWER_S: Final = 2
 """What PostgreSQL may take to answer."""
 
 _TURN: Final = 0x_6172_6264_6C65_6173
-"""The advisory lock of who takes or raises a lease: one at a time."""
+"""The advisory lock of the process that takes or raises a lease: one at a time."""
 
 
 class LeaseLost(OSError):
@@ -97,7 +97,7 @@ class Lease:
 
     @property
     def name(self) -> str:
-        """What the lease is called where its token is kept."""
+        """Name of the lease where its token is kept."""
         return lease_name(str(self._shard))
 
     # --- in PostgreSQL; all of it blocks ---------------------------------------------------------------
@@ -128,7 +128,7 @@ class Lease:
         return ""
 
     def _write(self, session: "psycopg.Connection[Any]", token: int, ended: Iterable[str]) -> None:
-        # Who writes in a transaction now (`hold_in_database`) is waited for; renewals are not held up by it.
+        # A write in a transaction now (`hold_in_database`) is waited for; renewals are not held up by it.
         session.execute(
             "SELECT 1 FROM markets_shardlease WHERE shard = ANY(%s) FOR UPDATE", ([*ended, str(self._shard)],)
         )
@@ -187,7 +187,7 @@ class Lease:
                 self._session.close()
 
     def release(self) -> None:
-        """Let another one have it; takes no longer than PostgreSQL may take."""
+        """Release the lease to another one; takes no longer than PostgreSQL may take."""
         _held.pop(str(self._shard), None)
         self._ended.set()
         if self._keeper is not None:
@@ -263,7 +263,7 @@ class Lease:
     # --- in Redis --------------------------------------------------------------------------------------
 
     async def guard(self, pipe: Any) -> None:
-        """Have what is queued on a pipeline from now on done only if no newer lease has written there.
+        """Guard a pipeline: what is queued from now on is done only if no newer lease has written there.
 
         The pipeline then fails with a WatchError where one does meanwhile. Raises LeaseLost, HolderUnknown.
         """
@@ -296,13 +296,13 @@ class Lease:
 
 
 class _Silence:
-    """How long the beats of others have stood still, by our clock and while we looked."""
+    """Time for which the beats of others have stood still, by our clock and while we checked."""
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[object, float, float]] = {}
 
     def lasts(self, shard: str, sign: object) -> bool:
-        """Whether a sign of life is over; what passes while nobody can look is nobody's silence."""
+        """Whether a sign of life is over; what passes while nobody can check is nobody's silence."""
         now_s = time.monotonic()
         before, looked_s, silent_s = self._seen.get(shard, (None, now_s, 0.0))
         silent_s = 0.0 if sign != before else silent_s + min(now_s - looked_s, 2 * WAIT_EVERY_S)
@@ -311,7 +311,7 @@ class _Silence:
 
 
 def lease_name(shard: str) -> str:
-    """What the lease of a shard is called where its token is kept: in Redis, in the lake's logs."""
+    """Name of a shard's lease where its token is kept: in Redis, in the lake's logs."""
     return f"lease:{shard}"
 
 
@@ -321,7 +321,7 @@ _PROC: Final = Path("/proc")
 
 
 def own_place() -> str:
-    """Where this process can be found: kernel, process namespace, number, start; "" where nobody can tell."""
+    """Identity of this process: kernel, process namespace, number, start; "" where it is unknown."""
     try:
         return f"{_machine()} {os.getpid()} {_started(os.getpid())}"
     except OSError:
@@ -329,7 +329,7 @@ def own_place() -> str:
 
 
 def is_gone(place: str) -> bool:
-    """Whether a process of this machine has ended; of others nobody can tell."""
+    """Whether a process of this machine has ended; of others it is unknown."""
     machine, _, process = place.partition(" ")
     pid, _, started = process.partition(" ")
     try:
@@ -349,7 +349,7 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str:
-    """When a process began, in ticks since the kernel did; "" of one that is dead and not buried."""
+    """Start of a process, in ticks since the kernel's; "" of one that is dead and not buried."""
     fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     return "" if fields[0] in ("Z", "X") else fields[19]
 
@@ -365,13 +365,13 @@ def lease_of(shard: Shard) -> Lease | None:
 
 
 async def guard(pipe: Any, shard: Shard) -> None:
-    """As `Lease.guard`, of the lease that this process holds, if it does."""
+    """Return `Lease.guard` of the lease that this process holds, if it does."""
     if (lease := lease_of(shard)) is not None:
         await lease.guard(pipe)
 
 
 def why_not_written(problem: Exception, shard: Shard) -> str:
-    """What kept a guarded write out of Redis, in words: who holds the shard, or what Redis does."""
+    """Why a guarded write did not reach Redis, in words: who holds the shard, or what Redis does."""
     lease = lease_of(shard)
     if isinstance(problem, LeaseLost | HolderUnknown):
         return str(problem)

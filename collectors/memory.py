@@ -1,9 +1,9 @@
-"""What memory a collector takes, and how long Python's garbage collector stops it.
+"""Memory a collector takes, and how long Python's garbage collector stops it.
 
 Nearly everything a collector holds lives as long as its configuration: 28,000 pairs with both
 directions are half a million objects. Looking at them again and again would stop the event loop for a
-tenth of a second each time, so they are frozen once a configuration is taken over. Events hold no
-containers (`gc=False`) and go when the last reference does, so what is left to look at is little.
+tenth of a second each time, so they are frozen once a configuration is applied. Events hold no
+containers (`gc=False`) and go when the last reference does, so little is left to traverse.
 
 glibc gives every thread that asks a heap of its own and keeps what was freed in each: with two, and what
 reading a configuration took given back, a collector of 28,000 pairs is 20 MB smaller.
@@ -22,7 +22,7 @@ from typing import Any, Final
 from core.process.sampling import GcWatch
 
 THRESHOLDS: Final = (700, 10, 20)
-"""New containers before the youngest are looked at (half a ms), and so on for the older ones."""
+"""New containers before the youngest are collected (half a ms), and so on for the older ones."""
 
 AT_FIRST: Final = (500_000, 10, 20)
 """The same until there is a configuration: what is made until then is there to stay."""
@@ -31,7 +31,7 @@ PAUSES_KEPT: Final = 1_000
 
 CONNECTED_S: Final = 60
 """By then what a configuration brings along (connections, topics, tasks) is there. It stays as well, so it is
-frozen as it comes, every second: otherwise it would be looked at again and again meanwhile."""
+frozen as it comes, every second: otherwise it would be traversed again and again meanwhile."""
 
 HEAPS: Final = 2
 
@@ -66,7 +66,7 @@ class Memory:
         gc.callbacks.remove(self._on_collection)
 
     def settle(self) -> None:
-        """What there is now stays until the next configuration: tidy up once, then look at it no more."""
+        """Freeze what there is until the next configuration: collect garbage once, then skip it."""
         began = time.perf_counter()
         self._settling = True
         gc.unfreeze()  # what the configuration before left behind can go
@@ -80,11 +80,11 @@ class Memory:
         self.settled_ms = (time.perf_counter() - began) * 1000
 
     def keep(self) -> None:
-        """What came since then stays, too: no pause, so garbage among it waits for the next `settle`."""
+        """Freeze what came since, too: no pause, so garbage among it waits for the next `settle`."""
         gc.freeze()
 
     def stats(self) -> dict[str, float]:
-        """For the collector's status: MB of RSS where it can be known, pauses in ms.
+        """Figures for the collector's status: MB of RSS where it can be known, pauses in ms.
 
         A pause counts by the clock; on a machine that has too much to do its CPU time is less.
         """

@@ -1,4 +1,4 @@
-"""The metrics of a collector: its feeds, and whatever its sinks have to tell."""
+"""The metrics of a collector: its feeds, and those of its sinks."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -37,19 +37,19 @@ declare(
 )
 
 
-def tell_collector(to: Samples, status: CollectorStatus, symbols: int) -> None:
+def export_collector(to: Samples, status: CollectorStatus, symbols: int) -> None:
     """A collector's feeds and sinks; of single symbols the `symbols` busiest."""
     shard = status.shard
     for queue, channel in status.channels.items():
         to.add("queue_accepted_total", channel["accepted"], shard, queue)
     for exchange, feed in status.exchanges.items():
-        _tell_feed(to, shard, exchange, feed)
+        _export_feed(to, shard, exchange, feed)
     for sink, stats in status.sinks.items():
         if stats and sink in of_sinks:
             of_sinks[sink](to, shard, stats, symbols)
 
 
-def _tell_feed(to: Samples, shard: str, exchange: str, feed: Mapping[str, Any]) -> None:
+def _export_feed(to: Samples, shard: str, exchange: str, feed: Mapping[str, Any]) -> None:
     counts = feed["counts"]
     to.add("exchange_up", feed["state"] == "live", shard, exchange)
     to.add("exchange_breaker_open", feed["state"] == "breaker open", shard, exchange)

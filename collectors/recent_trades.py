@@ -1,4 +1,4 @@
-"""Which trades were seen lately: an exchange says some twice."""
+"""Trades seen lately: an exchange sends some twice."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What a sink must be. Sinks are named in settings (`COLLECTOR_SINKS`), so collectors never import upward."""
+"""Protocol of a sink. Sinks are named in settings (`COLLECTOR_SINKS`), so collectors never import upward."""
 
 from collections.abc import Callable
 from typing import Any, Protocol

@@ -23,7 +23,7 @@ CUT_OFF_WITHIN_S: Final = 2.0
 
 
 class Standby:
-    """Waits for a shard's lease. Its heartbeat tells that it waits, and who collects meanwhile."""
+    """Waits for a shard's lease. Its heartbeat says that it waits, and who collects meanwhile."""
 
     def __init__(self, lease: Lease, shard: Shard) -> None:
         self._lease = lease
@@ -33,7 +33,7 @@ class Standby:
         self._outage = Outage(logger)
 
     async def over(self, stop: asyncio.Event) -> bool:
-        """Whether the lease is ours; false when told to stop first."""
+        """Whether the lease is ours; false when asked to stop first."""
         stopping = asyncio.create_task(stop.wait(), name="stop")
         try:
             while not stop.is_set():
@@ -64,10 +64,10 @@ class Standby:
         if not self._holder:
             logger.warning("%s: this collector stands by and writes nothing", holder)
         self._holder = holder
-        self._tell()
+        self._report()
         return False
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         if self._vitals is None:
             self._vitals = Vitals(
                 "collector",

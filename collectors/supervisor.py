@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 CLOSE_S = 2.0  # for sockets to say goodbye
 DRAIN_S = 2.5  # then for all sinks together to hand on what they have
 LOSS_CHECK_S = 1.0
-CRASH_TOLD_S = 60.0
+CRASH_REPORTED_S = 60.0
 REPORT_S = 1.0
 OFFER_FIRST_S, OFFER_CEILING_S = 2.0, 60.0  # pauses before a sink is offered again what it refused
 CLOCK_CHECK_S = 1.0
@@ -37,7 +37,7 @@ SinkType = Callable[[Channel[SinkEvent], Shard, EmitDerived], Sink]
 
 
 class Outlet:
-    """One sink with its channel; a sink that crashed is built anew on the same channel.
+    """One sink with its channel; a sink that crashed is built again on the same channel.
 
     `later` are the outlets that get what the sink emits.
     """
@@ -119,12 +119,12 @@ class Outlet:
     def stats(self) -> dict[str, Any]:
         """The sink's own counters; a crash of the last minute is its problem until it is over."""
         stats = self.sink.stats()
-        if self._crash and time.monotonic() - self._crashed_at < CRASH_TOLD_S:
+        if self._crash and time.monotonic() - self._crashed_at < CRASH_REPORTED_S:
             return stats | {"problem": stats.get("problem") or self._crash}
         return stats
 
     def lost(self) -> int:
-        """How many events were dropped since the last call."""
+        """Number of events dropped since the last call."""
         dropped, self._dropped = self.channel.dropped - self._dropped, self.channel.dropped
         return dropped
 
@@ -172,7 +172,7 @@ class Supervisor:
         self._stopping = False
 
     def apply(self, config: MarketConfig) -> None:
-        """Take over a configuration."""
+        """Apply a configuration."""
         if self._stopping:
             return
         for outlet in self.outlets:
@@ -191,9 +191,9 @@ class Supervisor:
             self._tasks = tasks
             sinks = [tasks.create_task(self._keep_sink(outlet), name=outlet.name) for outlet in self.outlets]
             side = [
-                tasks.create_task(self._tell_losses(), name="losses"),
+                tasks.create_task(self._publish_losses(), name="losses"),
                 tasks.create_task(self._offer_again(), name="refused configurations"),
-                tasks.create_task(self._tell_reports(), name="reports"),
+                tasks.create_task(self._publish_reports(), name="reports"),
                 tasks.create_task(self._watch_clocks(), name="clocks"),
             ]
             for feed in self.feeds.values():
@@ -209,7 +209,7 @@ class Supervisor:
             outlet.channel.put_many(events)
 
     def status(self) -> dict[str, dict[str, Any]]:
-        """What an operator should see, per exchange."""
+        """Status for the operator, per exchange."""
         return {key: feed.status() for key, feed in sorted(self.feeds.items())}
 
     def _instruments(self, config: MarketConfig, key: str) -> frozenset[InstrumentConfig]:
@@ -278,7 +278,7 @@ class Supervisor:
         backoff = self._timing.backoff()
         await supervise(name, part, logger, self.counters, over=finished, backoff=backoff)
 
-    async def _tell_losses(self) -> None:
+    async def _publish_losses(self) -> None:
         """Mark in a channel that dropped events: a gap everywhere, then what is up and down now."""
         while True:
             await asyncio.sleep(LOSS_CHECK_S)
@@ -320,8 +320,8 @@ class Supervisor:
         for outlet in self._fed:
             self._restate(outlet)
 
-    async def _tell_reports(self) -> None:
-        """How every exchange's connections do, to the sinks that ask for it."""
+    async def _publish_reports(self) -> None:
+        """Publish reports of every exchange's connections to the sinks that ask for them."""
         asking = [outlet for outlet in self.outlets if outlet.wants and FeedReport in outlet.wants]
         while asking:
             await asyncio.sleep(REPORT_S)

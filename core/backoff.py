@@ -1,4 +1,4 @@
-"""How long to wait before trying again, and at which pace to send."""
+"""Pauses before trying again, and the pace of sending."""
 
 import asyncio
 import random

@@ -75,7 +75,7 @@ class Channel(Generic[T]):
         return self._closed and not self._items
 
     def take(self, limit: int) -> list[T]:
-        """Up to `limit` items at once, oldest first, without waiting; may be empty."""
+        """Take up to `limit` items at once, oldest first, without waiting; may be empty."""
         items = self._items
         if len(items) <= limit:
             batch = list(items)

@@ -21,7 +21,7 @@ async def release_connections() -> None:
 
 
 def release() -> None:
-    """As `release_connections`, for code that runs in the request's thread."""
+    """Variant of `release_connections` for code that runs in the request's thread."""
     for each in connections.all(initialized_only=True):
         if not each.in_atomic_block:
             each.close_if_unusable_or_obsolete()

@@ -24,7 +24,7 @@ class DatabaseThread:
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     async def ask(self, question: Callable[[], T]) -> T:
-        """What the question returns or raises. Cancelling leaves it going."""
+        """Return or raise what the question does. Cancelling leaves it running."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
 

@@ -1,4 +1,4 @@
-"""Metrics: each app declares its own, and how they are told, when Django is ready.
+"""Metrics: each app declares its own, and their export, when Django is ready.
 
 `monitoring` answers scrapes with them, and docs/metrics.md is held against what is declared. Plain Python, no
 Django, and nothing of Prometheus: its library is loaded only where somebody asks.
@@ -40,7 +40,7 @@ def declare(name: str, labels: str, words: str, kind: Kind | None = None) -> Non
 
 
 class Samples(Protocol):
-    """What one process answers to one scrape; takes only what was declared (KeyError)."""
+    """Samples of one process in one scrape; takes only what was declared (KeyError)."""
 
     def add(self, name: str, value: float | None, *labels: str) -> None:
         """A gauge or a counter, its labels in the order of the metric's; None is no sample."""
@@ -50,41 +50,41 @@ class Samples(Protocol):
 
 
 Stats = Mapping[str, Any]
-Tell = Callable[[Samples], None]
-TellSink = Callable[[Samples, str, Stats, int], None]
-TellWeb = Callable[[Samples, Mapping[str, float]], None]
-TellDesk = Callable[[Samples, Any], None]
+Export = Callable[[Samples], None]
+ExportSink = Callable[[Samples, str, Stats, int], None]
+ExportWeb = Callable[[Samples, Mapping[str, float]], None]
+ExportDesk = Callable[[Samples, Any], None]
 
-of_processes: Final[list[Tell]] = []
+of_processes: Final[list[Export]] = []
 """Asked in every process, at every scrape."""
 
-of_web: Final[list[TellWeb]] = []
+of_web: Final[list[ExportWeb]] = []
 """Asked in web processes, with the counters of their heartbeat (`core.web.reports`)."""
 
-of_sinks: Final[dict[str, TellSink]] = {}
-"""Asked in collectors, by the name of a sink: with the shard, its counters, and how many symbols are told."""
+of_sinks: Final[dict[str, ExportSink]] = {}
+"""Asked in collectors, by a sink's name: with the shard, its counters, and the number of exported symbols."""
 
-of_desk: Final[list[TellDesk]] = []
+of_desk: Final[list[ExportDesk]] = []
 """Asked in the monitor that works, with its look at the desk (`monitoring.health.observed.Observed`)."""
 
-Teller = TypeVar("Teller", Tell, TellWeb, TellDesk)
+Exporter = TypeVar("Exporter", Export, ExportWeb, ExportDesk)
 
 
-def told_in(tellers: list[Teller]) -> Callable[[Teller], Teller]:
-    """Register a teller with `of_processes`, `of_web` or `of_desk`."""
+def exported_in(exporters: list[Exporter]) -> Callable[[Exporter], Exporter]:
+    """Register an exporter with `of_processes`, `of_web` or `of_desk`."""
 
-    def register(teller: Teller) -> Teller:
-        tellers.append(teller)
-        return teller
+    def register(exporter: Exporter) -> Exporter:
+        exporters.append(exporter)
+        return exporter
 
     return register
 
 
-def told_of(sink: str) -> Callable[[TellSink], TellSink]:
-    """Register how the counters of a sink are told."""
+def exported_of(sink: str) -> Callable[[ExportSink], ExportSink]:
+    """Register the export of a sink's counters."""
 
-    def register(teller: TellSink) -> TellSink:
-        of_sinks[sink] = teller
-        return teller
+    def register(exporter: ExportSink) -> ExportSink:
+        of_sinks[sink] = exporter
+        return exporter
 
     return register

@@ -7,7 +7,7 @@ from redis.exceptions import AuthenticationError, BusyLoadingError, ResponseErro
 
 
 class Outage:
-    """One thing that may fail again and again; `log` is the logger of who depends on it."""
+    """One thing that may fail again and again; `log` is the logger of the part that depends on it."""
 
     def __init__(self, log: logging.Logger, level: int = logging.ERROR) -> None:
         self._log = log
@@ -35,7 +35,7 @@ class Outage:
         return True
 
     def ends(self, message: str, *words: object) -> None:
-        """It works: logged, with how long it did not, if it had failed."""
+        """Note that it works: logged, with the duration of the outage, if it had failed."""
         if self._since is not None:
             after_s, self._since = time.monotonic() - self._since, None
             self._log.info(f"{message} (after %s)", *words, lasted(after_s))
@@ -52,7 +52,7 @@ def lasted(seconds: float) -> str:
 
 
 def of_redis(problem: Exception, name: str = "Redis") -> str:
-    """What keeps something out of Redis: that it does not answer, or what it answers, in words."""
+    """Why something cannot reach Redis, in words: no answer, or the answer itself."""
     if isinstance(problem, ResponseError | AuthenticationError | BusyLoadingError):
         return f"{name} refuses ({problem})"
     return f"{name} does not answer ({str(problem) or 'it takes too long'})"

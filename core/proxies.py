@@ -1,4 +1,4 @@
-"""Which proxy a request goes out through, and how its address is shown: never with its credentials.
+"""Choice of the proxy for a request, and its address as it is shown: never with its credentials.
 
 Plain Python, no Django. An exchange's own setting decides; without one that of the process,
 OUTBOUND_PROXY, for hosts that OUTBOUND_NO_PROXY does not name. Nothing is passed by silently: neither
@@ -25,7 +25,7 @@ _NAME: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 
 def proxy_problem(url: str) -> str:
-    """What is wrong with a proxy's address, in plain words without its credentials; empty when nothing is."""
+    """Problem of a proxy's address, in plain words without its credentials; empty when there is none."""
     if url.startswith(SEALED):
         return "its credentials were sealed under another SECRET_KEY; enter the address again"
     wanted = f"write it like http://host:port or socks5://user:password@host:port, or “{DIRECT}”"
@@ -71,7 +71,7 @@ def with_remote_names(proxy: str) -> str:
 
 
 def secrets_of(url: str) -> list[str]:
-    """What of a proxy's address no log may show."""
+    """Parts of a proxy's address that no log may show."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -89,7 +89,7 @@ def proxy_for(url: str, proxy: str, no_proxy: Iterable[str] = ()) -> str:
 
 
 def no_proxy_problem(name: str) -> str:
-    """What is wrong with a host of OUTBOUND_NO_PROXY, in plain words; empty when nothing is."""
+    """Problem of a host in OUTBOUND_NO_PROXY, in plain words; empty when there is none."""
     plain = _host(name)
     if plain in ("", "*") or _NAME.fullmatch(plain):
         return ""
@@ -106,5 +106,5 @@ def _fits(host: str, name: str) -> bool:
 
 
 def _host(name: str) -> str:
-    """As a URL's host is compared: without the dot or `*.` of an ending, and the brackets of IPv6."""
+    """Form of a host for comparing: without the dot or `*.` of an ending, and the brackets of IPv6."""
     return name.strip().lower().removeprefix("*.").lstrip(".").removeprefix("[").removesuffix("]")

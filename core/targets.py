@@ -1,4 +1,4 @@
-"""Which hosts the desk may open a connection to where an operator enters an address: the Internet's.
+"""Hosts the desk may connect to where an operator enters an address: those of the Internet.
 
 Private, link-local, loopback and other special addresses are reached only where a setting names their
 network (PRIVATE_TARGETS). What a name stands for is looked up once, checked, and that very address is
@@ -43,7 +43,7 @@ def allowed(address: str, private: Sequence[Network]) -> bool:
 
 
 def host_problem(host: str, private: Sequence[Network]) -> str:
-    """What is wrong with a host as far as that shows without a look-up; empty when nothing is."""
+    """Problem of a host as far as it shows without a look-up; empty when there is none."""
     # As a look-up reads it: ① is 1 there, so is a full-width one, and an ideographic full stop is a dot.
     name = normalize("NFKC", host).replace("。", ".").strip().strip("[]").rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
@@ -91,7 +91,7 @@ def connect(host: str, port: int, within_s: float, private: Sequence[Network]) -
 
 
 async def connected(host: str, port: int, private: Sequence[Network]) -> socket.socket:
-    """As `connect`, without blocking and for as long as the caller waits."""
+    """Connect like `connect`, without blocking and for as long as the caller waits."""
     loop = asyncio.get_running_loop()
     trouble: OSError = OSError(f"{host} has no address")
     for info in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
@@ -111,7 +111,7 @@ async def connected(host: str, port: int, private: Sequence[Network]) -> socket.
 
 
 def socket_factory(private: Sequence[Network]) -> Any:
-    """For a library that looks up by itself, and asks for a socket for each address it found."""
+    """Socket factory for a library that looks up by itself, and asks for a socket for each address found."""
     return partial(checked_socket, tuple(private))
 
 

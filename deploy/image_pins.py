@@ -33,7 +33,7 @@ def unpinned() -> list[str]:
 
 
 def digest_of(image: str) -> str:
-    """The digest of a tag, as Docker hears it from the registry.
+    """The digest of a tag, as the registry gives it to Docker.
 
     Raises:
         NoDigestError: there is no Docker, no way to the registry, or no such image.

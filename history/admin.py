@@ -115,12 +115,12 @@ class LakeTableAdmin(GuardedAdmin):
 
     @admin.display(description=_("oldest row (UTC)"))
     def oldest(self, row: Any) -> str:
-        """By the table's clock."""
+        """Time by the table's clock."""
         return _moment(row.measured and row.measured.oldest_us)
 
     @admin.display(description=_("newest row (UTC)"))
     def newest(self, row: Any) -> str:
-        """By the table's clock."""
+        """Time by the table's clock."""
         return _moment(row.measured and row.measured.newest_us)
 
     @admin.display(description=_("growth per day"))
@@ -130,7 +130,7 @@ class LakeTableAdmin(GuardedAdmin):
 
     @admin.display(description=_("last maintenance"))
     def maintained(self, row: Any) -> str:
-        """How the last run of each kind stands."""
+        """State of the last run of each kind."""
         lines = ((kind.label, _standing(row.runs[kind])) for kind in Kind)
         return format_html_join("", "<span>{}: {}</span>", lines)
 
@@ -155,7 +155,7 @@ class LakeTableAdmin(GuardedAdmin):
 
     @admin.display(description=_("last runs"))
     def last_runs(self, row: RetentionPolicy) -> str:
-        """What was done to the table lately."""
+        """Latest maintenance runs of the table."""
         runs = MaintenanceRun.objects.filter(table=row.table)[:RUNS_SHOWN]
         return render_to_string(
             "admin/history/runs.html", {"runs": [(run, _standing(run), _number(run.rows)) for run in runs]}
@@ -201,7 +201,7 @@ class LakeTableAdmin(GuardedAdmin):
 
 @admin.register(MaintenanceRun)
 class MaintenanceRunAdmin(ReadOnlyAdmin):
-    """What was done to the lake; only maintenance writes it."""
+    """Record of the lake's maintenance; only maintenance writes it."""
 
     empty_text = _(
         "Nothing was maintained yet. Beat begins a compaction every ten minutes, if worker and beat run; "
@@ -217,7 +217,7 @@ class MaintenanceRunAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("started (UTC)"), ordering="started")
     def began(self, run: MaintenanceRun) -> str:
-        """To the second."""
+        """Time to the second."""
         return f"{run.started:%Y-%m-%d %H:%M:%S}"
 
     @admin.display(description=_("state"), ordering="state")
@@ -232,12 +232,12 @@ class MaintenanceRunAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("rows"), ordering="rows")
     def rows_(self, run: MaintenanceRun) -> str:
-        """With separators."""
+        """Number of rows, with separators."""
         return _number(run.rows)
 
     @admin.display(description=_("files"))
     def files(self, run: MaintenanceRun) -> str:
-        """Of the whole table, before and after."""
+        """Files of the whole table, before and after."""
         return format_html(
             "{}, {}<br>→ {}, {}",
             _number(run.files_before), _bytes(run.bytes_before),
@@ -274,7 +274,7 @@ def _bytes(value: int | None) -> str:
 
 
 def _moment(ts_us: int | None) -> str:
-    """To the minute."""
+    """Time to the minute."""
     if ts_us is None:
         return "–"
     return f"{datetime.datetime.fromtimestamp(ts_us // 1_000_000, datetime.UTC):%Y-%m-%d %H:%M}"

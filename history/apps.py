@@ -1,4 +1,4 @@
-"""What was seen: the lake, who writes, keeps and reads it."""
+"""History: the lake and its writers, readers and maintenance."""
 
 from typing import Any
 

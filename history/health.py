@@ -14,7 +14,7 @@ DAY_US: Final = 86_400_000_000
 
 
 class Look(Protocol):
-    """What is read of one look at the desk."""
+    """The part of an observation of the desk that is read."""
 
     @property
     def at_us(self) -> int: ...
@@ -29,7 +29,7 @@ class Look(Protocol):
 
 
 class Limits(Protocol):
-    """What an operator allows."""
+    """Limits that an operator sets."""
 
     @property
     def disk_free_pct(self) -> float: ...

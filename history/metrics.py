@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from core.metrics import Samples, Stats, declare, of_desk, told_in, told_of
+from core.metrics import Samples, Stats, declare, exported_in, exported_of, of_desk
 from core.process.histogram import Buckets
 from history.lake.standing import Disk, LakeTable
 
@@ -27,9 +27,9 @@ declare(
 )
 
 
-@told_of("LakeSink")
-def tell_lake_sink(to: Samples, shard: str, stats: Stats, symbols: int) -> None:
-    """What the sink counts; of single symbols the busiest."""
+@exported_of("LakeSink")
+def export_lake_sink(to: Samples, shard: str, stats: Stats, symbols: int) -> None:
+    """Export the sink's counters; of single symbols the busiest."""
     for table, rows in stats["rows"].items():
         to.add("lake_rows_written_total", rows, shard, table)
     to.add("lake_rows_pending", stats["pending_rows"], shard)
@@ -53,7 +53,7 @@ declare("disk_bytes", "", "All of that disk.")
 
 
 class Look(Protocol):
-    """What is read of one look at the desk."""
+    """The part of an observation of the desk that is read."""
 
     @property
     def lake(self) -> Iterable[LakeTable]: ...
@@ -61,8 +61,8 @@ class Look(Protocol):
     def disk(self) -> Disk | None: ...
 
 
-@told_in(of_desk)
-def tell_lake(to: Samples, now: Look) -> None:
+@exported_in(of_desk)
+def export_lake(to: Samples, now: Look) -> None:
     """The lake and the disk under it."""
     for table in now.lake:
         to.add("lake_bytes", table.bytes, table.table)

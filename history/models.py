@@ -1,4 +1,4 @@
-"""How long the lake keeps its tables, and what was done to look after them."""
+"""Retention of the lake's tables, and the record of their maintenance."""
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -41,7 +41,7 @@ class RetentionPolicy(models.Model):
 
 
 class Kind(models.TextChoices):
-    """What maintenance does."""
+    """Kind of maintenance."""
 
     COMPACT = "compact", _("compact")
     RETAIN = "retain", _("retain")
@@ -49,7 +49,7 @@ class Kind(models.TextChoices):
 
 
 class State(models.TextChoices):
-    """How a run stands; `stopped` ran out of time and says what is left, `died` never came to an end."""
+    """State of a run; `stopped` ran out of time and says what is left, `died` never came to an end."""
 
     RUNNING = "running", _("running")
     DONE = "done", _("done")

@@ -13,7 +13,7 @@ from history.models import Kind, MaintenanceRun
 
 
 def steps_of(kind: Kind, lake: Lake, table: str) -> list[Step]:
-    """What there is to do now; nothing is done yet."""
+    """Steps to take now; nothing is done yet."""
     now = timezone.now()
     if kind == Kind.COMPACT:
         return compaction.plan(lake, table, now)

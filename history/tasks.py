@@ -1,4 +1,4 @@
-"""What Celery runs for the lake. Every task takes one table, or all of them in turn."""
+"""Celery tasks of the lake. Every task takes one table, or all of them in turn."""
 
 import logging
 import time

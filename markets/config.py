@@ -1,4 +1,4 @@
-"""What the operator wants, as one immutable value; plain Python, no Django.
+"""Configuration of the operator as one immutable value; plain Python, no Django.
 
 `markets.selectors.load_config()` reads it from the database; running collectors compare two of
 them with `diff` and touch only what changed.
@@ -26,7 +26,7 @@ WS_SCHEMES = ("ws", "wss")
 
 
 def base_url_problem(url: str, schemes: tuple[str, ...]) -> str:
-    """What is wrong with a base URL override, in plain words; empty when it is usable.
+    """Problem of a base URL override, in plain words; empty when it is usable.
 
     A base URL is scheme://host[:port][/prefix]: the path of the exchange's own URL is appended to it,
     so a query or a fragment has no place in it.
@@ -52,7 +52,7 @@ class ExchangeConfig(Struct, frozen=True):
 
     The fees are those of the account tier's schedule that is valid today. `fee_source` says in words
     where they come from; `fees_known` is false where the tier has no schedule now, and the fees are
-    then the exchange row's own: good enough to look at, not to trade on. `proxy` is the way out to it,
+    then the exchange row's own: good enough to read, not to trade on. `proxy` is the way out to it,
     but for hosts of `no_proxy`: see core.proxies.
     """
 
@@ -69,7 +69,7 @@ class ExchangeConfig(Struct, frozen=True):
     no_proxy: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        """Without the credentials of the proxy."""
+        """Text without the credentials of the proxy."""
         fields = {name: getattr(self, name) for name in self.__struct_fields__} | {"proxy": shown(self.proxy)}
         return f"ExchangeConfig({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
 
@@ -92,7 +92,7 @@ class FeeRule(Struct, frozen=True):
 
 
 class PastFees(Struct, frozen=True):
-    """What exchanges cost in [start, end) by the schedules of then; fields as of a MarketConfig."""
+    """Fees of exchanges in [start, end) by the schedules of then; fields as of a MarketConfig."""
 
     start_us: int
     end_us: int
@@ -114,12 +114,12 @@ class InstrumentConfig(Struct, frozen=True, gc=False):
 
     @property
     def shard_key(self) -> str:
-        """What the shard is chosen by."""
+        """Key that chooses the shard."""
         return self.counts_as or self.symbol
 
 
 class ListingConfig(Struct, frozen=True, gc=False):
-    """What is known of an instrument that may be compared, collected now or not.
+    """Instrument that may be compared, collected now or not.
 
     `symbol` is what its exchange's instrument is called in events, `counts_as` the symbol it is
     compared under: another one only for an alias. One `counts_as` coin is `multiplier` times cheaper
@@ -243,7 +243,7 @@ class FilterConfig(Struct, frozen=True):
 
 
 class MarketConfig(Struct, frozen=True):
-    """Everything a collector needs to know.
+    """Configuration of a collector.
 
     `instruments` are those to collect: active, symbol and exchange enabled, volume in bounds.
     `opportunities` stay listed while one of their exchanges is disabled: the chart then says "down".
@@ -267,7 +267,7 @@ class MarketConfig(Struct, frozen=True):
 
 
 class Diff(Struct, Generic[T], frozen=True):
-    """What to start, stop and leave alone."""
+    """Difference of two configurations: what to start, stop and leave alone."""
 
     start: frozenset[T]
     stop: frozenset[T]

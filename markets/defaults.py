@@ -1,4 +1,4 @@
-"""What a fresh desk starts with: `manage.py seed` writes it.
+"""Configuration that a fresh desk starts with: `manage.py seed` writes it.
 
 Fees are what the exchanges charge an account without volume or token discounts on spot, in bps.
 """

@@ -39,7 +39,7 @@ class Quote(Struct, gc=False):
 
     @property
     def as_of_ns(self) -> int:
-        """What ages are counted from: when it would have been received, had it come as usual."""
+        """Time that ages are counted from: when it would have been received, had it come as usual."""
         return self.received_mono_ns - self.late_us * 1000
 
 
@@ -64,7 +64,7 @@ class Trade(Struct, gc=False):
 class StreamState(Struct):
     """A connection came up, went down or lost something, for the symbols it carries.
 
-    It travels in the same channel as the quotes, so whoever reads them goes stale in order.
+    It travels in the same channel as the quotes, so their readers go stale in order.
     """
 
     exchange: str
@@ -76,11 +76,11 @@ class StreamState(Struct):
 
 
 class FeedReport(Struct):
-    """How one exchange's connections do, for the sinks that name it in `wants`; counters only ever rise.
+    """State of one exchange's connections, for the sinks that name it in `wants`; counters only ever rise.
 
     `counts` is what happened since the start, by kind (collectors.exchanges.base.Codec and
     collectors.sockets.line.Line say which there are), `rejected` what was refused of one symbol, by symbol
-    and kind. `heard_mono_ns` is when the last frame of any kind was read on a connection there is; 0: never.
+    and kind. `last_frame_mono_ns` is when the last frame of any kind was read on a connection; 0: never.
     """
 
     exchange: str
@@ -91,7 +91,7 @@ class FeedReport(Struct):
     refused: int  # topics the exchange does not take
     counts: dict[str, int]
     rejected: dict[tuple[str, str], int]
-    heard_mono_ns: int
+    last_frame_mono_ns: int
     received_ts_us: int = 0
     received_mono_ns: int = 0
 

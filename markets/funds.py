@@ -2,7 +2,7 @@
 
 A token is known by its name alone, since few exchanges say it otherwise. What ends in a number and L or S
 is one, if what is left ends in two letters or is itself listed. A word at the end is not enough: JUP and
-SYRUP are coins. It counts where what is left is a well known coin, or a listed one of three letters or more,
+SYRUP are coins. It counts where what is left is a well-known coin, or a listed one of three letters or more,
 or where the opposite token is listed (BTCUP beside BTCDOWN).
 
 Plain Python, no Django.

@@ -9,7 +9,7 @@ from markets.lacks import LACKS
 
 
 class Look(Protocol):
-    """What is read of one look at the desk."""
+    """The part of an observation of the desk that is read."""
 
     @property
     def at_us(self) -> int: ...
@@ -24,7 +24,7 @@ class Look(Protocol):
 
 
 class Limits(Protocol):
-    """What an operator allows."""
+    """Limits that an operator sets."""
 
     @property
     def revision_lag_s(self) -> float: ...
@@ -60,7 +60,7 @@ def _of_collector(collector: CollectorStatus, now: Look, limits: Limits) -> Iter
 
 @finds(nothing_collected="there is nothing that collectors could collect")
 def lacking(now: Look, _limits: Limits) -> Iterator[Finding]:
-    """What all collectors lack (one shard alone may well have nothing to do), and the rest of the desk.
+    """Lacks of all collectors (one shard alone may have nothing to do), and of the rest of the desk.
 
     What an operator deleted is not broken, but missed.
     """

@@ -1,4 +1,4 @@
-"""What a desk lacks so that nothing is collected, compared or found: whatever an operator can delete.
+"""Parts whose lack keeps a desk from collecting, comparing or finding: all that an operator can delete.
 
 Plain Python, no Django.
 """
@@ -24,7 +24,7 @@ LACKS: Final[dict[str, Lack]] = {
     ),
     "instruments": Lack(
         "Nothing is collected: no enabled exchange trades a symbol that is enabled.",
-        "Enable symbols in the admin (Markets, Symbols), and look at the exchanges' volume bounds there; "
+        "Enable symbols in the admin (Markets, Symbols), and check the exchanges' volume bounds there; "
         f"`manage.py sync_markets` reads what exchanges list, {DEFAULTS}",
         stops_all=True,
     ),
@@ -45,7 +45,7 @@ LACKS: Final[dict[str, Lack]] = {
 
 
 def lacks(config: MarketConfig, collectable: frozenset[str] | None = None) -> tuple[str, ...]:
-    """Which of `LACKS` a configuration has; `collectable` are the exchanges that can be read (None: all)."""
+    """Those of `LACKS` a configuration has; `collectable` are the exchanges that can be read (None: all)."""
     return tuple(_lacks(config, collectable))
 
 

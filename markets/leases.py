@@ -4,13 +4,13 @@ from django.db import models
 
 
 class ShardLease(models.Model):
-    """Who collects a shard. Rows are never deleted, so that tokens rise; written by collectors only."""
+    """Lease of a shard. Rows are never deleted, so that tokens rise; written by collectors only."""
 
     shard = models.CharField(primary_key=True, max_length=32)
     token = models.PositiveBigIntegerField(default=0)
     beat = models.PositiveBigIntegerField(default=0)
     holder = models.CharField(max_length=255, blank=True)  # in words; empty: released
-    place = models.CharField(max_length=255, blank=True)  # where to look whether it lives
+    place = models.CharField(max_length=255, blank=True)  # where to check whether it lives
 
     class Meta:
         default_permissions = ()  # nobody's but the collectors'

@@ -1,7 +1,7 @@
-"""Whose words are shown: those of an exchange at its own address, and of its simulation on this machine.
+"""Exchanges whose words are shown: an exchange at its own address, and of its simulation on this machine.
 
-Who may enter an address could otherwise read what any server that the desk reaches answers, in the reason why
-an exchange is down or its sync failed.
+A user who may enter an address could otherwise read what any server that the desk reaches answers, in the
+reason why an exchange is down or its sync failed.
 """
 
 from collections.abc import Iterable

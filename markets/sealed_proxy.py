@@ -40,5 +40,5 @@ class SealedProxyField(models.CharField[Any, Any]):
         return SEALED + seal(text, PURPOSE, "")
 
     def value_to_string(self, obj: models.Model) -> str:
-        """As a dump of the database has it: sealed."""
+        """Write the value sealed into a dump of the database."""
         return str(self.get_prep_value(self.value_from_object(obj)))

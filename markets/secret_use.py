@@ -1,4 +1,4 @@
-"""That a secret of an exchange is used: its proxy's credentials, and its key for the wallets."""
+"""Record that a secret of an exchange is used: its proxy's credentials, and its key for the wallets."""
 
 from collections.abc import Iterable
 from typing import Final

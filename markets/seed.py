@@ -43,7 +43,7 @@ def seed(simulator_url: str = "", *, traps: bool = False, missing: bool = False)
 
 
 def _is_empty() -> bool:
-    """Whether nobody ever set this desk up: exchanges alone tell nothing, all may have been deleted."""
+    """Whether nobody ever set this desk up: exchanges alone say nothing, all may have been deleted."""
     return not any(model.objects.exists() for model in (Exchange, Symbol, OpportunityFilter))
 
 
@@ -98,7 +98,7 @@ def _add_pairs(exchanges: list[Exchange]) -> int:
 
 
 def _add_instruments(wanted: list[tuple[Exchange, Symbol]]) -> None:
-    """So that charts move before the first catalogue sync, which then corrects and completes them."""
+    """Add some, so that charts move before the first catalogue sync, which corrects and completes them."""
     joiners = {default.key: default.joiner for default in EXCHANGES}
     Instrument.objects.bulk_create(
         (
@@ -114,7 +114,7 @@ def _add_instruments(wanted: list[tuple[Exchange, Symbol]]) -> None:
 
 
 def _count_in_thousands() -> None:
-    """Where a thousand coins are sold as one, the listing has a name of its own and counts as the coin."""
+    """Make listings that sell a thousand coins as one count as the coin."""
     for (exchange, base), name in THOUSANDS.items():
         row = Instrument.objects.filter(exchange__key=exchange, symbol__base=base, counts_as=None).first()
         if row is None:
@@ -143,6 +143,6 @@ def _filters() -> int:
 
 
 def _choose_pairs(row: OpportunityFilter) -> None:
-    """Those of the filter that the dashboard opens with."""
+    """Choose the pairs of the filter that the dashboard opens with."""
     pairs = ExchangePair.objects.select_related("exchange1", "exchange2")
     row.pairs.set(pair for pair in pairs if (pair.exchange1.key, pair.exchange2.key) in FILTER_PAIRS)

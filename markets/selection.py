@@ -1,4 +1,4 @@
-"""Which symbols on which pairs a filter selects; plain Python over plain values, no database."""
+"""Selection of symbols and pairs by a filter; plain Python over plain values, no database."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -108,7 +108,7 @@ class ScanPair(Struct, frozen=True, gc=False):
 
     @property
     def id(self) -> str:
-        """As a chart's: `BTC/USDT|binance|bybit`."""
+        """Id like a chart's: `BTC/USDT|binance|bybit`."""
         return chart_id_of(self.symbol, self.pair.exchange1, self.pair.exchange2)
 
 
@@ -149,7 +149,7 @@ def _follows(row: FilterConfig, worths: Mapping[str, float], pair: PairConfig, *
 
 
 def _worth(leg: ListingConfig, worths: Mapping[str, float]) -> float:
-    """Its volume in the reference currency; what is unknown counts as 0."""
+    """Volume in the reference currency; what is unknown counts as 0."""
     return (leg.volume or 0) * (1.0 if is_dollar(leg.quote) else worths.get(leg.quote, 0.0))
 
 

@@ -82,16 +82,16 @@ def max_opportunities() -> int:
 
 
 def exchange_names() -> dict[str, str]:
-    """What people call an exchange, by its key, as it goes into any sentence."""
+    """Names of exchanges for sentences, by key."""
     rows = Exchange.objects.order_by("name").values_list("key", "name")
     return {key: isolated(name) for key, name in rows}
 
 
 def load_config() -> MarketConfig:
-    """The whole configuration, in a fixed number of queries.
+    """Load the whole configuration, in a fixed number of queries.
 
     Raises InvalidConfig, naming row, field and remedy, when the rows make no usable configuration:
-    whoever runs the last good one keeps it. The revision is read first, so rows changed meanwhile
+    a process that runs the last good one keeps it. The revision is read first, so rows changed meanwhile
     come with the older number and are read again at the next one, never missed.
     """
     revision = current_revision()
@@ -159,7 +159,8 @@ def tradable_market(worths: Worths | None = None, symbol: str = "") -> Market:
 
 
 def listings(worths: Worths) -> Iterator[ListingConfig]:
-    """What may be compared, trading or halted: instruments of enabled symbols, not delisted (one query).
+    """Listings that may be compared, trading or halted: instruments of enabled symbols, not delisted (one
+    query).
 
     Volume bounds of an exchange apply as they do to collecting: what is not collected is not compared.
     """
@@ -174,7 +175,7 @@ def listings(worths: Worths) -> Iterator[ListingConfig]:
     )  # fmt: skip
     for *names, alias, multiplier, volume, active, status, min_notional, low, high in rows:
         if in_bounds(worths.volume(_float(volume), names[4]), _float(low), _float(high)):
-            # The database makes every name anew for every row: one of each is a third of the memory.
+            # The database makes every name again for every row: one of each is a third of the memory.
             exchange, symbol, native_id, base, quote = map(intern, names)
             yield ListingConfig(
                 exchange, symbol, native_id, base, quote, intern(alias or symbol), float(multiplier),
@@ -183,14 +184,14 @@ def listings(worths: Worths) -> Iterator[ListingConfig]:
 
 
 def _worths_of(compared: Iterable[ListingConfig], worths: Worths) -> dict[str, float]:
-    """What the catalogue knows of currencies that are no dollars."""
+    """Worths of currencies that are no dollars, by the catalogue."""
     quotes = {listing.quote for listing in compared}
     known = {quote: worths.of(quote) for quote in sorted(quotes) if not is_dollar(quote)}
     return {quote: worth for quote, worth in known.items() if not isnan(worth)}
 
 
 def wallets() -> dict[tuple[str, str], tuple[NetworkConfig, ...]]:
-    """What is known of the wallets of coins that are compared, by exchange and coin (one query)."""
+    """Known state of the wallets of coins that are compared, by exchange and coin (one query)."""
     found: dict[tuple[str, str], list[NetworkConfig]] = {}
     compared = Q(enabled=True) | Q(instruments__counts_as__enabled=True)
     coins = Symbol.objects.filter(compared).values("base")
@@ -254,7 +255,7 @@ def enabled_pairs() -> list[PairRow]:
 def select_all(
     filters: Iterable[OpportunityFilter], market: Market, pairs: list[PairRow]
 ) -> dict[int, list[Chart]]:
-    """What each filter (with `pairs` prefetched, names pinned down) selects, by primary key; no query."""
+    """Selection of each filter (with `pairs` prefetched, names pinned down), by primary key; no query."""
     return {row.pk: list(select(filter_row(row), market, pairs)) for row in filters}
 
 
@@ -298,7 +299,7 @@ def _pin_down(filters: Iterable[OpportunityFilter]) -> None:
 
 
 def _called_so(texts: Iterable[str]) -> frozenset[str]:
-    """Of the names in some lists those that are exactly a symbol's."""
+    """Names in some lists that are exactly a symbol's."""
     asked = [name for text in texts for name in literal_names(text)]
     if not asked:
         return frozenset()

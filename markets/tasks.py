@@ -1,4 +1,4 @@
-"""What Celery runs for the markets."""
+"""Celery tasks of the markets."""
 
 import logging
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def _enabled(keys: list[str] | None) -> list[Exchange]:
 
 
 def _ask_again(task: Any, failed: list[str], tried: int) -> None:
-    """What failed has most often failed passingly: the schedule's next time may be an hour away."""
+    """Try again soon: most failures pass, and the schedule's next time may be an hour away."""
     if failed and tried < len(AGAIN_AFTER_S):
         pause_s = AGAIN_AFTER_S[tried]
         logger.info("%s failed for %s: again in %d s", task.name, ", ".join(sorted(failed)), pause_s)

@@ -37,7 +37,7 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run 
         fields = "__all__"  # noqa: DJ007 - the page names them
 
     def clean(self) -> dict[str, Any]:
-        """What channels cannot do."""
+        """Refuse what the chosen channels cannot do."""
         data: dict[str, Any] = super().clean() or {}
         pagers = [row.name for row in data.get("channels", ()) if row.keeps_incidents]
         if data.get("digest_minutes") and pagers:
@@ -48,14 +48,14 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run 
 
 @admin.register(AlertRule)
 class AlertRuleAdmin(GuardedAdmin):
-    """What makes an incident, and who is told."""
+    """Rules: conditions of an incident, and recipients of its alert."""
 
     empty_text = _(
-        "Nobody is told of anything without rules: add one, or the default ones with `manage.py seed_rules`."
+        "No alert is sent without rules: add one, or the default ones with `manage.py seed_rules`."
     )
 
     form = RuleForm
-    list_display = ("name", "enabled", "level", "asks", "told", "now")
+    list_display = ("name", "enabled", "level", "asks", "sends_to", "now")
     list_filter = ("enabled", "severity", "what", "channels")
     search_fields = ("name", "subject")
     list_select_related = ("filter",)
@@ -89,29 +89,29 @@ class AlertRuleAdmin(GuardedAdmin):
         js = (Script("markets/filter_count.js", type="module"),)  # keeps “would fire now” current
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AlertRule]:
-        """With what fires, and who is told."""
+        """Add the number of firing incidents and the channels."""
         rows: QuerySet[AlertRule] = super().get_queryset(request)
         firing = Count("alerts", Q(alerts__state=Alert.State.FIRING), distinct=True)
         return rows.prefetch_related("channels").annotate(firing=firing)
 
     @admin.display(description=_("severity"), ordering="severity")
     def level(self, row: AlertRule) -> str:
-        """As shape and word."""
+        """Value as shape and word."""
         return f"{SIGNS[Severity(row.severity)]} {row.get_severity_display()}"
 
     @admin.display(description=_("fires on"), ordering="what")
     def asks(self, row: AlertRule) -> str:
-        """What it asks, in a line."""
+        """Condition of the rule, in a line."""
         return in_words(row)
 
     @admin.display(description=_("sends to"))
-    def told(self, row: AlertRule) -> str:
-        """Its channels."""
+    def sends_to(self, row: AlertRule) -> str:
+        """Channels that receive its alerts."""
         return ", ".join(channel.name for channel in row.channels.all()) or gettext("nobody: shown here only")
 
     @admin.display(description=_("now"))
     def now(self, row: Any) -> Any:
-        """What fires, with the way there."""
+        """Number of firing incidents, with a link to them."""
         if not row.enabled:
             return gettext("○ off")
         if not row.firing:
@@ -127,13 +127,13 @@ class AlertRuleAdmin(GuardedAdmin):
 
     @admin.display(description=_("would fire now for"))
     def would_fire_now(self, row: AlertRule) -> Any:
-        """On the form; the page's script keeps it current while somebody types."""
-        text = self._would_fire(row) if row.what else gettext("Choose what it looks at to see.")
+        """Preview on the form; the page's script keeps it current while somebody types."""
+        text = self._would_fire(row) if row.what else gettext("Choose what it watches to see.")
         address = reverse("admin:monitoring_alertrule_preview")
         return format_html('<output id="selects-now" data-count-url="{}">{}</output>', address, text)
 
     def _would_fire(self, row: AlertRule) -> str:
-        """Of a form that is shown again the row holds what was refused, too."""
+        """Preview of the stored rule: a form shown again holds refused values in its row."""
         try:
             row.clean_fields(exclude=("name",))
         except ValidationError:
@@ -141,7 +141,7 @@ class AlertRuleAdmin(GuardedAdmin):
         return would_fire(row)
 
     def get_urls(self) -> list[Any]:
-        """With the address the form's script asks."""
+        """Add the address the form's script asks."""
         preview = path(
             "preview/", self.admin_site.admin_view(self.preview), name="monitoring_alertrule_preview"
         )
@@ -149,7 +149,7 @@ class AlertRuleAdmin(GuardedAdmin):
 
     @method_decorator(require_POST)
     def preview(self, request: HttpRequest) -> HttpResponse:
-        """What the posted form, saved or not, would fire for, in a line; nothing is stored."""
+        """Answer with what the posted form would fire for, in a line; nothing is stored."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         form = cast(RuleForm, self.get_form(request)(request.POST))
@@ -181,7 +181,7 @@ class AlertRuleAdmin(GuardedAdmin):
 
 @admin.register(Alert)
 class AlertAdmin(LookOnlyAdmin):
-    """What fires and what fired, with every message that was sent of it."""
+    """Incidents that fire and that fired, with every message that was sent about them."""
 
     empty_text = _("Nothing has fired. Alert rules say what does; the health page shows what is wrong now.")
 
@@ -200,22 +200,22 @@ class AlertAdmin(LookOnlyAdmin):
 
     @admin.display(description=_("state"), ordering="state")
     def standing(self, row: Alert) -> str:
-        """As shape and word."""
+        """Value as shape and word."""
         return f"{'●' if row.state == Alert.State.RESOLVED else '▲'} {row.get_state_display()}"
 
     @admin.display(description=_("severity"), ordering="severity")
     def level(self, row: Alert) -> str:
-        """As shape and word."""
+        """Value as shape and word."""
         return f"{SIGNS[Severity(row.severity)]} {row.get_severity_display()}"
 
     @admin.display(description=_("since (UTC)"), ordering="since")
     def began(self, row: Alert) -> str:
-        """When it became so."""
+        """Time when it became so."""
         return _moment(row.since)
 
     @admin.display(description=_("fired (UTC)"), ordering="fired_at")
     def fired(self, row: Alert) -> str:
-        """When the rule fired."""
+        """Time when the rule fired."""
         return _moment(row.fired_at)
 
     @admin.display(description=_("resolved (UTC)"), ordering="resolved_at")
@@ -225,30 +225,30 @@ class AlertAdmin(LookOnlyAdmin):
 
     @admin.display(description=_("lasted"))
     def lasted(self, row: Alert) -> str:
-        """Until it was resolved, or until now."""
+        """Duration until it was resolved, or until now."""
         until = row.resolved_at or timezone.now()
         return wording.age(max(0.0, (until - row.since) / datetime.timedelta(milliseconds=1)))
 
     @admin.display(description=_("value"))
     def measured(self, row: Alert) -> str:
-        """In the unit the words name."""
+        """Value in the unit the words name."""
         return _figure(row.value)
 
     @admin.display(description=_("limit"))
     def bound(self, row: Alert) -> str:
-        """What it is held against."""
+        """Limit it is compared with."""
         return _figure(row.limit)
 
     @admin.display(description=_("page"))
     def page(self, row: Alert) -> Any:
-        """Where to look."""
+        """Link to the page concerned."""
         if not row.path:
             return "–"
         return format_html('<a href="{}{}">{}</a>', settings.URL_PREFIX, row.path, row.path)
 
     @admin.display(description=_("facts"))
     def known(self, row: Alert) -> str:
-        """What was known when it fired."""
+        """Facts known when it fired."""
         return render_to_string("admin/monitoring/facts.html", {"facts": row.facts}) if row.facts else "–"
 
     @admin.display(description=_("messages"))

@@ -1,4 +1,4 @@
-"""Who watches the desk itself: what is ill, since when, and who is told."""
+"""Monitoring of the desk itself: unhealthy findings, their age, and alerts about them."""
 
 from collections.abc import Callable
 

@@ -13,7 +13,8 @@ NEAR_S: Final = 3600.0
 
 
 def exchanges_agree() -> bool:
-    """Whether the exchanges heard right now have the time we have; not where none is heard. Blocks shortly.
+    """Whether the exchanges received right now have the time we have; not where none is received. Blocks
+    shortly.
 
     Reports of collectors are gone after seconds, so their offsets are those of now.
     """

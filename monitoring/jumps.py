@@ -1,4 +1,4 @@
-"""By how much the wall clock was set while this process ran, so that what lasts is not made longer by it.
+"""Steps of the wall clock while this process ran, so that no duration is made longer by them.
 
 A stamp from before a step forward lies too far back: how long ago it was is what passed, less the step. A
 stamp from before a step back lies ahead of now, and `core.clock.moments` has the rules for that.
@@ -23,7 +23,7 @@ BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock(Struct, frozen=True):
-    """What a process knows of its machine's clocks, for the next one there to go on from; times in µs.
+    """Knowledge of a machine's clocks, for the next one there to go on from; times in µs.
 
     `forward` has of each step forward the last time before it and its length, the oldest first.
     """
@@ -45,7 +45,7 @@ class Jumps:
 
     @property
     def clock(self) -> Clock:
-        """What the next process is to know, as of the last time that was asked for."""
+        """State for the next process, as of the last time that was asked for."""
         return Clock(self._boot_id, self._wall_us, self._boot_us, self.forward)
 
     def go_on_from(self, before: Clock | None) -> int:
@@ -80,7 +80,7 @@ class Jumps:
         return stamp_us
 
     def steady(self, quality: Quality) -> Quality:
-        """What collectors say by the same clock, with the times since when as `since` has them."""
+        """Reports of collectors by the same clock, with the times since when as `since` has them."""
         if not self.forward:
             return quality
         rows = quality.rows.copy()

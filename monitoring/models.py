@@ -1,4 +1,4 @@
-"""When somebody is told, over which channel, what was told, and the outbox it leaves through.
+"""Alert rules, channels, incidents, and the outbox their messages leave through.
 
 Rules and channels are the operator's; incidents and deliveries are written by the monitor only.
 See docs/alerts.md.
@@ -42,7 +42,7 @@ class ChannelKind(models.TextChoices):
 
 
 class Severity(models.TextChoices):
-    """How much it matters."""
+    """Severity of a finding or an opportunity."""
 
     INFO = "info", _("info")
     WARNING = "warning", _("warning")
@@ -50,7 +50,7 @@ class Severity(models.TextChoices):
 
 
 class What(models.TextChoices):
-    """What a rule looks at: opportunities, or one kind of finding (`core.health.findings.kinds`)."""
+    """Subject of a rule: opportunities, or one kind of finding (`core.health.findings.kinds`)."""
 
     OPPORTUNITY = OPPORTUNITY, _("an opportunity")
     EXCHANGE_SILENT = "exchange_silent", _("exchange silent or down")
@@ -80,7 +80,7 @@ class What(models.TextChoices):
 
 
 class AlertChannel(models.Model):
-    """Where messages go. `settings` holds what everybody may see; the secret is apart, and sealed.
+    """Channel of messages. `settings` holds what everybody may see; the secret is apart, and sealed.
 
     telegram   settings `chat_id`, `message_thread_id` (a topic); `moved_from` is what the chat was before
                Telegram moved it, and it was followed; secret: the bot's token
@@ -145,7 +145,7 @@ class AlertChannel(models.Model):
 
 
 class AlertRule(models.Model):
-    """What makes an incident, and who is told of it when."""
+    """Rule: conditions of an incident, and when which channels receive its alert."""
 
     name = NameField(_("name"), max_length=64, unique=True)
     enabled = models.BooleanField(
@@ -255,19 +255,19 @@ class AlertRule(models.Model):
 
     @property
     def of_opportunities(self) -> bool:
-        """Whether it looks at opportunities, not at the desk's health."""
+        """Whether it watches opportunities, not the desk's health."""
         return self.what == What.OPPORTUNITY
 
     @property
     def cools_down_s(self) -> int:
-        """The cool-down in s: what was entered, or what is usual for what it looks at."""
+        """The cool-down in s: what was entered, or what is usual for what it watches."""
         if self.cool_down_s is not None:
             return self.cool_down_s
         return OPPORTUNITY_COOL_DOWN_S if self.of_opportunities else 0
 
     @property
     def tells_resolved(self) -> bool:
-        """Whether people get a message when it is over: as entered, or as is usual for what it looks at."""
+        """Whether people get a message when it is over: as entered, or as is usual for what it watches."""
         return not self.of_opportunities if self.tell_resolved is None else self.tell_resolved
 
     def clean(self) -> None:
@@ -280,7 +280,7 @@ class AlertRule(models.Model):
             raise ValidationError(errors)
 
     def _other_side_errors(self) -> dict[str, Any]:
-        """What is only for opportunities, or only for health."""
+        """Refuse what is only for opportunities, or only for health."""
         if self.of_opportunities:
             text = _("An opportunity ends when it closes: leave this empty.")
             return {name: text for name in ("threshold", "clear_below") if getattr(self, name) is not None}
@@ -330,7 +330,7 @@ class Alert(models.Model):
         RESOLVED = "resolved", _("resolved")
 
     class Told(models.TextChoices):
-        """What has been put into the outbox so far."""
+        """State of what has been put into the outbox so far."""
 
         NOTHING = "nothing", _("nothing yet")
         FIRING = "firing", _("that it fires")
@@ -403,7 +403,7 @@ class Delivery(models.Model):
     """One message to one channel: the outbox. Written with its incident in one transaction."""
 
     class Kind(models.TextChoices):
-        """Why it is sent."""
+        """Reason why a message is sent."""
 
         FIRING = "firing", _("fires")
         REMINDER = "reminder", _("goes on")
@@ -412,7 +412,7 @@ class Delivery(models.Model):
         TEST = "test", _("test")
 
     class State(models.TextChoices):
-        """How far it came."""
+        """Progress of a delivery."""
 
         QUEUED = "queued", _("waits")
         SENDING = "sending", _("being sent")

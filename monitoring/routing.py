@@ -1,4 +1,4 @@
-"""Which WebSocket lives where."""
+"""Paths of the WebSockets."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""What Celery runs for the alerts."""
+"""Celery tasks of the alerts."""
 
 import datetime
 import logging

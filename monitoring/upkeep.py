@@ -12,14 +12,14 @@ from core.health.upkeep import Overdue, asked_in, kept_too_long, lacks, overdue
 from monitoring.models import Alert, AlertRule, Delivery
 
 NO_RULES: Final = Lack(
-    "Nobody is told of anything: there is no alert rule.",
+    "No alert is sent: there is no alert rule.",
     "Add rules in the admin (Monitoring, Alert rules); `manage.py seed_rules` adds the default ones.",
 )
 
 
 @asked_in(overdue)
 def old_alerts(now: datetime) -> list[Overdue]:
-    """What `monitoring.tasks.retain_alerts` deletes."""
+    """Rows that `monitoring.tasks.retain_alerts` deletes."""
     return kept_too_long(
         "retain alerts", settings.ALERT_DAYS, now,
         (Alert.objects, "resolved_at"),

@@ -1,4 +1,4 @@
-"""Opportunities as the admin shows them: to look at, never to edit."""
+"""Opportunities in the admin: read, never edited."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ class StandingFilter(admin.SimpleListFilter):
         return [("open", _("open")), ("closed", _("closed"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Those in the chosen state."""
+        """Opportunities in the chosen state."""
         chosen = self.value()
         return queryset if chosen is None else queryset.filter(closed_at__isnull=chosen == "open")
 
@@ -62,42 +62,42 @@ class OpportunityEpisodeAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("state"), ordering="closed_at")
     def standing(self, row: OpportunityEpisode) -> str:
-        """As shape and word."""
+        """State as shape and word."""
         return f"● {gettext('open')}" if row.is_open else f"○ {gettext('closed')}"
 
     @admin.display(description=_("buy → sell"), ordering="buy_on")
     def way(self, row: OpportunityEpisode) -> str:
-        """From where to where."""
+        """Exchange where one buys and exchange where one sells."""
         return f"{row.buy_on} → {row.sell_on}"
 
     @admin.display(description=_("started (UTC)"), ordering="started_at")
     def began_s(self, row: OpportunityEpisode) -> str:
-        """To the second: a list is narrow."""
+        """Time to the second: a list is narrow."""
         return f"{row.started_at:%Y-%m-%d %H:%M:%S}"
 
     @admin.display(description=_("started (UTC)"))
     def began(self, row: OpportunityEpisode) -> str:
-        """To the millisecond."""
+        """Time to the millisecond."""
         return _moment(row.started_at)
 
     @admin.display(description=_("closed (UTC)"), ordering="closed_at")
     def ended(self, row: OpportunityEpisode) -> str:
-        """To the millisecond."""
+        """Time to the millisecond."""
         return _moment(row.closed_at)
 
     @admin.display(description=_("last seen (UTC)"))
     def seen(self, row: OpportunityEpisode) -> str:
-        """When a collector last vouched for it."""
+        """Time when a collector last confirmed it."""
         return _moment(row.seen_at)
 
     @admin.display(description=_("lasted"), ordering="duration_ms")
     def took(self, row: OpportunityEpisode) -> str:
-        """From start to close."""
+        """Duration from start to close."""
         return "–" if row.duration_ms is None else wording.age(row.duration_ms)
 
     @admin.display(description=_("edge at open, bps"))
     def open_edge(self, row: OpportunityEpisode) -> str:
-        """After both taker fees."""
+        """Edge at the opening, after both taker fees."""
         return f"{row.open_edge_bps:.1f}"
 
     @admin.display(description=_("peak, bps"), ordering="peak_edge_bps")
@@ -122,7 +122,7 @@ class OpportunityEpisodeAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("why it closed"))
     def why(self, row: OpportunityEpisode) -> str:
-        """In words."""
+        """Reason of the close in words."""
         return row.reason or "–"
 
     @admin.display(description=_("unproven gates"))

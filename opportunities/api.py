@@ -28,7 +28,7 @@ from opportunities.ticks import ticks as episode_ticks
 from opportunities.verdicts import reasons
 
 MAX_HOURS: Final = 24
-"""What statistics look at, at most."""
+"""Longest range of statistics."""
 
 TICKS: Final = 5_000
 """Points of an episode's chart, at most."""
@@ -115,7 +115,7 @@ def _episode(text: str) -> OpportunityEpisode:
 def _judged_range(query: dict[str, str]) -> Range:
     within = asked_range(query)
     if within.end_us - within.start_us > MAX_HOURS * _HOUR_US:
-        raise Refused(400, f"start: statistics look at {MAX_HOURS} h at most; ask for a shorter range")
+        raise Refused(400, f"start: statistics cover {MAX_HOURS} h at most; ask for a shorter range")
     return within
 
 

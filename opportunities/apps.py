@@ -1,4 +1,4 @@
-"""What was found: every opportunity from its opening to its close, and statistics of pairs."""
+"""Opportunities: every one from its opening to its close, and statistics of pairs."""
 
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _

@@ -63,7 +63,7 @@ PEAK_EDGES_BPS: Final = (0, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 50, 100, 200)
 
 
 class Asked(Struct, frozen=True):
-    """Which opportunities somebody wants; what is None or empty does not matter.
+    """Selection of opportunities; what is None or empty does not matter.
 
     `symbol` is a part of its name in any case, in quotes exactly as written. One of `exchanges`: the pairs
     it is part of; several: the pairs among them. What is open has lasted until now. The period is of the
@@ -90,7 +90,7 @@ class Histogram(Struct, frozen=True):
 
 
 class Distributions(Struct, frozen=True):
-    """How long moves lasted, how high they peaked, and at which hour they began.
+    """Distributions of moves: duration, peak, and hour of the beginning.
 
     Of the newest CONSIDERED at most; `hours` are 24 counts. What is open has no duration yet. `routes` are
     those of the moves considered, which have one and the same book level in common.
@@ -104,7 +104,7 @@ class Distributions(Struct, frozen=True):
 
 
 def episodes(asked: Asked) -> QuerySet[OpportunityEpisode]:
-    """Those that match, newest first."""
+    """Episodes that match, newest first."""
     wanted: dict[str, Any] = {
         "exchange1": asked.exchange1,
         "exchange2": asked.exchange2,
@@ -131,13 +131,13 @@ def _among(exchanges: tuple[str, ...]) -> Q:
 
 
 def _lasted(at_least_ms: float) -> Q:
-    """Of what is open and began ahead of now nobody can tell: it is among them."""
+    """Filter by duration: an open episode that began ahead of now has an unknown one, and is among them."""
     young = Q(started_at__range=lately(timezone.now(), datetime.timedelta(milliseconds=at_least_ms)))
     return Q(duration_ms__gte=at_least_ms) | Q(closed_at=None) & ~young
 
 
 def peak_worth() -> Case:
-    """What was executable at the peak in USDT, by the catalogue's last prices; null where nobody says."""
+    """Worth in USDT of what was executable at the peak, by the catalogue's last prices; null: unknown."""
     worths, quotes = Worths(), Symbol.objects.order_by().values_list("quote", flat=True).distinct()
     known = {quote: worths.of(quote) for quote in quotes}
     return Case(
@@ -166,7 +166,7 @@ def in_order(
 
 
 def _order(column: F, descending: bool, open_first: bool) -> OrderBy:
-    """What is null, because it is open or because it is not known, stands at one end or always last."""
+    """Order: null, because it is open or because it is not known, stands at one end or always last."""
     if not descending:
         return column.asc(nulls_last=True)
     return column.desc(nulls_first=True) if open_first else column.desc(nulls_last=True)
@@ -224,14 +224,14 @@ def routes_of(asked: Asked, wanted: list[UUID]) -> dict[UUID, list[OpportunityEp
 
 
 def counted(asked: Asked, at_most: int) -> tuple[int, int]:
-    """How many moves, and routes of moves, match; counting ends at `at_most`."""
+    """Number of moves, and of their routes, that match; counting ends at `at_most`."""
     found = episodes(asked).order_by().annotate(of=_MOVE)
     routes = found.values("of", "symbol", "buy_on", "sell_on").distinct()
     return found.values("of").distinct()[:at_most].count(), routes[:at_most].count()
 
 
 def counts_per_pair(since: datetime.datetime) -> dict[str, int]:
-    """How many moves began on each pair since a time, by the pair's id (`BTC/USDT|binance|bybit`)."""
+    """Number of moves that began on each pair since a time, by the pair's id (`BTC/USDT|binance|bybit`)."""
     pairs = (
         OpportunityEpisode.objects.filter(started_at__gte=since)
         .order_by()

@@ -45,7 +45,7 @@ _EPOCH: Final = datetime.datetime.fromtimestamp(0, datetime.UTC)
 
 
 class EpisodeQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a request may ask; see docs/api.md. Times are texts, `min_duration` is in seconds."""
+    """Parameters of a request; see docs/api.md. Times are texts, `min_duration` is in seconds."""
 
     symbol: Annotated[str, Meta(max_length=100)] = ""
     exchanges: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class EpisodeQuery(Struct, frozen=True, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
 
     def asked(self) -> Asked:
-        """As the selectors take it. Raises Refused naming a time that is none."""
+        """Convert to what the selectors take. Raises Refused naming a time that is none."""
         return Asked(
             symbol=self.symbol.strip(),
             exchanges=self.exchanges,
@@ -214,6 +214,6 @@ def _row(row: OpportunityEpisode) -> dict[str, Any]:
 
 
 def _so_far_ms(started_at: datetime.datetime) -> int | None:
-    """How long what is open has lasted; None: it began by a clock that was ahead of now."""
+    """Duration so far of an open episode; None: it began by a clock that was ahead of now."""
     old_s = age_s((timezone.now() - started_at).total_seconds())
     return None if old_s is None else round(old_s * 1e3)

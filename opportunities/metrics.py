@@ -1,6 +1,6 @@
 """The metrics of the sink that writes opportunities."""
 
-from core.metrics import Samples, Stats, declare, told_of
+from core.metrics import Samples, Stats, declare, exported_of
 
 declare("episodes_open", "shard", "Opportunities that last now.")
 declare("episodes_waiting", "shard", "Episodes and findings not written to PostgreSQL yet.")
@@ -9,9 +9,9 @@ declare("episodes_lost_total", "shard why", "Episodes given up: refused by Postg
 declare("episodes_failures_total", "shard", "Attempts to write episodes that failed.")
 
 
-@told_of("EpisodeSink")
-def tell_episodes(to: Samples, shard: str, stats: Stats, _symbols: int) -> None:
-    """What the sink counts."""
+@exported_of("EpisodeSink")
+def export_episodes(to: Samples, shard: str, stats: Stats, _symbols: int) -> None:
+    """Export the sink's counters."""
     to.add("episodes_open", stats["episodes_open"], shard)
     to.add("episodes_waiting", stats["waiting"], shard)
     to.add("episodes_written_total", stats["written"], shard)

@@ -1,4 +1,4 @@
-"""What the collectors found, one row per opportunity, and what the verdict on a pair goes by."""
+"""Opportunities that the collectors found, a row each, and the thresholds of a pair's verdict."""
 
 import datetime
 
@@ -120,7 +120,7 @@ class OpportunityEpisode(models.Model):
 
     @property
     def duration(self) -> datetime.timedelta | None:
-        """From the start to the close; None while open."""
+        """Time from the start to the close; None while open."""
         return None if self.duration_ms is None else datetime.timedelta(milliseconds=self.duration_ms)
 
 
@@ -129,7 +129,7 @@ def _share(most: float) -> list[MinValueValidator | MaxValueValidator]:
 
 
 class VerdictThresholds(models.Model):
-    """What the verdict on a pair goes by, one row; fields as `engine.deviation.DeviationTerms`."""
+    """Thresholds of the verdict on a pair, one row; fields as `engine.deviation.DeviationTerms`."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     neutral_pct = models.FloatField(

@@ -1,4 +1,4 @@
-"""A word over Redis that episodes were written, for whoever would rather not wait for the next look."""
+"""Message over Redis that episodes were written, for readers that do not want to wait for their next poll."""
 
 from contextlib import suppress
 from typing import Final
@@ -11,7 +11,7 @@ EPISODES_WRITTEN: Final = "realtime.episodes"
 """The channel; its messages say how many. PostgreSQL is the truth, so one that is lost costs only time."""
 
 
-def tell_written(count: int) -> None:
+def publish_written(count: int) -> None:
     """Publish it; blocks for a moment. Never raises for Redis."""
     with suppress(RedisError):
         redis_client().publish(EPISODES_WRITTEN, str(count))

@@ -33,7 +33,7 @@ class Opportunities(LoginRequiredMixin, TemplateView):
     template_name = "opportunities/list.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """What the filter bar offers, and which filters open anything at all."""
+        """Add the filter bar's choices, and the filters that open anything at all."""
         filters = list(OpportunityFilter.objects.order_by("-enabled", "id"))
         opening = [_opening(row) for row in filters if row.enabled and row.min_edge_bps is not None]
         return super().get_context_data(
@@ -46,12 +46,12 @@ class Opportunities(LoginRequiredMixin, TemplateView):
 
 
 class Statistics(LoginRequiredMixin, TemplateView):
-    """What a pair's ratio does about its mean, and the ranking of all charted pairs."""
+    """Deviation of a pair's ratio from its mean, and the ranking of all charted pairs."""
 
     template_name = "opportunities/statistics.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """What can be chosen."""
+        """Add the choices of the page."""
         pairs = ExchangePair.objects.filter(enabled=True).select_related("exchange1", "exchange2")
         return super().get_context_data(
             symbols=Symbol.objects.filter(enabled=True).order_by("name").values_list("name", flat=True),
@@ -62,7 +62,7 @@ class Statistics(LoginRequiredMixin, TemplateView):
 
 
 def _opening(row: OpportunityFilter) -> str:
-    """What a filter opens, `Finder (≥ 5 bps)`."""
+    """Label of a filter with its threshold, `Finder (≥ 5 bps)`."""
     return f"{row} (≥ {wording.share(float(row.min_edge_bps or 0))} bps)"
 
 
@@ -108,7 +108,7 @@ def _episode(row: OpportunityEpisode, names: dict[str, str]) -> dict[str, Any]:
 
 
 def _move(row: OpportunityEpisode, routes: list[OpportunityEpisode], names: dict[str, str]) -> dict[str, Any]:
-    """What moved, and the other routes that opened with it, best first."""
+    """The side that moved, and the other routes that opened with it, best first."""
     own = (row.symbol, row.buy_on, row.sell_on)
     others = [each for each in routes if (each.symbol, each.buy_on, each.sell_on) != own]
     return {
@@ -150,7 +150,7 @@ def _past_chart(row: OpportunityEpisode, ended_at: datetime.datetime) -> dict[st
 
 
 def _chart(row: OpportunityEpisode) -> dict[str, Any]:
-    """What the page draws, beside the ticks: marks and the filter's thresholds of today, seconds and bps."""
+    """Data that the page draws beside the ticks: marks and today's thresholds, seconds and bps."""
     rule = row.filter
     opens = None if rule is None or rule.min_edge_bps is None else float(rule.min_edge_bps)
     closes = None if rule is None or rule.close_edge_bps is None else float(rule.close_edge_bps)
@@ -173,7 +173,7 @@ def _chart(row: OpportunityEpisode) -> dict[str, Any]:
 
 def _moments(row: OpportunityEpisode, names: dict[str, str]) -> list[dict[str, Any]]:
     """Both sides at open, peak and close; a side that was gone at the close has no line."""
-    told: list[tuple[str, Moment | None]] = [
+    moments: list[tuple[str, Moment | None]] = [
         (_("open"), row.opened), (_("peak"), row.peak), (_("close"), row.closed),
     ]  # fmt: skip
     return [
@@ -183,7 +183,7 @@ def _moments(row: OpportunityEpisode, names: dict[str, str]) -> list[dict[str, A
             "edge": wording.bps(moment.edge_bps),
             "sides": [_side(_("buy"), moment.buy, names, "ask"), _side(_("sell"), moment.sell, names, "bid")],
         }
-        for label, moment in told
+        for label, moment in moments
         if moment is not None
     ]
 

@@ -19,7 +19,7 @@ from core.threads import in_daemon_thread
 from markets.config import MarketConfig, Shard
 from markets.events import Episode, IdentityFinding, SinkEvent
 from markets.services import record_findings
-from opportunities.nudge import tell_written
+from opportunities.nudge import publish_written
 from opportunities.services import close_orphans, save_episodes, vouch_for
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Work(Struct, frozen=True):
 
 
 class EpisodeSink:
-    """A `collectors.sinks.Sink` that keeps a row per episode, and tells the operator of doubtful coins.
+    """A `collectors.sinks.Sink` that keeps a row per episode, and reports doubtful coins.
 
     Every event carries the whole story, so only the newest waits: while the database is down there is
     one state per episode, and no more than MAX_WAITING. What a collector of this shard left open when
@@ -65,7 +65,7 @@ class EpisodeSink:
         self._episodes: dict[str, Episode] = {}
         self._findings: dict[tuple[str, str, str], IdentityFinding] = {}
         self._running: set[str] = set()
-        self._orphaned = 1  # by whoever ran before
+        self._orphaned = 1  # by the collector before
         self._vouched_s = time.monotonic()
         self._ending = asyncio.Event()
         self._written = 0
@@ -76,7 +76,7 @@ class EpisodeSink:
         self._outage = Outage(logger)
 
     def configure(self, config: MarketConfig) -> None:
-        """Whatever is configured, episodes are kept."""
+        """Do nothing: whatever is configured, episodes are kept."""
 
     async def run(self) -> None:
         """Consume until the channel is finished and everything is written."""
@@ -89,7 +89,7 @@ class EpisodeSink:
                 logger.error("episodes: %d not written: %s", left, self._problem or "stopped in a write")
 
     def stats(self) -> dict[str, Any]:
-        """What was written, what waits, and what is wrong."""
+        """Status: what was written, what waits, and what is wrong."""
         return {
             "episodes_open": len(self._running),
             "waiting": len(self._episodes) + len(self._findings),
@@ -123,7 +123,7 @@ class EpisodeSink:
             self._findings[event.symbol, event.exchange1, event.exchange2] = event
 
     def _give_up_oldest(self) -> None:
-        """Its close may be what is given up: then its row is an orphan."""
+        """Give up the oldest; where that is its close, its row is an orphan."""
         del self._episodes[next(iter(self._episodes))]
         self._lost += 1
         self._orphaned += 1
@@ -184,7 +184,7 @@ class EpisodeSink:
 
 
 def _write(shard: Shard, work: Work) -> int:
-    """In a thread, one at a time; returns how many episodes were refused. Raises DatabaseError."""
+    """Write in a thread, one at a time; returns how many episodes were refused. Raises DatabaseError."""
     try:
         with transaction.atomic():
             if (lease := lease_of(shard)) is not None:
@@ -197,7 +197,7 @@ def _write(shard: Shard, work: Work) -> int:
             if work.vouch:
                 vouch_for(work.running)
         if running := sum(each.phase != "close" for each in work.episodes.values()):
-            tell_written(running)
+            publish_written(running)
         return refused
     finally:
         connections.close_all()  # nothing is left open between writes, so the database may restart

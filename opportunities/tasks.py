@@ -1,4 +1,4 @@
-"""What Celery runs for the opportunities."""
+"""Celery tasks of the opportunities."""
 
 import datetime
 import logging

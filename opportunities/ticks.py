@@ -1,7 +1,7 @@
 """An episode tick by tick: its edge and spread, from the recorded quotes of both its legs.
 
 The pairs that only the scanner compares have no stored spreads, so both legs' quotes are paired
-anew: each leg's last quote counts while its line lives, as it does for the scanner.
+again: each leg's last quote counts while its line lives, as it does for the scanner.
 """
 
 from collections.abc import Iterator

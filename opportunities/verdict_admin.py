@@ -9,7 +9,7 @@ from opportunities.models import VerdictThresholds
 
 @admin.register(VerdictThresholds)
 class VerdictThresholdsAdmin(OneRowAdmin):
-    """The one row of thresholds; the statistics follow at the next look."""
+    """The one row of thresholds; the statistics follow at the next poll."""
 
     fieldsets = (
         (_("What counts"), {"fields": ("neutral_pct", "cycle_pct", "event_pct", "big_peak_pct")}),

@@ -60,7 +60,7 @@ def _biased(found: DeviationStatistics, terms: DeviationTerms) -> str:
 
 
 def _conditions(found: DeviationStatistics, terms: DeviationTerms) -> list[str]:
-    """What an excellent pair has, and whether this one does."""
+    """Conditions of an excellent pair, and whether this one meets them."""
     asked = [
         (found.crossings_per_minute, terms.excellent_above_crossings_per_minute, _("crossings per minute")),
         (found.events_per_hour, terms.excellent_above_events_per_hour, _("events per hour")),

@@ -1,4 +1,4 @@
-"""Which exchanges are not read from where they live: the pages say so, as they do of invented prices."""
+"""Exchanges that are not read at their own address: the pages say so, as they do of invented prices."""
 
 from django.conf import settings
 from django.db import Error as DatabaseTrouble

@@ -1,4 +1,4 @@
-"""What every template may ask."""
+"""Context that every template may use."""
 
 from typing import Any
 

@@ -8,7 +8,7 @@ from core.process.heartbeat import Heartbeat, is_missing
 
 
 class Look(Protocol):
-    """What is read of one look at the desk."""
+    """The part of an observation of the desk that is read."""
 
     @property
     def at_us(self) -> int: ...
@@ -17,7 +17,7 @@ class Look(Protocol):
 
 
 class Limits(Protocol):
-    """What an operator allows."""
+    """Limits that an operator sets."""
 
     @property
     def sockets(self) -> int: ...

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from core.metrics import Samples, Stats, declare, of_web, told_in, told_of
+from core.metrics import Samples, Stats, declare, exported_in, exported_of, of_web
 
 # --- collectors ----------------------------------------------------------------------------------
 
-declare("engine_quotes_total", "shard", "Quotes the spread engine took over.")
+declare("engine_quotes_total", "shard", "Quotes the spread engine applied.")
 declare("engine_points_total", "shard", "Points of charts it made.")
 declare("engine_passed_over_total", "shard reason", "Quotes that made no point, by why.")
 declare("engine_points_thinned_total", "shard where", "Points given up: engine or publisher came too late.")
@@ -14,16 +14,16 @@ declare("engine_busy_seconds_total", "shard", "Time spent in the spread engine a
 declare("scanner_pairs", "shard", "Pairs that are followed.")
 declare("scanner_judged_total", "shard", "Directions whose edge reached a trigger, or that were watched.")
 declare("scanner_jumps_total", "shard", "Quotes too far from the one before to be believed at once.")
-declare("scanner_frames_total", "shard", "Frames told to the scanner pages.")
-declare("publisher_batches_total", "shard", "Batches of points told to the web processes.")
+declare("scanner_frames_total", "shard", "Frames published to the scanner pages.")
+declare("publisher_batches_total", "shard", "Batches of points published to the web processes.")
 declare("publisher_failures_total", "shard what", "Flushes, broadcasts or scanner frames Redis did not take.")
 declare("episodes_opened_total", "shard", "Opportunities that began.")
 declare("episodes_closed_total", "shard", "Opportunities that were over.")
 
 
-@told_of("RealtimeSink")
-def tell_realtime(to: Samples, shard: str, stats: Stats, _symbols: int) -> None:
-    """What the sink counts."""
+@exported_of("RealtimeSink")
+def export_realtime(to: Samples, shard: str, stats: Stats, _symbols: int) -> None:
+    """Export the sink's counters."""
     to.add("engine_quotes_total", stats["quotes"], shard)
     to.add("engine_points_total", stats["points"], shard)
     reasons = ("invalid", "ignored_old", "unknown", "malformed", "unpriced")
@@ -48,7 +48,7 @@ def tell_realtime(to: Samples, shard: str, stats: Stats, _symbols: int) -> None:
 
 declare("web_sockets", "page", "Open WebSockets: of charts, of the scanner.")
 declare("web_charts_watched", "", "Charts that somebody watches here.")
-declare("web_shards", "", "Collector shards heard.")
+declare("web_shards", "", "Collector shards that are received.")
 declare("web_shards_silent", "", "Of them those that fell silent.")
 declare("web_batches_total", "", "Batches of points received from collectors.")
 declare("web_batches_missed_total", "", "Batches that were missed.")
@@ -60,8 +60,8 @@ declare("web_hub_restarts_total", "page", "Times the hub of the sockets had to b
 declare("scanner_rows", "", "Rows of the scanner's table.")
 
 
-@told_in(of_web)
-def tell_web(to: Samples, counters: Mapping[str, float]) -> None:
+@exported_in(of_web)
+def export_web(to: Samples, counters: Mapping[str, float]) -> None:
     """A web process whose hub has not started yet, for want of a socket, has done nothing."""
     said = counters.get
     to.add("web_sockets", said("sockets", 0), "charts")

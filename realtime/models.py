@@ -1,4 +1,4 @@
-"""What belongs to the pages of now: rights, tokens, saved views."""
+"""Models of the live pages: rights, tokens, saved views."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _

@@ -1,4 +1,4 @@
-"""How often each user may do something: so many times in any minute, in this process."""
+"""Pace of each user's actions: so many times in any minute, in this process."""
 
 import time
 from collections import deque

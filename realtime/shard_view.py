@@ -1,4 +1,4 @@
-"""One collector shard as a web process hears it: what it flushed, and how its clock stands to ours."""
+"""One collector shard as a web process receives it: what it flushed, and how its clock stands to ours."""
 
 import time
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ DRIFT: Final = 0.001  # a clock that is slewed falls behind by no more than this
 class ShardView:
     """Times of the shard's own clock against the monotonic one here, which nobody sets.
 
-    The flush that travelled fastest tells the shard's clock best, so what is known of it only moves on, but
+    The flush that travelled fastest shows the shard's clock best, so what is known of it only moves on, but
     for a drift and where it was set back.
     """
 
@@ -26,7 +26,7 @@ class ShardView:
         self._clock_s: float | None = None  # the shard's clock less the monotonic one
 
     def heard(self, flush_ts_us: int, *, set_back: bool) -> None:
-        """A batch came; `set_back`: by a clock that was set back since the last."""
+        """Note a batch; `set_back`: by a clock that was set back since the last."""
         last_heard_at, self.heard_at = self.heard_at, time.monotonic()
         self.flush_ts_us = flush_ts_us if set_back else max(flush_ts_us, self.flush_ts_us)
         told_s = flush_ts_us / 1e6 - self.heard_at
@@ -42,11 +42,11 @@ class ShardView:
         return not self.silent and now - self.heard_at > SILENT_AFTER_S
 
     def until_s(self) -> float:
-        """When, by the monotonic clock here, the newest flush was made; by its coming where no batch came."""
+        """Monotonic time here when the newest flush was made; by its arrival where no batch came."""
         return self.heard_at if self._clock_s is None else self.flush_ts_us / 1e6 - self._clock_s
 
     def ahead_s(self) -> float:
-        """By how much its clock is ahead of the wall clock here; 0 for one that is the same."""
+        """Seconds by which its clock is ahead of the wall clock here; 0 for one that is the same."""
         if self._clock_s is None:
             return 0.0
         ahead_s = self._clock_s - wall_ahead_s()
@@ -54,7 +54,7 @@ class ShardView:
 
 
 def all_until_s(shards: Iterable[ShardView]) -> float:
-    """Up to when every live shard was heard, s by the wall clock here; 0: there is none."""
+    """Time up to which every live shard was received, s by the wall clock here; 0: there is none."""
     shards = list(shards)
     live = [shard.until_s() for shard in shards if not shard.silent]
     if not shards:

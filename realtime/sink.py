@@ -26,7 +26,7 @@ EVENTS_PER_TURN: Final = 1000
 
 
 LEGS_EVERY_S: Final = 1.0
-"""How often it is told when the legs of a chart that makes no points last quoted."""
+"""Pause between messages of when the legs of a chart without points last quoted."""
 
 
 class RealtimeSink:
@@ -83,7 +83,7 @@ class RealtimeSink:
             await self._scan_publisher.aclose()
 
     def stats(self) -> dict[str, float]:
-        """What the engine, the scanner and the publishers did since the start."""
+        """Counters of the engine, the scanner and the publishers since the start."""
         publisher, scanner = self._publisher, self._scanner
         return (
             structs.asdict(self._engine.counters)

@@ -44,7 +44,7 @@ class Scanner(LoginRequiredMixin, TemplateView):
     template_name = "scanner/scanner.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """What the filter bar offers: exchanges, quote currencies, opportunity filters."""
+        """Add the filter bar's choices: exchanges, quote currencies, opportunity filters."""
         return super().get_context_data(
             exchanges=Exchange.objects.filter(enabled=True).order_by("name"),
             exchange_names=json.dumps(exchange_names()),
@@ -119,7 +119,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
 
 
 def _refused_before(request: HttpRequest) -> JsonResponse | None:
-    """What an API says of a request before it checks its origin, as `accounts.access.guard.api` does."""
+    """Refusal that an API gives before it checks a request's origin, as `accounts.access.guard.api` does."""
     match = request.resolver_match
     methods = getattr(match.func, "methods", ()) if match else ()
     if methods and request.method not in methods:

@@ -1,4 +1,4 @@
-"""Which symbols the simulated exchanges list, with realistic prices, steps and volumes."""
+"""Symbols that the simulated exchanges list, with realistic prices, steps and volumes."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,7 @@ from msgspec import Struct
 
 EXCHANGES = ("binance", "bybit", "mexc", "gate", "kucoin", "okx", "bitget", "bingx")
 
-# An exchange's share of a symbol's 24 h volume, so that volume filters have something to tell apart.
+# An exchange's share of a symbol's 24 h volume, so that volume filters have something to separate.
 VOLUME_SHARE = {
     "binance": 1.0,
     "bybit": 0.45,

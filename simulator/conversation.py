@@ -40,7 +40,7 @@ async def _finish(exchange: SimulatedExchange, tasks: list[asyncio.Task[None]]) 
 
 async def _listen(exchange: SimulatedExchange, session: Session, socket: web.WebSocketResponse) -> None:
     async for message in socket:
-        session.hear()
+        session.note_received()
         if exchange.too_fast(session):
             exchange.counts["cut_too_fast"] += 1
             session.close(1008, "Too many requests")

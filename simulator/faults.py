@@ -1,4 +1,4 @@
-"""What can be broken on purpose, how it is written, and what is broken right now.
+"""Faults made on purpose: how they are written, and those in force now.
 
     exchange[/SYMBOL]:kind[=value][@start][+duration]      several separated by commas
 

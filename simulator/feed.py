@@ -68,11 +68,11 @@ class MarketFeed:
             self._wake.set()
 
     def latest(self, exchange: SimulatedExchange, listing: Listing) -> Book | None:
-        """What the exchange quotes now."""
+        """Return what the exchange quotes now."""
         return self.snapshot(exchange, listing)
 
     def snapshot(self, exchange: SimulatedExchange, listing: Listing) -> Book:
-        """What the exchange quotes now."""
+        """Return what the exchange quotes now."""
         instrument = self._instruments[exchange.key, listing.symbol]
         if instrument.book is None or not instrument.running:
             self.market.advance(time.monotonic() - self._started)

@@ -1,7 +1,7 @@
 """The seeded market behind the simulated exchanges: one price path per symbol, a basis per exchange.
 
 Everything moves on a fixed grid of STEP_S, drawn from one generator in a fixed order, so the
-same seed gives the same paths whoever is subscribed to what.
+same seed gives the same paths whatever clients subscribe to.
 
     log mid     a random walk with rare jumps, pulled weakly to the listing's price
     log basis   per exchange and symbol an Ornstein-Uhlenbeck process (2.5 bps wide, 8 s memory)

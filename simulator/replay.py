@@ -162,15 +162,15 @@ class ReplayFeed:
 
     async def _play(self) -> None:
         rows = self._recording.rows()
-        began, origin, told = time.monotonic(), 0, time.monotonic()
+        began, origin, reported = time.monotonic(), 0, time.monotonic()
         for number, row in enumerate(rows):
             origin = origin or row.ts_us
             wait = began + (row.ts_us - origin) / 1e6 / self._speed - time.monotonic()
             if wait > 0 or number % BATCH == 0:
                 await asyncio.sleep(max(0.0, wait))
             self._publish(row)
-            if time.monotonic() - told > PROGRESS_S:
-                told = time.monotonic()
+            if time.monotonic() - reported > PROGRESS_S:
+                reported = time.monotonic()
                 moment = datetime.fromtimestamp(row.ts_us / 1e6, UTC)
                 logger.info("replay at %s UTC, %d rows played", f"{moment:%Y-%m-%d %H:%M:%S}", self.played)
 
@@ -274,13 +274,13 @@ def _first(path: Path) -> Row:
 
 
 def _listing(path: Path) -> Listing:
-    """What the exchange lists, told from the beginning of the file."""
+    """Catalogue of the exchange, inferred from the beginning of the file."""
     _first(path)  # refuses a file without rows
     return listing_of(list(islice(_rows(path), SAMPLE_ROWS)))
 
 
 def listing_of(sample: Sequence[Row]) -> Listing:
-    """What an exchange lists, told from some of its quotes, the first one first."""
+    """Catalogue of an exchange, inferred from some of its quotes, the first one first."""
     first = sample[0]
     price_decimals = max(_decimals(text) for row in sample for text in (row.bid, row.ask))
     size_decimals = max(_decimals(text) for row in sample for text in (row.bid_size, row.ask_size))

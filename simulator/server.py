@@ -125,7 +125,7 @@ class Simulator:
         await self._runner.cleanup()
 
     def _take_turn(self, due: float) -> None:
-        """Notice when this process gets the processor late: what it hears then was sent all the while."""
+        """Notice when this process gets the processor late: what it receives then was sent all the while."""
         now = time.monotonic()
         if now - due > LATE_S:
             for exchange in self.exchanges.values():

@@ -1,4 +1,4 @@
-"""A simulator as a program: says where it is, serves until it is told to stop, and stops as exchanges do."""
+"""A simulator as a program: says where it is, serves until SIGINT or SIGTERM, and stops as exchanges do."""
 
 import asyncio
 import signal
@@ -11,7 +11,7 @@ _NOTICE_S: Final = 0.2
 
 
 async def serve(simulator: Simulator, say: Callable[[str], object]) -> None:
-    """Serve until SIGINT or SIGTERM; `say` tells users where. Raises OSError when it cannot have its port."""
+    """Serve until SIGINT or SIGTERM; `say` prints the address. Raises OSError when its port is taken."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -28,7 +28,7 @@ class Topic(NamedTuple):
 
 
 class Host(Protocol):
-    """What a session needs from the exchange it belongs to."""
+    """Part of an exchange that its sessions need."""
 
     delay_s: float
     silent: bool
@@ -39,7 +39,7 @@ class Host(Protocol):
 
 
 class Session:
-    """One connected client. Times are monotonic seconds; `variant` tells apart clients of one
+    """One connected client. Times are monotonic seconds; `variant` distinguishes clients of one
     topic that need different frames (Binance's raw and combined streams)."""
 
     def __init__(self, host: Host, path: str, query: dict[str, str]) -> None:
@@ -49,7 +49,7 @@ class Session:
         self.id = secrets.token_hex(8)
         self.variant = ""
         self.topics: dict[str, Topic] = {}
-        self.opened = self.heard = self.told = self.pinged = self.lonely_since = time.monotonic()
+        self.opened = self.received_s = self.sent_s = self.pinged = self.lonely_since = time.monotonic()
         self.ping_payload = b""
         self.recent: deque[float] = deque(maxlen=256)
         self.closed = asyncio.Event()
@@ -124,7 +124,7 @@ class Session:
                 await self._socket.send_bytes(frame)
             sent += 1
         if sent:
-            self.told = time.monotonic()
+            self.sent_s = time.monotonic()
             self.host.sent(sent)
 
     async def ping(self, payload: bytes) -> None:
@@ -140,6 +140,6 @@ class Session:
             with contextlib.suppress(ConnectionError):
                 await self._socket.pong(payload)
 
-    def hear(self) -> None:
+    def note_received(self) -> None:
         """Note that the client said something."""
-        self.heard = time.monotonic()
+        self.received_s = time.monotonic()

@@ -1,4 +1,5 @@
-"""Which networks the simulated exchanges move a coin over, and which of them are closed; always the same.
+"""Networks over which the simulated exchanges move a coin, and those of them that are closed; always the
+same.
 
 Names are those most exchanges share (ERC20, BEP20 …); an exchange's file spells them in its own way.
 """

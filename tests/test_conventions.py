@@ -1,4 +1,4 @@
-"""What a newcomer may rely on: paths and names in texts lead somewhere, folders and files stay small."""
+"""Rules a newcomer may rely on: paths and names in texts lead somewhere, folders and files stay small."""
 
 import ast
 import re
@@ -52,7 +52,7 @@ def modules() -> frozenset[str]:
 
 @cache
 def words_of(name: str) -> str:
-    """What a person reads of a Python file: its comments and docstrings; of another file, all of it."""
+    """Text that a person reads of a Python file: its comments and docstrings; of another file, all of it."""
     text = (ROOT / name).read_text()
     if not name.endswith(".py"):
         return _FENCED.sub("", text)

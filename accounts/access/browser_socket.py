@@ -1,4 +1,4 @@
-"""What every WebSocket of a browser has: who is let in, how messages come and go, and how it ends."""
+"""Base of every WebSocket of a browser: admission, messages in and out, and its end."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ FAREWELL_S: Final = 0.05
 
 
 class SocketViewer(Protocol):
-    """Who looks through a socket."""
+    """User behind a socket."""
 
     def acked(self, seq: int) -> None:
         """The browser has drawn everything up to `seq`."""
@@ -41,7 +41,7 @@ class SocketViewer(Protocol):
 class BrowserSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
     """One browser's socket; the contract is docs/messages.md. Subclasses know what it shows.
 
-    It has no channel of its own: a hub hears what collectors say once for all sockets. And it
+    It has no channel of its own: a hub receives what collectors publish once for all sockets. And it
     dispatches by itself: Channels' own loop makes two tasks for every message, and a hop to a thread
     that closes old database connections, which together cost more than everything else an ack does.
     The database is used only inside `database_sync_to_async`, which does that itself.
@@ -56,7 +56,7 @@ class BrowserSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
     _messages = 0
 
     async def _credential(self) -> Credential:
-        """What lets the socket in, for as long as that is good."""
+        """Credential that lets the socket in, for as long as it is good."""
         credential: Credential = self.scope["credential"]
         return credential
 
@@ -127,7 +127,7 @@ class BrowserSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         """The server's own way to the socket where it has one, else ASGI's."""
         direct: ServerPipe | None = self.scope.get("extensions", {}).get(EXTENSION)
         if direct is not None:
-            direct.heard = self._heard
+            direct.taken_by = self._take_direct
             return direct
         self._asgi_pipe = AsgiPipe(self.base_send, self._advance)
         return self._asgi_pipe
@@ -136,7 +136,7 @@ class BrowserSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         if self.viewer is not None:
             self.viewer.advance()
 
-    def _heard(self, text: bytes) -> bool:
+    def _take_direct(self, text: bytes) -> bool:
         """Take an ack, which is nearly all that browsers send, in the same breath as it is read."""
         seq = acked_seq(text)
         if seq is None or self.viewer is None or self._are_too_many():
@@ -145,7 +145,7 @@ class BrowserSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         return True
 
     def _close_later(self, closed: Closed) -> None:
-        """Close, said by who cannot wait for it."""
+        """Close, for a caller that cannot wait for it."""
         self._closing = asyncio.create_task(self.close(closed.code, closed.reason), name="socket close")
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
@@ -173,7 +173,7 @@ class BrowserSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
             raise Closed(closing.CLOSE_BAD_MESSAGE, str(problem)) from None
 
     def _are_too_many(self) -> bool:
-        """At most 100 messages in a second: a browser needs 20 acks."""
+        """Whether there were more than 100 messages in a second: a browser needs 20 acks."""
         now = time.monotonic()
         if now - self._second > 1:
             self._second, self._messages = now, 0

@@ -1,4 +1,4 @@
-"""What the JSON APIs share: who may ask, how they refuse, and how names may be spelled."""
+"""Rules the JSON APIs share: admission, refusals, and how names may be spelled."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from difflib import get_close_matches
@@ -34,7 +34,7 @@ ABORT: Final = "realtime.abort"
 
 OUR_FAULTS: Final = (DataError, ProgrammingError, IntegrityError, InternalError, NotSupportedError)
 OUTAGES: Final = (DatabaseError, RedisError, TimeoutError)
-"""What servers that do not answer raise, of which some are faults of ours or of who asked."""
+"""What servers that do not answer raise, of which some are faults of ours or of the client."""
 
 NO_FORM: Final = "the request's body: it takes JSON, with Content-Type: application/json"
 
@@ -122,7 +122,7 @@ def _check_parameters(request: HttpRequest, known: tuple[str, ...]) -> None:
 
 
 def named_in(request: HttpRequest, problem: Exception) -> str:
-    """Which parameter PostgreSQL could not take, in words; where its message quotes none, those there are."""
+    """Name the parameter PostgreSQL could not take; where its message quotes none, all there are."""
     said = str(problem)
     given = {name: values[-1] for name, values in request.GET.lists() if values and values[-1]}
     guilty = [name for name, value in given.items() if value in said] or list(given) or ["the request"]
@@ -163,11 +163,11 @@ def exchange_of(exchanges: Iterable[tuple[str, str]], text: str, parameter: str)
 
 
 class RightsEnded(Exception):
-    """A long answer breaks off: who asked for it may not have the rest; the words say why."""
+    """A long answer breaks off: its user may not have the rest; the words say why."""
 
 
 async def _guard(request: HttpRequest, response: StreamingHttpResponse) -> None:
-    """Let an answer flow for as long as the one who asked may have it."""
+    """Let an answer flow for as long as its user may have it."""
     pieces: AsyncIterator[bytes] = response.streaming_content  # type: ignore[assignment]
     abort = getattr(request, "scope", {}).get("extensions", {}).get(ABORT)
     response.streaming_content = _while_allowed(pieces, await credential_of_request(request), abort)

@@ -53,7 +53,7 @@ End = Callable[[Closed], None]
 
 
 class Credential(Struct, frozen=True):
-    """What let somebody in: a user as of then, and the session, or the token (its row)."""
+    """Credential that let somebody in: a user as of then, and the session, or the token (its row)."""
 
     user_id: int
     fingerprint: str
@@ -79,7 +79,7 @@ def _digest(auth_hash: str) -> str:
 
 
 async def credential_of_request(request: HttpRequest) -> Credential:
-    """What a request came with; its user is signed in."""
+    """Credential of a request; its user is signed in."""
     given: Credential | None = getattr(request, "credential", None)
     if given is not None:
         return given
@@ -122,7 +122,7 @@ class Known(Struct, frozen=True):
 
 
 def ask(credentials: Iterable[Credential]) -> Known:
-    """What is known of all these now, by a few questions however many they are. Raises DatabaseError."""
+    """Ask the database about all these, by a few questions however many they are. Raises DatabaseError."""
     asked = list(credentials)
     people = {each.user_id for each in asked}
     users = get_user_model()._default_manager.filter(pk__in=people, is_active=True)
@@ -203,7 +203,7 @@ class Rights:
             self._outage.ends("rights are checked again")
 
     async def _answer(self) -> Known:
-        """One question at a time: a database that hangs must not collect threads that wait for it."""
+        """Answer one question at a time: a database that hangs must not collect threads that wait for it."""
         if self._asking is None:
             self._asked = tuple(self._watched)
             question = database_sync_to_async(ask, thread_sensitive=False)(self._asked)

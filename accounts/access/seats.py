@@ -1,4 +1,4 @@
-"""How many sockets each user has open in this process, of all pages together."""
+"""Number of sockets each user has open in this process, of all pages together."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -50,13 +50,13 @@ GUARDED: Final[tuple[type[Model], ...]] = (ApiToken, User, Group, Permission)
 """Who may add, change or delete these touches keys or people; what has a sealed column is guarded, too."""
 
 GUARDED_APPS: Final = ("trading",)
-"""Whoever may do anything there, but look, moves money."""
+"""A user who may do more there than read moves money."""
 
 NEEDED: Final = "a second factor is needed: sign in again"
 
 
 class TooSoon(Exception):
-    """Too many wrong codes: none is looked at until the time that is the argument."""
+    """Too many wrong codes: none is checked until the time that is the argument."""
 
     def __init__(self, until: datetime.datetime) -> None:
         super().__init__(until)
@@ -64,7 +64,7 @@ class TooSoon(Exception):
 
     @property
     def seconds(self) -> int:
-        """How long it is until then, at least one."""
+        """Seconds until then, at least one."""
         return max(1, round((self.until - timezone.now()).total_seconds()))
 
 
@@ -72,7 +72,7 @@ class TooSoon(Exception):
 
 
 def required_of(users: Iterable[int]) -> set[int]:
-    """Which of these users (ids) have to have a second factor: superusers, and who has a guarded right."""
+    """Those of these users (ids) who need a second factor: superusers, and holders of a guarded right."""
     if settings.MFA != "required":
         return set()
     models = {*GUARDED, *(column.model for column in sealed_columns)}
@@ -88,7 +88,7 @@ def required_of(users: Iterable[int]) -> set[int]:
 
 
 def asked_of(users: Iterable[int]) -> set[int]:
-    """Which of these users (ids) are asked for a second factor: who has one, and who has to."""
+    """Those of these users (ids) who are asked for a second factor: they have one, or need one."""
     there = set(users)
     have = Authenticator.objects.filter(user__in=there, confirmed=True).values_list("user_id", flat=True)
     return set(have) | required_of(there)
@@ -144,7 +144,7 @@ def begin(user: Any) -> str:
 
 
 def address_of(user: Any, key: str) -> str:
-    """What the QR code says: the key as apps read it (otpauth://)."""
+    """Text of the QR code: the key as apps read it (otpauth://)."""
     issuer = f"Arbdesk {urlsplit(settings.PUBLIC_URL).hostname or ''}".strip()
     label = quote(f"{issuer}:{user.get_username()}")
     return f"otpauth://totp/{label}?{urlencode({'secret': key, 'issuer': issuer}, quote_via=quote)}"
@@ -271,7 +271,7 @@ def _place(user: Any) -> str:
 
 
 def _plain(code: str) -> str:
-    """As people type it: with spaces, dashes and capitals."""
+    """Normalize what people type: without spaces, dashes and capitals."""
     return re.sub(r"[\s-]", "", code).lower()
 
 

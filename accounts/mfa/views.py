@@ -55,11 +55,11 @@ class Check(RedirectURLMixin, FormView):  # type: ignore[type-arg]  # no generic
         return super().dispatch(request, *args, **kwargs)
 
     def get_default_redirect_url(self) -> str:
-        """Where to go when nothing was asked for."""
+        """Page to go to when none was asked for."""
         return resolve_url(settings.LOGIN_REDIRECT_URL)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Where to go then."""
+        """Add the page to go to afterwards."""
         return super().get_context_data(next=self.get_redirect_url(), who=self.user, **kwargs)
 
     def form_valid(self, form: Any) -> HttpResponse:
@@ -88,12 +88,12 @@ def make_whole(request: HttpRequest, user: Any) -> None:
 
 @fresh
 class SecondFactor(LoginRequiredMixin, TemplateView):
-    """What somebody has for a second factor."""
+    """Page of a user's own second factor."""
 
     template_name = "accounts/second_factor.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """As it stands."""
+        """Add the present state."""
         user = self.request.user
         return super().get_context_data(
             page="second_factor",
@@ -114,7 +114,7 @@ class SetUp(RedirectURLMixin, FormView):  # type: ignore[type-arg]  # no generic
     form_class = CodeForm
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """For who gave the password lately, and the second factor where there is one."""
+        """Admit users who gave the password lately, and the second factor where there is one."""
         found = entry(request)
         self.user: Any = found.half or found.user
         if not self.user.is_authenticated:
@@ -126,7 +126,7 @@ class SetUp(RedirectURLMixin, FormView):  # type: ignore[type-arg]  # no generic
         return super().dispatch(request, *args, **kwargs)
 
     def get_default_redirect_url(self) -> str:
-        """Where to go when nothing was asked for."""
+        """Page to go to when none was asked for."""
         return resolve_url(settings.LOGIN_REDIRECT_URL)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Whose a request is. A session without the second factor it needs is nobody's, on every door.
+"""User of a request. A session without the second factor it needs is nobody's, on every door.
 
 Only the pages that ask for the factor know whose it would be (`half`). The database is asked once somebody
 wants to know, as by Django's own.
@@ -32,7 +32,7 @@ POLLED: Final = ("/api/", "/health", "/jsi18n/")
 
 
 class Entry(NamedTuple):
-    """Who is signed in, and who would be with a second factor; at most one of both."""
+    """User who is signed in, or who would be with a second factor; at most one of both."""
 
     user: AbstractBaseUser | AnonymousUser
     half: AbstractBaseUser | None = None
@@ -54,7 +54,7 @@ async def _auser(request: HttpRequest) -> AbstractBaseUser | AnonymousUser:
 
 
 def entry(request: HttpRequest) -> Entry:
-    """Whose a request is; asked once."""
+    """Entry of a request; asked once."""
     known: Entry | None = getattr(request, "_entry", None)
     if known is None:
         known = request._entry = _entry(request)  # type: ignore[attr-defined]
@@ -62,7 +62,7 @@ def entry(request: HttpRequest) -> Entry:
 
 
 def half(request: HttpRequest) -> Any:
-    """Who is signed in but for a second factor; None: nobody."""
+    """User who is signed in but for a second factor; None: nobody."""
     return entry(request).half
 
 
@@ -80,7 +80,7 @@ def _entry(request: HttpRequest) -> Entry:
 
 
 def user_of_session(session: SessionBase) -> AbstractBaseUser | None:
-    """As django.contrib.auth.get_user, but the session stays as it is, also where its proof is not good."""
+    """Like django.contrib.auth.get_user, but the session stays as it is, also where its proof is not good."""
     try:
         user_id = get_user_model()._meta.pk.to_python(session[SESSION_KEY])
         backend = session[BACKEND_SESSION_KEY]

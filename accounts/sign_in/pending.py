@@ -24,7 +24,7 @@ def remember(request: HttpRequest, user: Any) -> None:
 
 
 def whose(request: HttpRequest) -> AbstractBaseUser | None:
-    """Whose second factor is waited for; None: nobody's, or for too long."""
+    """User whose second factor is waited for; None: nobody, or the wait was too long."""
     kept: dict[str, Any] | None = request.session.get(KEPT)
     if kept is None or not 0 <= time.time() - kept["at"] < FOR_S:
         return None

@@ -65,7 +65,7 @@ class Busy(Exception):
 
 
 class _Turns:
-    """Hashes in turn, with a bound on who waits."""
+    """Hashes in turn, with a bound on the number that wait."""
 
     def __init__(self) -> None:
         self._turn = threading.BoundedSemaphore(HASHED_AT_ONCE)
@@ -129,7 +129,7 @@ class Handler(AxesDatabaseHandler):  # type: ignore[misc]
     def get_user_attempts(
         self, request: HttpRequest, credentials: dict[str, Any] | None = None
     ) -> list[QuerySet[AccessAttempt]]:
-        """Those that are not over yet."""
+        """Attempts that are not over yet."""
         counted = super().get_user_attempts(request, credentials)
         return [attempts.filter(attempt_time__lte=_latest()) for attempts in counted]
 
@@ -142,7 +142,7 @@ class Handler(AxesDatabaseHandler):  # type: ignore[misc]
         return int(expired + ahead)
 
     def get_failures(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> int:
-        """As counted against AXES_FAILURE_LIMIT."""
+        """Number of failures that counts against AXES_FAILURE_LIMIT."""
         of_name, of_address = (
             int(attempts.aggregate(n=Sum("failures_since_start"))["n"] or 0)
             for attempts in self.get_user_attempts(request, credentials)
@@ -180,7 +180,7 @@ def _latest() -> datetime:
 
 
 def client_address(request: HttpRequest) -> str | None:
-    """Where a request comes from: of IPv6 the /64, which one customer has to themselves.
+    """Address a request comes from: of IPv6 the /64, which one customer has to themselves.
 
     Behind a proxy (BEHIND_PROXY) it is what that proxy appended to X-Forwarded-For; what stands before that
     anybody can make up.
@@ -225,10 +225,10 @@ class SaysWhenBusy(ProcessFormView):
 
 
 class SignIn(SaysWhenBusy, LoginView):
-    """The sign-in page. Who has a second factor is signed in once that is given, not before."""
+    """The sign-in page. A user with a second factor is signed in once that is given, not before."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Who is signed in but for the second factor goes to where that is given."""
+        """Send a user who is signed in but for the second factor to the page that asks for it."""
         if request.method in ("GET", "HEAD") and half(request) is not None:
             return self._to_second_factor()
         return super().dispatch(request, *args, **kwargs)
@@ -254,7 +254,7 @@ def name_of(request: HttpRequest, credentials: dict[str, Any] | None) -> str:
 
 
 def locked_out(request: HttpRequest, _credentials: object) -> HttpResponse:
-    """What somebody who has tried too often sees (AXES_LOCKOUT_CALLABLE)."""
+    """Answer to somebody who has tried too often (AXES_LOCKOUT_CALLABLE)."""
     wait_s = int(settings.AXES_COOLOFF_TIME.total_seconds())
     words = _(
         "Too many sign-ins have failed from here. Try again in {minutes} minutes, or ask an administrator."

@@ -17,12 +17,12 @@ from audit.own_rows import OwnRowsAdmin
 
 
 def tokens_known_to(user: Any) -> QuerySet[ApiToken]:
-    """A user's own tokens; everybody's for who looks after people."""
+    """A user's own tokens; everybody's for a user who manages people."""
     return ApiTokenAdmin.known_to(user, ApiToken.objects.select_related("user"))
 
 
 class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
-    """What somebody says of a token that they make."""
+    """Form of a new token."""
 
     days = forms.IntegerField(
         label=_("Days"),
@@ -38,7 +38,7 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run
     user: User
 
     def clean(self) -> dict[str, Any] | None:
-        """As it is for the command."""
+        """Validate with the rules of the command."""
         check_room(self.user)
         return super().clean()
 
@@ -58,7 +58,7 @@ class ApiTokenAdmin(OwnRowsAdmin):
     fields = ("user", "name", "scope", "hint", "created_at", "expires_at", "last_used_at")
 
     def get_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> Any:
-        """Of one that is made, what its maker says; of others what is known."""
+        """Fields that the maker of a new token fills in; of others all that is known."""
         return ("name", "scope", "days") if obj is None else self.fields
 
     def get_form(

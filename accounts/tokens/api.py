@@ -1,4 +1,4 @@
-"""`/api/tokens`: a program that looks after API tokens lists and revokes them; none is made here."""
+"""`/api/tokens`: a program that manages API tokens lists and revokes them; none is made here."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ async def tokens(request: HttpRequest) -> HttpResponse:
 def _answer(user: Any, request: HttpRequest) -> dict[str, Any]:
     deletes = request.method == "DELETE"
     if not user.has_perm("realtime.delete_apitoken" if deletes else "realtime.view_apitoken"):
-        raise Refused(403, "this user may not look after API tokens: the groups trader and above may")
+        raise Refused(403, "this user may not manage API tokens: the groups trader and above may")
     number = request.GET.get("id", "")
     if deletes:
         _revoke(user, number)

@@ -12,7 +12,7 @@ from core.names.plain_names import isolated
 
 
 class Scope(models.TextChoices):
-    """What a token may do of what its user may; each includes those before."""
+    """Part of its user's rights that a token has; each includes those before."""
 
     READ = "read", _("read")
     ACT = "act", _("act")

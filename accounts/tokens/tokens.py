@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 SALT: Final = "arbsite.tokens"
 BEGINS: Final = "arb_"
 HINT: Final = len(BEGINS) + 4
-"""Characters of a secret that are kept, to tell tokens apart; 39 more are not."""
+"""Characters of a secret that are kept, to distinguish tokens; 39 more are not."""
 
 DAYS: Final = 90
 MOST_DAYS: Final = 3650
@@ -125,7 +125,7 @@ def _used(token: ApiToken) -> None:
 
 
 def credential_of(token: ApiToken) -> Credential:
-    """What a token that is good lets its user in by."""
+    """Credential of a good token."""
     return Credential(token.user_id, fingerprint(token.user), token_id=token.pk)
 
 

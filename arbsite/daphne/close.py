@@ -1,8 +1,8 @@
-"""How Daphne closes WebSockets: with the reason, and with code 1012 when the server restarts.
+"""Closing of WebSockets by Daphne: with the reason, and with code 1012 when the server restarts.
 
 Daphne sends close codes without their reason and refuses codes below 3000. And when it shuts down
-within a second of any request, it fails over that request's record before it has told a single
-socket (`Server.kill_all_applications`, Daphne 4.2).
+within a second of any request, it fails over that request's record before it has notified a single
+/ socket (`Server.kill_all_applications`, Daphne 4.2).
 
 Importing arbsite.daphne.sockets, whose protocol builds on this one, is all that is needed, however
 Daphne is started.
@@ -24,7 +24,7 @@ class ReasonedProtocol(WebSocketProtocol):  # type: ignore[misc]
     """Daphne's WebSocket protocol whose close frames say why."""
 
     def handle_reply(self, message: dict[str, Any]) -> None:
-        """As Daphne's, but an ASGI `websocket.close` keeps its `reason`."""
+        """Handle a reply as Daphne does, but an ASGI `websocket.close` keeps its `reason`."""
         if message["type"] == "websocket.close" and self.state == self.STATE_OPEN:
             reason = encode_truncate(message.get("reason") or "", MAX_REASON_BYTES)
             self.sendCloseFrame(code=message.get("code") or 1000, reasonUtf8=reason)
@@ -36,7 +36,7 @@ kill_all_applications = Server.kill_all_applications
 
 
 def kill_every_application(server: Any) -> Any:
-    """As Daphne's, but requests that are already answered do not stand in its way, nor those that hang."""
+    """Kill as Daphne does, but requests already answered, or hanging, do not stand in its way."""
     answered = asyncio.get_event_loop().create_future()
     answered.set_result(None)
     for details in server.connections.values():

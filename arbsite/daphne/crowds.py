@@ -17,7 +17,7 @@ run = Server.run
 
 
 def run_for_crowds(server: Any) -> None:
-    """As Daphne's, with room for everybody who waits."""
+    """Run as Daphne does, with room for everybody who waits."""
     server.endpoints = [with_backlog(endpoint) for endpoint in server.endpoints]
     server.websocket_handshake_timeout = max(server.websocket_handshake_timeout, HANDSHAKE_S)
     server.websocket_connect_timeout = max(server.websocket_connect_timeout, HANDSHAKE_S)

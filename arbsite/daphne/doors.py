@@ -1,10 +1,10 @@
-"""Who comes in over HTTP, how long they may take to say what they want, and how much they may bring.
+"""Limits of HTTP connections: their number, the time for head and body, and the size of a body.
 
 Twisted takes every connection, waits for the end of a request's head for as long as a byte comes now and then
 (its timeout begins with each), and keeps whole bodies, of whatever size, before anybody is asked; a large
 one in a file in /tmp. Here a head and a body have a total time, a body a largest size that depends on its
-address, and connections a number: of all, and of one address until they are WebSockets. Who brings too much
-is answered 413 in words before it is read, and the connection ends.
+address, and connections a number: of all, and of one address until they are WebSockets. A client that brings
+too much / is answered 413 in words before it is read, and the connection ends.
 
 Importing this module (arbsite.asgi does) is all that is needed, however Daphne is started.
 """
@@ -47,7 +47,7 @@ KEPT_FILES: Final = 100
 
 
 class Doors:
-    """Who is in."""
+    """Open connections, counted."""
 
     def __init__(self) -> None:
         self.open = 0
@@ -70,13 +70,13 @@ class Doors:
         transport.came_from = host
 
     def becomes_socket(self, transport: Any) -> None:
-        """It is a WebSocket now, which counts as its user's."""
+        """Note that it is a WebSocket now, which counts as its user's."""
         if (host := getattr(transport, "came_from", None)) is not None:
             transport.came_from = None
             self._forget(host)
 
     def leave(self, transport: Any) -> None:
-        """It is gone."""
+        """Note that it is gone."""
         if hasattr(transport, "came_from"):
             self.becomes_socket(transport)
             del transport.came_from
@@ -92,13 +92,13 @@ doors: Final = Doors()
 
 
 def most_connections() -> int:
-    """What the setting allows, and the process's limit of open files."""
+    """The least of what the setting and the process's limit of open files allow."""
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return min(int(settings.WEB_CONNECTIONS), max(1, files - KEPT_FILES))
 
 
 def largest_body(uri: bytes) -> int:
-    """How many bytes a request to an address may bring."""
+    """Number of bytes a request to an address may bring."""
     return LARGE_BODY if path_of(uri).startswith(LARGE_PATHS) else SMALL_BODY
 
 
@@ -167,18 +167,18 @@ class DoorRequest(WebRequest):  # type: ignore[misc]
         return True
 
     def put_away(self) -> None:
-        """Its body is kept no longer."""
+        """Release its body."""
         if self._is_large:
             self._is_large = False
             doors.large -= 1
 
     def finish(self) -> None:
-        """As Daphne's."""
+        """Do as Daphne does, and release the body."""
         self.put_away()
         super().finish()
 
     def connectionLost(self, reason: Any) -> None:
-        """As Daphne's."""
+        """Do as Daphne does, and release the body."""
         self.put_away()
         super().connectionLost(reason)
 
@@ -195,13 +195,13 @@ class DoorChannel(_Channel):  # type: ignore[misc]
     _passed_over = 0
 
     def connectionMade(self) -> None:
-        """As Twisted's; the time to a head begins."""
+        """Begin the time to a head."""
         super().connectionMade()
         doors.enter(self.transport, _host_of(self.transport.getPeer()))
         self._within(HEAD_S, "head")
 
     def dataReceived(self, data: bytes) -> None:
-        """As Twisted's; with the first byte after an answer the time to the next head begins."""
+        """Begin the time to the next head with the first byte after an answer."""
         if self._is_refused:
             self._passed_over += len(data)
             if self._passed_over > LINGER_BYTES:
@@ -213,14 +213,14 @@ class DoorChannel(_Channel):  # type: ignore[misc]
         super().dataReceived(data)
 
     def allHeadersReceived(self) -> None:
-        """As Twisted's; the time to the body's end begins."""
+        """Begin the time to the body's end."""
         self._in_time()
         if self.length != 0:
             self._within(BODY_S, "body")
         super().allHeadersReceived()
 
     def allContentReceived(self) -> None:
-        """As Twisted's, unless the request was refused."""
+        """Go on as Twisted does, unless the request was refused."""
         if self._is_refused:
             return
         self._in_time()
@@ -228,12 +228,12 @@ class DoorChannel(_Channel):  # type: ignore[misc]
         super().allContentReceived()
 
     def _send100Continue(self) -> None:
-        """As Twisted's, unless nobody shall continue."""
+        """Answer as Twisted does, unless the client shall not continue."""
         if not self._is_refused:
             super()._send100Continue()
 
     def connectionLost(self, reason: Any) -> None:
-        """As Twisted's."""
+        """Do as Twisted does, and end the times."""
         self._in_time()
         doors.leave(self.transport)
         super().connectionLost(reason)
@@ -269,7 +269,7 @@ class DoorChannel(_Channel):  # type: ignore[misc]
 
 
 def _host_of(address: Any) -> str:
-    """Of a Twisted address; "" over a Unix socket."""
+    """Host of a Twisted address; "" over a Unix socket."""
     host = getattr(address, "host", "")
     return network_of(host) or host
 
@@ -278,7 +278,7 @@ build = HTTPFactory.buildProtocol
 
 
 def build_within_limits(factory: Any, address: Any) -> Any:
-    """As Daphne's; None, which closes the connection, when there are too many."""
+    """Build as Daphne does; None, which closes the connection, when there are too many."""
     if why := doors.full(_host_of(address)):
         traffic.doors[f"too_many_of_{why}"] += 1
         return None
@@ -292,13 +292,13 @@ lost = WebSocketProtocol.connectionLost
 
 
 def socket_made(protocol: Any) -> None:
-    """As Daphne's; a WebSocket is not one of its address's requests any more."""
+    """Count a new WebSocket no longer as one of its address's requests."""
     doors.becomes_socket(protocol.transport)
     made(protocol)
 
 
 def socket_lost(protocol: Any, reason: Any) -> None:
-    """As Daphne's."""
+    """Do as Daphne does, and release the body."""
     doors.leave(protocol.transport)
     lost(protocol, reason)
 

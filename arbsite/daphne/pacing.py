@@ -1,9 +1,9 @@
-"""HTTP answers wait for who reads them.
+"""Pace of HTTP answers: each waits for its reader.
 
 Daphne's `send` never waits: an answer that is made faster than its client reads it piles up in the
-server's memory. Here a streamed answer goes on only when its connection has room, as Twisted tells
-every push producer, so a client that stops reading holds one piece. Who reads too slowly, or for too long
-altogether, is cut: an answer holds a reader of the lake and its place. A request can be cut by its
+server's memory. Here a streamed answer goes on only when its connection has room, as Twisted signals
+/ every push producer, so a client that stops reading holds one piece. A client that reads too slowly, or for
+too long / altogether, is cut: an answer holds a reader of the lake and its place. A request can be cut by its
 application, too (`accounts.access.guard.ABORT`).
 
 Importing this module (arbsite.asgi does) is all that is needed, however Daphne is started.
@@ -53,7 +53,7 @@ class Pace:
         self._waited_s += time.monotonic() - asked
 
     def pauseProducing(self) -> None:
-        """What was written is not read yet."""
+        """Note that what was written is not read yet."""
         self.room.clear()
 
     def resumeProducing(self) -> None:
@@ -61,7 +61,7 @@ class Pace:
         self.room.set()
 
     def stopProducing(self) -> None:
-        """The connection is gone: whoever waits finds out by itself."""
+        """Note that the connection is gone: the writer that waits finds out by itself."""
         self.room.set()
 
 
@@ -69,7 +69,7 @@ handle_reply = Server.handle_reply
 
 
 async def handle_paced_reply(server: Any, protocol: Any, message: dict[str, Any]) -> None:
-    """As Daphne's, but a part of an HTTP answer waits until the connection can take the next one."""
+    """Handle a reply, but let a part of an HTTP answer wait until the connection can take the next one."""
     if not isinstance(protocol, WebRequest) or message.get("type") != "http.response.body":
         await handle_reply(server, protocol, message)
         return
@@ -99,7 +99,7 @@ create_application = Server.create_application
 
 
 def create_abortable_application(server: Any, protocol: Any, scope: dict[str, Any]) -> Any:
-    """As Daphne's; requests offer to be cut."""
+    """Create as Daphne does; requests offer to be cut."""
     if isinstance(protocol, WebRequest):
         scope["extensions"] = {ABORT: lambda: abort(protocol)}
     return create_application(server, protocol, scope)

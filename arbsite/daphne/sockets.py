@@ -1,9 +1,9 @@
 """WebSockets on Daphne without detours: messages leave, and acks arrive, in the same breath.
 
-Daphne's own way out queues every message, asks the event loop to tell when the socket can be
-written, and writes one turn later: five times what the write itself costs. Here a message is
+Daphne's own way out queues every message, asks the event loop to call back when the socket can
+be / written, and writes one turn later: five times what the write itself costs. Here a message is
 written at once whenever nothing else waits in front of it. What the kernel does not take waits in
-Daphne's transport, as ever, and `ready` says so; who sends through the pipe then sends no more.
+Daphne's transport, as ever, and `ready` says so; the sender then sends no more through the pipe.
 
 On the way in, a whole short text message in one read, which every ack is, is unmasked here and
 offered to the application directly; everything else goes through Daphne's parser, as many frames a second
@@ -41,7 +41,7 @@ class DirectProtocol(ReasonedProtocol):
     """Daphne's WebSocket protocol with a `core.web.pipe.ServerPipe`, which is itself."""
 
     data: bytes
-    heard: Callable[[bytes], bool] | None = None
+    taken_by: Callable[[bytes], bool] | None = None
     _second = 0.0
     _frames = 0
     _is_deaf = False
@@ -57,7 +57,7 @@ class DirectProtocol(ReasonedProtocol):
             write_now(self.transport, frame_head(len(text)) + text)
 
     def handle_reply(self, message: dict[str, Any]) -> None:
-        """As Daphne's, but text goes out directly."""
+        """Handle a reply as Daphne does, but text goes out directly."""
         is_text = message["type"] == "websocket.send" and message.get("text")
         if is_text and self.state == self.STATE_OPEN and isinstance(self.transport, Connection):
             self.send(message["text"].encode())
@@ -65,16 +65,16 @@ class DirectProtocol(ReasonedProtocol):
             super().handle_reply(message)
 
     def dataReceived(self, data: bytes) -> None:
-        """As Autobahn's, but short text messages are offered to the application first."""
+        """Receive as Autobahn does, but short text messages are offered to the application first."""
         if self._is_deaf:
             return
-        if self.heard is not None and self._is_short_text(data) and self.heard(unmasked(data)):
+        if self.taken_by is not None and self._is_short_text(data) and self.taken_by(unmasked(data)):
             self.last_ping = time.monotonic()  # as Daphne notes of every message
         else:
             super().dataReceived(data)
 
     def processData(self) -> bool:
-        """As Autobahn's, unless another frame begins and there were too many: then nothing more is read."""
+        """Process as Autobahn does, unless another frame begins after too many: then read no more."""
         if self.current_frame is None and len(self.data) > 1 and not self._may_come():
             self._is_deaf = True
             self.data = b""
@@ -106,7 +106,7 @@ class DirectProtocol(ReasonedProtocol):
         )
 
     def onOpen(self) -> None:
-        """As Daphne's; the HTTP request that became this socket, 5 KB, is let go.
+        """Open as Daphne does; the HTTP request that became this socket, 5 KB, is released.
 
         Its channel was still registered as what produces for the transport, and has nothing to do any more.
         """
@@ -115,8 +115,8 @@ class DirectProtocol(ReasonedProtocol):
         super().onOpen()
 
     def connectionLost(self, reason: Any) -> None:
-        """Nothing more is heard: the application's end of the pipe may go."""
-        self.heard = None
+        """Release the application's end of the pipe: nothing more is received."""
+        self.taken_by = None
         super().connectionLost(reason)
 
 
@@ -156,7 +156,7 @@ create_application = Server.create_application
 
 
 def create_application_with_pipe(server: Any, protocol: Any, scope: dict[str, Any]) -> Any:
-    """As Daphne's; WebSockets offer their pipe."""
+    """Create as Daphne does; WebSockets offer their pipe."""
     if isinstance(protocol, DirectProtocol) and isinstance(protocol.transport, Connection):
         scope["extensions"] = {EXTENSION: protocol}
     return create_application(server, protocol, scope)

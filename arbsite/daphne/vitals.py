@@ -16,7 +16,7 @@ from core.web.reports import web_report
 
 
 def report() -> Report:
-    """What this web process does for its sockets. Call it on the event loop."""
+    """Report of this web process on its sockets. Call it on the event loop."""
     counters = web_report() | {"connections": doors.open}
     return Report(counters={name: float(value) for name, value in counters.items()})
 

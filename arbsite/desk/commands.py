@@ -1,4 +1,4 @@
-"""What every command has: arguments that are text, errors that a terminal can print, traces in the audit.
+"""Features of every command: arguments that are text, errors that a terminal can print, traces in the audit.
 
 `arbsite.apps` puts it around Django's own way to run a command.
 """
@@ -41,7 +41,7 @@ def checked_execute(self: BaseCommand, *arguments: Any, **options: Any) -> Any:
 
 
 def _record(command: BaseCommand) -> None:
-    """That a command is run whose changes of rows are not recorded one by one.
+    """Record the run of a command whose changes of rows are not recorded one by one.
 
     Without a database, or before it is migrated, there are no rows to change.
     """
@@ -52,7 +52,7 @@ def _record(command: BaseCommand) -> None:
 
 
 def _called(command: BaseCommand, name: str) -> str:
-    """What an operator calls an argument: `--from`, or the name in the help."""
+    """Name of an argument for an operator: `--from`, or the name in the help."""
     for action in command.create_parser("manage.py", "")._actions:
         if action.dest == name:
             return action.option_strings[-1] if action.option_strings else str(action.metavar or name)

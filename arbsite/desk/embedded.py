@@ -189,7 +189,7 @@ def run_dir(home: Path) -> Path:
 
 
 def postgres_place(home: Path, user: str | None) -> Path:
-    """Where PostgreSQL keeps its files: `home`, unless the user it runs as cannot go there."""
+    """Directory of PostgreSQL's files: `home`, unless the user it runs as cannot go there."""
     if user is None or can_run(["/bin/sh", "-c", 'cd "$1"', "sh", str(home)], user):
         return home
     place = REACHABLE_PLACE / f"{home.name}-{_digest(home)}"
@@ -228,7 +228,7 @@ def _own_dir(path: Path, user: str | None) -> None:
 
 
 def _owners(user: str | None) -> set[int]:
-    """Who a directory of ours may belong to: us, and the user PostgreSQL runs as."""
+    """Possible owners of a directory of ours: us, and the user PostgreSQL runs as."""
     return {os.geteuid()} if user is None else {os.geteuid(), pwd.getpwnam(user).pw_uid}
 
 

@@ -46,7 +46,7 @@ class Home:
 
     @property
     def password_file(self) -> Path:
-        """Where the operator's first password is kept, so that every start can show it."""
+        """File of the operator's first password, so that every start can show it."""
         return self.path / "operator-password"
 
     def secret_key(self) -> str:

@@ -47,7 +47,7 @@ def give_up_root(home: Path, environment: Mapping[str, str], python: str) -> str
 
 
 def own_home(home: Path) -> dict[str, str]:
-    """What programs and libraries go by to find the files of a user, if root was given up."""
+    """Environment by which programs and libraries find the files of a user, if root was given up."""
     return {} if os.geteuid() == 0 else {"HOME": str(home), "USER": POSTGRES_USER, "LOGNAME": POSTGRES_USER}
 
 

@@ -1,4 +1,4 @@
-"""Is any exchange within reach? `FEED=auto` asks before it decides between live and simulated."""
+"""Probe of the exchanges: `FEED=auto` asks before it decides between live and simulated."""
 
 import asyncio
 from collections.abc import Iterable

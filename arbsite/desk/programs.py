@@ -71,7 +71,7 @@ stdout_logfile_backups=3
 
 @dataclass(frozen=True)
 class Program:
-    """A supervised program. `autostart` programs start with supervisord, the others when told.
+    """A supervised program. `autostart` programs start with supervisord, the others on demand.
 
     `secrets` are those variables of the run, or beginnings of their names, that it has a use for; it is given
     no others that hold a secret.
@@ -102,7 +102,7 @@ def server_program(server: Server) -> Program:
 
 
 def desk_programs(address: str, port: int, simulator_port: int | None) -> list[Program]:
-    """What makes up the desk: web, collector, worker, beat, monitor, and a simulator where one is wanted."""
+    """Programs of the desk: web, collector, worker, beat, monitor, and a simulator where one is wanted."""
     listen = ("-b", address, "-p", str(port))
     programs = [
         Program(
@@ -131,7 +131,7 @@ def desk_programs(address: str, port: int, simulator_port: int | None) -> list[P
 
 
 def metrics_targets(desk: list[Program]) -> str:
-    """Where Prometheus finds these programs' metrics, as its file_sd_configs read it."""
+    """Addresses of these programs' metrics for Prometheus, as its file_sd_configs read it."""
     return json.dumps(
         [
             {"targets": [f"127.0.0.1:{program.metrics_port}"], "labels": {"part": program.name}}

@@ -1,4 +1,4 @@
-"""What a desk must not start with outside `make run`: tracebacks for all, or a key that can be guessed."""
+"""Settings a desk must not start with outside `make run`: tracebacks for all, or a guessable key."""
 
 import zlib
 from collections.abc import Iterator
@@ -60,5 +60,5 @@ def _packed(text: bytes) -> int:
 
 
 def _steps(key: str) -> bytes:
-    """From each character to the next: alike, where a key goes through the alphabet."""
+    """Steps from each character to the next: alike, where a key goes through the alphabet."""
     return bytes((after - before) % 256 for before, after in pairwise(key.encode()))

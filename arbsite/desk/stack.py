@@ -58,7 +58,7 @@ def choose_feed(
 
 
 def run(environment: Mapping[str, str], ws_urls: list[str], say: Say) -> None:
-    """Run the desk until a signal tells us to stop.
+    """Run the desk until a signal asks us to stop.
 
     Raises:
         StackError: it cannot run, or a part it needs failed.
@@ -103,7 +103,7 @@ class Stack:
         self.environment = dict(environment)
 
     def run(self) -> None:
-        """Start, tell the user, watch, stop."""
+        """Start, inform the user, watch, stop."""
         if count := supervision.clear_leftovers(self.home.path, self.home.run):
             self.say(f"Stopped {count} processes that an earlier run left behind.")
         _check_port_free(self.address, self.port)
@@ -137,7 +137,7 @@ class Stack:
         return servers
 
     def _complete_environment(self, servers: list[Server]) -> None:
-        """What every process of this run is told."""
+        """Environment of every process of this run."""
         self.environment |= {
             "FEED": self.feed,
             "ARB_HOME": str(self.home.path),
@@ -234,7 +234,7 @@ class Stack:
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{self.prefix}/"
 
     def _block(self, servers: list[Server]) -> str:
-        """What the user needs to know, once."""
+        """Text for the user, shown once."""
         simulated = " — SIMULATED exchanges, invented prices" if self.feed == "sim" else ""
         data = [str(self.home.path)]
         data += [f"PostgreSQL in {s.data}" for s in servers if not s.data.is_relative_to(self.home.path)]

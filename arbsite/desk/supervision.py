@@ -24,7 +24,7 @@ FAILED_STATES = ("FATAL", "UNKNOWN")
 
 @dataclass(frozen=True)
 class ProgramState:
-    """What supervisord says of one program; `pid` is 0 while it does not run."""
+    """State of one program by supervisord; `pid` is 0 while it does not run."""
 
     name: str
     state: str
@@ -80,7 +80,7 @@ class Supervisor:
             self._process.wait(STOP_S)
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        # The host is never looked at: the transport speaks over the Unix socket.
+        # The host is never used: the transport speaks over the Unix socket.
         transport = SupervisorTransport(None, None, f"unix://{self._socket}")
         with ServerProxy("http://localhost", transport=transport) as proxy:
             return getattr(proxy.supervisor, method)(*arguments)

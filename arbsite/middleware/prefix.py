@@ -1,8 +1,8 @@
 """The desk under a path of another web server: `/desk/scanner` is `/scanner` here.
 
-Django is told by FORCE_SCRIPT_NAME, and makes its own links with it. It wants to see the whole path of every
+Django knows it by FORCE_SCRIPT_NAME, and makes its own links with it. It wants to see the whole path of every
 request; Channels wants to see none of the prefix. Both get theirs, whether the proxy in front passes the
-prefix on or takes it off, as those do who ask the process itself.
+prefix on or takes it off, as a client that asks the process itself.
 """
 
 import re
@@ -24,7 +24,7 @@ def prefix_of(text: str) -> str:
 def cookie_name(what: str, *, https: bool, prefix: str, port: int) -> str:
     """The name of a cookie of this desk and no other.
 
-    Browsers do not tell ports of one host apart: two desks on one machine would log each other out. Under
+    Browsers do not distinguish ports of one host: two desks on one machine would log each other out. Under
     HTTPS they take a `__Host-` cookie from this very host only, for all of its paths; under a prefix, which
     is another path, `__Secure-` is what there is.
     """

@@ -1,4 +1,4 @@
-"""Whose request is answered next: a few at once, first those of the user with the fewest.
+"""Turns of requests: a few are answered at once, first those of the user with the fewest.
 
 Each request that is answered takes the processor and a connection to the database. So a hundred pages that
 one user asks for at once wait for each other, and nobody else waits for them. Users have places of their own,
@@ -50,7 +50,7 @@ class Turns(NamedTuple):
 
 
 class Known:
-    """Whose sessions and tokens are, of those that were good; by digest, the last ones used."""
+    """Users of the sessions and tokens that were good; by digest, the last ones used."""
 
     def __init__(self) -> None:
         self._users: OrderedDict[bytes, int] = OrderedDict()
@@ -62,14 +62,14 @@ class Known:
         return found
 
     def learn(self, digest: bytes, user_id: int) -> None:
-        """It was good just now."""
+        """Note that it was good just now."""
         self._users[digest] = user_id
         self._users.move_to_end(digest)
         if len(self._users) > REMEMBERED:
             self._users.popitem(last=False)
 
     def forget(self, digest: bytes) -> None:
-        """It is good no more."""
+        """Note that it is good no more."""
         self._users.pop(digest, None)
 
 
@@ -89,7 +89,7 @@ process_turns = PerLoop(_make_turns)
 
 @register
 def stats() -> dict[str, int]:
-    """What an operator can see of both kinds: how many are answered, wait, ever waited, or were refused."""
+    """Figures for the operator, of both kinds: how many are answered, wait, ever waited, or were refused."""
     users, strangers = process_turns()
     return users.stats() | strangers.stats()
 
@@ -127,7 +127,7 @@ def turns_middleware(
 
 
 def _credential(request: HttpRequest) -> bytes:
-    """What a request says it may come in with, as a digest; empty where it says nothing."""
+    """Credential that a request claims, as a digest; empty where it says nothing."""
     token = request.headers.get("Authorization", "")
     given = token or request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
     if not given:
@@ -154,7 +154,7 @@ def _learn(request: HttpRequest, digest: bytes) -> None:
 
 
 def _refusal(request: HttpRequest, refused: Refused) -> HttpResponse:
-    """In words: JSON for programs."""
+    """Refusal in words: JSON for programs."""
     response: HttpResponse = refused.response()
     if not request.path_info.startswith("/api/"):
         headers = {"Retry-After": response.headers["Retry-After"]}

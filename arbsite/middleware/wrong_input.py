@@ -24,7 +24,7 @@ SELECTED = "_selected_action"
 
 
 class WrongInput(Exception):
-    """What was asked cannot be; the words name the parameter."""
+    """Request that cannot be answered; the words name the parameter."""
 
 
 class WrongInputMiddleware(MiddlewareMixin):
@@ -52,7 +52,7 @@ class WrongInputMiddleware(MiddlewareMixin):
 
 
 def _of_a_field(request: HttpRequest, problem: ValueError) -> WrongInput | None:
-    """What a choice that is shown again after a refusal raises when it is no row at all."""
+    """Errors that a choice shown again after a refusal raises when it is no row at all."""
     said = str(problem)
     if "expected a number but got" in said:
         for name, text in _texts(request):
@@ -101,7 +101,7 @@ changelist_of = ModelAdmin.get_changelist_instance
 
 
 def checked_changelist(self: "ModelAdmin[Any]", request: HttpRequest) -> ChangeList:
-    """As Django's own, which calls a filter's wrong value a fault of the database, or fails over a date."""
+    """Refuse a filter's wrong value in words; Django calls it a database fault, or fails over a date."""
     try:
         return changelist_of(self, request)
     except (IncorrectLookupParameters, SuspiciousOperation, DataError, OverflowError) as problem:

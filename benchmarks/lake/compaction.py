@@ -1,4 +1,4 @@
-"""What a compaction takes, beside reading, sorting and writing the same files with pyarrow.
+"""Time and memory of a compaction, beside reading, sorting and writing the same files with pyarrow.
 
     python benchmarks/lake/compaction.py
 
@@ -145,7 +145,7 @@ def peak_mb(original: Path, copies: Path) -> float:
 
 
 def _high_water_mb() -> float:
-    """Of this process since it was started; getrusage would count what its parent had."""
+    """Peak memory of this process since it was started; getrusage would count what its parent had."""
     [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line]
     return int(line.split()[1]) / 1024
 

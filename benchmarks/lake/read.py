@@ -1,4 +1,4 @@
-"""What reading the lake costs, against scripts written by hand; all in one interleaved run.
+"""Cost of reading the lake, against scripts written by hand; all in one interleaved run.
 
     python benchmarks/lake/read.py [--rows 10000000]
 
@@ -121,7 +121,7 @@ def whole_day(lake: Lake) -> int:
 
 
 def first_piece(lake: Lake) -> int:
-    """Until the first NDJSON piece of the day."""
+    """Time until the first NDJSON piece of the day."""
     _sources, frames = chart_points(LakeReader(lake), TERMS, DAY_US, DAY_US + 24 * HOUR_US)
     return len(next(ndjson.encoded(frames, ndjson.POINTS)))
 

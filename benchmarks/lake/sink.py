@@ -1,4 +1,4 @@
-"""What it costs to keep a quote: from the sink's channel to committed Parquet, beside cryptofeed's way.
+"""Cost of keeping a quote: from the sink's channel to committed Parquet, beside cryptofeed's way.
 
     .venv/bin/python benchmarks/lake/sink.py [QUOTES]
 
@@ -128,7 +128,7 @@ async def _send(made: list[Any], quotes: int, per_s: int) -> dict[str, float]:
         at = start % DISTINCT
         channel.put_many(made[at : at + BATCH])
         await asyncio.sleep(0)
-        while len(channel) >= FULL:  # noqa: ASYNC110 - a channel tells nobody that it has room
+        while len(channel) >= FULL:  # noqa: ASYNC110 - a channel does not signal that it has room
             await asyncio.sleep(0.001)
         if per_s and (early := start / per_s - (time.perf_counter() - wall)) > 0:
             await asyncio.sleep(early)

@@ -1,4 +1,4 @@
-"""What a row costs on disk after compaction, and what writing it costs, beside pyarrow's own defaults.
+"""Cost of a row on disk after compaction, and of writing it, beside pyarrow's own defaults.
 
     python benchmarks/lake/size.py
 
@@ -76,7 +76,7 @@ def invented(count: int = 500_000) -> pl.DataFrame:
 
 
 def received(rows: pl.DataFrame) -> pl.DataFrame:
-    """With our two clocks, in the order compaction sorts."""
+    """Rows with our two clocks, in the order compaction sorts."""
     rng = np.random.default_rng(2)
     latency_us = rng.integers(1_000, 90_000, len(rows))
     rows = rows.with_columns(received_ts_us=pl.col("exchange_ts_us") + latency_us)
@@ -87,14 +87,14 @@ def received(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def ours(rows: pl.DataFrame, path: str) -> None:
-    """As a compaction writes it."""
+    """Write as a compaction does."""
     file = SortedFile("quotes", LocalStore(str(Path(path).parent)), Path(path).name)
     file.write(rows)
     file.close()
 
 
 def theirs(rows: pl.DataFrame, path: str) -> None:
-    """As pyarrow does by itself."""
+    """Write as pyarrow does by itself."""
     pq.write_table(rows.to_arrow(), path, compression="zstd", compression_level=3)
 
 

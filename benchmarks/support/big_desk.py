@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 os.environ["DJANGO_SETTINGS_MODULE"] = "arbsite.settings"
 import django
 
-import tests.support.servers  # noqa: F401 - starts PostgreSQL and Redis, and tells the settings where
+import tests.support.servers  # noqa: F401 - starts PostgreSQL and Redis, and puts their addresses into the settings
 
 django.setup()
 
@@ -29,7 +29,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent.parent
 
 
 def set_up(symbols: int, charts: int, url: str = "", min_edge_bps: float | None = None) -> None:
-    """So many symbols on all exchanges and pairs, and one filter that charts some of them."""
+    """Set up so many symbols on all exchanges and pairs, and one filter that charts some of them."""
     call_command("migrate", verbosity=0)
     seed(url)
     bases = [listing.base for listing in listings(symbols) if listing.quote == QUOTE]

@@ -274,7 +274,7 @@ def obey(loop: Loop, command: dict[str, Any]) -> Any:
 
 @dataclass(frozen=True)
 class Seen:
-    """What one browser saw since the last `start`."""
+    """Figures of one browser since the last `start`."""
 
     kind: str
     open: bool
@@ -310,7 +310,7 @@ class Crowd:
         self._ask(do="leave", group=group)
 
     def report(self, group: str) -> list[Seen]:
-        """What each browser of a group saw."""
+        """Figures of each browser of a group."""
         return [Seen(*row) for row in self._ask(do="report", group=group)]
 
     def arrivals(self) -> list[tuple[str, float, int]]:

@@ -69,7 +69,7 @@ class Cryptofeed:
     token: ClassVar = {"data": {"token": "", "instanceServers": [server]}}
 
     def prepare(self, kind: dict[str, Any], frames: list[bytes]) -> Round:
-        """Its exchange with our symbols in place of those it would fetch."""
+        """Prepare its exchange with our symbols in place of those it would fetch."""
         from cryptofeed.exchanges import EXCHANGE_MAP  # type: ignore[import-not-found, unused-ignore]
         from cryptofeed.symbols import Symbols  # type: ignore[import-not-found, unused-ignore]
 
@@ -78,7 +78,7 @@ class Cryptofeed:
         channel, exchange = self.channels[kind["name"]], kind["exchange"]
         key = "GATEIO" if exchange == "gate" else exchange.upper()
         names = {self._normalised(symbol): native for native, symbol in kind["symbols"].items()}
-        if exchange == "bybit":  # it writes spot symbols with a slash, to tell them from swaps
+        if exchange == "bybit":  # it writes spot symbols with a slash, to distinguish them from swaps
             names = {name: name.replace("-", "/") for name in names}
         Symbols.set(EXCHANGE_MAP[key].id, names, {"instrument_type": dict.fromkeys(names, "spot")})
         book: dict[str, Any] = {}
@@ -108,7 +108,7 @@ class Cryptofeed:
 
     @staticmethod
     def _theirs(frame: bytes) -> bytes:
-        """It knows Binance's trades only as aggregated ones: the same trade under the other names."""
+        """Rename a trade's fields: of Binance's trades it knows only the aggregated ones."""
         return (
             frame.replace(b'@trade"', b'@aggTrade"')
             .replace(b'"e":"trade"', b'"e":"aggTrade"')
@@ -120,7 +120,7 @@ class CcxtPro:
     """`Client.handle_message` of its exchanges; it keeps its own caches."""
 
     def prepare(self, kind: dict[str, Any], frames: list[bytes]) -> Round:
-        """Its exchange with our markets in place of those it would fetch."""
+        """Prepare its exchange with our markets in place of those it would fetch."""
         import ccxt.pro  # type: ignore[import-not-found, unused-ignore]
         from aiohttp import WSMessage, WSMsgType
 

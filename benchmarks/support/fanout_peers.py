@@ -1,4 +1,5 @@
-"""What benchmarks/fanout.py compares with: the fan-out the documentation of Channels teaches, and the floor.
+"""Peers that benchmarks/fanout.py compares with: the fan-out the documentation of Channels teaches, and the
+floor.
 
     fanout_peers.py channels PORT REDIS_URL   # Daphne + RedisChannelLayer, group_send
     fanout_peers.py floor PORT REDIS_URL      # bare `websockets`, broadcast()

@@ -152,7 +152,7 @@ class Desk:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """From nothing to serving, and back to nothing."""
+        """Run the desk from nothing to serving, and back to nothing."""
         with self.output.open("wb") as output:
             up = subprocess.Popen(
                 [sys.executable, "manage.py", "up"], cwd=ROOT, env=self.environment,
@@ -271,7 +271,7 @@ def ask_for_alerts(address: str) -> str:
 
 @contextmanager
 def home() -> Iterator[Path]:
-    """Where a desk can live; the database's own user passes through."""
+    """Directory where a desk can live; the database's own user passes through."""
     with tempfile.TemporaryDirectory() as scratch:
         Path(scratch).chmod(0o755)
         yield Path(scratch) / "home"

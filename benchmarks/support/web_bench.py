@@ -1,4 +1,4 @@
-"""What the benchmarks of the web process share: the servers on their core, and the collectors that feed them.
+"""Base of the benchmarks of the web process: the servers on their core, and the collectors that feed them.
 
 Importing it starts a PostgreSQL and a Redis (tests.support.servers) and sets Django up. Core 0 is the web
 process's, everything else runs on core 1.
@@ -30,7 +30,7 @@ os.sched_setaffinity(0, {LOAD_CORE})  # inherited by PostgreSQL, Redis and the c
 
 import django
 
-import tests.support.servers  # noqa: F401 - starts PostgreSQL and Redis, and tells the settings where
+import tests.support.servers  # noqa: F401 - starts PostgreSQL and Redis, and puts their addresses into the settings
 
 django.setup()
 
@@ -87,7 +87,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Its pages."""
+        """Address of a page."""
         return f"http://127.0.0.1:{self.port}"
 
     def cpu_s(self) -> float:
@@ -125,7 +125,7 @@ def server(*command: str, port: int | None = None, **environment: str) -> Iterat
 
 
 def wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    """Until somebody listens. Raises RuntimeError."""
+    """Wait until somebody listens. Raises RuntimeError."""
     deadline = time.monotonic() + START_S
     needle = f":{port:04X} 00000000:0000 0A"
     while time.monotonic() < deadline and process.poll() is None:

@@ -1,4 +1,4 @@
-"""What one exchange file provides: a data sheet and a pure codec. No sockets, no clock, no Django."""
+"""Base of an exchange's file: a data sheet and a pure codec. No sockets, no clock, no Django."""
 
 import json
 import sys
@@ -44,7 +44,7 @@ BAD_FRAME = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
 """All that decoding bytes of somebody else can raise."""
 
 UNUSUAL = (*BAD_FRAME, KeyError, TypeError)
-"""What the short way of `Codec.decode` raises for a frame it is not made for."""
+"""Errors that the fast path of `Codec.decode` raises for a frame it is not made for."""
 
 
 UsualNumber = Annotated[int, msgspec.Meta(ge=1, le=LARGEST - 1)]
@@ -80,7 +80,7 @@ class Control(Struct):
 
     `request_id` and `topics` say which of our requests or topics an ack or error answers (whichever
     the exchange names; with `topics`, those and no others); `unsubscribed` is the answer to such a request
-    where it can be told from an ack, or the exchange's own doing, as when it delists; `reply` is
+    where it can be distinguished from an ack, or the exchange's own doing, as when it delists; `reply` is
     text to send back at once; `reconnect` means the exchange announced that it is about to close this
     connection.
     """
@@ -212,7 +212,7 @@ class Codec(ABC):
     ) -> Sequence[Decoded]:
         """Decode one wire frame. Never raises on bad input: it counts in `counts` and returns nothing.
 
-        Codecs put a short way in front for the frames that nearly all are: one `Mark` looked for, one
+        Codecs put a fast path in front for the frames that nearly all are: one `Mark` searched for, one
         strict wire type, one event. Whatever does not fit it comes here, and only here is anything counted.
         """
         try:
@@ -233,7 +233,7 @@ class Codec(ABC):
         return table(message)
 
     def usual(self, wire_type: type[T]) -> Callable[[bytes | str], T]:
-        """A decoder for the short way, where numbers are `Positive`; for `exact` there is none."""
+        """A decoder for the fast path, where numbers are `Positive`; for `exact` there is none."""
         if self.exact:
             return no_frame
         return msgspec.json.Decoder(wire_type, strict=False).decode
@@ -325,7 +325,7 @@ class Codec(ABC):
         return before == update_id and symbol in self._believed
 
     def _admit(self, order: Order, symbol: str, update_id: int, time_us: int | None, mono_ns: int) -> int:
-        """What was the newest on this connection, or REFUSED; a newest time of the future is forgotten."""
+        """Return the newest time so far on the connection, or REFUSED; one of the future is forgotten."""
         before = order.admit(symbol, update_id, time_us, mono_ns)
         if before == REFUSED and not update_id and time_us is not None:
             newest = order.newest[symbol]

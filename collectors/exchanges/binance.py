@@ -106,17 +106,17 @@ class Binance(Codec):
         )
 
     def subscribe(self, topics: Sequence[Topic], request_id: int) -> str:
-        """All streams in one request, answered as a whole."""
+        """Subscribe to all streams in one request, answered as a whole."""
         return _request("SUBSCRIBE", topics, request_id)
 
     def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:
-        """As `subscribe`."""
+        """Build the request to unsubscribe."""
         return _request("UNSUBSCRIBE", topics, request_id)
 
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
     ) -> Sequence[Decoded]:
-        """The short way for usual frames."""
+        """Decode usual frames by the fast path."""
         try:
             if QUOTE in frame:
                 quote = self._quote(frame).data
@@ -179,7 +179,7 @@ def _request(method: str, topics: Sequence[Topic], request_id: int) -> str:
 
 
 def taker_by_maker(buyer_was_maker: Any) -> Side | None:
-    """The taker's side by who was the maker: true means that the taker sold."""
+    """The taker's side by whether the buyer was the maker: true means that the taker sold."""
     word = buyer_was_maker.lower() if isinstance(buyer_was_maker, str) else buyer_was_maker
     if word in (True, "true", "1"):
         return "sell"

@@ -98,7 +98,7 @@ decode_answer = msgspec.json.Decoder(_Answer, strict=False).decode
 
 
 class BingX(Codec):
-    """One topic per request."""
+    """BingX's codec: one topic per request."""
 
     sheet = DataSheet(
         key="bingx",
@@ -129,13 +129,13 @@ class BingX(Codec):
         return compact({"id": str(request_id), "reqType": "sub", "dataType": topics[0].name})
 
     def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:
-        """As `subscribe`."""
+        """Build the request to unsubscribe."""
         return compact({"id": str(request_id), "reqType": "unsub", "dataType": topics[0].name})
 
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
     ) -> Sequence[Decoded]:
-        """The short way for usual frames."""
+        """Decode usual frames by the fast path."""
         try:
             text = inflated(frame)
             if QUOTE in text:

@@ -135,11 +135,11 @@ class Bitget(Codec):
         )
 
     def subscribe(self, topics: Sequence[Topic], request_id: int) -> str:
-        """One ack or error per topic; requests carry no id."""
+        """Build requests, which carry no id; each topic gets an ack or error."""
         return _request("subscribe", topics)
 
     def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:
-        """As `subscribe`."""
+        """Build the request to unsubscribe."""
         return _request("unsubscribe", topics)
 
     def ping(self, request_id: int) -> str:
@@ -149,7 +149,7 @@ class Bitget(Codec):
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
     ) -> Sequence[Decoded]:
-        """The short way for usual frames."""
+        """Decode usual frames by the fast path."""
         try:
             if QUOTE in frame:
                 push = self._quote(frame)

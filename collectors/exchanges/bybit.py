@@ -91,7 +91,7 @@ decode_answer = msgspec.json.Decoder(_Answer, strict=False).decode
 
 
 class Bybit(Codec):
-    """One socket per category; this is spot."""
+    """Bybit's codec: one socket per category; this is spot."""
 
     sheet = DataSheet(
         key="bybit",
@@ -115,11 +115,11 @@ class Bybit(Codec):
         return Topic("quote", native_id, QUOTES + native_id), Topic("trade", native_id, TRADES + native_id)
 
     def subscribe(self, topics: Sequence[Topic], request_id: int) -> str:
-        """One answer for the whole request."""
+        """Build requests, each answered as a whole."""
         return _request("subscribe", topics, request_id)
 
     def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:
-        """As `subscribe`."""
+        """Build the request to unsubscribe."""
         return _request("unsubscribe", topics, request_id)
 
     def ping(self, request_id: int) -> str:
@@ -129,7 +129,7 @@ class Bybit(Codec):
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
     ) -> Sequence[Decoded]:
-        """The short way for usual frames."""
+        """Decode usual frames by the fast path."""
         try:
             if QUOTE in frame:
                 push = self._quote(frame)
@@ -181,7 +181,7 @@ class Bybit(Codec):
     def _one_sided(
         self, native_id: Any, bids: Any, asks: Any, received_ts_us: int, received_mono_ns: int
     ) -> Sequence[Decoded]:
-        """What is not there is unchanged; a level whose size became 0 was the best one, and is gone."""
+        """Apply a delta: an absent side is unchanged; a level of size 0 was the best, and is gone."""
         gone = [side for side, levels in (("bid", bids), ("ask", asks)) if _has_gone(levels)]
         if native_id not in self.symbols or not gone:
             return self.skip("one_sided")
@@ -224,7 +224,7 @@ def _request(op: str, topics: Sequence[Topic], request_id: int) -> str:
 
 
 def _failed_topics(data: Any) -> tuple[str, ...]:
-    """What an answer that is a yes as a whole says was not taken."""
+    """Topics that were refused by an answer which succeeds as a whole."""
     failed = data.get("failTopics") if isinstance(data, dict) else None
     return tuple(topic for topic in failed if isinstance(topic, str)) if isinstance(failed, list) else ()
 

@@ -109,11 +109,11 @@ class Gate(Codec):
         )
 
     def subscribe(self, topics: Sequence[Topic], request_id: int) -> str:
-        """One answer for the whole request."""
+        """Build requests, each answered as a whole."""
         return _request("subscribe", topics, request_id)
 
     def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:
-        """As `subscribe`."""
+        """Build the request to unsubscribe."""
         return _request("unsubscribe", topics, request_id)
 
     def ping(self, request_id: int) -> str:
@@ -123,7 +123,7 @@ class Gate(Codec):
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
     ) -> Sequence[Decoded]:
-        """The short way for usual frames."""
+        """Decode usual frames by the fast path."""
         try:
             if QUOTE in frame:
                 quote = self._quote(frame).result

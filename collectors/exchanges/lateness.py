@@ -1,4 +1,4 @@
-"""How late an exchange's books come, beyond what is usual for it.
+"""Lateness of an exchange's books, beyond what is usual for it.
 
 A book's delay is when we received it less when the exchange says it was so. Two clocks are in that, and a
 constant difference between them says nothing: what counts is the delay beyond the exchange's usual one.
@@ -30,7 +30,7 @@ NEVER: Final = 2**63
 
 
 class Lateness:
-    """What delay is usual at one exchange, from the shortest one of each symbol in this minute and the last.
+    """Usual delay at one exchange, from the shortest one of each symbol in this minute and the last.
 
     The usual delay is a low one of those: the second of a few and the tenth part of many. Quotes and trades
     both count, so books that stand still beside trades that do not are late. Delays that are far shorter than
@@ -94,7 +94,7 @@ class Lateness:
             self.lows[symbol] = delay_us
 
     def beyond_usual_us(self, delay_us: int) -> int:
-        """How much longer than usual a delay is, µs."""
+        """Excess of a delay over the usual one, µs."""
         return delay_us - self.late_us + ALLOWED_US
 
     def is_ahead(self, time_us: int, now_ns: int) -> bool:

@@ -48,7 +48,7 @@ decode_answer = msgspec.json.Decoder(_Answer, strict=False).decode
 
 
 class Mexc(Codec):
-    """At most 30 topics per connection."""
+    """MEXC's codec: at most 30 topics per connection."""
 
     sheet = DataSheet(
         key="mexc",
@@ -73,11 +73,11 @@ class Mexc(Codec):
         return compact({"method": "SUBSCRIPTION", "params": [topic.name for topic in topics]})
 
     def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:
-        """As `subscribe`."""
+        """Build the request to unsubscribe."""
         return compact({"method": "UNSUBSCRIPTION", "params": [topic.name for topic in topics]})
 
     def ping(self, request_id: int) -> str:
-        """At least every 30 s."""
+        """Ping, at least every 30 s."""
         return compact({"method": "PING"})
 
     def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
@@ -145,7 +145,7 @@ class Mexc(Codec):
             book_us = None
             self.skip("bad_time")
         if not self.exact and sent_us is not None and numbers.isascii() and "_" not in numbers:
-            try:  # the short way, which nearly all take
+            try:  # the fast path, which nearly all take
                 quote = Quote(
                     self._key, self.symbols[native_id], float(bid), float(bid_size),
                     float(ask), float(ask_size), sent_us, received_ts_us, received_mono_ns,

@@ -135,11 +135,11 @@ class Okx(Codec):
         )
 
     def subscribe(self, topics: Sequence[Topic], request_id: int) -> str:
-        """One ack or error per topic."""
+        """Build requests; each topic gets an ack or error."""
         return _request("subscribe", topics, request_id)
 
     def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:
-        """As `subscribe`."""
+        """Build the request to unsubscribe."""
         return _request("unsubscribe", topics, request_id)
 
     def ping(self, request_id: int) -> str:
@@ -149,7 +149,7 @@ class Okx(Codec):
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
     ) -> Sequence[Decoded]:
-        """The short way for usual frames."""
+        """Decode usual frames by the fast path."""
         try:
             channel = frame[CHANNEL]
             if channel == QUOTE:

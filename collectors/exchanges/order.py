@@ -1,4 +1,4 @@
-"""Which of two books of one symbol is the newer, within one connection."""
+"""Order of two books of one symbol within one connection."""
 
 from typing import Final
 
@@ -50,9 +50,9 @@ class Order:
         self.newest: dict[str, Newest] = {}
 
     def admit(self, symbol: str, update_id: int, time_us: int | None, now_ns: int = 0) -> int:
-        """What was the newest, 0 for none, or REFUSED where this is older than that.
+        """Return the newest before, 0 for none, or REFUSED where this is older than that.
 
-        Told by the book's id (0: none), else by its time, else it is admitted. `now_ns` is our monotonic
+        Decided by the book's id (0: none), else by its time, else it is admitted. `now_ns` is our monotonic
         clock.
         """
         newest = self.newest.get(symbol)

@@ -1,4 +1,4 @@
-"""How fields of an exchange's frames are read: what is not what it should be reads as nothing. Pure."""
+"""Reading of fields in an exchange's frames: what is not what it should be reads as nothing. Pure."""
 
 import re
 from decimal import Decimal

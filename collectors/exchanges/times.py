@@ -1,4 +1,4 @@
-"""An exchange's time, in whatever unit and form it comes: the unit is told by the magnitude.
+"""An exchange's time, in whatever unit and form it comes: the unit is recognized by the magnitude.
 
 Between 2009 and 2050 seconds, milliseconds, microseconds and nanoseconds do not overlap, so a number says
 its own unit, and what is in none of the four ranges (0, -1, 1e30) is no time. Nor is one that is far from
@@ -60,7 +60,7 @@ def moment_us(value: Any) -> int | None:
 
 
 def is_near(time_us: int, received_us: int, within_us: int = FAR_US) -> bool:
-    """Whether a time is near enough to when it was received; by a clock before 2009 nobody can tell."""
+    """Whether a time is near enough to when it was received; by a clock before 2009 it is unknown."""
     return received_us < FIRST_US or abs(received_us - time_us) < within_us
 
 

@@ -1,4 +1,4 @@
-"""What an HTTP answer says that is not what was asked for: the exchange's own words, short and printable."""
+"""Words of an HTTP answer that is not the expected one: the exchange's own words, short and printable."""
 
 import html
 import io
@@ -17,7 +17,7 @@ LONGEST_WORDS: Final = 200
 LONGEST_BODY: Final = 64 * 1024
 LONGEST_SAID: Final = 300
 LOOKED_AT: Final = 20
-"""Characters that are looked at for each one that is shown."""
+"""Characters that are read for each one that is shown."""
 BUSY_STATUS: Final = frozenset({403, 418, 429, 503})
 """What Retry-After counts with. 403: a lock-out of Bybit and Bitget; 418: of Binance after too many 429."""
 
@@ -43,18 +43,18 @@ _NO_WORDS: Final = re.compile(r"<!--.*?-->|<(script|style)\b.*?</\1\s*>|<[^>]*>"
 
 def plain(text: str, longest: int = LONGEST_WORDS) -> str:
     """One printable line: control and direction characters gone, white space collapsed, cut."""
-    text = text[: LOOKED_AT * longest]  # a megabyte of words is not looked through for a line of them
+    text = text[: LOOKED_AT * longest]  # a megabyte of words is not searched for a line of them
     line = " ".join("".join(" " if unicodedata.category(c)[0] == "C" else c for c in text).split())
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def foreign(words: str) -> str:
-    """What a server says over a WebSocket, as it may be logged and shown: one short line without secrets."""
+    """Words of a server over a WebSocket, as they may be logged and shown: one short line without secrets."""
     return plain(redacted(words[: LOOKED_AT * LONGEST_SAID]), LONGEST_SAID)
 
 
 def said(body: bytes) -> str:
-    """What a body says in words: code and message of JSON, the title of an HTML page, or how it begins."""
+    """Words of a body: code and message of JSON, the title of an HTML page, or how it begins."""
     text = body[:LONGEST_BODY].decode("utf-8", "replace")
     try:
         words = _of_json(json.loads(text))
@@ -66,11 +66,11 @@ def said(body: bytes) -> str:
 def refusal(name: str, status: int, body: bytes) -> str:
     """Why an exchange does not do what was asked, in words an operator understands."""
     words = said(body)
-    told = f"HTTP {status}: {words}" if words else f"HTTP {status}"
+    status_words = f"HTTP {status}: {words}" if words else f"HTTP {status}"
     meaning = _MEANING.get(status)
     if status < 400:
         meaning = "answers with something else"
-    return f"{name} {meaning} ({told})" if meaning else told
+    return f"{name} {meaning} ({status_words})" if meaning else status_words
 
 
 def retry_after(status: int, value: str | None) -> float | None:
@@ -107,7 +107,7 @@ def read_answer(raw: bytes) -> tuple[int, HTTPMessage, bytes]:
 
 
 class _Canned:
-    """As much of a socket as HTTPResponse reads."""
+    """The part of a socket that HTTPResponse reads."""
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw

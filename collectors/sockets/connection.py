@@ -81,13 +81,13 @@ class Connection:
 
     @property
     def topics(self) -> set[Topic]:
-        """Everything asked for and answered."""
+        """All topics asked for and answered."""
         return self.acked.keys() | self.refused.keys()
 
     @property
-    def heard_ns(self) -> int:
-        """When anything last arrived, monotonic clock."""
-        return self._socket.heard_ns
+    def received_ns(self) -> int:
+        """Monotonic time of the last arrival."""
+        return self._socket.received_ns
 
     @property
     def retiring(self) -> bool:
@@ -206,7 +206,7 @@ class Connection:
                         self._answer(event)
                     else:
                         self._say(event)
-                    read_us, read_ns = self._turns.tell()
+                    read_us, read_ns = self._turns.stamps()
         if data and isinstance(data[-1], Quote):
             self._see(data[-1])
         self._hand_on(data)
@@ -231,7 +231,7 @@ class Connection:
 
     def _say(self, state: StreamState) -> None:
         """Emit a state between what came before it and what comes after, in the order of stamps too."""
-        state.received_ts_us, state.received_mono_ns = self._turns.tell()
+        state.received_ts_us, state.received_mono_ns = self._turns.stamps()
         self._hand_on([state])
 
     def _hand_on(self, data: Sequence[Event]) -> None:
@@ -311,7 +311,7 @@ class Connection:
                 self._on_change()
 
     def _silent_s(self) -> float:
-        return (time.monotonic_ns() - self._socket.heard_ns) / 1e9
+        return (time.monotonic_ns() - self._socket.received_ns) / 1e9
 
     async def _lives(self, within_s: float) -> bool:
         """Ask for any frame, in the exchange's own words, and wait for one.
@@ -333,9 +333,9 @@ class Connection:
         else:
             self._socket.send(text)
         end_ns = asked_ns + within_s * 1e9
-        while self._socket.heard_ns < asked_ns and time.monotonic_ns() < end_ns:  # noqa: ASYNC110
+        while self._socket.received_ns < asked_ns and time.monotonic_ns() < end_ns:  # noqa: ASYNC110
             await asyncio.sleep(min(WATCH_S, within_s) / 8)
-        return self._socket.heard_ns >= asked_ns
+        return self._socket.received_ns >= asked_ns
 
     async def _heartbeat(self) -> None:
         ping_s = self._sheet.ping_s
@@ -355,7 +355,7 @@ class Connection:
 
 
 def _life_s(sheet: DataSheet) -> float:
-    """How long until a successor takes over: before the exchange's cut, and not all at the same time."""
+    """Seconds until a successor takes over: before the exchange's cut, and not all at the same time."""
     life_s = sheet.life_s
     return float("inf") if life_s is None else life_s * random.uniform(0.8, 0.95)  # noqa: S311  # nosec B311 # no secret
 

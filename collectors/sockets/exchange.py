@@ -1,4 +1,4 @@
-"""What all lines to one exchange share."""
+"""State that all lines to one exchange share."""
 
 from collections.abc import Callable, Sequence
 

@@ -31,7 +31,7 @@ class ExchangeSocket(WSListener):
     """
 
     def __init__(self, turns: Turns) -> None:
-        self.heard_ns = time.monotonic_ns()
+        self.received_ns = time.monotonic_ns()
         self.ended = ""
         self._turns = turns
         self._transport: WSTransport | None = None
@@ -132,7 +132,7 @@ class ExchangeSocket(WSListener):
         messages = self._messages
         if not messages:
             self._read_us, self._read_ns = time.time_ns() // 1000, time.monotonic_ns()
-            self.heard_ns = self._read_ns
+            self.received_ns = self._read_ns
         try:
             if frame.msg_type == _TEXT and frame.fin:
                 messages.append(frame.get_payload_as_utf8_text())
@@ -215,7 +215,7 @@ class ExchangeSocket(WSListener):
             self._on_lost(reason)
 
     def _nobody_listens(self, reason: str) -> None:
-        """Before `receive`, which tells it then."""
+        """Take what comes before `receive`, which reports it then."""
 
 
 def _reason(transport: WSTransport) -> str:

@@ -185,7 +185,7 @@ def _post(url: str, config: ExchangeConfig, timeout_s: float) -> tuple[bytes, fl
 
 
 def _body(reply: HTTPResponse) -> bytes:
-    """All of a good answer; of a refusal as much as came."""
+    """Body: all of a good answer; of a refusal as much as came."""
     try:
         return reply.read(MAX_TOKEN_REPLY_BYTES + 1)
     except IncompleteRead as error:
@@ -195,7 +195,7 @@ def _body(reply: HTTPResponse) -> bytes:
 
 
 def _connection(url: str, config: ExchangeConfig, timeout_s: float) -> HTTPConnection:
-    """To the URL's host, straight or through the proxy; no redirects. Raises ProxyFailed, ValueError."""
+    """Connect to the URL's host or through the proxy; no redirects. Raises ProxyFailed, ValueError."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"no address for a request: {url}")

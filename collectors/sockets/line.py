@@ -43,7 +43,7 @@ class Line:
         self._breaker = exchange.breaker
         self._backoff = exchange.timing.backoff()
         self._wanted: dict[Topic, str] = {}  # -> symbol
-        self._said_refused: dict[str, str] = {}  # symbol -> the reason its listeners have heard
+        self._said_refused: dict[str, str] = {}  # symbol -> the reason its listeners have received
         self._connections: list[Connection] = []
         self._wake = asyncio.Event()
 
@@ -80,22 +80,22 @@ class Line:
 
     @property
     def connections(self) -> int:
-        """How many sockets it has: one, two while one replaces the other, none while down."""
+        """Number of sockets it has: one, two while one replaces the other, none while down."""
         return len(self._connections)
 
     @property
-    def heard_ns(self) -> int:
-        """When anything last arrived, monotonic clock; 0 while it has no socket."""
-        return max((link.heard_ns for link in self._connections), default=0)
+    def received_ns(self) -> int:
+        """Monotonic time of the last arrival; 0 while it has no socket."""
+        return max((link.received_ns for link in self._connections), default=0)
 
     @property
     def topics(self) -> int:
-        """How many topics the exchange has acknowledged."""
+        """Number of topics the exchange has acknowledged."""
         return max((len(link.acked) for link in self._connections), default=0)
 
     @property
     def counts(self) -> Counter[str]:
-        """What happened since the start, by kind."""
+        """Counters since the start, by kind."""
         return sum((link.counts for link in self._connections), self._counts)
 
     def add(self, instrument: InstrumentConfig) -> None:
@@ -120,7 +120,7 @@ class Line:
         self._wake.set()
 
     def stop(self, reason: str) -> None:
-        """Everything down, nothing more said; the owner cancels `run`."""
+        """Take everything down and publish nothing more; the owner cancels `run`."""
         self._announce("down", self.symbols, reason)
         self._wanted.clear()
         self.instruments.clear()
@@ -196,7 +196,7 @@ class Line:
         return new
 
     async def _follow(self, connection: Connection) -> None:
-        """Subscribe and unsubscribe what has changed since this connection was told."""
+        """Subscribe and unsubscribe what has changed since the last request on this connection."""
         gone = sorted(connection.topics - self._wanted.keys())
         if gone:
             await connection.unsubscribe(gone)
@@ -241,9 +241,9 @@ class Line:
         if symbols:
             turns = self._exchange.turns
             turns.hand_on()  # what was read before goes before
-            told = stream_state(self._exchange.config.key, symbols, state, reason)
-            turns.tell()
-            self._exchange.emit([told])
+            event = stream_state(self._exchange.config.key, symbols, state, reason)
+            turns.stamps()
+            self._exchange.emit([event])
 
     def _came_up(self) -> None:
         was_live, self._state, self._reason = self._state == "live", "live", ""
@@ -255,7 +255,7 @@ class Line:
             logger.info("%s: up, %d symbols", self.name, len(self.up))
 
     def _fell(self, reason: str) -> None:
-        if self._state == "connecting":  # never up, so nobody has heard of these symbols yet
+        if self._state == "connecting":  # never up, so nothing was published of these symbols yet
             self._announce("down", self.symbols, reason)
         if self._state != "down":
             self._outage.begins("%s: down: %s", self.name, reason)
@@ -263,7 +263,7 @@ class Line:
 
 
 def stream_state(exchange: str, symbols: Set[str], state: Liveness, reason: str) -> StreamState:
-    """What happened to these symbols just now."""
+    """Event of what happened to these symbols just now."""
     return StreamState(
         exchange, tuple(sorted(symbols)), state, reason, time.time_ns() // 1000, time.monotonic_ns()
     )

@@ -32,7 +32,7 @@ async def tunnel(proxy: str, host: str, port: int, within_s: float) -> socket.so
 
 
 def blocking_tunnel(proxy: str, host: str, port: int, within_s: float) -> socket.socket:
-    """As `tunnel`, blocking."""
+    """Blocking variant of `tunnel`."""
     try:
         return SyncProxy.from_url(_library_url(proxy)).connect(host, port, timeout=within_s)
     except (*_FAILS, OSError, ValueError) as error:
@@ -40,7 +40,7 @@ def blocking_tunnel(proxy: str, host: str, port: int, within_s: float) -> socket
 
 
 def _library_url(proxy: str) -> str:
-    """As python-socks reads it: it looks up names at the proxy anyway, and wants a password beside a name."""
+    """Address for python-socks: it looks up names at the proxy anyway, and wants a password beside a name."""
     parts = urlsplit(proxy)
     scheme = "socks5" if parts.scheme == "socks5h" else parts.scheme
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
@@ -49,7 +49,7 @@ def _library_url(proxy: str) -> str:
 
 
 def _in_words(error: Exception) -> str:
-    """What went wrong, without what the other side wrote: it may be any server within reach, and no proxy."""
+    """Describe the error without the other side's words: it may be any server within reach, and no proxy."""
     if not isinstance(error, python_socks.ProxyError):
         return plain(str(error))
     return answered(error.error_code) if error.error_code else str(error).partition(":")[0]

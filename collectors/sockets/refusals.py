@@ -1,4 +1,4 @@
-"""What an exchange does not take at present: why, since when, how often it said so, its next try.
+"""Refusals of an exchange at present: reason, age, number of times, next try.
 
 A refusal is never final here. Exchanges refuse for a moment (too many requests, a pair that is being
 relisted) in the same words as for ever, so every topic is asked for again, at growing pauses; only the
@@ -55,7 +55,7 @@ class Refusals:
         return sum(1 for _ in self._open())
 
     def reasons(self) -> dict[Topic, str]:
-        """Everything that is refused now, with the exchange's reason."""
+        """Topics that are refused now, with the exchange's reason."""
         return {topic: refusal.reason for topic, refusal in self._open()}
 
     def note(self, topic: Topic, reason: str) -> bool:
@@ -96,7 +96,7 @@ class Refusals:
         return refusal is not None and refusal.taken_at is None
 
     def due(self) -> list[Topic]:
-        """What to ask for again now: nothing until one is due, then those near it too, in one request."""
+        """Topics to ask for again now: none until one is due, then those near it too, in one request."""
         now = time.monotonic()
         if not any(refusal.due <= now for _, refusal in self._open()):
             return []
@@ -109,7 +109,7 @@ class Refusals:
         return None if first is None else max(0.0, first - time.monotonic())
 
     def status(self) -> list[dict[str, Any]]:
-        """What an operator should see of each: topic, reason, age, how often, when it is asked next."""
+        """Status of each for the operator: topic, reason, age, how often, when it is asked next."""
         now, now_us = time.monotonic(), time.time_ns() // 1000
         return [
             {

@@ -1,4 +1,4 @@
-"""What the sockets of one event loop read: gathered, handed on together, and never too much in a turn."""
+"""Reads of the sockets of one event loop: gathered, handed on together, never too much in a turn."""
 
 import asyncio
 import time
@@ -37,7 +37,7 @@ class Turns:
         self._pausing = False
         self._timing = False
         self._handing_on = False
-        self._told_ns = 0
+        self._stamped_ns = 0
         self._gathered: deque[tuple[Read, list[Message], int, int]] = deque()
         self._sockets: deque[asyncio.ReadTransport] = deque()
 
@@ -73,19 +73,20 @@ class Turns:
         try:
             while gathered:
                 read, messages, read_us, read_ns = gathered.popleft()
-                if read_ns < self._told_ns:
-                    read_us, read_ns = self.tell()
+                if read_ns < self._stamped_ns:
+                    read_us, read_ns = self.stamps()
                 read(messages, read_us, read_ns)
         finally:
             self._handing_on = False
 
-    def tell(self) -> tuple[int, int]:
-        """The stamps (µs wall clock, ns monotonic) of what is told now, not read; none after it is older.
+    def stamps(self) -> tuple[int, int]:
+        """The stamps (µs wall clock, ns monotonic) of what is published now, not read; none after it is
+        older.
 
-        A reader of the lake sorts by these stamps, and must find the order in which it was told here.
+        A reader of the lake sorts by these stamps, and must find the order in which it was published here.
         """
-        told_us, self._told_ns = time.time_ns() // 1000, time.monotonic_ns()
-        return told_us, self._told_ns
+        stamp_us, self._stamped_ns = time.time_ns() // 1000, time.monotonic_ns()
+        return stamp_us, self._stamped_ns
 
     def _due(self) -> None:
         self._timing = False

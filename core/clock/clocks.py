@@ -1,4 +1,4 @@
-"""What happened to a process's clocks between two ticks: a wall clock set, a process that stood still.
+"""Events of a process's clocks between two ticks: a wall clock set, a process that stood still.
 
 The clock that counts since the boot also counts a machine's sleep, and nobody sets it. What the wall clock
 did besides is a jump; ticks that came much later than they were due are a standstill (SIGSTOP, a sleep).
@@ -25,7 +25,7 @@ STOOD_STILL: Final = "the collector stood still"
 
 
 class Tick(Struct, frozen=True):
-    """One look at the clocks. `jumped_s` is 0.0 unless the wall clock was set, negative: back."""
+    """One reading of the clocks. `jumped_s` is 0.0 unless the wall clock was set, negative: back."""
 
     wall_us: int
     mono_ns: int
@@ -55,7 +55,7 @@ class Clocks:
         self.last = Tick(self._wall // 1000, mono_ns())
 
     def tick(self) -> Tick:
-        """What happened since the last tick; that one is `last` until this returns."""
+        """Return what happened since the last tick, which is `last` until this returns."""
         wall, boot = self._wall_ns(), self._boot_ns()
         passed_s = (boot - self._boot) / 1e9
         jumped_s = (wall - self._wall) / 1e9 - passed_s
@@ -71,7 +71,8 @@ class Clocks:
 
 
 class Standstill:
-    """When this process last stood still, by the monotonic clock: what was due then is late by our own doing.
+    """The last standstill of this process, by the monotonic clock: what was due then is late by our own
+    doing.
 
     Known from ticks, and before the next one from how long ago the last was. Without ticks nothing is known.
     """
@@ -98,7 +99,7 @@ class Standstill:
 
 
 def catch_up_ns(stood_ns: int) -> int:
-    """For how long after a standstill what waited meanwhile may still come."""
+    """Time after a standstill in which what waited meanwhile may still come."""
     return min(stood_ns, CATCH_UP_NS)
 
 
@@ -114,7 +115,7 @@ def steady_us(before_us: int, now_us: int, passed_ns: int) -> int:
 
 
 def ended_us(seen_us: int, now_us: int, passed_ns: int) -> int:
-    """When what was last seen at `seen_us` ended: now, or then where the clock was set back since."""
+    """Return the end of what was last seen at `seen_us`: now, or then where the clock was set back since."""
     return min(max(seen_us, now_us), steady_us(seen_us, now_us, passed_ns))
 
 

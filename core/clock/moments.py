@@ -28,7 +28,7 @@ def is_over(ago_s: float, lasting_s: float) -> bool:
 
 
 def age_s(ago_s: float) -> float | None:
-    """How old something is that was stamped `ago_s` seconds ago; None: unknown, it lies ahead of now."""
+    """Age of something that was stamped `ago_s` seconds ago; None: unknown, it lies ahead of now."""
     return None if ago_s < -AHEAD_S else max(0.0, ago_s)
 
 
@@ -43,11 +43,11 @@ def lately(now: datetime, lasting: timedelta) -> tuple[datetime, datetime]:
 
 
 class Ages:
-    """How old things are that others stamp, by our own monotonic clock, however wrong theirs is or becomes.
+    """Ages of things that others stamp, by our own monotonic clock, however wrong theirs is or becomes.
 
-    A thing first seen is as old as it says, and `unknown_s` where its stamp lies ahead of now: new, if not
-    told otherwise. From then on it ages until it bears another stamp. So nothing looks new for longer than a
-    thing may be old.
+    A thing first seen is as old as it says, and `unknown_s` where its stamp lies ahead of now: new, unless
+    the caller says otherwise. From then on it ages until it bears another stamp. So nothing looks new for
+    longer than a thing may be old.
     """
 
     def __init__(self, unknown_s: float = 0.0) -> None:

@@ -30,12 +30,12 @@ class Finding(Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """What it is known by while it lasts."""
+        """Key of the finding while it lasts."""
         return f"{self.kind}:{self.subject}"
 
 
 class Lack(Struct, frozen=True):
-    """What a desk lacks, in words, and what to do. `stops_all`: nothing is collected without it."""
+    """Part a desk lacks, in words, and the remedy. `stops_all`: nothing is collected without it."""
 
     words: str
     remedy: str

@@ -63,9 +63,9 @@ def asked_in(questions: list[Question]) -> Callable[[Question], Question]:
 
 
 def kept_too_long(job: str, keep_days: int, now: datetime, *rows: tuple[Any, str]) -> list[Overdue]:
-    """What lies in the database although a daily task that works would have deleted it days ago.
+    """Rows in the database that a working daily task would have deleted days ago.
 
-    These tasks keep no record of their runs as the lake's do, and need none: the rows tell. `rows` are
+    These tasks keep no record of their runs as the lake's do, and need none: the rows show it. `rows` are
     querysets (or managers), each with the column that says how old a row is.
     """
     before = now - timedelta(days=keep_days + RETAINED_WITHIN_DAYS)

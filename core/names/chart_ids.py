@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class ChartParts(NamedTuple):
-    """What a chart id names."""
+    """Parts of a chart id."""
 
     symbol: str
     exchange1: str
@@ -20,7 +20,7 @@ def chart_id_of(symbol: str, exchange1: str, exchange2: str) -> str:
 
 
 def parts_of(chart_id: str) -> ChartParts:
-    """What an id names. Raises ValueError when it has not three parts."""
+    """Take an id apart. Raises ValueError when it has not three parts."""
     parts = chart_id.split("|")
     if len(parts) != 3:
         raise ValueError(f"{chart_id!r} is not a chart's id; one looks like BTC/USDT|binance|bybit")

@@ -50,7 +50,7 @@ def percent(value: float | None) -> str:
 
 
 def price(value: float | None) -> str:
-    """A price with the digits that tell one from the next, `64,210.5`, `0.00001234`, all of a large one."""
+    """Price with enough digits to see it move, `64,210.5`, `0.00001234`, large ones whole."""
     return "–" if value is None else figures(value, max(8, len(f"{abs(value):.0f}")))
 
 

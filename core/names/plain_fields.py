@@ -23,12 +23,12 @@ class NameField(models.CharField[Any, str]):
     default_validators = [check_name]  # noqa: RUF012 - Django's own way to say it
 
     def deconstruct(self) -> Any:
-        """As a field of Django's."""
+        """Deconstruct as a field of Django's, so that migrations know none of ours."""
         name, _path, args, kwargs = super().deconstruct()
         return name, "django.db.models.CharField", args, kwargs
 
     def from_db_value(self, value: Any, _expression: object, _connection: object) -> Any:
-        """As it may be shown."""
+        """Read the value in the form that may be shown."""
         return plain(value) if isinstance(value, str) else value
 
 
@@ -38,12 +38,12 @@ class LinesField(models.TextField[Any, str]):
     default_validators = [check_text]  # noqa: RUF012 - Django's own way to say it
 
     def deconstruct(self) -> Any:
-        """As a field of Django's."""
+        """Deconstruct as a field of Django's, so that migrations know none of ours."""
         name, _path, args, kwargs = super().deconstruct()
         return name, "django.db.models.TextField", args, kwargs
 
     def from_db_value(self, value: Any, _expression: object, _connection: object) -> Any:
-        """As it may be shown."""
+        """Read the value in the form that may be shown."""
         return plain(value, lines=True) if isinstance(value, str) else value
 
 

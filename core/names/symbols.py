@@ -1,4 +1,5 @@
-"""How people name symbols: one spelling rule for filters, commands, the API and every search box.
+"""Names of symbols as people write them: one spelling rule for filters, commands, the API and every search
+box.
 
 A name as it is written goes first; only where nobody is called that, upper and lower case and the
 separators do not count. Where several are meant then, that is said, and none is chosen.
@@ -54,7 +55,7 @@ def loose(name: str) -> str:
 
 
 class Spellings:
-    """What things are called, to be asked who is meant by a text."""
+    """Names of things, to find the one that a text means."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._called: list[dict[str, list[str]]] = [{}, {}, {}]
@@ -93,7 +94,7 @@ def resolve(text: str, names: Iterable[str]) -> str | None:
 
 
 def unquoted(text: str) -> str | None:
-    """What is between the quotes of a quoted name; None when it is not quoted."""
+    """Text between the quotes of a quoted name; None when it is not quoted."""
     word = _WORD.fullmatch(text.strip())
     return None if word is None or word[1] or word[2] is None else word[2].replace('""', '"')
 
@@ -185,7 +186,7 @@ def _problem(name: str, exact: bool) -> str:
 
 
 def hints(text: str) -> list[str]:
-    """What of a list of names is most likely not meant, entry by entry, though it may be written."""
+    """Names of a list that are most likely not meant, entry by entry, though it may be written."""
     return [
         f"“{word.written}”: a symbol has two parts, write {word.name}/USDT or {word.name}/*"
         for word in words(text)
@@ -194,7 +195,7 @@ def hints(text: str) -> list[str]:
 
 
 def problems(text: str) -> list[str]:
-    """What is wrong with a list of names, entry by entry, for the person who wrote it."""
+    """Problems of a list of names, entry by entry, for the person who wrote it."""
     found = words(text)
     wrong = [f"“{word.written}”: {word.problem}" for word in found if word.problem]
     usable = [word for word in found if not word.problem]
@@ -220,10 +221,10 @@ def literal_names(text: str) -> list[str]:
 
 
 def pinned_down(text: str, known: Container[str]) -> str:
-    """The list with names that are exactly those of known symbols in quotes: only these are meant.
+    """Return the list with names that are exactly those of known symbols in quotes: only these are meant.
 
     Without it `omni/USDT` would name `OMNI/USDT`, too. Decided once, where all symbols are known, so that
-    whoever sees only a part of them reads the list alike.
+    a process that sees only a part of them reads the list alike.
     """
     return " ".join(
         f"{'!' * word.excluded}{quoted(word.name)}"
@@ -273,13 +274,13 @@ def matcher(text: str) -> NameList:
 
 
 def specificity(word: Word) -> int:
-    """How closely an entry says what it means: literal letters count, and no wildcard above all."""
+    """Closeness of an entry to its meaning: literal letters count, and no wildcard above all."""
     letters = len(re.sub(r"\[[^\]]*\]|[*?]", "", word.name))
     return letters if word.wild else 10_000 + letters + word.exact
 
 
 def searcher(text: str) -> Callable[[str], bool]:
-    """What a search box finds: every word is in the name in any case; a quoted one exactly as written."""
+    """Predicate of a search box: every word is in the name in any case; a quoted one exactly as written."""
     wanted = list(searched(text))
 
     def finds(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""What every process says of itself, a few times a minute at least: alive, how heavy, how busy.
+"""Heartbeat of a process, a few times a minute at least: alive, memory, load.
 
 It lies here, on the ground floor, because every process has one. Nothing here is configuration.
 """
@@ -11,7 +11,7 @@ Role = Literal["collector", "web", "worker", "beat", "simulator", "monitor"]
 
 BEAT_EVERY_S: Final = 2.0
 MISSING_AFTER_S: Final = 8.0
-"""A process not heard for so long is missing: four beats, so that one slow Redis call is no death."""
+"""A process silent for so long is missing: four beats, so that one slow Redis call is no death."""
 
 REMEMBERED_S: Final = 24 * 3600
 """How long a process that was not stopped cleanly stays listed as missing."""
@@ -26,7 +26,7 @@ class QueueFill(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """What only the process itself can say of its work; the rest of a heartbeat is measured from outside."""
+    """Figures that only the process itself knows; the rest of a heartbeat is measured from outside."""
 
     revision: int | None = None
     queues: dict[str, QueueFill] = field(default_factory=dict)

@@ -10,14 +10,14 @@ SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 
 
 class Buckets(Struct):
-    """How many lay under each edge of `SECONDS` and not under the one before; the last is beyond them all."""
+    """Counts under each edge of `SECONDS` and not under the one before; the last is beyond them all."""
 
     counts: list[int]
     sum_s: float = 0.0
 
 
 class Durations:
-    """One kind of work. Adding costs well under a microsecond."""
+    """Durations of one kind of work. Adding costs well under a microsecond."""
 
     def __init__(self) -> None:
         self._counts = [0] * (len(SECONDS) + 1)
@@ -29,5 +29,5 @@ class Durations:
         self._sum_s += seconds
 
     def buckets(self) -> Buckets:
-        """All that were counted so far."""
+        """Buckets of all that were counted so far."""
         return Buckets(list(self._counts), self._sum_s)

@@ -1,4 +1,4 @@
-"""What a process weighs and how its event loop and garbage collector behave, measured cheaply."""
+"""Memory of a process, and delays of its event loop and garbage collector, measured cheaply."""
 
 import asyncio
 import gc
@@ -24,7 +24,7 @@ _CGROUP_LIMITS: Final = (
 
 
 class LoopLag:
-    """How late the timers of an event loop come, seen from another thread too while the loop is held up."""
+    """Delay of an event loop's timers, seen from another thread too while the loop is held up."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -87,7 +87,7 @@ class GcWatch:
             gc.callbacks.remove(self._on_collection)
 
     def full_per_min(self) -> float:
-        """How many full collections there were in the last minute."""
+        """Number of full collections in the last minute."""
         oldest = time.monotonic() - MINUTE_S
         while self._full and self._full[0] < oldest:
             self._full.popleft()
@@ -140,7 +140,7 @@ class Weight:
 
 
 def memory_limit(set_bytes: int | None) -> int | None:
-    """What this process may take at most: its setting, its cgroup or the machine, whichever is least."""
+    """Memory limit of this process: its setting, its cgroup or the machine, whichever is least."""
     limits = [] if set_bytes is None else [set_bytes]
     for path in _CGROUP_LIMITS:
         with suppress(OSError, ValueError):  # "max" is no number

@@ -77,7 +77,7 @@ class Vitals:
         self._jump: Tick | None = None
 
     def start(self) -> None:
-        """Begin to beat; on a running event loop, its lag and its tasks are told too."""
+        """Begin to beat; on a running event loop, its lag and its tasks are reported too."""
         self._gc.start()
         try:
             self._loop = asyncio.get_running_loop()
@@ -169,7 +169,7 @@ class Vitals:
         )
 
     def _ask(self) -> None:
-        """Have the process speak for itself; a loop that does not turn is told of with its last words."""
+        """Ask the process for its own figures; a loop that does not turn is reported with its last ones."""
         if self._loop is None:
             self._listen()
         elif not self._loop.is_closed():

@@ -1,6 +1,6 @@
-"""What must never be read in a log: secrets that are known, and what looks like one.
+"""Redaction of logs: secrets that are known, and text that looks like one.
 
-Whoever opens a secret says so with `keep_secret`; the log then shows `•••` in its place.
+Code that opens a secret registers it with `keep_secret`; the log then shows `•••` in its place.
 """
 
 import re
@@ -27,7 +27,7 @@ _PATTERNS: Final = (
 
 
 def keep_secret(*values: str) -> None:
-    """Have these never appear in a log of this process."""
+    """Keep these out of every log of this process."""
     _known.update(value for value in values if len(value) >= SHORTEST)
 
 

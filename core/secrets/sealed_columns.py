@@ -1,4 +1,4 @@
-"""Where sealed texts lie in the database: each app registers its own columns when Django is ready."""
+"""Database columns with sealed texts: each app registers its own columns when Django is ready."""
 
 from dataclasses import dataclass
 from typing import Final

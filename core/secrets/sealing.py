@@ -1,6 +1,6 @@
 """Secrets at rest: sealed with a key made from SECRET_KEY, each bound to the one place it may be sent to.
 
-What is sealed holds the destination it was entered for. Who opens it says where it is about to go, and gets
+What is sealed holds the destination it was entered for. The reader says where it is about to go, and gets /
 it for that place only: whatever changed the destination, a form, a command or SQL, the secret is asked for
 again. A purpose keeps the secrets of different parts apart: its key is derived from SECRET_KEY, and a process
 that was given only that key (SEALING_KEY_…) opens those secrets and nothing else. When SECRET_KEY changes,
@@ -19,7 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 from core.secrets.redaction import keep_secret
 
 if TYPE_CHECKING:
-    from cryptography.fernet import MultiFernet  # 8 MB, which only who seals or opens a secret takes
+    from cryptography.fernet import MultiFernet  # 8 MB, only for processes that seal or open secrets
 
 OTHER_KEY: Final = "its secret was sealed under another SECRET_KEY: enter it again"
 NO_KEY: Final = "this process was given no key to open it: `manage.py sealing_keys` makes one"
@@ -61,7 +61,7 @@ def unseal(sealed: str, purpose: str, destination: str) -> str:
 
 
 def opened(sealed: str, purpose: str) -> bytes:
-    """What was sealed, wherever it may go: for migrations, and for nothing that sends.
+    """Open a sealed text, wherever it may go: for migrations, and for nothing that sends.
 
     Raises:
         UnreadableSecret: no key we have opens it.
@@ -100,7 +100,7 @@ def resealed(sealed: str, purpose: str) -> str:
 
 
 def sealed_plainly(secret: str, purpose: str) -> str:
-    """As secrets were sealed before they were bound: for migrations."""
+    """Seal as it was done before secrets were bound: for migrations."""
     return _box(purpose).encrypt(secret.encode()).decode()
 
 
@@ -111,7 +111,7 @@ def _box(purpose: str) -> "MultiFernet":
 
 
 def _keys(purpose: str) -> list[str]:
-    """Those this process was given for the purpose, else those of its SECRET_KEY.
+    """Keys this process was given for the purpose, else those of its SECRET_KEY.
 
     Raises:
         UnreadableSecret: it has neither.

@@ -1,4 +1,4 @@
-"""What a browser has drawn of what it was sent: the next message waits for that, and not for ever.
+"""Acknowledgements of browsers: the next message waits until the last is drawn, and not for ever.
 
 The same for the sockets of charts, scanner and health (docs/messages.md).
 """
@@ -18,7 +18,7 @@ SIGN_OF_LIFE_S: Final = 0.75
 
 
 class Ack(Struct, tag="ack", forbid_unknown_fields=True):
-    """Everything up to `seq` is drawn."""
+    """Acknowledgement that everything up to `seq` is drawn."""
 
     seq: Annotated[int, Meta(ge=0)]
 
@@ -66,5 +66,5 @@ class AckWindow:
         self._acked_seq = max(self._acked_seq, min(seq, self.seq))
 
     def overdue(self, what: str = "no ack") -> Closed:
-        """How a socket is closed whose ack is overdue."""
+        """Close code and reason of a socket whose ack is overdue."""
         return Closed(CLOSE_NO_ACK, f"{what} for {ACK_TIMEOUT_S:g} s")

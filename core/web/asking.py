@@ -1,4 +1,4 @@
-"""What a request asks, as one of our structs; what does not fit is refused by name, with what would fit."""
+"""Parameters of a request as one of our structs; what does not fit is refused by name, with the remedy."""
 
 import math
 import re
@@ -55,7 +55,7 @@ def body(content: bytes, kind: type[T]) -> T:
 
 
 def in_words(problem: msgspec.ValidationError, given: Mapping[str, Any], kind: type[Struct]) -> str:
-    """Which field does not fit, and what would."""
+    """Name the field that does not fit, and what would."""
     named = _FIELD.search(str(problem))
     name = "" if named is None else named[1] or named[2]
     fields = {field.name: field.type for field in inspect.type_info(kind).fields}  # type: ignore[attr-defined]
@@ -69,7 +69,7 @@ def in_words(problem: msgspec.ValidationError, given: Mapping[str, Any], kind: t
 
 
 def takes(kind: inspect.Type) -> str:
-    """What a field takes, for people."""
+    """Values that a field accepts, for people."""
     match kind:
         case inspect.UnionType():
             return " or ".join(takes(each) for each in kind.types if not isinstance(each, inspect.NoneType))

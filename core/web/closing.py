@@ -1,4 +1,4 @@
-"""How a browser's socket is closed: codes (docs/messages.md) and reasons."""
+"""Closing of a browser's socket: codes (docs/messages.md) and reasons."""
 
 from typing import Final
 

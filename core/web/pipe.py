@@ -30,7 +30,7 @@ class Pipe(Protocol):
 class ServerPipe(Pipe, Protocol):
     """A pipe of the server itself: it writes at once, and short messages come in without a detour."""
 
-    heard: Callable[[bytes], bool] | None
+    taken_by: Callable[[bytes], bool] | None
     """Asked of every short text message first; says whether it took it. Others come as ASGI events."""
 
 

@@ -1,4 +1,4 @@
-"""Whose turn it is to read the lake: few at once, fairly among users, for no longer than a page waits.
+"""Turns to read the lake: few at once, fairly among users, for no longer than a page waits.
 
 A user has a share of the places: a hundred answers asked for at once, or read slowly, hold up that user
 alone. A place that becomes free goes to the waiting user who holds the fewest. All requests of a web
@@ -36,7 +36,7 @@ class Place:
         self._loop = asyncio.get_running_loop()
 
     def leave(self) -> None:
-        """Let the next one read."""
+        """Give the place back: the next one reads."""
         places, self._places = self._places, None
         if places is not None:
             with suppress(RuntimeError):  # the loop is closed: nobody waits on it
@@ -89,7 +89,7 @@ class Places:
         self._hand_out()
 
     def stats(self) -> dict[str, int]:
-        """What an operator can see: how many read, how many wait, how many ever waited or were refused."""
+        """Figures for the operator: how many read, how many wait, how many ever waited or were refused."""
         return {
             f"{self._what}_reading": self._held.total(),
             f"{self._what}_waiting": sum(map(len, self._waiting.values())),

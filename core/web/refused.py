@@ -1,4 +1,4 @@
-"""What a view of the API is, and how it refuses in words."""
+"""Type of an API view, and its refusals in words."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the parts of a web process report of themselves in `/api/health`: each app registers its own."""
+"""Reports of a web process's parts in `/api/health`: each app registers its own."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final

@@ -24,7 +24,7 @@ GROUP_FILES: Final = 500
 
 
 class Fate(StrEnum):
-    """What became of a file."""
+    """Outcome for a file, in a word."""
 
     IMPORTED = "imported"
     THERE = "there already"
@@ -33,7 +33,7 @@ class Fate(StrEnum):
 
 
 class Outcome(Struct):
-    """What became of a file, and why where it was not imported; `oldest_us` is its first row's time."""
+    """Outcome for a file, with the reason where it was not imported; `oldest_us` is its first row's time."""
 
     file: OldFile
     fate: Fate
@@ -59,7 +59,7 @@ class Importer:
         self._waiting: defaultdict[str, list[tuple[Outcome, pa.Table]]] = defaultdict(list)
 
     def run(self, files: Iterable[OldFile]) -> Iterator[Outcome]:
-        """What became of each file, told once it is certain.
+        """Yield the outcome of each file once it is certain.
 
         Raises what deltalake raises when the lake cannot be written; run again, it goes on.
         """

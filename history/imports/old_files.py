@@ -57,7 +57,7 @@ class OldFile(Struct, frozen=True):
 
 
 class Content(Struct):
-    """What a file holds: rows as the table's files have them, and how many of its rows make no sense."""
+    """Content of a file: rows as the table's files have them, and how many of its rows make no sense."""
 
     rows: pa.Table
     left_out: int
@@ -88,7 +88,7 @@ def _parquet_below(folder: Path) -> Iterator[Path]:
 
 
 def load(file: OldFile) -> bytes:
-    """All of a file. Raises OldFileError."""
+    """Load all of a file. Raises OldFileError."""
     try:
         return file.path.read_bytes()
     except OSError as error:
@@ -189,7 +189,7 @@ def _side(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _sensible(values: dict[str, pa.ChunkedArray], table: str) -> pa.ChunkedArray:
-    """Which rows can be: a time we know, 0 < bid <= ask, 0 < price, 0 < size."""
+    """Mask of the plausible rows: a time we know, 0 < bid <= ask, 0 < price, 0 < size."""
     when = values["received_ts_us"]
     until_us = time.time_ns() // 1000 + _DAY_US
     known = pc.and_(pc.greater_equal(when, _FIRST_US), pc.less(when, until_us))

@@ -24,7 +24,7 @@ def put(lake: Lake, table: str, path: str, content: bytes, *, create: bool = Fal
 
 
 def sync(lake: Lake, table: str, path: str) -> None:
-    """Have a file on the disk that somebody wrote, and its name; nothing to do in an object store."""
+    """Sync a written file and its name to the disk; nothing to do in an object store."""
     if lake.is_remote:
         return
     where = f"{lake.uri(table)}/{path}"

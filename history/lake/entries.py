@@ -1,7 +1,7 @@
 """The form of our own entries in a Delta log: a first line that says what for, with a checksum of the rest.
 
 The protocol has no checksum of an entry, and one bit decides whether a file belongs to the table. Delta lets
-`commitInfo` carry anything, so ours is `crc32` in it; whoever does not know it passes it over.
+`commitInfo` carry anything, so ours is `crc32` in it; a reader that does not know it ignores it.
 """
 
 import time
@@ -20,5 +20,5 @@ def sealed(information: Mapping[str, Any], actions: Sequence[Mapping[str, Any]] 
 
 
 def checksum(lines: Sequence[bytes]) -> int:
-    """Of the lines of an entry after the first."""
+    """Checksum of an entry's lines after the first."""
     return zlib.crc32(b"\n".join(lines))

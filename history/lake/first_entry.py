@@ -1,4 +1,4 @@
-"""How a table of the lake begins: what the first entry of its Delta log says.
+"""Beginning of a table of the lake: the first entry of its Delta log.
 
 Written here, because the library lets two writers both begin, and because a collector, which may have to
 begin a table, shall not load the library for it.

@@ -1,4 +1,4 @@
-"""What lies in a table of the lake, from its log: nobody walks the disk or lists the object store."""
+"""Inventory of a table of the lake, from its log: nobody walks the disk or lists the object store."""
 
 import datetime
 from dataclasses import dataclass

@@ -43,26 +43,26 @@ class Transaction(Struct):
 
 
 class Protocol(Struct):
-    """Which writers may write."""
+    """Versions of the protocol that a writer must know."""
 
     minWriterVersion: int
 
 
 class Metadata(Struct):
-    """What kind of table it is."""
+    """Schema and properties of the table."""
 
     schemaString: str
 
 
 class CommitInfo(Struct):
-    """When an entry was written, ms since the epoch; `crc32` is that of the lines after this one."""
+    """Time an entry was written, ms since the epoch; `crc32` is that of the lines after this one."""
 
     timestamp: int | None = None
     crc32: int | None = None
 
 
 class Statistics(Struct, forbid_unknown_fields=True):
-    """What an entry says of a data file's content; Delta's names."""
+    """Statistics of a data file's content in an entry; Delta's names."""
 
     numRecords: int
     minValues: dict[str, Any] = {}
@@ -157,7 +157,7 @@ def said_by_hint(store: ObjectStore) -> int:
 
 
 def listed(store: ObjectStore, since: int = 0) -> Listed:
-    """What there is of a log from a version on. Directories, half-written and other files are not of it."""
+    """List a log from a version on. Directories, half-written and other files are not of it."""
     found = Listed(set(), {})
     for page in store.list(LOG_FOLDER, offset=f"{LOG_FOLDER}/{max(0, since):020}"):
         for file in page:
@@ -171,12 +171,12 @@ def listed(store: ObjectStore, since: int = 0) -> Listed:
 
 
 def checkpoint_file(version: int) -> str:
-    """Where a checkpoint lies, relative to the table."""
+    """Path of a checkpoint, relative to the table."""
     return f"{LOG_FOLDER}/{version:020}.checkpoint.parquet"
 
 
 def entry_at(lake: Lake, table: str, store: ObjectStore, version: int) -> list[Action]:
-    """What an entry says."""
+    """Read and parse an entry."""
     content = _content(lake, table, store, log_entry(version))
     try:
         return _actions(content)
@@ -185,7 +185,7 @@ def entry_at(lake: Lake, table: str, store: ObjectStore, version: int) -> list[A
 
 
 def _actions(content: bytes) -> list[Action]:
-    """What the lines of an entry say. Raises ValueError."""
+    """Parse the lines of an entry. Raises ValueError."""
     content.decode()  # the library refuses what is not UTF-8 anywhere
     lines = [line for line in content.split(b"\n") if line]
     actions = [_ACTION.decode(line) for line in lines]
@@ -203,7 +203,7 @@ def _actions(content: bytes) -> list[Action]:
 def checkpoint_at(
     lake: Lake, table: str, store: ObjectStore, version: int, columns: Iterable[str] = _ASKED
 ) -> list[Action]:
-    """What a checkpoint says of transactions and of the table, or of other `columns`."""
+    """Read a checkpoint's transactions and metadata, or other `columns`."""
     path = checkpoint_file(version)
     content = _content(lake, table, store, path)
     try:
@@ -247,7 +247,7 @@ def _content(lake: Lake, table: str, store: ObjectStore, path: str) -> bytes:
 
 
 def _nature(content: bytes) -> str:
-    """What kind of wreck it is, where that can be said in a word."""
+    """Kind of damage, where a word says it."""
     if not content:
         return "it is empty"
     return "it is filled with zeros" if not content.strip(b"\0") else ""

@@ -1,4 +1,4 @@
-"""What a collector needs of a table's Delta log, without loading the library that reads it."""
+"""The part of a table's Delta log that a collector needs, without loading the library that reads it."""
 
 import subprocess
 import sys
@@ -38,7 +38,7 @@ class TableLog(Struct):
 
 
 def look(lake: Lake, table: str, *app_ids: str) -> TableLog | None:
-    """What the log says; None while nothing was ever written. Raises LakeError, OSError or obstore's."""
+    """Read the log; None while nothing was ever written. Raises LakeError, OSError or obstore's."""
     if not anything_under(lake.uri(table), lake.storage_options, LOG_FOLDER):
         return None
     for attempt in range(1, _TRIES + 1):
@@ -51,7 +51,7 @@ def look(lake: Lake, table: str, *app_ids: str) -> TableLog | None:
 
 
 def ensure(lake: Lake, table: str, *app_ids: str) -> TableLog:
-    """As `look`, of a table that is created empty when missing; safe when two writers do it at once."""
+    """Read the log of a table, created empty when missing; safe when two writers do it at once."""
     if (there := look(lake, table, *app_ids)) is not None:
         return there
     try:
@@ -64,7 +64,7 @@ def ensure(lake: Lake, table: str, *app_ids: str) -> TableLog:
 
 
 def _read(lake: Lake, table: str, app_ids: Iterable[str]) -> TableLog | None:
-    """From the newest checkpoint on; None when there is neither one nor any entry."""
+    """Read from the newest checkpoint on; None when there is neither one nor any entry."""
     store = lake.store(table)
     # Listed, not only taken from the hint: that may be older than entries deleted since.
     there = listed(store, hinted(store))

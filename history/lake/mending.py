@@ -3,7 +3,7 @@
 What cannot be read is set aside (`history.lake.quarantine`), an empty entry takes the number it had unless
 it was the newest, and a `gap` row says between which moments something may be missing. An append whose entry
 is lost has still written its data files: those that are whole and that no entry knows are added again, each
-once, whoever else is doing the same, because `commits.commit` recognises the append by its name.
+once, whichever process does the same, because `commits.commit` recognises the append by its name.
 
 A checkpoint or hint that is damaged costs nothing: the log before it says the same, while it is kept.
 """
@@ -60,7 +60,7 @@ _ours: Final = threading.RLock()
 
 
 class _State(Struct):
-    """What is known of a table once its log is whole."""
+    """State of a table once its log is whole."""
 
     newest: int
     files: set[str]  # that any entry knows, those that left the table included
@@ -68,7 +68,7 @@ class _State(Struct):
 
 
 def sound(lake: Lake, table: str, *app_ids: str) -> TableLog:
-    """As `logs.ensure`, of a table whose log is mended first if it has to be."""
+    """Do as `logs.ensure` for a table whose log is mended first if it has to be."""
     try:
         return ensure(lake, table, *app_ids)
     except (LakeError, FileNotFoundError):
@@ -100,8 +100,8 @@ def looks_damaged(lake: Lake, table: str) -> bool:
 def mend(lake: Lake, table: str, *, begin: bool = False, refused: str = "") -> list[str]:
     """Set aside what is damaged in a table's log and add what was lost by it; names what it found.
 
-    Safe beside writers, readers and other menders. A writer may `begin` a log of which nothing can be read
-    anew. `refused` is why the library does not read a log in which everything seems whole: then the newest
+    Safe beside writers, readers and other menders. A writer may `begin` a log again of which nothing can be
+    read. `refused` is why the library does not read a log in which everything seems whole: then the newest
     checkpoint goes as well, where the log says the same without it. Raises LakeError when the log cannot be
     made whole, OSError or obstore's when the store fails.
     """
@@ -116,7 +116,7 @@ def mend(lake: Lake, table: str, *, begin: bool = False, refused: str = "") -> l
             notes += _distrusted(lake, table, store, refused)
         notes += _hint(lake, table, store)
         notes += _recover(lake, table, store, state)
-        _tell(lake, notes)
+        _log_damage(lake, notes)
     return [note.file for note in notes]
 
 
@@ -131,7 +131,7 @@ def _distrusted(lake: Lake, table: str, store: ObjectStore, what: str) -> list[N
 
 
 def _displaced(lake: Lake, table: str) -> list[Note]:
-    """What is no directory where one belongs (the log's, a day's, an hour's), and dead links in the log."""
+    """Files where a directory belongs (the log's, a day's, an hour's), and dead links in the log."""
     if lake.is_remote:
         return []
     root = Path(lake.uri(table))
@@ -175,7 +175,7 @@ def _log(lake: Lake, table: str, store: ObjectStore, *, begin: bool) -> tuple[_S
     if base < 0 and versions and versions[0] > 0:
         raise LakeError(f"{lake.uri(table)} has neither a checkpoint nor the entries before {versions[0]}")
     if base < 0 and not begin and not any(_is_sound(lake, table, store, version) for version in versions):
-        raise LakeError(f"nothing of the log of {lake.uri(table)} can be read; a collector begins it anew")
+        raise LakeError(f"nothing of the log of {lake.uri(table)} can be read; a collector begins it again")
     last = base
     seen_us: int | None = None
     for version in versions:
@@ -203,7 +203,7 @@ def _log(lake: Lake, table: str, store: ObjectStore, *, begin: bool) -> tuple[_S
 
 
 def _unknown(lake: Lake, table: str, store: ObjectStore) -> list[Note]:
-    """Compacted files of a log begun anew, kept apart: what they replaced may still lie beside them."""
+    """Compacted files of a log begun again, kept apart: what they replaced may still lie beside them."""
     paths = [file["path"] for page in store.list() for file in page if _COMPACTED.fullmatch(file["path"])]
     what = "nothing is left of the log that knew it"
     return [note for path in paths for note in _aside(lake, table, path, what)]
@@ -340,7 +340,7 @@ def _whole(store: ObjectStore, table: str, path: str) -> File:
 # --- saying so -----------------------------------------------------------------------------------
 
 
-def _tell(lake: Lake, notes: list[Note]) -> None:
+def _log_damage(lake: Lake, notes: list[Note]) -> None:
     """A gap row for every entry or file that something may be missing by."""
     rows = [gap for note in notes if (gap := gap_row(note))]
     if rows:

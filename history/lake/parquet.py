@@ -32,7 +32,7 @@ def encoding(schema: pa.Schema) -> dict[str, Any]:
 
 
 def damage(file: Any) -> str:
-    """What is wrong with a Parquet file, all of whose pages are held against their checksums; empty: nothing.
+    """Damage of a Parquet file, all of whose pages are checked against their checksums; empty: none.
 
     `file` is a path or a buffer. What was written without checksums is only read.
     """

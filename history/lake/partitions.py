@@ -1,4 +1,4 @@
-"""Which rows belong into which partition: a table's `date` and `hour` are those of its clock column, UTC."""
+"""Partitions of rows: a table's `date` and `hour` are those of its clock column, UTC."""
 
 from collections.abc import Iterator
 from typing import Final

@@ -1,4 +1,5 @@
-"""What is damaged is set aside, never deleted: `_quarantine/` in its table, with a note beside each file.
+"""Quarantine: damaged files are set aside, never deleted: `_quarantine/` in its table, with a note beside
+each file.
 
 Nothing that reads or cleans a Delta table looks into a directory whose name begins with an underscore. The
 notes are what an operator sees (finding `lake_write`) until the directory is cleared by hand.
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 FOLDER: Final = "_quarantine"
 _NOTE: Final = ".note.json"
 NOTES_READ: Final = 100
-"""Notes of a table that are read at most: more than anybody looks at."""
+"""Notes of a table that are read at most: more than anybody reads."""
 
 
 class Note(Struct):
@@ -86,13 +87,13 @@ def say_once(lake: Lake, note: Note) -> None:
 
 
 def notes(lake: Lake, table: str) -> list[Note]:
-    """What was found to be damaged in a table, the newest first. Raises OSError or obstore's."""
+    """Notes of the damage found in a table, the newest first. Raises OSError or obstore's."""
     store = lake.store(table)
     return [_read(store, table, path) for path in sorted(_paths(lake, table), reverse=True)[:NOTES_READ]]
 
 
 def _paths(lake: Lake, table: str) -> list[str]:
-    """Where the notes of a table are."""
+    """Paths of a table's notes."""
     if not lake.is_remote and not os.path.isdir(f"{lake.uri(table)}/{FOLDER}"):
         return []
     paths = [file["path"] for page in lake.store(table).list(FOLDER) for file in page]
@@ -100,7 +101,7 @@ def _paths(lake: Lake, table: str) -> list[str]:
 
 
 def _ending(note: Note) -> str:
-    """How the name of a note ends, after the time."""
+    """End of a note's name, after the time."""
     return f"-{note.file.replace('/', '-')}{_NOTE}"
 
 

@@ -1,4 +1,4 @@
-"""What the lake keeps: one table per kind of event, its columns, and how they are laid out on disk.
+"""Schema of the lake: one table per kind of event, its columns, and how they are laid out on disk.
 
 All times are µs since the epoch, UTC, as int64 with the unit in the name. Every table is
 partitioned by `date` and `hour` of its own clock column, so that a closed hour can be compacted and
@@ -56,8 +56,9 @@ SCHEMAS: Final[dict[str, pa.Schema]] = {
     # What was dropped or missed is a row: nobody should take a gap for a quiet market.
     "stream_states": _schema(
         # Empty: the collector itself, all exchanges. As its first row, before any quote, a collector writes
-        # "up" with the reason `collector_started(shard)`: its engine begins anew there, and so does a replay.
-        # Its gaps are what the lake does not have although the engine may have seen it, and what nobody saw.
+        # "up" with the reason `collector_started(shard)`: its engine starts again there, and so does a
+        # replay. Its gaps are what the lake does not have although the engine may have seen it, and what
+        # nobody saw.
         _required("exchange", pa.string()),
         _required("symbol", pa.string()),  # empty: every symbol
         _required("state", pa.string()),  # up, down, gap

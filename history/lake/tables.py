@@ -33,7 +33,7 @@ class LakeError(Exception):
 
 
 def writer_properties(table: str) -> "WriterProperties":
-    """How a table's Parquet is encoded: zstd, times as deltas, the rest as dictionaries."""
+    """Encoding of a table's Parquet: zstd, times as deltas, the rest as dictionaries."""
     from deltalake import ColumnProperties, WriterProperties
 
     deltas = {
@@ -51,7 +51,7 @@ def writer_properties(table: str) -> "WriterProperties":
 
 @dataclass(frozen=True, slots=True)
 class Lake:
-    """Where the tables lie. `storage_options` are deltalake's, for object stores."""
+    """Place of the tables. `storage_options` are deltalake's, for object stores."""
 
     url: str
     storage_options: dict[str, str] = field(default_factory=dict)
@@ -133,7 +133,7 @@ class Lake:
     def append_all(
         self, delta: "DeltaTable", table: str, rows: pa.Table, versions: Mapping[str, int]
     ) -> None:
-        """As `append`, with several transactions; one commit has them all, so the first tells of the rest."""
+        """Append with several transactions; one commit has them all, so the first stands for the rest."""
         from deltalake import Transaction
         from deltalake.exceptions import CommitFailedError
 
@@ -166,7 +166,7 @@ def _write(delta: "DeltaTable", table: str, rows: pa.Table, transactions: list["
 
 
 def log_entry(version: int) -> str:
-    """Where a version of a table is written down, relative to the table."""
+    """Path of a version's log entry, relative to the table."""
     return f"{LOG_FOLDER}/{version:020}.json"
 
 

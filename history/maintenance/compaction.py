@@ -69,12 +69,12 @@ class Heap:
 
     @property
     def directory(self) -> str:
-        """Where the partition's files lie, below the table."""
+        """Directory of the partition's files, below the table."""
         return f"date={self.date}/hour={self.hour}"
 
     @property
     def rows_per_file(self) -> int:
-        """So that files are alike and about TARGET_BYTES, at the bytes a row takes now."""
+        """Rows that make files alike and about TARGET_BYTES, at the bytes a row takes now."""
         files = max(1, round(self.files["bytes"].sum() / TARGET_BYTES))
         return math.ceil(self.files["rows"].sum() / files)
 
@@ -88,7 +88,7 @@ def plan(lake: Lake, table: str, now: datetime.datetime) -> list[Step]:
 
 
 def heaps(files: pl.DataFrame, now: datetime.datetime) -> list[Heap]:
-    """What there is to compact among a table's files, the oldest hour first.
+    """Partitions to compact among a table's files, the oldest hour first.
 
     All files of an hour that is over, unless they came out of a compaction together; and the loose
     files of an hour that is not, once they are MERGE_FILES.
@@ -177,7 +177,7 @@ def _write(lake: Lake, table: str, heap: Heap) -> Iterator[SortedFile]:
 
 
 def _scratch(lake: Lake, table: str) -> str | None:
-    """Where to sort: beside a table on the local disk, which has room where a container's /tmp may not."""
+    """Directory to sort in: beside a table on the local disk, since a container's /tmp may lack room."""
     if "://" in lake.url:
         return None
     for left in Path(lake.uri(table)).glob(f"{SCRATCH_PREFIX}*"):  # by a compaction that was killed

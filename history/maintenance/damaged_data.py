@@ -40,7 +40,7 @@ def take_out(lake: Lake, delta: DeltaTable, table: str, files: pl.DataFrame, fen
 
 
 def damage_of(lake: Lake, table: str, source: Source) -> str:
-    """What is wrong with a data file, all of which is read; empty when nothing is."""
+    """Damage of a data file, all of which is read; empty when there is none."""
     if problem := problem_of(source):
         return problem
     if not lake.is_remote and (problem := damage(source.uri)):

@@ -35,7 +35,7 @@ class TableBusyError(Exception):
 
 
 Progress = Callable[[str, int, int], None]
-"""Told before each step: its label, its number from 1 on, how many there are."""
+"""Called before each step: its label, its number from 1 on, how many there are."""
 
 
 def maintain(
@@ -66,7 +66,7 @@ def maintain(
         except Exception as error:
             run.state, run.error = State.FAILED, f"{type(error).__name__}: {in_short(error)}"
             logger.exception("lake maintenance failed: %s %s", kind, table)
-        except BaseException:  # Ctrl-C, or the worker is told to stop: on record, then on its way
+        except BaseException:  # Ctrl-C, or the worker is asked to stop: on record, then on its way
             run.state, run.error = State.STOPPED, _("Interrupted.")
             raise
         finally:
@@ -76,7 +76,7 @@ def maintain(
 
 
 def in_short(error: Exception) -> str:
-    """What it says, without the backtrace that the Delta library appends."""
+    """Message of an error, without the backtrace that the Delta library appends."""
     return str(error).partition("\n")[0]
 
 

@@ -84,11 +84,11 @@ def _scan(uris: Sequence[str], options: dict[str, str] | None, schema: Schema | 
 
 
 def _sorted(rows: pl.LazyFrame, order: Sequence[str]) -> pl.DataFrame:
-    """Rows in order, those of one moment as they were written, because a replay repeats it.
+    """Sort rows, those of one moment as they were written, because a replay repeats it.
 
     Sorted by one number made of all columns, which takes half as long as sorting by each.
 
-    Raises ValueError when names times microseconds are more than 64 bits can tell apart: no hour is.
+    Raises ValueError when names times microseconds are more than 64 bits can distinguish: no hour is.
     """
     frame = rows.collect()
     if frame.is_empty():

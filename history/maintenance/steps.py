@@ -1,4 +1,4 @@
-"""What maintenance does, cut into pieces it can stop between."""
+"""Maintenance, cut into steps it can stop between."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

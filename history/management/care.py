@@ -1,4 +1,4 @@
-"""What the commands that look after the lake have in common."""
+"""Base of the commands that maintain the lake."""
 
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class CareCommand(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
 
     def handle(self, *args: Any, table: list[str], dry_run: bool, **options: Any) -> None:
-        """One line per table and kind."""
+        """Run, and print one line per table and kind."""
         lake = Lake.from_settings()
         self.stdout.write(f"The lake at {lake.url}")
         work = [(kind, name) for kind in self.kinds for name in dict.fromkeys(table)]
@@ -71,7 +71,7 @@ class CareCommand(BaseCommand):
 
 
 def summary(run: MaintenanceRun) -> str:
-    """What a run did, in a line: `quotes: compact: done; 3,600 files of 100 MB became 1 of 52 MB …`."""
+    """Result of a run, in a line: `quotes: compact: done; 3,600 files of 100 MB became 1 of 52 MB …`."""
     words = [f"{run.table}: {run.get_kind_display()}: {run.get_state_display()}"]
     if run.files_after is not None and run.bytes_after is not None:
         before = f"{run.files_before:,} files of {filesizeformat(run.bytes_before)}"

@@ -1,4 +1,4 @@
-"""How the lake's API answers: so many at once, and streamed once the first piece is there."""
+"""Answers of the lake's API: so many at once, and streamed once the first piece is there."""
 
 import time
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from history.read.reading import Answer, in_thread
 
 
 def limited(view: View) -> View:
-    """So many requests a minute of a user (HISTORY_REQUESTS_PER_MINUTE), and a few at once; else 429."""
+    """Limit a user to HISTORY_REQUESTS_PER_MINUTE, and to a few at once; else 429."""
 
     @wraps(view)
     async def counted(request: HttpRequest) -> HttpResponseBase:

@@ -1,4 +1,4 @@
-"""What a request or a command asks for: times, numbers and names in the spellings people use."""
+"""Parameters of a request or a command: times, numbers and names in the spellings people use."""
 
 import time
 from collections.abc import Iterable, Mapping

@@ -20,7 +20,7 @@ class Writer(Protocol):
         """Add rows."""
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """Finish the output."""
 
 
 class CsvWriter:
@@ -37,7 +37,7 @@ class CsvWriter:
         self._begun = True
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing: the format has no end."""
 
 
 def harmless(frame: pl.DataFrame) -> pl.DataFrame:
@@ -58,7 +58,7 @@ class NdjsonWriter:
         self._file.write(ndjson(frame))
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing: the format has no end."""
 
 
 class ParquetWriter:

@@ -9,12 +9,12 @@ from history.read.scanning import Source, problem_of
 
 _NOTED_AT_MOST: Final = 10_000
 _noted: Final[set[tuple[str, str]]] = set()
-"""File and what is wrong with it, so that a process looks once whether each is noted."""
+"""File and what is wrong with it, so that a process checks once whether each is noted."""
 _noting: Final = threading.Lock()
 
 
 class LeftOut:
-    """What one reader of a table left out."""
+    """Files that one reader of a table left out."""
 
     def __init__(self, lake: Lake | None = None, table: str = "", said: dict[str, str] | None = None) -> None:
         """`said` is where what is left out is named besides, as `table/path`."""

@@ -41,12 +41,12 @@ class Leg(Struct, frozen=True):
 
     @property
     def recorded(self) -> pl.Expr:
-        """Which rows of `quotes` are its own."""
+        """Predicate of the leg's own rows of `quotes`."""
         return (pl.col("exchange") == self.exchange) & (pl.col("symbol") == self.symbol)
 
 
 def leg_of(config: MarketConfig, symbol: str, exchange: str) -> Leg:
-    """What an exchange lists of a symbol: under that very name, as an alias, or in another stablecoin."""
+    """Leg of an exchange for a symbol: under that very name, as an alias, or in another stablecoin."""
     # Only these: ordering all that is listed for one leg would take as long as reading an hour of it.
     own = tuple(each for each in config.listings if each.counts_as == symbol and each.exchange == exchange)
     listing = listed(structs.replace(config, listings=own)).get(symbol, {}).get(exchange)
@@ -56,7 +56,7 @@ def leg_of(config: MarketConfig, symbol: str, exchange: str) -> Leg:
 
 
 class RecordedRates:
-    """What stablecoins were worth over a range: the median mid of the exchanges that quoted them."""
+    """Rates of stablecoins over a range: the median mid of the exchanges that quoted them."""
 
     def __init__(self, reader: LakeReader, legs: Sequence[Leg], start_us: int, end_us: int) -> None:
         self._legs = legs
@@ -93,7 +93,7 @@ class RecordedRates:
         return own.with_columns(prices, sizes).select(columns)
 
     def interruptions(self, leg: Leg) -> pl.DataFrame:
-        """When its rate ceased to be known: `exchange`, `state` (gap), `received_ts_us`."""
+        """Moments when its rate ceased to be known: `exchange`, `state` (gap), `received_ts_us`."""
         at = pl.Series("received_ts_us", [], pl.Int64)
         if leg.needs is not None and leg.needs not in self._assumed:
             rates = self._rates[leg.needs]
@@ -132,7 +132,7 @@ def _is_whole(rates: pl.DataFrame, start_us: int, end_us: int) -> bool:
 
 
 def _chained(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
-    """What two rates make of each other, from either's quotes on, while both hold."""
+    """Chain two rates, from either's quotes on, while both hold."""
     return _together(first, second).select("received_ts_us", rate=pl.col("rate") * pl.col("other"))
 
 

@@ -102,7 +102,7 @@ class Terms:
 
     @property
     def legs(self) -> tuple[Leg, Leg]:
-        """Where the quotes of both sides were recorded."""
+        """Legs under which both sides' quotes were recorded."""
         one, two = self.listed1, self.listed2
         return one or Leg(self.exchange1, self.symbol), two or Leg(self.exchange2, self.symbol)
 
@@ -135,7 +135,7 @@ class Pairing:
         `quotes` and `states` have the lake's columns and are in any order.
         """
         taken = _quote_events(quotes, self._terms)
-        # Where nothing tells what came first: states before quotes, exchange1 before exchange2.
+        # Where the order is unknown: states before quotes, exchange1 before exchange2.
         new = [_state_events(states, self._terms), taken.filter(leg=1), taken.filter(leg=2)]
         events = pl.concat([self._legs, *new])
         if len(events) == len(self._legs):
@@ -206,7 +206,7 @@ class Pairing:
         return self._gap(pl.col("epoch").shift(-1) > pl.col("epoch"), expired)
 
     def _gap(self, broken: pl.Expr, expired: pl.Expr) -> pl.Expr:
-        """When the line broke after a point: at an interruption, or where the older quote got too old."""
+        """Moment when the line broke after a point: an interruption, or the older quote got too old."""
         if self._tolerance_us is None:
             return pl.when(broken).then("broken_us")
         expiry = pl.col("older_us") + self._tolerance_us
@@ -294,7 +294,7 @@ def _filled(events: pl.DataFrame, epoch: int) -> pl.DataFrame:
 
 
 def _legs(events: pl.DataFrame) -> pl.DataFrame:
-    """What of the events lasts: each leg's state, and its last quote if nothing interrupted it since."""
+    """Lasting part of the events: each leg's state, and its last quote if nothing interrupted it since."""
     last = events.tail(1)
     kept = []
     for leg in (1, 2):
@@ -325,7 +325,7 @@ def _values(terms: Terms, ages_ns: list[pl.Expr]) -> list[pl.Expr]:
 
 
 def _of_then(terms: Terms, factor: Callable[[float, float], float]) -> pl.Expr:
-    """What the fees make of a ratio of prices, by the fees of the point's day."""
+    """Edge that the fees leave of a ratio of prices, by the fees of the point's day."""
     found, now = pl.lit(factor(terms.fee1, terms.fee2)), pl.max_horizontal("us1", "us2")
     for start_us, end_us, fee1, fee2 in terms.past_fees:
         then = now.is_between(start_us, end_us, closed="left")
@@ -334,7 +334,7 @@ def _of_then(terms: Terms, factor: Callable[[float, float], float]) -> pl.Expr:
 
 
 def _moments(ages_ns: list[pl.Expr]) -> list[pl.Expr]:
-    """When the point was made, and of when its older quote is, on both clocks."""
+    """Times of the point and of its older quote, on both clocks."""
     first_is_later, first_is_older = pl.col("at_ns1") >= pl.col("at_ns2"), ages_ns[0] > ages_ns[1]
     now = [
         pl.when(first_is_later).then(f"{unit}1").otherwise(f"{unit}2").alias(f"now_{unit}")

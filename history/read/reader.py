@@ -1,4 +1,4 @@
-"""The lake for who reads it: polars frames and Arrow batches, from only the files that can hold the answer.
+"""Read access to the lake: polars frames and Arrow batches, from only the files that can hold the answer.
 
 Delta's log says of every file which hour it belongs to and between which values its columns lie, so
 files are chosen before any is opened; inside a file Parquet's own statistics choose the row groups.
@@ -30,7 +30,7 @@ _NAMES: Final = ("symbol", "exchange", "exchange1", "exchange2")
 
 
 class Where(TypedDict, total=False):
-    """Which rows: names as the lake spells them, one or several, and the range [start, end) in µs."""
+    """Selection of rows: names as the lake spells them, one or several, and the range [start, end) in µs."""
 
     symbol: str | Sequence[str] | None
     exchange: str | Sequence[str] | None
@@ -101,7 +101,7 @@ class Snapshot:
             yield from arrow.cast(schema).to_batches()
 
     def frames(self, **where: Unpack[Where]) -> Iterator[pl.DataFrame]:
-        """As `batches`, as polars frames with all columns."""
+        """Yield what `batches` does, as polars frames with all columns."""
         for start_us, end_us in self.slices(**where):
             yield from self._sorted(where | {"start_us": start_us, "end_us": end_us})
 

@@ -1,7 +1,7 @@
 """Reading for requests: in threads of its own, few at a time, and given up when the request is.
 
 A read of the lake blocks and is mostly polars' native code. An answer is produced piece by piece, a
-piece when the last one was taken over; who does not come for more holds one piece.
+piece when the last one was taken over; a client that does not come for more holds one piece.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ def open_answers() -> int:
 
 
 async def in_thread(read: Callable[[], T]) -> T:
-    """What a blocking read returns. Raises what it raises; Refused (503) when the lake cannot be read.
+    """Return or raise what a blocking read does; Refused (503) when the lake cannot be read.
 
     It may take long, so the request's database connection is given back before.
     """

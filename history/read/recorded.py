@@ -1,4 +1,4 @@
-"""What was received, as the events it was, in the order it was received."""
+"""Recorded events, in the order in which they were received."""
 
 import heapq
 from collections import Counter
@@ -43,7 +43,7 @@ class Recorded:
         return quotes and (quotes[0], max(quotes[1], states[1] if states else 0))
 
     def events(self, start_us: int, end_us: int) -> Iterator[Received]:
-        """In order of receipt, in constant memory; of one instant a state comes before a quote."""
+        """Yield events in order of receipt, in constant memory; at one instant states before quotes."""
         return heapq.merge(
             self._states_between(start_us, end_us), self._quotes_between(start_us, end_us), key=_stamp
         )

@@ -137,7 +137,7 @@ def _groups(sources: list[Source]) -> Iterator[list[Source]]:
 
 
 def problem_of(source: Source) -> str:
-    """What can be seen of a local file without reading it; empty when it is as the log says."""
+    """Problem of a local file as far as it shows without reading it; empty when it is as the log says."""
     if "://" in source.uri:
         return ""
     try:

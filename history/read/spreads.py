@@ -82,14 +82,14 @@ def _points_of(reader: LakeReader, terms: Terms, spans: list[Span]) -> Iterator[
 
 
 def stored_points(reader: LakeReader, terms: Terms, start_us: int, end_us: int) -> Iterator[pl.DataFrame]:
-    """What the live engine made."""
+    """Points that the live engine made."""
     spreads = reader.snapshot("spreads")
     for frame in spreads.frames(**_chart(terms, start_us, end_us)):
         yield frame.select(POINT_SCHEMA.keys())
 
 
 def computed_points(reader: LakeReader, terms: Terms, start_us: int, end_us: int) -> Iterator[pl.DataFrame]:
-    """What the live engine would have made of the recorded quotes and stream states."""
+    """Points the live engine would have made of the recorded quotes and stream states."""
     ticks = _Ticks(reader, terms, start_us, end_us)
     pairing = ticks.warmed_up(start_us)
     inside = pl.col("ts_us").is_between(start_us, end_us, closed="left")
@@ -119,7 +119,7 @@ def find_spans(reader: LakeReader, terms: Terms, start_us: int, end_us: int) -> 
 def _stored_hours(reader: LakeReader, terms: Terms, start_us: int, end_us: int) -> Iterator[tuple[int, int]]:
     """First and last stored point of every hour that has any.
 
-    Hours still in many files are looked at from both their ends, so that not all are opened for this.
+    Hours still in many files are read from both their ends, so that not all are opened for this.
     """
     spreads = reader.snapshot("spreads")
     hours = Counter(at // HOUR_US for at, _to in spreads.slices(**_chart(terms, start_us, end_us)))
@@ -165,7 +165,7 @@ def _chart(terms: Terms, start_us: int, end_us: int) -> Where:
 
 
 class _Ticks:
-    """What was recorded of a chart's two legs: one version of the quotes, and the stream states."""
+    """Record of a chart's two legs: one version of the quotes, and the stream states."""
 
     def __init__(self, reader: LakeReader, terms: Terms, start_us: int, end_us: int) -> None:
         self._terms = terms

@@ -23,7 +23,7 @@ def thinned(
     clock: str,
     values: Sequence[str],
 ) -> Iterator[pl.DataFrame]:
-    """At most `rows` of the rows between the two times, in order; at least those of one stretch.
+    """Yield at most `rows` of the rows between the two times, in order; at least those of one stretch.
 
     A stretch leaves up to two rows per value and two more (first, last). Where the first of `values` is null
     the line is broken: of the gaps between rows that are kept, those stay that break the longest times, as
@@ -53,7 +53,7 @@ def thinned(
 
 
 def _picked(rows: pl.DataFrame, values: Sequence[str], clock: str, room: int) -> pl.DataFrame:
-    """Of every stretch first, last and extremes; gaps between them while the whole is not over `room`."""
+    """Pick each stretch's first, last and extremes; gaps between them while all are not over `room`."""
     gap = pl.col(values[0]).is_null()
     of_line = pl.col("row").filter(~gap)
     extremes = {

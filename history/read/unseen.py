@@ -1,4 +1,4 @@
-"""Where a line must break because nobody was looking, whoever wrote the points before and after.
+"""Breaks of a line where nobody was collecting, whichever collector wrote the points before and after.
 
 A collector that is killed writes no gap. The next one says when the last was alive (`stream_states`: a `gap`
 row with `since_us`, then its own start), as is said of events that were dropped and of damaged files: between
@@ -66,7 +66,7 @@ def broken(frames: Iterable[pl.DataFrame], stretches: list[Unseen]) -> Iterator[
 
 
 def _gaps(times: Ints, holds: npt.NDArray[np.bool_], since: Ints, until: Ints) -> Ints:
-    """When a gap begins after each point that holds on over an unseen stretch, at most one after each."""
+    """Gaps after points that hold on over an unseen stretch, at most one after each."""
     if not len(since):
         return since
     after = np.searchsorted(times, until)  # the first point that was seen again; the row before it held on

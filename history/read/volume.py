@@ -12,7 +12,8 @@ _CLOCK: Final = "received_ts_us"
 
 
 def summed(frames: Iterable[pl.DataFrame], rows: int, start_us: int, end_us: int) -> Iterator[pl.DataFrame]:
-    """At most `rows` (>= 6) rows: per stretch and side the lowest and the highest price, at their times.
+    """Yield at most `rows` (>= 6) rows: per stretch and side the lowest and the highest price, at their
+    times.
 
     What was traded is shared between the two so that their sizes add up to its size, and size times price to
     its value. The frames come in order of time; of them no more is kept than one stretch.

@@ -39,13 +39,13 @@ FOREIGN_NS: Final = 10_000_000_000
 _NS_PER_US: Final = 1_000
 
 Said = dict[str, tuple[float, int]]
-"""What shards tell each other of rates: symbol -> rate and when it held, µs."""
+"""Rates that shards publish to each other: symbol -> rate and when it held, µs."""
 
 T = TypeVar("T")
 
 
 class Results(Struct):
-    """What the engine made of one slot, by the recorded time `now_us`."""
+    """Results of the engine for one slot, by the recorded time `now_us`."""
 
     now_us: int
     points: list[SpreadPoints]
@@ -63,7 +63,7 @@ class _Lane:
         self._names = {each.exchange: each.symbol for each in config.listings}
         self._symbol = symbol
         self._fees = Fees(config)
-        self._engine = SpreadEngine(window_points=1)  # nobody looks at the window
+        self._engine = SpreadEngine(window_points=1)  # nobody reads the window
         self._engine.configure(config)
         self._scanner = Scanner(self._engine.set_rates, market)
         self._scanner.configure(config, symbol.__eq__, *now)
@@ -88,15 +88,15 @@ class _Lane:
             self._engine.on_state(state)
 
     def start(self, now_mono_ns: int) -> None:
-        """Its collector's clock is known from here on."""
+        """Note the clock of its collector, known from here on."""
         self._scanner.start(now_mono_ns)
 
     def hear(self, rates: Said) -> None:
-        """Take over what currencies are worth, by symbol, and since when."""
+        """Apply the rates of currencies, by symbol, and since when they hold."""
         self._scanner.rates.hear(rates)
 
     def follow_rates(self, now_us: int, now_mono_ns: int) -> None:
-        """Judge by what currencies are worth as it was heard last."""
+        """Judge by the rates of currencies as last received."""
         self._scanner.follow_rates(now_us, now_mono_ns)
 
     def moves(self) -> NDArray[np.float64]:
@@ -114,7 +114,7 @@ class _Lane:
             self._age(self._last.received_mono_ns + since_us * _NS_PER_US, now_us)
 
     def clock_at(self, now_us: int, now_mono_ns: int) -> int:
-        """Its own monotonic clock, where what its collector's shows is that of another machine."""
+        """Monotonic clock of its own, where its collector's is that of another machine."""
         if self._last is None:
             return now_mono_ns
         own_ns = self._last.received_mono_ns + (now_us - self._last.received_ts_us) * _NS_PER_US
@@ -125,7 +125,7 @@ class _Lane:
         self._engine.expire(now_mono_ns, now_us)
 
     def collect(self) -> tuple[list[SpreadPoints], list[OpportunityEvent]]:
-        """What is new as of the last quote."""
+        """Collect what is new as of the last quote."""
         if self._last is not None:
             self._age(self._last.received_mono_ns, self._last.received_ts_us)
         deltas = [delta for delta in self._engine.collect() if len(delta.points)]
@@ -133,12 +133,12 @@ class _Lane:
         return points, opportunity_events(self._scanner.lifecycle.take(), self._fees)
 
     def counts(self) -> dict[str, int]:
-        """What the engine did."""
+        """Counters of the engine."""
         return structs.asdict(self._engine.counters)
 
 
 class _RateBoard:
-    """What currencies are worth, for every lane that needs it, whichever shard collected it.
+    """Rates of currencies, for every lane that needs them, whichever shard collected them.
 
     A scanner per symbol that says a rate, as its collector had one: with its jumps, ages and interruptions.
     """
@@ -155,7 +155,7 @@ class _RateBoard:
             self.begin(symbol)
 
     def begin(self, symbol: str) -> None:
-        """Its collector knows nothing yet."""
+        """Start from nothing, like its collector."""
         self._last.pop(symbol, None)
         self._scanners[symbol] = Scanner()
         self._scanners[symbol].configure(self._config, symbol.__eq__, 0, 0)
@@ -172,7 +172,7 @@ class _RateBoard:
             scanner.on_state(structs.replace(event, exchange=exchange, symbols=(symbol,)))
 
     def said(self, now_us: int) -> Said:
-        """As shards tell each other: symbol -> rate and when it held; what is too old is not told."""
+        """Rates as shards publish them: symbol -> rate and when it held; those too old are left out."""
         found: Said = {}
         for symbol, last in self._last.items():
             rates = self._scanners[symbol].rates
@@ -237,7 +237,7 @@ class _Process:
                 lane.tick(now_us, clock)
 
     def leave(self, symbols: Iterable[str]) -> None:
-        """Let go of lanes whose collector began anew."""
+        """Release lanes whose collector started again."""
         for symbol in symbols:
             self.lanes.pop(symbol, None)
 
@@ -311,7 +311,7 @@ class Replay:
         return self.reads if event.symbols == ("",) else event.symbols
 
     def _lanes_of(self, exchange: str, symbol: str) -> Iterable[str]:
-        """Those that compare an exchange's symbol, all exchanges' where none is named; mostly one."""
+        """Lanes that compare an exchange's symbol, all exchanges' where none is named; mostly one."""
         by_exchange = self._routes.get(symbol, {})
         if exchange:
             return (by_exchange[exchange],) if exchange in by_exchange else ()
@@ -400,7 +400,7 @@ def _routes(configs: dict[str, MarketConfig]) -> dict[str, dict[str, str]]:
 
 
 def between(results: Results, start_us: int, end_us: int) -> Results:
-    """Only what is of the range [start, end)."""
+    """Keep only what is of the range [start, end)."""
     points = [
         structs.replace(
             each, points=each.points[(each.points[:, 0] >= start_us) & (each.points[:, 0] < end_us)]

@@ -49,7 +49,7 @@ class LakeMarket:
 
     @property
     def listings(self) -> Mapping[str, Sequence[Listing]]:
-        """What each exchange lists: the symbols it has quotes of."""
+        """Listings of each exchange: the symbols it has quotes of."""
         return self._listings
 
     def first(self) -> Mapping[tuple[str, str], Row]:

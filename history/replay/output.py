@@ -1,4 +1,4 @@
-"""Where the results of a replay go: lines of JSON, or the tables of another lake."""
+"""Destinations of a replay's results: lines of JSON, or the tables of another lake."""
 
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
@@ -43,7 +43,7 @@ class Lines:
             self._file.flush()  # at the speed of the clock somebody is waiting for them
 
     def close(self) -> None:
-        """Everything is written."""
+        """Write what is left."""
 
 
 class Store:

@@ -7,7 +7,7 @@ _US: Final = 1_000_000
 
 
 class Clock(Protocol):
-    """What the pace needs of the module `time`."""
+    """The part of the module `time` that the pace needs."""
 
     def monotonic(self) -> float:
         """Seconds since some moment."""

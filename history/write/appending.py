@@ -36,7 +36,7 @@ class Appender:
 
     What is damaged in the table's log is set aside before the first append, and when it is met later
     (`history.lake.mending`). Everything blocks; call it in a thread. The log wants a checkpoint now and then:
-    whoever appends calls `checkpoint_if_due`, afterwards or beside what follows. Raises one of STORE_ERRORS
+    the caller calls `checkpoint_if_due`, afterwards or beside what follows. Raises one of STORE_ERRORS
     when the store fails; the same call may then be made again, whatever became of the one before.
     """
 
@@ -69,7 +69,7 @@ class Appender:
         try:
             files = write_files(self._lake, self.table, rows, self._app_id, sequence)
             self._commit(files, self._app_id, sequence, self._mark)
-        except STORE_ERRORS:  # damaged, perhaps, or changed by another program: looked at before the next try
+        except STORE_ERRORS:  # damaged, perhaps, or changed by another program: read before the next try
             self._version, self._begun = -1, False
             raise
         self._sequence = sequence
@@ -84,7 +84,7 @@ class Appender:
             self._commit([], self._lease.name, self._lease.token)
 
     def _refuse_replaced(self) -> None:
-        """After a standstill nothing is written before it is known that nobody else began meanwhile.
+        """Write nothing after a standstill before it is known that no other collector began meanwhile.
 
         A data file that no entry knows comes into the table with the next mending.
         """
@@ -141,7 +141,7 @@ class Appender:
         return True
 
     def _look(self) -> None:
-        """Where the log ends, and what of ours is in it already."""
+        """Find the end of the log, and what of ours is in it already."""
         if not self._begun:
             mend(self._lake, self.table, begin=True)
         log = self._sound()

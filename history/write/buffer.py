@@ -32,7 +32,7 @@ class StateRow(Struct, gc=False):
 
 
 class Buffer:
-    """What waits for one flush. Its owner bounds it by looking at `rows`."""
+    """Rows that wait for one flush. Its owner bounds it by `rows`."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -49,7 +49,7 @@ class Buffer:
             self._pack(kind)
 
     def tables(self, besides: Collection[str] = ()) -> dict[str, pa.Table]:
-        """Everything, by table, besides the tables named; the buffer is empty of it afterwards."""
+        """Take all rows, by table, besides those of the tables named."""
         for kind in list(self._loose):
             self._pack(kind)
         wanted = [table for table in self._packed if table not in besides]

@@ -1,4 +1,4 @@
-"""What a channel dropped, as rows: nobody should take a gap for a quiet market."""
+"""Events that a channel dropped, as rows: nobody should take a gap for a quiet market."""
 
 import time
 from collections.abc import Collection, Sequence
@@ -34,7 +34,7 @@ class Losses:
         return events
 
     def add(self, lost: int, since_us: int, until_us: int) -> None:
-        """What was taken from the channel and given up later."""
+        """Count events that were taken from the channel and given up later."""
         self.total += lost
         self._since_us = min(since_us, self._since_us or since_us) if self._lost else since_us
         self._until_us = max(until_us, self._until_us) if self._lost else until_us
@@ -54,7 +54,7 @@ class Losses:
 
 
 def time_of(event: SinkEvent) -> int:
-    """When an event the lake keeps became known to the collector, µs since the epoch."""
+    """Time when an event the lake keeps became known to the collector, µs since the epoch."""
     if isinstance(event, SpreadPoints):
         return int(event.points[-1, 0])
     return event.ts_us if isinstance(event, OpportunityEvent) else cast(Event, event).received_ts_us

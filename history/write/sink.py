@@ -97,7 +97,7 @@ class LakeSink:
         self._outage = Outage(logger)
 
     def configure(self, config: MarketConfig) -> None:
-        """Take over which symbols there are: gaps are told, and rows counted, for each."""
+        """Apply the symbols there are: gaps are written, and rows counted, for each."""
         owns = self._shard.owns
         collected = {each.symbol for each in config.instruments if owns(each.shard_key)}
         self._symbols = frozenset(collected | {o.symbol for o in config.opportunities if owns(o.symbol)})
@@ -115,7 +115,7 @@ class LakeSink:
                 logger.error("lake: %d rows not written: %s", left, self._problem or "stopped in a flush")
 
     def stats(self) -> dict[str, Any]:
-        """What was written, what waits, and what is wrong; `rows_by_symbol` is table -> symbol -> rows."""
+        """Status: rows written and waiting, and problems; `rows_by_symbol` is table -> symbol -> rows."""
         by_symbol: dict[str, dict[str, int]] = {}
         for (table, symbol), rows in sorted(self._rows_by_symbol.items()):
             by_symbol.setdefault(table, {})[symbol] = rows
@@ -132,7 +132,7 @@ class LakeSink:
         }
 
     def _slowest_flush_s(self) -> float:
-        """Of the last flush and the one under way: a store that hangs must not look quick."""
+        """Duration of the slower of the last flush and the present one: a store that hangs is not quick."""
         under_way_s = 0.0 if self._flushing_since is None else time.monotonic() - self._flushing_since
         return max(self._flush_s, under_way_s)
 
@@ -241,7 +241,7 @@ class LakeSink:
             self._losses.add(len(rows), pc.min(times).as_py(), pc.max(times).as_py())
 
     def _refuse_older(self) -> None:
-        """In a thread: make every table refuse the former collector of this shard."""
+        """Make every table, in a thread, refuse the former collector of this shard."""
         for table in SCHEMAS:
             try:
                 self._appender(table).begin()
@@ -249,7 +249,7 @@ class LakeSink:
                 logger.warning("lake: %s cannot be begun: %s", table, _in_short(error))
 
     def _append(self, table: str, rows: pa.Table, sequence: int) -> None:
-        """In a thread."""
+        """Append in a thread."""
         self._appender(table).append(rows, sequence)
 
     def _appender(self, table: str) -> Appender:
@@ -264,7 +264,7 @@ class LakeSink:
                 self._rows_by_symbol[table, entry["values"]] += entry["counts"]
 
     async def _last_alive(self) -> int | None:
-        """When a collector of this shard last wrote something, µs since the epoch; None: never."""
+        """Time when a collector of this shard last wrote something, µs since the epoch; None: never."""
 
         def look() -> int | None:
             found, errors = [], {}
@@ -311,7 +311,7 @@ def _in_short(error: Exception) -> str:
 def _beginning(
     shard: Shard, symbols: Iterable[str], started: tuple[int, int], last_alive_us: int | None
 ) -> list[StateRow]:
-    """That a collector started, and per symbol the gap since one was last known to write."""
+    """Rows that a collector started, and per symbol the gap since one was last known to write."""
     now_us, now_ns = started
     rows = [StateRow("", "", "up", collector_started(shard), now_us, now_ns)]
     if last_alive_us is not None:

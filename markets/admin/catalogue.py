@@ -1,4 +1,4 @@
-"""What operators edit. Every change is logged with who and what, and moves the revision collectors follow."""
+"""Pages that operators edit. Each change is logged with its user and moves the revision collectors follow."""
 
 from decimal import Decimal
 from typing import Any, cast
@@ -104,7 +104,7 @@ class ExchangeAdmin(SwitchAdmin):
 
     @admin.display(description=_("fees today, taker / maker"))
     def fees_today(self, row: Exchange) -> Any:
-        """What is reckoned with today, and where it comes from."""
+        """Fees of today, and their source."""
         if row._state.adding:
             return "–"
         terms = getattr(row, "fee_terms", None) or fee_terms(row, todays_fees())
@@ -114,7 +114,7 @@ class ExchangeAdmin(SwitchAdmin):
 
     @admin.display(description=_("wallets"))
     def wallets(self, row: Exchange) -> Any:
-        """What is known of its wallets, and since when."""
+        """Knowledge of its wallets, and its age."""
         sync = getattr(row, "wallet_sync", None)
         if sync is None:
             return _("○ unknown: never asked")
@@ -131,7 +131,7 @@ class ExchangeAdmin(SwitchAdmin):
 
     @admin.display(description=_("address"))
     def address(self, row: Exchange) -> Any:
-        """Where it is reached, and through which proxy of its own."""
+        """Address it is reached at, and its own proxy."""
         where = row.ws_url or row.rest_url or _("its own")
         if not row.proxy:
             return where
@@ -139,13 +139,13 @@ class ExchangeAdmin(SwitchAdmin):
 
     @admin.display(description=_("last sync"), ordering="catalogue_sync__synced_at")
     def last_sync(self, row: Exchange) -> Any:
-        """When its catalogue was last read."""
+        """Time its catalogue was last read."""
         sync = getattr(row, "catalogue_sync", None)
         return f"{sync.synced_at:%Y-%m-%d %H:%M} UTC" if sync and sync.synced_at else _("never")
 
     @admin.display(description=_("sync error"))
     def sync_error(self, row: Exchange) -> Any:
-        """Why the last try failed, what of the answer could not be had, which markets share a name."""
+        """Why the last try failed, what of the answer could not be read, which markets share a name."""
         sync = getattr(row, "catalogue_sync", None)
         if sync is None:
             return ""
@@ -155,7 +155,7 @@ class ExchangeAdmin(SwitchAdmin):
 
 @admin.register(Symbol)
 class SymbolAdmin(SwitchAdmin):
-    """What can be collected; switch on what should be."""
+    """Symbols that can be collected, with a switch for each."""
 
     empty_text = _(
         "Nothing is collected without symbols. `manage.py sync_markets` reads what exchanges list, "
@@ -169,11 +169,11 @@ class SymbolAdmin(SwitchAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Symbol], search_term: str
     ) -> tuple[QuerySet[Symbol], bool]:
-        """As every search of names."""
+        """Search like every search of names."""
         return (queryset.filter(_of_symbols(search_term)) if search_term.strip() else queryset), False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Symbol]:
-        """With the number of exchanges that trade it."""
+        """Add the number of exchanges that trade it."""
         trading = Count("instruments", filter=Q(instruments__active=True), distinct=True)
         symbols: QuerySet[Symbol] = super().get_queryset(request)
         return symbols.annotate(exchange_count=trading)
@@ -184,13 +184,13 @@ class SymbolAdmin(SwitchAdmin):
 
     @admin.display(description=_("exchanges"), ordering="exchange_count")
     def exchanges(self, row: Symbol) -> int:
-        """On how many exchanges it trades now."""
+        """Number of exchanges it trades on now."""
         return int(row.exchange_count)  # type: ignore[attr-defined]
 
 
 @admin.register(Instrument)
 class InstrumentAdmin(SwitchAdmin):
-    """What exchanges list; the catalogue sync writes all of it but the operator's switch and alias."""
+    """Instruments that exchanges list; the catalogue sync writes all but the operator's switch and alias."""
 
     empty_text = _(
         "No exchange has said what it lists. A worker asks every hour; `manage.py sync_markets` asks now."
@@ -218,7 +218,7 @@ class InstrumentAdmin(SwitchAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Instrument], search_term: str
     ) -> tuple[QuerySet[Instrument], bool]:
-        """By the symbol's name as every search, or a part of the exchange's own name."""
+        """Search by the symbol's name, or by a part of the exchange's own name."""
         if not search_term.strip():
             return queryset, False
         symbols = Symbol.objects.filter(_of_symbols(search_term))
@@ -248,7 +248,7 @@ class InstrumentAdmin(SwitchAdmin):
 
     @admin.display(description=_("24 h volume"), ordering="quote_volume_24h")
     def volume(self, row: Instrument) -> str:
-        """In whole quote currency, with separators, and its age when the last sync did not say it."""
+        """Volume in whole quote currency, with separators, and its age when the last sync did not say it."""
         if row.quote_volume_24h is None:
             return "–"
         text = f"{_amount(row.quote_volume_24h)} {row.symbol.quote}"
@@ -263,7 +263,7 @@ class InstrumentAdmin(SwitchAdmin):
 
     @admin.display(description=_("own fee"), ordering="own_taker_fee")
     def own_fee(self, row: Instrument) -> str:
-        """What the exchange says this market costs, where that is not its usual fee, and since when."""
+        """Fee the exchange states for this market, where that is not its usual one, and since when."""
         if row.own_taker_fee is None or row.own_maker_fee is None:
             return "–"
         rates = f"{row.own_taker_fee.normalize():f} / {row.own_maker_fee.normalize():f}"
@@ -274,7 +274,7 @@ class InstrumentAdmin(SwitchAdmin):
 
 @admin.register(ExchangePair)
 class ExchangePairAdmin(SwitchAdmin):
-    """Which exchanges are compared."""
+    """Pairs of exchanges that are compared."""
 
     empty_text = _(
         "Nothing is compared without pairs: add those of the exchanges that you watch, or all with "
@@ -305,7 +305,7 @@ class OpportunityFilterForm(forms.ModelForm):  # type: ignore[type-arg]  # no ge
     )
 
     def in_words(self) -> str:
-        """What it selects and what of its list most likely is not meant, or why this cannot be said yet."""
+        """Selection of the filter and names that most likely are not meant, or why it is not known yet."""
         is_too_much = self.selected is not None and self.selected > max_opportunities()
         if self.has_error("symbols") and not is_too_much:
             return " ".join(map(str, self.errors["symbols"]))
@@ -349,7 +349,7 @@ class OpportunityFilterForm(forms.ModelForm):  # type: ignore[type-arg]  # no ge
 
 @admin.register(OpportunityFilter)
 class OpportunityFilterAdmin(SwitchAdmin):
-    """Which charts there are, and which opportunities are looked for."""
+    """Filters that choose the charts, and the opportunities that are searched for."""
 
     empty_text = _("Without a filter there are no charts and no opportunities: add one.")
 
@@ -396,11 +396,11 @@ class OpportunityFilterAdmin(SwitchAdmin):
     )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[OpportunityFilter]:
-        """With the chosen pairs, which counting needs."""
+        """Fetch the chosen pairs too, which counting needs."""
         return super().get_queryset(request).prefetch_related("pairs")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """With a way to say that every pair is meant, where none of those it named is left."""
+        """Add a way to say that every pair is meant, where none of those it named is left."""
         first, (name, which), *rest = super().get_fieldsets(request, obj)
         if obj is not None and obj.pairs_gone:
             which = {**which, "fields": ("symbols", "quote", "every_pair", *which["fields"][2:])}
@@ -429,12 +429,12 @@ class OpportunityFilterAdmin(SwitchAdmin):
 
     @admin.display(description=_("selects"))
     def selects(self, row: OpportunityFilter) -> Any:
-        """How many opportunities, in the list."""
+        """Number of opportunities, in the list."""
         return _("0: its pairs were deleted") if row.pairs_gone else row.selected_count
 
     @admin.display(description=_("selects now"))
     def selects_now(self, row: OpportunityFilter) -> Any:
-        """How many opportunities, in words, on the form; the page's script keeps it current."""
+        """Number of opportunities, in words, on the form; the page's script keeps it current."""
         count = filter_counts([row])[row.pk] if row.pk else None
         text: Any = _("Name symbols to see.") if count is None else _selects_in_words(count, row.charted)
         if row.pk and row.pairs_gone:
@@ -443,13 +443,13 @@ class OpportunityFilterAdmin(SwitchAdmin):
         return format_html('<output id="selects-now" data-count-url="{}">{}</output>', address, text)
 
     def get_urls(self) -> list[Any]:
-        """With the address the form's script asks while somebody types."""
+        """Add the address that the form's script asks while somebody types."""
         count = path("count/", self.admin_site.admin_view(self.count), name="markets_opportunityfilter_count")
         return [count, *super().get_urls()]
 
     @method_decorator(require_POST)
     def count(self, request: HttpRequest) -> HttpResponse:
-        """What the posted form, saved or not, would select, as one line of text; nothing is stored."""
+        """Answer with what the posted form would select, as one line of text; nothing is stored."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         form = cast(OpportunityFilterForm, self.get_form(request)(request.POST))

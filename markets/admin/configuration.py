@@ -1,4 +1,4 @@
-"""What the pages of the configuration share: whether collectors follow, what to do with an empty list."""
+"""Base of the configuration's pages: whether collectors follow, what to do with an empty list."""
 
 from typing import Any, cast
 
@@ -55,7 +55,7 @@ class ConfigAdmin(GuardedAdmin):
         return super().render_change_form(request, {**context, "following": following()}, *args, **kwargs)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """What machines wrote about a row goes with it, although nobody deletes it one by one."""
+        """Allow what machines wrote about a row to go with it, although nobody deletes it one by one."""
         objects, counts, needed, protected = super().get_deleted_objects(objs, request)
         names = {model._meta.verbose_name for model in WRITTEN_BY_MACHINES}
         return objects, counts, needed - names, protected

@@ -1,4 +1,4 @@
-"""What the gates go by: fees, wallets, thresholds; and which charts people pinned."""
+"""Inputs of the gate checks: fees, wallets, thresholds; and which charts people pinned."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -31,7 +31,7 @@ class FeeScheduleInline(admin.TabularInline):  # type: ignore[type-arg]  # no ge
 
 @admin.register(FeeSchedule)
 class FeeScheduleAdmin(ConfigAdmin):
-    """What each tier pays, what some symbols cost, and when."""
+    """Fees by tier, by symbol and by day."""
 
     empty_text = _(
         "The fees entered for each exchange hold. Where you have a tier, or fees that change on a day, add a "
@@ -67,11 +67,11 @@ class FeeScheduleAdmin(ConfigAdmin):
 
 @admin.register(WalletStatus)
 class WalletStatusAdmin(ReadOnlyAdmin, ConfigAdmin):
-    """What exchanges say of their wallets; only the wallet sync writes here."""
+    """Wallets as exchanges report them; only the wallet sync writes here."""
 
     empty_text = _(
         "Nothing is known of any wallet yet. A worker asks every 15 minutes; `manage.py sync_wallets` asks "
-        "now, and its --help says how to give the desk a read-only key for exchanges that tell nobody else."
+        "now, and its --help says how to give the desk a read-only key for exchanges that answer nobody else."
     )
     list_display = ("coin", "network", "exchange", "deposits", "withdrawals", "cost", "age")
     list_filter = ("exchange", "deposit", "withdraw", "network")
@@ -82,22 +82,22 @@ class WalletStatusAdmin(ReadOnlyAdmin, ConfigAdmin):
 
     @admin.display(description=_("deposits"), ordering="deposit")
     def deposits(self, row: WalletStatus) -> Any:
-        """As a word and a shape."""
+        """State as a word and a shape."""
         return _door(row.deposit)
 
     @admin.display(description=_("withdrawals"), ordering="withdraw")
     def withdrawals(self, row: WalletStatus) -> Any:
-        """As a word and a shape."""
+        """State as a word and a shape."""
         return _door(row.withdraw)
 
     @admin.display(description=_("withdrawal fee"), ordering="fee")
     def cost(self, row: WalletStatus) -> str:
-        """In the coin, without trailing zeros."""
+        """Cost in the coin, without trailing zeros."""
         return "–" if row.fee is None else f"{row.fee.normalize():f} {row.coin}"
 
     @admin.display(description=_("age"), ordering="synced_at")
     def age(self, row: WalletStatus) -> str:
-        """How long ago the exchange said so."""
+        """Time since the exchange said so."""
         return timesince(row.synced_at, timezone.now())
 
 
@@ -123,7 +123,7 @@ class GateThresholdsAdmin(OneRowAdmin, ConfigAdmin):
 
 @admin.register(PinnedChart)
 class PinnedChartAdmin(OwnRowsAdmin, ConfigAdmin):
-    """Charts that people pinned in the scanner; who may take them down sees everybody's."""
+    """Charts that people pinned in the scanner; users who may take them down see everybody's."""
 
     sees_everybodys = "markets.delete_pinnedchart"
     never = ("add", "change")  # the scanner pins
@@ -134,7 +134,7 @@ class PinnedChartAdmin(OwnRowsAdmin, ConfigAdmin):
     search_fields = ("symbol__name",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PinnedChart]:
-        """With what the list shows of each."""
+        """Add what the list shows of each."""
         rows: QuerySet[PinnedChart] = super().get_queryset(request)
         return rows.select_related("symbol", "user", "pair__exchange1", "pair__exchange2")
 

@@ -57,7 +57,7 @@ class ListingChoice(forms.ModelChoiceField):  # type: ignore[type-arg]  # no gen
 
 
 class AliasForm(forms.Form):
-    """Which listing counts as which symbol, how many coins of it to one."""
+    """Form that makes a listing count as a symbol, so many coins of it to one."""
 
     listing = ListingChoice(Instrument.objects.none(), widget=forms.RadioSelect, label=_("Which listing"))
     symbol = forms.ModelChoiceField(
@@ -106,7 +106,7 @@ class AliasForm(forms.Form):
 
 
 def _group(row: IdentityCase) -> Group:
-    """What a row of the queue stands for, as its page has read it."""
+    """Group that a row of the queue stands for, as its page has read it."""
     return getattr(row, "group", None) or group_of(row)
 
 
@@ -165,7 +165,8 @@ class IdentityCaseAdmin(ConfigAdmin):
 
     @admin.display(description=_("listing"), ordering="exchange1__key")
     def exchanges(self, row: IdentityCase) -> Any:
-        """Whose listing it is and whom it disagrees with; or the two exchanges, where either may be wrong.
+        """Exchange of the listing and those it disagrees with; or the two exchanges, where either may be
+        wrong.
 
         The ratio is the first's price over the others'.
         """
@@ -192,23 +193,23 @@ class IdentityCaseAdmin(ConfigAdmin):
 
     @admin.display(description=_("since"), ordering="found_at")
     def since(self, row: IdentityCase) -> str:
-        """How long it is in question."""
+        """Time for which it is in question."""
         return timesince(row.found_at, depth=1)
 
     @admin.display(description=_("last seen"), ordering="seen_at")
     def seen(self, row: IdentityCase) -> Any:
-        """How long ago the evidence was last renewed."""
+        """Time since the evidence was last renewed."""
         newest = max(case.seen_at for case in _group(row).cases)
         return _("%(age)s ago") % {"age": timesince(newest, depth=1)}
 
     @admin.display(description=_("price ratio"), ordering="price_ratio")
     def ratio(self, row: IdentityCase) -> str:
-        """Six digits tell a thousand from a thousand and one."""
+        """Ratio with six digits, which distinguish a thousand from a thousand and one."""
         return _digits(_group(row).price_ratio)
 
     @admin.display(description=_("correlation"), ordering="correlation")
     def correlated(self, row: IdentityCase) -> Any:
-        """Of the two prices' returns."""
+        """Correlation of the two prices' returns."""
         return _signed(_group(row).correlation)
 
     @admin.display(description=_("verdict"), ordering="verdict")
@@ -218,7 +219,7 @@ class IdentityCaseAdmin(ConfigAdmin):
 
     @admin.display(description=_("decided"), ordering="decided_at")
     def decided(self, row: IdentityCase) -> Any:
-        """By whom and when."""
+        """Author and time of the decision."""
         if row.decided_at is None:
             return "–"
         return _("%(user)s, %(age)s ago") % {
@@ -229,12 +230,12 @@ class IdentityCaseAdmin(ConfigAdmin):
 
     @admin.action(description=_("Confirm: the same coin"), permissions=["change"])
     def confirm(self, request: HttpRequest, queryset: QuerySet[IdentityCase]) -> None:
-        """They are compared, whatever the evidence."""
+        """Compare them, whatever the evidence."""
         self._decide(request, queryset, Verdict.CONFIRMED)
 
     @admin.action(description=_("Split: different coins"), permissions=["change"])
     def split(self, request: HttpRequest, queryset: QuerySet[IdentityCase]) -> None:
-        """They are never an opportunity."""
+        """Keep them apart: they are never an opportunity."""
         self._decide(request, queryset, Verdict.DIFFERENT)
 
     @admin.action(description=_("Open again: nobody has decided"), permissions=["change"])
@@ -244,7 +245,7 @@ class IdentityCaseAdmin(ConfigAdmin):
 
     @admin.action(description=_("Alias…: another unit or another symbol"), permissions=["change"])
     def alias_selected(self, request: HttpRequest, queryset: QuerySet[IdentityCase]) -> HttpResponse | None:
-        """To the page that asks which listing counts as what."""
+        """Go to the page that asks which listing counts as what."""
         if queryset.count() != 1:
             self.message_user(
                 request, _("Select one case: an alias is entered one by one."), messages.WARNING
@@ -272,14 +273,14 @@ class IdentityCaseAdmin(ConfigAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[IdentityCase], search_term: str
     ) -> tuple[QuerySet[IdentityCase], bool]:
-        """What is found, each by the case that stands for its listing."""
+        """Search; each result is the case that stands for its listing."""
         found, twice = super().get_search_results(request, queryset, search_term)
         pks = set(found.values_list("pk", flat=True))
         firsts = [group.first.pk for group in groups() if pks & {case.pk for case in group.cases}]
         return queryset.filter(pk__in=firsts), twice
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
-        """With what each row stands for, read in one go."""
+        """Read what each row stands for in one go."""
         page = super().get_changelist_instance(request)
         by_first = {group.first.pk: group for group in groups()}
         for row in page.result_list:
@@ -289,7 +290,7 @@ class IdentityCaseAdmin(ConfigAdmin):
     # --- the alias page --------------------------------------------------------------------------
 
     def get_urls(self) -> list[Any]:
-        """With the page of one case's alias."""
+        """Add the page of one case's alias."""
         page = path(
             "<int:pk>/alias/", self.admin_site.admin_view(self.alias_page), name="markets_identitycase_alias"
         )
@@ -336,7 +337,7 @@ class IdentityCaseAdmin(ConfigAdmin):
     # --- a person's own case ---------------------------------------------------------------------
 
     def get_fields(self, request: HttpRequest, obj: IdentityCase | None = None) -> Any:
-        """Of a new case, what it is about; what prices say comes from collectors."""
+        """Fields of a new case: what it is about; the prices' evidence comes from collectors."""
         return super().get_fields(request, obj) if obj else ("symbol", "exchange1", "exchange2", "note")
 
     def get_readonly_fields(self, request: HttpRequest, obj: IdentityCase | None = None) -> Any:

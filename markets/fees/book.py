@@ -1,4 +1,4 @@
-"""What a market of an exchange costs by a configuration: one answer for engine, scanner, gates and history.
+"""Fees of a market by a configuration: one answer for engine, scanner, gates and history.
 
 In this order: the operator's schedule with the closest pattern, what the exchange says of the market, the
 account tier's schedule, the exchange's row. Plain Python, no Django; made once per configuration.
@@ -51,7 +51,7 @@ class Fees:
         return MarketFee(usual.taker_bps * rule.taker, usual.maker_bps * rule.maker, known, source)
 
     def of(self, exchange: str, symbol: str) -> MarketFee:
-        """What a market of the exchange costs: the one compared as `symbol`, or called so.
+        """Fees of a market of the exchange: the one compared as `symbol`, or called so.
 
         Raises KeyError for an exchange the configuration does not have.
         """
@@ -72,7 +72,7 @@ class Fees:
 
 
 def _own_names(config: MarketConfig) -> dict[tuple[str, str], str]:
-    """What the listings that are compared under another symbol are called, by exchange and that symbol."""
+    """Own names of listings that are compared under another symbol, by exchange and that symbol."""
     aliased = {(each.exchange, each.counts_as) for each in config.listings if each.symbol != each.counts_as}
     # Only these: ordering all listings would take longer than what the fees are asked for.
     rivals = tuple(each for each in config.listings if (each.exchange, each.counts_as) in aliased)

@@ -1,4 +1,4 @@
-"""Fee schedules begin and end at midnight UTC, and running collectors must hear of it."""
+"""Fee schedules begin and end at midnight UTC, and running collectors must be notified."""
 
 import logging
 from collections.abc import Iterator

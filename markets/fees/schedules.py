@@ -1,4 +1,4 @@
-"""What exchanges cost by the operator's schedules and by their own word, today and on days that are over."""
+"""Fees of exchanges by the operator's schedules and by their own word, today and on days that are over."""
 
 from collections.abc import Iterable, Sequence, Set
 from datetime import UTC, date, datetime, time, timedelta
@@ -33,7 +33,7 @@ def begun_schedules(today: date | None = None) -> list[FeeSchedule]:
 
 
 def valid_on(schedules: Iterable[FeeSchedule], day: date) -> list[FeeSchedule]:
-    """Those of them that are valid on a day."""
+    """Schedules that are valid on a day."""
     return [
         row for row in schedules
         if row.valid_from <= day and (row.valid_until is None or row.valid_until >= day)
@@ -41,7 +41,7 @@ def valid_on(schedules: Iterable[FeeSchedule], day: date) -> list[FeeSchedule]:
 
 
 def by_tier(schedules: Iterable[FeeSchedule]) -> dict[tuple[str, str], FeeSchedule]:
-    """Of schedules for all symbols the one that holds, by exchange key and account tier."""
+    """Select of schedules for all symbols the one that holds, by exchange key and account tier."""
     return {(row.exchange.key, row.tier): row for row in schedules if not row.symbols}
 
 
@@ -98,7 +98,7 @@ def said_fees() -> list[FeeRule]:
 
 
 class FeeTerms(NamedTuple):
-    """What an exchange costs: in bps, whether that is known, and where it comes from in words."""
+    """Fees of an exchange: in bps, whether they are known, and their source in words."""
 
     taker_bps: float
     maker_bps: float
@@ -107,7 +107,7 @@ class FeeTerms(NamedTuple):
 
 
 def fee_terms(row: Exchange, fees: dict[tuple[str, str], FeeSchedule]) -> FeeTerms:
-    """What an exchange costs by the schedules of a day (see `todays_fees`); no query."""
+    """Fees of an exchange by the schedules of a day (see `todays_fees`); no query."""
     schedule = fees.get((row.key, row.account_tier)) if row.account_tier else None
     if schedule is not None:
         source = f"tier {schedule.tier}, valid since {schedule.valid_from:%Y-%m-%d}"
@@ -127,7 +127,7 @@ def past_fees(
     *,
     called: Set[str],
 ) -> tuple[PastFees, ...]:
-    """What schedules said on days before today, the newest last; nothing where no schedule began or ended.
+    """Fees by the schedules of days before today, the newest last; nothing where no schedule began or ended.
 
     It is the account's tier of today that is looked up. Days before a tier's first schedule count as its
     first day, since nobody said anything else of them; what exchanges say of their markets counts as today.

@@ -14,7 +14,7 @@ from markets.selectors import current_revision
 
 
 class Following(Struct, frozen=True):
-    """How collectors follow; `details` name each one that does not, and why."""
+    """State of the collectors' following; `details` name each one that does not, and why."""
 
     state: Literal["following", "behind", "absent", "unknown"]
     text: str
@@ -27,7 +27,7 @@ class Following(Struct, frozen=True):
 
 
 def following() -> Following:
-    """How the collectors that report now follow the saved revision; "unknown" while Redis is down."""
+    """Say how the collectors that report now follow the saved revision; "unknown" while Redis is down."""
     saved = current_revision()
     try:
         return describe(saved, collector_statuses())

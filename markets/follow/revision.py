@@ -14,7 +14,7 @@ M = TypeVar("M", bound=models.Model)
 
 
 class ConfigRevision(models.Model):
-    """One row: how often the configuration has changed. Collectors reload when it moves."""
+    """Number of changes of the configuration, in one row. Collectors reload when it moves."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     number = models.PositiveBigIntegerField(_("revision"), default=0)
@@ -54,7 +54,7 @@ class ConfigQuerySet(AuditedQuerySet[M]):
     """A query set whose bulk writes move the revision too."""
 
     def update(self, **kwargs: Any) -> int:
-        """As Django's, and moves the revision in the same transaction."""
+        """Do as Django does, and move the revision in the same transaction."""
         with transaction.atomic():
             bump_revision()
             return super().update(**kwargs)
@@ -62,7 +62,7 @@ class ConfigQuerySet(AuditedQuerySet[M]):
     update.alters_data = True  # type: ignore[attr-defined]
 
     def bulk_create(self, objs: Iterable[M], *args: Any, **kwargs: Any) -> list[M]:
-        """As Django's, and moves the revision in the same transaction."""
+        """Do as Django does, and move the revision in the same transaction."""
         with transaction.atomic():
             bump_revision()
             return super().bulk_create(objs, *args, **kwargs)
@@ -70,7 +70,7 @@ class ConfigQuerySet(AuditedQuerySet[M]):
     bulk_create.alters_data = True  # type: ignore[attr-defined]
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        """As Django's, and moves the revision in the same transaction."""
+        """Do as Django does, and move the revision in the same transaction."""
         with transaction.atomic():
             bump_revision()
             return super().delete()

@@ -1,4 +1,4 @@
-"""What running processes tell each other through Redis: the revision nudge and the collectors' status.
+"""Messages of running processes to each other through Redis: the revision nudge and the collectors' status.
 
 Nothing here is kept: a Redis that is down or emptied costs at most one poll interval.
 """
@@ -57,13 +57,13 @@ class RevisionNudge:
         self._outage = Outage(logger, logging.WARNING)
 
     def publish(self, revision: int) -> None:
-        """Tell every collector that `revision` is committed. Never raises for a Redis failure."""
+        """Publish to every collector that `revision` is committed. Never raises for a Redis failure."""
         try:
             redis_client().publish(REVISION_CHANNEL, str(revision))
         except RedisError as error:
-            self._outage.begins("revision %d saved, Redis not told: %s; collectors poll", revision, error)
+            self._outage.begins("revision %d saved, not in Redis: %s; collectors poll", revision, error)
         else:
-            self._outage.ends("Redis is told of revisions again")
+            self._outage.ends("Redis gets revisions again")
 
 
 publish_revision = RevisionNudge().publish
@@ -73,7 +73,7 @@ _own: list[CollectorStatus] = []
 
 
 def own_status() -> CollectorStatus | None:
-    """What this process last reported, whether or not Redis took it; None when it is no collector."""
+    """Status this process last reported, whether or not Redis took it; None when it is no collector."""
     return _own[0] if _own else None
 
 

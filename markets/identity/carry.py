@@ -23,7 +23,7 @@ Verdict = IdentityCase.Verdict
 
 
 class _Decided(Struct, frozen=True):
-    """What was decided of a listing: the group, and the key of the exchange it is about."""
+    """Decision about a listing: the group, and the key of the exchange it is about."""
 
     group: Group
     exchange: str

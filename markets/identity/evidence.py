@@ -85,7 +85,7 @@ def _seen(finding: IdentityFinding) -> datetime:
 def decide(
     cases: QuerySet[IdentityCase], verdict: IdentityCase.Verdict, user: AbstractBaseUser, note: str = ""
 ) -> int:
-    """Give the cases that have another verdict this one, with who and when; returns how many.
+    """Give the cases that have another verdict this one, with its author and time; returns how many.
 
     Back into quarantine means that nobody has decided. The revision moves once, and not at all when
     nothing changes.
@@ -128,7 +128,7 @@ def suggested_multiplier(case: IdentityCase, listing: Instrument) -> Decimal:
 
 
 def ratio_with(case: IdentityCase, listing: Instrument, multiplier: Decimal) -> float | None:
-    """How many times dearer the dearer side would be if the listing had this multiplier."""
+    """Ratio by which the dearer side would be dearer if the listing had this multiplier."""
     if not case.price_ratio or case.price_ratio <= 0:
         return None
     change = float(multiplier / listing.multiplier)

@@ -40,7 +40,7 @@ class Group(Struct, frozen=True):
 
     @property
     def price_ratio(self) -> float | None:
-        """Its price over the others', in the middle; of a single pair the first's over the second's."""
+        """Median of its price over the others'; of a single pair the first's over the second's."""
         found = [
             1 / case.price_ratio if self.exchange == case.exchange2.key else case.price_ratio
             for case in self.cases
@@ -50,7 +50,7 @@ class Group(Struct, frozen=True):
 
     @property
     def correlation(self) -> float | None:
-        """Of its returns with those of the others, in the middle."""
+        """Median correlation of its returns with those of the others."""
         found = [case.correlation for case in self.cases if case.correlation is not None]
         return median(found) if found else None
 

@@ -1,4 +1,4 @@
-"""What can be traded where, and what the operator wants of it.
+"""Instruments that can be traded, and the operator's choice of them.
 
 Validation speaks to people (field and remedy); the database holds the same rules for everybody else.
 """

@@ -1,4 +1,4 @@
-"""What fields of several models are checked by; every problem names the field and the remedy."""
+"""Checks that fields of several models share; every problem names the field and the remedy."""
 
 from typing import Any
 from urllib.parse import urlsplit

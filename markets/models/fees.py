@@ -15,7 +15,7 @@ from markets.models.instrument import list_problems
 
 
 class FeeSchedule(ConfigModel):
-    """What an account pays on an exchange from a day on: by its tier, by symbol or both; days are UTC."""
+    """Fees an account pays on an exchange from a day on: by its tier, by symbol or both; days are UTC."""
 
     exchange = models.ForeignKey(
         Exchange, models.CASCADE, related_name="fee_schedules", verbose_name=_("exchange")

@@ -1,4 +1,4 @@
-"""What an operator wants to see and to be told of."""
+"""Filters: what an operator wants to see and to receive alerts about."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -20,7 +20,7 @@ from markets.models.pairs import ExchangePair
 
 
 class OpportunityFilter(ConfigModel):
-    """Which symbols on which pairs become opportunities (charts), and which of those are shown."""
+    """Choice of the symbols and pairs that become opportunities (charts), and of those that are shown."""
 
     name = NameField(_("name"), max_length=64, unique=True)
     enabled = models.BooleanField(_("enabled"), default=True)
@@ -125,7 +125,7 @@ class OpportunityFilter(ConfigModel):
         return isolated(self.name)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """As every configuration; one that was read before its pairs were chosen does not forget them."""
+        """Save; a filter that was read before its pairs were chosen does not forget them."""
         super().save(*args, **kwargs)
         if not self.names_pairs and self.pairs.exists():
             self.note_pairs([self.pk], True)
@@ -168,9 +168,9 @@ class OpportunityFilter(ConfigModel):
 
 @receiver(m2m_changed, sender=OpportunityFilter.pairs.through)
 def _pairs_changed(action: str, instance: Any, reverse: bool, pk_set: set[int] | None, **_about: Any) -> None:
-    """Choosing pairs for a filter changes the configuration without saving the filter.
+    """Move the revision: choosing pairs changes the configuration without saving the filter.
 
-    That pairs were chosen is remembered: of one that is deleted Django tells its filters nothing.
+    That pairs were chosen is remembered: the deletion of a pair sends its filters no signal.
     """
     if action.startswith("pre_"):  # before its rows, like every writer; Django wraps it in a transaction
         bump_revision()

@@ -16,7 +16,7 @@ class IdentityCase(ConfigModel):
     """Do two exchanges mean the same coin by a symbol? Opened by the collectors, decided by people."""
 
     class Verdict(models.TextChoices):
-        """What is held of it now."""
+        """Verdict on the case as of now."""
 
         QUARANTINED = "quarantined", _("in quarantine")
         CONFIRMED = "confirmed", _("the same coin")

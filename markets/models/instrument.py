@@ -14,14 +14,14 @@ from markets.models.exchange import Exchange
 
 
 class Kind(models.TextChoices):
-    """What sort of contract a symbol is."""
+    """Sort of contract."""
 
     SPOT = "spot", _("spot")
     SWAP = "swap", _("perpetual swap")
 
 
 class Symbol(ConfigModel):
-    """What is traded, under ccxt's unified name, the same on every exchange."""
+    """Symbol that is traded, under ccxt's unified name, the same on every exchange."""
 
     name = NameField(
         _("name"), max_length=64, unique=True, help_text=_("ccxt's unified name, like BTC/USDT.")
@@ -202,7 +202,7 @@ class Instrument(ConfigModel):
 
 
 def list_problems(symbols: str) -> list[str]:
-    """What is wrong with a list of symbols, and which of its names are several symbols'."""
+    """Problems of a list of symbols, with the names that several symbols share."""
     there = names.Spellings(Symbol.objects.values_list("name", flat=True))
     wrong = names.problems(names.pinned_down(symbols, there))
     for name in names.literal_names(symbols):

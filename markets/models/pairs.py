@@ -105,7 +105,7 @@ class PinnedChart(ConfigModel):
         return f"{self.symbol} {self.pair}"
 
     def save(self, *args: Any, moves: bool = True, **kwargs: Any) -> None:
-        """Save; the revision stays for who knows that collectors follow the chart as before."""
+        """Save; the revision stays for a caller that knows that collectors follow the chart as before."""
         if moves:
             super().save(*args, **kwargs)
         else:

@@ -1,4 +1,4 @@
-"""What the syncs of catalogue and wallets found."""
+"""Results of the syncs of catalogue and wallets."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -36,7 +36,7 @@ class WalletStatus(models.Model):
 
 
 class CatalogueSync(models.Model):
-    """How the last catalogue sync of an exchange went; written by the sync, never by people."""
+    """Result of the last catalogue sync of an exchange; written by the sync, never by people."""
 
     exchange = models.OneToOneField(
         Exchange, models.CASCADE, related_name="catalogue_sync", verbose_name=_("exchange")
@@ -66,7 +66,7 @@ class CatalogueSync(models.Model):
 
 
 class WalletSync(models.Model):
-    """How the last look at an exchange's wallets went; written by the wallet sync, never by people."""
+    """Result of the last sync of an exchange's wallets; written by the wallet sync, never by people."""
 
     exchange = models.OneToOneField(
         Exchange, models.CASCADE, related_name="wallet_sync", verbose_name=_("exchange")

@@ -1,4 +1,4 @@
-"""What an exchange lists today, asked through ccxt: eight REST dialects that need not be ours.
+"""Catalogue of an exchange today, asked through ccxt: eight REST dialects that need not be ours.
 
 Spot only for now. No database here: `markets.sync.symbols` stores what `fetch` returns.
 """
@@ -51,7 +51,7 @@ MAX_TIMES = Decimal(20)  # of the account's own fee; as a rebate as far as FEE_R
 
 
 class MarketFees(Struct, frozen=True):
-    """What an exchange says one market costs: in basis points, or as `times` the account's own fees.
+    """Fees an exchange states for one market: in basis points, or as `times` the account's own fees.
 
     Below zero is a rebate: the exchange pays.
     """
@@ -239,7 +239,7 @@ def _listed(name: str, market: Mapping[str, Any], ticker: Mapping[str, Any], exc
 
 
 def _fees(exchange: str, market: Mapping[str, Any], info: Mapping[str, Any]) -> tuple[MarketFees | None, str]:
-    """What the exchange itself says of this market's fees, and what of it is no fee, in its own words.
+    """Read what the exchange itself states as this market's fees, and what of it is no fee.
 
     Neither where it says nothing: the numbers are ccxt's own then. A maker's fee that is not said is the
     taker's.
@@ -259,7 +259,7 @@ def _fees(exchange: str, market: Mapping[str, Any], info: Mapping[str, Any]) -> 
 
 
 def _signed(value: Any) -> Decimal | None:
-    """As `decimal`, but it may be negative: an exchange may pay a rebate. Zero has no sign."""
+    """Read like `decimal`, but it may be negative: an exchange may pay a rebate. Zero has no sign."""
     try:
         number = Decimal(str(value)) + 0
     except InvalidOperation:
@@ -298,7 +298,7 @@ REASONS = {
 
 
 def _happened(error: Exception, text: str) -> str:
-    """What went wrong, in our words alone."""
+    """Describe what went wrong, in our words alone."""
     if reason := REASONS.get(type(error.__cause__).__name__):
         return reason
     if isinstance(error, CatalogueError):

@@ -1,4 +1,4 @@
-"""What a catalogue leaves open: which of two markets has their name, and which fees are a market's own."""
+"""Choices a catalogue leaves open: which of two markets has their name, which fees are a market's own."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Set
@@ -14,7 +14,7 @@ SHOWN = 5  # names in a line
 def named_twice(
     listed: Mapping[str, ListedMarket], known: Mapping[str, Instrument], unread: Set[str] = frozenset()
 ) -> dict[str, str]:
-    """Of markets that share a unified name all but one, by native id, with the reason in words.
+    """Select of markets that share a unified name all but one, by native id, with the reason in words.
 
     One that trades goes before one that does not, then one the operator has not switched off, then the
     one that has the name now, then one whose own name is spelled like it, then the alphabet: whatever
@@ -79,7 +79,7 @@ def own_fees(markets: Iterable[ListedMarket], entered_bps: Decimal) -> dict[str,
 
 
 def fee_problems(markets: Iterable[ListedMarket]) -> list[str]:
-    """What an exchange says of fees and is not taken at its word for, in lines for people."""
+    """Statements of an exchange about fees that are not believed, in lines for people."""
     markets = list(markets)
     problems = []
     if refused := [f"{each.native_id} “{each.fee_refused}”" for each in markets if each.fee_refused]:

@@ -60,7 +60,7 @@ def route(exchange: Any, own: str) -> None:
 
 
 def proxy_words(error: BaseException, exchange: Any) -> str:
-    """What is wrong with the proxy, naming it; empty where something else is to blame."""
+    """Problem of the proxy, naming it; empty where something else is to blame."""
     from requests.exceptions import ProxyError
 
     proxy = shown(exchange.session.proxies.get("https", ""))
@@ -84,7 +84,7 @@ def _said(found: re.Match[str]) -> str:
 
 
 def failure(error: BaseException, exchange: Any, words: str) -> str:
-    """What to say of a failed request: the proxy where it is to blame, else these words and the way taken."""
+    """Words for a failed request: the proxy where it is to blame, else these words and the way taken."""
     proxy = exchange.session.proxies.get("https", "")
     way = f", through proxy {shown(proxy)}" if proxy else ""
     return proxy_words(error, exchange) or f"{words}{way}"

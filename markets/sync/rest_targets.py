@@ -47,7 +47,7 @@ class CheckedAdapter(HTTPAdapter):
     """Opens connections as core.targets has it; what goes through a proxy is the proxy's to open."""
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        """As requests does, with connections of ours."""
+        """Set up like requests does, with connections of ours."""
         super().init_poolmanager(*arguments, **options)
         self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
 

@@ -19,7 +19,7 @@ from core.names.plain_names import plain
 T = TypeVar("T")
 Path = tuple[Any, ...]  # number of the answer, then keys and indices, the last one of the row itself
 
-DEEPEST = 3  # how far into an answer its rows are looked for
+DEEPEST = 3  # how far into an answer its rows are searched for
 PATIENCE_S = 30.0  # to find the rows that cannot be read
 MOST_BROKEN = 0.5  # of an answer in which more than this cannot be read nothing is believed
 NAME_FIELDS = (
@@ -49,7 +49,7 @@ def read(
     inside: bool = False,
     named: Callable[[T], Collection[str]] | None = None,
 ) -> tuple[T, list[Skipped]]:
-    """What a ccxt client answers to `ask`, and the rows left out because they cannot be read.
+    """Return what a ccxt client answers to `ask`, and the rows left out because they cannot be read.
 
     With `inside`, rows within a row are left out before the row is: a coin stays without its one broken
     network. With `named`, which says what the things found are called, rows that ccxt passed over without a
@@ -80,7 +80,7 @@ def _read(answers: "_Answers", ask: Callable[[], T], inside: bool) -> tuple[T, l
 
 
 def not_json(text: str) -> str:
-    """What an answer is instead of JSON, in words: the title of a page, else how it begins."""
+    """Kind of an answer that is no JSON, in words: the title of a page, else how it begins."""
     plain = text.strip()
     if not plain:
         return "an empty answer instead of JSON"
@@ -135,7 +135,7 @@ class _Answers:
         return answer
 
     def rows(self) -> list[Path]:
-        """Where the rows of all answers are."""
+        """Path to the rows of each answer."""
         return [path for number, answer in enumerate(self.kept) for path in _rows(answer, (number,), DEEPEST)]
 
     def passed_over(self, names: Collection[str], known: Collection[str]) -> list[Skipped]:
@@ -225,7 +225,7 @@ class _Search:
         return True
 
     def broken(self, rows: Sequence[Path], among: frozenset[Path] | None = None) -> list[Path]:
-        """Those that cannot be read even alone."""
+        """Rows that cannot be read even alone."""
         if self.reads(rows, among):
             return []
         if len(rows) == 1:

@@ -38,11 +38,11 @@ SYNCED_FIELDS = (
 
 
 class SyncReport(Struct):
-    """What one exchange's sync did: native ids of what came and went, or the error.
+    """Result of one exchange's sync: native ids of what came and went, or the error.
 
-    `problems` are what of its answers could not be had: the rest is stored. `twice` are names that more
-    than one market has, in words; `taken_over` and `put_aside` are markets that got such a name, or lost it
-    though they trade.
+    `problems` are the parts of its answers that could not be read: the rest is stored. `twice` are names that
+    more than one market has, in words; `taken_over` and `put_aside` are markets that got such a name, or lost
+    it though they trade.
     """
 
     exchange: str
@@ -63,7 +63,7 @@ class SyncReport(Struct):
     twice: list[str] = []
 
     def news(self) -> dict[str, list[str]]:
-        """What an operator must hear of, by word: charts come and go with it. Empty lists are left out."""
+        """Changes an operator must know, by word: charts come and go with them. Empty lists are left out."""
         words = {
             "delisted": self.delisted,
             "relisted": self.relisted,
@@ -207,7 +207,7 @@ def _compare(
     unread: set[str],
     trading: set[str],
 ) -> SyncReport:
-    """What came and went; `trading` also names those that are set aside though they trade."""
+    """Compare with what is stored; `trading` also names those that are set aside though they trade."""
     gone = known.keys() - listed.keys() - unread
     both = listed.keys() & known.keys()
     return SyncReport(
@@ -303,7 +303,7 @@ def _question_identities(
 
 
 def _volume(market: ListedMarket, known: Instrument | None, now: datetime) -> dict[str, Any]:
-    """What is traded in 24 h, and when that was said if not now: the last word counts for a day."""
+    """Volume traded in 24 h, and when that was said if not now: the last word counts for a day."""
     if market.quote_volume_24h is not None:
         return {"quote_volume_24h": market.quote_volume_24h, "volume_at": None}
     said_at = None if known is None else known.volume_at or known.synced_at

@@ -1,6 +1,6 @@
-"""Which coins an exchange takes in and pays out now, over which networks; asked through ccxt.
+"""Coins an exchange takes in and pays out now, and their networks; asked through ccxt.
 
-Some exchanges tell everybody, the others only whoever brings an API key. A key that may only read is
+Some exchanges answer everybody, the others only with an API key. A key that may only read is
 enough; it stays in the environment (EXCHANGE_KEYS_BINANCE …), and is never logged or stored.
 No database here: `markets.sync.wallets` stores what `fetch` returns.
 """
@@ -39,8 +39,8 @@ class ListedNetwork(Struct, frozen=True):
     network_id: str = ""
 
 
-class Told(list[ListedNetwork]):
-    """What an exchange tells of its networks, and what of the answer could not be read, in words."""
+class WalletAnswer(list[ListedNetwork]):
+    """Answer of an exchange about its networks, and what of it could not be read, in words."""
 
     def __init__(
         self, rows: Iterable[ListedNetwork] = (), skipped: Iterable[Skipped] = (), *, quoted: bool = True
@@ -50,8 +50,8 @@ class Told(list[ListedNetwork]):
         self.problem = left_out(self.skipped, "wallets", quoted=quoted)
 
 
-def fetch(key: str, rest_url: str = "", proxy: str = "") -> Told:
-    """Every coin's networks on one exchange; empty where it tells nobody without a key. Blocks for seconds.
+def fetch(key: str, rest_url: str = "", proxy: str = "") -> WalletAnswer:
+    """Every coin's networks on one exchange; empty where it answers nobody without a key. Blocks for seconds.
 
     A row that cannot be read is left out and named: a network of a coin, or the coin. A key is only ever
     sent to the exchange's own address, never to a `rest_url`. Raises CatalogueError,
@@ -66,7 +66,7 @@ def fetch(key: str, rest_url: str = "", proxy: str = "") -> Told:
     try:
         names = _OwnNames(exchange)
         found, skipped = read(exchange, names.ask, inside=True)
-        return Told(parse((found or {}).values(), names, skipped), skipped, quoted=exchange.quoted)
+        return WalletAnswer(parse((found or {}).values(), names, skipped), skipped, quoted=exchange.quoted)
     except (ccxt.BaseError, CatalogueError) as error:
         if exchange.quoted:
             safe = in_words(CatalogueError(redacted(str(error), credentials.values())))
@@ -78,7 +78,7 @@ def fetch(key: str, rest_url: str = "", proxy: str = "") -> Told:
 
 
 def api_key(exchange: str) -> dict[str, str]:
-    """What the environment holds for an exchange, under ccxt's names; empty when it holds nothing.
+    """API key in the environment for an exchange, under ccxt's names; empty when it holds nothing.
 
     Raises CatalogueError when it is not `key:secret` or `key:secret:passphrase`.
     """
@@ -146,7 +146,7 @@ def parse(
                 skipped.append(Skipped(f"{coin} {network}"[:NETWORK_LENGTH], f"its name holds {unfit}"))
             if not unfit and 0 < len(coin) <= COIN_LENGTH and 0 < len(network) <= NETWORK_LENGTH:
                 found.append(ListedNetwork(
-                    coin, network, _told(row.get("deposit")), _told(row.get("withdraw")),
+                    coin, network, _state(row.get("deposit")), _state(row.get("withdraw")),
                     decimal(row.get("fee")), coin_id if names else "", network_id if names else "",
                 ))  # fmt: skip
     return found
@@ -159,5 +159,5 @@ def redacted(text: str, secrets: Iterable[str]) -> str:
     return re.sub(r"\?\S+", "", text)
 
 
-def _told(value: Any) -> bool | None:
+def _state(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None

@@ -1,4 +1,4 @@
-"""Which of several coins or networks of one exchange is meant by a unified name they share."""
+"""Choice among several coins or networks of one exchange that share a unified name."""
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Set
@@ -13,16 +13,16 @@ K = TypeVar("K", bound=Hashable)
 
 
 def unmistaken(
-    told: Iterable[ListedNetwork], traded: Mapping[str, Set[str]]
+    networks: Iterable[ListedNetwork], traded: Mapping[str, Set[str]]
 ) -> tuple[list[ListedNetwork], list[str]]:
     """One row per coin and network, whatever order they came in, and in words what was set aside.
 
     Of two coins the one that is traded under the name counts (`traded`: native ids of instruments by
     coin), then the one that is called so. Of two networks an open one does; the other is kept under its own
-    name, where no exchange's is looked for.
+    name, where no exchange's is searched for.
     """
     rows, remarks = [], []
-    for coin, of_coin in _by(told, lambda row: row.coin).items():
+    for coin, of_coin in _by(networks, lambda row: row.coin).items():
         by_id = _by(of_coin, lambda row: row.coin_id)
         first, *others = sorted(
             by_id, key=lambda id: (not _is_traded(id, traded.get(coin, ())), id.upper() != coin, id)

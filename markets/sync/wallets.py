@@ -15,7 +15,7 @@ from markets.models import Exchange, Instrument, Symbol, WalletStatus, WalletSyn
 from markets.secret_use import keys_used, proxies_used
 from markets.selectors import wallets
 from markets.sync.catalogue import CatalogueError
-from markets.sync.wallet_answers import ListedNetwork, Told, fetch
+from markets.sync.wallet_answers import ListedNetwork, WalletAnswer, fetch
 from markets.sync.wallet_choice import unmistaken
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ PLAUSIBLE_SHARE, TELLING = 0.5, 10  # so many known networks do not go to less t
 
 
 class WalletReport(Struct):
-    """What one exchange's wallet sync did: how many networks it told of, and what changed, in words."""
+    """Result of one exchange's wallet sync: how many networks it reported, and what changed, in words."""
 
     exchange: str
     networks: int = 0
@@ -58,24 +58,24 @@ def sync_all(exchanges: Sequence[Exchange]) -> Iterator[WalletReport]:
 
 
 @transaction.atomic
-def store(exchange: Exchange, told: Sequence[ListedNetwork]) -> WalletReport:
-    """Make an exchange's rows equal to what it told, of the coins that anybody lists.
+def store(exchange: Exchange, answered: Sequence[ListedNetwork]) -> WalletReport:
+    """Make an exchange's rows equal to what it reported, of the coins that anybody lists.
 
-    What it no longer tells of goes: unknown. The revision moves only when a wallet of a coin that is
+    What it no longer reports goes: unknown. The revision moves only when a wallet of a coin that is
     compared opened, closed, or became known or unknown. Raises CatalogueError, and changes nothing, when
     most of what was known is gone at once: an exchange's bad hour, after which it is not known.
     """
     lock_revision()
     before = wallets()
     coins = set(Symbol.objects.values_list("base", flat=True))
-    rows, remarks = unmistaken((row for row in told if row.coin in coins), _traded(exchange))
+    rows, remarks = unmistaken((row for row in answered if row.coin in coins), _traded(exchange))
     listed = {(row.coin, row.network): row for row in rows}
     known = WalletStatus.objects.filter(exchange=exchange).count()
     if known >= TELLING and len(listed) < PLAUSIBLE_SHARE * known:
         raise CatalogueError(
-            f"it tells of {len(listed)} networks where {known} were known; nothing was changed"
+            f"it reports {len(listed)} networks where {known} were known; nothing was changed"
         )
-    answer = told if isinstance(told, Told) else Told(told)
+    answer = answered if isinstance(answered, WalletAnswer) else WalletAnswer(answered)
     report = WalletReport(
         exchange.key, len(listed), len({coin for coin, _network in listed}),
         sum(not (row.deposit and row.withdraw) for row in listed.values()), _write(exchange, listed),
@@ -95,7 +95,7 @@ def store(exchange: Exchange, told: Sequence[ListedNetwork]) -> WalletReport:
 
 
 def _traded(exchange: Exchange) -> dict[str, set[str]]:
-    """What the exchange trades, native ids by coin."""
+    """Native ids of the coins that the exchange trades."""
     rows = Instrument.objects.filter(exchange=exchange, active=True).values_list("symbol__base", "native_id")
     found: dict[str, set[str]] = {}
     for coin, native_id in rows:
@@ -111,7 +111,7 @@ def _write(exchange: Exchange, listed: dict[tuple[str, str], ListedNetwork]) -> 
     differs = [row for key, row in listed.items() if key not in known or _terms(known[key]) != _terms(row)]
     gone = [row for key, row in known.items() if key not in listed]
     changed = [_change(known.get((row.coin, row.network)), row) for row in differs]
-    changed += [f"{row.coin} {row.network} is no longer told" for row in gone]
+    changed += [f"{row.coin} {row.network} is no longer reported" for row in gone]
     rows.filter(pk__in=[row.pk for row in gone]).delete()
     WalletStatus.objects.bulk_create(
         [
@@ -135,7 +135,7 @@ def _terms(row: WalletStatus | ListedNetwork) -> tuple[object, ...]:
 
 
 def _change(old: WalletStatus | None, new: ListedNetwork) -> str:
-    """What became of one network, in words; empty when nobody needs to hear of it."""
+    """Change of one network, in words; empty when nobody needs to know it."""
     if old is None:
         return ""
     words = {True: "open", False: "closed", None: "unknown"}
@@ -149,7 +149,7 @@ def _change(old: WalletStatus | None, new: ListedNetwork) -> str:
     return f"{new.coin} {new.network} {', '.join(parts)}" if parts else ""
 
 
-def _store_answer(exchange: Exchange, answer: "Future[Told]") -> WalletReport:
+def _store_answer(exchange: Exchange, answer: "Future[WalletAnswer]") -> WalletReport:
     try:
         report = store(exchange, answer.result())
     except Exception as error:  # whatever one exchange's answer breaks must not stop the others
@@ -166,7 +166,7 @@ def _store_answer(exchange: Exchange, answer: "Future[Told]") -> WalletReport:
 
 @transaction.atomic
 def _fail(exchange: Exchange, words: str) -> int | None:
-    """Remember the error, and forget what was told too long ago; returns the revision when that moved it."""
+    """Keep the error, and forget what was reported too long ago; returns the revision when that moved it."""
     lock_revision()
     now = timezone.now()
     WalletSync.objects.update_or_create(exchange=exchange, defaults={"tried_at": now, "error": words})

@@ -1,4 +1,4 @@
-"""What quote currencies are worth by the catalogue's own last prices: for what is decided before any quote.
+"""Worth of quote currencies by the catalogue's own last prices: for what is decided before any quote.
 
 A currency's worth is the median of what exchanges said of it in the last day, straight (BTC/USDT) or the
 other way round (USDT/IDR), whether the symbol is enabled or not. What nobody said, or only longer ago, is
@@ -22,14 +22,14 @@ _OF_PRICES: Final = Q(symbol__quote=REFERENCE) | Q(symbol__base=REFERENCE)
 
 
 class Worths:
-    """What one of each currency is worth in the reference; asked of the database at most once, if at all."""
+    """Worth of one of each currency in the reference; asked of the database at most once, if at all."""
 
     def __init__(self, now: datetime | None = None) -> None:
         self._now = now
         self._known: dict[str, float] | None = None
 
     def of(self, currency: str) -> float:
-        """Its worth; NaN where nobody says."""
+        """Worth of a currency; NaN where nobody states it."""
         if is_dollar(currency):
             return 1.0
         if self._known is None:

@@ -1,4 +1,4 @@
-"""How attempts to deliver alerts went in this process, for its metrics."""
+"""Outcomes of attempts to deliver alerts in this process, for its metrics."""
 
 from collections import Counter
 from typing import Final
@@ -14,7 +14,7 @@ class Attempts:
         self.durations: dict[str, Durations] = {}
 
     def add(self, channel: str, outcome: str, seconds: float) -> None:
-        """One was made."""
+        """Count an attempt."""
         self.outcomes[channel, outcome] += 1
         self.durations.setdefault(channel, Durations()).add(seconds)
 

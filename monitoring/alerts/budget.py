@@ -1,4 +1,4 @@
-"""How much a channel may be sent, and when one that does not answer is asked again. Pure: no clock."""
+"""Budget of messages to a channel, and pauses of one that does not answer. Pure: no clock."""
 
 import random
 from collections import deque
@@ -24,7 +24,8 @@ DEAD_AFTER: Final = 3
 
 
 class Budget:
-    """At most so many within a second, or within as many seconds as one takes, and within a minute.
+    """Limit of messages: so many within a second, or within as many seconds as one takes, and within a
+    minute.
 
     Times in seconds on any clock that only goes forward.
     """
@@ -36,17 +37,17 @@ class Budget:
         self._sent = deque(sent, maxlen=max(burst, per_minute))
 
     def free(self, now_s: float) -> int:
-        """How many may be sent now."""
+        """Number of messages that may be sent now."""
         return max(0, min(most - self._within(length_s, now_s) for most, length_s in self._windows))
 
     def wait_s(self, now_s: float) -> float:
-        """How long until one may be sent."""
+        """Seconds until one may be sent."""
         waits = [self._sent[-most] + length_s - now_s for most, length_s in self._windows
                  if len(self._sent) >= most]  # fmt: skip
         return max(0.0, *waits) if waits else 0.0
 
     def spend(self, now_s: float) -> None:
-        """One was sent."""
+        """Count a sent message."""
         self._sent.append(now_s)
 
     def _within(self, length_s: float, now_s: float) -> int:
@@ -58,7 +59,7 @@ MOST_REMEMBERED: Final = 500
 
 
 class Patience:
-    """When a channel is tried again after it did not take a message.
+    """Pauses of a channel after it did not take a message.
 
     Whose fault a failure is shows by what becomes of other messages: those that went while one failed say
     that it is that one's own, and from then on it makes nobody wait.
@@ -93,7 +94,7 @@ class Patience:
         return message in self._own_fault
 
     def failed(self, answer: Answer, now_s: float, tries: int, message: int | None = None) -> float:
-        """In how many seconds a message that was tried so often is tried again; None: it may be any.
+        """Seconds until a message that was tried so often is tried again; None: any number.
 
         The whole channel waits as long when it asked for it, when its settings cannot work, or when
         it has failed several times in a row; never for a message that is to blame itself.
@@ -115,7 +116,7 @@ class Patience:
         return wait_s
 
     def worked(self, message: int | None = None) -> None:
-        """It took a message, or said of one that it never will, so it lives: what failed is to blame."""
+        """Note that the channel lives: it took a message, or refused it for good; what failed is to blame."""
         self._own_fault |= dict.fromkeys(self.messages - {None})
         self._own_fault.pop(message, None)
         while len(self._own_fault) > MOST_REMEMBERED:

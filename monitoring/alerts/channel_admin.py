@@ -34,7 +34,7 @@ OPEN = (Delivery.State.QUEUED, Delivery.State.SENDING)
 
 
 def standing(row: Delivery) -> str:
-    """How far a delivery came, as shape and word; what went wrong behind it."""
+    """Progress of a delivery, as shape and word; what went wrong behind it."""
     sign = "▲" if row.state in OPEN and row.last_error else SIGNS[Delivery.State(row.state)]
     words = f"{sign} {row.get_state_display()}"
     return f"{words}: {row.last_error}" if row.last_error else words
@@ -52,7 +52,7 @@ class LookOnlyAdmin(ReadOnlyAdmin):
 
 @admin.register(AlertChannel)
 class AlertChannelAdmin(GuardedAdmin):
-    """Where messages go; the secret goes in and never comes out."""
+    """Channels of alerts; a secret is entered and never shown."""
 
     empty_text = _(
         "Alerts go nowhere without a channel: add one, send a test, and name it in the alert rules."
@@ -78,7 +78,7 @@ class AlertChannelAdmin(GuardedAdmin):
         js = (Script("monitoring/channel.js", type="module"),)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AlertChannel]:
-        """With what the list says of each."""
+        """Add what the list says of each."""
         rows: QuerySet[AlertChannel] = super().get_queryset(request)
         newest = Delivery.objects.filter(channel=OuterRef("pk")).order_by("-created_at")
         return rows.annotate(
@@ -88,29 +88,29 @@ class AlertChannelAdmin(GuardedAdmin):
         )
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """What was sent by a channel goes with it, although nobody deletes it one by one."""
+        """Allow what was sent by a channel to go with it, although nobody deletes it one by one."""
         objects, counts, needed, protected = super().get_deleted_objects(objs, request)
         return objects, counts, needed - {Delivery._meta.verbose_name}, protected
 
     @admin.display(description=_("rules"))
     def used_by(self, row: Any) -> int:
-        """How many enabled rules tell it."""
+        """Number of enabled rules that send to it."""
         return int(row.rule_count)
 
     @admin.display(description=_("last message"))
     def last_result(self, row: Any) -> str:
-        """How the newest fared."""
+        """Result of the newest delivery."""
         newest = Delivery.objects.filter(pk=row.newest).first()
         return gettext("none yet") if newest is None else standing(newest)
 
     @admin.display(description=_("waiting"))
     def waiting(self, row: Any) -> str:
-        """How many are not through."""
+        """Number of messages that wait."""
         return f"{row.waits:,}"
 
     @admin.display(description=_("Secret"))
     def secret(self, row: AlertChannel) -> str:
-        """What who may only look reads: that there is one. Without this Django shows the model's own."""
+        """Say to users who may only read that there is one. Without this Django shows the model's own."""
         return audit.hidden(row.sealed_secret)
 
     @admin.display(description=_("sent lately"))
@@ -170,14 +170,14 @@ class AlertChannelAdmin(GuardedAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """With the address at which a test that was just sent is followed."""
+        """Add the address at which a test that was just sent is followed."""
         test = request.GET.get("test", "")
         if test.isdigit():
             context["test_url"] = reverse("admin:monitoring_alertchannel_test", args=[test])
         return super().render_change_form(request, context, *args, **kwargs)
 
     def get_urls(self) -> list[Any]:
-        """With the address of a test's result."""
+        """Add the address of a test's result."""
         result = path(
             "test/<int:delivery>/",
             self.admin_site.admin_view(self.test_result),
@@ -186,7 +186,7 @@ class AlertChannelAdmin(GuardedAdmin):
         return [result, *super().get_urls()]
 
     def test_result(self, request: HttpRequest, delivery: int) -> JsonResponse:
-        """How a test fared until now, for the page's script."""
+        """Result of a test until now, for the page's script."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         row = get_object_or_404(Delivery, pk=delivery, kind=Delivery.Kind.TEST)
@@ -209,32 +209,32 @@ class DeliveryAdmin(LookOnlyAdmin):
 
     @admin.display(description=_("queued (UTC)"), ordering="created_at")
     def created(self, row: Delivery) -> str:
-        """To the second."""
+        """Time to the second."""
         return f"{row.created_at:%Y-%m-%d %H:%M:%S}"
 
     @admin.display(description=_("message"))
     def title(self, row: Delivery) -> str:
-        """Its title."""
+        """Title of the message."""
         return message_of(row).title
 
     @admin.display(description=_("state"), ordering="state")
     def fared(self, row: Delivery) -> str:
-        """As shape and word."""
+        """State as shape and word."""
         return standing(row)
 
     @admin.display(description=_("message"))
     def said(self, row: Delivery) -> str:
-        """All it says."""
+        """Whole text of the message."""
         return render_to_string("admin/monitoring/message.html", {"message": message_of(row)})
 
     @admin.display(description=_("tries"))
     def every_try(self, row: Delivery) -> str:
-        """When, how long, and what was answered."""
+        """Every try with its time, its duration and the answer."""
         return render_to_string("admin/monitoring/deliveries.html", {"deliveries": shown([row])})
 
 
 def message_of(row: Delivery) -> Message:
-    """What it says."""
+    """Text of the message."""
     return msgspec.convert(row.message, Message)
 
 

@@ -105,7 +105,7 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
         }
 
     def clean(self) -> dict[str, Any]:
-        """What the kind needs, and nothing else."""
+        """Require what the kind needs, and nothing else."""
         data: dict[str, Any] = super().clean() or {}
         kind = data.get("kind", "")
         if kind and self.instance.sealed_secret and not data.get("secret"):
@@ -136,7 +136,7 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
             self.add_error("recipients", _("No e-mail address: %(text)s") % {"text": address})
 
     def _check_usable(self, kind: str, data: dict[str, Any]) -> None:
-        """As far as that shows without sending anything."""
+        """Check that the channel can work, as far as that shows without sending anything."""
         from monitoring.alerts.channels.parcels import Target
         from monitoring.alerts.channels.sending import unusable
 
@@ -158,7 +158,7 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
         return str(data.get("recipients", "")).replace(",", " ").replace(";", " ").split()
 
     def save(self, commit: bool = True) -> Any:
-        """With settings and secret, the latter sealed."""
+        """Save settings and secret, the latter sealed."""
         self.instance.settings = self._settings(self.cleaned_data)
         if secret := self.cleaned_data["secret"]:
             self.instance.secret = secret
@@ -166,5 +166,5 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
 
 
 def waiting_in_words(count: int) -> str:
-    """How many messages wait."""
+    """Number of messages that wait, in words."""
     return ngettext("%(count)s message waits", "%(count)s messages wait", count) % {"count": f"{count:,}"}

@@ -1,7 +1,8 @@
 """Sends what waits in the outbox: a task per channel, so that a dead one delays no other.
 
-Runs within `manage.py monitor`. PostgreSQL tells when something was put in; once a second it is looked
-for all the same. What a process that dies has claimed is sent by the next one (`monitoring.alerts.dispatch`).
+Runs within `manage.py monitor`. PostgreSQL notifies of each message that was put in; once a second it is
+polled all the same. What a process that dies has claimed is sent by the next one
+(`monitoring.alerts.dispatch`).
 """
 
 import asyncio
@@ -36,20 +37,20 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 1.0
 DRAIN_S: Final = 2.0
-"""How long a sending may go on once we are told to stop; then it is the next process's."""
+"""How long a sending may go on once we are asked to stop; then it is the next process's."""
 
 NO_ANSWER: Final = "%s: the database does not answer, trying again: %s"
 ANSWERS_AGAIN: Final = "%s: the database answers again"
 
 
 async def run(stop: asyncio.Event) -> None:
-    """Deliver until told to stop."""
+    """Deliver until asked to stop."""
     async with sender() as sending:
         await Delivering(sending).run(stop)
 
 
 class Delivering:
-    """All channels; they are found in the database as something is due for them."""
+    """Delivery for all channels, which are found in the database as something is due for them."""
 
     def __init__(self, sending: Sender) -> None:
         self._sending = sending
@@ -58,16 +59,16 @@ class Delivering:
         self._put_in = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`; what is being sent then is brought to an end, within DRAIN_S."""
+        """Run until `stop`; what is being sent then is brought to an end, within DRAIN_S."""
         tasks = [
             asyncio.create_task(stop.wait(), name="outbox stop"),
             asyncio.create_task(self._listen(), name="outbox listens"),
-            asyncio.create_task(self._keep_looking(), name="outbox looks"),
+            asyncio.create_task(self._keep_looking(), name="outbox polls"),
         ]
         try:
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
-                task.result()  # a fault of ours is whoever's who runs us
+                task.result()  # a fault of ours goes to the caller
         finally:
             try:
                 await end(*tasks)
@@ -97,7 +98,7 @@ class Delivering:
         return self._lines[destination.id]
 
     async def _listen(self) -> None:
-        """Behind a pooler that shares connections nothing is heard: then it is looked once a second."""
+        """Listen; behind a pooler that shares connections nothing arrives: then once a second is polled."""
         pauses = delays(1.0, 30.0)
         while True:
             with suppress(psycopg.Error, DatabaseTrouble, OSError):
@@ -117,7 +118,7 @@ class Line:
         self._to = destination
         self._sending = sending
         self._database = database
-        self._budget: Budget | None = None  # known once it was looked up what was sent lately
+        self._budget: Budget | None = None  # known once it was read what was sent lately
         self._patience = Patience()
         self._outage = Outage(logger, logging.WARNING)
         self._hurry = False  # what was put off for the channel's sake is to be sent now
@@ -126,7 +127,7 @@ class Line:
         self._task = asyncio.create_task(self._keep_going(), name=f"alerts to {destination.name}")
 
     def look(self, destination: Destination) -> None:
-        """Something waits for it; its row may have changed."""
+        """Wake it: something waits for it; its row may have changed."""
         was, self._to = self._to, destination
         if (was.per_second, was.per_minute) != (destination.per_second, destination.per_minute):
             self._budget = None
@@ -179,7 +180,7 @@ class Line:
         return True
 
     async def _take(self, free: int, test: bool) -> Taken | None:
-        """What goes next. After a wait it is what was tried least: what failed before it may do so again."""
+        """Take the next message. After a wait it is the one tried least: a failed one may fail again."""
         if test:
             self._to = structs.replace(self._to, test_due=False)
         least = self._patience.asked_again_s > 0
@@ -228,7 +229,7 @@ class Line:
         return Answer("later", words, answer.code)
 
     def _judge(self, answer: Answer, taken: Taken) -> datetime:
-        """When it is tried again, if it is. The log tells when the channel dies, and when it is back."""
+        """Time of its next try, if any. The log says when the channel dies, and when it is back."""
         now = timezone.now()
         if answer.outcome in ("sent", "refused"):
             self._hurry = self._patience.asked_again_s > 0
@@ -248,7 +249,7 @@ class Line:
             await asyncio.sleep(pause_s)
 
     async def _until(self, event: asyncio.Event) -> bool:
-        """Whether it came before we were told to stop."""
+        """Whether it came before we were asked to stop."""
         waits = [asyncio.create_task(each.wait()) for each in (event, self._stopping)]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

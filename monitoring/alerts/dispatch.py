@@ -1,6 +1,6 @@
-"""Out of the outbox: which message goes next, and what became of it. Each step is one transaction.
+"""Queue of the outbox: which message goes next, and the outcome of each. Each step is one transaction.
 
-A message is claimed before it is sent, for `LEASE`: whoever claims and dies leaves it to the next one,
+A message is claimed before it is sent, for `LEASE`: a process that claims and dies leaves it to the next one,
 who sends it under the same key. What was tried once is never put into a group, as that would have another.
 """
 
@@ -29,7 +29,7 @@ LEASE: Final = timedelta(seconds=3 * SEND_TIMEOUT_S)
 """Longer than any sending takes; a claim that is older is a dead process's."""
 
 KEPT_FOR: Final = timedelta(hours=24)
-"""What was not taken for so long is given up: nobody needs to be told any more."""
+"""What was not taken for so long is given up: nobody needs it any more."""
 
 TEST_KEPT_FOR: Final = timedelta(minutes=1)
 """Somebody waits for the result of a test."""
@@ -37,7 +37,7 @@ TEST_KEPT_FOR: Final = timedelta(minutes=1)
 TAKEN_AT_ONCE: Final = 500
 ATTEMPTS_KEPT: Final = 50
 LATE: Final = timedelta(minutes=2)
-"""What waits for longer is told, even when nothing failed: its channel is over its budget."""
+"""What waits for longer is reported, even when nothing failed: its channel is over its budget."""
 
 _Kind, _State = Delivery.Kind, Delivery.State
 OPEN: Final = (_State.QUEUED, _State.SENDING)
@@ -86,7 +86,7 @@ def destinations(now: datetime) -> list[Destination]:
 
 
 def recently_sent(channel: int, now: datetime) -> list[float]:
-    """How many seconds ago it was tried in the last minute, the longest ago first."""
+    """Ages in seconds of its tries in the last minute, the longest ago first."""
     last_minute = lately(now, timedelta(minutes=1))
     tried = DeliveryAttempt.objects.filter(delivery__channel=channel, at__range=last_minute)
     times = tried.order_by("at").values_list("at", flat=True)
@@ -112,7 +112,8 @@ def _due(now: datetime) -> QuerySet[Delivery]:
 
 
 def _put_off(now: datetime) -> Q:
-    """What was tried in vain and has its next try ahead of it, as planned by the clock as it is now.
+    """Messages that were tried in vain and have their next try ahead of them, as planned by the clock as it
+    is now.
 
     What was claimed later than now was put off before the clock was set back: it is due.
     """
@@ -209,7 +210,7 @@ def settle(taken: Taken, answer: Answer, at: datetime, took_ms: float, next_try_
 
 
 def _take_apart(group: Taken, answer: Answer, at: datetime) -> None:
-    """Of several in one that are refused, each is sent by itself: one of them is to blame, not all."""
+    """Send each of several that were refused together by itself: one of them is to blame, not all."""
     parts = Delivery.objects.filter(grouped_into=group.id, state=_State.GROUPED)
     parts.update(
         state=_State.QUEUED,
@@ -285,14 +286,14 @@ def _trouble(channel: AlertChannel, now: datetime) -> ChannelTrouble | None:
     last = _last_settled(channel)
     if last is None or last.state != _State.GIVEN_UP or last.claimed_at is None:
         return None
-    # What lies ahead of now is told as well: silence would say that the channel works.
+    # What lies ahead of now is reported as well: silence would say that the channel works.
     if last.claimed_at <= now - KEPT_FOR:
         return None
     return ChannelTrouble(channel.name, _us(last.created_at), last.last_error)
 
 
 def _last_settled(channel: AlertChannel) -> Delivery | None:
-    """What was tried last and is over, tests apart: by the order of the attempts, not by their times."""
+    """Last delivery that was tried and is over, tests apart: by the order of attempts, not by their times."""
     settled = DeliveryAttempt.objects.filter(delivery__channel=channel).exclude(delivery__state__in=OPEN)
     last = settled.exclude(delivery__kind=_Kind.TEST).select_related("delivery").order_by("-pk").first()
     return None if last is None else last.delivery

@@ -1,5 +1,6 @@
-"""Holds every look and every opportunity against the rules, and writes what follows: incident and outbox
-in one transaction. Both are safe to repeat: a monitor that is killed anywhere neither loses nor doubles.
+"""Compares every observation and every opportunity with the rules, and writes what follows: incident and
+outbox in one transaction. Both are safe to repeat: a monitor that is killed anywhere neither loses nor
+doubles.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from core.health.findings import Finding
 from core.nudges import listen
 from core.outage import Outage
 from monitoring.alerts import incidents
-from monitoring.alerts.notify import tell
+from monitoring.alerts.notify import queue_due
 from monitoring.alerts.rules import Reading, Watch, step
 from monitoring.alerts.selectors import (
     LATE,
@@ -32,7 +33,7 @@ from monitoring.alerts.selectors import (
     routes_lately,
     routes_of_firing,
     terms_of,
-    untold_opportunities,
+    unreported_opportunities,
     watched,
 )  # fmt: skip
 from monitoring.jumps import Jumps
@@ -52,7 +53,7 @@ MAX_UNWRITTEN: Final = 1_000
 FOREVER: Final = datetime.datetime.max.replace(tzinfo=datetime.UTC)
 
 Watches = dict[tuple[int, str], Watch]
-"""How everything that is not simply well stands, by rule and key."""
+"""State of everything that is not simply healthy, by rule and key."""
 
 
 class Change(Struct, frozen=True):
@@ -66,10 +67,10 @@ class Change(Struct, frozen=True):
 
 
 class HealthWatch:
-    """Findings against rules, look by look. Not thread-safe; blocks on the database.
+    """Findings against rules, observation by observation. Not thread-safe; blocks on the database.
 
     Its memory is the incidents that fire or cool down and what is about to fire; it is read from the
-    database at the first look. While the database is down it goes on, and writes what happened when
+    database at the first observation. While the database is down it goes on, and writes what happened when
     the database is back. `jumps` are those of the clock that stamped the incidents.
     """
 
@@ -82,7 +83,7 @@ class HealthWatch:
         self._jumps_us: int | None = None
 
     def judge(self, findings: Sequence[Finding], now_us: int, jumps_us: int = 0) -> None:
-        """Take over one look. Raises django.db.Error while the database does not work; nothing is lost.
+        """Judge one observation. Raises django.db.Error while the database does not work; nothing is lost.
 
         `jumps_us` is by how much the clock of `now_us` was set in all so far: what lasts goes along.
         """
@@ -99,7 +100,7 @@ class HealthWatch:
         self._write(findings, now_us)
 
     def _follow(self, before: Watches, findings: Sequence[Finding], now_us: int) -> Watches:
-        """One step of everything that is watched; what began or ended to fire is kept to be written."""
+        """Step everything that is watched; what began or ended to fire is kept to be written."""
         watches = {}
         for rule in self._rules:
             terms = terms_of(rule)
@@ -125,13 +126,13 @@ class HealthWatch:
             is_stale = is_over((now_us - self._refreshed_us) / 1e6, REFRESH_EVERY_S)
             if is_stale:
                 self._refresh(findings)
-            tell(now)
+            queue_due(now)
         self._unwritten.clear()
         if is_stale:
             self._refreshed_us = now_us
 
     def _refresh(self, findings: Iterable[Finding]) -> None:
-        """What goes on says how it is now."""
+        """Update the incidents that go on."""
         newest = {incidents.key_of(each): each for each in findings}
         firing = Alert.objects.filter(state=Alert.State.FIRING, key__in=newest, episode=None)
         changed = []
@@ -144,7 +145,7 @@ class HealthWatch:
 
 
 def _remembered(jumps: Jumps | None = None) -> Watches:
-    """What fires, and what may still cool down, as the incidents have it."""
+    """Load what fires, and what may still cool down, from the incidents."""
     jumps = jumps or Jumps()
     watches = {}
     resolved = Alert.objects.filter(state=Alert.State.RESOLVED, rule__cool_down_s__gt=0, episode=None)
@@ -169,7 +170,7 @@ def _save(change: Change) -> None:
         incidents.open_incident(incidents.of_finding(rule, finding, since_us, at_us))
     else:
         mine = Alert.objects.filter(rule=rule.pk, key=change.key)
-        incidents.resolve(mine, incidents.moment(at_us), gettext("It is well again."))
+        incidents.resolve(mine, incidents.moment(at_us), gettext("It is healthy again."))
 
 
 # --- opportunities -----------------------------------------------------------------------------------
@@ -186,11 +187,11 @@ def look_at_opportunities(now: datetime.datetime, jumps: Jumps | None = None) ->
         _resolve_closed(now)
         for rule in rules:
             _fire(rule, now, jumps or Jumps())
-        tell(now)
+        queue_due(now)
 
 
 def _follow_moves(now: datetime.datetime) -> None:
-    """What fires says which routes its move has now, and ends when all of them are closed."""
+    """Update firing incidents with the routes of their moves; they end when all routes are closed."""
     firing = Alert.objects.filter(state=Alert.State.FIRING, move__isnull=False, rule__isnull=False)
     alerts = list(firing.select_related("rule").select_for_update(of=("self",)))
     routes = _by_move(routes_of_firing(alerts))
@@ -225,8 +226,8 @@ def _resolve_closed(now: datetime.datetime) -> None:
 
 
 def _fire(rule: AlertRule, now: datetime.datetime, jumps: Jumps) -> None:
-    """One incident per move, and within a cool-down one per coin: of what is open if anything is."""
-    found = untold_opportunities(rule, now, jumps)
+    """Open one incident per move, and within a cool-down one per coin: of what is open if anything is."""
+    found = unreported_opportunities(rule, now, jumps)
     if not found:
         return
     routes = _by_move(routes_lately({row.move for row in found if row.move is not None}, now, jumps))
@@ -261,9 +262,9 @@ def _spoken_for(
     """Until when each direction has its incident, of opportunities without a move: rows of older versions."""
     subjects = {incidents.subject_of(row) for row in found if row.move is None}
     of_rule = Alert.objects.filter(rule=rule, move=None, subject__in=subjects)
-    told = of_rule.filter(Q(state=Alert.State.FIRING) | Q(resolved_at__range=lately(now, LATE)))
+    reported = of_rule.filter(Q(state=Alert.State.FIRING) | Q(resolved_at__range=lately(now, LATE)))
     until: dict[str, datetime.datetime] = {}
-    for subject, resolved_at in told.values_list("subject", "resolved_at"):
+    for subject, resolved_at in reported.values_list("subject", "resolved_at"):
         until[subject] = max(until.get(subject, incidents.moment(0)), resolved_at or FOREVER)
     return until
 
@@ -281,7 +282,7 @@ class Evaluator:
         self._outage = Outage(logger, logging.WARNING)
 
     async def judge(self, findings: Sequence[Finding], now_us: int, jumps_us: int = 0) -> None:
-        """Take over one look of the monitor. Never raises for the database: it goes on when that is back."""
+        """Judge an observation of the monitor. Never raises for the database: goes on when it is back."""
         await self._work(lambda: self._health.judge(findings, now_us, jumps_us))
 
     async def follow_opportunities(self) -> None:

@@ -32,7 +32,7 @@ def moment(ts_us: int) -> datetime.datetime:
 
 
 def key_of(finding: Finding) -> str:
-    """What its incident is known by."""
+    """Subject of its incident."""
     return finding.key[:KEY_CHARS]
 
 
@@ -61,7 +61,7 @@ def subject_of(row: OpportunityEpisode) -> str:
 
 
 def coin_of(row: OpportunityEpisode) -> str:
-    """What cools down: the base of its symbol."""
+    """Coin that cools down: the base of its symbol."""
     return base_of(row.symbol)
 
 
@@ -116,7 +116,7 @@ def describe(alert: Alert, rule: AlertRule, rows: Sequence[OpportunityEpisode]) 
 
 
 def more_routes(count: int) -> str:
-    """How many a move has besides the one that is named: ` (+6 routes)`, nothing where there are none."""
+    """Number of a move's other routes: ` (+6 routes)`, nothing where there are none."""
     if not count:
         return ""
     return ngettext(" (+%(count)d route)", " (+%(count)d routes)", count) % {"count": count}
@@ -144,7 +144,7 @@ def why_closed(row: OpportunityEpisode) -> str:
 def _facts(
     row: OpportunityEpisode, others: Sequence[OpportunityEpisode], rows: Iterable[OpportunityEpisode]
 ) -> list[tuple[str, str]]:
-    """What a trader decides by, as of the peak so far."""
+    """Facts a trader decides by, as of the peak so far."""
     peak, currency = row.peak, quote_of(row.symbol)
     buy, sell = peak.buy, peak.sell
     gates = ", ".join(row.gates) or gettext("all pass")
@@ -164,7 +164,7 @@ def _facts(
 
 
 def _move_facts(row: OpportunityEpisode, others: Sequence[OpportunityEpisode]) -> Iterator[tuple[str, str]]:
-    """Which exchange moved, as far as that is known, and what else opened by it."""
+    """Facts of the move: the exchange that moved, as far as that is known, and what else opened by it."""
     if row.moved_on:
         there = gettext("buy there") if row.moved_side == "buy" else gettext("sell there")
         yield gettext("Moved"), f"{row.moved_on}, {there}"
@@ -176,7 +176,7 @@ def _move_facts(row: OpportunityEpisode, others: Sequence[OpportunityEpisode]) -
 
 
 def _route(row: OpportunityEpisode, best: OpportunityEpisode) -> str:
-    """With its symbol only where that is another one."""
+    """Route, with its symbol only where that is another one."""
     return subject_of(row) if row.symbol != best.symbol else f"{row.buy_on} → {row.sell_on}"
 
 
@@ -189,7 +189,7 @@ def _listed(names: Sequence[str], joint: str) -> str:
 
 
 def _explain_path(row: OpportunityEpisode) -> str:
-    """Where the pair is explained; that page leads to the chart if any filter draws it."""
+    """Path of the page that explains the pair; that page leads to the chart if any filter draws it."""
     asked = {"symbol": row.symbol, "exchange1": row.exchange1, "exchange2": row.exchange2}
     return f"/opportunities/explain?{urlencode(asked)}"
 
@@ -206,7 +206,7 @@ def resolve(alerts: Any, at: datetime.datetime, why: str) -> int:
 
 
 def resolve_abandoned(now: datetime.datetime) -> int:
-    """End what fires under a rule that was deleted, switched off, or looks at something else now."""
+    """End what fires under a rule that was deleted, switched off, or watches something else now."""
     opportunities = Q(rule__what=What.OPPORTUNITY)
     abandoned = Alert.objects.filter(
         Q(rule=None)

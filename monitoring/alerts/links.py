@@ -1,4 +1,4 @@
-"""Where on the desk an opportunity's chart is."""
+"""Links to an opportunity's chart on the desk."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -9,7 +9,7 @@ from opportunities.models import OpportunityEpisode
 
 
 class ChartFilters:
-    """Which filter draws which chart, read anew when the configuration has moved."""
+    """Filters by the charts they draw, read again when the configuration has moved."""
 
     def __init__(self) -> None:
         self._revision = -1

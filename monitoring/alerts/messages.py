@@ -1,4 +1,4 @@
-"""What an alert says, the same for every channel; a channel turns it into its own form.
+"""Message of an alert, the same for every channel; a channel turns it into its own form.
 
 Plain Python, no Django. Kept as JSON in the outbox (`monitoring.models.Delivery.message`).
 """
@@ -17,7 +17,7 @@ class Message(Struct, frozen=True):
     """One message. `key` is the incident's: the same when it fires, is repeated and is resolved.
 
     `facts` are (label, value) in the order a reader wants them, `url` leads to the desk, empty where
-    nobody said under which address it is reached. `at_us` is when what it tells happened (wall clock,
+    nobody said under which address it is reached. `at_us` is when its event happened (wall clock,
     µs, UTC).
     """
 

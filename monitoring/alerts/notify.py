@@ -1,6 +1,7 @@
-"""Who is told of which incident now: quiet hours, digests, reminders; into the outbox, in one transaction.
+"""Recipients of an incident's alerts now: quiet hours, digests, reminders; into the outbox, in one
+transaction.
 
-What is to be told stands in the incidents themselves (`Alert.told`), so a crash forgets nothing.
+What is to be sent stands in the incidents themselves, so a crash forgets nothing.
 """
 
 import datetime
@@ -17,23 +18,23 @@ from monitoring.alerts.messages import AlertSeverity
 from monitoring.alerts.rules import QuietHours
 from monitoring.models import Alert, AlertChannel, AlertRule, Delivery
 
-TOLD_AT_ONCE: Final = 500
-"""Incidents of a rule that are told in one transaction; the rest in the next."""
+QUEUED_AT_ONCE: Final = 500
+"""Incidents of a rule that are reported in one transaction; the rest in the next."""
 
 _FIRING, _RESOLVED = Alert.State.FIRING, Alert.State.RESOLVED
 _NEWS: Final = Q(told=Alert.Told.NOTHING) | Q(told=Alert.Told.FIRING, state=_RESOLVED)
 
 
 @transaction.atomic
-def tell(now: datetime.datetime) -> None:
+def queue_due(now: datetime.datetime) -> None:
     """Queue what is due: what fires, what is resolved, digests that are full, reminders."""
     news = Alert.objects.filter(_NEWS)
     rules = AlertRule.objects.filter(
         Q(pk__in=news.order_by().values("rule")) | Q(remind_minutes__gt=0)
     ).prefetch_related("channels")
     for rule in rules:
-        _tell_of_rule(rule, now)
-    _tell_of_deleted_rules(now)
+        _queue_of_rule(rule, now)
+    _queue_of_deleted_rules(now)
 
 
 def quiet_hours(rule: AlertRule) -> QuietHours | None:
@@ -43,7 +44,7 @@ def quiet_hours(rule: AlertRule) -> QuietHours | None:
     return QuietHours(rule.quiet_from, rule.quiet_until, rule.quiet_zone, rule.quiet_critical)
 
 
-def _tell_of_rule(rule: AlertRule, now: datetime.datetime) -> None:
+def _queue_of_rule(rule: AlertRule, now: datetime.datetime) -> None:
     channels = [channel for channel in rule.channels.all() if channel.enabled]
     quiet = quiet_hours(rule)
     _close_where_it_was_opened(rule, channels, now)
@@ -54,9 +55,9 @@ def _tell_of_rule(rule: AlertRule, now: datetime.datetime) -> None:
     else:
         news = list(_locked(_news(rule)))
         if not rule.digest_minutes:
-            _tell_each(news, channels, rule.tells_resolved, now)
+            _queue_each(news, channels, rule.tells_resolved, now)
         else:
-            _tell_together(rule, news, channels, now)
+            _queue_together(rule, news, channels, now)
         _remind(rule, channels, now)
 
 
@@ -67,7 +68,7 @@ def _close_where_it_was_opened(rule: AlertRule, channels: list[AlertChannel], no
     """
     over = Delivery.objects.filter(alert__rule=rule, alert__state=_RESOLVED, alert__told=Alert.Told.FIRING)
     elsewhere = over.filter(channel__enabled=True).exclude(channel__in=channels)
-    opened = elsewhere.filter(kind=Delivery.Kind.FIRING).select_related("alert", "channel")[:TOLD_AT_ONCE]
+    opened = elsewhere.filter(kind=Delivery.Kind.FIRING).select_related("alert", "channel")[:QUEUED_AT_ONCE]
     outbox.put(
         outbox.delivery(row.channel, Delivery.Kind.RESOLVED, rendering.resolved(row.alert), now, row.alert)
         for row in opened
@@ -75,11 +76,11 @@ def _close_where_it_was_opened(rule: AlertRule, channels: list[AlertChannel], no
     )
 
 
-def _tell_of_deleted_rules(now: datetime.datetime) -> None:
-    """Who got that it fires gets that it is over, as is usual for what it was; nobody else is left."""
+def _queue_of_deleted_rules(now: datetime.datetime) -> None:
+    """Send that it is over to each channel that got that it fires; nobody else is left."""
     for alert in _locked(_news(None)):
-        told = AlertChannel.objects.filter(deliveries__alert=alert, enabled=True).distinct()
-        _tell_each([alert], list(told), alert.episode is None, now)
+        channels = AlertChannel.objects.filter(deliveries__alert=alert, enabled=True).distinct()
+        _queue_each([alert], list(channels), alert.episode is None, now)
 
 
 def _news(rule: AlertRule | None) -> QuerySet[Alert]:
@@ -87,51 +88,51 @@ def _news(rule: AlertRule | None) -> QuerySet[Alert]:
 
 
 def _locked(alerts: QuerySet[Alert]) -> QuerySet[Alert]:
-    """The oldest; what another monitor is just telling is left to it."""
-    return alerts.select_for_update(skip_locked=True).order_by("fired_at", "pk")[:TOLD_AT_ONCE]
+    """Lock the oldest; those another monitor is just sending are left to it."""
+    return alerts.select_for_update(skip_locked=True).order_by("fired_at", "pk")[:QUEUED_AT_ONCE]
 
 
-def _mark(alerts: QuerySet[Alert], told: Alert.Told, now: datetime.datetime) -> None:
-    alerts.update(told=told, told_at=now)
+def _mark(alerts: QuerySet[Alert], state: Alert.Told, now: datetime.datetime) -> None:
+    alerts.update(told=state, told_at=now)
 
 
 # --- one message each --------------------------------------------------------------------------------
 
 
-def _tell_each(
-    alerts: list[Alert], channels: list[AlertChannel], tells_resolved: bool, now: datetime.datetime
+def _queue_each(
+    alerts: list[Alert], channels: list[AlertChannel], with_resolved: bool, now: datetime.datetime
 ) -> None:
     outbox.put(
         row
         for alert in alerts
         for channel in channels
-        for row in _deliveries(alert, channel, tells_resolved or channel.keeps_incidents, now)
+        for row in _deliveries(alert, channel, with_resolved or channel.keeps_incidents, now)
     )
-    _mark_told(alerts, tells_resolved or any(channel.keeps_incidents for channel in channels), now)
+    _mark_queued(alerts, with_resolved or any(channel.keeps_incidents for channel in channels), now)
 
 
 def _deliveries(
-    alert: Alert, channel: AlertChannel, tells_resolved: bool, now: datetime.datetime
+    alert: Alert, channel: AlertChannel, with_resolved: bool, now: datetime.datetime
 ) -> Iterator[Delivery]:
-    """What is over before anything was sent is one message, as over, where no other is to follow it.
+    """Deliveries of an alert; one that is over before anything was sent is one message, as over, at last.
 
     An opportunity is so in any case: nobody can take it any more.
     """
     over, first = alert.state == _RESOLVED, alert.told == Alert.Told.NOTHING
-    if first and not (over and (alert.episode or not tells_resolved)):
+    if first and not (over and (alert.episode or not with_resolved)):
         yield outbox.delivery(channel, Delivery.Kind.FIRING, rendering.firing(alert), now, alert)
-    if over and (first or tells_resolved):
+    if over and (first or with_resolved):
         yield outbox.delivery(channel, Delivery.Kind.RESOLVED, rendering.resolved(alert), now, alert)
 
 
-def _mark_told(alerts: Iterable[Alert], tells_resolved: bool, now: datetime.datetime) -> None:
-    def told(alert: Alert) -> Alert.Told:
+def _mark_queued(alerts: Iterable[Alert], with_resolved: bool, now: datetime.datetime) -> None:
+    def state_of(alert: Alert) -> Alert.Told:
         if alert.state == _FIRING:
             return Alert.Told.FIRING
         first = alert.told == Alert.Told.NOTHING
-        return Alert.Told.RESOLVED if first or tells_resolved else Alert.Told.FIRED
+        return Alert.Told.RESOLVED if first or with_resolved else Alert.Told.FIRED
 
-    for state, rows in groupby(sorted(alerts, key=told), key=told):
+    for state, rows in groupby(sorted(alerts, key=state_of), key=state_of):
         _mark(Alert.objects.filter(pk__in=[row.pk for row in rows]), state, now)
 
 
@@ -144,29 +145,29 @@ def _digest_full(rule: AlertRule, news: list[Alert], now: datetime.datetime) -> 
     return is_over((now - oldest).total_seconds(), 60 * rule.digest_minutes)
 
 
-def _tell_together(
+def _queue_together(
     rule: AlertRule, news: list[Alert], channels: list[AlertChannel], now: datetime.datetime
 ) -> None:
     if not rule.tells_resolved:
-        _mark_told([alert for alert in news if alert.told == Alert.Told.FIRING], False, now)
+        _mark_queued([alert for alert in news if alert.told == Alert.Told.FIRING], False, now)
         news = [alert for alert in news if alert.told == Alert.Told.NOTHING]
     if not news or not _digest_full(rule, news, now):
         return
     message = rendering.digest(rule.name, news, now)
     outbox.put(outbox.delivery(channel, Delivery.Kind.DIGEST, message, now) for channel in channels)
-    _mark_told(news, True, now)
+    _mark_queued(news, True, now)
 
 
 def _remind(rule: AlertRule, channels: list[AlertChannel], now: datetime.datetime) -> None:
     if not rule.remind_minutes:
         return
     reminded = lately(now, datetime.timedelta(minutes=rule.remind_minutes))
-    told_of = Alert.objects.filter(rule=rule, state=_FIRING, told=Alert.Told.FIRING, told_at__isnull=False)
-    alerts = list(_locked(told_of.exclude(told_at__range=reminded)))
+    reported = Alert.objects.filter(rule=rule, state=_FIRING, told=Alert.Told.FIRING, told_at__isnull=False)
+    alerts = list(_locked(reported.exclude(told_at__range=reminded)))
     outbox.put(
         outbox.delivery(channel, Delivery.Kind.REMINDER, rendering.reminder(alert, now), now, alert)
         for alert in alerts
         for channel in channels
     )
-    told = Alert.objects.filter(pk__in=[row.pk for row in alerts])
-    told.update(told_at=now, reminders=F("reminders") + 1)
+    reminded_of = Alert.objects.filter(pk__in=[row.pk for row in alerts])
+    reminded_of.update(told_at=now, reminders=F("reminders") + 1)

@@ -12,7 +12,7 @@ from monitoring.alerts.messages import Message
 from monitoring.models import Alert, AlertChannel, Delivery
 
 OUTBOX: Final = "alert_outbox"
-"""The PostgreSQL channel that is notified when something was put in. Whoever sends looks again anyway."""
+"""The PostgreSQL channel that is notified when something was put in. The sender polls anyway."""
 
 
 def delivery(

@@ -23,7 +23,7 @@ NAMED: Final = 5
 
 
 def in_words(rule: AlertRule) -> str:
-    """What a rule asks, in a line: `exchange silent or down: okx, for 5 min`."""
+    """Condition of a rule, in a line: `exchange silent or down: okx, for 5 min`."""
     parts = _of_opportunities(rule) if rule.of_opportunities else _of_health(rule)
     if rule.for_s:
         parts.append(gettext("for %(time)s") % {"time": _span(rule.for_s)})
@@ -50,13 +50,13 @@ def _span(seconds: int) -> str:
 
 
 def would_fire(rule: AlertRule) -> str:
-    """What the rule would fire for if it were saved now, in a sentence."""
+    """Say what the rule would fire for if it were saved now, in a sentence."""
     if rule.of_opportunities:
         moves = _moves_of(rule)
         return _named(moves, len(moves))
     findings = current_findings()
     if findings is None:
-        return gettext("Not known: no monitor tells what it finds. Is `manage.py monitor` running?")
+        return gettext("Not known: no monitor publishes its findings. Is `manage.py monitor` running?")
     lasting_us = timezone.now().timestamp() * 1_000_000 - rule.for_s * 1_000_000
     beyond = [each for each in findings_for(rule, findings) if _beyond(rule, each)]
     due = [each.subject for each in beyond if each.since_us <= lasting_us]
@@ -95,7 +95,7 @@ def _named(subjects: list[str], count: int) -> str:
 
 
 def current_findings() -> tuple[Finding, ...] | None:
-    """What the monitor found within the last seconds; None when nobody knows."""
+    """Findings of the monitor within the last seconds; None when they are unknown."""
     try:
         value = redis_client().get(FRESH)
     except RedisError:

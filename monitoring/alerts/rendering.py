@@ -20,18 +20,18 @@ Facts = tuple[tuple[str, str], ...]
 
 
 def firing(alert: Alert) -> Message:
-    """That it fires."""
+    """Message that it fires."""
     return _message(alert, "firing", alert.words, _facts(alert), alert.fired_at)
 
 
 def reminder(alert: Alert, now: datetime.datetime) -> Message:
-    """That it goes on."""
+    """Message that it goes on."""
     lasting = (gettext("Lasting"), _span(alert.since, now))
     return _message(alert, "firing", alert.words, (lasting, *_facts(alert)), now)
 
 
 def resolved(alert: Alert) -> Message:
-    """That it is over, after how long and why."""
+    """Message that it is over, after how long and why."""
     at = alert.resolved_at or alert.fired_at
     lasted = (gettext("Lasted"), _span(alert.since, at))
     return _message(alert, "resolved", alert.resolved_why or alert.words, (lasted, *_facts(alert)), at)
@@ -58,7 +58,7 @@ def digest(rule_name: str, alerts: Sequence[Alert], now: datetime.datetime) -> M
 
 
 def test_message(channel: str, by: str, now: datetime.datetime) -> Message:
-    """That a channel works."""
+    """Message that a channel works."""
     return Message(
         title=gettext("Test of %(channel)s") % {"channel": isolated(channel)},
         words=gettext("The arbitrage desk reaches you here. Nothing is wrong."),
@@ -94,15 +94,15 @@ def _facts(alert: Alert) -> Facts:
 
 
 def _lines(alerts: Iterable[Alert]) -> Iterable[tuple[str, str]]:
-    told = list(alerts)
-    for alert in told[:LISTED]:
+    listed = list(alerts)
+    for alert in listed[:LISTED]:
         if alert.resolved_at is None:
             yield alert.title, gettext("fires since %(time)s") % {"time": _moment(alert.since)}
         else:
             lasted = _span(alert.since, alert.resolved_at)
             yield alert.title, gettext("resolved after %(span)s") % {"span": lasted}
-    if len(told) > LISTED:
-        yield gettext("and more"), f"{len(told) - LISTED:,}"
+    if len(listed) > LISTED:
+        yield gettext("and more"), f"{len(listed) - LISTED:,}"
 
 
 def _address(path: str) -> str:

@@ -1,6 +1,6 @@
-"""When a thing that is ill becomes an incident, when that is over, and when somebody may be told.
+"""Rules: when an unhealthy thing becomes an incident, when it is over, and when an alert may be sent.
 
-Plain Python, no Django, no clock: whoever calls says what time it is (wall clock, µs, UTC).
+Plain Python, no Django, no clock: the caller says what time it is (wall clock, µs, UTC).
 """
 
 from datetime import datetime, time
@@ -15,9 +15,9 @@ from monitoring.alerts.messages import AlertSeverity
 
 
 class Terms(Struct, frozen=True):
-    """What a rule asks. Durations in µs, `threshold` and `clear_below` in the finding's own unit.
+    """Terms of a rule. Durations in µs, `threshold` and `clear_below` in the finding's own unit.
 
-    Without a threshold whatever is found is beyond it, and it is well when it is not found.
+    Without a threshold whatever is found is beyond it, and it is healthy when it is not found.
     """
 
     threshold: float | None = None
@@ -28,18 +28,18 @@ class Terms(Struct, frozen=True):
 
 
 class Reading(Struct, frozen=True):
-    """What was found of a thing just now: since when it is ill, and how much."""
+    """Reading of a thing just now: since when it is unhealthy, and how much."""
 
     since_us: int
     value: float | None = None
 
 
 class Watch(Struct, frozen=True):
-    """How one thing stands under one rule."""
+    """State of one thing under one rule."""
 
     firing: bool = False
     beyond_us: int | None = None  # since when it is beyond the threshold, without a break
-    well_us: int | None = None  # since when it is well, without a break
+    well_us: int | None = None  # since when it is healthy, without a break
     resolved_us: int | None = None  # when it was last resolved
 
     def idle(self, terms: Terms, now_us: int) -> bool:
@@ -59,7 +59,7 @@ class Watch(Struct, frozen=True):
 
 
 def step(was: Watch, reading: Reading | None, terms: Terms, now_us: int) -> Watch:
-    """How it stands after one more look; `reading` is None where nothing was found.
+    """State after one more observation; `reading` is None where nothing was found.
 
     What began later than now did so before the clock was set back: it counts from now on.
     """
@@ -81,7 +81,7 @@ def _fires(now: Watch, terms: Terms, now_us: int) -> bool:
 
 
 def _beyond_since(was: Watch, reading: Reading | None, terms: Terms, now_us: int) -> int | None:
-    """The finding knows since when it is ill, over restarts, too; when it passed our threshold we saw."""
+    """Since when it is beyond: the finding knows it over restarts, too; our threshold's crossing we saw."""
     if reading is None:
         return None
     if terms.threshold is None:
@@ -97,7 +97,7 @@ def _no_later(since_us: int | None, now_us: int) -> int:
 
 
 def _is_well(reading: Reading | None, terms: Terms) -> bool:
-    """Between the two thresholds it is neither beyond nor well: what was, goes on."""
+    """Whether it is healthy: between the two thresholds it is neither, and stays as it was."""
     if reading is None:
         return True
     if terms.threshold is None or reading.value is None:
@@ -111,7 +111,7 @@ def matches(pattern: str, subject: str) -> bool:
 
 
 class QuietHours(Struct, frozen=True):
-    """From one time of the day until another, in a zone; over midnight where it ends before it begins."""
+    """Quiet hours between two times of the day, in a zone; over midnight where they end before they begin."""
 
     start: time
     end: time

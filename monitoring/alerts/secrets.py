@@ -19,7 +19,7 @@ USUAL: Final = {"security": "starttls"}
 
 
 def destination(kind: str, settings: Mapping[str, Any]) -> str:
-    """Where a channel of this kind, with these settings, sends its secret."""
+    """Destination to which a channel of this kind, with these settings, sends its secret."""
     place = [str(settings.get(name) or USUAL.get(name, "")).strip() for name in PLACE]
     return msgspec.json.encode([kind, *place]).decode()
 
@@ -39,7 +39,7 @@ def unseal(sealed: str, to: str = "") -> str:
 
 
 def meaning(sealed: str) -> str:
-    """What is sealed, under whatever key, to compare and for nothing else; unopened where no key opens it."""
+    """Meaning of a sealed text, under any key, only to compare; unopened where no key opens it."""
     try:
         return opened(sealed, PURPOSE).decode() if sealed else ""
     except UnreadableSecret:

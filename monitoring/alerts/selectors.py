@@ -1,4 +1,4 @@
-"""What rules see: findings and opportunities that meet them now."""
+"""Input of rules: findings and opportunities that meet them now."""
 
 import datetime
 from collections.abc import Collection, Iterable
@@ -34,13 +34,13 @@ from opportunities.models import OpportunityEpisode
 US: Final = 1_000_000
 
 LATE: Final = datetime.timedelta(minutes=2)
-"""For so long it is told of an opportunity that was over before anybody looked; then it is history."""
+"""An opportunity that was over before a poll saw it is reported for so long; then it is history."""
 
 AT_ONCE: Final = 200
 
 
 def enabled_rules() -> list[AlertRule]:
-    """Those that are switched on."""
+    """Rules that are switched on."""
     return list(AlertRule.objects.filter(enabled=True).select_related("filter"))
 
 
@@ -69,7 +69,7 @@ def opportunities_for(
     """The opportunities that meet a rule: those that are open, and those that were over just now.
 
     What lasts has lasted no longer for a step of the clock that `jumps` knows. Where an open one began later
-    than now nobody can tell how long it has lasted: it is told.
+    than now its duration is unknown: it is reported.
     """
     lasting = now - ago(now, datetime.timedelta(seconds=rule.for_s), jumps)
     young = Q(started_at__range=lately(now, lasting))
@@ -88,8 +88,10 @@ def opportunities_for(
     return found.order_by("started_at", "pk")
 
 
-def untold_opportunities(rule: AlertRule, now: datetime.datetime, jumps: Jumps) -> list[OpportunityEpisode]:
-    """Those of them that may make an incident of this rule now, the oldest first; the rest the next time.
+def unreported_opportunities(
+    rule: AlertRule, now: datetime.datetime, jumps: Jumps
+) -> list[OpportunityEpisode]:
+    """Opportunities that may make an incident of this rule now, the oldest first; the rest the next time.
 
     What has made one, belongs to a move that has, or falls into the cool-down of its coin is left out here,
     so that a coin that trembles never keeps the others from being seen.
@@ -97,8 +99,8 @@ def untold_opportunities(rule: AlertRule, now: datetime.datetime, jumps: Jumps) 
     coin = Func(F("symbol"), Value("/"), Value(1), function="split_part", output_field=CharField())
     found = opportunities_for(rule, now, jumps).annotate(coin=coin, ended_at=_as_of_now("closed_at", jumps))
     made = Alert.objects.filter(rule=rule).alias(began_at=_as_of_now("fired_at", jumps))
-    told = ~Exists(made.filter(episode=OuterRef("pk"))) & ~Exists(made.filter(_of_told_move(rule)))
-    return list(found.filter(told, ~Exists(made.filter(_cooling(rule, now))))[:AT_ONCE])
+    unreported = ~Exists(made.filter(episode=OuterRef("pk"))) & ~Exists(made.filter(_of_reported_move(rule)))
+    return list(found.filter(unreported, ~Exists(made.filter(_cooling(rule, now))))[:AT_ONCE])
 
 
 def _as_of_now(column: str, jumps: Jumps) -> Any:
@@ -113,7 +115,7 @@ def _as_of_now(column: str, jumps: Jumps) -> Any:
     return stamp
 
 
-def _of_told_move(rule: AlertRule) -> Q:
+def _of_reported_move(rule: AlertRule) -> Q:
     """An incident that speaks for a route: a move fires once, and again only when a cool-down has passed."""
     of_move = Q(move=OuterRef("move"))
     if not rule.cools_down_s:
@@ -146,7 +148,7 @@ def routes_of_firing(alerts: Collection[Alert]) -> list[OpportunityEpisode]:
 
 
 def _best(moves: Collection[UUID], lately: Q) -> list[OpportunityEpisode]:
-    """At most two per filter and route, one of them open: however long it trembles, these are few."""
+    """Select at most two per filter and route, one of them open: however long it trembles, these are few."""
     if not moves:
         return []
     over = ExpressionWrapper(Q(closed_at__isnull=False), output_field=BooleanField())
@@ -162,7 +164,7 @@ def watched(rule: AlertRule, rows: Iterable[OpportunityEpisode]) -> list[Opportu
 
 
 def last_of_move(rule: AlertRule, move: UUID) -> OpportunityEpisode | None:
-    """What closed last of a move that is over, under the rule's filter."""
+    """Opportunity that closed last of a move that is over, under the rule's filter."""
     rows = OpportunityEpisode.objects.filter(move=move, closed_at__isnull=False)
     if rule.filter_id is not None:
         rows = rows.filter(filter=rule.filter_id)

@@ -18,14 +18,14 @@ from markets.config import Shard
 from monitoring.health.observed import Limits, Observed
 
 GRACE_S: Final = 10.0
-"""A process that was never heard may still be starting so long after we began to listen."""
+"""A process without any heartbeat yet may still be starting so long after we began to listen."""
 
 STARTING_S: Final = 30.0
 """So long after its start a process may still load what it needs, and hold itself up with it."""
 
 CRITICAL_FILL_PCT: Final = 90.0
 CRITICAL_MEMORY_PCT: Final = 95.0
-JUMP_TOLD_S: Final = 300.0
+JUMP_REPORTED_S: Final = 300.0
 CLOCK_REMEDY: Final = (
     "Lines are broken there and go on with the new clock. Let the clock be slewed (chrony, ntpd), not set; "
     "rows of the time that came twice lie among each other in the lake."
@@ -41,7 +41,7 @@ EXPECTED: Final[dict[Role, Severity]] = {
 }
 """What every desk runs at least one of; the simulator too, where the exchanges are simulated."""
 
-RESTART: Final = "It is restarted by itself where a supervisor looks after it; if not, start it."
+RESTART: Final = "It is restarted by itself where a supervisor watches it; if not, start it."
 WITHOUT: Final[dict[Role, str]] = {
     "collector": "Nothing is collected for its symbols.",
     "web": "Its pages and sockets are gone.",
@@ -53,7 +53,7 @@ WITHOUT: Final[dict[Role, str]] = {
 
 
 def assess(now: Observed, limits: Limits) -> list[Finding]:
-    """Everything that is ill, the worst first. `since_us` is `now` where the look cannot tell better."""
+    """All findings, the worst first. `since_us` is `now` where the observation does not know better."""
     found = (finding for check in checks for finding in check(now, limits))
     by_key: dict[str, Finding] = {}
     for finding in found:
@@ -107,11 +107,11 @@ def stores(now: Observed, limits: Limits) -> Iterator[Finding]:
     memory="a process is near its limit",
     gc="full garbage collections too often",
     loop_lag="a process's event loop is held up",
-    process_missing="a process that ought to run is not heard",
+    process_missing="a process that ought to run sends no heartbeat",
     clock_jump="a wall clock was set",
 )
 def processes(now: Observed, limits: Limits) -> Iterator[Finding]:
-    """Processes that are missing, and those that are not well."""
+    """Processes that are missing, and those that are unhealthy."""
     if not now.redis.well:
         return
     yield from _missing_processes(now)
@@ -125,7 +125,7 @@ def replaced(beats: tuple[Heartbeat, ...], at_us: int) -> set[str]:
     """Missing processes whose place another has taken since: nobody misses those any more.
 
     Where processes bear their pid in their name, a restarted one is a new name. Each one that began after
-    another of its role was last heard stands for one of those.
+    another of its role had its last heartbeat stands for one of those.
     """
     gone = sorted((b for b in beats if is_missing(b, at_us)), key=lambda b: b.reported_ts_us)
     alive = sorted((b for b in beats if not is_missing(b, at_us)), key=lambda b: b.started_ts_us)
@@ -158,7 +158,7 @@ def _missing_processes(now: Observed) -> Iterator[Finding]:
             f"{(now.at_us - restart.at_us) / 1e6:.0f} s ago. It missed what came meanwhile.",
             "Its log and the kernel's (out of memory?) say why it ended. This is shown for a minute.",
         )  # fmt: skip
-    if now.heard_since_us is None or not is_over((now.at_us - now.heard_since_us) / 1e6, GRACE_S):
+    if now.listening_since_us is None or not is_over((now.at_us - now.listening_since_us) / 1e6, GRACE_S):
         return
     there = {beat.role for beat in now.heartbeats if not beat.stands_by}
     expected = EXPECTED | ({"simulator": "critical"} if now.simulated else {})
@@ -174,7 +174,7 @@ _HOW_TO_START: Final = "`make run` and Docker Compose start every part; docs/ope
 
 
 def _missing_shards(now: Observed) -> Iterator[Finding]:
-    """Parts of the split that no collector runs, as the others tell."""
+    """Parts of the split that no collector runs, as the others report."""
     running = {Shard.parse(status.shard) for status in now.collectors}
     count = max((shard.count for shard in running), default=0)
     for index in range(1, count + 1):
@@ -223,7 +223,7 @@ def _clock(beat: Heartbeat, now: Observed) -> Iterator[Finding]:
     """A clock that was set a moment ago, or that is not ours."""
     jumped_us = beat.clock_jumped_us
     ahead_s = now.ahead_s.get(beat.name, max(0.0, (beat.reported_ts_us - now.at_us) / 1e6))
-    if jumped_us is not None and abs(now.at_us - jumped_us) < JUMP_TOLD_S * 1e6:
+    if jumped_us is not None and abs(now.at_us - jumped_us) < JUMP_REPORTED_S * 1e6:
         yield Finding(
             "clock_jump", beat.name, "warning", min(jumped_us, now.at_us),
             f"The wall clock of {beat.name} was set {jump_in_words(beat.clock_jumped_s)}.",
@@ -279,8 +279,8 @@ def recurring_work(now: Observed, limits: Limits) -> Iterator[Finding]:
         elif late_s is None:
             yield Finding(
                 "maintenance_late", run.job, "warning", now.at_us,
-                f"{run.job} was last done at a time that lies ahead: a clock was set back, and nobody can "
-                "tell whether it is late.",
+                f"{run.job} was last done at a time that lies ahead: a clock was set back, and it is "
+                "unknown whether it is late.",
                 "This is over with its next run. The admin starts one at once.",
                 0.0, limit_s,
             )  # fmt: skip
@@ -303,7 +303,7 @@ def channels(now: Observed, _limits: Limits) -> Iterator[Finding]:
             "alert_delivery", channel.channel, "warning", channel.since_us,
             f"The alert channel {channel.channel} does not take messages ({channel.waiting} wait): "
             f"{channel.words}",
-            "Its page in the admin shows every attempt; `Send test` there tells whether it is mended.",
+            "Its page in the admin shows every attempt; `Send test` there shows whether it is mended.",
             float(channel.waiting),
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What is ill with what exchanges send, by the collectors' own measurements (docs/quality.md)."""
+"""Findings about what exchanges send, by the collectors' own measurements (docs/quality.md)."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ CONNECTING_S: Final = 10.0
 """Connections that are not all there for so long are no start any more."""
 
 NAMED: Final = 20
-"""Silent symbols of one exchange named one by one; the rest are told as one number."""
+"""Silent symbols of one exchange named one by one; the rest are reported as one number."""
 
 SUSPECTED_S: Final = 3.0
-"""A symbol that has been suspect for so long is told, before it is stale. Longer than it is between two
+"""A symbol that has been suspect for so long is reported, before it is stale. Longer than it is between two
 reports: until the next one it may be its whole exchange that has fallen silent."""
 
 STORM: Final = 5
@@ -38,7 +38,7 @@ STORM: Final = 5
     bad_frames="malformed or rejected frames",
 )
 def market_findings(now: Observed, limits: Limits) -> Iterator[Finding]:
-    """Exchanges and symbols that are ill."""
+    """Findings about exchanges and symbols."""
     silent = set()
     for exchange in now.quality.exchanges:
         found = list(_silent_exchange(exchange, now, limits))
@@ -50,7 +50,7 @@ def market_findings(now: Observed, limits: Limits) -> Iterator[Finding]:
 
 
 class Standing(Struct, frozen=True):
-    """How an exchange does, in the one word that is shown and judged by, since when (µs), and why."""
+    """State of an exchange, in the one word that is shown and judged by, since when (µs), and why."""
 
     word: str
     since_us: int
@@ -58,7 +58,7 @@ class Standing(Struct, frozen=True):
 
 
 def standing(of: ExchangeQuality, at_us: int) -> Standing:
-    """The state of its connections where they are not well, else what most of its symbols do.
+    """The state of its connections where they are not healthy, else what most of its symbols do.
 
     Connections that live prove nothing of a market: an exchange most of whose symbols say nothing while
     others talk is `stale` (`suspect` until that is sure), whatever its heartbeats say.
@@ -117,7 +117,7 @@ def _silent_exchange(of: ExchangeQuality, now: Observed, limits: Limits) -> Iter
             "exchange_silent", of.exchange, "critical", now.at_us - int(silent_s * 1e6),
             words,
             "Its opportunities are shut out meanwhile. Dead connections are closed and opened again; "
-            "if it lasts, look at the exchange's status page.",
+            "if it lasts, check the exchange's status page.",
             round(silent_s, 1), limits.exchange_silent_s,
         )  # fmt: skip
 
@@ -150,7 +150,7 @@ def _poor_data(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[F
         yield Finding(
             "clock_offset", name, "warning", now.at_us,
             f"The clock of {name} is {abs(offset_s):.1f} s {ahead} ours.",
-            "If it is so with every exchange, our own clock is wrong: look at NTP on the collectors' hosts. "
+            "If it is so with every exchange, our own clock is wrong: check NTP on the collectors' hosts. "
             "If with one, its time stamps are not to be trusted; ages here are by our own clock.",
             round(abs(offset_s), 2), limits.clock_offset_s,
         )  # fmt: skip
@@ -159,7 +159,7 @@ def _poor_data(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[F
             "clock_offset", name, "warning", now.at_us,
             f"{name} sent {of.bad_times_per_min:,.0f} times in the last minute that are none, or more than a "
             "month from ours; they are not believed, and whether its data comes late is not known.",
-            "If it is so with every exchange, our own clock is wrong: look at NTP on the collectors' hosts. "
+            "If it is so with every exchange, our own clock is wrong: check NTP on the collectors' hosts. "
             "If with one, its quotes are kept with the times at which they came.",
         )  # fmt: skip
     if of.latency is not None and is_beyond(of.latency.p95_ms, limits.latency_p95_ms):
@@ -192,18 +192,18 @@ def _kinds(of: ExchangeQuality) -> str:
 
 
 def _silent_symbols(now: Observed, silent_exchanges: set[str]) -> Iterator[Finding]:
-    """Those of silent exchanges are not told one by one, a passing suspicion not at all."""
-    told: Counter[str] = Counter()
+    """Findings of silent symbols; not one by one for silent exchanges, and none for a passing suspicion."""
+    named: Counter[str] = Counter()
     for symbol in now.quality.silent():
         suspected_s = (now.at_us - symbol.since_us) / 1e6
         silent_s = (symbol.age_ms or 0.0) / 1000
         lasts = symbol.state == "stale" or is_over(min(suspected_s, silent_s), SUSPECTED_S)
         if not lasts or symbol.exchange in silent_exchanges:
             continue
-        told[symbol.exchange] += 1
-        if told[symbol.exchange] <= NAMED:
+        named[symbol.exchange] += 1
+        if named[symbol.exchange] <= NAMED:
             yield _silent_symbol(symbol)
-    for exchange, count in told.items():
+    for exchange, count in named.items():
         if count > NAMED:
             yield Finding(
                 "symbol_silent", f"others on {exchange}", "warning", now.at_us,

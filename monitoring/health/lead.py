@@ -1,4 +1,4 @@
-"""Which of several monitors works: the one that holds an advisory lock in PostgreSQL.
+"""Leadership among several monitors: the one that holds an advisory lock in PostgreSQL works.
 
 The lock lives as long as its connection. A monitor that is killed loses it at once, and one whose
 database restarts gets it again unless another was quicker.
@@ -44,7 +44,7 @@ class Lead:
         return leads
 
     def release(self) -> None:
-        """Let another one work."""
+        """Release the lead to another one."""
         if self._session is not None:
             self._session.close()
             self._session = None

@@ -1,4 +1,4 @@
-"""The limits an operator sets: what beyond them is called ill, on the page, in metrics and by rules."""
+"""Limits an operator sets: what is beyond them is unhealthy, on the page, in metrics and by rules."""
 
 from typing import Any
 
@@ -90,7 +90,7 @@ class HealthLimits(models.Model):
 
 
 def load_limits() -> Limits:
-    """What holds now. Raises DatabaseError."""
+    """Load the present limits. Raises DatabaseError."""
     row = HealthLimits.objects.first()
     if row is None:
         return DEFAULT

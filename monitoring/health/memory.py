@@ -1,9 +1,9 @@
-"""Since when things are ill, and what is held of those that nobody can ask about now.
+"""Memory of findings: since when they hold, and those that cannot be observed now.
 
 | key | what |
 |---|---|
-| `monitoring:findings` | `Published` as JSON, written with every look of the monitor, gone after `FRESH_S` |
-| `monitoring:last` | the same, kept: a monitor that starts goes on from it, its clock included |
+| `monitoring:findings` | `Published` as JSON, written with every observation of the monitor, gone after
+`FRESH_S` | | `monitoring:last` | the same, kept: a monitor that starts goes on from it, its clock included |
 
 A restarted monitor goes on where the last one was, and so does one whose Redis lost everything.
 """
@@ -40,7 +40,7 @@ OF_MARKETS: Final = frozenset(
 
 
 class Published(Struct, frozen=True):
-    """What the monitor found at `at_us`, the worst first, and what it knows of its clock."""
+    """Findings of the monitor at `at_us`, the worst first, and what it knows of its clock."""
 
     at_us: int
     findings: tuple[Finding, ...]
@@ -48,7 +48,7 @@ class Published(Struct, frozen=True):
 
 
 class Memory:
-    """The findings of the look before, and since when, however the observer's clock is set meanwhile.
+    """The findings of the observation before, and since when, however the observer's clock is set meanwhile.
 
     `steady` makes of a time since when, which may lie before a step of the clock, one as of now.
     """
@@ -59,7 +59,7 @@ class Memory:
         self._jumps_us: int | None = None
 
     def keep(self, findings: Iterable[Finding], now: Observed) -> list[Finding]:
-        """These findings with the time since when, and those that hold because nobody can tell otherwise."""
+        """Add to findings the time since when, and those that hold because nothing shows otherwise."""
         if jumped_us := now.jumps_us - (now.jumps_us if self._jumps_us is None else self._jumps_us):
             self._known = {key: later(known, jumped_us) for key, known in self._known.items()}
         self._jumps_us = now.jumps_us
@@ -86,16 +86,16 @@ def later(finding: Finding, by_us: int) -> Finding:
 
 
 def _unknown(finding: Finding, now: Observed) -> bool:
-    """Whether this look cannot tell that it is over: silence of who would say so is no recovery."""
+    """Whether this observation cannot show that it is over: silence of its source is no recovery."""
     if finding.kind in OF_STORES:
         return False
-    if now.heard_since_us is None or not is_over((now.at_us - now.heard_since_us) / 1e6, GRACE_S):
+    if now.listening_since_us is None or not is_over((now.at_us - now.listening_since_us) / 1e6, GRACE_S):
         return True
     return finding.kind in OF_MARKETS and not now.collectors
 
 
 async def publish(redis: "Redis", published: Published) -> None:
-    """Let every process know. Raises RedisError."""
+    """Publish to every process. Raises RedisError."""
     encoded = msgspec.json.encode(published)
     async with redis.pipeline(transaction=False) as pipe:
         pipe.set(FRESH, encoded, ex=FRESH_S)
@@ -104,7 +104,7 @@ async def publish(redis: "Redis", published: Published) -> None:
 
 
 async def read_published(redis: "Redis", key: str = FRESH) -> Published | None:
-    """What the monitor found within the last seconds; None when no monitor works. Raises RedisError."""
+    """Findings of the monitor within the last seconds; None when no monitor works. Raises RedisError."""
     value = await redis.get(key)
     try:
         return None if value is None else msgspec.json.decode(value, type=Published)

@@ -1,6 +1,6 @@
-"""The process that watches: looks every second, keeps what it found, and has alerts judged and delivered.
+"""The process that watches: polls every second, keeps what it found, and has alerts judged and delivered.
 
-Nothing here waits for a store: without Redis it sees and says that, without PostgreSQL it goes on looking.
+Nothing here waits for a store: without Redis it sees and says that, without PostgreSQL it goes on polling.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 
 class Monitor:
-    """Runs until told to stop; while another monitor leads, it stands by."""
+    """Monitor that runs until asked to stop; while another monitor leads, it stands by."""
 
     def __init__(self) -> None:
         self.leads = False
@@ -76,7 +76,7 @@ class Monitor:
             await self._redis.aclose()
 
     async def _lead(self, lead: Lead, stop: asyncio.Event) -> None:
-        """Do everything a monitor does, until told to stop or another one leads."""
+        """Do everything a monitor does, until asked to stop or another one leads."""
         jumps = self._observer.jumps
         memory = Memory(await self._found_before(jumps), jumps.since)
         evaluator, over = Evaluator(jumps), asyncio.Event()
@@ -122,7 +122,7 @@ class Monitor:
             await asyncio.sleep(max(0.0, LOOK_EVERY_S - (time.monotonic() - began)))
 
     async def _judge(self, evaluator: Evaluator) -> None:
-        """The rules see every look that the database lets them see; looking never waits for it."""
+        """Give the rules every observation that the database allows; observing never waits for it."""
         while True:
             await self._looked.wait()
             self._looked.clear()
@@ -130,7 +130,7 @@ class Monitor:
                 await evaluator.judge(self.findings, self.observed.at_us, self.observed.jumps_us)
 
     async def _publish(self, now: Observed, steps: Steps) -> None:
-        """Tell the other processes; without Redis nobody can be told, and they see that by themselves."""
+        """Publish to the other processes; without Redis they get nothing, and see that by themselves."""
         ended = steps.add(now.at_us / 1e6, sample(now))
         if not now.redis.well:
             return
@@ -143,7 +143,7 @@ class Monitor:
                 await write(self._redis, ended, now.at_us / 1e6)
             await forget_processes(self._redis, replaced(now.heartbeats, now.at_us))
         except (RedisError, OSError) as error:
-            logger.debug("findings not published: %s", error)  # the next look says that Redis is gone
+            logger.debug("findings not published: %s", error)  # the next observation says that Redis is gone
 
     async def _measure(self) -> None:
         while True:
@@ -162,7 +162,7 @@ class Monitor:
             await asyncio.sleep(CHANNELS_EVERY_S)
 
     async def _found_before(self, jumps: Jumps) -> tuple[Finding, ...]:
-        """What a monitor found last: a restart makes nothing new, nor older by a step of the clock."""
+        """Findings of the last monitor: a restart makes nothing new, nor older by a step of the clock."""
         try:
             before = await read_published(self._redis, LAST)
         except (RedisError, OSError):

@@ -1,6 +1,6 @@
 """Looks at everything that runs: what it says of itself, what it has not said, and whether stores answer.
 
-Every process may look; one look a second is made at most, and shared. A look never raises and never
+Every process may observe; one observation a second is made at most, and shared. It never raises and never
 takes longer than `TIMEOUT_S`: what could not be asked is named in it.
 """
 
@@ -47,7 +47,7 @@ T = TypeVar("T")
 
 
 class FromRedis(Struct, frozen=True, eq=False):
-    """What Redis has to say, itself and for others."""
+    """Report of Redis, about itself and about others."""
 
     heartbeats: list[Heartbeat]
     collectors: list[CollectorStatus]
@@ -59,12 +59,12 @@ class FromRedis(Struct, frozen=True, eq=False):
 
 
 class Observer:
-    """Looks again and again, and remembers what one look alone cannot tell."""
+    """Observer that polls, and remembers what one observation alone does not show."""
 
     def __init__(self) -> None:
         self.jumps = Jumps()
         self._redis = async_redis(TIMEOUT_S / 2)
-        self._heard_since_s: float | None = None  # by the monotonic clock, as the next
+        self._listening_since_s: float | None = None  # by the monotonic clock, as the next
         self._saved: tuple[int, float] | None = None  # revision, when it was first seen
         self._beats = _Beats()
         self._kept = _Kept()
@@ -76,7 +76,7 @@ class Observer:
         self._looking: asyncio.Task[Observed] | None = None
 
     async def observe(self) -> Observed:
-        """The newest look, at most `LOOK_EVERY_S` old."""
+        """The newest observation, at most `LOOK_EVERY_S` old."""
         if self._latest is not None and time.monotonic() - self._latest[0] < LOOK_EVERY_S:
             return self._latest[1]
         if self._looking is None:
@@ -85,7 +85,7 @@ class Observer:
         return await asyncio.shield(self._looking)
 
     async def look(self) -> Observed:
-        """Look now."""
+        """Observe now."""
         (redis_said, redis), (revision, database) = await asyncio.gather(
             _answered(self._ask_redis()), _answered(self._ask_database())
         )
@@ -97,7 +97,7 @@ class Observer:
         if redis_said is None:
             self._beats = _Beats(after_outage=True)  # who comes and goes meanwhile, nobody can know
             self._kept = _Kept()
-        beats = () if redis_said is None else tuple(self._beats.heard(redis_said.heartbeats, at_us))
+        beats = () if redis_said is None else tuple(self._beats.received(redis_said.heartbeats, at_us))
         return Observed(
             at_us=at_us,
             redis=redis,
@@ -105,7 +105,9 @@ class Observer:
             simulated=settings.FEED == "sim",
             saved_revision=revision,
             saved_us=None if self._saved is None else at_us - _us(now_s - self._saved[1]),
-            heard_since_us=None if self._heard_since_s is None else at_us - _us(now_s - self._heard_since_s),
+            listening_since_us=None
+            if self._listening_since_s is None
+            else at_us - _us(now_s - self._listening_since_s),
             heartbeats=beats,
             ahead_s=self._beats.ahead_s,
             restarts=tuple(self._beats.restarts(beats, at_us)),
@@ -125,7 +127,7 @@ class Observer:
         )
 
     def findings_of(self, now: Observed) -> list[Finding]:
-        """What is ill in this look: as the monitor has it, which knows since when; else by our own eyes."""
+        """Findings in this observation: the monitor's, which know since when; else our own."""
         if self._published is not None:
             return list(self._published.findings)
         return assess(now, Limits())
@@ -170,7 +172,7 @@ class Observer:
         return kind in self._kept.fresh(kind, {kind: made_us}, most_s)
 
     async def _ask_database(self) -> int:
-        """One question at a time: a database that hangs must not collect threads that wait for it."""
+        """Ask one question at a time: a database that hangs must not collect threads that wait for it."""
         if self._asking is None or self._asking.done():
             ask = sync_to_async(saved_revision, thread_sensitive=False)
             self._asking = asyncio.create_task(ask(), name="ask the database")
@@ -179,9 +181,9 @@ class Observer:
 
     def _remember(self, now_s: float, said: FromRedis | None, revision: int | None) -> None:
         if said is None:
-            self._heard_since_s = None
-        elif self._heard_since_s is None:
-            self._heard_since_s = now_s
+            self._listening_since_s = None
+        elif self._listening_since_s is None:
+            self._listening_since_s = now_s
         if revision is not None and (self._saved is None or self._saved[0] != revision):
             self._saved = revision, now_s
 
@@ -202,37 +204,37 @@ class Observer:
 
 
 class _Kept:
-    """What Redis has still although it ought to be gone: its clock was set back, and with it every expiry."""
+    """Keys that outlive their expiry in Redis, whose clock was set back."""
 
     def __init__(self) -> None:
         self._ages: defaultdict[str, Ages] = defaultdict(Ages)
 
     def fresh(self, kind: str, made_us: Mapping[str, int], most_s: float) -> set[str]:
-        """Which of these are no older than they are kept; those first seen are."""
+        """Those of these that are no older than they are kept; those first seen are."""
         old_s = self._ages[kind].take(made_us, None, time.monotonic())
         return {name for name in made_us if old_s[name] <= most_s + LOOK_EVERY_S}
 
 
 class _Beats:
-    """When each heartbeat was last a new one, by our own clock: hosts' clocks may be off."""
+    """Time of each new heartbeat by our own clock: hosts' clocks may be off."""
 
     def __init__(self, *, after_outage: bool = False) -> None:
         self._after_outage = after_outage
         self._since_s: float | None = None  # when the first were read
         self.ahead_s: dict[str, float] = {}
-        """By how much the clock of each process is ahead of ours, as far as two looks tell."""
+        """By how much the clock of each process is ahead of ours, as far as two observations show."""
         self._silent = Ages()
         self._up = Ages()
         self._started: dict[str, int] = {}
-        self._reborn: set[str] = set()  # another life under the same name, since the look before
+        self._reborn: set[str] = set()  # another life under the same name, since the observation before
         self._restarts: dict[str, Restart] = {}
 
-    def heard(self, beats: Sequence[Heartbeat], at_us: int) -> Iterator[Heartbeat]:
-        """Those not silent for too long, with their times as our clock would have stamped them."""
+    def received(self, beats: Sequence[Heartbeat], at_us: int) -> Iterator[Heartbeat]:
+        """Processes not silent for too long, with their times as our clock would have stamped them."""
         now_s = time.monotonic()
         self._since_s = now_s if self._since_s is None else self._since_s
         silent_s = self._silent.take({beat.name: beat.reported_ts_us for beat in beats}, at_us, now_s)
-        if self._after_outage:  # that nobody could be heard is not that somebody said nothing
+        if self._after_outage:  # that nothing could be received is not that a process sent nothing
             listened_s = now_s - self._since_s
             silent_s = {name: min(each_s, listened_s) for name, each_s in silent_s.items()}
         known, self._started = self._started, {beat.name: beat.started_ts_us for beat in beats}
@@ -249,9 +251,9 @@ class _Beats:
                 yield structs.replace(beat, reported_ts_us=reported_us, started_ts_us=started_us)
 
     def restarts(self, beats: Iterable[Heartbeat], at_us: int) -> Iterator[Restart]:
-        """Those of the last minute: a new life under an old name, or a new name in place of an old one.
+        """Restarts of the last minute: a new life under an old name, or a new name in place of an old one.
 
-        Who stops cleanly takes its heartbeat away first, so that its next life has none before it.
+        A process that stops cleanly takes its heartbeat away first, so that its next life has none before it.
         """
         places = replaced(tuple(beats), at_us)
         for beat in beats:
@@ -277,7 +279,7 @@ def _missing(redis: Answer, stores: Stores | None) -> Iterator[str]:
 
 
 async def _answered(question: Awaitable[T]) -> tuple[T | None, Answer]:
-    """(answer, well), or (None, what is wrong)."""
+    """(answer, healthy), or (None, the problem)."""
     began = time.monotonic()
     try:
         async with asyncio.timeout(TIMEOUT_S):
@@ -294,7 +296,7 @@ def _ms_since(began: float) -> float:
 
 
 def _seen(task: "asyncio.Task[int]") -> None:
-    """Its failure is nobody's surprise, also when nobody waits for it any more."""
+    """Take note of its failure, also when nobody waits for it any more."""
     with suppress(asyncio.CancelledError):
         task.exception()
 
@@ -304,10 +306,10 @@ process_observer = PerLoop(Observer)
 
 
 async def observe() -> Observed:
-    """What this process sees, at most a second old. Never raises, never hangs."""
+    """Observation of this process, at most a second old. Never raises, never hangs."""
     return await process_observer().observe()
 
 
 def findings_of(now: Observed) -> list[Finding]:
-    """What is ill in the newest look, the worst first."""
+    """Findings in the newest observation, the worst first."""
     return process_observer().findings_of(now)

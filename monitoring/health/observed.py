@@ -32,7 +32,7 @@ class ChannelTrouble(Struct, frozen=True):
 
 
 class Stores(Struct, frozen=True):
-    """What takes long to look up and changes slowly; the monitor does it for all, every 30 s."""
+    """State of the stores, slow to read and slow to change; the monitor reads it for all, every 30 s."""
 
     at_us: int
     database_bytes: int | None = None
@@ -52,7 +52,7 @@ class Restart(Struct, frozen=True):
 
 
 class Observed(Struct, frozen=True, eq=False):
-    """One look. Never partly filled without saying so in `missing`.
+    """One observation of the desk. Never partly filled without saying so in `missing`.
 
     Heartbeats are stamped by the observer's clock, however wrong the clocks of their hosts are.
     """
@@ -63,7 +63,7 @@ class Observed(Struct, frozen=True, eq=False):
     simulated: bool = False
     saved_revision: int | None = None
     saved_us: int | None = None  # when it was first seen to be the saved one
-    heard_since_us: int | None = None  # since when Redis has answered this observer
+    listening_since_us: int | None = None  # since when Redis has answered this observer
     heartbeats: tuple[Heartbeat, ...] = ()
     ahead_s: dict[str, float] = {}  # by name, how much the clock of a process is ahead of the observer's
     collectors: tuple[CollectorStatus, ...] = ()
@@ -75,7 +75,7 @@ class Observed(Struct, frozen=True, eq=False):
     database_bytes: int | None = None
     lake: tuple[LakeTable, ...] = ()
     disk: Disk | None = None
-    measured_us: int | None = None  # when the sizes and runs were looked up
+    measured_us: int | None = None  # when the sizes and runs were read
     runs: tuple[LastRun, ...] = ()
     overdue: tuple[Overdue, ...] = ()
     channels: tuple[ChannelTrouble, ...] = ()
@@ -85,7 +85,7 @@ class Observed(Struct, frozen=True, eq=False):
 
 
 class Limits(Struct, frozen=True):
-    """Beyond these a thing is ill. An operator edits them in the admin; a rule may ask for more."""
+    """Limits beyond which a thing is unhealthy, edited in the admin; a rule may ask for more."""
 
     exchange_silent_s: float = 5.0
     reconnects_per_min: float = 4.0  # with our growing pauses a single connection makes 10 at most

@@ -39,7 +39,7 @@ async def readyz(_request: HttpRequest) -> HttpResponse:
 
 
 class Readiness:
-    """What keeps this process from serving, looked up at most five times a second for all who ask."""
+    """Reasons that keep this process from serving, checked at most five times a second for all clients."""
 
     def __init__(self) -> None:
         self._known: tuple[float, list[str]] | None = None
@@ -47,7 +47,7 @@ class Readiness:
         self._prepared = False
 
     async def reasons(self) -> list[str]:
-        """In words; empty when it can serve."""
+        """Reasons in words; empty when it can serve."""
         if self._known is not None and time.monotonic() - self._known[0] < FRESH_S:
             return self._known[1]
         if self._asking is None or self._asking.done():

@@ -1,4 +1,4 @@
-"""How large the stores are and how their upkeep went: slow questions, asked by the monitor for everybody.
+"""Sizes of the stores and results of their upkeep: slow questions, asked by the monitor for everybody.
 
 | key | what |
 |---|---|
@@ -74,7 +74,7 @@ def measure() -> Stores:
 
 
 def load_lacks() -> dict[str, Lack]:
-    """What the desk lacks, whatever collectors say. Raises DatabaseError."""
+    """Parts the desk lacks, whatever collectors say. Raises DatabaseError."""
     return {name: lack for question in upkeep.lacks for name, lack in question()}
 
 
@@ -88,12 +88,12 @@ def by_our_clock(runs: Sequence[LastRun], ages: Ages, at_us: int, now_s: float) 
 
 
 async def publish_stores(redis: "Redis", stores: Stores) -> None:
-    """Let every process know. Raises RedisError."""
+    """Publish to every process. Raises RedisError."""
     await redis.set(KEY, msgspec.json.encode(stores), ex=KEPT_S)
 
 
 async def read_stores(redis: "Redis") -> Stores | None:
-    """What the monitor measured last; None when none did lately. Raises RedisError."""
+    """Last measurement of the monitor; None when there is none lately. Raises RedisError."""
     value = await redis.get(KEY)
     try:
         return None if value is None else msgspec.json.decode(value, type=Stores)

@@ -1,4 +1,4 @@
-"""Which monitor this process is, for its metrics."""
+"""Monitor of this process, for its metrics."""
 
 from typing import Protocol
 
@@ -7,7 +7,7 @@ from monitoring.health.observed import Observed
 
 
 class Watcher(Protocol):
-    """The monitor, as far as metrics go; `observed` is its newest look."""
+    """The monitor, as far as metrics go; `observed` is its newest observation."""
 
     leads: bool
     findings: list[Finding]
@@ -18,7 +18,7 @@ _watchers: list[Watcher] = []
 
 
 def follow(watcher: Watcher) -> None:
-    """This process is the monitor: its metrics tell of the desk as it sees it."""
+    """Make this process the monitor: its metrics report the desk as it sees it."""
     _watchers[:] = [watcher]
 
 

@@ -1,4 +1,4 @@
-"""What the monitor that works knows of the whole desk, as metrics."""
+"""Metrics of the whole desk, from the monitor that works."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -20,19 +20,19 @@ SEVERITIES: Final = ("warning", "critical")
 FAILED: Final = frozenset({"failed", "died"})
 
 
-def tell_attempts(to: Families, made: Attempts) -> None:
-    """What became of attempts to deliver, and how long they took."""
+def export_attempts(to: Families, made: Attempts) -> None:
+    """Add the outcomes of attempts to deliver, and their durations."""
     for (channel, outcome), count in list(made.outcomes.items()):
         to.add("alert_attempts_total", count, channel, outcome)
     for channel, durations in list(made.durations.items()):
         to.add_buckets("alert_attempt_seconds", durations.buckets(), channel)
 
 
-def tell_desk(to: Families, now: Observed, findings: Iterable[Finding], symbols: int) -> None:
-    """One look at the desk; of single instruments the `symbols` worst."""
-    _tell_findings(to, findings)
-    _tell_processes(to, now)
-    _tell_stores(to, now)
+def export_desk(to: Families, now: Observed, findings: Iterable[Finding], symbols: int) -> None:
+    """Add one observation of the desk; of single instruments the `symbols` worst."""
+    _export_findings(to, findings)
+    _export_processes(to, now)
+    _export_stores(to, now)
     for run in now.runs:
         to.add("job_last_success_time_seconds", None if run.done_us is None else run.done_us / US, run.job)
         to.add("job_period_seconds", run.due_every_s, run.job)
@@ -40,21 +40,21 @@ def tell_desk(to: Families, now: Observed, findings: Iterable[Finding], symbols:
     for trouble in now.channels:
         to.add("alert_channel_waiting", trouble.waiting, trouble.channel)
     for each in now.quality.exchanges:
-        _tell_exchange(to, each)
-    _tell_symbols(to, now.quality, symbols)
-    for tell in of_desk:
-        tell(to, now)
+        _export_exchange(to, each)
+    _export_symbols(to, now.quality, symbols)
+    for export in of_desk:
+        export(to, now)
 
 
-def _tell_findings(to: Families, findings: Iterable[Finding]) -> None:
-    """Also what is well: an alert needs the zero to end by."""
+def _export_findings(to: Families, findings: Iterable[Finding]) -> None:
+    """Add findings, also the zero of what is healthy: an alert needs it to end."""
     counts = Counter((finding.kind, finding.severity) for finding in findings)
     for kind in kinds:
         for severity in SEVERITIES:
             to.add("findings", counts[kind, severity], kind, severity)
 
 
-def _tell_processes(to: Families, now: Observed) -> None:
+def _export_processes(to: Families, now: Observed) -> None:
     beats = now.heartbeats
     counts = Counter((beat.role, is_missing(beat, now.at_us)) for beat in beats)
     for role in sorted({beat.role for beat in beats}):
@@ -62,7 +62,7 @@ def _tell_processes(to: Families, now: Observed) -> None:
         to.add("processes", counts[role, True], role, "missing")
 
 
-def _tell_stores(to: Families, now: Observed) -> None:
+def _export_stores(to: Families, now: Observed) -> None:
     for store, answer in (("redis", now.redis), ("database", now.database)):
         to.add("store_up", answer.well, store)
         to.add("store_answer_seconds", answer.took_ms / MS, store)
@@ -71,7 +71,7 @@ def _tell_stores(to: Families, now: Observed) -> None:
     to.add("database_bytes", now.database_bytes)
 
 
-def _tell_exchange(to: Families, each: ExchangeQuality) -> None:
+def _export_exchange(to: Families, each: ExchangeQuality) -> None:
     exchange, offset_ms = each.exchange, each.clock_offset_ms
     for state, count in each.symbols.items():
         to.add("exchange_symbols", count, exchange, state)
@@ -82,7 +82,7 @@ def _tell_exchange(to: Families, each: ExchangeQuality) -> None:
     to.add("exchange_clock_offset_seconds", None if offset_ms is None else offset_ms / MS, exchange)
 
 
-def _tell_symbols(to: Families, quality: Quality, symbols: int) -> None:
+def _export_symbols(to: Families, quality: Quality, symbols: int) -> None:
     """The worst state first, and of one state the longest silent."""
     if not symbols or not len(quality):
         return

@@ -22,22 +22,22 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from collectors.metrics import tell_collector
+from collectors.metrics import export_collector
 from core.metrics import of_processes
 from core.process.vitals import Vitals, process_vitals
 from markets.follow.runtime import own_status
 from monitoring.alerts.attempts import attempts
 from monitoring.health import watching
 from monitoring.metrics import tasks as task_book
-from monitoring.metrics.desk import tell_attempts, tell_desk
+from monitoring.metrics.desk import export_attempts, export_desk
 from monitoring.metrics.families import Families
 from monitoring.metrics.process import (
+    export_delays,
+    export_process,
+    export_queued,
+    export_tasks,
+    export_traffic,
     families,
-    tell_delays,
-    tell_process,
-    tell_queued,
-    tell_tasks,
-    tell_traffic,
 )
 from monitoring.metrics.traffic import traffic
 from monitoring.quality.sink import running_quality
@@ -48,56 +48,63 @@ CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
 
 class Desk(Collector):
-    """Everything this process knows, asked anew at every scrape."""
+    """Collector of all that this process knows, asked again at every scrape."""
 
     def collect(self) -> Iterable[Family]:
         """The families of now."""
         return families(
-            (_tell_vitals, _tell_collector, _tell_traffic, _tell_celery, _tell_monitor, *of_processes)
+            (
+                _export_vitals,
+                _export_collector,
+                _export_traffic,
+                _export_celery,
+                _export_monitor,
+                *of_processes,
+            )
         )
 
     def describe(self) -> Iterable[Family]:
-        """Nothing beforehand: what a process tells depends on what it does."""
+        """Describe nothing beforehand: what a process exports depends on what it does."""
         return []
 
 
-def _tell_vitals(to: Families) -> None:
+def _export_vitals(to: Families) -> None:
     vitals = process_vitals()
     if vitals is not None and vitals.latest is not None:
-        tell_process(to, vitals.latest)
+        export_process(to, vitals.latest)
 
 
-def _tell_collector(to: Families) -> None:
+def _export_collector(to: Families) -> None:
     status, quality = own_status(), running_quality()
     if status is None:
         return
-    tell_collector(to, status, settings.METRICS_SYMBOLS)
+    export_collector(to, status, settings.METRICS_SYMBOLS)
     if quality is not None:
         exchanges, totals = quality.feeds.exchanges, quality.feeds.latencies.totals.copy()
         if len(exchanges) == len(totals):  # not while another configuration is taken over
-            tell_delays(to, status.shard, exchanges, totals)
+            export_delays(to, status.shard, exchanges, totals)
 
 
-def _tell_traffic(to: Families) -> None:
+def _export_traffic(to: Families) -> None:
     vitals = process_vitals()
     if vitals is not None and vitals.latest is not None and vitals.latest.role == "web":
-        tell_traffic(to, traffic)
+        export_traffic(to, traffic)
 
 
-def _tell_celery(to: Families) -> None:
+def _export_celery(to: Families) -> None:
     book = task_book.book()
     if book is not None:
-        tell_tasks(to, book)
-    tell_queued(to, task_book.queued)
+        export_tasks(to, book)
+    export_queued(to, task_book.queued)
 
 
-def _tell_monitor(to: Families) -> None:
+def _export_monitor(to: Families) -> None:
     monitor = watching.watcher()
     if monitor is not None:
         to.add("monitor_leads", monitor.leads)
-        tell_attempts(to, attempts)
+        export_attempts(to, attempts)
         if monitor.leads and monitor.observed is not None:
-            tell_desk(to, monitor.observed, monitor.findings, settings.METRICS_SYMBOLS)
+            export_desk(to, monitor.observed, monitor.findings, settings.METRICS_SYMBOLS)
 
 
 def _registry() -> CollectorRegistry:

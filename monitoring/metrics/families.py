@@ -10,11 +10,11 @@ from core.metrics import Metric, metrics
 from core.process.histogram import SECONDS, Buckets
 
 SERIES_MOST: Final = 5_000
-"""Series of one metric at most: what is beyond them is counted and not told, so that nothing explodes."""
+"""Series of one metric at most: what is beyond them is counted and not exported, so that nothing explodes."""
 
 
 class Families:
-    """What one process answers to one scrape."""
+    """Families of one process in one scrape."""
 
     def __init__(self) -> None:
         self._families: dict[str, Family] = {}

@@ -4,7 +4,7 @@ from core.metrics import declare
 
 # --- every process --------------------------------------------------------------------------------
 
-declare("process_info", "role process host", "Always 1; who it is.")
+declare("process_info", "role process host", "Always 1; the labels say which process it is.")
 declare("process_start_time_seconds", "role", "When it started, since the epoch.")
 declare("process_heartbeat_time_seconds", "role", "When it last took its own pulse, since the epoch.")
 declare("process_memory_bytes", "role", "Resident memory, a worker's with its children.")
@@ -34,7 +34,7 @@ declare(
     "From the exchange's time stamp to our receipt, corrected for a clock that is ahead.",
     "histogram",
 )
-declare("quality_reports_total", "shard", "Reports of the data's quality that were told.")
+declare("quality_reports_total", "shard", "Reports of the data's quality that were published.")
 declare("quality_reports_failed_total", "shard", "Reports that Redis did not take.")
 
 # --- web processes --------------------------------------------------------------------------------
@@ -58,9 +58,9 @@ declare("task_seconds", "task", "How long they took.", "histogram")
 
 # --- the monitor ----------------------------------------------------------------------------------
 
-declare("monitor_leads", "", "1 in the monitor that works, 0 in those that stand by, which tell no more.")
-declare("findings", "kind severity", "What is ill now, counted.")
-declare("processes", "role state", "Processes heard (running) and missed (missing).")
+declare("monitor_leads", "", "1 in the monitor that works, 0 in those that stand by, which export no more.")
+declare("findings", "kind severity", "Number of findings now.")
+declare("processes", "role state", "Processes with a heartbeat (running) and without (missing).")
 declare("store_up", "store", "1 while redis or the database answers.")
 declare("store_answer_seconds", "store", "How long it took to answer.")
 declare("redis_memory_bytes", "", "Memory Redis uses.")
@@ -78,7 +78,7 @@ declare("exchange_quotes_per_minute", "exchange", "Quotes in the last minute.")
 declare("exchange_trades_per_minute", "exchange", "Trades in the last minute.")
 declare("exchange_age_seconds", "exchange", "Since the last quote or trade.")
 declare("exchange_clock_offset_seconds", "exchange", "By how much its clock is ahead of ours.")
-declare("exchange_gaps_per_minute", "exchange", "Interruptions told in the last minute.")
+declare("exchange_gaps_per_minute", "exchange", "Interruptions published in the last minute.")
 declare("symbol_age_seconds", "exchange symbol", "Since the last quote; the METRICS_SYMBOLS worst.")
 declare("symbol_quotes_per_minute", "exchange symbol", "Quotes in the last minute; of the same.")
 declare("alert_attempts_total", "channel outcome", "Attempts to deliver a message: sent, refused or failed.")

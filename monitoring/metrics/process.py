@@ -1,4 +1,4 @@
-"""What a process answers when Prometheus asks it, read at that moment from what it counts anyway.
+"""Metrics of a process, read at that moment from what it counts anyway.
 
 Nothing of the desk counts for Prometheus' sake while it works. Everything here is called in the thread
 of a scrape and reads values that are replaced as a whole or only grow.
@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from prometheus_client.metrics_core import Metric as Family
 
-from core.metrics import Samples, Stats, of_web, told_of
+from core.metrics import Samples, Stats, exported_of, of_web
 from core.process.heartbeat import Heartbeat
 from monitoring.metrics.families import Families
 from monitoring.metrics.tasks import TaskBook
@@ -30,18 +30,18 @@ _DELAY_EDGES_MS: Final = EDGES_MS[_DELAY_STEP - 1 :: _DELAY_STEP]
 _DELAY_EDGES_S: Final = tuple(float(f"{edge:.4g}") / MS for edge in _DELAY_EDGES_MS)
 
 
-def families(tellers: Iterable[Callable[[Families], None]]) -> Iterable[Family]:
-    """Everything these have to tell."""
+def families(exporters: Iterable[Callable[[Families], None]]) -> Iterable[Family]:
+    """Families of all these."""
     found = Families()
-    for tell in tellers:
-        tell(found)
+    for export in exporters:
+        export(found)
     return found
 
 
 # --- every process -------------------------------------------------------------------------------------
 
 
-def tell_process(to: Families, beat: Heartbeat) -> None:
+def export_process(to: Families, beat: Heartbeat) -> None:
     """A process as it last felt its own pulse."""
     role = beat.role
     to.add("process_info", 1, role, beat.name, beat.host)
@@ -65,8 +65,8 @@ def tell_process(to: Families, beat: Heartbeat) -> None:
         to.add("queue_dropped_total", fill.dropped, role, queue)
     if role == "web":
         to.add("web_connections", beat.counters.get("connections", 0))
-        for tell in of_web:
-            tell(to, beat.counters)
+        for export in of_web:
+            export(to, beat.counters)
     if role == "collector":
         to.add("collector_stands_by", bool(beat.stands_by))
 
@@ -74,7 +74,7 @@ def tell_process(to: Families, beat: Heartbeat) -> None:
 # --- collectors ----------------------------------------------------------------------------------------
 
 
-def tell_delays(to: Families, shard: str, exchanges: Iterable[str], totals: Counts) -> None:
+def export_delays(to: Families, shard: str, exchanges: Iterable[str], totals: Counts) -> None:
     """The latencies of exchanges since the start; the sum is what the buckets' middles say."""
     middles_ms = np.concatenate(([EDGES_MS[0] / 2], np.sqrt(EDGES_MS[:-1] * EDGES_MS[1:]), [EDGES_MS[-1]]))
     places = np.searchsorted(_DELAY_EDGES_MS, np.append(EDGES_MS, np.inf))
@@ -86,9 +86,9 @@ def tell_delays(to: Families, shard: str, exchanges: Iterable[str], totals: Coun
                              shard, exchange)  # fmt: skip
 
 
-@told_of("QualitySink")
-def tell_quality_sink(to: Samples, shard: str, stats: Stats, _symbols: int) -> None:
-    """What the sink counts."""
+@exported_of("QualitySink")
+def export_quality_sink(to: Samples, shard: str, stats: Stats, _symbols: int) -> None:
+    """Export the sink's counters."""
     to.add("quality_reports_total", stats["quality_reports"], shard)
     to.add("quality_reports_failed_total", stats["quality_failed"], shard)
 
@@ -96,8 +96,8 @@ def tell_quality_sink(to: Samples, shard: str, stats: Stats, _symbols: int) -> N
 # --- web -----------------------------------------------------------------------------------------------
 
 
-def tell_traffic(to: Families, traffic: Traffic) -> None:
-    """What a web process was asked."""
+def export_traffic(to: Families, traffic: Traffic) -> None:
+    """Add the requests to a web process."""
     for (method, route, status), count in list(traffic.requests.items()):
         to.add("http_requests_total", count, method, route, str(status))
     for route, durations in list(traffic.durations.items()):
@@ -111,7 +111,7 @@ def tell_traffic(to: Families, traffic: Traffic) -> None:
 # --- Celery --------------------------------------------------------------------------------------------
 
 
-def tell_tasks(to: Families, book: TaskBook) -> None:
+def export_tasks(to: Families, book: TaskBook) -> None:
     """A worker's tasks, also those that have not run yet: a rate needs the zero."""
     for task in book.tasks:
         for outcome, count in book.outcomes(task).items():
@@ -119,7 +119,7 @@ def tell_tasks(to: Families, book: TaskBook) -> None:
         to.add_buckets("task_seconds", book.durations(task), task)
 
 
-def tell_queued(to: Families, queued: Mapping[str, int]) -> None:
+def export_queued(to: Families, queued: Mapping[str, int]) -> None:
     """Tasks this process has put into the queue."""
     for task, count in list(queued.items()):
         to.add("tasks_queued_total", count, task)

@@ -1,4 +1,4 @@
-"""What became of the worker's tasks, counted where they run and read where they are asked for.
+"""Outcomes of the worker's tasks, counted where they run and read where they are asked for.
 
 Tasks run in children of the worker, which are replaced again and again; metrics are read in the worker
 itself. Both share a piece of memory that the worker makes before it forks. Every child writes the row of
@@ -52,12 +52,12 @@ class TaskBook:
             row[OUTCOMES.index("failed")] += 1
 
     def outcomes(self, task: str) -> dict[Outcome, int]:
-        """How often it came to each end."""
+        """Number of tasks that came to each end."""
         sums = self._cells[:, self._numbers[task]].sum(axis=0)
         return {outcome: int(sums[number]) for number, outcome in enumerate(OUTCOMES)}
 
     def durations(self, task: str) -> Buckets:
-        """How long it took, whatever became of it."""
+        """Durations of tasks, whatever their outcome."""
         sums = self._cells[:, self._numbers[task]].sum(axis=0)
         return Buckets([int(count) for count in sums[len(OUTCOMES) : _SUM]], float(sums[_SUM]))
 

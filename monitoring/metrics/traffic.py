@@ -1,4 +1,4 @@
-"""What a web process was asked: HTTP requests by route and status, WebSocket handshakes by outcome."""
+"""Requests to a web process: HTTP requests by route and status, WebSocket handshakes by outcome."""
 
 import time
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The health of the desk over HTTP. Everybody learns one word and the time; who is signed in, the rest."""
+"""The health of the desk over HTTP. Everybody gets one word and the time; signed-in users, the rest."""
 
 from datetime import UTC, datetime
 from typing import Any, Final

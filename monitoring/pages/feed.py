@@ -1,7 +1,7 @@
-"""What the health page shows, made once per process for all who look at it.
+"""Data of the health page, made once per process for all its viewers.
 
-It looks every 2 s while somebody has the page open. A viewer is sent the sections that differ from what
-it has seen, and between two looks a sign of life; sections, and pages of symbols that several viewers ask
+It polls every 2 s while somebody has the page open. A viewer is sent the sections that differ from what
+it has seen, and between two polls a sign of life; sections, and pages of symbols that several viewers ask
 for, are made once.
 """
 
@@ -27,12 +27,12 @@ logger = logging.getLogger(__name__)
 
 EVERY_S: Final = 2.0
 BEAT_S: Final = 0.9
-"""A browser hears something at least once a second; a look that hangs leaves it out."""
+"""A browser receives something at least once a second; a poll that hangs leaves it out."""
 LINGER_S: Final = 10.0
 
 
 class HealthFeed:
-    """The process's newest look as the page has it, and who looks. On one event loop, nothing is locked."""
+    """The process's newest observation as the page has it, and its viewers. One event loop, no locks."""
 
     def __init__(self) -> None:
         self.made = 0  # how often sections were made
@@ -58,7 +58,7 @@ class HealthFeed:
         self.made += 1
 
     def parts(self, show: Show, *, processes: bool) -> dict[str, bytes]:
-        """All sections as of the newest look, each as JSON; with `processes`, those by host, too."""
+        """All sections as of the newest observation, each as JSON; with `processes`, those by host, too."""
         made = self._sections if processes else self._veiled
         if self._symbols is None:
             return made
@@ -69,18 +69,18 @@ class HealthFeed:
 
     @property
     def time_s(self) -> float:
-        """When that look was taken."""
+        """Time of that observation."""
         return 0.0 if self._now is None else self._now.at_us / 1e6
 
     def join(self, viewer: "HealthViewer") -> None:
-        """Tell this viewer from now on."""
+        """Add a viewer that is sent everything from now on."""
         self._viewers.add(viewer)
         if self._running is None:
             # Of its own context: that of the request that happened to start it ends with that request.
             self._running = asyncio.create_task(self._run(), name="health page", context=Context())
 
     def leave(self, viewer: "HealthViewer") -> None:
-        """Tell it nothing more."""
+        """Remove a viewer."""
         viewer.leave()
         self._viewers.discard(viewer)
 
@@ -94,12 +94,12 @@ class HealthFeed:
                     used_at = began
                     is_due = began - looked_at >= EVERY_S - BEAT_S / 2
                     looked_at = began if is_due else looked_at
-                    await self._tell(is_due)
+                    await self._publish(is_due)
                 await asyncio.sleep(max(0.0, BEAT_S - (time.monotonic() - began)))
         finally:
             self._running = None
 
-    async def _tell(self, is_due: bool) -> None:
+    async def _publish(self, is_due: bool) -> None:
         try:
             if is_due:
                 await self.refresh()
@@ -128,7 +128,7 @@ class HealthViewer:
         self._acks = AckWindow()
 
     def show(self, show: Show) -> None:
-        """Show these symbols; the answer does not wait for the next look."""
+        """Show these symbols; the answer does not wait for the next poll."""
         self._shows = show
         self.advance()
 
@@ -139,7 +139,7 @@ class HealthViewer:
             self.advance()
 
     def refreshed(self) -> None:
-        """There may be a newer look; a browser that does not ack is closed."""
+        """Take a newer observation, if any; a browser that does not ack is closed."""
         if self._acks.is_overdue:
             self._close(self._acks.overdue())
         else:
@@ -163,7 +163,7 @@ class HealthViewer:
 
 
 def _kept(before: dict[str, bytes], made: dict[str, bytes]) -> dict[str, bytes]:
-    """The same object where nothing differs: that is how a viewer tells."""
+    """Keep the same object where nothing differs: by that a viewer sees that it did not change."""
     return {name: before[name] if before.get(name) == text else text for name, text in made.items()}
 
 

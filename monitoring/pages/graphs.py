@@ -29,7 +29,7 @@ MEASURES: Final[dict[Graph, tuple[str, str]]] = {
     "stores": ("store", "mb"),
 }
 MAX_LINES: Final = 24
-"""Those with the highest values; more of them nobody can tell apart."""
+"""Those with the highest values; more of them nobody can distinguish."""
 
 KEPT_S: Final = 10.0
 
@@ -42,7 +42,7 @@ _WINDOWS: Final[dict[Range, tuple[int, int, Resolution]]] = {
 
 
 class Line(Struct, frozen=True):
-    """What one process, queue, exchange or store did; null where nobody saw it."""
+    """Line of one process, queue, exchange or store; null where it was not observed."""
 
     name: str
     values: list[float | None]

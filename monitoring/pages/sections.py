@@ -1,6 +1,6 @@
-"""What the health page shows of one look, section by section; pure. The messages are in docs/health.md.
+"""Sections of the health page, made of one observation; pure. The messages are in docs/health.md.
 
-Times are seconds since the epoch (UTC), so that a browser tells how long ago without being told again. Ages
+Times are seconds since the epoch (UTC), so that a browser shows ages without another message. Ages
 of data are as of the collectors' report: by the browser's clock nothing would be younger than that.
 """
 
@@ -134,8 +134,8 @@ def _exchange(of: ExchangeQuality, now: Observed, findings: int) -> dict[str, An
         "reason": stands.reason,
         "findings": findings,
         "connections": of.connections,
-        "shards": [_connections(collector.shard, told) for collector in now.collectors
-                   if (told := collector.exchanges.get(of.exchange)) is not None],
+        "shards": [_connections(collector.shard, reported) for collector in now.collectors
+                   if (reported := collector.exchanges.get(of.exchange)) is not None],
         "topics": of.topics,
         "refused": of.refused,
         "symbols": of.symbols,
@@ -159,8 +159,8 @@ def _exchange(of: ExchangeQuality, now: Observed, findings: int) -> dict[str, An
     }  # fmt: skip
 
 
-def _connections(shard: str, told: dict[str, Any]) -> dict[str, Any]:
-    return {"shard": shard, "state": told.get("state", ""), "connections": told.get("connections", 0)}
+def _connections(shard: str, reported: dict[str, Any]) -> dict[str, Any]:
+    return {"shard": shard, "state": reported.get("state", ""), "connections": reported.get("connections", 0)}
 
 
 # --- stores --------------------------------------------------------------------------------------

@@ -41,18 +41,18 @@ _POINTS: Final = np.dtype([("s", "<u4"), ("value", "<f4")])
 
 
 def sample(now: Observed) -> dict[str, float]:
-    """What one look says, name -> value."""
+    """Values of one observation, name -> value."""
     return dict(_sampled(now))
 
 
 class Steps:
-    """Gathers looks to points, for both resolutions."""
+    """Gathers observations to points, for both resolutions."""
 
     def __init__(self) -> None:
         self._open: dict[Resolution, tuple[int, dict[str, list[float]]]] = {}
 
     def add(self, at_s: float, values: Mapping[str, float]) -> dict[Resolution, dict[str, bytes]]:
-        """Take a look; returns the points of the steps that it ended."""
+        """Add an observation; returns the points of the steps that it ended."""
         ended: dict[Resolution, dict[str, bytes]] = {}
         for resolution, step_s in STEP_S.items():
             begin = int(at_s) // step_s * step_s
@@ -93,7 +93,7 @@ async def series_names(redis: "Redis") -> list[str]:
 async def read_series(
     redis: "Redis", names: Sequence[str], resolution: Resolution, since_s: float = 0
 ) -> dict[str, tuple[list[int], list[float]]]:
-    """Of each name the times (s since the epoch) and values after `since_s`. Raises RedisError."""
+    """Read of each name the times (s since the epoch) and values after `since_s`. Raises RedisError."""
     if not names:
         return {}
     async with redis.pipeline(transaction=False) as pipe:

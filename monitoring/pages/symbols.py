@@ -1,4 +1,4 @@
-"""Which symbols the health page shows, in which order: the table of all of them is never sent."""
+"""Selection and order of the symbols on the health page: the table of all of them is never sent."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
@@ -56,7 +56,7 @@ def decode_health_message(text: str) -> Ack | Show:
 
 
 class _Names:
-    """What searching and sorting need of the names of all rows."""
+    """Forms of all rows' names for searching and sorting."""
 
     def __init__(self, names: Sequence[Name]) -> None:
         self.texts: NDArray[Any] = np.array(
@@ -69,7 +69,7 @@ class _Names:
 
 
 class SymbolTable:
-    """All symbols of one look; what many pages of it need is made once."""
+    """All symbols of one observation; what many pages of it need is made once."""
 
     def __init__(self, quality: Quality, before: "SymbolTable | None" = None) -> None:
         self._quality = quality
@@ -110,7 +110,7 @@ class SymbolTable:
         return places[np.lexsort(keys)]
 
     def _keys(self, sort: Sort) -> list[NDArray[Any]]:
-        """What to sort by, the most important last, as numpy has it."""
+        """Sort keys, the most important last, as numpy has it."""
         rows = self._quality.rows
         match sort:
             case "symbol":

@@ -1,4 +1,4 @@
-"""What of the desk's health is not for everybody who is signed in: on which hosts which processes run."""
+"""Part of the desk's health that is not for every user: on which hosts which processes run."""
 
 from typing import Any, Final
 
@@ -14,13 +14,15 @@ from monitoring.health.observe import observe
 from monitoring.health.observed import Observed
 
 SEE_PROCESSES: Final = "realtime.see_processes"
-WORDS: Final = "A process of the desk is not well. Who may see processes sees which, and why."
+WORDS: Final = "A process of the desk is unhealthy. Users who may see processes see which, and why."
 
 
 async def asked_by(request: HttpRequest, now: Observed) -> tuple[Any, Observed]:
-    """Who asks about the desk's health, and a look at it; nobody where PostgreSQL does not say who.
+    """User who asks about the desk's health, and an observation of it; nobody where PostgreSQL does not
+    answer.
 
-    With the database known to be gone it is not asked; where that shows only now, another look is taken.
+    With the database known to be gone it is not asked; where that shows only now, another observation is
+    made.
     """
     if not now.database.well:
         return AnonymousUser(), now
@@ -44,7 +46,7 @@ async def may_see_processes(user: Any) -> bool:
 
 
 def without_processes(now: Observed) -> Observed:
-    """The same look, as if no process had said where it runs."""
+    """The same observation, as if no process had said where it runs."""
     return structs.replace(now, heartbeats=type(now.heartbeats)())
 
 
@@ -52,10 +54,10 @@ def veiled(now: Observed, findings: list[Finding]) -> list[Finding]:
     """Findings that name no host: of a process, only that there is something."""
     hosts = {beat.host for beat in now.heartbeats}
     names = {beat.name for beat in now.heartbeats} | {restart.name for restart in now.restarts}
-    return [_veiled(n, each) if _tells(each, hosts, names) else each for n, each in enumerate(findings)]
+    return [_veiled(n, each) if _reveals(each, hosts, names) else each for n, each in enumerate(findings)]
 
 
-def _tells(finding: Finding, hosts: set[str], names: set[str]) -> bool:
+def _reveals(finding: Finding, hosts: set[str], names: set[str]) -> bool:
     said = f"{finding.subject} {finding.words} {finding.remedy}"
     is_of_one = any(finding.subject == name or finding.subject.startswith(f"{name} ") for name in names)
     return is_of_one or any(host and host in said for host in hosts)

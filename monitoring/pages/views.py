@@ -32,7 +32,7 @@ WORDS: Final = {"ok": _("ok"), "degraded": _("degraded"), "down": _("down")}
 
 @require_safe
 async def health_page(request: HttpRequest) -> HttpResponse:
-    """`GET /health/`: everything for who is signed in; for others the word and the time, nothing else."""
+    """`GET /health/`: everything for signed-in users; for others only the word and the time."""
     user, now = await asked_by(request, await observe())
     request.user = user
     if user.is_authenticated:

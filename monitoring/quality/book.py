@@ -1,4 +1,4 @@
-"""What a collector knows of its own data: rates, rhythm, latency and rejects, by symbol and exchange.
+"""Book of a collector's own data: rates, rhythm, latency and rejects, by symbol and exchange.
 
 Pure: no sockets, no clock, no Django. It takes events in batches and hands each kind to what follows it:
 `Instruments` and `Feeds`. What the numbers mean is in docs/quality.md.
@@ -120,5 +120,5 @@ class DataQuality:
         return rows.exchange_rows(self.feeds, self._instruments, now_ns)
 
     def _collected(self) -> NDArray[np.bool_]:
-        """Which instruments are of exchanges that are collected here."""
+        """Mask of instruments whose exchanges are collected here."""
         return np.asarray(self.feeds.collected()[self._instruments.each["exchange"]])

@@ -1,4 +1,4 @@
-"""How the connections to one exchange did over the last minute, from the reports of its feed.
+"""Connections to one exchange over the last minute, from the reports of its feed.
 
 Plain Python, no Django.
 """
@@ -12,7 +12,7 @@ WINDOW_NS: Final = 60 * 10**9
 
 
 class Connections:
-    """What a feed last reported, since when it is in that state, and what it counted in the last minute."""
+    """Last report of a feed, the age of its state, and its counts in the last minute."""
 
     def __init__(self, first: FeedReport) -> None:
         self.report = first
@@ -25,7 +25,7 @@ class Connections:
         if report.state != before.state or self.since_us > report.received_ts_us:  # the clock was set back
             self.since_us = report.received_ts_us
         if any(report.counts.get(kind, 0) < count for kind, count in before.counts.items()):
-            self._past.clear()  # another feed: this one counts anew
+            self._past.clear()  # another feed: this one counts from zero
         self.report = report
         self._past.append((report.received_mono_ns, report.counts))
         while report.received_mono_ns - self._past[0][0] > WINDOW_NS:
@@ -37,6 +37,6 @@ class Connections:
         }
 
     def per_min(self, kinds: tuple[str, ...]) -> int:
-        """How often these happened in the last minute; not reckoned up from less, or one is already many."""
+        """Number of these in the last minute; not reckoned up from less, or one is already many."""
         (_, oldest), (_, newest) = self._past[0], self._past[-1]
         return sum(newest.get(kind, 0) - oldest.get(kind, 0) for kind in kinds)

@@ -57,7 +57,7 @@ class Feeds:
         self.latencies.take(exchange, (received_us - sent_us) / 1e3)
 
     def take_report(self, report: FeedReport) -> Iterable[tuple[tuple[str, str], int]] | None:
-        """What was refused since the report before, by symbol and why; None of a feed's first report."""
+        """Refusals since the report before, by symbol and reason; None of a feed's first report."""
         connections = self.connections.get(report.exchange)
         if connections is None:
             self.connections[report.exchange] = Connections(report)
@@ -76,12 +76,12 @@ class Feeds:
         return bool(silent)
 
     def collected(self) -> NDArray[np.bool_]:
-        """Which exchanges are collected here."""
+        """Mask of exchanges that are collected here."""
         return np.array([key in self.connections for key in self.exchanges], bool)
 
 
 def _wall_clock_ns(events: Sequence[Any]) -> int:
-    """What the wall clock is ahead of the monotonic one; cheaper than to ask every event for both.
+    """Lead of the wall clock over the monotonic one; cheaper than to ask every event for both.
 
     Of three, as a process may be held up between reading the one and the other.
     """

@@ -132,7 +132,8 @@ class Instruments:
         each["minute_longest_ms"][here] = np.maximum(each["minute_longest_ms"][here], longest_ms)
 
     def _measure_spreads(self, quotes: Sequence[Any], last: Places, here: Places, now_ns: int) -> None:
-        """Of the last quotes, where it is due: nobody needs it as often as the lively ones quote.
+        """Measure spreads of the last quotes, where it is due: nobody needs it as often as the lively ones
+        quote.
 
         `last` is which of the `quotes` is the last of a place, for those that are `here`.
         """
@@ -191,21 +192,21 @@ class Instruments:
         each["state"] = found
 
     def _excused(self) -> NDArray[np.bool_]:
-        """What has quoted and is interrupted because this process stood still."""
+        """Mask of what has quoted and is interrupted because this process stood still."""
         each = self.each
         broken_ns = each["broken_ns"]
         here = each["excused"] & (broken_ns > each["up_ns"]) & (each["quoted_ns"] > 0)
         return np.asarray(here & (broken_ns >= each["quoted_ns"]))
 
     def unusable(self) -> NDArray[np.bool_]:
-        """Of which instruments the last thing to come was nothing usable, since they came up."""
+        """Mask of instruments whose last message since they came up was unusable."""
         each = self.each
         broken_ns = each["broken_ns"]
         ended = each["up"] & (broken_ns > each["up_ns"]) & (broken_ns >= each["quoted_ns"])
         return np.asarray(ended & ~each["excused"])
 
     def age_ms(self, now_ns: int) -> NDArray[np.float64]:
-        """Of every instrument's last quote; NaN where there was none."""
+        """Age of every instrument's last quote; NaN where there was none."""
         quoted_ns = self.each["quoted_ns"]
         age_ms = np.maximum(now_ns - quoted_ns + self.each["late_ns"], 0) / NS_PER_MS
         return np.where(quoted_ns > 0, age_ms, np.nan)

@@ -1,4 +1,4 @@
-"""How late an exchange's data comes, and how far its clock is off, in bounded memory.
+"""Latency of an exchange's data, and the error of its clock, in bounded memory.
 
 Latencies are counted in buckets over the last minute. Buckets grow by 15 %, so a percentile is right to
 7 %, whatever it is; the longest is kept as it was. What comes before it was sent, by the exchange's
@@ -68,7 +68,7 @@ def bucket_of(latency_ms: Floats) -> NDArray[np.intp]:
 
 
 def latency(counts: Counts, longest_ms: float) -> Latency | None:
-    """What bucket counts say; None when they are of nothing."""
+    """Latency from bucket counts; None when they are of nothing."""
     events = int(counts.sum())
     if not events:
         return None
@@ -126,7 +126,7 @@ class Latencies:
         self.totals += counts
 
     def forget(self) -> None:
-        """Count the last minute anew: we were late, not the exchanges. Totals and clocks stay."""
+        """Count the last minute again from zero: we were late, not the exchanges. Totals and clocks stay."""
         self._counts[:], self._longest_ms[:] = 0, 0.0
 
     def counts(self) -> Counts:
@@ -138,7 +138,7 @@ class Latencies:
         return np.asarray(self._longest_ms.max(axis=0))
 
     def clock_offset_ms(self) -> Floats:
-        """By how much each exchange's clock is ahead of ours, less the quickest way here; NaN: unknown."""
+        """Lead of each exchange's clock over ours, less the quickest way here; NaN: unknown."""
         quickest = self._quickest_ms.min(axis=0)
         return np.where(np.isinf(quickest), np.nan, -quickest)
 
@@ -148,5 +148,5 @@ def _slot(now_ns: int, slot_s: float) -> int:
 
 
 def _passed(slot: int, now: int, slots: int) -> list[int]:
-    """The places of a ring that are used anew when the slot of now begins."""
+    """The places of a ring that are used again when the slot of now begins."""
     return [passed % slots for passed in range(max(slot + 1, now - slots + 1), now + 1)]

@@ -1,4 +1,4 @@
-"""What a shard reports of its data: rows of its instruments and exchanges. Pure.
+"""Report of a shard on its data: rows of its instruments and exchanges. Pure.
 
 What the numbers mean is in docs/quality.md.
 """
@@ -92,7 +92,7 @@ def exchange_rows(feeds: Feeds, instruments: Instruments, now_ns: int) -> list[E
                 topics=report.topics,
                 refused=report.refused,
                 symbols=_state_counts(instruments, number),
-                heard_ms=_ms_since(report.heard_mono_ns, now_ns),
+                heard_ms=_ms_since(report.last_frame_mono_ns, now_ns),
                 age_ms=_ms_since(spoke_ns, now_ns),
                 quote_age_ms=_least(age_ms[here]),
                 excused_ms=_ms_since(int(instruments.each["excused_ns"][here].max(initial=0)), now_ns),

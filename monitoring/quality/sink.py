@@ -35,9 +35,9 @@ EVENTS_PER_TURN: Final = 4_000
 
 
 class QualitySink:
-    """A `collectors.sinks.Sink` that counts everything and tells it every 2 s.
+    """A `collectors.sinks.Sink` that counts everything and publishes it every 2 s.
 
-    Counting and telling are tasks of their own. A Redis that fails costs a counter and a minute of an
+    Counting and publishing are tasks of their own. A Redis that fails costs a counter and a minute of an
     instrument's history, never an exception or memory; the next report holds all there is to know.
     """
 
@@ -48,7 +48,7 @@ class QualitySink:
         self._channel = channel
         self._shard = shard
         self._redis = async_redis()
-        self._told_s, self._excused_s = time.monotonic(), 0.0
+        self._published_s, self._excused_s = time.monotonic(), 0.0
         self._writer = QualityWriter(self._redis, shard, _now()[0])
         self._reports = 0
         self._failed = 0
@@ -64,13 +64,13 @@ class QualitySink:
         _running[:] = [self]
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._tell(), name="quality tell")
+                tasks.create_task(self._keep_publishing(), name="quality publish")
                 await self._consume()
         finally:
             await self._redis.aclose()
 
     def stats(self) -> dict[str, Any]:
-        """What was told, and what could not be."""
+        """Numbers of reports that were published, and that failed."""
         return {
             "quality_reports": self._reports,
             "quality_failed": self._failed,
@@ -94,23 +94,23 @@ class QualitySink:
         if ended - began > (seconds + HELD_UP_S) * 1e9:
             self.quality.feeds.held_up(since_us, until_us)
 
-    async def _tell(self) -> None:
+    async def _keep_publishing(self) -> None:
         while not self._ending.is_set():
             try:
                 async with asyncio.timeout(EVERY_S):
                     await self._ending.wait()
             except TimeoutError:
-                await self._try_to_tell()
+                await self._try_to_publish()
 
     def _excuse(self, now_s: float) -> None:
         """After this process stood still, what waited meanwhile is read late: no exchange is to blame."""
-        if now_s - self._told_s > EVERY_S + STANDSTILL_S:
+        if now_s - self._published_s > EVERY_S + STANDSTILL_S:
             self._excused_s = now_s + EXCUSED_S
-        self._told_s = now_s
+        self._published_s = now_s
         if now_s < self._excused_s:
             self.quality.feeds.latencies.forget()
 
-    async def _try_to_tell(self) -> None:
+    async def _try_to_publish(self) -> None:
         self._excuse(time.monotonic())
         try:
             async with asyncio.timeout(ASYNC_TIMEOUT_S):
@@ -128,7 +128,7 @@ _running: list[QualitySink] = []
 
 
 def running_quality() -> DataQuality | None:
-    """What this collector knows of its data; None in every other process."""
+    """Quality of this collector's data; None in every other process."""
     return _running[0].quality if _running else None
 
 

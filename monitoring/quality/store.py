@@ -26,7 +26,7 @@ _names: dict[str, tuple[Name, ...]] = {}  # by digest
 
 
 class Minute(Struct, frozen=True):
-    """What an instrument did in one minute; None: no quote was there to say it."""
+    """One minute of an instrument; None: no quote was there to say it."""
 
     start_us: int  # wall clock
     quotes: int
@@ -40,10 +40,10 @@ Fresh = Callable[[Mapping[str, int]], Container[str]]
 
 
 async def read_quality(redis: "Redis", fresh: Fresh = lambda made_us: made_us) -> Quality:
-    """What the collectors last said, all of them together; those silent for 4 s are missing.
+    """Read the last reports of the collectors, all of them together; those silent for 4 s are missing.
 
-    Who reads again and again can tell that better than Redis, whose clock may be set back: it says which
-    are `fresh`. Raises redis.RedisError.
+    A process that reads again and again knows that better than Redis, whose clock may be set back: it says
+    which are `fresh`. Raises redis.RedisError.
     """
     shards = await _shards(redis)
     answers: list[Any] = await redis.mget([wire.report_key(shard) for shard in shards]) if shards else []
@@ -90,7 +90,7 @@ async def read_last_hour(redis: "Redis", exchange: str, symbol: str) -> list[Min
 
 
 def _by_our_clock(report: ShardReport, now_us: int) -> ShardReport:
-    """A report of a collector whose clock is not ours: it is gone 10 s after it was made, so this tells."""
+    """A report of a collector whose clock is not ours: it is gone 10 s after it was made, which shows it."""
     ahead_us = report.at_us - now_us
     if -SKEWED_US < ahead_us <= AHEAD_S * 1e6:
         return report
@@ -142,7 +142,7 @@ def _merged(reports: Iterable[ShardReport]) -> tuple[ExchangeQuality, ...]:
 
 
 def _together(rows: list[ExchangeQuality]) -> ExchangeQuality:
-    """One exchange as several collectors see it: counts add up, ages are of the last that was heard."""
+    """One exchange as several collectors see it: counts add up, ages are of the last that was received."""
     if len(rows) == 1:
         return rows[0]
     lives = any(row.state == "live" for row in rows)  # what it refuses to others is a finding of its own

@@ -1,4 +1,4 @@
-"""How often each of many things happened lately: counts in slots of time that move on.
+"""Frequency of many things lately: counts in slots of time that move on.
 
 Plain Python and numpy, no Django. Times are of the monotonic clock, ns.
 """
@@ -43,11 +43,11 @@ class Window:
         self._counts[self._slot % len(self._counts), place] += count
 
     def total(self) -> Floats:
-        """What the window holds, per thing."""
+        """Counts of the window, per thing."""
         return np.asarray(self._counts.sum(axis=0, dtype=np.float64))
 
     def rate(self, per_s: float, since_ns: NDArray[np.int64], now_ns: int) -> Floats:
-        """How often in `per_s` seconds, by what was seen since `since_ns`, of each thing, if that is less."""
+        """Rate of each thing in `per_s` seconds, by what was seen since `since_ns`, if that is less."""
         before_ns = (len(self._counts) - 1) * self._slot_ns
         seen_ns = np.minimum(now_ns - since_ns, before_ns + now_ns % self._slot_ns)
         return self.total() / np.maximum(seen_ns, LEAST_NS) * (per_s * _NS_PER_S)

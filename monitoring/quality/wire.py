@@ -1,4 +1,4 @@
-"""What the collectors know of their data, exchange by exchange and symbol by symbol, through Redis.
+"""Reports of collectors about their data, exchange by exchange and symbol by symbol, through Redis.
 
 | where | what |
 |---|---|
@@ -70,7 +70,7 @@ class ExchangeQuality(Struct, frozen=True):
     """One exchange, over all collectors that serve it. Rates are of the last minute.
 
     `state` is that of its connections, the worst there is: `down`, `breaker open`, `connecting`, `live`
-    or `idle` (nothing of it is wanted). `heard_ms` tells whether connections live, `age_ms` whether the
+    or `idle` (nothing of it is wanted). `heard_ms` shows whether connections live, `age_ms` whether the
     market moves. `clock_offset_ms` is by how much the exchange's clock is ahead of ours, less the
     quickest way here: below zero by some ms where both are right.
     """
@@ -103,12 +103,12 @@ class ExchangeQuality(Struct, frozen=True):
     late_per_min: float = 0.0  # quotes later than usual: made older, or refused
     out_of_order_per_min: float = 0.0  # quotes refused: older than one that came before
     bad_times_per_min: float = 0.0  # times that are none, or far from ours; the quotes are kept
-    gaps_per_min: float = 0.0  # interruptions told to the sinks
+    gaps_per_min: float = 0.0  # interruptions published to the sinks
     latencies: bytes = b""  # int32 counts per bucket of monitoring.quality.latency, to add up over shards
 
     @property
     def bad_frames_per_min(self) -> float:
-        """Everything an exchange sent that is not what it documents."""
+        """Number of frames an exchange sent that are not what it documents."""
         return self.malformed_per_min + self.unknown_per_min + self.crossed_per_min + self.zero_per_min
 
 
@@ -133,12 +133,12 @@ class SymbolQuality(Struct, frozen=True):
 
     @property
     def rejected_per_min(self) -> float:
-        """Everything of it that was refused."""
+        """Number of its quotes and trades that were refused."""
         return self.crossed_per_min + self.zero_per_min + self.refused_per_min
 
 
 class Quality(Struct, frozen=True, eq=False):
-    """Everything all collectors know of their data. `names` and `rows` are in the same order."""
+    """Reports of all collectors about their data. `names` and `rows` are in the same order."""
 
     at_us: int = 0  # of the oldest report in it; 0: there is none
     exchanges: tuple[ExchangeQuality, ...] = ()  # by key
@@ -164,7 +164,7 @@ class Quality(Struct, frozen=True, eq=False):
 
 
 class ShardReport(Struct, array_like=True, frozen=True):
-    """What one collector says every 2 s; `names` is the digest of the list its rows are of."""
+    """Report of one collector, every 2 s; `names` is the digest of the list its rows are of."""
 
     shard: str
     at_us: int
@@ -182,17 +182,17 @@ decode_names: Final = msgspec.msgpack.Decoder(list[Name]).decode
 
 
 def report_key(shard: str) -> str:
-    """Where a shard's newest report lies."""
+    """Key of a shard's newest report."""
     return f"quality:{shard}"
 
 
 def names_key(digest: str) -> str:
-    """Where the list of instruments of this digest lies."""
+    """Key of the list of instruments of this digest."""
     return f"quality:names:{digest}"
 
 
 def minute_key(shard: str, minute: int) -> str:
-    """Where a shard's minute lies; `minute` is of the wall clock, since the epoch."""
+    """Key of a shard's minute; `minute` is of the wall clock, since the epoch."""
     return f"quality:minute:{shard}:{minute}"
 
 

@@ -1,4 +1,4 @@
-"""What every simulated exchange has in common: subscribers, limits, heartbeats, its REST table.
+"""Base of every simulated exchange: subscribers, limits, heartbeats, its REST table.
 
 An exchange file adds the dialect. It shares no code with the collectors: two independent readings of
 the same protocol are what makes the simulator a test of the codecs.
@@ -69,7 +69,7 @@ class RestCall(NamedTuple):
 
 
 class RestReply(NamedTuple):
-    """What goes back: JSON body, status and headers."""
+    """Reply to a REST request: JSON body, status and headers."""
 
     body: Any
     status: int = 200
@@ -77,7 +77,7 @@ class RestReply(NamedTuple):
 
 
 class Source(Protocol):
-    """Where books come from: the seeded market or a recording.
+    """Source of books: the seeded market or a recording.
 
     `snapshot` always has an answer (for REST), `latest` only what has been quoted already.
     """
@@ -93,7 +93,7 @@ RestHandler = Callable[[RestCall], Any]
 
 
 class SimulatedExchange(ABC):
-    """One simulated exchange: its dialect and whoever is connected to it."""
+    """One simulated exchange: its dialect and its connected clients."""
 
     key: ClassVar[str]
     name: ClassVar[str]
@@ -140,17 +140,17 @@ class SimulatedExchange(ABC):
 
     @abstractmethod
     def not_found(self, call: RestCall) -> RestReply:
-        """What the exchange says to a path it does not have."""
+        """Reply of the exchange to a path it does not have."""
 
     def welcome(self, session: Session) -> None:  # noqa: B027 - most exchanges have none
-        """What the exchange does when a client has connected."""
+        """Greet a client that has connected, as the exchange does."""
 
     async def ping(self, session: Session) -> None:  # noqa: B027 - most exchanges have none
         """The server's heartbeat, where there is one."""
 
     def alive(self, session: Session) -> float:
-        """When (monotonic) the client last did what keeps this exchange's connection open."""
-        return session.heard
+        """Monotonic time when the client last did what keeps this exchange's connection open."""
+        return session.received_s
 
     def drop(self, session: Session) -> None:
         """End a connection whose client did not keep it alive."""
@@ -242,7 +242,7 @@ class SimulatedExchange(ABC):
     def too_fast(self, session: Session) -> bool:
         """Whether the client has sent more messages than the exchange's limit allows.
 
-        A process that was late itself cannot tell when they were sent, and counts anew.
+        A process that was late itself does not know when they were sent, and starts counting again.
         """
         if self.messages_per_window is None:
             return False

@@ -94,7 +94,7 @@ class Binance(SimulatedExchange):
     def ponged(self, session: Session, payload: bytes) -> None:
         """Only a pong with the last ping's payload keeps the connection."""
         if payload == session.ping_payload:
-            session.pinged = session.heard
+            session.pinged = session.received_s
 
     def alive(self, session: Session) -> float:
         """Pongs count, other messages do not."""

@@ -56,14 +56,14 @@ class Bingx(SimulatedExchange):
     def receive(self, session: Session, text: str) -> None:
         """`Pong`, or JSON with reqType sub or unsub and one dataType."""
         if text.strip().lower() == "pong":
-            session.pinged = session.heard
+            session.pinged = session.received_s
             return
         request = read_json(text)
         if request is None:
             self._answer(session, {}, 100400, "request is not JSON")
             return
         if "pong" in request:
-            session.pinged = session.heard
+            session.pinged = session.received_s
             return
         name = str(request.get("dataType"))
         if request.get("reqType") == "unsub":

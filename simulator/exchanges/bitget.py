@@ -49,7 +49,7 @@ class Bitget(SimulatedExchange):
     def receive(self, session: Session, text: str) -> None:
         """Text `ping`, or JSON with `op` and `args`."""
         if text == "ping":
-            session.pinged = session.heard
+            session.pinged = session.received_s
             session.send("pong")
             return
         request = read_json(text)

@@ -66,7 +66,7 @@ class Kucoin(SimulatedExchange):
         request = read_json(text) or {}
         kind, number = request.get("type"), request.get("id")
         if kind == "ping":
-            session.pinged = session.heard
+            session.pinged = session.received_s
             session.send_json({"id": number, "type": "pong", "timestamp": self.now_ms() * 1000})
         elif kind in ("subscribe", "unsubscribe"):
             self._change(session, request, kind)

@@ -37,7 +37,7 @@ class Mexc(SimulatedExchange):
 
     def alive(self, session: Session) -> float:
         """Data or a ping keeps the connection."""
-        return max(session.heard, session.told)
+        return max(session.received_s, session.sent_s)
 
     def receive(self, session: Session, text: str) -> None:
         """PING, SUBSCRIPTION, UNSUBSCRIPTION."""
@@ -55,7 +55,7 @@ class Mexc(SimulatedExchange):
             self._answer(session, request, "msg format invalid")
 
     def _subscribe(self, session: Session, request: dict[str, Any], names: list[str]) -> None:
-        """What succeeded and what did not is told in `msg` only; `code` is 0 either way."""
+        """Subscribe; `msg` alone says what succeeded and what did not, `code` is 0 either way."""
         accepted: list[str] = []
         refused: dict[str, list[str]] = {}
         for name in names:

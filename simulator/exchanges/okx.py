@@ -33,7 +33,7 @@ class Okx(SimulatedExchange):
 
     def alive(self, session: Session) -> float:
         """The connection ends when neither side has said anything."""
-        return max(session.heard, session.told)
+        return max(session.received_s, session.sent_s)
 
     def drop(self, session: Session) -> None:
         """OKX closes with its own code."""

@@ -1,4 +1,4 @@
-"""Who may do what: the four groups, and that nobody gives themselves more than they have."""
+"""Rights of the four groups, and that nobody gives themselves more than they have."""
 
 from typing import Any
 
@@ -79,7 +79,7 @@ def test_who_may_only_look_at_an_exchange_does_not_read_its_proxys_credentials(g
     )
 
 
-def test_no_page_shows_a_secret_to_who_may_only_look() -> None:
+def test_no_page_shows_a_secret_to_a_user_who_may_only_read() -> None:
     """Every model that has a secret, whichever right to look somebody was given."""
     rows: dict[str, Any] = {
         "auth.user": User.objects.create_user("somebody", password="not to be read by anybody"),

@@ -186,9 +186,9 @@ async def test_sockets_and_pages_of_former_sessions_and_tokens_open_and_stay(
         assert (await get(renewed, "/api/charts", token))[0] == 200
         await asyncio.sleep(5)  # two looks at rights
         assert {tab.ending() for tab in (*of_session, *of_token)} == {None}
-        heard = [tab.last_at for tab in of_session]
+        before_at = [tab.last_at for tab in of_session]
         await asyncio.sleep(2)
-        assert all(tab.last_at > before for tab, before in zip(of_session, heard, strict=True))
+        assert all(tab.last_at > before for tab, before in zip(of_session, before_at, strict=True))
 
 
 async def test_a_desk_without_the_former_key_lets_nobody_of_it_in(
@@ -243,7 +243,7 @@ def kept(operator: User) -> None:
 
 
 def lie() -> list[str]:
-    """What lies in the database."""
+    """Sealed texts in the database."""
     proxies = Exchange.objects.annotate(raw=models.functions.Cast("proxy", models.TextField()))
     return [
         *AlertChannel.objects.exclude(sealed_secret="").values_list("sealed_secret", flat=True),
@@ -369,7 +369,7 @@ def test_a_secret_that_was_entered_meanwhile_is_still_a_conflict(
 
 
 def test_no_column_that_is_sealed_is_forgotten() -> None:
-    """Whoever adds one to a model adds it to accounts.resealing, too."""
+    """A column added to a model is added to accounts.resealing, too."""
     found = {
         (model, field.name)
         for model in apps.get_models()

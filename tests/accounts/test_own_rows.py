@@ -112,7 +112,7 @@ def test_every_admin_of_rows_with_a_user_shows_ones_own_or_is_closed_to_a_viewer
 
 
 @pytest.mark.parametrize("which", ["change", "delete", "history"])
-def test_nobody_is_told_of_deleted_rows_that_they_could_not_see(
+def test_nobody_learns_of_deleted_rows_that_they_could_not_see(
     pins: dict[str, PinnedChart], which: str
 ) -> None:
     stranger = User.objects.create_user("stranger-name")

@@ -122,7 +122,7 @@ class Tab:
                 seq = text.split('"seq":', 1)[1].split(",", 1)[0]
                 await self.socket.send(f'{{"type": "ack", "seq": {seq}}}')
 
-    def has_heard(self) -> bool:
+    def has_received(self) -> bool:
         return self.last_at > 0
 
     def ending(self) -> tuple[int | None, str | None] | None:
@@ -156,7 +156,7 @@ async def tabs(web: Web, headers: dict[str, str]) -> AsyncIterator[list[Tab]]:
                 await socket.send(hello)
             opened.append(Tab(socket))
         for tab in opened:
-            await eventually(tab.has_heard, "a first message")
+            await eventually(tab.has_received, "a first message")
         yield opened
 
 
@@ -350,7 +350,7 @@ async def test_a_page_whose_user_signed_out_elsewhere_offers_to_sign_in_and_rest
 
 
 def keep_password_slowly(user: User, client: Client) -> None:
-    """As Daphne's settings want it: it does not know the suite's quick hashes."""
+    """Hash passwords as Daphne's settings want it: it does not know the suite's quick hashes."""
     user.password = make_password("correct horse battery staple", hasher="pbkdf2_sha256")
     user.save()
     client.force_login(user)

@@ -1,4 +1,4 @@
-"""What an open health page shows follows its user's permission to see processes."""
+"""An open health page follows its user's permission to see processes."""
 
 import asyncio
 import json

@@ -25,7 +25,7 @@ REWRITE = os.environ.get("REWRITE_RIGHTS") == "1"
 
 
 def documented() -> tuple[str, str, str]:
-    """What stands before the table, the table, and what stands after it."""
+    """Text before the table, the table, and the text after it."""
     before, _, rest = DOCUMENT.read_text().partition(BEGIN)
     table, _, after = rest.partition(END)
     return before, table, after

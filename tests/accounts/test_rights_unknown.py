@@ -1,4 +1,4 @@
-"""Unknown is neither yes nor no: what a socket hears while PostgreSQL does not say whose it is."""
+"""Unknown is neither yes nor no: what a socket receives while PostgreSQL does not say whose it is."""
 
 import asyncio
 import tempfile

@@ -52,7 +52,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def recorded(kind: str) -> list[tuple[str, Any]]:
-    """What the audit has of a kind: who did it, and with what."""
+    """Entries of a kind in the audit: who did it, and with what."""
     return list(Entry.objects.filter(kind=kind).order_by("id").values_list("user_name", "after"))
 
 
@@ -83,7 +83,7 @@ def is_in(browser: Client) -> bool:
         ("administrator", (), True),
     ],
 )
-def test_whoever_may_touch_secrets_or_people_needs_a_second_factor(
+def test_a_user_who_may_touch_secrets_or_people_needs_a_second_factor(
     group: str, extra: tuple[str, ...], needs: bool
 ) -> None:
     browser = Client()
@@ -162,7 +162,7 @@ def test_nothing_of_it_lies_in_the_clear(operator: User, clock: Clock) -> None:
 
 
 def test_a_key_serves_its_own_user_only(operator: User, clock: Clock) -> None:
-    """Whoever can write to the database does not become somebody else with a phone of their own."""
+    """A writer to the database does not become somebody else with a phone of their own."""
     phone = enrol(User.objects.create_user("thief"))
     enrol(operator)
     mine, theirs = Authenticator.objects.get(user__username="thief"), Authenticator.objects.get(user=operator)
@@ -195,7 +195,7 @@ def test_setting_up_another_app_ends_the_former_and_asks_the_other_sessions(
 
 
 def test_a_session_that_lasts_is_asked_for_the_password_before_an_app_is_set_up(operator: User) -> None:
-    """Or whoever finds an open browser would sign in for ever."""
+    """Else a finder of an open browser would sign in for ever."""
     browser = password_given()
     UserSession.objects.update(confirmed_at=None)
     answer = browser.get(SET_UP, follow=True)
@@ -390,7 +390,7 @@ def test_who_just_got_a_right_is_asked_in_the_session_there_is(way: str) -> None
 # --- lost ----------------------------------------------------------------------------------------
 
 
-def test_an_administrator_resets_that_of_another_but_not_of_who_has_more(
+def test_an_administrator_resets_that_of_another_but_not_of_a_user_with_more_rights(
     operator: User, clock: Clock
 ) -> None:
     clerk = member("administrator", "clerk")
@@ -426,7 +426,7 @@ def test_a_locked_out_administrator_is_reset_by_a_command(
         call_command("reset_mfa", "nobody")
 
 
-def test_without_it_goes_only_who_need_not_have_one(clock: Clock) -> None:
+def test_without_it_go_only_users_who_need_not_have_one(clock: Clock) -> None:
     for name, group, left in (("viewer", "viewer", False), ("trader", "trader", True)):
         user = member(group, name)
         enrol(user)

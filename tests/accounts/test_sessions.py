@@ -1,4 +1,4 @@
-"""Sessions: they end by themselves, are listed to whoever they belong to, and can be ended."""
+"""Sessions: they end by themselves, are listed to their user, and can be ended."""
 
 import time
 from collections.abc import Iterator
@@ -118,7 +118,7 @@ def test_a_session_from_before_there_were_records_goes_on_and_has_one(operator: 
 
 
 def test_a_session_that_django_itself_made_is_read(operator: User) -> None:
-    """As they were before the desk had its own."""
+    """Sessions as they were before the desk had its own."""
     former = DatabaseStore()
     former.update(dict(signed_in(operator).session.items()))
     former.save()
@@ -136,7 +136,7 @@ def test_a_clock_that_was_ahead_keeps_no_session_for_longer(operator: User) -> N
 
 
 def test_requests_at_the_same_time_undo_nothing(operator: User) -> None:
-    """What was loaded before somebody signed out, or gave a code, is not written over it."""
+    """A session loaded before somebody signed out, or gave a code, is not written over it."""
     browser = signed_in(operator)
     seen_before(browser, hours=1)
     late: Any = RequestFactory().get("/")

@@ -76,7 +76,7 @@ DELETIONS: dict[str, tuple[Callable[[], None], set[str]]] = {
 
 
 def findings() -> dict[str, Any]:
-    """What health says: as the collectors and the monitor find the database."""
+    """Findings of health: as the collectors and the monitor find the database."""
     collector = CollectorStatus("1/1", revision=7, lacks=lacks(load_config(), frozenset(CODECS)))
     now = structs.replace(WELL, collectors=(collector,), lacks=load_lacks())
     return {finding.key: finding for finding in assess(now, Limits())}
@@ -244,7 +244,7 @@ def test_every_model_of_the_admin_is_among_the_deletions_or_cannot_be_emptied(se
 
 
 def selects() -> dict[str, int]:
-    """What each filter selects, by name; the number the admin shows."""
+    """Selection of each filter, by name; the number the admin shows."""
     rows = {row.pk: row.name for row in OpportunityFilter.objects.all()}
     return {rows[pk]: count for pk, count in filter_counts(OpportunityFilter.objects.all()).items()}
 

@@ -1,4 +1,4 @@
-"""What a process loads: the heavy libraries only where they are used."""
+"""Imports of each process: the heavy libraries only where they are used."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What is recorded: who did what, when, from where, before and after; what machines do is nobody's action."""
+"""The audit: who did what, when, from where, before and after; what machines do is nobody's action."""
 
 import json
 from typing import Any
@@ -39,7 +39,7 @@ def desk(operator: User) -> Client:
 
 
 def since(mark: int) -> list[Entry]:
-    """What was recorded after a mark, the oldest first."""
+    """Entries recorded after a mark, the oldest first."""
     return list(Entry.objects.filter(pk__gt=mark).order_by("pk"))
 
 
@@ -256,7 +256,7 @@ def test_a_rush_from_everywhere_is_bounded(operator: User) -> None:
 
 
 def read(user: User, query: str) -> str:
-    """What the API answers."""
+    """Answer of the API."""
     browser = Client()
     browser.force_login(user)
     answer = browser.get(f"/api/audit?{query}")

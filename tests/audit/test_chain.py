@@ -77,7 +77,7 @@ def record(count: int, days_ago: float = 0) -> None:
         "MERGE INTO audit_entry e USING audit_link l ON l.entry = e.id WHEN MATCHED THEN DELETE",
     ],
 )
-def test_nothing_is_changed_or_removed_whoever_asks(statement: str, replica: bool) -> None:
+def test_nothing_is_changed_or_removed_for_any_user(statement: str, replica: bool) -> None:
     record(3)
     before = list(Entry.objects.values()), list(Link.objects.values())
     with pytest.raises(DatabaseError, match="append-only"):
@@ -130,7 +130,7 @@ def test_what_was_done_past_the_triggers_is_seen(past: str, words: str) -> None:
     assert words in err.getvalue()
 
 
-def test_what_is_cut_off_at_the_end_is_seen_by_who_wrote_the_last_link_down() -> None:
+def test_what_is_cut_off_at_the_end_shows_by_a_noted_last_link() -> None:
     record(9)
     said = command("verify")
     last = said.rpartition(" ")[2].strip()
@@ -186,7 +186,7 @@ def test_less_than_a_year_cannot_be_asked_for(days: str) -> None:
     assert Entry.objects.count() == 3
 
 
-def test_who_records_does_not_wait_for_who_has_not_finished_yet() -> None:
+def test_a_recording_does_not_wait_for_another_that_has_not_finished_yet() -> None:
     """A long transaction with entries of its own holds nobody up before it is committed."""
     import threading
 
@@ -210,16 +210,16 @@ def test_who_records_does_not_wait_for_who_has_not_finished_yet() -> None:
     assert verify().problems == ()
 
 
-def told(**wanted: Any) -> str:
+def exported(**wanted: Any) -> str:
     return command("export", *(f"--{name}={value}" for name, value in wanted.items()))
 
 
 def test_the_command_exports_all_in_pieces() -> None:
     record(1203)
-    kinds = [json.loads(line)["kind"] for line in told(format="ndjson").splitlines()]
+    kinds = [json.loads(line)["kind"] for line in exported(format="ndjson").splitlines()]
     assert sorted(kind for kind in kinds if kind.startswith("kind")) == sorted(
         f"kind{n}" for n in range(1203)
     )
     assert "audit_exported" in kinds, "the export itself is in it"
-    assert len(told(format="csv", kind="kind7").splitlines()) == 2
-    assert told(most=3).count("\n") == 3
+    assert len(exported(format="csv", kind="kind7").splitlines()) == 2
+    assert exported(most=3).count("\n") == 3

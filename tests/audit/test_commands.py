@@ -1,4 +1,4 @@
-"""What commands do to people, rights and traces is in the audit, with the command and the system's user."""
+"""Effects of commands on people, rights and traces are in the audit, with command and system user."""
 
 import sys
 from datetime import timedelta
@@ -26,7 +26,7 @@ PASSWORD = "correct horse battery staple"
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[Entry]:
-    """What `manage.py …` leaves in the audit."""
+    """Entries that `manage.py …` leaves in the audit."""
     newest = Entry.objects.order_by("-pk").first()
     argv = ["manage.py", *arguments]
     monkeypatch.setattr(sys, "argv", argv)

@@ -1,4 +1,4 @@
-"""Two operators, one row: the second is told who changed what, and overwrites nothing unknowingly."""
+"""Two operators, one row: the second sees who changed what, and overwrites nothing unknowingly."""
 
 import re
 from collections.abc import Callable
@@ -158,7 +158,7 @@ def test_both_sides_stand_side_by_side(anna: Client, bert: Client) -> None:
     assert len(rows) == 3
 
 
-def test_what_only_another_page_shows_is_told_as_well(anna: Client, bert: Client) -> None:
+def test_what_only_another_page_shows_is_said_as_well(anna: Client, bert: Client) -> None:
     """A note on a case that somebody has decided meanwhile: the form has no verdict, the panel has."""
     row = case()
     mine = opened(bert, page_of(row), form_id(row))
@@ -179,7 +179,7 @@ def test_both_having_entered_the_same_have_nothing_to_settle(anna: Client, bert:
     assert "_over" not in page
 
 
-def test_who_was_told_is_told_again_when_a_third_one_saves_before_they_decide(
+def test_a_warned_user_is_warned_again_when_a_third_one_saves_before_they_decide(
     anna: Client, bert: Client
 ) -> None:
     row = Exchange.objects.get(key="okx")
@@ -281,7 +281,7 @@ def test_secrets_are_only_said_to_have_changed(anna: Client, bert: Client) -> No
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_who_save_at_the_same_moment_one_is_told() -> None:
+def test_of_two_who_save_at_the_same_moment_one_is_warned() -> None:
     seed()
     browsers = [signed_in(name) for name in ("anna", "bert")]
     row = Exchange.objects.get(key="okx")
@@ -378,7 +378,7 @@ def test_other_rows_of_the_list_are_nobodys_conflict(anna: Client, bert: Client)
 
 
 def test_a_list_that_is_edited_in_place_overwrites_nothing_unseen(anna: Client, bert: Client) -> None:
-    """Whoever saves such a list saves every row of it, also those they never touched."""
+    """A user who saves such a list saves every row of it, also those they never touched."""
     RetentionPolicy.objects.update(days=None)
     row, other = RetentionPolicy.objects.order_by("table")[:2]
     listed = opened(bert, list_of(row), "changelist-form")

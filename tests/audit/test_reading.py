@@ -1,4 +1,4 @@
-"""Who reads the audit, and how: pages, API and files; nobody writes it there."""
+"""Readers of the audit: pages, API and files; nobody writes it there."""
 
 import csv
 import io

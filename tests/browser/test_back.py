@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 SOON_MS = 20_000
 
-# What the page shows at the first moment of its return, before any listener of its own has heard of it.
+# What the page shows at the first moment of its return, before any listener of its own was called.
 WATCH = """
     addEventListener("pageshow", ({ persisted }) => {
         if (persisted) window.returned = document.body.dataset.connection;
@@ -121,14 +121,14 @@ async def test_it_claims_nothing_when_the_browser_shows_it_again_as_it_was(
 async def test_it_claims_nothing_from_when_it_is_left(
     page: Page, wire: Link, config: MarketConfig, empty_redis: Redis, path: str
 ) -> None:
-    """As any browser tells a page that it is left and comes back, whether or not this one keeps pages."""
+    """A page is left and comes back by the events of any browser, whether or not this one keeps pages."""
     async with market(config, empty_redis):
         await shown(page, wire, path)
         await page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
         assert await page.evaluate("document.body.dataset.connection") == "lost"
         wire.freeze()
         await page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
-        if path != "/opportunities":  # which goes by when it heard something: less than 5 s ago
+        if path != "/opportunities":  # which goes by when it received something: less than 5 s ago
             assert await page.evaluate("document.body.dataset.connection") == "lost"
         await page.wait_for_timeout(AWAY_MS)
         assert await page.evaluate("document.body.dataset.connection") == "lost"

@@ -218,7 +218,7 @@ async def test_the_keyboard_alone_opens_a_chart_large_walks_on_and_closes_it(das
         await expect(page.locator(".open").nth(1)).to_be_focused()
 
 
-async def test_cursors_move_together_and_tell_the_time_in_utc_too(dashboard: Dashboard) -> None:
+async def test_cursors_move_together_and_show_the_time_in_utc_too(dashboard: Dashboard) -> None:
     async with quoting(dashboard.config):
         page = dashboard.page
         await page.goto(dashboard.web.url)
@@ -289,7 +289,7 @@ async def test_a_hidden_tab_lets_go_and_catches_up_when_it_is_looked_at(dashboar
 
 
 async def hide(page: Page, hidden: bool) -> None:
-    """What a browser does when another tab is brought to the front, or this one again."""
+    """Do as a browser when another tab is brought to the front, or this one again."""
     await page.evaluate(
         """hidden => {
             Object.defineProperty(document, "hidden", { value: hidden, configurable: true });

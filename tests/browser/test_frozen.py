@@ -98,7 +98,7 @@ async def says_that_nothing_comes(page: Page, wire: Link) -> None:
 
 
 async def settled(page: Page) -> list[str]:
-    """What is green once colours have faded."""
+    """Green elements once colours have faded."""
     await page.wait_for_timeout(400)
     found: list[str] = await page.evaluate(GREEN)
     return found
@@ -139,7 +139,7 @@ LISTEN = """() => {
 async def test_a_dead_link_never_reads_as_a_quiet_market(
     page: Page, wire: Link, config: MarketConfig
 ) -> None:
-    """Its silence is as long as that of a market where nothing moves, and means something else."""
+    """The link's silence is as long as that of a market where nothing moves, and means something else."""
     async with quoting(config):
         await page.goto(wire.url)
         await Card(page, BTC).says(".state .word", "live")
@@ -200,7 +200,7 @@ async def test_the_health_page_claims_nothing_over_a_dead_link_and_comes_back(
 
     async def report() -> None:
         while True:
-            await asyncio.to_thread(reports.tell)
+            await asyncio.to_thread(reports.publish)
             await asyncio.sleep(1)
 
     task = asyncio.create_task(report())
@@ -299,10 +299,8 @@ async def test_when_the_network_is_back_nobody_waits_for_the_pause_to_end(
         await words(page, "connected", seconds=2)
 
 
-async def test_a_machine_that_slept_connects_anew_at_once(
-    page: Page, wire: Link, config: MarketConfig
-) -> None:
-    """Its monotonic clock stood still: only the wall clock tells."""
+async def test_a_machine_that_slept_reconnects_at_once(page: Page, wire: Link, config: MarketConfig) -> None:
+    """The machine's monotonic clock stood still: only the wall clock shows it."""
     async with quoting(config):
         await page.goto(wire.url)
         await words(page, "connected")

@@ -22,7 +22,9 @@ from tests.support.live import Web, daphne
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-ILL = Finding("symbol_silent", "C1/USDT on okx", "warning", 0, "C1/USDT on okx is silent.", "Is it halted?")
+SILENT = Finding(
+    "symbol_silent", "C1/USDT on okx", "warning", 0, "C1/USDT on okx is silent.", "Is it halted?"
+)
 
 
 @pytest.fixture
@@ -45,11 +47,11 @@ async def page(web: Web, operator: User) -> AsyncIterator[Page]:
         assert complaints == []
 
 
-async def test_what_is_ill_is_seen_first_and_clears_by_itself(
+async def test_what_is_unhealthy_is_seen_first_and_clears_by_itself(
     page: Page, web: Web, empty_redis: Redis
 ) -> None:
     reports = Reports(empty_redis, symbols(LIVE, STALE, LIVE, DOWN))
-    reports.tell(ILL)
+    reports.publish(SILENT)
     empty_redis.rpush("series:10s:process|web|rss_mb", _point(100.0))
     empty_redis.zadd(NAMES, {"process|web|rss_mb": int(time.time())})
     await page.goto(f"{web.url}/health/")
@@ -76,7 +78,7 @@ async def test_what_is_ill_is_seen_first_and_clears_by_itself(
     await expect(page.locator("#graphs figure").first).to_contain_text("web100 MB")
 
     reports.rows["state"] = LIVE
-    reports.tell()
+    reports.publish()
     await expect(page.locator("#findings li")).to_have_count(0)
     await expect(page.locator("#rows tr")).to_have_count(0)
     await expect(page.locator("#tally")).to_contain_text("4 live")

@@ -46,7 +46,7 @@ STEP_S = 3.0  # slow enough that nothing on the way thins a quarter of an hour
 
 @dataclass
 class Recorded:
-    """What the desk made of BTC on Binance and Bybit, which the lake holds until `until`."""
+    """Recording of BTC on Binance and Bybit, which the lake holds until `until`."""
 
     config: MarketConfig
     cookies: list[dict[str, str]]
@@ -404,7 +404,7 @@ async def test_only_charts_in_sight_are_loaded_and_two_at_a_time(tab: Tab) -> No
     assert 1 <= len(charts) <= 6, "of twenty"
 
 
-async def test_a_refusal_is_told_in_the_servers_words_and_asked_again(tab: Tab) -> None:
+async def test_a_refusal_is_shown_in_the_servers_words_and_asked_again(tab: Tab) -> None:
     refused: list[str] = []
 
     async def refuse_once(route: Route) -> None:
@@ -453,8 +453,10 @@ async def only(symbols: str) -> AsyncIterator[None]:
 
 async def test_what_to_buy_and_what_to_sell_is_never_cut(tab: Tab) -> None:
     await tab.open()
-    ill = "document.querySelector('#health-link .said').textContent = ': something is ill'.repeat(20)"
-    await tab.page.evaluate(ill)  # the longest words the header may have to show
+    long_words = (
+        "document.querySelector('#health-link .said').textContent = ': something is unhealthy'.repeat(20)"
+    )
+    await tab.page.evaluate(long_words)  # the longest words the header may have to show
     for width in (1440, 1425, 768, 375):
         await tab.page.set_viewport_size({"width": width, "height": 900})
         cut = await tab.page.evaluate(

@@ -60,7 +60,7 @@ async def test_a_chart_that_began_just_now_shows_the_quarter_of_an_hour_before(
             return bool(first < now - 880 and window < now - 880)
 
         async with asyncio.timeout(15):
-            while not await reaches_back():  # noqa: ASYNC110 - the page tells nobody
+            while not await reaches_back():  # noqa: ASYNC110 - the page sends no event
                 await asyncio.sleep(0.1)
     asked = [request.url for request in tab.spreads_asked if "ETH" in request.url]
     assert 1 <= len(asked) <= 3, "not again and again"

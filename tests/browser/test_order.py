@@ -91,7 +91,7 @@ async def test_what_a_poll_says_does_not_replace_what_was_pushed_since(page: Pag
 MESSAGES = """async () => {
   const { Store } = await import("/static/js/dashboard/store.js");
   const store = new Store();
-  const told = (type, seq, times, spreads) => store.take({ type, seq, until: seq, removed: [], charts: [{
+  const receive = (type, seq, times, spreads) => store.take({ type, seq, until: seq, removed: [], charts: [{
     id: "A|b|c", ahead: 0, symbol: "A", exchange1: "b", exchange2: "c", state: "live", reason: "",
     timestamps: times,
     spreads, upperBand: spreads, lowerBand: spreads, edge12: spreads, edge21: spreads, size12: spreads,
@@ -101,12 +101,12 @@ MESSAGES = """async () => {
     const { latest, points } = store.charts.get("A|b|c");
     seen.push([latest.time, points.last]);
   };
-  told("snapshot", 10, [1, 2, 3], [1, 2, 3]); note();
-  told("delta", 11, [4, 5], [4, 5]); note();
-  told("delta", 12, [3, 4], [3, 4]); note();
-  told("delta", 13, [4, 5, 6], [4, 5, null]); note();
-  told("delta", 14, [5, 7], [5, 7]); note();
-  told("snapshot", 15, [2, 3], [2, 3]); note();
+  receive("snapshot", 10, [1, 2, 3], [1, 2, 3]); note();
+  receive("delta", 11, [4, 5], [4, 5]); note();
+  receive("delta", 12, [3, 4], [3, 4]); note();
+  receive("delta", 13, [4, 5, 6], [4, 5, null]); note();
+  receive("delta", 14, [5, 7], [5, 7]); note();
+  receive("snapshot", 15, [2, 3], [2, 3]); note();
   return seen;
 }"""
 
@@ -119,7 +119,7 @@ async def test_points_that_come_again_do_not_take_a_cards_figures_back(page: Pag
 SET_BACK = """async () => {
   const { Store } = await import("/static/js/dashboard/store.js");
   const store = new Store({ lost: false });
-  const told = (until, times) => store.take({ type: "delta", seq: 1, until, removed: [], charts: [{
+  const receive = (until, times) => store.take({ type: "delta", seq: 1, until, removed: [], charts: [{
     id: "A|b|c", symbol: "A", exchange1: "b", exchange2: "c", state: "live", reason: "", timestamps: times,
     spreads: times, upperBand: times, lowerBand: times, edge12: times, edge21: times, size12: times,
     size21: times, age1: times, age2: times, ahead: 0 }] });
@@ -128,12 +128,12 @@ SET_BACK = """async () => {
     const chart = store.charts.get("A|b|c");
     seen.push([chart.latest.time, chart.points.last, chart.points.length, store.newest, chart.state()]);
   };
-  told(9003, [9000, 9001, 9002, 9003]); note();
-  told(5405, [5404, 5405]); note();
-  told(5406, [5406]); note();
-  told(5426, [5426]); note();
-  told(5407, [5407]); note();
-  told(5420, []); note();
+  receive(9003, [9000, 9001, 9002, 9003]); note();
+  receive(5405, [5404, 5405]); note();
+  receive(5406, [5406]); note();
+  receive(5426, [5426]); note();
+  receive(5407, [5407]); note();
+  receive(5420, []); note();
   return seen;
 }"""
 
@@ -154,14 +154,14 @@ APART = """async () => {
     id, symbol: "A", exchange1: "b", exchange2: "c", state: "live", reason: "", timestamps: [time],
     spreads: [1], upperBand: [1], lowerBand: [1], edge12: [1], edge21: [1], size12: [1], size21: [1],
     age1: [0], age2: [0], quoted1: time, quoted2: time, ahead });
-  const told = (until, ...charts) => store.take({ type: "delta", seq: 1, until, removed: [], charts });
+  const receive = (until, ...charts) => store.take({ type: "delta", seq: 1, until, removed: [], charts });
   const seen = [];
   const note = () => seen.push([...store.charts.values()].map((chart) => [
     chart.state(), chart.time(store.heardUntil) - chart.quoted[0],
   ]));
-  told(9000, said("in time", 0, 9000), said("behind", -600, 8400), said("ahead", 60, 9060)); note();
-  told(9004); note();
-  told(9007, said("behind", -600, 8407)); note();
+  receive(9000, said("in time", 0, 9000), said("behind", -600, 8400), said("ahead", 60, 9060)); note();
+  receive(9004); note();
+  receive(9007, said("behind", -600, 8407)); note();
   return [store.newest, ...seen];
 }"""
 
@@ -176,11 +176,11 @@ async def test_each_chart_is_held_against_the_clock_of_its_own_collector(page: P
 CLOCK = """async () => {
   const { ServerClock } = await import("/static/js/shared/clock.js");
   const clock = new ServerClock();
-  const told = (stamp, seconds) => {
+  const at = (stamp, seconds) => {
     clock.take(stamp, performance.now() - seconds * 1000);
     return Math.round(clock.now());
   };
-  return [told(9000, 0), told(8996, 5), told(9020, 1), told(9017, 4), told(5420, 1), told(5421, 1)];
+  return [at(9000, 0), at(8996, 5), at(9020, 1), at(9017, 4), at(5420, 1), at(5421, 1)];
 }"""
 
 

@@ -1,4 +1,4 @@
-"""What somebody at the desk does while it breaks: odd links, quick hands, a keyboard, a log-in that ended."""
+"""Acts of somebody at the desk while it breaks: odd links, quick hands, a keyboard, a log-in that ended."""
 
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -44,7 +44,7 @@ def web(config: MarketConfig) -> Iterator[Web]:
 
 @pytest.fixture
 async def errors() -> list[str]:
-    """What no handler of the page's caught."""
+    """Errors that no handler of the page's caught."""
     return []
 
 
@@ -229,7 +229,7 @@ async def test_a_socket_that_opens_and_never_says_anything_is_explained(page: Pa
 
 
 async def test_a_server_that_answers_again_is_not_said_to_be_silent(page: Page, web: Web) -> None:
-    """Its socket waits for its next try; a request that is answered says as much."""
+    """The page's socket waits for its next try; a request that is answered says as much."""
     await page.route_web_socket("**/ws/health", lambda socket: socket.close())
     await page.route("**/api/**", lambda route: route.abort())
     await page.goto(f"{web.url}/health/")
@@ -243,7 +243,7 @@ async def test_a_server_that_answers_again_is_not_said_to_be_silent(page: Page, 
 
 
 async def test_all_cards_change_with_the_header(page: Page, web: Web, config: MarketConfig) -> None:
-    """Those out of sight said "live" for a second longer than the header said that nothing comes."""
+    """Cards out of sight said "live" for a second longer than the header said that nothing comes."""
     async with quoting(config):
         await page.goto(web.url)
         await Card(page, BTC).says(".state .word", "live")
@@ -274,14 +274,15 @@ async def test_after_a_trouble_nothing_is_live_before_it_says_something(page: Pa
                 const chart = { id: "A|b|c", symbol: "A", exchange1: "b", exchange2: "c", state, reason: "" };
                 return { ...chart, ahead: 0, timestamps: times, ...all };
             };
-            const hear = (at, state, times = []) => {
+            const receive = (at, state, times = []) => {
                 const about = { type: "delta", seq: at * 1e6, until: at, removed: [] };
                 store.take({ ...about, charts: [entry(state, times)] });
                 return store.charts.get("A|b|c").state();
             };
             return [
-                hear(1000, "live", [1000]), hear(1003, "stale"), hear(1020, "live"),
-                hear(1021, "live", [1021]), hear(1040, "stale"), hear(1041, "live"), hear(1048, "live"),
+                receive(1000, "live", [1000]), receive(1003, "stale"), receive(1020, "live"),
+                receive(1021, "live", [1021]), receive(1040, "stale"), receive(1041, "live"),
+                receive(1048, "live"),
             ];
         }"""
     )

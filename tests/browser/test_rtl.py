@@ -132,7 +132,7 @@ async def page(web: Web, operator: User, request: pytest.FixtureRequest) -> Asyn
 
 
 async def nothing_misplaced(page: Page, *names: str) -> None:
-    """Of a page that shows these names."""
+    """Nothing is misplaced on a page that shows these names."""
     shown = await page.evaluate("document.body.innerText")
     missing = [name for name in names if name not in shown]
     assert missing == [], page.url
@@ -237,7 +237,7 @@ async def test_the_health_page(page: Page, web: Web, empty_redis: Redis) -> None
         f"C1/USDT on \u2068{OKX}\u2069 is silent for 56 s.",
         "?",
     )
-    Reports(empty_redis, symbols(LIVE, STALE, LIVE, DOWN)).tell(silent)
+    Reports(empty_redis, symbols(LIVE, STALE, LIVE, DOWN)).publish(silent)
     await page.goto(f"{web.url}/health/")
     await expect(page.locator("#findings li")).to_have_count(1)
     await expect(page.locator("#rows tr").first).to_be_visible()

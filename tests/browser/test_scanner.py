@@ -89,7 +89,7 @@ async def test_rows_move_in_place_and_say_what_can_be_traded(
         await row.evaluate("row => { row.sameNode = true; }")
         shard.quote("okx", 102.5)
         await expect(row.locator("td.edge")).not_to_have_text(before)
-        assert await row.evaluate("row => row.sameNode"), "the row was written to, not made anew"
+        assert await row.evaluate("row => row.sameNode"), "the row was written to, not replaced"
 
         await page.fill("#search", "btc")
         await expect(page.locator("#tally")).to_have_text("560 pairs, 28 match")

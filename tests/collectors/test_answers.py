@@ -1,4 +1,4 @@
-"""What an exchange says when it refuses: its own words, for people, and how long to stay away."""
+"""Refusals of an exchange: its own words, for people, and how long to stay away."""
 
 import asyncio
 import time
@@ -35,7 +35,7 @@ PAGE = b"<!DOCTYPE html><html><head><title>Attention &amp;\n Required!</title></
 
 @pytest.fixture(autouse=True)
 def _simulated(settings: Settings) -> None:
-    """What a server says is shown of exchanges, and of such as are simulated on this machine."""
+    """Show a server's words: those of exchanges, and of such as are simulated on this machine."""
     settings.FEED = "sim"
 
 
@@ -132,13 +132,13 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-async def test_a_refused_handshake_is_told_in_the_exchanges_words(kind: str) -> None:
+async def test_a_refused_handshake_is_reported_in_the_exchanges_words(kind: str) -> None:
     raw, words = REFUSALS[kind]
     assert words in str(await handshake(raw))
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-async def test_a_refused_token_is_told_in_the_exchanges_words(kind: str) -> None:
+async def test_a_refused_token_is_reported_in_the_exchanges_words(kind: str) -> None:
     raw, words = REFUSALS[kind]
     failed = str(await token(raw))
     assert failed.startswith("token request: ")
@@ -163,11 +163,11 @@ async def test_a_refused_token_is_told_in_the_exchanges_words(kind: str) -> None
         (b"\xff\xfe", "KuCoin gives none"),
     ],
 )
-async def test_a_token_reply_that_is_none_is_told_in_its_own_words(body: bytes, words: str) -> None:
+async def test_a_token_reply_that_is_none_is_reported_in_its_own_words(body: bytes, words: str) -> None:
     assert words in str(await token(http("200 OK", body)))
 
 
-async def test_something_else_than_a_websocket_is_told() -> None:
+async def test_something_else_than_a_websocket_is_reported() -> None:
     assert "Binance answers with something else (HTTP 200: an HTML page, “Attention" in str(
         await handshake(http("200 OK", PAGE))
     )

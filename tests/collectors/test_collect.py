@@ -69,7 +69,7 @@ def everything(*keys: str, bases: tuple[str, ...] = BASES) -> set[tuple[str, str
 
 
 async def enable(row: Exchange | Symbol, enabled: bool) -> None:
-    """What the operator does in the admin."""
+    """Enable as the operator does in the admin."""
     row.enabled = enabled
     await sync_to_async(row.save)()
 
@@ -219,7 +219,7 @@ class Process:
         return code, time.monotonic() - started
 
     def status(self) -> CollectorStatus | None:
-        """What it last reported."""
+        """Last report of the collector."""
         return next((each for each in collector_statuses() if each.pid == self._process.pid), None)
 
     async def _read(self) -> None:

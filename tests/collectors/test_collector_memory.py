@@ -1,4 +1,4 @@
-"""What the garbage collector may cost a collector: what is configured is frozen, pauses are counted."""
+"""Garbage collection in a collector: what is configured is frozen, pauses are counted."""
 
 import gc
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ def test_what_a_former_configuration_left_behind_goes_with_the_next(memory: Memo
     assert rings() == 0
 
 
-def test_pauses_are_counted_and_those_of_a_configuration_told_apart(memory: Memory) -> None:
+def test_pauses_are_counted_and_those_of_a_configuration_distinguished(memory: Memory) -> None:
     memory.settle()
     before = memory.pauses
     gc.collect(0)

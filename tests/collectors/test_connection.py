@@ -1,4 +1,4 @@
-"""A connection to an exchange: subscribed in full, heard out, replaced, reopened; every fault is an event."""
+"""A connection to an exchange: subscribed in full, drained, replaced, reopened; every fault is an event."""
 
 import asyncio
 import time
@@ -53,11 +53,11 @@ class TestSubscribing:
         exchange.refused.add("q:a")
         async with Running(exchange, "ab") as running:
             await until(lambda: running.feed.status()["topics"] == 3)
-            asked = len(exchange.heard)
+            asked = len(exchange.received)
             exchange.refused.clear()
             await exchange.quote("b", 1.0)
             await until(lambda: running.recorder.quotes)
-            assert len(exchange.heard) == asked
+            assert len(exchange.received) == asked
             running.feed.apply(running.feed.wanted)
             await until(lambda: running.recorder.up() == symbols("ab"))
         assert exchange.connects == 1
@@ -98,11 +98,11 @@ class TestHeartbeat:
         async with Running(exchange, "a") as running:
             await until(running.recorder.up)
             await exchange.send({"ping": 7})
-            await until(lambda: {"op": "pong", "n": 7} in exchange.heard)
+            await until(lambda: {"op": "pong", "n": 7} in exchange.received)
 
     async def test_an_exchange_that_wants_pings_gets_them(self, exchange: TinyExchange) -> None:
         async with Running(exchange, "a", ping_s=0.05):
-            await until(lambda: exchange.heard.count({"op": "ping"}) >= 3)
+            await until(lambda: exchange.received.count({"op": "ping"}) >= 3)
         assert exchange.connects == 1
 
     async def test_pings_of_the_websocket_protocol_count_as_signs_of_life(

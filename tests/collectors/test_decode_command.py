@@ -43,7 +43,7 @@ def line(payload: Any, **more: Any) -> str:
 
 
 class Decoded:
-    """What the command printed."""
+    """Output of the command."""
 
     def __init__(self, exchange: str, lines: Sequence[str], tmp_path: Path, *options: str) -> None:
         file = tmp_path / "frames.jsonl"
@@ -85,7 +85,7 @@ def numbers(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def both_ways(exchange: str, lines: Sequence[str], tmp_path: Path) -> list[dict[str, Any]]:
-    """What both ways print, after it is seen that they agree."""
+    """Output of both ways, after a check that they agree."""
     exact, fast = (Decoded(exchange, lines, tmp_path, *way) for way in ((), ("--as-collector",)))
     assert list(map(numbers, exact.events)) == list(map(numbers, fast.events))
     assert exact.err == fast.err, "the same is counted"
@@ -182,8 +182,8 @@ def test_what_we_sent_is_skipped_and_what_emits_nothing_is_counted(tmp_path: Pat
 def test_a_bad_line_is_named_and_passed_over(bad: str, said: str, tmp_path: Path) -> None:
     decoded = Decoded("okx", [line("pong"), "", bad, line("pong")], tmp_path)
     assert len(decoded.events) == 2
-    (told,) = [text for text in decoded.err.splitlines() if text.startswith("line 3: ")]
-    assert said in told
+    (problem,) = [text for text in decoded.err.splitlines() if text.startswith("line 3: ")]
+    assert said in problem
     assert "bad lines 1" in decoded.err
 
 
@@ -261,7 +261,7 @@ def test_help_teaches_with_an_example() -> None:
 
 
 class Ninth(Codec):
-    """What docs/add_an_exchange.md makes you write, at its smallest."""
+    """Smallest codec that docs/add_an_exchange.md makes you write."""
 
     sheet = DataSheet(
         key="ninth", name="Ninth", ws_url="wss://ninth.example/ws", rest_url="https://ninth.example",

@@ -101,7 +101,7 @@ def stranger() -> Iterator[None]:
 
 @pytest.mark.django_db(transaction=True)
 class TestLease:
-    def test_one_holds_it_and_the_other_is_told_who(self, stranger: None) -> None:
+    def test_one_holds_it_and_the_other_learns_who(self, stranger: None) -> None:
         first, second = Lease(ONE), Lease(ONE)
         assert first.take() == ""
         assert f"process {os.getpid()} on" in second.take()
@@ -117,11 +117,11 @@ class TestLease:
         for text in ("1/4", "4/4", "1/1"):
             assert "collects shard" in leases[text].take()
 
-    def test_a_beat_that_stands_still_is_over_and_the_holder_is_told(
+    def test_a_beat_that_stands_still_is_over_and_the_holder_learns_it(
         self, stranger: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        told: list[str] = []
-        first, second = Lease(ONE, lambda: told.append("lost")), Lease(Shard(1, 2))
+        calls: list[str] = []
+        first, second = Lease(ONE, lambda: calls.append("lost")), Lease(Shard(1, 2))
         first.take()
         assert second.take()
         monkeypatch.setattr(lease_module, "SILENT_S", 0.3)
@@ -130,7 +130,7 @@ class TestLease:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         first._renew()
-        assert told == ["lost"]
+        assert calls == ["lost"]
         with pytest.raises(LeaseLost, match="another collector has taken over shard 1/1"):
             first.check()
         assert second.names == ("1/2", "1/1"), "nothing is written in the old one's name either"
@@ -145,7 +145,7 @@ class TestLease:
             assert second.take()
             time.sleep(0.05)
 
-    def test_while_who_waits_stood_still_nobody_was_silent(
+    def test_while_the_waiting_one_stood_still_nobody_was_silent(
         self, stranger: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         first, second = Lease(ONE), Lease(ONE)
@@ -203,7 +203,7 @@ class TestLease:
         assert is_gone(" ".join(pid_place))
 
     @pytest.mark.parametrize("place", ["", "elsewhere:1 1 1", "nonsense", "a b c d", "x:y z"])
-    def test_of_another_machine_nobody_can_tell(self, place: str) -> None:
+    def test_of_another_machine_it_is_unknown(self, place: str) -> None:
         assert not is_gone(place)
         assert not is_gone(own_place())
         machine, pid, _started = own_place().split(" ")
@@ -216,7 +216,7 @@ class TestLease:
         lease._renew()
         assert lease.lost
 
-    def test_episodes_are_not_written_by_who_was_replaced(self, stranger: None) -> None:
+    def test_episodes_are_not_written_by_a_replaced_collector(self, stranger: None) -> None:
         lease = Lease(ONE)
         lease.take()
         lease.keep()
@@ -250,7 +250,7 @@ class TestLease:
 
 @pytest.mark.django_db(transaction=True)
 class TestFences:
-    async def test_redis_takes_nothing_from_who_was_replaced(
+    async def test_redis_takes_nothing_from_a_replaced_collector(
         self, stranger: None, empty_redis: Redis
     ) -> None:
         first, second = Lease(ONE), Lease(ONE)
@@ -279,7 +279,7 @@ class TestFences:
     async def test_a_token_of_another_database_is_gone_above(
         self, stranger: None, empty_redis: Redis
     ) -> None:
-        """Redis and lake were kept, PostgreSQL began anew: its word goes."""
+        """Redis and lake were kept, PostgreSQL started empty: its word goes."""
         lease = Lease(ONE)
         await sync_to_async(lease.take)()
         empty_redis.set(lease_name("1/1"), 1000)
@@ -292,7 +292,7 @@ class TestFences:
         await sync_to_async(lease._renew)()
         assert not lease.lost
 
-    def test_the_lake_takes_nothing_from_who_was_replaced(self, stranger: None, tmp_path: Path) -> None:
+    def test_the_lake_takes_nothing_from_a_replaced_collector(self, stranger: None, tmp_path: Path) -> None:
         lake = Lake(str(tmp_path))
         first, second = Lease(ONE), Lease(ONE)
         first.take()

@@ -166,7 +166,7 @@ async def test_parts_that_do_not_overlap_run_side_by_side(simulator: Simulator, 
 
 
 @pytest.mark.timeout(120)
-async def test_one_that_waits_ends_when_told_to(simulator: Simulator, tmp_path: Path) -> None:
+async def test_one_that_waits_ends_when_asked_to(simulator: Simulator, tmp_path: Path) -> None:
     lake, url = tmp_path / "lake", await sync_to_async(database_url)()
     async with collect(lake, url) as first:
         await until(lambda: first.status() is not None, 40.0)

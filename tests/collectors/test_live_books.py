@@ -164,7 +164,7 @@ async def test_a_takeover_brings_no_trade_twice() -> None:
         assert len(ids) == len(set(ids))
 
 
-async def test_what_is_read_together_is_told_in_its_order_of_stamps() -> None:
+async def test_what_is_read_together_is_published_in_its_order_of_stamps() -> None:
     async with quoting("gate") as (simulator, _feed, recorder, _desk):
         simulator.inject(f"gate/{BTC}:zero=0.5")
         await until(lambda: len(recorder.states) > 50)

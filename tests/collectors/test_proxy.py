@@ -35,8 +35,7 @@ from core.secrets.redaction import redacted
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Shard
 from markets.models import Exchange
 from markets.selectors import load_config
-from markets.sync import catalogue
-from markets.sync import wallet_answers as wallets
+from markets.sync import catalogue, wallet_answers
 from markets.sync.rest_proxy import way_out
 from simulator.server import Simulator
 from tests.support.desk.tiny_proxy import Kind, Mode, TinyProxy
@@ -165,7 +164,7 @@ class TestSockets:
         assert "Could not connect to proxy" in said
 
     @pytest.mark.parametrize("kind", KINDS)
-    async def test_wrong_credentials_are_told_without_saying_them(
+    async def test_wrong_credentials_are_reported_without_showing_them(
         self, exchange: TinyExchange, kind: Kind
     ) -> None:
         async with TinyProxy(kind, "desk", "another") as proxy:
@@ -246,9 +245,8 @@ class TestTokens:
     async def test_a_proxy_that_fails_is_named(self, kind: Kind, mode: Mode) -> None:
         async with TinyProxy(kind, "desk", SECRET) as proxy:
             proxy.mode = mode
-            config = ExchangeConfig(
-                "kucoin", "KuCoin", True, 10.0, 10.0, f"http://{UNREACHED}:9", "", proxy=proxy.url
-            )
+            rest_url = f"http://{UNREACHED}:9"
+            config = ExchangeConfig("kucoin", "KuCoin", True, 10.0, 10.0, rest_url, "", proxy=proxy.url)
             with pytest.raises(ConnectFailed) as failed:
                 await address(CODECS["kucoin"].sheet, config, TIMING)
         assert str(failed.value).startswith(f"token request: proxy {proxy.shown}: ")
@@ -272,7 +270,7 @@ class TestRest:
     @pytest.mark.parametrize("kind", KINDS)
     async def test_catalogue_and_wallets_go_through_it(self, kind: Kind) -> None:
         async with Simulator(exchanges=("gate",)) as simulator, TinyProxy(kind, "desk", SECRET) as proxy:
-            for fetch in (catalogue.fetch, wallets.fetch):
+            for fetch in (catalogue.fetch, wallet_answers.fetch):
                 asked = len(proxy.asked)
                 url = simulator.rest_url("gate").replace("127.0.0.1", "gate.test")
                 if kind == "http":  # requests asks an HTTP proxy for http:// without CONNECT
@@ -284,7 +282,7 @@ class TestRest:
                     assert len(proxy.asked) > asked
 
     @pytest.mark.parametrize("kind", ["http", "socks5"])
-    @pytest.mark.parametrize("fetch", [catalogue.fetch, wallets.fetch])
+    @pytest.mark.parametrize("fetch", [catalogue.fetch, wallet_answers.fetch])
     async def test_a_proxy_that_is_not_there_is_named(self, kind: Kind, fetch: object) -> None:
         async with TinyProxy(kind, "desk", SECRET) as proxy:
             pass
@@ -294,7 +292,7 @@ class TestRest:
         assert SECRET not in str(failed.value)
 
     @pytest.mark.parametrize("kind", ["http", "socks5"])
-    @pytest.mark.parametrize("fetch", [catalogue.fetch, wallets.fetch])
+    @pytest.mark.parametrize("fetch", [catalogue.fetch, wallet_answers.fetch])
     @pytest.mark.parametrize("mode", ["407", "502", "html", "refuses", "closes"])
     async def test_a_proxy_that_fails_is_named_in_words(self, kind: Kind, mode: Mode, fetch: Any) -> None:
         """An HTTP proxy answers a plain request in its own name: the way taken says it may be to blame."""

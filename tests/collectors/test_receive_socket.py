@@ -17,7 +17,7 @@ Talk = Callable[[ServerConnection], Awaitable[None]]
 
 
 class Reader:
-    """What came out of a socket."""
+    """Output of a socket."""
 
     def __init__(self) -> None:
         self.reads: list[tuple[list[Message], int, int]] = []
@@ -31,8 +31,8 @@ class Reader:
         return [message for messages, _, _ in self.reads for message in messages]
 
 
-async def hear(talk: Talk) -> Reader:
-    """What a client hears of a server that talks like this, to the end."""
+async def read_all(talk: Talk) -> Reader:
+    """Read all that a client receives of a server that talks like this, to the end."""
 
     async def when_asked(server: ServerConnection) -> None:
         await server.recv()
@@ -68,7 +68,7 @@ class TestMessages:
             await server.send([b"\x01", b"\x02"])
             await server.send("end")
 
-        assert (await hear(talk)).messages == ["aüc", b"\x01\x02", "end"]
+        assert (await read_all(talk)).messages == ["aüc", b"\x01\x02", "end"]
 
     async def test_a_ping_between_fragments_is_answered_and_harms_nothing(self) -> None:
         async def talk(server: ServerConnection) -> None:
@@ -77,11 +77,11 @@ class TestMessages:
             await pong
             server.transport.write(b"\x80\x03llo")
 
-        assert (await hear(talk)).messages == ["hello"]
+        assert (await read_all(talk)).messages == ["hello"]
 
     async def test_what_is_read_together_is_handed_on_together_with_one_time(self) -> None:
         before_us, before_ns = time.time_ns() // 1000, time.monotonic_ns()
-        reader = await hear(raw(b"\x81\x01a", b"\x81\x01b", b"\x82\x01c", b"\x88\x02\x03\xe8"))
+        reader = await read_all(raw(b"\x81\x01a", b"\x81\x01b", b"\x82\x01c", b"\x88\x02\x03\xe8"))
         ((messages, read_us, read_ns),) = reader.reads
         assert messages == ["a", "b", b"c"]
         assert before_us <= read_us <= time.time_ns() // 1000
@@ -129,12 +129,12 @@ class TestEnds:
         ],
     )
     async def test_the_reason_is_said_once_after_what_came_before(self, frame: bytes, reason: str) -> None:
-        reader = await hear(raw(b"\x81\x04last", frame))
+        reader = await read_all(raw(b"\x81\x04last", frame))
         assert reader.messages == ["last"]
         assert reader.lost == [reason]
 
     async def test_a_message_too_big_is_not_read_to_its_end(self) -> None:
-        reader = await hear(raw(b"\x82\x7f" + (MAX_MESSAGE_BYTES + 1).to_bytes(8, "big") + b"x" * 100))
+        reader = await read_all(raw(b"\x82\x7f" + (MAX_MESSAGE_BYTES + 1).to_bytes(8, "big") + b"x" * 100))
         assert reader.messages == []
         (reason,) = reader.lost
         assert reason.startswith("protocol error: ")
@@ -143,10 +143,10 @@ class TestEnds:
     async def test_fragments_do_not_add_up_to_a_message_too_big(self) -> None:
         part = b"x" * (MAX_MESSAGE_BYTES // 2 + 1)
         size = len(part).to_bytes(8, "big")
-        reader = await hear(raw(b"\x02\x7f" + size + part, b"\x00\x7f" + size + part))
+        reader = await read_all(raw(b"\x02\x7f" + size + part, b"\x00\x7f" + size + part))
         assert (reader.messages, reader.lost) == ([], ["protocol error: a message too big"])
 
-    async def test_a_reader_that_fails_ends_the_connection_and_is_heard_of(self) -> None:
+    async def test_a_reader_that_fails_ends_the_connection_and_is_reported(self) -> None:
         async def talk(server: ServerConnection) -> None:
             await server.send("hello")
             await server.wait_closed()
@@ -230,12 +230,12 @@ class TestFlood:
 
         turn = 0
         read_in_turn: dict[int, int] = {}
-        heard: dict[ExchangeSocket, int] = {}
+        received: dict[ExchangeSocket, int] = {}
 
         def count(socket: ExchangeSocket) -> Callable[[list[Message], int, int], None]:
             def read(messages: list[Message], read_us: int, read_ns: int) -> None:
                 read_in_turn[turn] = read_in_turn.get(turn, 0) + len(messages)
-                heard[socket] = heard.get(socket, 0) + len(messages)
+                received[socket] = received.get(socket, 0) + len(messages)
 
             return read
 
@@ -253,7 +253,7 @@ class TestFlood:
             for socket in open_ones:
                 socket.receive(count(socket), lambda _: None)
                 socket.send("go on")
-            await until(lambda: list(heard.values()) == [each] * sockets, seconds=20)
+            await until(lambda: list(received.values()) == [each] * sockets, seconds=20)
             finish.set()
             counting.cancel()
             await asyncio.gather(*(socket.close(1.0) for socket in open_ones))

@@ -6,7 +6,7 @@ from collectors.sockets.turns import Message, Turns
 
 
 class Socket(asyncio.ReadTransport):
-    """Remembers whether it reads, and the order in which it and others were told to go on."""
+    """Remembers whether it reads, and the order in which it and others were resumed."""
 
     def __init__(self, name: str, resumed: list[str]) -> None:
         super().__init__()
@@ -37,27 +37,27 @@ def read(turns: Turns) -> None:
 
 
 async def test_what_is_read_is_handed_on_together_in_order_of_receipt() -> None:
-    turns, heard, all_heard = Turns(), list[tuple[list[Message], int, int]](), asyncio.Event()
+    turns, received, all_received = Turns(), list[tuple[list[Message], int, int]](), asyncio.Event()
 
-    def hear(messages: list[Message], read_us: int, read_ns: int) -> None:
-        heard.append((messages, read_us, read_ns))
+    def receive(messages: list[Message], read_us: int, read_ns: int) -> None:
+        received.append((messages, read_us, read_ns))
         if messages == ["last"]:
-            all_heard.set()
+            all_received.set()
 
-    turns.gather(hear, ["a", "b"], 1, 1000)
-    turns.gather(hear, [b"c"], 2, 2000)
-    turns.gather(hear, ["last"], 3, 3000)
-    assert heard == []
+    turns.gather(receive, ["a", "b"], 1, 1000)
+    turns.gather(receive, [b"c"], 2, 2000)
+    turns.gather(receive, ["last"], 3, 3000)
+    assert received == []
     async with asyncio.timeout(5):
-        await all_heard.wait()
-    assert heard == [(["a", "b"], 1, 1000), ([b"c"], 2, 2000), (["last"], 3, 3000)]
+        await all_received.wait()
+    assert received == [(["a", "b"], 1, 1000), ([b"c"], 2, 2000), (["last"], 3, 3000)]
 
 
 async def test_who_has_something_to_say_after_it_hands_on_at_once() -> None:
-    turns, heard = Turns(), list[list[Message]]()
-    turns.gather(lambda messages, *_: heard.append(messages), ["a"], 1, 1000)
+    turns, received = Turns(), list[list[Message]]()
+    turns.gather(lambda messages, *_: received.append(messages), ["a"], 1, 1000)
     turns.hand_on()
-    assert heard == [["a"]]
+    assert received == [["a"]]
 
 
 async def test_frames_that_come_turn_by_turn_never_pause_anybody() -> None:
@@ -106,7 +106,7 @@ async def test_a_socket_that_comes_during_a_pause_waits_with_the_others() -> Non
     assert late.reads
 
 
-async def test_a_closed_socket_is_told_nothing_more() -> None:
+async def test_a_closed_socket_gets_nothing_more() -> None:
     turns = Turns(portion=1)
     (first, *_), resumed = three(turns)
     turns.leave(first)

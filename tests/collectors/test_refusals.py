@@ -26,8 +26,8 @@ async def exchange() -> AsyncIterator[TinyExchange]:
         yield exchange
 
 
-def heard(exchange: TinyExchange, count: int) -> bool:
-    return len(exchange.heard) >= count
+def has_received(exchange: TinyExchange, count: int) -> bool:
+    return len(exchange.received) >= count
 
 
 def topic(native_id: str, channel: str = "quote") -> Topic:
@@ -67,10 +67,10 @@ class TestPassing:
         exchange.refused = {"q:b"}
         async with Running(exchange, "abc", PASSING) as running:
             await until(lambda: running.recorder.up() == symbols("ac"))
-            first = len(exchange.heard)
-            await until(partial(heard, exchange, first + 6))
-            gaps = [after - before for before, after in pairwise(exchange.heard_at[first : first + 6])]
-            # Asked late one gap is long and the next one short: of several, the sums tell.
+            first = len(exchange.received)
+            await until(partial(has_received, exchange, first + 6))
+            gaps = [after - before for before, after in pairwise(exchange.received_at[first : first + 6])]
+            # Asked late one gap is long and the next one short: of several, the sums count.
             assert sum(gaps[-3:]) >= 0.9  # 0.2 to 0.4, and twice 0.4 to 0.8 s: without growth 0.6 at most
             assert exchange.asked("sub")[-1] == ["q:b"]
             await exchange.quote("a", 1.0)
@@ -97,7 +97,7 @@ class TestPassing:
             await until(lambda: exchange.connects == 2 and running.recorder.up() == symbols("a"))
             assert exchange.asked("sub")[asked:] == [["q:a", "t:a", "t:b"]]
 
-    async def test_its_listeners_hear_of_it_once_however_often_it_is_repeated(
+    async def test_its_listeners_receive_it_once_however_often_it_is_repeated(
         self, exchange: TinyExchange
     ) -> None:
         exchange.passing["q:a"] = 4
@@ -258,7 +258,7 @@ class TestMemory:
         ),
     ],
 )
-def test_an_end_is_told_from_an_ack(key: str, frame: str, control: Control) -> None:
+def test_an_end_is_distinguished_from_an_ack(key: str, frame: str, control: Control) -> None:
     assert list(CODECS[key]({}).decode(frame)) == [control]
 
 

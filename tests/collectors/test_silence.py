@@ -77,7 +77,7 @@ class TestTinyExchange:
             await until(lambda: len(exchange.asked("sub")) == 2)
             await exchange.quote("a", 1.0)
             await until(lambda: running.recorder.quotes)
-            asked_id = str(exchange.heard[-1]["id"]) if named else None
+            asked_id = str(exchange.received[-1]["id"]) if named else None
             await exchange.send({"error": asked_id, "topics": ["q:a"], "why": "subscribed already"})
             await exchange.quote("a", 2.0)
             await until(lambda: len(running.recorder.quotes) == 2)
@@ -108,9 +108,9 @@ async def test_every_exchange_is_asked_in_a_form_it_answers(key: str) -> None:
         await until(lambda: feed.status()["counts"].get("silence_tests", 0) >= 4)
         assert simulator.counts(key)["opened"] == 1
         assert states(recorder.states) == ["up"]
-        heard = len(recorder.quotes)
+        before = len(recorder.quotes)
         await asyncio.sleep(SILENCE_S / 4)
-        assert len(recorder.quotes) == heard
+        assert len(recorder.quotes) == before
         since = time.monotonic()
         simulator.inject(f"{key}:silence")
         await until(lambda: states(recorder.states) == ["up", "down"])
@@ -119,5 +119,5 @@ async def test_every_exchange_is_asked_in_a_form_it_answers(key: str) -> None:
         await until(lambda: recorder.up() == {"BTC/USDT"}, seconds=10)
 
 
-def states(told: Sequence[tuple[str, tuple[str, ...], str]]) -> list[str]:
-    return [state for state, _, _ in told]
+def states(events: Sequence[tuple[str, tuple[str, ...], str]]) -> list[str]:
+    return [state for state, _, _ in events]

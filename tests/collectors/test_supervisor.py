@@ -19,7 +19,7 @@ ALL = Shard()
 
 
 class KeepingSink:
-    """Keeps everything; may be told to crash, to refuse a configuration, or to wait."""
+    """Keeps everything; may be set to crash, to refuse a configuration, or to wait."""
 
     def __init__(self, channel: Channel[SinkEvent], shard: Shard, emit: EmitDerived) -> None:
         self.channel = channel
@@ -54,11 +54,11 @@ class KeepingSink:
         return [(e.exchange, e.state, e.symbols, e.reason) for e in self.events if isinstance(e, StreamState)]
 
     def up(self) -> set[tuple[str, str]]:
-        """(exchange, symbol) that are up by what this sink was told."""
+        """(exchange, symbol) that are up by what this sink received."""
         alive: set[tuple[str, str]] = set()
         for exchange, state, names, _ in self.states:
-            told = {(exchange, name) for name in names}
-            alive = alive | told if state == "up" else alive - told
+            named = {(exchange, name) for name in names}
+            alive = alive | named if state == "up" else alive - named
         return alive
 
 
@@ -233,7 +233,7 @@ class TestTrouble:
             await until(lambda: any(isinstance(event, Quote) for event in kept(out).events))
             assert supervisor.status()["tiny"]["counts"]["connects"] == 1
 
-    async def test_a_crashed_sink_is_built_anew_and_told_what_is_up(self, exchange: TinyExchange) -> None:
+    async def test_a_crashed_sink_is_built_again_and_gets_what_is_up(self, exchange: TinyExchange) -> None:
         one, two = outlet(), outlet(OtherSink)
         async with running(one, two) as supervisor:
             supervisor.apply(config(exchange, "tiny"))

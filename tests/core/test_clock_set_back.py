@@ -30,7 +30,7 @@ from history.models import Kind, MaintenanceRun, State
 from monitoring.alerts import dispatch
 from monitoring.alerts.dispatch import Destination, take, troubles
 from monitoring.alerts.evaluator import HealthWatch, _remembered, look_at_opportunities
-from monitoring.alerts.notify import tell
+from monitoring.alerts.notify import queue_due
 from monitoring.alerts.rules import Reading, Terms, Watch, step
 from monitoring.health.assess import assess
 from monitoring.health.observe import Observer
@@ -111,13 +111,13 @@ class TestOutbox:
             DeliveryAttempt.objects.create(delivery=row, at=when, took_ms=1, ok=state == SENT)
         assert troubles(at) == []
 
-    def test_one_given_up_before_the_clock_was_set_back_is_still_told(self) -> None:
+    def test_one_given_up_before_the_clock_was_set_back_is_still_reported(self) -> None:
         row, at = put(channel()), timezone.now()
         self.stored(row, state=GIVEN_UP, claimed_at=at + HOUR, tries=1, last_error="404")
         DeliveryAttempt.objects.create(delivery=row, at=at + HOUR, took_ms=1, ok=False)
         assert [trouble.words for trouble in troubles(at)] == ["404"]
 
-    def test_what_waits_unsent_since_a_time_ahead_is_told(self) -> None:
+    def test_what_waits_unsent_since_a_time_ahead_is_reported(self) -> None:
         row, at = put(channel()), timezone.now()
         self.stored(row, created_at=at + HOUR)
         assert [trouble.waiting for trouble in troubles(at)] == [1]
@@ -139,7 +139,7 @@ class TestOutbox:
 
 
 class TestRules:
-    def test_what_was_ill_before_the_clock_was_set_back_fires_after_its_time_counted_from_now(self) -> None:
+    def test_what_was_unhealthy_before_a_clock_set_back_fires_after_its_time_from_now(self) -> None:
         terms, watch = Terms(for_us=3 * S), Watch(beyond_us=HOUR_US)
         firing = []
         for second in range(5):
@@ -179,19 +179,19 @@ class TestRules:
         self.incident(reminding, told=Alert.Told.FIRING, told_at=at + HOUR)
         gathering = rule("gathers", channels=(channel("b"),), digest_minutes=30)
         self.incident(gathering, fired_at=at + HOUR)
-        tell(at)
+        queue_due(at)
         assert sorted(kind for kind, _ in sent()) == ["digest", "reminder"]
-        tell(at + datetime.timedelta(minutes=29))
+        queue_due(at + datetime.timedelta(minutes=29))
         assert len(sent()) == 2, "from then on by the clock as it is"
 
     def test_the_words_of_what_goes_on_are_written_again(self) -> None:
         rule()
-        watch, ill = HealthWatch(), SILENT
-        watch.judge([ill], now_us() + HOUR_US)
-        watch.judge([structs.replace(ill, words="Nothing for 9 s.")], now_us())
+        watch, unhealthy = HealthWatch(), SILENT
+        watch.judge([unhealthy], now_us() + HOUR_US)
+        watch.judge([structs.replace(unhealthy, words="Nothing for 9 s.")], now_us())
         assert Alert.objects.get().words == "Nothing for 9 s."
 
-    def test_an_opportunity_that_opened_ahead_of_now_is_told(self) -> None:
+    def test_an_opportunity_that_opened_ahead_of_now_is_reported(self) -> None:
         rule(what=What.OPPORTUNITY, for_s=60, channels=(channel(),), changed_at=timezone.now() + HOUR)
         save_episodes([episode(started_us=now_us() + HOUR_US)])
         look_at_opportunities(timezone.now())
@@ -255,7 +255,7 @@ class TestHealth:
         assert silent_s[0] < 1
         assert silent_s[1] > 8
 
-    async def test_a_process_of_another_clock_is_told(self, empty_redis: Redis) -> None:
+    async def test_a_process_of_another_clock_is_reported(self, empty_redis: Redis) -> None:
         observer = Observer()
         for tick in range(2):
             for name, off_s in (("web ahead:1", 90), ("web behind:1", -90), ("web here:1", 0)):

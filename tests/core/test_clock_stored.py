@@ -1,4 +1,4 @@
-"""What else compares a stored time with now under a clock that was set: catalogue, rates, lake, episodes."""
+"""Stored times compared with now under a clock that was set: catalogue, rates, lake, episodes."""
 
 import asyncio
 import datetime
@@ -135,7 +135,7 @@ def test_a_state_older_than_any_is_kept_was_stamped_by_another_clock(ago_s: int,
 async def test_a_status_that_redis_keeps_too_long_is_none(
     empty_redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its own clock was set back, and so nothing expires."""
+    """Redis' clock was set back, and so nothing expires."""
     observer, moved_s, monotonic = Observer(), [0.0], time.monotonic
     monkeypatch.setattr("monitoring.health.observe.time.monotonic", lambda: monotonic() + moved_s[0])
     seen = []
@@ -159,7 +159,7 @@ async def test_a_collectors_status_from_ahead_is_no_sign_of_life(empty_redis: Re
 
 
 def test_a_schedule_that_begins_within_the_repeated_hour_is_taken_over(db: None) -> None:
-    """The revision moved last at a time ahead: whether that was with this schedule nobody can tell."""
+    """The revision moved last at a time ahead: whether that was with this schedule is unknown."""
     call_command("seed")
     okx = Exchange.objects.get(key="okx")
     Exchange.objects.filter(pk=okx.pk).update(account_tier="VIP 1")

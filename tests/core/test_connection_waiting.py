@@ -30,7 +30,7 @@ def test_two_connections_that_fell_together_do_not_return_together() -> None:
     assert list(islice(delays(0.5, 60.0), 5)) != list(islice(delays(0.5, 60.0), 5))
 
 
-def test_a_backoff_starts_anew_only_after_a_healthy_minute() -> None:
+def test_a_backoff_starts_again_only_after_a_healthy_minute() -> None:
     backoff = Timing().backoff()
     for _ in range(10):
         backoff.after(59.9)
@@ -71,9 +71,9 @@ class TestRetryAfter:
         assert retry_after(status, "17") == 17.0
 
     def test_a_date(self) -> None:
-        told = retry_after(429, formatdate(time.time() + 90, usegmt=True))
-        assert told is not None
-        assert 85 < told <= 90
+        pause_s = retry_after(429, formatdate(time.time() + 90, usegmt=True))
+        assert pause_s is not None
+        assert 85 < pause_s <= 90
 
     def test_a_date_in_the_past_is_no_wait(self) -> None:
         assert retry_after(429, formatdate(time.time() - 90, usegmt=True)) == 0.0

@@ -1,4 +1,4 @@
-"""What an exchange's server says is a short harmless line wherever it is shown: logs, states, findings."""
+"""Words of an exchange's server are a short harmless line wherever it is shown: logs, states, findings."""
 
 import json
 import logging
@@ -13,13 +13,13 @@ from collectors.exchanges.base import Control
 from collectors.sockets.answers import LONGEST_SAID, foreign
 from core.names.plain_names import unfit_character
 from core.secrets.redaction import keep_secret
-from tests.collectors.test_receive_socket import hear, raw
+from tests.collectors.test_receive_socket import raw, read_all
 from tests.monitoring.test_assess import NOW, REFUSAL, S, found, with_collector, with_exchange
 from tests.support.exchanges.tiny_exchange import Running, TinyExchange, symbols, until
 
 HTML = "<html><script>alert(1)</script><b>down</b></html>"
 NASTY = {
-    "control characters": "\x1b[2J\x1b[31mall is well\x07\x00\r\nWARNING forged: line",
+    "control characters": "\x1b[2J\x1b[31mall is fine\x07\x00\r\nWARNING forged: line",
     "bidi": "limit \u202e56 ms\u202c \u2066x\u2069 \u200f\u061c",
     "zero width": "a\u200bb\ufeffc\u00ad\u2060",
     "line ends": "one\u2028two\u2029three\x85four\x0bfive",
@@ -99,7 +99,7 @@ async def test_words_of_a_goodbye(
     ],
 )
 async def test_a_goodbye_is_a_line(frame: bytes, reason: str) -> None:
-    reader = await hear(raw(frame))
+    reader = await read_all(raw(frame))
     assert reader.lost == [reason]
 
 
@@ -107,7 +107,7 @@ async def test_a_goodbye_is_a_line(frame: bytes, reason: str) -> None:
     "frame", [b"\x88\x04\x0f\xa1\xff\xfe", b"\x88\x01x", b"\x88\x7e\x01\x00" + b"x" * 256]
 )
 async def test_a_goodbye_that_breaks_the_protocol_is_harmless_too(frame: bytes) -> None:
-    (reason,) = (await hear(raw(frame))).lost
+    (reason,) = (await read_all(raw(frame))).lost
     assert is_harmless(reason)
 
 
@@ -116,7 +116,7 @@ async def test_a_welcome_of_nonsense_is_no_words_of_ours() -> None:
         await server.send(HTML)
         await server.close(1008, "\x1b]0;owned\x07")
 
-    reader = await hear(talk)
+    reader = await read_all(talk)
     assert reader.messages == [HTML]
     assert all(is_harmless(reason) for reason in reader.lost)
 

@@ -22,7 +22,7 @@ class Part:
         self._fate: Iterator[object] = iter(fate)
 
     async def run(self) -> None:
-        """One run."""
+        """One run of the part."""
         self.runs += 1
         fate = next(self._fate)
         if isinstance(fate, Exception):
@@ -38,13 +38,13 @@ class Pauses:
         self.asked: list[float] = []
 
     async def __call__(self, seconds: float) -> None:
-        """As `asyncio.sleep`."""
+        """Stand in for `asyncio.sleep`."""
         self.asked.append(seconds)
         await asyncio.sleep(0)
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What was logged, line by line."""
+    """Log, line by line."""
     return [record.getMessage() for record in caplog.records if record.name == logger.name]
 
 
@@ -89,7 +89,7 @@ async def test_one_kind_of_failure_is_logged_once_with_its_traceback(
     assert all(record.exc_info for record in caplog.records)
 
 
-async def test_its_end_is_logged_once_the_part_has_run_for_a_while_and_the_next_failure_anew(
+async def test_its_end_is_logged_once_the_part_has_run_for_a_while_and_the_next_failure_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)

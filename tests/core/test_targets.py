@@ -43,7 +43,7 @@ MESSAGE = Message("t", "w", "info", "test", (), "", "k", 0)
 
 @pytest.fixture
 def _closed(settings: Any) -> None:
-    """As a desk that goes live: no private network is opened."""
+    """Set the desk up as it goes live: no private network is opened."""
     settings.PRIVATE_TARGETS = settings.EXCHANGE_TARGETS = ()
 
 
@@ -99,7 +99,7 @@ HOSTS = ["127.0.0.1", "localhost", "rebound.example.com", "2130706433"]
 
 
 def exchange(key: str, host: str, port: int) -> ExchangeConfig:
-    """Whose addresses lie within."""
+    """Exchange whose addresses lie within."""
     return ExchangeConfig(key, key, True, 10, 10, f"http://{host}:{port}", f"ws://{host}:{port}")
 
 
@@ -188,7 +188,7 @@ class TestWhatANameStandsForIsAskedOnce:
 
 
 class TestNobodysWordsAreShown:
-    """What a server answers that is not the exchange's own says no more than that it did."""
+    """Of an answer by a server other than the exchange's own only the fact is shown."""
 
     SECRET = "the-inner-secret"
     PAGES = (

@@ -41,7 +41,7 @@ def test_the_first_figure_of_cpu_is_of_the_time_since_the_process_began() -> Non
     assert 0 <= cpu_pct <= 100 * cores
 
 
-async def test_a_process_tells_what_it_weighs_and_what_only_it_can_know(
+async def test_a_process_reports_its_memory_and_what_only_it_can_know(
     empty_redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _fast(monkeypatch)
@@ -61,7 +61,7 @@ async def test_a_process_tells_what_it_weighs_and_what_only_it_can_know(
     assert process_vitals() is None
 
 
-async def test_a_loop_that_hangs_is_told_while_it_hangs(
+async def test_a_loop_that_hangs_is_reported_while_it_hangs(
     empty_redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _fast(monkeypatch)
@@ -73,7 +73,7 @@ async def test_a_loop_that_hangs_is_told_while_it_hangs(
         await eventually(heartbeats, "the first heartbeat")
         deadline = time.monotonic() + DEADLINE_S
         while seen_from_outside() < 400:  # on the loop, without giving it a turn
-            assert time.monotonic() < deadline, "nobody was told"
+            assert time.monotonic() < deadline, "nothing was reported"
             time.sleep(0.01)  # noqa: ASYNC251 - it hangs
 
 

@@ -61,7 +61,7 @@ class Charts:
         return time.monotonic() - began
 
     async def colour(self) -> str:
-        """What the first chart's state is painted in, once it has faded in."""
+        """Colour of the first chart's state, once it has faded in."""
         state = self.page.locator(".grid .state").first
         await state.evaluate("node => Promise.all(node.getAnimations().map((each) => each.finished))")
         return str(await state.evaluate(COLOUR))
@@ -95,7 +95,7 @@ async def moves(page: Page, chart_id: str) -> None:
 
 
 async def set_enabled(admin: Page, charts: Charts, name: str, enabled: bool) -> None:
-    """What an operator does in the admin; returns when the server has saved it."""
+    """Switch as an operator does in the admin; returns when the server has saved it."""
     await admin.goto(f"{charts.web.url}/admin/markets/exchange/")
     await admin.get_by_role("link", name=name, exact=True).click()
     await admin.locator("#id_enabled").set_checked(enabled)
@@ -123,7 +123,7 @@ async def test_twenty_charts_move_and_follow_the_admin_within_two_seconds_withou
         await set_enabled(admin, charts, "Bybit", enabled=True)
         back = await charts.show("live", 5, of="bybit")
         await charts.show("live", 20)
-        assert await charts.page.evaluate("window.sameAsBefore"), "the page was never loaded anew"
+        assert await charts.page.evaluate("window.sameAsBefore"), "the page was never loaded again"
     print(f"down {down:.2f} s after the admin saved it, back {back:.2f} s after it was enabled again")
     assert down < promised(2)
 

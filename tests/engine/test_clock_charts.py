@@ -170,7 +170,7 @@ def both(running: Desk, price: float) -> None:
 
 
 def set_clock(running: Desk, clock: Clock, ahead_s: float) -> None:
-    """As the collector's supervisor, when it saw that."""
+    """Set the clock as the collector's supervisor does, when it saw that."""
     clock.ahead_s = ahead_s
     for exchange in ("bybit", "binance"):
         running.state(exchange, "gap", "the wall clock was set")
@@ -221,7 +221,7 @@ async def test_a_page_that_comes_back_with_a_number_ahead_of_now_gets_a_snapshot
         seen = shown.messages[-1]["seq"]
     set_clock(running, clock, 0.0)
     both(running, 101.0)
-    await eventually(lambda: hub.watermark() < seen, "the hub has heard of it")
+    await eventually(lambda: hub.watermark() < seen, "the hub has received it")
     from realtime.charts.viewer import Viewer
 
     back = Page(hub, acks=True)
@@ -234,7 +234,7 @@ async def test_a_page_that_comes_back_with_a_number_ahead_of_now_gets_a_snapshot
     assert abs(back.messages[0]["seq"] - clock.now_us()) < 5 * SECOND
 
 
-async def test_a_collector_that_is_started_within_the_jump_is_heard(
+async def test_a_collector_that_is_started_within_the_jump_is_received(
     hub: Hub, seeded: MarketConfig, clock: Clock
 ) -> None:
     clock.ahead_s = HOUR_S

@@ -80,7 +80,7 @@ def test_a_chart_removed_before_it_was_collected_is_not_collected_any_more() -> 
     assert desk.collect() == []
 
 
-def test_a_chart_that_returns_starts_anew() -> None:
+def test_a_chart_that_returns_starts_again() -> None:
     desk = running()
     desk.configure(config(symbols=(ETH,)))
     desk.configure(config(symbols=BOTH))

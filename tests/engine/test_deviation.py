@@ -1,4 +1,4 @@
-"""What a pair's ratio does about its mean, in the terms the desk judges pairs by."""
+"""Deviation of a pair's ratio from its mean, in the terms the desk judges pairs by."""
 
 import numpy as np
 import pytest

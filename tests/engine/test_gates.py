@@ -63,7 +63,7 @@ def wallets(buy: tuple[NetworkConfig, ...], sell: tuple[NetworkConfig, ...]) -> 
     return config(wallets={("binance", "BTC"): buy, ("okx", "BTC"): sell})
 
 
-def test_every_gate_is_told_in_their_order_and_all_pass_but_unknown_wallets() -> None:
+def test_every_gate_is_listed_in_their_order_and_all_pass_but_unknown_wallets() -> None:
     desk = Desk(config())
     judged = desk.judged()
     assert tuple(judged) == GATES
@@ -75,7 +75,7 @@ def test_every_gate_is_told_in_their_order_and_all_pass_but_unknown_wallets() ->
 # --- freshness -----------------------------------------------------------------------------------
 
 
-def test_freshness_tells_each_leg_with_its_rhythm_and_its_neighbours() -> None:
+def test_freshness_names_each_leg_with_its_rhythm_and_its_neighbours() -> None:
     desk = Desk(config())
     desk.quote(desk.leg("binance"), age_ms=87, gap_ms=120)
     desk.quote(desk.leg("okx"), age_ms=9_400, gap_ms=150)
@@ -234,7 +234,7 @@ def test_another_stablecoin_must_be_on_its_peg(rate: float, verdict: str) -> Non
 # --- the whole -----------------------------------------------------------------------------------
 
 
-def test_the_first_closed_gate_in_their_order_is_the_one_that_is_told() -> None:
+def test_the_first_closed_gate_in_their_order_is_the_one_that_is_named() -> None:
     cases = (IdentityConfig("BTC/USDT", "binance", "okx", "different"),)
     desk = Desk(structs.replace(changed("okx", active=False), identities=cases))
     assert desk.blocked().startswith("status: ")

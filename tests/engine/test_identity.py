@@ -94,7 +94,7 @@ def test_only_near_prices_pass_and_those_far_apart_are_not_of_one_coin(price: fl
     assert market.verdict() == verdict
 
 
-def test_one_odd_first_look_is_forgiven_by_the_samples_and_never_told() -> None:
+def test_one_odd_first_look_is_forgiven_by_the_samples_and_never_reported() -> None:
     market = Market()
     market.floor.quote_all(100.0)
     market.floor.quote(market.leg("okx"), 900.0)
@@ -111,7 +111,7 @@ def test_a_single_tick_among_samples_decides_nothing() -> None:
     assert market.verdict() == PASS
 
 
-def test_another_coin_is_found_after_three_samples_told_once_and_again_after_ten_minutes() -> None:
+def test_another_coin_is_found_after_three_samples_reported_once_and_again_after_ten_minutes() -> None:
     market = Market()
     told = [len(market.sample(binance=100.0, bybit=100.0, okx=7.0)) for _ in range(70)]
     assert [place for place, count in enumerate(told) if count] == [2, 62]
@@ -165,7 +165,7 @@ def test_a_persons_word_and_an_open_case_outweigh_all_prices(
         assert market.verdict() == verdict
 
 
-def test_what_was_decided_is_not_told_again() -> None:
+def test_what_was_decided_is_not_reported_again() -> None:
     market = Market(decided("confirmed"))
     found = [each for _ in range(5) for each in market.sample(binance=100.0, bybit=100.0, okx=7.0)]
     assert {each.exchange1 for each in found} == {"bybit"}
@@ -181,7 +181,7 @@ def test_a_new_configuration_keeps_the_evidence_and_takes_over_decisions() -> No
     assert market.verdict() == PASS
 
 
-def test_a_new_multiplier_begins_anew() -> None:
+def test_a_new_multiplier_starts_again() -> None:
     market = Market()
     for _ in range(5):
         market.sample(binance=100.0, bybit=100.0, okx=100_000.0)
@@ -193,7 +193,7 @@ def test_a_new_multiplier_begins_anew() -> None:
     assert market.verdict() == PASS
 
 
-def test_another_market_under_the_same_name_begins_anew() -> None:
+def test_another_market_under_the_same_name_starts_again() -> None:
     market = Market()
     for _ in range(5):
         market.sample(binance=100.0, bybit=100.0, okx=100_000.0)

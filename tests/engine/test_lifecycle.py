@@ -26,7 +26,7 @@ LEVEL = FilterConfig(3, "level", min_edge_bps=8.0)
 
 @dataclass
 class Gates:
-    """Says what it is told to say."""
+    """Gatekeeper that answers as the test sets it."""
 
     closed: str = ""
     unproven: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ def listing(exchange: str) -> ListingConfig:
 
 
 class Market:
-    """One pair, and its lifecycle told as the scanner does; times are ms since the start."""
+    """One pair, and its lifecycle fed as the scanner does; times are ms since the start."""
 
     def __init__(self, *filters: FilterConfig) -> None:
         self.gates = Gates()
@@ -70,7 +70,7 @@ class Market:
         self.configure(0, *filters)
 
     def configure(self, ms: float, *filters: FilterConfig) -> None:
-        """Directions are made anew, as a scanner does."""
+        """Make the directions again, as a scanner does."""
         binance, bybit = self.legs
         pair = ScanPair(
             "BTC/USDT", PairConfig("binance", "bybit", None), binance.listing, bybit.listing, filters
@@ -96,7 +96,7 @@ class Market:
         self.lifecycle.stop("collector stopped", *_stamps(ms))
 
     def episodes(self, phase: str = "") -> list[Episode]:
-        """All that was told so far."""
+        """Episodes published so far."""
         self.told += self.lifecycle.take()
         return [each for each in self.told if phase in ("", each.phase)]
 
@@ -113,7 +113,7 @@ def ms_of(ts_us: int | None) -> float:
 
 
 class Story(Struct, frozen=True):
-    """An episode as somebody with paper and pencil would tell it."""
+    """An episode as somebody with paper and pencil would write it down."""
 
     started: float
     opened: float
@@ -193,7 +193,7 @@ class TestOneEpisodePerExcursion:
             assert one.closed_us <= following.started_us
 
     @given(noise(), st.lists(st.integers(0, 10_000), max_size=60))
-    def test_when_time_is_told_to_pass_changes_nothing(
+    def test_when_time_is_made_to_pass_changes_nothing(
         self, walk: tuple[Steps, int], ticks: list[int]
     ) -> None:
         steps, end = walk
@@ -292,7 +292,7 @@ class TestOneEpisodePerExcursion:
 
 
 class TestWhatItTells:
-    def test_a_new_peak_is_told_once_a_second_at_most_and_only_when_higher(self) -> None:
+    def test_a_new_peak_is_published_once_a_second_at_most_and_only_when_higher(self) -> None:
         market = Market(WIDE)
         for ms in range(0, 3000, 10):
             market.edge(ms, 5.0 + ms / 1000)
@@ -329,7 +329,7 @@ class TestWhatItTells:
         assert closed.opened.buy.age_ms == 40
         assert closed.gates == ("wallets: unknown",)
 
-    def test_the_lake_hears_of_the_opening_and_the_close_with_both_directions(self) -> None:
+    def test_the_lake_gets_the_opening_and_the_close_with_both_directions(self) -> None:
         market = Market(WIDE)
         market.edge(0, 6.0)
         market.edge(2000, 7.0)  # a peak, which the lake does not keep

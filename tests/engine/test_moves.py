@@ -47,7 +47,7 @@ def test_seven_routes_of_one_exchange_are_one_move_in_any_order(mover: str, side
     assert moves[0].id == routes[0].id
 
 
-def test_one_route_alone_is_told_by_the_quote_that_came_last() -> None:
+def test_one_route_alone_is_decided_by_the_quote_that_came_last() -> None:
     assert joined(opening("okx", "gate", "buy"))[0].mover == ("okx", "buy")
     assert joined(opening("okx", "gate", "sell"))[0].mover == ("gate", "sell")
     assert joined(opening("okx", "gate"))[0].mover is None, "both at once: not known"

@@ -262,7 +262,7 @@ def test_a_quote_that_is_later_than_the_tolerance_breaks_the_line_when_it_comes(
     assert points[1, 0] == NOON_US + 10_100_000
 
 
-def test_a_late_leg_is_told_as_of_then_beside_the_words_that_it_is_too_old() -> None:
+def test_a_late_leg_is_reported_as_of_then_beside_the_words_that_it_is_too_old() -> None:
     """A card does not say “older than the tolerance” beside an age that is within it."""
     watching = engine(1000)
     ms = 1_000_000

@@ -1,4 +1,4 @@
-"""What a stablecoin is worth ages like a leg: an old word, or one of a broken line, is none."""
+"""The rate of a stablecoin ages like a leg: an old word, or one of a broken line, is none."""
 
 from math import isnan
 
@@ -310,7 +310,7 @@ class TestChain:
 
 
 def rate_words(market: Market, ages: dict[str, float]) -> str:
-    """What the gate says of BTC bought for TUSD."""
+    """Words of the gate about BTC bought for TUSD."""
     way = next(each for each in market.scanner.directions if each.buy.exchange == "binance")
     sides = LegSeen(way.buy, 0, 0.0), LegSeen(way.sell, 0, 0.0)
     seen = Seen(way.pair, *sides, 100.0, Evidence(PASS, 1.0, 1.0), 10.0, ages)

@@ -29,7 +29,7 @@ def configured(
 
 
 class Market(Desk):
-    """What currencies are worth is quoted on a third exchange; then the symbol is, 0.5 % apart."""
+    """Market whose rates are quoted on a third exchange; then the symbol is, 0.5 % apart."""
 
     def open(self, symbol: str, price: float, coins: float, *, at_s: float = 0) -> list[str]:
         """Quote so many coins on both sides; which symbols opened."""
@@ -119,7 +119,7 @@ def test_an_instrument_that_counts_as_another_symbol_now_is_worth_what_that_is()
     assert {leg.worth for leg in desk.scanner.legs if leg.listing.symbol == "X/USDT"} == {1.0}
 
 
-def test_a_shard_without_the_currency_hears_what_it_is_worth() -> None:
+def test_a_shard_without_the_currency_receives_what_it_is_worth() -> None:
     market = Market(configured("ETH/BTC", says=()))
     now_us = market.scanner.legs[0].received_ts_us
     market.scanner.rates.hear({"BTC/USDT": (91_000.0, now_us)})
@@ -188,7 +188,7 @@ def test_the_table_judges_filters_and_sorts_by_what_sizes_and_volumes_are_worth(
 
 
 class _Told:
-    """What `Slow.table` asks of a desk."""
+    """Data that `Slow.table` asks of a desk."""
 
     def __init__(self, desk: Desk, market: MarketConfig) -> None:
         self.scanner, self.market, self.now_s = desk.scanner, market, 2
@@ -205,7 +205,7 @@ class _Told:
         (1_520.4, "1,520"), (nan, "unknown"),
     ],
 )  # fmt: skip
-def test_an_amount_has_the_digits_that_tell_it_from_nothing(value: float, text: str) -> None:
+def test_an_amount_has_the_digits_that_distinguish_it_from_nothing(value: float, text: str) -> None:
     assert wording.amount(value) == text
     (shown,) = as_amount(np.array([value])).tolist()
     assert wording.amount(shown) == text

@@ -32,7 +32,7 @@ def test_the_quote_of_another_market_under_the_same_name_is_not_believed() -> No
     assert desk.edge(BTC, "binance", "okx") < 0
 
 
-# --- against all pairs computed anew after every quote -------------------------------------------
+# --- against all pairs computed again after every quote -------------------------------------------
 
 Steps = list[tuple[int, float, float, float, float]]
 listings = st.sampled_from(
@@ -97,7 +97,7 @@ class BruteForce:
 
 @given(markets, steps)
 @settings(max_examples=60, deadline=None)
-def test_after_every_quote_all_pairs_are_as_if_computed_anew(market: MarketConfig, quotes: Steps) -> None:
+def test_after_every_quote_all_pairs_are_as_if_computed_again(market: MarketConfig, quotes: Steps) -> None:
     desk = Desk(market)
     oracle = BruteForce(market, desk)
     trigger = market.filters[0].min_edge_bps or 0.0

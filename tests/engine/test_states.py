@@ -105,7 +105,7 @@ def test_a_quote_delivered_after_a_much_later_one_of_the_other_side_is_too_old_f
     assert desk.collect() == []
 
 
-def test_staleness_is_told_once_and_its_words_do_not_count_along() -> None:
+def test_staleness_is_published_once_and_its_words_do_not_count_along() -> None:
     desk = live()
     desk.on_quote(quote(FIRST, 100, 2 * S))
     assert only(desk).reason == "bybit quote is older than the tolerance of 1 s"

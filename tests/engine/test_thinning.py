@@ -28,7 +28,7 @@ def points(line: list[tuple[float, float, float] | None]) -> Points:
         if values:
             row[1:] = 0.0
             row[COLUMNS] = values
-            row[6:8] = values[1] + 1, values[2] + 1  # sizes, told by their edges
+            row[6:8] = values[1] + 1, values[2] + 1  # sizes, recognized by their edges
     return rows
 
 

@@ -100,7 +100,7 @@ def test_nor_does_one_that_follows_the_market_more_or_less_than_others_do(beta: 
 
 @pytest.mark.parametrize("ratio", [1.25, 1.12, 0.8])
 def test_a_wide_gap_that_stays_while_prices_move_is_evidence_even_where_all_moves_agree(ratio: float) -> None:
-    """As between a coin and its wrapped, staked or leveraged token."""
+    """So it is between a coin and its wrapped, staked or leveraged token."""
     tape = Tape(configured())
     assert tape.run(40, Walk(ratio, share=1.0)) == []
     assert tape.code() == (UNKNOWN, False)
@@ -125,7 +125,7 @@ def test_one_coin_at_a_premium_that_stays_is_proven_in_the_end(
 def test_coins_with_few_moves_of_their_own_are_not_proven_by_what_is_uncertain_about_the_market(
     beta: float, own: float, seed: int
 ) -> None:
-    """Both follow the market, which twelve coins do not tell exactly: that error is no move of their own."""
+    """Both follow the market, which twelve coins do not show exactly: that error is no move of their own."""
     tape = Tape(configured())
     walk = Walk(1.0, share=0.0, beta=beta, own=own, seed=seed)
     for _ in range(40):
@@ -258,7 +258,7 @@ def said(evidence: Evidence, edge_bps: float = 50.0) -> gates.Gate:
     return next(gate for gate in judged if gate.name == "identity")
 
 
-def test_what_is_not_known_of_a_coin_is_told_with_what_would_prove_it() -> None:
+def test_what_is_not_known_of_a_coin_is_said_with_what_would_prove_it() -> None:
     apart = said(Evidence(UNKNOWN, 1.3, 0.8))
     assert apart.verdict == "unknown"
     assert apart.words == (

@@ -1,4 +1,4 @@
-"""The lake over HTTP: what a browser or a script gets, and what it is told when there is nothing."""
+"""The lake over HTTP: the answers to a browser or a script, also where there is nothing."""
 
 import asyncio
 from collections.abc import Iterator
@@ -321,7 +321,7 @@ async def test_who_stops_reading_holds_a_piece_of_the_answer_not_all_of_it(
 
 
 async def asking(web: Web, path: str, token: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection that has sent its request and reads only when told."""
+    """A connection that has sent its request and reads only on demand."""
     reader, writer = await asyncio.open_connection("127.0.0.1", web.port, limit=2**16)
     head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n\r\n"
     writer.write(head.encode())

@@ -370,7 +370,7 @@ def test_a_view_to_delete_must_be_named(program: Client) -> None:
 
 
 class TestWhereAnExportGoes:
-    """What people pass to `-o` besides a new file."""
+    """Destinations that people pass to `-o` besides a new file."""
 
     def test_a_device_stays_what_it_is(self, tmp_path: Path) -> None:
         pipe = tmp_path / "pipe"

@@ -55,7 +55,7 @@ def run(old: Path, *arguments: str) -> tuple[str, str]:
 
 
 def rows(table: str = "quotes") -> pl.DataFrame:
-    """What the lake holds, in order of time."""
+    """Rows of the lake, in order of time."""
     scan = LakeReader(Lake.from_settings()).scan(table)
     return scan.sort("received_ts_us", "exchange", "symbol").collect()
 
@@ -172,9 +172,9 @@ class TestNames:
         spreads(old, "Kraken", "BTCUSDT", name="spreads-kraken")
         spreads(old, "Binance", "FOOBAR", name="spreads-foobar")
         spreads(old)
-        said, told = run(old, "--report", str(report))
+        said, errors = run(old, "--report", str(report))
         assert "quotes: 5 rows of 1 files imported; 2 files skipped" in said
-        assert "2 files were not imported" in told
+        assert "2 files were not imported" in errors
         assert said_in(report)["spreads-kraken.parquet"]["problem"] == (
             "unknown exchange Kraken: add it in the admin"
         )
@@ -187,8 +187,8 @@ class TestNames:
         for base, quote in (("AB", "CDE"), ("ABC", "DE")):
             Symbol.objects.create(name=f"{base}/{quote}", base=base, quote=quote)
         spreads(old, "Binance", "ABCDE")
-        _, told = run(old)
-        assert "unknown symbol ABCDE on binance" in told
+        _, errors = run(old)
+        assert "unknown symbol ABCDE on binance" in errors
 
 
 def exchange_pk(key: str) -> int:
@@ -245,7 +245,7 @@ class TestOnce:
         outcomes = Importer(Lake.from_settings(), Names(), dry_run=False).run(files)
         for _ in range(4):
             next(outcomes)
-        del outcomes  # as killed: in the middle of telling of the second commit
+        del outcomes  # as killed: in the middle of reporting the second commit
         assert len(rows()) == 30
         said, _ = run(old)
         assert "quotes: 20 rows of 4 files imported; 6 files there already" in said
@@ -339,8 +339,8 @@ class TestFolder:
     def test_rows_that_the_retention_would_delete_are_warned_of(self, old: Path) -> None:
         spreads(old)
         RetentionPolicy.objects.update_or_create(table="quotes", defaults={"days": 30})
-        _, told = run(old)
-        assert "quotes: rows from 2025-03-01 on, but only 30 days are kept" in told
+        _, errors = run(old)
+        assert "quotes: rows from 2025-03-01 on, but only 30 days are kept" in errors
 
     def test_a_file_without_rows_is_imported_once_like_any_other(self, old: Path) -> None:
         spreads(old, prices=[], Timestamp=times(0))

@@ -70,7 +70,7 @@ def terms(
 
 
 def replayed(lake: Lake, market: MarketConfig, end_us: int) -> Points:
-    """What a replay of the lake makes of the chart."""
+    """Points that a replay of the lake makes of the chart."""
     replay = Replay(market, [BTC_USDT])
     recorded = Recorded(LakeReader(lake), replay.reads)
     parts = [
@@ -83,7 +83,7 @@ def replayed(lake: Lake, market: MarketConfig, end_us: int) -> Points:
 
 
 def exported(lake: Lake, market: MarketConfig, format: str, *exchanges: str, end_us: int) -> Points:
-    """What `manage.py export` makes of the chart, read back."""
+    """Points that `manage.py export` makes of the chart, read back."""
     path = Path(lake.url) / f"out.{format}"
     asked = ["--symbol", BTC_USDT, "--exchange", exchanges[0], "--exchange2", exchanges[1]]
     within = ["--from", shown_time(START_US), "--to", shown_time(end_us + 1_000_000)]
@@ -99,7 +99,7 @@ def exported(lake: Lake, market: MarketConfig, format: str, *exchanges: str, end
 
 
 def stored(lake: Lake, market: MarketConfig, one: str, two: str, until_us: int) -> Points:
-    """What was stored of the chart, whichever way round it is asked for."""
+    """Stored points of the chart, whichever way round it is asked for."""
     sources, frames = chart_points(LakeReader(lake), Terms.of(market, BTC_USDT, one, two), START_US, until_us)
     assert sources == ["stored"]
     return np.concatenate([frame.select(POINT_COLUMNS).to_numpy() for frame in frames])

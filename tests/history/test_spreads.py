@@ -66,7 +66,7 @@ def record(lake: Lake, ticks: Ticks, files: int = 3) -> None:
 
 
 def live(ticks: Ticks, tolerance_ms: int | None) -> Points:
-    """What the engine makes of them."""
+    """Points that the engine makes of them."""
     engine: SpreadEngine = oracle.engine(tolerance_ms)
     parts = [no_points()]
     for tick in ticks:
@@ -87,7 +87,7 @@ def single_gaps(points: Points) -> Points:
 def computed(
     lake: Lake, tolerance_ms: int | None, start_us: int = START_US, end_us: int = START_US + 10**12
 ) -> Points:
-    """What the history makes of them."""
+    """Points that the history makes of them."""
     terms = Terms(oracle.SYMBOL, oracle.FIRST, oracle.SECOND, tolerance_ms, 0.001, 0.001)
     frames = list(computed_points(LakeReader(lake), terms, start_us, end_us))
     return np.concatenate([no_points(), *(f.select(POINT_COLUMNS).to_numpy() for f in frames)])
@@ -121,7 +121,7 @@ def test_a_range_has_the_bands_and_legs_of_what_came_before_it(lake: Lake, toler
     assert_same(computed(lake, tolerance_ms, begin, end), expected[inside])
 
 
-def test_where_a_collector_began_anew_nothing_from_before_counts(lake: Lake) -> None:
+def test_where_a_collector_began_again_nothing_from_before_counts(lake: Lake) -> None:
     before, after = random_ticks(1, 300, states=False), random_ticks(2, 300, states=False)
     later = [shifted(tick, 200_000_000, boot_ns=900_000_000_000) for tick in after]
     record(lake, [*before, *later])

@@ -77,7 +77,7 @@ def walk(seed: int, market: MarketConfig, count: int = 300) -> list[Quote]:
 
 
 def live(market: MarketConfig, events: list[Quote], rates: Sequence[tuple[int, float]] = ()) -> Points:
-    """What the engine makes; `rates` are those of USDC, each from its time on."""
+    """Points that the engine makes; `rates` are those of USDC, each from its time on."""
     engine = SpreadEngine()
     engine.configure(market)
     waiting = list(rates)
@@ -93,7 +93,7 @@ def live(market: MarketConfig, events: list[Quote], rates: Sequence[tuple[int, f
 
 
 def computed(lake: Lake, market: MarketConfig, symbol: str, one: str, two: str, until_us: int) -> Points:
-    """What history makes of what was recorded."""
+    """Points that history makes of what was recorded."""
     terms = Terms.of(market, symbol, one, two)
     sources, frames = chart_points(LakeReader(lake), terms, START_US, until_us)
     assert sources == ["computed"]
@@ -282,7 +282,7 @@ def test_a_chain_of_two_rates_is_computed_as_live_has_it(lake: Lake) -> None:
 
 
 def live_in(market: MarketConfig, events: list[Quote], rates: dict[float, tuple[int, int]]) -> Points:
-    """What the engine makes with rates of TUSD from one second to another."""
+    """Points that the engine makes with rates of TUSD from one second to another."""
     engine = SpreadEngine()
     engine.configure(market)
     parts = [no_points()]

@@ -1,4 +1,4 @@
-"""What was not seen is a gap, whoever wrote last: a kill, a standstill, a chart switched off and on."""
+"""Unseen time is a gap, beside any writer: a kill, a standstill, a chart switched off and on."""
 
 from pathlib import Path
 from typing import Any

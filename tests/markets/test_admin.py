@@ -442,7 +442,7 @@ def test_everything_about_an_instrument_but_switch_and_alias_is_read_only(pages:
     "name", ["Bybit", "bybit", "BYBIT", "By bit", "Ｂｙｂｉｔ", "By.bit", "Binance", "binance"]
 )
 def test_no_exchange_is_given_the_name_of_another(operator_client: Client, name: str) -> None:
-    """Its prices would be read as the other's, and the API's exchange=bybit would mean either."""
+    """Else its prices would be read as the other's, and the API's exchange=bybit would mean either."""
     seed()
     row = Exchange.objects.get(key="okx")
     Exchange.objects.filter(key="binance").update(name="Another name")

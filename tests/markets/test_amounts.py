@@ -38,7 +38,7 @@ SIZES = {"BTC": 0.307, "ETH": 9.3123, "IDR": 455_373_100.0, "TRY": 949_858.0, "B
 
 @pytest.fixture
 def prices(db: None) -> None:
-    """What the catalogue knows; symbols of all currencies."""
+    """Prices that the catalogue knows; symbols of all currencies."""
     seed()
     gate = Exchange.objects.get(key="gate")
     for name, last in PRICES.items():

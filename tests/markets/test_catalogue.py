@@ -22,7 +22,7 @@ from simulator.server import Simulator
 
 @pytest.fixture(autouse=True)
 def _simulated(settings: Settings) -> None:
-    """What a server says is shown of exchanges, and of such as are simulated on this machine."""
+    """Show a server's words: those of exchanges, and of such as are simulated on this machine."""
     settings.FEED = "sim"
 
 

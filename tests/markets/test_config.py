@@ -191,8 +191,8 @@ def test_a_redis_that_is_down_is_logged_once_and_once_when_it_is_back(
     nudge.publish(10)
 
     down, back = [rec.getMessage() for rec in caplog.records if rec.name == "markets.follow.runtime"]
-    assert down.startswith("revision 7 saved, Redis not told")
-    assert back.startswith("Redis is told of revisions again (after ")
+    assert down.startswith("revision 7 saved, not in Redis")
+    assert back.startswith("Redis gets revisions again (after ")
 
 
 @pytest.mark.django_db(transaction=True)

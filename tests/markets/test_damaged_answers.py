@@ -29,7 +29,7 @@ NAMES = ("BTC_USDT", "ETH_USDT", "SOL_USDT", "XRP_USDT", "ADA_USDT")
 
 @pytest.fixture(autouse=True)
 def _simulated(settings: Settings) -> None:
-    """What a server says is shown of exchanges, and of such as are simulated on this machine."""
+    """Show a server's words: those of exchanges, and of such as are simulated on this machine."""
     settings.FEED = "sim"
 
 
@@ -408,13 +408,13 @@ def test_a_short_answer_still_fails_the_command(desk: Exchange) -> None:
 # --- wallets -------------------------------------------------------------------------------------
 
 
-def told(currencies: Any) -> "wallets.Told":
+def answered(currencies: Any) -> "wallets.WalletAnswer":
     with serving(gate([], [], currencies)) as url:
         return wallets.fetch("gate", url)
 
 
 def stored(desk: Exchange, currencies: Any) -> wallet_sync.WalletReport:
-    return wallet_sync.store(desk, told(currencies))
+    return wallet_sync.store(desk, answered(currencies))
 
 
 def known() -> dict[tuple[str, str], tuple[bool | None, bool | None]]:
@@ -468,7 +468,7 @@ def test_a_bad_hour_does_not_forget_the_wallets(desk: Exchange) -> None:
     many = [coin(base, chain("ETH")) for base in Symbol.objects.values_list("base", flat=True)]
     stored(desk, many)
 
-    with pytest.raises(CatalogueError, match="it tells of 2 networks where 20 were known"):
+    with pytest.raises(CatalogueError, match="it reports 2 networks where 20 were known"):
         stored(desk, many[:2])
 
     assert len(known()) == 20
@@ -476,7 +476,7 @@ def test_a_bad_hour_does_not_forget_the_wallets(desk: Exchange) -> None:
 
 def test_wallets_that_answer_html_say_so() -> None:
     with pytest.raises(CatalogueError, match=r"HTML instead of JSON: “Just a moment\.\.\.”"):
-        told(HTML)
+        answered(HTML)
 
 
 def test_a_catalogue_can_be_looked_at_without_storing_it() -> None:

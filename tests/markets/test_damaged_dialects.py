@@ -25,7 +25,7 @@ ODD: tuple[Any, ...] = (
 
 @pytest.fixture(autouse=True)
 def _simulated(settings: Settings) -> None:
-    """What a server says is shown of exchanges, and of such as are simulated on this machine."""
+    """Show a server's words: those of exchanges, and of such as are simulated on this machine."""
     settings.FEED = "sim"
 
 
@@ -98,6 +98,6 @@ def test_tickers_that_are_a_page_cost_only_the_volumes(simulated: Running, key: 
 def test_an_odd_row_among_the_coins_costs_only_itself(simulated: Running, key: str, row: Any) -> None:
     whole = {each.coin for each in wallets.fetch(key, simulated.simulator.rest_url(key))}
     with tampering(simulated.simulator.rest_url(key), lambda path, answer: with_rows(answer, row)) as url:
-        told = wallets.fetch(key, url)
+        answer = wallets.fetch(key, url)
 
-    assert whole <= {each.coin for each in told}
+    assert whole <= {each.coin for each in answer}

@@ -1,4 +1,4 @@
-"""Fees by account tier and day: which schedule holds, and that collectors hear of it at midnight."""
+"""Fees by account tier and day: which schedule holds, and that collectors are notified at midnight."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any

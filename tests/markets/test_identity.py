@@ -41,7 +41,7 @@ def cases() -> "Any":
     return IdentityCase.objects.all()
 
 
-def test_a_finding_opens_a_case_in_quarantine_and_collectors_hear_of_it_once() -> None:
+def test_a_finding_opens_a_case_in_quarantine_and_collectors_are_notified_once() -> None:
     before = current_revision()
 
     assert record_findings([found(), found(two="okx")]) == 0

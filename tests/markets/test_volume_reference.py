@@ -45,7 +45,7 @@ def desk() -> OpportunityFilter:
 
 
 def selected(row: OpportunityFilter, **bounds: int | None) -> set[str]:
-    """What it charts, which is what the form counts and what the scanner follows."""
+    """Symbols a filter charts: those the form counts and the scanner follows."""
     OpportunityFilter.objects.filter(pk=row.pk).update(**bounds)
     row.refresh_from_db()
     config = load_config()

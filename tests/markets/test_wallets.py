@@ -1,4 +1,4 @@
-"""Which coins can be moved: what exchanges tell, what is stored, and what nobody knows."""
+"""Coins that can be moved: exchanges' answers, what is stored, and what is unknown."""
 
 import logging
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def gate(db: None) -> Exchange:
     return Exchange.objects.get(key="gate")
 
 
-def told(coin: str = "BTC", network: str = "BTC", **doors: Any) -> ListedNetwork:
+def listed(coin: str = "BTC", network: str = "BTC", **doors: Any) -> ListedNetwork:
     values: dict[str, Any] = {"deposit": True, "withdraw": True, "fee": Decimal("0.0001"), **doors}
     return ListedNetwork(coin, network, **values)
 
@@ -55,11 +55,11 @@ def run(*arguments: str) -> str:
     return out.getvalue()
 
 
-# --- what exchanges tell -------------------------------------------------------------------------
+# --- what exchanges answer -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("key", ["gate", "kucoin", "bitget"])
-def test_three_exchanges_tell_everybody_and_name_networks_alike(simulated: Running, key: str) -> None:
+def test_three_exchanges_answer_everybody_and_name_networks_alike(simulated: Running, key: str) -> None:
     rows = {(row.coin, row.network): row for row in fetch(key, simulated.simulator.rest_url(key))}
 
     assert {network for coin, network in rows if coin == "PEPE"} == {"ERC20", "BEP20"}
@@ -70,7 +70,7 @@ def test_three_exchanges_tell_everybody_and_name_networks_alike(simulated: Runni
 
 
 @pytest.mark.parametrize("key", ["binance", "bybit", "mexc", "okx", "bingx"])
-def test_the_others_tell_nothing_without_a_key(simulated: Running, key: str) -> None:
+def test_the_others_answer_nothing_without_a_key(simulated: Running, key: str) -> None:
     assert fetch(key, simulated.simulator.rest_url(key)) == []
 
 
@@ -132,7 +132,7 @@ def test_a_key_in_another_form_is_refused_without_showing_it(settings: Any, text
 
 
 def test_wallets_reach_the_configuration_and_a_second_sync_moves_nothing(gate: Exchange) -> None:
-    rows = [told(), told("PEPE", "ERC20", withdraw=False), told("UNLISTED", "ERC20")]
+    rows = [listed(), listed("PEPE", "ERC20", withdraw=False), listed("UNLISTED", "ERC20")]
 
     report = store(gate, rows)
 
@@ -146,22 +146,22 @@ def test_wallets_reach_the_configuration_and_a_second_sync_moves_nothing(gate: E
     assert WalletSync.objects.get(exchange=gate).networks == 2
 
 
-def test_what_changed_is_said_and_collectors_hear_of_it(gate: Exchange) -> None:
-    store(gate, [told(), told("PEPE", "ERC20"), told("PEPE", "BEP20")])
+def test_what_changed_is_said_and_collectors_are_notified(gate: Exchange) -> None:
+    store(gate, [listed(), listed("PEPE", "ERC20"), listed("PEPE", "BEP20")])
 
-    report = store(gate, [told(deposit=False), told("PEPE", "ERC20", withdraw=None)])
+    report = store(gate, [listed(deposit=False), listed("PEPE", "ERC20", withdraw=None)])
 
     assert report.changed == [
-        "BTC BTC deposits closed", "PEPE BEP20 is no longer told", "PEPE ERC20 withdrawals unknown",
+        "BTC BTC deposits closed", "PEPE BEP20 is no longer reported", "PEPE ERC20 withdrawals unknown",
     ]  # fmt: skip
     assert report.revision == current_revision()
 
 
 def test_a_fee_or_a_coin_nobody_compares_disturbs_no_collector(gate: Exchange) -> None:
     Symbol.objects.filter(name="PEPE/USDT").update(enabled=False)
-    store(gate, [told(), told("PEPE", "ERC20")])
+    store(gate, [listed(), listed("PEPE", "ERC20")])
 
-    report = store(gate, [told(fee=Decimal("0.2")), told("PEPE", "ERC20", deposit=False)])
+    report = store(gate, [listed(fee=Decimal("0.2")), listed("PEPE", "ERC20", deposit=False)])
 
     assert report.revision is None
     assert WalletStatus.objects.get(exchange=gate, coin="BTC").fee == Decimal("0.2")
@@ -174,13 +174,13 @@ def test_the_wallet_of_an_alias_is_that_of_its_own_coin(gate: Exchange) -> None:
         symbol=thousand, counts_as=Symbol.objects.get(name="PEPE/USDT"), multiplier=1000
     )
 
-    store(gate, [told("1000PEPE", "ERC20")])
+    store(gate, [listed("1000PEPE", "ERC20")])
 
     assert ("gate", "1000PEPE") in load_config().wallets
 
 
-def test_an_exchange_that_tells_no_more_is_unknown(gate: Exchange) -> None:
-    store(gate, [told()])
+def test_an_exchange_that_answers_no_more_is_unknown(gate: Exchange) -> None:
+    store(gate, [listed()])
 
     report = store(gate, [])
 
@@ -192,7 +192,7 @@ def test_an_exchange_that_tells_no_more_is_unknown(gate: Exchange) -> None:
 def test_an_exchange_that_fails_is_believed_for_an_hour(
     gate: Exchange, monkeypatch: pytest.MonkeyPatch, age: timedelta, believed: bool
 ) -> None:
-    store(gate, [told()])
+    store(gate, [listed()])
     WalletStatus.objects.update(synced_at=timezone.now() - age)
     before = current_revision()
 
@@ -223,7 +223,7 @@ def test_the_command_says_what_is_open_and_what_is_unknown(desk: None) -> None:
         "20",
         str(WalletStatus.objects.filter(exchange__key="gate").count()),
     ]
-    assert "unknown: it tells nobody without a key (EXCHANGE_KEYS_BINANCE)" in lines["binance"]
+    assert "unknown: it answers nobody without a key (EXCHANGE_KEYS_BINANCE)" in lines["binance"]
     known = {exchange for exchange, _coin in load_config().wallets}
     assert known == {"gate", "kucoin"}
 

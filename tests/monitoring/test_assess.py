@@ -1,4 +1,4 @@
-"""What is ill, and what is not: one look in, findings in words out."""
+"""Healthy and unhealthy: one observation in, findings in words out."""
 
 from collections.abc import Callable
 from typing import Any
@@ -69,7 +69,7 @@ WELL = Observed(
     database=Answer(True),
     saved_revision=7,
     saved_us=NOW - HOUR,
-    heard_since_us=NOW - HOUR,
+    listening_since_us=NOW - HOUR,
     heartbeats=PROCESSES,
     collectors=(COLLECTOR,),
     quality=Quality(at_us=NOW, exchanges=(exchange(),)),
@@ -100,7 +100,7 @@ def found(now: Observed, limits: Limits = LIMITS) -> dict[str, Finding]:
     return {finding.key: finding for finding in assess(now, limits)}
 
 
-def test_nothing_is_ill_on_a_desk_that_is_well() -> None:
+def test_a_healthy_desk_has_no_findings() -> None:
     assert found(WELL) == {}
     assert status(WELL, []) == "ok"
 
@@ -110,7 +110,7 @@ REFUSAL = {
     "times": 4, "next_try_s": 12.0,
 }  # fmt: skip
 
-ILL: dict[str, tuple[Observed, str, str]] = {
+UNHEALTHY: dict[str, tuple[Observed, str, str]] = {
     "exchange_silent:okx": (
         with_exchange(state="breaker open", since_us=NOW - 90 * S, reason="too many failed attempts"),
         "critical",
@@ -222,9 +222,9 @@ ILL: dict[str, tuple[Observed, str, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("key", ILL)
-def test_what_is_ill_is_named_with_words_and_a_remedy(key: str) -> None:
-    now, severity, words = ILL[key]
+@pytest.mark.parametrize("key", UNHEALTHY)
+def test_what_is_unhealthy_is_named_with_words_and_a_remedy(key: str) -> None:
+    now, severity, words = UNHEALTHY[key]
     finding = found(now)[key]
     assert finding.severity == severity
     assert words in finding.words
@@ -233,12 +233,12 @@ def test_what_is_ill_is_named_with_words_and_a_remedy(key: str) -> None:
 
 
 def test_every_kind_can_be_found() -> None:
-    assert {key.partition(":")[0] for key in ILL} == set(kinds)
+    assert {key.partition(":")[0] for key in UNHEALTHY} == set(kinds)
 
 
-@pytest.mark.parametrize("key", sorted(set(ILL) - {"redis:redis"}))
-def test_one_ill_thing_is_one_finding(key: str) -> None:
-    assert set(found(ILL[key][0])) == {key}
+@pytest.mark.parametrize("key", sorted(set(UNHEALTHY) - {"redis:redis"}))
+def test_one_unhealthy_thing_is_one_finding(key: str) -> None:
+    assert set(found(UNHEALTHY[key][0])) == {key}
 
 
 def test_while_redis_is_gone_only_that_is_said() -> None:
@@ -268,16 +268,16 @@ def test_connections_that_are_being_made_are_no_trouble_until_it_takes_too_long(
     assert found(with_exchange(state="connecting", since_us=NOW - 11 * S))["exchange_silent:okx"]
 
 
-def test_symbols_of_a_silent_exchange_are_not_told_one_by_one() -> None:
+def test_symbols_of_a_silent_exchange_are_not_reported_one_by_one() -> None:
     quality = symbols(STALE, STALE)
     silent = exchange(symbols={"stale": 2}, age_ms=40_000.0)
     assert set(found(look(quality=structs.replace(quality, exchanges=(silent,))))) == {"exchange_silent:okx"}
 
 
-def test_a_symbol_is_told_of_once_the_suspicion_lasts() -> None:
+def test_a_symbol_is_reported_once_the_suspicion_lasts() -> None:
     suspect = look(quality=symbols(0, SUSPECT))
     since_us = NOW - 40 * S
-    assert not found(structs.replace(suspect, at_us=since_us + 2 * S, heartbeats=(), heard_since_us=None))
+    assert not found(structs.replace(suspect, at_us=since_us + 2 * S, heartbeats=(), listening_since_us=None))
     assert set(found(suspect)) == {"symbol_silent:C1/USDT on okx"}
 
 
@@ -299,7 +299,7 @@ def test_very_many_silent_symbols_are_summed_up() -> None:
 
 
 def test_a_desk_that_just_starts_misses_nobody_yet() -> None:
-    assert not found(look(heartbeats=(), heard_since_us=NOW - 5 * S))
+    assert not found(look(heartbeats=(), listening_since_us=NOW - 5 * S))
 
 
 def test_a_web_process_that_was_restarted_is_not_missed() -> None:
@@ -318,7 +318,7 @@ def test_one_that_began_stands_for_one_that_is_gone() -> None:
     assert len(replaced((*gone, new), NOW)) == 1
 
 
-def test_a_process_that_was_killed_is_told_of_although_it_is_back() -> None:
+def test_a_process_that_was_killed_is_reported_although_it_is_back() -> None:
     restarted = look(restarts=(Restart("collector 1/1", "collector", NOW - 3 * S),))
     finding = found(restarted)["process_missing:collector 1/1"]
     assert "collector 1/1 ended unexpectedly and was started again 3 s ago" in finding.words
@@ -356,7 +356,7 @@ def test_without_a_collector_the_desk_is_down_and_with_a_finding_degraded() -> N
 
 
 def test_the_worst_comes_first() -> None:
-    now = structs.replace(ILL["memory:web desk:1"][0], disk=Disk(1000, 20))
+    now = structs.replace(UNHEALTHY["memory:web desk:1"][0], disk=Disk(1000, 20))
     assert [finding.severity for finding in assess(now, LIMITS)] == ["critical", "warning"]
 
 
@@ -372,11 +372,11 @@ def keep(memory: Memory, now: Observed) -> dict[str, Finding]:
 
 
 def test_a_finding_keeps_the_time_it_began_until_it_ends() -> None:
-    memory, ill = Memory(), look(disk=Disk(1000, 20))
-    assert keep(memory, ill)["disk:lake"].since_us == NOW
-    assert keep(memory, later(ill, 5))["disk:lake"].since_us == NOW
+    memory, unhealthy = Memory(), look(disk=Disk(1000, 20))
+    assert keep(memory, unhealthy)["disk:lake"].since_us == NOW
+    assert keep(memory, later(unhealthy, 5))["disk:lake"].since_us == NOW
     assert not keep(memory, later(WELL, 6))
-    assert keep(memory, later(ill, 7))["disk:lake"].since_us == NOW + 7 * S
+    assert keep(memory, later(unhealthy, 7))["disk:lake"].since_us == NOW + 7 * S
 
 
 def test_a_restarted_monitor_goes_on_from_what_was_found_before() -> None:
@@ -387,7 +387,12 @@ def test_a_restarted_monitor_goes_on_from_what_was_found_before() -> None:
 
 def blind(now: Observed) -> Observed:
     return structs.replace(
-        now, redis=Answer(False, "gone"), heard_since_us=None, heartbeats=(), collectors=(), quality=Quality()
+        now,
+        redis=Answer(False, "gone"),
+        listening_since_us=None,
+        heartbeats=(),
+        collectors=(),
+        quality=Quality(),
     )
 
 
@@ -396,7 +401,7 @@ def without_collector(now: Observed) -> Observed:
 
 
 @pytest.mark.parametrize("darkened", [blind, without_collector])
-def test_silence_of_who_would_know_is_no_recovery(darkened: Callable[[Observed], Observed]) -> None:
+def test_silence_of_the_source_is_no_recovery(darkened: Callable[[Observed], Observed]) -> None:
     memory = Memory()
     keep(memory, with_exchange(state="down", reason="refused"))
     assert "exchange_silent:okx" in keep(memory, darkened(WELL))
@@ -404,15 +409,15 @@ def test_silence_of_who_would_know_is_no_recovery(darkened: Callable[[Observed],
 
 
 def test_after_redis_lost_everything_what_was_missing_stays_so_until_all_had_time_to_speak() -> None:
-    memory, missing = Memory(), ILL["process_missing:beat"][0]
+    memory, missing = Memory(), UNHEALTHY["process_missing:beat"][0]
     keep(memory, missing)
     keep(memory, blind(WELL))
-    empty = structs.replace(WELL, heartbeats=(), heard_since_us=NOW - 1 * S)
+    empty = structs.replace(WELL, heartbeats=(), listening_since_us=NOW - 1 * S)
     assert "process_missing:beat" in keep(memory, empty)
-    assert not keep(memory, structs.replace(WELL, heard_since_us=NOW - 11 * S))
+    assert not keep(memory, structs.replace(WELL, listening_since_us=NOW - 11 * S))
 
 
-def test_an_exchange_that_takes_nothing_is_ill_at_once_and_says_when_it_is_asked_again() -> None:
+def test_an_exchange_that_takes_nothing_is_unhealthy_at_once_with_its_next_try() -> None:
     empty = structs.replace(
         with_exchange(state="refused", since_us=NOW - 1 * S, reason="request too many"),
         collectors=with_collector(exchanges={"okx": {"refusals": [REFUSAL]}}).collectors,
@@ -431,7 +436,7 @@ def test_a_closed_breaker_says_when_the_next_try_is() -> None:
     assert "next in 2 min 5 s" in found(shut)["exchange_silent:okx"].remedy
 
 
-def test_trades_that_are_refused_are_told_where_the_quotes_are_not_and_many_are_summed_up() -> None:
+def test_trades_that_are_refused_are_reported_where_the_quotes_are_not_and_many_are_summed_up() -> None:
     both = [REFUSAL, {**REFUSAL, "channel": "trade"}]
     assert set(found(with_collector(exchanges={"okx": {"refusals": both}}))) == {
         "symbol_refused:C1/USDT on okx"
@@ -446,7 +451,7 @@ def test_trades_that_are_refused_are_told_where_the_quotes_are_not_and_many_are_
     assert "30 more" in keys["symbol_refused:others on okx"].words
 
 
-def test_a_clock_that_was_set_is_told_with_direction_and_size_for_a_while() -> None:
+def test_a_clock_that_was_set_is_reported_with_direction_and_size_for_a_while() -> None:
     jumped = with_process(clock_jumped_s=20.0, clock_jumped_us=NOW - 10_000_000)
     assert "set forward by 20.0 s" in found(jumped)["clock_jump:web desk:1"].words
     assert "clock_jump:web desk:1" not in found(with_process(clock_jumped_s=20.0, clock_jumped_us=NOW - HOUR))
@@ -474,8 +479,8 @@ def test_an_exchange_whose_books_cannot_be_used_is_not_live_though_its_trades_co
     assert NOW - finding.since_us == 11 * S
 
 
-def test_an_exchange_whose_times_are_all_none_is_told() -> None:
-    """Without a time of its own nobody can tell how late it is, nor that its clock, or ours, is wrong."""
+def test_an_exchange_whose_times_are_all_none_is_reported() -> None:
+    """Without a time of its own it is unknown how late it is, nor that its clock, or ours, is wrong."""
     of = {"clock_offset_ms": None, "bad_times_per_min": 900.0}
     [found] = [each for each in assess(with_exchange(**of), Limits()) if each.kind == "clock_offset"]
     assert found.words.startswith("okx sent 900 times in the last minute that are none")

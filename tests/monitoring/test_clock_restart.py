@@ -172,10 +172,10 @@ def test_so_is_that_of_what_was_over_between_two_looks(wall: Wall, traders: Aler
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("by_s", [300, 3600])
-def test_what_was_over_just_before_a_step_is_told_all_the_same(
+def test_what_was_over_just_before_a_step_is_reported_all_the_same(
     wall: Wall, traders: AlertRule, by_s: int
 ) -> None:
-    """It was taken for history: the step made it older than the two minutes for which it is told."""
+    """It was taken for history: the step made it older than the two minutes for which it is reported."""
     AlertRule.objects.update(changed_at=moment(T0 - HOUR_US))
     jumps = Jumps()
     wall.passes(5)
@@ -221,7 +221,7 @@ def late() -> dict[str, str]:
 
 @pytest.mark.django_db(transaction=True)  # what measures closes its connection
 @pytest.mark.parametrize(("days", "is_late"), [(31, False), (33, True), (400, True)])
-def test_rows_that_ought_to_be_deleted_for_days_are_told(
+def test_rows_that_ought_to_be_deleted_for_days_are_reported(
     settings: Settings, days: int, is_late: bool
 ) -> None:
     settings.EPISODE_DAYS, settings.ALERT_DAYS = 30, 30

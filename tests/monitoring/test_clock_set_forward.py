@@ -97,12 +97,12 @@ class TestJumps:
 def test_a_finding_is_no_older_for_a_step_than_it_is() -> None:
     memory = Memory(steady=lambda stamp_us: stamp_us + HOUR_US if stamp_us <= T0 + 2 * S else stamp_us)
     memory.keep([], structs.replace(look(), at_us=T0))
-    ill = structs.replace(SILENT, since_us=T0 + S)
-    [found] = memory.keep([ill], structs.replace(look(), at_us=T0 + HOUR_US + 5 * S, jumps_us=HOUR_US))
+    unhealthy = structs.replace(SILENT, since_us=T0 + S)
+    [found] = memory.keep([unhealthy], structs.replace(look(), at_us=T0 + HOUR_US + 5 * S, jumps_us=HOUR_US))
     assert found.since_us == T0 + HOUR_US + S
-    [found] = memory.keep([ill], structs.replace(look(), at_us=T0 + HOUR_US + 6 * S, jumps_us=HOUR_US))
+    [found] = memory.keep([unhealthy], structs.replace(look(), at_us=T0 + HOUR_US + 6 * S, jumps_us=HOUR_US))
     assert found.since_us == T0 + HOUR_US + S
-    [found] = memory.keep([ill], structs.replace(look(), at_us=T0 + 7 * S, jumps_us=0))
+    [found] = memory.keep([unhealthy], structs.replace(look(), at_us=T0 + 7 * S, jumps_us=0))
     assert found.since_us == T0 + S, "and back"
 
 

@@ -1,4 +1,4 @@
-"""What the health page is told: who learns what, what comes first, and what many viewers share."""
+"""Messages to the health page: who gets which, their order, and what many viewers share."""
 
 import json
 from typing import Any
@@ -69,19 +69,19 @@ def test_what_nobody_may_ask_is_refused_in_words(text: str) -> None:
 # --- sections ------------------------------------------------------------------------------------
 
 
-def test_exchanges_and_processes_that_are_ill_come_first() -> None:
-    ill = exchange(exchange="zzz", state="down", reason="refused")
-    now = structs.replace(WELL, quality=Quality(at_us=NOW, exchanges=(exchange(), ill)))
+def test_unhealthy_exchanges_and_processes_come_first() -> None:
+    down = exchange(exchange="zzz", state="down", reason="refused")
+    now = structs.replace(WELL, quality=Quality(at_us=NOW, exchanges=(exchange(), down)))
     finding = Finding("latency", "okx", "warning", NOW, "late", "wait")
-    told = {name: json.loads(text) for name, text in sections(now, [finding]).items()}
-    assert [row["id"] for row in told["exchanges"]] == ["zzz", "okx"]
-    assert told["exchanges"][1]["findings"] == 1
-    assert told["findings"][0] == {
+    shown_sections = {name: json.loads(text) for name, text in sections(now, [finding]).items()}
+    assert [row["id"] for row in shown_sections["exchanges"]] == ["zzz", "okx"]
+    assert shown_sections["exchanges"][1]["findings"] == 1
+    assert shown_sections["findings"][0] == {
         "id": "latency:okx", "kind": "latency", "subject": "okx", "severity": "warning",
         "since": NOW / 1e6, "words": "late", "remedy": "wait",
     }  # fmt: skip
-    assert told["head"]["status"] == "degraded"
-    assert {"collector 1/1", "worker"} <= {row["id"] for row in told["processes"]}
+    assert shown_sections["head"]["status"] == "degraded"
+    assert {"collector 1/1", "worker"} <= {row["id"] for row in shown_sections["processes"]}
 
 
 # --- graphs --------------------------------------------------------------------------------------
@@ -145,11 +145,11 @@ def test_strangers_learn_one_word_and_the_time(client: Client, empty_redis: Redi
 
 
 @pytest.mark.django_db
-def test_who_is_signed_in_is_told_everything(client: Client, operator: User, empty_redis: Redis) -> None:
+def test_a_signed_in_user_gets_everything(client: Client, operator: User, empty_redis: Redis) -> None:
     client.force_login(operator)
     assert 'id="exchanges"' in client.get("/health/").content.decode()
-    told = client.get("/api/health/page?state=ill&limit=10").json()
-    assert (told["head"]["status"], told["symbols"]["rows"]) == ("down", [])
+    page = client.get("/api/health/page?state=ill&limit=10").json()
+    assert (page["head"]["status"], page["symbols"]["rows"]) == ("down", [])
     assert client.get("/api/health/worst").json()["status"] == "down"
     assert client.get("/api/health/graph?graph=memory&range=7d").json()["lines"] == []
     hour = client.get("/api/health/hour?exchange=okx&symbol=BTC/USDT")
@@ -181,7 +181,7 @@ def test_an_exchange_has_one_word_wherever_it_is_spoken_of(
     row = exchange(state=state, symbols=dict.fromkeys(SYMBOL_STATES, 0) | counts, age_ms=60_000.0)
     now = structs.replace(WELL, quality=Quality(at_us=NOW, exchanges=(row,)))
     findings = assess(now, Limits())
-    (told,) = json.loads(sections(now, findings)["exchanges"])
-    assert told["state"] == word
+    (row,) = json.loads(sections(now, findings)["exchanges"])
+    assert row["state"] == word
     silent = [finding for finding in findings if finding.kind == "exchange_silent"]
     assert bool(silent) == (word not in ("live", "idle"))

@@ -21,7 +21,7 @@ from redis import Redis
 from accounts.tokens.tokens import make_token
 from arbsite.desk.programs import desk_programs, metrics_targets
 from arbsite.environment import BASE_DIR
-from collectors.metrics import tell_collector
+from collectors.metrics import export_collector
 from core.health.findings import Finding
 from core.metrics import declare, metrics
 from core.process.heartbeat import Heartbeat, QueueFill, Role
@@ -31,9 +31,9 @@ from markets.follow.runtime import CollectorStatus
 from monitoring.alerts.attempts import Attempts
 from monitoring.health.observed import Answer, Observed
 from monitoring.metrics import exporter
-from monitoring.metrics.desk import tell_attempts, tell_desk
+from monitoring.metrics.desk import export_attempts, export_desk
 from monitoring.metrics.families import SERIES_MOST, Families
-from monitoring.metrics.process import tell_delays, tell_process
+from monitoring.metrics.process import export_delays, export_process
 from monitoring.metrics.tasks import TaskBook
 from monitoring.quality.latency import Latencies
 from monitoring.quality.wire import STALE, SYMBOL_ROW, Quality
@@ -43,8 +43,8 @@ from tests.support.live import eventually
 STANDARD = {"up", "process_cpu_seconds_total"}
 
 
-def _told(to: Families) -> dict[tuple[str, ...], float]:
-    """What Prometheus reads: (name, label values in the order of the metric's …) -> value."""
+def _exported(to: Families) -> dict[tuple[str, ...], float]:
+    """Samples that Prometheus reads: (name, label values in the order of the metric's …) -> value."""
 
     class One(Collector):
         def collect(self) -> Families:
@@ -89,11 +89,11 @@ def test_names_follow_prometheus_conventions() -> None:
 
 
 def _known(expression: str, recorded: set[str]) -> set[str]:
-    """The names of an expression that no process tells and no rule records."""
+    """The names of an expression that no process exports and no rule records."""
     names = set(re.findall(r"[a-z_]+:[a-z0-9_]+:[a-z0-9]+|\barbdesk_\w+", expression))
-    told = set(metrics) | {f"{m.name}_{part}" for m in metrics.values() for part in ("bucket", "sum", "count")
+    ours = set(metrics) | {f"{m.name}_{part}" for m in metrics.values() for part in ("bucket", "sum", "count")
                            if m.kind == "histogram"}  # fmt: skip
-    return names - told - recorded
+    return names - ours - recorded
 
 
 def _rules() -> str:
@@ -134,22 +134,22 @@ def test_every_alert_leads_to_a_paragraph_of_operations() -> None:
     assert named <= headings
 
 
-# --- what is told -----------------------------------------------------------------------------------
+# --- what is exported-------------------------------------------------------------------------------
 
 
-def test_a_process_is_told_in_seconds_and_bytes() -> None:
+def test_a_process_is_reported_in_seconds_and_bytes() -> None:
     to = Families()
     beat = Heartbeat(
         "worker", "worker a", "a", 7, 1_000_000, 3_000_000, rss_bytes=5, cpu_pct=50.0, gc_pause_ms=20.0,
         queues={"outbox": QueueFill(3, 10, 2)},
     )  # fmt: skip
-    tell_process(to, beat)
-    told = _told(to)
-    assert told["arbdesk_process_start_time_seconds", "worker"] == 1.0
-    assert told["arbdesk_process_cpu_ratio", "worker"] == 0.5
-    assert told["arbdesk_process_gc_pause_seconds", "worker"] == 0.02
-    assert told["arbdesk_queue_dropped_total", "worker", "outbox"] == 2
-    assert ("arbdesk_process_loop_lag_seconds", "worker") not in told  # it has no loop
+    export_process(to, beat)
+    exported = _exported(to)
+    assert exported["arbdesk_process_start_time_seconds", "worker"] == 1.0
+    assert exported["arbdesk_process_cpu_ratio", "worker"] == 0.5
+    assert exported["arbdesk_process_gc_pause_seconds", "worker"] == 0.02
+    assert exported["arbdesk_queue_dropped_total", "worker", "outbox"] == 2
+    assert ("arbdesk_process_loop_lag_seconds", "worker") not in exported  # it has no loop
 
 
 @pytest.mark.parametrize(
@@ -157,12 +157,12 @@ def test_a_process_is_told_in_seconds_and_bytes() -> None:
     [("collector", {"restarts": 2.0}, 2), ("web", {"restarts": 1.0, "scanner_restarts": 3.0}, 4),
      ("monitor", {}, 0), ("beat", {}, None)],
 )  # fmt: skip
-def test_restarts_of_supervised_parts_are_told_also_while_there_were_none(
+def test_restarts_of_supervised_parts_are_exported_also_while_there_were_none(
     role: Role, counters: dict[str, float], restarts: int | None
 ) -> None:
     to = Families()
-    tell_process(to, Heartbeat(role, "one", "a", 7, 1_000_000, 3_000_000, counters=counters))
-    assert _told(to).get(("arbdesk_process_part_restarts_total", role)) == restarts
+    export_process(to, Heartbeat(role, "one", "a", 7, 1_000_000, 3_000_000, counters=counters))
+    assert _exported(to).get(("arbdesk_process_part_restarts_total", role)) == restarts
 
 
 def _lake(symbols: int) -> CollectorStatus:
@@ -175,67 +175,67 @@ def _lake(symbols: int) -> CollectorStatus:
     return CollectorStatus("1/1", sinks={"LakeSink": stats})
 
 
-@pytest.mark.parametrize(("bound", "told_of"), [(0, set()), (2, {"S7998/USDT", "S7999/USDT"})])
-def test_of_eight_thousand_symbols_only_the_busiest_of_the_bound_are_told(
-    bound: int, told_of: set[str]
+@pytest.mark.parametrize(("bound", "exported"), [(0, set()), (2, {"S7998/USDT", "S7999/USDT"})])
+def test_of_eight_thousand_symbols_only_the_busiest_of_the_bound_are_reported(
+    bound: int, exported: set[str]
 ) -> None:
     to = Families()
-    tell_collector(to, _lake(8_000), bound)
-    assert {key[3] for key in _told(to) if key[0] == "arbdesk_lake_symbol_rows_total"} == told_of
+    export_collector(to, _lake(8_000), bound)
+    assert {key[3] for key in _exported(to) if key[0] == "arbdesk_lake_symbol_rows_total"} == exported
 
 
-@pytest.mark.parametrize(("bound", "told_of"), [(0, set()), (1, {"S3/USDT"})])
-def test_of_instruments_only_the_worst_of_the_bound_are_told(bound: int, told_of: set[str]) -> None:
+@pytest.mark.parametrize(("bound", "exported"), [(0, set()), (1, {"S3/USDT"})])
+def test_of_instruments_only_the_worst_of_the_bound_are_reported(bound: int, exported: set[str]) -> None:
     rows = np.zeros(5, SYMBOL_ROW)
     rows["state"][3] = STALE
     quality = Quality(names=tuple(("okx", f"S{n}/USDT") for n in range(5)), rows=rows)
     to = Families()
     well = Answer(True)
-    tell_desk(to, Observed(1, redis=well, database=well, quality=quality), [], bound)
-    assert {key[2] for key in _told(to) if key[0] == "arbdesk_symbol_age_seconds"} == told_of
+    export_desk(to, Observed(1, redis=well, database=well, quality=quality), [], bound)
+    assert {key[2] for key in _exported(to) if key[0] == "arbdesk_symbol_age_seconds"} == exported
 
 
-def test_no_metric_tells_more_series_than_it_may() -> None:
+def test_no_metric_has_more_series_than_it_may() -> None:
     to = Families()
     for n in range(SERIES_MOST + 10):
         to.add("job_failed", 1, f"work {n}")
-    assert len(_told(to)) == SERIES_MOST
+    assert len(_exported(to)) == SERIES_MOST
 
 
-def test_what_is_well_is_told_too_so_that_an_alert_ends() -> None:
+def test_what_is_healthy_is_exported_too_so_that_an_alert_ends() -> None:
     to, well = Families(), Answer(True)
     found = Finding("redis", "redis", "critical", 1, "gone", "start it")
-    tell_desk(to, Observed(1, redis=Answer(False, "gone"), database=well), [found], 0)
-    told = _told(to)
-    assert told["arbdesk_findings", "redis", "critical"] == 1
-    assert told["arbdesk_findings", "latency", "warning"] == 0
-    assert told["arbdesk_store_up", "redis"] == 0
-    assert told["arbdesk_store_up", "database"] == 1
+    export_desk(to, Observed(1, redis=Answer(False, "gone"), database=well), [found], 0)
+    exported = _exported(to)
+    assert exported["arbdesk_findings", "redis", "critical"] == 1
+    assert exported["arbdesk_findings", "latency", "warning"] == 0
+    assert exported["arbdesk_store_up", "redis"] == 0
+    assert exported["arbdesk_store_up", "database"] == 1
 
 
 def test_delays_since_the_start_are_a_histogram() -> None:
     latencies = Latencies(1, 0)
     latencies.take(np.zeros(4, np.intp), np.array([1.0, 40.0, 40.0, 500_000.0]))
     to = Families()
-    tell_delays(to, "1/1", ["okx"], latencies.totals)
-    told = _told(to)
-    under = {float(key[3]): value for key, value in told.items() if key[0].endswith("_bucket")}
+    export_delays(to, "1/1", ["okx"], latencies.totals)
+    exported = _exported(to)
+    under = {float(key[3]): value for key, value in exported.items() if key[0].endswith("_bucket")}
     assert sorted(under.values()) == [under[edge] for edge in sorted(under)]  # cumulative
     assert max(value for edge, value in under.items() if edge < 0.0009) == 0
     assert min(value for edge, value in under.items() if edge > 0.045) == 3
-    assert under[float("inf")] == told["arbdesk_exchange_delay_seconds_count", "1/1", "okx"] == 4
-    assert told["arbdesk_exchange_delay_seconds_sum", "1/1", "okx"] > 0.08
+    assert under[float("inf")] == exported["arbdesk_exchange_delay_seconds_count", "1/1", "okx"] == 4
+    assert exported["arbdesk_exchange_delay_seconds_sum", "1/1", "okx"] > 0.08
 
 
-def test_attempts_to_deliver_are_told_by_channel() -> None:
+def test_attempts_to_deliver_are_reported_by_channel() -> None:
     made = Attempts()
     made.add("desk", "sent", 0.02)
     made.add("desk", "failed", 4.0)
     to = Families()
-    tell_attempts(to, made)
-    told = _told(to)
-    assert told["arbdesk_alert_attempts_total", "desk", "sent"] == 1
-    assert told["arbdesk_alert_attempt_seconds_sum", "desk"] == 4.02
+    export_attempts(to, made)
+    exported = _exported(to)
+    assert exported["arbdesk_alert_attempts_total", "desk", "sent"] == 1
+    assert exported["arbdesk_alert_attempt_seconds_sum", "desk"] == 4.02
 
 
 def test_tasks_are_counted_where_they_run_and_read_in_the_worker() -> None:
@@ -340,7 +340,7 @@ def test_nothing_is_served_where_no_port_is_set() -> None:
     assert companions == []
 
 
-def test_make_run_tells_prometheus_where_its_programs_answer() -> None:
+def test_make_run_gives_prometheus_the_addresses_of_its_programs() -> None:
 
     programs = [
         replace(each, metrics_port=9000 + n) for n, each in enumerate(desk_programs("127.0.0.1", 80, 81))

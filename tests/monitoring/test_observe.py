@@ -54,7 +54,7 @@ async def look() -> Observed:
         await observer.close()
 
 
-async def test_a_look_sees_who_speaks_and_what_the_stores_hold(empty_redis: Redis) -> None:
+async def test_an_observation_has_the_processes_and_the_stores(empty_redis: Redis) -> None:
     observer = Observer()
     with Vitals("beat", "beat", settings.REDIS_URL) as vitals:
         await report_status(observer._redis, CollectorStatus("1/1", revision=3))
@@ -75,7 +75,7 @@ async def test_what_could_not_be_asked_is_named(empty_redis: Redis, settings: An
     settings.REDIS_URL = "unix:///nonexistent/redis.sock"
     now = await look()
     assert not now.redis.well
-    assert now.heard_since_us is None
+    assert now.listening_since_us is None
     assert now.missing == ("processes, exchanges and symbols: Redis does not answer",)
     assert now.database.well
 
@@ -104,7 +104,7 @@ async def test_a_database_that_hangs_is_waited_for_by_one_and_no_longer_than_agr
         await observer.close()
 
 
-async def test_hosts_whose_clock_is_wrong_are_heard_all_the_same(empty_redis: Redis) -> None:
+async def test_hosts_whose_clock_is_wrong_are_received_all_the_same(empty_redis: Redis) -> None:
     observer, an_hour = Observer(), 3600 * 1_000_000
     for tick in range(2):
         beat = Heartbeat("web", "web far:1", "far", 1, 0, time.time_ns() // 1000 - an_hour + tick)
@@ -114,10 +114,10 @@ async def test_hosts_whose_clock_is_wrong_are_heard_all_the_same(empty_redis: Re
     assert now.at_us - now.heartbeats[0].reported_ts_us < 1_000_000
 
 
-async def test_after_an_outage_of_redis_nobody_is_missing_who_was_not_listened_for(
+async def test_after_an_outage_of_redis_no_process_is_missing_that_was_not_listened_for(
     empty_redis: Redis,
 ) -> None:
-    """What lies in Redis is from before: that nobody could be heard is not that somebody said nothing."""
+    """Redis holds what was before: that nothing could be received is not that a process sent nothing."""
     beat = Heartbeat("collector", "collector 1/1", "desk", 1, 0, time.time_ns() // 1000 - 12_000_000)
     empty_redis.hset(PROCESSES, beat.name, _json(beat))
     observer = Observer()
@@ -130,7 +130,7 @@ async def test_after_an_outage_of_redis_nobody_is_missing_who_was_not_listened_f
     await observer.close()
 
 
-async def test_who_was_killed_and_is_back_is_told_from_who_said_goodbye(empty_redis: Redis) -> None:
+async def test_a_killed_process_that_is_back_is_not_one_that_said_goodbye(empty_redis: Redis) -> None:
     observer = Observer()
 
     async def restarts(*beats: Heartbeat) -> list[str]:
@@ -164,7 +164,7 @@ def _json(beat: Heartbeat) -> bytes:
     return msgspec.json.encode(beat)
 
 
-async def test_many_who_look_at_once_share_one_look(empty_redis: Redis) -> None:
+async def test_many_readers_at_once_share_one_observation(empty_redis: Redis) -> None:
     observer = Observer()
     first, *others = await asyncio.gather(*(observer.observe() for _ in range(20)))
     await observer.close()

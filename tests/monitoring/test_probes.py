@@ -1,4 +1,4 @@
-"""What orchestrators ask: alive does not depend on anybody, ready does not lie."""
+"""Probes of orchestrators: alive does not depend on anybody, ready does not lie."""
 
 import re
 from typing import Any
@@ -73,7 +73,7 @@ async def test_tables_that_are_not_there_yet_are_a_reason(
     assert answer.json()["reasons"] == ["migrations are not applied: manage.py migrate"]
 
 
-async def test_many_who_ask_cost_one_look(
+async def test_many_clients_cost_one_check(
     async_client: AsyncClient, empty_redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = []

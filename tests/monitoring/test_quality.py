@@ -1,4 +1,4 @@
-"""What a collector says of its data: rhythm, rates, lateness, clocks and rejects, from events alone."""
+"""A collector's figures of its data: rhythm, rates, lateness, clocks and rejects, from events alone."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -40,7 +40,7 @@ def config(*symbols: str, exchanges: Sequence[str] = EXCHANGES) -> MarketConfig:
 
 
 class Watched:
-    """A shard that is told of events at times of our choosing."""
+    """A shard that gets events at times of our choosing."""
 
     def __init__(self, configured: MarketConfig | None = None) -> None:
         self.now_ns = START_NS
@@ -87,8 +87,8 @@ class Watched:
                 FeedReport(key, state, "", 1, 4, 0, counts, rejected, self.now_ns, self.now_us, self.now_ns)
             )
 
-    def heard(self) -> None:
-        """Take over what was said."""
+    def receive(self) -> None:
+        """Receive what was published."""
         self.quality.take(self.spoken, self.now_ns)
         self.spoken = []
 
@@ -101,29 +101,29 @@ class Watched:
                 for symbol in SYMBOLS:
                     if without not in (key, f"{key} {symbol}"):
                         self.quote(key, symbol)
-            self.heard()
+            self.receive()
         self.report()
-        self.heard()
+        self.receive()
 
     def wait(self, seconds: int) -> None:
         """Nobody quotes, the feeds report."""
         for _ in range(seconds):
             self.now_ns += S
             self.report()
-            self.heard()
+            self.receive()
 
-    def told(self) -> Quality:
+    def read(self) -> Quality:
         self.quality.assess(self.now_us, self.now_ns)
         rows = self.quality.rows(self.now_ns)
         names = tuple(self.quality.names())
         return Quality(self.now_us, tuple(self.quality.exchange_rows(self.now_ns)), names, rows)
 
     def symbol(self, exchange: str, symbol: str = SYMBOLS[0]) -> SymbolQuality:
-        told = self.told()
-        return told.symbol(told.names.index((exchange, symbol)))
+        quality = self.read()
+        return quality.symbol(quality.names.index((exchange, symbol)))
 
     def exchange(self, key: str) -> ExchangeQuality:
-        return next(row for row in self.told().exchanges if row.exchange == key)
+        return next(row for row in self.read().exchanges if row.exchange == key)
 
 
 @pytest.fixture
@@ -147,14 +147,14 @@ class TestStates:
         assert desk.symbol("okx").state == "live", "20 of its usual gaps have not passed"
         desk.go_on(2.0, without="okx BTC/USDT")
         assert desk.symbol("okx").state == "suspect"
-        assert [row.symbol for row in desk.told().silent()] == ["BTC/USDT"]
+        assert [row.symbol for row in desk.read().silent()] == ["BTC/USDT"]
         since_us = desk.symbol("okx").since_us
         desk.go_on(10.0, without="okx BTC/USDT")
         assert desk.symbol("okx").state == "stale"
         assert desk.symbol("okx").since_us > since_us
         desk.go_on(0.5)
         assert desk.symbol("okx").state == "live"
-        assert not list(desk.told().silent())
+        assert not list(desk.read().silent())
 
     def test_what_a_collector_that_stood_still_could_not_believe_is_no_silence_of_an_exchange(
         self, desk: Watched
@@ -166,7 +166,7 @@ class TestStates:
             desk.spoken.append(StreamState(key, SYMBOLS, "gap", f"{STOOD_STILL} for 10.0 s", *stamps))
             reason = f"{STOOD_STILL}: a book was read 9 s late"
             desk.spoken.append(StreamState(key, SYMBOLS, "gap", reason, desk.now_us, desk.now_ns))
-        desk.heard()
+        desk.receive()
         assert desk.symbol("okx").state == "quiet", "not live: there is nothing to show"
         assert (desk.exchange("okx").unusable, desk.exchange("okx").unusable_reason) == (0, "")
         assert desk.exchange("okx").excused_ms == 0.0
@@ -195,7 +195,7 @@ class TestStates:
     def test_a_silence_of_everybody_is_quiet(self, desk: Watched) -> None:
         desk.wait(30)
         assert desk.exchange("okx").symbols["quiet"] == 2
-        assert not list(desk.told().silent())
+        assert not list(desk.read().silent())
 
     def test_a_whole_exchange_silent_while_others_talk_makes_all_of_it_suspect(self, desk: Watched) -> None:
         desk.go_on(8.0, without="okx")
@@ -206,14 +206,14 @@ class TestStates:
 
     def test_after_an_interruption_only_a_new_quote_makes_it_live(self, desk: Watched) -> None:
         desk.state("okx", "down")
-        desk.heard()
+        desk.receive()
         assert (desk.symbol("okx").state, desk.symbol("okx").up) == ("down", False)
         desk.state("okx", "up")
-        desk.heard()
+        desk.receive()
         assert (desk.symbol("okx").state, desk.symbol("okx").up) == ("quiet", True)
         desk.now_ns += 1
         desk.quote("okx")
-        desk.heard()
+        desk.receive()
         assert desk.symbol("okx").state == "live"
         assert desk.symbol("okx").gaps_per_hour == 1
 
@@ -239,7 +239,7 @@ class TestStates:
         desk.go_on(1, without="okx BTC/USDT")
         desk.quote("okx")
         desk.spoken[-1].late_us = late_ms * 1000  # type: ignore[union-attr]
-        desk.heard()
+        desk.receive()
         assert desk.symbol("okx").age_ms == late_ms
         desk.go_on(1.25, without="okx BTC/USDT")
         assert desk.symbol("okx").state == ("suspect" if late_ms > 4_000 else "live")
@@ -279,14 +279,14 @@ class TestStates:
         desk.quality.feeds.held_up(held_us, desk.now_us)
         for late_ms in range(11_900, 0, -200):
             desk.quote("okx", late_ms=float(late_ms))
-        desk.heard()
+        desk.receive()
         desk.go_on(14)
         row = desk.exchange("okx")
         assert row.latency is not None
         assert row.latency.max_ms < 10
         assert row.clock_offset_ms == pytest.approx(-5, abs=1)
 
-    def test_how_long_nothing_usable_came_is_told_beside_trades_that_do(self, desk: Watched) -> None:
+    def test_how_long_nothing_usable_came_is_reported_beside_trades_that_do(self, desk: Watched) -> None:
         for _ in range(8):
             desk.state("okx", "gap")
             desk.trade("okx")
@@ -297,10 +297,10 @@ class TestStates:
 
     def test_an_interruption_does_not_count_as_a_gap_between_quotes(self, desk: Watched) -> None:
         desk.state("okx", "gap")
-        desk.heard()
+        desk.receive()
         desk.go_on(20.0, without="okx")
         desk.quote("okx")
-        desk.heard()
+        desk.receive()
         assert desk.symbol("okx").gap_ms == pytest.approx(250)
 
     def test_who_has_never_quoted_is_given_a_minute_before_it_is_suspect(self) -> None:
@@ -328,15 +328,15 @@ class TestRates:
     def test_trades_are_counted_beside_quotes(self, desk: Watched) -> None:
         for _ in range(7):
             desk.trade("okx")
-        desk.heard()
+        desk.receive()
         assert desk.symbol("okx").trades_per_min == pytest.approx(7, rel=0.1)
         assert desk.symbol("bybit").trades_per_min == 0
 
     @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 20)), max_size=40))
-    def test_a_window_holds_what_happened_within_it(self, told: list[tuple[int, int]]) -> None:
+    def test_a_window_holds_what_happened_within_it(self, quality: list[tuple[int, int]]) -> None:
         window = Window(3, slots=4, slot_s=1.0, dtype=np.uint32, now_ns=0)
         slot, happened = 0, []
-        for place, later in told:
+        for place, later in quality:
             slot += later
             window.turn(slot * S)
             window.add_at(place, 1)
@@ -353,7 +353,7 @@ class TestClocksAndLateness:
         assert found.max_ms == pytest.approx(5.0, abs=0.001)
         for _ in range(100):
             desk.quote("okx", late_ms=800)
-        desk.heard()
+        desk.receive()
         late = desk.exchange("okx").latency
         assert late is not None
         assert late.p95_ms == pytest.approx(800, rel=0.08)
@@ -368,7 +368,7 @@ class TestClocksAndLateness:
             desk.now_ns += S // 4
             desk.quote("okx", late_ms=5.0 - ahead_ms)
             desk.report()
-            desk.heard()
+            desk.receive()
         assert desk.exchange("okx").clock_offset_ms == pytest.approx(ahead_ms, abs=10)
         desk.go_on(6.25)
         assert desk.exchange("okx").clock_offset_ms == pytest.approx(-5, abs=1)
@@ -387,7 +387,7 @@ class TestClocksAndLateness:
             desk.quote("okx", late_ms=5.0 - 3_000)
             desk.quote("okx", late_ms=25.0 - 3_000)
             desk.report()
-            desk.heard()
+            desk.receive()
         found = desk.exchange("okx").latency
         assert found is not None
         assert 0 <= found.p95_ms <= 25
@@ -396,7 +396,7 @@ class TestClocksAndLateness:
         desk = Watched()
         desk.everything_up()
         desk.quote("okx", late_ms=None)
-        desk.heard()
+        desk.receive()
         assert desk.exchange("okx").latency is None
         assert desk.exchange("okx").clock_offset_ms is None
 

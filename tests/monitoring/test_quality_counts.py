@@ -29,7 +29,7 @@ class TestWhatCannotBeUsed:
         }  # fmt: skip
         desk.now_ns += 1 * S
         desk.report()
-        desk.heard()
+        desk.receive()
         row = desk.exchange("okx")
         assert (row.malformed_per_min, row.unknown_per_min) == (30, 3)
         assert row.reconnects_per_min == 12
@@ -39,24 +39,24 @@ class TestWhatCannotBeUsed:
         desk.wait(62)
         assert desk.exchange("okx").bad_frames_per_min == desk.exchange("okx").reconnects_per_min == 0
 
-    def test_rejected_quotes_are_told_by_symbol(self, desk: Watched) -> None:
+    def test_rejected_quotes_are_reported_by_symbol(self, desk: Watched) -> None:
         desk.rejected["okx"] = {
             ("BTC/USDT", "rejected_crossed"): 5, ("ETH/USDT", "rejected_zero"): 2,
             ("ETH/USDT", "empty_side"): 3, ("ETH/USDT", "frozen"): 4, ("ETH/USDT", "out_of_order"): 1,
         }  # fmt: skip
         desk.report()
-        desk.heard()
+        desk.receive()
         btc, eth = desk.symbol("okx"), desk.symbol("okx", "ETH/USDT")
         assert (btc.crossed_per_min, btc.zero_per_min) == (5, 0)
         assert (eth.crossed_per_min, eth.zero_per_min) == (0, 2)
         assert (btc.refused_per_min, eth.refused_per_min) == (0, 8)
 
-    def test_a_feed_that_counts_anew_is_no_negative_rate(self, desk: Watched) -> None:
+    def test_a_feed_that_counts_again_from_zero_is_no_negative_rate(self, desk: Watched) -> None:
         desk.counts["okx"] = {"malformed": 30}
         desk.report()
         desk.counts["okx"] = {"malformed": 1}
         desk.report()
-        desk.heard()
+        desk.receive()
         assert desk.exchange("okx").malformed_per_min == 0
 
     def test_since_when_connections_are_as_they_are(self, desk: Watched) -> None:
@@ -65,7 +65,7 @@ class TestWhatCannotBeUsed:
         desk.report("okx", state="down")
         desk.now_ns += S
         desk.report("okx", state="down")
-        desk.heard()
+        desk.receive()
         assert (desk.exchange("okx").state, desk.exchange("okx").since_us) == ("down", down_us)
 
 
@@ -76,46 +76,46 @@ class TestConfiguration:
         after = desk.symbol("okx", "ETH/USDT")
         assert after == before
         assert desk.symbol("okx", "AAA/USDT").state == "down"
-        assert ("okx", "BTC/USDT") not in desk.told().names
+        assert ("okx", "BTC/USDT") not in desk.read().names
 
     def test_events_of_what_is_no_longer_wanted_are_passed_over(self, desk: Watched) -> None:
         desk.quote("okx", "LTC/USDT")
         desk.quote("okx")
         desk.quote("nowhere")
-        desk.heard()
+        desk.receive()
         assert desk.quality.unknown == 2
         assert desk.symbol("okx").age_ms == 0
 
-    def test_an_exchange_that_is_not_collected_here_is_not_told_of(self, desk: Watched) -> None:
+    def test_an_exchange_that_is_not_collected_here_is_not_reported(self, desk: Watched) -> None:
         for _ in range(12):
             desk.now_ns += S
             desk.report("binance", "bybit")
-            desk.heard()
-        assert [row.exchange for row in desk.told().exchanges] == ["binance", "bybit"]
-        assert {exchange for exchange, _ in desk.told().names} == {"binance", "bybit"}
+            desk.receive()
+        assert [row.exchange for row in desk.read().exchanges] == ["binance", "bybit"]
+        assert {exchange for exchange, _ in desk.read().names} == {"binance", "bybit"}
 
 
 class TestMinutes:
     def test_a_minute_says_what_each_instrument_did(self, desk: Watched) -> None:
-        desk.told()
+        desk.read()
         desk.quality.take_minute(desk.now_ns)
         desk.go_on(30)
         desk.go_on(4.5, without="okx BTC/USDT")
         desk.go_on(25.5)
         desk.rejected["okx"] = {("BTC/USDT", "rejected_zero"): 300}
         desk.report()
-        desk.heard()
-        told = desk.told()
+        desk.receive()
+        quality = desk.read()
         rows = desk.quality.take_minute(desk.now_ns)
         assert rows.dtype == MINUTE_ROW
-        row = rows[told.names.index(("okx", "BTC/USDT"))]
+        row = rows[quality.names.index(("okx", "BTC/USDT"))]
         assert row["quotes"] == (30 + 25.5) * 4
         assert row["longest_gap"] == 47, "4.75 s in tenths, rounded down"
         assert row["spread"] == 20 - 1 or row["spread"] == 20, "100.00 to 100.02, in tenths of a bps"
         assert row["rejected"] == 255, "as many as fit"
 
     def test_a_minute_without_a_quote_has_no_spread_and_all_of_it_is_gap(self, desk: Watched) -> None:
-        desk.told()
+        desk.read()
         desk.quality.take_minute(desk.now_ns)
         desk.now_ns += 60 * S
         row = desk.quality.take_minute(desk.now_ns)[0]

@@ -1,4 +1,4 @@
-"""What collectors tell of their data, through Redis: faults of simulated exchanges, shards, and the hour."""
+"""Reports of collectors through Redis: faults of simulated exchanges, shards, and the hour."""
 
 import asyncio
 from pathlib import Path
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("empty_redis")
 MINUTE_S = 60
 
 
-async def test_faults_of_exchanges_show_in_what_is_told_of_them_and_of_nobody_else() -> None:
+async def test_faults_of_exchanges_show_in_their_own_reports_and_no_others() -> None:
     async with (
         Simulator(exchanges=("bybit", "gate", "okx", "bitget"), symbols=3, rate=10) as simulator,
         quality_desk(simulator) as desk,
@@ -73,7 +73,7 @@ async def test_without_redis_the_sink_goes_on_and_says_so(settings: Any, tmp_pat
 class TestShards:
     """Two collectors that both serve every exchange, each with one symbol."""
 
-    async def told(self, *, second: str = "live") -> Any:
+    async def read(self, *, second: str = "live") -> Any:
         async with async_redis() as redis:
             for number, symbol in enumerate(SYMBOLS):
                 shard = Watched.of(symbol)
@@ -81,16 +81,16 @@ class TestShards:
                 for _ in range(40 * (number + 1)):
                     shard.now_ns += S // 4
                     shard.quote("okx", symbol, late_ms=10.0 if number else 1_000.0)
-                    shard.heard()
+                    shard.receive()
                 shard.now_ns += S
                 shard.report(state="live" if number == 0 else second)
-                shard.heard()
+                shard.receive()
                 writer = QualityWriter(redis, Shard(number + 1, 2), shard.now_us)
                 await writer.write(shard.quality, shard.now_us, shard.now_ns)
             return await read_quality(redis)
 
-    async def test_are_told_of_as_one(self) -> None:
-        quality = await self.told()
+    async def test_are_reported_as_one(self) -> None:
+        quality = await self.read()
         assert [row.exchange for row in quality.exchanges] == list(EXCHANGES)
         assert set(quality.names) == {(key, symbol) for key in EXCHANGES for symbol in SYMBOLS}
         okx = quality.exchanges[2]
@@ -102,9 +102,9 @@ class TestShards:
         assert okx.clock_offset_ms == pytest.approx(-10, abs=0.1), "the quickest way is the best witness"
 
     async def test_an_exchange_does_as_badly_as_at_its_worst_collector(self) -> None:
-        assert {row.state for row in (await self.told(second="down")).exchanges} == {"down"}
+        assert {row.state for row in (await self.read(second="down")).exchanges} == {"down"}
 
-    async def test_nobody_told_anything(self) -> None:
+    async def test_nobody_reported_anything(self) -> None:
         async with async_redis() as redis:
             quality = await read_quality(redis)
         assert (quality.at_us, len(quality), quality.exchanges) == (0, 0, ())
@@ -112,7 +112,7 @@ class TestShards:
     async def test_a_list_of_names_that_was_lost_is_written_again(self, empty_redis: Redis) -> None:
         shard = Watched.of(*SYMBOLS)
         shard.everything_up()
-        shard.heard()
+        shard.receive()
         async with async_redis() as redis:
             writer = QualityWriter(redis, Shard(), shard.now_us)
             await writer.write(shard.quality, shard.now_us, shard.now_ns)
@@ -134,7 +134,7 @@ async def test_the_last_hour_of_a_symbol_goes_on_through_a_restart_and_a_change_
                 life.now_ns += S
                 life.quote("okx", "ETH/USDT")
                 life.report()
-                life.heard()
+                life.receive()
                 await writer.write(life.quality, life.now_us, life.now_ns)
         monkeypatch.setattr("time.time_ns", lambda: second.now_us * 1000)
         minutes = await read_last_hour(redis, "okx", "ETH/USDT")

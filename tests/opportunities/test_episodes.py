@@ -67,7 +67,7 @@ def closed(story: Episode, after_ms: int = 3_400, **changes: Any) -> Episode:
 class TestRows:
     pytestmark = pytest.mark.django_db
 
-    def test_a_row_tells_the_whole_story(self) -> None:
+    def test_a_row_has_the_whole_story(self) -> None:
         follows = OpportunityFilter.objects.create(name="wide", min_edge_bps=5)
         save_episodes([closed(peaked(episode(filter_id=follows.pk)))])
         row = OpportunityEpisode.objects.get()
@@ -162,7 +162,7 @@ async def rows() -> list[OpportunityEpisode]:
 
 
 def works_again(monkeypatch: pytest.MonkeyPatch, after: int) -> Callable[..., int]:
-    """Makes the database fail that often, for whoever saves episodes."""
+    """Makes the database fail that often, for every save of episodes."""
     left = iter(range(after))
 
     def save(stories: Any) -> int:
@@ -232,7 +232,7 @@ class TestSink:
     async def test_a_database_that_takes_no_connections_for_a_while(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """As while PostgreSQL is restarted."""
+        """The database refuses as while PostgreSQL is restarted."""
         monkeypatch.setattr(episode_sink, "RETRY_FIRST_S", 0.02)
         async with sink() as (channel, running):
             channel.put(episode(1))

@@ -60,7 +60,7 @@ def edge_of(moment: Moment) -> float:
 
 
 def check_figures(episode: Episode) -> None:
-    """What holds for every row, however it came about."""
+    """Check what holds for every row, however it came about."""
     peak = episode.peak.edge_bps
     moments = [each for each in (episode.opened, episode.peak, episode.closed) if each is not None]
     for moment in moments:
@@ -88,7 +88,7 @@ class Step(Struct, frozen=True):
 
 
 class Stay(Struct, frozen=True):
-    """What held from one moment until another."""
+    """State that held from one moment until another."""
 
     since: int
     until: int
@@ -173,14 +173,14 @@ def test_figures_are_those_of_a_naive_recomputation(walk: list[Step], hold_ms: i
     assert len(closed) == len(wanted)
     for episode, naively in zip(closed, wanted, strict=True):
         check_figures(episode)
-        told = {
+        phases = {
             "started": (episode.started_us - NOON_US) / 1000,
             "open": episode.opened.edge_bps,
             "peak": episode.peak.edge_bps,
             "mean": episode.mean_edge_bps,
             "closed": ((episode.closed_us or 0) - NOON_US) / 1000,
         }
-        assert told == pytest.approx(naively, abs=1e-6)
+        assert phases == pytest.approx(naively, abs=1e-6)
 
 
 # --- the peak ----------------------------------------------------------------------------------------
@@ -300,7 +300,7 @@ def test_what_other_fees_make_worth_it_begins_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "told"),
+    ("after", "right"),
     [
         pytest.param(market(structs.replace(AT_ONCE, min_edge_bps=4.0)), ["close", "open"], id="threshold"),
         pytest.param(market(structs.replace(AT_ONCE, min_edge_bps=7.0)), ["close"], id="higher threshold"),
@@ -325,13 +325,13 @@ def test_what_other_fees_make_worth_it_begins_at_once() -> None:
         ),
     ],
 )
-def test_whatever_a_setting_enters_is_judged_when_it_changes(after: MarketConfig, told: list[str]) -> None:
+def test_whatever_a_setting_enters_is_judged_when_it_changes(after: MarketConfig, right: list[str]) -> None:
     desk = started(AT_ONCE)
     quote(desk, 0, 6.0)
     assert phases(desk) == ["open"]
     desk.configure(after, at_ms=10)
     changed = desk.scanner.lifecycle.take()
-    assert [each.phase for each in changed] == told
+    assert [each.phase for each in changed] == right
     for each in changed:
         if each.phase == "close":
             check_figures(each)

@@ -22,12 +22,12 @@ EXCHANGES = ("bingx", "bitget", "bybit", "gate", "kucoin", "mexc", "okx")
 def route(number: int, move: int, sell_on: str, peak: float, **changes: Any) -> Any:
     """One of a move's, bought on binance, which moved; closed after 3.4 s."""
     peaked = Moment(START_US + 900_000, peak, 1000.0, BUY, SELL)
-    told = episode(
+    routes = episode(
         number, exchange1="binance", exchange2=sell_on, buy_on="binance", sell_on=sell_on, peak=peaked,
         move=f"{move:032x}" if move else "", moved_on="binance" if move else "",
         moved_side="buy" if move else "", started_us=START_US + move * 1_000_000,
     )  # fmt: skip
-    return closed(structs.replace(told, **changes))
+    return closed(structs.replace(routes, **changes))
 
 
 @pytest.fixture
@@ -44,13 +44,16 @@ def asked(reader: Client, **parts: Any) -> Any:
 
 def two_hundred_moves() -> None:
     """1,402 episodes: seven routes each, and the first one under a second filter twice."""
-    told = [
+    routes = [
         route(move * 10 + place, move, key, 5.0 + place)
         for move in range(1, 201)
         for place, key in enumerate(EXCHANGES)
     ]
-    told += [route(9_001, 1, "okx", 11.0, filter_name="two"), route(9_002, 2, "okx", 11.0, filter_name="two")]
-    assert save_episodes(told) == 0  # refused
+    routes += [
+        route(9_001, 1, "okx", 11.0, filter_name="two"),
+        route(9_002, 2, "okx", 11.0, filter_name="two"),
+    ]
+    assert save_episodes(routes) == 0  # refused
 
 
 def test_1402_episodes_of_200_moves_are_200(reader: Client) -> None:
@@ -113,8 +116,8 @@ def test_another_grouping_is_refused_by_name(reader: Client) -> None:
 
 def test_a_route_that_opens_again_and_again_in_a_move_is_one_at_its_best(reader: Client) -> None:
     """And is read as one: a move that trembles for an hour has thousands of rows."""
-    told = [route(number, 1, key, 5.0 + number / 100) for number, key in enumerate(EXCHANGES * 100, 1)]
-    save_episodes(told)
+    routes = [route(number, 1, key, 5.0 + number / 100) for number, key in enumerate(EXCHANGES * 100, 1)]
+    save_episodes(routes)
     with CaptureQueriesContext(connection) as asked_of:
         (move,) = asked(reader, group="move")["moves"]
     assert [each["peak_edge_bps"] for each in move["routes"]] == pytest.approx(

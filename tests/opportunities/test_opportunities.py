@@ -64,8 +64,8 @@ def asked(path: str, client: Client, **query: Any) -> dict[str, Any]:
     return dict(response.json())
 
 
-def told(path: str, client: Client, **query: Any) -> list[dict[str, Any]]:
-    """The lines of a streamed answer."""
+def lines_of(path: str, client: Client, **query: Any) -> list[dict[str, Any]]:
+    """Lines of a streamed answer."""
     response: Any = client.get(f"/api/opportunities{path}?{urlencode(query)}")
     assert response.status_code == 200, response.content
 
@@ -214,11 +214,11 @@ def test_statistics_look_at_a_day_at_most(lake: Lake, operator_client: Client) -
     assert "start" in response.json()["error"]
 
 
-def test_a_ranking_tells_how_many_there_are_and_then_each(lake: Lake, operator_client: Client) -> None:
+def test_a_ranking_says_how_many_there_are_and_then_each(lake: Lake, operator_client: Client) -> None:
     store_spreads(lake, list(WAVE) * 30)
     store_spreads(lake, [i / 1000 for i in range(200)], symbol="ETH/USDT")
     store_spreads(lake, [0.1, None, 0.1], symbol="XRP/USDT")
-    head, *rows = told("/ranking", operator_client, start=START, end=START + 300)
+    head, *rows = lines_of("/ranking", operator_client, start=START, end=START + 300)
     assert (head["pairs"], head["left_out"]) == (3, 0)
     by_symbol = {row["symbol"]: row for row in rows}
     assert by_symbol["BTC/USDT"]["cycles"] == 59
@@ -227,7 +227,7 @@ def test_a_ranking_tells_how_many_there_are_and_then_each(lake: Lake, operator_c
         "ETH/USDT": ["trending"],
         "XRP/USDT": ["too little data"],
     }
-    assert told("/ranking", operator_client, start=1, end=2) == [
+    assert lines_of("/ranking", operator_client, start=1, end=2) == [
         {"pairs": 0, "left_out": 0, "start": 1, "end": 2}
     ]
 
@@ -235,7 +235,7 @@ def test_a_ranking_tells_how_many_there_are_and_then_each(lake: Lake, operator_c
 def test_an_edited_threshold_changes_the_verdict(lake: Lake, operator_client: Client) -> None:
     store_spreads(lake, list(WAVE) * 30)
     VerdictThresholds(excellent_above_mean_peak_pct=0.7).save()
-    _head, row = told("/ranking", operator_client, start=START, end=START + 240)
+    _head, row = lines_of("/ranking", operator_client, start=START, end=START + 240)
     assert row["verdicts"] == ["ordinary"]
     assert "✕\u00a00.6 % mean peak, not above 0.7" in row["reasons"][0]
 
@@ -290,7 +290,7 @@ def test_an_episodes_ticks_are_its_edge_out_of_both_legs_quotes(lake: Lake, oper
     ])  # fmt: skip
     down = StreamState("bybit", ("BTC/USDT",), "down", "no frame", START_US + 3_000_000, START_US * 1000)
     write_states(lake, [structs.replace(down, received_mono_ns=(START_US + 3_000_000) * 1000)])
-    found = told("/ticks", operator_client, id=OpportunityEpisode.objects.get().pk)
+    found = lines_of("/ticks", operator_client, id=OpportunityEpisode.objects.get().pk)
     low, high = edge(100.0, 100.0, "binance", "bybit"), edge(101.0, 100.0, "binance", "bybit")
     assert [row["timestamp"] - START for row in found] == [-60, 0, 2, 3], "it holds from before the picture"
     assert [row["edge"] for row in found[:3]] == pytest.approx([low, high, low], abs=1e-3)
@@ -302,7 +302,7 @@ def test_an_episodes_ticks_are_its_edge_out_of_both_legs_quotes(lake: Lake, oper
 def test_an_episodes_spread_has_the_sign_of_its_direction(lake: Lake, operator_client: Client) -> None:
     save_episodes([closed(episode(buy_on="binance", sell_on="bybit"))])
     write_quotes(lake, [quote("binance", 0, 100.0, 100.1), quote("bybit", 0, 101.0, 101.1)])
-    found = told("/ticks", operator_client, id=OpportunityEpisode.objects.get().pk)
+    found = lines_of("/ticks", operator_client, id=OpportunityEpisode.objects.get().pk)
     (spread,) = {row["spread"] for row in found if row["spread"] is not None}
     assert spread == pytest.approx((101 / 100 - 1) * 100, abs=1e-5), "the place to sell is dearer"
 
@@ -348,7 +348,7 @@ def test_the_pages_are_for_those_who_signed_in(db: None, operator_client: Client
     assert operator_client.get(address).status_code == 200
 
 
-def test_the_page_of_an_episode_tells_its_whole_story(db: None, operator_client: Client) -> None:
+def test_the_page_of_an_episode_has_its_whole_story(db: None, operator_client: Client) -> None:
     save_episodes([closed(episode(), closed=None, reason="bybit: stream down: no frame for 20 s")])
     page = operator_client.get(f"/opportunities/{FIRST}").content.decode()
     for part in (

@@ -1,4 +1,4 @@
-"""A collector process and PostgreSQL: whoever dies, there is one row per episode and none stays open."""
+"""A collector process and PostgreSQL: whichever dies, there is one row per episode and none stays open."""
 
 import asyncio
 import signal

@@ -20,7 +20,7 @@ LEAST = 50.0
 
 
 class Terms(Struct, frozen=True):
-    """What a person may set."""
+    """Settings of a person."""
 
     fee_bps: float = 0.0
     multiplier: float = 1.0
@@ -79,13 +79,13 @@ SIZES = (1.0, 1.0, 2.0, 0.01)
 
 
 class World:
-    """A desk that everything happens to; `told` is all that the lifecycle said."""
+    """A desk that everything happens to; `published` is all that the lifecycle published."""
 
     def __init__(self) -> None:
         self.terms = Terms()
         self.desk = Desk(self.terms.market())
         self.now_ms = 0.0
-        self.told: list[Episode] = []
+        self.published: list[Episode] = []
         self.desk.quote("gate", "USDC/USDT", 0.99995, 1.00005)
         self.desk.quote(BUY, BTC, 80.0, 100.0)
 
@@ -112,11 +112,11 @@ class World:
             now = NOON_US + round(now_ms * 1000), 5_000_000_000 + round(now_ms * 1e6)
             desk.scanner.lifecycle.stop("over", *now)
         desk.tick(now_ms)
-        self.told += desk.scanner.lifecycle.take()
+        self.published += desk.scanner.lifecycle.take()
 
 
 def check(episode: Episode) -> None:
-    """What holds for every row."""
+    """Check what holds for every row."""
     peak = episode.peak
     moments = [each for each in (episode.opened, peak, episode.closed) if each is not None]
     for moment in moments:
@@ -139,24 +139,24 @@ def test_figures_agree_whatever_happens(walk: list[tuple[str, int, int]]) -> Non
     for what, after_ms, dice in walk:
         world.happen(what, after_ms, dice)
     world.happen("stop", 100, 0)
-    for each in world.told:
+    for each in world.published:
         check(each)
     stories: dict[str, list[Episode]] = {}
-    for each in world.told:
+    for each in world.published:
         stories.setdefault(each.id, []).append(each)
     for story in stories.values():
         phases = [each.phase for each in story]
-        assert (phases[0], phases[-1]) == ("open", "close"), "told once, to its end"
+        assert (phases[0], phases[-1]) == ("open", "close"), "published once, to its end"
         assert set(phases[1:-1]) <= {"peak"}
         assert {each.started_us for each in story} == {story[0].started_us}
         assert [each.peak.edge_bps for each in story] == sorted(each.peak.edge_bps for each in story)
-    check_lake(world.told)
+    check_lake(world.published)
 
 
-def check_lake(told: list[Episode]) -> None:
+def check_lake(published: list[Episode]) -> None:
     """The lake's rows say what the database's say, in either order of the exchanges."""
-    events = opportunity_events(told, Fees(Terms().market()))
-    wanted = [each for each in told if each.phase != "peak"]
+    events = opportunity_events(published, Fees(Terms().market()))
+    wanted = [each for each in published if each.phase != "peak"]
     assert [event.event for event in events] == [each.phase for each in wanted]
     for event, each in zip(events, wanted, strict=True):
         moment = each.opened if each.phase == "open" else each.closed

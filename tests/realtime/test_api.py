@@ -138,7 +138,7 @@ def test_the_dashboard_learns_filters_and_charts(operator_client: Client, seeded
 # --- health --------------------------------------------------------------------------------------
 
 
-async def test_health_tells_everybody_the_status_and_the_signed_in_the_rest(
+async def test_health_gives_everybody_the_status_and_the_signed_in_the_rest(
     web: Web, seeded: MarketConfig, operator: User
 ) -> None:
     token, url = await database_sync_to_async(make_token)(operator, 1), f"{web.url}/api/health"

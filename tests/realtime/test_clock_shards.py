@@ -52,7 +52,7 @@ class Collector:
 
 
 def newest(shown: Page, id: str) -> dict[str, Any]:
-    """What was said last of a chart, with the message's `until`."""
+    """Last message about a chart, with the message's `until`."""
     said = [
         each | {"until": message["until"]}
         for message in shown.messages
@@ -97,8 +97,8 @@ async def test_a_clock_that_is_set_under_a_chart_that_stands_still_is_said(hub: 
         for ahead_s in (120.0, -120.0):
             collector.ahead_s = ahead_s
             await collector.flush()
-            told = lambda: newest(shown, STILL)["ahead"] == pytest.approx(ahead_s, abs=1)  # noqa: B023, E731
-            await eventually(told, f"{ahead_s:g} s is said though nothing moves")
+            is_said = lambda: newest(shown, STILL)["ahead"] == pytest.approx(ahead_s, abs=1)  # noqa: B023, E731
+            await eventually(is_said, f"{ahead_s:g} s is said though nothing moves")
 
 
 async def test_ours_that_is_set_is_said_as_well(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What the realtime sink hands to the sinks after it: every point, every episode, and the lake's events."""
+"""Output of the realtime sink for the sinks after it: every point, every episode, and the lake's events."""
 
 from typing import TypeVar
 

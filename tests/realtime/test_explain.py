@@ -27,7 +27,7 @@ from realtime.scanner.obstacles import obstacles
 from realtime.scanner.table import ScanTable
 from tests.realtime.test_api import aget
 from tests.support.live import daphne, desk
-from tests.support.scan_data import market, told
+from tests.support.scan_data import market, scan_of
 
 BTC = "BTC/USDT|binance|bybit"
 FINDS = FilterConfig(7, "Finds", min_edge_bps=20.0, min_duration_ms=200)
@@ -41,7 +41,7 @@ def explained(
     """BTC/USDT on binance and bybit, as these bids have it."""
     config = config or market(filters=(FINDS,))
     table = ScanTable(config)
-    scan = told(config, prices, **columns)
+    scan = scan_of(config, prices, **columns)
     match = table.match(scan)
     table.take(scan, match, time.monotonic(), silent=False)
     table.take_evidence(scan, match)
@@ -62,7 +62,7 @@ def test_an_edge_below_every_filters_threshold_is_the_first_reason() -> None:
     assert not any(each.opportunity for each in found.directions)
 
 
-def test_both_directions_tell_every_gate_and_the_better_one_comes_first() -> None:
+def test_both_directions_list_every_gate_and_the_better_one_comes_first() -> None:
     found = explained(WIDE)
     assert [each.buy_on for each in found.directions] == ["binance", "bybit"]
     for each in found.directions:
@@ -83,7 +83,7 @@ def test_what_meets_a_filter_with_its_gates_open_is_an_opportunity() -> None:
     )
 
 
-def test_a_closed_gate_is_told_with_its_words() -> None:
+def test_a_closed_gate_is_reported_with_its_words() -> None:
     found = explained(WIDE, gap_ms=100.0, age_ms=[50.0, 50.0, 9_400.0, 50.0, 50.0, 50.0])
     better = found.directions[0]
     assert (better.verdict, better.opportunity) == ("fail", False)
@@ -116,7 +116,7 @@ def test_a_filter_that_wants_open_wallets_is_not_met_by_unknown_ones() -> None:
         ),
     ],
 )
-def test_a_limit_of_a_filters_own_is_told_with_its_words(
+def test_a_limit_of_a_filters_own_is_reported_with_its_words(
     own: dict[str, float], words: tuple[str, str]
 ) -> None:
     filters = (structs.replace(FINDS, **own),)
@@ -134,12 +134,12 @@ def test_a_pair_that_no_filter_follows_says_so() -> None:
     assert "no enabled filter with a min edge follows this pair" in found.summary
 
 
-def test_a_size_below_a_filters_own_minimum_is_told() -> None:
+def test_a_size_below_a_filters_own_minimum_is_reported() -> None:
     found = explained(WIDE, market(filters=(structs.replace(FINDS, min_size=5_000.0),)))
     assert found.directions[0].filters[0].words == "the size is below its 5,000"
 
 
-def test_an_operators_word_on_the_coin_is_told() -> None:
+def test_an_operators_word_on_the_coin_is_reported() -> None:
     config = market(filters=(FINDS,))
     case = IdentityConfig("BTC/USDT", "binance", "bybit", "different")
     table = ScanTable(structs.replace(config, identities=(case,)))
@@ -162,7 +162,7 @@ def test_before_any_quote_nothing_is_made_up() -> None:
 
 @pytest.fixture
 def rows(db: None) -> None:
-    """What a fresh desk has in its database."""
+    """Rows of a fresh desk's database."""
     call_command("seed")
 
 

@@ -39,7 +39,7 @@ async def hub(seeded: MarketConfig) -> AsyncIterator[Hub]:
 
 
 class Page:
-    """A viewer whose messages land in a list; it acks each at once, or only when told to."""
+    """A viewer whose messages land in a list; it acks each at once, or only on demand."""
 
     def __init__(self, hub: Hub, user_id: int = 1, acks: bool = False) -> None:
         self.hub = hub
@@ -50,7 +50,7 @@ class Page:
         self.viewer = Viewer(user_id, self, hub, self.closed.append)
 
     def send(self, text: bytes) -> None:
-        """As `core.web.pipe.Pipe`."""
+        """Send like `core.web.pipe.Pipe`."""
         self.messages.append(json.loads(text))
         if self.acks:
             asyncio.get_running_loop().call_soon(self.ack)
@@ -167,7 +167,7 @@ async def test_a_batch_that_got_lost_is_fetched_from_the_store(hub: Hub, seeded:
         assert hub.counters["batches_missed"] >= 1
 
 
-async def test_the_hub_hears_on_after_redis_cut_its_connections(
+async def test_the_hub_receives_on_after_redis_cut_its_connections(
     hub: Hub, seeded: MarketConfig, empty_redis: Redis
 ) -> None:
     async with page(hub) as shown, desk(seeded) as running:
@@ -188,14 +188,14 @@ async def test_the_hub_hears_on_after_redis_cut_its_connections(
         feeding.cancel()
 
 
-async def test_a_page_hears_something_every_second_however_quiet_the_market_is(
+async def test_a_page_receives_something_every_second_however_quiet_the_market_is(
     hub: Hub, seeded: MarketConfig
 ) -> None:
     async with page(hub) as shown, desk(seeded):
         await eventually(lambda: shown.messages, "the snapshot")
-        heard = len(shown.messages)
+        received = len(shown.messages)
         began = asyncio.get_running_loop().time()
-        await eventually(lambda: len(shown.messages) >= heard + 3, "three signs of life")
+        await eventually(lambda: len(shown.messages) >= received + 3, "three signs of life")
         assert asyncio.get_running_loop().time() - began < promised(4)
         last = shown.messages[-1]
         assert (last["type"], last["charts"], last["removed"]) == ("delta", [], [])
@@ -228,5 +228,5 @@ async def test_while_the_store_does_not_answer_states_are_sent_all_the_same(
             running.kill()
             silent = ("stale", "no data from collector 1/1 for 3 s")
             await eventually(lambda: shown.state(BTC) == silent, "what became of it")
-            heard = len(shown.messages)
-            await eventually(lambda: len(shown.messages) > heard + 1, "signs of life")
+            received = len(shown.messages)
+            await eventually(lambda: len(shown.messages) > received + 1, "signs of life")

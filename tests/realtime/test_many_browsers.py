@@ -1,4 +1,4 @@
-"""What keeps a web process well with a thousand browsers: sharing, bounds, and sockets that do not read."""
+"""Health of a web process with a thousand browsers: sharing, bounds, and sockets that do not read."""
 
 import asyncio
 import json
@@ -233,7 +233,7 @@ async def test_a_storm_of_the_same_question_is_one_read_and_one_encoding() -> No
     assert len({id(answer[BTC].chart) for answer in answers}) == 1
 
 
-async def test_who_has_what_was_read_is_told_what_was_heard_since_and_not_the_same_nothing() -> None:
+async def test_a_viewer_that_has_what_was_read_gets_what_came_since_and_not_the_same_nothing() -> None:
     book = Book()
     reads = SharedReads(book)
     first = await reads.fetch({BTC: 0})
@@ -303,7 +303,7 @@ def test_a_frame_begins_with_its_length_in_the_shortest_form(size: int, head: st
     assert frame_head(size).hex() == head
 
 
-def test_whoever_waits_to_be_accepted_has_room() -> None:
+def test_every_browser_that_waits_to_be_accepted_has_room() -> None:
     assert with_backlog("tcp:port=8000:interface=127.0.0.1").endswith(":backlog=1024")
     assert with_backlog("tcp:port=8000:backlog=7") == "tcp:port=8000:backlog=7"
     assert with_backlog("unix:/run/desk.sock") == "unix:/run/desk.sock"

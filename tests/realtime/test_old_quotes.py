@@ -56,7 +56,7 @@ class Slow(Desk):
         return next(leg for leg in self.scanner.legs if leg.exchange == exchange)
 
     def table(self) -> ScanTable:
-        """What a web process makes of it now."""
+        """Table that a web process makes of it now."""
         legs, now_ns = self.scanner.legs, BOOT_NS + self.now_s * 1000 * MS
         columns = LegColumns(legs)
         columns.update(legs, now_ns)
@@ -271,10 +271,10 @@ def test_a_frame_says_that_a_silent_leg_is_left_behind_though_it_said_nothing() 
     desk.run(5, dict.fromkeys(FAST, 100.0))
     columns.update(desk.scanner.take_changed(), BOOT_NS + desk.now_s * 1000 * MS)
     slow = desk.leg(SLOW).index
-    for mid, told in ((101.0, [100.0]), (101.0, []), (101.5, [150.0])):
+    for mid, expected in ((101.0, [100.0]), (101.0, []), (101.5, [150.0])):
         desk.run(1, dict.fromkeys(FAST, mid))
         indices, rows = columns.update(desk.scanner.take_changed(), BOOT_NS + desk.now_s * 1000 * MS)
-        assert rows["moved_bps"][indices == slow].tolist() == pytest.approx(told)
+        assert rows["moved_bps"][indices == slow].tolist() == pytest.approx(expected)
     desk.now_s += 10
     every = columns.all(BOOT_NS + desk.now_s * 1000 * MS)
     assert np.isnan(every["moved_bps"]).all(), "nobody talks any more"

@@ -36,7 +36,7 @@ def test_signing_in_leads_to_the_page_that_was_asked_for(visitor: Client, operat
     assert visitor.post("/accounts/login/", answers)["Location"] == "/index.html"
 
 
-def test_a_wrong_password_is_told_and_the_name_stays(visitor: Client, operator: User) -> None:
+def test_a_wrong_password_is_reported_and_the_name_stays(visitor: Client, operator: User) -> None:
     page = visitor.post("/accounts/login/", {"username": "operator", "password": "wrong"}).content.decode()
     assert "Please enter a correct username and password" in page
     assert 'value="operator"' in page

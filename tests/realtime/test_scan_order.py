@@ -142,7 +142,7 @@ steps = st.lists(
 
 
 def said(collector: Collector, chosen: Any, walls: list[float]) -> list[tuple[float, Any]]:
-    """What a collector says in the course of these steps: arrival -> a frame, or directory and state."""
+    """Messages of a collector in the course of these steps: arrival -> a frame, or directory and state."""
     arriving: list[tuple[float, Any]] = [(START_S, collector.state(START_S))]
     now_s, number = START_S, 0
     for kind, leg, wait_s, late_s, lost in chosen:
@@ -225,7 +225,7 @@ def test_of_a_leg_that_two_shards_know_the_newer_quote_stays(one: Any, two: Any)
 
 
 def started(reader: Web) -> Collector:
-    """A collector that has been heard: every leg has its first quote."""
+    """A collector that has reported: every leg has its first quote."""
     collector = Collector()
     for leg in range(3):
         collector.quote(leg, 1, START_S)

@@ -1,4 +1,4 @@
-"""What the scanner shows is sorted by what it shows, in every message; rows move once a second."""
+"""The scanner sorts by what it shows, in every message; rows move once a second."""
 
 import json
 from typing import Any, get_args
@@ -19,7 +19,7 @@ from realtime.scanner.messages import CELLS, Show, make_page
 from realtime.scanner.table import STATES, Query, ScanTable, SortKey, View
 from realtime.scanner.viewer import ScanViewer
 from tests.realtime.test_scan_order import Clock
-from tests.support.scan_data import EXCHANGES, listing, market, told
+from tests.support.scan_data import EXCHANGES, listing, market, scan_of
 
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
 KEYS = get_args(SortKey)
@@ -48,7 +48,7 @@ class Browser:
 
 
 def shown_key(row: dict[str, Any], sort: str) -> float | str | None:
-    """What a row shows in the column it is sorted by; None: unknown."""
+    """Value that a row shows in the column it is sorted by; None: unknown."""
     buy, sell = (2, 1) if row["sell"] == 1 else (1, 2)
     times, volumes = (row["at1"], row["at2"]), (row["volume1"], row["volume2"])
     match sort:
@@ -113,7 +113,7 @@ async def test_every_message_is_sorted_by_what_it_shows(
         browser = Browser()
         viewer = ScanViewer(1, browser, hub, lambda closed: None)
         hub.join(viewer)
-        scan = told(config, prices)
+        scan = scan_of(config, prices)
         scan.heard_s = clock.now_s
         hub._know({"1/1": scan})
         hub._refresh()
@@ -153,7 +153,7 @@ def test_figures_of_one_row_are_of_one_moment() -> None:
     """Sorted by the edge: its direction, size and gates are held with it, its legs' states are not."""
     config = market(("BTC/USDT",))
     table = ScanTable(config)
-    scan = told(config, {(key, "BTC/USDT"): 100.0 for key in EXCHANGES} | {("okx", "BTC/USDT"): 103.0})
+    scan = scan_of(config, {(key, "BTC/USDT"): 100.0 for key in EXCHANGES} | {("okx", "BTC/USDT"): 103.0})
     match = table.match(scan)
     table.take(scan, match, 1.0, False)
     table.refresh()
@@ -174,7 +174,7 @@ def test_figures_of_one_row_are_of_one_moment() -> None:
 def test_coins_that_only_share_a_name_are_behind_all_others_in_either_direction(descending: bool) -> None:
     config = market(("BTC/USDT",))
     table = ScanTable(config)
-    scan = told(config, {("binance", "BTC/USDT"): 100.0, ("bybit", "BTC/USDT"): 130.0})
+    scan = scan_of(config, {("binance", "BTC/USDT"): 100.0, ("bybit", "BTC/USDT"): 130.0})
     match = table.match(scan)
     table.take(scan, match, 1.0, False)
     table.take_evidence(scan, match)
@@ -193,7 +193,7 @@ def test_coins_that_only_share_a_name_are_behind_all_others_in_either_direction(
 def test_the_csv_says_the_same_as_the_page() -> None:
     config = desk()
     table = ScanTable(config)
-    scan = told(config, {(leg.exchange, leg.symbol): 100.0 + n for n, leg in enumerate(config.listings)})
+    scan = scan_of(config, {(leg.exchange, leg.symbol): 100.0 + n for n, leg in enumerate(config.listings)})
     table.take(scan, table.match(scan), 1.0, False)
     table.refresh()
     page = make_page(View(table, Query()), slice(0, 50), 1, 0)

@@ -15,14 +15,14 @@ from markets.config import FilterConfig, MarketConfig, Opportunity
 from realtime.scanner.messages import CELLS, make_page, message
 from realtime.scanner.table import STATES, Query, ScanTable, View
 from realtime.scanner.wire import ShardScan
-from tests.support.scan_data import EXCHANGES, FEE_BPS, listing, market, told
+from tests.support.scan_data import EXCHANGES, FEE_BPS, listing, market, scan_of
 
 KEEP = (1 - FEE_BPS / 1e4) / (1 + FEE_BPS / 1e4)
 BTC = "BTC/USDT|binance|bybit"
 
 
 def filled(config: MarketConfig, scan: ShardScan, silent: bool = False) -> ScanTable:
-    """A table that has heard one shard."""
+    """A table that has received one shard."""
     table = ScanTable(config)
     found = table.match(scan)
     table.take(scan, found, time.monotonic(), silent)
@@ -44,7 +44,7 @@ prices = st.fixed_dictionaries(
 @given(prices)
 def test_a_row_is_the_better_direction_of_its_pair(bids: dict[tuple[str, str], float]) -> None:
     config = market()
-    table = filled(config, told(config, bids))
+    table = filled(config, scan_of(config, bids))
     for row, pair in enumerate(table.pairs):
         one, two = bids[pair.pair.exchange1, pair.symbol], bids[pair.pair.exchange2, pair.symbol]
         edge12 = one / (two * 1.0001) * KEEP * 1e4 - 1e4
@@ -61,7 +61,7 @@ def test_every_order_is_complete_and_stable(
     bids: dict[tuple[str, str], float], descending: bool, sort: str
 ) -> None:
     config = market()
-    table = filled(config, told(config, bids))
+    table = filled(config, scan_of(config, bids))
     order = ids(table, sort=sort, descending=descending)
     assert sorted(order) == sorted(table.ids)
     assert order == ids(table, sort=sort, descending=descending)
@@ -74,7 +74,7 @@ def priced(**columns: Any) -> tuple[MarketConfig, ScanTable]:
         ("binance", "BTC/USDT"): 100.0, ("bybit", "BTC/USDT"): 100.0, ("okx", "BTC/USDT"): 101.0,
         ("binance", "ETH/USDT"): 10.0, ("bybit", "ETH/USDT"): 10.2, ("okx", "ETH/USDT"): 10.0,
     }  # fmt: skip
-    return config, filled(config, told(config, bids, **columns))
+    return config, filled(config, scan_of(config, bids, **columns))
 
 
 def test_the_best_edge_comes_first_and_equal_rows_stay_by_symbol_and_pair() -> None:
@@ -130,7 +130,7 @@ def test_a_row_whose_gates_block_is_left_out_on_demand_and_unknown_wallets_do_no
 
 def test_an_unknown_price_is_last_in_both_orders_and_passes_no_minimum() -> None:
     config = market(("BTC/USDT",))
-    table = filled(config, told(config, {("binance", "BTC/USDT"): 100.0, ("bybit", "BTC/USDT"): 99.0}))
+    table = filled(config, scan_of(config, {("binance", "BTC/USDT"): 100.0, ("bybit", "BTC/USDT"): 99.0}))
     assert ids(table)[0] == ids(table, descending=False)[0] == BTC
     assert ids(table, min_edge=-1e9) == [BTC]
     assert STATES[table.state[table.row["BTC/USDT|binance|okx"]]] == "waiting"
@@ -150,7 +150,7 @@ def test_a_filter_of_the_operator_names_the_pairs_it_follows_and_those_it_charts
 
 def test_rows_of_a_silent_collector_say_so_and_offer_nothing() -> None:
     config = market(("BTC/USDT",))
-    scan = told(config, {(key, "BTC/USDT"): 100.0 for key in EXCHANGES})
+    scan = scan_of(config, {(key, "BTC/USDT"): 100.0 for key in EXCHANGES})
     table = filled(config, scan, silent=True)
     assert {STATES[state] for state in table.state} == {"lost"}
     assert np.isnan(table.edge).all()
@@ -160,14 +160,14 @@ def test_rows_of_a_silent_collector_say_so_and_offer_nothing() -> None:
 def test_an_alias_meets_the_coin_it_counts_as() -> None:
     alias = structs.replace(listing("okx", "1000PEPE/USDT"), counts_as="PEPE/USDT", multiplier=1000.0)
     config = market(listings=(listing("binance", "PEPE/USDT"), alias), exchanges=("binance", "okx"))
-    scan = told(config, {("binance", "PEPE/USDT"): 0.01, ("okx", "1000PEPE/USDT"): 0.01}, scale=[1, 0.001])
+    scan = scan_of(config, {("binance", "PEPE/USDT"): 0.01, ("okx", "1000PEPE/USDT"): 0.01}, scale=[1, 0.001])
     table = filled(config, scan)
     assert table.ids == ["PEPE/USDT|binance|okx"]
     assert table.spread[0] == pytest.approx(0)
 
 
 def test_legs_of_another_configuration_have_no_row() -> None:
-    table = filled(market(("BTC/USDT",)), told(market(), {("binance", "ETH/USDT"): 10.0}))
+    table = filled(market(("BTC/USDT",)), scan_of(market(), {("binance", "ETH/USDT"): 10.0}))
     assert {STATES[state] for state in table.state} == {"waiting"}
 
 
@@ -213,7 +213,7 @@ def test_changes_carry_only_cells_that_differ_and_the_order_only_when_it_moved()
 
     bids = {("binance", "ETH/USDT"): 10.05, ("bybit", "ETH/USDT"): 10.2, ("okx", "ETH/USDT"): 10.0}
     btc = {(key, "BTC/USDT"): price for key, price in zip(EXCHANGES, (100.0, 100.0, 100.2), strict=True)}
-    scan = told(config, btc | bids)
+    scan = scan_of(config, btc | bids)
     table.take(scan, table.match(scan), time.monotonic(), False)
     table.refresh()
     said = json.loads(b"{" + page_of(table).changes(shown))
@@ -227,14 +227,16 @@ def test_changes_carry_only_cells_that_differ_and_the_order_only_when_it_moved()
 
 
 @given(st.lists(prices, min_size=2, max_size=5))
-def test_whoever_applies_the_changes_sees_the_newest_page(moves: list[dict[tuple[str, str], float]]) -> None:
+def test_a_browser_that_applies_the_changes_sees_the_newest_page(
+    moves: list[dict[tuple[str, str], float]],
+) -> None:
     config = market()
-    table = filled(config, told(config, moves[0]))
+    table = filled(config, scan_of(config, moves[0]))
     shown = page_of(table)
     seen = {row["id"]: row for row in json.loads(b"{" + shown.whole())["rows"]}
     order = list(seen)
     for bids in moves[1:]:
-        scan = told(config, bids)
+        scan = scan_of(config, bids)
         table.take(scan, table.match(scan), 0.0, False)
         table.refresh()
         page = page_of(table)

@@ -42,7 +42,7 @@ def assert_same(row: np.void, leg: Leg) -> None:
 
 
 class Reader:
-    """What a web process has after the state and the frames, and the scanner that wrote them."""
+    """State of a web process after the state and the frames, and the scanner that wrote them."""
 
     def __init__(self) -> None:
         listed = [*everywhere(BTC), listing("okx", "1000PEPE/USDT", counts_as="PEPE/USDT", multiplier=1e3),
@@ -141,7 +141,7 @@ def mids(scan: ShardScan) -> dict[str, float]:
     return {name.exchange: (row["bid"] + row["ask"]) / 2 for name, row in rows}
 
 
-async def test_a_web_process_has_the_table_at_once_and_then_hears_what_changes(redis: AsyncRedis) -> None:
+async def test_a_web_process_has_the_table_at_once_and_then_receives_what_changes(redis: AsyncRedis) -> None:
     desk = Desk(config(everywhere(BTC)))
     for exchange in EXCHANGES:
         desk.quote(exchange, BTC, 100.0, 102.0)
@@ -154,8 +154,8 @@ async def test_a_web_process_has_the_table_at_once_and_then_hears_what_changes(r
 
         desk.quote("okx", BTC, 200.0, 202.0, at_ms=1)
         await publisher.flush()
-        heard = await frames.get_message(ignore_subscribe_messages=True, timeout=5)
-        frame = scan_wire.decode_frame(heard["data"])
+        message = await frames.get_message(ignore_subscribe_messages=True, timeout=5)
+        frame = scan_wire.decode_frame(message["data"])
 
     assert (scan.shard, scan.directory.revision, len(scan.pairs)) == ("1/1", 3, 6)
     assert mids(scan) == dict.fromkeys(EXCHANGES, 101.0)
@@ -178,9 +178,9 @@ async def test_while_nobody_listens_no_frame_is_made_and_nothing_is_lost(redis: 
         assert await frames.get_message(timeout=5)
         (scan,) = (await scan_wire.read_scan(redis)).values()
         await publisher.flush()
-        heard = await frames.get_message(ignore_subscribe_messages=True, timeout=5)
+        message = await frames.get_message(ignore_subscribe_messages=True, timeout=5)
 
-    assert scan.apply(scan_wire.decode_frame(heard["data"]), time.monotonic())
+    assert scan.apply(scan_wire.decode_frame(message["data"]), time.monotonic())
     assert mids(scan)["okx"] == 201.0
     await publisher.aclose()
 
@@ -229,7 +229,7 @@ async def test_a_collector_that_starts_again_is_newer_than_the_one_before_whatev
     await second.aclose()
 
 
-async def test_a_redis_that_comes_back_gets_everything_anew(
+async def test_a_redis_that_comes_back_gets_everything_again(
     settings: object, tmp_path_factory: pytest.TempPathFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
     home = tmp_path_factory.mktemp("redis")
@@ -253,7 +253,7 @@ async def test_a_redis_that_comes_back_gets_everything_anew(
     await publisher.aclose()
 
 
-async def test_a_shard_without_the_stablecoin_hears_its_rate_from_the_one_that_has_it(
+async def test_a_shard_without_the_stablecoin_receives_its_rate_from_the_one_that_has_it(
     redis: AsyncRedis,
 ) -> None:
     market = config(
@@ -289,6 +289,6 @@ async def test_without_news_there_is_a_sign_of_life_once_a_second(redis: AsyncRe
             await asyncio.sleep(0.05)
             await publisher.flush()
         await frames.get_message(ignore_subscribe_messages=True, timeout=5)
-        heard = await frames.get_message(ignore_subscribe_messages=True, timeout=5)
-    assert scan_wire.decode_frame(heard["data"]).rows == b""
+        message = await frames.get_message(ignore_subscribe_messages=True, timeout=5)
+    assert scan_wire.decode_frame(message["data"]).rows == b""
     await publisher.aclose()

@@ -53,7 +53,7 @@ class Watcher:
         await self.socket.send(json.dumps({"type": "view", **wanted}))
 
     async def next(self, ack: bool = True) -> dict[str, Any]:
-        """The next message, taken over and acked unless told otherwise."""
+        """The next message, applied and acked unless the test says otherwise."""
         async with asyncio.timeout(DEADLINE_S):
             said: dict[str, Any] = json.loads(await self.socket.recv())
         assert said["seq"] == len(self.messages) + 1, "seq rises by one"

@@ -1,4 +1,4 @@
-"""The realtime sink: behind, without Redis, and what it tells web processes of every pair."""
+"""The realtime sink: behind, without Redis, and what it publishes to web processes about every pair."""
 
 import asyncio
 import time
@@ -83,8 +83,8 @@ async def test_without_redis_episodes_go_on(settings: Any, tmp_path: Path) -> No
         collector.quote("okx", 101.0)
         await eventually(lambda: collector.sink.stats()["scan_failed"], "Redis is missed")
         collector.quote("okx", 100.0)
-        told = [event for event in collector.emitted if isinstance(event, Episode)]
-        assert [each.phase for each in told][:1] == ["open"]
+        episodes = [event for event in collector.emitted if isinstance(event, Episode)]
+        assert [each.phase for each in episodes][:1] == ["open"]
         await eventually(
             lambda: any(isinstance(e, Episode) and e.phase == "close" for e in collector.emitted), "a close"
         )

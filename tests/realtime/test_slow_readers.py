@@ -1,4 +1,4 @@
-"""Who reads slowly, or asks for much at once, costs themselves time and nobody else anything."""
+"""A client that reads slowly, or asks for much at once, delays itself and nobody else."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Everything that can be broken on purpose breaks as told, and heals."""
+"""Everything that can be broken on purpose breaks as ordered, and heals."""
 
 import asyncio
 import contextlib
@@ -61,7 +61,7 @@ def test_faults_are_read_as_they_are_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "words"),
     [
         ("okx", "write exchange[/SYMBOL]:kind"),
         ("nope:drop", "no exchange 'nope'; there are all, binance"),
@@ -76,10 +76,10 @@ def test_faults_are_read_as_they_are_written() -> None:
         ("okx/BTC/USDT:drop", "breaks a whole exchange"),
     ],
 )
-def test_a_fault_that_makes_no_sense_is_told_with_the_remedy(spec: str, told: str) -> None:
+def test_a_fault_that_makes_no_sense_is_refused_with_the_remedy(spec: str, words: str) -> None:
     with pytest.raises(FaultError) as caught:
         parse(spec)
-    assert told in str(caught.value)
+    assert words in str(caught.value)
     assert repr(spec) in str(caught.value)
 
 
@@ -278,7 +278,7 @@ async def test_the_other_exchanges_do_not_notice(sim: Simulator) -> None:
             await client.end(0.3)
 
 
-async def test_closed_is_told_apart_from_silence(sim: Simulator) -> None:
+async def test_closed_is_distinguished_from_silence(sim: Simulator) -> None:
     async with connect(sim, "okx") as client:
         sim.inject("okx:drop")
         with pytest.raises(Closed):

@@ -17,7 +17,7 @@ LISTINGS = catalogue.listings(20)
 
 
 def path(market: Market, seconds: int) -> np.ndarray:
-    """What every exchange shows for every symbol, once a second: (seconds, exchanges, symbols)."""
+    """Quotes of every exchange for every symbol, once a second: (seconds, exchanges, symbols)."""
     shown = []
     for second in range(seconds):
         market.advance(second)
@@ -79,7 +79,7 @@ def test_more_symbols_than_are_known_are_invented_always_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "words"),
     [
         ({"exchanges": ["nope"]}, "no exchange nope; choose from binance"),
         ({"symbols": 0}, "symbols must be from 1 to 5000"),
@@ -87,8 +87,8 @@ def test_more_symbols_than_are_known_are_invented_always_the_same() -> None:
         ({"faults": "okx:nope"}, "no kind 'nope'"),
     ],
 )
-def test_arguments_that_make_no_sense_are_told(wrong: dict[str, object], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_arguments_that_make_no_sense_are_refused(wrong: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
         Simulator(**wrong)  # type: ignore[arg-type]
 
 
@@ -118,7 +118,7 @@ async def test_the_command_says_where_it_serves_and_announces_its_end() -> None:
             process.kill()
 
 
-async def test_a_port_in_use_is_told() -> None:
+async def test_a_port_in_use_is_reported() -> None:
     async with Simulator(exchanges=["okx"]) as sim:
         command = [sys.executable, "manage.py", "simulate", "--port", str(sim.port), "--exchanges", "okx"]
         process = await asyncio.create_subprocess_exec(

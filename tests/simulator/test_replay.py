@@ -136,7 +136,7 @@ def write(text: str) -> Callable[[Path], None]:
 
 
 @pytest.mark.parametrize(
-    ("prepare", "told"),
+    ("prepare", "words"),
     [
         (lambda folder: None, "no <exchange>_*.csv.gz of okx"),
         (write("a,b\n1,2\n"), "no column timestamp, bid_price"),
@@ -146,14 +146,14 @@ def write(text: str) -> Callable[[Path], None]:
         (lambda folder: (folder / "okx_X.csv.gz").write_bytes(b"not gzip"), "is it whole?"),
     ],
 )
-def test_a_recording_that_cannot_be_played_says_why(tmp_path: Path, prepare: Any, told: str) -> None:
+def test_a_recording_that_cannot_be_played_says_why(tmp_path: Path, prepare: Any, words: str) -> None:
     prepare(tmp_path)
     with pytest.raises(RecordingError) as caught:
         Recording(tmp_path, ["okx"])
-    assert told in str(caught.value)
+    assert words in str(caught.value)
 
 
-def test_the_command_tells_about_a_wrong_folder_and_wrong_numbers(tmp_path: Path) -> None:
+def test_the_command_names_a_wrong_folder_and_wrong_numbers(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="no such folder"):
         call_command("simulate", replay=tmp_path / "nowhere")
     with pytest.raises(CommandError, match="rate must be above 0"):

@@ -83,7 +83,7 @@ async def test_mexc_and_bingx_and_kucoin_swap_lists_are_empty_not_errors(sim: Si
 
 
 @pytest.mark.parametrize(
-    ("key", "path", "status", "told"),
+    ("key", "path", "status", "words"),
     [
         ("bybit", "/v5/market/tickers?category=nonsense", 200, "Illegal category"),
         ("okx", "/api/v5/market/tickers?instType=NONSENSE", 200, "51000"),
@@ -94,14 +94,14 @@ async def test_mexc_and_bingx_and_kucoin_swap_lists_are_empty_not_errors(sim: Si
     ],
 )
 async def test_each_exchange_refuses_in_its_own_way(
-    sim: Simulator, key: str, path: str, status: int, told: str
+    sim: Simulator, key: str, path: str, status: int, words: str
 ) -> None:
     async with aiohttp.ClientSession() as http, http.get(sim.rest_url(key) + path) as response:
         assert response.status == status
-        assert told in await response.text()
+        assert words in await response.text()
 
 
-async def test_the_front_page_tells_where_everything_is(sim: Simulator) -> None:
+async def test_the_front_page_says_where_everything_is(sim: Simulator) -> None:
     async with aiohttp.ClientSession() as http, http.get(sim.url) as response:
         page = await response.json()
     assert page["exchanges"]["okx"]["rest"] == f"{sim.url}/okx"

@@ -1,4 +1,4 @@
-"""What a browser would send: every field of a form as the page has it."""
+"""Data a browser would send: every field of a form as the page has it."""
 
 from html.parser import HTMLParser
 from typing import Any

@@ -50,7 +50,7 @@ def require_chromium() -> str:
 
 
 class Complaints(list[str]):
-    """What the page's console and its content security policy complained about."""
+    """Complaints of the page's console and of its content security policy."""
 
     def watch(self, page: Page) -> None:
         """Collect errors, warnings and uncaught exceptions of a page."""

@@ -13,7 +13,7 @@ from monitoring.quality import wire
 from monitoring.quality.wire import MINUTE_ROW, ExchangeQuality, Quality, Rows, ShardReport
 
 FOR_US = 90_000_000
-"""How long what is ill has been so."""
+"""How long what is unhealthy has been so."""
 
 
 class Reports:
@@ -25,17 +25,17 @@ class Reports:
         self._names = wire.encode(quality.names)
         self.rows: Rows = quality.rows
 
-    def tell(self, *findings: Finding) -> None:
-        """What is known of the symbols now, and what is ill."""
+    def publish(self, *findings: Finding) -> None:
+        """Publish what is known of the symbols now, and the findings."""
         now_us, digest = time.time_ns() // 1000, wire.digest_of(self._names)
-        told = ShardReport("1/1", now_us, digest, [_at(now_us, each) for each in self._exchanges],
+        report = ShardReport("1/1", now_us, digest, [_at(now_us, each) for each in self._exchanges],
                            self.rows.tobytes())  # fmt: skip
         minute = np.zeros(len(self.rows), MINUTE_ROW)
         minute["quotes"] = 321
         since = tuple(structs.replace(each, since_us=now_us - FOR_US) for each in findings)
         with self._redis.pipeline() as pipe:
             pipe.set(wire.names_key(digest), self._names)
-            pipe.set(wire.report_key("1/1"), wire.encode(told))
+            pipe.set(wire.report_key("1/1"), wire.encode(report))
             pipe.set(wire.minute_key("1/1", now_us // 60_000_000 - 1), wire.minute_value(digest, minute))
             pipe.hset(wire.SHARDS, "1/1", now_us)
             pipe.set(FRESH, msgspec.json.encode(Published(now_us, since)))

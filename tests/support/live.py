@@ -186,7 +186,7 @@ class Browser:
     seq: int = 0
 
     async def next(self, ack: bool = True, seconds: float = DEADLINE_S) -> dict[str, Any]:
-        """The next message, taken over and (unless told otherwise) acked."""
+        """The next message, applied and (unless the test says otherwise) acked."""
         async with asyncio.timeout(seconds):
             message: dict[str, Any] = json.loads(await self.socket.recv())
         self.messages.append(message)

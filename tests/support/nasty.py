@@ -1,4 +1,4 @@
-"""What a stranger sends: values that no parameter takes, and the ways they are sent."""
+"""Input of a stranger: values that no parameter takes, and the ways they are sent."""
 
 from collections.abc import Iterator
 from typing import Final

@@ -1,4 +1,4 @@
-"""Simulated exchanges, a collector with the quality sink alone, and what it tells through Redis."""
+"""Simulated exchanges, a collector with the quality sink alone, and what it publishes through Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -41,7 +41,7 @@ def config(simulator: Simulator) -> MarketConfig:
 
 @dataclass
 class QualityDesk:
-    """What an operator could see."""
+    """State that an operator could see."""
 
     simulator: Simulator
     redis: "Redis"

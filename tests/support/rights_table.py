@@ -79,7 +79,7 @@ class Roles:
         return user
 
     def sign_in(self, name: str) -> None:
-        """Of a group; what signs out ends the session before."""
+        """Sign in a user of a group; what signs out ends the session before."""
         if name not in self._users:
             return
         browser = Client()
@@ -151,7 +151,7 @@ def filled(address: str) -> str:
 
 
 def asked(base: str, roles: Roles) -> Table:
-    """What every role may do at every address."""
+    """Answers to every role at every address."""
     table: Table = {}
     with requests.Session() as session:
         for address in addresses():
@@ -197,7 +197,7 @@ def _is_refused(answer: requests.Response) -> bool:
 
 
 def written(table: Table, names: tuple[str, ...]) -> str:
-    """As it stands in the document."""
+    """Table as it stands in the document."""
     rows = [["address", *names], ["---"] * (1 + len(names))]
     rows += [
         [f"`{address}`".replace("|", "\\|"), *(cell or "–" for cell in cells)]

@@ -40,10 +40,10 @@ def market(
     )
 
 
-def told(
+def scan_of(
     config: MarketConfig, prices: dict[tuple[str, str], float], shard: str = "1/1", **columns: Any
 ) -> ShardScan:
-    """What a collector says when these are the bids; asks are a bp higher, the rest as `columns` say."""
+    """State of a collector when these are the bids; asks are a bp higher, the rest as `columns` say."""
     names = [LegName(leg.exchange, leg.symbol, leg.counts_as) for leg in config.listings]
     rows = np.zeros(len(names), LEG_ROW)
     rows["bid"] = [prices.get((name.exchange, name.symbol), np.nan) for name in names]

@@ -26,7 +26,7 @@ ANY_EDGE = FilterConfig(1, "any edge", min_edge_bps=-20_000.0)
 def listing(
     exchange: str, symbol: str, *, counts_as: str = "", multiplier: float = 1.0, active: bool = True
 ) -> ListingConfig:
-    """What an exchange lists; volumes are not of interest here."""
+    """Listing of an exchange; volumes are not of interest here."""
     base, quote = base_of(symbol), quote_of(symbol)
     native = symbol.replace("/", "")
     return ListingConfig(
@@ -78,7 +78,7 @@ class Desk:
         self.configure(market)
 
     def configure(self, market: MarketConfig, at_ms: int = 0) -> None:
-        """Take over a configuration."""
+        """Apply a configuration."""
         self.scanner.configure(market, lambda symbol: True, *_at(at_ms))
 
     def quote(
@@ -101,7 +101,7 @@ class Desk:
         self.scanner.tick(*_at(at_ms))
 
     def edge(self, symbol: str, buy: str, sell: str) -> float:
-        """What the scanner holds of a direction, in bps."""
+        """Edge that the scanner holds of a direction, in bps."""
         (direction,) = [
             each for each in self.scanner.directions
             if (each.pair.symbol, each.buy.exchange, each.sell.exchange) == (symbol, buy, sell)

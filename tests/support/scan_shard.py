@@ -1,4 +1,4 @@
-"""A collector's shard as the scanner of a web process hears it through Redis."""
+"""A collector's shard as the scanner of a web process receives it through Redis."""
 
 import time
 
@@ -7,7 +7,7 @@ from redis import Redis
 
 from markets.config import MarketConfig
 from realtime.scanner import wire as scan_wire
-from tests.support.scan_data import told
+from tests.support.scan_data import scan_of
 
 
 class Shard:
@@ -16,13 +16,13 @@ class Shard:
     def __init__(self, redis: Redis, config: MarketConfig) -> None:
         self.redis = redis
         prices = {(leg.exchange, leg.symbol): 100.0 for leg in config.listings}
-        self.scan = told(config, prices)
+        self.scan = scan_of(config, prices)
         self.place = {(leg.exchange, leg.symbol): n for n, leg in enumerate(self.scan.directory.legs)}
         self.seq = 1
         self.write_state()
 
     def write_state(self) -> None:
-        """What who comes now reads first."""
+        """Write the state that a newcomer reads first."""
         state = scan_wire.State(1, self.seq, time.time_ns() // 1000, self.scan.legs.tobytes())
         evidence = scan_wire.State(1, self.seq, state.ts_us, self.scan.pairs.tobytes())
         parts = {"directory": self.scan.directory, "state": state, "evidence": evidence}

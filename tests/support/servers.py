@@ -24,7 +24,7 @@ WHERE_THE_BROWSER_IS = {"CHROME_BIN", "REQUIRE_BROWSER"}
 
 
 def _leave(_number: int, _frame: object) -> None:
-    """A suite that is told to stop must not leave its servers behind."""
+    """Stop the servers: a suite that is asked to stop must not leave them behind."""
     sys.exit(143)
 
 

@@ -1,4 +1,4 @@
-"""What the engine must produce, computed in another way: polars over whole columns of quotes."""
+"""Oracle of the engine's output, computed in another way: polars over whole columns of quotes."""
 
 from collections.abc import Iterable, Sequence
 
@@ -62,7 +62,7 @@ def without_gaps(points: Points) -> Points:
 
 
 def expected(quotes: Sequence[Quote], tolerance_ms: int | None) -> pl.DataFrame:
-    """As-of joins of both sides and rolling quantiles; one row per valid point, in order.
+    """Join both sides as of each time, with rolling quantiles; one row per valid point, in order.
 
     The quotes are ordered by (time, exchange1 before exchange2), which is what makes a tie in time
     expressible: exchange1's quote does not see exchange2's of the same instant, the reverse does.

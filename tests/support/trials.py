@@ -1,4 +1,4 @@
-"""Which tests are trials: those that start whole desks, web servers or browsers, or walk a long way.
+"""Tests that are trials: they start whole desks, web servers or browsers, or walk a long way.
 
 `make test` leaves them out, so that it takes minutes; `make trials` and the continuous integration run them.
 """

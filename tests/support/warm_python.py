@@ -78,7 +78,7 @@ def _is_of_the_product(asked: dict[str, Any]) -> bool:
 
 
 def _of_the_interpreter(environment: Any) -> dict[str, str]:
-    """What Python itself reads when it starts."""
+    """Files that Python itself reads when it starts."""
     return {k: v for k, v in environment.items() if k.startswith(("PYTHON", "LC_")) or k == "LANG"}
 
 

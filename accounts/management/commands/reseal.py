@@ -34,7 +34,7 @@ class Command(BaseCommand):
     )
 
     def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
-        """With the help's lines as they are."""
+        """Create a parser that keeps the help's lines."""
         return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:

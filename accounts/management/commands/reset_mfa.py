@@ -9,7 +9,7 @@ from accounts.mfa.resetting import reset
 
 
 class Command(BaseCommand):
-    """For an administrator who is locked out; others are reset in the admin, under Users."""
+    """Reset for an administrator who is locked out; others are reset in the admin, under Users."""
 
     help = (
         "Forget a user's second factor (authenticator app and recovery codes) and end their sessions. The "
@@ -19,7 +19,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Whose."""
+        """Take the name of the user."""
         parser.add_argument("user", help="the name the user signs in with")
 
     def handle(self, *args: Any, user: str, **options: Any) -> None:

@@ -68,7 +68,7 @@ class Command(BaseCommand):
 
 
 def _named(problem: ValidationError) -> str:
-    """Which option it is about, where it is about one."""
+    """Name the option it is about, where it is about one."""
     if not hasattr(problem, "error_dict"):
         return " ".join(problem.messages)
     return "; ".join(f"--{name}: {' '.join(said)}" for name, said in problem.message_dict.items())

@@ -1,4 +1,4 @@
-"""`manage.py healthcheck PART`: is this container's process well? Exit status 0 or 1, for orchestrators."""
+"""`manage.py healthcheck PART`: whether a container's process is healthy, by exit status 0 or 1."""
 
 import socket
 import time
@@ -26,11 +26,11 @@ BEAT_AGE_S = 300
 class Command(BaseCommand):
     """Ask one part of the desk for its sign of life."""
 
-    help = "Exit with 0 if a part of the desk is well, else with 1 and the reason. Made for containers."
+    help = "Exit with 0 if a part of the desk is healthy, else with 1 and the reason. Made for containers."
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which part, and which one of several."""
+        """Take the part, and which one of several."""
         parser.add_argument("part", choices=["web", "collector", "worker", "beat", "monitor"])
         parser.add_argument("--shard", default="1/1", help="the collector's shard, as given to `collect`")
         parser.add_argument(
@@ -39,7 +39,7 @@ class Command(BaseCommand):
         )  # fmt: skip
 
     def handle(self, *args: Any, part: str, shard: str, url: str, **options: Any) -> None:
-        """Say that all is well, or fail with the reason."""
+        """Say that the part is healthy, or fail with the reason."""
         checks: dict[str, Callable[[], str | None]] = {
             "web": lambda: web_problem(url),
             "collector": lambda: collector_problem(shard),
@@ -49,7 +49,7 @@ class Command(BaseCommand):
         }
         if reason := checks[part]():
             raise CommandError(f"{part}: {reason}")
-        self.stdout.write(f"{part}: well")
+        self.stdout.write(f"{part}: healthy")
 
 
 def web_problem(url: str) -> str | None:
@@ -69,8 +69,8 @@ def web_problem(url: str) -> str | None:
 
 
 def collector_problem(shard: str) -> str | None:
-    """Why the collector of a shard is not well: its status in Redis is missing (it expires in seconds), or is
-    there for no other reason than that the clock was set back.
+    """Why the collector of a shard is unhealthy: its status in Redis is missing (it expires in seconds), or
+    is there for no other reason than that the clock was set back.
     """
     statuses = {status.shard: status for status in collector_statuses()}
     if (status := statuses.get(shard)) is not None:
@@ -82,7 +82,7 @@ def collector_problem(shard: str) -> str | None:
 
 
 def worker_problem() -> str | None:
-    """Why this host's worker is not well: it does not answer a ping."""
+    """Why this host's worker is unhealthy: it does not answer a ping."""
     name = f"celery@{socket.gethostname()}"
     if app.control.ping(destination=[name], timeout=ANSWER_S):
         return None
@@ -90,14 +90,14 @@ def worker_problem() -> str | None:
 
 
 def beat_problem(schedule: Path) -> str | None:
-    """Why beat is not well: its schedule file is missing or old (some dbm kinds add an ending)."""
+    """Why beat is unhealthy: its schedule file is missing or old (some dbm kinds add an ending)."""
     files = list(schedule.parent.glob(f"{schedule.name}*"))
     written_s = max((file.stat().st_mtime for file in files), default=0)
     return _too_old(time.time() - written_s, BEAT_AGE_S, f"{schedule} has not been written")
 
 
 def monitor_problem() -> str | None:
-    """Why this host's monitor is not well: it has written no heartbeat lately."""
+    """Why this host's monitor is unhealthy: it has written no heartbeat lately."""
     host, now_s = socket.gethostname(), time.time()
     beats = [beat for beat in heartbeats() if beat.role == "monitor" and beat.host == host]
     what = f"no monitor on {host} has written a heartbeat"
@@ -106,8 +106,8 @@ def monitor_problem() -> str | None:
 
 
 def _too_old(ago_s: float, most_s: float, what: str) -> str | None:
-    """Why a sign of life is none. One from ahead of now would hide a hang until its time has come: who lives
-    gives another, by the clock as it is now.
+    """Why a sign of life is none. One from ahead of now would hide a hang until its time has come: a process
+    that lives / gives another, by the clock as it is now.
     """
     if (old_s := age_s(ago_s)) is None:
         return f"{what} since the clock was set back"

@@ -20,14 +20,14 @@ class Command(BaseCommand):
     requires_system_checks = ()  # the database it would check is not up yet
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run until told to stop."""
+        """Run until asked to stop."""
         ws_urls = [codec.sheet.ws_url for codec in CODECS.values()]
         try:
             stack.run(environment.read(environment.DOTENV), ws_urls, self._say)
         except stack.StackError as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
-            raise SystemExit(130) from None  # told to stop before anything ran
+            raise SystemExit(130) from None  # asked to stop before anything ran
 
     def _say(self, text: str) -> None:
         with suppress(OSError):  # the terminal may be gone already; stopping goes on

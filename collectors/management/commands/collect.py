@@ -86,7 +86,7 @@ def _sinks() -> list[SinkType]:
 
 
 async def _collect(sinks: list[SinkType], shard: Shard, exchanges: frozenset[str] | None) -> None:
-    """Follow the configuration, and collect as soon as the shard is ours, until told to stop."""
+    """Follow the configuration, and collect as soon as the shard is ours, until asked to stop."""
     stop, lost = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -111,7 +111,7 @@ async def _collect(sinks: list[SinkType], shard: Shard, exchanges: frozenset[str
 
 
 class Collector:
-    """What collects, once it is this process's turn; until then configurations are only watched."""
+    """Collector of this process's shard; until its turn comes configurations are only watched."""
 
     def __init__(self) -> None:
         self._supervisor: Supervisor | None = None
@@ -119,7 +119,7 @@ class Collector:
         self._memory.watch()
 
     def apply(self, config: MarketConfig) -> None:
-        """Take over a configuration."""
+        """Apply a configuration."""
         if self._supervisor is None:
             return
         self._supervisor.apply(config)
@@ -137,7 +137,7 @@ class Collector:
         sinks: list[SinkType],
         stop: asyncio.Event,
     ) -> None:
-        """Collect until told to stop."""
+        """Collect until asked to stop."""
         outlets = Outlet.chain(sinks, shard, settings.COLLECTOR_CHANNEL_CAPACITY)
         supervisor = self._supervisor = Supervisor(CODECS, outlets, shard, exchanges=exchanges)
         reporter = Reporter(supervisor, follower, self._memory, settings.REDIS_URL)

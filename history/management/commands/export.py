@@ -163,7 +163,7 @@ def _time(text: str | None, option: str) -> int | None:
 
 
 def _oldest(reader: LakeReader, table: str, names: Where) -> int:
-    """Where the table begins for these names; points can be computed from where the quotes begin."""
+    """Time where the table begins for these names; points can be computed from where the quotes begin."""
     if table == "spreads":
         table, names = (
             "quotes",

@@ -75,7 +75,7 @@ class Command(BaseCommand):
             ) from None
         except (*STORE_ERRORS, DeltaError) as error:
             raise CommandError(f"cannot write to the lake at {lake.url}: {error}") from error
-        self._tell(outcomes, dry_run)
+        self._print(outcomes, dry_run)
         self._warn_of_retention(outcomes)
         self._report([o for o in outcomes if o.problem], report)
 
@@ -90,7 +90,7 @@ class Command(BaseCommand):
             self.stderr.write(f"Passed over, not in the layout: {_some(map(str, others))}")
         return files
 
-    def _tell(self, outcomes: list[Outcome], dry_run: bool) -> None:
+    def _print(self, outcomes: list[Outcome], dry_run: bool) -> None:
         for table in sorted({outcome.file.table for outcome in outcomes}):
             of_table = [outcome for outcome in outcomes if outcome.file.table == table]
             fates = Counter(outcome.fate for outcome in of_table)

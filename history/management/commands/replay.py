@@ -119,7 +119,7 @@ class Command(BaseCommand):
 
     @contextmanager
     def _output(self, lake: Lake, name: str, options: dict[str, Any]) -> Iterator[Output]:
-        """Where the results go, and what happens when that or the user ends it early."""
+        """Open the destination of the results, and handle its or the user's early end."""
         try:
             if options["store"]:
                 yield Store(_other_lake(lake, options["store"]), name)
@@ -242,7 +242,7 @@ def _recorded_names(reader: LakeReader, names: list[str] | None, start_us: int, 
 
 
 def _resolved(names: list[str], there: Collection[str], missing: str) -> set[str]:
-    """What the names mean. Raises CommandError for one that means nothing, or several."""
+    """Resolve the names. Raises CommandError for one that means nothing, or several."""
     called = Spellings(there)
     try:
         found = {name: called.resolve(name) for name in names}

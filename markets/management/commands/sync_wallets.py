@@ -13,12 +13,12 @@ HELP = """\
 Asks exchanges which coins they take in and pay out now, over which networks, and stores the answers.
 
 An opportunity needs the coin to leave one exchange and to reach the other: the gate “wallets” refuses a
-closed wallet, and shows one of which nothing is known as unknown. Gate, KuCoin and Bitget tell everybody.
-The others tell only whoever brings an API key: make one that may read and nothing else, and put it into
+closed wallet, and shows one of which nothing is known as unknown. Gate, KuCoin and Bitget answer everybody.
+The others answer only with an API key: make one that may read and nothing else, and put it into
 the environment or .env as EXCHANGE_KEYS_BINANCE=KEY:SECRET (KEY:SECRET:PASSPHRASE where there is one).
 
-A worker does the same every 15 minutes. What an exchange that fails told more than an hour ago is
-forgotten: unknown.
+A worker does the same every 15 minutes. What an exchange that fails said more than an hour ago is
+/ forgotten: unknown.
 
   manage.py sync_wallets                              every enabled exchange
   manage.py sync_wallets --exchange okx --exchange gate
@@ -67,7 +67,7 @@ class Command(BaseCommand):
         if report.error:
             cells, remark = ["–"] * 4, self.style.ERROR(f"failed: {report.error}")
         elif not report.networks:
-            remark = f"unknown: it tells nobody without a key (EXCHANGE_KEYS_{report.exchange.upper()})"
+            remark = f"unknown: it answers nobody without a key (EXCHANGE_KEYS_{report.exchange.upper()})"
         else:
             remark = "" if report.revision is None else f"collectors follow: revision {report.revision}"
         self.stdout.write(COLUMNS.format(report.exchange, *cells, f"{report.seconds:.1f}", remark).rstrip())

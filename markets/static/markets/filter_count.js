@@ -40,7 +40,7 @@ function later() {
 
 if (form) {
   form.addEventListener("input", later);
-  // Django moves pairs between its two boxes by script, which no input event tells of.
+  // Django moves pairs between its two boxes by script, of which no input event comes.
   const pairs = form.querySelector(".field-pairs");
   if (pairs) new MutationObserver(later).observe(pairs, { childList: true, subtree: true });
 }

@@ -25,10 +25,10 @@ TOO_BIG: Final = 552
 
 
 class Mailbox:
-    """Where the letter goes, and how.
+    """Destination of the letter, and the way there.
 
     Raises:
-        Unusable: something of it is missing or not to be read.
+        Unusable: something of it is missing or cannot be read.
     """
 
     def __init__(self, target: Target) -> None:
@@ -67,7 +67,7 @@ def _no_address(text: str) -> str:
 
 
 def letter(mailbox: Mailbox, parcel: Parcel) -> EmailMessage:
-    """Its Message-ID is the parcel's key, so that a mail server may know a letter that comes twice."""
+    """Letter whose Message-ID is the parcel's key: a mail server may know a letter that comes twice."""
     mail = EmailMessage(policy=WIRE)
     domain = mailbox.sender.rpartition("@")[2]
     mail["Subject"] = shorten(" ".join(headline(parcel.message).split()), SUBJECT)
@@ -108,7 +108,7 @@ async def send(target: Target, parcel: Parcel, timeout_s: float) -> Answer:
         sock=await connected(mailbox.host, mailbox.port, settings.PRIVATE_TARGETS),
         timeout=timeout_s,
         use_tls=mailbox.security == "ssl",
-        start_tls=False,  # below, where a server without it is told from one that fails at it
+        start_tls=False,  # below, where a server without it is distinguished from one that fails at it
         tls_context=None if mailbox.security == "none" else ssl.create_default_context(),
     )
     try:
@@ -144,7 +144,7 @@ def taken(said: str, refused: dict[str, SMTPResponse]) -> Answer:
 
 
 def nobody(error: aiosmtplib.SMTPRecipientsRefused) -> Answer:
-    """It takes it for none of the recipients, some of them perhaps only now: then it is asked again."""
+    """Answer for a server that refuses all recipients, some perhaps only now: then it is asked again."""
     first = next((each for each in error.recipients if each.code < 500), error.recipients[0])
     return answer(first.code, first.message, about_letter=first.code == TOO_BIG)
 

@@ -1,4 +1,4 @@
-"""What a channel is handed, and what it says to it.
+"""Parcels that a channel is handed, and its answers.
 
 A channel module is pure: it makes a request of a parcel and an answer of a reply. Plain Python, no Django.
 """
@@ -22,7 +22,7 @@ BUSY: Final = frozenset({408, 409, 425, 429})
 """Besides 5xx, the answers after which HTTP wants to be asked again."""
 
 LONGEST_WAIT_S: Final = 3600.0
-"""Whoever asks us to stay away for longer is asked again after an hour."""
+"""A server that asks us to wait for longer is asked again after an hour."""
 
 LONGEST_WORDS: Final = 300
 
@@ -32,14 +32,14 @@ class Unusable(Exception):
 
 
 class Target(Struct, frozen=True):
-    """Where to: a channel's kind, settings and secret, see `monitoring.models.AlertChannel`."""
+    """Destination: a channel's kind, settings and secret, see `monitoring.models.AlertChannel`."""
 
     kind: str
     settings: dict[str, Any]
     secret: str
 
     def __repr__(self) -> str:
-        return f"Target(kind={self.kind!r})"  # whatever prints or logs it must not tell the secret
+        return f"Target(kind={self.kind!r})"  # whatever prints or logs it must not reveal the secret
 
     def text(self, name: str) -> str:
         """A setting without blanks around it; empty where it is not set."""
@@ -58,7 +58,7 @@ class Parcel(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """What became of a parcel, in a channel's own code and in words; `receipt` is its name over there.
+    """Outcome of a parcel, in a channel's own code and in words; `receipt` is its name over there.
 
     `moved_to` is where the other side says that the chat is now.
     """
@@ -80,7 +80,7 @@ class Request(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True):
-    """What came back; header names in lower case, the body cut where it is long."""
+    """Reply of the server; header names in lower case, the body cut where it is long."""
 
     status: int
     headers: Mapping[str, str]
@@ -118,7 +118,7 @@ def web_address(text: str) -> str:
 
 
 def by_status(reply: Reply, words: str = "") -> Answer:
-    """What an HTTP status says by itself; `words` are what the channel added.
+    """Answer by the HTTP status alone; `words` are what the channel added.
 
     Redirects are not followed: they would carry the secret to wherever somebody points.
     """

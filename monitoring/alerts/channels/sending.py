@@ -55,7 +55,7 @@ def unusable(target: Target) -> str:
 
 @asynccontextmanager
 async def sender(timeout_s: float = SEND_TIMEOUT_S) -> AsyncIterator["Sender"]:
-    """One for all channels.
+    """HTTP client for all channels.
 
     Connections are not kept: a POST over one that has died unseen would have to be sent twice.
     """
@@ -78,7 +78,7 @@ class Sender:
         self._timeout_s = timeout_s
 
     async def send(self, target: Target, parcel: Parcel) -> Answer:
-        """What became of it. Never raises but when cancelled, and never tells the secret."""
+        """Send, and return the outcome. Never raises but when cancelled, and never reveals the secret."""
         parcel = structs.replace(
             parcel, message=harmless(parcel.message), parts=tuple(map(harmless, parcel.parts))
         )
@@ -117,7 +117,7 @@ class Sender:
 
 
 def trouble(error: Exception) -> Answer:
-    """Of what never came to an answer; in our words, as errors may quote the address."""
+    """Outcome where no answer came; in our words, as errors may quote the address."""
     if fault := _fault_of_settings(error):
         return Answer("broken", fault)
     if isinstance(error, TimeoutError | aiosmtplib.SMTPTimeoutError):
@@ -130,7 +130,7 @@ def trouble(error: Exception) -> Answer:
 
 
 def _fault_of_settings(error: Exception) -> str:
-    """What an operator has to mend before anything gets through; empty where it may pass by itself."""
+    """Fault an operator has to mend before anything gets through; empty where it may pass by itself."""
     reason = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(reason, RefusedTarget):
         return REFUSED
@@ -142,8 +142,8 @@ def _fault_of_settings(error: Exception) -> str:
 
 
 def without_secret(answer: Answer, secret: str) -> Answer:
-    """Whatever the other side repeats to us, we do not."""
+    """Remove the secret where the other side repeats it."""
     words, receipt = answer.words, answer.receipt
-    for told in {secret, secret.strip(), quote(secret, safe="")} - {""}:
-        words, receipt = words.replace(told, "•••"), receipt.replace(told, "•••")
+    for shown in {secret, secret.strip(), quote(secret, safe="")} - {""}:
+        words, receipt = words.replace(shown, "•••"), receipt.replace(shown, "•••")
     return structs.replace(answer, words=plain(words[:LONGEST_WORDS]), receipt=plain(receipt[:200]))

@@ -56,7 +56,7 @@ def request(target: Target, parcel: Parcel) -> Request:
 
 
 def text(message: Message) -> str:
-    """As Slack's mrkdwn."""
+    """Text as Slack's mrkdwn."""
     facts = fitting([f"{label}: {value}" for label, value in message.facts], FACTS)
     plain = [shorten(message.words, WORDS), *facts, when(message)]
     lines = [f"*{_escape(shorten(headline(message), TITLE))}*", *(_escape(line) for line in plain if line)]
@@ -90,7 +90,7 @@ def answer(reply: Reply) -> Answer:
 
 
 def _refusal(reply: Reply, word: str) -> Answer:
-    """Whom an error's word is about: the channel, the moment, or the text."""
+    """Party that an error's word is about: the channel, the moment, or the text."""
     said = f"{reply.status}: {word}"
     if word in CHANNELS:
         return Answer("broken", said, reply.status)

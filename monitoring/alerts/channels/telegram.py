@@ -58,7 +58,7 @@ def request(target: Target, parcel: Parcel) -> Request:
 
 
 def text(message: Message) -> str:
-    """As HTML, of which Telegram understands a little; within its limit whatever the message holds."""
+    """Text as HTML, of which Telegram understands a little; within its limit whatever the message holds."""
     title = shorten(headline(message), TITLE)
     facts = fitting([f"{label}: {value}" for label, value in message.facts], FACTS)
     below = [*facts, when(message)]
@@ -72,7 +72,7 @@ def text(message: Message) -> str:
 
 
 def answer(reply: Reply) -> Answer:
-    """What the Bot API's `ok`, `description` and `parameters` mean for us."""
+    """Answer by the Bot API's `ok`, `description` and `parameters`."""
     said = object_of(reply)
     description = str(said.get("description", ""))
     parameters = _object(said, "parameters")

@@ -59,5 +59,5 @@ def key_of(secret: str) -> bytes:
 
 
 def answer(reply: Reply) -> Answer:
-    """By status alone. The body is not repeated: it is whatever lives at an address anybody may enter."""
+    """Answer by status alone. The body is not repeated: it may come from any address somebody entered."""
     return by_status(reply)

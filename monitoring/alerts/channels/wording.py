@@ -1,4 +1,4 @@
-"""How a message reads as text, the same in every channel that people read. Plain Python, no Django."""
+"""Text of a message, the same in every channel that people read. Plain Python, no Django."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ def headline(message: Message) -> str:
 
 
 def when(message: Message) -> str:
-    """The time of what it tells, which may be long before it arrives."""
+    """Time of the event it reports, which may be long before it arrives."""
     return f"{datetime.fromtimestamp(message.at_us / 1e6, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
@@ -57,12 +57,12 @@ def shorten(text: str, most: int) -> str:
 
 
 def length(text: str) -> int:
-    """In UTF-16 units."""
+    """Length in UTF-16 units."""
     return len(text.encode("utf-16-le", "replace")) // 2
 
 
 def fitting(lines: Sequence[str], most: int) -> list[str]:
-    """As many of the lines as have room, from the first on; each costs its line break, too."""
+    """Take as many of the lines as have room, from the first on; each costs its line break, too."""
     kept = []
     for line in lines:
         most -= length(line) + 1

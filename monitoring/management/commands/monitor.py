@@ -1,4 +1,4 @@
-"""`manage.py monitor`: the process that knows what is ill and tells who wants to know."""
+"""`manage.py monitor`: the process that finds what is unhealthy and sends alerts."""
 
 import asyncio
 import logging
@@ -24,9 +24,9 @@ class Command(BaseCommand):
 
     help = (
         "Looks every second at every process, exchange and store, keeps what it finds for the health page "
-        "and the graphs, holds it against the alert rules and delivers alerts, until SIGTERM or Ctrl-C. "
+        "and the graphs, compares it with the alert rules and delivers alerts, until SIGTERM or Ctrl-C. "
         "Of several monitors one works and the others stand by. A database or Redis that does not answer "
-        "is waited for, and told of."
+        "is waited for, and reported."
     )
     requires_system_checks = ()
 

@@ -12,7 +12,7 @@ class Command(BaseCommand):
 
     help = (
         "Loads the default alert rules into a database that has none: one for everything the health page "
-        "can find ill. They tell nobody until you give them channels in the admin. Safe to repeat."
+        "can find unhealthy. They send nothing until you give them channels in the admin. Safe to repeat."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -66,7 +66,7 @@ class Command(BaseCommand):
         return parser
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """What can be chosen."""
+        """Take exchanges, symbols, rate and faults."""
         add = parser.add_argument
         add(
             "--exchanges",

@@ -14,6 +14,6 @@ export async function loadCharts(filter) {
     if (!response.ok) return { outcome: "unreachable" };
     return { outcome: "ok", catalogue: await response.json() };
   } catch {
-    return { outcome: "unreachable" }; // the browser tells no more than that, and the socket retries
+    return { outcome: "unreachable" }; // the browser says no more than that, and the socket retries
   }
 }

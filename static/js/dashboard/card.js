@@ -133,11 +133,11 @@ export class Card {
     this.marks = this.past.marks(window, known, this.names);
     this.plot.draw(window, this.past.pieces(window, now), this.marks, now, broken && window.to >= now);
     this.past.changed = false;
-    this.tell(window, now);
+    this.writeNote(window, now);
   }
 
   /** Write what the picture cannot show. */
-  tell(window, now) {
+  writeNote(window, now) {
     this.#write(".note", this.hovered || this.past.words(window, now, { long: this.alone }));
   }
 

@@ -9,7 +9,7 @@ import { thin } from "./points.js";
 const NO_MARKS = { downtime: [], passings: [], trades: null };
 
 export class SpreadPlot {
-  /** `hovered(seconds, percent)` hears what is under the cursor, on this chart or, when `synced`, another one; nulls when it left. */
+  /** `hovered(seconds, percent)` gets what is under the cursor, on this chart or, when `synced`, another one; nulls when it left. */
   constructor(parent, hovered, synced = true) {
     this.parent = parent;
     this.synced = synced;
@@ -131,7 +131,7 @@ function united(spans, from, to, now) {
   return joined;
 }
 
-/** A tick about every 30 px, on multiples of 1, 2 or 5: the signs and digits then tell the whole value. */
+/** A tick about every 30 px, on multiples of 1, 2 or 5: the signs and digits then show the whole value. */
 function tickStep(u, low, high) {
   const height = u.bbox.height / devicePixelRatio;
   return niceStep(((high - low) * 30) / Math.max(height, 60));

@@ -12,7 +12,7 @@ const STILL_MS = 120; // the past is asked for when the picture has stood still 
 const MARGIN = 0.5; // and this much more on either side, for the next step
 
 export class Large {
-  /** `now()` is the server's time, `range(now)` the window that all charts show; `changed()` hears when the link would be another; `pinned()`: pins are shown; `fresh(chart)`: it began just now. */
+  /** `now()` is the server's time, `range(now)` the window that all charts show; `changed()` is called when the link would be another; `pinned()`: pins are shown; `fresh(chart)`: it began just now. */
   constructor(grid, names, { now, range, changed, connection, pinned, fresh }) {
     this.grid = grid;
     this.names = names;

@@ -21,7 +21,7 @@ const SORT_EVERY = 10;
 const UNSEEN_EVERY = 5; // cards out of sight keep their words, for finding in the page and for reading aloud
 const POINTS_PER_PX = 3;
 
-const REFRESH_MS = 15_000; // filters and their thresholds change in the admin; charts tell it by themselves
+const REFRESH_MS = 15_000; // filters and their thresholds change in the admin; charts say it by themselves
 
 const tools = document.getElementById("tools").elements;
 const tally = document.getElementById("tally");
@@ -66,7 +66,7 @@ function address() {
 const isFresh = (chart) => showsPins() || store.isFresh(chart);
 const showsPins = () => catalogue?.filter?.id === "pinned";
 
-/** Pinned charts are no filter of the server's: the socket is told one by one. */
+/** Pinned charts are no filter of the server's: the socket gets them one by one. */
 function subscribePins() {
   if (showsPins() && catalogue.charts.length)
     feed.send({ type: "subscribe", charts: catalogue.charts.map(({ id }) => id) });
@@ -174,7 +174,7 @@ function paint(cards, now, { all = false } = {}) {
     const there = timeOf(card, now);
     const window = shownWindow(there, covered);
     card.write(there, catalogue, window);
-    card.tell(window, there);
+    card.writeNote(window, there);
     if (
       !all &&
       card.plot &&
@@ -202,7 +202,7 @@ function restyle() {
   for (const card of [...grid.cards.values(), large.card]) card?.plot?.restyle();
 }
 
-/** The server is not heard any more, or is again: every card says another state, also those out of sight. */
+/** The server is silent, or sends again: every card says another state, also those out of sight. */
 function turned() {
   const now = store.now();
   const covered = store.span(now);

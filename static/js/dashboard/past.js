@@ -8,7 +8,7 @@ import { NOTHING } from "./store.js";
 import { Track } from "./track.js";
 
 const UNRECORDED_S = 6; // what is newer than this may not be in the lake yet
-const OVERLAP_S = 60; // the past is asked for anew before the socket's points no longer reach it
+const OVERLAP_S = 60; // the past is asked for again before the socket's points no longer reach it
 const NEWS_S = 30; // what does not come over the socket may be this late,
 const NEWS_SHARE = 0.02; // or as much as the last few pixels show
 const NOTABLE = 0.04; // of the width: a shorter empty start needs no words

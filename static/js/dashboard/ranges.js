@@ -26,7 +26,7 @@ const two = (number) => String(number).padStart(2, "0");
 const today = (date = new Date()) =>
   `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
 
-/** One row of choices; `chosen(range)` hears what somebody picks. */
+/** One row of choices; `chosen(range)` gets what somebody picks. */
 export class RangeChooser {
   constructor(element, chosen) {
     this.choices = [...element.querySelectorAll("input[type=radio]")];

@@ -1,4 +1,4 @@
-/** What the server told us: every watched chart's points, newest values and state. */
+/** State received from the server: every watched chart's points, newest values and state. */
 
 import { ServerClock } from "../shared/clock.js";
 import { Points, WINDOW_S } from "./points.js";
@@ -8,7 +8,7 @@ const FRESH_S = 60;
 const SLACK_S = 1; // a point may be so much older than the message that brings it
 const SET_BACK_S = 1; // points that end so much before what is shown: the desk's clock was set back
 const TROUBLED = ["stale", "down"];
-const CLAIMS = ["live", ...TROUBLED]; // what only a server that is heard can say
+const CLAIMS = ["live", ...TROUBLED]; // what only a server that sends can say
 /** A chart of which no value is known. */
 export const NOTHING = {
   time: NaN,
@@ -43,10 +43,10 @@ export class Chart {
     this.reason = "";
   }
 
-  /** Take what a message that says everything until `heard` (s) has of it. */
-  take(message, heard) {
+  /** Take what a message that says everything until `until` (s) has of it. */
+  take(message, until) {
     this.ahead = message.ahead;
-    if (message.state === "live" && TROUBLED.includes(this.serverState)) this.liveSince = this.time(heard);
+    if (message.state === "live" && TROUBLED.includes(this.serverState)) this.liveSince = this.time(until);
     this.serverState = message.state;
     this.reason = message.reason;
     this.quoted = [message.quoted1, message.quoted2].map((at, leg) => at ?? this.quoted[leg]);
@@ -78,12 +78,12 @@ export class Chart {
     this.latest = NOTHING;
   }
 
-  /** `live`, `quiet` (connected, but nothing moved), `waiting` (no data yet, or none since a trouble), `stale`, `down` or `unknown` (the server is not heard). */
+  /** `live`, `quiet` (connected, but nothing moved), `waiting` (no data yet, or none since a trouble), `stale`, `down` or `unknown` (the server is silent). */
   state() {
     if (this.connection.lost && CLAIMS.includes(this.serverState)) return "unknown";
     if (this.serverState !== "live") return this.serverState;
     if (!this.points.length) return "waiting";
-    // Measured by what was heard, not by what the clock says: a link that says nothing is no calm market.
+    // Measured by what was received, not by what the clock says: a link that says nothing is no calm market.
     const covered = this.time(this.store.heardUntil);
     if (covered - Math.max(this.latest.time, this.liveSince) > QUIET_AFTER_S) return "quiet";
     return this.latest.time < this.liveSince - SLACK_S ? "waiting" : "live";
@@ -148,7 +148,7 @@ export class Store {
     this.heardUntil = 0;
   }
 
-  /** The server's time in seconds; the viewer's own until the server told. */
+  /** The server's time in seconds; the viewer's own until the server said it. */
   now() {
     return this.clock.now();
   }

@@ -58,7 +58,7 @@ const covers = (piece, from, until, resolution) =>
 
 const overlap = (piece, from, to) => Math.min(piece.to, to) - Math.max(piece.from, from);
 
-/** One kind of past of one chart. `load(wanted, signal)` fetches it, `liveFrom(now, span)` is from when on it need not. `arrived()` hears of every answer. */
+/** One kind of past of one chart. `load(wanted, signal)` fetches it, `liveFrom(now, span)` is from when on it need not. `arrived()` is called for every answer. */
 export class Track {
   constructor(key, load, liveFrom, arrived) {
     this.key = key;

@@ -1,4 +1,4 @@
-/** What happened at a moment of a chart, in words: for the tooltip, and for who sees no colours. */
+/** What happened at a moment of a chart, in words: for the tooltip, and for people who see no colours. */
 
 import { amount, bps } from "../shared/format.js";
 import { gettext, translate } from "../shared/i18n.js";

@@ -63,7 +63,7 @@ class Graph {
     this.lines = lines;
     this.plot.setData([times, ...lines.map(({ values }) => values)]);
     this.plot.setScale("x", { min: times[0], max: times.at(-1) });
-    this.#tell(null);
+    this.#write(null);
   }
 
   #build(lines, leftOut) {
@@ -101,7 +101,7 @@ class Graph {
         ],
         series: [{}, ...lines.map((_, place) => ({ ...style(place), width: 1.25, points: { show: false } }))],
         hooks: {
-          setCursor: [(/** @type {any} */ { cursor: { idx, left } }) => this.#tell(left >= 0 ? idx : null)],
+          setCursor: [(/** @type {any} */ { cursor: { idx, left } }) => this.#write(left >= 0 ? idx : null)],
         },
       },
       [[], ...lines.map(() => [])],
@@ -117,7 +117,7 @@ class Graph {
   }
 
   /** Write the values at a place of the grid, or the newest ones. */
-  #tell(place) {
+  #write(place) {
     this.lines.forEach(({ values }, at) => {
       const value = place === null ? values.findLast((each) => each !== null) : values[place];
       const text = value === null || value === undefined ? UNKNOWN : this.label(value);

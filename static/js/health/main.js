@@ -112,7 +112,7 @@ function showOverall() {
   write(overall.querySelector(".sum"), connection.lost ? gettext("no data from the server") : inSum());
 }
 
-/** The server is not heard any more, or is again: every row says another state. */
+/** The server is silent, or sends again: every row says another state. */
 function repaint() {
   if (!head) return;
   showOverall();

@@ -291,7 +291,7 @@ const KINDS = {
   run: Run,
 };
 
-/** All rows of one kind; `context.names` tells what an exchange is called, `context.lost` whether the server is not heard. */
+/** All rows of one kind; `context.names` has the names of exchanges, `context.lost` whether the server is silent. */
 export class Rows {
   constructor(body, kind, context, tag = "tr") {
     const template = document.getElementById(`${kind}-row`);

@@ -7,7 +7,7 @@ import { write } from "../shared/page.js";
 import { Rows, STATES } from "./rows.js";
 
 export class SymbolTable {
-  /** `changed()` hears that another view is wanted, `chosen(cells)` that somebody opened a row. */
+  /** `changed()` is called when another view is wanted, `chosen(cells)` that somebody opened a row. */
   constructor({ context, changed, chosen }) {
     this.context = context;
     /** @type {any} the newest message's */

@@ -1,4 +1,4 @@
-/** A distribution as bars: a list, so that who cannot see it hears each count. */
+/** A distribution as bars: a list, so that a screen reader reads each count. */
 
 import { count } from "../shared/format.js";
 

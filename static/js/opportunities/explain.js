@@ -1,4 +1,4 @@
-/** The page that explains a pair reads itself anew every few seconds; what did not change stays as it is. */
+/** The page that explains a pair reloads itself every few seconds; what did not change stays as it is. */
 
 import { become } from "../shared/become.js";
 import { clock, UNKNOWN, utc } from "../shared/format.js";
@@ -38,7 +38,7 @@ async function follow() {
   setTimeout(follow, EVERY_MS);
 }
 
-/** Nothing comes: what the sides were doing is not known any more; the next answer writes it anew. */
+/** Nothing comes: what the sides were doing is not known any more; the next answer writes it again. */
 document.addEventListener("connection", ({ detail }) => {
   if (!detail.lost) return;
   for (const leg of document.querySelectorAll(".legs-now dl")) {

@@ -212,7 +212,7 @@ async function refresh() {
   showPin();
 }
 
-/** Nothing comes: whether it goes on is not known any more; the next answer writes it anew. */
+/** Nothing comes: whether it goes on is not known any more; the next answer writes it again. */
 document.addEventListener("connection", ({ detail }) => {
   if (!detail.lost || !isOpen()) return;
   document.getElementById("story").dataset.standing = "unknown";

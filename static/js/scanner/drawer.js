@@ -76,7 +76,7 @@ export class Drawer {
     ]);
   }
 
-  /** The server is not heard any more, or is again: what it said of gates holds no longer. */
+  /** The server is silent, or sends again: what it said of gates holds no longer. */
   turned(cells) {
     this.take(cells);
     if (this.id && this.lost()) this.body.replaceChildren(paragraph(gettext("The server does not respond.")));

@@ -92,7 +92,7 @@ function receive(message) {
   showTally();
 }
 
-/** The server is not heard any more, or is again: every row says another state. */
+/** The server is silent, or sends again: every row says another state. */
 function turned() {
   table.repaint();
   drawer.turned(table.cells);

@@ -17,7 +17,7 @@ export const STATES = {
 const WORST = Object.keys(STATES);
 const template = document.getElementById("row");
 
-/** What a row of the wire means for who trades it: the sides in the order buy, sell. */
+/** Meaning of a row of the wire for a trader: the sides in the order buy, sell. */
 export function sides(cells) {
   const [buy, sell] = cells.sell === 1 ? [2, 1] : [1, 2];
   const side = (leg) => ({

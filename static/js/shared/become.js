@@ -1,4 +1,4 @@
-/** A page that reads itself anew: what did not change stays as it is. */
+/** A page that reloads itself: what did not change stays as it is. */
 
 /** Bring one element's text, attributes and children in line with another's; focus and selection stay. */
 export function become(old, fresh) {

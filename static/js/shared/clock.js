@@ -11,13 +11,13 @@ export class ServerClock {
   /**
    * Take the time a message is stamped with, which came in answer to something sent at `asked` (ms).
    *
-   * What travelled fastest tells the time best, so the clock only moves on; unless a stamp is older than the
+   * What travelled fastest shows the time best, so the clock only moves on; unless a stamp is older than the
    * question by more than the clock explains: then it was set back.
    */
   take(stamp, asked) {
-    const told = stamp - performance.now() / 1000;
+    const ahead = stamp - performance.now() / 1000;
     const isSetBack = this.ahead - SLACK_S > stamp - asked / 1000;
-    this.ahead = isSetBack ? told : Math.max(this.ahead, told);
+    this.ahead = isSetBack ? ahead : Math.max(this.ahead, ahead);
   }
 
   /** When, by the page's clock (ms), the server's stood at this time. */
@@ -25,7 +25,7 @@ export class ServerClock {
     return (stamp - this.ahead) * 1000;
   }
 
-  /** The server's time; the viewer's own until the server told. */
+  /** The server's time; the viewer's own until the server said it. */
   now() {
     return this.ahead === -Infinity ? Date.now() / 1000 : performance.now() / 1000 + this.ahead;
   }

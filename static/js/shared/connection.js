@@ -1,4 +1,4 @@
-/** Whether the server is heard, in words at the top of the page, and when the newest data came. */
+/** Whether the server sends, in words at the top of the page, and when the newest data came. */
 
 import { age, clock, length, utc } from "./format.js";
 import { gettext, translate } from "./i18n.js";
@@ -14,9 +14,9 @@ const WORDS = {
   signed_out: gettext("signed out"),
 };
 
-const UNHEARD = ["connecting", "late", "reconnecting"];
+const SILENT = ["connecting", "late", "reconnecting"];
 
-/** `turned()` hears when what the page shows is no longer known to hold, and when it is again. */
+/** `turned()` is called when what the page shows is no longer known to hold, and when it is again. */
 export class Connection {
   constructor(turned = () => {}) {
     this.turned = turned;
@@ -91,7 +91,7 @@ export class Connection {
     const now = performance.now();
     const seconds = Math.ceil((retryAt - now) / 1000);
     const waiting = state === "reconnecting" && seconds > 0;
-    if (UNHEARD.includes(state) && now - heardAt >= SILENT_MS) {
+    if (SILENT.includes(state) && now - heardAt >= SILENT_MS) {
       const time = silence(now - heardAt);
       return waiting
         ? translate("no data for %(time)s, reconnecting in %(seconds)s s", { time, seconds })

@@ -98,5 +98,5 @@ export const utc = (seconds) =>
 /** What the symbol is priced in: `BTC/USDT:USDT` -> `USDT`. */
 export const quoteCurrency = (symbol) => symbol.split(/[/:]/)[1] ?? "";
 
-/** Digits after the point that tell apart values `step` from each other. */
+/** Digits after the point that distinguish values `step` from each other. */
 export const digitsFor = (step) => Math.max(0, Math.min(6, Math.ceil(-Math.log10(step) - 1e-9)));

@@ -1,6 +1,6 @@
 /**
- * The link to the health page says, on every page, how the desk is: it asks every 5 s, or is told by a `health` event.
- * A page without a socket shows through it whether the server is heard: where nothing else was answered it asks often.
+ * The link to the health page says, on every page, how the desk is: it asks every 5 s, or gets a `health` event.
+ * A page without a socket shows through it whether the server answers: where nothing else was answered it asks often.
  */
 
 import { Connection } from "./connection.js";

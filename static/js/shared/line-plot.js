@@ -21,7 +21,7 @@ const MARK = 5; // px
 /** The window of several plots under one another: they show the same time. */
 export class LinePlot {
   /**
-   * `label(value, digits)` writes a value; `hovered(time | null)` hears where the cursor is; `zoomed(from, to)` that
+   * `label(value, digits)` writes a value; `hovered(time | null)` gets where the cursor is; `zoomed(from, to)` that
    * somebody dragged over a span, with nulls for a double click.
    */
   constructor(parent, { label, hovered = (_time) => {}, zoomed = (_from, _to) => {}, key = "ticks" }) {

@@ -12,7 +12,7 @@ const KEYS = {
   "-": [0, 1.5],
 };
 
-/** `now()` gives the present, `view(now)` the `{from, to}` shown then; `move(span, to)` hears where to go, `to` null for the present. */
+/** `now()` gives the present, `view(now)` the `{from, to}` shown then; `move(span, to)` gets where to go, `to` null for the present. */
 export class Navigator {
   constructor({ view, now, move }) {
     this.view = view;

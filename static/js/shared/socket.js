@@ -13,15 +13,15 @@ const SLEPT_MS = 2000; // the wall clock ran ahead of the page's own by this muc
 const ATTEMPTS_MS = [5000, 10_000]; // how long a connection may take; a server that a crowd comes back to needs more
 const FIRST_MESSAGE_MS = 15_000; // it may be a large one, on a slow line
 const WAITS_S = [1, 2, 4, 8, 15];
-const HEALTHY_MS = 20_000; // only a connection that lasted this long starts the patience anew
+const HEALTHY_MS = 20_000; // only a connection that lasted this long starts the patience again
 const HIDDEN_FOR_MS = 30_000; // then a hidden tab lets go of its socket
 const LASTING = 3; // failed attempts, then the page says what may be wrong
 const CLOSED = { notSignedIn: 4401, restart: 1012 };
 
 /**
- * `address()` gives the URL to open, `opened()` hears of every new connection, `receive(message)` takes
- * each message, `probe()` asks the server about a socket that brought nothing (a browser does not tell why)
- * and returns ok | signed_out | unreachable. `changed(status)` hears `{state, reason, retryAt, trouble, heardAt}`: state
+ * `address()` gives the URL to open, `opened()` is called for every new connection, `receive(message)` takes
+ * each message, `probe()` asks the server about a socket that brought nothing (a browser does not say why)
+ * and returns ok | signed_out | unreachable. `changed(status)` gets `{state, reason, retryAt, trouble, heardAt}`: state
  * is connecting | connected | late | asked | reconnecting | signed_out | paused, trouble is refused | unreachable when it
  * lasts, heardAt when the server said what came last, by `performance.now()`. A slow link is `late`: messages come, but
  * what they say is too old to hold.
@@ -45,8 +45,8 @@ export class Feed {
     /** @type {WebSocket | null} */
     this.socket = null;
     this.heardAt = this.cameAt = performance.now(); // what came last was said, and came
-    this.askedAt = 0; // when the server was last told that it may say more
-    this.asked = false; // what was heard last came by request
+    this.askedAt = 0; // when the server was last asked for more
+    this.asked = false; // what was received last came by request
     this.wallAhead = Date.now() - performance.now();
     setInterval(() => this.#watch(), WATCH_MS);
     addEventListener("online", () => this.#wake());
@@ -84,7 +84,7 @@ export class Feed {
     this.#become("paused");
   }
 
-  /** Nothing more is to be had until somebody signs in. */
+  /** Nothing more comes until somebody signs in. */
   signOut(reason = "") {
     this.#drop();
     this.#become("signed_out", { reason });
@@ -143,7 +143,7 @@ export class Feed {
     return Math.min(now, this.clock.local(time));
   }
 
-  /** Whether anything comes, by a clock that nobody sets; a socket does not tell that its other end is gone. */
+  /** Whether anything comes, by a clock that nobody sets; a socket does not show that its other end is gone. */
   #watch() {
     if (document.hidden) return; // it looks when somebody does
     const now = performance.now();

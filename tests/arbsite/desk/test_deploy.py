@@ -1,4 +1,4 @@
-"""What can be told about Makefile, image and Compose file where no Docker engine runs."""
+"""Makefile, image and Compose file, as far as they can be checked without a Docker engine."""
 
 import re
 import subprocess
@@ -119,7 +119,7 @@ def test_the_image_runs_as_an_ordinary_user_and_gets_every_package_and_no_secret
     assert "!.env" not in ignored
 
 
-def test_a_collector_that_does_not_report_is_not_well() -> None:
+def test_a_collector_that_does_not_report_is_unhealthy() -> None:
     with pytest.raises(CommandError, match="collector: shard 7/9 does not report"):
         call_command("healthcheck", "collector", "--shard", "7/9")
 
@@ -131,10 +131,10 @@ def test_beat_is_well_while_its_schedule_is_young(tmp_path: Path) -> None:
     assert healthcheck.beat_problem(schedule) is None
 
 
-def test_a_web_process_that_does_not_answer_is_not_well() -> None:
+def test_a_web_process_that_does_not_answer_is_unhealthy() -> None:
     assert "does not answer" in str(healthcheck.web_problem("http://127.0.0.1:1/healthz"))
 
 
-def test_a_monitor_without_a_heartbeat_is_not_well(empty_redis: Redis) -> None:
+def test_a_monitor_without_a_heartbeat_is_unhealthy(empty_redis: Redis) -> None:
     with pytest.raises(CommandError, match=r"monitor: no monitor on .* has written a heartbeat for 8 s"):
         call_command("healthcheck", "monitor")

@@ -47,7 +47,7 @@ print("tried", len(sys.argv) - 1)
 
 
 def _as_stranger(*paths: Path) -> str:
-    """What a user of the machine that is neither root nor the desk's gets into."""
+    """Paths open to a user of the machine that is neither root nor the desk's."""
     done = subprocess.run(
         ["/usr/bin/env", "python3", "-c", TRIES, *map(str, paths)],
         user=STRANGER, group=STRANGER, extra_groups=[], env={"PATH": "/usr/bin:/bin"}, cwd="/",

@@ -1,4 +1,4 @@
-"""What the desk installs is what was reviewed: exact versions, and each file by its hash."""
+"""The desk installs what was reviewed: exact versions, and each file by its hash."""
 
 import json
 import re

@@ -68,7 +68,7 @@ class Desk:
         return time.monotonic() - began
 
     def text(self) -> str:
-        """What it has printed so far."""
+        """Output so far."""
         return self.output.read_text()
 
     def stop(self, number: signal.Signals) -> float:

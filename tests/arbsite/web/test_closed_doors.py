@@ -1,4 +1,4 @@
-"""What answers carry, whose cookies are whose, and what nobody can ask the admin's lists."""
+"""Headers of answers, names of cookies, and lookups that nobody can ask the admin's lists."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -67,7 +67,7 @@ def places() -> list[tuple[str, str]]:
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_large_bodies_are_refused_before_they_are_read_whoever_sends_them(
+async def test_large_bodies_are_refused_before_they_are_read_from_every_client(
     places: list[tuple[str, str]],
 ) -> None:
     with daphne() as web:
@@ -89,7 +89,7 @@ async def test_large_bodies_are_refused_before_they_are_read_whoever_sends_them(
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_who_asks_before_sending_is_told_before_sending() -> None:
+async def test_a_client_that_asks_before_sending_is_answered_before_sending() -> None:
     head = b"POST /accounts/login/ HTTP/1.1\r\n" + HOST + b"Expect: 100-continue\r\n"
     with daphne() as web:
         status, _words, _taken = await sent(web, head + b"Content-Length: 99999999\r\n\r\n", [])
@@ -221,7 +221,7 @@ async def test_one_address_and_all_together_have_so_many_connections() -> None:
                 assert await healthy(web) is None
             deadline = time.monotonic() + START_S
             while await healthy(web) != 200:
-                assert time.monotonic() < deadline, "places of who left are free again"
+                assert time.monotonic() < deadline, "places of clients that left are free again"
 
 
 @pytest.mark.django_db(transaction=True)
@@ -297,7 +297,7 @@ class Channel:
         self.channel.dataReceived(data)
 
     @property
-    def heard(self) -> bytes:
+    def received(self) -> bytes:
         return bytes(self.transport.value())
 
 
@@ -331,10 +331,10 @@ def test_the_time_to_a_head_is_total() -> None:
     for _ in range(int(HEAD_S)):
         channel.say(b"G")
         clock.advance(0.99)
-    assert not channel.heard
+    assert not channel.received
     clock.advance(1.0)
-    assert b"HTTP/1.1 408 " in channel.heard
-    assert b"head did not come within 20 seconds" in channel.heard
+    assert b"HTTP/1.1 408 " in channel.received
+    assert b"head did not come within 20 seconds" in channel.received
     clock.advance(LINGER_S)
     assert channel.aborted
     assert traffic.doors == {"slow_head": 1}
@@ -347,9 +347,9 @@ def test_the_time_to_a_body_is_total() -> None:
     for _ in range(int(BODY_S) - 1):
         clock.advance(1.0)
         channel.say(b"x")
-    assert not channel.heard
+    assert not channel.received
     clock.advance(1.0)
-    assert b"408" in channel.heard
+    assert b"408" in channel.received
     assert traffic.doors == {"slow_body": 1}
 
 
@@ -358,7 +358,7 @@ def test_a_connection_that_says_nothing_is_closed_without_an_answer() -> None:
     channel = Channel(clock)
     clock.advance(HEAD_S)
     assert channel.aborted
-    assert not channel.heard
+    assert not channel.received
     assert traffic.doors == {"idle": 1}
 
 
@@ -373,9 +373,9 @@ def test_while_an_answer_is_made_no_time_runs_and_the_next_head_has_its_own() ->
     channel.say(b"G")
     clock.advance(HEAD_S - 1)
     channel.say(b"E")
-    assert not channel.heard
+    assert not channel.received
     clock.advance(1.0)
-    assert b"408" in channel.heard
+    assert b"408" in channel.received
 
 
 @pytest.mark.parametrize("head", [b"Content-Length: 99999999", b"Transfer-Encoding: chunked"])
@@ -384,7 +384,7 @@ def test_nothing_of_a_refused_body_is_kept(head: bytes) -> None:
     channel.say(b"POST / HTTP/1.1\r\n" + head + b"\r\n\r\n")
     for _ in range(100):
         channel.say(b"10000\r\n" + b"x" * 65536 + b"\r\n")
-    assert channel.heard.count(b"413 Request Entity Too Large") == 1
+    assert channel.received.count(b"413 Request Entity Too Large") == 1
     request = channel.channel.requests[0]
     assert request.content.tell() <= 2 * SMALL_BODY
     channel.channel.connectionLost(None)

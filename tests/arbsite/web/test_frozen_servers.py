@@ -89,7 +89,7 @@ class Desk:
                 process.send_signal(signal.SIGCONT)
 
     def comes_back(self) -> None:
-        """All is well again, without a restart."""
+        """All works again, without a restart."""
         deadline = time.monotonic() + promised(20.0)
         while {answer.status for answer in self.ask_all("/", "/api/pins", "/readyz").values()} != {200}:
             assert time.monotonic() < deadline, "it comes back by itself"

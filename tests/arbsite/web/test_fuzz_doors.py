@@ -146,7 +146,7 @@ def paths() -> list[str]:
 
 
 def parameters(door: Door, path: str) -> list[str]:
-    """What an address takes: an API says so itself, a list of the admin filters."""
+    """Parameters of an address: an API says so itself, a list of the admin filters."""
     if path.startswith("/api/"):
         answer = door.ask("GET", f"{path}?nothing=1")
         assert answer is not None
@@ -234,7 +234,7 @@ def test_forms_take_any_text(door: Door) -> None:
 
 
 def raw(door: Door, request: bytes) -> bytes:
-    """What comes back for bytes on a connection, as far as it comes at once."""
+    """Answer to bytes on a connection, as far as it comes at once."""
     with socket.create_connection(("127.0.0.1", door.web.port), 10) as line:
         line.sendall(request)
         line.settimeout(5)

@@ -1,4 +1,4 @@
-"""A WebSocket comes from the desk's own pages, or from who is trusted: scheme, host and port."""
+"""A WebSocket comes from the desk's own pages, or from a trusted origin: scheme, host and port."""
 
 from typing import Any
 

@@ -56,12 +56,14 @@ def test_connections_and_requests_are_bounded_by_zones_that_there_are() -> None:
     assert "limit_conn arbdesk_all" in TEXT
 
 
-def test_the_desk_is_told_who_asks_and_how() -> None:
-    told = dict(each.split(maxsplit=1) for each in values("proxy_set_header"))
-    assert told["X-Forwarded-Proto"] == "$scheme"
-    assert told["X-Forwarded-For"] == "$proxy_add_x_forwarded_for", "appended: the last entry is the proxy's"
-    assert told["Host"] == "$http_host", "with its port: origins are compared exactly"
-    assert told["Upgrade"] == "$http_upgrade"
+def test_the_desk_learns_who_asks_and_how() -> None:
+    headers = dict(each.split(maxsplit=1) for each in values("proxy_set_header"))
+    assert headers["X-Forwarded-Proto"] == "$scheme"
+    assert headers["X-Forwarded-For"] == "$proxy_add_x_forwarded_for", (
+        "appended: the last entry is the proxy's"
+    )
+    assert headers["Host"] == "$http_host", "with its port: origins are compared exactly"
+    assert headers["Upgrade"] == "$http_upgrade"
     for block in re.findall(r"location [^{]+{([^}]*)}", TEXT):
         assert "proxy_set_header" not in block, "one there would take all of them away"
 

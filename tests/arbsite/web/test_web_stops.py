@@ -1,4 +1,4 @@
-"""A web process that is told to stop stops, whatever still waits for an answer."""
+"""A web process that is asked to stop stops, whatever still waits for an answer."""
 
 import asyncio
 import signal

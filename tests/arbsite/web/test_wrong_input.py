@@ -186,7 +186,7 @@ class TestTheLog:
         logger.handlers[0]._repeats.flush()  # type: ignore[attr-defined]
         assert "495 more of this kind" in lines(written)[-1]["message"]
 
-    def test_another_fault_is_still_told(self, log: tuple[logging.Logger, io.StringIO]) -> None:
+    def test_another_fault_is_still_reported(self, log: tuple[logging.Logger, io.StringIO]) -> None:
         logger, written = log
         for number in range(50):
             try:

@@ -104,7 +104,7 @@ def test_a_first_time_that_was_none_makes_nothing_late(exchange: str, time_ms: i
 @pytest.mark.parametrize("exchange", TIMED)
 @pytest.mark.parametrize("years", [-4, -1, 1])
 def test_a_clock_of_another_year_is_one_as_long_as_it_goes_on(exchange: str, years: int) -> None:
-    """As where a recording is played: no time of it is lost."""
+    """So it is where a recording is played: no time of it is lost."""
     stream = Stream(exchange)
     for _ in range(100):
         time_ms = NOW_MS + stream.passed_ms + 80 + years * YEAR_MS

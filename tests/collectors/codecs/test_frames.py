@@ -1,4 +1,4 @@
-"""What each exchange's frames mean, quirk by quirk, on hand-written frames."""
+"""Meaning of each exchange's frames, quirk by quirk, on hand-written frames."""
 
 from decimal import Decimal
 from typing import Any

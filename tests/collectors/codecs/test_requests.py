@@ -1,4 +1,4 @@
-"""What we send: within each exchange's limits, in its own words."""
+"""Requests that we send: within each exchange's limits, in its own words."""
 
 import json
 

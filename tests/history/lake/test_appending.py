@@ -1,4 +1,4 @@
-"""Appends to a table of the lake: once each, whoever else writes, and in files that statistics can prune."""
+"""Appends to a table of the lake: once each, beside other writers, and in files that statistics can prune."""
 
 import datetime
 import shutil
@@ -56,7 +56,7 @@ class TestOnce:
     def test_a_retry_after_an_answer_that_was_lost_adds_nothing_twice(
         self, lake: Lake, lost: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The store did what it was told, and then the connection broke."""
+        """The store did as asked, and then the connection broke."""
         appender = Appender(lake, "quotes", "me")
         appender.append(quotes(1), 1)
         put = LocalStore.put
@@ -162,7 +162,7 @@ class TestTable:
         Appender(lake, "quotes", "me too").append(quotes(4), 1)
         assert bids(lake) == [1, 2, 3, 4]
 
-    def test_a_table_that_was_deleted_is_begun_anew(self, lake: Lake) -> None:
+    def test_a_table_that_was_deleted_is_begun_again(self, lake: Lake) -> None:
         appender = Appender(lake, "quotes", "me")
         appender.append(quotes(1), 1)
         shutil.rmtree(lake.uri("quotes"))

@@ -175,7 +175,7 @@ def test_a_run_whose_process_died_is_marked_by_the_next_one(lake: Lake) -> None:
     dead.refresh_from_db()
     other.refresh_from_db()
     assert (dead.state, dead.ended is not None) == (State.DIED, True)
-    assert other.state == State.RUNNING  # another table: it may well be alive
+    assert other.state == State.RUNNING  # another table: it may be alive
 
 
 def test_only_the_newest_runs_are_kept(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -251,7 +251,7 @@ async def everything_is_written() -> None:
 
 
 def findings(lake: Lake) -> list[Finding]:
-    """What the monitor says of the lake."""
+    """Findings of the monitor about the lake."""
     missing: list[str] = []
     measured = tuple(lake_tables({}, missing))
     assert not missing
@@ -359,7 +359,7 @@ async def test_rows_of_a_table_that_stays_broken_give_way_and_are_counted(
 
 
 class TestAnswers:
-    """What a request gets of a lake that is damaged."""
+    """Answers to requests from a damaged lake."""
 
     async def test_one_that_breaks_half_way_ends_with_an_error(self) -> None:
         def pieces() -> Iterator[bytes]:

@@ -48,8 +48,8 @@ class TestRows:
         (written,) = rows(lake, "opportunities").drop("date", "hour").to_dicts()
         assert written == structs.asdict(opened)
         states = rows(lake, "stream_states").to_dicts()
-        told = {(s["symbol"], s["state"], s["reason"]) for s in states if s["exchange"] == "okx"}
-        assert told == {("BTC/USDT", "down", "closed"), ("ETH/USDT", "down", "closed")}
+        states_of_okx = {(s["symbol"], s["state"], s["reason"]) for s in states if s["exchange"] == "okx"}
+        assert states_of_okx == {("BTC/USDT", "down", "closed"), ("ETH/USDT", "down", "closed")}
 
     async def test_rows_lie_in_the_partition_of_their_own_clock(self, lake: Path) -> None:
         midnight_us = 1_767_225_600_000_000  # 2026-01-01

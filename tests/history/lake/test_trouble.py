@@ -55,7 +55,7 @@ def fill(lake: Path) -> Callable[[], None]:
 
 
 def make_read_only(lake: Path) -> Callable[[], None]:
-    """As a disk becomes when its file system finds an error."""
+    """Make a directory read-only, as a disk becomes when its file system finds an error."""
 
     def remount(how: str) -> None:
         subprocess.run(["mount", "-o", f"remount,{how}", str(lake.parent)], check=True)

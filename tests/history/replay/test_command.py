@@ -151,7 +151,7 @@ class TestStore:
 @pytest.mark.usefixtures("desk")
 class TestRefusals:
     @pytest.mark.parametrize(
-        ("arguments", "told"),
+        ("arguments", "words"),
         [
             (["--from", "noon"], "'noon' is no time; write it like 2026-11-20T12:30"),
             (
@@ -176,10 +176,10 @@ class TestRefusals:
             (["-o", "/nonexistent/file"], "cannot write /nonexistent/file: No such file"),
         ],
     )
-    def test_what_makes_no_sense_is_told_with_the_remedy(
-        self, lake: Lake, arguments: list[str], told: str
+    def test_what_makes_no_sense_is_refused_with_the_remedy(
+        self, lake: Lake, arguments: list[str], words: str
     ) -> None:
-        with pytest.raises(CommandError, match=told):
+        with pytest.raises(CommandError, match=words):
             run(*arguments)
 
     def test_an_empty_lake(self, tmp_path: Path, settings: Settings) -> None:

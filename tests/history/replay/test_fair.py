@@ -38,7 +38,7 @@ def started(ms: float = 0, shard: Shard | None = None) -> StreamState:
 
 
 def live(market: MarketConfig, received: Sequence[Received], seed: int = 0) -> Found:
-    """As the collector's sink does it: the scanner first, and at random moments what time brings."""
+    """Run as the collector's sink does: the scanner first, and at random moments what time brings."""
     dice, engine = random.Random(seed), SpreadEngine()
     scanner = Scanner(engine.set_rates)
     engine.configure(market)

@@ -50,7 +50,7 @@ def replayed(
 
 
 def thousands(terms: MarketConfig) -> MarketConfig:
-    """What it is where OKX lists 1000DOGE instead of DOGE."""
+    """Recording where OKX lists 1000DOGE instead of DOGE."""
     listings = tuple(
         structs.replace(each, symbol=THOUSAND, multiplier=1000.0)
         if (each.exchange, each.symbol) == ("okx", "DOGE/USDT")
@@ -61,7 +61,7 @@ def thousands(terms: MarketConfig) -> MarketConfig:
 
 
 def in_thousands(event: Quote | StreamState) -> Quote | StreamState:
-    """As OKX says it then."""
+    """Quote as OKX says it then."""
     if event.exchange != "okx":
         return event
     if isinstance(event, StreamState):
@@ -108,7 +108,7 @@ class TestEqualToLive:
         assert sum(np.isnan(rows[:, 1]).sum() for rows in by_chart(points).values()) > 10
         assert len(events) > 100
 
-    def test_a_collector_that_was_restarted_began_anew_and_so_does_the_replay(self, lake: Lake) -> None:
+    def test_a_collector_that_was_restarted_began_again_and_so_does_the_replay(self, lake: Lake) -> None:
         """After a reboot the monotonic clock starts from zero, too."""
         before = session(500, seed=1)
         after = session(500, seed=2, start_us=NOON_US + 600_000_000, boot_ns=9_000_000)

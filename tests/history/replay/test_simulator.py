@@ -57,7 +57,7 @@ def market(lake: Lake) -> LakeMarket:
 
 
 async def collected(simulator: Simulator) -> list[SinkEvent]:
-    """What a collector receives until the recording has been played."""
+    """Events a collector receives until the recording has been played."""
     terms = structs.replace(config(), exchanges=tuple(pointed_at(simulator)))
     outlet = Outlet(KeepingSink, Shard(), 100_000)
     supervisor = Supervisor(CODECS, [outlet], Shard(), timing=TIMING)
@@ -85,7 +85,7 @@ def quotes(events: Iterable[Any], exchange: str) -> list[Quote]:
 
 
 def prices(found: Sequence[Quote], symbol: str) -> list[tuple[float, ...]]:
-    """What was quoted, in order; an exchange may say the same thing twice."""
+    """Quoted prices, in order; an exchange may say the same thing twice."""
     rows = [(q.bid, q.bid_size, q.ask, q.ask_size) for q in found if q.symbol == symbol]
     return [row for row, _ in groupby(rows)]
 
@@ -142,7 +142,7 @@ def test_numbers_are_printed_as_exchanges_do(lake: Lake) -> None:
     assert (listing.price_decimals, listing.size_decimals) == (8, 0)
 
 
-def test_the_command_serves_until_it_is_told_to_stop(lake: Lake) -> None:
+def test_the_command_serves_until_it_is_asked_to_stop(lake: Lake) -> None:
     write_quotes(lake, session(50).quotes)
     asked = ["--to-simulator", "--port", str(free_port()), "--speed", "10"]
     process = subprocess.Popen(
@@ -157,8 +157,8 @@ def test_the_command_serves_until_it_is_told_to_stop(lake: Lake) -> None:
         assert process.stdout is not None
         assert "Simulated exchanges on http://127.0.0.1:" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        said, told = process.communicate(timeout=20)
+        said, errors = process.communicate(timeout=20)
     finally:
         process.kill()
-    assert process.returncode == 0, told
+    assert process.returncode == 0, errors
     assert said.endswith("stopped\n")

@@ -169,7 +169,7 @@ def test_who_may_not_see_channels_may_not_follow_tests(pages: Client, client: Cl
 
 
 def test_a_channel_that_has_sent_something_can_be_deleted(pages: Client) -> None:
-    """Its secret may have leaked: nobody should have to keep it for the sake of its old messages."""
+    """The secret may have leaked: nobody should have to keep it for the sake of its old messages."""
     post(pages, TELEGRAM | {"_test": "1"})
     row = AlertChannel.objects.get()
     assert "Cannot delete" not in text(pages, page("alertchannel_delete", row.pk))
@@ -222,7 +222,7 @@ def test_a_pager_gets_no_digest(pages: Client) -> None:
 
 
 def found(redis: Redis, *findings: Finding) -> None:
-    """What the monitor says it finds."""
+    """Publish findings as the monitor does."""
     redis.set(FRESH, msgspec.json.encode(Published(time.time_ns() // 1000, findings)))
 
 
@@ -231,7 +231,7 @@ def preview(pages: Client, **fields: str) -> str:
 
 
 def test_the_form_says_what_it_would_fire_for_now(pages: Client, empty_redis: Redis) -> None:
-    assert preview(pages).startswith("Not known: no monitor tells what it finds.")
+    assert preview(pages).startswith("Not known: no monitor publishes its findings.")
     found(empty_redis)
     assert preview(pages) == "Nothing."
     others = [msgspec.structs.replace(SILENT, subject=f"exchange{number}") for number in range(6)]
@@ -250,7 +250,7 @@ def test_the_form_says_which_opportunities_it_would_fire_for(pages: Client) -> N
     assert preview(pages, what="opportunity", min_edge_bps="13") == "Nothing."
 
 
-def test_the_list_says_what_each_asks_whom_it_tells_and_what_fires(pages: Client) -> None:
+def test_the_list_has_condition_channels_and_firing_incidents_of_each(pages: Client) -> None:
     save_rule(pages, subject="okx", threshold="5", for_s="300")
     rule = AlertRule.objects.get(name="silence")
     shown = text(pages, page("alertrule_changelist"))
@@ -308,11 +308,11 @@ def test_an_incident_shows_every_message_and_every_try(pages: Client) -> None:
     save_rule(pages)
     alert = fired(AlertRule.objects.get(name="silence"))
     channel = AlertChannel.objects.create(name="desk", kind="telegram")
-    told = Message(
+    sent = Message(
         "okx: silent", "Nothing.", "critical", "firing", (("Rule", "silence"),), "", "incident-1", 0
     )
     row = Delivery.objects.create(
-        alert=alert, channel=channel, kind="firing", message=msgspec.to_builtins(told), idempotency_key="1",
+        alert=alert, channel=channel, kind="firing", message=msgspec.to_builtins(sent), idempotency_key="1",
         next_try_at=timezone.now(), last_error="429: slow down", tries=1,
     )  # fmt: skip
     DeliveryAttempt.objects.create(

@@ -178,7 +178,7 @@ PROXY = "socks5://desk:open-sesame@10.0.0.1:1080"
 
 
 def stored() -> str:
-    """What the database itself has of the only exchange's proxy."""
+    """Stored text of the only exchange's proxy."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT proxy FROM markets_exchange")
         return str(cursor.fetchone()[0])

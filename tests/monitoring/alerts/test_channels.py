@@ -1,4 +1,4 @@
-"""What each alert channel sends and what it makes of answers; the servers check like the real ones."""
+"""Requests of each alert channel, and its reading of the answers; the servers check like the real ones."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ NOBODY_SUCH_S = 0.3
 
 @pytest.fixture
 async def sending() -> AsyncIterator[Sender]:
-    """As the monitor sends."""
+    """Send as the monitor does."""
     async with sender() as one:
         yield one
 
@@ -64,7 +64,7 @@ def telegram_target(server: Telegram, **settings: str) -> Target:
 
 
 def slack_target(server: Slack) -> Target:
-    """Its address is its secret."""
+    """Slack target, whose address is its secret."""
     return Target("slack", {}, server.url + server.path)
 
 
@@ -74,7 +74,7 @@ def webhook_target(server: Receiver) -> Target:
 
 
 def pagerduty_target(server: PagerDuty) -> Target:
-    """Its one service."""
+    """PagerDuty target with its one service."""
     return Target("pagerduty", {"base_url": server.url}, server.routing_key)
 
 
@@ -408,7 +408,7 @@ async def test_settings_that_cannot_work_say_why(
     assert words in answer.words == unusable(target)
 
 
-async def test_no_secret_is_told(sending: Sender, trusted: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_secret_is_shown(sending: Sender, trusted: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Not even by the other side's error, which may repeat what it was sent."""
     caplog.set_level(logging.DEBUG)
     async with serving(Telegram()) as telegram_, serving(Slack()) as slack_, mail_server() as mail_:
@@ -421,9 +421,9 @@ async def test_no_secret_is_told(sending: Sender, trusted: Path, caplog: pytest.
     answers += [await post(sending, target, SILENT) for target in targets]  # nobody there any more
     answers += [await post(sending, Target("slack", {}, "http://secret-host:port/secret"), SILENT)]
     logged = [record.getMessage() for record in caplog.records if record.name != "mail.log"]  # its own
-    told = "\n".join([*(answer.words for answer in answers), repr(targets), *logged])
+    texts = "\n".join([*(answer.words for answer in answers), repr(targets), *logged])
     for secret in (telegram_.token, slack_.path, mail_.password, "secret-host"):
-        assert secret not in told
+        assert secret not in texts
 
 
 # --- several in one ------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ def slack(server: Slack, **fields: Any) -> AlertChannel:
 
 
 def incident(name: str = "okx is silent") -> Alert:
-    """Something was ill; the rules are done with it, so they queue nothing of their own."""
+    """Something was unhealthy; the rules are done with it, so they queue nothing of their own."""
     now = timezone.now()
     return Alert.objects.create(
         rule_name="silence", key=f"exchange_silent:{name}", subject=name, severity="critical",
@@ -210,7 +210,7 @@ def test_what_was_tried_once_keeps_its_key() -> None:
 
 
 def destination(row: AlertChannel) -> dispatch.Destination:
-    """As the delivery finds it."""
+    """Destination as the delivery finds it."""
     (found,) = [each for each in dispatch.destinations(timezone.now()) if each.id == row.pk]
     return found
 
@@ -388,7 +388,7 @@ async def test_a_database_that_restarts_costs_no_message() -> None:
 
 
 def cut_all_others() -> int:
-    """As a restart does; returns how many connections were cut."""
+    """Cut connections as a restart does; returns how many connections were cut."""
     others = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT count(pg_terminate_backend(pid)) {others}")
@@ -396,7 +396,7 @@ def cut_all_others() -> int:
 
 
 @in_the_open
-async def test_told_to_stop_it_gives_back_what_hangs() -> None:
+async def test_asked_to_stop_it_gives_back_what_hangs() -> None:
     async with serving(Slack()) as server:
         server.replies.append(never)
         row = await db(put, await db(slack, server))

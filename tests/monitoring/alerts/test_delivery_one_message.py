@@ -239,7 +239,7 @@ async def test_a_group_with_one_that_is_refused_is_taken_apart_once_others_go() 
 
 @in_the_open
 async def test_a_test_does_not_wait_for_a_channel_that_is_down_and_brings_it_back() -> None:
-    """Whoever has mended the other side presses “Send a test”, and sees at once that it works."""
+    """An operator who has mended the other side presses “Send a test”, and sees at once that it works."""
     server, make = _of_kind("slack")
     async with serving(server), delivering(timeout_s=1.0):
         to = await db(make, server)

@@ -1,4 +1,4 @@
-"""`manage.py monitor` killed while it sends: nothing is lost, and nothing taken twice by who knows a key."""
+"""`manage.py monitor` killed while it sends: nothing is lost, and nothing taken twice by key."""
 
 import asyncio
 import datetime
@@ -48,7 +48,7 @@ class Swallowing(Receiver):
 
 
 def lease_over() -> None:
-    """As if the dead one's claims were made long ago."""
+    """Let the dead one's claims be made long ago."""
     for row in Delivery.objects.filter(state=Delivery.State.SENDING):
         assert row.claimed_at is not None
         row.claimed_at -= LEASE + datetime.timedelta(seconds=1)

@@ -1,4 +1,4 @@
-"""Whose fault a refusal is decides what waits: the message, or its channel; no message holds a channel."""
+"""The fault behind a refusal decides what waits: the message, or its channel; no message holds a channel."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -45,7 +45,7 @@ HTML = b"<!DOCTYPE html><html><title>Welcome to the hotel's network</title></htm
 
 @pytest.fixture
 async def sending() -> AsyncIterator[Sender]:
-    """As the monitor sends."""
+    """Send as the monitor does."""
     async with sender() as one:
         yield one
 

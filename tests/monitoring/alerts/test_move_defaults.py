@@ -39,16 +39,16 @@ def pages(client: Client, db: None) -> Client:
 
 
 @pytest.mark.parametrize(
-    ("cool_down", "resolved", "lasts_s", "tells"),
+    ("cool_down", "resolved", "lasts_s", "sends_resolved"),
     [("", "", 300, False), ("0", "", 0, False), ("60", "True", 60, True), ("", "False", 300, False)],
 )
 def test_what_is_left_empty_is_as_usual_for_opportunities(
-    pages: Client, cool_down: str, resolved: str, lasts_s: int, tells: bool
+    pages: Client, cool_down: str, resolved: str, lasts_s: int, sends_resolved: bool
 ) -> None:
     fields = FORM | {"cool_down_s": cool_down, "tell_resolved": resolved}
     pages.post(page("alertrule_add"), fields)
     made = AlertRule.objects.get(name="moves")
-    assert (made.cools_down_s, made.tells_resolved) == (lasts_s, tells)
+    assert (made.cools_down_s, made.tells_resolved) == (lasts_s, sends_resolved)
     pages.post(page("alertrule_change", made.pk), fields)
     made.refresh_from_db()
     assert (made.cool_down_s is None, made.tell_resolved is None) == (cool_down == "", resolved == "")
@@ -133,7 +133,7 @@ def test_old_rules_of_opportunities_get_the_default_and_others_keep_what_they_ha
 
 
 @pytest.mark.usefixtures("transactional_db")
-async def test_a_monitor_killed_in_mid_cool_down_does_not_tell_the_coin_again(empty_redis: Redis) -> None:
+async def test_a_monitor_killed_in_mid_cool_down_does_not_report_the_coin_again(empty_redis: Redis) -> None:
     def begin() -> None:
         rule("moves", what=What.OPPORTUNITY, channels=(channel("traders"),))
         AlertRule.objects.update(changed_at=NOON)
@@ -144,22 +144,22 @@ async def test_a_monitor_killed_in_mid_cool_down_does_not_tell_the_coin_again(em
         save_episodes([closed(each, after_ms=900) for each in routes()])
         save_episodes([*routes(50, 2), *routes(90, 3, "ETH/USDT")])
 
-    def told() -> list[str]:
+    def sent_titles() -> list[str]:
         return [title[:3] for _, title in sent()]
 
-    async def until_told(*coins: str) -> None:
+    async def until_sent(*coins: str) -> None:
         async with asyncio.timeout(60):
             while True:
-                if await db(told) == list(coins):
+                if await db(sent_titles) == list(coins):
                     return
                 await asyncio.sleep(0.1)
 
     await db(begin)
     with killed_monitor():
-        await until_told("BTC")
+        await until_sent("BTC")
     await db(again)
     with killed_monitor():
-        await until_told("BTC", "ETH")
+        await until_sent("BTC", "ETH")
     await db(look_at_opportunities, later(301))  # what is still open when the cool-down is over fires then
-    assert await db(told) == ["BTC", "ETH", "BTC"]
+    assert await db(sent_titles) == ["BTC", "ETH", "BTC"]
     assert await db(Delivery.objects.filter(kind="resolved").count) == 0

@@ -107,7 +107,7 @@ def test_two_coins_are_two_messages(traders: AlertRule) -> None:
     assert sorted(title[:3] for _, title in sent()) == ["BTC", "ETH"]
 
 
-def test_without_a_cool_down_each_move_is_told_once(traders: AlertRule) -> None:
+def test_without_a_cool_down_each_move_is_reported_once(traders: AlertRule) -> None:
     AlertRule.objects.update(cool_down_s=0)
     first = routes()
     save_episodes([*first, *routes(50, 2)])
@@ -119,7 +119,7 @@ def test_without_a_cool_down_each_move_is_told_once(traders: AlertRule) -> None:
     assert [kind for kind, _ in sent()] == ["firing", "firing"]
 
 
-def test_a_pager_closes_what_people_are_not_told_the_end_of(traders: AlertRule) -> None:
+def test_a_pager_closes_incidents_whose_end_people_do_not_get(traders: AlertRule) -> None:
     pager = AlertChannel.objects.create(name="pager", kind="pagerduty")
     traders.channels.add(pager)
     stories = routes()

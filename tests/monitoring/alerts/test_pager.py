@@ -1,4 +1,4 @@
-"""What PagerDuty has open it is told the end of, whatever becomes of the rule meanwhile."""
+"""Open incidents at PagerDuty are resolved there, whatever becomes of the rule meanwhile."""
 
 import datetime
 from typing import Any

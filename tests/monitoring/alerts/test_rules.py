@@ -24,9 +24,9 @@ def run(terms: Terms, looks: Looks) -> list[bool]:
     return firing
 
 
-def values(*told: float | None) -> Looks:
+def values(*readings: float | None) -> Looks:
     """A look each second; None: nothing was found."""
-    return [(i * S, None if value is None else Reading(0, value)) for i, value in enumerate(told)]
+    return [(i * S, None if value is None else Reading(0, value)) for i, value in enumerate(readings)]
 
 
 def test_without_terms_it_fires_with_the_first_finding_and_is_over_with_the_last() -> None:
@@ -34,12 +34,12 @@ def test_without_terms_it_fires_with_the_first_finding_and_is_over_with_the_last
     assert run(Terms(), looks) == [False, True, True, False]
 
 
-def test_what_lasts_is_counted_from_when_it_became_ill_not_from_when_we_looked() -> None:
+def test_what_lasts_is_counted_from_when_it_became_unhealthy_not_from_when_we_looked() -> None:
     looks = [(60 * S, Reading(50 * S)), (61 * S, Reading(50 * S))]
     assert run(Terms(for_us=11 * S), looks) == [False, True]
 
 
-def test_a_break_starts_the_count_anew() -> None:
+def test_a_break_starts_the_count_again() -> None:
     looks = [
         (0, Reading(0)),
         (S, None),
@@ -93,16 +93,16 @@ def looks(draw: st.DrawFn) -> Looks:
     """Looks at uneven times; the illness is as old as the run of findings that it is in."""
     pauses = draw(st.lists(st.integers(0, 3), min_size=1, max_size=30))
     now_us, since_us = 0, None
-    told: list[tuple[int, Reading | None]] = []
+    readings: list[tuple[int, Reading | None]] = []
     for pause in pauses:
         now_us += pause * S
         if draw(st.booleans()) or draw(st.booleans()):
             since_us = now_us if since_us is None else since_us
-            told.append((now_us, Reading(since_us, draw(st.none() | st.integers(0, 5)))))
+            readings.append((now_us, Reading(since_us, draw(st.none() | st.integers(0, 5)))))
         else:
             since_us = None
-            told.append((now_us, None))
-    return told
+            readings.append((now_us, None))
+    return readings
 
 
 def beyond(reading: Reading | None, terms: Terms) -> bool:
@@ -117,20 +117,20 @@ def well(reading: Reading | None, terms: Terms) -> bool:
     return reading.value < (terms.threshold if terms.clear_below is None else terms.clear_below)
 
 
-def lasting(told: list[bool], times: list[int], i: int) -> int | None:
+def lasting(readings: list[bool], times: list[int], i: int) -> int | None:
     """For how long it has been so at every look up to this one; None when it is not so."""
-    if not told[i]:
+    if not readings[i]:
         return None
     first = i
-    while first and told[first - 1]:
+    while first and readings[first - 1]:
         first -= 1
     return times[i] - times[first]
 
 
-def by_definition(terms: Terms, told: Looks) -> list[bool]:
-    times = [now_us for now_us, _ in told]
-    ill = [beyond(reading, terms) for _, reading in told]
-    fine = [well(reading, terms) for _, reading in told]
+def by_definition(terms: Terms, readings: Looks) -> list[bool]:
+    times = [now_us for now_us, _ in readings]
+    unhealthy = [beyond(reading, terms) for _, reading in readings]
+    fine = [well(reading, terms) for _, reading in readings]
     firing: list[bool] = []
     for i, now_us in enumerate(times):
         was = bool(firing) and firing[-1]
@@ -139,27 +139,27 @@ def by_definition(terms: Terms, told: Looks) -> list[bool]:
             lasted = lasting(fine, times, i)
             firing.append(lasted is None or lasted < terms.clear_after_us)
         else:
-            lasted = lasting(ill, times, i)
+            lasted = lasting(unhealthy, times, i)
             cooled = not ends or now_us - ends[-1] >= terms.cool_down_us
             firing.append(lasted is not None and lasted >= terms.for_us and cooled)
     return firing
 
 
 @given(TERMS, looks())
-def test_it_is_what_the_definition_says(terms: Terms, told: Looks) -> None:
-    assert run(terms, told) == by_definition(terms, told)
+def test_it_is_what_the_definition_says(terms: Terms, readings: Looks) -> None:
+    assert run(terms, readings) == by_definition(terms, readings)
 
 
 @given(TERMS, looks())
-def test_what_is_idle_may_be_forgotten(terms: Terms, told: Looks) -> None:
-    """Memory holds only what is ill or cooling down, and forgetting the rest changes nothing."""
+def test_what_is_idle_may_be_forgotten(terms: Terms, readings: Looks) -> None:
+    """Memory holds only what is unhealthy or cooling down, and forgetting the rest changes nothing."""
     watch, firing = Watch(), []
-    for now_us, reading in told:
+    for now_us, reading in readings:
         watch = step(watch, reading, terms, now_us)
         firing.append(watch.firing)
         if watch.idle(terms, now_us):
             watch = Watch()
-    assert firing == run(terms, told)
+    assert firing == run(terms, readings)
 
 
 # --- who is meant, and when --------------------------------------------------------------------------
@@ -206,6 +206,6 @@ def test_quiet_hours_within_a_day_end_before_their_end() -> None:
     ]
 
 
-def test_what_is_critical_passes_through_unless_told_otherwise() -> None:
+def test_what_is_critical_passes_through_by_default() -> None:
     assert not QuietHours(time(22), time(7), "UTC").hold("critical", at(23))
     assert QuietHours(time(22), time(7), "UTC", critical=True).hold("critical", at(23))

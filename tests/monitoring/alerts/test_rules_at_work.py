@@ -1,4 +1,4 @@
-"""Rules at work on PostgreSQL: what is written when something fires, is told, ends or dies meanwhile."""
+"""Rules at work on PostgreSQL: what is written when something fires, is sent, ends or dies meanwhile."""
 
 import asyncio
 import datetime
@@ -21,10 +21,10 @@ from monitoring.alerts import evaluator, outbox
 from monitoring.alerts.evaluator import Evaluator, HealthWatch, look_at_opportunities
 from monitoring.alerts.incidents import delete_alerts, moment
 from monitoring.alerts.messages import Message
-from monitoring.alerts.notify import tell
+from monitoring.alerts.notify import queue_due
 from monitoring.models import Alert, AlertChannel, AlertRule, Delivery, Severity, What
 from opportunities.models import OpportunityEpisode
-from opportunities.nudge import EPISODES_WRITTEN, tell_written
+from opportunities.nudge import EPISODES_WRITTEN, publish_written
 from opportunities.services import save_episodes
 from tests.opportunities.test_episodes import closed, episode
 from tests.support.live import eventually
@@ -50,7 +50,7 @@ def channel(name: str = "desk") -> AlertChannel:
 
 
 def sent() -> list[tuple[str, str]]:
-    """What is in the outbox: kind and title, in order."""
+    """Messages in the outbox: kind and title, in order."""
     return [(row.kind, message(row).title) for row in Delivery.objects.order_by("pk")]
 
 
@@ -81,14 +81,14 @@ class TestHealth:
         assert fires.url.endswith("/health/")
         assert (ends.state, ends.words, ends.facts[0]) == (
             "resolved",
-            "It is well again.",
+            "It is healthy again.",
             ("Lasted", "9.0 s"),
         )
         assert fires.key == ends.key
 
     def test_a_look_that_is_taken_over_twice_makes_one_incident_and_one_message(self) -> None:
         rule(channels=(channel(),))
-        for watch in (HealthWatch(), HealthWatch()):  # the second: a monitor that was started anew
+        for watch in (HealthWatch(), HealthWatch()):  # the second: a monitor that was started again
             watch.judge([SILENT], T0)
             watch.judge([SILENT], T0 + S)
         assert states() == ["firing"]
@@ -103,7 +103,7 @@ class TestHealth:
         other.judge([SILENT], T0 + S)
         assert len(sent()) == 1
 
-    def test_a_monitor_started_anew_ends_what_another_began(self) -> None:
+    def test_a_monitor_started_again_ends_what_another_began(self) -> None:
         rule(channels=(channel(),))
         HealthWatch().judge([SILENT], T0)
         HealthWatch().judge([], T0 + 5 * S)
@@ -139,7 +139,7 @@ class TestHealth:
         watch.judge([SILENT], T0 + S)
         assert states() == ["resolved"]
 
-    def test_who_was_told_that_it_fires_is_told_when_the_rule_is_deleted(self) -> None:
+    def test_a_channel_that_got_that_it_fires_gets_its_end_when_the_rule_is_deleted(self) -> None:
         made = rule(channels=(channel(),))
         watch = HealthWatch()
         watch.judge([SILENT], T0)
@@ -174,13 +174,13 @@ class TestWhenItDies:
         assert [kind for kind, _ in sent()] == ["firing", "resolved"]
         assert Alert.objects.get().resolved_at == moment(T0 + 3 * S)
 
-    @pytest.mark.parametrize("step", ["delivery", "put", "tell"])
+    @pytest.mark.parametrize("step", ["delivery", "put", "queue_due"])
     def test_killed_between_incident_and_message_leaves_neither_and_both_come_later(
         self, transactional_db: None, monkeypatch: pytest.MonkeyPatch, step: str
     ) -> None:
         """PostgreSQL sees what it sees when a process is killed: the connection ends in the transaction."""
         rule(channels=(channel(),))
-        place = evaluator if step == "tell" else outbox
+        place = evaluator if step == "queue_due" else outbox
         after = getattr(place, step)
 
         def killed(*args: Any) -> Any:
@@ -214,7 +214,7 @@ def seen(number: int = 1, age_s: float = 1.0, **changes: Any) -> Any:
 
 @pytest.fixture
 def traders() -> AlertChannel:
-    """Told of every opportunity of 10 bps."""
+    """Channel that gets every opportunity of 10 bps."""
     made = channel("traders")
     rule("opportunities", what=What.OPPORTUNITY, min_edge_bps=10, channels=(made,), severity="info")
     AlertRule.objects.update(changed_at=NOON)
@@ -222,29 +222,31 @@ def traders() -> AlertChannel:
 
 
 class TestOpportunities:
-    def test_it_tells_what_a_trader_needs(self, traders: AlertChannel) -> None:
+    def test_it_says_what_a_trader_needs(self, traders: AlertChannel) -> None:
         save_episodes([seen(gates=("wallets: unknown",))])
         look_at_opportunities(timezone.now())
-        told = message(Delivery.objects.get())
-        assert told.title == "BTC/USDT: +12.0 bps, bybit → binance"
-        assert told.words == "Buy on bybit, sell on binance: +12.0 bps after both taker fees."
-        facts = dict(told.facts)
+        sent_message = message(Delivery.objects.get())
+        assert sent_message.title == "BTC/USDT: +12.0 bps, bybit → binance"
+        assert sent_message.words == "Buy on bybit, sell on binance: +12.0 bps after both taker fees."
+        facts = dict(sent_message.facts)
         assert facts["Buy"] == "bybit 100 × 2.00"
         assert facts["Sell"] == "binance 100.4 × 1.50"
         assert (facts["Edge after fees"], facts["Executable"]) == ("+12.0 bps", "150 USDT")
         assert facts["Quote ages"] == "bybit 12 ms, binance 0 ms"
         assert facts["Gates"] == "wallets: unknown"
-        assert "/opportunities/explain?symbol=BTC%2FUSDT&exchange1=binance&exchange2=bybit" in told.url
+        assert (
+            "/opportunities/explain?symbol=BTC%2FUSDT&exchange1=binance&exchange2=bybit" in sent_message.url
+        )
 
     def test_its_link_leads_to_the_live_chart_where_a_filter_draws_one(self, traders: AlertChannel) -> None:
         seed()
         save_episodes([seen()])
         look_at_opportunities(timezone.now())
         drawn = OpportunityFilter.objects.get(name=FILTER_NAME)
-        told = message(Delivery.objects.get())
-        assert told.url.endswith(f"/?filter={drawn.pk}&chart=BTC%2FUSDT%7Cbinance%7Cbybit")
+        sent_message = message(Delivery.objects.get())
+        assert sent_message.url.endswith(f"/?filter={drawn.pk}&chart=BTC%2FUSDT%7Cbinance%7Cbybit")
 
-    def test_looking_twice_tells_once_and_its_close_ends_it(self, traders: AlertChannel) -> None:
+    def test_polling_twice_reports_once_and_its_close_ends_it(self, traders: AlertChannel) -> None:
         AlertRule.objects.update(tell_resolved=True)
         story = seen()
         save_episodes([story])
@@ -256,7 +258,7 @@ class TestOpportunities:
         assert [kind for kind, _ in sent()] == ["firing", "resolved"]
         assert Alert.objects.get().resolved_why == "Over: edge fell below 2.0 bps."
 
-    def test_one_that_is_over_before_anybody_looked_is_told_of_once(self, traders: AlertChannel) -> None:
+    def test_one_that_is_over_before_anybody_looked_is_reported_once(self, traders: AlertChannel) -> None:
         save_episodes([closed(seen(age_s=5), after_ms=300)])
         look_at_opportunities(timezone.now())
         look_at_opportunities(timezone.now())
@@ -339,7 +341,7 @@ async def test_a_collector_that_wrote_an_episode_has_it_looked_at_at_once(
     try:
         await eventually(lambda: empty_redis.pubsub_numsub(EPISODES_WRITTEN)[0][1], "somebody listens")
         await database_sync_to_async(save_episodes)([seen()])
-        tell_written(1)
+        publish_written(1)
         count = database_sync_to_async(Delivery.objects.count)
         async with asyncio.timeout(15):
             while not await count():  # noqa: ASYNC110 - of a table there is no event
@@ -350,7 +352,7 @@ async def test_a_collector_that_wrote_an_episode_has_it_looked_at_at_once(
         working.close()
 
 
-# --- who is told when --------------------------------------------------------------------------------
+# --- recipients and times --------------------------------------------------------------------------------
 
 
 NIGHT: dict[str, Any] = {"quiet_from": datetime.time(22), "quiet_until": datetime.time(7)}
@@ -367,46 +369,46 @@ class TestTelling:
     def end(self, alert: Alert, at: datetime.datetime) -> None:
         Alert.objects.filter(pk=alert.pk).update(state="resolved", resolved_at=at)
 
-    def test_quiet_hours_hold_what_is_then_still_ill_and_drop_what_came_and_went(self) -> None:
+    def test_quiet_hours_hold_what_is_then_still_unhealthy_and_drop_what_came_and_went(self) -> None:
         rule(channels=(channel(),), **NIGHT)
         night, morning = NOON.replace(hour=23), NOON.replace(hour=7) + datetime.timedelta(days=1)
         self.fire(night, "okx")
         passing = self.fire(night, "bybit")
-        tell(night)
+        queue_due(night)
         self.end(passing, night)
-        tell(night)
+        queue_due(night)
         assert sent() == []
-        tell(morning)
+        queue_due(morning)
         assert sent() == [("firing", "okx: silent")]
         passing.refresh_from_db()
         assert passing.told == "silent"
 
-    def test_what_is_critical_is_told_at_night(self) -> None:
+    def test_what_is_critical_is_sent_at_night(self) -> None:
         rule(channels=(channel(),), severity="critical", **NIGHT)
         self.fire(NOON.replace(hour=23))
-        tell(NOON.replace(hour=23))
+        queue_due(NOON.replace(hour=23))
         assert len(sent()) == 1
 
     def test_a_digest_collects_and_names_each(self) -> None:
         rule(channels=(channel(),), digest_minutes=10)
         self.fire(NOON, "okx")
         self.end(self.fire(NOON, "bybit"), NOON + datetime.timedelta(seconds=9))
-        tell(NOON + datetime.timedelta(minutes=9))
+        queue_due(NOON + datetime.timedelta(minutes=9))
         assert sent() == []
-        tell(NOON + datetime.timedelta(minutes=10))
-        told = message(Delivery.objects.get())
-        assert (told.state, told.title, told.words) == (
+        queue_due(NOON + datetime.timedelta(minutes=10))
+        sent_message = message(Delivery.objects.get())
+        assert (sent_message.state, sent_message.title, sent_message.words) == (
             "digest", "2 incidents: silence", "1 firing, 1 resolved",
         )  # fmt: skip
-        assert [label for label, _ in told.facts] == ["okx: silent", "bybit: silent"]
-        tell(NOON + datetime.timedelta(minutes=30))
+        assert [label for label, _ in sent_message.facts] == ["okx: silent", "bybit: silent"]
+        queue_due(NOON + datetime.timedelta(minutes=30))
         assert len(sent()) == 1
 
     def test_a_long_digest_names_the_first_and_counts_the_rest(self) -> None:
         rule(channels=(channel(),), digest_minutes=1)
         for number in range(23):
             self.fire(NOON, f"exchange {number}")
-        tell(NOON + datetime.timedelta(minutes=1))
+        queue_due(NOON + datetime.timedelta(minutes=1))
         facts = message(Delivery.objects.get()).facts
         assert (len(facts), facts[-1]) == (21, ("and more", "3"))
 
@@ -414,11 +416,11 @@ class TestTelling:
         rule(channels=(channel(),), remind_minutes=30)
         alert = self.fire(NOON)
         for minutes in (0, 29, 30, 59, 60):
-            tell(NOON + datetime.timedelta(minutes=minutes))
+            queue_due(NOON + datetime.timedelta(minutes=minutes))
         assert [kind for kind, _ in sent()] == ["firing", "reminder", "reminder"]
         self.end(alert, NOON + datetime.timedelta(minutes=61))
-        tell(NOON + datetime.timedelta(minutes=61))
-        tell(NOON + datetime.timedelta(minutes=120))
+        queue_due(NOON + datetime.timedelta(minutes=61))
+        queue_due(NOON + datetime.timedelta(minutes=120))
         assert [kind for kind, _ in sent()][3:] == ["resolved"]
 
     def test_every_channel_gets_its_own_message_and_a_disabled_one_none(self) -> None:
@@ -426,7 +428,7 @@ class TestTelling:
         rule(channels=(channel("a"), channel("b"), off))
         AlertChannel.objects.filter(pk=off.pk).update(enabled=False)
         self.fire(NOON)
-        tell(NOON)
+        queue_due(NOON)
         rows = Delivery.objects.order_by("channel__name")
         assert [row.channel.name for row in rows] == ["a", "b"]
         assert len({row.idempotency_key for row in rows}) == 2
@@ -435,13 +437,13 @@ class TestTelling:
         rule(channels=(channel(),))
         self.end(self.fire(NOON, "okx"), NOON)
         self.fire(NOON, "bybit")
-        tell(NOON)
+        queue_due(NOON)
         assert delete_alerts(NOON + datetime.timedelta(days=1)) == 1
         assert [row.subject for row in Alert.objects.all()] == ["bybit"]
         assert {title for _, title in sent()} == {"bybit: silent"}
 
 
-def test_whoever_sends_is_woken_when_something_was_put_in(transactional_db: None) -> None:
+def test_the_sender_is_woken_when_something_was_put_in(transactional_db: None) -> None:
     """By PostgreSQL itself, with the commit: no other store has to be up."""
     import psycopg
 

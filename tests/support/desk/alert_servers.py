@@ -34,7 +34,7 @@ Reply = web.Response | Callable[[], Awaitable[web.Response]]
 
 
 class HttpServer:
-    """What takes a POST."""
+    """Server that takes a POST."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -54,7 +54,7 @@ class HttpServer:
         return self.answer(request, await request.read())
 
     def answer(self, request: web.Request, body: bytes) -> web.Response:
-        """As the real one."""
+        """Answer like the real one."""
         raise NotImplementedError
 
 
@@ -100,7 +100,7 @@ class Markup(HTMLParser):
 
 
 def shown(text: str) -> str:
-    """What a reader of Telegram's HTML sees.
+    """Text that a reader of Telegram's HTML sees.
 
     Raises:
         ValueError: the markup is wrong.
@@ -187,7 +187,7 @@ class Slack(HttpServer):
 
 
 class Receiver(HttpServer):
-    """Verifies as https://www.standardwebhooks.com tells receivers to, and takes each id once."""
+    """Verifies as https://www.standardwebhooks.com asks receivers to, and takes each id once."""
 
     key = base64.b64encode(b"a key of twenty-four byte").decode()
     secret = f"whsec_{key}"

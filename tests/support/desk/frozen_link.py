@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback whose link can die: nothing passes any more, and nobody is told.
+"""A TCP proxy on loopback whose link can die: nothing passes any more, and nobody is notified.
 
 What a laptop that slept, a NAT that forgot, or a VPN that hangs does to a browser: connections stay open,
 new ones are accepted, and no byte comes through in either direction.

@@ -33,7 +33,7 @@ class Prometheus:
             return json.load(answer)["data"]
 
     def series(self, expression: str) -> list[dict[str, Any]]:
-        """What a query finds now."""
+        """Series that a query finds now."""
         found: list[dict[str, Any]] = self.ask("query", query=expression)["result"]
         return found
 
@@ -42,7 +42,7 @@ class Prometheus:
         return [rule for group in self.ask("rules")["groups"] for rule in group["rules"]]
 
     def health(self) -> set[str]:
-        """Of all rules: ok, err or unknown."""
+        """Health of all rules: ok, err or unknown."""
         return {rule["health"] for rule in self.rules()}
 
     def targets(self) -> dict[str, str]:

@@ -63,8 +63,10 @@ class TinyProxy:
     ) -> tuple[str, int] | None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         verb, target, _ = head.split("\r\n", 1)[0].split()
-        told = next((x.split()[-1] for x in head.split("\r\n") if x.lower().startswith("proxy-auth")), "")
-        self.authorised.append(base64.b64decode(told).decode())
+        credentials = next(
+            (x.split()[-1] for x in head.split("\r\n") if x.lower().startswith("proxy-auth")), ""
+        )
+        self.authorised.append(base64.b64decode(credentials).decode())
         wanted = f"{self._user}:{self._password}" if self._user else ""
         answers = {
             "407": b"407 Proxy Authentication Required",

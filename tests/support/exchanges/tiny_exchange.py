@@ -63,28 +63,28 @@ class TinyCodec(Codec):
         return json.dumps({"op": "ping"})
 
     def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
-        told = json.loads(frame)
-        stamps = (told.get("ts"), received_ts_us, received_mono_ns)
-        if "q" in told:
-            return self.quote(told["q"], told["bid"], 1.0, told["bid"] + 1, 1.0, *stamps)
-        if "t" in told:
-            return self.trade(told["t"], 10.0, 1.0, "buy", "1", *stamps, told.get("history", False))
+        message = json.loads(frame)
+        stamps = (message.get("ts"), received_ts_us, received_mono_ns)
+        if "q" in message:
+            return self.quote(message["q"], message["bid"], 1.0, message["bid"] + 1, 1.0, *stamps)
+        if "t" in message:
+            return self.trade(message["t"], 10.0, 1.0, "buy", "1", *stamps, message.get("history", False))
         raise ValueError("no market data")
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
-        told = json.loads(frame)
-        topics = tuple(told.get("topics", ()))
-        if "ack" in told:
-            return [Control("ack", request_id=str(told["ack"]), topics=topics)]
-        if "error" in told:
-            return [Control("error", request_id=told["error"], topics=topics, message=told["why"])]
-        if "gone" in told:
-            return [Control("unsubscribed", topics=tuple(told["gone"]), message=told.get("why", ""))]
-        if "ping" in told:
-            return [Control("ping", reply=json.dumps({"op": "pong", "n": told["ping"]}))]
-        if "leave" in told:
+        message = json.loads(frame)
+        topics = tuple(message.get("topics", ()))
+        if "ack" in message:
+            return [Control("ack", request_id=str(message["ack"]), topics=topics)]
+        if "error" in message:
+            return [Control("error", request_id=message["error"], topics=topics, message=message["why"])]
+        if "gone" in message:
+            return [Control("unsubscribed", topics=tuple(message["gone"]), message=message.get("why", ""))]
+        if "ping" in message:
+            return [Control("ping", reply=json.dumps({"op": "pong", "n": message["ping"]}))]
+        if "leave" in message:
             return [Control("heartbeat", reconnect=True)]
-        if "pong" in told or "welcome" in told:
+        if "pong" in message or "welcome" in message:
             return [Control("pong")]
         raise ValueError("not of this dialect")
 
@@ -109,8 +109,8 @@ class TinyExchange:
         self.closed_for_all = False
         self.silent = False
         self.connects = 0
-        self.heard: list[dict[str, object]] = []
-        self.heard_at: list[float] = []  # when each came, monotonic, s
+        self.received: list[dict[str, object]] = []
+        self.received_at: list[float] = []  # when each came, monotonic, s
         self.sockets: dict[ServerConnection, set[str]] = {}
         self._stack = AsyncExitStack()
         self._server: Server
@@ -137,7 +137,7 @@ class TinyExchange:
 
     def asked(self, op: str) -> list[list[str]]:
         """The topics of every request of this kind, in order."""
-        return [list(each["topics"]) for each in self.heard if each["op"] == op]  # type: ignore[call-overload]
+        return [list(each["topics"]) for each in self.received if each["op"] == op]  # type: ignore[call-overload]
 
     async def send(self, message: object, *, to: ServerConnection | None = None) -> None:
         text = message if isinstance(message, str) else json.dumps(message)
@@ -146,7 +146,7 @@ class TinyExchange:
                 await socket.send(text)
 
     async def quote(self, native_id: str, bid: float) -> None:
-        """Push a quote to whoever is subscribed to it."""
+        """Push a quote to its subscribers."""
         for socket, topics in list(self.sockets.items()):
             if f"q:{native_id}" in topics:
                 await self.send({"q": native_id, "bid": bid}, to=socket)
@@ -170,8 +170,8 @@ class TinyExchange:
         try:
             async for text in socket:
                 request = json.loads(text)
-                self.heard.append(request)
-                self.heard_at.append(time.monotonic())
+                self.received.append(request)
+                self.received_at.append(time.monotonic())
                 if not self.silent:
                     await self._answer(socket, request)
         finally:

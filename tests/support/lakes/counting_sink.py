@@ -35,9 +35,9 @@ class CountingSink:
             await self.channel.wait()
             for event in self.channel.take(1000):
                 self.count(event)
-        self.tell()
+        self.report()
 
-    def tell(self) -> None:
+    def report(self) -> None:
         Path(os.environ["COUNTS_FILE"]).write_text(json.dumps(self.rows))
 
     def count(self, event: SinkEvent) -> None:

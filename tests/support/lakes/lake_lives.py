@@ -26,18 +26,18 @@ LONGEST_S = 0.2
 
 
 async def live(life: int, acknowledge: int) -> None:
-    """Write until killed; tells every change of what is acknowledged."""
+    """Write until killed; reports every change of what is acknowledged."""
     sink.FLUSH_S = FLUSH_S  # type: ignore[misc]
-    number = told = 0
+    number = reported = 0
     async with lake_sink() as writing:
         while True:
             for _ in range(20):
                 number += 1
                 writing.channel.put(quote(number, exchange=f"life {life}"))
             await asyncio.sleep(0.001)
-            if (rows := writing.sink.stats()["rows"].get("quotes", 0)) != told:
-                told = rows
-                os.write(acknowledge, struct.pack("q", told))
+            if (rows := writing.sink.stats()["rows"].get("quotes", 0)) != reported:
+                reported = rows
+                os.write(acknowledge, struct.pack("q", reported))
 
 
 def die(life: int, seconds: float) -> dict[str, float]:
@@ -52,8 +52,8 @@ def die(life: int, seconds: float) -> dict[str, float]:
     killed_us = time.time_ns() // 1000
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    with os.fdopen(reading, "rb") as told:
-        acknowledged = [number for (number,) in struct.iter_unpack("q", told.read())]
+    with os.fdopen(reading, "rb") as reported:
+        acknowledged = [number for (number,) in struct.iter_unpack("q", reported.read())]
     return {"life": life, "acknowledged": max(acknowledged, default=0), "killed_us": killed_us}
 
 

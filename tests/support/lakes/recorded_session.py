@@ -135,7 +135,7 @@ class _Clock:
 
 
 class Live:
-    """What a collector does with what it receives: it collects and expires at moments of its own."""
+    """Collector at work on what it receives: it collects and expires at moments of its own."""
 
     def __init__(self, terms: MarketConfig, seed: int) -> None:
         self.points: list[SpreadPoints] = []
@@ -177,7 +177,7 @@ class Live:
 
 
 def live(*sessions: Session, terms: MarketConfig | None = None, seed: int = 1) -> Live:
-    """What one collector after the other made of what it received."""
+    """Results of one collector after the other from what it received."""
     whole = Live(terms or config(), seed)
     for number, each in enumerate(sessions):
         one = Live(terms or config(), seed + number)
