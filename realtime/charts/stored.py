@@ -48,8 +48,8 @@ async def dashboard_data(request: HttpRequest) -> HttpResponseBase:
         if query.get(name):
             raise Refused(400, f"{name}: it goes with symbol; this takes symbol, exchange1, exchange2")
     chosen = charts_of(config, named_filter(config, query.get("filter")))
-    hub = process_hub()
-    charts = [hub.chart(o.id, no_points()) for o in chosen]
+    book = process_hub().book
+    charts: list[ChartDelta] = [book.chart(o.id) for o in chosen]
     return await streamed(_chart_lines(config, charts, within, points or CHART_POINTS))
 
 

@@ -289,6 +289,6 @@ async def _chart_link(chart_id: str) -> str:
 
 async def _drawing(chart_id: str) -> list[FilterConfig]:
     """The enabled filters that give the pair a chart."""
-    config = await process_hub().selection.current()
+    config = await process_hub().seats.selection.current()
     drawn = {id for o in config.opportunities if o.id == chart_id for id in o.filters}
     return [row for row in config.filters if row.id in drawn]

@@ -111,7 +111,7 @@ class ScanHub:
 
     async def ready(self) -> None:
         """Start if need be, and return once there is a table; raises as `open` does."""
-        await process_hub().selection.current()
+        await process_hub().seats.selection.current()
         if self._running is None:
             # Of its own context: that of the request that happened to start it ends with that request.
             self._running = asyncio.create_task(self._run(), name="scanner", context=Context())
@@ -247,7 +247,7 @@ class ScanHub:
             await asyncio.sleep(TICK_S)
 
     async def _follow_configuration(self) -> None:
-        config = await process_hub().selection.current()
+        config = await process_hub().seats.selection.current()
         if config is self.table.config:
             return
         table = await asyncio.to_thread(ScanTable, config)
