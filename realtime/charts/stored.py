@@ -13,11 +13,11 @@ from msgspec import structs
 from accounts.access.guard import api
 from core.clock.times import shown_time
 from core.web.refused import Refused
+from engine.charts.batch import Terms
 from engine.charts.points import POINT_COLUMNS, ChartDelta, no_points
 from history.read import ndjson
 from history.read.answers import lake_reader, limited, response, streamed
 from history.read.asked import Range, asked_points, asked_range, pair_terms
-from history.read.pairing import Terms
 from history.read.reader import LakeReader
 from history.read.reading import Answer, in_thread
 from history.read.spreads import chart_points

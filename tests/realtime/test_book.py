@@ -106,7 +106,7 @@ def test_the_store_says_nothing_of_a_chart_that_a_batch_has_said() -> None:
     publisher = Publisher(book := ChartBook())
     publisher.flush(BTC)
     stored = {
-        id: Stored(Tail(*id.split("|"), "down", "as stored", "1/1", b""), stamped(points(), 1))
+        id: Stored(Tail("", "", "", "down", "as stored", "1/1", b""), stamped(points(), 1))
         for id in (BTC, ETH)
     }
     book.learn(Snapshot(stored, {"1/1": publisher.flush_us - 1000}))
