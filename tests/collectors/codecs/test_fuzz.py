@@ -29,7 +29,7 @@ JSON_VALUES = st.recursive(
 def check(codec: Codec, frame: bytes | str) -> None:
     """Something comes out, or exactly what did not is counted; quotes are tradable.
 
-    The short way, which most frames take, says what the long way says of all of them. It reads less of
+    The fast path, which most frames take, says what the full one says of all of them. It reads less of
     a frame, so nonsense in the rest may escape it.
     """
     events = codec.decode(frame)
