@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 from msgspec import Struct
 
+from engine.charts.batch import Terms
 from engine.deviation import DeviationStatistics, DeviationTerms, Floats, deviations, statistics
 from history.read.asked import Range
-from history.read.pairing import Terms
 from history.read.reader import LakeReader, Snapshot
 from history.read.spreads import Source, chart_points
 from opportunities.models import VerdictThresholds

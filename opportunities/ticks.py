@@ -9,9 +9,9 @@ from typing import Final
 
 import polars as pl
 
+from engine.charts.batch import Pairing, Terms
 from history.lake.schema import started_shard
 from history.read.legs import RecordedRates
-from history.read.pairing import Pairing, Terms
 from history.read.reader import LakeReader
 from markets.config import MarketConfig
 from markets.events import Moment

@@ -30,10 +30,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "arbsite.settings")
 import numpy as np
 import polars as pl
 
+from engine.charts.batch import Terms
 from engine.charts.points import POINT_COLUMNS
 from history.lake.tables import Lake
 from history.read import ndjson
-from history.read.pairing import Terms
 from history.read.reader import LakeReader
 from history.read.spreads import chart_points, computed_points
 from tests.support.lakes.lake_data import write

@@ -33,35 +33,35 @@ NOT_EMPTY = msgspec.Meta(min_length=1)
 
 
 Positive = Annotated[float, msgspec.Meta(gt=0.0, le=sys.float_info.max)]
-"""A price or size in a usual frame: checked while it is decoded, NaN fails too."""
+"""A price or size on the fast path: checked while it is decoded, NaN fails too."""
 
-Mark = Any
-"""Text that only frames of one kind carry; where frames are bytes it raises TypeError: not usual."""
+FastPathKey = Any
+"""Text that only frames of one kind carry; where frames are of the other type it raises TypeError."""
 
 LONGEST_REQUEST_ID = 10**12
 
 BAD_FRAME = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
 """All that decoding bytes of somebody else can raise."""
 
-UNUSUAL = (*BAD_FRAME, KeyError, TypeError)
-"""Errors that the fast path of `Codec.decode` raises for a frame it is not made for."""
+OFF_FAST_PATH = (*BAD_FRAME, KeyError, TypeError)
+"""What the fast path of `Codec.decode` raises for a frame it is not made for."""
 
 
-UsualNumber = Annotated[int, msgspec.Meta(ge=1, le=LARGEST - 1)]
-"""A trade's id in a usual frame where it is a number."""
+FastNumber = Annotated[int, msgspec.Meta(ge=1, le=LARGEST - 1)]
+"""A trade's id on the fast path where it is a number."""
 
-UsualId = Annotated[int, msgspec.Meta(ge=0, le=LARGEST - 1)]
-"""A book's id in a usual frame, 0 for none."""
+FastId = Annotated[int, msgspec.Meta(ge=0, le=LARGEST - 1)]
+"""A book's id on the fast path, 0 for none."""
 
-UsualText = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_TRADE_ID)]
+FastText = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_TRADE_ID)]
 """The same where it is text."""
 
 T = TypeVar("T")
 E = TypeVar("E", Quote, Trade)
 
 
-class UsualLevel(Struct, array_like=True, gc=False):
-    """A level in a usual frame."""
+class FastLevel(Struct, array_like=True, gc=False):
+    """A level on the fast path."""
 
     price: Positive
     size: Positive
@@ -212,7 +212,7 @@ class Codec(ABC):
     ) -> Sequence[Decoded]:
         """Decode one wire frame. Never raises on bad input: it counts in `counts` and returns nothing.
 
-        Codecs put a fast path in front for the frames that nearly all are: one `Mark` searched for, one
+        Codecs put a fast path in front for what nearly all frames are: one `FastPathKey` found, one
         strict wire type, one event. Whatever does not fit it comes here, and only here is anything counted.
         """
         try:
@@ -232,7 +232,7 @@ class Codec(ABC):
             message = json.loads(frame, parse_float=number, parse_constant=number)
         return table(message)
 
-    def usual(self, wire_type: type[T]) -> Callable[[bytes | str], T]:
+    def fast_path(self, wire_type: type[T]) -> Callable[[bytes | str], T]:
         """A decoder for the fast path, where numbers are `Positive`; for `exact` there is none."""
         if self.exact:
             return no_frame

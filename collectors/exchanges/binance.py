@@ -11,35 +11,35 @@ import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import (
-    UNUSUAL,
+    OFF_FAST_PATH,
     Codec,
     Control,
     DataSheet,
     Decoded,
-    Mark,
+    FastId,
+    FastNumber,
+    FastPathKey,
     Positive,
     Topic,
-    UsualId,
-    UsualNumber,
 )
 from collectors.exchanges.reading import compact, request_id, text, why
 from collectors.exchanges.times import Millis
 from markets.events import Quote, Side, Trade
 
-QUOTE: Mark = '@bookTicker"'
-TRADE: Mark = '"data":{"e":"trade",'
+QUOTE: FastPathKey = '@bookTicker"'
+TRADE: FastPathKey = '"data":{"e":"trade",'
 QUOTES = ("", "bookTicker")  # spot sends no `e` here, other Binance markets do
 
 
 class _Quote(Struct, gc=False):
-    """This and those down to `_Kind`: usual frames, their fields in the order of the wire."""
+    """This and those down to `_Kind`: frames of the fast path, fields in the order of the wire."""
 
     s: str
     b: Positive
     B: Positive
     a: Positive
     A: Positive
-    u: UsualId = 0
+    u: FastId = 0
     e: Literal["bookTicker"] = "bookTicker"
 
 
@@ -49,7 +49,7 @@ class _QuotePush(Struct, gc=False):
 
 class _Trade(Struct, gc=False):
     s: str
-    t: UsualNumber
+    t: FastNumber
     p: Positive
     q: Positive
     T: Millis
@@ -94,8 +94,8 @@ class Binance(Codec):
 
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
-        self._quote = self.usual(_QuotePush)
-        self._trade = self.usual(_TradePush)
+        self._quote = self.fast_path(_QuotePush)
+        self._trade = self.fast_path(_TradePush)
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Stream names are lower-case."""
@@ -116,7 +116,7 @@ class Binance(Codec):
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
     ) -> Sequence[Decoded]:
-        """Decode usual frames by the fast path."""
+        """Decode by the fast path; any other frame as `Codec.decode`."""
         try:
             if QUOTE in frame:
                 quote = self._quote(frame).data
@@ -136,7 +136,7 @@ class Binance(Codec):
                         str(trade.t), trade.T * 1000, received_ts_us, received_mono_ns,
                     )),
                 )  # fmt: skip
-        except UNUSUAL:
+        except OFF_FAST_PATH:
             pass
         return super().decode(frame, received_ts_us, received_mono_ns)
 

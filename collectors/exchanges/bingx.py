@@ -15,16 +15,16 @@ import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import (
-    UNUSUAL,
+    OFF_FAST_PATH,
     Codec,
     Control,
     DataSheet,
     Decoded,
-    Mark,
+    FastId,
+    FastPathKey,
+    FastText,
     Positive,
     Topic,
-    UsualId,
-    UsualText,
 )
 from collectors.exchanges.binance import taker_by_maker
 from collectors.exchanges.reading import (
@@ -43,18 +43,18 @@ from markets.events import Quote, Trade
 
 QUOTES, TRADES = "bookTicker", "trade"
 OURS = frozenset((QUOTES, TRADES))
-QUOTE: Mark = f'@{QUOTES}"'.encode()
-TRADE: Mark = f'@{TRADES}"'.encode()
+QUOTE: FastPathKey = f'@{QUOTES}"'.encode()
+TRADE: FastPathKey = f'@{TRADES}"'.encode()
 FROZEN_AFTER_MS = 5000
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_WINDOW = 31
 LARGEST_FRAME = 4 * 1024 * 1024  # inflated; a quote is 200 bytes
-USUAL_FRAME = 512
+FAST_PATH_FRAME = 512
 SMALL_FRAME = LARGEST_FRAME // 1032  # deflate cannot do better than that
 
 
 class _Quote(Struct, gc=False):
-    """This and those down to `_Answer`: usual frames, their fields in the order of the wire."""
+    """This and those down to `_Answer`: frames of the fast path, fields in the order of the wire."""
 
     E: Millis
     s: str
@@ -63,7 +63,7 @@ class _Quote(Struct, gc=False):
     a: Positive
     A: Positive
     T: Millis | None = None
-    u: UsualId = 0
+    u: FastId = 0
 
 
 class _QuotePush(Struct, gc=False):
@@ -72,7 +72,7 @@ class _QuotePush(Struct, gc=False):
 
 class _Trade(Struct, gc=False):
     s: str
-    t: UsualText
+    t: FastText
     p: Positive
     q: Positive
     T: Millis
@@ -114,8 +114,8 @@ class BingX(Codec):
 
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
-        self._quote = self.usual(_QuotePush)
-        self._trade = self.usual(_TradePush)
+        self._quote = self.fast_path(_QuotePush)
+        self._trade = self.fast_path(_TradePush)
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """`dataType` names."""
@@ -135,7 +135,7 @@ class BingX(Codec):
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
     ) -> Sequence[Decoded]:
-        """Decode usual frames by the fast path."""
+        """Decode by the fast path; any other frame as `Codec.decode`."""
         try:
             text = inflated(frame)
             if QUOTE in text:
@@ -157,7 +157,7 @@ class BingX(Codec):
                         trade.t, trade.T * 1000, received_ts_us, received_mono_ns,
                     )),
                 )  # fmt: skip
-        except UNUSUAL:
+        except OFF_FAST_PATH:
             pass
         return super().decode(frame, received_ts_us, received_mono_ns)
 
@@ -223,7 +223,7 @@ def inflated(frame: bytes | str) -> bytes | str:
         return frame
     try:
         if len(frame) <= SMALL_FRAME:
-            return zlib.decompress(frame, GZIP_WINDOW, USUAL_FRAME)
+            return zlib.decompress(frame, GZIP_WINDOW, FAST_PATH_FRAME)
         member = zlib.decompressobj(GZIP_WINDOW)
         text = member.decompress(frame, LARGEST_FRAME)
     except zlib.error as error:

@@ -12,18 +12,18 @@ from msgspec import Struct
 
 from collectors.exchanges.base import (
     NOT_EMPTY,
-    UNUSUAL,
+    OFF_FAST_PATH,
     Codec,
     Control,
     ControlKind,
     DataSheet,
     Decoded,
-    Mark,
+    FastId,
+    FastLevel,
+    FastPathKey,
+    FastText,
     Positive,
     Topic,
-    UsualId,
-    UsualLevel,
-    UsualText,
 )
 from collectors.exchanges.reading import (
     books,
@@ -43,22 +43,22 @@ from markets.events import Quote, Side, Trade
 
 QUOTES, TICKERS, TRADES = "books1", "ticker", "trade"
 OURS = frozenset((QUOTES, TICKERS, TRADES))
-QUOTE: Mark = f'"instType":"SPOT","channel":"{QUOTES}"'
-TICKER: Mark = f'"instType":"SPOT","channel":"{TICKERS}"'
-TRADE: Mark = f'"instType":"SPOT","channel":"{TRADES}"'
+QUOTE: FastPathKey = f'"instType":"SPOT","channel":"{QUOTES}"'
+TICKER: FastPathKey = f'"instType":"SPOT","channel":"{TICKERS}"'
+TRADE: FastPathKey = f'"instType":"SPOT","channel":"{TRADES}"'
 
 
 class _Instrument(Struct, gc=False):
-    """This and those down to `_Answer`: usual frames, their fields in the order of the wire."""
+    """This and those down to `_Answer`: frames of the fast path, fields in the order of the wire."""
 
     instId: str
 
 
 class _Book(Struct, gc=False):
-    asks: tuple[UsualLevel]
-    bids: tuple[UsualLevel]
+    asks: tuple[FastLevel]
+    bids: tuple[FastLevel]
     ts: Millis
-    seq: UsualId = 0
+    seq: FastId = 0
 
 
 class _QuotePush(Struct, gc=False):
@@ -84,7 +84,7 @@ class _Trade(Struct, gc=False):
     price: Positive
     size: Positive
     side: Side
-    tradeId: UsualText
+    tradeId: FastText
 
 
 class _TradePush(Struct, gc=False):
@@ -123,9 +123,9 @@ class Bitget(Codec):
 
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
-        self._quote = self.usual(_QuotePush)
-        self._ticker = self.usual(_TickerPush)
-        self._trade = self.usual(_TradePush)
+        self._quote = self.fast_path(_QuotePush)
+        self._ticker = self.fast_path(_TickerPush)
+        self._trade = self.fast_path(_TradePush)
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Named `channel:instId`; on the wire they are objects."""
@@ -149,7 +149,7 @@ class Bitget(Codec):
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
     ) -> Sequence[Decoded]:
-        """Decode usual frames by the fast path."""
+        """Decode by the fast path; any other frame as `Codec.decode`."""
         try:
             if QUOTE in frame:
                 push = self._quote(frame)
@@ -185,7 +185,7 @@ class Bitget(Codec):
                             row.ts * 1000, received_ts_us, received_mono_ns,
                         ),
                     )  # fmt: skip
-        except UNUSUAL:
+        except OFF_FAST_PATH:
             pass
         return super().decode(frame, received_ts_us, received_mono_ns)
 

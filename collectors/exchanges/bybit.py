@@ -13,17 +13,17 @@ from msgspec import Struct
 
 from collectors.exchanges.base import (
     NOT_EMPTY,
-    UNUSUAL,
+    OFF_FAST_PATH,
     Codec,
     Control,
     DataSheet,
     Decoded,
-    Mark,
+    FastId,
+    FastLevel,
+    FastPathKey,
+    FastText,
     Positive,
     Topic,
-    UsualId,
-    UsualLevel,
-    UsualText,
 )
 from collectors.exchanges.reading import (
     SIDES,
@@ -42,17 +42,17 @@ from markets.events import Quote, Trade
 
 QUOTES, TRADES = "orderbook.1.", "publicTrade."
 FAR_MS = FAR_US // 1000
-QUOTE: Mark = f'"topic":"{QUOTES}'
-TRADE: Mark = f'"topic":"{TRADES}'
+QUOTE: FastPathKey = f'"topic":"{QUOTES}'
+TRADE: FastPathKey = f'"topic":"{TRADES}'
 
 
 class _UsualBook(Struct, gc=False):
-    """This and those down to `_Answer`: usual frames, their fields in the order of the wire."""
+    """This and those down to `_Answer`: frames of the fast path, fields in the order of the wire."""
 
     s: str
-    b: tuple[UsualLevel]
-    a: tuple[UsualLevel]
-    u: UsualId = 0
+    b: tuple[FastLevel]
+    a: tuple[FastLevel]
+    u: FastId = 0
 
 
 class _QuotePush(Struct, gc=False):
@@ -62,7 +62,7 @@ class _QuotePush(Struct, gc=False):
 
 
 class _UsualTrade(Struct, gc=False):
-    i: UsualText
+    i: FastText
     T: Millis
     p: Positive
     v: Positive
@@ -107,8 +107,8 @@ class Bybit(Codec):
 
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
-        self._quote = self.usual(_QuotePush)
-        self._trade = self.usual(_TradePush)
+        self._quote = self.fast_path(_QuotePush)
+        self._trade = self.fast_path(_TradePush)
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Level 1 of the book, and public trades."""
@@ -129,7 +129,7 @@ class Bybit(Codec):
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
     ) -> Sequence[Decoded]:
-        """Decode usual frames by the fast path."""
+        """Decode by the fast path; any other frame as `Codec.decode`."""
         try:
             if QUOTE in frame:
                 push = self._quote(frame)
@@ -153,7 +153,7 @@ class Bybit(Codec):
                     ))
                     for row in self._trade(frame).data
                 ]  # fmt: skip
-        except UNUSUAL:
+        except OFF_FAST_PATH:
             pass
         return super().decode(frame, received_ts_us, received_mono_ns)
 

@@ -11,16 +11,16 @@ import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import (
-    UNUSUAL,
+    OFF_FAST_PATH,
     Codec,
     Control,
     DataSheet,
     Decoded,
-    Mark,
+    FastId,
+    FastNumber,
+    FastPathKey,
     Positive,
     Topic,
-    UsualId,
-    UsualNumber,
 )
 from collectors.exchanges.reading import compact, readable, request_id, table, tables, taker, text, why
 from collectors.exchanges.times import FIRST_S, LAST_S, Millis
@@ -30,12 +30,12 @@ QUOTES, TRADES = "spot.book_ticker", "spot.trades"
 NEWER_TRADES = "spot.trades_v2"
 OURS = frozenset((QUOTES, TRADES, NEWER_TRADES))
 FAILED = ("fail", "failed", "failure", "error")
-QUOTE: Mark = f'"{QUOTES}"'
-TRADE: Mark = f'"{TRADES}"'
+QUOTE: FastPathKey = f'"{QUOTES}"'
+TRADE: FastPathKey = f'"{TRADES}"'
 
 
 class _Quote(Struct, gc=False):
-    """This and those down to `_Answer`: usual frames, their fields in the order of the wire."""
+    """This and those down to `_Answer`: frames of the fast path, fields in the order of the wire."""
 
     t: Millis
     s: str
@@ -43,7 +43,7 @@ class _Quote(Struct, gc=False):
     B: Positive
     a: Positive
     A: Positive
-    u: UsualId = 0
+    u: FastId = 0
 
 
 class _QuotePush(Struct, gc=False):
@@ -52,7 +52,7 @@ class _QuotePush(Struct, gc=False):
 
 
 class _Trade(Struct, gc=False):
-    id: UsualNumber
+    id: FastNumber
     create_time_ms: str
     side: Side
     currency_pair: str
@@ -98,8 +98,8 @@ class Gate(Codec):
 
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
-        self._quote = self.usual(_QuotePush)
-        self._trade = self.usual(_TradePush)
+        self._quote = self.fast_path(_QuotePush)
+        self._trade = self.fast_path(_TradePush)
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Named `channel:pair`; on the wire they are two fields."""
@@ -123,7 +123,7 @@ class Gate(Codec):
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
     ) -> Sequence[Decoded]:
-        """Decode usual frames by the fast path."""
+        """Decode by the fast path; any other frame as `Codec.decode`."""
         try:
             if QUOTE in frame:
                 quote = self._quote(frame).result
@@ -140,10 +140,10 @@ class Gate(Codec):
                 return (
                     self.dated(Trade(
                         self._key, self.symbols[trade.currency_pair], trade.price, trade.amount, trade.side,
-                        str(trade.id), _usual_us(trade.create_time_ms), received_ts_us, received_mono_ns,
+                        str(trade.id), _fast_us(trade.create_time_ms), received_ts_us, received_mono_ns,
                     )),
                 )  # fmt: skip
-        except UNUSUAL:
+        except OFF_FAST_PATH:
             pass
         return super().decode(frame, received_ts_us, received_mono_ns)
 
@@ -198,9 +198,9 @@ def _request(event: str, topics: Sequence[Topic], request_id: int) -> str:
     return compact({"id": request_id, "channel": channel, "event": event, "payload": pairs})
 
 
-def _usual_us(ms: str) -> int:
+def _fast_us(ms: str) -> int:
     """`moment_us` of 13 digits and a fraction, as nearly all times are."""
     us = int((ms + "00").replace(".", "", 1)[:16])
     if FIRST_S * 10**6 <= us < LAST_S * 10**6 and ms[13] == "." and ms[14:].isdecimal() and ms.isascii():
         return us
-    raise ValueError(f"an unusual time: {ms} ms")
+    raise ValueError(f"not a time of the fast path: {ms} ms")

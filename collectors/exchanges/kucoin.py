@@ -12,17 +12,17 @@ import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import (
-    UNUSUAL,
+    OFF_FAST_PATH,
     Codec,
     Control,
     DataSheet,
     Decoded,
-    Mark,
+    FastId,
+    FastLevel,
+    FastPathKey,
+    FastText,
     Positive,
     Topic,
-    UsualId,
-    UsualLevel,
-    UsualText,
 )
 from collectors.exchanges.reading import books, compact, is_no, request_id, table, taker, text, why
 from collectors.exchanges.times import Millis, Nanos
@@ -30,17 +30,17 @@ from markets.events import Quote, Side, Trade
 
 QUOTES, TICKERS, TRADES = "/spotMarket/level1", "/market/ticker", "/market/match"
 OURS = (QUOTES, TICKERS, TRADES)
-QUOTE: Mark = f"{QUOTES}:"
-TICKER: Mark = f"{TICKERS}:"
-TRADE: Mark = f"{TRADES}:"
+QUOTE: FastPathKey = f"{QUOTES}:"
+TICKER: FastPathKey = f"{TICKERS}:"
+TRADE: FastPathKey = f"{TRADES}:"
 QUOTE_ID, TICKER_ID = len(QUOTE), len(TICKER)  # where in a topic the native id begins
 
 
 class _Book(Struct, gc=False):
-    """This and those down to `_Answer`: usual frames, their fields in the order of the wire."""
+    """This and those down to `_Answer`: frames of the fast path, fields in the order of the wire."""
 
-    asks: UsualLevel
-    bids: UsualLevel
+    asks: FastLevel
+    bids: FastLevel
     timestamp: Millis
 
 
@@ -55,7 +55,7 @@ class _Ticker(Struct, gc=False):
     bestAskSize: Positive
     bestBid: Positive
     time: Millis | None = None
-    sequence: UsualId = 0
+    sequence: FastId = 0
 
 
 class _TickerPush(Struct, gc=False):
@@ -69,7 +69,7 @@ class _Trade(Struct, gc=False):
     size: Positive
     price: Positive
     time: Nanos
-    tradeId: UsualText
+    tradeId: FastText
 
 
 class _TradePush(Struct, gc=False):
@@ -111,9 +111,9 @@ class KuCoin(Codec):
 
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
-        self._quote = self.usual(_QuotePush)
-        self._ticker = self.usual(_TickerPush)
-        self._trade = self.usual(_TradePush)
+        self._quote = self.fast_path(_QuotePush)
+        self._ticker = self.fast_path(_TickerPush)
+        self._trade = self.fast_path(_TradePush)
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Level 1 and matches."""
@@ -137,7 +137,7 @@ class KuCoin(Codec):
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
     ) -> Sequence[Decoded]:
-        """Decode usual frames by the fast path."""
+        """Decode by the fast path; any other frame as `Codec.decode`."""
         try:
             if QUOTE in frame:
                 push = self._quote(frame)
@@ -171,7 +171,7 @@ class KuCoin(Codec):
                         ),
                         row.sequence,
                     )  # fmt: skip
-        except UNUSUAL:
+        except OFF_FAST_PATH:
             pass
         return super().decode(frame, received_ts_us, received_mono_ns)
 

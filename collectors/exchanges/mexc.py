@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from msgspec import Struct
 
 from collectors.exchanges import mexc_pb2
-from collectors.exchanges.base import UNUSUAL, Codec, Control, DataSheet, Decoded, Topic
+from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, DataSheet, Decoded, Topic
 from collectors.exchanges.order import update_id
 from collectors.exchanges.reading import INFINITY, compact, is_no, why
 from collectors.exchanges.times import is_near, moment_us
@@ -150,7 +150,7 @@ class Mexc(Codec):
                     self._key, self.symbols[native_id], float(bid), float(bid_size),
                     float(ask), float(ask_size), sent_us, received_ts_us, received_mono_ns,
                 )  # fmt: skip
-            except UNUSUAL:
+            except OFF_FAST_PATH:
                 pass
             else:
                 if (

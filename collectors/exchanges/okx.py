@@ -11,17 +11,17 @@ import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import (
-    UNUSUAL,
+    OFF_FAST_PATH,
     Codec,
     Control,
     ControlKind,
     DataSheet,
     Decoded,
+    FastId,
+    FastLevel,
+    FastText,
     Positive,
     Topic,
-    UsualId,
-    UsualLevel,
-    UsualText,
 )
 from collectors.exchanges.reading import (
     books,
@@ -49,16 +49,16 @@ CLOSING_SOON = "64008"  # a notice about 60 s before a service upgrade
 
 
 class _Instrument(Struct, gc=False):
-    """This and those down to `_Answer`: usual frames, their fields in the order of the wire."""
+    """This and those down to `_Answer`: frames of the fast path, fields in the order of the wire."""
 
     instId: str
 
 
 class _Book(Struct, gc=False):
-    asks: tuple[UsualLevel]
-    bids: tuple[UsualLevel]
+    asks: tuple[FastLevel]
+    bids: tuple[FastLevel]
     ts: Millis
-    seqId: UsualId = 0
+    seqId: FastId = 0
 
 
 class _QuotePush(Struct, gc=False):
@@ -81,7 +81,7 @@ class _TickerPush(Struct, gc=False):
 
 class _Trade(Struct, gc=False):
     instId: str
-    tradeId: UsualText
+    tradeId: FastText
     px: Positive
     sz: Positive
     side: Side
@@ -123,9 +123,9 @@ class Okx(Codec):
 
     def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
         super().__init__(symbols, exact=exact)
-        self._quote = self.usual(_QuotePush)
-        self._ticker = self.usual(_TickerPush)
-        self._trade = self.usual(_TradePush)
+        self._quote = self.fast_path(_QuotePush)
+        self._ticker = self.fast_path(_TickerPush)
+        self._trade = self.fast_path(_TradePush)
 
     def topics(self, native_id: str) -> tuple[Topic, Topic]:
         """Named `channel:instId`; on the wire they are objects."""
@@ -149,7 +149,7 @@ class Okx(Codec):
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
     ) -> Sequence[Decoded]:
-        """Decode usual frames by the fast path."""
+        """Decode by the fast path; any other frame as `Codec.decode`."""
         try:
             channel = frame[CHANNEL]
             if channel == QUOTE:
@@ -182,7 +182,7 @@ class Okx(Codec):
                             row.ts * 1000, received_ts_us, received_mono_ns,
                         ),
                     )  # fmt: skip
-        except UNUSUAL:
+        except OFF_FAST_PATH:
             pass
         return super().decode(frame, received_ts_us, received_mono_ns)
 

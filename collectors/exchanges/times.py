@@ -22,10 +22,10 @@ FIRST_MS: Final = FIRST_S * 10**3
 LAST_MS: Final = LAST_S * 10**3
 
 Millis = Annotated[int, msgspec.Meta(ge=FIRST_MS, lt=LAST_MS)]
-"""A usual time in ms, number or text: checked while it is decoded."""
+"""A time in ms on the fast path, number or text: checked while it is decoded."""
 
 Nanos = Annotated[int, msgspec.Meta(ge=FIRST_S * 10**9, lt=LAST_S * 10**9)]
-"""A usual time in ns."""
+"""The same in ns."""
 
 FAR_US: Final = 30 * 86_400 * 10**6
 """No two times of one moment are further apart, and nothing is late by so much: one of them is none."""

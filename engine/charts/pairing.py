@@ -148,55 +148,93 @@ class Paired(Struct, eq=False):
     invalid: int
 
 
+class _Run(Struct, eq=False):
+    """The quotes of a run once per chart they touch, one chart after the other: what pairs are made of."""
+
+    chart: Ints  # of each
+    quote: Ints
+    touched: Ints  # each chart once
+    starts: Ints  # where each chart's begin
+    last: Ints  # and the last of them
+    tolerance_ns: Ints
+
+
+class _Pairs(Struct, eq=False):
+    """What a run's quotes make with the last one of the other side."""
+
+    prices: tuple[Floats, Floats]
+    ages_ns: tuple[Ints, Ints]
+    ts_us: Ints
+    older_us: Ints  # the quote that is to expire first
+    older_ns: Ints
+    is_valid: Bools
+
+
 def pair(charts: Charts, routes: Routes, held: Legs, quotes: list[Quote], quoted: list[int]) -> Paired:
     """Pair usable quotes of the legs `quoted`, in order of receipt, with the last one of the other side."""
     legs = np.array(quoted)
     prices, received = _with(held, quotes)
-    chart, quote = routes.touched(legs)
+    run = _by_chart(charts, *routes.touched(legs))
+    column = run.quote + held.prices.shape[1]  # of the quote; those of the held ones come first
+    pairs = _pairs(run, prices, received, _last_of_each(charts, run, legs, column))
+    valid = pairs.is_valid
+    is_broken, gap_us = _breaks(charts, run, pairs, received.take(column, axis=1))
+
+    ends = np.cumsum(valid.astype(np.int64) + is_broken)
+    bounds = np.concatenate(([0], ends[run.last]))
+    point_rows = (ends - 1)[valid]
+    stamps = np.empty(int(ends[-1]), np.int64)
+    stamps[point_rows], stamps[(ends - valid - 1)[is_broken]] = pairs.ts_us[valid], gap_us[is_broken]
+    stamps = _rising(stamps, bounds, charts.begin_after(run.touched, bounds, stamps))
+    rows = np.full((len(stamps), len(POINT_COLUMNS)), np.nan)
+    rows[:, 0] = stamps
+    spreads = _fill(rows, point_rows, pairs, charts.factors.take(run.chart[valid], axis=1))
+
+    _remember(charts, run, pairs, bounds, stamps)
+    held.prices[:, legs], held.received[:, legs] = prices[:, -len(legs) :], received[:, -len(legs) :]
+    point_bounds = np.concatenate(([0], np.cumsum(valid)[run.last]))
+    return Paired(
+        run.touched.tolist(), rows, bounds.tolist(), point_rows, spreads.tolist(), point_bounds.tolist(),
+        run.quote[run.last].tolist(), valid[run.last].tolist(), len(valid) - len(spreads),
+    )  # fmt: skip
+
+
+def _by_chart(charts: Charts, chart: Ints, quote: Ints) -> _Run:
     starts = np.flatnonzero(np.concatenate(([True], chart[1:] != chart[:-1])))
-    stops = np.concatenate((starts[1:], [len(chart)]))
-    touched, last = chart[starts], stops - 1
-    column = quote + held.prices.shape[1]  # of the quote; those of the held ones come first
-    columns = _last_of_each(charts, chart, legs[quote], column, np.repeat(starts, stops - starts))
+    last = np.concatenate((starts[1:], [len(chart)])) - 1
+    return _Run(chart, quote, chart[starts], starts, last, charts.tolerance_ns[chart])
+
+
+def _pairs(run: _Run, prices: Floats, received: Ints, columns: list[Ints]) -> _Pairs:
+    """Both sides of each pair, and whether it makes a point: both are known, and neither is too old."""
     prices1, prices2 = (prices.take(each, axis=1) for each in columns)
     (us1, ns1, late1), (us2, ns2, late2) = (received.take(each, axis=1) for each in columns)
-
     # The point is made when the later of its two quotes was received, so it never knows the future.
     ts_us, now_ns = np.where(ns1 >= ns2, us1, us2), np.maximum(ns1, ns2)
     (us1, ns1), (us2, ns2) = _as_of(us1, ns1, late1), _as_of(us2, ns2, late2)
     ages_ns = now_ns - ns1, now_ns - ns2
-    tolerance_ns = charts.tolerance_ns[chart]
-    valid: Bools = ~np.isnan(prices1[0] + prices2[0]) & (np.maximum(*ages_ns) <= tolerance_ns)
+    valid: Bools = ~np.isnan(prices1[0] + prices2[0]) & (np.maximum(*ages_ns) <= run.tolerance_ns)
     older_us = np.where(ns1 >= ns2, us2, us1)
     older_ns = np.where(valid, np.minimum(ns1, ns2), NEVER)
+    return _Pairs((prices1, prices2), ages_ns, ts_us, older_us, older_ns, valid)
 
-    before_us = _before(older_us, starts, charts.older_us[touched])
-    before_ns = _before(older_ns, starts, charts.older_ns[touched])
-    quote_us, quote_ns, _ = received.take(column, axis=1)
-    broken = (before_ns != NEVER) & (~valid | (quote_ns - before_ns > tolerance_ns))
-    gap_us = np.minimum(quote_us, before_us + tolerance_ns // _NS_PER_US)
 
-    ends = np.cumsum(valid.astype(np.int64) + broken)
-    bounds = np.concatenate(([0], ends[last]))
-    point_rows, gap_rows = (ends - 1)[valid], (ends - valid - 1)[broken]
-    stamps = np.empty(int(ends[-1]), np.int64)
-    stamps[point_rows], stamps[gap_rows] = ts_us[valid], gap_us[broken]
-    stamps = _rising(stamps, bounds, charts.begin_after(touched, bounds, stamps))
-    rows = np.full((len(stamps), len(POINT_COLUMNS)), np.nan)
-    rows[:, 0] = stamps
-    factors = charts.factors.take(chart[valid], axis=1)
-    ages = ages_ns[0][valid], ages_ns[1][valid]
-    spreads = _fill(rows, point_rows, (prices1[:, valid], prices2[:, valid]), ages, factors)
+def _breaks(charts: Charts, run: _Run, pairs: _Pairs, received: Ints) -> tuple[Bools, Ints]:
+    """Before which quotes a line ended, and when: it had become too old, or now makes no pair."""
+    quote_us, quote_ns, _ = received
+    before_us = _before(pairs.older_us, run.starts, charts.older_us[run.touched])
+    before_ns = _before(pairs.older_ns, run.starts, charts.older_ns[run.touched])
+    is_over = quote_ns - before_ns > run.tolerance_ns
+    is_broken = (before_ns != NEVER) & (~pairs.is_valid | is_over)
+    return is_broken, np.minimum(quote_us, before_us + run.tolerance_ns // _NS_PER_US)
 
+
+def _remember(charts: Charts, run: _Run, pairs: _Pairs, bounds: Ints, stamps: Ints) -> None:
+    """Keep for the next run what each chart's last pair and row were."""
     has_rows = bounds[1:] > bounds[:-1]
-    charts.last_us[touched[has_rows]] = stamps[bounds[1:][has_rows] - 1]
-    charts.older_us[touched], charts.older_ns[touched] = older_us[last], older_ns[last]
-    held.prices[:, legs], held.received[:, legs] = prices[:, -len(legs) :], received[:, -len(legs) :]
-    point_bounds = np.concatenate(([0], np.cumsum(valid)[last]))
-    return Paired(
-        touched.tolist(), rows, bounds.tolist(), point_rows, spreads.tolist(), point_bounds.tolist(),
-        quote[last].tolist(), valid[last].tolist(), len(chart) - len(spreads),
-    )  # fmt: skip
+    charts.last_us[run.touched[has_rows]] = stamps[bounds[1:][has_rows] - 1]
+    charts.older_us[run.touched] = pairs.older_us[run.last]
+    charts.older_ns[run.touched] = pairs.older_ns[run.last]
 
 
 def _as_of(us: Ints, ns: Ints, late_us: Ints) -> tuple[Ints, Ints]:
@@ -204,18 +242,19 @@ def _as_of(us: Ints, ns: Ints, late_us: Ints) -> tuple[Ints, Ints]:
     return us - late_us, ns - late_us * _NS_PER_US
 
 
-def _fill(
-    rows: Points, at: Ints, prices: tuple[Floats, Floats], ages_ns: tuple[Ints, Ints], factors: Floats
-) -> Floats:
+def _fill(rows: Points, at: Ints, pairs: _Pairs, factors: Floats) -> Floats:
     """Write what the points say into their rows, the bands apart; returns their spreads."""
-    (bid1, ask1, bid_size1, ask_size1), (bid2, ask2, bid_size2, ask_size2) = prices
+    valid = pairs.is_valid
+    (bid1, ask1, bid_size1, ask_size1), (bid2, ask2, bid_size2, ask_size2) = (
+        each[:, valid] for each in pairs.prices
+    )
     spreads: Floats = spread_pct(bid1, bid2)
     rows[at, 1] = spreads
     rows[at, 4] = edge_bps(bid1, ask2, factors[0])
     rows[at, 5] = edge_bps(bid2, ask1, factors[1])
     rows[at, 6] = np.minimum(bid_size1, ask_size2) * ask2
     rows[at, 7] = np.minimum(bid_size2, ask_size1) * ask1
-    rows[at, 8], rows[at, 9] = ages_ns[0] / _NS_PER_MS, ages_ns[1] / _NS_PER_MS
+    rows[at, 8], rows[at, 9] = (ages_ns[valid] / _NS_PER_MS for ages_ns in pairs.ages_ns)
     return spreads
 
 
@@ -238,12 +277,14 @@ def _with(held: Legs, quotes: list[Quote]) -> tuple[Floats, Ints]:
     return prices, received
 
 
-def _last_of_each(charts: Charts, chart: Ints, leg: Ints, column: Ints, began: Ints) -> list[Ints]:
+def _last_of_each(charts: Charts, run: _Run, legs: Ints, column: Ints) -> list[Ints]:
     """For every quote of a chart, the column of the last one of either leg, itself included."""
-    at = np.arange(len(chart))
+    at = np.arange(len(run.chart))
+    began = np.repeat(run.starts, run.last + 1 - run.starts)
+    leg = legs[run.quote]
     columns = []
-    for legs in charts.legs:
-        own = legs[chart]
+    for side in charts.legs:
+        own = side[run.chart]
         newest = np.maximum.accumulate(np.where(leg == own, at, -1))
         columns.append(np.where(newest >= began, column[newest], own))
     return columns

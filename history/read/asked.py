@@ -11,7 +11,7 @@ from django.conf import settings
 from accounts.access.guard import exchange_of, plain, symbol_of
 from core.clock.times import asked_time
 from core.web.refused import Refused
-from history.read.pairing import Terms
+from engine.charts.batch import Terms
 from history.read.reader import LakeReader
 from markets.config import MarketConfig
 

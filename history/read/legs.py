@@ -10,13 +10,10 @@ from itertools import pairwise
 from typing import Final
 
 import polars as pl
-from msgspec import Struct, structs
 
+from engine.charts.batch import Leg
 from engine.conversions import Conversion, ways
-from engine.rates import conversion
 from history.read.reader import LakeReader
-from markets.config import MarketConfig
-from markets.selection import listed
 
 RATE_COUNTS_US: Final = 60_000_000
 """How long a rate holds after the quote it was read from."""
@@ -24,35 +21,6 @@ RATE_COUNTS_US: Final = 60_000_000
 _RATE_COLUMNS: Final = ("exchange", "symbol", "bid", "ask", "received_ts_us")
 _RATE_SCHEMA: Final = {"received_ts_us": pl.Int64, "rate": pl.Float64}
 _MID: Final = (pl.col("bid") + pl.col("ask")) / 2
-
-
-class Leg(Struct, frozen=True):
-    """An instrument whose quotes are one side; `needs` is the rate that makes it comparable."""
-
-    exchange: str
-    symbol: str
-    multiplier: float = 1.0
-    needs: Conversion | None = None
-
-    @property
-    def is_scaled(self) -> bool:
-        """Whether its prices are not those of the symbol as they are."""
-        return self.multiplier != 1.0 or self.needs is not None
-
-    @property
-    def recorded(self) -> pl.Expr:
-        """Predicate of the leg's own rows of `quotes`."""
-        return (pl.col("exchange") == self.exchange) & (pl.col("symbol") == self.symbol)
-
-
-def leg_of(config: MarketConfig, symbol: str, exchange: str) -> Leg:
-    """Leg of an exchange for a symbol: under that very name, as an alias, or in another stablecoin."""
-    # Only these: ordering all that is listed for one leg would take as long as reading an hour of it.
-    own = tuple(each for each in config.listings if each.counts_as == symbol and each.exchange == exchange)
-    listing = listed(structs.replace(config, listings=own)).get(symbol, {}).get(exchange)
-    if listing is None:
-        return Leg(exchange, symbol)
-    return Leg(exchange, listing.symbol, listing.multiplier, conversion(listing))
 
 
 class RecordedRates:

@@ -9,9 +9,9 @@ from typing import Final, Literal
 
 import polars as pl
 
+from engine.charts.batch import POINT_SCHEMA, Pairing, Terms
 from history.lake.schema import started_shard
 from history.read.legs import RecordedRates
-from history.read.pairing import POINT_SCHEMA, Pairing, Terms
 from history.read.reader import HOUR_US, LakeReader, Where, polars_schema
 from history.read.unseen import broken, unseen
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from engine.charts.batch import POINT_SCHEMA, Terms
 from history.lake.schema import started_shard
-from history.read.pairing import POINT_SCHEMA, Terms
 from history.read.reader import LakeReader
 
 Ints = npt.NDArray[np.int64]

@@ -3,8 +3,8 @@
 A Delta append that depends on nothing it read is a data file, and then one entry in the log under
 the next free number; put-if-absent decides between writers (the protocol's "blind append"). The
 library's own write reads the list of all live files again for every append: 9 ms in an empty table,
-110 ms with the 1,200 files of twenty minutes (see benchmarks/lake_append.py), and we append every
-second. Everything else on the tables stays the library's: creating, checkpoints, compaction, reading.
+110 ms with the 1,200 files of twenty minutes (docs/performance_tricks.md), and we append every second.
+Everything else on the tables stays the library's: creating, checkpoints, compaction, reading.
 """
 
 import logging

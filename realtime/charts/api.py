@@ -151,10 +151,10 @@ async def _stream(first: bytes, rest: Sequence[Opportunity]) -> AsyncIterator[by
 async def _lines(chosen: Sequence[Opportunity]) -> bytes:
     """These charts as NDJSON, with the state the hub gives them."""
     hub = process_hub()
-    stored = await hub.stored([o.id for o in chosen])
+    stored = await hub.recent.read([o.id for o in chosen])
     found = []
     for o in chosen:
         known = stored.charts.get(o.id)
         points = known.points() if known else no_points()
-        found.append(wire.chart_json(hub.chart(o.id, points)) + b"\n")
+        found.append(wire.chart_json(hub.book.chart(o.id, points)) + b"\n")
     return b"".join(found)

@@ -23,11 +23,11 @@ class RealtimeCharts(BrowserSocket):
     async def _open(self, user_id: int) -> None:
         watch, filter_id, seen_seq = _parse_query(self.scope["query_string"])
         self.hub = process_hub()
-        viewer = Viewer(user_id, self._pipe(), self.hub, self._close_later, seen_seq)
-        self.hub.join(viewer)
+        viewer = Viewer(user_id, self._pipe(), self.hub.reads, self._close_later, seen_seq)
+        self.hub.seats.join(viewer)
         self.viewer = viewer
         if watch:
-            await self.hub.watch_filter(viewer, filter_id, seen_seq)
+            await self.hub.seats.watch_filter(viewer, filter_id, seen_seq)
         else:
             viewer.greet()
 
@@ -42,11 +42,11 @@ class RealtimeCharts(BrowserSocket):
             case acks.Ack(seq=seq):
                 viewer.acked(seq)
             case wire.Subscribe(filter=int(filter_id)):
-                await self.hub.watch_filter(viewer, filter_id)
+                await self.hub.seats.watch_filter(viewer, filter_id)
             case wire.Subscribe(charts=list(chart_ids)):
-                await self.hub.watch_charts(viewer, chart_ids)
+                await self.hub.seats.watch_charts(viewer, chart_ids)
             case wire.Unsubscribe(charts=chart_ids):
-                self.hub.unwatch(viewer, chart_ids)
+                self.hub.seats.unwatch(viewer, chart_ids)
 
     def _leave(self) -> None:
         if self.viewer is not None:

@@ -6,8 +6,8 @@ ask for the same charts after the same flush.
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
 
 from msgspec import Struct
 from redis.exceptions import RedisError
@@ -15,11 +15,10 @@ from redis.exceptions import RedisError
 from engine.charts.points import ChartDelta, Points, no_points
 from engine.charts.thinning import thin
 from realtime.charts import recent
-from realtime.charts.backlog import Backlog
-from realtime.charts.viewer import Fetched
+from realtime.charts.book import ChartBook
 
 FRESH_S: Final = 1.0
-"""How long a read serves others; what was flushed since then follows out of the hub's own memory."""
+"""How long a read serves others; what was flushed since then follows out of the backlog."""
 CHARTS_KEPT: Final = 64
 POINTS_KEPT: Final = 100_000
 RETRY_S: Final = 1.0
@@ -27,23 +26,16 @@ SNAPSHOT_POINTS: Final = 1500
 """Points per chart in a snapshot: the newest 3 minutes at least as stored, older ones as extremes."""
 
 
-class Chartbook(Protocol):
-    """What the hub knows of charts."""
+class Fetched(Struct, eq=False):
+    """A chart out of the store.
 
-    async def stored(self, chart_ids: Sequence[str]) -> recent.Snapshot:
-        """What store and hub hold. Raises RedisError, OSError or TimeoutError."""
+    `as_of` is the flush (µs) up to which it is complete; `repeats` says that batches may yet bring
+    points it already has.
+    """
 
-    def heard_until(self, chart_id: str) -> int | None:
-        """The newest flush (µs) heard of the chart's shard; None while none was."""
-
-    def is_heard(self, chart_id: str) -> bool:
-        """Whether the chart's shard is being heard now."""
-
-    def backlog(self, chart_id: str) -> Backlog | None:
-        """The chart's last seconds."""
-
-    def chart(self, chart_id: str, points: Points) -> ChartDelta:
-        """The chart's present state with these points."""
+    chart: ChartDelta
+    as_of: int
+    repeats: bool
 
 
 class Read(Struct, eq=False):
@@ -56,10 +48,14 @@ class Read(Struct, eq=False):
 
 
 class SharedReads:
-    """Serves every socket's fetches; at most one read of the store is under way."""
+    """Serves every viewer's fetches; at most one read of the store is under way.
 
-    def __init__(self, book: Chartbook) -> None:
-        self._book = book
+    `read` reads the store and raises RedisError, OSError or TimeoutError (`RecentReader.read`).
+    """
+
+    def __init__(self, book: ChartBook, read: Callable[[Sequence[str]], Awaitable[recent.Snapshot]]) -> None:
+        self.book = book
+        self._read_store = read
         self._turn = asyncio.Lock()
         self._failed_at = float("-inf")
         self._reads: dict[str, Read] = {}
@@ -100,11 +96,11 @@ class SharedReads:
         return fetched
 
     def _is_behind(self, chart_id: str, as_of: int, after: int) -> bool:
-        """Whether it holds nothing new for who has that flush, while something newer has been heard.
+        """Whether it holds nothing new after that flush, while a newer one has been received.
 
         Otherwise a socket that asks for what came since would be given the same nothing again and again.
         """
-        return as_of <= after and as_of < (self._book.heard_until(chart_id) or 0)
+        return as_of <= after and as_of < self.book.flushed_us(chart_id)
 
     async def _read_missing(self, asked: Mapping[str, int]) -> dict[str, Fetched]:
         unread = [
@@ -130,15 +126,13 @@ class SharedReads:
         if time.monotonic() - self._failed_at < RETRY_S:
             raise RedisError("the store did not answer a moment ago")
         try:
-            snapshot = await self._book.stored(chart_ids)
+            snapshot = await self._read_store(chart_ids)
         except (RedisError, OSError, TimeoutError):
             self._failed_at = time.monotonic()
             raise
         now = time.monotonic()
         reads = {
-            id: Read(
-                snapshot.charts.get(id), self._book.heard_until(id) or 0, not self._book.is_heard(id), now
-            )
+            id: Read(snapshot.charts.get(id), self.book.flushed_us(id), self.book.is_silent(id), now)
             for id in chart_ids
         }
         self._reads = {id: read for id, read in self._reads.items() if id not in reads} | reads
@@ -147,21 +141,21 @@ class SharedReads:
         return reads
 
     def _from_memory(self, chart_id: str, after: int) -> Points | None:
-        """What was flushed since, when the hub's own memory goes back that far."""
-        backlog = self._book.backlog(chart_id)
-        if not after or backlog is None or backlog.from_us > after or not self._book.is_heard(chart_id):
+        """What was flushed since, when the chart's backlog goes back that far."""
+        backlog = self.book.backlog(chart_id)
+        if not after or backlog is None or backlog.from_us > after or self.book.is_silent(chart_id):
             return None
         return backlog.after(after)
 
     async def _make(self, chart_id: str, after: int) -> Fetched:
         points = self._from_memory(chart_id, after)
         if points is not None:
-            chart = self._book.chart(chart_id, points)
-            return Fetched(chart, self._book.heard_until(chart_id) or 0, repeats=False)
+            chart = self.book.chart(chart_id, points)
+            return Fetched(chart, self.book.flushed_us(chart_id), repeats=False)
         # What was read with the others may be forgotten since, where batches were missed meanwhile.
         read = self._reads.get(chart_id) or (await self._read([chart_id]))[chart_id]
         known = no_points() if read.stored is None else read.stored.points(after)
-        fetched = Fetched(self._book.chart(chart_id, thin(known, SNAPSHOT_POINTS)), read.as_of, read.repeats)
+        fetched = Fetched(self.book.chart(chart_id, thin(known, SNAPSHOT_POINTS)), read.as_of, read.repeats)
         self._keep((chart_id, after), fetched, read.read_at)
         return fetched
 

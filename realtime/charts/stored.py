@@ -13,11 +13,11 @@ from msgspec import structs
 from accounts.access.guard import api
 from core.clock.times import shown_time
 from core.web.refused import Refused
+from engine.charts.batch import Terms
 from engine.charts.points import POINT_COLUMNS, ChartDelta, no_points
 from history.read import ndjson
 from history.read.answers import lake_reader, limited, response, streamed
 from history.read.asked import Range, asked_points, asked_range, pair_terms
-from history.read.pairing import Terms
 from history.read.reader import LakeReader
 from history.read.reading import Answer, in_thread
 from history.read.spreads import chart_points
@@ -48,8 +48,8 @@ async def dashboard_data(request: HttpRequest) -> HttpResponseBase:
         if query.get(name):
             raise Refused(400, f"{name}: it goes with symbol; this takes symbol, exchange1, exchange2")
     chosen = charts_of(config, named_filter(config, query.get("filter")))
-    hub = process_hub()
-    charts = [hub.chart(o.id, no_points()) for o in chosen]
+    book = process_hub().book
+    charts: list[ChartDelta] = [book.chart(o.id) for o in chosen]
     return await streamed(_chart_lines(config, charts, within, points or CHART_POINTS))
 
 

@@ -4,6 +4,7 @@ The browser side is the contract of docs/messages.md.
 """
 
 import time
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -176,7 +177,7 @@ def chart_json(delta: ChartDelta) -> bytes:
 def update_json(
     type: Literal["snapshot", "delta"],
     seq: int,
-    charts: list[ChartDelta],
+    charts: Sequence[ChartDelta],
     removed: list[str],
     until_s: float,
 ) -> bytes:

@@ -56,7 +56,7 @@ async def scanner_csv(request: HttpRequest) -> HttpResponseBase:
     """
     query = await database_sync_to_async(_known)(query_of(request.GET.dict()))
     async with process_scan_hub().open() as hub:
-        view, now_us = View(hub.table, query), hub.now_us()
+        view, now_us = View(hub.book.table, query), hub.book.now_us()
         # Made while the table stands still; what is streamed are finished rows.
         lines = [_lines([COLUMNS])]
         for start in range(0, min(len(view.order), CSV_ROWS), ROWS_A_PIECE):

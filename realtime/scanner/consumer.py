@@ -16,7 +16,7 @@ class Scanner(BrowserSocket):
     async def _open(self, user_id: int) -> None:
         hub = process_scan_hub()
         await hub.ready()
-        viewer = ScanViewer(user_id, self._pipe(), hub, self._close_later)
+        viewer = ScanViewer(user_id, self._pipe(), hub.pages, self._close_later)
         hub.join(viewer)
         self.hub, self.viewer = hub, viewer
 

@@ -166,12 +166,12 @@ async def _found(asked: Asked) -> tuple[Explanation | NotScanned, datetime]:
     """The answer, and when it was so: ages are as of then."""
     async with process_scan_hub().open() as hub:
         for id in asked.ids:
-            row = hub.table.row.get(id)
+            row = hub.book.table.row.get(id)
             if row is not None:
-                ages_ms = await _rate_ages_ms() if hub.table.needs_rates(row) else {}
-                at = datetime.fromtimestamp(hub.now_us() / 1e6, UTC)
+                ages_ms = await _rate_ages_ms() if hub.book.table.needs_rates(row) else {}
+                at = datetime.fromtimestamp(hub.book.now_us() / 1e6, UTC)
                 names = {each.key: str(each) for each in (asked.one, asked.two)}
-                return explain(hub.table, row, time.monotonic_ns(), ages_ms, names), at
+                return explain(hub.book.table, row, time.monotonic_ns(), ages_ms, names), at
     missing: NotScanned = await database_sync_to_async(_not_scanned)(asked)
     return missing, _now()
 
@@ -289,6 +289,6 @@ async def _chart_link(chart_id: str) -> str:
 
 async def _drawing(chart_id: str) -> list[FilterConfig]:
     """The enabled filters that give the pair a chart."""
-    config = await process_hub().selection.current()
+    config = await process_hub().seats.selection.current()
     drawn = {id for o in config.opportunities if o.id == chart_id for id in o.filters}
     return [row for row in config.filters if row.id in drawn]

@@ -2,26 +2,17 @@
 
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from core.web.acks import SIGN_OF_LIFE_S, AckWindow
 from core.web.closing import Closed
 from core.web.pipe import Pipe
 from realtime.scanner.messages import Page, Show, message
+from realtime.scanner.pages import Pages
 
 MOVE_EVERY_US: Final = 1_000_000
 PAGE_EVERY_S: Final = 0.2
 """Who asks for other rows faster than that gets the last of them: each may cost an order of all rows."""
-
-
-class Pages(Protocol):
-    """What a viewer asks of the hub."""
-
-    def page(self, show: Show) -> Page:
-        """The rows this asks for, as of the newest refresh."""
-
-    def now_us(self) -> int:
-        """The time of the newest refresh."""
 
 
 class ScanViewer:
@@ -72,7 +63,7 @@ class ScanViewer:
         now, seen = time.monotonic(), self._sees
         if seen is None and now - self._paged_at < PAGE_EVERY_S:
             return  # with the next refresh
-        page, now_us = self._pages.page(self.shows), self._pages.now_us()
+        page, now_us = self._pages.page(self.shows), self._pages.book.now_us()
         moves = seen is None or page.ids != seen.ids
         if seen is not None and moves and now_us - self._moved_us < MOVE_EVERY_US:
             return  # it acked late: its rows, too, keep their places for a second

@@ -116,7 +116,7 @@ def test_as_collector_agrees_with_the_exact_way_on_every_kind_of_frame(exchange:
 def test_as_collector_takes_the_fast_path_however_the_frame_was_recorded(
     exchange: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(CODECS[exchange], "push", lambda *_: pytest.fail("took the long way"))
+    monkeypatch.setattr(CODECS[exchange], "push", lambda *_: pytest.fail("left the fast path"))
     value = message(exchange)
     forms = [
         QUOTES[exchange],

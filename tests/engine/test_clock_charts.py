@@ -221,13 +221,13 @@ async def test_a_page_that_comes_back_with_a_number_ahead_of_now_gets_a_snapshot
         seen = shown.messages[-1]["seq"]
     set_clock(running, clock, 0.0)
     both(running, 101.0)
-    await eventually(lambda: hub.watermark() < seen, "the hub has received it")
+    await eventually(lambda: hub.book.shards.watermark < seen, "the hub has received it")
     from realtime.charts.viewer import Viewer
 
     back = Page(hub, acks=True)
-    back.viewer = Viewer(1, back, hub, back.closed.append, seen)
-    hub.join(back.viewer)
-    await hub.watch_filter(back.viewer, None, seen)
+    back.viewer = Viewer(1, back, hub.reads, back.closed.append, seen)
+    hub.seats.join(back.viewer)
+    await hub.seats.watch_filter(back.viewer, None, seen)
     await eventually(lambda: is_now(back, clock), "the points of now")
     hub.leave(back.viewer)
     assert back.messages[0]["type"] == "snapshot"

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from core.clock.times import shown_time
+from engine.charts.batch import Terms
 from engine.charts.points import POINT_COLUMNS, Points
 from history.lake.tables import Lake
 from history.management.commands import export as export_module
-from history.read.pairing import Terms
 from history.read.reader import LakeReader
 from history.read.recorded import Recorded
 from history.read.spreads import chart_points

@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 from msgspec import structs
 
+from engine.charts.batch import Terms
 from engine.charts.points import POINT_COLUMNS, Points, no_points
 from engine.charts.spread import SpreadEngine
 from history.lake.schema import collector_started
 from history.lake.tables import Lake
-from history.read.pairing import Terms
 from history.read.reader import LakeReader
 from history.read.spreads import chart_points, computed_points
 from markets.config import Shard

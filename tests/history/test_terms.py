@@ -13,10 +13,10 @@ from msgspec import structs
 from pytest_django import Settings
 from redis import Redis
 
+from engine.charts.batch import Terms
 from engine.charts.points import POINT_COLUMNS, Points, no_points
 from engine.charts.spread import SpreadEngine
 from history.lake.tables import Lake
-from history.read.pairing import Terms
 from history.read.reader import LakeReader
 from history.read.spreads import chart_points, turned
 from markets.config import (

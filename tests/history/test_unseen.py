@@ -9,9 +9,9 @@ import pytest
 
 from collectors import supervisor as supervisor_module
 from core.clock.clocks import Clocks
+from engine.charts.batch import POINT_SCHEMA, Terms
 from history.lake.schema import collector_started
 from history.lake.tables import Lake
-from history.read.pairing import POINT_SCHEMA, Terms
 from history.read.reader import LakeReader
 from history.read.spreads import chart_points
 from history.read.unseen import broken

@@ -10,11 +10,11 @@ from django.utils import timezone
 from msgspec import structs
 
 from core.names.symbols import base_of, quote_of
+from engine.charts.batch import Terms
 from engine.charts.points import POINT_COLUMNS
 from engine.charts.spread import SpreadEngine
 from engine.gates import checks as gates
 from engine.scan.scanner import Scanner
-from history.read.pairing import Terms
 from history.replay.engine import Replay
 from markets.config import (
     ExchangeConfig,

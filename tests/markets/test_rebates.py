@@ -9,9 +9,9 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 from django.urls import reverse
 
+from engine.charts.batch import Terms
 from engine.gates import checks as gates
 from engine.scan.scanner import Scanner
-from history.read.pairing import Terms
 from history.replay.engine import Replay
 from markets.fees.book import Fees
 from markets.models import CatalogueSync, Exchange, FeeSchedule, Instrument

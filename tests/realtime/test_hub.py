@@ -15,6 +15,7 @@ from core.web import acks
 from core.web.closing import Closed
 from markets.config import MarketConfig, Shard
 from markets.selectors import load_config
+from realtime.charts import recent
 from realtime.charts.hub import Hub
 from realtime.charts.viewer import Viewer
 from tests.support.live import desk, eventually, promised
@@ -47,7 +48,7 @@ class Page:
         self.messages: list[dict[str, Any]] = []
         self.closed: list[Closed] = []
         self.ready = True
-        self.viewer = Viewer(user_id, self, hub, self.closed.append)
+        self.viewer = Viewer(user_id, self, hub.reads, self.closed.append)
 
     def send(self, text: bytes) -> None:
         """Send like `core.web.pipe.Pipe`."""
@@ -79,8 +80,8 @@ class Page:
 async def page(hub: Hub, acks: bool = True) -> AsyncIterator[Page]:
     """A page that watches the default filter."""
     opened = Page(hub, acks=acks)
-    hub.join(opened.viewer)
-    await hub.watch_filter(opened.viewer, None)
+    hub.seats.join(opened.viewer)
+    await hub.seats.watch_filter(opened.viewer, None)
     yield opened
     hub.leave(opened.viewer)
 
@@ -131,14 +132,14 @@ async def test_one_page_that_never_acks_slows_nobody_and_stays_small(hub: Hub, s
         await eventually(lambda: quick.points(BTC) > 500, "points at the quick page")
         await eventually(lambda: len(quick.messages) > 5, "many messages at the quick page")
         assert len(stuck.messages) <= 3
-        assert len(stuck.viewer.pending) <= len(seeded.opportunities)
+        assert len(stuck.viewer.changes.pending) <= len(seeded.opportunities)
 
 
 async def test_a_page_that_stops_acking_is_closed(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acks, "ACK_TIMEOUT_S", 0.3)
     shown = Page(hub)
-    hub.join(shown.viewer)
-    await hub.watch_filter(shown.viewer, None)
+    hub.seats.join(shown.viewer)
+    await hub.seats.watch_filter(shown.viewer, None)
     await eventually(lambda: shown.messages, "the snapshot")
     shown.ack()
     shown.viewer.greet()
@@ -221,8 +222,8 @@ async def test_while_the_store_does_not_answer_states_are_sent_all_the_same(
         running.quote("bybit", 100.0)
         running.quote("binance", 100.1)
         await eventually(lambda: before.state(BTC) == ("live", ""), "the chart is live")
-        monkeypatch.setattr(hub, "stored", gone)
-        hub._reads.forget()
+        monkeypatch.setattr(recent, "read", gone)
+        hub.reads.forget()
         async with page(hub) as shown:
             await eventually(lambda: shown.state(BTC) == ("live", ""), "its state, without points")
             running.kill()

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,12 +27,12 @@ from engine.charts.pending import Pending
 from engine.charts.points import POINT_COLUMNS, ChartDelta, Points
 from markets.config import MarketConfig
 from markets.selectors import load_config
-from realtime.charts import viewer as viewer_module
-from realtime.charts import wire
-from realtime.charts.backlog import Backlog
+from realtime.charts import outlet, wire
+from realtime.charts.book import ChartBook
 from realtime.charts.recent import Snapshot, Stored, Tail, stamped
 from realtime.charts.shared_reads import SharedReads
-from realtime.charts.viewer import Fetched, Portion, Viewer
+from realtime.charts.viewer import Viewer
+from realtime.charts.waiting import Portion
 from tests.support.live import Web, browser, daphne, desk, eventually, promised
 
 BTC, ETH = "BTC/USDT|binance|bybit", "ETH/USDT|binance|bybit"
@@ -66,29 +66,15 @@ class Socket:
         return dict(json.loads(self.sent[number]))
 
 
-class NoStore:
-    """A hub without charts."""
-
-    def watermark(self) -> int:
-        return 0
-
-    def until_s(self, flush_us: int) -> float:
-        return 0.0
-
-    def is_current(self, chart_id: str, as_of: int) -> bool:
-        return True
-
-    def chart(self, chart_id: str) -> ChartDelta:
-        return delta(chart_id)
-
-    async def fetch(self, asked: Any) -> dict[str, Fetched]:
-        return {id: Fetched(delta(id), 0, repeats=False) for id in asked}
+async def empty(chart_ids: Sequence[str]) -> Snapshot:
+    """A store without charts."""
+    return Snapshot({}, {})
 
 
 def watching(pipe: Socket) -> tuple[Viewer, list[Closed]]:
     """A viewer of BTC and ETH whose socket is open, and what it was closed with."""
     closed: list[Closed] = []
-    viewer = Viewer(1, pipe, NoStore(), closed.append)
+    viewer = Viewer(1, pipe, SharedReads(ChartBook(), empty), closed.append)
     viewer.charts = frozenset([BTC, ETH])
     return viewer, closed
 
@@ -137,7 +123,7 @@ def test_nothing_is_written_to_a_socket_that_is_backed_up_and_it_is_given_up_in_
     viewer, _ = watching(pipe)
     viewer.push(Portion([delta(BTC, 1)]))
     pipe.ready = False
-    monkeypatch.setattr(viewer_module, "NEVER_ACKED_EVERY_S", 0.0)
+    monkeypatch.setattr(outlet, "NEVER_ACKED_EVERY_S", 0.0)
     for stamp in range(2, 50):
         viewer.push(Portion([delta(BTC, stamp)]))
         viewer.check()
@@ -155,7 +141,7 @@ def test_who_never_acks_but_reads_is_served_now_and_then_for_ever(monkeypatch: p
     viewer.push(Portion([delta(BTC, 2)]))
     viewer.check()
     assert len(pipe.sent) == 1, "half a second has not passed"
-    monkeypatch.setattr(viewer_module, "NEVER_ACKED_EVERY_S", 0.0)
+    monkeypatch.setattr(outlet, "NEVER_ACKED_EVERY_S", 0.0)
     monkeypatch.setattr(acks, "ACK_TIMEOUT_S", 0.0)
     viewer.check()
     assert len(pipe.sent) == 2
@@ -194,96 +180,87 @@ def test_what_waits_for_one_socket_is_bounded_over_all_its_charts(adds: list[tup
 # --- reads of the store, shared ------------------------------------------------------------------
 
 
-class Book:
-    """A hub whose store holds the same points of every chart; counts how often it is read."""
+class Desk:
+    """A store that holds the same points of every chart, and a book; counts how often the store is read."""
 
     def __init__(self) -> None:
-        self.reads: list[list[str]] = []
+        self.book = ChartBook()
+        self.reads = SharedReads(self.book, self.read)
+        self.asked: list[list[str]] = []
         self.fails = False
-        self.flush_us = 1000
-        self.backlogs: dict[str, Backlog] = {}
+        self.flush_us = 900
+        self.flush(1000)
 
-    async def stored(self, chart_ids: Any) -> Snapshot:
-        self.reads.append(list(chart_ids))
+    def flush(self, flush_us: int, *charts: ChartDelta) -> None:
+        """A batch comes; without charts it is a heartbeat."""
+        batch = wire.Batch("1/1", flush_us, self.flush_us, [wire.pack(each) for each in charts])
+        self.book.follow(batch)
+        self.book.apply(batch)
+        self.flush_us = flush_us
+
+    async def read(self, chart_ids: Sequence[str]) -> Snapshot:
+        self.asked.append(list(chart_ids))
         await asyncio.sleep(0)
         if self.fails:
             raise RedisError("gone")
         rows = stamped(points(*range(900, 1000)), self.flush_us)
         tail = Tail("", "", "", "live", "", "1/1", b"")
-        return Snapshot({id: Stored(tail, rows) for id in chart_ids}, {})
-
-    def heard_until(self, chart_id: str) -> int | None:
-        return self.flush_us
-
-    def is_heard(self, chart_id: str) -> bool:
-        return True
-
-    def backlog(self, chart_id: str) -> Backlog | None:
-        return self.backlogs.get(chart_id)
-
-    def chart(self, chart_id: str, rows: Points) -> ChartDelta:
-        return chart_message(chart_id, rows)
+        found = Snapshot({id: Stored(tail, rows) for id in chart_ids}, {})
+        self.book.learn(found)
+        return found
 
 
 async def test_a_storm_of_the_same_question_is_one_read_and_one_encoding() -> None:
-    book = Book()
-    reads = SharedReads(book)
-    answers = await asyncio.gather(*(reads.fetch({BTC: 0, ETH: 0}) for _ in range(200)))
-    assert book.reads == [[BTC, ETH]]
+    desk = Desk()
+    answers = await asyncio.gather(*(desk.reads.fetch({BTC: 0, ETH: 0}) for _ in range(200)))
+    assert desk.asked == [[BTC, ETH]]
     assert len({id(answer[BTC].chart) for answer in answers}) == 1
 
 
 async def test_a_viewer_that_has_what_was_read_gets_what_came_since_and_not_the_same_nothing() -> None:
-    book = Book()
-    reads = SharedReads(book)
-    first = await reads.fetch({BTC: 0})
-    book.flush_us = 2000
-    again = await reads.fetch({BTC: first[BTC].as_of})
-    assert (again[BTC].as_of, len(book.reads)) == (2000, 2)
-    await asyncio.gather(*(reads.fetch({BTC: 2000}) for _ in range(50)))
-    assert len(book.reads) == 2, "who has the newest flush needs no read of its own"
+    desk = Desk()
+    first = await desk.reads.fetch({BTC: 0})
+    desk.flush(2000)
+    again = await desk.reads.fetch({BTC: first[BTC].as_of})
+    assert (again[BTC].as_of, len(desk.asked)) == (2000, 2)
+    await asyncio.gather(*(desk.reads.fetch({BTC: 2000}) for _ in range(50)))
+    assert len(desk.asked) == 2, "who has the newest flush needs no read of its own"
 
 
 async def test_different_questions_about_a_chart_share_its_read() -> None:
-    book = Book()
-    reads = SharedReads(book)
-    answers = await asyncio.gather(*(reads.fetch({BTC: after}) for after in range(0, 2000, 10)))
-    assert book.reads == [[BTC]]
+    desk = Desk()
+    answers = await asyncio.gather(*(desk.reads.fetch({BTC: after}) for after in range(0, 2000, 10)))
+    assert desk.asked == [[BTC]]
     assert [len(answer[BTC].chart.points) for answer in answers] == [100] * 100 + [0] * 100
 
 
 async def test_a_store_that_fails_is_asked_once_and_not_by_everybody_in_turn() -> None:
-    book = Book()
-    book.fails = True
-    reads = SharedReads(book)
-    answers = await asyncio.gather(*(reads.fetch({BTC: 0}) for _ in range(50)), return_exceptions=True)
+    desk = Desk()
+    desk.fails = True
+    answers = await asyncio.gather(*(desk.reads.fetch({BTC: 0}) for _ in range(50)), return_exceptions=True)
     assert all(isinstance(answer, RedisError) for answer in answers)
-    assert len(book.reads) == 1
+    assert len(desk.asked) == 1
 
 
 async def test_batches_missed_in_the_middle_of_a_read_cost_another_read_and_no_answer() -> None:
-    book = Book()
-    reads = SharedReads(book)
-    fetching = asyncio.create_task(reads.fetch({BTC: 0, ETH: 0}))
-    await eventually(lambda: BTC in reads._reads, "the first read")
-    reads.forget()
+    desk = Desk()
+    fetching = asyncio.create_task(desk.reads.fetch({BTC: 0, ETH: 0}))
+    await eventually(lambda: BTC in desk.reads._reads, "the first read")
+    desk.reads.forget()
     assert set(await fetching) == {BTC, ETH}
-    assert book.reads[1:] in ([], [[ETH]], [[BTC], [ETH]])
+    assert desk.asked[1:] in ([], [[ETH]], [[BTC], [ETH]])
 
 
 async def test_what_followed_a_shared_read_comes_out_of_memory() -> None:
-    book = Book()
-    reads = SharedReads(book)
-    first = await reads.fetch({BTC: 0})
-    book.backlogs[BTC] = Backlog(1000)
-    book.backlogs[BTC].add(1050, points(1010, 1020))
-    book.flush_us = 1050
-    again = await reads.fetch({BTC: 0})
+    desk = Desk()
+    first = await desk.reads.fetch({BTC: 0})
+    desk.flush(1050, delta(BTC, 1010, 1020))
+    again = await desk.reads.fetch({BTC: 0})
     assert again[BTC].as_of == first[BTC].as_of == 1000, "the same read serves, and says how old it is"
-    rest = await reads.fetch({BTC: again[BTC].as_of})
+    rest = await desk.reads.fetch({BTC: again[BTC].as_of})
     assert rest[BTC].chart.points[:, 0].tolist() == [1010, 1020]
     assert rest[BTC].as_of == 1050
-    assert len(book.reads) == 1
+    assert len(desk.asked) == 1
 
 
 # --- the way to the socket -----------------------------------------------------------------------

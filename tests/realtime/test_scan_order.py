@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.scanner import hub as scan_hub
+from realtime.scanner import book as scan_book
 from realtime.scanner import wire as scan_wire
-from realtime.scanner.hub import ScanHub
+from realtime.scanner.book import ScanBook
 from realtime.scanner.messages import CELLS, make_page
 from realtime.scanner.table import Query, ScanTable, View
 from realtime.scanner.wire import LEG_ROW, Directory, Frame, LegName, ShardScan, State
@@ -91,31 +91,31 @@ class Web:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.hub = ScanHub()
-        self.hub.table = ScanTable(market(("BTC/USDT",)))
+        self.book = ScanBook()
+        self.book.table = ScanTable(market(("BTC/USDT",)))
 
     def take_state(self, directory: Directory, state: State) -> None:
         now_us = self.clock.time_ns() // 1000
         scan = ShardScan(directory, state, None, now_us, self.clock.now_s)
-        self.hub._know({directory.shard: scan})
+        self.book.learn({directory.shard: scan})
 
     def take_frame(self, frame: Frame) -> None:
-        self.hub._take(scan_wire.encode(frame))
+        self.book.apply(scan_wire.decode_frame(scan_wire.encode(frame)))
 
     def rows(self) -> dict[str, dict[str, Any]]:
-        self.hub._refresh()
-        page = make_page(View(self.hub.table, Query()), slice(0, 10), 1, self.hub.now_us())
+        self.book.refresh()
+        page = make_page(View(self.book.table, Query()), slice(0, 10), 1, self.book.now_us())
         return {id: dict(zip(CELLS, row, strict=True)) for id, row in page.rows.items()}
 
     def legs(self) -> dict[str, tuple[float, int | None, str]]:
         """Exchange -> number of its quote, when it came, its state."""
         rows = self.rows()
         seen = {}
-        for place, leg in enumerate(self.hub.table.listings):
+        for place, leg in enumerate(self.book.table.listings):
             for row in rows.values():
                 for side in (1, 2):
                     if row[f"exchange{side}"] == leg.exchange:
-                        bid = float(self.hub.table.legs["bid"][place])
+                        bid = float(self.book.table.legs["bid"][place])
                         seen[leg.exchange] = (bid, row[f"at{side}"], row[f"state{side}"])
         return seen
 
@@ -123,7 +123,7 @@ class Web:
 @contextmanager
 def web() -> Iterator[Web]:
     clock = Clock()
-    with patch.object(scan_hub, "time", clock):
+    with patch.object(scan_book, "time", clock):
         yield Web(clock)
 
 
@@ -273,10 +273,10 @@ def test_what_a_frame_missed_is_made_up_for_and_what_came_after_it_counts_at_onc
         collector.quote(1, 2, START_S)
         reader.take_frame(collector.frame(START_S))
         assert [bid for bid, _, _ in reader.legs().values()] == [1, 2, 1]
-        assert reader.hub._stale == {"1/1"}, "a state is read"
+        assert reader.book.stale == {"1/1"}, "a state is read"
         reader.take_state(*collector.state(START_S))
         assert [bid for bid, _, _ in reader.legs().values()] == [2, 2, 1]
-        assert not reader.hub._shards["1/1"].scan.is_behind
+        assert not reader.book._shards["1/1"].scan.is_behind
 
 
 def test_an_earlier_layout_comes_back_only_when_the_later_one_has_fallen_silent() -> None:
@@ -319,7 +319,7 @@ def test_the_time_of_a_quote_stands_still_while_its_age_grows() -> None:
         seen = set()
         for _ in range(200):
             reader.clock.now_s += 1.037_777_7
-            reader.hub._shards["1/1"].scan.heard_s = reader.clock.now_s
+            reader.book._shards["1/1"].scan.heard_s = reader.clock.now_s
             seen.add(reader.legs()["binance"][1])
         assert len(seen) == 1
 
@@ -327,8 +327,8 @@ def test_the_time_of_a_quote_stands_still_while_its_age_grows() -> None:
 def test_a_shard_that_is_gone_leaves_no_age_behind() -> None:
     with web() as reader:
         started(reader)
-        reader.clock.now_s += scan_hub.GONE_AFTER_S + 1
-        reader.hub._drop_gone()
+        reader.clock.now_s += scan_book.GONE_AFTER_S + 1
+        reader.book.drop_gone()
         assert {(at, state) for _, at, state in reader.legs().values()} == {(None, "lost")}
 
 

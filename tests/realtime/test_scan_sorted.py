@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from engine.scan.identity import FAIL
 from markets.config import MarketConfig
-from realtime.scanner import hub as scan_hub
+from realtime.scanner import book as scan_book
 from realtime.scanner import viewer as scan_viewer
 from realtime.scanner.api import COLUMNS, _csv_row
-from realtime.scanner.hub import TICK_S, ScanHub
+from realtime.scanner.book import ScanBook
+from realtime.scanner.hub import TICK_S
 from realtime.scanner.messages import CELLS, Show, make_page
+from realtime.scanner.pages import SORT_EVERY_S, Pages
 from realtime.scanner.table import STATES, Query, ScanTable, SortKey, View
 from realtime.scanner.viewer import ScanViewer
 from tests.realtime.test_scan_order import Clock
@@ -105,18 +107,17 @@ async def test_every_message_is_sorted_by_what_it_shows(
     chosen: Any, sort: SortKey, descending: bool, offset: int, limit: int
 ) -> None:
     config, clock = desk(), Clock()
-    with patch.object(scan_hub, "time", clock), patch.object(scan_viewer, "time", clock):
-        hub = ScanHub()
-        hub.table = ScanTable(config)
-        places = {id: place for place, id in enumerate(hub.table.ids)}
+    with patch.object(scan_book, "time", clock), patch.object(scan_viewer, "time", clock):
+        pages = Pages(ScanBook())
+        pages.adopt(ScanTable(config))
+        places = {id: place for place, id in enumerate(pages.book.table.ids)}
         prices = {(leg.exchange, leg.symbol): 100.0 for leg in config.listings}
         browser = Browser()
-        viewer = ScanViewer(1, browser, hub, lambda closed: None)
-        hub.join(viewer)
+        viewer = ScanViewer(1, browser, pages, lambda closed: None)
         scan = scan_of(config, prices)
         scan.heard_s = clock.now_s
-        hub._know({"1/1": scan})
-        hub._refresh()
+        pages.book.learn({"1/1": scan})
+        pages.refresh()
         viewer.show(Show(sort=sort, descending=descending, offset=offset, limit=limit))
         moved_s, order = clock.now_s, browser.order
         for batch, ack in chosen:
@@ -124,15 +125,15 @@ async def test_every_message_is_sorted_by_what_it_shows(
             follow(scan, batch, clock)
             if ack:
                 viewer.acked(browser.seq)
-            hub._refresh()
-            await hub._sort()
+            pages.refresh()
+            await pages.sort([viewer.shows.query] if viewer.shows else [])
             viewer.refreshed()
             rows = [browser.rows[id] for id in browser.order]
             assert_sorted(rows, Query(sort=sort, descending=descending), places)
             if browser.order != order:
-                assert clock.now_s - moved_s >= scan_hub.SORT_EVERY_S - 1e-6
+                assert clock.now_s - moved_s >= SORT_EVERY_S - 1e-6
                 moved_s, order = clock.now_s, browser.order
-        whole = make_page(View(hub.table, Query(sort=sort, descending=descending)), slice(0, 50), 1, 0)
+        whole = make_page(View(pages.book.table, Query(sort=sort, descending=descending)), slice(0, 50), 1, 0)
         rows = [{"id": id, **dict(zip(CELLS, row, strict=True))} for id, row in whole.rows.items()]
         assert_sorted(rows, Query(sort=sort, descending=descending), places)
 

@@ -19,11 +19,11 @@ from tqdm import tqdm
 from core.clock.times import parse_time, shown_time
 from core.errors import InvalidConfig
 from core.web.refused import Refused
+from engine.charts.batch import Terms
 from history.lake.schema import CLOCK
 from history.lake.tables import Lake, LakeError
 from history.read.asked import exchange_named, symbol_named
 from history.read.exporting import FORMATS, finished_file, write_all
-from history.read.pairing import Terms
 from history.read.reader import LakeReader, Where
 from history.read.spreads import chart_points
 from markets.config import MarketConfig

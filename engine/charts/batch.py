@@ -1,5 +1,6 @@
-"""The engine's points out of recorded quotes: the rules of docs/engine.md, over whole columns.
+"""The engine's points out of recorded quotes: the rules of docs/engine.md, over whole columns of polars.
 
+Batch twin of `pairing`, which pairs live quotes; tests/engine/test_batch.py holds both to the same points.
 Quotes and stream states of both legs go into one frame in order of receipt; filling each leg's last
 quote forward is the pairing. A `Pairing` remembers from slice to slice what the engine would.
 """
@@ -10,14 +11,16 @@ from typing import Any, Final
 
 import numpy as np
 import polars as pl
-from msgspec import structs
+from msgspec import Struct, structs
 
 from engine.charts.bands import LOWER, UPPER, WINDOW
 from engine.charts.points import POINT_COLUMNS
+from engine.conversions import Conversion
 from engine.pricing import edge_bps, fee_factors, spread_pct
-from history.read.legs import Leg, leg_of
+from engine.rates import conversion
 from markets.config import MarketConfig
 from markets.fees.book import Fees
+from markets.selection import listed
 
 DEFAULT_TOLERANCE_MS: Final = 1000
 """Of two exchanges that are no enabled pair; the models' default for one."""
@@ -49,6 +52,35 @@ _KEPT: Final = {
     "broken_us": pl.Int64,  # when a leg was interrupted first after the point, if it was
     "epoch": pl.Int64,  # how many interruptions there were before the point
 }
+
+
+class Leg(Struct, frozen=True):
+    """An instrument whose quotes are one side; `needs` is the rate that makes it comparable."""
+
+    exchange: str
+    symbol: str
+    multiplier: float = 1.0
+    needs: Conversion | None = None
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether its prices are not those of the symbol as they are."""
+        return self.multiplier != 1.0 or self.needs is not None
+
+    @property
+    def recorded(self) -> pl.Expr:
+        """Which rows of `quotes` are its own."""
+        return (pl.col("exchange") == self.exchange) & (pl.col("symbol") == self.symbol)
+
+
+def leg_of(config: MarketConfig, symbol: str, exchange: str) -> Leg:
+    """What an exchange lists of a symbol: under that very name, as an alias, or in another stablecoin."""
+    # Only these: ordering all that is listed for one leg would take as long as reading an hour of it.
+    own = tuple(each for each in config.listings if each.counts_as == symbol and each.exchange == exchange)
+    listing = listed(structs.replace(config, listings=own)).get(symbol, {}).get(exchange)
+    if listing is None:
+        return Leg(exchange, symbol)
+    return Leg(exchange, listing.symbol, listing.multiplier, conversion(listing))
 
 
 @dataclass(frozen=True, slots=True)
