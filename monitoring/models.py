@@ -284,7 +284,7 @@ class AlertRule(models.Model):
         if self.of_opportunities:
             text = _("An opportunity ends when it closes: leave this empty.")
             return {name: text for name in ("threshold", "clear_below") if getattr(self, name) is not None}
-        text = _("This is for opportunities: leave it empty.")
+        text = _("Only for opportunities: leave it empty.")
         names = ("filter", "min_edge_bps", "min_size")
         return {name: text for name in names if getattr(self, name) is not None}
 
@@ -292,14 +292,14 @@ class AlertRule(models.Model):
         """A threshold that nothing measured can reach."""
         if self.what != What.LATENCY or self.threshold is None or self.threshold <= LONGEST_MS:
             return {}
-        return {"threshold": _("Of what is later than %(most)d ms only that is known: enter no more.")
+        return {"threshold": _("Latencies above %(most)d ms are not measured exactly: enter at most that.")
                 % {"most": LONGEST_MS}}  # fmt: skip
 
     def _clearing_errors(self) -> dict[str, Any]:
         if self.of_opportunities or self.clear_below is None:
             return {}
         if self.threshold is None:
-            return {"threshold": _("Enter what it fires at, or empty “clears below”.")}
+            return {"threshold": _("Enter a threshold, or clear “clears below”.")}
         if self.clear_below > self.threshold:
             return {"clear_below": _("It would clear above its threshold: enter less than %(threshold)s.")
                     % {"threshold": self.threshold}}  # fmt: skip
@@ -311,7 +311,9 @@ class AlertRule(models.Model):
             missing = "quiet_from" if self.quiet_from is None else "quiet_until"
             errors[missing] = _("Enter both ends of the quiet hours, or neither.")
         elif self.quiet_from is not None and self.quiet_from == self.quiet_until:
-            errors["quiet_until"] = _("Quiet hours of no length: enter another end, or empty both.")
+            errors["quiet_until"] = _(
+                "Quiet hours start and end at the same time: enter another end, or clear both."
+            )
         if self.quiet_zone not in zoneinfo.available_timezones():
             errors["quiet_zone"] = _("There is no such time zone: enter one like Europe/Berlin or UTC.")
         return errors

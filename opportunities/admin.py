@@ -54,7 +54,7 @@ class OpportunityEpisodeAdmin(ReadOnlyAdmin):
         (_("Move"), {"fields": ("move", "moved_on", "moved_side")}),
         (_("When"), {"fields": ("began", "ended", "took", "seen", "why")}),
         (_("Edge"), {"fields": ("open_edge", "peak_edge", "mean_edge", "close_edge", "size", "unproven")}),
-        (_("Both sides"), {"fields": ("sides",)}),
+        (_("Both legs"), {"fields": ("sides",)}),
     )
 
     class Media:

@@ -99,7 +99,7 @@ class Exchange(ConfigModel):
         errors = volume_errors(self)
         if other := self._of_the_same_name():
             errors["name"] = _(
-                "The exchange with the key %(key)s is called so: their prices would be mixed up."
+                "The exchange with the key %(key)s already has this name: their prices would be mixed up."
             ) % {"key": other}
         if errors:
             raise ValidationError(errors)
