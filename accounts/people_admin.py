@@ -94,12 +94,12 @@ class DeskUserAdmin(WithinOnesRights, UserAdmin):  # type: ignore[type-arg]
         """Forget it, and end their sessions: a lost phone may be signed in."""
         for user in queryset:
             if self.is_beyond(request, user):
-                words = gettext("Not reset, %(user)s has rights that you lack.") % {"user": user}
+                words = gettext("Not reset: %(user)s has permissions that you lack.") % {"user": user}
                 self.message_user(request, words, messages.ERROR)
                 continue
             resetting.reset(user, request)
             self.log_change(request, user, "Reset the second factor.")
-            words = gettext("The second factor of %(user)s was reset: the next sign-in sets up another.")
+            words = gettext("The second factor of %(user)s was reset: the next sign-in sets up a new one.")
             self.message_user(request, words % {"user": user}, messages.SUCCESS)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:

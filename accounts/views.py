@@ -165,7 +165,7 @@ class ConfirmForm(forms.Form):
         if self.errors:
             return data
         if not is_password(self.request, self.user, data["password"]):
-            self.add_error("password", _("This is not your password."))
+            self.add_error("password", _("The password is wrong."))
         elif "code" in self.fields:
             check_code(self, self.user, data["code"])
         return data
@@ -181,7 +181,9 @@ def check_code(form: Any, user: Any, code: str) -> None:
         words = gettext("There were too many wrong codes. Try again in %(seconds)s s.")
         form.add_error("code", words % {"seconds": problem.seconds})
     except UnreadableSecret:
-        form.add_error("code", _("The app cannot be checked, SECRET_KEY has changed: use a recovery code."))
+        form.add_error(
+            "code", _("The app's code cannot be checked because SECRET_KEY has changed: use a recovery code.")
+        )
     after = {"of": str(user), "what": "code"}
     audit.record("confirmation_failed", user=user, request=form.request, after=after)
 

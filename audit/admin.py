@@ -93,13 +93,13 @@ def start_of(period: str | None) -> Any:
 class EntryAdmin(ReadOnlyAdmin):
     """Read-only list of the audit's entries; `manage.py audit retain` removes what is old."""
 
-    empty_text = _("Nothing was recorded yet. What people do is, from the first change on.")
+    empty_text = _("No entries yet. Every action of a user is recorded here.")
 
     list_display = ("when", "kind_in_words", "who", "what", "address", "changed")
     list_display_links = ("when", "kind_in_words")
     list_filter = (PeriodFilter, KindFilter, UserFilter, ObjectFilter)
     search_fields = ("user_name",)  # see get_search_results
-    search_help_text = _("A part of a user, an object, an address or what was done")
+    search_help_text = _("Part of a user, an object, an address or an action")
     ordering = ("-id",)
     list_per_page = 50
     show_full_result_count = False

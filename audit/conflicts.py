@@ -65,9 +65,11 @@ class Conflict:
         """Sentence that says who changed it and when."""
         found = self.changes()
         if not found:
-            return _("This was changed after you opened it, past the desk. Nothing of yours is done yet.")
+            return _(
+                "This was changed directly in the database after you opened it. Your change is not saved yet."
+            )
         newest = found[0].entry
-        said = _("%(who)s changed this at %(time)s UTC, after you opened it. Nothing of yours is done yet.")
+        said = _("%(who)s changed this at %(time)s UTC, after you opened it. Your change is not saved yet.")
         return said % {"who": newest.who or _("somebody"), "time": f"{newest.at:%Y-%m-%d %H:%M:%S}"}
 
 

@@ -345,7 +345,7 @@ class OneRowAdmin(GuardedAdmin):
         return super().has_add_permission(request) and not self.model._base_manager.exists()
 
     def _say_that_defaults_hold(self, request: HttpRequest) -> None:
-        said = _("Nobody has saved the %(name)s: their defaults hold.")
+        said = _("The %(name)s were never changed: the defaults apply.")
         self.message_user(request, said % {"name": self.opts.verbose_name})
 
     def _address(self, row: Model | None) -> str:

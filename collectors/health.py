@@ -33,9 +33,9 @@ def standing_by(now: Look, _limits: object) -> Iterator[Finding]:
         if beat.stands_by and not is_missing(beat, now.at_us):
             yield Finding(
                 "two_collectors", beat.name, "warning", beat.started_ts_us,
-                f"{beat.name} is one too many: {beat.stands_by}. It writes nothing and stands by.",
-                "End it, or have it collect another part (`collect --shard 2/2`); it takes over by itself "
-                "when the other one ends or falls silent.",
+                f"{beat.name} is redundant: {beat.stands_by}. It writes nothing and stands by.",
+                "Stop it, or let it collect another shard (`collect --shard 2/2`); it takes over by itself "
+                "when the other one ends or stops reporting.",
             )  # fmt: skip
 
 
@@ -52,7 +52,7 @@ class Store(Struct, frozen=True):
 stores: Final[dict[str, Store]] = {}
 """By the name of the sink; each app registers its own."""
 
-_ELSEWHERE: Final = Store("drops", "The collector's log says why.")
+_ELSEWHERE: Final = Store("drops", "The collector's log shows the reason.")
 
 
 @finds()
@@ -65,8 +65,8 @@ def sinks(now: Look, _limits: object) -> Iterator[Finding]:
                 yield Finding(
                     store.kind, f"{subject} {name}", "critical", now.at_us,
                     f"{name} of {subject} cannot write: {problem}",
-                    "It tries again by itself; until then events wait in its queue, those without room are "
-                    f"lost. {store.look_at}",
+                    "It retries by itself; until then events wait in its queue, and a full queue loses "
+                    f"them. {store.look_at}",
                 )  # fmt: skip
 
 
@@ -84,15 +84,15 @@ def refused_symbols(now: Look, _limits: object) -> Iterator[Finding]:
                 "symbol_refused", f"{what} on {exchange}", "warning", refusal["since_us"],
                 f"{exchange} refuses {what} for {lasted(age_s)}: {isolated(refusal['reason'].rstrip('.'))}. "
                 f"Asked {refusal['times']} times, next in {lasted(max(0.0, refusal['next_try_s']))}.",
-                "It is asked again by itself, at growing pauses of at most 5 minutes; nothing of it is shown "
-                "as live meanwhile. Is it halted or delisted there? Then disable it, or sync the markets.",
+                "It is retried by itself, at growing pauses of at most 5 minutes; it is not shown "
+                "as live meanwhile. If it is halted or delisted there, disable it or sync the markets.",
                 round(age_s, 1),
             )  # fmt: skip
         if len(refusals) > NAMED:
             yield Finding(
                 "symbol_refused", f"others on {exchange}", "warning", now.at_us,
                 f"{exchange} refuses {len(refusals) - NAMED:,} more subscriptions.",
-                "So many at once are a limit of the exchange or a trouble of it: its reasons are in the "
+                "So many at once point to a limit or a fault of the exchange: its reasons are in the "
                 "collector's log.",
                 float(len(refusals) - NAMED),
             )  # fmt: skip

@@ -189,10 +189,10 @@ class LakeTableAdmin(GuardedAdmin):
                 TASKS[kind].apply_async((row.table,), expires=QUEUED_S, retry=False)
                 self.log_change(request, row, f"Queued: {kind.label}.")
         except OperationalError as error:
-            text = _("Not queued, Redis does not answer: %(error)s") % {"error": error}
+            text = _("Not queued, Redis does not respond: %(error)s") % {"error": error}
             self.message_user(request, text, messages.ERROR)
             return
-        text = _("Queued for a worker: %(what)s %(tables)s. Reload in a moment to see how it went.") % {
+        text = _("Queued for a worker: %(what)s %(tables)s. Reload in a moment to see the result.") % {
             "what": kind.label,
             "tables": ", ".join(row.table for row in rows),
         }
@@ -204,7 +204,7 @@ class MaintenanceRunAdmin(ReadOnlyAdmin):
     """Record of the lake's maintenance; only maintenance writes it."""
 
     empty_text = _(
-        "Nothing was maintained yet. Beat begins a compaction every ten minutes, if worker and beat run; "
+        "No maintenance has run yet. Beat starts a compaction every ten minutes if worker and beat run; "
         "Lake tables starts one at once."
     )
 

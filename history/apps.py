@@ -21,7 +21,7 @@ class HistoryConfig(AppConfig):
         from history import health, metrics, upkeep  # noqa: F401 - register themselves
         from history.models import RetentionPolicy
 
-        stores["LakeSink"] = Store("lake_write", "Look at LAKE_URL and its disk or store.")
+        stores["LakeSink"] = Store("lake_write", "Check LAKE_URL and its disk or object store.")
         audit.register(RetentionPolicy, made_by_machines=True)
         post_migrate.connect(_create_policies, sender=self)
 

@@ -62,8 +62,8 @@ def slow_flushes(now: Look, limits: Limits) -> Iterator[Finding]:
                 subject = f"collector {collector.shard}"
                 yield Finding(
                     "lake_write", f"{subject} {name} slow", "warning", now.at_us,
-                    f"Writing the lake takes {subject} {flush_s:.0f} s at a time.",
-                    "The disk or object store under LAKE_URL is slow: is anything else busy on it?",
+                    f"Each write of {subject} to the lake takes {flush_s:.0f} s.",
+                    "The disk or object store under LAKE_URL is slow: check what else uses it.",
                     round(flush_s, 1), limits.lake_flush_s,
                 )  # fmt: skip
 
@@ -98,7 +98,7 @@ def never_retained(now: Look, _limits: Limits) -> Iterator[Finding]:
                 "maintenance_late", job, "warning", now.at_us,
                 f"{job} never ran: the table holds data {old_days:.0f} days old, its policy keeps "
                 f"{table.keep_days}.",
-                "Do worker and beat run? What deletes begins when an exchange says what time it is. The "
-                "admin starts a run at once.",
+                "Check that worker and beat run. Deletion begins when an exchange confirms the time. The "
+                "admin can start a run at once.",
                 round(old_days * 86_400, 0), table.keep_days * 86_400.0,
             )  # fmt: skip

@@ -43,7 +43,7 @@ def _of_collector(collector: CollectorStatus, now: Look, limits: Limits) -> Iter
         yield Finding(
             "configuration", subject, "warning", now.at_us,
             f"{subject} runs revision {collector.revision}: {collector.error}",
-            "Mend what it names in the admin; it takes over by itself within seconds.",
+            "Correct it in the admin; the collector applies it by itself within seconds.",
         )  # fmt: skip
     elif now.saved_revision is not None and collector.revision != now.saved_revision:
         started_us = collector.started_ts_us if collector.started_ts_us <= now.at_us else 0
@@ -53,7 +53,7 @@ def _of_collector(collector: CollectorStatus, now: Look, limits: Limits) -> Iter
             yield Finding(
                 "configuration", subject, "warning", since_us,
                 f"{subject} runs revision {collector.revision}, saved is {now.saved_revision}.",
-                "It looks every 5 s. Can it reach PostgreSQL? Its log says.",
+                "It checks every 5 s. Its log shows whether it can reach PostgreSQL.",
                 round(lag_s, 1), limits.revision_lag_s,
             )  # fmt: skip
 

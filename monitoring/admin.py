@@ -65,16 +65,16 @@ class AlertRuleAdmin(GuardedAdmin):
     fieldsets = (
         (None, {"fields": ("name", "enabled", "what", "severity", "would_fire_now")}),
         (
-            _("Of opportunities"),
+            _("For opportunities"),
             {"fields": ("filter", "min_edge_bps", "min_size"), "description": _("Empty for health rules.")},
         ),
         (
-            _("Of the desk's health"),
+            _("For the desk's health"),
             {"fields": ("subject", "threshold", "clear_below"), "description": _("Empty for opportunities.")},
         ),
-        (_("When it fires, and is over"), {"fields": ("for_s", "clear_after_s", "cool_down_s")}),
+        (_("When it fires and resolves"), {"fields": ("for_s", "clear_after_s", "cool_down_s")}),
         (
-            _("Who is notified, and when"),
+            _("Recipients and schedule"),
             {
                 "fields": (
                     "channels", "tell_resolved", "digest_minutes", "remind_minutes", "quiet_from",
@@ -107,7 +107,9 @@ class AlertRuleAdmin(GuardedAdmin):
     @admin.display(description=_("sends to"))
     def sends_to(self, row: AlertRule) -> str:
         """Channels that receive its alerts."""
-        return ", ".join(channel.name for channel in row.channels.all()) or gettext("nobody: shown here only")
+        return ", ".join(channel.name for channel in row.channels.all()) or gettext(
+            "no channel: shown here only"
+        )
 
     @admin.display(description=_("now"))
     def now(self, row: Any) -> Any:
@@ -137,7 +139,7 @@ class AlertRuleAdmin(GuardedAdmin):
         try:
             row.clean_fields(exclude=("name",))
         except ValidationError:
-            return gettext("Correct the form to see.")
+            return gettext("Correct the form to see the result.")
         return would_fire(row)
 
     def get_urls(self) -> list[Any]:
@@ -154,7 +156,9 @@ class AlertRuleAdmin(GuardedAdmin):
             raise PermissionDenied
         form = cast(RuleForm, self.get_form(request)(request.POST))
         form.errors.pop("name", None)  # taken by the rule that is being edited
-        text = would_fire(form.instance) if form.is_valid() else gettext("Correct the form to see.")
+        text = (
+            would_fire(form.instance) if form.is_valid() else gettext("Correct the form to see the result.")
+        )
         return HttpResponse(text, content_type="text/plain")
 
     # --- switches ------------------------------------------------------------------------------------
@@ -183,7 +187,9 @@ class AlertRuleAdmin(GuardedAdmin):
 class AlertAdmin(LookOnlyAdmin):
     """Incidents that fire and that fired, with every message that was sent about them."""
 
-    empty_text = _("Nothing has fired. Alert rules say what does; the health page shows what is wrong now.")
+    empty_text = _(
+        "No incidents yet. Alert rules decide what fires; the health page shows the current findings."
+    )
 
     list_display = ("standing", "level", "title", "began", "lasted", "rule_name", "told")
     list_display_links = ("standing", "title")

@@ -65,18 +65,18 @@ class What(models.TextChoices):
     DROPS = "drops", _("queue drops")
     MEMORY = "memory", _("memory near its limit")
     GC = "gc", _("full garbage collections, per minute")
-    LOOP_LAG = "loop_lag", _("event loop held up")
+    LOOP_LAG = "loop_lag", _("event loop blocked")
     SOCKETS = "sockets", _("sockets of a web process")
     PROCESS_MISSING = "process_missing", _("process missing")
     NOTHING_COLLECTED = "nothing_collected", _("nothing is collected")
     TWO_COLLECTORS = "two_collectors", _("two collectors on one shard")
-    CONFIGURATION = "configuration", _("configuration lacks something or is not taken over")
+    CONFIGURATION = "configuration", _("configuration incomplete or not applied")
     LAKE_WRITE = "lake_write", _("lake cannot be written")
     MAINTENANCE_LATE = "maintenance_late", _("maintenance late or failing")
-    REDIS = "redis", _("Redis does not answer")
-    DATABASE = "database", _("PostgreSQL does not answer")
+    REDIS = "redis", _("Redis does not respond")
+    DATABASE = "database", _("PostgreSQL does not respond")
     DISK = "disk", _("disk fills up")
-    ALERT_DELIVERY = "alert_delivery", _("alert channel does not take messages")
+    ALERT_DELIVERY = "alert_delivery", _("alert channel accepts no messages")
 
 
 class AlertChannel(models.Model):
@@ -96,7 +96,7 @@ class AlertChannel(models.Model):
     kind = models.CharField(_("kind"), max_length=16, choices=ChannelKind)
     enabled = models.BooleanField(
         _("enabled"), default=True,
-        help_text=_("Off: nothing is sent, and what waits for it is given up."),
+        help_text=_("Off: nothing is sent, and waiting messages are discarded."),
     )  # fmt: skip
     settings = models.JSONField(_("settings"), default=dict, blank=True)
     sealed_secret = models.TextField(blank=True, editable=False)
@@ -106,7 +106,7 @@ class AlertChannel(models.Model):
     )  # fmt: skip
     per_minute = models.PositiveIntegerField(
         _("messages per minute"), default=20, validators=[MinValueValidator(1), MaxValueValidator(6000)],
-        help_text=_("At most; what comes above is put into one message. Telegram allows a group 20."),
+        help_text=_("At most; messages above the limit are combined into one. Telegram allows a group 20."),
     )  # fmt: skip
 
     class Meta:
@@ -149,14 +149,14 @@ class AlertRule(models.Model):
 
     name = NameField(_("name"), max_length=64, unique=True)
     enabled = models.BooleanField(
-        _("enabled"), default=True, help_text=_("Off: what it has firing is resolved.")
+        _("enabled"), default=True, help_text=_("Off: its firing incidents are resolved.")
     )
     what = models.CharField(_("what"), max_length=32, choices=What)
     severity = models.CharField(_("severity"), max_length=8, choices=Severity, default=Severity.WARNING)
 
     filter = models.ForeignKey(
         OpportunityFilter, models.PROTECT, null=True, blank=True, related_name="alert_rules",
-        verbose_name=_("filter"), help_text=_("Whose opportunities. Empty: those of every filter."),
+        verbose_name=_("filter"), help_text=_("Opportunities of this filter. Empty: of every filter."),
     )  # fmt: skip
     min_edge_bps = models.FloatField(
         _("min edge, bps"), null=True, blank=True,
@@ -164,8 +164,8 @@ class AlertRule(models.Model):
     )  # fmt: skip
     min_size = models.FloatField(
         _("min size"), null=True, blank=True, validators=[MinValueValidator(0)],
-        help_text=_("Executable at the peak so far, worth so many USDT by the catalogue's last prices. "
-                    "Empty: whatever the filter asks."),
+        help_text=_("Executable at the peak so far, in USDT by the catalogue's last prices. Empty: as the "
+                    "filter requires."),
     )  # fmt: skip
 
     subject = NameField(
@@ -188,18 +188,18 @@ class AlertRule(models.Model):
     )  # fmt: skip
     clear_after_s = models.PositiveIntegerField(
         _("clears after, s"), default=0, validators=_up_to(DAY_S),
-        help_text=_("Resolved only when it was not beyond its limit for so long."),
+        help_text=_("Resolved only after it was within its limit for this long."),
     )  # fmt: skip
     cool_down_s = models.PositiveIntegerField(
         _("cool-down, s"), null=True, blank=True, validators=_up_to(7 * DAY_S),
-        help_text=_("Of opportunities: at most one incident per coin in so long, counted from when it fired. "
-                    "Of health: after it was resolved, the same subject does not fire again for so long. "
-                    "0: none. Empty: 300 for opportunities, none for health."),
+        help_text=_("For opportunities: at most one incident per coin in this time, counted from when it "
+                    "fired. For health: after it was resolved, the same subject does not fire again for "
+                    "this time. 0: none. Empty: 300 for opportunities, none for health."),
     )  # fmt: skip
 
     quiet_from = models.TimeField(
         _("quiet from"), null=True, blank=True,
-        help_text=_("From here on nothing is sent; what still fires at the end is sent then."),
+        help_text=_("Nothing is sent from this time on; incidents still firing at the end are sent then."),
     )  # fmt: skip
     quiet_until = models.TimeField(_("quiet until"), null=True, blank=True)
     quiet_zone = models.CharField(
@@ -207,17 +207,16 @@ class AlertRule(models.Model):
     )
     quiet_critical = models.BooleanField(
         _("quiet for critical, too"), default=False,
-        help_text=_("Off: what is critical is sent at any hour."),
+        help_text=_("Off: critical incidents are sent at any hour."),
     )  # fmt: skip
     digest_minutes = models.PositiveIntegerField(
         _("digest, minutes"), default=0, validators=_up_to(24 * 60),
-        help_text=_("Collects for so long and sends one message. 0: one message each, at once."),
+        help_text=_("Collects incidents for this time and sends one message. 0: one message each, at once."),
     )  # fmt: skip
     tell_resolved = models.BooleanField(
         _("send “resolved”"), null=True, blank=True, choices=((True, _("yes")), (False, _("no"))),
-        help_text=_("Whether a message is sent, too, when it is over. "
-                    "Empty: of health yes, of opportunities no. "
-                    "PagerDuty always gets it: it would keep its incident open for ever."),
+        help_text=_("Whether a message is also sent when it is resolved. Empty: yes for health, no for "
+                    "opportunities. PagerDuty always receives it, or its incident would stay open."),
     )  # fmt: skip
     remind_minutes = models.PositiveIntegerField(
         _("remind every, minutes"), default=0, validators=_up_to(7 * 24 * 60),
@@ -225,7 +224,7 @@ class AlertRule(models.Model):
     )  # fmt: skip
     channels = models.ManyToManyField(
         AlertChannel, blank=True, related_name="rules", verbose_name=_("channels"),
-        help_text=_("None: it is only shown, here and on the health page."),
+        help_text=_("None: shown only here and on the health page."),
     )  # fmt: skip
     changed_at = models.DateTimeField(_("changed"), auto_now=True)
 
@@ -284,7 +283,7 @@ class AlertRule(models.Model):
         if self.of_opportunities:
             text = _("An opportunity ends when it closes: leave this empty.")
             return {name: text for name in ("threshold", "clear_below") if getattr(self, name) is not None}
-        text = _("This is for opportunities: leave it empty.")
+        text = _("Only for opportunities: leave it empty.")
         names = ("filter", "min_edge_bps", "min_size")
         return {name: text for name in names if getattr(self, name) is not None}
 
@@ -292,14 +291,14 @@ class AlertRule(models.Model):
         """A threshold that nothing measured can reach."""
         if self.what != What.LATENCY or self.threshold is None or self.threshold <= LONGEST_MS:
             return {}
-        return {"threshold": _("Of what is later than %(most)d ms only that is known: enter no more.")
+        return {"threshold": _("Latencies above %(most)d ms are not measured exactly: enter at most that.")
                 % {"most": LONGEST_MS}}  # fmt: skip
 
     def _clearing_errors(self) -> dict[str, Any]:
         if self.of_opportunities or self.clear_below is None:
             return {}
         if self.threshold is None:
-            return {"threshold": _("Enter what it fires at, or empty “clears below”.")}
+            return {"threshold": _("Enter a threshold, or clear “clears below”.")}
         if self.clear_below > self.threshold:
             return {"clear_below": _("It would clear above its threshold: enter less than %(threshold)s.")
                     % {"threshold": self.threshold}}  # fmt: skip
@@ -311,7 +310,9 @@ class AlertRule(models.Model):
             missing = "quiet_from" if self.quiet_from is None else "quiet_until"
             errors[missing] = _("Enter both ends of the quiet hours, or neither.")
         elif self.quiet_from is not None and self.quiet_from == self.quiet_until:
-            errors["quiet_until"] = _("Quiet hours of no length: enter another end, or empty both.")
+            errors["quiet_until"] = _(
+                "Quiet hours start and end at the same time: enter another end, or clear both."
+            )
         if self.quiet_zone not in zoneinfo.available_timezones():
             errors["quiet_zone"] = _("There is no such time zone: enter one like Europe/Berlin or UTC.")
         return errors
@@ -361,8 +362,8 @@ class Alert(models.Model):
     facts = models.JSONField(_("facts"), default=list)
     path = models.CharField(_("page"), max_length=300, blank=True)
     resolved_why = LinesField(_("why it is resolved"), blank=True)
-    told = models.CharField(_("told"), max_length=8, choices=Told, default=Told.NOTHING)
-    told_at = models.DateTimeField(_("last told"), null=True)
+    told = models.CharField(_("notified"), max_length=8, choices=Told, default=Told.NOTHING)
+    told_at = models.DateTimeField(_("last notified"), null=True)
     reminders = models.PositiveIntegerField(_("reminders"), default=0)
 
     class Meta:

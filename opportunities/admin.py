@@ -54,7 +54,7 @@ class OpportunityEpisodeAdmin(ReadOnlyAdmin):
         (_("Move"), {"fields": ("move", "moved_on", "moved_side")}),
         (_("When"), {"fields": ("began", "ended", "took", "seen", "why")}),
         (_("Edge"), {"fields": ("open_edge", "peak_edge", "mean_edge", "close_edge", "size", "unproven")}),
-        (_("Both sides"), {"fields": ("sides",)}),
+        (_("Both legs"), {"fields": ("sides",)}),
     )
 
     class Media:
@@ -120,12 +120,12 @@ class OpportunityEpisodeAdmin(ReadOnlyAdmin):
         """Executable, in quote currency."""
         return f"{wording.amount(row.peak_size)} {quote_of(row.symbol)}"
 
-    @admin.display(description=_("why it closed"))
+    @admin.display(description=_("reason for the close"))
     def why(self, row: OpportunityEpisode) -> str:
         """Reason of the close in words."""
         return row.reason or "–"
 
-    @admin.display(description=_("unproven gates"))
+    @admin.display(description=_("unproven gate checks"))
     def unproven(self, row: OpportunityEpisode) -> str:
         """Gates that were not known to pass."""
         return ", ".join(row.gates) or gettext("none")

@@ -18,5 +18,5 @@ class OpportunitiesConfig(AppConfig):
         from opportunities import metrics, upkeep  # noqa: F401 - register themselves
         from opportunities.models import VerdictThresholds
 
-        stores["EpisodeSink"] = Store("database", "See PostgreSQL.")
+        stores["EpisodeSink"] = Store("database", "Check PostgreSQL.")
         audit.register(VerdictThresholds)

@@ -36,24 +36,26 @@ class OpportunityEpisode(models.Model):
     started_at = models.DateTimeField(
         _("started"), help_text=_("When the edge reached the filter's minimum.")
     )
-    seen_at = models.DateTimeField(_("last seen"), help_text=_("When a collector last vouched for it."))
+    seen_at = models.DateTimeField(_("last seen"), help_text=_("When a collector last confirmed it."))
     closed_at = models.DateTimeField(_("closed"), null=True, help_text=_("Empty: it is open."))
     duration_ms = models.BigIntegerField(_("duration, ms"), null=True)
     open_edge_bps = models.FloatField(_("edge at open, bps"))
     peak_edge_bps = models.FloatField(_("peak edge, bps"))
     mean_edge_bps = models.FloatField(_("mean edge, bps"), help_text=_("Weighted by time."))
     close_edge_bps = models.FloatField(
-        _("edge at close, bps"), null=True, help_text=_("Empty: one side was gone, or it is open.")
+        _("edge at close, bps"), null=True, help_text=_("Empty: a leg had no quote, or it is open.")
     )
     open_size = models.FloatField(_("size at open"), help_text=_("Executable, in quote currency."))
     peak_size = models.FloatField(_("size at peak"), help_text=_("Executable, in quote currency."))
-    at_open = models.JSONField(_("both sides at open"))
-    at_peak = models.JSONField(_("both sides at peak"))
-    at_close = models.JSONField(_("both sides at close"), null=True)
+    at_open = models.JSONField(_("both legs at open"))
+    at_peak = models.JSONField(_("both legs at peak"))
+    at_close = models.JSONField(_("both legs at close"), null=True)
     gates = models.JSONField(
-        _("unproven gates"), default=list, help_text=_("Gates that were not known to pass at the opening.")
+        _("unproven gate checks"),
+        default=list,
+        help_text=_("Gate checks that were not known to pass at the opening."),
     )
-    reason = LinesField(_("why it closed"), blank=True)
+    reason = LinesField(_("reason for the close"), blank=True)
     move = models.UUIDField(
         _("move"),
         null=True,

@@ -12,9 +12,9 @@ class VerdictThresholdsAdmin(OneRowAdmin):
     """The one row of thresholds; the statistics follow at the next poll."""
 
     fieldsets = (
-        (_("What counts"), {"fields": ("neutral_pct", "cycle_pct", "event_pct", "big_peak_pct")}),
+        (_("Cycles and events"), {"fields": ("neutral_pct", "cycle_pct", "event_pct", "big_peak_pct")}),
         (
-            _("What speaks against a pair"),
+            _("Criteria against a pair"),
             {
                 "fields": (
                     "trending_below_crossings_per_minute",
@@ -24,7 +24,7 @@ class VerdictThresholdsAdmin(OneRowAdmin):
             },
         ),
         (
-            _("What makes it excellent: all four"),
+            _("Criteria for excellent: all four"),
             {
                 "fields": (
                     "excellent_above_crossings_per_minute",

@@ -23,7 +23,8 @@ def _words(verdict: Verdict, found: DeviationStatistics, terms: DeviationTerms) 
     match verdict:
         case "too little data":
             return _(
-                "%(points)s points in %(minutes)s min; it takes %(least)s points and %(least_minutes)s min"
+                "%(points)s points in %(minutes)s min; at least %(least)s points and %(least_minutes)s min "
+                "are needed"
             ) % {
                 "points": f"{found.points:,}",
                 "minutes": f"{found.minutes:,.1f}",

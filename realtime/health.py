@@ -31,6 +31,6 @@ def many_sockets(now: Look, limits: Limits) -> Iterator[Finding]:
             yield Finding(
                 "sockets", beat.name, "warning", now.at_us,
                 f"{beat.name} has {beat.sockets:,} sockets open.",
-                "Start another web process behind the proxy, or find who opens so many.",
+                "Start another web process behind the proxy, or find the client that opens so many.",
                 float(beat.sockets), float(limits.sockets),
             )  # fmt: skip

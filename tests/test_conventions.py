@@ -73,7 +73,9 @@ def _lines(name: str) -> int:
 
 
 def test_no_folder_is_a_heap() -> None:
-    folders = Counter(str(Path(name).parent) for name in sources(".py") if not name.endswith("__init__.py"))
+    folders = Counter(
+        str(Path(name).parent) for name in sources(".py", ".js") if not name.endswith("__init__.py")
+    )
     assert {folder: count for folder, count in folders.items() if count > MOST_MODULES} == {}
 
 

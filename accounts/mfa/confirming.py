@@ -46,7 +46,7 @@ def ask(request: HttpRequest) -> HttpResponse:
     back = request.get_full_path()
     if request.method not in SAFE:
         back = request.path
-        words = gettext("Nothing was saved. Confirm that it is you, then enter the change again.")
+        words = gettext("Nothing was saved. Confirm your identity, then enter the change again.")
         messages.warning(request, words)
     return HttpResponseRedirect(f"{reverse('confirm')}?{urlencode({'next': back})}")
 

@@ -72,7 +72,7 @@ class Check(RedirectURLMixin, FormView):  # type: ignore[type-arg]  # no generic
             pending.sign_in(self.request, self.signing_in)
         make_whole(self.request, self.user)
         if not second_factor.codes_left(self.user):
-            words = gettext("You have no recovery codes left: make new ones.")
+            words = gettext("You have no recovery codes left: generate new ones.")
             messages.warning(self.request, words)
         return super().form_valid(form)
 
@@ -144,7 +144,7 @@ class SetUp(RedirectURLMixin, FormView):  # type: ignore[type-arg]  # no generic
         """The app gives codes: from now on it is asked for, and this session has it."""
         codes = second_factor.finish(self.request, self.user, form.cleaned_data["code"])
         if not codes:
-            words = gettext("The code is wrong. Is the clock of your phone right?")
+            words = gettext("The code is wrong. Check the clock of your phone.")
             form.add_error("code", words)
             return self.form_invalid(form)
         make_whole(self.request, self.user)
@@ -185,10 +185,10 @@ class DoWithout(LoginRequiredMixin, TemplateView):
         if not confirming.is_confirmed(request):
             return _ask_first(request)
         if second_factor.is_required_of(request.user):
-            messages.error(request, gettext("Your rights require a second factor."))
+            messages.error(request, gettext("Your permissions require a second factor."))
         else:
             second_factor.take_away(request.user, request)
-            messages.success(request, gettext("Your second factor was taken away."))
+            messages.success(request, gettext("Your second factor was removed."))
         return redirect("second_factor")
 
 

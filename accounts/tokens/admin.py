@@ -28,7 +28,7 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run
         label=_("Days"),
         initial=DAYS,
         validators=[MinValueValidator(1), MaxValueValidator(MOST_DAYS)],
-        help_text=_("How long it is valid."),
+        help_text=_("Days until it expires."),
     )
 
     class Meta:
@@ -47,7 +47,7 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run
 class ApiTokenAdmin(OwnRowsAdmin):
     """A user's own tokens; all tokens for users who manage users. Nobody makes one for somebody else."""
 
-    empty_text = _("Nobody reads the API with a token. Add one for each program that does.")
+    empty_text = _("There are no API tokens. Add one for each program that uses the API.")
 
     sees_everybodys = "auth.change_user"
     never = ("change",)  # what a token may is said when it is made

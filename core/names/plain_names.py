@@ -88,7 +88,7 @@ def _check(text: str, *, lines: bool) -> None:
         from django.core.exceptions import ValidationError
         from django.utils.translation import gettext as _
 
-        words = _("Remove the character %(found)s: it is invisible, or turns the text beside it.")
+        words = _("Remove the character %(found)s: it is invisible or reverses the text beside it.")
         raise ValidationError(words % {"found": found}, code="unfit_name")
 
 

@@ -117,9 +117,9 @@ class ExchangeAdmin(SwitchAdmin):
         """Knowledge of its wallets, and its age."""
         sync = getattr(row, "wallet_sync", None)
         if sync is None:
-            return _("○ unknown: never asked")
+            return _("○ unknown: never synced")
         if sync.in_part:
-            return _("▲ in part: %(error)s") % {"error": sync.error}
+            return _("▲ partial: %(error)s") % {"error": sync.error}
         if sync.error:
             return _("■ failed: %(error)s") % {"error": sync.error}
         if not sync.networks:
@@ -132,7 +132,7 @@ class ExchangeAdmin(SwitchAdmin):
     @admin.display(description=_("address"))
     def address(self, row: Exchange) -> Any:
         """Address it is reached at, and its own proxy."""
-        where = row.ws_url or row.rest_url or _("its own")
+        where = row.ws_url or row.rest_url or _("the exchange's own")
         if not row.proxy:
             return where
         return _("%(where)s, proxy %(proxy)s") % {"where": where, "proxy": shown(row.proxy)}
@@ -149,7 +149,7 @@ class ExchangeAdmin(SwitchAdmin):
         sync = getattr(row, "catalogue_sync", None)
         if sync is None:
             return ""
-        error = gettext("in part: %(error)s") % {"error": sync.error} if sync.in_part else sync.error
+        error = gettext("partial: %(error)s") % {"error": sync.error} if sync.in_part else sync.error
         return "; ".join(filter(None, (error, sync.remarks)))
 
 
@@ -193,7 +193,7 @@ class InstrumentAdmin(SwitchAdmin):
     """Instruments that exchanges list; the catalogue sync writes all but the operator's switch and alias."""
 
     empty_text = _(
-        "No exchange has said what it lists. A worker asks every hour; `manage.py sync_markets` asks now."
+        "No exchange has been synced yet. A worker syncs every hour; `manage.py sync_markets` does it now."
     )
 
     never = ("add", "delete")  # only exchanges list; a deleted row would come back: it is disabled instead
@@ -277,8 +277,8 @@ class ExchangePairAdmin(SwitchAdmin):
     """Pairs of exchanges that are compared."""
 
     empty_text = _(
-        "Nothing is compared without pairs: add those of the exchanges that you watch, or all with "
-        "`manage.py seed --missing`."
+        "Nothing is compared without pairs: add those of the exchanges you watch, or all with `manage.py "
+        "seed --missing`."
     )
 
     list_display = ("__str__", "tolerance_ms", "max_age_ms", "enabled")
@@ -300,7 +300,7 @@ class OpportunityFilterForm(forms.ModelForm):  # type: ignore[type-arg]  # no ge
         required=False,
         label=_("every enabled pair"),
         help_text=_(
-            "The pairs it named were all deleted, so it selects nothing: choose others below, or this."
+            "All its pairs were deleted, so it selects nothing: choose others below, or this option."
         ),
     )
 
@@ -310,7 +310,7 @@ class OpportunityFilterForm(forms.ModelForm):  # type: ignore[type-arg]  # no ge
         if self.has_error("symbols") and not is_too_much:
             return " ".join(map(str, self.errors["symbols"]))
         if self.selected is None:
-            return gettext("Correct the fields below to see.")
+            return gettext("Correct the fields below to see the count.")
         if self.pairs_gone:
             return str(PAIRS_GONE)
         selects = _selects_in_words(self.selected, bool(self.cleaned_data.get("charted")))
@@ -385,10 +385,10 @@ class OpportunityFilterAdmin(SwitchAdmin):
                     "max_unproven_edge_bps", "wallets_open",
                 ),
                 "description": _(
-                    "An opportunity opens when the edge in one direction, after both taker fees, has been at "
-                    "least the min edge for the min duration, with that size and every gate passed. It "
-                    "closes when the edge falls below “close below”, or a gate no longer passes. Without a "
-                    "min edge this filter only shows charts."
+                    "An opportunity opens when the edge in one direction, after both taker fees, has been "
+                    "at least the min edge for the min duration, with that size and every gate check "
+                    "passed. It closes when the edge falls below “close below” or a gate check no longer "
+                    "passes. Without a min edge this filter only shows charts."
                 ),
             },
         ),
@@ -436,7 +436,9 @@ class OpportunityFilterAdmin(SwitchAdmin):
     def selects_now(self, row: OpportunityFilter) -> Any:
         """Number of opportunities, in words, on the form; the page's script keeps it current."""
         count = filter_counts([row])[row.pk] if row.pk else None
-        text: Any = _("Name symbols to see.") if count is None else _selects_in_words(count, row.charted)
+        text: Any = (
+            _("Enter symbols to see the count.") if count is None else _selects_in_words(count, row.charted)
+        )
         if row.pk and row.pairs_gone:
             text = PAIRS_GONE
         address = reverse("admin:markets_opportunityfilter_count")
@@ -475,5 +477,5 @@ def _selects_in_words(count: int, charted: bool) -> str:
     if charted:
         text = ngettext("Selects %(count)s opportunity now.", "Selects %(count)s opportunities now.", count)
     else:
-        text = ngettext("Looks at %(count)s pair now.", "Looks at %(count)s pairs now.", count)
+        text = ngettext("Watches %(count)s pair now.", "Watches %(count)s pairs now.", count)
     return text % {"count": f"{count:,}"}

@@ -34,8 +34,8 @@ class FeeScheduleAdmin(ConfigAdmin):
     """Fees by tier, by symbol and by day."""
 
     empty_text = _(
-        "The fees entered for each exchange hold. Where you have a tier, or fees that change on a day, add a "
-        "schedule here and name the tier on the exchange's page. Symbols with fees of their own, like a "
+        "The fees entered for each exchange apply. If you have a tier, or fees that change on a day, add a "
+        "schedule here and name the tier on the exchange's page. Symbols with their own fees, like a "
         "promotion, need a schedule that names them."
     )
     list_display = (
@@ -59,9 +59,9 @@ class FeeScheduleAdmin(ConfigAdmin):
         """Whether its days have come, and whether anybody has that tier."""
         today = datetime.now(UTC).date()
         if row.valid_from > today:
-            return _("○ to come")
+            return _("○ upcoming")
         if row.valid_until is not None and row.valid_until < today:
-            return _("■ over")
+            return _("■ expired")
         return _("● valid") if row.tier in ("", row.exchange.account_tier) else _("○ valid, not your tier")
 
 
@@ -128,7 +128,7 @@ class PinnedChartAdmin(OwnRowsAdmin, ConfigAdmin):
     sees_everybodys = "markets.delete_pinnedchart"
     never = ("add", "change")  # the scanner pins
 
-    empty_text = _("There is no pin to show. One click on a row of the scanner pins a chart.")
+    empty_text = _("No pins yet. A click in a row of the scanner pins its chart.")
     list_display = ("symbol", "pair", "user", "pinned_at")
     list_filter = ("user",)
     search_fields = ("symbol__name",)

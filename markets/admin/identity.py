@@ -59,16 +59,17 @@ class ListingChoice(forms.ModelChoiceField):  # type: ignore[type-arg]  # no gen
 class AliasForm(forms.Form):
     """Form that makes a listing count as a symbol, so many coins of it to one."""
 
-    listing = ListingChoice(Instrument.objects.none(), widget=forms.RadioSelect, label=_("Which listing"))
+    listing = ListingChoice(Instrument.objects.none(), widget=forms.RadioSelect, label=_("Listing"))
     symbol = forms.ModelChoiceField(
         Symbol.objects.all(),
         label=_("Counts as"),
-        help_text=_("The symbol it is compared under: this one, when it is the same coin in another unit; "
-                    "another one, when it is another coin."),
+        help_text=_("The symbol it is compared under: this one if it is the same coin in another unit, "
+                    "another one if it is another coin."),
     )  # fmt: skip
     multiplier = forms.DecimalField(
         label=_("Multiplier"), max_digits=18, decimal_places=8,
-        help_text=_("How many coins of that symbol one of this is: 1000 for 1000PEPE, 1 coin for coin."),
+        help_text=_("How many coins of that symbol one unit of this is: 1000 for 1000PEPE, 1 for the same "
+                    "unit."),
     )  # fmt: skip
 
     def __init__(self, case: IdentityCase, data: Any = None) -> None:
@@ -141,9 +142,9 @@ class IdentityCaseAdmin(ConfigAdmin):
     """Coins in question, those in quarantine first; one row per listing, however many pairs it spoils."""
 
     empty_text = _(
-        "No coin is in question. Collectors put one here when the same ticker costs something else, or moves "
-        "on its own, on two exchanges; until somebody decides, it is never an opportunity. Add one "
-        "yourself to confirm or split a pair that is only unknown."
+        "No coin is in question. Collectors add a case when the same ticker has a different price, or moves "
+        "differently, on two exchanges; until an operator decides, it is never an opportunity. Add a case "
+        "yourself to confirm or split a pair whose identity is unknown."
     )
     never = ("delete",)  # a deleted case would come back: it is decided instead
     list_display = ("symbol", "state", "exchanges", "ratio", "correlated", "since", "seen", "decided")
@@ -238,7 +239,7 @@ class IdentityCaseAdmin(ConfigAdmin):
         """Keep them apart: they are never an opportunity."""
         self._decide(request, queryset, Verdict.DIFFERENT)
 
-    @admin.action(description=_("Open again: nobody has decided"), permissions=["change"])
+    @admin.action(description=_("Reopen: undecided"), permissions=["change"])
     def reopen(self, request: HttpRequest, queryset: QuerySet[IdentityCase]) -> None:
         """Back into quarantine."""
         self._decide(request, queryset, Verdict.QUARANTINED)
@@ -248,7 +249,9 @@ class IdentityCaseAdmin(ConfigAdmin):
         """Go to the page that asks which listing counts as what."""
         if queryset.count() != 1:
             self.message_user(
-                request, _("Select one case: an alias is entered one by one."), messages.WARNING
+                request,
+                _("Select one case only: an alias is entered for one case at a time."),
+                messages.WARNING,
             )
             return None
         return HttpResponseRedirect(reverse("admin:markets_identitycase_alias", args=[queryset.get().pk]))

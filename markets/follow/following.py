@@ -34,7 +34,7 @@ def following() -> Following:
     except RedisError:
         return Following(
             "unknown",
-            _("Saved revision %(saved)d; whether collectors run it is unknown: Redis does not answer.")
+            _("Saved revision %(saved)d; whether collectors run it is unknown: Redis does not respond.")
             % {"saved": saved},
         )
 
@@ -65,7 +65,7 @@ def describe(saved: int, statuses: Sequence[CollectorStatus]) -> Following:
 
 
 def _lagging(status: CollectorStatus) -> str:
-    why = status.error or _("it has not taken it over yet; reload this page in a moment")
+    why = status.error or _("it has not applied it yet; reload this page in a moment")
     return _("Shard %(shard)s on %(host)s: %(why)s") % {**_where(status), "why": why}
 
 

@@ -68,7 +68,7 @@ def _follow(case: IdentityCase, decided: list[Group], waiting: list[IdentityCase
     against = {each.exchange: _why_not(case, each, waiting) for each in about}
     agreed = [each for each in about if not against[each.exchange]]
     if len({each.verdict for each in agreed}) > 1:
-        _write(case, note=_("What was decided about its listings differs: it says nothing of this pair."))
+        _write(case, note=_("The decisions about its listings differ and do not settle this pair."))
     elif agreed:
         first = agreed[0].group.first
         note = agreed[0].words(_("As decided about the listing of %(exchange)s: %(verdict)s."))

@@ -45,8 +45,8 @@ class Exchange(ConfigModel):
     )  # fmt: skip
     account_tier = NameField(
         _("account tier"), max_length=32, blank=True,
-        help_text=_("Your tier there, like “VIP 1”: its fee schedule that is valid today then decides. "
-                    "Empty: the two fees above hold."),
+        help_text=_("Your tier there, like “VIP 1”: its fee schedule valid today applies. Empty: the two "
+                    "fees above apply."),
     )  # fmt: skip
     rest_url = models.CharField(
         _("REST base URL"), max_length=200, blank=True, validators=[validate_rest_url],
@@ -60,20 +60,18 @@ class Exchange(ConfigModel):
     )  # fmt: skip
     proxy = SealedProxyField(
         _("proxy"), max_length=300, blank=True, validators=[validate_proxy],
-        help_text=_("The way out to this exchange, for its sockets, tokens, catalogue and wallets: "
+        help_text=_("The outbound proxy for this exchange's sockets, tokens, catalogue and wallets: "
                     "http://host:port or socks5://user:password@host:port. “direct”: none, whatever "
                     "OUTBOUND_PROXY says. Empty: as OUTBOUND_PROXY says. Credentials are never shown again."),
     )  # fmt: skip
     min_volume = volume_field(
         _("min 24 h volume"),
         _(
-            "Worth so many USDT by the catalogue's last prices. Instruments below it are not collected; an "
-            "unknown volume, or one in a currency without a price, counts as 0."
+            "In USDT, by the catalogue's last prices. Instruments below it are not collected; an unknown "
+            "volume, or one in a currency without a price, counts as 0."
         ),
     )
-    max_volume = volume_field(
-        _("max 24 h volume"), _("Worth so many USDT. Instruments above it are not collected.")
-    )
+    max_volume = volume_field(_("max 24 h volume"), _("In USDT. Instruments above it are not collected."))
 
     objects = ConfigManager()
 
@@ -99,7 +97,7 @@ class Exchange(ConfigModel):
         errors = volume_errors(self)
         if other := self._of_the_same_name():
             errors["name"] = _(
-                "The exchange with the key %(key)s is called so: their prices would be mixed up."
+                "The exchange with the key %(key)s already has this name: their prices would be mixed up."
             ) % {"key": other}
         if errors:
             raise ValidationError(errors)

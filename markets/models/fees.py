@@ -22,12 +22,13 @@ class FeeSchedule(ConfigModel):
     )
     tier = NameField(
         _("account tier"), max_length=32, blank=True,
-        help_text=_("As the exchange calls it, like “VIP 1”. Empty, with symbols: whatever the tier."),
+        help_text=_("The exchange's own name, like “VIP 1”. Empty, with symbols: any tier."),
     )  # fmt: skip
     symbols = LinesField(
         _("symbols"), blank=True, max_length=10_000,
         help_text=_("Empty: all. Names or patterns as in a filter: BTC/USDT, */USDC, *3L/* !BTC3L/USDT. It "
-                    "goes before what the exchange says of a market, and the closest pattern before others."),
+                    "takes precedence over the exchange's own fee of a market, and the closest pattern over "
+                    "others."),
     )  # fmt: skip
     taker_fee_bps = models.DecimalField(
         _("taker fee, bps"), max_digits=6, decimal_places=3, validators=limits(*FEE_RANGE_BPS)

@@ -44,17 +44,15 @@ class OpportunityFilter(ConfigModel):
     min_volume = volume_field(
         _("min 24 h volume"),
         _(
-            "Worth so many USDT by the catalogue's last prices, required of both legs; an unknown volume, or "
-            "one in a currency without a price, counts as 0. Empty: no limit."
+            "In USDT, by the catalogue's last prices, required of both legs; an unknown volume, or one in a "
+            "currency without a price, counts as 0. Empty: no limit."
         ),
     )
-    max_volume = volume_field(
-        _("max 24 h volume"), _("Worth so many USDT, required of both legs. Empty: no limit.")
-    )
+    max_volume = volume_field(_("max 24 h volume"), _("In USDT, required of both legs. Empty: no limit."))
     min_spread_pct = models.DecimalField(
         _("min |spread|, %"), max_digits=8, decimal_places=4, null=True, blank=True,
-        help_text=_("Live: a chart is shown only while its spread, either sign, is at least this. "
-                    "Empty: always. It opens no opportunity: nobody can trade a spread, only an edge."),
+        help_text=_("A chart is shown only while its current spread, of either sign, is at least this. "
+                    "Empty: always. It opens no opportunity: an edge can be traded, a spread cannot."),
     )  # fmt: skip
     min_edge_bps = models.DecimalField(
         _("min edge, bps"), max_digits=8, decimal_places=3, null=True, blank=True,
@@ -66,8 +64,8 @@ class OpportunityFilter(ConfigModel):
     close_edge_bps = models.DecimalField(
         _("close below, bps"), max_digits=8, decimal_places=3, null=True, blank=True,
         help_text=_("An opportunity that opened at the min edge stays open until the edge falls below this, "
-                    "so that a trembling edge is one opportunity, not a hundred. "
-                    "Empty: the min edge itself."),
+                    "so that a fluctuating edge is one opportunity, not a hundred. Empty: the min edge "
+                    "itself."),
     )  # fmt: skip
     min_duration_ms = models.PositiveIntegerField(
         _("min duration, ms"), default=0, validators=[MaxValueValidator(3_600_000)],
@@ -76,8 +74,8 @@ class OpportunityFilter(ConfigModel):
     min_size = models.DecimalField(
         _("min size"), max_digits=18, decimal_places=2, null=True, blank=True,
         validators=[MinValueValidator(0)],
-        help_text=_("Executable at both best prices, worth so many USDT by the live rate of the quote "
-                    "currency. Empty: the gate's own minimum."),
+        help_text=_("Executable at both best prices, in USDT by the live rate of the quote currency. Empty: "
+                    "the minimum of the gate check."),
     )  # fmt: skip
     wallets_open = models.BooleanField(
         _("only with open wallets"), default=False,
@@ -97,8 +95,7 @@ class OpportunityFilter(ConfigModel):
     )  # fmt: skip
     charted = models.BooleanField(
         _("show as charts"), default=True,
-        help_text=_("Off: it only finds opportunities, among as many symbols as you like, and draws no "
-                    "charts."),
+        help_text=_("Off: it only finds opportunities, among any number of symbols, and draws no charts."),
     )  # fmt: skip
 
     objects = ConfigManager()

@@ -15,19 +15,19 @@ class GateThresholds(ConfigModel):
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     silent_gaps = models.FloatField(
         _("silent after, usual gaps"), default=20, validators=limits(2, 1000),
-        help_text=_("A leg is silent after this many of its own usual gaps, while its neighbours talk."),
+        help_text=_("A leg is silent after this many of its own usual gaps, while others quote."),
     )  # fmt: skip
     silent_floor_ms = models.FloatField(
         _("never silent before, ms"), default=3000, validators=limits(100, 600_000)
     )
     max_age_ms = models.FloatField(
         _("never older than, ms"), default=60_000, blank=True, validators=limits(100, 86_400_000),
-        help_text=_("No quote, and no stablecoin's rate, older than this is believed, whatever its rhythm; "
-                    "an exchange pair or a filter may say otherwise."),
+        help_text=_("No quote and no stablecoin rate older than this is used, whatever its usual gap; an "
+                    "exchange pair or a filter may set another limit."),
     )  # fmt: skip
     jump_pct = models.FloatField(
         _("jump, %"), default=10, validators=limits(0.1, 1000),
-        help_text=_("A price this far from the last one is not believed until the next quote confirms it."),
+        help_text=_("A price this far from the last one is not used until the next quote confirms it."),
     )  # fmt: skip
     identity_near_pct = models.FloatField(
         _("prices near, within %"), default=1, blank=True, validators=limits(0.01, 50),
@@ -35,23 +35,23 @@ class GateThresholds(ConfigModel):
     )  # fmt: skip
     identity_max_ratio = models.FloatField(
         _("price ratio, at most"), default=1.5, validators=limits(1.001, 1000),
-        help_text=_("The same coin does not cost this many times as much elsewhere: beyond it, quarantine."),
+        help_text=_("Beyond this ratio the two prices are not those of one coin: quarantine."),
     )  # fmt: skip
     identity_min_correlation = models.FloatField(
         _("correlation of returns, at least"), default=0.1, validators=limits(-1, 1)
     )
     max_unproven_edge_bps = models.FloatField(
         _("unproven edge, at most, bps"), default=300, blank=True, validators=[MinValueValidator(0)],
-        help_text=_("A larger edge speaks against itself: it counts only where both exchanges are proven to "
-                    "mean the same coin, by statistics or by an operator. A filter may have its own."),
+        help_text=_("A larger edge is implausible: it counts only where both exchanges are proven to trade "
+                    "the same coin, by statistics or by an operator. A filter may have its own limit."),
     )  # fmt: skip
     min_size = models.FloatField(
         _("executable size, at least"), default=10, validators=[MinValueValidator(0)],
-        help_text=_("At both best prices, worth so many USDT by the live rate of the quote currency."),
+        help_text=_("At both best prices, in USDT by the live rate of the quote currency."),
     )  # fmt: skip
     min_volume = models.FloatField(
         _("24 h volume, at least"), default=0, validators=[MinValueValidator(0)],
-        help_text=_("On both exchanges, worth so many USDT by the live rate of the quote currency."),
+        help_text=_("On both exchanges, in USDT by the live rate of the quote currency."),
     )  # fmt: skip
     peg_band_pct = models.FloatField(
         _("stablecoin rate within, %"), default=2, validators=limits(0.01, 50),

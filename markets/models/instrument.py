@@ -76,11 +76,11 @@ class Instrument(ConfigModel):
     native_id = NameField(_("native id"), max_length=64, help_text=_("The exchange's own name for it."))
     enabled = models.BooleanField(
         _("enabled"), default=True,
-        help_text=_("Your switch, kept over syncs. Off: never collected here, for example because this "
+        help_text=_("Kept when the catalogue is synced. Off: never collected here, for example because this "
                     "exchange trades another coin under the same ticker."),
     )  # fmt: skip
     active = models.BooleanField(
-        _("active"), default=True, help_text=_("Whether the exchange says it is trading.")
+        _("active"), default=True, help_text=_("Whether the exchange reports it as trading.")
     )
     status = NameField(_("status"), max_length=64, blank=True, help_text=_("The exchange's own word."))
     counts_as = models.ForeignKey(
@@ -90,7 +90,7 @@ class Instrument(ConfigModel):
     )  # fmt: skip
     multiplier = models.DecimalField(
         _("multiplier"), max_digits=18, decimal_places=8, default=1,
-        help_text=_("How many coins of that symbol one of this is: 1000 for 1000PEPE."),
+        help_text=_("How many coins of that symbol one unit of this is: 1000 for 1000PEPE."),
     )  # fmt: skip
     tick_size = models.DecimalField(_("tick size"), max_digits=36, decimal_places=18, null=True, blank=True)
     lot_size = models.DecimalField(_("lot size"), max_digits=36, decimal_places=18, null=True, blank=True)

@@ -46,7 +46,7 @@ class CatalogueSync(models.Model):
     listed = models.PositiveIntegerField(_("instruments listed"), default=0)
     error = LinesField(
         _("error"), blank=True,
-        help_text=_("Why the last try failed, or what of the answers could not be had."),
+        help_text=_("Why the last try failed, or which of the answers are missing."),
     )  # fmt: skip
     remarks = LinesField(
         _("remarks"), blank=True, help_text=_("Markets that share a name: which is compared.")
@@ -74,11 +74,11 @@ class WalletSync(models.Model):
     tried_at = models.DateTimeField(_("tried at"))
     synced_at = models.DateTimeField(_("synced at"), null=True, blank=True)
     networks = models.PositiveIntegerField(
-        _("networks"), default=0, help_text=_("0: the exchange does not tell without a key.")
+        _("networks"), default=0, help_text=_("0: the exchange requires a key.")
     )
     error = LinesField(
         _("error"), blank=True,
-        help_text=_("Why the last try failed, or what of the answer could not be had."),
+        help_text=_("Why the last try failed, or which part of the answer is missing."),
     )  # fmt: skip
     remarks = LinesField(
         _("remarks"), blank=True, help_text=_("Coins or networks that share a name: which is taken.")

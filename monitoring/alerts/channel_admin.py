@@ -55,7 +55,7 @@ class AlertChannelAdmin(GuardedAdmin):
     """Channels of alerts; a secret is entered and never shown."""
 
     empty_text = _(
-        "Alerts go nowhere without a channel: add one, send a test, and name it in the alert rules."
+        "Without a channel no alert is delivered: add one, send a test, and name it in the alert rules."
     )
 
     form = ChannelForm
@@ -67,10 +67,10 @@ class AlertChannelAdmin(GuardedAdmin):
     readonly_fields = ("lately",)
     fieldsets = (
         (None, {"fields": ("name", "kind", "enabled")}),
-        (_("Where to"), {"fields": SETTINGS}),
+        (_("Destination"), {"fields": SETTINGS}),
         (_("Secret"), {"fields": ("secret",)}),
-        (_("How much it takes"), {"fields": ("per_second", "per_minute")}),
-        (_("Sent lately"), {"fields": ("lately",)}),
+        (_("Rate limits"), {"fields": ("per_second", "per_minute")}),
+        (_("Recent messages"), {"fields": ("lately",)}),
     )  # fmt: skip
 
     class Media:
@@ -113,7 +113,7 @@ class AlertChannelAdmin(GuardedAdmin):
         """Say to users who may only read that there is one. Without this Django shows the model's own."""
         return audit.hidden(row.sealed_secret)
 
-    @admin.display(description=_("sent lately"))
+    @admin.display(description=_("recent messages"))
     def lately(self, row: AlertChannel) -> str:
         """The newest messages, with how each fared."""
         if row._state.adding:
@@ -158,12 +158,12 @@ class AlertChannelAdmin(GuardedAdmin):
 
     def _queue_test(self, request: HttpRequest, channel: AlertChannel) -> Delivery | None:
         if not channel.enabled:
-            text = gettext("%(channel)s is switched off: nothing was sent.") % {"channel": channel}
+            text = gettext("%(channel)s is disabled: nothing was sent.") % {"channel": channel}
             self.message_user(request, text, messages.WARNING)
             return None
         row = put_test(channel, request.user.get_username())
         self.log_change(request, channel, "Sent a test.")
-        text = gettext("A test for %(channel)s is on its way.") % {"channel": channel}
+        text = gettext("A test message for %(channel)s was queued.") % {"channel": channel}
         self.message_user(request, text, messages.INFO)
         return row
 
@@ -198,7 +198,7 @@ class DeliveryAdmin(LookOnlyAdmin):
     """The outbox, and what became of every message."""
 
     empty_text = _(
-        "No message was sent. Alert rules send what fires to their channels; a channel’s page sends a test."
+        "No messages yet. Alert rules send incidents to their channels; a channel’s page can send a test."
     )
 
     list_display = ("created", "channel", "kind", "title", "fared", "tries")

@@ -31,7 +31,7 @@ REQUIRED: Final[dict[str, tuple[str, ...]]] = {
 }
 
 _ANOTHER_PLACE: Final = _(
-    "The one that is kept was entered for another destination: enter the secret that belongs to this one."
+    "The stored secret was entered for another destination: enter the secret for this one."
 )
 
 
@@ -50,12 +50,14 @@ def _text(label: Any, help_text: Any = "") -> forms.CharField:
 class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
     """One form for all kinds; what is not of the chosen kind is left out of what is saved."""
 
-    chat_id = _text(_("Chat"), _("Its number, or the @name of a public channel."))
+    chat_id = _text(_("Chat"), _("The chat's number, or the @name of a public channel."))
     message_thread_id = _text(
         _("Topic"),
-        _("Of a group with topics: the number of one (message_thread_id). Empty: the general one."),
+        _("For a group with topics: the topic's number (message_thread_id). Empty: the general topic."),
     )
-    url = _text(_("URL"), _("https://… It gets a POST, signed with the secret; see docs/alerts.md."))
+    url = _text(
+        _("URL"), _("https://… Messages are sent as a POST signed with the secret; see docs/alerts.md.")
+    )
     host = _text(_("SMTP server"))
     port = forms.IntegerField(
         label=_("Port"), required=False, min_value=1, max_value=65_535,
@@ -65,7 +67,7 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
         label=_("Security"), required=False,
         choices=[("starttls", "STARTTLS"), ("ssl", "TLS"), ("none", _("none: only within your own network"))],
     )  # fmt: skip
-    username = _text(_("User name"), _("Empty: without signing in."))
+    username = _text(_("User name"), _("Empty: no authentication."))
     sender = _text(_("From"))
     recipients = forms.CharField(
         label=_("To"), required=False, widget=forms.Textarea(attrs={"rows": 3}),
@@ -100,7 +102,7 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
             _unused = self.instance.secret
         except UnreadableSecret as error:
             return f"▲ {error}. {what}"
-        return gettext("● One is kept, and never shown. Leave this empty to keep it. %(what)s") % {
+        return gettext("● A secret is stored and never shown. Leave this empty to keep it. %(what)s") % {
             "what": what
         }
 
@@ -112,7 +114,7 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
             self._keep_secret_where_it_was(kind, data)
         for name in REQUIRED.get(kind, ()):
             if not data.get(name) and not (name == "secret" and self.instance.sealed_secret):
-                self.add_error(name, _("This kind of channel needs it."))
+                self.add_error(name, _("Required for this kind of channel."))
         for address in self._recipients(data) if kind == ChannelKind.EMAIL else ():
             self._check_address(address)
         if kind and not self.errors:
@@ -133,7 +135,7 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
         try:
             validate_email(address)
         except forms.ValidationError:
-            self.add_error("recipients", _("No e-mail address: %(text)s") % {"text": address})
+            self.add_error("recipients", _("Not an e-mail address: %(text)s") % {"text": address})
 
     def _check_usable(self, kind: str, data: dict[str, Any]) -> None:
         """Check that the channel can work, as far as that shows without sending anything."""
@@ -146,7 +148,7 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at r
             self.add_error("secret", str(error))
             return
         if problem := unusable(Target(kind, self._settings(data), secret)):
-            self.add_error(None, gettext("It cannot work: %(problem)s.") % {"problem": problem})
+            self.add_error(None, gettext("These settings cannot work: %(problem)s.") % {"problem": problem})
 
     def _settings(self, data: dict[str, Any]) -> dict[str, Any]:
         kept = {name: data[name] for name in OF_KIND[data["kind"]] if data.get(name)}

@@ -215,7 +215,7 @@ def resolve_abandoned(now: datetime.datetime) -> int:
         | Q(~opportunities, episode__isnull=False),
         state=Alert.State.FIRING,
     )
-    why = gettext("Nobody watches it any more: its rule was changed, switched off or deleted.")
+    why = gettext("No longer watched: its rule was changed, disabled or deleted.")
     return resolve(Alert.objects.filter(pk__in=abandoned.values("pk")), now, why)
 
 

@@ -56,7 +56,7 @@ def would_fire(rule: AlertRule) -> str:
         return _named(moves, len(moves))
     findings = current_findings()
     if findings is None:
-        return gettext("Not known: no monitor publishes its findings. Is `manage.py monitor` running?")
+        return gettext("Unknown: no monitor reports. Is `manage.py monitor` running?")
     lasting_us = timezone.now().timestamp() * 1_000_000 - rule.for_s * 1_000_000
     beyond = [each for each in findings_for(rule, findings) if _beyond(rule, each)]
     due = [each.subject for each in beyond if each.since_us <= lasting_us]

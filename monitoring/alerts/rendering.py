@@ -61,10 +61,10 @@ def test_message(channel: str, by: str, now: datetime.datetime) -> Message:
     """Message that a channel works."""
     return Message(
         title=gettext("Test of %(channel)s") % {"channel": isolated(channel)},
-        words=gettext("The arbitrage desk reaches you here. Nothing is wrong."),
+        words=gettext("This is a test: the arbitrage desk can deliver messages here."),
         severity="info",
         state="test",
-        facts=((gettext("Asked for by"), isolated(by)), (gettext("At"), _moment(now))),
+        facts=((gettext("Requested by"), isolated(by)), (gettext("At"), _moment(now))),
         url=_address("/health/"),
         key=f"test-{_stamp(now)}",
         at_us=_us(now),

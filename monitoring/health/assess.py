@@ -27,8 +27,8 @@ CRITICAL_FILL_PCT: Final = 90.0
 CRITICAL_MEMORY_PCT: Final = 95.0
 JUMP_REPORTED_S: Final = 300.0
 CLOCK_REMEDY: Final = (
-    "Lines are broken there and go on with the new clock. Let the clock be slewed (chrony, ntpd), not set; "
-    "rows of the time that came twice lie among each other in the lake."
+    "Chart lines are interrupted there. Have the clock slewed (chrony, ntpd), not set; "
+    "rows of the repeated time are interleaved in the lake."
 )
 DAY_US: Final = 86_400_000_000
 
@@ -43,12 +43,12 @@ EXPECTED: Final[dict[Role, Severity]] = {
 
 RESTART: Final = "It is restarted by itself where a supervisor watches it; if not, start it."
 WITHOUT: Final[dict[Role, str]] = {
-    "collector": "Nothing is collected for its symbols.",
-    "web": "Its pages and sockets are gone.",
-    "monitor": "Nobody is alerted.",
-    "worker": "Syncs and the lake's maintenance stop.",
-    "beat": "Nothing recurring is begun: syncs and maintenance stop.",
-    "simulator": "The simulated exchanges are gone.",
+    "collector": "No data is collected for its symbols.",
+    "web": "Its pages and sockets are unavailable.",
+    "monitor": "No alerts are sent.",
+    "worker": "Syncs and the maintenance of the lake stop.",
+    "beat": "No recurring task is started: syncs and maintenance stop.",
+    "simulator": "The simulated exchanges are unavailable.",
 }
 
 
@@ -77,15 +77,15 @@ def stores(now: Observed, limits: Limits) -> Iterator[Finding]:
     if not now.redis.well:
         yield Finding(
             "redis", "redis", "critical", now.at_us,
-            f"Redis does not answer: {now.redis.words}. Browsers get nothing new, collectors go on.",
-            "Look at the Redis of REDIS_URL: does it run, can it be reached, is its host full? "
-            "Everything comes back by itself once it answers.",
+            f"Redis does not respond: {now.redis.words}. Browsers get no new data; collectors continue.",
+            "Check the Redis of REDIS_URL: whether it runs, is reachable and has memory left. "
+            "Everything recovers by itself once it responds.",
         )  # fmt: skip
     if not now.database.well:
         yield Finding(
             "database", "postgresql", "critical", now.at_us,
-            f"PostgreSQL does not answer: {now.database.words}. Nobody can sign in, nothing can be saved.",
-            "Look at the PostgreSQL of DATABASE_URL: does it run, is its disk full, are connections left?",
+            f"PostgreSQL does not respond: {now.database.words}. Signing in and saving are not possible.",
+            "Check the PostgreSQL of DATABASE_URL: whether it runs, its disk space, its free connections.",
         )  # fmt: skip
     if now.redis_bytes is not None and now.redis_limit_bytes:
         used_pct = 100 * now.redis_bytes / now.redis_limit_bytes
@@ -148,15 +148,15 @@ def _missing_processes(now: Observed) -> Iterator[Finding]:
                 "process_missing", beat.name, EXPECTED.get(beat.role, "critical"), beat.reported_ts_us,
                 f"{beat.name} (process {beat.pid} on {beat.host}) has not reported for {silent_s:.0f} s. "
                 f"{WITHOUT[beat.role]}",
-                f"{RESTART} Its log says why it ended.",
+                f"{RESTART} Its log shows why it ended.",
                 round(silent_s, 1), MISSING_AFTER_S,
             )  # fmt: skip
     for restart in now.restarts:
         yield Finding(
             "process_missing", restart.name, EXPECTED.get(restart.role, "critical"), restart.at_us,
             f"{restart.name} ended unexpectedly and was started again "
-            f"{(now.at_us - restart.at_us) / 1e6:.0f} s ago. It missed what came meanwhile.",
-            "Its log and the kernel's (out of memory?) say why it ended. This is shown for a minute.",
+            f"{(now.at_us - restart.at_us) / 1e6:.0f} s ago. It missed the data of the time between.",
+            "Its log and the kernel log (out of memory?) show why it ended. This is shown for a minute.",
         )  # fmt: skip
     if now.listening_since_us is None or not is_over((now.at_us - now.listening_since_us) / 1e6, GRACE_S):
         return
@@ -193,7 +193,7 @@ def _of_process(beat: Heartbeat, now: Observed, limits: Limits) -> Iterator[Find
         if used_pct > limits.memory_pct:
             yield Finding(
                 "memory", beat.name, graded(used_pct >= CRITICAL_MEMORY_PCT), now.at_us,
-                f"{beat.name} uses {_mb(beat.rss_bytes):,} MB, {used_pct:.0f} % of what it may.",
+                f"{beat.name} uses {_mb(beat.rss_bytes):,} MB, {used_pct:.0f} % of its limit.",
                 "Restart it if it keeps growing; else raise its limit (MEMORY_LIMIT_MB, or the container's), "
                 "or give collectors fewer symbols each with another split.",
                 round(used_pct, 1), limits.memory_pct,
@@ -204,15 +204,15 @@ def _of_process(beat: Heartbeat, now: Observed, limits: Limits) -> Iterator[Find
             "gc", beat.name, "warning", now.at_us,
             f"{beat.name} made {beat.gc_gen2_per_min:.0f} full garbage collections in the last minute, "
             f"the longest pause was {beat.gc_pause_ms:.0f} ms.",
-            "It holds events up. Restart it if it lasts, and report what it was doing.",
+            "This delays events. Restart it if it persists, and report what it was doing.",
             beat.gc_gen2_per_min, limits.gc_gen2_per_min,
         )  # fmt: skip
     young = not is_over((now.at_us - beat.started_ts_us) / 1e6, STARTING_S)
     if beat.loop_lag_ms is not None and beat.loop_lag_ms > limits.loop_lag_ms and not young:
         yield Finding(
             "loop_lag", beat.name, "warning", now.at_us,
-            f"{beat.name} was held up for {beat.loop_lag_ms:,.0f} ms: what came in waited that long.",
-            "Is the machine overloaded? Collectors: split the symbols among more of them. "
+            f"{beat.name} was blocked for {beat.loop_lag_ms:,.0f} ms: incoming data waited that long.",
+            "Check whether the machine is overloaded. Collectors: split the symbols among more of them. "
             "Web: start another one behind the proxy.",
             beat.loop_lag_ms, limits.loop_lag_ms,
         )  # fmt: skip
@@ -233,8 +233,8 @@ def _clock(beat: Heartbeat, now: Observed) -> Iterator[Finding]:
         where = "ahead of" if ahead_s > 0 else "behind"
         yield Finding(
             "clock_jump", beat.name, "warning", now.at_us,
-            f"What {beat.name} wrote last is {abs(ahead_s):,.1f} s {where} now: a clock was set, "
-            "or two machines disagree.",
+            f"The last time written by {beat.name} is {abs(ahead_s):,.1f} s {where} now: a clock was set, "
+            "or the clocks of two machines differ.",
             CLOCK_REMEDY, round(ahead_s, 1), AHEAD_S,
         )  # fmt: skip
 
@@ -246,15 +246,15 @@ def _queues(beat: Heartbeat, now: Observed, limits: Limits) -> Iterator[Finding]
         if queue.length > limits.queue_length or fill_pct > limits.queue_fill_pct:
             yield Finding(
                 "queue_full", subject, graded(fill_pct >= CRITICAL_FILL_PCT), now.at_us,
-                f"{queue.length:,} events wait in {name} of {beat.name}, {fill_pct:.0f} % of its room.",
-                "What it writes to is too slow, or down: see the other findings. Beyond its room it drops.",
+                f"{queue.length:,} events wait in {name} of {beat.name}, {fill_pct:.0f} % of its capacity.",
+                "Its destination is too slow or down: see the other findings. A full queue drops events.",
                 float(queue.length), float(limits.queue_length),
             )  # fmt: skip
         if dropped := now.drops_per_min.get(subject, 0):
             yield Finding(
                 "drops", subject, "critical", now.at_us,
                 f"{name} of {beat.name} dropped {dropped:,} events in the last minute.",
-                "Charts and the lake have gaps from it. See what it writes to; split the symbols further.",
+                "Charts and the lake have gaps from it. Check its destination; split the symbols further.",
                 float(dropped), 0.0,
             )  # fmt: skip
 
@@ -269,11 +269,11 @@ def recurring_work(now: Observed, limits: Limits) -> Iterator[Finding]:
         late_s = age_s((now.at_us - (run.done_us or run.tried_us)) / 1e6)
         limit_s = limits.maintenance_late_times * run.due_every_s
         if run.state in ("failed", "died", "partial"):
-            went = "was done in part" if run.state == "partial" else "failed"
+            went = "was only partly done" if run.state == "partial" else "failed"
             yield Finding(
                 "maintenance_late", run.job, "warning", run.tried_us,
                 f"{run.job} {went}: {run.error or 'the process ended before it did'}",
-                "It is tried again when it is next due. The admin shows every run and starts one at once.",
+                "It is retried when it is next due. The admin shows every run and can start one at once.",
                 round(late_s or 0.0, 0), limit_s,
             )  # fmt: skip
         elif late_s is None:
@@ -281,7 +281,7 @@ def recurring_work(now: Observed, limits: Limits) -> Iterator[Finding]:
                 "maintenance_late", run.job, "warning", now.at_us,
                 f"{run.job} was last done at a time that lies ahead: a clock was set back, and it is "
                 "unknown whether it is late.",
-                "This is over with its next run. The admin starts one at once.",
+                "Its next run resolves this. The admin can start one at once.",
                 0.0, limit_s,
             )  # fmt: skip
         elif late_s > limit_s:
@@ -289,8 +289,8 @@ def recurring_work(now: Observed, limits: Limits) -> Iterator[Finding]:
                 "maintenance_late", run.job, "warning", run.done_us or run.tried_us,
                 f"{run.job} was last done {_duration(late_s)} ago; it is due every "
                 f"{_duration(run.due_every_s)}.",
-                "Do worker and beat run? What deletes waits, after a week without a run, until an exchange "
-                "says what time it is. The admin shows every run and starts one at once.",
+                "Check that worker and beat run. After a week without a run, deletion waits until an "
+                "exchange confirms the time. The admin shows every run and can start one at once.",
                 round(late_s, 0), limit_s,
             )  # fmt: skip
 
@@ -301,7 +301,7 @@ def channels(now: Observed, _limits: Limits) -> Iterator[Finding]:
     for channel in now.channels:
         yield Finding(
             "alert_delivery", channel.channel, "warning", channel.since_us,
-            f"The alert channel {channel.channel} does not take messages ({channel.waiting} wait): "
+            f"The alert channel {channel.channel} accepts no messages ({channel.waiting} waiting): "
             f"{channel.words}",
             "Its page in the admin shows every attempt; `Send test` there shows whether it is mended.",
             float(channel.waiting),
@@ -317,8 +317,8 @@ def not_retained(now: Observed, _limits: Limits) -> Iterator[Finding]:
             "maintenance_late", each.job, "warning", now.at_us,
             f"{each.job} is late: rows {old_days:.0f} days old are still there, it keeps {each.keep_days} "
             "days and runs once a day.",
-            "Do worker and beat run? What deletes waits, after a week without a run, until an exchange says "
-            "what time it is. The worker's log says why a run failed.",
+            "Check that worker and beat run. After a week without a run, deletion waits until an "
+            "exchange confirms the time. The worker's log shows why a run failed.",
             round(old_days * 86_400, 0), each.keep_days * 86_400.0,
         )  # fmt: skip
 

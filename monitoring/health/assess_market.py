@@ -69,7 +69,7 @@ def standing(of: ExchangeQuality, at_us: int) -> Standing:
     if of.state != "live" or stale + suspect <= talking:
         return Standing(of.state, of.since_us, of.reason)
     silent_us = int((_silent_ms(of) or 0.0) * 1000)
-    does = "send nothing usable" if _sends_nothing_usable(of) else "say nothing"
+    does = "send nothing usable" if _sends_nothing_usable(of) else "send nothing"
     words = f"{stale + suspect} of {stale + suspect + talking} symbols {does}"
     return Standing("stale" if stale >= suspect else "suspect", at_us - silent_us, words)
 
@@ -99,8 +99,8 @@ def _silent_exchange(of: ExchangeQuality, now: Observed, limits: Limits) -> Iter
         yield Finding(
             "exchange_silent", of.exchange, severity, of.since_us,
             f"{of.exchange} {_does(of.state)}: {isolated(of.reason) or 'no reason was given'}.",
-            f"It is tried again by itself{_next_try(of.exchange, now)}. Is the exchange in maintenance, "
-            "has it locked us out, or does this host not get there? "
+            f"It is retried by itself{_next_try(of.exchange, now)}. Check whether it is in maintenance, "
+            "has blocked this address, or cannot be reached from this host. "
             "The collector's log has the first failure.",
             round(max(0.0, for_s), 1), limits.exchange_silent_s,
         )  # fmt: skip
@@ -109,21 +109,21 @@ def _silent_exchange(of: ExchangeQuality, now: Observed, limits: Limits) -> Iter
     silent_s = (_silent_ms(of) or 0.0) / 1000
     if is_mute and silent_s > limits.exchange_silent_s:
         alive = of.heard_ms is not None and of.heard_ms < 1000 * limits.exchange_silent_s
-        connections = "its connections are alive" if alive else "its connections say nothing either"
+        connections = "its connections are alive" if alive else "its connections are silent too"
         words = f"{of.exchange} has sent no quote or trade for {silent_s:.0f} s; {connections}."
         if _sends_nothing_usable(of):
             words = f"{of.exchange} has sent no usable quote for {silent_s:.0f} s: {of.unusable_reason}."
         yield Finding(
             "exchange_silent", of.exchange, "critical", now.at_us - int(silent_s * 1e6),
             words,
-            "Its opportunities are shut out meanwhile. Dead connections are closed and opened again; "
+            "It is excluded from opportunities meanwhile. Dead connections are closed and opened again; "
             "if it lasts, check the exchange's status page.",
             round(silent_s, 1), limits.exchange_silent_s,
         )  # fmt: skip
 
 
 def _does(state: str) -> str:
-    return "takes no subscription" if state == "refused" else f"is {state}"
+    return "accepts no subscription" if state == "refused" else f"is {state}"
 
 
 def _next_try(exchange: str, now: Observed) -> str:
@@ -140,8 +140,8 @@ def _poor_data(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[F
             "reconnects", name, "critical" if storm else "warning", now.at_us,
             f"Connections to {name} were lost {of.reconnects_per_min:.0f} times in the last minute. "
             f"{isolated(of.reason)}".rstrip(),
-            "Waiting times grow by themselves. Is the network sound, does another program use the same "
-            "address or limits? Disable the exchange in the admin before it locks us out.",
+            "Retries back off by themselves. Check the network, and whether another program uses the same "
+            "address or limits. Disable the exchange in the admin before it blocks this address.",
             round(of.reconnects_per_min, 1), limits.reconnects_per_min,
         )  # fmt: skip
     offset_s = (of.clock_offset_ms or 0.0) / 1000
@@ -151,23 +151,23 @@ def _poor_data(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[F
             "clock_offset", name, "warning", now.at_us,
             f"The clock of {name} is {abs(offset_s):.1f} s {ahead} ours.",
             "If it is so with every exchange, our own clock is wrong: check NTP on the collectors' hosts. "
-            "If with one, its time stamps are not to be trusted; ages here are by our own clock.",
+            "If only one is, its time stamps cannot be trusted; ages here are by our own clock.",
             round(abs(offset_s), 2), limits.clock_offset_s,
         )  # fmt: skip
     elif of.clock_offset_ms is None and of.bad_times_per_min > limits.bad_frames_per_min:
         yield Finding(
             "clock_offset", name, "warning", now.at_us,
-            f"{name} sent {of.bad_times_per_min:,.0f} times in the last minute that are none, or more than a "
-            "month from ours; they are not believed, and whether its data comes late is not known.",
+            f"{name} sent {of.bad_times_per_min:,.0f} times in the last minute that are invalid or more than "
+            "a month from ours; they are ignored, and its latency is unknown.",
             "If it is so with every exchange, our own clock is wrong: check NTP on the collectors' hosts. "
-            "If with one, its quotes are kept with the times at which they came.",
+            "If only one is, its quotes are kept with the times of their receipt.",
         )  # fmt: skip
     if of.latency is not None and is_beyond(of.latency.p95_ms, limits.latency_p95_ms):
         yield Finding(
             "latency", name, "warning", now.at_us,
-            f"Data of {name} comes {in_words(of.latency.p95_ms)} late (p95 of the last minute).",
-            "If every exchange is late, this host or its line is overloaded: see queues and loop lag. "
-            "If one is, it is the exchange or the way there.",
+            f"Data of {name} arrives {in_words(of.latency.p95_ms)} late (p95 of the last minute).",
+            "If every exchange is late, this host or its network is overloaded: see queues and loop lag. "
+            "If only one is, the cause is the exchange or the network to it.",
             round(of.latency.p95_ms, 1), limits.latency_p95_ms,
         )  # fmt: skip
     if of.bad_frames_per_min > limits.bad_frames_per_min:
@@ -175,8 +175,8 @@ def _poor_data(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[F
             "bad_frames", name, "warning", now.at_us,
             f"{name} sent {of.bad_frames_per_min:,.0f} frames or quotes in the last minute that cannot be "
             f"used: {_kinds(of)}.",
-            "They are refused and counted, nothing wrong is shown. If it lasts, the exchange has changed "
-            "something: report a recorded frame.",
+            "They are rejected and counted; nothing wrong is shown. If it persists, the exchange has changed "
+            "its format: report a recorded frame.",
             round(of.bad_frames_per_min, 1), limits.bad_frames_per_min,
         )  # fmt: skip
 
@@ -208,7 +208,7 @@ def _silent_symbols(now: Observed, silent_exchanges: set[str]) -> Iterator[Findi
             yield Finding(
                 "symbol_silent", f"others on {exchange}", "warning", now.at_us,
                 f"{count - NAMED:,} more symbols on {exchange} are silent while others quote.",
-                "So many at once are a trouble of the exchange or of one of its connections.",
+                "So many at once point to the exchange or one of its connections.",
                 float(count - NAMED),
             )  # fmt: skip
 
@@ -216,20 +216,21 @@ def _silent_symbols(now: Observed, silent_exchanges: set[str]) -> Iterator[Findi
 def _silent_symbol(symbol: SymbolQuality) -> Finding:
     silent_s = (symbol.age_ms or 0.0) / 1000
     usual = "" if symbol.gap_ms is None else f" (usually a quote every {_gap(symbol.gap_ms)})"
-    words = f"is silent for {silent_s:.0f} s{usual}, others talk."
+    words = f"is silent for {silent_s:.0f} s{usual} while others quote."
     remedy = (
-        "Is it halted or delisted there? If only here it is silent, disable and enable the symbol: it is "
-        "subscribed again."
+        "Check whether it is halted or delisted there. If it is silent only here, disable and enable the "
+        "symbol to subscribe to it again."
     )
     if symbol.rejected_per_min >= 1:
-        words = f"has had no whole quote of the present for {silent_s:.0f} s{usual}, others have."
+        words = f"has had no complete current quote for {silent_s:.0f} s{usual} while others have."
         remedy = (
-            f"{symbol.rejected_per_min:,.0f} frames of it were refused in the last minute: no side, late "
-            "or nonsense. The exchange's own page shows whether it is traded."
+            f"{symbol.rejected_per_min:,.0f} of its frames were rejected in the last minute: one-sided, late "
+            "or invalid. The exchange's own page shows whether it is traded."
         )
     return Finding(
         "symbol_silent", f"{symbol.symbol} on {symbol.exchange}", "warning", symbol.since_us,
-        f"{symbol.symbol} on {symbol.exchange} {words}", f"Gates keep it out of opportunities. {remedy}",
+        f"{symbol.symbol} on {symbol.exchange} {words}",
+        f"Gate checks exclude it from opportunities. {remedy}",
         round(silent_s, 1),
     )  # fmt: skip
 

@@ -37,7 +37,7 @@ class HealthLimits(models.Model):
         _("latency p95, ms"),
         default=DEFAULT.latency_p95_ms,
         validators=_between(1, LONGEST_MS),
-        help_text=_("120,000 at most: what is later is only known to be."),
+        help_text=_("120,000 at most: latencies above are not measured exactly."),
     )
     bad_frames_per_min = models.FloatField(
         _("bad frames per minute"), default=DEFAULT.bad_frames_per_min, validators=_between(0, 1_000_000)
@@ -50,7 +50,7 @@ class HealthLimits(models.Model):
     )
     memory_pct = models.FloatField(
         _("memory, %"), default=DEFAULT.memory_pct, validators=_between(1, 100),
-        help_text=_("Of what a process may take: its container's limit, MEMORY_LIMIT_MB, or the machine."),
+        help_text=_("Of the limit of a process: its container's, MEMORY_LIMIT_MB, or the machine's memory."),
     )  # fmt: skip
     gc_gen2_per_min = models.FloatField(
         _("full garbage collections per minute"),
@@ -58,13 +58,13 @@ class HealthLimits(models.Model):
         validators=_between(0, 10_000),
     )
     loop_lag_ms = models.FloatField(
-        _("event loop held up, ms"), default=DEFAULT.loop_lag_ms, validators=_between(1, 600_000)
+        _("event loop blocked, ms"), default=DEFAULT.loop_lag_ms, validators=_between(1, 600_000)
     )
     sockets = models.PositiveIntegerField(
         _("sockets of a web process"), default=DEFAULT.sockets, validators=_between(1, 1_000_000)
     )
     revision_lag_s = models.FloatField(
-        _("configuration taken over within, s"),
+        _("configuration applied within, s"),
         default=DEFAULT.revision_lag_s,
         validators=_between(1, 3600),
     )

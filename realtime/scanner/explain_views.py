@@ -114,7 +114,7 @@ async def explain_page(request: HttpRequest) -> HttpResponse:
     except Refused as refused:
         status, context["problem"] = refused.status, str(refused)
     except (RedisError, OSError, TimeoutError):
-        status, context["problem"] = 503, _("The scanner cannot be read now; the page tries again by itself.")
+        status, context["problem"] = 503, _("The scanner is unavailable; the page retries by itself.")
     page: HttpResponse = await database_sync_to_async(render)(
         request, "opportunities/explain.html", context, status=status
     )

@@ -168,7 +168,7 @@ def test_nobody_deletes_the_one_row(operator_client: Client, model: Any) -> None
 def test_without_the_row_the_defaults_hold_and_the_page_says_so(operator_client: Client, model: Any) -> None:
     name = str(model._meta.verbose_name)
     address = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
-    words = f"Nobody has saved the {name}: their defaults hold."
+    words = f"The {name} were never changed: the defaults apply."
     assert words in page(operator_client, address)
     assert words in page(signed_in(member("viewer")), address), "who may not save them learns it, too"
     form = page(operator_client, address)

@@ -404,7 +404,7 @@ def test_an_administrator_resets_that_of_another_but_not_of_a_user_with_more_rig
     whole(browser)
     asked = {"action": "reset_second_factor", "_selected_action": [lost.pk, operator.pk]}
     page = browser.post("/admin/auth/user/", asked, follow=True).content.decode()
-    assert "Not reset, operator has rights that you lack" in page
+    assert "Not reset: operator has permissions that you lack" in page
     assert second_factor.authenticator_of(lost) is None
     assert second_factor.authenticator_of(operator) is not None
     assert not UserSession.objects.filter(user=lost).exists()

@@ -70,7 +70,7 @@ async def test_what_is_unhealthy_is_seen_first_and_clears_by_itself(
     assert page.url.endswith("?state=ill")
 
     await page.locator("#rows .open").first.press("Enter")
-    await expect(page.locator("#drawer-words")).to_have_text("1 minute is known")
+    await expect(page.locator("#drawer-words")).to_have_text("data for 1 minute")
     await page.keyboard.press("Escape")
     await expect(page.locator("#drawer")).to_be_hidden()
 
@@ -89,6 +89,30 @@ async def test_what_is_unhealthy_is_seen_first_and_clears_by_itself(
     await without.goto(f"{web.url}/health/")
     await without.clock.run_for(31_000)
     await expect(without.locator("#tally")).to_contain_text("4 live")
+
+
+async def test_the_page_of_a_table_stands_in_the_address_and_comes_back(
+    page: Page, web: Web, empty_redis: Redis
+) -> None:
+    """One module does it for the scanner, opportunities and symbols."""
+    Reports(empty_redis, symbols(*[LIVE] * 30)).tell()
+    await page.goto(f"{web.url}/health/?sort=symbol&descending=false&state=toString")
+    place, names = page.locator("#place"), page.locator("#rows .open")
+    await expect(place).to_have_text("1–25 of 30")
+    assert await page.input_value("select[name=state]") == "", "what is no state asks for none"
+
+    await names.first.press("ArrowRight")
+    await expect(place).to_have_text("26–30 of 30")
+    assert page.url.endswith("?sort=symbol&descending=false&offset=25")
+    await page.reload()
+    await expect(place).to_have_text("26–30 of 30")
+    await expect(page.locator("#next")).to_be_disabled()
+    await names.first.press("End")
+    await expect(names.last).to_be_focused()
+
+    await page.fill("#search", "C29")
+    await expect(place).to_have_text("1–1 of 1")
+    assert page.url.endswith("?sort=symbol&descending=false&search=C29"), "other rows: the first of them"
 
 
 def _point(value: float) -> bytes:

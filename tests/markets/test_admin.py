@@ -295,7 +295,7 @@ COUNT = "/admin/markets/opportunityfilter/count/"
         ({"symbols": "btc/usdt", "name": "Majors"}, "Selects 28 opportunities now."),  # a name that is taken
         ({"symbols": "*"}, "Selects 560 opportunities now."),
         ({"symbols": "nothing"}, "Selects no opportunity now: no enabled symbol it names"),
-        ({"min_volume": "much"}, "Correct the fields below to see."),
+        ({"min_volume": "much"}, "Correct the fields below to see the count."),
     ],
 )
 def test_a_filter_is_counted_while_it_is_edited_and_nothing_is_stored(
@@ -392,7 +392,7 @@ def test_pages_and_saving_work_without_redis(
     redis_client.cache_clear()
     try:
         row = Exchange.objects.get(key="binance")
-        assert "is unknown: Redis does not answer" in text(pages, changelist("exchange"))
+        assert "is unknown: Redis does not respond" in text(pages, changelist("exchange"))
         page = pages.post(
             reverse("admin:markets_exchange_change", args=[row.pk]), exchange_form(), follow=True
         )
@@ -450,6 +450,6 @@ def test_no_exchange_is_given_the_name_of_another(operator_client: Client, name:
               "fee_schedules-INITIAL_FORMS": "0"}  # fmt: skip
     address = f"/admin/markets/exchange/{row.pk}/change/"
     page = operator_client.post(address, {**fields, "name": name})
-    assert "is called so" in str(page.context["adminform"].form.errors["name"])
+    assert "already has this name" in str(page.context["adminform"].form.errors["name"])
     assert operator_client.post(address, {**fields, "name": "OKX"}).status_code == 302
     assert operator_client.post(address, {**fields, "name": "OKX spot"}).status_code == 302

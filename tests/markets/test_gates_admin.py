@@ -101,10 +101,10 @@ def test_every_list_and_form_renders_and_asks_no_query_per_row(
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        ("feeschedule", "The fees entered for each exchange hold."),
-        ("walletstatus", "`manage.py sync_wallets` asks now"),
+        ("feeschedule", "The fees entered for each exchange apply."),
+        ("walletstatus", "`manage.py sync_wallets` does it now"),
         ("identitycase", "No coin is in question."),
-        ("pinnedchart", "One click on a row of the scanner pins a chart."),
+        ("pinnedchart", "A click in a row of the scanner pins its chart."),
     ],
 )
 def test_an_empty_list_says_what_to_do(pages: Client, operator: User, model: str, words: str) -> None:
@@ -158,7 +158,7 @@ def test_schedules_say_whether_they_hold(pages: Client) -> None:
         )
 
     page = text(pages, changelist("feeschedule"))
-    assert all(words in page for words in ("○ to come", "■ over", "○ valid, not your tier"))
+    assert all(words in page for words in ("○ upcoming", "■ expired", "○ valid, not your tier"))
 
 
 # --- wallets -------------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ def test_exchanges_say_what_is_known_of_their_wallets(pages: Client, operator: U
     page = text(pages, changelist("exchange"))
 
     for words in (
-        "● 3 networks, 0\xa0minutes ago", "■ failed: it does not answer", "○ unknown: never asked",
+        "● 3 networks, 0\xa0minutes ago", "■ failed: it does not answer", "○ unknown: never synced",
         "○ unknown without a key",
     ):  # fmt: skip
         assert words in page
@@ -247,7 +247,7 @@ def filter_form(**changes: str) -> dict[str, str]:
 def test_a_filter_without_charts_has_no_limit_and_looks_for_opportunities(pages: Client) -> None:
     page = pages.post(reverse("admin:markets_opportunityfilter_add"), filter_form(), follow=True)
 
-    assert "Looks at 560 pairs now." in page.content.decode()
+    assert "Watches 560 pairs now." in page.content.decode()
     row = next(row for row in load_config().filters if row.name == "New")
     assert (row.min_edge_bps, row.close_edge_bps, row.min_duration_ms) == (5.0, 2.0, 500)
     assert (row.min_size, row.wallets_open, row.charted) == (100.0, True, False)

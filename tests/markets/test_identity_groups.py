@@ -268,7 +268,7 @@ def test_pairs_of_one_listing_decided_differently_decide_no_other(operator: User
     case = found("kucoin", "bingx")
 
     assert case.verdict == "quarantined"
-    assert case.note == "What was decided about its listings differs: it says nothing of this pair."
+    assert case.note == "The decisions about its listings differ and do not settle this pair."
 
 
 def test_another_symbols_decision_says_nothing(operator: User) -> None:

@@ -129,7 +129,7 @@ UNHEALTHY: dict[str, tuple[Observed, str, str]] = {
     "reconnects:okx": (with_exchange(reconnects_per_min=100.0), "critical", "were lost 100 times"),
     "clock_offset:okx": (with_exchange(clock_offset_ms=3000.0), "warning", "3.0 s ahead of ours"),
     "latency:okx": (
-        with_exchange(latency=Latency(900, 2500, 3000, 4000, 100)), "warning", "comes 2,500 ms late",
+        with_exchange(latency=Latency(900, 2500, 3000, 4000, 100)), "warning", "arrives 2,500 ms late",
     ),
     "bad_frames:okx": (
         with_exchange(malformed_per_min=40.0, crossed_per_min=2.0), "warning", "40 malformed, 2 crossed",
@@ -150,7 +150,7 @@ UNHEALTHY: dict[str, tuple[Observed, str, str]] = {
     ),
     "memory:redis": (look(redis_bytes=500 * 2**20), "critical", "98 % of its maxmemory (512 MB)"),
     "gc:web desk:1": (with_process(gc_gen2_per_min=11.0), "warning", "11 full garbage collections"),
-    "loop_lag:web desk:1": (with_process(loop_lag_ms=2500.0), "warning", "held up for 2,500 ms"),
+    "loop_lag:web desk:1": (with_process(loop_lag_ms=2500.0), "warning", "was blocked for 2,500 ms"),
     "sockets:web desk:1": (with_process(sockets=1_001), "warning", "1,001 sockets open"),
     "process_missing:worker": (
         look(heartbeats=(*PROCESSES[:2], beat("worker", silent_s=30.0), *PROCESSES[3:])),
@@ -163,7 +163,9 @@ UNHEALTHY: dict[str, tuple[Observed, str, str]] = {
     "clock_jump:web desk:1": (
         with_process(clock_jumped_s=-3600.0, clock_jumped_us=NOW - 1_000_000), "warning", "back by 3,600.0 s",
     ),
-    "process_missing:simulator": (look(simulated=True), "critical", "The simulated exchanges are gone."),
+    "process_missing:simulator": (
+        look(simulated=True), "critical", "The simulated exchanges are unavailable.",
+    ),
     "process_missing:collector 2/2": (
         with_collector(shard="1/2"), "critical", "No collector runs shard 2/2.",
     ),
@@ -189,7 +191,7 @@ UNHEALTHY: dict[str, tuple[Observed, str, str]] = {
         with_collector(sinks={"LakeSink": {"problem": "disk full"}}), "critical", "cannot write: disk full",
     ),
     "lake_write:collector 1/1 LakeSink slow": (
-        with_collector(sinks={"LakeSink": {"flush_s": 12.0}}), "warning", "12 s at a time",
+        with_collector(sinks={"LakeSink": {"flush_s": 12.0}}), "warning", "to the lake takes 12 s.",
     ),
     "database:collector 1/1 EpisodeSink": (
         with_collector(sinks={"EpisodeSink": {"problem": "no answer"}}), "critical", "EpisodeSink of",
@@ -207,17 +209,17 @@ UNHEALTHY: dict[str, tuple[Observed, str, str]] = {
     "maintenance_late:market sync gate": (
         look(runs=(LastRun("market sync gate", "partial", NOW, NOW, 3600.0, "tickers: HTML"),)),
         "warning",
-        "market sync gate was done in part: tickers: HTML",
+        "market sync gate was only partly done: tickers: HTML",
     ),
-    "redis:redis": (look(redis=Answer(False, "refused")), "critical", "Redis does not answer: refused"),
+    "redis:redis": (look(redis=Answer(False, "refused")), "critical", "Redis does not respond: refused"),
     "database:postgresql": (
-        look(database=Answer(False, "OperationalError")), "critical", "does not answer: OperationalError",
+        look(database=Answer(False, "OperationalError")), "critical", "does not respond: OperationalError",
     ),
     "disk:lake": (look(disk=Disk(1000, 20)), "critical", "2.0 % left"),
     "alert_delivery:night shift": (
         look(channels=(ChannelTrouble("night shift", NOW - 60 * S, "401 Unauthorized", 3),)),
         "warning",
-        "night shift does not take messages (3 wait): 401 Unauthorized",
+        "night shift accepts no messages (3 waiting): 401 Unauthorized",
     ),
 }  # fmt: skip
 
@@ -285,8 +287,8 @@ def test_a_symbol_whose_frames_are_refused_is_not_called_silent() -> None:
     quality = symbols(0, STALE)
     quality.rows["refused_per_min"][1] = 31
     finding = found(look(quality=quality))["symbol_silent:C1/USDT on okx"]
-    assert "has had no whole quote of the present for 40 s" in finding.words
-    assert "31 frames of it were refused in the last minute" in finding.remedy
+    assert "has had no complete current quote for 40 s" in finding.words
+    assert "31 of its frames were rejected in the last minute" in finding.remedy
 
 
 def test_very_many_silent_symbols_are_summed_up() -> None:
@@ -424,7 +426,7 @@ def test_an_exchange_that_takes_nothing_is_unhealthy_at_once_with_its_next_try()
     )
     keys = found(empty)
     assert keys["exchange_silent:okx"].severity == "critical"
-    assert keys["exchange_silent:okx"].words == "okx takes no subscription: request too many."
+    assert keys["exchange_silent:okx"].words == "okx accepts no subscription: request too many."
     assert "symbol_refused:C1/USDT on okx" in keys
 
 
@@ -483,7 +485,7 @@ def test_an_exchange_whose_times_are_all_none_is_reported() -> None:
     """Without a time of its own it is unknown how late it is, nor that its clock, or ours, is wrong."""
     of = {"clock_offset_ms": None, "bad_times_per_min": 900.0}
     [found] = [each for each in assess(with_exchange(**of), Limits()) if each.kind == "clock_offset"]
-    assert found.words.startswith("okx sent 900 times in the last minute that are none")
+    assert found.words.startswith("okx sent 900 times in the last minute that are invalid")
     assert "our own clock is wrong" in found.remedy
     assert "clock_offset:okx" not in {
         each.key for each in assess(with_exchange(**of | {"clock_offset_ms": 3.0}), Limits())

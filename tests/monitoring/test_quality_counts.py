@@ -143,7 +143,7 @@ class TestWhereBucketsEnd:
             HealthLimits(latency_p95_ms=120_001).clean_fields()
         HealthLimits(latency_p95_ms=120_000).clean_fields()
         rule = AlertRule(name="late", what=What.LATENCY, threshold=150_000)
-        with pytest.raises(ValidationError, match="only that is known"):
+        with pytest.raises(ValidationError, match="not measured exactly"):
             rule.clean()
         AlertRule(name="late", what=What.LATENCY, threshold=120_000).clean()
         AlertRule(name="lag", what=What.LOOP_LAG, threshold=150_000).clean()

@@ -167,7 +167,7 @@ def test_without_redis_asking_says_so(pages: Client, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(tasks.compact, "apply_async", refused)
 
-    assert "Not queued, Redis does not answer: Connection refused" in act(pages, "compact_now", "trades")
+    assert "Not queued, Redis does not respond: Connection refused" in act(pages, "compact_now", "trades")
 
 
 def test_who_may_only_look_cannot_ask_or_edit(visitor: Client, empty_redis: Redis) -> None:

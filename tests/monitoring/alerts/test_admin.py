@@ -73,7 +73,7 @@ def test_a_secret_goes_in_sealed_and_never_comes_out(pages: Client) -> None:
     assert (row.settings, row.secret) == ({"chat_id": "-100200"}, TOKEN)
     assert TOKEN not in row.sealed_secret
     shown = text(pages, page("alertchannel_change", row.pk)) + text(pages, page("alertchannel_changelist"))
-    assert "One is kept, and never shown" in shown
+    assert "A secret is stored and never shown" in shown
     for secret in (TOKEN, row.sealed_secret):
         assert secret not in shown
         assert secret not in "".join(entry.change_message for entry in LogEntry.objects.all())
@@ -81,7 +81,7 @@ def test_a_secret_goes_in_sealed_and_never_comes_out(pages: Client) -> None:
 
 def test_a_form_that_is_refused_does_not_show_the_secret_either(pages: Client) -> None:
     said = post(pages, TELEGRAM | {"chat_id": ""})
-    assert "This kind of channel needs it." in said
+    assert "Required for this kind of channel." in said
     assert TOKEN not in said
 
 
@@ -97,7 +97,7 @@ def test_another_kind_does_not_inherit_the_secret(pages: Client) -> None:
     post(pages, TELEGRAM)
     row = AlertChannel.objects.get()
     said = post(pages, TELEGRAM | {"kind": "pagerduty", "secret": ""}, row.pk)
-    assert "This kind of channel needs it." in said
+    assert "Required for this kind of channel." in said
     assert AlertChannel.objects.get().secret == TOKEN
 
 
@@ -112,9 +112,9 @@ def test_only_the_settings_of_the_kind_are_kept(pages: Client) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        (MAIL | {"recipients": "nobody"}, "No e-mail address: nobody"),
-        (TELEGRAM | {"kind": "slack", "secret": "ftp://example.com"}, "It cannot work"),
-        (TELEGRAM | {"kind": "webhook", "url": "file:///etc/passwd"}, "It cannot work"),
+        (MAIL | {"recipients": "nobody"}, "Not an e-mail address: nobody"),
+        (TELEGRAM | {"kind": "slack", "secret": "ftp://example.com"}, "These settings cannot work"),
+        (TELEGRAM | {"kind": "webhook", "url": "file:///etc/passwd"}, "These settings cannot work"),
         (TELEGRAM | {"per_minute": "0"}, "greater than or equal to 1"),
     ],
 )
@@ -146,7 +146,7 @@ def test_a_test_is_queued_and_its_way_can_be_followed(pages: Client) -> None:
     row = Delivery.objects.get()
     message = msgspec.convert(row.message, Message)
     assert (row.kind, message.title, message.facts[0]) == (
-        "test", "Test of desk", ("Asked for by", "operator"),
+        "test", "Test of desk", ("Requested by", "operator"),
     )  # fmt: skip
     followed = page("alertchannel_test", row.pk)
     assert f'data-url="{followed}"' in said
@@ -198,12 +198,12 @@ def save_rule(pages: Client, **fields: Any) -> str:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"min_edge_bps": "5"}, "This is for opportunities: leave it empty."),
+        ({"min_edge_bps": "5"}, "Only for opportunities: leave it empty."),
         ({"what": "opportunity", "threshold": "5"}, "An opportunity ends when it closes: leave this empty."),
-        ({"clear_below": "5"}, "Enter what it fires at"),
+        ({"clear_below": "5"}, "Enter a threshold, or clear"),
         ({"threshold": "5", "clear_below": "6"}, "It would clear above its threshold: enter less than 5.0."),
         ({"quiet_from": "22:00"}, "Enter both ends of the quiet hours, or neither."),
-        ({"quiet_from": "22:00", "quiet_until": "22:00"}, "Quiet hours of no length"),
+        ({"quiet_from": "22:00", "quiet_until": "22:00"}, "Quiet hours start and end at the same time"),
         ({"quiet_zone": "Mars/Olympus"}, "There is no such time zone"),
     ],
 )
@@ -231,7 +231,7 @@ def preview(pages: Client, **fields: str) -> str:
 
 
 def test_the_form_says_what_it_would_fire_for_now(pages: Client, empty_redis: Redis) -> None:
-    assert preview(pages).startswith("Not known: no monitor publishes its findings.")
+    assert preview(pages).startswith("Unknown: no monitor reports.")
     found(empty_redis)
     assert preview(pages) == "Nothing."
     others = [msgspec.structs.replace(SILENT, subject=f"exchange{number}") for number in range(6)]
@@ -241,7 +241,7 @@ def test_the_form_says_what_it_would_fire_for_now(pages: Client, empty_redis: Re
     assert preview(pages, subject="okx", threshold="8") == "Nothing."
     found(empty_redis, msgspec.structs.replace(SILENT, since_us=time.time_ns() // 1000))
     assert preview(pages, for_s="60") == "Nothing yet: okx will, if it lasts."
-    assert preview(pages, for_s="x") == "Correct the form to see."
+    assert preview(pages, for_s="x") == "Correct the form to see the result."
 
 
 def test_the_form_says_which_opportunities_it_would_fire_for(pages: Client) -> None:
@@ -255,7 +255,7 @@ def test_the_list_has_condition_channels_and_firing_incidents_of_each(pages: Cli
     rule = AlertRule.objects.get(name="silence")
     shown = text(pages, page("alertrule_changelist"))
     assert "exchange silent or down, okx, ≥ 5, for 5 min" in shown
-    assert "nobody: shown here only" in shown
+    assert "no channel: shown here only" in shown
     fired(rule)
     shown = text(pages, page("alertrule_changelist"))
     assert "■ 1 fires" in shown
