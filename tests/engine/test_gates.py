@@ -13,6 +13,7 @@ from engine.gates import freshness
 from engine.gates.checks import GATES, Evidence, Facts, Gate, LegSeen, Seen
 from engine.gates.gatekeeper import Gatekeeper
 from engine.scan.directions import Direction
+from engine.scan.identity import FAIL, PASS
 from markets.config import ExchangeConfig, FilterConfig, IdentityConfig, MarketConfig, NetworkConfig
 from tests.support.gate_market import EXCHANGES, FOLLOWS, NOTHING, Floor, config, listing, with_terms
 
@@ -207,6 +208,13 @@ def test_crossed_and_zero_quotes_are_not_believed() -> None:
     assert desk.judged()["sanity"].verdict == "fail"
 
 
+@pytest.mark.parametrize(("bid", "ask"), [(101.0, 101.0), (0.0001, 0.0002)])
+def test_a_book_without_a_spread_and_one_of_a_cheap_coin_are_believed(bid: float, ask: float) -> None:
+    desk = Desk(config())
+    desk.leg("okx").bid, desk.leg("okx").ask = bid, ask
+    assert desk.judged()["sanity"].verdict == "pass"
+
+
 def test_the_executable_size_has_a_minimum() -> None:
     desk = Desk(config())
     assert desk.judged(size=10.0)["size"].verdict == "pass"
@@ -217,7 +225,14 @@ def test_the_executable_size_has_a_minimum() -> None:
 
 @pytest.mark.parametrize(
     ("rate", "verdict"),
-    [(1.0, "pass"), (0.981, "pass"), (0.979, "fail"), (1.021, "fail"), (NOTHING, "unknown")],
+    [
+        (1.0, "pass"),
+        (1.0199, "pass"),
+        (0.9801, "pass"),
+        (0.9799, "fail"),
+        (1.0201, "fail"),
+        (NOTHING, "unknown"),
+    ],
 )
 def test_another_stablecoin_must_be_on_its_peg(rate: float, verdict: str) -> None:
     fields = {"counts_as": "BTC/USDT"}
@@ -229,6 +244,50 @@ def test_another_stablecoin_must_be_on_its_peg(rate: float, verdict: str) -> Non
     assert "1 USDC = " in gate.words
     assert bool(desk.blocked()) == (verdict != "pass")
     assert desk.judged(desk.way("binance", "bybit"))["rate"].words == "both are priced in USDT"
+
+
+@pytest.mark.parametrize(
+    ("volume", "worth", "least", "verdict"),
+    [
+        (10.0, 0.5, 5.0, "pass"),
+        (10.0, 0.5, 5.1, "fail"),
+        (None, 1.0, 5.0, "unknown"),
+        (10.0, NOTHING, 5.0, "unknown"),
+        (None, NOTHING, 0.0, "pass"),
+    ],
+)
+def test_a_volume_is_compared_by_what_it_is_worth(
+    volume: float | None, worth: float, least: float, verdict: str
+) -> None:
+    assert gates.verdict_of(gates.volume_bits(volume, worth, least), "volume") == verdict
+
+
+@pytest.mark.parametrize(
+    ("code", "is_proven", "edge_bps", "verdict"),
+    [
+        (PASS, False, 300.0, "pass"),
+        (PASS, False, 300.1, "unknown"),
+        (PASS, True, 300.1, "pass"),
+        (PASS, False, NOTHING, "pass"),
+        (FAIL, False, 300.1, "fail"),
+        (FAIL, True, 1.0, "fail"),
+    ],
+)
+def test_a_large_edge_speaks_against_coins_that_only_seem_the_same(
+    code: int, is_proven: bool, edge_bps: float, verdict: str
+) -> None:
+    bits = gates.identity_bits(code, is_proven, edge_bps, 300.0)
+    assert gates.verdict_of(bits, "identity") == verdict
+
+
+def test_a_rate_just_at_the_edge_of_the_band_is_on_its_peg() -> None:
+    legs = listing("binance"), listing("okx", "BTC/USDC", counts_as="BTC/USDT")
+    desk = Desk(with_terms(config(*legs), peg_band_pct=25.0))
+    found = []
+    for rate in (1.25, 0.75, 1.251):
+        desk.leg("okx", "BTC/USDC").scale = rate
+        found.append(desk.judged()["rate"].verdict)
+    assert found == ["pass", "pass", "fail"]
 
 
 # --- the whole -----------------------------------------------------------------------------------

@@ -408,6 +408,18 @@ class TestGates:
         market.tick(399)
         assert market.phases() == ["open"]
 
+    def test_it_is_due_at_the_next_check_of_whatever_runs_and_else_never(self) -> None:
+        market = Market(WIDE, HELD)
+        market.edge(0, 6.0)
+        found = [market.lifecycle.due_ns]
+        for ms in (200, 250, 300, 449, 450):
+            market.tick(ms)
+            found.append(market.lifecycle.due_ns)
+        assert found == [_stamps(ms)[1] for ms in (200, 250, 450, 450, 450, 500)]
+        market.edge(460, 0.0)
+        market.tick(1000)
+        assert market.lifecycle.due_ns > _stamps(10**9)[1]
+
     def test_a_collector_that_stood_still_for_an_hour_does_not_make_up_for_its_checks(self) -> None:
         market = Market(WIDE)
         market.edge(0, 600.0)
@@ -463,6 +475,17 @@ class TestSize:
         market.edge(250, 6.0, size=1.0)
         market.tick(3000)
         assert ms_of(market.episodes("close")[0].closed_us) == 1250
+
+    def test_the_mean_leaves_out_when_too_little_was_executable(self) -> None:
+        market = Market(WIDE)
+        market.edge(0, 6.0)
+        market.edge(100, 3.0, size=1.0)
+        market.edge(500, 9.0)
+        market.edge(700, 4.0, size=1.0)
+        market.tick(3000)
+        (closed,) = market.episodes("close")
+        assert ms_of(closed.closed_us) == 1750
+        assert closed.mean_edge_bps == pytest.approx((6 * 100 + 9 * 200) / 300)
 
 
 class TestEndings:
