@@ -259,14 +259,6 @@ class TestOneEpisodePerExcursion:
         assert (opened.peak.edge_bps, ms_of(opened.peak.ts_us)) == (9.0, 100)
         assert closed.mean_edge_bps == pytest.approx((6 * 100 + 9 * 60 + 7 * 100) / 260)
 
-    def test_one_that_is_held_for_longer_than_between_two_checks_opens_when_it_was_held(self) -> None:
-        market = Market(structs.replace(HELD, min_duration_ms=1_100))
-        market.edge(0, 6.0)
-        market.tick(1_099)
-        assert market.episodes() == []
-        market.tick(1_100)
-        assert ms_of(market.episodes("open")[0].opened.ts_us) == 1_100
-
     def test_filters_and_directions_have_episodes_of_their_own(self) -> None:
         market = Market(WIDE, LEVEL)
         market.edge(0, 6.0)
@@ -408,18 +400,6 @@ class TestGates:
         market.tick(399)
         assert market.phases() == ["open"]
 
-    def test_it_is_due_at_the_next_check_of_whatever_runs_and_else_never(self) -> None:
-        market = Market(WIDE, HELD)
-        market.edge(0, 6.0)
-        found = [market.lifecycle.due_ns]
-        for ms in (200, 250, 300, 449, 450):
-            market.tick(ms)
-            found.append(market.lifecycle.due_ns)
-        assert found == [_stamps(ms)[1] for ms in (200, 250, 450, 450, 450, 500)]
-        market.edge(460, 0.0)
-        market.tick(1000)
-        assert market.lifecycle.due_ns > _stamps(10**9)[1]
-
     def test_a_collector_that_stood_still_for_an_hour_does_not_make_up_for_its_checks(self) -> None:
         market = Market(WIDE)
         market.edge(0, 600.0)
@@ -468,24 +448,6 @@ class TestSize:
         market.tick(3000)
         (closed,) = market.episodes("close")
         assert (ms_of(closed.closed_us), closed.reason) == (1250, "executable size below 10.00 USDT")
-
-    def test_it_closes_when_the_second_is_over_and_not_at_the_check_after(self) -> None:
-        market = Market(WIDE)
-        market.edge(0, 6.0)
-        market.edge(250, 6.0, size=1.0)
-        market.tick(3000)
-        assert ms_of(market.episodes("close")[0].closed_us) == 1250
-
-    def test_the_mean_leaves_out_when_too_little_was_executable(self) -> None:
-        market = Market(WIDE)
-        market.edge(0, 6.0)
-        market.edge(100, 3.0, size=1.0)
-        market.edge(500, 9.0)
-        market.edge(700, 4.0, size=1.0)
-        market.tick(3000)
-        (closed,) = market.episodes("close")
-        assert ms_of(closed.closed_us) == 1750
-        assert closed.mean_edge_bps == pytest.approx((6 * 100 + 9 * 200) / 300)
 
 
 class TestEndings:
