@@ -5,6 +5,7 @@ from math import nan
 import pytest
 from msgspec import structs
 
+from markets.config import GateTerms
 from tests.engine.test_lifecycle import HELD, WIDE, Market, _stamps, ms_of
 
 
@@ -84,3 +85,62 @@ def test_a_size_opens_and_makes_a_peak_when_it_is_worth_the_least(
         market.edge(2000, 7.0, size)
     assert fresh.phases() == ["open"] * enough
     assert running.phases() == ["open", "peak"][: 1 + enough]
+
+
+def test_an_edge_just_at_the_thresholds_opens_and_stays_open() -> None:
+    market = Market(WIDE, HELD)
+    for ms, edge in ((0, 5.0), (100, 5.0), (300, 2.0), (400, 1.9)):
+        market.edge(ms, edge)
+    assert [(each.phase, each.filter_name) for each in market.episodes()] == [
+        ("open", "wide"), ("open", "held"), ("close", "wide"), ("close", "held"),
+    ]  # fmt: skip
+    assert {ms_of(each.closed_us) for each in market.episodes("close")} == {400}
+
+
+def test_a_candidate_already_has_its_peak_and_its_mean() -> None:
+    market = Market(HELD)
+    for ms, edge in ((0, 6.0), (100, 9.0), (150, 9.0), (160, 7.0), (260, 0.0)):
+        market.edge(ms, edge)
+    (opened,) = market.episodes("open")
+    (closed,) = market.episodes("close")
+    assert (opened.peak.edge_bps, ms_of(opened.peak.ts_us)) == (9.0, 100)
+    assert closed.mean_edge_bps == pytest.approx((6 * 100 + 9 * 60 + 7 * 100) / 260)
+
+
+def test_an_edge_as_high_as_the_peak_is_no_new_one() -> None:
+    market = Market(WIDE)
+    market.edge(0, 6.0)
+    market.edge(1500, 6.0)
+    market.edge(3000, 1.0)
+    assert market.phases() == ["open", "close"]
+    assert ms_of(market.episodes("close")[0].peak.ts_us) == 0
+
+
+def test_above_what_must_be_proven_the_gates_are_asked_at_every_quote() -> None:
+    market = Market(WIDE)
+    market.edge(0, 6.0)
+    market.gates.closed = "identity"
+    market.edge(1, GateTerms().max_unproven_edge_bps)
+    assert market.phases() == ["open"], "just that much is not doubted"
+    market.tick(240)
+    market.gates.closed = ""
+    market.tick(2000)
+    market.gates.closed = "identity"
+    market.edge(2001, GateTerms().max_unproven_edge_bps + 0.1)
+    (closed,) = market.episodes("close")
+    assert (ms_of(closed.closed_us), closed.reason) == (2001, "identity")
+    assert closed.closed is None, "what is above the peak was never executable"
+    assert market.phases()[-1] == "close"
+
+
+def test_a_doubted_candidate_is_forgotten_at_once() -> None:
+    market = Market(HELD)
+    market.edge(0, 6.0)
+    market.gates.closed = "identity"
+    market.edge(1, 600.0)
+    market.gates.closed = ""
+    market.edge(199, 6.0)
+    market.tick(398)
+    assert market.episodes() == []
+    market.tick(399)
+    assert market.phases() == ["open"]
