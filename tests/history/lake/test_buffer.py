@@ -1,5 +1,7 @@
 """What waits for a flush: every row counted, in its table, in order, and handed over once."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,16 @@ def test_rows_stay_in_their_order_however_many_they_are_and_however_they_come(co
     tables = buffer.tables()
     assert tables["quotes"]["bid"].to_pylist() == list(range(count))
     assert len(tables["spreads"]) == len(range(0, count, 1000))
+
+
+@pytest.mark.parametrize(("count", "held"), [(PACK_EVENTS - 1, 1), (PACK_EVENTS, 0)])
+def test_a_row_that_waits_is_an_object_only_until_there_are_many(count: int, held: int) -> None:
+    quotes, buffer = [quote(number) for number in range(count)], Buffer()
+    before = sys.getrefcount(quotes[0])
+    buffer.add(quotes)
+    after = sys.getrefcount(quotes[0])
+    assert after - before == held
+    assert buffer.rows == count
 
 
 def test_tables_that_are_left_out_wait_on_and_stay_counted() -> None:
