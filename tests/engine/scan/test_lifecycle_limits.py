@@ -1,6 +1,6 @@
 """The lifecycle at its limits: thresholds met exactly, checks just due, sizes just enough."""
 
-from math import nan
+from math import inf, nan
 
 import pytest
 from msgspec import structs
@@ -144,3 +144,13 @@ def test_a_doubted_candidate_is_forgotten_at_once() -> None:
     assert market.episodes() == []
     market.tick(399)
     assert market.phases() == ["open"]
+
+
+def test_every_change_is_judged_exactly_while_something_runs() -> None:
+    market = Market(WIDE)
+    found = [market.there.reach]
+    for ms, edge in ((0, 6.0), (1, 1.0)):
+        market.edge(ms, edge)
+        found.append(market.there.reach)
+    assert found == [found[0], inf, found[0]]
+    assert found[0] < inf
