@@ -30,7 +30,7 @@ Frame = str | bytes
 Pick = Callable[[dict[str, Any]], Sequence[Any]]
 Work = Callable[[Frame, int, int], Any]
 RECEIVED = (1_700_000_000_200_000, 10**12)
-"""When the frames came: shortly after their own times, else every one takes the way of a time that cannot be."""
+"""When the frames came: shortly after their own times, else each has a time that cannot be."""
 
 
 def _mexc() -> bytes:
