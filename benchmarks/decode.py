@@ -28,6 +28,9 @@ TARGET_BINANCE_US = 0.55
 
 Frame = str | bytes
 Pick = Callable[[dict[str, Any]], Sequence[Any]]
+Work = Callable[[Frame, int, int], Any]
+RECEIVED = (1_700_000_000_200_000, 10**12)
+"""When the frames came: shortly after their own times, else each has a time that cannot be."""
 
 
 def _mexc() -> bytes:
@@ -86,33 +89,35 @@ FRAMES: dict[str, tuple[Frame, Pick]] = {
 SYMBOLS = dict.fromkeys(("BTCUSDT", "BTC-USDT", "BTC_USDT"), "BTC/USDT")
 
 
-def turn(work: Callable[[Frame], Any], frame: Frame) -> float:
+def turn(work: Work, frame: Frame) -> float:
     """CPU µs per frame of one turn."""
     started = time.process_time()
     for _ in range(FRAMES_PER_TURN):
-        work(frame)
+        work(frame, *RECEIVED)
     return (time.process_time() - started) / FRAMES_PER_TURN * 1e6
 
 
-def plain(exchange: str, pick: Pick, number: Callable[[str], Any]) -> Callable[[Frame], Quote]:
+def plain(exchange: str, pick: Pick, number: Callable[[str], Any]) -> Work:
     """The usual route to the same checked quote: json.loads, then four numbers."""
 
-    def work(frame: Frame) -> Quote:
+    def work(frame: Frame, received_ts_us: int, received_mono_ns: int) -> Quote:
         text = gzip.decompress(frame) if isinstance(frame, bytes) else frame
         bid, bid_size, ask, ask_size = map(number, pick(json.loads(text)))
         if not (0 < bid <= ask < INFINITY and 0 < bid_size < INFINITY and 0 < ask_size < INFINITY):
             raise ValueError(frame)
-        return Quote(exchange, "BTC/USDT", bid, bid_size, ask, ask_size)
+        return Quote(
+            exchange, "BTC/USDT", bid, bid_size, ask, ask_size, None, received_ts_us, received_mono_ns
+        )
 
     return work
 
 
 def measure() -> dict[str, dict[str, float]]:
     """The best turn of every route, µs per frame."""
-    routes: list[tuple[str, str, Callable[[Frame], Any]]] = []
+    routes: list[tuple[str, str, Work]] = []
     for exchange, (frame, pick) in FRAMES.items():
         codec = CODECS[exchange](SYMBOLS)
-        assert codec.decode(frame), f"{exchange}: the frame gives no quote"
+        assert codec.decode(frame, *RECEIVED), f"{exchange}: the frame gives no quote"
         routes.append((exchange, "ours", codec.decode))
         if exchange != "mexc":  # protobuf: no JSON route to compare with
             routes += [(exchange, n.__name__, plain(exchange, pick, n)) for n in (float, Decimal)]

@@ -21,13 +21,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from core.names.symbols import base_of
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from collectors.display import guessed_symbol
 from collectors.exchanges import CODECS
 from collectors.exchanges.bingx import inflated
+from core.names.symbols import base_of
 from tests.support.exchanges.codec_frames import QUOTES, TRADES
 
 ROOT: Final = Path(__file__).resolve().parent.parent

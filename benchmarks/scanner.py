@@ -20,13 +20,12 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from core.names.symbols import base_of
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 from msgspec import structs
 
+from core.names.symbols import base_of
 from engine.scan.scanner import Scanner
 from markets.config import ExchangeConfig, FilterConfig, GateTerms, ListingConfig, MarketConfig, PairConfig
 from markets.events import Quote

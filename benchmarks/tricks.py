@@ -25,7 +25,7 @@ import msgspec
 import numpy as np
 
 from benchmarks import scanner
-from benchmarks.decode import FRAMES, SYMBOLS
+from benchmarks.decode import FRAMES, RECEIVED, SYMBOLS
 from benchmarks.engine import Subject, market
 from collectors.exchanges import CODECS
 from collectors.exchanges.base import Codec
@@ -60,11 +60,11 @@ def fast_paths() -> list[Trick]:
 
         def using(codec: Codec = codec, frame: str | bytes = frame) -> None:
             for _ in range(2_000):
-                codec.decode(frame)
+                codec.decode(frame, *RECEIVED)
 
         def without(codec: Codec = codec, frame: str | bytes = frame) -> None:
             for _ in range(2_000):
-                Codec.decode(codec, frame)
+                Codec.decode(codec, frame, *RECEIVED)
 
         found.append(Trick(f"fast path, {exchange}", 2_000, without, using))
     return found

@@ -17,8 +17,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
-from core.names.symbols import base_of, quote_of
-
 Round = Callable[[], Awaitable[None]]
 """Takes every frame of a kind in once."""
 
@@ -153,7 +151,7 @@ class CcxtPro:
 
     @staticmethod
     def _market(exchange: Any, native: str, symbol: str) -> Any:
-        base, quote = base_of(symbol), quote_of(symbol)
+        base, quote = symbol.split("/")  # no module of ours: this runs in the peer's virtualenv
         facts = {"id": native, "symbol": symbol, "type": "spot", "spot": True, "active": True}
         coins = {"base": base, "quote": quote, "baseId": base, "quoteId": quote}
         return exchange.safe_market_structure(facts | coins | {"precision": {"amount": 1e-8, "price": 1e-8}})

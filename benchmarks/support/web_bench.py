@@ -20,8 +20,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from core.names.chart_ids import parts_of
-
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 WEB_CORE: Final = 0
@@ -39,6 +37,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 
 from accounts.tokens.tokens import make_token
+from core.names.chart_ids import parts_of
 from engine.charts.points import POINT_COLUMNS, ChartDelta
 from markets.config import MarketConfig, Shard
 from markets.models import ExchangePair, OpportunityFilter
