@@ -70,8 +70,8 @@ class WalletStatusAdmin(ReadOnlyAdmin, ConfigAdmin):
     """Wallets as exchanges report them; only the wallet sync writes here."""
 
     empty_text = _(
-        "Nothing is known of any wallet yet. A worker asks every 15 minutes; `manage.py sync_wallets` asks "
-        "now, and its --help says how to give the desk a read-only key for exchanges that answer nobody else."
+        "No wallet status yet. A worker syncs every 15 minutes; `manage.py sync_wallets` does it now, and "
+        "its --help explains how to give the desk a read-only key for exchanges that require one."
     )
     list_display = ("coin", "network", "exchange", "deposits", "withdrawals", "cost", "age")
     list_filter = ("exchange", "deposit", "withdraw", "network")

@@ -430,7 +430,7 @@ async def test_a_chart_taken_away_while_it_is_open_large_says_so(tab: Tab) -> No
     async with only("ETH/USDT"):
         await expect(tab.page.locator(".large .state .word")).to_have_text("not watched")
         await expect(tab.page.locator(".large .reason")).to_have_text(
-            re.compile("does not select it any more")
+            re.compile("No longer selected by the filter")
         )
     await expect(tab.page.locator(".large .state .word")).to_have_text("live")
 

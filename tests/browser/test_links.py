@@ -73,14 +73,14 @@ async def test_a_chart_that_began_just_now_shows_the_quarter_of_an_hour_before(
         ("BTC/USDT|binance|mars", "exchange2: there is no exchange 'mars'"),
         ("BTC/USDT|binance|binance", "exchange2: binance is exchange1, too"),
         ("BTC/USDT|binance", "id: 'BTC/USDT|binance' is none"),
-        ("BTC/USDT|gate|kucoin", "The scanner compares this pair, but no filter gives it a chart"),
+        ("BTC/USDT|gate|kucoin", "The scanner compares this pair, but no filter charts it"),
     ],
 )
 async def test_a_link_to_what_is_not_watched_says_what_is_true(tab: Tab, link: str, words: str) -> None:
     await tab.page.goto(f"{tab.url}/?chart={link.replace('|', '%7C')}")
     await expect(tab.page.locator(".large .state .word")).to_have_text("not watched")
     await expect(tab.page.locator(".large .reason")).to_contain_text(words)
-    assert "any more" not in await tab.page.locator(".large .reason").inner_text()
+    assert "No longer" not in await tab.page.locator(".large .reason").inner_text()
     if not words.startswith("The"):
         await tab.page.wait_for_load_state("networkidle")  # it may be asked more than once
         tab.complaints.forgive("the server responded with a status of 40")

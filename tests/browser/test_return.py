@@ -236,7 +236,7 @@ async def test_a_server_that_answers_again_is_not_said_to_be_silent(page: Page, 
     await expect(page.locator("#notice h2")).to_have_text("The server does not respond", timeout=30_000)
     await page.unroute("**/api/**")
     await expect(page.locator("body")).to_have_attribute("data-connection", "good", timeout=15_000)
-    await expect(page.locator("#notice")).not_to_contain_text("does not answer", timeout=2000)
+    await expect(page.locator("#notice")).not_to_contain_text("does not respond", timeout=2000)
 
 
 # --- what cards say ------------------------------------------------------------------------
