@@ -29,13 +29,13 @@ class ShardView:
         """Note a batch; `set_back`: by a clock that was set back since the last."""
         last_heard_at, self.heard_at = self.heard_at, time.monotonic()
         self.flush_ts_us = flush_ts_us if set_back else max(flush_ts_us, self.flush_ts_us)
-        told_s = flush_ts_us / 1e6 - self.heard_at
+        stamped_s = flush_ts_us / 1e6 - self.heard_at
         known_s = (
-            told_s
+            stamped_s
             if set_back or self._clock_s is None
             else self._clock_s - DRIFT * (self.heard_at - last_heard_at)
         )
-        self._clock_s = max(told_s, known_s)
+        self._clock_s = max(stamped_s, known_s)
 
     def fell_silent(self, now: float) -> bool:
         """Whether it just passed the limit of silence."""

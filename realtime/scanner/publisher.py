@@ -153,5 +153,5 @@ class ScanPublisher:
                 symbol: scan_wire.encode(Rate(rate, now_us, age_ms)) for symbol, (rate, age_ms) in own.items()
             }
             await self._redis.hset(scan_wire.RATES, mapping=said)
-        heard = await scan_wire.read_rates(self._redis)
-        rates.hear({symbol: (each.rate, each.ts_us) for symbol, each in heard.items()})
+        received = await scan_wire.read_rates(self._redis)
+        rates.receive({symbol: (each.rate, each.ts_us) for symbol, each in received.items()})

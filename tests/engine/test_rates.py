@@ -110,7 +110,7 @@ def test_an_opportunity_ends_when_its_rate_gets_old() -> None:
 
 def test_what_another_shard_says_from_the_future_is_not_believed_for_ever() -> None:
     market = Market(configured())
-    market.scanner.rates.hear({USDC: (0.99, NOON_US + HOUR_S * 1_000_000)})
+    market.scanner.rates.receive({USDC: (0.99, NOON_US + HOUR_S * 1_000_000)})
     assert isnan(market.worth(1))
 
 
@@ -263,7 +263,7 @@ class TestChain:
     def test_what_another_shard_says_is_half_of_it(self) -> None:
         market = Market(chained())
         self.say(market, "TUSD/USDC", 0.98, 0)
-        market.scanner.rates.hear({USDC: (1.02, NOON_US + 500_000)})
+        market.scanner.rates.receive({USDC: (1.02, NOON_US + 500_000)})
         assert self.worth(market, 1) == pytest.approx(0.98 * 1.02)
 
     def test_an_interrupted_half_ends_it_at_once(self) -> None:
