@@ -119,10 +119,10 @@ def test_what_another_shard_said_holds_for_ten_seconds_unless_it_is_said_again(
     later_s: float, known: bool
 ) -> None:
     market = Market(configured())
-    market.scanner.rates.hear({USDC: (0.99, NOON_US)})
+    market.scanner.rates.receive({USDC: (0.99, NOON_US)})
     assert market.worth(0) == pytest.approx(0.99)
     assert isnan(market.worth(later_s)) is not known
-    market.scanner.rates.hear({USDC: (0.98, NOON_US + round(later_s * 1e6))})
+    market.scanner.rates.receive({USDC: (0.98, NOON_US + round(later_s * 1e6))})
     assert market.worth(later_s) == pytest.approx(0.98)
 
 
