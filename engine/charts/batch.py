@@ -69,12 +69,12 @@ class Leg(Struct, frozen=True):
 
     @property
     def recorded(self) -> pl.Expr:
-        """Which rows of `quotes` are its own."""
+        """Predicate of the leg's own rows of `quotes`."""
         return (pl.col("exchange") == self.exchange) & (pl.col("symbol") == self.symbol)
 
 
 def leg_of(config: MarketConfig, symbol: str, exchange: str) -> Leg:
-    """What an exchange lists of a symbol: under that very name, as an alias, or in another stablecoin."""
+    """Leg of an exchange for a symbol: under that very name, as an alias, or in another stablecoin."""
     # Only these: ordering all that is listed for one leg would take as long as reading an hour of it.
     own = tuple(each for each in config.listings if each.counts_as == symbol and each.exchange == exchange)
     listing = listed(structs.replace(config, listings=own)).get(symbol, {}).get(exchange)

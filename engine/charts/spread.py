@@ -317,7 +317,7 @@ class SpreadEngine:
     def leg_news(self) -> list[ChartDelta]:
         """Charts that make no points while a leg quotes: only this says which of the two is silent."""
         self._pair()
-        found = [self._by_row[row] for row in self._rows.unheard(self._held)]
+        found = [self._by_row[row] for row in self._rows.unpublished(self._held)]
         return [chart.take(self._quoted_us(chart)) for chart in found]
 
     def _quoted_us(self, chart: Chart) -> tuple[int, int]:

@@ -44,7 +44,7 @@ class Gatekeeper:
         self._mute_slot = -1
 
     def configure(self, config: MarketConfig, directions: Sequence[Direction], legs: Collection[Leg]) -> None:
-        """Take over a configuration; `directions` are all those of the scanner, `legs` all of its legs."""
+        """Apply a configuration; `directions` are all those of the scanner, `legs` all of its legs."""
         facts = gates.Facts(config)
         self.terms = config.gates
         self._legs = legs

@@ -65,7 +65,7 @@ class Leg:
         self.taker_fee_bps: float | None = None  # as configured
 
     def follow(self, listing: ListingConfig) -> None:
-        """Take over a configuration; rate and directions have to be set again.
+        """Apply a configuration; rate and directions have to be set again.
 
         The quote stays, unless it is another market's that the exchange had under the same name.
         """

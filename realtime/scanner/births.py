@@ -1,6 +1,6 @@
-"""When the quotes of a shard's legs came, by a reader's clock: it never falls because a message was late.
+"""Births of a shard's quotes by a reader's clock: it never falls because a message was late.
 
-Plain numpy. The reader guesses the moment from the age a message tells and from when it heard it, so one
+Plain numpy. The reader guesses the moment from the age a message gives and from when it received it, so one
 message's guess is a little off from another's. The order of the quotes is the collector's word, not a guess.
 """
 

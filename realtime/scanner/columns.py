@@ -25,7 +25,7 @@ Indices = NDArray[np.uint32]
 
 
 class LegColumns:
-    """The newest row of every leg; only those that changed are made anew.
+    """The newest row of every leg; only those that changed are made again.
 
     A leg that is silent changes, too, when the others of its symbol move: it is left behind.
     """

@@ -90,7 +90,7 @@ def explain(
     rate_ages_ms: Mapping[str, float] | None = None,
     names: Mapping[str, str] | None = None,
 ) -> Explanation:
-    """What keeps the pair in this row of the table from being an opportunity, as of its last refresh.
+    """Explain what keeps the pair in this row of the table from being an opportunity, by its last refresh.
 
     `rate_ages_ms` are of what currencies' rates were last quoted, by symbol; `names` what words call
     exchanges, by key.
@@ -255,7 +255,7 @@ def _filter_facts(row: FilterConfig, edge_bps: float, size: float, seen: Seen, f
 
 
 def _closed(name: str, row: FilterConfig, seen: Seen, facts: Facts) -> str:
-    """Which gate is closed, and why where it is by a limit of the filter's own alone."""
+    """Closed gate, and the reason where it is by a limit of the filter's own alone."""
     words = f"gate {name} is closed"
     has_own = name in ("freshness", "identity")
     if not has_own or gates.is_blocking(gates.bits_of(facts, seen), name):

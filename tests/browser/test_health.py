@@ -95,7 +95,7 @@ async def test_the_page_of_a_table_stands_in_the_address_and_comes_back(
     page: Page, web: Web, empty_redis: Redis
 ) -> None:
     """One module does it for the scanner, opportunities and symbols."""
-    Reports(empty_redis, symbols(*[LIVE] * 30)).tell()
+    Reports(empty_redis, symbols(*[LIVE] * 30)).publish()
     await page.goto(f"{web.url}/health/?sort=symbol&descending=false&state=toString")
     place, names = page.locator("#place"), page.locator("#rows .open")
     await expect(place).to_have_text("1–25 of 30")
