@@ -55,13 +55,14 @@ coverage: install-dev ## Run tests and trials and show which lines of the produc
 attack: install-dev ## Attack a fresh simulated desk as a stranger would (loopback only, at most 5 minutes)
 	@$(BIN)/python -m attack
 
-lint: install-dev ## Check style, types, the direction of imports, and what is known to be unsafe
+lint: install-dev ## Check style, types, the direction of imports, words, and what is known to be unsafe
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive .
 	@$(BIN)/python deploy/image_pins.py --check
+	$(BIN)/python deploy/plain_words.py
 	$(WITH_NODE) node_modules/.bin/biome check --error-on-warnings .
 	$(WITH_NODE) node_modules/.bin/tsc
 

@@ -1,4 +1,4 @@
-"""What each performance trick gains that can be taken out alone: the same work with it and without it.
+"""Gain of each performance trick that can be taken out alone: the same work with it and without it.
 
     python benchmarks/tricks.py
 

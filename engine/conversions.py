@@ -1,4 +1,4 @@
-"""By which rates one currency becomes another: its own, or a chain of exactly two over a bridge.
+"""Conversions of one currency into another: by its own rate, or a chain of exactly two over a bridge.
 
 Plain Python, no Django.
 """
@@ -20,7 +20,7 @@ def symbols_of(needed: Conversion) -> tuple[str, str]:
 
 
 def ways(needed: Conversion) -> Iterator[tuple[Conversion, ...]]:
-    """Its own rate, then every chain of two."""
+    """Ways to convert: its own rate, then every chain of two."""
     one, other = needed
     yield (needed,)
     for bridge in BRIDGES:

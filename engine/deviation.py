@@ -29,7 +29,7 @@ _US_PER_MINUTE: Final = 60_000_000
 
 
 class DeviationTerms(Struct, frozen=True):
-    """What counts as what; all editable. Percent unless the name says otherwise."""
+    """Terms of deviation events; all editable. Percent unless the name says otherwise."""
 
     neutral_pct: float = 0.1
     cycle_pct: float = 0.4
@@ -45,7 +45,7 @@ class DeviationTerms(Struct, frozen=True):
 
 
 class DeviationStatistics(Struct, frozen=True):
-    """What a range of one pair amounts to. Rates are per minute or hour of observed time, gaps left out.
+    """Statistics of a range of one pair. Rates are per minute or hour of observed time, gaps left out.
 
     `asymmetry` is (max + min) / (max - min) of the deviation, between -1 and 1 by construction;
     `spread_asymmetry` the same of the spread itself, beyond ±1 when it never changes its sign.
@@ -144,7 +144,7 @@ def _parts(values: Floats) -> list[Floats]:
 
 
 def _stays(inside: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Where each run of True begins, and the index after its end."""
+    """Bounds of each run of True: its beginning, and the index after its end."""
     edges = np.diff(np.concatenate(([False], inside, [False])).astype(np.int8))
     return np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
 

@@ -1,4 +1,4 @@
-"""What a pair of quotes is worth: spread, edge, and what both taker fees leave (docs/engine.md).
+"""Prices of a pair of quotes: spread, edge, and what both taker fees leave (docs/engine.md).
 
 One formula each, for live quotes, replays, stored history, the scanner's table and reports alike: the
 arguments are numbers, numpy arrays or polars expressions. Fees are fractions (0.001 is 10 bps), never in bps.
@@ -10,7 +10,7 @@ BPS: Final = 10_000
 
 
 def fee_factor(buy_fee: Any, sell_fee: Any) -> Any:
-    """What both taker fees leave of 10,000: turns sell bid / buy ask into an edge, see `edge_bps`."""
+    """Rest of 10,000 after both taker fees: turns sell bid / buy ask into an edge, see `edge_bps`."""
     return (1 - sell_fee) / (1 + buy_fee) * BPS
 
 
@@ -20,7 +20,7 @@ def fee_factors(fee1: Any, fee2: Any) -> tuple[Any, Any]:
 
 
 def edge_bps(sell_bid: Any, buy_ask: Any, factor: Any) -> Any:
-    """What is earned by buying at the ask here and selling at the bid there, after both taker fees; bps."""
+    """Edge of buying at the ask here and selling at the bid there, after both taker fees; bps."""
     return sell_bid / buy_ask * factor - BPS
 
 

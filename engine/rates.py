@@ -1,4 +1,4 @@
-"""What one currency is worth in another: so that BTC/USDC and BTC/USDT can be compared, and so that a least
+"""Rates of one currency in another: so that BTC/USDC and BTC/USDT can be compared, and so that a least
 size means the same money everywhere.
 
 Plain Python, no Django. A rate is the median mid of a symbol such as USDC/USDT over the exchanges that quote
@@ -20,13 +20,13 @@ from engine.scan.legs import Leg
 from markets.config import GateTerms, ListingConfig
 from markets.worth.reference import REFERENCE, is_dollar
 
-HEARD_FOR_S: Final = 10.0
+RECEIVED_FOR_S: Final = 10.0
 """How long another shard's word holds: it only says what is fresh there, every second. By our own clock, as
 that shard's may be another; a word from ahead of now is believed when the next one follows it."""
 
 
 def conversion(listing: ListingConfig) -> Conversion | None:
-    """What prices there must be converted by, if the symbol it counts as is quoted otherwise."""
+    """Conversion of prices there, if the symbol it counts as is quoted otherwise."""
     wanted = quote_of(listing.counts_as)
     return None if listing.quote == wanted else (listing.quote, wanted)
 
@@ -41,13 +41,13 @@ class Rates:
         """How much of the second currency one of the first is worth, as of `reckon`; NaN: nobody says."""
         self.worths: dict[str, float] = {}
         """What one of each quote currency is worth in the reference currency; NaN: nobody says."""
-        self._heard: dict[str, tuple[float, int]] = {}
+        self._received: dict[str, tuple[float, int]] = {}
         self._ages = Ages(unknown_s=inf)
         self._max_age_ns = 0.0
         self._now_ns = 0
 
     def configure(self, listings: Iterable[ListingConfig], terms: GateTerms) -> None:
-        """Know what is needed, and how old it may be; the legs are to be told anew."""
+        """Know what is needed, and how old it may be; the legs are to be set again."""
         self._max_age_ns = terms.max_age_ms * 1e6
         listings = list(listings)
         self.needed = {needed for listing in listings if (needed := conversion(listing))}
@@ -56,12 +56,12 @@ class Rates:
         asked = self.needed | {(quote, REFERENCE) for quote in self.worths}
         self.legs = {symbol: [] for needed in asked for symbol in saying(needed)}
 
-    def hear(self, said: Mapping[str, tuple[float, int]]) -> None:
-        """Take over what other shards say: symbol -> rate and when it held, µs."""
-        self._heard = dict(said)
+    def receive(self, said: Mapping[str, tuple[float, int]]) -> None:
+        """Apply what other shards publish: symbol -> rate and when it held, µs."""
+        self._received = dict(said)
 
     def own(self) -> dict[str, float]:
-        """What this shard's exchanges quote, by symbol, as of the last `reckon`."""
+        """Rates that this shard's exchanges quote, by symbol, as of the last `reckon`."""
         return {symbol: rate for symbol, (rate, _) in self.quoted().items()}
 
     def quoted(self) -> dict[str, tuple[float, float]]:
@@ -77,9 +77,9 @@ class Rates:
     def reckon(self, now_us: int, now_mono_ns: int) -> None:
         """Know every rate that is needed as of now; this shard's own quotes go before what others say."""
         self._now_ns = now_mono_ns
-        stamps_us = {symbol: ts_us for symbol, (_, ts_us) in self._heard.items()}
+        stamps_us = {symbol: ts_us for symbol, (_, ts_us) in self._received.items()}
         ages_s = self._ages.take(stamps_us, now_us, now_mono_ns / 1e9)
-        known = {s: rate for s, (rate, _) in self._heard.items() if ages_s[s] <= HEARD_FOR_S}
+        known = {s: rate for s, (rate, _) in self._received.items() if ages_s[s] <= RECEIVED_FOR_S}
         known |= self.own()
         self.current = {needed: _convert(needed, known) for needed in self.needed}
         self.worths = {quote: _convert((quote, REFERENCE), known) for quote in self.worths}
@@ -90,7 +90,7 @@ def _says(leg: Leg) -> bool:
 
 
 def _convert(needed: Conversion, known: Mapping[str, float]) -> float:
-    """By the first way of which every rate is known."""
+    """Convert by the first way of which every rate is known."""
     found = (prod(_rate(step, known) for step in way) for way in ways(needed))
     return next((rate for rate in found if not isnan(rate)), nan)
 

@@ -17,33 +17,33 @@ class ShardView:
     for a drift and where it was set back.
     """
 
-    def __init__(self, name: str, heard_at: float, flush_ts_us: int) -> None:
+    def __init__(self, name: str, received_at: float, flush_ts_us: int) -> None:
         self.name = name
-        self.heard_at = heard_at
+        self.received_at = received_at
         self.flush_ts_us = flush_ts_us
         self.silent = False
         self.said_ahead_s = 0.0  # what viewers know of `ahead_s`
         self._clock_s: float | None = None  # the shard's clock less the monotonic one
 
-    def heard(self, flush_ts_us: int, *, set_back: bool) -> None:
+    def note_batch(self, flush_ts_us: int, *, set_back: bool) -> None:
         """Note a batch; `set_back`: by a clock that was set back since the last."""
-        last_heard_at, self.heard_at = self.heard_at, time.monotonic()
+        last_received_at, self.received_at = self.received_at, time.monotonic()
         self.flush_ts_us = flush_ts_us if set_back else max(flush_ts_us, self.flush_ts_us)
-        told_s = flush_ts_us / 1e6 - self.heard_at
+        stamped_s = flush_ts_us / 1e6 - self.received_at
         known_s = (
-            told_s
+            stamped_s
             if set_back or self._clock_s is None
-            else self._clock_s - DRIFT * (self.heard_at - last_heard_at)
+            else self._clock_s - DRIFT * (self.received_at - last_received_at)
         )
-        self._clock_s = max(told_s, known_s)
+        self._clock_s = max(stamped_s, known_s)
 
     def fell_silent(self, now: float) -> bool:
         """Whether it just passed the limit of silence."""
-        return not self.silent and now - self.heard_at > SILENT_AFTER_S
+        return not self.silent and now - self.received_at > SILENT_AFTER_S
 
     def until_s(self) -> float:
         """Monotonic time here when the newest flush was made; by its arrival where no batch came."""
-        return self.heard_at if self._clock_s is None else self.flush_ts_us / 1e6 - self._clock_s
+        return self.received_at if self._clock_s is None else self.flush_ts_us / 1e6 - self._clock_s
 
     def ahead_s(self) -> float:
         """Seconds by which its clock is ahead of the wall clock here; 0 for one that is the same."""

@@ -50,7 +50,7 @@ class RealtimeSink:
         self._handled: Quote | StreamState | None = None
         self._handed_on = asyncio.Event()
         self._busy_s = 0.0
-        self._legs_told_at = float("-inf")
+        self._legs_published_at = float("-inf")
 
     def configure(self, config: MarketConfig) -> None:
         """Take over the opportunities and pairs whose symbols this shard owns, after what is at hand."""
@@ -143,8 +143,8 @@ class RealtimeSink:
 
     def _hand_on(self) -> None:
         deltas = self._engine.collect()
-        if time.monotonic() - self._legs_told_at >= LEGS_EVERY_S:
-            self._legs_told_at = time.monotonic()
+        if time.monotonic() - self._legs_published_at >= LEGS_EVERY_S:
+            self._legs_published_at = time.monotonic()
             deltas += self._engine.leg_news()
         self._publisher.add(deltas)
         self._keep(deltas)

@@ -71,7 +71,7 @@ def _names_of(tree: ast.Module) -> Iterator[str]:
 
 @cache
 def used() -> frozenset[Name]:
-    """What anything but tests uses: by its name, by import, through its module, or in a string."""
+    """Names that anything but tests uses: by its name, by import, through its module, or in a string."""
     paths = [path for path in tracked() if path.endswith(".py") and not path.startswith("tests/")]
     return frozenset(use for path in paths for use in _uses(_tree(path), _module(path)))
 

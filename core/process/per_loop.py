@@ -1,4 +1,4 @@
-"""What a process has one of, made when it is first needed."""
+"""One of a kind per process, made when it is first needed."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,6 +1,7 @@
 """The engine's points out of recorded quotes: the rules of docs/engine.md, over whole columns of polars.
 
-Batch twin of `pairing`, which pairs live quotes; tests/engine/test_batch.py holds both to the same points.
+Batch twin of `pairing`, which pairs live quotes; tests/engine/charts/test_batch.py holds both to the same
+points.
 Quotes and stream states of both legs go into one frame in order of receipt; filling each leg's last
 quote forward is the pairing. A `Pairing` remembers from slice to slice what the engine would.
 """
@@ -69,12 +70,12 @@ class Leg(Struct, frozen=True):
 
     @property
     def recorded(self) -> pl.Expr:
-        """Which rows of `quotes` are its own."""
+        """Predicate of the leg's own rows of `quotes`."""
         return (pl.col("exchange") == self.exchange) & (pl.col("symbol") == self.symbol)
 
 
 def leg_of(config: MarketConfig, symbol: str, exchange: str) -> Leg:
-    """What an exchange lists of a symbol: under that very name, as an alias, or in another stablecoin."""
+    """Leg of an exchange for a symbol: under that very name, as an alias, or in another stablecoin."""
     # Only these: ordering all that is listed for one leg would take as long as reading an hour of it.
     own = tuple(each for each in config.listings if each.counts_as == symbol and each.exchange == exchange)
     listing = listed(structs.replace(config, listings=own)).get(symbol, {}).get(exchange)

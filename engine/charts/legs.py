@@ -170,7 +170,7 @@ class Chart:
         """Hand over what changed, and when the legs last quoted; the points move into the window."""
         points = no_points()
         if self.pending:
-            points = np.concatenate(self.pending)  # a copy: whoever keeps it does not keep the whole run
+            points = np.concatenate(self.pending)  # a copy: its keeper does not keep the whole run
             self.pending, self.waiting = [], 0
             self.window.extend(points)
         self.reported = (self.state, self.reason)

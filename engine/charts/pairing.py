@@ -33,7 +33,7 @@ class Legs:
         self.received: Ints = np.zeros((3, count), np.int64)  # wall clock in µs, monotonic in ns, late by µs
 
     def hold(self, leg: int, quote: Quote | None) -> None:
-        """Take over a quote without pairing it; None: there is none to be used."""
+        """Apply a quote without pairing it; None: there is none to be used."""
         if quote is None:
             self.prices[:, leg] = np.nan
             return
@@ -41,7 +41,7 @@ class Legs:
         self.received[:, leg] = quote.received_ts_us, quote.received_mono_ns, quote.late_us
 
     def quoted_us(self, legs: Ints, now_us: int, now_ns: int) -> list[int]:
-        """As of when these last quoted; before the clock was set back, as it would have stamped that now."""
+        """Times when these last quoted; before the clock was set back, as it would have stamped that now."""
         us, ns, late_us = self.received[:, legs].tolist()
         if 0 < now_us < max(us) - SET_BACK_US:
             by_this_clock = [now_us - (now_ns - each_ns) // _NS_PER_US for each_ns in ns]
@@ -50,13 +50,15 @@ class Legs:
 
 
 class Charts:
-    """What pairing knows and remembers of every chart, a row each."""
+    """State of every chart for pairing, a row each."""
 
     def __init__(self, count: int) -> None:
         self.legs: Ints = np.zeros((2, count), np.int64)
         self.tolerance_ns: Ints = np.full(count, NEVER)
         self.factors: Floats = np.ones((2, count))  # of edge12 and edge21
-        self.told_us: Ints = np.zeros((2, count), np.int64)  # of each leg's last quote, as it was last told
+        self.published_us: Ints = np.zeros(
+            (2, count), np.int64
+        )  # of each leg's last quote, as last published
         self.last_us: Ints = np.zeros(count, np.int64)  # the newest row's time
         # While live: of the two quotes paired last, the one to expire first.
         self.older_us: Ints = np.zeros(count, np.int64)
@@ -74,16 +76,16 @@ class Charts:
         return bool(self.older_ns[chart] != NEVER)
 
     def join(self, chart: int, held: Legs) -> None:
-        """Its legs are both valid without a quote that said so."""
+        """Join a chart whose legs are both valid without a quote that said so."""
         us, ns = _as_of(*held.received[:, self.legs[:, chart]])
         older = int(ns[1] < ns[0])
         self.older_us[chart], self.older_ns[chart] = us[older], ns[older]
 
-    def unheard(self, held: Legs) -> list[int]:
-        """Charts without a line whose legs quoted since that was last told; it counts as told now."""
+    def unpublished(self, held: Legs) -> list[int]:
+        """Charts without a line whose legs quoted since that was published; it counts as published now."""
         quoted_us = held.received[0][self.legs]
-        news = (self.older_ns == NEVER) & (quoted_us != self.told_us).any(axis=0)
-        self.told_us[:, news] = quoted_us[:, news]
+        news = (self.older_ns == NEVER) & (quoted_us != self.published_us).any(axis=0)
+        self.published_us[:, news] = quoted_us[:, news]
         return np.flatnonzero(news).tolist()
 
     def begin_after(self, touched: Ints, bounds: Ints, stamps: Ints) -> Ints:
@@ -110,7 +112,7 @@ class Charts:
 
 
 class Routes:
-    """Which charts a leg's quotes touch."""
+    """Charts that a leg's quotes touch."""
 
     def __init__(self, charts: Charts, legs: int) -> None:
         by_leg = np.argsort(charts.legs.ravel(), kind="stable")
@@ -120,7 +122,7 @@ class Routes:
         self._first = np.cumsum(self._degree) - self._degree
 
     def touched(self, legs: Ints) -> tuple[Ints, Ints]:
-        """Of quotes of these legs: one chart after the other, each as often as quotes touch it, and these."""
+        """Charts and quotes of these legs: one chart after the other, each as often as quotes touch it."""
         degree = self._degree[legs]
         quotes = np.repeat(np.arange(len(legs)), degree)
         within = np.arange(len(quotes)) - np.repeat(np.cumsum(degree) - degree, degree)
@@ -130,7 +132,7 @@ class Routes:
 
 
 class Paired(Struct, eq=False):
-    """What a run made of the charts it touched, in the order of `charts`.
+    """Result of a run for the charts it touched, in the order of `charts`.
 
     `rows` are points and gaps, a chart's between two of its `bounds`; `spreads` are those of the points
     alone, between two `point_bounds`, and `point_rows` says where they stand. `upper` and `lower` are
@@ -160,7 +162,7 @@ class _Run(Struct, eq=False):
 
 
 class _Pairs(Struct, eq=False):
-    """What a run's quotes make with the last one of the other side."""
+    """Pairs of a run's quotes with the last one of the other side."""
 
     prices: tuple[Floats, Floats]
     ages_ns: tuple[Ints, Ints]
@@ -238,7 +240,7 @@ def _remember(charts: Charts, run: _Run, pairs: _Pairs, bounds: Ints, stamps: In
 
 
 def _as_of(us: Ints, ns: Ints, late_us: Ints) -> tuple[Ints, Ints]:
-    """What ages count from: when quotes would have been received, had they come as usual."""
+    """Times that ages count from: when quotes would have been received, had they come as usual."""
     return us - late_us, ns - late_us * _NS_PER_US
 
 

@@ -78,7 +78,7 @@ class Pending:
             self._charts, self._parts, self._counts = {}, {}, {}
 
     def take(self, most_points: float = math.inf) -> list[ChartDelta]:
-        """What waits, one delta per chart, those that wait longest first.
+        """Take what waits, one delta per chart, those that wait longest first.
 
         At most `most_points` points, but always one whole chart; what is left waits on. A chart
         with a single waiting delta comes back as that very object.

@@ -38,7 +38,7 @@ from there: held at the newest time, a line would stand still for as long as the
 
 
 class ChartDelta(Struct, eq=False):
-    """What changed on one chart since the last collect.
+    """Changes of one chart since the last collect.
 
     `points` has shape (n, len(POINT_COLUMNS)), oldest first; n is 0 when only the state changed.
     `reason` says in words which leg is not live and why; it is empty while the chart is live.

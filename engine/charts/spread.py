@@ -34,7 +34,7 @@ RUN_QUOTES: Final = 2_000
 
 
 class Counters(Struct):
-    """What the engine did since it was made. `points`, `invalid` and `thinned` count per chart.
+    """Counters since the engine was made. `points`, `invalid` and `thinned` count per chart.
 
     What quotes made is counted once they are paired, at the next collect.
     """
@@ -270,7 +270,7 @@ class SpreadEngine:
                 self._reassess(chart, state.received_mono_ns, state.received_ts_us)
 
     def _hold(self, leg: Leg) -> None:
-        """Its usable quote is another one, or none, without a quote that said so."""
+        """Hold another usable quote, or none, without a quote that said so."""
         if leg.charts:
             self._held.hold(leg.index, leg.usable)
 
@@ -317,11 +317,11 @@ class SpreadEngine:
     def leg_news(self) -> list[ChartDelta]:
         """Charts that make no points while a leg quotes: only this says which of the two is silent."""
         self._pair()
-        found = [self._by_row[row] for row in self._rows.unheard(self._held)]
+        found = [self._by_row[row] for row in self._rows.unpublished(self._held)]
         return [chart.take(self._quoted_us(chart)) for chart in found]
 
     def _quoted_us(self, chart: Chart) -> tuple[int, int]:
-        """As of when its legs last quoted, of all quotes that were paired; 0: not known.
+        """Times when its legs last quoted, of all quotes that were paired; 0: not known.
 
         A late quote is as of before it came: the age a page counts from it is that of the scanner.
         """

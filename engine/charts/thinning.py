@@ -27,7 +27,8 @@ def second_extremes(rows: Points) -> Points:
 
 
 def thin(rows: Points, cap: int) -> Points:
-    """At most `cap` (>= MIN_CAP) rows: about the newest half as it is, of the older half extremes and gaps.
+    """Thin to at most `cap` (>= MIN_CAP) rows: about the newest half as it is, of the older half extremes and
+    gaps.
 
     The older rows are cut into `cap // 16` runs; each leaves the extremes of its values and its first gap.
     """

@@ -58,7 +58,7 @@ Bits = NDArray[np.uint32]
 
 
 def verdict_of(bits: int, gate: str) -> Verdict:
-    """What the bits say of a gate."""
+    """Verdict of the bits on a gate."""
     place = 1 << GATES.index(gate)
     if bits & place:
         return "fail"
@@ -82,12 +82,12 @@ def is_blocking(bits: int, gate: str) -> bool:
 
 
 def without_size(bits: int) -> int:
-    """The bits but for those of the size, which whoever follows edges judges for himself."""
+    """The bits but for those of the size, which a follower of edges judges itself."""
     return bits & ~_SIZE
 
 
 def leg_bits(leg: Leg, state: int, rate: float | None, terms: GateTerms) -> int:
-    """What one leg says; `rate` is that of its quote currency, None where it needs none."""
+    """Bits of one leg; `rate` is that of its quote currency, None where it needs none."""
     bits = 0 if state <= freshness.QUIET else _DOWN
     if isnan(leg.bid):
         bits |= _NO_QUOTE
@@ -101,19 +101,19 @@ def leg_bits(leg: Leg, state: int, rate: float | None, terms: GateTerms) -> int:
 
 
 def rate_of(leg: Leg, symbol: str) -> float | None:
-    """What one of its quote currency is worth in the symbol's; NaN: unknown, None: they are the same."""
+    """Rate of its quote currency in the symbol's; NaN: unknown, None: they are the same."""
     return None if leg.listing.quote == quote_of(symbol) else leg.scale * leg.listing.multiplier
 
 
 def identity_bits(verdict: int, is_proven: bool, edge_bps: float, most_bps: float) -> int:
-    """What is held of the coins; a large edge between coins that only seem the same speaks against itself."""
+    """Bits of the coins' identity; a large edge of coins that only seem the same speaks against itself."""
     if verdict == PASS and edge_bps > most_bps and not is_proven:
         return _UNPROVEN
     return IDENTITY[verdict]
 
 
 def volume_bits(volume: float | None, worth: float, minimum: float) -> int:
-    """What a leg's 24 h volume says, in a currency of this worth in the reference."""
+    """Bits of a leg's 24 h volume, in a currency of this worth in the reference."""
     if not minimum:
         return 0
     value = nan if volume is None else volume * worth
@@ -123,7 +123,7 @@ def volume_bits(volume: float | None, worth: float, minimum: float) -> int:
 
 
 def size_bits(size: float, minimum: float) -> int:
-    """What the executable size says; both in the reference currency."""
+    """Bits of the executable size; both in the reference currency."""
     if isnan(size):
         return _NO_SIZE
     return 0 if size >= minimum else _TOO_SMALL

@@ -1,7 +1,8 @@
-"""Why a pair is, or is not, an opportunity: every condition with its value, its threshold and its verdict.
+"""Gate checks, why a pair is, or is not, an opportunity: every condition with its value, its threshold and
+its verdict.
 
 Each gate has one verdict per direction. A gate blocks unless it passes: what is not known does not
-count as passed. Wallets are the one exception, because most exchanges tell nothing of them without
+count as passed. Wallets are the one exception, because most exchanges say nothing of them without /
 keys: there unknown does not block, unless a filter asks for open ones. What each gate means, and what
 to do about it, is in docs/gates.md.
 
@@ -99,7 +100,7 @@ class Gate(Struct, frozen=True):
 
 
 class Facts:
-    """What a configuration says of every pair before any quote; made once per configuration.
+    """Facts of every pair before any quote, from a configuration; made once per configuration.
 
     `names` are what words call exchanges, by key; without one it is its key.
     """
@@ -113,7 +114,7 @@ class Facts:
         self._same: dict[int, int] = {}
 
     def called(self, key: str) -> str:
-        """What words call an exchange."""
+        """Name of an exchange in words."""
         return self._names.get(key, key)
 
     def beforehand(self, pair: ScanPair, buy: ListingConfig, sell: ListingConfig) -> int:
@@ -183,7 +184,7 @@ class Facts:
         return Gate("wallets", value, threshold, verdict, words)
 
     def rate(self, seen: "Seen", verdict: Verdict) -> Gate:
-        """What a currency is worth in another, how old that is, and what the edge leaves out."""
+        """Rate of a currency in another, its age, and what the edge leaves out."""
         quote, terms = quote_of(seen.pair.symbol), self.terms
         most = wording.seconds(terms.max_age_ms)
         threshold = f"known, within {wording.share(terms.peg_band_pct)} % of 1, no older than {most}"
@@ -204,7 +205,7 @@ class Facts:
         return Gate("rate", value, threshold, verdict, f"{words}; {threshold}")
 
     def _cost(self, leg: ListingConfig, way: tuple[Conversion, ...]) -> str:
-        """What converting costs on a leg's exchange, in words."""
+        """Cost of converting on a leg's exchange, in words."""
         fees = [wording.share(self._fees.of(leg.exchange, f"{one}/{other}").taker_bps) for one, other in way]
         if len(way) == 1:
             return f"{fees[0]} bps of taker fee on {self.called(leg.exchange)}, and half a spread"
@@ -219,7 +220,7 @@ class Facts:
 
 
 def _way(seen: "Seen", one: str, other: str, most_ms: float) -> tuple[tuple[Conversion, ...], float | None]:
-    """By which rates one currency becomes the other, and the age of the older one; None: none is quoted."""
+    """Rates by which one currency becomes the other, and the age of the older one; None: none is quoted."""
     known = []
     for way in ways((one, other)):
         ages = [[seen.rate_ages_ms.get(symbol) for symbol in symbols_of(step)] for step in way]
@@ -255,12 +256,12 @@ class LegSeen(Struct, frozen=True):
 
     @property
     def exchange(self) -> str:
-        """What words call its exchange."""
+        """Name of its exchange in words."""
         return self.name or self.leg.listing.exchange
 
 
 class Evidence(Struct, frozen=True):
-    """What is held of a pair's identity: the verdict's code, what speaks for it, and who decided."""
+    """Evidence of a pair's identity: the verdict's code, what speaks for it, and its author."""
 
     code: int
     ratio: float
@@ -283,7 +284,7 @@ class Seen(Struct, frozen=True):
 
     @property
     def value(self) -> float:
-        """What the size is worth in the reference currency; NaN: not known."""
+        """Worth of the size in the reference currency; NaN: not known."""
         return self.size * self.buy.leg.worth
 
     def is_doubtful(self, side: LegSeen, terms: GateTerms, most_ms: float) -> bool:

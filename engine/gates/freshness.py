@@ -5,7 +5,7 @@ is stale for that. So a leg is measured against its own usual gap, and a pause a
 
 `live`    its last quote is no older than `silent_floor_ms`, or than `silent_gaps` of its usual gaps;
 `quiet`   older than both, but so is the rest of its market: nothing happens, and nothing is wrong;
-`silent`  older than both, while others talk: another exchange quotes the same symbol (it was heard
+`silent`  older than both, while others talk: another exchange quotes the same symbol (it quoted /
           within `silent_floor_ms`), or its whole exchange says nothing while another exchange does;
 `down`    nothing to go by: no quote yet, or its stream was interrupted since the last one.
 
@@ -56,11 +56,11 @@ def is_overdue(age_ms: Any, gap_ms: Any, terms: GateTerms) -> Any:
 
 
 def talks(age_ms: Any, terms: GateTerms) -> Any:
-    """Whether a usable leg was heard of lately; of a float or of an array. An overdue one never was."""
+    """Whether a usable leg quoted lately; of a float or of an array. An overdue one never was."""
     return age_ms <= terms.silent_floor_ms
 
 
-def heard_since(now_mono_ns: int, terms: GateTerms) -> int:
+def quoted_since(now_mono_ns: int, terms: GateTerms) -> int:
     """Since when a leg must have quoted to talk now."""
     return now_mono_ns - int(terms.silent_floor_ms * 1e6)
 
@@ -122,5 +122,5 @@ def states(
 def mute(usable: Flags, talking: Flags, exchange: Places) -> Flags:
     """`is_mute` of every exchange, by its number."""
     legs = np.bincount(exchange, weights=usable)
-    heard = np.bincount(exchange, weights=talking)
-    return np.asarray((legs >= 2) & (heard == 0) & talking.any())
+    talking_legs = np.bincount(exchange, weights=talking)
+    return np.asarray((legs >= 2) & (talking_legs == 0) & talking.any())

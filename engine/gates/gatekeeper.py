@@ -44,7 +44,7 @@ class Gatekeeper:
         self._mute_slot = -1
 
     def configure(self, config: MarketConfig, directions: Sequence[Direction], legs: Collection[Leg]) -> None:
-        """Take over a configuration; `directions` are all those of the scanner, `legs` all of its legs."""
+        """Apply a configuration; `directions` are all those of the scanner, `legs` all of its legs."""
         facts = gates.Facts(config)
         self.terms = config.gates
         self._legs = legs
@@ -62,7 +62,7 @@ class Gatekeeper:
         self.identity.tick(now_mono_ns, now_ts_us)
 
     def blocked(self, direction: Direction, follows: FilterConfig, now_mono_ns: int) -> str:
-        """Which gate, other than the size, is closed for a filter, in words; empty when none is."""
+        """Closed gate for a filter, other than the size, in words; empty when none is."""
         bits = gates.blocking(self.bits(direction, now_mono_ns, follows), follows.wallets_open)
         if not bits:
             return ""
@@ -110,7 +110,7 @@ class Gatekeeper:
         return doubtful
 
     def _moved_bps(self, leg: Leg, now_mono_ns: int) -> float:
-        return leg.moved_bps(freshness.heard_since(now_mono_ns, self.terms))
+        return leg.moved_bps(freshness.quoted_since(now_mono_ns, self.terms))
 
     def state(self, leg: Leg, now_mono_ns: int) -> int:
         """How fresh a leg is, one of `engine.gates.freshness`."""

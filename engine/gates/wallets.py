@@ -33,7 +33,7 @@ class Route(Struct, frozen=True):
 
 
 class Routes(Struct, frozen=True):
-    """What is known of both ends: all their networks, and those in common."""
+    """Known state of both ends: all their networks, and those in common."""
 
     coin: str
     buy: tuple[NetworkConfig, ...]
@@ -100,5 +100,5 @@ def _route_words(route: Route, buy: str, sell: str) -> str:
         return f"{route.network} is open from {buy} to {sell}"
     ends = ((buy, "withdrawals", route.withdraw), (sell, "deposits", route.deposit))
     closed = [f"{exchange} {what} closed" for exchange, what, is_open in ends if is_open is False]
-    unsaid = [f"{exchange} {what} not told" for exchange, what, is_open in ends if is_open is None]
+    unsaid = [f"{exchange} {what} not reported" for exchange, what, is_open in ends if is_open is None]
     return f"{route.network}: {', '.join(closed or unsaid)}"

@@ -1,4 +1,4 @@
-"""What the scanner compares: buy on one exchange, sell on another, after both taker fees.
+"""Directions that the scanner compares: buy on one exchange, sell on another, after both taker fees.
 
 Plain Python, no Django. The scanner makes directions, gates and lifecycle read them.
 """
@@ -45,16 +45,16 @@ class Direction:
         return min((f.min_edge_bps for f in self.filters if f.min_edge_bps is not None), default=inf)
 
     def edge_bps(self) -> float:
-        """What is earned after both taker fees, NaN while a leg has no usable quote."""
+        """Edge after both taker fees, NaN while a leg has no usable quote."""
         found: float = edge_bps(self.sell.bid, self.buy.ask, self.factor)
         return found
 
     def size(self) -> float:
-        """What both best levels can take, at the buying price, in quote currency."""
+        """Size that both best levels can take, at the buying price, in quote currency."""
         return min(self.sell.bid_size, self.buy.ask_size) * self.buy.ask
 
     def value(self, size: float) -> float:
-        """What a size is worth in the reference currency, in which least sizes are; NaN: not known."""
+        """Worth of a size in the reference currency, in which least sizes are; NaN: not known."""
         return size * self.buy.worth
 
     def watch(self) -> None:

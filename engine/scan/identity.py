@@ -99,7 +99,7 @@ MEETINGS: Final = 3
 
 SAMPLES_OF_A_FINDING: Final = 3
 REPEAT_NS: Final = 600_000_000_000
-"""A pair's finding is told again at most this often, with fresh figures."""
+"""A pair's finding is reported again at most this often, with fresh figures."""
 
 SLICE: Final = 1_000
 """Pairs assessed at once: about 1 ms."""
@@ -143,7 +143,7 @@ class Identity:
         self._samples = 0
         self._next_ns = 0
         self._next_pair = 0
-        self._told_ns: dict[str, int] = {}
+        self._reported_ns: dict[str, int] = {}
         self._findings: list[IdentityFinding] = []
 
     # --- configuration ---------------------------------------------------------------------------
@@ -157,8 +157,8 @@ class Identity:
         self.ratio = np.full(len(compared), nan, np.float32)
         self.correlation = np.full(len(compared), nan, np.float32)
         self.codes = bytearray(len(compared))
-        ids = {each.pair.id for each in compared} if self._told_ns else set()
-        self._told_ns = {id: ns for id, ns in self._told_ns.items() if id in ids}
+        ids = {each.pair.id for each in compared} if self._reported_ns else set()
+        self._reported_ns = {id: ns for id, ns in self._reported_ns.items() if id in ids}
         for start in range(0, len(compared), SLICE):
             self._assess(slice(start, start + SLICE))
         self._next_pair = len(compared)
@@ -238,7 +238,7 @@ class Identity:
     # --- evidence --------------------------------------------------------------------------------
 
     def begin(self, now_mono_ns: int) -> None:
-        """Sample from the next multiple of `SAMPLE_NS` on: whoever sees the same quotes samples the same."""
+        """Sample from the next multiple of `SAMPLE_NS` on: all that see the same quotes sample the same."""
         if self._next_ns == 0:
             self._next_ns = (now_mono_ns // SAMPLE_NS + 1) * SAMPLE_NS
 
@@ -303,9 +303,12 @@ class Identity:
     def _report(self, chosen: slice, found: NDArray[np.bool_], now_mono_ns: int, now_ts_us: int) -> None:
         for place in chosen.start + np.flatnonzero(found):
             pair = self._compared[place].pair
-            if pair.id in self._settled or now_mono_ns - self._told_ns.get(pair.id, -REPEAT_NS) < REPEAT_NS:
+            if (
+                pair.id in self._settled
+                or now_mono_ns - self._reported_ns.get(pair.id, -REPEAT_NS) < REPEAT_NS
+            ):
                 continue
-            self._told_ns[pair.id] = now_mono_ns
+            self._reported_ns[pair.id] = now_mono_ns
             correlation = float(self.correlation[place])
             self._findings.append(
                 IdentityFinding(
@@ -320,7 +323,7 @@ class Identity:
 
 
 def decisions(config: MarketConfig) -> dict[str, IdentityVerdict]:
-    """What is held of pairs in the queue, by the pair's id, whichever way round the case names them."""
+    """Decisions on pairs in the queue, by the pair's id, whichever way round the case names them."""
     return {
         chart_id_of(case.symbol, one, two): case.verdict
         for case in config.identities
@@ -345,6 +348,6 @@ def _near(terms: GateTerms) -> float:
 
 
 def _key(leg: Leg) -> tuple[str, str, str, str, float]:
-    """What makes samples comparable: an instrument under the same terms."""
+    """Key of comparable samples: an instrument under the same terms."""
     listing = leg.listing
     return listing.exchange, listing.symbol, listing.native_id, listing.counts_as, listing.multiplier

@@ -33,7 +33,7 @@ class Leg:
 
     __slots__ = (
         "ask", "ask_size", "bid", "bid_size", "buy_reach", "buys", "changed", "gap_ms", "index", "is_plain",
-        "jump", "jumped", "late_ns", "listing", "market", "marks", "moved_told", "quote",
+        "jump", "jumped", "late_ns", "listing", "market", "marks", "moved_sent", "quote",
         "quotes", "reason", "received_mono_ns", "received_ts_us", "scale", "sell_reach", "sells",
         "taker_fee_bps", "up", "worth",
     )  # fmt: skip
@@ -58,14 +58,14 @@ class Leg:
         self.changed = False  # since the last frame
         self.market = Market((self,))
         self.marks: list[float] = []  # what all legs of its market cost when its quote came, about
-        self.moved_told = nan  # `moved_bps` as of its row in the last frame
+        self.moved_sent = nan  # `moved_bps` as of its row in the last frame
         self.sells: list[Direction] = []
         self.buys: list[Direction] = []
         self.sell_reach = self.buy_reach = 0.0
         self.taker_fee_bps: float | None = None  # as configured
 
     def follow(self, listing: ListingConfig) -> None:
-        """Take over a configuration; rate and directions have to be set again.
+        """Apply a configuration; rate and directions have to be set again.
 
         The quote stays, unless it is another market's that the exchange had under the same name.
         """
@@ -103,10 +103,10 @@ class Leg:
         self.jumped = False
 
     def moved_bps(self, since_mono_ns: int) -> float:
-        """How far the others moved since its quote came, as most of those say that were heard since a moment.
+        """Move of the others since its quote came, by most of those that quoted since a moment.
 
-        Each is compared with itself, so it does not matter who else came or went. Who was silent that long
-        vouches for nothing. Of two only what both moved counts. NaN: nobody was heard.
+        Each is compared with itself, so it does not matter who else came or went. A leg that was silent that
+        long / vouches for nothing. Of two only what both moved counts. NaN: none quoted.
         """
         moves = sorted(
             move
@@ -166,7 +166,7 @@ class Market:
         return [leg.bid + leg.ask for leg in self.legs]
 
     def reckon(self) -> None:
-        """Find the best prices anew."""
+        """Find the best prices again."""
         high_bid, low_ask = -inf, inf
         for leg in self.legs:  # NaN is neither above nor below; max() would cost twice as much
             if leg.bid > high_bid:  # noqa: PLR1730

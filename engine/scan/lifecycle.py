@@ -1,6 +1,7 @@
-"""From edges to episodes: when an opportunity opens, peaks and closes, once per excursion however noisy.
+"""Lifecycle from edges to episodes: when an opportunity opens, peaks and closes, once per excursion however
+noisy.
 
-Plain Python, no Django, no clock. The rules, and why a replay tells the same story, are in
+Plain Python, no Django, no clock. The rules, and why a replay has the same story, are in
 docs/opportunities.md.
 """
 
@@ -30,7 +31,7 @@ STILL_NS: Final = 60_000_000_000
 """When nothing was judged for so long, checks in the past are left out: they would all find the same."""
 
 PEAK_NS: Final = 1_000_000_000
-"""A new peak is told once in this time at most."""
+"""A new peak is published once in this time at most."""
 
 SHORT_SIZE_NS: Final = 1_000_000_000
 """How long too little may be executable before an open episode closes: sizes tremble more than prices."""
@@ -41,10 +42,10 @@ Key = tuple[str, str, int]
 
 
 class Gatekeeper(Protocol):
-    """What the gates say of a direction; the size has a rule of its own here."""
+    """Verdict of the gates on a direction; the size has a rule of its own here."""
 
     def blocked(self, direction: Direction, follows: FilterConfig, now_mono_ns: int) -> str:
-        """Which gate is closed, in words; empty when none is."""
+        """Closed gate, in words; empty when none is."""
 
     def doubts(self, direction: Direction, now_mono_ns: int) -> tuple[str, ...]:
         """The gates that are not known to pass, as `wallets: unknown`."""
@@ -70,7 +71,7 @@ class Lifecycle:
         self._agenda: list[tuple[int, int, Run]] = []
         self._alarm_ns = NEVER_NS
         self._number = count()
-        self._told: list[Episode] = []
+        self._events: list[Episode] = []
         self._moves = Moves()
         self._at_once: set[tuple[Key, int]] = set()  # what ended in the very instant in which it began
 
@@ -183,7 +184,7 @@ class Lifecycle:
             self._plan(run, now_mono_ns)
 
     def _start_of(self, key: Key, now_us: int) -> int:
-        """When a run begins: an id follows from that, so two of one instant, as around a setting, differ."""
+        """Start of a run: an id follows from that, so two of one instant, as around a setting, differ."""
         while (key, now_us) in self._at_once:
             now_us += 1
         return now_us
@@ -191,7 +192,7 @@ class Lifecycle:
     # --- what falls due ----------------------------------------------------------------------------
 
     def tick(self, now_mono_ns: int) -> None:
-        """Decide what is due until now: candidates that held, gates that closed, peaks not told yet."""
+        """Decide what is due until now: candidates that held, gates that closed, peaks not published yet."""
         agenda = self._agenda
         while agenda and agenda[0][0] <= now_mono_ns:
             due_ns, _, run = heappop(agenda)
@@ -204,7 +205,7 @@ class Lifecycle:
         self._know_due()
 
     def wake(self, alarm_ns: int) -> None:
-        """Let `due_ns` be no later than this: whoever compares it looks at one number only."""
+        """Let `due_ns` be no later than this: the caller compares one number only."""
         self._alarm_ns = alarm_ns
         self._know_due()
 
@@ -220,7 +221,7 @@ class Lifecycle:
             self.due_ns = due_ns
 
     def _check(self, run: Run, due_ns: int) -> None:
-        """What holds since the last judgement, looked at again because time passed."""
+        """Check what holds since the last judgement again because time passed."""
         blocked = self._gatekeeper.blocked(run.direction, run.follows, due_ns)
         if run.opened is None:
             if blocked:
@@ -234,18 +235,18 @@ class Lifecycle:
         if blocked:
             self._end(run, blocked, run.us_at(due_ns), due_ns)
         elif run.peak_is_news:
-            self._tell_peak(run, due_ns)
+            self._publish_peak(run, due_ns)
 
     # --- episodes ----------------------------------------------------------------------------------
 
     def _open(self, run: Run, now_mono_ns: int) -> None:
         """The candidate held."""
         run.opened = moment_of(run, run.us_at(now_mono_ns), now_mono_ns)
-        run.told_ns = now_mono_ns
+        run.published_ns = now_mono_ns
         run.gates = self._gatekeeper.doubts(run.direction, now_mono_ns)
         self._join_move(run, now_mono_ns)
         self.opened += 1
-        self._told.append(episode_of(run, "open", now_mono_ns))
+        self._events.append(episode_of(run, "open", now_mono_ns))
 
     def _join_move(self, run: Run, now_mono_ns: int) -> None:
         """Open as a part of what moved; when that shows now who moved, the routes before learn it, too."""
@@ -253,8 +254,8 @@ class Lifecycle:
         coin = base_of(direction.pair.symbol)
         opening = Opening(id_of(run), coin, direction.buy.exchange, direction.sell.exchange, run.trigger)
         move = self._moves.join(opening, now_mono_ns)
-        if move.mover != move.told:
-            move.told = move.mover
+        if move.mover != move.published:
+            move.published = move.mover
             for other in move.runs:
                 other.peak_is_news = True
         move.runs.append(run)
@@ -263,13 +264,13 @@ class Lifecycle:
     def _rise(self, run: Run) -> None:
         top(run)
         run.peak_is_news = True
-        self._tell_peak(run, run.seen_ns)
+        self._publish_peak(run, run.seen_ns)
 
-    def _tell_peak(self, run: Run, now_mono_ns: int) -> None:
-        if now_mono_ns - run.told_ns >= PEAK_NS:
-            run.told_ns = now_mono_ns
+    def _publish_peak(self, run: Run, now_mono_ns: int) -> None:
+        if now_mono_ns - run.published_ns >= PEAK_NS:
+            run.published_ns = now_mono_ns
             run.peak_is_news = False
-            self._told.append(episode_of(run, "peak", now_mono_ns))
+            self._events.append(episode_of(run, "peak", now_mono_ns))
 
     def _end(self, run: Run, reason: str, now_us: int, now_mono_ns: int) -> None:
         """Close an episode as of now, or forget a candidate."""
@@ -284,7 +285,7 @@ class Lifecycle:
             self._at_once = {each for each in self._at_once if each[1] >= now_us}
             self._at_once.add((_key_of(run.direction, run.follows), run.started_us))
         self.closed += 1
-        self._told.append(episode)
+        self._events.append(episode)
         if run.move is not None:
             run.move.runs.remove(run)
 
@@ -300,9 +301,9 @@ class Lifecycle:
             self._end(run, reason, now_us, now_mono_ns)
 
     def take(self) -> list[Episode]:
-        """What opened, peaked and closed since the last call, in order."""
-        told, self._told = self._told, []
-        return told
+        """Take what opened, peaked and closed since the last call, in order."""
+        events, self._events = self._events, []
+        return events
 
     def _running(self) -> list[Run]:
         return [run for _, _, run in sorted(self._agenda) if not run.over]
@@ -340,7 +341,7 @@ def _too_little(run: Run) -> str:
 def opportunity_events(
     episodes: Iterable[Episode], taker_fees: Fees | Mapping[str, float]
 ) -> list[OpportunityEvent]:
-    """What the lake keeps of episodes: both directions at the opening and at the close.
+    """Events that the lake keeps of episodes: both directions at the opening and at the close.
 
     Fees are those of the moment; `taker_fees` are a configuration's, or fractions per exchange, for a moment
     that does not say them. Where a leg was gone at the close nothing is known: NaN.

@@ -1,4 +1,4 @@
-"""Which routes opened because one exchange moved: one move, however many pairs see it.
+"""Moves, the routes that opened because one exchange moved: one move, however many pairs see it.
 
 When an exchange's price jumps, every pair it is part of opens on one and the same book level. An opening
 route is evidence of two sides: the one where one buys has become cheap, or the one where one sells dear.
@@ -29,21 +29,21 @@ class Opening(Struct, frozen=True):
 
     @property
     def sides(self) -> frozenset[Side]:
-        """What may have moved."""
+        """Sides that may have moved."""
         return frozenset({(self.buy_on, "buy"), (self.sell_on, "sell")})
 
     @property
     def guess(self) -> Side | None:
-        """What moved as far as one route can tell."""
+        """Side that moved as far as one route can show."""
         if self.trigger is None:
             return None
         return (self.buy_on, "buy") if self.trigger == "buy" else (self.sell_on, "sell")
 
 
 class Move:
-    """What opened together. `runs` are those of its routes that go on."""
+    """Routes that opened together. `runs` are those of its routes that go on."""
 
-    __slots__ = ("_guess", "id", "newest_ns", "runs", "sides", "told")
+    __slots__ = ("_guess", "id", "newest_ns", "published", "runs", "sides")
 
     def __init__(self, opening: Opening, now_mono_ns: int) -> None:
         self.id = opening.id
@@ -51,11 +51,11 @@ class Move:
         self._guess = opening.guess
         self.newest_ns = now_mono_ns
         self.runs: list[Any] = []
-        self.told = self.mover  # as its routes have it
+        self.published = self.mover  # as its routes have it
 
     @property
     def mover(self) -> Side | None:
-        """The side that moved; None while one route alone cannot tell."""
+        """The side that moved; None while one route alone cannot show it."""
         return next(iter(self.sides)) if len(self.sides) == 1 else self._guess
 
     def takes(self, opening: Opening, now_mono_ns: int) -> bool:

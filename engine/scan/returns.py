@@ -1,4 +1,5 @@
-"""What sampled prices say of two books: their ratio, how they move together, and what the market explains.
+"""Evidence of sampled prices about two books: their ratio, how they move together, and what the market
+explains.
 
 Plain numpy, no Django, no clock. Columns are legs or pairs, rows are samples; NaN is a missing sample.
 `engine.scan.identity` keeps the samples and draws the verdicts.
@@ -20,7 +21,7 @@ MIN_OWN_MOVES: Final = 30
 """Samples in which both moved beyond the market, before their agreement says anything."""
 
 LEAST_COINS: Final = 10
-"""Symbols that make a market: among fewer, what all do cannot be told from what one does."""
+"""Symbols that make a market: among fewer, what all do cannot be distinguished from what one does."""
 
 LEAP: Final = 5
 """A move so many times the market's usual one is a coin's own, and says nothing of how it follows."""
@@ -36,9 +37,9 @@ Signs = NDArray[np.int8]
 
 
 class MarketMoves:
-    """What the whole market did over the last `RETURN_SAMPLES` samples, and how well that is known.
+    """Moves of the whole market over the last `RETURN_SAMPLES` samples, and their error.
 
-    What it did is the mean of the middle half of all moves. How far that may be from the truth is seen by
+    The move is the mean of the middle half of all moves. How far that may be from the truth is seen by
     asking either half of the coins alone: few coins, each with moves of its own, make a poor market, and two
     coins that have nothing in common but the market seem to agree where that error is counted as a move.
     """
@@ -101,7 +102,7 @@ def correlations(one: Samples, two: Samples) -> tuple[Samples, NDArray[np.intp]]
 
 
 def own_moves(returns: Samples, market: MarketMoves) -> Signs:
-    """Which way each leg moved by itself: the sign of what the market does not explain, by least squares.
+    """Sign of each leg's own move: of what the market does not explain, by least squares.
 
     0 where it did not move, or by no more than the market is known. Signs are counted, not sizes, so that one
     leap of one price, as every opportunity begins with, decides nothing.

@@ -32,9 +32,30 @@ class Run:
     """
 
     __slots__ = (
-        "direction", "edge", "ending", "enough", "follows", "gates", "idle_ns", "least", "move", "opened",
-        "over", "peak", "peak_edge", "peak_is_news", "seen_ns", "seen_us", "short_since_ns", "size",
-        "started_ns", "started_us", "terms", "told_ns", "trigger", "weighted",
+        "direction",
+        "edge",
+        "ending",
+        "enough",
+        "follows",
+        "gates",
+        "idle_ns",
+        "least",
+        "move",
+        "opened",
+        "over",
+        "peak",
+        "peak_edge",
+        "peak_is_news",
+        "published_ns",
+        "seen_ns",
+        "seen_us",
+        "short_since_ns",
+        "size",
+        "started_ns",
+        "started_us",
+        "terms",
+        "trigger",
+        "weighted",
     )  # fmt: skip
 
     def __init__(
@@ -45,7 +66,7 @@ class Run:
         self.terms = terms
         self.least = terms.min_size
         self.started_us = self.seen_us = now_us
-        self.started_ns = self.seen_ns = self.told_ns = now_mono_ns
+        self.started_ns = self.seen_ns = self.published_ns = now_mono_ns
         self.edge = self.size = 0.0
         self.enough = False  # whether that size is worth the least
         self.weighted = 0.0  # edge × ns since the start, while enough was executable
@@ -92,13 +113,13 @@ class Run:
 
 
 def top(run: Run) -> None:
-    """What it is now is its peak."""
+    """Make the present edge its peak."""
     run.peak = moment_of(run, run.seen_us, run.seen_ns)
     run.peak_edge = run.edge
 
 
 def ending_of(run: Run, now_us: int, now_mono_ns: int) -> Moment | None:
-    """What there was to earn at the close; None where that is not known.
+    """Earnings there were at the close; None where that is not known.
 
     A side may be gone, or its price not believed yet; and what is above the peak was never executable.
     """
@@ -122,7 +143,7 @@ def _price(leg: Leg, now_mono_ns: int) -> LegPrice:
 
 
 def episode_of(run: Run, phase: EpisodePhase, now_mono_ns: int) -> Episode:
-    """The story so far. Its id follows from what it is, so telling it twice makes no second one."""
+    """The story so far. Its id follows from what it is, so publishing it twice makes no second one."""
     assert run.opened is not None and run.peak is not None  # noqa: S101, PT018 - for the type checker  # nosec B101 # decides nothing
     pair = run.direction.pair
     moved_on, moved_side = (run.move.mover if run.move else None) or ("", "")

@@ -39,12 +39,12 @@ _NS_PER_US: Final = 1_000
 _NS_PER_MS: Final = 1_000_000
 
 Owns = Callable[[str], bool]
-TellRates = Callable[[Mapping[Conversion, float], int, int], None]
+PublishRates = Callable[[Mapping[Conversion, float], int, int], None]
 """Called with what currencies are worth, and when: monotonic ns, wall clock µs."""
 
 
 class ScanCounters(Struct):
-    """What the scanner did since it was made."""
+    """Counters since the scanner was made."""
 
     judged: int = 0  # directions whose edge reached a trigger, or that were watched
     jumps: int = 0  # quotes too far from the one before to be believed at once
@@ -57,12 +57,12 @@ class Scanner:
 
     What time brings (what falls due in the lifecycle, rates, samples of prices) happens at its own time of
     the monotonic clock, before anything received later counts: when `tick` is called changes nothing.
-    `tell_rates` is called with what currencies are worth whenever that was reckoned.
+    `publish_rates` is called with the rates of currencies whenever that was reckoned.
 
     Memory is bounded by the configuration: one leg per instrument, two directions per pair.
     """
 
-    def __init__(self, tell_rates: TellRates | None = None, market: MarketMoves | None = None) -> None:
+    def __init__(self, publish_rates: PublishRates | None = None, market: MarketMoves | None = None) -> None:
         self.counters = ScanCounters()
         self.gatekeeper = Gatekeeper(market)
         self.lifecycle = Lifecycle(self.gatekeeper)
@@ -76,7 +76,7 @@ class Scanner:
         self._priced_in: dict[str, list[Leg]] = {}  # those of symbols that no dollar is the quote of
         self._terms: tuple[object, ...] = ()
         self._jump = 0.0
-        self._tell_rates = tell_rates
+        self._publish_rates = publish_rates
         self._round_ns = NEVER_NS
 
     # --- configuration ---------------------------------------------------------------------------
@@ -122,7 +122,7 @@ class Scanner:
         self.changed.clear()
         for legs in self._legs.values():
             for leg in legs.values():
-                leg.changed = True  # those on no pair, which only say a rate, are never told of
+                leg.changed = True  # those on no pair, which only say a rate, are never published
         for index, leg in enumerate(self.legs):
             leg.index, leg.changed = index, False
             leg.jumped = leg.jumped and leg.jump > self._jump
@@ -135,7 +135,7 @@ class Scanner:
         return leg
 
     def _set_rates(self, config: MarketConfig, owns: Owns, known: dict[str, dict[str, Leg]]) -> None:
-        """Which legs need a rate, and which say one: these need not be part of any pair."""
+        """Set the legs that need a rate, and those that say one: these need not be part of any pair."""
         self._converted, self._priced_in = {}, {}
         for leg in self.legs:
             quote = quote_of(leg.listing.counts_as)
@@ -255,7 +255,7 @@ class Scanner:
                     self.follow_rates(now_us, mono_ns)
 
     def _look(self, leg: Leg, now_us: int, now_mono_ns: int) -> None:
-        """Its prices are none any more, or others again, as its stream says."""
+        """Apply that its prices are none any more, or others again, as its stream says."""
         self._mark(leg)
         leg.market.reckon()
         for direction in (*leg.sells, *leg.buys):
@@ -267,7 +267,7 @@ class Scanner:
             self._judge(direction, now_us, now_mono_ns)
 
     def tick(self, now_us: int, now_mono_ns: int) -> None:
-        """What time alone brings: call it a few times a second, never ahead of events still to be fed."""
+        """Apply what time alone brings: a few times a second, never ahead of events still to be fed."""
         self._advance(now_us, now_mono_ns)
         self.gatekeeper.tick(now_mono_ns, now_us)
 
@@ -327,8 +327,8 @@ class Scanner:
                     leg.scale = scale
                     leg.price()
                     rescaled.append(leg)
-        if self._tell_rates is not None:
-            self._tell_rates(self.rates.current, now_mono_ns, now_us)
+        if self._publish_rates is not None:
+            self._publish_rates(self.rates.current, now_mono_ns, now_us)
         return rescaled
 
     # --- output ----------------------------------------------------------------------------------
@@ -358,7 +358,7 @@ def _us_at(direction: Direction, mono_ns: int) -> int:
 
 
 def _set_markets(legs: list[Leg]) -> None:
-    """Tell every leg which others count as the same symbol, and how far its directions reach."""
+    """Set for every leg the others that count as the same symbol, and how far its directions reach."""
     by_symbol: dict[str, list[Leg]] = {}
     for leg in legs:
         by_symbol.setdefault(leg.listing.counts_as, []).append(leg)

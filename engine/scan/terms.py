@@ -1,4 +1,4 @@
-"""What a filter asks of an edge to open and close an opportunity, with nothing left to be looked up.
+"""Terms of a filter for an edge to open and close an opportunity, complete without a look-up.
 
 Plain Python, no Django.
 """

@@ -91,9 +91,9 @@ class _Lane:
         """Note the clock of its collector, known from here on."""
         self._scanner.start(now_mono_ns)
 
-    def hear(self, rates: Said) -> None:
+    def receive(self, rates: Said) -> None:
         """Apply the rates of currencies, by symbol, and since when they hold."""
-        self._scanner.rates.hear(rates)
+        self._scanner.rates.receive(rates)
 
     def follow_rates(self, now_us: int, now_mono_ns: int) -> None:
         """Judge by the rates of currencies as last received."""
@@ -227,7 +227,7 @@ class _Process:
         clocks = [lane.clock_at(now_us, now_mono_ns) for lane in lanes]
         said = self._rates.said(now_us) if any(lane.needs_rates for lane in lanes) else {}
         for lane, clock in zip(lanes, clocks, strict=True):
-            lane.hear(said)
+            lane.receive(said)
             lane.tick(now_us, clock)
         if is_sample:
             moves = [lane.moves() for lane in lanes]
@@ -248,7 +248,7 @@ class _Process:
         for lane in needing:
             clock = lane.clock_at(now_us, event.received_mono_ns)
             lane.tick(now_us, clock)
-            lane.hear(said)
+            lane.receive(said)
             lane.follow_rates(now_us, clock)
 
 

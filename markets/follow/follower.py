@@ -34,8 +34,8 @@ class _Refusal(Struct, frozen=True):
 class Follower:
     """Calls `apply` with every new configuration, on the event loop.
 
-    `config` is the one running, with its `revision`; `error` why a newer one (or any) is not, empty when all
-    is well. A database or Redis that is down stops nothing: what runs keeps running. A refused revision may
+    `config` is the one running, with its `revision`; `error` why a newer one (or any) is not, empty when it
+    runs. A database or Redis that is down stops nothing: what runs keeps running. A refused revision may
     become usable without another one (fees begin to hold): it is tried again after `refused_again_s`.
     """
 
@@ -132,7 +132,7 @@ class Follower:
         if error:
             self._outage.begins("configuration: %s", error, kind=error, problem=bug)
         else:
-            self._outage.ends("configuration: all well again")
+            self._outage.ends("configuration: valid again")
 
 
 def _first_line(error: Exception) -> str:

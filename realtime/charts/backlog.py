@@ -36,7 +36,7 @@ class Backlog:
             self._count -= len(dropped)
 
     def after(self, flush_us: int) -> Points:
-        """The points that later flushes than this one brought; `from_us` tells how far back it goes."""
+        """The points that later flushes than this one brought; `from_us` says how far back it goes."""
         parts = [points for stamp, points in self._flushes if stamp > flush_us]
         return np.concatenate(parts) if parts else no_points()
 

@@ -97,7 +97,7 @@ class Hub:
         self.seats.audiences.deliver(self.book.apply(batch))
 
     def _catch_up(self, step: Step) -> None:
-        """What was read before does not go on with this flush: viewers get the rest from the store."""
+        """Note that what was read before ends before this flush: viewers get the rest from the store."""
         self.reads.forget()
         broken = self.book.of(step.shard.name)
         if not step.is_set_back:

@@ -1,4 +1,4 @@
-"""From one collector shard to Redis: first the recent-points store, then the web processes."""
+"""Publisher of one collector shard to Redis: first the recent-points store, then the web processes."""
 
 import asyncio
 import logging
@@ -111,7 +111,7 @@ class Publisher:
             async with asyncio.timeout(ASYNC_TIMEOUT_S):
                 await self._layer.group_send(GROUP, message)
         except (RedisError, OSError, TimeoutError):
-            # It is in the store, and the next batch's `previous_ts_us` tells hubs to fetch it there.
+            # It is in the store, and the next batch's `previous_ts_us` makes hubs fetch it there.
             self.lost_broadcasts += 1
         else:
             self.published += 1
@@ -125,7 +125,7 @@ class Publisher:
         return [self._with_gap(delta) for delta in deltas]
 
     async def _take_over_store(self) -> set[str]:
-        """What this shard's earlier process left: charts to go on with; the others are forgotten."""
+        """Take the charts to go on with from what this shard's earlier process left; forget the others."""
         left = await recent.open_seconds(self._redis)
         ours = {chart_id for chart_id in left if self.shard.owns(parts_of(chart_id).symbol)}
         self._forget |= ours - self._wanted

@@ -20,7 +20,7 @@ class RecentReader:
         self._receiving = receiving
 
     async def read(self, chart_ids: Sequence[str]) -> recent.Snapshot:
-        """What store and batches hold of these charts. Raises RedisError, OSError or TimeoutError."""
+        """Read what store and batches hold of these charts. Raises RedisError, OSError or TimeoutError."""
         async with asyncio.timeout(ASYNC_TIMEOUT_S):
             await self._receiving.wait()
             snapshot = await recent.read(self._redis, chart_ids, time.time_ns() // 1000)

@@ -47,7 +47,7 @@ class Tail(Struct, array_like=True):
 
 
 class Stored(Struct, eq=False):
-    """What the store knows of one chart; `rows` are points plus the flush stamp column."""
+    """Stored state of one chart; `rows` are points plus the flush stamp column."""
 
     tail: Tail
     rows: Points
@@ -148,7 +148,7 @@ class RecentWriter:
 
 
 async def read(redis: "Redis", chart_ids: Sequence[str], now_us: int) -> Snapshot:
-    """What the store holds of these charts, no point older than 15 minutes before `now_us`.
+    """Read these charts from the store, no point older than 15 minutes before `now_us`.
 
     A chart whose newest point is older than the store keeps anything was made by a clock that is behind: then
     its own newest time counts. Charts it does not know are missing in the answer. Raises redis.RedisError.
@@ -210,6 +210,6 @@ def _rows(raw: bytes) -> Points:
 
 
 def _rising(stamps: Points) -> "np.ndarray[Any, np.dtype[np.bool_]]":
-    """Which rows come after all before them: a write repeated after a lost reply is dropped."""
+    """Mask of rows that come after all before them: a write repeated after a lost reply is dropped."""
     highest = np.maximum.accumulate(stamps) if len(stamps) else stamps
     return np.concatenate([np.ones(min(1, len(stamps)), bool), stamps[1:] > highest[:-1]])

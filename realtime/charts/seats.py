@@ -1,4 +1,4 @@
-"""What every viewer of a web process asked for, brought in line with what the operator's filters select."""
+"""Seats: the wishes of a web process's viewers, brought in line with the operator's filters."""
 
 from collections.abc import Sequence
 

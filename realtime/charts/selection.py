@@ -1,4 +1,4 @@
-"""What each filter selects now, as this web process knows it."""
+"""Selection of each filter now, as this web process knows it."""
 
 import gc
 from collections.abc import Callable
@@ -12,7 +12,7 @@ REFUSED_AGAIN_S: Final = 30.0
 
 
 class Selection:
-    """What the operator's filters select: one load per revision and process, shared by all sockets.
+    """Selection of the operator's filters: one load per revision and process, shared by all sockets.
 
     `current` and `follow` are those of `markets.follow.follower.Follower`.
     """

@@ -55,7 +55,7 @@ class Shards:
             is_set_back=batch.flush_ts_us < shard.flush_ts_us - SET_BACK_US,
             is_return=shard.silent,
         )
-        shard.heard(batch.flush_ts_us, set_back=step.is_set_back)
+        shard.note_batch(batch.flush_ts_us, set_back=step.is_set_back)
         shard.silent = False
         self._move_watermark()
         if step.is_set_back:

@@ -1,4 +1,4 @@
-"""What many sockets ask of the store at once is read, thinned and encoded once.
+"""Shared reads of the store: what many sockets ask at once is read, thinned and encoded once.
 
 After a restart of the web process a thousand browsers come back within seconds, and most of them
 ask for the same charts after the same flush.
@@ -80,7 +80,7 @@ class SharedReads:
         self._points = 0
 
     def tidy(self) -> None:
-        """To be called a few times a second: let go of what serves nobody any more."""
+        """Release what serves nobody any more; call it a few times a second."""
         now = time.monotonic()
         if self._fetched and all(now - made_at > FRESH_S for made_at, _ in self._fetched.values()):
             self.forget()
@@ -141,7 +141,7 @@ class SharedReads:
         return reads
 
     def _from_memory(self, chart_id: str, after: int) -> Points | None:
-        """What was flushed since, when the chart's backlog goes back that far."""
+        """Take what was flushed since from the chart's backlog, when that goes back so far."""
         backlog = self.book.backlog(chart_id)
         if not after or backlog is None or backlog.from_us > after or self.book.is_silent(chart_id):
             return None

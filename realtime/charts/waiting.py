@@ -1,4 +1,4 @@
-"""What waits for one browser: changes that are not sent yet, and charts to be fetched from the store."""
+"""Queue of one browser: changes that are not sent yet, and charts to be fetched from the store."""
 
 from collections.abc import Mapping
 from itertools import islice
@@ -17,7 +17,7 @@ CHARTS_A_READ: Final = 50
 
 
 class Portion:
-    """What one batch brings for everybody who watches the same charts: encoded once for all of them."""
+    """Part of a batch for all viewers of the same charts: encoded once for all of them."""
 
     __slots__ = ("_message", "_seq", "charts")
 
@@ -149,7 +149,7 @@ class Wants:
         return dict(islice(self.after.items(), CHARTS_A_READ))
 
     def settle(self, asked: Mapping[str, int]) -> None:
-        """What was asked for was read; keep what was wanted from further back meanwhile."""
+        """Settle what was asked for and read; keep what was wanted from further back meanwhile."""
         for chart_id, after in asked.items():
             if self.after.get(chart_id, -1) >= after:
                 del self.after[chart_id]

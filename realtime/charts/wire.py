@@ -1,4 +1,4 @@
-"""How messages look: between collector and web process (msgpack), and to the browser (JSON).
+"""Messages between collector and web process (msgpack), and to the browser (JSON).
 
 The browser side is the contract of docs/messages.md.
 """
@@ -123,7 +123,7 @@ class Update(Struct):
     type: Literal["snapshot", "delta"]
     seq: int
     time: float  # when it was made, seconds by the server's clock
-    until: float  # and up to when every live collector had been heard; 0: none was
+    until: float  # and up to when every live collector had been received; 0: none was
     removed: list[str]
     charts: list[Raw]
 
@@ -158,7 +158,7 @@ def chart(delta: ChartDelta) -> Chart:
 
 
 def _quoted(at_us: int, points: Points, age: int) -> float | None:
-    """When a leg last quoted, seconds; as the newest point has it where nothing else is known."""
+    """Time when a leg last quoted, seconds; as the newest point has it where nothing else is known."""
     if at_us:
         return at_us / 1e6
     valued = np.flatnonzero(points[:, 1] == points[:, 1])

@@ -1,4 +1,4 @@
-"""What the scanner's page asks over HTTP: its rows as CSV, pinned charts, saved views."""
+"""API of the scanner's page: its rows as CSV, pinned charts, saved views."""
 
 import asyncio
 import csv

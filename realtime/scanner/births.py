@@ -1,6 +1,6 @@
-"""When the quotes of a shard's legs came, by a reader's clock: it never falls because a message was late.
+"""Births of a shard's quotes by a reader's clock: it never falls because a message was late.
 
-Plain numpy. The reader guesses the moment from the age a message tells and from when it heard it, so one
+Plain numpy. The reader guesses the moment from the age a message gives and from when it received it, so one
 message's guess is a little off from another's. The order of the quotes is the collector's word, not a guess.
 """
 
@@ -24,7 +24,7 @@ class Births:
     def __init__(self, legs: int) -> None:
         self.born_s: Floats = np.full(legs, np.nan)
         self._last_s: Floats = np.full(legs, -np.inf)
-        self._told_s: Floats = np.full(legs, -np.inf)  # by the collector's wall clock
+        self._stamped_s: Floats = np.full(legs, -np.inf)  # by the collector's wall clock
         self._received_us = np.zeros(legs, np.int64)
 
     def note(self, where: Where, rows: NDArray[np.void], ts_us: int, made_s: float) -> None:
@@ -34,21 +34,21 @@ class Births:
 
     def succeed(self, where: Where, newer: "Births", there: Where) -> None:
         """Take over what a newer message's rows said."""
-        self._take(where, newer._received_us[there], newer._told_s[there], newer.born_s[there])
+        self._take(where, newer._received_us[there], newer._stamped_s[there], newer.born_s[there])
 
     def copy(self, where: Where, other: "Births", there: Where) -> None:
         """Start from what is known of the same legs elsewhere."""
-        for name in ("born_s", "_last_s", "_told_s", "_received_us"):
+        for name in ("born_s", "_last_s", "_stamped_s", "_received_us"):
             getattr(self, name)[where] = getattr(other, name)[there]
 
-    def _take(self, where: Where, received_us: NDArray[Any], told_s: Floats, born_s: Floats) -> None:
+    def _take(self, where: Where, received_us: NDArray[Any], stamped_s: Floats, born_s: Floats) -> None:
         before_us, before_s = self._received_us[where], self._last_s[where]
         # Only a quote that came later and is older by the collector's own word, as it was late, is shown so.
-        late = (received_us > before_us) & (told_s < self._told_s[where] - SLACK_S)
+        late = (received_us > before_us) & (stamped_s < self._stamped_s[where] - SLACK_S)
         last_s = np.where(late, born_s, np.fmax(before_s, born_s))
         last_s = np.where((received_us == before_us) & np.isfinite(before_s), before_s, last_s)
         quoted = ~np.isnan(born_s)
         self.born_s[where] = np.where(quoted, last_s, np.nan)
         self._last_s[where] = np.where(quoted, last_s, before_s)
-        self._told_s[where] = np.where(quoted, told_s, self._told_s[where])
+        self._stamped_s[where] = np.where(quoted, stamped_s, self._stamped_s[where])
         self._received_us[where] = np.where(quoted, received_us, before_us)

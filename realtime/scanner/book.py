@@ -32,11 +32,11 @@ class FollowedShard:
 
     def silent(self, now_s: float) -> bool:
         """Whether nothing has been received of it lately."""
-        return now_s - self.scan.heard_s > SILENT_AFTER_S
+        return now_s - self.scan.received_s > SILENT_AFTER_S
 
 
 def _wall_us() -> int:
-    """By how much the wall clock is ahead of the monotonic one, µs."""
+    """Lead of the wall clock over the monotonic one, µs."""
     return time.time_ns() // 1000 - time.monotonic_ns() // 1000
 
 
@@ -60,7 +60,7 @@ class ScanBook:
     # --- what collectors say ---------------------------------------------------------------------
 
     def apply(self, frame: Frame) -> None:
-        """Take over a frame, or note that its shard's state has to be read."""
+        """Apply a frame, or note that its shard's state has to be read."""
         shard = self._shards.get(frame.shard)
         if shard is None or not shard.scan.apply(frame, time.monotonic()):
             self.stale.add(frame.shard)
@@ -85,9 +85,9 @@ class ScanBook:
         if old is not None and scan.layout < old.scan.layout and not old.silent(now_s):
             return old
         # A state says nothing about how lately its writer lived: frames do.
-        scan.heard_s = now_s - on_the_way_s(scan.ts_us, time.time_ns() // 1000)
+        scan.received_s = now_s - on_the_way_s(scan.ts_us, time.time_ns() // 1000)
         if old is not None:
-            scan.heard_s = max(scan.heard_s, old.scan.heard_s)
+            scan.received_s = max(scan.received_s, old.scan.received_s)
             scan.succeed(old.scan)
         shard = self._shards[name] = FollowedShard(scan, self.table.match(scan))
         return shard
@@ -96,7 +96,7 @@ class ScanBook:
         """Forget shards that have been silent for long."""
         now_s = time.monotonic()
         for name, shard in list(self._shards.items()):
-            if now_s - shard.scan.heard_s >= GONE_AFTER_S:
+            if now_s - shard.scan.received_s >= GONE_AFTER_S:
                 self.table.lose(shard.match)
                 del self._shards[name]
 
@@ -122,7 +122,7 @@ class ScanBook:
             self._wall_us = wall_us
         self.table.now_s = now_s
         # The split may have changed: a shard that lives goes over one that does not.
-        for shard in sorted(self._shards.values(), key=lambda each: each.scan.heard_s):
+        for shard in sorted(self._shards.values(), key=lambda each: each.scan.received_s):
             shard.turn(now_s)
             self.table.take(shard.scan, shard.match, now_s, shard.silent(now_s), shard.since_s)
         self.table.refresh()

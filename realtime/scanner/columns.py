@@ -25,7 +25,7 @@ Indices = NDArray[np.uint32]
 
 
 class LegColumns:
-    """The newest row of every leg; only those that changed are made anew.
+    """The newest row of every leg; only those that changed are made again.
 
     A leg that is silent changes, too, when the others of its symbol move: it is left behind.
     """
@@ -39,7 +39,7 @@ class LegColumns:
 
     def update(self, changed: Sequence[Leg], now_mono_ns: int) -> tuple[Indices, Rows]:
         """Take over the legs that changed, and those left behind by them; returns their numbers and rows."""
-        since_ns = freshness.heard_since(now_mono_ns, self._terms)
+        since_ns = freshness.quoted_since(now_mono_ns, self._terms)
         changed = [*changed, *_left_behind(changed, since_ns)]
         self._make(changed, now_mono_ns, since_ns)
         indices = np.fromiter((leg.index for leg in changed), np.uint32, len(changed))
@@ -50,20 +50,20 @@ class LegColumns:
         buffer, pack, size = self._buffer, _ROW.pack_into, _ROW.size
         for leg in legs:
             received_ns = leg.received_mono_ns
-            leg.moved_told = nan if received_ns >= since_ns else leg.moved_bps(since_ns)
+            leg.moved_sent = nan if received_ns >= since_ns else leg.moved_bps(since_ns)
             pack(
                 buffer, leg.index * size,
-                leg.bid, leg.ask, leg.bid_size, leg.ask_size, leg.scale, leg.moved_told, leg.worth,
+                leg.bid, leg.ask, leg.bid_size, leg.ask_size, leg.scale, leg.moved_sent, leg.worth,
                 leg.received_ts_us, (now_mono_ns - received_ns) / 1e6 if received_ns else nan,
                 leg.gap_ms, leg.up, leg.jumped,
             )  # fmt: skip
 
     def all(self, now_mono_ns: int) -> Rows:
         """Every leg, with its age now."""
-        since_ns = freshness.heard_since(now_mono_ns, self._terms)
+        since_ns = freshness.quoted_since(now_mono_ns, self._terms)
         for leg in self._legs:
-            if not isnan(leg.moved_told):  # few; it may be that nobody talks any more
-                leg.moved_told = self._rows["moved_bps"][leg.index] = leg.moved_bps(since_ns)
+            if not isnan(leg.moved_sent):  # few; it may be that nobody talks any more
+                leg.moved_sent = self._rows["moved_bps"][leg.index] = leg.moved_bps(since_ns)
         rows = self._rows.copy()
         rows["age_ms"] += (now_mono_ns - self._made_ns) / 1e6
         return rows
@@ -75,6 +75,6 @@ def _left_behind(changed: Sequence[Leg], since_ns: int) -> Iterator[Leg]:
     for market in {leg.market for leg in changed}:
         for leg in market.legs:
             if leg.received_mono_ns < since_ns and leg.quotes and leg.index not in known:
-                moved_bps, told = leg.moved_bps(since_ns), leg.moved_told
-                if abs(moved_bps - told) >= NOTABLE_BPS or isnan(moved_bps) != isnan(told):
+                moved_bps, sent = leg.moved_bps(since_ns), leg.moved_sent
+                if abs(moved_bps - sent) >= NOTABLE_BPS or isnan(moved_bps) != isnan(sent):
                     yield leg

@@ -90,7 +90,7 @@ def explain(
     rate_ages_ms: Mapping[str, float] | None = None,
     names: Mapping[str, str] | None = None,
 ) -> Explanation:
-    """What keeps the pair in this row of the table from being an opportunity, as of its last refresh.
+    """Explain what keeps the pair in this row of the table from being an opportunity, by its last refresh.
 
     `rate_ages_ms` are of what currencies' rates were last quoted, by symbol; `names` what words call
     exchanges, by key.
@@ -162,16 +162,16 @@ def _market(table: ScanTable, row: int) -> list[int]:
 
 def _leg(table: ScanTable, place: int, now_mono_ns: int) -> Leg:
     """A leg as the collector knows it."""
-    told, leg = table.legs[place], Leg(table.listings[place])
+    row, leg = table.legs[place], Leg(table.listings[place])
     leg.index = place
-    leg.bid, leg.ask = float(told["bid"]), float(told["ask"])
-    leg.bid_size, leg.ask_size = float(told["bid_size"]), float(told["ask_size"])
-    leg.scale, leg.gap_ms = float(told["scale"]), float(told["gap_ms"])
-    worth = float(told["worth"])
+    leg.bid, leg.ask = float(row["bid"]), float(row["ask"])
+    leg.bid_size, leg.ask_size = float(row["bid_size"]), float(row["ask_size"])
+    leg.scale, leg.gap_ms = float(row["scale"]), float(row["gap_ms"])
+    worth = float(row["worth"])
     leg.worth = 1.0 if is_dollar(quote_of(leg.listing.counts_as)) else worth or nan
-    leg.up, leg.jumped = bool(told["up"]) and not table.lost[place], bool(told["jumped"])
+    leg.up, leg.jumped = bool(row["up"]) and not table.lost[place], bool(row["jumped"])
     leg.reason = "its collector says nothing any more" if table.lost[place] else ""
-    age_ms = float(told["age_ms"])
+    age_ms = float(row["age_ms"])
     if not isnan(age_ms):
         leg.quotes, leg.received_mono_ns = 1, now_mono_ns - int(age_ms * 1e6)
     return leg
@@ -255,7 +255,7 @@ def _filter_facts(row: FilterConfig, edge_bps: float, size: float, seen: Seen, f
 
 
 def _closed(name: str, row: FilterConfig, seen: Seen, facts: Facts) -> str:
-    """Which gate is closed, and why where it is by a limit of the filter's own alone."""
+    """Closed gate, and the reason where it is by a limit of the filter's own alone."""
     words = f"gate {name} is closed"
     has_own = name in ("freshness", "identity")
     if not has_own or gates.is_blocking(gates.bits_of(facts, seen), name):

@@ -177,7 +177,7 @@ async def _found(asked: Asked) -> tuple[Explanation | NotScanned, datetime]:
 
 
 async def _rate_ages_ms() -> dict[str, float]:
-    """How long ago each rate was last quoted, by symbol, as collectors said; NaN: by a clock ahead."""
+    """Age of each rate's last quote, by symbol, as collectors said; NaN: by a clock ahead."""
     async with async_redis() as redis:
         said = await read_rates(redis)
     now_us = time.time_ns() // 1000
@@ -223,7 +223,7 @@ def _obstacle_rows(found: NotScanned) -> dict[str, Any]:
 
 
 async def _tables(asked: Asked, found: Explanation) -> dict[str, Any]:
-    """What the page shows, as it shows it; rows of both directions side by side."""
+    """Tables of the page; rows of both directions side by side."""
     names = {exchange.key: str(exchange) for exchange in (asked.one, asked.two)}
     links = _gate_links(asked)
     one, two = sorted(found.directions, key=lambda way: way.buy_on != found.exchange1)  # columns stay put
@@ -280,7 +280,7 @@ def _verdict(gate: Gate, way: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _chart_link(chart_id: str) -> str:
-    """Where the pair's chart is; empty when no enabled filter draws it."""
+    """Address of the pair's chart; empty when no enabled filter draws it."""
     drawing = await _drawing(chart_id)
     if not drawing:
         return ""

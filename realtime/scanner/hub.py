@@ -1,4 +1,4 @@
-"""One scanner per web process: follows the collectors' legs while somebody looks, and makes pages.
+"""One scanner per web process: follows the collectors' legs while a page is open, and makes pages.
 
 It receives frames only while a scanner is open, and for a moment after, so that a reload is quick. The
 table is computed at most 4 times a second, rows change places at most once a second.
@@ -131,7 +131,7 @@ class ScanHub:
         self.book.apply(frame)
 
     async def _read_states(self, redis: "Redis") -> None:
-        """Everything now and then, for what no frame carries; a shard that frames were missed of at once."""
+        """Read everything now and then, for what no frame carries; a shard with missed frames at once."""
         due = float("-inf")
         while True:
             if time.monotonic() >= due:

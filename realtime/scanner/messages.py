@@ -1,4 +1,4 @@
-"""How the scanner's messages to and from the browser look; the contract is docs/messages.md."""
+"""Messages of the scanner to and from the browser; the contract is docs/messages.md."""
 
 from collections.abc import Sequence
 from itertools import count
@@ -35,7 +35,7 @@ class Show(Query, frozen=True, kw_only=True, tag="view"):
 
     @property
     def query(self) -> Query:
-        """What decides rows and order: it is shared by all pages of it."""
+        """Query that decides rows and order: it is shared by all pages of it."""
         return Query(**{name: getattr(self, name) for name in structs.asdict(Query())})
 
 
@@ -52,7 +52,7 @@ def decode_scan_message(text: str) -> ScanMessage:
 
 
 class Head(Struct):
-    """What a message says beside its rows; `collectors` is how many are heard now."""
+    """Head of a message, beside its rows; `collectors` is how many are live now."""
 
     total: int
     matches: int
@@ -78,7 +78,7 @@ class Page:
         return self._whole
 
     def changes(self, shown: "Page") -> bytes:
-        """The fields of a `changes` message for who sees `shown`; empty when nothing differs."""
+        """The fields of a `changes` message for a viewer of `shown`; empty when nothing differs."""
         kept = self._changes.get(shown._number)
         if kept is None:
             kept = self._changes[shown._number] = self._differing(shown)
@@ -159,5 +159,5 @@ def _counts(values: Floats) -> list[int | None]:
 
 
 def _stamps(start_us: int, born_s: Floats) -> list[int | None]:
-    """When the quotes came, ms since the epoch by this process's clock, which began at `start_us`."""
+    """Times when the quotes came, ms since the epoch by this process's clock, which began at `start_us`."""
     return [None if isnan(born) else round(start_us / 1000 + born * 1e3) for born in born_s.tolist()]

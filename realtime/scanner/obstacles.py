@@ -21,7 +21,7 @@ class Obstacle(Struct, frozen=True):
 
 
 def obstacles(symbol: Symbol, *exchanges: Exchange) -> list[Obstacle]:
-    """Everything that keeps two exchanges from being compared on a symbol; empty when nothing does."""
+    """All obstacles that keep two exchanges from being compared on a symbol; empty when nothing does."""
     found = [
         Obstacle(_("%(exchange)s is disabled") % {"exchange": exchange}, "exchange", exchange.key)
         for exchange in exchanges
@@ -46,7 +46,7 @@ def _of_pair(one: Exchange, two: Exchange) -> Iterator[Obstacle]:
 
 
 def _of_listing(symbol: Symbol, exchange: Exchange) -> Iterator[Obstacle]:
-    """What is wrong with the exchange's instruments of this symbol; the one that comes closest speaks."""
+    """Problem of the exchange's instruments of this symbol; the one that comes closest counts."""
     rows = Instrument.objects.filter(Q(symbol=symbol) | Q(counts_as=symbol), exchange=exchange)
     names = {"exchange": exchange, "symbol": symbol.name}
     problems = [problem for row in rows.order_by("-active") if (problem := _problem(row, symbol))]

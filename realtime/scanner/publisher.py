@@ -1,4 +1,4 @@
-"""From one collector shard's scanner to Redis: frames of changed legs, and the whole state now and then."""
+"""Publisher of a shard's scanner to Redis: frames of changed legs, and the whole state now and then."""
 
 import asyncio
 import logging
@@ -51,7 +51,7 @@ class ScanPublisher:
         self._outage = Outage(log)
 
     def configure(self, revision: int) -> None:
-        """Take over what the scanner was configured to compare; everything is written anew."""
+        """Apply what the scanner was configured to compare; everything is written again."""
         scanner = self._scanner
         layout = max(time.time_ns() // 1000, self._seq + 1)  # rises, whatever the wall clock does
         self._columns = LegColumns(scanner.legs, scanner.gatekeeper.terms)
@@ -83,7 +83,7 @@ class ScanPublisher:
         await self._redis.aclose()
 
     async def _go_on_from_earlier(self) -> None:
-        """What this process writes is newer than an earlier one's, even if the clock was set back since."""
+        """Make what this process writes newer than an earlier one's, even if the clock was set back since."""
         if self._knows_earlier or self._directory is None:
             return
         seq = await scan_wire.read_seq(self._redis, self._shard)
@@ -142,7 +142,7 @@ class ScanPublisher:
         return rows
 
     async def _exchange_rates(self) -> None:
-        """Say what this shard's exchanges quote, and hear what others say."""
+        """Publish the rates this shard's exchanges quote, and receive those of others."""
         rates, now_s = self._scanner.rates, time.monotonic()
         if not rates.legs or now_s - self._rates_s < RATES_EVERY_S:
             return
@@ -153,5 +153,5 @@ class ScanPublisher:
                 symbol: scan_wire.encode(Rate(rate, now_us, age_ms)) for symbol, (rate, age_ms) in own.items()
             }
             await self._redis.hset(scan_wire.RATES, mapping=said)
-        heard = await scan_wire.read_rates(self._redis)
-        rates.hear({symbol: (each.rate, each.ts_us) for symbol, each in heard.items()})
+        received = await scan_wire.read_rates(self._redis)
+        rates.receive({symbol: (each.rate, each.ts_us) for symbol, each in received.items()})

@@ -9,7 +9,7 @@ from core.names.plain_fields import NameField
 
 
 class SavedView(models.Model):
-    """What to show and in which order, as the page's address says it."""
+    """Rows to show and their order, as the page's address has them."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, related_name="scanner_views", verbose_name=_("user")

@@ -32,7 +32,7 @@ SortKey = Literal[
 MAX_TEXT: Final = 100
 
 STATES: Final = (*freshness.STATES, "waiting", "lost")
-"""Of a leg, from well to worst; a row is as its worse leg is.
+"""Of a leg, from healthy to worst; a row is as its worse leg is.
 
 Beside those of `engine.gates.freshness`: `waiting`, no quote of it has come yet; `lost`, its collector says
 nothing any more.
@@ -47,7 +47,7 @@ WAITING, LOST = STATES.index("waiting"), STATES.index("lost")
 
 
 class Query(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What rows to show, and in which order; None and empty mean: whatever.
+    """Rows to show, and their order; None and empty mean: whatever.
 
     `min_size` and `min_volume` are in the reference currency (markets.worth.reference), and sizes and volumes
     are sorted by what they are worth in it.
@@ -69,7 +69,7 @@ class Query(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Match(Struct, frozen=True):
-    """Which rows of a shard's columns go where in the table's: legs, and pairs."""
+    """Match of a shard's columns to the table's: legs, and pairs."""
 
     legs_from: Ints
     legs_to: Ints
@@ -78,7 +78,7 @@ class Match(Struct, frozen=True):
 
 
 class ScanTable:
-    """All rows of one configuration. `refresh` computes them anew from the legs."""
+    """All rows of one configuration. `refresh` computes them again from the legs."""
 
     def __init__(self, config: MarketConfig) -> None:
         self.config = config
@@ -138,7 +138,7 @@ class ScanTable:
         return fee_factors(fee1, fee2)
 
     def _gates_beforehand(self) -> tuple[gates.Bits, gates.Bits]:
-        """Of every row and direction: what no quote changes."""
+        """Gate bits of every row and direction that no quote changes."""
         facts = gates.Facts(self.config)
         both = [(pair, pair.listing1, pair.listing2) for pair in self.pairs]
         sell_first = [facts.beforehand(pair, buy=two, sell=one) for pair, one, two in both]
@@ -157,7 +157,7 @@ class ScanTable:
         return rows
 
     def forget(self) -> None:
-        """Nothing is known of any leg or pair."""
+        """Forget all that is known of legs and pairs."""
         self.legs: Rows = np.zeros(len(self.listings), LEG_ROW)
         for name in ("bid", "ask", "bid_size", "ask_size", "gap_ms", "age_ms", "scale", "moved_bps", "worth"):
             self.legs[name] = np.nan
@@ -165,7 +165,7 @@ class ScanTable:
         self.now_s = 0.0  # as of when, by the clock of `take`
         self._born_s = np.full(len(self.listings), np.nan)
         self.lost = np.zeros(len(self.listings), bool)
-        self._said = np.zeros(len(self.listings), bool)  # by a shard that is heard, since the last refresh
+        self._said = np.zeros(len(self.listings), bool)  # by a shard that is live, since the last refresh
         self.identity = np.zeros(len(self.pairs), np.uint8)  # codes of engine.scan.identity
         self.proven = np.zeros(len(self.pairs), bool)
         self.ratio = np.full(len(self.pairs), np.nan)
@@ -189,7 +189,7 @@ class ScanTable:
     def take(
         self, scan: ShardScan, match: Match, now_s: float, silent: bool, since_s: float = NEVER_S
     ) -> None:
-        """Take over what a shard knows now (monotonic), or that nothing has been heard of it lately.
+        """Apply what a shard knows now (monotonic), or that nothing has been received of it lately.
 
         One that speaks again, since `since_s`, may not have read its sockets yet: what it knew before it
         fell silent is no quiet market. Of a leg that two shards know, the newer quote stays, until `refresh`.
@@ -257,7 +257,7 @@ class ScanTable:
         self.blocked = gates.blocking(bits.astype(np.int64)) != 0
 
     def _doubtful(self, age_ms: Floats) -> tuple[Bools, Bools]:
-        """Which legs of the rows are too old for the better edge, or were left behind."""
+        """Mask of the rows' legs that are too old for the better edge, or were left behind."""
         terms = self.config.gates
         found = []
         for legs in (self.leg1, self.leg2):
@@ -290,7 +290,7 @@ class ScanTable:
         )
 
     def _volume_bits(self) -> gates.Bits:
-        """Of the volumes in currencies whose worth changes; the others are known beforehand."""
+        """Bits of volumes in currencies whose worth changes; the others are known beforehand."""
         least, found = self.config.gates.min_volume, np.zeros(len(self), np.uint32)
         if least:
             value = np.where(self._in_dollars, np.inf, np.minimum(self.volume1, self.volume2) * self.worth)
@@ -358,7 +358,7 @@ class View:
         self._held = {name: getattr(table, name)[self.order] for name in _HELD.get(query.sort, ())}
 
     def column(self, name: str, place: slice) -> NDArray[Any]:
-        """What the rows at a place of the order say of themselves."""
+        """Column of the rows at a place of the order."""
         held: NDArray[Any] | None = self._held.get(name)
         return getattr(self.table, name)[self.order[place]] if held is None else held[place]
 
@@ -429,7 +429,7 @@ def as_amount(amounts: Floats) -> Floats:
 
 
 def _sort_values(table: ScanTable, key: SortKey, rows: Ints) -> Floats:
-    """What rows are sorted by: the values that are shown, amounts by their worth; NaN where there is none."""
+    """Sort keys of rows: the values that are shown, amounts by their worth; NaN where there is none."""
     first = table.sell_first[rows]
     one, two = table.exchange1[rows], table.exchange2[rows]
     values: NDArray[Any]

@@ -1,4 +1,4 @@
-"""One browser that looks at the scanner: which page it shows, and when the next message may go out."""
+"""One browser of the scanner: the page it shows, and when the next message may go out."""
 
 import time
 from collections.abc import Callable

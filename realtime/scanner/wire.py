@@ -1,4 +1,4 @@
-"""What the scanner of a collector shard tells web processes: the legs, as columns, through Redis.
+"""Messages from a collector shard's scanner to web processes: the legs, as columns, through Redis.
 
 | where | what |
 |---|---|
@@ -72,7 +72,7 @@ class LegName(Struct, array_like=True, frozen=True):
 
 
 class Directory(Struct, array_like=True):
-    """Which legs and pairs the rows are of, in their order; pairs as int32 numbers of their two legs."""
+    """Legs and pairs that the rows are of, in their order; pairs as int32 numbers of their two legs."""
 
     shard: str
     layout: int  # µs since the epoch when it was made, or one more than the last: rises
@@ -91,7 +91,7 @@ class State(Struct, array_like=True):
 
 
 class Frame(Struct, array_like=True):
-    """What changed since `previous`; without rows a sign of life.
+    """Changes since `previous`; without rows a sign of life.
 
     `seq` rises with every frame and every state, and a state holds all that frames up to its `seq` said. A
     frame's rows are whole: whatever was missed before it, they are the newest of their legs.
@@ -147,7 +147,7 @@ class ShardScan:
         self.layout = directory.layout
         self.seq = state.seq
         self.ts_us = state.ts_us
-        self.heard_s = now_s
+        self.received_s = now_s
         self.pair_legs = np.frombuffer(directory.pairs, "<i4").reshape(-1, 2)
         self.legs: Rows = np.frombuffer(state.rows, LEG_ROW).copy()
         self.pairs: Rows = np.zeros(len(self.pair_legs), PAIR_ROW)
@@ -166,10 +166,10 @@ class ShardScan:
         return self._gap[0] < self._gap[1]
 
     def apply(self, frame: Frame, now_s: float) -> bool:
-        """Take over a frame heard at `now_s` (monotonic); false when one is missing: read a state."""
+        """Apply a frame received at `now_s` (monotonic); false when one is missing: read a state."""
         if frame.layout != self.layout:
             return False
-        self.heard_s = max(self.heard_s, now_s)
+        self.received_s = max(self.received_s, now_s)
         if frame.previous > self.seq:
             self._gap = (self._gap[0] if self.is_behind else self.seq, frame.previous)
         elif frame.previous <= self._gap[0]:
@@ -207,7 +207,7 @@ class ShardScan:
 
     @property
     def born_s(self) -> NDArray[np.float64]:
-        """When every leg's quote came, s of the reader's monotonic clock; NaN: never."""
+        """Times when every leg's quote came, s of the reader's monotonic clock; NaN: never."""
         return self._births.born_s
 
     def ages_ms(self, now_s: float) -> NDArray[np.float64]:
@@ -220,18 +220,18 @@ class ShardScan:
         self._seqs[where] = seq
 
     def _has_until(self, seq: int) -> None:
-        """Nothing is missing of what was said up to `seq`."""
+        """Whether nothing is missing of what was published up to `seq`."""
         self._gap = (max(self._gap[0], seq), self._gap[1])
 
 
 def on_the_way_s(ts_us: int, now_us: int) -> float:
-    """How long ago a state was made; 0 where another clock stamped it: one so old is not there any more."""
+    """Age of a state; 0 where another clock stamped it: one so old is not there any more."""
     passed_s = max(0, now_us - ts_us) / 1e6
     return passed_s if passed_s <= EXPIRY_S + AHEAD_S else 0.0
 
 
 async def read_scan(redis: "Redis", shards: Iterable[str] | None = None) -> dict[str, ShardScan]:
-    """What the shards (None: all) last said, by shard; those silent for long are missing.
+    """Read the last states of the shards (None: all), by shard; those silent for long are missing.
 
     Raises redis.RedisError.
     """

@@ -1,4 +1,4 @@
-"""Which trades are known again when an exchange, or a connection's successor, says them twice."""
+"""Trades that are known again when an exchange, or a connection's successor, says them twice."""
 
 from collectors.recent_trades import KEPT, RecentTrades
 

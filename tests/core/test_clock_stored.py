@@ -108,7 +108,7 @@ class TestRates:
     def test_a_shard_of_another_clock_is_believed_while_it_goes_on(self, off_s: int) -> None:
         market = Market(configured())
         for second in range(3):
-            market.scanner.rates.hear({USDC: (0.99, NOON_US + (off_s + second) * S)})
+            market.scanner.rates.receive({USDC: (0.99, NOON_US + (off_s + second) * S)})
             rate = market.worth(second)
             assert isnan(rate) == (second == 0), "its first word may be an old one"
         assert not isnan(market.worth(11))
@@ -117,7 +117,7 @@ class TestRates:
     @pytest.mark.parametrize("set_by_s", [-HOUR_S, HOUR_S, 86_400])
     def test_a_rate_that_holds_goes_on_to_hold_when_the_clock_is_set(self, set_by_s: int) -> None:
         rates = Market(configured()).scanner.rates
-        rates.hear({USDC: (0.99, NOON_US)})
+        rates.receive({USDC: (0.99, NOON_US)})
         known = []
         for at_s, ahead_s in ((1, 0), (2, set_by_s), (9, set_by_s), (12, set_by_s)):
             rates.reckon(NOON_US + (at_s + ahead_s) * S, at_s * 10**9)

@@ -1,4 +1,4 @@
-"""What a process has one of, for as long as its event loop."""
+"""One of a kind per process, for as long as its event loop."""
 
 import asyncio
 import gc

@@ -121,10 +121,10 @@ legs_as_they_may_be = st.tuples(
 
 @given(st.lists(legs_as_they_may_be, min_size=6, max_size=6))
 def test_a_table_of_legs_and_a_leg_alone_are_judged_alike(
-    told: list[tuple[float, float, bool, bool]],
+    rows: list[tuple[float, float, bool, bool]],
 ) -> None:
     floor = Floor(config(*(listing(exchange, symbol) for exchange in EXCHANGES for symbol in SYMBOLS)))
-    for leg, (age_ms, gap_ms, up, quoted) in zip(floor.legs.values(), told, strict=True):
+    for leg, (age_ms, gap_ms, up, quoted) in zip(floor.legs.values(), rows, strict=True):
         floor.quote(leg, age_ms=age_ms, gap_ms=gap_ms)
         leg.up = up
         leg.bid = leg.bid if quoted else NOTHING

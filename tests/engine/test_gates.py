@@ -20,7 +20,7 @@ from tests.support.gate_market import EXCHANGES, FOLLOWS, NOTHING, Floor, config
 OPEN = NetworkConfig("ERC20", deposit=True, withdraw=True)
 NO_WITHDRAWAL = NetworkConfig("ERC20", deposit=True, withdraw=False)
 NO_DEPOSIT = NetworkConfig("ERC20", deposit=False, withdraw=True)
-UNTOLD = NetworkConfig("ERC20", deposit=None, withdraw=None)
+UNSAID = NetworkConfig("ERC20", deposit=None, withdraw=None)
 ONLY_OPEN = structs.replace(FOLLOWS, wallets_open=True)
 
 
@@ -160,7 +160,7 @@ def test_volume_is_asked_of_both_and_an_unknown_one_does_not_pass(
         ((NO_WITHDRAWAL,), (OPEN,), "fail", "binance pays out no BTC"),
         ((OPEN,), (NO_DEPOSIT,), "fail", "okx takes in no BTC"),
         ((OPEN,), (), "unknown", "okx does not say whether BTC can be moved"),
-        ((UNTOLD,), (OPEN,), "unknown", "binance withdrawals not told"),
+        ((UNSAID,), (OPEN,), "unknown", "binance withdrawals not reported"),
         ((NO_WITHDRAWAL,), (), "fail", "binance pays out no BTC"),
         ((NetworkConfig("TRC20", True, True),), (OPEN,), "unknown", "no network has the same name on both"),
         ((NO_WITHDRAWAL, NetworkConfig("TRC20", True, True)), (OPEN,), "fail", "withdrawals closed"),
@@ -307,7 +307,7 @@ pairs_as_they_may_be = st.fixed_dictionaries(
         "volume": st.sampled_from([None, 10.0, 1e6]),
         "least": st.sampled_from([0.0, 1_000.0]),
         "fees_known": st.booleans(),
-        "network": st.sampled_from([None, OPEN, NO_DEPOSIT, NO_WITHDRAWAL, UNTOLD]),
+        "network": st.sampled_from([None, OPEN, NO_DEPOSIT, NO_WITHDRAWAL, UNSAID]),
         "age_ms": st.sampled_from([0.0, 5_000.0]),
         "up": st.booleans(),
         "jumped": st.booleans(),
@@ -320,13 +320,13 @@ pairs_as_they_may_be = st.fixed_dictionaries(
 
 @settings(max_examples=50)
 @given(pairs_as_they_may_be)
-def test_words_bits_and_the_table_of_all_pairs_agree(told: dict[str, Any]) -> None:
-    network = (told["network"],) if told["network"] else ()
+def test_words_bits_and_the_table_of_all_pairs_agree(drawn: dict[str, Any]) -> None:
+    network = (drawn["network"],) if drawn["network"] else ()
     exchanges = tuple(
-        ExchangeConfig(key, key, True, 10, 10, fees_known=told["fees_known"] or key != "okx")
+        ExchangeConfig(key, key, True, 10, 10, fees_known=drawn["fees_known"] or key != "okx")
         for key in EXCHANGES
     )
-    okx = listing("okx", "BTC/USDC", counts_as="BTC/USDT", active=told["active"], volume=told["volume"])
+    okx = listing("okx", "BTC/USDC", counts_as="BTC/USDT", active=drawn["active"], volume=drawn["volume"])
     configured = config(
         listing("binance"),
         listing("bybit"),
@@ -334,13 +334,13 @@ def test_words_bits_and_the_table_of_all_pairs_agree(told: dict[str, Any]) -> No
         exchanges=exchanges,
         wallets={("okx", "BTC"): network, ("binance", "BTC"): (OPEN,)},
     )
-    desk = Desk(with_terms(configured, min_volume=told["least"]))
+    desk = Desk(with_terms(configured, min_volume=drawn["least"]))
     leg = desk.leg("okx", "BTC/USDC")
-    desk.quote(leg, told["mid"], told["age_ms"])
-    leg.up, leg.jumped, leg.scale = told["up"], told["jumped"], told["rate"]
+    desk.quote(leg, drawn["mid"], drawn["age_ms"])
+    leg.up, leg.jumped, leg.scale = drawn["up"], drawn["jumped"], drawn["rate"]
 
     facts, legs = Facts(desk.config), list(desk.legs.values())
-    seen = [desk.seen(way, told["size"]) for way in desk.directions]
+    seen = [desk.seen(way, drawn["size"]) for way in desk.directions]
     bits = [gates.bits_of(facts, each) for each in seen]
     for each, found in zip(seen, bits, strict=True):
         assert [gate.verdict for gate in gates.judge(facts, each)] == [
@@ -363,7 +363,7 @@ def test_words_bits_and_the_table_of_all_pairs_agree(told: dict[str, Any]) -> No
         buy=np.array([legs.index(way.buy) for way in desk.directions]),
         sell=np.array([legs.index(way.sell) for way in desk.directions]),
         identity=np.array([each.identity.code for each in seen]),
-        size=np.full(len(seen), told["size"]),
+        size=np.full(len(seen), drawn["size"]),
         minimum=desk.config.gates.min_size,
     )
     passed, failed, unknown = gates.counts(table)

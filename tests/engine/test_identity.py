@@ -113,9 +113,9 @@ def test_a_single_tick_among_samples_decides_nothing() -> None:
 
 def test_another_coin_is_found_after_three_samples_reported_once_and_again_after_ten_minutes() -> None:
     market = Market()
-    told = [len(market.sample(binance=100.0, bybit=100.0, okx=7.0)) for _ in range(70)]
-    assert [place for place, count in enumerate(told) if count] == [2, 62]
-    assert (told[2], market.verdict()) == (2, FAIL)
+    counts = [len(market.sample(binance=100.0, bybit=100.0, okx=7.0)) for _ in range(70)]
+    assert [place for place, count in enumerate(counts) if count] == [2, 62]
+    assert (counts[2], market.verdict()) == (2, FAIL)
 
 
 def test_a_finding_says_the_ratio_in_the_order_of_the_pair() -> None:

@@ -1,4 +1,4 @@
-"""What a pair of quotes is worth, against the bill of somebody who buys one coin here and sells it there."""
+"""Prices of a pair of quotes, against the bill of somebody who buys one coin here and sells it there."""
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,7 @@ fees = st.floats(-0.005, 0.02)
 
 
 def earned_bps(bid: float, ask: float, buy_fee: float, sell_fee: float) -> float:
-    """What is left of the money spent on one coin."""
+    """Rest of the money spent on one coin."""
     spent = ask + ask * buy_fee
     return (bid - bid * sell_fee - spent) / spent * 10_000
 

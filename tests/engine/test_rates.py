@@ -1,4 +1,4 @@
-"""What a stablecoin is worth ages like a leg: an old word, or one of a broken line, is none."""
+"""Worth of a stablecoin: it ages like a leg, and an old rate, or one of a broken line, is none."""
 
 from math import isnan
 
@@ -110,14 +110,14 @@ def test_an_opportunity_ends_when_its_rate_gets_old() -> None:
 
 def test_what_another_shard_says_from_the_future_is_not_believed_for_ever() -> None:
     market = Market(configured())
-    market.scanner.rates.hear({USDC: (0.99, NOON_US + HOUR_S * 1_000_000)})
+    market.scanner.rates.receive({USDC: (0.99, NOON_US + HOUR_S * 1_000_000)})
     assert isnan(market.worth(1))
 
 
 @pytest.mark.parametrize(("later_s", "known"), [(1, True), (10, True), (11.1, False), (3600, False)])
 def test_what_another_shard_said_ages_from_when_it_was_first_seen(later_s: float, known: bool) -> None:
     market = Market(configured())
-    market.scanner.rates.hear({USDC: (0.99, NOON_US)})
+    market.scanner.rates.receive({USDC: (0.99, NOON_US)})
     assert market.worth(0) == pytest.approx(0.99)
     assert isnan(market.worth(later_s)) is not known
 
@@ -259,7 +259,7 @@ class TestChain:
     def test_what_another_shard_says_is_half_of_it(self) -> None:
         market = Market(chained())
         self.say(market, "TUSD/USDC", 0.98, 0)
-        market.scanner.rates.hear({USDC: (1.02, NOON_US + 500_000)})
+        market.scanner.rates.receive({USDC: (1.02, NOON_US + 500_000)})
         assert self.worth(market, 1) == pytest.approx(0.98 * 1.02)
 
     def test_an_interrupted_half_ends_it_at_once(self) -> None:
@@ -306,7 +306,7 @@ class TestChain:
 
 
 def rate_words(market: Market, ages: dict[str, float]) -> str:
-    """What the gate says of BTC bought for TUSD."""
+    """Answer of the gate for BTC bought for TUSD."""
     way = next(each for each in market.scanner.directions if each.buy.exchange == "binance")
     sides = LegSeen(way.buy, 0, 0.0), LegSeen(way.sell, 0, 0.0)
     seen = Seen(way.pair, *sides, 100.0, Evidence(PASS, 1.0, 1.0), 10.0, ages)

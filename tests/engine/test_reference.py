@@ -122,7 +122,7 @@ def test_an_instrument_that_counts_as_another_symbol_now_is_worth_what_that_is()
 def test_a_shard_without_the_currency_receives_what_it_is_worth() -> None:
     market = Market(configured("ETH/BTC", says=()))
     now_us = market.scanner.legs[0].received_ts_us
-    market.scanner.rates.hear({"BTC/USDT": (91_000.0, now_us)})
+    market.scanner.rates.receive({"BTC/USDT": (91_000.0, now_us)})
     market.scanner.tick(now_us, 10**12)
     assert market.scanner.rates.worths == {"BTC": 91_000.0}
     assert {leg.worth for leg in market.scanner.legs} == {91_000.0}
@@ -175,7 +175,7 @@ def test_the_table_judges_filters_and_sorts_by_what_sizes_and_volumes_are_worth(
     desk = Market(market)
     for symbol, price, coins in (("ETH/BTC", 0.0307, 10.0), ("DOGE/IDR", 13.8, 1.0), ("SOL/USDT", 90.0, 1.0)):
         desk.open(symbol, price, coins)
-    table = Slow.table(_Told(desk, market))  # type: ignore[arg-type]
+    table = Slow.table(_TableData(desk, market))  # type: ignore[arg-type]
     row = {symbol: table.row[f"{symbol}|{ONE}|{TWO}"] for symbol in ("ETH/BTC", "DOGE/IDR", "SOL/USDT")}
     assert table.value[row["ETH/BTC"]] == pytest.approx(27_937, rel=1e-3)
     assert table.value[row["DOGE/IDR"]] < 0.001
@@ -187,7 +187,7 @@ def test_the_table_judges_filters_and_sorts_by_what_sizes_and_volumes_are_worth(
     assert [bool(table.blocked[each]) for each in row.values()] == [False, True, False]
 
 
-class _Told:
+class _TableData:
     """Data that `Slow.table` asks of a desk."""
 
     def __init__(self, desk: Desk, market: MarketConfig) -> None:

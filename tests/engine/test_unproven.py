@@ -38,7 +38,7 @@ class Tape(Desk):
         self.rng = default_rng(11)
         self.prices = [100.0] * len(OTHERS)
         self.second = 0
-        self.told: list[Episode] = []
+        self.published: list[Episode] = []
 
     def run(self, minutes: float, price: Callable[[float, float], tuple[float, float]]) -> list[Episode]:
         """`price` says what both sides cost, from what the market did and from a move of the coin's own."""
@@ -51,7 +51,7 @@ class Tape(Desk):
             self._quote(self.symbol, *price(common, own))
             self.tick(self.second * 1000)
         found = self.scanner.lifecycle.take()
-        self.told += found
+        self.published += found
         return [each for each in found if each.phase == "open" and each.symbol == self.symbol]
 
     def _quote(self, symbol: str, one: float, two: float) -> None:
@@ -213,7 +213,7 @@ def test_what_is_open_closes_at_the_quote_that_makes_it_too_good_to_be_true_and_
     tape.run(0.2, lambda common, own: (100.0, 100.0))
     tape.run(0.2, lambda common, own: (101.0, 100.0))
     tape.run(0.1, lambda common, own: (109.0, 100.0))
-    closed = [each for each in tape.told if each.phase == "close" and each.symbol == X]
+    closed = [each for each in tape.published if each.phase == "close" and each.symbol == X]
     assert [each.reason.partition(" edge")[0] for each in closed] == ["identity: an"]
     assert closed[0].peak.edge_bps < 100
 

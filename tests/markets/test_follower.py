@@ -26,7 +26,7 @@ class Loads:
         self.count = 0
 
     def __call__(self) -> MarketConfig:
-        """As `load_config`."""
+        """Stand in for `load_config`."""
         self.count += 1
         if self.objection is not None:
             raise self.objection
@@ -38,7 +38,7 @@ def ignore(_config: MarketConfig) -> None:
 
 
 async def save() -> None:
-    """What an operator does in the admin."""
+    """Change a row as an operator does in the admin."""
     number = await Symbol.objects.acount()
     await sync_to_async(Symbol.objects.create)(name=f"A{number}/B", base=f"A{number}", quote="B")
 
@@ -124,7 +124,7 @@ async def test_a_fault_of_ours_is_logged_once_with_its_traceback_and_what_runs_g
     assert fault.getMessage() == "configuration: not taken over, running revision 0: KeyError('okx')"
     assert fault.exc_info
     assert taken.getMessage().startswith("configuration: revision ")
-    assert again.getMessage().startswith("configuration: all well again (after ")
+    assert again.getMessage().startswith("configuration: valid again (after ")
 
 
 async def test_starting_over_hands_on_what_there_is_once_more() -> None:

@@ -1,4 +1,4 @@
-"""What apps register with core: checks and kinds of findings, and that operators can read of each."""
+"""Registrations of apps with core: checks and kinds of findings, and that operators can read of each."""
 
 import re
 

@@ -216,7 +216,7 @@ def test_the_mean_in_another_currency_is_of_the_time_in_which_enough_was_executa
     desk = Desk(
         market(AT_ONCE, listings=listed, identities=[IdentityConfig("ETH/BTC", SELL, BUY, "confirmed")])
     )
-    desk.scanner.rates.hear({"BTC/USDT": (60_000.0, NOON_US)})
+    desk.scanner.rates.receive({"BTC/USDT": (60_000.0, NOON_US)})
     desk.tick(0)
     desk.quote(BUY, "ETH/BTC", 0.04, 0.05, sizes=(1.0, 0.02))
     for at_ms, edge, size in ((0, 6.0, 0.02), (100, 8.0, 0.02), (200, 90.0, 0.01), (300, 0.0, 0.02)):
@@ -377,12 +377,12 @@ def test_a_candidate_that_held_before_the_change_opened_before_it() -> None:
 def test_a_rate_that_changes_is_judged_without_a_quote() -> None:
     usdc = listing(SELL, "BTC/USDC", counts_as=BTC)
     desk = Desk(market(AT_ONCE, listings=(usdc, listing(BUY, BTC))))
-    desk.scanner.rates.hear({"USDC/USDT": (1.0, NOON_US)})
+    desk.scanner.rates.receive({"USDC/USDT": (1.0, NOON_US)})
     desk.tick(0)
     desk.quote(BUY, BTC, 80.0, 100.0, sizes=(1.0, 1.0))
     desk.quote(SELL, "BTC/USDC", 100.06, 130.0)
     assert phases(desk) == ["open"]
-    desk.scanner.rates.hear({"USDC/USDT": (0.998, NOON_US + 1_000_000)})
+    desk.scanner.rates.receive({"USDC/USDT": (0.998, NOON_US + 1_000_000)})
     desk.tick(1000)
     (closed,) = desk.scanner.lifecycle.take()
     assert closed.closed is not None

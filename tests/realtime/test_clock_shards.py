@@ -120,11 +120,11 @@ def test_a_batch_that_was_long_on_its_way_is_no_other_clock(monkeypatch: pytest.
     shard = ShardView("1/1", now, 0)
     for late_s in (0.1, 4.0, 2.5, 30.0):
         now += 1
-        shard.heard(int((now + 5e8 - late_s) * 1e6), set_back=False)
+        shard.note_batch(int((now + 5e8 - late_s) * 1e6), set_back=False)
         assert shard.ahead_s() == 0
     assert now - shard.until_s() == pytest.approx(3, abs=0.1), "as late as its newest flush"
     now += 5000
-    shard.heard(int((now + 5e8 - 3) * 1e6), set_back=False)
+    shard.note_batch(int((now + 5e8 - 3) * 1e6), set_back=False)
     assert shard.ahead_s() == -3, "a drift is followed"
     assert DRIFT * 5000 > 3
 

@@ -207,13 +207,13 @@ def test_of_a_leg_that_two_shards_know_the_newer_quote_stays(one: Any, two: Any)
     arriving += said(second, [step for step in two if step[0] in only], [])
     with web() as reader:
         shown: dict[str, int] = {}
-        heard_s = dict.fromkeys(("1/1", "1/2"), START_S)
+        received_s = dict.fromkeys(("1/1", "1/2"), START_S)
         for when_s, message in sorted(arriving, key=lambda each: each[0]):
-            if any(when_s - last_s > SILENT_AFTER_S - 0.1 for last_s in heard_s.values()):
+            if any(when_s - last_s > SILENT_AFTER_S - 0.1 for last_s in received_s.values()):
                 break  # what a dead shard said may give way to less
             reader.clock.now_s = when_s
             if isinstance(message, Frame):
-                heard_s[message.shard] = when_s
+                received_s[message.shard] = when_s
                 reader.take_frame(message)
             else:
                 reader.take_state(*message)
@@ -319,7 +319,7 @@ def test_the_time_of_a_quote_stands_still_while_its_age_grows() -> None:
         seen = set()
         for _ in range(200):
             reader.clock.now_s += 1.037_777_7
-            reader.book._shards["1/1"].scan.heard_s = reader.clock.now_s
+            reader.book._shards["1/1"].scan.received_s = reader.clock.now_s
             seen.add(reader.legs()["binance"][1])
         assert len(seen) == 1
 

@@ -29,7 +29,7 @@ VOLUMES = {"binance": 2e6, "bybit": 1e6, "okx": None}
 
 
 class Browser:
-    """What `static/js/scanner/table.js` draws of the messages; it acknowledges when the test says so."""
+    """Table that `static/js/scanner/table.js` draws; it acknowledges when the test says so."""
 
     ready = True
 
@@ -115,7 +115,7 @@ async def test_every_message_is_sorted_by_what_it_shows(
         browser = Browser()
         viewer = ScanViewer(1, browser, pages, lambda closed: None)
         scan = scan_of(config, prices)
-        scan.heard_s = clock.now_s
+        scan.received_s = clock.now_s
         pages.book.learn({"1/1": scan})
         pages.refresh()
         viewer.show(Show(sort=sort, descending=descending, offset=offset, limit=limit))
@@ -140,7 +140,7 @@ async def test_every_message_is_sorted_by_what_it_shows(
 
 def follow(scan: Any, batch: Any, clock: Clock) -> None:
     """The legs are so now, as a frame would have said."""
-    scan.heard_s = clock.now_s
+    scan.received_s = clock.now_s
     for leg, bid, size, up in batch:
         row = scan.legs[leg]
         row["bid"] = np.nan if bid is None else bid

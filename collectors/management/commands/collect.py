@@ -160,7 +160,7 @@ class Collector:
 
 
 def _load() -> MarketConfig:
-    """As `load_config`; what goes out through a proxy with credentials is on record."""
+    """Load like `load_config`; what goes out through a proxy with credentials is on record."""
     config = load_config()
     proxies_used(Exchange.objects.filter(enabled=True))
     return config

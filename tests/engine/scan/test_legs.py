@@ -44,7 +44,7 @@ def test_the_others_moved_as_far_as_most_of_them_say(mids: list[float], moved: f
         assert leg.moved_bps(SINCE_NS) == pytest.approx(moved)
 
 
-def test_one_that_was_not_heard_since_jumped_or_has_no_price_vouches_for_nothing() -> None:
+def test_one_without_a_quote_since_that_jumped_or_has_no_price_vouches_for_nothing() -> None:
     leg, others = market(101.0, 150.0, 160.0, 170.0)
     others[1].received_mono_ns = SINCE_NS - 1
     others[2].jumped = True

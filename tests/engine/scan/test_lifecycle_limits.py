@@ -6,7 +6,7 @@ import pytest
 from msgspec import structs
 
 from markets.config import GateTerms
-from tests.engine.test_lifecycle import HELD, WIDE, Market, _stamps, ms_of
+from tests.engine.scan.test_lifecycle import HELD, WIDE, Market, _stamps, ms_of
 
 
 def test_one_that_is_held_for_longer_than_between_two_checks_opens_when_it_was_held() -> None:

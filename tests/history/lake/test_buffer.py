@@ -1,4 +1,4 @@
-"""What waits for a flush: every row counted, in its table, in order, and handed over once."""
+"""Rows that wait for a flush: every row counted, in its table, in order, and handed over once."""
 
 import sys
 

@@ -161,15 +161,15 @@ def test_a_route_that_opened_before_learns_who_moved() -> None:
     assert (first.moved_on, first.moved_side) == ("okx", "buy"), "its quote came last"
     at.quote("gate", BTC, 100.2, 100.2, at_ms=3, sizes=(9.0, 9.0))
     at.tick(1500)
-    told = at.scanner.lifecycle.take()
-    assert {each.move for each in told} == {first.move}
-    again = [each for each in told if each.id == first.id][-1]
+    episodes = at.scanner.lifecycle.take()
+    assert {each.move for each in episodes} == {first.move}
+    again = [each for each in episodes if each.id == first.id][-1]
     assert (again.moved_on, again.moved_side) == ("gate", "sell"), "what all of them share"
 
 
 def test_a_move_is_kept_with_its_rows(db: None) -> None:
-    told = closed(structs.replace(episode(1), move=episode(1).id, moved_on="kucoin", moved_side="sell"))
-    save_episodes([told, closed(episode(2))])
+    other = closed(structs.replace(episode(1), move=episode(1).id, moved_on="kucoin", moved_side="sell"))
+    save_episodes([other, closed(episode(2))])
     with_move, without = OpportunityEpisode.objects.order_by("pk")
     assert (with_move.move, with_move.moved_on, with_move.moved_side) == (with_move.pk, "kucoin", "sell")
     assert (without.move, without.moved_on, without.moved_side) == (None, "", "")

@@ -62,7 +62,7 @@ class Market:
     def __init__(self, *filters: FilterConfig) -> None:
         self.gates = Gates()
         self.lifecycle = Lifecycle(self.gates)
-        self.told: list[Episode] = []
+        self.published: list[Episode] = []
         self.legs = Leg(listing("binance")), Leg(listing("bybit"))
         for leg in self.legs:
             leg.bid, leg.bid_size, leg.ask, leg.ask_size = 100.0, 1.0, 100.1, 2.0
@@ -97,8 +97,8 @@ class Market:
 
     def episodes(self, phase: str = "") -> list[Episode]:
         """Episodes published so far."""
-        self.told += self.lifecycle.take()
-        return [each for each in self.told if phase in ("", each.phase)]
+        self.published += self.lifecycle.take()
+        return [each for each in self.published if phase in ("", each.phase)]
 
     def phases(self) -> list[str]:
         return [each.phase for each in self.episodes()]
@@ -197,7 +197,7 @@ class TestOneEpisodePerExcursion:
         self, walk: tuple[Steps, int], ticks: list[int]
     ) -> None:
         steps, end = walk
-        told = []
+        found = []
         for moments in ([], sorted(ticks)):
             market = Market(HELD, LEVEL)
             for (ms, edge), (until, _) in pairwise([*steps, (end, 0.0)]):
@@ -206,8 +206,8 @@ class TestOneEpisodePerExcursion:
                     if ms < tick < until:
                         market.tick(tick)
             market.stop(end)
-            told.append(sorted(map(str, market.episodes())))
-        assert told[0] == told[1]
+            found.append(sorted(map(str, market.episodes())))
+        assert found[0] == found[1]
 
     def test_a_trembling_edge_is_one_episode(self) -> None:
         market = Market(WIDE)

@@ -107,7 +107,7 @@ def test_after_every_quote_all_pairs_are_as_if_computed_again(market: MarketConf
         # A thousand coins cost a thousand times as much.
         bid, ask = min(one, two) * listed.multiplier, max(one, two) * listed.multiplier
         oracle.see(leg, bid, ask, bid_size, ask_size)
-        told = desk.quote(exchange, listed.symbol, bid, ask, at_ms=n, sizes=(bid_size, ask_size))
+        seen = desk.quote(exchange, listed.symbol, bid, ask, at_ms=n, sizes=(bid_size, ask_size))
 
         edges, executable = oracle.edges_and_sizes()
         held = [(each.edge_bps(), each.size()) for each in desk.scanner.directions]
@@ -115,7 +115,7 @@ def test_after_every_quote_all_pairs_are_as_if_computed_again(market: MarketConf
         known = ~np.isnan(edges)
         np.testing.assert_allclose(np.array([size for _, size in held])[known], executable[known], rtol=1e-9)
         # Whatever the best prices of the symbol spared it, nothing that reaches a trigger is missed.
-        judged = {(id, buy) for id, buy, *_ in told}
+        judged = {(id, buy) for id, buy, *_ in seen}
         assert oracle.reached(leg, trigger) <= judged
         assert judged <= oracle.reached(leg, -inf), "only pairs the quote touches"
 
@@ -135,17 +135,17 @@ def quoted(*symbols: str) -> Desk:
 def test_a_quote_is_judged_on_the_pairs_of_its_instrument_both_ways_and_nowhere_else() -> None:
     desk = quoted(BTC, ETH)
 
-    told = desk.quote("okx", BTC, 100.0, 100.01, at_ms=1)
+    seen = desk.quote("okx", BTC, 100.0, 100.01, at_ms=1)
 
     pairs = [chart_id_of(BTC, one, two) for one, two in combinations(EXCHANGES, 2) if "okx" in (one, two)]
     ways = [(id, buy) for id in pairs for buy in parts_of(id)[1:]]
-    assert sorted((id, buy) for id, buy, *_ in told) == sorted(ways), "six of the market's 24 directions"
+    assert sorted((id, buy) for id, buy, *_ in seen) == sorted(ways), "six of the market's 24 directions"
 
 
 def test_a_market_without_an_edge_disturbs_nobody() -> None:
     desk = Desk(config(everywhere(BTC), FIVE_BPS))
-    told = [desk.quote(exchange, BTC, 100.0, 100.02) for exchange in EXCHANGES]
-    assert told == [[], [], [], []]
+    seen = [desk.quote(exchange, BTC, 100.0, 100.02) for exchange in EXCHANGES]
+    assert seen == [[], [], [], []]
 
     (reached,) = desk.quote("okx", BTC, 100.4, 100.42, at_ms=1)[:1]
 
@@ -277,11 +277,11 @@ def test_an_alias_is_compared_coin_by_coin() -> None:
     desk = Desk(config(listed, FIVE_BPS))
 
     desk.quote("okx", PEPE, 0.00001, 0.0000101, sizes=(5e6, 7e6))
-    (told,) = desk.quote("binance", "1000PEPE/USDT", 0.0102, 0.0103, at_ms=1, sizes=(3e3, 2e3))
+    (seen,) = desk.quote("binance", "1000PEPE/USDT", 0.0102, 0.0103, at_ms=1, sizes=(3e3, 2e3))
 
-    assert told[:2] == (f"{PEPE}|binance|okx", "okx")
-    assert told[2] == pytest.approx((0.0000102 * 0.999) / (0.0000101 * 1.001) * 1e4 - 1e4)
-    assert told[3] == pytest.approx(3e6 * 0.0000101), "three thousand times a thousand coins"
+    assert seen[:2] == (f"{PEPE}|binance|okx", "okx")
+    assert seen[2] == pytest.approx((0.0000102 * 0.999) / (0.0000101 * 1.001) * 1e4 - 1e4)
+    assert seen[3] == pytest.approx(3e6 * 0.0000101), "three thousand times a thousand coins"
 
 
 USDC_MARKET = [
@@ -316,7 +316,7 @@ def test_a_rate_that_another_shard_says_holds_for_ten_seconds() -> None:
     desk.quote("binance", "BTC/USDC", 100.0, 100.02)
     noon_us = desk.scanner.legs[0].received_ts_us
 
-    desk.scanner.rates.hear({"USDT/USDC": (1.25, noon_us)})
+    desk.scanner.rates.receive({"USDT/USDC": (1.25, noon_us)})
     desk.tick(at_ms=10_000)
     assert desk.edge(BTC, "okx", "binance") == pytest.approx((80.0 * 0.999) / (100.02 * 1.001) * 1e4 - 1e4)
     desk.tick(at_ms=11_001)

@@ -1,4 +1,4 @@
-"""Which points quotes make: the pairing rule against polars, and the formulas against exact arithmetic."""
+"""Points that quotes make: the pairing rule against polars, and the formulas against exact arithmetic."""
 
 from decimal import Decimal
 

@@ -23,7 +23,7 @@ STATES = {"exchange": pl.String, "state": pl.String, "received_ts_us": pl.Int64,
 
 
 def batch(ticks: Ticks, cuts: Sequence[int], tolerance_ms: int | None) -> Points:
-    """What batch pairing makes of the ticks in slices that begin at `cuts`."""
+    """Result of batch pairing of the ticks in slices that begin at `cuts`."""
     terms = Terms(oracle.SYMBOL, oracle.FIRST, oracle.SECOND, tolerance_ms, 0.001, 0.001)
     pairing = Pairing(terms)
     bounds = [0, *sorted(cut for cut in cuts if cut < len(ticks)), len(ticks)]
