@@ -40,8 +40,8 @@ async def _send_and_heed(
     """Send, and raise a CancelledError that came meanwhile.
 
     redis-py sends within `asyncio.wait_for`, which before Python 3.12 returns as if nothing had happened when
-    it is cancelled while what it waits for has just ended; and sending ends at once. So about every third
-    cancellation of a task that talks to Redis was lost, and the task went on for ever.
+    it is cancelled while what it waits for has just ended; and sending ends at once. So one
+    cancellation in five of tasks that talk to Redis was lost, and such a task went on for ever.
     """
     task = asyncio.current_task()
     before = task.cancelling() if task else 0

@@ -146,3 +146,8 @@ def test_every_trial_is_there() -> None:
     for path, _, name in (each.partition("::") for each in TRIALS):
         assert (ROOT / path).exists(), path
         assert f"def {name}" in (ROOT / path).read_text() if name else True, name
+
+
+def test_a_module_s_logger_has_one_name() -> None:
+    other = re.compile(r"^(?!logger\b)\w+ = logging\.getLogger", re.MULTILINE)
+    assert [path for path in sources(".py") if other.search((ROOT / path).read_text())] == []

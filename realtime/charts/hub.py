@@ -27,7 +27,7 @@ from realtime.charts.shared_reads import SharedReads
 from realtime.charts.viewer import Viewer
 from realtime.shard_view import ShardView
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 WATCH_EVERY_S: Final = 0.25
 
@@ -55,7 +55,7 @@ class Hub:
             ("hub configuration", self.seats.selection.follow),
         ):
             # A context of their own: that of a request that happened to come first ends with it.
-            work = supervise(name, part, log, self.counters)
+            work = supervise(name, part, logger, self.counters)
             task = asyncio.create_task(work, name=name, context=Context())
             self._tasks.append(task)
 
@@ -86,7 +86,9 @@ class Hub:
         except (KeyError, msgspec.MsgspecError) as problem:
             self.counters["unreadable_batches"] += 1
             if self.counters["unreadable_batches"] == 1:
-                log.error("a batch this version cannot read (a collector of another version?): %s", problem)
+                logger.error(
+                    "a batch this version cannot read (a collector of another version?): %s", problem
+                )
             return
         self.counters["batches"] += 1
         step = self.book.follow(batch)

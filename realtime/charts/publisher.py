@@ -20,7 +20,7 @@ from markets.config import Shard
 from realtime.charts import recent
 from realtime.charts.wire import GROUP, Batch, encode_batch, pack
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 FLUSH_EVERY_S: Final = 0.05
 HEARTBEAT_EVERY_S: Final = 1.0
@@ -46,7 +46,7 @@ class Publisher:
         self._wanted: frozenset[str] = frozenset()
         self._forget: set[str] = set()
         self._resumed: set[str] | None = None
-        self._outage = Outage(log)
+        self._outage = Outage(logger)
 
     @property
     def thinned(self) -> int:

@@ -12,7 +12,7 @@ from realtime.charts.recent import WINDOW_S
 from realtime.charts.wire import Batch
 from realtime.shard_view import SAME_CLOCK_S, SILENT_AFTER_S, ShardView, all_until_s
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 FUTURE_SLACK_US: Final = 5_000_000
 SEQ_SLACK_US: Final = 100_000  # messages between two flushes count on from the newest received
@@ -59,9 +59,9 @@ class Shards:
         shard.silent = False
         self._move_watermark()
         if step.is_set_back:
-            log.warning("the clock of collector %s was set back", shard.name)
+            logger.warning("the clock of collector %s was set back", shard.name)
         if step.is_return:
-            log.info("collector %s is back", shard.name)
+            logger.info("collector %s is back", shard.name)
         return step
 
     def learn(self, flushed: Mapping[str, int]) -> None:
@@ -80,7 +80,7 @@ class Shards:
         for shard in self._views.values():
             is_silenced = shard.fell_silent(now)
             if is_silenced:
-                log.warning("no data from collector %s for %g s", shard.name, SILENT_AFTER_S)
+                logger.warning("no data from collector %s for %g s", shard.name, SILENT_AFTER_S)
                 shard.silent = True
             if is_silenced or abs(shard.ahead_s() - shard.said_ahead_s) > SAME_CLOCK_S:
                 shard.said_ahead_s = shard.ahead_s()

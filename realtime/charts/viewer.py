@@ -19,7 +19,7 @@ from realtime.charts.shared_reads import Fetched, SharedReads
 from realtime.charts.waiting import Changes, Portion, Wants
 from realtime.charts.wire import error_json
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 STORE_RETRY_S: Final = 1.0
 MESSAGE_POINTS: Final = 4000
@@ -143,7 +143,7 @@ class Viewer:
         try:
             await self._fetch_and_send()
         except Exception:
-            log.exception("a socket could not be served; its browser connects again")
+            logger.exception("a socket could not be served; its browser connects again")
             self.close(Closed(CLOSE_RESTART, "internal error: connect again"))
             return
         self._fetching = None

@@ -30,7 +30,7 @@ from realtime.scanner.table import ScanTable
 from realtime.scanner.viewer import ScanViewer
 from realtime.scanner.wire import FRAMES, ShardScan, decode_frame, read_scan
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 TICK_S: Final = 0.25
 READ_EVERY_S: Final = 10.0
@@ -85,7 +85,7 @@ class ScanHub:
         """Work until nobody has looked for a while."""
         redis = async_redis()
         parts = [
-            asyncio.create_task(supervise(name, part, log, self.counters), name=name)
+            asyncio.create_task(supervise(name, part, logger, self.counters), name=name)
             for name, part in (
                 ("scanner frames", lambda: self._listen(redis)),
                 ("scanner states", lambda: self._read_states(redis)),
@@ -126,7 +126,9 @@ class ScanHub:
         except msgspec.MsgspecError as problem:
             self.counters["unreadable_frames"] += 1
             if self.counters["unreadable_frames"] == 1:
-                log.error("a frame this version cannot read (a collector of another version?): %s", problem)
+                logger.error(
+                    "a frame this version cannot read (a collector of another version?): %s", problem
+                )
             return
         self.book.apply(frame)
 

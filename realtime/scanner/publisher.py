@@ -18,7 +18,7 @@ from realtime.scanner import wire as scan_wire
 from realtime.scanner.columns import LegColumns
 from realtime.scanner.wire import Directory, Frame, LegName, Rate, State
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 FLUSH_EVERY_S: Final = 0.2
 HEARTBEAT_EVERY_S: Final = 1.0
@@ -48,7 +48,7 @@ class ScanPublisher:
         self._seq = 0
         self._knows_earlier = False
         self._sent_s = self._state_s = self._evidence_s = self._rates_s = _NEVER
-        self._outage = Outage(log)
+        self._outage = Outage(logger)
 
     def configure(self, revision: int) -> None:
         """Apply what the scanner was configured to compare; everything is written again."""
