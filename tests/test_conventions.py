@@ -149,5 +149,5 @@ def test_every_trial_is_there() -> None:
 
 
 def test_a_module_s_logger_has_one_name() -> None:
-    other = re.compile(r"^(?!logger\b)\w+ = logging\.getLogger", re.MULTILINE)
+    other = re.compile(r"^(?!logger\b)\w+ = logging\.getLogger\(__name__", re.MULTILINE)
     assert [path for path in sources(".py") if other.search((ROOT / path).read_text())] == []
