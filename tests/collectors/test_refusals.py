@@ -68,10 +68,10 @@ class TestPassing:
         async with Running(exchange, "abc", PASSING) as running:
             await until(lambda: running.recorder.up() == symbols("ac"))
             first = len(exchange.received)
-            await until(partial(has_received, exchange, first + 6))
-            gaps = [after - before for before, after in pairwise(exchange.received_at[first : first + 6])]
+            await until(partial(has_received, exchange, first + 8))
+            gaps = [after - before for before, after in pairwise(exchange.received_at[first : first + 8])]
             # Asked late one gap is long and the next one short: of several, the sums count.
-            assert sum(gaps[-3:]) >= 0.9  # 0.2 to 0.4, and twice 0.4 to 0.8 s: without growth 0.6 at most
+            assert sum(gaps[-3:]) >= 0.9  # three times 0.4 to 0.8 s: without growth 0.6 at most
             assert exchange.asked("sub")[-1] == ["q:b"]
             await exchange.quote("a", 1.0)
             await until(lambda: running.recorder.quotes)

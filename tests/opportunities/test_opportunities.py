@@ -251,7 +251,7 @@ def test_each_verdict_names_the_threshold_that_decided() -> None:
     drifting = of(*(i / 100 - 1 for i in range(201)))
     assert "crossings per minute, below 1" in words(drifting)["trending"]
     assert "more than 50 %" in words(drifting)["never closes"]
-    assert "it takes 100 points and 1 min" in words(of(0.1, -0.1))["too little data"]
+    assert "at least 100 points and 1 min are needed" in words(of(0.1, -0.1))["too little data"]
     assert "✓\u00a0100 % of peaks above 0.5 %, above 20" in words(of(*swings(40, 0.8)))["excellent"]
 
 

@@ -178,7 +178,7 @@ async def test_a_message_that_a_server_falls_over_holds_no_other() -> None:
         for name in ("bybit", "okx", "gate"):
             await until(await db(put, to, await db(incident, name)), SENT)
         await db(poison.refresh_from_db)
-        assert poison.state == QUEUED
+        assert poison.state in (QUEUED, Delivery.State.SENDING), "it is tried again and again"
 
 
 @in_the_open
