@@ -54,7 +54,8 @@ class TestPassing:
         self, exchange: TinyExchange
     ) -> None:
         exchange.refused, exchange.why = {"q:a"}, "request too many"
-        async with Running(exchange, "abcd", PASSING) as running:
+        patient = replace(PASSING, refused_first_s=2.0, refused_ceiling_s=4.0)
+        async with Running(exchange, "abcd", patient) as running:
             await until(lambda: running.feed.status()["refused"] == 8)
             assert len(exchange.asked("sub")) == 1
             exchange.refused = set()
