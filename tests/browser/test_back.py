@@ -9,7 +9,7 @@ import pytest
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 from redis import Redis
 
 from markets.config import MarketConfig
@@ -19,7 +19,7 @@ from tests.browser.test_frozen import GREEN, settled
 from tests.browser.test_scanner import speaking
 from tests.support.browser import NAMES, chromium, require_chromium, session_cookies
 from tests.support.desk.frozen_link import Link, link
-from tests.support.live import Web, daphne
+from tests.support.live import Web, daphne, eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -134,4 +134,27 @@ async def test_it_claims_nothing_from_when_it_is_left(
         assert await page.evaluate("document.body.dataset.connection") == "lost"
         assert await settled(page) == []
         wire.thaw()
+        await expect(page.locator("#connection")).to_have_text("connected", timeout=2 * SOON_MS)
+
+
+async def test_an_answer_of_before_the_page_was_left_is_no_sign_of_life(
+    page: Page, wire: Link, config: MarketConfig, empty_redis: Redis
+) -> None:
+    """A kept page gets it when it is shown again, however long that takes."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    async with market(config, empty_redis):
+        await shown(page, wire, "/opportunities")
+        await page.route("**/api/**", hold)
+        await eventually(lambda: held, "a question")
+        await page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
+        await page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+        await expect(page.locator("#connection")).not_to_have_text("connected", timeout=SOON_MS)
+        await held[0].fulfill(json={"status": "ok", "worst": ""})
+        await page.wait_for_timeout(1_500)  # three times the pace at which the page looks at its link
+        assert await page.evaluate("document.body.dataset.connection") == "lost"
+        await page.unroute("**/api/**")
         await expect(page.locator("#connection")).to_have_text("connected", timeout=2 * SOON_MS)

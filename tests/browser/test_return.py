@@ -225,7 +225,7 @@ async def test_a_socket_that_opens_and_never_says_anything_is_explained(page: Pa
         if await page.locator("#notice h2").is_visible():
             break
     await expect(page.locator("#notice h2")).to_have_text("The live connection is refused")
-    await expect(page.locator("#notice")).to_contain_text("pass WebSockets")
+    await expect(page.locator("#notice")).to_contain_text("passes WebSockets")
 
 
 async def test_a_server_that_answers_again_is_not_said_to_be_silent(page: Page, web: Web) -> None:

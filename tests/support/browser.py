@@ -49,6 +49,10 @@ def require_chromium() -> str:
     return program
 
 
+LEFT_WHILE_CONNECTING = "WebSocket is closed before the connection is established"
+"""What Chromium says of every page that is left before its socket is open."""
+
+
 class Complaints(list[str]):
     """Complaints of the page's console and of its content security policy."""
 
@@ -58,7 +62,7 @@ class Complaints(list[str]):
         page.on("pageerror", lambda error: self.append(str(error)))
 
     def _said(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
+        if message.type in ("error", "warning") and LEFT_WHILE_CONNECTING not in message.text:
             self.append(message.text)
 
     def forgive(self, part: str) -> None:

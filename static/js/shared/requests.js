@@ -10,6 +10,10 @@ let answered = performance.now();
 /** When the server last answered anything, by `performance.now()`. */
 export const answeredAt = () => answered;
 
+/** How often the page was left: a browser that keeps it delivers answers of before when it shows it again. */
+let left = 0;
+addEventListener("pagehide", () => left++);
+
 /**
  * `fetch` that fails when neither an answer nor the next part of it comes for `patience` ms.
  *
@@ -18,6 +22,7 @@ export const answeredAt = () => answered;
  */
 export async function ask(address, { signal, ...options } = {}, patience = ANSWER_MS) {
   const limit = new AbortController();
+  const leftBefore = left;
   let timer = 0;
   const wait = () => {
     clearTimeout(timer);
@@ -31,6 +36,7 @@ export async function ask(address, { signal, ...options } = {}, patience = ANSWE
       ...options,
       signal: AbortSignal.any(signals),
     });
+    if (left !== leftBefore) throw new DOMException("asked before the page was left", "AbortError");
     if (response.status < 500) answered = performance.now(); // not a proxy that says nobody is behind it
     if (!response.body) return response;
     wait();

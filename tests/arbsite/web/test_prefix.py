@@ -199,6 +199,7 @@ async def test_a_browser_signs_in_sees_everything_move_and_signs_out(
         await page.wait_for_load_state("networkidle" if place.startswith("/admin") else "load")
     await page.goto(f"{url}{PREFIX}/health/")
     await expect(page.locator("#connection")).to_have_text("connected")
+    assert complaints == []
     await page.locator('form[action$="/accounts/logout/"] button').first.click()
     await page.wait_for_url(f"{url}{PREFIX}/accounts/login/")
     await page.goto(f"{url}{PREFIX}/scanner")
@@ -207,7 +208,8 @@ async def test_a_browser_signs_in_sees_everything_move_and_signs_out(
     assert sorted({path for path in asked if "/ws/" in path}) == [
         f"{PREFIX}/ws/{name}" for name in ("health", "realtime_charts", "scanner")
     ]
-    assert complaints == []
+    # The page that is being left may ask once more, and is refused as signed out.
+    assert [text for text in complaints if "401 (Unauthorized)" not in text] == []
 
 
 def _let_in(user: User) -> None:
