@@ -18,7 +18,7 @@ The others answer only with an API key: make one that may read and nothing else,
 the environment or .env as EXCHANGE_KEYS_BINANCE=KEY:SECRET (KEY:SECRET:PASSPHRASE where there is one).
 
 A worker does the same every 15 minutes. What an exchange that fails said more than an hour ago is
-/ forgotten: unknown.
+forgotten: unknown.
 
   manage.py sync_wallets                              every enabled exchange
   manage.py sync_wallets --exchange okx --exchange gate
