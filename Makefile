@@ -38,7 +38,7 @@ help: ## Show this list
 run: install ## Run the whole desk here until Ctrl-C (FEED=auto|live|sim, PORT=8000)
 	@$(BIN)/python manage.py up
 
-test: install-dev ## Run the tests but for the trials (they start their own PostgreSQL and Redis)
+test: install-dev ## Run all tests except the trials (they start their own PostgreSQL and Redis)
 	@$(BIN)/python -m pytest $(PARALLEL) $(or $(ARGS),-m "not trial")
 
 trials: install-dev ## Run the trials: whole desks, the browser, walks through every address
@@ -66,7 +66,7 @@ lint: install-dev ## Check style, types, the direction of imports, words, and wh
 	$(WITH_NODE) node_modules/.bin/biome check --error-on-warnings .
 	$(WITH_NODE) node_modules/.bin/tsc
 
-rights: install-dev ## Write the table of docs/security.md again: each address, and whom it opens to
+rights: install-dev ## Rewrite the access table in docs/security.md: each address, and whom it opens to
 	@REWRITE_RIGHTS=1 $(BIN)/python -m pytest tests/accounts/test_rights_table.py --quiet
 
 check-metrics: ## Check what deploy/ has for Prometheus and Alertmanager (needs promtool and amtool)
@@ -74,7 +74,7 @@ check-metrics: ## Check what deploy/ has for Prometheus and Alertmanager (needs 
 	promtool test rules deploy/prometheus/tests/*.yml
 	amtool check-config deploy/alertmanager/alertmanager.yml
 
-format: install-dev ## Bring the code into the one style
+format: install-dev ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(WITH_NODE) node_modules/.bin/biome check --write .

@@ -194,7 +194,7 @@ async def no_such_socket(scope: Scope, receive: Any, send: Any) -> None:
 class AllowedOrigin:
     """Refuses a WebSocket handshake (403) whose Origin is missing, or neither our own nor a trusted one.
 
-    Browsers send cookies along with WebSocket handshakes of any site; only the Origin header says /
+    Browsers send cookies along with WebSocket handshakes of any site; only the Origin header says
     whose page it is. Channels' own validator fails on an Origin that is no URL.
     """
 

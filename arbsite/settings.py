@@ -412,7 +412,8 @@ MAX_OPPORTUNITIES_PER_FILTER = env.int("MAX_OPPORTUNITIES_PER_FILTER", default=5
 # A tab is a socket; the limit keeps one runaway script from taking the desk down.
 REALTIME_SOCKETS_PER_USER = env.int("REALTIME_SOCKETS_PER_USER", default=20)
 
-# Connections of a web process, WebSockets among them, and those of one address that are none (daphne_doors).
+# Connections of a web process, WebSockets among them, and of one address those that are none
+# (arbsite.daphne.doors).
 WEB_CONNECTIONS = env.int("WEB_CONNECTIONS", default=4_000)
 WEB_CONNECTIONS_PER_ADDRESS = env.int("WEB_CONNECTIONS_PER_ADDRESS", default=500)
 

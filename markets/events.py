@@ -97,7 +97,7 @@ class FeedReport(Struct):
 
 
 class SpreadPoints(Struct, eq=False):
-    """Points of one chart: float64 of shape (n, 10), columns `engine.charts.points.POINT_COLUMNS`.
+    """Points of one chart: float64, a row per point, columns `engine.charts.points.POINT_COLUMNS`.
 
     A gap in the line is a row whose values other than the time are NaN.
     """

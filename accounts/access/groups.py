@@ -1,7 +1,7 @@
 """The groups that come with the desk, each with what its work needs and nothing else.
 
 `migrate` sets their rights each time, so that they stay what docs/security.md says. An operator who wants
-other rights / makes a group of their own, which nothing here touches.
+other rights makes a group of their own, which nothing here touches.
 """
 
 from typing import Any, Final

@@ -2,7 +2,7 @@
 
 Daphne sends close codes without their reason and refuses codes below 3000. And when it shuts down
 within a second of any request, it fails over that request's record before it has notified a single
-/ socket (`Server.kill_all_applications`, Daphne 4.2).
+socket (`Server.kill_all_applications`, Daphne 4.2).
 
 Importing arbsite.daphne.sockets, whose protocol builds on this one, is all that is needed, however
 Daphne is started.

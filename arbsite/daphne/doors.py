@@ -4,7 +4,7 @@ Twisted takes every connection, waits for the end of a request's head for as lon
 (its timeout begins with each), and keeps whole bodies, of whatever size, before anybody is asked; a large
 one in a file in /tmp. Here a head and a body have a total time, a body a largest size that depends on its
 address, and connections a number: of all, and of one address until they are WebSockets. A client that brings
-too much / is answered 413 in words before it is read, and the connection ends.
+too much is answered 413 in words before it is read, and the connection ends.
 
 Importing this module (arbsite.asgi does) is all that is needed, however Daphne is started.
 """

@@ -2,8 +2,8 @@
 
 Daphne's `send` never waits: an answer that is made faster than its client reads it piles up in the
 server's memory. Here a streamed answer goes on only when its connection has room, as Twisted signals
-/ every push producer, so a client that stops reading holds one piece. A client that reads too slowly, or for
-too long / altogether, is cut: an answer holds a reader of the lake and its place. A request can be cut by its
+every push producer, so a client that stops reading holds one piece. A client that reads too slowly, or for
+too long altogether, is cut: an answer holds a reader of the lake and its place. A request can be cut by its
 application, too (`accounts.access.guard.ABORT`).
 
 Importing this module (arbsite.asgi does) is all that is needed, however Daphne is started.

@@ -1,7 +1,7 @@
 """WebSockets on Daphne without detours: messages leave, and acks arrive, in the same breath.
 
 Daphne's own way out queues every message, asks the event loop to call back when the socket can
-be / written, and writes one turn later: five times what the write itself costs. Here a message is
+be written, and writes one turn later: five times what the write itself costs. Here a message is
 written at once whenever nothing else waits in front of it. What the kernel does not take waits in
 Daphne's transport, as ever, and `ready` says so; the sender then sends no more through the pipe.
 

@@ -1,6 +1,6 @@
 """Secrets at rest: sealed with a key made from SECRET_KEY, each bound to the one place it may be sent to.
 
-What is sealed holds the destination it was entered for. The reader says where it is about to go, and gets /
+What is sealed holds the destination it was entered for. The reader says where it is about to go, and gets
 it for that place only: whatever changed the destination, a form, a command or SQL, the secret is asked for
 again. A purpose keeps the secrets of different parts apart: its key is derived from SECRET_KEY, and a process
 that was given only that key (SEALING_KEY_…) opens those secrets and nothing else. When SECRET_KEY changes,

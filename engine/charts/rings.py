@@ -40,7 +40,7 @@ class PointRing:
         return self._stamps.nbytes + self._values.nbytes
 
     def extend(self, points: Points) -> None:
-        """Add points of shape (n, 10), oldest first."""
+        """Add points of shape (n, len(POINT_COLUMNS)), oldest first."""
         count = len(points)
         at, self._at = self._at, (self._at + count) % self.capacity
         self.dropped += max(0, self._count + count - self.capacity)
@@ -60,7 +60,7 @@ class PointRing:
         self._values[start:stop] = points[:, 1:]
 
     def array(self) -> Points:
-        """A copy of the points, shape (n, 10), oldest first."""
+        """A copy of the points, shape (n, len(POINT_COLUMNS)), oldest first."""
         split = self._at if self._count == self.capacity else 0
         order = np.r_[split : self._count, :split]
         return np.column_stack((self._stamps[order], self._values[order]))

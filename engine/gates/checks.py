@@ -2,7 +2,7 @@
 its verdict.
 
 Each gate has one verdict per direction. A gate blocks unless it passes: what is not known does not
-count as passed. Wallets are the one exception, because most exchanges say nothing of them without /
+count as passed. Wallets are the one exception, because most exchanges say nothing of them without
 keys: there unknown does not block, unless a filter asks for open ones. What each gate means, and what
 to do about it, is in docs/gates.md.
 

@@ -5,7 +5,7 @@ is stale for that. So a leg is measured against its own usual gap, and a pause a
 
 `live`    its last quote is no older than `silent_floor_ms`, or than `silent_gaps` of its usual gaps;
 `quiet`   older than both, but so is the rest of its market: nothing happens, and nothing is wrong;
-`silent`  older than both, while others talk: another exchange quotes the same symbol (it quoted /
+`silent`  older than both, while others talk: another exchange quotes the same symbol (it quoted
           within `silent_floor_ms`), or its whole exchange says nothing while another exchange does;
 `down`    nothing to go by: no quote yet, or its stream was interrupted since the last one.
 

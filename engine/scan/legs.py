@@ -106,7 +106,7 @@ class Leg:
         """Move of the others since its quote came, by most of those that quoted since a moment.
 
         Each is compared with itself, so it does not matter who else came or went. A leg that was silent that
-        long / vouches for nothing. Of two only what both moved counts. NaN: none quoted.
+        long vouches for nothing. Of two only what both moved counts. NaN: none quoted.
         """
         moves = sorted(
             move

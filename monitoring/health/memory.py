@@ -2,8 +2,8 @@
 
 | key | what |
 |---|---|
-| `monitoring:findings` | `Published` as JSON, written with every observation of the monitor, gone after
-`FRESH_S` | | `monitoring:last` | the same, kept: a monitor that starts goes on from it, its clock included |
+| `monitoring:findings` | `Published` as JSON, written with every observation, gone after `FRESH_S` |
+| `monitoring:last` | the same, kept: a monitor that starts goes on from it, its clock included |
 
 A restarted monitor goes on where the last one was, and so does one whose Redis lost everything.
 """

@@ -107,7 +107,7 @@ def monitor_problem() -> str | None:
 
 def _too_old(ago_s: float, most_s: float, what: str) -> str | None:
     """Why a sign of life is none. One from ahead of now would hide a hang until its time has come: a process
-    that lives / gives another, by the clock as it is now.
+    that lives gives another, by the clock as it is now.
     """
     if (old_s := age_s(ago_s)) is None:
         return f"{what} since the clock was set back"

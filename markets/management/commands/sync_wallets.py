@@ -12,13 +12,14 @@ from markets.sync.wallets import WalletReport, sync_all
 HELP = """\
 Asks exchanges which coins they take in and pay out now, over which networks, and stores the answers.
 
-An opportunity needs the coin to leave one exchange and to reach the other: the gate “wallets” refuses a
-closed wallet, and shows one of which nothing is known as unknown. Gate, KuCoin and Bitget answer everybody.
-The others answer only with an API key: make one that may read and nothing else, and put it into
-the environment or .env as EXCHANGE_KEYS_BINANCE=KEY:SECRET (KEY:SECRET:PASSPHRASE where there is one).
+An opportunity needs the coin to leave one exchange and to reach the other: the gate check “wallets”
+refuses a closed wallet, and shows one of which nothing is known as unknown. Gate, KuCoin and Bitget
+answer everybody. The others answer only with an API key: make one that may read and nothing else,
+and put it into the environment or .env as EXCHANGE_KEYS_BINANCE=KEY:SECRET (KEY:SECRET:PASSPHRASE
+where there is one).
 
 A worker does the same every 15 minutes. What an exchange that fails said more than an hour ago is
-/ forgotten: unknown.
+forgotten: unknown.
 
   manage.py sync_wallets                              every enabled exchange
   manage.py sync_wallets --exchange okx --exchange gate
