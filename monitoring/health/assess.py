@@ -303,7 +303,7 @@ def channels(now: Observed, _limits: Limits) -> Iterator[Finding]:
             "alert_delivery", channel.channel, "warning", channel.since_us,
             f"The alert channel {channel.channel} accepts no messages ({channel.waiting} waiting): "
             f"{channel.words}",
-            "Its page in the admin shows every attempt; `Send test` there shows whether it is mended.",
+            "Its page in the admin shows every attempt; “Save and send a test” there shows whether it works.",
             float(channel.waiting),
         )  # fmt: skip
 
