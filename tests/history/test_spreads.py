@@ -48,6 +48,7 @@ def random_ticks(seed: int, count: int, states: bool) -> list[Quote | StreamStat
         if states and rng.random() < 0.05:
             state: Any = rng.choice(("up", "down", "gap"))
             ticks.append(StreamState(exchange, (oracle.SYMBOL,), state, "test", us, mono))
+            us += 1  # live, a gap that breaks no line takes its µs, too: the next point would be one later
             continue
         bid = round(100 + rng.gauss(0, 0.2), 2)
         sizes, late_us = (rng.random(), rng.random()), rng.choice(LATE_US)
