@@ -11,7 +11,7 @@ import sys
 
 
 def problem(uri: str, options: dict[str, str], columns: dict[str, str] | None = None) -> str:
-    """Add nullable columns to a table, or sum up its log; why it could not be done, empty when it was."""
+    """Add nullable columns to a table, or checkpoint its log; why it could not be done, empty when it was."""
     from deltalake import DeltaTable, Field
     from deltalake.exceptions import DeltaError
     from deltalake.schema import PrimitiveType
