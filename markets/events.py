@@ -8,6 +8,9 @@ Two clocks on every event, plus one for ages:
 `received_ts_us`   our wall clock at the socket, µs since the epoch, UTC;
 `received_mono_ns` our monotonic clock at the socket, ns: the only one ages are computed from, and events
                    ordered by.
+
+`exchange` is the key of one market of an exchange (`core.names.market_keys`): `okx` for its spot market,
+`okx:swap` for its perpetual swaps, whose `symbol` names the settle coin (`BTC/USDT:USDT`).
 """
 
 from typing import Literal
@@ -21,7 +24,7 @@ Liveness = Literal["up", "down", "gap"]
 
 
 class Quote(Struct, gc=False):
-    """Best bid and ask of one symbol on one exchange; 0 < bid <= ask, sizes > 0 in base coin.
+    """Best bid and ask of one symbol on one market; 0 < bid <= ask, sizes > 0 in base coin, never in contracts.
 
     `late_us` is by how much longer than is usual at its exchange it took to get here: its age when it came.
     """
@@ -59,6 +62,40 @@ class Trade(Struct, gc=False):
     received_ts_us: int = 0
     received_mono_ns: int = 0
     is_history: bool = False
+
+
+class MarkPrice(Struct, gc=False):
+    """Mark and index price of a swap, in quote currency per coin; None for what this frame does not say."""
+
+    exchange: str
+    symbol: str
+    mark: float | None
+    index: float | None
+    exchange_ts_us: int | None = None
+    received_ts_us: int = 0
+    received_mono_ns: int = 0
+
+
+class Funding(Struct, gc=False):
+    """Funding of a swap as its exchange says it: fractions of the notional, positive: longs pay shorts.
+
+    `rate` is forming for the settlement at `next_ts_us` and may still change; `settled_rate` is what was
+    charged at `settled_ts_us`. None for what this frame does not say: it is not known by it, and is never zero
+    or 8 h. `interval_s` is the time between settlements; `cap` and `floor` bound the rate.
+    """
+
+    exchange: str
+    symbol: str
+    rate: float | None
+    next_ts_us: int | None = None
+    interval_s: int | None = None
+    settled_rate: float | None = None
+    settled_ts_us: int | None = None
+    cap: float | None = None
+    floor: float | None = None
+    exchange_ts_us: int | None = None
+    received_ts_us: int = 0
+    received_mono_ns: int = 0
 
 
 class StreamState(Struct):
@@ -196,6 +233,6 @@ class IdentityFinding(Struct, frozen=True):
     ts_us: int
 
 
-Event = Quote | Trade | StreamState
+Event = Quote | Trade | MarkPrice | Funding | StreamState
 DerivedEvent = SpreadPoints | OpportunityEvent | Episode | IdentityFinding
 SinkEvent = Event | FeedReport | DerivedEvent
