@@ -24,7 +24,7 @@ Liveness = Literal["up", "down", "gap"]
 
 
 class Quote(Struct, gc=False):
-    """Best bid and ask of one symbol on one market; 0 < bid <= ask, sizes > 0 in base coin, never in contracts.
+    """Best bid and ask of one symbol on one market; 0 < bid <= ask, sizes > 0 in coins, never in contracts.
 
     `late_us` is by how much longer than is usual at its exchange it took to get here: its age when it came.
     """
@@ -80,7 +80,7 @@ class Funding(Struct, gc=False):
     """Funding of a swap as its exchange says it: fractions of the notional, positive: longs pay shorts.
 
     `rate` is forming for the settlement at `next_ts_us` and may still change; `settled_rate` is what was
-    charged at `settled_ts_us`. None for what this frame does not say: it is not known by it, and is never zero
+    charged at `settled_ts_us`. None for what this frame does not say: that is unknown, never zero
     or 8 h. `interval_s` is the time between settlements; `cap` and `floor` bound the rate.
     """
 
