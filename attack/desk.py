@@ -5,7 +5,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+
+from arbsite.desk.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNNING = "The arbitrage desk is running"
@@ -31,7 +32,7 @@ class Desk:
         self.place = Path(tempfile.mkdtemp(prefix="arbdesk-attack-"))
         self.place.chmod(0o711)  # as root PostgreSQL's own user passes through
         self.home = self.place / "home"
-        self.port = _free_port()
+        self.port = free_port()
         self.output = self.place / "output"
         # What must never be seen where it does not belong.
         self.planted = {
@@ -164,9 +165,3 @@ class Ended:
     def __init__(self, status: int | None, text: str) -> None:
         self.status = status
         self.text = text
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

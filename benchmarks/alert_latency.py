@@ -27,12 +27,12 @@ import numpy as np
 from aiohttp import web
 from asgiref.sync import sync_to_async
 
+from arbsite.desk.ports import free_port
 from benchmarks.support.big_desk import process, set_up, simulator
 from markets.defaults import FINDER_NAME
 from markets.models import OpportunityFilter
 from monitoring.models import Alert, AlertChannel, AlertRule, Severity, What
 from opportunities.models import OpportunityEpisode
-from tests.support.live import free_port
 
 RATE_PER_INSTRUMENT: Final = 5.0
 WARM_UP_S: Final = 20

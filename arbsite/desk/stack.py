@@ -16,6 +16,7 @@ from pathlib import Path
 
 from arbsite.desk import embedded, home, privileges, probe, programs, supervision
 from arbsite.desk.embedded import Server
+from arbsite.desk.ports import free_port
 from arbsite.desk.supervision import ProgramState, Supervisor
 from arbsite.environment import BASE_DIR, MARKER, Settings
 from arbsite.management.commands import sealing_keys
@@ -110,7 +111,7 @@ class Stack:
         self.home.clear_run()
         servers = self._servers()
         self._complete_environment(servers)
-        simulator_port = _free_port() if self.feed == "sim" else None
+        simulator_port = free_port() if self.feed == "sim" else None
         supervisor = self._supervisor(servers, simulator_port)
         try:
             with home.announced(self.environment | _simulator(simulator_port)):
@@ -161,7 +162,7 @@ class Stack:
     def _supervisor(self, servers: list[Server], simulator_port: int | None) -> Supervisor:
         desk = programs.desk_programs(self.address, self.port, simulator_port)
         if "METRICS_PORT" not in self.environment:  # one port cannot be for all of them
-            desk = [replace(program, metrics_port=_free_port()) for program in desk]
+            desk = [replace(program, metrics_port=free_port()) for program in desk]
         targets = self.home.path / home.METRICS_TARGETS
         home.write_private(targets, programs.metrics_targets(desk))
         targets.chmod(0o644)  # Prometheus runs as a user of its own
@@ -295,12 +296,6 @@ def _check_port_free(address: str, port: int) -> None:
                 f"Cannot listen on {address} port {port}: {error.strerror}. "
                 f"Choose another port, for example: make run PORT={port + 1}"
             ) from error
-
-
-def _free_port() -> int:
-    with socket.socket() as probe_socket:
-        probe_socket.bind(("127.0.0.1", 0))
-        return int(probe_socket.getsockname()[1])
 
 
 def _connects(address: str, port: int) -> bool:

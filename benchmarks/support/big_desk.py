@@ -19,11 +19,11 @@ django.setup()
 
 from django.core.management import call_command  # noqa: E402
 
+from arbsite.desk.ports import free_port  # noqa: E402
 from markets.defaults import EXCHANGES, FILTER_NAME, FILTER_PAIRS, QUOTE  # noqa: E402
 from markets.models import Exchange, Instrument, OpportunityFilter, Symbol  # noqa: E402
 from markets.seed import seed  # noqa: E402
 from simulator.catalogue import listings  # noqa: E402
-from tests.support.live import free_port  # noqa: E402
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 

@@ -21,8 +21,8 @@ from aiohttp import web
 from supervisor.xmlrpc import SupervisorTransport
 
 from arbsite.desk import embedded
+from arbsite.desk.ports import free_port
 from arbsite.desk.supervision import clear_leftovers
-from tests.support.live import free_port
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 RUNNING: Final = "The arbitrage desk is running"

@@ -37,6 +37,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 
 from accounts.tokens.tokens import make_token
+from arbsite.desk.ports import free_port
 from core.names.chart_ids import parts_of
 from engine.charts.points import POINT_COLUMNS, ChartDelta
 from markets.config import MarketConfig, Shard
@@ -44,7 +45,6 @@ from markets.models import ExchangePair, OpportunityFilter
 from markets.selectors import load_config
 from realtime.charts.publisher import FLUSH_EVERY_S, Publisher
 from tests.support.browser import session_cookies
-from tests.support.live import free_port
 
 TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
 START_S: Final = 20.0

@@ -15,12 +15,13 @@ from django.core.management import call_command
 from playwright.async_api import BrowserContext, Page, expect
 from redis import Redis
 
+from arbsite.desk.ports import free_port
 from markets.config import MarketConfig
 from markets.events import Quote
 from markets.models import OpportunityFilter
 from markets.selectors import load_config
 from tests.support.browser import Complaints, chromium, require_chromium, session_cookies
-from tests.support.live import Desk, Web, daphne, desk, free_port
+from tests.support.live import Desk, Web, daphne, desk
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 

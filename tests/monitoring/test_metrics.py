@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from redis import Redis
 
 from accounts.tokens.tokens import make_token
+from arbsite.desk.ports import free_port
 from arbsite.desk.programs import desk_programs, metrics_targets
 from arbsite.environment import BASE_DIR
 from collectors.metrics import export_collector
@@ -298,16 +299,10 @@ async def test_requests_are_counted_by_route_not_by_address(
     assert counts == {("GET", "/healthz", 200): 1, ("GET", "none", 404): 2}
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 async def test_a_process_answers_while_its_heart_beats(
     empty_redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settings, "METRICS_PORT", _free_port())
+    monkeypatch.setattr(settings, "METRICS_PORT", free_port())
     monkeypatch.setattr("core.process.vitals.companions", [exporter.serve])
     url = f"http://127.0.0.1:{settings.METRICS_PORT}/metrics"
 

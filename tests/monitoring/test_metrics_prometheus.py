@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from django.conf import settings
 from redis import Redis
 
+from arbsite.desk.ports import free_port
 from core.process.vitals import Vitals
 from monitoring.metrics import exporter
 from tests.support.desk.prometheus_rig import BINARY, DEPLOY, dashboard_queries, running_prometheus
@@ -41,9 +41,7 @@ def test_every_query_of_a_dashboard_is_one(tmp_path: Path) -> None:
 async def test_prometheus_reads_a_process_and_evaluates_every_rule(
     empty_redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        monkeypatch.setattr(settings, "METRICS_PORT", probe.getsockname()[1])
+    monkeypatch.setattr(settings, "METRICS_PORT", free_port())
     monkeypatch.setattr("core.process.vitals.companions", [exporter.serve])
     targets = [{"targets": [f"127.0.0.1:{settings.METRICS_PORT}"], "labels": {"part": "web"}}]
 

@@ -20,6 +20,7 @@ from django.conf import settings
 from django.db import connection
 from msgspec import structs
 
+from arbsite.desk.ports import free_port
 from core.channel import Channel
 from markets.config import MarketConfig, Shard
 from markets.events import DerivedEvent, Quote, SinkEvent, StreamState
@@ -38,13 +39,6 @@ def promised(seconds: float) -> float:
     runnable = int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0])
     waiting_per_core = max(os.getloadavg()[0], runnable) / (os.cpu_count() or 1)
     return seconds * max(1.0, waiting_per_core)
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def database_url() -> str:

@@ -21,8 +21,9 @@ import redis
 import yaml
 
 from arbsite.desk import embedded
+from arbsite.desk.ports import free_port
 from arbsite.environment import BASE_DIR
-from tests.support.live import DEADLINE_S, free_port
+from tests.support.live import DEADLINE_S
 
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((BASE_DIR / "docker-compose.yml").read_text())[
     "services"

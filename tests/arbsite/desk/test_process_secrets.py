@@ -46,7 +46,19 @@ def _value(name: str, secret: str) -> str:
 
 
 def _environ(process: psutil.Process) -> bytes:
-    return Path(f"/proc/{process.pid}/environ").read_bytes()
+    """A process' environment, as the kernel has it; of one that has just ended there is none."""
+    try:
+        return Path(f"/proc/{process.pid}/environ").read_bytes()
+    except OSError:
+        if process.is_running():
+            raise
+        return b""
+
+
+def _lines() -> Iterator[tuple[psutil.Process, str, str]]:
+    """Every process of this machine with its name and command line; what is ending has none."""
+    for process in psutil.process_iter(["name", "cmdline"]):
+        yield process, process.info["name"] or "", " ".join(process.info["cmdline"] or ())
 
 
 def _of_part(desk: Desk, words: tuple[str, ...]) -> Iterator[psutil.Process]:
@@ -61,11 +73,10 @@ def _of_part(desk: Desk, words: tuple[str, ...]) -> Iterator[psutil.Process]:
 def _servers(desk: Desk) -> dict[str, list[psutil.Process]]:
     """PostgreSQL and Redis, by what they are called."""
     found: dict[str, list[psutil.Process]] = {"postgresql": [], "redis": []}
-    for process in psutil.process_iter():
-        line = " ".join(process.cmdline())
-        if process.name() == "postgres" and str(desk.home) in line:
+    for process, name, line in _lines():
+        if name == "postgres" and str(desk.home) in line:
             found["postgresql"] += [process, *process.children(recursive=True)]
-        if process.name() == "redis-server" and str(desk.home) in line:
+        if name == "redis-server" and str(desk.home) in line:
             found["redis"].append(process)
     assert all(found.values()), found
     return found
@@ -96,8 +107,7 @@ def test_no_process_has_a_secret_that_it_does_not_use(desk: Desk, tmp_path: Path
                 assert value.encode() in text, f"{part} lacks {name}"
 
     # Nor are they where anybody can read them, or written where they were not.
-    for process in psutil.process_iter():
-        line = " ".join(process.cmdline())
+    for _process, _name, line in _lines():
         assert not [name for name, value in secret.items() if value in line]
     written = (desk.home / "supervisord.conf").read_text()
     assert not [name for name, value in secret.items() if value in written]

@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from arbsite.desk.ports import free_port
 from arbsite.environment import BASE_DIR
 from tests.support.live import promised
 
@@ -33,18 +34,12 @@ def _until(condition: Callable[[], object], seconds: float, what: str) -> None:
         time.sleep(0.05)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Desk:
     """A run of `manage.py up` on simulated exchanges in its own home."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.port = _free_port()
+        self.port = free_port()
         self.output = home.parent / "output"
         self.process: subprocess.Popen[bytes] | None = None
         self.python, self.checkout = sys.executable, BASE_DIR

@@ -24,9 +24,10 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from arbsite.desk import embedded
+from arbsite.desk.ports import free_port
 from arbsite.environment import BASE_DIR
 from arbsite.patient_postgres import TIMES, Asking, PatientConnection, PatientPool, _asking
-from tests.support.live import free_port, promised
+from tests.support.live import promised
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -138,11 +139,11 @@ def desk() -> Iterator[Desk]:
         stack.callback(web.wait, 20)
         stack.callback(web.terminate)
         servers = {
-            "postgres" if process.name() == "postgres" else "redis": process
-            for process in psutil.process_iter()
+            "postgres" if process.info["name"] == "postgres" else "redis": process
+            for process in psutil.process_iter(["ppid", "name"])
             if process.pid not in before
-            and process.ppid() == os.getpid()
-            and process.name() in ("postgres", "redis-server", "valkey-server")
+            and process.info["ppid"] == os.getpid()
+            and process.info["name"] in ("postgres", "redis-server", "valkey-server")
         }
         made = Desk(port, cookie[1], conninfo_of(database), servers, web)
         deadline = time.monotonic() + 60

@@ -14,6 +14,7 @@ import pytest
 from django.conf import settings as django_settings
 from msgspec import structs
 
+from arbsite.desk.ports import free_port
 from collectors.exchanges import CODECS
 from collectors.supervisor import Outlet, Supervisor
 from history.lake.tables import Lake
@@ -27,7 +28,6 @@ from tests.collectors.test_supervisor import KeepingSink, kept
 from tests.support.exchanges.tiny_exchange import TIMING, until
 from tests.support.lakes.lake_data import write, write_quotes
 from tests.support.lakes.recorded_session import EXCHANGES, NOON_US, SYMBOLS, config, session
-from tests.support.live import free_port
 
 END_US = NOON_US + 3_600_000_000
 

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import socket
 import subprocess
 import time
 import urllib.parse
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from arbsite.desk.ports import free_port
 from arbsite.environment import BASE_DIR
 
 DEPLOY = BASE_DIR / "deploy"
@@ -71,7 +71,7 @@ def running_prometheus(home: Path, targets: list[dict[str, Any]], every_s: int) 
     config = home / "config" / "prometheus.yml"
     text = re.sub(r"_interval: 10s", f"_interval: {every_s}s", config.read_text())
     config.write_text(re.sub(r"scrape_timeout: 5s", f"scrape_timeout: {every_s}s", text))
-    port = _free_port()
+    port = free_port()
     command = [
         BINARY or "prometheus",
         f"--config.file={config}",
@@ -98,9 +98,3 @@ def _wait_ready(url: str) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
