@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.support.big_desk import cpu_s, process, set_up, simulator, status_of
 from collectors.exchanges import CODECS
+from core.names.market_keys import exchange_of
 from engine.charts.rings import PointRing
 from engine.charts.spread import WINDOW_POINTS
 from markets.follow.runtime import CollectorStatus, collector_statuses
@@ -83,7 +84,7 @@ def measure(options: argparse.Namespace) -> tuple[list[float], CollectorStatus, 
     ):
         set_up(options.symbols, options.charts, url, min_edge_bps=15)
         with process("collect", core=0, LAKE_URL=lake) as collector:
-            took_s = wait_for_topics(options.symbols * len(CODECS) * 2)
+            took_s = wait_for_topics(options.symbols * len({exchange_of(key) for key in CODECS}) * 2)
             status = newest()
             assert status is not None, "the collector does not report"
             print(

@@ -29,6 +29,7 @@ from asgiref.sync import sync_to_async
 
 from benchmarks.support.big_desk import process, set_up, simulator
 from collectors.exchanges import CODECS
+from core.names.market_keys import exchange_of
 from realtime.charts.publisher import FLUSH_EVERY_S
 from tests.support.live import Web, daphne
 
@@ -144,7 +145,9 @@ def report(waited: Any, took: Any) -> dict[str, dict[str, Any]]:
 
 async def run(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Start everything, measure, stop everything."""
-    symbols = max(CHARTS, round(options.rate / RATE_PER_INSTRUMENT / len(CODECS)))
+    symbols = max(
+        CHARTS, round(options.rate / RATE_PER_INSTRUMENT / len({exchange_of(key) for key in CODECS}))
+    )
     with tempfile.TemporaryDirectory() as lake, simulator(symbols, RATE_PER_INSTRUMENT) as url:
         await sync_to_async(set_up)(symbols, CHARTS, url)
         token = await sync_to_async(token_of_a_user)()

@@ -53,7 +53,7 @@ class Trick:
 def fast_paths() -> list[Trick]:
     """A quote's frame through the codec's fast path, and through `push`, which takes every form."""
     found = []
-    for exchange in CODECS:
+    for exchange in FRAMES:
         codec, frame = CODECS[exchange](SYMBOLS), FRAMES[exchange][0]
         if type(codec).decode is Codec.decode:
             continue

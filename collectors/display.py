@@ -1,6 +1,8 @@
 """Symbols guessed from native ids, for people looking at frames. Collectors never guess."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+
+from collectors.exchanges.wire import ContractSize
 
 SEPARATORS = "-_/"
 # As listed anywhere with ids that have no separator; longest first, or BTCTUSD would be BTCT/USD.
@@ -12,6 +14,10 @@ QUOTE_CURRENCIES = (
     *("ARS", "MXN", "COP", "CZK", "IDR", "BTC", "ETH", "BNB", "DAI", "PAX", "UST", "VAI", "XRP", "TRX"),
     *("DOT", "SOL", "MNT", "BGB", "MX"),
 )
+
+
+SWAP_ENDINGS = ("-SWAP", "_PERP")
+SETTLED_IN_COIN = "USD"  # there is no such coin: what is quoted in it is settled in its base
 
 
 def guessed_symbol(native_id: str) -> str | None:
@@ -27,14 +33,31 @@ def guessed_symbol(native_id: str) -> str | None:
     return None
 
 
+def guessed_swap(native_id: str) -> str | None:
+    """The same of a swap: `BTCUSDT`, `BTC-USDT-SWAP` and `XBTUSDTM` are `BTC/USDT:USDT`, `BTCPERP` USDC's."""
+    name = native_id
+    for ending in SWAP_ENDINGS:
+        name = name.removesuffix(ending)
+    if name.endswith(("USDTM", "USDCM", "USDM")):  # KuCoin's, which says XBT
+        name = name[:-1]
+        name = "BTC" + name[3:] if name.startswith("XBTUSD") else name
+    elif name.endswith("PERP"):
+        name = name.removesuffix("PERP") + "USDC"
+    base, _, quote = (guessed_symbol(name) or "").partition("/")
+    if quote not in QUOTE_CURRENCIES:
+        return None
+    return f"{base}/{quote}:{base if quote == SETTLED_IN_COIN else quote}"
+
+
 class GuessedSymbols(Mapping[str, str]):
     """Known symbols, and guesses for the rest."""
 
-    def __init__(self, known: Mapping[str, str]) -> None:
+    def __init__(self, known: Mapping[str, str], guess: Callable[[str], str | None] = guessed_symbol) -> None:
         self._known = known
+        self._guess = guess
 
     def __getitem__(self, native_id: str) -> str:
-        symbol = self._known.get(native_id) or guessed_symbol(native_id)
+        symbol = self._known.get(native_id) or self._guess(native_id)
         if symbol is None:
             raise KeyError(native_id)
         return symbol
@@ -44,3 +67,19 @@ class GuessedSymbols(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._known)
+
+
+class OneSize(Mapping[str, ContractSize]):
+    """The same contract size for every instrument."""
+
+    def __init__(self, size: ContractSize) -> None:
+        self._size = size
+
+    def __getitem__(self, native_id: str) -> ContractSize:
+        return self._size
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0

@@ -67,9 +67,10 @@ class Feed:
 
     def states(self) -> list[StreamState]:
         """States of all streams now, for a reader that may have missed them."""
-        up = {symbol for line in self._lines for symbol in line.up}
-        reason = next((line.reason for line in self._lines if line.reason), "connecting")
-        refused = {symbol: why for line in self._lines for symbol, why in line.refused_symbols().items()}
+        lines = [line for line in self._lines if line.has_quotes]
+        up = {symbol for line in lines for symbol in line.up}
+        reason = next((line.reason for line in lines if line.reason), "connecting")
+        refused = {symbol: why for line in lines for symbol, why in line.refused_symbols().items()}
         down: dict[str, set[str]] = {}
         for symbol in {instrument.symbol for instrument in self.wanted} - up:
             down.setdefault(f"refused: {refused[symbol]}" if symbol in refused else reason, set()).add(symbol)
@@ -143,19 +144,19 @@ class Feed:
                 line.remove(instrument, NOT_SELECTED)
         for instrument in sorted(change.start, key=lambda instrument: instrument.symbol):
             self._symbols[instrument.native_id] = instrument.symbol
-            self._line_with_room(tasks).add(instrument)
+            for own_url in self._exchange.sheet.urls:
+                self._line_with_room(tasks, own_url, instrument).add(instrument)
         for line in [line for line in self._lines if not line.instruments]:
             self._lines[line].cancel()
             self._forget(line, NOT_SELECTED)
 
-    def _line_with_room(self, tasks: asyncio.TaskGroup) -> Line:
-        room = max(1, self._exchange.sheet.topics_per_connection // 2)  # a quote and a trade topic each
+    def _line_with_room(self, tasks: asyncio.TaskGroup, own_url: str, instrument: InstrumentConfig) -> Line:
         for line in self._lines:
-            if len(line.instruments) < room:
+            if line.own_url == own_url and line.has_room(instrument):
                 return line
         name = f"{self.config.key}-{self._next_line}"
         self._next_line += 1
-        line = Line(name, self._exchange)
+        line = Line(name, self._exchange, own_url)
         self._lines[line] = tasks.create_task(line.run(), name=name)
         return line
 

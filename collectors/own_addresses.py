@@ -16,4 +16,4 @@ def may_be_quoted(key: str, url: str) -> bool:
 
 def _own(key: str) -> tuple[str, ...]:
     codec = CODECS.get(key)
-    return (codec.sheet.ws_url, codec.sheet.rest_url) if codec else ()
+    return (*codec.sheet.urls, codec.sheet.rest_url) if codec else ()

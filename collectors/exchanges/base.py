@@ -1,22 +1,21 @@
 """Base of an exchange's file: a data sheet and a pure codec. No sockets, no clock, no Django."""
 
 import json
-import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.lateness import TOLERATED_US, WINDOW_NS, Lateness
-from collectors.exchanges.order import LARGEST, REFUSED, Order, update_id
+from collectors.exchanges.order import REFUSED, Order, update_id
 from collectors.exchanges.reading import (
     INFINITY,
-    LONGEST_TRADE_ID,
     level,
     no_frame,
     table,
@@ -24,19 +23,16 @@ from collectors.exchanges.reading import (
     what_is_wrong,
 )
 from collectors.exchanges.times import DECADE_US, FAR_US, is_near, moment_us
+from collectors.exchanges.wire import ContractSize
 from core.clock.clocks import STOOD_STILL, Standstill
-from markets.events import Quote, Side, StreamState, Trade
+from markets.events import Funding, MarkPrice, Quote, Side, StreamState, Trade
+
+Channel = Literal["quote", "trade", "funding"]
+"""What a topic carries: `funding` what an exchange says of a swap, mark and index price or funding or all."""
 
 ControlKind = Literal["ack", "error", "unsubscribed", "ping", "pong", "heartbeat"]
 
-NOT_EMPTY = msgspec.Meta(min_length=1)
-
-
-Positive = Annotated[float, msgspec.Meta(gt=0.0, le=sys.float_info.max)]
-"""A price or size on the fast path: checked while it is decoded, NaN fails too."""
-
-FastPathKey = Any
-"""Text that only frames of one kind carry; where frames are of the other type it raises TypeError."""
+UNSIZED: Final[Mapping[str, ContractSize]] = MappingProxyType({})
 
 LONGEST_REQUEST_ID = 10**12
 
@@ -47,30 +43,14 @@ OFF_FAST_PATH = (*BAD_FRAME, KeyError, TypeError)
 """What the fast path of `Codec.decode` raises for a frame it is not made for."""
 
 
-FastNumber = Annotated[int, msgspec.Meta(ge=1, le=LARGEST - 1)]
-"""A trade's id on the fast path where it is a number."""
-
-FastId = Annotated[int, msgspec.Meta(ge=0, le=LARGEST - 1)]
-"""A book's id on the fast path, 0 for none."""
-
-FastText = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_TRADE_ID)]
-"""The same where it is text."""
-
 T = TypeVar("T")
 E = TypeVar("E", Quote, Trade)
-
-
-class FastLevel(Struct, array_like=True, gc=False):
-    """A level on the fast path."""
-
-    price: Positive
-    size: Positive
 
 
 class Topic(NamedTuple):
     """One subscription: what it carries, for which instrument, and its name on the wire."""
 
-    channel: Literal["quote", "trade"]
+    channel: Channel
     native_id: str
     name: str
 
@@ -93,13 +73,13 @@ class Control(Struct):
     reconnect: bool = False
 
 
-Decoded = Quote | Trade | StreamState | Control
+Decoded = Quote | Trade | MarkPrice | Funding | StreamState | Control
 """What a frame says; a StreamState, always a "gap", ends the belief in a symbol's last quote."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataSheet:
-    """The facts of one exchange's spot market-data socket; sources are in its file.
+    """The facts of one market's data socket; sources are in its exchange's file.
 
     Times in seconds, sizes in bytes. `ping_s` is how often the client must ping with `Codec.ping()`
     (None: the server pings); `silence_s` is after how long without any frame, and without an answer to
@@ -107,7 +87,10 @@ class DataSheet:
     connection. `token_path` is the REST path (POST) that hands out a connection token, where there is
     one, and then a welcome frame precedes the first request. `requests_per_hour` bounds subscribe and
     unsubscribe requests of one connection; `one_channel_per_request` is for exchanges whose requests name a
-    channel once and then its instruments. `binary` is for those whose pushes are binary frames.
+    channel once and then its instruments. `binary` is for those whose pushes are binary frames. `sized_in`
+    is what a size on the wire counts: coins, or contracts. `ws_urls` has the addresses of channels that are
+    not at `ws_url`: an instrument's topics go over as many connections as there are addresses. `headers` are
+    sent when connecting.
     """
 
     key: str
@@ -125,12 +108,29 @@ class DataSheet:
     requests_per_hour: int | None = None
     one_channel_per_request: bool = False
     binary: bool = False
+    sized_in: Literal["base", "contract"] = "base"
+    ws_urls: Mapping[Channel, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def url_of(self, channel: Channel) -> str:
+        """Return the address of the socket that carries a channel."""
+        return self.ws_urls.get(channel, self.ws_url)
+
+    def channels_of(self, url: str) -> list[Channel]:
+        """Return the channels that are at one of the other addresses."""
+        return [channel for channel, other in self.ws_urls.items() if other == url]
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """All addresses, that of quotes first."""
+        return tuple(dict.fromkeys((self.ws_url, *self.ws_urls.values())))
 
 
 class Codec(ABC):
     """Frames of one exchange to events, and our requests to frames.
 
     `symbols` maps the exchange's native id to our symbol; the owner may change it while running.
+    So is `contract_sizes` from native id to the coins in one contract, for markets that size in contracts.
     `exact=True` decodes prices and sizes as Decimal of the exchange's own text instead of float.
     `counts` counts what was not emitted, by kind: `malformed`, `unknown_kind`, `unknown_symbol`,
     `rejected_zero` (also negative or not finite), `rejected_crossed`, `empty_side`, `one_sided`,
@@ -145,8 +145,15 @@ class Codec(ABC):
 
     sheet: ClassVar[DataSheet]
 
-    def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
+    def __init__(
+        self,
+        symbols: Mapping[str, str],
+        *,
+        exact: bool = False,
+        contract_sizes: Mapping[str, ContractSize] = UNSIZED,
+    ) -> None:
         self.symbols = symbols
+        self.contract_sizes = contract_sizes
         self.exact = exact
         self._key = self.sheet.key  # looked up per event
         self.counts: Counter[str] = Counter()
@@ -159,8 +166,8 @@ class Codec(ABC):
         self._load = msgspec.json.Decoder(float_hook=Decimal if exact else None).decode
 
     @abstractmethod
-    def topics(self, native_id: str) -> tuple[Topic, Topic]:
-        """The quote topic and the trade topic of an instrument."""
+    def topics(self, native_id: str) -> tuple[Topic, ...]:
+        """The topics of an instrument: one of quotes, one of trades, and of a swap what tells its funding."""
 
     @abstractmethod
     def subscribe(self, topics: Sequence[Topic], request_id: int) -> str:

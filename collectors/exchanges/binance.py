@@ -1,34 +1,30 @@
-"""Binance spot.
+"""Binance: spot, and USD-M perpetual swaps.
 
-Facts: binance-spot-api-docs, web-socket-streams.md (2026-07). `bookTicker` is the true best bid/ask;
-it carries no time at all. Trades: `m` true means the buyer was the maker, so the taker sold.
+Facts: binance-spot-api-docs, web-socket-streams.md (2026-07); of swaps live probes (2026-07). `bookTicker` is
+the true best bid/ask; on spot it carries no time at all, of a swap `T` is when the book was so. Trades: `m`
+true means the buyer was the maker, so the taker sold. Swaps have sizes in coins. Their streams are on two
+addresses since 2026-04: books on one, aggregated trades and `markPrice` on the other, which has mark and
+index price, the rate that is forming (`r`) and the next settlement (`T`), but no interval.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Struct
 
-from collectors.exchanges.base import (
-    OFF_FAST_PATH,
-    Codec,
-    Control,
-    DataSheet,
-    Decoded,
-    FastId,
-    FastNumber,
-    FastPathKey,
-    Positive,
-    Topic,
-)
-from collectors.exchanges.reading import compact, request_id, text, why
+from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, DataSheet, Decoded, Topic
+from collectors.exchanges.reading import compact, readable, request_id, text, why
+from collectors.exchanges.swaps import HOURS, SwapCodec
 from collectors.exchanges.times import Millis
+from collectors.exchanges.wire import FastId, FastNumber, FastPathKey, Positive
 from markets.events import Quote, Side, Trade
 
 QUOTE: FastPathKey = '@bookTicker"'
 TRADE: FastPathKey = '"data":{"e":"trade",'
+AGGREGATED: FastPathKey = '"data":{"e":"aggTrade",'
 QUOTES = ("", "bookTicker")  # spot sends no `e` here, other Binance markets do
+MARKS = "markPriceUpdate"
 
 
 class _Quote(Struct, gc=False):
@@ -58,6 +54,27 @@ class _Trade(Struct, gc=False):
 
 class _TradePush(Struct, gc=False):
     data: _Trade
+
+
+class _SwapQuote(_Quote, gc=False, kw_only=True):
+    T: Millis
+
+
+class _SwapQuotePush(Struct, gc=False):
+    data: _SwapQuote
+
+
+class _Aggregated(Struct, gc=False):
+    a: FastNumber
+    s: str
+    p: Positive
+    q: Positive
+    T: Millis
+    m: bool
+
+
+class _AggregatedPush(Struct, gc=False):
+    data: _Aggregated
 
 
 class _Kind(Struct):
@@ -91,13 +108,14 @@ class Binance(Codec):
         silence_s=60,  # the server pings every 20 s
         life_s=24 * 3600,
     )
+    kinds: ClassVar[frozenset[str]] = frozenset((*QUOTES, "trade"))
 
-    def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
-        super().__init__(symbols, exact=exact)
+    def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
+        super().__init__(symbols, **options)
         self._quote = self.fast_path(_QuotePush)
         self._trade = self.fast_path(_TradePush)
 
-    def topics(self, native_id: str) -> tuple[Topic, Topic]:
+    def topics(self, native_id: str) -> tuple[Topic, ...]:
         """Stream names are lower-case."""
         stream = native_id.lower()
         return (
@@ -147,17 +165,22 @@ class Binance(Codec):
         kind, native_id = text(data.get("e")), data.get("s")
         if not isinstance(native_id, str):
             return self.answer(frame)
+        if kind not in self.kinds:
+            return self.skip("unknown_kind")
+        return self._event(kind, native_id, data, received_ts_us, received_mono_ns)
+
+    def _event(
+        self, kind: str, native_id: str, data: dict[str, Any], received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Decoded]:
         if kind in QUOTES:
             return self.quote(
                 native_id, data.get("b"), data.get("B"), data.get("a"), data.get("A"), None,
                 received_ts_us, received_mono_ns, data.get("u"),
             )  # fmt: skip
-        if kind == "trade":
-            return self.trade(
-                native_id, data.get("p"), data.get("q"), taker_by_maker(data.get("m")), data.get("t"),
-                data.get("T"), received_ts_us, received_mono_ns,
-            )  # fmt: skip
-        return self.skip("unknown_kind")
+        return self.trade(
+            native_id, data.get("p"), data.get("q"), taker_by_maker(data.get("m")),
+            data.get("a" if kind == "aggTrade" else "t"), data.get("T"), received_ts_us, received_mono_ns,
+        )  # fmt: skip
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
         """Answers carry our `id`; `serverShutdown` comes before a restart of the server."""
@@ -170,8 +193,84 @@ class Binance(Codec):
             return (Control("error", request_id(answer.id), message=why(code, answer.error, answer.msg)),)
         if answer.id is not None:
             return (Control("ack", request_id(answer.id)),)
-        ours = kind.s != "" and kind.e in (*QUOTES, "trade")
+        ours = kind.s != "" and kind.e in self.kinds
         return self.skip("malformed" if ours else "unknown_kind")
+
+
+class BinanceSwap(SwapCodec, Binance):
+    """USD-M swaps: the same requests and answers, other streams."""
+
+    sheet = DataSheet(
+        key="binance:swap",
+        name="Binance swap",
+        ws_url="wss://fstream.binance.com/public/stream",
+        ws_urls=dict.fromkeys(("trade", "funding"), "wss://fstream.binance.com/market/stream"),
+        rest_url="https://fapi.binance.com",
+        topics_per_connection=1024,
+        topics_per_request=100,
+        requests_per_second=8,  # 10 messages a second, our pongs included
+        silence_s=60,  # the server pings every 3 min only: then a request tests whether it lives
+        life_s=24 * 3600,
+    )
+    kinds = frozenset((*QUOTES, "trade", "aggTrade", MARKS))
+
+    def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
+        super().__init__(symbols, **options)
+        self._swap_quote = self.fast_path(_SwapQuotePush)
+        self._aggregated = self.fast_path(_AggregatedPush)
+
+    def topics(self, native_id: str) -> tuple[Topic, ...]:
+        """Aggregated trades are those of one taker at one price; `@trade` is not documented for swaps."""
+        stream = native_id.lower()
+        return (
+            Topic("quote", native_id, f"{stream}@bookTicker"),
+            Topic("trade", native_id, f"{stream}@aggTrade"),
+            Topic("funding", native_id, f"{stream}@markPrice@1s"),
+        )
+
+    def decode(
+        self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
+    ) -> Sequence[Decoded]:
+        """Decode by the fast path; any other frame as `Codec.decode`."""
+        try:
+            if QUOTE in frame:
+                quote = self._swap_quote(frame).data
+                if quote.b <= quote.a:
+                    return self.take(
+                        Quote(
+                            self._key, self.symbols[quote.s], quote.b, quote.B, quote.a, quote.A,
+                            quote.T * 1000, received_ts_us, received_mono_ns,
+                        ),
+                        quote.u,
+                    )  # fmt: skip
+            elif AGGREGATED in frame:
+                trade = self._aggregated(frame).data
+                return (
+                    self.dated(Trade(
+                        self._key, self.symbols[trade.s], trade.p, trade.q, "sell" if trade.m else "buy",
+                        str(trade.a), trade.T * 1000, received_ts_us, received_mono_ns,
+                    )),
+                )  # fmt: skip
+        except OFF_FAST_PATH:
+            pass
+        return Codec.decode(self, frame, received_ts_us, received_mono_ns)
+
+    def _event(
+        self, kind: str, native_id: str, data: dict[str, Any], received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Decoded]:
+        stamps = received_ts_us, received_mono_ns
+        if kind in QUOTES:
+            return self.quote(
+                native_id, data.get("b"), data.get("B"), data.get("a"), data.get("A"),
+                readable(received_ts_us, data.get("T"), data.get("E")), *stamps, data.get("u"),
+            )  # fmt: skip
+        if kind == MARKS:
+            time = data.get("E")
+            return (
+                *self.mark(native_id, data.get("p"), data.get("i"), time, *stamps),
+                *self.funding(native_id, data.get("r"), data.get("T"), None, HOURS, time, *stamps),
+            )
+        return super()._event(kind, native_id, data, *stamps)
 
 
 def _request(method: str, topics: Sequence[Topic], request_id: int) -> str:

@@ -14,18 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from collectors.exchanges.base import (
-    OFF_FAST_PATH,
-    Codec,
-    Control,
-    DataSheet,
-    Decoded,
-    FastId,
-    FastPathKey,
-    FastText,
-    Positive,
-    Topic,
-)
+from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, DataSheet, Decoded, Topic
 from collectors.exchanges.binance import taker_by_maker
 from collectors.exchanges.reading import (
     books,
@@ -39,6 +28,7 @@ from collectors.exchanges.reading import (
     why,
 )
 from collectors.exchanges.times import FAR_US, Millis, moment_us
+from collectors.exchanges.wire import FastId, FastPathKey, FastText, Positive
 from markets.events import Quote, Trade
 
 QUOTES, TRADES = "bookTicker", "trade"
@@ -112,12 +102,12 @@ class BingX(Codec):
         binary=True,
     )
 
-    def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
-        super().__init__(symbols, exact=exact)
+    def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
+        super().__init__(symbols, **options)
         self._quote = self.fast_path(_QuotePush)
         self._trade = self.fast_path(_TradePush)
 
-    def topics(self, native_id: str) -> tuple[Topic, Topic]:
+    def topics(self, native_id: str) -> tuple[Topic, ...]:
         """`dataType` names."""
         return (
             Topic("quote", native_id, f"{native_id}@{QUOTES}"),

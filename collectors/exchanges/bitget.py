@@ -10,21 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Struct
 
-from collectors.exchanges.base import (
-    NOT_EMPTY,
-    OFF_FAST_PATH,
-    Codec,
-    Control,
-    ControlKind,
-    DataSheet,
-    Decoded,
-    FastId,
-    FastLevel,
-    FastPathKey,
-    FastText,
-    Positive,
-    Topic,
-)
+from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, ControlKind, DataSheet, Decoded, Topic
 from collectors.exchanges.reading import (
     books,
     compact,
@@ -39,6 +25,7 @@ from collectors.exchanges.reading import (
     why,
 )
 from collectors.exchanges.times import Millis
+from collectors.exchanges.wire import NOT_EMPTY, FastId, FastLevel, FastPathKey, FastText, Positive
 from markets.events import Quote, Side, Trade
 
 QUOTES, TICKERS, TRADES = "books1", "ticker", "trade"
@@ -121,13 +108,13 @@ class Bitget(Codec):
         requests_per_hour=240,
     )
 
-    def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
-        super().__init__(symbols, exact=exact)
+    def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
+        super().__init__(symbols, **options)
         self._quote = self.fast_path(_QuotePush)
         self._ticker = self.fast_path(_TickerPush)
         self._trade = self.fast_path(_TradePush)
 
-    def topics(self, native_id: str) -> tuple[Topic, Topic]:
+    def topics(self, native_id: str) -> tuple[Topic, ...]:
         """Named `channel:instId`; on the wire they are objects."""
         return (
             Topic("quote", native_id, f"{QUOTES}:{native_id}"),

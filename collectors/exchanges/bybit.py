@@ -11,20 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Struct
 
-from collectors.exchanges.base import (
-    NOT_EMPTY,
-    OFF_FAST_PATH,
-    Codec,
-    Control,
-    DataSheet,
-    Decoded,
-    FastId,
-    FastLevel,
-    FastPathKey,
-    FastText,
-    Positive,
-    Topic,
-)
+from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, DataSheet, Decoded, Topic
 from collectors.exchanges.reading import (
     SIDES,
     compact,
@@ -38,6 +25,7 @@ from collectors.exchanges.reading import (
     why,
 )
 from collectors.exchanges.times import FAR_US, Millis
+from collectors.exchanges.wire import NOT_EMPTY, FastId, FastLevel, FastPathKey, FastText, Positive
 from markets.events import Quote, Trade
 
 QUOTES, TRADES = "orderbook.1.", "publicTrade."
@@ -105,12 +93,12 @@ class Bybit(Codec):
         ping_s=20,
     )
 
-    def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
-        super().__init__(symbols, exact=exact)
+    def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
+        super().__init__(symbols, **options)
         self._quote = self.fast_path(_QuotePush)
         self._trade = self.fast_path(_TradePush)
 
-    def topics(self, native_id: str) -> tuple[Topic, Topic]:
+    def topics(self, native_id: str) -> tuple[Topic, ...]:
         """Level 1 of the book, and public trades."""
         return Topic("quote", native_id, QUOTES + native_id), Topic("trade", native_id, TRADES + native_id)
 

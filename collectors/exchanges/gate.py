@@ -1,37 +1,42 @@
-"""Gate v4 spot.
+"""Gate v4: spot, and USDT perpetual swaps.
 
 Facts: Gate docs (2025 copy) and live probes. `spot.book_ticker` is the best bid/ask; one unknown pair
-makes a whole subscribe request fail. `create_time_ms` of a trade is text with up to six decimals.
+makes a whole subscribe request fail. `create_time_ms` of a trade is text with up to six decimals. Swaps have
+sizes in contracts, as numbers, or as text of a decimal where our header asks for it: without it the sizes of
+contracts that trade in fractions are cut. A trade's size is below 0 where the taker sold. `futures.tickers`
+has mark and index price and funding; the rate in it is the last one published, not the one that is charged.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Struct
 
-from collectors.exchanges.base import (
-    OFF_FAST_PATH,
-    Codec,
-    Control,
-    DataSheet,
-    Decoded,
+from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, DataSheet, Decoded, Topic
+from collectors.exchanges.reading import compact, readable, request_id, table, tables, taker, text, why
+from collectors.exchanges.swaps import SECONDS, SwapCodec
+from collectors.exchanges.times import FIRST_S, LAST_S, Millis
+from collectors.exchanges.wire import (
+    NOT_EMPTY,
+    Contracts,
     FastId,
     FastNumber,
     FastPathKey,
     Positive,
-    Topic,
+    SignedContracts,
 )
-from collectors.exchanges.reading import compact, readable, request_id, table, tables, taker, text, why
-from collectors.exchanges.times import FIRST_S, LAST_S, Millis
 from markets.events import Quote, Side, Trade
 
 QUOTES, TRADES = "spot.book_ticker", "spot.trades"
 NEWER_TRADES = "spot.trades_v2"
-OURS = frozenset((QUOTES, TRADES, NEWER_TRADES))
+SWAP_QUOTES, SWAP_TRADES, SWAP_TICKERS = "futures.book_ticker", "futures.trades", "futures.tickers"
 FAILED = ("fail", "failed", "failure", "error")
 QUOTE: FastPathKey = f'"{QUOTES}"'
 TRADE: FastPathKey = f'"{TRADES}"'
+SWAP_QUOTE: FastPathKey = f'"{SWAP_QUOTES}"'
+SWAP_TRADE: FastPathKey = f'"{SWAP_TRADES}"'
 
 
 class _Quote(Struct, gc=False):
@@ -65,6 +70,34 @@ class _TradePush(Struct, gc=False):
     result: _Trade
 
 
+class _SwapQuote(Struct, gc=False):
+    t: Millis
+    s: str
+    b: Positive
+    B: Contracts
+    a: Positive
+    A: Contracts
+    u: FastId = 0
+
+
+class _SwapQuotePush(Struct, gc=False):
+    event: Literal["update"]
+    result: _SwapQuote
+
+
+class _SwapTrade(Struct, gc=False):
+    size: SignedContracts
+    id: FastNumber
+    create_time_ms: Millis
+    price: Positive
+    contract: str
+
+
+class _SwapTradePush(Struct, gc=False):
+    event: Literal["update"]
+    result: Annotated[list[_SwapTrade], NOT_EMPTY]
+
+
 class _Answer(Struct):
     channel: str = ""
     event: str | None = None
@@ -95,17 +128,20 @@ class Gate(Codec):
         ping_s=10,
         one_channel_per_request=True,
     )
+    channels: ClassVar[tuple[str, ...]] = (QUOTES, TRADES, NEWER_TRADES)  # quotes first, then trades
+    heartbeat: ClassVar[str] = "spot.ping"
 
-    def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
-        super().__init__(symbols, exact=exact)
+    def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
+        super().__init__(symbols, **options)
         self._quote = self.fast_path(_QuotePush)
         self._trade = self.fast_path(_TradePush)
 
-    def topics(self, native_id: str) -> tuple[Topic, Topic]:
+    def topics(self, native_id: str) -> tuple[Topic, ...]:
         """Named `channel:pair`; on the wire they are two fields."""
+        quotes, trades, *_ = self.channels
         return (
-            Topic("quote", native_id, f"{QUOTES}:{native_id}"),
-            Topic("trade", native_id, f"{TRADES}:{native_id}"),
+            Topic("quote", native_id, f"{quotes}:{native_id}"),
+            Topic("trade", native_id, f"{trades}:{native_id}"),
         )
 
     def subscribe(self, topics: Sequence[Topic], request_id: int) -> str:
@@ -117,8 +153,8 @@ class Gate(Codec):
         return _request("unsubscribe", topics, request_id)
 
     def ping(self, request_id: int) -> str:
-        """Answered by `spot.pong`."""
-        return compact({"channel": "spot.ping"})
+        """Answered by `spot.pong`, on the swap socket `futures.pong`."""
+        return compact({"channel": self.heartbeat})
 
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
@@ -151,10 +187,10 @@ class Gate(Codec):
         """Older trade frames carry a list, newer ones a single object."""
         push = self.load(frame)
         channel, result = text(push.get("channel")), push.get("result")
-        if push.get("event") != "update" or channel not in OURS:
+        if push.get("event") != "update" or channel not in self.channels:
             return self.answer(frame)
         rows = tables(result) if isinstance(result, list) else [table(result)]
-        take = self._quote_of if channel == QUOTES else self._trade_of
+        take = self._quote_of if channel == self.channels[0] else self._trade_of
         return [event for row in rows for event in take(row, received_ts_us, received_mono_ns)]
 
     def _quote_of(self, row: dict[str, Any], received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
@@ -189,7 +225,108 @@ class Gate(Codec):
             pairs = answer.payload if isinstance(answer.payload, list) else []
             topics = tuple(f"{answer.channel}:{pair}" for pair in pairs if isinstance(pair, str))
             return (Control("unsubscribed", request_id(answer.id), topics),)
-        return self.skip("malformed" if answer.channel in OURS else "unknown_kind")
+        return self.skip("malformed" if answer.channel in self.channels else "unknown_kind")
+
+
+class GateSwap(SwapCodec, Gate):
+    """USDT perpetuals: the same requests and answers, other channels, sizes in contracts."""
+
+    sheet = DataSheet(
+        key="gate:swap",
+        name="Gate swap",
+        ws_url="wss://fx-ws.gateio.ws/v4/ws/usdt",
+        rest_url="https://api.gateio.ws/api/v4",
+        topics_per_connection=400,  # not published
+        topics_per_request=50,
+        requests_per_second=10,
+        silence_s=25,  # the exchange drops a silent socket after 30 s
+        ping_s=10,
+        one_channel_per_request=True,
+        sized_in="contract",
+        headers={"X-Gate-Size-Decimal": "1"},
+    )
+    channels = (SWAP_QUOTES, SWAP_TRADES, SWAP_TICKERS)
+    heartbeat = "futures.ping"
+
+    def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
+        super().__init__(symbols, **options)
+        self._swap_quote = self.fast_path(_SwapQuotePush)
+        self._swap_trade = self.fast_path(_SwapTradePush)
+
+    def topics(self, native_id: str) -> tuple[Topic, ...]:
+        """Those of spot, and the tickers, which have mark price and funding."""
+        return (*super().topics(native_id), Topic("funding", native_id, f"{SWAP_TICKERS}:{native_id}"))
+
+    def decode(
+        self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
+    ) -> Sequence[Decoded]:
+        """Decode by the fast path; any other frame as `Codec.decode`."""
+        try:
+            if SWAP_QUOTE in frame:
+                quote = self._swap_quote(frame).result
+                size = self.contract_sizes[quote.s]
+                if quote.b <= quote.a:
+                    return self.take(
+                        Quote(
+                            self._key, self.symbols[quote.s],
+                            quote.b, quote.B * size, quote.a, quote.A * size,
+                            quote.t * 1000, received_ts_us, received_mono_ns,
+                        ),
+                        quote.u,
+                    )  # fmt: skip
+            elif SWAP_TRADE in frame:
+                return [
+                    self._fast_trade(trade, received_ts_us, received_mono_ns)
+                    for trade in self._swap_trade(frame).result
+                ]
+        except OFF_FAST_PATH:
+            pass
+        return Codec.decode(self, frame, received_ts_us, received_mono_ns)
+
+    def _fast_trade(self, trade: _SwapTrade, received_ts_us: int, received_mono_ns: int) -> Trade:
+        coins = abs(trade.size) * self.contract_sizes[trade.contract]
+        if not coins:
+            raise ValueError("a trade of nothing")
+        return self.dated(
+            Trade(
+                self._key, self.symbols[trade.contract], trade.price, coins,
+                "sell" if trade.size < 0.0 else "buy", str(trade.id), trade.create_time_ms * 1000,
+                received_ts_us, received_mono_ns,
+            )
+        )  # fmt: skip
+
+    def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
+        """Rows of tickers have no time of their own: theirs is when they were pushed."""
+        push = self.load(frame)
+        if push.get("channel") != SWAP_TICKERS or push.get("event") != "update":
+            return super().push(frame, received_ts_us, received_mono_ns)
+        time = readable(received_ts_us, push.get("time_ms"), push.get("time"))
+        events: list[Decoded] = []
+        for row in tables(push.get("result")):
+            native_id, marks = row.get("contract"), (row.get("mark_price"), row.get("index_price"))
+            events += self.mark(native_id, *marks, time, received_ts_us, received_mono_ns)
+            events += self.funding(
+                native_id, row.get("funding_rate"), row.get("funding_next_apply"),
+                row.get("funding_interval"), SECONDS, time, received_ts_us, received_mono_ns,
+            )  # fmt: skip
+        return events
+
+    def _trade_of(self, row: dict[str, Any], received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
+        side, size = _taken(row.get("size"))
+        time = readable(received_ts_us, row.get("create_time_ms"), row.get("create_time"))
+        return self.trade(
+            row.get("contract"), row.get("price"), size, side, row.get("id"), time,
+            received_ts_us, received_mono_ns,
+        )  # fmt: skip
+
+
+def _taken(size: Any) -> tuple[Side | None, Any]:
+    """The taker's side and the size of a signed one; as it came where it is no number."""
+    if isinstance(size, str):
+        return ("sell", size[1:]) if size.startswith("-") else ("buy", size)
+    if isinstance(size, int | float | Decimal) and not isinstance(size, bool):
+        return ("sell" if size < 0 else "buy"), abs(size)
+    return None, size
 
 
 def _request(event: str, topics: Sequence[Topic], request_id: int) -> str:

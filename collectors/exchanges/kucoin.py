@@ -11,21 +11,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from collectors.exchanges.base import (
-    OFF_FAST_PATH,
-    Codec,
-    Control,
-    DataSheet,
-    Decoded,
-    FastId,
-    FastLevel,
-    FastPathKey,
-    FastText,
-    Positive,
-    Topic,
-)
+from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, DataSheet, Decoded, Topic
 from collectors.exchanges.reading import books, compact, is_no, request_id, table, taker, text, why
 from collectors.exchanges.times import Millis, Nanos
+from collectors.exchanges.wire import FastId, FastLevel, FastPathKey, FastText, Positive
 from markets.events import Quote, Side, Trade
 
 QUOTES, TICKERS, TRADES = "/spotMarket/level1", "/market/ticker", "/market/match"
@@ -109,13 +98,13 @@ class KuCoin(Codec):
         one_channel_per_request=True,
     )
 
-    def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
-        super().__init__(symbols, exact=exact)
+    def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
+        super().__init__(symbols, **options)
         self._quote = self.fast_path(_QuotePush)
         self._ticker = self.fast_path(_TickerPush)
         self._trade = self.fast_path(_TradePush)
 
-    def topics(self, native_id: str) -> tuple[Topic, Topic]:
+    def topics(self, native_id: str) -> tuple[Topic, ...]:
         """Level 1 and matches."""
         return (
             Topic("quote", native_id, f"{QUOTES}:{native_id}"),

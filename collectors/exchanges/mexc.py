@@ -64,7 +64,7 @@ class Mexc(Codec):
         binary=True,
     )
 
-    def topics(self, native_id: str) -> tuple[Topic, Topic]:
+    def topics(self, native_id: str) -> tuple[Topic, ...]:
         """The aggregated channels, every 100 ms."""
         return Topic("quote", native_id, QUOTES + native_id), Topic("trade", native_id, TRADES + native_id)
 

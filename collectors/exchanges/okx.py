@@ -10,19 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from collectors.exchanges.base import (
-    OFF_FAST_PATH,
-    Codec,
-    Control,
-    ControlKind,
-    DataSheet,
-    Decoded,
-    FastId,
-    FastLevel,
-    FastText,
-    Positive,
-    Topic,
-)
+from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, ControlKind, DataSheet, Decoded, Topic
 from collectors.exchanges.reading import (
     books,
     compact,
@@ -38,6 +26,7 @@ from collectors.exchanges.reading import (
     why,
 )
 from collectors.exchanges.times import Millis
+from collectors.exchanges.wire import FastId, FastLevel, FastText, Positive
 from markets.events import Quote, Side, Trade
 
 QUOTES, TICKERS, TRADES, ALL_TRADES = "bbo-tbt", "tickers", "trades", "trades-all"
@@ -121,13 +110,13 @@ class Okx(Codec):
         requests_per_hour=480,
     )
 
-    def __init__(self, symbols: Mapping[str, str], *, exact: bool = False) -> None:
-        super().__init__(symbols, exact=exact)
+    def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
+        super().__init__(symbols, **options)
         self._quote = self.fast_path(_QuotePush)
         self._ticker = self.fast_path(_TickerPush)
         self._trade = self.fast_path(_TradePush)
 
-    def topics(self, native_id: str) -> tuple[Topic, Topic]:
+    def topics(self, native_id: str) -> tuple[Topic, ...]:
         """Named `channel:instId`; on the wire they are objects."""
         return (
             Topic("quote", native_id, f"{QUOTES}:{native_id}"),

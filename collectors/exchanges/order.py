@@ -1,6 +1,6 @@
 """Order of two books of one symbol within one connection."""
 
-from typing import Final
+from typing import Any, Final
 
 RESTART: Final = 1
 """The update id with which an exchange begins again (Bybit says so of its own)."""
@@ -40,14 +40,16 @@ class Newest:
 class Order:
     """The newest update id and the newest time of every symbol a connection brought; ids go before times.
 
-    Ids and times of different connections are never compared: ids may be a server's own. Memory is bounded
-    by the symbols of the connection.
+    Ids and times of different connections are never compared: ids may be a server's own. `said` is what a
+    channel that sends only changes has said so far, by symbol and field. Memory is bounded by the symbols of
+    the connection.
     """
 
-    __slots__ = ("newest",)
+    __slots__ = ("newest", "said")
 
     def __init__(self) -> None:
         self.newest: dict[str, Newest] = {}
+        self.said: dict[str, dict[str, Any]] = {}
 
     def admit(self, symbol: str, update_id: int, time_us: int | None, now_ns: int = 0) -> int:
         """Return the newest before, 0 for none, or REFUSED where this is older than that.

@@ -19,7 +19,7 @@ from collectors.sockets.refusals import Refusals, is_busy
 from collectors.sockets.timing import Timing
 from collectors.sockets.turns import Message
 from core.backoff import Pace
-from markets.events import Event, Quote, StreamState, Trade
+from markets.events import Event, Funding, MarkPrice, Quote, StreamState, Trade
 
 logger = logging.getLogger(__name__)
 
@@ -71,11 +71,16 @@ class Connection:
         exchange: FollowedExchange,
         on_change: Callable[[], None],
         refusals: Refusals | None = None,
+        own_url: str = "",
     ) -> Self:
-        """Connect and, where the exchange greets first, wait for its welcome. Raises ConnectFailed."""
-        url = await address(exchange.sheet, exchange.config, exchange.timing)
-        socket = await open_socket(url, exchange.timing, exchange.turns, exchange.config)
-        if exchange.sheet.token_path is not None:
+        """Connect to one of the exchange's own addresses, the main one if none is said.
+
+        Where the exchange greets first, its welcome is waited for. Raises ConnectFailed.
+        """
+        sheet, config = exchange.sheet, exchange.config
+        url = await address(sheet, config, exchange.timing, own_url)
+        socket = await open_socket(url, exchange.timing, exchange.turns, config, sheet.headers)
+        if sheet.token_path is not None:
             await _welcome(socket, exchange.timing)
         return cls(name, socket, exchange, on_change, refusals)
 
@@ -199,6 +204,8 @@ class Connection:
                 elif isinstance(event, Trade):
                     if self._is_news(event):
                         data.append(event)
+                elif isinstance(event, MarkPrice | Funding):
+                    data.append(event)
                 else:
                     self._hand_on(data)
                     data = []

@@ -5,6 +5,7 @@ import logging
 import socket as sockets
 import ssl
 import uuid
+from collections.abc import Mapping
 from contextlib import closing
 from functools import partial
 from http import HTTPStatus
@@ -70,10 +71,14 @@ def under(base: str, url: str) -> str:
     return base.rstrip("/") + own.path + query
 
 
-async def address(sheet: DataSheet, config: ExchangeConfig, timing: Timing) -> str:
-    """The URL to open now; asks for a fresh token where the exchange wants one. Raises ConnectFailed."""
+async def address(sheet: DataSheet, config: ExchangeConfig, timing: Timing, own: str = "") -> str:
+    """The URL to open now, for that of the exchange's `own` that is wanted: the main one if none is said.
+
+    Asks for a fresh token where the exchange wants one. Raises ConnectFailed.
+    """
+    own = own or sheet.ws_url
     if sheet.token_path is None:
-        return under(config.ws_url, sheet.ws_url) if config.ws_url else sheet.ws_url
+        return under(config.ws_url, own) if config.ws_url else own
     url = (config.rest_url or sheet.rest_url).rstrip("/") + sheet.token_path
     token = await _token(url, config, timing)
     query = urlencode({"token": token.token, "connectId": uuid.uuid4().hex})
@@ -81,7 +86,11 @@ async def address(sheet: DataSheet, config: ExchangeConfig, timing: Timing) -> s
 
 
 async def open_socket(
-    url: str, timing: Timing, turns: Turns, config: ExchangeConfig | None = None
+    url: str,
+    timing: Timing,
+    turns: Turns,
+    config: ExchangeConfig | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> ExchangeSocket:
     """Connect, through the proxy that `config` has. Raises ConnectFailed with the reason and Retry-After."""
     socket = ExchangeSocket(turns)
@@ -96,6 +105,7 @@ async def open_socket(
                 max_frame_size=MAX_MESSAGE_BYTES,
                 max_redirects=0,
                 logger_name=_log,
+                extra_headers=headers,
                 socket_factory=partial(_way_out, config, timing),
             )
     except WSHandshakeError as error:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Set
 from contextlib import suppress
 from typing import Literal
 
-from collectors.exchanges.base import Topic
+from collectors.exchanges.base import Channel, Topic
 from collectors.sockets.connection import Connection
 from collectors.sockets.exchange import FollowedExchange
 from collectors.sockets.handshake import ConnectFailed
@@ -26,11 +26,14 @@ class Line:
     """Carries instruments over one connection at a time, and over two while one replaces the other.
 
     It says in the event stream which of its symbols are up and down: up once the quote topic is
-    acked on a living connection, down when there is none any more.
+    acked on a living connection, down when there is none any more. A line to an address that has no quotes
+    has its first channel in their place, and says nothing.
     """
 
-    def __init__(self, name: str, exchange: FollowedExchange) -> None:
+    def __init__(self, name: str, exchange: FollowedExchange, own_url: str = "") -> None:
         self.name = name
+        self.own_url = own_url or exchange.sheet.ws_url
+        self.has_quotes = self.own_url == exchange.sheet.ws_url
         self.instruments: set[InstrumentConfig] = set()
         self.up: set[str] = set()
         self.refusals = Refusals(exchange.timing)
@@ -43,6 +46,7 @@ class Line:
         self._breaker = exchange.breaker
         self._backoff = exchange.timing.backoff()
         self._wanted: dict[Topic, str] = {}  # -> symbol
+        self._leading: Channel = "quote" if self.has_quotes else exchange.sheet.channels_of(self.own_url)[0]
         self._said_refused: dict[str, str] = {}  # symbol -> the reason its listeners have received
         self._connections: list[Connection] = []
         self._wake = asyncio.Event()
@@ -98,16 +102,26 @@ class Line:
         """Counters since the start, by kind."""
         return sum((link.counts for link in self._connections), self._counts)
 
+    def topics_of(self, instrument: InstrumentConfig) -> list[Topic]:
+        """Topics of an instrument that are at this line's address."""
+        topics, url_of = self._codec.topics(instrument.native_id), self._exchange.sheet.url_of
+        return [topic for topic in topics if url_of(topic.channel) == self.own_url]
+
+    def has_room(self, instrument: InstrumentConfig) -> bool:
+        """Whether the topics of one more instrument are within what one connection carries."""
+        every = (len(self.instruments) + 1) * len(self.topics_of(instrument))
+        return not self.instruments or every <= self._exchange.sheet.topics_per_connection
+
     def add(self, instrument: InstrumentConfig) -> None:
         """Carry one more instrument; subscribed by `run`."""
         self.instruments.add(instrument)
-        self._wanted.update(dict.fromkeys(self._codec.topics(instrument.native_id), instrument.symbol))
+        self._wanted.update(dict.fromkeys(self.topics_of(instrument), instrument.symbol))
         self._wake.set()
 
     def remove(self, instrument: InstrumentConfig, reason: str) -> None:
         """Carry one less: down at once, unsubscribed by `run`."""
         self.instruments.discard(instrument)
-        for topic in self._codec.topics(instrument.native_id):
+        for topic in self.topics_of(instrument):
             self._wanted.pop(topic, None)
         self.refusals.keep(self._wanted)
         self._said_refused.pop(instrument.symbol, None)
@@ -167,7 +181,9 @@ class Line:
 
     async def _attempt(self, sockets: asyncio.TaskGroup) -> Connection:
         await self._exchange.connects.turn()
-        connection = await Connection.open(self.name, self._exchange, self._changed, self.refusals)
+        connection = await Connection.open(
+            self.name, self._exchange, self._changed, self.refusals, self.own_url
+        )
         self._connections.append(connection)
         sockets.create_task(self._run(connection), name=f"{self.name} socket")
         holds_back = self.refusals.holds_back
@@ -230,15 +246,15 @@ class Line:
 
     def _quoted(self, topics: Mapping[Topic, str]) -> dict[str, str]:
         """The symbols whose quote topic is among these, with what the mapping says of it."""
-        wanted = self._wanted
-        return {wanted[t]: why for t, why in topics.items() if t.channel == "quote" and t in wanted}
+        wanted, leading = self._wanted, self._leading
+        return {wanted[t]: why for t, why in topics.items() if t.channel == leading and t in wanted}
 
     def _announce(self, state: Liveness, symbols: Set[str], reason: str) -> None:
         if state == "up":
             self.up |= symbols
         else:
             self.up -= symbols
-        if symbols:
+        if symbols and self.has_quotes:
             turns = self._exchange.turns
             turns.hand_on()  # what was read before goes before
             event = stream_state(self._exchange.config.key, symbols, state, reason)

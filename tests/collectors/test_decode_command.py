@@ -30,7 +30,7 @@ from tests.support.exchanges.broken_books import (
     quote_with,
     wire,
 )
-from tests.support.exchanges.codec_frames import QUOTES, TRADES, gzipped
+from tests.support.exchanges.codec_frames import QUOTES, SPOTS, TRADES, gzipped
 
 pytestmark = pytest.mark.django_db
 
@@ -58,7 +58,7 @@ class Decoded:
         return [json.loads(text) for text in self.lines]
 
 
-@pytest.mark.parametrize("exchange", CODECS)
+@pytest.mark.parametrize("exchange", SPOTS)
 def test_quotes_trades_and_control_frames_are_printed_in_order(exchange: str, tmp_path: Path) -> None:
     control = {"okx": "pong", "bitget": "pong", "bingx": "Ping", "mexc": {"id": 0, "code": 0, "msg": "PONG"},
                "binance": {"result": None, "id": 1}, "bybit": {"op": "pong"}, "kucoin": {"type": "pong"},
@@ -92,7 +92,7 @@ def both_ways(exchange: str, lines: Sequence[str], tmp_path: Path) -> list[dict[
     return fast.events
 
 
-@pytest.mark.parametrize("exchange", CODECS)
+@pytest.mark.parametrize("exchange", SPOTS)
 def test_as_collector_agrees_with_the_exact_way_on_every_kind_of_frame(exchange: str, tmp_path: Path) -> None:
     broken = [
         quote_with(exchange, **changes(exchange))
@@ -112,7 +112,7 @@ def test_as_collector_agrees_with_the_exact_way_on_every_kind_of_frame(exchange:
     assert all(event["type"] != "state" for event in events), "lines are judged one by one"
 
 
-@pytest.mark.parametrize("exchange", [exchange for exchange in CODECS if exchange != "mexc"])
+@pytest.mark.parametrize("exchange", [exchange for exchange in SPOTS if exchange != "mexc"])
 def test_as_collector_takes_the_fast_path_however_the_frame_was_recorded(
     exchange: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,7 +132,7 @@ VISIBLE = Path(settings.BASE_DIR).parent / "shared" / "wire" / "visible"
 
 @pytest.mark.shared
 @pytest.mark.skipif(not VISIBLE.is_dir(), reason=f"no recorded frames: {VISIBLE} is missing")
-@pytest.mark.parametrize("exchange", CODECS)
+@pytest.mark.parametrize("exchange", SPOTS)
 def test_as_collector_agrees_on_every_real_frame(exchange: str, tmp_path: Path) -> None:
     files = [path for part in ("spot", "common") for path in (VISIBLE / exchange / part).glob("*.jsonl")]
     lines = [each for path in files if "rest_" not in path.name for each in path.read_text().splitlines()]

@@ -15,6 +15,7 @@ from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Oppor
 from markets.events import Event, Quote, StreamState
 from simulator.server import Simulator
 from tests.collectors.test_connection_dialects import collecting
+from tests.support.exchanges.codec_frames import SPOTS
 from tests.support.exchanges.tiny_exchange import Recorder, until
 from tests.support.scan_market import Desk as Scan
 from tests.support.scan_market import config, everywhere
@@ -87,7 +88,7 @@ async def quoting(key: str) -> AsyncIterator[tuple[Simulator, Any, Recorder, Des
 
 
 @pytest.mark.parametrize("fault", BROKEN)
-@pytest.mark.parametrize("key", CODECS)
+@pytest.mark.parametrize("key", SPOTS)
 async def test_a_side_that_is_withdrawn_is_unknown_until_it_comes_again(key: str, fault: str) -> None:
     async with quoting(key) as (simulator, feed, recorder, desk):
         faults = simulator.inject(f"{key}/{BTC}:{fault}=1")
@@ -104,7 +105,7 @@ async def test_a_side_that_is_withdrawn_is_unknown_until_it_comes_again(key: str
         await until(lambda: desk.state == "live")
 
 
-@pytest.mark.parametrize("key", [key for key in CODECS if key != "binance"])  # it sends no such time
+@pytest.mark.parametrize("key", [key for key in SPOTS if key != "binance"])  # it sends no such time
 async def test_a_book_from_long_ago_is_not_live(key: str) -> None:
     async with quoting(key) as (simulator, feed, _recorder, desk):
         await until(lambda: feed._exchange.codec.lateness.late_us < 2**62)
@@ -115,7 +116,7 @@ async def test_a_book_from_long_ago_is_not_live(key: str) -> None:
         await until(lambda: desk.state == "live")
 
 
-@pytest.mark.parametrize("key", [key for key in CODECS if key != "binance"])
+@pytest.mark.parametrize("key", [key for key in SPOTS if key != "binance"])
 async def test_when_all_books_are_from_long_ago_beside_trades_of_now_none_is_live(key: str) -> None:
     async with quoting(key) as (simulator, feed, recorder, desk):
         await until(lambda: len(recorder.trades) > 3 and feed._exchange.codec.lateness.late_us < 2**62)
@@ -134,7 +135,7 @@ async def test_a_clock_that_is_minutes_off_makes_nothing_late(ahead: str) -> Non
             assert not feed.report().counts.get("frozen")
 
 
-@pytest.mark.parametrize("key", CODECS)
+@pytest.mark.parametrize("key", SPOTS)
 async def test_older_books_never_replace_newer_ones(key: str) -> None:
     async with quoting(key) as (simulator, feed, recorder, _desk):
         simulator.inject(f"{key}:out-of-order=0.3")
@@ -143,7 +144,7 @@ async def test_older_books_never_replace_newer_ones(key: str) -> None:
         assert times == sorted(times)
 
 
-@pytest.mark.parametrize("key", CODECS)
+@pytest.mark.parametrize("key", SPOTS)
 async def test_a_trade_that_is_sent_twice_is_one_trade(key: str) -> None:
     async with quoting(key) as (simulator, feed, recorder, _desk):
         simulator.inject(f"{key}:duplicate=1")

@@ -15,6 +15,7 @@ from collectors.sockets.refusals import ASKED_AT_ONCE, Refusals, is_busy
 from collectors.sockets.timing import Timing
 from simulator.server import Simulator
 from tests.collectors.test_connection_dialects import collecting
+from tests.support.exchanges.codec_frames import SPOTS
 from tests.support.exchanges.tiny_exchange import TIMING, Running, TinyExchange, symbols, until
 
 PASSING = replace(TIMING, refused_first_s=0.1, refused_ceiling_s=0.8)
@@ -263,9 +264,7 @@ def test_an_end_is_distinguished_from_an_ack(key: str, frame: str, control: Cont
     assert list(CODECS[key]({}).decode(frame)) == [control]
 
 
-@pytest.mark.parametrize(
-    "key", [key for key in CODECS if key != "kucoin"]
-)  # which acks what it does not know
+@pytest.mark.parametrize("key", [key for key in SPOTS if key != "kucoin"])  # which acks what it does not know
 async def test_a_symbol_that_is_delisted_for_a_while_comes_back_by_itself(key: str) -> None:
     async with Simulator(exchanges=(key,), rate=50.0) as simulator:
         delisted = simulator.inject(f"{key}/BTC/USDT:delist")

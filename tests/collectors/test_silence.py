@@ -10,6 +10,7 @@ import pytest
 from collectors.exchanges import CODECS
 from simulator.server import Simulator
 from tests.collectors.test_connection_dialects import collecting
+from tests.support.exchanges.codec_frames import SPOTS
 from tests.support.exchanges.tiny_exchange import Running, TinyCodec, TinyExchange, until
 
 SILENCE_S = 0.6
@@ -95,7 +96,7 @@ class TestTinyExchange:
         assert exchange.connects == 1
 
 
-@pytest.mark.parametrize("key", CODECS)
+@pytest.mark.parametrize("key", SPOTS)
 async def test_every_exchange_is_asked_in_a_form_it_answers(key: str) -> None:
     sheet = replace(CODECS[key].sheet, silence_s=SILENCE_S, ping_s=None)
     codec = type("Impatient", (CODECS[key],), {"sheet": sheet})

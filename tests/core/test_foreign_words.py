@@ -15,6 +15,7 @@ from core.names.plain_names import unfit_character
 from core.secrets.redaction import keep_secret
 from tests.collectors.test_receive_socket import raw, read_all
 from tests.monitoring.test_assess import NOW, REFUSAL, S, found, with_collector, with_exchange
+from tests.support.exchanges.codec_frames import SPOTS
 from tests.support.exchanges.tiny_exchange import Running, TinyExchange, symbols, until
 
 HTML = "<html><script>alert(1)</script><b>down</b></html>"
@@ -127,7 +128,7 @@ def test_secrets_that_a_server_repeats_are_hidden() -> None:
     assert "hunter22" not in foreign("no access for https://me:hunter22@example.com/")
 
 
-@pytest.mark.parametrize("key", CODECS)
+@pytest.mark.parametrize("key", SPOTS)
 def test_every_codec_hands_words_to_one_place(key: str) -> None:
     """Whatever a codec takes for a message goes through `foreign` in the connection, not in each codec."""
     codec = CODECS[key]({})

@@ -21,7 +21,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until asked to stop."""
-        ws_urls = [codec.sheet.ws_url for codec in CODECS.values()]
+        ws_urls = list(dict.fromkeys(url for codec in CODECS.values() for url in codec.sheet.urls))
         try:
             stack.run(environment.read(environment.DOTENV), ws_urls, self._say)
         except stack.StackError as error:

@@ -15,14 +15,19 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 
-from collectors.display import GuessedSymbols
+from collectors.display import GuessedSymbols, OneSize, guessed_swap, guessed_symbol
 from collectors.exchanges import CODECS
 from collectors.exchanges.base import Codec, Control, Decoded
+from collectors.exchanges.wire import ContractSize
+from collectors.exchanges.wire import contract_size as contract_size_of
 from collectors.recorded import as_received, parse_line
-from markets.events import Quote, StreamState
+from core.names.market_keys import SPOT, SWAP, exchange_of, market_key, market_of
+from markets.events import Funding, MarkPrice, Quote, StreamState, Trade
 
 CONNECT_TIMEOUT_S = 2
-MARKETS = ("spot",)
+EXCHANGES = tuple(dict.fromkeys(exchange_of(key) for key in CODECS))
+MARKETS = (SPOT, SWAP)
+GUESSES = {SPOT: guessed_symbol, SWAP: guessed_swap}
 EXAMPLE = """\
 example:
   $ cat frames.jsonl
@@ -37,11 +42,19 @@ value, a string (the exact wire text: "Ping") or {"b64": "…"} (a binary frame)
 ("dir": "sent") are skipped. Events go to stdout, one per line and in order; what emitted nothing is
 counted, with its reason, on stderr.
 
+Sizes of perpetual swaps are in the frame's own unit, which the line names: "unit":"contract" where the
+exchange counts contracts, "unit":"base" where it counts coins. With the coins in one contract given, all
+are in coins. What swaps say besides is {"type":"mark"} and {"type":"funding"}, null where it does not say.
+  $ manage.py decode gate --market swap --contract-size 0.0001 frames.jsonl
+  {"type":"quote","exchange":"gate","symbol":"BTC/USDT:USDT","bid":"64000.1","bid_size":"0.0370",
+   "ask":"64000.2","ask_size":"0.0470","exchange_ts_us":1700000000122000,"unit":"base"}   (370 and 470 there)
+
 Every line is judged by itself: lines of a file need not come from one connection, so none is out of order or
 late here. --as-collector takes the fast path that runs live, with numbers as float64, and prints the same.
 
 Symbols are those of the database. For ids it does not know, and without a database, this tool guesses
-(BTC-USDT, BTC_USDT and BTCUSDT become BTC/USDT). Collectors never guess: they take the exchange's word.
+(BTC-USDT, BTC_USDT and BTCUSDT become BTC/USDT; as swaps they, BTC-USDT-SWAP and XBTUSDTM become
+BTC/USDT:USDT). Collectors never guess: they take the exchange's word.
 """
 
 
@@ -60,23 +73,42 @@ class Command(BaseCommand):
         return parser
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """EXCHANGE [--market spot] [FILE|-]."""
-        parser.add_argument("exchange", metavar="EXCHANGE", help=f"one of {', '.join(CODECS)}")
+        """EXCHANGE [--market spot|swap] [--contract-size N] [FILE|-]."""
+        parser.add_argument("exchange", metavar="EXCHANGE", help=f"one of {', '.join(EXCHANGES)}")
         parser.add_argument("file", metavar="FILE", nargs="?", default="-", help="JSON lines, - for stdin")
-        parser.add_argument("--market", default="spot", help="the only one so far: spot (default)")
+        parser.add_argument("--market", default=SPOT, help="spot (default) or swap: perpetual swaps")
+        parser.add_argument(
+            "--contract-size", metavar="N",
+            help="coins in one contract: print sizes in coins where the exchange counts contracts",
+        )  # fmt: skip
         parser.add_argument(
             "--as-collector",
             action="store_true",
             help="decode as a running collector does: the fast path where there is one, numbers as float64",
         )
 
-    def handle(self, *, exchange: str, file: str, market: str, as_collector: bool, **options: Any) -> None:
+    def handle(
+        self,
+        *,
+        exchange: str,
+        file: str,
+        market: str,
+        contract_size: str | None,
+        as_collector: bool,
+        **options: Any,
+    ) -> None:
         """Decode every line; bad ones are reported and passed over."""
-        if exchange not in CODECS:
-            raise CommandError(f"unknown exchange {exchange!r}: choose one of {', '.join(CODECS)}")
+        if exchange not in EXCHANGES:
+            raise CommandError(f"unknown exchange {exchange!r}: choose one of {', '.join(EXCHANGES)}")
         if market not in MARKETS:
             raise CommandError(f"unknown market {market!r}: choose one of {', '.join(MARKETS)}")
-        codec = CODECS[exchange](GuessedSymbols(self._known_symbols(exchange)), exact=not as_collector)
+        coins = _coins(contract_size)
+        codec = CODECS[market_key(exchange, market)](
+            GuessedSymbols(self._known_symbols(exchange, market), GUESSES[market]),
+            exact=not as_collector,
+            contract_sizes=OneSize(ContractSize(float(coins)) if as_collector else coins),
+        )
+        self._unit = "contract" if codec.sheet.sized_in == "contract" and contract_size is None else "base"
         counts: Counter[str] = Counter()
         try:
             with _opened(file) as lines:
@@ -107,17 +139,17 @@ class Command(BaseCommand):
             if as_collector:
                 frame = as_received(frame, binary=codec.sheet.binary)
             for event in codec.decode(frame):
-                printable = as_printed(event)
+                printable = as_printed(event, self._unit)
                 counts[printable["type"]] += 1
                 self.stdout.write(json.dumps(printable, ensure_ascii=False, separators=(",", ":")))
 
-    def _known_symbols(self, exchange: str) -> Mapping[str, str]:
+    def _known_symbols(self, exchange: str, market: str) -> Mapping[str, str]:
         """Symbols by native id; none, and a word on stderr, where no database answers."""
         from markets.models import Instrument, Kind
 
         try:
             connection.settings_dict.setdefault("OPTIONS", {})["connect_timeout"] = CONNECT_TIMEOUT_S
-            rows = Instrument.objects.filter(exchange__key=exchange, kind=Kind.SPOT)
+            rows = Instrument.objects.filter(exchange__key=exchange, kind=Kind(market))
             return dict(rows.values_list("native_id", "symbol__name"))
         except (DatabaseError, ImproperlyConfigured) as error:
             reason = str(error).strip().splitlines() or [type(error).__name__]
@@ -137,22 +169,53 @@ def _opened(file: str) -> Iterator[BinaryIO]:
         raise CommandError(f"cannot read {file}: {error.strerror}") from error
 
 
-def as_printed(event: Decoded) -> dict[str, Any]:
-    """An event as `decode` prints it: numbers as plain decimal text, floats by their shortest."""
+def as_printed(event: Decoded, unit: str = "base") -> dict[str, Any]:
+    """An event as `decode` prints it: numbers as plain decimal text, floats by their shortest.
+
+    `unit` is that of sizes; it is named only for swaps, since on spot there is but one.
+    """
     if isinstance(event, Control):
         return {"type": "control", "kind": event.kind}
+    exchange = exchange_of(event.exchange)
     if isinstance(event, StreamState):
         (symbol,) = event.symbols
-        return {"type": "state", "exchange": event.exchange, "symbol": symbol, "state": event.state,
+        return {"type": "state", "exchange": exchange, "symbol": symbol, "state": event.state,
                 "reason": event.reason}  # fmt: skip
-    head: dict[str, Any] = {"exchange": event.exchange, "symbol": event.symbol}
-    tail = {"exchange_ts_us": event.exchange_ts_us}
+    head: dict[str, Any] = {"exchange": exchange, "symbol": event.symbol}
+    tail: dict[str, Any] = {"exchange_ts_us": event.exchange_ts_us}
+    if isinstance(event, MarkPrice):
+        return {"type": "mark"} | head | _numbers(event, "mark", "index") | tail
+    if isinstance(event, Funding):
+        times = {"next_ts_us": event.next_ts_us, "interval_s": event.interval_s}
+        settled = _numbers(event, "settled_rate") | {"settled_ts_us": event.settled_ts_us}
+        return (
+            {"type": "funding"} | head | _numbers(event, "rate") | times | settled
+            | _numbers(event, "cap", "floor") | tail
+        )  # fmt: skip
+    if market_of(event.exchange) == SWAP:
+        tail["unit"] = unit
     if isinstance(event, Quote):
-        sides = {name: _plain(getattr(event, name)) for name in ("bid", "bid_size", "ask", "ask_size")}
-        return {"type": "quote"} | head | sides | tail
-    deal = {"price": _plain(event.price), "size": _plain(event.size)}
+        return {"type": "quote"} | head | _numbers(event, "bid", "bid_size", "ask", "ask_size") | tail
+    deal = _numbers(event, "price", "size")
     return {"type": "trade"} | head | deal | {"side": event.side, "trade_id": event.trade_id} | tail
 
 
-def _plain(number: Any) -> str:
+def _coins(contract_size: str | None) -> Any:
+    """The coins in one contract, 1 where none were given: then sizes are in the frame's own unit."""
+    try:
+        coins = contract_size_of(Decimal(contract_size or 1))
+    except ArithmeticError:
+        coins = None
+    if coins is None:
+        raise CommandError(f"--contract-size {contract_size!r}: give the coins in one contract, like 0.001")
+    return coins
+
+
+def _numbers(event: Quote | Trade | MarkPrice | Funding, *names: str) -> dict[str, str | None]:
+    return {name: _plain(getattr(event, name)) for name in names}
+
+
+def _plain(number: Any) -> str | None:
+    if number is None:
+        return None
     return format(Decimal(repr(number) if isinstance(number, float) else number), "f")

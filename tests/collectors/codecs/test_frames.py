@@ -10,6 +10,7 @@ from collectors.exchanges.base import Codec
 from markets.events import Quote, Trade
 from tests.support.exchanges.codec_frames import (
     QUOTES,
+    SPOTS,
     SYMBOLS,
     TRADES,
     gzipped,
@@ -35,7 +36,7 @@ def numbers(quote: Quote) -> tuple[float, float, float, float]:
     return quote.bid, quote.bid_size, quote.ask, quote.ask_size
 
 
-@pytest.mark.parametrize("exchange", CODECS)
+@pytest.mark.parametrize("exchange", SPOTS)
 def test_a_quote_has_both_sides_the_exchanges_time_and_our_stamps(exchange: str) -> None:
     events = codec(exchange).decode(QUOTES[exchange], 5, 6)
 
@@ -43,14 +44,14 @@ def test_a_quote_has_both_sides_the_exchanges_time_and_our_stamps(exchange: str)
     assert list(events) == [Quote(exchange, "BTC/USDT", 101.5, 2.0, 101.6, 3.0, exchange_time, 5, 6)]
 
 
-@pytest.mark.parametrize("exchange", CODECS)
+@pytest.mark.parametrize("exchange", SPOTS)
 def test_a_trade_has_the_takers_side_the_id_as_text_and_the_exchanges_time(exchange: str) -> None:
     events = codec(exchange).decode(TRADES[exchange], 5, 6)
 
     assert list(events) == [Trade(exchange, "BTC/USDT", 101.55, 0.25, "sell", "42", T_US, 5, 6)]
 
 
-@pytest.mark.parametrize("exchange", [name for name in CODECS if name != "mexc"])  # one way for protobuf
+@pytest.mark.parametrize("exchange", [name for name in SPOTS if name != "mexc"])  # one way for protobuf
 @pytest.mark.parametrize("frames", [QUOTES, TRADES], ids=["quote", "trade"])
 def test_nearly_every_frame_takes_the_fast_path(
     exchange: str, frames: dict[str, str | bytes], monkeypatch: pytest.MonkeyPatch
@@ -60,7 +61,7 @@ def test_nearly_every_frame_takes_the_fast_path(
     assert list(fast.decode(frames[exchange])) == decoded(exchange, frames[exchange])[0]
 
 
-@pytest.mark.parametrize("exchange", CODECS)
+@pytest.mark.parametrize("exchange", SPOTS)
 @pytest.mark.parametrize("frames", [QUOTES, TRADES], ids=["quote", "trade"])
 def test_bytes_and_text_decode_alike(exchange: str, frames: dict[str, str | bytes]) -> None:
     frame = frames[exchange]
@@ -68,7 +69,7 @@ def test_bytes_and_text_decode_alike(exchange: str, frames: dict[str, str | byte
     assert decoded(exchange, other) == decoded(exchange, frame)
 
 
-@pytest.mark.parametrize("exchange", CODECS)
+@pytest.mark.parametrize("exchange", SPOTS)
 def test_an_instrument_nobody_asked_for_is_counted_and_not_emitted(exchange: str) -> None:
     nobody = CODECS[exchange]({})
     assert list(nobody.decode(QUOTES[exchange])) == []
@@ -76,7 +77,7 @@ def test_an_instrument_nobody_asked_for_is_counted_and_not_emitted(exchange: str
     assert nobody.counts == {"unknown_symbol": 2}
 
 
-@pytest.mark.parametrize("exchange", CODECS)
+@pytest.mark.parametrize("exchange", SPOTS)
 def test_symbols_may_change_while_running(exchange: str) -> None:
     symbols: dict[str, str] = {}
     running = CODECS[exchange](symbols)
@@ -101,7 +102,7 @@ def quote_frame(exchange: str, bid: str, bid_size: str, ask: str, ask_size: str)
     return gzipped(text) if exchange == "bingx" else text
 
 
-@pytest.mark.parametrize("exchange", CODECS)
+@pytest.mark.parametrize("exchange", SPOTS)
 @pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize(
     ("values", "reason"),
@@ -128,14 +129,14 @@ def test_a_quote_that_cannot_be_traded_on_is_one_count_and_no_event(
     assert decoded(exchange, quote_frame(exchange, *values), exact=exact) == ([], {reason: 1})
 
 
-@pytest.mark.parametrize("exchange", CODECS)
+@pytest.mark.parametrize("exchange", SPOTS)
 def test_a_locked_book_is_a_quote_and_exponents_are_numbers(exchange: str) -> None:
     ((quote,), counts) = decoded(exchange, quote_frame(exchange, "1e-06", "1E3", "0.000001", "2.5e+1"))
     assert numbers(quote) == (1e-06, 1000.0, 1e-06, 25.0)
     assert counts == {}
 
 
-@pytest.mark.parametrize("exchange", CODECS)
+@pytest.mark.parametrize("exchange", SPOTS)
 def test_exact_keeps_the_exchanges_own_decimal_text(exchange: str) -> None:
     long = "0.1234567890123456789"
     ((quote,), _) = decoded(exchange, quote_frame(exchange, long, "2.000", "1.10", "1e-06"), exact=True)
@@ -145,7 +146,7 @@ def test_exact_keeps_the_exchanges_own_decimal_text(exchange: str) -> None:
     assert (str(trade.price), str(trade.size)) == ("101.55", "0.25")
 
 
-@pytest.mark.parametrize("exchange", [name for name in CODECS if name != "mexc"])
+@pytest.mark.parametrize("exchange", [name for name in SPOTS if name != "mexc"])
 def test_unquoted_numbers_are_numbers_and_exact_keeps_their_text(exchange: str) -> None:
     frame = quote_frame(exchange, "0.1234567890123456789", "1e-06", "7", "12345678901234567890.5")
     text = frame if isinstance(frame, str) else quote_text(frame)

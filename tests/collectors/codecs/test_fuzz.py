@@ -14,9 +14,9 @@ from collectors.exchanges.bingx import inflated
 from collectors.exchanges.order import Order
 from collectors.management.commands.decode import as_printed
 from markets.events import Quote, StreamState, Trade
-from tests.support.exchanges.codec_frames import QUOTES, SYMBOLS, TRADES, gzipped
+from tests.support.exchanges.codec_frames import QUOTES, SPOTS, SYMBOLS, TRADES, gzipped
 
-CASES = [(exchange, exact) for exchange in CODECS for exact in (False, True)]
+CASES = [(exchange, exact) for exchange in SPOTS for exact in (False, True)]
 SETTINGS = settings(max_examples=60, deadline=None)
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
@@ -84,7 +84,7 @@ def test_frames_with_any_value_replaced_by_any_other_never_raise(
     check(CODECS[exchange](SYMBOLS, exact=exact), gzipped(text) if exchange == "bingx" else text)
 
 
-@pytest.mark.parametrize("exchange", [name for name in CODECS if name != "mexc"])
+@pytest.mark.parametrize("exchange", [name for name in SPOTS if name != "mexc"])
 @SETTINGS
 @given(data=st.data())
 def test_whatever_a_connection_brings_a_gap_comes_only_after_a_quote(
@@ -114,7 +114,7 @@ def places(value: Any) -> Any:
         yield from places(inner)
 
 
-@pytest.mark.parametrize("exchange", CODECS)
+@pytest.mark.parametrize("exchange", SPOTS)
 @pytest.mark.parametrize(
     "frame",
     [
@@ -139,7 +139,7 @@ def test_garbage_is_one_counted_error(exchange: str, frame: bytes | str) -> None
     assert codec.counts == {"malformed": 1}
 
 
-@pytest.mark.parametrize("exchange", CODECS)
+@pytest.mark.parametrize("exchange", SPOTS)
 @pytest.mark.parametrize("frames", [QUOTES, TRADES], ids=["quote", "trade"])
 def test_a_truncated_frame_is_one_counted_error(exchange: str, frames: dict[str, str | bytes]) -> None:
     codec = CODECS[exchange](SYMBOLS)

@@ -11,11 +11,11 @@ from collectors.exchanges.order import RESYNC_AFTER, Order
 from core.clock.clocks import Standstill
 from markets.events import Quote, StreamState
 from tests.support.exchanges.broken_books import has, quote_with
-from tests.support.exchanges.codec_frames import SYMBOLS
+from tests.support.exchanges.codec_frames import SPOTS, SYMBOLS
 
 SECOND = 10**9
 START_MS = 1_700_000_000_000
-TIMED = [name for name in CODECS if has(name, "time")]
+TIMED = [name for name in SPOTS if has(name, "time")]
 COINS = [f"COIN{n}/USDT" for n in range(20)]
 
 

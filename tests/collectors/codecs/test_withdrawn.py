@@ -9,11 +9,11 @@ from collectors.exchanges.base import Codec
 from collectors.exchanges.order import Order
 from markets.events import Quote, StreamState
 from tests.support.exchanges.broken_books import ABSENT, WITHDRAWN, has, message, put, quote_with, wire
-from tests.support.exchanges.codec_frames import QUOTES, SYMBOLS
+from tests.support.exchanges.codec_frames import QUOTES, SPOTS, SYMBOLS
 
 CASES = [
     pytest.param(exchange, changes(exchange), id=f"{exchange}: {name}")
-    for exchange in CODECS
+    for exchange in SPOTS
     for name, changes in WITHDRAWN.items()
     if all(has(exchange, place) for place in changes(exchange))
 ]
@@ -56,13 +56,13 @@ def test_it_is_said_once_until_a_whole_quote_comes_again(exchange: str, changes:
     assert sum(codec.rejects.values()) == 6, "by symbol, too"
 
 
-@pytest.mark.parametrize("exchange", CODECS)
+@pytest.mark.parametrize("exchange", SPOTS)
 def test_where_nothing_was_believed_nothing_ends(exchange: str) -> None:
     codec = connected(exchange)
     assert not codec.decode(quote_with(exchange, bid="0"))
 
 
-@pytest.mark.parametrize("exchange", CODECS)
+@pytest.mark.parametrize("exchange", SPOTS)
 def test_the_frames_of_a_recording_are_judged_one_by_one(exchange: str) -> None:
     codec = CODECS[exchange](SYMBOLS)
     assert codec.decode(QUOTES[exchange])
@@ -70,7 +70,7 @@ def test_the_frames_of_a_recording_are_judged_one_by_one(exchange: str) -> None:
     assert codec.counts == {"rejected_zero": 1}
 
 
-@pytest.mark.parametrize("exchange", CODECS)
+@pytest.mark.parametrize("exchange", SPOTS)
 def test_what_says_nothing_of_a_book_ends_nothing(exchange: str) -> None:
     codec = connected(exchange)
     codec.decode(later(exchange, 0))

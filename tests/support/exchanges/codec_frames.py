@@ -2,7 +2,11 @@
 
 import gzip
 
-from collectors.exchanges import mexc_pb2
+from collectors.exchanges import CODECS, mexc_pb2
+from core.names.market_keys import SPOT, market_of
+
+SPOTS = tuple(key for key in CODECS if market_of(key) == SPOT)
+SWAPS = tuple(key for key in CODECS if market_of(key) != SPOT)
 
 SYMBOLS = {
     name: symbol
