@@ -5,7 +5,11 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
+from core.names.market_keys import SWAP, market_key
+
 EXCHANGES = ("binance", "bybit", "mexc", "gate", "kucoin", "okx", "bitget", "bingx")
+SWAPS = tuple(market_key(key, SWAP) for key in ("binance", "gate"))
+MARKETS = (*EXCHANGES, *SWAPS)
 
 # An exchange's share of a symbol's 24 h volume, so that volume filters have something to separate.
 VOLUME_SHARE = {
@@ -24,7 +28,8 @@ class Listing(Struct, frozen=True):
     """A symbol as the exchanges list it: reference price, decimals of price and size, limits.
 
     `volume` is the 24 h volume in quote currency on the largest exchange. `unit` of another
-    listing, `of`, are one of this: its price follows that one's.
+    listing, `of`, are one of this: its price follows that one's. A perpetual swap has a coin it settles
+    in, `settle`; sizes are in the market's own unit, of which one is `contract` coins.
     """
 
     base: str
@@ -35,12 +40,14 @@ class Listing(Struct, frozen=True):
     volume: float
     min_notional: str = "5"
     of: "Listing | None" = None
-    unit: int = 1
+    unit: float = 1
+    settle: str = ""
+    contract: str = "1"
 
     @property
     def symbol(self) -> str:
-        """The unified name, `BTC/USDT`."""
-        return f"{self.base}/{self.quote}"
+        """The unified name, `BTC/USDT`, of a swap `BTC/USDT:USDT`."""
+        return f"{self.base}/{self.quote}:{self.settle}" if self.settle else f"{self.base}/{self.quote}"
 
     @property
     def tick(self) -> float:

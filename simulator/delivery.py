@@ -3,14 +3,17 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from simulator.catalogue import Listing
 from simulator.exchanges.base import Book, Deal, SimulatedExchange
+from simulator.exchanges.perpetual import Perpetuals
 from simulator.faults import Fault, FaultBoard
 from simulator.session import Channel, Frame
 
-FrameMaker = Callable[[str, str], Frame]
+FrameMaker = Callable[[str, str], Sequence[Frame]]
+SHORTEST_BEAT_S = 0.02
+COUNTED: dict[Channel, str] = {"quote": "quotes", "trade": "trades", "status": "statuses"}
 
 
 class Delivery:
@@ -25,6 +28,7 @@ class Delivery:
         """Push a quote, broken as the active faults say."""
         if listing.symbol in exchange.delisted:
             return
+        book = exchange.as_quoted(listing, book)
         if exchange.resend_s:
             exchange.quoted[listing.symbol] = (time.monotonic(), book)
         faults = self._board.active[exchange.key]
@@ -52,7 +56,27 @@ class Delivery:
             listing,
             "trade",
             faults,
-            lambda name, variant: exchange.deal_frame(name, variant, listing, deal),
+            lambda name, variant: (exchange.deal_frame(name, variant, listing, deal),),
+        )
+
+    async def beat(self, exchange: Perpetuals, seconds: float) -> None:
+        """Push mark prices, index prices and funding to their subscribers, every so many seconds."""
+        beat = 0
+        while True:
+            await asyncio.sleep(max(seconds, SHORTEST_BEAT_S))
+            beat += 1
+            exchange.tick(beat)
+            for symbol in [symbol for channel, symbol in exchange.subscribers if channel == "status"]:
+                if symbol not in exchange.delisted:
+                    self._push_status(exchange, exchange.listings[symbol], beat)
+
+    def _push_status(self, exchange: Perpetuals, listing: Listing, beat: int) -> None:
+        self._push(
+            exchange,
+            listing,
+            "status",
+            self._board.active[exchange.key],
+            lambda name, variant: exchange.status_frames(name, variant, listing, beat),
         )
 
     def _push_book(
@@ -63,7 +87,7 @@ class Delivery:
             listing,
             "quote",
             faults,
-            lambda name, variant: exchange.book_frame(name, variant, listing, book),
+            lambda name, variant: (exchange.book_frame(name, variant, listing, book),),
         )
 
     def _push(
@@ -77,16 +101,17 @@ class Delivery:
         variants = exchange.subscribers.get((channel, listing.symbol))
         if not variants or exchange.quiet or self._dice("silence", listing, faults):
             return
-        exchange.counts[f"{channel}s"] += 1
+        exchange.counts[COUNTED[channel]] += 1
         for (name, variant), sessions in variants.items():
-            frame = make(name, variant)
-            if faults and self._dice("malformed", listing, faults):
-                frame = frame[: len(frame) // 2]
-            twice = bool(faults) and self._dice("duplicate", listing, faults)
-            for session in tuple(sessions):
-                session.push(frame)
-                if twice:
+            for made in make(name, variant):
+                frame = made
+                if faults and self._dice("malformed", listing, faults):
+                    frame = frame[: len(frame) // 2]
+                twice = bool(faults) and self._dice("duplicate", listing, faults)
+                for session in tuple(sessions):
                     session.push(frame)
+                    if twice:
+                        session.push(frame)
 
     def _spoilt(self, listing: Listing, book: Book, faults: tuple[Fault, ...]) -> Book:
         if self._dice("crossed", listing, faults):

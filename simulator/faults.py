@@ -2,6 +2,7 @@
 
     exchange[/SYMBOL]:kind[=value][@start][+duration]      several separated by commas
 
+`exchange` is the key of a market (`okx`, `okx:swap`) or `all`; of a swap's symbol its exchange will do.
 `start` counts from when the fault is given (seconds), `duration` in seconds; without one a fault
 lasts until it is healed. `drop` without a duration cuts once.
 """
@@ -13,7 +14,8 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from simulator.catalogue import EXCHANGES
+from core.names.market_keys import exchange_of, key_of
+from simulator.catalogue import MARKETS, SWAPS
 
 
 class Kind(NamedTuple):
@@ -40,10 +42,20 @@ KINDS: dict[str, Kind] = {
     "skew": Kind("s", None, "the exchange's clock is VALUE off, for example skew=-3s"),
     "delist": Kind("", None, "a symbol is gone: not tradable over REST, unknown on the socket"),
     "refuse": Kind("status", 429.0, "every HTTP request and handshake gets this status and Retry-After"),
+    "delisting": Kind("", None, "a swap is being delisted: its exchange says so, its prices stand still"),
+    "contract-size": Kind("size", None, "a swap's contract is VALUE coins from now on, contract-size=12"),
+    "funding-interval": Kind("hours", None, "a swap settles every VALUE hours: 1, 2, 4, 8 or 24"),
+    "funding-rate": Kind("rate", None, "a swap's funding rate is VALUE, for example 0.5"),
+    "funding-late": Kind("s", 60.0, "a swap's next settlement is said to be VALUE ago"),
+    "no-interval": Kind("", None, "a swap's funding interval is not said"),
     "maintenance": Kind("s", 5.0, "announced in the exchange's own words, connections close VALUE later"),
 }
+OF_A_SWAP = frozenset(
+    ("delisting", "contract-size", "funding-interval", "funding-rate", "funding-late", "no-interval")
+)
+INTERVALS_H = (1, 2, 4, 8, 24)
 _SHAPE = re.compile(
-    r"(?P<exchange>[a-z]+)(/(?P<symbol>[^:]+))?:(?P<kind>[a-z-]+)(=(?P<value>[+-]?[^@+]+))?"
+    r"(?P<exchange>[a-z]+(:swap)?)(/(?P<symbol>[^:]+(:[A-Z0-9]+)?))?:(?P<kind>[a-z-]+)(=(?P<value>[+-]?[^@+]+))?"
     r"(@(?P<start>[\d.]+)s?)?(\+(?P<duration>[\d.]+)s?)?"
 )
 
@@ -53,7 +65,10 @@ class FaultError(ValueError):
 
 
 class Fault(Struct, frozen=True):
-    """One fault; `exchange` None means all, `symbol` None means every symbol, times in seconds."""
+    """One fault; `exchange` is the key of a market, None means all; `symbol` None means every symbol.
+
+    Times are in seconds.
+    """
 
     kind: str
     exchange: str | None = None
@@ -86,7 +101,7 @@ def _parse_one(text: str) -> Fault:
         )
     return Fault(
         kind=_kind(match["kind"], text),
-        exchange=_exchange(match["exchange"], text),
+        exchange=_exchange(match["exchange"], match["symbol"], match["kind"], text),
         symbol=_symbol(match["symbol"], match["kind"], text),
         value=_value(match["kind"], match["value"], text),
         start=_seconds(match["start"] or "0", text),
@@ -101,10 +116,14 @@ def _kind(name: str, text: str) -> str:
     return name
 
 
-def _exchange(name: str, text: str) -> str | None:
-    if name != "all" and name not in EXCHANGES:
-        raise FaultError(f"fault {text!r}: no exchange {name!r}; there are all, {', '.join(EXCHANGES)}")
-    return None if name == "all" else name
+def _exchange(name: str, symbol: str | None, kind: str, text: str) -> str | None:
+    """The key of the market; that of a swap's symbol is its exchange's swap market."""
+    if name != "all" and name not in MARKETS:
+        raise FaultError(f"fault {text!r}: no exchange {name!r}; there are all, {', '.join(MARKETS)}")
+    key = key_of(exchange_of(name), symbol) if symbol and name != "all" else name
+    if kind in OF_A_SWAP and key not in ("all", *SWAPS):
+        raise FaultError(f"fault {text!r}: {kind} is of swaps; write {name}:swap or a swap's symbol")
+    return None if key == "all" else key
 
 
 def _symbol(symbol: str | None, kind: str, text: str) -> str | None:
@@ -124,6 +143,12 @@ def _value(name: str, text: str | None, whole: str) -> float:
     if not kind.unit:
         raise FaultError(f"fault {whole!r}: {name} takes no value; leave out {'=' + text!r}")
     value = _seconds(text, whole) if kind.unit == "s" else _number(text, whole)
+    if kind.unit == "size" and value <= 0:
+        raise FaultError(f"fault {whole!r}: {name} takes a number of coins above 0, not {text}")
+    if kind.unit == "hours" and value not in INTERVALS_H:
+        raise FaultError(
+            f"fault {whole!r}: {name} takes one of {', '.join(map(str, INTERVALS_H))}, not {text}"
+        )
     if kind.unit == "share" and not 0 < value <= 1:
         raise FaultError(f"fault {whole!r}: {name} takes a share above 0 up to 1, not {text}")
     if kind.unit == "status" and not 400 <= value <= 599:
@@ -155,7 +180,7 @@ class FaultBoard:
     def __init__(self, changed: Callable[[Fault, bool], None]) -> None:
         self._changed = changed
         self._timers: dict[Fault, list[asyncio.TimerHandle]] = {}
-        self.active: dict[str, tuple[Fault, ...]] = dict.fromkeys(EXCHANGES, ())
+        self.active: dict[str, tuple[Fault, ...]] = dict.fromkeys(MARKETS, ())
         self.ends: dict[Fault, float] = {}
 
     def add(self, faults: Iterable[Fault]) -> None:
@@ -196,7 +221,7 @@ class FaultBoard:
             loop = asyncio.get_running_loop()
             self._timers[fault].append(loop.call_later(fault.duration, self._end, fault))
             self.ends[fault] = loop.time() + fault.duration
-        for exchange in filter(fault.hits, EXCHANGES):
+        for exchange in filter(fault.hits, MARKETS):
             self.active[exchange] = (*self.active[exchange], fault)
         self._changed(fault, True)
         if fault.kind in ("drop", "maintenance") and fault.duration is None:

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 
+from core.names.market_keys import SPOT, SWAP, market_of
 from simulator.catalogue import Listing
 from simulator.exchanges.base import Book, Deal, SimulatedExchange
 from simulator.market import Market
@@ -17,13 +18,14 @@ TradeSink = Callable[[SimulatedExchange, Listing, Deal], None]
 
 
 class Instrument:
-    """One listing on one exchange: its row in the market, its own dice, its running number."""
+    """One listing on one market: its row among those of its kind, its own dice, its running number."""
 
     def __init__(
         self, exchange: SimulatedExchange, listing: Listing, row: int, column: int, seed: int
     ) -> None:
         self.exchange = exchange
         self.listing = listing
+        self.swap = market_of(exchange.key) == SWAP
         self.row = row
         self.column = column
         self.rng = random.Random(f"{seed}/{exchange.key}/{listing.symbol}")  # noqa: S311 - market data, no secret  # nosec B311 # no secret
@@ -52,11 +54,13 @@ class MarketFeed:
         self._quote, self._trade = quote, trade
         listed = [listing for exchange in exchanges.values() for listing in exchange.listings.values()]
         paths = {path: column for column, path in enumerate(dict.fromkeys(row.of or row for row in listed))}
-        self.market = Market(list(exchanges), list(paths), self._seed)
-        for row, exchange in enumerate(exchanges.values()):
+        spot, swaps = ([key for key in exchanges if market_of(key) == kind] for kind in (SPOT, SWAP))
+        self.market = Market(spot, list(paths), self._seed, swaps)
+        for row, key in [*enumerate(spot), *enumerate(swaps)]:
+            exchange = exchanges[key]
             for listing in exchange.listings.values():
                 instrument = Instrument(exchange, listing, row, paths[listing.of or listing], self._seed)
-                self._instruments[exchange.key, listing.symbol] = instrument
+                self._instruments[key, listing.symbol] = instrument
 
     def wake(self, exchange: SimulatedExchange, symbol: str) -> None:
         """Somebody subscribed: start the instrument if it rests."""
@@ -78,6 +82,13 @@ class MarketFeed:
             self.market.advance(time.monotonic() - self._started)
             instrument.book = self._book(instrument)
         return instrument.book
+
+    def prices(self, exchange: SimulatedExchange, listing: Listing) -> tuple[float, float]:
+        """Mark and index price of a swap now."""
+        instrument = self._instruments[exchange.key, listing.symbol]
+        self.market.advance(time.monotonic() - self._started)
+        mark = self.market.marks[instrument.row][instrument.column]
+        return mark * listing.unit, self.market.index[instrument.column] * listing.unit
 
     async def run(self) -> None:
         """Quote until cancelled; behind its pace it slows down instead of bursting."""
@@ -111,7 +122,8 @@ class MarketFeed:
     def _book(self, instrument: Instrument) -> Book:
         """Half a spread around the exchange's price, rounded outwards to the tick."""
         exchange, listing, rng = instrument.exchange, instrument.listing, instrument.rng
-        price = self.market.shown[instrument.row][instrument.column] * listing.unit
+        shown = self.market.swaps_shown if instrument.swap else self.market.shown
+        price = shown[instrument.row][instrument.column] * listing.unit
         half = price * 0.6e-4 * rng.uniform(0.5, 1.5)
         bid = int((price - half) / listing.tick)
         ask = max(bid + 1, int((price + half) / listing.tick))
@@ -129,8 +141,8 @@ class MarketFeed:
         """Log-normal around a hundred-thousandth of the day's volume, 200 to 40,000 in quote currency."""
         listing = instrument.listing
         typical = min(40_000.0, max(200.0, listing.volume * 1e-5))
-        size = typical / price * instrument.rng.lognormvariate(0, 0.8)
-        return instrument.exchange.number(max(size, 10.0**-listing.size_decimals), listing.size_decimals)
+        coins = typical / price * instrument.rng.lognormvariate(0, 0.8)
+        return instrument.exchange.size_text(listing, coins)
 
     def _deal(self, instrument: Instrument, book: Book) -> Deal:
         """A taker lifts the ask or hits the bid for part of what is there."""

@@ -147,6 +147,12 @@ class ReplayFeed:
         key = (exchange.key, listing.symbol)
         return self._books.get(key) or _book(self._first[key], 0, 1)
 
+    def prices(self, exchange: SimulatedExchange, listing: Listing) -> tuple[float, float]:
+        """Mark and index price of a swap: the middle of its book, for want of recorded ones."""
+        book = self.snapshot(exchange, listing)
+        middle = (float(book.bid) + float(book.ask)) / 2
+        return middle, middle
+
     async def run(self) -> None:
         """Play to the end (or for ever with `loop`); then `finished` is set."""
         if self._after:

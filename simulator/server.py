@@ -1,4 +1,4 @@
-"""The simulator: every exchange's REST and WebSocket on one port, under `/<exchange>/...`.
+"""The simulator: every market's REST and WebSocket on one port, under `/okx/...` and `/okx-swap/...`.
 
 aiohttp serves both because KuCoin's handshake needs a POST on the same port.
 """
@@ -14,16 +14,19 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from core.names.market_keys import SWAP, exchange_of, market_of
 from simulator import catalogue
-from simulator.catalogue import EXCHANGES, Listing
+from simulator.catalogue import MARKETS, Listing
 from simulator.conversation import converse
 from simulator.delivery import Delivery
-from simulator.exchanges import TYPES
+from simulator.exchanges import SWAP_TYPES, TYPES
 from simulator.exchanges.base import RestCall, RestReply, SimulatedExchange
+from simulator.exchanges.perpetual import Perpetuals
 from simulator.faults import Fault, FaultBoard, FaultError, parse
 from simulator.feed import MarketFeed
 from simulator.replay import Played, Recording, ReplayFeed
 from simulator.session import Session
+from simulator.swaps import swap_listings
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +38,10 @@ LATE_S = 0.1
 class Simulator:
     """The eight exchanges on loopback; use as an async context manager.
 
-    `symbols` is how many are listed; `rate` quotes per second and instrument; `time_scale` shrinks
-    every heartbeat and lifetime (0.001: seconds become milliseconds). `replay` plays a recording (a
+    `exchanges` are keys of markets: `okx` is OKX's spot market, `okx:swap` its perpetual swaps. `symbols` is
+    how many are listed; `rate` quotes per second and instrument; `time_scale` shrinks every heartbeat and
+    lifetime (0.001: seconds become milliseconds), and the intervals of funding too where `funding_scale`
+    does not say otherwise. `replay` plays a recording (a
     folder, or any `simulator.replay.Played`) instead of the seeded market, `speed` times as fast, from
     when `replay_after` quote topics are subscribed (counted over all exchanges). `traps` lists some more
     (`simulator.catalogue.TRAPS`). Raises ValueError,
@@ -46,13 +51,14 @@ class Simulator:
     def __init__(
         self,
         *,
-        exchanges: Sequence[str] = EXCHANGES,
+        exchanges: Sequence[str] = MARKETS,
         symbols: int = 20,
         rate: float = 5.0,
         seed: int = 1,
         host: str = "127.0.0.1",
         port: int = 0,
         time_scale: float = 1.0,
+        funding_scale: float | None = None,
         faults: str = "",
         replay: Path | Played | None = None,
         speed: float = 1.0,
@@ -60,16 +66,16 @@ class Simulator:
         replay_after: int = 0,
         traps: bool = False,
     ) -> None:
-        _check(exchanges, symbols, rate, speed, time_scale)
+        funding_scale = time_scale if funding_scale is None else funding_scale
+        _check(exchanges, symbols, rate=rate, speed=speed, time_scale=time_scale, funding_scale=funding_scale)
         _check_whole("port", port, 65_535)
         _check_whole("replay_after", replay_after, 1_000_000)
         self._host, self._port = host, port
         self._time_scale = time_scale
         self._faults = parse(faults)
         self._seed = seed
-        listings = catalogue.listings(symbols)
         self._listings: Mapping[str, Sequence[Listing]] = {
-            key: (*listings, *(catalogue.TRAPS[key] if traps else ())) for key in exchanges
+            key: _listings(key, symbols, traps) for key in exchanges
         }
         self.feed: MarketFeed | ReplayFeed
         if replay is None:
@@ -79,7 +85,10 @@ class Simulator:
             self._listings = recording.listings
             self.feed = ReplayFeed(recording, speed=speed, loop=loop, after=replay_after)
         self.exchanges: dict[str, SimulatedExchange] = {
-            key: TYPES[key](self._listings[key], self.feed, time_scale) for key in exchanges
+            key: SWAP_TYPES[key](self._listings.get(key, ()), self.feed, time_scale, seed, funding_scale)
+            if market_of(key) == SWAP
+            else TYPES[key](self._listings.get(key, ()), self.feed, time_scale)
+            for key in exchanges
         }
         self._routes = {key: exchange.routes() for key, exchange in self.exchanges.items()}
         self.port = port
@@ -105,6 +114,10 @@ class Simulator:
             if exchange.resend_s:
                 self._spawn(
                     delivery.resend(exchange, exchange.resend_s * self._time_scale), f"resend {exchange.key}"
+                )
+            if isinstance(exchange, Perpetuals):
+                self._spawn(
+                    delivery.beat(exchange, exchange.beat_s * self._time_scale), f"beat {exchange.key}"
                 )
         self.board.add(self._faults)
         return self
@@ -140,12 +153,12 @@ class Simulator:
         return f"http://{self._host}:{self.port}"
 
     def rest_url(self, key: str) -> str:
-        """The REST base URL of one exchange."""
-        return f"{self.url}/{key}"
+        """The REST base URL of one market; that of `okx:swap` ends in `/okx-swap`."""
+        return f"{self.url}/{_path_of(key)}"
 
     def ws_url(self, key: str) -> str:
-        """The WebSocket base URL of one exchange; the exchange's own path follows it."""
-        return f"ws://{self._host}:{self.port}/{key}"
+        """The WebSocket base URL of one market; the exchange's own path follows it."""
+        return f"ws://{self._host}:{self.port}/{_path_of(key)}"
 
     # --- what is going on ------------------------------------------------------------------------
 
@@ -163,7 +176,7 @@ class Simulator:
 
     def counts(self, key: str) -> Mapping[str, int]:
         """Counters since the start: `opened`, `closed`, `subscribed`, `quotes`, `trades`, `frames_sent`,
-        `dropped_idle`, `cut_too_fast`, `rest_requests`."""
+        `statuses`, `dropped_idle`, `cut_too_fast`, `rest_requests`."""
         return self.exchanges[key].counts
 
     async def replay_finished(self) -> None:
@@ -190,7 +203,7 @@ class Simulator:
                 self._apply(exchange, fault, began)
 
     def _apply(self, exchange: SimulatedExchange, fault: Fault, began: bool) -> None:
-        active = self.board.active[exchange.key]
+        exchange.faults = active = self.board.active[exchange.key]
         exchange.silent = self.board.find("silence", exchange.key) is not None
         exchange.quiet = self.board.find("quiet", exchange.key) is not None
         exchange.delay_s = sum(f.value for f in active if f.kind == "slow")
@@ -281,10 +294,11 @@ class Simulator:
         return web.json_response({"faults": [fault.text for fault in self.board.all()]})
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        key = request.match_info["exchange"]
+        key = request.match_info["exchange"].replace("-", ":")
         exchange = self.exchanges.get(key)
         if exchange is None:
-            return _problem(404, f"no exchange {key!r} here; there are {', '.join(self.exchanges)}")
+            there = ", ".join(map(_path_of, self.exchanges))
+            return _problem(404, f"no exchange {_path_of(key)!r} here; there are {there}")
         if refusal := self.board.find("refuse", key):
             wait = str(max(1, round(self.board.remaining(refusal))))
             return web.Response(status=int(refusal.value), headers={"Retry-After": wait})
@@ -316,15 +330,26 @@ class Simulator:
         return socket
 
 
-def _check(exchanges: Sequence[str], symbols: int, rate: float, speed: float, time_scale: float) -> None:
+def _path_of(key: str) -> str:
+    """A market's part of the URL: the colon of `okx:swap` has another meaning there."""
+    return key.replace(":", "-")
+
+
+def _listings(key: str, symbols: int, traps: bool) -> Sequence[Listing]:
+    exchange = exchange_of(key)
+    spot = (*catalogue.listings(symbols), *(catalogue.TRAPS[exchange] if traps else ()))
+    return swap_listings(exchange, spot) if market_of(key) == SWAP else spot
+
+
+def _check(exchanges: Sequence[str], symbols: int, **above_zero: float) -> None:
     """Refuse arguments that make no sense, naming the remedy."""
-    unknown = sorted(set(exchanges) - set(EXCHANGES))
+    unknown = sorted(set(exchanges) - set(MARKETS))
     if unknown or not exchanges:
-        there = ", ".join(EXCHANGES)
+        there = ", ".join(MARKETS)
         raise ValueError(f"exchanges: no exchange {', '.join(unknown) or 'given'}; choose from {there}")
     if not 1 <= symbols <= 5_000:
         raise ValueError(f"symbols must be from 1 to 5000, not {symbols}")
-    for name, value in (("rate", rate), ("speed", speed), ("time_scale", time_scale)):
+    for name, value in above_zero.items():
         if not 0 < value <= MAX_SPEED:
             raise ValueError(f"{name} must be above 0 and at most {MAX_SPEED}, not {value}")
 

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 OUTBOX_LIMIT = 20_000
 
-Channel = Literal["quote", "trade"]
+Channel = Literal["quote", "trade", "status", "notice"]
 Frame = str | bytes
 
 

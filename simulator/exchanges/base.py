@@ -14,7 +14,9 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from msgspec import Struct
 
+from core.names.market_keys import exchange_of
 from simulator.catalogue import VOLUME_SHARE, Listing
+from simulator.faults import Fault
 from simulator.session import Channel, Frame, Session, Topic
 
 _STARTED_NS = time.time_ns() - time.monotonic_ns()
@@ -79,7 +81,8 @@ class RestReply(NamedTuple):
 class Source(Protocol):
     """Source of books: the seeded market or a recording.
 
-    `snapshot` always has an answer (for REST), `latest` only what has been quoted already.
+    `snapshot` always has an answer (for REST), `latest` only what has been quoted already; `prices` are the
+    mark and the index price of a swap.
     """
 
     def snapshot(self, exchange: "SimulatedExchange", listing: Listing) -> Book: ...
@@ -87,6 +90,8 @@ class Source(Protocol):
     def latest(self, exchange: "SimulatedExchange", listing: Listing) -> Book | None: ...
 
     def wake(self, exchange: "SimulatedExchange", symbol: str) -> None: ...
+
+    def prices(self, exchange: "SimulatedExchange", listing: Listing) -> tuple[float, float]: ...
 
 
 RestHandler = Callable[[RestCall], Any]
@@ -112,6 +117,7 @@ class SimulatedExchange(ABC):
         self.sessions: set[Session] = set()
         self.subscribers: dict[tuple[Channel, str], dict[tuple[str, str], set[Session]]] = {}
         self.delisted: set[str] = set()
+        self.faults: tuple[Fault, ...] = ()
         self.quoted: dict[str, tuple[float, Book]] = {}
         self.counts: Counter[str] = Counter()
         self.skew_ms = 0
@@ -181,6 +187,19 @@ class SimulatedExchange(ABC):
         listing = self.by_native.get(native)
         return None if listing is None or listing.symbol in self.delisted else listing
 
+    @property
+    def exchange(self) -> str:
+        """The exchange whose market this is: `okx` of `okx:swap`."""
+        return exchange_of(self.key)
+
+    def fault(self, kind: str, listing: Listing) -> float | None:
+        """The value of the active fault of a kind that concerns a listing, None without one."""
+        return next((f.value for f in self.faults if f.kind == kind and f.concerns(listing.symbol)), None)
+
+    def size_text(self, listing: Listing, coins: float) -> str:
+        """A size in the market's own unit, at least the least one."""
+        return self.number(max(coins, 10.0**-listing.size_decimals), listing.size_decimals)
+
     def number(self, value: float, decimals: int) -> str:
         """A price or size as this exchange prints it."""
         text = f"{value:.{decimals}f}"
@@ -199,7 +218,8 @@ class SimulatedExchange(ABC):
         variants = self.subscribers.setdefault((topic.channel, topic.symbol), {})
         variants.setdefault((topic.name, session.variant), set()).add(session)
         self.counts["subscribed"] += 1
-        self.source.wake(self, topic.symbol)
+        if topic.channel in ("quote", "trade"):
+            self.source.wake(self, topic.symbol)
 
     def greet(self, session: Session, topic: Topic) -> None:
         """Subscribe and, as snapshot channels do, push the current book at once."""
@@ -207,6 +227,7 @@ class SimulatedExchange(ABC):
         listing = self.listings[topic.symbol]
         book = self.source.latest(self, listing) if topic.channel == "quote" else None
         if book is not None and not self.quiet:
+            book = self.as_quoted(listing, book)
             self.quoted[topic.symbol] = (time.monotonic(), book)
             session.push(self.book_frame(topic.name, session.variant, listing, book))
 
@@ -232,7 +253,7 @@ class SimulatedExchange(ABC):
         self.sessions.discard(session)
 
     def wanted(self, symbol: str) -> bool:
-        """Whether any client is subscribed to the symbol."""
+        """Whether any client is subscribed to quotes or trades of the symbol."""
         return ("quote", symbol) in self.subscribers or ("trade", symbol) in self.subscribers
 
     def sent(self, frames: int) -> None:
@@ -256,11 +277,15 @@ class SimulatedExchange(ABC):
 
     def quote(self, listing: Listing) -> Book:
         """The current book, for REST."""
-        return self.source.snapshot(self, listing)
+        return self.as_quoted(listing, self.source.snapshot(self, listing))
+
+    def as_quoted(self, listing: Listing, book: Book) -> Book:
+        """The book that this exchange shows."""
+        return book
 
     def volume(self, listing: Listing) -> float:
         """24 h volume in quote currency on this exchange."""
-        return listing.volume * VOLUME_SHARE[self.key]
+        return listing.volume * VOLUME_SHARE[self.exchange]
 
     def rows(self) -> list[tuple[Listing, Book]]:
         """Every listing with its book: what an all-tickers endpoint iterates over."""

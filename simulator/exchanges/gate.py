@@ -1,11 +1,15 @@
-"""Gate v4 spot: one unknown pair fails the whole subscription, the server pings, REST errors are HTTP 400.
+"""Gate v4: one unknown pair fails the whole subscription, the server pings, REST errors are HTTP 400.
 
-Source: Gate API v4 documentation (2025) and live captures. The period of the server's ping is not
-published; 20 s with a minute to answer is assumed.
+Swap sizes are contracts of `quanto_multiplier` coins, JSON numbers, negative in a trade whose taker sold.
+Source: Gate API v4 documentation (2025), live captures, PROTOCOLS2 A12, B4. The period of the spot server's
+ping is not published; 20 s with a minute to answer is assumed. The futures server pings nobody, and ends
+a connection without a subscription after 30.5 s that does not ping itself.
 """
 
 import secrets
-from typing import Any
+import time
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from simulator.catalogue import Listing
 from simulator.exchanges.base import (
@@ -19,10 +23,10 @@ from simulator.exchanges.base import (
     read_json,
     strings,
 )
-from simulator.session import Frame, Session, Topic
+from simulator.exchanges.perpetual import LEVERAGE, Perpetuals, compact, known, rate_text, seconds, whole
+from simulator.session import Channel, Frame, Session, Topic
 from simulator.wallets import coins, networks
 
-CHANNELS = ("spot.book_ticker", "spot.trades")
 CHAINS = {"ERC20": "ETH", "BEP20": "BSC", "TRC20": "TRX"}
 
 
@@ -34,21 +38,24 @@ class Gate(SimulatedExchange):
     ws_paths = ("/ws/v4",)
     separator = "_"
     rhythm = Rhythm(ping=20, drop=60)
+    heartbeat: ClassVar[str] = "spot"
+    channels: ClassVar[dict[str, Channel]] = {"spot.book_ticker": "quote", "spot.trades": "trade"}
+    unknown: ClassVar[str] = "unknown currency pair"
 
     async def ping(self, session: Session) -> None:
         """A WebSocket ping frame."""
         await session.ping(b"")
 
     def receive(self, session: Session, text: str) -> None:
-        """`spot.ping`, or a channel with event subscribe or unsubscribe."""
+        """`spot.ping` (`futures.ping`), or a channel with event subscribe or unsubscribe."""
         request = read_json(text)
         if request is None:
             self._answer(session, {}, error=(1, "invalid request body"))
-        elif request.get("channel") == "spot.ping":
-            now = self.now_ms()
-            pong = {"time": now // 1000, "time_ms": now, "channel": "spot.pong", "event": "", "error": None}
-            session.send_json({**pong, "result": None})
-        elif request.get("channel") not in CHANNELS:
+        elif request.get("channel") == f"{self.heartbeat}.ping":
+            now, session.lonely_since = self.now_ms(), time.monotonic()
+            pong = {"time": now // 1000, "time_ms": now, "channel": f"{self.heartbeat}.pong", "event": ""}
+            session.send_json({**pong, "error": None, "result": None})
+        elif request.get("channel") not in self.channels:
             self._answer(session, request, error=(2, f"unknown channel {request.get('channel')}"))
         elif request.get("event") == "subscribe":
             self._subscribe(session, request)
@@ -64,15 +71,14 @@ class Gate(SimulatedExchange):
         listings = {native: self.find(native) for native in natives}
         unknown = [native for native, listing in listings.items() if listing is None]
         if unknown or not natives:
-            message = f"unknown currency pair: {unknown[0]}" if unknown else "payload is empty"
+            message = f"{self.unknown}: {unknown[0]}" if unknown else "payload is empty"
             self._answer(session, request, error=(2, message))
             return
         self._answer(session, request)
         channel = str(request["channel"])
         for native, listing in listings.items():
             if listing is not None:
-                kind: Any = "quote" if channel == "spot.book_ticker" else "trade"
-                self.greet(session, Topic(kind, listing.symbol, f"{channel}:{native}"))
+                self.greet(session, Topic(self.channels[channel], listing.symbol, f"{channel}:{native}"))
 
     def _answer(
         self, session: Session, request: dict[str, Any], error: tuple[int, str] | None = None
@@ -187,4 +193,152 @@ class Gate(SimulatedExchange):
                 ],
             }
             for coin in coins(self.listings)
+        ]
+
+
+class GateSwap(Perpetuals, Gate):
+    """The dialect of Gate's USDT-margined perpetual swaps."""
+
+    key = "gate:swap"
+    name = "Gate swap"
+    ws_paths = ("/v4/ws/usdt",)
+    rhythm = Rhythm(unsubscribed=30.5)
+    settling_s = 60.0
+    recomputed = True
+    heartbeat = "futures"
+    channels: ClassVar[dict[str, Channel]] = {
+        "futures.book_ticker": "quote",
+        "futures.trades": "trade",
+        "futures.tickers": "status",
+    }
+    unknown = "unknown contract"
+
+    def _update(self, channel: str, push_ms: int, result: str) -> Frame:
+        return (
+            f'{{"time":{push_ms // 1000},"time_ms":{push_ms},"channel":"{channel}","event":"update",'
+            f'"result":{result}}}'
+        )
+
+    def book_frame(self, topic: str, variant: str, listing: Listing, book: Book) -> Frame:
+        """futures.book_ticker: sizes are numbers; an empty side has the price "" and the size 0."""
+        return self._update(
+            "futures.book_ticker",
+            book.ts_ms + book.lag_ms + 3,
+            f'{{"t":{book.ts_ms},"u":{book.n},"s":"{self.native(listing)}","b":"{book.bid}","B":{whole(book.bid_size)},'
+            f'"a":"{book.ask}","A":{whole(book.ask_size)}}}',
+        )
+
+    def deal_frame(self, topic: str, variant: str, listing: Listing, deal: Deal) -> Frame:
+        """futures.trades: a list; the size is negative when the taker sold."""
+        sign = "-" if deal.side == "sell" else ""
+        return self._update(
+            "futures.trades",
+            deal.ts_ms + 3,
+            f'[{{"size":{sign}{whole(deal.size)},"id":{deal.n},"create_time":{deal.ts_ms // 1000},'
+            f'"create_time_ms":{deal.ts_ms},"price":"{deal.price}","contract":"{self.native(listing)}"}}]',
+        )
+
+    def status_frames(self, topic: str, variant: str, listing: Listing, beat: int) -> Sequence[Frame]:
+        """futures.tickers: at most one a second; `funding_next_apply` is in seconds."""
+        row = self._status_row(listing, "contract") | self._traded(listing)
+        return (self._update("futures.tickers", self.now_ms(), compact([row])),)
+
+    def routes(self) -> dict[str, RestHandler]:
+        """Futures settled in USDT; spot and those settled in other coins are empty."""
+        nothing: RestHandler = lambda call: []  # noqa: E731
+        usdt = "GET /api/v4/futures/usdt"
+        return {
+            "GET /api/v4/spot/time": lambda call: {"server_time": self.now_ms()},
+            "GET /api/v4/spot/currencies": self._currencies,
+            f"{usdt}/contracts": lambda call: [self._contract(row) for row in self.listings.values()],
+            **{
+                f"{usdt}/contracts/{native}": lambda call, row=listing: self._contract(row)
+                for native, listing in self.by_native.items()
+            },
+            f"{usdt}/tickers": lambda call: [self._swap_ticker(row) for row in self.asked(call, "contract")],
+            f"{usdt}/funding_rate": self._funding_rates,
+            **{f"GET /api/v4/futures/{settle}/contracts": nothing for settle in ("btc", "usd1")},
+            **{f"GET /api/v4/delivery/{settle}/contracts": nothing for settle in ("usdt", "btc")},
+            "GET /api/v4/spot/currency_pairs": nothing,
+            "GET /api/v4/margin/currency_pairs": nothing,
+        }
+
+    def _status_row(self, listing: Listing, name: str) -> dict[str, Any]:
+        mark, index, funding = self.status(listing)
+        rate = rate_text(funding.rate)
+        return known(
+            {
+                name: self.native(listing),
+                "mark_price": mark,
+                "index_price": index,
+                "funding_rate": rate,
+                "funding_rate_indicative": rate,
+                "funding_interval": funding.interval_s,
+                "funding_next_apply": seconds(funding.next_ms),
+            }
+        )
+
+    def _traded(self, listing: Listing) -> dict[str, Any]:
+        book, volume = self.quote(listing), self.volume(listing)
+        coins = volume / float(book.bid)
+        return {
+            "last": book.bid,
+            "low_24h": book.bid,
+            "high_24h": book.ask,
+            "change_percentage": "0",
+            "total_size": "73648",
+            "volume_24h": f"{coins / float(self.contract_size(listing)):.0f}",
+            "volume_24h_base": f"{coins:.0f}",
+            "volume_24h_quote": f"{volume:.0f}",
+            "volume_24h_settle": f"{volume:.0f}",
+            "quanto_base_rate": "",
+        }
+
+    def _swap_ticker(self, listing: Listing) -> dict[str, Any]:
+        book = self.quote(listing)
+        return {
+            **self._status_row(listing, "contract"),
+            **self._traded(listing),
+            "highest_bid": book.bid,
+            "highest_size": whole(book.bid_size),
+            "lowest_ask": book.ask,
+            "lowest_size": whole(book.ask_size),
+        }
+
+    def _contract(self, listing: Listing) -> dict[str, Any]:
+        """A contract that is being delisted trades on, `in_delisting`; one that was is gone in fact."""
+        funding = self.status(listing).funding
+        lot = 10.0**-listing.size_decimals
+        return {
+            **self._status_row(listing, "name"),
+            "type": "direct",
+            "status": "trading" if self.trading(listing) else "delisted",
+            "in_delisting": self.delisting(listing),
+            "is_pre_market": False,
+            "quanto_multiplier": self.contract_size(listing),
+            "order_price_round": listing.tick_text,
+            "mark_price_round": listing.tick_text,
+            "order_price_deviate": "0.2",
+            "order_size_min": lot if listing.size_decimals else 1,
+            "order_size_max": 1_000_000,
+            "enable_decimal": bool(listing.size_decimals),
+            "leverage_min": "1",
+            "leverage_max": str(LEVERAGE),
+            "maintenance_rate": "0.005",
+            "funding_offset": 0,
+            "funding_rate_limit": rate_text(funding.cap),
+            "interest_rate": "0.0003",
+            "maker_fee_rate": "-0.00005",
+            "taker_fee_rate": "0.0005",
+            "create_time": 1_546_905_600,
+        }
+
+    def _funding_rates(self, call: RestCall) -> Any:
+        """Settled rates, newest first; the range is given in seconds."""
+        wanted = {name: call.query[name] + "000" for name in ("from", "to") if name in call.query}
+        query = {**call.query, **wanted}
+        return [
+            {"r": rate_text(rate), "t": seconds(at_ms)}
+            for listing in self.asked(call, "contract")
+            for at_ms, rate in self.settlements(listing, call._replace(query=query), "from", "to")
         ]
