@@ -21,6 +21,12 @@ declare("lake_last_flush_seconds", "shard", "The last flush, or the one under wa
 declare("lake_failures_total", "shard", "Commits to the lake that failed.")
 declare("lake_events_lost_total", "shard", "Events that did not come to the lake.")
 declare(
+    "lake_funding_refused_total",
+    "shard reason",
+    "What exchanges said of funding that cannot be, by reason.",
+)
+declare("lake_intervals_changed_total", "shard", "Swaps whose time between settlements changed.")
+declare(
     "lake_symbol_rows_total",
     "shard table symbol",
     "Rows of the busiest symbols; METRICS_SYMBOLS of them.",
@@ -38,6 +44,9 @@ def export_lake_sink(to: Samples, shard: str, stats: Stats, symbols: int) -> Non
     to.add("lake_last_flush_seconds", stats["flush_s"], shard)
     to.add("lake_failures_total", stats["failures"], shard)
     to.add("lake_events_lost_total", stats["events_lost"], shard)
+    for reason, count in stats.get("funding_refused", {}).items():
+        to.add("lake_funding_refused_total", count, shard, reason)
+    to.add("lake_intervals_changed_total", stats.get("intervals_changed", 0), shard)
     for table, by_symbol in stats["rows_by_symbol"].items():
         for symbol in sorted(by_symbol, key=lambda each: (-by_symbol[each], each))[:symbols]:
             to.add("lake_symbol_rows_total", by_symbol[symbol], shard, table, symbol)

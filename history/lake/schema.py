@@ -53,6 +53,35 @@ SCHEMAS: Final[dict[str, pa.Schema]] = {
         pa.field("exchange_ts_us", pa.int64()),
         _required("received_ts_us", pa.int64()),
     ),
+    # What is known of a swap's funding, a row when it changed and with the first event of each hour
+    # (history.write.swaps, engine.funding.state). Fractions of the notional, positive: longs pay shorts.
+    "funding": _schema(
+        _required("exchange", pa.string()),
+        _required("symbol", pa.string()),
+        pa.field("rate", pa.float64()),
+        # "next": it forms for next_ts_us; "before": received right after a settlement, it may be the old one.
+        pa.field("rate_of", pa.string()),
+        pa.field("next_ts_us", pa.int64()),
+        pa.field("interval_s", pa.int64()),
+        pa.field("interval_from", pa.string()),  # said, or derived from two next times
+        pa.field("settled_rate", pa.float64()),  # what was charged at settled_ts_us
+        pa.field("settled_ts_us", pa.int64()),
+        pa.field("cap", pa.float64()),
+        pa.field("floor", pa.float64()),
+        pa.field("exchange_ts_us", pa.int64()),
+        _required("received_ts_us", pa.int64()),
+        pa.field("received_mono_ns", pa.int64()),
+    ),
+    # Changes, at most one a second and swap, and the first event of each hour; null: not said so far.
+    "marks": _schema(
+        _required("exchange", pa.string()),
+        _required("symbol", pa.string()),
+        pa.field("mark", pa.float64()),
+        pa.field("index", pa.float64()),
+        pa.field("exchange_ts_us", pa.int64()),
+        _required("received_ts_us", pa.int64()),
+        pa.field("received_mono_ns", pa.int64()),
+    ),
     # What was dropped or missed is a row: nobody should take a gap for a quiet market.
     "stream_states": _schema(
         # Empty: the collector itself, all exchanges. As its first row, before any quote, a collector writes
@@ -121,17 +150,28 @@ def started_shard(reason: str) -> Shard | None:
 CLOCK: Final[dict[str, str]] = {
     "quotes": "received_ts_us",
     "trades": "received_ts_us",
+    "funding": "received_ts_us",
+    "marks": "received_ts_us",
     "stream_states": "received_ts_us",
     "spreads": "ts_us",
     "opportunities": "ts_us",
 }
 """The column a table's partitions and time ranges go by."""
 
-TIME_COLUMNS: Final = {"exchange_ts_us", "received_ts_us", "received_mono_ns", "ts_us"}
+TIME_COLUMNS: Final = {
+    "exchange_ts_us",
+    "received_ts_us",
+    "received_mono_ns",
+    "ts_us",
+    "next_ts_us",
+    "settled_ts_us",
+}
 
 SORT_ORDER: Final[dict[str, tuple[str, ...]]] = {
     "quotes": ("symbol", "exchange", "received_ts_us"),
     "trades": ("symbol", "exchange", "received_ts_us"),
+    "funding": ("symbol", "exchange", "received_ts_us"),
+    "marks": ("symbol", "exchange", "received_ts_us"),
     "stream_states": ("symbol", "exchange", "received_ts_us"),
     "spreads": ("symbol", "exchange1", "exchange2", "ts_us"),
     "opportunities": ("symbol", "exchange1", "exchange2", "ts_us"),

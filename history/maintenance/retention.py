@@ -23,9 +23,9 @@ from history.models import RetentionPolicy
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_DAYS: Final[dict[str, int]] = {"quotes": 30, "trades": 30}
+DEFAULT_DAYS: Final[dict[str, int]] = {"quotes": 30, "trades": 30, "marks": 30}
 _OTHER_TABLES_DAYS: Final = 90
-"""Stream states explain the gaps in spreads and opportunities, so they stay as long."""
+"""Stream states explain the gaps in spreads and opportunities, so they stay as long; funding is small."""
 
 VACUUM_HOURS: Final = 2
 """A reader keeps the version it opened; files that left the table stay for it this long."""

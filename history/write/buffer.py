@@ -8,11 +8,23 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from msgspec import Struct
 
+from core.names.market_keys import SWAP_SUFFIX
 from engine.charts.points import POINT_COLUMNS
 from history.lake.parquet import file_schema
-from markets.events import OpportunityEvent, Quote, SinkEvent, SpreadPoints, StreamState, Trade
+from history.write.swaps import Changes, FundingRow
+from markets.events import (
+    Funding,
+    MarkPrice,
+    OpportunityEvent,
+    Quote,
+    SinkEvent,
+    SpreadPoints,
+    StreamState,
+    Trade,
+)
 
 PACK_EVENTS: Final = 4096
 """Events of one kind that wait as objects, until they are worth being packed into columns: about 1 ms."""
@@ -32,21 +44,33 @@ class StateRow(Struct, gc=False):
 
 
 class Buffer:
-    """Rows that wait for one flush. Its owner bounds it by `rows`."""
+    """Rows that wait for one flush. Its owner bounds it by `rows`.
+
+    Of funding and marks only what changed becomes a row: `changes` knows.
+    """
 
     def __init__(self) -> None:
         self.rows = 0
+        self.changes = Changes()
         self._loose: defaultdict[type, list[Any]] = defaultdict(list)
         self._packed: defaultdict[str, list[pa.RecordBatch]] = defaultdict(list)
 
     def add(self, events: Iterable[SinkEvent | StateRow]) -> None:
         """Take over events, in order."""
         for kind, run in groupby(events, type):
-            alike = list(run)
-            self._loose[kind].extend(alike)
-            self.rows += _rows_of(kind, alike)
+            alike = self._worth_rows(kind, list(run))
+            if not alike:
+                continue
+            row = type(alike[0])
+            self._loose[row].extend(alike)
+            self.rows += _rows_of(row, alike)
         for kind in [kind for kind, waiting in self._loose.items() if len(waiting) >= PACK_EVENTS]:
             self._pack(kind)
+
+    def _worth_rows(self, kind: type, events: list[Any]) -> Sequence[Any]:
+        if kind is Funding:
+            return self.changes.funding_rows(events)
+        return self.changes.mark_rows(events) if kind is MarkPrice else events
 
     def tables(self, besides: Collection[str] = ()) -> dict[str, pa.Table]:
         """Take all rows, by table, besides those of the tables named."""
@@ -69,12 +93,19 @@ def _rows_of(kind: type, events: Sequence[Any]) -> int:
 
 
 def _rows(table: str, events: Sequence[Any]) -> pa.RecordBatch:
-    """Events whose fields are named as the table's columns. NaN is not a value: it becomes null."""
+    """Events whose fields are named as the table's columns. NaN is not a value: it becomes null.
+
+    The exchange is written without its market, which is in the symbol (core.names.market_keys).
+    """
     schema = file_schema(table)
     arrays = [
         pa.array(list(map(attrgetter(field.name), events)), field.type, from_pandas=field.nullable)
         for field in schema
     ]
+    if "exchange" in schema.names:
+        index = schema.get_field_index("exchange")
+        if pc.any(pc.ends_with(arrays[index], SWAP_SUFFIX)).as_py():
+            arrays[index] = pc.replace_substring(arrays[index], SWAP_SUFFIX, "")
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
@@ -109,6 +140,8 @@ Pack = Callable[[str, Sequence[Any]], pa.RecordBatch]
 _KINDS: Final[dict[type, tuple[str, Pack]]] = {
     Quote: ("quotes", _rows),
     Trade: ("trades", _rows),
+    FundingRow: ("funding", _rows),
+    MarkPrice: ("marks", _rows),
     StreamState: ("stream_states", _state_rows),
     StateRow: ("stream_states", _rows),
     SpreadPoints: ("spreads", _point_rows),

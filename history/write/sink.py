@@ -29,7 +29,16 @@ from history.write.appending import STORE_ERRORS, Appender
 from history.write.buffer import Buffer, StateRow
 from history.write.losses import Losses
 from markets.config import MarketConfig, Shard
-from markets.events import OpportunityEvent, Quote, SinkEvent, SpreadPoints, StreamState, Trade
+from markets.events import (
+    Funding,
+    MarkPrice,
+    OpportunityEvent,
+    Quote,
+    SinkEvent,
+    SpreadPoints,
+    StreamState,
+    Trade,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +74,7 @@ class LakeSink:
     rows.
     """
 
-    wants = frozenset({Quote, Trade, StreamState, SpreadPoints, OpportunityEvent})
+    wants = frozenset({Quote, Trade, Funding, MarkPrice, StreamState, SpreadPoints, OpportunityEvent})
 
     def __init__(self, channel: Channel[SinkEvent], shard: Shard, _emit: EmitDerived) -> None:
         # The other pools keep 35 MB more of what flushes had for a moment.
@@ -101,6 +110,7 @@ class LakeSink:
         owns = self._shard.owns
         collected = {each.symbol for each in config.instruments if owns(each.shard_key)}
         self._symbols = frozenset(collected | {o.symbol for o in config.opportunities if owns(o.symbol)})
+        self._buffer.changes.keep({(i.exchange, i.symbol) for i in config.instruments if owns(i.shard_key)})
         for key in [key for key in self._rows_by_symbol if key[1] not in self._symbols]:
             del self._rows_by_symbol[key]
 
@@ -129,6 +139,8 @@ class LakeSink:
             "failures": self._failures,
             "problem": self._problem,
             "events_lost": self._losses.total,
+            "funding_refused": dict(self._buffer.changes.funding.refused),
+            "intervals_changed": self._buffer.changes.funding.intervals_changed,
         }
 
     def _slowest_flush_s(self) -> float:

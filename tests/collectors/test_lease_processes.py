@@ -70,7 +70,7 @@ def nothing_twice(lake: Path) -> None:
     trades = rows(lake, "trades")
     assert len(trades) > 10
     assert trades.select("exchange", "symbol", "trade_id").is_duplicated().sum() == 0
-    for table in ("quotes", "trades", "stream_states", "spreads", "opportunities"):
+    for table in ("quotes", "trades", "funding", "marks", "stream_states", "spreads", "opportunities"):
         tokens = tokens_of(lake, table)
         assert tokens == sorted(tokens), f"{table}: an older lease has written after a newer one"
 

@@ -87,7 +87,7 @@ def test_each_table_shows_its_size_age_growth_and_last_maintenance(pages: Client
 
     page = text(pages, TABLES)
 
-    for table in ("quotes", "trades", "stream_states", "spreads", "opportunities"):
+    for table in ("quotes", "trades", "funding", "marks", "stream_states", "spreads", "opportunities"):
         assert f">{table}</a>" in page
     assert '<td class="field-rows">2,468</td>' in page
     assert '<td class="field-files">1</td>' in page

@@ -1,0 +1,35 @@
+"""What a position of two legs is, in one line, and whether each leg can be entered."""
+
+from typing import Literal
+
+from core.names.market_keys import SWAP, exchange_of, market_of
+
+Direction = Literal["long", "short"]
+Access = Literal["", "coin or borrowing"]
+
+
+def leg_access(market_key: str, direction: Direction) -> Access:
+    """What is needed for a leg beside money: nothing, or for a spot sale the coin itself or a loan of it.
+
+    Only swaps can be sold without owning the coin.
+    """
+    return "coin or borrowing" if direction == "short" and market_of(market_key) != SWAP else ""
+
+
+def trade_line(buy_key: str, sell_key: str, names: dict[str, str]) -> str:
+    """The trade in words: `long Gate swap, short Bybit spot: not possible without borrowing`.
+
+    `names` has the exchanges' names by their keys. The coin itself serves as well as a loan: two spot legs
+    are no position but coins that change places.
+    """
+    long, short = (_named(key, names) for key in (buy_key, sell_key))
+    if not leg_access(sell_key, "short"):
+        return f"long {long}, short {short}"
+    if market_of(buy_key) != SWAP:
+        return f"buy {long}, sell {short}: the coins must be there, or be borrowed"
+    return f"long {long}, short {short}: not possible without borrowing"
+
+
+def _named(key: str, names: dict[str, str]) -> str:
+    exchange = exchange_of(key)
+    return f"{names.get(exchange, exchange)} {market_of(key)}"
