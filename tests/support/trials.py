@@ -49,3 +49,13 @@ TRIALS: Final = (
     "tests/realtime/test_socket_frames.py",
 )
 """What the names of trials begin with."""
+
+
+def is_all_trial(file: str) -> bool:
+    """Whether every test of the file, named from the root of the project, is a trial."""
+    return file.startswith(TRIALS)
+
+
+def may_hold_trials(file: str) -> bool:
+    """Whether a test of the file is a trial."""
+    return is_all_trial(file) or any(name.startswith(f"{file}::") for name in TRIALS)
