@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -11,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from redis import Redis
 
 from tests.support import quick_flush
-from tests.support.trials import TRIALS
+from tests.support.trials import TRIALS, is_all_trial, may_hold_trials
 
 # How long one example takes says nothing on a busy machine; pytest-timeout catches what hangs.
 hypothesis_settings.register_profile("suite", deadline=None)
@@ -22,6 +23,15 @@ quick_flush.install()
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Two a core: half of a test's time is waiting (for a page, a deadline, a server). For `-n auto`."""
     return 2 * (os.cpu_count() or 1)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import no file of which nothing is left to run: that is half of what a worker costs to start."""
+    if not collection_path.name.startswith("test_"):
+        return None
+    name = collection_path.relative_to(config.rootpath).as_posix()
+    unwanted = {"trial": not may_hold_trials(name), "not trial": is_all_trial(name)}
+    return unwanted.get(config.option.markexpr) or None  # None: as others decide
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -40,12 +40,22 @@ TRIALS: Final = (
     "tests/monitoring/alerts/test_delivery_one_message.py::test_the_next_message_goes",
     "tests/monitoring/test_observe.py",
     "tests/monitoring/test_quality_redis.py",
+    "tests/realtime/scanner/test_socket.py",
     "tests/realtime/test_clock_shards.py",
     "tests/realtime/test_many_browsers.py",
     "tests/realtime/test_pins_pace.py",
-    "tests/realtime/test_scanner_socket.py",
     "tests/realtime/test_slow_readers.py",
     "tests/realtime/test_socket.py",
     "tests/realtime/test_socket_frames.py",
 )
 """What the names of trials begin with."""
+
+
+def is_all_trial(file: str) -> bool:
+    """Whether every test of the file, named from the root of the project, is a trial."""
+    return file.startswith(TRIALS)
+
+
+def may_hold_trials(file: str) -> bool:
+    """Whether a test of the file is a trial."""
+    return is_all_trial(file) or any(name.startswith(f"{file}::") for name in TRIALS)

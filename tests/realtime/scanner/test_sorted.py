@@ -20,7 +20,7 @@ from realtime.scanner.messages import CELLS, Show, make_page
 from realtime.scanner.pages import SORT_EVERY_S, Pages
 from realtime.scanner.table import STATES, Query, ScanTable, SortKey, View
 from realtime.scanner.viewer import ScanViewer
-from tests.realtime.test_scan_order import Clock
+from tests.realtime.scanner.test_order import Clock
 from tests.support.scan_data import EXCHANGES, listing, market, scan_of
 
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
