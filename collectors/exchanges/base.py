@@ -25,7 +25,7 @@ from collectors.exchanges.reading import (
 )
 from collectors.exchanges.times import DECADE_US, FAR_US, is_near, moment_us
 from core.clock.clocks import STOOD_STILL, Standstill
-from markets.events import Quote, Side, StreamState, Trade
+from markets.events import Quote, Side, StreamState, Terms, Trade
 
 ControlKind = Literal["ack", "error", "unsubscribed", "ping", "pong", "heartbeat"]
 
@@ -93,7 +93,7 @@ class Control(Struct):
     reconnect: bool = False
 
 
-Decoded = Quote | Trade | StreamState | Control
+Decoded = Quote | Trade | Terms | StreamState | Control
 """What a frame says; a StreamState, always a "gap", ends the belief in a symbol's last quote."""
 
 
