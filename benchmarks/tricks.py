@@ -119,8 +119,9 @@ def unrolled_quantile() -> Trick:
 
 def best_prices() -> Trick:
     """A quote held against the best prices of its symbol, and against each of its seven others, both ways."""
-    config = scanner.configuration()
-    skipping, walking = scanner.Subject(config, 0), scanner.Subject(config, 0)
+    desk = scanner.Desk.of(scanner.SPOT_PAIRS)
+    config = scanner.configuration(desk)
+    skipping, walking = scanner.Subject(desk, config, 0), scanner.Subject(desk, config, 0)
     for leg in walking.scanner.legs:
         leg.sell_reach = leg.buy_reach = inf
     quotes = [skipping.stream.take(2_000) for _ in range(ROUNDS)]

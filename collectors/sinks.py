@@ -16,7 +16,8 @@ class Sink(Protocol):
     Built as `SinkClass(channel, shard, emit)`. `emit(event)` hands what the sink makes of the events
     to the sinks named after it; they find it in their channels among the rest. A sink may name in
     `wants` which kinds of events come into its channel (all, where it has none); one that wants quotes
-    gets everything exchanges say. `FeedReport`s, once a second, come only to those that name them.
+    gets everything exchanges say. `Terms` (mark prices, funding) and, once a
+    second, `FeedReport`s come only to those that name them.
     `configure` is called on the event loop before `run` starts and again at every configuration change;
     it must be quick. `run` returns once the channel is finished and everything taken from it has been
     handed on. Channels are finished in the order of the sinks, so what a sink emits while it drains

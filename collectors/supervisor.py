@@ -19,7 +19,7 @@ from core.clock.clocks import STOOD_STILL, Clocks, Tick, jump_in_words
 from core.outage import Outage
 from core.supervised import Part, supervise
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Shard
-from markets.events import DerivedEvent, Event, FeedReport, Quote, SinkEvent, StreamState
+from markets.events import DerivedEvent, Event, FeedReport, Funding, Quote, SinkEvent, StreamState, Terms
 from markets.lacks import lacks
 
 logger = logging.getLogger(__name__)
@@ -111,6 +111,11 @@ class Outlet:
         """Whether what exchanges say comes into the channel."""
         return self.wants is None or Quote in self.wants
 
+    @property
+    def wants_terms(self) -> bool:
+        """Whether mark prices and funding come into the channel."""
+        return self.wants is None or Funding in self.wants
+
     def _emit(self, event: DerivedEvent) -> None:
         for outlet in self._later:
             if outlet.wants is None or type(event) in outlet.wants:
@@ -156,6 +161,7 @@ class Supervisor:
     ) -> None:
         self.outlets = outlets
         self._fed = [outlet for outlet in outlets if outlet.wants_market]
+        self._informed = [outlet for outlet in outlets if outlet.wants_terms]
         self.feeds: dict[str, Feed] = {}
         self.shard = shard
         self._codecs = codecs
@@ -204,8 +210,8 @@ class Supervisor:
             await self._shut_down(sinks)
 
     def emit(self, events: Sequence[Event]) -> None:
-        """Hand events to the channel of every sink that wants them."""
-        for outlet in self._fed:
+        """Hand events, all of them Terms or none, to the channel of every sink that wants such."""
+        for outlet in self._informed if isinstance(events[0], Terms) else self._fed:
             outlet.channel.put_many(events)
 
     def status(self) -> dict[str, dict[str, Any]]:

@@ -233,6 +233,9 @@ class IdentityFinding(Struct, frozen=True):
     ts_us: int
 
 
-Event = Quote | Trade | MarkPrice | Funding | StreamState
+Terms = MarkPrice | Funding
+"""What holding a swap costs or brings, beside its market."""
+
+Event = Quote | Trade | StreamState | Terms
 DerivedEvent = SpreadPoints | OpportunityEvent | Episode | IdentityFinding
 SinkEvent = Event | FeedReport | DerivedEvent

@@ -25,7 +25,7 @@ from collectors.exchanges.reading import (
 from collectors.exchanges.times import DECADE_US, FAR_US, is_near, moment_us
 from collectors.exchanges.wire import ContractSize
 from core.clock.clocks import STOOD_STILL, Standstill
-from markets.events import Funding, MarkPrice, Quote, Side, StreamState, Trade
+from markets.events import Quote, Side, StreamState, Terms, Trade
 
 Channel = Literal["quote", "trade", "funding"]
 """What a topic carries: `funding` what an exchange says of a swap, mark and index price or funding or all."""
@@ -73,7 +73,7 @@ class Control(Struct):
     reconnect: bool = False
 
 
-Decoded = Quote | Trade | MarkPrice | Funding | StreamState | Control
+Decoded = Quote | Trade | Terms | StreamState | Control
 """What a frame says; a StreamState, always a "gap", ends the belief in a symbol's last quote."""
 
 

@@ -19,7 +19,7 @@ from collectors.sockets.refusals import Refusals, is_busy
 from collectors.sockets.timing import Timing
 from collectors.sockets.turns import Message
 from core.backoff import Pace
-from markets.events import Event, Funding, MarkPrice, Quote, StreamState, Trade
+from markets.events import Event, Quote, StreamState, Terms, Trade
 
 logger = logging.getLogger(__name__)
 
@@ -193,7 +193,7 @@ class Connection:
         A state is stamped when it is published: what follows must not look older than it, or a reader that
         sorts by time (a replay) would put it before the state.
         """
-        codec, data = self._codec, list[Event]()
+        codec, data, terms = self._codec, list[Event](), list[Event]()
         codec.order = self._order
         if read_ns >= codec.lateness.due_ns:
             codec.lateness.reckon(read_ns)
@@ -204,8 +204,8 @@ class Connection:
                 elif isinstance(event, Trade):
                     if self._is_news(event):
                         data.append(event)
-                elif isinstance(event, MarkPrice | Funding):
-                    data.append(event)
+                elif isinstance(event, Terms):
+                    terms.append(event)
                 else:
                     self._hand_on(data)
                     data = []
@@ -217,6 +217,7 @@ class Connection:
         if data and isinstance(data[-1], Quote):
             self._see(data[-1])
         self._hand_on(data)
+        self._hand_on(terms)
 
     def _is_news(self, trade: Trade) -> bool:
         """Whether a trade is one to emit: not from before the subscription, and not seen lately."""

@@ -7,13 +7,16 @@ from functools import lru_cache
 from math import inf
 from typing import Any, Final
 
-from engine.pricing import BPS, edge_bps
+from engine.pricing import BPS, edge_bps, fee_factor
 from engine.scan.legs import Leg
 from markets.config import FilterConfig
 from markets.selection import ScanPair
 
 _ROUNDING: Final = 1 + 1e-12
 """The quick question never says no where the edge itself, rounded, is just at the threshold."""
+
+shared_factor = lru_cache(maxsize=4096)(fee_factor)
+"""`fee_factor`, one object for all directions with the same fees: 48 bytes less per pair."""
 
 
 class Direction:

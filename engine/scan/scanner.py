@@ -13,9 +13,8 @@ from msgspec import Struct
 from core.names.symbols import quote_of
 from engine.conversions import Conversion
 from engine.gates.gatekeeper import Gatekeeper
-from engine.pricing import fee_factor
 from engine.rates import Rates, conversion
-from engine.scan.directions import Direction
+from engine.scan.directions import Direction, shared_factor
 from engine.scan.identity import SAMPLE_NS
 from engine.scan.legs import MARKS_MS, Leg, Market
 from engine.scan.lifecycle import Lifecycle
@@ -162,7 +161,7 @@ class Scanner:
             leg2 = self._legs[pair.listing2.exchange][pair.listing2.symbol]
             fee1, fee2 = taker[leg1], taker[leg2]
             for buy, sell, factor in (
-                (leg2, leg1, fee_factor(fee2, fee1)), (leg1, leg2, fee_factor(fee1, fee2)),
+                (leg2, leg1, shared_factor(fee2, fee1)), (leg1, leg2, shared_factor(fee1, fee2)),
             ):  # fmt: skip
                 direction = Direction(index, pair, buy, sell, factor)
                 self.directions.append(direction)

@@ -14,7 +14,7 @@ from collectors.display import GuessedSymbols, guessed_symbol
 from collectors.exchanges import CODECS
 from collectors.exchanges.base import Codec, Control, Decoded
 from collectors.recorded import parse_line
-from markets.events import Quote, StreamState
+from markets.events import Quote
 from tests.support.exchanges.codec_frames import SPOTS
 
 VISIBLE = Path(settings.BASE_DIR).parent / "shared" / "wire" / "visible"
@@ -66,7 +66,7 @@ def plain(event: Decoded) -> Best | Deal | str:
         numbers = (event.bid, event.bid_size, event.ask, event.ask_size)
         bid, bid_size, ask, ask_size = (format(number, "f") for number in numbers)
         return Best(event.symbol, bid, bid_size, ask, ask_size, event.exchange_ts_us)
-    assert not isinstance(event, StreamState)
+    assert isinstance(event, Trade)
     price, size = format(event.price, "f"), format(event.size, "f")
     return Deal(event.symbol, price, size, event.side or "", event.trade_id, event.exchange_ts_us)
 
