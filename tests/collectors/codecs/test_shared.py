@@ -14,7 +14,7 @@ from collectors.display import GuessedSymbols, guessed_symbol
 from collectors.exchanges import CODECS
 from collectors.exchanges.base import Codec, Control, Decoded
 from collectors.recorded import parse_line
-from markets.events import Quote
+from markets.events import Quote, Trade
 from tests.support.exchanges.codec_frames import SPOTS
 
 VISIBLE = Path(settings.BASE_DIR).parent / "shared" / "wire" / "visible"
