@@ -2,15 +2,18 @@
 
 from collectors.exchanges.base import Codec
 from collectors.exchanges.binance import Binance, BinanceSwap
-from collectors.exchanges.bingx import BingX
-from collectors.exchanges.bitget import Bitget
-from collectors.exchanges.bybit import Bybit
+from collectors.exchanges.bingx import BingX, BingXSwap
+from collectors.exchanges.bitget import Bitget, BitgetSwap
+from collectors.exchanges.bybit import Bybit, BybitSwap
 from collectors.exchanges.gate import Gate, GateSwap
-from collectors.exchanges.kucoin import KuCoin
-from collectors.exchanges.mexc import Mexc
-from collectors.exchanges.okx import Okx
+from collectors.exchanges.kucoin import KuCoin, KuCoinSwap
+from collectors.exchanges.mexc import Mexc, MexcSwap
+from collectors.exchanges.okx import Okx, OkxSwap
 
 CODECS: dict[str, type[Codec]] = {
     codec.sheet.key: codec
-    for codec in (Binance, Bybit, Mexc, Gate, KuCoin, Okx, Bitget, BingX, BinanceSwap, GateSwap)
+    for codec in (
+        *(Binance, Bybit, Mexc, Gate, KuCoin, Okx, Bitget, BingX),
+        *(BinanceSwap, BybitSwap, MexcSwap, GateSwap, KuCoinSwap, OkxSwap, BitgetSwap, BingXSwap),
+    )
 }

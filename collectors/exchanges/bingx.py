@@ -1,15 +1,17 @@
-"""BingX spot.
+"""BingX: spot, and USDT- and USDC-margined perpetual swaps.
 
 Facts: BingX api-ai-skills (2026-04) and live probes. Every server frame is gzipped JSON, numbers as
 numbers or text. In `bookTicker` lower case is the price and upper case the quantity (in `@ticker`
 it is the other way round). A frozen stream repeats a book that is minutes old under a fresh event
 time, so quotes with E - T over 5 s are dropped, where both can be times. The server pings; any spelling of
-it must be answered.
+it must be answered. Swaps have sizes in coins, several trades in a frame and those without ids, and a channel
+of the mark price alone: what is due as funding, only REST says.
 """
 
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Struct
@@ -27,12 +29,12 @@ from collectors.exchanges.reading import (
     text,
     why,
 )
+from collectors.exchanges.swaps import SwapCodec
 from collectors.exchanges.times import FAR_US, Millis, moment_us
-from collectors.exchanges.wire import FastId, FastPathKey, FastText, Positive
+from collectors.exchanges.wire import NOT_EMPTY, FastId, FastPathKey, FastText, Positive
 from markets.events import Quote, Trade
 
-QUOTES, TRADES = "bookTicker", "trade"
-OURS = frozenset((QUOTES, TRADES))
+QUOTES, TRADES, MARKS = "bookTicker", "trade", "markPrice"
 QUOTE: FastPathKey = f'@{QUOTES}"'.encode()
 TRADE: FastPathKey = f'@{TRADES}"'.encode()
 FROZEN_AFTER_MS = 5000
@@ -73,6 +75,19 @@ class _TradePush(Struct, gc=False):
     data: _Trade
 
 
+class _SwapTrade(Struct, gc=False):
+    q: Positive
+    p: Positive
+    T: Millis
+    m: bool
+    s: str
+    t: FastText | None = None
+
+
+class _SwapTradePush(Struct, gc=False):
+    data: Annotated[list[_SwapTrade], NOT_EMPTY]
+
+
 class _Answer(Struct):
     id: Any = None
     code: Any = None
@@ -101,6 +116,7 @@ class BingX(Codec):
         silence_s=20,  # the server pings every 5 s
         binary=True,
     )
+    kinds: ClassVar[frozenset[str]] = frozenset((QUOTES, TRADES))
 
     def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
         super().__init__(symbols, **options)
@@ -140,31 +156,41 @@ class BingX(Codec):
                         quote.u,
                     )  # fmt: skip
             elif TRADE in text:
-                trade = self._trade(text).data
-                return (
-                    self.dated(Trade(
-                        self._key, self.symbols[trade.s], trade.p, trade.q, "sell" if trade.m else "buy",
-                        trade.t, trade.T * 1000, received_ts_us, received_mono_ns,
-                    )),
-                )  # fmt: skip
+                return self._fast_trades(text, received_ts_us, received_mono_ns)
         except OFF_FAST_PATH:
             pass
         return super().decode(frame, received_ts_us, received_mono_ns)
+
+    def _fast_trades(
+        self, text: bytes | str, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Decoded]:
+        trade = self._trade(text).data
+        return (
+            self.dated(Trade(
+                self._key, self.symbols[trade.s], trade.p, trade.q, "sell" if trade.m else "buy",
+                trade.t, trade.T * 1000, received_ts_us, received_mono_ns,
+            )),
+        )  # fmt: skip
 
     def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
         """Spot sends one trade per frame, other markets a list; both are taken."""
         push = self.load(inflated(frame))
         name, _, kind = text(push.get("dataType")).partition("@")
         data = push.get("data")
-        if kind not in OURS or (not data and ("id" in push or is_no(push.get("code")))):
+        if kind not in self.kinds or (not data and ("id" in push or is_no(push.get("code")))):
             return self.answer(frame)
         events: list[Decoded] = []
         rows = data if isinstance(data, list) else [data]
         for row in books(rows) if kind == QUOTES else tables(rows):
             native_id = self.known(row.get("s"), name)
-            take = self._quote_of if kind == QUOTES else self._trade_of
-            events += take(native_id, row, received_ts_us, received_mono_ns)
+            events += self._row(kind, native_id, row, received_ts_us, received_mono_ns)
         return events
+
+    def _row(
+        self, kind: str, native_id: Any, row: dict[str, Any], received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Decoded]:
+        take = self._quote_of if kind == QUOTES else self._trade_of
+        return take(native_id, row, received_ts_us, received_mono_ns)
 
     def _quote_of(
         self, native_id: Any, row: dict[str, Any], received_ts_us: int, received_mono_ns: int
@@ -203,8 +229,47 @@ class BingX(Codec):
             return (Control("error", request_id(answer.id), topics, why(answer.code, answer.msg)),)
         if answer.id is not None and not answer.data:
             return (Control("ack", request_id(answer.id), topics),)
-        ours = (answer.dataType or "").partition("@")[2] in OURS
+        ours = (answer.dataType or "").partition("@")[2] in self.kinds
         return self.skip("malformed" if ours else "unknown_kind")
+
+
+class BingXSwap(SwapCodec, BingX):
+    """The swap socket, which speaks as that of spot."""
+
+    sheet = replace(
+        BingX.sheet,
+        key="bingx:swap",
+        name="BingX swap",
+        ws_url="wss://open-api-swap.bingx.com/swap-market",
+    )
+    kinds = BingX.kinds | {MARKS}
+
+    def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
+        super().__init__(symbols, **options)
+        self._swap_trade = self.fast_path(_SwapTradePush)
+
+    def topics(self, native_id: str) -> tuple[Topic, ...]:
+        """Those of spot, and the mark price."""
+        return (*super().topics(native_id), Topic("funding", native_id, f"{native_id}@{MARKS}"))
+
+    def _fast_trades(
+        self, text: bytes | str, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Decoded]:
+        key, symbols = self._key, self.symbols
+        return [
+            self.dated(Trade(
+                key, symbols[row.s], row.p, row.q, "sell" if row.m else "buy", row.t, row.T * 1000,
+                received_ts_us, received_mono_ns,
+            ))
+            for row in self._swap_trade(text).data
+        ]  # fmt: skip
+
+    def _row(
+        self, kind: str, native_id: Any, row: dict[str, Any], received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Decoded]:
+        if kind == MARKS:
+            return self.mark(native_id, row.get("p"), None, row.get("E"), received_ts_us, received_mono_ns)
+        return super()._row(kind, native_id, row, received_ts_us, received_mono_ns)
 
 
 def inflated(frame: bytes | str) -> bytes | str:

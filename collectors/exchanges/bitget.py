@@ -1,11 +1,14 @@
-"""Bitget v2 spot.
+"""Bitget v2: spot, and USDT- and USDC-margined perpetual swaps.
 
 Facts: bitget docs and live probes (2026-09). `books1` is the best bid/ask, a snapshot every time;
-`ticker` carries it too, every 200-300 ms. Heartbeats are the plain texts `ping` and `pong`.
+`ticker` carries it too, every 200-300 ms. Heartbeats are the plain texts `ping` and `pong`. Swaps have sizes
+in coins; their `ticker`, every 105 ms, has mark and index price and funding, for which there is no channel.
+Frames of the v3 socket, which has other names for the same, are read too.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Struct
@@ -15,7 +18,9 @@ from collectors.exchanges.reading import (
     books,
     compact,
     is_no,
+    no_frame,
     plain_text,
+    readable,
     table,
     tables,
     taker,
@@ -24,15 +29,22 @@ from collectors.exchanges.reading import (
     topics_in,
     why,
 )
+from collectors.exchanges.swaps import HOURS, SwapCodec, is_said
 from collectors.exchanges.times import Millis
 from collectors.exchanges.wire import NOT_EMPTY, FastId, FastLevel, FastPathKey, FastText, Positive
 from markets.events import Quote, Side, Trade
 
 QUOTES, TICKERS, TRADES = "books1", "ticker", "trade"
+NEWER_TRADES = "publicTrade"
 OURS = frozenset((QUOTES, TICKERS, TRADES))
-QUOTE: FastPathKey = f'"instType":"SPOT","channel":"{QUOTES}"'
-TICKER: FastPathKey = f'"instType":"SPOT","channel":"{TICKERS}"'
-TRADE: FastPathKey = f'"instType":"SPOT","channel":"{TRADES}"'
+MARKS = ("markPrice", "indexPrice")
+FUNDING = ("fundingRate", "nextFundingTime", "fundingRateInterval")
+USDC = "PERP"  # how the ids of swaps that are margined in USDC end
+NEWER = {
+    "a": "asks", "b": "bids", "p": "price", "v": "size", "S": "side", "i": "tradeId", "T": "ts",
+    "bid1Price": "bidPr", "bid1Size": "bidSz", "ask1Price": "askPr", "ask1Size": "askSz",
+}  # fmt: skip
+"""Names of the socket v3, and what v2 calls the same."""
 
 
 class _Instrument(Struct, gc=False):
@@ -107,9 +119,15 @@ class Bitget(Codec):
         request_bytes=4096,
         requests_per_hour=240,
     )
+    kind: ClassVar[str] = "SPOT"
+    """How `instType` ends."""
 
     def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
         super().__init__(symbols, **options)
+        keys: list[FastPathKey] = [
+            f'{self.kind}","channel":"{channel}"' for channel in (QUOTES, TRADES, TICKERS)
+        ]
+        self._quotes, self._trades, self._tickers = keys
         self._quote = self.fast_path(_QuotePush)
         self._ticker = self.fast_path(_TickerPush)
         self._trade = self.fast_path(_TradePush)
@@ -123,11 +141,11 @@ class Bitget(Codec):
 
     def subscribe(self, topics: Sequence[Topic], request_id: int) -> str:
         """Build requests, which carry no id; each topic gets an ack or error."""
-        return _request("subscribe", topics)
+        return self._request("subscribe", topics)
 
     def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:
         """Build the request to unsubscribe."""
-        return _request("unsubscribe", topics)
+        return self._request("unsubscribe", topics)
 
     def ping(self, request_id: int) -> str:
         """Plain text, not JSON."""
@@ -138,7 +156,7 @@ class Bitget(Codec):
     ) -> Sequence[Decoded]:
         """Decode by the fast path; any other frame as `Codec.decode`."""
         try:
-            if QUOTE in frame:
+            if self._quotes in frame:
                 push = self._quote(frame)
                 (book,) = push.data
                 (bid,), (ask,) = book.bids, book.asks
@@ -151,7 +169,7 @@ class Bitget(Codec):
                         ),
                         book.seq,
                     )  # fmt: skip
-            elif TRADE in frame:
+            elif self._trades in frame:
                 trades = self._trade(frame)
                 symbol, is_history = self.symbols[trades.arg.instId], trades.action == "snapshot"
                 events: list[Trade] = []
@@ -163,7 +181,7 @@ class Bitget(Codec):
                         ))
                     )  # fmt: skip
                 return events
-            elif TICKER in frame:
+            elif self._tickers in frame:
                 (row,) = self._ticker(frame).data
                 if row.bidPr <= row.askPr:
                     return self.take(
@@ -183,7 +201,7 @@ class Bitget(Codec):
         channel = text(arg.get("channel"))
         if channel not in OURS or "event" in push:
             return self.answer(frame)
-        if arg.get("instType") != "SPOT":
+        if arg.get("instType") != self.kind:
             return self.skip("unknown_kind")
         is_history = push.get("action") == "snapshot"
         events: list[Decoded] = []
@@ -231,10 +249,78 @@ class Bitget(Codec):
         known = any(topic.partition(":")[0] in OURS for topic in topics)
         return self.skip("malformed" if known else "unknown_kind")
 
+    def inst_type(self, native_id: str) -> str:
+        """Return the `instType` of an instrument."""
+        return self.kind
 
-def _request(op: str, topics: Sequence[Topic]) -> str:
-    args = [
-        {"instType": "SPOT", "channel": channel, "instId": native_id}
-        for channel, native_id in (topic.name.split(":", 1) for topic in topics)
-    ]
-    return compact({"op": op, "args": args})
+    def _request(self, op: str, topics: Sequence[Topic]) -> str:
+        args = [
+            {"instType": self.inst_type(native_id), "channel": channel, "instId": native_id}
+            for channel, native_id in (topic.name.split(":", 1) for topic in topics)
+        ]
+        return compact({"op": op, "args": args})
+
+
+class BitgetSwap(SwapCodec, Bitget):
+    """The same socket and words; `instType` says which swaps."""
+
+    sheet = replace(Bitget.sheet, key="bitget:swap", name="Bitget swap")
+    kind = "-FUTURES"
+
+    def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
+        super().__init__(symbols, **options)
+        self._ticker = no_frame  # it says more than a quote
+
+    def topics(self, native_id: str) -> tuple[Topic, ...]:
+        """Those of spot, and the ticker, which has mark price and funding."""
+        return (*super().topics(native_id), Topic("funding", native_id, f"{TICKERS}:{native_id}"))
+
+    def inst_type(self, native_id: str) -> str:
+        """Return what the exchange calls this kind of swap."""
+        return "USDC-FUTURES" if native_id.endswith(USDC) else "USDT-FUTURES"
+
+    def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
+        """The socket v3 writes `usdt-futures`, and `topic` and `symbol` in its argument."""
+        push = self.load(frame)
+        arg = table(push.get("arg"))
+        channel = text(arg.get("channel")) or text(arg.get("topic"))
+        channel = TRADES if channel == NEWER_TRADES else channel
+        if channel not in OURS or "event" in push:
+            return self.answer(frame)
+        if not text(arg.get("instType")).upper().endswith(self.kind):
+            return self.skip("unknown_kind")
+        is_history = push.get("action") == "snapshot"
+        events: list[Decoded] = []
+        data = push.get("data")
+        for each in books(data) if channel == QUOTES else tables(data):
+            row = {NEWER.get(name, name): value for name, value in each.items()}
+            row["ts"] = readable(received_ts_us, row.get("ts"), push.get("ts"))
+            native_id = self.known(row.get("instId"), row.get("symbol"), arg.get("instId"), arg.get("symbol"))
+            events += self._row(channel, native_id, row, received_ts_us, received_mono_ns, is_history)
+        return events
+
+    def _row(  # noqa: PLR0917
+        self,
+        channel: str,
+        native_id: Any,
+        row: dict[str, Any],
+        received_ts_us: int,
+        received_mono_ns: int,
+        is_history: bool,
+    ) -> Sequence[Decoded]:
+        if channel != TICKERS:
+            return super()._row(channel, native_id, row, received_ts_us, received_mono_ns, is_history)
+        if native_id not in self.symbols:
+            return self.skip("unknown_symbol")
+        stamps = row["ts"], received_ts_us, received_mono_ns
+        events: list[Decoded] = []
+        if is_said(row, MARKS):
+            events += self.mark(native_id, row.get("markPrice"), row.get("indexPrice"), *stamps)
+        if is_said(row, FUNDING):
+            rate, next_time, interval = (row.get(name) for name in FUNDING)
+            events += self.funding(native_id, rate, next_time, interval, HOURS, *stamps)
+        if self.is_alone:
+            events += super()._row(channel, native_id, row, received_ts_us, received_mono_ns, is_history)
+        elif not is_said(row, (*MARKS, *FUNDING)):
+            self.skip("unchanged")
+        return events

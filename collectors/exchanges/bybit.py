@@ -1,12 +1,15 @@
-"""Bybit v5 spot.
+"""Bybit v5: spot, and linear perpetual swaps.
 
 Facts: bybit-exchange/docs v5 (2026-07). `orderbook.1` is the best bid/ask (spot `tickers` has none):
 a snapshot every time today; in 2023 one-sided deltas existed, and those are dropped, never merged. A delta's
 absent side is unchanged, a size of 0 in it means that the level is gone. `u` is 1 after a restart of theirs.
+Swaps have sizes in coins. Their `tickers` have mark and index price and funding: whole once, then what has
+changed, so that is merged with what the connection knows. They have the best bid/ask too, every 100 ms only.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Struct
@@ -19,17 +22,21 @@ from collectors.exchanges.reading import (
     level,
     readable,
     request_id,
+    table,
     tables,
     taker,
     text,
     why,
 )
-from collectors.exchanges.times import FAR_US, Millis
+from collectors.exchanges.swaps import HOURS, SwapCodec, is_said
+from collectors.exchanges.times import FAR_MS, Millis
 from collectors.exchanges.wire import NOT_EMPTY, FastId, FastLevel, FastPathKey, FastText, Positive
 from markets.events import Quote, Trade
 
-QUOTES, TRADES = "orderbook.1.", "publicTrade."
-FAR_MS = FAR_US // 1000
+QUOTES, TRADES, TICKERS = "orderbook.1.", "publicTrade.", "tickers."
+MARKS = frozenset(("markPrice", "indexPrice"))
+FUNDING = frozenset(("fundingRate", "nextFundingTime", "fundingIntervalHour", "fundingCap"))
+BEST = ("bid1Price", "bid1Size", "ask1Price", "ask1Size")
 QUOTE: FastPathKey = f'"topic":"{QUOTES}'
 TRADE: FastPathKey = f'"topic":"{TRADES}'
 
@@ -92,6 +99,7 @@ class Bybit(Codec):
         silence_s=45,
         ping_s=20,
     )
+    channels: ClassVar[tuple[str, ...]] = (QUOTES, TRADES)
 
     def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
         super().__init__(symbols, **options)
@@ -203,8 +211,51 @@ class Bybit(Codec):
                 if failed
                 else (ack,)
             )
-        ours = answer.topic.startswith((QUOTES, TRADES))
+        ours = answer.topic.startswith(self.channels)
         return self.skip("malformed" if ours else "unknown_kind")
+
+
+class BybitSwap(SwapCodec, Bybit):
+    """The socket of linear perpetuals, which speaks as that of spot, and has tickers besides."""
+
+    sheet = replace(
+        Bybit.sheet,
+        key="bybit:swap",
+        name="Bybit swap",
+        ws_url="wss://stream.bybit.com/v5/public/linear",
+    )
+    channels = (QUOTES, TRADES, TICKERS)
+
+    def topics(self, native_id: str) -> tuple[Topic, ...]:
+        """Those of spot, and the tickers, which have mark price and funding."""
+        return (*super().topics(native_id), Topic("funding", native_id, TICKERS + native_id))
+
+    def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
+        """A ticker says of each thing what it was when it last changed; `ts` is the push."""
+        push = self.load(frame)
+        topic = text(push.get("topic"))
+        if not topic.startswith(TICKERS):
+            return super().push(frame, received_ts_us, received_mono_ns)
+        row, time = table(push.get("data")), push.get("ts")
+        native_id = self.known(row.get("symbol"), topic.removeprefix(TICKERS))
+        if native_id not in self.symbols:
+            return self.skip("unknown_symbol")
+        known = self.merged(native_id, row, MARKS | FUNDING, whole=push.get("type") != "delta")
+        stamps = received_ts_us, received_mono_ns
+        events: list[Decoded] = []
+        if is_said(row, MARKS):
+            events += self.mark(native_id, known.get("markPrice"), known.get("indexPrice"), time, *stamps)
+        if is_said(row, FUNDING):
+            events += self.funding(
+                native_id, known.get("fundingRate"), known.get("nextFundingTime"),
+                known.get("fundingIntervalHour"), HOURS, time, *stamps, cap=known.get("fundingCap"),
+            )  # fmt: skip
+        if self.is_alone and all(name in row for name in BEST):
+            bid, bid_size, ask, ask_size = (row[name] for name in BEST)
+            events += self.quote(native_id, bid, bid_size, ask, ask_size, time, *stamps)
+        elif not is_said(row, MARKS | FUNDING):
+            self.skip("unchanged")
+        return events
 
 
 def _request(op: str, topics: Sequence[Topic], request_id: int) -> str:

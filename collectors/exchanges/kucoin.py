@@ -1,27 +1,48 @@
-"""KuCoin classic spot.
+"""KuCoin classic: spot, and perpetual swaps.
 
 Facts: kucoin-api-docs (2023) and live probes. `/spotMarket/level1` is the best bid/ask, as flat
 `[price, size]` arrays; `/market/ticker` carries it too, every 100 ms. A token comes from a REST POST,
 and a welcome frame precedes the first request. Unknown symbols are acked and stay silent.
+Swaps have sockets of their own, a token of their own, and sizes in lots of `multiplier` coins. `tickerV2` is
+their best bid/ask. `/contract/instrument` has mark and index price every second, and every minute a rate; the
+`granularity` beside that is how often it comes, not the interval. Frames of the newer sockets (UTA), which
+have names of one letter, are read too: those say the interval and the next settlement.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, DataSheet, Decoded, Topic
-from collectors.exchanges.reading import books, compact, is_no, request_id, table, taker, text, why
+from collectors.exchanges.reading import (
+    books,
+    compact,
+    is_no,
+    readable,
+    request_id,
+    table,
+    tables,
+    taker,
+    text,
+    why,
+)
+from collectors.exchanges.swaps import MILLISECONDS, SwapCodec, is_said
 from collectors.exchanges.times import Millis, Nanos
-from collectors.exchanges.wire import FastId, FastLevel, FastPathKey, FastText, Positive
+from collectors.exchanges.wire import Contracts, FastId, FastLevel, FastPathKey, FastText, Positive
 from markets.events import Quote, Side, Trade
 
 QUOTES, TICKERS, TRADES = "/spotMarket/level1", "/market/ticker", "/market/match"
-OURS = (QUOTES, TICKERS, TRADES)
+SWAP_QUOTES, SWAP_TRADES = "/contractMarket/tickerV2", "/contractMarket/execution"
+OLDER_QUOTES, INSTRUMENT = "/contractMarket/ticker", "/contract/instrument"
+MARKS, FUNDING = "mark.index.price", "funding.rate"
 QUOTE: FastPathKey = f"{QUOTES}:"
 TICKER: FastPathKey = f"{TICKERS}:"
 TRADE: FastPathKey = f"{TRADES}:"
+SWAP_QUOTE: FastPathKey = f"{SWAP_QUOTES}:"
+SWAP_TRADE: FastPathKey = f"{SWAP_TRADES}:"
 QUOTE_ID, TICKER_ID = len(QUOTE), len(TICKER)  # where in a topic the native id begins
 
 
@@ -65,6 +86,33 @@ class _TradePush(Struct, gc=False):
     data: _Trade
 
 
+class _SwapQuote(Struct, gc=False):
+    symbol: str
+    bestBidSize: Contracts
+    bestBidPrice: Positive
+    bestAskPrice: Positive
+    bestAskSize: Contracts
+    ts: Nanos
+    sequence: FastId = 0
+
+
+class _SwapQuotePush(Struct, gc=False):
+    data: _SwapQuote
+
+
+class _SwapTrade(Struct, gc=False):
+    symbol: str
+    side: Side
+    size: Contracts
+    price: Positive
+    tradeId: FastText
+    ts: Nanos
+
+
+class _SwapTradePush(Struct, gc=False):
+    data: _SwapTrade
+
+
 class _Answer(Struct):
     type: str = ""
     id: Any = None
@@ -97,6 +145,7 @@ class KuCoin(Codec):
         token_path="/api/v1/bullet-public",  # noqa: S106  # nosec B106 # an address
         one_channel_per_request=True,
     )
+    channels: ClassVar[tuple[str, ...]] = (QUOTES, TICKERS, TRADES)
 
     def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
         super().__init__(symbols, **options)
@@ -168,7 +217,7 @@ class KuCoin(Codec):
         """`/market/ticker:all` puts the symbol into `subject`."""
         push = self.load(frame)
         channel, _, native_id = text(push.get("topic")).partition(":")
-        if channel not in OURS:
+        if channel not in self.channels:
             return self.answer(frame)
         data = push.get("data")
         (data,) = [table(data)] if channel == TRADES else books([data])
@@ -199,8 +248,153 @@ class KuCoin(Codec):
         if answer.type == "error" or answer.result is False or (not answer.type and is_no(answer.code)):
             message = why(answer.code, answer.reason, answer.message, answer.msg, answer.data)
             return (Control("error", ours, message=message),)
-        known = answer.topic.partition(":")[0] in OURS
+        known = answer.topic.partition(":")[0] in self.channels
         return self.skip("malformed" if known else "unknown_kind")
+
+
+class KuCoinSwap(SwapCodec, KuCoin):
+    """The futures socket, which speaks as that of spot, with other channels; and what UTA sockets push."""
+
+    sheet = replace(
+        KuCoin.sheet,
+        key="kucoin:swap",
+        name="KuCoin swap",
+        ws_url="wss://ws-api-futures.kucoin.com/",  # the real one comes with the token
+        rest_url="https://api-futures.kucoin.com",
+        sized_in="contract",
+    )
+    channels = (SWAP_QUOTES, OLDER_QUOTES, SWAP_TRADES, INSTRUMENT)
+
+    def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
+        super().__init__(symbols, **options)
+        self._swap_quote = self.fast_path(_SwapQuotePush)
+        self._swap_trade = self.fast_path(_SwapTradePush)
+        self._uta = {
+            "ticker.FUTURES": self._uta_ticker, "trade.FUTURES": self._uta_trade,
+            "obu.FUTURES": self._uta_book, "mark-price": self._uta_mark, "funding-fee": self._uta_funding,
+            "funding-fee-all-symbols": self._uta_funding,
+        }  # fmt: skip
+
+    def topics(self, native_id: str) -> tuple[Topic, ...]:
+        """Best bid/ask, executions, and the instrument, which has mark price and rate."""
+        return (
+            Topic("quote", native_id, f"{SWAP_QUOTES}:{native_id}"),
+            Topic("trade", native_id, f"{SWAP_TRADES}:{native_id}"),
+            Topic("funding", native_id, f"{INSTRUMENT}:{native_id}"),
+        )
+
+    def decode(
+        self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
+    ) -> Sequence[Decoded]:
+        """Decode by the fast path; any other frame as `Codec.decode`."""
+        try:
+            if SWAP_QUOTE in frame:
+                row = self._swap_quote(frame).data
+                size = self.contract_sizes[row.symbol]
+                if row.bestBidPrice <= row.bestAskPrice:
+                    return self.take(
+                        Quote(
+                            self._key, self.symbols[row.symbol],
+                            row.bestBidPrice, row.bestBidSize * size,
+                            row.bestAskPrice, row.bestAskSize * size,
+                            row.ts // 1000, received_ts_us, received_mono_ns,
+                        ),
+                        row.sequence,
+                    )  # fmt: skip
+            elif SWAP_TRADE in frame:
+                trade = self._swap_trade(frame).data
+                size = self.contract_sizes[trade.symbol]
+                return (
+                    self.dated(Trade(
+                        self._key, self.symbols[trade.symbol], trade.price, trade.size * size, trade.side,
+                        trade.tradeId, trade.ts // 1000, received_ts_us, received_mono_ns,
+                    )),
+                )  # fmt: skip
+        except OFF_FAST_PATH:
+            pass
+        return Codec.decode(self, frame, received_ts_us, received_mono_ns)
+
+    def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
+        """A frame of the newer sockets says in `T` what it is, and all else in `d`."""
+        push = self.load(frame)
+        stamps = received_ts_us, received_mono_ns
+        if (uta := self._uta.get(text(push.get("T")))) is not None:
+            rows = push["d"] if isinstance(push.get("d"), list) else [push.get("d")]
+            return [event for row in tables(rows) for event in uta(push, row, *stamps)]
+        channel, _, native_id = text(push.get("topic")).partition(":")
+        if channel not in self.channels:
+            return self.answer(frame)
+        data = push.get("data")
+        row = table(data) if channel in (SWAP_TRADES, INSTRUMENT) else books([data])[0]
+        native_id = self.known(row.get("symbol"), native_id)
+        if channel in (SWAP_QUOTES, OLDER_QUOTES):
+            return self.quote(
+                native_id, row.get("bestBidPrice"), row.get("bestBidSize"), row.get("bestAskPrice"),
+                row.get("bestAskSize"), row.get("ts"), *stamps, row.get("sequence"),
+            )  # fmt: skip
+        if channel == SWAP_TRADES:
+            time = readable(received_ts_us, row.get("ts"), row.get("time"))
+            return self.trade(
+                native_id, row.get("price"), row.get("size"), taker(row.get("side")), row.get("tradeId"),
+                time, *stamps,
+            )  # fmt: skip
+        return self._instrument(push.get("subject"), native_id, row, *stamps)
+
+    def _instrument(
+        self, subject: Any, native_id: Any, row: dict[str, Any], received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Decoded]:
+        stamps = row.get("timestamp"), received_ts_us, received_mono_ns
+        if subject == MARKS:
+            return self.mark(native_id, row.get("markPrice"), row.get("indexPrice"), *stamps)
+        if subject == FUNDING:
+            return self.funding(native_id, row.get("fundingRate"), None, None, MILLISECONDS, *stamps)
+        return self.skip("unknown_kind")
+
+    def _uta_ticker(
+        self, push: dict[str, Any], row: dict[str, Any], received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Decoded]:
+        return self.quote(
+            row.get("s"), row.get("b"), row.get("B"), row.get("a"), row.get("A"),
+            readable(received_ts_us, row.get("M"), push.get("P")), received_ts_us, received_mono_ns,
+        )  # fmt: skip
+
+    def _uta_book(
+        self, push: dict[str, Any], row: dict[str, Any], received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Decoded]:
+        if push.get("t") != "snapshot" or text(push.get("dp")).startswith("increment"):
+            return self.skip("unknown_kind")  # a part of a book, or the beginning of one that is never whole
+        time = readable(received_ts_us, row.get("M"), push.get("P"))
+        return self.best(
+            row.get("s"), row.get("b"), row.get("a"), time, received_ts_us, received_mono_ns, row.get("C")
+        )
+
+    def _uta_trade(
+        self, push: dict[str, Any], row: dict[str, Any], received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Decoded]:
+        side = taker(text(row.get("S")).lower())
+        time = readable(received_ts_us, row.get("M"), push.get("P"))
+        return self.trade(
+            row.get("s"), row.get("p"), row.get("q"), side, row.get("ti"), time,
+            received_ts_us, received_mono_ns,
+        )  # fmt: skip
+
+    def _uta_mark(
+        self, push: dict[str, Any], row: dict[str, Any], received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Decoded]:
+        time = readable(received_ts_us, row.get("ts"), push.get("P"))
+        return self.mark(row.get("s"), row.get("mp"), row.get("ip"), time, received_ts_us, received_mono_ns)
+
+    def _uta_funding(
+        self, push: dict[str, Any], row: dict[str, Any], received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Decoded]:
+        """`lfr` was charged when the running interval began, at `ft`."""
+        settled = row.get("lfr")
+        return self.funding(
+            row.get("s"), row.get("fr"), row.get("nt"), row.get("gl"), MILLISECONDS, push.get("P"),
+            received_ts_us, received_mono_ns, settled_rate=settled,
+            settled_time=row.get("ft") if is_said(row, ("lfr",)) else None, cap=row.get("fc"),
+            floor=row.get("ff"),
+        )  # fmt: skip
 
 
 def _request(kind: str, topics: Sequence[Topic], request_id: int) -> str:

@@ -1,15 +1,20 @@
-"""MEXC spot v3: answers are text JSON, pushes are protobuf (`mexc.proto`).
+"""MEXC: spot v3, whose answers are text JSON and pushes protobuf (`mexc.proto`), and swaps, all text JSON.
 
 Facts: mexcdevelop/websocket-proto (2026-06), the official docs (2025 copy) and live probes (2026-09).
 `aggre.bookTicker` is the best bid/ask: `sendTime` is when it was pushed, `lastOrderCreateTime` how new the
 book is. Prices are text, an empty side is "". A refused subscription still says `code` 0: success can only be
 read from `msg`.
+Swaps have sizes in contracts, as numbers, and no channel of the best bid/ask: the first levels of the whole
+books that `depth.full` pushes about every 300 ms are taken. Their answers name the channel and no symbol, so
+they are taken in the order of the requests; a refusal has the symbol in its words. `ticker` has mark and
+index price, `funding.rate` the rate and the next settlement, no interval. Without our ping they close after
+60 s, whatever they send.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from google.protobuf import json_format
@@ -19,9 +24,19 @@ from msgspec import Struct
 from collectors.exchanges import mexc_pb2
 from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, DataSheet, Decoded, Topic
 from collectors.exchanges.order import update_id
-from collectors.exchanges.reading import INFINITY, compact, is_no, why
-from collectors.exchanges.times import is_near, moment_us
-from markets.events import Quote, Side
+from collectors.exchanges.reading import INFINITY, books, compact, is_no, readable, tables, text, why
+from collectors.exchanges.swaps import HOURS, SwapCodec, is_said
+from collectors.exchanges.times import FAR_MS, Millis, is_near, moment_us
+from collectors.exchanges.wire import (
+    NOT_EMPTY,
+    ContractLevel,
+    Contracts,
+    FastId,
+    FastPathKey,
+    FastText,
+    Positive,
+)
+from markets.events import Quote, Side, Trade
 
 QUOTES = "spot@public.aggre.bookTicker.v3.api.pb@100ms@"
 TRADES = "spot@public.aggre.deals.v3.api.pb@100ms@"
@@ -34,14 +49,52 @@ DISPENSABLE = ("symbol", "version", "tradeId")
 TEXTS = (*DISPENSABLE, "bidPrice", "bidQuantity", "askPrice", "askQuantity", "price", "quantity")
 TAKER: dict[int, Side] = {1: "buy", 2: "sell"}
 
+SWAP_QUOTES, SWAP_TRADES, SWAP_TICKERS, SWAP_FUNDING = "depth.full", "deal", "ticker", "funding.rate"
+SWAP_MARKS, SWAP_INDEXES = "fair.price", "index.price"
+SWAP_CHANNELS = (SWAP_QUOTES, SWAP_TRADES, SWAP_TICKERS, SWAP_FUNDING, SWAP_MARKS, SWAP_INDEXES)
+SWAP_LEVELS = 5  # the fewest that can be had
+SWAP_QUOTE: FastPathKey = f'"push.{SWAP_QUOTES}"'
+SWAP_TRADE: FastPathKey = f'"push.{SWAP_TRADES}"'
+
 _TOPIC = re.compile(r"spot@[^\s,\[\]]+")
 _REFUSED = re.compile(r"\[([^\]]*)\]")
+
+
+class _SwapBook(Struct, gc=False):
+    """This and those down to `_Answer`: frames of the fast path of swaps."""
+
+    asks: Annotated[list[ContractLevel], NOT_EMPTY]
+    bids: Annotated[list[ContractLevel], NOT_EMPTY]
+    version: FastId = 0
+    cts: Millis | None = None  # the engine's time, since 2026-06
+
+
+class _SwapQuotePush(Struct, gc=False):
+    symbol: str
+    data: _SwapBook
+    ts: Millis
+
+
+class _SwapTrade(Struct, gc=False):
+    p: Positive
+    v: Contracts
+    T: Literal[1, 2]
+    t: Millis
+    i: FastText | None = None
+
+
+class _SwapTradePush(Struct, gc=False):
+    symbol: str
+    data: Annotated[list[_SwapTrade], NOT_EMPTY]
 
 
 class _Answer(Struct):
     msg: Any = None
     code: Any = 0
     channel: str = ""
+    data: Any = None
+    symbol: Any = None
+    param: Any = None
 
 
 decode_answer = msgspec.json.Decoder(_Answer, strict=False).decode
@@ -180,6 +233,161 @@ class Mexc(Codec):
         if refused or not controls:
             controls.append(Control("error", topics=refused or taken, message=message.strip()))
         return controls
+
+
+class MexcSwap(SwapCodec):
+    """The futures socket; a request subscribes to one topic."""
+
+    sheet = DataSheet(
+        key="mexc:swap",
+        name="MEXC swap",
+        ws_url="wss://contract.mexc.com/edge",
+        rest_url="https://api.mexc.com",
+        topics_per_connection=200,  # not published
+        topics_per_request=1,
+        requests_per_second=20,  # 100 are allowed
+        silence_s=45,
+        ping_s=15,
+        life_s=24 * 3600,
+        sized_in="contract",
+    )
+
+    def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
+        super().__init__(symbols, **options)
+        self._swap_quote = self.fast_path(_SwapQuotePush)
+        self._swap_trade = self.fast_path(_SwapTradePush)
+
+    def topics(self, native_id: str) -> tuple[Topic, ...]:
+        """Named `channel:symbol`; on the wire they are two fields."""
+        return (
+            Topic("quote", native_id, f"{SWAP_QUOTES}:{native_id}"),
+            Topic("trade", native_id, f"{SWAP_TRADES}:{native_id}"),
+            Topic("funding", native_id, f"{SWAP_TICKERS}:{native_id}"),
+            Topic("funding", native_id, f"{SWAP_FUNDING}:{native_id}"),
+        )
+
+    def subscribe(self, topics: Sequence[Topic], request_id: int) -> str:
+        """Requests carry no id; a batch is one topic."""
+        return _swap_request("sub", topics)
+
+    def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:
+        """Build the request to unsubscribe."""
+        return _swap_request("unsub", topics)
+
+    def ping(self, request_id: int) -> str:
+        """Ping, every 10 to 20 s."""
+        return compact({"method": "ping"})
+
+    def decode(
+        self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
+    ) -> Sequence[Decoded]:
+        """Decode by the fast path; any other frame as `Codec.decode`."""
+        try:
+            if SWAP_QUOTE in frame:
+                push = self._swap_quote(frame)
+                book, size = push.data, self.contract_sizes[push.symbol]
+                bid, ask = book.bids[0], book.asks[0]
+                time = push.ts if book.cts is None else book.cts
+                if bid.price <= ask.price and -FAR_MS < time - push.ts < FAR_MS:
+                    return self.take(
+                        Quote(
+                            self._key, self.symbols[push.symbol],
+                            bid.price, bid.size * size, ask.price, ask.size * size,
+                            time * 1000, received_ts_us, received_mono_ns,
+                        ),
+                        book.version,
+                    )  # fmt: skip
+            elif SWAP_TRADE in frame:
+                trades = self._swap_trade(frame)
+                symbol, size = self.symbols[trades.symbol], self.contract_sizes[trades.symbol]
+                return [
+                    self.dated(Trade(
+                        self._key, symbol, each.p, each.v * size, TAKER[each.T], each.i, each.t * 1000,
+                        received_ts_us, received_mono_ns,
+                    ))
+                    for each in trades.data
+                ]  # fmt: skip
+        except OFF_FAST_PATH:
+            pass
+        return super().decode(frame, received_ts_us, received_mono_ns)
+
+    def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
+        """Trades come as a list, in older frames as one object."""
+        push = self.load(frame)
+        channel = text(push.get("channel")).removeprefix("push.")
+        if channel not in SWAP_CHANNELS:
+            return self.answer(frame)
+        data = push.get("data")
+        rows = data if isinstance(data, list) else [data]
+        events: list[Decoded] = []
+        for row in books(rows) if channel == SWAP_QUOTES else tables(rows):
+            native_id = self.known(push.get("symbol"), row.get("symbol"))
+            time = readable(received_ts_us, row.get("cts"), row.get("timestamp"), push.get("ts"))
+            events += self._row(channel, native_id, row, time, received_ts_us, received_mono_ns)
+        return events
+
+    def _row(  # noqa: PLR0917
+        self,
+        channel: str,
+        native_id: Any,
+        row: dict[str, Any],
+        time: Any,
+        received_ts_us: int,
+        received_mono_ns: int,
+    ) -> Sequence[Decoded]:
+        stamps = time, received_ts_us, received_mono_ns
+        if channel == SWAP_QUOTES:
+            return self.best(native_id, row.get("bids"), row.get("asks"), *stamps, row.get("version"))
+        if channel == SWAP_TRADES:
+            return self.trade(
+                native_id, row.get("p"), row.get("v"), _swap_taker(row.get("T")), row.get("i"),
+                readable(received_ts_us, row.get("t"), time), received_ts_us, received_mono_ns,
+            )  # fmt: skip
+        if channel == SWAP_FUNDING:
+            return self.funding(
+                native_id, row.get("rate"), row.get("nextSettleTime"), row.get("collectCycle"), HOURS,
+                *stamps, cap=row.get("maxFundingRate"), floor=row.get("minFundingRate"),
+            )  # fmt: skip
+        if channel == SWAP_TICKERS:
+            mark = self.mark(native_id, row.get("fairPrice"), row.get("indexPrice"), *stamps)
+            if not self.is_alone or native_id not in self.symbols or not is_said(row, ("fundingRate",)):
+                return mark
+            return (*mark, *self.funding(native_id, row["fundingRate"], None, None, HOURS, *stamps))
+        price = row.get("price")
+        mark_price, index = (price, None) if channel == SWAP_MARKS else (None, price)
+        return self.mark(native_id, mark_price, index, *stamps)
+
+    def answer(self, frame: bytes | str) -> Sequence[Control]:
+        """A refusal is of one of the topics of the symbol in its words: the oldest that waits."""
+        answer = decode_answer(frame)
+        if answer.channel == "pong":
+            return (Control("pong"),)
+        words = why(answer.code, answer.data, answer.msg)
+        if answer.channel == "rs.error":
+            named = _REFUSED.search(words)
+            topics = self.topics(named.group(1)) if named else ()
+            return (Control("error", topics=tuple(topic.name for topic in topics), message=words),)
+        if not answer.channel.startswith(("rs.sub.", "rs.unsub.")):
+            ours = answer.channel.removeprefix("push.") in SWAP_CHANNELS
+            return self.skip("malformed" if ours else "unknown_kind")
+        _, kind, channel = answer.channel.split(".", 2)
+        native_id = answer.symbol or (answer.param.get("symbol") if isinstance(answer.param, dict) else None)
+        names = (f"{channel}:{native_id}",) if isinstance(native_id, str) else ()
+        if words not in ("", "success"):
+            return (Control("error", topics=names, message=words),)
+        return (Control("ack" if kind == "sub" else "unsubscribed", topics=names),)
+
+
+def _swap_request(verb: str, topics: Sequence[Topic]) -> str:
+    channel, _, native_id = topics[0].name.partition(":")
+    param: dict[str, Any] = {"symbol": native_id}
+    if channel == SWAP_QUOTES:
+        param["limit"] = SWAP_LEVELS
+    return compact({"method": f"{verb}.{channel}", "param": param})
+
+
+def _swap_taker(code: Any) -> Side | None:
+    return TAKER.get(code) if isinstance(code, int) and not isinstance(code, bool) else None
 
 
 def _parsed(message: dict[str, Any]) -> mexc_pb2.Push:

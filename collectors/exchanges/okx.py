@@ -1,11 +1,15 @@
-"""OKX v5 spot.
+"""OKX v5: spot, and perpetual swaps.
 
 Facts: OKX API docs (2025-08 copy). `bbo-tbt` is the best bid/ask, a snapshot every time; `tickers`
-carries it too, every 100 ms. Heartbeats are the plain texts `ping` and `pong`.
+carries it too, every 100 ms. Heartbeats are the plain texts `ping` and `pong`. Swaps have sizes in contracts
+of `ctVal` times `ctMult` coins. Of `funding-rate` the coming settlement is at `fundingTime`, the one after it
+at `nextFundingTime`: the time between them is the interval. `settFundingRate` is the last settled one only
+where `settState` says so. An index is named as its pair of coins, without `-SWAP`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec import Struct
@@ -25,12 +29,14 @@ from collectors.exchanges.reading import (
     topics_in,
     why,
 )
-from collectors.exchanges.times import Millis
-from collectors.exchanges.wire import FastId, FastLevel, FastText, Positive
+from collectors.exchanges.swaps import SECONDS, SwapCodec
+from collectors.exchanges.times import Millis, moment_us
+from collectors.exchanges.wire import ContractLevel, Contracts, FastId, FastLevel, FastText, Positive
 from markets.events import Quote, Side, Trade
 
 QUOTES, TICKERS, TRADES, ALL_TRADES = "bbo-tbt", "tickers", "trades", "trades-all"
-OURS = frozenset((QUOTES, TICKERS, TRADES, ALL_TRADES))
+MARKS, INDEXES, FUNDING = "mark-price", "index-tickers", "funding-rate"
+SWAP = "-SWAP"
 TRADED = (TRADES, ALL_TRADES)
 CHANNEL = slice(19, 26)  # after `{"arg":{"channel":"`
 QUOTE, TICKER, TRADE = QUOTES, TICKERS, f'{TRADES}"'
@@ -81,6 +87,31 @@ class _TradePush(Struct, gc=False):
     data: tuple[_Trade]
 
 
+class _SwapBook(Struct, gc=False):
+    asks: tuple[ContractLevel]
+    bids: tuple[ContractLevel]
+    ts: Millis
+    seqId: FastId = 0
+
+
+class _SwapQuotePush(Struct, gc=False):
+    arg: _Instrument
+    data: tuple[_SwapBook]
+
+
+class _SwapTrade(Struct, gc=False):
+    instId: str
+    tradeId: FastText
+    px: Positive
+    sz: Contracts
+    side: Side
+    ts: Millis
+
+
+class _SwapTradePush(Struct, gc=False):
+    data: tuple[_SwapTrade]
+
+
 class _Answer(Struct):
     event: str = ""
     arg: Any = None
@@ -109,6 +140,7 @@ class Okx(Codec):
         request_bytes=64 * 1024,
         requests_per_hour=480,
     )
+    channels: ClassVar[frozenset[str]] = frozenset((QUOTES, TICKERS, TRADES, ALL_TRADES))
 
     def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
         super().__init__(symbols, **options)
@@ -180,7 +212,7 @@ class Okx(Codec):
         push = self.load(frame)
         arg = table(push.get("arg"))
         channel = text(arg.get("channel"))
-        if channel not in OURS or "event" in push:
+        if channel not in self.channels or "event" in push:
             return self.answer(frame)
         events: list[Decoded] = []
         data = push.get("data")
@@ -221,8 +253,89 @@ class Okx(Codec):
         if answer.event in ("subscribe", "unsubscribe", "login"):
             kind: ControlKind = "unsubscribed" if answer.event == "unsubscribe" else "ack"
             return (Control(kind, ours, topics, message),)
-        known = any(topic.partition(":")[0] in OURS for topic in topics)
+        known = any(topic.partition(":")[0] in self.channels for topic in topics)
         return self.skip("malformed" if known else "unknown_kind")
+
+
+class OkxSwap(SwapCodec, Okx):
+    """The same socket and words, other channels besides, sizes in contracts."""
+
+    sheet = replace(Okx.sheet, key="okx:swap", name="OKX swap", sized_in="contract")
+    channels = Okx.channels | {MARKS, INDEXES, FUNDING}
+
+    def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
+        super().__init__(symbols, **options)
+        self._swap_quote = self.fast_path(_SwapQuotePush)
+        self._swap_trade = self.fast_path(_SwapTradePush)
+
+    def topics(self, native_id: str) -> tuple[Topic, ...]:
+        """Mark price, index price and funding have a channel each."""
+        return (
+            *super().topics(native_id),
+            Topic("funding", native_id, f"{MARKS}:{native_id}"),
+            Topic("funding", native_id, f"{INDEXES}:{native_id.removesuffix(SWAP)}"),
+            Topic("funding", native_id, f"{FUNDING}:{native_id}"),
+        )
+
+    def decode(
+        self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
+    ) -> Sequence[Decoded]:
+        """Decode by the fast path; any other frame as `Codec.decode`."""
+        try:
+            channel = frame[CHANNEL]
+            if channel == QUOTE:
+                push = self._swap_quote(frame)
+                (book,) = push.data
+                (bid,), (ask,) = book.bids, book.asks
+                native_id = push.arg.instId
+                size = self.contract_sizes[native_id]
+                if bid.price <= ask.price:
+                    return self.take(
+                        Quote(
+                            self._key, self.symbols[native_id],
+                            bid.price, bid.size * size, ask.price, ask.size * size,
+                            book.ts * 1000, received_ts_us, received_mono_ns,
+                        ),
+                        book.seqId,
+                    )  # fmt: skip
+            elif channel == TRADE:
+                (trade,) = self._swap_trade(frame).data
+                size = self.contract_sizes[trade.instId]
+                return (
+                    self.dated(Trade(
+                        self._key, self.symbols[trade.instId], trade.px, trade.sz * size, trade.side,
+                        trade.tradeId, trade.ts * 1000, received_ts_us, received_mono_ns,
+                    )),
+                )  # fmt: skip
+        except OFF_FAST_PATH:
+            pass
+        return Codec.decode(self, frame, received_ts_us, received_mono_ns)
+
+    def _row(
+        self, channel: str, native_id: Any, row: dict[str, Any], received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Decoded]:
+        stamps = row.get("ts"), received_ts_us, received_mono_ns
+        if channel == MARKS:
+            return self.mark(native_id, row.get("markPx"), None, *stamps)
+        if channel == INDEXES:
+            return self.mark(f"{native_id}{SWAP}", None, row.get("idxPx"), *stamps)
+        if channel == FUNDING:
+            is_settled = row.get("settState") == "settled"
+            return self.funding(
+                native_id, row.get("fundingRate"), row.get("fundingTime"), _between(row), SECONDS, *stamps,
+                settled_rate=row.get("settFundingRate") if is_settled else None,
+                settled_time=row.get("prevFundingTime") if is_settled else None,
+                cap=row.get("maxFundingRate"), floor=row.get("minFundingRate"),
+            )  # fmt: skip
+        if channel == TICKERS and not self.is_alone:
+            return self.skip("unchanged")
+        return super()._row(channel, native_id, row, received_ts_us, received_mono_ns)
+
+
+def _between(row: dict[str, Any]) -> float | None:
+    """Seconds from the coming settlement to the one after it; None where either is not said."""
+    coming, after = moment_us(row.get("fundingTime")), moment_us(row.get("nextFundingTime"))
+    return None if coming is None or after is None else (after - coming) / 1e6
 
 
 def _request(op: str, topics: Sequence[Topic], request_id: int) -> str:

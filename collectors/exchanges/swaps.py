@@ -1,5 +1,6 @@
 """What codecs of perpetual swaps have in common: coins out of contracts, mark prices, funding. Pure."""
 
+from collections.abc import Iterable
 from decimal import Context, Decimal
 from typing import Any, Final
 
@@ -27,7 +28,8 @@ class SwapCodec(Codec):
     """Base of the swap codecs, beside the exchange's own one: `class GateSwap(SwapCodec, Gate)`.
 
     Counts besides those of `Codec`: `no_contract_size` (nothing is emitted), `bad_mark` (a mark or index
-    price that cannot be), `bad_funding` (a rate that cannot be, or a cap or floor), `bad_next` (a next
+    price that cannot be), `bad_funding` (a rate that cannot be, or a cap or floor), `unchanged` (a frame that
+    says nothing of what is followed), `bad_next` (a next
     settlement that has passed or is no time), `bad_interval`. A part of an event costs only that part.
     """
 
@@ -168,18 +170,20 @@ class SwapCodec(Codec):
             return self.reject(symbol, "bad_funding")
         return (event,)
 
-    def merged(self, native_id: Any, row: dict[str, Any], fields: frozenset[str], *, whole: bool) -> Any:
-        """Return these fields as the connection knows them once `row` is taken over; None if it has none.
+    def merged(
+        self, native_id: Any, row: dict[str, Any], fields: frozenset[str], *, whole: bool
+    ) -> dict[str, Any]:
+        """Return these fields as the connection knows them once `row` is taken over.
 
         `whole` rows replace what was known. A field that is not in the row is as it was; without a
         connection the row is all there is.
         """
         said = {name: row[name] for name in fields & row.keys()}
         if self.order is None or native_id not in self.symbols:
-            return said or None
+            return said
         known = {} if whole else self.order.said.get(native_id, {})
         self.order.said[native_id] = known | said
-        return self.order.said[native_id] if said else None
+        return known | said
 
     def _price(self, symbol: str, value: Any) -> Any:
         try:
@@ -222,6 +226,11 @@ class SwapCodec(Codec):
             self.reject(symbol, "bad_interval")
             return None
         return round(seconds)
+
+
+def is_said(row: dict[str, Any], fields: Iterable[str]) -> bool:
+    """Whether a row says any of these."""
+    return any(row.get(name) not in (None, "") for name in fields)
 
 
 def _is_not_said(value: Any) -> bool:

@@ -30,6 +30,8 @@ Nanos = Annotated[int, msgspec.Meta(ge=FIRST_S * 10**9, lt=LAST_S * 10**9)]
 FAR_US: Final = 30 * 86_400 * 10**6
 """No two times of one moment are further apart, and nothing is late by so much: one of them is none."""
 
+FAR_MS: Final = FAR_US // 1000
+
 DECADE_US: Final = 5 * 365 * FAR_US // 30
 """No clock is further from ours. One that is off by years, as where a recording is played, is a clock as long
 as it goes on; what is off by decades is none."""
