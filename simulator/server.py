@@ -20,7 +20,7 @@ from simulator.catalogue import MARKETS, Listing
 from simulator.conversation import converse
 from simulator.delivery import Delivery
 from simulator.exchanges import SWAP_TYPES, TYPES
-from simulator.exchanges.base import RestCall, RestReply, SimulatedExchange
+from simulator.exchanges.base import RestCall, RestReply, SimulatedExchange, path_of
 from simulator.exchanges.perpetual import Perpetuals
 from simulator.faults import Fault, FaultBoard, FaultError, parse
 from simulator.feed import MarketFeed
@@ -154,11 +154,11 @@ class Simulator:
 
     def rest_url(self, key: str) -> str:
         """The REST base URL of one market; that of `okx:swap` ends in `/okx-swap`."""
-        return f"{self.url}/{_path_of(key)}"
+        return f"{self.url}/{path_of(key)}"
 
     def ws_url(self, key: str) -> str:
         """The WebSocket base URL of one market; the exchange's own path follows it."""
-        return f"ws://{self._host}:{self.port}/{_path_of(key)}"
+        return f"ws://{self._host}:{self.port}/{path_of(key)}"
 
     # --- what is going on ------------------------------------------------------------------------
 
@@ -297,8 +297,8 @@ class Simulator:
         key = request.match_info["exchange"].replace("-", ":")
         exchange = self.exchanges.get(key)
         if exchange is None:
-            there = ", ".join(map(_path_of, self.exchanges))
-            return _problem(404, f"no exchange {_path_of(key)!r} here; there are {there}")
+            there = ", ".join(map(path_of, self.exchanges))
+            return _problem(404, f"no exchange {path_of(key)!r} here; there are {there}")
         if refusal := self.board.find("refuse", key):
             wait = str(max(1, round(self.board.remaining(refusal))))
             return web.Response(status=int(refusal.value), headers={"Retry-After": wait})
@@ -328,11 +328,6 @@ class Simulator:
             return socket
         await converse(exchange, session, socket)
         return socket
-
-
-def _path_of(key: str) -> str:
-    """A market's part of the URL: the colon of `okx:swap` has another meaning there."""
-    return key.replace(":", "-")
 
 
 def _listings(key: str, symbols: int, traps: bool) -> Sequence[Listing]:
