@@ -43,7 +43,8 @@ class Simulator:
     lifetime (0.001: seconds become milliseconds), and the intervals of funding too where `funding_scale`
     does not say otherwise. `replay` plays a recording (a
     folder, or any `simulator.replay.Played`) instead of the seeded market, `speed` times as fast, from
-    when `replay_after` quote topics are subscribed (counted over all exchanges). `traps` lists some more
+    when `replay_after` quote topics are subscribed (counted over all exchanges), with the `contract_sizes`
+    of a file. `traps` lists some more
     (`simulator.catalogue.TRAPS`). Raises ValueError,
     FaultError or RecordingError with the remedy for arguments that make no sense.
     """
@@ -61,6 +62,7 @@ class Simulator:
         funding_scale: float | None = None,
         faults: str = "",
         replay: Path | Played | None = None,
+        contract_sizes: Path | None = None,
         speed: float = 1.0,
         loop: bool = False,
         replay_after: int = 0,
@@ -81,7 +83,7 @@ class Simulator:
         if replay is None:
             self.feed = MarketFeed(rate, seed)
         else:
-            recording = Recording(replay, exchanges) if isinstance(replay, Path) else replay
+            recording = Recording(replay, exchanges, contract_sizes) if isinstance(replay, Path) else replay
             self._listings = recording.listings
             self.feed = ReplayFeed(recording, speed=speed, loop=loop, after=replay_after)
         self.exchanges: dict[str, SimulatedExchange] = {

@@ -2,7 +2,7 @@
 
 Futures speak JSON and push no best bid and ask: `sub.depth.full` pushes whole books. Sizes are contracts of
 `contractSize` coins, as JSON numbers.
-Source: mexcdevelop/websocket-proto (2026-06) and the spot v3 documentation (2025); PROTOCOLS 3, PROTOCOLS2 A18
+Source: mexcdevelop/websocket-proto (2026-06), the spot v3 documentation (2025), PROTOCOLS 3, PROTOCOLS2 A18
 and B7.
 
 The protobuf is written by hand: `_field` is all of the wire format these messages need (varints and
