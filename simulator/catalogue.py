@@ -8,7 +8,7 @@ from msgspec import Struct
 from core.names.market_keys import SWAP, market_key
 
 EXCHANGES = ("binance", "bybit", "mexc", "gate", "kucoin", "okx", "bitget", "bingx")
-SWAPS = tuple(market_key(key, SWAP) for key in ("binance", "gate"))
+SWAPS = tuple(market_key(key, SWAP) for key in EXCHANGES)
 MARKETS = (*EXCHANGES, *SWAPS)
 
 # An exchange's share of a symbol's 24 h volume, so that volume filters have something to separate.

@@ -7,34 +7,45 @@ plain) of two shapes, one file per exchange and symbol, whose name begins with t
     timestamp (epoch ms), symbol (ACE/USDT:USDT), bid1_price, bid1_volume, ask1_price, ask1_volume
     timestamp (ISO), symbol_base, symbol_quote, bid_price, bid_qty, ask_price, ask_qty
 
-Perpetuals are shown on the spot wires under their spot name. Prices, sizes and times are the file's.
+A perpetual (by its symbol; in the second shape by `_perp` in the file's name) plays on the exchange's swap
+market. Prices, sizes and times are the file's, sizes in the market's own unit. How many coins a contract
+is no such file says: `contract_sizes.json` in the folder does, or a file given:
+
+    {"gate:swap": {"ACE/USDT:USDT": "10"}}
+
+What it does not name has one coin a contract, which is said once.
 """
 
 import asyncio
 import csv
 import gzip
 import heapq
+import json
 import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
+from math import inf
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from core.names.market_keys import exchange_of, key_of
 from core.names.symbols import base_of, quote_of
 from simulator.catalogue import Listing
 from simulator.exchanges.base import Book, Deal, SimulatedExchange
 from simulator.feed import QuoteSink, TradeSink
+from simulator.swaps import CONTRACT_SIZED
 
 logger = logging.getLogger(__name__)
 
 SAMPLE_ROWS = 2_000
 BATCH = 500
 PROGRESS_S = 10.0
+CONTRACT_SIZES = "contract_sizes.json"
 _NAMED = ("bid1_price", "bid1_volume", "ask1_price", "ask1_volume")
 _PLAIN = ("bid_price", "bid_qty", "ask_price", "ask_qty")
 
@@ -46,7 +57,8 @@ class RecordingError(ValueError):
 class Row(Struct, gc=False):
     """One recorded quote; `ts_us` is the recording's own time, numbers are the file's text.
 
-    `exchange_ts_us` is the exchange's time, where the recording has that as well.
+    `exchange` is the key of the market; `exchange_ts_us` is the exchange's time, where the recording has
+    that as well.
     """
 
     ts_us: int
@@ -60,7 +72,7 @@ class Row(Struct, gc=False):
 
 
 class TradeRow(Struct, gc=False):
-    """One recorded trade; `side` is the taker's."""
+    """One recorded trade; `exchange` is the key of the market, `side` the taker's."""
 
     ts_us: int
     exchange: str
@@ -72,7 +84,7 @@ class TradeRow(Struct, gc=False):
 
 
 class Played(Protocol):
-    """A recording: what each exchange lists, each instrument's first quote, everything in order of time."""
+    """A recording: what each market lists, each instrument's first quote, everything in order of time."""
 
     @property
     def listings(self) -> Mapping[str, Sequence[Listing]]: ...
@@ -83,23 +95,40 @@ class Played(Protocol):
 
 
 class Recording:
-    """A folder of recorded quotes of the given exchanges, read lazily and merged in time order."""
+    """A folder of recorded quotes of the given markets, read lazily and merged in time order."""
 
-    def __init__(self, folder: Path, exchanges: Sequence[str]) -> None:
+    def __init__(self, folder: Path, exchanges: Sequence[str], contract_sizes: Path | None = None) -> None:
         if not os.path.isdir(folder):  # of a name that is too long pathlib raises
             raise RecordingError(
                 f"--replay {folder}: no such folder; give one with *.csv.gz recordings in it"
             )
         files = sorted([*folder.rglob("*.csv.gz"), *folder.rglob("*.csv")])
-        self.files = [path for path in files if path.name.partition("_")[0] in exchanges]
+        names = {exchange_of(key) for key in exchanges}
+        files = [path for path in files if path.name.partition("_")[0] in names]
+        self.files = [path for path in files if _first(path).exchange in exchanges]
         if not self.files:
             wanted = ", ".join(exchanges)
             raise RecordingError(f"--replay {folder}: no <exchange>_*.csv.gz of {wanted} in it or below it")
+        sizes = _contract_sizes(contract_sizes or folder / CONTRACT_SIZES, given=contract_sizes is not None)
         listed: dict[str, dict[str, Listing]] = {key: {} for key in exchanges}
         for path in self.files:
-            listing = _listing(path)
-            listed[path.name.partition("_")[0]][listing.symbol] = listing
+            key, listing = _listing(path)
+            size = sizes.get((key, listing.symbol), listing.contract)
+            listed[key][listing.symbol] = structs.replace(listing, contract=size)
         self.listings: Mapping[str, Sequence[Listing]] = {k: tuple(v.values()) for k, v in listed.items()}
+        self._say_unknown(sizes)
+
+    def _say_unknown(self, sizes: Mapping[tuple[str, str], str]) -> None:
+        unknown = [
+            f"{key} {listing.symbol}"
+            for key, listings in self.listings.items()
+            for listing in listings
+            if listing.settle and exchange_of(key) in CONTRACT_SIZED and (key, listing.symbol) not in sizes
+        ]
+        if unknown:
+            logger.warning(
+                "no contract size of %s in %s: one coin a contract", ", ".join(unknown), CONTRACT_SIZES
+            )
 
     def first(self) -> Mapping[tuple[str, str], Row]:
         """Each file's first row, by exchange and symbol."""
@@ -224,13 +253,14 @@ def _parsed(path: Path) -> Iterator[Row]:
             raise RecordingError(f"{path}: no column {', '.join(missing)}; see the columns a recording has")
         when = header.index("timestamp")
         bid, bid_size, ask, ask_size = (header.index(name) for name in names)
-        symbol = _SymbolReader(header)
+        symbol = _SymbolReader(header, perpetual="_perp" in path.name)
         for fields in reader:
             try:
+                name = symbol(fields)
                 yield Row(
                     _micros(fields[when]),
-                    exchange,
-                    symbol(fields),
+                    key_of(exchange, name),
+                    name,
                     plain(fields[bid]),
                     plain(fields[bid_size]),
                     plain(fields[ask]),
@@ -241,9 +271,10 @@ def _parsed(path: Path) -> Iterator[Row]:
 
 
 class _SymbolReader:
-    """Reads the unified spot symbol of a row: `ACE/USDT:USDT` and `LUNC`, `USDT` become `…/USDT`."""
+    """Reads the unified symbol of a row: `ACE/USDT:USDT`, or that of `LUNC`, `USDT`."""
 
-    def __init__(self, header: list[str]) -> None:
+    def __init__(self, header: list[str], *, perpetual: bool) -> None:
+        self._perpetual = perpetual
         self._unified = header.index("symbol") if "symbol" in header else None
         self._parts = (
             None if "symbol" in header else (header.index("symbol_base"), header.index("symbol_quote"))
@@ -251,8 +282,9 @@ class _SymbolReader:
 
     def __call__(self, fields: list[str]) -> str:
         if self._parts is None:
-            return fields[self._unified or 0].partition(":")[0]
-        return "/".join(fields[index] for index in self._parts)
+            return fields[self._unified or 0]
+        base, quote = (fields[index] for index in self._parts)
+        return f"{base}/{quote}:{quote}" if self._perpetual else f"{base}/{quote}"
 
 
 def _micros(text: str) -> int:
@@ -279,10 +311,40 @@ def _first(path: Path) -> Row:
     return row
 
 
-def _listing(path: Path) -> Listing:
-    """Catalogue of the exchange, inferred from the beginning of the file."""
-    _first(path)  # refuses a file without rows
-    return listing_of(list(islice(_rows(path), SAMPLE_ROWS)))
+def _listing(path: Path) -> tuple[str, Listing]:
+    """Key of the market and its catalogue, inferred from the beginning of the file."""
+    sample = list(islice(_rows(path), SAMPLE_ROWS))
+    return sample[0].exchange, listing_of(sample)
+
+
+def _contract_sizes(path: Path, *, given: bool) -> dict[tuple[str, str], str]:
+    """Coins per contract by market and symbol; none where no file was given and none is in the folder."""
+    try:
+        read = json.loads(path.read_text())
+        return {
+            (key, symbol): _size(path, symbol, size)
+            for key, sizes in read.items()
+            for symbol, size in sizes.items()
+        }
+    except FileNotFoundError:
+        if given:
+            raise RecordingError(f"--contract-sizes {path}: no such file") from None
+        return {}
+    except (OSError, ValueError, AttributeError) as error:
+        if isinstance(error, RecordingError):
+            raise
+        example = '{"gate:swap": {"ACE/USDT:USDT": 10}}'
+        raise RecordingError(f"{path}: cannot read it ({error}); write it like {example}") from None
+
+
+def _size(path: Path, symbol: str, size: object) -> str:
+    try:
+        text = plain(repr(size) if isinstance(size, float) else str(size))
+        if not 0 < float(text) < inf:
+            raise ValueError
+    except ValueError:
+        raise RecordingError(f"{path}: contract size of {symbol}: not a number above 0: {size!r}") from None
+    return text
 
 
 def listing_of(sample: Sequence[Row]) -> Listing:
@@ -291,7 +353,13 @@ def listing_of(sample: Sequence[Row]) -> Listing:
     price_decimals = max(_decimals(text) for row in sample for text in (row.bid, row.ask))
     size_decimals = max(_decimals(text) for row in sample for text in (row.bid_size, row.ask_size))
     return Listing(
-        base_of(first.symbol), quote_of(first.symbol), float(first.bid), price_decimals, size_decimals, 20e6
+        base_of(first.symbol),
+        quote_of(first.symbol),
+        float(first.bid),
+        price_decimals,
+        size_decimals,
+        20e6,
+        settle=first.symbol.partition(":")[2],
     )
 
 

@@ -20,7 +20,7 @@ from simulator.catalogue import MARKETS, Listing
 from simulator.conversation import converse
 from simulator.delivery import Delivery
 from simulator.exchanges import SWAP_TYPES, TYPES
-from simulator.exchanges.base import RestCall, RestReply, SimulatedExchange
+from simulator.exchanges.base import RestCall, RestReply, SimulatedExchange, path_of
 from simulator.exchanges.perpetual import Perpetuals
 from simulator.faults import Fault, FaultBoard, FaultError, parse
 from simulator.feed import MarketFeed
@@ -43,7 +43,8 @@ class Simulator:
     lifetime (0.001: seconds become milliseconds), and the intervals of funding too where `funding_scale`
     does not say otherwise. `replay` plays a recording (a
     folder, or any `simulator.replay.Played`) instead of the seeded market, `speed` times as fast, from
-    when `replay_after` quote topics are subscribed (counted over all exchanges). `traps` lists some more
+    when `replay_after` quote topics are subscribed (counted over all exchanges), with the `contract_sizes`
+    of a file. `traps` lists some more
     (`simulator.catalogue.TRAPS`). Raises ValueError,
     FaultError or RecordingError with the remedy for arguments that make no sense.
     """
@@ -61,6 +62,7 @@ class Simulator:
         funding_scale: float | None = None,
         faults: str = "",
         replay: Path | Played | None = None,
+        contract_sizes: Path | None = None,
         speed: float = 1.0,
         loop: bool = False,
         replay_after: int = 0,
@@ -81,7 +83,7 @@ class Simulator:
         if replay is None:
             self.feed = MarketFeed(rate, seed)
         else:
-            recording = Recording(replay, exchanges) if isinstance(replay, Path) else replay
+            recording = Recording(replay, exchanges, contract_sizes) if isinstance(replay, Path) else replay
             self._listings = recording.listings
             self.feed = ReplayFeed(recording, speed=speed, loop=loop, after=replay_after)
         self.exchanges: dict[str, SimulatedExchange] = {
@@ -154,11 +156,11 @@ class Simulator:
 
     def rest_url(self, key: str) -> str:
         """The REST base URL of one market; that of `okx:swap` ends in `/okx-swap`."""
-        return f"{self.url}/{_path_of(key)}"
+        return f"{self.url}/{path_of(key)}"
 
     def ws_url(self, key: str) -> str:
         """The WebSocket base URL of one market; the exchange's own path follows it."""
-        return f"ws://{self._host}:{self.port}/{_path_of(key)}"
+        return f"ws://{self._host}:{self.port}/{path_of(key)}"
 
     # --- what is going on ------------------------------------------------------------------------
 
@@ -297,8 +299,8 @@ class Simulator:
         key = request.match_info["exchange"].replace("-", ":")
         exchange = self.exchanges.get(key)
         if exchange is None:
-            there = ", ".join(map(_path_of, self.exchanges))
-            return _problem(404, f"no exchange {_path_of(key)!r} here; there are {there}")
+            there = ", ".join(map(path_of, self.exchanges))
+            return _problem(404, f"no exchange {path_of(key)!r} here; there are {there}")
         if refusal := self.board.find("refuse", key):
             wait = str(max(1, round(self.board.remaining(refusal))))
             return web.Response(status=int(refusal.value), headers={"Retry-After": wait})
@@ -328,11 +330,6 @@ class Simulator:
             return socket
         await converse(exchange, session, socket)
         return socket
-
-
-def _path_of(key: str) -> str:
-    """A market's part of the URL: the colon of `okx:swap` has another meaning there."""
-    return key.replace(":", "-")
 
 
 def _listings(key: str, symbols: int, traps: bool) -> Sequence[Listing]:

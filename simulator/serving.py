@@ -27,7 +27,7 @@ def _announcement(simulator: Simulator) -> list[str]:
     lines = [f"Simulated exchanges on {simulator.url}", ""]
     for key, exchange in simulator.exchanges.items():
         rest, socket = simulator.rest_url(key), simulator.ws_url(key) + exchange.ws_paths[0]
-        lines.append(f"  {key:<8} {rest:<30}  {socket:<45}  {len(exchange.listings)} symbols")
+        lines.append(f"  {key:<12} {rest:<36}  {socket:<54}  {len(exchange.listings)} symbols")
     return [
         *lines,
         "",

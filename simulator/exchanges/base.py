@@ -296,6 +296,11 @@ class SimulatedExchange(ABC):
         return listing.symbol not in self.delisted
 
 
+def path_of(key: str) -> str:
+    """A market's part of the URL: the colon of `okx:swap` has another meaning there."""
+    return key.replace(":", "-")
+
+
 def side(price: str, size: str) -> str:
     """The levels of one side as JSON: one level, or none for an empty side."""
     return f'[["{price}","{size}"]]' if price else "[]"

@@ -30,7 +30,7 @@ class Binance(SimulatedExchange):
 
     key = "binance"
     name = "Binance"
-    ws_paths = ("/stream", "/ws")
+    ws_paths: ClassVar[tuple[str, ...]] = ("/stream", "/ws")
     padding = 8
     rhythm = Rhythm(ping=20, drop=60, life=24 * 3600)
     messages_per_window = (5, 1.0)
@@ -398,7 +398,7 @@ class BinanceSwap(Perpetuals, Binance):
                 "symbol": self.native(listing),
                 "fundingRate": f"{rate:.8f}",
                 "fundingTime": at_ms,
-                "markPrice": self.status(listing).mark,
+                "markPrice": self.status(listing).mark_price,
             }
             for listing in self.asked(call)
             for at_ms, rate in reversed(self.settlements(listing, call, "startTime", "endTime"))

@@ -1,10 +1,12 @@
-"""Bitget v2 spot: ack per arg, text ping and pong, trades begin with a snapshot of history.
+"""Bitget v2: ack per arg, text ping and pong, trades begin with a snapshot of history.
 
-Source: arbitrage-observatory exchange profile (live, 2026-09) and Bitget's v2 documentation.
+Sizes of swaps are coins; mark price and funding come in the ticker alone. Source: arbitrage-observatory
+exchange profile (live, 2026-09) and Bitget's v2 documentation; PROTOCOLS2 B6.
 """
 
 from collections import deque
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 from simulator.catalogue import Listing
 from simulator.exchanges.base import (
@@ -18,14 +20,15 @@ from simulator.exchanges.base import (
     read_json,
     side,
 )
+from simulator.exchanges.perpetual import LEVERAGE, Perpetuals, compact, known, rate_text
 from simulator.session import Channel, Frame, Session, Topic
 from simulator.wallets import coins, networks
 
 REQUEST_BYTES = 4096
 CHANNELS_LIMIT = 1000
 HISTORY = 5
-CHANNELS: dict[str, Channel] = {"books1": "quote", "ticker": "quote", "trade": "trade"}
-OTHER_TYPES = ("USDT-FUTURES", "COIN-FUTURES", "USDC-FUTURES")
+USDT_FUTURES = "USDT-FUTURES"
+TYPES = ("SPOT", USDT_FUTURES, "COIN-FUTURES", "USDC-FUTURES")
 
 
 class Bitget(SimulatedExchange):
@@ -37,6 +40,8 @@ class Bitget(SimulatedExchange):
     padding = 0
     rhythm = Rhythm(drop=120)
     messages_per_window = (10, 1.0)
+    kind: ClassVar[str] = "SPOT"
+    channels: ClassVar[dict[str, Channel]] = {"books1": "quote", "ticker": "quote", "trade": "trade"}
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -67,17 +72,17 @@ class Bitget(SimulatedExchange):
         if operation == "unsubscribe":
             self.unsubscribe(session, name)
             session.send_json({"event": "unsubscribe", "arg": arg})
-        elif operation != "subscribe" or kind not in ("SPOT", *OTHER_TYPES):
+        elif operation != "subscribe" or kind not in TYPES:
             self._refuse(session, arg, 30016, "Param error")
-        elif listing is None or channel not in CHANNELS:
+        elif listing is None or channel not in self.channels:
             message = f"instType:{kind},channel:{channel},instId:{native},precision:null doesn't exist"
             self._refuse(session, arg, 30001, message)
         elif len(session.topics) >= CHANNELS_LIMIT and name not in session.topics:
             self._refuse(session, arg, 30003, f"The number of subscribed channels exceeds {CHANNELS_LIMIT}")
         else:
             session.send_json({"event": "subscribe", "arg": arg})
-            if kind == "SPOT":
-                self._start(session, Topic(CHANNELS[channel], listing.symbol, name))
+            if kind == self.kind:
+                self._start(session, Topic(self.channels[channel], listing.symbol, name))
 
     def _start(self, session: Session, topic: Topic) -> None:
         """Trades begin with the latest ones as a snapshot, then only new ones come."""
@@ -93,7 +98,7 @@ class Bitget(SimulatedExchange):
 
     def _message(self, action: str, channel: str, listing: Listing, rows: str, ts_ms: int) -> str:
         return (
-            f'{{"action":"{action}","arg":{{"instType":"SPOT","channel":"{channel}",'
+            f'{{"action":"{action}","arg":{{"instType":"{self.kind}","channel":"{channel}",'
             f'"instId":"{self.native(listing)}"}},"data":[{rows}],"ts":{ts_ms + 1}}}'
         )
 
@@ -207,10 +212,143 @@ class Bitget(SimulatedExchange):
                             "withdrawMinScale": "8",
                             "congestion": "normal",
                         }
-                        for network in networks(self.key, coin)
+                        for network in networks(self.exchange, coin)
                     ],
                 }
                 for coin in coins(self.listings)
+            ]
+        )
+
+
+class BitgetSwap(Perpetuals, Bitget):
+    """The dialect of Bitget's USDT-margined perpetual swaps."""
+
+    key = "bitget:swap"
+    name = "Bitget swap"
+    beat_s = 0.1
+    settling_s = 1.0
+    kind = USDT_FUTURES
+    channels: ClassVar[dict[str, Channel]] = {"books1": "quote", "trade": "trade", "ticker": "status"}
+
+    def status_frames(self, topic: str, variant: str, listing: Listing, beat: int) -> Sequence[Frame]:
+        """ticker: a whole snapshot every time, about every 105 ms."""
+        native = self.native(listing)
+        row = {"instId": native, **self._swap_ticker(listing), "symbolType": "1", "symbol": native}
+        return (self._message("snapshot", "ticker", listing, compact(row), self.now_ms()),)
+
+    def routes(self) -> dict[str, RestHandler]:
+        """USDT-margined futures; other products and spot are empty."""
+        mix = "GET /api/v2/mix/market"
+        return {
+            "GET /api/v2/public/time": lambda call: self._ok({"serverTime": str(self.now_ms())}),
+            "GET /api/v2/spot/public/symbols": lambda call: self._ok([]),
+            "GET /api/v2/spot/public/coins": self._coins,
+            "GET /api/v2/margin/currencies": lambda call: self._ok([]),
+            f"{mix}/contracts": lambda call: self._product(call, self._contract),
+            f"{mix}/tickers": lambda call: self._product(call, self._ticker_row),
+            f"{mix}/ticker": lambda call: self._product(call, self._ticker_row),
+            f"{mix}/current-fund-rate": lambda call: self._product(call, self._fund_rate),
+            f"{mix}/history-fund-rate": self._settled_rates,
+        }
+
+    def _product(self, call: RestCall, row: Callable[[Listing], dict[str, Any]]) -> Any:
+        product = call.query.get("productType", "").upper()
+        if product not in TYPES and not product.startswith("S"):
+            return RestReply(
+                {**self._ok(None), "code": "400172", "msg": "Parameter verification failed"}, 400
+            )
+        return self._ok([row(listing) for listing in self.asked(call)] if product == self.kind else [])
+
+    def _contract(self, listing: Listing) -> dict[str, Any]:
+        """A swap that is being delisted cannot be opened, and has a time when it is off."""
+        funding = self.status(listing).funding
+        trading = "normal" if self.trading(listing) else "off"
+        return known(
+            {
+                "symbol": self.native(listing),
+                "baseCoin": listing.base,
+                "quoteCoin": listing.quote,
+                "buyLimitPriceRatio": "0.05",
+                "sellLimitPriceRatio": "0.05",
+                "feeRateUpRatio": "0.005",
+                "makerFeeRate": "0.0002",
+                "takerFeeRate": "0.0006",
+                "openCostUpRatio": "0.01",
+                "supportMarginCoins": [listing.settle],
+                "minTradeNum": listing.lot_text,
+                "priceEndStep": "1",
+                "volumePlace": str(listing.size_decimals),
+                "pricePlace": str(listing.price_decimals),
+                "sizeMultiplier": listing.lot_text,
+                "symbolType": "perpetual",
+                "minTradeUSDT": listing.min_notional,
+                "maxSymbolOrderNum": "200",
+                "maxProductOrderNum": "400",
+                "maxPositionNum": "150",
+                "symbolStatus": "limit_open" if self.delisting(listing) else trading,
+                "offTime": str(self.now_ms() + 86_400_000) if self.delisting(listing) else "-1",
+                "limitOpenTime": "-1",
+                "deliveryTime": "",
+                "launchTime": "",
+                "fundInterval": None if funding.interval_h is None else str(funding.interval_h),
+                "minLever": "1",
+                "maxLever": str(LEVERAGE),
+                "posLimit": "0.05",
+                "maintainTime": "",
+            }
+        )
+
+    def _swap_ticker(self, listing: Listing) -> dict[str, Any]:
+        book, (mark, index, funding) = self.quote(listing), self.status(listing)
+        volume = self.volume(listing)
+        return {
+            "lastPr": book.bid,
+            "bidPr": book.bid,
+            "askPr": book.ask,
+            "bidSz": book.bid_size,
+            "askSz": book.ask_size,
+            "open24h": book.bid,
+            "high24h": book.ask,
+            "low24h": book.bid,
+            "change24h": "0",
+            "fundingRate": rate_text(funding.rate),
+            "nextFundingTime": str(funding.next_ms),
+            "markPrice": mark,
+            "indexPrice": index,
+            "holdingAmount": "5000",
+            "baseVolume": f"{volume / float(book.bid):.4f}",
+            "quoteVolume": f"{volume:.4f}",
+            "openUtc": book.bid,
+            "deliveryPrice": "0",
+            "ts": str(book.ts_ms),
+        }
+
+    def _ticker_row(self, listing: Listing) -> dict[str, Any]:
+        """The ticker over REST says the volume in USDT, and no time of the next settlement."""
+        row = {"symbol": self.native(listing), **self._swap_ticker(listing)}
+        del row["nextFundingTime"]
+        return {**row, "usdtVolume": row["quoteVolume"], "changeUtc24h": "0", "deliveryStartTime": None}
+
+    def _fund_rate(self, listing: Listing) -> dict[str, Any]:
+        funding = self.status(listing).funding
+        return known(
+            {
+                "symbol": self.native(listing),
+                "fundingRate": rate_text(funding.rate),
+                "fundingRateInterval": None if funding.interval_h is None else str(funding.interval_h),
+                "nextUpdate": str(funding.next_ms),
+                "minFundingRate": rate_text(funding.floor),
+                "maxFundingRate": rate_text(funding.cap),
+            }
+        )
+
+    def _settled_rates(self, call: RestCall) -> Any:
+        """Settled rates, newest first."""
+        return self._ok(
+            [
+                {"symbol": self.native(listing), "fundingRate": rate_text(rate), "fundingTime": str(at_ms)}
+                for listing in self.asked(call)
+                for at_ms, rate in self.settlements(listing, call, "", "")
             ]
         )
 

@@ -1,9 +1,10 @@
-"""Bybit v5 spot: 10 args per request, JSON ping answered with op "ping", REST errors with HTTP 200.
+"""Bybit v5: JSON ping answered with op "ping", REST errors with HTTP 200; on spot 10 args per request.
 
-Source: bybit-exchange/docs v5 (2026-07).
+Sizes of linear swaps are coins. Source: bybit-exchange/docs v5 (2026-07); PROTOCOLS2 A7, B2.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from simulator.catalogue import Listing
 from simulator.exchanges.base import (
@@ -18,11 +19,12 @@ from simulator.exchanges.base import (
     side,
     strings,
 )
-from simulator.session import Frame, Session, Topic
+from simulator.exchanges.perpetual import LEVERAGE, Perpetuals, compact, known, number_of, rate_text
+from simulator.session import Channel, Frame, Session, Topic
 
 ARGS_PER_REQUEST = 10
 ARGS_CHARACTERS = 21_000
-CHANNELS = {"orderbook.1": "quote", "publicTrade": "trade"}
+PAGE = 500
 
 
 class Bybit(SimulatedExchange):
@@ -33,6 +35,10 @@ class Bybit(SimulatedExchange):
     ws_paths = ("/v5/public/spot",)
     rhythm = Rhythm(drop=600)
     resend_s = 3.0
+    category: ClassVar[str] = "spot"
+    channels: ClassVar[dict[str, Channel]] = {"orderbook.1": "quote", "publicTrade": "trade"}
+    args_per_request: ClassVar[int] = ARGS_PER_REQUEST
+    subscribed: ClassVar[str] = "subscribe"  # what an ack says
 
     def receive(self, session: Session, text: str) -> None:
         """`op` subscribe, unsubscribe, ping; `req_id` comes back only when it was sent."""
@@ -56,14 +62,14 @@ class Bybit(SimulatedExchange):
         topics = [self._topic(name) for name in args]
         known = [topic for topic in topics if topic]
         bad = [name for name, topic in zip(args, topics, strict=True) if topic is None]
-        if len(args) > ARGS_PER_REQUEST:
+        if len(args) > self.args_per_request:
             self._answer(session, request, False, "args size >10")
         elif sum(map(len, {*session.topics, *args})) > ARGS_CHARACTERS:
             self._answer(session, request, False, "args characters exceed 21000")
         elif bad or not args:
             self._answer(session, request, False, f"Invalid symbol :[{','.join(bad)}]")
         else:
-            self._answer(session, request, True, "subscribe")
+            self._answer(session, request, True, self.subscribed)
             for topic in known:
                 self.greet(session, topic)
 
@@ -76,9 +82,9 @@ class Bybit(SimulatedExchange):
     def _topic(self, name: str) -> Topic | None:
         kind, _, native = name.rpartition(".")
         listing = self.find(native)
-        if listing is None or kind not in CHANNELS:
+        if listing is None or kind not in self.channels:
             return None
-        return Topic("quote" if kind == "orderbook.1" else "trade", listing.symbol, name)
+        return Topic(self.channels[kind], listing.symbol, name)
 
     def book_frame(self, topic: str, variant: str, listing: Listing, book: Book) -> Frame:
         """Level 1 is always a snapshot; `cts` is the matching engine's time.
@@ -101,7 +107,7 @@ class Bybit(SimulatedExchange):
         )
 
     def routes(self) -> dict[str, RestHandler]:
-        """Spot rows; other categories are empty."""
+        """Rows of the market's own category; others are empty."""
         return {
             "GET /v5/market/time": lambda call: self._envelope({"timeSecond": str(self.now_ms() // 1000)}),
             "GET /v5/market/instruments-info": lambda call: self._list(call, self._instruments),
@@ -116,7 +122,7 @@ class Bybit(SimulatedExchange):
         category = call.query.get("category")
         if category not in ("spot", "linear", "inverse", "option"):
             return {"retCode": 10001, "retMsg": "Illegal category", "result": {}, "time": self.now_ms()}
-        return self._envelope({"category": category, "list": rows() if category == "spot" else []})
+        return self._envelope({"category": category, "list": rows() if category == self.category else []})
 
     def _envelope(self, result: dict[str, Any]) -> dict[str, Any]:
         return {"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": self.now_ms()}
@@ -161,3 +167,151 @@ class Bybit(SimulatedExchange):
             }
             for listing, book in self.rows()
         ]
+
+
+class BybitSwap(Perpetuals, Bybit):
+    """The dialect of Bybit's linear perpetual swaps."""
+
+    key = "bybit:swap"
+    name = "Bybit swap"
+    ws_paths = ("/v5/public/linear",)
+    padding = 0
+    beat_s = 0.1
+    category = "linear"
+    channels: ClassVar[dict[str, Channel]] = {
+        "orderbook.1": "quote",
+        "publicTrade": "trade",
+        "tickers": "status",
+    }
+    args_per_request = 2_000
+    subscribed = ""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._told: dict[str, dict[str, Any]] = {}
+
+    def status_frames(self, topic: str, variant: str, listing: Listing, beat: int) -> Sequence[Frame]:
+        """tickers: a snapshot on subscribing, then what changed, and nothing where nothing did."""
+        row = self._status_row(listing)
+        told = self._told.get(listing.symbol, {})
+        if beat:
+            self._told[listing.symbol] = row
+        kind = "delta" if beat else "snapshot"
+        new = {name: value for name, value in row.items() if not beat or told.get(name) != value}
+        if not new:
+            return ()
+        data = compact({"symbol": self.native(listing), **new})
+        now = self.now_ms()
+        return (f'{{"topic":"{topic}","type":"{kind}","data":{data},"cs":{now * 3},"ts":{now}}}',)
+
+    def routes(self) -> dict[str, RestHandler]:
+        """Linear rows and their funding history."""
+        return {**super().routes(), "GET /v5/market/funding/history": self._history}
+
+    def _list(self, call: RestCall, rows: Any) -> Any:
+        """Instruments come in pages, those that trade unless another status is asked for."""
+        answer = super()._list(call, rows)
+        if call.query.get("category") != self.category:
+            return answer
+        status, symbol = call.query.get("status", "Trading"), call.query.get("symbol")
+        found = [
+            row
+            for row in answer["result"]["list"]
+            if row.get("status", status) == status and symbol in (None, row["symbol"])
+        ]
+        start, most = number_of(call, "cursor", 0), number_of(call, "limit", PAGE)
+        paged = "instruments" in call.path
+        answer["result"]["list"] = found[start : start + most] if paged else found
+        if paged:
+            answer["result"]["nextPageCursor"] = str(start + most) if start + most < len(found) else ""
+        return answer
+
+    def _instruments(self) -> list[dict[str, Any]]:
+        return [self._instrument(listing) for listing in self.listings.values()]
+
+    def _instrument(self, listing: Listing) -> dict[str, Any]:
+        """A swap that is being delisted has a time of delivery."""
+        funding = self.status(listing).funding
+        delivery = self.now_ms() + 86_400_000 if self.delisting(listing) else 0
+        return known(
+            {
+                "symbol": self.native(listing),
+                "contractType": "LinearPerpetual",
+                "status": "Trading" if self.trading(listing) else "Closed",
+                "baseCoin": listing.base,
+                "quoteCoin": listing.quote,
+                "settleCoin": listing.settle,
+                "launchTime": "1585526400000",
+                "deliveryTime": str(delivery),
+                "deliveryFeeRate": "",
+                "priceScale": str(listing.price_decimals),
+                "leverageFilter": {
+                    "minLeverage": "1",
+                    "maxLeverage": f"{LEVERAGE}.00",
+                    "leverageStep": "0.01",
+                },
+                "priceFilter": {
+                    "minPrice": listing.tick_text,
+                    "maxPrice": "1999999.98",
+                    "tickSize": listing.tick_text,
+                },
+                "lotSizeFilter": {
+                    "maxOrderQty": "100000000",
+                    "minOrderQty": listing.lot_text,
+                    "qtyStep": listing.lot_text,
+                    "minNotionalValue": listing.min_notional,
+                },
+                "unifiedMarginTrade": True,
+                "fundingInterval": None if funding.interval_s is None else funding.interval_s // 60,
+                "upperFundingRate": rate_text(funding.cap),
+                "lowerFundingRate": rate_text(funding.floor),
+                "isPreListing": False,
+            }
+        )
+
+    def _tickers(self) -> list[dict[str, Any]]:
+        return [
+            {"symbol": self.native(listing), **self._status_row(listing)}
+            for listing in self.listings.values()
+        ]
+
+    def _status_row(self, listing: Listing) -> dict[str, Any]:
+        book, volume = self.quote(listing), self.volume(listing)
+        mark, index, funding = self.status(listing)
+        return known(
+            {
+                "lastPrice": book.bid,
+                "prevPrice24h": book.bid,
+                "price24hPcnt": "0",
+                "highPrice24h": book.ask,
+                "lowPrice24h": book.bid,
+                "markPrice": mark,
+                "indexPrice": index,
+                "openInterest": "68744.761",
+                "turnover24h": f"{volume:.4f}",
+                "volume24h": f"{volume / listing.price:.4f}",
+                "nextFundingTime": str(funding.next_ms),
+                "fundingRate": rate_text(funding.rate),
+                "fundingIntervalHour": None if funding.interval_h is None else str(funding.interval_h),
+                "fundingCap": rate_text(funding.cap),
+                "bid1Price": book.bid,
+                "bid1Size": book.bid_size,
+                "ask1Price": book.ask,
+                "ask1Size": book.ask_size,
+            }
+        )
+
+    def _history(self, call: RestCall) -> Any:
+        """Settled rates, newest first; a start alone is refused."""
+        if "startTime" in call.query and "endTime" not in call.query:
+            return {"retCode": 10001, "retMsg": "params error: endTime", "result": {}, "time": self.now_ms()}
+        rows = [
+            {
+                "symbol": self.native(listing),
+                "fundingRate": rate_text(rate),
+                "fundingRateTimestamp": str(at_ms),
+            }
+            for listing in self.asked(call)
+            for at_ms, rate in self.settlements(listing, call, "startTime", "endTime")
+        ]
+        return self._envelope({"category": self.category, "list": rows})

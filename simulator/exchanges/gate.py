@@ -9,6 +9,7 @@ a connection without a subscription after 30.5 s that does not ping itself.
 import secrets
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from simulator.catalogue import Listing
@@ -189,7 +190,7 @@ class Gate(SimulatedExchange):
                         "withdraw_delayed": False,
                         "deposit_disabled": not network.deposit,
                     }
-                    for network in networks(self.key, coin)
+                    for network in networks(self.exchange, coin)
                 ],
             }
             for coin in coins(self.listings)
@@ -252,7 +253,7 @@ class GateSwap(Perpetuals, Gate):
             "GET /api/v4/spot/currencies": self._currencies,
             f"{usdt}/contracts": lambda call: [self._contract(row) for row in self.listings.values()],
             **{
-                f"{usdt}/contracts/{native}": lambda call, row=listing: self._contract(row)
+                f"{usdt}/contracts/{native}": partial(self._one_contract, listing)
                 for native, listing in self.by_native.items()
             },
             f"{usdt}/tickers": lambda call: [self._swap_ticker(row) for row in self.asked(call, "contract")],
@@ -332,6 +333,9 @@ class GateSwap(Perpetuals, Gate):
             "taker_fee_rate": "0.0005",
             "create_time": 1_546_905_600,
         }
+
+    def _one_contract(self, listing: Listing, call: RestCall) -> Any:
+        return self._contract(listing)
 
     def _funding_rates(self, call: RestCall) -> Any:
         """Settled rates, newest first; the range is given in seconds."""

@@ -1,12 +1,17 @@
 """MEXC spot v3: requests and acks in text JSON, pushes in protobuf, refusals with code 0, 30 topics.
 
-Source: mexcdevelop/websocket-proto (2026-06) and the spot v3 documentation (2025).
+Futures speak JSON and push no best bid and ask: `sub.depth.full` pushes whole books. Sizes are contracts of
+`contractSize` coins, as JSON numbers.
+Source: mexcdevelop/websocket-proto (2026-06), the spot v3 documentation (2025), PROTOCOLS 3, PROTOCOLS2 A18
+and B7.
 
 The protobuf is written by hand: `_field` is all of the wire format these messages need (varints and
 length-delimited fields), and an encoder of our own keeps the simulator independent of the codec.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, ClassVar
 
 from simulator.catalogue import Listing
 from simulator.exchanges.base import (
@@ -20,6 +25,7 @@ from simulator.exchanges.base import (
     read_json,
     strings,
 )
+from simulator.exchanges.perpetual import LEVERAGE, Perpetuals, compact, known, rate_text, whole
 from simulator.session import Channel, Frame, Session, Topic
 
 TOPICS_LIMIT = 30
@@ -179,6 +185,202 @@ class Mexc(SimulatedExchange):
             "closeTime": self.now_ms(),
             "count": None,
         }
+
+
+class MexcSwap(Perpetuals, Mexc):
+    """The dialect of MEXC's futures socket: linear perpetual swaps."""
+
+    key = "mexc:swap"
+    name = "MEXC swap"
+    ws_paths = ("/edge",)
+    separator = "_"
+    rhythm = Rhythm(drop=60)
+    settling_s = 5.0
+    recomputed = True
+    channels: ClassVar[dict[str, Channel]] = {
+        "depth.full": "quote",
+        "deal": "trade",
+        "ticker": "status",
+        "fair.price": "status",
+        "index.price": "status",
+        "funding.rate": "status",
+    }
+
+    def alive(self, session: Session) -> float:
+        """Only pings keep the connection, whatever else is sent."""
+        return session.pinged
+
+    def receive(self, session: Session, text: str) -> None:
+        """`ping`, `sub.…` and `unsub.…`; acks do not say what they are of."""
+        request = read_json(text) or {}
+        action, _, channel = str(request.get("method")).partition(".")
+        param = request.get("param")
+        native = str(param.get("symbol")) if isinstance(param, dict) else "None"
+        listing = self.find(native)
+        if action == "ping":
+            session.pinged = session.received_s
+            session.send_json({"channel": "pong", "data": self.now_ms()})
+        elif action not in ("sub", "unsub") or channel not in self.channels:
+            self._said(session, "rs.error", f"method {request.get('method')} not exists")
+        elif action == "unsub":
+            self.unsubscribe(session, f"{channel}:{native}")
+            self._said(session, f"rs.unsub.{channel}", "success")
+        elif listing is None:
+            self._said(session, "rs.error", f"Contract [{native}] not exists")
+        else:
+            self._said(session, f"rs.sub.{channel}", "success")
+            self.greet(session, Topic(self.channels[channel], listing.symbol, f"{channel}:{native}"))
+
+    def _said(self, session: Session, channel: str, data: str) -> None:
+        session.send_json({"channel": channel, "data": data, "ts": self.now_ms()})
+
+    def _push(self, topic: str, data: str, ts_ms: int) -> Frame:
+        channel, _, native = topic.partition(":")
+        return f'{{"symbol":"{native}","data":{data},"channel":"push.{channel}","ts":{ts_ms}}}'
+
+    def book_frame(self, topic: str, variant: str, listing: Listing, book: Book) -> Frame:
+        """depth.full: levels are price, contracts, orders, as numbers."""
+        asks, bids = _levels(book.ask, book.ask_size), _levels(book.bid, book.bid_size)
+        data = f'{{"cts":{book.ts_ms},"asks":{asks},"bids":{bids},"version":{book.n}}}'
+        return self._push(topic, data, book.ts_ms + book.lag_ms + 2)
+
+    def deal_frame(self, topic: str, variant: str, listing: Listing, deal: Deal) -> Frame:
+        """deal: a list; `T` 1 is a taker's buy."""
+        row = (
+            f'[{{"p":{deal.price},"v":{whole(deal.size)},"T":{1 if deal.side == "buy" else 2},"O":3,"M":1,'
+            f'"t":{deal.ts_ms},"i":"{deal.n}","cts":"{deal.ts_ms}"}}]'
+        )
+        return self._push(topic, row, deal.ts_ms + 1)
+
+    def status_frames(self, topic: str, variant: str, listing: Listing, beat: int) -> Sequence[Frame]:
+        """Prices, rate and next time, each in a channel of its own and all in the ticker; no interval."""
+        channel, _, native = topic.partition(":")
+        mark, index, funding = self.status(listing)
+        head, now = f'{{"symbol":"{native}"', self.now_ms()
+        if channel == "ticker":
+            return (self._push(topic, compact(self._swap_ticker(listing, self.quote(listing))), now),)
+        if channel == "funding.rate":
+            rate = f'{head},"rate":{rate_text(funding.rate)},"nextSettleTime":{funding.next_ms}}}'
+            return (self._push(topic, rate, now),)
+        price = mark if channel == "fair.price" else index
+        return (self._push(topic, f'{head},"price":{price}}}', now),)
+
+    def routes(self) -> dict[str, RestHandler]:
+        """Contract endpoints; spot is empty."""
+        contract = "GET /api/v1/contract"
+        return {
+            "GET /api/v3/ping": lambda call: {},
+            "GET /api/v3/time": lambda call: {"serverTime": self.now_ms()},
+            "GET /api/v3/exchangeInfo": lambda call: {"timezone": "CST", "symbols": []},
+            f"{contract}/ping": lambda call: _done(self.now_ms()),
+            f"{contract}/detail": lambda call: _done(
+                [self._detail(listing) for listing in self.listings.values() if self.trading(listing)]
+            ),
+            f"{contract}/ticker": self._swap_tickers,
+            f"{contract}/funding_rate": lambda call: _done(
+                [self._funding_row(listing) for listing in self.listings.values()]
+            ),
+            **{
+                f"{contract}/funding_rate/{native}": partial(self._current, listing)
+                for native, listing in self.by_native.items()
+            },
+            f"{contract}/funding_rate/history": self._history,
+        }
+
+    def _detail(self, listing: Listing) -> dict[str, Any]:
+        """State 0 trades, 1 is being delivered; a contract that was delisted is gone."""
+        return {
+            "symbol": self.native(listing),
+            "displayName": f"{self.native(listing)} PERPETUAL",
+            "displayNameEn": f"{self.native(listing)} PERPETUAL",
+            "positionOpenType": 3,
+            "baseCoin": listing.base,
+            "quoteCoin": listing.quote,
+            "settleCoin": listing.settle,
+            "contractSize": float(self.contract_size(listing)),
+            "minLeverage": 1,
+            "maxLeverage": LEVERAGE,
+            "priceScale": listing.price_decimals,
+            "volScale": listing.size_decimals,
+            "amountScale": 4,
+            "priceUnit": listing.tick,
+            "volUnit": 1 if not listing.size_decimals else 10.0**-listing.size_decimals,
+            "minVol": 1,
+            "maxVol": 1_000_000,
+            "takerFeeRate": 0.0002,
+            "makerFeeRate": 0.0,
+            "maintenanceMarginRate": 0.004,
+            "initialMarginRate": 0.008,
+            "state": 1 if self.delisting(listing) else 0,
+            "apiAllowed": True,
+            "type": 1,
+            "futureType": 1,
+        }
+
+    def _swap_tickers(self, call: RestCall) -> Any:
+        rows = [self._swap_ticker(listing, self.quote(listing)) for listing in self.asked(call)]
+        if "symbol" not in call.query:
+            return _done(rows)
+        return _done(rows[0]) if rows else {"success": False, "code": 1001, "message": "Contract not exists"}
+
+    def _swap_ticker(self, listing: Listing, book: Book) -> dict[str, Any]:
+        """The best prices without their sizes; `volume24` is in contracts."""
+        mark, index, funding = self.status(listing)
+        bid, ask, volume = float(book.bid or 0), float(book.ask), self.volume(listing)
+        return {
+            "symbol": self.native(listing),
+            "lastPrice": bid,
+            "bid1": bid,
+            "ask1": ask,
+            "fairPrice": float(mark),
+            "indexPrice": float(index),
+            "fundingRate": funding.rate,
+            "maxBidPrice": round(bid * 1.1, listing.price_decimals),
+            "minAskPrice": round(bid * 0.9, listing.price_decimals),
+            "holdVol": 22847,
+            "volume24": round(volume / listing.price / float(self.contract_size(listing))),
+            "amount24": volume,
+            "riseFallRate": 0.0,
+            "riseFallValue": 0.0,
+            "lower24Price": bid,
+            "high24Price": ask,
+            "timestamp": self.now_ms(),
+        }
+
+    def _funding_row(self, listing: Listing) -> dict[str, Any]:
+        funding = self.status(listing).funding
+        return known(
+            {
+                "symbol": self.native(listing),
+                "fundingRate": funding.rate,
+                "maxFundingRate": funding.cap,
+                "minFundingRate": funding.floor,
+                "collectCycle": funding.interval_h,
+                "nextSettleTime": funding.next_ms,
+                "timestamp": self.now_ms(),
+            }
+        )
+
+    def _current(self, listing: Listing, call: RestCall) -> Any:
+        return _done(self._funding_row(listing))
+
+    def _history(self, call: RestCall) -> Any:
+        """Settled rates, newest first."""
+        rows = [
+            {"symbol": self.native(listing), "fundingRate": rate, "settleTime": at_ms}
+            for listing in self.asked(call)
+            for at_ms, rate in self.settlements(listing, call, "", "")
+        ]
+        return _done({"pageSize": len(rows), "totalCount": len(rows), "currentPage": 1, "resultList": rows})
+
+
+def _levels(price: str, size: str) -> str:
+    """One level of a side, or none; price, contracts and orders are numbers."""
+    return f"[[{price},{whole(size)},1]]" if price else "[]"
+
+
+def _done(data: Any) -> dict[str, Any]:
+    return {"success": True, "code": 0, "data": data}
 
 
 def _varint(value: int) -> bytes:

@@ -25,8 +25,8 @@ LEVERAGE = 75
 class Status(NamedTuple):
     """Mark and index price as the exchange prints them, and the funding."""
 
-    mark: str
-    index: str
+    mark_price: str
+    index_price: str
     funding: FundingState
 
 
@@ -105,8 +105,8 @@ class Perpetuals(SimulatedExchange):
     def settlements(self, listing: Listing, call: RestCall, start: str, end: str) -> list[tuple[int, float]]:
         """Settled rates of the range a call names in ms by these parameters, newest first."""
         now = self.now_ms()
-        since, until = _count(call, start, 0), min(now, _count(call, end, now))
-        limit = min(_count(call, "limit", _count(call, "pageSize", HISTORY_LIMIT)), HISTORY_LIMIT)
+        since, until = number_of(call, start, 0), min(now, number_of(call, end, now))
+        limit = min(number_of(call, "limit", number_of(call, "pageSize", HISTORY_LIMIT)), HISTORY_LIMIT)
         return self._clock.history(listing.symbol, terms_of(self.exchange, listing.base), since, until, limit)
 
     def asked(self, call: RestCall, name: str = "symbol") -> list[Listing]:
@@ -132,7 +132,7 @@ class Perpetuals(SimulatedExchange):
         return state.changed(interval_s=None) if self.fault("no-interval", listing) is not None else state
 
 
-def _count(call: RestCall, name: str, otherwise: int) -> int:
+def number_of(call: RestCall, name: str, otherwise: int) -> int:
     """A whole number of a call's query."""
     text = call.query.get(name, "")
     return int(text) if text.isdecimal() else otherwise

@@ -13,6 +13,7 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
+from simulator.catalogue import MARKETS
 from simulator.replay import Recording, RecordingError, ReplayFeed
 from simulator.server import Simulator
 from tests.support.exchanges.simulator_client import Client, best, connect, subscribe_quotes
@@ -60,14 +61,14 @@ async def numbers(client: Client, key: str, count: int) -> list[tuple[float, flo
 
 
 def test_rows_of_all_files_are_merged_in_time_order(folder: Path) -> None:
-    rows = list(Recording(folder, ["okx", "gate", "mexc"]).rows())
+    rows = list(Recording(folder, ["okx:swap", "gate:swap", "mexc"]).rows())
     assert [(row.ts_us // 1000, row.exchange, row.symbol) for row in rows] == [
-        (1000, "okx", "ZED/USDT"),
+        (1000, "okx:swap", "ZED/USDT:USDT"),
         (1100, "mexc", "TINY/USDT"),
-        (1200, "gate", "ZED/USDT"),
-        (1400, "gate", "ZED/USDT"),
-        (1400, "okx", "ZED/USDT"),
-        (2000, "okx", "ZED/USDT"),
+        (1200, "gate:swap", "ZED/USDT:USDT"),
+        (1400, "gate:swap", "ZED/USDT:USDT"),
+        (1400, "okx:swap", "ZED/USDT:USDT"),
+        (2000, "okx:swap", "ZED/USDT:USDT"),
     ]
     assert (rows[1].bid, rows[1].ask) == ("0.00003528", "0.00003531")
 
@@ -75,15 +76,15 @@ def test_rows_of_all_files_are_merged_in_time_order(folder: Path) -> None:
 async def test_a_recording_is_played_with_its_numbers_times_and_spacing(folder: Path) -> None:
     async with (
         Simulator(replay=folder, speed=2, replay_after=2) as sim,
-        connect(sim, "okx") as okx,
-        connect(sim, "gate") as gate,
+        connect(sim, "okx:swap") as okx,
+        connect(sim, "gate:swap") as gate,
     ):
-        await subscribe_quotes(okx, "okx", "ZED/USDT")
+        await subscribe_quotes(okx, "okx:swap", "ZED/USDT:USDT")
         assert (await okx.json())["event"] == "subscribe"
         with pytest.raises(TimeoutError):  # nothing moves before the second subscription
             await okx.raw(0.2)
         began = time.monotonic()
-        await subscribe_quotes(gate, "gate", "ZED/USDT")
+        await subscribe_quotes(gate, "gate:swap", "ZED/USDT:USDT")
         frames = [await okx.json() for _ in range(3)]
         assert 0.45 < time.monotonic() - began < 3  # one second at twice the speed
         assert [frame["data"][0]["ts"] for frame in frames] == ["1000", "1400", "2000"]
@@ -92,16 +93,22 @@ async def test_a_recording_is_played_with_its_numbers_times_and_spacing(folder: 
             ["1.03", "5.5"],
             ["1.05", "5"],
         ]
-        assert await numbers(gate, "gate", 2) == [(1.0, 70.0, 1.01, 80.0), (1.02, 71.0, 1.03, 81.0)]
+        assert await numbers(gate, "gate:swap", 2) == [(1.0, 70.0, 1.01, 80.0), (1.02, 71.0, 1.03, 81.0)]
         await asyncio.wait_for(sim.replay_finished(), 5)
-        assert sim.counts("okx")["quotes"] == 3
+        assert sim.counts("okx:swap")["quotes"] == 3
 
 
 async def test_rest_lists_what_was_recorded_and_other_exchanges_list_nothing(folder: Path) -> None:
     async with Simulator(replay=folder, replay_after=1) as sim, aiohttp.ClientSession() as http:
-        async with http.get(sim.rest_url("okx") + "/api/v5/public/instruments?instType=SPOT") as response:
+        async with http.get(
+            sim.rest_url("okx:swap") + "/api/v5/public/instruments?instType=SWAP"
+        ) as response:
             rows = (await response.json())["data"]
-        assert [(row["instId"], row["tickSz"], row["lotSz"]) for row in rows] == [("ZED-USDT", "0.01", "0.1")]
+        assert [(row["instId"], row["tickSz"], row["lotSz"]) for row in rows] == [
+            ("ZED-USDT-SWAP", "0.01", "0.1")
+        ]
+        async with http.get(sim.rest_url("okx") + "/api/v5/public/instruments?instType=SPOT") as response:
+            assert (await response.json())["data"] == []
         async with http.get(sim.rest_url("binance") + "/api/v3/exchangeInfo") as response:
             assert (await response.json())["symbols"] == []
         async with http.get(sim.rest_url("mexc") + "/api/v3/ticker/24hr") as response:
@@ -110,11 +117,11 @@ async def test_rest_lists_what_was_recorded_and_other_exchanges_list_nothing(fol
 
 async def test_a_loop_begins_again(folder: Path) -> None:
     async with (
-        Simulator(exchanges=["gate"], replay=folder, speed=50, loop=True, replay_after=1) as sim,
-        connect(sim, "gate") as gate,
+        Simulator(exchanges=["gate:swap"], replay=folder, speed=50, loop=True, replay_after=1) as sim,
+        connect(sim, "gate:swap") as gate,
     ):
-        await subscribe_quotes(gate, "gate", "ZED/USDT")
-        assert [quote[1] for quote in await numbers(gate, "gate", 4)] == [70.0, 71.0, 70.0, 71.0]
+        await subscribe_quotes(gate, "gate:swap", "ZED/USDT:USDT")
+        assert [quote[1] for quote in await numbers(gate, "gate:swap", 4)] == [70.0, 71.0, 70.0, 71.0]
 
 
 async def test_a_recording_that_breaks_off_ends_the_replay(tmp_path: Path) -> None:
@@ -124,6 +131,49 @@ async def test_a_recording_that_breaks_off_ends_the_replay(tmp_path: Path) -> No
         await asyncio.wait_for(sim.replay_finished(), 5)
         assert isinstance(sim.feed, ReplayFeed)
         assert sim.feed.played == 3000
+
+
+async def test_contract_sizes_come_from_a_file_beside_the_recording(folder: Path) -> None:
+    (folder / "contract_sizes.json").write_text(
+        '{"gate:swap": {"ZED/USDT:USDT": 0.1}, "okx:swap": {"ZED/USDT:USDT": "10"}}'
+    )
+    async with Simulator(replay=folder, replay_after=1) as sim, aiohttp.ClientSession() as http:
+        async with http.get(sim.rest_url("gate:swap") + "/api/v4/futures/usdt/contracts/ZED_USDT") as got:
+            assert (await got.json())["quanto_multiplier"] == "0.1"
+        async with http.get(sim.rest_url("okx:swap") + "/api/v5/public/instruments?instType=SWAP") as got:
+            assert (await got.json())["data"][0]["ctVal"] == "10"
+
+
+def test_a_contract_size_nobody_says_is_one_coin_and_that_is_said(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sizes = folder / "sizes.json"
+    sizes.write_text('{"gate:swap": {"ZED/USDT:USDT": 5}}')
+    recording = Recording(folder, MARKETS, sizes)
+    assert [listing.contract for listing in recording.listings["gate:swap"]] == ["5"]
+    assert [listing.contract for listing in recording.listings["okx:swap"]] == ["1"]
+    assert caplog.messages == [
+        "no contract size of okx:swap ZED/USDT:USDT in contract_sizes.json: one coin a contract"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "no such file"),
+        ("[1]", 'write it like {"gate:swap": {"ACE/USDT:USDT": 10}}'),
+        ('{"gate:swap": {"ZED/USDT:USDT": 0}}', "contract size of ZED/USDT:USDT: not a number above 0: 0"),
+        ('{"gate:swap": {"ZED/USDT:USDT": "much"}}', "not a number above 0: 'much'"),
+        ('{"gate:swap": {"ZED/USDT:USDT": NaN}}', "not a number above 0: nan"),
+    ],
+)
+def test_contract_sizes_that_cannot_be_read_are_refused(folder: Path, text: str | None, words: str) -> None:
+    sizes = folder / "sizes.json"
+    if text is not None:
+        sizes.write_text(text)
+    with pytest.raises(RecordingError) as caught:
+        Recording(folder, MARKETS, sizes)
+    assert words in str(caught.value)
 
 
 def write(text: str) -> Callable[[Path], None]:
@@ -170,23 +220,27 @@ class TestRealRecordings:
     async def test_six_exchanges_play_one_symbol_with_recorded_values(self) -> None:
         day = SHARED / "xex_perp_20250727"
         async with (
-            Simulator(exchanges=["gate", "binance"], replay=day, speed=60, replay_after=2) as sim,
-            connect(sim, "gate") as gate,
-            connect(sim, "binance") as binance,
+            Simulator(exchanges=["gate:swap", "binance:swap"], replay=day, speed=60, replay_after=2) as sim,
+            connect(sim, "gate:swap") as gate,
+            connect(sim, "binance:swap") as binance,
         ):
-            await subscribe_quotes(binance, "binance", "ACE/USDT")
-            await subscribe_quotes(gate, "gate", "ACE/USDT")
+            await subscribe_quotes(binance, "binance:swap", "ACE/USDT:USDT")
+            await subscribe_quotes(gate, "gate:swap", "ACE/USDT:USDT")
             frame = await gate.until(lambda f: f["event"] == "update")
             assert frame["result"]["t"] == 1753599989000
-            assert [frame["result"][name] for name in "bBaA"] == ["0.5921", "1335.0", "0.5926", "198.0"]
+            assert [frame["result"][name] for name in "bBaA"] == ["0.5921", 1335, "0.5926", 198]
             times = [json.loads(await gate.text())["result"]["t"] for _ in range(20)]
             assert times == sorted(times)
-            assert len(await numbers(binance, "binance", 5)) == 5
+            assert len(await numbers(binance, "binance:swap", 5)) == 5
 
     async def test_tiny_prices_keep_every_digit(self) -> None:
         async with (
             Simulator(replay=SHARED / "gate_perp__mexc_spot_LUNC_20251011", speed=100, replay_after=1) as sim,
-            connect(sim, "gate") as gate,
+            connect(sim, "gate:swap") as gate,
         ):
-            await subscribe_quotes(gate, "gate", "LUNC/USDT")
-            assert await numbers(gate, "gate", 1) == [(3.528e-05, 89.0, 3.531e-05, 153.0)]
+            assert [key for key, exchange in sim.exchanges.items() if exchange.listings] == [
+                "mexc",
+                "gate:swap",
+            ]
+            await subscribe_quotes(gate, "gate:swap", "LUNC/USDT:USDT")
+            assert await numbers(gate, "gate:swap", 1) == [(3.528e-05, 89.0, 3.531e-05, 153.0)]

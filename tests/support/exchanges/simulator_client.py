@@ -20,6 +20,13 @@ PATHS = {
     "okx": "/ws/v5/public",
     "bitget": "/v2/ws/public",
     "bingx": "/market",
+    "binance:swap": "/public/stream",
+    "bybit:swap": "/v5/public/linear",
+    "mexc:swap": "/edge",
+    "gate:swap": "/v4/ws/usdt",
+    "okx:swap": "/ws/v5/public",
+    "bitget:swap": "/v2/ws/public",
+    "bingx:swap": "/swap-market",
 }
 QUOTES: dict[str, Callable[[str, str], Any]] = {
     "binance": lambda b, q: {
@@ -45,6 +52,28 @@ QUOTES: dict[str, Callable[[str, str], Any]] = {
         "args": [{"instType": "SPOT", "channel": "books1", "instId": f"{b}{q}"}],
     },
     "bingx": lambda b, q: {"id": "u1", "reqType": "sub", "dataType": f"{b}-{q}@bookTicker"},
+}
+QUOTES |= {f"{key}:swap": QUOTES[key] for key in ("binance", "bybit", "bingx")} | {
+    "mexc:swap": lambda b, q: {"method": "sub.depth.full", "param": {"symbol": f"{b}_{q}", "limit": 20}},
+    "gate:swap": lambda b, q: {
+        "channel": "futures.book_ticker",
+        "event": "subscribe",
+        "payload": [f"{b}_{q}"],
+    },
+    "kucoin:swap": lambda b, q: {
+        "id": "1",
+        "type": "subscribe",
+        "topic": f"/contractMarket/tickerV2:{'XBT' if b == 'BTC' else b}{q}M",
+        "response": True,
+    },
+    "okx:swap": lambda b, q: {
+        "op": "subscribe",
+        "args": [{"channel": "bbo-tbt", "instId": f"{b}-{q}-SWAP"}],
+    },
+    "bitget:swap": lambda b, q: {
+        "op": "subscribe",
+        "args": [{"instType": "USDT-FUTURES", "channel": "books1", "instId": f"{b}{q}"}],
+    },
 }
 
 
@@ -121,13 +150,13 @@ async def connect(sim: Simulator, key: str, path: str | None = None) -> AsyncIte
     """A connection to a simulated exchange at its socket path; for KuCoin with a token, welcomed."""
     async with aiohttp.ClientSession() as http:
         url = sim.ws_url(key) + (path or PATHS.get(key, "/"))
-        if key == "kucoin" and path is None:
+        if key.startswith("kucoin") and path is None:
             async with http.post(sim.rest_url(key) + "/api/v1/bullet-public") as response:
                 data = (await response.json())["data"]
             url = f"{data['instanceServers'][0]['endpoint']}?token={data['token']}&connectId=c1"
         async with http.ws_connect(url, autoping=False, autoclose=False) as socket:
             client = Client(socket)
-            if key == "kucoin" and path is None:
+            if key.startswith("kucoin") and path is None:
                 assert await client.json() == {"id": "c1", "type": "welcome"}
             yield client
 
@@ -158,7 +187,12 @@ _FIELDS: dict[str, Callable[[Any], tuple[str, str, str, str]]] = {
     "okx": lambda d: (*d["data"][0]["bids"][0][:2], *d["data"][0]["asks"][0][:2]),
     "bitget": lambda d: (*d["data"][0]["bids"][0], *d["data"][0]["asks"][0]),
     "bingx": lambda d: tuple(d["data"][name] for name in "bBaA"),
+    "mexc:swap": lambda d: (*d["data"]["bids"][0][:2], *d["data"]["asks"][0][:2]),
+    "kucoin:swap": lambda d: tuple(
+        d["data"][name] for name in ("bestBidPrice", "bestBidSize", "bestAskPrice", "bestAskSize")
+    ),
 }
+_FIELDS |= {f"{key}:swap": _FIELDS[key] for key in ("binance", "bybit", "gate", "okx", "bitget", "bingx")}
 
 
 def protobuf(data: bytes) -> list[tuple[int, Any]]:
