@@ -6,6 +6,7 @@ from typing import Any, Final, Protocol
 from msgspec import Struct
 
 from core.health.findings import Finding, finds
+from core.names.formats import counted
 from core.names.plain_names import isolated
 from core.outage import lasted
 from core.process.heartbeat import Heartbeat, is_missing
@@ -64,7 +65,7 @@ def sinks(now: Look, _limits: object) -> Iterator[Finding]:
                 subject, store = f"collector {collector.shard}", stores.get(name, _ELSEWHERE)
                 yield Finding(
                     store.kind, f"{subject} {name}", "critical", now.at_us,
-                    f"{name} of {subject} cannot write: {problem}",
+                    f"The sink {name} of {subject} cannot write: {problem}",
                     "It retries by itself; until then events wait in its queue, and a full queue loses "
                     f"them. {store.look_at}",
                 )  # fmt: skip
@@ -82,8 +83,9 @@ def refused_symbols(now: Look, _limits: object) -> Iterator[Finding]:
             what = symbol if channel == "quote" else f"trades of {symbol}"
             yield Finding(
                 "symbol_refused", f"{what} on {exchange}", "warning", refusal["since_us"],
-                f"{exchange} refuses {what} for {lasted(age_s)}: {isolated(refusal['reason'].rstrip('.'))}. "
-                f"Asked {refusal['times']} times, next in {lasted(max(0.0, refusal['next_try_s']))}.",
+                f"{exchange} has refused {what} for {lasted(age_s)}: "
+                f"{isolated(refusal['reason'].rstrip('.'))}. Asked {counted(refusal['times'], 'time')}; "
+                f"next in {lasted(max(0.0, refusal['next_try_s']))}.",
                 "It is retried by itself, at growing pauses of at most 5 minutes; it is not shown "
                 "as live meanwhile. If it is halted or delisted there, disable it or sync the markets.",
                 round(age_s, 1),
@@ -91,7 +93,7 @@ def refused_symbols(now: Look, _limits: object) -> Iterator[Finding]:
         if len(refusals) > NAMED:
             yield Finding(
                 "symbol_refused", f"others on {exchange}", "warning", now.at_us,
-                f"{exchange} refuses {len(refusals) - NAMED:,} more subscriptions.",
+                f"{exchange} refuses {counted(len(refusals) - NAMED, 'more subscription')}.",
                 "So many at once point to a limit or a fault of the exchange: its reasons are in the "
                 "collector's log.",
                 float(len(refusals) - NAMED),

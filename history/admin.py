@@ -204,7 +204,7 @@ class MaintenanceRunAdmin(ReadOnlyAdmin):
     """Record of the lake's maintenance; only maintenance writes it."""
 
     empty_text = _(
-        "No maintenance has run yet. Beat starts a compaction every ten minutes if worker and beat run; "
+        "No maintenance has run yet. If worker and beat are running, a compaction starts every ten minutes; "
         "Lake tables starts one at once."
     )
 

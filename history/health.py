@@ -5,6 +5,7 @@ from typing import Final, Protocol
 
 from core.health.findings import Finding, finds, graded
 from core.health.upkeep import RETAINED_WITHIN_DAYS, LastRun
+from core.names.formats import counted
 from history.lake.standing import Disk, LakeTable
 from markets.follow.runtime import CollectorStatus
 
@@ -77,7 +78,7 @@ def damaged_files(now: Look, _limits: Limits) -> Iterator[Finding]:
             rest = len(table.damaged) - FILES_SHOWN
             yield Finding(
                 "lake_write", f"lake {table.table} damaged", "warning", table.damaged_us,
-                f"Files of the lake's {table.table} are damaged and left out: {shown}"
+                f"Damaged files of the lake table {table.table} are left out: {shown}"
                 + (f"; and {rest} more." if rest > 0 else "."),
                 f"See docs/lake_care.md, Damage; this stays until {table.table}/_quarantine is moved away.",
                 len(table.damaged), 0,
@@ -96,9 +97,9 @@ def never_retained(now: Look, _limits: Limits) -> Iterator[Finding]:
         if old_days > table.keep_days + RETAINED_WITHIN_DAYS:
             yield Finding(
                 "maintenance_late", job, "warning", now.at_us,
-                f"{job} never ran: the table holds data {old_days:.0f} days old, its policy keeps "
-                f"{table.keep_days}.",
-                "Check that worker and beat run. Deletion begins when an exchange confirms the time. The "
-                "admin can start a run at once.",
+                f"The task {job} never ran: the table holds data {counted(old_days, 'day')} old; its policy "
+                f"keeps {counted(table.keep_days, 'day')}.",
+                "Check that worker and beat are running. Deletion begins when an exchange confirms the time. "
+                "The admin can start a run at once.",
                 round(old_days * 86_400, 0), table.keep_days * 86_400.0,
             )  # fmt: skip

@@ -52,7 +52,7 @@ def _of_collector(collector: CollectorStatus, now: Look, limits: Limits) -> Iter
         if lag_s > limits.revision_lag_s:
             yield Finding(
                 "configuration", subject, "warning", since_us,
-                f"{subject} runs revision {collector.revision}, saved is {now.saved_revision}.",
+                f"{subject} runs revision {collector.revision}; revision {now.saved_revision} is saved.",
                 "It checks every 5 s. Its log shows whether it can reach PostgreSQL.",
                 round(lag_s, 1), limits.revision_lag_s,
             )  # fmt: skip

@@ -25,11 +25,11 @@ LACKS: Final[dict[str, Lack]] = {
     "instruments": Lack(
         "Nothing is collected: no enabled exchange trades a symbol that is enabled.",
         "Enable symbols in the admin (Markets, Symbols), and check the exchanges' volume bounds there; "
-        f"`manage.py sync_markets` reads what exchanges list, {DEFAULTS}",
+        f"`manage.py sync_markets` loads what exchanges list; {DEFAULTS}",
         stops_all=True,
     ),
     "connectors": Lack(
-        "Nothing is collected: none of the exchanges that are enabled is one that the collectors read.",
+        "Nothing is collected: the collectors have a connector for none of the enabled exchanges.",
         "Enable one that has a connector (docs/add_an_exchange.md), or leave --exchanges out.",
         stops_all=True,
     ),
@@ -39,7 +39,7 @@ LACKS: Final[dict[str, Lack]] = {
     ),
     "filters": Lack(
         "There are no charts and no opportunities: no opportunity filter is enabled.",
-        f"Add or enable one in the admin (Markets, Opportunity filters); where there is none, {DEFAULTS}",
+        f"Add or enable one in the admin (Markets, Opportunity filters); if there is none, {DEFAULTS}",
     ),
 }
 

@@ -15,7 +15,7 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
@@ -117,9 +117,9 @@ class AlertRuleAdmin(GuardedAdmin):
         if not row.enabled:
             return gettext("○ off")
         if not row.firing:
-            return gettext("● not firing") if not row.of_opportunities else gettext("○ nothing")
+            return gettext("○ not firing") if row.of_opportunities else gettext("● not firing")
         address = reverse("admin:monitoring_alert_changelist")
-        text = ngettext("%(count)s fires", "%(count)s fire", row.firing) % {"count": f"{row.firing:,}"}
+        text = gettext("%(count)s firing") % {"count": f"{row.firing:,}"}
         sign = SIGNS[Severity(row.severity)]
         return format_html(
             '<a href="{}?rule__id__exact={}&amp;state__exact=firing">{} {}</a>', address, row.pk, sign, text
@@ -130,7 +130,7 @@ class AlertRuleAdmin(GuardedAdmin):
     @admin.display(description=_("would fire now for"))
     def would_fire_now(self, row: AlertRule) -> Any:
         """Preview on the form; the page's script keeps it current while somebody types."""
-        text = self._would_fire(row) if row.what else gettext("Choose what it watches to see.")
+        text = self._would_fire(row) if row.what else gettext("Choose what the rule watches first.")
         address = reverse("admin:monitoring_alertrule_preview")
         return format_html('<output id="selects-now" data-count-url="{}">{}</output>', address, text)
 

@@ -151,7 +151,7 @@ class AlertRule(models.Model):
     enabled = models.BooleanField(
         _("enabled"), default=True, help_text=_("Off: its firing incidents are resolved.")
     )
-    what = models.CharField(_("what"), max_length=32, choices=What)
+    what = models.CharField(_("watches"), max_length=32, choices=What)
     severity = models.CharField(_("severity"), max_length=8, choices=Severity, default=Severity.WARNING)
 
     filter = models.ForeignKey(
@@ -170,7 +170,7 @@ class AlertRule(models.Model):
 
     subject = NameField(
         _("subject"), max_length=128, blank=True,
-        help_text=_("A pattern like okx, BTC/* on *, collector * or BTC/USDT *. Empty: any."),
+        help_text=_("A pattern, for example okx, BTC/* on *, collector * or BTC/USDT *. Empty: any."),
     )  # fmt: skip
     threshold = models.FloatField(
         _("threshold"), null=True, blank=True,
@@ -203,10 +203,10 @@ class AlertRule(models.Model):
     )  # fmt: skip
     quiet_until = models.TimeField(_("quiet until"), null=True, blank=True)
     quiet_zone = models.CharField(
-        _("time zone"), max_length=64, default="UTC", help_text=_("Like Europe/Berlin.")
+        _("time zone"), max_length=64, default="UTC", help_text=_("For example Europe/Berlin.")
     )
     quiet_critical = models.BooleanField(
-        _("quiet for critical, too"), default=False,
+        _("quiet hours for critical, too"), default=False,
         help_text=_("Off: critical incidents are sent at any hour."),
     )  # fmt: skip
     digest_minutes = models.PositiveIntegerField(
@@ -334,7 +334,7 @@ class Alert(models.Model):
         """State of what has been put into the outbox so far."""
 
         NOTHING = "nothing", _("nothing yet")
-        FIRING = "firing", _("that it fires")
+        FIRING = "firing", _("that it is firing")
         RESOLVED = "resolved", _("that it is resolved")
         FIRED = "fired", _("that it fired, not that it is over")
         SILENT = "silent", _("nobody")
@@ -344,15 +344,19 @@ class Alert(models.Model):
         help_text=_("Empty: the rule was deleted."),
     )  # fmt: skip
     rule_name = NameField(_("rule name"), max_length=64)
-    key = models.CharField(_("key"), max_length=255, help_text=_("What is wrong, the same while it lasts."))
+    key = models.CharField(
+        _("key"), max_length=255, help_text=_("Names what is wrong; the same while it lasts.")
+    )
     subject = NameField(_("subject"), max_length=200)
     episode = models.UUIDField(_("opportunity"), null=True, help_text=_("The route it fired for."))
-    move = models.UUIDField(_("move"), null=True, help_text=_("Whose routes it counts. Empty: one route's."))
-    coin = NameField(_("coin"), max_length=64, blank=True, help_text=_("What cools down."))
+    move = models.UUIDField(
+        _("move"), null=True, help_text=_("The move whose routes it covers. Empty: one route.")
+    )
+    coin = NameField(_("coin"), max_length=64, blank=True, help_text=_("The coin whose cool-down it starts."))
     state = models.CharField(_("state"), max_length=8, choices=State, default=State.FIRING)
     severity = models.CharField(_("severity"), max_length=8, choices=Severity)
-    since = models.DateTimeField(_("since"), help_text=_("When it became so."))
-    fired_at = models.DateTimeField(_("fired"), help_text=_("When it had lasted long enough."))
+    since = models.DateTimeField(_("since"), help_text=_("When the condition was first met."))
+    fired_at = models.DateTimeField(_("fired"), help_text=_("When the condition had lasted long enough."))
     resolved_at = models.DateTimeField(_("resolved"), null=True)
     title = NameField(_("title"), max_length=200)
     words = LinesField(_("what is wrong"))
@@ -406,8 +410,8 @@ class Delivery(models.Model):
     class Kind(models.TextChoices):
         """Reason why a message is sent."""
 
-        FIRING = "firing", _("fires")
-        REMINDER = "reminder", _("goes on")
+        FIRING = "firing", _("firing")
+        REMINDER = "reminder", _("reminder")
         RESOLVED = "resolved", _("resolved")
         DIGEST = "digest", _("digest")
         TEST = "test", _("test")
@@ -415,10 +419,10 @@ class Delivery(models.Model):
     class State(models.TextChoices):
         """Progress of a delivery."""
 
-        QUEUED = "queued", _("waits")
+        QUEUED = "queued", _("waiting")
         SENDING = "sending", _("being sent")
         SENT = "sent", _("sent")
-        GROUPED = "grouped", _("sent within another")
+        GROUPED = "grouped", _("sent in another message")
         GIVEN_UP = "given_up", _("given up")
 
     alert = models.ForeignKey(
@@ -428,7 +432,7 @@ class Delivery(models.Model):
         AlertChannel, models.CASCADE, related_name="deliveries", verbose_name=_("channel")
     )
     kind = models.CharField(_("kind"), max_length=8, choices=Kind)
-    message = models.JSONField(_("message"), help_text=_("A monitoring.alerts.messages.Message."))
+    message = models.JSONField(_("message"), help_text=_("The message as it is handed to the channel."))
     idempotency_key = models.CharField(_("idempotency key"), max_length=100, unique=True)
     state = models.CharField(_("state"), max_length=8, choices=State, default=State.QUEUED)
     created_at = models.DateTimeField(_("queued"), auto_now_add=True)
@@ -437,7 +441,9 @@ class Delivery(models.Model):
     sent_at = models.DateTimeField(_("sent"), null=True)
     tries = models.PositiveIntegerField(_("tries"), default=0)
     last_error = LinesField(_("last error"), blank=True)
-    receipt = NameField(_("receipt"), max_length=200, blank=True, help_text=_("What the channel calls it."))
+    receipt = NameField(
+        _("receipt"), max_length=200, blank=True, help_text=_("The id that the channel gave it.")
+    )
     grouped_into = models.ForeignKey("self", models.SET_NULL, null=True, related_name="grouped")
 
     class Meta:

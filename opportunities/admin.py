@@ -44,7 +44,7 @@ class OpportunityEpisodeAdmin(ReadOnlyAdmin):
     list_display_links = ("standing", "symbol")
     list_filter = (StandingFilter, "filter_name", "buy_on", "sell_on")
     search_fields = ("symbol", "=id", "=move")
-    search_help_text = _("A symbol or a part of it, like BTC/USDT, or the id of an episode or a move.")
+    search_help_text = _("A symbol or a part of it, like BTC/USDT, or the id of an opportunity or a move.")
     date_hierarchy = "started_at"
     ordering = ("-closed_at", "-started_at")  # PostgreSQL sorts nulls first here: what is open
     show_full_result_count = False
@@ -70,12 +70,12 @@ class OpportunityEpisodeAdmin(ReadOnlyAdmin):
         """Exchange where one buys and exchange where one sells."""
         return f"{row.buy_on} → {row.sell_on}"
 
-    @admin.display(description=_("started (UTC)"), ordering="started_at")
+    @admin.display(description=_("began (UTC)"), ordering="started_at")
     def began_s(self, row: OpportunityEpisode) -> str:
         """Time to the second: a list is narrow."""
         return f"{row.started_at:%Y-%m-%d %H:%M:%S}"
 
-    @admin.display(description=_("started (UTC)"))
+    @admin.display(description=_("began (UTC)"))
     def began(self, row: OpportunityEpisode) -> str:
         """Time to the millisecond."""
         return _moment(row.started_at)

@@ -33,9 +33,7 @@ class OpportunityEpisode(models.Model):
     exchange2 = models.CharField(_("exchange 2"), max_length=32)
     buy_on = models.CharField(_("buy on"), max_length=32)
     sell_on = models.CharField(_("sell on"), max_length=32)
-    started_at = models.DateTimeField(
-        _("started"), help_text=_("When the edge reached the filter's minimum.")
-    )
+    started_at = models.DateTimeField(_("began"), help_text=_("When the edge reached the filter's minimum."))
     seen_at = models.DateTimeField(_("last seen"), help_text=_("When a collector last confirmed it."))
     closed_at = models.DateTimeField(_("closed"), null=True, help_text=_("Empty: it is open."))
     duration_ms = models.BigIntegerField(_("duration, ms"), null=True)
@@ -59,14 +57,16 @@ class OpportunityEpisode(models.Model):
     move = models.UUIDField(
         _("move"),
         null=True,
-        help_text=_("What opened together, on one side of one exchange. Empty: not known."),
+        help_text=_(
+            "Shared by the routes that opened together because one exchange moved. Empty: not known."
+        ),
     )
     moved_on = models.CharField(
         _("moved on"), max_length=32, blank=True, help_text=_("The exchange that moved. Empty: not known.")
     )
     moved_side = models.CharField(
         _("side that moved"), max_length=4, blank=True, choices=[("buy", _("buy")), ("sell", _("sell"))],
-        help_text=_("Whether one buys or sells there."),
+        help_text=_("Whether the routes buy or sell on the exchange that moved."),
     )  # fmt: skip
 
     class Meta:
@@ -154,7 +154,7 @@ class VerdictThresholds(models.Model):
     )
     biased_above_asymmetry = models.FloatField(
         _("biased above, |asymmetry|"), default=1, validators=_share(1_000),
-        help_text=_("Of the deviation, or of the spread itself: the former cannot pass 1."),
+        help_text=_("Of the deviation or of the spread itself; that of the deviation cannot pass 1."),
     )  # fmt: skip
     excellent_above_crossings_per_minute = models.FloatField(
         _("excellent above, crossings per minute"), default=5, validators=_share(10_000)

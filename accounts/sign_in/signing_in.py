@@ -256,9 +256,7 @@ def name_of(request: HttpRequest, credentials: dict[str, Any] | None) -> str:
 def locked_out(request: HttpRequest, _credentials: object) -> HttpResponse:
     """Answer to somebody who has tried too often (AXES_LOCKOUT_CALLABLE)."""
     wait_s = int(settings.AXES_COOLOFF_TIME.total_seconds())
-    words = _(
-        "Too many sign-ins have failed from here. Try again in {minutes} minutes, or ask an administrator."
-    )
+    words = _("Too many sign-ins have failed from here. Try again in {minutes} min, or ask an administrator.")
     return _refusal(request, words.format(minutes=wait_s // 60), HTTPStatus.TOO_MANY_REQUESTS, wait_s)
 
 

@@ -4,6 +4,12 @@ from decimal import Decimal
 from math import isfinite
 
 
+def counted(count: float, noun: str) -> str:
+    """How many there are of something whose plural takes an s: `1 event`, `1,240 events`."""
+    many = f"{count:,.0f}"
+    return f"{many} {noun}" if many == "1" else f"{many} {noun}s"
+
+
 def age(ms: float) -> str:
     """`87 ms`, `2.4 s`, `3 min`, `5 h`; a dash where there is none."""
     if not isfinite(ms):

@@ -147,7 +147,7 @@ def _facts(
     """Facts a trader decides by, as of the peak so far."""
     peak, currency = row.peak, quote_of(row.symbol)
     buy, sell = peak.buy, peak.sell
-    gates = ", ".join(row.gates) or gettext("all pass")
+    gates = ", ".join(row.gates) or gettext("all passed")
     filters = sorted({each.filter_name for each in rows})
     return [
         (gettext("Symbol"), row.symbol),
@@ -157,7 +157,7 @@ def _facts(
         (gettext("Executable"), f"{wording.amount(peak.size)} {currency}"),
         (gettext("Quote ages"), f"{buy.exchange} {wording.age(buy.age_ms)}, "
                                 f"{sell.exchange} {wording.age(sell.age_ms)}"),
-        (gettext("Gates"), gates),
+        (gettext("Gate checks"), gates),
         *_move_facts(row, others),
         (gettext("Filter"), _listed(filters, ", ")),
     ]  # fmt: skip
@@ -172,7 +172,7 @@ def _move_facts(row: OpportunityEpisode, others: Sequence[OpportunityEpisode]) -
         yield gettext("Moved"), gettext("not known yet")
     if others:
         names = [f"{_route(each, row)} {wording.bps(each.peak_edge_bps)}" for each in others]
-        yield gettext("Other routes"), _listed(names, "; ")
+        yield gettext("Other routes of this move"), _listed(names, "; ")
 
 
 def _route(row: OpportunityEpisode, best: OpportunityEpisode) -> str:

@@ -61,7 +61,7 @@ def would_fire(rule: AlertRule) -> str:
     beyond = [each for each in findings_for(rule, findings) if _beyond(rule, each)]
     due = [each.subject for each in beyond if each.since_us <= lasting_us]
     if not due and beyond:
-        return gettext("Nothing yet: %(what)s will, if it lasts.") % {"what": beyond[0].subject}
+        return gettext("Nothing yet; %(what)s will if it lasts.") % {"what": beyond[0].subject}
     return _named(due, len(due))
 
 

@@ -97,7 +97,7 @@ def _lines(alerts: Iterable[Alert]) -> Iterable[tuple[str, str]]:
     listed = list(alerts)
     for alert in listed[:LISTED]:
         if alert.resolved_at is None:
-            yield alert.title, gettext("fires since %(time)s") % {"time": _moment(alert.since)}
+            yield alert.title, gettext("firing since %(time)s") % {"time": _moment(alert.since)}
         else:
             lasted = _span(alert.since, alert.resolved_at)
             yield alert.title, gettext("resolved after %(span)s") % {"span": lasted}

@@ -13,6 +13,7 @@ from typing import Final
 from core.clock.clocks import JUMP_S, jump_in_words
 from core.clock.moments import AHEAD_S, age_s, is_over
 from core.health.findings import Finding, Severity, checks, finds, graded
+from core.names.formats import counted
 from core.process.heartbeat import MISSING_AFTER_S, Heartbeat, Role, is_missing
 from markets.config import Shard
 from monitoring.health.observed import Limits, Observed
@@ -41,7 +42,7 @@ EXPECTED: Final[dict[Role, Severity]] = {
 }
 """What every desk runs at least one of; the simulator too, where the exchanges are simulated."""
 
-RESTART: Final = "It is restarted by itself where a supervisor watches it; if not, start it."
+RESTART: Final = "Where a supervisor watches it, it is restarted by itself; otherwise start it."
 WITHOUT: Final[dict[Role, str]] = {
     "collector": "No data is collected for its symbols.",
     "web": "Its pages and sockets are unavailable.",
@@ -155,7 +156,7 @@ def _missing_processes(now: Observed) -> Iterator[Finding]:
         yield Finding(
             "process_missing", restart.name, EXPECTED.get(restart.role, "critical"), restart.at_us,
             f"{restart.name} ended unexpectedly and was started again "
-            f"{(now.at_us - restart.at_us) / 1e6:.0f} s ago. It missed the data of the time between.",
+            f"{(now.at_us - restart.at_us) / 1e6:.0f} s ago. Its work was interrupted in between.",
             "Its log and the kernel log (out of memory?) show why it ended. This is shown for a minute.",
         )  # fmt: skip
     if now.listening_since_us is None or not is_over((now.at_us - now.listening_since_us) / 1e6, GRACE_S):
@@ -182,8 +183,8 @@ def _missing_shards(now: Observed) -> Iterator[Finding]:
         if shard not in running:
             yield Finding(
                 "process_missing", f"collector {shard}", "critical", now.at_us,
-                f"No collector runs shard {shard}. {WITHOUT['collector']}",
-                f"{RESTART} (`manage.py collect --shard {shard}`) If it runs, it hangs: see its log.",
+                f"No collector is running for shard {shard}. {WITHOUT['collector']}",
+                f"{RESTART} (`manage.py collect --shard {shard}`) If it is running, it hangs: see its log.",
             )  # fmt: skip
 
 
@@ -202,8 +203,8 @@ def _of_process(beat: Heartbeat, now: Observed, limits: Limits) -> Iterator[Find
     if beat.gc_gen2_per_min > limits.gc_gen2_per_min:
         yield Finding(
             "gc", beat.name, "warning", now.at_us,
-            f"{beat.name} made {beat.gc_gen2_per_min:.0f} full garbage collections in the last minute, "
-            f"the longest pause was {beat.gc_pause_ms:.0f} ms.",
+            f"{beat.name} made {counted(beat.gc_gen2_per_min, 'full garbage collection')} in the last "
+            f"minute; the longest pause was {beat.gc_pause_ms:.0f} ms.",
             "This delays events. Restart it if it persists, and report what it was doing.",
             beat.gc_gen2_per_min, limits.gc_gen2_per_min,
         )  # fmt: skip
@@ -246,15 +247,17 @@ def _queues(beat: Heartbeat, now: Observed, limits: Limits) -> Iterator[Finding]
         if queue.length > limits.queue_length or fill_pct > limits.queue_fill_pct:
             yield Finding(
                 "queue_full", subject, graded(fill_pct >= CRITICAL_FILL_PCT), now.at_us,
-                f"{queue.length:,} events wait in {name} of {beat.name}, {fill_pct:.0f} % of its capacity.",
+                f"The queue {name} of {beat.name} holds {counted(queue.length, 'event')}, "
+                f"{fill_pct:.0f} % of its capacity.",
                 "Its destination is too slow or down: see the other findings. A full queue drops events.",
                 float(queue.length), float(limits.queue_length),
             )  # fmt: skip
         if dropped := now.drops_per_min.get(subject, 0):
             yield Finding(
                 "drops", subject, "critical", now.at_us,
-                f"{name} of {beat.name} dropped {dropped:,} events in the last minute.",
-                "Charts and the lake have gaps from it. Check its destination; split the symbols further.",
+                f"The queue {name} of {beat.name} dropped {counted(dropped, 'event')} in the last minute.",
+                "Charts and the lake have gaps there. Check its destination, or split the symbols among more "
+                "collectors.",
                 float(dropped), 0.0,
             )  # fmt: skip
 
@@ -272,24 +275,24 @@ def recurring_work(now: Observed, limits: Limits) -> Iterator[Finding]:
             went = "was only partly done" if run.state == "partial" else "failed"
             yield Finding(
                 "maintenance_late", run.job, "warning", run.tried_us,
-                f"{run.job} {went}: {run.error or 'the process ended before it did'}",
+                f"The task {run.job} {went}: {run.error or 'the process ended before it did'}",
                 "It is retried when it is next due. The admin shows every run and can start one at once.",
                 round(late_s or 0.0, 0), limit_s,
             )  # fmt: skip
         elif late_s is None:
             yield Finding(
                 "maintenance_late", run.job, "warning", now.at_us,
-                f"{run.job} was last done at a time that lies ahead: a clock was set back, and it is "
-                "unknown whether it is late.",
+                f"The task {run.job} was last done at a time that lies ahead: a clock was set back, and "
+                "whether it is late is unknown.",
                 "Its next run resolves this. The admin can start one at once.",
                 0.0, limit_s,
             )  # fmt: skip
         elif late_s > limit_s:
             yield Finding(
                 "maintenance_late", run.job, "warning", run.done_us or run.tried_us,
-                f"{run.job} was last done {_duration(late_s)} ago; it is due every "
+                f"The task {run.job} was last done {_duration(late_s)} ago; it is due every "
                 f"{_duration(run.due_every_s)}.",
-                "Check that worker and beat run. After a week without a run, deletion waits until an "
+                "Check that worker and beat are running. After a week without a run, deletion waits until an "
                 "exchange confirms the time. The admin shows every run and can start one at once.",
                 round(late_s, 0), limit_s,
             )  # fmt: skip
@@ -315,9 +318,9 @@ def not_retained(now: Observed, _limits: Limits) -> Iterator[Finding]:
         old_days = max(0.0, (now.at_us - each.oldest_us) / DAY_US)
         yield Finding(
             "maintenance_late", each.job, "warning", now.at_us,
-            f"{each.job} is late: rows {old_days:.0f} days old are still there, it keeps {each.keep_days} "
-            "days and runs once a day.",
-            "Check that worker and beat run. After a week without a run, deletion waits until an "
+            f"The task {each.job} is late: rows {counted(old_days, 'day')} old are still there; it keeps "
+            f"{counted(each.keep_days, 'day')} and runs once a day.",
+            "Check that worker and beat are running. After a week without a run, deletion waits until an "
             "exchange confirms the time. The worker's log shows why a run failed.",
             round(old_days * 86_400, 0), each.keep_days * 86_400.0,
         )  # fmt: skip

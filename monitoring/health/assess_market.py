@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from core.clock.moments import is_over
 from core.health.findings import Finding, Severity, finds
+from core.names.formats import counted
 from core.names.plain_names import isolated
 from core.outage import lasted
 from monitoring.health.observed import Limits, Observed
@@ -122,8 +123,11 @@ def _silent_exchange(of: ExchangeQuality, now: Observed, limits: Limits) -> Iter
         )  # fmt: skip
 
 
+_DOES: Final = {"refused": "accepts no subscription", "breaker open": "is not tried for now (breaker open)"}
+
+
 def _does(state: str) -> str:
-    return "accepts no subscription" if state == "refused" else f"is {state}"
+    return _DOES.get(state, f"is {state}")
 
 
 def _next_try(exchange: str, now: Observed) -> str:
@@ -138,7 +142,7 @@ def _poor_data(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[F
         storm = of.reconnects_per_min > STORM * limits.reconnects_per_min
         yield Finding(
             "reconnects", name, "critical" if storm else "warning", now.at_us,
-            f"Connections to {name} were lost {of.reconnects_per_min:.0f} times in the last minute. "
+            f"Connections to {name} were lost {counted(of.reconnects_per_min, 'time')} in the last minute. "
             f"{isolated(of.reason)}".rstrip(),
             "Retries back off by themselves. Check the network, and whether another program uses the same "
             "address or limits. Disable the exchange in the admin before it blocks this address.",
@@ -150,31 +154,30 @@ def _poor_data(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[F
         yield Finding(
             "clock_offset", name, "warning", now.at_us,
             f"The clock of {name} is {abs(offset_s):.1f} s {ahead} ours.",
-            "If it is so with every exchange, our own clock is wrong: check NTP on the collectors' hosts. "
-            "If only one is, its time stamps cannot be trusted; ages here are by our own clock.",
+            "If every exchange is off, our own clock is wrong: check NTP on the collectors' hosts. "
+            "If only this one is, its time stamps cannot be trusted; ages here are by our own clock.",
             round(abs(offset_s), 2), limits.clock_offset_s,
         )  # fmt: skip
     elif of.clock_offset_ms is None and of.bad_times_per_min > limits.bad_frames_per_min:
         yield Finding(
             "clock_offset", name, "warning", now.at_us,
-            f"{name} sent {of.bad_times_per_min:,.0f} times in the last minute that are invalid or more than "
-            "a month from ours; they are ignored, and its latency is unknown.",
-            "If it is so with every exchange, our own clock is wrong: check NTP on the collectors' hosts. "
-            "If only one is, its quotes are kept with the times of their receipt.",
+            f"{name} sent {counted(of.bad_times_per_min, 'time stamp')} in the last minute, invalid or more "
+            "than a month from our clock: ignored, and its latency is unknown.",
+            "If every exchange is off, our own clock is wrong: check NTP on the collectors' hosts. "
+            "If only this one is, its quotes are kept with the times of their receipt.",
         )  # fmt: skip
     if of.latency is not None and is_beyond(of.latency.p95_ms, limits.latency_p95_ms):
         yield Finding(
             "latency", name, "warning", now.at_us,
             f"Data of {name} arrives {in_words(of.latency.p95_ms)} late (p95 of the last minute).",
             "If every exchange is late, this host or its network is overloaded: see queues and loop lag. "
-            "If only one is, the cause is the exchange or the network to it.",
+            "If only this one is, the cause is the exchange or the network to it.",
             round(of.latency.p95_ms, 1), limits.latency_p95_ms,
         )  # fmt: skip
     if of.bad_frames_per_min > limits.bad_frames_per_min:
         yield Finding(
             "bad_frames", name, "warning", now.at_us,
-            f"{name} sent {of.bad_frames_per_min:,.0f} frames or quotes in the last minute that cannot be "
-            f"used: {_kinds(of)}.",
+            f"{name} sent unusable frames or quotes in the last minute: {_kinds(of)}.",
             "They are rejected and counted; nothing wrong is shown. If it persists, the exchange has changed "
             "its format: report a recorded frame.",
             round(of.bad_frames_per_min, 1), limits.bad_frames_per_min,
@@ -207,7 +210,7 @@ def _silent_symbols(now: Observed, silent_exchanges: set[str]) -> Iterator[Findi
         if count > NAMED:
             yield Finding(
                 "symbol_silent", f"others on {exchange}", "warning", now.at_us,
-                f"{count - NAMED:,} more symbols on {exchange} are silent while others quote.",
+                f"On {exchange}, {counted(count - NAMED, 'more symbol')} sent nothing while others quoted.",
                 "So many at once point to the exchange or one of its connections.",
                 float(count - NAMED),
             )  # fmt: skip
@@ -216,7 +219,7 @@ def _silent_symbols(now: Observed, silent_exchanges: set[str]) -> Iterator[Findi
 def _silent_symbol(symbol: SymbolQuality) -> Finding:
     silent_s = (symbol.age_ms or 0.0) / 1000
     usual = "" if symbol.gap_ms is None else f" (usually a quote every {_gap(symbol.gap_ms)})"
-    words = f"is silent for {silent_s:.0f} s{usual} while others quote."
+    words = f"has been silent for {silent_s:.0f} s{usual} while others quote."
     remedy = (
         "Check whether it is halted or delisted there. If it is silent only here, disable and enable the "
         "symbol to subscribe to it again."
@@ -224,8 +227,8 @@ def _silent_symbol(symbol: SymbolQuality) -> Finding:
     if symbol.rejected_per_min >= 1:
         words = f"has had no complete current quote for {silent_s:.0f} s{usual} while others have."
         remedy = (
-            f"{symbol.rejected_per_min:,.0f} of its frames were rejected in the last minute: one-sided, late "
-            "or invalid. The exchange's own page shows whether it is traded."
+            f"Rejected in the last minute: {counted(symbol.rejected_per_min, 'frame')}, one-sided, late or "
+            "invalid. The exchange's own page shows whether it is traded."
         )
     return Finding(
         "symbol_silent", f"{symbol.symbol} on {symbol.exchange}", "warning", symbol.since_us,

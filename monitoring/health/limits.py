@@ -37,7 +37,7 @@ class HealthLimits(models.Model):
         _("latency p95, ms"),
         default=DEFAULT.latency_p95_ms,
         validators=_between(1, LONGEST_MS),
-        help_text=_("120,000 at most: latencies above are not measured exactly."),
+        help_text=_("At most 120,000: latencies above are not measured exactly."),
     )
     bad_frames_per_min = models.FloatField(
         _("bad frames per minute"), default=DEFAULT.bad_frames_per_min, validators=_between(0, 1_000_000)
@@ -69,7 +69,7 @@ class HealthLimits(models.Model):
         validators=_between(1, 3600),
     )
     lake_flush_s = models.FloatField(
-        _("a flush of the lake takes, s"), default=DEFAULT.lake_flush_s, validators=_between(0.1, 3600)
+        _("lake flush takes, s"), default=DEFAULT.lake_flush_s, validators=_between(0.1, 3600)
     )
     maintenance_late_times = models.FloatField(
         _("maintenance late after, times its interval"),

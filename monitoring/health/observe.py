@@ -271,9 +271,9 @@ def _us(seconds: float) -> int:
 
 def _missing(redis: Answer, stores: Stores | None) -> Iterator[str]:
     if not redis.well:
-        yield "processes, exchanges and symbols: Redis does not answer"
+        yield "processes, exchanges and symbols (Redis does not respond)"
     elif stores is None:
-        yield "sizes and maintenance runs: no monitor has measured them"
+        yield "sizes and maintenance runs (no monitor has measured them)"
     else:
         yield from stores.missing
 

@@ -112,7 +112,7 @@ async def test_an_opportunity_appears_and_leads_to_its_chart_and_to_what_its_pai
     page: Page, web: Web, lake: Lake
 ) -> None:
     await page.goto(f"{web.url}/opportunities")
-    await expect(page.locator("#notice h2")).to_have_text("No opportunity was open in this period")
+    await expect(page.locator("#notice h2")).to_have_text("No opportunity began in this period")
     await expect(page.locator("#notice")).to_contain_text("Everything (≥ 5 bps)")
 
     began_us = now_us() - BEGAN_US

@@ -224,7 +224,7 @@ async def test_a_socket_that_opens_and_never_says_anything_is_explained(page: Pa
         await page.wait_for_timeout(100)  # requests take their own time
         if await page.locator("#notice h2").is_visible():
             break
-    await expect(page.locator("#notice h2")).to_have_text("The live connection is refused")
+    await expect(page.locator("#notice h2")).to_have_text("The live connection was refused")
     await expect(page.locator("#notice")).to_contain_text("passes WebSockets")
 
 

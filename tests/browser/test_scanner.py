@@ -135,7 +135,7 @@ async def test_a_row_explains_itself_is_pinned_for_the_dashboard_and_a_view_is_k
 
         await page.focus(f'tr[data-id="{DEAREST}"] .open')
         await page.keyboard.press("p")
-        await expect(page.locator(f'tr[data-id="{DEAREST}"] .pin button')).to_have_text("★ pinned")
+        await expect(page.locator(f'tr[data-id="{DEAREST}"] .pin button')).to_have_text("★ Unpin")
         await page.click("#toast a")
         await expect(page.locator("#filter option:checked")).to_have_text("★ Pinned (1)")
         await expect(page.locator(".grid .card")).to_have_count(1)

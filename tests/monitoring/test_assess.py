@@ -1,5 +1,6 @@
 """Healthy and unhealthy: one observation in, findings in words out."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ from msgspec import structs
 
 from accounts.upkeep import NO_USERS
 from core.health.findings import Finding, kinds
-from core.health.upkeep import LastRun
+from core.health.upkeep import LastRun, Overdue
 from core.process.heartbeat import Heartbeat, QueueFill
 from history.lake.standing import Disk
 from markets.follow.runtime import CollectorStatus
@@ -114,17 +115,17 @@ UNHEALTHY: dict[str, tuple[Observed, str, str]] = {
     "exchange_silent:okx": (
         with_exchange(state="breaker open", since_us=NOW - 90 * S, reason="too many failed attempts"),
         "critical",
-        "okx is breaker open: too many failed attempts",
+        "okx is not tried for now (breaker open): too many failed attempts",
     ),
     "symbol_silent:C1/USDT on okx": (
         look(quality=symbols(0, STALE, 0)),
         "warning",
-        "C1/USDT on okx is silent for 40 s (usually a quote every 200 ms)",
+        "C1/USDT on okx has been silent for 40 s (usually a quote every 200 ms)",
     ),
     "symbol_refused:C1/USDT on okx": (
         with_collector(exchanges={"okx": {"refusals": [REFUSAL]}}),
         "warning",
-        "okx refuses C1/USDT for 1 min 30 s: request too many. Asked 4 times, next in 12.0 s.",
+        "okx has refused C1/USDT for 1 min 30 s: request too many. Asked 4 times; next in 12.0 s.",
     ),
     "reconnects:okx": (with_exchange(reconnects_per_min=100.0), "critical", "were lost 100 times"),
     "clock_offset:okx": (with_exchange(clock_offset_ms=3000.0), "warning", "3.0 s ahead of ours"),
@@ -135,7 +136,7 @@ UNHEALTHY: dict[str, tuple[Observed, str, str]] = {
         with_exchange(malformed_per_min=40.0, crossed_per_min=2.0), "warning", "40 malformed, 2 crossed",
     ),
     "queue_full:web desk:1 LakeSink": (
-        with_process(queues={"LakeSink": QueueFill(10_001, 100_000)}), "warning", "10,001 events wait",
+        with_process(queues={"LakeSink": QueueFill(10_001, 100_000)}), "warning", "holds 10,001 events",
     ),
     "drops:web desk:1 LakeSink": (
         structs.replace(
@@ -167,7 +168,7 @@ UNHEALTHY: dict[str, tuple[Observed, str, str]] = {
         look(simulated=True), "critical", "The simulated exchanges are unavailable.",
     ),
     "process_missing:collector 2/2": (
-        with_collector(shard="1/2"), "critical", "No collector runs shard 2/2.",
+        with_collector(shard="1/2"), "critical", "No collector is running for shard 2/2.",
     ),
     "configuration:collector 1/1": (
         with_collector(error="saved revision 8 cannot be used: no fee"), "warning", "runs revision 7: saved",
@@ -243,6 +244,40 @@ def test_one_unhealthy_thing_is_one_finding(key: str) -> None:
     assert set(found(UNHEALTHY[key][0])) == {key}
 
 
+ONE_OF_EACH = look(
+    heartbeats=(
+        beat("web", "web desk:1", gc_gen2_per_min=1.0, queues={"Q": QueueFill(1, 2)}),
+        *PROCESSES,
+    ),
+    drops_per_min={"web desk:1 Q": 1},
+    collectors=(
+        structs.replace(
+            COLLECTOR,
+            exchanges={"okx": {"refusals": [REFUSAL | {"symbol": f"C{n}", "times": 1} for n in range(21)]}},
+        ),
+    ),
+    quality=structs.replace(
+        symbols(*[STALE] * 21),
+        exchanges=(exchange(reconnects_per_min=1, bad_times_per_min=1, clock_offset_ms=None),),
+    ),
+    overdue=(Overdue("retain episodes", NOW - 24 * HOUR, 1),),
+)
+
+
+def test_one_of_something_has_no_plural() -> None:
+    """`1 event`, `1 time`, `1 day`: of every finding that counts something."""
+    strict = Limits(reconnects_per_min=0, gc_gen2_per_min=0, bad_frames_per_min=0, queue_fill_pct=1)
+    findings = assess(ONE_OF_EACH, strict)
+    assert {each.kind for each in findings} >= {
+        "gc", "queue_full", "drops", "symbol_refused", "symbol_silent", "reconnects", "clock_offset",
+        "maintenance_late",
+    }  # fmt: skip
+    texts = [text for each in findings for text in (each.words, each.remedy)]
+    assert [
+        text for text in texts if re.search(r"(?<![\d.,:/])1 (?:more |full garbage |time )?[a-z]+s\b", text)
+    ] == []
+
+
 def test_while_redis_is_gone_only_that_is_said() -> None:
     now = look(redis=Answer(False, "gone"), heartbeats=(), collectors=(), quality=Quality())
     assert set(found(now)) == {"redis:redis"}
@@ -288,7 +323,7 @@ def test_a_symbol_whose_frames_are_refused_is_not_called_silent() -> None:
     quality.rows["refused_per_min"][1] = 31
     finding = found(look(quality=quality))["symbol_silent:C1/USDT on okx"]
     assert "has had no complete current quote for 40 s" in finding.words
-    assert "31 of its frames were rejected in the last minute" in finding.remedy
+    assert "Rejected in the last minute: 31 frames" in finding.remedy
 
 
 def test_very_many_silent_symbols_are_summed_up() -> None:
@@ -329,7 +364,7 @@ def test_a_process_that_was_killed_is_reported_although_it_is_back() -> None:
 def test_a_configuration_may_take_a_moment_to_be_taken_over() -> None:
     behind = look(saved_revision=8, saved_us=NOW - 2 * S)
     assert not found(behind)
-    assert "saved is 8" in found(structs.replace(behind, saved_us=NOW - 20 * S))[
+    assert "revision 8 is saved" in found(structs.replace(behind, saved_us=NOW - 20 * S))[
         "configuration:collector 1/1"
     ].words  # fmt: skip
 
@@ -485,7 +520,7 @@ def test_an_exchange_whose_times_are_all_none_is_reported() -> None:
     """Without a time of its own it is unknown how late it is, nor that its clock, or ours, is wrong."""
     of = {"clock_offset_ms": None, "bad_times_per_min": 900.0}
     [found] = [each for each in assess(with_exchange(**of), Limits()) if each.kind == "clock_offset"]
-    assert found.words.startswith("okx sent 900 times in the last minute that are invalid")
+    assert found.words.startswith("okx sent 900 time stamps in the last minute, invalid")
     assert "our own clock is wrong" in found.remedy
     assert "clock_offset:okx" not in {
         each.key for each in assess(with_exchange(**of | {"clock_offset_ms": 3.0}), Limits())

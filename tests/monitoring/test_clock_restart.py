@@ -206,7 +206,7 @@ def test_a_refusal_is_as_old_as_it_is(monkeypatch: pytest.MonkeyPatch, by_s: int
     collector = CollectorStatus("1/1", exchanges={"okx": feed})
     now = structs.replace(look(), at_us=wall_us[0], collectors=(collector,))
     [found] = refused_symbols(now, Limits())
-    assert found.words.startswith("okx refuses C1/USDT for 42.0 s: not listed.")
+    assert found.words.startswith("okx has refused C1/USDT for 42.0 s: not listed.")
     assert (found.value, now.at_us - found.since_us) == (42.0, 42 * S)
 
 

@@ -71,12 +71,12 @@ async def test_an_observation_has_the_processes_and_the_stores(empty_redis: Redi
 
 
 async def test_what_could_not_be_asked_is_named(empty_redis: Redis, settings: Any) -> None:
-    assert "sizes and maintenance runs: no monitor has measured them" in (await look()).missing
+    assert "sizes and maintenance runs (no monitor has measured them)" in (await look()).missing
     settings.REDIS_URL = "unix:///nonexistent/redis.sock"
     now = await look()
     assert not now.redis.well
     assert now.listening_since_us is None
-    assert now.missing == ("processes, exchanges and symbols: Redis does not answer",)
+    assert now.missing == ("processes, exchanges and symbols (Redis does not respond)",)
     assert now.database.well
 
 

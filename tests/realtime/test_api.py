@@ -166,7 +166,7 @@ async def test_health_gives_everybody_the_status_and_the_signed_in_the_rest(
         await report_status(redis, CollectorStatus("1/2", revision=seeded.revision))
         detail = await _health(url, token, lambda detail: detail["status"] == "degraded")
         assert [finding["key"] for finding in detail["findings"]] == ["process_missing:collector 2/2"]
-        assert "No collector runs shard 2/2" in detail["findings"][0]["words"]
+        assert "No collector is running for shard 2/2" in detail["findings"][0]["words"]
         await report_status(redis, CollectorStatus("2/2", revision=seeded.revision))
         await _health(url, token, lambda detail: detail["status"] == "ok")
 

@@ -22,6 +22,6 @@ function ofCompared({ charts }, taken, pinned) {
       filters: charts.map(({ name }) => `“${name}”`).join(", "),
     });
   return gettext(
-    "The scanner compares this pair, but no filter charts it. Pin it in the scanner to watch it; recorded data is drawn.",
+    "The scanner compares this pair, but no filter charts it. Pin it in the scanner to watch it; until then only recorded data is drawn.",
   );
 }

@@ -2,7 +2,7 @@
 
 import { Connection } from "../shared/connection.js";
 import { count, length, UNKNOWN, utc } from "../shared/format.js";
-import { gettext, translate } from "../shared/i18n.js";
+import { gettext, plural, translate } from "../shared/i18n.js";
 import { notice, signedOut, unreachable } from "../shared/notices.js";
 import { focusOnSlash, names, write } from "../shared/page.js";
 import { socketPlace } from "../shared/place.js";
@@ -121,10 +121,12 @@ function repaint() {
 
 function inSum() {
   if (findings.length)
-    return translate("findings: %(findings)s, critical: %(critical)s", {
-      findings: count(findings.length),
-      critical: count(head.critical),
-    });
+    return plural(
+      "%(findings)s finding, %(critical)s critical",
+      "%(findings)s findings, %(critical)s critical",
+      findings.length,
+      { findings: count(findings.length), critical: count(head.critical) },
+    );
   return head.status === "ok" ? gettext("no findings") : "";
 }
 

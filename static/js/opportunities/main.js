@@ -308,13 +308,13 @@ function nothing() {
   if (list.write({ ...list.view, sort, descending, period, every })) return noMatch();
   if (!opening.length) return noFilter();
   return {
-    heading: gettext("No opportunity was open in this period"),
+    heading: gettext("No opportunity began in this period"),
     text: translate(
-      "Filters with a minimum edge open them: %(filters)s. The scanner shows which gate check blocks each pair now.",
+      "These filters have a minimum edge, so they open opportunities: %(filters)s. The scanner shows which gate check blocks each pair now.",
       { filters: opening.join(", ") },
     ),
     actions: [
-      [gettext("Any time"), () => list.change({ ...list.view, period: "all" })],
+      [gettext("Show any time"), () => list.change({ ...list.view, period: "all" })],
       [gettext("Open the scanner"), prefixed("/scanner")],
       ...inAdmin(gettext("Filters"), "markets/opportunityfilter/"),
     ],

@@ -5,7 +5,7 @@ import * as format from "../shared/format.js";
 import { gettext, plural, translate } from "../shared/i18n.js";
 import { heldAt, LinePlot } from "../shared/line-plot.js";
 import { Navigator } from "../shared/navigate.js";
-import { Pins } from "../shared/pins.js";
+import { Pins, pinLabel } from "../shared/pins.js";
 import { ask } from "../shared/requests.js";
 import { readLines } from "./lines.js";
 
@@ -236,9 +236,7 @@ async function follow() {
 // --- what people do --------------------------------------------------------------------------
 
 function showPin() {
-  const pinned = pins.has(pair);
-  pin.textContent = pinned ? gettext("★ Pinned") : gettext("☆ Pin as a chart");
-  pin.setAttribute("aria-pressed", pinned);
+  pin.textContent = pinLabel(pins.has(pair));
 }
 
 function chartKey(event) {

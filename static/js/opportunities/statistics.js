@@ -156,8 +156,10 @@ function showAnswer(answer) {
 
 function sourceWords({ sources, statistics: { points, minutes }, start, end }) {
   const whence = sources.length > 1 ? SOURCES.both : SOURCES[sources[0]];
-  return translate(
+  return plural(
+    "%(from)s – %(to)s: %(points)s point, %(minutes)s min observed without gaps, %(whence)s.",
     "%(from)s – %(to)s: %(points)s points, %(minutes)s min observed without gaps, %(whence)s.",
+    points,
     {
       from: format.moment(start),
       to: format.moment(end),

@@ -3,6 +3,7 @@
 import * as format from "../shared/format.js";
 import { gettext, plural, translate } from "../shared/i18n.js";
 import { names, write } from "../shared/page.js";
+import { pinLabel } from "../shared/pins.js";
 import { prefixed } from "../shared/place.js";
 import { Newest } from "../shared/requests.js";
 import { STATES, sides } from "./table.js";
@@ -51,7 +52,7 @@ export class Drawer {
   }
 
   repin() {
-    if (this.id) this.pin.textContent = this.pins.has(this.id) ? gettext("★ Unpin") : gettext("☆ Pin");
+    if (this.id) this.pin.textContent = pinLabel(this.pins.has(this.id));
   }
 
   /** Write what the table's row says, while the pair is on the page. */
@@ -68,7 +69,7 @@ export class Drawer {
       [gettext("Edge"), `${format.bps(row.edge)} · ${format.amount(row.size, currency)}`],
       [gettext("Bid–bid"), format.percent(row.spread)],
       [
-        gettext("In 1 h"),
+        gettext("Last hour"),
         row.hour === null
           ? format.UNKNOWN
           : plural("%(count)s opportunity", "%(count)s opportunities", row.hour, { count: row.hour }),

@@ -20,7 +20,7 @@ export function scannerNotice({ connection, head, clear }) {
 const noPairs = () => ({
   heading: gettext("Nothing to compare yet"),
   text: gettext(
-    "A row needs an enabled symbol that two exchanges of an enabled pair list. Enable symbols, exchanges and pairs, or load the catalogue with manage.py sync_markets.",
+    "A row needs an enabled symbol that is listed on both exchanges of an enabled pair. Enable symbols, exchanges and pairs, or load the catalogue with manage.py sync_markets.",
   ),
   actions: [
     ...inAdmin(gettext("Symbols"), "markets/symbol/"),
@@ -29,7 +29,7 @@ const noPairs = () => ({
 });
 
 const noCollector = () => ({
-  heading: gettext("No collector runs"),
+  heading: gettext("No collector is running"),
   text: gettext(
     "Prices come from the collectors, and none has reported lately. make run starts one; in production, manage.py collect.",
   ),

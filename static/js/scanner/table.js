@@ -4,6 +4,7 @@ import * as format from "../shared/format.js";
 import { gettext, translate } from "../shared/i18n.js";
 import { KeyedRow, placeRows } from "../shared/keyed.js";
 import { names } from "../shared/page.js";
+import { pinLabel } from "../shared/pins.js";
 
 export const STATES = {
   live: gettext("live"),
@@ -101,10 +102,9 @@ class Row extends KeyedRow {
   pin(pinned) {
     this.write(
       ".pin button",
-      pinned ? gettext("★ pinned") : gettext("☆ pin"),
-      pinned ? gettext("Remove the chart from the dashboard") : gettext("Put the chart on the dashboard"),
+      pinLabel(pinned),
+      pinned ? gettext("Remove the chart from the dashboard") : gettext("Add the chart to the dashboard"),
     );
-    this.part(".pin button").node.setAttribute("aria-pressed", pinned);
   }
 
   age(now) {

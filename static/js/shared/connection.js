@@ -8,7 +8,7 @@ const WORDS = {
   connecting: gettext("connecting"),
   connected: gettext("connected"),
   late: gettext("catching up"),
-  asked: gettext("refreshed by polling"),
+  asked: gettext("polling"),
   reconnecting: gettext("reconnecting"),
   paused: gettext("paused while hidden"),
   signed_out: gettext("signed out"),

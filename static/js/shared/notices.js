@@ -61,21 +61,21 @@ export const health = [gettext("Open Health"), prefixed("/health/")];
 
 export const signedOut = () => ({
   heading: gettext("You are signed out"),
-  text: gettext("No new data arrives. Sign in again to continue; you return to this page."),
+  text: gettext("No new data arrives. Sign in again to continue; you will return to this page."),
   actions: [[gettext("Sign in"), `${login}?next=${encodeURIComponent(location.pathname + location.search)}`]],
 });
 
 export const unreachable = () => ({
   heading: gettext("The server does not respond"),
   text: gettext(
-    "The page keeps trying. If this persists, check that the web process runs (make run starts it).",
+    "The page keeps trying. If this persists, check that the web process is running (make run starts it).",
   ),
   actions: [[gettext("Reload"), () => location.reload()], health],
 });
 
 /** `reason`: the server's own words, where it gave any. */
 export const refused = (reason) => ({
-  heading: gettext("The live connection is refused"),
+  heading: gettext("The live connection was refused"),
   text: reason
     ? translate("The server says: %(reason)s. The page keeps trying.", { reason })
     : translate(
@@ -128,7 +128,7 @@ function clearSearch() {
 const noCollector = () => ({
   heading: gettext("No chart is live"),
   text: gettext(
-    "Either no collector runs (make run starts one; in production, manage.py collect), or every exchange is down or disabled. Each chart shows what it waits for.",
+    "Either no collector is running (make run starts one; in production, manage.py collect), or every exchange is down or disabled. Each chart shows what it is waiting for.",
   ),
   actions: [health, ...inAdmin(gettext("Exchanges"), "markets/exchange/")],
 });

@@ -4,6 +4,9 @@ import { gettext, translate } from "./i18n.js";
 import { Newest } from "./requests.js";
 import { toast } from "./toast.js";
 
+/** What the button that pins or unpins a chart says. */
+export const pinLabel = (pinned) => (pinned ? gettext("★ Unpin") : gettext("☆ Pin"));
+
 export class Pins {
   constructor({ token, dashboard, changed }) {
     this.token = token;

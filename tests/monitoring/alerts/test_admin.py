@@ -150,7 +150,7 @@ def test_a_test_is_queued_and_its_way_can_be_followed(pages: Client) -> None:
     )  # fmt: skip
     followed = page("alertchannel_test", row.pk)
     assert f'data-url="{followed}"' in said
-    assert pages.get(followed).json() == {"words": "○ waits", "over": False, "state": "queued"}
+    assert pages.get(followed).json() == {"words": "○ waiting", "over": False, "state": "queued"}
     Delivery.objects.update(state="given_up", last_error="404: chat not found")
     assert pages.get(followed).json()["words"] == "■ given up: 404: chat not found"
 
@@ -240,7 +240,7 @@ def test_the_form_says_what_it_would_fire_for_now(pages: Client, empty_redis: Re
     assert preview(pages).endswith(" and 2 more")
     assert preview(pages, subject="okx", threshold="8") == "Nothing."
     found(empty_redis, msgspec.structs.replace(SILENT, since_us=time.time_ns() // 1000))
-    assert preview(pages, for_s="60") == "Nothing yet: okx will, if it lasts."
+    assert preview(pages, for_s="60") == "Nothing yet; okx will if it lasts."
     assert preview(pages, for_s="x") == "Correct the form to see the result."
 
 
@@ -258,7 +258,7 @@ def test_the_list_has_condition_channels_and_firing_incidents_of_each(pages: Cli
     assert "no channel: shown here only" in shown
     fired(rule)
     shown = text(pages, page("alertrule_changelist"))
-    assert "■ 1 fires" in shown
+    assert "■ 1 firing" in shown
     assert f"{page('alert_changelist')}?rule__id__exact={rule.pk}&amp;state__exact=firing" in shown
 
 
@@ -320,7 +320,7 @@ def test_an_incident_shows_every_message_and_every_try(pages: Client) -> None:
     )
     for address in (page("alert_change", alert.pk), page("delivery_change", row.pk)):
         shown = text(pages, address)
-        assert "▲ waits: 429: slow down" in shown
+        assert "▲ waiting: 429: slow down" in shown
         assert "■ 429: slow down" in shown
     assert "▲ firing" in text(pages, page("alert_changelist"))
     assert "okx: silent" in text(pages, page("delivery_changelist"))

@@ -55,8 +55,8 @@ def test_one_exchange_that_jumps_is_one_message_that_names_the_best_route(trader
     look_at_opportunities(timezone.now())
     assert sent() == [("firing", "BTC/USDT: +18.0 bps, bingx → binance (+6 routes)")]
     facts = dict(message(Delivery.objects.get()).facts)
-    assert facts["Other routes"].startswith("okx → binance +17.0 bps; ")
-    assert facts["Other routes"].endswith(" and 1 more")
+    assert facts["Other routes of this move"].startswith("okx → binance +17.0 bps; ")
+    assert facts["Other routes of this move"].endswith(" and 1 more")
     assert (facts["Moved"], facts["Filter"]) == ("not known yet", "narrow, wide")
 
 
