@@ -7,13 +7,14 @@ them with `diff` and touch only what changed.
 import re
 from collections.abc import Hashable, Iterable
 from math import gcd
-from typing import Generic, Literal, TypeVar
+from typing import Final, Generic, Literal, TypeVar
 from urllib.parse import urlsplit
 from zlib import crc32
 
 from msgspec import Struct
 
 from core.names.chart_ids import chart_id_of
+from core.names.market_keys import SWAP, exchange_of, market_of
 from core.proxies import shown
 
 T = TypeVar("T", bound=Hashable)
@@ -47,13 +48,28 @@ def base_url_problem(url: str, schemes: tuple[str, ...]) -> str:
     return ""
 
 
+PairKind = Literal["spot-spot", "swap-swap", "spot-swap", "basis"]
+ALL_KINDS: Final[tuple[PairKind, ...]] = ("spot-spot", "swap-swap", "spot-swap", "basis")
+SPOT_ONLY: Final[tuple[PairKind, ...]] = ("spot-spot",)
+
+
+def pair_kind(key1: str, key2: str) -> PairKind:
+    """Kind of a pair by its market keys; spot and swap of one exchange make a basis pair."""
+    if exchange_of(key1) == exchange_of(key2):
+        return "basis"
+    if market_of(key1) != market_of(key2):
+        return "spot-swap"
+    return "swap-swap" if market_of(key1) == SWAP else "spot-spot"
+
+
 class ExchangeConfig(Struct, frozen=True):
-    """One exchange. Empty URLs mean the exchange's own; fees are in basis points.
+    """One market of an exchange by its key (core.names.market_keys): `okx` or `okx:swap`, with that market's
+    own fees and URLs. Empty URLs mean the exchange's own; fees are in basis points.
 
     The fees are those of the account tier's schedule that is valid today. `fee_source` says in words
-    where they come from; `fees_known` is false where the tier has no schedule now, and the fees are
-    then the exchange row's own: good enough to read, not to trade on. `proxy` is the way out to it,
-    but for hosts of `no_proxy`: see core.proxies.
+    where they come from; `fees_known` is false where the tier has no schedule now, or nobody entered what
+    swaps cost: the fees are then the exchange row's own, or those of spot, good enough to read, not to
+    trade on. `proxy` is the way out to it, but for hosts of `no_proxy`: see core.proxies.
     """
 
     key: str
@@ -75,10 +91,11 @@ class ExchangeConfig(Struct, frozen=True):
 
 
 class FeeRule(Struct, frozen=True):
-    """Fees of some of an exchange's markets, valid today; `markets.fees.book` says which rule holds.
+    """Fees of some symbols of a market, valid today; `markets.fees.book` says which rule holds.
 
     In basis points, or with `times` as multiples of what the exchange costs otherwise. `symbols` is a list
-    of names and patterns; of what the exchange itself `said`, the one market's symbol.
+    of names and patterns, of swaps by their coins' names (BTC/USDT) or their own (BTC/USDT:USDT); of what the
+    exchange itself `said`, the one symbol.
     """
 
     exchange: str
@@ -101,16 +118,19 @@ class PastFees(Struct, frozen=True):
 
 
 class InstrumentConfig(Struct, frozen=True, gc=False):
-    """One symbol to collect on one exchange, under the exchange's own name for it.
+    """One symbol to collect on one market, under the exchange's own name for it.
 
     `counts_as` is the symbol it is compared under, empty for its own: it decides the shard, so that
-    both legs of an alias meet in one process.
+    both legs of an alias, and spot and swaps of a coin, meet in one process. `contract_size` is how many
+    coins of `symbol` are in one contract, 1 where sizes are in coins; what has an unknown one is not
+    collected at all.
     """
 
     exchange: str
     symbol: str
     native_id: str
     counts_as: str = ""
+    contract_size: float | None = 1.0
 
     @property
     def shard_key(self) -> str:
@@ -122,9 +142,11 @@ class ListingConfig(Struct, frozen=True, gc=False):
     """Instrument that may be compared, collected now or not.
 
     `symbol` is what its exchange's instrument is called in events, `counts_as` the symbol it is
-    compared under: another one only for an alias. One `counts_as` coin is `multiplier` times cheaper
+    compared under: another one for an alias, and for a swap (BTC/USDT:USDT counts as BTC/USDT). One
+    `counts_as` coin is `multiplier` times cheaper
     than what is listed (1000PEPE counts as PEPE with 1000). `volume` is of 24 h in quote currency,
-    None where the exchange did not say. `status` is the exchange's own word.
+    None where the exchange did not say. `status` is the exchange's own word. `contract_size` as of the
+    instrument; `expires_us` is an announced last settlement, µs since the epoch.
     """
 
     exchange: str
@@ -138,15 +160,23 @@ class ListingConfig(Struct, frozen=True, gc=False):
     active: bool = True
     status: str = ""
     min_notional: float | None = None
+    contract_size: float | None = 1.0
+    expires_us: int | None = None
 
 
 class PairConfig(Struct, frozen=True):
-    """An enabled exchange pair; `tolerance_ms` None means a leg is never too old while its line lives."""
+    """An enabled pair of markets, by their keys; `tolerance_ms` None means a leg is never too old while its
+    line lives."""
 
     exchange1: str
     exchange2: str
     tolerance_ms: int | None
     max_age_ms: int | None = None  # how old a leg may be for an opportunity; None: as the gates say
+
+    @property
+    def kind(self) -> PairKind:
+        """Kind of the pair."""
+        return pair_kind(self.exchange1, self.exchange2)
 
 
 class NetworkConfig(Struct, frozen=True, gc=False):
@@ -161,7 +191,7 @@ IdentityVerdict = Literal["confirmed", "different", "quarantined"]
 
 
 class IdentityConfig(Struct, frozen=True):
-    """Whether two exchanges mean the same coin by a symbol: a person's word, or in question."""
+    """Whether two markets mean the same coin by a symbol: a person's word, or in question."""
 
     symbol: str  # what both count as
     exchange1: str
@@ -186,7 +216,7 @@ class GateTerms(Struct, frozen=True):
 
 
 class Opportunity(Struct, frozen=True):
-    """A symbol on two exchanges that an enabled filter selects: one chart.
+    """A symbol on two markets that an enabled filter selects: one chart.
 
     `tolerance_ms` None means a leg is never too old while its connection lives.
     `filters` are the primary keys of the filters that select it.
@@ -235,6 +265,7 @@ class FilterConfig(Struct, frozen=True):
     min_volume: float | None = None
     max_volume: float | None = None
     pairs_gone: bool = False  # it named pairs, and all of them were deleted: it follows none
+    pair_kinds: tuple[PairKind, ...] = SPOT_ONLY  # of the pairs it names, or of all
 
     def passes(self, spread_pct: float, edge_bps: float) -> bool:
         """Whether live values meet the filter; `edge_bps` is the better of the two directions."""
@@ -247,8 +278,10 @@ class MarketConfig(Struct, frozen=True):
 
     `instruments` are those to collect: active, symbol and exchange enabled, volume in bounds.
     `opportunities` stay listed while one of their exchanges is disabled: the chart then says "down".
-    `listings` and `pairs` are what the scanner compares (markets.selection.scan_pairs); `wallets` are
-    by exchange and coin, coins of which nothing is known are absent.
+    `exchanges` are the spot market of each exchange, and the swaps of those of which something is listed or
+    compared: whatever names an exchange here names one of these by its key. `listings` and `pairs` are what
+    the scanner compares (markets.selection.scan_pairs); `wallets` are by exchange (its spot key: a coin
+    moves from there) and coin, coins of which nothing is known are absent.
     """
 
     revision: int

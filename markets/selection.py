@@ -5,8 +5,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from msgspec import Struct
 
 from core.names.chart_ids import chart_id_of
+from core.names.market_keys import coin_symbol
 from core.names.symbols import folded, matcher, words
-from markets.config import FilterConfig, ListingConfig, MarketConfig, Opportunity, PairConfig
+from markets.config import (
+    SPOT_ONLY,
+    FilterConfig,
+    ListingConfig,
+    MarketConfig,
+    Opportunity,
+    PairConfig,
+    PairKind,
+    pair_kind,
+)
 from markets.worth.reference import is_dollar
 
 __all__ = [
@@ -16,7 +26,8 @@ __all__ = [
 
 
 class Listing(Struct, frozen=True):
-    """A tradable instrument. `volume` is of 24 h, worth so many USDT; unknown counts as 0."""
+    """A tradable instrument; `exchange` is the key of its market. `volume` is of 24 h, worth so many USDT;
+    unknown counts as 0."""
 
     exchange: str
     symbol: str
@@ -24,16 +35,22 @@ class Listing(Struct, frozen=True):
     quote: str
     volume: float
     counts_as: str = ""  # the symbol it is compared under, when that is another one
+    contract_size: float = 1.0
 
 
 class PairRow(Struct, frozen=True):
-    """An enabled exchange pair."""
+    """An enabled pair of markets."""
 
     id: int
     exchange1: str
     exchange2: str
     tolerance_ms: int | None
     max_age_ms: int | None = None
+
+    @property
+    def kind(self) -> PairKind:
+        """Kind of the pair."""
+        return pair_kind(self.exchange1, self.exchange2)
 
 
 class FilterRow(Struct, frozen=True):
@@ -49,9 +66,10 @@ class FilterRow(Struct, frozen=True):
     min_volume: float | None = None
     max_volume: float | None = None
     pairs_gone: bool = False
+    pair_kinds: tuple[PairKind, ...] = SPOT_ONLY
 
 
-Market = Mapping[str, Mapping[str, Listing]]  # symbol -> exchange -> listing
+Market = Mapping[str, Mapping[str, Listing]]  # symbol -> key of a market -> listing
 Chart = tuple[str, PairRow]
 
 
@@ -70,7 +88,9 @@ def select(row: FilterRow, market: Market, pairs: Iterable[PairRow]) -> Iterator
     if row.pairs_gone:
         return
     named = matcher(row.symbols)
-    chosen = [pair for pair in pairs if not row.pairs or pair.id in row.pairs]
+    chosen = [
+        pair for pair in pairs if pair.kind in row.pair_kinds and (not row.pairs or pair.id in row.pairs)
+    ]
     for symbol in sorted(market):
         if not named.match(symbol):
             continue
@@ -95,7 +115,7 @@ def opportunities(
 
 
 class ScanPair(Struct, frozen=True, gc=False):
-    """A symbol on an enabled pair that both exchanges list: what the scanner compares, both directions.
+    """A symbol on an enabled pair that both markets list: what the scanner compares, both directions.
 
     `filters` are those with a minimum edge that follow it: they open and close its episodes.
     """
@@ -113,35 +133,45 @@ class ScanPair(Struct, frozen=True, gc=False):
 
 
 def listed(config: MarketConfig) -> dict[str, dict[str, ListingConfig]]:
-    """Symbol -> exchange -> what is compared under it: what trades before what is halted, and then a
+    """Symbol -> key of a market -> what is compared under it: what trades before what is halted, and then a
     listing of that very name before an alias, as what is collected."""
     market: dict[str, dict[str, ListingConfig]] = {}
-    for listing in sorted(config.listings, key=lambda each: (each.active, each.symbol == each.counts_as)):
+    for listing in sorted(config.listings, key=_takes_precedence):
         market.setdefault(listing.counts_as, {})[listing.exchange] = listing
     return market
 
 
+def _takes_precedence(each: ListingConfig) -> tuple[bool, bool]:
+    return each.active, coin_symbol(each.symbol) == each.counts_as
+
+
 def scan_pairs(config: MarketConfig, owns: Callable[[str], bool] = lambda symbol: True) -> list[ScanPair]:
-    """Every symbol (of those owned) on every enabled pair where both exchanges list it, in a fixed order."""
+    """Every symbol (of those owned) on every enabled pair where both markets list it, in a fixed order."""
     market = listed(config)
     follow = [(row, matcher(row.symbols)) for row in config.filters if row.min_edge_bps is not None]
     same: dict[tuple[int, ...], tuple[FilterConfig, ...]] = {}  # most pairs share theirs
+    following = [(pair, [row for row, _names in follow if _follows(row, pair)]) for pair in config.pairs]
     found = []
     for symbol in sorted(symbol for symbol in market if owns(symbol)):
         legs = market[symbol]
-        named = [row for row, names in follow if names.match(symbol)]
-        for pair in config.pairs:
+        named = {row.id for row, names in follow if names.match(symbol)}
+        for pair, rows in following:
             one, two = legs.get(pair.exchange1), legs.get(pair.exchange2)
             if one is not None and two is not None:
-                filters = tuple(row for row in named if _follows(row, config.worths, pair, one, two))
+                filters = tuple(
+                    row for row in rows if row.id in named and _wants(row, config.worths, one, two)
+                )
                 filters = same.setdefault(tuple(row.id for row in filters), filters)
                 found.append(ScanPair(symbol, pair, one, two, filters))
     return found
 
 
-def _follows(row: FilterConfig, worths: Mapping[str, float], pair: PairConfig, *legs: ListingConfig) -> bool:
-    if row.pairs_gone or (row.pairs and (pair.exchange1, pair.exchange2) not in row.pairs):
-        return False
+def _follows(row: FilterConfig, pair: PairConfig) -> bool:
+    is_named = not row.pairs or (pair.exchange1, pair.exchange2) in row.pairs
+    return is_named and not row.pairs_gone and pair.kind in row.pair_kinds
+
+
+def _wants(row: FilterConfig, worths: Mapping[str, float], *legs: ListingConfig) -> bool:
     return all(
         _in_quote(row.quote, leg.quote) and in_bounds(_worth(leg, worths), row.min_volume, row.max_volume)
         for leg in legs

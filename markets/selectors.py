@@ -12,7 +12,8 @@ from django.utils.translation import gettext as _
 from msgspec import structs
 
 from core.errors import InvalidConfig
-from core.names.plain_names import isolated
+from core.health.upkeep import us_of
+from core.names.market_keys import SPOT, SWAP, MarketName, coin_symbol, market_key
 from core.names.symbols import literal_names, pinned_down, same_letters, words
 from core.proxies import DIRECT, proxy_problem
 from markets.config import (
@@ -28,6 +29,7 @@ from markets.config import (
     MarketConfig,
     NetworkConfig,
     PairConfig,
+    PairKind,
     base_url_problem,
 )
 from markets.fees.schedules import (
@@ -54,6 +56,7 @@ from markets.models import (
     Symbol,
     WalletStatus,
 )
+from markets.models.instrument import FOLLOWED, compared_as
 from markets.selection import (
     Chart,
     FilterRow,
@@ -68,6 +71,7 @@ from markets.sync.rest_proxy import way_out
 from markets.worth.reference import is_dollar
 from markets.worth.worths import Worths
 
+LEGS = ("exchange1__key", "market1", "exchange2__key", "market2")
 PAIRS = Prefetch("pairs", ExchangePair.objects.select_related("exchange1", "exchange2"))
 
 
@@ -82,9 +86,9 @@ def max_opportunities() -> int:
 
 
 def exchange_names() -> dict[str, str]:
-    """Names of exchanges for sentences, by key."""
-    rows = Exchange.objects.order_by("name").values_list("key", "name")
-    return {key: isolated(name) for key, name in rows}
+    """Names of the markets of exchanges for sentences, by market key: `Binance`, `Binance swap`."""
+    rows = list(Exchange.objects.order_by("name"))
+    return {market_key(row.key, market): row.called(market) for market in (SPOT, SWAP) for row in rows}
 
 
 def load_config() -> MarketConfig:
@@ -110,9 +114,10 @@ def load_config() -> MarketConfig:
     for row in filters:
         if row.charted:
             check_cap(row, len(selected[row.pk]))
-    enabled = {exchange.key for exchange in exchanges if exchange.enabled}
     compared = tuple(listings(worths))
-    configured = tuple(_exchange_config(exchange, fees) for exchange in exchanges)
+    markets = list(_markets_in_use(exchanges, market, compared, pairs))
+    configured = tuple(_exchange_config(row, name, fees) for row, name in markets)
+    enabled = {row.key for row in configured if row.enabled}
     return MarketConfig(
         revision=revision,
         exchanges=configured,
@@ -128,8 +133,23 @@ def load_config() -> MarketConfig:
         identities=identities(),
         gates=gate_terms(),
         fee_rules=(*fee_rules(exchanges, schedules, called), *said),
-        past_fees=past_fees(exchanges, configured, begun, said, today, called=called),
+        past_fees=past_fees(markets, configured, begun, said, today, called=called),
     )
+
+
+def _markets_in_use(
+    exchanges: Iterable[Exchange],
+    market: Market,
+    compared: Iterable[ListingConfig],
+    pairs: Iterable[PairRow],
+) -> Iterator[tuple[Exchange, MarketName]]:
+    """Every exchange's spot market, and the swaps of those of which something is listed or compared."""
+    used = {leg for pair in pairs for leg in (pair.exchange1, pair.exchange2)}
+    used |= {key for legs in market.values() for key in legs} | {each.exchange for each in compared}
+    for row in exchanges:
+        yield row, SPOT
+        if market_key(row.key, SWAP) in used:
+            yield row, SWAP
 
 
 def tradable_market(worths: Worths | None = None, symbol: str = "") -> Market:
@@ -141,21 +161,28 @@ def tradable_market(worths: Worths | None = None, symbol: str = "") -> Market:
     their charts stay and say "down".
     """
     worths = worths or Worths()
-    wanted = Q(counts_as__name=symbol) | Q(counts_as=None, symbol__name=symbol) if symbol else Q()
-    rows = Instrument.objects.filter(WANTED, wanted, active=True).values_list(
-        "exchange__key", "symbol__name", "native_id", "symbol__quote", "quote_volume_24h",
-        "exchange__min_volume", "exchange__max_volume", "counts_as__name",
+    named = compared_as(symbol) if symbol else Q()
+    rows = Instrument.objects.filter(WANTED, FOLLOWED, named, active=True).values_list(
+        "exchange__key", "symbol__name", "native_id", "symbol__quote", "quote_volume_24h", "kind",
+        "contract_size", "exchange__min_volume", "exchange__max_volume", "counts_as__name",
     )  # fmt: skip
     market: dict[str, dict[str, Listing]] = {}
-    for *names, known_volume, low, high, alias in rows.order_by():
+    for *names, known_volume, kind, size, low, high, alias in rows.order_by():
         exchange, symbol, native_id, quote = map(intern, names)
         volume = worths.volume(_float(known_volume), quote)
         if in_bounds(volume, _float(low), _float(high)):
-            listing = Listing(exchange, symbol, native_id, quote, volume, alias or "")
-            legs = market.setdefault(alias or symbol, {})
-            if alias in (None, symbol) or exchange not in legs:  # a listing of that very name goes first
-                legs[exchange] = listing
+            key, counts_as = intern(market_key(exchange, kind)), intern(coin_symbol(alias or symbol))
+            other_name = "" if counts_as == symbol else counts_as
+            listing = Listing(key, symbol, native_id, quote, volume, other_name, _coins(size))
+            legs = market.setdefault(counts_as, {})
+            if alias in (None, symbol) or key not in legs:  # a listing of that very name goes first
+                legs[key] = listing
     return market
+
+
+def _coins(contract_size: Any) -> float:
+    """Coins in one contract; spot has none and is sized in coins. What is unknown is not `FOLLOWED`."""
+    return 1.0 if contract_size is None else float(contract_size)
 
 
 def listings(worths: Worths) -> Iterator[ListingConfig]:
@@ -165,21 +192,23 @@ def listings(worths: Worths) -> Iterator[ListingConfig]:
     Volume bounds of an exchange apply as they do to collecting: what is not collected is not compared.
     """
     rows = (
-        Instrument.objects.filter(WANTED, delisted_at=None, set_aside="", exchange__enabled=True)
+        Instrument.objects.filter(WANTED, FOLLOWED, delisted_at=None, set_aside="", exchange__enabled=True)
         .values_list(
             "exchange__key", "symbol__name", "native_id", "symbol__base", "symbol__quote", "counts_as__name",
-            "multiplier", "quote_volume_24h", "active", "status", "min_notional",
-            "exchange__min_volume", "exchange__max_volume",
+            "multiplier", "quote_volume_24h", "active", "status", "min_notional", "kind", "contract_size",
+            "expires_at", "exchange__min_volume", "exchange__max_volume",
         )
-        .order_by("exchange__key", "symbol__name")
+        .order_by("exchange__key", "kind", "symbol__name")
     )  # fmt: skip
-    for *names, alias, multiplier, volume, active, status, min_notional, low, high in rows:
+    for *names, alias, multiplier, volume, active, status, least, kind, size, expires_at, low, high in rows:
         if in_bounds(worths.volume(_float(volume), names[4]), _float(low), _float(high)):
             # The database makes every name again for every row: one of each is a third of the memory.
             exchange, symbol, native_id, base, quote = map(intern, names)
             yield ListingConfig(
-                exchange, symbol, native_id, base, quote, intern(alias or symbol), float(multiplier),
-                _float(volume), active, intern(status), _float(min_notional),
+                intern(market_key(exchange, kind)), symbol, native_id, base, quote,
+                intern(coin_symbol(alias or symbol)), float(multiplier), _float(volume), active,
+                intern(status), _float(least), _coins(size),
+                None if expires_at is None else us_of(expires_at),
             )  # fmt: skip
 
 
@@ -209,11 +238,10 @@ def wallets() -> dict[tuple[str, str], tuple[NetworkConfig, ...]]:
 
 def identities() -> tuple[IdentityConfig, ...]:
     """Every verdict on a coin's identity, the pair in the order it was found in (one query)."""
-    rows = IdentityCase.objects.values_list(
-        "symbol__name", "exchange1__key", "exchange2__key", "verdict"
-    ).order_by("symbol__name", "exchange1__key", "exchange2__key")
+    rows = IdentityCase.objects.values_list("symbol__name", *LEGS, "verdict").order_by("symbol__name", *LEGS)
     return tuple(
-        IdentityConfig(symbol, one, two, cast(IdentityVerdict, verdict)) for symbol, one, two, verdict in rows
+        IdentityConfig(symbol, *_keys(*legs), cast(IdentityVerdict, verdict))
+        for symbol, *legs, verdict in rows
     )
 
 
@@ -246,10 +274,15 @@ def hangs_on_pins(symbol: str, pair_id: int) -> bool:
 
 
 def enabled_pairs() -> list[PairRow]:
-    """The enabled pairs, by their exchanges' keys (one query)."""
-    rows = ExchangePair.objects.filter(enabled=True).order_by("exchange1__key", "exchange2__key")
-    fields = "pk", "exchange1__key", "exchange2__key", "tolerance_ms", "max_age_ms"
-    return [PairRow(*row) for row in rows.values_list(*fields)]
+    """The enabled pairs, by the keys of their markets (one query)."""
+    rows = ExchangePair.objects.filter(enabled=True).order_by(*LEGS)
+    fields = rows.values_list("pk", *LEGS, "tolerance_ms", "max_age_ms")
+    return [PairRow(row[0], *_keys(*row[1:5]), *row[5:]) for row in fields]
+
+
+def _keys(exchange1: str, market1: str, exchange2: str, market2: str) -> tuple[str, str]:
+    """The market keys of two legs, their columns `LEGS`."""
+    return market_key(exchange1, market1), market_key(exchange2, market2)
 
 
 def select_all(
@@ -279,8 +312,13 @@ def strangers(text: str) -> list[str]:
     found = []
     for word in literal:
         names_it = word.matcher()
-        named = [enabled for name, enabled in symbols if names_it(name)]
-        if not named:
+        named = [enabled for name, enabled in symbols if names_it(coin_symbol(name))]
+        if coin_symbol(word.name) != word.name:
+            found.append(
+                _("“%(name)s” names no coin: write %(coin)s, which is the coin on every market.")
+                % {"name": word.written, "coin": coin_symbol(word.name)}
+            )
+        elif not named:
             found.append(_("“%(name)s”: there is no such symbol.") % {"name": word.written})
         elif not (any(named) or word.excluded):
             found.append(_("“%(name)s” is not enabled.") % {"name": word.written})
@@ -316,7 +354,12 @@ def filter_row(row: OpportunityFilter) -> FilterRow:
         min_volume=_float(row.min_volume),
         max_volume=_float(row.max_volume),
         pairs_gone=row.pairs_gone,
+        pair_kinds=_kinds(row),
     )
+
+
+def _kinds(row: OpportunityFilter) -> tuple[PairKind, ...]:
+    return tuple(cast(PairKind, kind) for kind in row.pair_kinds)
 
 
 def check_cap(row: OpportunityFilter, count: int) -> None:
@@ -329,25 +372,29 @@ def check_cap(row: OpportunityFilter, count: int) -> None:
         )
 
 
-def _exchange_config(row: Exchange, fees: dict[tuple[str, str], FeeSchedule]) -> ExchangeConfig:
+def _exchange_config(
+    row: Exchange, market: MarketName, fees: dict[tuple[str, str], FeeSchedule]
+) -> ExchangeConfig:
+    rest_url, ws_url = row.urls_of(market)
+    of_swaps = " of swaps" if market == SWAP else ""
     for field, url, schemes in (
-        ("REST base URL", row.rest_url, REST_SCHEMES),
-        ("WebSocket base URL", row.ws_url, WS_SCHEMES),
+        (f"REST base URL{of_swaps}", rest_url, REST_SCHEMES),
+        (f"WebSocket base URL{of_swaps}", ws_url, WS_SCHEMES),
     ):
         if url and (problem := base_url_problem(url, schemes)):
             raise InvalidConfig(f"Exchange “{row.key}”, {field}: {problem}, or empty it.")
     if row.proxy not in ("", DIRECT) and (problem := proxy_problem(row.proxy)):
         raise InvalidConfig(f"Exchange “{row.key}”, proxy: {problem}, or empty it.")
     proxy, no_proxy = way_out(row.proxy)
-    terms = fee_terms(row, fees)
+    terms = fee_terms(row, fees, market)
     return ExchangeConfig(
-        key=row.key,
-        name=row.name,
-        enabled=row.enabled,
+        key=market_key(row.key, market),
+        name=row.name if market == SPOT else row.swap_name,
+        enabled=row.enabled and market in row.markets,
         taker_fee_bps=terms.taker_bps,
         maker_fee_bps=terms.maker_bps,
-        rest_url=row.rest_url,
-        ws_url=row.ws_url,
+        rest_url=rest_url,
+        ws_url=ws_url,
         fees_known=terms.known,
         fee_source=terms.source,
         proxy=proxy,
@@ -370,10 +417,11 @@ def _filter_config(row: OpportunityFilter) -> FilterConfig:
         charted=row.charted,
         symbols=row.symbols,
         quote=row.quote,
-        pairs=frozenset((pair.exchange1.key, pair.exchange2.key) for pair in row.pairs.all()),
+        pairs=frozenset((pair.key1, pair.key2) for pair in row.pairs.all()),
         min_volume=_float(row.min_volume),
         max_volume=_float(row.max_volume),
         pairs_gone=row.pairs_gone,
+        pair_kinds=_kinds(row),
     )
 
 
@@ -381,7 +429,10 @@ def _to_collect(market: Market, enabled: set[str]) -> Iterable[InstrumentConfig]
     for listings in market.values():
         for listing in listings.values():
             if listing.exchange in enabled:
-                yield InstrumentConfig(listing.exchange, listing.symbol, listing.native_id, listing.counts_as)
+                yield InstrumentConfig(
+                    listing.exchange, listing.symbol, listing.native_id, listing.counts_as,
+                    listing.contract_size,
+                )  # fmt: skip
 
 
 def _float(value: Any) -> float | None:

@@ -5,6 +5,7 @@ from typing import Final
 
 from core.health.findings import Lack
 from core.health.upkeep import LastRun, asked_in, lacks, runs, us_of
+from core.names.market_keys import market_key
 from core.names.plain_names import isolated
 from markets.models import CatalogueSync, ExchangePair, OpportunityFilter, WalletSync
 
@@ -15,9 +16,10 @@ WALLETS_EVERY_S: Final = 900.0
 
 @asked_in(runs)
 def sync_runs() -> Iterator[LastRun]:
-    """The syncs of every enabled exchange."""
+    """The syncs of every market of enabled exchanges, and of their wallets."""
     for markets in CatalogueSync.objects.select_related("exchange").filter(exchange__enabled=True):
-        yield _last_run(f"market sync {markets.exchange.key}", markets, MARKETS_EVERY_S)
+        key = market_key(markets.exchange.key, markets.market)
+        yield _last_run(f"market sync {key}", markets, MARKETS_EVERY_S)
     for wallets in WalletSync.objects.select_related("exchange").filter(exchange__enabled=True):
         yield _last_run(f"wallet sync {wallets.exchange.key}", wallets, WALLETS_EVERY_S)
 

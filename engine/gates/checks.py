@@ -179,6 +179,8 @@ class Facts:
         verdict = wallets.verdict(found)
         open_ = [route.network for route in found.common if route.open]
         value = {"pass": f"open: {', '.join(open_)}", "fail": "closed", "unknown": "unknown"}[verdict]
+        if not found.is_needed:
+            value = "not needed"
         threshold = "a common network, open on both ends"
         words = wallets.words(found, self.called(buy.exchange), self.called(sell.exchange))
         return Gate("wallets", value, threshold, verdict, words)

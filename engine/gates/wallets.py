@@ -1,7 +1,8 @@
 """Whether a coin can be moved from the exchange where it is bought to the one where it is sold.
 
 It takes a network that both know by the same name, on which the first pays out and the second takes
-in. What an exchange does not say is unknown: neither open nor closed.
+in. What an exchange does not say is unknown: neither open nor closed. With a swap in it no coin is moved:
+its leg is opened and closed where it is, and nothing is asked of wallets.
 
 Plain Python, no Django.
 """
@@ -11,6 +12,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from core.names.market_keys import SWAP, market_of
 from core.names.symbols import base_of
 from markets.config import ListingConfig, NetworkConfig
 
@@ -39,11 +41,14 @@ class Routes(Struct, frozen=True):
     buy: tuple[NetworkConfig, ...]
     sell: tuple[NetworkConfig, ...]
     common: tuple[Route, ...] = ()
+    is_needed: bool = True
 
 
 def routes(known: Wallets, symbol: str, buy: ListingConfig, sell: ListingConfig) -> Routes:
     """The ways from where it is bought to where it is sold."""
     coin = base_of(symbol)
+    if SWAP in (market_of(buy.exchange), market_of(sell.exchange)):
+        return Routes(coin, (), (), is_needed=False)
     out, into = _networks(known, coin, buy), _networks(known, coin, sell)
     if not (out and into):
         return Routes(coin, out, into)
@@ -64,7 +69,7 @@ def verdict(found: Routes) -> Literal["pass", "fail", "unknown"]:
 
     Two exchanges that share no name for a network say nothing: names differ more than networks do.
     """
-    if any(route.open for route in found.common):
+    if not found.is_needed or any(route.open for route in found.common):
         return "pass"
     if _shut(network.withdraw for network in found.buy) or _shut(network.deposit for network in found.sell):
         return "fail"
@@ -79,6 +84,8 @@ def _shut(ways: Iterable[bool | None]) -> bool:
 
 def words(found: Routes, buy: str, sell: str) -> str:
     """The networks and which end is shut, in a sentence."""
+    if not found.is_needed:
+        return f"no {found.coin} is moved between {buy} and {sell}: a swap is closed where it was opened"
     if _shut(network.withdraw for network in found.buy):
         return f"{buy} pays out no {found.coin}: withdrawals are closed on every network"
     if _shut(network.deposit for network in found.sell):

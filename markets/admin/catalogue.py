@@ -12,7 +12,8 @@ from django.forms.widgets import Script
 from django.http import HttpRequest, HttpResponse
 from django.urls import path, reverse
 from django.utils.decorators import method_decorator
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
 from django.utils.timesince import timesince
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -20,10 +21,18 @@ from django.views.decorators.http import require_POST
 
 from core.names.symbols import hints, searcher
 from core.proxies import HIDDEN, shown
-from markets.admin.configuration import SwitchAdmin
+from markets.admin.configuration import SwitchAdmin, WithMarkets
 from markets.admin.gates import FeeScheduleInline
 from markets.fees.schedules import fee_terms, todays_fees
-from markets.models import Exchange, ExchangePair, Instrument, OpportunityFilter, Symbol
+from markets.models import (
+    CatalogueSync,
+    Exchange,
+    ExchangePair,
+    Instrument,
+    Kind,
+    OpportunityFilter,
+    Symbol,
+)
 from markets.selection import FilterRow
 from markets.selectors import (
     count_selected,
@@ -31,6 +40,8 @@ from markets.selectors import (
     max_opportunities,
     strangers,
 )
+
+LINE_BREAK = mark_safe("<br>")  # nosec B308 # a constant
 
 
 def _of_symbols(search_term: str) -> Q:
@@ -77,7 +88,7 @@ class ExchangeAdmin(SwitchAdmin):
         "address",
     )
     list_filter = ("enabled",)
-    list_select_related = ("catalogue_sync", "wallet_sync")
+    list_select_related = ("wallet_sync",)
     search_fields = ("key", "name")
     readonly_fields = ("fees_today", "wallets", "last_sync", "sync_error")
     fieldsets = (
@@ -112,6 +123,11 @@ class ExchangeAdmin(SwitchAdmin):
         rates = f"{terms.taker_bps:g} / {terms.maker_bps:g}"
         return format_html("{} bps<br>{}: {}", rates, sign, terms.source)
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Exchange]:
+        """Read the syncs of both markets too."""
+        rows: QuerySet[Exchange] = super().get_queryset(request)
+        return rows.prefetch_related("catalogue_syncs")
+
     @admin.display(description=_("wallets"))
     def wallets(self, row: Exchange) -> Any:
         """Knowledge of its wallets, and its age."""
@@ -137,20 +153,29 @@ class ExchangeAdmin(SwitchAdmin):
             return where
         return _("%(where)s, proxy %(proxy)s") % {"where": where, "proxy": shown(row.proxy)}
 
-    @admin.display(description=_("last sync"), ordering="catalogue_sync__synced_at")
+    @admin.display(description=_("last sync"))
     def last_sync(self, row: Exchange) -> Any:
-        """Time its catalogue was last read."""
-        sync = getattr(row, "catalogue_sync", None)
-        return f"{sync.synced_at:%Y-%m-%d %H:%M} UTC" if sync and sync.synced_at else _("never")
+        """Time the catalogue of each of its markets was last read."""
+        lines = [
+            (f"{sync.synced_at:%Y-%m-%d %H:%M} UTC" if sync.synced_at else _("never"), _of_market(sync))
+            for sync in row.catalogue_syncs.all()
+        ]
+        return format_html_join(LINE_BREAK, "{}{}", lines) if lines else _("never")
 
     @admin.display(description=_("sync error"))
     def sync_error(self, row: Exchange) -> Any:
         """Why the last try failed, what of the answer could not be read, which markets share a name."""
-        sync = getattr(row, "catalogue_sync", None)
-        if sync is None:
-            return ""
-        error = gettext("partial: %(error)s") % {"error": sync.error} if sync.in_part else sync.error
-        return "; ".join(filter(None, (error, sync.remarks)))
+        found = []
+        for sync in row.catalogue_syncs.all():
+            error = gettext("partial: %(error)s") % {"error": sync.error} if sync.in_part else sync.error
+            if words := "; ".join(filter(None, (error, sync.remarks))):
+                found.append((words, _of_market(sync)))
+        return format_html_join(LINE_BREAK, "{}{}", found)
+
+
+def _of_market(sync: CatalogueSync) -> str:
+    """The market behind the outcome of its sync; nothing for spot, which goes without saying."""
+    return "" if sync.market == Kind.SPOT else f" ({sync.get_market_display()})"
 
 
 @admin.register(Symbol)
@@ -273,7 +298,7 @@ class InstrumentAdmin(SwitchAdmin):
 
 
 @admin.register(ExchangePair)
-class ExchangePairAdmin(SwitchAdmin):
+class ExchangePairAdmin(WithMarkets, SwitchAdmin):
     """Pairs of exchanges that are compared."""
 
     empty_text = _(

@@ -13,7 +13,7 @@ from audit.guarded import GuardedAdmin
 from core.errors import InvalidConfig
 from markets.follow.following import following
 from markets.follow.revision import lock_revision
-from markets.models import IdentityCase, Instrument, WalletStatus
+from markets.models import IdentityCase, Instrument, Kind, WalletStatus
 from markets.selectors import load_config
 from markets.services import set_enabled
 
@@ -59,6 +59,17 @@ class ConfigAdmin(GuardedAdmin):
         objects, counts, needed, protected = super().get_deleted_objects(objs, request)
         names = {model._meta.verbose_name for model in WRITTEN_BY_MACHINES}
         return objects, counts, needed - names, protected
+
+
+class WithMarkets(admin.options.BaseModelAdmin):  # type: ignore[type-arg]  # no generic at run time
+    """Forms in which a market that is not named is spot, as everything was before there were swaps."""
+
+    def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Ask for a market, and do without."""
+        field: Any = super().formfield_for_choice_field(db_field, request, **kwargs)
+        if db_field.name.startswith("market"):
+            field.required, field.empty_value = False, Kind.SPOT
+        return field
 
 
 class SwitchAdmin(ConfigAdmin):

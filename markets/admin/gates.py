@@ -15,22 +15,22 @@ from django.utils.translation import gettext_lazy as _
 from audit.guarded import OneRowAdmin, ReadOnlyAdmin
 from audit.own_rows import OwnRowsAdmin
 from core.names.symbols import hints
-from markets.admin.configuration import ConfigAdmin
+from markets.admin.configuration import ConfigAdmin, WithMarkets
 from markets.models import FeeSchedule, GateThresholds, PinnedChart, WalletStatus
 from markets.selectors import strangers
 
 
-class FeeScheduleInline(admin.TabularInline):  # type: ignore[type-arg]  # no generic at run time
+class FeeScheduleInline(WithMarkets, admin.TabularInline):  # type: ignore[type-arg]  # no generic at run time
     """The schedules on their exchange's page."""
 
     model = FeeSchedule
     extra = 0
-    fields = ("tier", "symbols", "taker_fee_bps", "maker_fee_bps", "valid_from", "valid_until")
+    fields = ("market", "tier", "symbols", "taker_fee_bps", "maker_fee_bps", "valid_from", "valid_until")
     formfield_overrides = {models.TextField: {"widget": forms.Textarea(attrs={"rows": 1, "cols": 24})}}
 
 
 @admin.register(FeeSchedule)
-class FeeScheduleAdmin(ConfigAdmin):
+class FeeScheduleAdmin(WithMarkets, ConfigAdmin):
     """Fees by tier, by symbol and by day."""
 
     empty_text = _(
@@ -39,10 +39,11 @@ class FeeScheduleAdmin(ConfigAdmin):
         "promotion, need a schedule that names them."
     )
     list_display = (
-        "exchange", "tier", "symbols", "holds", "taker_fee_bps", "maker_fee_bps", "valid_from", "valid_until",
+        "exchange", "market", "tier", "symbols", "holds", "taker_fee_bps", "maker_fee_bps", "valid_from",
+        "valid_until",
     )  # fmt: skip
     list_display_links = ("exchange", "tier", "symbols")
-    list_filter = ("exchange", "tier")
+    list_filter = ("exchange", "market", "tier")
     list_select_related = ("exchange",)
     search_fields = ("tier", "symbols", "exchange__name")
 

@@ -25,7 +25,8 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.recording import gathered
 from audit.seen import seal
-from markets.admin.configuration import ConfigAdmin
+from core.names.market_keys import coin_symbol
+from markets.admin.configuration import ConfigAdmin, WithMarkets
 from markets.identity.evidence import (
     Verdict,
     alias,
@@ -35,7 +36,7 @@ from markets.identity.evidence import (
     suggested_multiplier,
 )
 from markets.identity.groups import Group, group_of, groups
-from markets.models import IdentityCase, Instrument, Symbol
+from markets.models import IdentityCase, Instrument, Kind, Symbol
 from markets.selectors import gate_terms
 
 SIGNS = {Verdict.QUARANTINED: "▲", Verdict.CONFIRMED: "●", Verdict.DIFFERENT: "■"}
@@ -51,9 +52,10 @@ class ListingChoice(forms.ModelChoiceField):  # type: ignore[type-arg]  # no gen
         multiplier = fitting_multiplier(self.case, row)
         if multiplier is None:
             text = gettext("%(exchange)s %(listing)s: no power of ten brings the prices together")
-            return text % {"exchange": row.exchange, "listing": row}
+            return text % {"exchange": row.exchange.called(row.kind), "listing": row}
         text = gettext("%(exchange)s %(listing)s: × %(multiplier)s brings the prices together")
-        return text % {"exchange": row.exchange, "listing": row, "multiplier": f"{multiplier.normalize():f}"}
+        exchange = row.exchange.called(row.kind)
+        return text % {"exchange": exchange, "listing": row, "multiplier": f"{multiplier.normalize():f}"}
 
 
 class AliasForm(forms.Form):
@@ -90,8 +92,13 @@ class AliasForm(forms.Form):
         if not data.keys() >= {"listing", "symbol", "multiplier"}:
             return data
         listing, symbol, multiplier = data["listing"], data["symbol"], data["multiplier"]
+        symbol = data["symbol"] = self._of_its_market(listing, symbol)
         apart = ratio_with(self.case, listing, multiplier) if multiplier > 0 else None
-        if symbol == self.case.symbol and apart and apart > gate_terms().identity_max_ratio:
+        if (
+            coin_symbol(symbol.name) == self.case.symbol.name
+            and apart
+            and apart > gate_terms().identity_max_ratio
+        ):
             text = _(
                 "Prices would still be %(times)s times apart: choose another multiplier, or another symbol."
             )
@@ -104,6 +111,18 @@ class AliasForm(forms.Form):
             for name, problems in error.message_dict.items():
                 self.add_error("symbol" if name == "counts_as" else name, problems)
         return data
+
+    def _of_its_market(self, listing: Instrument, symbol: Symbol) -> Symbol:
+        """The symbol as the listing's market writes it: a swap counts as a swap of the coin."""
+        if listing.kind == symbol.kind or listing.kind != Kind.SWAP:
+            return symbol
+        name = f"{symbol.name}:{listing.settle or symbol.quote}"
+        found = Symbol.objects.filter(name=name).first()
+        if found is None:
+            text = _("%(exchange)s lists a swap: add the symbol %(symbol)s first.")
+            names = {"exchange": listing.exchange.called(listing.kind), "symbol": name}
+            self.add_error("symbol", text % names)
+        return found or symbol
 
 
 def _group(row: IdentityCase) -> Group:
@@ -137,8 +156,11 @@ def fitting_multiplier(case: IdentityCase, listing: Instrument) -> Decimal | Non
     return None if apart is None or apart > gate_terms().identity_max_ratio else multiplier
 
 
+NEW_CASE = ("symbol", "exchange1", "market1", "exchange2", "market2", "note")
+
+
 @admin.register(IdentityCase)
-class IdentityCaseAdmin(ConfigAdmin):
+class IdentityCaseAdmin(WithMarkets, ConfigAdmin):
     """Coins in question, those in quarantine first; one row per listing, however many pairs it spoils."""
 
     empty_text = _(
@@ -173,7 +195,7 @@ class IdentityCaseAdmin(ConfigAdmin):
         """
         group = _group(row)
         if not group.exchange:
-            return f"{row.exchange1} – {row.exchange2}"
+            return f"{row.leg1} – {row.leg2}"
         text = ngettext("%(one)s – %(count)d other: %(others)s", "%(one)s – %(count)d others: %(others)s",
                         len(group.cases))  # fmt: skip
         return text % {
@@ -187,7 +209,7 @@ class IdentityCaseAdmin(ConfigAdmin):
             mark_safe("<br>"),  # nosec B308 # a constant
             "{} – {}: × {}, {}",
             (
-                (case.exchange1, case.exchange2, _digits(case.price_ratio), _signed(case.correlation))
+                (case.leg1, case.leg2, _digits(case.price_ratio), _signed(case.correlation))
                 for case in _group(row).cases
             ),
         )
@@ -341,7 +363,7 @@ class IdentityCaseAdmin(ConfigAdmin):
 
     def get_fields(self, request: HttpRequest, obj: IdentityCase | None = None) -> Any:
         """Fields of a new case: what it is about; the prices' evidence comes from collectors."""
-        return super().get_fields(request, obj) if obj else ("symbol", "exchange1", "exchange2", "note")
+        return super().get_fields(request, obj) if obj else NEW_CASE
 
     def get_readonly_fields(self, request: HttpRequest, obj: IdentityCase | None = None) -> Any:
         """A new case is written by hand: collectors make none of a pair whose prices are only apart."""

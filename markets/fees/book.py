@@ -1,4 +1,4 @@
-"""Fees of a market by a configuration: one answer for engine, scanner, gates and history.
+"""Fees of a symbol by a configuration: one answer for engine, scanner, gates and history.
 
 In this order: the operator's schedule with the closest pattern, what the exchange says of the market, the
 account tier's schedule, the exchange's row. Plain Python, no Django; made once per configuration.
@@ -8,6 +8,7 @@ from collections import defaultdict
 
 from msgspec import Struct, structs
 
+from core.names.market_keys import coin_symbol
 from core.names.symbols import NameList, matcher
 from markets.config import ExchangeConfig, FeeRule, MarketConfig
 from markets.selection import listed
@@ -51,9 +52,9 @@ class Fees:
         return MarketFee(usual.taker_bps * rule.taker, usual.maker_bps * rule.maker, known, source)
 
     def of(self, exchange: str, symbol: str) -> MarketFee:
-        """Fees of a market of the exchange: the one compared as `symbol`, or called so.
+        """Fees of a symbol of a market, by its key: of what is compared as `symbol`, or called so.
 
-        Raises KeyError for an exchange the configuration does not have.
+        Raises KeyError for a market the configuration does not have.
         """
         usual = self._exchanges[exchange]
         patterns = self._patterns.get(exchange, ())
@@ -62,7 +63,8 @@ class Fees:
         key = exchange, symbol
         if key not in self._found:  # each is asked for once per pair it is part of
             name = self._own_name.get(key, symbol)
-            holds = (fee for names, fee in patterns if names.match(name))
+            coin = coin_symbol(name)
+            holds = (fee for names, fee in patterns if names.match(coin) or names.match(name))
             self._found[key] = next(holds, None) or self._said.get((exchange, name), usual)
         return self._found[key]
 

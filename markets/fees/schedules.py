@@ -11,9 +11,11 @@ from django.utils import timezone
 from msgspec import structs
 
 from core.clock.moments import is_near
+from core.names.market_keys import SPOT, MarketName, market_key
 from core.names.symbols import one_by_one, pinned_down, specificity
 from markets.config import ExchangeConfig, FeeRule, PastFees
 from markets.models import Exchange, FeeSchedule, Instrument
+from markets.models.instrument import FOLLOWED
 
 WANTED: Final = Q(enabled=True) & (Q(symbol__enabled=True) | Q(counts_as__enabled=True))
 """Instruments whose symbol somebody wants."""
@@ -41,14 +43,18 @@ def valid_on(schedules: Iterable[FeeSchedule], day: date) -> list[FeeSchedule]:
 
 
 def by_tier(schedules: Iterable[FeeSchedule]) -> dict[tuple[str, str], FeeSchedule]:
-    """Select of schedules for all symbols the one that holds, by exchange key and account tier."""
-    return {(row.exchange.key, row.tier): row for row in schedules if not row.symbols}
+    """Select of schedules for all symbols the one that holds, by market key and account tier."""
+    return {(_key(row), row.tier): row for row in schedules if not row.symbols}
 
 
 def todays_fees(today: date | None = None) -> dict[tuple[str, str], FeeSchedule]:
-    """The schedules for all symbols, valid today (UTC) or on a day, by exchange key and tier (one query)."""
+    """The schedules for all symbols, valid today (UTC) or on a day, by market key and tier (one query)."""
     today = today or datetime.now(UTC).date()
     return by_tier(valid_on(begun_schedules(today), today))
+
+
+def _key(row: FeeSchedule) -> str:
+    return market_key(row.exchange.key, row.market)
 
 
 def fee_rules(
@@ -66,7 +72,7 @@ def fee_rules(
             source = f"schedule of {row.symbols}{f', tier {row.tier}' * bool(row.tier)}, valid since"
             for word, text in one_by_one(pinned_down(row.symbols, called)):
                 rule = FeeRule(
-                    row.exchange.key, text, float(row.taker_fee_bps), float(row.maker_fee_bps),
+                    _key(row), text, float(row.taker_fee_bps), float(row.maker_fee_bps),
                     f"{source} {row.valid_from:%Y-%m-%d}",
                 )  # fmt: skip
                 ranked.append(((specificity(word), bool(row.tier), row.valid_from.toordinal()), rule))
@@ -76,16 +82,18 @@ def fee_rules(
 def said_fees() -> list[FeeRule]:
     """Markets that cost something else than is usual, as their exchanges say (one query)."""
     rows = (
-        Instrument.objects.filter(WANTED, delisted_at=None, set_aside="", own_taker_fee__isnull=False)
+        Instrument.objects.filter(
+            WANTED, FOLLOWED, delisted_at=None, set_aside="", own_taker_fee__isnull=False
+        )
         .values_list(
-            "exchange__key", "symbol__name", "own_taker_fee", "own_maker_fee", "own_fee_times",
+            "exchange__key", "kind", "symbol__name", "own_taker_fee", "own_maker_fee", "own_fee_times",
             "own_fee_since", "synced_at",
         )
         .order_by("exchange__key", "symbol__name")
     )  # fmt: skip
     now, believed_s = timezone.now(), SAID_BELIEVED.total_seconds()
     rules = []
-    for exchange, symbol, said_taker, said_maker, times, since, synced_at in rows:
+    for exchange, market, symbol, said_taker, said_maker, times, since, synced_at in rows:
         fresh = synced_at is not None and is_near((now - synced_at).total_seconds(), believed_s)
         taker, maker = float(said_taker or 0), float(said_maker or 0)  # neither is null here
         source = f"{taker:g} times" if times else "as the exchange says"
@@ -93,7 +101,8 @@ def said_fees() -> list[FeeRule]:
             source += f" since {since:%Y-%m-%d}"
         if not fresh:
             source += f", last on {synced_at:%Y-%m-%d}" if synced_at else ", nobody knows when"
-        rules.append(FeeRule(intern(exchange), intern(symbol), taker, maker, source, times, True, fresh))
+        key = intern(market_key(exchange, market))
+        rules.append(FeeRule(key, intern(symbol), taker, maker, source, times, True, fresh))
     return rules
 
 
@@ -106,20 +115,27 @@ class FeeTerms(NamedTuple):
     source: str
 
 
-def fee_terms(row: Exchange, fees: dict[tuple[str, str], FeeSchedule]) -> FeeTerms:
-    """Fees of an exchange by the schedules of a day (see `todays_fees`); no query."""
-    schedule = fees.get((row.key, row.account_tier)) if row.account_tier else None
+def fee_terms(row: Exchange, fees: dict[tuple[str, str], FeeSchedule], market: str = SPOT) -> FeeTerms:
+    """Fees of a market by the schedules of a day (see `todays_fees`); no query.
+
+    What swaps cost that nobody entered is unknown: spot's fees, which are higher, stand in to be read.
+    """
+    schedule = fees.get((market_key(row.key, market), row.account_tier)) if row.account_tier else None
     if schedule is not None:
         source = f"tier {schedule.tier}, valid since {schedule.valid_from:%Y-%m-%d}"
         return FeeTerms(float(schedule.taker_fee_bps), float(schedule.maker_fee_bps), True, source)
-    as_entered = float(row.taker_fee_bps), float(row.maker_fee_bps)
+    entered = row.fees_of(market)
+    taker, maker = entered or (row.taker_fee_bps, row.maker_fee_bps)
+    source = "as entered for the exchange"
     if row.account_tier:
-        return FeeTerms(*as_entered, False, f"no schedule of tier {row.account_tier} is valid today")
-    return FeeTerms(*as_entered, True, "as entered for the exchange")
+        source = f"no schedule of tier {row.account_tier} is valid today"
+    if entered is None:
+        source = "the fees of its swaps are not entered; these are of spot"
+    return FeeTerms(float(taker), float(maker), entered is not None and not row.account_tier, source)
 
 
 def past_fees(
-    exchanges: Sequence[Exchange],
+    markets: Sequence[tuple[Exchange, MarketName]],
     configured: Sequence[ExchangeConfig],
     begun: Sequence[FeeSchedule],
     said: Sequence[FeeRule],
@@ -134,19 +150,19 @@ def past_fees(
     """
     ends = (row.valid_until + timedelta(days=1) for row in begun if row.valid_until is not None)
     turns = sorted({day for day in (*(row.valid_from for row in begun), *ends) if day <= today})
-    first = {(row.exchange.key, row.tier): row for row in reversed(begun) if not row.symbols}
+    first = {(_key(row), row.tier): row for row in reversed(begun) if not row.symbols}
     found = []
     for start, end in list(pairwise([date.min, *turns]))[-MAX_PERIODS:]:
         valid = valid_on(begun, start)
         early = {key: row for key, row in first.items() if row.valid_from >= end}
-        terms = [fee_terms(row, early | by_tier(valid)) for row in exchanges]
+        terms = [fee_terms(row, early | by_tier(valid), market) for row, market in markets]
         found.append(PastFees(
             0 if start == date.min else _midnight_us(start), _midnight_us(end),
             tuple(
                 structs.replace(each, taker_fee_bps=fee.taker_bps, maker_fee_bps=fee.maker_bps)
                 for each, fee in zip(configured, terms, strict=True)
             ),
-            (*fee_rules(exchanges, valid, called), *said),
+            (*fee_rules((row for row, _market in markets), valid, called), *said),
         ))  # fmt: skip
     return tuple(found)
 

@@ -23,7 +23,7 @@ Verdict = IdentityCase.Verdict
 
 
 class _Decided(Struct, frozen=True):
-    """Decision about a listing: the group, and the key of the exchange it is about."""
+    """Decision about a listing: the group, and the key of the market it is about."""
 
     group: Group
     exchange: str
@@ -35,7 +35,7 @@ class _Decided(Struct, frozen=True):
     def words(self, text: str, **more: str) -> str:
         """A note about it."""
         case = self.group.first
-        named = case.exchange1 if case.exchange1.key == self.exchange else case.exchange2
+        named = case.leg1 if case.key1 == self.exchange else case.leg2
         return text % {"exchange": named, "verdict": self.verdict.label, **more}
 
 
@@ -62,7 +62,7 @@ def _follow(case: IdentityCase, decided: list[Group], waiting: list[IdentityCase
     about = [
         _Decided(group, key)
         for group in decided
-        for key in (case.exchange1.key, case.exchange2.key)
+        for key in (case.key1, case.key2)
         if (group.exchange == key if group.exchange else key in _keys(group.first))
     ]
     against = {each.exchange: _why_not(case, each, waiting) for each in about}
@@ -121,18 +121,18 @@ def _in_doubt(keys: Set[str], waiting: Iterable[IdentityCase]) -> bool:
 
 
 def _keys(case: IdentityCase) -> set[str]:
-    return {case.exchange1.key, case.exchange2.key}
+    return {case.key1, case.key2}
 
 
 def _other(case: IdentityCase, key: str) -> str:
-    return str(case.exchange2 if case.exchange1.key == key else case.exchange1)
+    return case.leg2 if case.key1 == key else case.leg1
 
 
 def _ratio(case: IdentityCase, key: str) -> float | None:
     """The listing's price over the other exchange's."""
     if not case.price_ratio:
         return None
-    return case.price_ratio if case.exchange1.key == key else 1 / case.price_ratio
+    return case.price_ratio if case.key1 == key else 1 / case.price_ratio
 
 
 def _usual_ratio(decided: _Decided) -> float | None:

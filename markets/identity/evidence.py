@@ -1,22 +1,24 @@
 """Do two exchanges mean the same coin? Collectors bring the evidence, people decide."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from core.names.market_keys import coin_symbol, exchange_of, market_of
 from markets.events import IdentityFinding
 from markets.follow.revision import bump_revision, lock_revision
 from markets.identity.carry import carry_over
 from markets.identity.groups import group_of
-from markets.models import Exchange, ExchangePair, IdentityCase, Instrument, Symbol
+from markets.models import Exchange, ExchangePair, IdentityCase, Instrument, Symbol, in_order
+from markets.models.instrument import compared_as
 
 Verdict = IdentityCase.Verdict
 
@@ -34,9 +36,8 @@ def record_findings(findings: Iterable[IdentityFinding]) -> int:
     exchanges = dict(Exchange.objects.values_list("key", "pk"))
     opened, unknown = [], 0
     for finding in findings:
-        symbol, one, two = (
-            symbols.get(finding.symbol), exchanges.get(finding.exchange1), exchanges.get(finding.exchange2),
-        )  # fmt: skip
+        symbol = symbols.get(finding.symbol)
+        one, two = (_leg(key, exchanges) for key in (finding.exchange1, finding.exchange2))
         if symbol is None or one is None or two is None:
             unknown += 1
         elif not _refresh(finding, symbol, one, two):
@@ -47,28 +48,37 @@ def record_findings(findings: Iterable[IdentityFinding]) -> int:
     return unknown
 
 
-def _refresh(finding: IdentityFinding, symbol: int, one: int, two: int) -> bool:
-    """Put fresh evidence into a known case, which may have the exchanges the other way round."""
+Leg = tuple[int, str]  # an exchange's primary key, and its market
+
+
+def _leg(key: str, exchanges: Mapping[str, int]) -> Leg | None:
+    exchange = exchanges.get(exchange_of(key))
+    return None if exchange is None else (exchange, market_of(key))
+
+
+def _refresh(finding: IdentityFinding, symbol: int, one: Leg, two: Leg) -> bool:
+    """Put fresh evidence into a known case, which may have its legs the other way round."""
     evidence = {"correlation": finding.correlation, "seen_at": _seen(finding)}
     cases = IdentityCase.findings.filter(symbol=symbol)
-    as_found = cases.filter(exchange1=one, exchange2=two)
-    if as_found.update(price_ratio=finding.price_ratio, **evidence):
+    if cases.filter(in_order(one, two)).update(price_ratio=finding.price_ratio, **evidence):
         return True
-    return bool(
-        cases.filter(exchange1=two, exchange2=one).update(price_ratio=1 / finding.price_ratio, **evidence)
-    )
+    return bool(cases.filter(in_order(two, one)).update(price_ratio=1 / finding.price_ratio, **evidence))
 
 
-def _open(finding: IdentityFinding, symbol: int, one: int, two: int) -> list[int]:
+def _open(finding: IdentityFinding, symbol: int, one: Leg, two: Leg) -> list[int]:
     """Open a case; its primary key."""
-    swapped = ExchangePair.objects.filter(exchange1=two, exchange2=one).exists()
+    ratio = finding.price_ratio
+    if ExchangePair.objects.filter(in_order(two, one)).exists():
+        one, two, ratio = two, one, 1 / ratio
     made = IdentityCase.findings.bulk_create(
         [
             IdentityCase(
                 symbol_id=symbol,
-                exchange1_id=two if swapped else one,
-                exchange2_id=one if swapped else two,
-                price_ratio=1 / finding.price_ratio if swapped else finding.price_ratio,
+                exchange1_id=one[0],
+                market1=one[1],
+                exchange2_id=two[0],
+                market2=two[1],
+                price_ratio=ratio,
                 correlation=finding.correlation,
                 found_at=_seen(finding),
                 seen_at=_seen(finding),
@@ -108,11 +118,12 @@ def decide(
 
 
 def listings_of(case: IdentityCase) -> list[Instrument]:
-    """The instruments the case is about, exchange 1's first: what each exchange has under that symbol."""
+    """The instruments the case is about, leg 1's first: what each market has under that symbol."""
     found = []
-    for exchange in (case.exchange1_id, case.exchange2_id):
-        named = Q(counts_as=case.symbol) | Q(symbol=case.symbol, counts_as=None)
-        rows = Instrument.objects.filter(named, exchange=exchange, delisted_at=None)
+    for exchange, market in ((case.exchange1_id, case.market1), (case.exchange2_id, case.market2)):
+        rows = Instrument.objects.filter(
+            compared_as(case.symbol.name), exchange=exchange, kind=market, delisted_at=None, not_followed=""
+        )
         row = rows.select_related("exchange", "symbol").order_by("-active", "counts_as").first()
         if row is not None:
             found.append(row)
@@ -123,7 +134,7 @@ def suggested_multiplier(case: IdentityCase, listing: Instrument) -> Decimal:
     """The power of ten that brings the two prices nearest, on top of what the listing counts already."""
     if not case.price_ratio or case.price_ratio <= 0:
         return listing.multiplier
-    ratio = case.price_ratio if listing.exchange_id == case.exchange1_id else 1 / case.price_ratio
+    ratio = case.price_ratio if listing.key == case.key1 else 1 / case.price_ratio
     return listing.multiplier * Decimal(10) ** round(math.log10(ratio))
 
 
@@ -132,9 +143,7 @@ def ratio_with(case: IdentityCase, listing: Instrument, multiplier: Decimal) -> 
     if not case.price_ratio or case.price_ratio <= 0:
         return None
     change = float(multiplier / listing.multiplier)
-    ratio = (
-        case.price_ratio / change if listing.exchange_id == case.exchange1_id else case.price_ratio * change
-    )
+    ratio = case.price_ratio / change if listing.key == case.key1 else case.price_ratio * change
     return max(ratio, 1 / ratio)
 
 
@@ -148,14 +157,15 @@ def alias(
     different coins. So is every other case of that listing in the case's group.
     """
     group = group_of(case)
-    closes = group.cases if group.exchange == listing.exchange.key else (case,)
+    closes = group.cases if group.exchange == listing.key else (case,)
+    is_same_coin = coin_symbol(symbol.name) == case.symbol.name
     listing.counts_as = None if symbol.pk == listing.symbol_id and multiplier == 1 else symbol
     listing.multiplier = multiplier
     listing.save(update_fields=["counts_as", "multiplier"])
     note = _("%(exchange)s %(listing)s counts as %(symbol)s × %(multiplier)s.") % {
-        "exchange": listing.exchange, "listing": listing, "symbol": symbol,
+        "exchange": listing.exchange.called(listing.kind), "listing": listing, "symbol": symbol,
         "multiplier": f"{multiplier.normalize():f}",
     }  # fmt: skip
     LogEntry.objects.log_actions(user.pk, Instrument.objects.filter(pk=listing.pk), CHANGE, note)
-    verdict = Verdict.CONFIRMED if symbol.pk == case.symbol_id else Verdict.DIFFERENT
+    verdict = Verdict.CONFIRMED if is_same_coin else Verdict.DIFFERENT
     decide(IdentityCase.objects.filter(pk__in=[each.pk for each in closes]), verdict, user, note)

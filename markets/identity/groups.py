@@ -12,7 +12,7 @@ from markets.models import IdentityCase
 class Group(Struct, frozen=True):
     """The cases that one decision is about, the oldest first.
 
-    `exchange` is the key of the one whose listing disagrees with several others; empty where two
+    `exchange` is the key of the market whose listing disagrees with several others; empty where two
     disagree with each other alone, and either may be wrong.
     """
 
@@ -26,23 +26,19 @@ class Group(Struct, frozen=True):
 
     @property
     def others(self) -> list[str]:
-        """The exchanges it disagrees with, by name."""
-        return [
-            str(case.exchange2 if case.exchange1.key == self.exchange else case.exchange1)
-            for case in self.cases
-        ]
+        """The markets it disagrees with, by name."""
+        return [case.leg2 if case.key1 == self.exchange else case.leg1 for case in self.cases]
 
     @property
     def listed_on(self) -> str:
-        """The name of its exchange."""
-        one, two = self.first.exchange1, self.first.exchange2
-        return str(one if one.key == self.exchange else two)
+        """The name of its market."""
+        return self.first.leg1 if self.first.key1 == self.exchange else self.first.leg2
 
     @property
     def price_ratio(self) -> float | None:
         """Median of its price over the others'; of a single pair the first's over the second's."""
         found = [
-            1 / case.price_ratio if self.exchange == case.exchange2.key else case.price_ratio
+            1 / case.price_ratio if self.exchange == case.key2 else case.price_ratio
             for case in self.cases
             if case.price_ratio
         ]
@@ -74,9 +70,9 @@ def group_of(case: IdentityCase) -> Group:
 def _by_listing(cases: list[IdentityCase]) -> Iterable[Group]:
     """The listing that disagrees with most others takes its cases, then the next one of the rest."""
     while cases:
-        count = Counter(key for case in cases for key in (case.exchange1.key, case.exchange2.key))
+        count = Counter(key for case in cases for key in (case.key1, case.key2))
         most = min(count, key=lambda key: (-count[key], key))
         exchange = most if count[most] > 1 else ""
-        taken = [case for case in cases if exchange in (case.exchange1.key, case.exchange2.key)] or cases[:1]
+        taken = [case for case in cases if exchange in (case.key1, case.key2)] or cases[:1]
         yield Group(tuple(taken), exchange)
         cases = [case for case in cases if case not in taken]

@@ -6,13 +6,14 @@ Validation speaks to people (field and remedy); the database holds the same rule
 from markets.follow.revision import ConfigRevision
 from markets.leases import ShardLease
 from markets.models.checks import key_validator, validate_proxy, validate_rest_url, validate_ws_url
-from markets.models.exchange import Exchange
+from markets.models.exchange import Exchange, Kind
 from markets.models.fees import FeeSchedule
 from markets.models.filters import OpportunityFilter
 from markets.models.gates import GateThresholds
 from markets.models.identity import IdentityCase
-from markets.models.instrument import Instrument, Kind, Symbol
-from markets.models.pairs import ExchangePair, PinnedChart
+from markets.models.instrument import Instrument, Symbol
+from markets.models.legs import either_way, in_order
+from markets.models.pairs import ExchangePair, PairKind, PinnedChart
 from markets.models.syncs import CatalogueSync, WalletStatus, WalletSync
 
 __all__ = [
@@ -26,11 +27,14 @@ __all__ = [
     "Instrument",
     "Kind",
     "OpportunityFilter",
+    "PairKind",
     "PinnedChart",
     "ShardLease",
     "Symbol",
     "WalletStatus",
     "WalletSync",
+    "either_way",
+    "in_order",
     "key_validator",
     "validate_proxy",
     "validate_rest_url",

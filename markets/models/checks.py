@@ -41,6 +41,18 @@ def validate_proxy(url: str) -> None:
         raise ValidationError(_("Proxy: %(problem)s."), params={"problem": problem})
 
 
+MAX_RISK_TIERS = 200
+RISK_TIER_FIELDS = frozenset({"from", "to", "leverage"})
+
+
+def validate_risk_tiers(tiers: Any) -> None:
+    """Refuse what is no short list of steps, each of `from`, `to` and `leverage`."""
+    is_list = isinstance(tiers, list) and len(tiers) <= MAX_RISK_TIERS
+    if not (is_list and all(isinstance(each, dict) and each.keys() <= RISK_TIER_FIELDS for each in tiers)):
+        raise ValidationError(_("Risk limits: enter a list of at most %(most)d steps of from, to, leverage."),
+                              params={"most": MAX_RISK_TIERS})  # fmt: skip
+
+
 def limits(low: float, high: float) -> list[Any]:
     return [MinValueValidator(low), MaxValueValidator(high)]
 

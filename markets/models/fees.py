@@ -12,6 +12,7 @@ from markets.follow.revision import ConfigManager, ConfigModel
 from markets.models.checks import limits
 from markets.models.exchange import Exchange
 from markets.models.instrument import list_problems
+from markets.models.legs import market_field
 
 
 class FeeSchedule(ConfigModel):
@@ -20,6 +21,7 @@ class FeeSchedule(ConfigModel):
     exchange = models.ForeignKey(
         Exchange, models.CASCADE, related_name="fee_schedules", verbose_name=_("exchange")
     )
+    market = market_field(_("market"))
     tier = NameField(
         _("account tier"), max_length=32, blank=True,
         help_text=_("The exchange's own name, like “VIP 1”. Empty, with symbols: any tier."),
@@ -47,10 +49,11 @@ class FeeSchedule(ConfigModel):
     class Meta:
         verbose_name = _("fee schedule")
         verbose_name_plural = _("fee schedules")
-        ordering = ["exchange__key", "tier", "symbols", "-valid_from"]
+        ordering = ["exchange__key", "market", "tier", "symbols", "-valid_from"]
         constraints = [
             models.UniqueConstraint(
-                fields=["exchange", "tier", "symbols", "valid_from"], name="fees_one_per_tier_and_day"
+                fields=["exchange", "market", "tier", "symbols", "valid_from"],
+                name="fees_one_per_tier_and_day",
             ),
             models.CheckConstraint(
                 condition=~Q(tier="") | ~Q(symbols=""),
@@ -72,7 +75,7 @@ class FeeSchedule(ConfigModel):
         ]
 
     def __str__(self) -> str:
-        return " ".join(filter(None, (str(self.exchange), isolated(self.tier), self.symbols)))
+        return " ".join(filter(None, (self.exchange.called(self.market), isolated(self.tier), self.symbols)))
 
     def clean(self) -> None:
         """Check the symbols, and that no two schedules of the same, with a last day, hold on one day."""
@@ -81,7 +84,9 @@ class FeeSchedule(ConfigModel):
             raise ValidationError({"symbols": wrong})
         if not (self.exchange_id and self.valid_from and self.valid_until):
             return
-        same = FeeSchedule.objects.filter(exchange=self.exchange_id, tier=self.tier, symbols=self.symbols)
+        same = FeeSchedule.objects.filter(
+            exchange=self.exchange_id, market=self.market, tier=self.tier, symbols=self.symbols
+        )
         same_tier = same.exclude(pk=self.pk)
         clash = same_tier.filter(valid_from__lte=self.valid_until, valid_until__gte=self.valid_from).first()
         if clash is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -13,10 +14,16 @@ from django.utils.translation import gettext_lazy as _
 
 from core.names.plain_fields import LinesField, NameField
 from core.names.plain_names import isolated
+from markets.config import SPOT_ONLY
 from markets.follow.revision import ConfigManager, ConfigModel, bump_revision
 from markets.models.checks import volume_constraints, volume_errors, volume_field
 from markets.models.instrument import list_problems
-from markets.models.pairs import ExchangePair
+from markets.models.pairs import ExchangePair, PairKind
+
+
+def spot_only() -> list[str]:
+    """Kinds of pairs of a filter that says nothing of them: as filters from before there were swaps."""
+    return list(SPOT_ONLY)
 
 
 class OpportunityFilter(ConfigModel):
@@ -35,7 +42,12 @@ class OpportunityFilter(ConfigModel):
     quote = NameField(_("quote currency"), max_length=32, blank=True, help_text=_("Like USDT. Empty: any."))
     pairs = models.ManyToManyField(
         ExchangePair, blank=True, related_name="filters", verbose_name=_("exchange pairs"),
-        help_text=_("Empty: every enabled pair."),
+        help_text=_("Empty: every enabled pair of these kinds."),
+    )  # fmt: skip
+    pair_kinds = ArrayField(
+        models.CharField(max_length=16, choices=PairKind),
+        verbose_name=_("kinds of pairs"), default=spot_only, db_default=[PairKind.SPOT.value],
+        help_text=_("Which kinds of pairs it selects, of those chosen below or of all."),
     )  # fmt: skip
     names_pairs = models.BooleanField(
         default=False, editable=False,
@@ -108,6 +120,10 @@ class OpportunityFilter(ConfigModel):
         ordering = ["id"]  # the oldest enabled one is what the dashboard opens with
         constraints = [
             *volume_constraints("filter"),
+            models.CheckConstraint(
+                condition=Q(pair_kinds__contained_by=PairKind.values) & Q(pair_kinds__len__gt=0),
+                name="filter_pair_kinds_known",
+            ),
             models.CheckConstraint(
                 condition=Q(min_spread_pct__isnull=True) | Q(min_spread_pct__gte=0),
                 name="filter_min_spread_not_negative",

@@ -8,16 +8,11 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from core.names import symbols as names
+from core.names.market_keys import market_key
 from core.names.plain_fields import NameField
 from markets.follow.revision import ConfigManager, ConfigModel
-from markets.models.exchange import Exchange
-
-
-class Kind(models.TextChoices):
-    """Sort of contract."""
-
-    SPOT = "spot", _("spot")
-    SWAP = "swap", _("perpetual swap")
+from markets.models.checks import validate_risk_tiers
+from markets.models.exchange import Exchange, Kind, swaps_led_away
 
 
 class Symbol(ConfigModel):
@@ -92,8 +87,31 @@ class Instrument(ConfigModel):
         _("multiplier"), max_digits=18, decimal_places=8, default=1,
         help_text=_("How many coins of that symbol one unit of this is: 1000 for 1000PEPE."),
     )  # fmt: skip
+    settle = NameField(
+        _("settle coin"), max_length=32, blank=True, help_text=_("The coin a swap is settled in.")
+    )
+    contract_size = models.DecimalField(
+        _("contract size"), max_digits=36, decimal_places=18, null=True, blank=True,
+        help_text=_("Coins in one contract by the exchange's own field; 1 where it sizes in coins. Empty: "
+                    "spot, or unknown, and then a swap is not followed."),
+    )  # fmt: skip
+    contract_size_before = models.DecimalField(
+        _("contract size before"), max_digits=36, decimal_places=18, null=True, blank=True,
+        help_text=_("What it was until the exchange last changed it."),
+    )  # fmt: skip
+    contract_size_since = models.DateTimeField(_("contract size since"), null=True, blank=True)
+    not_followed = NameField(
+        _("not followed"), max_length=255, blank=True,
+        help_text=_("Why it is listed and neither collected nor compared: inverse, dated, or without a "
+                    "contract size that can be read."),
+    )  # fmt: skip
     tick_size = models.DecimalField(_("tick size"), max_digits=36, decimal_places=18, null=True, blank=True)
-    lot_size = models.DecimalField(_("lot size"), max_digits=36, decimal_places=18, null=True, blank=True)
+    lot_size = models.DecimalField(
+        _("lot size"), max_digits=36, decimal_places=18, null=True, blank=True,
+        help_text=_("In coins, as the two amounts."),
+    )  # fmt: skip
+    min_amount = models.DecimalField(_("min amount"), max_digits=36, decimal_places=18, null=True, blank=True)
+    max_amount = models.DecimalField(_("max amount"), max_digits=36, decimal_places=18, null=True, blank=True)
     min_notional = models.DecimalField(
         _("min notional"), max_digits=36, decimal_places=18, null=True, blank=True,
         help_text=_("Smallest order, in quote currency."),
@@ -129,6 +147,18 @@ class Instrument(ConfigModel):
     )
     own_fee_times = models.BooleanField(_("as a multiple"), default=False)
     own_fee_since = models.DateTimeField(_("said since"), null=True, blank=True)
+    max_leverage = models.DecimalField(
+        _("max leverage"), max_digits=9, decimal_places=3, null=True, blank=True
+    )
+    risk_tiers = models.JSONField(
+        _("risk limits"), null=True, blank=True, validators=[validate_risk_tiers],
+        help_text=_("Steps of notional in quote currency with the leverage each allows; empty where the "
+                    "exchange does not list them publicly."),
+    )  # fmt: skip
+    expires_at = models.DateTimeField(
+        _("expires at"), null=True, blank=True, help_text=_("Its delivery, or an announced last settlement.")
+    )
+    listed_at = models.DateTimeField(_("listed at"), null=True, blank=True)
     synced_at = models.DateTimeField(_("synced at"), null=True, blank=True)
     delisted_at = models.DateTimeField(_("delisted at"), null=True, blank=True)
 
@@ -151,6 +181,14 @@ class Instrument(ConfigModel):
             models.CheckConstraint(condition=~Q(native_id=""), name="instrument_native_id_given"),
             models.CheckConstraint(condition=Q(multiplier__gt=0), name="instrument_multiplier_positive"),
             models.CheckConstraint(
+                condition=Q(contract_size__isnull=True) | Q(contract_size__gt=0),
+                name="instrument_contract_size_positive",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind=Kind.SPOT) | Q(contract_size__isnull=False) | ~Q(not_followed=""),
+                name="instrument_of_known_size_or_not_followed",
+            ),
+            models.CheckConstraint(
                 condition=Q(multiplier=1) | Q(counts_as__isnull=False),
                 name="instrument_multiplier_of_something",
             ),
@@ -169,6 +207,11 @@ class Instrument(ConfigModel):
     def __str__(self) -> str:
         return self.native_id
 
+    @property
+    def key(self) -> str:
+        """The key of its market; a query unless the exchange was read with it."""
+        return market_key(self.exchange.key, self.kind)
+
     def clean(self) -> None:
         """Check that the alias leads somewhere, and that nothing else of this exchange is there already."""
         if self.multiplier <= 0:
@@ -185,9 +228,9 @@ class Instrument(ConfigModel):
         if target.pk == self.symbol_id and self.multiplier == 1:
             return _("That is its own symbol: leave it empty, or enter a multiplier other than 1.")
         if target.kind != self.kind:
-            return _("%(symbol)s is another kind of contract: choose one of the same kind.") % {
-                "symbol": target
-            }
+            return _("%(symbol)s is of the other market: choose one of the same, like %(example)s.") % {
+                "symbol": target, "example": "PEPE/USDT:USDT" if self.kind == Kind.SWAP else "PEPE/USDT",
+            }  # fmt: skip
         others = Instrument.objects.filter(exchange=self.exchange_id).exclude(pk=self.pk)
         if target.pk != self.symbol_id and others.filter(symbol=target, active=True).exists():
             return _(
@@ -199,6 +242,16 @@ class Instrument(ConfigModel):
                 "other": taken, "symbol": target,
             }  # fmt: skip
         return ""
+
+
+FOLLOWED = Q(not_followed="") & (Q(kind=Kind.SPOT) | ~swaps_led_away("exchange__"))
+"""Instruments that may be collected and compared at all."""
+
+
+def compared_as(symbol: str) -> Q:
+    """Instruments that are compared under a symbol: of swaps all that name a settle coin behind it."""
+    own = Q(counts_as=None) & (Q(symbol__name=symbol) | Q(symbol__name__startswith=f"{symbol}:"))
+    return own | Q(counts_as__name=symbol) | Q(counts_as__name__startswith=f"{symbol}:")
 
 
 def list_problems(symbols: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Two exchanges that are compared, and charts that somebody pinned."""
+"""Two markets that are compared, and charts that somebody pinned."""
 
 from typing import Any
 
@@ -6,20 +6,33 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import F, Q
-from django.db.models.functions import Greatest, Least
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from markets.config import pair_kind
 from markets.follow.revision import ConfigManager, ConfigModel
-from markets.models.exchange import Exchange
 from markets.models.instrument import Symbol
+from markets.models.legs import SAME_LEGS, UNORDERED, TwoLegs, in_order
+
+EXISTS_ALREADY = _("This pair exists already, maybe the other way round: edit that one instead.")
+TWICE_THE_SAME = _(
+    "Exchange 2 is the same as exchange 1: choose a different one. Of one exchange, spot and swap can be "
+    "compared."
+)
 
 
-class ExchangePair(ConfigModel):
-    """Two exchanges compared with each other, and how old a leg may be."""
+class PairKind(models.TextChoices):
+    """Kinds of pairs, as `markets.config.pair_kind` has them."""
 
-    exchange1 = models.ForeignKey(Exchange, models.CASCADE, related_name="+", verbose_name=_("exchange 1"))
-    exchange2 = models.ForeignKey(Exchange, models.CASCADE, related_name="+", verbose_name=_("exchange 2"))
+    SPOT = "spot-spot", _("spot against spot")
+    SWAP = "swap-swap", _("swap against swap")
+    MIXED = "spot-swap", _("spot against swap of another exchange")
+    BASIS = "basis", _("basis: spot and swap of one exchange")
+
+
+class ExchangePair(TwoLegs):
+    """Two markets compared with each other, and how old a leg may be."""
+
     tolerance_ms = models.PositiveIntegerField(
         _("tolerance, ms"), null=True, blank=True, default=1000,
         validators=[MinValueValidator(1, _("Enter at least 1 ms, or leave it empty for liveness only."))],
@@ -38,20 +51,15 @@ class ExchangePair(ConfigModel):
     class Meta:
         verbose_name = _("exchange pair")
         verbose_name_plural = _("exchange pairs")
-        ordering = ["exchange1__key", "exchange2__key"]
+        ordering = ["exchange1__key", "exchange2__key", "market1", "market2"]
         constraints = [
             models.UniqueConstraint(
-                Least("exchange1", "exchange2"),
-                Greatest("exchange1", "exchange2"),
-                name="pair_unordered_unique",
-                violation_error_message=_(
-                    "This pair exists already, maybe the other way round: edit that one."
-                ),
+                *UNORDERED, name="pair_unordered_unique", violation_error_message=EXISTS_ALREADY
             ),
             models.CheckConstraint(
-                condition=~Q(exchange1=F("exchange2")),
+                condition=~SAME_LEGS,
                 name="pair_distinct_exchanges",
-                violation_error_message=_("Exchange 1 and 2 are the same: choose two different ones."),
+                violation_error_message=TWICE_THE_SAME,
             ),
             models.CheckConstraint(
                 condition=Q(tolerance_ms__isnull=True) | Q(tolerance_ms__gt=0), name="pair_tolerance_positive"
@@ -59,26 +67,22 @@ class ExchangePair(ConfigModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.exchange1} – {self.exchange2}"
+        return f"{self.leg1} – {self.leg2}"
+
+    @property
+    def kind(self) -> PairKind:
+        """Kind of pair."""
+        return PairKind(pair_kind(self.key1, self.key2))
 
     def clean(self) -> None:
-        """Check that the two exchanges differ and are not paired yet in either order."""
-        one, two = self.exchange1_id, self.exchange2_id
-        if not (one and two):  # the form names what is missing
+        """Check that the two legs differ and are not paired yet in either order."""
+        one, two = (self.exchange1_id, self.market1), (self.exchange2_id, self.market2)
+        if not (one[0] and two[0]):  # the form names what is missing
             return
         if one == two:
-            raise ValidationError(
-                {"exchange2": _("Exchange 2 is the same as exchange 1: choose a different one.")}
-            )
-        same = Q(exchange1=one, exchange2=two) | Q(exchange1=two, exchange2=one)
-        if ExchangePair.objects.filter(same).exclude(pk=self.pk).exists():
-            raise ValidationError(
-                {
-                    "exchange2": _(
-                        "This pair exists already, maybe the other way round: edit that one instead."
-                    )
-                }
-            )
+            raise ValidationError({"exchange2": TWICE_THE_SAME})
+        if ExchangePair.objects.filter(in_order(one, two) | in_order(two, one)).exclude(pk=self.pk).exists():
+            raise ValidationError({"exchange2": EXISTS_ALREADY})
 
 
 class PinnedChart(ConfigModel):

@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from core.names.plain_fields import LinesField, NameField
 from core.names.plain_names import isolated
 from markets.models.exchange import Exchange
+from markets.models.legs import market_field
 
 
 class WalletStatus(models.Model):
@@ -36,11 +37,12 @@ class WalletStatus(models.Model):
 
 
 class CatalogueSync(models.Model):
-    """Result of the last catalogue sync of an exchange; written by the sync, never by people."""
+    """Result of the last catalogue sync of a market; written by the sync, never by people."""
 
-    exchange = models.OneToOneField(
-        Exchange, models.CASCADE, related_name="catalogue_sync", verbose_name=_("exchange")
+    exchange = models.ForeignKey(
+        Exchange, models.CASCADE, related_name="catalogue_syncs", verbose_name=_("exchange")
     )
+    market = market_field(_("market"))
     tried_at = models.DateTimeField(_("tried at"))
     synced_at = models.DateTimeField(_("synced at"), null=True, blank=True)
     listed = models.PositiveIntegerField(_("instruments listed"), default=0)
@@ -55,6 +57,8 @@ class CatalogueSync(models.Model):
     class Meta:
         verbose_name = _("catalogue sync")
         verbose_name_plural = _("catalogue syncs")
+        ordering = ["exchange__key", "market"]
+        constraints = [models.UniqueConstraint(fields=["exchange", "market"], name="sync_one_per_market")]
 
     def __str__(self) -> str:
         return self.error or f"{self.listed}"

@@ -355,7 +355,9 @@ def _remember(exchange: Exchange, now: datetime, report: SyncReport) -> None:
     if not report.error:
         outcome = {"error": "; ".join(report.problems), "synced_at": now, "listed": report.listed}
         outcome["remarks"] = "; ".join(report.twice)
-    CatalogueSync.objects.update_or_create(exchange=exchange, defaults={"tried_at": now, **outcome})
+    CatalogueSync.objects.update_or_create(
+        exchange=exchange, market=Kind.SPOT, defaults={"tried_at": now, **outcome}
+    )
 
 
 def _log(report: SyncReport) -> None:
