@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 from collectors.exchanges.base import Codec
+from collectors.exchanges.wire import ContractSize
 from collectors.sockets.exchange import Emit, FollowedExchange
 from collectors.sockets.line import Line, stream_state
 from collectors.sockets.timing import Timing
@@ -29,7 +30,9 @@ class Feed:
         self.config = config
         self.stopped = False
         self._symbols: dict[str, str] = {}  # native id -> symbol
-        self._exchange = FollowedExchange(config, codec_type(self._symbols), emit, timing, turns)
+        self._contract_sizes: dict[str, ContractSize] = {}  # native id -> coins in a contract
+        codec = codec_type(self._symbols, contract_sizes=self._contract_sizes)
+        self._exchange = FollowedExchange(config, codec, emit, timing, turns)
         self.wanted: frozenset[InstrumentConfig] = frozenset()
         self._lines: dict[Line, asyncio.Task[None]] = {}
         self._next_line = 1
@@ -141,9 +144,12 @@ class Feed:
             line.retry_refused()
             for instrument in change.stop & line.instruments:
                 self._symbols.pop(instrument.native_id, None)
+                self._contract_sizes.pop(instrument.native_id, None)
                 line.remove(instrument, NOT_SELECTED)
         for instrument in sorted(change.start, key=lambda instrument: instrument.symbol):
             self._symbols[instrument.native_id] = instrument.symbol
+            if instrument.contract_size is not None:  # without one nothing of it is emitted
+                self._contract_sizes[instrument.native_id] = ContractSize(instrument.contract_size)
             for own_url in self._exchange.sheet.urls:
                 self._line_with_room(tasks, own_url, instrument).add(instrument)
         for line in [line for line in self._lines if not line.instruments]:
