@@ -98,7 +98,7 @@ class Gate(Struct, frozen=True):
 
     @property
     def sentence(self) -> str:
-        """What was measured, and what is wanted."""
+        """Join what was measured and what is wanted."""
         return f"{self.words} (wanted: {self.threshold})"
 
 

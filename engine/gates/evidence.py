@@ -40,7 +40,7 @@ class Evidence(Struct, frozen=True):
     fund: str = ""  # the coin it follows, where it is a fund token
 
     def figures(self) -> str:
-        """What was measured."""
+        """Put into words what was measured."""
         parts = [] if isnan(self.ratio) else [f"price ratio {wording.ratio(self.ratio)}"]
         if not isnan(self.correlation):
             parts.append(f"correlation {self.correlation:.2f}")
