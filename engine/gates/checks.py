@@ -15,7 +15,6 @@ language.
 
 from collections.abc import Mapping
 from math import isnan, nan
-from typing import Final
 
 from msgspec import Struct
 
@@ -45,7 +44,8 @@ from engine.gates.bits import (
     volume_bits,
     without_size,
 )
-from engine.scan.identity import FAIL, PASS, PREMIUM
+from engine.gates.evidence import Evidence, wanted
+from engine.scan.identity import PASS
 from engine.scan.legs import Leg
 from markets.config import FilterConfig, GateTerms, ListingConfig, MarketConfig
 from markets.fees.book import Fees
@@ -70,6 +70,7 @@ __all__ = [
     "bits_of",
     "blocking",
     "counts",
+    "executable",
     "first",
     "identity_bits",
     "is_blocking",
@@ -87,13 +88,18 @@ __all__ = [
 
 
 class Gate(Struct, frozen=True):
-    """One condition: `value` and `threshold` for people, with units; `words` says it all in a sentence."""
+    """One condition: `words` say what was measured, `threshold` what is wanted, both with units."""
 
     name: str
     value: str
     threshold: str
     verdict: Verdict
     words: str
+
+    @property
+    def sentence(self) -> str:
+        """Join what was measured and what is wanted."""
+        return f"{self.words} (wanted: {self.threshold})"
 
 
 # --- what is known beforehand --------------------------------------------------------------------
@@ -146,32 +152,34 @@ class Facts:
             f"{self.called(leg.exchange)} does not trade it now{self._own_words(leg)}" for leg in halted
         )
         words = words or "both exchanges trade it" + self._own_words(*legs)
-        return Gate("status", value, "trading on both", "fail" if halted else "pass", words)
+        return Gate("status", value, "traded on both exchanges", "fail" if halted else "pass", words)
 
     def fees(self, *legs: ListingConfig) -> Gate:
         """Whether the taker fees of both accounts are known for today."""
         rows = [(self.called(leg.exchange), self._fees.of(leg.exchange, leg.symbol)) for leg in legs]
         missing = [(name, fee) for name, fee in rows if not fee.known]
         value = ", ".join(f"{name} {wording.share(fee.taker_bps)} bps" for name, fee in rows)
-        words = "; ".join(f"{name}: {fee.source}, so its fee is a guess" for name, fee in missing)
+        words = "; ".join(
+            f"{name} {wording.share(fee.taker_bps)} bps is a guess: {fee.source}" for name, fee in missing
+        )
         words = words or "taker fees: " + "; ".join(
             f"{name} {wording.share(fee.taker_bps)} bps{f', {fee.source}' * bool(fee.source)}"
             for name, fee in rows
         )
-        return Gate("fees", value, "known for today", "fail" if missing else "pass", words)
+        return Gate("fees", value, "taker fees known for today", "fail" if missing else "pass", words)
 
     def volume(self, seen: "Seen", verdict: Verdict) -> Gate:
         """Whether both markets are traded enough."""
         legs = (seen.buy.leg, seen.sell.leg)
         value = ", ".join(
-            f"{self.called(leg.exchange)} unknown {leg.listing.quote}"
+            f"{self.called(leg.exchange)} unknown"
             if leg.listing.volume is None
             else f"{self.called(leg.exchange)} {_money(leg.listing.volume, leg.listing.quote, leg.worth)}"
             for leg in legs
         )
         least = self.terms.min_volume
         asked = f"at least {wording.amount(least)} {REFERENCE} on both" if least else "no minimum"
-        return Gate("volume", value, asked, verdict, f"24 h volume: {value}; {asked}")
+        return Gate("volume", value, asked, verdict, f"24 h volume: {value}")
 
     def wallets(self, pair: ScanPair, buy: ListingConfig, sell: ListingConfig) -> Gate:
         """Whether the coin can be taken from where it is bought to where it is sold."""
@@ -181,7 +189,7 @@ class Facts:
         value = {"pass": f"open: {', '.join(open_)}", "fail": "closed", "unknown": "unknown"}[verdict]
         if not found.is_needed:
             value = "not needed"
-        threshold = "a common network, open on both ends"
+        threshold = "a common network, open at both ends"
         words = wallets.words(found, self.called(buy.exchange), self.called(sell.exchange))
         return Gate("wallets", value, threshold, verdict, words)
 
@@ -189,7 +197,7 @@ class Facts:
         """Rate of a currency in another, its age, and what the edge leaves out."""
         quote, terms = quote_of(seen.pair.symbol), self.terms
         most = wording.seconds(terms.max_age_ms)
-        threshold = f"known, within {wording.share(terms.peg_band_pct)} % of 1, no older than {most}"
+        threshold = f"known, within {wording.share(terms.peg_band_pct)} % of 1 {quote}, no older than {most}"
         rates = {
             side.leg.listing: rate
             for side in (seen.buy, seen.sell)
@@ -197,28 +205,28 @@ class Facts:
         }
         if not rates:
             return Gate("rate", "not needed", threshold, verdict, f"both are priced in {quote}")
-        value = ", ".join(
-            f"1 {leg.quote} = {'an unknown number of' if isnan(rate) else f'{rate:.4f}'} {quote}"
-            + _rate_age(seen, leg.quote, quote, terms.max_age_ms)
+        value = "; ".join(
+            (f"1 {leg.quote} in {quote} is unknown" if isnan(rate) else f"1 {leg.quote} = {rate:.4f} {quote}")
+            + f", {_rate_age(seen, leg.quote, quote, terms.max_age_ms)}"
             for leg, rate in rates.items()
         )
         costs = ", ".join(self._cost(leg, _way(seen, leg.quote, quote, terms.max_age_ms)[0]) for leg in rates)
-        words = f"converted: {value}; the edge is before what converting costs: {costs}"
-        return Gate("rate", value, threshold, verdict, f"{words}; {threshold}")
+        words = f"{value}; the edge leaves out what converting costs: {costs}"
+        return Gate("rate", value, threshold, verdict, words)
 
     def _cost(self, leg: ListingConfig, way: tuple[Conversion, ...]) -> str:
         """Cost of converting on a leg's exchange, in words."""
         fees = [wording.share(self._fees.of(leg.exchange, f"{one}/{other}").taker_bps) for one, other in way]
         if len(way) == 1:
-            return f"{fees[0]} bps of taker fee on {self.called(leg.exchange)}, and half a spread"
+            return f"{fees[0]} bps of taker fee on {self.called(leg.exchange)} and half a spread"
         each = " and ".join(
             f"{fee} bps for {one}/{other}" for fee, (one, other) in zip(fees, way, strict=True)
         )
-        return f"{each} of taker fees on {self.called(leg.exchange)}, and half a spread of each"
+        return f"{each} of taker fees on {self.called(leg.exchange)} and half a spread of each"
 
     def _own_words(self, *legs: ListingConfig) -> str:
         said = ", ".join(f"{self.called(leg.exchange)} says “{leg.status}”" for leg in legs if leg.status)
-        return said and f" ({said})"
+        return said and f": {said}"
 
 
 def _way(seen: "Seen", one: str, other: str, most_ms: float) -> tuple[tuple[Conversion, ...], float | None]:
@@ -236,11 +244,9 @@ def _way(seen: "Seen", one: str, other: str, most_ms: float) -> tuple[tuple[Conv
 def _rate_age(seen: "Seen", one: str, other: str, most_ms: float) -> str:
     way, age_ms = _way(seen, one, other, most_ms)
     if age_ms is None:
-        return " (never quoted)"
+        return "never quoted"
     over = f" by way of {way[0][1]}" if len(way) > 1 else ""
-    if isnan(age_ms):
-        return f" (quoted{over} by a clock ahead of ours)"
-    return f" (quoted{over} {wording.age(age_ms)} ago)"
+    return f"quoted{over} " + ("by a clock ahead of ours" if isnan(age_ms) else f"{wording.age(age_ms)} ago")
 
 
 # --- one direction, in words ---------------------------------------------------------------------
@@ -260,17 +266,6 @@ class LegSeen(Struct, frozen=True):
     def exchange(self) -> str:
         """Name of its exchange in words."""
         return self.name or self.leg.listing.exchange
-
-
-class Evidence(Struct, frozen=True):
-    """Evidence of a pair's identity: the verdict's code, what speaks for it, and its author."""
-
-    code: int
-    ratio: float
-    correlation: float
-    decided: str = ""  # a person's verdict, see markets.config.IdentityVerdict
-    proven: bool = False
-    fund: str = ""  # the coin it follows, where it is a fund token
 
 
 class Seen(Struct, frozen=True):
@@ -346,8 +341,9 @@ def _freshness(seen: Seen, verdict: Verdict, terms: GateTerms, most_ms: float) -
     legs = seen.buy, seen.sell
     value = ", ".join(f"{leg.exchange} {freshness.STATES[leg.state]}" for leg in legs)
     threshold = (
-        f"{wording.share(terms.silent_gaps)} usual gaps or {wording.age(terms.silent_floor_ms)}, "
-        f"while others quote; never more than {wording.seconds(most_ms)}"
+        f"a quote within {wording.share(terms.silent_gaps)} usual gaps or "
+        f"{wording.age(terms.silent_floor_ms)} while others quote, never older than "
+        f"{wording.seconds(most_ms)}"
     )
     words = "; ".join(_fresh_words(leg) + _doubt_words(seen, leg, terms, most_ms) for leg in legs)
     return Gate("freshness", value, threshold, verdict, words)
@@ -356,9 +352,10 @@ def _freshness(seen: Seen, verdict: Verdict, terms: GateTerms, most_ms: float) -
 def _fresh_words(seen: LegSeen) -> str:
     leg, state = seen.leg, freshness.STATES[seen.state]
     if seen.state == freshness.DOWN:
-        return f"{seen.exchange}: {leg.reason or _why_down(seen)}: down"
-    rhythm = "rhythm not known yet" if isnan(leg.gap_ms) else f"usual gap {wording.age(leg.gap_ms)}"
-    return f"{seen.exchange} {wording.age(seen.age_ms)}, {rhythm}{_neighbours(seen)}: {state}"
+        return f"{seen.exchange} is down: {leg.reason or _why_down(seen)}"
+    gap = "not known yet" if isnan(leg.gap_ms) else wording.age(leg.gap_ms)
+    last = f"last quote {wording.age(seen.age_ms)} ago, usual gap {gap}"
+    return f"{seen.exchange} is {state}: {last}{_neighbours(seen)}"
 
 
 def _doubt_words(seen: Seen, side: LegSeen, terms: GateTerms, most_ms: float) -> str:
@@ -366,7 +363,7 @@ def _doubt_words(seen: Seen, side: LegSeen, terms: GateTerms, most_ms: float) ->
         return ""
     if side.age_ms > most_ms:
         age, most = wording.seconds(side.age_ms), wording.seconds(most_ms)
-        return f", but its last quote is {age} old and nothing over {most} is believed"
+        return f", but {age} is over the limit of {most}"
     return (
         f", but the others moved {side.moved_bps:,.1f} bps since its last quote, "
         f"more than the edge of {seen.edge_bps:,.1f} bps"
@@ -377,7 +374,7 @@ def _why_down(seen: LegSeen) -> str:
     if not seen.leg.up:
         return "no stream"
     return (
-        "no quote of it has come yet"
+        "no quote has arrived yet"
         if isnan(seen.age_ms)
         else "no quote since its stream broke or its book could not be used"
     )
@@ -385,103 +382,60 @@ def _why_down(seen: LegSeen) -> str:
 
 def _neighbours(seen: LegSeen) -> str:
     if seen.state == freshness.QUIET:
-        return ", and others are as quiet"
+        return ", and the others are as quiet"
     if seen.state != freshness.SILENT:
         return ""
     if seen.talkers:
-        return f", while {seen.talkers} {'other talks' if seen.talkers == 1 else 'others talk'}"
-    return f", and nothing else of {seen.exchange} moves"
+        return f", while {seen.talkers} {'other quotes' if seen.talkers == 1 else 'others quote'}"
+    return f", and nothing else of {seen.exchange} is quoted"
 
 
 def _sanity(legs: Legs, verdict: Verdict, terms: GateTerms) -> Gate:
-    wrong = [f"{seen.exchange}: {problem}" for seen in legs if (problem := _nonsense(seen.leg, terms))]
+    wrong = [f"{seen.exchange} {problem}" for seen in legs if (problem := _nonsense(seen.leg, terms))]
     value = {"pass": "in order", "fail": "not believed", "unknown": "no quote"}[verdict]  # nosec B105 # a gate that passes
-    threshold = f"bid ≤ ask, no jump over {wording.share(terms.jump_pct)} %"
+    threshold = f"0 < bid ≤ ask, no unconfirmed jump over {wording.share(terms.jump_pct)} %"
     return Gate("sanity", value, threshold, verdict, "; ".join(wrong) or "both quotes are in order")
 
 
 def _nonsense(leg: Leg, terms: GateTerms) -> str:
     if isnan(leg.bid):
-        return "no usable quote"
+        return "has no usable quote"
     if not 0 < leg.bid <= leg.ask:
-        return "bid and ask are crossed or zero"
+        quote = quote_of(leg.listing.counts_as)
+        return (
+            f"quotes bid {wording.price(leg.bid)} and ask {wording.price(leg.ask)} {quote}: crossed or zero"
+        )
     if leg.jumped:
         jump = wording.share(terms.jump_pct)
-        return f"the price jumped by more than {jump} %, not believed until the next quote confirms it"
+        return f"jumped by more than {jump} % in price, not believed until the next quote confirms it"
     return ""
 
 
 def _identity(seen: Seen, verdict: Verdict, terms: GateTerms, most_bps: float) -> Gate:
-    evidence = seen.identity
-    parts = [] if isnan(evidence.ratio) else [f"price ratio {wording.ratio(evidence.ratio)}"]
-    if not isnan(evidence.correlation):
-        parts.append(f"correlation {evidence.correlation:.2f}")
-    value = ", ".join(parts) or "no evidence yet"
-    threshold = (
-        f"prices within {wording.share(terms.identity_near_pct)} %, or moves that agree; never beyond "
-        f"{wording.share(terms.identity_max_ratio)} times; correlation at least "
-        f"{wording.share(terms.identity_min_correlation)}; proven above an edge of "
-        f"{wording.share(most_bps)} bps"
-    )
-    words = _identity_words(seen.pair, evidence, terms)
+    evidence, value = seen.identity, seen.identity.figures()
+    coins = f"{base_of(seen.pair.symbol)} on {seen.buy.exchange} and on {seen.sell.exchange}"
+    words = evidence.words(coins, terms)
     if verdict == "unknown" and evidence.code == PASS:
-        words = (
-            f"an edge of {seen.edge_bps:,.1f} bps speaks against itself: above "
-            f"{wording.share(most_bps)} bps it must be proven that "
-            f"{_coins(seen.pair)} are the same: by enough moves that agree, or by an operator in the admin "
-            "under coin identities"
-        )
-    return Gate("identity", value, threshold, verdict, f"{words} ({value})")
-
-
-_DECIDED: Final = {
-    "confirmed": "confirmed by an operator as the same coin",
-    "different": "an operator decided that these are different coins",
-}
-
-
-def _identity_words(pair: ScanPair, evidence: Evidence, terms: GateTerms) -> str:
-    if evidence.decided in _DECIDED:
-        return _DECIDED[evidence.decided]
-    if evidence.fund and not evidence.decided:
-        return (
-            f"a fund token that follows {evidence.fund}: each exchange makes its own, and one is not the "
-            "other unless an operator confirms it in the admin under coin identities"
-        )
-    if evidence.decided == "quarantined" or evidence.code == FAIL:
-        return (
-            f"in quarantine: {pair.pair.exchange1} and {pair.pair.exchange2} may not mean the same coin by "
-            f"{base_of(pair.symbol)}; decide it in the admin under coin identities"
-        )
-    if evidence.code == PASS:
-        return "proven by moves that agree" * evidence.proven or ("nothing speaks against the same coin")
-    if isnan(evidence.ratio):
-        return "not compared yet"
-    apart = max(evidence.ratio, 1 / evidence.ratio) - 1
-    near = f"{wording.share(terms.identity_near_pct)} %"
-    is_near = apart * 100 <= terms.identity_near_pct
-    so_far = f"but they were beyond {near}, where" if is_near else f"and beyond {near}"
-    meet = "they meet again and " if apart > PREMIUM else ""
-    return (
-        f"not known: the prices of {_coins(pair)} are {apart * 100:,.1f} % apart, {so_far} they are only "
-        f"taken for those of one coin when {meet}enough moves agree, or when an operator confirms it in the "
-        "admin under coin identities"
-    )
-
-
-def _coins(pair: ScanPair) -> str:
-    return f"{pair.symbol.partition('/')[0]} on {pair.pair.exchange1} and on {pair.pair.exchange2}"
+        words = evidence.unproven_words(coins, seen.edge_bps, most_bps)
+    return Gate("identity", value, wanted(terms, most_bps), verdict, f"{words}; {value}")
 
 
 def _size(seen: Seen, verdict: Verdict, terms: GateTerms) -> Gate:
     quote = quote_of(seen.pair.symbol)
-    value = "unknown" if isnan(seen.size) else _money(seen.size, quote, seen.buy.leg.worth)
+    value = executable(seen)
     threshold = f"at least {wording.amount(terms.min_size)} {REFERENCE}"
-    aged = "" if is_dollar(quote) else f", by a rate{_rate_age(seen, quote, REFERENCE, terms.max_age_ms)}"
-    words = f"executable at both best prices: {value}{aged}; {threshold}"
+    aged = "" if is_dollar(quote) else f", by a rate {_rate_age(seen, quote, REFERENCE, terms.max_age_ms)}"
+    words = f"executable at both best prices: {value}{aged}"
     if verdict == "unknown" and not isnan(seen.size):
-        words += f": enable a market that says what a {quote} is worth, like {quote}/{REFERENCE}"
+        words += f"; enable a market that says what a {quote} is worth, like {quote}/{REFERENCE}"
     return Gate("size", value, threshold, verdict, words)
+
+
+def executable(seen: Seen) -> str:
+    """The executable size with its currency, and its worth where that is another one."""
+    return (
+        "unknown" if isnan(seen.size) else _money(seen.size, quote_of(seen.pair.symbol), seen.buy.leg.worth)
+    )
 
 
 def _money(amount: float, currency: str, worth: float) -> str:

@@ -22,8 +22,8 @@ REASONS: Final = {
     "status": "an exchange does not trade it now",
     "sanity": "a quote is not believed",
     "identity": "not known to be the same coin",
-    "fees": "not known for today",
-    "volume": "too low or unknown",
+    "fees": "a taker fee is not known for today",
+    "volume": "the 24 h volume is too low or unknown",
     "wallets": "no common network is known to be open",
     "rate": "the stablecoin's rate is unknown or off its peg",
 }
@@ -144,7 +144,10 @@ class Gatekeeper:
             if state > freshness.QUIET:
                 words.append(f"{leg.exchange} is {freshness.STATES[state]}")
             elif age_ms > most_ms:
-                words.append(f"{leg.exchange} is {wording.seconds(age_ms)} old")
+                words.append(
+                    f"the quote of {leg.exchange} is {wording.seconds(age_ms)} old, over the limit of "
+                    f"{wording.seconds(most_ms)}"
+                )
             elif self._is_doubtful(leg, edge_bps, most_ms, now_mono_ns):
                 moved = f"{self._moved_bps(leg, now_mono_ns):,.1f} bps"
                 words.append(f"{leg.exchange} did not follow when the others moved {moved}")

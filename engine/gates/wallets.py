@@ -89,10 +89,10 @@ def words(found: Routes, buy: str, sell: str) -> str:
     if _shut(network.withdraw for network in found.buy):
         return f"{buy} pays out no {found.coin}: withdrawals are closed on every network"
     if _shut(network.deposit for network in found.sell):
-        return f"{sell} takes in no {found.coin}: deposits are closed on every network"
+        return f"{sell} accepts no {found.coin}: deposits are closed on every network"
     for exchange, networks in ((buy, found.buy), (sell, found.sell)):
         if not networks:
-            return f"{exchange} does not say whether {found.coin} can be moved"
+            return f"{exchange} does not report whether {found.coin} can be moved"
     if not found.common:
         names = "; ".join(
             f"{exchange} {', '.join(sorted(each.network for each in networks))}"

@@ -115,8 +115,8 @@ class Lifecycle:
     def _why_gone(self, run: Run) -> str:
         terms = self._terms.get(run.follows.id)
         if terms is None:
-            return "filter switched off"
-        return "filter changed" if terms != run.terms else "the filter does not follow this pair any more"
+            return "filter disabled"
+        return "filter changed" if terms != run.terms else "the filter no longer follows this pair"
 
     def judge(
         self, direction: Direction, edge_bps: float, size: float, now_us: int, now_mono_ns: int
@@ -334,7 +334,7 @@ def _why_fallen(run: Run, edge_bps: float) -> str:
 
 def _too_little(run: Run) -> str:
     if isnan(run.direction.value(run.size)):
-        return f"executable size: nobody says what a {quote_of(run.direction.pair.symbol)} is worth"
+        return f"executable size: what a {quote_of(run.direction.pair.symbol)} is worth is unknown"
     return f"executable size below {wording.amount(run.terms.min_size)} {REFERENCE}"
 
 

@@ -95,7 +95,7 @@ def recently_sent(channel: int, now: datetime) -> list[float]:
 
 def _give_up_switched_off() -> None:
     waiting = Delivery.objects.filter(state=_State.QUEUED, channel__enabled=False)
-    waiting.update(state=_State.GIVEN_UP, last_error="its channel is switched off")
+    waiting.update(state=_State.GIVEN_UP, last_error="its channel is disabled")
 
 
 def _due(now: datetime) -> QuerySet[Delivery]:

@@ -170,7 +170,7 @@ def _leg(table: ScanTable, place: int, now_mono_ns: int) -> Leg:
     worth = float(row["worth"])
     leg.worth = 1.0 if is_dollar(quote_of(leg.listing.counts_as)) else worth or nan
     leg.up, leg.jumped = bool(row["up"]) and not table.lost[place], bool(row["jumped"])
-    leg.reason = "its collector says nothing any more" if table.lost[place] else ""
+    leg.reason = "its collector has stopped reporting" if table.lost[place] else ""
     age_ms = float(row["age_ms"])
     if not isnan(age_ms):
         leg.quotes, leg.received_mono_ns = 1, now_mono_ns - int(age_ms * 1e6)
@@ -243,12 +243,12 @@ def _filter_facts(row: FilterConfig, edge_bps: float, size: float, seen: Seen, f
     asked = inf if row.min_edge_bps is None else row.min_edge_bps
     min_size = facts.terms.min_size if row.min_size is None else row.min_size
     blocked = gates.blocking(gates.without_size(gates.bits_of(facts, seen, row)), row.wallets_open)
-    missing = [] if edge_bps >= asked else [f"{_bps(edge_bps)} is below its {asked:,.1f} bps"]
+    missing = [] if edge_bps >= asked else [_edge(edge_bps, asked)]
     if gates.size_bits(seen.value if min_size > 0 else size, min_size):
         missing.append(_too_little(seen, min_size))
     if blocked:
         missing.append(_closed(gates.first(blocked), row, seen, facts))
-    words = "; ".join(missing) or f"met: {_bps(edge_bps)} of {asked:,.1f} bps"
+    words = "; ".join(missing) or _edge(edge_bps, asked)
     return FilterFacts(
         row.id, row.name, asked, min_size, row.min_duration_ms, row.wallets_open, not missing, words
     )
@@ -256,22 +256,17 @@ def _filter_facts(row: FilterConfig, edge_bps: float, size: float, seen: Seen, f
 
 def _closed(name: str, row: FilterConfig, seen: Seen, facts: Facts) -> str:
     """Closed gate, and the reason where it is by a limit of the filter's own alone."""
-    words = f"gate {name} is closed"
+    words = f"the gate check {name} blocks"
     has_own = name in ("freshness", "identity")
     if not has_own or gates.is_blocking(gates.bits_of(facts, seen), name):
         return words  # as the table of gates says
     found = {gate.name: gate for gate in gates.judge(facts, seen, row)}
-    return f"{words} by its own limit: {found[name].words}"
+    return f"{words} by the filter's own limit: {found[name].sentence}"
 
 
 def _too_little(seen: Seen, min_size: float) -> str:
-    quote = quote_of(seen.pair.symbol)
-    if isnan(seen.value):
-        return "the size is not known" if isnan(seen.size) else f"what a {quote} is worth is not known"
-    least = wording.amount(min_size)
-    return (
-        f"the size is below its {least}" if is_dollar(quote) else f"the size is below its {least} {REFERENCE}"
-    )
+    least = f"{wording.amount(min_size)} {REFERENCE}"
+    return f"the executable size is {gates.executable(seen)} (wanted: at least {least})"
 
 
 def _summary(
@@ -281,20 +276,19 @@ def _summary(
     met = [row for row in filters if row.met]
     road = f"buy on {facts.called(way.buy.exchange)}, sell on {facts.called(way.sell.exchange)}"
     if met:
-        held = f", once it held for {wording.age(met[0].min_duration_ms)}" * bool(met[0].min_duration_ms)
-        return f"An opportunity: {road}, {_bps(edge_bps)} for “{isolated(met[0].name)}”{held}."
-    reasons = [f"{gate.name}: {gate.words}" for gate in blocked]
+        held = f", once it has held for {wording.age(met[0].min_duration_ms)}" * bool(met[0].min_duration_ms)
+        return f"An opportunity ({road}): {_edge(edge_bps, met[0].min_edge_bps, met[0].name)}{held}."
+    reasons = [f"{gate.name}: {gate.sentence}" for gate in blocked]
     if not filters:
         reasons.append("no enabled filter with a min edge follows this pair")
     elif all(edge_bps < row.min_edge_bps for row in filters):
         least = min(filters, key=lambda row: row.min_edge_bps)
-        reasons.insert(
-            0, f"{_bps(edge_bps)} is below the {least.min_edge_bps:,.1f} bps of “{isolated(least.name)}”"
-        )
+        reasons.insert(0, _edge(edge_bps, least.min_edge_bps, least.name))
     elif not blocked:
         reasons.append(filters[0].words)
     return f"Not an opportunity ({road}): {'; '.join(reasons)}."
 
 
-def _bps(edge_bps: float) -> str:
-    return "an edge of " + (f"{edge_bps:+,.1f} bps" if isfinite(edge_bps) else "nothing")
+def _edge(edge_bps: float, asked: float, name: str = "") -> str:
+    edge = f"{edge_bps:+,.1f} bps" if isfinite(edge_bps) else "unknown"
+    return f"the edge is {edge} (wanted: at least {asked:,.1f} bps{f' by “{isolated(name)}”' * bool(name)})"

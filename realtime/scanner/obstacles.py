@@ -61,7 +61,7 @@ def _problem(row: Instrument, symbol: Symbol) -> str:
     if row.delisted_at:
         return _("delisted on %(day)s") % {"day": f"{row.delisted_at:%Y-%m-%d}"}
     if not row.enabled:
-        return _("the instrument is switched off")
+        return _("the instrument is disabled")
     if row.counts_as and row.counts_as != symbol:
         return _("the instrument counts as %(other)s") % {"other": row.counts_as}
     exchange, volume = row.exchange, row.quote_volume_24h

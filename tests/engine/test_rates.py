@@ -161,9 +161,9 @@ def _at(exchange: str, symbol: str, mid: float, second: int) -> Quote:
 @pytest.mark.parametrize(
     ("rate", "ages", "verdict", "words"),
     [
-        (0.9991, {USDC: 1_200.0}, "pass", "1 USDC = 0.9991 USDT (quoted 1.2 s ago)"),
-        (float("nan"), {USDC: 6.0 * HOUR_S * 1e3}, "unknown", "an unknown number of USDT (quoted 6 h ago)"),
-        (float("nan"), {}, "unknown", "an unknown number of USDT (never quoted)"),
+        (0.9991, {USDC: 1_200.0}, "pass", "1 USDC = 0.9991 USDT, quoted 1.2 s ago"),
+        (float("nan"), {USDC: 6.0 * HOUR_S * 1e3}, "unknown", "1 USDC in USDT is unknown, quoted 6 h ago"),
+        (float("nan"), {}, "unknown", "1 USDC in USDT is unknown, never quoted"),
     ],
 )
 def test_the_gate_says_value_age_limit_and_what_converting_costs(
@@ -179,7 +179,7 @@ def test_the_gate_says_value_age_limit_and_what_converting_costs(
     gate = next(each for each in gates.judge(Facts(configured()), seen) if each.name == "rate")
     assert gate.verdict == verdict
     assert words in gate.words
-    assert "before what converting costs: 10 bps of taker fee on binance, and half a spread" in gate.words
+    assert "leaves out what converting costs: 10 bps of taker fee on binance and half a spread" in gate.words
     assert "no older than 60 s" in gate.threshold
 
 
@@ -193,7 +193,7 @@ def test_what_converting_costs_is_the_fee_of_the_market_that_converts() -> None:
     sides = LegSeen(way.buy, 0, 0), LegSeen(way.sell, 0, 0)
     seen = Seen(way.pair, *sides, 100.0, Evidence(PASS, 1.0, 0.9), 50.0, {USDC: 100.0})
     (gate,) = [each for each in gates.judge(Facts(market), seen) if each.name == "rate"]
-    assert "before what converting costs: 0 bps of taker fee on binance, and half a spread" in gate.words
+    assert "leaves out what converting costs: 0 bps of taker fee on binance and half a spread" in gate.words
 
 
 # --- a chain of two -------------------------------------------------------------------------------
@@ -289,10 +289,10 @@ class TestChain:
         market.quote("binance", "BTC/TUSD", 99.9, 100.1, at_ms=500)
         market.tick(1_000)
         words = rate_words(market, {"TUSD/USDC": 21_000.0, USDC: 900.0})
-        assert "1 TUSD = 1.0000 USDT (quoted by way of USDC 21.0 s ago)" in words
-        assert "costs: 10 bps for TUSD/USDC and 10 bps for USDC/USDT of taker fees on binance, and" in words
+        assert "1 TUSD = 1.0000 USDT, quoted by way of USDC 21.0 s ago" in words
+        assert "costs: 10 bps for TUSD/USDC and 10 bps for USDC/USDT of taker fees on binance and" in words
         assert "half a spread of each" in words
-        assert "(never quoted)" in rate_words(market, {"TUSD/USDC": 21_000.0})
+        assert "never quoted" in rate_words(market, {"TUSD/USDC": 21_000.0})
 
     def test_a_replay_takes_it_as_live_does(self) -> None:
         events: list[Quote | StreamState] = []

@@ -262,12 +262,12 @@ def test_what_is_not_known_of_a_coin_is_said_with_what_would_prove_it() -> None:
     apart = said(Evidence(UNKNOWN, 1.3, 0.8))
     assert apart.verdict == "unknown"
     assert apart.words == (
-        "not known: the prices of X on binance and on bybit are 30.0 % apart, and beyond 1 % they are only "
-        "taken for those of one coin when they meet again and enough moves agree, or when an operator "
-        "confirms it in the admin under coin identities (price ratio 1.3000, correlation 0.80)"
+        "not proven: the prices of X on bybit and on binance are 30.0 % apart; they must meet again, and "
+        "enough moves must agree, or an operator must confirm it in the admin under coin identities; "
+        "price ratio 1.3000, correlation 0.80"
     )
     large = said(Evidence(PASS, 1.0, 0.8), 812.0)
     assert large.verdict == "unknown"
-    assert "an edge of 812.0 bps speaks against itself: above 300 bps it must be proven" in large.words
+    assert "the edge is 812.0 bps, over the limit of 300 bps for coins not proven the same" in large.words
     assert said(Evidence(PASS, 1.0, 0.8, proven=True), 812.0).verdict == "pass"
     assert said(Evidence(FAIL, 1.25, 0.9, fund="BTC")).words.startswith("a fund token that follows BTC")

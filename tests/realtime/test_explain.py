@@ -57,7 +57,7 @@ def test_an_edge_below_every_filters_threshold_is_the_first_reason() -> None:
     assert [each.verdict for each in found.directions] == ["pass", "pass"]
     assert found.summary == (
         "Not an opportunity (buy on bybit, sell on binance): "
-        "an edge of -21.0 bps is below the 20.0 bps of “Finds”."
+        "the edge is -21.0 bps (wanted: at least 20.0 bps by “Finds”)."
     )
     assert not any(each.opportunity for each in found.directions)
 
@@ -78,8 +78,8 @@ def test_what_meets_a_filter_with_its_gates_open_is_an_opportunity() -> None:
     assert found.directions[0].opportunity
     assert [row.met for row in found.directions[0].filters] == [True]
     assert found.summary == (
-        "An opportunity: buy on binance, sell on bybit, an edge of +78.8 bps for “Finds”, "
-        "once it held for 200 ms."
+        "An opportunity (buy on binance, sell on bybit): "
+        "the edge is +78.8 bps (wanted: at least 20.0 bps by “Finds”), once it has held for 200 ms."
     )
 
 
@@ -87,8 +87,8 @@ def test_a_closed_gate_is_reported_with_its_words() -> None:
     found = explained(WIDE, gap_ms=100.0, age_ms=[50.0, 50.0, 9_400.0, 50.0, 50.0, 50.0])
     better = found.directions[0]
     assert (better.verdict, better.opportunity) == ("fail", False)
-    assert "while 2 others talk: silent" in found.summary
-    assert better.filters[0].words == "gate freshness is closed"
+    assert "bybit is silent: last quote 9.4 s ago, usual gap 100 ms, while 2 others quote" in found.summary
+    assert better.filters[0].words == "the gate check freshness blocks"
     assert [leg.state for leg in found.legs] == ["live", "silent"]
 
 
@@ -96,8 +96,8 @@ def test_a_filter_that_wants_open_wallets_is_not_met_by_unknown_ones() -> None:
     strict = structs.replace(FINDS, wallets_open=True)
     found = explained(WIDE, market(filters=(strict,)))
     assert found.directions[0].verdict == "pass"
-    assert found.directions[0].filters[0].words == "gate wallets is closed"
-    assert found.summary.endswith("gate wallets is closed.")
+    assert found.directions[0].filters[0].words == "the gate check wallets blocks"
+    assert found.summary.endswith("the gate check wallets blocks.")
 
 
 @pytest.mark.parametrize(
@@ -105,13 +105,16 @@ def test_a_filter_that_wants_open_wallets_is_not_met_by_unknown_ones() -> None:
     [
         (
             {"max_age_ms": 5_000.0},
-            ("gate freshness is closed by its own limit: binance", "s old and nothing over 5 s is believed"),
+            (
+                "the gate check freshness blocks by the filter's own limit: binance",
+                "s is over the limit of 5 s",
+            ),
         ),
         (
             {"max_unproven_edge_bps": 60.0},
             (
-                "gate identity is closed by its own limit: an edge of 78.8 bps speaks against itself",
-                "above 60",
+                "the gate check identity blocks by the filter's own limit: the edge is 78.8 bps",
+                "over the limit of 60 bps",
             ),
         ),
     ],
@@ -136,7 +139,9 @@ def test_a_pair_that_no_filter_follows_says_so() -> None:
 
 def test_a_size_below_a_filters_own_minimum_is_reported() -> None:
     found = explained(WIDE, market(filters=(structs.replace(FINDS, min_size=5_000.0),)))
-    assert found.directions[0].filters[0].words == "the size is below its 5,000"
+    assert found.directions[0].filters[0].words == (
+        "the executable size is 100 USDT (wanted: at least 5,000 USDT)"
+    )
 
 
 def test_an_operators_word_on_the_coin_is_reported() -> None:
@@ -154,7 +159,7 @@ def test_before_any_quote_nothing_is_made_up() -> None:
     found = explained({})
     assert [leg.state for leg in found.legs] == ["waiting", "waiting"]
     assert (found.spread_pct, found.directions[0].edge_bps, found.directions[0].size) == (None, None, None)
-    assert "binance: no quote of it has come yet: down" in found.summary
+    assert "binance is down: no quote has arrived yet" in found.summary
 
 
 # --- pairs that are not compared -----------------------------------------------------------------
@@ -191,7 +196,7 @@ def test_every_switch_that_keeps_a_pair_from_being_compared_is_named(rows: None)
         "Binance is disabled",
         "the pair of Binance and Bybit is disabled",
         "BTC/USDT is not enabled",
-        "Binance: the instrument is switched off",
+        "Binance: the instrument is disabled",
         "Bybit: delisted on 2026-03-04",
     ]
     instruments.all().delete()
@@ -272,7 +277,7 @@ async def test_a_live_pair_is_explained_by_api_and_page_however_it_is_spelled(
             found = json.loads((await aget(url, token))[1])
         assert found["summary"] == "Not compared: BTC/USDT is not enabled."
         status, page = await aget(f"{web.url}/opportunities/explain?id={BTC}", cookie=operator_cookie)
-        assert (status, "Why it is not compared" in page) == (200, True)
+        assert (status, "Why this pair is not compared" in page) == (200, True)
 
 
 def _switch_off() -> None:

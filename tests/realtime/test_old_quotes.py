@@ -88,7 +88,7 @@ def test_what_is_open_closes_when_a_quote_gets_too_old_and_says_how_old() -> Non
     desk.run(70, dict.fromkeys(FAST, 100.0))
     closed = {each.reason for each in desk.episodes() if each.phase == "close"}
     assert len(closed) == 1
-    assert closed.pop().startswith("freshness: gate is 60.")
+    assert closed.pop().startswith("freshness: the quote of gate is 60.")
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_the_next_quote_clears_the_suspicion() -> None:
     ("mids", "pause_s", "words"),
     [
         (101.0, 5, "but the others moved 100.0 bps since its last quote, more than the edge of 78.8 bps"),
-        (100.9, 62, "but its last quote is 6"),
+        (100.9, 62, "s is over the limit of 60 s"),
     ],
 )
 def test_the_table_and_the_explanation_agree_with_the_gatekeeper(
@@ -200,7 +200,7 @@ def test_the_table_and_the_explanation_agree_with_the_gatekeeper(
     gate = next(gate for gate in found.directions[0].gates if gate.name == "freshness")
     assert words in gate.words
     assert gate.verdict == "fail"
-    assert "never more than 60 s" in gate.threshold
+    assert "never older than 60 s" in gate.threshold
     assert next(leg.state for leg in found.legs if leg.exchange == SLOW) == "silent"
 
 

@@ -113,13 +113,13 @@ export class Drawer {
   }
 }
 
-function gateItem({ name, verdict, words }) {
+function gateItem({ name, verdict, words, threshold }) {
   const item = document.createElement("li");
   item.dataset.verdict = verdict;
   for (const [kind, text] of [
     ["verdict", VERDICTS[verdict]],
     ["name", gettext(name)],
-    ["words", words],
+    ["words", translate("%(words)s (wanted: %(threshold)s)", { words, threshold })],
   ]) {
     const part = document.createElement("span");
     part.className = kind;

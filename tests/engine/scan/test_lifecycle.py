@@ -431,7 +431,7 @@ class TestEndings:
         [
             ((structs.replace(WIDE, close_edge_bps=1.0),), "filter changed"),
             ((structs.replace(WIDE, min_size=11.0),), "filter changed"),
-            ((LEVEL,), "filter switched off"),
+            ((LEVEL,), "filter disabled"),
         ],
     )
     def test_what_a_new_configuration_does_not_follow_alike_closes(
@@ -450,4 +450,4 @@ class TestEndings:
         market.edge(0, 6.0)
         market.lifecycle.configure([market.back], config(WIDE), *_stamps(100))
         (closed,) = market.episodes("close")
-        assert closed.reason == "the filter does not follow this pair any more"
+        assert closed.reason == "the filter no longer follows this pair"

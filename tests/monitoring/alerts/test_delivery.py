@@ -294,7 +294,7 @@ def test_what_waits_for_a_channel_that_is_switched_off_is_given_up() -> None:
     row = put(to)
     assert dispatch.destinations(timezone.now()) == []
     row.refresh_from_db()
-    assert (row.state, row.last_error) == (GIVEN_UP, "its channel is switched off")
+    assert (row.state, row.last_error) == (GIVEN_UP, "its channel is disabled")
 
 
 def test_a_channel_that_fails_is_in_trouble_since_its_first_message() -> None:
