@@ -5,7 +5,7 @@ import { Newest } from "./requests.js";
 import { toast } from "./toast.js";
 
 /** What the button that pins or unpins a chart says. */
-export const pinLabel = (pinned) => (pinned ? gettext("★ Unpin") : gettext("☆ Pin"));
+export const pinLabel = (/** @type {boolean} */ pinned) => (pinned ? gettext("★ Unpin") : gettext("☆ Pin"));
 
 export class Pins {
   /** @param {{token: string, dashboard: string, changed(): void}} page */
