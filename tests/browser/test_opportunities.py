@@ -96,6 +96,14 @@ def record(lake: Lake, began_us: int) -> None:
     write_quotes(lake, rows)
 
 
+def record_and_lose(lake: Lake, began_us: int, path: Path) -> None:
+    """Record as many quotes again, and lose their files."""
+    whole = set(path.rglob("*.parquet"))
+    record(lake, began_us)
+    for lost in set(path.rglob("*.parquet")) - whole:
+        lost.unlink()
+
+
 def store_wave(lake: Lake) -> None:
     """Ten minutes in which the spread swings widely and often."""
     start_us = now_us() - 600_000_000
@@ -161,6 +169,19 @@ async def test_an_opportunity_appears_and_leads_to_its_chart_and_to_what_its_pai
     await page.locator("[name=_save]").click()
     await page.goto(f"{web.url}/opportunities/statistics")
     await expect(page.locator("#rows td.verdict")).to_contain_text("ordinary")
+
+
+async def test_a_damaged_file_of_the_lake_takes_its_own_ticks_only(
+    page: Page, web: Web, lake: Lake, tmp_path: Path
+) -> None:
+    began_us = now_us() - BEGAN_US
+    record(lake, began_us)
+    record_and_lose(lake, began_us + 50_000, tmp_path)
+    story = found(began_us)
+    await database_sync_to_async(save_episodes)([story])
+    await page.goto(f"{web.url}/opportunities/{story.id}")
+    await expect(page.locator("#words")).to_contain_text("left out, because it is damaged: quotes/")
+    assert min(await page.evaluate(COLOURED, ["--line"])) > 20, "the edge of what is there"
 
 
 async def test_a_move_is_one_row_that_opens_to_its_routes(page: Page, web: Web) -> None:

@@ -50,7 +50,7 @@ async def test_an_explanation_that_comes_late_does_not_replace_a_newer_one(page:
         number = len(asked)
         if number == 1:
             await newer_shown.wait()
-        said = {"summary": f"answer {number}", "directions": [], "currency": "USDT"}
+        said = {"scanned": True, "summary": f"answer {number}", "directions": [], "currency": "USDT"}
         if number > 2:
             asked_again.set()
         else:
@@ -211,3 +211,36 @@ async def test_the_newest_answer_counts_not_the_one_that_came_last(page: Page, w
             route = await waiting[name]
         await route.fulfill(body="{}", content_type="application/json")
         await expect(page.locator("body")).to_have_attribute(f"data-late{name}", late)
+
+
+async def test_a_page_in_place_of_an_answer_is_no_answer(page: Page, web: Web) -> None:
+    """Some networks answer everything with a page of their own, and with status 200."""
+    portal = "<h1>Sign in to the network</h1>"
+    await page.route(
+        "**/api/scanner/views", lambda route: route.fulfill(body=portal, content_type="text/html")
+    )
+    async with page.expect_response("**/api/scanner/views"):
+        await page.goto(f"{web.url}/scanner")
+    answer = await page.evaluate(
+        """async () => {
+            const { request } = await import("/static/js/shared/requests.js");
+            return await request("GET", "/api/scanner/views");
+        }"""
+    )
+    assert answer == {"status": 0, "answer": {}}
+    await expect(page.locator("#views option:checked")).to_have_text("all pairs, best edge first")
+
+
+async def test_an_edge_that_is_not_known_is_not_zero(page: Page, web: Web) -> None:
+    """Of when a filter began to pass, the lake may know no edges: old rows have none."""
+    await page.goto(f"{web.url}/scanner")
+    words = await page.evaluate(
+        """async () => {
+            const { momentWords } = await import("/static/js/dashboard/words.js");
+            const passing = { from: 50, to: 60, filter: 1, edge12: null, edge21: null };
+            const marks = { downtime: [], passings: [passing], trades: null };
+            const card = { window: { from: 0, to: 100 }, width: 100, marks, currency: "USDT" };
+            return momentWords(card, 50);
+        }"""
+    )
+    assert words == "▶ starts to pass the filter at –"

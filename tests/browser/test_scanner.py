@@ -15,6 +15,7 @@ from playwright.async_api import Page, expect
 from redis import Redis
 
 from markets.config import MarketConfig
+from markets.models import Symbol
 from markets.selectors import load_config
 from tests.support.browser import Complaints, chromium, require_chromium, session_cookies
 from tests.support.live import Web, daphne
@@ -140,3 +141,21 @@ async def test_a_row_explains_itself_is_pinned_for_the_dashboard_and_a_view_is_k
         await expect(page.locator("#filter option:checked")).to_have_text("★ Pinned (1)")
         await expect(page.locator(".grid .card")).to_have_count(1)
         await expect(page.locator(".grid .symbol")).to_have_text("BTC/USDT")
+
+
+async def test_the_drawer_of_a_pair_that_is_compared_no_more_says_why(
+    page: Page, web: Web, config: MarketConfig, empty_redis: Redis
+) -> None:
+    def disable() -> None:
+        symbol = Symbol.objects.get(name="BTC/USDT")
+        symbol.enabled = False
+        symbol.save()
+
+    async with speaking(empty_redis, config):
+        await page.goto(f"{web.url}/scanner?search=btc")
+        await page.click(f'tr[data-id="{DEAREST}"] .open')
+        await expect(page.locator(".gatelist")).to_have_count(2)
+        await database_sync_to_async(disable)()
+        await expect(page.locator("#drawer-body")).to_have_text(
+            re.compile("^Not compared: .*BTC/USDT"), timeout=30_000
+        )

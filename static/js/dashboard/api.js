@@ -2,7 +2,12 @@
 
 import { ask } from "../shared/requests.js";
 
-/** `{outcome: ok | unknown | signed_out | unreachable, catalogue}` of a filter from GET /api/charts. */
+/**
+ * What a filter charts, from GET /api/charts; `unknown`: there is no such filter.
+ *
+ * @param {string} filter
+ * @returns {Promise<{outcome: Page.Outcome | "unknown", catalogue?: Charts.Catalogue}>}
+ */
 export async function loadCharts(filter) {
   try {
     const response = await ask(`/api/charts?filter=${encodeURIComponent(filter)}`, {

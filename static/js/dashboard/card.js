@@ -2,11 +2,12 @@
 
 import * as format from "../shared/format.js";
 import { gettext, translate } from "../shared/i18n.js";
-import { SpreadPlot } from "./chart.js";
+import { NO_MARKS, SpreadPlot } from "./chart.js";
 import { Past } from "./past.js";
-import { NOTHING } from "./store.js";
+import { bestEdge, NOTHING } from "./store.js";
 import { momentWords } from "./words.js";
 
+/** @type {Record<Charts.ShownState, string>} */
 const STATES = {
   live: gettext("live"),
   quiet: gettext("quiet"),
@@ -20,11 +21,15 @@ const STATES = {
 const template = document.getElementById("card");
 
 export class Card {
+  /**
+   * @param {import("./store.js").Chart} chart
+   * @param {Page.Names} names
+   * @param {string} tag
+   */
   constructor(chart, names, tag = "li") {
-    /** @type {string[]} */
-    this.names = [];
-    /** @type {import("./store.js").Chart} */
     this.chart = chart;
+    this.names = [names(chart.exchange1), names(chart.exchange2)];
+    this.currency = format.quoteCurrency(chart.symbol);
     this.alone = tag !== "li";
     this.past = new Past(chart, { alone: this.alone });
     this.element = document.createElement(tag);
@@ -32,38 +37,50 @@ export class Card {
     this.element.dataset.id = chart.id;
     this.element.append(template.content.cloneNode(true));
     this.visible = false;
+    /** @type {Map<string, {node: Found, text: string | null}>} */
     this.shown = new Map();
     /** @type {SpreadPlot | null} */
     this.plot = null;
+    /** @type {Charts.Window} what the plot shows */
+    this.window = { from: 0, to: 0 };
+    this.marks = NO_MARKS;
     this.hovered = "";
     this.values = NOTHING; // what it shows
-    this.#label(names(chart.exchange1), names(chart.exchange2));
+    this.#label();
   }
 
   get button() {
     return this.#part(".open");
   }
 
+  #shown(/** @type {string} */ selector) {
+    let part = this.shown.get(selector);
+    if (!part) {
+      part = { node: this.element.querySelector(selector), text: null };
+      this.shown.set(selector, part);
+    }
+    return part;
+  }
+
+  /** @type {(selector: string) => Found} */
   #part(selector) {
-    if (!this.shown.has(selector))
-      this.shown.set(selector, { node: this.element.querySelector(selector), text: null });
-    return this.shown.get(selector).node;
+    return this.#shown(selector).node;
   }
 
   // Touching the page only where a text differs is most of what keeps the tab cheap.
+  /** @type {(selector: string, text: string) => void} */
   #write(selector, text) {
-    this.#part(selector);
-    const part = this.shown.get(selector);
+    const part = this.#shown(selector);
     if (part.text !== text) part.node.textContent = part.text = text;
   }
 
+  /** @type {(element: HTMLElement, name: string, value: string) => void} */
   #mark(element, name, value) {
     if (element.dataset[name] !== value) element.dataset[name] = value;
   }
 
-  #label(first, second) {
-    this.names = [first, second];
-    this.currency = format.quoteCurrency(this.chart.symbol);
+  #label() {
+    const [first, second] = this.names;
     this.#write(".symbol", this.chart.symbol);
     this.#write(".exchanges", `${first} / ${second}`);
     this.#write(".edge12 dt", translate("buy %(buy)s → sell %(sell)s", { buy: second, sell: first }));
@@ -71,7 +88,11 @@ export class Card {
     this.#part(".value").title = translate("bid %(first)s / bid %(second)s − 1", { first, second });
   }
 
-  /** Whether every word of the search is in the symbol or an exchange's name; in quotes, in the symbol exactly as written. */
+  /**
+   * Whether every word of the search is in the symbol or an exchange's name; in quotes, in the symbol exactly as written.
+   *
+   * @param {string} search
+   */
   matches(search) {
     const { symbol } = this.chart;
     const words = `${symbol} ${symbol.replace("/", "")} ${this.names.join(" ")}`.normalize().toLowerCase();
@@ -83,7 +104,11 @@ export class Card {
 
   // Every `now` here is by the clock of the chart's collector.
 
-  /** Write the values at the end of the window, which are the newest ones; the filter's `thresholds` decide the "passes" mark. */
+  /**
+   * Write the values at the end of the window, which are the newest ones; the filter's `thresholds` decide the "passes" mark.
+   *
+   * @type {(now: number, thresholds: Charts.Thresholds | null, window: Charts.Window) => void}
+   */
   write(now, thresholds, window) {
     const past = window.to < now;
     const latest = past ? (this.past.figures(window, now) ?? NOTHING) : this.chart.latest;
@@ -106,24 +131,30 @@ export class Card {
     this.#mark(this.element, "passes", passes(latest, state, thresholds) ? "yes" : "no");
   }
 
+  /** @param {Charts.Figures} latest */
   #asOf({ time }) {
     return Number.isNaN(time) ? "" : translate("as of %(time)s", { time: format.moment(time) });
   }
 
-  #reason(state) {
+  #reason(/** @type {Charts.ShownState} */ state) {
     if (state === "unknown") return this.chart.connection.why;
     if (this.chart.reason) return this.chart.reason;
     if (state === "waiting") return gettext("no data yet");
     return state === "quiet" ? gettext("connected; no price change") : "";
   }
 
+  /** @type {(row: string, edge: number | null, size: number | null, holds: boolean) => void} */
   #writeEdge(row, edge, size, holds) {
     this.#write(`${row} .bps`, format.bps(edge));
     this.#write(`${row} .size`, format.amount(size, this.currency));
-    this.#part(`${row} .bps`).classList.toggle("gain", holds && edge > 0);
+    this.#part(`${row} .bps`).classList.toggle("gain", holds && edge !== null && edge > 0);
   }
 
-  /** Draw a window of the plot; the first time, make it. */
+  /**
+   * Draw a window of the plot, and return that; the first time, make it.
+   *
+   * @type {(window: Charts.Window, now: number) => SpreadPlot}
+   */
   draw(window, now) {
     this.plot ??= new SpreadPlot(this.#part(".plot"), (...under) => this.#hover(...under), !this.alone);
     this.window = window;
@@ -134,13 +165,19 @@ export class Card {
     this.plot.draw(window, this.past.pieces(window, now), this.marks, now, broken && window.to >= now);
     this.past.changed = false;
     this.writeNote(window, now);
+    return this.plot;
   }
 
-  /** Write what the picture cannot show. */
+  /**
+   * Write what the picture cannot show.
+   *
+   * @type {(window: Charts.Window, now: number) => void}
+   */
   writeNote(window, now) {
     this.#write(".note", this.hovered || this.past.words(window, now, { long: this.alone }));
   }
 
+  /** @type {(time: number | null, spread: number | null) => void} */
   #hover(time, spread) {
     const today = time !== null && new Date(time * 1000).toDateString() === new Date().toDateString();
     this.#write(
@@ -148,7 +185,9 @@ export class Card {
       time === null ? "" : `${(today ? format.clock : format.moment)(time)}  ${format.percent(spread)}`,
     );
     this.#part(".hover").title = time === null ? "" : format.utc(time);
-    this.hovered = time === null ? "" : momentWords(this, time);
+    const { window, marks, currency, plot } = this;
+    this.hovered =
+      time === null || !plot ? "" : momentWords({ window, width: plot.width, marks, currency }, time);
     if (this.hovered) this.#write(".note", this.hovered);
   }
 
@@ -159,10 +198,11 @@ export class Card {
   }
 }
 
-/** The better of a pair's two edges; null while unknown. */
-export const bestEdge = ({ edge12, edge21 }) => (edge12 === null ? null : Math.max(edge12, edge21));
-
-/** Whether live values meet what the filter asks of them; false where it asks nothing. */
+/**
+ * Whether live values meet what the filter asks of them; false where it asks nothing.
+ *
+ * @type {(latest: Charts.Figures, state: Charts.ShownState, thresholds: Charts.Thresholds | null) => boolean}
+ */
 function passes(latest, state, thresholds) {
   const spread = thresholds?.min_spread_pct ?? null;
   const edge = thresholds?.min_edge_bps ?? null;

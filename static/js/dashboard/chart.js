@@ -2,18 +2,34 @@
 
 import uPlot from "../../vendor/uplot/uPlot.esm.js";
 import { digitsFor, percent } from "../shared/format.js";
-import { axis, colours, FONT, fit, niceStep, shadeGaps, timeLabels, timeSpace } from "../shared/plot.js";
+import {
+  axis,
+  colours,
+  FONT,
+  fit,
+  niceStep,
+  shadeGaps,
+  shownOn,
+  timeLabels,
+  timeSpace,
+} from "../shared/plot.js";
 import { drawPassings, drawTrades, tradesHeight } from "./marks.js";
 import { thin } from "./points.js";
 
-const NO_MARKS = { downtime: [], passings: [], trades: null };
+/** @type {Charts.Marks} */
+export const NO_MARKS = { downtime: [], passings: [], trades: null };
 
 export class SpreadPlot {
-  /** `hovered(seconds, percent)` gets what is under the cursor, on this chart or, when `synced`, another one; nulls when it left. */
+  /**
+   * `hovered(seconds, percent)` gets what is under the cursor, on this chart or, when `synced`, another one; nulls when it left.
+   *
+   * @param {HTMLElement} parent
+   * @param {(time: number | null, spread: number | null) => void} hovered
+   */
   constructor(parent, hovered, synced = true) {
     this.parent = parent;
     this.synced = synced;
-    /** @type {[number, number][]} */
+    /** @type {Page.Gap[]} */
     this.gaps = [];
     this.marks = NO_MARKS;
     this.plot = new uPlot(options(parent, this, hovered), [[], [], [], []], parent);
@@ -29,7 +45,11 @@ export class SpreadPlot {
     return this.plot.bbox.width / devicePixelRatio;
   }
 
-  /** Draw what lies in a window; `broken`: after the last point it is shaded as downtime, up to `now`. */
+  /**
+   * Draw what lies in a window; `broken`: after the last point it is shaded as downtime, up to `now`.
+   *
+   * @type {(window: Page.Span, parts: Charts.Part[], marks: Charts.Marks, now: number, broken: boolean) => void}
+   */
   draw({ from, to }, pieces, marks, now, broken) {
     const { data, gaps } = thin(pieces, from, to, this.width);
     if (broken && !gaps.some(([, end]) => end === null)) gaps.push([data[0].at(-1) ?? from, null]);
@@ -54,7 +74,7 @@ export class SpreadPlot {
   }
 }
 
-/** @returns {uPlot.Options} */
+/** @type {(parent: HTMLElement, chart: SpreadPlot, hovered: (time: number | null, spread: number | null) => void) => uPlot.Options} */
 function options(parent, chart, hovered) {
   return {
     width: parent.clientWidth || 320,
@@ -100,7 +120,11 @@ function options(parent, chart, hovered) {
   };
 }
 
-/** The share of the height that the trades take. */
+/**
+ * The share of the height that the trades take.
+ *
+ * @param {SpreadPlot} chart
+ */
 const freeBelow = ({ marks }) => (marks.trades ? tradesHeight : 0);
 
 const bandEdge = { width: 0, points: { show: false } };
@@ -108,7 +132,7 @@ const bandEdge = { width: 0, points: { show: false } };
 /**
  * Zero always shows, and the ends move in steps of a nice size, so that the line does not breathe; a share stays free below.
  *
- * @returns {[number, number]}
+ * @type {(low: number | null, high: number | null, free: number) => [number, number]}
  */
 function calmRange(low, high, free) {
   const bottom = Math.min(low ?? 0, 0);
@@ -118,10 +142,14 @@ function calmRange(low, high, free) {
   return [ends[0] - ((ends[1] - ends[0]) * free) / (1 - free), ends[1]];
 }
 
-/** Spans `[from, to]` cut to the window and joined where they meet, so that none is shaded twice; `to` null: until now. */
+/**
+ * Spans cut to the window and joined where they meet, so that none is shaded twice.
+ *
+ * @type {(spans: (Charts.OpenGap | Charts.Downtime)[], from: number, to: number, now: number) => Page.Gap[]}
+ */
 function united(spans, from, to, now) {
   const cut = spans.map(([start, end]) => [Math.max(start, from), Math.min(end ?? now, to)]);
-  /** @type {[number, number][]} */
+  /** @type {Page.Gap[]} */
   const joined = [];
   for (const [start, end] of cut.filter(([start, end]) => end >= start).sort((a, b) => a[0] - b[0])) {
     const last = joined.at(-1);
@@ -131,12 +159,17 @@ function united(spans, from, to, now) {
   return joined;
 }
 
-/** A tick about every 30 px, on multiples of 1, 2 or 5: the signs and digits then show the whole value. */
+/**
+ * A tick about every 30 px, on multiples of 1, 2 or 5: the signs and digits then show the whole value.
+ *
+ * @type {(u: uPlot, low: number, high: number) => number}
+ */
 function tickStep(u, low, high) {
   const height = u.bbox.height / devicePixelRatio;
   return niceStep(((high - low) * 30) / Math.max(height, 60));
 }
 
+/** @type {(u: uPlot, low: number, high: number) => number[]} */
 function percentTicks(u, low, high) {
   const step = tickStep(u, low, high);
   const first = Math.ceil(low / step - 1e-6);
@@ -144,12 +177,14 @@ function percentTicks(u, low, high) {
   return Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step);
 }
 
+/** @type {(u: uPlot, ticks: number[]) => string[]} */
 function percentLabels(u, ticks) {
-  const { min, max } = u.scales.y;
+  const { min, max } = shownOn(u, "y");
   const digits = digitsFor(tickStep(u, min, max));
   return ticks.map((tick) => percent(tick, digits));
 }
 
+/** @param {uPlot} u */
 function drawZero(u) {
   const { ctx, bbox } = u;
   const y = Math.round(u.valToPos(0, "y", true)) + 0.5;
@@ -164,8 +199,9 @@ function drawZero(u) {
   ctx.restore();
 }
 
+/** @type {(u: uPlot) => [time: number | null, spread: number | null]} */
 function under(u) {
-  const { idx, left } = u.cursor;
+  const { idx, left = -1 } = u.cursor;
   if (idx === null || idx === undefined || left < 0) return [null, null];
-  return [u.data[0][idx], u.data[1][idx]];
+  return [u.data[0][idx], u.data[1][idx] ?? null];
 }

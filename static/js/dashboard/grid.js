@@ -1,11 +1,18 @@
 /** The cards on the page: which are shown, in what order, and when each is drawn. */
 
-import { bestEdge, Card } from "./card.js";
+import { Card } from "./card.js";
+import { bestEdge } from "./store.js";
 
-const RANK = { down: 0, stale: 1, unknown: 1, waiting: 2, quiet: 3, live: 4 };
+/** @typedef {(a: Card, b: Card) => number} Order */
+
+/** @type {Record<Charts.State, number>} */
+const RANK = { removed: 0, down: 0, stale: 1, unknown: 1, waiting: 2, quiet: 3, live: 4 };
+/** @type {(value: (card: Card) => number | null) => Order} */
 const descending = (value) => (a, b) => (value(b) ?? -Infinity) - (value(a) ?? -Infinity);
+/** @type {Order} */
 const bySymbol = (a, b) => a.chart.id.localeCompare(b.chart.id);
 
+/** @type {(sort: string) => Order} */
 function ordering(sort) {
   if (sort === "spread")
     return descending(({ values }) => (values.spread === null ? null : Math.abs(values.spread)));
@@ -15,9 +22,14 @@ function ordering(sort) {
 }
 
 export class Grid {
+  /**
+   * @param {HTMLElement} element
+   * @param {Page.Names} names
+   */
   constructor(element, names) {
     this.element = element;
     this.names = names;
+    /** @type {Map<string, Card>} */
     this.cards = new Map();
     this.search = "";
     this.observer = new IntersectionObserver((entries) => this.#seen(entries), { rootMargin: "120px" });
@@ -26,11 +38,11 @@ export class Grid {
     );
   }
 
-  #cardOf(node) {
+  #cardOf(/** @type {Element} */ node) {
     return this.cards.get(node.closest(".card").dataset.id);
   }
 
-  #seen(entries) {
+  #seen(/** @type {IntersectionObserverEntry[]} */ entries) {
     for (const { target, isIntersecting } of entries) {
       const card = this.#cardOf(target);
       if (card) card.visible = isIntersecting;
@@ -38,12 +50,17 @@ export class Grid {
     }
   }
 
-  /** Have exactly one card per chart. */
+  /**
+   * Have exactly one card per chart.
+   *
+   * @param {Map<string, import("./store.js").Chart>} charts
+   */
   match(charts) {
     for (const [id, card] of this.cards) if (charts.get(id) !== card.chart) this.#remove(id, card);
     for (const [id, chart] of charts) if (!this.cards.has(id)) this.#add(id, chart);
   }
 
+  /** @type {(id: string, chart: import("./store.js").Chart) => void} */
   #add(id, chart) {
     const card = new Card(chart, this.names);
     this.cards.set(id, card);
@@ -53,6 +70,7 @@ export class Grid {
     card.element.hidden = !card.matches(this.search);
   }
 
+  /** @type {(id: string, card: Card) => void} */
   #remove(id, card) {
     this.observer.unobserve(card.element);
     this.resizes.unobserve(card.element.querySelector(".plot"));
@@ -60,7 +78,11 @@ export class Grid {
     this.cards.delete(id);
   }
 
-  /** Show the cards that have every word of `search`; returns how many. */
+  /**
+   * Show the cards that have every word of `search`; returns how many.
+   *
+   * @param {string} search
+   */
   find(search) {
     this.search = search;
     for (const card of this.cards.values()) card.element.hidden = !card.matches(search);
@@ -69,10 +91,17 @@ export class Grid {
 
   /** The cards that are not filtered out, in page order. */
   get shown() {
-    return [...this.element.children].filter((node) => !node.hidden).map((node) => this.#cardOf(node));
+    return [...this.element.children].flatMap((node) => {
+      const card = this.#cardOf(node);
+      return card && !card.element.hidden ? [card] : [];
+    });
   }
 
-  /** Bring the cards into order, unless somebody points at them or stands on one: then they stay put. */
+  /**
+   * Bring the cards into order, unless somebody points at them or stands on one: then they stay put.
+   *
+   * @param {string} by
+   */
   sort(by, { gently = false } = {}) {
     if (gently && this.element.matches(":hover, :focus-within")) return;
     const order = ordering(by);

@@ -1,19 +1,24 @@
 /** What was recorded, from the server: NDJSON of spreads, trades, interruptions and opportunities. */
 
 import { gettext } from "../shared/i18n.js";
-import { ask, LAKE_MS } from "../shared/requests.js";
+import { ask, isEnding, LAKE_MS } from "../shared/requests.js";
 import { Points } from "./points.js";
 
 const RETRY_S = 10;
 
 /** The server would not or could not answer: in words, and when to ask again. */
 export class Refusal extends Error {
+  /**
+   * @param {string} words
+   * @param {number} retry_s
+   */
   constructor(words, retry_s = RETRY_S) {
     super(words);
     this.retry_s = retry_s;
   }
 }
 
+/** @type {(path: string, parameters: Record<string, string>, signal: AbortSignal) => Promise<Response>} */
 async function answer(path, parameters, signal) {
   const url = `${path}?${new URLSearchParams(parameters)}`;
   let response;
@@ -29,11 +34,12 @@ async function answer(path, parameters, signal) {
   return response;
 }
 
-async function refusal(response) {
+async function refusal(/** @type {Response} */ response) {
   const wait = Number(response.headers.get("Retry-After")) || RETRY_S;
   return new Refusal(await errorOf(response), response.status === 400 ? Infinity : wait);
 }
 
+/** @type {(response: Response) => Promise<string>} */
 async function errorOf(response) {
   try {
     return (await response.json()).error;
@@ -42,67 +48,89 @@ async function errorOf(response) {
   }
 }
 
-/** `{rows, words}`; nothing recorded is no failure: `words` then say what there is. */
+/**
+ * `{rows, words}`; nothing recorded is no failure: `words` then say what there is.
+ *
+ * @template {keyof Charts.Lines} P
+ * @param {P} path
+ * @param {Record<string, string>} parameters
+ * @param {AbortSignal} signal
+ * @returns {Promise<{rows: Charts.Lines[P][], words: string}>}
+ */
 async function lines(path, parameters, signal) {
   const response = await answer(path, parameters, signal);
   if (response.status === 404) return { rows: [], words: await errorOf(response) };
   const text = await response.text();
-  const rows = JSON.parse(`[${text.trim().replaceAll("\n", ",")}]`);
-  const broken = rows.find((row) => row.error !== undefined); // it broke off half-way
-  if (broken) throw new Refusal(broken.error);
-  const left = rows.filter((row) => row.warning !== undefined);
+  /** @type {(Charts.Lines[P] | Answers.Ending)[]} */
+  const said = JSON.parse(`[${text.trim().replaceAll("\n", ",")}]`);
+  const endings = said.filter(isEnding);
+  const broken = endings.find(({ error }) => error !== undefined); // it broke off half-way
+  if (broken) throw new Refusal(broken.error ?? "");
   return {
-    rows: left.length ? rows.filter((row) => row.warning === undefined) : rows,
-    words: left.map((row) => row.warning).join("; "),
+    rows: /** @type {Charts.Lines[P][]} */ (endings.length ? said.filter((row) => !isEnding(row)) : said),
+    words: endings.map(({ warning }) => warning).join("; "),
   };
 }
 
+/** @param {Page.Pair} chart */
 const pair = ({ symbol, exchange1, exchange2 }) => ({ symbol, exchange1, exchange2 });
+/** @param {Page.Span} wanted */
 const bounds = ({ from, to }) => ({ start: from.toFixed(6), end: to.toFixed(6) });
+/** @param {Charts.Wanted} wanted */
+const thinned = (wanted) => ({ ...bounds(wanted), points: String(wanted.points) });
 
-/** What a chart says in figures of a point. */
-export const FIGURES = ["spread", "edge12", "edge21", "size12", "size21"];
-
+/** @type {(rows: Charts.Point[]) => Charts.Columns} */
 function figuresOf(rows) {
   const valued = rows.filter(({ spread }) => spread !== null);
-  return Object.fromEntries(
-    ["timestamp", ...FIGURES].map((name) => [name, Float64Array.from(valued, (row) => row[name] ?? NaN)]),
-  );
+  /** @type {(name: keyof Charts.Point) => Float64Array} */
+  const column = (name) => Float64Array.from(valued, (row) => row[name] ?? NaN);
+  return {
+    timestamp: column("timestamp"),
+    spread: column("spread"),
+    edge12: column("edge12"),
+    edge21: column("edge21"),
+  };
 }
 
-/** The spread line of a chart: `{points, figures, words}`; `figures` are what stood beside each point with a value. */
+/**
+ * The spread line of a chart; `figures` are what stood beside each point with a value.
+ *
+ * @type {Charts.Load<Charts.Spreads>}
+ */
 export async function loadSpreads(chart, wanted, signal) {
-  const { rows, words } = await lines(
-    "/api/dashboard_data",
-    { ...pair(chart), ...bounds(wanted), points: wanted.points },
-    signal,
-  );
+  const { rows, words } = await lines("/api/dashboard_data", { ...pair(chart), ...thinned(wanted) }, signal);
   const points = new Points(Infinity);
   for (const row of rows) points.push(row.timestamp, row.spread, row.upperBand, row.lowerBand);
   return { points, figures: figuresOf(rows), words };
 }
 
-/** Both exchanges' trades: `{first, second}`, each rows of `{timestamp, price, size, side}` in order of time. */
+/**
+ * Both exchanges' trades, in order of time.
+ *
+ * @type {Charts.Load<Charts.Trades>}
+ */
 export async function loadTrades({ symbol, exchange1, exchange2 }, wanted, signal) {
-  const of = async (exchange) =>
-    (
-      await lines(
-        "/api/history/trades",
-        { symbol, exchange, ...bounds(wanted), points: wanted.points },
-        signal,
-      )
-    ).rows;
+  const of = async (/** @type {string} */ exchange) =>
+    (await lines("/api/history/trades", { symbol, exchange, ...thinned(wanted) }, signal)).rows;
   const first = await of(exchange1);
   return { first, second: await of(exchange2) };
 }
 
-/** When the streams of a symbol went up and down and what was lost, on every exchange: `{rows}` in order of time. */
+/**
+ * When the streams of a symbol went up and down and what was lost, on every exchange: in order of time.
+ *
+ * @type {Charts.Load<Charts.Rows<Charts.StreamState>>}
+ */
 export async function loadStates({ symbol }, wanted, signal) {
   const { rows } = await lines("/api/history/states", { symbol, ...bounds(wanted) }, signal);
   return { rows };
 }
 
-/** When the chart began and ceased to pass a filter: `{rows}` in order of time. */
+/**
+ * When the chart began and ceased to pass a filter: in order of time.
+ *
+ * @type {Charts.Load<Charts.Rows<Charts.Passage>>}
+ */
 export async function loadOpportunities(chart, wanted, signal) {
   const { rows } = await lines("/api/history/opportunities", { ...pair(chart), ...bounds(wanted) }, signal);
   return { rows };

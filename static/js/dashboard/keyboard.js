@@ -2,6 +2,7 @@
 
 import { focusOnSlash } from "../shared/page.js";
 
+/** @type {Record<string, [across: number, down: number]>} */
 const STEPS = {
   ArrowLeft: [-1, 0],
   ArrowRight: [1, 0],
@@ -11,8 +12,12 @@ const STEPS = {
   End: [Infinity, 0],
 };
 
+/**
+ * @param {import("./grid.js").Grid} grid
+ * @param {HTMLInputElement} search
+ */
 export function listen(grid, search) {
-  grid.element.addEventListener("keydown", (event) => {
+  grid.element.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     const step = STEPS[event.key];
     if (!step || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
@@ -24,6 +29,7 @@ export function listen(grid, search) {
   });
 }
 
+/** @type {(grid: import("./grid.js").Grid, from: HTMLElement, step: [across: number, down: number]) => HTMLElement | null} */
 function neighbour(grid, from, [across, down]) {
   const buttons = grid.shown.map((card) => card.button);
   const columns = getComputedStyle(grid.element).gridTemplateColumns.split(" ").length;

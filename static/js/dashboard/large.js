@@ -12,19 +12,32 @@ const STILL_MS = 120; // the past is asked for when the picture has stood still 
 const MARGIN = 0.5; // and this much more on either side, for the next step
 
 export class Large {
-  /** `now()` is the server's time, `range(now)` the window that all charts show; `changed()` is called when the link would be another; `pinned()`: pins are shown; `fresh(chart)`: it began just now. */
-  constructor(grid, names, { now, range, changed, connection, pinned, fresh }) {
+  /**
+   * `now()` is the server's time, `range(now)` the window that all charts show; `changed()` is called when the link would be another; `pinned()`: pins are shown; `fresh(chart)`: it began just now.
+   *
+   * @param {import("./grid.js").Grid} grid
+   * @param {Page.Names} names
+   * @param {{
+   *   now(): number,
+   *   range(now: number): Charts.Window,
+   *   changed(): void,
+   *   store: import("./store.js").Store,
+   *   pinned(): boolean,
+   *   fresh(chart: Chart): boolean,
+   * }} page
+   */
+  constructor(grid, names, { now, range, changed, store, pinned, fresh }) {
     this.grid = grid;
     this.names = names;
     this.now = now;
     this.range = range;
     this.changed = changed;
-    this.connection = connection;
+    this.store = store;
     this.pinned = pinned;
     this.fresh = fresh;
-    /** @type {any} a Card */
+    /** @type {Card | null} */
     this.card = null;
-    /** @type {{span: number, to: number | null} | null} */
+    /** @type {Charts.Place | null} */
     this.view = null;
     this.movedAt = 0;
     this.dialog = document.getElementById("large");
@@ -48,17 +61,20 @@ export class Large {
     this.back.onclick = () => this.#move(null);
     this.trades.onchange = () => this.#toggleTrades();
     this.dialog.addEventListener("close", () => this.#closed());
-    this.dialog.addEventListener("click", (event) => event.target === this.dialog && this.dialog.close());
-    this.dialog.addEventListener("keydown", (event) => this.#key(event));
+    this.dialog.addEventListener(
+      "click",
+      (/** @type {MouseEvent} */ event) => event.target === this.dialog && this.dialog.close(),
+    );
+    this.dialog.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.#key(event));
     this.grid.element.addEventListener("click", ({ target }) => {
-      const card = target.closest(".card");
-      if (card) this.open(this.grid.cards.get(card.dataset.id).chart);
+      const card = this.grid.cards.get(target.closest(".card")?.dataset.id);
+      if (card) this.open(card.chart);
     });
     new ResizeObserver(() => this.card?.plot?.fit()).observe(this.body);
   }
 
   // On the chart itself the arrows move through time; elsewhere they go to the neighbours.
-  #key(event) {
+  #key(/** @type {KeyboardEvent} */ event) {
     if (event.target.matches("input:not([type=checkbox])") || event.ctrlKey || event.metaKey || event.altKey)
       return;
     const arrow = event.key === "ArrowLeft" || event.key === "ArrowRight";
@@ -68,13 +84,15 @@ export class Large {
     event.preventDefault();
   }
 
+  /** @type {(chart: Chart, view?: Charts.Place | null) => void} */
   open(chart, view = this.dialog.open ? this.view : null) {
     this.card?.destroy();
-    this.card = new Card(chart, this.names, "div");
-    this.card.past.trading = this.trades.checked;
-    this.title.textContent = `${chart.symbol} · ${this.card.names.join(" / ")}`;
-    this.body.replaceChildren(this.card.element);
-    this.card.button.tabIndex = -1;
+    const card = new Card(chart, this.names, "div");
+    this.card = card;
+    card.past.trading = this.trades.checked;
+    this.title.textContent = `${chart.symbol} · ${card.names.join(" / ")}`;
+    this.body.replaceChildren(card.element);
+    card.button.tabIndex = -1;
     if (!this.dialog.open) {
       for (const { past } of this.grid.cards.values()) past.cancel(); // nobody waits for them now
       this.dialog.showModal();
@@ -82,44 +100,62 @@ export class Large {
     this.#move(view);
   }
 
-  /** Open a chart by its id, also one that is not watched: what was recorded of it is there all the same. */
-  openById(id, charts, view) {
+  /**
+   * Open a chart by its id, also one that is not watched: what was recorded of it is there all the same.
+   *
+   * @type {(id: string, view: Charts.Place | null) => void}
+   */
+  openById(id, view) {
+    const { charts } = this.store;
     const watched = charts.get(id) ?? charts.get(turned(id));
-    this.open(watched ?? this.#unwatched(new Chart(named(id), this.connection), { charts, view }), view);
+    this.open(watched ?? this.#unwatched(this.#named(id), { view }), view);
   }
 
-  /** The chart with what its card then says of itself; a pair that is spelled otherwise is opened as it is. */
-  #unwatched(chart, { taken = false, charts, view = null }) {
+  /**
+   * The chart with what its card then says of itself; a pair that is spelled otherwise is opened as it is.
+   *
+   * @type {(chart: Chart, how: {taken?: boolean, view?: Charts.Place | null}) => Chart}
+   */
+  #unwatched(chart, { taken = false, view = null }) {
     chart.serverState = "removed";
     chart.reason = gettext("Not watched; loading the reason…");
     whyUnwatched(chart.id, { taken, pinned: this.pinned() }).then(({ id, words }) => {
       chart.reason = words;
       if (id === chart.id || this.card?.chart !== chart) return;
       const known =
-        charts.get(id) ??
-        Object.assign(new Chart(named(id), this.connection), { serverState: "removed", reason: words });
+        this.store.charts.get(id) ??
+        Object.assign(this.#named(id), { serverState: "removed", reason: words });
       this.open(known, view);
     });
     return chart;
   }
 
-  /** Keep to the chart of this id when it was taken away or came back. */
-  follow(charts) {
-    const shown = this.card.chart;
-    const watched = charts.get(shown.id);
-    if (!watched && shown.serverState !== "removed") this.#unwatched(shown, { taken: true, charts });
-    else if (!watched) return;
-    else if (watched !== shown) this.open(watched);
+  #named(/** @type {string} */ id) {
+    const [symbol, exchange1 = "", exchange2 = ""] = id.split("|");
+    return new Chart({ id, symbol, exchange1, exchange2 }, this.store.connection, this.store);
   }
 
-  step(by) {
+  /** Keep to the chart that is shown when it was taken away or came back. */
+  follow() {
+    const shown = this.card?.chart;
+    const watched = shown && this.store.charts.get(shown.id);
+    if (watched && watched !== shown) this.open(watched);
+    else if (shown && !watched && shown.serverState !== "removed") this.#unwatched(shown, { taken: true });
+  }
+
+  step(/** @type {number} */ by) {
     const cards = this.grid.shown;
-    const place = cards.findIndex((card) => card.chart.id === this.card.chart.id);
+    const place = cards.findIndex((card) => card.chart.id === this.card?.chart.id);
     const next = cards[(place + by + cards.length) % cards.length];
     if (next) this.open(next.chart);
   }
 
-  /** The time shown: where somebody moved to, else what all charts show. */
+  /**
+   * The time shown: where somebody moved to, else what all charts show.
+   *
+   * @param {number} now
+   * @returns {Charts.Window}
+   */
   window(now) {
     if (!this.view) return this.range(now);
     const to = this.view.to ?? now;
@@ -131,7 +167,7 @@ export class Large {
     if (this.card) this.#move(null);
   }
 
-  #move(view) {
+  #move(/** @type {Charts.Place | null} */ view) {
     this.view = view;
     this.movedAt = performance.now();
     this.back.disabled = !view;
@@ -140,26 +176,28 @@ export class Large {
   }
 
   paint() {
-    if (!this.card) return;
+    const { card } = this;
+    if (!card) return;
     const now = this.now();
     const window = this.window(now);
-    const made = !this.card.plot;
-    this.card.draw(window, now);
-    if (made) this.#makeMovable(this.card.plot.area);
+    const made = !card.plot;
+    const plot = card.draw(window, now);
+    if (made) this.#makeMovable(plot.area);
     if (performance.now() - this.movedAt > STILL_MS || made)
-      this.card.past.want(window, this.card.plot.width * POINTS_PER_PX, now, {
+      card.past.want(window, plot.width * POINTS_PER_PX, now, {
         margin: this.view ? MARGIN : 0,
-        fresh: this.fresh(this.card.chart),
+        fresh: this.fresh(card.chart),
       });
     this.shown.textContent = `${moment(window.from)} – ${this.#endWords(window, now)}`;
   }
 
+  /** @type {(window: Page.Span, now: number) => string} */
   #endWords({ from, to }, now) {
     if (to === now) return gettext("now");
     return day(from) === day(to) ? clock(to) : moment(to);
   }
 
-  #makeMovable(area) {
+  #makeMovable(/** @type {HTMLElement} */ area) {
     const plot = area.closest(".plot");
     plot.tabIndex = 0;
     plot.setAttribute("role", "group");
@@ -168,24 +206,22 @@ export class Large {
   }
 
   #toggleTrades() {
+    if (!this.card) return;
     this.card.past.trading = this.trades.checked;
     if (!this.trades.checked) this.card.past.trades.cancel();
     this.paint();
   }
 
   #closed() {
-    const { id } = this.card.chart;
-    this.card.destroy();
+    const { card } = this;
+    if (!card) return;
+    card.destroy();
     this.card = null;
     this.view = null;
     this.changed();
-    this.grid.cards.get(id)?.button.focus();
+    this.grid.cards.get(card.chart.id)?.button.focus();
   }
 }
 
+/** @param {string} id */
 const turned = (id) => [id.split("|")[0], ...id.split("|").slice(1).reverse()].join("|");
-
-function named(id) {
-  const [symbol, exchange1 = "", exchange2 = ""] = id.split("|");
-  return { id, symbol, exchange1, exchange2 };
-}

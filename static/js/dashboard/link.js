@@ -5,7 +5,7 @@ import { LIVE, rangeOf } from "./ranges.js";
 
 const LATEST = 4e9; // s, in the year 2096: what a link names beyond that is no time
 
-/** `{range, filter, chart, view: {span, to} | null}`; a `to` of null follows the present. */
+/** @returns {Charts.Link & {filter: string}} */
 export function readLink() {
   const asked = new URLSearchParams(location.search);
   const [span, to] = [Number(asked.get("span")), Number(asked.get("to"))];
@@ -21,6 +21,7 @@ export function readLink() {
   };
 }
 
+/** @param {Charts.Link} link */
 export function writeLink({ range, filter, chart, view }) {
   const parts = {
     range: range === LIVE ? "" : range,
@@ -29,7 +30,8 @@ export function writeLink({ range, filter, chart, view }) {
     span: chart && view?.span.toFixed(0),
     to: chart && view?.to?.toFixed(0),
   };
-  const query = new URLSearchParams(Object.entries(parts).filter(([, value]) => value)).toString();
+  const said = Object.entries(parts).flatMap(([name, value]) => (value ? [[name, String(value)]] : []));
+  const query = new URLSearchParams(said).toString();
   const address = location.pathname + (query && `?${query}`);
   if (address !== location.pathname + location.search) history.replaceState(null, "", address);
 }

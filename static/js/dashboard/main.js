@@ -28,14 +28,14 @@ const tally = document.getElementById("tally");
 const connection = new Connection(turned);
 const serverClock = new ServerClock();
 const store = new Store(connection, serverClock);
-/** @type {any} the answer of GET /api/charts */
+/** @type {Charts.Catalogue | null} */
 let catalogue = null;
 let questions = 0;
 let ticks = 0;
 
 const grid = new Grid(document.getElementById("grid"), names);
 const choosers = [...document.querySelectorAll(".ranges")].map(
-  (element) => new RangeChooser(element, chooseRange),
+  (/** @type {HTMLElement} */ element) => new RangeChooser(element, chooseRange),
 );
 const asked = readLink();
 let range = asked.range;
@@ -43,9 +43,9 @@ const large = new Large(grid, names, {
   now: () => timeOf(large.card),
   range: shownWindow,
   changed: tellLink,
-  connection,
+  store,
   pinned: () => showsPins(),
-  fresh: (chart) => isFresh(chart),
+  fresh: isFresh,
 });
 const feed = new Feed({
   clock: serverClock,
@@ -58,20 +58,25 @@ const feed = new Feed({
 
 function address() {
   const url = socketPlace("/ws/realtime_charts");
-  if (catalogue?.filter) url.searchParams.set("filter", showsPins() ? "none" : catalogue.filter.id);
+  if (catalogue?.filter) url.searchParams.set("filter", showsPins() ? "none" : String(catalogue.filter.id));
   if (store.seq !== null) url.searchParams.set("seq", String(store.seq));
   return url;
 }
 
-const isFresh = (chart) => showsPins() || store.isFresh(chart);
+/** @param {import("./store.js").Chart} chart */
+function isFresh(chart) {
+  return showsPins() || store.isFresh(chart);
+}
+
 const showsPins = () => catalogue?.filter?.id === "pinned";
 
 /** Pinned charts are no filter of the server's: the socket gets them one by one. */
 function subscribePins() {
-  if (showsPins() && catalogue.charts.length)
+  if (catalogue?.filter?.id === "pinned" && catalogue.charts.length)
     feed.send({ type: "subscribe", charts: catalogue.charts.map(({ id }) => id) });
 }
 
+/** @param {Charts.Message} message */
 function receive(message) {
   if (message.type === "error" && showsPins())
     setTimeout(subscribePins, 2000); // pinned a moment ago
@@ -79,12 +84,14 @@ function receive(message) {
   else store.take(message);
 }
 
+/** @returns {Promise<Page.Outcome>} */
 async function probe() {
-  return (await loadCharts("")).outcome;
+  const { outcome } = await loadCharts("");
+  return outcome === "unknown" ? "ok" : outcome; // it answered
 }
 
 /** Ask which filters and charts there are, and watch the chosen filter if that is another one now. */
-async function refresh(chosen = tools.filter.value) {
+async function refresh(/** @type {string} */ chosen = tools.filter.value) {
   const question = ++questions;
   let answer = await loadCharts(chosen);
   if (answer.outcome === "unknown") answer = await loadCharts("");
@@ -93,40 +100,49 @@ async function refresh(chosen = tools.filter.value) {
   if (!answer.catalogue) return;
   const before = watched();
   catalogue = answer.catalogue;
-  fillFilters();
-  if (watched() !== before) watch();
+  fillFilters(catalogue);
+  if (watched() !== before) watch(catalogue);
 }
 
 /** What the socket was opened for; a filter's charts it follows by itself. */
-const watched = () => (showsPins() ? catalogue.charts.map(({ id }) => id).join() : catalogue?.filter?.id);
+const watched = () => (showsPins() ? catalogue?.charts.map(({ id }) => id).join() : catalogue?.filter?.id);
 
-function fillFilters() {
-  const { filter, filters, pinned } = catalogue;
-  const options = filters.map(({ id, name }) => new Option(name, id, false, id === filter?.id));
+/** @param {Charts.Catalogue} catalogue */
+function fillFilters({ filter, filters, pinned }) {
+  const options = filters.map(({ id, name }) => new Option(name, String(id), false, id === filter?.id));
   if (pinned || showsPins())
     options.push(new Option(translate("★ Pinned (%(pinned)s)", { pinned }), "pinned", false, showsPins()));
   tools.filter.replaceChildren(...options);
   tools.filter.disabled = !options.length;
 }
 
-/** Put the filter's charts on the page before their first point is there, and open the socket for them. */
-function watch() {
+/**
+ * Put the filter's charts on the page before their first point is there, and open the socket for them.
+ *
+ * @param {Charts.Catalogue} catalogue
+ */
+function watch({ charts }) {
   large.dialog.close();
   store.clear();
-  for (const chart of catalogue.charts) store.chart(chart);
+  for (const chart of charts) store.chart(chart);
   grid.match(store.charts);
   grid.sort(tools.sort.value);
   feed.open();
 }
 
-/** The window that all charts show, up to a `now` of the clock a chart goes by. */
+/**
+ * The window that all charts show, up to a `now` of the clock a chart goes by.
+ *
+ * @type {(now: number, covered?: number) => Charts.Window}
+ */
 function shownWindow(now, covered = store.span(store.now())) {
   return windowOf(range, now, covered);
 }
 
+/** @type {(card: import("./card.js").Card | null, now?: number) => number} */
 const timeOf = (card, now = store.now()) => card?.chart.time(now) ?? now;
 
-function chooseRange(chosen) {
+function chooseRange(/** @type {string} */ chosen) {
   range = chosen;
   for (const card of grid.cards.values()) card.past.cancel();
   large.reset();
@@ -160,7 +176,7 @@ function tick() {
   notice(chooseNotice({ catalogue, store, grid, search: tools.search.value, connection }));
 }
 
-function writeUnseen(now) {
+function writeUnseen(/** @type {number} */ now) {
   const covered = store.span(now);
   for (const card of grid.cards.values()) {
     const there = timeOf(card, now);
@@ -168,6 +184,7 @@ function writeUnseen(now) {
   }
 }
 
+/** @type {(cards: import("./card.js").Card[], now: number, how?: {all?: boolean}) => void} */
 function paint(cards, now, { all = false } = {}) {
   const covered = store.span(now);
   cards.forEach((card, place) => {
@@ -182,18 +199,18 @@ function paint(cards, now, { all = false } = {}) {
       (place + ticks) % drawingPace(window.to - window.from) !== 0
     )
       return;
-    card.draw(window, there);
-    card.past.want(window, card.plot.width * POINTS_PER_PX, there, { fresh: isFresh(card.chart) });
+    const { width } = card.draw(window, there);
+    card.past.want(window, width * POINTS_PER_PX, there, { fresh: isFresh(card.chart) });
   });
 }
 
 /** Every how many ticks a picture is drawn: hours move by much less than a pixel a second. */
-const drawingPace = (span) => (span > 3600 ? 15 : span > 120 ? 5 : 2);
+const drawingPace = (/** @type {number} */ span) => (span > 3600 ? 15 : span > 120 ? 5 : 2);
 
-function paintLarge(now) {
-  large.follow(store.charts);
+function paintLarge(/** @type {number} */ now) {
+  large.follow();
   const there = timeOf(large.card, now);
-  large.card.write(there, catalogue, large.window(there));
+  large.card?.write(there, catalogue, large.window(there));
   large.paint();
 }
 
@@ -214,7 +231,7 @@ function turned() {
   restyle();
 }
 
-function remember(select) {
+function remember(/** @type {HTMLSelectElement} */ select) {
   select.value = localStorage.getItem(select.name) ?? select.value;
   if (!select.value) select.selectedIndex = 0;
   select.addEventListener("change", () => localStorage.setItem(select.name, select.value));
@@ -227,11 +244,13 @@ async function start() {
   tools.filter.addEventListener("change", chooseFilter);
   tools.sort.addEventListener("change", () => grid.sort(tools.sort.value));
   tools.search.addEventListener("input", () => grid.find(tools.search.value.trim()));
-  document.getElementById("tools").addEventListener("submit", (event) => event.preventDefault());
+  document
+    .getElementById("tools")
+    .addEventListener("submit", (/** @type {Event} */ event) => event.preventDefault());
   watchTheme(restyle);
   await refresh(asked.filter || (localStorage.getItem("filter") ?? ""));
   if (!catalogue) feed.open();
-  if (asked.chart && catalogue) large.openById(asked.chart, store.charts, asked.view);
+  if (asked.chart && catalogue) large.openById(asked.chart, asked.view);
   tellLink();
   setInterval(tick, TICK_MS);
   document.addEventListener("visibilitychange", tick);

@@ -1,11 +1,17 @@
 /** What is drawn upon a spread chart: when a filter passed, and the trades of both exchanges. */
 
+import { shownOn } from "../shared/plot.js";
+
 const FLAG = 5; // px
 const ROOM = 14; // px between flags, below which they would run into one another
 const BAR = 3; // px
 export const tradesHeight = 0.24; // share of the plot that both exchanges' trades take
 
-/** A bar along the top from when a filter passes until it ceases to, with a flag where it begins. */
+/**
+ * A bar along the top from when a filter passes until it ceases to, with a flag where it begins.
+ *
+ * @type {(u: uPlot, passings: Charts.Passing[], colours: Record<Page.Colour, string>) => void}
+ */
 export function drawPassings(u, passings, colours) {
   const { ctx, bbox } = u;
   const ratio = devicePixelRatio;
@@ -23,6 +29,7 @@ export function drawPassings(u, passings, colours) {
   ctx.restore();
 }
 
+/** @type {(ctx: CanvasRenderingContext2D, x: number, y: number, ratio: number) => void} */
 function flag(ctx, x, y, ratio) {
   ctx.beginPath();
   ctx.moveTo(x, y);
@@ -32,7 +39,11 @@ function flag(ctx, x, y, ratio) {
   ctx.fill();
 }
 
-/** One row per exchange along the bottom: what takers bought above its middle, what they sold below it. */
+/**
+ * One row per exchange along the bottom: what takers bought above its middle, what they sold below it.
+ *
+ * @type {(u: uPlot, trades: Charts.Marks["trades"], colours: Record<Page.Colour, string>, font: string) => void}
+ */
 export function drawTrades(u, trades, colours, font) {
   if (!trades) return;
   const { ctx, bbox } = u;
@@ -53,6 +64,14 @@ export function drawTrades(u, trades, colours, font) {
   ctx.restore();
 }
 
+/**
+ * @param {CanvasRenderingContext2D} ctx
+ * @param {string} text
+ * @param {number} right
+ * @param {number} middle
+ * @param {Record<Page.Colour, string>} colours
+ * @param {string} font
+ */
 function label(ctx, text, right, middle, colours, font) {
   ctx.font = font.replace("11px", `${11 * devicePixelRatio}px`);
   ctx.fillStyle = colours.quiet;
@@ -61,6 +80,14 @@ function label(ctx, text, right, middle, colours, font) {
   ctx.fillText(text, right, middle);
 }
 
+/**
+ * @param {CanvasRenderingContext2D} ctx
+ * @param {uPlot.BBox} bbox
+ * @param {Map<number, Charts.Traded>} row
+ * @param {number} middle
+ * @param {number} scale
+ * @param {Record<Page.Colour, string>} colours
+ */
 function drawRow(ctx, bbox, row, middle, scale, colours) {
   const width = BAR * devicePixelRatio;
   ctx.fillStyle = colours.hair;
@@ -75,10 +102,14 @@ function drawRow(ctx, bbox, row, middle, scale, colours) {
   }
 }
 
-/** Quote currency bought and sold per bar, by its place on the canvas. */
+/**
+ * Quote currency bought and sold per bar, by its place on the canvas.
+ *
+ * @type {(u: uPlot, trades: Charts.Trade[]) => Map<number, Charts.Traded>}
+ */
 function bars(u, trades) {
   const columns = new Map();
-  const { min, max } = u.scales.x;
+  const { min, max } = shownOn(u, "x");
   for (const { timestamp, price, size, side } of trades) {
     if (timestamp < min || timestamp > max) continue;
     const column = Math.floor(u.valToPos(timestamp, "x", true) / (BAR * devicePixelRatio));
@@ -89,6 +120,7 @@ function bars(u, trades) {
   return columns;
 }
 
+/** @type {(ctx: CanvasRenderingContext2D, box: uPlot.BBox) => void} */
 function clip(ctx, { left, top, width, height }) {
   ctx.beginPath();
   ctx.rect(left, top, width, height);

@@ -2,8 +2,8 @@
 
 import { minute } from "../shared/format.js";
 import { gettext, translate } from "../shared/i18n.js";
-import { FIGURES, loadOpportunities, loadSpreads, loadStates, loadTrades } from "./history.js";
-import { WINDOW_S } from "./points.js";
+import { loadOpportunities, loadSpreads, loadStates, loadTrades } from "./history.js";
+import { orNull, WINDOW_S } from "./points.js";
 import { NOTHING } from "./store.js";
 import { Track } from "./track.js";
 
@@ -14,6 +14,10 @@ const NEWS_SHARE = 0.02; // or as much as the last few pixels show
 const NOTABLE = 0.04; // of the width: a shorter empty start needs no words
 
 export class Past {
+  /**
+   * @param {import("./store.js").Chart} chart
+   * @param {{alone?: boolean}} how
+   */
   constructor(chart, { alone = false } = {}) {
     this.chart = chart;
     this.alone = alone; // the large chart also marks what happened in its last 15 minutes
@@ -21,9 +25,12 @@ export class Past {
     /** @type {number | null} */
     this.early = null;
     this.changed = false; // since it was last drawn
+    /** @type {Charts.LiveFrom} */
     const late = (now, span) => now - Math.max(NEWS_S, span * NEWS_SHARE);
+    /** @type {Charts.LiveFrom} */
     const live = (now, span) =>
       chart.points.length ? Math.max(chart.points.first, now - WINDOW_S + OVERLAP_S) : late(now, span);
+    /** @type {<C>(kind: string, subject: string, load: Charts.Load<C>, liveFrom: Charts.LiveFrom) => Track<C>} */
     const track = (kind, subject, load, liveFrom) =>
       new Track(
         `${kind} ${subject}`,
@@ -41,7 +48,11 @@ export class Past {
     return [this.spreads, this.opportunities, this.states, this.trades];
   }
 
-  /** Have what a picture of this window with so many points shows; `margin` windows more on either side. `fresh`: its points began just now. */
+  /**
+   * Have what a picture of this window with so many points shows; `margin` windows more on either side. `fresh`: its points began just now.
+   *
+   * @type {(window: Charts.Window, points: number, now: number, how?: {margin?: number, fresh?: boolean}) => void}
+   */
   want(window, points, now, { margin = 0, fresh = false } = {}) {
     if (window.recent && fresh) this.#wantBeginning(points, now);
     if (window.recent && !this.alone) return;
@@ -52,7 +63,11 @@ export class Past {
     if (this.trading) this.trades.want(window, points, now, margin);
   }
 
-  /** What was recorded of the last 15 minutes before the socket's points begin: a chart that was pinned just now has none. */
+  /**
+   * What was recorded of the last 15 minutes before the socket's points begin: a chart that was pinned just now has none.
+   *
+   * @type {(points: number, now: number) => void}
+   */
   #wantBeginning(points, now) {
     const { first } = this.chart.points;
     const from = now - WINDOW_S;
@@ -66,7 +81,11 @@ export class Past {
     for (const track of this.tracks) track.cancel();
   }
 
-  /** The line: what was recorded up to where the socket's points begin, then those. */
+  /**
+   * The line: what was recorded up to where the socket's points begin, then those.
+   *
+   * @type {(window: Page.Span, now: number) => Charts.Part[]}
+   */
   pieces(window, now) {
     const live = this.chart.points;
     const recorded = this.spreads.best(window, now)?.content.points;
@@ -77,18 +96,33 @@ export class Past {
     ];
   }
 
-  /** What was said last before the window ended: `{time, spread, edge12, edge21, size12, size21}`, or null. */
+  /**
+   * What was said last before the window ended; null: nothing in it.
+   *
+   * @type {(window: Page.Span, now: number) => Charts.Figures | null}
+   */
   figures(window, now) {
     const recorded = this.spreads.best(window, now)?.content.figures;
     const at = recorded ? recorded.timestamp.findLastIndex((time) => time <= window.to) : -1;
     const live = this.chart.points.lastValued(window.to);
-    const time = Math.max(at < 0 ? -Infinity : recorded.timestamp[at], live.time);
-    if (!(time >= window.from)) return null;
-    if (time === live.time) return { ...NOTHING, ...live };
-    return { time, ...Object.fromEntries(FIGURES.map((name) => [name, recorded[name][at]])) };
+    const recordedAt = recorded && at >= 0 ? recorded.timestamp[at] : -Infinity;
+    if (!(Math.max(recordedAt, live.time) >= window.from)) return null;
+    if (!recorded || live.time >= recordedAt) return { ...NOTHING, ...live };
+    const { spread, edge12, edge21 } = recorded;
+    return {
+      ...NOTHING,
+      time: recordedAt,
+      spread: orNull(spread[at]),
+      edge12: orNull(edge12[at]),
+      edge21: orNull(edge21[at]),
+    };
   }
 
-  /** What is drawn upon the line: `{downtime: [[from, to, reason]], passings: [{from, to, …}], trades}`. */
+  /**
+   * What is drawn upon the line.
+   *
+   * @type {(window: Page.Span, now: number, names: string[]) => Charts.Marks}
+   */
   marks(window, now, names) {
     const states = this.states.best(window, now)?.content.rows ?? [];
     const events = this.opportunities.best(window, now)?.content.rows ?? [];
@@ -104,11 +138,15 @@ export class Past {
   }
 
   // Without a name it is the collector's own, and concerns all.
-  #concerns(exchange) {
+  #concerns(/** @type {string} */ exchange) {
     return exchange === "" || exchange === this.chart.exchange1 || exchange === this.chart.exchange2;
   }
 
-  /** What the picture cannot show: that it is being fetched, refused, or where nothing was recorded. */
+  /**
+   * What the picture cannot show: that it is being fetched, refused, or where nothing was recorded.
+   *
+   * @type {(window: Charts.Window, now: number, how?: {long?: boolean}) => string}
+   */
   words(window, now, { long = false } = {}) {
     const refused = this.tracks.map((track) => track.refused).find(Boolean);
     if (refused) return refused.words;
@@ -118,7 +156,11 @@ export class Past {
     return piece && piece.from <= window.from ? this.#missing(window, piece.content, now, long) : "";
   }
 
-  /** The live window begins where data do, so that it says nothing itself of what is missing before. */
+  /**
+   * The live window begins where data do, so that it says nothing itself of what is missing before.
+   *
+   * @param {number} now
+   */
   #missingOfRecent(now) {
     const { points, recorded = Infinity } = this.chart;
     const first = Math.min(points.first || Infinity, recorded);
@@ -127,6 +169,7 @@ export class Past {
     return translate("nothing recorded before %(time)s", { time: minute(first) });
   }
 
+  /** @type {(window: Page.Span, recorded: Charts.Spreads, now: number, long: boolean) => string} */
   #missing({ from, to }, { points, words }, now, long) {
     const first = Math.min(
       ...[points, this.chart.points].filter(({ length }) => length).map(({ first }) => first),
@@ -139,38 +182,56 @@ export class Past {
   }
 }
 
-/** `[from, to, reason]` while an exchange was down, and the moments when something was lost. */
+/**
+ * While an exchange was down, and the moments when something was lost.
+ *
+ * @type {(rows: Charts.StreamState[], now: number) => Charts.Downtime[]}
+ */
 function downtime(rows, now) {
+  /** @type {Map<string, Charts.Downtime>} */
   const since = new Map();
+  /** @type {Charts.Downtime[]} */
   const found = [];
   for (const { timestamp, exchange, state, reason, since: lostSince } of rows) {
     if (state === "gap") found.push([lostSince ?? timestamp, timestamp, reason]);
-    if (state === "down" && !since.has(exchange))
-      found.push(opened(since, exchange, [timestamp, now, reason]));
-    if (state !== "up" || !since.has(exchange)) continue;
-    since.get(exchange)[1] = timestamp;
+    const down = since.get(exchange);
+    if (state === "down" && !down) found.push(opened(since, exchange, [timestamp, now, reason]));
+    if (state !== "up" || !down) continue;
+    down[1] = timestamp;
     since.delete(exchange);
   }
   return found;
 }
 
-/** From when to when each filter passed; a close without its opening began before what was asked for. */
+/**
+ * From when to when each filter passed; a close without its opening began before what was asked for.
+ *
+ * @type {(rows: Charts.Passage[], now: number) => Charts.Passing[]}
+ */
 function passings(rows, now) {
+  /** @type {Map<number, Charts.Passing>} */
   const since = new Map();
+  /** @type {Charts.Passing[]} */
   const found = [];
   for (const { timestamp, event, filter, edge12, edge21 } of rows) {
+    const passing = since.get(filter);
     if (event === "open")
       found.push(opened(since, filter, { from: timestamp, to: now, filter, edge12, edge21 }));
-    else if (!since.has(filter))
-      found.push({ from: -1e9, to: timestamp, filter, edge12: null, edge21: null });
+    else if (!passing) found.push({ from: -1e9, to: timestamp, filter, edge12: null, edge21: null });
     else {
-      since.get(filter).to = timestamp;
+      passing.to = timestamp;
       since.delete(filter);
     }
   }
   return found;
 }
 
+/**
+ * @template K, E
+ * @param {Map<K, E>} since
+ * @param {K} key
+ * @param {E} entry
+ */
 function opened(since, key, entry) {
   since.set(key, entry);
   return entry;

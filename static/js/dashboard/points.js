@@ -21,7 +21,11 @@ export class Points {
     this.#allocate(512);
   }
 
-  /** Seconds, percent. NaN or null `spread` marks a gap. Times that do not rise are ignored. */
+  /**
+   * Seconds, percent. NaN or null `spread` marks a gap. Times that do not rise are ignored.
+   *
+   * @type {(time: number, spread: number | null, upper: number | null, lower: number | null) => void}
+   */
   push(time, spread, upper, lower) {
     if (this.length && time <= this.time[this.length - 1]) return;
     if (this.length === this.time.length) this.#makeRoom();
@@ -32,7 +36,11 @@ export class Points {
     this.lower[i] = lower ?? NaN;
   }
 
-  /** Forget what is not before `time`: the clock it was measured by was ahead. */
+  /**
+   * Forget what is not before `time`: the clock it was measured by was ahead.
+   *
+   * @param {number} time
+   */
   cut(time) {
     this.length = this.indexOf(time);
   }
@@ -45,7 +53,11 @@ export class Points {
     return this.length ? this.time[this.length - 1] : NaN;
   }
 
-  /** Index of the first point not before `time`. */
+  /**
+   * Index of the first point not before `time`.
+   *
+   * @param {number} time
+   */
   indexOf(time) {
     let low = 0;
     let high = this.length;
@@ -57,7 +69,11 @@ export class Points {
     return low;
   }
 
-  /** The last point with a value not after `time`: `{time, spread}`; `-Infinity` where there is none. */
+  /**
+   * The last point with a value not after `time`: `{time, spread}`; `-Infinity` where there is none.
+   *
+   * @param {number} time
+   */
   lastValued(time) {
     let i = this.indexOf(time);
     if (i === this.length || this.time[i] > time) i--;
@@ -79,7 +95,7 @@ export class Points {
     } else this.#allocate(this.time.length * 2);
   }
 
-  #allocate(size) {
+  #allocate(/** @type {number} */ size) {
     const old = this.length ? this.#columns() : [];
     this.time = new Float64Array(size);
     this.spread = new Float32Array(size);
@@ -92,19 +108,18 @@ export class Points {
 /**
  * At most two points per pixel column (lowest and highest spread), as uPlot takes them.
  *
- * `pieces` are `{points, until}`, one after the other: of each counts what comes before `until`. Returns
- * `{data: [times, spreads, uppers, lowers], gaps: [[from, to], …]}`; the last gap may be open (`to` is
- * null). Columns are cut at multiples of their width, so that a picture does not shimmer as it moves.
+ * `pieces` are `{points, until}`, one after the other: of each counts what comes before `until`. The last gap may be
+ * open. Columns are cut at multiples of their width, so that a picture does not shimmer as it moves.
  *
- * @returns {{data: any, gaps: any[]}}
+ * @type {(pieces: Charts.Part[], from: number, to: number, columns: number) => Pick<Charts.Picture, "data" | "gaps">}
  */
 export function thin(pieces, from, to, columns) {
-  /** @type {any} */
+  /** @type {Charts.Picture} */
   const picture = { data: [[], [], [], []], gaps: [], open: null, width: (to - from) / columns };
   for (const { points, until } of pieces) {
     const beyond = Math.min(points.indexOf(to) + 1, points.length); // one point more, so that the line leaves the picture
     const end = Math.min(beyond, points.indexOf(until));
-    const needed = points.first <= to || picture.data[0].at(-1) < to;
+    const needed = points.first <= to || (picture.data[0].at(-1) ?? Infinity) < to;
     if (needed) thinPiece(picture, points, Math.max(0, points.indexOf(from) - 1), end);
   }
   const { data, gaps, open } = picture;
@@ -112,6 +127,7 @@ export function thin(pieces, from, to, columns) {
   return { data, gaps };
 }
 
+/** @type {(picture: Charts.Picture, points: Points, start: number, end: number) => void} */
 function thinPiece(picture, points, start, end) {
   let i = start;
   while (i < end) {
@@ -126,6 +142,7 @@ function thinPiece(picture, points, start, end) {
   }
 }
 
+/** @type {(data: Charts.Data, points: Points, start: number, stop: number, width: number) => number} */
 function emitColumn(data, points, start, stop, width) {
   const { time, spread } = points;
   const end = (Math.floor(time[start] / width) + 1) * width;
@@ -141,8 +158,10 @@ function emitColumn(data, points, start, stop, width) {
   return i;
 }
 
-const orNull = (value) => (Number.isNaN(value) ? null : value);
+/** @type {(value: number) => number | null} */
+export const orNull = (value) => (Number.isNaN(value) ? null : value);
 
+/** @type {(data: Charts.Data, points: Points, i: number) => void} */
 function emit([times, spreads, uppers, lowers], points, i) {
   times.push(points.time[i]);
   spreads.push(orNull(points.spread[i]));

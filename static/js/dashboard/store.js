@@ -7,9 +7,15 @@ const QUIET_AFTER_S = 5;
 const FRESH_S = 60;
 const SLACK_S = 1; // a point may be so much older than the message that brings it
 const SET_BACK_S = 1; // points that end so much before what is shown: the desk's clock was set back
+/** @type {Charts.State[]} */
 const TROUBLED = ["stale", "down"];
+/** @type {Charts.State[]} */
 const CLAIMS = ["live", ...TROUBLED]; // what only a server that sends can say
-/** A chart of which no value is known. */
+/**
+ * A chart of which no value is known.
+ *
+ * @type {Charts.Figures}
+ */
 export const NOTHING = {
   time: NaN,
   spread: null,
@@ -21,11 +27,25 @@ export const NOTHING = {
   age2: null,
 };
 
+/**
+ * The better of a pair's two edges; null while unknown.
+ *
+ * @type {(edges: {edge12: number | null, edge21: number | null}) => number | null}
+ */
+export const bestEdge = ({ edge12, edge21 }) =>
+  edge12 === null || edge21 === null ? null : Math.max(edge12, edge21);
+
 /** Charts start narrow and widen in these steps while data comes in. */
 const SPANS_S = [60, 120, 300, 600, WINDOW_S];
 
 export class Chart {
-  /** `connection.lost` says that what the server said last may no longer be so; `store` is where it is watched. */
+  /**
+   * `connection.lost` says that what the server said last may no longer be so; `store` is where it is watched.
+   *
+   * @param {Charts.Named} named
+   * @param {import("../shared/connection.js").Connection} connection
+   * @param {Store} store
+   */
   constructor({ id, symbol, exchange1, exchange2 }, connection, store) {
     this.id = id;
     this.symbol = symbol;
@@ -36,14 +56,20 @@ export class Chart {
     this.points = new Points();
     this.recorded = Infinity; // since when there is a line from the lake
     this.latest = NOTHING;
+    /** @type {(number | null)[]} */
     this.quoted = [null, null]; // when each leg last quoted, s
+    /** @type {Charts.State} */
     this.serverState = "waiting";
     this.ahead = 0; // s by which the clock of its collector, which stamps all it says, is ahead of the server's
     this.liveSince = -Infinity; // after a trouble, s: what was not seen meanwhile was no calm
     this.reason = "";
   }
 
-  /** Take what a message that says everything until `until` (s) has of it. */
+  /**
+   * Take what a message that says everything until `until` (s) has of it.
+   *
+   * @type {(message: Charts.Entry, until: number) => void}
+   */
   take(message, until) {
     this.ahead = message.ahead;
     if (message.state === "live" && TROUBLED.includes(this.serverState)) this.liveSince = this.time(until);
@@ -61,13 +87,17 @@ export class Chart {
       this.latest = newest(message, valued);
   }
 
-  /** A time of the server's by the collector's clock: what the chart's own times are to be held against. */
+  /**
+   * A time of the server's by the collector's clock: what the chart's own times are to be held against.
+   *
+   * @param {number} server
+   */
   time(server) {
     return server + this.ahead;
   }
 
   /** Go on by a clock that was set back: what lies after its new time goes, and the line is broken there. */
-  #begin(time) {
+  #begin(/** @type {number} */ time) {
     this.points.cut(time - 1e-6);
     this.points.push(time - 1e-6, null, null, null);
     this.latest = NOTHING;
@@ -78,7 +108,11 @@ export class Chart {
     this.latest = NOTHING;
   }
 
-  /** `live`, `quiet` (connected, but nothing moved), `waiting` (no data yet, or none since a trouble), `stale`, `down` or `unknown` (the server is silent). */
+  /**
+   * `live`, `quiet` (connected, but nothing moved), `waiting` (no data yet, or none since a trouble), `stale`, `down` or `unknown` (the server is silent).
+   *
+   * @returns {Charts.State}
+   */
   state() {
     if (this.connection.lost && CLAIMS.includes(this.serverState)) return "unknown";
     if (this.serverState !== "live") return this.serverState;
@@ -90,6 +124,7 @@ export class Chart {
   }
 }
 
+/** @type {(message: Charts.Entry, i: number) => Charts.Figures} */
 function newest(message, i) {
   return {
     time: message.timestamps[i],
@@ -107,7 +142,11 @@ export class Store {
   newest = 0;
   heardUntil = 0; // s, by the server's clock
 
-  /** `clock` is the server's, by what the connection's messages are stamped with. */
+  /**
+   * `clock` is the server's, by what the connection's messages are stamped with.
+   *
+   * @param {import("../shared/connection.js").Connection} connection
+   */
   constructor(connection, clock = new ServerClock()) {
     this.connection = connection;
     /** @type {Map<string, Chart>} */
@@ -116,7 +155,11 @@ export class Store {
     this.clear();
   }
 
-  /** Take a `snapshot` or `delta` (docs/messages.md). */
+  /**
+   * Take a `snapshot` or `delta` (docs/messages.md).
+   *
+   * @param {Charts.Update} message
+   */
   take(message) {
     this.seq = message.seq;
     if (message.until < this.heardUntil - SET_BACK_S) this.newest = 0; // the server's clock was set back
@@ -130,7 +173,11 @@ export class Store {
     this.heardUntil = Math.max(message.until, this.newest);
   }
 
-  /** The chart with this id, made when it is new. */
+  /**
+   * The chart with this id, made when it is new.
+   *
+   * @param {Charts.Named} entry
+   */
   chart(entry) {
     let chart = this.charts.get(entry.id);
     if (!chart) {
@@ -153,7 +200,11 @@ export class Store {
     return this.clock.now();
   }
 
-  /** Whether it began after the others, so that of its last 15 minutes only the lake may know. */
+  /**
+   * Whether it began after the others, so that of its last 15 minutes only the lake may know.
+   *
+   * @param {Chart} chart
+   */
   isFresh({ serverState, points, ahead }) {
     if (serverState === "removed") return true;
     let oldest = Infinity;
@@ -162,7 +213,11 @@ export class Store {
     return points.first - ahead > oldest + FRESH_S;
   }
 
-  /** How many seconds the charts show: the same for all, so that cursors line up. */
+  /**
+   * How many seconds the charts show: the same for all, so that cursors line up.
+   *
+   * @param {number} now
+   */
   span(now) {
     let covered = 0;
     for (const { points, recorded, ahead } of this.charts.values()) {

@@ -14,9 +14,15 @@ const MOST_POINTS = 20_000; // of one request, docs/api.md
 class Turns {
   constructor() {
     this.free = AT_ONCE;
+    /** @type {((value?: undefined) => void)[]} */
     this.waiting = [];
   }
 
+  /**
+   * @template C
+   * @param {() => Promise<C>} work
+   * @param {AbortSignal} signal
+   */
   async take(work, signal) {
     if (this.free) this.free--;
     else await new Promise((resolve) => this.waiting.push(resolve));
@@ -24,7 +30,8 @@ class Turns {
       signal.throwIfAborted();
       return await work();
     } finally {
-      if (this.waiting.length) this.waiting.shift()();
+      const next = this.waiting.shift();
+      if (next) next();
       else this.free++;
     }
   }
@@ -33,9 +40,11 @@ class Turns {
 /** Loaded pieces by key; the least recently used key goes first when there are too many. */
 class Shelf {
   constructor() {
+    /** @type {Map<string, Charts.Piece<unknown>[]>} */
     this.pieces = new Map();
   }
 
+  /** @param {string} key */
   of(key) {
     const found = this.pieces.get(key) ?? [];
     this.pieces.delete(key);
@@ -43,33 +52,54 @@ class Shelf {
     return found;
   }
 
+  /** @type {(key: string, piece: Charts.Piece<unknown>) => void} */
   put(key, piece) {
     const rest = this.of(key).filter((old) => !covers(piece, old.from, old.complete, old.resolution));
     this.pieces.set(key, [...rest, piece].slice(-PIECES));
-    if (this.pieces.size > KEYS) this.pieces.delete(this.pieces.keys().next().value);
+    const [oldest] = this.pieces.keys();
+    if (this.pieces.size > KEYS) this.pieces.delete(oldest);
   }
 }
 
 const turns = new Turns();
 const shelf = new Shelf();
 
+/** @type {(piece: Charts.Stretch, from: number, until: number, resolution: number) => boolean} */
 const covers = (piece, from, until, resolution) =>
   piece.from <= from && piece.complete >= until && piece.resolution <= resolution * FINE_ENOUGH;
 
+/** @type {(piece: Page.Span, from: number, to: number) => number} */
 const overlap = (piece, from, to) => Math.min(piece.to, to) - Math.max(piece.from, from);
 
-/** One kind of past of one chart. `load(wanted, signal)` fetches it, `liveFrom(now, span)` is from when on it need not. `arrived()` is called for every answer. */
+/**
+ * One kind of past of one chart. `load(wanted, signal)` fetches it, `liveFrom(now, span)` is from when on it need not.
+ * `arrived()` is called for every answer. All tracks of one key have the same kind of content.
+ *
+ * @template C
+ */
 export class Track {
+  /**
+   * @param {string} key
+   * @param {(wanted: Charts.Wanted, signal: AbortSignal) => Promise<C>} load
+   * @param {Charts.LiveFrom} liveFrom
+   * @param {() => void} arrived
+   */
   constructor(key, load, liveFrom, arrived) {
     this.key = key;
     this.load = load;
     this.liveFrom = liveFrom;
     this.arrived = arrived;
+    /** @type {(Charts.Stretch & {abort: AbortController, asked: number}) | null} */
     this.request = null;
+    /** @type {Charts.RefusedStretch | null} */
     this.refused = null;
   }
 
-  /** Have this window at this many points; `margin` windows more on either side. Cheap when it is there. */
+  /**
+   * Have this window at this many points; `margin` windows more on either side. Cheap when it is there.
+   *
+   * @type {(window: Page.Span, points: number, now: number, margin?: number) => void}
+   */
   want({ from, to }, points, now, margin = 0) {
     const until = Math.min(to, this.liveFrom(now, to - from));
     const resolution = (to - from) / points;
@@ -93,10 +123,12 @@ export class Track {
   }
 
   // Charts of one symbol share its states: another may have fetched them while this one waited.
+  /** @param {Charts.Wanted} wanted */
   #has({ from, to, resolution }) {
     return shelf.of(this.key).some((piece) => covers(piece, from, to - 2 * SETTLED_S, resolution));
   }
 
+  /** @type {(wanted: Charts.Wanted, now: number, span: number) => Promise<void>} */
   async #ask(wanted, now, span) {
     this.cancel();
     const abort = new AbortController();
@@ -104,7 +136,7 @@ export class Track {
     this.request = request;
     try {
       const content = await turns.take(
-        () => !this.#has(wanted) && this.load(wanted, abort.signal),
+        async () => !this.#has(wanted) && this.load(wanted, abort.signal),
         abort.signal,
       );
       if (content)
@@ -118,14 +150,19 @@ export class Track {
     }
   }
 
-  /** The loaded piece that shows most of the window, and of those the finest; undefined when there is none. */
+  /**
+   * The loaded piece that shows most of the window, and of those the finest; undefined when there is none.
+   *
+   * @param {Page.Span} window
+   * @param {number} now
+   */
   best({ from, to: end }, now) {
     const to = Math.min(end, this.liveFrom(now, end - from));
     const [best] = shelf
       .of(this.key)
       .filter((piece) => overlap(piece, from, to) > 0)
       .sort((a, b) => overlap(b, from, to) - overlap(a, from, to) || a.resolution - b.resolution);
-    return best;
+    return /** @type {Charts.Piece<C> | undefined} */ (best);
   }
 
   /** Whether something is on its way for longer than a blink. */
@@ -141,9 +178,11 @@ export class Track {
 }
 
 // A window that moves with the clock, or only becomes shorter by it, is the same question still; a zoom is another one.
+/** @type {(refused: Charts.RefusedStretch, from: number, to: number, resolution: number) => boolean} */
 const isRefused = (refused, from, to, resolution) =>
   Math.abs(refused.span - (to - from)) < 1 || covers(refused, from, to, resolution);
 
+/** @type {(problem: unknown, span: number) => {words: string, span: number, again: number}} */
 function refusedBy(problem, span) {
   const known = problem instanceof Refusal;
   if (!known) console.error(problem);

@@ -3,7 +3,11 @@
 import { gettext, translate } from "../shared/i18n.js";
 import { request } from "../shared/requests.js";
 
-/** `{words, id}`; the id is the pair's own where it was spelled otherwise. `taken`: it was watched until now. */
+/**
+ * `{words, id}`; the id is the pair's own where it was spelled otherwise. `taken`: it was watched until now.
+ *
+ * @type {(id: string, known: {taken: boolean, pinned: boolean}) => Promise<{id: string, words: string}>}
+ */
 export async function whyUnwatched(id, { taken, pinned }) {
   const { status, answer } = await request("GET", `/api/opportunities/explain?id=${encodeURIComponent(id)}`);
   if (status !== 200)
@@ -12,6 +16,7 @@ export async function whyUnwatched(id, { taken, pinned }) {
   return { id: answer.id, words: ofCompared(answer, taken, pinned) };
 }
 
+/** @type {(answer: Scanner.Compared, taken: boolean, pinned: boolean) => string} */
 function ofCompared({ charts }, taken, pinned) {
   if (taken)
     return pinned

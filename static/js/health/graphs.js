@@ -6,7 +6,8 @@ import { gettext, translate } from "../shared/i18n.js";
 import { axis, colours, fit, readColours, timeLabels, timeSpace, watchTheme } from "../shared/plot.js";
 import { Newest } from "../shared/requests.js";
 
-const megabytes = (value) => `${figure(value)} MB`;
+const megabytes = (/** @type {number} */ value) => `${figure(value)} MB`;
+/** @type {[key: string, title: string, label: (value: number) => string][]} */
 const GRAPHS = [
   ["memory", gettext("Memory of processes"), megabytes],
   ["queues", gettext("Events waiting in queues"), compact],
@@ -17,19 +18,26 @@ const GRAPHS = [
   ["cpu", gettext("CPU of processes, % of a core"), figure],
   ["stores", gettext("Storage size"), megabytes],
 ];
+/** @type {Record<string, number>} */
 const REFRESH_MS = { "1h": 10_000, "6h": 60_000, "7d": 300_000 };
 const HUES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f"];
 const DASHES = [[], [6, 4], [2, 3]]; // a hue comes again with another dash
 
 class Graph {
+  /**
+   * @param {string} key
+   * @param {string} title
+   * @param {(value: number) => string} label
+   * @param {Page.Names} names
+   */
   constructor(key, title, label, names) {
     this.key = key;
     this.label = label;
     this.names = names;
-    /** @type {any} a uPlot */
+    /** @type {uPlot | null} */
     this.plot = null;
     this.drawn = "";
-    /** @type {{values: (number | null)[]}[]} */
+    /** @type {Health.GraphLine[]} */
     this.lines = [];
     this.questions = new Newest();
     this.element = document.createElement("figure");
@@ -37,7 +45,6 @@ class Graph {
     this.area.className = "line";
     this.area.setAttribute("role", "img");
     this.area.setAttribute("aria-label", title);
-    /** @type {any} */
     this.legend = document.createElement("ul");
     const caption = document.createElement("figcaption");
     caption.textContent = title;
@@ -45,7 +52,7 @@ class Graph {
     new ResizeObserver(() => this.#fit()).observe(this.area);
   }
 
-  async load(range) {
+  async load(/** @type {string} */ range) {
     const { status, answer, late } = await this.questions.request(
       "GET",
       `/api/health/graph?graph=${this.key}&range=${range}`,
@@ -56,24 +63,26 @@ class Graph {
     return "";
   }
 
+  /** @param {Health.Graph} graph */
   #draw({ times, lines, left_out: leftOut }) {
     const which = lines.map(({ name }) => name).join("\n");
-    if (which !== this.drawn || !this.plot) this.#build(lines, leftOut);
+    if (which !== this.drawn || !this.plot) this.plot = this.#build(lines, leftOut);
     this.drawn = which;
     this.lines = lines;
     this.plot.setData([times, ...lines.map(({ values }) => values)]);
-    this.plot.setScale("x", { min: times[0], max: times.at(-1) });
+    this.plot.setScale("x", { min: times[0], max: times[times.length - 1] });
     this.#write(null);
   }
 
+  /** @type {(lines: Health.GraphLine[], leftOut: number) => uPlot} */
   #build(lines, leftOut) {
     this.plot?.destroy();
     if (!colours.line) readColours();
-    const style = (place) => ({
+    const style = (/** @type {number} */ place) => ({
       stroke: HUES[place % HUES.length],
       dash: DASHES[Math.floor(place / HUES.length)],
     });
-    this.plot = new uPlot(
+    const plot = new uPlot(
       {
         width: this.area.clientWidth || 320,
         height: this.area.clientHeight || 144,
@@ -101,7 +110,7 @@ class Graph {
         ],
         series: [{}, ...lines.map((_, place) => ({ ...style(place), width: 1.25, points: { show: false } }))],
         hooks: {
-          setCursor: [(/** @type {any} */ { cursor: { idx, left } }) => this.#write(left >= 0 ? idx : null)],
+          setCursor: [({ cursor: { idx = null, left = -1 } }) => this.#write(left >= 0 ? idx : null)],
         },
       },
       [[], ...lines.map(() => [])],
@@ -114,15 +123,20 @@ class Graph {
           textContent: translate("and %(count)s lower", { count: leftOut }),
         }),
       );
+    return plot;
   }
 
-  /** Write the values at a place of the grid, or the newest ones. */
+  /**
+   * Write the values at a place of the grid, or the newest ones.
+   *
+   * @param {number | null} place
+   */
   #write(place) {
     this.lines.forEach(({ values }, at) => {
       const value = place === null ? values.findLast((each) => each !== null) : values[place];
       const text = value === null || value === undefined ? UNKNOWN : this.label(value);
       const node = this.legend.children[at].lastChild;
-      if (node.textContent !== text) node.textContent = text;
+      if (node && node.textContent !== text) node.textContent = text;
     });
   }
 
@@ -136,6 +150,7 @@ class Graph {
   }
 }
 
+/** @type {(name: string, style: {stroke: string, dash: number[]}) => HTMLElement} */
 function item(name, { stroke, dash }) {
   const node = document.createElement("li");
   const parts = ["swatch", "name", "value"].map((kind) =>
@@ -149,6 +164,7 @@ function item(name, { stroke, dash }) {
 }
 
 export class Graphs {
+  /** @param {{names: Page.Names}} context */
   constructor({ names }) {
     this.graphs = GRAPHS.map(([key, title, label]) => new Graph(key, title, label, names));
     this.form = document.getElementById("range");

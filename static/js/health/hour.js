@@ -7,6 +7,7 @@ import { Newest } from "../shared/requests.js";
 
 const REFRESH_MS = 30_000;
 const MINUTE_S = 60;
+/** @type {Record<string, [read: (minute: Health.Minute) => number | null, label: (value: number) => string]>} */
 const LINES = {
   "hour-quotes": [({ quotes }) => quotes, figure],
   "hour-gap": [({ longest_gap_ms: gap }) => gap, age],
@@ -15,10 +16,14 @@ const LINES = {
 };
 
 export class HourDrawer {
+  /** @param {{names: Page.Names, closed(id: string): void}} page */
   constructor({ names, closed }) {
     this.names = names;
     this.closed = closed;
+    /** @type {string | null} of the symbol that is shown */
     this.id = null;
+    this.asked = new URLSearchParams();
+    /** @type {{read: (minute: Health.Minute) => number | null, plot: LinePlot}[] | null} */
     this.plots = null;
     this.questions = new Newest();
     this.element = document.getElementById("drawer");
@@ -27,6 +32,7 @@ export class HourDrawer {
     setInterval(() => this.id && !document.hidden && this.#load(), REFRESH_MS);
   }
 
+  /** @param {Health.Instrument} of */
   open({ id, symbol, exchange }) {
     this.id = id;
     this.asked = new URLSearchParams({ symbol, exchange });
@@ -49,7 +55,7 @@ export class HourDrawer {
     const { id } = this;
     this.id = null;
     this.element.hidden = true;
-    this.closed(id);
+    if (id) this.closed(id);
   }
 
   async #load() {
@@ -68,13 +74,16 @@ export class HourDrawer {
     this.#draw(answer.minutes);
   }
 
-  #draw(minutes) {
+  #draw(/** @type {Health.Minute[]} */ minutes) {
     const to = Math.ceil(Date.now() / 60_000) * MINUTE_S;
     const span = { from: to - 60 * MINUTE_S, to };
     const known = new Map(minutes.map((minute) => [minute.start_us / 1e6, minute]));
     const times = Array.from({ length: 61 }, (_, place) => span.from + place * MINUTE_S);
-    for (const { read, plot } of this.plots) {
-      const values = times.map((time) => (known.has(time) ? read(known.get(time)) : null));
+    for (const { read, plot } of this.plots ?? []) {
+      const values = times.map((time) => {
+        const minute = known.get(time);
+        return minute ? read(minute) : null;
+      });
       plot.draw(span, { times, values });
       plot.fit();
     }

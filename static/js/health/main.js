@@ -15,6 +15,7 @@ import { SymbolTable } from "./symbols.js";
 
 const TICK_MS = 500;
 const FALLBACK_MS = 4000;
+/** @type {Record<Health.Worst["status"], string>} */
 const STATUS = {
   ok: gettext("ok"),
   degraded: gettext("degraded"),
@@ -24,7 +25,7 @@ const STATUS = {
 
 const connection = new Connection(repaint);
 const context = { names, lost: () => connection.lost };
-const body = (id) => document.getElementById(id);
+const body = (/** @type {string} */ id) => document.getElementById(id);
 
 const rows = {
   findings: new Rows(body("findings"), "finding", context, "li"),
@@ -39,7 +40,7 @@ const symbols = new SymbolTable({ context, changed: ask, chosen: (cells) => draw
 const feed = new Feed({
   address: () => socketPlace("/ws/health"),
   opened: ask,
-  receive: (message) => {
+  receive: (/** @type {Health.Message} */ message) => {
     questions.overtake();
     receive(message);
   },
@@ -50,8 +51,9 @@ new Graphs(context);
 
 const questions = new Newest();
 let newest = 0;
-/** @type {any} */
+/** @type {Health.Head | null} */
 let head = null;
+/** @type {Health.Finding[]} */
 let findings = []; // the worst first
 const now = () => feed.clock.now();
 
@@ -59,6 +61,7 @@ function ask() {
   feed.send({ type: "symbols", ...symbols.view });
 }
 
+/** @returns {Promise<Page.Outcome>} */
 async function probe() {
   const { status } = await request("GET", "/api/health/worst");
   return status === 0 ? "unreachable" : status === 401 ? "signed_out" : "ok";
@@ -80,6 +83,7 @@ async function refresh() {
 
 // --- what comes ------------------------------------------------------------------------------
 
+/** @param {Health.Message} message */
 function receive(message) {
   newest = message.time;
   if (message.head) showHead(message.head);
@@ -91,12 +95,14 @@ function receive(message) {
   if (message.processes) showProcesses(message.processes);
   if (message.stores) showStores(message.stores);
   if (message.symbols) symbols.take(message.symbols, now());
-  showOverall();
+  if (!head) return; // the first message has one
+  showOverall(head);
   document.dispatchEvent(
     new CustomEvent("health", { detail: { status: head.status, worst: findings[0]?.words ?? "" } }),
   );
 }
 
+/** @param {Health.Head} said */
 function showHead(said) {
   head = said;
   const missing = body("missing");
@@ -104,22 +110,24 @@ function showHead(said) {
   write(missing, translate("Unavailable now: %(what)s", { what: head.missing.join("; ") }));
 }
 
-function showOverall() {
+/** @param {Health.Head} head */
+function showOverall(head) {
   const overall = body("overall");
   const status = connection.lost ? "unknown" : head.status;
   overall.dataset.tone = status;
   write(overall.querySelector(".word"), STATUS[status]);
-  write(overall.querySelector(".sum"), connection.lost ? gettext("no data from the server") : inSum());
+  write(overall.querySelector(".sum"), connection.lost ? gettext("no data from the server") : inSum(head));
 }
 
 /** The server is silent, or sends again: every row says another state. */
 function repaint() {
   if (!head) return;
-  showOverall();
+  showOverall(head);
   for (const each of [...Object.values(rows), symbols]) each.repaint(now());
 }
 
-function inSum() {
+/** @param {Health.Head} head */
+function inSum(head) {
   if (findings.length)
     return plural(
       "%(findings)s finding, %(critical)s critical",
@@ -130,6 +138,7 @@ function inSum() {
   return head.status === "ok" ? gettext("no findings") : "";
 }
 
+/** @param {Health.Process[]} processes */
 function showProcesses(processes) {
   rows.processes.take(processes, now());
   const queues = processes
@@ -148,12 +157,14 @@ function showProcesses(processes) {
   );
 }
 
-/** @type {any} */
+/** @type {Health.Stores | null} */
 let stores = null;
 
+/** @param {Health.Stores} said */
 function showStores(said) {
   stores = said;
   const { disk } = stores;
+  /** @type {(part: number | null, whole: number | null) => string} */
   const of = (part, whole) =>
     whole ? translate("%(part)s of %(whole)s", { part: size(part), whole: size(whole) }) : size(part);
   fill(body("stores"), [
@@ -166,6 +177,7 @@ function showStores(said) {
   rows.runs.take(stores.runs, now());
 }
 
+/** @type {(list: HTMLElement, pairs: [what: string, value: string][]) => void} */
 function fill(list, pairs) {
   const texts = pairs.flat();
   const [terms] = pairs;
@@ -200,6 +212,7 @@ function tick() {
   body("measured").title = measured ? utc(measured) : "";
 }
 
+/** @returns {Page.Notice | null} */
 function trouble() {
   if (connection.state === "signed_out") return signedOut();
   if (connection.status.trouble === "unreachable") return unreachable();

@@ -4,6 +4,7 @@ import * as format from "../shared/format.js";
 import { gettext, plural, translate } from "../shared/i18n.js";
 import { KeyedRow, placeRows } from "../shared/keyed.js";
 
+/** @type {Record<string, string>} */
 export const STATES = {
   live: gettext("live"),
   quiet: gettext("quiet"),
@@ -23,7 +24,9 @@ export const STATES = {
   died: gettext("died"),
   unknown: gettext("unknown"),
 };
+/** @type {Record<Health.Severity, string>} */
 const SEVERITIES = { critical: gettext("critical"), warning: gettext("warning") };
+/** @type {Record<string, string>} */
 const BAD = {
   malformed: gettext("malformed"),
   unknown: gettext("unknown"),
@@ -34,54 +37,101 @@ const BAD = {
   out_of_order: gettext("out of order"),
 };
 
-const known = (value) => value !== null && value !== undefined;
-const count = (value) => (known(value) ? format.count(value) : format.UNKNOWN);
+/** @param {number | null} value */
+const count = (value) => (value === null ? format.UNKNOWN : format.count(value));
+/** @param {number | null} value */
 const ms = (value) => format.age(value);
-const agoMs = (at, now) => (known(at) ? Math.max(0, (now - at) * 1000) : null);
-const ago = (at, now) => format.length(agoMs(at, now));
-const moment = (at) => (known(at) ? `${format.moment(at)} · ${format.utc(at)}` : "");
+/** @type {(at: number | null, now: number) => string} */
+const ago = (at, now) => format.length(at === null ? null : Math.max(0, (now - at) * 1000));
+/** @param {number | null} at */
+const moment = (at) => (at === null ? "" : `${format.moment(at)} · ${format.utc(at)}`);
 const UNITS = ["B", "kB", "MB", "GB", "TB"];
 
-/** A size in bytes, `1.23 GB`. */
+/**
+ * Symbols by state, the worst first; states that none is in are left out.
+ *
+ * @param {Record<Health.SymbolState, number>} symbols
+ */
+export const countsOf = (symbols) =>
+  Object.entries(symbols)
+    .filter(([, many]) => many)
+    .reverse();
+
+/**
+ * A size in bytes, `1.23 GB`.
+ *
+ * @param {number | null} bytes
+ */
 export function size(bytes) {
-  if (!known(bytes)) return format.UNKNOWN;
+  if (bytes === null) return format.UNKNOWN;
   const power = bytes < 1 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log(bytes) / Math.log(1000)));
   return `${format.figure(bytes / 1000 ** power)} ${UNITS[power]}`;
 }
 
-/** `+2.4 s`, `-31 ms`: by how much a clock is ahead. */
+/**
+ * `+2.4 s`, `-31 ms`: by how much a clock is ahead.
+ *
+ * @param {number | null} value
+ */
 function offset(value) {
-  if (!known(value)) return format.UNKNOWN;
+  if (value === null) return format.UNKNOWN;
   const sign = Math.abs(value) < 0.5 ? "" : value < 0 ? "−" : "+";
   return sign + ms(Math.abs(value));
 }
 
+/** @template {Health.Row} C */
 class Row extends KeyedRow {
-  /** @type {any} `Rows` gives it */
-  context = null;
+  /**
+   * @param {HTMLTemplateElement} template
+   * @param {string} tag
+   * @param {Health.Context} context
+   */
+  constructor(template, tag, context) {
+    super(template, tag);
+    this.context = context;
+    /** @type {C | null} what it says; null before it says anything */
+    this.cells = null;
+  }
 
+  /** Say the same again, as far as it is known to hold now. */
+  repaint() {
+    if (this.cells) this.take(this.cells);
+  }
+
+  age(/** @type {number} */ now) {
+    if (this.cells) this.grow(this.cells, now);
+  }
+
+  /** @param {C} cells */
   take(cells) {
     this.cells = cells;
     this.mark(this.element, "id", cells.id);
   }
 
+  /** @type {(said: string, title?: string) => void} */
   state(said, title = "") {
     const state = this.context.lost() ? "unknown" : said;
     this.mark(this.element, "state", state);
     this.write(".word", STATES[state] ?? state, title);
   }
 
-  meter(pct) {
+  meter(/** @type {number} */ pct) {
     const { node } = this.part("meter");
     const value = Math.round(pct);
     if (node.value !== value) node.value = value;
   }
 
-  age() {}
+  /**
+   * Write what changes as time passes.
+   *
+   * @type {(cells: C, now: number) => void}
+   */
+  grow() {}
 }
 
+/** @extends {Row<Health.Finding>} */
 class Finding extends Row {
-  take(cells) {
+  take(/** @type {Health.Finding} */ cells) {
     super.take(cells);
     this.mark(this.element, "tone", cells.severity);
     this.write(".word", SEVERITIES[cells.severity]);
@@ -89,17 +139,15 @@ class Finding extends Row {
     this.write(".remedy", cells.remedy);
   }
 
-  age(now) {
-    this.write(
-      ".since",
-      translate("for %(time)s", { time: ago(this.cells.since, now) }),
-      moment(this.cells.since),
-    );
+  /** @type {Row<Health.Finding>["grow"]} */
+  grow({ since }, now) {
+    this.write(".since", translate("for %(time)s", { time: ago(since, now) }), moment(since));
   }
 }
 
+/** @extends {Row<Health.Exchange>} */
 class Exchange extends Row {
-  take(cells) {
+  take(/** @type {Health.Exchange} */ cells) {
     super.take(cells);
     const { symbols, latency, bad, shards } = cells;
     this.write(
@@ -110,9 +158,7 @@ class Exchange extends Row {
         : "",
     );
     this.state(cells.state, cells.reason);
-    const counts = Object.entries(symbols)
-      .filter(([, many]) => many)
-      .reverse()
+    const counts = countsOf(symbols)
       .map(([state, many]) => `${count(many)} ${STATES[state]}`)
       .join(" · ");
     const holds = counts && !this.context.lost();
@@ -162,15 +208,17 @@ class Exchange extends Row {
     );
   }
 
-  age(now) {
-    this.hint("td.state", translate("for %(time)s", { time: ago(this.cells.since, now) }));
+  /** @type {Row<Health.Exchange>["grow"]} */
+  grow({ since }, now) {
+    this.hint("td.state", translate("for %(time)s", { time: ago(since, now) }));
   }
 }
 
+/** @extends {Row<Health.Process>} */
 class Process extends Row {
-  take(cells) {
+  take(/** @type {Health.Process} */ cells) {
     super.take(cells);
-    this.write(".what", cells.id, translate("pid %(pid)s on %(host)s", cells));
+    this.write(".what", cells.id, translate("pid %(pid)s on %(host)s", { ...cells }));
     this.state(cells.state);
     const used = cells.rss_limit ? (100 * cells.rss) / cells.rss_limit : 0;
     this.meter(used);
@@ -196,16 +244,17 @@ class Process extends Row {
     this.write(".revision", count(cells.revision));
   }
 
-  age(now) {
-    const { heard, started } = this.cells;
+  /** @type {Row<Health.Process>["grow"]} */
+  grow({ heard, started }, now) {
     if (heard && !this.context.lost())
       this.write(".word", translate("missing for %(time)s", { time: ago(heard, now) }), moment(heard));
     this.write(".up", heard ? format.UNKNOWN : ago(started, now), moment(started));
   }
 }
 
+/** @extends {Row<Health.Queue>} */
 class Queue extends Row {
-  take(cells) {
+  take(/** @type {Health.Queue} */ cells) {
     super.take(cells);
     this.write(".what", `${cells.process} · ${cells.name}`);
     this.meter(cells.pct);
@@ -217,8 +266,9 @@ class Queue extends Row {
   }
 }
 
+/** @extends {Row<Health.Instrument>} */
 class SymbolOfExchange extends Row {
-  take(cells) {
+  take(/** @type {Health.Instrument} */ cells) {
     super.take(cells);
     this.write(".name", cells.symbol);
     this.write(".exchange", this.context.names(cells.exchange));
@@ -227,7 +277,7 @@ class SymbolOfExchange extends Row {
     this.write(".gap", ms(cells.gap_ms));
     this.write(
       ".spread",
-      known(cells.spread_bps) ? `${format.figure(cells.spread_bps)} bps` : format.UNKNOWN,
+      cells.spread_bps === null ? format.UNKNOWN : `${format.figure(cells.spread_bps)} bps`,
     );
     this.write(".trades", count(cells.trades_per_min));
     this.write(".quotes", count(cells.quotes_per_min));
@@ -236,13 +286,15 @@ class SymbolOfExchange extends Row {
     this.write(".gaps", count(cells.gaps_per_hour));
   }
 
-  age(now) {
-    this.hint("td.state", translate("for %(time)s", { time: ago(this.cells.since, now) }));
+  /** @type {Row<Health.Instrument>["grow"]} */
+  grow({ since }, now) {
+    this.hint("td.state", translate("for %(time)s", { time: ago(since, now) }));
   }
 }
 
+/** @extends {Row<Health.LakeTable>} */
 class LakeTable extends Row {
-  take(cells) {
+  take(/** @type {Health.LakeTable} */ cells) {
     super.take(cells);
     this.write(".what", cells.id);
     this.write(".size", size(cells.bytes));
@@ -251,19 +303,19 @@ class LakeTable extends Row {
     this.write(".files", count(cells.files));
   }
 
-  age(now) {
+  /** @type {Row<Health.LakeTable>["grow"]} */
+  grow({ newest }, now) {
     this.write(
       ".newest",
-      known(this.cells.newest)
-        ? translate("%(time)s ago", { time: ago(this.cells.newest, now) })
-        : format.UNKNOWN,
-      moment(this.cells.newest),
+      newest === null ? format.UNKNOWN : translate("%(time)s ago", { time: ago(newest, now) }),
+      moment(newest),
     );
   }
 }
 
+/** @extends {Row<Health.Run>} */
 class Run extends Row {
-  take(cells) {
+  take(/** @type {Health.Run} */ cells) {
     super.take(cells);
     this.write(".what", cells.id);
     this.state(cells.state, moment(cells.tried));
@@ -271,16 +323,17 @@ class Run extends Row {
     this.write("td.error", cells.error, cells.error);
   }
 
-  age(now) {
-    const { done } = this.cells;
+  /** @type {Row<Health.Run>["grow"]} */
+  grow({ done }, now) {
     this.write(
       ".done",
-      known(done) ? translate("%(time)s ago", { time: ago(done, now) }) : gettext("never"),
+      done === null ? gettext("never") : translate("%(time)s ago", { time: ago(done, now) }),
       moment(done),
     );
   }
 }
 
+/** @type {{[K in keyof Health.Kinds]: new (template: HTMLTemplateElement, tag: string, context: Health.Context) => Row<Health.Kinds[K]>}} */
 const KINDS = {
   finding: Finding,
   exchange: Exchange,
@@ -291,15 +344,27 @@ const KINDS = {
   run: Run,
 };
 
-/** All rows of one kind; `context.names` has the names of exchanges, `context.lost` whether the server is silent. */
+/**
+ * All rows of one kind; `context.names` has the names of exchanges, `context.lost` whether the server is silent.
+ *
+ * @template {keyof Health.Kinds} K
+ */
 export class Rows {
+  /**
+   * @param {HTMLElement} body
+   * @param {K} kind
+   * @param {Health.Context} context
+   * @param {string} tag
+   */
   constructor(body, kind, context, tag = "tr") {
     const template = document.getElementById(`${kind}-row`);
     this.body = body;
+    /** @type {Map<string, Row<Health.Kinds[K]>>} */
     this.rows = new Map();
-    this.make = () => Object.assign(new KINDS[kind](template, tag), { context });
+    this.make = () => new KINDS[kind](template, tag, context);
   }
 
+  /** @type {(list: Health.Kinds[K][], now: number) => void} */
   take(list, now) {
     placeRows(
       this.body,
@@ -307,17 +372,17 @@ export class Rows {
       list.map(({ id }) => id),
       this.make,
     );
-    for (const cells of list) this.rows.get(cells.id).take(cells);
+    for (const cells of list) this.rows.get(cells.id)?.take(cells);
     this.age(now);
   }
 
-  age(now) {
+  age(/** @type {number} */ now) {
     for (const row of this.rows.values()) row.age(now);
   }
 
   /** Say the same again, as far as it is known to hold now. */
-  repaint(now) {
-    for (const row of this.rows.values()) row.take(row.cells);
+  repaint(/** @type {number} */ now) {
+    for (const row of this.rows.values()) row.repaint();
     this.age(now);
   }
 }

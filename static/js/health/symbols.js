@@ -4,15 +4,20 @@ import { count } from "../shared/format.js";
 import { translate } from "../shared/i18n.js";
 import { choice, List, text } from "../shared/list.js";
 import { write } from "../shared/page.js";
-import { Rows, STATES } from "./rows.js";
+import { countsOf, Rows, STATES } from "./rows.js";
 
 export class SymbolTable {
-  /** `changed()` is called when another view is wanted, `chosen(cells)` that somebody opened a row. */
+  /**
+   * `changed()` is called when another view is wanted, `chosen(cells)` that somebody opened a row.
+   *
+   * @param {{context: Health.Context, changed(): void, chosen(cells: Health.Instrument): void}} page
+   */
   constructor({ context, changed, chosen }) {
     this.context = context;
-    /** @type {any} the newest message's */
+    /** @type {Health.Symbols | null} the newest message's */
     this.page = null;
     this.rows = new Rows(document.getElementById("rows"), "symbol", context);
+    /** @type {string[]} */
     const states = [...document.querySelectorAll('[name="state"] option')].map(({ value }) => value);
     this.list = new List({
       fields: { search: text, exchange: text, state: choice("", states) },
@@ -22,8 +27,8 @@ export class SymbolTable {
       changed,
     });
     this.rows.body.addEventListener("click", ({ target }) => {
-      const row = target.closest("tr");
-      if (row) chosen(this.rows.rows.get(row.dataset.id).cells);
+      const cells = this.rows.rows.get(target.closest("tr")?.dataset.id)?.cells;
+      if (cells) chosen(cells);
     });
     this.list.show();
   }
@@ -38,6 +43,7 @@ export class SymbolTable {
     return { ...view, offset, limit };
   }
 
+  /** @type {(page: Health.Symbols, now: number) => void} */
   take(page, now) {
     this.page = page;
     if (this.list.take(page.matches)) return;
@@ -45,23 +51,24 @@ export class SymbolTable {
     this.#tally(page);
   }
 
+  /** @param {Health.Symbols} page */
   #tally({ total, matches, states }) {
-    const known = this.context.lost() ? [] : Object.entries(states).filter(([, many]) => many);
-    const counts = known.reverse().map(([state, many]) => `${count(many)} ${STATES[state]}`);
+    const known = this.context.lost() ? [] : countsOf(states);
+    const counts = known.map(([state, many]) => `${count(many)} ${STATES[state]}`);
     const all = translate("%(total)s in total", { total: count(total) });
     const some = matches < total ? [translate("%(matches)s match", { matches: count(matches) })] : [];
     write(document.getElementById("tally"), [all, ...counts, ...some].join(" · "));
   }
 
-  repaint(now) {
+  repaint(/** @type {number} */ now) {
     if (this.page) this.take(this.page, now);
   }
 
-  age(now) {
+  age(/** @type {number} */ now) {
     this.rows.age(now);
   }
 
-  focus(id) {
+  focus(/** @type {string} */ id) {
     this.rows.rows.get(id)?.element.querySelector(".open").focus();
   }
 }

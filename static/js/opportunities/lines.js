@@ -1,30 +1,50 @@
 /** NDJSON of the opportunities' APIs, taken line by line as it comes. */
 
 import { gettext } from "../shared/i18n.js";
-import { ask, LAKE_MS } from "../shared/requests.js";
+import { ask, isEnding, LAKE_MS } from "../shared/requests.js";
 
-/** Hand each line's object to `take`; returns "" or, in words, why not. An aborted request says nothing. */
+/**
+ * Hand each line's object to `take`; `words` say why some are missing, "" where none is or the request was aborted.
+ * `complete`: all there is has come, even if a damaged file had to be left out.
+ *
+ * @template {keyof Opportunities.Lines} P
+ * @param {P | `${P}?${string}`} address
+ * @param {(line: Opportunities.Lines[P]) => void} take
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<{words: string, complete: boolean}>}
+ */
 export async function readLines(address, take, signal) {
   try {
     const response = await ask(address, { headers: { Accept: "application/x-ndjson" }, signal }, LAKE_MS);
     if (response.type === "opaqueredirect" || response.status === 401)
-      return gettext("You are signed out: sign in again to continue.");
-    if (!response.ok) return (await response.json().catch(() => ({}))).error ?? `HTTP ${response.status}`;
+      return failed(gettext("You are signed out: sign in again to continue."));
+    if (!response.ok)
+      return failed((await response.json().catch(() => ({}))).error ?? `HTTP ${response.status}`);
     let words = "";
+    let complete = true;
+    /** @param {Opportunities.Lines[P] | Answers.Ending} line */
     const row = (line) => {
-      if (line.error !== undefined || line.warning !== undefined) words = line.error ?? line.warning;
-      else take(line);
+      if (!isEnding(line)) return take(line);
+      words = line.error ?? line.warning;
+      complete = line.error === undefined;
     };
     await each(
       /** @type {ReadableStream} */ (response.body).pipeThrough(new TextDecoderStream()).getReader(),
       row,
     );
-    return words;
+    return { words, complete };
   } catch {
-    return signal?.aborted ? "" : gettext("The server does not respond.");
+    return failed(signal?.aborted ? "" : gettext("The server does not respond."));
   }
 }
 
+const failed = (/** @type {string} */ words) => ({ words, complete: false });
+
+/**
+ * @template L
+ * @param {ReadableStreamDefaultReader<string>} reader
+ * @param {(line: L) => void} take
+ */
 async function each(reader, take) {
   let rest = "";
   for (;;) {

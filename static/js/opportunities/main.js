@@ -17,6 +17,7 @@ const content = document.getElementById("content");
 const body = document.getElementById("rows");
 const template = document.getElementById("row");
 const fresh = document.getElementById("fresh");
+/** @type {string[]} what the filters that open any are called */
 const opening = JSON.parse(content.dataset.opening);
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
@@ -46,12 +47,13 @@ const list = new List({
 let more = false; // there are more than are counted
 let asked = 0; // only the answer to the newest question counts
 let timer = 0;
-/** @type {any} */
+/** @type {Opportunities.List | null} */
 let waiting = null; // an answer with rows that are not shown yet
 let drawnAt = -Infinity;
 let keyed = false; // somebody turned the page from within the table, and stays in it
-/** @type {any} */
+/** @type {Opportunities.List | null} */
 let placed = null; // the answer whose rows are shown
+/** @type {Set<string>} */
 const expanded = new Set(); // the moves whose routes are shown
 let drawn = 0; // how many the distributions are of
 
@@ -61,6 +63,7 @@ function showPeriod() {
   document.getElementById("custom").hidden = list.view.period !== "custom";
 }
 
+/** @param {Record<string, string | number | boolean>} more */
 function question(more) {
   const { symbol, filter, min_peak, min_duration, open, exchanges } = list.view;
   const period = periodOf(list.view, Date.now() / 1000);
@@ -75,12 +78,15 @@ function question(more) {
     ...more,
   };
   return new URLSearchParams(
-    Object.entries(parts).filter(([, value]) => value !== null && value !== undefined && value !== ""),
+    Object.entries(parts).flatMap(([name, value]) =>
+      value === null || value === "" ? [] : [[name, String(value)]],
+    ),
   );
 }
 
 // --- what comes ------------------------------------------------------------------------------
 
+/** @param {boolean} now rows are shown, whatever somebody does with those that are there */
 async function load(now) {
   clearTimeout(timer);
   const mine = ++asked;
@@ -103,10 +109,15 @@ function refresh() {
   else load(false);
 }
 
+/** @type {(status: Answers.Failed, answer: Answers.Failure) => void} */
 function trouble(status, answer) {
   if (status === 401) notice(signedOut());
   else if (status === 400)
-    notice({ heading: gettext("Invalid request"), text: answer.error, actions: [clearing()] });
+    notice({
+      heading: gettext("Invalid request"),
+      text: answer.error ?? `HTTP ${status}`,
+      actions: [clearing()],
+    });
   else
     notice(
       status
@@ -119,9 +130,10 @@ function trouble(status, answer) {
     );
 }
 
+/** @type {(answer: Opportunities.List, now: boolean) => void} */
 function take(answer, now) {
   const shown = new Set([...body.rows].map((row) => row.dataset.id));
-  const added = (answer.moves ?? answer.episodes).filter(({ id }) => !shown.has(id)).length;
+  const added = rowsOf(answer).filter(({ id }) => !shown.has(id)).length;
   const calm = !now && shown.size && added && (elsewhere() || busy());
   waiting = calm ? answer : null;
   fresh.hidden = !calm;
@@ -151,7 +163,14 @@ const busy = () =>
   scrollY > 0 ||
   document.getElementById("table").scrollTop > 0;
 
-/** A row per move, headed by its best route, with its routes below it where it is expanded; or a row per route. */
+/** @type {(answer: Opportunities.List) => {id: string}[]} */
+const rowsOf = (answer) => answer.moves ?? answer.episodes;
+
+/**
+ * A row per move, headed by its best route, with its routes below it where it is expanded; or a row per route.
+ *
+ * @type {(answer: Opportunities.List) => Opportunities.Line[]}
+ */
 function linesOf(answer) {
   if (!answer.moves) return answer.episodes.map((episode) => ({ ...episode, key: episode.id }));
   return answer.moves.flatMap((move) => {
@@ -165,12 +184,14 @@ function linesOf(answer) {
   });
 }
 
+/** @param {IdentifiedRow} row */
 function expand(row) {
   const { id } = row.dataset;
   if (!expanded.delete(id)) expanded.add(id);
-  place(placed);
+  if (placed) place(placed);
 }
 
+/** @param {Opportunities.List} answer */
 function place(answer) {
   placed = answer;
   const rows = new Map([...body.rows].map((row) => [row.dataset.id, row]));
@@ -194,11 +215,13 @@ document.addEventListener("connection", ({ detail }) => {
   }
 });
 
+/** @param {Opportunities.Line} line */
 function update(line) {
   const row = [...body.rows].find(({ dataset }) => dataset.id === line.key);
   if (row) writeRow(row, line);
 }
 
+/** @param {Opportunities.Line} line */
 function makeRow({ key, below }) {
   const row = document.createElement("tr");
   row.append(template.content.cloneNode(true));
@@ -207,6 +230,7 @@ function makeRow({ key, below }) {
   return row;
 }
 
+/** @type {(row: HTMLTableRowElement, episode: Opportunities.Line) => void} */
 function writeRow(row, episode) {
   const currency = format.quoteCurrency(episode.symbol);
   const route = `${names(episode.buy_on)} → ${names(episode.sell_on)}`;
@@ -232,9 +256,11 @@ function writeRow(row, episode) {
   row.querySelector("td.why").title = episode.reason;
 }
 
+/** @param {Opportunities.Line} line */
 const movedOn = ({ moved_on: key }) =>
   key ? translate("%(exchange)s moved", { exchange: names(key) }) : "–";
 
+/** @type {(button: HTMLButtonElement, line: Opportunities.Line) => void} */
 function writeButton(button, { key, more: others = 0 }) {
   button.hidden = !others;
   button.setAttribute("aria-expanded", String(expanded.has(key)));
@@ -244,6 +270,7 @@ function writeButton(button, { key, more: others = 0 }) {
   );
 }
 
+/** @param {Opportunities.List} answer */
 function found(answer) {
   const all = matchWords(answer.matches);
   if (!answer.moves) return translate("%(count)s found", { count: all });
@@ -255,7 +282,8 @@ function found(answer) {
   return `${moves}, ${routes}${more ? "+" : ""}`;
 }
 
-const matchWords = (matches) => format.count(matches) + (more && matches >= 100_000 ? "+" : "");
+const matchWords = (/** @type {number} */ matches) =>
+  format.count(matches) + (more && matches >= 100_000 ? "+" : "");
 
 // --- their distributions ---------------------------------------------------------------------
 
@@ -267,7 +295,7 @@ async function distributions() {
   });
   if (status !== 200 || of !== drawnAt) return; // another view, or asked again since
   drawn = answer.considered;
-  const short = (ms) =>
+  const short = (/** @type {number} */ ms) =>
     ms < 1000
       ? `${ms} ms`
       : ms < 60_000
@@ -301,8 +329,10 @@ async function distributions() {
 
 // --- empty states ----------------------------------------------------------------------------
 
+/** @type {() => Page.Action} */
 const clearing = () => [gettext("Clear the filters"), () => list.change(list.read(""))];
 
+/** @returns {Page.Notice} */
 function nothing() {
   const { sort, descending, period, every } = list.read("");
   if (list.write({ ...list.view, sort, descending, period, every })) return noMatch();
@@ -321,6 +351,7 @@ function nothing() {
   };
 }
 
+/** @type {() => Page.Notice} */
 const noFilter = () => ({
   heading: gettext("No filter opens opportunities"),
   text: gettext(
@@ -332,6 +363,7 @@ const noFilter = () => ({
   ],
 });
 
+/** @type {() => Page.Notice} */
 const noMatch = () => ({
   heading: gettext("No opportunity matches"),
   text: gettext(
@@ -347,7 +379,7 @@ function start() {
     if (elsewhere()) list.change(list.view, list.offset);
     else if (waiting) take(waiting, true);
   });
-  body.addEventListener("click", ({ target }) => {
+  body.addEventListener("click", (/** @type {MouseEvent} */ { target }) => {
     const row = target.closest("tr");
     if (target.closest("button")) expand(row);
     else if (!target.closest("a")) row?.querySelector("a").click();

@@ -27,8 +27,9 @@ const pins = new Pins({
   dashboard: content.dataset.dashboard,
   changed: showPin,
 });
-const hovered = (time) => showUnder(time);
+/** @type {Page.Zoomed} */
 const zoomed = (from, to) => zoom(from === null ? null : { from, to });
+const hovered = (/** @type {number | null} */ time) => showUnder(time);
 const plots = {
   edge: new LinePlot(document.getElementById("edge"), {
     label: (value) => signedBps.format(value),
@@ -45,12 +46,14 @@ const navigator = new Navigator({
 });
 
 let episode = readEpisode();
-/** @type {Record<string, any[]>} */
+/** @type {Opportunities.Ticks} */
 let ticks = { timestamp: [], edge: [], spread: [], size: [] };
+/** @type {Page.Span | null} */
 let view = null; // where somebody zoomed in; null: all of it
 let loadedAt = 0;
 let took = 0; // ms
 
+/** @returns {Opportunities.Story} */
 function readEpisode() {
   return JSON.parse(document.getElementById("story").dataset.chart);
 }
@@ -69,6 +72,7 @@ function shown() {
   return view ?? whole();
 }
 
+/** @param {Page.Span | null} wanted */
 function zoom(wanted) {
   const all = whole();
   view = wanted && { from: Math.max(wanted.from, all.from), to: Math.min(wanted.to, all.to) };
@@ -79,15 +83,21 @@ function zoom(wanted) {
 
 async function load() {
   const began = performance.now();
-  /** @type {Record<string, any[]>} */
+  /** @type {Opportunities.Ticks} */
   const fresh = { timestamp: [], edge: [], spread: [], size: [] };
-  const refused = await readLines(`/api/opportunities/ticks?id=${episode.id}`, (row) => {
-    for (const name of Object.keys(fresh)) fresh[name].push(row[name]);
-  });
+  const { words: missing, complete } = await readLines(
+    `/api/opportunities/ticks?id=${episode.id}`,
+    ({ timestamp, edge, spread, size }) => {
+      fresh.timestamp.push(timestamp);
+      fresh.edge.push(edge);
+      fresh.spread.push(spread);
+      fresh.size.push(size);
+    },
+  );
   loadedAt = Date.now();
   took = performance.now() - began;
-  if (!refused) ticks = fresh;
-  words.textContent = refused || said();
+  if (complete) ticks = fresh;
+  words.textContent = missing || said();
   draw();
 }
 
@@ -130,7 +140,7 @@ function draw() {
 
 function thresholds() {
   const { opens_bps: opens, closes_bps: closes } = episode;
-  /** @type {any[]} */
+  /** @type {Page.Level[]} */
   const levels = [];
   if (opens !== null)
     levels.push({
@@ -143,14 +153,16 @@ function thresholds() {
       value: closes,
       words: translate("closes below %(edge)s", { edge: format.bps(closes) }),
       colour: "down",
-      below: closes < opens,
+      below: opens !== null && closes < opens,
     });
   return levels;
 }
 
 function marks() {
   const { opened, peak, closed } = episode.marks;
+  /** @type {Page.Mark[]} */
   const list = [];
+  /** @type {(moment: Opportunities.Moment, shape: Page.Mark["shape"], colour: Page.Colour, name: string) => void} */
   const add = (moment, shape, colour, name) =>
     list.push({
       time: moment.time,
@@ -162,7 +174,7 @@ function marks() {
   add(opened, "begin", "live", gettext("open"));
   add(peak, "peak", "stale", gettext("peak"));
   if (closed) add(closed, "end", "down", gettext("close"));
-  else if (!isOpen())
+  else if (episode.closed !== null)
     list.push({
       time: episode.closed,
       value: null,
@@ -173,9 +185,10 @@ function marks() {
   return list;
 }
 
+/** @param {number | null} time */
 function showUnder(time) {
   const at = time === null ? -1 : heldAt(ticks.timestamp, time);
-  const when = at < 0 ? "" : exact(time);
+  const when = time === null ? "" : exact(time);
   document.getElementById("edge-under").textContent =
     at < 0
       ? ""
@@ -184,7 +197,7 @@ function showUnder(time) {
     at < 0 ? "" : `${when}  ${format.percent(ticks.spread[at])}`;
 }
 
-const exact = (seconds) =>
+const exact = (/** @type {number} */ seconds) =>
   `${format.clock(seconds)}.${String(Math.floor((seconds % 1) * 1000)).padStart(3, "0")}`;
 
 // --- the facts -------------------------------------------------------------------------------
@@ -221,7 +234,7 @@ document.addEventListener("connection", ({ detail }) => {
 });
 
 async function follow() {
-  const news = isOpen() || episode.closed * 1000 + AROUND_S * 1000 + LATE_MS > loadedAt;
+  const news = episode.closed === null || (episode.closed + AROUND_S) * 1000 + LATE_MS > loadedAt;
   if (news && !document.hidden) {
     try {
       if (isOpen()) await refresh();
@@ -239,6 +252,7 @@ function showPin() {
   pin.textContent = pinLabel(pins.has(pair));
 }
 
+/** @param {KeyboardEvent} event */
 function chartKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "0") zoom(null);
@@ -247,7 +261,10 @@ function chartKey(event) {
 }
 
 document.getElementById("edge").addEventListener("keydown", chartKey);
-content.addEventListener("click", ({ target }) => target === pin && pins.toggle(pair));
+content.addEventListener(
+  "click",
+  (/** @type {MouseEvent} */ { target }) => target === pin && pins.toggle(pair),
+);
 localTimes();
 draw();
 pins.load();

@@ -11,10 +11,12 @@ import { LAKE_MS, request } from "../shared/requests.js";
 import { drawBars } from "./bars.js";
 import { readLines } from "./lines.js";
 
+/** @type {Record<string, number>} */
 const SPANS_S = { "1h": 3600, "6h": 6 * 3600, "24h": 24 * 3600 };
 const LINE_POINTS = 3000;
 const DRAW_EVERY_MS = 200; // while rows of the ranking come in
 
+/** @type {Record<Opportunities.Verdict, string>} */
 const VERDICTS = {
   excellent: gettext("excellent"),
   ordinary: gettext("ordinary"),
@@ -23,7 +25,7 @@ const VERDICTS = {
   "never closes": gettext("never closes"),
   "too little data": gettext("too little data"),
 };
-const ORDER = Object.keys(VERDICTS);
+const ORDER = /** @type {Opportunities.Verdict[]} */ (Object.keys(VERDICTS));
 
 const SOURCES = {
   stored: gettext("as the collector stored it"),
@@ -31,20 +33,25 @@ const SOURCES = {
   both: gettext("as the collector stored it, else computed from recorded quotes"),
 };
 
-const byId = (id) => document.getElementById(id);
+const byId = (/** @type {string} */ id) => document.getElementById(id);
 const form = byId("choice");
 const body = byId("rows");
 const template = byId("row");
 const progress = byId("progress");
 const panel = byId("pair");
+/** @param {Page.Pair} pair */
 const route = ({ exchange1, exchange2 }) => `${names(exchange1)} / ${names(exchange2)}`;
+/** @param {Page.Pair} pair */
 const idOf = ({ symbol, exchange1, exchange2 }) => `${symbol}|${exchange1}|${exchange2}`;
+/** @param {number | null} value */
 const share = (value) => (value === null ? format.UNKNOWN : `${format.figure(value)} %`);
 
 /** @type {LinePlot | null} */
 let plot = null;
-/** @type {any} what the plot draws */
+/** @type {Page.Line} what the plot draws */
 let line = { times: [], values: [] };
+let whole = { from: 0, to: 0 }; // the time it was asked for
+/** @type {Opportunities.Ranked[]} */
 let ranked = [];
 let order = { sort: "cycles_per_hour", descending: true };
 /** @type {AbortController | null} */
@@ -61,12 +68,15 @@ function readLink() {
   choosePair(given.get("exchange1"), given.get("exchange2"));
 }
 
+/** @type {(one: string | null, two: string | null) => void} */
 function choosePair(one, two) {
+  /** @type {HTMLOptionElement[]} */
   const options = [...form.elements.pair.options];
   const wanted = [`${one}|${two}`, `${two}|${one}`];
   form.elements.pair.value = options.find(({ value }) => wanted.includes(value))?.value ?? "";
 }
 
+/** @returns {Page.Pair | null} */
 function chosen() {
   const [exchange1, exchange2] = form.elements.pair.value.split("|");
   const symbol = form.elements.symbol.value.trim();
@@ -79,8 +89,8 @@ function range() {
 }
 
 function writeLink() {
-  const parts = { ...chosen(), range: form.elements.range.value };
-  if (parts.range === "1h") delete parts.range;
+  const range = form.elements.range.value;
+  const parts = { ...chosen(), ...(range !== "1h" && { range }) };
   const query = new URLSearchParams(parts).toString();
   history.replaceState(null, "", location.pathname + (query && `?${query}`));
 }
@@ -111,12 +121,14 @@ async function showPair() {
   else showAnswer(answer);
 }
 
+/** @type {(answer: Answers.Failure) => Page.Notice} */
 const refused = (answer) => ({
   heading: gettext("No statistics available"),
   text: answer.error ?? gettext("The server does not respond."),
   actions: [[gettext("Try again"), showPair]],
 });
 
+/** @type {(pair: Page.Pair) => Page.Notice} */
 const nothing = (pair) => ({
   heading: translate("Nothing was recorded for %(symbol)s on %(pair)s in this period", {
     symbol: pair.symbol,
@@ -128,6 +140,7 @@ const nothing = (pair) => ({
   actions: [[gettext("Open the scanner"), prefixed(`/scanner?search=${encodeURIComponent(pair.symbol)}`)]],
 });
 
+/** @param {Opportunities.Statistics} answer */
 function showAnswer(answer) {
   const { statistics: found, terms } = answer;
   write(byId("pair-title"), `${answer.symbol} · ${route(answer)}`);
@@ -154,6 +167,7 @@ function showAnswer(answer) {
   drawLine(answer, terms);
 }
 
+/** @param {Opportunities.Statistics} answer */
 function sourceWords({ sources, statistics: { points, minutes }, start, end }) {
   const whence = sources.length > 1 ? SOURCES.both : SOURCES[sources[0]];
   return plural(
@@ -170,6 +184,7 @@ function sourceWords({ sources, statistics: { points, minutes }, start, end }) {
   );
 }
 
+/** @param {Opportunities.Reason} reason */
 function verdictItem({ verdict, words }) {
   const item = document.createElement("li");
   item.dataset.verdict = verdict;
@@ -186,7 +201,7 @@ function verdictItem({ verdict, words }) {
 /**
  * `[what, value, explanation]` of all that is known.
  *
- * @returns {[string, string, string][]}
+ * @type {(found: Opportunities.Figures, terms: Opportunities.Terms) => [string, string, string][]}
  */
 function figures(found, terms) {
   const { neutral_pct: neutral, cycle_pct: cycle, event_pct: event } = terms;
@@ -239,6 +254,7 @@ function figures(found, terms) {
   ];
 }
 
+/** @param {[string, string, string]} figure */
 function figureItem([what, value, words]) {
   const item = document.createElement("div");
   const [term, figure] = [document.createElement("dt"), document.createElement("dd")];
@@ -254,30 +270,28 @@ function figureItem([what, value, words]) {
   return item;
 }
 
+/** @type {(answer: Opportunities.Statistics, terms: Opportunities.Terms) => void} */
 function drawLine({ start, end, line: { timestamps, deviation_pct: deviation } }, terms) {
   plot ??= new LinePlot(byId("deviation"), {
     label: format.percent,
     hovered: showUnder,
-    zoomed: (from, to) => redraw(from === null ? line.window : { from, to }),
+    zoomed: (from, to) => plot?.draw(from === null ? whole : { from, to }, line),
     key: "deviation",
   });
-  line = {
-    times: timestamps,
-    values: deviation,
-    window: { from: start, to: end },
-    levels: levels(terms, deviation),
-  };
+  whole = { from: start, to: end };
+  line = { times: timestamps, values: deviation, levels: levels(terms, deviation) };
   plot.fit();
-  redraw(line.window);
+  plot.draw(whole, line);
 }
 
-function redraw(window) {
-  plot?.draw(window, line);
-}
-
-/** Neutral zone and thresholds, both ways; what lies far outside of all that happened only once, as long as it fits. */
+/**
+ * Neutral zone and thresholds, both ways; what lies far outside of all that happened only once, as long as it fits.
+ *
+ * @type {(terms: Opportunities.Terms, deviation: (number | null)[]) => Page.Level[]}
+ */
 function levels(terms, deviation) {
   const most = Math.max(terms.neutral_pct, ...deviation.filter((value) => value !== null).map(Math.abs));
+  /** @type {(value: number, words: string, colour: Page.Colour) => Page.Level[]} */
   const both = (value, words, colour) => [
     { value, words, colour },
     { value: -value, words: "", colour },
@@ -290,9 +304,11 @@ function levels(terms, deviation) {
   ];
 }
 
+/** @param {number | null} time */
 function showUnder(time) {
   const at = time === null ? -1 : heldAt(line.times, time);
-  write(byId("under"), at < 0 ? "" : `${format.clock(time)}  ${format.percent(line.values[at])}`);
+  const words = time === null || at < 0 ? "" : `${format.clock(time)}  ${format.percent(line.values[at])}`;
+  write(byId("under"), words);
 }
 
 // --- all of them -----------------------------------------------------------------------------
@@ -302,14 +318,14 @@ async function rank() {
   reading = new AbortController();
   const { signal } = reading;
   ranked = [];
-  /** @type {any} */
-  let head = null;
+  /** @type {Opportunities.RankingHead} */
+  let head = { pairs: 0, left_out: 0 };
   let drawnAt = performance.now();
   progress.textContent = gettext("reading the lake…");
-  const words = await readLines(
+  const { words } = await readLines(
     `/api/opportunities/ranking?${new URLSearchParams(range())}`,
     (row) => {
-      if (!head) head = row;
+      if (row.symbol === undefined) head = row;
       else ranked.push(row);
       if (performance.now() - drawnAt < DRAW_EVERY_MS) return;
       drawnAt = performance.now();
@@ -322,6 +338,7 @@ async function rank() {
   else showRanking(head);
 }
 
+/** @param {Opportunities.RankingHead} head */
 function showRanking({ pairs, left_out: leftOut }) {
   const done = ranked.length === pairs;
   const count = format.count(pairs);
@@ -338,11 +355,15 @@ function showRanking({ pairs, left_out: leftOut }) {
   place();
 }
 
+/** @param {Opportunities.Ranked} row */
 const worst = ({ verdicts }) => Math.max(...verdicts.map((verdict) => ORDER.indexOf(verdict)));
+
+/** @type {Record<string, (row: Opportunities.Ranked) => string | number>} what is sorted by that is no figure */
 const VALUES = { symbol: ({ symbol }) => symbol, way: route, verdict: worst };
 
 function place() {
-  const value = VALUES[order.sort] ?? ((row) => row[order.sort] ?? -Infinity);
+  const figure = /** @type {Opportunities.SortedFigure} */ (order.sort);
+  const value = VALUES[order.sort] ?? ((row) => row[figure] ?? -Infinity);
   const sign = order.descending ? -1 : 1;
   ranked.sort((a, b) => sign * compare(value(a), value(b)) || compare(idOf(a), idOf(b)));
   const rows = new Map([...body.rows].map((row) => [row.dataset.id, row]));
@@ -352,8 +373,10 @@ function place() {
   mark();
 }
 
+/** @type {(a: string | number, b: string | number) => number} */
 const compare = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
 
+/** @param {Opportunities.Ranked} figures */
 function makeRow(figures) {
   const row = document.createElement("tr");
   row.append(template.content.cloneNode(true));
@@ -361,6 +384,7 @@ function makeRow(figures) {
   return row;
 }
 
+/** @type {(row: HTMLTableRowElement, figures: Opportunities.Ranked) => HTMLTableRowElement} */
 function writeRow(row, figures) {
   const cells = {
     ".name": figures.symbol,
@@ -389,6 +413,7 @@ function mark() {
 
 // --- what people do --------------------------------------------------------------------------
 
+/** @param {MouseEvent} event */
 function rowChosen({ target }) {
   const row = target.closest("tr");
   if (!row) return;
@@ -399,12 +424,12 @@ function rowChosen({ target }) {
   panel.scrollIntoView({ block: "nearest" });
 }
 
-form.addEventListener("submit", (event) => {
+form.addEventListener("submit", (/** @type {SubmitEvent} */ event) => {
   event.preventDefault();
   showPair();
   rank();
 });
-form.addEventListener("change", ({ target }) => {
+form.addEventListener("change", (/** @type {{target: HTMLInputElement}} */ { target }) => {
   showPair();
   if (target.name === "range") rank();
 });

@@ -1,7 +1,8 @@
 /** When opportunities began: a period up to now, or from one time to another. */
 
-import { number } from "../shared/list.js";
+import { number, text } from "../shared/list.js";
 
+/** @type {Record<string, number | null>} */
 const PERIODS_S = {
   "1h": 3600,
   "24h": 86_400,
@@ -12,31 +13,43 @@ const PERIODS_S = {
 };
 export const PERIODS = Object.keys(PERIODS_S);
 
-/** `{start, end}` in seconds, null where the period has no such end. */
+/**
+ * `{start, end}` in seconds, null where the period has no such end.
+ *
+ * @type {(view: {period: string, start: number | null, end: number | null}, now: number) => {start: number | null, end: number | null}}
+ */
 export function periodOf({ period, start, end }, now) {
   if (period === "custom") return { start, end };
   const span = PERIODS_S[period];
   return { start: span === null ? null : Math.floor(now - span), end: null };
 }
 
-const two = (value) => String(value).padStart(2, "0");
+const two = (/** @type {number} */ value) => String(value).padStart(2, "0");
 
-/** Seconds as a field for date and time writes them, in the viewer's zone. */
+/**
+ * Seconds as a field for date and time writes them, in the viewer's zone.
+ *
+ * @param {number | null} seconds
+ */
 function toLocal(seconds) {
   if (seconds === null) return "";
   const time = new Date(seconds * 1000);
   return `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())}T${two(time.getHours())}:${two(time.getMinutes())}`;
 }
 
-/** A field for date and time; the address says it in seconds, and only where the period is from one to another. */
+/**
+ * A field for date and time; the address says it in seconds, and only where the period is from one to another.
+ *
+ * @type {Page.Kind<number | null>}
+ */
 export const time = {
-  ...number,
-  write: (value, { period }) => (period === "custom" ? number.write(value) : ""),
+  read: number.read,
+  write: (value, view) => (view.period === "custom" ? number.write(value, view) : ""),
   take(form, name) {
-    const { value } = form.elements[name];
+    const value = text.take(form, name);
     return value && String(new Date(value).getTime() / 1000);
   },
   put(form, name, value) {
-    number.put(form, name, toLocal(value));
+    text.put(form, name, toLocal(value));
   },
 };

@@ -12,10 +12,18 @@ const REFRESH_MS = 2000;
 const VERDICTS = { pass: gettext("✓ passed"), fail: gettext("✗ failed"), unknown: gettext("? unknown") };
 
 export class Drawer {
+  /**
+   * @param {{
+   *   pins: import("../shared/pins.js").Pins,
+   *   lost(): boolean,
+   *   closed(id: string): void,
+   * }} page
+   */
   constructor({ pins, lost, closed }) {
     this.pins = pins;
     this.lost = lost;
     this.closed = closed;
+    /** @type {string | null} of the pair that is shown */
     this.id = null;
     this.questions = new Newest();
     this.element = document.getElementById("drawer");
@@ -24,10 +32,11 @@ export class Drawer {
     this.body = document.getElementById("drawer-body");
     this.pin = document.getElementById("drawer-pin");
     document.getElementById("drawer-close").addEventListener("click", () => this.close());
-    this.pin.addEventListener("click", () => this.pins.toggle(this.id));
-    setInterval(() => this.id && !document.hidden && this.#explain(), REFRESH_MS);
+    this.pin.addEventListener("click", () => this.id && this.pins.toggle(this.id));
+    setInterval(() => this.id && !document.hidden && this.#explain(this.id), REFRESH_MS);
   }
 
+  /** @type {(id: string, cells: Map<string, Scanner.Cells>) => void} */
   open(id, cells) {
     this.id = id;
     const [symbol, first, second] = id.split("|");
@@ -41,26 +50,30 @@ export class Drawer {
     this.element.focus();
     this.repin();
     this.take(cells);
-    this.#explain();
+    this.#explain(id);
   }
 
   close() {
     const { id } = this;
     this.id = null;
     this.element.hidden = true;
-    this.closed(id);
+    if (id) this.closed(id);
   }
 
   repin() {
     if (this.id) this.pin.textContent = pinLabel(this.pins.has(this.id));
   }
 
-  /** Write what the table's row says, while the pair is on the page. */
+  /**
+   * Write what the table's row says, while the pair is on the page.
+   *
+   * @param {Map<string, Scanner.Cells>} cells
+   */
   take(cells) {
     const row = this.id && cells.get(this.id);
     if (!row) return;
     const currency = format.quoteCurrency(row.symbol);
-    const exchange = (side) =>
+    const exchange = (/** @type {Scanner.Side} */ side) =>
       `${names(side.exchange)} · ${STATES[this.lost() ? "unknown" : side.state]} · ${translate("24 h %(volume)s", { volume: format.amount(side.volume, currency) })}`;
     const [buy, sell] = sides(row);
     fill(this.facts, [
@@ -77,14 +90,17 @@ export class Drawer {
     ]);
   }
 
-  /** The server is silent, or sends again: what it said of gates holds no longer. */
+  /**
+   * The server is silent, or sends again: what it said of gates holds no longer.
+   *
+   * @param {Map<string, Scanner.Cells>} cells
+   */
   turned(cells) {
     this.take(cells);
     if (this.id && this.lost()) this.body.replaceChildren(paragraph(gettext("The server does not respond.")));
   }
 
-  async #explain() {
-    const { id } = this;
+  async #explain(/** @type {string} */ id) {
     const { status, answer, late } = await this.questions.request(
       "GET",
       `/api/opportunities/explain?id=${encodeURIComponent(id)}`,
@@ -92,6 +108,7 @@ export class Drawer {
     if (late || id !== this.id) return; // another row was chosen meanwhile
     if (status !== 200)
       this.body.replaceChildren(paragraph(answer.error ?? gettext("The server does not respond.")));
+    else if (!answer.scanned) this.body.replaceChildren(paragraph(answer.summary));
     else
       this.body.replaceChildren(
         paragraph(answer.summary),
@@ -99,6 +116,7 @@ export class Drawer {
       );
   }
 
+  /** @type {(way: Scanner.Direction, currency: string) => HTMLElement[]} */
   #direction({ buy_on, sell_on, edge_bps, size, gates }, currency) {
     const heading = document.createElement("h3");
     heading.append(translate("buy %(buy)s → sell %(sell)s", { buy: names(buy_on), sell: names(sell_on) }));
@@ -113,6 +131,7 @@ export class Drawer {
   }
 }
 
+/** @param {Scanner.Gate} gate */
 function gateItem({ name, verdict, words, threshold }) {
   const item = document.createElement("li");
   item.dataset.verdict = verdict;
@@ -129,6 +148,7 @@ function gateItem({ name, verdict, words, threshold }) {
   return item;
 }
 
+/** @type {(list: HTMLElement, rows: [what: string, value: string][]) => void} */
 function fill(list, rows) {
   const texts = rows.flat();
   if (list.children.length !== texts.length)
@@ -136,7 +156,7 @@ function fill(list, rows) {
   texts.forEach((text, place) => write(list.children[place], text));
 }
 
-function paragraph(text) {
+function paragraph(/** @type {string} */ text) {
   const node = document.createElement("p");
   node.textContent = text;
   return node;

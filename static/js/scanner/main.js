@@ -27,7 +27,7 @@ const pins = new Pins({
   changed: pinsChanged,
 });
 const table = new Table(document.getElementById("rows"), { pinned: (id) => pins.has(id), lost });
-const drawer = new Drawer({ pins, lost, closed: (id) => focusRow(id) });
+const drawer = new Drawer({ pins, lost, closed: focusRow });
 const views = new Views({
   token: content.dataset.token,
   current: () => list.write(list.current),
@@ -61,8 +61,8 @@ const list = new List({
   },
   keys: { p: (row) => pins.toggle(row.dataset.id) },
 });
-/** @type {any} */
-let head = null; // total, matches, collectors of the newest message
+/** @type {Scanner.Head | null} of the newest message that had one */
+let head = null;
 let newest = 0;
 
 // --- what to show ----------------------------------------------------------------------------
@@ -80,16 +80,16 @@ function showView() {
 
 // --- what comes ------------------------------------------------------------------------------
 
+/** @param {Scanner.Message} message */
 function receive(message) {
   newest = message.time;
-  if (message.total !== undefined)
-    head = { total: message.total, matches: message.matches, collectors: message.collectors };
+  const { total, matches = 0, collectors = 0 } = message;
+  if (total !== undefined) head = { total, matches, collectors };
   table.take(message);
   table.age(feed.clock.now());
   table.mark(drawer.id);
   drawer.take(table.cells);
-  list.take(head.matches);
-  showTally();
+  if (head) showTally(head);
 }
 
 /** The server is silent, or sends again: every row says another state. */
@@ -98,8 +98,9 @@ function turned() {
   drawer.turned(table.cells);
 }
 
-function showTally() {
-  const { total, matches } = head;
+/** @param {Scanner.Head} head */
+function showTally({ total, matches }) {
+  list.take(matches);
   const words = { total: count(total), matches: count(matches) };
   write(
     tally,
@@ -107,6 +108,7 @@ function showTally() {
   );
 }
 
+/** @returns {Promise<Page.Outcome>} */
 async function probe() {
   return (await pins.load()) ?? "unreachable";
 }
@@ -126,6 +128,7 @@ function pinsChanged() {
   drawer.repin();
 }
 
+/** @param {MouseEvent} event */
 function clicked(event) {
   const row = event.target.closest("tr");
   if (!row) return;
@@ -134,6 +137,7 @@ function clicked(event) {
   table.mark(drawer.id);
 }
 
+/** @param {string} id */
 function focusRow(id) {
   table.mark(null);
   const row = table.rows.get(id)?.button ?? table.body.querySelector(".open");

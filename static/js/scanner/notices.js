@@ -6,7 +6,15 @@ import { health, inAdmin, refused, signedOut, unreachable } from "../shared/noti
 const FIRST_DATA_MS = 5000; // a collector that runs has said something by then
 const started = performance.now();
 
-/** The notice there is to show, or null. */
+/**
+ * The notice there is to show, or null.
+ *
+ * @param {{
+ *   connection: import("../shared/connection.js").Connection,
+ *   head: Scanner.Head | null,
+ *   clear: () => void,
+ * }} page
+ */
 export function scannerNotice({ connection, head, clear }) {
   if (connection.state === "signed_out") return signedOut();
   if (connection.status.trouble === "unreachable") return unreachable();
@@ -17,6 +25,7 @@ export function scannerNotice({ connection, head, clear }) {
   return head.matches ? null : noMatch(clear);
 }
 
+/** @type {() => Page.Notice} */
 const noPairs = () => ({
   heading: gettext("Nothing to compare yet"),
   text: gettext(
@@ -28,6 +37,7 @@ const noPairs = () => ({
   ],
 });
 
+/** @type {() => Page.Notice} */
 const noCollector = () => ({
   heading: gettext("No collector is running"),
   text: gettext(
@@ -36,6 +46,7 @@ const noCollector = () => ({
   actions: [health],
 });
 
+/** @type {(clear: () => void) => Page.Notice} */
 const noMatch = (clear) => ({
   heading: gettext("No pair matches"),
   text: gettext(

@@ -6,6 +6,7 @@ import { KeyedRow, placeRows } from "../shared/keyed.js";
 import { names } from "../shared/page.js";
 import { pinLabel } from "../shared/pins.js";
 
+/** @type {Record<Scanner.LegState | "unknown", string>} */
 export const STATES = {
   live: gettext("live"),
   quiet: gettext("quiet"),
@@ -15,26 +16,35 @@ export const STATES = {
   lost: gettext("no collector"),
   unknown: gettext("unknown"),
 };
-const WORST = Object.keys(STATES);
+const WORST = /** @type {Scanner.LegState[]} */ (Object.keys(STATES));
 const template = document.getElementById("row");
 
-/** Meaning of a row of the wire for a trader: the sides in the order buy, sell. */
+/**
+ * Meaning of a row of the wire for a trader: the sides in the order buy, sell.
+ *
+ * @param {Scanner.Cells} cells
+ */
 export function sides(cells) {
-  const [buy, sell] = cells.sell === 1 ? [2, 1] : [1, 2];
+  /** @type {(leg: 1 | 2) => Scanner.Side} */
   const side = (leg) => ({
     exchange: cells[`exchange${leg}`],
     at: cells[`at${leg}`],
     state: cells[`state${leg}`],
     volume: cells[`volume${leg}`],
   });
-  return [side(buy), side(sell)];
+  return cells.sell === 1 ? [side(2), side(1)] : [side(1), side(2)];
 }
 
+/** @param {Scanner.Cells} cells */
 export const worstState = ({ state1, state2 }) =>
   WORST[Math.max(WORST.indexOf(state1), WORST.indexOf(state2))];
+/** @type {(at: number | null, now: number) => number | null} */
 export const ageAt = (at, now) => (at === null ? null : now * 1000 - at);
 
 class Row extends KeyedRow {
+  /** @type {Scanner.Cells | null} of the pair it shows; null before it shows one */
+  cells = null;
+
   constructor() {
     super(template);
   }
@@ -43,7 +53,11 @@ class Row extends KeyedRow {
     return this.part(".open").node;
   }
 
-  /** Write a pair's values; ages are left to `age`. */
+  /**
+   * Write a pair's values; ages are left to `age`.
+   *
+   * @type {(id: string, cells: Scanner.Cells, context: Scanner.Context) => void}
+   */
   show(id, cells, { pinned, lost }) {
     this.cells = cells;
     this.mark(this.element, "id", id);
@@ -56,7 +70,8 @@ class Row extends KeyedRow {
     this.write(".buy", names(buy.exchange));
     this.write(".sell", names(sell.exchange));
     this.write("td.edge", format.bps(cells.edge));
-    this.part("td.edge").node.classList.toggle("gain", cells.edge > 0 && !cells.blocked && !lost());
+    const gains = cells.edge !== null && cells.edge > 0 && !cells.blocked && !lost();
+    this.part("td.edge").node.classList.toggle("gain", gains);
     this.write("td.size", format.amount(cells.size, currency));
     this.write(
       "td.spread",
@@ -83,6 +98,7 @@ class Row extends KeyedRow {
     this.pin(pinned(id));
   }
 
+  /** @type {(cells: Scanner.Cells, lost: boolean) => void} */
   #writeGates({ passed, failed, unknown, blocked }, lost) {
     const verdict = lost ? "unknown" : !blocked ? "pass" : failed ? "fail" : "unknown";
     const sign = { fail: "✗", unknown: "?", pass: "✓" }[verdict];
@@ -99,7 +115,7 @@ class Row extends KeyedRow {
     );
   }
 
-  pin(pinned) {
+  pin(/** @type {boolean} */ pinned) {
     this.write(
       ".pin button",
       pinLabel(pinned),
@@ -107,55 +123,65 @@ class Row extends KeyedRow {
     );
   }
 
-  age(now) {
+  age(/** @type {number} */ now) {
+    if (!this.cells) return;
     const [buy, sell] = sides(this.cells);
     this.write("td.ages", `${format.age(ageAt(buy.at, now))} / ${format.age(ageAt(sell.at, now))}`);
   }
 }
 
 export class Table {
+  /**
+   * @param {HTMLTableSectionElement} body
+   * @param {Scanner.Context} context
+   */
   constructor(body, context) {
     this.body = body;
     this.context = context;
-    this.rows = new Map(); // id -> Row, of what is shown
-    this.cells = new Map(); // id -> cells
+    /** @type {Map<string, Row>} by id, of what is shown */
+    this.rows = new Map();
+    /** @type {Map<string, Scanner.Cells>} by id */
+    this.cells = new Map();
+    /** @type {string[]} */
     this.order = [];
-    this.spare = [];
   }
 
-  /** Take a `page` or `changes` (docs/messages.md). */
+  /**
+   * Take a `page` or `changes` (docs/messages.md).
+   *
+   * @param {Scanner.Message} message
+   */
   take(message) {
-    if (message.type === "page") {
-      this.cells.clear();
-      this.order = message.rows.map(({ id }) => id);
-    }
-    if (message.order) this.order = message.order;
-    for (const { id, ...cells } of message.rows) this.cells.set(id, { ...this.cells.get(id), ...cells });
+    const ids = message.rows.map(({ id }) => id);
+    if (message.type === "page") this.cells.clear();
+    const order = message.type === "page" ? ids : message.order;
+    if (order) this.order = order;
+    for (const { id, ...cells } of message.rows)
+      this.cells.set(id, /** @type {Scanner.Cells} */ ({ ...this.cells.get(id), ...cells }));
     const shown = new Set(this.order);
     for (const id of this.cells.keys()) if (!shown.has(id)) this.cells.delete(id);
-    if (message.type === "page" || message.order)
-      placeRows(this.body, this.rows, this.order, () => new Row());
-    const changed = message.type === "page" || message.order ? this.order : message.rows.map(({ id }) => id);
-    for (const id of changed) this.rows.get(id)?.show(id, this.cells.get(id), this.context);
+    if (order) placeRows(this.body, this.rows, order, () => new Row());
+    for (const id of order ?? ids) this.#show(id);
   }
 
-  age(now) {
+  #show(/** @type {string} */ id) {
+    const cells = this.cells.get(id);
+    if (cells) this.rows.get(id)?.show(id, cells, this.context);
+  }
+
+  age(/** @type {number} */ now) {
     for (const row of this.rows.values()) row.age(now);
   }
 
   repaint() {
-    for (const [id, row] of this.rows) row.show(id, this.cells.get(id), this.context);
+    for (const id of this.rows.keys()) this.#show(id);
   }
 
   repin() {
     for (const [id, row] of this.rows) row.pin(this.context.pinned(id));
   }
 
-  mark(id) {
+  mark(/** @type {string | null} */ id) {
     for (const [key, row] of this.rows) row.element.classList.toggle("shown", key === id);
-  }
-
-  clear() {
-    this.take({ type: "page", rows: [] });
   }
 }

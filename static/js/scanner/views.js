@@ -9,9 +9,11 @@ const STANDARD = gettext("all pairs, best edge first");
 const CHANGED = gettext("(not saved)");
 
 export class Views {
+  /** @param {{token: string, current(): string, choose(query: string): void}} page */
   constructor({ token, current, choose }) {
     this.token = token;
     this.current = current;
+    /** @type {Scanner.SavedView[]} */
     this.views = [];
     this.query = "";
     this.questions = new Newest();
@@ -28,7 +30,11 @@ export class Views {
     if (status === 200 && !late) this.#take(answer.views);
   }
 
-  /** The page shows this query now. */
+  /**
+   * The page shows this query now.
+   *
+   * @param {string} query
+   */
   show(query) {
     this.query = query;
     this.#fill();
@@ -47,7 +53,7 @@ export class Views {
     for (const button of Object.values(this.buttons)) button.disabled = !this.chosen;
   }
 
-  #take(views) {
+  #take(/** @type {Scanner.SavedView[]} */ views) {
     this.views = views;
     this.#fill();
   }
@@ -64,6 +70,7 @@ export class Views {
   }
 
   async #rename() {
+    if (!this.chosen) return;
     const was = this.chosen.name;
     const name = await askName(gettext("New name"), was);
     if (name)
@@ -76,6 +83,7 @@ export class Views {
   }
 
   #delete() {
+    if (!this.chosen) return;
     const { name, query } = this.chosen;
     this.#change(
       "DELETE",
@@ -85,12 +93,17 @@ export class Views {
     );
   }
 
-  /** What this page believes to be kept under a name: the server refuses where it is otherwise by now. */
+  /**
+   * What this page believes to be kept under a name: the server refuses where it is otherwise by now.
+   *
+   * @param {string} name
+   */
   #seen(name) {
     const kept = this.views.find((view) => view.name === name);
     return kept ? { seen: kept.query } : { fresh: true };
   }
 
+  /** @type {(method: string, address: typeof ADDRESS | `${typeof ADDRESS}?${string}`, more: {body?: object}, words: string) => Promise<void>} */
   async #change(method, address, more, words) {
     const { status, answer, late } = await this.questions.request(method, address, {
       ...more,
@@ -109,13 +122,18 @@ export class Views {
   }
 }
 
+/** @type {(name: string, query: string) => HTMLOptionElement} */
 function option(name, query) {
   const node = new Option(name);
   node.dataset.query = query;
   return node;
 }
 
-/** Ask for a name; empty when it was cancelled. */
+/**
+ * Ask for a name; empty when it was cancelled.
+ *
+ * @type {(words: string, name: string) => Promise<string>}
+ */
 function askName(words, name) {
   const dialog = document.getElementById("ask");
   const input = document.getElementById("ask-name");

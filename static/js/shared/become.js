@@ -1,16 +1,21 @@
 /** A page that reloads itself: what did not change stays as it is. */
 
-/** Bring one element's text, attributes and children in line with another's; focus and selection stay. */
+/**
+ * Bring one element's text, attributes and children in line with another's; focus and selection stay.
+ *
+ * @param {ChildNode} old
+ * @param {ChildNode} fresh
+ */
 export function become(old, fresh) {
   if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName) {
     old.replaceWith(fresh);
     return;
   }
-  if (old.nodeType === Node.TEXT_NODE) {
+  if (old instanceof Text && fresh instanceof Text) {
     if (old.data !== fresh.data) old.data = fresh.data;
     return;
   }
-  if (old.nodeType !== Node.ELEMENT_NODE) return;
+  if (!(old instanceof Element && fresh instanceof Element)) return;
   for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
   for (const { name, value } of fresh.attributes)
     if (old.getAttribute(name) !== value) old.setAttribute(name, value);

@@ -13,6 +13,9 @@ export class ServerClock {
    *
    * What travelled fastest shows the time best, so the clock only moves on; unless a stamp is older than the
    * question by more than the clock explains: then it was set back.
+   *
+   * @param {number} stamp
+   * @param {number} asked
    */
   take(stamp, asked) {
     const ahead = stamp - performance.now() / 1000;
@@ -20,7 +23,11 @@ export class ServerClock {
     this.ahead = isSetBack ? ahead : Math.max(this.ahead, ahead);
   }
 
-  /** When, by the page's clock (ms), the server's stood at this time. */
+  /**
+   * When, by the page's clock (ms), the server's stood at this time.
+   *
+   * @param {number} stamp
+   */
   local(stamp) {
     return (stamp - this.ahead) * 1000;
   }

@@ -14,6 +14,7 @@ const WORDS = {
   signed_out: gettext("signed out"),
 };
 
+/** @type {Page.Status["state"][]} */
 const SILENT = ["connecting", "late", "reconnecting"];
 
 /** `turned()` is called when what the page shows is no longer known to hold, and when it is again. */
@@ -23,6 +24,7 @@ export class Connection {
     this.element = document.getElementById("connection");
     this.words = this.element.querySelector(".words");
     this.newest = document.getElementById("newest");
+    /** @type {Page.Status} */
     this.status = { state: "connecting", reason: "", heardAt: performance.now() };
   }
 
@@ -42,6 +44,7 @@ export class Connection {
       : gettext("no data from the server");
   }
 
+  /** @param {Page.Status} status */
   show(status) {
     const { lost } = this;
     const same = status.state === this.state && status.state === "connected";
@@ -57,6 +60,12 @@ export class Connection {
     document.dispatchEvent(new CustomEvent("connection", { detail: { lost: this.lost } }));
   }
 
+  /**
+   * Say, by the server's time `now` (s), when the newest data came; 0: none did.
+   *
+   * @param {{newest: number}} store
+   * @param {number} now
+   */
   tick(store, now) {
     this.beat();
     const text = !store.newest ? "" : translate("newest data %(clock)s", { clock: clock(store.newest) });
@@ -77,7 +86,7 @@ export class Connection {
   }
 
   /** Where the page has no notice to say it with: the way back in, to what is shown now. */
-  #offerSignIn(wanted) {
+  #offerSignIn(/** @type {boolean} */ wanted) {
     this.element.querySelector("a")?.remove();
     if (!wanted || document.getElementById("notice")) return;
     const link = document.createElement("a");
@@ -87,7 +96,7 @@ export class Connection {
   }
 
   #inWords() {
-    const { state, retryAt, heardAt } = this.status;
+    const { state, retryAt = 0, heardAt } = this.status;
     const now = performance.now();
     const seconds = Math.ceil((retryAt - now) / 1000);
     const waiting = state === "reconnecting" && seconds > 0;
@@ -101,4 +110,4 @@ export class Connection {
   }
 }
 
-const silence = (ms) => (ms < 60_000 ? `${Math.floor(ms / 1000)} s` : length(ms));
+const silence = (/** @type {number} */ ms) => (ms < 60_000 ? `${Math.floor(ms / 1000)} s` : length(ms));

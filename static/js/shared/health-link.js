@@ -11,6 +11,7 @@ const EVERY_MS = 5000;
 const BEAT_MS = 2500;
 const LOST_BEAT_MS = 1500; // dead connections that the browser keeps for later are used up one by one
 const TICK_MS = 500;
+/** @type {Health.Worst} */
 const UNKNOWN = { status: "unknown", worst: "" };
 
 const link = document.getElementById("health-link");
@@ -30,6 +31,7 @@ async function look() {
   if (!late) show(status === 200 ? answer : UNKNOWN);
 }
 
+/** @param {Health.Worst} said */
 function show({ status, worst }) {
   link.dataset.tone = status;
   link.querySelector(".said").textContent = worst && `: ${worst}`;

@@ -10,6 +10,7 @@ import {
   niceStep,
   readColours,
   shadeGaps,
+  shownOn,
   timeLabels,
   timeSpace,
   watchTheme,
@@ -23,17 +24,20 @@ export class LinePlot {
   /**
    * `label(value, digits)` writes a value; `hovered(time | null)` gets where the cursor is; `zoomed(from, to)` that
    * somebody dragged over a span, with nulls for a double click.
+   *
+   * @param {HTMLElement} parent
+   * @param {Page.LinePlotOptions} options
    */
-  constructor(parent, { label, hovered = (_time) => {}, zoomed = (_from, _to) => {}, key = "ticks" }) {
+  constructor(parent, { label, hovered = () => {}, zoomed = () => {}, key = "ticks" }) {
     this.parent = parent;
     this.label = label;
-    /** @type {any[]} */
+    /** @type {Page.Level[]} */
     this.levels = [];
-    /** @type {any[]} */
+    /** @type {Page.Mark[]} */
     this.marks = [];
-    /** @type {[number, number] | null} */
+    /** @type {Page.Line["span"]} */
     this.span = null;
-    /** @type {number[][]} */
+    /** @type {Page.Gap[]} */
     this.gaps = [];
     if (!colours.line) readColours();
     this.plot = new uPlot(options(this, hovered, zoomed, key), [[], []], parent);
@@ -43,11 +47,10 @@ export class LinePlot {
   }
 
   /**
-   * Draw `times` (s) and `values` (null: the line is broken) within a window. `levels`: `[{value, words, colour, below}]`, dashed but for zero,
-   * `marks`: `[{time, value, words, shape, colour}]`, `span`: `[from, to]` that is emphasised.
+   * Draw a line within a window.
    *
-   * @param {{from: number, to: number}} window
-   * @param {{times: number[], values: (number | null)[], levels?: any[], marks?: any[], span?: [number, number] | null}} drawn
+   * @param {Page.Span} window
+   * @param {Page.Line} line
    */
   draw({ from, to }, { times, values, levels = [], marks = [], span = null }) {
     this.levels = levels;
@@ -70,7 +73,7 @@ export class LinePlot {
   }
 }
 
-/** @returns {uPlot.Options} */
+/** @type {(chart: LinePlot, hovered: (time: number | null) => void, zoomed: Page.Zoomed, key: string) => uPlot.Options} */
 function options(chart, hovered, zoomed, key) {
   const { parent } = chart;
   return {
@@ -84,7 +87,12 @@ function options(chart, hovered, zoomed, key) {
       drag: { x: true, y: false, setScale: false },
       points: { size: 6, stroke: () => colours.line, fill: () => colours.line },
       sync: { key, scales: ["x", null] },
-      bind: { dblclick: () => () => zoomed(null, null) },
+      bind: {
+        dblclick: () => () => {
+          zoomed(null, null);
+          return null;
+        },
+      },
     },
     scales: { x: { time: true, auto: false }, y: { range: (u, low, high) => yRange(u, low, high, chart) } },
     axes: [
@@ -115,11 +123,13 @@ function options(chart, hovered, zoomed, key) {
   };
 }
 
+/** @param {uPlot} u */
 function under(u) {
-  const { left } = u.cursor;
+  const { left = -1 } = u.cursor;
   return left < 0 ? null : u.posToVal(left, "x");
 }
 
+/** @type {(u: uPlot, zoomed: Page.Zoomed) => void} */
 function selected(u, zoomed) {
   const { left, width } = u.select;
   if (width < 3) return;
@@ -130,19 +140,20 @@ function selected(u, zoomed) {
 /**
  * What is drawn fits in, level lines and the marks of the time shown too.
  *
- * @returns {[number, number]}
+ * @type {(u: uPlot, low: number | null, high: number | null, chart: LinePlot) => [number, number]}
  */
 function yRange(u, low, high, { levels, marks }) {
-  const { min, max } = u.scales.x;
+  const { min, max } = shownOn(u, "x");
   const shown = marks.filter(({ time }) => min <= time && time <= max);
-  const all = [low, high, ...levels.map(({ value }) => value), ...shown.map(({ value }) => value)].filter(
-    Number.isFinite,
-  );
+  const all = [low, high, ...levels.map(({ value }) => value), ...shown.map(({ value }) => value)]
+    .filter((value) => value !== null)
+    .filter(Number.isFinite);
   const [bottom, top] = all.length ? [Math.min(...all), Math.max(...all)] : [-1, 1];
   const room = (top - bottom || Math.abs(top) || 1) * ROOM;
   return [bottom - room, top + room];
 }
 
+/** @type {(ticks: number[], chart: LinePlot) => string[]} */
 function labels(ticks, { label }) {
   const step = ticks.length > 1 ? ticks[1] - ticks[0] : niceStep(1);
   const digits = digitsFor(step);
@@ -150,15 +161,19 @@ function labels(ticks, { label }) {
   return ticks.map((tick) => label(tick, exact ? digits : digits + 1));
 }
 
+/** @type {(times: number[], values: (number | null)[]) => Page.Gap[]} */
 function gapsOf(times, values) {
+  /** @type {Page.Gap[]} */
   const gaps = [];
   values.forEach((value, place) => {
-    if (value === null && values[place - 1] !== null) gaps.push([times[place], times[place]]);
-    if (value === null && place + 1 < times.length) gaps.at(-1)[1] = times[place + 1];
+    if (value !== null) return;
+    if (values[place - 1] !== null) gaps.push([times[place], times[place]]);
+    if (place + 1 < times.length) gaps[gaps.length - 1][1] = times[place + 1];
   });
   return gaps;
 }
 
+/** @type {(u: uPlot, span: Page.Line["span"]) => void} */
 function emphasise(u, span) {
   if (!span) return;
   const { ctx, bbox } = u;
@@ -171,6 +186,7 @@ function emphasise(u, span) {
   ctx.restore();
 }
 
+/** @type {(u: uPlot, level: Page.Level) => void} */
 function drawLevel(u, { value, words, colour, below }) {
   const { ctx, bbox } = u;
   const y = Math.round(u.valToPos(value, "y", true)) + 0.5;
@@ -193,12 +209,16 @@ function drawLevel(u, { value, words, colour, below }) {
   ctx.restore();
 }
 
+/** @typedef {(ctx: CanvasRenderingContext2D, x: number, y: number, r: number) => void} Shape */
+
+/** @type {Record<Page.Mark["shape"], Shape>} */
 const SHAPES = {
-  begin: (ctx, x, y, r) => triangle(ctx, x, y, r),
-  peak: (ctx, x, y, r) => diamond(ctx, x, y, r),
+  begin: triangle,
+  peak: diamond,
   end: (ctx, x, y, r) => ctx.rect(x - r, y - r, 2 * r, 2 * r),
 };
 
+/** @type {Shape} */
 function triangle(ctx, x, y, r) {
   ctx.moveTo(x - r, y - r);
   ctx.lineTo(x + r, y);
@@ -206,6 +226,7 @@ function triangle(ctx, x, y, r) {
   ctx.closePath();
 }
 
+/** @type {Shape} */
 function diamond(ctx, x, y, r) {
   ctx.moveTo(x, y - r * 1.3);
   ctx.lineTo(x + r * 1.3, y);
@@ -214,13 +235,12 @@ function diamond(ctx, x, y, r) {
   ctx.closePath();
 }
 
+/** @type {(u: uPlot, mark: Page.Mark) => void} */
 function drawMark(u, { time, value, words, shape, colour }) {
   const { ctx, bbox } = u;
   const x = u.valToPos(time, "x", true);
   if (x < bbox.left - 1 || x > bbox.left + bbox.width + 1) return;
-  const y = Number.isFinite(value)
-    ? u.valToPos(value, "y", true)
-    : bbox.top + bbox.height - 8 * devicePixelRatio;
+  const y = value === null ? bbox.top + bbox.height - 8 * devicePixelRatio : u.valToPos(value, "y", true);
   ctx.save();
   ctx.strokeStyle = ctx.fillStyle = colours[colour];
   ctx.lineWidth = devicePixelRatio;
@@ -248,6 +268,7 @@ function drawMark(u, { time, value, words, shape, colour }) {
   ctx.restore();
 }
 
+/** @type {(ctx: CanvasRenderingContext2D, words: string, x: number, y: number, align: CanvasTextAlign) => void} */
 function text(ctx, words, x, y, align) {
   if (!words) return;
   ctx.font = FONT.replace("11px", `${11 * devicePixelRatio}px`);
@@ -256,7 +277,11 @@ function text(ctx, words, x, y, align) {
   ctx.fillText(words, x, y);
 }
 
-/** The index of the value that holds at a time; -1 before the first. */
+/**
+ * The index of the value that holds at a time; -1 before the first.
+ *
+ * @type {(times: number[], time: number) => number}
+ */
 export function heldAt(times, time) {
   let low = 0;
   let high = times.length;

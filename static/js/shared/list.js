@@ -12,20 +12,33 @@ const MAX_OFFSET = 10_000_000; // docs/messages.md
 // `read` makes a value of the text of an address or a form, `write` the text of an address: "" for the usual value.
 // `take` gets the text out of the form, `put` a value into it.
 
+/**
+ * What a field of the form is, by its name.
+ *
+ * @type {(form: HTMLFormElement, name: string) => Found}
+ */
+const fieldOf = (form, name) => form.elements.namedItem(name);
+
+/** @type {Page.Kind<string>} */
 export const text = {
   read: (given) => given.slice(0, MAX_TEXT),
   write: (value) => value,
-  take: (form, name) => form.elements[name].value.trim(),
+  take: (form, name) => fieldOf(form, name).value.trim(),
   put(form, name, value) {
-    const field = form.elements[name];
+    const field = fieldOf(form, name);
     const shown = String(value ?? "");
     if (field !== document.activeElement && field.value !== shown) field.value = shown;
   },
 };
 
-/** A finite number; one that is left out, emptied or unreadable asks nothing. */
+/**
+ * A finite number; one that is left out, emptied or unreadable asks nothing.
+ *
+ * @type {Page.Kind<number | null>}
+ */
 export const number = {
-  ...text,
+  take: text.take,
+  put: (form, name, value) => text.put(form, name, String(value ?? "")),
   read(given) {
     const value = given.trim() === "" ? NaN : Number(given);
     return Number.isFinite(value) ? value : null;
@@ -33,7 +46,11 @@ export const number = {
   write: (value) => String(value ?? ""),
 };
 
-/** The same of what has to be whole: the server refuses any other. */
+/**
+ * The same of what has to be whole: the server refuses any other.
+ *
+ * @type {Page.Kind<number | null>}
+ */
 export const whole = {
   ...number,
   read(given) {
@@ -42,18 +59,24 @@ export const whole = {
   },
 };
 
+/** @type {Page.Kind<boolean>} */
 export const flag = {
   read: (given) => given === "true",
   write: (value) => (value ? "true" : ""),
-  take: (form, name) => String(form.elements[name].checked),
+  take: (form, name) => String(fieldOf(form, name).checked),
   put(form, name, value) {
-    form.elements[name].checked = value;
+    fieldOf(form, name).checked = value;
   },
 };
 
+/** @type {(form: HTMLFormElement, name: string) => HTMLInputElement[]} */
 const boxes = (form, name) => [...form.querySelectorAll(`[name="${name}"]`)];
 
-/** Some of several boxes; the summary above them says which. */
+/**
+ * Some of several boxes; the summary above them says which.
+ *
+ * @type {Page.Kind<string[]>}
+ */
 export const several = {
   read: (given) => given.split(",").filter(Boolean),
   write: (values) => values.join(","),
@@ -67,7 +90,11 @@ export const several = {
   },
 };
 
-/** One of a list of texts. */
+/**
+ * One of a list of texts.
+ *
+ * @type {(usual: string, options: string[]) => Page.Kind<string>}
+ */
 export const choice = (usual, options) => ({
   ...text,
   read: (given) => (options.includes(given) ? given : usual),
@@ -76,23 +103,35 @@ export const choice = (usual, options) => ({
 
 // --- sorting ---------------------------------------------------------------------------------
 
-const headers = () => [...document.querySelectorAll("[data-sort]")];
+/** @type {() => {button: HTMLElement, sort: string}[]} */
+const headers = () =>
+  [...document.querySelectorAll("[data-sort]")].map((button) => ({ button, sort: button.dataset.sort }));
 
-/** Mark the column that rows are sorted by. */
-export function markSorted({ sort, descending }) {
-  for (const button of headers()) {
+/**
+ * Mark the column that rows are sorted by.
+ *
+ * @param {Page.Sorted} by
+ */
+export function markSorted(by) {
+  for (const { button, sort } of headers()) {
     const header = button.closest("th");
-    if (button.dataset.sort !== sort) header.removeAttribute("aria-sort");
-    else header.setAttribute("aria-sort", descending ? "descending" : "ascending");
+    if (sort !== by.sort) header.removeAttribute("aria-sort");
+    else header.setAttribute("aria-sort", by.descending ? "descending" : "ascending");
   }
 }
 
-/** Call `chosen` with the view that a click on a column's header asks for, instead of `current()`. */
+/**
+ * Call `chosen` with the view that a click on a column's header asks for, instead of `current()`.
+ *
+ * @template {Page.Sorted} V
+ * @param {() => V} current
+ * @param {string[]} ascendingFirst
+ * @param {(view: V) => void} chosen
+ */
 export function listenToSort(current, ascendingFirst, chosen) {
-  for (const button of headers())
+  for (const { button, sort } of headers())
     button.addEventListener("click", () => {
       const view = current();
-      const { sort } = button.dataset;
       const descending = view.sort === sort ? !view.descending : !ascendingFirst.includes(sort);
       chosen({ ...view, sort, descending });
     });
@@ -100,10 +139,20 @@ export function listenToSort(current, ascendingFirst, chosen) {
 
 // --- the list --------------------------------------------------------------------------------
 
+/** @template {Page.Kinds} K */
 export class List {
   /**
    * `fields`: kinds by name; `sort`: the usual column; `ascendingFirst`: columns that begin with the least; `kept`: under
    * which name the browser keeps the number of rows; `keys`: what more a key does in a row. `changed()`: other rows are wanted.
+   *
+   * @param {{
+   *   fields: K,
+   *   sort: string,
+   *   ascendingFirst: string[],
+   *   kept: string,
+   *   changed(): void,
+   *   keys?: Page.RowKeys,
+   * }} page
    */
   constructor({ fields, sort, ascendingFirst, kept, changed, keys = {} }) {
     this.fields = fields;
@@ -113,7 +162,7 @@ export class List {
     this.rows = document.getElementById("limit");
     this.place = document.getElementById("place");
     this.steps = { previous: document.getElementById("previous"), next: document.getElementById("next") };
-    this.sorts = headers().map(({ dataset }) => dataset.sort);
+    this.sorts = headers().map(({ sort }) => sort);
     this.typing = 0; // the timer
     this.matches = 0;
     this.rows.value = localStorage.getItem(kept) ?? this.rows.value;
@@ -124,8 +173,9 @@ export class List {
     this.#listen(kept, ascendingFirst, keys);
   }
 
+  /** @type {(kept: string, ascendingFirst: string[], keys: Page.RowKeys) => void} */
   #listen(kept, ascendingFirst, keys) {
-    this.form.addEventListener("submit", (event) => event.preventDefault());
+    this.form.addEventListener("submit", (/** @type {Event} */ event) => event.preventDefault());
     this.form.addEventListener("input", () => {
       clearTimeout(this.typing);
       this.typing = setTimeout(() => this.change(this.current), TYPING_MS);
@@ -160,28 +210,42 @@ export class List {
   /** The view with what was typed a moment ago. */
   get current() {
     if (!this.typing) return this.view;
-    const read = ([name, kind]) => [name, kind.read(kind.take(this.form, name))];
-    return { ...this.view, ...Object.fromEntries(Object.entries(this.fields).map(read)) };
+    return this.#viewOf(this.view, (name, kind) => kind.take(this.form, name));
   }
 
   /**
    * The view of a query string: `{sort, descending}` and the fields.
    *
-   * @returns {any}
+   * @param {string} query
    */
   read(query) {
     const given = new URLSearchParams(query);
     const sort = given.get("sort") ?? "";
-    return {
-      sort: this.sorts.includes(sort) ? sort : this.usual,
-      descending: given.get("descending") !== "false",
-      ...Object.fromEntries(
-        Object.entries(this.fields).map(([name, kind]) => [name, kind.read(given.get(name) ?? "")]),
-      ),
-    };
+    return this.#viewOf(
+      {
+        sort: this.sorts.includes(sort) ? sort : this.usual,
+        descending: given.get("descending") !== "false",
+      },
+      (name) => given.get(name) ?? "",
+    );
   }
 
-  /** A view as a query string; what is as usual is left out. */
+  /**
+   * Rows in this order; what is asked for is read from the fields' texts.
+   *
+   * @param {Page.Sorted} order
+   * @param {(name: string, kind: Page.Kind<unknown>) => string} textOf
+   */
+  #viewOf({ sort, descending }, textOf) {
+    const values = Object.entries(this.fields).map(([name, kind]) => [name, kind.read(textOf(name, kind))]);
+    return /** @type {Page.View<K>} */ ({ sort, descending, ...Object.fromEntries(values) });
+  }
+
+  /**
+   * A view as a query string; what is as usual is left out.
+   *
+   * @param {Page.View<K>} view
+   */
   write(view) {
     const parts = new URLSearchParams();
     if (view.sort !== this.usual) parts.set("sort", view.sort);
@@ -193,7 +257,11 @@ export class List {
     return parts.toString();
   }
 
-  /** Show another view, from its first row unless another is given. */
+  /**
+   * Show another view, from its first row unless another is given.
+   *
+   * @param {Page.View<K>} view
+   */
   change(view, from = 0) {
     clearTimeout(this.typing);
     this.typing = 0;
@@ -213,17 +281,22 @@ export class List {
     history.replaceState(null, "", location.pathname + (address && `?${address}`) + location.hash);
   }
 
+  /** @param {1 | -1} direction */
   page(direction) {
     if (this.typing) return this.change(this.current); // other rows: the first of them
     const wanted = this.offset + direction * this.limit;
     if (wanted >= 0 && wanted < this.matches) this.change(this.view, wanted);
   }
 
-  #pageOf(row) {
+  #pageOf(/** @type {number} */ row) {
     return Math.floor(row / this.limit) * this.limit;
   }
 
-  /** Take how many rows match, in words, too; true where the page shown lies beyond them, and the last one is asked for. */
+  /**
+   * Take how many rows match, in words, too; true where the page shown lies beyond them, and the last one is asked for.
+   *
+   * @param {number} matches
+   */
   take(matches, words = count(matches)) {
     this.matches = matches;
     const beyond = !this.typing && matches > 0 && this.offset >= matches;

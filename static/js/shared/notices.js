@@ -8,7 +8,11 @@ const { login, admin } = document.getElementById("content").dataset;
 const FIRST_DATA_S = 5; // a collector that runs has sent something by then
 const started = performance.now();
 
-/** Show `{heading, text, actions: [[label, href or function], …]}`; null hides it. */
+/**
+ * Show what there is to say and to do; null hides it.
+ *
+ * @param {Page.Notice | null} content
+ */
 export function notice(content) {
   const key = content && content.heading + content.text;
   if (box.dataset.key === (key ?? "")) return;
@@ -21,12 +25,14 @@ export function notice(content) {
   );
 }
 
+/** @type {(tag: string, text: string) => HTMLElement} */
 function element(tag, text) {
   const node = document.createElement(tag);
   node.textContent = text;
   return node;
 }
 
+/** @param {Page.Action[]} list */
 function actions(list) {
   const row = element("p", "");
   row.className = "actions";
@@ -34,15 +40,26 @@ function actions(list) {
   return row;
 }
 
+/** @type {(...action: Page.Action) => HTMLElement} */
 function action(label, target) {
   const node = element(typeof target === "string" ? "a" : "button", label);
   node.className = "button";
-  if (typeof target === "string") node.href = target;
+  if (typeof target === "string") node.setAttribute("href", target);
   else node.onclick = target;
   return node;
 }
 
-/** What, if anything, keeps the charts from moving. */
+/**
+ * What, if anything, keeps the charts from moving.
+ *
+ * @param {{
+ *   catalogue: Charts.Catalogue | null,
+ *   store: import("../dashboard/store.js").Store,
+ *   grid: import("../dashboard/grid.js").Grid,
+ *   search: string,
+ *   connection: import("./connection.js").Connection,
+ * }} page
+ */
 export function chooseNotice({ catalogue, store, grid, search, connection }) {
   if (connection.state === "signed_out") return signedOut();
   if (!catalogue || connection.status.trouble === "unreachable") return unreachable();
@@ -56,15 +73,19 @@ export function chooseNotice({ catalogue, store, grid, search, connection }) {
   return waited && silent && connection.state === "connected" ? noCollector() : null;
 }
 
+/** @type {(label: string, path: string) => Page.Action[]} */
 export const inAdmin = (label, path) => (admin ? [[label, admin + path]] : []);
+/** @type {Page.Action} */
 export const health = [gettext("Open Health"), prefixed("/health/")];
 
+/** @type {() => Page.Notice} */
 export const signedOut = () => ({
   heading: gettext("You are signed out"),
   text: gettext("No new data arrives. Sign in again to continue; you will return to this page."),
   actions: [[gettext("Sign in"), `${login}?next=${encodeURIComponent(location.pathname + location.search)}`]],
 });
 
+/** @type {() => Page.Notice} */
 export const unreachable = () => ({
   heading: gettext("The server does not respond"),
   text: gettext(
@@ -73,7 +94,11 @@ export const unreachable = () => ({
   actions: [[gettext("Reload"), () => location.reload()], health],
 });
 
-/** `reason`: the server's own words, where it gave any. */
+/**
+ * `reason`: the server's own words, where it gave any.
+ *
+ * @type {(reason: string) => Page.Notice}
+ */
 export const refused = (reason) => ({
   heading: gettext("The live connection was refused"),
   text: reason
@@ -85,6 +110,7 @@ export const refused = (reason) => ({
   actions: [[gettext("Reload"), () => location.reload()], health],
 });
 
+/** @type {() => Page.Notice} */
 const noFilter = () => ({
   heading: gettext("No filter yet"),
   text: gettext(
@@ -93,6 +119,7 @@ const noFilter = () => ({
   actions: inAdmin(gettext("Add a filter"), "markets/opportunityfilter/add/"),
 });
 
+/** @type {() => Page.Notice} */
 const noPin = () => ({
   heading: gettext("Nothing is pinned"),
   text: gettext(
@@ -101,6 +128,7 @@ const noPin = () => ({
   actions: [[gettext("Open the scanner"), prefixed("/scanner")]],
 });
 
+/** @type {(filter: Charts.Filter) => Page.Notice} */
 const emptyFilter = (filter) => ({
   heading: translate("“%(name)s” selects nothing", { name: filter.name }),
   text: gettext(
@@ -112,6 +140,7 @@ const emptyFilter = (filter) => ({
   ],
 });
 
+/** @type {(search: string) => Page.Notice} */
 const noMatch = (search) => ({
   heading: translate("No chart matches “%(search)s”", { search }),
   text: gettext("The search covers symbols and exchange names; every word must match."),
@@ -125,6 +154,7 @@ function clearSearch() {
   input.focus();
 }
 
+/** @type {() => Page.Notice} */
 const noCollector = () => ({
   heading: gettext("No chart is live"),
   text: gettext(

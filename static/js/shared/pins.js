@@ -5,22 +5,29 @@ import { Newest } from "./requests.js";
 import { toast } from "./toast.js";
 
 /** What the button that pins or unpins a chart says. */
-export const pinLabel = (pinned) => (pinned ? gettext("★ Unpin") : gettext("☆ Pin"));
+export const pinLabel = (/** @type {boolean} */ pinned) => (pinned ? gettext("★ Unpin") : gettext("☆ Pin"));
 
 export class Pins {
+  /** @param {{token: string, dashboard: string, changed(): void}} page */
   constructor({ token, dashboard, changed }) {
     this.token = token;
     this.dashboard = dashboard;
     this.changed = changed;
+    /** @type {Set<string>} */
     this.ids = new Set();
     this.questions = new Newest();
   }
 
+  /** @param {string} id */
   has(id) {
     return this.ids.has(id);
   }
 
-  /** Ask which there are; says ok | signed_out | unreachable. */
+  /**
+   * Ask which there are.
+   *
+   * @returns {Promise<Page.Outcome>}
+   */
   async load() {
     const { status, answer, late } = await this.questions.request("GET", "/api/pins");
     if (status === 401) return "signed_out";
@@ -29,6 +36,7 @@ export class Pins {
     return "ok";
   }
 
+  /** @param {string} id */
   async toggle(id) {
     const { token } = this;
     const had = this.has(id);
@@ -47,7 +55,7 @@ export class Pins {
       ]);
   }
 
-  #take(ids) {
+  #take(/** @type {string[]} */ ids) {
     this.ids = new Set(ids);
     this.changed();
   }

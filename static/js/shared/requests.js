@@ -55,19 +55,24 @@ export async function ask(address, { signal, ...options } = {}, patience = ANSWE
   }
 }
 
-/** A proxy's page is no answer of ours; one that breaks off is none at all. */
+/**
+ * A proxy's page is no answer of ours; one that breaks off is none at all.
+ *
+ * @param {unknown} problem
+ */
 function noJson(problem) {
-  if (problem instanceof SyntaxError) return {};
+  if (problem instanceof SyntaxError) return null;
   throw problem;
 }
 
 /**
  * `{status, answer}` of a request; status 0 when the server cannot be reached. `answer.error` says what is wrong.
  *
+ * @template {Answers.Address} A
  * @param {string} method
- * @param {string} address
+ * @param {A} address
  * @param {{body?: object, token?: string, patience?: number}} more
- * @returns {Promise<{status: number, answer: any}>}
+ * @returns {Promise<Answers.Answer<Answers.Of<A>>>}
  */
 export async function request(method, address, { body, token, patience } = {}) {
   /** @type {Record<string, string>} */
@@ -77,11 +82,20 @@ export async function request(method, address, { body, token, patience } = {}) {
   try {
     const response = await ask(address, { method, headers, body: body && JSON.stringify(body) }, patience);
     const answer = await response.json().catch(noJson);
-    return { status: response.status, answer };
+    const status = response.ok && !answer ? 0 : response.status;
+    return /** @type {Answers.Answer<Answers.Of<A>>} */ ({ status, answer: answer ?? {} });
   } catch {
     return { status: 0, answer: {} };
   }
 }
+
+/**
+ * Whether a line of NDJSON is none of the rows, but says that the answer broke off or left something out.
+ *
+ * @param {object} line
+ * @returns {line is Answers.Ending}
+ */
+export const isEnding = (line) => "error" in line || "warning" in line;
 
 /** Questions that are asked again and again: an answer that comes after a newer one is `late`, and to be dropped. */
 export class Newest {
@@ -91,11 +105,14 @@ export class Newest {
   /**
    * As `request`, and whether something newer is shown already.
    *
-   * @param {Parameters<typeof request>} question
+   * @template {Answers.Address} A
+   * @param {string} method
+   * @param {A} address
+   * @param {Parameters<typeof request>[2]} more
    */
-  async request(...question) {
+  async request(method, address, more = {}) {
     const mine = ++this.#asked;
-    const answer = await request(...question);
+    const answer = await request(method, address, more);
     const late = mine < this.#shown;
     if (!late) this.#shown = mine;
     return { ...answer, late };

@@ -25,8 +25,20 @@ const CLOSED = { notSignedIn: 4401, restart: 1012 };
  * is connecting | connected | late | asked | reconnecting | signed_out | paused, trouble is refused | unreachable when it
  * lasts, heardAt when the server said what came last, by `performance.now()`. A slow link is `late`: messages come, but
  * what they say is too old to hold.
+ *
+ * @template {Page.Message} M
  */
 export class Feed {
+  /**
+   * @param {{
+   *   address(): URL,
+   *   opened(): void,
+   *   receive(message: M): void,
+   *   probe(): Promise<Page.Outcome>,
+   *   changed(status: Page.Status): void,
+   *   clock?: ServerClock,
+   * }} page
+   */
   constructor({ address, opened, receive, probe, changed, clock = new ServerClock() }) {
     this.address = address;
     this.opened = opened;
@@ -34,9 +46,10 @@ export class Feed {
     this.probe = probe;
     this.changed = changed;
     this.clock = clock;
+    /** @type {Page.FeedState | "unused"} */
     this.state = "unused";
     this.failures = 0;
-    /** @type {string | null} */
+    /** @type {Page.Trouble | null} */
     this.trouble = null;
     this.troubledAt = 0;
     this.reason = ""; // what the server said when it closed the last one, if anything
@@ -45,6 +58,11 @@ export class Feed {
     /** @type {WebSocket | null} */
     this.socket = null;
     this.heardAt = this.cameAt = performance.now(); // what came last was said, and came
+    this.begunAt = 0; // when the socket was asked for
+    /** @type {number | null} */
+    this.openedAt = null;
+    this.proven = false; // that this socket brings anything
+    this.deadline = 0;
     this.askedAt = 0; // when the server was last asked for more
     this.asked = false; // what was received last came by request
     this.wallAhead = Date.now() - performance.now();
@@ -65,7 +83,7 @@ export class Feed {
     const socket = new WebSocket(this.address());
     this.openedAt = null;
     this.begunAt = this.askedAt = now;
-    this.proven = false; // that this socket brings anything
+    this.proven = false;
     this.deadline = now + ATTEMPTS_MS[Math.min(this.failures, ATTEMPTS_MS.length - 1)];
     socket.onopen = () => {
       this.openedAt = performance.now();
@@ -90,7 +108,11 @@ export class Feed {
     this.#become("signed_out", { reason });
   }
 
-  /** Say something; nothing while there is no connection, for `opened` says it again. */
+  /**
+   * Say something; nothing while there is no connection, for `opened` says it again.
+   *
+   * @param {object} message
+   */
   send(message) {
     if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
   }
@@ -102,6 +124,7 @@ export class Feed {
     if (this.state === "reconnecting") this.#become("reconnecting", this.status);
   }
 
+  /** @type {(state: Page.FeedState, more?: {reason?: string, retryAt?: number}) => void} */
   #become(state, { reason = this.reason, retryAt = 0 } = {}) {
     this.state = state;
     this.status = { reason, retryAt, trouble: this.trouble, heardAt: this.heardAt };
@@ -117,6 +140,7 @@ export class Feed {
     this.socket = null;
   }
 
+  /** @type {(socket: WebSocket, message: M) => void} */
   #received(socket, message) {
     const now = performance.now();
     this.cameAt = now;
@@ -125,7 +149,7 @@ export class Feed {
     this.asked = false;
     this.trouble = null;
     this.reason = "";
-    if (now - this.openedAt > HEALTHY_MS) this.failures = 0;
+    if (now - (this.openedAt ?? now) > HEALTHY_MS) this.failures = 0;
     this.receive(message);
     if (message.seq !== undefined) {
       socket.send(JSON.stringify({ type: "ack", seq: message.seq }));
@@ -136,7 +160,11 @@ export class Feed {
     this.#become(now - this.heardAt < limit ? "connected" : "late");
   }
 
-  /** When a message was said, by the page's clock: over a slow link that is well before it comes. */
+  /**
+   * When a message was said, by the page's clock: over a slow link that is well before it comes.
+   *
+   * @type {(time: number | undefined, now: number) => number}
+   */
   #saidAt(time, now) {
     if (time === undefined) return now;
     this.clock.take(time, this.askedAt);
@@ -177,7 +205,7 @@ export class Feed {
   #wake() {
     if (document.hidden) return;
     if (this.state === "paused") return this.open();
-    const quiet = performance.now() - Math.max(this.cameAt, this.begunAt ?? 0);
+    const quiet = performance.now() - Math.max(this.cameAt, this.begunAt);
     if (this.#tries && (!this.socket || quiet >= DOUBT_MS)) this.open({ again: true });
   }
 
@@ -200,6 +228,7 @@ export class Feed {
     this.#closed(0, "");
   }
 
+  /** @type {(code: number, reason: string) => Promise<void>} */
   async #closed(code, reason) {
     this.socket = null;
     if (code === CLOSED.notSignedIn) return this.#refused(reason);
@@ -210,7 +239,7 @@ export class Feed {
   }
 
   /** A session may have been replaced by another one, as a change of the password does: asked once, then believed. */
-  async #refused(reason) {
+  async #refused(/** @type {string} */ reason) {
     const again = this.proven && (await this.probe()) === "ok";
     if (again) this.open({ again });
     else this.signOut(reason);

@@ -13,19 +13,29 @@ declare module "*/uPlot.esm.js" {
 }
 
 /** Which element a selector finds is the template's to say: here it is whatever the code takes it for. */
+type Found = any;
+
 interface Document {
-  getElementById(id: string): any;
+  getElementById(id: string): Found;
 }
 interface ParentNode {
-  querySelector(selector: string): any;
-  querySelectorAll(selector: string): NodeListOf<any>;
+  querySelector(selector: string): Found;
+  querySelectorAll(selector: string): NodeListOf<Found>;
 }
 interface Element {
-  closest(selector: string): any;
+  closest(selector: string): Found;
+}
+
+/** A row of a table that a page filled: it says what it is of. */
+type IdentifiedRow = HTMLTableRowElement & { dataset: { id: string } };
+
+/** Pointer, keyboard and focus act on elements of the page. */
+interface UIEvent {
+  readonly target: HTMLElement;
 }
 
 /** What the modules of a page say to one another. */
 interface DocumentEventMap {
   connection: CustomEvent<{ lost: boolean }>;
-  health: CustomEvent<{ status: string; worst: string }>;
+  health: CustomEvent<Health.Worst>;
 }

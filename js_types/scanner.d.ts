@@ -1,0 +1,124 @@
+/** The scanner's socket (docs/messages.md) and what its page asks. */
+
+declare namespace Scanner {
+  /** State of a leg's quote, the best first. */
+  type LegState = "live" | "quiet" | "silent" | "down" | "waiting" | "lost";
+
+  /** What a row says of its pair; `id` is not among it. */
+  interface Cells extends Page.Pair {
+    /** In 24 h, quote currency. */
+    volume1: number | null;
+    volume2: number | null;
+    /** On which exchange to sell. */
+    sell: 1 | 2;
+    /** bps, after both taker fees. */
+    edge: number | null;
+    /** Executable, quote currency. */
+    size: number | null;
+    /** Percent. */
+    spread: number | null;
+    /** When each leg's quote came, ms. */
+    at1: number | null;
+    at2: number | null;
+    state1: LegState;
+    state2: LegState;
+    /** Opportunities of the last hour; null while they cannot be counted. */
+    hour: number | null;
+    /** Gates of the direction shown. */
+    passed: number;
+    failed: number;
+    unknown: number;
+    blocked: boolean;
+  }
+
+  interface Identified {
+    id: string;
+  }
+
+  interface Head {
+    total: number;
+    matches: number;
+    /** Shards that send now. */
+    collectors: number;
+  }
+
+  interface Envelope {
+    seq: number;
+    time: number;
+  }
+
+  interface PageMessage extends Envelope, Head {
+    type: "page";
+    rows: (Identified & Cells)[];
+  }
+
+  /** Rows have the cells that differ, all of a row that is new; a sign of life has neither head nor rows. */
+  interface Changes extends Envelope, Partial<Head> {
+    type: "changes";
+    rows: (Identified & Partial<Cells>)[];
+    order?: string[];
+  }
+
+  type Message = PageMessage | Changes;
+
+  /** One side of a row. */
+  interface Side {
+    exchange: string;
+    at: number | null;
+    state: LegState;
+    volume: number | null;
+  }
+
+  /** What the table asks of the page: whether a pair is pinned, and whether the server is silent. */
+  interface Context {
+    pinned(id: string): boolean;
+    lost(): boolean;
+  }
+
+  interface SavedView {
+    name: string;
+    query: string;
+  }
+
+  // --- why a pair is, or is not, an opportunity: GET /api/opportunities/explain ---
+
+  type Verdict = "pass" | "fail" | "unknown";
+
+  interface Gate {
+    name: string;
+    value: string;
+    threshold: string;
+    verdict: Verdict;
+    words: string;
+  }
+
+  interface Direction {
+    buy_on: string;
+    sell_on: string;
+    edge_bps: number | null;
+    size: number | null;
+    gates: Gate[];
+  }
+
+  interface Explained {
+    id: string;
+    summary: string;
+    /** Enabled filters that give the pair a chart. */
+    charts: { id: number; name: string }[];
+  }
+
+  interface Compared extends Explained {
+    scanned: true;
+    currency: string;
+    /** The better one first. */
+    directions: Direction[];
+  }
+
+  /** Something keeps the pair from being compared: there are no directions then. */
+  interface NotCompared extends Explained {
+    scanned: false;
+    obstacles: { words: string }[];
+  }
+
+  type Explanation = Compared | NotCompared;
+}
