@@ -53,6 +53,7 @@ def _start() -> None:
             os.environ.pop(name, None)  # the suite depends on nothing that is set or runs here
     # A third of what a process of the product costs to start would be compiling its own source each time.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ.pop("PYTHONUNBUFFERED", None)  # what is started without it would be no fork (`warm_python`)
     sys.dont_write_bytecode = False
     environment = {
         "ENV_FILE": os.devnull,

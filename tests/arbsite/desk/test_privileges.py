@@ -111,8 +111,7 @@ def open_checkout() -> Iterator[tuple[Path, str]]:
     place.chmod(0o755)
     for name in CHECKOUT:
         source, target = settings.BASE_DIR / name, place / name
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(source, target, ignore=ignored) if source.is_dir() else shutil.copy(source, target)
+        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
     # What redis asks for before Python 3.11.3; the packages may have been installed for a later one.
     (place / "async_timeout.py").write_text("from asyncio import timeout\n")
     (place / "node_modules").symlink_to((settings.BASE_DIR / "node_modules").resolve())

@@ -32,14 +32,11 @@ PRODUCTION = {
 
 def _manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """`manage.py` in a process of its own, with nothing of ours in its environment but this."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return subprocess.run(
-        [sys.executable, str(BASE_DIR / "manage.py"), *arguments],
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": os.environ.get("HOME", "/"),
-            "ENV_FILE": os.devnull,
-            **environment,
-        },
+        [sys.executable, "manage.py", *arguments],
+        cwd=BASE_DIR,
+        env={**kept, "ENV_FILE": os.devnull, **environment},
         capture_output=True,
         text=True,
         timeout=60,
