@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
@@ -131,7 +131,7 @@ async def test_okx_leaves_the_settlement_after_the_next_empty_where_the_interval
         assert (row["nextFundingTime"], row["fundingTime"] != "") == ("", True)
 
 
-SAID = {
+SAID: dict[str, tuple[str, Callable[[Any], object], object]] = {
     "binance:swap": ("/fapi/v1/exchangeInfo", lambda body: body["symbols"][0]["status"], "SETTLING"),
     "gate:swap": (CONTRACT, lambda body: body["in_delisting"], True),
     "kucoin:swap": ("/api/v1/contracts/active", lambda body: body["data"][0]["status"], "BeingSettled"),
