@@ -2,7 +2,8 @@
 
 Everything is a function of the seed, the market, the symbol and the exchange's clock, so the same seed
 gives the same rates at the same time, whatever anybody asks. With `scale` an interval passes that much
-faster by the clock, while the exchange still calls it by its name: 8 h is said, and passes in 29 s at 0.001.
+faster by the clock, while the exchange still calls it by its name: 8 h is said, and passes in 29 s at 0.001;
+working a settlement off takes a second of that at least, or a quarter of the interval.
 """
 
 from typing import Final
@@ -19,6 +20,7 @@ _HOT_ONE_IN: Final = 12
 _HOT: Final = 15 * _USUAL
 _RECOMPUTED: Final = 1.02
 _DECIMALS: Final = 8
+_LEAST_SETTLING_MS: Final = 1_000
 
 
 class FundingState(Struct, frozen=True):
@@ -68,7 +70,7 @@ class FundingClock:
         origin = terms.offset_h * _HOUR_MS * self._scale
         number = int((now_ms - origin) // length)
         begun_ms = round(origin + number * length)
-        settling = now_ms - begun_ms < min(self._settling_ms, length / 4)
+        settling = now_ms - begun_ms < min(max(self._settling_ms, _LEAST_SETTLING_MS), length / 4)
         before, after = (self._published(symbol, terms, number - 1 + step) for step in (0, 1))
         phase = int((now_ms - begun_ms) / length * _STEPS) / _STEPS
         return FundingState(

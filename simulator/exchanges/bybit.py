@@ -193,7 +193,7 @@ class BybitSwap(Perpetuals, Bybit):
     def status_frames(self, topic: str, variant: str, listing: Listing, beat: int) -> Sequence[Frame]:
         """tickers: a snapshot on subscribing, then what changed, and nothing where nothing did."""
         row = self._status_row(listing)
-        told = self._told.get(listing.symbol, {})
+        told = self._told.setdefault(listing.symbol, row)
         if beat:
             self._told[listing.symbol] = row
         kind = "delta" if beat else "snapshot"

@@ -241,7 +241,7 @@ class GateSwap(Perpetuals, Gate):
 
     def status_frames(self, topic: str, variant: str, listing: Listing, beat: int) -> Sequence[Frame]:
         """futures.tickers: at most one a second; `funding_next_apply` is in seconds."""
-        row = self._status_row(listing, "contract") | self._traded(listing)
+        row = self._status_row(listing, "contract") | self._traded(listing, self.quote(listing))
         return (self._update("futures.tickers", self.now_ms(), compact([row])),)
 
     def routes(self) -> dict[str, RestHandler]:
@@ -279,8 +279,8 @@ class GateSwap(Perpetuals, Gate):
             }
         )
 
-    def _traded(self, listing: Listing) -> dict[str, Any]:
-        book, volume = self.quote(listing), self.volume(listing)
+    def _traded(self, listing: Listing, book: Book) -> dict[str, Any]:
+        volume = self.volume(listing)
         coins = volume / float(book.bid)
         return {
             "last": book.bid,
@@ -299,7 +299,7 @@ class GateSwap(Perpetuals, Gate):
         book = self.quote(listing)
         return {
             **self._status_row(listing, "contract"),
-            **self._traded(listing),
+            **self._traded(listing, book),
             "highest_bid": book.bid,
             "highest_size": whole(book.bid_size),
             "lowest_ask": book.ask,
