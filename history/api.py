@@ -13,6 +13,7 @@ from core.web.refused import Refused
 from history.read import ndjson
 from history.read.answers import lake_reader, limited, streamed
 from history.read.asked import Range, asked_points, asked_range, exchange_named, required, symbol_named
+from history.read.funding import Swap, funding_rows, funding_spread, swap_named
 from history.read.reader import LakeReader, Where
 from history.read.reading import in_thread
 from history.read.spreads import turned
@@ -64,6 +65,34 @@ async def opportunities(request: HttpRequest) -> HttpResponseBase:
     return await streamed(ndjson.warned(pieces, reader))
 
 
+@api("symbol", "exchange", "start", "end", "points")
+@limited
+async def funding(request: HttpRequest) -> HttpResponseBase:
+    """`GET /api/history/funding`: a swap's funding whenever it changed, and how it stood before."""
+    query = request.GET.dict()
+    required(query, "symbol", "exchange")
+    within, points = asked_range(query), asked_points(query)
+    (swap,) = await _swaps(query, "exchange")
+    reader = lake_reader()
+    pieces = ndjson.encoded(funding_rows(reader, swap, within, points), ndjson.FUNDING)
+    return await streamed(ndjson.warned(pieces, reader))
+
+
+@api("symbol", "exchange1", "exchange2", "start", "end", "points")
+@limited
+async def spread_of_funding(request: HttpRequest) -> HttpResponseBase:
+    """`GET /api/history/funding_spread`: the difference of two swaps' funding per 8 h."""
+    query = request.GET.dict()
+    required(query, "symbol", "exchange1", "exchange2")
+    within, points = asked_range(query), asked_points(query)
+    one, other = await _swaps(query, "exchange1", "exchange2")
+    if one == other:
+        raise Refused(400, "exchange2: it is the same as exchange1; a spread needs two")
+    reader = lake_reader()
+    frames = funding_spread(reader, one, other, within, points)
+    return await streamed(ndjson.warned(ndjson.encoded(frames, ndjson.FUNDING_SPREAD), reader))
+
+
 # --- what they share -----------------------------------------------------------------------------
 
 
@@ -76,6 +105,17 @@ async def _instrument(query: dict[str, str], within: Range) -> Where:
             where[name] = exchange_named(config, query[name], name)
     where["symbol"] = await in_thread(lambda: symbol_named(config, lake_reader(), query["symbol"]))
     return where
+
+
+async def _swaps(query: dict[str, str], *exchanges: str) -> list[Swap]:
+    """The swaps of a query, one per exchange that it names."""
+    config = await sync_to_async(load_config)()
+
+    def named() -> list[Swap]:
+        reader = lake_reader()
+        return [swap_named(config, reader, query["symbol"], query[name], name) for name in exchanges]
+
+    return await in_thread(named)
 
 
 def _states(reader: LakeReader, where: Where, within: Range) -> Iterator[pl.DataFrame]:

@@ -9,4 +9,6 @@ urlpatterns = [
     path("api/history/trades", of_the_lake("trades"), name="api-history-trades"),
     path("api/history/states", of_the_lake("states"), name="api-history-states"),
     path("api/history/opportunities", of_the_lake("opportunities"), name="api-history-opportunities"),
+    path("api/history/funding", of_the_lake("funding"), name="api-history-funding"),
+    path("api/history/funding_spread", of_the_lake("spread_of_funding"), name="api-history-funding-spread"),
 ]

@@ -91,7 +91,7 @@ def symbol_named(config: MarketConfig, reader: LakeReader, text: str) -> str:
     there = configured | _recorded_of_late(reader)
     if found := symbol_of(there, text):
         return found
-    raise Refused(404, f"symbol: nothing was recorded of {text!r}; {_near(text, there)}")
+    raise Refused(404, f"symbol: nothing was recorded of {text!r}; {names_near(text, there)}")
 
 
 def _recorded_of_late(reader: LakeReader) -> set[str]:
@@ -104,7 +104,8 @@ def _recorded_of_late(reader: LakeReader) -> set[str]:
     return found
 
 
-def _near(text: str, names: Iterable[str]) -> str:
+def names_near(text: str, names: Iterable[str]) -> str:
+    """Words that name what there is and is spelled alike."""
     by_plain = {plain(name): name for name in names}
     if not by_plain:
         return "nothing was recorded at all yet"

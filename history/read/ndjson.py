@@ -56,6 +56,25 @@ OPPORTUNITIES: Final[Lines] = {
     "edge12": pl.col("edge12").round(6),
     "edge21": pl.col("edge21").round(6),
 }
+FUNDING: Final[Lines] = {
+    "timestamp": _seconds("received_ts_us"),
+    "rate": pl.col("rate"),
+    "rate_of": pl.col("rate_of"),
+    "per_8h": pl.col("per_8h"),
+    "next": _seconds("next_ts_us"),
+    "interval_s": pl.col("interval_s"),
+    "interval_from": pl.col("interval_from"),
+    "settled_rate": pl.col("settled_rate"),
+    "settled": _seconds("settled_ts_us"),
+    "cap": pl.col("cap"),
+    "floor": pl.col("floor"),
+}
+FUNDING_SPREAD: Final[Lines] = {
+    "timestamp": _seconds("ts_us"),
+    "per_8h1": pl.col("per_8h1"),
+    "per_8h2": pl.col("per_8h2"),
+    "spread": pl.col("spread"),
+}
 
 
 def encoded(frames: Iterable[pl.DataFrame], lines: Lines) -> Iterator[bytes]:

@@ -179,6 +179,8 @@ PARAMETERS = {
     "/api/history/trades": ("symbol", "exchange", "start", "end", "points"),
     "/api/history/states": ("symbol", "exchange", "start", "end"),
     "/api/history/opportunities": ("symbol", "exchange1", "exchange2", "start", "end"),
+    "/api/history/funding": ("symbol", "exchange", "start", "end", "points"),
+    "/api/history/funding_spread": ("symbol", "exchange1", "exchange2", "start", "end", "points"),
     "/api/rolling_window_data": ("symbol", "exchange1", "exchange2", "filter"),
     "/api/charts": ("filter",),
     "/api/opportunities": ("symbol", "exchanges", "filter", "min_peak", "min_duration", "open", "start",

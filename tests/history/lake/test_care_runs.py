@@ -375,7 +375,7 @@ def test_a_command_fails_when_a_table_is_busy_and_does_the_others(lake: Lake, em
     with pytest.raises(CommandError, match="1 of 7 did not succeed"):
         command("compact_lake")
 
-    assert MaintenanceRun.objects.filter(state=State.DONE).count() == 4
+    assert MaintenanceRun.objects.filter(state=State.DONE).count() == len(SCHEMAS) - 1
 
 
 def test_a_table_that_is_none_is_named_with_those_there_are() -> None:
