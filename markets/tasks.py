@@ -7,6 +7,7 @@ from typing import Any
 
 from celery import shared_task
 
+from core.names.market_keys import exchange_of
 from core.redis_client import redis_client
 from markets.fees import midnight as fees
 from markets.models import Exchange
@@ -23,13 +24,14 @@ WALLETS_LOCK = "markets.wallets"
 
 @shared_task(name="markets.tasks.sync_markets", time_limit=TIME_LIMIT_S, ignore_result=True)
 def sync_markets(keys: list[str] | None = None, tried: int = 0) -> None:
-    """Sync the catalogue of every enabled exchange, or of these, unless another worker is at it.
+    """Sync every market of every enabled exchange, or those with these keys, unless another worker is at it.
 
     Those that failed are asked again in a few minutes; `tried` is how often that was done.
     """
     with _alone(LOCK) as alone:
         if alone:
-            failed = [report.exchange for report in sync.sync_all(_enabled(keys)) if report.error]
+            reports = sync.sync_all(_enabled(keys), keys=keys)
+            failed = [report.exchange for report in reports if report.error]
             _ask_again(sync_markets, failed, tried)
 
 
@@ -44,7 +46,7 @@ def sync_wallets(keys: list[str] | None = None, tried: int = 0) -> None:
 
 def _enabled(keys: list[str] | None) -> list[Exchange]:
     enabled = Exchange.objects.filter(enabled=True)
-    return list(enabled if keys is None else enabled.filter(key__in=keys))
+    return list(enabled if keys is None else enabled.filter(key__in=map(exchange_of, keys)))
 
 
 def _ask_again(task: Any, failed: list[str], tried: int) -> None:

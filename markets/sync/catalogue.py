@@ -1,24 +1,27 @@
 """Catalogue of an exchange today, asked through ccxt: eight REST dialects that need not be ours.
 
-Spot only for now. No database here: `markets.sync.symbols` stores what `fetch` returns.
+Spot and swaps, each by itself. No database here: `markets.sync.symbols` stores what `fetch` returns.
 """
 
 import importlib
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from core.names.market_keys import SPOT, exchange_of, market_key, market_of
 from core.names.plain_names import plain
 from markets.config import FEE_RANGE_BPS
 from markets.own_words import may_be_quoted
 from markets.sync.rest_proxy import failure, route
 from markets.sync.rows import CatalogueError, Skipped, not_json, read
 from markets.sync.rows import in_words as left_out
+from markets.sync.swaps import OF_TRADES, SwapTerms, in_coins, moment, terms_of
 
 __all__ = ["Catalogue", "CatalogueError", "ListedMarket", "client", "decimal", "fetch", "in_words", "parse"]
 
@@ -27,8 +30,11 @@ REQUEST_TIMEOUT_MS = 20_000
 STATUS_FIELDS = ("status", "state", "trade_status", "symbolStatus")
 # kucoin would ask for all tickers once more, only to learn fees.
 OPTIONS = {"defaultType": "spot", "fetchMarkets": {"types": ["spot"], "fetchTickersFees": False}}
+SWAP_OPTIONS = {"defaultType": "swap", "defaultSubType": "linear"}
+OWN_METHODS = ("mexc", "bingx")  # these two take no option and would load the other market as well
 # What ccxt asks besides, and what it gets instead: margin trading is no business of a spot catalogue. One
 # answer less that can fail, and Gate's would count a pair as trading that only its margin market trades.
+BITGET_SWAPS = ("USDT-FUTURES", "USDC-FUTURES")  # ccxt would ask for its practice markets, too
 NOT_ASKED: dict[str, dict[str, Any]] = {
     "gate": {"publicMarginGetCurrencyPairs": []},
     "bitget": {"publicMarginGetV2MarginCurrencies": {}},
@@ -38,8 +44,11 @@ NOT_ASKED: dict[str, dict[str, Any]] = {
 _importing = threading.Lock()
 
 
-# Where an exchange says a market's own taker and maker fee; the others' numbers in ccxt are ccxt's.
+# Where an exchange says a market's own taker and maker fee; the others' numbers in ccxt are ccxt's. The list
+# of MEXC's swaps says less than orders over its API cost, so its word is not taken (PROTOCOLS2 A15).
 FEE_FIELDS = {
+    "bitget:swap": ("takerFeeRate", "makerFeeRate"),
+    "kucoin:swap": ("takerFeeRate", "makerFeeRate"),
     "gate": ("fee", "maker_fee_rate"),
     "mexc": ("takerCommission", "makerCommission"),
     "bitget": ("takerFeeRate", "makerFeeRate"),
@@ -62,7 +71,10 @@ class MarketFees(Struct, frozen=True):
 
 
 class ListedMarket(Struct, frozen=True):
-    """One spot market as the exchange describes it; base and quote are its own fields, via ccxt."""
+    """One market as the exchange describes it; base and quote are its own fields, via ccxt.
+
+    Sizes are in coins, those of a `swap`, too.
+    """
 
     native_id: str
     symbol: str
@@ -77,6 +89,10 @@ class ListedMarket(Struct, frozen=True):
     fees: MarketFees | None = None
     fee_refused: str = ""  # what it said of its fees that is none, in its own words
     last_price: Decimal | None = None
+    min_amount: Decimal | None = None
+    max_amount: Decimal | None = None
+    listed_at: datetime | None = None
+    swap: SwapTerms | None = None
 
 
 class Catalogue(list[ListedMarket]):
@@ -96,21 +112,21 @@ class Catalogue(list[ListedMarket]):
         self.skipped = list(skipped)
 
 
-def fetch(key: str, rest_url: str = "", proxy: str = "") -> Catalogue:
-    """All spot markets of one exchange with their 24 h volume; blocks for some seconds.
+def fetch(key: str, rest_url: str = "", proxy: str = "", market: str = SPOT) -> Catalogue:
+    """All spot markets of one exchange, or its swaps, with their 24 h volume; blocks for some seconds.
 
     A row that cannot be read is left out and named. Without tickers the markets come all the same, their
     volumes unknown. Raises CatalogueError when the exchange is unknown, does not answer, or answers
     something of which no market can be made.
     """
-    exchange = client(key, rest_url, proxy)
+    exchange = client(key, rest_url, proxy, market)
     import ccxt
 
     try:
         markets, skipped = read(exchange, exchange.fetch_markets, named=_native_ids)
-        rows = _by_native_id(markets)
-        tickers, problem = _tickers(exchange, rows)
-        listed = list(parse(rows, tickers, key, skipped))
+        rows = _by_native_id(markets, market)
+        tickers, problem = _tickers(exchange, rows, market)
+        listed = list(parse(rows, tickers, market_key(key, market), skipped))
         return Catalogue(listed, [left_out(skipped, "markets", quoted=exchange.quoted), problem], skipped)
     except (ccxt.BaseError, CatalogueError) as error:
         raise CatalogueError(failure(error, exchange, in_words(error, quoted=exchange.quoted))) from error
@@ -122,24 +138,28 @@ def _native_ids(markets: Iterable[Any]) -> set[str]:
     return {str(market["id"]) for market in markets if market.get("id")}
 
 
-def _by_native_id(markets: Iterable[Any]) -> dict[str, Any]:
-    """ccxt's spot markets by the exchange's own name of each: unified names may be given twice.
+def _is_of(row: Mapping[str, Any], market: str) -> bool:
+    return bool(row.get("spot")) if market == SPOT else bool(row.get("swap") or row.get("future"))
+
+
+def _by_native_id(markets: Iterable[Any], kind: str) -> dict[str, Any]:
+    """ccxt's markets of a kind by the exchange's own name of each: unified names may be given twice.
 
     Of two rows of one native id the one that trades counts, whatever their order.
     """
     rows: dict[str, Any] = {}
     for market in sorted(markets, key=lambda row: (row.get("active") is False, repr(row.get("info")))):
-        if market.get("spot") and market.get("id"):  # `read` names those without
+        if _is_of(market, kind) and market.get("id"):  # `read` names those without
             rows.setdefault(str(market["id"]), market)
     return rows
 
 
-def _tickers(exchange: Any, rows: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+def _tickers(exchange: Any, rows: Mapping[str, Any], market: str) -> tuple[dict[str, Any], str]:
     """ccxt's tickers by native id, and what is wrong with them in words."""
     # By their own names: of two markets under one unified name ccxt would keep either's ticker.
     exchange.set_markets([{**row, "symbol": name} for name, row in rows.items()])
     try:
-        tickers, skipped = read(exchange, lambda: exchange.fetch_tickers(None, {"type": "spot"}))
+        tickers, skipped = read(exchange, lambda: exchange.fetch_tickers(None, {"type": market}))
     except Exception as error:  # volumes are worth less than the catalogue
         words = failure(error, exchange, in_words(error, quoted=exchange.quoted))
         return {}, f"tickers: {words}; volumes are not news"
@@ -151,8 +171,8 @@ def _tickers(exchange: Any, rows: Mapping[str, Any]) -> tuple[dict[str, Any], st
     return ours, left_out(skipped, "tickers", quoted=exchange.quoted)
 
 
-def client(key: str, rest_url: str = "", proxy: str = "") -> Any:
-    """A ccxt client for public spot data that asks no more than needed, at `rest_url` where given.
+def client(key: str, rest_url: str = "", proxy: str = "", market: str = SPOT) -> Any:
+    """A ccxt client for public data of one market that asks no more than needed, at `rest_url` where given.
 
     It goes out through the exchange's own `proxy`, or the process's. Raises CatalogueError.
     """
@@ -161,11 +181,16 @@ def client(key: str, rest_url: str = "", proxy: str = "") -> Any:
             module = importlib.import_module(f"ccxt.{key}")
     except ImportError as error:
         raise CatalogueError(f"ccxt has no exchange “{key}”: correct the exchange's key") from error
-    exchange = getattr(module, key)({"timeout": REQUEST_TIMEOUT_MS, "options": OPTIONS})
+    exchange = getattr(module, key)({"timeout": REQUEST_TIMEOUT_MS, "options": _options(key, market)})
     exchange.has["fetchCurrencies"] = False
-    if key in ("mexc", "bingx"):  # these two take no option and would load their swaps as well
-        spot_markets = exchange.fetch_spot_markets
-        exchange.fetch_markets = lambda params=None: spot_markets(params or {})
+    if key in OWN_METHODS:
+        own_markets = exchange.fetch_spot_markets if market == SPOT else exchange.fetch_swap_markets
+        exchange.fetch_markets = lambda params=None: own_markets(params or {})
+    if key == "bitget":
+        contracts = exchange.publicMixGetV2MixMarketContracts
+        exchange.publicMixGetV2MixMarketContracts = lambda params: (
+            contracts(params) if params["productType"] in BITGET_SWAPS else {"data": []}
+        )
     for name, answer in NOT_ASKED.get(key, {}).items():
         setattr(exchange, name, lambda params=None, answer=answer: answer)
     exchange.quoted = not rest_url or may_be_quoted(rest_url, addresses(exchange.urls["api"]))
@@ -176,6 +201,13 @@ def client(key: str, rest_url: str = "", proxy: str = "") -> Any:
     except ValueError as error:
         raise CatalogueError(str(error)) from None
     return exchange
+
+
+def _options(key: str, market: str) -> dict[str, Any]:
+    if market == SPOT:
+        return OPTIONS
+    types = OF_TRADES.get(key, ["swap"])
+    return {**SWAP_OPTIONS, "fetchMarkets": {"types": types, "fetchTickersFees": False}}
 
 
 def addresses(urls: Any) -> list[str]:
@@ -198,12 +230,13 @@ def parse(
     exchange: str = "",
     skipped: list[Skipped] | None = None,
 ) -> Iterator[ListedMarket]:
-    """ccxt's markets and tickers, both by one name, as plain values; anything but spot is left out.
+    """ccxt's markets and tickers, both by one name, as plain values; `exchange` is the key of their market,
+    and what is not of it is left out.
 
     A market that makes no sense goes to `skipped`; without that it raises.
     """
     for name, market in markets.items():
-        if not market.get("spot"):
+        if not _is_of(market, market_of(exchange)):
             continue
         try:
             yield _listed(name, market, tickers.get(name) or {}, exchange)
@@ -221,21 +254,42 @@ def _listed(name: str, market: Mapping[str, Any], ticker: Mapping[str, Any], exc
     precision, limits = market.get("precision") or {}, market.get("limits") or {}
     info = market.get("info") or {}
     fees, fee_refused = _fees(exchange, market, info)
+    swap = None if market.get("spot") else terms_of(exchange_of(exchange), market)
+    amounts = limits.get("amount") or {}
     return ListedMarket(
         native_id=market["id"],
-        symbol=market.get("symbol") or name,
+        symbol=_symbol(name, market, swap),
         base=market["base"],
         quote=market["quote"],
         active=active,
         status=_status(info, active),
         tick_size=decimal(precision.get("price")),
-        lot_size=decimal(precision.get("amount")),
+        lot_size=in_coins(decimal(precision.get("amount")), swap),
         min_notional=decimal((limits.get("cost") or {}).get("min")),
-        quote_volume_24h=decimal(ticker.get("quoteVolume")),
+        quote_volume_24h=_volume(exchange, ticker),
         fees=fees,
         fee_refused=fee_refused,
         last_price=decimal(ticker.get("last")),
+        min_amount=in_coins(decimal(amounts.get("min")), swap),
+        max_amount=in_coins(decimal(amounts.get("max")), swap),
+        listed_at=moment(market.get("created")),
+        swap=swap,
     )
+
+
+def _symbol(name: str, market: Mapping[str, Any], swap: SwapTerms | None) -> str:
+    """The unified name; ccxt calls a perpetual swap of Bybit whose end is announced like a dated one."""
+    if swap is None or not market.get("swap"):
+        return market.get("symbol") or name
+    return f"{market['base']}/{market['quote']}:{swap.settle}"
+
+
+def _volume(exchange: str, ticker: Mapping[str, Any]) -> Decimal | None:
+    """Volume of 24 h in quote currency; OKX says that of its swaps in coins only (PROTOCOLS, OKX tickers)."""
+    if exchange != "okx:swap":
+        return decimal(ticker.get("quoteVolume"))
+    coins, last = decimal((ticker.get("info") or {}).get("volCcy24h")), decimal(ticker.get("last"))
+    return None if coins is None or last is None else decimal(coins * last)
 
 
 def _fees(exchange: str, market: Mapping[str, Any], info: Mapping[str, Any]) -> tuple[MarketFees | None, str]:

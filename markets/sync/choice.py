@@ -95,3 +95,16 @@ def fee_problems(markets: Iterable[ListedMarket]) -> list[str]:
             "them say, the fees you entered hold"
         )
     return problems
+
+
+def size_problems(markets: Iterable[ListedMarket]) -> list[str]:
+    """Swaps that are left out for want of a contract size, in a line for people."""
+    unsized = [
+        each.native_id for each in markets if each.swap is not None and each.swap.contract_size is None
+    ]
+    if not unsized:
+        return []
+    more = f" and {len(unsized) - SHOWN} more" if len(unsized) > SHOWN else ""
+    return [
+        f"contract sizes: {len(unsized)} cannot be read, not followed: {', '.join(unsized[:SHOWN])}{more}"
+    ]

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,14 +13,17 @@ from django.utils import timezone
 from msgspec import Struct, structs
 
 from core.errors import InvalidConfig
+from core.names.market_keys import coin_symbol, market_key, market_of_symbol
 from core.names.plain_names import unfit_character
+from core.names.symbols import base_of
 from markets.config import MarketConfig
 from markets.follow.revision import bump_revision, lock_revision
 from markets.models import CatalogueSync, Exchange, IdentityCase, Instrument, Kind, Symbol
 from markets.secret_use import proxies_used
 from markets.selectors import load_config
 from markets.sync.catalogue import Catalogue, CatalogueError, ListedMarket, MarketFees, fetch
-from markets.sync.choice import fee_problems, named_twice, own_fees
+from markets.sync.choice import fee_problems, named_twice, own_fees, size_problems
+from markets.sync.swap_rows import SWAP_FIELDS, alias_fields, new_aliases, on_record, swap_terms
 
 logger = logging.getLogger(__name__)
 
@@ -32,17 +35,18 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 QUARANTINED = IdentityCase.Verdict.QUARANTINED
 OWN_FEE_FIELDS = ("own_taker_fee", "own_maker_fee", "own_fee_times", "own_fee_since")
 SYNCED_FIELDS = (
-    "symbol", "active", "status", "set_aside", "tick_size", "lot_size", "min_notional", "quote_volume_24h",
-    "volume_at", "last_price", "price_at", *OWN_FEE_FIELDS, "synced_at", "delisted_at",
+    "symbol", "active", "status", "set_aside", "tick_size", "lot_size", "min_notional", "min_amount",
+    "max_amount", "quote_volume_24h", "volume_at", "last_price", "price_at", *OWN_FEE_FIELDS, *SWAP_FIELDS,
+    "listed_at", "synced_at", "delisted_at",
 )  # fmt: skip
 
 
 class SyncReport(Struct):
-    """Result of one exchange's sync: native ids of what came and went, or the error.
+    """Result of one market's sync, `exchange` its key: native ids of what came and went, or the error.
 
     `problems` are the parts of its answers that could not be read: the rest is stored. `twice` are names that
     more than one market has, in words; `taken_over` and `put_aside` are markets that got such a name, or lost
-    it though they trade.
+    it though they trade. `resized` are swaps with another contract size than before, with both.
     """
 
     exchange: str
@@ -54,6 +58,7 @@ class SyncReport(Struct):
     resumed: list[str] = []
     taken_over: list[str] = []
     put_aside: list[str] = []
+    resized: list[str] = []
     skipped: int = 0
     revision: int | None = None
     volumes_moved: bool = False
@@ -71,26 +76,34 @@ class SyncReport(Struct):
             "trading again": self.resumed,
             "compared from now on": self.taken_over,
             "set aside": self.put_aside,
+            "another contract size": self.resized,
         }
         return {word: names for word, names in words.items() if names}
 
 
-def sync_all(exchanges: Sequence[Exchange], *, allow_shrink: bool = False) -> Iterator[SyncReport]:
-    """Sync exchanges side by side; yields each one's report as it is done. None stops another.
+def sync_all(
+    exchanges: Sequence[Exchange], *, allow_shrink: bool = False, keys: Collection[str] | None = None
+) -> Iterator[SyncReport]:
+    """Sync the markets of exchanges side by side, or those of them with these `keys`; yields each one's
+    report as it is done. None stops another.
 
     Collectors take over the volumes of all of them at once, when the last is done.
     """
-    if not exchanges:
+    markets = [(row, market) for row in exchanges for market in row.markets]
+    if keys is not None:
+        markets = [(row, market) for row, market in markets if market_key(row.key, market) in keys]
+    if not markets:
         return
     proxies_used(exchanges)
     started = time.monotonic()
     volumes_moved = False
-    with ThreadPoolExecutor(len(exchanges), thread_name_prefix="catalogue") as threads:
+    with ThreadPoolExecutor(len(markets), thread_name_prefix="catalogue") as threads:
         asked = {
-            threads.submit(fetch, row.key, row.rest_url, *filter(None, [row.proxy])): row for row in exchanges
+            threads.submit(fetch, row.key, row.urls_of(market)[0], row.proxy, market): (row, market)
+            for row, market in markets
         }
         for answer in as_completed(asked):
-            report = _store_answer(asked[answer], answer, allow_shrink)
+            report = _store_answer(*asked[answer], answer, allow_shrink)
             report.seconds = time.monotonic() - started
             volumes_moved |= report.volumes_moved
             yield report
@@ -98,8 +111,15 @@ def sync_all(exchanges: Sequence[Exchange], *, allow_shrink: bool = False) -> It
         bump_revision()
 
 
-def store(exchange: Exchange, markets: Sequence[ListedMarket], *, allow_shrink: bool = False) -> SyncReport:
-    """Make an exchange's rows equal to what it lists, in one transaction; a second time changes nothing.
+def store(
+    exchange: Exchange,
+    markets: Sequence[ListedMarket],
+    *,
+    market: str = Kind.SPOT,
+    allow_shrink: bool = False,
+) -> SyncReport:
+    """Make the rows of one of an exchange's markets equal to what it lists, in one transaction; a second
+    time changes nothing.
 
     What is no longer listed becomes inactive with the date, unless its row may be one that could not be
     read. The revision moves only when collectors have something to do; volumes that moved and decide
@@ -107,26 +127,29 @@ def store(exchange: Exchange, markets: Sequence[ListedMarket], *, allow_shrink: 
     implausibly short, unless `allow_shrink`: an exchange's bad hour must not delist everything.
     """
     answer = markets if isinstance(markets, Catalogue) else Catalogue(markets)
-    fitting = {market.native_id: market for market in answer if _fits(market)}
-    trading = {name for name, market in fitting.items() if market.active}
+    fitting = {listed.native_id: listed for listed in answer if _fits(listed)}
+    trading = {name for name, listed in fitting.items() if listed.active}
     now = timezone.now()
     with transaction.atomic():
         lock_revision()
         before = _config()
-        known = {row.native_id: row for row in _known(exchange)}
+        known = {row.native_id: row for row in _known(exchange, market)}
         unread = _perhaps_listed(answer, known) - fitting.keys()
         aside = named_twice(fitting, known, unread)
         for name in aside:
             fitting[name] = structs.replace(fitting[name], active=False)
-        _check_plausible(known, fitting, allow_shrink)
-        report = _compare(exchange, known, fitting, unread, trading)
+        _check_plausible(known, fitting, market, allow_shrink)
+        report = _compare(market_key(exchange.key, market), known, fitting, unread, trading)
         report.skipped = len(answer) - len(fitting)
-        report.problems = [*answer.problems, *fee_problems(fitting.values())]
+        report.problems = [
+            *answer.problems, *fee_problems(fitting.values()), *size_problems(fitting.values()),
+        ]  # fmt: skip
         report.twice = [f"{fitting[name].symbol}: {name} is set aside, {why}" for name, why in aside.items()]
         _retire(known, fitting, unread, now)
-        _upsert(exchange, fitting, known, aside, now)
-        _question_identities(exchange, known, fitting.keys() - aside.keys(), fitting)
-        _remember(exchange, now, report)
+        _upsert(exchange, fitting, known, aside, now, kind=market)
+        report.resized = on_record(known, fitting)
+        _question_identities(exchange, market, known, fitting.keys() - aside.keys(), fitting)
+        _remember(exchange, market, now, report)
         after = _config()
         if _without_volumes(after) != _without_volumes(before):
             report.revision = bump_revision()
@@ -134,15 +157,18 @@ def store(exchange: Exchange, markets: Sequence[ListedMarket], *, allow_shrink: 
     return report
 
 
-def _store_answer(exchange: Exchange, answer: "Future[Catalogue]", allow_shrink: bool) -> SyncReport:
+def _store_answer(
+    exchange: Exchange, market: str, answer: "Future[Catalogue]", allow_shrink: bool
+) -> SyncReport:
+    key = market_key(exchange.key, market)
     try:
-        report = store(exchange, answer.result(), allow_shrink=allow_shrink)
+        report = store(exchange, answer.result(), market=market, allow_shrink=allow_shrink)
     except Exception as error:  # whatever one exchange's answer breaks must not stop the others
         expected = isinstance(error, CatalogueError)
         words = str(error) if expected else f"unexpected {type(error).__name__}: {error}"
-        logger.warning("catalogue of %s not synced: %s", exchange.key, words, exc_info=not expected)
-        report = SyncReport(exchange.key, error=words.strip())
-        _remember(exchange, timezone.now(), report)
+        logger.warning("catalogue of %s not synced: %s", key, words, exc_info=not expected)
+        report = SyncReport(key, error=words.strip())
+        _remember(exchange, market, timezone.now(), report)
     else:
         _log(report)
     return report
@@ -164,8 +190,8 @@ def _without_volumes(config: MarketConfig | None) -> MarketConfig | None:
     return structs.replace(config, listings=bare, worths={})
 
 
-def _known(exchange: Exchange) -> Iterator[Instrument]:
-    rows = Instrument.catalogue.filter(exchange=exchange, kind=Kind.SPOT).select_related("symbol")
+def _known(exchange: Exchange, market: str) -> Iterator[Instrument]:
+    rows = Instrument.catalogue.filter(exchange=exchange, kind=market).select_related("symbol")
     return rows.order_by("pk").iterator(BATCH)
 
 
@@ -186,22 +212,22 @@ def _perhaps_listed(answer: Catalogue, known: Mapping[str, Instrument]) -> set[s
 
 
 def _check_plausible(
-    known: Mapping[str, Instrument], listed: Mapping[str, ListedMarket], allow_shrink: bool
+    known: Mapping[str, Instrument], listed: Mapping[str, ListedMarket], kind: str, allow_shrink: bool
 ) -> None:
     """Seeded instruments do not count as known: no exchange has confirmed them yet."""
     if not listed:
-        raise CatalogueError("it lists no spot market at all; nothing was changed")
+        raise CatalogueError(f"it lists no {kind} market at all; nothing was changed")
     expected = sum(row.active for row in known.values() if row.synced_at)
     trading = sum(market.active for market in listed.values())
     if trading < PLAUSIBLE_SHARE * expected and not allow_shrink:
         raise CatalogueError(
-            f"it says {trading} spot markets are trading where {expected} were; nothing was changed. If that "
-            f"is true, run: manage.py sync_markets --allow-shrink"
+            f"it says {trading} {kind} markets are trading where {expected} were; nothing was changed. If "
+            f"that is true, run: manage.py sync_markets --allow-shrink"
         )
 
 
 def _compare(
-    exchange: Exchange,
+    key: str,
     known: Mapping[str, Instrument],
     listed: Mapping[str, ListedMarket],
     unread: set[str],
@@ -211,10 +237,10 @@ def _compare(
     gone = known.keys() - listed.keys() - unread
     both = listed.keys() & known.keys()
     return SyncReport(
-        exchange.key,
+        key,
         listed=len(listed),
         added=sorted(listed.keys() - known.keys()),
-        delisted=sorted(key for key in gone if not known[key].delisted_at),
+        delisted=sorted(name for name in gone if not known[name].delisted_at),
         relisted=sorted(key for key in both if known[key].delisted_at),
         halted=sorted(key for key in both - trading if known[key].active),
         resumed=sorted(
@@ -252,14 +278,19 @@ def _upsert(
     known: Mapping[str, Instrument],
     aside: Mapping[str, str],
     now: datetime,
+    *,
+    kind: str,
 ) -> None:
     """Write every listed row; what is not in SYNCED_FIELDS, the operator's switch above all, stays."""
-    symbols = _symbol_ids(listed)
-    fees = own_fees(listed.values(), exchange.taker_fee_bps)
+    aliases = new_aliases(exchange, listed, known)
+    symbols = _symbol_ids(listed, aliases)
+    entered = exchange.fees_of(kind)
+    fees = own_fees(listed.values(), exchange.taker_fee_bps if entered is None else entered[0])
     Instrument.catalogue.bulk_create(
         [
             Instrument(
                 exchange=exchange,
+                kind=kind,
                 symbol_id=symbols[market.symbol],
                 native_id=name,
                 active=market.active,
@@ -268,10 +299,15 @@ def _upsert(
                 tick_size=market.tick_size,
                 lot_size=market.lot_size,
                 min_notional=market.min_notional,
+                min_amount=market.min_amount,
+                max_amount=market.max_amount,
+                listed_at=market.listed_at,
                 synced_at=now,
                 **_volume(market, known.get(name), now),
                 **_price(market, known.get(name)),
                 **_own_fees(market, fees.get(name), known.get(name), now),
+                **swap_terms(market.swap, known.get(name), now),
+                **alias_fields(aliases.get(name), symbols),
             )
             for name, market in listed.items()
         ],
@@ -284,6 +320,7 @@ def _upsert(
 
 def _question_identities(
     exchange: Exchange,
+    kind: str,
     known: Mapping[str, Instrument],
     compared: Set[str],
     listed: Mapping[str, ListedMarket],
@@ -296,8 +333,9 @@ def _question_identities(
         if had_it.get(symbol, name) != name:
             note = f"{exchange} compares {name} under this name now, no longer {had_it[symbol]}."
             logger.warning("what was decided about a coin is open again: %s", note)
-            cases = IdentityCase.findings.filter(Q(exchange1=exchange) | Q(exchange2=exchange))
-            cases.filter(symbol__name=symbol).exclude(verdict=QUARANTINED).update(
+            leg1 = Q(exchange1=exchange, market1=kind)
+            cases = IdentityCase.findings.filter(leg1 | Q(exchange2=exchange, market2=kind))
+            cases.filter(symbol__name=coin_symbol(symbol)).exclude(verdict=QUARANTINED).update(
                 verdict=QUARANTINED, follows="", decided_by=None, decided_at=None, note=note
             )
 
@@ -337,27 +375,36 @@ def _own_fees(
     return said | {"own_fee_since": known.own_fee_since if known is not None and same else now}
 
 
-def _symbol_ids(listed: Mapping[str, ListedMarket]) -> dict[str, int]:
-    """Primary keys of the symbols by name; new ones are made, disabled."""
-    markets = {market.symbol: market for market in listed.values()}
-    new = markets.keys() - set(Symbol.catalogue.filter(name__in=list(markets)).values_list("name", flat=True))
+def _symbol_ids(listed: Mapping[str, ListedMarket], aliases: Mapping[str, tuple[str, int]]) -> dict[str, int]:
+    """Primary keys of the symbols by name; new ones are made, disabled.
+
+    Of a swap that is followed the coin's symbol, too: pins, filters and identities go by that.
+    """
+    wanted: dict[str, Symbol] = {}
+    for name, market in listed.items():
+        coin = aliases[name][0] if name in aliases else market.symbol
+        names = {market.symbol: market.base, coin: base_of(coin)}
+        if market.swap is not None and not market.swap.not_followed:
+            names |= {coin_symbol(each): base for each, base in names.items()}
+        for each, base in names.items():
+            kind = market_of_symbol(each)
+            wanted.setdefault(each, Symbol(name=each, base=base, quote=market.quote, kind=kind))
+    there = Symbol.catalogue.filter(name__in=list(wanted)).values_list("name", flat=True)
+    new = wanted.keys() - set(there)
     Symbol.catalogue.bulk_create(
-        [Symbol(name=name, base=markets[name].base, quote=markets[name].quote) for name in sorted(new)],
-        batch_size=BATCH,
-        ignore_conflicts=True,
+        [wanted[name] for name in sorted(new)], batch_size=BATCH, ignore_conflicts=True
     )
-    return dict(Symbol.catalogue.filter(name__in=list(markets)).values_list("name", "pk"))
+    return dict(Symbol.catalogue.filter(name__in=list(wanted)).values_list("name", "pk"))
 
 
-def _remember(exchange: Exchange, now: datetime, report: SyncReport) -> None:
+def _remember(exchange: Exchange, market: str, now: datetime, report: SyncReport) -> None:
     """How it went; what of an answer could not be had stands as the error beside the time of success."""
     outcome: dict[str, Any] = {"error": report.error}
     if not report.error:
         outcome = {"error": "; ".join(report.problems), "synced_at": now, "listed": report.listed}
         outcome["remarks"] = "; ".join(report.twice)
-    CatalogueSync.objects.update_or_create(
-        exchange=exchange, market=Kind.SPOT, defaults={"tried_at": now, **outcome}
-    )
+    outcome["tried_at"] = now
+    CatalogueSync.objects.update_or_create(exchange=exchange, market=market, defaults=outcome)
 
 
 def _log(report: SyncReport) -> None:

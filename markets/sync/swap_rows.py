@@ -1,0 +1,79 @@
+"""What a catalogue sync writes of swaps beside what it writes of every instrument."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import audit
+from markets.models import Exchange, Instrument
+from markets.sync.catalogue import ListedMarket
+from markets.sync.swaps import SwapTerms, instrument_multiplied
+
+SWAP_FIELDS: Final = (
+    "settle", "contract_size", "contract_size_before", "contract_size_since", "not_followed", "max_leverage",
+    "expires_at",
+)  # fmt: skip
+
+
+def swap_terms(terms: SwapTerms | None, known: Instrument | None, now: datetime) -> dict[str, Any]:
+    """Terms of a swap; its contract size with what it was before, and since when it is another one."""
+    if terms is None:
+        return {}
+    size = {name: getattr(known, name, None) for name in ("contract_size_before", "contract_size_since")}
+    if terms.contract_size is not None and (known is None or known.contract_size != terms.contract_size):
+        before = size["contract_size_before"] if known is None else known.contract_size
+        size = {"contract_size_before": before, "contract_size_since": now}
+    return {name: getattr(terms, name) for name in SWAP_FIELDS if name not in size} | size
+
+
+def on_record(known: Mapping[str, Instrument], listed: Mapping[str, ListedMarket]) -> list[str]:
+    """Swaps whose contract size is another one than before, in words; each goes into the audit.
+
+    Sizes of quotes and lots of before and after mean different amounts.
+    """
+    changed = []
+    for name, row in sorted(known.items()):
+        terms = listed[name].swap if name in listed else None
+        if terms is None or row.contract_size in (None, terms.contract_size):
+            continue
+        before, after = (_plain(size) for size in (row.contract_size, terms.contract_size))
+        changed.append(f"{name}: {before} → {after}")
+        audit.record(
+            "contract_size_changed", object=row, before={"contract_size": before},
+            after={"contract_size": after}, words=f"{row.key} {changed[-1]}",
+        )  # fmt: skip
+    return changed
+
+
+def _plain(size: Decimal | None) -> str:
+    return "unknown" if size is None else f"{size.normalize():f}"
+
+
+def new_aliases(
+    exchange: Exchange, listed: Mapping[str, ListedMarket], known: Mapping[str, Instrument]
+) -> dict[str, tuple[str, int]]:
+    """New swaps that are so many coins in one (1000PEPE), with the symbol of the coin and how many.
+
+    None where the exchange lists the coin itself, or something counts as it already. What is known stays as
+    it is: the operator may have decided otherwise.
+    """
+    rows = Instrument.catalogue.filter(exchange=exchange, counts_as__isnull=False)
+    taken = set(rows.values_list("counts_as__name", flat=True))
+    taken |= {market.symbol for market in listed.values() if market.active}
+    found = {}
+    for name, market in sorted(listed.items()):
+        multiplied = instrument_multiplied(market.base)
+        if multiplied is None or market.swap is None or market.swap.not_followed or name in known:
+            continue
+        coin, count = multiplied
+        symbol = f"{coin}/{market.quote}:{market.swap.settle}"
+        if symbol not in taken:
+            taken.add(symbol)
+            found[name] = symbol, count
+    return found
+
+
+def alias_fields(alias: tuple[str, int] | None, symbols: Mapping[str, int]) -> dict[str, Any]:
+    """The fields of an alias, by what `new_aliases` found."""
+    return {} if alias is None else {"counts_as_id": symbols[alias[0]], "multiplier": alias[1]}
