@@ -24,7 +24,7 @@ _VALUE: Final = pl.when(_KNOWN).then(per_8h(pl.col("rate"), pl.col("interval_s")
 
 
 class Swap(Struct, frozen=True):
-    """A swap as the lake names it: the exchange alone, and the full symbol."""
+    """A swap as the lake names it: the key of its market, and the full symbol."""
 
     exchange: str
     symbol: str
@@ -35,9 +35,8 @@ def swap_named(config: MarketConfig, reader: LakeReader, symbol: str, exchange: 
 
     Reads the newest hour of funding for what is not configured.
     """
-    at = exchange_of(exchange_named(config, exchange, parameter))
-    key = market_key(at, SWAP)
-    own = [listing for listing in config.listings if listing.exchange == key]
+    at = market_key(exchange_of(exchange_named(config, exchange, parameter)), SWAP)
+    own = [listing for listing in config.listings if listing.exchange == at]
     names = {each.counts_as: each.symbol for each in own} | {each.symbol: each.symbol for each in own}
     if (found := symbol_of(names, symbol)) is None:
         recorded = _recorded_of_late(reader, at)

@@ -8,10 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from msgspec import Struct
 
-from core.names.market_keys import SWAP_SUFFIX
 from engine.charts.points import POINT_COLUMNS
 from history.lake.parquet import file_schema
 from history.write.swaps import Changes, FundingRow
@@ -93,19 +91,12 @@ def _rows_of(kind: type, events: Sequence[Any]) -> int:
 
 
 def _rows(table: str, events: Sequence[Any]) -> pa.RecordBatch:
-    """Events whose fields are named as the table's columns. NaN is not a value: it becomes null.
-
-    The exchange is written without its market, which is in the symbol (core.names.market_keys).
-    """
+    """Events whose fields are named as the table's columns. NaN is not a value: it becomes null."""
     schema = file_schema(table)
     arrays = [
         pa.array(list(map(attrgetter(field.name), events)), field.type, from_pandas=field.nullable)
         for field in schema
     ]
-    if "exchange" in schema.names:
-        index = schema.get_field_index("exchange")
-        if pc.any(pc.ends_with(arrays[index], SWAP_SUFFIX)).as_py():
-            arrays[index] = pc.replace_substring(arrays[index], SWAP_SUFFIX, "")
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
