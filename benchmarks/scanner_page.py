@@ -43,7 +43,8 @@ from markets.models import Exchange, ExchangePair, Instrument, Symbol
 from markets.selectors import load_config
 from realtime.scanner import wire as scan_wire
 from realtime.scanner.messages import make_page
-from realtime.scanner.table import Query, ScanTable, View
+from realtime.scanner.table import ScanTable
+from realtime.scanner.view import Query, View
 from tests.support.browser import chromium, chromium_program, session_cookies
 from tests.support.live import Web, daphne
 from tests.support.scan_data import scan_of

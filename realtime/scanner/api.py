@@ -29,7 +29,7 @@ from realtime.models import SavedView
 from realtime.pace import Pace
 from realtime.scanner.hub import process_scan_hub
 from realtime.scanner.messages import CELLS, Row, make_page
-from realtime.scanner.table import Query, View
+from realtime.scanner.view import Query, View
 
 harmless: Final = no_formula
 CSV_ROWS: Final = 50_000

@@ -11,7 +11,9 @@ from msgspec import Meta, Struct, structs
 
 from core.web.acks import Ack
 from core.web.closing import close_reason
-from realtime.scanner.table import STATES, Floats, Query, View, as_amount, as_edge, as_percent
+from realtime.scanner.rows import Floats
+from realtime.scanner.table import STATES
+from realtime.scanner.view import Query, View, as_amount, as_edge, as_percent
 
 MAX_ROWS: Final = 200
 MAX_OFFSET: Final = 10_000_000

@@ -6,7 +6,8 @@ from typing import Final
 
 from realtime.scanner.book import ScanBook
 from realtime.scanner.messages import Page, Show, make_page
-from realtime.scanner.table import Query, ScanTable, View
+from realtime.scanner.table import ScanTable
+from realtime.scanner.view import Query, View
 
 SORT_EVERY_S: Final = 1.0
 

@@ -11,7 +11,7 @@ from engine.gates import checks as gates
 from engine.gates.checks import Evidence, Facts, LegSeen, Seen
 from engine.scan.identity import PASS
 from markets.config import FilterConfig, GateTerms, MarketConfig
-from realtime.scanner.table import Query, View, as_amount
+from realtime.scanner.view import Query, View, as_amount
 from tests.realtime.test_old_quotes import Slow
 from tests.support.scan_market import NOON_US, Desk, config, everywhere, listing
 

@@ -26,7 +26,7 @@ from opportunities.services import save_episodes
 from opportunities.verdicts import _number
 from realtime.scanner.api import _csv_row
 from realtime.scanner.messages import CELLS
-from realtime.scanner.table import as_amount
+from realtime.scanner.view import as_amount
 from tests.opportunities.test_episodes import BUY, SELL, START_US, episode
 
 PRICES = {"BTC/USDT": "91000", "ETH/USDT": "3000", "USDT/IDR": "16300", "USDT/TRY": "34", "USDT/BRL": "5.5",

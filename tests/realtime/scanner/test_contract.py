@@ -10,7 +10,8 @@ from django.conf import settings
 
 from core.web.acks import Ack
 from realtime.scanner.messages import CELLS, MAX_ROWS, Head, Page, Show, decode_scan_message, message
-from realtime.scanner.table import STATES, Query, SortKey
+from realtime.scanner.table import STATES
+from realtime.scanner.view import Query, SortKey
 
 DOCS = Path(settings.BASE_DIR) / "docs"
 CONTRACT = (DOCS / "messages.md").read_text().split("## The scanner's socket")[1]

@@ -14,7 +14,8 @@ from realtime.scanner import book as scan_book
 from realtime.scanner import wire as scan_wire
 from realtime.scanner.book import ScanBook
 from realtime.scanner.messages import CELLS, make_page
-from realtime.scanner.table import Query, ScanTable, View
+from realtime.scanner.table import ScanTable
+from realtime.scanner.view import Query, View
 from realtime.scanner.wire import LEG_ROW, Directory, Frame, LegName, ShardScan, State
 from realtime.shard_view import SILENT_AFTER_S
 from tests.support.scan_data import market

@@ -18,7 +18,8 @@ from realtime.scanner.book import ScanBook
 from realtime.scanner.hub import TICK_S
 from realtime.scanner.messages import CELLS, Show, make_page
 from realtime.scanner.pages import SORT_EVERY_S, Pages
-from realtime.scanner.table import STATES, Query, ScanTable, SortKey, View
+from realtime.scanner.table import STATES, ScanTable
+from realtime.scanner.view import Query, SortKey, View
 from realtime.scanner.viewer import ScanViewer
 from tests.realtime.scanner.test_order import Clock
 from tests.support.scan_data import EXCHANGES, listing, market, scan_of

@@ -13,7 +13,8 @@ from msgspec import structs
 from engine.scan.identity import FAIL
 from markets.config import FilterConfig, MarketConfig, Opportunity
 from realtime.scanner.messages import CELLS, make_page, message
-from realtime.scanner.table import STATES, Query, ScanTable, View
+from realtime.scanner.table import STATES, ScanTable
+from realtime.scanner.view import Query, View
 from realtime.scanner.wire import ShardScan
 from tests.support.scan_data import EXCHANGES, FEE_BPS, listing, market, scan_of
 
