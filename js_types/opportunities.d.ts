@@ -37,6 +37,12 @@ declare namespace Opportunities {
     routes: Episode[];
   }
 
+  /** Of when they began, s; null: without that end. */
+  interface Period {
+    start: number | null;
+    end: number | null;
+  }
+
   interface Counted {
     matches: number;
     /** There are more than are counted. */

@@ -121,7 +121,7 @@ declare namespace Page {
   /** From when to when nothing is known, s. */
   type Gap = [from: number, to: number];
 
-  /** What a line plot is told and tells; `hovered` gets null when the cursor left, `zoomed` nulls for a double click. */
+  /** `hovered` gets null when the cursor left, `zoomed` nulls for a double click. */
   interface LinePlotOptions {
     label(value: number, digits: number): string;
     hovered?(time: number | null): void;

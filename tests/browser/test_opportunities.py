@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from channels.db import database_sync_to_async
@@ -179,7 +180,7 @@ async def test_a_damaged_file_of_the_lake_takes_its_own_ticks_only(
     record_and_lose(lake, began_us + 50_000, tmp_path)
     story = found(began_us)
     await database_sync_to_async(save_episodes)([story])
-    await page.goto(f"{web.url}/opportunities/{story.id}")
+    await page.goto(f"{web.url}/opportunities/{UUID(story.id)}")
     await expect(page.locator("#words")).to_contain_text("left out, because it is damaged: quotes/")
     assert min(await page.evaluate(COLOURED, ["--line"])) > 20, "the edge of what is there"
 

@@ -74,7 +74,12 @@ export class SpreadPlot {
   }
 }
 
-/** @type {(parent: HTMLElement, chart: SpreadPlot, hovered: (time: number | null, spread: number | null) => void) => uPlot.Options} */
+/**
+ * @param {HTMLElement} parent
+ * @param {SpreadPlot} chart
+ * @param {(time: number | null, spread: number | null) => void} hovered
+ * @returns {uPlot.Options}
+ */
 function options(parent, chart, hovered) {
   return {
     width: parent.clientWidth || 320,

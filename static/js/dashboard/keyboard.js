@@ -29,7 +29,12 @@ export function listen(grid, search) {
   });
 }
 
-/** @type {(grid: import("./grid.js").Grid, from: HTMLElement, step: [across: number, down: number]) => HTMLElement | null} */
+/**
+ * @param {import("./grid.js").Grid} grid
+ * @param {HTMLElement} from
+ * @param {[across: number, down: number]} step
+ * @returns {HTMLElement | null}
+ */
 function neighbour(grid, from, [across, down]) {
   const buttons = grid.shown.map((card) => card.button);
   const columns = getComputedStyle(grid.element).gridTemplateColumns.split(" ").length;

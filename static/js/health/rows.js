@@ -333,7 +333,12 @@ class Run extends Row {
   }
 }
 
-/** @type {{[K in keyof Health.Kinds]: new (template: HTMLTemplateElement, tag: string, context: Health.Context) => Row<Health.Kinds[K]>}} */
+/**
+ * @type {{
+ *   [K in keyof Health.Kinds]:
+ *     new (template: HTMLTemplateElement, tag: string, context: Health.Context) => Row<Health.Kinds[K]>
+ * }}
+ */
 const KINDS = {
   finding: Finding,
   exchange: Exchange,

@@ -16,7 +16,7 @@ export const PERIODS = Object.keys(PERIODS_S);
 /**
  * `{start, end}` in seconds, null where the period has no such end.
  *
- * @type {(view: {period: string, start: number | null, end: number | null}, now: number) => {start: number | null, end: number | null}}
+ * @type {(view: Opportunities.Period & {period: string}, now: number) => Opportunities.Period}
  */
 export function periodOf({ period, start, end }, now) {
   if (period === "custom") return { start, end };

@@ -103,7 +103,12 @@ export class Views {
     return kept ? { seen: kept.query } : { fresh: true };
   }
 
-  /** @type {(method: string, address: typeof ADDRESS | `${typeof ADDRESS}?${string}`, more: {body?: object}, words: string) => Promise<void>} */
+  /**
+   * @param {string} method
+   * @param {typeof ADDRESS | `${typeof ADDRESS}?${string}`} address
+   * @param {{body?: object}} more
+   * @param {string} words
+   */
   async #change(method, address, more, words) {
     const { status, answer, late } = await this.questions.request(method, address, {
       ...more,

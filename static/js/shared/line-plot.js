@@ -73,7 +73,13 @@ export class LinePlot {
   }
 }
 
-/** @type {(chart: LinePlot, hovered: (time: number | null) => void, zoomed: Page.Zoomed, key: string) => uPlot.Options} */
+/**
+ * @param {LinePlot} chart
+ * @param {(time: number | null) => void} hovered
+ * @param {Page.Zoomed} zoomed
+ * @param {string} key
+ * @returns {uPlot.Options}
+ */
 function options(chart, hovered, zoomed, key) {
   const { parent } = chart;
   return {
