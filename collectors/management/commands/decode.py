@@ -25,7 +25,6 @@ from core.names.market_keys import SPOT, SWAP, exchange_of, market_key, market_o
 from markets.events import Funding, MarkPrice, Quote, StreamState, Trade
 
 CONNECT_TIMEOUT_S = 2
-EXCHANGES = tuple(dict.fromkeys(exchange_of(key) for key in CODECS))
 MARKETS = (SPOT, SWAP)
 GUESSES = {SPOT: guessed_symbol, SWAP: guessed_swap}
 EXAMPLE = """\
@@ -74,7 +73,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """EXCHANGE [--market spot|swap] [--contract-size N] [FILE|-]."""
-        parser.add_argument("exchange", metavar="EXCHANGE", help=f"one of {', '.join(EXCHANGES)}")
+        parser.add_argument("exchange", metavar="EXCHANGE", help=f"one of {_exchanges()}")
         parser.add_argument("file", metavar="FILE", nargs="?", default="-", help="JSON lines, - for stdin")
         parser.add_argument("--market", default=SPOT, help="spot (default) or swap: perpetual swaps")
         parser.add_argument(
@@ -98,10 +97,11 @@ class Command(BaseCommand):
         **options: Any,
     ) -> None:
         """Decode every line; bad ones are reported and passed over."""
-        if exchange not in EXCHANGES:
-            raise CommandError(f"unknown exchange {exchange!r}: choose one of {', '.join(EXCHANGES)}")
-        if market not in MARKETS:
-            raise CommandError(f"unknown market {market!r}: choose one of {', '.join(MARKETS)}")
+        if exchange not in map(exchange_of, CODECS):
+            raise CommandError(f"unknown exchange {exchange!r}: choose one of {_exchanges()}")
+        markets = [each for each in MARKETS if market_key(exchange, each) in CODECS]
+        if market not in markets:
+            raise CommandError(f"unknown market {market!r}: choose one of {', '.join(markets)}")
         coins = _coins(contract_size)
         codec = CODECS[market_key(exchange, market)](
             GuessedSymbols(self._known_symbols(exchange, market), GUESSES[market]),
@@ -155,6 +155,10 @@ class Command(BaseCommand):
             reason = str(error).strip().splitlines() or [type(error).__name__]
             self.stderr.write(f"no symbols from the database, guessing all of them ({reason[0]})")
             return {}
+
+
+def _exchanges() -> str:
+    return ", ".join(dict.fromkeys(map(exchange_of, CODECS)))
 
 
 @contextmanager

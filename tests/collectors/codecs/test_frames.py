@@ -7,23 +7,16 @@ import pytest
 
 from collectors.exchanges import CODECS, mexc_pb2
 from collectors.exchanges.base import Codec
+from core.names.market_keys import exchange_of
 from markets.events import Quote, Trade
-from tests.support.exchanges.codec_frames import (
-    QUOTES,
-    SPOTS,
-    SYMBOLS,
-    TRADES,
-    gzipped,
-    mexc_deals,
-    mexc_push,
-    mexc_quote,
-)
+from tests.support.exchanges.codec_frames import SPOTS, gzipped, mexc_deals, mexc_push, mexc_quote
+from tests.support.exchanges.swap_frames import EVERY_QUOTE, EVERY_TRADE, SWAP_SYMBOLS, made
 
 T_US = 1_700_000_000_123_000
 
 
 def codec(exchange: str, **options: Any) -> Codec:
-    return CODECS[exchange](SYMBOLS, **options)
+    return made(exchange, **options)
 
 
 def decoded(exchange: str, frame: str | bytes, **options: Any) -> tuple[list[Any], dict[str, int]]:
@@ -36,23 +29,23 @@ def numbers(quote: Quote) -> tuple[float, float, float, float]:
     return quote.bid, quote.bid_size, quote.ask, quote.ask_size
 
 
-@pytest.mark.parametrize("exchange", SPOTS)
+@pytest.mark.parametrize("exchange", CODECS)
 def test_a_quote_has_both_sides_the_exchanges_time_and_our_stamps(exchange: str) -> None:
-    events = codec(exchange).decode(QUOTES[exchange], 5, 6)
+    events = codec(exchange).decode(EVERY_QUOTE[exchange], 5, 6)
 
     exchange_time = None if exchange == "binance" else T_US  # Binance spot sends none
     assert list(events) == [Quote(exchange, "BTC/USDT", 101.5, 2.0, 101.6, 3.0, exchange_time, 5, 6)]
 
 
-@pytest.mark.parametrize("exchange", SPOTS)
+@pytest.mark.parametrize("exchange", CODECS)
 def test_a_trade_has_the_takers_side_the_id_as_text_and_the_exchanges_time(exchange: str) -> None:
-    events = codec(exchange).decode(TRADES[exchange], 5, 6)
+    events = codec(exchange).decode(EVERY_TRADE[exchange], 5, 6)
 
     assert list(events) == [Trade(exchange, "BTC/USDT", 101.55, 0.25, "sell", "42", T_US, 5, 6)]
 
 
-@pytest.mark.parametrize("exchange", [name for name in SPOTS if name != "mexc"])  # one way for protobuf
-@pytest.mark.parametrize("frames", [QUOTES, TRADES], ids=["quote", "trade"])
+@pytest.mark.parametrize("exchange", [name for name in CODECS if name != "mexc"])  # one way for protobuf
+@pytest.mark.parametrize("frames", [EVERY_QUOTE, EVERY_TRADE], ids=["quote", "trade"])
 def test_nearly_every_frame_takes_the_fast_path(
     exchange: str, frames: dict[str, str | bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,36 +54,36 @@ def test_nearly_every_frame_takes_the_fast_path(
     assert list(fast.decode(frames[exchange])) == decoded(exchange, frames[exchange])[0]
 
 
-@pytest.mark.parametrize("exchange", SPOTS)
-@pytest.mark.parametrize("frames", [QUOTES, TRADES], ids=["quote", "trade"])
+@pytest.mark.parametrize("exchange", CODECS)
+@pytest.mark.parametrize("frames", [EVERY_QUOTE, EVERY_TRADE], ids=["quote", "trade"])
 def test_bytes_and_text_decode_alike(exchange: str, frames: dict[str, str | bytes]) -> None:
     frame = frames[exchange]
     other = frame.encode() if isinstance(frame, str) else frame
     assert decoded(exchange, other) == decoded(exchange, frame)
 
 
-@pytest.mark.parametrize("exchange", SPOTS)
+@pytest.mark.parametrize("exchange", CODECS)
 def test_an_instrument_nobody_asked_for_is_counted_and_not_emitted(exchange: str) -> None:
     nobody = CODECS[exchange]({})
-    assert list(nobody.decode(QUOTES[exchange])) == []
-    assert list(nobody.decode(TRADES[exchange])) == []
+    assert list(nobody.decode(EVERY_QUOTE[exchange])) == []
+    assert list(nobody.decode(EVERY_TRADE[exchange])) == []
     assert nobody.counts == {"unknown_symbol": 2}
 
 
-@pytest.mark.parametrize("exchange", SPOTS)
+@pytest.mark.parametrize("exchange", CODECS)
 def test_symbols_may_change_while_running(exchange: str) -> None:
     symbols: dict[str, str] = {}
-    running = CODECS[exchange](symbols)
-    assert not running.decode(QUOTES[exchange])
-    symbols.update(SYMBOLS)
-    assert running.decode(QUOTES[exchange])
+    running = made(exchange, symbols)
+    assert not running.decode(EVERY_QUOTE[exchange])
+    symbols.update(SWAP_SYMBOLS)
+    assert running.decode(EVERY_QUOTE[exchange])
 
 
 def quote_frame(exchange: str, bid: str, bid_size: str, ask: str, ask_size: str) -> str | bytes:
     """The exchange's quote frame with other numbers."""
     if exchange == "mexc":
         return mexc_quote(bid, bid_size, ask, ask_size)
-    frame = QUOTES[exchange]
+    frame = EVERY_QUOTE[exchange]
     text = frame if isinstance(frame, str) else ""
     if exchange == "bingx":
         text = (
@@ -99,7 +92,7 @@ def quote_frame(exchange: str, bid: str, bid_size: str, ask: str, ask_size: str)
         )
     for old, new in (('"101.5"', bid), ('"2"', bid_size), ('"101.6"', ask), ('"3"', ask_size)):
         text = text.replace(old, f'"{new}"', 1)
-    return gzipped(text) if exchange == "bingx" else text
+    return gzipped(text) if exchange_of(exchange) == "bingx" else text
 
 
 @pytest.mark.parametrize("exchange", SPOTS)
@@ -142,7 +135,7 @@ def test_exact_keeps_the_exchanges_own_decimal_text(exchange: str) -> None:
     ((quote,), _) = decoded(exchange, quote_frame(exchange, long, "2.000", "1.10", "1e-06"), exact=True)
     assert [str(number) for number in numbers(quote)] == [long, "2.000", "1.10", "0.000001"]
     assert all(isinstance(number, Decimal) for number in numbers(quote))
-    ((trade,), _) = decoded(exchange, TRADES[exchange], exact=True)
+    ((trade,), _) = decoded(exchange, EVERY_TRADE[exchange], exact=True)
     assert (str(trade.price), str(trade.size)) == ("101.55", "0.25")
 
 
@@ -170,10 +163,10 @@ BINANCE_RAW = '{"u":7,"s":"BTCUSDT","b":"101.5","B":"2","a":"101.6","A":"3"}'
 
 class TestBinance:
     def test_raw_frames_decode_like_wrapped_ones(self) -> None:
-        assert decoded("binance", BINANCE_RAW) == decoded("binance", QUOTES["binance"])
+        assert decoded("binance", BINANCE_RAW) == decoded("binance", EVERY_QUOTE["binance"])
 
     def test_a_buyer_who_was_the_maker_means_the_taker_sold(self) -> None:
-        frame = str(TRADES["binance"])
+        frame = str(EVERY_TRADE["binance"])
         ((sold,), _) = decoded("binance", frame)
         ((bought,), _) = decoded("binance", frame.replace('"m":true', '"m":false'))
         assert (sold.side, bought.side) == ("sell", "buy")
@@ -184,7 +177,7 @@ class TestBinance:
         assert (quote.bid, quote.ask, counts) == (1, 2, {})
 
     def test_times_in_microseconds_are_taken_as_they_are(self) -> None:
-        frame = str(TRADES["binance"]).replace('"T":1700000000123', '"T":1700000000123456')
+        frame = str(EVERY_TRADE["binance"]).replace('"T":1700000000123', '"T":1700000000123456')
         ((trade,), _) = decoded("binance", frame)
         assert trade.exchange_ts_us == 1_700_000_000_123_456
 
@@ -300,19 +293,19 @@ class TestGate:
         ],
     )
     def test_a_trades_time_keeps_its_fraction_and_is_never_rounded(self, text: str, us: int) -> None:
-        frame = str(TRADES["gate"]).replace('"1700000000123.0"', text)
+        frame = str(EVERY_TRADE["gate"]).replace('"1700000000123.0"', text)
         ((trade,), _) = decoded("gate", frame)
         assert trade.exchange_ts_us == us
 
     def test_older_frames_without_time_ms_and_lists_of_trades_decode(self) -> None:
-        frame = str(TRADES["gate"]).replace('"time_ms":1700000000130,', "")
+        frame = str(EVERY_TRADE["gate"]).replace('"time_ms":1700000000130,', "")
         as_list = frame.replace('"result":{', '"result":[{').replace('"1-1"}}', '"1-1"}]}')
         assert as_list != frame
-        assert decoded("gate", as_list) == decoded("gate", frame) == decoded("gate", TRADES["gate"])
+        assert decoded("gate", as_list) == decoded("gate", frame) == decoded("gate", EVERY_TRADE["gate"])
 
     def test_the_second_trades_channel_says_the_same(self) -> None:
-        frame = str(TRADES["gate"]).replace("spot.trades", "spot.trades_v2")
-        assert decoded("gate", frame) == decoded("gate", TRADES["gate"])
+        frame = str(EVERY_TRADE["gate"]).replace("spot.trades", "spot.trades_v2")
+        assert decoded("gate", frame) == decoded("gate", EVERY_TRADE["gate"])
 
     @pytest.mark.parametrize("channel", ["spot.tickers", "spot.order_book", "spot.candlesticks"])
     def test_other_channels_are_unknown_kinds(self, channel: str) -> None:
@@ -328,7 +321,7 @@ class TestKuCoin:
     )
 
     def test_the_ticker_is_a_best_bid_and_ask_too(self) -> None:
-        assert decoded("kucoin", self.TICKER) == decoded("kucoin", QUOTES["kucoin"])
+        assert decoded("kucoin", self.TICKER) == decoded("kucoin", EVERY_QUOTE["kucoin"])
 
     def test_the_ticker_of_all_symbols_names_the_symbol_in_its_subject(self) -> None:
         frame = self.TICKER.replace("ticker:BTC-USDT", "ticker:all").replace("trade.ticker", "ETH-USDT")
@@ -341,7 +334,7 @@ class TestKuCoin:
 
     @pytest.mark.parametrize("bids", ["[]", "null"])
     def test_an_empty_side_is_counted(self, bids: str) -> None:
-        frame = str(QUOTES["kucoin"]).replace('["101.5","2"]', bids)
+        frame = str(EVERY_QUOTE["kucoin"]).replace('["101.5","2"]', bids)
         assert decoded("kucoin", frame) == ([], {"empty_side": 1})
 
     @pytest.mark.parametrize(
@@ -359,15 +352,15 @@ class TestOkx:
             '"last":"9","lastSz":"8","askPx":"101.6","askSz":"3","bidPx":"101.5","bidSz":"2","open24h":"1",'
             '"ts":"1700000000123"}]}'
         )
-        assert decoded("okx", frame) == decoded("okx", QUOTES["okx"])
+        assert decoded("okx", frame) == decoded("okx", EVERY_QUOTE["okx"])
 
     def test_an_empty_side_is_counted(self) -> None:
-        frame = str(QUOTES["okx"]).replace('[["101.6","3","0","4"]]', "[]")
+        frame = str(EVERY_QUOTE["okx"]).replace('[["101.6","3","0","4"]]', "[]")
         assert decoded("okx", frame) == ([], {"empty_side": 1})
 
     @pytest.mark.parametrize("channel", ["books", "books5", "mark-price", "candle1D"])
     def test_other_channels_are_unknown_kinds(self, channel: str) -> None:
-        frame = str(QUOTES["okx"]).replace("bbo-tbt", channel)
+        frame = str(EVERY_QUOTE["okx"]).replace("bbo-tbt", channel)
         assert decoded("okx", frame) == ([], {"unknown_kind": 1})
 
 
@@ -378,21 +371,21 @@ class TestBitget:
             '{"instId":"BTCUSDT","lastPr":"9","bidPr":"101.5","askPr":"101.6","bidSz":"2","askSz":"3",'
             '"ts":1700000000123}],"ts":1700000000130}'
         )
-        assert decoded("bitget", frame) == decoded("bitget", QUOTES["bitget"])
+        assert decoded("bitget", frame) == decoded("bitget", EVERY_QUOTE["bitget"])
 
     def test_trades_from_before_the_subscription_are_marked_as_history(self) -> None:
-        ((trade,), _) = decoded("bitget", str(TRADES["bitget"]).replace("update", "snapshot"))
+        ((trade,), _) = decoded("bitget", str(EVERY_TRADE["bitget"]).replace("update", "snapshot"))
         assert trade.is_history
-        ((trade,), _) = decoded("bitget", TRADES["bitget"])
+        ((trade,), _) = decoded("bitget", EVERY_TRADE["bitget"])
         assert not trade.is_history
 
     def test_futures_have_the_same_ids_and_are_not_taken_for_spot(self) -> None:
-        frame = str(QUOTES["bitget"]).replace('"SPOT"', '"USDT-FUTURES"')
+        frame = str(EVERY_QUOTE["bitget"]).replace('"SPOT"', '"USDT-FUTURES"')
         assert decoded("bitget", frame) == ([], {"unknown_kind": 1})
 
     @pytest.mark.parametrize("channel", ["books", "books5", "candle1m"])
     def test_other_channels_are_unknown_kinds(self, channel: str) -> None:
-        frame = str(QUOTES["bitget"]).replace("books1", channel)
+        frame = str(EVERY_QUOTE["bitget"]).replace("books1", channel)
         assert decoded("bitget", frame) == ([], {"unknown_kind": 1})
 
 
@@ -406,7 +399,9 @@ class TestBingX:
     def test_plain_text_decodes_like_gzip(self) -> None:
         frame = self.frame(E=1700000000123)
         assert (
-            decoded("bingx", frame) == decoded("bingx", gzipped(frame)) == decoded("bingx", QUOTES["bingx"])
+            decoded("bingx", frame)
+            == decoded("bingx", gzipped(frame))
+            == decoded("bingx", EVERY_QUOTE["bingx"])
         )
 
     @pytest.mark.parametrize(
@@ -421,7 +416,7 @@ class TestBingX:
             '{"code":0,"dataType":"BTC-USDT@trade","Success":true,"data":{"e":"trade","E":"1700000000124",'
             '"s":"BTC-USDT","t":"42","p":"101.55","q":"0.25","T":"1700000000123","m":"true"}}'
         )
-        assert decoded("bingx", frame) == decoded("bingx", TRADES["bingx"])
+        assert decoded("bingx", frame) == decoded("bingx", EVERY_TRADE["bingx"])
 
     def test_a_list_of_trades_without_ids_decodes(self) -> None:
         frame = (
@@ -440,7 +435,7 @@ class TestBingX:
 
     @pytest.mark.parametrize("cut", [5, -1, -9])
     def test_a_gzip_member_cut_short_is_malformed(self, cut: int) -> None:
-        assert decoded("bingx", bytes(QUOTES["bingx"])[:cut]) == ([], {"malformed": 1})  # type: ignore[arg-type]
+        assert decoded("bingx", bytes(EVERY_QUOTE["bingx"])[:cut]) == ([], {"malformed": 1})  # type: ignore[arg-type]
 
     def test_a_gzip_bomb_is_malformed_and_costs_no_memory(self) -> None:
         assert decoded("bingx", gzipped(" " * 50_000_000)) == ([], {"malformed": 1})

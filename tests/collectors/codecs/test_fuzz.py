@@ -13,10 +13,12 @@ from collectors.exchanges.base import Codec, Control
 from collectors.exchanges.bingx import inflated
 from collectors.exchanges.order import Order
 from collectors.management.commands.decode import as_printed
-from markets.events import Quote, StreamState, Trade
-from tests.support.exchanges.codec_frames import QUOTES, SPOTS, SYMBOLS, TRADES, gzipped
+from core.names.market_keys import exchange_of
+from markets.events import Funding, MarkPrice, Quote, StreamState, Trade
+from tests.support.exchanges.codec_frames import gzipped
+from tests.support.exchanges.swap_frames import EVERY_QUOTE, EVERY_TRADE, SAID, made
 
-CASES = [(exchange, exact) for exchange in SPOTS for exact in (False, True)]
+CASES = [(exchange, exact) for exchange in CODECS for exact in (False, True)]
 SETTINGS = settings(max_examples=60, deadline=None)
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
@@ -24,6 +26,11 @@ JSON_VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=6,
 )  # fmt: skip
+
+
+def frames(exchange: str) -> list[str | bytes]:
+    """A frame of everything that an exchange says."""
+    return [EVERY_QUOTE[exchange], EVERY_TRADE[exchange], *SAID.get(exchange, ())]
 
 
 def check(codec: Codec, frame: bytes | str) -> None:
@@ -34,7 +41,7 @@ def check(codec: Codec, frame: bytes | str) -> None:
     """
     events = codec.decode(frame)
     assert events or sum(codec.counts.values()) >= 1
-    thorough = type(codec)(codec.symbols, exact=codec.exact)
+    thorough = type(codec)(codec.symbols, exact=codec.exact, contract_sizes=codec.contract_sizes)
     said = list(Codec.decode(thorough, frame))
     if not events or thorough.counts != {"malformed": 1}:
         assert (list(events), codec.counts) == (said, thorough.counts)
@@ -44,6 +51,15 @@ def check(codec: Codec, frame: bytes | str) -> None:
             assert 0 < event.bid <= event.ask < Decimal("Infinity")
             assert event.bid_size > 0
             assert event.ask_size > 0
+        elif isinstance(event, MarkPrice):
+            assert (event.mark, event.index) != (None, None)
+            assert all(
+                price is None or 0 < price < Decimal("Infinity") for price in (event.mark, event.index)
+            )
+        elif isinstance(event, Funding):
+            rates = (event.rate, event.settled_rate, event.cap, event.floor)
+            assert all(rate is None or -0.5 < rate < 0.5 for rate in rates)
+            assert event.interval_s is None or 60 <= event.interval_s <= 7 * 86_400
         else:
             assert isinstance(event, Control) or (isinstance(event, Trade) and event.price > 0 < event.size)
 
@@ -52,7 +68,7 @@ def check(codec: Codec, frame: bytes | str) -> None:
 @SETTINGS
 @given(frame=st.binary(max_size=200) | st.text(max_size=200))
 def test_arbitrary_frames_never_raise(exchange: str, exact: bool, frame: bytes | str) -> None:
-    check(CODECS[exchange](SYMBOLS, exact=exact), frame)
+    check(made(exchange, exact=exact), frame)
 
 
 @pytest.mark.parametrize(("exchange", "exact"), CASES)
@@ -61,13 +77,13 @@ def test_arbitrary_frames_never_raise(exchange: str, exact: bool, frame: bytes |
 def test_frames_with_bytes_cut_flipped_or_inserted_never_raise(
     exchange: str, exact: bool, data: st.DataObject
 ) -> None:
-    frame = data.draw(st.sampled_from([QUOTES[exchange], TRADES[exchange]]))
+    frame = data.draw(st.sampled_from(frames(exchange)))
     raw = bytearray(frame if isinstance(frame, bytes) else frame.encode())
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(raw) - 1))
         raw[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
         raw = raw or bytearray(b"x")
-    check(CODECS[exchange](SYMBOLS, exact=exact), bytes(raw))
+    check(made(exchange, exact=exact), bytes(raw))
 
 
 @pytest.mark.parametrize(("exchange", "exact"), [case for case in CASES if case[0] != "mexc"])
@@ -76,30 +92,32 @@ def test_frames_with_bytes_cut_flipped_or_inserted_never_raise(
 def test_frames_with_any_value_replaced_by_any_other_never_raise(
     exchange: str, exact: bool, data: st.DataObject
 ) -> None:
-    frame = data.draw(st.sampled_from([QUOTES[exchange], TRADES[exchange]]))
+    frame = data.draw(st.sampled_from(frames(exchange)))
     message = json.loads(inflated(frame))
     holder, key = data.draw(st.sampled_from(list(places(message))))
     holder[key] = data.draw(JSON_VALUES)
     text = json.dumps(message)
-    check(CODECS[exchange](SYMBOLS, exact=exact), gzipped(text) if exchange == "bingx" else text)
+    check(made(exchange, exact=exact), gzipped(text) if exchange_of(exchange) == "bingx" else text)
 
 
-@pytest.mark.parametrize("exchange", [name for name in SPOTS if name != "mexc"])
+@pytest.mark.parametrize("exchange", [name for name in CODECS if name != "mexc"])
 @SETTINGS
 @given(data=st.data())
 def test_whatever_a_connection_brings_a_gap_comes_only_after_a_quote(
     exchange: str, data: st.DataObject
 ) -> None:
-    codec = CODECS[exchange](SYMBOLS)
+    codec = made(exchange)
     codec.order = Order()
     believed = False
     for number in range(data.draw(st.integers(1, 6))):
-        message = json.loads(inflated(QUOTES[exchange]))
+        message = json.loads(inflated(EVERY_QUOTE[exchange]))
         if data.draw(st.booleans()):
             holder, key = data.draw(st.sampled_from(list(places(message))))
             holder[key] = data.draw(JSON_VALUES)
         text = json.dumps(message)
-        for event in codec.decode(gzipped(text) if exchange == "bingx" else text, 1, number * 10**9):
+        for event in codec.decode(
+            gzipped(text) if exchange_of(exchange) == "bingx" else text, 1, number * 10**9
+        ):
             if isinstance(event, StreamState):
                 assert believed
             if isinstance(event, Quote | StreamState):
@@ -114,7 +132,7 @@ def places(value: Any) -> Any:
         yield from places(inner)
 
 
-@pytest.mark.parametrize("exchange", SPOTS)
+@pytest.mark.parametrize("exchange", CODECS)
 @pytest.mark.parametrize(
     "frame",
     [
@@ -134,14 +152,14 @@ def places(value: Any) -> Any:
     ids=lambda frame: repr(frame)[:12],
 )
 def test_garbage_is_one_counted_error(exchange: str, frame: bytes | str) -> None:
-    codec = CODECS[exchange](SYMBOLS)
+    codec = made(exchange)
     assert not codec.decode(frame)
     assert codec.counts == {"malformed": 1}
 
 
-@pytest.mark.parametrize("exchange", SPOTS)
-@pytest.mark.parametrize("frames", [QUOTES, TRADES], ids=["quote", "trade"])
+@pytest.mark.parametrize("exchange", CODECS)
+@pytest.mark.parametrize("frames", [EVERY_QUOTE, EVERY_TRADE], ids=["quote", "trade"])
 def test_a_truncated_frame_is_one_counted_error(exchange: str, frames: dict[str, str | bytes]) -> None:
-    codec = CODECS[exchange](SYMBOLS)
+    codec = made(exchange)
     assert not codec.decode(frames[exchange][:-3])
     assert codec.counts == {"malformed": 1}

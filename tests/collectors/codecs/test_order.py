@@ -11,13 +11,13 @@ from collectors.exchanges.base import Codec
 from collectors.exchanges.order import LARGEST, REFUSED, RESYNC_AFTER, Order, update_id
 from markets.events import Quote
 from tests.support.exchanges.broken_books import has, quote_with
-from tests.support.exchanges.codec_frames import SPOTS, SYMBOLS
+from tests.support.exchanges.swap_frames import made
 
 MS = 1_700_000_000_000
 
 
 def connected(exchange: str) -> Codec:
-    codec = CODECS[exchange](SYMBOLS)
+    codec = made(exchange)
     codec.order = Order()
     return codec
 
@@ -28,7 +28,7 @@ def bids(codec: Codec, exchange: str, *frames: dict[str, Any]) -> list[float]:
     return [event.bid for event in events if isinstance(event, Quote)]
 
 
-@pytest.mark.parametrize("exchange", SPOTS)
+@pytest.mark.parametrize("exchange", CODECS)
 def test_an_older_book_is_refused_and_counted(exchange: str) -> None:
     codec = connected(exchange)
     newer, older = {"bid": "101.5", "id": 7, "time": MS + 7}, {"bid": "101.4", "id": 6, "time": MS + 6}
@@ -37,7 +37,7 @@ def test_an_older_book_is_refused_and_counted(exchange: str) -> None:
     assert codec.rejects == {("BTC/USDT", "out_of_order"): 1}
 
 
-@pytest.mark.parametrize("exchange", [name for name in SPOTS if has(name, "id")])
+@pytest.mark.parametrize("exchange", [name for name in CODECS if has(name, "id")])
 def test_the_id_decides_where_there_is_one(exchange: str) -> None:
     codec = connected(exchange)
     same_ms = [{"bid": f"100.{n}", "id": n, "time": MS} for n in (3, 5, 4, 5, 6)]
@@ -46,7 +46,7 @@ def test_the_id_decides_where_there_is_one(exchange: str) -> None:
     assert bids(codec, exchange, *clock_back) == [100.7, 100.8]
 
 
-@pytest.mark.parametrize("exchange", [name for name in SPOTS if has(name, "time")])
+@pytest.mark.parametrize("exchange", [name for name in CODECS if has(name, "time")])
 @pytest.mark.parametrize("id", ["abc", -1, 0, 2**80])
 def test_where_the_id_is_none_the_time_decides(exchange: str, id: Any) -> None:
     codec = connected(exchange)
@@ -54,7 +54,7 @@ def test_where_the_id_is_none_the_time_decides(exchange: str, id: Any) -> None:
     assert bids(codec, exchange, *frames) == [101.3, 101.5, 101.5, 101.6]
 
 
-@pytest.mark.parametrize("exchange", SPOTS)
+@pytest.mark.parametrize("exchange", CODECS)
 def test_a_withdrawn_book_that_is_older_ends_nothing_and_a_newer_one_is_not_replaced(exchange: str) -> None:
     codec = connected(exchange)
     first, gone = {"id": 7, "time": MS + 7}, {"bid": "0", "id": 9, "time": MS + 9}
@@ -75,7 +75,7 @@ def test_bybits_first_id_is_a_beginning() -> None:
     assert bids(codec, "bybit", {"id": 700}, {"id": 1, "bid": "101.1"}, {"id": 2}) == [101.5, 101.1, 101.5]
 
 
-@pytest.mark.parametrize("exchange", SPOTS)
+@pytest.mark.parametrize("exchange", CODECS)
 @pytest.mark.parametrize("poison", [{"id": 2**62, "time": MS + 10**9}], ids=["far ahead"])
 def test_one_nonsense_id_or_time_stops_a_symbol_for_a_few_books_only(exchange: str, poison: Any) -> None:
     codec = connected(exchange)

@@ -9,11 +9,11 @@ from collectors.exchanges.base import Codec
 from collectors.exchanges.order import Order
 from markets.events import Quote, StreamState
 from tests.support.exchanges.broken_books import ABSENT, WITHDRAWN, has, message, put, quote_with, wire
-from tests.support.exchanges.codec_frames import QUOTES, SPOTS, SYMBOLS
+from tests.support.exchanges.swap_frames import EVERY_QUOTE, made
 
 CASES = [
     pytest.param(exchange, changes(exchange), id=f"{exchange}: {name}")
-    for exchange in SPOTS
+    for exchange in CODECS
     for name, changes in WITHDRAWN.items()
     if all(has(exchange, place) for place in changes(exchange))
 ]
@@ -21,7 +21,7 @@ CASES = [
 
 def connected(exchange: str) -> Codec:
     """A codec that reads the frames of one connection."""
-    codec = CODECS[exchange](SYMBOLS)
+    codec = made(exchange)
     codec.order = Order()
     return codec
 
@@ -56,21 +56,21 @@ def test_it_is_said_once_until_a_whole_quote_comes_again(exchange: str, changes:
     assert sum(codec.rejects.values()) == 6, "by symbol, too"
 
 
-@pytest.mark.parametrize("exchange", SPOTS)
+@pytest.mark.parametrize("exchange", CODECS)
 def test_where_nothing_was_believed_nothing_ends(exchange: str) -> None:
     codec = connected(exchange)
     assert not codec.decode(quote_with(exchange, bid="0"))
 
 
-@pytest.mark.parametrize("exchange", SPOTS)
+@pytest.mark.parametrize("exchange", CODECS)
 def test_the_frames_of_a_recording_are_judged_one_by_one(exchange: str) -> None:
-    codec = CODECS[exchange](SYMBOLS)
-    assert codec.decode(QUOTES[exchange])
+    codec = made(exchange)
+    assert codec.decode(EVERY_QUOTE[exchange])
     assert not codec.decode(quote_with(exchange, bid="0"))
     assert codec.counts == {"rejected_zero": 1}
 
 
-@pytest.mark.parametrize("exchange", SPOTS)
+@pytest.mark.parametrize("exchange", CODECS)
 def test_what_says_nothing_of_a_book_ends_nothing(exchange: str) -> None:
     codec = connected(exchange)
     codec.decode(later(exchange, 0))
@@ -86,7 +86,7 @@ class TestBybitDeltas:
     @pytest.mark.parametrize("bids", [[], ABSENT, None])
     def test_an_absent_side_is_unchanged(self, bids: Any) -> None:
         codec = connected("bybit")
-        codec.decode(QUOTES["bybit"])
+        codec.decode(EVERY_QUOTE["bybit"])
         assert not codec.decode(self.delta(bids, [["101.6", "3"]]))
         assert codec.counts == {"one_sided": 1}
 
@@ -96,7 +96,7 @@ class TestBybitDeltas:
     @pytest.mark.parametrize("asks", [[], [["101.6", "3"]], ABSENT])
     def test_a_level_of_size_zero_is_gone(self, bids: Any, asks: Any) -> None:
         codec = connected("bybit")
-        codec.decode(QUOTES["bybit"])
+        codec.decode(EVERY_QUOTE["bybit"])
         (gap,) = codec.decode(self.delta(bids, asks))
         assert isinstance(gap, StreamState)
         assert "bid" in gap.reason

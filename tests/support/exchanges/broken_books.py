@@ -6,13 +6,15 @@ from typing import Any, Final
 
 from collectors.exchanges import mexc_pb2
 from collectors.exchanges.bingx import inflated
+from core.names.market_keys import exchange_of
 from tests.support.exchanges.codec_frames import QUOTES, gzipped, mexc_push
+from tests.support.exchanges.swap_frames import EVERY_QUOTE
 
 ABSENT: Final = object()
 
 JSON_EXCHANGES: Final = tuple(name for name in QUOTES if name != "mexc")
 
-_PLACES: Final[dict[str, dict[str, tuple[Any, ...]]]] = {
+_SPOT: Final[dict[str, dict[str, tuple[Any, ...]]]] = {
     "binance": {"bid": ("data", "b"), "bid_size": ("data", "B"), "ask": ("data", "a"), "id": ("data", "u")},
     "gate": {"bid": ("result", "b"), "bid_size": ("result", "B"), "ask": ("result", "a"),
              "time": ("result", "t"), "id": ("result", "u")},
@@ -31,6 +33,15 @@ _PLACES: Final[dict[str, dict[str, tuple[Any, ...]]]] = {
     "bitget": {"book": ("data", 0), "bids": ("data", 0, "bids"), "bid": ("data", 0, "bids", 0, 0),
                "bid_size": ("data", 0, "bids", 0, 1), "ask": ("data", 0, "asks", 0, 0),
                "time": ("data", 0, "ts"), "id": ("data", 0, "seq")},
+}  # fmt: skip
+_PLACES: Final = _SPOT | {
+    "binance:swap": _SPOT["binance"] | {"time": ("data", "T")},
+    "kucoin:swap": {"bid": ("data", "bestBidPrice"), "bid_size": ("data", "bestBidSize"),
+                    "ask": ("data", "bestAskPrice"), "time": ("data", "ts"), "id": ("data", "sequence")},
+    "mexc:swap": {"book": ("data",), "bids": ("data", "bids"), "bid": ("data", "bids", 0, 0),
+                  "bid_size": ("data", "bids", 0, 1), "ask": ("data", "asks", 0, 0), "time": ("ts",),
+                  "id": ("data", "version")},
+    **{f"{name}:swap": _SPOT[name] for name in ("bybit", "gate", "okx", "bitget", "bingx")},
 }  # fmt: skip
 """Where an exchange's quote frame has what."""
 
@@ -51,13 +62,13 @@ NEEDED: Final[dict[str, set[tuple[Any, ...]]]] = {
 
 def message(exchange: str) -> Any:
     """The exchange's whole quote frame, as JSON values."""
-    return json.loads(inflated(QUOTES[exchange]))
+    return json.loads(inflated(EVERY_QUOTE[exchange]))
 
 
 def wire(exchange: str, value: Any) -> str | bytes:
     """A frame of these JSON values; NaN is written as Python writes it."""
     text = json.dumps(value)
-    return gzipped(text) if exchange == "bingx" else text
+    return gzipped(text) if exchange_of(exchange) == "bingx" else text
 
 
 def put(holder: Any, path: tuple[Any, ...], value: Any) -> Any:
@@ -80,7 +91,7 @@ def quote_with(exchange: str, **values: Any) -> str | bytes:
     for name, value in sorted(values.items(), key=lambda item: item[0] == "book"):  # the others are inside it
         if name in _PLACES[exchange]:
             put(frame, _PLACES[exchange][name], value)
-    if exchange == "bingx" and "time" in values and isinstance(frame["data"], dict):
+    if exchange_of(exchange) == "bingx" and "time" in values and isinstance(frame["data"], dict):
         del frame["data"]["T"]  # the book's own time: more than 5 s before the push it is frozen
     return wire(exchange, frame)
 
