@@ -10,6 +10,7 @@ lasts until it is healed. `drop` without a duration cuts once.
 import asyncio
 import re
 from collections.abc import Callable, Iterable
+from math import isfinite
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -167,7 +168,10 @@ def _seconds(text: str, whole: str) -> float:
 
 def _number(text: str, whole: str) -> float:
     try:
-        return float(text)
+        value = float(text)
+        if not isfinite(value):
+            raise ValueError
+        return value
     except ValueError:
         raise FaultError(f"fault {whole!r}: {text!r} is not a number (times: 500ms, 3s)") from None
 

@@ -323,7 +323,7 @@ class Simulator:
     ) -> web.StreamResponse:
         if not exchange.has_socket(path):
             return _problem(404, f"{exchange.key} has no socket at {path}; it is at {exchange.ws_paths[0]}")
-        session = Session(exchange, path, dict(request.query))
+        session = Session(exchange, path, dict(request.query), request.headers)
         socket = await session.open(request)
         if self.board.find("drop", exchange.key):
             session.abort()

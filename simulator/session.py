@@ -7,6 +7,7 @@ import logging
 import secrets
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Protocol
 
 from aiohttp import web
@@ -42,10 +43,11 @@ class Session:
     """One connected client. Times are monotonic seconds; `variant` distinguishes clients of one
     topic that need different frames (Binance's raw and combined streams)."""
 
-    def __init__(self, host: Host, path: str, query: dict[str, str]) -> None:
+    def __init__(self, host: Host, path: str, query: dict[str, str], headers: Mapping[str, str]) -> None:
         self.host = host
         self.path = path
         self.query = query
+        self.headers = headers
         self.id = secrets.token_hex(8)
         self.variant = ""
         self.topics: dict[str, Topic] = {}

@@ -225,6 +225,7 @@ class BitgetSwap(Perpetuals, Bitget):
 
     key = "bitget:swap"
     name = "Bitget swap"
+    history_most = 100
     beat_s = 0.1
     settling_s = 1.0
     kind = USDT_FUTURES

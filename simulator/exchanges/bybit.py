@@ -176,6 +176,7 @@ class BybitSwap(Perpetuals, Bybit):
     name = "Bybit swap"
     ws_paths = ("/v5/public/linear",)
     padding = 0
+    history_most = 200
     beat_s = 0.1
     category = "linear"
     channels: ClassVar[dict[str, Channel]] = {

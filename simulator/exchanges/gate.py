@@ -28,6 +28,7 @@ from simulator.exchanges.perpetual import LEVERAGE, Perpetuals, compact, known, 
 from simulator.session import Channel, Frame, Session, Topic
 from simulator.wallets import coins, networks
 
+DECIMAL = "decimal"
 CHAINS = {"ERC20": "ETH", "BEP20": "BSC", "TRC20": "TRX"}
 
 
@@ -214,6 +215,10 @@ class GateSwap(Perpetuals, Gate):
     }
     unknown = "unknown contract"
 
+    def welcome(self, session: Session) -> None:
+        """A client may ask for sizes as text, which then have decimals where a contract has (A14)."""
+        session.variant = DECIMAL if session.headers.get("X-Gate-Size-Decimal") == "1" else ""
+
     def _update(self, channel: str, push_ms: int, result: str) -> Frame:
         return (
             f'{{"time":{push_ms // 1000},"time_ms":{push_ms},"channel":"{channel}","event":"update",'
@@ -225,8 +230,8 @@ class GateSwap(Perpetuals, Gate):
         return self._update(
             "futures.book_ticker",
             book.ts_ms + book.lag_ms + 3,
-            f'{{"t":{book.ts_ms},"u":{book.n},"s":"{self.native(listing)}","b":"{book.bid}","B":{whole(book.bid_size)},'
-            f'"a":"{book.ask}","A":{whole(book.ask_size)}}}',
+            f'{{"t":{book.ts_ms},"u":{book.n},"s":"{self.native(listing)}","b":"{book.bid}",'
+            f'"B":{_size(variant, book.bid_size)},"a":"{book.ask}","A":{_size(variant, book.ask_size)}}}',
         )
 
     def deal_frame(self, topic: str, variant: str, listing: Listing, deal: Deal) -> Frame:
@@ -235,7 +240,7 @@ class GateSwap(Perpetuals, Gate):
         return self._update(
             "futures.trades",
             deal.ts_ms + 3,
-            f'[{{"size":{sign}{whole(deal.size)},"id":{deal.n},"create_time":{deal.ts_ms // 1000},'
+            f'[{{"size":{_size(variant, sign + deal.size)},"id":{deal.n},"create_time":{deal.ts_ms // 1000},'
             f'"create_time_ms":{deal.ts_ms},"price":"{deal.price}","contract":"{self.native(listing)}"}}]',
         )
 
@@ -346,3 +351,8 @@ class GateSwap(Perpetuals, Gate):
             for listing in self.asked(call, "contract")
             for at_ms, rate in self.settlements(listing, call._replace(query=query), "from", "to")
         ]
+
+
+def _size(variant: str, size: str) -> str:
+    """A size as a JSON number, or as text for a client that asked for decimals."""
+    return f'"{whole(size)}"' if variant == DECIMAL else whole(size)

@@ -319,7 +319,7 @@ class KucoinSwap(Perpetuals, Kucoin):
     def tick(self, beat: int) -> None:
         """Announce settlements: funding.begin when one begins, funding.end when it is over."""
         sessions = self.subscribers.get(("notice", ""), {}).get((ANNOUNCEMENT, ""), set())
-        for listing in self.listings.values() if sessions else ():
+        for listing in self.listings.values() if sessions and not self.quiet else ():
             funding = self.status(listing).funding
             now = (funding.previous_ms, funding.settling)
             before = self._settled.setdefault(listing.symbol, now)

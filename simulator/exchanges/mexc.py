@@ -25,7 +25,16 @@ from simulator.exchanges.base import (
     read_json,
     strings,
 )
-from simulator.exchanges.perpetual import LEVERAGE, Perpetuals, compact, known, rate_text, whole
+from simulator.exchanges.perpetual import (
+    HISTORY_KEPT,
+    LEVERAGE,
+    Perpetuals,
+    compact,
+    known,
+    number_of,
+    rate_text,
+    whole,
+)
 from simulator.session import Channel, Frame, Session, Topic
 
 TOPICS_LIMIT = 30
@@ -371,7 +380,12 @@ class MexcSwap(Perpetuals, Mexc):
             for listing in self.asked(call)
             for at_ms, rate in self.settlements(listing, call, "", "")
         ]
-        return _done({"pageSize": len(rows), "totalCount": len(rows), "currentPage": 1, "resultList": rows})
+        page = {
+            "pageSize": len(rows),
+            "totalCount": HISTORY_KEPT,
+            "currentPage": number_of(call, "page_num", 1),
+        }
+        return _done({**page, "resultList": rows})
 
 
 def _levels(price: str, size: str) -> str:

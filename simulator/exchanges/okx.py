@@ -196,6 +196,7 @@ class OkxSwap(Perpetuals, Okx):
 
     key = "okx:swap"
     name = "OKX swap"
+    history_most = 100
     beat_s = 0.2
     settling_s = 10.0
     recomputed = True

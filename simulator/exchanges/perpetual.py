@@ -7,6 +7,7 @@ dialects share stands once.
 import json
 from abc import abstractmethod
 from collections.abc import Sequence
+from decimal import Decimal
 from math import ceil
 from typing import Any, ClassVar, NamedTuple
 
@@ -18,7 +19,8 @@ from simulator.funding import FundingClock, FundingState
 from simulator.session import Frame, Session, Topic
 from simulator.swaps import terms_of
 
-HISTORY_LIMIT = 100
+HISTORY_USUAL, HISTORY_MOST, HISTORY_KEPT = 100, 1_000, 1_000
+SIZES, PAGES = ("limit", "pageSize", "page_size"), ("pageNo", "page_num")
 LEVERAGE = 75
 
 
@@ -40,6 +42,7 @@ class Perpetuals(SimulatedExchange):
     beat_s: ClassVar[float] = 1.0
     settling_s: ClassVar[float] = 5.0
     recomputed: ClassVar[bool] = False
+    history_most: ClassVar[int] = HISTORY_MOST  # settlements in one answer
 
     def __init__(
         self, listings: Sequence[Listing], source: Source, time_scale: float, seed: int, funding_scale: float
@@ -75,7 +78,7 @@ class Perpetuals(SimulatedExchange):
     def contract_size(self, listing: Listing) -> str:
         """Coins per contract, as the exchange says it now."""
         changed = self.fault("contract-size", listing)
-        return listing.contract if changed is None else f"{changed:.8f}".rstrip("0").rstrip(".")
+        return listing.contract if changed is None else f"{Decimal(str(changed)):f}".removesuffix(".0")
 
     def size_text(self, listing: Listing, coins: float) -> str:
         """A size in contracts, where the market counts in them."""
@@ -103,11 +106,14 @@ class Perpetuals(SimulatedExchange):
         return Status(self.number(mark, decimals), self.number(index, decimals), self._funding(listing))
 
     def settlements(self, listing: Listing, call: RestCall, start: str, end: str) -> list[tuple[int, float]]:
-        """Settled rates of the range a call names in ms by these parameters, newest first."""
+        """Settled rates of the range a call names in ms by these parameters, newest first, page by page."""
         now = self.now_ms()
         since, until = number_of(call, start, 0), min(now, number_of(call, end, now))
-        limit = min(number_of(call, "limit", number_of(call, "pageSize", HISTORY_LIMIT)), HISTORY_LIMIT)
-        return self._clock.history(listing.symbol, terms_of(self.exchange, listing.base), since, until, limit)
+        terms = terms_of(self.exchange, listing.base)
+        count, page = _first(call, SIZES, HISTORY_USUAL), max(_first(call, PAGES, 1), 1)
+        count = min(count, self.history_most)
+        rows = self._clock.history(listing.symbol, terms, since, until, min(count * page, HISTORY_KEPT))
+        return rows[count * (page - 1) :]
 
     def asked(self, call: RestCall, name: str = "symbol") -> list[Listing]:
         """The listings a call is about: the one it names, none for an unknown one, all when it names none."""
@@ -130,6 +136,11 @@ class Perpetuals(SimulatedExchange):
         if late_s is not None:
             state = state.changed(next_ms=now_ms - int(late_s * 1000))
         return state.changed(interval_s=None) if self.fault("no-interval", listing) is not None else state
+
+
+def _first(call: RestCall, names: Sequence[str], otherwise: int) -> int:
+    """The first of these parameters that a call has, as a whole number."""
+    return next((number_of(call, name, otherwise) for name in names if name in call.query), otherwise)
 
 
 def number_of(call: RestCall, name: str, otherwise: int) -> int:

@@ -103,16 +103,16 @@ async def test_three_spreads_of_a_recording_written_by_hand(tmp_path: Path, empt
     instants = [NOON_MS + number * 10 * MINUTE_MS for number in range(3)]
     for key, excerpts in BY_HAND.items():
         rows = [
-            f"{instant + ms},{key},BTC/USDT:USDT,{bid},2.0,{bid + 0.1},3.0\n"
+            f"{instant + ms},{key},BTC/USDT,{bid},2.0,{bid + 0.1},3.0\n"
             for instant, quotes in zip(instants, excerpts, strict=True)
             for ms, bid in quotes
         ]
-        (tmp_path / f"{key}_BTCUSDT_perp.csv").write_text(HEADER + "".join(rows))
+        (tmp_path / f"{key}_BTCUSDT.csv").write_text(HEADER + "".join(rows))
 
     spreads = before_each_pause(await replayed(tmp_path, ("binance", "bybit"), speed=400))
 
     assert spreads == pytest.approx([0.5, (100.2 / 100.4 - 1) * 100, (99 / 99.5 - 1) * 100], rel=0, abs=1e-12)
-    files = [tmp_path / f"{key}_BTCUSDT_perp.csv" for key in BY_HAND]
+    files = [tmp_path / f"{key}_BTCUSDT.csv" for key in BY_HAND]
     assert spreads == pytest.approx(computed(files, instants), rel=0, abs=1e-12)
 
 
@@ -130,7 +130,8 @@ async def test_three_spreads_of_a_real_market(tmp_path: Path, empty_redis: Redis
         rows = pl.read_csv(path, infer_schema=False)  # every number as it was written
         time_ms = rows["timestamp"].cast(pl.Int64)
         chosen = pl.any_horizontal(time_ms.is_between(end - MINUTE_MS // 2, end) for end in instants)
-        excerpt = rows.filter(chosen)
+        spot = pl.col("symbol").str.split(":").list.first()
+        excerpt = rows.filter(chosen).with_columns(spot)  # on the spot wires, as this desk has them
         excerpt.write_csv(tmp_path / path.name.removesuffix(".gz"))
         played += len(excerpt)
 

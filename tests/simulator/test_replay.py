@@ -210,6 +210,12 @@ def test_the_command_names_a_wrong_folder_and_wrong_numbers(tmp_path: Path) -> N
         call_command("simulate", rate=0.0)
     with pytest.raises(CommandError, match="choose from binance"):
         call_command("simulate", exchanges="nope")
+    with pytest.raises(CommandError, match="--markets: future given; choose from spot, swap"):
+        call_command("simulate", markets="spot,future")
+    with pytest.raises(CommandError, match="no exchange given; choose from binance"):
+        call_command("simulate", exchanges="okx", markets="swap")
+    with pytest.raises(CommandError, match="funding_scale must be above 0"):
+        call_command("simulate", funding_scale=-1.0)
 
 
 class TestRealRecordings:

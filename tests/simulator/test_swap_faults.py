@@ -52,6 +52,7 @@ def test_faults_name_a_market_or_a_swaps_symbol() -> None:
         ("okx:swap:contract-size", "contract-size needs a value"),
         ("okx:swap:contract-size=0", "a number of coins above 0"),
         ("okx:swap:funding-interval=3", "takes one of 1, 2, 4, 8, 24"),
+        ("okx:swap:contract-size=inf", "'inf' is not a number"),
         ("okx:swap:no-interval=3", "takes no value"),
         ("okx:future:drop", "write exchange[/SYMBOL]:kind"),
     ],

@@ -185,6 +185,39 @@ async def test_bybit_lists_its_instruments_in_pages(sim: Simulator) -> None:
     assert len(set(symbols)) == len(symbols) == 25
 
 
+@pytest.mark.parametrize(
+    ("key", "path", "size", "page", "read"),
+    [
+        (
+            "mexc:swap",
+            "/api/v1/contract/funding_rate/history?symbol=BTC_USDT",
+            "page_size",
+            "page_num",
+            "settleTime",
+        ),
+        (
+            "bitget:swap",
+            "/api/v2/mix/market/history-fund-rate?productType=USDT-FUTURES&symbol=BTCUSDT",
+            "pageSize",
+            "pageNo",
+            "fundingTime",
+        ),
+    ],
+)
+async def test_histories_come_in_pages_and_end(
+    sim: Simulator, key: str, path: str, size: str, page: str, read: str
+) -> None:
+    times: list[int] = []
+    async with aiohttp.ClientSession() as http:
+        for number in (1, 2, 10_000):
+            async with http.get(f"{sim.rest_url(key)}{path}&{size}=10&{page}={number}") as response:
+                data = (await response.json())["data"]
+            rows = data["resultList"] if key == "mexc:swap" else data
+            assert len(rows) == (10 if number < 3 else 0)
+            times += [int(row[read]) for row in rows]
+    assert {earlier - later for earlier, later in pairwise(times)} == {8 * 3_600_000}
+
+
 async def test_traps_list_sats_by_the_ten_thousand() -> None:
     async with Simulator(exchanges=("binance:swap", "okx:swap"), symbols=3, traps=True) as sim:
         books = {

@@ -204,6 +204,21 @@ async def test_gate_sends_contracts_as_numbers_and_a_sellers_trade_as_negative(s
         assert texts(ticker["mark_price"], ticker["index_price"], ticker["funding_rate"])
 
 
+async def test_gate_sends_sizes_as_text_to_a_client_that_asks_for_decimals(sim: Simulator) -> None:
+    url = sim.ws_url("gate:swap") + "/v4/ws/usdt"
+    async with (
+        aiohttp.ClientSession(headers={"X-Gate-Size-Decimal": "1"}) as http,
+        http.ws_connect(url) as socket,
+    ):
+        client = Client(socket)
+        await subscribe_quotes(client, "gate:swap")
+        book = (await client.until(lambda f: _is_update(f, "futures.book_ticker")))["result"]
+        assert texts(book["B"], book["A"])
+        await client.send({"channel": "futures.trades", "event": "subscribe", "payload": ["BTC_USDT"]})
+        (trade,) = (await client.until(lambda f: _is_update(f, "futures.trades")))["result"]
+        assert texts(trade["size"])
+
+
 def _is_update(frame: Any, channel: str) -> bool:
     return bool(frame["event"] == "update" and frame["channel"] == channel)
 
