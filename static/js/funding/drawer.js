@@ -72,22 +72,11 @@ export class Drawer {
     while (facts.rows.length > cells.length) facts.deleteRow(-1);
     cells.forEach(([exchange, cell], place) => {
       const row = facts.rows[place] ?? newRow(facts);
-      const texts = [
-        names(exchange),
-        translate("%(rate)s per %(interval)s", {
-          rate: format.percent(cell.rate, 4),
-          interval: hoursOf(cell),
-        }),
-        format.percent(cell.per_year, 1),
-        cell.cap === undefined && cell.floor === undefined
-          ? format.UNKNOWN
-          : `${format.percent(cell.floor, 2)} … ${format.percent(cell.cap, 2)}`,
-        cell.settled_rate === undefined
-          ? format.UNKNOWN
-          : `${format.percent(cell.settled_rate, 4)} · ${format.minute(cell.settled)}`,
-      ];
-      texts.forEach((text, column) => write(row.cells[column].firstChild, text));
-      write(row.cells[0].lastChild, cell.problem ? (WHY[cell.problem] ?? cell.problem) : "");
+      const rate = { rate: format.percent(cell.rate, 4), interval: hoursOf(cell) };
+      write(row.querySelector(".name"), names(exchange));
+      write(row.querySelector(".under"), aboutOf(cell));
+      write(row.querySelector(".rate"), translate("%(rate)s per %(interval)s", rate));
+      write(row.querySelector(".year"), format.percent(cell.per_year, 1));
     });
     this.#showTrade();
   }
@@ -201,14 +190,22 @@ export class Drawer {
 
 function newRow(facts) {
   const row = facts.insertRow();
-  for (let column = 0; column < 5; column++) {
-    const cell = row.insertCell();
-    if (column) cell.className = "number";
-    const why = document.createElement("span");
-    why.className = "why";
-    cell.append(document.createElement("span"), why);
-  }
+  row.append(byId("fact").content.cloneNode(true));
   return row;
+}
+
+/** Why the rate counts as unknown, between which bounds it is, and what was charged last. */
+function aboutOf({ problem, floor, cap, settled_rate, settled }) {
+  const parts = problem ? [WHY[problem] ?? problem] : [];
+  if (floor !== undefined || cap !== undefined) {
+    const bounds = { floor: format.percent(floor, 2), cap: format.percent(cap, 2) };
+    parts.push(translate("between %(floor)s and %(cap)s", bounds));
+  }
+  if (settled_rate !== undefined) {
+    const charged = { rate: format.percent(settled_rate, 4), time: format.minute(settled) };
+    parts.push(translate("charged %(rate)s at %(time)s", charged));
+  }
+  return parts.join("; ");
 }
 
 function summary(values) {

@@ -9,7 +9,7 @@ import { focusOnSlash, names, write } from "../shared/page.js";
 import { Pins } from "../shared/pins.js";
 import { Newest } from "../shared/requests.js";
 import { Drawer } from "./drawer.js";
-import { hoursOf, signOf, timeTo, WHY } from "./words.js";
+import { ageOf, hoursOf, signOf, timeTo, WHY } from "./words.js";
 
 const EVERY_MS = 2000;
 const TICK_MS = 1000;
@@ -171,7 +171,7 @@ function paintCell(shown, exchange, cell, best, passed) {
   }
   shown.write(`${selector} .value`, value === undefined ? gettext("unknown") : format.percent(value, 4));
   const age = cell.age_ms === undefined ? NaN : cell.age_ms + passed;
-  const parts = [hoursOf(cell), timeTo(cell.next, answer.time + passed / 1000), format.age(age)];
+  const parts = [hoursOf(cell), timeTo(cell.next, answer.time + passed / 1000), ageOf(age)];
   shown.write(`${selector} .under`, parts.join(" · "));
   shown.hint(selector, cell.problem ? gettext(WHY[cell.problem] ?? cell.problem) : cell.symbol);
 }

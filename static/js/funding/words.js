@@ -22,6 +22,10 @@ export function hoursOf({ interval_s, derived }) {
   return `${derived ? "~" : ""}${format.figure(interval_s / 3600)} h`;
 }
 
+/** An age in ms; below a minute in whole seconds: nothing here changes faster. */
+export const ageOf = (ms) =>
+  format.age(ms < 59_950 ? Math.max(1, Math.round(ms / 1000)) * 1000 : ms).replace(/[.,]0/, "");
+
 const two = (value) => String(value).padStart(2, "0");
 
 /** Time left until a settlement, `mm:ss`, with the hours before it where there are any. */
