@@ -387,6 +387,7 @@ COLLECTOR_SINKS = [
     "opportunities.sink.EpisodeSink",
     "history.write.sink.LakeSink",
     "monitoring.quality.sink.QualitySink",
+    "realtime.funding.sink.FundingSink",
 ]
 COLLECTOR_CHANNEL_CAPACITY = env.int("COLLECTOR_CHANNEL_CAPACITY", default=100_000)
 

@@ -4,14 +4,18 @@ from django.urls import path
 
 from core.web.lazily import of_the_lake
 from realtime.charts import api
+from realtime.funding import api as funding_api
 from realtime.scanner import api as scan_api
 from realtime.scanner import explain_views
-from realtime.views import Dashboard, Scanner
+from realtime.views import Dashboard, Funding, Scanner
 
 urlpatterns = [
     path("", Dashboard.as_view(), name="dashboard"),
     path("index.html", Dashboard.as_view()),
     path("scanner", Scanner.as_view(), name="scanner"),
+    path("funding", Funding.as_view(), name="funding"),
+    path("api/funding", funding_api.funding, name="api-funding"),
+    path("api/funding.csv", funding_api.funding_csv, name="api-funding-csv"),
     path("api/scanner.csv", scan_api.scanner_csv, name="api-scanner-csv"),
     path("api/scanner/views", scan_api.saved_views, name="api-scanner-views"),
     path("api/pins", scan_api.pinned, name="api-pins"),

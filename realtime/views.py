@@ -57,6 +57,20 @@ class Scanner(LoginRequiredMixin, TemplateView):
         )
 
 
+class Funding(LoginRequiredMixin, TemplateView):
+    """The matrix of swaps' funding; its rows come from `/api/funding`."""
+
+    template_name = "funding/funding.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Add the exchanges: columns of the matrix, and choices of the filter bar."""
+        return super().get_context_data(
+            exchanges=Exchange.objects.filter(enabled=True).order_by("name"),
+            exchange_names=json.dumps(exchange_names()),
+            **kwargs,
+        )
+
+
 # --- when a request fails: programs read JSON, people a page --------------------------------------
 
 

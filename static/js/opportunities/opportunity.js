@@ -4,10 +4,10 @@ import { become } from "../shared/become.js";
 import * as format from "../shared/format.js";
 import { gettext, plural, translate } from "../shared/i18n.js";
 import { heldAt, LinePlot } from "../shared/line-plot.js";
+import { readLines } from "../shared/lines.js";
 import { Navigator } from "../shared/navigate.js";
 import { Pins, pinLabel } from "../shared/pins.js";
 import { ask } from "../shared/requests.js";
-import { readLines } from "./lines.js";
 
 const EVERY_MS = 3000;
 const PAUSE = 10; // times as long as reading the ticks took

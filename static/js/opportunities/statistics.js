@@ -3,13 +3,13 @@
 import * as format from "../shared/format.js";
 import { gettext, plural, translate } from "../shared/i18n.js";
 import { heldAt, LinePlot } from "../shared/line-plot.js";
+import { readLines } from "../shared/lines.js";
 import { listenToSort, markSorted } from "../shared/list.js";
 import { notice, signedOut } from "../shared/notices.js";
 import { names, walkRows, write } from "../shared/page.js";
 import { prefixed } from "../shared/place.js";
 import { LAKE_MS, request } from "../shared/requests.js";
 import { drawBars } from "./bars.js";
-import { readLines } from "./lines.js";
 
 /** @type {Record<string, number>} */
 const SPANS_S = { "1h": 3600, "6h": 6 * 3600, "24h": 24 * 3600 };

@@ -1,7 +1,7 @@
-/** NDJSON of the opportunities' APIs, taken line by line as it comes. */
+/** NDJSON of an API, taken line by line as it comes. */
 
-import { gettext } from "../shared/i18n.js";
-import { ask, isEnding, LAKE_MS } from "../shared/requests.js";
+import { gettext } from "./i18n.js";
+import { ask, isEnding, LAKE_MS } from "./requests.js";
 
 /**
  * Hand each line's object to `take`; `words` say why some are missing, "" where none is or the request was aborted.
