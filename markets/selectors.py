@@ -51,6 +51,7 @@ from markets.models import (
     GateThresholds,
     IdentityCase,
     Instrument,
+    Leg,
     OpportunityFilter,
     PinnedChart,
     Symbol,
@@ -89,6 +90,15 @@ def exchange_names() -> dict[str, str]:
     """Names of the markets of exchanges for sentences, by market key: `Binance`, `Binance swap`."""
     rows = list(Exchange.objects.order_by("name"))
     return {market_key(row.key, market): row.called(market) for market in (SPOT, SWAP) for row in rows}
+
+
+def compared_legs(exchanges: Iterable[Exchange]) -> list[Leg]:
+    """Markets of exchanges to choose from: their spot, and their swaps where a pair has them (one query)."""
+    swaps = ExchangePair.objects.filter(enabled=True).exclude(market1=SPOT, market2=SPOT)
+    legs = swaps.values_list("exchange1", "market1", "exchange2", "market2")
+    used = {leg for one, market1, two, market2 in legs for leg in ((one, market1), (two, market2))}
+    rows = list(exchanges)
+    return [Leg(row) for row in rows] + [Leg(row, SWAP) for row in rows if (row.pk, SWAP) in used]
 
 
 def load_config() -> MarketConfig:

@@ -18,7 +18,8 @@ from core.clock.moments import age_s
 from core.clock.times import asked_time
 from core.web.asking import asked
 from core.web.refused import Refused
-from markets.models import Exchange, OpportunityFilter
+from markets.models import OpportunityFilter
+from markets.selectors import exchange_names
 from opportunities.episodes import (
     Asked,
     Distributions,
@@ -118,7 +119,7 @@ def _query(request: HttpRequest) -> EpisodeQuery:
         raise Refused(404, f"filter: there is no filter {query.filter}; there are: {there or 'none'}")
     if not query.exchanges:
         return query
-    names = list(Exchange.objects.values_list("key", "name"))
+    names = exchange_names().items()
     keys = tuple(dict.fromkeys(exchange_of(names, text, "exchanges") for text in query.exchanges))
     return structs.replace(query, exchanges=keys)
 

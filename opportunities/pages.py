@@ -16,10 +16,11 @@ from django.views.decorators.http import require_safe
 from django.views.generic import TemplateView
 
 from core.names import formats as wording
+from core.names.market_keys import coin_symbol
 from core.names.symbols import quote_of
 from markets.events import LegPrice, Moment
 from markets.models import Exchange, ExchangePair, OpportunityFilter, Symbol
-from markets.selectors import exchange_names
+from markets.selectors import compared_legs, exchange_names
 from opportunities.episodes import Asked, routes_of
 from opportunities.models import OpportunityEpisode
 
@@ -37,7 +38,7 @@ class Opportunities(LoginRequiredMixin, TemplateView):
         filters = list(OpportunityFilter.objects.order_by("-enabled", "id"))
         opening = [_opening(row) for row in filters if row.enabled and row.min_edge_bps is not None]
         return super().get_context_data(
-            exchanges=Exchange.objects.order_by("-enabled", "name"),
+            exchanges=compared_legs(Exchange.objects.order_by("-enabled", "name")),
             exchange_names=json.dumps(exchange_names()),
             filters=filters,
             opening=json.dumps(opening),
@@ -54,8 +55,8 @@ class Statistics(LoginRequiredMixin, TemplateView):
         """Add the choices of the page."""
         pairs = ExchangePair.objects.filter(enabled=True).select_related("exchange1", "exchange2")
         return super().get_context_data(
-            symbols=Symbol.objects.filter(enabled=True).order_by("name").values_list("name", flat=True),
-            pairs=pairs.order_by("exchange1__name", "exchange2__name"),
+            symbols=sorted({coin_symbol(row.name) for row in Symbol.objects.filter(enabled=True)}),
+            pairs=pairs.order_by("exchange1__name", "exchange2__name", "market1", "market2"),
             exchange_names=json.dumps(exchange_names()),
             **kwargs,
         )

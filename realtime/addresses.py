@@ -4,7 +4,7 @@ from django.conf import settings
 from django.db import Error as DatabaseTrouble
 
 from collectors.own_addresses import is_own
-from core.names.plain_names import isolated
+from core.names.market_keys import SPOT, SWAP, market_key
 from markets.models import Exchange
 
 
@@ -12,9 +12,15 @@ def redirected() -> list[str]:
     """The enabled exchanges with an address that is not their own, by name; empty where all is simulated."""
     if settings.FEED == "sim":
         return []
-    moved = Exchange.objects.filter(enabled=True).exclude(rest_url="", ws_url="").order_by("name")
+    nowhere = {"rest_url": "", "ws_url": "", "swap_rest_url": "", "swap_ws_url": ""}
     try:
-        rows = list(moved.values_list("key", "name", "rest_url", "ws_url"))
+        moved = list(Exchange.objects.filter(enabled=True).exclude(**nowhere).order_by("name"))
     except DatabaseTrouble:
         return []  # the page says itself that the database is gone
-    return [isolated(name) for key, name, *urls in rows if not all(is_own(key, url) for url in urls)]
+    return [str(row) for row in moved if not _is_own(row)]
+
+
+def _is_own(row: Exchange) -> bool:
+    return all(
+        is_own(market_key(row.key, market), url) for market in (SPOT, SWAP) for url in row.urls_of(market)
+    )

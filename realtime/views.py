@@ -23,7 +23,7 @@ from django.views.generic import TemplateView
 
 from accounts.access.guard import OUR_FAULTS, OUTAGES, SIGN_IN, not_possible
 from markets.models import Exchange, OpportunityFilter, Symbol
-from markets.selectors import exchange_names
+from markets.selectors import compared_legs, exchange_names
 
 AGAIN_AFTER_S: Final = 5
 
@@ -46,7 +46,7 @@ class Scanner(LoginRequiredMixin, TemplateView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Add the filter bar's choices: exchanges, quote currencies, opportunity filters."""
         return super().get_context_data(
-            exchanges=Exchange.objects.filter(enabled=True).order_by("name"),
+            exchanges=compared_legs(Exchange.objects.filter(enabled=True).order_by("name")),
             exchange_names=json.dumps(exchange_names()),
             quotes=Symbol.objects.filter(enabled=True)
             .values_list("quote", flat=True)

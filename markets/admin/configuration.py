@@ -75,7 +75,7 @@ class WithMarkets(admin.options.BaseModelAdmin):  # type: ignore[type-arg]  # no
 class SwitchAdmin(ConfigAdmin):
     """A page of rows that can be switched on and off."""
 
-    actions = ("enable", "disable")
+    actions: Any = ("enable", "disable")
 
     @admin.action(description=_("Enable selected %(verbose_name_plural)s"), permissions=["change"])
     def enable(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:

@@ -12,7 +12,7 @@ from markets.models.filters import OpportunityFilter
 from markets.models.gates import GateThresholds
 from markets.models.identity import IdentityCase
 from markets.models.instrument import Instrument, Symbol
-from markets.models.legs import either_way, in_order
+from markets.models.legs import Leg, either_way, in_order
 from markets.models.pairs import ExchangePair, PairKind, PinnedChart
 from markets.models.syncs import CatalogueSync, WalletStatus, WalletSync
 
@@ -26,6 +26,7 @@ __all__ = [
     "IdentityCase",
     "Instrument",
     "Kind",
+    "Leg",
     "OpportunityFilter",
     "PairKind",
     "PinnedChart",

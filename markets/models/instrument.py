@@ -248,10 +248,14 @@ FOLLOWED = Q(not_followed="") & (Q(kind=Kind.SPOT) | ~swaps_led_away("exchange__
 """Instruments that may be collected and compared at all."""
 
 
-def compared_as(symbol: str) -> Q:
-    """Instruments that are compared under a symbol: of swaps all that name a settle coin behind it."""
-    own = Q(counts_as=None) & (Q(symbol__name=symbol) | Q(symbol__name__startswith=f"{symbol}:"))
-    return own | Q(counts_as__name=symbol) | Q(counts_as__name__startswith=f"{symbol}:")
+def compared_so(coin: str, prefix: str = "") -> Q:
+    """Symbols that are compared under a coin's symbol: itself, and of swaps those that name a settle coin."""
+    return Q(**{f"{prefix}name": coin}) | Q(**{f"{prefix}name__startswith": f"{coin}:"})
+
+
+def compared_as(coin: str) -> Q:
+    """Instruments that are compared under a coin's symbol."""
+    return (Q(counts_as=None) & compared_so(coin, "symbol__")) | compared_so(coin, "counts_as__")
 
 
 def list_problems(symbols: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Two legs, each a market of an exchange: what pairs and cases of identity are about."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import models
@@ -10,6 +11,22 @@ from django.utils.translation import gettext_lazy as _
 from core.names.market_keys import exchange_of, market_key, market_of
 from markets.follow.revision import ConfigModel
 from markets.models.exchange import Exchange, Kind
+
+
+@dataclass(frozen=True)
+class Leg:
+    """A market of an exchange: what a pair has two of."""
+
+    exchange: Exchange
+    market: str = Kind.SPOT
+
+    @property
+    def key(self) -> str:
+        """Its market key."""
+        return market_key(self.exchange.key, self.market)
+
+    def __str__(self) -> str:
+        return self.exchange.called(self.market)
 
 
 def market_field(label: Any) -> "models.CharField[Any, Any]":

@@ -125,8 +125,9 @@ def fetch(key: str, rest_url: str = "", proxy: str = "", market: str = SPOT) -> 
     try:
         markets, skipped = read(exchange, exchange.fetch_markets, named=_native_ids)
         rows = _by_native_id(markets, market)
-        tickers, problem = _tickers(exchange, rows, market)
-        listed = list(parse(rows, tickers, market_key(key, market), skipped))
+        of_market = market_key(key, market)
+        tickers, problem = _tickers(exchange, rows, of_market)
+        listed = list(parse(rows, tickers, of_market, skipped))
         return Catalogue(listed, [left_out(skipped, "markets", quoted=exchange.quoted), problem], skipped)
     except (ccxt.BaseError, CatalogueError) as error:
         raise CatalogueError(failure(error, exchange, in_words(error, quoted=exchange.quoted))) from error
@@ -154,19 +155,19 @@ def _by_native_id(markets: Iterable[Any], kind: str) -> dict[str, Any]:
     return rows
 
 
-def _tickers(exchange: Any, rows: Mapping[str, Any], market: str) -> tuple[dict[str, Any], str]:
+def _tickers(exchange: Any, rows: Mapping[str, Any], key: str) -> tuple[dict[str, Any], str]:
     """ccxt's tickers by native id, and what is wrong with them in words."""
     # By their own names: of two markets under one unified name ccxt would keep either's ticker.
     exchange.set_markets([{**row, "symbol": name} for name, row in rows.items()])
     try:
-        tickers, skipped = read(exchange, lambda: exchange.fetch_tickers(None, {"type": market}))
+        tickers, skipped = read(exchange, lambda: exchange.fetch_tickers(None, {"type": market_of(key)}))
     except Exception as error:  # volumes are worth less than the catalogue
         words = failure(error, exchange, in_words(error, quoted=exchange.quoted))
         return {}, f"tickers: {words}; volumes are not news"
     ours = {name: ticker for name, ticker in tickers.items() if name in rows}
     if rows and not ours:
         return {}, "tickers: there are none in the answer; volumes are not news"
-    if rows and all(decimal(ticker.get("quoteVolume")) is None for ticker in ours.values()):
+    if rows and all(_volume(key, ticker) is None for ticker in ours.values()):
         return ours, "tickers: there are no volumes in the answer"
     return ours, left_out(skipped, "tickers", quoted=exchange.quoted)
 

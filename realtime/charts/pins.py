@@ -8,24 +8,24 @@ from typing import Final
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Q
 
 from accounts.access.guard import symbol_of
 from core.names.chart_ids import chart_id_of, parts_of
 from core.web.refused import Refused
 from markets.follow.revision import lock_revision
-from markets.models import ExchangePair, PinnedChart, Symbol
+from markets.models import ExchangePair, PinnedChart, Symbol, either_way
 from markets.selectors import hangs_on_pins
 from realtime.pace import Pace
 
 MAX_PINS: Final = 50
 CHANGES_PER_MINUTE: Final = 120
-_PLACES: Final = ("symbol__name", "pair__exchange1__key", "pair__exchange2__key")
 
 
 def pinned_ids(user: User) -> list[str]:
     """The chart ids a user pinned, the first pinned first (one query)."""
-    return [chart_id_of(*row) for row in PinnedChart.objects.filter(user=user).values_list(*_PLACES)]
+    rows = PinnedChart.objects.filter(user=user)
+    rows = rows.select_related("symbol", "pair__exchange1", "pair__exchange2")
+    return [chart_id_of(row.symbol.name, row.pair.key1, row.pair.key2) for row in rows]
 
 
 _pace: Final = Pace("changes of pins", CHANGES_PER_MINUTE)
@@ -53,7 +53,7 @@ def unpin(user: User, chart_id: str) -> None:
     mine = PinnedChart.objects.filter(user=user)
     symbol = symbol_of(mine.values_list("symbol__name", flat=True), parts[0], "id")
     lock_revision()
-    for row in mine.filter(_either_way("pair__", *parts[1:]), symbol__name=symbol):
+    for row in mine.filter(either_way(*parts[1:], "pair__"), symbol__name=symbol):
         row.delete(moves=_is_followed_for(user, row.symbol, row.pair))
 
 
@@ -69,16 +69,10 @@ def _named(chart_id: str) -> tuple[Symbol, ExchangePair]:
     symbol = Symbol.objects.filter(name=meant).first()
     if symbol is None:
         raise Refused(404, f"id: there is no symbol {name!r}")
-    pair = ExchangePair.objects.filter(_either_way("", exchange1, exchange2), enabled=True).first()
+    pair = ExchangePair.objects.filter(either_way(exchange1, exchange2), enabled=True).first()
     if pair is None:
         raise Refused(404, f"id: there is no enabled pair {exchange1} / {exchange2}")
     return symbol, pair
-
-
-def _either_way(prefix: str, one: str, two: str) -> Q:
-    """A pair of exchanges, whichever way round it is named."""
-    first, second = f"{prefix}exchange1__key", f"{prefix}exchange2__key"
-    return Q(**{first: one, second: two}) | Q(**{first: two, second: one})
 
 
 def _parts(chart_id: str) -> tuple[str, str, str]:

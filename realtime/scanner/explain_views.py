@@ -26,7 +26,7 @@ from core.redis_client import async_redis
 from core.web.refused import Refused
 from engine.gates.checks import GATES, Gate
 from markets.config import FilterConfig
-from markets.models import Exchange, Symbol
+from markets.models import Exchange, Kind, Leg, Symbol
 from realtime.charts.hub import process_hub
 from realtime.scanner.explain import DirectionFacts, Explanation, LegFacts, explain
 from realtime.scanner.hub import process_scan_hub
@@ -66,8 +66,8 @@ class Asked(Struct, frozen=True):
     """The pair a request names, as the database has it."""
 
     symbol: Symbol
-    one: Exchange
-    two: Exchange
+    one: Leg
+    two: Leg
 
     @property
     def ids(self) -> tuple[str, str]:
@@ -142,15 +142,16 @@ def _asked(request: HttpRequest) -> Asked:
     for name, text in names.items():
         if not text:
             raise Refused(400, f"{name}: say which, as in symbol=BTC/USDT&exchange1=binance&exchange2=bybit")
-    one, two = _exchange("exchange1", names["exchange1"]), _exchange("exchange2", names["exchange2"])
+    one, two = _leg("exchange1", names["exchange1"]), _leg("exchange2", names["exchange2"])
     if one == two:
         raise Refused(400, f"exchange2: {two.key} is exchange1, too: name another one")
     return Asked(_symbol(names["symbol"]), one, two)
 
 
-def _exchange(name: str, text: str) -> Exchange:
-    rows = {row.key: row for row in Exchange.objects.order_by("key")}
-    return rows[exchange_of(((row.key, row.name) for row in rows.values()), text, name)]
+def _leg(name: str, text: str) -> Leg:
+    rows = Exchange.objects.order_by("key")
+    legs = {leg.key: leg for row in rows for leg in (Leg(row), Leg(row, Kind.SWAP))}
+    return legs[exchange_of(((key, str(leg)) for key, leg in legs.items()), text, name)]
 
 
 def _symbol(text: str) -> Symbol:
