@@ -20,7 +20,7 @@ from accounts.tokens.tokens import make_token
 from engine.gates.checks import GATES
 from engine.scan.identity import FAIL
 from markets.config import FilterConfig, IdentityConfig, MarketConfig
-from markets.models import Exchange, ExchangePair, Instrument, Symbol
+from markets.models import Exchange, ExchangePair, Instrument, Kind, Leg, Symbol
 from markets.selectors import load_config
 from realtime.scanner.explain import Explanation, explain
 from realtime.scanner.obstacles import obstacles
@@ -179,8 +179,8 @@ def seeded(transactional_db: None, empty_redis: Redis) -> MarketConfig:
 
 def reasons() -> list[str]:
     symbol = Symbol.objects.get(name="BTC/USDT")
-    ends = (Exchange.objects.get(key=key) for key in ("binance", "bybit"))
-    return [each.words for each in obstacles(symbol, *ends)]
+    legs = (Leg(Exchange.objects.get(key=key), Kind.SPOT) for key in ("binance", "bybit"))
+    return [each.words for each in obstacles(symbol, *legs)]
 
 
 def test_every_switch_that_keeps_a_pair_from_being_compared_is_named(rows: None) -> None:
