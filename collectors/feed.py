@@ -9,6 +9,7 @@ from collectors.exchanges.base import Codec
 from collectors.exchanges.wire import ContractSize
 from collectors.sockets.exchange import Emit, FollowedExchange
 from collectors.sockets.line import Line, stream_state
+from collectors.sockets.polls import Polls
 from collectors.sockets.timing import Timing
 from collectors.sockets.turns import Turns
 from markets.config import ExchangeConfig, InstrumentConfig, diff
@@ -37,6 +38,7 @@ class Feed:
         self._lines: dict[Line, asyncio.Task[None]] = {}
         self._next_line = 1
         self._past: Counter[str] = Counter()  # counters of lines that are gone
+        self._polls = Polls(self._exchange)
         self._tasks: asyncio.TaskGroup | None = None
         self._stop = asyncio.Event()
 
@@ -52,13 +54,19 @@ class Feed:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
                 self._follow(tasks)
+                polls = self._poll(tasks)
                 await self._stop.wait()
-                for task in self._lines.values():
+                for task in (*polls, *self._lines.values()):
                     task.cancel()
         finally:
             self._tasks = None
             for line in list(self._lines):
                 self._forget(line, "collector error")
+
+    def _poll(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        if not self._exchange.sheet.polled:
+            return []
+        return [tasks.create_task(self._polls.run(), name=f"{self.config.key} polls")]
 
     def stop(self, reason: str) -> None:
         """Announce everything down, then let `run` close the connections and return."""
@@ -116,7 +124,8 @@ class Feed:
 
     def _counts(self, lines: list[Line]) -> dict[str, int]:
         """Counters since the start, by kind, on lines that are gone too."""
-        return dict(sum((line.counts for line in lines), self._exchange.codec.counts + self._past))
+        gone = self._exchange.codec.counts + self._polls.counts + self._past
+        return dict(sum((line.counts for line in lines), gone))
 
     def _state(self, lines: list[Line]) -> str:
         if self._exchange.breaker.waiting:

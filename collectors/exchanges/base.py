@@ -90,7 +90,8 @@ class DataSheet:
     channel once and then its instruments. `binary` is for those whose pushes are binary frames. `sized_in`
     is what a size on the wire counts: coins, or contracts. `ws_urls` has the addresses of channels that are
     not at `ws_url`: an instrument's topics go over as many connections as there are addresses. `headers` are
-    sent when connecting.
+    sent when connecting. `polled` are REST paths (GET) whose answers, all symbols in one, say what no channel
+    does: `Codec.polled` reads them.
     """
 
     key: str
@@ -111,6 +112,7 @@ class DataSheet:
     sized_in: Literal["base", "contract"] = "base"
     ws_urls: Mapping[Channel, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    polled: tuple[str, ...] = ()
 
     def url_of(self, channel: Channel) -> str:
         """Return the address of the socket that carries a channel."""
@@ -213,6 +215,10 @@ class Codec(ABC):
     def ping(self, request_id: int) -> str | None:
         """The client's heartbeat text, None where the exchange pings us."""
         return None
+
+    def polled(self, body: bytes, received_ts_us: int = 0, received_mono_ns: int = 0) -> Sequence[Terms]:
+        """Decode an answer of one of the paths that are `polled`. Never raises on bad input: it counts."""
+        return self.skip("unknown_kind")
 
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0

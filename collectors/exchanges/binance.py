@@ -18,13 +18,14 @@ from collectors.exchanges.reading import compact, readable, request_id, text, wh
 from collectors.exchanges.swaps import HOURS, SwapCodec
 from collectors.exchanges.times import Millis
 from collectors.exchanges.wire import FastId, FastNumber, FastPathKey, Positive
-from markets.events import Quote, Side, Trade
+from markets.events import Quote, Side, Terms, Trade
 
 QUOTE: FastPathKey = '@bookTicker"'
 TRADE: FastPathKey = '"data":{"e":"trade",'
 AGGREGATED: FastPathKey = '"data":{"e":"aggTrade",'
 QUOTES = ("", "bookTicker")  # spot sends no `e` here, other Binance markets do
 MARKS = "markPriceUpdate"
+USUAL_INTERVAL_H = 8
 
 
 class _Quote(Struct, gc=False):
@@ -211,6 +212,7 @@ class BinanceSwap(SwapCodec, Binance):
         requests_per_second=8,  # 10 messages a second, our pongs included
         silence_s=60,  # the server pings every 3 min only: then a request tests whether it lives
         life_s=24 * 3600,
+        polled=("/fapi/v1/fundingInfo",),
     )
     kinds = frozenset((*QUOTES, "trade", "aggTrade", MARKS))
 
@@ -218,6 +220,22 @@ class BinanceSwap(SwapCodec, Binance):
         super().__init__(symbols, **options)
         self._swap_quote = self.fast_path(_SwapQuotePush)
         self._aggregated = self.fast_path(_AggregatedPush)
+
+    def polled_rows(
+        self, rows: list[dict[str, Any]], received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Terms]:
+        """Intervals and bounds; it names the symbols that are not settled every 8 h (USD-M documentation)."""
+        adjusted = {row.get("symbol"): row for row in rows}
+        return [
+            event
+            for native_id in self.symbols
+            for row in (adjusted.get(native_id, {}),)
+            for event in self.funding(
+                native_id, None, None, row.get("fundingIntervalHours", USUAL_INTERVAL_H), HOURS, None,
+                received_ts_us, received_mono_ns,
+                cap=row.get("adjustedFundingRateCap"), floor=row.get("adjustedFundingRateFloor"),
+            )
+        ]  # fmt: skip
 
     def topics(self, native_id: str) -> tuple[Topic, ...]:
         """Aggregated trades are those of one taker at one price; `@trade` is not documented for swaps."""

@@ -29,10 +29,10 @@ from collectors.exchanges.reading import (
     text,
     why,
 )
-from collectors.exchanges.swaps import SwapCodec
+from collectors.exchanges.swaps import HOURS, SwapCodec
 from collectors.exchanges.times import FAR_US, Millis, moment_us
 from collectors.exchanges.wire import NOT_EMPTY, FastId, FastPathKey, FastText, Positive
-from markets.events import Quote, Trade
+from markets.events import Quote, Terms, Trade
 
 QUOTES, TRADES, MARKS = "bookTicker", "trade", "markPrice"
 QUOTE: FastPathKey = f'@{QUOTES}"'.encode()
@@ -241,6 +241,7 @@ class BingXSwap(SwapCodec, BingX):
         key="bingx:swap",
         name="BingX swap",
         ws_url="wss://open-api-swap.bingx.com/swap-market",
+        polled=("/openApi/swap/v2/quote/premiumIndex",),
     )
     kinds = BingX.kinds | {MARKS}
 
@@ -270,6 +271,13 @@ class BingXSwap(SwapCodec, BingX):
         if kind == MARKS:
             return self.mark(native_id, row.get("p"), None, row.get("E"), received_ts_us, received_mono_ns)
         return super()._row(kind, native_id, row, received_ts_us, received_mono_ns)
+
+    def polled_row(self, row: dict[str, Any], received_ts_us: int, received_mono_ns: int) -> Sequence[Terms]:
+        """Funding, of which no channel says anything; `updateTime` is that of the last settlement."""
+        return self.funding(
+            row.get("symbol"), row.get("lastFundingRate"), row.get("nextFundingTime"),
+            row.get("fundingIntervalHours"), HOURS, None, received_ts_us, received_mono_ns,
+        )  # fmt: skip
 
 
 def inflated(frame: bytes | str) -> bytes | str:

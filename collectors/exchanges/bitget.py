@@ -32,7 +32,7 @@ from collectors.exchanges.reading import (
 from collectors.exchanges.swaps import HOURS, SwapCodec, is_said
 from collectors.exchanges.times import Millis
 from collectors.exchanges.wire import NOT_EMPTY, FastId, FastLevel, FastPathKey, FastText, Positive
-from markets.events import Quote, Side, Trade
+from markets.events import Quote, Side, Terms, Trade
 
 QUOTES, TICKERS, TRADES = "books1", "ticker", "trade"
 NEWER_TRADES = "publicTrade"
@@ -264,7 +264,14 @@ class Bitget(Codec):
 class BitgetSwap(SwapCodec, Bitget):
     """The same socket and words; `instType` says which swaps."""
 
-    sheet = replace(Bitget.sheet, key="bitget:swap", name="Bitget swap")
+    sheet = replace(
+        Bitget.sheet,
+        key="bitget:swap",
+        name="Bitget swap",
+        polled=tuple(
+            f"/api/v2/mix/market/current-fund-rate?productType={coin}-FUTURES" for coin in ("USDT", "USDC")
+        ),
+    )
     kind = "-FUTURES"
 
     def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
@@ -278,6 +285,14 @@ class BitgetSwap(SwapCodec, Bitget):
     def inst_type(self, native_id: str) -> str:
         """Return what the exchange calls this kind of swap."""
         return "USDC-FUTURES" if native_id.endswith(USDC) else "USDT-FUTURES"
+
+    def polled_row(self, row: dict[str, Any], received_ts_us: int, received_mono_ns: int) -> Sequence[Terms]:
+        """Interval and bounds, which the ticker does not have."""
+        return self.funding(
+            row.get("symbol"), row.get("fundingRate"), row.get("nextUpdate"), row.get("fundingRateInterval"),
+            HOURS, None, received_ts_us, received_mono_ns,
+            cap=row.get("maxFundingRate"), floor=row.get("minFundingRate"),
+        )  # fmt: skip
 
     def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
         """The socket v3 writes `usdt-futures`, and `topic` and `symbol` in its argument."""

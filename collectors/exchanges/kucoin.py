@@ -32,7 +32,7 @@ from collectors.exchanges.reading import (
 from collectors.exchanges.swaps import MILLISECONDS, SwapCodec, is_said
 from collectors.exchanges.times import Millis, Nanos
 from collectors.exchanges.wire import Contracts, FastId, FastLevel, FastPathKey, FastText, Positive
-from markets.events import Quote, Side, Trade
+from markets.events import Quote, Side, Terms, Trade
 
 QUOTES, TICKERS, TRADES = "/spotMarket/level1", "/market/ticker", "/market/match"
 SWAP_QUOTES, SWAP_TRADES = "/contractMarket/tickerV2", "/contractMarket/execution"
@@ -262,6 +262,7 @@ class KuCoinSwap(SwapCodec, KuCoin):
         ws_url="wss://ws-api-futures.kucoin.com/",  # the real one comes with the token
         rest_url="https://api-futures.kucoin.com",
         sized_in="contract",
+        polled=("/api/v1/contracts/active",),
     )
     channels = (SWAP_QUOTES, OLDER_QUOTES, SWAP_TRADES, INSTRUMENT)
 
@@ -274,6 +275,16 @@ class KuCoinSwap(SwapCodec, KuCoin):
             "obu.FUTURES": self._uta_book, "mark-price": self._uta_mark, "funding-fee": self._uta_funding,
             "funding-fee-all-symbols": self._uta_funding,
         }  # fmt: skip
+
+    def polled_row(
+        self, row: dict[str, Any], received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Terms]:
+        """Interval and next settlement; `nextFundingRateTime` is a countdown, the other the instant."""
+        return self.funding(
+            row.get("symbol"), row.get("fundingFeeRate"), row.get("nextFundingRateDateTime"),
+            row.get("fundingRateGranularity"), MILLISECONDS, None, received_ts_us, received_mono_ns,
+            cap=row.get("fundingRateCap"), floor=row.get("fundingRateFloor"),
+        )  # fmt: skip
 
     def topics(self, native_id: str) -> tuple[Topic, ...]:
         """Best bid/ask, executions, and the instrument, which has mark price and rate."""

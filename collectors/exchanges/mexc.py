@@ -36,7 +36,7 @@ from collectors.exchanges.wire import (
     FastText,
     Positive,
 )
-from markets.events import Quote, Side, Trade
+from markets.events import Quote, Side, Terms, Trade
 
 QUOTES = "spot@public.aggre.bookTicker.v3.api.pb@100ms@"
 TRADES = "spot@public.aggre.deals.v3.api.pb@100ms@"
@@ -250,12 +250,21 @@ class MexcSwap(SwapCodec):
         ping_s=15,
         life_s=24 * 3600,
         sized_in="contract",
+        polled=("/api/v1/contract/funding_rate",),
     )
 
     def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
         super().__init__(symbols, **options)
         self._swap_quote = self.fast_path(_SwapQuotePush)
         self._swap_trade = self.fast_path(_SwapTradePush)
+
+    def polled_row(self, row: dict[str, Any], received_ts_us: int, received_mono_ns: int) -> Sequence[Terms]:
+        """Interval and bounds; the channel of funding has neither."""
+        return self.funding(
+            row.get("symbol"), row.get("fundingRate"), row.get("nextSettleTime"), row.get("collectCycle"),
+            HOURS, row.get("timestamp"), received_ts_us, received_mono_ns,
+            cap=row.get("maxFundingRate"), floor=row.get("minFundingRate"),
+        )  # fmt: skip
 
     def topics(self, native_id: str) -> tuple[Topic, ...]:
         """Named `channel:symbol`; on the wire they are two fields."""

@@ -1,13 +1,13 @@
 """What codecs of perpetual swaps have in common: coins out of contracts, mark prices, funding. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Context, Decimal
 from typing import Any, Final
 
-from collectors.exchanges.base import Codec
-from collectors.exchanges.reading import INFINITY
+from collectors.exchanges.base import BAD_FRAME, Codec
+from collectors.exchanges.reading import INFINITY, tables
 from collectors.exchanges.times import FAR_US, FIRST_US, moment_us
-from markets.events import Funding, MarkPrice, Quote, Side, StreamState, Trade
+from markets.events import Funding, MarkPrice, Quote, Side, StreamState, Terms, Trade
 
 LARGEST_RATE: Final = 0.5
 """No settlement takes half of the notional: such a rate is no fraction, or no rate."""
@@ -169,6 +169,30 @@ class SwapCodec(Codec):
         if (event.rate, event.next_ts_us, event.interval_s, event.settled_rate) == (None,) * 4:
             return self.reject(symbol, "bad_funding")
         return (event,)
+
+    def polled(self, body: bytes, received_ts_us: int = 0, received_mono_ns: int = 0) -> Sequence[Terms]:
+        """Decode rows, of which there is at least one; an answer without any, as a refusal, is `malformed`."""
+        try:
+            answer = self._load(body)
+            rows = tables(answer.get("data") if isinstance(answer, dict) else answer)
+            return self.polled_rows(rows, received_ts_us, received_mono_ns)
+        except BAD_FRAME:
+            return self.skip("malformed")
+
+    def polled_rows(
+        self, rows: list[dict[str, Any]], received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Terms]:
+        """Events of the rows of an answer; rows of what is not followed are passed over."""
+        return [
+            event
+            for row in rows
+            if row.get("symbol") in self.symbols
+            for event in self.polled_row(row, received_ts_us, received_mono_ns)
+        ]
+
+    def polled_row(self, row: dict[str, Any], received_ts_us: int, received_mono_ns: int) -> Sequence[Terms]:
+        """Events of one row of an answer."""
+        return self.skip("unknown_kind")
 
     def merged(
         self, native_id: Any, row: dict[str, Any], fields: frozenset[str], *, whole: bool

@@ -13,9 +13,10 @@ from collectors.exchanges.order import Order
 from collectors.sockets.answers import foreign
 from collectors.sockets.exchange import FollowedExchange
 from collectors.sockets.exchange_socket import ExchangeSocket
-from collectors.sockets.handshake import ConnectFailed, address, open_socket
+from collectors.sockets.handshake import address, open_socket
 from collectors.sockets.pending import Request, Requests
 from collectors.sockets.refusals import Refusals, is_busy
+from collectors.sockets.rest import ConnectFailed
 from collectors.sockets.timing import Timing
 from collectors.sockets.turns import Message
 from core.backoff import Pace

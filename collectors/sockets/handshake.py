@@ -3,13 +3,10 @@
 import asyncio
 import logging
 import socket as sockets
-import ssl
 import uuid
 from collections.abc import Mapping
-from contextlib import closing
 from functools import partial
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
@@ -19,36 +16,21 @@ from picows import WSError, WSHandshakeError, WSParsedURL, ws_connect
 
 from collectors.exchanges.base import DataSheet
 from collectors.own_addresses import may_be_quoted
-from collectors.sockets.answers import plain, read_answer, refusal, retry_after, said
+from collectors.sockets.answers import read_answer, refusal, retry_after, said
 from collectors.sockets.exchange_socket import MAX_MESSAGE_BYTES, ExchangeSocket
-from collectors.sockets.proxy import ProxyFailed, blocking_tunnel, tunnel
+from collectors.sockets.proxy import ProxyFailed, tunnel
+from collectors.sockets.rest import ConnectFailed, Request, ask
 from collectors.sockets.timing import Timing
 from collectors.sockets.turns import Turns
 from core.proxies import proxy_for
-from core.secrets.redaction import redacted
-from core.targets import connect, connected, host_problem
-from core.threads import in_daemon_thread
+from core.targets import connected, host_problem
 from markets.config import ExchangeConfig
 
-__all__ = ["ConnectFailed", "address", "open_socket", "retry_after", "under"]
-
 MAX_TOKEN_REPLY_BYTES = 64 * 1024
-LONGEST_REASON: Final = 400
 SOMEBODY: Final = "the exchange"
 
 _log = logging.getLogger("picows")
 _log.setLevel(logging.CRITICAL)  # lines say once what happens to connections; picows would say it again
-
-
-class ConnectFailed(Exception):
-    """No usable socket; `retry_after_s` is how long the exchange asked us to stay away, None if it did not.
-
-    The reason is one printable line without secrets: it is shown on charts.
-    """
-
-    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
-        super().__init__(plain(redacted(reason), LONGEST_REASON))
-        self.retry_after_s = retry_after_s
 
 
 class _Server(msgspec.Struct):
@@ -153,16 +135,8 @@ def _turned_away(name: str, error: WSHandshakeError, quoted: bool) -> ConnectFai
 
 
 async def _token(url: str, config: ExchangeConfig, timing: Timing) -> _Token:
-    try:
-        async with asyncio.timeout(timing.open_s):
-            body, wait_s = await in_daemon_thread(partial(_post, url, config, timing.open_s * 2))
-    except TimeoutError as error:
-        raise ConnectFailed(f"token request: no answer within {timing.open_s:g} s") from error
-    except HTTPException as error:  # it quotes the first line of whatever came
-        words = str(error) if may_be_quoted(config.key, url) else "not an HTTP answer"
-        raise ConnectFailed(f"token request: {words or type(error).__name__}") from error
-    except (OSError, ValueError, ProxyFailed) as error:
-        raise ConnectFailed(f"token request: {error or type(error).__name__}") from error
+    request = Request("token request", "POST", url, MAX_TOKEN_REPLY_BYTES)
+    body, wait_s = await ask(request, config, timing)
     try:
         token = msgspec.json.decode(body, type=_TokenReply).data
     except (msgspec.MsgspecError, ValueError) as error:  # an error with status 200, a page, nonsense
@@ -172,56 +146,3 @@ async def _token(url: str, config: ExchangeConfig, timing: Timing) -> _Token:
     if not token.instance_servers:
         raise ConnectFailed("token request: the reply names no server")
     return token
-
-
-def _post(url: str, config: ExchangeConfig, timeout_s: float) -> tuple[bytes, float | None]:
-    """The body of a good answer and its Retry-After, should the body say no; blocks.
-
-    Python's own client: another would stay in memory for a call a day.
-    """
-    with closing(_connection(url, config, timeout_s)) as connection:
-        parts = urlsplit(url)
-        connection.request("POST", parts.path or "/", b"", {"Accept": "application/json"})
-        reply = connection.getresponse()
-        body = _body(reply)
-    asked = reply.headers.get("Retry-After")
-    if reply.status != HTTPStatus.OK:
-        wait_s = retry_after(reply.status, asked)
-        words = refusal(config.name, reply.status, body if may_be_quoted(config.key, url) else b"")
-        raise ConnectFailed(f"token request: {words}", wait_s)
-    if len(body) > MAX_TOKEN_REPLY_BYTES:
-        raise ConnectFailed(f"token request: the reply is longer than {MAX_TOKEN_REPLY_BYTES} bytes")
-    return body, retry_after(HTTPStatus.TOO_MANY_REQUESTS, asked)
-
-
-def _body(reply: HTTPResponse) -> bytes:
-    """Body: all of a good answer; of a refusal as much as came."""
-    try:
-        return reply.read(MAX_TOKEN_REPLY_BYTES + 1)
-    except IncompleteRead as error:
-        if reply.status == HTTPStatus.OK:
-            raise
-        return error.partial
-
-
-def _connection(url: str, config: ExchangeConfig, timeout_s: float) -> HTTPConnection:
-    """Connect to the URL's host or through the proxy; no redirects. Raises ProxyFailed, ValueError."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"no address for a request: {url}")
-    secure = parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
-    make = HTTPSConnection if secure else HTTPConnection
-    connection = make(parts.hostname, port, timeout=timeout_s)
-    proxy = proxy_for(url, config.proxy, config.no_proxy)
-    if proxy:
-        if problem := host_problem(parts.hostname, settings.EXCHANGE_TARGETS):
-            raise ConnectFailed(f"token request: {problem}")
-        way_out = blocking_tunnel(proxy, parts.hostname, port, timeout_s * 0.4)  # before we stop waiting
-    else:
-        way_out = connect(parts.hostname, port, timeout_s, settings.EXCHANGE_TARGETS)
-    way_out.settimeout(timeout_s)
-    if secure:
-        way_out = ssl.create_default_context().wrap_socket(way_out, server_hostname=parts.hostname)
-    connection.sock = way_out
-    return connection

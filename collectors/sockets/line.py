@@ -11,8 +11,8 @@ from typing import Literal
 from collectors.exchanges.base import Channel, Topic
 from collectors.sockets.connection import Connection
 from collectors.sockets.exchange import FollowedExchange
-from collectors.sockets.handshake import ConnectFailed
 from collectors.sockets.refusals import Refusals
+from collectors.sockets.rest import ConnectFailed
 from core.outage import Outage
 from markets.config import InstrumentConfig
 from markets.events import Liveness, StreamState

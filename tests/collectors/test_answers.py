@@ -22,7 +22,8 @@ from collectors.sockets.answers import (
     retry_after,
     said,
 )
-from collectors.sockets.handshake import ConnectFailed, address, open_socket
+from collectors.sockets.handshake import address, open_socket
+from collectors.sockets.rest import ConnectFailed
 from collectors.sockets.turns import Turns
 from markets.config import ExchangeConfig
 from tests.support.exchanges.tiny_exchange import TIMING, Running, TinyExchange, until

@@ -25,7 +25,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from arbsite.desk.probe import any_answers
 from collectors.exchanges import CODECS
 from collectors.feed import Feed
-from collectors.sockets.handshake import ConnectFailed, address, open_socket
+from collectors.sockets.handshake import address, open_socket
+from collectors.sockets.rest import ConnectFailed
 from collectors.sockets.timing import Timing
 from collectors.sockets.turns import Turns
 from collectors.supervisor import Outlet, Supervisor

@@ -9,7 +9,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from collectors.sockets.exchange_socket import MAX_MESSAGE_BYTES, MOST_WAITING, ExchangeSocket
-from collectors.sockets.handshake import ConnectFailed, open_socket
+from collectors.sockets.handshake import open_socket
+from collectors.sockets.rest import ConnectFailed
 from collectors.sockets.turns import Message, Turns
 from tests.support.exchanges.tiny_exchange import TIMING, until
 

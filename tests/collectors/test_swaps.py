@@ -4,10 +4,12 @@ import asyncio
 from math import isclose
 
 import pytest
+from msgspec import structs
 
 from collectors.exchanges import CODECS
 from collectors.supervisor import Outlet, Supervisor
 from core.names.market_keys import SWAP, market_of
+from engine.funding.state import FundingState
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Shard
 from markets.events import Funding, MarkPrice, Quote, Trade
 from simulator.catalogue import Listing
@@ -16,7 +18,6 @@ from tests.collectors.test_supervisor import KeepingSink
 from tests.support.exchanges.tiny_exchange import until
 
 SWAPS = sorted(key for key in CODECS if market_of(key) == SWAP)
-NO_FUNDING_ON_THE_SOCKET = ("bingx:swap",)
 PATIENCE_S = 60.0
 
 
@@ -78,20 +79,32 @@ def symbols_of(sink: KeepingSink, kind: type[Said]) -> set[str]:
     return {event.symbol for event in sink.events if isinstance(event, Said) and isinstance(event, kind)}
 
 
+def funding_of(sink: KeepingSink) -> dict[str, FundingState]:
+    """What is known of each swap's funding."""
+    states: dict[str, FundingState] = {}
+    for event in sink.events:
+        if isinstance(event, Funding):
+            states.setdefault(event.symbol, FundingState(event.exchange, event.symbol)).apply(event)
+    return states
+
+
 @pytest.mark.parametrize("key", SWAPS)
 async def test_every_swap_market_brings_quotes_trades_mark_prices_and_funding(key: str) -> None:
-    kinds: set[type[Said]] = {Quote, Trade, MarkPrice, Funding}
-    if key in NO_FUNDING_ON_THE_SOCKET:
-        kinds.discard(Funding)
     async with Simulator(exchanges=(key,), symbols=3, rate=40) as simulator:
         listed = {each.symbol: each for each in simulator.exchanges[key].listings.values()}
         async with Running(config(simulator, key), KeepingSink) as running:
             (sink,) = running.sinks
 
             def has_all() -> bool:
+                kinds: tuple[type[Said], ...] = Quote, Trade, MarkPrice, Funding
                 return all(symbols_of(sink, kind) == listed.keys() for kind in kinds)
 
+            def knows_funding() -> bool:
+                known = funding_of(sink).values()
+                return all(None not in (each.rate, each.next_ts_us, each.interval_s) for each in known)
+
             await until(has_all, PATIENCE_S)
+            await until(knows_funding, PATIENCE_S)
 
     for event in sink.events:
         if isinstance(event, Quote):
@@ -135,3 +148,18 @@ async def test_a_sink_gets_the_market_or_what_holding_costs_as_it_wants() -> Non
     assert not symbols_of(market, Funding)
     assert not symbols_of(market, MarkPrice)
     assert not symbols_of(funding, Quote)
+
+
+async def test_what_no_channel_says_is_asked_for_again_when_it_failed() -> None:
+    key = "bingx:swap"
+    async with Simulator(exchanges=(key,), symbols=2, rate=40) as simulator:
+        wanted = config(simulator, key)
+        nowhere = structs.replace(wanted.exchanges[0], rest_url=f"{simulator.url}/nowhere")
+        async with Running(structs.replace(wanted, exchanges=(nowhere,)), FundingSink) as running:
+            (sink,) = running.sinks
+            await until(
+                lambda: running.supervisor.feeds[key].status()["counts"].get("polls_failed"), PATIENCE_S
+            )
+            assert not symbols_of(sink, Funding)
+            running.supervisor.apply(wanted)
+            await until(lambda: symbols_of(sink, Funding), PATIENCE_S)

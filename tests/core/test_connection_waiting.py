@@ -8,7 +8,8 @@ from itertools import islice, pairwise
 
 import pytest
 
-from collectors.sockets.handshake import retry_after, under
+from collectors.sockets.answers import retry_after
+from collectors.sockets.handshake import under
 from collectors.sockets.timing import Timing
 from core.backoff import Pace, delays
 

@@ -14,7 +14,8 @@ from django.urls import reverse
 from arbsite.environment import ports
 from collectors.exchanges import CODECS
 from collectors.own_addresses import is_own
-from collectors.sockets.handshake import ConnectFailed, address, open_socket
+from collectors.sockets.handshake import address, open_socket
+from collectors.sockets.rest import ConnectFailed
 from collectors.sockets.timing import Timing
 from collectors.sockets.turns import Turns
 from core import targets
