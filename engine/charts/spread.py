@@ -10,18 +10,13 @@ from typing import Final
 import numpy as np
 from msgspec import Struct
 
-from engine.charts.bands import RollingBands
 from engine.charts.legs import Chart, Leg
-from engine.charts.pairing import Charts, Legs, Routes, pair
+from engine.charts.pairing import pair
 from engine.charts.points import ChartDelta, ChartState, Points
-from engine.charts.rings import PointRing
+from engine.charts.wiring import Wiring, check
 from engine.conversions import Conversion
-from markets.config import MarketConfig, Opportunity
+from markets.config import MarketConfig
 from markets.events import Quote, StreamState
-from markets.fees.book import Fees
-from markets.selection import listed
-
-LegKey = tuple[str, str]  # exchange, symbol
 
 WINDOW_POINTS: Final = 256
 """Default capacity of a chart's window: 11 kB. Pages read the recent points from Redis."""
@@ -61,18 +56,12 @@ class SpreadEngine:
 
     def __init__(self, window_points: int = WINDOW_POINTS, pending_points: int = PENDING_POINTS) -> None:
         self.counters = Counters()
-        self._window_points = window_points
         self._pending_points = pending_points
-        self._legs: dict[tuple[str, str], Leg] = {}
-        self._converted: list[Leg] = []
-        self._charts: dict[str, Chart] = {}
+        self._wired = Wiring(window_points)
+        self._legs = self._wired.legs  # named once per configuration: every quote asks it
         self._dirty: list[Chart] = []
         self._run: list[Quote] = []  # usable quotes of legs that charts have, not yet paired
         self._quoted: list[int] = []  # the indices of their legs
-        self._rows = Charts(0)
-        self._by_row: list[Chart] = []
-        self._held = Legs(0)
-        self._routes = Routes(self._rows, 0)
         self._now_mono_ns = 0
         self._now_ts_us = 0
         self._ended: list[ChartDelta] = []  # of charts that were switched off
@@ -85,26 +74,20 @@ class SpreadEngine:
         Raises ValueError, and changes nothing, when an opportunity or instrument names an exchange
         that the configuration does not have.
         """
-        self._check(config)
+        check(config)
         self._pair()
-        names = self._set_legs(config)
-        wanted = {o.id: o for o in config.opportunities}
-        for id in self._charts.keys() - wanted.keys():
-            self._end(self._charts.pop(id))
-        fees = Fees(config)
-        for id, opportunity in wanted.items():
-            sides = opportunity.exchange1, opportunity.exchange2
-            legs = [self._legs[names[exchange, opportunity.symbol]] for exchange in sides]
-            self._set_chart(id, opportunity, legs, fees)
-        self._route()
-        for chart in self._by_row:
+        for chart in self._wired.take_unwanted(config):
+            self._end(chart)
+        self._wired.configure(config)
+        self._legs = self._wired.legs
+        for chart in self._wired.by_row:
             self._reassess(chart, self._now_mono_ns, self._now_ts_us)
-        self._dirty = [chart for chart in self._charts.values() if chart.dirty]
+        self._dirty = [chart for chart in self._wired.by_row if chart.dirty]
 
     def _end(self, chart: Chart) -> None:
         """Break the line of a chart that is no longer wanted: what comes later was not seen from here on."""
-        if self._rows.is_live(chart.index):
-            chart.add(self._rows.break_line(chart.index, self._now_ts_us), self._pending_points)
+        if self._wired.rows.is_live(chart.index):
+            chart.add(self._wired.rows.break_line(chart.index, self._now_ts_us), self._pending_points)
         if chart.pending:
             self._ended.append(chart.take(self._quoted_us(chart)))
 
@@ -112,68 +95,6 @@ class SpreadEngine:
         """The last points of charts that were switched off since the last call, to be kept and not shown."""
         ended, self._ended = self._ended, []
         return ended
-
-    @staticmethod
-    def _check(config: MarketConfig) -> None:
-        known = {e.key for e in config.exchanges}
-        named = {i.exchange for i in config.instruments}
-        named.update(e for o in config.opportunities for e in (o.exchange1, o.exchange2))
-        if missing := sorted(named - known):
-            raise ValueError(
-                f"configuration revision {config.revision} uses exchanges it does not describe: "
-                f"{', '.join(missing)}; add them to `exchanges`"
-            )
-
-    def _set_legs(self, config: MarketConfig) -> dict[LegKey, LegKey]:
-        """Returns under which instrument the leg of a chart, by exchange and symbol, is quoted."""
-        enabled = {e.key: e.enabled for e in config.exchanges}
-        market = listed(config)
-        quoted = {
-            (exchange, o.symbol): market.get(o.symbol, {}).get(exchange)
-            for o in config.opportunities
-            for exchange in (o.exchange1, o.exchange2)
-        }
-        names = {key: (key[0], listing.symbol) if listing else key for key, listing in quoted.items()}
-        wanted = {(i.exchange, i.symbol) for i in config.instruments} | set(names.values())
-        self._legs = {key: self._legs.get(key) or Leg(key[0]) for key in wanted}
-        for leg in self._legs.values():
-            leg.enable(enabled[leg.exchange])
-        for key, listing in quoted.items():
-            if listing:
-                self._legs[names[key]].follow(listing)
-        self._converted = [leg for leg in self._legs.values() if leg.needs]
-        return names
-
-    def _set_chart(self, id: str, opportunity: Opportunity, legs: list[Leg], fees: Fees) -> None:
-        chart = self._charts.get(id) or self._charts.setdefault(id, Chart(PointRing(self._window_points)))
-        chart.leg1, chart.leg2 = legs
-        if chart.compared != (compared := [leg.terms for leg in legs]):
-            chart.compared, chart.bands = compared, RollingBands()
-        sides = opportunity.exchange1, opportunity.exchange2
-        chart.set_terms(opportunity, *(fees.taker(key, opportunity.symbol) for key in sides))
-
-    def _route(self) -> None:
-        """Rebuild the index from an instrument to the charts its quotes touch."""
-        for leg in self._legs.values():
-            leg.charts, leg.index = [], -1
-        known, self._rows = self._rows, Charts(len(self._charts))
-        self._by_row = list(self._charts.values())
-        legs: list[Leg] = []
-        for row, chart in enumerate(self._by_row):
-            if chart.index >= 0:
-                self._rows.adopt(row, known, chart.index)
-            chart.index = row
-            self._rows.tolerance_ns[row], self._rows.factors[:, row] = chart.tolerance_ns, chart.factors
-            for side, leg in enumerate((chart.leg1, chart.leg2)):
-                if leg.index < 0:
-                    leg.index = len(legs)
-                    legs.append(leg)
-                leg.charts.append(chart)
-                self._rows.legs[side, row] = leg.index
-        self._routes = Routes(self._rows, len(legs))
-        self._held = Legs(len(legs))
-        for leg in legs:
-            self._held.hold(leg.index, leg.usable)
 
     # --- events ----------------------------------------------------------------------------------
 
@@ -217,10 +138,10 @@ class SpreadEngine:
         if not self._run:
             return
         run, self._run, quoted, self._quoted = self._run, [], self._quoted, []
-        paired = pair(self._rows, self._routes, self._held, run, quoted)
+        paired = pair(self._wired.rows, self._wired.routes, self._wired.held, run, quoted)
         self.counters.points += len(paired.spreads)
         self.counters.invalid += paired.invalid
-        charts = [self._by_row[row] for row in paired.charts]
+        charts = [self._wired.by_row[row] for row in paired.charts]
         upper: list[float] = []
         lower: list[float] = []
         for chart, start, stop in zip(charts, paired.point_bounds, paired.point_bounds[1:], strict=False):
@@ -251,7 +172,7 @@ class SpreadEngine:
         self._pair()
         mono_ns = self._now_mono_ns if now_mono_ns is None else now_mono_ns
         ts_us = self._now_ts_us if now_ts_us is None else now_ts_us
-        for leg in self._converted:
+        for leg in self._wired.converted:
             if leg.needs and leg.convert(rates.get(leg.needs, nan)):
                 self._hold(leg)
                 for chart in leg.charts:
@@ -272,7 +193,7 @@ class SpreadEngine:
     def _hold(self, leg: Leg) -> None:
         """Hold another usable quote, or none, without a quote that said so."""
         if leg.charts:
-            self._held.hold(leg.index, leg.usable)
+            self._wired.held.hold(leg.index, leg.usable)
 
     def expire(self, now_mono_ns: int, now_ts_us: int) -> None:
         """Let live charts go stale because time passed; call it a few times a second.
@@ -281,8 +202,8 @@ class SpreadEngine:
         """
         self._now_mono_ns, self._now_ts_us = now_mono_ns, now_ts_us
         self._pair()
-        for row in self._rows.over(now_mono_ns):
-            self._reassess(self._by_row[row], now_mono_ns, now_ts_us)
+        for row in self._wired.rows.over(now_mono_ns):
+            self._reassess(self._wired.by_row[row], now_mono_ns, now_ts_us)
 
     def _reassess(self, chart: Chart, mono_ns: int, ts_us: int) -> None:
         """Take over what the state is now."""
@@ -293,13 +214,13 @@ class SpreadEngine:
 
     def _become(self, chart: Chart, state: ChartState, reason: str, ts_us: int) -> None:
         """Take over a state; leaving "live" breaks the line."""
-        rows, row = self._rows, chart.index
+        rows, row = self._wired.rows, chart.index
         if rows.is_live(row):
             gap = rows.break_line(row, ts_us)
             self.counters.thinned += chart.add(gap, self._pending_points)
         chart.state, chart.reason = state, reason
         if state == "live":
-            rows.join(row, self._held)
+            rows.join(row, self._wired.held)
 
     # --- output ----------------------------------------------------------------------------------
 
@@ -317,7 +238,7 @@ class SpreadEngine:
     def leg_news(self) -> list[ChartDelta]:
         """Charts that make no points while a leg quotes: only this says which of the two is silent."""
         self._pair()
-        found = [self._by_row[row] for row in self._rows.unpublished(self._held)]
+        found = [self._wired.by_row[row] for row in self._wired.rows.unpublished(self._wired.held)]
         return [chart.take(self._quoted_us(chart)) for chart in found]
 
     def _quoted_us(self, chart: Chart) -> tuple[int, int]:
@@ -325,12 +246,12 @@ class SpreadEngine:
 
         A late quote is as of before it came: the age a page counts from it is that of the scanner.
         """
-        legs = self._rows.legs[:, chart.index]
-        first, second = self._held.quoted_us(legs, self._now_ts_us, self._now_mono_ns)
+        legs = self._wired.rows.legs[:, chart.index]
+        first, second = self._wired.held.quoted_us(legs, self._now_ts_us, self._now_mono_ns)
         return first, second
 
     def points(self, id: str) -> Points:
         """A chart's window with what is not collected yet, oldest first; KeyError for an unknown id."""
-        chart = self._charts[id]
+        chart = self._wired.charts[id]
         self._pair()
         return np.concatenate((chart.window.array(), *chart.pending))

@@ -1,4 +1,4 @@
-"""Which rows of the scanner's table are shown, and in which order.
+"""Views of the scanner's table: the rows that a query shows, and their order.
 
 Pure: numpy. A `View` keeps the order of one query's matches, shared by all who ask the same.
 """

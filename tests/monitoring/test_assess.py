@@ -1,6 +1,5 @@
 """Healthy and unhealthy: one observation in, findings in words out."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ from msgspec import structs
 
 from accounts.upkeep import NO_USERS
 from core.health.findings import Finding, kinds
-from core.health.upkeep import LastRun, Overdue
+from core.health.upkeep import LastRun
 from core.process.heartbeat import Heartbeat, QueueFill
 from history.lake.standing import Disk
 from markets.follow.runtime import CollectorStatus
@@ -242,40 +241,6 @@ def test_every_kind_can_be_found() -> None:
 @pytest.mark.parametrize("key", sorted(set(UNHEALTHY) - {"redis:redis"}))
 def test_one_unhealthy_thing_is_one_finding(key: str) -> None:
     assert set(found(UNHEALTHY[key][0])) == {key}
-
-
-ONE_OF_EACH = look(
-    heartbeats=(
-        beat("web", "web desk:1", gc_gen2_per_min=1.0, queues={"Q": QueueFill(1, 2)}),
-        *PROCESSES,
-    ),
-    drops_per_min={"web desk:1 Q": 1},
-    collectors=(
-        structs.replace(
-            COLLECTOR,
-            exchanges={"okx": {"refusals": [REFUSAL | {"symbol": f"C{n}", "times": 1} for n in range(21)]}},
-        ),
-    ),
-    quality=structs.replace(
-        symbols(*[STALE] * 21),
-        exchanges=(exchange(reconnects_per_min=1, bad_times_per_min=1, clock_offset_ms=None),),
-    ),
-    overdue=(Overdue("retain episodes", NOW - 24 * HOUR, 1),),
-)
-
-
-def test_one_of_something_has_no_plural() -> None:
-    """`1 event`, `1 time`, `1 day`: of every finding that counts something."""
-    strict = Limits(reconnects_per_min=0, gc_gen2_per_min=0, bad_frames_per_min=0, queue_fill_pct=1)
-    findings = assess(ONE_OF_EACH, strict)
-    assert {each.kind for each in findings} >= {
-        "gc", "queue_full", "drops", "symbol_refused", "symbol_silent", "reconnects", "clock_offset",
-        "maintenance_late",
-    }  # fmt: skip
-    texts = [text for each in findings for text in (each.words, each.remedy)]
-    assert [
-        text for text in texts if re.search(r"(?<![\d.,:/])1 (?:more |full garbage |time )?[a-z]+s\b", text)
-    ] == []
 
 
 def test_while_redis_is_gone_only_that_is_said() -> None:
