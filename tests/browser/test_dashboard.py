@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
+import pytest_asyncio
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from playwright.async_api import BrowserContext, Page, expect
+from playwright.async_api import Browser, BrowserContext, Page, expect
 from redis import Redis
 
 from arbsite.desk.ports import free_port
@@ -20,10 +21,14 @@ from markets.config import MarketConfig
 from markets.events import Quote
 from markets.models import OpportunityFilter
 from markets.selectors import load_config
-from tests.support.browser import Complaints, chromium, require_chromium, session_cookies
+from tests.support.browser import Complaints, profile, session_cookies
 from tests.support.live import Desk, Web, daphne, desk
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.asyncio(loop_scope="session"),
+]
 
 BTC = "BTC/USDT|binance|bybit"
 
@@ -60,23 +65,18 @@ class Card:
 
 
 @pytest.fixture
-def chromium_path() -> str:
-    return require_chromium()
-
-
-@pytest.fixture
-def web(config: MarketConfig, chromium_path: str) -> Iterator[Web]:
+def web(config: MarketConfig) -> Iterator[Web]:
     with daphne() as running:
         yield running
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def dashboard(
-    web: Web, config: MarketConfig, operator: User, chromium_path: str
+    web: Web, config: MarketConfig, operator: User, chromium_running: Browser
 ) -> AsyncIterator[Dashboard]:
     """The page, opened; whatever it complained about meanwhile fails the test."""
     cookies = await database_sync_to_async(session_cookies)(operator, web.url)
-    async with chromium(chromium_path, viewport={"width": 1280, "height": 800}) as context:
+    async with profile(chromium_running, viewport={"width": 1280, "height": 800}) as context:
         await context.add_cookies(cookies)
         shown = Dashboard(web, context, await context.new_page(), config)
         shown.complaints.watch(shown.page)
@@ -314,11 +314,11 @@ async def test_signed_out_elsewhere_the_page_offers_the_way_back(dashboard: Dash
 
 
 async def test_a_web_process_that_restarts_is_found_again(
-    config: MarketConfig, operator: User, chromium_path: str
+    config: MarketConfig, operator: User, chromium_running: Browser
 ) -> None:
     cookies = database_sync_to_async(session_cookies)
     port = free_port()
-    async with chromium(chromium_path) as context, quoting(config):
+    async with profile(chromium_running) as context, quoting(config):
         page = await context.new_page()
         with daphne(port) as web:
             await context.add_cookies(await cookies(operator, web.url))

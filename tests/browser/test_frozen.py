@@ -6,10 +6,11 @@ import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import pytest_asyncio
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 from redis import Redis
 
 from markets.config import MarketConfig
@@ -20,12 +21,16 @@ from tests.browser.test_dashboard import BTC, Card, quoting
 from tests.browser.test_scanner import DEAREST, speaking
 from tests.monitoring.test_assess import symbols
 from tests.opportunities.test_episodes import episode
-from tests.support.browser import chromium, require_chromium, session_cookies
+from tests.support.browser import profile, session_cookies
 from tests.support.desk.frozen_link import Link, link
 from tests.support.health_data import Reports
 from tests.support.live import Web, daphne, eventually, promised
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.asyncio(loop_scope="session"),
+]
 
 NO_DATA = re.compile(r"^no data for \d+ s")
 COUNTING = re.compile(r"^no data for (\d+) s")
@@ -58,22 +63,21 @@ def config(transactional_db: None, empty_redis: Redis) -> MarketConfig:
 
 @pytest.fixture
 def web(config: MarketConfig) -> Iterator[Web]:
-    require_chromium()
     with daphne() as running:
         yield running
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def wire(web: Web) -> AsyncIterator[Link]:
     async with link(web.port) as made:
         yield made
 
 
-@pytest.fixture
-async def page(wire: Link, operator: User) -> AsyncIterator[Page]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(wire: Link, operator: User, chromium_running: Browser) -> AsyncIterator[Page]:
     """A signed-in tab behind the link. What it complains about on the console is what a dead link costs."""
     cookies = await database_sync_to_async(session_cookies)(operator, wire.url)
-    async with chromium(require_chromium(), viewport={"width": 1280, "height": 800}) as context:
+    async with profile(chromium_running, viewport={"width": 1280, "height": 800}) as context:
         await context.add_cookies(cookies)
         yield await context.new_page()
 

@@ -6,21 +6,26 @@ import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import pytest_asyncio
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 from redis import Redis
 
 from core.health.findings import Finding
 from monitoring.pages.series import NAMES
 from monitoring.quality.wire import DOWN, LIVE, STALE
 from tests.monitoring.test_assess import symbols
-from tests.support.browser import Complaints, chromium, require_chromium, session_cookies
+from tests.support.browser import Complaints, profile, session_cookies
 from tests.support.health_data import Reports
 from tests.support.live import Web, daphne
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.asyncio(loop_scope="session"),
+]
 
 SILENT = Finding(
     "symbol_silent", "C1/USDT on okx", "warning", 0, "C1/USDT on okx is silent.", "Is it halted?"
@@ -29,17 +34,16 @@ SILENT = Finding(
 
 @pytest.fixture
 def web(transactional_db: None, empty_redis: Redis) -> Iterator[Web]:
-    require_chromium()
     call_command("seed")
     with daphne() as running:
         yield running
 
 
-@pytest.fixture
-async def page(web: Web, operator: User) -> AsyncIterator[Page]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(web: Web, operator: User, chromium_running: Browser) -> AsyncIterator[Page]:
     """A signed-in tab; whatever it complained about meanwhile fails the test."""
     cookies = await database_sync_to_async(session_cookies)(operator, web.url)
-    async with chromium(require_chromium(), viewport={"width": 1280, "height": 800}) as context:
+    async with profile(chromium_running, viewport={"width": 1280, "height": 800}) as context:
         await context.add_cookies(cookies)
         tab, complaints = await context.new_page(), Complaints()
         complaints.watch(tab)

@@ -8,22 +8,27 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+import pytest_asyncio
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from msgspec import structs
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 from redis import Redis
 
 from history.lake.tables import Lake
 from markets.events import Episode, Moment, Quote
 from opportunities.services import save_episodes
 from tests.opportunities.test_episodes import closed, episode
-from tests.support.browser import Complaints, chromium, require_chromium, session_cookies
+from tests.support.browser import Complaints, profile, session_cookies
 from tests.support.lakes.lake_data import write, write_quotes
 from tests.support.live import Web, daphne
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.asyncio(loop_scope="session"),
+]
 
 BEGAN_US = 90_000_000
 PAIR = {"symbol": "BTC/USDT", "exchange1": "binance", "exchange2": "bybit"}
@@ -51,17 +56,16 @@ def lake(tmp_path: Path, transactional_db: None, empty_redis: Redis) -> Lake:
 
 @pytest.fixture
 def web(lake: Lake) -> Iterator[Web]:
-    require_chromium()
     with daphne(LAKE_URL=lake.url) as running:
         yield running
 
 
-@pytest.fixture
-async def page(web: Web, operator: User) -> AsyncIterator[Page]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(web: Web, operator: User, chromium_running: Browser) -> AsyncIterator[Page]:
     """A signed-in tab in India; whatever it complained about meanwhile fails the test."""
     cookies = await database_sync_to_async(session_cookies)(operator, web.url)
-    async with chromium(
-        require_chromium(), viewport={"width": 1280, "height": 800}, timezone_id="Asia/Kolkata"
+    async with profile(
+        chromium_running, viewport={"width": 1280, "height": 800}, timezone_id="Asia/Kolkata"
     ) as context:
         await context.add_cookies(cookies)
         tab, complaints = await context.new_page(), Complaints()

@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Iterator
 from urllib.parse import quote
 
 import pytest
+import pytest_asyncio
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
-from playwright.async_api import Page, WebSocketRoute, expect
+from playwright.async_api import Browser, Page, WebSocketRoute, expect
 from redis import Redis
 
 from markets.config import MarketConfig
@@ -17,10 +18,14 @@ from markets.selectors import load_config
 from tests.browser.test_dashboard import BTC, Card, quoting
 from tests.browser.test_frozen import GREEN
 from tests.browser.test_scanner import speaking
-from tests.support.browser import chromium, require_chromium, session_cookies
+from tests.support.browser import profile, session_cookies
 from tests.support.live import Web, daphne
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.asyncio(loop_scope="session"),
+]
 
 SOON_MS = 20_000
 STANDS = """() => {
@@ -37,21 +42,20 @@ def config(transactional_db: None, empty_redis: Redis) -> MarketConfig:
 
 @pytest.fixture
 def web(config: MarketConfig) -> Iterator[Web]:
-    require_chromium()
     with daphne() as running:
         yield running
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def errors() -> list[str]:
     """Errors that no handler of the page's caught."""
     return []
 
 
-@pytest.fixture
-async def page(web: Web, operator: User, errors: list[str]) -> AsyncIterator[Page]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(web: Web, operator: User, errors: list[str], chromium_running: Browser) -> AsyncIterator[Page]:
     cookies = await database_sync_to_async(session_cookies)(operator, web.url)
-    async with chromium(require_chromium(), viewport={"width": 1280, "height": 800}) as context:
+    async with profile(chromium_running, viewport={"width": 1280, "height": 800}) as context:
         await context.add_cookies(cookies)
         tab = await context.new_page()
         tab.on("pageerror", lambda error: errors.append(str(error)))

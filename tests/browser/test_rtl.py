@@ -9,11 +9,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import pytest_asyncio
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from msgspec import structs
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 from redis import Redis
 
 from accounts.tokens.tokens import make_token
@@ -28,13 +29,17 @@ from opportunities.services import save_episodes
 from realtime.models import SavedView
 from tests.browser.test_opportunities import PAIR, found, now_us, record
 from tests.monitoring.test_assess import symbols
-from tests.support.browser import Complaints, chromium, require_chromium, session_cookies
+from tests.support.browser import Complaints, profile, session_cookies
 from tests.support.health_data import Reports
 from tests.support.lakes.lake_data import write
 from tests.support.live import Web, daphne, desk
 from tests.support.scan_shard import Shard
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.asyncio(loop_scope="session"),
+]
 
 BINANCE, OKX, FILTER, RULE = (
     "\u05d1\u05d5\u05e8\u05e1\u05d4 \u05d0",
@@ -96,7 +101,6 @@ MISPLACED = """() => {
 
 @pytest.fixture
 def lake(tmp_path: Path, transactional_db: None, empty_redis: Redis) -> Lake:
-    require_chromium()
     call_command("seed")
     for key, name in (("binance", BINANCE), ("okx", OKX), ("bybit", BYBIT)):
         row = Exchange.objects.get(key=key)
@@ -120,10 +124,12 @@ def web(lake: Lake) -> Iterator[Web]:
         yield running
 
 
-@pytest.fixture(params=[1280, 390])
-async def page(web: Web, operator: User, request: pytest.FixtureRequest) -> AsyncIterator[Page]:
+@pytest_asyncio.fixture(params=[1280, 390], loop_scope="session")
+async def page(
+    web: Web, operator: User, request: pytest.FixtureRequest, chromium_running: Browser
+) -> AsyncIterator[Page]:
     cookies = await database_sync_to_async(session_cookies)(operator, web.url)
-    async with chromium(require_chromium(), viewport={"width": request.param, "height": 900}) as context:
+    async with profile(chromium_running, viewport={"width": request.param, "height": 900}) as context:
         await context.add_cookies(cookies)
         tab, complaints = await context.new_page(), Complaints()
         complaints.watch(tab)

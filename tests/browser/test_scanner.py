@@ -8,20 +8,25 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
+import pytest_asyncio
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 from redis import Redis
 
 from markets.config import MarketConfig
 from markets.models import Symbol
 from markets.selectors import load_config
-from tests.support.browser import Complaints, chromium, require_chromium, session_cookies
+from tests.support.browser import Complaints, profile, session_cookies
 from tests.support.live import Web, daphne
 from tests.support.scan_shard import Shard
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.asyncio(loop_scope="session"),
+]
 
 DEAREST = "BTC/USDT|bybit|okx"
 
@@ -33,21 +38,16 @@ def config(transactional_db: None, empty_redis: Redis) -> MarketConfig:
 
 
 @pytest.fixture
-def chromium_path() -> str:
-    return require_chromium()
-
-
-@pytest.fixture
-def web(config: MarketConfig, chromium_path: str) -> Iterator[Web]:
+def web(config: MarketConfig) -> Iterator[Web]:
     with daphne() as running:
         yield running
 
 
-@pytest.fixture
-async def page(web: Web, operator: User, chromium_path: str) -> AsyncIterator[Page]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(web: Web, operator: User, chromium_running: Browser) -> AsyncIterator[Page]:
     """A signed-in tab; whatever it complained about meanwhile fails the test."""
     cookies = await database_sync_to_async(session_cookies)(operator, web.url)
-    async with chromium(chromium_path, viewport={"width": 1280, "height": 800}) as context:
+    async with profile(chromium_running, viewport={"width": 1280, "height": 800}) as context:
         await context.add_cookies(cookies)
         tab, complaints = await context.new_page(), Complaints()
         complaints.watch(tab)

@@ -9,7 +9,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
-from playwright.async_api import BrowserContext, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
 
 # The first draws no window that nobody sees: a page costs it two thirds of what it costs the others.
 NAMES = (
@@ -73,10 +73,8 @@ class Complaints(list[str]):
 
 
 @asynccontextmanager
-async def chromium(
-    program: str, *, keeps_pages: bool = False, **options: object
-) -> AsyncIterator[BrowserContext]:
-    """A fresh browser profile; `options` are those of playwright's `new_context`.
+async def launched(program: str, *, keeps_pages: bool = False) -> AsyncIterator[Browser]:
+    """A running Chromium, in which each test opens a profile of its own.
 
     With `keeps_pages` it keeps pages that are left, to show them again as they were (back/forward cache).
     """
@@ -86,11 +84,29 @@ async def chromium(
             executable_path=program, args=chromium_arguments(), ignore_default_args=without
         )
         try:
-            context = await browser.new_context(**options)  # type: ignore[arg-type]
-            context.set_default_timeout(15_000)
-            yield context
+            yield browser
         finally:
             await browser.close()
+
+
+@asynccontextmanager
+async def profile(browser: Browser, **options: object) -> AsyncIterator[BrowserContext]:
+    """A fresh browser profile; `options` are those of playwright's `new_context`."""
+    context = await browser.new_context(**options)  # type: ignore[arg-type]
+    context.set_default_timeout(15_000)
+    try:
+        yield context
+    finally:
+        await context.close()
+
+
+@asynccontextmanager
+async def chromium(
+    program: str, *, keeps_pages: bool = False, **options: object
+) -> AsyncIterator[BrowserContext]:
+    """A fresh profile in a Chromium of its own."""
+    async with launched(program, keeps_pages=keeps_pages) as browser, profile(browser, **options) as context:
+        yield context
 
 
 def session_cookies(user: User, url: str) -> list[dict[str, str]]:
