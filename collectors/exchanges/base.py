@@ -25,7 +25,7 @@ from collectors.exchanges.reading import (
 from collectors.exchanges.times import DECADE_US, FAR_US, is_near, moment_us
 from collectors.exchanges.wire import ContractSize
 from core.clock.clocks import STOOD_STILL, Standstill
-from markets.events import Quote, Side, StreamState, Terms, Trade
+from markets.events import MarkPrice, Quote, Side, StreamState, Terms, Trade
 
 Channel = Literal["quote", "trade", "funding"]
 """What a topic carries: `funding` what an exchange says of a swap, mark and index price or funding or all."""
@@ -44,7 +44,7 @@ OFF_FAST_PATH = (*BAD_FRAME, KeyError, TypeError)
 
 
 T = TypeVar("T")
-E = TypeVar("E", Quote, Trade)
+E = TypeVar("E", Quote, Trade, MarkPrice)
 
 
 class Topic(NamedTuple):

@@ -18,7 +18,6 @@ from collectors.exchanges.reading import (
     books,
     compact,
     is_no,
-    no_frame,
     plain_text,
     readable,
     table,
@@ -32,7 +31,7 @@ from collectors.exchanges.reading import (
 from collectors.exchanges.swaps import HOURS, SwapCodec, is_said
 from collectors.exchanges.times import Millis
 from collectors.exchanges.wire import NOT_EMPTY, FastId, FastLevel, FastPathKey, FastText, Positive
-from markets.events import Quote, Side, Terms, Trade
+from markets.events import MarkPrice, Quote, Side, Terms, Trade
 
 QUOTES, TICKERS, TRADES = "books1", "ticker", "trade"
 NEWER_TRADES = "publicTrade"
@@ -90,6 +89,20 @@ class _TradePush(Struct, gc=False):
     action: Literal["snapshot", "update"]
     arg: _Instrument
     data: Annotated[list[_Trade], NOT_EMPTY]
+
+
+class _SwapTicker(Struct, gc=False):
+    instId: str
+    fundingRate: FastText
+    nextFundingTime: FastText
+    markPrice: Positive
+    indexPrice: Positive
+    ts: Millis
+    fundingRateInterval: str | None = None
+
+
+class _SwapTickerPush(Struct, gc=False):
+    data: tuple[_SwapTicker]
 
 
 class _Answer(Struct):
@@ -182,17 +195,23 @@ class Bitget(Codec):
                     )  # fmt: skip
                 return events
             elif self._tickers in frame:
-                (row,) = self._ticker(frame).data
-                if row.bidPr <= row.askPr:
-                    return self.take(
-                        Quote(
-                            self._key, self.symbols[row.instId], row.bidPr, row.bidSz, row.askPr, row.askSz,
-                            row.ts * 1000, received_ts_us, received_mono_ns,
-                        ),
-                    )  # fmt: skip
+                return self._fast_ticker(frame, received_ts_us, received_mono_ns)
         except OFF_FAST_PATH:
             pass
         return super().decode(frame, received_ts_us, received_mono_ns)
+
+    def _fast_ticker(
+        self, frame: bytes | str, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Decoded]:
+        (row,) = self._ticker(frame).data
+        if row.bidPr > row.askPr:
+            raise ValueError("no quote")
+        return self.take(
+            Quote(
+                self._key, self.symbols[row.instId], row.bidPr, row.bidSz, row.askPr, row.askSz,
+                row.ts * 1000, received_ts_us, received_mono_ns,
+            ),
+        )  # fmt: skip
 
     def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
         """The inner `ts` is the engine's time; the first trades after subscribing are history."""
@@ -276,11 +295,28 @@ class BitgetSwap(SwapCodec, Bitget):
 
     def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
         super().__init__(symbols, **options)
-        self._ticker = no_frame  # it says more than a quote
+        self._terms = self.fast_path(_SwapTickerPush)
 
     def topics(self, native_id: str) -> tuple[Topic, ...]:
         """Those of spot, and the ticker, which has mark price and funding."""
         return (*super().topics(native_id), Topic("funding", native_id, f"{TICKERS}:{native_id}"))
+
+    def _fast_ticker(
+        self, frame: bytes | str, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Decoded]:
+        """Ten a second and symbol: those of a connection, which are no quotes."""
+        if self.is_alone:
+            raise ValueError("it says more")
+        (row,) = self._terms(frame).data
+        mark = MarkPrice(
+            self._key, self.symbols[row.instId], row.markPrice, row.indexPrice, row.ts * 1000,
+            received_ts_us, received_mono_ns,
+        )  # fmt: skip
+        funding = self.funding(
+            row.instId, row.fundingRate, row.nextFundingTime, row.fundingRateInterval, HOURS, row.ts,
+            received_ts_us, received_mono_ns,
+        )  # fmt: skip
+        return (self.dated(mark), *funding)
 
     def inst_type(self, native_id: str) -> str:
         """Return what the exchange calls this kind of swap."""
@@ -308,7 +344,7 @@ class BitgetSwap(SwapCodec, Bitget):
         events: list[Decoded] = []
         data = push.get("data")
         for each in books(data) if channel == QUOTES else tables(data):
-            row = {NEWER.get(name, name): value for name, value in each.items()}
+            row = {NEWER.get(name, name): value for name, value in each.items()} if "topic" in arg else each
             row["ts"] = readable(received_ts_us, row.get("ts"), push.get("ts"))
             native_id = self.known(row.get("instId"), row.get("symbol"), arg.get("instId"), arg.get("symbol"))
             events += self._row(channel, native_id, row, received_ts_us, received_mono_ns, is_history)

@@ -276,9 +276,7 @@ class KuCoinSwap(SwapCodec, KuCoin):
             "funding-fee-all-symbols": self._uta_funding,
         }  # fmt: skip
 
-    def polled_row(
-        self, row: dict[str, Any], received_ts_us: int, received_mono_ns: int
-    ) -> Sequence[Terms]:
+    def polled_row(self, row: dict[str, Any], received_ts_us: int, received_mono_ns: int) -> Sequence[Terms]:
         """Interval and next settlement; `nextFundingRateTime` is a countdown, the other the instant."""
         return self.funding(
             row.get("symbol"), row.get("fundingFeeRate"), row.get("nextFundingRateDateTime"),

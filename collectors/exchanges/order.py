@@ -41,15 +41,17 @@ class Order:
     """The newest update id and the newest time of every symbol a connection brought; ids go before times.
 
     Ids and times of different connections are never compared: ids may be a server's own. `said` is what a
-    channel that sends only changes has said so far, by symbol and field. Memory is bounded by the symbols of
+    channel that sends only changes has said so far, by symbol and field; `funding` what was last emitted of a
+    symbol's, and when. Memory is bounded by the symbols of
     the connection.
     """
 
-    __slots__ = ("newest", "said")
+    __slots__ = ("funding", "newest", "said")
 
     def __init__(self) -> None:
         self.newest: dict[str, Newest] = {}
         self.said: dict[str, dict[str, Any]] = {}
+        self.funding: dict[str, tuple[Any, int]] = {}
 
     def admit(self, symbol: str, update_id: int, time_us: int | None, now_ns: int = 0) -> int:
         """Return the newest before, 0 for none, or REFUSED where this is older than that.

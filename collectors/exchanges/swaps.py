@@ -12,6 +12,8 @@ from markets.events import Funding, MarkPrice, Quote, Side, StreamState, Terms, 
 LARGEST_RATE: Final = 0.5
 """No settlement takes half of the notional: such a rate is no fraction, or no rate."""
 
+REPEATED_NS: Final = 10**9
+
 LONGEST_INTERVAL_S: Final = 7 * 86_400
 SHORTEST_INTERVAL_S: Final = 60
 HOURS: Final = 3600.0
@@ -28,8 +30,8 @@ class SwapCodec(Codec):
     """Base of the swap codecs, beside the exchange's own one: `class GateSwap(SwapCodec, Gate)`.
 
     Counts besides those of `Codec`: `no_contract_size` (nothing is emitted), `bad_mark` (a mark or index
-    price that cannot be), `bad_funding` (a rate that cannot be, or a cap or floor), `unchanged` (a frame that
-    says nothing of what is followed), `bad_next` (a next
+    price that cannot be), `bad_funding` (a rate that cannot be, or a cap or floor), `unchanged` (what
+    says nothing new of what is followed), `bad_next` (a next
     settlement that has passed or is no time), `bad_interval`. A part of an event costs only that part.
     """
 
@@ -137,11 +139,17 @@ class SwapCodec(Codec):
     ) -> tuple[Funding, ...]:
         """One checked statement of funding, or nothing and a count.
 
-        A rate that cannot be costs the event, any other part only itself: it is unknown then.
+        A rate that cannot be costs the event, any other part only itself: it is unknown then. What a
+        connection says again and again is said once a second: tickers come ten times as often.
         """
         symbol = self.symbols.get(native_id) if isinstance(native_id, str) else None
         if symbol is None:
             return self.skip("unknown_symbol")
+        words = (rate, next_time, interval, settled_rate, settled_time, cap, floor)
+        if self.order is not None:
+            before, since_ns = self.order.funding.get(symbol, (None, 0))
+            if before == words and received_mono_ns - since_ns < REPEATED_NS:
+                return self.skip("unchanged")
         checked = self._rate(symbol, rate)
         if checked is None and rate not in (None, ""):
             return ()
@@ -168,10 +176,12 @@ class SwapCodec(Codec):
         )
         if (event.rate, event.next_ts_us, event.interval_s, event.settled_rate) == (None,) * 4:
             return self.reject(symbol, "bad_funding")
+        if self.order is not None:
+            self.order.funding[symbol] = (words, received_mono_ns)
         return (event,)
 
     def polled(self, body: bytes, received_ts_us: int = 0, received_mono_ns: int = 0) -> Sequence[Terms]:
-        """Decode rows, of which there is at least one; an answer without any, as a refusal, is `malformed`."""
+        """Decode rows, of which there is at least one; one without any, as a refusal, is `malformed`."""
         try:
             answer = self._load(body)
             rows = tables(answer.get("data") if isinstance(answer, dict) else answer)

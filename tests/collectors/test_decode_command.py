@@ -316,7 +316,7 @@ def test_sizes_of_swaps_are_in_the_frames_own_unit_which_is_named(
 
     quote, trade = Decoded(exchange, frames, tmp_path, "--market", "swap", *way).events
 
-    unit, sizes = ("contract", "40 60 5") if exchange in IN_CONTRACTS else ("base", "2 3 0.25")
+    unit, sizes = ("contract", [40, 60, 5]) if exchange in IN_CONTRACTS else ("base", [2, 3, 0.25])
     assert {name: value for name, value in quote.items() if "size" not in name} == {
         "type": "quote", "exchange": exchange, "symbol": "BTC/USDT:USDT", "bid": "101.5", "ask": "101.6",
         "exchange_ts_us": 1700000000123000, "unit": unit,
@@ -325,7 +325,7 @@ def test_sizes_of_swaps_are_in_the_frames_own_unit_which_is_named(
         "type": "trade", "exchange": exchange, "symbol": "BTC/USDT:USDT", "price": "101.55", "side": "sell",
         "trade_id": "42", "exchange_ts_us": 1700000000123000, "unit": unit,
     }  # fmt: skip
-    assert [quote["bid_size"], quote["ask_size"], trade["size"]] == sizes.split()
+    assert [float(size) for size in (quote["bid_size"], quote["ask_size"], trade["size"])] == sizes
 
 
 @pytest.mark.parametrize("market", SWAPS)

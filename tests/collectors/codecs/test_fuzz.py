@@ -124,6 +124,26 @@ def test_whatever_a_connection_brings_a_gap_comes_only_after_a_quote(
                 believed = isinstance(event, Quote)
 
 
+@pytest.mark.parametrize("market", SAID)
+@SETTINGS
+@given(data=st.data())
+def test_what_swaps_say_on_a_connection_is_the_same_by_the_fast_path_and_never_raises(
+    market: str, data: st.DataObject
+) -> None:
+    fast, thorough = made(market), made(market)
+    fast.order, thorough.order = Order(), Order()
+    for number in range(data.draw(st.integers(1, 4))):
+        message = json.loads(inflated(data.draw(st.sampled_from(SAID[market]))))
+        if data.draw(st.booleans()):
+            holder, key = data.draw(st.sampled_from(list(places(message))))
+            holder[key] = data.draw(JSON_VALUES)
+        text = json.dumps(message, separators=(",", ":"))
+        frame = gzipped(text) if exchange_of(market) == "bingx" else text
+        stamps = 1, number * 4 * 10**8
+        assert list(fast.decode(frame, *stamps)) == list(Codec.decode(thorough, frame, *stamps))
+    assert fast.counts == thorough.counts
+
+
 def places(value: Any) -> Any:
     """Every (container, key) of a JSON value."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()

@@ -322,6 +322,29 @@ def test_a_cap_below_the_floor_bounds_nothing() -> None:
     assert codec.counts == {"bad_funding": 2}
 
 
+@pytest.mark.parametrize("market", [market for market in SWAPS if market != "bingx:swap"])
+def test_funding_that_is_said_again_is_emitted_once_a_second_and_a_change_at_once(market: str) -> None:
+    codec = connected(market)
+    frame = next(
+        text
+        for text in SAID[market]
+        if isinstance(text, str) and "0.0001" in text and "push.ticker" not in text
+    )
+
+    def rates(text: str, at_ns: int) -> list[float | None]:
+        events = codec.decode(text, 1, at_ns)
+        return [event.rate for event in events if isinstance(event, Funding)]
+
+    assert rates(frame, 10**12) == [0.0001]
+    assert rates(frame, 10**12 + 10**8) == []
+    assert codec.counts["unchanged"] == 1
+    assert rates(frame.replace("0.0001", "0.0002"), 10**12 + 2 * 10**8) == [0.0002]
+    assert rates(frame, 10**12 + 3 * 10**8) == [0.0001]
+    assert rates(frame, 10**12 + 13 * 10**8) == [0.0001]
+    codec.order = Order()
+    assert rates(frame, 10**12 + 14 * 10**8) == [0.0001], "another connection is asked for all of it"
+
+
 class TestBybitsDeltas:
     """A delta says what changed; the rest is as this connection knows it."""
 
