@@ -24,6 +24,7 @@ import json
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
@@ -119,16 +120,16 @@ class Recording:
         self._say_unknown(sizes)
 
     def _say_unknown(self, sizes: Mapping[tuple[str, str], str]) -> None:
-        unknown = [
-            f"{key} {listing.symbol}"
+        """One line about the swaps sized in contracts of which nobody says how many coins they are."""
+        unknown = Counter(
+            key
             for key, listings in self.listings.items()
             for listing in listings
             if listing.settle and exchange_of(key) in CONTRACT_SIZED and (key, listing.symbol) not in sizes
-        ]
+        )
         if unknown:
-            logger.warning(
-                "no contract size of %s in %s: one coin a contract", ", ".join(unknown), CONTRACT_SIZES
-            )
+            counts = ", ".join(f"{key} ({count})" for key, count in unknown.items())
+            logger.warning("no contract sizes of %s in %s: one coin a contract", counts, CONTRACT_SIZES)
 
     def first(self) -> Mapping[tuple[str, str], Row]:
         """Each file's first row, by exchange and symbol."""

@@ -25,7 +25,8 @@ async def serve(simulator: Simulator, say: Callable[[str], object]) -> None:
 
 def _announcement(simulator: Simulator) -> list[str]:
     lines = [f"Simulated exchanges on {simulator.url}", ""]
-    for key, exchange in simulator.exchanges.items():
+    listing = {key: exchange for key, exchange in simulator.exchanges.items() if exchange.listings}
+    for key, exchange in listing.items():
         rest, socket = simulator.rest_url(key), simulator.ws_url(key) + exchange.ws_paths[0]
         lines.append(f"  {key:<12} {rest:<36}  {socket:<54}  {len(exchange.listings)} symbols")
     return [

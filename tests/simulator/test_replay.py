@@ -1,10 +1,13 @@
 """A recording is played on the wires: its order, its numbers, its timestamps."""
 
 import asyncio
+import csv
 import gzip
 import json
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
+from core.names.market_keys import exchange_of
 from simulator.catalogue import MARKETS
 from simulator.replay import Recording, RecordingError, ReplayFeed
 from simulator.server import Simulator
@@ -153,7 +157,7 @@ def test_a_contract_size_nobody_says_is_one_coin_and_that_is_said(
     assert [listing.contract for listing in recording.listings["gate:swap"]] == ["5"]
     assert [listing.contract for listing in recording.listings["okx:swap"]] == ["1"]
     assert caplog.messages == [
-        "no contract size of okx:swap ZED/USDT:USDT in contract_sizes.json: one coin a contract"
+        "no contract sizes of okx:swap (1) in contract_sizes.json: one coin a contract"
     ]
 
 
@@ -238,6 +242,24 @@ class TestRealRecordings:
             times = [json.loads(await gate.text())["result"]["t"] for _ in range(20)]
             assert times == sorted(times)
             assert len(await numbers(binance, "binance:swap", 5)) == 5
+
+    async def test_each_exchange_plays_its_swaps_in_the_unit_it_recorded(self) -> None:
+        keys = [f"{name}:swap" for name in ("binance", "bybit", "okx", "bitget", "gate", "mexc")]
+        day = SHARED / "xex_perp_20250727"
+        async with (
+            Simulator(exchanges=keys, replay=day, speed=20, replay_after=len(keys)) as sim,
+            AsyncExitStack() as connections,
+        ):
+            clients = {key: await connections.enter_async_context(connect(sim, key)) for key in keys}
+            for key, client in clients.items():
+                await subscribe_quotes(client, key, "ADA/USDT:USDT")
+            for key, client in clients.items():
+                (file,) = day.rglob(f"{exchange_of(key)}_ADAUSDT_perp.csv.gz")
+                with gzip.open(file, "rt", newline="") as lines:
+                    rows = islice(csv.DictReader(lines), 3)
+                    names = ("bid1_price", "bid1_volume", "ask1_price", "ask1_volume")
+                    recorded = [tuple(float(row[name]) for name in names) for row in rows]
+                assert await numbers(client, key, 3) == recorded
 
     async def test_tiny_prices_keep_every_digit(self) -> None:
         async with (

@@ -174,3 +174,41 @@ async def test_a_swap_that_is_being_delisted_says_so_and_stands_still(sim: Simul
         sim.heal(faults)
         while best(key, await swap.raw()) in (None, quotes[0]):
             pass
+
+
+EMPTY_BID: dict[str, Callable[[Any], bool]] = {
+    "binance:swap": lambda f: (f["data"]["b"], f["data"]["B"]) == ("", ""),
+    "bybit:swap": lambda f: f["data"]["b"] == [],
+    "mexc:swap": lambda f: f["data"]["bids"] == [],
+    "gate:swap": lambda f: (f["result"]["b"], f["result"]["B"]) == ("", 0),
+    "kucoin:swap": lambda f: "bestBidPrice" not in f["data"] and "bestBidSize" not in f["data"],
+    "okx:swap": lambda f: f["data"][0]["bids"] == [],
+    "bitget:swap": lambda f: f["data"][0]["bids"] == [],
+    "bingx:swap": lambda f: (f["data"]["b"], f["data"]["B"]) == ("", ""),
+}
+
+
+@pytest.mark.parametrize("key", SWAPS)
+async def test_quotes_without_a_bid_and_crossed_ones_in_each_dialect(sim: Simulator, key: str) -> None:
+    def has_no_bid(frame: Any) -> bool:
+        try:
+            return EMPTY_BID[key](frame)
+        except (KeyError, TypeError, IndexError):  # an ack
+            return False
+
+    async with connect(sim, key) as swap:
+        faults = sim.inject(f"{key}:one-sided=1")
+        await subscribe_quotes(swap, key)
+        await swap.until(has_no_bid)
+        sim.heal(faults)
+        sim.inject(f"{key}:crossed=1")
+        while not ((numbers := _numbers(key, await swap.raw())) and numbers[0] > numbers[2]):
+            pass
+
+
+def _numbers(key: str, frame: str | bytes) -> tuple[float, float, float, float] | None:
+    """The quote, None for one that lacks a side."""
+    try:
+        return best(key, frame)
+    except (ValueError, IndexError):
+        return None

@@ -115,7 +115,7 @@ class Command(BaseCommand):
         add(
             "--traps",
             action="store_true",
-            help="also list CAT, sold by the thousand on Binance, and BEAM, another coin on KuCoin",
+            help="also list CAT, sold by the thousand on Binance, BEAM, another on KuCoin, and swaps of SATS",
         )
         add("--faults", default="", metavar="SPEC", help="what to break and when, see below")
         add(
