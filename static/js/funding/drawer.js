@@ -5,48 +5,54 @@ import { gettext, translate } from "../shared/i18n.js";
 import { heldAt, LinePlot } from "../shared/line-plot.js";
 import { readLines } from "../shared/lines.js";
 import { names, write } from "../shared/page.js";
+import { pinLabel } from "../shared/pins.js";
 import { hoursOf, WHY } from "./words.js";
 
 const POINTS = 2000;
-const byId = (id) => document.getElementById(id);
+const byId = (/** @type {string} */ id) => document.getElementById(id);
 
 export class Drawer {
+  /** @param {{pins: import("../shared/pins.js").Pins, closed(coin: string): void}} page */
   constructor({ pins, closed }) {
     this.pins = pins;
     this.closed = closed;
-    /** @type {string | null} */
-    this.coin = null;
-    /** @type {any} */
+    /** @type {Funding.Row | null} of the coin that is shown */
     this.row = null;
+    this.hours = 8;
     /** @type {LinePlot | null} */
     this.plot = null;
     /** @type {AbortController | null} */
     this.reading = null;
-    /** @type {{times: number[], values: (number | null)[]}} */
+    /** @type {Funding.Line} */
     this.line = { times: [], values: [] };
     this.element = byId("drawer");
+    /** @type {HTMLFormElement} */
     this.form = byId("pair");
     this.pin = byId("drawer-pin");
     byId("drawer-close").addEventListener("click", () => this.close());
-    this.pin.addEventListener("click", () => this.pins.toggle(this.id));
-    this.form.addEventListener("submit", (event) => event.preventDefault());
-    this.form.addEventListener("change", () => this.#legsChanged());
+    this.pin.addEventListener("click", () => this.coin && this.pins.toggle(this.id));
+    this.form.addEventListener("submit", (/** @type {Event} */ event) => event.preventDefault());
+    this.form.addEventListener("change", () => this.row && this.#legsChanged(this.row));
   }
 
-  open(coin, coins) {
-    this.coin = coin;
-    this.row = coins.get(coin);
-    byId("drawer-title").textContent = coin;
+  get coin() {
+    return this.row?.coin ?? "";
+  }
+
+  /** @type {(row: Funding.Row, hours: number) => void} */
+  open(row, hours) {
+    this.row = row;
+    byId("drawer-title").textContent = row.coin;
     this.element.hidden = false;
     this.element.focus();
-    this.#fillChoice();
-    this.take(coins, null);
-    this.#legsChanged();
+    this.#fillChoice(row);
+    this.#show(row, hours);
+    this.#legsChanged(row);
   }
 
   close() {
     const { coin } = this;
-    this.coin = null;
+    this.row = null;
     this.reading?.abort();
     this.element.hidden = true;
     this.closed(coin);
@@ -59,15 +65,24 @@ export class Drawer {
   }
 
   repin() {
-    if (this.coin) this.pin.textContent = this.pins.has(this.id) ? gettext("★ Unpin") : gettext("☆ Pin");
+    if (this.coin) this.pin.textContent = pinLabel(this.pins.has(this.id));
   }
 
-  /** Write what the matrix says now. */
+  /**
+   * Write what the matrix says now, while the coin is on its page.
+   *
+   * @type {(coins: Funding.Coins, hours: number) => void}
+   */
   take(coins, hours) {
-    if (!this.coin) return;
-    this.row = coins.get(this.coin) ?? this.row;
-    this.hours = hours ?? this.hours ?? 8;
-    const cells = Object.entries(this.row.cells).sort(([a], [b]) => names(a).localeCompare(names(b)));
+    const row = coins.get(this.coin);
+    if (row) this.#show(row, hours);
+  }
+
+  /** @type {(row: Funding.Row, hours: number) => void} */
+  #show(shown, hours) {
+    this.row = shown;
+    this.hours = hours;
+    const cells = Object.entries(shown.cells).sort(([a], [b]) => names(a).localeCompare(names(b)));
     const facts = byId("facts");
     while (facts.rows.length > cells.length) facts.deleteRow(-1);
     cells.forEach(([exchange, cell], place) => {
@@ -78,33 +93,37 @@ export class Drawer {
       write(row.querySelector(".rate"), translate("%(rate)s per %(interval)s", rate));
       write(row.querySelector(".year"), format.percent(cell.per_year, 1));
     });
-    this.#showTrade();
+    this.#showTrade(shown);
+  }
+
+  /** @param {string} name */
+  #field(name) {
+    return /** @type {HTMLSelectElement} */ (this.form.elements.namedItem(name));
   }
 
   #legs() {
-    const { exchange1, exchange2 } = this.form.elements;
-    return { exchange1: exchange1.value, exchange2: exchange2.value };
+    return { exchange1: this.#field("exchange1").value, exchange2: this.#field("exchange2").value };
   }
 
-  #fillChoice() {
-    const keys = Object.keys(this.row.cells).sort();
-    const best = this.row.best ?? { short: keys[0], long: keys[1] ?? keys[0] };
+  #fillChoice(/** @type {Funding.Row} */ row) {
+    const keys = Object.keys(row.cells).sort();
+    const best = row.best ?? { short: keys[0], long: keys[1] ?? keys[0] };
     for (const [name, chosen] of [
       ["exchange1", best.short],
       ["exchange2", best.long],
     ]) {
-      const field = this.form.elements[name];
+      const field = this.#field(name);
       field.replaceChildren(...keys.map((key) => new Option(names(key), key)));
       field.value = chosen;
     }
   }
 
-  #showTrade() {
+  #showTrade(/** @type {Funding.Row} */ { coin, cells }) {
     const { exchange1, exchange2 } = this.#legs();
-    const short = this.row.cells[exchange1]?.held;
-    const long = this.row.cells[exchange2]?.held;
+    const short = cells[exchange1]?.held;
+    const long = cells[exchange2]?.held;
     const held = short === undefined || long === undefined ? NaN : short - long;
-    const currency = format.quoteCurrency(this.coin);
+    const currency = format.quoteCurrency(coin);
     const words = {
       long: names(exchange2),
       short: names(exchange1),
@@ -124,38 +143,38 @@ export class Drawer {
     );
   }
 
-  #legsChanged() {
+  #legsChanged(/** @type {Funding.Row} */ row) {
     const { exchange1, exchange2 } = this.#legs();
     this.pin.disabled = exchange1 === exchange2;
     this.repin();
-    this.#showTrade();
-    this.#readHistory();
+    this.#showTrade(row);
+    this.#readHistory(row.coin);
   }
 
-  async #readHistory() {
+  async #readHistory(/** @type {string} */ symbol) {
     this.reading?.abort();
     this.reading = new AbortController();
     const { signal } = this.reading;
     const { exchange1, exchange2 } = this.#legs();
     const end = Date.now() / 1000;
-    const from = end - Number(this.form.elements.span.value) * 3600;
-    /** @type {{times: number[], values: (number | null)[]}} */
+    const from = end - Number(this.#field("span").value) * 3600;
+    /** @type {Funding.Line} */
     const line = { times: [], values: [] };
     this.line = line;
     this.#draw(from, end);
-    const say = (words) => write(byId("plot-words"), words);
+    const say = (/** @type {string} */ words) => write(byId("plot-words"), words);
     if (exchange1 === exchange2) return say(gettext("Choose two exchanges to compare them."));
     say(gettext("reading the lake…"));
     const query = new URLSearchParams({
-      symbol: this.coin ?? "",
+      symbol,
       exchange1,
       exchange2,
       start: from.toFixed(3),
       end: end.toFixed(3),
       points: String(POINTS),
     });
-    const problem = await readLines(
-      `/api/history/funding_spread?${query}`,
+    const { words } = await readLines(
+      `/api/history/funding_spread?${query.toString()}`,
       ({ timestamp, spread }) => {
         line.times.push(timestamp);
         line.values.push(spread === null ? null : spread * 100);
@@ -168,10 +187,10 @@ export class Drawer {
       line.values.push(line.values.at(-1) ?? null);
     }
     this.#draw(from, end);
-    say(problem || summary(line.values));
+    say(words || summary(line.values));
   }
 
-  #draw(from, to) {
+  #draw(/** @type {number} */ from, /** @type {number} */ to) {
     this.plot ??= new LinePlot(byId("plot"), {
       label: (value, digits) => format.percent(value, digits),
       hovered: (time) => this.#hovered(time),
@@ -180,7 +199,7 @@ export class Drawer {
     this.plot.draw({ from, to }, { ...this.line, levels: [{ value: 0, words: "", colour: "zero" }] });
   }
 
-  #hovered(time) {
+  #hovered(/** @type {number | null} */ time) {
     const { times, values } = this.line;
     if (time === null) return;
     const value = values[heldAt(times, time)];
@@ -188,27 +207,31 @@ export class Drawer {
   }
 }
 
-function newRow(facts) {
+function newRow(/** @type {HTMLTableSectionElement} */ facts) {
   const row = facts.insertRow();
   row.append(byId("fact").content.cloneNode(true));
   return row;
 }
 
-/** Why the rate counts as unknown, between which bounds it is, and what was charged last. */
+/**
+ * Why the rate counts as unknown, between which bounds it is, and what was charged last.
+ *
+ * @param {Funding.Cell} cell
+ */
 function aboutOf({ problem, floor, cap, settled_rate, settled }) {
   const parts = problem ? [WHY[problem] ?? problem] : [];
   if (floor !== undefined || cap !== undefined) {
     const bounds = { floor: format.percent(floor, 2), cap: format.percent(cap, 2) };
     parts.push(translate("between %(floor)s and %(cap)s", bounds));
   }
-  if (settled_rate !== undefined) {
+  if (settled_rate !== undefined && settled !== undefined) {
     const charged = { rate: format.percent(settled_rate, 4), time: format.minute(settled) };
     parts.push(translate("charged %(rate)s at %(time)s", charged));
   }
   return parts.join("; ");
 }
 
-function summary(values) {
+function summary(/** @type {(number | null)[]} */ values) {
   const known = values.filter((value) => value !== null);
   if (!known.length)
     return gettext("Nothing was recorded of both in this time; the lake fills while collectors run.");
