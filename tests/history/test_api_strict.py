@@ -181,6 +181,9 @@ PARAMETERS = {
     "/api/history/opportunities": ("symbol", "exchange1", "exchange2", "start", "end"),
     "/api/history/funding": ("symbol", "exchange", "start", "end", "points"),
     "/api/history/funding_spread": ("symbol", "exchange1", "exchange2", "start", "end", "points"),
+    "/api/funding": (
+        "sort", "descending", "search", "exchanges", "min_spread", "hours", "offset", "limit",
+    ),
     "/api/rolling_window_data": ("symbol", "exchange1", "exchange2", "filter"),
     "/api/charts": ("filter",),
     "/api/opportunities": ("symbol", "exchanges", "filter", "min_peak", "min_duration", "open", "start",
