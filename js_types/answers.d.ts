@@ -3,6 +3,7 @@
 declare namespace Answers {
   interface ByAddress {
     "/api/funding": Funding.Matrix;
+    "/api/funding/net": Funding.Net;
     "/api/health/graph": Health.Graph;
     "/api/health/hour": Health.Hour;
     "/api/health/page": Health.Message;
@@ -34,6 +35,7 @@ declare namespace Answers {
 
   /** What the lines of NDJSON say, by address. */
   interface Lines {
+    "/api/dashboard_data": Funding.ChartPoint;
     "/api/history/funding_spread": Funding.SpreadPoint;
     "/api/opportunities/ticks": Opportunities.Tick;
     "/api/opportunities/ranking": Opportunities.RankingHead | Opportunities.Ranked;

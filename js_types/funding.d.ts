@@ -48,11 +48,54 @@ declare namespace Funding {
     rows: Row[];
   }
 
+  // --- GET /api/funding/net ---
+
+  type Term =
+    | "entry"
+    | "funding_long"
+    | "funding_short"
+    | "exit_fees"
+    | "borrow"
+    | "exit_now"
+    | "exit_median"
+    | "net_zero"
+    | "net_now"
+    | "net_median";
+
+  interface Leg {
+    exchange: string;
+    state: string;
+    needs: string;
+    problem: string;
+    fee_known: boolean;
+    taker_fee_bps: number | null;
+    settlements: { time: number; rate: number; forming: boolean }[];
+  }
+
+  interface Net {
+    time: number;
+    trade: string;
+    /** Why the prices are unknown. */
+    obstacle: string;
+    currency: string;
+    hours: number;
+    size: number;
+    buy: Leg;
+    sell: Leg;
+    bps: Record<Term, number | null>;
+    money: Record<Term, number | null>;
+  }
+
   /** A line of GET /api/history/funding_spread: fractions per 8 h. */
   interface SpreadPoint {
     timestamp: number;
     per_8h1: number | null;
     per_8h2: number | null;
+    spread: number | null;
+  }
+
+  /** A line of GET /api/dashboard_data, per cent. */
+  interface ChartPoint {
     spread: number | null;
   }
 

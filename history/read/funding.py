@@ -35,7 +35,7 @@ def swap_named(config: MarketConfig, reader: LakeReader, symbol: str, exchange: 
 
     Reads the newest hour of funding for what is not configured.
     """
-    at = exchange_of(exchange_named(config, exchange, parameter))
+    at = exchange_of(exchange_named(config, exchange_of(exchange), parameter))
     key = market_key(at, SWAP)
     own = [listing for listing in config.listings if listing.exchange == key]
     names = {each.counts_as: each.symbol for each in own} | {each.symbol: each.symbol for each in own}

@@ -1,4 +1,4 @@
-/** One coin beside the matrix: what each exchange says, and what two of them paid so far. */
+/** One coin beside the matrix: what each exchange says, what a position of two legs leaves, and what it paid so far. */
 
 import * as format from "../shared/format.js";
 import { gettext, translate } from "../shared/i18n.js";
@@ -6,9 +6,12 @@ import { heldAt, LinePlot } from "../shared/line-plot.js";
 import { readLines } from "../shared/lines.js";
 import { names, write } from "../shared/page.js";
 import { pinLabel } from "../shared/pins.js";
+import { NetTable } from "./net.js";
 import { hoursOf, WHY } from "./words.js";
 
 const POINTS = 2000;
+const MEDIAN_S = 6 * 3600;
+const SWAP = ":swap";
 const byId = (/** @type {string} */ id) => document.getElementById(id);
 
 export class Drawer {
@@ -28,11 +31,22 @@ export class Drawer {
     this.element = byId("drawer");
     /** @type {HTMLFormElement} */
     this.form = byId("pair");
+    /** @type {HTMLFormElement} */
+    this.past = byId("past");
+    this.net = new NetTable();
+    /** @type {number | null} of the line of the pair, per cent */
+    this.median = null;
+    this.isMedianAsked = false;
     this.pin = byId("drawer-pin");
     byId("drawer-close").addEventListener("click", () => this.close());
     this.pin.addEventListener("click", () => this.coin && this.pins.toggle(this.id));
-    this.form.addEventListener("submit", (/** @type {Event} */ event) => event.preventDefault());
-    this.form.addEventListener("change", () => this.row && this.#legsChanged(this.row));
+    for (const form of [this.form, this.past])
+      form.addEventListener("submit", (/** @type {Event} */ event) => event.preventDefault());
+    this.form.addEventListener("change", (/** @type {Event} */ { target }) => {
+      if (this.row && target instanceof HTMLSelectElement) this.#legsChanged(this.row);
+      else this.#ask();
+    });
+    this.past.addEventListener("change", () => this.row && this.#readHistory(this.row.coin));
   }
 
   get coin() {
@@ -60,8 +74,8 @@ export class Drawer {
 
   /** Id of the two legs as a chart. */
   get id() {
-    const { exchange1, exchange2 } = this.#legs();
-    return `${this.coin}|${exchange1}:swap|${exchange2}:swap`;
+    const { buy, sell } = this.#legs();
+    return `${this.coin}|${sell}|${buy}`;
   }
 
   repin() {
@@ -93,7 +107,7 @@ export class Drawer {
       write(row.querySelector(".rate"), translate("%(rate)s per %(interval)s", rate));
       write(row.querySelector(".year"), format.percent(cell.per_year, 1));
     });
-    this.#showTrade(shown);
+    this.#ask();
   }
 
   /** @param {string} name */
@@ -102,79 +116,77 @@ export class Drawer {
   }
 
   #legs() {
-    return { exchange1: this.#field("exchange1").value, exchange2: this.#field("exchange2").value };
+    return { buy: this.#field("buy").value, sell: this.#field("sell").value };
   }
 
-  #fillChoice(/** @type {Funding.Row} */ row) {
-    const keys = Object.keys(row.cells).sort();
-    const best = row.best ?? { short: keys[0], long: keys[1] ?? keys[0] };
+  /** Swaps of the coin, and spot of every exchange. */
+  #fillChoice(/** @type {Funding.Row} */ { cells, best }) {
+    const swaps = Object.keys(cells).sort();
+    const spots = [...document.querySelectorAll("th[data-exchange]")].map(
+      (each) => /** @type {HTMLElement} */ (each).dataset.exchange ?? "",
+    );
+    const { long, short } = best ?? { short: swaps[0], long: swaps[1] ?? swaps[0] };
     for (const [name, chosen] of [
-      ["exchange1", best.short],
-      ["exchange2", best.long],
+      ["buy", long],
+      ["sell", short],
     ]) {
       const field = this.#field(name);
-      field.replaceChildren(...keys.map((key) => new Option(names(key), key)));
-      field.value = chosen;
+      field.replaceChildren(
+        ...swaps.map(
+          (key) => new Option(translate("%(exchange)s swap", { exchange: names(key) }), key + SWAP),
+        ),
+        ...spots.map((key) => new Option(translate("%(exchange)s spot", { exchange: names(key) }), key)),
+      );
+      field.value = chosen + SWAP;
     }
   }
 
-  #showTrade(/** @type {Funding.Row} */ { coin, cells }) {
-    const { exchange1, exchange2 } = this.#legs();
-    const short = cells[exchange1]?.held;
-    const long = cells[exchange2]?.held;
-    const held = short === undefined || long === undefined ? NaN : short - long;
-    const currency = format.quoteCurrency(coin);
-    const words = {
-      long: names(exchange2),
-      short: names(exchange1),
-      hours: format.figure(this.hours),
-      held: format.percent(held, 4),
-      money: Number.isNaN(held)
-        ? format.UNKNOWN
-        : `${held < 0 ? "−" : "+"}${format.amount(Math.abs(held) * 10, currency)}`,
-      size: format.amount(1000, currency),
-    };
-    write(
-      byId("trade"),
-      translate(
-        "Long %(long)s swap, short %(short)s swap: funding of %(held)s in %(hours)s h, %(money)s per %(size)s, before fees and spread.",
-        words,
-      ),
-    );
+  #legsChanged(/** @type {Funding.Row} */ row) {
+    const { buy, sell } = this.#legs();
+    this.pin.disabled = buy === sell;
+    this.median = null;
+    this.isMedianAsked = false;
+    this.repin();
+    this.#ask();
+    this.#readHistory(row.coin);
   }
 
-  #legsChanged(/** @type {Funding.Row} */ row) {
-    const { exchange1, exchange2 } = this.#legs();
-    this.pin.disabled = exchange1 === exchange2;
-    this.repin();
-    this.#showTrade(row);
-    this.#readHistory(row.coin);
+  /** What the position leaves now. */
+  async #ask() {
+    if (!this.row) return;
+    const { buy, sell } = this.#legs();
+    const field = (/** @type {string} */ name) => this.#field(name).value.trim();
+    /** @type {Record<string, string>} */
+    const position = { symbol: this.coin, buy, sell, hours: String(this.hours) };
+    if (field("size")) position.size = field("size");
+    if (field("borrow")) position.borrow = field("borrow");
+    if (this.median !== null) position.median_spread = String(this.median);
+    if (buy === sell) return write(byId("trade"), gettext("Choose two legs."));
+    const net = await this.net.show(position);
+    if (!net || net.obstacle || this.isMedianAsked || this.id !== `${this.coin}|${sell}|${buy}`) return;
+    this.isMedianAsked = true;
+    this.#readMedian(this.coin, net.time, this.reading?.signal);
   }
 
   async #readHistory(/** @type {string} */ symbol) {
     this.reading?.abort();
     this.reading = new AbortController();
     const { signal } = this.reading;
-    const { exchange1, exchange2 } = this.#legs();
+    const { buy, sell } = this.#legs();
     const end = Date.now() / 1000;
-    const from = end - Number(this.#field("span").value) * 3600;
+    const from =
+      end - Number(/** @type {HTMLSelectElement} */ (this.past.elements.namedItem("span")).value) * 3600;
     /** @type {Funding.Line} */
     const line = { times: [], values: [] };
     this.line = line;
     this.#draw(from, end);
     const say = (/** @type {string} */ words) => write(byId("plot-words"), words);
-    if (exchange1 === exchange2) return say(gettext("Choose two exchanges to compare them."));
+    if (buy === sell) return say(gettext("Choose two legs to compare them."));
+    if (!(buy.endsWith(SWAP) && sell.endsWith(SWAP)))
+      return say(gettext("A spot leg has no funding: choose two swaps to compare them."));
     say(gettext("reading the lake…"));
-    const query = new URLSearchParams({
-      symbol,
-      exchange1,
-      exchange2,
-      start: from.toFixed(3),
-      end: end.toFixed(3),
-      points: String(POINTS),
-    });
     const { words } = await readLines(
-      `/api/history/funding_spread?${query.toString()}`,
+      `/api/history/funding_spread?${query({ symbol, exchange1: sell, exchange2: buy, start: from, end, points: POINTS })}`,
       ({ timestamp, spread }) => {
         line.times.push(timestamp);
         line.values.push(spread === null ? null : spread * 100);
@@ -188,6 +200,28 @@ export class Drawer {
     }
     this.#draw(from, end);
     say(words || summary(line.values));
+  }
+
+  /** The median of the pair's line, where one sells over where one buys: one assumption of the exit. */
+  async #readMedian(
+    /** @type {string} */ symbol,
+    /** @type {number} */ end,
+    /** @type {AbortSignal | undefined} */ signal,
+  ) {
+    const { buy, sell } = this.#legs();
+    /** @type {number[]} */
+    const values = [];
+    await readLines(
+      `/api/dashboard_data?${query({ symbol, exchange1: sell, exchange2: buy, start: end - MEDIAN_S, end, points: POINTS })}`,
+      ({ spread }) => {
+        if (spread !== null) values.push(spread);
+      },
+      signal,
+    );
+    if (signal?.aborted || !values.length) return;
+    values.sort((one, other) => one - other);
+    this.median = values[values.length >> 1];
+    this.#ask();
   }
 
   #draw(/** @type {number} */ from, /** @type {number} */ to) {
@@ -205,6 +239,15 @@ export class Drawer {
     const value = values[heldAt(times, time)];
     write(byId("plot-words"), `${format.moment(time)} · ${format.percent(value, 4)}`);
   }
+}
+
+/** @type {(parts: Record<string, string | number>) => string} */
+function query(parts) {
+  const texts = Object.entries(parts).map(([name, value]) => [
+    name,
+    typeof value === "number" && name !== "points" ? value.toFixed(3) : String(value),
+  ]);
+  return new URLSearchParams(texts).toString();
 }
 
 function newRow(/** @type {HTMLTableSectionElement} */ facts) {
