@@ -22,6 +22,8 @@ ODD: Final = (
     "/api/opportunities/distributions?zone=../../etc/passwd",
     "/api/opportunities/ticks?id=%00",
     "/api/scanner.csv?sort=%00",
+    "/api/funding?sort=%00",
+    "/api/history/funding?exchange=%00&symbol=%00",
     "/api/scanner.csv?search=" + "a" * 5000,
     "/api/rolling_window_data?symbol=%ff%fe",
     "/api/health/graph?name=%00",

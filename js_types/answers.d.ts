@@ -2,6 +2,8 @@
 
 declare namespace Answers {
   interface ByAddress {
+    "/api/funding": Funding.Matrix;
+    "/api/funding/net": Funding.Net;
     "/api/health/graph": Health.Graph;
     "/api/health/hour": Health.Hour;
     "/api/health/page": Health.Message;
@@ -30,6 +32,14 @@ declare namespace Answers {
 
   /** Every status but 200 that the pages distinguish (a proxy may give others), 0: the server cannot be reached. */
   type Failed = 0 | 400 | 401 | 403 | 404 | 405 | 409 | 429 | 500 | 502 | 503;
+
+  /** What the lines of NDJSON say, by address. */
+  interface Lines {
+    "/api/dashboard_data": Funding.ChartPoint;
+    "/api/history/funding_spread": Funding.SpreadPoint;
+    "/api/opportunities/ticks": Opportunities.Tick;
+    "/api/opportunities/ranking": Opportunities.RankingHead | Opportunities.Ranked;
+  }
 
   /** The last lines of NDJSON that broke off, or that had to leave something out. */
   type Ending = { error: string; warning?: undefined } | { error?: undefined; warning: string };

@@ -15,6 +15,7 @@ urlpatterns = [
     path("scanner", Scanner.as_view(), name="scanner"),
     path("funding", Funding.as_view(), name="funding"),
     path("api/funding", funding_api.funding, name="api-funding"),
+    path("api/funding/net", funding_api.funding_net, name="api-funding-net"),
     path("api/funding.csv", funding_api.funding_csv, name="api-funding-csv"),
     path("api/scanner.csv", scan_api.scanner_csv, name="api-scanner-csv"),
     path("api/scanner/views", scan_api.saved_views, name="api-scanner-views"),

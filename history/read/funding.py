@@ -35,7 +35,7 @@ def swap_named(config: MarketConfig, reader: LakeReader, symbol: str, exchange: 
 
     Reads the newest hour of funding for what is not configured.
     """
-    at = market_key(exchange_of(exchange_named(config, exchange, parameter)), SWAP)
+    at = market_key(exchange_of(exchange_named(config, exchange_of(exchange), parameter)), SWAP)
     own = [listing for listing in config.listings if listing.exchange == at]
     names = {each.counts_as: each.symbol for each in own} | {each.symbol: each.symbol for each in own}
     if (found := symbol_of(names, symbol)) is None:

@@ -9,20 +9,25 @@ from typing import Any, Final
 
 from channels.db import database_sync_to_async
 from django.http import HttpRequest, HttpResponse
-from msgspec import json, structs
+from msgspec import json, structs, to_builtins
 
-from accounts.access.guard import api, exchange_of
+from accounts.access.guard import api, exchange_of, symbol_of
 from core.names.market_keys import exchange_of as exchange_of_key
+from core.names.market_keys import market_key, market_of
 from core.names.plain_names import no_formula
 from core.redis_client import async_redis
 from core.web.asking import asked
+from core.web.refused import Refused
 from markets.models import Exchange
+from realtime.funding.net import NetQuery, net
 from realtime.funding.table import Query, Row, check_sort, matrix
 from realtime.funding.wire import Snapshot, read_snapshots
+from realtime.scanner.hub import process_scan_hub
 
 CSV_COLUMNS: Final = (
-    "coin", "exchange", "symbol", "rate_pct", "per_8h_pct", "per_year_pct", "interval_s", "interval_derived",
-    "next", "held_pct", "cap_pct", "floor_pct", "settled_rate_pct", "settled", "age_ms", "problem",
+    "coin", "exchange", "symbol", "rate_pct", "per_8h_pct", "per_hour_pct", "per_day_pct", "per_year_pct",
+    "interval_s", "interval_derived", "next", "held_pct", "cap_pct", "floor_pct", "settled_rate_pct",
+    "settled", "age_ms", "problem",
 )  # fmt: skip
 
 
@@ -54,6 +59,39 @@ async def funding_csv(request: HttpRequest) -> HttpResponse:
     )
 
 
+@api(*NetQuery.__struct_fields__)
+async def funding_net(request: HttpRequest) -> HttpResponse:
+    """`GET /api/funding/net`: what a pair leaves that is bought here, sold there, and held for a time."""
+    query = asked(request.GET.dict(), NetQuery, "docs/funding.md")
+    snapshots = await _snapshots()
+    async with process_scan_hub().open() as hub:
+        table, now_us = hub.book.table, hub.book.now_us()
+        names = [(row.key, row.name) for row in table.config.exchanges]
+        buy, sell = (_key(names, getattr(query, leg), leg) for leg in ("buy", "sell"))
+        if buy == sell:
+            raise Refused(400, "sell: it is the same as buy; a position has two legs")
+        coins = {pair.symbol for pair in table.pairs} | {row.coin for each in snapshots for row in each.rows}
+        symbol = symbol_of(coins, query.symbol)
+        if symbol is None:
+            raise Refused(404, f"symbol: {query.symbol!r} is neither compared nor a coin of a swap")
+        found = net(table, structs.replace(query, symbol=symbol, buy=buy, sell=sell), snapshots, now_us)
+    answer = {"time": now_us / 1e6} | to_builtins(found)
+    return HttpResponse(json.encode(answer), content_type="application/json")
+
+
+def _key(names: list[tuple[str, str]], text: str, leg: str) -> str:
+    """The key of the market a leg names, used by any pair or not. Raises Refused."""
+    return market_key(exchange_of(names, exchange_of_key(text), leg), market_of(text))
+
+
+async def _snapshots() -> list[Snapshot]:
+    redis = async_redis()
+    try:
+        return await read_snapshots(redis)
+    finally:
+        await redis.aclose()
+
+
 async def _asked(request: HttpRequest) -> tuple[Query, list[Snapshot], int]:
     given: dict[str, Any] = {name: text for name, text in request.GET.dict().items() if text}
     if "exchanges" in given:
@@ -62,12 +100,7 @@ async def _asked(request: HttpRequest) -> tuple[Query, list[Snapshot], int]:
     names = await database_sync_to_async(lambda: list(Exchange.objects.values_list("key", "name")))()
     keys = tuple(exchange_of_key(exchange_of(names, text, "exchanges")) for text in query.exchanges)
     check_sort(query, [key for key, _ in names])
-    redis = async_redis()
-    try:
-        snapshots = await read_snapshots(redis)
-    finally:
-        await redis.aclose()
-    return structs.replace(query, exchanges=keys), snapshots, time.time_ns() // 1000
+    return structs.replace(query, exchanges=keys), await _snapshots(), time.time_ns() // 1000
 
 
 def _lines(rows: list[Row]) -> Iterator[list[Any]]:
@@ -75,7 +108,8 @@ def _lines(rows: list[Row]) -> Iterator[list[Any]]:
     for row in rows:
         for exchange, cell in sorted(row.cells.items()):
             numbers = (
-                *(_plain(each) for each in (cell.rate, cell.per_8h, cell.per_year)),
+                _plain(cell.rate), _plain(cell.per_8h), _plain(cell.per_hour), _plain(cell.per_day),
+                _plain(cell.per_year),
                 cell.interval_s, str(cell.derived).lower(), _utc(cell.next), _plain(cell.held),
                 _plain(cell.cap), _plain(cell.floor), _plain(cell.settled_rate), _utc(cell.settled),
                 cell.age_ms, cell.problem,

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Final
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from core.names.market_keys import exchange_of
 from core.web.refused import Refused
-from engine.funding.rates import per_8h, per_year
+from engine.funding.net import DEFAULT_HOLDING_S
+from engine.funding.rates import per_8h, per_day, per_hour, per_year
 from engine.funding.settlements import S_US, FundingTerms, expected
 from realtime.funding.wire import Snapshot, SwapRow
 from realtime.scanner.wire import on_the_way_s
@@ -31,7 +32,7 @@ class Query(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     search: Annotated[str, Meta(max_length=MAX_TEXT)] = ""
     exchanges: Annotated[tuple[Annotated[str, Meta(max_length=MAX_TEXT)], ...], Meta(max_length=50)] = ()
     min_spread: float | None = None
-    hours: Annotated[float, Meta(gt=0, le=MAX_HOURS)] = 8.0
+    hours: Annotated[float, Meta(gt=0, le=MAX_HOURS)] = DEFAULT_HOLDING_S / 3600
     offset: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
     limit: Annotated[int, Meta(ge=1, le=MAX_ROWS)] = 50
 
@@ -45,6 +46,8 @@ class Cell(Struct, frozen=True, omit_defaults=True):
     symbol: str
     rate: float | None = None
     per_8h: float | None = None
+    per_hour: float | None = None
+    per_day: float | None = None
     per_year: float | None = None
     interval_s: int | None = None
     derived: bool = False
@@ -104,17 +107,30 @@ def check_sort(query: Query, exchanges: Sequence[str]) -> None:
 
 def _cell(swap: SwapRow, passed_ms: float, now_us: int, until_us: int) -> Cell:
     rate, interval_s, next_us = swap.rate, swap.interval_s, swap.next_ts_us
-    known = not swap.problem and rate is not None and interval_s is not None and next_us is not None
-    held = eight = year = None
-    if known and rate is not None and interval_s is not None and next_us is not None:
-        terms = FundingTerms(rate, next_us, interval_s, swap.cap, swap.floor)
-        held = expected(terms, now_us, until_us)
-        eight, year = per_8h(rate, interval_s), per_year(rate, interval_s)
-    return Cell(
-        swap.symbol, _pct(rate), _pct(eight), _pct(year), interval_s, swap.is_derived, _s(next_us),
-        _pct(swap.cap), _pct(swap.floor), _pct(swap.settled_rate), _s(swap.settled_ts_us), _pct(held),
-        None if swap.age_ms is None else round(swap.age_ms + passed_ms), swap.problem,
-    )  # fmt: skip
+    cell = Cell(
+        swap.symbol,
+        rate=_pct(rate),
+        interval_s=interval_s,
+        derived=swap.is_derived,
+        next=_s(next_us),
+        cap=_pct(swap.cap),
+        floor=_pct(swap.floor),
+        settled_rate=_pct(swap.settled_rate),
+        settled=_s(swap.settled_ts_us),
+        age_ms=None if swap.age_ms is None else round(swap.age_ms + passed_ms),
+        problem=swap.problem,
+    )
+    if swap.problem or rate is None or interval_s is None or next_us is None:
+        return cell
+    terms = FundingTerms(rate, next_us, interval_s, swap.cap, swap.floor)
+    return structs.replace(
+        cell,
+        per_8h=_pct(per_8h(rate, interval_s)),
+        per_hour=_pct(per_hour(rate, interval_s)),
+        per_day=_pct(per_day(rate, interval_s)),
+        per_year=_pct(per_year(rate, interval_s)),
+        held=_pct(expected(terms, now_us, until_us)),
+    )
 
 
 def _best(cells: dict[str, Cell]) -> Best | None:

@@ -20,10 +20,12 @@ from redis import Redis
 
 from history.lake.tables import Lake
 from history.write.buffer import Buffer
-from markets.events import Funding
-from tests.realtime.funding.test_funding import HOUR, publish, swap
+from markets.events import Funding, Quote
+from markets.selectors import load_config
+from tests.browser.test_scanner import speaking
+from tests.realtime.funding.test_funding import HOUR, S, publish, swap
 from tests.support.browser import Complaints, chromium, require_chromium, session_cookies
-from tests.support.lakes.lake_data import write
+from tests.support.lakes.lake_data import write, write_quotes
 from tests.support.live import Web, daphne
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -42,6 +44,16 @@ def lake(tmp_path: Path, settings: Settings, transactional_db: None, empty_redis
         for exchange, rate in (("binance", 0.0001), ("bybit", 0.0001 + n * 0.00001)):
             said = {"interval_s": 8 * 3600, "received_ts_us": at_us, "received_mono_ns": at_us * 1000}
             buffer.add([Funding(f"{exchange}:swap", "BTC/USDT:USDT", rate, now_us + HOUR // 2, **said)])
+    times = [now_us - n * S for n in range(600, 0, -10)]
+    bids = {"binance": 100.0, "bybit": 100.5}
+    write_quotes(
+        made,
+        (
+            Quote(key, "BTC/USDT", bid, 1.0, bid, 1.0, None, at, at * 1000)
+            for at in times
+            for key, bid in bids.items()
+        ),
+    )
     write(made, "funding", pl.DataFrame(pl.from_arrow(buffer.tables()["funding"])))
     return made
 
@@ -138,11 +150,17 @@ async def test_a_coin_shows_what_its_legs_are_paid_and_were(page: Page, web: Web
     await page.goto(f"{web.url}/funding")
     await page.click('tr[data-id="BTC/USDT"] .open')
     await expect(page.locator("#drawer-title")).to_have_text("BTC/USDT")
-    # In half an hour and four hours later on Bybit; on Binance once.
-    await expect(page.locator("#trade")).to_have_text(
-        "Long Binance swap, short Bybit swap: funding of +0.0600 % in 8 h, +0.6 USDT per 1,000 USDT, "
-        "before fees and spread."
+    await expect(page.locator("#trade")).to_contain_text("long Binance swap, short Bybit swap")
+    await expect(page.locator("#trade")).to_contain_text(
+        "is not compared between binance:swap and bybit:swap"
     )
+    terms = page.locator("#net tr")
+    await expect(page.locator("#held-for")).to_have_text("Held for 8 h")
+    await expect(page.locator("#money")).to_have_text("of 1,000 USDT")
+    # In half an hour and four hours later on Bybit; on Binance once. Fees of swaps, and prices, are unknown.
+    await expect(terms.nth(1)).to_contain_text("Binance swap: 1 settlement, +0.0100 %")
+    await expect(terms.nth(2)).to_contain_text("2 settlements, +0.0350 %")
+    await expect(terms.nth(5).locator(".money")).to_have_text("–")
     facts = page.locator("#facts tr")
     await expect(facts).to_have_count(3)
     await expect(facts.nth(1)).to_contain_text("+0.0350 % per 4 h")
@@ -150,8 +168,28 @@ async def test_a_coin_shows_what_its_legs_are_paid_and_were(page: Page, web: Web
     await expect(facts.nth(1)).to_contain_text("charged +0.0300 % at ")
     await expect(facts.nth(2)).to_contain_text(SETTLING)
     await expect(page.locator("#plot-words")).to_have_text("lowest +0.0000 %, highest +0.0150 %")
-    await page.select_option('[name="exchange1"]', "binance")
-    await expect(page.locator("#plot-words")).to_have_text("Choose two exchanges to compare them.")
+    await page.select_option('[name="sell"]', "binance:swap")
+    await expect(page.locator("#plot-words")).to_have_text("Choose two legs to compare them.")
+
+    config = await database_sync_to_async(load_config)()
+    async with speaking(empty_redis, config):
+        await page.select_option('[name="buy"]', "binance")
+        await page.select_option('[name="sell"]', "bybit")
+        await expect(page.locator("#trade")).to_have_text(
+            "buy Binance spot, sell Bybit spot: the coins must be there, or be borrowed"
+        )
+        await expect(terms.nth(0).locator(".bps")).to_have_text(re.compile(r"^-\d+\.\d$"))
+        await expect(terms.nth(1).locator(".money")).to_have_text("+0.00 USDT")
+        # Sold at 100.5 where bought at 100, so far: 50 bps that are lost when both prices stay apart.
+        await expect(terms.nth(8).locator(".bps")).to_have_text(re.compile(r"^-5\d\.\d$"))
+        net = terms.nth(5).locator(".money")
+        await expect(net).to_have_text(re.compile(r"^−\d+\.\d\d USDT$"))
+        before = await net.inner_text()
+        await page.fill('#pair [name="size"]', "2000")
+        await page.locator('#pair [name="size"]').blur()
+        await expect(page.locator("#money")).to_have_text("of 2,000 USDT")
+        await expect(net).not_to_have_text(before)
+        await expect(page.locator("#plot-words")).to_have_text(re.compile("A spot leg has no funding"))
     await page.keyboard.press("Escape")
     await expect(page.locator('tr[data-id="BTC/USDT"] .open')).to_be_focused()
 

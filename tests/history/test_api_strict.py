@@ -181,6 +181,10 @@ PARAMETERS = {
     "/api/history/opportunities": ("symbol", "exchange1", "exchange2", "start", "end"),
     "/api/history/funding": ("symbol", "exchange", "start", "end", "points"),
     "/api/history/funding_spread": ("symbol", "exchange1", "exchange2", "start", "end", "points"),
+    "/api/funding": (
+        "sort", "descending", "search", "exchanges", "min_spread", "hours", "offset", "limit",
+    ),
+    "/api/funding/net": ("symbol", "buy", "sell", "hours", "size", "borrow", "median_spread"),
     "/api/rolling_window_data": ("symbol", "exchange1", "exchange2", "filter"),
     "/api/charts": ("filter",),
     "/api/opportunities": ("symbol", "exchanges", "filter", "min_peak", "min_duration", "open", "start",
@@ -195,7 +199,8 @@ PARAMETERS = {
     "/api/health/graph": ("graph", "range"),
 }  # fmt: skip
 SOUND = {
-    "symbol": "BTCUSDT", "exchange": "okx", "exchange1": "binance", "exchange2": "bybit", "zone": "UTC",
+    "symbol": "BTCUSDT", "exchange": "okx", "exchange1": "binance", "exchange2": "bybit", "buy": "okx",
+    "sell": "gate", "zone": "UTC",
     "id": "BTC/USDT|binance|bybit", "graph": "memory",
 }  # fmt: skip
 

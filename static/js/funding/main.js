@@ -17,15 +17,17 @@ const TICK_MS = 1000;
 const content = document.getElementById("content");
 const body = document.getElementById("rows");
 const template = document.getElementById("row");
-const exchanges = [...document.querySelectorAll("th[data-exchange]")].map((each) => each.dataset.exchange);
+const columns = (/** @type {ParentNode} */ within) =>
+  /** @type {HTMLElement[]} */ ([...within.querySelectorAll("[data-exchange]")]);
+const exchanges = columns(document).map((each) => each.dataset.exchange ?? "");
 /** @type {Map<string, KeyedRow>} */
 const rows = new Map();
-/** @type {Map<string, any>} */
+/** @type {Funding.Coins} */
 const coins = new Map();
 const questions = new Newest();
 let timer = 0;
 let lost = false;
-/** @type {any} */
+/** @type {Funding.Matrix | null} */
 let answer = null;
 let receivedAt = 0; // ms, by performance.now()
 
@@ -34,7 +36,7 @@ const pins = new Pins({
   dashboard: content.dataset.dashboard,
   changed: () => drawer.repin(),
 });
-const drawer = new Drawer({ pins, closed: (coin) => rows.get(coin)?.element.querySelector(".open").focus() });
+const drawer = new Drawer({ pins, closed: (coin) => rows.get(coin)?.part(".open").node.focus() });
 const list = new List({
   fields: { exchanges: several, search: text, min_spread: number, hours: number },
   sort: "spread",
@@ -53,19 +55,21 @@ function showView() {
   const csv = document.getElementById("csv");
   csv.href = csv.href.split("?")[0] + (query && `?${query}`);
   const { exchanges: chosen, hours } = list.view;
-  for (const cell of document.querySelectorAll("[data-exchange]")) showColumn(cell, chosen);
+  for (const cell of columns(document)) showColumn(cell, chosen);
   write(document.getElementById("held"), translate("In %(hours)s h", { hours: format.figure(hours ?? 8) }));
 }
 
+/** @type {(cell: HTMLElement, chosen: string[]) => void} */
 function showColumn(cell, chosen) {
-  cell.hidden = chosen.length > 0 && !chosen.includes(cell.dataset.exchange);
+  cell.hidden = chosen.length > 0 && !chosen.includes(cell.dataset.exchange ?? "");
 }
 
+/** @returns {`/api/funding?${string}`} */
 function question() {
   const parts = new URLSearchParams(list.write(list.view));
   parts.set("offset", String(list.offset));
   parts.set("limit", String(list.limit));
-  return `/api/funding?${parts}`;
+  return `/api/funding?${parts.toString()}`;
 }
 
 // --- what comes ------------------------------------------------------------------------------
@@ -80,7 +84,7 @@ async function load() {
   receivedAt = performance.now();
   answer = found;
   if (list.take(answer.matches)) return;
-  place();
+  place(answer);
 }
 
 function refresh() {
@@ -88,10 +92,11 @@ function refresh() {
   else load();
 }
 
+/** @type {(status: Answers.Failed, found: Answers.Failure) => void} */
 function trouble(status, found) {
   if (status === 401) notice(signedOut());
   else if (status === 400 || status === 404)
-    notice({ heading: gettext("Invalid request"), text: found.error, actions: [clearing()] });
+    notice({ heading: gettext("Invalid request"), text: found.error ?? "", actions: [clearing()] });
   else
     notice(
       status
@@ -104,14 +109,15 @@ function trouble(status, found) {
     );
 }
 
+/** @type {() => Page.Action} */
 const clearing = () => [gettext("Clear the filters"), () => list.change(list.read(""))];
 
-function place() {
+function place(/** @type {Funding.Matrix} */ answer) {
   coins.clear();
   for (const row of answer.rows) coins.set(row.coin, row);
   placeRows(body, rows, [...coins.keys()], makeRow);
-  paint();
-  notice(answer.matches ? null : nothing());
+  paint(answer);
+  notice(answer.matches ? null : nothing(answer));
   document.getElementById("table").hidden = document.getElementById("pager").hidden = !answer.matches;
   const words = { matches: format.count(answer.matches), swaps: format.count(answer.swaps) };
   write(
@@ -129,39 +135,48 @@ function place() {
 
 function makeRow() {
   const row = new KeyedRow(template);
-  for (const cell of row.element.querySelectorAll("[data-exchange]")) showColumn(cell, list.view.exchanges);
+  for (const cell of columns(row.element)) showColumn(cell, list.view.exchanges);
   return row;
 }
 
 /** Write all rows: what the server said, and what time made of it since. */
-function paint() {
+function paint(/** @type {Funding.Matrix} */ { time }) {
   const passed = lost ? NaN : performance.now() - receivedAt;
-  for (const [coin, row] of coins) paintRow(rows.get(coin), row, passed);
+  for (const [coin, row] of coins) {
+    const shown = rows.get(coin);
+    if (shown) paintRow(shown, row, time, passed);
+  }
 }
 
-function paintRow(shown, { coin, cells, best }, passed) {
+/** @type {(shown: KeyedRow, row: Funding.Row, time: number, passed: number) => void} */
+function paintRow(shown, { coin, cells, best }, time, passed) {
   const { element } = shown;
   if (element.dataset.id !== coin) element.dataset.id = coin;
   shown.write(".name", coin);
   shown.write(".route", best ? `${names(best.short)} / ${names(best.long)}` : "");
-  const top = element.querySelector("td.best");
+  const top = shown.part("td.best").node;
   shown.write("td.best .value", format.percent(best?.spread, 4));
   const legs = best && { short: names(best.short), long: names(best.long) };
   shown.write("td.best .under", legs ? translate("short %(short)s, long %(long)s", legs) : "");
   shown.mark(top, "known", best ? "yes" : "no");
-  const held = element.querySelector("td.held");
+  const held = shown.part("td.held").node;
   shown.write("td.held", format.percent(best?.held, 4));
   shown.mark(held, "sign", signOf(best?.held));
-  for (const exchange of exchanges) paintCell(shown, exchange, cells[exchange], best, passed);
+  for (const exchange of exchanges) {
+    const leg = exchange === best?.long ? "long" : exchange === best?.short ? "short" : "";
+    paintCell(shown, exchange, cells[exchange], time, passed);
+    shown.mark(shown.part(columnOf(exchange)).node, "leg", leg);
+  }
 }
 
-function paintCell(shown, exchange, cell, best, passed) {
-  const selector = `td[data-exchange="${exchange}"]`;
+const columnOf = (/** @type {string} */ exchange) => `td[data-exchange="${exchange}"]`;
+
+/** @type {(shown: KeyedRow, exchange: string, cell: Funding.Cell | undefined, time: number, passed: number) => void} */
+function paintCell(shown, exchange, cell, time, passed) {
+  const selector = columnOf(exchange);
   const node = shown.part(selector).node;
   const value = cell?.per_8h;
-  const leg = exchange === best?.long ? "long" : exchange === best?.short ? "short" : "";
   shown.mark(node, "sign", signOf(value));
-  shown.mark(node, "leg", leg);
   shown.mark(node, "known", !cell ? "absent" : value === undefined ? "no" : "yes");
   if (!cell) {
     shown.write(`${selector} .value`, "");
@@ -171,21 +186,22 @@ function paintCell(shown, exchange, cell, best, passed) {
   }
   shown.write(`${selector} .value`, value === undefined ? gettext("unknown") : format.percent(value, 4));
   const age = cell.age_ms === undefined ? NaN : cell.age_ms + passed;
-  const parts = [hoursOf(cell), timeTo(cell.next, answer.time + passed / 1000), ageOf(age)];
+  const parts = [hoursOf(cell), timeTo(cell.next, time + passed / 1000), ageOf(age)];
   shown.write(`${selector} .under`, parts.join(" · "));
-  shown.hint(selector, cell.problem ? gettext(WHY[cell.problem] ?? cell.problem) : cell.symbol);
+  shown.hint(selector, cell.problem ? (WHY[cell.problem] ?? cell.problem) : cell.symbol);
 }
 
 /** Nothing comes: what was said is not known to hold. */
 document.addEventListener("connection", ({ detail }) => {
   lost = detail.lost;
-  if (answer) paint();
+  if (answer) paint(answer);
   if (!lost && timer) load();
 });
 
 // --- empty states ----------------------------------------------------------------------------
 
-function nothing() {
+/** @type {(answer: Funding.Matrix) => Page.Notice} */
+function nothing(answer) {
   if (!answer.shards)
     return {
       heading: gettext("No collector publishes funding"),
@@ -212,9 +228,10 @@ function nothing() {
 // --- what people do --------------------------------------------------------------------------
 
 function start() {
-  body.addEventListener("click", ({ target }) => {
+  body.addEventListener("click", (/** @type {MouseEvent} */ { target }) => {
     const row = target.closest("tr");
-    if (row) drawer.open(row.dataset.id, coins);
+    const coin = row && coins.get(row.dataset.id);
+    if (coin && answer) drawer.open(coin, answer.hours);
   });
   document.addEventListener("keydown", ({ key }) => key === "Escape" && drawer.coin && drawer.close());
   focusOnSlash(document.getElementById("search"));
@@ -222,7 +239,7 @@ function start() {
   showView();
   pins.load();
   load();
-  setInterval(() => answer && !document.hidden && paint(), TICK_MS);
+  setInterval(() => answer && !document.hidden && paint(answer), TICK_MS);
 }
 
 start();

@@ -31,7 +31,8 @@ def web(transactional_db: None, empty_redis: Redis) -> Iterator[Web]:
 # --- headers -------------------------------------------------------------------------------------
 
 ADDRESSES = [
-    "/", "/scanner", "/opportunities", "/health/", "/admin/", "/admin/markets/exchange/", "/jsi18n/",
+    "/", "/scanner", "/funding", "/opportunities", "/health/", "/admin/", "/admin/markets/exchange/",
+    "/jsi18n/",
     "/nothing", "/admin/jsi18n/", "/accounts/login/", "/api/charts", "/api/health", "/api/pins",
     "/api/scanner.csv", "/metrics", "/healthz", "/readyz", "/api/nothing", "/api/charts?x=1",
     "/static/nothing", "/scanner?x=%00", "/api/dashboard_data?filter=1", "/admin/autocomplete/?app_label=a",
