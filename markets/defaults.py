@@ -1,8 +1,8 @@
 """Configuration that a fresh desk starts with: `manage.py seed` writes it.
 
 Fees are what the exchanges charge an account without volume or token discounts, in bps, by each exchange's
-public schedule of its lowest tier; of MEXC's swaps what orders over its API pay, whatever its list of contracts
-says (PROTOCOLS2 A15).
+public schedule of its lowest tier; of MEXC's swaps what orders over its API pay, whatever its list of
+contracts says (PROTOCOLS2 A15).
 """
 
 from typing import NamedTuple
