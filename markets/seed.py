@@ -58,7 +58,9 @@ def _is_empty() -> bool:
 
 
 def _add_missing(*, traps: bool, swaps: bool) -> list[str]:
-    exchanges, new_exchanges = _with_missing(Exchange, "key", [_exchange(default) for default in EXCHANGES])
+    exchanges, new_exchanges = _with_missing(
+        Exchange, "key", [_exchange(default, swaps) for default in EXCHANGES]
+    )
     bases = (*BASES, *(TRAP_BASES if traps else ()))
     symbols, new_symbols = _with_missing(Symbol, "name", [_symbol(base) for base in bases])
     new = {*new_exchanges, *new_symbols}
@@ -90,10 +92,17 @@ def _with_missing(model: type[M], name: str, wanted: list[M]) -> tuple[list[M], 
     return [there[getattr(row, name)] for row in wanted], made
 
 
-def _exchange(default: DefaultExchange) -> Exchange:
-    fields = default._asdict()
-    del fields["joiner"]
-    return Exchange(**fields)
+def _exchange(default: DefaultExchange, swaps: bool) -> Exchange:
+    row = Exchange(
+        key=default.key,
+        name=default.name,
+        taker_fee_bps=default.taker_fee_bps,
+        maker_fee_bps=default.maker_fee_bps,
+    )
+    if swaps:
+        row.swap_taker_fee_bps = Decimal(default.swap_taker_fee_bps)
+        row.swap_maker_fee_bps = Decimal(default.swap_maker_fee_bps)
+    return row
 
 
 def _symbol(base: str) -> Symbol:
