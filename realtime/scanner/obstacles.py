@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from core.names import formats as wording
 from core.names.market_keys import coin_symbol
-from markets.models import Exchange, ExchangePair, Instrument, Kind, Leg, Symbol, either_way
+from markets.models import ExchangePair, Instrument, Kind, Leg, Symbol, either_way
 from markets.models.instrument import compared_so
 from markets.worth.reference import REFERENCE
 from markets.worth.worths import Worths
@@ -21,12 +21,8 @@ class Obstacle(Struct, frozen=True):
     search: str = ""
 
 
-def obstacles(symbol: Symbol, *markets: Leg | Exchange) -> list[Obstacle]:
-    """All obstacles that keep two markets from being compared on a coin; empty when nothing does.
-
-    An exchange stands for its spot market.
-    """
-    legs = [Leg(each) if isinstance(each, Exchange) else each for each in markets]
+def obstacles(symbol: Symbol, *legs: Leg) -> list[Obstacle]:
+    """All obstacles that keep two markets from being compared on a coin; empty when nothing does."""
     exchanges = {leg.exchange.key: leg.exchange for leg in legs}
     found = [
         Obstacle(_("%(exchange)s is disabled") % {"exchange": exchange}, "exchange", key)
