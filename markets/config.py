@@ -49,7 +49,6 @@ def base_url_problem(url: str, schemes: tuple[str, ...]) -> str:
 
 
 PairKind = Literal["spot-spot", "swap-swap", "spot-swap", "basis"]
-ALL_KINDS: Final[tuple[PairKind, ...]] = ("spot-spot", "swap-swap", "spot-swap", "basis")
 SPOT_ONLY: Final[tuple[PairKind, ...]] = ("spot-spot",)
 
 

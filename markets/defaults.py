@@ -1,30 +1,34 @@
 """Configuration that a fresh desk starts with: `manage.py seed` writes it.
 
-Fees are what the exchanges charge an account without volume or token discounts on spot, in bps.
+Fees are what the exchanges charge an account without volume or token discounts, in bps, by each exchange's
+public schedule of its lowest tier; of MEXC's swaps what orders over its API pay, whatever its list of
+contracts says (PROTOCOLS2 A15).
 """
 
 from typing import NamedTuple
 
 
 class DefaultExchange(NamedTuple):
-    """An exchange, its base-tier fees in bps, and what joins base and quote in its native ids."""
+    """An exchange, its base-tier fees in bps, and what joins base and quote in its native ids of spot."""
 
     key: str
     name: str
     taker_fee_bps: str
     maker_fee_bps: str
     joiner: str
+    swap_taker_fee_bps: str
+    swap_maker_fee_bps: str
 
 
 EXCHANGES = (
-    DefaultExchange("binance", "Binance", "10", "10", ""),
-    DefaultExchange("bybit", "Bybit", "10", "10", ""),
-    DefaultExchange("mexc", "MEXC", "5", "0", ""),
-    DefaultExchange("gate", "Gate", "10", "10", "_"),
-    DefaultExchange("kucoin", "KuCoin", "10", "10", "-"),
-    DefaultExchange("okx", "OKX", "10", "8", "-"),
-    DefaultExchange("bitget", "Bitget", "10", "10", ""),
-    DefaultExchange("bingx", "BingX", "10", "10", "-"),
+    DefaultExchange("binance", "Binance", "10", "10", "", "5", "2"),
+    DefaultExchange("bybit", "Bybit", "10", "10", "", "5.5", "2"),
+    DefaultExchange("mexc", "MEXC", "5", "0", "", "8", "6"),
+    DefaultExchange("gate", "Gate", "10", "10", "_", "5", "2"),
+    DefaultExchange("kucoin", "KuCoin", "10", "10", "-", "6", "2"),
+    DefaultExchange("okx", "OKX", "10", "8", "-", "5", "2"),
+    DefaultExchange("bitget", "Bitget", "10", "10", "", "6", "2"),
+    DefaultExchange("bingx", "BingX", "10", "10", "-", "5", "2"),
 )
 
 QUOTE = "USDT"
@@ -41,6 +45,14 @@ THOUSANDS = {("binance", "CAT"): "1000CAT"}
 FILTER_NAME = "Majors"
 FILTER_BASES = ("BTC", "ETH", "SOL", "XRP", "DOGE")
 FILTER_PAIRS = (("binance", "bybit"), ("mexc", "gate"), ("kucoin", "okx"), ("bitget", "bingx"))
+
+# The second filter: basis of some exchanges, and their swaps against each other.
+SWAP_FILTER_NAME = "Swaps"
+SWAP_FILTER_BASES = ("BTC", "ETH", "SOL")
+SWAP_FILTER_PAIRS = (
+    ("binance", "binance:swap"), ("okx", "okx:swap"), ("binance:swap", "bybit:swap"),
+    ("gate:swap", "okx:swap"),
+)  # fmt: skip
 
 # Finds opportunities among all symbols and pairs, and draws no charts.
 FINDER_NAME = "Everything"

@@ -38,7 +38,7 @@ class PairPlan(Struct, frozen=True):
 
 def plan(kind: str, exchanges: Iterable[Exchange]) -> PairPlan:
     """Count; exchanges whose swaps are not followed are left out where it takes them."""
-    wanted = list(_legs(PairKind(kind), sorted(exchanges, key=lambda row: row.key)))
+    wanted = list(legs_of(PairKind(kind), sorted(exchanges, key=lambda row: row.key)))
     rows = ExchangePair.objects.select_related("exchange1", "exchange2")
     there = {frozenset((row.key1, row.key2)): row for row in rows}
     new = [legs for legs in wanted if _keys(legs) not in there]
@@ -66,7 +66,8 @@ def carry_out(found: PairPlan, user: AbstractBaseUser) -> None:
     set_enabled(ExchangePair.objects.filter(pk__in=found.disabled), True, user)
 
 
-def _legs(kind: PairKind, exchanges: list[Exchange]) -> Iterator[tuple[Leg, Leg]]:
+def legs_of(kind: PairKind, exchanges: list[Exchange]) -> Iterator[tuple[Leg, Leg]]:
+    """Every pair of a kind among exchanges, each once, in their order."""
     swaps = [row for row in exchanges if SWAP in row.markets]
     if kind == PairKind.SPOT:
         yield from combinations(map(Leg, exchanges), 2)

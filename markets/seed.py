@@ -1,7 +1,7 @@
 """Writes the defaults into an empty desk; once it has been set up, its rows are the operator's."""
 
+from collections.abc import Collection, Iterable
 from decimal import Decimal
-from itertools import combinations
 from typing import TypeVar
 
 from django.db import models, transaction
@@ -17,17 +17,26 @@ from markets.defaults import (
     FINDER_NAME,
     FINDER_OPEN_BPS,
     QUOTE,
+    SWAP_FILTER_BASES,
+    SWAP_FILTER_NAME,
+    SWAP_FILTER_PAIRS,
     THOUSANDS,
     TRAP_BASES,
+    DefaultExchange,
 )
-from markets.models import Exchange, ExchangePair, Instrument, OpportunityFilter, Symbol
+from markets.models import Exchange, ExchangePair, Instrument, Kind, OpportunityFilter, PairKind, Symbol
+from markets.pairing import legs_of
 from markets.services import set_base_urls
 
 M = TypeVar("M", bound=models.Model)
 
+_LEGS = ("exchange1", "exchange2")
+
 
 @transaction.atomic
-def seed(simulator_url: str = "", *, traps: bool = False, missing: bool = False) -> list[str]:
+def seed(
+    simulator_url: str = "", *, traps: bool = False, missing: bool = False, swaps: bool = False
+) -> list[str]:
     """Write the defaults into an empty desk; returns what was done, in words.
 
     A desk that has been set up is left as it is, whatever its operator deleted; `missing` adds those of the
@@ -36,8 +45,9 @@ def seed(simulator_url: str = "", *, traps: bool = False, missing: bool = False)
     """
     done = []
     if missing or _is_empty():
-        done += _add_missing(traps=traps)
-    if simulator_url and (moved := set_base_urls([row.key for row in EXCHANGES], simulator_url)):
+        done += _add_missing(traps=traps, swaps=swaps)
+    keys = [row.key for row in EXCHANGES]
+    if simulator_url and (moved := set_base_urls(keys, simulator_url, swaps=swaps)):
         done.append(f"pointed {moved} exchanges at the simulator {simulator_url}")
     return done
 
@@ -47,21 +57,26 @@ def _is_empty() -> bool:
     return not any(model.objects.exists() for model in (Exchange, Symbol, OpportunityFilter))
 
 
-def _add_missing(*, traps: bool) -> list[str]:
-    exchanges, new_exchanges = _with_missing(Exchange, "key", [_exchange(default) for default in EXCHANGES])
+def _add_missing(*, traps: bool, swaps: bool) -> list[str]:
+    exchanges, new_exchanges = _with_missing(
+        Exchange, "key", [_exchange(default, swaps) for default in EXCHANGES]
+    )
     bases = (*BASES, *(TRAP_BASES if traps else ()))
     symbols, new_symbols = _with_missing(Symbol, "name", [_symbol(base) for base in bases])
     new = {*new_exchanges, *new_symbols}
-    pairs = _add_pairs(exchanges)
+    if swaps:
+        new_symbols += _with_missing(Symbol, "name", [_swap_symbol(base) for base in BASES])[1]
+    pairs = _add_pairs(exchanges, swaps)
     # What an exchange lists besides is known from its catalogue.
     _add_instruments([(e, s) for e in exchanges for s in symbols if not new.isdisjoint((e, s))])
     if traps:
         _count_in_thousands()
     filters = 0
     if not OpportunityFilter.objects.exists():
-        filters = _filters()
-    for row in OpportunityFilter.objects.filter(name=FILTER_NAME, names_pairs=True, pairs=None):
-        _choose_pairs(row)  # its own were deleted
+        filters = _filters(swaps)
+    for name, pairs_named in ((FILTER_NAME, FILTER_PAIRS), (SWAP_FILTER_NAME, SWAP_FILTER_PAIRS)):
+        for row in OpportunityFilter.objects.filter(name=name, names_pairs=True, pairs=None):
+            _choose_pairs(row, pairs_named)  # its own were deleted
     counts = {
         "exchanges": len(new_exchanges), "symbols": len(new_symbols), "pairs": pairs, "filters": filters,
     }  # fmt: skip
@@ -77,22 +92,37 @@ def _with_missing(model: type[M], name: str, wanted: list[M]) -> tuple[list[M], 
     return [there[getattr(row, name)] for row in wanted], made
 
 
-def _exchange(default: tuple[str, str, str, str, str]) -> Exchange:
-    key, name, taker, maker, _joiner = default
-    return Exchange(key=key, name=name, taker_fee_bps=taker, maker_fee_bps=maker)
+def _exchange(default: DefaultExchange, swaps: bool) -> Exchange:
+    row = Exchange(
+        key=default.key,
+        name=default.name,
+        taker_fee_bps=default.taker_fee_bps,
+        maker_fee_bps=default.maker_fee_bps,
+    )
+    if swaps:
+        row.swap_taker_fee_bps = Decimal(default.swap_taker_fee_bps)
+        row.swap_maker_fee_bps = Decimal(default.swap_maker_fee_bps)
+    return row
 
 
 def _symbol(base: str) -> Symbol:
     return Symbol(name=f"{base}/{QUOTE}", base=base, quote=QUOTE, enabled=True)
 
 
-def _add_pairs(exchanges: list[Exchange]) -> int:
-    """Compare all exchanges with one another; returns how many pairs there were not."""
-    there = {frozenset(row) for row in ExchangePair.objects.values_list("exchange1", "exchange2")}
+def _swap_symbol(base: str) -> Symbol:
+    return Symbol(name=f"{base}/{QUOTE}:{QUOTE}", base=base, quote=QUOTE, kind=Kind.SWAP, enabled=True)
+
+
+def _add_pairs(exchanges: list[Exchange], swaps: bool) -> int:
+    """Compare all exchanges with one another, and with `swaps` these, too, and each with its exchange's spot;
+    returns how many pairs there were not."""
+    kinds = (PairKind.SPOT, *((PairKind.SWAP, PairKind.BASIS) if swaps else ()))
+    there = {frozenset((row.key1, row.key2)) for row in ExchangePair.objects.select_related(*_LEGS)}
     new = [
-        ExchangePair(exchange1=one, exchange2=two)
-        for one, two in combinations(exchanges, 2)
-        if {one.pk, two.pk} not in there
+        ExchangePair(exchange1=one.exchange, market1=one.market, exchange2=two.exchange, market2=two.market)
+        for kind in kinds
+        for one, two in legs_of(kind, exchanges)
+        if frozenset((one.key, two.key)) not in there
     ]
     return len(ExchangePair.objects.bulk_create(new))
 
@@ -127,11 +157,9 @@ def _count_in_thousands() -> None:
         row.save()
 
 
-def _filters() -> int:
-    row = OpportunityFilter.objects.create(
-        name=FILTER_NAME, symbols="\n".join(f"{base}/{QUOTE}" for base in FILTER_BASES), quote=QUOTE
-    )
-    _choose_pairs(row)
+def _filters(swaps: bool) -> int:
+    row = OpportunityFilter.objects.create(name=FILTER_NAME, symbols=_named(FILTER_BASES), quote=QUOTE)
+    _choose_pairs(row, FILTER_PAIRS)
     OpportunityFilter.objects.create(
         name=FINDER_NAME,
         min_edge_bps=FINDER_OPEN_BPS,
@@ -139,10 +167,21 @@ def _filters() -> int:
         min_duration_ms=FINDER_DURATION_MS,
         charted=False,
     )
-    return 2
+    if not swaps:
+        return 2
+    kinds = [PairKind.SWAP.value, PairKind.BASIS.value]
+    row = OpportunityFilter.objects.create(
+        name=SWAP_FILTER_NAME, symbols=_named(SWAP_FILTER_BASES), quote=QUOTE, pair_kinds=kinds
+    )
+    _choose_pairs(row, SWAP_FILTER_PAIRS)
+    return 3
 
 
-def _choose_pairs(row: OpportunityFilter) -> None:
-    """Choose the pairs of the filter that the dashboard opens with."""
-    pairs = ExchangePair.objects.select_related("exchange1", "exchange2")
-    row.pairs.set(pair for pair in pairs if (pair.exchange1.key, pair.exchange2.key) in FILTER_PAIRS)
+def _named(bases: Iterable[str]) -> str:
+    return "\n".join(f"{base}/{QUOTE}" for base in bases)
+
+
+def _choose_pairs(row: OpportunityFilter, wanted: Collection[tuple[str, str]]) -> None:
+    """Choose the pairs of a filter, by the keys of their markets."""
+    pairs = ExchangePair.objects.select_related(*_LEGS)
+    row.pairs.set(pair for pair in pairs if (pair.key1, pair.key2) in wanted)

@@ -30,20 +30,27 @@ def set_enabled(rows: QuerySet[Model], enabled: bool, user: AbstractBaseUser) ->
 
 
 @transaction.atomic
-def set_base_urls(keys: list[str], base_url: str) -> int:
-    """Point exchanges at one server under a prefix each, `http://host:port/KEY`; returns how many moved.
+def set_base_urls(keys: list[str], base_url: str, *, swaps: bool = False) -> int:
+    """Point exchanges at one server under a prefix each, `http://host:port/KEY`, and their swaps, where asked
+    for, under `…/KEY-swap`; returns how many moved.
 
     Raises ValueError when `base_url` is no http(s) base URL.
     """
     if problem := base_url_problem(base_url, REST_SCHEMES):
         raise ValueError(problem)
+    fields = {"rest_url": "", "ws_url": ""} | (
+        {"swap_rest_url": "-swap", "swap_ws_url": "-swap"} if swaps else {}
+    )
     moved = []
     for exchange in Exchange.objects.filter(key__in=keys):
-        rest = f"{base_url.rstrip('/')}/{exchange.key}"
-        urls = (rest, rest.replace("http", "ws", 1))
-        if (exchange.rest_url, exchange.ws_url) != urls:
-            exchange.rest_url, exchange.ws_url = urls
+        urls = {}
+        for field, of in fields.items():
+            rest = f"{base_url.rstrip('/')}/{exchange.key}{of}"
+            urls[field] = rest if "rest" in field else rest.replace("http", "ws", 1)
+        if any(getattr(exchange, field) != url for field, url in urls.items()):
+            for field, url in urls.items():
+                setattr(exchange, field, url)
             moved.append(exchange)
     if moved:
-        Exchange.objects.bulk_update(moved, ["rest_url", "ws_url"])
+        Exchange.objects.bulk_update(moved, list(fields))
     return len(moved)

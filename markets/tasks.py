@@ -1,7 +1,7 @@
 """Celery tasks of the markets."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,14 +24,13 @@ WALLETS_LOCK = "markets.wallets"
 
 @shared_task(name="markets.tasks.sync_markets", time_limit=TIME_LIMIT_S, ignore_result=True)
 def sync_markets(keys: list[str] | None = None, tried: int = 0) -> None:
-    """Sync every market of every enabled exchange, or those with these keys, unless another worker is at it.
+    """Sync both markets of every enabled exchange, or of these, unless another worker is at it.
 
     Those that failed are asked again in a few minutes; `tried` is how often that was done.
     """
     with _alone(LOCK) as alone:
         if alone:
-            reports = sync.sync_all(_enabled(keys), keys=keys)
-            failed = [report.exchange for report in reports if report.error]
+            failed = {exchange_of(each.exchange) for each in sync.sync_all(_enabled(keys)) if each.error}
             _ask_again(sync_markets, failed, tried)
 
 
@@ -40,16 +39,16 @@ def sync_wallets(keys: list[str] | None = None, tried: int = 0) -> None:
     """Ask every enabled exchange, or these, which wallets are open; as `sync_markets`."""
     with _alone(WALLETS_LOCK) as alone:
         if alone:
-            failed = [report.exchange for report in wallet_sync.sync_all(_enabled(keys)) if report.error]
+            failed = {report.exchange for report in wallet_sync.sync_all(_enabled(keys)) if report.error}
             _ask_again(sync_wallets, failed, tried)
 
 
 def _enabled(keys: list[str] | None) -> list[Exchange]:
     enabled = Exchange.objects.filter(enabled=True)
-    return list(enabled if keys is None else enabled.filter(key__in=map(exchange_of, keys)))
+    return list(enabled if keys is None else enabled.filter(key__in=keys))
 
 
-def _ask_again(task: Any, failed: list[str], tried: int) -> None:
+def _ask_again(task: Any, failed: Set[str], tried: int) -> None:
     """Try again soon: most failures pass, and the schedule's next time may be an hour away."""
     if failed and tried < len(AGAIN_AFTER_S):
         pause_s = AGAIN_AFTER_S[tried]

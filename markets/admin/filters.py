@@ -48,7 +48,7 @@ class OpportunityFilterForm(forms.ModelForm):  # type: ignore[type-arg]  # no ge
         choices=Kinds.choices,
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        label=_("kinds of pairs"),
+        label=_("Kinds of pairs"),
         help_text=_("Of the pairs chosen below, or of all. None: spot against spot."),
     )
 

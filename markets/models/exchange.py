@@ -178,6 +178,8 @@ class Exchange(ConfigModel):
 
     def _of_the_same_name(self) -> str:
         """The key of another exchange that has this name or key, however it is written; empty without."""
-        own = names.letters(self.name)
-        others = Exchange.objects.exclude(pk=self.pk).values_list("key", "name")
-        return next((key for key, name in others if own in (names.letters(key), names.letters(name))), "")
+        own = {names.letters(self.name), names.letters(self.swap_name)}
+        for row in Exchange.objects.exclude(pk=self.pk):
+            if not own.isdisjoint(map(names.letters, (row.key, row.name, row.swap_name))):
+                return row.key
+        return ""

@@ -17,27 +17,32 @@ SWAP_FIELDS: Final = (
 
 
 def swap_terms(terms: SwapTerms | None, known: Instrument | None, now: datetime) -> dict[str, Any]:
-    """Terms of a swap; its contract size with what it was before, and since when it is another one."""
+    """Terms of a swap; its contract size with the last one before, and since when it is another one."""
     if terms is None:
         return {}
-    size = {name: getattr(known, name, None) for name in ("contract_size_before", "contract_size_since")}
-    if terms.contract_size is not None and (known is None or known.contract_size != terms.contract_size):
-        before = size["contract_size_before"] if known is None else known.contract_size
-        size = {"contract_size_before": before, "contract_size_since": now}
+    before = None if known is None else known.contract_size_before
+    since = now if known is None else known.contract_size_since
+    if known is not None and known.contract_size != terms.contract_size:
+        before, since = _last_known(known), now
+    size = {"contract_size_before": before, "contract_size_since": since}
     return {name: getattr(terms, name) for name in SWAP_FIELDS if name not in size} | size
 
 
+def _last_known(row: Instrument) -> Decimal | None:
+    return row.contract_size_before if row.contract_size is None else row.contract_size
+
+
 def on_record(known: Mapping[str, Instrument], listed: Mapping[str, ListedMarket]) -> list[str]:
-    """Swaps whose contract size is another one than before, in words; each goes into the audit.
+    """Swaps whose contract size is another one than it last was, in words; each goes into the audit.
 
     Sizes of quotes and lots of before and after mean different amounts.
     """
     changed = []
     for name, row in sorted(known.items()):
-        terms = listed[name].swap if name in listed else None
-        if terms is None or row.contract_size in (None, terms.contract_size):
+        terms, was = listed[name].swap if name in listed else None, _last_known(row)
+        if terms is None or was is None or terms.contract_size in (was, row.contract_size):
             continue
-        before, after = (_plain(size) for size in (row.contract_size, terms.contract_size))
+        before, after = _plain(was), _plain(terms.contract_size)
         changed.append(f"{name}: {before} → {after}")
         audit.record(
             "contract_size_changed", object=row, before={"contract_size": before},

@@ -22,11 +22,14 @@ from accounts.access.guard import api, exchange_of, symbol_of
 from core.clock.moments import age_s
 from core.names import formats as wording
 from core.names.chart_ids import chart_id_of, parts_of
+from core.names.market_keys import SWAP, market_of
+from core.names.market_keys import exchange_of as exchange_of_key
 from core.redis_client import async_redis
 from core.web.refused import Refused
 from engine.gates.checks import GATES, Gate
 from markets.config import FilterConfig
-from markets.models import Exchange, Kind, Leg, Symbol
+from markets.models import Exchange, Leg, Symbol
+from markets.selectors import compared_legs
 from realtime.charts.hub import process_hub
 from realtime.scanner.explain import DirectionFacts, Explanation, LegFacts, explain
 from realtime.scanner.hub import process_scan_hub
@@ -149,8 +152,10 @@ def _asked(request: HttpRequest) -> Asked:
 
 
 def _leg(name: str, text: str) -> Leg:
-    rows = Exchange.objects.order_by("key")
-    legs = {leg.key: leg for row in rows for leg in (Leg(row), Leg(row, Kind.SWAP))}
+    rows = {row.key: row for row in Exchange.objects.order_by("key")}
+    if market_of(text) == SWAP and exchange_of_key(text) in rows:  # also where no pair has it yet
+        return Leg(rows[exchange_of_key(text)], SWAP)
+    legs = {leg.key: leg for leg in compared_legs(rows.values())}
     return legs[exchange_of(((key, str(leg)) for key, leg in legs.items()), text, name)]
 
 

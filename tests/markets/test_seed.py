@@ -1,5 +1,8 @@
 """`manage.py seed`: a fresh desk that shows charts at once."""
 
+from collections import Counter
+from decimal import Decimal
+
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -9,6 +12,7 @@ from markets.models import Exchange, ExchangePair, OpportunityFilter, Symbol
 from markets.selection import scan_pairs
 from markets.selectors import current_revision, load_config
 from simulator.catalogue import TRAPS
+from tests.support.swaps import swap
 
 pytestmark = pytest.mark.django_db
 
@@ -66,3 +70,39 @@ def test_a_simulator_address_that_is_no_url_is_refused_in_words() -> None:
     with pytest.raises(CommandError, match="--simulator: 'localhost:9000' must start with http://"):
         call_command("seed", simulator="localhost:9000")
     assert not Exchange.objects.exists()
+
+
+def test_swaps_are_seeded_where_they_are_asked_for() -> None:
+    call_command("seed", swaps=True)
+
+    pairs = Counter(row.kind.value for row in ExchangePair.objects.select_related("exchange1", "exchange2"))
+    assert pairs == {"spot-spot": 28, "swap-swap": 28, "basis": 8}
+    assert Symbol.objects.filter(kind="swap", enabled=True).count() == 20
+    assert [row.name for row in load_config().filters] == ["Majors", "Everything", "Swaps"]
+    fees = {row.key: (row.swap_taker_fee_bps, row.swap_maker_fee_bps) for row in Exchange.objects.all()}
+    assert fees["bybit"] == (Decimal("5.5"), Decimal(2))
+    assert None not in {fee for both in fees.values() for fee in both}
+    assert len(load_config().opportunities) == 20  # no swap is listed before its contract size is read
+    for key in ("binance", "okx", "bybit", "gate"):
+        swap(key)
+    charts = {chart.id for chart in load_config().opportunities if "swap" in chart.id}
+    assert charts == {
+        "BTC/USDT|binance|binance:swap", "BTC/USDT|okx|okx:swap", "BTC/USDT|binance:swap|bybit:swap",
+        "BTC/USDT|gate:swap|okx:swap",
+    }  # fmt: skip
+    majors = OpportunityFilter.objects.get(name="Majors").pk
+    assert sum(majors in chart.filters for chart in load_config().opportunities) == 20
+
+
+def test_a_simulator_takes_the_swaps_too_where_they_are_asked_for() -> None:
+    call_command("seed", simulator="http://127.0.0.1:9000")
+    okx = Exchange.objects.get(key="okx")
+    assert (okx.swap_rest_url, okx.markets) == ("", ("spot",))
+
+    call_command("seed", simulator="http://127.0.0.1:9000", swaps=True)
+
+    okx = Exchange.objects.get(key="okx")
+    assert (okx.swap_rest_url, okx.swap_ws_url) == (
+        "http://127.0.0.1:9000/okx-swap", "ws://127.0.0.1:9000/okx-swap",
+    )  # fmt: skip
+    assert okx.markets == ("spot", "swap")

@@ -33,7 +33,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, simulator: str | None, **options: Any) -> None:
         """Do all of it, in order."""
         call_command("migrate", interactive=False, verbosity=0)
-        call_command("seed", **({"simulator": simulator, "traps": True} if simulator else {}))
+        simulated: dict[str, Any] = {"simulator": simulator, "traps": True} if simulator else {}
+        call_command("seed", swaps=True, **simulated)
         call_command("seed_rules", verbosity=0)
         if not Instrument.objects.filter(synced_at__isnull=False).exists():
             # The worker's first jobs; eight catalogues take too long to keep the page waiting for them.

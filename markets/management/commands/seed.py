@@ -36,19 +36,27 @@ class Command(BaseCommand):
             "coins with one name",
         )
         parser.add_argument(
+            "--swaps",
+            action="store_true",
+            help="also enable the coins' perpetual swaps, and compare them with each other and with their "
+            "exchange's spot; `make run` does",
+        )
+        parser.add_argument(
             "--missing",
             action="store_true",
             help="add those of the defaults that are not there, also to a desk that is set up already",
         )
 
-    def handle(self, *args: Any, simulator: str, traps: bool, missing: bool, **options: Any) -> None:
+    def handle(
+        self, *args: Any, simulator: str, traps: bool, swaps: bool, missing: bool, **options: Any
+    ) -> None:
         """Seed and say what was done, and what the desk lacks."""
         if missing and settings.FEED == "sim":
             simulator = simulator or settings.SIMULATOR_URL
             if not simulator:  # else real exchanges would be read under the banner of invented prices
                 raise CommandError("--missing: with FEED=sim say where they are simulated, --simulator URL")
         try:
-            done = seed(simulator, traps=traps, missing=missing)
+            done = seed(simulator, traps=traps, missing=missing, swaps=swaps)
         except ValueError as error:
             raise CommandError(f"--simulator: {error}") from error
         self.stdout.write("; ".join(done) or "Nothing to do: the desk is set up already.")

@@ -317,6 +317,10 @@ def test_a_contract_size_that_can_no_longer_be_read_takes_the_swap_out_and_says_
     assert (row.contract_size, row.active) == (None, True)
     assert row.not_followed == "its contract size cannot be read: “0”"
     assert report.news() == {"another contract size": ["ADA_USDT: 12 → unknown"]}
+    assert store(gate, [*catalogue()[:-1], listed("ADA", None)], market="swap").news() == {}
+    report = store(gate, [*catalogue()[:-1], listed("ADA", "120")], market="swap")
+    assert report.news() == {"another contract size": ["ADA_USDT: 12 → 120"]}
+    assert sizes() == {"ADA/USDT:USDT": 120.0}
 
 
 def test_a_multiplied_contract_counts_as_its_coin_from_the_start(gate: Exchange) -> None:

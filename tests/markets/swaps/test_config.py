@@ -445,3 +445,9 @@ def test_the_configuration_takes_as_many_queries_with_swaps(
     every_kind()
     with django_assert_max_num_queries(16):
         load_config()
+
+
+@pytest.mark.parametrize("name", ["Gate swap", "gate.swap"])
+def test_no_exchange_is_named_like_the_swaps_of_another(desk: None, name: str) -> None:
+    with pytest.raises(ValidationError, match="already has this name"):
+        Exchange(key="other", name=name, taker_fee_bps=1, maker_fee_bps=1).full_clean()
