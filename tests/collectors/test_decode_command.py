@@ -368,7 +368,9 @@ def test_symbols_of_swaps_are_those_the_database_has_of_swaps(tmp_path: Path) ->
     gate = Exchange.objects.create(key="gate", name="Gate", taker_fee_bps=10, maker_fee_bps=10)
     for name, kind in (("X/USDT", "spot"), ("1000X/USDT:USDT", "swap")):
         symbol = Symbol.objects.create(name=name, base="X", quote="USDT", kind=kind)
-        Instrument.objects.create(exchange=gate, symbol=symbol, native_id="X_USDT", kind=kind)
+        Instrument.objects.create(
+            exchange=gate, symbol=symbol, native_id="X_USDT", kind=kind, contract_size=1
+        )
     frame = line(str(SWAP_QUOTES["gate:swap"]).replace("BTC_USDT", "X_USDT"))
     (quote,) = Decoded("gate", [frame], tmp_path, "--market", "swap").events
     assert quote["symbol"] == "1000X/USDT:USDT"
