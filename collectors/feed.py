@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from collectors.exchanges.base import Codec
-from collectors.exchanges.wire import ContractSize
+from collectors.exchanges.wire import ContractSize, contract_size
 from collectors.sockets.exchange import Emit, FollowedExchange
 from collectors.sockets.line import Line, stream_state
 from collectors.sockets.polls import Polls
@@ -157,8 +157,9 @@ class Feed:
                 line.remove(instrument, NOT_SELECTED)
         for instrument in sorted(change.start, key=lambda instrument: instrument.symbol):
             self._symbols[instrument.native_id] = instrument.symbol
-            if instrument.contract_size is not None:  # without one nothing of it is emitted
-                self._contract_sizes[instrument.native_id] = ContractSize(instrument.contract_size)
+            size = contract_size(instrument.contract_size)
+            if size is not None:  # without one nothing of it is emitted
+                self._contract_sizes[instrument.native_id] = size
             for own_url in self._exchange.sheet.urls:
                 self._line_with_room(tasks, own_url, instrument).add(instrument)
         for line in [line for line in self._lines if not line.instruments]:
