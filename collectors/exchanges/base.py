@@ -1,13 +1,12 @@
-"""Base of an exchange's file: a data sheet and a pure codec. No sockets, no clock, no Django."""
+"""Base of an exchange's codecs: frames to events, requests to frames. No sockets, no clock, no Django."""
 
 import json
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeVar
+from typing import Any, ClassVar, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -22,13 +21,11 @@ from collectors.exchanges.reading import (
     text_id,
     what_is_wrong,
 )
+from collectors.exchanges.sheet import DataSheet, Topic
 from collectors.exchanges.times import DECADE_US, FAR_US, is_near, moment_us
 from collectors.exchanges.wire import ContractSize
 from core.clock.clocks import STOOD_STILL, Standstill
 from markets.events import MarkPrice, Quote, Side, StreamState, Terms, Trade
-
-Channel = Literal["quote", "trade", "funding"]
-"""What a topic carries: `funding` what an exchange says of a swap, mark and index price or funding or all."""
 
 ControlKind = Literal["ack", "error", "unsubscribed", "ping", "pong", "heartbeat"]
 
@@ -45,14 +42,6 @@ OFF_FAST_PATH = (*BAD_FRAME, KeyError, TypeError)
 
 T = TypeVar("T")
 E = TypeVar("E", Quote, Trade, MarkPrice)
-
-
-class Topic(NamedTuple):
-    """One subscription: what it carries, for which instrument, and its name on the wire."""
-
-    channel: Channel
-    native_id: str
-    name: str
 
 
 class Control(Struct):
@@ -75,57 +64,6 @@ class Control(Struct):
 
 Decoded = Quote | Trade | Terms | StreamState | Control
 """What a frame says; a StreamState, always a "gap", ends the belief in a symbol's last quote."""
-
-
-@dataclass(frozen=True, slots=True)
-class DataSheet:
-    """The facts of one market's data socket; sources are in its exchange's file.
-
-    Times in seconds, sizes in bytes. `ping_s` is how often the client must ping with `Codec.ping()`
-    (None: the server pings); `silence_s` is after how long without any frame, and without an answer to
-    the test that precedes it, the connection counts as dead; `life_s` is when the exchange cuts every
-    connection. `token_path` is the REST path (POST) that hands out a connection token, where there is
-    one, and then a welcome frame precedes the first request. `requests_per_hour` bounds subscribe and
-    unsubscribe requests of one connection; `one_channel_per_request` is for exchanges whose requests name a
-    channel once and then its instruments. `binary` is for those whose pushes are binary frames. `sized_in`
-    is what a size on the wire counts: coins, or contracts. `ws_urls` has the addresses of channels that are
-    not at `ws_url`: an instrument's topics go over as many connections as there are addresses. `headers` are
-    sent when connecting. `polled` are REST paths (GET) whose answers, all symbols in one, say what no channel
-    does: `Codec.polled` reads them.
-    """
-
-    key: str
-    name: str
-    ws_url: str
-    rest_url: str
-    topics_per_connection: int
-    topics_per_request: int
-    requests_per_second: float
-    silence_s: float
-    ping_s: float | None = None
-    request_bytes: int | None = None
-    life_s: float | None = None
-    token_path: str | None = None
-    requests_per_hour: int | None = None
-    one_channel_per_request: bool = False
-    binary: bool = False
-    sized_in: Literal["base", "contract"] = "base"
-    ws_urls: Mapping[Channel, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    polled: tuple[str, ...] = ()
-
-    def url_of(self, channel: Channel) -> str:
-        """Return the address of the socket that carries a channel."""
-        return self.ws_urls.get(channel, self.ws_url)
-
-    def channels_of(self, url: str) -> list[Channel]:
-        """Return the channels that are at one of the other addresses."""
-        return [channel for channel, other in self.ws_urls.items() if other == url]
-
-    @property
-    def urls(self) -> tuple[str, ...]:
-        """All addresses, that of quotes first."""
-        return tuple(dict.fromkeys((self.ws_url, *self.ws_urls.values())))
 
 
 class Codec(ABC):

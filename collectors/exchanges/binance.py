@@ -13,8 +13,9 @@ from typing import Any, ClassVar, Literal
 import msgspec
 from msgspec import Struct
 
-from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, DataSheet, Decoded, Topic
+from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, Decoded
 from collectors.exchanges.reading import compact, readable, request_id, text, why
+from collectors.exchanges.sheet import DataSheet, Topic
 from collectors.exchanges.swaps import HOURS, SwapCodec
 from collectors.exchanges.times import Millis
 from collectors.exchanges.wire import FastId, FastNumber, FastPathKey, Positive

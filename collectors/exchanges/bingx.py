@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Struct
 
-from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, DataSheet, Decoded, Topic
+from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, Decoded
 from collectors.exchanges.binance import taker_by_maker
 from collectors.exchanges.reading import (
     books,
@@ -29,6 +29,7 @@ from collectors.exchanges.reading import (
     text,
     why,
 )
+from collectors.exchanges.sheet import DataSheet, Topic
 from collectors.exchanges.swaps import HOURS, SwapCodec
 from collectors.exchanges.times import FAR_US, Millis, moment_us
 from collectors.exchanges.wire import NOT_EMPTY, FastId, FastPathKey, FastText, Positive

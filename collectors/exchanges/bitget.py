@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import Struct
 
-from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, ControlKind, DataSheet, Decoded, Topic
+from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, ControlKind, Decoded
 from collectors.exchanges.reading import (
     books,
     compact,
@@ -28,6 +28,7 @@ from collectors.exchanges.reading import (
     topics_in,
     why,
 )
+from collectors.exchanges.sheet import DataSheet, Topic
 from collectors.exchanges.swaps import HOURS, SwapCodec, is_said
 from collectors.exchanges.times import Millis
 from collectors.exchanges.wire import NOT_EMPTY, FastId, FastLevel, FastPathKey, FastText, Positive

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Struct
 
-from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, DataSheet, Decoded, Topic
+from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, Decoded
 from collectors.exchanges.reading import (
     SIDES,
     compact,
@@ -28,6 +28,7 @@ from collectors.exchanges.reading import (
     text,
     why,
 )
+from collectors.exchanges.sheet import DataSheet, Topic
 from collectors.exchanges.swaps import HOURS, SwapCodec, is_said
 from collectors.exchanges.times import FAR_MS, Millis
 from collectors.exchanges.wire import NOT_EMPTY, FastId, FastLevel, FastPathKey, FastText, Positive

@@ -14,8 +14,9 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import Struct
 
-from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, DataSheet, Decoded, Topic
+from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, Decoded
 from collectors.exchanges.reading import compact, readable, request_id, table, tables, taker, text, why
+from collectors.exchanges.sheet import DataSheet, Topic
 from collectors.exchanges.swaps import SECONDS, SwapCodec
 from collectors.exchanges.times import FIRST_S, LAST_S, Millis
 from collectors.exchanges.wire import (

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import msgspec
 from msgspec import Struct
 
-from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, DataSheet, Decoded, Topic
+from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, Decoded
 from collectors.exchanges.reading import (
     books,
     compact,
@@ -29,6 +29,7 @@ from collectors.exchanges.reading import (
     text,
     why,
 )
+from collectors.exchanges.sheet import DataSheet, Topic
 from collectors.exchanges.swaps import MILLISECONDS, SwapCodec, is_said
 from collectors.exchanges.times import Millis, Nanos
 from collectors.exchanges.wire import Contracts, FastId, FastLevel, FastPathKey, FastText, Positive

@@ -22,9 +22,10 @@ from google.protobuf.message import DecodeError
 from msgspec import Struct
 
 from collectors.exchanges import mexc_pb2
-from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, DataSheet, Decoded, Topic
+from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, Decoded
 from collectors.exchanges.order import update_id
 from collectors.exchanges.reading import INFINITY, books, compact, is_no, readable, tables, text, why
+from collectors.exchanges.sheet import DataSheet, Topic
 from collectors.exchanges.swaps import HOURS, SwapCodec, is_said
 from collectors.exchanges.times import FAR_MS, Millis, is_near, moment_us
 from collectors.exchanges.wire import (

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import msgspec
 from msgspec import Struct
 
-from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, ControlKind, DataSheet, Decoded, Topic
+from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, ControlKind, Decoded
 from collectors.exchanges.reading import (
     books,
     compact,
@@ -29,6 +29,7 @@ from collectors.exchanges.reading import (
     topics_in,
     why,
 )
+from collectors.exchanges.sheet import DataSheet, Topic
 from collectors.exchanges.swaps import SECONDS, SwapCodec
 from collectors.exchanges.times import Millis, moment_us
 from collectors.exchanges.wire import ContractLevel, Contracts, FastId, FastLevel, FastText, Positive

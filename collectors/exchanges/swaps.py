@@ -181,13 +181,16 @@ class SwapCodec(Codec):
         return (event,)
 
     def polled(self, body: bytes, received_ts_us: int = 0, received_mono_ns: int = 0) -> Sequence[Terms]:
-        """Decode rows, of which there is at least one; one without any, as a refusal, is `malformed`."""
+        """Decode rows, at least one; an answer without any, as a refusal is, counts as `malformed`."""
+        order, self.order = self.order, None  # it is of no connection
         try:
             answer = self._load(body)
             rows = tables(answer.get("data") if isinstance(answer, dict) else answer)
             return self.polled_rows(rows, received_ts_us, received_mono_ns)
         except BAD_FRAME:
             return self.skip("malformed")
+        finally:
+            self.order = order
 
     def polled_rows(
         self, rows: list[dict[str, Any]], received_ts_us: int, received_mono_ns: int

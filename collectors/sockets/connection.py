@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Self
 
-from collectors.exchanges.base import Control, DataSheet, Topic
+from collectors.exchanges.base import Control
 from collectors.exchanges.order import Order
+from collectors.exchanges.sheet import DataSheet, Topic
 from collectors.sockets.answers import foreign
 from collectors.sockets.exchange import FollowedExchange
 from collectors.sockets.exchange_socket import ExchangeSocket

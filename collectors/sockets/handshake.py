@@ -14,7 +14,7 @@ import msgspec
 from django.conf import settings
 from picows import WSError, WSHandshakeError, WSParsedURL, ws_connect
 
-from collectors.exchanges.base import DataSheet
+from collectors.exchanges.sheet import DataSheet
 from collectors.own_addresses import may_be_quoted
 from collectors.sockets.answers import read_answer, refusal, retry_after, said
 from collectors.sockets.exchange_socket import MAX_MESSAGE_BYTES, ExchangeSocket

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Set
 from contextlib import suppress
 from typing import Literal
 
-from collectors.exchanges.base import Channel, Topic
+from collectors.exchanges.sheet import Channel, Topic
 from collectors.sockets.connection import Connection
 from collectors.sockets.exchange import FollowedExchange
 from collectors.sockets.refusals import Refusals

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
-from collectors.exchanges.base import Control, Topic
+from collectors.exchanges.base import Control
+from collectors.exchanges.sheet import Topic
 
 
 class Request:

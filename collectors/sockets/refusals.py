@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from collectors.exchanges.base import Topic
+from collectors.exchanges.sheet import Topic
 from collectors.sockets.answers import LONGEST_SAID, plain
 from collectors.sockets.timing import Timing
 from core.backoff import delays

@@ -17,8 +17,9 @@ from django.core.management import CommandError, call_command
 
 from collectors.display import guessed_swap, guessed_symbol
 from collectors.exchanges import CODECS, base
-from collectors.exchanges.base import Codec, Control, DataSheet, Topic
+from collectors.exchanges.base import Codec, Control
 from collectors.exchanges.reading import compact
+from collectors.exchanges.sheet import DataSheet, Topic
 from core.names.market_keys import exchange_of
 from markets.models import Exchange, Instrument, Symbol
 from tests.support.exchanges.broken_books import (

@@ -10,7 +10,8 @@ from itertools import pairwise
 import pytest
 
 from collectors.exchanges import CODECS
-from collectors.exchanges.base import Control, Topic
+from collectors.exchanges.base import Control
+from collectors.exchanges.sheet import Topic
 from collectors.sockets.refusals import ASKED_AT_ONCE, Refusals, is_busy
 from collectors.sockets.timing import Timing
 from simulator.server import Simulator

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from collectors.exchanges import CODECS
-from collectors.exchanges.base import Codec, Topic
+from collectors.exchanges.base import Codec
+from collectors.exchanges.sheet import Topic
 from tests.support.exchanges.codec_frames import SPOTS
 
 NATIVE = {"gate": "{}_USDT", "kucoin": "{}-USDT", "okx": "{}-USDT", "bingx": "{}-USDT"}

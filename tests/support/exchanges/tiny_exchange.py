@@ -15,7 +15,8 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from collectors.exchanges.base import Codec, Control, DataSheet, Decoded, Topic
+from collectors.exchanges.base import Codec, Control, Decoded
+from collectors.exchanges.sheet import DataSheet, Topic
 from collectors.feed import Feed
 from collectors.sockets.timing import Timing
 from collectors.sockets.turns import Turns
