@@ -178,7 +178,7 @@ class Facts:
             for leg in legs
         )
         least = self.terms.min_volume
-        asked = f"at least {wording.amount(least)} {REFERENCE} on both" if least else "no minimum"
+        asked = f"at least {wording.amount(least)} {REFERENCE} on both" if least else "any volume"
         return Gate("volume", value, asked, verdict, f"24 h volume: {value}")
 
     def wallets(self, pair: ScanPair, buy: ListingConfig, sell: ListingConfig) -> Gate:
@@ -196,8 +196,8 @@ class Facts:
     def rate(self, seen: "Seen", verdict: Verdict) -> Gate:
         """Rate of a currency in another, its age, and what the edge leaves out."""
         quote, terms = quote_of(seen.pair.symbol), self.terms
-        most = wording.seconds(terms.max_age_ms)
-        threshold = f"known, within {wording.share(terms.peg_band_pct)} % of 1 {quote}, no older than {most}"
+        most, peg = wording.seconds(terms.max_age_ms), f"{wording.share(terms.peg_band_pct)} % of 1 {quote}"
+        threshold = f"a known rate within {peg}, no older than {most}"
         rates = {
             side.leg.listing: rate
             for side in (seen.buy, seen.sell)
@@ -417,7 +417,9 @@ def _identity(seen: Seen, verdict: Verdict, terms: GateTerms, most_bps: float) -
     words = evidence.words(coins, terms)
     if verdict == "unknown" and evidence.code == PASS:
         words = evidence.unproven_words(coins, seen.edge_bps, most_bps)
-    return Gate("identity", value, wanted(terms, most_bps), verdict, f"{words}; {value}")
+    if value:
+        words += f"; {value}"
+    return Gate("identity", value or "no evidence yet", wanted(terms, most_bps), verdict, words)
 
 
 def _size(seen: Seen, verdict: Verdict, terms: GateTerms) -> Gate:

@@ -40,11 +40,11 @@ class Evidence(Struct, frozen=True):
     fund: str = ""  # the coin it follows, where it is a fund token
 
     def figures(self) -> str:
-        """Put into words what was measured."""
+        """Put into words what was measured; empty when nothing was."""
         parts = [] if isnan(self.ratio) else [f"price ratio {wording.ratio(self.ratio)}"]
         if not isnan(self.correlation):
             parts.append(f"correlation {self.correlation:.2f}")
-        return ", ".join(parts) or "no evidence yet"
+        return ", ".join(parts)
 
     def words(self, coins: str, terms: GateTerms) -> str:
         """The verdict, and what would change it; `coins` as in `BTC on OKX and on Gate`."""
