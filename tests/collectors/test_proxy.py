@@ -492,10 +492,9 @@ def _certificate(home: Path, name: str) -> tuple[Path, Path]:
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
+    form = serialization.PrivateFormat.PKCS8
     (home / "certificate.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     (home / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
     )
     return home / "certificate.pem", home / "key.pem"
