@@ -2,6 +2,7 @@
 
 declare namespace Answers {
   interface ByAddress {
+    "/api/funding": Funding.Matrix;
     "/api/health/graph": Health.Graph;
     "/api/health/hour": Health.Hour;
     "/api/health/page": Health.Message;
@@ -30,6 +31,13 @@ declare namespace Answers {
 
   /** Every status but 200 that the pages distinguish (a proxy may give others), 0: the server cannot be reached. */
   type Failed = 0 | 400 | 401 | 403 | 404 | 405 | 409 | 429 | 500 | 502 | 503;
+
+  /** What lines of NDJSON say that are taken one by one. */
+  interface Lines {
+    "/api/history/funding_spread": Funding.Spread;
+    "/api/opportunities/ranking": Opportunities.RankingHead | Opportunities.Ranked;
+    "/api/opportunities/ticks": Opportunities.Tick;
+  }
 
   /** The last lines of NDJSON that broke off, or that had to leave something out. */
   type Ending = { error: string; warning?: undefined } | { error?: undefined; warning: string };

@@ -132,14 +132,6 @@ declare namespace Opportunities {
     size: (number | null)[];
   }
 
-  // --- NDJSON, a line at a time ---
-
-  /** What the lines of an address say. */
-  interface Lines {
-    "/api/opportunities/ticks": Tick;
-    "/api/opportunities/ranking": RankingHead | Ranked;
-  }
-
   // --- GET /api/opportunities/statistics and /ranking ---
 
   type Verdict = "excellent" | "ordinary" | "biased" | "trending" | "never closes" | "too little data";

@@ -17,15 +17,16 @@ const TICK_MS = 1000;
 const content = document.getElementById("content");
 const body = document.getElementById("rows");
 const template = document.getElementById("row");
+/** @type {string[]} */
 const exchanges = [...document.querySelectorAll("th[data-exchange]")].map((each) => each.dataset.exchange);
 /** @type {Map<string, KeyedRow>} */
 const rows = new Map();
-/** @type {Map<string, any>} */
+/** @type {Map<string, Funding.Row>} */
 const coins = new Map();
 const questions = new Newest();
 let timer = 0;
 let lost = false;
-/** @type {any} */
+/** @type {Funding.Matrix | null} */
 let answer = null;
 let receivedAt = 0; // ms, by performance.now()
 
@@ -57,10 +58,12 @@ function showView() {
   write(document.getElementById("held"), translate("In %(hours)s h", { hours: format.figure(hours ?? 8) }));
 }
 
+/** @type {(cell: HTMLElement, chosen: string[]) => void} */
 function showColumn(cell, chosen) {
-  cell.hidden = chosen.length > 0 && !chosen.includes(cell.dataset.exchange);
+  cell.hidden = chosen.length > 0 && !chosen.includes(cell.dataset.exchange ?? "");
 }
 
+/** @returns {`/api/funding?${string}`} */
 function question() {
   const parts = new URLSearchParams(list.write(list.view));
   parts.set("offset", String(list.offset));
@@ -80,7 +83,7 @@ async function load() {
   receivedAt = performance.now();
   answer = found;
   if (list.take(answer.matches)) return;
-  place();
+  place(answer);
 }
 
 function refresh() {
@@ -88,10 +91,15 @@ function refresh() {
   else load();
 }
 
+/** @type {(status: Answers.Failed, found: Answers.Failure) => void} */
 function trouble(status, found) {
   if (status === 401) notice(signedOut());
   else if (status === 400 || status === 404)
-    notice({ heading: gettext("Invalid request"), text: found.error, actions: [clearing()] });
+    notice({
+      heading: gettext("Invalid request"),
+      text: found.error ?? `HTTP ${status}`,
+      actions: [clearing()],
+    });
   else
     notice(
       status
@@ -104,14 +112,16 @@ function trouble(status, found) {
     );
 }
 
+/** @type {() => Page.Action} */
 const clearing = () => [gettext("Clear the filters"), () => list.change(list.read(""))];
 
-function place() {
+/** @param {Funding.Matrix} answer */
+function place(answer) {
   coins.clear();
   for (const row of answer.rows) coins.set(row.coin, row);
   placeRows(body, rows, [...coins.keys()], makeRow);
-  paint();
-  notice(answer.matches ? null : nothing());
+  paint(answer);
+  notice(answer.matches ? null : nothing(answer));
   document.getElementById("table").hidden = document.getElementById("pager").hidden = !answer.matches;
   const words = { matches: format.count(answer.matches), swaps: format.count(answer.swaps) };
   write(
@@ -133,13 +143,21 @@ function makeRow() {
   return row;
 }
 
-/** Write all rows: what the server said, and what time made of it since. */
-function paint() {
+/**
+ * Write all rows: what the server said, and what time made of it since.
+ *
+ * @param {Funding.Matrix} answer
+ */
+function paint({ time }) {
   const passed = lost ? NaN : performance.now() - receivedAt;
-  for (const [coin, row] of coins) paintRow(rows.get(coin), row, passed);
+  for (const [coin, row] of rows) {
+    const said = coins.get(coin);
+    if (said) paintRow(row, said, time, passed);
+  }
 }
 
-function paintRow(shown, { coin, cells, best }, passed) {
+/** @type {(shown: KeyedRow, row: Funding.Row, time: number, passed: number) => void} */
+function paintRow(shown, { coin, cells, best }, time, passed) {
   const { element } = shown;
   if (element.dataset.id !== coin) element.dataset.id = coin;
   shown.write(".name", coin);
@@ -152,16 +170,25 @@ function paintRow(shown, { coin, cells, best }, passed) {
   const held = element.querySelector("td.held");
   shown.write("td.held", format.percent(best?.held, 4));
   shown.mark(held, "sign", signOf(best?.held));
-  for (const exchange of exchanges) paintCell(shown, exchange, cells[exchange], best, passed);
+  for (const exchange of exchanges) {
+    const leg = exchange === best?.long ? "long" : exchange === best?.short ? "short" : "";
+    shown.mark(shown.part(`td[data-exchange="${exchange}"]`).node, "leg", leg);
+    paintCell(shown, exchange, cells[exchange], time, passed);
+  }
 }
 
-function paintCell(shown, exchange, cell, best, passed) {
+/**
+ * @param {KeyedRow} shown
+ * @param {string} exchange
+ * @param {Funding.Cell | undefined} cell
+ * @param {number} time
+ * @param {number} passed
+ */
+function paintCell(shown, exchange, cell, time, passed) {
   const selector = `td[data-exchange="${exchange}"]`;
   const node = shown.part(selector).node;
   const value = cell?.per_8h;
-  const leg = exchange === best?.long ? "long" : exchange === best?.short ? "short" : "";
   shown.mark(node, "sign", signOf(value));
-  shown.mark(node, "leg", leg);
   shown.mark(node, "known", !cell ? "absent" : value === undefined ? "no" : "yes");
   if (!cell) {
     shown.write(`${selector} .value`, "");
@@ -171,7 +198,7 @@ function paintCell(shown, exchange, cell, best, passed) {
   }
   shown.write(`${selector} .value`, value === undefined ? gettext("unknown") : format.percent(value, 4));
   const age = cell.age_ms === undefined ? NaN : cell.age_ms + passed;
-  const parts = [hoursOf(cell), timeTo(cell.next, answer.time + passed / 1000), ageOf(age)];
+  const parts = [hoursOf(cell), timeTo(cell.next, time + passed / 1000), ageOf(age)];
   shown.write(`${selector} .under`, parts.join(" · "));
   shown.hint(selector, cell.problem ? gettext(WHY[cell.problem] ?? cell.problem) : cell.symbol);
 }
@@ -179,13 +206,14 @@ function paintCell(shown, exchange, cell, best, passed) {
 /** Nothing comes: what was said is not known to hold. */
 document.addEventListener("connection", ({ detail }) => {
   lost = detail.lost;
-  if (answer) paint();
+  if (answer) paint(answer);
   if (!lost && timer) load();
 });
 
 // --- empty states ----------------------------------------------------------------------------
 
-function nothing() {
+/** @type {(answer: Funding.Matrix) => Page.Notice} */
+function nothing(answer) {
   if (!answer.shards)
     return {
       heading: gettext("No collector publishes funding"),
@@ -212,7 +240,7 @@ function nothing() {
 // --- what people do --------------------------------------------------------------------------
 
 function start() {
-  body.addEventListener("click", ({ target }) => {
+  body.addEventListener("click", (/** @type {MouseEvent} */ { target }) => {
     const row = target.closest("tr");
     if (row) drawer.open(row.dataset.id, coins);
   });
@@ -222,7 +250,7 @@ function start() {
   showView();
   pins.load();
   load();
-  setInterval(() => answer && !document.hidden && paint(), TICK_MS);
+  setInterval(() => answer && !document.hidden && paint(answer), TICK_MS);
 }
 
 start();

@@ -7,9 +7,9 @@ import { ask, isEnding, LAKE_MS } from "./requests.js";
  * Hand each line's object to `take`; `words` say why some are missing, "" where none is or the request was aborted.
  * `complete`: all there is has come, even if a damaged file had to be left out.
  *
- * @template {keyof Opportunities.Lines} P
+ * @template {keyof Answers.Lines} P
  * @param {P | `${P}?${string}`} address
- * @param {(line: Opportunities.Lines[P]) => void} take
+ * @param {(line: Answers.Lines[P]) => void} take
  * @param {AbortSignal} [signal]
  * @returns {Promise<{words: string, complete: boolean}>}
  */
@@ -22,7 +22,7 @@ export async function readLines(address, take, signal) {
       return failed((await response.json().catch(() => ({}))).error ?? `HTTP ${response.status}`);
     let words = "";
     let complete = true;
-    /** @param {Opportunities.Lines[P] | Answers.Ending} line */
+    /** @param {Answers.Lines[P] | Answers.Ending} line */
     const row = (line) => {
       if (!isEnding(line)) return take(line);
       words = line.error ?? line.warning;
