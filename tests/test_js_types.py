@@ -27,6 +27,7 @@ from monitoring.quality.store import Minute
 from monitoring.quality.wire import SYMBOL_ROW, ExchangeQuality, Quality
 from opportunities.verdicts import Reason
 from realtime.charts import wire
+from realtime.funding import table as funding
 from realtime.scanner import messages
 from realtime.scanner.explain import DirectionFacts, Explanation
 
@@ -104,6 +105,8 @@ SENT: Final[dict[tuple[str, str], dict[str, bool]]] = {
     ("opportunities", "Figures"): sent_by(DeviationStatistics),
     ("opportunities", "Terms"): sent_by(DeviationTerms),
     ("opportunities", "Reason"): sent_by(Reason),
+    ("funding", "Best"): sent_by(funding.Best),
+    ("funding", "Row"): sent_by(funding.Row),
     ("health", "Head"): _said(HEALTH["head"]),
     ("health", "Finding"): _said(HEALTH["findings"][0]),
     ("health", "Process"): _said(HEALTH["processes"][0]),

@@ -85,7 +85,7 @@ def say(redis: Redis) -> None:
         swap(
             "bybit", "BTC/USDT", 0.00035, 4, settled_rate=0.0003, settled_ts_us=time.time_ns() // 1000 - HOUR
         ),
-        swap("gate", "BTC/USDT", 0.009, 8, problem=SETTLING),
+        swap("gate", "BTC/USDT", 0.009, 8, problem=SETTLING, settled_rate=0.0002),
         swap("binance", "ETH/USDT", -0.00005, 1, is_derived=True),
         swap("okx", "ETH/USDT", 0.0004, 8),
         swap("okx", "ADA/USDT", 0.0004, None, problem="the interval is unknown", next_ts_us=None),
@@ -167,6 +167,7 @@ async def test_a_coin_shows_what_its_legs_are_paid_and_were(page: Page, web: Web
     await expect(facts.nth(1)).to_contain_text("between -1.00 % and +1.00 %")
     await expect(facts.nth(1)).to_contain_text("charged +0.0300 % at ")
     await expect(facts.nth(2)).to_contain_text(SETTLING)
+    await expect(facts.nth(2)).to_contain_text("charged +0.0200 % at –")  # when, it does not say
     await expect(page.locator("#plot-words")).to_have_text("lowest +0.0000 %, highest +0.0150 %")
     await page.select_option('[name="sell"]', "binance:swap")
     await expect(page.locator("#plot-words")).to_have_text("Choose two legs to compare them.")
