@@ -9,7 +9,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
 # The first draws no window that nobody sees: a page costs it two thirds of what it costs the others.
 NAMES = (
@@ -48,6 +48,10 @@ def require_chromium() -> str:
         pytest.skip(HOW_TO_GET_ONE)
     return program
 
+
+PATIENCE_MS = 15_000
+"""Of an action and of an expectation alike: a page that has the machine to itself needs a tenth of it."""
+expect.set_options(timeout=PATIENCE_MS)
 
 LEFT_WHILE_CONNECTING = "WebSocket is closed before the connection is established"
 """What Chromium says of every page that is left before its socket is open."""
@@ -93,7 +97,7 @@ async def launched(program: str, *, keeps_pages: bool = False) -> AsyncIterator[
 async def profile(browser: Browser, **options: object) -> AsyncIterator[BrowserContext]:
     """A fresh browser profile; `options` are those of playwright's `new_context`."""
     context = await browser.new_context(**options)  # type: ignore[arg-type]
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     try:
         yield context
     finally:
