@@ -20,7 +20,7 @@ from core.web.asking import asked
 from core.web.refused import Refused
 from markets.models import Exchange
 from realtime.funding.net import NetQuery, net
-from realtime.funding.table import Query, Row, check_sort, matrix
+from realtime.funding.table import Matrix, Query, Row, check_sort
 from realtime.funding.wire import Snapshot, read_snapshots
 from realtime.scanner.hub import process_scan_hub
 
@@ -35,11 +35,11 @@ CSV_COLUMNS: Final = (
 async def funding(request: HttpRequest) -> HttpResponse:
     """`GET /api/funding`: a page of the matrix, newest values, the best spread of each coin first."""
     query, snapshots, now_us = await _asked(request)
-    rows = matrix(snapshots, query, now_us)
-    page = rows[query.offset : query.offset + query.limit]
+    found = Matrix(snapshots, query, now_us)
+    page = found.rows(slice(query.offset, query.offset + query.limit))
     swaps = sum(len(each.rows) for each in snapshots)
     answer = {
-        "time": now_us / 1e6, "matches": len(rows), "swaps": swaps, "shards": len(snapshots),
+        "time": now_us / 1e6, "matches": len(found), "swaps": swaps, "shards": len(snapshots),
         "hours": query.hours, "rows": page,
     }  # fmt: skip
     return HttpResponse(json.encode(answer), content_type="application/json")
@@ -50,7 +50,7 @@ async def funding_csv(request: HttpRequest) -> HttpResponse:
     """`GET /api/funding.csv`: a line per coin and exchange of all rows, in their order; times are UTC."""
     query, snapshots, now_us = await _asked(request)
     text = io.StringIO()
-    csv.writer(text).writerows(_lines(matrix(snapshots, query, now_us)))
+    csv.writer(text).writerows(_lines(Matrix(snapshots, query, now_us).rows()))
     name = f"funding-{datetime.fromtimestamp(now_us / 1e6, UTC):%Y%m%dT%H%M%SZ}.csv"
     return HttpResponse(
         text.getvalue(),
@@ -84,12 +84,21 @@ def _key(names: list[tuple[str, str]], text: str, leg: str) -> str:
     return market_key(exchange_of(names, exchange_of_key(text), leg), market_of(text))
 
 
+KEPT_S: Final = 1.0
+"""How long what was read of Redis serves every user of this process: collectors write every 2 s."""
+
+_kept: list[tuple[float, list[Snapshot]]] = []
+
+
 async def _snapshots() -> list[Snapshot]:
-    redis = async_redis()
-    try:
-        return await read_snapshots(redis)
-    finally:
-        await redis.aclose()
+    now_s = time.monotonic()
+    if not _kept or now_s - _kept[0][0] > KEPT_S:
+        redis = async_redis()
+        try:
+            _kept[:] = [(now_s, await read_snapshots(redis))]
+        finally:
+            await redis.aclose()
+    return _kept[0][1]
 
 
 async def _asked(request: HttpRequest) -> tuple[Query, list[Snapshot], int]:

@@ -101,7 +101,8 @@ def net(table: ScanTable, query: NetQuery, snapshots: Iterable[Snapshot], now_us
     )  # fmt: skip
     names = {exchange_of(row.key): row.name.removesuffix(" swap") for row in table.config.exchanges}
     compared = None not in places
-    words = f"{query.symbol} is not compared between {query.buy} and {query.sell}: enable their pair"
+    one, other = (f"{names.get(exchange_of(key), key)} {market_of(key)}" for key in (query.buy, query.sell))
+    words = f"{query.symbol} is not compared between {one} and {other}: enable their pair"
     return Net(
         symbol=query.symbol,
         trade=trade_line(query.buy, query.sell, names),

@@ -79,24 +79,108 @@ class Row(Struct, frozen=True):
     best: Best | None
 
 
-def matrix(snapshots: Iterable[Snapshot], query: Query, now_us: int) -> list[Row]:
-    """The rows a query wants, in its order; what is unknown comes last."""
-    wanted = set(query.exchanges)
-    until_us = now_us + round(query.hours * 3600 * S_US)
-    coins: dict[str, dict[str, Cell]] = {}
-    for snapshot in sorted(snapshots, key=lambda each: each.ts_us):
-        passed_ms = on_the_way_s(snapshot.ts_us, now_us) * 1000
-        for swap in sorted(snapshot.rows, key=lambda each: each.symbol, reverse=True):
-            exchange = exchange_of(swap.exchange)
-            if not wanted or exchange in wanted:
-                coins.setdefault(swap.coin, {})[exchange] = _cell(swap, passed_ms, now_us, until_us)
-    words = query.search.upper().replace("-", "/").split()
-    rows = [
-        Row(coin, cells, _best(cells)) for coin, cells in coins.items() if all(word in coin for word in words)
-    ]
-    if query.min_spread is not None:
-        rows = [row for row in rows if row.best and row.best.spread >= query.min_spread]
-    return _sorted(rows, query)
+class _Found(Struct, frozen=True):
+    """A swap in a snapshot, which is so old, and its funding per 8 h as a fraction, None: unknown."""
+
+    swap: SwapRow
+    passed_ms: float
+    per_8h: float | None
+
+
+class _Coin(Struct, frozen=True):
+    """One coin's swaps by exchange, and the legs of lowest and highest funding (None: fewer than two)."""
+
+    coin: str
+    found: dict[str, _Found]
+    legs: tuple[str, str] | None
+
+    @property
+    def spread(self) -> float | None:
+        """Highest less lowest funding per 8 h, as a fraction."""
+        if self.legs is None:
+            return None
+        low, high = (self.found[leg].per_8h or 0.0 for leg in self.legs)
+        return high - low
+
+
+class Matrix:
+    """The rows a query wants, in its order; what is unknown comes last. Cells are made of what is shown."""
+
+    def __init__(self, snapshots: Iterable[Snapshot], query: Query, now_us: int) -> None:
+        self._now_us = now_us
+        self._until_us = now_us + round(query.hours * 3600 * S_US)
+        self._coins = self._sorted(_wanted(_coins(snapshots, query, now_us), query), query)
+
+    def __len__(self) -> int:
+        return len(self._coins)
+
+    def rows(self, part: slice = slice(None)) -> list[Row]:
+        """Some of the rows."""
+        return [self._row(coin) for coin in self._coins[part]]
+
+    def _row(self, coin: _Coin) -> Row:
+        cells = {key: self._cell(found) for key, found in coin.found.items()}
+        spread, held = coin.spread, self._held(coin)
+        if coin.legs is None or spread is None or held is None:
+            return Row(coin.coin, cells, None)
+        return Row(coin.coin, cells, Best(*coin.legs, round(spread * PER_CENT, 8), round(held * PER_CENT, 8)))
+
+    def _held(self, coin: _Coin) -> float | None:
+        """What the best two legs are paid while they are held, as a fraction."""
+        if coin.legs is None:
+            return None
+        long, short = (self._charged(coin.found[leg].swap) for leg in coin.legs)
+        return None if long is None or short is None else short - long
+
+    def _charged(self, swap: SwapRow) -> float | None:
+        rate, interval_s, next_us = swap.rate, swap.interval_s, swap.next_ts_us
+        if swap.problem or rate is None or interval_s is None or next_us is None:
+            return None
+        terms = FundingTerms(rate, next_us, interval_s, swap.cap, swap.floor)
+        return expected(terms, self._now_us, self._until_us)
+
+    def _cell(self, found: _Found) -> Cell:
+        swap = found.swap
+        cell = Cell(
+            swap.symbol,
+            rate=_pct(swap.rate),
+            interval_s=swap.interval_s,
+            derived=swap.is_derived,
+            next=_s(swap.next_ts_us),
+            cap=_pct(swap.cap),
+            floor=_pct(swap.floor),
+            settled_rate=_pct(swap.settled_rate),
+            settled=_s(swap.settled_ts_us),
+            age_ms=None if swap.age_ms is None else round(swap.age_ms + found.passed_ms),
+            problem=swap.problem,
+        )
+        if found.per_8h is None:
+            return cell
+        rate, interval_s = swap.rate, swap.interval_s
+        return structs.replace(
+            cell,
+            per_8h=_pct(found.per_8h),
+            per_hour=_pct(per_hour(rate, interval_s)),
+            per_day=_pct(per_day(rate, interval_s)),
+            per_year=_pct(per_year(rate, interval_s)),
+            held=_pct(self._charged(swap)),
+        )
+
+    def _sorted(self, coins: list[_Coin], query: Query) -> list[_Coin]:
+        coins.sort(key=lambda coin: coin.coin)
+        if query.sort == "coin":
+            return coins[::-1] if query.descending else coins
+        valued = [(self._value(coin, query.sort), coin) for coin in coins]
+        known: list[Any] = [each for each in valued if each[0] is not None]
+        known.sort(key=lambda each: each[0], reverse=query.descending)
+        return [coin for _, coin in known] + [coin for value, coin in valued if value is None]
+
+    def _value(self, coin: _Coin, sort: str) -> float | None:
+        if sort == "held":
+            return self._held(coin)
+        if sort == "spread":
+            return coin.spread
+        return coin.found[sort].per_8h if sort in coin.found else None
 
 
 def check_sort(query: Query, exchanges: Sequence[str]) -> None:
@@ -105,59 +189,39 @@ def check_sort(query: Query, exchanges: Sequence[str]) -> None:
         raise Refused(400, f"sort: {query.sort!r} must be one of {', '.join((*SORTS, *exchanges))}")
 
 
-def _cell(swap: SwapRow, passed_ms: float, now_us: int, until_us: int) -> Cell:
-    rate, interval_s, next_us = swap.rate, swap.interval_s, swap.next_ts_us
-    cell = Cell(
-        swap.symbol,
-        rate=_pct(rate),
-        interval_s=interval_s,
-        derived=swap.is_derived,
-        next=_s(next_us),
-        cap=_pct(swap.cap),
-        floor=_pct(swap.floor),
-        settled_rate=_pct(swap.settled_rate),
-        settled=_s(swap.settled_ts_us),
-        age_ms=None if swap.age_ms is None else round(swap.age_ms + passed_ms),
-        problem=swap.problem,
-    )
-    if swap.problem or rate is None or interval_s is None or next_us is None:
-        return cell
-    terms = FundingTerms(rate, next_us, interval_s, swap.cap, swap.floor)
-    return structs.replace(
-        cell,
-        per_8h=_pct(per_8h(rate, interval_s)),
-        per_hour=_pct(per_hour(rate, interval_s)),
-        per_day=_pct(per_day(rate, interval_s)),
-        per_year=_pct(per_year(rate, interval_s)),
-        held=_pct(expected(terms, now_us, until_us)),
-    )
+def _coins(snapshots: Iterable[Snapshot], query: Query, now_us: int) -> list[_Coin]:
+    chosen = set(query.exchanges)
+    coins: dict[str, dict[str, _Found]] = {}
+    for snapshot in sorted(snapshots, key=lambda each: each.ts_us):
+        passed_ms = on_the_way_s(snapshot.ts_us, now_us) * 1000
+        for swap in sorted(snapshot.rows, key=lambda each: each.symbol, reverse=True):
+            exchange = exchange_of(swap.exchange)
+            if not chosen or exchange in chosen:
+                found = _Found(swap, passed_ms, _per_8h(swap))
+                coins.setdefault(swap.coin, {})[exchange] = found
+    return [_Coin(coin, found, _legs(found)) for coin, found in coins.items()]
 
 
-def _best(cells: dict[str, Cell]) -> Best | None:
-    """None where fewer than two exchanges' funding is known."""
-    known = sorted((cell.per_8h, key) for key, cell in cells.items() if cell.per_8h is not None)
-    if len(known) < 2:
+def _per_8h(swap: SwapRow) -> float | None:
+    if swap.problem or swap.rate is None or swap.interval_s is None:
         return None
-    (low, long), (high, short) = known[0], known[-1]
-    held = (cells[short].held or 0.0) - (cells[long].held or 0.0)
-    return Best(long, short, round(high - low, 8), round(held, 8))
+    return float(per_8h(swap.rate, swap.interval_s))
 
 
-def _sorted(rows: list[Row], query: Query) -> list[Row]:
-    rows.sort(key=lambda row: row.coin)
-    if query.sort == "coin":
-        return rows[::-1] if query.descending else rows
-    valued = [(_value(row, query.sort), row) for row in rows]
-    known: list[Any] = [each for each in valued if each[0] is not None]
-    known.sort(key=lambda each: each[0], reverse=query.descending)
-    return [row for _, row in known] + [row for value, row in valued if value is None]
+def _legs(found: dict[str, _Found]) -> tuple[str, str] | None:
+    known = sorted((each.per_8h, key) for key, each in found.items() if each.per_8h is not None)
+    return (known[0][1], known[-1][1]) if len(known) > 1 else None
 
 
-def _value(row: Row, sort: str) -> float | None:
-    if sort in SORTS:
-        return getattr(row.best, sort, None)
-    cell = row.cells.get(sort)
-    return None if cell is None else cell.per_8h
+def _wanted(coins: list[_Coin], query: Query) -> list[_Coin]:
+    words = query.search.upper().replace("-", "/").split()
+    least = None if query.min_spread is None else query.min_spread / PER_CENT
+    return [
+        coin
+        for coin in coins
+        if all(word in coin.coin for word in words)
+        and (least is None or (coin.spread is not None and coin.spread >= least))
+    ]
 
 
 def _pct(rate: float | None) -> float | None:

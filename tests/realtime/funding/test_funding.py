@@ -14,7 +14,7 @@ from redis import Redis
 from core.channel import Channel
 from markets.config import InstrumentConfig, MarketConfig, Shard
 from markets.events import Funding, SinkEvent
-from realtime.funding import wire
+from realtime.funding import api, wire
 from realtime.funding.sink import FundingSink
 from realtime.funding.wire import Snapshot, SwapRow
 
@@ -26,8 +26,9 @@ PATH = "/api/funding"
 
 
 @pytest.fixture
-def desk(transactional_db: None, empty_redis: Redis) -> Redis:
-    """A desk whose collectors said nothing yet."""
+def desk(transactional_db: None, empty_redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Redis:
+    """A desk whose collectors said nothing yet; what is read of Redis is not kept."""
+    monkeypatch.setattr(api, "KEPT_S", -1)
     call_command("seed")
     return empty_redis
 
@@ -181,6 +182,17 @@ def test_without_collectors_there_is_nothing_and_the_answer_says_so(
 ) -> None:
     answer = get(operator_client)
     assert (answer["rows"], answer["matches"], answer["swaps"], answer["shards"]) == ([], 0, 0, 0)
+
+
+def test_what_was_read_serves_all_for_a_second(
+    desk: Redis, operator_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert get(operator_client)["swaps"] == 0
+    publish(desk, swap("okx", "ADA/USDT", 0.0004, 8))
+    monkeypatch.setattr(api, "KEPT_S", 3600)
+    assert get(operator_client)["swaps"] == 0
+    monkeypatch.setattr(api, "KEPT_S", -1)
+    assert get(operator_client)["swaps"] == 1
 
 
 def test_without_a_sign_in_it_is_a_401_and_the_page_asks_for_one(desk: Redis, client: Client) -> None:

@@ -110,7 +110,7 @@ def test_a_leg_without_a_quote_leaves_nothing_known_of_the_prices(table: ScanTab
 
 def test_of_what_is_not_compared_the_prices_are_unknown_and_the_funding_is_not(table: ScanTable) -> None:
     found = ask(table, "okx", "bybit:swap")
-    assert found.obstacle == "BTC/USDT is not compared between okx and bybit:swap: enable their pair"
+    assert found.obstacle == "BTC/USDT is not compared between okx spot and Bybit swap: enable their pair"
     assert (found.bps["entry"], found.bps["net_zero"], found.buy.taker_fee_bps) == (None, None, None)
     assert found.sell.problem == ""
     assert len(found.sell.settlements) == 2
