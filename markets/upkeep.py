@@ -18,8 +18,9 @@ WALLETS_EVERY_S: Final = 900.0
 def sync_runs() -> Iterator[LastRun]:
     """The syncs of every market of enabled exchanges, and of their wallets."""
     for markets in CatalogueSync.objects.select_related("exchange").filter(exchange__enabled=True):
-        key = market_key(markets.exchange.key, markets.market)
-        yield _last_run(f"market sync {key}", markets, MARKETS_EVERY_S)
+        if markets.market in markets.exchange.markets:  # swaps may be followed no longer
+            key = market_key(markets.exchange.key, markets.market)
+            yield _last_run(f"market sync {key}", markets, MARKETS_EVERY_S)
     for wallets in WalletSync.objects.select_related("exchange").filter(exchange__enabled=True):
         yield _last_run(f"wallet sync {wallets.exchange.key}", wallets, WALLETS_EVERY_S)
 

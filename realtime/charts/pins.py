@@ -13,7 +13,7 @@ from accounts.access.guard import symbol_of
 from core.names.chart_ids import chart_id_of, parts_of
 from core.web.refused import Refused
 from markets.follow.revision import lock_revision
-from markets.models import ExchangePair, PinnedChart, Symbol, either_way
+from markets.models import ExchangePair, Kind, PinnedChart, Symbol, either_way
 from markets.selectors import hangs_on_pins
 from realtime.pace import Pace
 
@@ -65,8 +65,8 @@ def _is_followed_for(user: User, symbol: Symbol, pair: ExchangePair) -> bool:
 
 def _named(chart_id: str) -> tuple[Symbol, ExchangePair]:
     name, exchange1, exchange2 = _parts(chart_id)
-    meant = symbol_of(Symbol.objects.values_list("name", flat=True), name, "id")
-    symbol = Symbol.objects.filter(name=meant).first()
+    coins = Symbol.objects.filter(kind=Kind.SPOT)  # a chart goes by its coin, on whatever market
+    symbol = coins.filter(name=symbol_of(coins.values_list("name", flat=True), name, "id")).first()
     if symbol is None:
         raise Refused(404, f"id: there is no symbol {name!r}")
     pair = ExchangePair.objects.filter(either_way(exchange1, exchange2), enabled=True).first()

@@ -22,13 +22,13 @@ from accounts.access.guard import api, exchange_of, symbol_of
 from core.clock.moments import age_s
 from core.names import formats as wording
 from core.names.chart_ids import chart_id_of, parts_of
-from core.names.market_keys import SWAP, market_of
+from core.names.market_keys import SWAP, coin_symbol, market_of
 from core.names.market_keys import exchange_of as exchange_of_key
 from core.redis_client import async_redis
 from core.web.refused import Refused
 from engine.gates.checks import GATES, Gate
 from markets.config import FilterConfig
-from markets.models import Exchange, Leg, Symbol
+from markets.models import Exchange, Kind, Leg, Symbol
 from markets.selectors import compared_legs
 from realtime.charts.hub import process_hub
 from realtime.scanner.explain import DirectionFacts, Explanation, LegFacts, explain
@@ -160,7 +160,8 @@ def _leg(name: str, text: str) -> Leg:
 
 
 def _symbol(text: str) -> Symbol:
-    name = symbol_of(Symbol.objects.values_list("name", flat=True), text)
+    coins = Symbol.objects.filter(kind=Kind.SPOT).values_list("name", flat=True)
+    name = symbol_of(coins, coin_symbol(text))
     if name is None:
         raise Refused(
             404, f"symbol: no exchange lists {text!r}; write it like BTC/USDT, as the admin lists it"

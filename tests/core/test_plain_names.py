@@ -126,6 +126,7 @@ def test_every_name_of_ours_is_checked() -> None:
         "markets.ShardLease.shard": "made by the desk", "markets.ShardLease.holder": "made by the desk",
         "markets.ShardLease.place": "made by the desk",
         "markets.Exchange.rest_url": "an address", "markets.Exchange.ws_url": "an address",
+        "markets.Exchange.swap_rest_url": "an address", "markets.Exchange.swap_ws_url": "an address",
         "markets.Exchange.proxy": "an address", "markets.IdentityCase.follows": "made by the desk",
         "monitoring.AlertChannel.sealed_secret": "sealed", "monitoring.AlertRule.quiet_zone": "of a list",
         "monitoring.Alert.key": "made by the desk", "monitoring.Alert.path": "made by the desk",

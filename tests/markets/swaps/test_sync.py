@@ -394,6 +394,15 @@ def test_an_exchange_that_is_led_elsewhere_for_spot_is_not_asked_for_swaps(gate:
     assert Exchange.objects.get(key="gate").markets == ("spot",)
 
 
+def test_the_sync_of_swaps_that_are_followed_no_longer_is_not_late(gate: Exchange) -> None:
+    store(gate, catalogue(), market="swap")
+    assert "market sync gate:swap" in {run.job for run in sync_runs()}
+
+    Exchange.objects.update(rest_url="http://127.0.0.1:9", ws_url="ws://127.0.0.1:9")
+
+    assert "market sync gate:swap" not in {run.job for run in sync_runs()}
+
+
 def test_nothing_but_an_error_is_stored_of_an_exchange_without_swaps(gate: Exchange) -> None:
     with pytest.raises(CatalogueError, match="it lists no swap market at all"):
         store(gate, Catalogue(), market="swap")
