@@ -267,8 +267,9 @@ function aboutOf({ problem, floor, cap, settled_rate, settled }) {
     const bounds = { floor: format.percent(floor, 2), cap: format.percent(cap, 2) };
     parts.push(translate("between %(floor)s and %(cap)s", bounds));
   }
-  if (settled_rate !== undefined && settled !== undefined) {
-    const charged = { rate: format.percent(settled_rate, 4), time: format.minute(settled) };
+  if (settled_rate !== undefined) {
+    const time = settled === undefined ? format.UNKNOWN : format.minute(settled);
+    const charged = { rate: format.percent(settled_rate, 4), time };
     parts.push(translate("charged %(rate)s at %(time)s", charged));
   }
   return parts.join("; ");
