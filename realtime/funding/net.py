@@ -185,5 +185,5 @@ def _said(edge: NetEdge) -> dict[str, float | None]:
 
 
 def known(value: Any) -> float | None:
-    """A number as JSON has it: None for NaN."""
-    return None if isnan(value) else round(float(value), 8)
+    """A number as JSON has it: None for NaN, and zero without a sign."""
+    return None if isnan(value) else round(float(value), 8) + 0.0

@@ -263,10 +263,11 @@ function newRow(/** @type {HTMLTableSectionElement} */ facts) {
  */
 function aboutOf({ problem, floor, cap, settled_rate, settled }) {
   const parts = problem ? [WHY[problem] ?? problem] : [];
-  if (floor !== undefined || cap !== undefined) {
-    const bounds = { floor: format.percent(floor, 2), cap: format.percent(cap, 2) };
+  const bounds = { floor: format.percent(floor, 2), cap: format.percent(cap, 2) };
+  if (floor !== undefined && cap !== undefined)
     parts.push(translate("between %(floor)s and %(cap)s", bounds));
-  }
+  else if (cap !== undefined) parts.push(translate("at most %(cap)s", bounds));
+  else if (floor !== undefined) parts.push(translate("at least %(floor)s", bounds));
   if (settled_rate !== undefined) {
     const time = settled === undefined ? format.UNKNOWN : format.minute(settled);
     const charged = { rate: format.percent(settled_rate, 4), time };

@@ -51,7 +51,7 @@ async def test_a_row_says_all_that_is_known_of_a_swap(lake: Path) -> None:
     )
     found = rows(lake, "funding").drop("date", "hour").to_dicts()
     assert found[1] == {
-        "exchange": "okx",
+        "exchange": "okx:swap",
         "symbol": SWAP,
         "rate": 0.0001,
         "rate_of": "next",
@@ -144,7 +144,11 @@ async def test_marks_are_changes_at_most_one_a_second(lake: Path) -> None:
 async def test_mark_and_index_that_come_apart_are_in_one_row(lake: Path) -> None:
     await written(mark(NOON, 100.0), mark(NOON + 2 * S, None, 99.0), mark(NOON + 4 * S, 101.0))
     found = rows(lake, "marks").select("exchange", "mark", "index").rows()
-    assert found == [("okx", 100.0, None), ("okx", 100.0, 99.0), ("okx", 101.0, 99.0)]
+    assert found == [
+        ("okx:swap", 100.0, None),
+        ("okx:swap", 100.0, 99.0),
+        ("okx:swap", 101.0, 99.0),
+    ]
 
 
 async def test_marks_that_stand_still_are_written_once_an_hour(lake: Path) -> None:
@@ -152,18 +156,18 @@ async def test_marks_that_stand_still_are_written_once_an_hour(lake: Path) -> No
     assert rows(lake, "marks")["hour"].to_list() == [12, 13]
 
 
-async def test_every_raw_table_has_the_exchange_alone_and_the_market_in_the_symbol(lake: Path) -> None:
+async def test_every_raw_table_has_the_key_of_the_market_and_the_full_symbol(lake: Path) -> None:
     await written(
         Quote("okx:swap", SWAP, 1.0, 1.0, 2.0, 1.0, None, NOON, 1),
         Quote("okx", "BTC/USDT", 1.0, 1.0, 2.0, 1.0, None, NOON + 1, 2),
         Trade("okx:swap", SWAP, 1.0, 1.0, "buy", "1", None, NOON),
         StreamState("okx:swap", (SWAP,), "down", "closed", NOON, 1),
     )
-    names = [("okx", SWAP), ("okx", "BTC/USDT")]
+    names = [("okx:swap", SWAP), ("okx", "BTC/USDT")]
     assert rows(lake, "quotes").select("exchange", "symbol").rows() == names
     assert rows(lake, "trades").select("exchange", "symbol").rows() == names[:1]
     states = rows(lake, "stream_states").select("exchange", "symbol").rows()
-    assert ("okx", SWAP) in states
+    assert ("okx:swap", SWAP) in states
 
 
 async def test_events_that_changed_nothing_leave_nothing_to_flush(lake: Path) -> None:

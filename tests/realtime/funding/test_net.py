@@ -73,6 +73,7 @@ def test_two_swaps_term_by_term(table: ScanTable) -> None:
         assert said["net_median"] == pytest.approx(held + (said["exit_median"] or 0), abs=1e-6)
     assert found.money["funding_short"] == pytest.approx(0.4)
     assert (found.trade, found.currency) == ("long Binance swap, short Bybit swap", "USDT")
+    assert str(found.bps["borrow"]) == "0.0", "nothing is not a loss: -0.0 would be shown as one"
     assert [len(leg.settlements) for leg in (found.buy, found.sell)] == [1, 2]
     assert [each.forming for each in found.sell.settlements] == [True, False]
 
