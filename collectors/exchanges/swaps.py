@@ -181,12 +181,12 @@ class SwapCodec(Codec):
         return (event,)
 
     def polled(self, body: bytes, received_ts_us: int = 0, received_mono_ns: int = 0) -> Sequence[Terms]:
-        """Decode rows, at least one; an answer without any, as a refusal is, counts as `malformed`."""
+        """Decode rows; an answer without them, as a refusal is, counts as `malformed`."""
         order, self.order = self.order, None  # it is of no connection
         try:
             answer = self._load(body)
-            rows = tables(answer.get("data") if isinstance(answer, dict) else answer)
-            return self.polled_rows(rows, received_ts_us, received_mono_ns)
+            rows = answer.get("data") if isinstance(answer, dict) else answer
+            return self.polled_rows(tables(rows), received_ts_us, received_mono_ns) if rows != [] else ()
         except BAD_FRAME:
             return self.skip("malformed")
         finally:

@@ -167,10 +167,9 @@ async def collect(folder: Path, recorded: Recorded, scratch: Path, speed: float)
             await running
         assert not any(outlet.channel.dropped for outlet in outlets)
     quotes = LakeReader(Lake.from_settings()).scan("quotes").collect()
-    return {
-        (key, symbol): part.sort("received_mono_ns", maintain_order=True).select(SAID)
-        for (key, symbol), part in quotes.partition_by("exchange", "symbol", as_dict=True).items()
-    }
+    parts = quotes.partition_by("exchange", "symbol", as_dict=True)
+    assert parts.keys() == recorded.keys()
+    return {key: parts[key].sort("received_mono_ns", maintain_order=True).select(SAID) for key in recorded}
 
 
 def without_repeats(rows: pl.DataFrame) -> pl.DataFrame:
@@ -244,7 +243,6 @@ def seconds_above(rows: pl.DataFrame, at: str, column: str, threshold: float) ->
 
 async def check(folder: Path, recorded: Recorded, scratch: Path, speed: float) -> dict[Pair, pl.DataFrame]:
     stored = await collect(folder, recorded, scratch, speed)
-    assert stored.keys() == recorded.keys()
     for market, rows in recorded.items():
         assert_frame_equal(without_repeats(stored[market]), without_repeats(rows), rel_tol=1e-12)
 
