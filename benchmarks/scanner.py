@@ -59,14 +59,14 @@ ALL_MARKETS_TARGETS: Final = TARGETS | {
 
 
 class Desk(NamedTuple):
-    """What is compared: every symbol on every market."""
+    """Symbols and markets that are compared: each symbol on each market."""
 
     markets: tuple[str, ...]
     symbols: tuple[str, ...]
 
     @classmethod
     def of(cls, pairs: int) -> "Desk":
-        """As many symbols as make about so many pairs; with more than eight spot markets have, swaps too."""
+        """Choose as many symbols as make about so many pairs; swaps too, where spot markets have fewer."""
         markets: tuple[str, ...] = EXCHANGES
         if pairs > SPOT_PAIRS:
             markets += tuple(key + SWAP_SUFFIX for key in EXCHANGES)
@@ -75,7 +75,7 @@ class Desk(NamedTuple):
 
     @property
     def targets(self) -> dict[str, float]:
-        """What is wanted of it."""
+        """Targets for its figures."""
         return TARGETS if self.markets == EXCHANGES else ALL_MARKETS_TARGETS
 
 

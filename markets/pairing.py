@@ -18,7 +18,7 @@ Keys = tuple[str, str]
 
 
 class PairPlan(Struct, frozen=True):
-    """What it would take to compare every pair of a kind: pairs that are not there, and those switched off.
+    """Steps to compare every pair of a kind: pairs that are not there, and those switched off.
 
     `scanned` are the pairs times the coins that both markets list, now and then.
     """
@@ -32,7 +32,7 @@ class PairPlan(Struct, frozen=True):
 
     @property
     def seal(self) -> str:
-        """What was counted, as one text: what is confirmed must be what was shown."""
+        """Text of the counts: what is confirmed must be what was shown."""
         return f"{self.kind} {len(self.new)} {len(self.disabled)} {self.scanned[1]}"
 
 

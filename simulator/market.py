@@ -97,7 +97,7 @@ class Market:
 
 
 class _Quoted:
-    """What some exchanges quote around a middle price: their bases, lags and pauses."""
+    """Quotes of some exchanges around a middle price: their bases, lags and pauses."""
 
     def __init__(self, rows: int, mid: Floats, rng: np.random.Generator) -> None:
         self._rng = rng

@@ -107,7 +107,7 @@ class Codec(ABC):
 
     @abstractmethod
     def topics(self, native_id: str) -> tuple[Topic, ...]:
-        """The topics of an instrument: one of quotes, one of trades, and of a swap what tells its funding."""
+        """The topics of an instrument: one of quotes, one of trades, and of a swap what says its funding."""
 
     @abstractmethod
     def subscribe(self, topics: Sequence[Topic], request_id: int) -> str:

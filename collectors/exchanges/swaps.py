@@ -1,4 +1,4 @@
-"""What codecs of perpetual swaps have in common: coins out of contracts, mark prices, funding. Pure."""
+"""Parts that codecs of perpetual swaps have in common: coins out of contracts, mark prices, funding. Pure."""
 
 from collections.abc import Iterable, Sequence
 from decimal import Context, Decimal

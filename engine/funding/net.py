@@ -1,4 +1,4 @@
-"""What a pair leaves when it is held for a time: the one formula (docs/engine.md).
+"""Net edge of a pair that is held for a time: the one formula (docs/engine.md).
 
 Buy q coins at the ask A of one leg, sell q at the bid B of the other, hold for H, and undo both. With the
 taker fees f (bought leg) and g (sold leg) as fractions, the money is
@@ -68,7 +68,7 @@ def net_edge(  # noqa: PLR0917
     median_exit: Any = nan,
     borrow: Any = 0.0,
 ) -> NetEdge:
-    """What is left, in bps, by the formula above; numbers or numpy arrays.
+    """Net edge in bps by the formula above; numbers or numpy arrays.
 
     `buy` and `sell` are bid and ask of the two legs, fees fractions, `funding_long` and `funding_short` the
     rates charged within the time held (`leg_funding`), `median_exit` the pair's own exit spread and

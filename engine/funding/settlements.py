@@ -11,7 +11,7 @@ SHOWN: Final = 100
 
 
 class FundingTerms(Struct, frozen=True, gc=False):
-    """What is known of a swap's coming settlements: rates as fractions, positive: longs pay shorts.
+    """Terms of a swap's coming settlements as they are known: rates as fractions, positive: longs pay shorts.
 
     `rate` is charged at `next_ts_us`. Every later settlement, `interval_s` apart, is expected at
     `usual_rate`, or where that is not known at `rate` again: the market that made it need not change. No

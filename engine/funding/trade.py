@@ -1,4 +1,4 @@
-"""What a position of two legs is, in one line, and whether each leg can be entered."""
+"""Position of two legs in one line, and whether each leg can be entered."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ Access = Literal["", "coin or borrowing"]
 
 
 def leg_access(market_key: str, direction: Direction) -> Access:
-    """What is needed for a leg beside money: nothing, or for a spot sale the coin itself or a loan of it.
+    """Need of a leg beside money: nothing, or for a spot sale the coin itself or a loan of it.
 
     Only swaps can be sold without owning the coin.
     """

@@ -22,7 +22,7 @@ class Leg:
 
     @property
     def key(self) -> str:
-        """Its market key."""
+        """Key of the market."""
         return market_key(self.exchange.key, self.market)
 
     def __str__(self) -> str:

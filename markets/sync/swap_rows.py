@@ -1,4 +1,4 @@
-"""What a catalogue sync writes of swaps beside what it writes of every instrument."""
+"""Rows of swaps: what a catalogue sync writes beside what it writes of every instrument."""
 
 from collections.abc import Mapping
 from datetime import datetime

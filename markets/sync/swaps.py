@@ -1,4 +1,4 @@
-"""What a catalogue says of a swap beside a spot market: contract size, settle coin, why it is not followed.
+"""Facts of a swap in a catalogue, beside those of spot: contract size, settle coin, why it is not followed.
 
 Contract sizes are read from the exchange's own field and never from ccxt, which puts 1 where it finds none.
 Plain Python, no Django and no database.

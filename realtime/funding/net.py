@@ -1,4 +1,4 @@
-"""What a pair leaves when it is held for a time: the engine's formula, on the quotes and the funding of
+"""Net edge of a pair that is held for a time: the engine's formula, on the quotes and the funding of
 now."""
 
 from collections.abc import Iterable
@@ -84,7 +84,7 @@ class Net(Struct, frozen=True):
 
 
 def net(table: ScanTable, query: NetQuery, snapshots: Iterable[Snapshot], now_us: int) -> Net:
-    """What the position a query names leaves; its keys and symbol are as the configuration spells them."""
+    """Net edge of the position a query names; its keys and symbol are as the configuration has them."""
     places = _places(table, query)
     swaps = {(row.exchange, row.coin): row for each in snapshots for row in each.rows}
     fees = Fees(table.config)

@@ -126,7 +126,7 @@ class Matrix:
         return Row(coin.coin, cells, Best(*coin.legs, round(spread * PER_CENT, 8), round(held * PER_CENT, 8)))
 
     def _held(self, coin: _Coin) -> float | None:
-        """What the best two legs are paid while they are held, as a fraction."""
+        """Funding that the best two legs are paid while they are held, as a fraction."""
         if coin.legs is None:
             return None
         long, short = (self._charged(coin.found[leg].swap) for leg in coin.legs)

@@ -21,7 +21,7 @@ EXPIRY_S: Final = 10
 
 
 class SwapRow(Struct, array_like=True, frozen=True):
-    """What is known of one swap; None: unknown. Rates are fractions, positive: longs pay shorts.
+    """Known funding of one swap; None: unknown. Rates are fractions, positive: longs pay shorts.
 
     `coin` is the symbol it is compared under, `problem` why nothing may be computed with `rate`, in words;
     `age_ms` is since a rate was said last, None: never.

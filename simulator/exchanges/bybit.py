@@ -189,16 +189,16 @@ class BybitSwap(Perpetuals, Bybit):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._told: dict[str, dict[str, Any]] = {}
+        self._said: dict[str, dict[str, Any]] = {}
 
     def status_frames(self, topic: str, variant: str, listing: Listing, beat: int) -> Sequence[Frame]:
         """tickers: a snapshot on subscribing, then what changed, and nothing where nothing did."""
         row = self._status_row(listing)
-        told = self._told.setdefault(listing.symbol, row)
+        said = self._said.setdefault(listing.symbol, row)
         if beat:
-            self._told[listing.symbol] = row
+            self._said[listing.symbol] = row
         kind = "delta" if beat else "snapshot"
-        new = {name: value for name, value in row.items() if not beat or told.get(name) != value}
+        new = {name: value for name, value in row.items() if not beat or said.get(name) != value}
         if not new:
             return ()
         data = compact({"symbol": self.native(listing), **new})

@@ -459,7 +459,7 @@ class KucoinSwap(Perpetuals, Kucoin):
 
 
 def _settling(before: tuple[int, bool], now: tuple[int, bool]) -> list[str]:
-    """What a change of (last settlement, whether it is worked off) announces; a quick one both."""
+    """Announcements of a change of (last settlement, whether it is worked off) ; a quick one has both."""
     began, ended = now[0] != before[0], not now[1] and now != before
     return [subject for subject, said in (("funding.begin", began), ("funding.end", ended)) if said]
 

@@ -211,7 +211,7 @@ class OkxSwap(Perpetuals, Okx):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._told: dict[str, tuple[int, bool]] = {}
+        self._said: dict[str, tuple[int, bool]] = {}
 
     def native(self, listing: Listing) -> str:
         """`BTC-USDT-SWAP`."""
@@ -233,8 +233,8 @@ class OkxSwap(Perpetuals, Okx):
             return (self._push(channel, self._index(listing), self._index_ticker(listing)),)
         funding = self.status(listing).funding
         now = (funding.previous_ms, funding.settling)
-        unchanged = self._told.setdefault(listing.symbol, now) == now
-        self._told[listing.symbol] = now
+        unchanged = self._said.setdefault(listing.symbol, now) == now
+        self._said[listing.symbol] = now
         if beat % FUNDING_BEATS and unchanged:
             return ()
         return (self._push(channel, self.native(listing), self._funding_row(listing)),)

@@ -1,4 +1,4 @@
-"""What every simulated swap market has beside a spot market: contract sizes, mark and index price, funding.
+"""Parts of every simulated swap market beside those of spot: contract sizes, mark and index price, funding.
 
 An exchange's file adds its swap dialect to this and to the exchange's own class, so that what its two
 dialects share stands once.
@@ -63,7 +63,7 @@ class Perpetuals(SimulatedExchange):
         """
 
     def tick(self, beat: int) -> None:
-        """What the exchange pushes at a beat about all its swaps."""
+        """Push what the exchange says of all its swaps at a beat."""
 
     # --- shared ----------------------------------------------------------------------------------
 

@@ -80,7 +80,7 @@ def symbols_of(sink: KeepingSink, kind: type[Said]) -> set[str]:
 
 
 def funding_of(sink: KeepingSink) -> dict[str, FundingState]:
-    """What is known of each swap's funding."""
+    """Known funding of each swap."""
     states: dict[str, FundingState] = {}
     for event in sink.events:
         if isinstance(event, Funding):

@@ -159,7 +159,7 @@ def test_stored_lines_and_exports_agree_with_the_live_ones_either_way_round(
 
 
 def check_exported(lake: Lake, market: MarketConfig, format: str, expected: Points, until_us: int) -> None:
-    """What is exported either way round, be it computed or stored by now."""
+    """Export of a pair either way round, be it computed or stored by now."""
     there = exported(lake, market, format, "binance", "okx", end_us=until_us)
     same(there, expected, f"exported as {format}")
     turned(exported(lake, market, format, "okx", "binance", end_us=until_us), there, format)

@@ -1,4 +1,4 @@
-"""What a desk must not compute with, made on purpose: contract sizes and intervals that change …"""
+"""Faults that a desk must not compute with, made on purpose: contract sizes and intervals that change …"""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ async def sim() -> AsyncIterator[Simulator]:
 
 
 async def fetched(sim: Simulator, key: str, path: str) -> Any:
-    """What a REST call answers."""
+    """Answer of a REST call."""
     async with aiohttp.ClientSession() as http, http.get(sim.rest_url(key) + path) as response:
         return await response.json()
 

@@ -129,7 +129,7 @@ TABLE: dict[tuple[str, str], tuple[Rows, dict[str, str]]] = {
 
 
 def found(row: Any, path: str) -> Any:
-    """What is at a place, None where there is none."""
+    """Value at a place, None where there is none."""
     for name in path.split("."):
         if isinstance(row, list):
             row = row[int(name)] if int(name) < len(row) else None

@@ -30,7 +30,7 @@ def native(market: str) -> str:
 
 
 @pytest.mark.parametrize("market", SWAPS)
-def test_a_swap_has_a_topic_of_quotes_one_of_trades_and_what_tells_its_funding(market: str) -> None:
+def test_a_swap_has_a_topic_of_quotes_one_of_trades_and_of_its_funding(market: str) -> None:
     topics = CODECS[market]({}).topics(native(market))
     assert [topic.name for topic in topics] == TOPICS[exchange_of(market)]
     channels = [topic.channel for topic in topics]

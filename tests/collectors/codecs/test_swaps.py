@@ -1,4 +1,4 @@
-"""What the swap codecs make of frames: sizes in coins, mark prices, funding."""
+"""Events that the swap codecs make of frames: sizes in coins, mark prices, funding."""
 
 import json
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""What the swap codecs make of rates, times, intervals and prices that cannot be: unknown, and counted."""
+"""Rates, times, intervals and prices that cannot be: the swap codecs make them unknown, and count them."""
 
 import json
 from typing import Any

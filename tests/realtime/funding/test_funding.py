@@ -233,7 +233,7 @@ def funding(rate: float | None, **more: Any) -> Funding:
 async def published(
     redis: Redis, *events: Funding, config: MarketConfig = CONFIG
 ) -> tuple[Any, dict[str, Any]]:
-    """What the sink wrote of these events, and its counters."""
+    """Snapshot that the sink wrote of these events, and its counters."""
     channel: Channel[SinkEvent] = Channel("funding", 1000)
     sink = FundingSink(channel, Shard(), lambda _event: None)
     sink.configure(config)

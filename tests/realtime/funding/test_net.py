@@ -1,4 +1,4 @@
-"""What a pair leaves when it is held, over HTTP: terms in bps and money, what is unknown or refused."""
+"""Net edge of a pair that is held, over HTTP: terms in bps and money, what is unknown or refused."""
 
 import time
 from typing import Any
