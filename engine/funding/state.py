@@ -53,7 +53,7 @@ IntervalSource = Literal["said", "derived"]
 
 
 class Change(Struct, frozen=True):
-    """Changes that an event made: a settlement that passed, an interval (from, to; seconds), what was refused."""
+    """Changes by an event: a settlement that passed, an interval (from, to; seconds), what was refused."""
 
     anything: bool = False
     settled_at_us: int | None = None
