@@ -169,13 +169,17 @@ async def collect(folder: Path, recorded: Recorded, scratch: Path, speed: float)
     quotes = LakeReader(Lake.from_settings()).scan("quotes").collect()
     parts = quotes.partition_by("exchange", "symbol", as_dict=True)
     assert parts.keys() == recorded.keys()
-    return {key: parts[key].sort("received_mono_ns", maintain_order=True).select(SAID) for key in recorded}
+    for part in parts.values():  # what was read at one instant has one stamp
+        assert part.sort("received_mono_ns", "exchange_ts_us")["exchange_ts_us"].is_sorted()
+    return {key: in_order(parts[key]) for key in recorded}
 
 
-def without_repeats(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows without those that say the same again: exchanges send a quote that stands once more."""
-    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in SAID)
-    return rows.filter(~same.fill_null(value=False))
+def in_order(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows by their own time, each once: exchanges repeat a quote that stands, and some have whole seconds.
+
+    At one time by their prices: the lake keeps no order of what was received at one instant.
+    """
+    return rows.select(SAID).unique().sort(SAID)
 
 
 def quotes_of(recorded: Recorded) -> Iterator[Quote]:
@@ -243,14 +247,15 @@ def seconds_above(rows: pl.DataFrame, at: str, column: str, threshold: float) ->
 
 async def check(folder: Path, recorded: Recorded, scratch: Path, speed: float) -> dict[Pair, pl.DataFrame]:
     stored = await collect(folder, recorded, scratch, speed)
+    recorded = {market: in_order(rows) for market, rows in recorded.items()}
     for market, rows in recorded.items():
-        assert_frame_equal(without_repeats(stored[market]), without_repeats(rows), rel_tol=1e-12)
+        assert_frame_equal(stored[market], rows, rel_tol=1e-12)
 
     found = computed_by_the_engine(stored)
     assert set(found) == set(pairs_of(recorded))
     oracle = {
         (coin, one, two): computed_by_polars(
-            *(without_repeats(recorded[key, named(recorded, key, coin)]) for key in (one, two))
+            *(recorded[key, named(recorded, key, coin)] for key in (one, two))
         )
         for coin, one, two in found
     }
