@@ -233,7 +233,7 @@ class TestOpportunities:
         assert facts["Sell"] == "binance 100.4 × 1.50"
         assert (facts["Edge after fees"], facts["Executable"]) == ("+12.0 bps", "150 USDT")
         assert facts["Quote ages"] == "bybit 12 ms, binance 0 ms"
-        assert facts["Gates"] == "wallets: unknown"
+        assert facts["Gate checks"] == "wallets: unknown"
         assert (
             "/opportunities/explain?symbol=BTC%2FUSDT&exchange1=binance&exchange2=bybit" in sent_message.url
         )
