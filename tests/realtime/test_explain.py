@@ -239,7 +239,7 @@ def test_a_request_that_cannot_be_answered_says_what_to_change(
         ("symbol=BTC/USDT&exchange1=binance", 400, ["exchange2:"]),
         ("id=BTC", 400, ["id:", BTC]),
         ("symbol=NOPE/USDT&exchange1=binance&exchange2=bybit", 404, ["symbol:", "NOPE/USDT"]),
-        ("symbol=BTC/USDT&exchange1=nowhere&exchange2=bybit", 404, ["exchange1:", "binance, binance:swap"]),
+        ("symbol=BTC/USDT&exchange1=nowhere&exchange2=bybit", 404, ["exchange1:", "binance, bingx"]),
         ("symbol=BTC/USDT&exchange1=okx&exchange2=OKX", 400, ["exchange2:", "name another"]),
     ):
         response = operator_client.get(f"/api/opportunities/explain?{query}")
