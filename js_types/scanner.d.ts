@@ -95,6 +95,8 @@ declare namespace Scanner {
   interface Direction {
     buy_on: string;
     sell_on: string;
+    /** The position in words. */
+    trade: string;
     edge_bps: number | null;
     size: number | null;
     gates: Gate[];

@@ -32,7 +32,9 @@ from msgspec import Struct
 
 from core.clock.moments import lately
 from core.names.chart_ids import chart_id_of
+from core.names.market_keys import SWAP_SUFFIX
 from core.names.symbols import searched
+from markets.config import PairKind
 from markets.models import Symbol
 from markets.worth.reference import DOLLARS
 from markets.worth.worths import Worths
@@ -66,14 +68,15 @@ class Asked(Struct, frozen=True):
     """Selection of opportunities; what is None or empty does not matter.
 
     `symbol` is a part of its name in any case, in quotes exactly as written. One of `exchanges`: the pairs
-    it is part of; several: the pairs among them. What is open has lasted until now. The period is of the
-    start, its end excluded.
+    it is part of; several: the pairs among them. `kind` as `markets.config.pair_kind` has it. What is open
+    has lasted until now. The period is of the start, its end excluded.
     """
 
     symbol: str = ""
     exchange1: str = ""
     exchange2: str = ""
     exchanges: tuple[str, ...] = ()
+    kind: Literal["", PairKind] = ""
     filter_id: int | None = None
     min_peak_bps: float | None = None
     min_duration_ms: float | None = None
@@ -120,6 +123,8 @@ def episodes(asked: Asked) -> QuerySet[OpportunityEpisode]:
         found = found.filter(**{f"symbol__{'contains' if literally else 'icontains'}": word})
     if asked.exchanges:
         found = found.filter(_among(asked.exchanges))
+    if asked.kind:
+        found = found.filter(_of_kind(asked.kind))
     if asked.min_duration_ms:
         found = found.filter(_lasted(asked.min_duration_ms))
     return found.filter(closed_at=None) if asked.open_only else found
@@ -128,6 +133,19 @@ def episodes(asked: Asked) -> QuerySet[OpportunityEpisode]:
 def _among(exchanges: tuple[str, ...]) -> Q:
     first, second = Q(exchange1__in=exchanges), Q(exchange2__in=exchanges)
     return first & second if len(exchanges) > 1 else first | second
+
+
+def _of_kind(kind: PairKind) -> Q:
+    one, two = Q(exchange1__endswith=SWAP_SUFFIX), Q(exchange2__endswith=SWAP_SUFFIX)
+    suffix = Value(SWAP_SUFFIX)
+    basis = Q(exchange1=Concat("exchange2", suffix)) | Q(exchange2=Concat("exchange1", suffix))
+    kinds: dict[PairKind, Q] = {
+        "spot-spot": ~one & ~two,
+        "swap-swap": one & two,
+        "spot-swap": (one & ~two | ~one & two) & ~basis,
+        "basis": basis,
+    }
+    return kinds[kind]
 
 
 def _lasted(at_least_ms: float) -> Q:

@@ -18,6 +18,7 @@ from core.clock.moments import age_s
 from core.clock.times import asked_time
 from core.web.asking import asked
 from core.web.refused import Refused
+from markets.config import PairKind
 from markets.models import OpportunityFilter
 from markets.selectors import exchange_names
 from opportunities.episodes import (
@@ -37,7 +38,7 @@ COUNTED: Final = 100_000
 """How many matches are counted, and can be paged through, at most."""
 
 WHICH: Final = (
-    "symbol", "exchanges", "filter", "min_peak", "min_duration", "open", "start", "end"
+    "symbol", "exchanges", "kind", "filter", "min_peak", "min_duration", "open", "start", "end"
 )  # fmt: skip
 """Parameters that say which opportunities are meant."""
 
@@ -50,6 +51,7 @@ class EpisodeQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
     symbol: Annotated[str, Meta(max_length=100)] = ""
     exchanges: tuple[str, ...] = ()
+    kind: Literal["", PairKind] = ""
     filter: int | None = None
     min_peak: float | None = None
     min_duration: Annotated[float, Meta(ge=0, le=1e9)] | None = None
@@ -68,6 +70,7 @@ class EpisodeQuery(Struct, frozen=True, forbid_unknown_fields=True):
         return Asked(
             symbol=self.symbol.strip(),
             exchanges=self.exchanges,
+            kind=self.kind,
             filter_id=self.filter,
             min_peak_bps=self.min_peak,
             min_duration_ms=None if self.min_duration is None else self.min_duration * 1000,

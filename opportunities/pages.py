@@ -19,7 +19,7 @@ from core.names import formats as wording
 from core.names.market_keys import coin_symbol
 from core.names.symbols import quote_of
 from markets.events import LegPrice, Moment
-from markets.models import Exchange, ExchangePair, OpportunityFilter, Symbol
+from markets.models import Exchange, ExchangePair, OpportunityFilter, PairKind, Symbol
 from markets.selectors import compared_legs, exchange_names
 from opportunities.episodes import Asked, routes_of
 from opportunities.models import OpportunityEpisode
@@ -40,6 +40,7 @@ class Opportunities(LoginRequiredMixin, TemplateView):
         return super().get_context_data(
             exchanges=compared_legs(Exchange.objects.order_by("-enabled", "name")),
             exchange_names=json.dumps(exchange_names()),
+            kinds=PairKind.choices,
             filters=filters,
             opening=json.dumps(opening),
             **kwargs,

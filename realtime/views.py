@@ -22,7 +22,7 @@ from django.views import csrf, defaults
 from django.views.generic import TemplateView
 
 from accounts.access.guard import OUR_FAULTS, OUTAGES, SIGN_IN, not_possible
-from markets.models import Exchange, OpportunityFilter, Symbol
+from markets.models import Exchange, OpportunityFilter, PairKind, Symbol
 from markets.selectors import compared_legs, exchange_names
 
 AGAIN_AFTER_S: Final = 5
@@ -44,10 +44,11 @@ class Scanner(LoginRequiredMixin, TemplateView):
     template_name = "scanner/scanner.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Add the filter bar's choices: exchanges, quote currencies, opportunity filters."""
+        """Add the filter bar's choices: markets, kinds of pairs, quote currencies, opportunity filters."""
         return super().get_context_data(
             exchanges=compared_legs(Exchange.objects.filter(enabled=True).order_by("name")),
             exchange_names=json.dumps(exchange_names()),
+            kinds=PairKind.choices,
             quotes=Symbol.objects.filter(enabled=True)
             .values_list("quote", flat=True)
             .distinct()

@@ -24,12 +24,12 @@ class Leg:
     """One instrument: its last quote and whether that may be used."""
 
     __slots__ = (
-        "charts", "enabled", "exchange", "index", "last_mono_ns", "lost", "multiplier", "needs", "quote",
-        "scale", "terms", "up", "usable",
+        "charts", "enabled", "exchange", "index", "last_mono_ns", "lost", "multiplier", "name", "needs",
+        "quote", "scale", "terms", "up", "usable",
     )  # fmt: skip
 
     def __init__(self, exchange: str) -> None:
-        self.exchange = exchange
+        self.exchange = self.name = exchange  # the key of its market, and what words call that
         self.charts: list[Chart] = []
         self.index = -1  # among the legs of charts
         self.multiplier = 1.0  # of an alias, see markets.config.ListingConfig
@@ -92,15 +92,15 @@ class Leg:
     def trouble(self) -> Trouble | None:
         """Why there is no usable quote, in words that stay the same while the cause does."""
         if not self.enabled:
-            return "down", f"{self.exchange}: exchange disabled"
+            return "down", f"{self.name}: exchange disabled"
         if not self.up:
-            return "down", f"no stream from {self.exchange}: {self.lost}"
+            return "down", f"no stream from {self.name}: {self.lost}"
         if self.needs and isnan(self.scale):
             return "stale", f"waiting for the rate of {self.needs[0]} in {self.needs[1]}"
         if self.usable is None and self.lost:
-            return "stale", f"waiting for the next quote of {self.exchange} after: {self.lost}"
+            return "stale", f"waiting for the next quote of {self.name} after: {self.lost}"
         if self.usable is None:
-            return "stale", f"waiting for the first quote of {self.exchange}"
+            return "stale", f"waiting for the first quote of {self.name}"
         return None
 
 
@@ -149,7 +149,7 @@ class Chart:
             return leg.trouble()
         if now_mono_ns - quote.as_of_ns <= self.tolerance_ns:
             return None
-        return "stale", f"{leg.exchange} quote is older than the tolerance of {self.tolerance_ns / 1e9:g} s"
+        return "stale", f"{leg.name} quote is older than the tolerance of {self.tolerance_ns / 1e9:g} s"
 
     def add(self, points: Points, cap: int) -> int:
         """Let points wait to be collected, and thin them above `cap`; returns how many that cost."""

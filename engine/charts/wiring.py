@@ -52,7 +52,7 @@ class Wiring:
 
     def _set_legs(self, config: MarketConfig) -> dict[LegKey, LegKey]:
         """Returns under which instrument the leg of a chart, by exchange and symbol, is quoted."""
-        enabled = {e.key: e.enabled for e in config.exchanges}
+        exchanges = {e.key: e for e in config.exchanges}
         market = listed(config)
         quoted = {
             (exchange, o.symbol): market.get(o.symbol, {}).get(exchange)
@@ -63,7 +63,8 @@ class Wiring:
         wanted = {(i.exchange, i.symbol) for i in config.instruments} | set(names.values())
         self.legs = {key: self.legs.get(key) or Leg(key[0]) for key in wanted}
         for leg in self.legs.values():
-            leg.enable(enabled[leg.exchange])
+            leg.name = exchanges[leg.exchange].name
+            leg.enable(exchanges[leg.exchange].enabled)
         for key, listing in quoted.items():
             if listing:
                 self.legs[names[key]].follow(listing)

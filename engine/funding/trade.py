@@ -1,8 +1,10 @@
 """Position of two legs in one line, and whether each leg can be entered."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 from core.names.market_keys import SWAP, exchange_of, market_of
+from markets.config import ExchangeConfig
 
 Direction = Literal["long", "short"]
 Access = Literal["", "coin or borrowing"]
@@ -14,6 +16,11 @@ def leg_access(market_key: str, direction: Direction) -> Access:
     Only swaps can be sold without owning the coin.
     """
     return "coin or borrowing" if direction == "short" and market_of(market_key) != SWAP else ""
+
+
+def plain_names(exchanges: Iterable[ExchangeConfig]) -> dict[str, str]:
+    """Names of exchanges by their keys, of the markets that a configuration has: `Gate` of `Gate swap`."""
+    return {exchange_of(row.key): row.name.removesuffix(" swap") for row in exchanges}
 
 
 def trade_line(buy_key: str, sell_key: str, names: dict[str, str]) -> str:

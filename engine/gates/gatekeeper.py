@@ -38,6 +38,7 @@ class Gatekeeper:
     def __init__(self, market: MarketMoves | None = None) -> None:
         self.identity = Identity(market)
         self.terms = GateTerms()
+        self._names: dict[str, str] = {}
         self._legs: Collection[Leg] = ()
         self._of_exchange: dict[str, list[Leg]] = {}
         self._mute: frozenset[str] = frozenset()
@@ -47,6 +48,7 @@ class Gatekeeper:
         """Apply a configuration; `directions` are all those of the scanner, `legs` all of its legs."""
         facts = gates.Facts(config)
         self.terms = config.gates
+        self._names = {row.key: row.name for row in config.exchanges}
         self._legs = legs
         self._of_exchange = defaultdict(list)
         self._mute_slot = -1
@@ -141,16 +143,17 @@ class Gatekeeper:
         words = []
         for leg in (direction.buy, direction.sell):
             state, age_ms = self.state(leg, now_mono_ns), freshness.age_ms(leg, now_mono_ns)
+            name = self._names[leg.exchange]
             if state > freshness.QUIET:
-                words.append(f"{leg.exchange} is {freshness.STATES[state]}")
+                words.append(f"{name} is {freshness.STATES[state]}")
             elif age_ms > most_ms:
                 words.append(
-                    f"the quote of {leg.exchange} is {wording.seconds(age_ms)} old, over the limit of "
+                    f"the quote of {name} is {wording.seconds(age_ms)} old, over the limit of "
                     f"{wording.seconds(most_ms)}"
                 )
             elif self._is_doubtful(leg, edge_bps, most_ms, now_mono_ns):
                 moved = f"{self._moved_bps(leg, now_mono_ns):,.1f} bps"
-                words.append(f"{leg.exchange} did not follow when the others moved {moved}")
+                words.append(f"{name} did not follow when the others moved {moved}")
         return ", ".join(words)
 
 

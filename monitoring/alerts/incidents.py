@@ -4,7 +4,7 @@ Each function may be called again after a crash in the middle: what is there alr
 """
 
 import datetime
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -14,6 +14,7 @@ from django.utils.translation import gettext, ngettext
 from core.health.findings import Finding
 from core.names import formats as wording
 from core.names.symbols import base_of, quote_of
+from markets.selectors import exchange_names
 from markets.worth.worths import Worths
 from monitoring.alerts.links import chart_path
 from monitoring.models import Alert, AlertRule, Delivery, What
@@ -46,7 +47,7 @@ def of_finding(rule: AlertRule, finding: Finding, since_us: int, now_us: int) ->
         severity=rule.severity,
         since=moment(since_us),
         fired_at=moment(now_us),
-        title=f"{finding.subject}: {What(finding.kind).label}"[:TITLE_CHARS],
+        title=f"{named_subject(finding.subject, exchange_names())}: {What(finding.kind).label}"[:TITLE_CHARS],
         words=finding.words,
         remedy=finding.remedy,
         value=finding.value,
@@ -55,9 +56,20 @@ def of_finding(rule: AlertRule, finding: Finding, since_us: int, now_us: int) ->
     )
 
 
+def named_subject(subject: str, names: Mapping[str, str]) -> str:
+    """A finding's subject (`okx:swap`, `BTC/USDT on okx`) with the name of its market in place of the key."""
+    what, on, key = subject.rpartition(" on ")
+    return f"{what}{on}{names.get(key, key)}"
+
+
 def subject_of(row: OpportunityEpisode) -> str:
-    """A route: buy a symbol here, sell it there."""
+    """A route by the keys of its markets: buy a symbol here, sell it there."""
     return f"{row.symbol} {row.buy_on} → {row.sell_on}"
+
+
+def way_of(row: OpportunityEpisode, names: Mapping[str, str]) -> str:
+    """Where a route buys and sells, by the names of the markets."""
+    return f"{names.get(row.buy_on, row.buy_on)} → {names.get(row.sell_on, row.sell_on)}"
 
 
 def coin_of(row: OpportunityEpisode) -> str:
@@ -97,16 +109,20 @@ DESCRIBED: Final = ("subject", "title", "words", "value", "facts", "path")
 def describe(alert: Alert, rule: AlertRule, rows: Sequence[OpportunityEpisode]) -> bool:
     """Say in an incident how its routes are now, best first; returns whether anything is new."""
     best, *others = ranked(rule, rows)
+    names = exchange_names()
     edge = wording.bps(best.peak_edge_bps)
     words = gettext("Buy on %(buy)s, sell on %(sell)s: %(edge)s after both taker fees.")
     now = {
         "subject": subject_of(best)[:SUBJECT_CHARS],
-        "title": f"{best.symbol}: {edge}, {best.buy_on} → {best.sell_on}{more_routes(len(others))}"[
-            :TITLE_CHARS
-        ],
-        "words": words % {"buy": best.buy_on, "sell": best.sell_on, "edge": edge},
+        "title": f"{best.symbol}: {edge}, {way_of(best, names)}{more_routes(len(others))}"[:TITLE_CHARS],
+        "words": words
+        % {
+            "buy": names.get(best.buy_on, best.buy_on),
+            "sell": names.get(best.sell_on, best.sell_on),
+            "edge": edge,
+        },
         "value": best.peak_edge_bps,
-        "facts": [list(fact) for fact in _facts(best, others, rows)],
+        "facts": [list(fact) for fact in _facts(best, others, rows, names)],
         "path": chart_path(best) or _explain_path(best),
     }
     new = any(getattr(alert, name) != now[name] for name in DESCRIBED)
@@ -142,42 +158,49 @@ def why_closed(row: OpportunityEpisode) -> str:
 
 
 def _facts(
-    row: OpportunityEpisode, others: Sequence[OpportunityEpisode], rows: Iterable[OpportunityEpisode]
+    row: OpportunityEpisode,
+    others: Sequence[OpportunityEpisode],
+    rows: Iterable[OpportunityEpisode],
+    names: Mapping[str, str],
 ) -> list[tuple[str, str]]:
     """Facts a trader decides by, as of the peak so far."""
     peak, currency = row.peak, quote_of(row.symbol)
     buy, sell = peak.buy, peak.sell
+    bought, sold = (names.get(leg.exchange, leg.exchange) for leg in (buy, sell))
     gates = ", ".join(row.gates) or gettext("all passed")
     filters = sorted({each.filter_name for each in rows})
     return [
         (gettext("Symbol"), row.symbol),
-        (gettext("Buy"), f"{buy.exchange} {wording.price(buy.ask)} × {wording.amount(buy.ask_size)}"),
-        (gettext("Sell"), f"{sell.exchange} {wording.price(sell.bid)} × {wording.amount(sell.bid_size)}"),
+        (gettext("Buy"), f"{bought} {wording.price(buy.ask)} × {wording.amount(buy.ask_size)}"),
+        (gettext("Sell"), f"{sold} {wording.price(sell.bid)} × {wording.amount(sell.bid_size)}"),
         (gettext("Edge after fees"), wording.bps(peak.edge_bps)),
         (gettext("Executable"), f"{wording.amount(peak.size)} {currency}"),
-        (gettext("Quote ages"), f"{buy.exchange} {wording.age(buy.age_ms)}, "
-                                f"{sell.exchange} {wording.age(sell.age_ms)}"),
+        (gettext("Quote ages"), f"{bought} {wording.age(buy.age_ms)}, "
+                                f"{sold} {wording.age(sell.age_ms)}"),
         (gettext("Gate checks"), gates),
-        *_move_facts(row, others),
+        *_move_facts(row, others, names),
         (gettext("Filter"), _listed(filters, ", ")),
     ]  # fmt: skip
 
 
-def _move_facts(row: OpportunityEpisode, others: Sequence[OpportunityEpisode]) -> Iterator[tuple[str, str]]:
+def _move_facts(
+    row: OpportunityEpisode, others: Sequence[OpportunityEpisode], names: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
     """Facts of the move: the exchange that moved, as far as that is known, and what else opened by it."""
     if row.moved_on:
         there = gettext("buy there") if row.moved_side == "buy" else gettext("sell there")
-        yield gettext("Moved"), f"{row.moved_on}, {there}"
+        yield gettext("Moved"), f"{names.get(row.moved_on, row.moved_on)}, {there}"
     elif row.move is not None:
         yield gettext("Moved"), gettext("not known yet")
     if others:
-        names = [f"{_route(each, row)} {wording.bps(each.peak_edge_bps)}" for each in others]
-        yield gettext("Other routes of this move"), _listed(names, "; ")
+        routes = [f"{_route(each, row, names)} {wording.bps(each.peak_edge_bps)}" for each in others]
+        yield gettext("Other routes of this move"), _listed(routes, "; ")
 
 
-def _route(row: OpportunityEpisode, best: OpportunityEpisode) -> str:
+def _route(row: OpportunityEpisode, best: OpportunityEpisode, names: Mapping[str, str]) -> str:
     """Route, with its symbol only where that is another one."""
-    return subject_of(row) if row.symbol != best.symbol else f"{row.buy_on} → {row.sell_on}"
+    way = way_of(row, names)
+    return f"{row.symbol} {way}" if row.symbol != best.symbol else way
 
 
 def _listed(names: Sequence[str], joint: str) -> str:

@@ -12,8 +12,9 @@ from redis import RedisError
 from core.health.findings import Finding
 from core.names import formats as wording
 from core.redis_client import redis_client
+from markets.selectors import exchange_names
 from markets.worth.reference import REFERENCE
-from monitoring.alerts.incidents import more_routes, ranked, subject_of
+from monitoring.alerts.incidents import more_routes, named_subject, ranked, subject_of, way_of
 from monitoring.alerts.selectors import findings_for, opportunities_for
 from monitoring.health.memory import FRESH, Published
 from monitoring.models import AlertRule
@@ -59,9 +60,11 @@ def would_fire(rule: AlertRule) -> str:
         return gettext("Unknown: no monitor reports. Is `manage.py monitor` running?")
     lasting_us = timezone.now().timestamp() * 1_000_000 - rule.for_s * 1_000_000
     beyond = [each for each in findings_for(rule, findings) if _beyond(rule, each)]
-    due = [each.subject for each in beyond if each.since_us <= lasting_us]
+    names = exchange_names()
+    due = [named_subject(each.subject, names) for each in beyond if each.since_us <= lasting_us]
     if not due and beyond:
-        return gettext("Nothing yet; %(what)s will if it lasts.") % {"what": beyond[0].subject}
+        what = named_subject(beyond[0].subject, names)
+        return gettext("Nothing yet; %(what)s will if it lasts.") % {"what": what}
     return _named(due, len(due))
 
 
@@ -71,11 +74,13 @@ def _moves_of(rule: AlertRule) -> list[str]:
     routes: dict[Any, list[OpportunityEpisode]] = defaultdict(list)
     for row in found.defer("at_open", "at_peak"):
         routes[row.move or subject_of(row)].append(row)
-    return [_by_best(ranked(rule, rows)) for rows in routes.values()]
+    names = exchange_names()
+    return [_by_best(ranked(rule, rows), names) for rows in routes.values()]
 
 
-def _by_best(ranked_routes: list[OpportunityEpisode]) -> str:
-    return subject_of(ranked_routes[0]) + more_routes(len(ranked_routes) - 1)
+def _by_best(ranked_routes: list[OpportunityEpisode], names: dict[str, str]) -> str:
+    best = ranked_routes[0]
+    return f"{best.symbol} {way_of(best, names)}{more_routes(len(ranked_routes) - 1)}"
 
 
 def _beyond(rule: AlertRule, finding: Finding) -> bool:

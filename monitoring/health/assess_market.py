@@ -92,14 +92,14 @@ def _silent_ms(of: ExchangeQuality) -> float | None:
 
 
 def _silent_exchange(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[Finding]:
-    for_s = (now.at_us - of.since_us) / 1e6
+    for_s, name = (now.at_us - of.since_us) / 1e6, now.called(of.exchange)
     if of.state not in WELL:
         if of.state == "connecting" and not is_over(for_s, CONNECTING_S):
             return
         severity: Severity = "warning" if of.state == "connecting" else "critical"
         yield Finding(
             "exchange_silent", of.exchange, severity, of.since_us,
-            f"{of.exchange} {_does(of.state)}: {isolated(of.reason) or 'no reason was given'}.",
+            f"{name} {_does(of.state)}: {isolated(of.reason) or 'no reason was given'}.",
             f"It is retried by itself{_next_try(of.exchange, now)}. Check whether it is in maintenance, "
             "has blocked this address, or cannot be reached from this host. "
             "The collector's log has the first failure.",
@@ -111,9 +111,9 @@ def _silent_exchange(of: ExchangeQuality, now: Observed, limits: Limits) -> Iter
     if is_mute and silent_s > limits.exchange_silent_s:
         alive = of.heard_ms is not None and of.heard_ms < 1000 * limits.exchange_silent_s
         connections = "its connections are alive" if alive else "its connections are silent too"
-        words = f"{of.exchange} has sent no quote or trade for {silent_s:.0f} s; {connections}."
+        words = f"{name} has sent no quote or trade for {silent_s:.0f} s; {connections}."
         if _sends_nothing_usable(of):
-            words = f"{of.exchange} has sent no usable quote for {silent_s:.0f} s: {of.unusable_reason}."
+            words = f"{name} has sent no usable quote for {silent_s:.0f} s: {of.unusable_reason}."
         yield Finding(
             "exchange_silent", of.exchange, "critical", now.at_us - int(silent_s * 1e6),
             words,
@@ -137,11 +137,11 @@ def _next_try(exchange: str, now: Observed) -> str:
 
 
 def _poor_data(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[Finding]:
-    name = of.exchange
+    key, name = of.exchange, now.called(of.exchange)
     if of.reconnects_per_min > limits.reconnects_per_min:
         storm = of.reconnects_per_min > STORM * limits.reconnects_per_min
         yield Finding(
-            "reconnects", name, "critical" if storm else "warning", now.at_us,
+            "reconnects", key, "critical" if storm else "warning", now.at_us,
             f"Connections to {name} were lost {counted(of.reconnects_per_min, 'time')} in the last minute. "
             f"{isolated(of.reason)}".rstrip(),
             "Retries back off by themselves. Check the network, and whether another program uses the same "
@@ -152,7 +152,7 @@ def _poor_data(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[F
     if abs(offset_s) > limits.clock_offset_s:
         ahead = "ahead of" if offset_s > 0 else "behind"
         yield Finding(
-            "clock_offset", name, "warning", now.at_us,
+            "clock_offset", key, "warning", now.at_us,
             f"The clock of {name} is {abs(offset_s):.1f} s {ahead} ours.",
             "If every exchange is off, our own clock is wrong: check NTP on the collectors' hosts. "
             "If only this one is, its time stamps cannot be trusted; ages here are by our own clock.",
@@ -160,7 +160,7 @@ def _poor_data(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[F
         )  # fmt: skip
     elif of.clock_offset_ms is None and of.bad_times_per_min > limits.bad_frames_per_min:
         yield Finding(
-            "clock_offset", name, "warning", now.at_us,
+            "clock_offset", key, "warning", now.at_us,
             f"{name} sent {counted(of.bad_times_per_min, 'time stamp')} in the last minute, invalid or more "
             "than a month from our clock: ignored, and its latency is unknown.",
             "If every exchange is off, our own clock is wrong: check NTP on the collectors' hosts. "
@@ -168,7 +168,7 @@ def _poor_data(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[F
         )  # fmt: skip
     if of.latency is not None and is_beyond(of.latency.p95_ms, limits.latency_p95_ms):
         yield Finding(
-            "latency", name, "warning", now.at_us,
+            "latency", key, "warning", now.at_us,
             f"Data of {name} arrives {in_words(of.latency.p95_ms)} late (p95 of the last minute).",
             "If every exchange is late, this host or its network is overloaded: see queues and loop lag. "
             "If only this one is, the cause is the exchange or the network to it.",
@@ -176,7 +176,7 @@ def _poor_data(of: ExchangeQuality, now: Observed, limits: Limits) -> Iterator[F
         )  # fmt: skip
     if of.bad_frames_per_min > limits.bad_frames_per_min:
         yield Finding(
-            "bad_frames", name, "warning", now.at_us,
+            "bad_frames", key, "warning", now.at_us,
             f"{name} sent unusable frames or quotes in the last minute: {_kinds(of)}.",
             "They are rejected and counted; nothing wrong is shown. If it persists, the exchange has changed "
             "its format: report a recorded frame.",
@@ -205,18 +205,19 @@ def _silent_symbols(now: Observed, silent_exchanges: set[str]) -> Iterator[Findi
             continue
         named[symbol.exchange] += 1
         if named[symbol.exchange] <= NAMED:
-            yield _silent_symbol(symbol)
+            yield _silent_symbol(symbol, now.called(symbol.exchange))
     for exchange, count in named.items():
         if count > NAMED:
+            more = counted(count - NAMED, "more symbol")
             yield Finding(
                 "symbol_silent", f"others on {exchange}", "warning", now.at_us,
-                f"On {exchange}, {counted(count - NAMED, 'more symbol')} sent nothing while others quoted.",
+                f"On {now.called(exchange)}, {more} sent nothing while others quoted.",
                 "So many at once point to the exchange or one of its connections.",
                 float(count - NAMED),
             )  # fmt: skip
 
 
-def _silent_symbol(symbol: SymbolQuality) -> Finding:
+def _silent_symbol(symbol: SymbolQuality, name: str) -> Finding:
     silent_s = (symbol.age_ms or 0.0) / 1000
     usual = "" if symbol.gap_ms is None else f" (usually a quote every {_gap(symbol.gap_ms)})"
     words = f"has been silent for {silent_s:.0f} s{usual} while others quote."
@@ -232,7 +233,7 @@ def _silent_symbol(symbol: SymbolQuality) -> Finding:
         )
     return Finding(
         "symbol_silent", f"{symbol.symbol} on {symbol.exchange}", "warning", symbol.since_us,
-        f"{symbol.symbol} on {symbol.exchange} {words}",
+        f"{symbol.symbol} on {name} {words}",
         f"Gate checks exclude it from opportunities. {remedy}",
         round(silent_s, 1),
     )  # fmt: skip

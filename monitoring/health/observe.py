@@ -103,6 +103,7 @@ class Observer:
             redis=redis,
             database=database,
             simulated=settings.FEED == "sim",
+            names={} if stores is None else stores.names,
             saved_revision=revision,
             saved_us=None if self._saved is None else at_us - _us(now_s - self._saved[1]),
             listening_since_us=None

@@ -40,6 +40,7 @@ class Stores(Struct, frozen=True):
     disk: Disk | None = None
     runs: tuple[LastRun, ...] = ()
     overdue: tuple[Overdue, ...] = ()
+    names: dict[str, str] = {}  # of markets, by key
     missing: tuple[str, ...] = ()
 
 
@@ -61,6 +62,7 @@ class Observed(Struct, frozen=True, eq=False):
     redis: Answer
     database: Answer
     simulated: bool = False
+    names: dict[str, str] = {}  # of markets, by key; what is not in it is called by its key
     saved_revision: int | None = None
     saved_us: int | None = None  # when it was first seen to be the saved one
     listening_since_us: int | None = None  # since when Redis has answered this observer
@@ -82,6 +84,10 @@ class Observed(Struct, frozen=True, eq=False):
     lacks: dict[str, Lack] = {}  # of the whole desk; what collectors lack they say themselves
     jumps_us: int = 0  # by how much the observer's wall clock was set in all since it began
     missing: tuple[str, ...] = ()
+
+    def called(self, key: str) -> str:
+        """Name of a market in words."""
+        return self.names.get(key, key)
 
 
 class Limits(Struct, frozen=True):

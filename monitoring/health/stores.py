@@ -21,6 +21,7 @@ from core.health.upkeep import LastRun, Overdue
 from history.lake.standing import lake_disk, lake_tables
 from history.models import RetentionPolicy
 from markets.models import ConfigRevision
+from markets.selectors import exchange_names
 from monitoring.health.observed import Stores
 
 MEASURE_EVERY_S: Final = 30.0
@@ -52,8 +53,10 @@ def measure() -> Stores:
     database_bytes: int | None = None
     runs: tuple[LastRun, ...] = ()
     overdue: tuple[Overdue, ...] = ()
+    names: dict[str, str] = {}
     keep_days: dict[str, int | None] = {}
     try:
+        names = exchange_names()
         database_bytes = _database_bytes()
         runs = tuple(run for question in upkeep.runs for run in question())
         overdue = tuple(each for question in upkeep.overdue for each in question(timezone.now()))
@@ -69,6 +72,7 @@ def measure() -> Stores:
         disk=lake_disk(missing),
         runs=runs,
         overdue=overdue,
+        names=names,
         missing=tuple(missing),
     )
 

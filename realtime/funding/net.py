@@ -12,7 +12,7 @@ from core.names.market_keys import exchange_of, market_of
 from core.names.symbols import quote_of
 from engine.funding.net import DEFAULT_HOLDING_S, NetEdge, leg_funding, net_edge
 from engine.funding.settlements import S_US, FundingTerms, settlements
-from engine.funding.trade import leg_access, trade_line
+from engine.funding.trade import leg_access, plain_names, trade_line
 from markets.fees.book import Fees
 from realtime.funding.table import MAX_HOURS, MAX_TEXT
 from realtime.funding.wire import Snapshot, SwapRow
@@ -99,7 +99,7 @@ def net(table: ScanTable, query: NetQuery, snapshots: Iterable[Snapshot], now_us
         (buy.bid, buy.ask), (sell.bid, sell.ask), buy.fee, sell.fee, buy.paid, sell.paid,
         (1 + median) * sell.ask / sell.bid - 1, query.borrow / 100 * query.hours / DAY_H,
     )  # fmt: skip
-    names = {exchange_of(row.key): row.name.removesuffix(" swap") for row in table.config.exchanges}
+    names = plain_names(table.config.exchanges)
     compared = None not in places
     one, other = (f"{names.get(exchange_of(key), key)} {market_of(key)}" for key in (query.buy, query.sell))
     words = f"{query.symbol} is not compared between {one} and {other}: enable their pair"

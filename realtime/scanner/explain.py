@@ -12,6 +12,7 @@ from msgspec import Struct
 from core.names import formats as wording
 from core.names.plain_names import isolated
 from core.names.symbols import quote_of
+from engine.funding.trade import plain_names, trade_line
 from engine.gates import checks as gates
 from engine.gates import freshness
 from engine.gates.checks import Evidence, Facts, Gate, LegSeen, Seen
@@ -55,10 +56,14 @@ class FilterFacts(Struct, frozen=True):
 
 
 class DirectionFacts(Struct, frozen=True):
-    """One way through the pair. `verdict` is `pass` when no gate blocks, whatever the edge."""
+    """One way through the pair. `verdict` is `pass` when no gate blocks, whatever the edge.
+
+    `trade` is the position in words, and what one needs for it beside money.
+    """
 
     buy_on: str
     sell_on: str
+    trade: str
     edge_bps: float | None
     spread_pct: float | None  # bid where we sell over bid where we buy
     size: float | None
@@ -98,6 +103,7 @@ def explain(
     pair, ways = table.pairs[row], _directions(table, row, now_mono_ns)
     one, two = ways[0].sell, ways[0].buy
     facts, evidence = Facts(table.config, names), _evidence(table, row)
+    exchanges = plain_names(table.config.exchanges)
     seen = {leg.exchange: _leg_seen(table, leg, now_mono_ns, facts) for leg in (one, two)}
     explained = [
         _direction_facts(
@@ -112,6 +118,7 @@ def explain(
                 way.edge_bps(),
                 rate_ages_ms or {},
             ),
+            exchanges,
         )
         for way in ways
     ]
@@ -219,7 +226,7 @@ def _known(value: float) -> float | None:
 # --- one direction -------------------------------------------------------------------------------
 
 
-def _direction_facts(way: Direction, facts: Facts, seen: Seen) -> DirectionFacts:
+def _direction_facts(way: Direction, facts: Facts, seen: Seen, names: dict[str, str]) -> DirectionFacts:
     judged, bits = gates.judge(facts, seen), gates.bits_of(facts, seen)
     edge_bps, size = way.edge_bps(), way.size()
     filters = [_filter_facts(row, edge_bps, size, seen, facts) for row in way.filters]
@@ -228,6 +235,7 @@ def _direction_facts(way: Direction, facts: Facts, seen: Seen) -> DirectionFacts
     return DirectionFacts(
         buy_on=way.buy.exchange,
         sell_on=way.sell.exchange,
+        trade=trade_line(way.buy.exchange, way.sell.exchange, names),
         edge_bps=_known(edge_bps),
         spread_pct=_spread_pct(way.sell, way.buy),
         size=_known(size),

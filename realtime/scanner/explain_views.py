@@ -274,6 +274,7 @@ def _way(way: DirectionFacts, names: dict[str, str], currency: str) -> dict[str,
     return {
         "buy": names[way.buy_on],
         "sell": names[way.sell_on],
+        "trade": way.trade,
         "edge": wording.bps(way.edge_bps),
         "spread": wording.percent(way.spread_pct),
         "gains": way.edge_bps is not None and way.edge_bps > 0,

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from core.names.symbols import folded, quote_of, searcher
+from markets.config import PairKind, pair_kind
 from realtime.scanner.rows import Bools, Floats, Ints
 from realtime.scanner.table import ScanTable
 
@@ -25,7 +26,8 @@ class Query(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `min_size` and `min_volume` are in the reference currency (markets.worth.reference), and sizes and volumes
     are sorted by what they are worth in it.
-    `exchanges`: one names the pairs it is part of, several the pairs among them. `min_volume` is met
+    `exchanges`: one names the pairs it is part of, several the pairs among them. `kind` is a kind
+    of pair, as `markets.config.pair_kind` has them. `min_volume` is met
     when both legs meet it. `passed` wants no gate to block in the row's direction. `filter` is the
     primary key of an opportunity filter: the pairs it selects.
     """
@@ -34,6 +36,7 @@ class Query(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     descending: bool = True
     search: Annotated[str, Meta(max_length=MAX_TEXT)] = ""
     exchanges: Annotated[tuple[Annotated[str, Meta(max_length=MAX_TEXT)], ...], Meta(max_length=50)] = ()
+    kind: Literal["", PairKind] = ""
     quote: Annotated[str, Meta(max_length=MAX_TEXT)] = ""
     min_edge: float | None = None
     min_size: float | None = None
@@ -105,6 +108,8 @@ def _selected(table: ScanTable, query: Query) -> Bools:
         wanted = [place for place, key in enumerate(table.exchanges) if key in query.exchanges]
         one, two = np.isin(table.exchange1, wanted), np.isin(table.exchange2, wanted)
         selected &= one & two if len(query.exchanges) > 1 else one | two
+    if query.kind:
+        selected &= _of_kind(table, query.kind)
     if query.filter is not None:
         selected &= _followed(table, query.filter)
     return selected
@@ -119,6 +124,14 @@ def _symbols_named(table: ScanTable, query: Query) -> Bools:
             quoted = quote in ("", folded(quote_of(pair.symbol)))
             named[pair.symbol] = quoted and finds(pair.symbol)
     return np.array([named[pair.symbol] for pair in table.pairs], bool)
+
+
+def _of_kind(table: ScanTable, kind: PairKind) -> Bools:
+    """The pairs of a kind: asked once of each two markets, not of each pair."""
+    keys = table.exchanges
+    wanted = np.array([[pair_kind(one, two) == kind for two in keys] for one in keys], bool)
+    found: Bools = wanted.reshape(len(keys), len(keys))[table.exchange1, table.exchange2]
+    return found
 
 
 def _followed(table: ScanTable, filter_id: int) -> Bools:

@@ -379,7 +379,7 @@ async def test_a_silent_leg_ages_alone_and_alone_is_named(dashboard: Dashboard) 
             await dashboard.page.goto(dashboard.web.url)
             card = dashboard.card()
             await card.says(".state .word", "stale")
-            await card.says(".reason", "bybit quote is older than the tolerance of 1 s")
+            await card.says(".reason", "Bybit quote is older than the tolerance of 1 s")
             await card.says(".leg2", re.compile(r"^Bybit ([4-9]|\d\d)\.\d s$"))
             await card.says(".leg1", re.compile(r"^Binance (\d+ ms|1\.\d s)$"))
             await dashboard.page.reload()  # out of the store

@@ -21,6 +21,7 @@ from markets.selectors import load_config
 from tests.support.browser import Complaints, profile, session_cookies
 from tests.support.live import Web, daphne
 from tests.support.scan_shard import Shard
+from tests.support.swaps import pair, swap
 
 pytestmark = [
     pytest.mark.browser,
@@ -34,6 +35,19 @@ DEAREST = "BTC/USDT|bybit|okx"
 @pytest.fixture
 def config(transactional_db: None, empty_redis: Redis) -> MarketConfig:
     call_command("seed")
+    return load_config()
+
+
+MIXED = "BTC/USDT|bybit|gate:swap"
+
+
+def _with_swaps() -> MarketConfig:
+    """Also swaps of two exchanges, compared with each other and each with a spot market."""
+    swap("bybit")
+    swap("gate")
+    pair("bybit:swap", "gate:swap")
+    pair("bybit", "gate:swap")
+    pair("gate", "gate:swap")
     return load_config()
 
 
@@ -141,6 +155,50 @@ async def test_a_row_explains_itself_is_pinned_for_the_dashboard_and_a_view_is_k
         await expect(page.locator("#filter option:checked")).to_have_text("★ Pinned (1)")
         await expect(page.locator(".grid .card")).to_have_count(1)
         await expect(page.locator(".grid .symbol")).to_have_text("BTC/USDT")
+
+
+async def test_pairs_are_chosen_by_their_kind_here_in_the_address_and_in_a_kept_view(
+    page: Page, web: Web, config: MarketConfig, empty_redis: Redis
+) -> None:
+    async with speaking(empty_redis, await database_sync_to_async(_with_swaps)()):
+        await page.goto(f"{web.url}/scanner?search=btc&kind=swap-swap")
+        await expect(page.locator("#tally")).to_have_text("563 pairs, 1 match")
+        await expect(page.locator("#rows td.exchange")).to_have_text(["Gate swap", "Bybit swap"])
+        await page.select_option('[name="kind"]', "basis")
+        await expect(page.locator("#rows tr")).to_have_attribute("data-id", "BTC/USDT|gate|gate:swap")
+        await expect(page).to_have_url(re.compile("kind=basis"))
+        await page.click("#save")
+        await page.fill("#ask-name", "basis")
+        await page.click("#ask .primary")
+        await expect(page.locator("#views option:checked")).to_have_text("basis")
+        async with page.expect_download() as download:
+            await page.click("#csv")
+        text = await asyncio.to_thread((await (await download.value).path()).read_text)
+        (line,) = csv.DictReader(io.StringIO(text))
+        assert {line["buy_on"], line["sell_on"]} == {"gate", "gate:swap"}
+        await page.goto(f"{web.url}/scanner?kind=futures")
+        await expect(page.locator("#tally")).to_have_text("563 pairs, 563 match")
+        await page.select_option("#views", label="basis")
+        await expect(page.locator('[name="kind"]')).to_have_value("basis")
+        await expect(page.locator("#tally")).to_have_text("563 pairs, 1 match")
+
+
+async def test_the_drawer_and_the_page_of_a_pair_say_what_the_trade_is(
+    page: Page, web: Web, config: MarketConfig, empty_redis: Redis
+) -> None:
+    trades = {
+        "long Bybit spot, short Gate swap",
+        "long Gate swap, short Bybit spot: not possible without borrowing",
+    }
+    async with speaking(empty_redis, await database_sync_to_async(_with_swaps)()):
+        await page.goto(f"{web.url}/scanner?search=btc&kind=spot-swap")
+        await page.click(f'tr[data-id="{MIXED}"] .open')
+        await expect(page.locator("#drawer-title")).to_have_text("BTC/USDT · Bybit / Gate swap")
+        await expect(page.locator("#drawer .trade")).to_have_count(2)
+        assert set(await page.locator("#drawer .trade").all_inner_texts()) == trades
+        await page.click("#drawer-page")
+        await expect(page.locator("td.trade")).to_have_count(2)
+        assert set(await page.locator("td.trade").all_inner_texts()) == trades
 
 
 async def test_the_drawer_of_a_pair_that_is_compared_no_more_says_why(

@@ -117,7 +117,7 @@ async def test_twenty_charts_move_and_follow_the_admin_within_two_seconds_withou
         await set_enabled(admin, charts, "Bybit", enabled=False)
         down = await charts.show("down", 5, of="bybit")
         reasons = charts.page.locator('.grid [data-id*="bybit"] .reason')
-        assert set(await reasons.all_inner_texts()) == {"bybit: exchange disabled"}
+        assert set(await reasons.all_inner_texts()) == {"Bybit: exchange disabled"}
         await charts.show("live", 15)
 
         await set_enabled(admin, charts, "Bybit", enabled=True)

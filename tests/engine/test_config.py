@@ -99,6 +99,17 @@ def test_an_instrument_s_last_quote_is_there_for_a_chart_added_later() -> None:
     assert len(feed(desk, [quote(FIRST, 100.0, MS)])) == 1
 
 
+def test_reasons_call_markets_by_their_names() -> None:
+    desk = running((SYMBOL,))
+    off = config(disabled=[SECOND])
+    names = {FIRST: "Binance", SECOND: "Bybit swap"}
+    called = tuple(structs.replace(row, name=names[row.key]) for row in off.exchanges)
+    desk.configure(structs.replace(off, exchanges=called))
+    (delta,) = desk.collect()
+    assert delta.reason == "Bybit swap: exchange disabled"
+    assert (delta.exchange1, delta.exchange2) == (FIRST, SECOND)
+
+
 def test_a_disabled_exchange_takes_its_charts_down_and_they_keep_their_points() -> None:
     desk = running((SYMBOL,))
     desk.configure(config(disabled=[SECOND]))

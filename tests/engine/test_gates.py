@@ -140,7 +140,7 @@ def test_freshness_names_each_leg_with_its_rhythm_and_its_neighbours() -> None:
         "okx is silent: last quote 9.4 s ago, usual gap 150 ms, while 2 others quote"
     )
     assert gate.verdict == "fail"
-    assert desk.blocked() == "freshness: okx is silent"
+    assert desk.blocked() == "freshness: Okx is silent"
 
 
 def test_quiet_legs_pass() -> None:
@@ -158,7 +158,7 @@ def test_a_leg_that_is_down_says_why_and_leaves_its_sanity_unknown() -> None:
     judged = desk.judged()
     assert "okx is down: no frame for 20 s" in judged["freshness"].words
     assert judged["sanity"].verdict == "unknown"
-    assert desk.blocked() == "freshness: okx is down"
+    assert desk.blocked() == "freshness: Okx is down"
 
 
 # --- what the configuration knows ----------------------------------------------------------------

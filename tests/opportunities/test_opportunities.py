@@ -96,6 +96,30 @@ class TestAsked:
         assert self.numbers(exchanges=("okx", "bybit")) == [2]
         assert self.numbers(exchanges=("okx", "bybit", "binance")) == [1, 2]
 
+    @pytest.mark.parametrize(
+        ("kind", "numbers"),
+        [("spot-spot", [1]), ("swap-swap", [2]), ("spot-swap", [3, 4]), ("basis", [5, 6])],
+    )
+    def test_a_kind_of_pair_is_what_its_two_markets_make(
+        self, kind: str, numbers: list[int], operator_client: Client, db: None
+    ) -> None:
+        pairs = (
+            ("bybit", "gate"), ("bybit:swap", "gate:swap"), ("bybit", "gate:swap"), ("bybit:swap", "gate"),
+            ("gate", "gate:swap"), ("gate:swap", "gate"),
+        )  # fmt: skip
+        save_episodes([on(n, *pair) for n, pair in enumerate(pairs, 1)])
+        assert self.numbers(kind=kind) == numbers
+        assert asked("", operator_client, kind=kind)["matches"] == len(numbers)
+        assert asked("/distributions", operator_client, kind=kind)["routes"] == len(numbers)
+
+    def test_a_kind_that_there_is_not_is_refused_with_those_there_are(
+        self, operator_client: Client, db: None
+    ) -> None:
+        refused = operator_client.get("/api/opportunities?kind=futures")
+        assert refused.status_code == 400
+        assert "kind: 'futures' must be one of" in refused.json()["error"]
+        assert "basis" in refused.json()["error"]
+
     def test_what_is_open_has_lasted_until_now(self, db: None) -> None:
         save_episodes([closed(episode(1), 900), closed(episode(2), 1000), episode(3, started_us=started(10))])
         assert self.numbers(min_duration_ms=1000) == [2, 3]

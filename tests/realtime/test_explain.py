@@ -73,6 +73,18 @@ def test_both_directions_list_every_gate_and_the_better_one_comes_first() -> Non
     assert found.spread_pct == pytest.approx((100 / 101 - 1) * 100)
 
 
+def test_each_direction_says_in_one_line_what_the_trade_is() -> None:
+    config = market(("BTC/USDT",), ("bybit", "gate:swap"))
+    names = {"bybit": "Bybit", "gate:swap": "Gate swap"}
+    called = tuple(structs.replace(row, name=names[row.key]) for row in config.exchanges)
+    table = ScanTable(structs.replace(config, exchanges=called))
+    found = explain(table, table.row["BTC/USDT|bybit|gate:swap"], time.monotonic_ns())
+    assert {way.buy_on: way.trade for way in found.directions} == {
+        "gate:swap": "long Gate swap, short Bybit spot: not possible without borrowing",
+        "bybit": "long Bybit spot, short Gate swap",
+    }
+
+
 def test_what_meets_a_filter_with_its_gates_open_is_an_opportunity() -> None:
     found = explained(WIDE)
     assert found.directions[0].opportunity
@@ -227,7 +239,7 @@ def test_a_request_that_cannot_be_answered_says_what_to_change(
         ("symbol=BTC/USDT&exchange1=binance", 400, ["exchange2:"]),
         ("id=BTC", 400, ["id:", BTC]),
         ("symbol=NOPE/USDT&exchange1=binance&exchange2=bybit", 404, ["symbol:", "NOPE/USDT"]),
-        ("symbol=BTC/USDT&exchange1=nowhere&exchange2=bybit", 404, ["exchange1:", "binance"]),
+        ("symbol=BTC/USDT&exchange1=nowhere&exchange2=bybit", 404, ["exchange1:", "binance, bingx"]),
         ("symbol=BTC/USDT&exchange1=okx&exchange2=OKX", 400, ["exchange2:", "name another"]),
     ):
         response = operator_client.get(f"/api/opportunities/explain?{query}")

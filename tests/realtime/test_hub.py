@@ -109,7 +109,7 @@ async def test_the_charts_of_a_silent_shard_go_stale_and_the_others_do_not(
             await eventually(lambda: shown.state(chart2) == silent, "stale, with the reason")
             assert shown.state(chart1) == ("live", "")
         async with desk(seeded, Shard(2, 2)):
-            back = ("stale", "waiting for the first quote of binance; waiting for the first quote of bybit")
+            back = ("stale", "waiting for the first quote of Binance; waiting for the first quote of Bybit")
             await eventually(lambda: shown.state(chart2) == back, "the new process speaks for it")
 
 

@@ -2,7 +2,7 @@
 
 import { count } from "../shared/format.js";
 import { translate } from "../shared/i18n.js";
-import { choice, List, text } from "../shared/list.js";
+import { List, option, text } from "../shared/list.js";
 import { write } from "../shared/page.js";
 import { countsOf, Rows, STATES } from "./rows.js";
 
@@ -17,10 +17,8 @@ export class SymbolTable {
     /** @type {Health.Symbols | null} the newest message's */
     this.page = null;
     this.rows = new Rows(document.getElementById("rows"), "symbol", context);
-    /** @type {string[]} */
-    const states = [...document.querySelectorAll('[name="state"] option')].map(({ value }) => value);
     this.list = new List({
-      fields: { search: text, exchange: text, state: choice("", states) },
+      fields: { search: text, exchange: text, state: option("state") },
       sort: "state",
       ascendingFirst: ["symbol", "exchange", "quotes", "trades", "hour"],
       kept: "health-rows",

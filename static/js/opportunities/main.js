@@ -2,7 +2,7 @@
 
 import * as format from "../shared/format.js";
 import { gettext, translate } from "../shared/i18n.js";
-import { choice, flag, List, number, several, text, whole } from "../shared/list.js";
+import { choice, flag, List, number, option, several, text, whole } from "../shared/list.js";
 import { health, inAdmin, notice, signedOut, unreachable } from "../shared/notices.js";
 import { focusOnSlash, names, write } from "../shared/page.js";
 import { prefixed } from "../shared/place.js";
@@ -25,6 +25,7 @@ const list = new List({
   fields: {
     symbol: text,
     exchanges: several,
+    kind: option("kind"),
     open: flag,
     every: flag, // a row per route, not per move
     period: choice("24h", PERIODS),
@@ -65,11 +66,12 @@ function showPeriod() {
 
 /** @param {Record<string, string | number | boolean>} more */
 function question(more) {
-  const { symbol, filter, min_peak, min_duration, open, exchanges } = list.view;
+  const { symbol, filter, min_peak, min_duration, open, exchanges, kind } = list.view;
   const period = periodOf(list.view, Date.now() / 1000);
   const parts = {
     symbol,
     exchanges: exchanges.join(","),
+    kind,
     filter,
     min_peak,
     min_duration,

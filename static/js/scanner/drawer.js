@@ -117,7 +117,7 @@ export class Drawer {
   }
 
   /** @type {(way: Scanner.Direction, currency: string) => HTMLElement[]} */
-  #direction({ buy_on, sell_on, edge_bps, size, gates }, currency) {
+  #direction({ buy_on, sell_on, trade, edge_bps, size, gates }, currency) {
     const heading = document.createElement("h3");
     heading.append(translate("buy %(buy)s → sell %(sell)s", { buy: names(buy_on), sell: names(sell_on) }));
     const edge = document.createElement("span");
@@ -127,7 +127,9 @@ export class Drawer {
     const list = document.createElement("ul");
     list.className = "gatelist";
     list.append(...gates.map(gateItem));
-    return [heading, list];
+    const position = paragraph(trade);
+    position.className = "trade";
+    return [heading, position, list];
   }
 }
 

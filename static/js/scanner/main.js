@@ -3,7 +3,7 @@
 import { Connection } from "../shared/connection.js";
 import { count } from "../shared/format.js";
 import { plural } from "../shared/i18n.js";
-import { flag, List, number, several, text, whole } from "../shared/list.js";
+import { flag, List, number, option, several, text, whole } from "../shared/list.js";
 import { notice } from "../shared/notices.js";
 import { focusOnSlash, write } from "../shared/page.js";
 import { Pins } from "../shared/pins.js";
@@ -44,6 +44,7 @@ const feed = new Feed({
 const list = new List({
   fields: {
     exchanges: several,
+    kind: option("kind"),
     search: text,
     quote: text,
     min_edge: number,

@@ -101,6 +101,17 @@ export const choice = (usual, options) => ({
   write: (value) => (value === usual ? "" : value),
 });
 
+/**
+ * One of the options that a select of the page has.
+ *
+ * @type {(name: string) => Page.Kind<string>}
+ */
+export const option = (name) =>
+  choice(
+    "",
+    [...document.querySelectorAll(`[name="${name}"] option`)].map(({ value }) => value),
+  );
+
 // --- sorting ---------------------------------------------------------------------------------
 
 /** @type {() => {button: HTMLElement, sort: string}[]} */

@@ -15,11 +15,11 @@ from redis import Redis
 
 from core.health.findings import Finding
 from markets.defaults import FILTER_NAME
-from markets.models import OpportunityFilter
+from markets.models import Exchange, OpportunityFilter
 from markets.seed import seed
 from monitoring.alerts import evaluator, outbox
 from monitoring.alerts.evaluator import Evaluator, HealthWatch, look_at_opportunities
-from monitoring.alerts.incidents import delete_alerts, moment
+from monitoring.alerts.incidents import delete_alerts, moment, named_subject
 from monitoring.alerts.messages import Message
 from monitoring.alerts.notify import queue_due
 from monitoring.models import Alert, AlertChannel, AlertRule, Delivery, Severity, What
@@ -199,6 +199,18 @@ class TestWhenItDies:
         assert (states(), len(sent())) == (["firing"], 1)
 
 
+@pytest.mark.parametrize(
+    ("subject", "words"),
+    [
+        ("okx:swap", "OKX swap"),
+        ("BTC/USDT:USDT on okx:swap", "BTC/USDT:USDT on OKX swap"),
+        ("collector 1/2", "collector 1/2"),
+    ],
+)
+def test_a_title_calls_a_market_by_its_name(subject: str, words: str) -> None:
+    assert named_subject(subject, {"okx": "OKX", "okx:swap": "OKX swap"}) == words
+
+
 def _refused() -> list[AlertRule]:
     raise OperationalError("the database system is shutting down")
 
@@ -237,6 +249,23 @@ class TestOpportunities:
         assert (
             "/opportunities/explain?symbol=BTC%2FUSDT&exchange1=binance&exchange2=bybit" in sent_message.url
         )
+
+    def test_it_calls_markets_by_their_names(self, traders: AlertChannel) -> None:
+        for key in ("binance", "bybit"):
+            Exchange.objects.create(key=key, name=key.title(), taker_fee_bps=10, maker_fee_bps=8)
+        keys = {"exchange1": "binance", "exchange2": "bybit:swap", "buy_on": "bybit:swap"}
+        opened = seen()
+        peak = structs.replace(opened.peak, buy=structs.replace(opened.peak.buy, exchange="bybit:swap"))
+        save_episodes([structs.replace(opened, peak=peak, **keys)])
+        look_at_opportunities(timezone.now())
+        sent_message = message(Delivery.objects.get())
+        assert sent_message.title == "BTC/USDT: +12.0 bps, Bybit swap → Binance"
+        assert sent_message.words.startswith("Buy on Bybit swap, sell on Binance: ")
+        facts = dict(sent_message.facts)
+        assert (facts["Buy"], facts["Sell"]) == ("Bybit swap 100 × 2.00", "Binance 100.4 × 1.50")
+        assert facts["Quote ages"] == "Bybit swap 12 ms, Binance 0 ms"
+        assert "exchange2=bybit%3Aswap" in sent_message.url
+        assert Alert.objects.get().subject == "BTC/USDT bybit:swap → binance"
 
     def test_its_link_leads_to_the_live_chart_where_a_filter_draws_one(self, traders: AlertChannel) -> None:
         seed()

@@ -325,7 +325,7 @@ def test_pinning_needs_a_sign_in_and_a_token_of_the_page(config: MarketConfig, o
 
 def test_views_are_kept_renamed_and_deleted_per_user(operator_client: Client, db: None) -> None:
     path = "/api/scanner/views"
-    query = "search=BTC&min_edge=5"
+    query = "kind=swap-swap&search=BTC&min_edge=5"
     assert post(operator_client, path, {"name": " my  view ", "query": query}).json()["views"] == [
         {"name": "my view", "query": query}
     ]
@@ -334,6 +334,7 @@ def test_views_are_kept_renamed_and_deleted_per_user(operator_client: Client, db
     ]
     assert post(operator_client, path, {"name": "x", "was": "my view"}).status_code == 404
     assert post(operator_client, path, {"name": "x", "query": "colour=red"}).status_code == 400
+    assert post(operator_client, path, {"name": "x", "query": "kind=futures"}).status_code == 400
     assert post(operator_client, path, {"name": ""}).status_code == 400
 
     other = Client()

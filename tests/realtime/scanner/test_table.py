@@ -120,6 +120,22 @@ def test_each_filter_keeps_what_it_says(query: dict[str, Any], count: int) -> No
     assert len(ids(table, **query)) == count
 
 
+@pytest.mark.parametrize(
+    ("kind", "pairs"),
+    [
+        ("spot-spot", {"binance|okx"}),
+        ("swap-swap", {"binance:swap|okx:swap"}),
+        ("spot-swap", {"binance|okx:swap", "binance:swap|okx"}),
+        ("basis", {"binance|binance:swap", "okx|okx:swap"}),
+    ],
+)
+def test_a_kind_of_pairs_is_what_its_two_markets_make(kind: str, pairs: set[str]) -> None:
+    config = market(("BTC/USDT",), ("binance", "binance:swap", "okx", "okx:swap"))
+    table = filled(config, scan_of(config, {}))
+    assert set(ids(table, kind=kind)) == {f"BTC/USDT|{pair}" for pair in pairs}
+    assert ids(ScanTable(market(())), kind=kind) == []
+
+
 def test_a_row_whose_gates_block_is_left_out_on_demand_and_unknown_wallets_do_not_block() -> None:
     okx_btc_jumped = [False, False, False, False, True, False]
     _config, table = priced(jumped=okx_btc_jumped)
