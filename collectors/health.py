@@ -80,7 +80,7 @@ def refused_symbols(now: Look, _limits: object) -> Iterator[Finding]:
     for exchange, refusals in _refusals(now).items():
         for (symbol, channel), refusal in list(refusals.items())[:NAMED]:
             age_s = max(0.0, (now.at_us - refusal["since_us"]) / 1e6)
-            what = symbol if channel == "quote" else f"trades of {symbol}"
+            what = {"trade": f"trades of {symbol}", "funding": f"funding of {symbol}"}.get(channel, symbol)
             yield Finding(
                 "symbol_refused", f"{what} on {exchange}", "warning", refusal["since_us"],
                 f"{exchange} has refused {what} for {lasted(age_s)}: "
