@@ -25,7 +25,7 @@ def free_port() -> int:
     """
     locks = Path(tempfile.gettempdir()) / f"arbdesk-ports-{os.getuid()}"
     locks.mkdir(mode=0o700, exist_ok=True)
-    for port in random.sample(PORTS, len(PORTS)):
+    for port in random.sample(PORTS, len(PORTS)):  # nosec B311 # no secret
         file = (locks / str(port)).open("wb")
         if _is_locked(file) and _is_free(port):
             _kept.append(file)
