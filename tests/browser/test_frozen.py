@@ -264,14 +264,14 @@ async def test_an_explanation_says_of_no_side_what_it_does_over_a_dead_link(
     async with speaking(empty_redis, config):
         await page.goto(f"{wire.url}/opportunities/explain?id={DEAREST}")
         main = page.locator("main")
-        await expect(main).to_contain_text(": live")
+        await expect(main).to_contain_text("is live: ")
         wire.freeze()
         await words(page, NO_DATA, seconds=7)
         await expect(main).not_to_contain_text(re.compile(r"\blive\b|\bquiet\b"))
         assert set(await page.locator(".legs-now .age").all_inner_texts()) == {"–"}
         wire.thaw()
         await words(page, "connected", seconds=25)
-        await expect(main).to_contain_text(": live")
+        await expect(main).to_contain_text("is live: ")
 
 
 async def test_a_connection_that_is_accepted_and_never_answered_is_given_up(
