@@ -120,7 +120,8 @@ class ExchangePairAdmin(WithMarkets, AddPairsActions, SwitchAdmin):
         """Say how many pairs it would be; posted with that number, add and enable them."""
         if not (self.has_add_permission(request) and self.has_change_permission(request)):
             raise PermissionDenied
-        form = BulkForm(request.POST if request.method == "POST" else request.GET)
+        # Nothing was asked yet where the address says nothing: no field is complained about then.
+        form = BulkForm(request.POST if request.method == "POST" else request.GET or None)
         with transaction.atomic():
             if request.method == "POST":
                 self.lock_first()

@@ -123,6 +123,12 @@ def test_no_kind_or_an_unknown_one_is_refused_in_words(pages: Client, kind: str)
     assert ExchangePair.objects.count() == 28
 
 
+def test_the_page_complains_about_nothing_before_anything_was_chosen(pages: Client) -> None:
+    page = pages.get(reverse(BULK))
+    assert page.status_code == 200
+    assert "errorlist" not in page.content.decode()
+
+
 def test_who_may_not_change_pairs_may_not_add_them_all(pages: Client, django_user_model: Any) -> None:
     user = django_user_model.objects.create_user("viewer", is_staff=True)
     client = Client()
