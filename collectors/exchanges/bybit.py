@@ -49,6 +49,7 @@ class _UsualBook(Struct, gc=False):
     b: tuple[FastLevel]
     a: tuple[FastLevel]
     u: FastId = 0
+    cts: None = None  # where it stands here, as some frames have it, this is no frame of the fast path
 
 
 class _QuotePush(Struct, gc=False):
@@ -155,7 +156,7 @@ class Bybit(Codec):
         return super().decode(frame, received_ts_us, received_mono_ns)
 
     def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
-        """`cts` is the matching engine's time, `ts` the push; old frames have only `ts`."""
+        """`cts`, beside the data or in it, is the matching engine's time, `ts` that of the push, always there."""
         push = self.load(frame)
         topic = text(push.get("topic"))
         if topic.startswith(TRADES):
@@ -172,7 +173,7 @@ class Bybit(Codec):
         bids, asks = data.get("b"), data.get("a")
         if push.get("type") == "delta" and not (_one_level(bids) and _one_level(asks)):
             return self._one_sided(native_id, bids, asks, received_ts_us, received_mono_ns)
-        time = readable(received_ts_us, push.get("cts"), push.get("ts"))
+        time = readable(received_ts_us, push.get("cts"), data.get("cts"), push.get("ts"))
         return self.best(native_id, bids, asks, time, received_ts_us, received_mono_ns, data.get("u"))
 
     def _one_sided(

@@ -339,7 +339,7 @@ def test_with_a_contract_size_they_are_in_coins(market: str, tmp_path: Path) -> 
     assert sizes == [2.0, 3.0, 0.25]
 
 
-@pytest.mark.parametrize("size", ["0", "-1", "NaN", "Infinity", "abc"])
+@pytest.mark.parametrize("size", ["0", "-1", "NaN", "Infinity", "abc", "", "1e400", "1e-400", "1_0"])
 def test_a_contract_size_that_is_none_is_an_error_that_says_what_to_give(size: str, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=f"--contract-size '{size}': give the coins in one contract"):
         Decoded("gate", [], tmp_path, "--market", "swap", f"--contract-size={size}")

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
+from math import inf
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -49,7 +50,7 @@ are in coins. What swaps say besides is {"type":"mark"} and {"type":"funding"}, 
    "ask":"64000.2","ask_size":"0.0470","exchange_ts_us":1700000000122000,"unit":"base"}   (370 and 470 there)
 
 Every line is judged by itself: lines of a file need not come from one connection, so none is out of order or
-late here. --as-collector takes the fast path that runs live, with numbers as float64, and prints the same.
+late here. --as-collector takes the fast path that runs live, with numbers as float64: 0.0470 becomes 0.047.
 
 Symbols are those of the database. For ids it does not know, and without a database, this tool guesses
 (BTC-USDT, BTC_USDT and BTCUSDT become BTC/USDT; as swaps they, BTC-USDT-SWAP and XBTUSDTM become
@@ -206,11 +207,13 @@ def as_printed(event: Decoded, unit: str = "base") -> dict[str, Any]:
 
 def _coins(contract_size: str | None) -> Any:
     """The coins in one contract, 1 where none were given: then sizes are in the frame's own unit."""
+    if contract_size is None:
+        return Decimal(1)
     try:
-        coins = contract_size_of(Decimal(contract_size or 1))
+        coins = contract_size_of(Decimal(contract_size))
     except ArithmeticError:
         coins = None
-    if coins is None:
+    if coins is None or "_" in contract_size or not 0.0 < float(coins) < inf:  # floats, --as-collector
         raise CommandError(f"--contract-size {contract_size!r}: give the coins in one contract, like 0.001")
     return coins
 

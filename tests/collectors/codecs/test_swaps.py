@@ -290,6 +290,9 @@ class TestBybitsDeltas:
 # The same things in the other forms that exchanges have for them.
 
 OTHER_FORMS = [
+    ("bybit:swap", '{"topic":"orderbook.1.BTCUSDT","type":"snapshot","ts":1700000000125,'
+     '"data":{"s":"BTCUSDT","b":[["101.5","2"]],"a":[["101.6","3"]],"u":7,"seq":9,"cts":1700000000123}}',
+     Quote("bybit:swap", "BTC/USDT", 101.5, 2.0, 101.6, 3.0, T_US)),
     ("gate:swap", '{"channel":"futures.book_ticker","event":"update","time":1700000000,"result":'
      '{"t":1700000000123,"u":5,"s":"BTC_USDT","b":"101.5","B":"40.5","a":"101.6","A":"60.25","new":1}}',
      Quote("gate:swap", "BTC/USDT", 101.5, 40.5 * 0.05, 101.6, 60.25 * 0.05, T_US)),
