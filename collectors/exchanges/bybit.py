@@ -156,7 +156,7 @@ class Bybit(Codec):
         return super().decode(frame, received_ts_us, received_mono_ns)
 
     def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
-        """`cts`, beside the data or in it, is the matching engine's time, `ts` that of the push, always there."""
+        """`cts`, beside the data or in it, is the matching engine's time, `ts` that of the push."""
         push = self.load(frame)
         topic = text(push.get("topic"))
         if topic.startswith(TRADES):
