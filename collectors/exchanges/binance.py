@@ -230,9 +230,9 @@ class BinanceSwap(SwapCodec, Binance):
         return [
             event
             for native_id in self.symbols
-            for row in (adjusted.get(native_id, {}),)
+            for row in (adjusted.get(native_id, {"fundingIntervalHours": USUAL_INTERVAL_H}),)
             for event in self.funding(
-                native_id, None, None, row.get("fundingIntervalHours", USUAL_INTERVAL_H), HOURS, None,
+                native_id, None, None, row.get("fundingIntervalHours"), HOURS, None,
                 received_ts_us, received_mono_ns,
                 cap=row.get("adjustedFundingRateCap"), floor=row.get("adjustedFundingRateFloor"),
             )

@@ -186,7 +186,8 @@ class SwapCodec(Codec):
         try:
             answer = self._load(body)
             rows = answer.get("data") if isinstance(answer, dict) else answer
-            return self.polled_rows(tables(rows), received_ts_us, received_mono_ns) if rows != [] else ()
+            named = [row for row in tables(rows) if isinstance(row.get("symbol"), str)] if rows != [] else []
+            return self.polled_rows(named, received_ts_us, received_mono_ns) if named else ()
         except BAD_FRAME:
             return self.skip("malformed")
         finally:

@@ -27,7 +27,7 @@ class Polls:
         self.counts: Counter[str] = Counter()
         self._exchange = exchange
         self._every_s = every_s
-        self._outage = Outage(logger, logging.WARNING)
+        self._outages = {path: Outage(logger, logging.WARNING) for path in exchange.sheet.polled}
 
     async def run(self) -> None:
         """Ask until this is cancelled."""
@@ -44,10 +44,10 @@ class Polls:
             body, wait_s = await ask(request, exchange.config, exchange.timing)
         except ConnectFailed as error:
             self.counts["polls_failed"] += 1
-            self._outage.begins("%s: %s", exchange.config.name, error, kind=str(error))
+            self._outages[path].begins("%s: %s", exchange.config.name, error, kind=str(error))
             return error.retry_after_s or 0.0
         self.counts["polls"] += 1
-        self._outage.ends("%s answers what is asked of funding", exchange.config.name)
+        self._outages[path].ends("%s answers what is asked of funding", exchange.config.name)
         if events := exchange.codec.polled(body, *exchange.turns.stamps()):
             exchange.emit(events)
         return wait_s or 0.0

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from collectors.exchanges import CODECS
 from markets.events import Funding, MarkPrice
 from tests.collectors.codecs.test_swaps import SPELLED_OUT, connected
 from tests.support.exchanges.broken_books import ABSENT, put
-from tests.support.exchanges.codec_frames import gzipped
+from tests.support.exchanges.codec_frames import SWAPS, gzipped
 from tests.support.exchanges.swap_frames import (
     NEXT_US,
     RATE,
@@ -132,3 +133,18 @@ def test_a_cap_below_the_floor_bounds_nothing() -> None:
     assert isinstance(funding, Funding)
     assert (funding.rate, funding.cap, funding.floor) == (RATE, None, None)
     assert codec.counts == {"bad_funding": 2}
+
+
+@pytest.mark.parametrize("market", [market for market in SWAPS if CODECS[market].sheet.polled])
+@pytest.mark.parametrize("symbol", [[1], {}, None, 7, True])
+def test_a_polled_row_of_no_symbol_costs_itself_only(market: str, symbol: Any) -> None:
+    codec = made(market)
+    assert not codec.polled(json.dumps({"data": [{"symbol": symbol}]}).encode())
+
+
+def test_an_interval_that_binance_names_no_hours_for_is_unknown_and_only_an_absent_symbol_has_8_h() -> None:
+    codec = made("binance:swap", {"BTCUSDT": "BTC/USDT:USDT"})
+    assert not codec.polled(b'[{"symbol": "BTCUSDT"}]')
+    (event,) = codec.polled(b'[{"symbol": "OTHERUSDT", "fundingIntervalHours": 4}]')
+    assert isinstance(event, Funding)
+    assert event.interval_s == 28_800
