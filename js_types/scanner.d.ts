@@ -5,7 +5,7 @@ declare namespace Scanner {
   type LegState = "live" | "quiet" | "silent" | "down" | "waiting" | "lost";
 
   /** What a row says of its pair; `id` is not among it. */
-  interface Cells extends Page.Pair {
+  interface Cells extends Page.Pair, Partial<Nets> {
     /** In 24 h, quote currency. */
     volume1: number | null;
     volume2: number | null;
@@ -31,6 +31,17 @@ declare namespace Scanner {
     blocked: boolean;
   }
 
+  /** What it says more in a view with net columns: bps, null unknown. */
+  interface Nets {
+    net_zero: number | null;
+    net_now: number | null;
+    net_median: number | null;
+    funding: number | null;
+    /** Why a leg's funding is unknown. */
+    why1: string;
+    why2: string;
+  }
+
   interface Identified {
     id: string;
   }
@@ -40,6 +51,10 @@ declare namespace Scanner {
     matches: number;
     /** Shards that send now. */
     collectors: number;
+    /** Hours a pair is held. */
+    hold: number;
+    /** Rows have net columns. */
+    net: boolean;
   }
 
   interface Envelope {
