@@ -4,8 +4,11 @@ declare namespace Scanner {
   /** State of a leg's quote, the best first. */
   type LegState = "live" | "quiet" | "silent" | "down" | "waiting" | "lost";
 
+  /** A column of a pair that is held. */
+  type Net = "net_zero" | "net_now" | "net_median" | "funding";
+
   /** What a row says of its pair; `id` is not among it. */
-  interface Cells extends Page.Pair, Partial<Nets> {
+  interface Cells extends Page.Pair {
     /** In 24 h, quote currency. */
     volume1: number | null;
     volume2: number | null;
@@ -29,17 +32,14 @@ declare namespace Scanner {
     failed: number;
     unknown: number;
     blocked: boolean;
-  }
-
-  /** What it says more in a view with net columns: bps, null unknown. */
-  interface Nets {
-    net_zero: number | null;
-    net_now: number | null;
-    net_median: number | null;
-    funding: number | null;
+    /** In a view with net columns, bps; null: unknown. */
+    net_zero?: number | null;
+    net_now?: number | null;
+    net_median?: number | null;
+    funding?: number | null;
     /** Why a leg's funding is unknown. */
-    why1: string;
-    why2: string;
+    why1?: string;
+    why2?: string;
   }
 
   interface Identified {

@@ -98,7 +98,6 @@ SENT: Final[dict[tuple[str, str], dict[str, bool]]] = {
     ("charts", "StreamState"): named(*ndjson.STATES),
     ("charts", "Passage"): named(*ndjson.OPPORTUNITIES),
     ("scanner", "Cells"): named(*messages.CELLS),
-    ("scanner", "Nets"): named(*messages.NET_CELLS),
     ("scanner", "Head"): sent_by(messages.Head),
     ("scanner", "Compared"): sent_by(Explanation) | named("scanned", "charts"),
     ("scanner", "Direction"): sent_by(DirectionFacts),

@@ -5,7 +5,7 @@ gathered; prices are those of one moment, per leg. So nothing here is done row b
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from msgspec import Struct
@@ -135,10 +135,17 @@ class Held(Struct, frozen=True):
     def _exit(self, buy: Ints, sell: Ints, of_median: bool) -> Floats:
         """Exit spread as now, or of the median: with it each book is as wide as it is now."""
         bid, ask = self.moment.bid, self.moment.ask
-        now: Floats = ask[sell] / bid[buy]
         if not of_median:
-            return now - 1
+            found: Floats = ask[sell] / bid[buy] - 1
+            return found
         ratio = np.where(self.ratio > 0, self.ratio, np.nan)
-        sold_over_bought = np.where(self.sell_first, ratio, 1 / ratio)
-        mids = (bid[sell] + ask[sell]) / (bid[buy] + ask[buy])
-        return now / mids * sold_over_bought - 1
+        sold = np.where(self.sell_first, ratio, 1 / ratio)
+        found = median_exit(sold, (bid[buy], ask[buy]), (bid[sell], ask[sell]))
+        return found
+
+
+def median_exit(ratio: Any, buy: tuple[Any, Any], sell: tuple[Any, Any]) -> Any:
+    """Exit spread, a fraction, where the sold leg's mid is `ratio` times the bought one's, and each book is
+    as wide as now, given as bid and ask."""
+    (buy_bid, buy_ask), (sell_bid, sell_ask) = buy, sell
+    return sell_ask / buy_bid * (buy_bid + buy_ask) / (sell_bid + sell_ask) * ratio - 1
