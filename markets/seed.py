@@ -114,9 +114,9 @@ def _swap_symbol(base: str) -> Symbol:
 
 
 def _add_pairs(exchanges: list[Exchange], swaps: bool) -> int:
-    """Compare all exchanges with one another, and with `swaps` these, too, and each with its exchange's spot;
-    returns how many pairs there were not."""
-    kinds = (PairKind.SPOT, *((PairKind.SWAP, PairKind.BASIS) if swaps else ()))
+    """Compare all exchanges with one another, and with `swaps` these and all spot markets, too; returns how
+    many pairs there were not."""
+    kinds = tuple(PairKind) if swaps else (PairKind.SPOT,)
     there = {frozenset((row.key1, row.key2)) for row in ExchangePair.objects.select_related(*_LEGS)}
     new = [
         ExchangePair(exchange1=one.exchange, market1=one.market, exchange2=two.exchange, market2=two.market)

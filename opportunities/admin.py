@@ -98,22 +98,22 @@ class OpportunityEpisodeAdmin(ReadOnlyAdmin):
     @admin.display(description=_("edge at open, bps"))
     def open_edge(self, row: OpportunityEpisode) -> str:
         """Edge at the opening, after both taker fees."""
-        return f"{row.open_edge_bps:.1f}"
+        return f"{row.open_edge_bps:z.1f}"
 
     @admin.display(description=_("peak, bps"), ordering="peak_edge_bps")
     def peak_edge(self, row: OpportunityEpisode) -> str:
         """The highest executable edge."""
-        return f"{row.peak_edge_bps:.1f}"
+        return f"{row.peak_edge_bps:z.1f}"
 
     @admin.display(description=_("mean, bps"), ordering="mean_edge_bps")
     def mean_edge(self, row: OpportunityEpisode) -> str:
         """Weighted by time."""
-        return f"{row.mean_edge_bps:.1f}"
+        return f"{row.mean_edge_bps:z.1f}"
 
     @admin.display(description=_("edge at close, bps"))
     def close_edge(self, row: OpportunityEpisode) -> str:
         """A dash where one side was gone."""
-        return "–" if row.close_edge_bps is None else f"{row.close_edge_bps:.1f}"
+        return "–" if row.close_edge_bps is None else f"{row.close_edge_bps:z.1f}"
 
     @admin.display(description=_("size at peak"), ordering="peak_size")
     def size(self, row: OpportunityEpisode) -> str:

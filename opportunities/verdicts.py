@@ -3,7 +3,7 @@
 from django.utils.translation import gettext as _
 from msgspec import Struct
 
-from core.names.formats import figures, share
+from core.names.formats import figures, share, signed
 from engine.deviation import LEAST_MINUTES, LEAST_POINTS, DeviationStatistics, DeviationTerms, Verdict
 
 
@@ -55,7 +55,7 @@ def _biased(found: DeviationStatistics, terms: DeviationTerms) -> str:
     whose = _("the spread itself has") if of_spread else _("the deviation has")
     return _("%(whose)s an asymmetry of %(value)s, beyond ±%(threshold)s: it leans to one side") % {
         "whose": whose,
-        "value": f"{lean:+.2f}",
+        "value": signed(lean, 2),
         "threshold": share(terms.biased_above_asymmetry),
     }
 

@@ -45,14 +45,20 @@ def share(value: float) -> str:
     return figures(value, 10)
 
 
+def signed(value: float, digits: int) -> str:
+    """A number with its sign, `+18.7`; zero, and what rounds to it, has none."""
+    rounded = round(value, digits)
+    return f"{rounded:+,.{digits}f}" if rounded else f"{0:.{digits}f}"
+
+
 def bps(value: float | None) -> str:
     """An edge, `-18.7 bps`; a dash where there is none."""
-    return "–" if value is None or not isfinite(value) else f"{value + 0.0:+,.1f} bps"
+    return "–" if value is None or not isfinite(value) else f"{signed(value, 1)} bps"
 
 
 def percent(value: float | None) -> str:
     """A spread, `+0.124 %`; a dash where there is none."""
-    return "–" if value is None or not isfinite(value) else f"{value + 0.0:+,.3f} %"
+    return "–" if value is None or not isfinite(value) else f"{signed(value, 3)} %"
 
 
 def price(value: float | None) -> str:

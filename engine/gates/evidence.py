@@ -43,7 +43,7 @@ class Evidence(Struct, frozen=True):
         """Put into words what was measured; empty when nothing was."""
         parts = [] if isnan(self.ratio) else [f"price ratio {wording.ratio(self.ratio)}"]
         if not isnan(self.correlation):
-            parts.append(f"correlation {self.correlation:.2f}")
+            parts.append(f"correlation {self.correlation:z.2f}")
         return ", ".join(parts)
 
     def words(self, coins: str, terms: GateTerms) -> str:

@@ -25,6 +25,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.recording import gathered
 from audit.seen import seal
+from core.names.formats import signed
 from core.names.market_keys import coin_symbol
 from markets.admin.configuration import ConfigAdmin, WithMarkets
 from markets.identity.evidence import (
@@ -135,7 +136,7 @@ def _digits(ratio: float | None) -> str:
 
 
 def _signed(correlation: float | None) -> Any:
-    return _("unknown") if correlation is None else f"{correlation:+.2f}"
+    return _("unknown") if correlation is None else signed(correlation, 2)
 
 
 def _suggestion(case: IdentityCase, rows: list[Instrument]) -> dict[str, Any]:

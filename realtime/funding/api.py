@@ -128,7 +128,7 @@ def _lines(rows: list[Row]) -> Iterator[list[Any]]:
 
 def _plain(value: float | None) -> str:
     """A number without an exponent, empty where it is unknown."""
-    return "" if value is None else f"{value:.8f}"
+    return "" if value is None else f"{value:z.8f}"
 
 
 def _utc(seconds: float | None) -> str:

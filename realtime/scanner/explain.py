@@ -298,5 +298,5 @@ def _summary(
 
 
 def _edge(edge_bps: float, asked: float, name: str = "") -> str:
-    edge = f"{edge_bps:+,.1f} bps" if isfinite(edge_bps) else "unknown"
+    edge = wording.bps(edge_bps) if isfinite(edge_bps) else "unknown"
     return f"the edge is {edge} (wanted: at least {asked:,.1f} bps{f' by “{isolated(name)}”' * bool(name)})"

@@ -22,7 +22,7 @@ from accounts.access.guard import api, exchange_of, symbol_of
 from core.clock.moments import age_s
 from core.names import formats as wording
 from core.names.chart_ids import chart_id_of, parts_of
-from core.names.market_keys import SWAP, coin_symbol, market_of
+from core.names.market_keys import SPOT, SWAP, coin_symbol, market_of
 from core.names.market_keys import exchange_of as exchange_of_key
 from core.redis_client import async_redis
 from core.web.refused import Refused
@@ -77,6 +77,12 @@ class Asked(Struct, frozen=True):
         """The pair's possible ids, either way round."""
         name, one, two = self.symbol.name, self.one.key, self.two.key
         return chart_id_of(name, one, two), chart_id_of(name, two, one)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What words call the legs, by key: of one exchange's two markets the spot one says so."""
+        legs, basis = (self.one, self.two), self.one.exchange.key == self.two.exchange.key
+        return {leg.key: f"{leg} {_('spot')}" if basis and leg.market == SPOT else str(leg) for leg in legs}
 
 
 class NotScanned(Struct, frozen=True):
@@ -177,7 +183,7 @@ async def _found(asked: Asked) -> tuple[Explanation | NotScanned, datetime]:
             if row is not None:
                 ages_ms = await _rate_ages_ms() if hub.book.table.needs_rates(row) else {}
                 at = datetime.fromtimestamp(hub.book.now_us() / 1e6, UTC)
-                names = {each.key: str(each) for each in (asked.one, asked.two)}
+                names = asked.names
                 return explain(hub.book.table, row, time.monotonic_ns(), ages_ms, names), at
     missing: NotScanned = await database_sync_to_async(_not_scanned)(asked)
     return missing, _now()
@@ -231,7 +237,7 @@ def _obstacle_rows(found: NotScanned) -> dict[str, Any]:
 
 async def _tables(asked: Asked, found: Explanation) -> dict[str, Any]:
     """Tables of the page; rows of both directions side by side."""
-    names = {exchange.key: str(exchange) for exchange in (asked.one, asked.two)}
+    names = asked.names
     links = _gate_links(asked)
     one, two = sorted(found.directions, key=lambda way: way.buy_on != found.exchange1)  # columns stay put
     ways = [_way(way, names, found.currency) for way in (one, two)]
@@ -277,6 +283,8 @@ def _way(way: DirectionFacts, names: dict[str, str], currency: str) -> dict[str,
         "trade": way.trade,
         "edge": wording.bps(way.edge_bps),
         "spread": wording.percent(way.spread_pct),
+        "spread_words": _("bid %(sell)s / bid %(buy)s − 1")
+        % {"sell": names[way.sell_on], "buy": names[way.buy_on]},
         "gains": way.edge_bps is not None and way.edge_bps > 0,
         "size": "–" if way.size is None else f"{wording.amount(way.size)} {currency}",
         "opportunity": way.opportunity,

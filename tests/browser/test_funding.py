@@ -168,7 +168,7 @@ async def test_a_coin_shows_what_its_legs_are_paid_and_were(page: Page, web: Web
     await expect(facts.nth(1)).to_contain_text("charged +0.0300 % at ")
     await expect(facts.nth(2)).to_contain_text(SETTLING)
     await expect(facts.nth(2)).to_contain_text("charged +0.0200 % at –")  # when, it does not say
-    await expect(page.locator("#plot-words")).to_have_text("lowest +0.0000 %, highest +0.0150 %")
+    await expect(page.locator("#plot-words")).to_have_text("lowest 0.0000 %, highest +0.0150 %")
     await page.select_option('[name="sell"]', "binance:swap")
     await expect(page.locator("#plot-words")).to_have_text("Choose two legs to compare them.")
 
@@ -180,7 +180,7 @@ async def test_a_coin_shows_what_its_legs_are_paid_and_were(page: Page, web: Web
             "buy Binance spot, sell Bybit spot: the coins must be there, or be borrowed"
         )
         await expect(terms.nth(0).locator(".bps")).to_have_text(re.compile(r"^-\d+\.\d$"))
-        await expect(terms.nth(1).locator(".money")).to_have_text("+0.00 USDT")
+        await expect(terms.nth(1).locator(".money")).to_have_text("0.00 USDT")
         # Sold at 100.5 where bought at 100, so far: 50 bps that are lost when both prices stay apart.
         await expect(terms.nth(8).locator(".bps")).to_have_text(re.compile(r"^-5\d\.\d$"))
         net = terms.nth(5).locator(".money")

@@ -194,8 +194,8 @@ async def test_the_drawer_and_the_page_of_a_pair_say_what_the_trade_is(
         await page.goto(f"{web.url}/scanner?search=btc&kind=spot-swap")
         await page.click(f'tr[data-id="{MIXED}"] .open')
         await expect(page.locator("#drawer-title")).to_have_text("BTC/USDT · Bybit / Gate swap")
-        await expect(page.locator("#drawer .trade")).to_have_count(2)
-        assert set(await page.locator("#drawer .trade").all_inner_texts()) == trades
+        await expect(page.locator("#drawer-body .trade")).to_have_count(2)
+        assert set(await page.locator("#drawer-body .trade").all_inner_texts()) == trades
         await page.click("#drawer-page")
         await expect(page.locator("td.trade")).to_have_count(2)
         assert set(await page.locator("td.trade").all_inner_texts()) == trades

@@ -168,4 +168,6 @@ def test_what_is_no_number_is_never_shown_as_one(value: float) -> None:
 
 def test_zero_has_no_sign_of_its_own() -> None:
     assert (wording.amount(-0.0), wording.share(-0.0)) == ("0.00", "0")
-    assert (wording.bps(-0.0), wording.percent(-0.0)) == ("+0.0 bps", "+0.000 %")
+    for zero in (-0.0, -0.0004, 0.0004):
+        assert (wording.bps(zero), wording.percent(zero)) == ("0.0 bps", "0.000 %")
+    assert (wording.bps(-0.06), wording.percent(1234.5)) == ("-0.1 bps", "+1,234.500 %")

@@ -76,7 +76,7 @@ def test_swaps_are_seeded_where_they_are_asked_for() -> None:
     call_command("seed", swaps=True)
 
     pairs = Counter(row.kind.value for row in ExchangePair.objects.select_related("exchange1", "exchange2"))
-    assert pairs == {"spot-spot": 28, "swap-swap": 28, "basis": 8}
+    assert pairs == {"spot-spot": 28, "swap-swap": 28, "spot-swap": 56, "basis": 8}
     assert Symbol.objects.filter(kind="swap", enabled=True).count() == 20
     assert [row.name for row in load_config().filters] == ["Majors", "Everything", "Swaps"]
     fees = {row.key: (row.swap_taker_fee_bps, row.swap_maker_fee_bps) for row in Exchange.objects.all()}

@@ -38,8 +38,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--swaps",
             action="store_true",
-            help="also enable the coins' perpetual swaps, and compare them with each other and with their "
-            "exchange's spot; `make run` does",
+            help="also enable the coins' perpetual swaps, and compare them with each other and with all spot "
+            "markets; `make run` does",
         )
         parser.add_argument(
             "--missing",

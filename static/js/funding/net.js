@@ -76,7 +76,7 @@ export class NetTable {
 /** @type {(value: number | null, currency: string) => string} */
 function signed(value, currency) {
   if (value === null) return format.UNKNOWN;
-  return `${value < 0 ? "-" : "+"}${format.amount(Math.abs(value), currency)}`;
+  return `${value < 0 ? "-" : value > 0 ? "+" : ""}${format.amount(Math.abs(value), currency)}`;
 }
 
 function aboutOf(/** @type {Funding.Leg} */ { exchange, problem, settlements }) {
