@@ -176,12 +176,15 @@ class Codec(ABC):
 
     def load(self, frame: bytes | str) -> dict[str, Any]:
         """A JSON object of which nothing is checked yet; raises one of BAD_FRAME where it is none."""
+        return table(self.load_any(frame))
+
+    def load_any(self, frame: bytes | str) -> Any:
+        """Any JSON value; raises one of BAD_FRAME where it is none."""
         try:
-            message = self._load(frame)
+            return self._load(frame)
         except msgspec.DecodeError:  # NaN, Infinity and 1e999 are no JSON, and come all the same
             number: Any = Decimal if self.exact else float
-            message = json.loads(frame, parse_float=number, parse_constant=number)
-        return table(message)
+            return json.loads(frame, parse_float=number, parse_constant=number)
 
     def fast_path(self, wire_type: type[T]) -> Callable[[bytes | str], T]:
         """A decoder for the fast path, where numbers are `Positive`; for `exact` there is none."""

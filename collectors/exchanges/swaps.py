@@ -110,13 +110,15 @@ class SwapCodec(Codec):
         symbol = self.symbols.get(native_id) if isinstance(native_id, str) else None
         if symbol is None:
             return self.skip("unknown_symbol")
-        prices = [self._price(symbol, price) for price in (mark, index) if price is not None]
-        if not any(prices):
-            return () if prices else self.reject(symbol, "bad_mark")
+        unsaid = [price is None or price == "" for price in (mark, index)]
+        mark_price, index_price = (
+            None if none else self._price(symbol, price)
+            for none, price in zip(unsaid, (mark, index), strict=True)
+        )
+        if mark_price is None and index_price is None:
+            return self.reject(symbol, "bad_mark") if all(unsaid) else ()
         time_us = self.believed(time, received_ts_us, received_mono_ns)
         self.count_time(time, time_us)
-        index_price = prices.pop() if index is not None else None
-        mark_price = prices.pop() if mark is not None else None
         return (
             MarkPrice(self._key, symbol, mark_price, index_price, time_us, received_ts_us, received_mono_ns),
         )
@@ -182,6 +184,8 @@ class SwapCodec(Codec):
 
     def polled(self, body: bytes, received_ts_us: int = 0, received_mono_ns: int = 0) -> Sequence[Terms]:
         """Decode rows; an answer without them, as a refusal is, counts as `malformed`."""
+        if not self.sheet.polled:
+            return self.skip("unknown_kind")
         order, self.order = self.order, None  # it is of no connection
         try:
             answer = self._load(body)

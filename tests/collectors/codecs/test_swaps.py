@@ -12,6 +12,7 @@ from collectors.exchanges.order import Order
 from collectors.exchanges.wire import ContractSize, contract_size
 from core.names.market_keys import exchange_of
 from markets.events import Funding, MarkPrice, Quote, StreamState, Trade
+from tests.support.exchanges.broken_books import put
 from tests.support.exchanges.codec_frames import SWAPS, gzipped
 from tests.support.exchanges.swap_frames import (
     EVERY_QUOTE,
@@ -204,6 +205,44 @@ def test_a_ticker_of_okx_is_a_quote_in_coins_in_a_recording_only() -> None:
     codec = connected("okx:swap")
     assert not codec.decode(frame)
     assert codec.counts == {"unchanged": 1}
+
+
+def test_a_ticker_of_bingx_has_prices_in_upper_case_and_is_a_quote_in_a_recording_only() -> None:
+    frame = gzipped(
+        '{"code":0,"dataType":"BTC-USDT@ticker","data":{"e":"24hTicker","E":1700000000123,'
+        '"s":"BTC-USDT","c":"101","C":1699999960000,"A":"101.6","a":"3","B":"101.5","b":"2"}}'
+    )
+    assert list(made("bingx:swap").decode(frame)) == [
+        Quote("bingx:swap", "BTC/USDT", 101.5, 2.0, 101.6, 3.0, T_US)
+    ]
+    codec = connected("bingx:swap")
+    assert not codec.decode(frame)
+    assert codec.counts == {"unchanged": 1}
+
+
+@pytest.mark.parametrize(("state", "settled"), [("settled", 0.00008), ("processing", None), (None, None)])
+def test_okx_says_what_was_settled_once_it_is(state: str | None, settled: float | None) -> None:
+    """While it is being settled the same field has the rate of now."""
+    frame = put(json.loads(SAID["okx:swap"][2]), ("data", 0, "settState"), state)
+    (funding,) = connected("okx:swap").decode(json.dumps(frame))
+    assert isinstance(funding, Funding)
+    assert (funding.rate, funding.settled_rate) == (RATE, settled)
+
+
+@pytest.mark.parametrize("market", ["binance:swap", "bybit:swap"])
+def test_an_index_that_is_not_said_costs_and_counts_nothing(market: str) -> None:
+    name = {"binance:swap": "i", "bybit:swap": "indexPrice"}[market]
+    frame = put(json.loads(SAID[market][0]), ("data", name), "")
+    codec = connected(market)
+    mark, _ = codec.decode(json.dumps(frame))
+    assert mark == MarkPrice(market, "BTC/USDT", 100.51, None, T_US)
+    assert not codec.counts
+
+
+def test_a_good_answer_of_kucoins_rest_is_no_error() -> None:
+    codec = made("kucoin:swap")
+    assert not codec.decode('{"code":"200000","data":{"symbol":".XBTUSDTMFPI8H","value":0.0001}}')
+    assert codec.counts == {"unknown_kind": 1}
 
 
 @pytest.mark.parametrize("market", [market for market in SWAPS if market != "bingx:swap"])
