@@ -101,6 +101,7 @@ class Feed:
             "refused": len(refused),
             "refused_topics": [f"{name}: {why}" for name, why in sorted(refused.items())[:REFUSED_SHOWN]],
             "refusals": self._refusals(lines),
+            "resized": self._resized(),
             "next_try_s": self._exchange.breaker.next_try_s,
             "counts": self._counts(lines),
         }
@@ -146,6 +147,15 @@ class Feed:
             for refusal in every[:REFUSED_SHOWN]
         ]
 
+    def _resized(self) -> list[dict[str, Any]]:
+        """Instruments whose contract the exchange has given another size than is configured."""
+        resized = sorted(self._exchange.codec.resized.items())
+        return [
+            {"symbol": self._symbols.get(native_id, native_id), "was": each.was, "said": each.said,
+             "since_us": each.since_us}
+            for native_id, each in resized[:REFUSED_SHOWN]
+        ]  # fmt: skip
+
     def _follow(self, tasks: asyncio.TaskGroup) -> None:
         carried = frozenset(instrument for line in self._lines for instrument in line.instruments)
         change = diff(carried, self.wanted)
@@ -154,6 +164,7 @@ class Feed:
             for instrument in change.stop & line.instruments:
                 self._symbols.pop(instrument.native_id, None)
                 self._contract_sizes.pop(instrument.native_id, None)
+                self._exchange.codec.resized.pop(instrument.native_id, None)
                 line.remove(instrument, NOT_SELECTED)
         for instrument in sorted(change.start, key=lambda instrument: instrument.symbol):
             self._symbols[instrument.native_id] = instrument.symbol

@@ -17,6 +17,7 @@ BAD_FRAMES: Final = {
     "out_of_order": ("out_of_order",),
     "bad_time": ("bad_time",),
     "no_contract_size": ("no_contract_size",),
+    "contract_size_changed": ("contract_size_changed",),
     "bad_mark": ("bad_mark",),
     "bad_funding": BAD_FUNDING,
     "late": ("late",),
@@ -36,7 +37,7 @@ declare(
     "shard exchange kind",
     "What was refused: malformed, unknown, crossed, zero, empty_side, frozen (late), read_late (late "
     "because the collector stood still), out_of_order, duplicate_trade, no_contract_size, bad_mark, "
-    "bad_funding. What costs no quote: bad_time (only the time), late (made older).",
+    "bad_funding; contract_size_changed once per change. What costs no quote: bad_time (only the time), late (made older).",
 )
 
 

@@ -59,36 +59,6 @@ def test_contracts_become_coins_exactly(market: str) -> None:
     assert all(isinstance(size, Decimal) for size in sizes)
 
 
-@pytest.mark.parametrize("market", BY_CONTRACTS)
-@pytest.mark.parametrize("exact", [False, True])
-def test_without_a_contract_size_nothing_is_emitted_and_it_is_counted(market: str, exact: bool) -> None:
-    codec = made(market, contract_sizes={}, exact=exact)
-    assert not codec.decode(SWAP_QUOTES[market])
-    assert not codec.decode(SWAP_TRADES[market])
-    assert codec.counts == {"no_contract_size": 2}
-    assert codec.rejects == {("BTC/USDT", "no_contract_size"): 2}
-
-
-@pytest.mark.parametrize("market", BY_CONTRACTS)
-def test_a_contract_size_that_is_withdrawn_ends_the_belief_and_a_new_one_holds_at_once(market: str) -> None:
-    sizes: dict[str, ContractSize] = {}
-    codec = made(market, contract_sizes=sizes)
-    codec.order = Order()
-    native_id = {"okx": "BTC-USDT-SWAP", "kucoin": "XBTUSDTM"}.get(exchange_of(market), "BTC_USDT")
-    sizes[native_id] = ContractSize(12.0)
-    (quote,) = codec.decode(SWAP_QUOTES[market])
-    assert isinstance(quote, Quote)
-    assert (quote.bid_size, quote.ask_size) == (480.0, 720.0)
-    del sizes[native_id]
-    (gap,) = codec.decode(SWAP_QUOTES[market])
-    assert isinstance(gap, StreamState)
-    assert gap.reason == "the size of its contract is not known"
-    sizes[native_id] = ContractSize(120.0)
-    (quote,) = codec.decode(SWAP_QUOTES[market])
-    assert isinstance(quote, Quote)
-    assert (quote.bid_size, quote.ask_size) == (4800.0, 7200.0)
-
-
 @pytest.mark.parametrize(
     "coins", [None, 0.0, -1.0, float("nan"), float("inf"), Decimal(0), Decimal("Infinity")]
 )
