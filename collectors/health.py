@@ -111,8 +111,9 @@ def resized(now: Look, _limits: object) -> Iterator[Finding]:
                 yield Finding(
                     "configuration", f"contract size of {each['symbol']} on {exchange}", "critical",
                     each["since_us"],
-                    f"{now.called(exchange)} says that a contract of {each['symbol']} is {isolated(each['said'])} "
-                    f"coins, where {each['was']:g} are configured, for {lasted(age_s)}. It is not compared.",
+                    f"{now.called(exchange)} says that a contract of {each['symbol']} is "
+                    f"{isolated(each['said'])} coins, where {each['was']:g} are configured, "
+                    f"for {lasted(age_s)}. It is not compared.",
                     "Sync the markets: the new size is configured then. Positions and orders of "
                     "before count in contracts of the old size.",
                     round(age_s, 1),

@@ -261,8 +261,8 @@ class SwapCodec(Codec):
         if resized is not None:
             return ()
         del sizes[native_id]
-        self.counts["contract_size_changed"] += 1
         symbol = self.symbols[native_id]
+        self.reject(symbol, "contract_size_changed")
         if symbol not in self._believed:
             return ()
         self._believed.discard(symbol)

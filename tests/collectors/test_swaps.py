@@ -245,3 +245,23 @@ def last(sink: KeepingSink, symbol: str) -> object:
 def of(events: list[Any], symbol: str) -> int:
     """How many quotes and trades are of a symbol."""
     return sum(isinstance(each, Quote | Trade) and each.symbol == symbol for each in events)
+
+
+async def test_each_kind_of_funding_that_cannot_be_is_logged_once_and_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    key = "gate:swap"
+    async with (
+        Simulator(exchanges=(key,), symbols=2, rate=40) as simulator,
+        Running(config(simulator, key), FundingSink, timing=Timing(poll_s=0.1)) as running,
+    ):
+        feed = running.supervisor.feeds[key]
+        simulator.inject(f"{key}:funding-rate=0.5")
+        await until(lambda: feed.report().counts.get("bad_funding", 0) > 10, PATIENCE_S)
+        simulator.heal()
+        simulator.inject(f"{key}:funding-late=90s")
+        await until(lambda: feed.report().counts.get("bad_next", 0) > 10, PATIENCE_S)
+        assert not feed.report().counts.get("bad_interval")
+    logged = [record.getMessage() for record in caplog.records if record.name == "collectors.feed"]
+    assert [words.partition(" of ")[0] for words in logged] == [f"{key}: bad_funding", f"{key}: bad_next"]
+    assert logged[1].endswith("the next settlement has passed or cannot be: unknown; others are counted")

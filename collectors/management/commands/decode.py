@@ -16,6 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 
+from collectors.counts import REFUSED
 from collectors.display import GuessedSymbols, OneSize, guessed_swap, guessed_symbol, is_in_coin
 from collectors.exchanges import CODECS
 from collectors.exchanges.base import Codec, Control, Decoded
@@ -32,20 +33,6 @@ GUESSES = {SPOT: guessed_symbol, SWAP: guessed_swap}
 COINS_EVEN_SO: Final = frozenset({"bitget"})
 """Exchanges that count coins even where the margin is the coin itself; all others count contracts there."""
 FUNDING_ANSWER: Final = "funding"
-REFUSED: Final = {
-    "malformed": "a price, a size or the frame itself cannot be read",
-    "rejected_zero": "a price or size is zero, negative or infinite",
-    "rejected_crossed": "its bid is above its ask",
-    "empty_side": "its bid or its ask is missing",
-    "frozen": "its book is from too long ago",
-    "no_body": "it has no data",
-    "bad_time": "its time cannot be: unknown",
-    "bad_mark": "a mark or index price cannot be: unknown",
-    "bad_funding": "a funding rate, cap or floor cannot be: unknown",
-    "bad_next": "the next settlement has passed or cannot be: unknown",
-    "bad_interval": "the interval between settlements cannot be: unknown",
-}
-"""What of a line is refused, in words, by what the codec counts it as."""
 EXAMPLE = """\
 example:
   $ cat frames.jsonl
