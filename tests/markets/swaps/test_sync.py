@@ -14,6 +14,7 @@ from pytest_django import Settings
 from audit.models import Entry
 from markets.models import CatalogueSync, Exchange, Instrument, Symbol
 from markets.seed import seed
+from markets.selection import listed as compared
 from markets.selection import scan_pairs
 from markets.selectors import current_revision, load_config
 from markets.sync.catalogue import Catalogue, CatalogueError, ListedMarket, fetch, parse
@@ -95,6 +96,41 @@ def test_spot_and_swaps_are_synced_side_by_side_and_a_second_run_changes_nothing
     pair("binance:swap", "okx")
     ids = {each.id for each in scan_pairs(load_config())}
     assert {"BTC/USDT|binance:swap|okx", "PEPE/USDT|binance:swap|okx"} <= ids
+
+
+@pytest.mark.django_db
+def test_a_coin_that_is_listed_by_the_thousand_and_by_itself_is_never_mixed_up(simulator: Simulator) -> None:
+    """Bybit has CAT and 1000CAT, Binance 1000CAT alone, Gate CAT alone: under one name all cost the same."""
+    seed(simulator.url)
+    Exchange.objects.exclude(key__in=("binance", "bybit", "gate")).update(enabled=False)
+    for row in Exchange.objects.filter(enabled=True):
+        row.swap_rest_url = simulator.rest_url(f"{row.key}:swap")
+        row.swap_ws_url = simulator.ws_url(f"{row.key}:swap")
+        row.save()
+    call_command("sync_markets", "--market", "swap")
+    Symbol.objects.filter(base__endswith="CAT").update(enabled=True)
+    for other in ("binance:swap", "gate:swap"):
+        pair("bybit:swap", other)
+
+    config = load_config()
+
+    price = {(row.key, row.symbol.name): float(row.last_price or 0) for row in Instrument.objects.filter(
+        kind="swap", symbol__base__endswith="CAT").select_related("exchange", "symbol")}  # fmt: skip
+    per_coin = {
+        each.counts_as: {
+            each.exchange: price[each.exchange, each.symbol] / each.multiplier for each in market.values()
+        }
+        for name, market in compared(config).items() if name.endswith("CAT/USDT")
+        for each in market.values()
+    }  # fmt: skip
+    assert {name: set(legs) for name, legs in per_coin.items()} == {
+        "CAT/USDT": {"binance:swap", "bybit:swap", "gate:swap"}, "1000CAT/USDT": {"bybit:swap"},
+    }  # fmt: skip
+    for legs in per_coin.values():
+        assert max(legs.values()) < 1.1 * min(legs.values())
+    assert {each.id for each in scan_pairs(config) if "CAT" in each.symbol} == {
+        "CAT/USDT|bybit:swap|binance:swap", "CAT/USDT|bybit:swap|gate:swap",
+    }  # fmt: skip
 
 
 # --- risk limits -----------------------------------------------------------------------------------------
