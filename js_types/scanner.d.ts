@@ -4,6 +4,9 @@ declare namespace Scanner {
   /** State of a leg's quote, the best first. */
   type LegState = "live" | "quiet" | "silent" | "down" | "waiting" | "lost";
 
+  /** A column of a pair that is held. */
+  type Net = "net_zero" | "net_now" | "net_median" | "funding";
+
   /** What a row says of its pair; `id` is not among it. */
   interface Cells extends Page.Pair {
     /** In 24 h, quote currency. */
@@ -29,6 +32,14 @@ declare namespace Scanner {
     failed: number;
     unknown: number;
     blocked: boolean;
+    /** In a view with net columns, bps; null: unknown. */
+    net_zero?: number | null;
+    net_now?: number | null;
+    net_median?: number | null;
+    funding?: number | null;
+    /** Why a leg's funding is unknown. */
+    why1?: string;
+    why2?: string;
   }
 
   interface Identified {
@@ -40,6 +51,10 @@ declare namespace Scanner {
     matches: number;
     /** Shards that send now. */
     collectors: number;
+    /** Hours a pair is held. */
+    hold: number;
+    /** Rows have net columns. */
+    net: boolean;
   }
 
   interface Envelope {

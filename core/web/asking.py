@@ -79,9 +79,15 @@ def takes(kind: inspect.Type) -> str:
             return "true or false"
         case inspect.IntType() | inspect.FloatType():
             what = "a whole number" if isinstance(kind, inspect.IntType) else "a number"
-            low, high = ("" if bound is None else f"{bound:.10g}" for bound in (kind.ge, kind.le))
-            return f"{what} from {low} to {high}" if low and high else what
+            return what + _bounds(kind)
         case inspect.VarTupleType() | inspect.ListType():
             return f"a list, of {takes(kind.item_type)} each"
     length = getattr(kind, "max_length", None)
     return "text" if length is None else f"text of at most {length} characters"
+
+
+def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
+    above, low, high = ("" if at is None else f"{at:.10g}" for at in (kind.gt, kind.ge, kind.le))
+    if above and high:
+        return f" above {above}, {high} at most"
+    return f" from {low} to {high}" if low and high else ""

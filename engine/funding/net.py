@@ -76,15 +76,25 @@ def net_edge(  # noqa: PLR0917
     """
     (buy_bid, buy_ask), (sell_bid, sell_ask) = buy, sell
     unit = BPS / (1 + buy_fee)
-    exit_now = sell_ask / buy_bid - 1
-    fees = -(buy_fee + sell_fee) * unit
     entry = edge_bps(sell_bid, buy_ask, fee_factor(buy_fee, sell_fee))
-    held = entry - funding_long * unit + funding_short * unit + fees - borrow * unit
-    now, median = (-x * (1 + sell_fee) * unit for x in (exit_now, median_exit))
+    now = exit_bps(sell_ask / buy_bid - 1, buy_fee, sell_fee)
+    median = exit_bps(median_exit, buy_fee, sell_fee)
+    held = net_zero(entry, funding_short - funding_long, buy_fee, sell_fee, borrow)
     return NetEdge(
-        entry, -funding_long * unit, funding_short * unit, fees, -borrow * unit,
+        entry, -funding_long * unit, funding_short * unit, -(buy_fee + sell_fee) * unit, -borrow * unit,
         now, median, held, held + now, held + median,
     )  # fmt: skip
+
+
+def net_zero(entry: Any, paid: Any, buy_fee: Any, sell_fee: Any, borrow: Any = 0.0) -> Any:
+    """Net edge in bps with an exit spread of zero: of an entry edge in bps, where `paid` is the short leg's
+    rates less the long one's."""
+    return entry + (paid - buy_fee - sell_fee - borrow) * BPS / (1 + buy_fee)
+
+
+def exit_bps(exit_spread: Any, buy_fee: Any, sell_fee: Any) -> Any:
+    """Cost of an exit spread, a fraction, as bps that are added to the net."""
+    return -exit_spread * (1 + sell_fee) * BPS / (1 + buy_fee)
 
 
 def leg_funding(market_key: str, terms: FundingTerms | None, now_us: int, holding_s: float) -> float:

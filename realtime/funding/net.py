@@ -16,6 +16,7 @@ from engine.funding.trade import leg_access, plain_names, trade_line
 from markets.fees.book import Fees
 from realtime.funding.table import MAX_HOURS, MAX_TEXT
 from realtime.funding.wire import Snapshot, SwapRow
+from realtime.scanner.holding import median_exit
 from realtime.scanner.table import STATES, ScanTable
 
 DAY_H: Final = 24
@@ -28,7 +29,7 @@ class NetQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `borrow` is what borrowing the sold coin costs, in per cent per day; `median_spread` the median of the
     pair's line, where one sells over where one buys, in per cent: what the third assumption of the exit is
-    made of.
+    made of. Without it `recent` takes the median of the last 5 minutes that collectors keep of the pair.
     """
 
     symbol: Name
@@ -38,6 +39,7 @@ class NetQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     size: Annotated[float, Meta(gt=0, le=1e12)] = 1000.0
     borrow: Annotated[float, Meta(ge=0, le=100)] = 0.0
     median_spread: Annotated[float, Meta(gt=-100, le=1000)] | None = None
+    recent: bool = False
 
 
 class Charge(Struct, frozen=True):
@@ -94,10 +96,9 @@ def net(table: ScanTable, query: NetQuery, snapshots: Iterable[Snapshot], now_us
         swap = swaps.get((key, query.symbol))
         sides.append(_side(table, fees, query, key, place, swap, needs, now_us))
     buy, sell = sides
-    median = nan if query.median_spread is None else query.median_spread / 100
     edge = net_edge(
         (buy.bid, buy.ask), (sell.bid, sell.ask), buy.fee, sell.fee, buy.paid, sell.paid,
-        (1 + median) * sell.ask / sell.bid - 1, query.borrow / 100 * query.hours / DAY_H,
+        _median_exit(table, query, buy, sell), query.borrow / 100 * query.hours / DAY_H,
     )  # fmt: skip
     names = plain_names(table.config.exchanges)
     compared = None not in places
@@ -115,6 +116,18 @@ def net(table: ScanTable, query: NetQuery, snapshots: Iterable[Snapshot], now_us
         bps=_said(edge),
         money=_said(edge.money(query.size, buy.fee)),
     )
+
+
+def _median_exit(table: ScanTable, query: NetQuery, buy: "_Side", sell: "_Side") -> float:
+    """Exit spread of the pair's median, as a fraction; NaN: unknown."""
+    if query.median_spread is not None:
+        return (1 + query.median_spread / 100) * sell.ask / sell.bid - 1
+    row = _row(table, query) if query.recent else None
+    if row is None:
+        return nan
+    ratio, is_first = float(table.ratio[row]), table.pairs[row].listing1.exchange == query.sell
+    sold = ratio if is_first else 1 / ratio if ratio else nan
+    return float(median_exit(sold, (buy.bid, buy.ask), (sell.bid, sell.ask)))
 
 
 class _Side(Struct, frozen=True):
@@ -156,13 +169,18 @@ def _side(  # noqa: PLR0917
     return _Side(bid, ask, fee.taker_bps / 10_000 if fee else nan, paid, leg)
 
 
-def _places(table: ScanTable, query: NetQuery) -> tuple[int | None, int | None]:
-    """Places of the bought and the sold leg in the table; None of a pair that is not compared."""
+def _row(table: ScanTable, query: NetQuery) -> int | None:
+    """The pair's row of the table, either way round."""
     ids = (
         chart_id_of(query.symbol, query.buy, query.sell),
         chart_id_of(query.symbol, query.sell, query.buy),
     )
-    row = next((table.row[id] for id in ids if id in table.row), None)
+    return next((table.row[id] for id in ids if id in table.row), None)
+
+
+def _places(table: ScanTable, query: NetQuery) -> tuple[int | None, int | None]:
+    """Places of the bought and the sold leg in the table; None of a pair that is not compared."""
+    row = _row(table, query)
     if row is None:
         return None, None
     one, two = int(table.leg1[row]), int(table.leg2[row])

@@ -27,8 +27,9 @@ from realtime.charts import pins
 from realtime.charts.api import named_filter
 from realtime.models import SavedView
 from realtime.pace import Pace
+from realtime.scanner.holding import NETS
 from realtime.scanner.hub import process_scan_hub
-from realtime.scanner.messages import CELLS, Row, make_page
+from realtime.scanner.messages import Head, Row, make_page
 from realtime.scanner.view import Query, View
 
 harmless: Final = no_formula
@@ -41,7 +42,8 @@ CHANGES_A_MINUTE: Final = 60
 COLUMNS: Final = (
     "symbol", "buy_on", "sell_on", "edge_bps", "size", "quote_currency", "bid_spread_pct", "buy_quote_at",
     "sell_quote_at", "buy_state", "sell_state", "buy_volume_24h", "sell_volume_24h", "opportunities_1h",
-    "gates_passed", "gates_failed", "gates_unknown",
+    "gates_passed", "gates_failed", "gates_unknown", "net_exit_zero_bps", "net_exit_now_bps",
+    "net_exit_median_bps", "funding_bps", "held_hours",
 )  # fmt: skip
 
 
@@ -56,12 +58,13 @@ async def scanner_csv(request: HttpRequest) -> HttpResponseBase:
     """
     query = await database_sync_to_async(_known)(query_of(request.GET.dict()))
     async with process_scan_hub().open() as hub:
-        view, now_us = View(hub.book.table, query), hub.book.now_us()
+        view = View(hub.book.table, structs.replace(query, net="show"))
+        now_us = hub.book.now_us()
         # Made while the table stands still; what is streamed are finished rows.
         lines = [_lines([COLUMNS])]
-        for start in range(0, min(len(view.order), CSV_ROWS), ROWS_A_PIECE):
+        for start in range(0, min(len(view), CSV_ROWS), ROWS_A_PIECE):
             page = make_page(view, slice(start, min(start + ROWS_A_PIECE, CSV_ROWS)), 0, now_us)
-            lines.append(_lines(map(_csv_row, page.rows.values())))
+            lines.append(_lines(_csv_row(page.head, row) for row in page.rows.values()))
     name = f"scanner-{datetime.fromtimestamp(now_us / 1e6, UTC):%Y%m%dT%H%M%SZ}.csv"
     return StreamingHttpResponse(
         _stream(lines),
@@ -90,15 +93,15 @@ def _known(query: Query) -> Query:
     return structs.replace(query, exchanges=keys)
 
 
-def _csv_row(row: Row) -> list[Any]:
-    cell = dict(zip(CELLS, row, strict=True))
+def _csv_row(head: Head, row: Row) -> list[Any]:
+    cell = dict(zip(head.cells, row, strict=True))
     sell, buy = (1, 2) if cell["sell"] == 1 else (2, 1)
     plain = (
         harmless(cell["symbol"]), harmless(cell[f"exchange{buy}"]), harmless(cell[f"exchange{sell}"]),
         cell["edge"], cell["size"],
         harmless(quote_of(cell["symbol"])), cell["spread"], _utc(cell[f"at{buy}"]), _utc(cell[f"at{sell}"]),
         cell[f"state{buy}"], cell[f"state{sell}"], cell[f"volume{buy}"], cell[f"volume{sell}"], cell["hour"],
-        cell["passed"], cell["failed"], cell["unknown"],
+        cell["passed"], cell["failed"], cell["unknown"], *(cell[name] for name in NETS), head.hold,
     )  # fmt: skip
     return [f"{Decimal(repr(each)):f}" if isinstance(each, float) else each for each in plain]
 

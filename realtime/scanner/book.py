@@ -1,11 +1,12 @@
 """The scanner's book: the table of all pairs, and the collector shards whose legs are in it."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from core.clock.clocks import JUMP_S
 from markets.config import MarketConfig
+from realtime.funding.wire import Snapshot
 from realtime.scanner.table import NEVER_S, Match, ScanTable
 from realtime.scanner.wire import Frame, ShardScan, on_the_way_s
 from realtime.shard_view import SILENT_AFTER_S
@@ -49,12 +50,14 @@ class ScanBook:
         self.now_s = 0.0  # the newest refresh; whole µs, so that `now_us` less it is always the same
         self._shards: dict[str, FollowedShard] = {}
         self._counts: dict[str, int] | None = None
+        self._funding: Sequence[Snapshot] = ()
         self._wall_us = _wall_us()
 
     def clear(self) -> None:
         """Forget everything: nobody looks any more."""
         self.table = ScanTable(NOTHING)
         self._counts = None
+        self._funding = ()
         self._shards.clear()
 
     # --- what collectors say ---------------------------------------------------------------------
@@ -105,6 +108,7 @@ class ScanBook:
     def adopt(self, table: ScanTable) -> None:
         """Go on with a table of another configuration."""
         table.count_hour(self._counts)
+        table.funding.learn(self._funding)
         self.table = table
         for shard in self._shards.values():
             shard.match = table.match(shard.scan)
@@ -114,6 +118,11 @@ class ScanBook:
         """Take over how many opportunities each pair had in the last hour; None: unknown."""
         self._counts = counts
         self.table.count_hour(counts)
+
+    def learn_funding(self, snapshots: Sequence[Snapshot]) -> None:
+        """Take over what the shards that are not silent say of funding."""
+        self._funding = snapshots
+        self.table.funding.learn(snapshots)
 
     def refresh(self) -> None:
         """Compute the table as of now."""
@@ -125,6 +134,7 @@ class ScanBook:
         for shard in sorted(self._shards.values(), key=lambda each: each.scan.received_s):
             shard.turn(now_s)
             self.table.take(shard.scan, shard.match, now_s, shard.silent(now_s), shard.since_s)
+        self.table.funding.turn(self.now_us())
         self.table.refresh()
 
     def now_us(self) -> int:

@@ -24,6 +24,7 @@ from core.supervised import end, supervise
 from core.web.reports import register
 from opportunities.episodes import counts_per_pair
 from realtime.charts.hub import process_hub
+from realtime.funding.wire import Snapshot, read_snapshots
 from realtime.scanner.book import ScanBook
 from realtime.scanner.pages import Pages
 from realtime.scanner.table import ScanTable
@@ -35,8 +36,9 @@ logger = logging.getLogger(__name__)
 TICK_S: Final = 0.25
 READ_EVERY_S: Final = 10.0
 COUNT_EVERY_S: Final = 10.0
+FUNDING_EVERY_S: Final = 2.0  # as often as collectors write it
 COUNT_PATIENCE_S: Final = 1.0
-"""How long the first page waits for the opportunities of the last hour, which are unknown until then."""
+"""How long the first page waits for the opportunities of the last hour and funding, unknown until then."""
 LISTEN_S: Final = 1.0  # shorter than the connection's own patience, which is for answers
 LINGER_S: Final = 10
 READY_WITHIN_S: Final = 5.0
@@ -52,6 +54,7 @@ class ScanHub:
         self._viewers: set[ScanViewer] = set()
         self._users = 0
         self._counted = asyncio.Event()
+        self._funded = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self._known = asyncio.Event()
         self._configured = asyncio.Event()
@@ -89,6 +92,7 @@ class ScanHub:
             for name, part in (
                 ("scanner frames", lambda: self._listen(redis)),
                 ("scanner states", lambda: self._read_states(redis)),
+                ("scanner funding", lambda: self._read_funding(redis)),
                 ("scanner configuration", self._configure),
                 ("scanner table", self._tick),
                 ("scanner counts", self._count),
@@ -105,6 +109,7 @@ class ScanHub:
             self._known.clear()
             self._configured.clear()
             self._counted.clear()
+            self._funded.clear()
             self.book.clear()
             self.pages.clear()
             await end(*parts)
@@ -145,6 +150,16 @@ class ScanHub:
                 self._learn(await read_scan(redis, stale))
             await asyncio.sleep(TICK_S)
 
+    async def _read_funding(self, redis: "Redis") -> None:
+        while True:
+            snapshots: list[Snapshot] = []
+            try:
+                snapshots = await read_snapshots(redis)
+                self._funded.set()
+            finally:  # what cannot be read now is not what it was before
+                self.book.learn_funding(snapshots)
+            await asyncio.sleep(FUNDING_EVERY_S)
+
     def _learn(self, scans: dict[str, ShardScan]) -> None:
         self.book.learn(scans)
         self._known.set()
@@ -166,6 +181,7 @@ class ScanHub:
         with suppress(TimeoutError):
             async with asyncio.timeout(COUNT_PATIENCE_S):
                 await self._counted.wait()
+                await self._funded.wait()
         while True:
             self.pages.refresh()
             await self.pages.sort({viewer.shows.query for viewer in self._viewers if viewer.shows})

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct, structs
 
 from core.web.acks import Ack
 from core.web.closing import close_reason
+from realtime.scanner.holding import DEFAULT_HOURS, NETS
 from realtime.scanner.rows import Floats
 from realtime.scanner.table import STATES
 from realtime.scanner.view import Query, View, as_amount, as_edge, as_percent
@@ -22,6 +23,8 @@ CELLS: Final = (
     "state1", "state2", "hour", "passed", "failed", "unknown", "blocked",
 )  # fmt: skip
 """What a row says, in the order of its tuple."""
+NET_CELLS: Final = (*NETS, "why1", "why2")
+"""What it says more in a view with net columns; `why`: why a leg's funding is unknown."""
 
 Row = tuple[Any, ...]
 
@@ -54,11 +57,19 @@ def decode_scan_message(text: str) -> ScanMessage:
 
 
 class Head(Struct):
-    """Head of a message, beside its rows; `collectors` is how many are live now."""
+    """Head of a message, beside its rows; `collectors` is how many are live now, `hold` for how many hours
+    pairs are held, and `net` whether rows have net columns."""
 
     total: int
     matches: int
     collectors: int
+    hold: float = DEFAULT_HOURS
+    net: bool = False
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """What a row says, in the order of its tuple."""
+        return CELLS + NET_CELLS if self.net else CELLS
 
 
 class Page:
@@ -75,7 +86,9 @@ class Page:
     def whole(self) -> bytes:
         """The fields of a `page` message."""
         if not self._whole:
-            rows = [{"id": id, **dict(zip(CELLS, row, strict=True))} for id, row in self.rows.items()]
+            rows = [
+                {"id": id, **dict(zip(self.head.cells, row, strict=True))} for id, row in self.rows.items()
+            ]
             self._whole = _fields(structs.asdict(self.head) | {"rows": rows})
         return self._whole
 
@@ -90,19 +103,20 @@ class Page:
         fields: dict[str, Any] = {}
         if self.ids != shown.ids:
             fields["order"] = self.ids
+        seen = shown.rows if shown.head.net == self.head.net else {}
         rows = [
-            {"id": id, **_cells(row, shown.rows.get(id))}
+            {"id": id, **_cells(self.head.cells, row, seen.get(id))}
             for id, row in self.rows.items()
-            if row != shown.rows.get(id)
+            if row != seen.get(id)
         ]
         if not (fields or rows) and self.head == shown.head:
             return b""
         return _fields(structs.asdict(self.head) | fields | {"rows": rows})
 
 
-def _cells(row: Row, shown: Row | None) -> dict[str, Any]:
+def _cells(names: tuple[str, ...], row: Row, shown: Row | None) -> dict[str, Any]:
     """The cells that differ; all of a row that was not shown."""
-    cells = zip(CELLS, row, strict=True)
+    cells = zip(names, row, strict=True)
     if shown is None:
         return dict(cells)
     return {name: value for (name, value), old in zip(cells, shown, strict=True) if value != old}
@@ -122,7 +136,7 @@ def message(kind: str, seq: int, time_us: int, fields: bytes) -> bytes:
 
 def make_page(view: View, place: slice, collectors: int, now_us: int) -> Page:
     """The rows at a place of a view's order; values rounded as they are shown."""
-    table, rows = view.table, view.order[place]
+    table, rows = view.table, view.rows(place)
     start_us = round(now_us - table.now_s * 1e6)
 
     def column(name: str) -> Any:
@@ -148,7 +162,12 @@ def make_page(view: View, place: slice, collectors: int, now_us: int) -> Page:
         column("unknown").tolist(),
         column("blocked").tolist(),
     )
-    head = Head(len(table), len(view.order), collectors)
+    if view.has_net:
+        problems = [
+            [table.funding.problem(leg) for leg in legs[rows].tolist()] for legs in (table.leg1, table.leg2)
+        ]
+        columns = (*columns, *map(_known, view.nets(place).values()), *problems)
+    head = Head(len(table), len(view), collectors, view.hours, view.has_net)
     return Page(head, [table.ids[row] for row in rows], list(zip(*columns, strict=True)))
 
 

@@ -6,6 +6,7 @@ Pure: numpy over a configuration. What the collectors' legs add is in `table`.
 import numpy as np
 from numpy.typing import NDArray
 
+from core.names.market_keys import SWAP, market_of
 from core.names.symbols import quote_of
 from engine.gates import checks as gates
 from engine.pricing import fee_factors
@@ -34,11 +35,17 @@ class ScanRows:
         self.exchanges = sorted({leg.exchange for leg in self.listings})
         self.exchange1, self.exchange2 = self._exchange_places()
         self.volume1, self.volume2 = self._volumes()
-        self._costs = self._fee_factors()
+        self.taker_fee = self._taker_fees()
+        self._costs = fee_factors(self.taker_fee[self.leg1], self.taker_fee[self.leg2])
         self._beforehand = self._gates_beforehand()
         self._multiplier = np.array([leg.multiplier for leg in self.listings], float)
         self._converted = np.array([leg.quote != quote_of(leg.counts_as) for leg in self.listings], bool)
         self.symbol_place = self._symbol_places()
+        self.of_filter = self._of_filters()
+        is_swap = np.array([market_of(key) == SWAP for key in self.exchanges], bool)
+        self.has_swap = (
+            (is_swap[self.exchange1] | is_swap[self.exchange2]) if self.pairs else np.zeros(0, bool)
+        )
         self.most_age_ms = np.array(
             [gates.most_age_ms(config.gates, pair, None) for pair in self.pairs], float
         )
@@ -63,18 +70,16 @@ class ScanRows:
         of_leg = np.array([np.nan if leg.volume is None else leg.volume for leg in self.listings], float)
         return of_leg[self.leg1], of_leg[self.leg2]
 
-    def _fee_factors(self) -> tuple[Floats, Floats]:
-        """Of every row: what 12 and 21 keep of sell bid / buy ask, in bps."""
+    def _taker_fees(self) -> Floats:
+        """Of every leg, as fractions; NaN where its exchange is not known."""
         fees, known = Fees(self.config), {row.key for row in self.config.exchanges}
-        fee = np.array(
+        return np.array(
             [
                 fees.taker(leg.exchange, leg.symbol) if leg.exchange in known else np.nan
                 for leg in self.listings
             ],
             float,
         )
-        fee1, fee2 = fee[self.leg1], fee[self.leg2]
-        return fee_factors(fee1, fee2)
 
     def _gates_beforehand(self) -> tuple[gates.Bits, gates.Bits]:
         """Gate bits of every row and direction that no quote changes."""
@@ -93,4 +98,17 @@ class ScanRows:
         places: dict[str, int] = {}
         rows = np.array([places.setdefault(pair.symbol, len(places)) for pair in self.pairs], np.int64)
         self._leg_symbol = np.array([places[leg.counts_as] for leg in self.listings], np.int64)
+        self.symbols = list(places)
         return rows
+
+    def _of_filters(self) -> dict[int, Ints]:
+        """The rows of the pairs whose episodes a filter opens, and of those it gives a chart, by its id."""
+        found: dict[int, list[int]] = {}
+        for row, pair in enumerate(self.pairs):
+            for each in pair.filters:
+                found.setdefault(each.id, []).append(row)
+        for chart in self.config.opportunities:
+            if (charted := self.row.get(chart.id)) is not None:
+                for id in chart.filters:
+                    found.setdefault(id, []).append(charted)
+        return {id: np.array(rows, np.int64) for id, rows in found.items()}

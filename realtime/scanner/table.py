@@ -14,6 +14,7 @@ from engine.gates import checks as gates
 from engine.gates import freshness
 from engine.pricing import edge_bps, spread_pct
 from markets.config import MarketConfig
+from realtime.scanner.holding import LegFunding
 from realtime.scanner.rows import Bools, Floats, Ints, ScanRows
 from realtime.scanner.wire import LEG_ROW, PAIR_ROW, Rows, ShardScan
 
@@ -42,11 +43,13 @@ class Match(Struct, frozen=True):
 
 
 class ScanTable(ScanRows):
-    """All rows of one configuration. `refresh` computes them again from the legs."""
+    """All rows of one configuration. `refresh` computes them again from the legs, as new arrays: a view may
+    hold on to those it has."""
 
     def __init__(self, config: MarketConfig) -> None:
         super().__init__(config)
         self.hour = np.full(len(self.pairs), np.nan)
+        self.funding = LegFunding(self.listings)
         self.forget()
         self.refresh()
 
@@ -127,6 +130,7 @@ class ScanTable(ScanRows):
         bid, ask, bid_size, ask_size, age = (
             np.ascontiguousarray(self.legs[name]) for name in ("bid", "ask", "bid_size", "ask_size", "age_ms")
         )
+        self.bid, self.ask = bid, ask
         bid1, bid2, ask1, ask2 = bid[one], bid[two], ask[one], ask[two]
         edge12 = edge_bps(bid1, ask2, self._costs[0])
         edge21 = edge_bps(bid2, ask1, self._costs[1])
@@ -194,7 +198,7 @@ class ScanTable(ScanRows):
 
     def count_hour(self, counts: Mapping[str, int] | None) -> None:
         """Opportunities of the last hour, by the pair's id; None: not known now."""
-        self.hour[:] = np.nan if counts is None else 0
+        self.hour = np.full(len(self), np.nan if counts is None else 0.0)  # views hold the one before
         for pair_id, count in (counts or {}).items():
             row = self.row.get(pair_id)
             if row is not None:

@@ -3,6 +3,7 @@
 Pure: numpy. A `View` keeps the order of one query's matches, shared by all who ask the same.
 """
 
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
@@ -11,12 +12,21 @@ from numpy.typing import NDArray
 
 from core.names.symbols import folded, quote_of, searcher
 from markets.config import PairKind, pair_kind
+from realtime.scanner.holding import (
+    DAY_H,
+    DEFAULT_HOURS,
+    MAX_HOURS,
+    NETS,
+    Held,
+    Moment,
+)
 from realtime.scanner.rows import Bools, Floats, Ints
 from realtime.scanner.table import ScanTable
 
 SortKey = Literal[
-    "symbol", "buy", "sell", "edge", "size", "spread", "age", "volume", "hour", "gates", "state"
-]
+    "symbol", "buy", "sell", "edge", "size", "spread", "age", "volume", "hour", "gates", "state",
+    "net_zero", "net_now", "net_median", "funding",
+]  # fmt: skip
 
 MAX_TEXT: Final = 100
 
@@ -30,6 +40,11 @@ class Query(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     of pair, as `markets.config.pair_kind` has them. `min_volume` is met
     when both legs meet it. `passed` wants no gate to block in the row's direction. `filter` is the
     primary key of an opportunity filter: the pairs it selects.
+
+    The rest is of pairs that are held for `hold` hours (None: as the view's filter says, or 8). `borrow` is
+    what borrowing the sold coin costs, per cent a day; `min_net` the least net edge in bps with the exit
+    spread that `exit` names (empty: zero). `net` says whether the net columns are there: empty, where
+    pairs with a swap are among the view's.
     """
 
     sort: SortKey = "edge"
@@ -43,6 +58,11 @@ class Query(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     min_volume: float | None = None
     passed: bool = False
     filter: int | None = None
+    hold: Annotated[float, Meta(gt=0, le=MAX_HOURS)] | None = None
+    borrow: Annotated[float, Meta(ge=0, le=100)] = 0.0
+    exit: Literal["", "zero", "now", "median"] = ""
+    min_net: float | None = None
+    net: Literal["", "show", "hide"] = ""
 
 
 _WAY: Final = ("sell_first", "edge", "size", "spread", "passed", "failed", "unknown", "blocked")
@@ -51,7 +71,11 @@ _WAY: Final = ("sell_first", "edge", "size", "spread", "passed", "failed", "unkn
 _HELD: Final[dict[SortKey, tuple[str, ...]]] = {
     "buy": _WAY, "sell": _WAY, "edge": _WAY, "size": _WAY, "spread": _WAY, "gates": _WAY,
     "age": ("born1", "born2"), "state": ("state1", "state2"), "hour": ("hour",),
+    "net_zero": _WAY, "net_now": _WAY, "net_median": _WAY, "funding": _WAY,
 }  # fmt: skip
+
+_LEAST: Final = 2_048
+"""Rows that are put in order at first: those of the first pages. Whoever turns further has all put so."""
 
 
 class View:
@@ -64,40 +88,111 @@ class View:
     def __init__(self, table: ScanTable, query: Query) -> None:
         self.table = table
         self.query = query
+        self.hours = _hours(table, query)
         self._candidates = np.flatnonzero(_selected(table, query))
+        asks = query.sort in NETS or query.min_net is not None or query.net == "show"
+        self.has_net = asks or (query.net == "" and bool(table.has_swap[self._candidates].any()))
         self.sort()
 
     def sort(self) -> None:
         """Put the rows that match now in order; equal ones stay by symbol and pair, unknown ones are last."""
         table, query = self.table, self.query
-        rows = self._candidates[self._passing(self._candidates)]
-        keys = _sort_values(table, query.sort, rows)
-        behind = np.isnan(keys).astype(np.int8)
-        if query.sort == "edge":  # between two coins that only share a name it is none
-            behind += ~table.same_coin[rows]
-        self.order = rows[np.lexsort((-keys if query.descending else keys, behind))]
+        self._held = {name: getattr(table, name) for name in _HELD.get(query.sort, ())}
+        self._moment = self._now() if "edge" in self._held else None
+        self._rows = rows = self._candidates
+        is_net = query.sort in NETS
+        nets = self._nets(rows, {name for name in (self._least_net, is_net and query.sort) if name})
+        if (passing := self._passing(rows, nets)) is not None:
+            self._rows = rows = rows[passing]
+            nets = {name: column[passing] for name, column in nets.items()}
+        keys = nets[query.sort] if is_net else _sort_values(table, query.sort, rows)
+        self._keys = -keys if query.descending else keys
+        self._behind = np.isnan(keys).astype(np.int8)
+        if is_net or query.sort == "edge":  # between two coins that only share a name it is none
+            self._behind += ~table.same_coin[rows]
+        self._order = self._first(_LEAST)
         self.sorted_s = table.now_s
-        self._held = {name: getattr(table, name)[self.order] for name in _HELD.get(query.sort, ())}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def order(self) -> Ints:
+        """All rows that match, in order."""
+        return self.rows(slice(0, len(self)))
+
+    def rows(self, place: slice) -> Ints:
+        """The rows at a place of the order."""
+        if len(self._order) < min(place.stop, len(self)):
+            self._order = self._first(len(self))
+        return self._order[place]
+
+    def _first(self, count: int) -> Ints:
+        """The first rows in order, so many at least where there are so many; the rest is not sorted."""
+        keys, behind = self._keys, self._behind
+        chosen: Ints | slice = slice(None)
+        reached = np.cumsum(np.bincount(behind))
+        if len(reached) and reached[-1] > count:
+            level = int(np.argmax(reached > count))  # all before it come first, and of it the least
+            within = behind == level
+            left = count - (int(reached[level - 1]) if level else 0)
+            last = np.partition(keys[within], left)[left]
+            # Of those that are equal to the last one all: which of them come first their own order says.
+            if not np.isnan(last):
+                chosen = np.flatnonzero((behind < level) | (within & (keys <= last)))
+        return self._rows[chosen][np.lexsort((keys[chosen], behind[chosen]))]
 
     def column(self, name: str, place: slice) -> NDArray[Any]:
         """Column of the rows at a place of the order."""
-        held: NDArray[Any] | None = self._held.get(name)
-        return getattr(self.table, name)[self.order[place]] if held is None else held[place]
+        column: NDArray[Any] = self._held[name] if name in self._held else getattr(self.table, name)
+        return column[self.rows(place)]
 
-    def _passing(self, rows: Ints) -> Bools:
+    def nets(self, place: slice) -> dict[str, Floats]:
+        """The columns `NETS` of the rows at a place of the order, as they are shown."""
+        return self._nets(self.rows(place), NETS)
+
+    @property
+    def _least_net(self) -> str:
+        """The column that has a minimum; empty: none has."""
+        return "" if self.query.min_net is None else f"net_{self.query.exit or 'zero'}"
+
+    def _nets(self, rows: Ints, names: Collection[str]) -> dict[str, Floats]:
+        """Net columns of rows, in the direction and at the prices that are shown."""
+        if not names:
+            return {}
+        table = self.table
+        first, entry = (self._held.get(name, getattr(table, name))[rows] for name in ("sell_first", "edge"))
+        held = Held(
+            self._moment or self._now(), table.taker_fee, table.leg1[rows], table.leg2[rows], first, entry,
+            table.ratio[rows], self.query.borrow / 100 * self.hours / DAY_H,
+        )  # fmt: skip
+        return {name: as_edge(column) for name, column in held.columns(names).items()}
+
+    def _now(self) -> Moment:
+        return Moment(self.table.bid, self.table.ask, self.table.funding.within(self.hours))
+
+    def _passing(self, rows: Ints, nets: Mapping[str, Floats]) -> Bools | None:
+        """Which rows are within the limits that prices decide on; None: there are none."""
         table, query = self.table, self.query
-        passing = np.ones(len(rows), bool)
+        asked: list[Bools] = []
         # A comparison with NaN is false: what is unknown passes no limit.
         if query.min_edge is not None:
-            passing &= table.edge[rows] >= query.min_edge
+            asked.append(table.edge[rows] >= query.min_edge)
         if query.min_size is not None:
-            passing &= table.value[rows] >= query.min_size
+            asked.append(table.value[rows] >= query.min_size)
         if query.min_volume is not None:
             volume = np.minimum(table.volume1[rows], table.volume2[rows])
-            passing &= volume * table.worth[rows] >= query.min_volume
+            asked.append(volume * table.worth[rows] >= query.min_volume)
+        if query.min_net is not None:
+            asked.append(nets[self._least_net] >= query.min_net)
         if query.passed:
-            passing &= ~table.blocked[rows]
-        return passing
+            asked.append(~table.blocked[rows])
+        return np.logical_and.reduce(asked) if asked else None
+
+
+def _hours(table: ScanTable, query: Query) -> float:
+    """How long this view's pairs are held."""
+    return DEFAULT_HOURS if query.hold is None else query.hold
 
 
 def _selected(table: ScanTable, query: Query) -> Bools:
@@ -111,19 +206,20 @@ def _selected(table: ScanTable, query: Query) -> Bools:
     if query.kind:
         selected &= _of_kind(table, query.kind)
     if query.filter is not None:
-        selected &= _followed(table, query.filter)
+        followed = np.zeros(len(table), bool)
+        followed[table.of_filter.get(query.filter, [])] = True
+        selected &= followed
     return selected
 
 
 def _symbols_named(table: ScanTable, query: Query) -> Bools:
-    """Every word of the search is in the symbol; rows of one symbol stand together."""
+    """Every word of the search is in the symbol: asked once of each symbol."""
     finds, quote = searcher(query.search), folded(query.quote)
-    named: dict[str, bool] = {}
-    for pair in table.pairs:
-        if pair.symbol not in named:
-            quoted = quote in ("", folded(quote_of(pair.symbol)))
-            named[pair.symbol] = quoted and finds(pair.symbol)
-    return np.array([named[pair.symbol] for pair in table.pairs], bool)
+    named = np.array(
+        [quote in ("", folded(quote_of(symbol))) and finds(symbol) for symbol in table.symbols], bool
+    )
+    found: Bools = named[table.symbol_place] if len(table) else named
+    return found
 
 
 def _of_kind(table: ScanTable, kind: PairKind) -> Bools:
@@ -134,22 +230,14 @@ def _of_kind(table: ScanTable, kind: PairKind) -> Bools:
     return found
 
 
-def _followed(table: ScanTable, filter_id: int) -> Bools:
-    """The pairs whose episodes a filter opens, and those it gives a chart."""
-    charted = {o.id for o in table.config.opportunities if filter_id in o.filters}
-    return np.array(
-        [p.id in charted or any(row.id == filter_id for row in p.filters) for p in table.pairs], bool
-    )
-
-
 def as_edge(bps: Floats) -> Floats:
-    """Edges as they are shown, and sorted."""
-    return bps.round(1)
+    """Edges as they are shown, and sorted; net ones, too."""
+    return bps.round(1) + 0.0  # zero without a sign
 
 
 def as_percent(percent: Floats) -> Floats:
     """Spreads as they are shown, and sorted."""
-    return percent.round(3)
+    return percent.round(3) + 0.0
 
 
 def as_amount(amounts: Floats) -> Floats:

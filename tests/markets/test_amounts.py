@@ -25,7 +25,7 @@ from opportunities.models import OpportunityEpisode
 from opportunities.services import save_episodes
 from opportunities.verdicts import _number
 from realtime.scanner.api import _csv_row
-from realtime.scanner.messages import CELLS
+from realtime.scanner.messages import Head
 from realtime.scanner.view import as_amount
 from tests.opportunities.test_episodes import BUY, SELL, START_US, episode
 
@@ -130,11 +130,12 @@ def test_a_small_volume_is_not_shown_as_none() -> None:
 
 
 def test_the_csv_writes_every_number_out() -> None:
-    cells = dict.fromkeys(CELLS, None) | {
+    head = Head(1, 1, 1, net=True)
+    cells = dict.fromkeys(head.cells, None) | {
         "symbol": "SOL/BTC", "exchange1": "okx", "exchange2": "gate", "sell": 1,
         "edge": -0.1, "size": 3e-8, "volume1": 1.5e17, "volume2": 0.00012
     }  # fmt: skip
-    row = [str(each) for each in _csv_row([cells[name] for name in CELLS])]  # type: ignore[arg-type]
+    row = [str(each) for each in _csv_row(head, tuple(cells.values()))]
     assert {"-0.1", "0.00000003", "150000000000000000", "0.00012"} <= set(row)
 
 

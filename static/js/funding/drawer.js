@@ -33,7 +33,7 @@ export class Drawer {
     this.form = byId("pair");
     /** @type {HTMLFormElement} */
     this.past = byId("past");
-    this.net = new NetTable();
+    this.net = new NetTable(gettext("of the last 6 h"));
     /** @type {number | null} of the line of the pair, per cent */
     this.median = null;
     this.isMedianAsked = false;
@@ -53,13 +53,17 @@ export class Drawer {
     return this.row?.coin ?? "";
   }
 
-  /** @type {(row: Funding.Row, hours: number) => void} */
-  open(row, hours) {
+  /** @type {(row: Funding.Row, hours: number, legs?: {buy: string, sell: string}) => void} */
+  open(row, hours, legs) {
     this.row = row;
     byId("drawer-title").textContent = row.coin;
     this.element.hidden = false;
     this.element.focus();
     this.#fillChoice(row);
+    for (const [name, key] of Object.entries(legs ?? {})) {
+      const field = this.#field(name);
+      if ([...field.options].some(({ value }) => value === key)) field.value = key;
+    }
     this.#show(row, hours);
     this.#legsChanged(row);
   }

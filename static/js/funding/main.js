@@ -131,6 +131,16 @@ function place(/** @type {Funding.Matrix} */ answer) {
   );
   write(document.getElementById("newest"), translate("as of %(time)s", { time: format.clock(answer.time) }));
   drawer.take(coins, answer.hours);
+  openNamed(answer.hours);
+}
+
+/** Open the pair that a link named, once: `#BTC/USDT|gate:swap|mexc`, the coin, where to buy and where to sell. */
+function openNamed(/** @type {number} */ hours) {
+  const [coin, buy, sell] = decodeURIComponent(location.hash.slice(1)).split("|");
+  const row = coins.get(coin);
+  if (!row || !sell) return;
+  history.replaceState(null, "", location.pathname + location.search);
+  drawer.open(row, hours, { buy, sell });
 }
 
 function makeRow() {

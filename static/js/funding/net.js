@@ -8,8 +8,8 @@ import { WHY } from "./words.js";
 
 const byId = (/** @type {string} */ id) => document.getElementById(id);
 
-/** @type {[term: Funding.Term, words: string, about: string][]} */
-const TERMS = [
+/** @type {(median: string) => [term: Funding.Term, words: string, about: string][]} */
+const terms = (median) => [
   ["entry", gettext("Entry edge"), gettext("after both taker fees")],
   ["funding_long", gettext("Funding of the bought leg"), ""],
   ["funding_short", gettext("Funding of the sold leg"), ""],
@@ -18,16 +18,18 @@ const TERMS = [
   ["net_zero", gettext("Net, exit spread zero"), gettext("both prices meet")],
   ["exit_now", gettext("Exit spread as now"), ""],
   ["net_now", gettext("Net, exit spread as now"), gettext("closed at today's prices")],
-  ["exit_median", gettext("Exit spread of the pair's median"), gettext("of the last 6 h")],
+  ["exit_median", gettext("Exit spread of the pair's median"), median],
   ["net_median", gettext("Net, exit spread of the pair's median"), ""],
 ];
 
 export class NetTable {
-  constructor() {
+  /** @param {string} median what the pair's median is of */
+  constructor(median) {
     this.questions = new Newest();
     this.table = byId("terms");
     const body = byId("net");
-    for (const [term, words, about] of TERMS) {
+    this.terms = terms(median);
+    for (const [term, words, about] of this.terms) {
       const row = body.insertRow();
       row.append(byId("term").content.cloneNode(true));
       row.dataset.net = term.startsWith("net") ? "yes" : "no";
@@ -61,7 +63,7 @@ export class NetTable {
     write(byId("held-for"), translate("Held for %(hours)s h", { hours: format.figure(net.hours) }));
     const size = format.amount(net.size, net.currency);
     write(byId("money"), translate("of %(size)s", { size }));
-    TERMS.forEach(([term], place) => {
+    this.terms.forEach(([term], place) => {
       const row = this.rows[place];
       write(row.querySelector(".bps"), format.bps(net.bps[term]).replace(" bps", ""));
       write(row.querySelector(".money"), signed(net.money[term], net.currency));

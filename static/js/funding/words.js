@@ -17,6 +17,7 @@ export const WHY = {
   "just settled: the rate may be that of the interval before": gettext(
     "just settled: the rate may be that of the interval before",
   ),
+  "nothing was said of its funding": gettext("nothing was said of its funding"),
   "nothing was said of it for 10 minutes": gettext("nothing was said of it for 10 minutes"),
 };
 

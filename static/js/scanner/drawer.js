@@ -1,5 +1,6 @@
 /** One pair in detail beside the table: its numbers, and gate by gate why it is, or is not, an opportunity. */
 
+import { NetTable } from "../funding/net.js";
 import * as format from "../shared/format.js";
 import { gettext, plural, translate } from "../shared/i18n.js";
 import { names, write } from "../shared/page.js";
@@ -17,12 +18,21 @@ export class Drawer {
    *   pins: import("../shared/pins.js").Pins,
    *   lost(): boolean,
    *   closed(id: string): void,
+   *   held(): {hours: number, borrow: number},
    * }} page
    */
-  constructor({ pins, lost, closed }) {
+  constructor({ pins, lost, closed, held }) {
     this.pins = pins;
     this.lost = lost;
     this.closed = closed;
+    this.held = held;
+    /** @type {{symbol: string, buy: string, sell: string} | null} that is shown where rows have net columns */
+    this.position = null;
+    this.net = new NetTable(gettext("of the last 5 min"));
+    /** @type {HTMLFormElement} */
+    this.form = document.getElementById("position");
+    this.form.addEventListener("submit", (/** @type {Event} */ event) => event.preventDefault());
+    this.form.addEventListener("input", () => this.#hold());
     /** @type {string | null} of the pair that is shown */
     this.id = null;
     this.questions = new Newest();
@@ -33,7 +43,7 @@ export class Drawer {
     this.pin = document.getElementById("drawer-pin");
     document.getElementById("drawer-close").addEventListener("click", () => this.close());
     this.pin.addEventListener("click", () => this.id && this.pins.toggle(this.id));
-    setInterval(() => this.id && !document.hidden && this.#explain(this.id), REFRESH_MS);
+    setInterval(() => this.id && !document.hidden && this.#refresh(this.id), REFRESH_MS);
   }
 
   /** @type {(id: string, cells: Map<string, Scanner.Cells>) => void} */
@@ -49,8 +59,29 @@ export class Drawer {
     this.element.hidden = false;
     this.element.focus();
     this.repin();
+    this.position = null;
     this.take(cells);
+    this.#refresh(id);
+  }
+
+  #refresh(/** @type {string} */ id) {
     this.#explain(id);
+    this.#hold();
+  }
+
+  /** What the position leaves when it is held as long as the table's are, in money. */
+  #hold() {
+    document.getElementById("drawer-net").hidden = !this.position;
+    if (!this.position) return;
+    const { hours, borrow } = this.held();
+    const { symbol, buy, sell } = this.position;
+    const size = String(/** @type {HTMLInputElement} */ (this.form.elements.namedItem("size")).value).trim();
+    const asked = { ...this.position, hours: String(hours), borrow: String(borrow), recent: "true" };
+    this.net.show(size ? { ...asked, size } : asked);
+    const search = new URLSearchParams({ search: symbol, hours: String(hours) }).toString();
+    document.getElementById("drawer-funding").href = prefixed(
+      `/funding?${search}#${encodeURIComponent(`${symbol}|${buy}|${sell}`)}`,
+    );
   }
 
   close() {
@@ -76,6 +107,10 @@ export class Drawer {
     const exchange = (/** @type {Scanner.Side} */ side) =>
       `${names(side.exchange)} · ${STATES[this.lost() ? "unknown" : side.state]} · ${translate("24 h %(volume)s", { volume: format.amount(side.volume, currency) })}`;
     const [buy, sell] = sides(row);
+    this.#hasPosition(
+      row.net_zero === undefined ? null : { buy: buy.exchange, sell: sell.exchange },
+      row.symbol,
+    );
     fill(this.facts, [
       [gettext("Buy at"), exchange(buy)],
       [gettext("Sell at"), exchange(sell)],
@@ -88,6 +123,14 @@ export class Drawer {
           : plural("%(count)s opportunity", "%(count)s opportunities", row.hour, { count: row.hour }),
       ],
     ]);
+  }
+
+  /** @type {(legs: {buy: string, sell: string} | null, symbol: string) => void} */
+  #hasPosition(legs, symbol) {
+    const same = legs?.buy === this.position?.buy && legs?.sell === this.position?.sell;
+    if (same && symbol === (this.position?.symbol ?? symbol)) return;
+    this.position = legs && { symbol, ...legs };
+    this.#hold();
   }
 
   /**

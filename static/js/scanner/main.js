@@ -1,8 +1,8 @@
 /** The scanner: which rows to show goes to the server, what they say comes back and is written in place. */
 
 import { Connection } from "../shared/connection.js";
-import { count } from "../shared/format.js";
-import { plural } from "../shared/i18n.js";
+import { count, figure } from "../shared/format.js";
+import { gettext, plural, translate } from "../shared/i18n.js";
 import { flag, List, number, option, several, text, whole } from "../shared/list.js";
 import { notice } from "../shared/notices.js";
 import { focusOnSlash, write } from "../shared/page.js";
@@ -11,10 +11,11 @@ import { socketPlace } from "../shared/place.js";
 import { Feed } from "../shared/socket.js";
 import { Drawer } from "./drawer.js";
 import { scannerNotice } from "./notices.js";
-import { Table } from "./table.js";
+import { NETS, Table } from "./table.js";
 import { Views } from "./views.js";
 
 const TICK_MS = 250;
+const MAX_HOURS = 720;
 
 const content = document.getElementById("content");
 const tally = document.getElementById("tally");
@@ -27,7 +28,12 @@ const pins = new Pins({
   changed: pinsChanged,
 });
 const table = new Table(document.getElementById("rows"), { pinned: (id) => pins.has(id), lost });
-const drawer = new Drawer({ pins, lost, closed: focusRow });
+const drawer = new Drawer({
+  pins,
+  lost,
+  closed: focusRow,
+  held: () => ({ hours: head?.hold ?? 8, borrow: list.view.borrow ?? 0 }),
+});
 const views = new Views({
   token: content.dataset.token,
   current: () => list.write(list.current),
@@ -52,6 +58,11 @@ const list = new List({
     min_volume: number,
     filter: whole,
     passed: flag,
+    hold: number,
+    borrow: number,
+    exit: option("exit"),
+    min_net: number,
+    net: option("net"),
   },
   sort: "edge",
   ascendingFirst: ["symbol", "buy", "sell", "age"],
@@ -69,7 +80,39 @@ let newest = 0;
 // --- what to show ----------------------------------------------------------------------------
 
 function ask() {
-  feed.send({ type: "view", ...list.view, offset: list.offset, limit: list.limit });
+  if (misfit()) return;
+  const borrow = list.view.borrow ?? 0;
+  feed.send({ type: "view", ...list.view, borrow, offset: list.offset, limit: list.limit });
+}
+
+/** What of the view the server would refuse, in words: it would close the socket. */
+function misfit() {
+  const { hold, borrow } = list.view;
+  if (hold !== null && !(hold > 0 && hold <= MAX_HOURS))
+    return translate("hold: %(hold)s must be hours above 0, %(most)s at most.", { hold, most: MAX_HOURS });
+  if (borrow !== null && !(borrow >= 0 && borrow <= 100))
+    return translate("borrow: %(borrow)s must be per cent a day from 0 to 100.", { borrow });
+  return "";
+}
+
+/** The columns of held pairs: whether they are there, and the one that a phone has room for where it was chosen. */
+function showNets() {
+  const { kind, net, sort, exit, min_net } = list.view;
+  const sorted = NETS.find((name) => name === sort);
+  const chosen = sorted || net === "show" || min_net !== null || (net === "" && kind && kind !== "spot-spot");
+  const here = sorted ?? `net_${exit || "zero"}`;
+  const node = document.getElementById("table");
+  node.dataset.net = head?.net ? "yes" : "no";
+  node.dataset.here = head?.net && chosen ? "yes" : "no";
+  table.here = node.dataset.here === "yes" ? here : "";
+  for (const cell of node.querySelectorAll(".net"))
+    cell.classList.toggle("here", cell.classList.contains(table.here));
+  const hours = figure(head?.hold ?? list.view.hold ?? 8);
+  write(document.getElementById("funding-head"), translate("Funding %(hours)s h", { hours }));
+  write(
+    document.getElementById("held-words"),
+    net === "hide" ? gettext("hidden") : translate("%(hours)s h", { hours }),
+  );
 }
 
 function showView() {
@@ -77,6 +120,7 @@ function showView() {
   const csv = document.getElementById("csv");
   csv.href = csv.href.split("?")[0] + (query && `?${query}`);
   views.show(query);
+  showNets();
 }
 
 // --- what comes ------------------------------------------------------------------------------
@@ -84,9 +128,10 @@ function showView() {
 /** @param {Scanner.Message} message */
 function receive(message) {
   newest = message.time;
-  const { total, matches = 0, collectors = 0 } = message;
-  if (total !== undefined) head = { total, matches, collectors };
+  const { total, matches = 0, collectors = 0, hold = 8, net = false } = message;
+  if (total !== undefined) head = { total, matches, collectors, hold, net };
   table.take(message);
+  showNets();
   table.age(feed.clock.now());
   table.mark(drawer.id);
   drawer.take(table.cells);
@@ -119,7 +164,7 @@ function tick() {
   const now = feed.clock.now();
   table.age(now);
   connection.tick({ newest }, now);
-  notice(scannerNotice({ connection, head, clear: () => list.change(list.read("")) }));
+  notice(scannerNotice({ connection, head, misfit: misfit(), clear: () => list.change(list.read("")) }));
 }
 
 // --- what people do --------------------------------------------------------------------------

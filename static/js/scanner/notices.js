@@ -12,13 +12,15 @@ const started = performance.now();
  * @param {{
  *   connection: import("../shared/connection.js").Connection,
  *   head: Scanner.Head | null,
+ *   misfit: string,
  *   clear: () => void,
  * }} page
  */
-export function scannerNotice({ connection, head, clear }) {
+export function scannerNotice({ connection, head, misfit, clear }) {
   if (connection.state === "signed_out") return signedOut();
   if (connection.status.trouble === "unreachable") return unreachable();
   if (connection.status.trouble === "refused") return refused(connection.status.reason);
+  if (misfit) return invalid(misfit, clear);
   if (!head) return null;
   if (!head.total) return noPairs();
   if (!head.collectors && performance.now() - started > FIRST_DATA_MS) return noCollector();
@@ -44,6 +46,13 @@ const noCollector = () => ({
     "Prices come from the collectors, and none has reported lately. make run starts one; in production, manage.py collect.",
   ),
   actions: [health],
+});
+
+/** @type {(words: string, clear: () => void) => Page.Notice} */
+const invalid = (text, clear) => ({
+  heading: gettext("Invalid request"),
+  text,
+  actions: [[gettext("Clear the filters"), clear]],
 });
 
 /** @type {(clear: () => void) => Page.Notice} */

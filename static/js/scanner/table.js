@@ -1,5 +1,6 @@
 /** The rows on the page: each belongs to a pair while it is shown, and only what differs is written. */
 
+import { WHY } from "../funding/words.js";
 import * as format from "../shared/format.js";
 import { gettext, translate } from "../shared/i18n.js";
 import { KeyedRow, placeRows } from "../shared/keyed.js";
@@ -38,6 +39,27 @@ export function sides(cells) {
 /** @param {Scanner.Cells} cells */
 export const worstState = ({ state1, state2 }) =>
   WORST[Math.max(WORST.indexOf(state1), WORST.indexOf(state2))];
+/** @type {Scanner.Net[]} */
+export const NETS = ["net_zero", "net_now", "net_median", "funding"];
+
+/**
+ * Why a net column is unknown: a leg's funding, its price, or the pair's median.
+ *
+ * @type {(cells: Scanner.Cells, name: Scanner.Net) => string}
+ */
+function whyUnknown(cells, name) {
+  if (cells[name] !== null) return "";
+  const legs = /** @type {const} */ ([1, 2]).flatMap((leg) => {
+    const why = cells[`why${leg}`];
+    return why ? [`${names(cells[`exchange${leg}`])}: ${WHY[why] ?? why}`] : [];
+  });
+  if (legs.length) return legs.join("; ");
+  if (cells.edge === null) return gettext("a price is unknown");
+  if (name === "net_median" && cells.net_now !== null)
+    return gettext("the pair's median is not known yet: it is of 5 minutes in which both quoted");
+  return gettext("a fee or a price is unknown");
+}
+
 /** @type {(at: number | null, now: number) => number | null} */
 export const ageAt = (at, now) => (at === null ? null : now * 1000 - at);
 
@@ -45,8 +67,10 @@ class Row extends KeyedRow {
   /** @type {Scanner.Cells | null} of the pair it shows; null before it shows one */
   cells = null;
 
-  constructor() {
+  /** @param {string} here the net column that a phone shows */
+  constructor(here) {
     super(template);
+    if (here) this.part(`td.${here}`).node.classList.add("here");
   }
 
   get button() {
@@ -87,6 +111,7 @@ class Row extends KeyedRow {
       cells.hour === null ? format.UNKNOWN : String(cells.hour),
       cells.hour === null ? gettext("unavailable now") : "",
     );
+    for (const name of NETS) this.#writeNet(cells, name, lost());
     this.#writeGates(cells, lost());
     this.write(
       ".word",
@@ -96,6 +121,15 @@ class Row extends KeyedRow {
         : `${names(buy.exchange)}: ${STATES[buy.state]}, ${names(sell.exchange)}: ${STATES[sell.state]}`,
     );
     this.pin(pinned(id));
+  }
+
+  /** @type {(cells: Scanner.Cells, name: Scanner.Net, lost: boolean) => void} */
+  #writeNet(cells, name, lost) {
+    const value = cells[name];
+    const { node } = this.part(`td.${name}`);
+    this.write(`td.${name}`, format.bps(value), value === undefined ? "" : whyUnknown(cells, name));
+    this.mark(node, "sign", value && value > 0 && !cells.blocked && !lost ? "+" : "");
+    this.mark(node, "known", value === null || lost ? "no" : "yes");
   }
 
   /** @type {(cells: Scanner.Cells, lost: boolean) => void} */
@@ -144,6 +178,8 @@ export class Table {
     this.cells = new Map();
     /** @type {string[]} */
     this.order = [];
+    /** The net column that a phone shows; empty: none. */
+    this.here = "";
   }
 
   /**
@@ -160,7 +196,7 @@ export class Table {
       this.cells.set(id, /** @type {Scanner.Cells} */ ({ ...this.cells.get(id), ...cells }));
     const shown = new Set(this.order);
     for (const id of this.cells.keys()) if (!shown.has(id)) this.cells.delete(id);
-    if (order) placeRows(this.body, this.rows, order, () => new Row());
+    if (order) placeRows(this.body, this.rows, order, () => new Row(this.here));
     for (const id of order ?? ids) this.#show(id);
   }
 

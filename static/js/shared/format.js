@@ -1,13 +1,17 @@
 /** How numbers and times look: the one place that decides it. Unknown values are a dash. */
 
 const locale = document.documentElement.lang || "en";
-/** @param {Intl.NumberFormatOptions} options */
-const number = (options) => new Intl.NumberFormat(locale, options);
+/**
+ * Numbers in the page's language; zero, and what rounds to it, has no sign.
+ *
+ * @param {Intl.NumberFormatOptions} options
+ */
+const number = (options) => new Intl.NumberFormat(locale, { signDisplay: "negative", ...options });
 /** @type {(digits: number, more?: Intl.NumberFormatOptions) => Intl.NumberFormat} */
 const fixed = (digits, more = {}) =>
   number({ minimumFractionDigits: digits, maximumFractionDigits: digits, ...more });
 
-const signed = Array.from({ length: 7 }, (_, digits) => fixed(digits, { signDisplay: "always" }));
+const signed = Array.from({ length: 7 }, (_, digits) => fixed(digits, { signDisplay: "exceptZero" }));
 const whole = fixed(0);
 const cents = fixed(2);
 const oneDigit = fixed(1);
@@ -26,7 +30,7 @@ export const UNKNOWN = "–";
 const known = (value) => value !== null && value !== undefined && !Number.isNaN(value);
 
 /**
- * A spread: always with its sign, `+0.124 %`.
+ * A spread with its sign, `+0.124 %`; what rounds to zero has none.
  *
  * @param {Page.Unsure} value
  * @param {number} digits

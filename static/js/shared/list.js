@@ -204,13 +204,14 @@ export class List {
     this.steps.next.addEventListener("click", () => this.page(1));
     const turn = { ArrowRight: () => this.page(1), ArrowLeft: () => this.page(-1) };
     walkRows(document.getElementById("rows"), { ...turn, ...keys });
-    const [more, dropdown] = [document.getElementById("more"), this.form.querySelector("details.choice")];
+    const more = document.getElementById("more");
+    const dropdowns = [...this.form.querySelectorAll("details.choice")];
     more?.addEventListener("click", () =>
       more.setAttribute("aria-expanded", this.form.classList.toggle("all")),
     );
-    for (const kind of dropdown ? ["click", "focusin"] : [])
+    for (const kind of dropdowns.length ? ["click", "focusin"] : [])
       document.addEventListener(kind, ({ target }) => {
-        if (!dropdown.contains(target)) dropdown.open = false;
+        for (const each of dropdowns) if (!each.contains(target)) each.open = false;
       });
   }
 

@@ -153,3 +153,17 @@ class TestApi:
         answer = operator_client.get(f"{self.PATH}?symbol=btcusdt&buy=Binance&sell=bybit&hours=4").json()
         assert (answer["symbol"], answer["hours"], answer["bps"]["net_zero"]) == ("BTC/USDT", 4, None)
         assert answer["trade"] == "buy Binance spot, sell Bybit spot: the coins must be there, or be borrowed"
+
+
+def test_the_median_of_the_last_minutes_is_used_where_it_is_asked_for_and_no_other_is_given(
+    table: ScanTable,
+) -> None:
+    assert ask(table, "binance:swap", "bybit:swap", recent=True).bps["exit_median"] is None, "not sampled yet"
+    table.ratio[:] = 100 / 101  # of Binance over Bybit: as now
+    now = ask(table, "binance:swap", "bybit:swap", recent=True).bps
+    assert now["exit_median"] == pytest.approx(now["exit_now"])
+    back = ask(table, "bybit:swap", "binance:swap", recent=True).bps
+    assert back["exit_median"] == pytest.approx(back["exit_now"])
+    given = ask(table, "binance:swap", "bybit:swap", recent=True, median_spread=0.2).bps
+    assert given["exit_median"] == pytest.approx(-(1.002 * 1.0001 - 1) * 1.001 * 10_000 / 1.001)
+    assert ask(table, "binance:swap", "bybit:swap").bps["exit_median"] is None

@@ -9,7 +9,7 @@ import pytest
 from django.conf import settings
 
 from core.web.acks import Ack
-from realtime.scanner.messages import CELLS, MAX_ROWS, Head, Page, Show, decode_scan_message, message
+from realtime.scanner.messages import MAX_ROWS, Head, Page, Show, decode_scan_message, message
 from realtime.scanner.table import STATES
 from realtime.scanner.view import Query, SortKey
 
@@ -23,7 +23,8 @@ def test_the_documented_page_is_exactly_what_is_sent() -> None:
     assert block is not None
     documented = json.loads(block[1])
     (row,) = documented["rows"]
-    page = Page(Head(28000, 312, 1), [row["id"]], [tuple(row[name] for name in CELLS)])
+    head = Head(28000, 312, 1, 8.0, net=True)
+    page = Page(head, [row["id"]], [tuple(row[name] for name in head.cells)])
     assert json.loads(message("page", 1, 1_763_640_000_123_000, page.whole())) == documented
 
 
@@ -41,6 +42,8 @@ def test_the_documented_view_says_every_field_and_its_default() -> None:
         '{"type": "view", "sort": "luck"}',
         '{"type": "view", "limit": 201}',
         '{"type": "view", "offset": -1}',
+        '{"type": "view", "hold": 0}',
+        '{"type": "view", "hold": 721}',
         '{"type": "view", "colour": "red"}',
         '{"type": "subscribe", "filter": 1}',
         '{"type": "view", "search": "%s"}' % ("x" * 101),

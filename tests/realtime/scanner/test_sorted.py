@@ -135,7 +135,7 @@ async def test_every_message_is_sorted_by_what_it_shows(
                 assert clock.now_s - moved_s >= SORT_EVERY_S - 1e-6
                 moved_s, order = clock.now_s, browser.order
         whole = make_page(View(pages.book.table, Query(sort=sort, descending=descending)), slice(0, 50), 1, 0)
-        rows = [{"id": id, **dict(zip(CELLS, row, strict=True))} for id, row in whole.rows.items()]
+        rows = [{"id": id, **dict(zip(whole.head.cells, row, strict=True))} for id, row in whole.rows.items()]
         assert_sorted(rows, Query(sort=sort, descending=descending), places)
 
 
@@ -198,7 +198,7 @@ def test_the_csv_says_the_same_as_the_page() -> None:
     scan = scan_of(config, {(leg.exchange, leg.symbol): 100.0 + n for n, leg in enumerate(config.listings)})
     table.take(scan, table.match(scan), 1.0, False)
     table.refresh()
-    page = make_page(View(table, Query()), slice(0, 50), 1, 0)
-    lines = [dict(zip(COLUMNS, _csv_row(row), strict=True)) for row in page.rows.values()]
+    page = make_page(View(table, Query(net="show")), slice(0, 50), 1, 0)
+    lines = [dict(zip(COLUMNS, _csv_row(page.head, row), strict=True)) for row in page.rows.values()]
     edges = [line["edge_bps"] for line in lines]
     assert edges == sorted(edges, reverse=True)
