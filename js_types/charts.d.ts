@@ -72,6 +72,27 @@ declare namespace Charts {
     pinned: number;
   }
 
+  // --- GET /api/charts/pair ---
+
+  /** Next settlement of a swap leg: the forming rate in per cent, s; null: unknown, `problem` says why. */
+  interface Coming {
+    exchange: string;
+    symbol: string;
+    rate: number | null;
+    next: number | null;
+    interval_s: number | null;
+    age_ms: number | null;
+    problem: string;
+  }
+
+  /** `trade12` is the trade of `edge12` in words, `trade21` that of `edge21`. */
+  interface PairFacts extends Page.Pair {
+    time: number;
+    trade12: string;
+    trade21: string;
+    coming: Coming[];
+  }
+
   // --- on the page ---
 
   /** State of a chart: as its collector says, or what the page makes of that. */

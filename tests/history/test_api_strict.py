@@ -181,6 +181,9 @@ PARAMETERS = {
     "/api/history/opportunities": ("symbol", "exchange1", "exchange2", "start", "end"),
     "/api/history/funding": ("symbol", "exchange", "start", "end", "points"),
     "/api/history/funding_spread": ("symbol", "exchange1", "exchange2", "start", "end", "points"),
+    "/api/history/marks": ("symbol", "exchange", "start", "end", "points"),
+    "/api/history/settlements": ("symbol", "exchange", "start", "end"),
+    "/api/charts/pair": ("symbol", "exchange1", "exchange2"),
     "/api/funding": (
         "sort", "descending", "search", "exchanges", "min_spread", "hours", "offset", "limit",
     ),

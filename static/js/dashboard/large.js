@@ -4,6 +4,7 @@ import { clock, day, moment } from "../shared/format.js";
 import { gettext } from "../shared/i18n.js";
 import { Navigator } from "../shared/navigate.js";
 import { Card } from "./card.js";
+import { PairPanel } from "./pair.js";
 import { Chart } from "./store.js";
 import { whyUnwatched } from "./unwatched.js";
 
@@ -46,6 +47,7 @@ export class Large {
     this.shown = document.getElementById("large-window");
     this.back = document.getElementById("large-reset");
     this.trades = document.getElementById("large-trades");
+    this.panel = new PairPanel();
     this.navigator = new Navigator({
       view: (then) => this.window(then),
       now,
@@ -188,6 +190,7 @@ export class Large {
         margin: this.view ? MARGIN : 0,
         fresh: this.fresh(card.chart),
       });
+    this.panel.paint(card);
     this.shown.textContent = `${moment(window.from)} – ${this.#endWords(window, now)}`;
   }
 
