@@ -35,7 +35,7 @@ def ask(client: Client, query: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "one, two, trade12, trade21",
+    ("one", "two", "trade12", "trade21"),
     [
         (
             "bybit", "gate:swap",
@@ -77,7 +77,7 @@ def test_the_next_settlement_of_each_swap_leg_and_why_it_is_unknown(client: Clie
 
 
 @pytest.mark.parametrize(
-    "query, status, words",
+    ("query", "status", "words"),
     [
         ("symbol=BTC/USDT&exchange1=kraken:swap&exchange2=gate", 404, "exchange1: there is no exchange"),
         ("symbol=BTC/USDT&exchange1=gate:swap&exchange2=gate:swap", 400, "exchange2: it is the same"),
